@@ -9,13 +9,20 @@
  * on.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
-import { CatgaError, isCatgaError, unavailable } from "../error.ts";
+import { CatgaError, unavailable } from "../error.ts";
 import { markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { KnownNames, parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { openStream } from "../log/format/streams.ts";
 import { type Clock, delay, openOnce } from "../ports/clock.ts";
-import type { AppendReceiver, ConditionalAppend, LogStream, ReadOptions, StoredMessage } from "../ports/event_log.ts";
+import {
+  type AppendReceiver,
+  type ConditionalAppend,
+  type LogStream,
+  type ReadOptions,
+  type StoredMessage,
+  untilAnswered,
+} from "../ports/event_log.ts";
 import { blank, type EntityCopy } from "./entity_copy.ts";
 import type { EntitiesHost, Snapshots } from "./snapshots.ts";
 import type { StoredCommands } from "./stored_commands.ts";
@@ -348,16 +355,10 @@ export class PatientReads {
     return this.#patient((stream) => stream.read(subject, options));
   }
 
-  async #patient<T>(read: (stream: LogStream) => Promise<T>): Promise<T> {
-    for (let pause = FIRST_WAIT;; pause = Math.min(LONGEST_WAIT, pause * 2)) {
-      try {
-        return await read(await this.#open());
-      } catch (error) {
-        const left = this.#due - this.#clock.monotonic();
-        if (!isCatgaError(error) || error.code !== "UNAVAILABLE" || !error.retryable || left <= pause) throw error;
-        await delay(this.#clock, pause);
-      }
-    }
+  #patient<T>(read: (stream: LogStream) => Promise<T>): Promise<T> {
+    const clock = this.#clock;
+    const opened = async () => await read(await this.#open());
+    return untilAnswered(clock, opened, [FIRST_WAIT, LONGEST_WAIT], (pause) => this.#due - clock.monotonic() <= pause);
   }
 }
 

@@ -20,7 +20,7 @@ import {
 } from "../log/format/entity_group.ts";
 import { entityPattern, entitySubject, readEntitySubject } from "../log/format/names.ts";
 import { delay } from "../ports/clock.ts";
-import { type LogStream, messagesFrom, type StoredMessage } from "../ports/event_log.ts";
+import { type LogStream, messagesFrom, type StoredMessage, untilAnswered } from "../ports/event_log.ts";
 import { type CalledEntry, type Entry, entryOf, Journal, type Started, type Stored } from "./journal.ts";
 
 /** A run among all. */
@@ -380,21 +380,9 @@ export class RunLog {
     }
   }
 
-  /**
-   * Reads again until the stream answers, or `over` says that nobody wants it any more: an election of its leader may
-   * take longer than one read is tried. Rejects as the read does.
-   */
-  async patient<T>(read: () => Promise<T>, over: () => boolean): Promise<T> {
-    for (let pause = FIRST_PAUSE;; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
-      try {
-        return await read();
-      } catch (thrown) {
-        const passes = thrown instanceof CatgaError && thrown.code === "UNAVAILABLE" && thrown.retryable;
-        if (!passes || over()) throw thrown;
-        await delay(this.#host.clock, pause);
-        if (over()) throw thrown;
-      }
-    }
+  /** Reads until the stream answers, or `over` says that nobody wants the answer any more. Rejects as the read does. */
+  patient<T>(read: () => Promise<T>, over: () => boolean): Promise<T> {
+    return untilAnswered(this.#host.clock, read, [FIRST_PAUSE, LONGEST_PAUSE], over);
   }
 
   /** Cancels a run. Throws `TOO_LARGE` for a reason that does not fit into its end, and the cancels of its children. */

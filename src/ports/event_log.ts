@@ -5,6 +5,7 @@
 import { CatgaError, isCatgaError } from "../error.ts";
 import { thrownMessage } from "../data/cause_text.ts";
 import { checkHeader, checkInteger, checkNumber, checkPattern, checkSubject, LONGEST_TTL } from "../data/checks.ts";
+import { type Clock, delay } from "./clock.ts";
 import { checkBucket } from "./key_value_store.ts";
 
 /** Streams of a cluster. */
@@ -147,6 +148,30 @@ export async function* messagesFrom(
     if (messages.length === 0) return;
     yield* messages;
     next = messages[messages.length - 1].sequence + 1;
+  }
+}
+
+/**
+ * Reads until the stream answers: the election of its leader may take longer than one read is tried. `pauses`: the
+ * first and the longest pause between two reads, in ms. `over`: whether nobody wants the answer any more, given the
+ * pause that would come next. Rejects with the error of the last read when it is over, and at once for what does not
+ * pass.
+ */
+export async function untilAnswered<T>(
+  clock: Clock,
+  read: () => Promise<T>,
+  [first, longest]: readonly [first: number, longest: number],
+  over: (pause: number) => boolean,
+): Promise<T> {
+  for (let pause = first;; pause = Math.min(longest, pause * 2)) {
+    try {
+      return await read();
+    } catch (error) {
+      const passes = isCatgaError(error) && error.code === "UNAVAILABLE" && error.retryable;
+      if (!passes || over(pause)) throw error;
+      await delay(clock, pause);
+      if (over(0)) throw error;
+    }
   }
 }
 

@@ -135,7 +135,7 @@ export function compareContract(name: string, was: DescribedContract, is: Descri
   return found;
 }
 
-/** What older senders make of the answers of the new handler. */
+/** Findings about answers of the new handler that older senders refuse. */
 function answers(name: string, what: string, reader: Described, writer: Described): Finding[] {
   const found = refusals(name, `the new ${what} in older senders`, reader, writer, OLD_SENDERS, what);
   // without a schema the handler's types say what it answers
@@ -174,7 +174,7 @@ function rollback(about: string, reader: Described, writer: Described): Finding[
   }];
 }
 
-/** Whether a reader reads what a writer writes, also where there is no JSON Schema. */
+/** The result of {@link reads} for schemas of which either may be missing or have no JSON Schema. */
 export function judge(reader: Described, writer: Described): ReturnType<typeof reads> {
   if (reader === undefined) return { reads: "yes" };
   if (reader === "unknown") return { reads: "unknown", keyword: "the reader's schema has no JSON Schema" };

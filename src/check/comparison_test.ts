@@ -6,7 +6,7 @@ import { compare } from "./comparison.ts";
 import { describe, descriptionText, readDescription } from "./description.ts";
 import { programOf } from "./program.ts";
 
-/** What a deploy of `after` breaks, on one line each; the file is written and read in between. */
+/** The breaks of a deploy of `after` over `before`, a line each; `before` goes through the text of a file. */
 function found(before: readonly unknown[], after: readonly unknown[]): string[] {
   const stored = readDescription(descriptionText(describe(programOf(before))));
   if (typeof stored === "string") throw new Error(stored);

@@ -39,7 +39,7 @@ export interface DescribedContract {
   readonly entity?: string;
   readonly input?: Described;
   readonly output?: Described;
-  /** Of a stream. */
+  /** Streams only: the schema of an item. */
   readonly items?: Described;
 }
 
@@ -98,7 +98,7 @@ export function descriptionText(description: Description): string {
   return `${JSON.stringify(description, undefined, 2)}\n`;
 }
 
-/** Parses the text of a file; a string says what is wrong with it. */
+/** Parses the text of `contracts.json`. Returns the reason, as a string, if the text is invalid. */
 export function readDescription(text: string): Description | string {
   const value = parsedJson(text);
   if (!isRecord(value)) return "it is not a JSON object: `catga contracts FILES… > contracts.json` makes it";
@@ -121,7 +121,7 @@ export function readDescription(text: string): Description | string {
   return value as unknown as Description;
 }
 
-/** The path to what is invalid; `undefined`: nothing is. */
+/** The path of the first invalid member of a record; `undefined`: all are valid. */
 function whyNotAll(
   name: string,
   value: unknown,

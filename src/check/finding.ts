@@ -1,6 +1,6 @@
-/** What `catga check` finds. */
+/** Findings of `catga check`. */
 
-/** Something that a deploy of the program would do to others, or to what is stored. */
+/** An effect that a deploy of the program would have on running nodes, on stored messages, or on open runs. */
 export interface Finding {
   /**
    * - `break`: messages would be refused, or nobody would handle them.
@@ -18,6 +18,6 @@ export interface Finding {
   readonly count?: number;
   /** The id of one of them. */
   readonly example?: string;
-  /** What to do. */
+  /** Advice: how to deploy without this effect. */
   readonly advice: string;
 }

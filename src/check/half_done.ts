@@ -43,7 +43,7 @@ export async function checkRuns({ workflows }: Program, stores: RunStores): Prom
       const log = new RefusingLog(host);
       const journal = await log.load(ref);
       progress(`runs of ${name}`, ++count);
-      // one that is cancelled or fails runs its undos, and no more of its handler
+      // a run that is cancelled or failing runs its undo functions alone, not its handler
       if (journal === undefined || (journal.ended ?? journal.cancelled ?? journal.failing) !== undefined) return;
       return await replay(ref, body, journal, log, stores);
     });

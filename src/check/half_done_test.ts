@@ -13,7 +13,7 @@ const Paid = Order.signal<string>("Paid");
 const Sent = Order.signal("Sent");
 const Parcel = workflow<string>("Parcel");
 
-/** What the runs were started with: a step, a sleep in the past, a step that failed, a child, and a wait. */
+/** The handler that started the runs: a step, a sleep in the past, a step that failed, a child, and a wait. */
 async function original(flow: Flow, { seat }: { seat: string }): Promise<string> {
   const place = await flow.step("reserve", () => `${seat}!`);
   await flow.sleep("a moment", 1);
@@ -74,7 +74,7 @@ describe("checkRuns", () => {
       }),
       [],
     );
-    // what is new runs before what is recorded is reached only if nothing is left behind
+    // open runs have version 1, whose way is unchanged
     assertEquals(
       await check((flow, input) => flow.version === 1 ? original(flow, input) : flow.step("other", () => ran++), {
         version: 2,

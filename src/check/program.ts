@@ -24,7 +24,7 @@ export interface Program {
 /** A contract in a program. */
 export interface ProgramContract {
   readonly contract: AnyContract;
-  /** True if the program has a handler for it; else it is taken for one that it sends. */
+  /** True if the program has a handler for the contract; false: `catga check` assumes that the program sends it. */
   readonly handled: boolean;
   /** The entity that decides it. */
   readonly entity: string | undefined;

@@ -13,7 +13,7 @@ import type { Schema } from "./schema.ts";
 /** A JSON Schema: of the draft 2020-12. */
 export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
 
-/** Whether a reader reads what a writer writes; see {@link reads}. */
+/** The result of {@link reads}: a reader of one schema takes all values that a writer of another may write, or not. */
 export type Compatibility =
   | { readonly reads: "yes" }
   /** `paths`: each is a path and the reason in words: `buyer: required by the reader, not written`. */

@@ -7,7 +7,7 @@ import { OWN_RUNTIMES, startProgram } from "../../../test/processes/node_process
 import type { SchedulePublisherLine, SchedulePublisherOptions } from "../../../test/processes/schedule_publisher.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { logReader } from "../../../test/support/read_log.ts";
-import { watchWallClock } from "../../../test/support/wall_clock.ts";
+import { WallClockWatch } from "../../../test/support/wall_clock.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 
 /** Bun ends a test after 5 s. */
@@ -39,11 +39,11 @@ describe("schedules of a process", await requireNatsServer(), () => {
 });
 
 /**
- * Runs such a process; resolves with how many ms after its time each of its messages fired, by the server's clock. If
- * the machine has set its clock back meanwhile, that is added.
+ * Runs such a process; resolves with how many ms after its time each of its messages fired, by the server's clock. How
+ * far the machine's clock has moved meanwhile is added.
  */
 async function fire(options: SchedulePublisherOptions): Promise<number[]> {
-  const setBack = watchWallClock();
+  using wallClock = new WallClockWatch();
   await using server = await startNatsServer();
   const program = "test/processes/schedule_publisher.ts";
   await using publisher = await startProgram<SchedulePublisherLine>(OWN_RUNTIMES[0], program, [
@@ -60,7 +60,7 @@ async function fire(options: SchedulePublisherOptions): Promise<number[]> {
       if (stored.length < called.length) return undefined;
       return stored.map(({ payload, time }) => {
         const { n } = payload as { n: number };
-        return time - called[n] - options.schedules[n].after + setBack();
+        return time - called[n] - options.schedules[n].after + wallClock.moved;
       });
     }) ?? [];
   } finally {

@@ -5,7 +5,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, catga, command, event } from "../../../mod.ts";
 import { COUNT, firings, plan } from "../../../test/support/due_at_once.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
-import { watchWallClock } from "../../../test/support/wall_clock.ts";
+import { WallClockWatch } from "../../../test/support/wall_clock.ts";
 import { requireNatsServer, startNatsCluster, startNatsServer } from "../../../tools/nats_server.ts";
 import type { EnqueueOptions } from "../../contract/durable_messages.ts";
 import type { PublishOptions } from "../../contract/send_options.ts";
@@ -30,10 +30,10 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
 
   for (const [name, category, schedule] of [["a command", "Mail", enqueue], ["an event", "Ended", publish]] as const) {
     it(`${name}: each that was ok fires once, unless a later one took its place`, slow, async () => {
+      using wallClock = new WallClockWatch();
       await using server = await startNatsServer();
       await using app = await catga({ nats: server.url, logger: QUIET });
       await using other = await catga({ nats: server.url, logger: QUIET });
-      const setBack = watchWallClock();
       const begin = await plan(server.url, category);
       const second: Outcome[] = [];
       const third: Outcome[] = [];
@@ -55,8 +55,8 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
         assert(first.length <= 1 && next.length <= 1 && last.length <= 1, `${n} fired twice`);
         if (second[n].refused) assertEquals(next, [], `${n + SECOND} fired, and was not stored`);
         if (third[n]?.refused) assertEquals(last, [], `${n + THIRD} fired, and was not stored`);
-        for (const time of next) notBefore(n + SECOND, time, second[n].due - setBack());
-        for (const time of last) notBefore(n + THIRD, time, third[n].due - setBack());
+        for (const time of next) notBefore(n + SECOND, time, second[n].due - wallClock.moved);
+        for (const time of last) notBefore(n + THIRD, time, third[n].due - wallClock.moved);
         if (third[n]?.ok) {
           assert(next.every((time) => time <= third[n].until), `${n + SECOND} fired after it was replaced`);
         }
@@ -65,9 +65,9 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
   }
 
   it("a cron: what takes its place fires once and not before its time, and the cron no more", slow, async () => {
+    using wallClock = new WallClockWatch();
     await using server = await startNatsServer();
     await using app = await catga({ nats: server.url, logger: QUIET });
-    const setBack = watchWallClock();
     await all((n) => app.enqueue(Mail, { n }, { id: `${n}`, cron: "* * * * * *" }));
     await firings(server.url, numbers());
     const second = Math.ceil(Date.now() / 1_000 + 1) * 1_000;
@@ -84,7 +84,7 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
       if (!outcomes[n].ok) continue;
       const times = fired.get(n + SECOND)!;
       assertEquals(times.length, 1, `${n + SECOND} fired more than once`);
-      notBefore(n + SECOND, times[0], outcomes[n].due - setBack());
+      notBefore(n + SECOND, times[0], outcomes[n].due - wallClock.moved);
       assert(fired.get(n)!.every((time) => time <= outcomes[n].until), `the cron ${n} fired after it was replaced`);
     }
   });

@@ -77,6 +77,7 @@ export type {
   DurableCommandOptions,
   DurableEventOptions,
   DurableKeyedCommandOptions,
+  DurableOption,
   EventOptions,
   Idempotent,
   IdempotentCommandOptions,
@@ -89,7 +90,6 @@ export type {
   Ordered,
   QueryOptions,
   RequestOptions,
-  Stored,
   TransientEventOptions,
   WithoutId,
 } from "./src/contract/contract_options.ts";

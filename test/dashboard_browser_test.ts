@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { findAxe } from "../tools/axe.ts";
 import { findChromium } from "../tools/chromium_binary.ts";
 import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../tools/nats_server.ts";
-import { NodeWatch } from "../src/dashboard/node_watch.ts";
+import { NodeBook } from "../src/dashboard/node_watch.ts";
 import { DashboardServer } from "../src/dashboard/server.ts";
 import { shownId, shownText, shownValue } from "../src/dashboard/shown.ts";
 import { Streams } from "../src/dashboard/streams.ts";
@@ -594,7 +594,7 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
   });
 
   it("runs nothing of it, cuts it, and stays quick with 10,000 nodes", async () => {
-    const watch = new NodeWatch(systemClock, () => {});
+    const watch = new NodeBook(systemClock, () => {});
     for (let n = 0; n < 10_000; n++) {
       const id = `n${n}`;
       const value = JSON.stringify({

@@ -24,7 +24,7 @@ import {
 import { events, respond } from "../src/http/mod.ts";
 import { logging, rateLimit, retry, timeout } from "../src/behaviors/mod.ts";
 import type { LoggingOptions } from "../src/behaviors/logging.ts";
-import type { RateLimitOptions, RetryOptions as RetryBehaviorOptions } from "../src/behaviors/retry.ts";
+import type { RateLimitOptions, RetryBehaviorOptions as RetryBehaviorOptions } from "../src/behaviors/retry.ts";
 import {
   type Faults,
   MemoryNetwork,

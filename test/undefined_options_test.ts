@@ -20,7 +20,7 @@ import {
 } from "../mod.ts";
 import { logging, rateLimit, retry } from "../src/behaviors/mod.ts";
 import type { LoggingOptions } from "../src/behaviors/logging.ts";
-import type { RateLimitOptions, RetryOptions } from "../src/behaviors/retry.ts";
+import type { RateLimitOptions, RetryBehaviorOptions } from "../src/behaviors/retry.ts";
 import { type Faults, MemoryNetwork, recorder, testCluster, type TestClusterOptions } from "../src/testing/mod.ts";
 import type { Attachment } from "../src/contract/behavior.ts";
 import type { BroadcastOptions, PublishOptions } from "../src/contract/send_options.ts";
@@ -128,7 +128,7 @@ const fail_: Undefined<FailOptions> = {
   cause: undefined,
 };
 const error_: Undefined<CatgaErrorOptions> = { ...fail_, node: undefined };
-const retry_: Undefined<RetryOptions> = { attempts: undefined, on: undefined, backoff: undefined };
+const retry_: Undefined<RetryBehaviorOptions> = { attempts: undefined, on: undefined, backoff: undefined };
 const logging_: Undefined<LoggingOptions> = { logger: undefined, level: undefined, payload: undefined };
 const rateLimit_: Undefined<Omit<RateLimitOptions, "rate">> = { per: undefined, burst: undefined };
 const { network: _n, id: _i, transport: _t, signals: _s, ...common } = app_;

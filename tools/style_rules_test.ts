@@ -2,7 +2,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { sourceFiles } from "./sources.ts";
+import { isTestCode, sourceFiles } from "./sources.ts";
 import { styleFindings } from "./style_rules.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -63,3 +63,32 @@ describe("style rules", () => {
     );
   });
 });
+
+describe("names of types", () => {
+  it("mean one thing: no two files declare the same", async () => {
+    const files = (await sourceFiles(root, ["mod.ts", "src"])).filter((file) =>
+      file.endsWith(".ts") && !isTestCode(file)
+    );
+    const declared = new Map<string, string[]>();
+    for (const file of files) {
+      for (const name of new Set(typeNames(await readFile(`${root}${file}`, "utf8")))) {
+        declared.set(name, [...declared.get(name) ?? [], file]);
+      }
+    }
+    assertEquals(declared.get("CatgaError"), ["src/error.ts"]);
+    assertEquals([...declared].filter(([, files]) => files.length > 1), []);
+  });
+
+  it("are those of classes, interfaces, enums and aliases, exported or not", () => {
+    assertEquals(
+      typeNames("export class A {}\ninterface B {}\nexport type C<T> = T;\nenum D {}\nabstract class E {}\n// class F"),
+      ["A", "B", "C", "D", "E"],
+    );
+  });
+});
+
+/** The names of the types that a file declares at its top level. */
+function typeNames(source: string): string[] {
+  const declaration = /^(?:export )?(?:declare )?(?:abstract )?(?:class|interface|type|enum) (\w+)/gm;
+  return [...source.matchAll(declaration)].map(([, name]) => name);
+}

@@ -22,4 +22,4 @@ export { rateLimit, retry, timeout } from "./retry.ts";
 export { tracing } from "./tracing.ts";
 export type { Observation } from "../contract/observer.ts";
 export type { LoggingOptions } from "./logging.ts";
-export type { RateLimitOptions, RetryOptions } from "./retry.ts";
+export type { RateLimitOptions, RetryBehaviorOptions } from "./retry.ts";

@@ -7,7 +7,7 @@ import type { Abortable } from "../contract/context.ts";
 import { fail } from "../contract/result.ts";
 
 /** Options of {@link retry}. */
-export interface RetryOptions {
+export interface RetryBehaviorOptions {
   /** Greatest number of runs of the handler, including the first: 2 to 1,000; 3. */
   attempts?: number | undefined;
   /**
@@ -45,7 +45,7 @@ export interface RetryOptions {
  * console.log((await app.send(Charge, { cents: 420 })).value, calls); // charged 3
  * ```
  */
-export function retry(options: RetryOptions = {}): Behavior {
+export function retry(options: RetryBehaviorOptions = {}): Behavior {
   checkKnown("retry", options, OPTIONS);
   const { attempts = 3, on = mayPass, backoff = 10 } = options;
   checkInteger("retry: attempts", attempts, 2, 1_000);
@@ -77,7 +77,7 @@ function mayPass({ retryable, code }: CatgaError): boolean {
   return retryable || code === "HANDLER_FAILED";
 }
 
-const OPTIONS: ReadonlySet<string> = new Set<keyof RetryOptions>(["attempts", "on", "backoff"]);
+const OPTIONS: ReadonlySet<string> = new Set<keyof RetryBehaviorOptions>(["attempts", "on", "backoff"]);
 
 // `timeout()`: a time limit for a handler, below the timeout of its senders.
 

@@ -4,14 +4,14 @@ import { type Behavior, catga, type CatgaError, command, fail, type SendOptions 
 import { localApp } from "../../test/support/local_app.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
-import { retry, type RetryOptions, timeout } from "./retry.ts";
+import { retry, type RetryBehaviorOptions, timeout } from "./retry.ts";
 import type { FailOptions } from "../contract/result.ts";
 
 const Do = command<void, string>("Do");
 
 /** What comes of a handler that fails so often, when it ran (in ms), and how it ended. */
 async function tried(
-  options: RetryOptions,
+  options: RetryBehaviorOptions,
   failures: number,
   { code = "BUSY", sending = {}, ...failing }: FailOptions & { code?: string; sending?: SendOptions } = {},
 ) {
@@ -147,7 +147,7 @@ describe("retry", () => {
   });
 
   it("throws for invalid options", () => {
-    const wrong: [RetryOptions, string][] = [
+    const wrong: [RetryBehaviorOptions, string][] = [
       [{ attempts: 1 }, "retry: attempts must be from 2 to 1000; got 1"],
       [{ backoff: -1 }, "retry: backoff must be from 0 to 2147483647 ms; got -1"],
       [{ on: "BUSY" as never }, 'retry: on must be an array of codes, or a function; got "BUSY"'],

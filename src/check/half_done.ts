@@ -5,7 +5,7 @@
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { fewAtOnce } from "../data/queues.ts";
 import { CatgaError } from "../error.ts";
-import { type Entry, isOwn, isUndo, type Journal } from "../flow/journal.ts";
+import { isOwn, isUndo, type Journal, type JournalEntry } from "../flow/journal.ts";
 import { Drive } from "../flow/replay.ts";
 import type { DriveEnd, DriveHost } from "../flow/replay_state.ts";
 import { RunLog, type RunLogHost, type RunRef } from "../flow/run_log.ts";
@@ -104,7 +104,7 @@ function namesIn({ ends, strays, sleeps, waits, children, failures }: Journal): 
 /** A run's log that stores nothing: what a drive wants to record ends the drive. */
 class RefusingLog extends RunLog {
   /** The entries that were to be stored. */
-  refused: readonly Entry[] = [];
+  refused: readonly JournalEntry[] = [];
 
   override message(...args: Parameters<RunLog["message"]>): ReturnType<RunLog["message"]> {
     this.refused = args[1];

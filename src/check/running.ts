@@ -11,7 +11,7 @@ import type { Finding } from "./finding.ts";
 import type { Program } from "./program.ts";
 
 /** Nodes and subscriptions of a cluster. */
-export interface Running {
+export interface RunningProgram {
   readonly nodes: readonly NodeInfo[];
   readonly stored: readonly StoredSubscription[];
 }
@@ -22,7 +22,7 @@ export interface Running {
  */
 export function serviceOf(
   { contracts, workflows, subscriptions }: Program,
-  { nodes, stored }: Running,
+  { nodes, stored }: RunningProgram,
 ): string | undefined {
   const scores = new Map<string, number>();
   const add = (service: string, score: number) => scores.set(service, (scores.get(service) ?? 0) + score);
@@ -39,7 +39,11 @@ export function serviceOf(
 }
 
 /** Returns what a deploy of the program, in place of all nodes of its service, would break. */
-export function compareRunning(program: Program, { nodes, stored }: Running, service: string | undefined): Finding[] {
+export function compareRunning(
+  program: Program,
+  { nodes, stored }: RunningProgram,
+  service: string | undefined,
+): Finding[] {
   const found: Finding[] = [];
   const own = nodes.filter((node) => node.service === service);
   const others = nodes.filter((node) => node.service !== service);

@@ -4,11 +4,11 @@ import { type Catga, type Query, query, unwrap } from "../../mod.ts";
 import { token } from "../ports/clock.ts";
 import { ClusterView, joinCluster } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
-import { type Command, DONE, showMillis } from "./flags.ts";
+import { type CliCommand, DONE, showMillis } from "./flags.ts";
 import { Listing } from "./terminal.ts";
 
 /** The command. */
-export const bench: Command = {
+export const bench: CliCommand = {
   name: "bench",
   summary: "measures how fast this server carries an echo",
   flags: ["seconds", "payload"],
@@ -43,7 +43,7 @@ the network, not for a cluster: two processes on two cores do about twice that.`
   },
 };
 
-interface Row {
+interface BenchRow {
   readonly atOnce: number;
   readonly perSecond: number;
   /** In ms. */
@@ -56,7 +56,7 @@ async function measure(
   Echo: Query<string, string>,
   text: string,
   { atOnce, ms }: { atOnce: number; ms: number },
-): Promise<Row> {
+): Promise<BenchRow> {
   const times: number[] = [];
   const began = performance.now();
   const end = began + ms;

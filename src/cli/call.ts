@@ -14,7 +14,7 @@ import {
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView, joinCluster } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
-import { checkedToken, type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
+import { checkedToken, type CliCommand, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { declaredNames, noNodes } from "./nodes.ts";
 import { bold, type Terminal } from "./terminal.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
@@ -24,13 +24,13 @@ import { drivenWorkflow } from "../contract/workflow.ts";
 
 const ROUTES = ["round-robin", "hash", "least-loaded", "random"] as const;
 
-type Message =
+type CalledContract =
   | Contract<"command" | "query", unknown, unknown>
   | Contract<"stream", unknown, unknown>
   | Contract<"event", unknown, void>;
 
 /** The command. */
-export const call: Command = {
+export const call: CliCommand = {
   name: "call",
   words: "<Name> [json]",
   summary: "sends a command or a query, and prints the answer",
@@ -131,7 +131,7 @@ async function showItems(items: AsyncIterable<unknown>, flags: Flags, terminal: 
 /** One node runs its handlers of an event: a broadcast to that node. */
 async function sendEvent(
   app: Catga,
-  contract: Message,
+  contract: CalledContract,
   payload: unknown,
   { route: _, ...options }: SendOptions,
 ): Promise<Result<unknown>> {
@@ -142,7 +142,7 @@ async function sendEvent(
 }
 
 /** A contract without a schema: the receiver checks the payload. */
-function contractOf(name: string, kind: Kind): Message {
+function contractOf(name: string, kind: Kind): CalledContract {
   try {
     if (kind === "event") return event<unknown>(name);
     if (kind === "stream") return stream<unknown, unknown>(name);

@@ -8,13 +8,13 @@ import { systemClock } from "../ports/clock.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import type { Finding } from "../check/finding.ts";
 import type { Program } from "../check/program.ts";
-import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { looksOf } from "./contract_looks.ts";
 import { bold, dim, type Terminal } from "./terminal.ts";
 
 /** The command that looks for breaks. */
-export const check: Command = {
+export const check: CliCommand = {
   name: "check",
   words: "FILE…",
   summary: "says what a deploy of a program would break",
@@ -62,7 +62,7 @@ BREAK: messages would be refused, or nobody would handle them; the exit code is
 };
 
 /** The command that describes a program. */
-export const contracts: Command = {
+export const contracts: CliCommand = {
   name: "contracts",
   words: "FILE…",
   summary: "prints the contracts of a program",

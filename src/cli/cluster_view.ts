@@ -18,7 +18,7 @@ import type { DashboardSource, ServerView } from "../dashboard/view.ts";
 import { runInfos, tellRun } from "../flow/run_infos.ts";
 import { RunLog } from "../flow/run_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { type HeldLock, HeldLocks, LOCK_SPACES, type LockKind } from "../state/locks/held_locks.ts";
+import { HeldLocks, LOCK_SPACES, type LockClaim, type LockKind } from "../state/locks/held_locks.ts";
 import type { LockRecord } from "../state/locks/lock_record.ts";
 import { type Catga, catga, type CatgaOptions, type NodeInfo } from "../../mod.ts";
 import { connectionOptions, disposing } from "./connection.ts";
@@ -30,7 +30,7 @@ import type { Terminal } from "./terminal.ts";
 type Opened = Awaited<ReturnType<typeof openNats>>;
 
 /** A lock that is held. */
-export type ShownLock = HeldLock & { readonly record: LockRecord };
+export type ShownLock = LockClaim & { readonly record: LockRecord };
 
 /** The kinds, in the order of the table. */
 export const LOCK_KINDS = Object.keys(LOCK_SPACES) as readonly LockKind[];

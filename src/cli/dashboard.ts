@@ -1,13 +1,13 @@
 /** `dashboard`: serves a page that shows the cluster as it lives. */
 import { printable } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, FAILED, UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED, UsageError } from "./flags.ts";
 import { disposing } from "./connection.ts";
 import { print } from "./terminal.ts";
 import { aborted } from "../ports/clock.ts";
 
 /** The command. */
-export const dashboard: Command = {
+export const dashboard: CliCommand = {
   name: "dashboard",
   summary: "serves a page that shows the cluster as it lives",
   flags: ["port", "host", "allow-changes"],

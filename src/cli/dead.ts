@@ -4,7 +4,7 @@ import type { DeadLetterOptions } from "../contract/durable_messages.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { settled } from "../log/administration/dead_letters.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, FAILED, type Flags, showDuration, UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED, type Flags, showDuration, UsageError } from "./flags.ts";
 import { Listing, print, type Terminal } from "./terminal.ts";
 
 const VERBS = ["list", "show", "replay", "discard"] as const;
@@ -12,7 +12,7 @@ type Verb = typeof VERBS[number];
 const FILTERS = ["service", "subscription", "contract", "code", "cause"] as const;
 
 /** The command. */
-export const dead: Command = {
+export const dead: CliCommand = {
   name: "dead",
   words: "[VERB] [ID…]",
   summary: "dead letters: list, show, replay, discard",
@@ -42,7 +42,7 @@ Without an ID, replay and discard only count what they would do, until --yes.`,
         terminal.say(printable(unknown));
         return FAILED;
       }
-      const run: Run = { view, ids, flags, terminal };
+      const run: DeadCommand = { view, ids, flags, terminal };
       const missing = new Set(ids);
       const letters = chosen(view.administration().deadLetters(place), run, missing);
       const print = { list, show, replay: settle, discard: settle }[verb as Verb];
@@ -53,7 +53,7 @@ Without an ID, replay and discard only count what they would do, until --yes.`,
   },
 };
 
-interface Run {
+interface DeadCommand {
   readonly view: ClusterView;
   readonly ids: readonly string[];
   readonly flags: Flags;
@@ -82,7 +82,7 @@ function noSubscription(
 /** The dead letters that the command line chooses; takes their ids and positions out of `missing`. */
 async function* chosen(
   letters: AsyncIterable<DeadLetter>,
-  { ids, flags }: Run,
+  { ids, flags }: DeadCommand,
   missing: Set<string>,
 ): AsyncGenerator<DeadLetter> {
   const [contract, code, cause] = [flags.text("contract"), flags.text("code"), flags.text("cause")];
@@ -102,17 +102,17 @@ function hasCause({ message, cause = "" }: DeadLetter["error"], text: string): b
 }
 
 /** Prints that nothing was found, unless it is said of each ID, and returns the exit code. */
-function none(run: Run): number {
+function none(run: DeadCommand): number {
   if (run.ids.length === 0) run.terminal.say(`no dead letters${where(run)}`);
   return DONE;
 }
 
-function where({ view, ids, flags }: Run): string {
+function where({ view, ids, flags }: DeadCommand): string {
   const match = FILTERS.some((flag) => flags.has(flag)) ? (ids.length > 0 ? " matches" : " match") : "";
   return `${match} ${view.place}`;
 }
 
-async function list(letters: AsyncIterable<DeadLetter>, run: Run): Promise<number> {
+async function list(letters: AsyncIterable<DeadLetter>, run: DeadCommand): Promise<number> {
   const { flags, terminal } = run;
   const now = Date.now();
   const listing = new Listing(terminal, flags.has("json"), COLUMNS);
@@ -138,7 +138,7 @@ async function list(letters: AsyncIterable<DeadLetter>, run: Run): Promise<numbe
 
 const COLUMNS = ["SUBSCRIPTION", ">POSITION", "ID", "CONTRACT", "KEY", ">ATTEMPTS", ">DEAD FOR", ">HELD", "ERROR"];
 
-async function show(letters: AsyncIterable<DeadLetter>, run: Run): Promise<number> {
+async function show(letters: AsyncIterable<DeadLetter>, run: DeadCommand): Promise<number> {
   let count = 0;
   for await (const letter of letters) {
     count++;
@@ -161,7 +161,11 @@ function plain({ publishedAt, at, replay: _, discard: __, ...letter }: DeadLette
   return { ...letter, publishedAt: publishedAt.toISOString(), at: at.toISOString() };
 }
 
-async function settle(letters: AsyncIterable<DeadLetter>, run: Run, verb: "replay" | "discard"): Promise<number> {
+async function settle(
+  letters: AsyncIterable<DeadLetter>,
+  run: DeadCommand,
+  verb: "replay" | "discard",
+): Promise<number> {
   const { ids, flags, terminal } = run;
   const sure = ids.length > 0 || flags.has("yes");
   let [count, failed] = [0, 0];

@@ -17,12 +17,12 @@ import type { ServerView } from "../dashboard/view.ts";
 import { lateRuns } from "../flow/run_infos.ts";
 import { ClusterView, MISMATCHES } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
-import { type Command, DONE, FAILED, type Flags } from "./flags.ts";
+import { type CliCommand, DONE, FAILED, type Flags } from "./flags.ts";
 import { inFlags } from "./help.ts";
 import { bold, dim, SEVERITIES, type Terminal } from "./terminal.ts";
 
 /** The command. */
-export const doctor: Command = {
+export const doctor: CliCommand = {
   name: "doctor",
   summary: "says what is wrong with a cluster, and what to do",
   flags: [],
@@ -35,7 +35,7 @@ do and the page that says more. The exit code is 1 if something is.
 With --json one object: ok, findings (kind, about, severity, message, advice,
 docs), and what was looked at.`,
   async run(_, flags, terminal) {
-    const seen: Seen = { findings: [], looked: [] };
+    const seen: Examination = { findings: [], looked: [] };
     const denied: Violation[] = [];
     let opened = false;
     try {
@@ -70,14 +70,14 @@ docs), and what was looked at.`,
 };
 
 /** Something that is wrong. */
-interface Finding extends Pick<Alarm, "about" | "severity" | "message" | "docs" | "cause"> {
+interface DoctorFinding extends Pick<Alarm, "about" | "severity" | "message" | "docs" | "cause"> {
   readonly kind: string;
   readonly advice: string;
 }
 
 /** Findings, and the parts that were looked at. */
-interface Seen {
-  readonly findings: Finding[];
+interface Examination {
+  readonly findings: DoctorFinding[];
   readonly looked: string[];
 }
 
@@ -88,7 +88,7 @@ interface Nodes {
 }
 
 /** Adds what is wrong, and what is well. */
-async function examine(view: ClusterView, seen: Seen): Promise<void> {
+async function examine(view: ClusterView, seen: Examination): Promise<void> {
   const { findings, looked } = seen;
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
   const watch = new AlarmWatch(view);
@@ -115,7 +115,7 @@ async function examine(view: ClusterView, seen: Seen): Promise<void> {
 }
 
 /** Opens each stream and bucket that there is, which checks its settings. Returns the nodes, if they can be read. */
-async function settings(view: ClusterView, findings: Finding[]): Promise<Nodes | undefined> {
+async function settings(view: ClusterView, findings: DoctorFinding[]): Promise<Nodes | undefined> {
   const check = async (name: string, open: () => Promise<unknown>) => {
     try {
       await open();
@@ -139,7 +139,7 @@ async function settings(view: ClusterView, findings: Finding[]): Promise<Nodes |
   return { nodes, listed: new Set(listed.map(({ endpoint }) => endpoint)) };
 }
 
-function ofServer(server: ServerView, { namespace }: ClusterView, { findings, looked }: Seen): void {
+function ofServer(server: ServerView, { namespace }: ClusterView, { findings, looked }: Examination): void {
   const { name, version, rtt, streams } = server;
   looked.unshift(
     `NATS ${name}, nats-server ${version}, ${rtt} ms there and back`,
@@ -166,7 +166,7 @@ function ofServer(server: ServerView, { namespace }: ClusterView, { findings, lo
   }
 }
 
-function ofNodes({ nodes, listed }: Nodes, { findings }: Seen): void {
+function ofNodes({ nodes, listed }: Nodes, { findings }: Examination): void {
   const unlisted = nodes.filter(({ endpoint }) => !listed.has(endpoint)).map(nodeLabel).join(", ");
   if (unlisted !== "") {
     findings.push({
@@ -207,7 +207,7 @@ function ofNodes({ nodes, listed }: Nodes, { findings }: Seen): void {
 }
 
 /** Queued commands that no node has ever handled: of others an alarm says that they wait. */
-async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], { findings }: Seen): Promise<void> {
+async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], { findings }: Examination): Promise<void> {
   const stream = await view.stream("log").catch(() => undefined);
   if (stream === undefined) return;
   const stored = await view.administration().stored();
@@ -227,7 +227,11 @@ async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], { finding
 }
 
 /** Schedules that fire for nobody, or do not fire. */
-async function ofSchedules(view: ClusterView, handled: ReadonlySet<string>, { findings, looked }: Seen): Promise<void> {
+async function ofSchedules(
+  view: ClusterView,
+  handled: ReadonlySet<string>,
+  { findings, looked }: Examination,
+): Promise<void> {
   const stream = await view.stream("log").catch(() => undefined);
   if (stream === undefined) return;
   const unhandled = new Map<string, Set<string>>();
@@ -264,7 +268,7 @@ async function ofSchedules(view: ClusterView, handled: ReadonlySet<string>, { fi
 }
 
 /** Runs that no schedule woke when they were due. */
-async function ofRuns(view: ClusterView, handled: ReadonlySet<string>, { findings }: Seen): Promise<void> {
+async function ofRuns(view: ClusterView, handled: ReadonlySet<string>, { findings }: Examination): Promise<void> {
   const latest = ((await view.stream("entities"))?.serverTime ?? 0) - LATE_RUN;
   const late = await view.runLog().then((log) => log && lateRuns(log, handled, latest)) ?? [];
   if (late.length === 0) return;
@@ -275,7 +279,7 @@ async function ofRuns(view: ClusterView, handled: ReadonlySet<string>, { finding
   });
 }
 
-function forbidden(violation: Violation): Finding {
+function forbidden(violation: Violation): DoctorFinding {
   const { code, message } = mayNot(violation);
   return {
     ...{ kind: "forbidden", about: violation.subject, severity: "error", message: `${code}: ${message}` },
@@ -283,7 +287,7 @@ function forbidden(violation: Violation): Finding {
   };
 }
 
-function finding(kind: string, about: string, error: unknown): Omit<Finding, "advice"> {
+function finding(kind: string, about: string, error: unknown): Omit<DoctorFinding, "advice"> {
   const message = isCatgaError(error)
     ? `${error.code}: ${inFlags(error.message)}`
     : `${(error as Error)?.message ?? error}`;
@@ -291,9 +295,9 @@ function finding(kind: string, about: string, error: unknown): Omit<Finding, "ad
 }
 
 /** Each once: an operation that fails of a missing permission says so, too. */
-function distinct(findings: readonly Finding[]): Finding[] {
+function distinct(findings: readonly DoctorFinding[]): DoctorFinding[] {
   const denied = findings.filter(({ kind }) => kind === "forbidden").map(({ about }) => about);
-  const all = new Map<string, Finding>();
+  const all = new Map<string, DoctorFinding>();
   for (const each of findings) {
     const isUnreadable = each.kind === "unreadable";
     if (isUnreadable && denied.some((subject) => each.message.includes(subject))) continue;
@@ -305,7 +309,7 @@ function distinct(findings: readonly Finding[]): Finding[] {
   return [...all.values()].sort((a, b) => Number(a.severity === "warning") - Number(b.severity === "warning"));
 }
 
-function report(findings: readonly Finding[], looked: readonly string[], flags: Flags, terminal: Terminal): void {
+function report(findings: readonly DoctorFinding[], looked: readonly string[], flags: Flags, terminal: Terminal): void {
   if (flags.has("json")) return terminal.write(`${printableJson({ ok: findings.length === 0, findings, looked })}\n`);
   const lines = looked.map((each) => dim(terminal, printable(each)));
   for (const { severity, message, advice, docs, cause = "" } of findings) {

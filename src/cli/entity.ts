@@ -9,12 +9,12 @@ import {
   type StoredEntityEvent,
 } from "../log/administration/entity_history.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, FAILED, type Flags, showShort, showTime, UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED, type Flags, showShort, showTime, UsageError } from "./flags.ts";
 import { facts, table, type Terminal } from "./terminal.ts";
 import { isToken } from "../data/checks.ts";
 
 /** The command. */
-export const entity: Command = {
+export const entity: CliCommand = {
   name: "entity",
   words: "TYPE ID",
   summary: "shows an entity's events, and what caused them",

@@ -250,7 +250,7 @@ const LONG = 200;
 // The shape of a command of the tool.
 
 /** A command and its help. */
-export interface Command {
+export interface CliCommand {
   readonly name: string;
   /** Its arguments as the usage shows them: some in `[]`, a last one of any number with `…`; absent: none. */
   readonly words?: string;

@@ -2,11 +2,11 @@
  * Lays out `--help` (the commands are listed in `main.ts`, their words stand in their own files), and how the tool
  * words errors of the library.
  */
-import { type Command, CONNECTION_FLAGS, type FlagName, FLAGS } from "./flags.ts";
+import { type CliCommand, CONNECTION_FLAGS, type FlagName, FLAGS } from "./flags.ts";
 import { bold, type Terminal } from "./terminal.ts";
 
 /** The help of the tool. */
-export function helpOfAll(commands: readonly Command[], terminal: Terminal): string {
+export function helpOfAll(commands: readonly CliCommand[], terminal: Terminal): string {
   const usage = commands.map(({ name, words }) => (words === undefined ? name : `${name} ${words}`));
   const width = Math.max(...usage.map((text) => text.length));
   return [
@@ -29,7 +29,7 @@ export function helpOfAll(commands: readonly Command[], terminal: Terminal): str
 }
 
 /** The help of a command. */
-export function helpOf({ name, words, summary, flags, more }: Command, terminal: Terminal): string {
+export function helpOf({ name, words, summary, flags, more }: CliCommand, terminal: Terminal): string {
   return [
     `${summary[0].toUpperCase()}${summary.slice(1)}.`,
     "",

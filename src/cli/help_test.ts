@@ -1,14 +1,14 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertFalse, assertGreater, assertStringIncludes } from "@std/assert";
 import { quietTerminal } from "../../test/support/quiet_terminal.ts";
-import { type Command, COMMAND_FLAGS, CONNECTION_FLAGS, type FlagSpec } from "./flags.ts";
+import { type CliCommand, COMMAND_FLAGS, CONNECTION_FLAGS, type FlagSpec } from "./flags.ts";
 import { helpOf, helpOfAll } from "./help.ts";
 
-const list: Command = {
+const list: CliCommand = {
   ...{ name: "list", summary: "lists the teapots", flags: [], more: "\nNothing else." },
   run: () => Promise.resolve(0),
 };
-const brew: Command = {
+const brew: CliCommand = {
   ...list,
   ...{ name: "brew", words: "TEA [CUPS]", summary: "brews tea", flags: ["timeout", "header", "all"] },
 };

@@ -1,11 +1,11 @@
 /** `locks`: who holds which lock or leads what; releases a lock by force. */
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView, LOCK_KINDS, type ShownLock } from "./cluster_view.ts";
-import { type Command, DONE, FAILED, showDuration, UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED, showDuration, UsageError } from "./flags.ts";
 import { Listing, print, type Terminal } from "./terminal.ts";
 
 /** The command. */
-export const locks: Command = {
+export const locks: CliCommand = {
   name: "locks",
   summary: "lists locks and leaders; releases a lock by force",
   flags: ["kind", "release"],

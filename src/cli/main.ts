@@ -26,7 +26,7 @@ import { VERSION } from "../version.ts";
 import { bench } from "./bench.ts";
 import { call } from "./call.ts";
 import { check, contracts } from "./check.ts";
-import { type Command, CONNECTION_FLAGS, DONE, FAILED, readWords, UsageError } from "./flags.ts";
+import { type CliCommand, CONNECTION_FLAGS, DONE, FAILED, readWords, UsageError } from "./flags.ts";
 import { helpOf, helpOfAll, worded } from "./help.ts";
 import { entity } from "./entity.ts";
 import { dashboard } from "./dashboard.ts";
@@ -45,7 +45,7 @@ import { watch } from "./watch.ts";
 
 export type { Terminal };
 
-const COMMANDS: readonly Command[] = [
+const COMMANDS: readonly CliCommand[] = [
   nodes,
   top,
   doctor,
@@ -98,7 +98,7 @@ export async function cli(
 
 async function run(args: readonly string[], terminal: Terminal): Promise<number> {
   // options that nobody knows are found before the command is
-  let running: Command | undefined = COMMANDS.find(({ name }) => name === args[0]);
+  let running: CliCommand | undefined = COMMANDS.find(({ name }) => name === args[0]);
   try {
     const { flags, words: [name, ...words], help, version, given } = readWords(args);
     if (version) {
@@ -137,7 +137,7 @@ function countWords(text: string): number {
 }
 
 /** Prints an error, and returns its exit code. */
-function ended(error: unknown, command: Command | undefined, terminal: Terminal): number {
+function ended(error: unknown, command: CliCommand | undefined, terminal: Terminal): number {
   if (error instanceof UsageError) {
     const about = command === undefined ? "" : `${command.name} `;
     terminal.say(`catga: ${printable(error.message)}\n\`catga ${about}--help\` says more`);

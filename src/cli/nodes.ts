@@ -4,12 +4,12 @@ import { drivenWorkflow } from "../contract/workflow.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, type Flags, showDuration } from "./flags.ts";
+import { type CliCommand, DONE, type Flags, showDuration } from "./flags.ts";
 import { dim, Listing, table, type Terminal } from "./terminal.ts";
 import { aborted } from "../ports/clock.ts";
 
 /** The command. */
-export const nodes: Command = {
+export const nodes: CliCommand = {
   name: "nodes",
   summary: "lists the nodes, what they handle, and their load",
   flags: ["watch"],

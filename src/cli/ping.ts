@@ -3,14 +3,14 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
 import { printable } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, FAILED, showMillis } from "./flags.ts";
+import { type CliCommand, DONE, FAILED, showMillis } from "./flags.ts";
 import { noNodes } from "./nodes.ts";
 import type { NoAnswer, Pong } from "../dashboard/view.ts";
 import type { Pinger } from "./pinger.ts";
 import { Listing } from "./terminal.ts";
 
 /** The command. */
-export const ping: Command = {
+export const ping: CliCommand = {
   name: "ping",
   words: "[node]",
   summary: "pings each node: whether it answers, and how fast",
@@ -52,7 +52,7 @@ The exit code is 1 if a ping was not answered.`,
 };
 
 /** The results of the pings to one node. */
-interface Row {
+interface PingRow {
   readonly node: string;
   readonly service: string;
   readonly sent: number;
@@ -69,7 +69,7 @@ async function pings(
   pinger: Pinger,
   { id: node, service, endpoint }: NodeInfo,
   { count, limit, signal }: { count: number; limit: number; signal: AbortSignal },
-): Promise<Row> {
+): Promise<PingRow> {
   const echoes: (Pong | NoAnswer)[] = [];
   // a first ping, not counted, so that the route is warm
   if (count > 1) await pinger.ping(endpoint, limit);
@@ -91,7 +91,7 @@ async function pings(
 
 const COLUMNS = ["NODE", "SERVICE", ">ANSWERED", ">MIN", ">MEDIAN", ">MAX", ">BUSY", ">QUEUED", "NOTE"];
 
-function cells({ node, service, sent, answered, min, median, max, load, note }: Row): string[] {
+function cells({ node, service, sent, answered, min, median, max, load, note }: PingRow): string[] {
   const times = [min, median, max].map((ms) => (ms === undefined ? "-" : showMillis(ms)));
   const [busy, queued] = [load?.inFlight ?? "-", load?.queued ?? "-"];
   return [node, service, `${answered}/${sent}`, ...times, `${busy}`, `${queued}`, note ?? ""];

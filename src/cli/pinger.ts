@@ -8,20 +8,20 @@ import { isEndpoint, nodeOf, readFrame } from "../cluster/wire/frame.ts";
 import { PROTOCOL } from "../version.ts";
 import { token } from "../ports/clock.ts";
 import type { Transport } from "../ports/transport.ts";
-import type { NoAnswer, Pong, SourceAsker, Told } from "../dashboard/view.ts";
+import type { CountedStats, NoAnswer, Pong, SourceAsker } from "../dashboard/view.ts";
 import { isContractName } from "../contract/contract.ts";
 import type { ContractStats, NodeStats, PeerStats } from "../contract/node_stats.ts";
 import { isCount, isNotNegative, isRecord } from "../data/checks.ts";
 import { LATENCY_BUCKETS } from "../data/latency_buckets.ts";
 
-type Answer = Pong | Told | NoAnswer | { readonly type: "looks"; readonly answer: unknown };
+type PingAnswer = Pong | CountedStats | NoAnswer | { readonly type: "looks"; readonly answer: unknown };
 
 /** Sends pings, and asks for statistics, until it is disposed of. */
 export class Pinger implements SourceAsker {
   readonly #transport: Transport;
   readonly #namespace: string;
   readonly #endpoint: string;
-  readonly #waiting = new Map<string, (answer: Answer) => void>();
+  readonly #waiting = new Map<string, (answer: PingAnswer) => void>();
   readonly #subscriptions: { close(): void }[];
   #pings = 0;
 
@@ -70,7 +70,7 @@ export class Pinger implements SourceAsker {
     return echo.type === "pong" ? { ...echo, ms: clock.monotonic() - sent } : echo;
   }
 
-  async stats(endpoint: string, limit: number): Promise<Told | NoAnswer> {
+  async stats(endpoint: string, limit: number): Promise<CountedStats | NoAnswer> {
     const told = await this.#ask(endpoint, "s", limit);
     return told.type === "pong" || told.type === "looks" ? { type: "silence" } : told;
   }
@@ -83,13 +83,18 @@ export class Pinger implements SourceAsker {
     return told.type === "looks" ? told.answer : undefined;
   }
 
-  async #ask(endpoint: string, kind: "p" | "s" | "k", limit: number, more: readonly string[] = []): Promise<Answer> {
+  async #ask(
+    endpoint: string,
+    kind: "p" | "s" | "k",
+    limit: number,
+    more: readonly string[] = [],
+  ): Promise<PingAnswer> {
     // some come from what is stored, which anybody may have written, and become a part of a subject
     if (!isEndpoint(endpoint)) return { type: "bounce" };
     const { clock } = this.#transport;
     const n = ++this.#pings;
     const place = `${endpoint} ${n}`;
-    const answered = Promise.withResolvers<Answer>();
+    const answered = Promise.withResolvers<PingAnswer>();
     this.#waiting.set(place, answered.resolve);
     const timer = clock.after(limit, () => answered.resolve({ type: "silence" }));
     try {

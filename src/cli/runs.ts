@@ -2,13 +2,13 @@
 import { hasFailedWith, pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../contract/flow.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, FAILED, type Flags, showDuration, showShort, showTime, UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED, type Flags, showDuration, showShort, showTime, UsageError } from "./flags.ts";
 import { facts, Listing, print, table, type Terminal } from "./terminal.ts";
 import { drivenWorkflow, isWorkflowName } from "../contract/workflow.ts";
 import { isCatgaError } from "../error.ts";
 
 /** The command that lists them, and changes many at once. */
-export const runs: Command = {
+export const runs: CliCommand = {
   name: "runs",
   words: "[WORKFLOW | VERB]",
   summary: "runs of workflows: lists, retries, cancels them",
@@ -128,7 +128,7 @@ async function changeAll(
 }
 
 /** The command about one of them. */
-export const run: Command = {
+export const run: CliCommand = {
   name: "run",
   words: "WORKFLOW ID [VERB …]",
   summary: "shows a run: retry, skip STEP [JSON], cancel",
@@ -159,7 +159,7 @@ is recorded. cancel and skip take --reason, which stays with the run.`,
 };
 
 /** A change of a run. */
-type Change =
+type RunChange =
   | { readonly verb: "retry" }
   | { readonly verb: "cancel"; readonly reason: string }
   | {
@@ -175,7 +175,7 @@ function changeOf(
   verb: string | undefined,
   [step, value, ...more]: readonly string[],
   flags: Flags,
-): Change | undefined {
+): RunChange | undefined {
   const reason = flags.text("reason");
   if (verb !== "cancel" && verb !== "skip" && reason !== undefined) {
     throw new UsageError("--reason is for cancel and skip");
@@ -208,7 +208,7 @@ function parsed(text: string | undefined): unknown {
 async function changed(
   view: ClusterView,
   info: RunInfo,
-  change: Change,
+  change: RunChange,
   flags: Flags,
   terminal: Terminal,
 ): Promise<number> {

@@ -7,11 +7,11 @@ import { nextTimes, pendingSchedules } from "../log/publishing/schedule_list.ts"
 import { unschedule } from "../log/publishing/schedule_write.ts";
 import { systemClock, token } from "../ports/clock.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { Listing, print, type Terminal } from "./terminal.ts";
 
 /** The command. */
-export const schedules: Command = {
+export const schedules: CliCommand = {
   name: "schedules",
   words: "[cancel NAME ID]",
   summary: "lists what is scheduled for later; takes it back",

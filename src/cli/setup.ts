@@ -8,7 +8,7 @@ import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log
 import { bucketSettings } from "../nats/bucket_stream.ts";
 import { logSettings } from "../nats/log_stream.ts";
 import { ClusterView, isStream, MISMATCHES } from "./cluster_view.ts";
-import { type Command, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { printable } from "../data/printable.ts";
 import { print, type Terminal } from "./terminal.ts";
 
@@ -16,7 +16,7 @@ const KINDS = Object.keys(BUCKETS) as readonly BucketKind[];
 const ALL: readonly (BucketKind | StreamKind)[] = [...KINDS, ...STREAM_KINDS];
 
 /** The command. */
-export const setup: Command = {
+export const setup: CliCommand = {
   name: "setup",
   words: "[bucket…]",
   summary: "makes or checks a namespace's buckets and streams",

@@ -1,12 +1,12 @@
 /** `subscriptions`: how far each subscription is; removes one that nobody handles any more. */
 import type { SubscriptionInfo } from "../../mod.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, type Flags, readDuration, showDuration, UsageError } from "./flags.ts";
+import { type CliCommand, DONE, type Flags, readDuration, showDuration, UsageError } from "./flags.ts";
 import { Listing, print } from "./terminal.ts";
 import { OF_ENTITIES } from "../contract/send_options.ts";
 
 /** The command. */
-export const subscriptions: Command = {
+export const subscriptions: CliCommand = {
   name: "subscriptions",
   words: "[remove NAME]",
   summary: "lists how far each subscription is; removes one",
@@ -65,7 +65,7 @@ function cells(info: SubscriptionInfo): string[] {
 // `rewind`: has a subscription handle again what stands behind a place in the log.
 
 /** The command. */
-export const rewind: Command = {
+export const rewind: CliCommand = {
   name: "rewind",
   words: "SUBSCRIPTION TO",
   summary: "has a subscription handle messages again",

@@ -9,16 +9,16 @@ import type { Alarm } from "../contract/alarms.ts";
 import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../contract/node_stats.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type Command, DONE, FAILED, type Flags, showDuration, showMillis } from "./flags.ts";
+import { type CliCommand, DONE, FAILED, type Flags, showDuration, showMillis } from "./flags.ts";
 import { disposing } from "./connection.ts";
-import type { NoAnswer, Pong, SourceAsker, Told } from "../dashboard/view.ts";
+import type { CountedStats, NoAnswer, Pong, SourceAsker } from "../dashboard/view.ts";
 import type { Pinger } from "./pinger.ts";
 import { noNodes } from "./nodes.ts";
 import { cut, dim, SEVERITIES, table, type Terminal } from "./terminal.ts";
 import { quantile } from "../data/latency_buckets.ts";
 
 /** The command. */
-export const top: Command = {
+export const top: CliCommand = {
   name: "top",
   summary: "shows what nodes and contracts do in a second",
   flags: ["once", "timeout"],
@@ -94,7 +94,7 @@ export class Answers implements SourceAsker {
   readonly #pinger: SourceAsker & Pick<Pinger, "silence">;
   readonly #limit: number;
   /** Answers that were asked for alarms, since {@link Answers.ask}. */
-  #asked = new Map<string, Promise<Told | NoAnswer>>();
+  #asked = new Map<string, Promise<CountedStats | NoAnswer>>();
   #last: ReadonlyMap<string, NodeStats> = new Map();
 
   /** `limit`: how long a node has to answer, in ms. */
@@ -107,7 +107,7 @@ export class Answers implements SourceAsker {
     return this.#pinger.ping(endpoint, limit);
   }
 
-  stats(endpoint: string, limit: number): Promise<Told | NoAnswer> {
+  stats(endpoint: string, limit: number): Promise<CountedStats | NoAnswer> {
     const told = this.#pinger.stats(endpoint, Math.max(limit, this.#limit));
     this.#asked.set(endpoint, told);
     return told;
@@ -198,7 +198,7 @@ const NODE_COLUMNS: Columns<NodeRates> = [
   ["NOTE", ({ note, leads = [] }) => note ?? (leads.length === 0 ? "" : `leads ${leads.join(" ")}`)],
 ];
 
-const CONTRACT_COLUMNS: Columns<ContractRates> = [
+const CONTRACT_COLUMNS: Columns<ContractRow> = [
   ["CONTRACT", ({ contract }) => contract],
   ["KIND", ({ kind }) => kind],
   [">HANDLED/S", ({ handled }) => showRate(handled)],
@@ -269,7 +269,7 @@ interface NodeRates {
 /**
  * A contract in the interval, on all nodes together. All rates are a second; `inHand` and `queued` are at its end.
  */
-interface ContractRates
+interface ContractRow
   extends Pick<ContractStats, "kind" | "handled" | "failed" | "inHand" | "queued" | "sent" | "published"> {
   readonly contract: string;
   /** How long runs took, in ms; absent if there were none. */
@@ -282,7 +282,7 @@ interface ContractRates
 /** All nodes, sorted by id, and all contracts, those with the most messages first. */
 interface ClusterRates {
   readonly nodes: readonly NodeRates[];
-  readonly contracts: readonly ContractRates[];
+  readonly contracts: readonly ContractRow[];
   /** Contracts that nodes left out of their answers, at most. */
   readonly moreContracts: number;
 }
@@ -360,7 +360,7 @@ class Sum {
     return { handled, sent, failed };
   }
 
-  get rates(): ContractRates {
+  get rates(): ContractRow {
     const { name: contract, kind } = this.#contract;
     const [p50, p99] = [quantile(this.#latency, 0.5), quantile(this.#latency, 0.99)];
     const failed: Record<string, number> = Object.create(null); // a code may be `__proto__`
@@ -375,7 +375,7 @@ class Sum {
   }
 }
 
-function busy({ handled, sent, published }: ContractRates): number {
+function busy({ handled, sent, published }: ContractRow): number {
   return handled + sent + published;
 }
 

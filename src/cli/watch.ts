@@ -7,12 +7,12 @@ import { covers } from "../nats/shared_consumer.ts";
 import { ClusterView } from "./cluster_view.ts";
 import type { Violation } from "../ports/transport.ts";
 import { disposing } from "./connection.ts";
-import { type Command, DONE, FAILED, UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED, UsageError } from "./flags.ts";
 import { bold, dim, type Terminal } from "./terminal.ts";
 import { aborted } from "../ports/clock.ts";
 
 /** The command. */
-export const watch: Command = {
+export const watch: CliCommand = {
   name: "watch",
   words: "[Name]",
   summary: "prints events that are not kept, as they come",

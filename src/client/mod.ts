@@ -48,7 +48,7 @@ export interface CallOptions {
 }
 
 /** Options of a command, a start or a signal. */
-export interface SendOptions extends CallOptions {
+export interface ClientSendOptions extends CallOptions {
   /**
    * The `Idempotency-Key`: all sends of an idempotent command with it get one result, so that one without an answer may
    * be sent again. Made by the client for a command that is sent twice by `retries`. None.
@@ -101,7 +101,7 @@ export type CallArgs<In, Options> = undefined extends In ? [input?: In, options?
 /** A command on a client. */
 export interface ClientCommand<In, Out, F extends string> {
   /** Sends it. */
-  send(...args: CallArgs<In, SendOptions>): Promise<ClientResult<Out, F>>;
+  send(...args: CallArgs<In, ClientSendOptions>): Promise<ClientResult<Out, F>>;
 }
 
 /** A query on a client. */
@@ -147,7 +147,7 @@ export interface ClientRun<Out, F extends string, Told, Cancels> {
   /** Sends it a signal that the edge lists. */
   tell<N extends keyof Told & string>(
     signal: N,
-    ...args: CallArgs<Told[N], SendOptions>
+    ...args: CallArgs<Told[N], ClientSendOptions>
   ): Promise<ClientResult<void, never>>;
   /** Cancels it, where the edge allows that. */
   readonly cancel: Cancels extends true ? (reason?: string, options?: CallOptions) => Promise<ClientResult<void, never>>
@@ -157,7 +157,7 @@ export interface ClientRun<Out, F extends string, Told, Cancels> {
 /** A workflow on a client. */
 export interface ClientWorkflow<In, Out, F extends string, Told, Cancels> {
   /** Starts a run. */
-  start(...args: CallArgs<In, SendOptions>): Promise<ClientResult<ClientRun<Out, F, Told, Cancels>, never>>;
+  start(...args: CallArgs<In, ClientSendOptions>): Promise<ClientResult<ClientRun<Out, F, Told, Cancels>, never>>;
   /** A run by its id. */
   run(id: string): ClientRun<Out, F, Told, Cancels>;
 }
@@ -198,13 +198,13 @@ export function client<T>(url: string, options: ClientOptions = {}): Client<T> {
 
 const VALUES = "application/vnd.catga+json";
 
-interface Call extends CallOptions {
+interface HttpCall extends CallOptions {
   readonly input?: unknown;
   readonly headers?: Record<string, string>;
 }
 
 function entry(url: string, options: ClientOptions): object {
-  const send = (input?: unknown, of: SendOptions = {}) =>
+  const send = (input?: unknown, of: ClientSendOptions = {}) =>
     call(options, "POST", url, { input, ...of, headers: idHeader(of) });
   const run = (id: string) => runOf(`${url}/${encodeURIComponent(id)}`, id, options);
   return {
@@ -215,7 +215,7 @@ function entry(url: string, options: ClientOptions): object {
       const place = from instanceof Date ? from.toISOString() : `${from}`;
       return events(options, withParams(url, { from: place, key }), { signal });
     },
-    start: async (input?: unknown, of?: SendOptions) => {
+    start: async (input?: unknown, of?: ClientSendOptions) => {
       const started = await send(input, of);
       return started.ok ? { ok: true, value: run((started.value as { run: string }).run) } : started;
     },
@@ -244,7 +244,7 @@ function runOf(url: string, id: string, options: ClientOptions): object {
         ? answer
         : { ok: true, value: undefined };
     },
-    tell: (signal: string, input?: unknown, of: SendOptions = {}) =>
+    tell: (signal: string, input?: unknown, of: ClientSendOptions = {}) =>
       call(options, "POST", `${url}/${encodeURIComponent(signal)}`, { input, ...of, headers: idHeader(of) }),
     cancel: (reason?: string, of: CallOptions = {}) => call(options, "DELETE", withParams(url, { reason }), of),
   };
@@ -253,14 +253,14 @@ function runOf(url: string, id: string, options: ClientOptions): object {
 /** Seconds that one request waits for the end of a run. */
 const WAIT = 20;
 
-type Answer = ClientResult<unknown, string> & { readonly status?: number };
+type AnsweredResult = ClientResult<unknown, string> & { readonly status?: number };
 
 async function call(
   options: ClientOptions,
   method: string,
   url: string,
-  { input, headers, signal }: Call,
-): Promise<Answer> {
+  { input, headers, signal }: HttpCall,
+): Promise<AnsweredResult> {
   const body = method === "POST" && input !== undefined ? write(input) : undefined;
   let response: Response;
   try {
@@ -428,7 +428,7 @@ function pause(
   });
 }
 
-function idHeader({ id }: SendOptions): Record<string, string> {
+function idHeader({ id }: ClientSendOptions): Record<string, string> {
   return id === undefined ? {} : { "idempotency-key": id };
 }
 

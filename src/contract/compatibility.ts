@@ -71,7 +71,7 @@ function every(verdicts: readonly Compatibility[]): Compatibility {
 }
 
 type Node = { readonly [keyword: string]: unknown };
-type Members = { readonly [name: string]: JsonSchema };
+type SchemaMembers = { readonly [name: string]: JsonSchema };
 
 /** Two schemas, each with the root that its references begin at. */
 class Comparison {
@@ -185,7 +185,7 @@ class Comparison {
   #taken(read: readonly JsonSchema[], w: Node): string {
     const members = read.map((each) => this.#resolved(each, this.#reader));
     const [tag, written] =
-      Object.entries(w.properties as Members ?? {}).find(([name]) =>
+      Object.entries(w.properties as SchemaMembers ?? {}).find(([name]) =>
         members.every((each) => isRecord(each) && valuesOf(memberOf(each, name)) !== undefined)
       ) ?? [];
     if (tag !== undefined) {
@@ -248,7 +248,7 @@ class Comparison {
 
   #objects(r: Node, w: Node, path: string, depth: number): Compatibility {
     const { names, more } = this.#membersOf(w);
-    const read = r.properties as Members ?? {};
+    const read = r.properties as SchemaMembers ?? {};
     const needed = new Set(w.required as string[] ?? []);
     const rest = r.additionalProperties as JsonSchema | undefined;
     const at = (name: string) => (path === "" ? name : `${path}.${name}`);
@@ -289,8 +289,8 @@ class Comparison {
    * The members that a writer declares, and the schema of others, if it may write others: a record whose names are
    * listed declares these.
    */
-  #membersOf(w: Node): { names: Members; more: JsonSchema | undefined } {
-    const own = w.properties as Members ?? {};
+  #membersOf(w: Node): { names: SchemaMembers; more: JsonSchema | undefined } {
+    const own = w.properties as SchemaMembers ?? {};
     // "an object", without a word about its members, may have any
     const more = w.additionalProperties as JsonSchema | undefined ?? !("properties" in w);
     const listed = valuesOf(this.#resolved(w.propertyNames as JsonSchema ?? true, this.#writer));
@@ -434,8 +434,8 @@ function join(key: string, a: unknown, b: unknown): unknown {
   if (canonicalPart(key, a) === canonicalPart(key, b)) return a;
   if (key === "required") return [...new Set([...a as string[], ...b as string[]])];
   if (key === "properties") {
-    const joined: Record<string, JsonSchema> = { ...a as Members };
-    for (const [name, schema] of Object.entries(b as Members)) {
+    const joined: Record<string, JsonSchema> = { ...a as SchemaMembers };
+    for (const [name, schema] of Object.entries(b as SchemaMembers)) {
       joined[name] = Object.hasOwn(joined, name) ? { allOf: [joined[name], schema] } : schema;
     }
     return joined;
@@ -549,7 +549,7 @@ function valuesOf(schema: JsonSchema | undefined): readonly unknown[] | undefine
 }
 
 function memberOf(node: Node, name: string): JsonSchema | undefined {
-  const members = node.properties as Members | undefined;
+  const members = node.properties as SchemaMembers | undefined;
   return members !== undefined && Object.hasOwn(members, name) ? members[name] : undefined;
 }
 
@@ -628,7 +628,7 @@ function canonicalPart(key: string, value: unknown): string {
   if (SINGLE.has(key)) return canonical(value);
   if (LISTED.has(key)) return `[${(value as JsonSchema[]).map(canonical).join()}]`;
   if (!NAMED.has(key)) return JSON.stringify(value);
-  const members = value as Members;
+  const members = value as SchemaMembers;
   return `{${Object.keys(members).sort().map((name) => `${JSON.stringify(name)}:${canonical(members[name])}`).join()}}`;
 }
 
@@ -649,7 +649,7 @@ function malformed(root: JsonSchema): string | undefined {
 }
 
 function schemasIn(key: string, value: unknown): readonly JsonSchema[] {
-  if (NAMED.has(key)) return Object.values(value as Members);
+  if (NAMED.has(key)) return Object.values(value as SchemaMembers);
   if (LISTED.has(key)) return value as JsonSchema[];
   return SINGLE.has(key) ? [value as JsonSchema] : [];
 }

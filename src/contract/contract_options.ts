@@ -75,14 +75,14 @@ export type CommandOptions<In, Out, F extends string = AnyCode, Payload = In, Re
 /** Options of a command that is durable. */
 export type DurableCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
   & AnyCommandOptions<In, Out, F, Payload, Returned>
-  & Stored
+  & DurableOption
   & (Ordered | Keyed | Keyless)
   & (WithoutId | Idempotent);
 
 /** Options of a command that is durable, has a key, and is not idempotent. */
 export type DurableKeyedCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
   & AnyCommandOptions<In, Out, F, Payload, Returned>
-  & Stored
+  & DurableOption
   & (Ordered | Keyed)
   & NotIdempotent;
 
@@ -210,7 +210,7 @@ export interface MaybeDurable {
 }
 
 /** Durable. */
-export interface Stored {
+export interface DurableOption {
   /** May be stored by `enqueue`, and is then run at least once, whatever its service. */
   durable: Durable;
 }

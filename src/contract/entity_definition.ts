@@ -79,7 +79,7 @@ export interface AnyEntity<State> {
 // An entity while a command is decided: its state, and what has been emitted.
 
 /** An event that was emitted: its payload as it was given, which is what is stored. */
-export interface EmittedEvent {
+export interface EmittedPayload {
   readonly event: string;
   readonly payload: unknown;
 }
@@ -90,7 +90,7 @@ export class Deciding<State> implements Loaded<State> {
   readonly version: number;
   #state: State;
   readonly #definition: EntityDefinition<State>;
-  readonly emitted: EmittedEvent[] = [];
+  readonly emitted: EmittedPayload[] = [];
   #over = false;
 
   constructor(definition: EntityDefinition<State>, id: string, version: number, state: State) {

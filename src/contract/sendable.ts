@@ -34,13 +34,13 @@ export type SendableDetails<T> = [T] extends [Sendable<T>] ? T : `cannot be sent
  * literals, is a brand, which no value has.
  */
 export type Unsendable<T, Path extends string = "payload"> = [T] extends [Sendable<T>] ? never
-  : Search<Part<Path, T>, Path>;
+  : Search<TypePart<Path, T>, Path>;
 
 /** `T` if it can be sent, else what `T` is not assignable to. */
 export type Sendable<T> = unknown extends T ? unknown
   : T extends Leaf ? T
-  : T extends Refused ? never
-  : T extends { forEach: unknown } ? Items<T>
+  : T extends NeverSendable ? never
+  : T extends { forEach: unknown } ? SendableItems<T>
   // the members of an Error are those of many objects, but for `stack` and `cause`
   : T extends Error ? Required<T> extends Required<Error> ? never : Members<T>
   : Members<T>;
@@ -86,14 +86,14 @@ interface Temporal {
  * @internal
  */
 // deno-lint-ignore ban-types
-type Refused = symbol | Function;
+type NeverSendable = symbol | Function;
 
 /**
  * An array, a map or a set with items that can be sent.
  *
  * @internal
  */
-type Items<T> = T extends readonly (infer U)[] ? readonly Sendable<U>[]
+type SendableItems<T> = T extends readonly (infer U)[] ? readonly Sendable<U>[]
   : T extends ReadonlyMap<infer K, infer V> ? Each<Sendable<V>, Sendable<K>>
   : T extends ReadonlySet<infer V> ? Each<Sendable<V>, unknown>
   : Members<T>;
@@ -111,7 +111,7 @@ interface Each<V, K> {
 type Members<T> = { [K in keyof T]: K extends symbol ? Brand<T[K]> : Sendable<T[K]> };
 
 type Brand<T> = AreLiterals<T> extends true ? T
-  : T extends Refused ? never
+  : T extends NeverSendable ? never
   : T extends object ? { [K in keyof T]: AreLiterals<T[K]> extends true ? T[K] : never }
   : never;
 
@@ -124,7 +124,7 @@ type AreLiterals<T> = [T] extends [string | number | boolean | symbol | null | u
  *
  * @internal
  */
-interface Part<At extends string, T> {
+interface TypePart<At extends string, T> {
   readonly at: At;
   readonly is: T;
 }
@@ -141,24 +141,24 @@ type Search<P, Root extends string, Seen = never, Depth extends readonly 0[] = [
     ? Search<Unsendables<MembersOf<P>, Seen | TypeOf<P>>, Root, Seen | TypeOf<P>, [...Depth, 0]>
   : RefusedPaths<P>;
 
-type TypeOf<P> = P extends Part<string, infer T> ? T : never;
+type TypeOf<P> = P extends TypePart<string, infer T> ? T : never;
 
 /** The paths of those parts that are refused themselves, not because of a member. */
-type RefusedPaths<P> = P extends Part<infer At, infer T> ? RefusedPath<T, At> : never;
+type RefusedPaths<P> = P extends TypePart<infer At, infer T> ? RefusedPath<T, At> : never;
 type RefusedPath<T, At extends string> = T extends unknown ? [Sendable<T>] extends [never] ? At : never : never;
 
 /** Parts that cannot be sent, without those whose members have been checked. */
-type Unsendables<P, Seen> = P extends Part<string, infer T> ? [T] extends [Sendable<T> | Seen] ? never : P : never;
+type Unsendables<P, Seen> = P extends TypePart<string, infer T> ? [T] extends [Sendable<T> | Seen] ? never : P : never;
 
-type MembersOf<P> = P extends Part<infer At, infer T> ? MembersAt<T, At> : never;
+type MembersOf<P> = P extends TypePart<infer At, infer T> ? MembersAt<T, At> : never;
 type MembersAt<T, At extends string> = T extends Leaf ? never
-  : T extends readonly (infer U)[] ? Part<`${At}[]`, U>
-  : T extends ReadonlyMap<infer K, infer V> ? Part<`${At}.key`, K> | Part<`${At}.value`, V>
-  : T extends ReadonlySet<infer V> ? Part<`${At}.item`, V>
+  : T extends readonly (infer U)[] ? TypePart<`${At}[]`, U>
+  : T extends ReadonlyMap<infer K, infer V> ? TypePart<`${At}.key`, K> | TypePart<`${At}.value`, V>
+  : T extends ReadonlySet<infer V> ? TypePart<`${At}.item`, V>
   : {
-    [K in keyof T]-?: K extends string | number ? Part<`${At}.${K}`, T[K]>
+    [K in keyof T]-?: K extends string | number ? TypePart<`${At}.${K}`, T[K]>
       : T[K] extends Brand<T[K]> ? never
-      : Part<`${At}${SymbolKey<K>}`, symbol>;
+      : TypePart<`${At}${SymbolKey<K>}`, symbol>;
   }[keyof T];
 
 type SymbolKey<K> = K extends typeof Symbol.iterator ? "[Symbol.iterator]"

@@ -16,13 +16,13 @@ import {
 } from "../contract/alarms.ts";
 import type { SubscriptionInfo } from "../contract/durable_messages.ts";
 import type { ContractRates } from "./contract_rates.ts";
-import type { NodeWatch } from "./node_watch.ts";
+import type { NodeBook } from "./node_watch.ts";
 import { shownCount, shownLines, shownText } from "./shown.ts";
 import type { AlarmView, LetterGroup, RetryView, RunView, ServerView, TimelineEntry } from "./view.ts";
 
 /** The alarms of a cluster. */
 export class AlarmBoard {
-  nodes: NodeWatch["observed"] = [];
+  nodes: NodeBook["observed"] = [];
   /** Alarms that only nodes can see. */
   others: readonly Alarm[] = [];
   server: ServerView | undefined;
@@ -59,7 +59,7 @@ export class AlarmBoard {
   }
 
   /** Who handles each contract, and what became of its messages lately. */
-  contracts(handlers: NodeWatch["handlers"], rates: ContractRates["observed"]): void {
+  contracts(handlers: NodeBook["handlers"], rates: ContractRates["observed"]): void {
     for (const [name, { now, last, since, signedOff }] of handlers) {
       const known = this.#away.get(name);
       if (now.length > 0) this.#away.delete(name);

@@ -29,7 +29,7 @@ import type {
   LetterFilter,
   LettersRequest,
   LetterText,
-  RunRequest,
+  RunChangeRequest,
   RunsRequest,
 } from "./view.ts";
 
@@ -65,7 +65,10 @@ export function readChange(body: string): ChangeRequest | string {
   return { do: what, letters };
 }
 
-function readRunChange(what: RunRequest["do"], given: Readonly<Record<string, unknown>>): RunRequest | string {
+function readRunChange(
+  what: RunChangeRequest["do"],
+  given: Readonly<Record<string, unknown>>,
+): RunChangeRequest | string {
   const { workflow, id, reason, step, value } = given;
   if (!isText(workflow) || !isText(id)) return "a run has workflow and id, texts";
   if (what === "retry run") return { do: what, workflow, id };
@@ -131,7 +134,7 @@ async function answerOf(change: Promise<string | undefined>): Promise<ChangeAnsw
     : { done: 0, failed: 1, error: shownText(refusal, 400) };
 }
 
-async function actOnRun(source: DashboardSource, request: RunRequest): Promise<string | undefined> {
+async function actOnRun(source: DashboardSource, request: RunChangeRequest): Promise<string | undefined> {
   const { do: what, workflow, id, reason = "", step, value } = request;
   if (what === "cancel run") {
     await source.cancelRun(workflow, id, reason);

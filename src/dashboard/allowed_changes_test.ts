@@ -7,7 +7,7 @@ import { subscriptionKey } from "../log/format/names.ts";
 import { carryOut, settleLetters } from "./allowed_changes.ts";
 import { placeOf } from "./parked_views.ts";
 import { countRuns } from "./run_views.ts";
-import type { DashboardSource, RunRequest, RunsRequest } from "./view.ts";
+import type { DashboardSource, RunChangeRequest, RunsRequest } from "./view.ts";
 import { CatgaError } from "../error.ts";
 
 describe("changes of the dashboard", () => {
@@ -84,7 +84,8 @@ describe("changes of the dashboard", () => {
       },
       cancelRun: (...given: string[]) => Promise.resolve(void done.push(given)),
     } as unknown as DashboardSource;
-    const act = async (request: RunRequest) => (await carryOut(source, { async *deadLetters() {} }, request)).error;
+    const act = async (request: RunChangeRequest) =>
+      (await carryOut(source, { async *deadLetters() {} }, request)).error;
     const ref = { workflow: "Order", id: "7", reason: "by hand" };
     assertEquals(await act({ do: "retry run", workflow: "Order", id: "8" }), "workflow Order has no run 8");
     assertEquals(await act({ do: "retry run", ...ref }), undefined);

@@ -16,14 +16,14 @@ export interface AccessRequest {
 }
 
 /** A refusal. */
-export interface Refusal {
+export interface AccessRefusal {
   /** Status of the HTTP response. */
   readonly status: number;
   readonly message: string;
 }
 
 /** A browser that has not opened the printed address. */
-export const NO_SESSION: Refusal = {
+export const NO_SESSION: AccessRefusal = {
   status: 401,
   message: "open the address that `catga dashboard` printed: it lets this browser in",
 };
@@ -53,7 +53,7 @@ export class Access {
   }
 
   /** Why a request is refused whoever sends it; `undefined`: its host and origin are right. */
-  refusesOrigin({ method, headers }: AccessRequest): Refusal | undefined {
+  refusesOrigin({ method, headers }: AccessRequest): AccessRefusal | undefined {
     const host = one(headers.host);
     if (host === undefined || !this.#isHost(host)) {
       return { status: 421, message: "this address is not served here: open the one that `catga dashboard` printed" };
@@ -71,7 +71,7 @@ export class Access {
   }
 
   /** Why a request for data or changes is refused; `undefined`: it has the cookie. */
-  refusesSession({ headers }: AccessRequest): Refusal | undefined {
+  refusesSession({ headers }: AccessRequest): AccessRefusal | undefined {
     const site = one(headers["sec-fetch-site"]);
     const foreign = site !== undefined && site !== "same-origin" && site !== "none";
     const cookies = (one(headers.cookie) ?? "").split(";").map((text) => text.trim());

@@ -12,7 +12,7 @@ import { LockWatch } from "./lock_watch.ts";
 import { AlarmBoard } from "./alarm_board.ts";
 import { isCatgaError } from "../error.ts";
 import { isForbidden } from "../ports/transport.ts";
-import { labelOf, NodeWatch } from "./node_watch.ts";
+import { labelOf, NodeBook } from "./node_watch.ts";
 import { ParkedViews } from "./parked_views.ts";
 import { runViews } from "./run_views.ts";
 import { shownId, shownText } from "./shown.ts";
@@ -23,10 +23,10 @@ import { Traffic } from "./traffic.ts";
 
 /** Collects for the browsers that are connected. */
 export class Collector {
-  readonly #kept: Kept;
+  readonly #kept: CollectorState;
   #looking: Looking | undefined;
 
-  constructor(source: DashboardSource, streams: Kept["streams"], only?: Only) {
+  constructor(source: DashboardSource, streams: CollectorState["streams"], only?: Only) {
     const [subscriptions, contracts, alarms] = [new SubscriptionRates(), new ContractRates(), new AlarmBoard()];
     this.#kept = { source, streams, only, subscriptions, contracts, alarms };
   }
@@ -58,7 +58,7 @@ interface Only {
 }
 
 /** What stays while nobody looks. */
-interface Kept {
+interface CollectorState {
   readonly source: DashboardSource;
   readonly streams: Pick<Streams, "send" | "sendPoints">;
   readonly only: Only | undefined;
@@ -69,20 +69,20 @@ interface Kept {
 
 /** From the first browser that connects to the last one that leaves. */
 class Looking {
-  readonly #kept: Kept;
+  readonly #kept: CollectorState;
   readonly #end = new AbortController();
   readonly #problems = new Map<string, Problem>();
-  readonly #nodes: NodeWatch;
+  readonly #nodes: NodeBook;
   readonly #locks = new LockWatch();
   readonly #administration: Administration;
   readonly #parked: ParkedViews;
   readonly #tail: EventTail;
   readonly #traffic = new Traffic();
 
-  constructor(kept: Kept) {
+  constructor(kept: CollectorState) {
     this.#kept = kept;
     const { source, streams, only, alarms } = kept;
-    this.#nodes = new NodeWatch(source.transport.clock, (stats, before) => {
+    this.#nodes = new NodeBook(source.transport.clock, (stats, before) => {
       kept.contracts.take(stats, before);
       this.#traffic.take(stats, before);
     }, (what, info, more) => {

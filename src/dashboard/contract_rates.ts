@@ -8,7 +8,7 @@ import { quantile } from "../data/latency_buckets.ts";
 import { shownText } from "./shown.ts";
 import type { Capped, ContractPoint, ContractView } from "./view.ts";
 
-interface Window {
+interface RateWindow {
   handled: number;
   failed: number;
   latency: number[];
@@ -18,11 +18,11 @@ interface Window {
   unhandled: number;
 }
 
-interface Contract {
+interface RatedContract {
   readonly name: string;
   readonly kind: ContractView["kind"];
   /** The last seconds, the newest last. */
-  readonly seconds: Window[];
+  readonly seconds: RateWindow[];
   readonly points: ContractPoint[];
   /** Failures by code, since the dashboard began to look. */
   readonly codes: Map<string, number>;
@@ -33,7 +33,7 @@ interface Contract {
 
 /** The contracts of a cluster. */
 export class ContractRates {
-  readonly #contracts = new Map<string, Contract>();
+  readonly #contracts = new Map<string, RatedContract>();
   #ticks = 0;
 
   /** An answer of a node, and the one before, if there was one since somebody looks. */
@@ -97,18 +97,18 @@ export class ContractRates {
     return history;
   }
 
-  #of({ name, kind }: ContractStats): Contract | undefined {
+  #of({ name, kind }: ContractStats): RatedContract | undefined {
     const known = this.#contracts.get(name);
     if (known !== undefined || this.#contracts.size >= MOST) return known;
     const seconds = [second()];
-    const made: Contract = { name, kind, seconds, points: [], codes: new Map(), inHand: new Map() };
+    const made: RatedContract = { name, kind, seconds, points: [], codes: new Map(), inHand: new Map() };
     this.#contracts.set(name, made);
     return made;
   }
 }
 
 /** Adds what was counted since the answer before. */
-function add(contract: Contract, { handled, failed, unhandled, latency }: Counted): void {
+function add(contract: RatedContract, { handled, failed, unhandled, latency }: Counted): void {
   const second = contract.seconds.at(-1)!; // there is one always
   second.handled += handled;
   second.unhandled += unhandled;
@@ -121,11 +121,11 @@ function add(contract: Contract, { handled, failed, unhandled, latency }: Counte
   for (const [bucket, count] of latency.entries()) second.latency[bucket] = (second.latency[bucket] ?? 0) + count;
 }
 
-function second(): Window {
+function second(): RateWindow {
   return { handled: 0, failed: 0, latency: [], codes: new Map(), unhandled: 0 };
 }
 
-function viewOf({ name, kind, seconds, codes, inHand }: Contract, handlers: readonly string[]): ContractView {
+function viewOf({ name, kind, seconds, codes, inHand }: RatedContract, handlers: readonly string[]): ContractView {
   const [rate, failing, p50, p99] = pointOf(seconds);
   const refused = seconds.flatMap(({ codes }) => [...codes]).filter(([code]) => isBusiness(code));
   return {
@@ -143,7 +143,7 @@ function viewOf({ name, kind, seconds, codes, inHand }: Contract, handlers: read
   };
 }
 
-function pointOf(seconds: readonly Window[]): ContractPoint {
+function pointOf(seconds: readonly RateWindow[]): ContractPoint {
   const sum = (of: "handled" | "failed") => seconds.reduce((total, each) => total + each[of], 0) / seconds.length;
   const latency: number[] = [];
   for (const each of seconds) {

@@ -1,5 +1,5 @@
 /** Locks, leaderships and loads of cached values, with those who wait for them, followed as they change. */
-import { type HeldLock, HeldLocks } from "../state/locks/held_locks.ts";
+import { HeldLocks, type LockClaim } from "../state/locks/held_locks.ts";
 import { shownId, shownText } from "./shown.ts";
 import type { Capped, LockView } from "./view.ts";
 
@@ -17,7 +17,7 @@ export class LockWatch extends HeldLocks {
 /** Waiters that are named. */
 const NAMED = 20;
 
-function viewOf({ kind, key, record, token, waiters }: HeldLock, label: (node: string) => string): LockView {
+function viewOf({ kind, key, record, token, waiters }: LockClaim, label: (node: string) => string): LockView {
   const inOrder = [...waiters.values()].sort((a, b) => a.place - b.place);
   return {
     kind,

@@ -37,7 +37,7 @@ interface Watched {
 }
 
 /** All nodes with a record, and for a while those that had one. */
-export class NodeWatch {
+export class NodeBook {
   readonly #clock: Clock;
   readonly #nodes = new Map<string, Watched>();
   readonly #onStats: (stats: NodeStats, before: NodeStats | undefined) => void;
@@ -106,8 +106,8 @@ export class NodeWatch {
   }
 
   /** By contract, the labels of the nodes that handle it now, and of those that did before they ended. */
-  get handlers(): ReadonlyMap<string, Handlers> {
-    const found = new Map<string, Handlers>();
+  get handlers(): ReadonlyMap<string, ContractHandlers> {
+    const found = new Map<string, ContractHandlers>();
     for (const { info, state, since } of this.#nodes.values()) {
       const label = labelOf(info);
       for (const name of info.handles) {
@@ -340,7 +340,7 @@ function tellingOf({ version, metadata: { host: _, address: __, ...metadata } }:
   return { ...metadata, Catga: version };
 }
 
-interface Handlers {
+interface ContractHandlers {
   readonly now: string[];
   readonly last: string[];
   /** When the last of those that are away went, and whether all of them have signed off. */

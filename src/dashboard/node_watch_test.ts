@@ -5,7 +5,7 @@ import type { Change } from "../ports/key_value_store.ts";
 import type { Alarm } from "../contract/alarms.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import { systemClock } from "../ports/clock.ts";
-import { NodeWatch } from "./node_watch.ts";
+import { NodeBook } from "./node_watch.ts";
 import type { NoAnswer, Pong, SourceAsker } from "./view.ts";
 
 const SILENCE: NoAnswer = { type: "silence" };
@@ -60,7 +60,7 @@ function watching(
   ids: readonly string[],
   onStats: (stats: NodeStats, before: NodeStats | undefined) => void = () => {},
 ) {
-  const watch = new NodeWatch(systemClock, onStats);
+  const watch = new NodeBook(systemClock, onStats);
   for (const id of ids) watch.take(record(id));
   return { watch, asker: new Asker() };
 }
@@ -247,7 +247,7 @@ describe("NodeWatch", () => {
     const onChange = (what: string, { id }: { id: string }, more = "") => {
       if (what === "deployed") deployed.push(`${id}: ${more}`);
     };
-    const watch = new NodeWatch(clock, () => {}, onChange);
+    const watch = new NodeBook(clock, () => {}, onChange);
     const node = (id: string, host: string, metadata: object, more: object = {}) =>
       watch.take(record(id, "1", { metadata: { host, ...metadata }, startedAt: 2_000, ...more }));
     node("a", "h1", { release: "41", zone: "n" });
@@ -262,7 +262,7 @@ describe("NodeWatch", () => {
   });
 
   it("a clock is fast or slow by that of NATS; without it, by the clock in the middle: none of one node", async () => {
-    const watch = new NodeWatch(new VirtualClock(1_000_000), () => {});
+    const watch = new NodeBook(new VirtualClock(1_000_000), () => {});
     watch.take(record("a"));
     const asker = new Asker();
     asker.told = { type: "stats", stats: stats(1, 1) };

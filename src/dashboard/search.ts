@@ -37,7 +37,7 @@ export async function search(
   if (text === "" || text.length > LONGEST || !text.isWellFormed()) {
     return `what is looked for has 1 to ${LONGEST} characters`;
   }
-  const found = new Found(text, new Allowance(source.transport.clock));
+  const found = new SearchHits(text, new Allowance(source.transport.clock));
   await readRuns(source, text, found);
   await readParkedMessages(source, administration, found);
   const stream = await source.stream("log");
@@ -72,7 +72,7 @@ export function shownPart({ first, last }: { readonly first: number; readonly la
 }
 
 /** What was found, and how much may still be read. */
-class Found {
+class SearchHits {
   readonly hits: SearchHit[] = [];
   readonly searched: string[] = [];
   readonly allowance: Allowance;
@@ -103,7 +103,7 @@ class Found {
 }
 
 /** The end of the log, the newest first. */
-async function readLog(namespace: string, stream: LogStream, found: Found): Promise<void> {
+async function readLog(namespace: string, stream: LogStream, found: SearchHits): Promise<void> {
   const state = await stream.state();
   if (state === undefined || state.last < state.first) return;
   const least = Math.max(state.first, state.last - MOST_MESSAGES + 1);
@@ -126,7 +126,7 @@ async function readLog(namespace: string, stream: LogStream, found: Found): Prom
 async function readParkedMessages(
   source: SearchSource,
   administration: Pick<Administration, "stored">,
-  found: Found,
+  found: SearchHits,
 ): Promise<void> {
   const stream = await source.stream("subscriptions");
   let [read, all] = [0, 0];
@@ -152,7 +152,7 @@ async function readParkedMessages(
 }
 
 /** Entities and runs of this id. */
-async function readRuns(source: SearchSource, text: string, found: Found): Promise<void> {
+async function readRuns(source: SearchSource, text: string, found: SearchHits): Promise<void> {
   found.searched.push("entities and runs by id");
   const { namespace } = source;
   const entities = await source.stream("entities");

@@ -6,7 +6,7 @@ import type { LookupAddress } from "node:dns";
 import { lookup } from "node:dns/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Access, NO_SESSION, type Refusal, SECURITY_HEADERS } from "./authentication.ts";
+import { Access, type AccessRefusal, NO_SESSION, SECURITY_HEADERS } from "./authentication.ts";
 import { readChange } from "./allowed_changes.ts";
 import type { ChangeAnswer, ChangeRequest } from "./view.ts";
 import type { Streams } from "./streams.ts";
@@ -150,11 +150,11 @@ function answer(response: ServerResponse, value: unknown): void {
   response.writeHead(200, { ...SECURITY_HEADERS, "content-type": "application/json" }).end(JSON.stringify(value));
 }
 
-function refuse(response: ServerResponse, { status, message }: Refusal): void {
+function refuse(response: ServerResponse, { status, message }: AccessRefusal): void {
   const headers = { ...SECURITY_HEADERS, "content-type": "text/plain; charset=utf-8" };
   response.writeHead(status, headers).end(`${message}\n`);
 }
 
 const MOST_IN_BODY = 262_144;
-const TOO_LONG: Refusal = { status: 413, message: `at most ${MOST_IN_BODY} characters` };
-const READ_ONLY: Refusal = { status: 403, message: "read-only: start `catga dashboard` with --allow-changes" };
+const TOO_LONG: AccessRefusal = { status: 413, message: `at most ${MOST_IN_BODY} characters` };
+const READ_ONLY: AccessRefusal = { status: 403, message: "read-only: start `catga dashboard` with --allow-changes" };

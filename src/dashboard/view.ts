@@ -362,7 +362,7 @@ export interface SearchHit {
 }
 
 /** The body of `POST change`: of dead letters, or what takes back a schedule. */
-export type ChangeRequest = LettersRequest | EditRequest | CancelRequest | RunRequest | RunsRequest;
+export type ChangeRequest = LettersRequest | EditRequest | CancelRequest | RunChangeRequest | RunsRequest;
 
 /** Changes all runs that match: of a status, and of a workflow or with a part of an error, unless these are empty. */
 export interface RunsRequest {
@@ -378,7 +378,7 @@ export interface RunCount {
 }
 
 /** Has a run of a workflow try again what is pending, records a value for a step by hand, or ends the run. */
-export interface RunRequest {
+export interface RunChangeRequest {
   readonly do: "retry run" | "skip step" | "cancel run";
   readonly workflow: string;
   readonly id: string;
@@ -470,11 +470,11 @@ export interface DashboardSource {
 export interface SourceAsker extends Disposable {
   ping(endpoint: string, limit: number): Promise<Pong | NoAnswer>;
   /** Asks what the process has counted. */
-  stats(endpoint: string, limit: number): Promise<Told | NoAnswer>;
+  stats(endpoint: string, limit: number): Promise<CountedStats | NoAnswer>;
 }
 
 /** What a process has counted. */
-export interface Told {
+export interface CountedStats {
   readonly type: "stats";
   readonly stats: NodeStats;
 }

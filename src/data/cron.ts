@@ -103,12 +103,12 @@ const YEARS = 5;
 /** The fields of a cron. */
 interface Fields {
   readonly texts: readonly string[];
-  readonly seconds: Field;
-  readonly minutes: Field;
-  readonly hours: Field;
-  readonly days: Field;
-  readonly months: Field;
-  readonly weekdays: Field;
+  readonly seconds: CronField;
+  readonly minutes: CronField;
+  readonly hours: CronField;
+  readonly days: CronField;
+  readonly months: CronField;
+  readonly weekdays: CronField;
   /** True if the hours have neither `*` nor `/`. */
   readonly isFixed: boolean;
 }
@@ -185,13 +185,13 @@ const FIELDS: readonly FieldRange[] = [
   { name: "day of the week", least: 0, most: 6, names: ["sun", "mon", "tue", "wed", "thu", "fri", "sat"] },
 ];
 
-interface Field {
+interface CronField {
   /** True if it has a `*` without a step. */
   readonly any: boolean;
   has(value: number): boolean;
 }
 
-function parseField(text: string, range: FieldRange): Field {
+function parseField(text: string, range: FieldRange): CronField {
   const { name, least, most } = range;
   const values = new Set<number>();
   let any = false;

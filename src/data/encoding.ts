@@ -9,8 +9,8 @@ import { isPlain, PLAIN_TOKEN } from "./checks.ts";
 import process from "node:process";
 
 /**
- * The text of a value other than `undefined`. Throws an {@link Unsendable} for what cannot be sent; its path begins
- * with `root`. `levels`: how many it may have; 1,000.
+ * The text of a value other than `undefined`. Throws an {@link UnsendableError} for what cannot be sent; its path
+ * begins with `root`. `levels`: how many it may have; 1,000.
  */
 export function encodeValue(value: unknown, root: string, levels = MAX_DEPTH): string {
   try {
@@ -78,7 +78,7 @@ export function cannotBeSent(
   what: string,
   of?: string,
 ): CatgaError {
-  const why = error instanceof Unsendable ? error.message : "it cannot be read";
+  const why = error instanceof UnsendableError ? error.message : "it cannot be read";
   return new CatgaError(code, `${what}${of === undefined ? "" : ` of ${of}`} cannot be sent: ${why}`, { cause: error });
 }
 
@@ -211,7 +211,7 @@ interface ValueText {
   readonly escaped: boolean;
 }
 
-/** A value in one of the {@link Form}s. Throws an {@link Unsendable} whose path begins with `root`. */
+/** A value in one of the {@link Form}s. Throws an {@link UnsendableError} whose path begins with `root`. */
 export function valueText(value: unknown, form: Form, root: string, levels = MAX_DEPTH): ValueText {
   const writer = new Writer(form, levels);
   try {
@@ -219,7 +219,7 @@ export function valueText(value: unknown, form: Form, root: string, levels = MAX
     return { text, tagged: writer.tagged, escaped: writer.escaped };
   } catch (error) {
     const { path, message, cause } = refusal(error);
-    throw new Unsendable(root + (path.length < MAX_PATH ? path : `…${path.slice(-MAX_PATH)}`), message, cause);
+    throw new UnsendableError(root + (path.length < MAX_PATH ? path : `…${path.slice(-MAX_PATH)}`), message, cause);
   }
 }
 
@@ -250,12 +250,12 @@ class Writer {
     if (value instanceof Set && isOf(value, Set)) return this.#collection(value, "set", SET);
     if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
       const tag = tagOfBytes(value);
-      if (tag === undefined) throw new Refused("is bytes of a type that other runtimes do not have");
+      if (tag === undefined) throw new RefusedValue("is bytes of a type that other runtimes do not have");
       return this.#leaf(tag, () => base64(value));
     }
     if (!isPlain(value)) {
       const temporal = tagOfTemporal(value);
-      if (temporal === undefined) throw new Refused(whyUnsendable(value));
+      if (temporal === undefined) throw new RefusedValue(whyUnsendable(value));
       return this.#leaf(temporal, () => (value as { toJSON(): string }).toJSON()); // all types of `Temporal` have it
     }
     return `{${this.#membersOf(value)}}`;
@@ -301,8 +301,10 @@ class Writer {
   }
 
   #enter(value: object): void {
-    if (this.#above.has(value)) throw new Refused("has a cycle: it stands within itself");
-    if (this.#above.size === this.#levels) throw new Refused(`is nested too deeply: ${MAX_DEPTH} levels are the most`);
+    if (this.#above.has(value)) throw new RefusedValue("has a cycle: it stands within itself");
+    if (this.#above.size === this.#levels) {
+      throw new RefusedValue(`is nested too deeply: ${MAX_DEPTH} levels are the most`);
+    }
     this.#above.add(value);
   }
 
@@ -317,14 +319,14 @@ class Writer {
         return Number.isFinite(value) ? `${value}` : this.#leaf(tagOfNumber(value), () => null);
       case "bigint": {
         const tag = tagOfBigint(value);
-        if (tag === undefined) throw new Refused("is a bigint of more than 1,048,576 bits");
+        if (tag === undefined) throw new RefusedValue("is a bigint of more than 1,048,576 bits");
         return this.#leaf(tag, () => `${value}`);
       }
       case "undefined":
         return within === "object" ? this.#tag(UNDEFINED) : this.#leaf(UNDEFINED, () => null);
       case "function":
       case "symbol":
-        throw new Refused(whyUnsendable(value));
+        throw new RefusedValue(whyUnsendable(value));
       default:
         return `${value}`; // a boolean, or null
     }
@@ -341,7 +343,7 @@ class Writer {
 }
 
 /** Why the value at hand cannot be sent, and the path that leads to it: `.lines[2].price`. */
-class Refused extends Error {
+class RefusedValue extends Error {
   path = "";
 
   /** The same error, with the step from the container to the value before its path. */
@@ -351,9 +353,9 @@ class Refused extends Error {
   }
 }
 
-function refusal(error: unknown): Refused {
-  if (error instanceof Refused) return error;
-  return new Refused("cannot be read: a getter threw, or its text is too long", { cause: error });
+function refusal(error: unknown): RefusedValue {
+  if (error instanceof RefusedValue) return error;
+  return new RefusedValue("cannot be read: a getter threw, or its text is too long", { cause: error });
 }
 
 /** The part of a path that leads to an item. */
@@ -374,7 +376,7 @@ const MAX_PATH = 200;
 // Errors of values that cannot be sent to another process, with the path to the part that cannot.
 
 /** A value, or a part of it, that cannot be sent. */
-export class Unsendable extends TypeError {
+export class UnsendableError extends TypeError {
   /** Path to the value: `payload.account.close`. */
   readonly path: string;
   /** Reason: `is a function`. */

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { difference, PAYLOADS, UNSENDABLE } from "../../test/support/payloads.ts";
 import { CatgaError } from "../error.ts";
-import { decodeText, encodeValue, isJson, isTagged, toJson, toText, Unsendable } from "./encoding.ts";
+import { decodeText, encodeValue, isJson, isTagged, toJson, toText, UnsendableError } from "./encoding.ts";
 
 describe("encodeValue and decodeText", () => {
   for (const [name, make] of PAYLOADS) {
@@ -26,7 +26,7 @@ describe("encodeValue and decodeText", () => {
 
   it("say where the part is that cannot be sent, and not what it holds", () => {
     for (const [name, make, path] of UNSENDABLE) {
-      const error = assertThrows(() => encodeValue(make(), "payload"), Unsendable);
+      const error = assertThrows(() => encodeValue(make(), "payload"), UnsendableError);
       assertEquals(error.path, `payload${path}`, name);
       assert(error.message.startsWith(`payload${path} `), error.message);
       assert(!error.message.includes("secret"), error.message);
@@ -43,7 +43,7 @@ describe("encodeValue and decodeText", () => {
       const deepest = nested(1_000);
       assertEquals(difference(decodeText(encodeValue(deepest, "payload")), deepest), undefined);
       for (const levels of [1_001, 500_000]) {
-        const { message } = assertThrows(() => encodeValue(nested(levels), "payload"), Unsendable);
+        const { message } = assertThrows(() => encodeValue(nested(levels), "payload"), UnsendableError);
         assert(message.endsWith("is nested too deeply: 1000 levels are the most"), message);
       }
     }

@@ -2,7 +2,7 @@
  * Text of other processes, made safe for terminals and logs: nothing in it moves a cursor, ends a line, or is
  * invisible.
  */
-import { STORED_DEPTH, Unsendable, valueText } from "./encoding.ts";
+import { STORED_DEPTH, UnsendableError, valueText } from "./encoding.ts";
 
 /**
  * The text on one line, with `\u{…}` in place of characters that a reader cannot see: controls (C0, C1) and line
@@ -48,7 +48,7 @@ function json(value: unknown, indent: number | undefined): string | undefined {
   try {
     ({ text } = valueText(value, "json", "value", STORED_DEPTH));
   } catch (error) {
-    if (!(error instanceof Unsendable)) throw error;
+    if (!(error instanceof UnsendableError)) throw error;
     text = JSON.stringify(`(${error.why})`);
   }
   return indent === undefined || depthOf(text) > MAX_INDENTED

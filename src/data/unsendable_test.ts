@@ -1,14 +1,14 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { Unsendable, whyUnsendable } from "./encoding.ts";
+import { UnsendableError, whyUnsendable } from "./encoding.ts";
 
 describe("Unsendable", () => {
   it("is a TypeError with the path, which its message begins with, and the cause", () => {
     const cause = new Error("a getter");
-    const error = new Unsendable("payload.at", "cannot be read", cause);
+    const error = new UnsendableError("payload.at", "cannot be read", cause);
     assert(error instanceof TypeError);
     assertEquals([error.message, error.path, error.cause], ["payload.at cannot be read", "payload.at", cause]);
-    assertEquals("cause" in new Unsendable("payload", "is a symbol"), false);
+    assertEquals("cause" in new UnsendableError("payload", "is a symbol"), false);
   });
 });
 

@@ -1,11 +1,12 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { type Form, Unsendable, valueText } from "./encoding.ts";
+import { type Form, UnsendableError, valueText } from "./encoding.ts";
 
 const write = (value: unknown, form: Form) => valueText(value, form, "it").text;
 
 /** The error of a value that cannot be sent. */
-const refused = (value: unknown, form: Form = "tagged") => assertThrows(() => valueText(value, form, "it"), Unsendable);
+const refused = (value: unknown, form: Form = "tagged") =>
+  assertThrows(() => valueText(value, form, "it"), UnsendableError);
 
 describe("valueText", () => {
   it("each form has its own text of one value", () => {

@@ -266,7 +266,7 @@ export class Execution extends Deadlined {
 
   /** The value of `work`, user code for this message; the value of `onAbort` if the message is aborted first. */
   until<T>(work: Promise<T>, onAbort: (reason: CatgaError) => T): Promise<T> {
-    const wait = new Wait(Infinity, work, { onAbort, ended: () => this.release(wait) });
+    const wait = new DeadlinedWait(Infinity, work, { onAbort, ended: () => this.release(wait) });
     this.adopt(wait);
     return wait.outcome;
   }
@@ -386,7 +386,7 @@ export function abandoned(contract: AnyContract, reason: CatgaError, when = "was
 // drain.
 
 /** A wait for `work`. What it settles with after the wait was aborted has no effect. */
-class Wait<T> extends Deadlined {
+class DeadlinedWait<T> extends Deadlined {
   /** Settles as the work does, or as `onAbort` does. */
   readonly outcome: Promise<T>;
   readonly #abort: (reason: CatgaError) => void;
@@ -448,7 +448,7 @@ export function untilDeadline<T>(
     execution?.release(wait);
     host.underWay.end();
   };
-  const wait = new Wait(host.wheel.now() + timeout, work, { onAbort, ended });
+  const wait = new DeadlinedWait(host.wheel.now() + timeout, work, { onAbort, ended });
   host.underWay.begin();
   host.wheel.add(wait);
   if (signal?.aborted) cancel();

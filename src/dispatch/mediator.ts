@@ -196,7 +196,7 @@ function aroundHandler(
   tools: BehaviorTools,
 ): HandlerRun {
   if (behaviors.length === 0) return call.run;
-  const begin: Run<MessageContext> = (payload, ctx) => {
+  const begin: RunHandler<MessageContext> = (payload, ctx) => {
     const { execution } = ctx;
     if (execution.stage === "preparing" && execution.aborted !== undefined) {
       return { ok: false, error: execution.aborted };
@@ -417,7 +417,7 @@ export class HandlerCall {
   }
 
   /** Calls it. Never throws, never rejects. */
-  readonly run: Run<MessageContext> = (payload, ctx) => {
+  readonly run: RunHandler<MessageContext> = (payload, ctx) => {
     try {
       return this.result(this.fn(payload, ctx), ctx);
     } catch (error) {
@@ -442,8 +442,8 @@ export class HandlerCall {
   }
 
   /** Has its entity decide a command: no promise at all. */
-  decideLater(entity: EntityBody, payload: unknown, ctx: MessageContext): Decision {
-    const decision = new Decision(this, ctx);
+  decideLater(entity: EntityBody, payload: unknown, ctx: MessageContext): EntityOutcome {
+    const decision = new EntityOutcome(this, ctx);
     try {
       ctx.decide(entity, payload, decision);
     } catch (error) {
@@ -525,7 +525,7 @@ const OUT_OF_REACH: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", 
  * Outcome of a command that its entity decides, like a promise that calls one back at once. A class, for many live at
  * once (docs/internals/measurements.md).
  */
-export class Decision implements Settling {
+export class EntityOutcome implements Settling {
   readonly #call: HandlerCall;
   readonly #ctx: MessageContext;
   #result: Result<unknown> | undefined = undefined;
@@ -567,7 +567,7 @@ export interface BehaviorTools {
 }
 
 /** A handler as the mediator calls it: never throws, never rejects. */
-export type Run<Ctx extends Context> = (payload: unknown, ctx: Ctx) => MaybePromise<Result<unknown>>;
+export type RunHandler<Ctx extends Context> = (payload: unknown, ctx: Ctx) => MaybePromise<Result<unknown>>;
 
 /**
  * Folds behaviors around a handler. `caught` makes a result of an error that a behavior throws. Without behaviors it
@@ -576,11 +576,11 @@ export type Run<Ctx extends Context> = (payload: unknown, ctx: Ctx) => MaybeProm
 export function fold<Ctx extends Context>(
   contract: AnyContract,
   behaviors: readonly Behavior[],
-  run: Run<Ctx>,
+  run: RunHandler<Ctx>,
   caught: (error: unknown, ctx: Ctx) => Result<unknown>,
   { clock, random, logger, subscription }: BehaviorTools,
-): Run<Ctx> {
-  return behaviors.reduceRight<Run<Ctx>>((inner, behavior) => {
+): RunHandler<Ctx> {
+  return behaviors.reduceRight<RunHandler<Ctx>>((inner, behavior) => {
     const checked = (result: Result<unknown>, ctx: Ctx): Result<unknown> => {
       try {
         if (typeof result?.ok === "boolean") return result.ok ? result : plainFailure(result);

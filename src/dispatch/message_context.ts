@@ -44,7 +44,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   readonly #timeout: number;
   #envelope: Envelope | undefined;
   #execution: Execution | undefined;
-  #pending: Pending | undefined;
+  #pending: PendingMessage | undefined;
 
   /**
    * `timeout` in ms, counted from the first use of the deadline; `envelope`: what came with the message, if anything
@@ -78,7 +78,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   begin(settle: (outcome: Outcome) => void): void {
     if (this.#execution !== undefined) return this.#execution.begin(settle);
     const { wheel, underWay } = this.#host;
-    wheel.add(this.#pending = new Pending(wheel.now() + this.#timeout, this, settle));
+    wheel.add(this.#pending = new PendingMessage(wheel.now() + this.#timeout, this, settle));
     underWay.begin();
   }
 
@@ -90,7 +90,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     this.#endPending(pending);
   }
 
-  #endPending(pending: Pending): void {
+  #endPending(pending: PendingMessage): void {
     pending.settle = undefined; // what a handler that has ended asks for has ended, too
     this.#host.wheel.delete(pending);
     this.#host.underWay.end();
@@ -410,7 +410,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
  * The deadline of a message whose asynchronous handler has asked for nothing: a third of the memory of its execution,
  * which replaces it when it is first needed.
  */
-class Pending extends Deadlined {
+class PendingMessage extends Deadlined {
   /** `undefined` when it has ended, or was replaced. */
   settle: ((outcome: Outcome) => void) | undefined;
   readonly #ctx: MessageContext;

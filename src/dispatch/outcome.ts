@@ -49,9 +49,9 @@ export type RefusalCode = "OVERLOADED" | Dropped;
  */
 export class Refusal {
   readonly code: RefusalCode;
-  readonly #ctx: Refused;
+  readonly #ctx: RefusalOptions;
 
-  constructor(code: RefusalCode, ctx: Refused) {
+  constructor(code: RefusalCode, ctx: RefusalOptions) {
     this.code = code;
     this.#ctx = ctx;
   }
@@ -71,7 +71,7 @@ export class Refusal {
 }
 
 /** Options of a refusal. */
-interface Refused {
+interface RefusalOptions {
   readonly contract: AnyContract;
   readonly node: string;
   remaining(now: number): number;

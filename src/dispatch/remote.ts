@@ -52,7 +52,7 @@ export interface RequestRouter {
    */
   request(request: RemoteRequest, refused?: Refusal): Promise<Result<unknown>>;
   /** As {@link RequestRouter.request}, without a promise. */
-  begin(request: RemoteRequest, caller: Caller, refused?: Refusal): void;
+  begin(request: RemoteRequest, caller: ResultReceiver, refused?: Refusal): void;
   /** Has a request handled by every node that has a handler for it. Never rejects. */
   broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
 }
@@ -98,14 +98,14 @@ export interface RemoteRequest {
 }
 
 /** Who waits for the result of a request. It is told once, perhaps within the call that sends the request. */
-export interface Caller {
+export interface ResultReceiver {
   resolve(result: Result<unknown>): void;
   /** A strategy of the user's threw. */
   reject(error: unknown): void;
 }
 
 /** A caller that wants to know which process its request was sent to last. */
-export interface TrackedCaller extends Caller {
+export interface TrackedCaller extends ResultReceiver {
   endpoint: string;
 }
 

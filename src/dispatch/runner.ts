@@ -9,7 +9,7 @@ import { onAbort } from "../ports/clock.ts";
 import { type ContextHost, type Envelope, NO_HEADERS } from "./context_host.ts";
 import { asResult, failure, noHandlerHere, type Outcome, Refusal, wrongKind } from "./outcome.ts";
 import type { Admission } from "./admission_deadlock.ts";
-import type { Decision, Dispatch, HandlerRun, Mediator } from "./mediator.ts";
+import type { Dispatch, EntityOutcome, HandlerRun, Mediator } from "./mediator.ts";
 import type { ContractCounts, Counts, Timing } from "./contract_counts.ts";
 import { MessageContext } from "./message_context.ts";
 import { withCheckedAnswer, withParsedAnswer, withParsedPayload } from "./message_schema.ts";
@@ -24,7 +24,7 @@ import { MAX_ID } from "../contract/send_options.ts";
 /** A message from the wire whose handler was called. */
 export interface Receipt {
   readonly ctx: MessageContext;
-  readonly result: MaybePromise<Outcome> | Decision;
+  readonly result: MaybePromise<Outcome> | EntityOutcome;
   /** To be told how a request ends; events are counted already. */
   readonly counts: ContractCounts;
 }

@@ -4,7 +4,7 @@
  */
 import { OwnContext } from "../data/async_context.ts";
 import type { EntityBody } from "../contract/handler.ts";
-import { applied, Deciding, type EmittedEvent, type EntityDefinition } from "../contract/entity_definition.ts";
+import { applied, Deciding, type EmittedPayload, type EntityDefinition } from "../contract/entity_definition.ts";
 import { isFailure } from "../contract/result.ts";
 import { thrownMessage } from "../data/cause_text.ts";
 import { freezePlain, isThenable } from "../data/checks.ts";
@@ -15,11 +15,11 @@ import { CatgaError, unavailable } from "../error.ts";
 import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";
 import { largestGroup, MOST_IN_GROUP } from "../log/format/group_text.ts";
 import type { EntitiesHost } from "./snapshots.ts";
-import { type Found, numberOf, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
+import { type FoundCommand, numberOf, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
 import type { Asking } from "./turns.ts";
 
-/** Options of a {@link Command}. */
-interface CommandOptions {
+/** Options of a {@link PendingCommand}. */
+interface PendingCommandOptions {
   readonly host: EntitiesHost;
   readonly body: EntityBody;
   readonly subject: string;
@@ -33,7 +33,7 @@ interface CommandOptions {
 }
 
 /** An entity, as a command is decided on it. */
-export interface Standing {
+export interface CommandStanding {
   readonly version: number;
   readonly state: unknown;
 }
@@ -43,7 +43,7 @@ export interface Standing {
  * literals of which most live through a collection as old objects, where each keeps all of its command until the next
  * full collection (docs/internals/measurements.md).
  */
-export class Decided implements Standing {
+export class CommandDecision implements CommandStanding {
   readonly version: number;
   readonly state: unknown;
   /** The text of the command that is stored; `undefined`: nothing is. */
@@ -58,7 +58,7 @@ export class Decided implements Standing {
   readonly value: unknown;
 
   constructor(
-    { version, state }: Standing,
+    { version, state }: CommandStanding,
     { threw, value }: { readonly threw: boolean; readonly value: unknown },
     stored?: { readonly command: string; readonly events: string; readonly count: number },
   ) {
@@ -78,7 +78,7 @@ export class Decided implements Standing {
 }
 
 /** A command that is being decided. */
-export class Command implements Asking, Sought {
+export class PendingCommand implements Asking, Sought {
   readonly body: EntityBody;
   readonly subject: string;
   readonly entity: string;
@@ -92,7 +92,8 @@ export class Command implements Asking, Sought {
   /** How often others came first. */
   conflicts = 0;
   /** State that it was decided on, and the decision, if that is still to be stored. */
-  deciding: (Standing & { readonly decided: Decided | Promise<Decided> }) | undefined = undefined;
+  deciding: (CommandStanding & { readonly decided: CommandDecision | Promise<CommandDecision> }) | undefined =
+    undefined;
   /** An append of it had no answer, and what was stored since has not been looked through. */
   unsure = false;
   /** It has its outcome. */
@@ -105,7 +106,7 @@ export class Command implements Asking, Sought {
   #fingerprint: string | undefined;
   #sendNumber: number | undefined = undefined;
 
-  constructor({ host, body, subject, id, payload, ctx, to }: CommandOptions) {
+  constructor({ host, body, subject, id, payload, ctx, to }: PendingCommandOptions) {
     this.#host = host;
     this.body = body;
     this.subject = subject;
@@ -178,7 +179,7 @@ export class Command implements Asking, Sought {
   }
 
   /** Runs its handler; returns the decision at once, unless the handler is asynchronous. Never throws or rejects. */
-  decide(on: Standing): Decided | Promise<Decided> {
+  decide(on: CommandStanding): CommandDecision | Promise<CommandDecision> {
     const { ctx, body: { definition, decide } } = this;
     const deciding = new Deciding(definition, this.entity, on.version, on.state);
     try {
@@ -193,7 +194,7 @@ export class Command implements Asking, Sought {
     }
   }
 
-  #decided(deciding: Deciding<unknown>, on: Standing, returned: unknown): Decided {
+  #decided(deciding: Deciding<unknown>, on: CommandStanding, returned: unknown): CommandDecision {
     const { ctx, name, id } = this;
     const { emitted } = deciding;
     deciding.end();
@@ -215,19 +216,23 @@ export class Command implements Asking, Sought {
       const events = items.join();
       this.#checkSize(command, events);
       const stored = { command, events, count: items.length };
-      return new Decided({ version: on.version + items.length, state }, { threw: false, value: returned }, stored);
+      return new CommandDecision(
+        { version: on.version + items.length, state },
+        { threw: false, value: returned },
+        stored,
+      );
     } catch (thrown) {
       return this.#without(on, { threw: true, value: thrown });
     }
   }
 
-  #thrown(deciding: Deciding<unknown>, on: Standing, thrown: unknown): Decided {
+  #thrown(deciding: Deciding<unknown>, on: CommandStanding, thrown: unknown): CommandDecision {
     deciding.end();
     return this.#without(on, { threw: true, value: thrown });
   }
 
   /** Ends it with the recorded outcome that was found. */
-  answer(found: Found): void {
+  answer(found: FoundCommand): void {
     if (found.type === "ended") {
       const why = "another attempt of it has failed, or changed nothing";
       return this.reject(new CatgaError("CONFLICT", `${this.what} was not applied: ${why}`, { retryable: true }));
@@ -245,7 +250,7 @@ export class Command implements Asking, Sought {
   }
 
   /** Ends it with the decision, which is stored or needs no storing. */
-  settle({ threw, value }: Decided): void {
+  settle({ threw, value }: CommandDecision): void {
     if (threw) this.reject(value);
     else this.resolve(value);
   }
@@ -320,9 +325,9 @@ export class Command implements Asking, Sought {
    * Nothing is stored of it, but that no other attempt of it is to be applied: one may have an append under way, or may
    * yet decide.
    */
-  #without(on: Standing, outcome: { readonly threw: boolean; readonly value: unknown }): Decided {
-    if (!this.again) return new Decided(on, outcome);
-    return new Decided(on, outcome, { command: commandText(withoutName(this.send)), events: "", count: 0 });
+  #without(on: CommandStanding, outcome: { readonly threw: boolean; readonly value: unknown }): CommandDecision {
+    if (!this.again) return new CommandDecision(on, outcome);
+    return new CommandDecision(on, outcome, { command: commandText(withoutName(this.send)), events: "", count: 0 });
   }
 
   /** Awaits an asynchronous handler; gives up with its message. */
@@ -411,7 +416,7 @@ interface Emitted {
 interface Returned {
   /** The name of the command. */
   readonly name: string;
-  readonly events: readonly EmittedEvent[];
+  readonly events: readonly EmittedPayload[];
   readonly value: unknown;
 }
 

@@ -5,7 +5,7 @@ import { NO_LEADER, refusal, SILENCE } from "../../test/support/scripted_stream.
 import type { EntityBody } from "../contract/handler.ts";
 import type { DecidingMessage } from "../dispatch/context_host.ts";
 import type { Appended, EventLog, LogStream } from "../ports/event_log.ts";
-import { Command, dueOf } from "./command.ts";
+import { dueOf, PendingCommand } from "./command.ts";
 import { EntityStream } from "./entity_stream.ts";
 import { type EntitiesHost, Snapshots } from "./snapshots.ts";
 import { Rounds } from "./optimistic_appends.ts";
@@ -72,7 +72,7 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
     });
     const subject = stream.subject("Box", "b");
     const { promise, ...to } = Promise.withResolvers<unknown>();
-    const command = new Command({ host, body: { definition, decide }, subject, id: "b", payload: "p", ctx, to });
+    const command = new PendingCommand({ host, body: { definition, decide }, subject, id: "b", payload: "p", ctx, to });
     rounds.begin(command);
     return await promise;
   };

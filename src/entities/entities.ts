@@ -16,7 +16,7 @@ import {
 } from "../log/format/entity_group.ts";
 import { delay, type Timer } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
-import { Command } from "./command.ts";
+import { PendingCommand } from "./command.ts";
 import { type EntityCopy, WarmCopies } from "./entity_copy.ts";
 import { EntityStream } from "./entity_stream.ts";
 import { type EntitiesHost, Snapshots } from "./snapshots.ts";
@@ -53,11 +53,11 @@ class NodeEntities implements Entities {
   }
 
   decide(body: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void {
-    let command: Command;
+    let command: PendingCommand;
     try {
       const id = entityOf(ctx);
       const subject = this.#stream.subject(body.definition.name, id);
-      command = new Command({ host: this.#host, body, subject, id, payload, ctx, to });
+      command = new PendingCommand({ host: this.#host, body, subject, id, payload, ctx, to });
     } catch (error) {
       return to.reject(error);
     }

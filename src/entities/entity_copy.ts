@@ -17,7 +17,7 @@ interface CopyParts<State> {
 }
 
 /** Changes by commands, in one message. */
-interface Change<State> extends StoredAt {
+interface EntityChange<State> extends StoredAt {
   readonly state: State;
   /** How many events there are now. */
   readonly version: number;
@@ -175,7 +175,7 @@ export class EntityCopy<State> {
   }
 
   /** Takes the changes by commands. */
-  change({ state, version, sequence, mark, time, size }: Change<State>): void {
+  change({ state, version, sequence, mark, time, size }: EntityChange<State>): void {
     // without events there is nothing more to keep
     if (version > this.#version) this.#size += size;
     this.#state = state;
@@ -232,7 +232,7 @@ export class WarmCopies {
    * By subject. One that was used since its place came at the front goes to the end instead of away: to move each at
    * every use would take as much time as all else here (V8, measured).
    */
-  readonly #copies: Map<string, Kept> = new Map();
+  readonly #copies: Map<string, KeptCopy> = new Map();
   readonly #most: number;
   #size = 0;
 
@@ -284,7 +284,7 @@ export class WarmCopies {
   }
 }
 
-interface Kept {
+interface KeptCopy {
   copy: EntityCopy<unknown>;
   size: number;
   /** Since it was put at the end. */

@@ -247,7 +247,7 @@ export class EntityStream {
   }
 
   /** Reads the next messages, and takes each as it comes. Resolves with whether there were any. */
-  async #part<State>(copy: EntityCopy<State>, reading: Reading, due: number): Promise<boolean> {
+  async #part<State>(copy: EntityCopy<State>, reading: EntityReading, due: number): Promise<boolean> {
     let failed: { readonly error: unknown } | undefined;
     const onMessage = (message: StoredMessage) => {
       if (failed !== undefined) return;
@@ -274,12 +274,12 @@ export class EntityStream {
     return unavailable(`${subject} could not be read up to its last message`);
   }
 
-  #reading(subject: string, noted: boolean): Reading {
+  #reading(subject: string, noted: boolean): EntityReading {
     const now = noted ? this.timeAt(this.#host.clock.monotonic()) : undefined;
     return { subject, known: new KnownNames(), now };
   }
 
-  #take<State>(copy: EntityCopy<State>, message: StoredMessage, { subject, known, now }: Reading): void {
+  #take<State>(copy: EntityCopy<State>, message: StoredMessage, { subject, known, now }: EntityReading): void {
     const { sequence, time, data } = message;
     if (sequence <= copy.sequence) return;
     const at = { sequence, time, size: data.length };
@@ -368,7 +368,7 @@ interface Noting {
 }
 
 /** Messages that are read. */
-interface Reading {
+interface EntityReading {
   readonly subject: string;
   readonly known: KnownNames;
   /** By the server's clock; `undefined`: their commands are not noted. */

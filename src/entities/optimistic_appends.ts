@@ -15,11 +15,11 @@ import { type EntityCommand, entityGroupText, markOf, readEntityMessage } from "
 import { MOST_IN_GROUP } from "../log/format/group_text.ts";
 import { delay } from "../ports/clock.ts";
 import type { Appended, AppendReceiver, ConditionalAppend, StoredMessage } from "../ports/event_log.ts";
-import type { Command, Decided, Standing } from "./command.ts";
+import type { CommandDecision, CommandStanding, PendingCommand } from "./command.ts";
 import type { EntityCopy, WarmCopies } from "./entity_copy.ts";
 import type { EntityStream } from "./entity_stream.ts";
 import type { EntitiesHost } from "./snapshots.ts";
-import { type Found, foundIn, type StoredCommands } from "./stored_commands.ts";
+import { type FoundCommand, foundIn, type StoredCommands } from "./stored_commands.ts";
 import { Turns } from "./turns.ts";
 
 /** Dependencies of rounds on the entities that they belong to. */
@@ -34,35 +34,35 @@ export interface RoundsOptions {
   changed(subject: string, copy: EntityCopy<unknown>, now: number): void;
 }
 
-/** A command with what its handler came to. A class, as {@link Decided} is. */
-class Entry {
-  readonly command: Command;
-  readonly decided: Decided;
+/** A command with what its handler came to. A class, as {@link CommandDecision} is. */
+class AppendedCommand {
+  readonly command: PendingCommand;
+  readonly decided: CommandDecision;
 
-  constructor(command: Command, decided: Decided) {
+  constructor(command: PendingCommand, decided: CommandDecision) {
     this.command = command;
     this.decided = decided;
   }
 }
 
-type Answered = (message: Message, appended: Appended, now: number) => void;
+type AppendCallback = (message: MessageAppend, appended: Appended, now: number) => void;
 
-/** An append of one message. A class, as {@link Decided} is. */
-class Message implements AppendReceiver {
-  readonly entries: readonly Entry[];
+/** An append of one message. A class, as {@link CommandDecision} is. */
+class MessageAppend implements AppendReceiver {
+  readonly entries: readonly AppendedCommand[];
   /** The copy that it was decided on. */
   readonly copy: EntityCopy<unknown>;
   readonly text: string;
   readonly mark: string;
   /** How often it was appended. */
   tries = 0;
-  readonly #answered: Answered;
+  readonly #answered: AppendCallback;
 
   constructor(
-    entries: readonly Entry[],
+    entries: readonly AppendedCommand[],
     copy: EntityCopy<unknown>,
     { text, mark }: { readonly text: string; readonly mark: string },
-    answered: Answered,
+    answered: AppendCallback,
   ) {
     this.entries = entries;
     this.copy = copy;
@@ -79,7 +79,7 @@ class Message implements AppendReceiver {
 /** The commands of all entities of a node. */
 export class Rounds {
   readonly #options: RoundsOptions;
-  readonly #turns: Turns<Command>;
+  readonly #turns: Turns<PendingCommand>;
   /** The handlers that return at once, as far as they have run. */
   readonly #immediate = new WeakSet<EntityBody>();
 
@@ -89,7 +89,7 @@ export class Rounds {
   }
 
   /** Has a command decided; its sender gets its outcome. */
-  begin(command: Command): void {
+  begin(command: PendingCommand): void {
     if (!this.#turns.take(command.subject, command)) {
       command.ctx.execution.stage = "turn";
       command.keepContext();
@@ -101,7 +101,7 @@ export class Rounds {
    * The first round of a turn: without a wait before its append if the entity is in memory, and its handler returns at
    * once.
    */
-  #start(command: Command, now: number): void {
+  #start(command: PendingCommand, now: number): void {
     const { stream, warm } = this.#options;
     const { subject, body: { definition } } = command;
     const copy = warm.get(subject);
@@ -117,13 +117,13 @@ export class Rounds {
       return void this.#serve(subject, [command]);
     }
     command.keepContext();
-    // not a literal, as {@link Decided} is none
-    const message = this.#message(copy, Array.of(new Entry(command, decided)));
+    // not a literal, as {@link CommandDecision} is none
+    const message = this.#message(copy, Array.of(new AppendedCommand(command, decided)));
     stream.append(message, subject, message.text, this.#appending(message, now));
   }
 
   /** Outcome of the append of {@link Rounds.#start}. A function of its own, made once. */
-  readonly #answered = (message: Message, appended: Appended, now: number): void => {
+  readonly #answered = (message: MessageAppend, appended: Appended, now: number): void => {
     const [{ command: { subject } }] = message.entries;
     if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
     this.#stored(message, appended.sequence, now);
@@ -143,8 +143,8 @@ export class Rounds {
   /** Plays rounds until these commands, and those that join them, have their outcomes. Never rejects. */
   async #serve(
     subject: string,
-    commands: readonly Command[],
-    begun?: { readonly message: Message; readonly appended: Appended },
+    commands: readonly PendingCommand[],
+    begun?: { readonly message: MessageAppend; readonly appended: Appended },
   ): Promise<void> {
     let open = commands;
     if (begun !== undefined) open = await this.#store(begun.message, begun.appended);
@@ -153,9 +153,9 @@ export class Rounds {
   }
 
   /** One round. Resolves with the commands that have no outcome yet. Never rejects. */
-  async #play(subject: string, commands: readonly Command[]): Promise<readonly Command[]> {
+  async #play(subject: string, commands: readonly PendingCommand[]): Promise<readonly PendingCommand[]> {
     const open = [...commands];
-    const entries: Entry[] = [];
+    const entries: AppendedCommand[] = [];
     try {
       const copy = await this.#copy(open[0]);
       await this.#decideAll(subject, copy, open, entries);
@@ -173,8 +173,13 @@ export class Rounds {
   }
 
   /** Takes commands out of `open`, and those that wait, as long as they can be stored together. */
-  async #decideAll(subject: string, copy: EntityCopy<unknown>, open: Command[], entries: Entry[]): Promise<void> {
-    let on: Standing = { version: copy.version, state: copy.state };
+  async #decideAll(
+    subject: string,
+    copy: EntityCopy<unknown>,
+    open: PendingCommand[],
+    entries: AppendedCommand[],
+  ): Promise<void> {
+    let on: CommandStanding = { version: copy.version, state: copy.state };
     const room = { events: MOST_IN_GROUP, length: MOST_TOGETHER, names: new Set<string>() };
     while (true) {
       if (open.length === 0) {
@@ -209,7 +214,7 @@ export class Rounds {
         command.settle(decided);
         continue;
       }
-      entries.push(new Entry(command, decided));
+      entries.push(new AppendedCommand(command, decided));
       room.events -= decided.count;
       room.length -= decided.length;
       if (command.named) room.names.add(`${command.name} ${command.id}`);
@@ -220,30 +225,33 @@ export class Rounds {
   }
 
   /** Returns true if a command can be decided on what those before it have emitted, and stored with that. */
-  #joins(copy: EntityCopy<unknown>, command: Command, names: ReadonlySet<string>): boolean {
+  #joins(copy: EntityCopy<unknown>, command: PendingCommand, names: ReadonlySet<string>): boolean {
     return this.#immediate.has(command.body) && command.body.definition === copy.definition && !command.again &&
       this.#isNew(copy, command, this.#now) && !(command.named && names.has(`${command.name} ${command.id}`));
   }
 
-  #decide(command: Command, on: Standing): Decided | Promise<Decided> {
+  #decide(command: PendingCommand, on: CommandStanding): CommandDecision | Promise<CommandDecision> {
     return this.#known(command, on) ?? this.#noted(command, command.decide(on));
   }
 
   /** What its handler has decided on this state already. */
-  #known(command: Command, on: Standing): Decided | Promise<Decided> | undefined {
+  #known(command: PendingCommand, on: CommandStanding): CommandDecision | Promise<CommandDecision> | undefined {
     const { deciding } = command;
     command.deciding = undefined;
     return deciding?.version === on.version && deciding.state === on.state ? deciding.decided : undefined;
   }
 
-  #noted({ body }: Command, decided: Decided | Promise<Decided>): Decided | Promise<Decided> {
+  #noted(
+    { body }: PendingCommand,
+    decided: CommandDecision | Promise<CommandDecision>,
+  ): CommandDecision | Promise<CommandDecision> {
     if (decided instanceof Promise) this.#immediate.delete(body);
     else this.#immediate.add(body);
     return decided;
   }
 
   /** Resolves with true if a command has its outcome without being decided. */
-  async #isAnswered(copy: EntityCopy<unknown>, command: Command): Promise<boolean> {
+  async #isAnswered(copy: EntityCopy<unknown>, command: PendingCommand): Promise<boolean> {
     if (copy.forgotten) {
       command.reject(forgotten(copy));
       return true;
@@ -261,14 +269,14 @@ export class Rounds {
   }
 
   /** Returns true if a command was certainly not stored, and its send not ended, by all that is known here. */
-  #isNew(copy: EntityCopy<unknown>, command: Command, now: number): boolean {
+  #isNew(copy: EntityCopy<unknown>, command: PendingCommand, now: number): boolean {
     const { commands } = this.#options;
     if (command.only && !command.unsure) return true;
     return this.#isCovered(copy, command, now) && commands.places(command) === undefined;
   }
 
   /** Returns true if all that could have been stored of a command has passed by here, and is known. */
-  #isCovered(copy: EntityCopy<unknown>, command: Command, now: number): boolean {
+  #isCovered(copy: EntityCopy<unknown>, command: PendingCommand, now: number): boolean {
     const { stream, commands } = this.#options;
     const time = stream.timeAt(now);
     const reach = command.reach(now, time);
@@ -277,7 +285,7 @@ export class Rounds {
   }
 
   /** Reads what became of a command before: where it may be, else back in time. Rejects with `UNAVAILABLE`. */
-  async #lookBack(copy: EntityCopy<unknown>, command: Command): Promise<Found | undefined> {
+  async #lookBack(copy: EntityCopy<unknown>, command: PendingCommand): Promise<FoundCommand | undefined> {
     const { stream, commands } = this.#options;
     const { definition: { name } } = copy;
     const { subject } = command;
@@ -291,7 +299,7 @@ export class Rounds {
     if (this.#isCovered(copy, command, now)) return undefined;
     const time = stream.timeAt(now);
     const from = time - command.reach(now, time);
-    let found: Found | undefined;
+    let found: FoundCommand | undefined;
     // the server's time is known a little less exactly than it stamps messages
     await stream.since(subject, { from: from - MARGIN, upTo: copy.sequence, due: command.due }, (message) => {
       const stored = commandsOf(name, message);
@@ -303,7 +311,7 @@ export class Rounds {
   }
 
   /** The warm copy of the command's definition, or what is stored. */
-  async #copy({ subject, entity, body: { definition }, due }: Command): Promise<EntityCopy<unknown>> {
+  async #copy({ subject, entity, body: { definition }, due }: PendingCommand): Promise<EntityCopy<unknown>> {
     const { stream, warm } = this.#options;
     const kept = warm.get(subject);
     const known = kept?.definition === definition ? kept : undefined;
@@ -314,7 +322,7 @@ export class Rounds {
   }
 
   /** Stores what was decided. Resolves with the commands that are to be decided again. */
-  async #hold(copy: EntityCopy<unknown>, entries: readonly Entry[]): Promise<readonly Command[]> {
+  async #hold(copy: EntityCopy<unknown>, entries: readonly AppendedCommand[]): Promise<readonly PendingCommand[]> {
     const message = this.#message(copy, entries);
     // a handler, or reading back, may have taken its time
     const now = this.#now;
@@ -322,7 +330,7 @@ export class Rounds {
     return await this.#store(message, undefined);
   }
 
-  #message(copy: EntityCopy<unknown>, entries: readonly Entry[]): Message {
+  #message(copy: EntityCopy<unknown>, entries: readonly AppendedCommand[]): MessageAppend {
     const { host: { endpoint, clock }, number } = this.#options;
     const commands: string[] = [];
     const events: string[] = [];
@@ -335,17 +343,17 @@ export class Rounds {
     }
     const origin = { endpoint, first: number(Math.max(1, count)), sentAt: clock.now() };
     const text = entityGroupText(origin, copy.version, commands, events);
-    return new Message(entries, copy, { text, mark: markOf(origin) }, this.#answered);
+    return new MessageAppend(entries, copy, { text, mark: markOf(origin) }, this.#answered);
   }
 
-  #append(message: Message, now: number): Promise<Appended> {
+  #append(message: MessageAppend, now: number): Promise<Appended> {
     const { command: { subject } } = message.entries[0];
     return new Promise((appended) =>
       this.#options.stream.append({ appended }, subject, message.text, this.#appending(message, now))
     );
   }
 
-  #appending(message: Message, now: number): ConditionalAppend {
+  #appending(message: MessageAppend, now: number): ConditionalAppend {
     const { entries: [{ command: { due } }], copy } = message;
     const limit = message.tries++ === 0 ? FIRST_TRY : LATER_TRY;
     return { now, due: Math.max(now + 1, Math.min(due, now + limit)), expect: copy.sequence };
@@ -356,7 +364,7 @@ export class Rounds {
    * there was none, because the stream may be another one. Resolves with the commands that are to be decided again; the
    * others have their outcomes. Never rejects.
    */
-  async #store(message: Message, appended: Appended | undefined): Promise<readonly Command[]> {
+  async #store(message: MessageAppend, appended: Appended | undefined): Promise<readonly PendingCommand[]> {
     const { stream, host: { clock } } = this.#options;
     const { entries, copy } = message;
     let unanswered = false;
@@ -400,7 +408,7 @@ export class Rounds {
    * why it was not stored.
    */
   async #compare(
-    { copy, entries }: Message,
+    { copy, entries }: MessageAppend,
     before: unknown,
   ): Promise<EntityCopy<unknown> | { readonly failed: unknown }> {
     const { stream, host: { clock } } = this.#options;
@@ -428,7 +436,7 @@ export class Rounds {
   }
 
   /** Another message came first. Resolves with the commands that are to be decided again. */
-  #anew({ entries, copy }: Message, read: EntityCopy<unknown>, unanswered: boolean): readonly Command[] {
+  #anew({ entries, copy }: MessageAppend, read: EntityCopy<unknown>, unanswered: boolean): readonly PendingCommand[] {
     const [{ command: { subject } }] = entries;
     this.#options.warm.keep(subject, read);
     const open = entries.map(({ command }) => command).filter(({ settled }) => !settled);
@@ -446,7 +454,7 @@ export class Rounds {
    * Decisions without events hold if nothing was stored since. Resolves with the commands that are
    * to be decided again.
    */
-  async #confirm(copy: EntityCopy<unknown>, entries: readonly Entry[]): Promise<readonly Command[]> {
+  async #confirm(copy: EntityCopy<unknown>, entries: readonly AppendedCommand[]): Promise<readonly PendingCommand[]> {
     const { stream, warm } = this.#options;
     const { sequence, mark } = copy;
     const [{ command: { subject, due } }] = entries;
@@ -460,7 +468,7 @@ export class Rounds {
     return holds ? [] : entries.map(({ command }) => command);
   }
 
-  #stored({ entries, copy, text, mark }: Message, sequence: number, now: number): void {
+  #stored({ entries, copy, text, mark }: MessageAppend, sequence: number, now: number): void {
     const { stream, commands, warm, changed } = this.#options;
     const { command: { subject } } = entries[0];
     const { version, state } = entries[entries.length - 1].decided;
@@ -480,13 +488,13 @@ export class Rounds {
 }
 
 /** Has the commands that have no outcome fail; none is to be decided again. */
-function failed(entries: readonly Entry[], error: unknown): readonly Command[] {
+function failed(entries: readonly AppendedCommand[], error: unknown): readonly PendingCommand[] {
   for (const { command } of entries) if (!command.settled) command.fail(error);
   return [];
 }
 
 /** Returns true if there is room for what was decided, too. */
-function fits({ count, length }: Decided, room: { readonly events: number; readonly length: number }): boolean {
+function fits({ count, length }: CommandDecision, room: { readonly events: number; readonly length: number }): boolean {
   return count <= room.events && length <= room.length;
 }
 

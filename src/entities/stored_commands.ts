@@ -23,7 +23,7 @@ export interface Sought {
 }
 
 /** Result of a look-up of a command: it was stored, or its send is over. */
-export type Found = { readonly type: "stored"; readonly command: EntityCommand } | { readonly type: "ended" };
+export type FoundCommand = { readonly type: "stored"; readonly command: EntityCommand } | { readonly type: "ended" };
 
 /** The commands that a node has stored or read. */
 export class StoredCommands {
@@ -70,7 +70,7 @@ export class StoredCommands {
 }
 
 /** Looks a command up among those of a message. */
-export function foundIn(stored: readonly EntityCommand[], { name, id, send }: Sought): Found | undefined {
+export function foundIn(stored: readonly EntityCommand[], { name, id, send }: Sought): FoundCommand | undefined {
   for (const command of stored) {
     if (command.name === name && command.id === id) return { type: "stored", command };
     if (command.name === "" && command.id === send) return { type: "ended" };
@@ -96,7 +96,7 @@ export class RecentCommands {
   readonly kept: number;
   readonly #clock: Clock;
   /** The newest first. */
-  #parts: Part[] = [];
+  #parts: CommandTable[] = [];
   /** When the newest was begun, by the monotonic clock. */
   #begun = -Infinity;
 
@@ -129,7 +129,7 @@ export class RecentCommands {
   #turn(now: number): void {
     // one is being filled, and those before it reach as far back as is asked
     const parts = now - this.#begun >= 2 * this.kept ? [] : this.#parts.slice(0, PARTS);
-    this.#parts = [new Part(parts[0]?.count ?? 0), ...parts];
+    this.#parts = [new CommandTable(parts[0]?.count ?? 0), ...parts];
     this.#begun = now;
   }
 }
@@ -151,7 +151,7 @@ export function numberOf(text: string, seed = 0): number {
 const PARTS = 3;
 
 /** A table with open addressing: pairs of a number and a sequence, in no order. */
-class Part {
+class CommandTable {
   count = 0;
   #pairs: Float64Array;
   #mask: number;

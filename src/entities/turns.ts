@@ -60,7 +60,7 @@ export class Turns<Command extends Asking> {
   }
 
   #wait(turn: Turn<Command>, holder: string, command: Command): void {
-    const waiter = new Waiter(command);
+    const waiter = new TurnWaiter(command);
     (turn.waiting ??= new Fifo()).push(waiter);
     this.#late.add(waiter);
     // checked on entry alone: a run that waits for this one gains no turn meanwhile
@@ -105,7 +105,7 @@ export class Turns<Command extends Asking> {
     return next;
   }
 
-  #end(waiter: Waiter<Command>): void {
+  #end(waiter: TurnWaiter<Command>): void {
     waiter.over = true;
     this.#late.delete(waiter);
     waiter.deadlock?.cancel();
@@ -124,10 +124,10 @@ interface Turn<Command extends Asking> {
    * nobody.
    */
   holder: string | undefined;
-  waiting: Fifo<Waiter<Command>> | undefined;
+  waiting: Fifo<TurnWaiter<Command>> | undefined;
 }
 
-class Waiter<Command extends Asking> extends Deadlined {
+class TurnWaiter<Command extends Asking> extends Deadlined {
   readonly command: Command;
   /** Fires when its holder waits for it, perhaps. */
   deadlock: Timer | undefined = undefined;

@@ -13,8 +13,8 @@ import { Gate } from "../data/queues.ts";
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { delay, type Timer } from "../ports/clock.ts";
 import { Drive } from "./replay.ts";
-import type { DriveEnd, DriveHost, Due, OngoingAttempts } from "./replay_state.ts";
-import type { Journal, Stored } from "./journal.ts";
+import type { DriveEnd, DriveHost, DueTime, OngoingAttempts } from "./replay_state.ts";
+import type { Journal, RunLogMessage } from "./journal.ts";
 import { keyOf, type RunRef } from "./run_log.ts";
 
 /** What {@link Drives} need of their node. */
@@ -22,22 +22,22 @@ export interface DrivesHost extends DriveHost {
   /** Whether the process at an endpoint is alive, as far as this node knows. */
   alive(endpoint: string): boolean;
   /** Has the node at an endpoint go on with a run. Resolves with `false` if it may not have done so. */
-  passOn(endpoint: string, call: Call): Promise<boolean>;
+  passOn(endpoint: string, call: DeliveredCall): Promise<boolean>;
 }
 
 /** What is brought to a run. */
-export interface Call {
+export interface DeliveredCall {
   readonly ref: RunRef;
   /** The message of the stream that the run has to have read; 0: none in particular. */
   readonly sequence: number;
-  readonly due?: Due | undefined;
+  readonly due?: DueTime | undefined;
 }
 
 /** How a drive ended; `elsewhere`: it did not begin, because that node holds the run. */
 type HeldEnd = DriveEnd | { readonly elsewhere: string };
 
 /** A run on this node: being loaded, or driven. */
-interface Held {
+interface HeldRun {
   readonly end: Promise<HeldEnd | { readonly failed: unknown }>;
   drive: Drive | undefined;
   readonly ref: RunRef;
@@ -64,7 +64,7 @@ interface Settled {
 /** The runs that a node drives. */
 export class Drives {
   readonly #host: DrivesHost;
-  readonly #held = new Map<string, Held>();
+  readonly #held = new Map<string, HeldRun>();
   /** Runs that ended here lately, or began to wait, and the last message that they had read. */
   #settled = new Map<string, Settled>();
   /** The ones before: a map that forgets its oldest entry with each new one costs a tenth of a run. */
@@ -91,7 +91,7 @@ export class Drives {
    * The node has stored the start of a run, and drives it. `stored` resolves with its first message, or `undefined` if
    * it is not stored.
    */
-  start(body: WorkflowBody, ref: RunRef, stored: Promise<Stored | undefined>, journal: Journal): void {
+  start(body: WorkflowBody, ref: RunRef, stored: Promise<RunLogMessage | undefined>, journal: Journal): void {
     const key = keyOf(ref);
     if (this.#leaving || this.#held.has(key)) return;
     this.#hold(ref, async (held) => {
@@ -106,7 +106,7 @@ export class Drives {
    * Has a run go on here, or at the node that holds it. Resolves when it has ended, or waits for something else.
    * Rejects with `UNAVAILABLE` if that is to be tried again, elsewhere.
    */
-  async call(body: WorkflowBody, call: Call, holder?: string): Promise<void> {
+  async call(body: WorkflowBody, call: DeliveredCall, holder?: string): Promise<void> {
     const host = this.#host;
     const key = keyOf(call.ref);
     const isLease = call.due?.step === LEASE;
@@ -182,7 +182,7 @@ export class Drives {
    * Something was stored for a run that this node drives, or drove last: it goes on at once. Its subscription sees to
    * that, too, and later, while it has no leader. Resolves when the append of its driver that met a conflict is stored.
    */
-  async news(body: WorkflowBody | undefined, call: Call): Promise<void> {
+  async news(body: WorkflowBody | undefined, call: DeliveredCall): Promise<void> {
     const held = this.#held.get(keyOf(call.ref));
     if (held !== undefined) {
       void held.drive?.tell();
@@ -228,7 +228,7 @@ export class Drives {
   }
 
   /** Loads a run that this node does not drive. */
-  #load(body: WorkflowBody, ref: RunRef, due: Due | undefined): Held {
+  #load(body: WorkflowBody, ref: RunRef, due: DueTime | undefined): HeldRun {
     const host = this.#host;
     return this.#hold(ref, async (held) => {
       const journal = await host.log.load(ref);
@@ -246,11 +246,11 @@ export class Drives {
   }
 
   async #drive(
-    held: Held,
+    held: HeldRun,
     body: WorkflowBody,
     ref: RunRef,
     journal: Journal,
-    how: { readonly due: readonly Due[]; readonly fresh: boolean },
+    how: { readonly due: readonly DueTime[]; readonly fresh: boolean },
   ): Promise<DriveEnd> {
     const host = this.#host;
     let { due, fresh } = how;
@@ -281,12 +281,12 @@ export class Drives {
     return end;
   }
 
-  #hold(ref: RunRef, work: (held: Held) => Promise<HeldEnd>): Held {
+  #hold(ref: RunRef, work: (held: HeldRun) => Promise<HeldEnd>): HeldRun {
     const key = keyOf(ref);
     const { promise: end, resolve } = Promise.withResolvers<HeldEnd | { readonly failed: unknown }>();
     const { promise: leased, resolve: lease } = Promise.withResolvers<"leased">();
     const since = this.#host.clock.monotonic();
-    const held: Held = {
+    const held: HeldRun = {
       ...{ end, drive: undefined, ref, since, epoch: this.#host.log.epoch },
       ...{ leased, isLeased: false, renew: since + HELD, sequence: 0 },
       lease: () => {
@@ -332,7 +332,7 @@ export class Drives {
     return Math.max(SHORTEST, this.#held.size * FOR_EACH);
   }
 
-  #renew(held: Held, length: number): void {
+  #renew(held: HeldRun, length: number): void {
     const { clock } = this.#host;
     held.renew = Infinity;
     this.#host.wake(held.ref, LEASE, clock.now() + length).then(() => {

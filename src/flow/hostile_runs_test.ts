@@ -10,7 +10,7 @@ import { entitySubject } from "../log/format/names.ts";
 import { streamName, streamOptions } from "../log/format/streams.ts";
 import { runContracts } from "../contract/workflow.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import type { Outcome } from "./journal.ts";
+import type { RecordedOutcome } from "./journal.ts";
 import { Results } from "./results.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
@@ -192,7 +192,7 @@ describe("a plain NATS client", () => {
 
 describe("announcements that a run has ended", () => {
   it("have it read one at a time, however many there are", async () => {
-    const reads: ((outcome: Outcome | undefined) => void)[] = [];
+    const reads: ((outcome: RecordedOutcome | undefined) => void)[] = [];
     let announce = () => {};
     const results = new Results({
       namespace: "test",

@@ -17,7 +17,7 @@ export interface RecordedError {
 }
 
 /** What a step gave: a value, or a failure that its function or handler decided on. */
-export interface Outcome {
+export interface RecordedOutcome {
   readonly ok: boolean;
   readonly value?: unknown;
   readonly error?: RecordedError;
@@ -47,7 +47,7 @@ export type CalledEntry =
       readonly step: string;
       readonly workflow: string;
       readonly run: string;
-      readonly outcome: Outcome;
+      readonly outcome: RecordedOutcome;
     }
     | { readonly t: "retried" }
     | { readonly t: "skipped"; readonly step: string; readonly value?: unknown; readonly reason: string }
@@ -68,12 +68,12 @@ export type DrivenEntry =
   /** Another node drives it from here on. */
   | { readonly t: "held" }
   /** `undo`: it has to be taken back if the run fails. */
-  | { readonly t: "done"; readonly step: string; readonly outcome: Outcome; readonly undo?: boolean }
+  | { readonly t: "done"; readonly step: string; readonly outcome: RecordedOutcome; readonly undo?: boolean }
   /** An attempt failed; `next`: when the next one follows; without it the run is stuck. */
-  | { readonly t: "failed"; readonly step: string; readonly error: RecordedError; readonly next?: number } & Scheduled
-  | { readonly t: "slept"; readonly step: string; readonly until: number } & Scheduled
+  | { readonly t: "failed"; readonly step: string; readonly error: RecordedError; readonly next?: number } & TimedEntry
+  | { readonly t: "slept"; readonly step: string; readonly until: number } & TimedEntry
   | { readonly t: "woken"; readonly step: string }
-  | { readonly t: "waits"; readonly step: string; readonly signal: string; readonly until?: number } & Scheduled
+  | { readonly t: "waits"; readonly step: string; readonly signal: string; readonly until?: number } & TimedEntry
   /** A wait took the signal of this number; without it its time was over. */
   | { readonly t: "took"; readonly step: string; readonly n?: number }
   | {
@@ -88,19 +88,19 @@ export type DrivenEntry =
   /** From here on steps are undone; the run ends with this error. */
   | { readonly t: "failing"; readonly error: RecordedError }
   | { readonly t: "undone"; readonly step: string }
-  | { readonly t: "ended"; readonly outcome: Outcome; readonly until: number };
+  | { readonly t: "ended"; readonly outcome: RecordedOutcome; readonly until: number };
 
 /** Something that ends at a time. */
-export interface Scheduled {
+export interface TimedEntry {
   /** By a schedule; else by a timer of the node that drives the run. */
   readonly scheduled?: boolean;
 }
 
 /** What is recorded of a run. */
-export type Entry = CalledEntry | DrivenEntry;
+export type JournalEntry = CalledEntry | DrivenEntry;
 
 /** A message of the stream: entries that were stored together. */
-export interface Stored {
+export interface RunLogMessage {
   readonly sequence: number;
   /** When it was stored, in ms since 1970. */
   readonly time: number;
@@ -109,7 +109,7 @@ export interface Stored {
    * be read.
    */
   readonly holder: string | undefined;
-  readonly entries: readonly Entry[];
+  readonly entries: readonly JournalEntry[];
   /** Name of the message; empty if it cannot be read. */
   readonly mark: string;
 }
@@ -150,7 +150,7 @@ export class Journal {
   startedAt = 0;
   changedAt = 0;
   /** Outcomes of steps; `index`: the number of its entry; `undo`: its step had one when it was recorded. */
-  readonly outcomes = new Map<string, Outcome & { readonly index: number; readonly undo: boolean }>();
+  readonly outcomes = new Map<string, RecordedOutcome & { readonly index: number; readonly undo: boolean }>();
   /** Steps that have one from an operator, and of which nothing else is recorded. */
   readonly strays = new Set<string>();
   /** The names of steps, sleeps and waits that have ended, in order. */
@@ -175,7 +175,7 @@ export class Journal {
   limited = false;
   /** The number of the last entry by which an operator has it tried again. */
   retriedAt = -1;
-  ended: Outcome | undefined;
+  ended: RecordedOutcome | undefined;
   endedAt = 0;
   /** How often another node took it over since something was last recorded. */
   takeovers = 0;
@@ -186,10 +186,10 @@ export class Journal {
   /** When schedules fire that were stored for steps, in ms since 1970. */
   readonly #schedules = new Map<string, number>();
   /** Ends of runs, by the step that is told and the run. */
-  readonly #told = new Map<string, Outcome>();
+  readonly #told = new Map<string, RecordedOutcome>();
 
   /** Applies a message. Messages come in order, each once. */
-  apply({ sequence, time, holder, entries, mark }: Stored): void {
+  apply({ sequence, time, holder, entries, mark }: RunLogMessage): void {
     this.sequence = sequence;
     this.mark = mark;
     this.holder = holder ?? this.holder;
@@ -217,7 +217,7 @@ export class Journal {
     return undone === undefined ? this.outcomes.has(name) : this.undone.has(undone);
   }
 
-  #entry(entry: Entry, time: number): void {
+  #entry(entry: JournalEntry, time: number): void {
     this.takeovers = entry.t === "held" ? this.takeovers + 1 : 0;
     // the handler has come further than where it threw
     if (PROGRESS.has(entry.t)) this.failures.delete("");
@@ -364,7 +364,7 @@ export class Journal {
   }
 
   /** The first outcome of a step counts. */
-  #outcome(step: string, outcome: Outcome, undo = false): void {
+  #outcome(step: string, outcome: RecordedOutcome, undo = false): void {
     if (!this.outcomes.has(step)) {
       this.outcomes.set(step, { ...outcome, index: this.entries, undo });
       this.ends.push(step);
@@ -384,7 +384,7 @@ export function isOwn(step: string): boolean {
 }
 
 /** Entries of a handler that goes on. */
-const PROGRESS: ReadonlySet<Entry["t"]> = new Set(["done", "slept", "woken", "waits", "took", "child"]);
+const PROGRESS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "slept", "woken", "waits", "took", "child"]);
 
 /** In place of a step: the time that the run may take. */
 export const TIME_OUT = "@timeout";
@@ -431,13 +431,13 @@ export function statusOf({ ended, failures, failing, cancelled, sleeps, waits, c
 // as a whole.
 
 /** The entry that a payload is; `undefined`: it is none, or a member of it is invalid. */
-export function entryOf(payload: unknown): Entry | undefined {
+export function entryOf(payload: unknown): JournalEntry | undefined {
   if (!isRecord(payload) || typeof payload.t !== "string") return undefined;
   // those of a later version are left to the journal, which ignores them
-  const members = Object.hasOwn(MEMBERS, payload.t) ? MEMBERS[payload.t as Entry["t"]] : {};
+  const members = Object.hasOwn(MEMBERS, payload.t) ? MEMBERS[payload.t as JournalEntry["t"]] : {};
   for (const [member, isValid] of Object.entries(members)) if (!isValid(payload[member])) return undefined;
   // each member is checked
-  return payload as unknown as Entry;
+  return payload as unknown as JournalEntry;
 }
 
 type Check = (value: unknown) => boolean;
@@ -456,7 +456,7 @@ const isFlag: Check = (value) => typeof value === "boolean";
 const scheduled = maybe(isFlag);
 const step = isText;
 
-const MEMBERS: { readonly [T in Entry["t"]]: Readonly<Record<string, Check>> } = {
+const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Check>> } = {
   started: { by: isText, version: isCount, keep: isTime, timeout: maybe(isTime), parent: maybe(isParent) },
   signalled: { by: isText, signal: isText, id: maybe(isText) },
   cancelled: { by: isText, code: isText, reason: isText },

@@ -10,11 +10,11 @@ import { fingerprint } from "../data/fingerprint.ts";
 import { isFailure } from "../contract/result.ts";
 import { UNSENDABLE_DETAILS } from "../dispatch/error_encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import type { Outcome, RecordedError } from "./journal.ts";
+import type { RecordedError, RecordedOutcome } from "./journal.ts";
 import type { RunRef } from "./run_log.ts";
 
 /** What follows a failed attempt. */
-export interface Retry {
+export interface StepRetry {
   readonly attempts: number;
   readonly delay: readonly [first: number, longest: number];
 }
@@ -27,14 +27,14 @@ export class Passing extends CatgaError {
 }
 
 /** A failure that trying again does not change. */
-export class Decided extends CatgaError {
+export class DecidedFailure extends CatgaError {
   constructor({ code, message, details }: RecordedError) {
     super(code, message, { details });
   }
 }
 
 /** An attempt of a step. */
-export class Attempt implements Step {
+export class StepAttempt implements Step {
   readonly id: string;
   readonly attempt: number;
   /** There was none before. */
@@ -66,7 +66,7 @@ export class Attempt implements Step {
   }
 
   /** What it comes to, or why it was aborted if that is first. */
-  outcome(performed: Promise<Outcome>): Promise<Outcome> {
+  outcome(performed: Promise<RecordedOutcome>): Promise<RecordedOutcome> {
     return new Promise((resolve, reject) => {
       this.#reject = reject;
       performed.then(resolve, reject);
@@ -94,7 +94,7 @@ function idOf(id: string): string {
 }
 
 /** Value or failure that a step returns to its handler. */
-export function valueOf({ ok, value, error }: Outcome, raw: boolean): unknown {
+export function valueOf({ ok, value, error }: RecordedOutcome, raw: boolean): unknown {
   if (ok) return raw ? { ok: true, value: ownOf(value) } : ownOf(value);
   return { ok: false, error: errorOf(error!) };
 }
@@ -104,25 +104,31 @@ export function ownOf(value: unknown): unknown {
   return typeof value === "object" && value !== null ? decodeText(encodeValue(value, "value")) : value;
 }
 
-/** A value as it is read back. Throws {@link Decided} for one that cannot be recorded: what gave it has run. */
+/** A value as it is read back. Throws {@link DecidedFailure} for one that cannot be recorded: what gave it has run. */
 export function copyOf(value: unknown, what: string, mostBytes: number): unknown {
   if (value === undefined) return undefined;
   let text: string;
   try {
     text = encodeValue(value, what);
   } catch (error) {
-    throw new Decided({ code: "INVALID_RESPONSE", message: `${what} cannot be recorded: ${(error as Error).message}` });
+    throw new DecidedFailure({
+      code: "INVALID_RESPONSE",
+      message: `${what} cannot be recorded: ${(error as Error).message}`,
+    });
   }
   if (exceeds(text, mostBytes)) {
-    throw new Decided({ code: "TOO_LARGE", message: `${what} has ${text.length} characters: record where it is` });
+    throw new DecidedFailure({
+      code: "TOO_LARGE",
+      message: `${what} has ${text.length} characters: record where it is`,
+    });
   }
   return decodeText(text);
 }
 
 /**
  * A failure that a handler returned, as it is recorded: whole. Details that cannot be sent are replaced by a note, like
- * in an answer from another node. Throws {@link Decided} with `TOO_LARGE` for one that fits into no message of the
- * store.
+ * in an answer from another node. Throws {@link DecidedFailure} with `TOO_LARGE` for one that fits into no message of
+ * the store.
  */
 export function decided(
   { code, message, retryable, details }: CatgaError,
@@ -146,7 +152,7 @@ export function decided(
   }
   if (exceeds(JSON.stringify(plain.message) + text, maxBytes)) {
     const size = `has ${text.length + plain.message.length} characters with its details`;
-    throw new Decided({
+    throw new DecidedFailure({
       code: "TOO_LARGE",
       message: `the failure ${plain.code} of ${what} ${size}: return a reference`,
     });

@@ -25,24 +25,24 @@ import { outside } from "../data/async_context.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import {
-  type Call,
   type DriveEnd,
   type DriveOptions,
   DriveState,
-  type Due,
+  type DueTime,
   type OngoingAttempts,
+  type PendingCall,
 } from "./replay_state.ts";
 import {
   isOwn,
   isUndo,
   type Journal,
-  type Outcome,
   type RecordedError,
+  type RecordedOutcome,
   TIME_OUT,
   undoName,
   undoOrder,
 } from "./journal.ts";
-import { copyOf, Decided, decided, ownOf, Passing, readable, recorded } from "./outcomes.ts";
+import { copyOf, decided, DecidedFailure, ownOf, Passing, readable, recorded } from "./outcomes.ts";
 import { Steps } from "./steps.ts";
 import { Waits } from "./waits.ts";
 
@@ -120,7 +120,7 @@ export class Drive {
   }
 
   /** Times that have come. */
-  get due(): readonly Due[] {
+  get due(): readonly DueTime[] {
     return this.#state.due;
   }
 
@@ -130,7 +130,7 @@ export class Drive {
   }
 
   /** There may be news: reads on. `due`: a time that has come. */
-  tell(due?: Due): Promise<void> {
+  tell(due?: DueTime): Promise<void> {
     if (this.over) return Promise.resolve();
     if (due !== undefined) this.#state.timerFired(due);
     if (due?.step === TIME_OUT && this.#limit !== undefined) this.#limitTime();
@@ -315,7 +315,7 @@ export class Drive {
     const state = this.#state;
     if (state.pauseOf(name) === 0) return false;
     let timer: Timer | undefined;
-    const call: Call = {
+    const call: PendingCall = {
       go: () => {
         const left = state.pauseOf(name);
         timer?.cancel();
@@ -388,7 +388,7 @@ export class Drive {
 
   // the end -----------------------------------------------------------------------------------------
 
-  #endWith(outcome: Outcome): void {
+  #endWith(outcome: RecordedOutcome): void {
     const state = this.#state;
     const { keep } = this.journal.started!;
     state.record({ t: "ended", outcome, until: state.now + keep });
@@ -469,7 +469,7 @@ export class Drive {
       } catch (thrown) {
         if (state.over) return;
         const error = readable(thrown);
-        const what = isFailure(error) ? new Decided(recorded(error.error)) : error;
+        const what = isFailure(error) ? new DecidedFailure(recorded(error.error)) : error;
         await this.#steps.failed(name, what, this.#steps.policyOf(step));
         return state.stop("restart");
       } finally {

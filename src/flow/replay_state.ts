@@ -27,8 +27,8 @@ import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import { exceeds } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Clock, Random, Timer } from "../ports/clock.ts";
-import type { Entry, Journal, Outcome, Parent, RecordedError, Stored } from "./journal.ts";
-import { type Attempt, recorded, UNSTORED } from "./outcomes.ts";
+import type { Journal, JournalEntry, Parent, RecordedError, RecordedOutcome, RunLogMessage } from "./journal.ts";
+import { recorded, type StepAttempt, UNSTORED } from "./outcomes.ts";
 import { isCalled, type RunLog, type RunRef } from "./run_log.ts";
 
 /**
@@ -87,7 +87,7 @@ export interface DriveHost {
 }
 
 /** A time that a run waited for has come. */
-export interface Due {
+export interface DueTime {
   /** The step, sleep or wait. */
   readonly step: string;
   /** That time, in ms since 1970. */
@@ -101,7 +101,7 @@ export interface DriveOptions {
   readonly body: WorkflowBody;
   readonly journal: Journal;
   /** Times that have come. */
-  readonly due: readonly Due[];
+  readonly due: readonly DueTime[];
   /** This node has just started it. */
   readonly fresh?: boolean;
   /** Attempts that the drive before this one handed over. */
@@ -110,8 +110,8 @@ export interface DriveOptions {
 
 /** An attempt that is under way while its handler restarts; `began`: by the clock, in ms since 1970. */
 export interface OngoingAttempt {
-  readonly attempt: Attempt;
-  readonly outcome: Promise<Outcome>;
+  readonly attempt: StepAttempt;
+  readonly outcome: Promise<RecordedOutcome>;
   readonly began: number;
 }
 
@@ -119,7 +119,7 @@ export interface OngoingAttempt {
 export type OngoingAttempts = Map<string, OngoingAttempt>;
 
 /** Something that waits: a call of the handler, or the pause before a handler or an `undo` runs again. */
-export interface Call {
+export interface PendingCall {
   /** Looks whether it can go on. Called again after news. */
   go(): void;
 }
@@ -263,7 +263,7 @@ export class DriveState {
   /** Resolves once. */
   readonly end: Promise<DriveEnd>;
   /** What the handler awaits, or an `undo` that runs now. */
-  readonly calls = new Set<Call>();
+  readonly calls = new Set<PendingCall>();
   /** Of the steps, sleeps and waits that were called. */
   readonly names = new Set<string>();
   over = false;
@@ -301,7 +301,7 @@ export class DriveState {
   /** This drive has stored something, or began the run. */
   #own: boolean;
   /** Entries that are not stored yet, and the append that is under way. */
-  #queue: Entry[] = [];
+  #queue: JournalEntry[] = [];
   #storing: Promise<void> | undefined;
   /** It will be seen to that what is recorded is stored. */
   #recording = false;
@@ -313,13 +313,13 @@ export class DriveState {
   /** It is cancelled, which may not be stored yet. */
   #cancelling = false;
   /** Entries that are being stored now. */
-  #inFlight: readonly Entry[] = [];
+  #inFlight: readonly JournalEntry[] = [];
   /** Entries split off from those in flight, because a message has a size. */
-  readonly #splitOff: Entry[] = [];
+  readonly #splitOff: JournalEntry[] = [];
   /** Resolves when the append that met a conflict is stored, or the drive is over. */
   #starved: PromiseWithResolvers<void> | undefined;
   /** Outcomes that came behind an `ended` that is not stored yet: they are stored if it is dropped. */
-  readonly #behindEnd: Entry[] = [];
+  readonly #behindEnd: JournalEntry[] = [];
 
   constructor({ host, ref, journal, due, fresh = false, handedOver = new Map() }: DriveOptions, owner: DriveOwner) {
     this.host = host;
@@ -383,7 +383,7 @@ export class DriveState {
   }
 
   /** Something waits from now on, if it cannot go on at once. */
-  call(call: Call): void {
+  call(call: PendingCall): void {
     this.calls.add(call);
     call.go();
     this.look();
@@ -397,7 +397,7 @@ export class DriveState {
 
   // storing -----------------------------------------------------------------------------------------
 
-  record(entry: Entry): void {
+  record(entry: JournalEntry): void {
     if (this.over) return;
     if (this.#ending) {
       if (OUTCOMES.has(entry.t)) this.#behindEnd.push(entry);
@@ -502,7 +502,7 @@ export class DriveState {
    * Appends entries behind what the journal has, and applies them. What others have told the run meanwhile is applied
    * first. Resolves with `false` when another node drives the run, or it is gone. Rejects as {@link RunLog.append}.
    */
-  async #append(entries: readonly Entry[]): Promise<boolean> {
+  async #append(entries: readonly JournalEntry[]): Promise<boolean> {
     const { host: { log, endpoint: holder }, ref, journal } = this;
     while (!this.#lost) {
       entries = this.#mustRestart ? entries.filter((entry) => this.#isOutcome(entry)) : entries;
@@ -561,7 +561,7 @@ export class DriveState {
   }
 
   /** Applies a message, once: news may be read while entries are stored. */
-  #apply(stored: Stored): void {
+  #apply(stored: RunLogMessage): void {
     if (stored.sequence <= this.journal.sequence) return;
     this.journal.apply(stored);
     if (stored.mark === this.#appending) this.#inFlight = [];
@@ -574,8 +574,8 @@ export class DriveState {
     const { cancelled, failing, outcomes } = this.journal;
     const pending = [...this.#inFlight, ...this.#splitOff, ...this.#queue];
     const isCancelled = cancelled !== undefined && failing === undefined && !this.byCancel && this.phase !== "undoing";
-    const byTime = (entry: Entry) => entry.t === "woken" || (entry.t === "took" && entry.n === undefined);
-    const holds = (entry: Entry) => {
+    const byTime = (entry: JournalEntry) => entry.t === "woken" || (entry.t === "took" && entry.n === undefined);
+    const holds = (entry: JournalEntry) => {
       // an operator gave a step an outcome
       if (entry.t === "done") return !outcomes.has(entry.step);
       if (entry.t === "ended" || entry.t === "failing") return !isCancelled;
@@ -585,14 +585,14 @@ export class DriveState {
   }
 
   /** True for an entry that holds whatever the handler has seen. */
-  #isOutcome(entry: Entry): boolean {
+  #isOutcome(entry: JournalEntry): boolean {
     if (entry.t === "done") return !this.journal.outcomes.has(entry.step);
     // an error of the handler follows from what it has seen
     return OUTCOMES.has(entry.t) && !(entry.t === "failed" && entry.step === "");
   }
 
   /** An operator had the run tried again before a step's last attempt was stored: the next one follows at once. */
-  #asRetried(entry: Entry): Entry {
+  #asRetried(entry: JournalEntry): JournalEntry {
     if (entry.t !== "failed" || entry.next !== undefined) return entry;
     const decidedAt = DECIDED_AT.get(entry) ?? Infinity;
     return this.journal.retriedAt < decidedAt ? entry : { ...entry, next: this.host.log.now };
@@ -619,14 +619,14 @@ export class DriveState {
   // time --------------------------------------------------------------------------------------------
 
   /** A schedule has fired. */
-  timerFired({ step, at }: Due): void {
+  timerFired({ step, at }: DueTime): void {
     // any node may say so: what is far ahead of this node's clock is waited for here
     const time = Math.min(at, this.now + MOST_AHEAD);
     this.#due.set(step, Math.max(time, this.#due.get(step) ?? 0));
   }
 
   /** Times that have come. */
-  get due(): readonly Due[] {
+  get due(): readonly DueTime[] {
     return [...this.#due].map(([step, at]) => ({ step, at }));
   }
 
@@ -805,15 +805,15 @@ export class DriveState {
 /** Errors of invalid calls of `flow`. One set for all drives: one for each costs a tenth of a short run. */
 export const MISUSES: Pick<WeakSet<object>, "add" | "has"> = new WeakSet();
 /** Thrown values, by the entry that says that an operator has to decide. */
-const THROWN = new WeakMap<Entry, unknown>();
+const THROWN = new WeakMap<JournalEntry, unknown>();
 /** How many entries the journal had when it was decided that an operator has to decide. */
-const DECIDED_AT = new WeakMap<Entry, number>();
+const DECIDED_AT = new WeakMap<JournalEntry, number>();
 /** How far the clock of a node may be behind that of the server before the node waits, in ms. */
 const MOST_AHEAD = 60_000;
 const MOST_TOGETHER = 256;
 /** Entries that end a step, sleep or wait. */
-const ENDS: ReadonlySet<Entry["t"]> = new Set(["done", "woken", "took"]);
+const ENDS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "woken", "took"]);
 /** Entries that say what happened, and hold whatever the handler has seen. */
-const OUTCOMES: ReadonlySet<Entry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
+const OUTCOMES: ReadonlySet<JournalEntry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
 const WARN_ENTRIES = 1_000;
 const MOST_ENTRIES = 10_000;

@@ -14,7 +14,7 @@ import type { Clock, Timer } from "../ports/clock.ts";
 import type { Subscription, Transport } from "../ports/transport.ts";
 import { ENDED } from "../contract/contract.ts";
 import { runType } from "../contract/workflow.ts";
-import type { Outcome } from "./journal.ts";
+import type { RecordedOutcome } from "./journal.ts";
 import { keyOf, type RunRef } from "./run_log.ts";
 
 /** What {@link Results} need of their node. */
@@ -30,16 +30,16 @@ export interface ResultsHost {
   /** True if this node drives the run now, as far as it knows. */
   drives(ref: RunRef): boolean;
   /** Reads how a run has ended; `undefined`: it has not; "no run": there is none. Rejects with a `CatgaError`. */
-  read(ref: RunRef): Promise<Outcome | "no run" | undefined>;
+  read(ref: RunRef): Promise<RecordedOutcome | "no run" | undefined>;
 }
 
 /** Called once with how a run has ended. */
-type Waiter = (outcome: Outcome | "no run") => void;
+type ResultListener = (outcome: RecordedOutcome | "no run") => void;
 
 /** A run that is waited for. */
 interface Waited {
   readonly ref: RunRef;
-  readonly waiters: Set<Waiter>;
+  readonly waiters: Set<ResultListener>;
   /** It is being read; "again": and announced meanwhile. */
   reading: boolean | "again";
   /** When it was looked at last, and read last, by the monotonic clock; -Infinity: its last read has failed. */
@@ -76,7 +76,7 @@ export class Results {
   }
 
   /** Calls back once when the run has ended. Returns a function that ends the waiting. */
-  wait(ref: RunRef, waiter: Waiter): () => void {
+  wait(ref: RunRef, waiter: ResultListener): () => void {
     const key = keyOf(ref);
     const now = this.#host.clock.monotonic();
     let entry = this.#waiting.get(key);
@@ -94,7 +94,7 @@ export class Results {
   }
 
   /** A run of this node has ended. */
-  ended(ref: RunRef, outcome: Outcome): void {
+  ended(ref: RunRef, outcome: RecordedOutcome): void {
     this.#settle(ref, outcome);
     if (this.#host.transport === undefined) return;
     const others = this.#ended.get(ref.workflow);
@@ -210,7 +210,7 @@ export class Results {
     });
   }
 
-  #settle(ref: RunRef, outcome: Outcome | "no run"): void {
+  #settle(ref: RunRef, outcome: RecordedOutcome | "no run"): void {
     const key = keyOf(ref);
     const entry = this.#waiting.get(key);
     if (entry === undefined) return;

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import type { Outcome } from "./journal.ts";
+import type { RecordedOutcome } from "./journal.ts";
 import { Results } from "./results.ts";
 
 describe("the end of a run that is not announced", () => {
@@ -10,7 +10,7 @@ describe("the end of a run that is not announced", () => {
     it(`is found 2 s later if the run ${first} when the waiting begins, while others wait for long`, async () => {
       const clock = new VirtualClock();
       const reads: string[] = [];
-      const end: Outcome = { ok: true, value: "end" };
+      const end: RecordedOutcome = { ok: true, value: "end" };
       const results = new Results({
         ...{ namespace: "test", clock, transport: undefined, soon: (callback) => callback() },
         onGone: () => () => {},
@@ -67,7 +67,7 @@ describe("the end of many runs that are waited for", () => {
 });
 
 describe("an end whose announcement is lost", () => {
-  const end: Outcome = { ok: true, value: "end" };
+  const end: RecordedOutcome = { ok: true, value: "end" };
   /** Two nodes that share a subject, and a store; each message is lost while `lost` is true. */
   function pair() {
     const clock = new VirtualClock();

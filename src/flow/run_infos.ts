@@ -4,7 +4,7 @@ import { drivenWorkflow } from "../contract/workflow.ts";
 import { checkKnown, checkString, show } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
-import { type Entry, isOwn, type Journal, statusOf } from "./journal.ts";
+import { isOwn, type Journal, type JournalEntry, statusOf } from "./journal.ts";
 import type { EntryFor, NotedRun, RunLog, RunRef } from "./run_log.ts";
 
 /** Tells a run something. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`; and with what `entry` rejects with. */
@@ -139,11 +139,11 @@ function dateOf(time: number | undefined): Date | undefined {
 }
 
 /** The name and the value of an entry in a timeline. */
-function shown(entry: Entry): { readonly name: string; readonly value: unknown } {
+function shown(entry: JournalEntry): { readonly name: string; readonly value: unknown } {
   return { name: "step" in entry ? entry.step : entry.t === "signalled" ? entry.signal : "", value: valueIn(entry) };
 }
 
-function valueIn(entry: Entry): unknown {
+function valueIn(entry: JournalEntry): unknown {
   switch (entry.t) {
     case "started":
       return entry.input;

@@ -21,7 +21,7 @@ import {
 import { entityPattern, entitySubject, readEntitySubject } from "../log/format/names.ts";
 import { delay } from "../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, untilAnswered } from "../ports/event_log.ts";
-import { type CalledEntry, type Entry, entryOf, Journal, type Started, type Stored } from "./journal.ts";
+import { type CalledEntry, entryOf, Journal, type JournalEntry, type RunLogMessage, type Started } from "./journal.ts";
 
 /** A run among all. */
 export interface RunRef {
@@ -59,7 +59,7 @@ export interface RunEnd {
   readonly sequence: number;
   readonly ended: boolean;
   readonly holder: string;
-  readonly entries: readonly Entry[];
+  readonly entries: readonly JournalEntry[];
   /** How many entries there are. */
   readonly version: number;
   readonly mark: string;
@@ -72,7 +72,7 @@ export interface RunEnd {
 export type EntryFor = (by: string) => CalledEntry | Promise<CalledEntry>;
 
 /** Something that a run was told is stored. */
-export interface Told {
+export interface StoredNotice {
   readonly holder: string;
   readonly sequence: number;
   /** True for one of those that were stored together. */
@@ -83,14 +83,14 @@ export interface Told {
 interface Telling {
   readonly entryFor: EntryFor;
   readonly over: () => boolean;
-  resolve(told: Told | undefined): void;
+  resolve(told: StoredNotice | undefined): void;
   reject(error: unknown): void;
 }
 
 /** How far a run has been read. */
-type Place = Pick<Journal, "sequence" | "entries" | "mark" | "sure">;
+type RunPlace = Pick<Journal, "sequence" | "entries" | "mark" | "sure">;
 /** Gets a message of a run. */
-type Take = (stored: Stored) => void;
+type Take = (stored: RunLogMessage) => void;
 
 /** The note that a run is about to be stuck. */
 export interface NotedRun {
@@ -132,7 +132,7 @@ export class RunLog {
   }
 
   /** True if the store still has the message that was read last. Rejects with `UNAVAILABLE`. */
-  async #has(ref: RunRef, place: Place): Promise<boolean> {
+  async #has(ref: RunRef, place: RunPlace): Promise<boolean> {
     const { epoch } = this;
     if (place.sure === epoch) return true;
     const message = place.sequence === 0 ? undefined : await (await this.#host.stream()).at(place.sequence);
@@ -154,7 +154,7 @@ export class RunLog {
     if (last === undefined) return undefined;
     const end = endOf(ref, last);
     if (end !== undefined) return end;
-    let readable: Stored | undefined;
+    let readable: RunLogMessage | undefined;
     const journal = await this.load(ref, (stored) => {
       if (stored.holder !== undefined) readable = stored;
     });
@@ -171,7 +171,7 @@ export class RunLog {
    * Appends the first message of a run, behind `place`, which is empty. `conflict`: there is such a run. Rejects as
    * {@link RunLog.append}.
    */
-  async begin(ref: RunRef, message: RunMessage, place: Place, over: () => boolean): Promise<number | "conflict"> {
+  async begin(ref: RunRef, message: RunMessage, place: RunPlace, over: () => boolean): Promise<number | "conflict"> {
     for (let after = place;;) {
       const stored = await this.append(ref, message, after, over);
       if (stored !== "conflict" || await this.start(ref) !== undefined) return stored;
@@ -187,7 +187,7 @@ export class RunLog {
   }
 
   /** The first entry of a run. */
-  async first(ref: RunRef): Promise<Stored | undefined> {
+  async first(ref: RunRef): Promise<RunLogMessage | undefined> {
     const [message] = await (await this.#host.stream()).read(this.subject(ref), { from: 0, most: 1 });
     return message === undefined ? undefined : storedOf(ref, message);
   }
@@ -200,7 +200,7 @@ export class RunLog {
    * looks for the messages of a run passes over those of the others, one after the other, which takes it a ms with
    * 10,000 runs under way.
    */
-  async readOn(ref: RunRef, place: Place, take: Take): Promise<boolean> {
+  async readOn(ref: RunRef, place: RunPlace, take: Take): Promise<boolean> {
     const { sequence, entries } = place;
     const stream = await this.#host.stream();
     const subject = this.subject(ref);
@@ -319,7 +319,7 @@ export class RunLog {
   }
 
   /** A message with these entries. */
-  message(ref: RunRef, entries: readonly Entry[], how: MessageOf): RunMessage {
+  message(ref: RunRef, entries: readonly JournalEntry[], how: MessageOf): RunMessage {
     return this.#message(ref, entries.map(entryText), how, entries.at(-1)?.t === "ended" ? ENDED : undefined);
   }
 
@@ -344,13 +344,13 @@ export class RunLog {
   async append(
     ref: RunRef,
     { text, mark }: RunMessage,
-    place: Place,
+    place: RunPlace,
     over: () => boolean,
   ): Promise<number | "conflict"> {
     const { clock } = this.#host;
     // the run may be read on meanwhile
     const { sequence: expect, entries, mark: last, sure } = place;
-    const after: Place = { sequence: expect, entries, mark: last, sure };
+    const after: RunPlace = { sequence: expect, entries, mark: last, sure };
     const subject = this.subject(ref);
     let unanswered: CatgaError | undefined;
     for (let [pause, timeout] = [FIRST_PAUSE, FIRST_ATTEMPT];; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
@@ -400,7 +400,7 @@ export class RunLog {
    * tells the run meanwhile. Resolves with `undefined` if the run is over, or was never started. Rejects as {@link
    * RunLog.append}, and with what `entryFor` rejects with.
    */
-  tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<Told | undefined> {
+  tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<StoredNotice | undefined> {
     return new Promise((resolve, reject) => {
       const telling = { entryFor, over, resolve, reject };
       const key = keyOf(ref);
@@ -490,7 +490,7 @@ export class RunLog {
   }
 
   /** The sequence of a message behind another one. */
-  async #find(ref: RunRef, mark: string, after: Place): Promise<number | undefined> {
+  async #find(ref: RunRef, mark: string, after: RunPlace): Promise<number | undefined> {
     let found: number | undefined;
     await this.readOn(ref, after, (stored) => {
       if (stored.mark === mark) found = stored.sequence;
@@ -505,15 +505,15 @@ export function keyOf({ workflow, run }: RunRef): string {
 }
 
 /** Whether an entry calls for somebody to go on. */
-export function isCalled({ t }: Entry): boolean {
+export function isCalled({ t }: JournalEntry): boolean {
   return CALLS.has(t);
 }
 
-function entryText(entry: Entry): string {
+function entryText(entry: JournalEntry): string {
   return eventText(eventOf(entry), encodeValue(entry, "entry", STORED_DEPTH));
 }
 
-function eventOf(entry: Entry): string {
+function eventOf(entry: JournalEntry): string {
   if (entry.t === "started" && entry.by !== "") return BEGUN;
   return isCalled(entry) ? CALLED : RECORDED;
 }
@@ -521,11 +521,11 @@ function eventOf(entry: Entry): string {
 const CALLS: ReadonlySet<string> = new Set(["started", "signalled", "cancelled", "told", "retried", "skipped"]);
 
 /** A message of a run, read. What cannot be read has no entries. */
-export function storedOf(ref: RunRef, message: StoredMessage): Stored {
+export function storedOf(ref: RunRef, message: StoredMessage): RunLogMessage {
   return toStored(message, readMessage(ref, message));
 }
 
-function toStored({ sequence, time }: StoredMessage, read: EntityMessage | undefined): Stored {
+function toStored({ sequence, time }: StoredMessage, read: EntityMessage | undefined): RunLogMessage {
   return {
     sequence,
     time,
@@ -540,11 +540,11 @@ function readMessage({ workflow }: RunRef, { data }: StoredMessage): EntityMessa
   return "reason" in read ? undefined : read;
 }
 
-function entriesOf({ items }: EntityMessage): readonly Entry[] {
+function entriesOf({ items }: EntityMessage): readonly JournalEntry[] {
   return items.flatMap((item) => entryIn(item) ?? []);
 }
 
-function entryIn(item: StoredItem): Entry | undefined {
+function entryIn(item: StoredItem): JournalEntry | undefined {
   try {
     return entryOf(payloadOf(item));
   } catch {

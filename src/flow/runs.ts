@@ -50,22 +50,22 @@ import { type Clock, onAbort, openOnce, type Timer, together, token, within } fr
 import type { LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, readable, recorded, UNSTORED, wakeId } from "./outcomes.ts";
-import { type Call, Drives, type DrivesHost } from "./driven_runs.ts";
+import { type DeliveredCall, Drives, type DrivesHost } from "./driven_runs.ts";
 import {
   type CalledEntry,
-  type Entry,
   entryOf,
   Journal,
-  type Outcome,
+  type JournalEntry,
   type Parent,
   type RecordedError,
+  type RecordedOutcome,
   type Started,
 } from "./journal.ts";
 import { Results } from "./results.ts";
 import type { DriveApp } from "./replay_state.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { StuckRuns } from "./stuck_watch.ts";
-import { type EntryFor, RunLog, type RunRef, type Told } from "./run_log.ts";
+import { type EntryFor, RunLog, type RunRef, type StoredNotice } from "./run_log.ts";
 
 /** What runs need of their node. */
 export interface RunsHost extends DriveApp, StreamsHost {
@@ -366,7 +366,7 @@ export class Runs implements DrivesHost, NodeRuns {
     return endpoint === this.endpoint || this.app.nodes().some((node) => node.endpoint === endpoint);
   }
 
-  async passOn(endpoint: string, { ref, sequence, due }: Call): Promise<boolean> {
+  async passOn(endpoint: string, { ref, sequence, due }: DeliveredCall): Promise<boolean> {
     const payload: RunJoin = { run: ref.run, sequence, ...(due === undefined ? {} : { due }) };
     const gone = new AbortController();
     // one that is frozen does not answer, and is no node any more after a while
@@ -428,7 +428,7 @@ export class Runs implements DrivesHost, NodeRuns {
       if (contract === undefined) return false;
       const { version, keep } = definitionOf("flow.send", contract as unknown as AnyWorkflow);
       const until = this.clock.now() + keep;
-      const entries: Entry[] = [{ t: "started", version, keep, by: "" }, { t: "ended", outcome, until }];
+      const entries: JournalEntry[] = [{ t: "started", version, keep, by: "" }, { t: "ended", outcome, until }];
       const message = this.log.message(ref, entries, { version: 0, holder: "" });
       if (await this.log.begin(ref, message, new Journal(), over) !== "conflict") return false;
     }
@@ -599,14 +599,14 @@ export class Runs implements DrivesHost, NodeRuns {
   async #tellParent(
     { workflow, run, step }: Parent,
     child: RunRef,
-    outcome: Outcome,
+    outcome: RecordedOutcome,
     over: () => boolean,
   ): Promise<void> {
     await this.#told({ workflow, run }, (by) => ({ t: "told", step, ...child, outcome, by }), over);
   }
 
   /** Has the node that drives a run, or drove it last, go on at once; its subscription does it later. */
-  async #news(ref: RunRef, { holder, sequence }: Told): Promise<void> {
+  async #news(ref: RunRef, { holder, sequence }: StoredNotice): Promise<void> {
     const { workflow, run } = ref;
     if (this.#drives.drives(ref) || holder === this.endpoint) {
       return await this.#drives.news(this.#bodies.get(workflow), { ref, sequence });
@@ -618,7 +618,7 @@ export class Runs implements DrivesHost, NodeRuns {
     await this.#join(workflow, holder, { run, sequence, news: true }, NEWS_TIMEOUT);
   }
 
-  async #outcome(ref: RunRef): Promise<Outcome | "no run" | undefined> {
+  async #outcome(ref: RunRef): Promise<RecordedOutcome | "no run" | undefined> {
     const end = await this.log.end(ref);
     if (end === undefined) return "no run";
     const last = end.entries.at(-1);
@@ -716,7 +716,7 @@ function checkRun(at: string, id: string, most = MAX_RUN): void {
   throw new TypeError(`${at} must be a well-formed string of 1 to ${most} characters; got ${show(id)}`);
 }
 
-function resultOf({ ok, value, error }: Outcome): Result<unknown> {
+function resultOf({ ok, value, error }: RecordedOutcome): Result<unknown> {
   return ok ? { ok: true, value: ownOf(value) } : { ok: false, error: errorOf(error!) };
 }
 
@@ -732,7 +732,7 @@ function notStarted(workflow: string, cause: unknown): Result<never, never> {
 }
 
 /** How a run goes on whose last entry this is. */
-function goingOn(workflow: string, holder: string, last: Entry): string {
+function goingOn(workflow: string, holder: string, last: JournalEntry): string {
   if (holder === "") return `no node has begun it; does a node with a handler of ${workflow} run?`;
   if (last.t === "waits" || last.t === "slept" || last.t === "child") return `it waits for ${last.step}`;
   if (last.t !== "failed") return "it goes on";

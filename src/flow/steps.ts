@@ -13,31 +13,31 @@ import type { MaybePromise } from "../contract/schema.ts";
 import { isRecord, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
-import { type Call, type DriveState, MISUSES, type OngoingAttempt } from "./replay_state.ts";
-import type { Outcome } from "./journal.ts";
+import { type DriveState, MISUSES, type OngoingAttempt, type PendingCall } from "./replay_state.ts";
+import type { RecordedOutcome } from "./journal.ts";
 import {
-  Attempt,
   causeOf,
   checkStep,
   copyOf,
-  Decided,
   decided,
+  DecidedFailure,
   errorOf,
   HOLD,
   PASSING,
   Passing,
   readable,
   recorded,
-  type Retry,
+  StepAttempt,
   stepId,
+  type StepRetry,
   valueOf,
 } from "./outcomes.ts";
 
 /** What a step does when it may: called again after news, while it has no outcome. */
-type Going = (step: StepCall, settle: (outcome: Outcome) => void) => void;
+type Going = (step: StepCall, settle: (outcome: RecordedOutcome) => void) => void;
 
 /** A step that has been called. */
-interface StepCall extends Call {
+interface StepCall extends PendingCall {
   readonly name: string;
   readonly undo: boolean;
   /** It was called by the handler itself, not by an `undo`. */
@@ -50,7 +50,7 @@ interface StepCall extends Call {
   busy: boolean;
   /** It has its outcome, or is given up after a cancel. */
   over: boolean;
-  attempt: Attempt | undefined;
+  attempt: StepAttempt | undefined;
   /** The attempt under way, for a handler that restarts. */
   ongoing?: OngoingAttempt | undefined;
   wake: (() => void) | undefined;
@@ -58,13 +58,13 @@ interface StepCall extends Call {
 
 /** How a step is performed. */
 interface Performing {
-  perform(step: Attempt): Promise<Outcome>;
+  perform(step: StepAttempt): Promise<RecordedOutcome>;
   /** How long an attempt may take, in ms. */
   readonly timeout: number;
 }
 
 /** Retries of a step and its `undo`; `timeout`: that of an attempt, in ms. */
-type Policy = Retry & { readonly timeout: number };
+type Policy = StepRetry & { readonly timeout: number };
 
 type Undo = (value: unknown) => MaybePromise<unknown>;
 
@@ -142,7 +142,7 @@ export class Steps {
       return this.#state.misused(new TypeError(`step ${name}: its work must be a function; got ${show(fn)}`));
     }
     // in the async context of this call, not of what its turn came with
-    const perform = AsyncLocalStorage.bind((attempt: Attempt) => this.#called(fn, attempt));
+    const perform = AsyncLocalStorage.bind((attempt: StepAttempt) => this.#called(fn, attempt));
     // the program's types say what it gave
     return this.#call(name, options, (step, settle) => this.#perform(step, { perform, timeout }, settle)) as Promise<T>;
   }
@@ -163,14 +163,14 @@ export class Steps {
       return this.#call(name, rest, this.#child(contract, payload), { isSend: true, isChild: true });
     }
     const timeout = rest.timeout ?? contract.options.timeout ?? this.#state.host.app.timeout;
-    const perform = AsyncLocalStorage.bind((attempt: Attempt) => this.#sent(contract, payload, attempt, timeout));
+    const perform = AsyncLocalStorage.bind((attempt: StepAttempt) => this.#sent(contract, payload, attempt, timeout));
     // the send has its own end; this one is for a send that has none
     const how = { perform, timeout: Math.min(MAX_TIMEOUT, timeout + GRACE) };
     return this.#call(name, rest, (step, settle) => this.#perform(step, how, settle), { isSend: true });
   }
 
   /** Records a failed attempt, and when the next one follows. */
-  async failed(name: string, thrown: unknown, { attempts, delay: [first, longest] }: Retry): Promise<void> {
+  async failed(name: string, thrown: unknown, { attempts, delay: [first, longest] }: StepRetry): Promise<void> {
     const state = this.#state;
     const error = isFailure(thrown) ? thrown.error : thrown;
     const { clock, app: { random, observer } } = state.host;
@@ -178,7 +178,7 @@ export class Steps {
     const failed = (failures?.attempts ?? 0) + 1;
     const passing = error instanceof Passing;
     const what = { ...recorded(error), ...(state.host.app.causes ? causeOf(error) : {}) };
-    if (error instanceof Decided || MISUSES.has(error as object) || (!passing && failed >= attempts)) {
+    if (error instanceof DecidedFailure || MISUSES.has(error as object) || (!passing && failed >= attempts)) {
       state.refuse(name, what, error);
       await state.stored();
       return;
@@ -221,7 +221,7 @@ export class Steps {
     this.#policies.set(name, { attempts: retry.attempts ?? Infinity, delay: retry.delay ?? STEP_PAUSES, timeout });
     if (main && options.undo !== undefined) this.#undos.set(name, AsyncLocalStorage.bind(options.undo as Undo));
     const { promise, resolve } = Promise.withResolvers<unknown>();
-    const settle = (outcome: Outcome) => resolve(valueOf(outcome, isSend));
+    const settle = (outcome: RecordedOutcome) => resolve(valueOf(outcome, isSend));
     const known = journal.outcomes.get(name);
     if (known !== undefined || this.#isAbandoned(main, isChild || options.undo !== undefined)) {
       state.handedOver.get(name)?.attempt.abort(new CatgaError("CANCELLED", `${name} is not waited for any more`));
@@ -281,7 +281,7 @@ export class Steps {
 
   // attempts ----------------------------------------------------------------------------------------
 
-  #perform(step: StepCall, how: Performing, settle: (outcome: Outcome) => void): void {
+  #perform(step: StepCall, how: Performing, settle: (outcome: RecordedOutcome) => void): void {
     const state = this.#state;
     if (step.busy) return step.wake?.();
     step.busy = true;
@@ -299,7 +299,7 @@ export class Steps {
   }
 
   /** Drives a step to its outcome. `undefined`: it has none, and somebody else decides how it goes on. */
-  async #attempts(step: StepCall, how: Performing): Promise<Outcome | undefined> {
+  async #attempts(step: StepCall, how: Performing): Promise<RecordedOutcome | undefined> {
     const state = this.#state;
     const { journal } = state;
     const { name } = step;
@@ -322,7 +322,7 @@ export class Steps {
     }
   }
 
-  async #attempt(step: StepCall, { perform, timeout }: Performing): Promise<Outcome | "failed" | undefined> {
+  async #attempt(step: StepCall, { perform, timeout }: Performing): Promise<RecordedOutcome | "failed" | undefined> {
     const state = this.#state;
     const { journal } = state;
     const { name } = step;
@@ -332,7 +332,7 @@ export class Steps {
     const before = state.handedOver.get(name);
     state.handedOver.delete(name);
     const number = (journal.failures.get(name)?.total ?? 0) + 1;
-    const attempt = before?.attempt ?? new Attempt(stepId(state.ref, name), number, step.fresh && number === 1);
+    const attempt = before?.attempt ?? new StepAttempt(stepId(state.ref, name), number, step.fresh && number === 1);
     step.attempt = attempt;
     const began = before?.began ?? state.now;
     let timer: Timer | undefined;
@@ -355,7 +355,7 @@ export class Steps {
       const error = readable(thrown);
       // what a step without undo throws when it is aborted is no failure
       if (!step.undo && this.#isGivenUp(step)) return undefined;
-      if (isCatgaError(error) && error.code === "CLOSED" && !(error instanceof Decided)) {
+      if (isCatgaError(error) && error.code === "CLOSED" && !(error instanceof DecidedFailure)) {
         state.leaving = true;
         return undefined;
       }
@@ -384,14 +384,19 @@ export class Steps {
 
   // what a step performs ----------------------------------------------------------------------------
 
-  async #called<T>(fn: (step: Step) => MaybePromise<T>, attempt: Attempt): Promise<Outcome> {
+  async #called<T>(fn: (step: Step) => MaybePromise<T>, attempt: StepAttempt): Promise<RecordedOutcome> {
     const value = await fn(attempt);
     const { mostBytes } = this.#state.host.log;
     if (isFailure(value)) return { ok: false, error: decided(value.error, "the step", mostBytes) };
     return { ok: true, value: copyOf(value, "the result", mostBytes) };
   }
 
-  async #sent(contract: AnyContract, payload: unknown, attempt: Attempt, timeout: number): Promise<Outcome> {
+  async #sent(
+    contract: AnyContract,
+    payload: unknown,
+    attempt: StepAttempt,
+    timeout: number,
+  ): Promise<RecordedOutcome> {
     const { host, journal, leaving } = this.#state;
     const { id, signal, fresh } = attempt;
     // an entity looks for what was sent before
@@ -409,10 +414,10 @@ export class Steps {
     if (error.code === "OUTCOME_UNKNOWN" || error.code === "CANCELLED") {
       const { kind, options: { idempotent } } = contract;
       if (kind === "query" || idempotent || host.app.ofEntity(contract)) throw new Passing(error);
-      throw new Decided(recorded(error));
+      throw new DecidedFailure(recorded(error));
     }
     if (error.code === "HANDLER_FAILED") throw error;
-    throw new Decided(recorded(error));
+    throw new DecidedFailure(recorded(error));
   }
 
   /** Another run, which tells this one its end; after a cancel it is cancelled, too. */

@@ -5,8 +5,8 @@
  */
 import type { Signal, WaitOptions } from "../contract/flow.ts";
 import { checkKnown, show } from "../data/checks.ts";
-import type { Call, DriveState } from "./replay_state.ts";
-import { type Entry, nextSignal, type Timed } from "./journal.ts";
+import type { DriveState, PendingCall } from "./replay_state.ts";
+import { type JournalEntry, nextSignal, type Timed } from "./journal.ts";
 import type { Timer } from "../ports/clock.ts";
 import { checkUntil, HOLD, timeOf } from "./outcomes.ts";
 
@@ -22,13 +22,13 @@ export class Waits {
   /** Those that a timer ends. */
   readonly #ticking = new Map<string, Timer>();
   /** Those whose end is being stored. */
-  readonly #noted = new Set<Call>();
+  readonly #noted = new Set<PendingCall>();
   /** Waits whose ends are not stored, and the names of their signals. */
   readonly #open: Map<string, string> = new Map();
   /** Calls that are being recorded: news must not record them again. */
-  readonly #beginning = new Set<Call>();
+  readonly #beginning = new Set<PendingCall>();
   /** Calls whose time is over. */
-  readonly #overdue = new Set<Call>();
+  readonly #overdue = new Set<PendingCall>();
 
   constructor(state: DriveState) {
     this.#state = state;
@@ -109,7 +109,7 @@ export class Waits {
     });
   }
 
-  #call<T>(name: string, check: () => void, go: (call: Call, resolve: (value: T) => void) => void): Promise<T> {
+  #call<T>(name: string, check: () => void, go: (call: PendingCall, resolve: (value: T) => void) => void): Promise<T> {
     const state = this.#state;
     try {
       state.name(name);
@@ -118,7 +118,7 @@ export class Waits {
       return state.misused(error);
     }
     const { promise, resolve } = Promise.withResolvers<T>();
-    const call: Call = {
+    const call: PendingCall = {
       go: () =>
         go(call, (value) => {
           state.calls.delete(call);
@@ -130,7 +130,7 @@ export class Waits {
   }
 
   /** Records what a call has waited for, and goes on with it when that is stored. */
-  #note(call: Call, entry: Entry): void {
+  #note(call: PendingCall, entry: JournalEntry): void {
     if (this.#noted.has(call)) return;
     this.#noted.add(call);
     this.#state.record(entry);
@@ -141,7 +141,7 @@ export class Waits {
    * The time of a call is over: the handler goes on before that is stored, so that an end that follows from it is one
    * append with it. A signal that is stored by then goes first.
    */
-  #timeIsOver(call: Call, entry: Entry & { readonly t: "woken" | "took" }, see: () => void): void {
+  #timeIsOver(call: PendingCall, entry: JournalEntry & { readonly t: "woken" | "took" }, see: () => void): void {
     const state = this.#state;
     if (!this.#overdue.has(call)) {
       this.#overdue.add(call);
@@ -154,7 +154,12 @@ export class Waits {
   }
 
   /** Records that something waits, behind the schedule that ends it. */
-  #begin(call: Call, name: string, until: number | undefined, entry: (until: number | undefined) => Entry): void {
+  #begin(
+    call: PendingCall,
+    name: string,
+    until: number | undefined,
+    entry: (until: number | undefined) => JournalEntry,
+  ): void {
     const state = this.#state;
     if (this.#beginning.has(call)) return;
     this.#beginning.add(call);
@@ -175,7 +180,7 @@ export class Waits {
   }
 
   /** Whether a time has come; if it comes soon, the call goes on then. */
-  #isDue(name: string, timed: Timed, call: Call): boolean {
+  #isDue(name: string, timed: Timed, call: PendingCall): boolean {
     const state = this.#state;
     const { until } = timed;
     const left = (until ?? 0) - state.now;

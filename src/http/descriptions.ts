@@ -5,7 +5,7 @@
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { checkKnown, checkString } from "../data/checks.ts";
-import type { Route } from "./edge_types.ts";
+import type { EdgeRoute } from "./edge_types.ts";
 import { httpStatusOfCode, titleOf } from "./respond.ts";
 
 /** What a description says of the API as a whole. */
@@ -21,7 +21,7 @@ export interface DescriptionInfo {
 type Json = Record<string, unknown>;
 
 /** OpenAPI 3.1 of an edge. */
-export function openapi(routes: readonly Route[], info: DescriptionInfo): Json {
+export function openapi(routes: readonly EdgeRoute[], info: DescriptionInfo): Json {
   const { title, version, base } = checkedInfo("openapi", info);
   const paths: Json = {};
   for (const route of routes) Object.assign(paths, pathsOf(`${base}/${route.name}`, route));
@@ -34,7 +34,7 @@ export function openapi(routes: readonly Route[], info: DescriptionInfo): Json {
 }
 
 /** AsyncAPI 3 of an edge. */
-export function asyncapi(routes: readonly Route[], info: DescriptionInfo): Json {
+export function asyncapi(routes: readonly EdgeRoute[], info: DescriptionInfo): Json {
   const { title, version, base } = checkedInfo("asyncapi", info);
   const channels: Json = {};
   const operations: Json = {};
@@ -59,7 +59,7 @@ export function asyncapi(routes: readonly Route[], info: DescriptionInfo): Json 
   return { asyncapi: "3.0.0", info: { title, version }, defaultContentType: "application/json", channels, operations };
 }
 
-function pathsOf(path: string, route: Route): Json {
+function pathsOf(path: string, route: EdgeRoute): Json {
   const { kind, contract, options } = route;
   if (kind === "command" || kind === "query") {
     const { input, output, failures = [], idempotent } = (contract as AnyContract).options;

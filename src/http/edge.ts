@@ -5,7 +5,7 @@
 import type { Catga } from "../contract/running_node.ts";
 import { checkKnown, checkObject, isRecord, isToken, show } from "../data/checks.ts";
 import { asyncapi, type DescriptionInfo, openapi } from "./descriptions.ts";
-import type { EdgeContract, EdgeEntries, EdgeEntry, EdgeEntryOptions, Route } from "./edge_types.ts";
+import type { EdgeContract, EdgeEntries, EdgeEntry, EdgeEntryOptions, EdgeRoute } from "./edge_types.ts";
 import { edgeHandler, type EdgeHandlerOptions } from "./edge_handler.ts";
 
 /** An edge, which {@link edge} makes. */
@@ -49,7 +49,7 @@ export interface Edge<E extends EdgeEntries> {
  */
 export function edge<const E extends EdgeEntries>(entries: E): Edge<E> {
   checkObject("edge", entries, "an object of contracts by name");
-  const routes = new Map<string, Route>();
+  const routes = new Map<string, EdgeRoute>();
   for (const [name, entry] of Object.entries(entries)) routes.set(name, routeOf(name, entry));
   return Object.freeze({
     handler: <Given>(app: Catga, options: EdgeHandlerOptions<Given>) => edgeHandler(app, routes, options),
@@ -58,7 +58,7 @@ export function edge<const E extends EdgeEntries>(entries: E): Edge<E> {
   });
 }
 
-function routeOf(name: string, entry: EdgeEntry): Route {
+function routeOf(name: string, entry: EdgeEntry): EdgeRoute {
   const at = `edge: ${name}`;
   if (!isToken(name, 64)) throw new TypeError(`${at}: a name has 1 to 64 letters, digits, "-" and "_"`);
   const [given, options]: readonly [unknown, EdgeEntryOptions] = Array.isArray(entry)
@@ -81,11 +81,11 @@ function routeOf(name: string, entry: EdgeEntry): Route {
   return Object.freeze({ name, kind: contract.kind, contract, meta: contract.options.meta, options });
 }
 
-function workflowMeta(contract: unknown): Route["meta"] {
-  return (contract as { readonly "~workflow": { readonly meta: Route["meta"] } })["~workflow"].meta;
+function workflowMeta(contract: unknown): EdgeRoute["meta"] {
+  return (contract as { readonly "~workflow": { readonly meta: EdgeRoute["meta"] } })["~workflow"].meta;
 }
 
-const OPTIONS: Readonly<Record<Route["kind"], ReadonlySet<string>>> = {
+const OPTIONS: Readonly<Record<EdgeRoute["kind"], ReadonlySet<string>>> = {
   command: new Set(["failures"]),
   query: new Set(["failures", "cache"]),
   stream: new Set(["failures", "resume"]),

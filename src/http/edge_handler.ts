@@ -24,7 +24,7 @@ import { encodeValue, toJson } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { answer } from "./edge_answer.ts";
 import { eventBytes, eventsResponse } from "./edge_events.ts";
-import type { EdgeCall, EdgeResume, OpenRun, Route } from "./edge_types.ts";
+import type { EdgeCall, EdgeResume, EdgeRoute, OpenRun } from "./edge_types.ts";
 import { etagOf } from "./etag.ts";
 import { KEEP_ALIVE } from "./events.ts";
 import { EdgeRefusal } from "./refusal.ts";
@@ -78,7 +78,7 @@ export interface EdgeLimit {
 /** The handler of an edge. */
 export function edgeHandler<Given>(
   app: Catga,
-  routes: ReadonlyMap<string, Route>,
+  routes: ReadonlyMap<string, EdgeRoute>,
   options: EdgeHandlerOptions<Given>,
 ): (request: Request) => Promise<Response> {
   checkOptions(app, options);
@@ -90,7 +90,7 @@ export function edgeHandler<Given>(
 interface Called<Given> {
   readonly request: Request;
   readonly url: URL;
-  readonly route: Route;
+  readonly route: EdgeRoute;
   readonly action: EdgeCall["action"];
   readonly run: string | undefined;
   readonly signal: string | undefined;
@@ -101,7 +101,7 @@ interface Called<Given> {
 
 class EdgeHandler<Given> {
   readonly #app: Catga;
-  readonly #routes: ReadonlyMap<string, Route>;
+  readonly #routes: ReadonlyMap<string, EdgeRoute>;
   readonly #options: EdgeHandlerOptions<Given>;
   readonly #base: string;
   readonly #origins: ReadonlySet<string>;
@@ -109,7 +109,7 @@ class EdgeHandler<Given> {
   /** Texts of followed events, which all responses of a tail share. */
   readonly #texts = [new WeakMap<object, Uint8Array>(), new WeakMap<object, Uint8Array>()] as const;
 
-  constructor(app: Catga, routes: ReadonlyMap<string, Route>, options: EdgeHandlerOptions<Given>) {
+  constructor(app: Catga, routes: ReadonlyMap<string, EdgeRoute>, options: EdgeHandlerOptions<Given>) {
     this.#app = app;
     this.#routes = routes;
     this.#options = options;
@@ -206,7 +206,7 @@ class EdgeHandler<Given> {
   }
 
   /** The route of a path, with the run and the signal behind its name. */
-  #find({ pathname }: URL): { route: Route; run: string | undefined; signal: string | undefined } {
+  #find({ pathname }: URL): { route: EdgeRoute; run: string | undefined; signal: string | undefined } {
     const base = this.#base;
     const parts = pathname.startsWith(`${base}/`) ? pathname.slice(base.length + 1).split("/") : [];
     const [name = "", run, signal, more] = parts.map(decodedPart);
@@ -381,7 +381,7 @@ class EdgeHandler<Given> {
 /** What a method asks for; throws a refusal for one that the route does not have. */
 function actionOf(
   method: string,
-  { kind, options }: Route,
+  { kind, options }: EdgeRoute,
   run: string | undefined,
   signal: string | undefined,
 ): EdgeCall["action"] {

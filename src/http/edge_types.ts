@@ -91,7 +91,7 @@ export interface OpenRun {
 }
 
 /** The contract of an entry as the edge uses it. */
-export interface Route {
+export interface EdgeRoute {
   readonly name: string;
   readonly kind: EdgeCall["kind"];
   readonly contract: AnyContract | WorkflowContract<never, unknown, string>;

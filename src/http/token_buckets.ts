@@ -12,7 +12,7 @@ export interface TokenBucketsOptions {
   readonly most: number;
 }
 
-interface Bucket {
+interface TokenBucket {
   tokens: number;
   /** When `tokens` was counted, by the monotonic clock. */
   at: number;
@@ -22,7 +22,7 @@ interface Bucket {
 export class TokenBuckets {
   readonly #options: TokenBucketsOptions;
   /** In the order of their last use. */
-  readonly #buckets = new Map<string, Bucket>();
+  readonly #buckets = new Map<string, TokenBucket>();
 
   constructor(options: TokenBucketsOptions) {
     this.#options = options;

@@ -5,7 +5,7 @@
 import { type Binding, type FunctionNode, isFunction, Scopes } from "./scopes.ts";
 
 /** The call that makes a handler: `Contract.handle(fn)`, `Entity.handle(Contract, fn)`, `Event.on(fn)`, `onBatch`. */
-export interface HandlerCall {
+export interface HandlerDefinition {
   /** The contract, as it is written. */
   readonly contract: Deno.lint.Node;
   /** The function, if it is defined in this file. */
@@ -84,7 +84,7 @@ export class CatgaFile {
   }
 
   /** The handler that a call makes. */
-  handlerCall(call: Deno.lint.CallExpression): HandlerCall | undefined {
+  handlerCall(call: Deno.lint.CallExpression): HandlerDefinition | undefined {
     const { object, method = "" } = methodCall(call) ?? {};
     if (object === undefined || !HANDLING.has(method)) return undefined;
     const [isWorkflow, isEntity] = [this.#isMadeBy("workflow", object), this.#isEntity(call, object)];

@@ -22,7 +22,7 @@ import type { LogStream } from "../ports/event_log.ts";
 import { openStream, type StreamKind } from "./format/streams.ts";
 
 /** Arguments of {@link openLog}, from the composition root. */
-export interface LogOptions {
+export interface OpenLogOptions {
   /** The node. */
   readonly host: LogHost;
   /** Its handlers of durable contracts. */
@@ -34,12 +34,12 @@ export interface LogOptions {
 }
 
 /** Makes the log of a node, which opens nothing yet. */
-export function openLog(options: LogOptions): DurableLog {
+export function openLog(options: OpenLogOptions): DurableLog {
   return new NodeLog(options);
 }
 
 class NodeLog implements DurableLog {
-  readonly #options: LogOptions;
+  readonly #options: OpenLogOptions;
   readonly #source: StreamSource;
   readonly #publisher: Publisher;
   readonly #readModels: ReadModels;
@@ -54,7 +54,7 @@ class NodeLog implements DurableLog {
   readonly #overdue: OverdueSchedules;
   #left = false;
 
-  constructor(options: LogOptions) {
+  constructor(options: OpenLogOptions) {
     const { host, app, handlers } = this.#options = options;
     const { namespace, service, endpoint, clock, random, observer, timeout } = host;
     const kept = this.#kept = new StreamSource(host, "subscriptions");
@@ -174,7 +174,7 @@ export class StreamSource {
   /** When it was last made sure that the stream is there, by the monotonic clock. */
   #checked = -Infinity;
 
-  /** Opens nothing yet. `seen`: see `LogOptions`. */
+  /** Opens nothing yet. `seen`: see `OpenLogOptions`. */
   constructor(
     host: Pick<LogHost, "namespace" | "replicas" | "clock" | "log">,
     kind: StreamKind,

@@ -17,7 +17,7 @@ export interface BrokerClient {
 }
 
 /** A subscription as the broker knows it. */
-export interface Subscriber {
+export interface BrokerSubscriber {
   readonly subject: string;
   readonly queue?: string | undefined;
   readonly client: BrokerClient;
@@ -33,7 +33,7 @@ export class Broker {
   readonly clock: Clock;
   readonly random: Random;
   readonly faults: FaultSource;
-  readonly #subscribers = new SubjectTrie<Subscriber>();
+  readonly #subscribers = new SubjectTrie<BrokerSubscriber>();
   #waiting: (() => void)[] = [];
 
   constructor(clock: Clock, random: Random, faults: FaultSource) {
@@ -42,11 +42,11 @@ export class Broker {
     this.faults = faults;
   }
 
-  add(subscriber: Subscriber): void {
+  add(subscriber: BrokerSubscriber): void {
     this.#subscribers.add(subscriber.subject, subscriber);
   }
 
-  remove(subscriber: Subscriber): void {
+  remove(subscriber: BrokerSubscriber): void {
     this.#subscribers.delete(subscriber.subject, subscriber);
   }
 
@@ -74,14 +74,14 @@ export class Broker {
   }
 
   /** Returns true if the publisher's server falsely sees no subscriber. */
-  #unseen(from: BrokerClient, subscribers: readonly Subscriber[]): boolean {
+  #unseen(from: BrokerClient, subscribers: readonly BrokerSubscriber[]): boolean {
     return subscribers.every(({ client }) => client.server.id !== from.server.id) && this.faults.hits("falseBounce");
   }
 
   /** All subscribers without a queue, and one of each queue by chance, whatever the patterns of its members. */
-  #choose(subject: string): Subscriber[] {
-    const chosen: Subscriber[] = [];
-    let queues: Map<string, Subscriber[]> | undefined;
+  #choose(subject: string): BrokerSubscriber[] {
+    const chosen: BrokerSubscriber[] = [];
+    let queues: Map<string, BrokerSubscriber[]> | undefined;
     for (const subscriber of this.#subscribers.match(subject)) {
       if (!subscriber.client.link.attached) continue;
       if (subscriber.queue === undefined) {
@@ -110,7 +110,7 @@ export class Broker {
     if (own) this.#deliver(own, { subject: reply, data: new Uint8Array(), noResponders: true });
   }
 
-  #deliver(subscriber: Subscriber, message: TransportMessage): void {
+  #deliver(subscriber: BrokerSubscriber, message: TransportMessage): void {
     if (this.faults.hits("drop")) return;
     const { link } = subscriber.client;
     const { epoch, processClear } = link;

@@ -146,7 +146,7 @@ function writable(
 // A watch of a bucket in memory, over a connection that may be cut and restored.
 
 /** Keys to watch, and the end of the watch. */
-interface WatchRequest {
+interface StoreWatch {
   readonly prefix: string;
   readonly onChange: (change: Change) => void;
   readonly signal: AbortSignal;
@@ -156,7 +156,7 @@ interface WatchRequest {
  * Implements `Bucket.watch`. Rejects with the reason of the signal if that aborts before all current entries were
  * reported.
  */
-async function watchBucket(state: BucketState, session: StoreSession, request: WatchRequest): Promise<void> {
+async function watchBucket(state: BucketState, session: StoreSession, request: StoreWatch): Promise<void> {
   const { prefix, onChange, signal } = request;
   signal.throwIfAborted();
   /** The last change of each key while the connection was cut. */
@@ -204,13 +204,13 @@ interface StoredEntry {
   /** When it expires, by the monotonic clock; `Infinity`: never. */
   readonly end: number;
   /** The entries with the same ttl; `undefined` if it has none. */
-  readonly line: Line | undefined;
+  readonly line: ExpiryLine | undefined;
 }
 
 /**
  * Entries of one ttl, in the order in which they expire. They have one timer, for an entry alone costs 2 µs in Deno.
  */
-interface Line {
+interface ExpiryLine {
   readonly ttl: number; // ms
   readonly entries: Set<StoredEntry>;
   timer: Timer | undefined;
@@ -223,7 +223,7 @@ export class BucketState {
   readonly #faults: FaultSource | undefined;
   readonly #stored = new Map<string, StoredEntry>();
   /** By ttl. */
-  readonly #expiring = new Map<number, Line>();
+  readonly #expiring = new Map<number, ExpiryLine>();
   readonly #observers = new Set<(change: Change) => void>();
   #next: number;
 
@@ -304,7 +304,7 @@ export class BucketState {
   }
 
   /** Removes the entries of a line when they expire; the first one does so in `ms`. */
-  #expireIn(line: Line, ms: number): void {
+  #expireIn(line: ExpiryLine, ms: number): void {
     line.timer = this.#clock.after(ms, () => {
       for (const { entry, end } of line.entries) {
         // the first may have been removed, and timers may fire early: by a rounding, or because their delay is limited

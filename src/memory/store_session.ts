@@ -12,7 +12,7 @@ import type { ServerLink } from "./server_link.ts";
 export type SessionClient = Pick<Transport, "status" | "onStatus" | "maxPayload"> & { readonly link: ServerLink };
 
 /** Options of {@link StoreSession.call}. */
-export interface CallOptions {
+export interface StoreCallOptions {
   /** In the store: performs the operation, at once or later. */
   readonly gate?: (perform: () => void) => void;
   readonly limit?: number;
@@ -72,7 +72,7 @@ export class StoreSession {
    * Runs an operation in the store, and resolves with its result, unless the connection is lost first. With `gate` it
    * runs when that calls back, and nobody waits for its answer longer than `limit` ms.
    */
-  call<T>(operation: () => T, { gate, limit = ANSWER_LIMIT }: CallOptions = {}): Promise<T> {
+  call<T>(operation: () => T, { gate, limit = ANSWER_LIMIT }: StoreCallOptions = {}): Promise<T> {
     const link = this.#client?.link;
     if (this.#alone && gate === undefined) return Promise.resolve().then(operation);
     const epoch = link?.epoch ?? 0;

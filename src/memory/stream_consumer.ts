@@ -7,7 +7,7 @@ import type { StreamState } from "./stream_state.ts";
 /** Message of a consumer to its reader. */
 export interface Delivery {
   /** Each with the consumer's own count, from 1. */
-  readonly messages: readonly Counted[];
+  readonly messages: readonly CountedMessage[];
   /** Up to this sequence there are no more messages for it: the last of them has the count {@link Delivery.count}. */
   readonly upTo: number;
   readonly count: number;
@@ -18,7 +18,7 @@ export interface Delivery {
 }
 
 /** A message as a consumer sends it. */
-export type Counted = readonly [count: number, message: StoredMessage];
+export type CountedMessage = readonly [count: number, message: StoredMessage];
 
 /** Options of {@link StreamConsumer}. */
 export interface ConsumerOptions {
@@ -106,18 +106,18 @@ export class StreamConsumer {
     }, { background: true });
   }
 
-  #send(messages: readonly Counted[], lost = false): void {
+  #send(messages: readonly CountedMessage[], lost = false): void {
     const upTo = this.#said = this.#next - 1;
     this.#options.send({ messages, upTo, count: this.#count, time: this.#state.at(upTo)?.time, lost });
   }
 
   /** Counts messages. As the faults say, some are lost on the way, or old ones come again. */
-  #disturb(messages: readonly StoredMessage[]): Counted[] {
+  #disturb(messages: readonly StoredMessage[]): CountedMessage[] {
     const { faults, clock } = this.#options;
     const again = faults?.hits("redelivery") ? this.#earlier(messages[0].sequence) : [];
     // a consumer whose leader died repeats messages under counts of their own, or goes back in its count
     const anew = again.length > 0 && faults!.random() < 0.5;
-    const sent: Counted[] = again.map((message) => [anew ? ++this.#count : this.#count, copyOf(message)]);
+    const sent: CountedMessage[] = again.map((message) => [anew ? ++this.#count : this.#count, copyOf(message)]);
     for (const message of messages) sent.push([++this.#count, copyOf(message)]);
     const arriving = faults ? sent.filter(() => !faults.hits("drop")) : sent;
     if (arriving.length < sent.length) {

@@ -13,7 +13,7 @@ import {
   type StoredMessage,
 } from "../ports/event_log.ts";
 import type { StoreSession } from "./store_session.ts";
-import { type Counted, type Delivery, StreamConsumer } from "./stream_consumer.ts";
+import { type CountedMessage, type Delivery, StreamConsumer } from "./stream_consumer.ts";
 import type { StreamState } from "./stream_state.ts";
 import { matcher } from "./subject_match.ts";
 
@@ -21,7 +21,7 @@ import { matcher } from "./subject_match.ts";
 const RETRY = 1_000;
 
 /** Answer of the store to a reader that begins. */
-interface Start {
+interface StoreStart {
   readonly mark: LogMark;
   readonly state: LogState;
   readonly lost: LogLoss | undefined;
@@ -37,7 +37,7 @@ export class StreamReader implements LogReader {
   readonly #options: FollowOptions;
   readonly #matches: (subject: string) => boolean;
   readonly #unsubscribe: () => void;
-  readonly #queue = new Fifo<Counted>();
+  readonly #queue = new Fifo<CountedMessage>();
   /** Up to where it will have looked when the queue is empty. */
   #upTo: Delivery | undefined;
   /** Up to where it has looked: there may be no message for it. */
@@ -129,7 +129,7 @@ export class StreamReader implements LogReader {
   }
 
   /** In the store: where reading goes on, and who sends it from there. */
-  #begin(attempt: number): Start {
+  #begin(attempt: number): StoreStart {
     const state = this.#find();
     const is = state.state();
     const { from, lost } = resume(state, is, this.#place);
@@ -150,7 +150,7 @@ export class StreamReader implements LogReader {
     return { mark, state: is, lost, last, consumer };
   }
 
-  #started({ mark, state, lost, last, consumer }: Start): void {
+  #started({ mark, state, lost, last, consumer }: StoreStart): void {
     this.#consumer = consumer;
     this.#count = 0;
     this.#asked = false;

@@ -205,7 +205,7 @@ export class StreamState {
     for (const observer of [...this.#observers]) observer();
   }
 
-  #refuse(subject: string, { target, invalid }: Scheduled): CatgaError | undefined {
+  #refuse(subject: string, { target, invalid }: ScheduleTimes): CatgaError | undefined {
     if (invalid) return new CatgaError("INVALID_MESSAGE", invalid);
     if (!this.settings.schedules) return new CatgaError("UNSUPPORTED", "the stream takes no schedules");
     if (target !== subject && !isPattern(target) && this.takes(target)) return undefined;
@@ -259,7 +259,7 @@ export class StreamState {
 // The schedules of a stream in memory: at its time each appends what it stores to its target.
 
 /** When, and to which subject, a stored message is appended. */
-interface Scheduled {
+interface ScheduleTimes {
   readonly target: string;
   /** Ttl of appended messages, in seconds. */
   readonly seconds: number | undefined;
@@ -271,7 +271,7 @@ interface Scheduled {
 }
 
 /** When a schedule that is stored at the time `now` is due. */
-export function scheduled({ at, zone, target, ttl }: LogSchedule, now: number): Scheduled {
+export function scheduled({ at, zone, target, ttl }: LogSchedule, now: number): ScheduleTimes {
   const seconds = ttl === undefined ? undefined : ttlSeconds(ttl);
   if (typeof at === "number") return { target, seconds, due: at, next: () => undefined };
   try {
@@ -294,9 +294,9 @@ interface ScheduleStream extends Pick<StreamOrigin, "ready" | "lag"> {
 /** How long one waits that is due while the stream cannot store anything, in ms. */
 const LATER = 250;
 /** A schedule that stands under its subject. */
-interface Standing {
+interface StandingSchedule {
   readonly message: NewMessage;
-  readonly schedule: Scheduled;
+  readonly schedule: ScheduleTimes;
   /** Timer until it is due; `undefined`: it is in hand. */
   timer: Timer | undefined;
   /** By the time of day, in ms since 1970. */
@@ -304,9 +304,9 @@ interface Standing {
 }
 
 /** A schedule that is about to fire. */
-interface Taken {
+interface FiringSchedule {
   readonly message: NewMessage;
-  readonly schedule: Scheduled;
+  readonly schedule: ScheduleTimes;
   /** When it is due again. */
   readonly next: number | undefined;
   /** When it fires, by the monotonic clock, or behind the one before it. */
@@ -321,8 +321,8 @@ interface Taken {
 export class StreamSchedules {
   readonly #clock: Clock;
   readonly #stream: ScheduleStream;
-  readonly #standing = new Map<string, Standing>();
-  readonly #taken = new Fifo<Taken>();
+  readonly #standing = new Map<string, StandingSchedule>();
+  readonly #taken = new Fifo<FiringSchedule>();
   /** Timer until the first of them fires. */
   #firing: Timer | undefined;
 
@@ -332,9 +332,9 @@ export class StreamSchedules {
   }
 
   /** Adds a schedule, or replaces the one of this subject. */
-  set(subject: string, message: NewMessage, schedule: Scheduled): void {
+  set(subject: string, message: NewMessage, schedule: ScheduleTimes): void {
     this.delete(subject);
-    const standing: Standing = { message, schedule, timer: undefined, due: schedule.due };
+    const standing: StandingSchedule = { message, schedule, timer: undefined, due: schedule.due };
     this.#standing.set(subject, standing);
     this.#wait(standing, schedule.due);
   }
@@ -360,7 +360,7 @@ export class StreamSchedules {
     }
   }
 
-  #wait(standing: Standing, due: number): void {
+  #wait(standing: StandingSchedule, due: number): void {
     standing.due = due;
     const wait = Math.min(Math.max(0, due - this.#clock.now()), LONGEST);
     standing.timer = this.#clock.after(wait, () => {
@@ -372,7 +372,7 @@ export class StreamSchedules {
     }, { background: true });
   }
 
-  #take({ message, schedule }: Standing): void {
+  #take({ message, schedule }: StandingSchedule): void {
     // one that was due several times, as while the process stood still, fires once
     const next = schedule.next(this.#clock.now());
     this.#taken.push({ message, schedule, next, at: this.#clock.monotonic() + this.#stream.lag() });
@@ -390,7 +390,7 @@ export class StreamSchedules {
     }, { background: true });
   }
 
-  #fire({ subject, data, headers }: NewMessage, schedule: Scheduled, next: number | undefined): void {
+  #fire({ subject, data, headers }: NewMessage, schedule: ScheduleTimes, next: number | undefined): void {
     const own = Object.entries(headers ?? {}).filter(([name]) => !REMOVED.test(name));
     this.#stream.append({
       subject: schedule.target,

@@ -2,15 +2,15 @@
 import type { Clock, Random } from "../ports/clock.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import type {
-  PublishOptions,
   ServerInfo,
   SubscribeOptions,
   Subscription,
   Transport,
   TransportMessage,
+  TransportPublishOptions,
   TransportStatus,
 } from "../ports/transport.ts";
-import type { Broker, BrokerClient, Subscriber } from "./broker.ts";
+import type { Broker, BrokerClient, BrokerSubscriber } from "./broker.ts";
 import { MemoryProcess, ServerLink } from "./server_link.ts";
 import { messageSize } from "./stream_state.ts";
 import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
@@ -64,7 +64,7 @@ export class MemoryTransport implements Transport, BrokerClient {
     return () => this.#listeners.delete(own);
   }
 
-  publish(subject: string, data: string | Uint8Array, options: PublishOptions = {}): void {
+  publish(subject: string, data: string | Uint8Array, options: TransportPublishOptions = {}): void {
     this.#checkOpen();
     checkSubject(subject);
     const { reply } = options;
@@ -183,7 +183,7 @@ export class MemoryTransport implements Transport, BrokerClient {
   }
 }
 
-class MemorySubscription implements Subscription, Subscriber {
+class MemorySubscription implements Subscription, BrokerSubscriber {
   readonly client: MemoryTransport;
   readonly subject: string;
   readonly queue: string | undefined;

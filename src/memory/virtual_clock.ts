@@ -16,7 +16,7 @@ const loadParts = openOnce(() =>
   ])
 );
 
-interface Due {
+interface DueTimer {
   readonly at: number;
   /** Timers that are due at the same time run in the order in which they were set. */
   readonly order: number;
@@ -56,7 +56,7 @@ export class VirtualClock implements Clock {
   /** Counts everything that happens on this clock. */
   #events = 0;
   /** In the order in which they run. */
-  readonly #timers: Due[] = [];
+  readonly #timers: DueTimer[] = [];
 
   /** `start`: the initial wall clock time, in ms since 1970; the beginning of 2026. */
   constructor(start: number = Date.UTC(2026, 0, 1)) {
@@ -177,7 +177,7 @@ export class VirtualClock implements Clock {
   }
 
   /** The index of a timer, or the one to insert it at: that of the first timer that is not due before it. */
-  #place(due: Due): number {
+  #place(due: DueTimer): number {
     return firstIndex(this.#timers.length, (index) => {
       const other = this.#timers[index];
       return other.at < due.at || (other.at === due.at && other.order < due.order);

@@ -30,7 +30,7 @@ export class AcknowledgementReader {
   read(data: Uint8Array): Appended | string {
     const sequence = this.#usualSequence(data);
     if (sequence > 0) return { type: "stored", sequence, duplicate: false };
-    const answer = parsedJson(data) as Answer | null | undefined;
+    const answer = parsedJson(data) as StoreAnswer | null | undefined;
     if (answer === undefined) return "an answer that is not JSON";
     if (typeof answer !== "object" || answer === null) return "an answer that is not an object";
     const { error, stream, seq, duplicate } = answer;
@@ -57,7 +57,7 @@ export class AcknowledgementReader {
   }
 }
 
-interface Answer {
+interface StoreAnswer {
   readonly error?: { readonly code: number; readonly err_code?: number; readonly description?: string };
   readonly stream?: unknown;
   readonly seq?: unknown;

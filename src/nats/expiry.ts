@@ -12,7 +12,7 @@ export const MARGIN = 500;
 const FRESH = 500;
 
 /** Part of a message that its expiry depends on. */
-export interface Stored {
+export interface StoredTime {
   /** When it was stored, by the server's clock, in ms since 1970. */
   readonly stored: number;
   /** In ms; absent: it does not expire. */
@@ -127,7 +127,7 @@ export class ServerClock {
   }
 
   /** When a message expires, by the monotonic clock: `Infinity` without a ttl, else `NaN` before the first reading. */
-  endOf({ stored, ttl }: Stored): number {
+  endOf({ stored, ttl }: StoredTime): number {
     return ttl === undefined ? Infinity : stored + ttl + MARGIN - this.#least;
   }
 }

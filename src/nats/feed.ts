@@ -11,7 +11,7 @@ import { connectionClosed, failure } from "./nats_error.ts";
 import { DeliveredMessage } from "./stored_message.ts";
 
 /** The callbacks of a {@link Feed}. */
-interface FeedListener {
+interface FeedCallbacks {
   onMessage(message: StoredMessage): void;
   /** All messages that existed at the start have been passed to `onMessage`. Called once. */
   onListed(): void;
@@ -28,7 +28,7 @@ interface FeedOptions {
 /** A consumer, and the subscription to which it delivers. */
 export class Feed {
   readonly #stream: KeptStream;
-  readonly #listener: FeedListener;
+  readonly #listener: FeedCallbacks;
   readonly #stopStatus: () => void;
   readonly #stopViolation: () => void;
   #name: string | undefined;
@@ -44,7 +44,7 @@ export class Feed {
     stream: KeptStream,
     filter: string,
     limit: number,
-    listener: FeedListener,
+    listener: FeedCallbacks,
     { headersOnly = false }: FeedOptions = {},
   ): Promise<Feed> {
     const feed = new Feed(stream, listener);
@@ -82,7 +82,7 @@ export class Feed {
     await listed.promise.finally(() => feed.close());
   }
 
-  private constructor(stream: KeptStream, listener: FeedListener) {
+  private constructor(stream: KeptStream, listener: FeedCallbacks) {
     this.#stream = stream;
     this.#listener = listener;
     this.#stopStatus = stream.transport.onStatus(() => this.#break("the connection was lost"));

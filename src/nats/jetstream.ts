@@ -419,7 +419,7 @@ const READ_ROOM = 8 * 1024 * 1024;
 // unasked.
 
 /** Why JetStream did not do it. */
-export type Refusal =
+export type RefusalReason =
   /** The stream does not exist; certainly not done. */
   | "no stream"
   /** No responders: JetStream is not running, or the stream has no leader; certainly not done. */
@@ -444,16 +444,16 @@ export type Refusal =
 
 /** JetStream's answer, or its absence, when it did not do what was asked. */
 export class JetStreamRefusal extends Error {
-  readonly refusal: Refusal;
+  readonly refusal: RefusalReason;
 
-  constructor(refusal: Refusal, message: string, cause?: unknown) {
+  constructor(refusal: RefusalReason, message: string, cause?: unknown) {
     super(message, { cause });
     this.refusal = refusal;
   }
 }
 
 /** By the `err_code` of an answer; names and codes are in `server/errors.json` of nats-server. */
-const REFUSALS: Readonly<Record<number, Refusal>> = {
+const REFUSALS: Readonly<Record<number, RefusalReason>> = {
   // JSStreamNotFoundErr
   10059: "no stream",
   // JSStreamWrongLastSequenceErrF

@@ -1,10 +1,10 @@
 import type { Msg } from "@nats-io/nats-core";
 import { describe, it } from "node:test";
 import { assertEquals, assertInstanceOf } from "@std/assert";
-import { JetStreamRefusal, parseAnswer, type Refusal } from "./jetstream.ts";
+import { JetStreamRefusal, parseAnswer, type RefusalReason } from "./jetstream.ts";
 
 describe("parseAnswer", () => {
-  const errors: [refusal: Refusal, error: { code: number; err_code?: number; description?: string }][] = [
+  const errors: [refusal: RefusalReason, error: { code: number; err_code?: number; description?: string }][] = [
     ["no stream", { code: 404, err_code: 10059, description: "stream not found" }],
     ["lost race", { code: 400, err_code: 10071, description: "wrong last sequence: 7" }],
     ["consumer limit", { code: 400, err_code: 10026, description: "maximum consumers limit reached" }],

@@ -7,7 +7,7 @@ import { CatgaError, unavailable } from "../error.ts";
 import { backoff, delay, within } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
-import { type JetStream, JetStreamRefusal, type Refusal, type StreamInfo } from "./jetstream.ts";
+import { type JetStream, JetStreamRefusal, type RefusalReason, type StreamInfo } from "./jetstream.ts";
 import type { NatsTransport } from "./transport.ts";
 import { byteLength } from "../data/encoding.ts";
 import { tooLarge } from "./nats_error.ts";
@@ -37,9 +37,9 @@ const CHECK_WAIT = 250;
 const tryLimit = (failures: number) => Math.min(TRY_LIMIT, FIRST_TRY * 2 ** failures);
 
 /** Refusals after which nothing was done, and which may pass. */
-const PASSING: readonly Refusal[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
+const PASSING: readonly RefusalReason[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
 /** Refusals that another try at once would meet again. */
-const WAITED_FOR: readonly Refusal[] = ["busy", "full", "consumer limit"];
+const WAITED_FOR: readonly RefusalReason[] = ["busy", "full", "consumer limit"];
 
 /** How {@link KeptStream.attempt} repeats an operation. */
 export interface AttemptOptions {

@@ -25,7 +25,7 @@ export async function subjectsOf({ js, name }: KeptStream, filter: string, limit
 }
 
 /** A batch to be read. */
-export interface BatchRequest {
+export interface BatchRead {
   readonly subject: string;
   readonly from: number;
   /** Stored at this time or later, in ms since 1970, instead of from a sequence on. */
@@ -35,7 +35,7 @@ export interface BatchRequest {
 }
 
 /** A batch of messages, from a server that may lag behind. */
-export function readBatch(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
+export function readBatch(stream: KeptStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
   const bytesOf = (messages: readonly StoredMessage[]) => messages.reduce((sum, { data }) => sum + data.length, 0);
   const direct = () => stream.js.reads.do(() => batchDirect(stream, request, limit), bytesOf);
   return stream.js.direct(stream.name, direct, async () => {
@@ -51,7 +51,7 @@ export function readBatch(stream: KeptStream, request: BatchRequest, limit: numb
  */
 async function batchOfLeader(
   stream: KeptStream,
-  { subject: next_by_subj, from, most }: BatchRequest,
+  { subject: next_by_subj, from, most }: BatchRead,
   limit: number,
 ): Promise<StoredMessage[]> {
   const { clock } = stream.transport;
@@ -90,7 +90,7 @@ const AT_ONCE = 16;
  * A batch of messages by direct get. The end of a batch is a message of its own, which may be lost: then the messages
  * that came are the batch.
  */
-function batchDirect(stream: KeptStream, request: BatchRequest, limit: number): Promise<StoredMessage[]> {
+function batchDirect(stream: KeptStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
   const { transport, name, js } = stream;
   const { connection, clock } = transport;
   if (transport.status.state !== "connected") return Promise.reject(notConnected(transport.status.state));

@@ -6,7 +6,7 @@ import { CatgaError, unavailable } from "../error.ts";
 import type { TransportStatus, Violation } from "../ports/transport.ts";
 
 /** How a request failed. */
-export type Failure =
+export type RequestFailure =
   /** No subscriber on its subject: certainly not handled. */
   | "no responders"
   /** No answer in time, or the connection was lost: it may have been handled. */
@@ -20,7 +20,7 @@ export type Failure =
   | "other";
 
 /** Why a request of nats.js was rejected, or a publish threw. */
-export function failure(error: unknown): Failure {
+export function failure(error: unknown): RequestFailure {
   // nats.js wraps the cause in a RequestError
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const { name, message } = cause;

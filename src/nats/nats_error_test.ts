@@ -9,7 +9,7 @@ import {
   TimeoutError,
 } from "@nats-io/nats-core";
 import { assertEquals } from "@std/assert";
-import { connectionClosed, connectionLost, type Failure, failure, tooLarge, violation } from "./nats_error.ts";
+import { connectionClosed, connectionLost, failure, type RequestFailure, tooLarge, violation } from "./nats_error.ts";
 
 /** As nats.js makes it from the server's line. */
 function refused(line: string): Error {
@@ -29,7 +29,7 @@ function foreign({ name, message }: Error): Error {
 const FORBIDDEN = refused(`Permissions Violation for Publish to "orders.created"`);
 
 describe("failure", () => {
-  const cases: readonly (readonly [expected: Failure, error: Error])[] = [
+  const cases: readonly (readonly [expected: RequestFailure, error: Error])[] = [
     ["no responders", new NoRespondersError("orders")],
     ["timeout", new TimeoutError()],
     ["timeout", new RequestError("connection disconnected")],

@@ -18,7 +18,7 @@ const PLACES = 256;
 const EARLY = 1;
 
 /** A class, for many live at once (docs/internals/measurements.md). */
-class Pending {
+class PendingAppend {
   readonly number: number;
   readonly subject: string;
   /** When it is given up, by the monotonic clock. */
@@ -43,7 +43,7 @@ export class PendingAppends {
   readonly #onStored: (sequence: number) => void;
   readonly #inbox: string;
   #subscribed = false;
-  #ring: (Pending | undefined)[] = new Array(PLACES).fill(undefined);
+  #ring: (PendingAppend | undefined)[] = new Array(PLACES).fill(undefined);
   /** The number of the next message. */
   #next = 1;
   /** Receivers whose outcomes are known, and these outcomes. */
@@ -108,7 +108,7 @@ export class PendingAppends {
       throw error;
     }
     this.#next++;
-    this.#place(new Pending(number, subject, due, receiver));
+    this.#place(new PendingAppend(number, subject, due, receiver));
     if (due < this.#timerDue) this.#wake(due);
   }
 
@@ -162,7 +162,7 @@ export class PendingAppends {
     else this.#settle(pending, appended);
   }
 
-  #settle(pending: Pending, appended: Appended): void {
+  #settle(pending: PendingAppend, appended: Appended): void {
     this.#ring[pending.number & (this.#ring.length - 1)] = undefined;
     if (appended.type === "stored") this.#onStored(appended.sequence);
     this.settle(pending.receiver, appended);
@@ -175,7 +175,7 @@ export class PendingAppends {
     }
   }
 
-  #place(pending: Pending): void {
+  #place(pending: PendingAppend): void {
     const mask = this.#ring.length - 1;
     if (this.#ring[pending.number & mask] === undefined) {
       this.#ring[pending.number & mask] = pending;
@@ -183,7 +183,7 @@ export class PendingAppends {
     }
     // the oldest of so many is still under way
     const places = this.#ring.length * 2;
-    const larger: (Pending | undefined)[] = new Array(places).fill(undefined);
+    const larger: (PendingAppend | undefined)[] = new Array(places).fill(undefined);
     for (const each of this.#ring) if (each !== undefined) larger[each.number & (places - 1)] = each;
     this.#ring = larger;
     this.#place(pending);

@@ -5,7 +5,7 @@
 import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
-import { readTtl, type Stored } from "./expiry.ts";
+import { readTtl, type StoredTime } from "./expiry.ts";
 
 /**
  * A message that a consumer delivered. Its headers are decoded when they are read, because that costs more than all
@@ -198,7 +198,7 @@ function parseHeaders(text: string): Readonly<Record<string, string>> | undefine
 // What a message is in the stream of a bucket.
 
 /** A message of a bucket's stream. */
-export interface StreamRecord extends Stored {
+export interface StreamRecord extends StoredTime {
   readonly subject: string;
   readonly revision: number;
   /** Its effect on the entry of its key. */

@@ -7,12 +7,12 @@ import { nextTick } from "node:process";
 import { byteLength, encode } from "../data/encoding.ts";
 import { type Clock, delay, type Random, systemClock, systemRandom, type Timer } from "../ports/clock.ts";
 import type {
-  PublishOptions,
   ServerInfo,
   SubscribeOptions,
   Subscription,
   Transport,
   TransportMessage,
+  TransportPublishOptions,
   TransportStatus,
   Violation,
 } from "../ports/transport.ts";
@@ -118,7 +118,7 @@ export class NatsTransport implements Transport {
     return () => this.#onViolation.delete(listener);
   }
 
-  publish(subject: string, data: string | Uint8Array, options?: PublishOptions): void {
+  publish(subject: string, data: string | Uint8Array, options?: TransportPublishOptions): void {
     // most messages have the subject of the last one
     if (subject !== this.#checkedSubject) {
       checkSubject(subject);
@@ -178,7 +178,11 @@ export class NatsTransport implements Transport {
   }
 
   /** As {@link NatsTransport.subscribe}, with the messages of nats.js. The subject was checked. */
-  keep(subject: string, subscriber: Subscriber, { queue, optional = false }: SubscribeOptions = {}): Subscription {
+  keep(
+    subject: string,
+    subscriber: SubscriptionCallbacks,
+    { queue, optional = false }: SubscribeOptions = {},
+  ): Subscription {
     if (this.#status.current.state === "closed" || this.#closing !== undefined) throw connectionClosed();
     const handle = new SubscriptionHandle(this, subject, {
       ...subscriber,
@@ -397,7 +401,7 @@ export class NatsMessage implements TransportMessage {
 // The subscriptions of the transport, which may be ended at any time.
 
 /** Callbacks of a subscription. */
-interface Subscriber {
+interface SubscriptionCallbacks {
   receive(message: Msg): void;
   /** The server has ended the subscription, because the NATS user lacks the permission. */
   forbidden?(error: Error): void;
@@ -406,7 +410,7 @@ interface Subscriber {
 }
 
 /** Dependencies of a {@link SubscriptionHandle} on its transport. */
-interface SubscriptionHandleOptions extends Omit<Subscriber, "receive"> {
+interface SubscriptionHandleOptions extends Omit<SubscriptionCallbacks, "receive"> {
   readonly optional: boolean;
   subscribe(): NatsSubscription;
   /** Called when it ends, possibly twice. */
@@ -530,7 +534,7 @@ export class TextPublisher {
   readonly #protocol: Protocol;
   /** Text of the messages that wait, in NATS's protocol if all of them are ASCII; and the messages. */
   #waiting = "";
-  #messages: Waiting[] = [];
+  #messages: WaitingPublish[] = [];
   /** How much waited when it was looked last whether more comes; -1: nobody looks. */
   #seen = -1;
   /** How many of the messages since then are awaited. */
@@ -613,7 +617,7 @@ export class TextPublisher {
 }
 
 /** A message that waits. */
-interface Waiting {
+interface WaitingPublish {
   readonly subject: string;
   readonly reply: string;
   readonly head: string;
@@ -621,7 +625,7 @@ interface Waiting {
 }
 
 /** A message as NATS has it; `length`: of its text, in bytes. */
-function published({ subject, reply, head, text }: Waiting, length: number): string {
+function published({ subject, reply, head, text }: WaitingPublish, length: number): string {
   const line = head === ""
     ? `PUB ${subject} ${reply} ${length}`
     : `HPUB ${subject} ${reply} ${head.length} ${head.length + length}`;

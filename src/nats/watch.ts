@@ -29,7 +29,7 @@ const SETTLED = 2_000;
 const OPEN_LIMIT = 5_000;
 
 /** Options of a watch. */
-interface WatchRequest extends WatchExpiryOptions {
+interface BucketWatchOptions extends WatchExpiryOptions {
   readonly prefix: string;
   readonly onChange: (change: Change) => void;
 }
@@ -37,14 +37,14 @@ interface WatchRequest extends WatchExpiryOptions {
 /**
  * Does what `Bucket.watch` promises. Rejects with the signal's reason when that aborts before the current entries came.
  */
-export async function watchBucket(stream: BucketStream, request: WatchRequest): Promise<void> {
+export async function watchBucket(stream: BucketStream, request: BucketWatchOptions): Promise<void> {
   request.signal.throwIfAborted();
   await new Watch(stream, request).start();
 }
 
 class Watch {
   readonly #stream: BucketStream;
-  readonly #request: WatchRequest;
+  readonly #request: BucketWatchOptions;
   readonly #filter: string;
   readonly #entries: WatchedEntries;
   readonly #expiry: WatchExpiry;
@@ -55,7 +55,7 @@ class Watch {
   /** The last notice, and when it was given, by the monotonic clock. */
   readonly #notices: OnceAMinute;
 
-  constructor(stream: BucketStream, request: WatchRequest) {
+  constructor(stream: BucketStream, request: BucketWatchOptions) {
     const { prefix, onChange, onNotice, passive } = request;
     this.#stream = stream;
     this.#request = request;

@@ -5,7 +5,7 @@
 import { fewAtOnce } from "../data/queues.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
-import { MARGIN, type Stored } from "./expiry.ts";
+import { MARGIN, type StoredTime } from "./expiry.ts";
 import { subjectBelow, unpackValue } from "./key_subject.ts";
 import type { JetStream } from "./jetstream.ts";
 import type { StreamRecord } from "./stored_message.ts";
@@ -25,7 +25,7 @@ interface WatchedEntry {
   readonly subject: string;
   readonly key: string;
   readonly revision: number;
-  readonly record: Stored;
+  readonly record: StoredTime;
   /** When this process received it, by the monotonic clock. */
   readonly receivedAt: number;
   /** A ttl and the margin after `receivedAt`: the latest end, whatever the time of storing says. */

@@ -64,16 +64,16 @@ const GRACE = 1_000;
 // SIGTERM and SIGINT: they drain an app, then end the process.
 
 const SIGNALS = ["SIGTERM", "SIGINT"] as const;
-type Signal = (typeof SIGNALS)[number];
+type ReloadSignal = (typeof SIGNALS)[number];
 
 /** ms that a signal of this process to itself may take. */
 const ARRIVAL = 1_000;
 
 /** Listeners of the apps: the process has one for all of them, because Deno warns of more than ten. */
-const listeners = new Set<(signal: Signal) => void>();
+const listeners = new Set<(signal: ReloadSignal) => void>();
 /** The signal for which one of them drains. */
-let draining: Signal | undefined;
-const tell = (signal: Signal) => {
+let draining: ReloadSignal | undefined;
+const tell = (signal: ReloadSignal) => {
   for (const listener of [...listeners]) listener(signal);
 };
 
@@ -85,14 +85,14 @@ const tell = (signal: Signal) => {
  * function that removes the listeners.
  */
 export function onSignals(drain: () => Promise<void>): () => void {
-  const seen = new Set<Signal>();
+  const seen = new Set<ReloadSignal>();
   const off = () => {
     listeners.delete(listener);
     if (listeners.size > 0) return;
     draining = undefined;
     for (const signal of SIGNALS) process.off(signal, tell);
   };
-  const listener = (signal: Signal) => {
+  const listener = (signal: ReloadSignal) => {
     draining = signal;
     const end = () => {
       off();
@@ -109,7 +109,7 @@ export function onSignals(drain: () => Promise<void>): () => void {
 }
 
 /** Ends the process as the signal would have without listeners; in Deno SIGTERM becomes its exit code, 143. */
-function endProcess(signal: Signal): void {
+function endProcess(signal: ReloadSignal): void {
   const exit = () => process.exit(128 + constants.signals[signal]);
   // `deno run --watch` calls the listeners of SIGTERM before it starts a program again: an exit ends only the program
   // then, a signal would end the watcher (observed, 2.9.6)

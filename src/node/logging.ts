@@ -53,13 +53,13 @@ function fieldsOf(seen: Observation, node: string): LogFields {
   return { node, peer, ...rest };
 }
 
-type Line = readonly [level: keyof Logger, text: string];
-const debug = (text: string): Line => ["debug", text];
-const info = (text: string): Line => ["info", text];
-const warn = (text: string): Line => ["warn", text];
-const error = (text: string): Line => ["error", text];
+type LoggedLine = readonly [level: keyof Logger, text: string];
+const debug = (text: string): LoggedLine => ["debug", text];
+const info = (text: string): LoggedLine => ["info", text];
+const warn = (text: string): LoggedLine => ["warn", text];
+const error = (text: string): LoggedLine => ["error", text];
 
-function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Line {
+function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): LoggedLine {
   switch (seen.type) {
     case "handler-failed": {
       const what = seen.behavior

@@ -354,7 +354,7 @@ export async function sendAll(
   const left = payloads[Symbol.iterator]();
   // every payload of an array has its result; another iterable may be endless
   const finite = Array.isArray(payloads);
-  const pace = new Pace(clock);
+  const pace = new TurnYield(clock);
   let next = 0;
   let read = false;
   const close = () => {
@@ -391,7 +391,7 @@ export async function sendAll(
  * Yields to the event loop when the sends have kept it for too long: sends to handlers that return at once would never
  * yield, and no timer would fire.
  */
-class Pace {
+class TurnYield {
   readonly #clock: Clock;
   #sends = 0;
   /** Time at which the timer for the next turn of the event loop was set; -1: none is set. */
@@ -403,7 +403,7 @@ class Pace {
     this.#clock = clock;
   }
 
-  /** A send has ended; returns whether the next has to wait for {@link Pace.turn}. */
+  /** A send has ended; returns whether the next has to wait for {@link TurnYield.turn}. */
   spent(): boolean {
     if (this.#turn !== undefined) return true;
     if (++this.#sends % CHECK_EVERY !== 0) return false;

@@ -35,7 +35,7 @@ export interface Transport {
    * and headers exceed {@link Transport.maxPayload}, and `CLOSED` after {@link Transport.close}. While the status is
    * `disconnected` the message may be dropped without an error: do not publish then.
    */
-  publish(subject: string, data: string | Uint8Array, options?: PublishOptions): void;
+  publish(subject: string, data: string | Uint8Array, options?: TransportPublishOptions): void;
   /**
    * Delivers the messages on `subject` (`*` stands for one token, `>` at the end for one or more) to `onMessage`, in a
    * later turn of the event loop than their publication; those of one publisher in the order that they were published
@@ -75,7 +75,7 @@ export interface ServerInfo {
 }
 
 /** Options of {@link Transport.publish}. */
-export interface PublishOptions {
+export interface TransportPublishOptions {
   /** The subject for answers, and for the bounce when there is no subscription. */
   reply?: string | undefined;
   /** Names are case-sensitive. Values must not have line breaks; spaces at their ends are removed. */
@@ -131,7 +131,12 @@ export function mayNot({ operation, subject }: Violation, cause?: unknown): Catg
  * Publishes from a timer, where an error would end the process: not if the connection is closed. One of the user's
  * refuses messages as soon as it drains, and is reported as closed at the end of that.
  */
-export function publishIfOpen(transport: Transport, subject: string, text: string, options: PublishOptions): void {
+export function publishIfOpen(
+  transport: Transport,
+  subject: string,
+  text: string,
+  options: TransportPublishOptions,
+): void {
   try {
     transport.publish(subject, text, options);
   } catch (error) {

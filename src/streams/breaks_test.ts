@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { CatgaError, stream } from "../../mod.ts";
 import { testCluster, VirtualClock } from "../testing/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
-import { Reading } from "./reading.ts";
+import { StreamReading } from "./reading.ts";
 
 const slow = { timeout: 120_000 };
 
@@ -336,7 +336,7 @@ describe("a reader that ends its stream before it is opened again", () => {
     const clock = new VirtualClock();
     const codes = ["STREAM_BROKEN", "UNAVAILABLE"] as const;
     let opened = 0;
-    const reading = new Reading({
+    const reading = new StreamReading({
       contract: Going,
       input: { from: 1, to: 9 },
       options: {},
@@ -362,8 +362,8 @@ describe("a reader whose process stood still for longer than its idle time", () 
       after: virtual.after.bind(virtual),
       soon: virtual.soon.bind(virtual),
     };
-    let attempt: Parameters<ConstructorParameters<typeof Reading>[0]["open"]>[1] | undefined;
-    const reading = new Reading({
+    let attempt: Parameters<ConstructorParameters<typeof StreamReading>[0]["open"]>[1] | undefined;
+    const reading = new StreamReading({
       contract: Going,
       input: { from: 1, to: 9 },
       options: { idle: 5_000 },

@@ -20,7 +20,7 @@ import type {
   LineSender,
 } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
-import { ItemSender, Waiting } from "./flow_control.ts";
+import { ItemSender, SingleWait } from "./flow_control.ts";
 
 /**
  * Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects with
@@ -129,12 +129,15 @@ interface AnyIterator {
   return?(): unknown;
 }
 
-interface Step {
+interface FeedStep {
   readonly done?: boolean;
   readonly value: unknown;
 }
 
-function iteratorOf({ name }: AnyContract, given: unknown): { next(): Step | PromiseLike<Step>; return?(): unknown } {
+function iteratorOf(
+  { name }: AnyContract,
+  given: unknown,
+): { next(): FeedStep | PromiseLike<FeedStep>; return?(): unknown } {
   const iterable = given as { [Symbol.asyncIterator]?(): AnyIterator; [Symbol.iterator]?(): AnyIterator } | null;
   const iterator = typeof given === "string"
     ? undefined
@@ -144,7 +147,7 @@ function iteratorOf({ name }: AnyContract, given: unknown): { next(): Step | Pro
       `the handler of stream ${name} must be an async function*, or return an iterable or fail(…); got ${show(given)}`,
     );
   }
-  return iterator as { next(): Step | PromiseLike<Step>; return?(): unknown };
+  return iterator as { next(): FeedStep | PromiseLike<FeedStep>; return?(): unknown };
 }
 
 /** Sends items to a reader in another process. */
@@ -152,7 +155,7 @@ class WireOutlet implements ItemOutlet, LineSender {
   readonly #contract: AnyContract;
   readonly #line: ItemLine;
   readonly #sender: ItemSender;
-  readonly #waiting = new Waiting();
+  readonly #waiting = new SingleWait();
   #closed = false;
   /** How many items are left of its burst; the first item of all waits for none. */
   #left = 1;

@@ -207,7 +207,7 @@ export class ItemReceiver {
 }
 
 /** A wait for something that comes, of one caller at a time. */
-export class Waiting {
+export class SingleWait {
   #resolve: (() => void) | undefined;
 
   /** Whether somebody waits. */

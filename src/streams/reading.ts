@@ -11,19 +11,19 @@ import type { ItemOutlet, ItemSink, ItemSource, StreamEngine, StreamOpening } fr
 import { CatgaError } from "../error.ts";
 import { delay, onAbort, type Timer } from "../ports/clock.ts";
 import { feed } from "./feeding.ts";
-import { ItemReceiver, Waiting } from "./flow_control.ts";
+import { ItemReceiver, SingleWait } from "./flow_control.ts";
 
 /** Reads and feeds streams. */
 export const streams: StreamEngine = Object.freeze({
   feed,
-  read: (opening: StreamOpening) => new Reading(opening),
+  read: (opening: StreamOpening) => new StreamReading(opening),
 });
 
 /** One iteration over a stream. */
-export class Reading implements AsyncIterableIterator<unknown> {
+export class StreamReading implements AsyncIterableIterator<unknown> {
   readonly #opening: StreamOpening;
   /** The attempt that is read. */
-  #attempt: Attempt | undefined;
+  #attempt: ReadAttempt | undefined;
   #input: unknown;
   /** Items that were handed out, of all attempts, and the last of them. */
   #count = 0;
@@ -118,9 +118,9 @@ export class Reading implements AsyncIterableIterator<unknown> {
     }
   }
 
-  #open(): Attempt {
+  #open(): ReadAttempt {
     const { contract, clock, open, options: { timeout = contract.options.timeout } } = this.#opening;
-    const attempt = new Attempt(windowOf(contract).items, (then) => clock.soon(then));
+    const attempt = new ReadAttempt(windowOf(contract).items, (then) => clock.soon(then));
     const now = clock.monotonic();
     if (timeout !== undefined) this.#due = Math.min(this.#due, now + timeout);
     const left = timeout && Math.max(1, this.#due - now);
@@ -153,7 +153,11 @@ export class Reading implements AsyncIterableIterator<unknown> {
   }
 
   /** `undefined`: the reader gave up first. A schema that never settles ends with the idle time, or the signal. */
-  async #parsed(schema: Schema<never, unknown>, item: unknown, attempt: Attempt): Promise<Result<unknown> | undefined> {
+  async #parsed(
+    schema: Schema<never, unknown>,
+    item: unknown,
+    attempt: ReadAttempt,
+  ): Promise<Result<unknown> | undefined> {
     const validated = validate(schema, item, "INVALID_RESPONSE", this.#opening.contract.name);
     if (!(validated instanceof Promise)) return validated;
     while (!this.#over) {
@@ -183,7 +187,7 @@ export class Reading implements AsyncIterableIterator<unknown> {
   }
 
   /** A stream that broke goes on elsewhere if its contract says how; else its error is thrown. */
-  async #failed(attempt: Attempt, error: CatgaError): Promise<void> {
+  async #failed(attempt: ReadAttempt, error: CatgaError): Promise<void> {
     const { contract, clock, input } = this.#opening;
     const { resume } = contract.options;
     const broken = error.code === "STREAM_BROKEN" || error.code === "DRAINING" ||
@@ -236,11 +240,11 @@ function withCount(error: CatgaError, received: number): CatgaError {
 }
 
 /** One attempt to read a stream, at one node. */
-class Attempt extends ItemReceiver implements ItemSink {
+class ReadAttempt extends ItemReceiver implements ItemSink {
   /** How it ended. */
   result: Result<unknown> | undefined;
   readonly here: LocalOutlet;
-  readonly #news = new Waiting();
+  readonly #news = new SingleWait();
   #source: ItemSource | undefined;
   #threw: { readonly error: unknown } | undefined;
 
@@ -305,7 +309,7 @@ class LocalOutlet implements ItemOutlet {
   readonly #receiver: ItemReceiver;
   readonly #window: number;
   readonly #soon: (then: () => void) => void;
-  readonly #waiting = new Waiting();
+  readonly #waiting = new SingleWait();
   /** How many more items may be put there in this turn. */
   #left: number;
   #closed = false;

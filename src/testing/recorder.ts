@@ -77,8 +77,8 @@ export interface Recorder {
   clear(): void;
 }
 
-/** Waiting of a recorder, by the time of its cluster. */
-export interface Waiting {
+/** RecorderTime of a recorder, by the time of its cluster. */
+export interface RecorderTime {
   /** Calls back after `ms`; the function that it returns cancels that. */
   after(ms: number, callback: () => void): () => void;
   /** The test awaits this promise. */
@@ -119,7 +119,7 @@ export class MessageRecorder implements Recorder {
   readonly enqueued: Recorder["enqueued"] = (contract) => this.#of("enqueued", contract);
   readonly broadcast: Recorder["broadcast"] = (contract) => this.#of("broadcast", contract);
   readonly handled: Recorder["handled"] = (contract) => this.#of("handled", contract);
-  readonly #waiting: Waiting;
+  readonly #waiting: RecorderTime;
   readonly #running = new Map<string, Set<symbol>>();
   /** Handlers that have not ended, also when they were aborted: what each runs, by node. */
   readonly #unended = new Map<string, Set<{ readonly label: string }>>();
@@ -128,7 +128,7 @@ export class MessageRecorder implements Recorder {
   readonly #queues = new Map<string, RecordQueue>();
   #all: Recorded[] = [];
 
-  constructor(waiting: Waiting) {
+  constructor(waiting: RecorderTime) {
     this.#waiting = waiting;
     const handle: Behavior = async ({ contract, payload, ctx, subscription: name, clock }, next) => {
       const { node, id, headers, correlationId, attempt, position } = ctx;

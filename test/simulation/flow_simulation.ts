@@ -19,10 +19,18 @@ import { fail } from "../../src/contract/result.ts";
 import { workflow } from "../../src/contract/workflow.ts";
 import type { WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
-import type { DriveApp, Due } from "../../src/flow/replay_state.ts";
+import type { DriveApp, DueTime } from "../../src/flow/replay_state.ts";
 import { Drives, type DrivesHost } from "../../src/flow/driven_runs.ts";
-import { type CalledEntry, type Entry, Journal, statusOf } from "../../src/flow/journal.ts";
-import { endOf, isCalled, RunLog, type RunRef, type RunStream, storedOf, type Told } from "../../src/flow/run_log.ts";
+import { type CalledEntry, Journal, type JournalEntry, statusOf } from "../../src/flow/journal.ts";
+import {
+  endOf,
+  isCalled,
+  RunLog,
+  type RunRef,
+  type RunStream,
+  type StoredNotice,
+  storedOf,
+} from "../../src/flow/run_log.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import { type Clock, type Random, together } from "../../src/ports/clock.ts";
 import type { Appended, StoredMessage } from "../../src/ports/event_log.ts";
@@ -611,7 +619,7 @@ const TOLD = FLOW.signal<string>("Told");
 /** Something that is brought to a run. */
 interface Brought {
   readonly sequence?: number;
-  readonly due?: Due;
+  readonly due?: DueTime;
   /** Who drove it when this was stored. */
   readonly by?: string | undefined;
   /** It is the start. */
@@ -626,7 +634,7 @@ class SimulatedRun {
   /** How long its program takes at least, in ms. */
   readonly length: number;
   readonly #simulation: Simulation;
-  #entries: Entry[] = [];
+  #entries: JournalEntry[] = [];
   /** What was done outside: by the id of the step. */
   readonly #effects = new Map<string, { readonly at: number; undone: number }>();
   readonly #attempts = new Map<string, number>();
@@ -781,7 +789,7 @@ class SimulatedRun {
   }
 
   /** What is decided holds on what is stored before it. */
-  #checkDecisions(entries: readonly Entry[]): void {
+  #checkDecisions(entries: readonly JournalEntry[]): void {
     const { journal } = this;
     const violation = (text: string) => this.#simulation.violation(`${this.id} ${text}`);
     const taken = entries.flatMap((entry) => entry.t === "took" && entry.n !== undefined ? [entry.n] : []);
@@ -836,7 +844,7 @@ class SimulatedRun {
   }
 
   /** Who told it something has its node go on, if that can be reached. */
-  #news(from: Process, { holder, sequence }: Told): void {
+  #news(from: Process, { holder, sequence }: StoredNotice): void {
     const simulation = this.#simulation;
     const process = simulation.processes.find(({ endpoint }) => endpoint === holder);
     if (process === undefined || process.dead || process.isCut || from.isCut) return;

@@ -27,12 +27,12 @@ import type { LoggedMessage } from "../../src/log/format/logged_message.ts";
 import { seededRandom } from "../../src/memory/network.ts";
 import type { Random } from "../../src/ports/clock.ts";
 import {
-  type Answer,
   Commits,
+  type CommitSteps,
   firstCommit,
   type Request,
-  type Steps,
-  type Taken,
+  type RequestAnswer,
+  type TakenLead,
 } from "../../src/log/subscriptions/commits.ts";
 import { Category, type Item } from "../../src/log/subscriptions/categories.ts";
 import { DEFAULT_SETTINGS } from "../../src/log/subscriptions/spec.ts";
@@ -794,7 +794,7 @@ class SimLeader {
   behindBarrier = false;
   readonly #run: Run;
   readonly #node: SimNode;
-  #taken: Taken | undefined;
+  #taken: TakenLead | undefined;
   #ledger: Ledger | undefined;
   readonly #category: Category;
   #writing = false;
@@ -844,8 +844,8 @@ class SimLeader {
   }
 
   /** Carries out the steps; a process that ends takes no more of them. */
-  #steps<T>(steps: Steps<T>, then: (value: T) => void): void {
-    const go = (answer: Answer) => {
+  #steps<T>(steps: CommitSteps<T>, then: (value: T) => void): void {
+    const go = (answer: RequestAnswer) => {
       if (this.#over) return;
       const { done, value } = steps.next(answer);
       if (done) return then(value);
@@ -854,7 +854,7 @@ class SimLeader {
     go({ type: "done" });
   }
 
-  #carryOut(request: Request, answer: (answer: Answer) => void): void {
+  #carryOut(request: Request, answer: (answer: RequestAnswer) => void): void {
     const run = this.#run;
     switch (request.type) {
       case "commit":

@@ -29,7 +29,7 @@ interface UnprovenOptions {
 }
 
 /** A record whose process has not answered. */
-interface Pending {
+interface UnprovenRecord {
   readonly info: NodeInfo;
   readonly revision: number;
   /** How many times it was pinged. */
@@ -45,16 +45,16 @@ interface Pending {
 /** The records of nodes that have not answered yet. */
 export class Unproven {
   readonly #options: UnprovenOptions;
-  readonly #byId: Map<string, Pending> = new Map();
-  readonly #byEndpoint: Map<string, Pending> = new Map();
+  readonly #byId: Map<string, UnprovenRecord> = new Map();
+  readonly #byEndpoint: Map<string, UnprovenRecord> = new Map();
   /** In the order of their arrival. */
-  readonly #order: Fifo<Pending> = new Fifo();
+  readonly #order: Fifo<UnprovenRecord> = new Fifo();
   /** Records that were never pinged; the last, which is the newest, is pinged first. */
-  #new: Pending[] = [];
+  #new: UnprovenRecord[] = [];
   /** Records that were pinged, a queue for each number of pings: all in one queue wait for the same time. */
-  readonly #again: readonly Fifo<Pending>[] = PAUSES.map(() => new Fifo());
+  readonly #again: readonly Fifo<UnprovenRecord>[] = PAUSES.map(() => new Fifo());
   /** Pinged once, with neither an answer nor a bounce yet. */
-  readonly #open: Set<Pending> = new Set();
+  readonly #open: Set<UnprovenRecord> = new Set();
   #settled: (() => void)[] = [];
   #lossy = false;
   #tokens = BURST;
@@ -84,7 +84,7 @@ export class Unproven {
     if (known !== undefined && known.revision >= revision) return;
     const same = known?.info.endpoint === info.endpoint;
     this.delete(info.id);
-    const pending: Pending = {
+    const pending: UnprovenRecord = {
       info,
       revision,
       pings: 0,
@@ -161,7 +161,7 @@ export class Unproven {
     this.#options.dropped();
   }
 
-  #answered(pending: Pending): void {
+  #answered(pending: UnprovenRecord): void {
     if (this.#open.delete(pending) && this.#open.size === 0) this.#settle();
   }
 
@@ -211,7 +211,7 @@ export class Unproven {
     }
   }
 
-  #ping(pending: Pending, now: number): void {
+  #ping(pending: UnprovenRecord, now: number): void {
     const turn = Math.min(pending.pings++, PAUSES.length - 1);
     pending.dueAt = now + PAUSES[turn];
     this.#again[turn].push(pending);

@@ -49,7 +49,7 @@ export interface KnownShapes {
 }
 
 /** The nodes that handle a contract. */
-interface Table {
+interface ContractNodes {
   /** Kind of the contract on all of them; `undefined` if none says, `"mixed"` if they differ. */
   readonly kind: Kind | "mixed" | undefined;
   /** All of them. */
@@ -68,7 +68,7 @@ interface Table {
 export class Candidates {
   readonly #options: CandidatesOptions;
   readonly #host: StrategyHost;
-  readonly #tables: Map<string, Table> = new Map();
+  readonly #tables: Map<string, ContractNodes> = new Map();
   /** The ids of the nodes whose breakers are open. */
   #blocked: ReadonlySet<string> = new Set();
   readonly #strategies: Map<string, { route: unknown; strategy: Strategy }> = new Map();
@@ -134,7 +134,11 @@ export class Candidates {
    * A table without the nodes whose shapes have refused a call; of the others those of its own shape are preferred,
    * unless its key, or a strategy of the user's, chooses the node.
    */
-  #ofShapes(table: Table, shapes: ReadonlyMap<string, string | undefined>, { request, refusedBy }: Call): Table {
+  #ofShapes(
+    table: ContractNodes,
+    shapes: ReadonlyMap<string, string | undefined>,
+    { request, refusedBy }: Call,
+  ): ContractNodes {
     const { contract, route, node } = request;
     if (node !== undefined) return table;
     const shaped = (nodes: readonly NodeInfo[]) =>
@@ -214,7 +218,7 @@ export class Candidates {
   }
 
   /** Made on demand: most contracts are not sent between one change of the membership and the next. */
-  #table(name: string): Table | undefined {
+  #table(name: string): ContractNodes | undefined {
     if (this.#stale) this.#update();
     const known = this.#tables.get(name);
     if (known !== undefined) return known;
@@ -225,7 +229,7 @@ export class Candidates {
   }
 
   /** The nodes that handle a contract; with a kind, without those where it is another one. */
-  #tableOf(name: string, wanted?: Kind): Table {
+  #tableOf(name: string, wanted?: Kind): ContractNodes {
     const kinds = new Set<Kind | undefined>();
     const all: NodeInfo[] = [];
     const allowed: NodeInfo[] = [];

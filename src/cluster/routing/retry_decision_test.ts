@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { command, query } from "../../contract/definition.ts";
 import { CatgaError } from "../../error.ts";
-import type { RefusalCode } from "../wire/call.ts";
+import type { NotRunCode } from "../wire/call.ts";
 import { decideRetry, type Failed } from "./router.ts";
 
 const CONTRACTS = { query: query("Q"), command: command("C"), idempotent: command("I", { idempotent: true }) };
@@ -14,7 +14,7 @@ const late = new CatgaError("TIMEOUT", "the handler that waits is out of time");
 /** What follows for a query, a command and an idempotent command; `!` where trying again may help. */
 type Row = [failed: Failed, attempts: number, query: string, command: string, idempotent: string];
 
-const undelivered = (code: RefusalCode): Failed => ({ how: "undelivered", code });
+const undelivered = (code: NotRunCode): Failed => ({ how: "undelivered", code });
 const aborted = (reason: CatgaError, sent: boolean): Failed => ({ how: "aborted", sent, reason });
 
 const TABLE: Row[] = [

@@ -10,10 +10,10 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import { parseAnswer } from "../../dispatch/message_schema.ts";
 import type { NodeHost } from "../../dispatch/node_host.ts";
 import { noHandler, noneChosen, plainResult, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
-import { type Caller, type RemoteRequest, requestOf, type RequestRouter } from "../../dispatch/remote.ts";
+import { type RemoteRequest, requestOf, type RequestRouter, type ResultReceiver } from "../../dispatch/remote.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { backoff, type Clock, type Random, type Timer } from "../../ports/clock.ts";
-import { type AttemptFailure, Call, type CallOwner, isRefusal, type RefusalCode } from "../wire/call.ts";
+import { type AttemptFailure, Call, type CallOwner, isRefusal, type NotRunCode } from "../wire/call.ts";
 import type { Endpoint } from "../wire/endpoint.ts";
 import type { Peer } from "../wire/peer.ts";
 import type { BreakerOptions } from "./breaker.ts";
@@ -91,7 +91,7 @@ export class Router implements CallOwner, RequestRouter {
     this.#waiting.connected();
   }
 
-  begin(request: RemoteRequest, caller: Caller, refused?: Refusal): void {
+  begin(request: RemoteRequest, caller: ResultReceiver, refused?: Refusal): void {
     const { app, clock } = this.#options;
     const left = refused === undefined ? request.timeout : refused.remaining(clock.monotonic());
     const call = new Call(this, request, app.wheel.now() + left, caller);
@@ -667,7 +667,7 @@ const MAX_BACKOFF = 1_000; // ms
 
 const GONE = "its process is gone";
 const ANSWER_LOST = "its answer was lost";
-const REASONS: Record<RefusalCode, string> = {
+const REASONS: Record<NotRunCode, string> = {
   BOUNCED: "nobody was there",
   LOST: "it was lost on its way",
   OVERLOADED: "the node has too much to do",

@@ -17,14 +17,14 @@ import type { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/result.ts";
 import { toText } from "../../data/encoding.ts";
 import { Deadlined } from "../../ports/clock.ts";
-import type { Caller, Meta, RemoteRequest } from "../../dispatch/remote.ts";
+import type { Meta, RemoteRequest, ResultReceiver } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/execution.ts";
 import { nodeOf, tooLarge } from "./frame.ts";
 
 /** How an attempt failed on a node. */
 export type AttemptFailure =
   /** It certainly did not run there: a bounce, a refusal, or a pong that reports its frame missing. */
-  | { readonly how: "undelivered"; readonly code: RefusalCode }
+  | { readonly how: "undelivered"; readonly code: NotRunCode }
   /**
    * It was delivered, or perhaps, and the process is gone; `answered`: the process is there, and its answer was lost.
    */
@@ -76,7 +76,7 @@ export class SentFrame {
 }
 
 /** Why a request certainly did not run on a node. */
-export type RefusalCode =
+export type NotRunCode =
   | "BOUNCED"
   | "LOST"
   | "OVERLOADED"
@@ -99,7 +99,7 @@ export function isRefusal(code: string): code is typeof REFUSALS[number] {
 export class Call extends Deadlined {
   readonly request: RemoteRequest;
   readonly owner: CallOwner;
-  readonly caller: Caller;
+  readonly caller: ResultReceiver;
   /** The payload as text, once it has been encoded; `undefined` for `undefined`. */
   text: string | undefined = undefined;
   encoded = false;
@@ -136,7 +136,7 @@ export class Call extends Deadlined {
     owner: CallOwner,
     request: RemoteRequest,
     due: number,
-    caller: Caller,
+    caller: ResultReceiver,
   ) {
     super(due);
     this.owner = owner;

@@ -17,10 +17,10 @@ import {
 import { type Call, isRefusal, type SentFrame } from "./call.ts";
 import {
   type Frame,
+  type FrameItem,
   frameLimit,
   frameText,
   isEndpoint,
-  type Item,
   Malformed,
   nodeOf,
   payloadLimit,
@@ -569,7 +569,7 @@ class FrameReceiver {
 }
 
 /** Items whose place in the frame matters. */
-type OtherItem = Exclude<Item, PingItem | VersionsItem | StatsAskedItem | ShapesAskedItem>;
+type OtherItem = Exclude<FrameItem, PingItem | VersionsItem | StatsAskedItem | ShapesAskedItem>;
 
 const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;
 

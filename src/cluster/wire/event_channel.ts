@@ -38,7 +38,7 @@ interface EventChannelOptions
 }
 
 /** Events of one name and one meta, sent as one message. */
-interface Batch {
+interface EventBatch {
   readonly name: string;
   readonly meta: Meta | undefined;
   readonly tagged: boolean;
@@ -49,7 +49,7 @@ interface Batch {
 /** Publishes and receives the events of one node. */
 export class EventChannel {
   readonly #options: EventChannelOptions;
-  readonly #batches: Map<string, Batch> = new Map();
+  readonly #batches: Map<string, EventBatch> = new Map();
   readonly #subscriptions: Subscription[] = [];
   readonly #subjects: Map<string, string> = new Map();
   #seq = 0;
@@ -166,7 +166,7 @@ export class EventChannel {
     this.#gathered = 0;
   };
 
-  #send({ name, meta, text, tagged, count }: Batch): void {
+  #send({ name, meta, text, tagged, count }: EventBatch): void {
     const { transport, endpoint, observer, counts } = this.#options;
     const seq = ++this.#seq;
     const now = this.#sentAt = transport.clock.now();

@@ -85,7 +85,7 @@ export type ShapesAskedItem = ["k", n: number, ...names: string[]];
 type ShapesItem = ["l", n: number, answer: unknown];
 
 /** An item of a frame. */
-export type Item =
+export type FrameItem =
   | RequestsItem
   | RequestItem
   | AnswersItem
@@ -116,7 +116,7 @@ export interface Frame {
   readonly seq: number;
   /** By a clock of the sender's that does not jump, in ms; lateness is measured by its differences. */
   readonly sentAt: number;
-  readonly items: readonly Item[];
+  readonly items: readonly FrameItem[];
 }
 
 /** Members of a request that are not default, as they travel. */
@@ -161,7 +161,7 @@ function readItems(data: Uint8Array): Frame {
   const [, seq, sentAt] = frame;
   if (!isCount(seq) || seq === 0) throw new Malformed("seq is not a positive integer");
   if (!isTime(sentAt)) throw new Malformed("sentAt is not a time");
-  const items: Item[] = [];
+  const items: FrameItem[] = [];
   for (let i = 3; i < frame.length; i++) {
     const item = frame[i];
     if (isItem(item)) items.push(item);
@@ -213,7 +213,7 @@ function readArray(data: Uint8Array, ...versions: readonly unknown[]): unknown[]
 }
 
 /** `false` for an item of an unknown kind; throws for a known one with the wrong shape. */
-function isItem(item: unknown): item is Item {
+function isItem(item: unknown): item is FrameItem {
   if (!Array.isArray(item) || typeof item[0] !== "string") throw new Malformed("an item is not an array with a kind");
   const fits = SHAPES.get(item[0]);
   if (fits === undefined) return false;
@@ -279,7 +279,7 @@ function isNumbered(item: readonly unknown[]): boolean {
  * Puts the values in place of their tags: the item becomes one of the kind without tags. Returns true if a value is
  * {@link Unreadable}.
  */
-function readTags(item: Item): boolean {
+function readTags(item: FrameItem): boolean {
   // on the wire there are more kinds than in a frame that has been read
   const kind: string = item[0];
   if (kind !== "Q" && kind !== "M" && kind !== "R" && kind !== "E" && kind !== "I") return false;
@@ -313,10 +313,10 @@ function untagged(value: unknown): unknown {
 }
 
 /** The items that stand for this one: each answer that is {@link Unreadable} is an error; requests stay. */
-function withoutUnreadable(item: Item): Item[] {
+function withoutUnreadable(item: FrameItem): FrameItem[] {
   if (item[0] === "r") {
     const [, seq, first, ...values] = item;
-    return values.map((value, i): Item =>
+    return values.map((value, i): FrameItem =>
       value instanceof Unreadable
         ? ["e", seq, first + i, invalidResponse("the answer", value)]
         : ["r", seq, first + i, value]
@@ -584,7 +584,7 @@ export class FrameWriter {
   }
 
   /** Adds an item without a payload, a value or an error. */
-  add(item: Item, answering = false): void {
+  add(item: FrameItem, answering = false): void {
     this.item(JSON.stringify(item), answering);
   }
 

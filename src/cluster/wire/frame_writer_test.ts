@@ -1,7 +1,15 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { encode } from "../../data/encoding.ts";
-import { eventFrameText, failureItem, frameText, FrameWriter, type Item, readEventFrame, readFrame } from "./frame.ts";
+import {
+  eventFrameText,
+  failureItem,
+  type FrameItem,
+  frameText,
+  FrameWriter,
+  readEventFrame,
+  readFrame,
+} from "./frame.ts";
 
 /** What the other side reads of what has been written. */
 function read(writer: FrameWriter): readonly unknown[] {
@@ -132,7 +140,7 @@ describe("FrameWriter", () => {
 
 describe("the items that are written", () => {
   it("are read as they were meant", () => {
-    const written: Item[] = [
+    const written: FrameItem[] = [
       ["n", 1, 2, "NO_HANDLER"],
       ["c", 1, 2],
       ["c", 1, 2, 1],

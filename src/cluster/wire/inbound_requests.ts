@@ -17,7 +17,7 @@ import {
 import type { Observer } from "../../contract/observer.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Counts } from "../../dispatch/contract_counts.ts";
-import { Decision } from "../../dispatch/mediator.ts";
+import { EntityOutcome } from "../../dispatch/mediator.ts";
 import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
@@ -38,7 +38,7 @@ import { toText, Unreadable } from "../../data/encoding.ts";
 import { writeError } from "../../dispatch/error_encoding.ts";
 
 /** Dependencies of inbound requests on the node. */
-export interface InboundRequestsOptions extends AnswerOptions {
+export interface InboundRequestsOptions extends RequestAnswerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly host: Pick<ContextHost, "wheel" | "underWay">;
@@ -125,7 +125,7 @@ export class InboundRequests implements AdmissionWatcher {
       counts.find(contract)?.refused(why);
       peer.refuse(seq, index, why);
     };
-    const waiting = new Waiting(now + runner.patience(contract, timeout), (why) => {
+    const waiting = new QueuedTurn(now + runner.patience(contract, timeout), (why) => {
       wheel.delete(waiting);
       counts.queued(contract, -1);
       request.ended();
@@ -154,7 +154,7 @@ export class InboundRequests implements AdmissionWatcher {
     }
     const { host } = this.#options;
     // its time begins with its turn
-    const waiting = new Waiting(Infinity, (why) => {
+    const waiting = new QueuedTurn(Infinity, (why) => {
       counts.queued(name, -1);
       if (why === undefined) this.#runEvent(begin);
       host.underWay.end();
@@ -241,7 +241,9 @@ export class InboundRequests implements AdmissionWatcher {
     }
     const { result, counts, ctx } = receipt;
     if (ctx.contract.kind === "stream") return this.#feed(request, receipt);
-    if (result instanceof Promise || result instanceof Decision) return this.#answerLater(request, receipt, result);
+    if (result instanceof Promise || result instanceof EntityOutcome) {
+      return this.#answerLater(request, receipt, result);
+    }
     counts.end(result);
     request.answer(result, this.#options);
     const now = this.#budget.spent();
@@ -322,7 +324,7 @@ export class InboundRequests implements AdmissionWatcher {
 }
 
 /** A message that waits for its turn. `onEnd` is called once: with the reason if it has none. */
-class Waiting extends QueueEntry {
+class QueuedTurn extends QueueEntry {
   readonly #onEnd: (why?: Dropped) => void;
 
   constructor(due: number, onEnd: (why?: Dropped) => void) {
@@ -347,7 +349,7 @@ const MAX_TTL = 2_147_483_647;
 // A request of another process: its frame, its place in it, what came with it, and how it is answered.
 
 /** Dependencies of an answer on the node. */
-interface AnswerOptions {
+interface RequestAnswerOptions {
   readonly observer: Observer;
   /** The largest answer, in bytes. */
   payloadLimit(): number;
@@ -392,7 +394,7 @@ export class InboundRequest extends WireEnvelope {
   }
 
   /** Answers it, or says that it was refused. */
-  answer(outcome: Outcome, { observer, payloadLimit }: AnswerOptions): void {
+  answer(outcome: Outcome, { observer, payloadLimit }: RequestAnswerOptions): void {
     const { peer, seq, index, contract } = this;
     if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
     const { value } = outcome;

@@ -6,12 +6,12 @@
 import { isCatgaError } from "../../error.ts";
 import type { Dropped } from "../../dispatch/admission_queue.ts";
 import type { Bursts } from "../../dispatch/item_ports.ts";
-import { type AttemptFailure, type Call, callPrefix, type RefusalCode, SentFrame } from "./call.ts";
+import { type AttemptFailure, type Call, callPrefix, type NotRunCode, SentFrame } from "./call.ts";
 import {
   answersIn,
   type AnswersItem,
+  type FrameItem,
   FrameWriter,
-  type Item,
   nodeOf,
   type OpenFrame,
   type PingItem,
@@ -173,7 +173,7 @@ export class Peer {
   }
 
   /** Puts an item without a payload, a value or an error into the next frame. */
-  add(item: Item, answering = false): void {
+  add(item: FrameItem, answering = false): void {
     this.#writer.add(item, answering);
     this.#schedule();
   }
@@ -445,7 +445,7 @@ export class RequestLedger {
   }
 
   /** This call certainly did not run there. */
-  refused(call: Call, code: RefusalCode): void {
+  refused(call: Call, code: NotRunCode): void {
     if (call.done) return;
     this.#takeBack(call);
     this.failed++;
@@ -454,7 +454,7 @@ export class RequestLedger {
   }
 
   /** The requests of this frame certainly did not run. */
-  undelivered(seq: number, code: RefusalCode): void {
+  undelivered(seq: number, code: NotRunCode): void {
     const frame = this.sent.get(seq);
     if (frame === undefined) return;
     for (const call of frame.calls) {

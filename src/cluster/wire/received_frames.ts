@@ -109,7 +109,7 @@ export interface RunningRequest {
 }
 
 /** The requests of one frame that still run. */
-interface Frame {
+interface FrameRequests {
   readonly seq: number;
   /** By their places; `undefined` for those that have ended. */
   readonly requests: (RunningRequest | undefined)[];
@@ -118,7 +118,7 @@ interface Frame {
 
 /** The requests of one other process. */
 export class RunningRequests {
-  readonly #frames: FrameRing<Frame> = new FrameRing();
+  readonly #frames: FrameRing<FrameRequests> = new FrameRing();
 
   /** `true` if none runs. */
   get none(): boolean {
@@ -220,7 +220,7 @@ export function refuseLate(
 }
 
 /** The smallest difference among the messages of 30 s. */
-interface Window {
+interface LatenessWindow {
   /** When its first message arrived. */
   readonly begun: number;
   least: number;
@@ -235,8 +235,8 @@ interface Window {
  * it.
  */
 export class Lateness {
-  #last: Window | undefined;
-  #now: Window | undefined;
+  #last: LatenessWindow | undefined;
+  #now: LatenessWindow | undefined;
 
   /** Notes a message and returns how late it is, in ms; 0 for the first one. Both times by clocks that do not jump. */
   note(sentAt: number, receivedAt: number): number {
@@ -256,7 +256,7 @@ export class Lateness {
     );
   }
 
-  #beyond(window: Window | undefined, difference: number, receivedAt: number): number {
+  #beyond(window: LatenessWindow | undefined, difference: number, receivedAt: number): number {
     return window === undefined ? 0 : difference - window.least - (receivedAt - window.at) * DRIFT;
   }
 }

@@ -10,7 +10,7 @@ export type Section = (elements: Elements, tables: Tables) => Shows;
 export type Shows = { readonly [T in Topic]?: (value: Topics[T]) => void };
 
 /** Something that the user enters. */
-interface Field {
+interface PageField {
   readonly name: string;
   readonly title: string;
   readonly value?: string;
@@ -148,7 +148,7 @@ export function elements() {
   function asked(
     question: string,
     yes: string,
-    fields: readonly Field[],
+    fields: readonly PageField[],
   ): Promise<Readonly<Record<string, string>> | undefined> {
     const dialog = byId<HTMLDialogElement>("confirm");
     byId("confirm-question").textContent = question;
@@ -167,7 +167,7 @@ export function elements() {
     });
     const labels = fields.map(({ title }, i) => filled(make("label", `${title} `), inputs[i]));
     byId("confirm-fields").replaceChildren(...labels);
-    const isGood = (input: (typeof inputs)[number], { json = false }: Field) => {
+    const isGood = (input: (typeof inputs)[number], { json = false }: PageField) => {
       input.setCustomValidity(json && !isJson(input.value) ? "This is not JSON." : "");
       return input.reportValidity();
     };

@@ -1,5 +1,5 @@
 /** Runs of workflows: those that are stuck, or those that are asked for by workflow and status. */
-import type { RunCount, RunRequest, RunsRequest, RunView } from "../view.ts";
+import type { RunChangeRequest, RunCount, RunsRequest, RunView } from "../view.ts";
 import type { Elements, Shows, Tables } from "./elements.ts";
 
 /**
@@ -13,7 +13,7 @@ export function runsSection(
   const REASON = { name: "reason", title: "Reason, which stays with the run" };
 
   /** Asks the user for what a change needs; `undefined`: it is not to be. */
-  const ACTS: { readonly [What in RunRequest["do"]]: (run: RunView) => Promise<RunRequest | undefined> } = {
+  const ACTS: { readonly [What in RunChangeRequest["do"]]: (run: RunView) => Promise<RunChangeRequest | undefined> } = {
     async "retry run"({ workflow, id, key }) {
       const agreed = await confirmed(`Try again what is pending of ${workflow} ${id}?`, "Retry it");
       return agreed ? { do: "retry run", workflow, id: key } : undefined;
@@ -103,7 +103,7 @@ export function runsSection(
     if (hasAsked) await look();
   }
 
-  async function act(what: RunRequest["do"], key: string): Promise<void> {
+  async function act(what: RunChangeRequest["do"], key: string): Promise<void> {
     const run = runs.row(key);
     const request = run && await ACTS[what](run);
     if (request === undefined) return;

@@ -24,7 +24,7 @@ import type { ParkedMessage } from "../format/parked_message.ts";
 import { listDeadLetters } from "./dead_letters.ts";
 import { storeRequest } from "./requests.ts";
 import {
-  type Kept,
+  type KeptCommits,
   parkedMessage,
   requestedLetters,
   type StoredSubscription,
@@ -156,7 +156,11 @@ export class Administration {
   }
 
   /** Finds a subscription of a service, or else of another one. */
-  async #find(service: string, name: string, other = service): Promise<StoredSubscription & { readonly kept: Kept }> {
+  async #find(
+    service: string,
+    name: string,
+    other = service,
+  ): Promise<StoredSubscription & { readonly kept: KeptCommits }> {
     const kept = await this.#kept();
     const all = kept === undefined ? [] : await storedSubscriptions(kept);
     const of = (its: string, own: string) => all.find(({ key }) => key === subscriptionKey(its, own));
@@ -171,7 +175,7 @@ export class Administration {
     return name === entitiesName(namespace) ? await entities?.() : await stream();
   }
 
-  async #kept(): Promise<Kept | undefined> {
+  async #kept(): Promise<KeptCommits | undefined> {
     const { namespace, clock, kept } = this.#options;
     const stream = await kept();
     return stream && { namespace, clock, stream };

@@ -12,7 +12,7 @@ import { payloadOf } from "../format/logged_message.ts";
 import { storeRequest } from "./requests.ts";
 import {
   inOrder,
-  type Kept,
+  type KeptCommits,
   parkedLines,
   parkedMessage,
   pendingRequest,
@@ -25,7 +25,7 @@ import {
  * `only`: of these messages, by their identities.
  */
 export async function* listDeadLetters(
-  kept: Omit<Held, "latest">,
+  kept: Omit<LetterSource, "latest">,
   subscriptions: readonly StoredSubscription[],
   { service, subscription }: DeadLetterOptions,
   only?: ReadonlySet<string>,
@@ -72,15 +72,15 @@ export async function* settled(
 }
 
 /** A subscription, and how it stands now: read once for all who ask until it is read, and for each of its commits. */
-interface Held extends Kept {
+interface LetterSource extends KeptCommits {
   readonly network: { readonly maxPayload: number };
   readonly latest: () => Promise<StoredSubscription | undefined>;
 }
 
-function latestOf(kept: Kept, stored: StoredSubscription): Held["latest"] {
+function latestOf(kept: KeptCommits, stored: StoredSubscription): LetterSource["latest"] {
   let known: StoredSubscription | undefined = stored;
   let last: Promise<unknown> | undefined;
-  let next: ReturnType<Held["latest"]> | undefined;
+  let next: ReturnType<LetterSource["latest"]> | undefined;
   return () =>
     next ??= (async () => {
       await last?.catch(() => {}); // whoever asked gets it
@@ -91,7 +91,7 @@ function latestOf(kept: Kept, stored: StoredSubscription): Held["latest"] {
 }
 
 /** How many messages of its contract and key wait behind each. */
-async function heldBehind(kept: Kept, stored: StoredSubscription): Promise<Map<string, number>> {
+async function heldBehind(kept: KeptCommits, stored: StoredSubscription): Promise<Map<string, number>> {
   const lines = await parkedLines(kept, stored);
   const counts = new Map<string, number>();
   const behind = new Map<string, number>();
@@ -106,7 +106,7 @@ async function heldBehind(kept: Kept, stored: StoredSubscription): Promise<Map<s
 }
 
 function letterOf(
-  kept: Held,
+  kept: LetterSource,
   { key, service, name }: StoredSubscription,
   { message, error }: ParkedMessage,
   { position, time, attempts, dead }: ParkedState,
@@ -159,7 +159,7 @@ interface LetterPlace {
 
 /** Stores a request. A discard takes the place of a replay that is not carried out: both have the same id. */
 async function ask(
-  kept: Held,
+  kept: LetterSource,
   { key, service, name, position, id }: LetterPlace,
   kind: "replay" | "discard",
   payload: string | undefined,

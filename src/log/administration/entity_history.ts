@@ -125,7 +125,7 @@ export async function* entityEvents(
 }
 
 /** A message of the entity's subject, and what nodes make of it. */
-interface Step {
+interface HistoryStep {
   readonly message: StoredMessage;
   /** `undefined` if it cannot be read. */
   readonly group: EntityGroup | undefined;
@@ -138,7 +138,7 @@ interface Step {
 }
 
 /** As `entities/` takes them: a message that does not continue the events before it is passed over. */
-async function* steps({ namespace, stream, type, id }: EntityPlace): AsyncGenerator<Step> {
+async function* steps({ namespace, stream, type, id }: EntityPlace): AsyncGenerator<HistoryStep> {
   let [version, forgotten] = [0, false];
   const subject = entitySubject(namespace, type, id);
   for await (const message of messagesFrom(stream, subject, 1, AT_ONCE)) {

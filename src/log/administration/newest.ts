@@ -2,7 +2,7 @@
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 
 /** The messages from a sequence on that are before those of the part before this one. */
-export interface Part {
+export interface MessagePart {
   readonly from: number;
   /** The newest first. */
   readonly messages: readonly StoredMessage[];
@@ -16,7 +16,7 @@ export async function* newest(
   stream: Pick<LogStream, "read">,
   subject: string,
   { last, least }: { readonly last: number; readonly least: number },
-): AsyncGenerator<Part> {
+): AsyncGenerator<MessagePart> {
   for (let [end, width] = [last + 1, MOST]; end > least;) {
     const from = Math.max(least, end - width);
     const found: StoredMessage[] = [];

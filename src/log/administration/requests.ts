@@ -5,7 +5,7 @@ import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import { requestSubject } from "../format/names.ts";
 import { type SubscriptionRequest, writeRequest } from "../format/subscription_request.ts";
-import type { Kept } from "./stored_subscriptions.ts";
+import type { KeptCommits } from "./stored_subscriptions.ts";
 
 /**
  * Stores a request under an id, in place of the last one of that id, if that has this sequence (0: there is none).
@@ -13,7 +13,7 @@ import type { Kept } from "./stored_subscriptions.ts";
  * answer was lost. Rejects with a `CatgaError` when it cannot be stored, `OUTCOME_UNKNOWN` if it may have been.
  */
 export async function storeRequest(
-  { stream, namespace, clock }: Kept,
+  { stream, namespace, clock }: KeptCommits,
   key: string,
   id: string,
   request: SubscriptionRequest,

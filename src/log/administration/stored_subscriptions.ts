@@ -20,7 +20,7 @@ import { type ParkedMessage, readParked } from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 
 /** The stream of subscriptions. */
-export interface Kept {
+export interface KeptCommits {
   readonly namespace: string;
   readonly clock: Clock;
   /** The stream of subscriptions. */
@@ -42,7 +42,7 @@ export interface StoredSubscription {
  * before, by their keys.
  */
 export async function storedSubscriptions(
-  kept: Kept,
+  kept: KeptCommits,
   known: ReadonlyMap<string, StoredSubscription> = new Map(),
 ): Promise<StoredSubscription[]> {
   const { stream, namespace } = kept;
@@ -55,14 +55,14 @@ export async function storedSubscriptions(
 }
 
 /** The greatest sequence that any of them has read of a log; 0: none. */
-export async function mostRead(kept: Kept): Promise<number> {
+export async function mostRead(kept: KeptCommits): Promise<number> {
   const read = (await storedSubscriptions(kept)).map(({ state: { head: { place } } }) => sequenceOf(place.read));
   return Math.max(0, ...read);
 }
 
 /** One subscription; `undefined`: there is none of this key, or it cannot be read. Rejects with `UNAVAILABLE`. */
 export async function storedSubscription(
-  kept: Kept,
+  kept: KeptCommits,
   key: string,
   known?: StoredSubscription,
 ): Promise<StoredSubscription | undefined> {
@@ -99,7 +99,7 @@ export async function storedSubscription(
 
 /** A message that a subscription has parked; `undefined`: it is gone, or cannot be read. */
 export async function parkedMessage(
-  { stream, namespace }: Kept,
+  { stream, namespace }: KeptCommits,
   key: string,
   id: string,
 ): Promise<ParkedMessage | undefined> {
@@ -114,7 +114,7 @@ export async function parkedMessage(
  * Contract and key of each parked message of a subscription that has a key, by its id: payloads at once may be larger
  * than the memory.
  */
-export async function parkedLines(kept: Kept, { key, state }: StoredSubscription): Promise<Map<string, string>> {
+export async function parkedLines(kept: KeptCommits, { key, state }: StoredSubscription): Promise<Map<string, string>> {
   const { stream, namespace } = kept;
   const lines = new Map<string, string>();
   const missing = new Set(state.parked.keys());
@@ -146,7 +146,7 @@ export function inOrder(parked: ReadonlyMap<string, ParkedState>): (readonly [id
  * replaces.
  */
 export async function pendingRequest(
-  { stream, namespace }: Kept,
+  { stream, namespace }: KeptCommits,
   { key, state }: StoredSubscription,
   id: string,
 ): Promise<{ readonly request: SubscriptionRequest | undefined; readonly sequence: number }> {
@@ -158,7 +158,7 @@ export async function pendingRequest(
 
 /** Requests about dead letters that the leader of a subscription has not carried out, by the ids of these messages. */
 export async function requestedLetters(
-  { stream, namespace }: Kept,
+  { stream, namespace }: KeptCommits,
   { key, state: { head, parked } }: StoredSubscription,
 ): Promise<Map<string, "replay" | "discard">> {
   const requested = new Map<string, "replay" | "discard">();

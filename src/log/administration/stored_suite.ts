@@ -9,7 +9,7 @@ import type { LoggedMessage } from "../format/logged_message.ts";
 import { commitSubject, parkedSubject, subscriptionKey } from "../format/names.ts";
 import { type ParkedMessage, writeParked } from "../format/parked_message.ts";
 import { streamName, streamOptions } from "../format/streams.ts";
-import type { Kept } from "./stored_subscriptions.ts";
+import type { KeptCommits } from "./stored_subscriptions.ts";
 
 export const NAMESPACE = "default";
 /** When the messages of these tests were stored in the log, by their positions. */
@@ -38,7 +38,7 @@ export async function subscriptionsStream() {
   const { log } = network.connect();
   const options = streamOptions(NAMESPACE, "subscriptions", 1);
   const stream = await clock.until(log.open(streamName(NAMESPACE, "subscriptions"), options));
-  const kept: Kept = { namespace: NAMESPACE, clock, stream };
+  const kept: KeptCommits = { namespace: NAMESPACE, clock, stream };
   const append = (subject: string, text: string) => clock.until(appendTo(stream, subject, text));
   return { clock, network, stream, kept, append, put: putter(append) };
 }

@@ -36,7 +36,7 @@ export interface EventFeedOptions {
 }
 
 /** A follower that waits for the next event, or for the end of the feed. */
-export interface FeedListener {
+export interface FeedFollower {
   /** Called at each new event and at the end of the feed; must not throw. */
   changed(): void;
 }
@@ -50,7 +50,7 @@ export interface StoredEvents {
 /** The newest events of one contract, for the followers in this process. */
 export class EventFeed {
   readonly #options: EventFeedOptions;
-  readonly #listeners = new Set<FeedListener>();
+  readonly #listeners = new Set<FeedFollower>();
   /** The newest messages of the stream with events of the contract. */
   readonly #recent = new Fifo<StoredEvents & { readonly bytes: number }>();
   #bytes = 0;
@@ -100,12 +100,12 @@ export class EventFeed {
     return this.#closed;
   }
 
-  add(listener: FeedListener): void {
+  add(listener: FeedFollower): void {
     this.#listeners.add(listener);
   }
 
   /** Removes a follower; the feed ends with the last one. */
-  remove(listener: FeedListener): void {
+  remove(listener: FeedFollower): void {
     if (!this.#listeners.delete(listener) || this.#listeners.size > 0 || this.#closed) return;
     this.close();
     this.#options.onUnused();

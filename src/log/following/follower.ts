@@ -3,7 +3,7 @@ import type { EventFollower, FollowedEvent, FollowEventsOptions } from "../../co
 import { CatgaError } from "../../error.ts";
 import { onAbort } from "../../ports/clock.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
-import type { EventFeed, FeedListener, StoredEvent, StoredEvents } from "./event_feed.ts";
+import type { EventFeed, FeedFollower, StoredEvent, StoredEvents } from "./event_feed.ts";
 
 /** Options of a {@link Follower}. */
 export interface FollowerOptions extends Pick<FollowEventsOptions, "from" | "key" | "signal"> {
@@ -15,7 +15,7 @@ export interface FollowerOptions extends Pick<FollowEventsOptions, "from" | "key
 type Next = IteratorResult<FollowedEvent<unknown>, undefined>;
 
 /** Follows a feed. It ends with an error, when it is left, when its signal aborts, and with the feed. */
-export class Follower implements EventFollower<unknown>, FeedListener {
+export class Follower implements EventFollower<unknown>, FeedFollower {
   readonly #feed: EventFeed;
   readonly #key: string | undefined;
   readonly #began: Promise<void>;

@@ -214,7 +214,7 @@ export interface NamedSchedule {
 }
 
 /** A message of the stream until it is stored: repeated unchanged once it may have been stored. */
-export class Group implements Attempted {
+export class PublicationGroup implements Attempted {
   publications: readonly Publication[];
   error: CatgaError | undefined;
   readonly #host: LaneHost;

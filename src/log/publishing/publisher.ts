@@ -22,11 +22,11 @@ import { categorySubject, scheduleSubject } from "../format/names.ts";
 import { overwrite, type OverwriteOptions, type Replacement, unschedule } from "./schedule_write.ts";
 import {
   dueOf,
-  Group,
   type LaneHost,
   type NamedSchedule,
   type Planned,
   Publication,
+  PublicationGroup,
   type PublicationHost,
   type StreamMessage,
   timeOf,
@@ -324,7 +324,7 @@ class Lane {
 
   #beginGroup(publications: readonly Publication[]): void {
     this.#underWay++;
-    const group = new Group(this.#host, publications, (split) => {
+    const group = new PublicationGroup(this.#host, publications, (split) => {
       this.#underWay--;
       if (split) this.#split(group);
       else this.#most = Math.min(MOST_IN_GROUP, this.#most * 2);
@@ -338,7 +338,7 @@ class Lane {
     this.#several = true;
     const { key } = publication;
     if (key !== undefined && !this.#behind.has(key)) this.#behind.set(key, new Fifo());
-    new Group(this.#host, [publication], () => {
+    new PublicationGroup(this.#host, [publication], () => {
       this.#underWay--;
       const behind = key === undefined ? undefined : this.#behind.get(key)!;
       const next = behind && this.#firstOf(behind);
@@ -384,7 +384,7 @@ class Lane {
   }
 
   /** A message was too large for the server, and is certainly not stored: its publications are sent in smaller ones. */
-  #split({ publications }: Group): void {
+  #split({ publications }: PublicationGroup): void {
     this.#most = Math.ceil(publications.length / 2);
     const later: Publication[] = [];
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) later.push(next);

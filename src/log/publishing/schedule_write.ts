@@ -116,7 +116,7 @@ class Overwriting {
         last = undefined;
         if (clock.monotonic() < this.#until) continue;
       } catch (error) {
-        if (error instanceof Refused) throw error.error;
+        if (error instanceof RefusedSchedule) throw error.error;
         if (!isCatgaError(error) || error.code !== "UNAVAILABLE") throw error;
         last = error;
         if (isForbidden(error)) throw this.#failed(error);
@@ -162,7 +162,7 @@ class Overwriting {
     // the firing of a cron removes nothing: it moved this one, which has fired already
     const moved = this.#replacedCron !== undefined && this.#goneFrom !== Infinity;
     if (this.#goneFrom !== undefined && (moved || this.#goneFrom <= stream.latestServerTime)) {
-      throw new Refused(this.#unknown("it has fired, or what it replaced has fired and removed it", undefined));
+      throw new RefusedSchedule(this.#unknown("it has fired, or what it replaced has fired and removed it", undefined));
     }
     this.#replacedDue = Infinity;
     this.#replacedCron = undefined;
@@ -185,7 +185,7 @@ class Overwriting {
       return undefined;
     }
     if (this.#replacement.patient && this.#time >= this.#foundDue && !await this.#hasNotFired(stream, found)) {
-      throw new Refused(this.#unknown("it was due when the server had the request", undefined));
+      throw new RefusedSchedule(this.#unknown("it was due when the server had the request", undefined));
     }
     if (!isHeld(found)) return true;
     const fires = Math.min(this.#movedTo, dueOf(found, Infinity));
@@ -250,7 +250,7 @@ class Overwriting {
       return !written.duplicate;
     }
     if (written.type === "unknown") this.#unanswered = first;
-    else if (written.type === "not stored" && !written.passing) throw new Refused(written.error);
+    else if (written.type === "not stored" && !written.passing) throw new RefusedSchedule(written.error);
     if (written.type !== "conflict") throw passing(written.error);
     return false;
   }
@@ -359,7 +359,7 @@ function passing(error: CatgaError): CatgaError {
 }
 
 /** A refusal that does not pass. */
-class Refused extends Error {
+class RefusedSchedule extends Error {
   readonly error: CatgaError;
 
   constructor(error: CatgaError) {

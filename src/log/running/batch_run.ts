@@ -16,9 +16,9 @@ import { headersOf, type LoggedMessage, type LoggedMeta } from "../format/logged
 import { copyJson } from "../format/run_request.ts";
 
 /** A message of a batch. */
-export type Member = Batch<unknown>[number];
+export type BatchMember = Batch<unknown>[number];
 
-interface MemberMessage extends Omit<Member, "headers">, Pick<LoggedMessage, "tagged"> {
+interface MemberMessage extends Omit<BatchMember, "headers">, Pick<LoggedMessage, "tagged"> {
   readonly meta: LoggedMeta | null | undefined;
 }
 
@@ -29,7 +29,7 @@ interface MemberMessage extends Omit<Member, "headers">, Pick<LoggedMessage, "ta
 export function memberOf(
   contract: string,
   { payload: given, tagged, id, key, position, attempt, meta }: MemberMessage,
-): Member | CatgaError {
+): BatchMember | CatgaError {
   try {
     const payload = tagged ? decodeText(given as string) : copyJson(given);
     return { payload, id, key, position, attempt, headers: headersOf(meta) };
@@ -47,15 +47,15 @@ export function memberOf(
  */
 export function runBatch(
   handler: DurableHandler,
-  members: readonly Member[],
+  members: readonly BatchMember[],
   ctx: MessageContext,
-): { readonly outcome: MaybePromise<Outcome>; readonly failures: ReadonlyMap<Member, CatgaError> } {
-  const failures = new Map<Member, CatgaError>();
+): { readonly outcome: MaybePromise<Outcome>; readonly failures: ReadonlyMap<BatchMember, CatgaError> } {
+  const failures = new Map<BatchMember, CatgaError>();
   let isOver = false;
   const list = members.map((member) => Object.freeze(member));
   Object.defineProperty(list, BEGINS, { value: () => failures.clear() });
   const batch = Object.defineProperty(list, "fail", {
-    value: (member: Member, ...failure: Parameters<typeof fail>) => {
+    value: (member: BatchMember, ...failure: Parameters<typeof fail>) => {
       if (isOver) throw new TypeError(LATE);
       if (!list.includes(member)) throw new TypeError(`batch.fail takes a member of the batch; got ${show(member)}`);
       if (!failures.has(member)) failures.set(member, fail(...failure).error);
@@ -71,16 +71,16 @@ const LATE = "batch.fail comes too late: its handler has returned, and the messa
 
 /** One run of a batch. */
 export class BatchRun {
-  readonly #members: readonly (Member | CatgaError)[];
+  readonly #members: readonly (BatchMember | CatgaError)[];
   readonly #keys: readonly (string | undefined)[];
-  #failures: ReadonlyMap<Member, CatgaError> = new Map();
+  #failures: ReadonlyMap<BatchMember, CatgaError> = new Map();
   /** The errors of members that the schema refused. */
   readonly #refused = new Set<CatgaError>();
   /** Those that the handler got, by their places. */
-  #parsed: readonly (Member | CatgaError)[] = [];
+  #parsed: readonly (BatchMember | CatgaError)[] = [];
 
   /** `members`: in the order of the log; an error for one whose payload cannot be read; and the key of each. */
-  constructor(members: readonly (Member | CatgaError)[], keys: readonly (string | undefined)[]) {
+  constructor(members: readonly (BatchMember | CatgaError)[], keys: readonly (string | undefined)[]) {
     this.#members = members;
     this.#keys = keys;
   }
@@ -111,7 +111,7 @@ export class BatchRun {
     });
   }
 
-  async #parse({ contract }: DurableHandler, ctx: MessageContext): Promise<readonly (Member | CatgaError)[]> {
+  async #parse({ contract }: DurableHandler, ctx: MessageContext): Promise<readonly (BatchMember | CatgaError)[]> {
     return await Promise.all(this.#members.map(async (member) => {
       if (member instanceof CatgaError) return member;
       const parsed = (value: unknown): Outcome => ({ ok: true, value });
@@ -126,7 +126,11 @@ export class BatchRun {
     }));
   }
 
-  #run(handler: DurableHandler, parsed: readonly (Member | CatgaError)[], ctx: MessageContext): MaybePromise<Outcome> {
+  #run(
+    handler: DurableHandler,
+    parsed: readonly (BatchMember | CatgaError)[],
+    ctx: MessageContext,
+  ): MaybePromise<Outcome> {
     this.#parsed = parsed;
     const behind = this.outcomes;
     const members = parsed.flatMap((member, i) => {

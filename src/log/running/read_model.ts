@@ -351,7 +351,7 @@ export class ReadModel {
   /**
    * Runs a message. `true`: it has ended; else a promise of that, or why it is tried again.
    */
-  #run(message: LoggedMessage, attempt: number): MaybePromise<true | Retry> {
+  #run(message: LoggedMessage, attempt: number): MaybePromise<true | ReadRetry> {
     const { host, handlers } = this.#options;
     const { contract, timeout, run } = handlers.get(message.category)!; // what has none is not taken
     const { id, position, key, meta, tagged, payload: given } = message;
@@ -405,7 +405,7 @@ export class ReadModel {
   }
 
   /** Holds its key until a message has ended, and then runs those behind it. */
-  async #hold(open: Open, first: MaybePromise<true | Retry>): Promise<void> {
+  async #hold(open: Open, first: MaybePromise<true | ReadRetry>): Promise<void> {
     const lanes = this.#lanes;
     const { clock, delay: [initial, longest], random, observer, label } = this.#options;
     const { key } = open.message;
@@ -454,7 +454,7 @@ export class ReadModel {
   }
 
   /** `ctx`: of its run, alone. */
-  #failed({ category, id }: LoggedMessage, outcome: Outcome, ctx?: MessageContext): true | Retry {
+  #failed({ category, id }: LoggedMessage, outcome: Outcome, ctx?: MessageContext): true | ReadRetry {
     const ended = ctx === undefined ? outcome : refusedOver(outcome, ctx);
     const { error } = asResult(ended);
     if (this.#closed || error === undefined) return true;
@@ -477,7 +477,7 @@ interface Failing {
 }
 
 /** It failed, or was refused. */
-interface Retry {
+interface ReadRetry {
   readonly error: CatgaError;
   /** True if it has not run: it waits, and that is no attempt. */
   readonly refused: boolean;

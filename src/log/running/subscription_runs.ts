@@ -48,7 +48,7 @@ export interface SubscriptionRunsOptions {
 export class SubscriptionRuns {
   readonly #options: SubscriptionRunsOptions;
   /** Runs that have not ended, by the identities of their messages. */
-  readonly #running: Map<string, Running> = new Map();
+  readonly #running: Map<string, RunningMessage> = new Map();
   /** Position and time of the messages whose runs ended last, and when that was, by the monotonic clock. */
   readonly #ended = new Float64Array(3 * MOST_ENDED);
   #next = 0;
@@ -129,7 +129,7 @@ export class SubscriptionRuns {
   }
 
   /** Waits until the handler of an earlier attempt has ended, and runs then. */
-  async #after(going: Running, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
+  async #after(going: RunningMessage, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
     const { host, handlers: { timeout } } = this.#options;
     const left = Math.min(ctx.remaining(host.clock.monotonic()), timeout);
     const ended = await going.run.ended(host, left - Math.min(MARGIN, left / 10));
@@ -141,7 +141,7 @@ export class SubscriptionRuns {
     );
   }
 
-  #stillRuns(going: Running, request: RunRequest, ctx: MessageContext): Outcome {
+  #stillRuns(going: RunningMessage, request: RunRequest, ctx: MessageContext): Outcome {
     const { host, handlers: { contract } } = this.#options;
     const message = `${contract.kind} ${contract.name} (${request[3]}) did not run: its handler, which was aborted ` +
       `when its time was over, still goes on at node ${ctx.node}`;
@@ -178,7 +178,7 @@ export class SubscriptionRuns {
       const answer = answerTo(outcome, ctx, causes, outage);
       return isLast ? lastAnswer(answer) : answer;
     }
-    const run = new Run(ctx, outer, handlers, causes);
+    const run = new PendingRun(ctx, outer, handlers, causes);
     const own = messageId({ position, time });
     this.#running.set(own, { run, answer: () => run.answer, reported: false, isLast });
     run.watch(outcome, () => {
@@ -261,7 +261,7 @@ export class SubscriptionRuns {
       ended();
       return answered(answerTo(outcome, ctx, causes, handlers.outage));
     }
-    const run = new Run(ctx, outer, handlers, causes);
+    const run = new PendingRun(ctx, outer, handlers, causes);
     const answer = run.answer.then(answered);
     const ids = requests.map(([, position, , , , , , time]) => messageId({ position, time }));
     for (const [i, id] of ids.entries()) {
@@ -299,8 +299,8 @@ const MOST_ENDED = 256;
 const LATELY = 10_000;
 
 /** A message that runs, alone or in a batch. */
-interface Running {
-  readonly run: Run;
+interface RunningMessage {
+  readonly run: PendingRun;
   /** The answer to its leader. */
   answer(): Promise<Outcome>;
   /** True if it was reported that it goes on after its time. */
@@ -310,7 +310,7 @@ interface Running {
 }
 
 /** A handler that did not return at once. */
-class Run {
+class PendingRun {
   /** Answer to its leader, as soon as it has ended or its time is over. Never rejects. */
   readonly answer: Promise<Outcome>;
   answered = false;

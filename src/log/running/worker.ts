@@ -86,7 +86,7 @@ export function serve(options: WorkerOptions): (owner: string, name: string) => 
 }
 
 /** The handlers of one category in one subscription. */
-interface Category {
+interface HandledCategory {
   /** The service of the subscription. */
   readonly owner: string;
   readonly name: string;
@@ -95,8 +95,8 @@ interface Category {
 }
 
 /** The handlers that share a subscription with other nodes, by their announcement. */
-function byCategory(service: string, handlers: readonly DurableHandler[]): Map<string, Category> {
-  const categories = new Map<string, Category>();
+function byCategory(service: string, handlers: readonly DurableHandler[]): Map<string, HandledCategory> {
+  const categories = new Map<string, HandledCategory>();
   for (const handler of handlers) {
     const { contract, settings } = handler;
     if (contract.kind === "event" && settings.each === "node") continue;

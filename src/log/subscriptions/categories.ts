@@ -129,7 +129,7 @@ export class Category {
   /** Timers of messages that were refused, and the earliest times of their next attempts, by the monotonic clock. */
   readonly refused: Map<Timer, number> = new Map();
   /** By key, those that are open or parked. */
-  readonly lines: Map<string, Line> = new Map();
+  readonly lines: Map<string, KeyLine> = new Map();
   /** Messages that wait for a node that handles them. */
   readonly held: Item[] = [];
   /** How many live nodes handle it. */
@@ -178,7 +178,7 @@ const MAX_TIMEOUT = 2_147_483_647;
  * The messages of a key, in the order of the log: those that are open come before those that are parked. Linked: an
  * array for each key, mostly of one message, costs a leader more (measured).
  */
-export class Line implements Iterable<Item> {
+export class KeyLine implements Iterable<Item> {
   first: Item | undefined = undefined;
   last: Item | undefined = undefined;
 
@@ -259,7 +259,7 @@ export class Item {
   /** It waits for a shape that is not there, or behind one of its key that does: it does not count as put aside. */
   awaitsShape = false;
   /** The messages of its key, once it is among them. */
-  line: Line | undefined = undefined;
+  line: KeyLine | undefined = undefined;
   previous: Item | undefined = undefined;
   next: Item | undefined = undefined;
   #id: string | undefined;

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { runName } from "../format/names.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { Category, InHand, Item, Line } from "./categories.ts";
+import { Category, InHand, Item, KeyLine } from "./categories.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const SUBSCRIPTION = { service: "shop", name: "billing" };
@@ -104,10 +104,10 @@ describe("InHand", () => {
 describe("Line", () => {
   const placed = category();
   const at = (position: number, epoch = 0) => new Item(message(position, "a"), placed, 0, epoch);
-  const positions = (line: Line) => [...line].map(({ position }) => position);
+  const positions = (line: KeyLine) => [...line].map(({ position }) => position);
 
   it("has its messages in the order of the log, in whichever order they come, those of a later epoch last", () => {
-    const line = new Line();
+    const line = new KeyLine();
     const before = [at(5), at(2), at(9), at(1, 1), at(3)].map((item) => line.insert(item)?.position);
     assertEquals(before, [undefined, undefined, 5, 9, 2]);
     assertEquals(positions(line), [2, 3, 5, 9, 1]);
@@ -116,7 +116,7 @@ describe("Line", () => {
 
   it("one that leaves, wherever it stands, keeps no other in memory", () => {
     for (const left of [1, 2, 3]) {
-      const line = new Line();
+      const line = new KeyLine();
       const items = [1, 2, 3].map((position) => at(position));
       for (const item of items) line.insert(item);
       const item = items[left - 1];
@@ -129,7 +129,7 @@ describe("Line", () => {
   });
 
   it("those that are open come first", () => {
-    const line = new Line();
+    const line = new KeyLine();
     for (const position of [1, 2, 3, 4]) line.insert(at(position));
     assertEquals(line.open, 4);
     for (const item of [...line].slice(2)) item.place = "parked";

@@ -35,14 +35,14 @@ export interface StoredCommit {
 }
 
 /** Outcome of a request. A read that fails is made again by whoever carries it out. */
-export type Answer =
+export type RequestAnswer =
   | { readonly type: "stored"; readonly sequence: number }
   | { readonly type: "not stored" }
   | { readonly type: "commits"; readonly commits: readonly StoredCommit[] }
   | { readonly type: "done" };
 
-/** Steps, and what they come to. */
-export type Steps<T> = Generator<Request, T, Answer>;
+/** CommitSteps, and what they come to. */
+export type CommitSteps<T> = Generator<Request, T, RequestAnswer>;
 
 /** Options of taking the lead. */
 export interface TakeOptions {
@@ -59,7 +59,7 @@ export interface TakeOptions {
 }
 
 /** A term that has begun. */
-export interface Taken {
+export interface TakenLead {
   readonly commits: Commits;
   /** What the leaders before have stored. */
   readonly stored: StoredState;
@@ -93,7 +93,7 @@ export class Commits {
   }
 
   /** Takes the lead. `undefined`: it is another's. A string says why nothing of what is stored counts. */
-  static *take(options: TakeOptions): Steps<Taken | string | undefined> {
+  static *take(options: TakeOptions): CommitSteps<TakenLead | string | undefined> {
     const { leader, term, jump = 1 } = options;
     const found = yield* last();
     if (found === undefined) return undefined;
@@ -120,7 +120,7 @@ export class Commits {
   }
 
   /** Writes what a ledger has to say; an empty `leader` hands over. Returns the draft; `undefined`: another leads. */
-  *write(ledger: Ledger, leader = this.#options.leader): Steps<Draft | undefined> {
+  *write(ledger: Ledger, leader = this.#options.leader): CommitSteps<Draft | undefined> {
     let draft = ledger.draft();
     // it says what stands now, also when more has happened until the entries are stored
     let commit = this.#commitOf(ledger, draft, leader);
@@ -155,7 +155,7 @@ export class Commits {
   }
 
   /** True if this commit of its own counts: after a loss another may be stored where it expected the one before. */
-  *#counts({ id, base }: Commit, sequence: number): Steps<boolean> {
+  *#counts({ id, base }: Commit, sequence: number): CommitSteps<boolean> {
     while (this.inDoubt) {
       this.inDoubt = false;
       const state = yield* stored(this.base === undefined ? this.#from : base, sequence);
@@ -165,12 +165,12 @@ export class Commits {
   }
 
   /** The last commit of its own if that counts, and not the commit of another leader behind it. */
-  *#lastBefore({ sequence }: StoredCommit): Steps<CommitId | undefined> {
+  *#lastBefore({ sequence }: StoredCommit): CommitSteps<CommitId | undefined> {
     const state = this.base === undefined ? undefined : yield* stored(this.base, sequence);
     return typeof state === "object" && state.id[0] === this.#options.term ? state.id : undefined;
   }
 
-  *#put(items: readonly Item[]): Steps<void> {
+  *#put(items: readonly Item[]): CommitSteps<void> {
     if (items.length > 0) yield { type: "entries", items };
   }
 
@@ -217,7 +217,7 @@ export function firstCommit(term: string, head: Head, base = 0): string {
  * State after the commits up to a sequence, from `base` on or, if that is not enough, from earlier ones. `undefined`:
  * there is no such sequence. A string says why none of the commits counts.
  */
-function* stored(base: number, upTo: number): Steps<StoredState | string | undefined> {
+function* stored(base: number, upTo: number): CommitSteps<StoredState | string | undefined> {
   for (let from = Math.min(base, upTo);;) {
     const commits = commitsOf(yield { type: "commits", from });
     // a server that lags behind does not have the last one yet
@@ -240,11 +240,11 @@ function isOf(commit: Commit | string | undefined, id: CommitId): boolean {
   return typeof commit === "object" && isSame(commit.id, id);
 }
 
-function* last(): Steps<StoredCommit | undefined> {
+function* last(): CommitSteps<StoredCommit | undefined> {
   return commitsOf(yield { type: "last" })[0];
 }
 
-function commitsOf(answer: Answer): readonly StoredCommit[] {
+function commitsOf(answer: RequestAnswer): readonly StoredCommit[] {
   return answer.type === "commits" ? answer.commits : [];
 }
 

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { HEAD } from "../../../test/support/commits.ts";
 import { type Head, readCommit } from "../format/commit.ts";
 import { Category } from "./categories.ts";
-import { type Answer, Commits, firstCommit, type Steps } from "./commits.ts";
+import { Commits, type CommitSteps, firstCommit, type RequestAnswer } from "./commits.ts";
 import { Ledger } from "./ledger.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
@@ -14,8 +14,8 @@ class Store {
   /** Called before the next append. */
   before = () => {};
 
-  carryOut<T>(steps: Steps<T>): T {
-    for (let answer: Answer = { type: "done" };;) {
+  carryOut<T>(steps: CommitSteps<T>): T {
+    for (let answer: RequestAnswer = { type: "done" };;) {
       const { done, value } = steps.next(answer);
       if (done) return value;
       switch (value.type) {
@@ -39,7 +39,7 @@ class Store {
     }
   }
 
-  #from(sequence: number): Answer {
+  #from(sequence: number): RequestAnswer {
     const commits = this.texts.map((text, i) => ({ sequence: i + 1, commit: readCommit(text) }));
     return { type: "commits", commits: commits.slice(sequence - 1) };
   }

@@ -15,8 +15,8 @@ import { endOf, sequenceOf } from "../format/group_text.ts";
 import { type BarrierRequest, internalCommand, readBarrierAnswer } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
 import type { CapableNode } from "./leader_election.ts";
-import type { Commits, Taken } from "./commits.ts";
-import type { Found, FoundMessage } from "./ledger.ts";
+import type { Commits, TakenLead } from "./commits.ts";
+import type { FoundMessage, FoundState } from "./ledger.ts";
 import { garbageMessage } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { readAgain, type SubscriptionStore } from "./store.ts";
@@ -32,7 +32,7 @@ export interface BarrierOptions {
 }
 
 /** Options of {@link takeOver}. */
-export interface TakeoverOptions extends BarrierOptions, Taken {
+export interface TakeoverOptions extends BarrierOptions, TakenLead {
   readonly commits: Commits;
   readonly host: LogHost;
   /** The stream that is read. */
@@ -44,7 +44,7 @@ export interface TakeoverOptions extends BarrierOptions, Taken {
 /** `garbage`: identities under which something is stored that is not parked. Rejects when the signal aborts. */
 export async function takeOver(
   options: TakeoverOptions,
-): Promise<{ readonly found: Omit<Found, "now">; readonly garbage: readonly string[] }> {
+): Promise<{ readonly found: Omit<FoundState, "now">; readonly garbage: readonly string[] }> {
   const { host: { clock }, store, stored, signal } = options;
   let runs = await barrier(options);
   // after a rewind the same messages are handed out again: what runs still is not the run that is meant
@@ -61,7 +61,7 @@ export async function takeOver(
 }
 
 /** Answers of nodes. */
-interface Answered {
+interface NodeAnswers {
   /** Ids of what runs, with the node's. */
   readonly running: Map<string, string>;
   readonly ended: Set<string>;
@@ -73,7 +73,7 @@ interface Answered {
  * Resolves with what runs where. A node that does not answer is passed over when it is gone, and after 3 s: it may be
  * frozen, and what it runs is then run again beside it. Rejects when the signal aborts.
  */
-export async function barrier(options: BarrierOptions): Promise<Answered> {
+export async function barrier(options: BarrierOptions): Promise<NodeAnswers> {
   const answered = { running: new Map<string, string>(), ended: new Set<string>(), alive: new Set<string>() };
   const contract = internalCommand(controlName(options.spec.service, options.spec.name));
   const asked = options.nodes().map((node) => ask(options, contract, node, answered));
@@ -86,7 +86,7 @@ async function ask(
   { host, commits: { token }, nodes, signal }: BarrierOptions,
   contract: AnyContract,
   { id, endpoint }: CapableNode,
-  { running, ended, alive }: Answered,
+  { running, ended, alive }: NodeAnswers,
 ): Promise<void> {
   const { clock } = host;
   const begun = clock.monotonic();
@@ -119,7 +119,7 @@ async function read(
   unclean: boolean,
   listed: ReadonlyMap<string, ListedMessage>,
   running: ReadonlyMap<string, string>,
-): Promise<Pick<Found, "messages" | "end">> {
+): Promise<Pick<FoundState, "messages" | "end">> {
   const messages = new Map<string, FoundMessage>();
   const { place } = head;
   const open = new Set(head.open.map(([position]) => position));

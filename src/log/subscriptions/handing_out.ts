@@ -41,8 +41,8 @@ export interface HandingOutOptions {
   onProgress(): void;
 }
 
-/** Outage that messages wait for, as in the health of their subscription. */
-type Outage = NonNullable<SubscriptionHealth["outage"]>;
+/** WaitedOutage that messages wait for, as in the health of their subscription. */
+type WaitedOutage = NonNullable<SubscriptionHealth["outage"]>;
 
 /** Hands out the messages of one leader. */
 export class HandingOut {
@@ -55,7 +55,7 @@ export class HandingOut {
   /** The newest failure of a handler. */
   lastFailure: SubscriptionHealth["lastFailure"];
   /** Messages that wait for the end of an outage, the first of them first. */
-  readonly #outages = new Map<Item, Outage>();
+  readonly #outages = new Map<Item, WaitedOutage>();
   /** Messages whose handler goes on after its time, and since when that is known, in ms since 1970. */
   readonly #hanging = new Map<Item, number>();
   /** Requests that were answered in this turn, and are not settled yet. */
@@ -69,8 +69,8 @@ export class HandingOut {
     this.#options = options;
   }
 
-  /** Outage that messages wait for. */
-  get outage(): Outage | undefined {
+  /** WaitedOutage that messages wait for. */
+  get outage(): WaitedOutage | undefined {
     return this.#outages.values().next().value;
   }
 

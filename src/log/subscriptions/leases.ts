@@ -17,7 +17,7 @@ export interface LeasesOptions extends Pick<SubscriptionStoreOptions, "stream" |
   onLost(): void;
 }
 
-interface Seen {
+interface SeenSequence {
   sequence: number;
   /** When it last moved, by the monotonic clock; `-Infinity`: it was overwritten. */
   at: number;
@@ -26,7 +26,7 @@ interface Seen {
 /** The lease of this node, and those of the others as it sees them. */
 export class Leases {
   readonly #options: LeasesOptions;
-  readonly #seen = new Map<string, Seen>();
+  readonly #seen = new Map<string, SeenSequence>();
   readonly #subject: string;
   #sequence = 0;
   /** When the last write that succeeded was sent, by the monotonic clock. */
@@ -72,7 +72,7 @@ export class Leases {
     return now - this.#seenOf(endpoint, now).at;
   }
 
-  #seenOf(endpoint: string, now: number): Seen {
+  #seenOf(endpoint: string, now: number): SeenSequence {
     let seen = this.#seen.get(endpoint);
     if (seen === undefined) {
       this.#seen.set(endpoint, seen = { sequence: 0, at: now });
@@ -82,7 +82,7 @@ export class Leases {
   }
 
   /** Finds the lease that stands still. */
-  async #find(endpoint: string, seen: Seen): Promise<void> {
+  async #find(endpoint: string, seen: SeenSequence): Promise<void> {
     const { stream, namespace } = this.#options;
     const found = await stream.last(leaseSubject(namespace, endpoint), { latest: true });
     if (found !== undefined && found.sequence > seen.sequence) seen.sequence = found.sequence;

@@ -10,7 +10,7 @@ import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith, ListedMessage } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
-import { type Categories, type Category, InHand, Item, Line } from "./categories.ts";
+import { type Categories, type Category, InHand, Item, KeyLine } from "./categories.ts";
 
 /** Options of a {@link Ledger}. */
 export interface LedgerOptions {
@@ -25,7 +25,7 @@ export interface LedgerOptions {
 }
 
 /** Outcome of a failed message. */
-export interface Failure {
+export interface FailedMessage {
   readonly attempts: number;
   readonly error: FailedWith;
   /** When it is to be tried again, in ms since 1970. */
@@ -56,7 +56,7 @@ export type FoundMessage =
   | { readonly in: "log"; readonly message: LoggedMessage; readonly unreadable?: string | undefined };
 
 /** State that a leader finds when it begins. */
-export interface Found extends LastEnd {
+export interface FoundState extends LastEnd {
   readonly stored: StoredState;
   /** By ids: the messages that are open, parked or running, as far as they are to be had. */
   readonly messages: ReadonlyMap<string, FoundMessage>;
@@ -88,7 +88,7 @@ export class Ledger {
   #ready = new Fifo<Item>();
   readonly #due = new DueHeap<Item>();
   /** Items to be parked when there is room. */
-  #roomless: (readonly [Item, Failure | undefined])[] = [];
+  #roomless: (readonly [Item, FailedMessage | undefined])[] = [];
   /** `undefined`: no message is suspected. */
   #suspicion: Suspicion | undefined;
   /** Items that begin with the next commit. */
@@ -103,7 +103,7 @@ export class Ledger {
   /** Items that failed since the last commit. */
   readonly #uncommitted = new Set<Item>();
   /** Lines of which those behind were parked so that others go on. */
-  readonly #relieved = new Set<Line>();
+  readonly #relieved = new Set<KeyLine>();
 
   constructor(options: LedgerOptions) {
     // who leads has waited for what ran before the rewind
@@ -131,7 +131,7 @@ export class Ledger {
   }
 
   /** Takes over what is stored. Returns the ids of those whose message is gone: they are given up. */
-  takeOver({ stored, messages, running, ended, unclean, end, now }: Found): readonly string[] {
+  takeOver({ stored, messages, running, ended, unclean, end, now }: FoundState): readonly string[] {
     const lost: string[] = [];
     for (const [id, state] of stored.parked) {
       const found = messages.get(id);
@@ -276,7 +276,7 @@ export class Ledger {
   }
 
   /** It failed, and is parked: until it is due, or as a dead letter. */
-  failed(item: Item, failure: Failure): void {
+  failed(item: Item, failure: FailedMessage): void {
     if (!this.#ended(item)) return;
     item.attempts = failure.attempts;
     this.#park(item, failure);
@@ -378,7 +378,7 @@ export class Ledger {
    * go on. They may take half of the room for what is parked.
    */
   relieve(keep = KEPT_OF_KEY): void {
-    let [most, open] = [new Line(), 0];
+    let [most, open] = [new KeyLine(), 0];
     for (const item of this.open) {
       const { line } = item;
       if (line?.first === item && line.open > open) [most, open] = [line, line.open];
@@ -606,7 +606,7 @@ export class Ledger {
   }
 
   /** Without a failure: it waits behind another of its key. */
-  #park(item: Item, failure: Failure | undefined): void {
+  #park(item: Item, failure: FailedMessage | undefined): void {
     const awaits = failure === undefined ? this.#isBehindAwaiting(item) : isAwaiting(failure);
     if (item.place !== "parked" && !this.#hasRoom(awaits)) {
       this.#roomless.push([item, failure]);
@@ -684,7 +684,7 @@ export class Ledger {
   }
 
   /** The first of a key has its turn. */
-  #next(line: Line, { category, key }: Item): void {
+  #next(line: KeyLine, { category, key }: Item): void {
     const { first } = line;
     if (first === undefined) category.lines.delete(key!); // it has a line
     else if (first.turn !== "waits") return;
@@ -698,7 +698,7 @@ export class Ledger {
 }
 
 /** Returns true if a message is put aside until a node with another shape is there. */
-function isAwaiting({ dead, error }: Failure): boolean {
+function isAwaiting({ dead, error }: FailedMessage): boolean {
   return dead === undefined && error.refusedBy !== undefined;
 }
 
@@ -717,7 +717,7 @@ function insert(item: Item): Item | undefined {
   const { key, category: { lines } } = item;
   if (key === undefined) return undefined;
   let line = lines.get(key);
-  if (line === undefined) lines.set(key, line = new Line());
+  if (line === undefined) lines.set(key, line = new KeyLine());
   return line.insert(item);
 }
 

@@ -6,7 +6,7 @@ import { leastTime } from "../../../test/support/least_time.ts";
 import { type Head, messageId, type StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import { Category, type Item } from "./categories.ts";
-import { type Found, Ledger } from "./ledger.ts";
+import { type FoundState, Ledger } from "./ledger.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const NOW = 1_000_000;
@@ -67,11 +67,11 @@ function keyless(position: number): LoggedMessage {
   return { ...message(position), key: undefined };
 }
 
-function inLog(messages: readonly LoggedMessage[]): Found["messages"] {
+function inLog(messages: readonly LoggedMessage[]): FoundState["messages"] {
   return new Map(messages.map((message) => [messageId(message), { in: "log", message }]));
 }
 
-function found(head: Partial<Head>, over: Partial<Found> = {}): Found {
+function found(head: Partial<Head>, over: Partial<FoundState> = {}): FoundState {
   const stored: StoredState = { id: ["t", 1], head: { ...HEAD, ...head }, parked: new Map(), writer: "" };
   const messages = inLog((head.open ?? []).map(([position]) => message(position)));
   const nothing = { running: new Map(), ended: new Set<string>() };

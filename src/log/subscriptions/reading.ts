@@ -11,7 +11,7 @@ import { categoryOf, categoryPatterns, entitiesName, entityPattern } from "../fo
 import { endOf, positionOf, sequenceOf } from "../format/group_text.ts";
 import type { SubscriptionStoreOptions } from "./store.ts";
 
-/** Options of a {@link Reading}. */
+/** Options of a {@link LeaderReading}. */
 export interface ReadingOptions extends Pick<SubscriptionStoreOptions, "clock" | "stream" | "namespace" | "fault"> {
   /** Gets the messages in order. `size`: what each of them takes in the log, in bytes. */
   onMessages(messages: readonly LoggedMessage[], size: number): void;
@@ -19,20 +19,20 @@ export interface ReadingOptions extends Pick<SubscriptionStoreOptions, "clock" |
   onGarbage(message: LoggedMessage, reason: string): void;
   /** Called at every start of reading: where the log ends, and behind which position reading goes on. */
   onEnd(end: number, read: number): void;
-  /** Reading goes on elsewhere. `back`: at lower positions than before: what was read is to be settled first. */
+  /** LeaderReading goes on elsewhere. `back`: at lower positions than before: what was read is to be settled first. */
   onLoss(loss: LogLoss, back: boolean): void;
   /** Returns true if all that was read before is settled. */
   settled(): boolean;
 }
 
 /** A start of the reader. */
-type Start = Parameters<FollowOptions["onStart"]>[0];
+type ReaderStart = Parameters<FollowOptions["onStart"]>[0];
 
 /**
  * Reads the log for one leader. What comes while reading is paused waits as it came, in order: a server sends up to 32
  * MB more, which take many times as much memory once they are messages.
  */
-export class Reading {
+export class LeaderReading {
   readonly #options: ReadingOptions;
   readonly #ledger: { place: Place };
   #reader: LogReader | undefined;
@@ -43,7 +43,7 @@ export class Reading {
   /** Behind a loss, once what was read before is settled: positions there may be those of others before. */
   #behindLoss: Omit<Place, "epoch"> | undefined;
   /** Messages that came while reading was paused, or before these were read. */
-  #held = new Fifo<StoredMessage | Start>();
+  #held = new Fifo<StoredMessage | ReaderStart>();
   #paused = false;
   /** The rest of what came is read in the next turn of the event loop. */
   #waits = false;
@@ -148,13 +148,13 @@ export class Reading {
     this.#ledger.place = { ...place, epoch: this.#ledger.place.epoch };
   }
 
-  #take(arrived: StoredMessage | Start): void {
+  #take(arrived: StoredMessage | ReaderStart): void {
     const lostAgain = this.#behindLoss !== undefined && "mark" in arrived;
     if (!lostAgain && (this.#paused || this.#held.size > 0)) this.#held.push(arrived);
     else this.#on(arrived);
   }
 
-  #on(arrived: StoredMessage | Start): void {
+  #on(arrived: StoredMessage | ReaderStart): void {
     if (!("mark" in arrived)) return this.#onMessage(arrived);
     this.#onStart(arrived);
     this.#options.onEnd(endOf(arrived.state.last), endOf(arrived.mark.sequence));
@@ -177,7 +177,7 @@ export class Reading {
     if (!this.#paused && !this.#waits) this.#reader?.resume();
   }
 
-  #onStart({ mark, lost: found, state }: Start): void {
+  #onStart({ mark, lost: found, state }: ReaderStart): void {
     const lost = found?.reason === "expired" && this.#onlyOthers(state) ? undefined : found;
     const place = { created: mark.created, read: endOf(mark.sequence), time: mark.time ?? 0 };
     if (this.#behindLoss !== undefined) {
@@ -210,7 +210,7 @@ export class Reading {
    * Nothing was there less than a minute ago, and its own are kept for a minute at least. (A stream that was purged
    * within that minute looks the same, unless it had a message that must be there still.)
    */
-  #onlyOthers({ now, maxBytes }: Start["state"]): boolean {
+  #onlyOthers({ now, maxBytes }: ReaderStart["state"]): boolean {
     const { at, time } = this.#ledger.place;
     if (at === undefined || maxBytes !== undefined) return false;
     const young = (since: number) => now - since >= 0 && now - since < LEAST_KEPT;

@@ -15,7 +15,7 @@ import type { Place } from "../format/commit.ts";
 import { groupText, itemText } from "../format/group.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
 import { entitiesName, logName } from "../format/names.ts";
-import { Reading } from "./reading.ts";
+import { LeaderReading } from "./reading.ts";
 
 describe("Reading", () => {
   it("what comes while it is paused waits as it came, and follows in order", () => {
@@ -173,7 +173,7 @@ function start(
   const reader = new ScriptedReader();
   const got: (number | string)[] = [];
   const ledger: { place: Place } = { place: { created: "first", read: 0, time: 0, epoch: 0 } };
-  const reading = new Reading({
+  const reading = new LeaderReading({
     clock,
     // only these are called
     stream: {

@@ -13,7 +13,7 @@ import {
   writeParked,
 } from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
-import type { Answer, Request, Steps, StoredCommit } from "./commits.ts";
+import type { CommitSteps, Request, RequestAnswer, StoredCommit } from "./commits.ts";
 import type { Item } from "./categories.ts";
 
 /** Options of a {@link SubscriptionStore}. */
@@ -41,11 +41,11 @@ export class SubscriptionStore {
   }
 
   /** Carries out steps to their end. */
-  async carryOut<T>(steps: Steps<T>): Promise<T> {
+  async carryOut<T>(steps: CommitSteps<T>): Promise<T> {
     const { clock, signal } = this.#options;
     let next = steps.next({ type: "done" });
     for (let pause = PAUSE; !next.done;) {
-      let answer: Answer = { type: "done" };
+      let answer: RequestAnswer = { type: "done" };
       if (next.value.type === "pause") {
         await delay(clock, pause, signal);
         pause = Math.min(LONGEST, pause * 2);
@@ -111,7 +111,7 @@ export class SubscriptionStore {
     await this.#options.stream.purge(this.#parked(id));
   }
 
-  async #do(request: Exclude<Request, { type: "pause" }>): Promise<Answer> {
+  async #do(request: Exclude<Request, { type: "pause" }>): Promise<RequestAnswer> {
     const { stream } = this.#options;
     switch (request.type) {
       case "commit":
@@ -128,7 +128,7 @@ export class SubscriptionStore {
     }
   }
 
-  async #append(data: string, expect: number): Promise<Extract<Answer, { type: "stored" | "not stored" }>> {
+  async #append(data: string, expect: number): Promise<Extract<RequestAnswer, { type: "stored" | "not stored" }>> {
     const { stream, fault } = this.#options;
     const appended = await stream.append(this.#subject, data, { timeout: ANSWER, expect });
     if (appended.type === "stored") return { type: "stored", sequence: appended.sequence };

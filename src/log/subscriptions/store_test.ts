@@ -8,7 +8,7 @@ import { parkedSubject, requestSubject } from "../format/names.ts";
 import { streamName, streamOptions } from "../format/streams.ts";
 import { writeRequest } from "../format/subscription_request.ts";
 import { leads } from "../../../test/support/commits.ts";
-import type { Answer, Request, Steps } from "./commits.ts";
+import type { CommitSteps, Request, RequestAnswer } from "./commits.ts";
 import { Category, Item } from "./categories.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 import { SubscriptionStore } from "./store.ts";
@@ -46,8 +46,8 @@ async function setUp() {
   });
   /** Makes these requests, and gives the answers. */
   const ask = (...requests: Request[]) =>
-    clock.until(store.carryOut((function* (): Steps<Answer[]> {
-      const answers: Answer[] = [];
+    clock.until(store.carryOut((function* (): CommitSteps<RequestAnswer[]> {
+      const answers: RequestAnswer[] = [];
       for (const request of requests) answers.push(yield request);
       return answers;
     })()));
@@ -180,7 +180,7 @@ describe("SubscriptionStore", () => {
   it("waits for a store that does not answer, and ends when it is told to", async () => {
     const { clock, store, faults, ending, network } = await setUp();
     network.log.begin("noLeader");
-    const carried = store.carryOut((function* (): Steps<Answer> {
+    const carried = store.carryOut((function* (): CommitSteps<RequestAnswer> {
       return yield { type: "last" };
     })());
     carried.catch(() => {});

@@ -15,11 +15,11 @@ import { Commits, firstCommit } from "./commits.ts";
 import type { Leases } from "./leases.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { stored, SubscriptionStore } from "./store.ts";
-import { Term, type TermEnd } from "./term.ts";
+import { SubscriptionTerm, type TermEnd } from "./term.ts";
 import { Warnings } from "./warnings.ts";
 
-/** Options of a {@link Subscription}. */
-export interface SubscriptionOptions {
+/** Options of a {@link LogSubscription}. */
+export interface SubscriptionParts {
   readonly host: LogHost;
   /** The stream that is read, and that of subscriptions. */
   readonly stream: LogStream;
@@ -32,7 +32,7 @@ export interface SubscriptionOptions {
 }
 
 /** The last commit, as it was seen. */
-interface Seen {
+interface SeenCommit {
   readonly message: StoredMessage;
   /** When, by the monotonic clock. */
   readonly at: number;
@@ -41,16 +41,16 @@ interface Seen {
 }
 
 /** A subscription on one node. */
-export class Subscription {
+export class LogSubscription {
   readonly key: string;
   readonly spec: SubscriptionSpec;
   /** The stream that is read. */
   readonly stream: LogStream;
-  readonly #options: SubscriptionOptions;
+  readonly #options: SubscriptionParts;
   readonly #warnings: Warnings;
-  #seen: Seen | undefined;
+  #seen: SeenCommit | undefined;
   /** While this node leads. */
-  term: Term | undefined;
+  term: SubscriptionTerm | undefined;
   #taking = false;
   /** Ends what this node does in order to lead, and its term. */
   #ending = new AbortController();
@@ -64,7 +64,7 @@ export class Subscription {
   /** Time until which it is not handed over to a node that should lead. */
   #keeps = 0;
 
-  constructor(options: SubscriptionOptions) {
+  constructor(options: SubscriptionParts) {
     this.#options = options;
     this.spec = options.spec;
     this.stream = options.stream;
@@ -323,7 +323,7 @@ export class Subscription {
     ending.signal.throwIfAborted();
     if (typeof taken !== "object") return await this.#lost(taken);
     this.#warnings.state("leading");
-    this.term = new Term({
+    this.term = new SubscriptionTerm({
       ...{ ...taken, host, stream, spec, warnings: this.#warnings, store, ending, mostParked, nodes, leases },
       onEnd: (end) => this.#ended(end),
     });

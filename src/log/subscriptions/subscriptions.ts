@@ -18,7 +18,7 @@ import { type CapableNode, type CapableNodes, capableNodes } from "./leader_elec
 import { Leases } from "./leases.ts";
 import { type Measured, Measuring } from "./measuring.ts";
 import { subscriptionSpecs } from "./spec.ts";
-import { Subscription } from "./subscription.ts";
+import { LogSubscription } from "./subscription.ts";
 import { token } from "../../data/encoding.ts";
 
 /** Options of {@link Subscriptions}. */
@@ -43,7 +43,7 @@ export interface Source {
 /** The subscriptions of one node. */
 export class Subscriptions {
   readonly #options: SubscriptionsOptions;
-  readonly #all = new Map<string, Subscription>();
+  readonly #all = new Map<string, LogSubscription>();
   readonly #ending = new AbortController();
   #nodes: CapableNodes | undefined;
   #offNodes: (() => void) | undefined;
@@ -75,7 +75,7 @@ export class Subscriptions {
       for (const spec of subscriptionSpecs(host.service, handlers)) {
         const key = subscriptionKey(spec.service, spec.name);
         const nodes = () => this.#capable(key);
-        this.#all.set(key, new Subscription({ host, stream, kept, leases, mostParked, spec, nodes }));
+        this.#all.set(key, new LogSubscription({ host, stream, kept, leases, mostParked, spec, nodes }));
       }
     }
   }

@@ -7,7 +7,7 @@ import { commitSubject, subscriptionKey } from "../format/names.ts";
 import type { LogHost } from "../log_host.ts";
 import { Cluster, events, ofKey } from "./cluster_suite.ts";
 import type { Leases } from "./leases.ts";
-import { Subscription } from "./subscription.ts";
+import { LogSubscription } from "./subscription.ts";
 
 const BILLING = { billing: { Placed: {} } };
 
@@ -61,7 +61,7 @@ describe("Subscriptions", () => {
         },
       };
       const host: Partial<LogHost> = { clock, namespace: NAMESPACE, node: "a", endpoint: "a.1", connected: true };
-      const subscription = new Subscription({
+      const subscription = new LogSubscription({
         ...{ host: host as LogHost, leases: leases as Leases, spec, kept: stream, stream, mostParked: 1 },
         nodes: () => [{ id: "a", endpoint: "a.1", categories: new Map() }],
       });

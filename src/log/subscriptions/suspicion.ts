@@ -7,7 +7,7 @@ import type { Doubt } from "../format/commit.ts";
 import type { Item } from "./categories.ts";
 
 /** Messages of which one may end the process that runs it. */
-interface Group {
+interface SuspectGroup {
   /** Number that may run at once. */
   size: number;
   readonly ids: Set<string>;
@@ -32,7 +32,7 @@ export interface LastEnd {
 export class Suspicion {
   /** Positions up to this one may have been begun. */
   #upTo: number;
-  readonly #groups: Group[] = [];
+  readonly #groups: SuspectGroup[] = [];
   /** Items that have begun, or will with the next commit, and since when. */
   readonly #begun = new Map<Item, number>();
   /** Items that the last leader may have begun and that have had no outcome. */

@@ -15,12 +15,12 @@ import { Categories, type Item } from "./categories.ts";
 import { Garbage } from "./garbage.ts";
 import { HandingOut } from "./handing_out.ts";
 import { Ledger } from "./ledger.ts";
-import { Reading } from "./reading.ts";
+import { LeaderReading } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { storedMessages, takeOver, type TakeoverOptions } from "./found_state.ts";
 import type { Warnings } from "./warnings.ts";
 
-/** Options of a `Term`. */
+/** Options of a `SubscriptionTerm`. */
 export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
   readonly spec: SubscriptionSpec;
   readonly warnings: Warnings;
@@ -38,14 +38,14 @@ export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
 export type TermEnd = "deposed" | "handed over" | "failed" | "rewound";
 
 /** This node leads. */
-export class Term {
+export class SubscriptionTerm {
   readonly #options: Omit<TermOptions, "stored">;
   readonly #started: Stamp;
   readonly #garbage: Garbage;
   readonly #handled: HandledCount;
   /** Since it has taken over. */
   #led: { readonly categories: Categories; readonly ledger: Ledger; readonly handing: HandingOut } | undefined;
-  #reading: Reading | undefined;
+  #reading: LeaderReading | undefined;
   /** Why it has not taken over yet; `undefined`: nothing has failed. */
   #untaken: CatgaError | undefined;
   /** The write that is under way, and whether there is something to be written. */
@@ -242,7 +242,7 @@ export class Term {
 
   #read(ledger: Ledger, categories: Categories): void {
     const { host, stream, warnings } = this.#options;
-    const reading = this.#reading = new Reading({
+    const reading = this.#reading = new LeaderReading({
       clock: host.clock,
       stream,
       namespace: host.namespace,
@@ -290,7 +290,7 @@ export class Term {
     if (ledger.open.size === 0) this.#reading?.settle();
   }
 
-  /** Reading stops while the window is full, or nothing can be parked. */
+  /** LeaderReading stops while the window is full, or nothing can be parked. */
   #flow(): void {
     const [led, reading] = [this.#led, this.#reading];
     if (led === undefined || reading === undefined) return;

@@ -6,7 +6,7 @@ import { fail, type Failure, type Result } from "../../contract/result.ts";
 import { fnv1a } from "../../data/rendezvous_hash.ts";
 
 /** Members of every record about the attempt that wrote it. */
-interface Attempt {
+interface AttemptFields {
   /** Fingerprint of the payload: detects reuse of the id with another one. */
   readonly fingerprint: string;
   /** Identifies the attempt, so that it recognizes its claim after a lost acknowledgement. */
@@ -16,12 +16,12 @@ interface Attempt {
 }
 
 /** An attempt under way; its entry expires unless it is renewed. */
-export interface RunningClaim extends Attempt {
+export interface RunningClaim extends AttemptFields {
   readonly state: "running";
 }
 
 /** A recorded result; with neither `value` nor `error` it is the value `undefined`. */
-export interface DoneClaim extends Attempt {
+export interface DoneClaim extends AttemptFields {
   readonly state: "done";
   readonly value?: unknown;
   readonly error?: unknown;

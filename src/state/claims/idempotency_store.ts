@@ -29,7 +29,7 @@ interface IdempotencyOptions extends Pick<ClaimStore, "clock" | "random" | "obse
 }
 
 /** One call of `guard`. */
-interface Attempt {
+interface GuardedCall {
   readonly key: string;
   readonly claim: RunningClaim;
   readonly text: string;
@@ -44,7 +44,7 @@ interface Attempt {
 }
 
 /** Next step of an attempt: its result, or another look at the entry of its key. */
-type Step = { readonly result: Result<unknown> } | { readonly found: Entry | undefined };
+type ClaimStep = { readonly result: Result<unknown> } | { readonly found: Entry | undefined };
 
 /**
  * The claims of one node. A new command costs two writes.
@@ -120,7 +120,7 @@ export class IdempotencyStore implements Claims {
   }
 
   /** Takes steps until there is a result, the caller gives up, or an error of the store lasts. */
-  async #settle(attempt: Attempt): Promise<Result<unknown>> {
+  async #settle(attempt: GuardedCall): Promise<Result<unknown>> {
     const { claimant, claim: { nonce }, deadline } = attempt;
     const { clock, random, observer } = this.#options;
     this.#attempts.add(nonce);
@@ -130,7 +130,7 @@ export class IdempotencyStore implements Claims {
       let found: Entry | undefined;
       for (;;) {
         try {
-          const step: Step = found === undefined
+          const step: ClaimStep = found === undefined
             ? await this.#claim(attempt, bucket)
             : await this.#consider(attempt, bucket, found);
           if ("result" in step) return step.result;
@@ -152,7 +152,7 @@ export class IdempotencyStore implements Claims {
   }
 
   /** The key was free when it was last read. */
-  async #claim(attempt: Attempt, bucket: Bucket): Promise<Step> {
+  async #claim(attempt: GuardedCall, bucket: Bucket): Promise<ClaimStep> {
     const { key, text, claimant, deadline } = attempt;
     if (attempt.ran !== "here") {
       const step = await this.#runUnder(attempt, bucket, () => bucket.create(key, text, { ttl: LEASE }));
@@ -164,7 +164,7 @@ export class IdempotencyStore implements Claims {
   }
 
   /** The key has an entry: a claim or a result, of this attempt or another. */
-  async #consider(attempt: Attempt, bucket: Bucket, found: Entry): Promise<Step> {
+  async #consider(attempt: GuardedCall, bucket: Bucket, found: Entry): Promise<ClaimStep> {
     const { claim, claimant } = attempt;
     const record = readClaim(found.value);
     if (record === undefined) return { result: noClaim(found.key, bucket.name) };
@@ -184,7 +184,7 @@ export class IdempotencyStore implements Claims {
   }
 
   /** Replaces a claim that has no holder, or this attempt's own. */
-  async #takeOver(attempt: Attempt, bucket: Bucket, found: Entry): Promise<Step> {
+  async #takeOver(attempt: GuardedCall, bucket: Bucket, found: Entry): Promise<ClaimStep> {
     const replace = () => bucket.update(found.key, attempt.text, found.revision, { ttl: LEASE });
     const step = await this.#runUnder(attempt, bucket, replace);
     return step ?? { found: await attempt.deadline.wait(bucket.get(found.key)) };
@@ -195,10 +195,10 @@ export class IdempotencyStore implements Claims {
    * attempt was faster, or the claim is too old by now to run under.
    */
   async #runUnder(
-    attempt: Attempt,
+    attempt: GuardedCall,
     bucket: Bucket,
     write: () => Promise<number | undefined>,
-  ): Promise<Step | undefined> {
+  ): Promise<ClaimStep | undefined> {
     const { key, claim, claimant, deadline } = attempt;
     const { clock } = this.#options;
     if (deadline.over !== undefined) throw deadline.over;
@@ -244,7 +244,7 @@ export class IdempotencyStore implements Claims {
   }
 
   /** Keeps a result for the claimant's ttl; in place of one that cannot be kept, the failure that says so. */
-  async #record(held: HeldClaim, claim: RunningClaim, claimant: Claimant, result: Result<unknown>): Promise<Step> {
+  async #record(held: HeldClaim, claim: RunningClaim, claimant: Claimant, result: Result<unknown>): Promise<ClaimStep> {
     const { contract, id, ttl } = claimant;
     let text: string;
     let ending: Ending;

@@ -12,7 +12,7 @@ import { type LockRecord, readLockRecord, type SeenRecord, type SeenWaiter } fro
 /** Dependencies of a {@link DeadlockDetector} on its waiting room. */
 interface DetectorOptions {
   /** All records, in the order of their writes; `undefined` while they are not known. */
-  view(): Waits | undefined;
+  view(): LockRecords | undefined;
   /** Returns true if the waiter `nonce` waits in this node. */
   own(nonce: string): boolean;
   /** Gives up the waiter `nonce`. */
@@ -61,7 +61,7 @@ export class DeadlockDetector {
     }
   }
 
-  async #confirm(nonce: string, cycle: readonly Wait[]): Promise<void> {
+  async #confirm(nonce: string, cycle: readonly LockWait[]): Promise<void> {
     try {
       const confirmed = await Promise.all(cycle.map((wait) => this.#stillWaits(wait)));
       if (confirmed.every((each) => each)) this.#options.fail(nonce, describeCycle(cycle));
@@ -74,7 +74,7 @@ export class DeadlockDetector {
     }
   }
 
-  async #stillWaits({ waiter, holder }: Wait): Promise<boolean> {
+  async #stillWaits({ waiter, holder }: LockWait): Promise<boolean> {
     const { keys } = this.#host;
     if (isLeftover(this.#host, waiter.key, holder.record)) return false;
     const bucket = await this.#host.bucket();
@@ -96,19 +96,19 @@ export function isLeftover(host: LockHost, key: string, { endpoint, nonce }: Loc
 }
 
 /** The records of locks at one moment. */
-export interface Waits {
+export interface LockRecords {
   holder(key: string): SeenRecord | undefined;
   waiters(): Iterable<SeenWaiter>;
 }
 
 /** A waiter, and the holder that it waits for. */
-interface Wait {
+interface LockWait {
   readonly waiter: SeenWaiter;
   readonly holder: SeenRecord;
 }
 
 /** By run: its waiters, and those of the runs below it. */
-export function waitsByRun(waits: Waits): Map<string, SeenWaiter[]> {
+export function waitsByRun(waits: LockRecords): Map<string, SeenWaiter[]> {
   const byRun = new Map<string, SeenWaiter[]>();
   for (const waiter of waits.waiters()) {
     const { ancestry, call, nonce } = waiter.record;
@@ -125,14 +125,14 @@ export function waitsByRun(waits: Waits): Map<string, SeenWaiter[]> {
 
 /** The shortest cycle through `youngest` without a younger waiter; `youngest` comes first. */
 export function findCycle(
-  waits: Waits,
+  waits: LockRecords,
   byRun: ReadonlyMap<string, readonly SeenWaiter[]>,
   youngest: SeenWaiter,
-): Wait[] | undefined {
+): LockWait[] | undefined {
   if (waits.holder(youngest.key)?.record.nonce === youngest.record.nonce) return undefined;
   const reached = new Set<SeenWaiter>();
   // breadth first: each waiter with the path to it
-  let front: { readonly waiter: SeenWaiter; readonly path: readonly Wait[] }[] = [{ waiter: youngest, path: [] }];
+  let front: { readonly waiter: SeenWaiter; readonly path: readonly LockWait[] }[] = [{ waiter: youngest, path: [] }];
   while (front.length > 0) {
     const beyond: typeof front = [];
     for (const { waiter, path } of front) {
@@ -152,7 +152,7 @@ export function findCycle(
 }
 
 /** A cycle, for the details of its error. */
-function describeCycle(cycle: readonly Wait[]): DeadlockEdge[] {
+function describeCycle(cycle: readonly LockWait[]): DeadlockEdge[] {
   return cycle.map(({ waiter: { record, key }, holder }) => ({
     call: record.call,
     node: record.node,

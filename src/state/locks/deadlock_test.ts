@@ -7,14 +7,14 @@ import { seededRandom } from "../../memory/network.ts";
 import type { Asker } from "../../dispatch/context_host.ts";
 import type { Lock } from "../../contract/shared_state.ts";
 import { AnswerTimeouts } from "../store/lease.ts";
-import { DeadlockDetector, findCycle, type Waits, waitsByRun } from "./deadlock.ts";
+import { DeadlockDetector, findCycle, type LockRecords, waitsByRun } from "./deadlock.ts";
 import { asker, type LockNode, memoryLockHarness } from "./lock_harness_suite.ts";
 import type { DeadlockEdge, LockHost } from "./lock_error.ts";
 import { LockKeys, type LockRecord, type SeenRecord, type SeenWaiter, writeLockRecord } from "./lock_record.ts";
 
 describe("findCycle", () => {
   /** `waits`: "run > key", in the order of their places, or "run < ancestor … > key"; `holds`: "run = key". */
-  function graph(...lines: string[]): Waits & { readonly all: SeenWaiter[] } {
+  function graph(...lines: string[]): LockRecords & { readonly all: SeenWaiter[] } {
     const holders = new Map<string, SeenRecord>();
     const all: SeenWaiter[] = [];
     for (const [i, line] of lines.entries()) {
@@ -80,7 +80,7 @@ describe("findCycle", () => {
   });
 
   /** Whether a path over older ones leads from `at` to `home`. */
-  function returns(waits: Waits, home: SeenWaiter, at: SeenWaiter, seen: Set<SeenWaiter>): boolean {
+  function returns(waits: LockRecords, home: SeenWaiter, at: SeenWaiter, seen: Set<SeenWaiter>): boolean {
     const holder = waits.holder(at.key)!.record.call;
     return [...waits.waiters()].some((next) => {
       if (next.record.call !== holder && !next.record.ancestry.includes(holder)) return false;

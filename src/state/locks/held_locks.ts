@@ -13,7 +13,7 @@ export const LOCK_SPACES: Readonly<Record<LockKind, LockKeys>> = {
 };
 
 /** One that is held, or waited for. */
-export interface HeldLock {
+export interface LockClaim {
   readonly kind: LockKind;
   readonly key: string;
   /** Its holder's; `undefined`: nobody holds it. */
@@ -27,10 +27,10 @@ export interface HeldLock {
 
 /** The entries of the bucket, as they change. */
 export class HeldLocks {
-  readonly #held = new Map<string, HeldLock>();
+  readonly #held = new Map<string, LockClaim>();
 
   /** In no order. */
-  get all(): readonly HeldLock[] {
+  get all(): readonly LockClaim[] {
     return [...this.#held.values()];
   }
 
@@ -42,7 +42,7 @@ export class HeldLocks {
       const { key, waiter } = about;
       const record = change.type === "put" ? readLockRecord(change.value) : undefined;
       const id = `${kind} ${key}`;
-      const held: HeldLock = this.#held.get(id) ??
+      const held: LockClaim = this.#held.get(id) ??
         { kind, key, record: undefined, token: 0, revision: 0, waiters: new Map() };
       if (waiter === undefined) {
         held.record = record;

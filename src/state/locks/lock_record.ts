@@ -128,7 +128,7 @@ interface LockViewOptions {
 }
 
 /** A watch and its records. Opens the watch on construction; `close` ends it. */
-export class LockView {
+export class SeenLock {
   readonly #options: LockViewOptions;
   readonly #waiters = new Map<string, Map<string, SeenWaiter>>();
   readonly #holders = new Map<string, SeenRecord>();

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { memoryLockHarness } from "./lock_harness_suite.ts";
-import { JUNK, LockKeys, type LockRecord, LockView, writeLockRecord } from "./lock_record.ts";
+import { JUNK, LockKeys, type LockRecord, SeenLock, writeLockRecord } from "./lock_record.ts";
 
 const keys = new LockKeys();
 
@@ -17,7 +17,7 @@ async function setUp(prefix = "") {
   const bucket = await h.bucket();
   const changes: string[] = [];
   const open = () => {
-    return new LockView({
+    return new SeenLock({
       clock: h.clock,
       keys,
       prefix,

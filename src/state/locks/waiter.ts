@@ -27,16 +27,16 @@ export interface WaiterOptions {
   /** Makes this node the holder, by the record of this revision, whose write was sent then. */
   hold(revision: number, sent: Stamp): HeldKey;
   /** Called when its state becomes `over`. */
-  ended(waiter: Waiter): void;
+  ended(waiter: LockWaiter): void;
   /** Called when it is `waiting` again after it did not get the key. */
-  notTaken(waiter: Waiter): void;
+  notTaken(waiter: LockWaiter): void;
 }
 
 /** Writes its place on construction; removes it when it is over. */
-export class Waiter {
+export class LockWaiter {
   readonly key: string;
   readonly record: LockRecord;
-  /** The key. Rejects with the error given to {@link Waiter.giveUp}. */
+  /** The key. Rejects with the error given to {@link LockWaiter.giveUp}. */
   readonly held: Promise<HeldKey>;
   readonly #options: WaiterOptions;
   readonly #result: PromiseWithResolvers<HeldKey> = Promise.withResolvers();

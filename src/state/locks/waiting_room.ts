@@ -1,6 +1,6 @@
 /**
  * The waiters of a node, for all keys. Those of one key, at all nodes, get its lock in the order in which their records
- * were first written (`LockView.queue` in `lock_record.ts`). They share one watch of all lock records, which lasts a
+ * were first written (`SeenLock.queue` in `lock_record.ts`). They share one watch of all lock records, which lasts a
  * little longer than they do. A node that only holds locks watches the queues alone, to know the waiter that a lock is
  * handed over to.
  */
@@ -8,8 +8,8 @@ import type { Stamp, Timer } from "../../ports/clock.ts";
 import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
 import { DeadlockDetector } from "./deadlock.ts";
 import { deadlock, type LockHost } from "./lock_error.ts";
-import { JUNK, type LockRecord, LockView, type SeenWaiter } from "./lock_record.ts";
-import { Waiter } from "./waiter.ts";
+import { JUNK, type LockRecord, SeenLock, type SeenWaiter } from "./lock_record.ts";
+import { LockWaiter } from "./waiter.ts";
 
 /** A waiter that has ended. Another node, whose watch lags behind, may still hand a lock over to it. */
 interface EndedWaiter {
@@ -29,17 +29,20 @@ export class WaitingRoom {
   readonly #hold: Hold;
   readonly #detector: DeadlockDetector;
   /** Keyed by nonce. */
-  readonly #waiters = new Map<string, Waiter>();
-  readonly #byKey = new Map<string, Set<Waiter>>();
+  readonly #waiters = new Map<string, LockWaiter>();
+  readonly #byKey = new Map<string, Set<LockWaiter>>();
   /** Keyed by nonce. */
   readonly #ended = new Map<string, EndedWaiter>();
   /** Places of other nodes' waiters that have had a lock from this node; each counts again once it is renewed. */
   readonly #handedOver = new WeakSet<SeenWaiter>();
   /** By key without a holder: the waiter of this node that will try to take it, and when. */
-  readonly #scheduledTakes = new Map<string, { readonly waiter: Waiter; readonly at: number; readonly timer: Timer }>();
+  readonly #scheduledTakes = new Map<
+    string,
+    { readonly waiter: LockWaiter; readonly at: number; readonly timer: Timer }
+  >();
   /** Views of the queues alone, and of all records. */
-  #queues: LockView | undefined;
-  #all: LockView | undefined;
+  #queues: SeenLock | undefined;
+  #all: SeenLock | undefined;
   #sweep: Timer | undefined;
 
   constructor(host: LockHost, hold: Hold) {
@@ -58,9 +61,9 @@ export class WaitingRoom {
   }
 
   /** A new waiter; it ends when its `held` settles. */
-  wait(key: string, record: LockRecord): Waiter {
+  wait(key: string, record: LockRecord): LockWaiter {
     this.#all ??= this.#watch("", "watching locks");
-    const waiter = new Waiter({
+    const waiter = new LockWaiter({
       host: this.#host,
       key,
       record,
@@ -112,9 +115,9 @@ export class WaitingRoom {
     this.#all?.close();
   }
 
-  #watch(prefix: string, during: string): LockView {
+  #watch(prefix: string, during: string): SeenLock {
     const { clock, keys, observer } = this.#host;
-    const view = new LockView({
+    const view = new SeenLock({
       clock,
       keys,
       prefix,
@@ -195,7 +198,7 @@ export class WaitingRoom {
     this.#scheduledTakes.delete(key);
   }
 
-  #remove(waiter: Waiter): void {
+  #remove(waiter: LockWaiter): void {
     const { key, record } = waiter;
     const { clock } = this.#host;
     this.#waiters.delete(record.nonce);

@@ -81,7 +81,7 @@ const LATE = 250; // ms that the timer may be late before the process is said to
 // Time limits for answers of the store. One timer serves all calls of a node, because nearly all answers come within a
 // millisecond.
 
-interface Pending {
+interface PendingStoreCall {
   readonly due: number;
   readonly timeOut: () => void;
 }
@@ -89,7 +89,7 @@ interface Pending {
 /** The calls to the store that a node waits for. */
 export class AnswerTimeouts {
   readonly #clock: Clock;
-  readonly #pending = new Set<Pending>();
+  readonly #pending = new Set<PendingStoreCall>();
   #timer: Timer | undefined;
   #closed = false;
 

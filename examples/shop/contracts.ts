@@ -1,5 +1,5 @@
 /** The contracts of the shop's services. Each service imports this file, and none imports another service's. */
-import { command, entity, query, stream } from "@catga/catga";
+import { command, entity, query, workflow } from "@catga/catga";
 import * as z from "zod";
 
 /** In ms. */
@@ -16,9 +16,7 @@ export type PaidOrder = z.infer<typeof PaidOrder>;
 
 const OrderId = z.string().min(1).max(128);
 
-/**
- * Places an order, once for each id: one that comes again gets the same answer. Its key is the order that it changes.
- */
+/** Places an order, once for each message id: one that comes again gets the same answer. */
 export const PlaceOrder = command("PlaceOrder", {
   input: z.object({
     orderId: OrderId,
@@ -27,15 +25,21 @@ export const PlaceOrder = command("PlaceOrder", {
     card: z.string().regex(/^\d{16}$/, "must have 16 digits"),
   }),
   output: PaidOrder,
+  failures: ["ALREADY_PLACED", "UNKNOWN_SKU", "CARD_DECLINED"],
   key: ({ orderId }) => orderId,
 });
 
-export const FindOrder = query("FindOrder", { input: z.object({ orderId: OrderId }), output: PaidOrder });
+export const FindOrder = query("FindOrder", {
+  input: z.object({ orderId: OrderId }),
+  output: PaidOrder,
+  failures: ["NO_SUCH_ORDER"],
+});
 
 /** Takes money, once for each message id. */
 export const Charge = command("Charge", {
   input: z.object({ card: z.string(), cents: z.int().positive() }),
   output: z.object({ receipt: z.string() }),
+  failures: ["CARD_DECLINED"],
   idempotent: true,
 });
 
@@ -45,7 +49,5 @@ export const Order = entity("Order", { initial: (): PaidOrder | undefined => und
 /** Stays for good: orders are made of it, and so are mails and lists, also later. */
 export const OrderPlaced = Order.event("Placed", (_, placed) => placed, { input: PaidOrder });
 
-/** The orders behind a place, and each new one. Another node goes on behind the last that arrived. */
-export const WatchOrders = stream<{ after: number }, { place: number; order: PaidOrder }>("WatchOrders", {
-  resume: (input, last) => ({ after: last?.place ?? input.after }),
-});
+/** What becomes of an order once it is paid, one run for each. */
+export const Aftercare = workflow<{ orderId: string; cents: number }>("Aftercare", { id: ({ orderId }) => orderId });

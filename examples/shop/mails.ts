@@ -3,10 +3,8 @@
  * workflow for each order. A node that dies, or is away, loses no mail: another one goes on with its runs. Its provider
  * is simulated: it prints each mail.
  */
-import { unwrap, workflow } from "@catga/catga";
-import { DAY, OrderPlaced } from "./contracts.ts";
-
-const Aftercare = workflow<{ orderId: string; cents: number }>("Aftercare", { id: ({ orderId }) => orderId });
+import { unwrap } from "@catga/catga";
+import { Aftercare, DAY, OrderPlaced } from "./contracts.ts";
 
 // an event that comes again starts nothing: its order has a run already
 export const placed = OrderPlaced.on(

@@ -1,6 +1,6 @@
 /** The orders service: takes orders and has them paid. They are kept as events, which every replica reads. */
 import { fail } from "@catga/catga";
-import { Charge, FindOrder, Order, OrderPlaced, type PaidOrder, PlaceOrder, WatchOrders } from "./contracts.ts";
+import { Charge, FindOrder, Order, OrderPlaced, type PaidOrder, PlaceOrder } from "./contracts.ts";
 
 const CENTS: ReadonlyMap<string, number> = new Map([["assam", 420], ["mate", 390], ["sencha", 550]]);
 
@@ -24,28 +24,4 @@ export const placeOrder = Order.handle(PlaceOrder, async (order, { sku, qty, car
 export const findOrder = FindOrder.handle(async ({ orderId }, ctx) => {
   const order = await ctx.load(Order, orderId, { latest: true });
   return order.state ?? fail("NO_SUCH_ORDER", `there is no order ${orderId}`);
-});
-
-const placed: { place: number; order: PaidOrder }[] = [];
-let news = Promise.withResolvers<void>();
-
-function wake(): void {
-  news.resolve();
-  news = Promise.withResolvers();
-}
-
-/** A read model: every replica has all orders, in the same order. */
-export const onPlaced = OrderPlaced.on((order, { position }) => {
-  placed.push({ place: position!, order }); // of the log, so that it has one
-  wake();
-}, { each: "node", from: "start" });
-
-export const watchOrders = WatchOrders.handle(async function* ({ after }, { signal }) {
-  signal.addEventListener("abort", wake, { once: true });
-  let next = placed.findIndex(({ place }) => place > after);
-  if (next < 0) next = placed.length;
-  while (!signal.aborted) {
-    if (next < placed.length) yield placed[next++];
-    else await news.promise;
-  }
 });

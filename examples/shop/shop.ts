@@ -10,7 +10,7 @@
  * | `NATS_URL`  | none        | where NATS is, with JetStream; none: everything is in memory  |
  * | `NODE_ID`   | random      | this node's id                                                |
  * | `HOST`      | `127.0.0.1` | where HTTP listens                                            |
- * | `PORT`      | `8080`      | the shop's API if the gateway is here; `/healthz` in any case |
+ * | `PORT`      | `8080`      | the shop's page if the gateway is here; `/healthz` in any case |
  */
 import process from "node:process";
 import { type Catga, catga, type Handlers } from "@catga/catga";
@@ -42,9 +42,7 @@ function services(): readonly Service[] {
 }
 
 async function start(services: readonly Service[]): Promise<void> {
-  const ending = new AbortController();
-  const door = gateway(() => app, ending.signal);
-  const handlers: Record<Service, Handlers> = { gateway: door.onOrder, orders, payments, mails };
+  const handlers: Record<Service, Handlers> = { gateway: [], orders, payments, mails };
   const app: Catga = await catga({
     handlers: services.map((service) => handlers[service]),
     service: services.length === 1 ? services[0] : "shop",
@@ -63,17 +61,15 @@ async function start(services: readonly Service[]): Promise<void> {
     const health = app.health();
     return c.json(health, health.ready ? 200 : 503);
   });
-  if (services.includes("gateway")) http.route("/", door.routes);
+  if (services.includes("gateway")) http.route("/", gateway(app));
   const server = serve((request) => http.fetch(request), HOST, Number(PORT));
   console.log(`node ${app.self.id} serves ${services.join(", ")} on http://${HOST}:${server.port}`);
 
-  // not `signals: true`: the requests that came in by HTTP are to be answered before the app leaves
+  // not `signals: true`, which ends the process after the drain: the responses of HTTP are to be sent, too
   const stop = async () => {
     stopping = true;
-    ending.abort();
-    // together within the 35 s that compose.yaml gives a container
-    await server.close(10_000);
-    await app.drain({ timeout: 20_000 });
+    // the drain ends the feeds, which would hold the server up. Within the 35 s that compose.yaml gives a container
+    await Promise.all([server.close(10_000), app.drain({ timeout: 20_000 })]);
     process.exit(0);
   };
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => stopping || stop());

@@ -1,0 +1,10 @@
+/** What the shop shows to browsers: the gateway makes its handler of it, the page knows its type alone. */
+import { edge } from "@catga/catga/http";
+import { Aftercare, FindOrder, OrderPlaced, PlaceOrder } from "./contracts.ts";
+
+export const api = edge({
+  placeOrder: [PlaceOrder, { failures: { ALREADY_PLACED: 409, CARD_DECLINED: 402 } }],
+  findOrder: [FindOrder, { failures: { NO_SUCH_ORDER: 404 } }],
+  placed: OrderPlaced,
+  aftercare: Aftercare,
+});

@@ -25,7 +25,15 @@ import { hotEvaluation, onSignals } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
 import { type CatgaOptions, checkOptions, withDefaults } from "./node/app_options.ts";
 import { bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store.ts";
-import { type Clock, type Random, systemClock, systemRandom, type Timer, token } from "./ports/clock.ts";
+import {
+  type Clock,
+  type Random,
+  refuseFakeTimers,
+  systemClock,
+  systemRandom,
+  type Timer,
+  token,
+} from "./ports/clock.ts";
 import type { EventLog } from "./ports/event_log.ts";
 import type { Transport, TransportStatus } from "./ports/transport.ts";
 import { sharedState } from "./state/state.ts";
@@ -37,7 +45,8 @@ export type { CatgaOptions, ConnectionOptions, NatsConnection };
  * Starts a node. Resolves when it has joined the cluster and knows the other nodes (it waits 1 s at most for their
  * first answers to pings); without `nats` and `network` at once.
  *
- * Rejects with a `TypeError` or `RangeError` for a bad option, before anything is opened, and then with a `CatgaError`:
+ * Rejects with a `TypeError` or `RangeError` for a bad option and under fake timers, before anything is opened, and then
+ * with a `CatgaError`:
  * `UNAVAILABLE` when the server cannot be reached, refuses the credentials or the subjects of a node, is older than
  * 2.11, or has no JetStream, and when the membership's bucket is missing and this user may not create it;
  * `CONSUMER_LIMIT` when that, or the log for a read model, has as many consumers as it may; `BUCKET_MISMATCH` when the
@@ -63,6 +72,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
   // 1. Check options and handlers, so that misuse opens nothing.
   checkOptions(options);
   checkNetwork(options.network);
+  if ((options.network?.clock ?? systemClock) === systemClock) refuseFakeTimers();
   const registrations = collect(options.handlers);
   const { behaviors, logger, namespace, replicas, causes, ...settings } = withDefaults(options);
   await evaluation?.drainEarlier();

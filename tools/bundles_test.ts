@@ -2,11 +2,12 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { tmpdir } from "node:os";
+import { fileURLToPath } from "node:url";
 import { dirname, join } from "node:path";
 import { runtimeBinary } from "../test/processes/node_process.ts";
-import { bundleTests } from "./bundles.ts";
+import { bundleTests, isLong, NAMED } from "./bundles.ts";
 import { Processes } from "./processes.ts";
-import { runTests } from "./test_run.ts";
+import { FAULTS, runTests, testFiles } from "./test_run.ts";
 
 /** A folder with these files; it is removed with the stack. */
 async function folderOf(stack: AsyncDisposableStack, files: Readonly<Record<string, string>>): Promise<string> {
@@ -26,11 +27,11 @@ describe("bundleTests", () => {
     await using stack = new AsyncDisposableStack();
     const hooked = `import { before, it } from "node:test";\nbefore(() => {});\nit("hooked", () => {});\n`;
     const short = Array.from({ length: 50 }, (_, at) => `b/${10 + at}_test.ts`);
-    const files = { "a/x_test.ts": passing, "a/hooks_test.ts": hooked, "a/cli_test.ts": passing };
+    const files = { "a/x_test.ts": passing, "a/hooks_test.ts": hooked, "src/cli/cli_test.ts": passing };
     const root = await folderOf(stack, { ...files, ...Object.fromEntries(short.map((path) => [path, passing])) });
     const bundles = await bundleTests(join(root, "scratch"), root, [...Object.keys(files), ...short]);
     assertEquals(bundles.map((path) => path.replace(join(root, "scratch"), "…")), [
-      "…/a.cli_test.ts",
+      "…/src.cli.cli_test.ts",
       "…/a.x_and_39_test.ts",
       "…/b.49_and_10_test.ts",
       "…/a.hooks_test.ts",
@@ -43,10 +44,10 @@ describe("bundleTests", () => {
     const test = (name: string) => `import { it } from "node:test";\nit("${name}", () => {});\n`;
     const root = await folderOf(stack, {
       "a/b/c/short_test.ts": test("short"),
-      "a/b/cli_test.ts": test("cli"),
-      "d/permissions_test.ts": test("permissions"),
+      "src/cli/cli_test.ts": test("cli"),
+      "test/simulation/child_simulation_test.ts": test("children"),
     });
-    const files = ["a/b/c/short_test.ts", "a/b/cli_test.ts", "d/permissions_test.ts"];
+    const files = ["a/b/c/short_test.ts", "src/cli/cli_test.ts", "test/simulation/child_simulation_test.ts"];
     const command = [await runtimeBinary("deno"), "test", "-A", "--no-check", "--parallel"];
     const { output } = await processes.run([...command, ...await bundleTests(join(root, "scratch"), root, files)], {
       cwd: root,
@@ -54,7 +55,7 @@ describe("bundleTests", () => {
       limit: 60_000,
       show: "never",
     });
-    assertEquals(output.match(/^(short|cli|permissions)\b/gm), ["permissions", "cli", "short"]);
+    assertEquals(output.match(/^(short|cli|children)\b/gm), ["children", "cli", "short"]);
   });
 
   it("a bundle names what failed, counts each test, and does not stop at a file that cannot be loaded", async () => {
@@ -78,5 +79,15 @@ describe("bundleTests", () => {
     assertEquals({ passed, failed, skipped }, { passed: 2, failed: 2, skipped: 0 });
     assertMatch(notes[0], /^fails\n[^]*boom[^]*\/a_test\.ts:4/);
     assertMatch(notes[1], /^b_test\.ts loads\n[^]*broken/);
+  });
+});
+
+describe("the long tests", () => {
+  it("and others with a time of their own are files of this repository", async () => {
+    const files = new Set(
+      await testFiles(fileURLToPath(new URL("..", import.meta.url)), ["src", "examples", "bench", "test", "tools"]),
+    );
+    assertEquals(NAMED.filter((file) => !files.has(file)), []);
+    assertEquals(NAMED.filter((file) => file.startsWith(FAULTS) && isLong(file)), []);
   });
 });

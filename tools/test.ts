@@ -1,8 +1,9 @@
 /**
- * `deno task test`: every test in Deno and in Bun, and the examples in the docs; not the fault suite.
+ * `deno task test`: the tests in Deno and in Bun, and the examples in the docs; not the long ones, not the fault suite.
  *
- *   deno task test                      everything
- *   deno task test src/nats --deno      the tests below a folder, in Deno only (--bun, --doc likewise)
+ *   deno task test                      all but the long ones
+ *   deno task test src/nats --deno      all tests below a folder, in Deno only (--bun, --doc likewise)
+ *   deno task test:long                 the long ones: `isLong` of `bundles.ts`
  *   deno task test:faults               the fault suite, in Deno
  *
  * The fault suite ({@link FAULTS}) runs in Deno alone, unless a flag says otherwise: its processes run in both runtimes
@@ -16,7 +17,7 @@
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { BUN_VERSION, bunBinary } from "./bun.ts";
-import { bundleTests, longestFirst, secondsOf } from "./bundles.ts";
+import { bundleTests, isLong, longestFirst, secondsOf } from "./bundles.ts";
 import { findExamples, writeExamples } from "./examples.ts";
 import { findNatsServer } from "./nats_binary.ts";
 import { Processes } from "./processes.ts";
@@ -29,11 +30,12 @@ const LIMIT = 60 * MINUTES;
 const FAULT_JOBS = 6;
 const BUN = `Bun ${BUN_VERSION}`;
 
-const flags = Deno.args.filter((word) => word.startsWith("--"));
+const long = Deno.args.includes("--long");
+const flags = Deno.args.filter((word) => word.startsWith("--") && word !== "--long");
 const paths = Deno.args.filter((word) => !word.startsWith("--"));
 const unknown = flags.filter((flag) => !["--deno", "--bun", "--doc"].includes(flag));
 if (unknown.length > 0) {
-  console.error(`unknown: ${unknown.join(" ")}; known are --deno, --bun and --doc, and paths`);
+  console.error(`unknown: ${unknown.join(" ")}; known are --deno, --bun, --doc and --long, and paths`);
   Deno.exit(2);
 }
 const wants = (flag: string) => flags.length === 0 || flags.includes(flag);
@@ -42,10 +44,11 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 Deno.chdir(root);
 const runsFaults = paths.some((path) => `${path}/`.startsWith(FAULTS));
 const found = (await testFiles(root, paths.length > 0 ? paths : ["src", "examples", "bench", "test", "tools"]))
-  .filter((file) => runsFaults || !file.startsWith(FAULTS));
+  .filter((file) => runsFaults || !file.startsWith(FAULTS))
+  .filter((file) => long ? isLong(file) : paths.length > 0 || !isLong(file));
 const files = longestFirst(found);
 const jobs = runsFaults ? FAULT_JOBS : JOBS;
-const examples = await findExamples(
+const examples = long ? [] : await findExamples(
   root,
   paths.length > 0 ? paths : ["mod.ts", "src", "README.md", "README.zh-CN.md", "docs"],
 );

@@ -2,7 +2,7 @@
  * Time and randomness. Everything in Catga takes them from its network, so that a test can run a whole cluster on
  * virtual time and from one seed.
  */
-import { clearTimeout, setImmediate as immediate, setTimeout as timeout } from "node:timers";
+import timers from "node:timers";
 import { performance } from "node:perf_hooks";
 import { checkBoolean, checkFunction, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../data/checks.ts";
 import { outside } from "../data/async_context.ts";
@@ -73,10 +73,29 @@ export interface Timer {
 /** A source of random numbers in [0, 1). */
 export type Random = () => number;
 
+// Bound as this module is loaded: fake timers of a test library put others into the place of some of them, and clocks
+// that go apart would end what has just begun.
+const { clearTimeout, setImmediate: immediate, setTimeout: timeout } = timers;
+const { Date: ownDate, setTimeout: ownTimeout } = globalThis;
+const { now } = ownDate;
+const monotonic = performance.now.bind(performance);
+
+/**
+ * Throws a `TypeError` while a test library fakes the time of the process by replacing its globals: {@link systemClock}
+ * does not follow.
+ */
+export function refuseFakeTimers(): void {
+  if (globalThis.Date === ownDate || globalThis.setTimeout === ownTimeout) return;
+  throw new TypeError(
+    "fake timers have replaced Date and setTimeout, and Catga does not follow them: test with virtual time (testCluster, " +
+      "or new MemoryNetwork({ clock: new VirtualClock() }) as the network), or start the app before the fake timers are set",
+  );
+}
+
 /** The time of this machine. */
 export const systemClock: Clock = Object.freeze({
-  now: () => Date.now(),
-  monotonic: () => performance.now(),
+  now: () => now(),
+  monotonic: () => monotonic(),
   after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
     // time passes between reading the clock and this call: runtimes warn on stderr of what is below 0
     const timer = timeout(callback, Math.max(0, Math.min(ms, MAX_TIMEOUT)));

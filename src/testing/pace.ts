@@ -2,7 +2,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, CatgaError, type SubscriptionInfo } from "../../mod.ts";
 import { checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
-import type { Clock } from "../ports/clock.ts";
+import { type Clock, systemClock } from "../ports/clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
 /** The time of a cluster. */
@@ -153,9 +153,9 @@ export class RealPace implements Pace {
   }
 
   async reach(condition: () => boolean, limit: number): Promise<boolean> {
-    const end = performance.now() + limit;
+    const end = systemClock.monotonic() + limit;
     while (!condition()) {
-      if (performance.now() >= end) return false;
+      if (systemClock.monotonic() >= end) return false;
       await wait(5);
     }
     return true;

@@ -21,7 +21,7 @@ import {
   idsOf,
   type TestClusterOptions,
 } from "./test_cluster_options.ts";
-import type { Clock } from "../ports/clock.ts";
+import { type Clock, systemClock } from "../ports/clock.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 
 /**
@@ -314,7 +314,9 @@ export class TestCluster implements AsyncDisposable {
 
 /** Loads the log, entities, workflows and streams now: virtual time would pass while a node loaded them. */
 async function loadLog(): Promise<void> {
-  const app = await catga({ handlers: event<void>("Loaded", { durable: true }).on(() => {}) });
+  // a copy of the machine's clock: beside fake timers, no app starts on that clock itself
+  const network = new MemoryNetwork({ clock: { ...systemClock } });
+  const app = await catga({ network, handlers: event<void>("Loaded", { durable: true }).on(() => {}) });
   await app.load(entity("Loaded", { initial: () => 0 }), "none");
   await app.cancel(workflow("Loaded"), "none", "there is none");
   await app.stream(stream("Items")).next().catch(() => {}); // nobody handles it

@@ -50,7 +50,7 @@ for (const [library, fake] of Object.entries(LIBRARIES)) {
       assertMatch(error.message, FAKES);
     });
 
-    // Deno 2.9.6 stops every timer of the process while those of node:test are mocked, also one that was set before
+    // Deno 2.9.6 holds every timer of the process while those of node:test are mocked, also those taken before
     const stops = library === "node:test" && OWN_RUNTIMES[0] === "deno";
     it("an app that started before goes on in real time, whatever the fakes show", { skip: stops }, async () => {
       await using app = await catga({ handlers: wait });

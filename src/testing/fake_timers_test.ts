@@ -1,4 +1,4 @@
-/** Apps beside the fake timers of test libraries: an app has real time as a whole, or virtual time, or is not started. */
+/** Apps beside the fake timers of test libraries: an app has real time, or virtual time, or is not started. */
 import { describe, it, mock } from "node:test";
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { FakeTime } from "@std/testing/time";

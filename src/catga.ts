@@ -46,11 +46,11 @@ export type { CatgaOptions, ConnectionOptions, NatsConnection };
  * first answers to pings); without `nats` and `network` at once.
  *
  * Rejects with a `TypeError` or `RangeError` for a bad option and under fake timers, before anything is opened, and
- * then with a `CatgaError`: `UNAVAILABLE` when the server cannot be reached, refuses the credentials or the subjects of a node, is older than
- * 2.11, or has no JetStream, and when the membership's bucket is missing and this user may not create it;
- * `CONSUMER_LIMIT` when that, or the log for a read model, has as many consumers as it may; `BUCKET_MISMATCH` when the
- * membership's bucket has other settings, or some that could do harm; `ID_TAKEN` when the id belongs to another live
- * process; `CLOSED` when the given connection is closed.
+ * then with a `CatgaError`: `UNAVAILABLE` when the server cannot be reached, refuses the credentials or the subjects of
+ * a node, is older than 2.11, or has no JetStream, and when the membership's bucket is missing and this user may not
+ * create it; `CONSUMER_LIMIT` when that, or the log for a read model, has as many consumers as it may;
+ * `BUCKET_MISMATCH` when the membership's bucket has other settings, or some that could do harm; `ID_TAKEN` when the id
+ * belongs to another live process; `CLOSED` when the given connection is closed.
  *
  * @example
  * ```ts

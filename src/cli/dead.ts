@@ -157,8 +157,9 @@ function inLines({ error, ...letter }: Plain): Record<string, unknown> {
 type Plain = Record<string, unknown> & Pick<DeadLetter, "error">;
 
 /** A dead letter as `--json` prints it. */
-function plain({ publishedAt, at, replay: _, discard: __, ...letter }: DeadLetter): Plain {
-  return { ...letter, publishedAt: publishedAt.toISOString(), at: at.toISOString() };
+function plain({ stored, due, at, replay: _, discard: __, ...letter }: DeadLetter): Plain {
+  const times = { stored: stored.toISOString(), ...(due && { due: due.toISOString() }), at: at.toISOString() };
+  return { ...letter, ...times };
 }
 
 async function settle(

@@ -87,6 +87,17 @@ export interface Context extends Sender {
    */
   readonly position: number | undefined;
   /**
+   * Messages of the log only: when it was stored, by the server's clock; a date of its own each time that it is read.
+   * `undefined` for others.
+   */
+  readonly stored: Date | undefined;
+  /**
+   * Scheduled messages (`delay`, `at`, `cron`) only: the time that it was scheduled for, by the server's clock, however
+   * late it comes; of a `cron` the last of its times. That is the night that a nightly job is for. `undefined` for
+   * others, and for what was due when it was published.
+   */
+  readonly due: Date | undefined;
+  /**
    * Messages of the log only: its key, which is the id of the entity for an event of one; `undefined` without one, and
    * for others.
    */

@@ -60,8 +60,10 @@ export interface DeadLetter {
   readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined };
   /** Attempts so far. */
   readonly attempts: number;
-  /** Time of its storing in the log. */
-  readonly publishedAt: Date;
+  /** When it was stored in the log, by the server's clock. */
+  readonly stored: Date;
+  /** The time that it was scheduled for; `undefined`: it was not scheduled. */
+  readonly due: Date | undefined;
   /** Time at which it became a dead letter. */
   readonly at: Date;
   /** Later messages of its contract and key that wait behind it. */

@@ -36,6 +36,8 @@ export interface FollowedEvent<T> {
   readonly payload: T;
   /** When it was stored, by the server's clock. */
   readonly stored: Date;
+  /** The time that it was scheduled for, as `ctx.due` of its handlers; `undefined`: it was not scheduled. */
+  readonly due: Date | undefined;
   /** The headers that it was published with. */
   readonly headers: Readonly<Record<string, string>>;
 }

@@ -73,6 +73,10 @@ export type Batch<Payload> =
     readonly key: string | undefined;
     /** Position in the log, as `ctx.position` of a single message. */
     readonly position: number;
+    /** As `ctx.stored` of a single message. */
+    readonly stored: Date;
+    /** As `ctx.due` of a single message. */
+    readonly due: Date | undefined;
     /** Number of the attempt of this message, from 1. */
     readonly attempt: number;
     /** As `ctx.headers` of a single message. */

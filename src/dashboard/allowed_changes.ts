@@ -227,8 +227,7 @@ export async function settleLetters(
   for (const own of Map.groupBy(places, ({ service, name }) => `${service}/${name}`).values()) {
     const [{ service, name: subscription }] = own;
     const ids = new Set(own.map(({ id }) => id));
-    const isChosen = ({ position, publishedAt }: DeadLetter) =>
-      ids.delete(messageId({ position, time: publishedAt.getTime() }));
+    const isChosen = ({ position, stored }: DeadLetter) => ids.delete(messageId({ position, time: stored.getTime() }));
     await settle(isChosen, { service, subscription }, new Set(ids));
     failed += ids.size;
     if (ids.size > 0) error ??= "it is no dead letter any more";

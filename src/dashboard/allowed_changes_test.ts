@@ -13,10 +13,11 @@ import { CatgaError } from "../error.ts";
 describe("changes of the dashboard", () => {
   it("a place that is none counts as failed, beside the letters that are replayed and those that are gone", async () => {
     const replayed: number[] = [];
-    const publishedAt = new Date(70);
+    const stored = new Date(70);
     const letter = {
       position: 7,
-      publishedAt,
+      stored,
+      due: undefined,
       replay: () => Promise.resolve(void replayed.push(7)),
     } as unknown as DeadLetter;
     const administration = {

@@ -95,6 +95,35 @@ export function isNeedlessFiring({ cron, zone, server }: CountedCron, time: numb
   return due !== undefined && parseLocalCron(cron, zone).next(due - 1) !== due;
 }
 
+/**
+ * The time for which a message that was fired at `time` is, in ms since 1970: the last one that {@link parseLocalCron}
+ * has until then. The second of `time` where only the server can read the cron.
+ */
+export function dueOfFiring(
+  { cron, zone }: { readonly cron: string; readonly zone?: string | undefined },
+  time: number,
+) {
+  const second = Math.floor(time / 1_000) * 1_000;
+  let times: Cron;
+  try {
+    times = parseLocalCron(cron, zone);
+  } catch {
+    return second;
+  }
+  const isAfter = (at: number) => (times.next(at) ?? Infinity) > time;
+  // the shortest span before `time` that has one, and then the last one in it
+  let span = 1_000;
+  while (span < YEARS * 366 * DAY && isAfter(time - span)) span *= 2;
+  let [before, after] = [time - span, time];
+  if (isAfter(before)) return second;
+  while (after - before > 1) {
+    const middle = Math.floor((before + after) / 2);
+    if (isAfter(middle)) after = middle;
+    else before = middle;
+  }
+  return times.next(before)!; // it is not after `time`
+}
+
 /** How late nats-server fires while it runs, in ms: 4.5 s were measured when the leader of three was killed. */
 const LATEST_FIRING = 10_000;
 /** How far ahead changes of clocks are looked at: a schedule is counted anew when it is written anew. */

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { type CountedCron, isNeedlessFiring, parseCron, parseLocalCron, serverCron } from "./cron.ts";
+import { type CountedCron, dueOfFiring, isNeedlessFiring, parseCron, parseLocalCron, serverCron } from "./cron.ts";
 
 const BERLIN = "Europe/Berlin";
 
@@ -116,5 +116,28 @@ describe("serverCron and isNeedlessFiring", () => {
     const three = Date.UTC(2027, 5, 1, 1); // 03:00 in Berlin
     assertEquals([0, 9_999, 10_001].map((late) => isNeedlessFiring(counted, three + late)), [true, true, false]);
     assertEquals(isNeedlessFiring(counted, three - 1_800_000 + 20_000), false);
+  });
+});
+
+describe("dueOfFiring", () => {
+  it("is the last time of the cron, however long ago, also in the nights in which clocks change", () => {
+    for (const zone of [BERLIN, "UTC"]) {
+      for (const cron of ["0 30 2 * * *", "* * * * * *", "0 0 */2 * * *", "0 0 5 1 * *", "30 0 0 1 1 *"]) {
+        const { next } = parseLocalCron(cron, zone);
+        for (const from of ["2027-03-27T22:00Z", "2027-10-30T22:00Z", "2027-06-01T04:59Z"]) {
+          const times: number[] = [];
+          for (let time = next(Date.parse(from))!; times.length < 6; time = next(time)!) times.push(time);
+          for (const [i, time] of times.entries()) {
+            const last = (times[i + 1] ?? time + 1) - 1;
+            assertEquals([time, last].map((at) => dueOfFiring({ cron, zone }, at)), [time, time], `${cron} ${zone}`);
+          }
+        }
+      }
+    }
+  });
+
+  it("is the second in which it came for a cron that only the server can read", () => {
+    assertEquals(dueOfFiring({ cron: "0 0 5 L * *" }, 1_795_167_649_415), 1_795_167_649_000);
+    assertEquals(dueOfFiring({ cron: "0 0 5 * * *", zone: "Nowhere/Here" }, 1_795_167_649_415), 1_795_167_649_000);
   });
 });

@@ -44,6 +44,8 @@ export interface Envelope {
   readonly items?: ItemTarget | undefined;
   /** Time of storing of a message of the log, by the server's clock, in ms since 1970. */
   readonly storedAt?: number | undefined;
+  /** Scheduled messages of the log only: the time that it was scheduled for, in ms since 1970. */
+  readonly due?: number | undefined;
   /** Messages of the log only: where it stands. */
   readonly position?: number | undefined;
   /** Messages of the log only: the token of its leader. */

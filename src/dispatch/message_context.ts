@@ -26,6 +26,7 @@ import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/shared_state.ts";
 import { CALLER_HEADER } from "../contract/program_types.ts";
 import { decodeText } from "../data/encoding.ts";
+import { dateOf } from "../data/safe_date.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
 import { type AppClock, appClock, Deadlined } from "../ports/clock.ts";
 import { patience, type QueueEntry } from "./admission_queue.ts";
@@ -107,10 +108,11 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
   /** The id that its contract makes of the payload, for a message that came without one. */
   set id(id: string) {
-    const { call, attempt, correlation, causation, ancestry, headers, key, send, span, sentAt, position, fence } =
-      this.envelope;
+    const { call, attempt, correlation, causation, ancestry, headers, key, send, span, sentAt } = this.envelope;
+    const { position, fence, storedAt, due } = this.envelope;
     this.#envelope = {
-      ...{ call, id, attempt, correlation, causation, ancestry, headers, key, send, span, sentAt, position, fence },
+      ...{ call, id, attempt, correlation, causation, ancestry, headers, key, send, span, sentAt },
+      ...{ position, fence, storedAt, due },
     };
   }
 
@@ -166,6 +168,16 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
   get position(): number | undefined {
     return this.#envelope?.position;
+  }
+
+  get stored(): Date | undefined {
+    const ms = this.#envelope?.storedAt;
+    return ms === undefined ? undefined : dateOf(ms);
+  }
+
+  get due(): Date | undefined {
+    const ms = this.#envelope?.due;
+    return ms === undefined ? undefined : dateOf(ms);
   }
 
   get key(): string | undefined {
@@ -391,8 +403,12 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   apart(handle: (own: MessageContext) => MaybePromise<Outcome>): Promise<Outcome> {
     const host = this.#host;
     const { id, attempt, correlation, causation, ancestry, headers, key, position, fence } = this.envelope;
+    const { storedAt, due } = this.envelope;
     const call = host.nextCall();
-    const envelope = { call, id, attempt, correlation, causation, ancestry, headers, key, position, fence };
+    const envelope = {
+      ...{ call, id, attempt, correlation, causation, ancestry, headers, key, position, fence },
+      ...{ storedAt, due },
+    };
     const own = new MessageContext(host, this.contract, this.remaining(host.clock.monotonic()), envelope);
     own.execution.key = this.execution.key;
     this.execution.adopt(own.execution);

@@ -306,8 +306,9 @@ class EdgeHandler<Given> {
     const bytesOf = (event: FollowedEvent<unknown>) => {
       const made = texts.get(event);
       if (made !== undefined) return made;
-      const { position, id, key, payload, stored } = event;
-      const bytes = eventBytes(position, { position, id, key, payload, stored }, values);
+      const { position, id, key, payload, stored, due } = event;
+      const times = { stored, ...(due && { due }) };
+      const bytes = eventBytes(position, { position, id, key, payload, ...times }, values);
       texts.set(event, bytes);
       return bytes;
     };

@@ -8,7 +8,8 @@ import { messageId, type ParkedState } from "../format/commit.ts";
 import { itemText } from "../format/group.ts";
 import { largestGroup } from "../format/group_text.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
-import { payloadOf } from "../format/logged_message.ts";
+import { payloadOf, timesOf } from "../format/logged_message.ts";
+import { dateOf } from "../../data/safe_date.ts";
 import { storeRequest } from "./requests.ts";
 import {
   inOrder,
@@ -125,7 +126,7 @@ function letterOf(
     position,
     error: Object.freeze(error ?? { code: "HANDLER_FAILED", message: `no error is recorded of position ${position}` }),
     attempts,
-    publishedAt: dateOf(message.time),
+    ...timesOf(message.time, message.meta),
     at: dateOf(dead),
     heldBehind,
     history: Object.freeze((message.earlier ?? []).map(([at, payload]) => Object.freeze({ at: dateOf(at), payload }))),
@@ -192,11 +193,6 @@ async function ask(
 /** The id of requests about a letter: of its message, and of when it became one. */
 function letterRequest(id: string, dead: number): string {
   return `letter-${id}-${dead}`;
-}
-
-/** An entry may say any time. */
-function dateOf(ms: number): Date {
-  return new Date(Math.min(ms, 8.64e15));
 }
 
 const TRIES = 5;

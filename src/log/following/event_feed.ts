@@ -18,7 +18,7 @@ import { type Clock, delay } from "../../ports/clock.ts";
 import type { LogLoss, LogReader, LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
-import { headersOf, type LoggedMessage } from "../format/logged_message.ts";
+import { headersOf, type LoggedMessage, timesOf } from "../format/logged_message.ts";
 import { categoryPattern } from "../format/names.ts";
 
 /** Options of an {@link EventFeed}. */
@@ -326,8 +326,10 @@ export class StoredEvent {
     const made = (result: Awaited<typeof parsed>) => {
       if (!result.ok) return this.#unreadable(result.error);
       const { position, id, key, time, meta } = this.#logged;
-      const stored = Object.freeze(new Date(time));
-      return Object.freeze({ position, id, key, payload: freezePlain(result.value), stored, headers: headersOf(meta) });
+      const { stored, due } = timesOf(time, meta);
+      const times = { stored: Object.freeze(stored), due: due && Object.freeze(due) };
+      const payload = freezePlain(result.value);
+      return Object.freeze({ position, id, key, payload, ...times, headers: headersOf(meta) });
     };
     return parsed instanceof Promise ? parsed.then(made) : made(parsed);
   }

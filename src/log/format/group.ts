@@ -8,7 +8,7 @@
  */
 import { isShape } from "../../contract/shape.ts";
 import { isCount, isRecord, isStringArray } from "../../data/checks.ts";
-import { type CountedCron, isNeedlessFiring, parseCron } from "../../data/cron.ts";
+import { type CountedCron, dueOfFiring, isNeedlessFiring, parseCron } from "../../data/cron.ts";
 import { parsedJson } from "../../data/encoding.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
 import { readEntityGroup } from "./entity_group.ts";
@@ -40,16 +40,24 @@ export interface GroupHead {
   /** How long it is kept, in ms; `undefined`: 7 days; 0: for good. */
   readonly keep: number | undefined;
   /**
-   * The schedule that appends it; `counted`: a cron that nats-server counts otherwise when clocks change, so that some
-   * of its firings are passed by.
+   * The schedule that appends it; its `counted`: a cron that nats-server counts otherwise when clocks change, so that
+   * some of its firings are passed by.
    */
-  readonly schedule:
-    | { readonly id: string; readonly due: number; readonly counted?: CountedCron | undefined }
-    | undefined;
+  readonly schedule: GroupSchedule | undefined;
   /** True for commands. */
   readonly queued?: boolean;
   /** The shape of its contract at the publisher; `undefined`: unknown. */
   readonly shape?: string | undefined;
+}
+
+/** The schedule that appends a message. */
+interface GroupSchedule {
+  readonly id: string;
+  /** 0: it fires again and again. */
+  readonly due: number;
+  readonly counted?: CountedCron | undefined;
+  /** Another cron, which nats-server counts as it is. */
+  readonly cron?: { readonly cron: string; readonly zone?: string | undefined } | undefined;
 }
 
 /** An item that is to be written. */
@@ -59,8 +67,11 @@ export interface GroupItem {
   readonly key: string | undefined;
   /** `undefined`: it is named after its publisher and number. */
   readonly id: string | undefined;
-  readonly meta: Omit<LoggedMeta, "k" | "w"> | undefined;
+  readonly meta: ItemMeta | undefined;
 }
+
+/** Metadata of an item: the rest of it is in the head. */
+type ItemMeta = Omit<LoggedMeta, "d" | "k" | "w">;
 
 /** An item as text, for {@link groupText}. */
 export function itemText({ text, key, id, meta }: GroupItem): string {
@@ -85,6 +96,7 @@ export function groupText(
     k: keep,
     s: schedule === undefined ? undefined : [schedule.id, schedule.due],
     c: schedule?.counted && [schedule.counted.cron, schedule.counted.zone, schedule.counted.server],
+    n: schedule?.cron && [schedule.cron.cron, ...schedule.cron.zone === undefined ? [] : [schedule.cron.zone]],
     q: queued ? 1 : undefined,
     w: shape,
   });
@@ -100,8 +112,14 @@ export function madeId(endpoint: string, number: number): string {
  * The id of what a schedule has appended: each firing has its own. `due`: when it was due; 0 for one that fires again
  * and again, whose time is that at which its message was stored.
  */
-function firedId({ id, due }: { readonly id: string; readonly due: number }, stored: number): string {
+function firedId({ id, due }: GroupSchedule, stored: number): string {
   return `${id}@${due === 0 ? stored : due}`;
+}
+
+/** The time for which a message is that a schedule has appended, in ms since 1970. */
+function timeFor({ due, counted, cron = counted }: GroupSchedule, stored: number): number {
+  if (due !== 0) return due;
+  return cron === undefined ? Math.floor(stored / 1_000) * 1_000 : dueOfFiring(cron, stored);
 }
 
 /**
@@ -128,10 +146,11 @@ export function readGroup(
   if (schedule !== undefined && count !== 1) return unreadable("a schedule has more than one item");
   if (schedule?.counted !== undefined && isNeedlessFiring(schedule.counted, message.time)) return [];
   const shared: LoggedMeta = {
+    ...(schedule === undefined ? {} : { d: timeFor(schedule, message.time) }),
     ...(keep === undefined ? {} : { k: keep }),
     ...(shape === undefined ? {} : { w: shape }),
   };
-  const kept: LoggedMeta | undefined = keep === undefined && shape === undefined ? undefined : shared;
+  const kept = keep === undefined && shape === undefined && schedule === undefined ? undefined : shared;
   const messages: LoggedMessage[] = new Array(count);
   for (let index = 0; index < count; index++) {
     const item = items[index];
@@ -189,7 +208,7 @@ type WireItem = readonly [
   payload: unknown,
   key?: string | null,
   id?: string | null,
-  meta?: Omit<LoggedMeta, "k" | "w"> | null,
+  meta?: ItemMeta | null,
   form?: 0 | 1 | 2,
 ];
 
@@ -200,7 +219,7 @@ const MAX_ID = 300;
 function readHead(head: unknown): Pick<GroupHead, "keep" | "schedule" | "shape"> | undefined {
   if (head === 0) return { keep: undefined, schedule: undefined, shape: undefined };
   if (!isRecord(head)) return undefined;
-  const { k: keep, s, c, w: shape } = head;
+  const { k: keep, s, c, n, w: shape } = head;
   if (shape !== undefined && !isShape(shape)) return undefined;
   if (keep !== undefined && !(typeof keep === "number" && keep >= 0 && keep < Infinity)) return undefined;
   if (s === undefined) return { keep, schedule: undefined, shape };
@@ -208,7 +227,8 @@ function readHead(head: unknown): Pick<GroupHead, "keep" | "schedule" | "shape">
   const [id, due] = s;
   if (!isId(id) || !isCount(due)) return undefined;
   if (c !== undefined && !(isStringArray(c) && c.length === 3)) return undefined;
-  return { keep, schedule: { id, due, counted: c && readCounted(c) }, shape };
+  if (n !== undefined && !(isStringArray(n) && (n.length === 1 || n.length === 2))) return undefined;
+  return { keep, schedule: { id, due, counted: c && readCounted(c), cron: n && { cron: n[0], zone: n[1] } }, shape };
 }
 
 function readCounted([cron, zone, server]: readonly string[]): CountedCron | undefined {
@@ -237,7 +257,7 @@ function whyMalformed(item: unknown): string | undefined {
 }
 
 /** Members that are not known are left out. */
-function readMeta({ c, a, h }: Omit<LoggedMeta, "k" | "w">, shared: LoggedMeta): LoggedMeta {
+function readMeta({ c, a, h }: ItemMeta, shared: LoggedMeta): LoggedMeta {
   return {
     ...(c === undefined ? {} : { c }),
     ...(a === undefined ? {} : { a }),

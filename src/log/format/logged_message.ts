@@ -3,6 +3,7 @@ import { KEEP } from "../../contract/defaults.ts";
 import { isShape } from "../../contract/shape.ts";
 import { isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
 import { decodeText, isTagged } from "../../data/encoding.ts";
+import { dateOf } from "../../data/safe_date.ts";
 
 /** A message of the log, as it is stored. */
 export interface LoggedMessage {
@@ -41,6 +42,8 @@ export interface LoggedMeta {
   /** The id of the message whose handler published it: its causation. */
   readonly a?: string;
   readonly h?: Readonly<Record<string, string>>;
+  /** The time that it was scheduled for, in ms since 1970; left out: it was not. */
+  readonly d?: number;
   /** How long it is kept, in ms, if not for 7 days; 0: for good. */
   readonly k?: number;
   /** The shape of its contract at its writer; left out if that is unknown. */
@@ -50,10 +53,11 @@ export interface LoggedMeta {
 /** Why a value is no {@link LoggedMeta}; `undefined` if it is one. */
 export function whyNoMeta(value: unknown): string | undefined {
   if (!isRecord(value)) return "no meta";
-  const { c = "", a = "", h = {}, k = 0, w } = value;
+  const { c = "", a = "", h = {}, d = 0, k = 0, w } = value;
   if (typeof c !== "string" || typeof a !== "string") return "no correlation or causation";
   if (!isStrings(h)) return "no headers";
   if (w !== undefined && !isShape(w)) return "no shape of its writer";
+  if (!isNotNegative(d)) return "no time that it was scheduled for";
   return isNotNegative(k) ? undefined : "no time for which it is kept";
 }
 
@@ -95,6 +99,19 @@ export function withPayload(message: LoggedMessage, text: string, dead: number):
 /** Earlier payloads that are kept, and characters of each. */
 const EARLIER = 5;
 const MOST_OF_EARLIER = 16_384;
+
+/** The times of a message for programs. */
+export function timesOf(time: number, meta: LoggedMeta | null | undefined): LoggedTimes {
+  return { stored: dateOf(time), due: meta?.d === undefined ? undefined : dateOf(meta.d) };
+}
+
+/** Times of a message of the log. */
+export interface LoggedTimes {
+  /** When it was stored, by the server's clock. */
+  readonly stored: Date;
+  /** The time that it was scheduled for; `undefined`: it was not scheduled. */
+  readonly due: Date | undefined;
+}
 
 /** The headers of a message. */
 export function headersOf(meta: LoggedMeta | null | undefined): Readonly<Record<string, string>> {

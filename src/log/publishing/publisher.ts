@@ -149,7 +149,8 @@ export class Publisher implements LaneHost {
       const time = timeOf(due, this.clock, stream);
       const counted = typeof time === "number" ? undefined : countedBy(time, zone, this.clock.now());
       const at = typeof time === "number" ? Math.ceil(Math.max(time, notBefore)) : counted?.server ?? time;
-      const named = { id: planned.id, due: typeof at === "number" ? at : 0, counted };
+      const cron = typeof time === "string" && counted === undefined ? { cron: time, zone } : undefined;
+      const named = { id: planned.id, due: typeof at === "number" ? at : 0, counted, cron };
       const data = groupText({ ...head, schedule: named }, items);
       return {
         data,

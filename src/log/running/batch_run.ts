@@ -12,13 +12,14 @@ import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";
 import { type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import { headersOf, type LoggedMessage, type LoggedMeta } from "../format/logged_message.ts";
+import { headersOf, type LoggedMessage, type LoggedMeta, timesOf } from "../format/logged_message.ts";
 import { copyJson } from "../format/run_request.ts";
 
 /** A message of a batch. */
 export type BatchMember = Batch<unknown>[number];
 
-interface MemberMessage extends Omit<BatchMember, "headers">, Pick<LoggedMessage, "tagged"> {
+interface MemberMessage
+  extends Omit<BatchMember, "headers" | "stored" | "due">, Pick<LoggedMessage, "tagged" | "time"> {
   readonly meta: LoggedMeta | null | undefined;
 }
 
@@ -28,11 +29,11 @@ interface MemberMessage extends Omit<BatchMember, "headers">, Pick<LoggedMessage
  */
 export function memberOf(
   contract: string,
-  { payload: given, tagged, id, key, position, attempt, meta }: MemberMessage,
+  { payload: given, tagged, id, key, position, attempt, time, meta }: MemberMessage,
 ): BatchMember | CatgaError {
   try {
     const payload = tagged ? decodeText(given as string) : copyJson(given);
-    return { payload, id, key, position, attempt, headers: headersOf(meta) };
+    return { payload, id, key, position, ...timesOf(time, meta), attempt, headers: headersOf(meta) };
   } catch (cause) {
     return new CatgaError("INVALID_MESSAGE", `the payload of ${contract} (${id}) cannot be read`, {
       cause,

@@ -89,8 +89,9 @@ function ofOne(handler: DurableHandler): DurableHandler {
   return {
     ...handler,
     run: (payload, ctx) => {
-      const { id, key, position = 0, attempt, headers } = ctx;
-      const { outcome, failures } = runBatch(handler, [{ payload, id, key, position, attempt, headers }], ctx);
+      const { id, key, position = 0, attempt, headers, stored = new Date(0), due } = ctx;
+      const member = { payload, id, key, position, stored, due, attempt, headers };
+      const { outcome, failures } = runBatch(handler, [member], ctx);
       const ended = (outcome: Outcome): Outcome => {
         const [error] = failures.values();
         return outcome instanceof Refusal || !outcome.ok || error === undefined ? outcome : { ok: false, error };
@@ -183,6 +184,10 @@ export class RunEnvelope implements Envelope {
 
   senderWaits(now: number): number | undefined {
     return this.#run.dueAt?.(now);
+  }
+
+  get due(): number | undefined {
+    return this.#meta?.d;
   }
 
   get correlation(): string | undefined {

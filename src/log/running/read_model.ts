@@ -354,7 +354,7 @@ export class ReadModel {
   #run(message: LoggedMessage, attempt: number): MaybePromise<true | ReadRetry> {
     const { host, handlers } = this.#options;
     const { contract, timeout, run } = handlers.get(message.category)!; // what has none is not taken
-    const { id, position, key, meta, tagged, payload: given } = message;
+    const { id, position, key, meta, tagged, payload: given, time } = message;
     // a tagged payload is a text: readGroup has checked it
     const made = () => tagged ? decodeText(given as string) : copyJson(given);
     let payload: unknown;
@@ -364,7 +364,7 @@ export class ReadModel {
       this.#skipped(`${contract.name} (${id})`, error);
       return true;
     }
-    const logged = { id, attempt, position, key, meta, fence: undefined };
+    const logged = { id, attempt, position, key, meta, fence: undefined, storedAt: time };
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, new OwnRun(host)));
     const outcome = run(payload, made, ctx);
     if (!(outcome instanceof Promise)) {

@@ -226,8 +226,10 @@ export class SubscriptionRuns {
   #beginTogether(requests: readonly RunRequest[], outer: MessageContext): MaybePromise<Outcome> {
     const { host, handlers, causes } = this.#options;
     const { contract, timeout, attempts } = handlers;
-    const members = requests.map(([, position, attempt, id, key, payload, tagged, , meta]) =>
-      memberOf(contract.name, { payload, tagged: tagged === 1, id, key: key ?? undefined, position, attempt, meta })
+    const members = requests.map(([, position, attempt, id, key, payload, tagged, time, meta]) =>
+      memberOf(contract.name, {
+        ...{ payload, tagged: tagged === 1, id, key: key ?? undefined, position, attempt, time, meta },
+      })
     );
     const attempt = Math.max(...requests.map(([, , attempt]) => attempt));
     const logged = { attempt, position: undefined, key: undefined, meta: undefined, fence: requests[0][0] };

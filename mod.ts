@@ -153,7 +153,7 @@ export type {
   Term,
 } from "./src/contract/shared_state.ts";
 export type { Items, StreamContractOptions } from "./src/contract/stream.ts";
-export type { WorkflowOptions } from "./src/contract/workflow.ts";
+export type { SignalOptions, WorkflowOptions } from "./src/contract/workflow.ts";
 export type { WorkflowBody, WorkflowDefinition } from "./src/contract/workflow_body.ts";
 export type { AnyCode, CatgaErrorOptions, Code } from "./src/error.ts";
 export type { AppClock, Clock, Random, Timer } from "./src/ports/clock.ts";

@@ -696,6 +696,7 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
           startedAt: 1,
           since: 1,
           pending: each,
+          stage: each,
           steps: [each],
         },
         timeline: each,

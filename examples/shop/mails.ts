@@ -15,6 +15,7 @@ export const placed = OrderPlaced.on(
 // at least once: a real provider takes the step's `id` as its idempotency key, so that the second run sends nothing
 export const aftercare = Aftercare.handle(async (flow, { orderId, cents }) => {
   await flow.step("confirm", () => console.log(`mailed ${orderId}: your order of ${cents} cents`));
+  flow.stage("confirmed");
   await flow.sleep("a week", 7 * DAY);
   await flow.step("ask for a review", () => console.log(`mailed ${orderId}: how was it?`));
 });

@@ -10,6 +10,7 @@ import type { Result } from "../contract/result.ts";
 import type { Catga } from "../contract/running_node.ts";
 import { isErrorCode } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
+import { OpenRuns } from "./open_runs.ts";
 import { VERSION } from "../version.ts";
 
 /**
@@ -76,8 +77,8 @@ export function metrics(): Behavior {
 type Instruments = ReturnType<typeof instrumentsOf>;
 
 function instrumentsOf(meter: Meter) {
-  const duration = (name: string, description: string) =>
-    meter.createHistogram(name, { description, unit: "s", advice: { explicitBucketBoundaries: BOUNDARIES } });
+  const duration = (name: string, description: string, explicitBucketBoundaries = BOUNDARIES) =>
+    meter.createHistogram(name, { description, unit: "s", advice: { explicitBucketBoundaries } });
   const count = (name: string, unit: string, description: string) => meter.createCounter(name, { unit, description });
   const level = (name: string, unit: string, description: string) =>
     meter.createObservableUpDownCounter(name, { unit, description });
@@ -104,6 +105,12 @@ function instrumentsOf(meter: Meter) {
     ),
     failures: count("catga.log.failures", "{attempt}", "Attempts to handle a message that failed"),
     deadLetters: count("catga.log.dead_letters", "{message}", "Messages that became dead letters"),
+    runs: duration("catga.workflow.duration", "How long runs of workflows took, waiting included", RUN_BOUNDARIES),
+    openRuns: level(
+      "catga.workflow.open",
+      "{run}",
+      "Runs of workflows that have not ended, as one of the nodes that handle them has counted them last",
+    ),
     stuckRuns: count("catga.workflow.stuck", "{run}", "Runs of workflows that became stuck: somebody has to decide"),
     losses: count(
       "catga.log.losses",
@@ -163,13 +170,18 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
   const openBreakers = new Set<string>();
   const led = new Set<string>();
   const raised = new Set<string>();
-  const gauges = [alarms, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped];
+  const { openRuns: level } = instruments;
+  const openRuns = new OpenRuns(app);
+  const gauges = [alarms, inFlight, queued, breakersOpen, nodes, dead, retrying, open, lag, oldest, stopped, level];
   const read = (result: BatchObservableResult) => {
     const health = app.health();
     result.observe(inFlight, health.inFlight, node);
     result.observe(queued, health.queued, node);
     result.observe(breakersOpen, openBreakers.size, node);
     result.observe(nodes, health.nodes, node);
+    for (const { workflow, status, count } of openRuns.counts) {
+      result.observe(level, count, { ...node, "catga.workflow": workflow, "catga.status": status });
+    }
     for (const kind of ALARM_KINDS) {
       const count = health.alarms.filter((alarm) => alarm.kind === kind).length;
       if (count > 0) raised.add(kind);
@@ -199,7 +211,10 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
       else if (seen.type === "node" && END_BREAKER.has(seen.change)) openBreakers.delete(seen.node);
       count(instruments, outcomes, seen);
     },
-    detach: () => meter.removeBatchObservableCallback(read, gauges),
+    detach: () => {
+      openRuns.close();
+      meter.removeBatchObservableCallback(read, gauges);
+    },
   };
 }
 
@@ -231,6 +246,11 @@ function count(instruments: Instruments, outcomes: Outcomes, seen: Observation):
       if (seen.attempts > 0) instruments.failures.add(1, attributes); // none: it could not be read
       return instruments.deadLetters.add(1, attributes);
     }
+    case "run-ended":
+      return instruments.runs.record(seen.ms / 1_000, {
+        "catga.workflow": seen.workflow,
+        "catga.outcome": seen.code === undefined ? "ok" : outcomes.known(seen.code),
+      });
     case "run-stuck":
       return instruments.stuckRuns.add(1, {
         "catga.workflow": seen.workflow,
@@ -281,3 +301,6 @@ const BOUNDARIES = [
   ...[0.0005, 0.001, 0.0025],
   ...[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
 ];
+
+/** In s: a run may take weeks. */
+const RUN_BOUNDARIES = [0.01, 0.1, 1, 10, 60, 600, 3_600, 21_600, 86_400, 604_800, 2_592_000];

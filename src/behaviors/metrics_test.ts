@@ -180,6 +180,44 @@ describe("metrics of workflows", () => {
       { attributes: { "catga.workflow": "Export", "catga.outcome": "HANDLER_FAILED" }, value: 1 },
     ]);
   });
+
+  it("has how long runs took, and open ones by status, from one of the nodes, and from the other when that is gone", async () => {
+    await using cluster = new MemoryCluster();
+    const { clock } = cluster;
+    const Trip = workflow<{ fails: boolean }>("Trip");
+    const Go = Trip.signal("go");
+    const handlers = Trip.handle(async (flow, { fails }) => {
+      await flow.wait(Go);
+      if (fails) return fail("LATE", "too late");
+    });
+    const options = { service: "trips", behaviors: [metrics()], handlers };
+    const apps = [await cluster.start("a", options), await cluster.start("b", options)];
+    for (const id of ["1", "2", "3", "4"]) {
+      unwrap(await clock.until(apps[0].start(Trip, { fails: id === "2" }, { id })));
+    }
+    await clock.advance(70_000);
+    const open = async () =>
+      (await telemetry.points("catga.workflow.open")).map(({ attributes, value }) =>
+        `${attributes["catga.node"]} ${attributes["catga.workflow"]} ${attributes["catga.status"]} ${value}`
+      );
+    assertEquals(await open(), ["a Trip waiting 4"]);
+    for (const id of ["1", "2"]) {
+      unwrap(await clock.until(apps[1].tell(Go, id)));
+      await clock.until(apps[1].result(Trip, id));
+    }
+    const trip = (outcome: string) => ({ "catga.workflow": "Trip", "catga.outcome": outcome });
+    assertEquals(
+      (await telemetry.points("catga.workflow.duration")).filter(({ attributes }) =>
+        attributes["catga.workflow"] === "Trip"
+      ),
+      [{ attributes: trip("ok"), value: 1 }, { attributes: trip("LATE"), value: 1 }],
+    );
+    await clock.advance(70_000);
+    assertEquals(await open(), ["a Trip waiting 2"]);
+    await clock.until(apps[0].drain());
+    await clock.advance(70_000);
+    assertEquals((await open()).filter((line) => !line.startsWith("a ")), ["b Trip waiting 2"]);
+  });
 });
 
 describe("metrics of the log", () => {

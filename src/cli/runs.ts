@@ -240,9 +240,13 @@ function checkWorkflow(name: string | undefined): void {
 const COLUMNS = ["WORKFLOW", "ID", "STATUS", "STARTED", "CHANGED", "PENDING"];
 
 function row(info: RunInfo): string[] {
-  const { workflow, id, status, startedAt, timeline } = info;
+  const { workflow, id, startedAt, timeline } = info;
   const changed = timeline.at(-1)?.at ?? startedAt;
-  return [workflow, id, status, ago(startedAt), ago(changed), showShort(pendingIn(info))];
+  return [workflow, id, statusIn(info), ago(startedAt), ago(changed), showShort(pendingIn(info))];
+}
+
+function statusIn({ status, stage }: RunInfo): string {
+  return stage === undefined ? status : `${status}: ${stage}`;
 }
 
 /** What the last attempts threw, as far as it is known, with the first frames. */
@@ -265,9 +269,9 @@ function show(info: RunInfo, limit: number, flags: Flags, terminal: Terminal): v
     }
     return;
   }
-  const { workflow, id, status, version, startedAt, endedAt } = info;
+  const { workflow, id, version, startedAt, endedAt } = info;
   facts(terminal, `${workflow} ${id}`, [
-    ["status", status],
+    ["status", statusIn(info)],
     ["version", `${version}`],
     ["started", showTime(startedAt)],
     ["ended", endedAt === undefined ? "-" : showTime(endedAt)],

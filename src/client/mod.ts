@@ -164,7 +164,7 @@ export interface ClientWorkflow<In, Out, F extends string, Told, Cancels> {
 
 /** The payloads of listed signals, by their names. */
 export type ToldBy<O> = O extends { readonly tell: infer S }
-  ? { [N in keyof S]: S[N] extends Signal<infer T> ? T : never }
+  ? { [N in keyof S]: S[N] extends Signal<infer T, unknown> ? T : never }
   : Record<never, never>;
 
 /** An entry of an edge on a client. */

@@ -295,7 +295,8 @@ const WINDOW_OPTIONS = new Set(["items", "bytes"]);
 /** The largest window of a stream, in items. */
 const MAX_WINDOW = 65_536;
 
-function checkFailures(at: string, failures: readonly string[]): void {
+/** Throws a `TypeError` for `failures` that are no codes. */
+export function checkFailures(at: string, failures: readonly string[]): void {
   if (Array.isArray(failures) && failures.every((code) => typeof code === "string" && code !== "")) return;
   throw new TypeError(`${at}: failures must be an array of codes, like ["SOLD_OUT"]; got ${show(failures)}`);
 }

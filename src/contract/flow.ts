@@ -5,7 +5,7 @@
 import type { AnyCode } from "../error.ts";
 import type { Contract } from "./contract.ts";
 import type { Failure, Success } from "./result.ts";
-import type { MaybePromise } from "./schema.ts";
+import type { MaybePromise, Schema } from "./schema.ts";
 import type { SendArgs } from "./send_options.ts";
 
 /** A workflow, made by `workflow`. */
@@ -24,16 +24,20 @@ export interface WorkflowContract<In, Out, F extends string = AnyCode> {
 export type AnyWorkflow = Pick<WorkflowContract<never, unknown>, "kind" | "name">;
 
 /** Any signal. */
-export type AnySignal = Pick<Signal<never>, "workflow" | "name">;
+export type AnySignal = Pick<Signal<never, unknown>, "workflow" | "name" | "~input">;
 
-/** Something that a run can wait for: `Workflow.signal` makes it. */
-export interface Signal<T = void> {
+/** Something that a run can wait for: `Workflow.signal` makes it. `Payload`: what its schema makes of what is told. */
+export interface Signal<T = void, Payload = T> {
   /** The name of the workflow. */
   readonly workflow: string;
   /** Its own name. */
   readonly name: string;
   /** Carries the type; never has a value. */
   readonly "~payload"?: (payload: T) => void;
+  /** Carries the type behind the schema; never has a value. */
+  readonly "~parsed"?: () => Payload;
+  /** The schema, for Catga. */
+  readonly "~input"?: Schema<never, unknown> | undefined;
 }
 
 /** Argument of the function of a step. */
@@ -113,9 +117,14 @@ export interface Flow {
   /** Goes on after so many ms, or at a time. No process waits. */
   sleep(name: string, until: number | Date): Promise<void>;
   /** The next signal of this kind that the run has not taken yet; `undefined` after the `timeout`. */
-  wait<T>(signal: Signal<T>, options?: { name?: string | undefined; timeout?: undefined }): Promise<T>;
+  wait<T>(signal: Signal<never, T>, options?: { name?: string | undefined; timeout?: undefined }): Promise<T>;
   /** Waits no longer than `timeout`, after which it resolves with `undefined`. */
-  wait<T>(signal: Signal<T>, options: WaitOptions): Promise<T | undefined>;
+  wait<T>(signal: Signal<never, T>, options: WaitOptions): Promise<T | undefined>;
+  /**
+   * Says where the run is, for people: `RunInfo.stage`, 1 to 64 characters. It is recorded once, before the next step
+   * begins, which costs an append; in an `undo` it does nothing. Throws a `TypeError` for another text.
+   */
+  stage(name: string): void;
 }
 
 /** Options of `start`. */
@@ -216,6 +225,8 @@ export interface RunInfo {
   readonly id: string;
   /** Status of the run. */
   readonly status: RunStatus;
+  /** What its handler said last of where it is, with `flow.stage`; `undefined`: nothing. */
+  readonly stage: string | undefined;
   /** The version that the workflow had when it was started. */
   readonly version: number;
   /** Time of the start. */
@@ -241,6 +252,8 @@ export interface RunsOptions {
   workflow?: string | undefined;
   /** Their status; any. */
   status?: RunStatus | undefined;
+  /** True: those that have not ended; false: those that have; both. */
+  open?: boolean | undefined;
   /** The id of one; all of them. */
   id?: string | undefined;
 }

@@ -177,6 +177,14 @@ export type Observation =
   }
   /** A run that was stuck goes on, or has ended. */
   | { readonly type: "run-resumed"; readonly workflow: string; readonly run: string }
+  /** A run of a workflow ended on this node, `ms` after its start; `code`: of its failure. */
+  | {
+    readonly type: "run-ended";
+    readonly workflow: string;
+    readonly run: string;
+    readonly ms: number;
+    readonly code: string | undefined;
+  }
   /** A run of a workflow has so many entries that it may come to the limit. */
   | { readonly type: "run-long"; readonly workflow: string; readonly run: string; readonly entries: number }
   /** Something that an operator may want to know. */

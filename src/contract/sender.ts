@@ -269,7 +269,7 @@ export interface Sender extends Sharing {
    * console.log(unwrap(await app.result(Approval, run))); // ada
    * ```
    */
-  tell<T>(signal: Signal<T>, run: string, ...args: SendArgs<T, TellOptions>): Promise<Result<void, never>>;
+  tell<T>(signal: Signal<T, unknown>, run: string, ...args: SendArgs<T, TellOptions>): Promise<Result<void, never>>;
   /**
    * Cancels a run, which ends with `CANCELLED`; ok when the request is stored: what runs is aborted, and finished steps
    * are undone. `NO_RUN` as for {@link Sender.tell}.

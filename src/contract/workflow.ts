@@ -6,7 +6,7 @@ import { checkFunction, checkInteger, checkKnown, checkNumber, isToken, show } f
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import { BEGUN, CALLED, DUE, JOIN, RUN } from "./contract.ts";
-import { frozenMeta } from "./contract_options.ts";
+import { checkFailures, frozenMeta } from "./contract_options.ts";
 import { KEEP } from "./defaults.ts";
 import type { DurableEvent, EmittedEvent } from "./definition.ts";
 import { type Command, entityEvent, eventContract, requestContract } from "./definition.ts";
@@ -19,9 +19,19 @@ import { checkSchema, type MaybePromise, type Schema } from "./schema.ts";
 import type { SendableName } from "./sendable.ts";
 
 /** Options of {@link workflow}. */
-export interface WorkflowOptions<In, Payload = In> {
+export interface WorkflowOptions<In, Payload = In, Out = unknown, F extends string = AnyCode, Returned = Out> {
   /** Checks the input at the start (`INVALID_MESSAGE`), and parses it in each run of the handler; none. */
   input?: Schema<In, Payload> | undefined;
+  /**
+   * Checks and parses what the handler returns; what it makes of it is recorded. With a value that it refuses the run
+   * is stuck (`INVALID_RESPONSE`). None.
+   */
+  output?: Schema<Returned, Out> | undefined;
+  /**
+   * The codes that the handler may fail with, for workflows whose types come from schemas. With another one the run
+   * fails with `INVALID_RESPONSE`; Catga's own codes may always be passed on. Any code.
+   */
+  failures?: readonly F[] | undefined;
   /**
    * The id of the run, 1 to 128 characters; else `start` takes one, or makes one. The same id with another input is
    * `ID_REUSED`.
@@ -44,18 +54,24 @@ export interface WorkflowOptions<In, Payload = In> {
 }
 
 /** A workflow: {@link workflow} makes it. */
-export interface Workflow<In = void, Out = void, F extends string = AnyCode, Payload = In>
+export interface Workflow<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends WorkflowContract<In, Out, F> {
   /** The inside, for Catga. */
   readonly "~workflow": WorkflowDefinition;
   /** Defines something that a run can wait for. The name is 1 to 64 letters, digits, `-` and `_`. */
-  signal<T = void>(name: SendableName<T>): Signal<T>;
+  signal<T = void, Parsed = T>(name: SendableName<T>, options?: SignalOptions<T, Parsed>): Signal<T, Parsed>;
   /**
    * Makes the handler. It runs from its top again after each death and each wait, while steps that are recorded give
    * what they gave: outside of steps it has no effects. What it returns ends the run. A failure, returned or thrown,
    * has the `undo` of each finished step run, the latest first; what else it throws is tried again.
    */
-  handle(fn: (flow: Flow, input: Payload) => MaybePromise<Out | Failure<NoInfer<F>>>): Handler;
+  handle(fn: (flow: Flow, input: Payload) => MaybePromise<Returned | Failure<NoInfer<F>>>): Handler;
+}
+
+/** Options of a signal. */
+export interface SignalOptions<T, Parsed = T> {
+  /** Checks what is told (`INVALID_MESSAGE`), and parses it where the run gets it, in each run of its handler; none. */
+  input?: Schema<T, Parsed> | undefined;
 }
 
 /**
@@ -79,10 +95,10 @@ export interface Workflow<In = void, Out = void, F extends string = AnyCode, Pay
  * console.log(run, unwrap(await app.result(Order, run))); // 7 r-420
  * ```
  */
-export function workflow<In = void, Out = void, F extends string = AnyCode, Payload = In>(
+export function workflow<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
   name: SendableName<In, Out>,
-  options: WorkflowOptions<In, Payload> = {},
-): Workflow<In, Out, F, Payload> {
+  options: WorkflowOptions<In, Payload, Out, F, Returned> = {},
+): Workflow<In, Out, F, Payload, Returned> {
   if (!isWorkflowName(name)) {
     throw new TypeError(`a workflow's name is 1 to 48 letters, digits, "-" and "_", like "Order"; got ${show(name)}`);
   }
@@ -92,11 +108,15 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
     kind: "workflow",
     name,
     "~workflow": definition,
-    signal: <T>(signal: string): Signal<T> => {
+    signal: <T, Parsed>(signal: string, options: SignalOptions<T, Parsed> = {}): Signal<T, Parsed> => {
       if (!isToken(signal, 64)) {
         throw new TypeError(`${at}: a signal's name is 1 to 64 letters, digits, "-" and "_"; got ${show(signal)}`);
       }
-      return Object.freeze({ workflow: name, name: signal });
+      checkKnown(`${at}: signal ${signal}`, options, SIGNAL_OPTIONS);
+      // the types of its schema are those of the signal
+      const input = options.input as Signal["~input"];
+      checkSchema(`${at}: signal ${signal}: input`, input);
+      return Object.freeze({ workflow: name, name: signal, ...(input === undefined ? {} : { "~input": input }) });
     },
     handle: (fn: WorkflowBody["fn"], ...more: readonly unknown[]) => {
       if (more.length > 0) throw new TypeError(`${at}: handle has no options; got ${show(more[0])}`);
@@ -128,6 +148,15 @@ export function drivenWorkflow(contract: string): string | undefined {
 }
 
 const DRIVING: ReadonlySet<string> = new Set([BEGUN, CALLED, DUE, JOIN]);
+
+/** The endpoint of the node that does what one of those that handle a workflow has to do; `undefined`: none does. */
+export function firstHandling(
+  workflow: string,
+  nodes: readonly { readonly endpoint: string; readonly handles: readonly string[] }[],
+): string | undefined {
+  const called = `${runType(workflow)}.${CALLED}`;
+  return nodes.filter(({ handles }) => handles.includes(called)).map(({ endpoint }) => endpoint).sort()[0];
+}
 
 /** The name of the schedule that starts a run, among those of {@link RunContracts.due}. */
 export function startName(run: string): string {
@@ -203,13 +232,19 @@ function ofWorkflow(handler: Handler, body: WorkflowBody): Handler {
   return Object.freeze({ ...handler, "~handler": Object.freeze({ ...handler["~handler"], workflow: body }) });
 }
 
-function definitionOf<In, Payload>(name: string, options: WorkflowOptions<In, Payload>): WorkflowDefinition {
+function definitionOf<In, Payload, Out, F extends string, Returned>(
+  name: string,
+  options: WorkflowOptions<In, Payload, Out, F, Returned>,
+): WorkflowDefinition {
   const at = `workflow ${name}`;
   checkKnown(at, options, OPTIONS);
-  const { input, id, timeout, keep = KEEP, version = 1, meta } = options;
+  const { input, output, failures, id, timeout, keep = KEEP, version = 1, meta } = options;
   // the types of its input are those of its contract
   const parsed = input as WorkflowDefinition["input"];
   checkSchema(`${at}: input`, parsed);
+  const made = output as WorkflowDefinition["output"];
+  checkSchema(`${at}: output`, made);
+  if (failures !== undefined) checkFailures(at, failures);
   if (id !== undefined) checkFunction(`${at}: id`, id, "a function of the input that returns a string");
   if (timeout !== undefined) checkNumber(`${at}: timeout`, timeout, 1, LONGEST, "ms");
   checkNumber(`${at}: keep`, keep, 60_000, LONGEST, "ms");
@@ -218,6 +253,8 @@ function definitionOf<In, Payload>(name: string, options: WorkflowOptions<In, Pa
     name,
     type: runType(name),
     input: parsed,
+    output: made,
+    failures: failures && Object.freeze([...failures]),
     id,
     timeout,
     keep,
@@ -228,4 +265,5 @@ function definitionOf<In, Payload>(name: string, options: WorkflowOptions<In, Pa
 
 const DAY = 86_400_000;
 const LONGEST = 3_660 * DAY;
-const OPTIONS = new Set(["input", "id", "timeout", "keep", "version", "meta"]);
+const SIGNAL_OPTIONS = new Set(["input"]);
+const OPTIONS = new Set(["input", "output", "failures", "id", "timeout", "keep", "version", "meta"]);

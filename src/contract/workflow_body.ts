@@ -12,6 +12,10 @@ export interface WorkflowDefinition {
   readonly type: string;
   /** Checks and parses the input. */
   readonly input: Schema<never, unknown> | undefined;
+  /** Checks and parses what the handler returns. */
+  readonly output: Schema<never, unknown> | undefined;
+  /** The codes that it may fail with, besides Catga's; `undefined`: any. */
+  readonly failures: readonly string[] | undefined;
   /** The id of a run by its input. */
   readonly id: ((input: never) => string) | undefined;
   /** Time limit of a run, in ms. */

@@ -7,7 +7,16 @@ import type { RunView } from "./view.ts";
 
 const stuck = (id: string): RunView => ({
   key: id,
-  ...{ workflow: "Order", id, status: "stuck", startedAt: 1, since: 2, pending: "charge", steps: ["charge"] },
+  ...{
+    workflow: "Order",
+    id,
+    status: "stuck",
+    stage: "",
+    startedAt: 1,
+    since: 2,
+    pending: "charge",
+    steps: ["charge"],
+  },
   timeline: "",
 });
 const said = (workflow: string): Alarm => ({

@@ -34,7 +34,7 @@ export async function countRuns(
   return { count };
 }
 
-function viewOf({ workflow, id, status, startedAt, pending, timeline }: RunInfo): RunView {
+function viewOf({ workflow, id, status, stage = "", startedAt, pending, timeline }: RunInfo): RunView {
   // not by spreading: a run may have stored that it waits for very much
   let since = (timeline.at(-1)?.at ?? startedAt).getTime();
   for (const each of pending) since = Math.min(since, each.since.getTime());
@@ -49,6 +49,7 @@ function viewOf({ workflow, id, status, startedAt, pending, timeline }: RunInfo)
     id: shownId(id),
     key: id,
     status,
+    stage: shownText(stage),
     startedAt: startedAt.getTime(),
     since,
     pending: shownText(shown.join("; "), 400),

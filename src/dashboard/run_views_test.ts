@@ -6,7 +6,15 @@ import { runViews } from "./run_views.ts";
 function run(id: string, at: number): RunInfo {
   const error = { code: "NO_CARD", message: "no \x1b card" };
   return {
-    ...{ workflow: "Order", id, status: "stuck", version: 1, startedAt: new Date(at), endedAt: undefined },
+    ...{
+      workflow: "Order",
+      id,
+      status: "stuck",
+      stage: "pa\x1bid",
+      version: 1,
+      startedAt: new Date(at),
+      endedAt: undefined,
+    },
     pending: [{ name: "charge", attempts: 3, since: new Date(at + 5), next: undefined, error }],
     timeline: [
       { at: new Date(at), by: "a", type: "started", name: "", value: { order: id } },
@@ -26,6 +34,7 @@ describe("runViews", () => {
       9,
     );
     assertEquals([view.workflow, view.id, view.status, view.since], ["Order", "o-1", "stuck", 1_005]);
+    assertEquals(view.stage, "pa\\u{1b}id");
     assertEquals(view.pending, "charge, 3 failed, NO_CARD: no \\u{1b} card");
     const [first, second] = view.timeline.split("\n");
     assertEquals(first, '1970-01-01T00:00:01.000Z  started {"order":"o-1"}');

@@ -105,6 +105,8 @@ export interface RunView {
   /** Its id as it is stored: for requests, not for people. */
   readonly key: string;
   readonly status: RunStatus;
+  /** What its handler said of where it is; empty: nothing. */
+  readonly stage: string;
   readonly startedAt: number;
   /** Since when it does, or waits for, what is pending. */
   readonly since: number;

@@ -300,7 +300,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.#host.result(contract, run, options) as Promise<Result<Out, F>>;
   }
 
-  tell<T>(signal: Signal<T>, run: string, ...args: SendArgs<T, TellOptions>): Unanswered {
+  tell<T>(signal: Signal<T, unknown>, run: string, ...args: SendArgs<T, TellOptions>): Unanswered {
     return this.#host.tell(signal, run, args[0], args[1]);
   }
 

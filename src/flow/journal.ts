@@ -83,6 +83,8 @@ export type DrivenEntry =
     readonly run: string;
     readonly undo?: boolean;
   }
+  /** The handler says where the run is, for people. */
+  | { readonly t: "staged"; readonly stage: string }
   /** A schedule ends the time that it may take. */
   | { readonly t: "limited" }
   /** From here on steps are undone; the run ends with this error. */
@@ -170,6 +172,9 @@ export class Journal {
     { readonly workflow: string; readonly run: string; readonly since: number; readonly undo: boolean }
   >();
   readonly undone = new Set<string>();
+  /** How often the handler said where the run is, and what it said last. */
+  stages = 0;
+  stage: string | undefined;
   cancelled: { readonly index: number; readonly error: RecordedError } | undefined;
   failing: { readonly index: number; readonly error: RecordedError } | undefined;
   limited = false;
@@ -303,6 +308,10 @@ export class Journal {
         for (const [step, failures] of this.failures) {
           this.failures.set(step, { ...failures, attempts: 0, first: time, next: 0 });
         }
+        return;
+      case "staged":
+        this.stages++;
+        this.stage = entry.stage;
         return;
       case "limited":
         this.limited = true;
@@ -471,6 +480,7 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   waits: { step, signal: isText, until: maybe(isTime), scheduled },
   took: { step, n: maybe(isCount) },
   child: { step, workflow: isText, run: isText, undo: maybe(isFlag) },
+  staged: { stage: isText },
   limited: {},
   failing: { error: isError },
   undone: { step },

@@ -18,12 +18,13 @@
 import type { AnyContract } from "../contract/contract.ts";
 import { STEP_PAUSES } from "../contract/defaults.ts";
 import type { Flow, FlowSendOptions, Signal, WaitOptions } from "../contract/flow.ts";
-import { type Failure, isFailure } from "../contract/result.ts";
+import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { validate } from "../contract/schema.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { outside } from "../data/async_context.ts";
-import { CatgaError, isCatgaError } from "../error.ts";
-import type { Timer } from "../ports/clock.ts";
+import { show } from "../data/checks.ts";
+import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
+import { type Timer, within } from "../ports/clock.ts";
 import {
   type DriveEnd,
   type DriveOptions,
@@ -59,6 +60,9 @@ export class Drive {
   #finish: (() => void) | undefined;
   /** It has begun to run, from its top, in this drive. */
   #runs = false;
+  /** How often the handler said where the run is: in this drive, and as recorded when the drive began. */
+  #stages = 0;
+  #stagesBefore = 0;
   /** The step whose `undo` runs. */
   #undoing: string | undefined;
   #limit: Timer | undefined;
@@ -71,6 +75,7 @@ export class Drive {
   constructor(options: DriveOptions) {
     this.#body = options.body;
     this.journal = options.journal;
+    this.#stagesBefore = options.journal.stages;
     const state = this.#state = new DriveState(options, {
       rest: () => this.#rest(),
       couldTakeSignal: () => this.#waits.couldTakeSignal(),
@@ -194,8 +199,19 @@ export class Drive {
       send: (contract: unknown, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.send(contract as AnyContract, payload, options),
       sleep: (name, until) => waits.sleep(name, until),
-      wait: <T>(signal: Signal<T>, options: WaitOptions = {}) => waits.wait(signal, options) as Promise<T>,
+      wait: <T>(signal: Signal<never, T>, options: WaitOptions = {}) => waits.wait(signal, options) as Promise<T>,
+      stage: (name) => this.#stage(name),
     } as Flow;
+  }
+
+  /** Records where the run is, unless a run of the handler before this one has said so. */
+  #stage(stage: string): void {
+    if (typeof stage !== "string" || stage === "" || stage.length > MAX_STAGE || !stage.isWellFormed()) {
+      throw new TypeError(`stage: it is a text of 1 to ${MAX_STAGE} characters; got ${show(stage)}`);
+    }
+    const state = this.#state;
+    if (this.#handlerIsOver || state.isHalting || ++this.#stages <= this.#stagesBefore || state.isTooLong()) return;
+    state.record({ t: "staged", stage });
   }
 
   /** The handler has called, in this drive, all steps that have begun as far as is recorded: their undos are known. */
@@ -220,8 +236,22 @@ export class Drive {
     state.phase = "finishing";
     this.#waits.abandon();
     state.calls.clear();
+    const { definition: { output, name } } = this.#body;
+    if (output === undefined) return this.#endWithValue(value);
+    state.work(async () => {
+      let parsed: Result<unknown> | undefined;
+      const validated = Promise.resolve(validate(output, value, "INVALID_RESPONSE", name));
+      await within(state.host.clock, state.host.app.timeout, validated.then((result) => parsed = result));
+      if (state.over) return;
+      if (parsed?.ok) return this.#endWithValue(parsed.value);
+      const message = `the schema of its output took longer than ${state.host.app.timeout} ms`;
+      this.#stuck("", parsed === undefined ? { code: "TIMEOUT", message } : recorded(parsed.error));
+    });
+  }
+
+  #endWithValue(value: unknown): void {
     try {
-      this.#endWith({ ok: true, value: copyOf(value, "the result", state.host.log.mostBytes) });
+      this.#endWith({ ok: true, value: copyOf(value, "the result", this.#state.host.log.mostBytes) });
     } catch (error) {
       this.#stuck("", recorded(error));
     }
@@ -232,11 +262,20 @@ export class Drive {
     if (error.code === "CLOSED") return this.#threw(error);
     let recordable: RecordedError;
     try {
-      recordable = decided(error, this.#state.label, this.#state.host.log.mostBytes);
+      recordable = decided(this.#declared(error), this.#state.label, this.#state.host.log.mostBytes);
     } catch (tooLarge) {
       return this.#threw(tooLarge);
     }
     this.#fails(recordable);
+  }
+
+  /** An error in place of one whose code the workflow does not declare. */
+  #declared(error: CatgaError): CatgaError {
+    const { definition: { failures, name } } = this.#body;
+    if (failures === undefined || failures.includes(error.code) || isErrorCode(error.code)) return error;
+    const message = `the handler of workflow ${name} failed with ${show(error.code)}, which is none of its failures: ` +
+      `${failures.join(", ")}; ${error.message}`;
+    return new CatgaError("INVALID_RESPONSE", message, { details: error.details, cause: error });
   }
 
   /** Undoes when all has come to rest, also because of what was decided before, or meanwhile. */
@@ -393,7 +432,10 @@ export class Drive {
     const { keep } = this.journal.started!;
     state.record({ t: "ended", outcome, until: state.now + keep });
     state.after(() => {
-      if (this.journal.ended === undefined) return state.look();
+      const { ended, endedAt, startedAt } = this.journal;
+      if (ended === undefined) return state.look();
+      const { host: { app }, ref } = state;
+      app.observer({ type: "run-ended", ...ref, ms: Math.max(0, endedAt - startedAt), code: ended.error?.code });
       this.#steps.abandon();
       this.#ended();
     });
@@ -503,6 +545,8 @@ export class Drive {
   }
 }
 
+/** Characters of a stage. */
+const MAX_STAGE = 64;
 const STRAYS = "has awaited what no call of flow returned, or the schema of its input has not ended";
 /** How often a handler that throws is tried. */
 const HANDLER_ATTEMPTS = 10;

@@ -1,7 +1,7 @@
 /** Runs as operators see them, and what operators do to them. */
 import { RUN_STATUS, type RunEntry, type RunInfo, type RunsOptions } from "../contract/flow.ts";
 import { drivenWorkflow } from "../contract/workflow.ts";
-import { checkKnown, checkString, show } from "../data/checks.ts";
+import { checkBoolean, checkKnown, checkString, show } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import { isOwn, type Journal, type JournalEntry, statusOf } from "./journal.ts";
@@ -24,15 +24,17 @@ export async function* runInfos(
   options: RunsOptions & { readonly newest?: boolean },
   tell: TellRun,
 ): AsyncIterableIterator<RunInfo> {
-  const { workflow, status, id, newest = false } = options;
+  const { workflow, status, id, open, newest = false } = options;
+  const isWanted = ({ status: own }: RunInfo) =>
+    (status === undefined || own === status) && (open === undefined || open !== (own === "done" || own === "failed"));
   const inOrder = <T>(all: readonly T[]) => newest ? all.toReversed() : all;
   if (workflow !== undefined && id !== undefined) {
     const info = await runInfo(log, { workflow, run: id }, tell);
-    if (info !== undefined && (status === undefined || info.status === status)) yield info;
+    if (info !== undefined && isWanted(info)) yield info;
     return;
   }
   const load = ({ ref }: { readonly ref: RunRef }) => runInfo(log, ref, tell);
-  if (status === "stuck") {
+  if (status === "stuck" && open !== false) {
     for await (const [noted, info] of ahead(inOrder(await log.noted()), load)) {
       if (info?.status !== status) await passed(log, noted);
       else if ((workflow ?? info.workflow) === info.workflow && (id ?? info.id) === info.id) yield info;
@@ -41,10 +43,11 @@ export async function* runInfos(
   }
   const isEnd = status === "done" || status === "failed";
   const all = inOrder(await log.all(workflow)).filter(({ ref, ended }) =>
-    (id === undefined || ref.run === id) && (status === undefined || ended === isEnd)
+    (id === undefined || ref.run === id) && (status === undefined || ended === isEnd) &&
+    (open === undefined || ended !== open)
   );
   for await (const [, info] of ahead(all, load)) {
-    if (info !== undefined && (status === undefined || info.status === status)) yield info;
+    if (info !== undefined && isWanted(info)) yield info;
   }
 }
 
@@ -91,7 +94,8 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
   });
   if (journal === undefined) return undefined;
   return {
-    ...{ workflow: ref.workflow, id: ref.run, status: statusOf(journal), version: journal.started!.version },
+    ...{ workflow: ref.workflow, id: ref.run, status: statusOf(journal), stage: journal.stage },
+    version: journal.started!.version,
     startedAt: new Date(journal.startedAt),
     endedAt: journal.ended === undefined ? undefined : new Date(journal.endedAt),
     pending: pendingOf(journal),
@@ -140,7 +144,8 @@ function dateOf(time: number | undefined): Date | undefined {
 
 /** The name and the value of an entry in a timeline. */
 function shown(entry: JournalEntry): { readonly name: string; readonly value: unknown } {
-  return { name: "step" in entry ? entry.step : entry.t === "signalled" ? entry.signal : "", value: valueIn(entry) };
+  const name = "step" in entry ? entry.step : "signal" in entry ? entry.signal : "stage" in entry ? entry.stage : "";
+  return { name, value: valueIn(entry) };
 }
 
 function valueIn(entry: JournalEntry): unknown {
@@ -171,8 +176,9 @@ function valueIn(entry: JournalEntry): unknown {
 /** Throws for options that are invalid. */
 export function checkRunsOptions(options: RunsOptions): void {
   checkKnown("runs", options, RUNS_OPTIONS);
-  const { workflow, status, id } = options;
+  const { workflow, status, id, open } = options;
   if (workflow !== undefined) checkString("runs: workflow", workflow);
+  checkBoolean("runs: open", open ?? true);
   if (id !== undefined) checkString("runs: id", id);
   if (status !== undefined && !RUN_STATUS.includes(status)) {
     throw new TypeError(`runs: status must be one of ${RUN_STATUS.join(", ")}; got ${show(status)}`);
@@ -183,4 +189,4 @@ export function checkRunsOptions(options: RunsOptions): void {
 const SETTLING = 600_000;
 /** How many runs are loaded at once. */
 const AHEAD = 4;
-const RUNS_OPTIONS = new Set(["workflow", "status", "id"]);
+const RUNS_OPTIONS = new Set(["workflow", "status", "id", "open"]);

@@ -16,9 +16,9 @@ import type {
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
 import { checkTimes } from "../contract/durable_messages.ts";
-import { validate } from "../contract/schema.ts";
+import { type Schema, validate } from "../contract/schema.ts";
 import { ALONE, type SendOptions } from "../contract/send_options.ts";
-import { type RunContracts, runContracts, runType, startName } from "../contract/workflow.ts";
+import { firstHandling, type RunContracts, runContracts, runType, startName } from "../contract/workflow.ts";
 import type {
   RunDue,
   RunJoin,
@@ -221,7 +221,7 @@ export class Runs implements DrivesHost, NodeRuns {
     input: unknown,
     { id, at, cron, zone }: StartOptions,
   ): Promise<Result<string, never>> {
-    const refused = await this.#refused(definition, input, "UNAVAILABLE");
+    const refused = await this.#refusedInput(definition, input, "UNAVAILABLE");
     if (refused !== undefined) return refused;
     let text: string;
     let run = id;
@@ -304,6 +304,8 @@ export class Runs implements DrivesHost, NodeRuns {
     checkKnown(at, options, TELL_OPTIONS);
     const { id = `${this.endpoint}.${token(this.app.random, 12)}` } = options;
     checkRun(`${at}: id`, id);
+    const refused = await this.#refused(`signal ${name} was not sent`, `signal ${name}`, signal["~input"], payload);
+    if (refused !== undefined) return refused;
     let value: unknown;
     try {
       value = payload === undefined ? undefined : decodeText(encodeValue(payload, "payload"));
@@ -405,7 +407,7 @@ export class Runs implements DrivesHost, NodeRuns {
     if (parent.depth >= MOST_WITHIN) {
       return failed("INVALID_MESSAGE", `${MOST_WITHIN} runs wait within each other for it: do they ever end?`);
     }
-    const refused = await this.#refused(definition, input, "INVALID_MESSAGE");
+    const refused = await this.#refusedInput(definition, input, "INVALID_MESSAGE");
     if (refused !== undefined) return refused;
     let given: unknown;
     try {
@@ -515,17 +517,27 @@ export class Runs implements DrivesHost, NodeRuns {
     return this.app.sendInternal(join as AnyContract, payload, { node, timeout, retries: 0, signal });
   }
 
-  /** Why the schema refuses an input; one that never settles does after the app's timeout, with the code `late`. */
-  async #refused(
+  #refusedInput(
     { input: schema, name }: WorkflowDefinition,
     input: unknown,
     late: "UNAVAILABLE" | "INVALID_MESSAGE",
+  ): Promise<Result<never, never> | undefined> {
+    return this.#refused(`workflow ${name} was not started`, name, schema, input, late);
+  }
+
+  /** Why a schema refuses an input; one that never settles does after the app's timeout, with the code `late`. */
+  async #refused(
+    outcome: string,
+    name: string,
+    schema: Schema<never, unknown> | undefined,
+    input: unknown,
+    late: "UNAVAILABLE" | "INVALID_MESSAGE" = "UNAVAILABLE",
   ): Promise<Result<never, never> | undefined> {
     if (schema === undefined) return undefined;
     let parsed: Result<unknown> | undefined;
     const validated = Promise.resolve(validate(schema, input, "INVALID_MESSAGE", name));
     await within(this.clock, this.app.timeout, validated.then((result) => parsed = result));
-    const message = `workflow ${name} was not started: its schema took longer than ${this.app.timeout} ms`;
+    const message = `${outcome}: its schema took longer than ${this.app.timeout} ms`;
     const { ok, error } = parsed ?? failed(late, message);
     return ok ? undefined : { ok, error: error as CatgaError<never> };
   }
@@ -661,7 +673,7 @@ export class Runs implements DrivesHost, NodeRuns {
  * handle it reads its runs from the oldest message on, up to those that are too young to be forgotten: what it reads is
  * what it removes, and the runs that are open for long.
  */
-function sweeping({ app, endpoint, clock, log }: Runs, { name, type, keep }: WorkflowDefinition): () => void {
+function sweeping({ app, endpoint, clock, log }: Runs, { name, keep }: WorkflowDefinition): () => void {
   let closed = false;
   let timer: Timer;
   const later = () => {
@@ -672,8 +684,7 @@ function sweeping({ app, endpoint, clock, log }: Runs, { name, type, keep }: Wor
     }, { background: true });
   };
   const sweep = async () => {
-    const first = app.nodes().filter(({ subscriptions }) => subscriptions?.includes(`${type}/${type}.called`))
-      .map((node) => node.endpoint).sort()[0];
+    const first = firstHandling(name, app.nodes());
     if (first !== undefined && first !== endpoint) return;
     for await (const { ref, sequence, until } of log.ends(name, clock.now() - SHORTEST_KEEP)) {
       if (closed) return;

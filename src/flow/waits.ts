@@ -4,10 +4,12 @@
  * not stored.
  */
 import type { Signal, WaitOptions } from "../contract/flow.ts";
+import type { Result } from "../contract/result.ts";
+import { type Schema, validate } from "../contract/schema.ts";
 import { checkKnown, show } from "../data/checks.ts";
 import type { DriveState, PendingCall } from "./replay_state.ts";
 import { type JournalEntry, nextSignal, type Timed } from "./journal.ts";
-import type { Timer } from "../ports/clock.ts";
+import { type Timer, within } from "../ports/clock.ts";
 import { checkUntil, HOLD, timeOf } from "./outcomes.ts";
 
 const WAIT_OPTIONS: ReadonlySet<string> = new Set<keyof WaitOptions>(["name", "timeout"]);
@@ -27,6 +29,8 @@ export class Waits {
   readonly #open: Map<string, string> = new Map();
   /** Calls that are being recorded: news must not record them again. */
   readonly #beginning = new Set<PendingCall>();
+  /** Calls whose signal is being parsed. */
+  readonly #parsing = new Set<PendingCall>();
   /** Calls whose time is over. */
   readonly #overdue = new Set<PendingCall>();
 
@@ -65,12 +69,12 @@ export class Waits {
     });
   }
 
-  wait(given: Pick<Signal, "workflow" | "name">, options: WaitOptions): Promise<unknown> {
+  wait(given: Pick<Signal, "workflow" | "name" | "~input">, options: WaitOptions): Promise<unknown> {
     const state = this.#state;
     if (typeof given?.workflow !== "string") {
       return state.misused(new TypeError(`flow.wait takes a signal of ${state.ref.workflow}; got ${show(given)}`));
     }
-    const { workflow, name: signal } = given;
+    const { workflow, name: signal, "~input": schema } = given;
     const { journal } = state;
     const timeout = options?.timeout;
     const count = (this.#numbers.get(signal) ?? 0) + 1;
@@ -84,10 +88,15 @@ export class Waits {
       this.#numbers.set(signal, count);
       this.#open.set(name, signal);
     };
-    return this.#call<unknown>(name, check, (call, resolve) => {
+    return this.#call<unknown>(name, check, (call, resolve, reject) => {
       const took = journal.took.get(name);
       if (took !== undefined && state.sees(took.index)) {
-        return state.ends.deliver(name, () => resolve(took.n === undefined ? undefined : journal.signal(took.n)));
+        if (took.n === undefined) return state.ends.deliver(name, () => resolve(undefined));
+        const told = journal.signal(took.n);
+        if (schema === undefined) return state.ends.deliver(name, () => resolve(told));
+        return this.#parse(call, schema, signal, told, (parsed) => {
+          state.ends.deliver(name, () => parsed instanceof Error ? reject(parsed) : resolve(parsed.value));
+        });
       }
       if (took !== undefined || state.isHalting || this.#noted.has(call)) return;
       const n = nextSignal(journal, signal, this.#taken);
@@ -109,7 +118,34 @@ export class Waits {
     });
   }
 
-  #call<T>(name: string, check: () => void, go: (call: PendingCall, resolve: (value: T) => void) => void): Promise<T> {
+  /** What the schema of a signal makes of what was told; an error if it refuses that, unlike when it was told. */
+  #parse(
+    call: PendingCall,
+    schema: Schema<never, unknown>,
+    signal: string,
+    told: unknown,
+    then: (parsed: { readonly value: unknown } | Error) => void,
+  ): void {
+    const state = this.#state;
+    if (this.#parsing.has(call)) return;
+    this.#parsing.add(call);
+    const { clock, app: { timeout } } = state.host;
+    state.work(async () => {
+      let parsed: Result<unknown> | undefined;
+      const validated = Promise.resolve(validate(schema, told, "INVALID_MESSAGE", `signal ${signal}`));
+      await within(clock, timeout, validated.then((result) => parsed = result));
+      if (state.over || !state.calls.has(call)) return;
+      if (parsed?.ok) return then({ value: parsed.value });
+      const why = parsed?.error.message ?? `the schema of signal ${signal} took longer than ${timeout} ms`;
+      then(new Error(why, { cause: parsed?.error.cause }));
+    });
+  }
+
+  #call<T>(
+    name: string,
+    check: () => void,
+    go: (call: PendingCall, resolve: (value: T) => void, reject: (error: Error) => void) => void,
+  ): Promise<T> {
     const state = this.#state;
     try {
       state.name(name);
@@ -117,13 +153,10 @@ export class Waits {
     } catch (error) {
       return state.misused(error);
     }
-    const { promise, resolve } = Promise.withResolvers<T>();
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const settled = () => state.calls.delete(call);
     const call: PendingCall = {
-      go: () =>
-        go(call, (value) => {
-          state.calls.delete(call);
-          resolve(value);
-        }),
+      go: () => go(call, (value) => (settled(), resolve(value)), (error) => (settled(), reject(error))),
     };
     state.call(call);
     return promise;

@@ -78,7 +78,9 @@ function pathsOf(path: string, route: EdgeRoute): Json {
     return { [path]: { post: { ...common, parameters, ...body(input), responses } } };
   }
   if (kind !== "workflow") return {};
-  const { "~workflow": { input } } = contract as unknown as { "~workflow": { input: AnyContract["options"]["input"] } };
+  const { "~workflow": { input, output, failures = [] } } = contract as unknown as {
+    "~workflow": Pick<AnyContract["options"], "input" | "output" | "failures">;
+  };
   const run = {
     name: "run",
     in: "path",
@@ -107,7 +109,11 @@ function pathsOf(path: string, route: EdgeRoute): Json {
       get: {
         ...{ operationId: `${route.name}_result`, summary: `result of a run of ${contract.name}` },
         parameters: [run, PREFER],
-        responses: { 200: json({}), 202: open, ...problems([], options.failures) },
+        responses: {
+          200: json(output === undefined ? {} : schemaOf(output, "output")),
+          202: open,
+          ...problems(failures, options.failures),
+        },
       },
       ...(options.cancel
         ? {
@@ -121,11 +127,11 @@ function pathsOf(path: string, route: EdgeRoute): Json {
         : {}),
     },
   };
-  for (const name of Object.keys(options.tell ?? {})) {
+  for (const [name, { "~input": told }] of Object.entries(options.tell ?? {})) {
     paths[`${path}/{run}/${name}`] = {
       post: {
         ...{ operationId: `${route.name}_tell_${name}`, summary: `tell a run of ${contract.name} ${name}` },
-        ...{ parameters: [run], ...body(undefined), responses: accepted },
+        ...{ parameters: [run], ...body(told), responses: accepted },
       },
     };
   }
@@ -157,6 +163,7 @@ function eventSchema(payload: Json): Json {
       key: { type: "string" },
       payload,
       stored: { type: "string", format: "date-time" },
+      due: { type: "string", format: "date-time" },
     },
   };
 }
@@ -238,6 +245,7 @@ const RUN = {
   properties: {
     run: { type: "string" },
     status: { type: "string" },
+    stage: { type: "string" },
     pending: {
       type: "array",
       items: {

@@ -441,12 +441,12 @@ function fromOf(text: string): "now" | "start" | number | Date {
   throw new EdgeRefusal(400, "INVALID_MESSAGE", "from must be now, start, a position or an ISO date");
 }
 
-function openRun({ id, status, pending }: RunInfo): OpenRun {
+function openRun({ id, status, stage, pending }: RunInfo): OpenRun {
   const shown = pending.map(({ name, next }) => ({
     name,
     ...(next === undefined ? {} : { next: next.toISOString() }),
   }));
-  return { run: id, status, pending: shown };
+  return { run: id, status, ...(stage === undefined ? {} : { stage }), pending: shown };
 }
 
 /** The wait that a request prefers (RFC 7240), in ms; 0. */

@@ -39,7 +39,10 @@ const handlers = [
   Numbers.handle(function* ({ to }) {
     for (let n = 1; n <= to; n++) yield n;
   }),
-  Trip.handle(async (flow, { to }) => `${to} ${(await flow.wait(Packed)).bags}`),
+  Trip.handle(async (flow, { to }) => {
+    flow.stage("booked");
+    return `${to} ${(await flow.wait(Packed)).bags}`;
+  }),
 ];
 
 type Options = Partial<EdgeHandlerOptions<{ id: string } | undefined>>;
@@ -283,10 +286,10 @@ describe("edge", () => {
     }]);
     for (;;) {
       const open = await server.ask("GET", "trip/t%201");
-      const { run, status, pending } = await open.json();
+      const { run, status, stage, pending } = await open.json();
       assertEquals([open.status, run], [202, "t 1"]);
       if (status === "waiting") {
-        assertEquals(pending, [{ name: "Packed" }]);
+        assertEquals([stage, pending], ["booked", [{ name: "Packed" }]]);
         break;
       }
       await server.app.clock.sleep(1);

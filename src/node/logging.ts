@@ -175,6 +175,8 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
       return info(`node ${seen.node}: ${seen.change}`);
     case "breaker":
       return info(`the breaker for node ${seen.node} is ${seen.state}`);
+    case "run-ended":
+      return debug(`run ${seen.run} of ${seen.workflow} ended ${seen.code ?? "ok"} after ${Math.round(seen.ms)} ms`);
     case "run-long":
       return warn(
         `run ${seen.run} of ${seen.workflow} has ${seen.entries} entries: a run may have 10,000; start the next one as its last step`,

@@ -44,7 +44,10 @@ export function runsSection(
     columns: [
       ["Workflow", ({ workflow }) => workflow],
       ["Id", ({ id }) => id],
-      ["Status", ({ status }) => ({ text: status, tone: status === "stuck" || status === "failed" ? "bad" : "" })],
+      ["Status", ({ status, stage }) => ({
+        text: stage === "" ? status : `${status}: ${stage}`,
+        tone: status === "stuck" || status === "failed" ? "bad" : "",
+      })],
       ["Started", ({ startedAt }) => age(startedAt), "number"],
       ["Since", ({ since }) => age(since), "number"],
       ["Does or waits for", ({ pending }) => pending || "-", "wide"],

@@ -26,7 +26,7 @@ const jsr: Manifest & { readonly scopes: Record<string, Names> } = JSON.parse(aw
 const tsconfig: { compilerOptions: { paths: Record<string, string[]> } } = JSON.parse(await read("tsconfig.json"));
 
 /** Packages that only the examples need, which are not published. */
-const OF_EXAMPLES = ["hono", "yaml"];
+const OF_EXAMPLES = ["@nats-io/obj", "hono", "yaml"];
 
 /** An API finds an SDK only if that was registered through an API no older than itself; `~` keeps ours the oldest. */
 const NO_NEWER = ["@opentelemetry/api"];

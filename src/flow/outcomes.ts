@@ -119,7 +119,7 @@ export function copyOf(value: unknown, what: string, mostBytes: number): unknown
   if (exceeds(text, mostBytes)) {
     throw new DecidedFailure({
       code: "TOO_LARGE",
-      message: `${what} has ${text.length} characters: record where it is`,
+      message: `${what} has ${text.length} characters: store it elsewhere, and record where it is`,
     });
   }
   return decodeText(text);

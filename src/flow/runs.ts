@@ -235,7 +235,10 @@ export class Runs implements DrivesHost, NodeRuns {
       return notStarted(definition.name, cause);
     }
     if (exceeds(text, this.log.mostBytes)) {
-      return failed("TOO_LARGE", `workflow ${definition.name} was not started: its input is too large`);
+      return failed(
+        "TOO_LARGE",
+        `workflow ${definition.name} was not started: its input is too large: store it elsewhere, and start with a reference`,
+      );
     }
     const later = at !== undefined && at.getTime() > this.app.clock.now() ? at : undefined;
     const ref = { workflow: definition.name, run };

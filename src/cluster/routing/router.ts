@@ -593,7 +593,9 @@ export function decideRetry(
     new CatgaError("OUTCOME_UNKNOWN", `${what}: ${why}, so it may have run on node ${node}`, { node });
   switch (failed.how) {
     case "undelivered": {
-      if (failed.code === "TOO_LARGE") return new CatgaError("TOO_LARGE", `${what} is too large for the server`);
+      if (failed.code === "TOO_LARGE") {
+        return new CatgaError("TOO_LARGE", `${what} is too large for the server: send a reference`);
+      }
       if (attempts > 0) return "again";
       const code = isRefusal(failed.code) ? failed.code : "UNAVAILABLE";
       return new CatgaError(

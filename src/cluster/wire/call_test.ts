@@ -56,7 +56,8 @@ describe("Call: encode", () => {
   it("what is too large is named: the payload, or the payload and the headers", () => {
     const { contract: { name } } = make({}).call.request;
     const told = (request: object) => make(request).call.encode(10)?.message;
-    const limit = "the server takes 10 at most";
+    const limit = "the server takes 10 at most: store what is large elsewhere and send a reference, or raise " +
+      "max_payload in the server's configuration";
     assertEquals(told({ payload: "x".repeat(20) }), `the payload of ${name} is 22 bytes; ${limit}`);
     const headers = { large: "x".repeat(20) };
     assertEquals(

@@ -459,7 +459,8 @@ export function tooLarge(
 ): CatgaError | undefined {
   if (!exceeds(text, limit)) return undefined;
   const verb = what === "payload and headers" ? "are" : "is";
-  const message = `${what} of ${contract} ${verb} ${byteLength(text)} bytes; the server takes ${limit} at most`;
+  const message = `${what} of ${contract} ${verb} ${byteLength(text)} bytes; the server takes ${limit} at most: ` +
+    "store what is large elsewhere and send a reference, or raise max_payload in the server's configuration";
   return new CatgaError("TOO_LARGE", message);
 }
 

@@ -1,0 +1,89 @@
+/** The end of Getting started, as it is written, in a real browser: a page that orders, served by Deno and by Bun. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { describe, it } from "node:test";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { findChromium } from "../tools/chromium_binary.ts";
+import { freePorts } from "../tools/nats_server.ts";
+import { runtimeBinary } from "./processes/node_process.ts";
+import { Browser } from "./support/browser.ts";
+import { eventually } from "./support/eventually.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const LIMIT = 60_000;
+
+const inBun = process.versions.bun !== undefined;
+const chromium = inBun ? { missing: "tested in Deno, with both runtimes" } : await findChromium();
+const skip = "missing" in chromium && chromium.missing;
+const path = "path" in chromium ? chromium.path : "";
+const page = await readFile(join(ROOT, "docs", "getting-started.md"), "utf8");
+
+/** The code of a file, as the page has it. */
+function codeOf(file: string): string {
+  const [, code] = new RegExp(`\`${file}\`[^\`]*\\n\`\`\`ts[^\\n]*\\n([^]*?)\`\`\``).exec(page) ??
+    new RegExp(`\`${file}\`[^]*?\\n\`\`\`ts[^\\n]*\\n([^]*?)\`\`\``).exec(page)!;
+  return code;
+}
+
+/** A folder with the program, in which `@catga/catga` is this repository. */
+async function writeProgram(port: number, runtime: "deno" | "bun"): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "catga-started-"));
+  for (const file of ["orders.ts", "api.ts", "page.ts"]) await writeFile(join(folder, file), codeOf(file));
+  const web = codeOf("web.ts").replaceAll("8000", `${port}`);
+  const inBun = /Deno\.serve(.*?); \/\/ Bun: (Bun\.serve\(.*\))/;
+  assertMatch(web, inBun);
+  await writeFile(join(folder, "web.ts"), runtime === "bun" ? web.replace(inBun, "$2;") : web);
+  const imports = Object.fromEntries(
+    ["", "/http", "/client"].map((name) =>
+      [`@catga/catga${name}`, join(ROOT, name === "" ? "mod.ts" : join("src", name, "mod.ts"))] as const
+    ),
+  );
+  await writeFile(join(folder, "deno.json"), JSON.stringify({ imports }));
+  await mkdir(join(folder, "node_modules", "@catga"), { recursive: true });
+  await symlink(ROOT, join(folder, "node_modules", "@catga", "catga"));
+  return folder;
+}
+
+describe("Getting started, the page in a browser", { skip, timeout: 180_000 }, () => {
+  for (const runtime of ["deno", "bun"] as const) {
+    it(`orders when its button is clicked, served by ${runtime}`, async () => {
+      const [port] = await freePorts(1);
+      const folder = await writeProgram(port, runtime);
+      let child: ChildProcess | undefined;
+      try {
+        const bun = await runtimeBinary("bun");
+        await promisify(execFile)(bun, ["build", "page.ts", "--outfile", "page.js"], { cwd: folder });
+        const command = runtime === "bun"
+          ? [bun, "web.ts"]
+          : [await runtimeBinary("deno"), "run", "--no-check", "--allow-net", "--allow-read", "web.ts"];
+        child = spawn(command[0], command.slice(1), { cwd: folder, stdio: "inherit" });
+        const url = `http://localhost:${port}`;
+        await eventually("the server", () => fetch(url).then(({ ok }) => ok, () => false), LIMIT);
+        await using browser = await Browser.open(path);
+        await browser.goto(url);
+        await browser.until("the script", `document.querySelector("button")?.onclick`, LIMIT);
+        const seen: string[] = [];
+        for (let n = 1; n <= 2; n++) {
+          await browser.evaluate(`document.querySelector("button").click()`);
+          const text = `document.querySelector("p").innerText`;
+          seen.push(await browser.until<string>(`order ${n}`, `${text}.endsWith(", of ${n}") && ${text}`, LIMIT));
+        }
+        for (const text of seen) assertMatch(text, /^[\da-f-]{36}, of \d$/);
+        assertEquals(browser.complaints, []);
+      } finally {
+        if (child !== undefined && child.exitCode === null) {
+          const ended = once(child, "exit");
+          child.kill("SIGKILL");
+          await ended;
+        }
+        await rm(folder, { recursive: true });
+      }
+    });
+  }
+});

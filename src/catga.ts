@@ -95,7 +95,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
     // 3. Make the app: its handlers, and what it shares with other nodes. Nothing reaches it from outside yet.
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
     const { durable } = mediator;
-    const shapes = new ContractShapes();
+    const workflows = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
+    const shapes = new ContractShapes(workflows.map(({ definition }) => definition));
     const handledHere = new Map(mediator.handled.map((contract) => [contract.name, contract]));
     const running = durable.length === 0 ? undefined : await import("./log/running/worker.ts");
     const { service } = settings;
@@ -143,12 +144,12 @@ async function start(options: CatgaOptions): Promise<Catga> {
       runs: async (app) => {
         const [{ Runs }, log] = await Promise.all([import("./flow/runs.ts"), link.log()]);
         const { timeout } = settings;
-        const handled = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
         return new Runs({
-          ...{ namespace, node: id, endpoint, replicas, timeout, clock, random, observer, log, transport, handled },
-          causes,
+          ...{ namespace, node: id, endpoint, replicas, timeout, clock, random, observer, log, transport },
+          ...{ handled: workflows, shapes, causes },
           maxPayload,
           nodes: () => app.nodes(),
+          shapeAt: (node, name) => app.shapeAt(node, name),
           onNodes: (listener) => app.onNodes(listener),
           durable: () => app.log(),
           ofEntity: (contract) => app.ofEntity(contract),
@@ -185,7 +186,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
     });
     const durableLog = durable.length === 0 ? undefined : await app.log();
     await durableLog?.catchUp();
-    if (registrations.some(({ handler }) => handler["~handler"].workflow !== undefined)) await app.nodeRuns();
+    if (workflows.length > 0) await app.nodeRuns();
 
     if (transport !== undefined) {
       // 6. Open the membership's bucket, then subscribe. Only then may a record say that this node is there: other

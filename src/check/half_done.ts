@@ -139,6 +139,8 @@ function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
       ended: done,
       stuck: done,
       read: nothing,
+      ...{ shapeOf: () => "", shapeNameOf: () => "" },
+      afterRefusal: () => "stuck",
     },
   };
 }

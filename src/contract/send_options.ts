@@ -147,6 +147,12 @@ export const OF_ENTITIES = ":entities";
 export const ALONE = "~alone";
 
 /**
+ * Details of the failure of a message of the log that no version which is there takes: it waits for another one. The
+ * internal handlers of workflows fail with them.
+ */
+export const AWAITS_VERSION = "~awaits version";
+
+/**
  * The name by which nodes know the subscription of a handler of this contract, for which the program gave this name.
  */
 export function subscriptionName({ options: { entity } }: AnyContract, name: string): string {

@@ -8,6 +8,8 @@ import { fingerprint } from "../data/fingerprint.ts";
 import { type JsonSchema, jsonSchemaOf } from "./compatibility.ts";
 import type { AnyContract, ContractOptions, Kind } from "./contract.ts";
 import type { Schema } from "./schema.ts";
+import { drivenWorkflow } from "./workflow.ts";
+import type { WorkflowDefinition } from "./workflow_body.ts";
 
 /** A contract as it looks to other programs: what a node answers that is asked for it. Plain JSON. */
 export interface ContractDescription {
@@ -22,17 +24,55 @@ export interface ContractDescription {
   readonly items?: JsonSchema | null | undefined;
 }
 
-/** The shapes of a program's contracts. Each is made when it is first asked for: that takes some 0.5 ms. */
+/**
+ * The shapes of a program's contracts. Each is made when it is first asked for: that takes some 0.5 ms. The internal
+ * contracts of a workflow have the shape of the workflow.
+ */
 export class ContractShapes {
-  readonly #known = new WeakMap<AnyContract, { readonly shape: string | undefined }>();
+  readonly #workflows: ReadonlyMap<string, WorkflowDefinition>;
+  readonly #known = new WeakMap<object, { readonly shape: string | undefined }>();
+
+  /** `workflows`: those that this program handles. */
+  constructor(workflows: readonly WorkflowDefinition[] = []) {
+    this.#workflows = new Map(workflows.map((workflow) => [workflow.name, workflow]));
+  }
+
+  /** Returns true if a contract, or the workflow of an internal one, has a shape. */
+  has(contract: AnyContract): boolean {
+    const workflow = this.#workflowOf(contract);
+    return workflow === undefined ? isShaped(contract) : isShapedWorkflow(workflow);
+  }
 
   /** The shape of a contract; `undefined` without one, and if a validator has no JSON Schema: it is unknown then. */
   of(contract: AnyContract): string | undefined {
-    if (!isShaped(contract)) return undefined;
-    let known = this.#known.get(contract);
-    if (known === undefined) this.#known.set(contract, known = { shape: shapeOf(describeContract(contract)) });
+    const workflow = this.#workflowOf(contract);
+    if (workflow !== undefined) return this.ofWorkflow(workflow);
+    return isShaped(contract) ? this.#of(contract, () => describeContract(contract)) : undefined;
+  }
+
+  /** The shape of a workflow: of its schemas, failures and version; else as {@link ContractShapes.of}. */
+  ofWorkflow(workflow: WorkflowDefinition): string | undefined {
+    if (!isShapedWorkflow(workflow)) return undefined;
+    const { version, input, output, failures } = workflow;
+    return this.#of(workflow, () => ({ kind: "command", version, ...schemasOf({ input, output, failures }) }));
+  }
+
+  #workflowOf({ name }: AnyContract): WorkflowDefinition | undefined {
+    if (this.#workflows.size === 0) return undefined;
+    const workflow = drivenWorkflow(name);
+    return workflow === undefined ? undefined : this.#workflows.get(workflow);
+  }
+
+  #of(key: object, describe: () => ContractDescription): string | undefined {
+    let known = this.#known.get(key);
+    if (known === undefined) this.#known.set(key, known = { shape: shapeOf(describe()) });
     return known.shape;
   }
+}
+
+/** Returns true if versions of a workflow can be told apart: it has a schema, or its first version is over. */
+export function isShapedWorkflow({ input, output, version }: WorkflowDefinition): boolean {
+  return (input ?? output) !== undefined || version > 1;
 }
 
 /** Returns true if a contract has a shape: a validator, or a version. Without them nodes refuse nothing by schema. */
@@ -48,6 +88,14 @@ export function describeContract({ kind, options }: AnyContract): ContractDescri
     kind,
     ...(version === undefined ? {} : { version }),
     ...(set.length === 0 ? {} : { options: set }),
+    ...schemasOf({ input, output, items, failures }),
+  };
+}
+
+function schemasOf(
+  { input, output, items, failures }: Pick<ContractOptions, "input" | "output" | "items" | "failures">,
+): Omit<ContractDescription, "kind"> {
+  return {
     ...(failures === undefined ? {} : { failures: [...failures].sort() }),
     ...(input === undefined ? {} : { input: schemaOf(input) }),
     ...(output === undefined ? {} : { output: schemaOf(output) }),

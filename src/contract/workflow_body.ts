@@ -76,6 +76,8 @@ export interface RunDue {
   readonly start?: string | undefined;
   /** Each firing starts one, named after the firing. */
   readonly cron?: true | undefined;
+  /** The shape of the workflow where that was asked for; left out if it is empty. */
+  readonly shape?: string | undefined;
 }
 
 /** A message for the node that may hold a run. */
@@ -90,6 +92,19 @@ export interface RunCall {
   readonly due?: Pick<RunDue, "step" | "at"> | undefined;
   /** The receiver goes on with the run, and answers when the run's driver can store. */
   readonly news?: boolean | undefined;
+  /** Set once a version has refused it. */
+  readonly tried?: TriedVersions | undefined;
+}
+
+/** Versions of a workflow that do not take a run. */
+export interface TriedVersions {
+  /** The names of their shapes. */
+  readonly refusedBy: readonly string[];
+  /**
+   * Endpoints of nodes that have given it up for that, with the last message that they had read: a node may hold it
+   * again by a later one.
+   */
+  readonly gaveUp: readonly (readonly [endpoint: string, sequence: number])[];
 }
 
 /** Which of these runs have ended or wait, having read the message of the stream? */
@@ -97,5 +112,10 @@ export interface RunsAsked {
   readonly asked: readonly (readonly [run: string, sequence: number])[];
 }
 
+/** No version of the workflow that is there takes a run: it waits for another one. */
+export interface RefusedRun extends TriedVersions {
+  readonly why: string;
+}
+
 /** For {@link RunsAsked}: 1 for each that has, 0 for each that has not, as far as the receiver knows. */
-export type RunJoined = readonly (0 | 1)[] | void;
+export type RunJoined = readonly (0 | 1)[] | RefusedRun | void;

@@ -6,12 +6,17 @@
  * Who brings something waits until the run has ended or waits for something else, so that it is brought again when this
  * process dies. A run that takes long has a lease instead: a schedule that calls for it, which is put off for as long
  * as this process lives.
+ *
+ * A run that this node's version of the workflow does not take goes to a node of another version, which then may hold
+ * it in this node's place: this node begins nothing more of it without having stored that it holds it again. If no
+ * version takes it, and the one that wrote it is not there, the call resolves with {@link RefusedRun}: it waits.
  */
 import { ALONE } from "../contract/send_options.ts";
-import type { WorkflowBody } from "../contract/workflow_body.ts";
+import type { RefusedRun, TriedVersions, WorkflowBody } from "../contract/workflow_body.ts";
 import { Gate } from "../data/queues.ts";
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { delay, type Timer } from "../ports/clock.ts";
+import { recorded } from "./outcomes.ts";
 import { Drive } from "./replay.ts";
 import type { DriveEnd, DriveHost, DueTime, OngoingAttempts } from "./replay_state.ts";
 import type { Journal, RunLogMessage } from "./journal.ts";
@@ -22,7 +27,7 @@ export interface DrivesHost extends DriveHost {
   /** Whether the process at an endpoint is alive, as far as this node knows. */
   alive(endpoint: string): boolean;
   /** Has the node at an endpoint go on with a run. Resolves with `false` if it may not have done so. */
-  passOn(endpoint: string, call: DeliveredCall): Promise<boolean>;
+  passOn(endpoint: string, call: DeliveredCall): Promise<boolean | RefusedRun>;
 }
 
 /** What is brought to a run. */
@@ -31,10 +36,18 @@ export interface DeliveredCall {
   /** The message of the stream that the run has to have read; 0: none in particular. */
   readonly sequence: number;
   readonly due?: DueTime | undefined;
+  /** Set once a version has refused it. */
+  readonly tried?: TriedVersions | undefined;
 }
 
 /** How a drive ended; `elsewhere`: it did not begin, because that node holds the run. */
 type HeldEnd = DriveEnd | { readonly elsewhere: string };
+
+/** As {@link TriedVersions}. */
+interface TriedSoFar {
+  readonly refusedBy: Set<string>;
+  readonly gaveUp: Map<string, number>;
+}
 
 /** A run on this node: being loaded, or driven. */
 interface HeldRun {
@@ -69,6 +82,8 @@ export class Drives {
   #settled = new Map<string, Settled>();
   /** The ones before: a map that forgets its oldest entry with each new one costs a tenth of a run. */
   #settledBefore: ReadonlyMap<string, Settled> = new Map();
+  /** Runs that this node's version did not take, with the last message that it had read: others may hold them. */
+  readonly #gaveUp = new Map<string, number>();
   readonly #looks = new Gate(MOST_LOOKS);
   #leaving = false;
   #timer: Timer | undefined;
@@ -98,17 +113,23 @@ export class Drives {
       const first = await stored;
       if (first === undefined) return "suspended";
       journal.apply(first);
-      return await this.#drive(held, body, ref, journal, { due: [], fresh: true });
+      const end = await this.#drive(held, body, ref, journal, { due: [], fresh: true });
+      // nothing has called for it yet
+      if (end === "refused") this.#host.soon(() => void this.news(body, { ref, sequence: first.sequence }));
+      return end;
     });
   }
 
   /**
    * Has a run go on here, or at the node that holds it. Resolves when it has ended, or waits for something else.
-   * Rejects with `UNAVAILABLE` if that is to be tried again, elsewhere.
+   * Resolves with {@link RefusedRun} if no version that is there takes it, and it waits for another one. Rejects with
+   * `UNAVAILABLE` if that is to be tried again, elsewhere.
    */
-  async call(body: WorkflowBody, call: DeliveredCall, holder?: string): Promise<void> {
+  async call(body: WorkflowBody, call: DeliveredCall, holder?: string): Promise<RefusedRun | undefined> {
     const host = this.#host;
     const key = keyOf(call.ref);
+    const tried: TriedSoFar = { refusedBy: new Set(), gaveUp: new Map() };
+    if (call.tried !== undefined) merge(tried, call.tried);
     const isLease = call.due?.step === LEASE;
     const due = isLease ? undefined : call.due;
     let hint = holder;
@@ -126,12 +147,19 @@ export class Drives {
       return true;
     };
     for (let turn = 0;; turn++) {
-      if (due === undefined && this.#isSettled(key, call.sequence)) return;
+      if (due === undefined && this.#isSettled(key, call.sequence)) return undefined;
       let held = this.#held.get(key);
-      if (held === undefined && hint !== undefined && hint !== "" && hint !== host.endpoint && host.alive(hint)) {
-        if (await host.passOn(hint, call)) return;
+      if (held === undefined && isElsewhere(hint, host) && !tried.gaveUp.has(hint)) {
+        const passed = await host.passOn(hint, call);
+        if (passed === true) return undefined;
+        if (passed !== false) {
+          // that node may not know this one yet
+          if (passed.refusedBy.includes(host.shapeNameOf(call.ref.workflow))) return passed;
+          merge(tried, passed);
+          continue;
+        }
         hint = undefined;
-        if (turn > 0 && !await pause()) return;
+        if (turn > 0 && !await pause()) return undefined;
         continue;
       }
       // one that is being loaded does not learn what is due
@@ -139,7 +167,7 @@ export class Drives {
       const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
       if (held === undefined) {
         if (this.#leaving) throw runUnavailable(call.ref, "goes on at another node", ALONE);
-        held = this.#load(body, call.ref, due);
+        held = this.#load(body, call.ref, due, tried);
       } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || due !== undefined)) {
         held.drive.tell(due);
       }
@@ -148,8 +176,17 @@ export class Drives {
         // the lease that was brought is used up
         if (isLease) await host.wake(call.ref, LEASE, host.clock.now() + this.#length);
         await held.drive?.tell(due);
-        if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) return;
-        if (!await pause()) return;
+        if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) {
+          return undefined;
+        }
+        if (!await pause()) return undefined;
+        continue;
+      }
+      if (end === "refused") {
+        const handedOn = await this.#handOn(call, held.drive!, tried); // it has ended so
+        if (handedOn === true) return undefined;
+        if (handedOn !== false) return handedOn;
+        if (!await pause()) return undefined;
         continue;
       }
       if (end === "shutdown") throw runUnavailable(call.ref, "goes on at another node", ALONE);
@@ -160,13 +197,34 @@ export class Drives {
       }
       if (typeof end === "object") {
         hint = end.elsewhere;
+        tried.gaveUp.delete(hint); // it holds the run again
         continue;
       }
-      if (end === "completed") return;
+      if (end === "completed") return undefined;
       // a drive that was there before may have ended without seeing this
-      if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return;
-      if (end === "suspended" && isLoaded && !await pause()) return;
+      if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return undefined;
+      if (end === "suspended" && isLoaded && !await pause()) return undefined;
       if (end === "superseded") await delay(host.clock, 20);
+    }
+  }
+
+  /**
+   * Has a node of another version go on with a run, having given it up. Resolves with `false` if this node is to load
+   * it again: a node was out of reach, or all versions have refused it, and an operator has to decide.
+   */
+  async #handOn(call: DeliveredCall, { journal, refusal }: Drive, tried: TriedSoFar): Promise<boolean | RefusedRun> {
+    const host = this.#host;
+    const { refusedBy, gaveUp } = tried;
+    gaveUp.set(host.endpoint, journal.sequence);
+    while (true) {
+      const fate = host.afterRefusal(call.ref, journal, refusedBy);
+      const now = { refusedBy: [...refusedBy], gaveUp: [...gaveUp] };
+      if (fate === "waits") return { ...now, why: recorded(refusal).message };
+      const passed = fate !== "stuck" && await host.passOn(fate.next, { ...call, tried: now });
+      if (typeof passed === "boolean") return passed;
+      const { size } = refusedBy;
+      merge(tried, passed);
+      if (refusedBy.size === size) return false; // that node knows itself by another shape
     }
   }
 
@@ -228,7 +286,7 @@ export class Drives {
   }
 
   /** Loads a run that this node does not drive. */
-  #load(body: WorkflowBody, ref: RunRef, due: DueTime | undefined): HeldRun {
+  #load(body: WorkflowBody, ref: RunRef, due: DueTime | undefined, tried: TriedSoFar): HeldRun {
     const host = this.#host;
     return this.#hold(ref, async (held) => {
       const journal = await host.log.load(ref);
@@ -237,11 +295,13 @@ export class Drives {
         held.sequence = Infinity; // it was forgotten
         return "suspended";
       }
-      const { holder } = journal;
-      if (journal.ended === undefined && holder !== "" && holder !== host.endpoint && host.alive(holder)) {
-        return { elsewhere: holder };
-      }
-      return await this.#drive(held, body, ref, journal, { due: due === undefined ? [] : [due], fresh: false });
+      const { holder, heldAt } = journal;
+      const isGivenUp = (tried.gaveUp.get(holder) ?? -1) >= heldAt;
+      if (journal.ended === undefined && isElsewhere(holder, host) && !isGivenUp) return { elsewhere: holder };
+      const { refusedBy } = tried;
+      return await this.#drive(held, body, ref, journal, {
+        ...{ due: due === undefined ? [] : [due], fresh: false, refusedBy: new Set(refusedBy) },
+      });
     });
   }
 
@@ -250,16 +310,18 @@ export class Drives {
     body: WorkflowBody,
     ref: RunRef,
     journal: Journal,
-    how: { readonly due: readonly DueTime[]; readonly fresh: boolean },
+    how: { readonly due: readonly DueTime[]; readonly fresh: boolean; readonly refusedBy?: ReadonlySet<string> },
   ): Promise<DriveEnd> {
     const host = this.#host;
+    const { refusedBy } = how;
+    const gaveUp = (this.#gaveUp.get(keyOf(ref)) ?? -1) >= journal.heldAt;
     let { due, fresh } = how;
     let drive: Drive;
     let handedOver: OngoingAttempts = new Map();
     let end: DriveEnd;
     const schedules = new Set<string>();
     do {
-      drive = held.drive = new Drive({ host, ref, body, journal, due, fresh, handedOver });
+      drive = held.drive = new Drive({ host, ref, body, journal, due, fresh, handedOver, refusedBy, gaveUp });
       drive.begin();
       if (this.#leaving) drive.leave();
       this.#watch();
@@ -275,10 +337,18 @@ export class Drives {
       for (const step of journal.schedulesAfter(host.clock.now() + FIRES)) schedules.add(step);
       host.takeBack(ref, [...schedules]);
     }
+    if (end === "refused") this.#giveUp(keyOf(ref), journal.sequence);
+    else if (end === "completed") this.#gaveUp.delete(keyOf(ref));
     if (end === "completed" || end === "suspended") {
       this.#remember(keyOf(ref), { sequence: journal.sequence, ended: end === "completed", epoch: held.epoch });
     }
     return end;
+  }
+
+  #giveUp(key: string, sequence: number): void {
+    this.#gaveUp.set(key, sequence);
+    const [oldest] = this.#gaveUp.keys();
+    if (this.#gaveUp.size > REMEMBERED) this.#gaveUp.delete(oldest);
   }
 
   #hold(ref: RunRef, work: (held: HeldRun) => Promise<HeldEnd>): HeldRun {
@@ -343,6 +413,16 @@ export class Drives {
       held.renew = clock.monotonic() + (code === "UNSUPPORTED" ? HELD : TICK);
     });
   }
+}
+
+function merge({ refusedBy, gaveUp }: TriedSoFar, more: TriedVersions): void {
+  for (const shape of more.refusedBy) refusedBy.add(shape);
+  for (const [endpoint, sequence] of more.gaveUp) gaveUp.set(endpoint, Math.max(sequence, gaveUp.get(endpoint) ?? 0));
+}
+
+/** Returns true if a run belongs to another node, which is alive. */
+function isElsewhere(holder: string | undefined, host: DrivesHost): holder is string {
+  return holder !== undefined && holder !== "" && holder !== host.endpoint && host.alive(holder);
 }
 
 function runUnavailable({ workflow, run }: RunRef, why: string, details?: unknown): CatgaError {

@@ -122,6 +122,9 @@ function node(
     },
     ...{
       read() {},
+      shapeOf: () => "",
+      shapeNameOf: () => "",
+      afterRefusal: () => "stuck" as const,
       stuck: (_: RunRef, step: string, { code }: { readonly code: string }) =>
         Promise.resolve(void stuck.push(`${step} ${code}`)),
     },

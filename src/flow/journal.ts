@@ -61,12 +61,14 @@ export interface Started {
   readonly keep: number;
   readonly timeout?: number;
   readonly parent?: Parent;
+  /** The shape of the workflow at the process that started it, as {@link Journal.shape}; left out if it is empty. */
+  readonly shape?: string;
 }
 
 /** Entries of the node that drives the run. Times are in ms since 1970. */
 export type DrivenEntry =
-  /** Another node drives it from here on. */
-  | { readonly t: "held" }
+  /** Another node drives it from here on; `shape`: of the workflow there, if it differs from {@link Journal.shape}. */
+  | { readonly t: "held"; readonly shape?: string }
   /** `undo`: it has to be taken back if the run fails. */
   | { readonly t: "done"; readonly step: string; readonly outcome: RecordedOutcome; readonly undo?: boolean }
   /** An attempt failed; `next`: when the next one follows; without it the run is stuck. */
@@ -148,6 +150,13 @@ export class Journal {
   /** How many entries there are. */
   entries = 0;
   holder = "";
+  /** The sequence of the message by which its holder has it; 0: the first one. */
+  heldAt = 0;
+  /**
+   * The shape of the workflow where it was driven last, or else where it was started: empty if its versions have none,
+   * {@link UNKNOWN_SHAPE} if its validator has no JSON Schema.
+   */
+  shape = "";
   started: Started | undefined;
   startedAt = 0;
   changedAt = 0;
@@ -227,7 +236,12 @@ export class Journal {
     // the handler has come further than where it threw
     if (PROGRESS.has(entry.t)) this.failures.delete("");
     switch (entry.t) {
+      case "held":
+        this.heldAt = this.sequence;
+        this.shape = entry.shape ?? this.shape;
+        return;
       case "started":
+        if (this.started === undefined) this.shape = entry.shape ?? "";
         this.started ??= entry;
         this.startedAt ||= time;
         return;
@@ -395,6 +409,9 @@ export function isOwn(step: string): boolean {
 /** Entries of a handler that goes on. */
 const PROGRESS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "slept", "woken", "waits", "took", "child"]);
 
+/** In place of the shape of a workflow whose validator has no JSON Schema. */
+export const UNKNOWN_SHAPE = "?";
+
 /** In place of a step: the time that the run may take. */
 export const TIME_OUT = "@timeout";
 
@@ -466,13 +483,20 @@ const scheduled = maybe(isFlag);
 const step = isText;
 
 const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Check>> } = {
-  started: { by: isText, version: isCount, keep: isTime, timeout: maybe(isTime), parent: maybe(isParent) },
+  started: {
+    by: isText,
+    version: isCount,
+    keep: isTime,
+    timeout: maybe(isTime),
+    parent: maybe(isParent),
+    shape: maybe(isText),
+  },
   signalled: { by: isText, signal: isText, id: maybe(isText) },
   cancelled: { by: isText, code: isText, reason: isText },
   told: { by: isText, step, workflow: isText, run: isText, outcome: isOutcome },
   retried: { by: isText },
   skipped: { by: isText, step, reason: isText },
-  held: {},
+  held: { shape: maybe(isText) },
   done: { step, outcome: isOutcome, undo: maybe(isFlag) },
   failed: { step, error: isError, next: maybe(isTime), scheduled },
   slept: { step, until: isTime, scheduled },

@@ -71,6 +71,10 @@ export class Drive {
   #news: Promise<void> | undefined;
   /** There may be news that are not being read. */
   #behind = false;
+  /** Why the schema refuses its input. */
+  #inputRefusal: Error | undefined;
+  /** Why another version of the workflow is to go on with it. */
+  #refusal: unknown;
 
   constructor(options: DriveOptions) {
     this.#body = options.body;
@@ -127,6 +131,11 @@ export class Drive {
   /** Times that have come. */
   get due(): readonly DueTime[] {
     return this.#state.due;
+  }
+
+  /** Why this version does not take it, when it has ended with `refused`. */
+  get refusal(): unknown {
+    return this.#refusal;
   }
 
   /** Why it could not go on, when it has ended with `again`; `undefined`: there is something new. */
@@ -186,7 +195,7 @@ export class Drive {
     if (input === undefined) return given;
     const parsed = await validate(input, given, "INVALID_MESSAGE", name);
     if (parsed.ok) return parsed.value;
-    throw new Error(parsed.error.message, { cause: parsed.error.cause });
+    throw this.#inputRefusal = new Error(parsed.error.message, { cause: parsed.error.cause });
   }
 
   #flow(): Flow {
@@ -288,18 +297,35 @@ export class Drive {
 
   #threw(error: unknown): void {
     if (this.#handlerIsOver) return;
-    if (!this.#state.isHalting) return this.#runAgain(error);
+    // what began of it another version can undo
+    if (!this.#state.isHalting || this.#mayBeTaken(error)) return this.#runAgain(error);
     // other branches may go further
     this.#finish = () => this.#hasReachedAllRecordedSteps ? this.#undoAll() : this.#runAgain(error);
     this.#state.look();
   }
 
   #runAgain(error: unknown): void {
-    this.#state.work(async () => {
+    const state = this.#state;
+    if (this.#mayBeTaken(error)) {
+      this.#refusal = error;
+      return state.look();
+    }
+    state.work(async () => {
       await this.#steps.failed("", error, { attempts: HANDLER_ATTEMPTS, delay: STEP_PAUSES });
       // from its top again, with what is recorded
       this.#restart();
     });
+  }
+
+  /** Returns true if another version of the workflow is to go on with it: one that is there, or is waited for. */
+  #mayBeTaken(error: unknown): boolean {
+    const { host, ref, refusedBy } = this.#state;
+    if (isCatgaError(error) && error.code === "CLOSED") return false; // this process stops
+    const fate = host.afterRefusal(ref, this.journal, new Set(refusedBy));
+    if (fate !== "waits") return fate !== "stuck";
+    if (this.#state.isHalting && this.#hasReachedAllRecordedSteps) return false; // a cancelled one ends
+    // what a handler throws may pass
+    return error === this.#inputRefusal || this.#steps.isLast("", error, ATTEMPTS_BEFORE_WAIT);
   }
 
   /** When what is recorded so far is stored, the run goes on from its top. */
@@ -376,6 +402,8 @@ export class Drive {
   #rest(): void {
     const state = this.#state;
     const { journal } = this;
+    // attempts that were under way have ended, and are stored
+    if (this.#refusal !== undefined) return state.stop("refused");
     if (state.phase === "handler") {
       // the handler has come as far as it may
       if (
@@ -550,6 +578,8 @@ const MAX_STAGE = 64;
 const STRAYS = "has awaited what no call of flow returned, or the schema of its input has not ended";
 /** How often a handler that throws is tried. */
 const HANDLER_ATTEMPTS = 10;
+/** How often it is tried before it waits for another version of the workflow: some 3 s. */
+const ATTEMPTS_BEFORE_WAIT = 3;
 /** After so many deaths of processes in a row an operator has to decide. */
 const MOST_TAKEOVERS = 20;
 /** After news could not be read. */

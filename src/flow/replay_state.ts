@@ -33,9 +33,10 @@ import { isCalled, type RunLog, type RunRef } from "./run_log.ts";
 
 /**
  * How a drive ends. `superseded`: another node drives the run, or it is gone; `restart`: decisions were dropped, or an
- * attempt of the handler failed, and the handler runs from its top; `shutdown`: the node stops.
+ * attempt of the handler failed, and the handler runs from its top; `shutdown`: the node stops; `refused`: this version
+ * of the workflow does not take the run, and another one may.
  */
-export type DriveEnd = "completed" | "suspended" | "superseded" | "restart" | "shutdown";
+export type DriveEnd = "completed" | "suspended" | "superseded" | "restart" | "shutdown" | "refused";
 
 /** The app that runs are driven in. */
 export interface DriveApp {
@@ -84,7 +85,19 @@ export interface DriveHost {
   stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void>;
   /** The run was read, or driven; `undefined`: there is none. */
   read(ref: RunRef, journal: Journal | undefined): void;
+  /** The shape of a workflow in this process, as {@link Journal.shape}. */
+  shapeOf(workflow: string): string;
+  /** Its name, which is that of no other node if it is unknown. */
+  shapeNameOf(workflow: string): string;
+  /**
+   * What becomes of a run that this node does not take. `refusedBy`: the other shapes of its workflow that do not, to
+   * which that of this node is added.
+   */
+  afterRefusal(ref: RunRef, journal: Journal, refusedBy: Set<string>): RefusedRunFate;
 }
+
+/** A refused run goes to a node of another version, which may take it; waits for one; or an operator has to decide. */
+export type RefusedRunFate = { readonly next: string } | "waits" | "stuck";
 
 /** A time that a run waited for has come. */
 export interface DueTime {
@@ -106,6 +119,10 @@ export interface DriveOptions {
   readonly fresh?: boolean;
   /** Attempts that the drive before this one handed over. */
   readonly handedOver?: OngoingAttempts;
+  /** Other shapes of the workflow that do not take the run. */
+  readonly refusedBy?: ReadonlySet<string> | undefined;
+  /** This node has given the run up: another one may be about to hold it. */
+  readonly gaveUp?: boolean;
 }
 
 /** An attempt that is under way while its handler restarts; `began`: by the clock, in ms since 1970. */
@@ -285,6 +302,8 @@ export class DriveState {
   phase: "handler" | "finishing" | "undoing" = "handler";
   /** Why it could not go on. */
   error: unknown;
+  /** Other shapes of the workflow that do not take the run. */
+  readonly refusedBy: ReadonlySet<string>;
   /** The steps, sleeps and waits that have ended. */
   readonly ends: Ends;
   readonly #owner: DriveOwner;
@@ -318,10 +337,15 @@ export class DriveState {
   readonly #splitOff: JournalEntry[] = [];
   /** Resolves when the append that met a conflict is stored, or the drive is over. */
   #starved: PromiseWithResolvers<void> | undefined;
+  /** Nothing begins before the run is stored as this node's, though it was before. */
+  #mustHold: boolean;
   /** Outcomes that came behind an `ended` that is not stored yet: they are stored if it is dropped. */
   readonly #behindEnd: JournalEntry[] = [];
 
-  constructor({ host, ref, journal, due, fresh = false, handedOver = new Map() }: DriveOptions, owner: DriveOwner) {
+  constructor(options: DriveOptions, owner: DriveOwner) {
+    const { host, ref, journal, due, fresh = false, handedOver = new Map(), refusedBy = NO_SHAPES } = options;
+    this.refusedBy = refusedBy;
+    this.#mustHold = options.gaveUp ?? false;
     this.host = host;
     this.ref = ref;
     this.journal = journal;
@@ -442,8 +466,11 @@ export class DriveState {
    */
   async ready(): Promise<boolean> {
     if (!this.#mayBegin) return false;
-    if (this.journal.holder !== this.host.endpoint && !this.#queue.some(({ t }) => t === "held")) {
-      this.#queue.push({ t: "held" });
+    const { host: { endpoint }, journal: { holder } } = this;
+    if ((holder !== endpoint || this.#mustHold) && !this.#queue.some(({ t }) => t === "held")) {
+      this.#mustHold = false;
+      const shape = this.host.shapeOf(this.ref.workflow);
+      this.#queue.push({ t: "held", ...(shape === this.journal.shape ? {} : { shape }) });
     }
     if (this.#queue.length > 0 || this.#storing !== undefined) {
       if (!await this.stored()) return false;
@@ -815,5 +842,6 @@ const MOST_TOGETHER = 256;
 const ENDS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "woken", "took"]);
 /** Entries that say what happened, and hold whatever the handler has seen. */
 const OUTCOMES: ReadonlySet<JournalEntry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
+const NO_SHAPES: ReadonlySet<string> = new Set();
 const WARN_ENTRIES = 1_000;
 const MOST_ENTRIES = 10_000;

@@ -17,14 +17,18 @@ import type { NodeInfo } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
 import { checkTimes } from "../contract/durable_messages.ts";
 import { type Schema, validate } from "../contract/schema.ts";
-import { ALONE, type SendOptions } from "../contract/send_options.ts";
+import { ALONE, AWAITS_VERSION, type SendOptions } from "../contract/send_options.ts";
+import { type ContractShapes, isShapedWorkflow } from "../contract/shape.ts";
+import { afterRefusedMessage, type ShapedNode, shapeName, untriedNodes } from "../contract/shape_rules.ts";
 import { firstHandling, type RunContracts, runContracts, runType, startName } from "../contract/workflow.ts";
 import type {
+  RefusedRun,
   RunDue,
   RunJoin,
   RunJoined,
   RunsAsked,
   StartedRuns,
+  TriedVersions,
   WorkflowBody,
   WorkflowDefinition,
 } from "../contract/workflow_body.ts";
@@ -34,6 +38,8 @@ import {
   checkSignal,
   checkString,
   disown,
+  isCount,
+  isRecord,
   LATEST,
   MAX_TIMEOUT,
   show,
@@ -43,7 +49,7 @@ import { fingerprint } from "../data/fingerprint.ts";
 import { fewAtOnce } from "../data/queues.ts";
 import type { DurableLog, Schedule } from "../dispatch/remote.ts";
 import type { NodeRuns, StreamsHost } from "../dispatch/node_host.ts";
-import { CatgaError, isCatgaError } from "../error.ts";
+import { CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { openStream } from "../log/format/streams.ts";
 import { type Clock, onAbort, openOnce, type Timer, together, token, within } from "../ports/clock.ts";
@@ -60,9 +66,10 @@ import {
   type RecordedError,
   type RecordedOutcome,
   type Started,
+  UNKNOWN_SHAPE,
 } from "./journal.ts";
 import { Results } from "./results.ts";
-import type { DriveApp } from "./replay_state.ts";
+import type { DriveApp, RefusedRunFate } from "./replay_state.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { StuckRuns } from "./stuck_watch.ts";
 import { type EntryFor, RunLog, type RunRef, type StoredNotice } from "./run_log.ts";
@@ -73,8 +80,11 @@ export interface RunsHost extends DriveApp, StreamsHost {
   readonly transport: Transport | undefined;
   /** The workflows that this node handles. */
   readonly handled: readonly WorkflowBody[];
+  readonly shapes: ContractShapes;
   maxPayload(): number;
   nodes(): readonly NodeInfo[];
+  /** The shape of a contract on another node; `undefined`: unknown. */
+  shapeAt(node: NodeInfo, contract: string): string | undefined;
   /** Calls back when {@link RunsHost.nodes} has changed. Returns a function that removes the listener. */
   onNodes(listener: () => void): () => void;
   /** The log of this node, for schedules. */
@@ -172,15 +182,17 @@ export class Runs implements DrivesHost, NodeRuns {
     const by = holderOf(payload);
     if (by === undefined || run === undefined || position === undefined) return;
     const ref = { workflow: body.definition.name, run };
-    await this.#drives.call(body, { ref, sequence: sequenceOf(position) }, by);
+    awaited(ref, await this.#drives.call(body, { ref, sequence: sequenceOf(position) }, by));
   }
 
-  async due(body: WorkflowBody, { run: named, step, at, start, cron }: RunDue, ctx: Context): Promise<void> {
+  async due(body: WorkflowBody, { run: named, step, at, start, cron, shape }: RunDue, ctx: Context): Promise<void> {
     // the id of a firing is the name of its schedule, and its time
     const run = cron ? ctx.id.slice(startName("").length) : named;
     const ref = { workflow: body.definition.name, run };
-    if (start === undefined) return await this.#drives.call(body, { ref, sequence: 0, due: { step, at } });
-    const started = await this.#start(body.definition, run, start === "" ? undefined : decodeText(start));
+    if (start === undefined) {
+      return awaited(ref, await this.#drives.call(body, { ref, sequence: 0, due: { step, at } }));
+    }
+    const started = await this.#start(body.definition, run, start === "" ? undefined : decodeText(start), { shape });
     if (!started.ok && UNSTORED.has(started.error.code)) throw started.error;
     if (started.ok) return;
     this.#fault(`starting run ${run} of ${ref.workflow} at its time (${started.error.code})`, started.error);
@@ -189,10 +201,10 @@ export class Runs implements DrivesHost, NodeRuns {
   async join(body: WorkflowBody, join: RunJoin): Promise<RunJoined> {
     const { name: workflow } = body.definition;
     if ("asked" in join) return this.#over(workflow, join.asked);
-    const { run, sequence, due, news } = join;
+    const { run, sequence, due, news, tried } = join;
     const ref = { workflow, run };
     if (news) return await this.#drives.news(body, { ref, sequence });
-    await this.#drives.call(body, { ref, sequence, due });
+    return await this.#drives.call(body, { ref, sequence, due, tried: isTried(tried) ? tried : undefined });
   }
 
   lost(workflow: string): void {
@@ -245,13 +257,17 @@ export class Runs implements DrivesHost, NodeRuns {
     const known = later && await this.log.patient(() => this.log.start(ref), this.#until()).catch(asError);
     if (isCatgaError(known)) return { ok: false, error: known as CatgaError<never> };
     if (cron !== undefined || (later !== undefined && known === undefined)) {
-      const due: RunDue = { run, step: "", at: later?.getTime() ?? 0, start: text, ...(later ? {} : { cron: true }) };
+      const due: RunDue = {
+        ...{ run, step: "", at: later?.getTime() ?? 0, start: text },
+        ...(later ? {} : { cron: true }),
+        ...this.#shapeOf(definition),
+      };
       const when: Schedule = later === undefined ? { cron: cron!, zone } : { at: later };
       const stored = await this.#schedule(definition.name, startName(run), due, when);
       return stored.ok ? { ok: true, value: run } : stored;
     }
     // as other nodes and later runs read it
-    return await this.#start(definition, run, text === "" ? undefined : decodeText(text));
+    return await this.#start(definition, run, text === "" ? undefined : decodeText(text), this.#shapeOf(definition));
   }
 
   async result(workflow: AnyWorkflow, run: string, options: ResultOptions = {}): Promise<Result<unknown>> {
@@ -371,15 +387,16 @@ export class Runs implements DrivesHost, NodeRuns {
     return endpoint === this.endpoint || this.app.nodes().some((node) => node.endpoint === endpoint);
   }
 
-  async passOn(endpoint: string, { ref, sequence, due }: DeliveredCall): Promise<boolean> {
-    const payload: RunJoin = { run: ref.run, sequence, ...(due === undefined ? {} : { due }) };
+  async passOn(endpoint: string, { ref, sequence, due, tried }: DeliveredCall): Promise<boolean | RefusedRun> {
+    const payload: RunJoin = { run: ref.run, sequence, ...(due && { due }), ...(tried && { tried }) };
     const gone = new AbortController();
     // one that is frozen does not answer, and is no node any more after a while
     const off = this.app.onNodes(() => {
       if (!this.alive(endpoint)) gone.abort();
     });
     try {
-      return (await this.#join(ref.workflow, endpoint, payload, 30_000, gone.signal)).ok;
+      const { ok, value } = await this.#join(ref.workflow, endpoint, payload, 30_000, gone.signal);
+      return isRefusedRun(value) ? value : ok;
     } finally {
       off();
     }
@@ -418,7 +435,7 @@ export class Runs implements DrivesHost, NodeRuns {
     } catch (cause) {
       return notStarted(definition.name, cause);
     }
-    return await this.#start(definition, id, given, parent);
+    return await this.#start(definition, id, given, { ...this.#shapeOf(definition), parent });
   }
 
   async cancelChild(ref: RunRef, reason: string, contract?: AnyContract): Promise<boolean> {
@@ -452,6 +469,36 @@ export class Runs implements DrivesHost, NodeRuns {
 
   read(ref: RunRef, journal: Journal | undefined): void {
     this.#stuck.read(ref, journal);
+  }
+
+  shapeOf(workflow: string): string {
+    const body = this.#bodies.get(workflow);
+    return body === undefined ? "" : this.#shapeOf(body.definition).shape ?? "";
+  }
+
+  shapeNameOf(workflow: string): string {
+    return shapeName({ id: this.app.node, shape: known(this.shapeOf(workflow)) });
+  }
+
+  afterRefusal({ workflow }: RunRef, journal: Journal, refusedBy: Set<string>): RefusedRunFate {
+    refusedBy.add(this.shapeNameOf(workflow));
+    const nodes = this.#takers(workflow);
+    const after = afterRefusedMessage(nodes, refusedBy, writerOf(journal, refusedBy));
+    if (after !== "next") return after === "waits" ? after : "stuck";
+    const untried = untriedNodes(nodes, refusedBy);
+    return { next: untried[Math.floor(this.app.random() * untried.length)].endpoint };
+  }
+
+  /** The live nodes that drive runs of a workflow, with its shape there. Where no version has one, they are equal. */
+  #takers(workflow: string): readonly (ShapedNode & { readonly endpoint: string })[] {
+    const { app: { node: self }, app } = this;
+    const { join: { name } } = this.#contractsOf(workflow);
+    const own = this.shapeOf(workflow);
+    return app.nodes().filter(({ handles }) => handles.includes(name)).map((node) => {
+      const { id, endpoint } = node;
+      const shape = id === self ? known(own) : app.shapeAt(node, name) ?? (own === "" ? own : undefined);
+      return { id, endpoint, shape };
+    });
   }
 
   look(): void {
@@ -500,11 +547,15 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   /** As the node knows that drives them; `undefined`: it does not answer. */
-  async #areOver(workflow: string, holder: string, asked: RunsAsked["asked"]): Promise<RunJoined> {
+  async #areOver(
+    workflow: string,
+    holder: string,
+    asked: RunsAsked["asked"],
+  ): Promise<readonly (0 | 1)[] | undefined> {
     if (holder === this.endpoint) return this.#over(workflow, asked);
     if (!this.alive(holder)) return undefined;
     const answer = await this.#join(workflow, holder, { asked }, 5_000);
-    return answer.ok ? answer.value as RunJoined : undefined; // its contract says so
+    return answer.ok && Array.isArray(answer.value) ? answer.value : undefined; // its contract says so
   }
 
   /** Sends the node at an endpoint a message, once. */
@@ -545,11 +596,16 @@ export class Runs implements DrivesHost, NodeRuns {
     return ok ? undefined : { ok, error: error as CatgaError<never> };
   }
 
+  /** The shape that a start by this process has, as it is stored. */
+  #shapeOf(definition: WorkflowDefinition): { readonly shape?: string } {
+    return isShapedWorkflow(definition) ? { shape: this.app.shapes.ofWorkflow(definition) ?? UNKNOWN_SHAPE } : {};
+  }
+
   async #start(
     { name: workflow, version, keep, timeout }: WorkflowDefinition,
     run: string,
     input: unknown,
-    parent?: Parent,
+    { shape, parent }: { readonly shape?: string | undefined; readonly parent?: Parent },
   ): Promise<Result<string, never>> {
     const ref = { workflow, run };
     const body = this.#bodies.get(workflow);
@@ -559,6 +615,7 @@ export class Runs implements DrivesHost, NodeRuns {
       ...(input === undefined ? {} : { input }),
       ...(timeout === undefined ? {} : { timeout }),
       ...(parent === undefined ? {} : { parent }),
+      ...(shape === undefined ? {} : { shape }),
     };
     let stored: number | "conflict";
     try {
@@ -705,6 +762,35 @@ function sweeping({ app, endpoint, clock, log }: Runs, { name, keep }: WorkflowD
 function holderOf(payload: unknown): string | undefined {
   const entry = entryOf(payload) as CalledEntry | undefined;
   return entry === undefined ? undefined : typeof entry.by === "string" ? entry.by : "";
+}
+
+/** The shape that is stored; `undefined`: unknown. */
+function known(shape: string): string | undefined {
+  return shape === UNKNOWN_SHAPE ? undefined : shape;
+}
+
+/** The shape that started the run, or the one that drove it last: one that has not refused it, if there is one. */
+function writerOf({ started, shape: driver }: Journal, refusedBy: ReadonlySet<string>): string | undefined {
+  const writers = [known(started?.shape ?? ""), known(driver)];
+  return writers.find((shape) => shape !== undefined && !refusedBy.has(shape)) ?? writers[0];
+}
+
+/** Throws for a run that waits for another version: its message is put aside until a node has one. */
+function awaited({ workflow, run }: RunRef, refused: RefusedRun | undefined): void {
+  if (refused === undefined) return;
+  const message = `run ${run} of ${workflow} waits for another version of ${workflow}: ${refused.why}`;
+  throw unavailable(message, { details: AWAITS_VERSION });
+}
+
+/** Returns true for what a process has sent as {@link TriedVersions}. */
+function isTried(value: unknown): value is TriedVersions {
+  if (!isRecord(value) || !Array.isArray(value.refusedBy) || !Array.isArray(value.gaveUp)) return false;
+  if (!value.refusedBy.every((shape) => typeof shape === "string")) return false;
+  return value.gaveUp.every((each) => Array.isArray(each) && typeof each[0] === "string" && isCount(each[1]));
+}
+
+function isRefusedRun(value: unknown): value is RefusedRun {
+  return isTried(value) && typeof (value as Partial<RefusedRun>).why === "string";
 }
 
 function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDefinition {

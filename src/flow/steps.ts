@@ -169,6 +169,12 @@ export class Steps {
     return this.#call(name, rest, (step, settle) => this.#perform(step, how, settle), { isSend: true });
   }
 
+  /** Returns true if no attempt follows one that failed so: an operator has to decide. */
+  isLast(name: string, error: unknown, attempts: number): boolean {
+    if (error instanceof DecidedFailure || MISUSES.has(error as object)) return true;
+    return !(error instanceof Passing) && (this.#state.journal.failures.get(name)?.attempts ?? 0) + 1 >= attempts;
+  }
+
   /** Records a failed attempt, and when the next one follows. */
   async failed(name: string, thrown: unknown, { attempts, delay: [first, longest] }: StepRetry): Promise<void> {
     const state = this.#state;
@@ -178,7 +184,7 @@ export class Steps {
     const failed = (failures?.attempts ?? 0) + 1;
     const passing = error instanceof Passing;
     const what = { ...recorded(error), ...(state.host.app.causes ? causeOf(error) : {}) };
-    if (error instanceof DecidedFailure || MISUSES.has(error as object) || (!passing && failed >= attempts)) {
+    if (this.isLast(name, error, attempts)) {
       state.refuse(name, what, error);
       await state.stored();
       return;

@@ -41,6 +41,8 @@ interface Change {
  *   `flow-decision`: decisions are not checked when messages of others are applied; `flow-end`: an end holds in spite
  *   of a cancel; `flow-time`: a time goes before a stored signal; `flow-skip`: an outcome holds beside an operator's.
  *   `flow-ongoing`: a handler that restarts begins attempts again that are under way.
+ *   `flow-gave-up`: a node whose version did not take a run begins a step without having stored that it holds the run
+ *   again; `flow-held-again`: one that does hold it again is taken for one that has given it up.
  *   `flow-child`: nothing becomes of a child that was not started when its parent is cancelled.
  *   `flow-replay`: what is recorded is seen in the order of the calls.
  * - `commit-entries`: a commit names parked messages that are not stored yet. `commit-number`: a number has two
@@ -58,12 +60,18 @@ const PLANTS = {
   }],
   "flow-held": [{
     file: "src/flow/driven_runs.ts",
-    from: "host.alive(holder)) {\n        return { elsewhere: holder };",
-    to: 'holder === "nobody") {\n        return { elsewhere: holder };',
-  }, {
+    from: "holder !== host.endpoint && host.alive(holder);",
+    to: 'holder !== host.endpoint && holder === "nobody";',
+  }],
+  "flow-gave-up": [{
+    file: "src/flow/replay_state.ts",
+    from: "(holder !== endpoint || this.#mustHold)",
+    to: "(holder !== endpoint)",
+  }],
+  "flow-held-again": [{
     file: "src/flow/driven_runs.ts",
-    from: "hint !== host.endpoint && host.alive(hint)) {",
-    to: 'hint === "nobody") {',
+    from: "(tried.gaveUp.get(holder) ?? -1) >= heldAt;",
+    to: "tried.gaveUp.has(holder);",
   }],
   "flow-stored": [{
     file: "src/flow/replay_state.ts",

@@ -2,7 +2,8 @@
  * Runs of workflows under faults, all of it drawn from one seed: processes are killed and frozen around every request
  * to the stream and around every step, appends are stored without an answer, reads lag behind, connections are cut, the
  * store loses its end; runs are told something, and cancelled; operators skip, cancel and signal between a decision of
- * a driver and its append. What steps do and what is stored is checked all the
+ * a driver and its append; processes have two versions of the workflow, each of which takes other parts of a run. What
+ * steps do and what is stored is checked all the
  * while; at the end every run has to have ended.
  *
  *   deno run -A test/simulation/flow_simulation.ts 42
@@ -17,9 +18,10 @@ import { setImmediate } from "node:timers";
 import type { Flow, Step } from "../../src/contract/flow.ts";
 import { fail } from "../../src/contract/result.ts";
 import { workflow } from "../../src/contract/workflow.ts";
-import type { WorkflowBody } from "../../src/contract/workflow_body.ts";
+import { afterRefusedMessage, untriedNodes } from "../../src/contract/shape_rules.ts";
+import type { RefusedRun, WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
-import type { DriveApp, DueTime } from "../../src/flow/replay_state.ts";
+import type { DriveApp, DueTime, RefusedRunFate } from "../../src/flow/replay_state.ts";
 import { Drives, type DrivesHost } from "../../src/flow/driven_runs.ts";
 import { type CalledEntry, Journal, type JournalEntry, statusOf } from "../../src/flow/journal.ts";
 import {
@@ -56,6 +58,7 @@ const SUMS = [
   "retries",
   "settled",
   "interjections",
+  "refusals",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -132,6 +135,10 @@ class Simulation {
   readonly interjecting: boolean;
   /** For what operators do: other seeds are as without them. */
   readonly operator: Random;
+  /** In these seeds processes have two versions of the workflow. */
+  readonly deployed: boolean;
+  /** For what versions take: other seeds are as without them. */
+  readonly deploy: Random;
   /** The longest time that a request takes to the store, and an answer back, in ms. */
   readonly lag: number;
   readonly violations: string[] = [];
@@ -157,6 +164,9 @@ class Simulation {
     this.losing = seed % 10 === 4;
     this.interjecting = seed % 5 === 0 || seed % 7 === 3;
     this.operator = seededRandom(seed + 1_000_000);
+    // a handler that throws when its time is over does not see what began
+    this.deployed = seed % 4 === 1 && !this.limited;
+    this.deploy = seededRandom(seed + 2_000_000);
     this.lag = this.interjecting ? [3, 5, 20][seed % 3] : 3;
   }
 
@@ -532,11 +542,11 @@ class Process implements DrivesHost {
     );
   }
 
-  async passOn(endpoint: string, call: Parameters<DrivesHost["passOn"]>[1]): Promise<boolean> {
+  async passOn(endpoint: string, call: Parameters<DrivesHost["passOn"]>[1]): Promise<boolean | RefusedRun> {
     const { simulation } = this;
     return await new Promise((resolve) => {
       let over = false;
-      const end = (passed: boolean) => {
+      const end = (passed: boolean | RefusedRun) => {
         if (over) return;
         over = true;
         this.guard(() => resolve(passed))();
@@ -553,12 +563,37 @@ class Process implements DrivesHost {
         simulation.latency(),
         other.guard(() =>
           other.drives.call(simulation.runs.get(call.ref.run)!.bodyIn(other), call).then(
-            () => void simulation.after(simulation.latency(), () => end(true)),
+            (refused) => void simulation.after(simulation.latency(), () => end(refused ?? true)),
             () => void simulation.after(simulation.latency(), () => end(false)),
           )
         ),
       );
     });
+  }
+
+  get version(): string {
+    return this.simulation.deployed ? `v${this.#n % 2}` : "";
+  }
+
+  shapeOf(): string {
+    return this.version;
+  }
+
+  shapeNameOf(): string {
+    return this.version;
+  }
+
+  afterRefusal(_ref: RunRef, _journal: Journal, refusedBy: Set<string>): RefusedRunFate {
+    const { simulation } = this;
+    if (!simulation.deployed) return "stuck";
+    simulation.sums.refusals++;
+    refusedBy.add(this.version);
+    const nodes = simulation.processes.filter(({ endpoint }) => this.alive(endpoint))
+      .map(({ endpoint, version }) => ({ id: endpoint, shape: version }));
+    // of a version that is never there
+    if (afterRefusedMessage(nodes, refusedBy, "away") !== "next") return "waits";
+    const untried = untriedNodes(nodes, refusedBy);
+    return { next: untried[Math.floor(simulation.deploy() * untried.length)].id };
   }
 
   get app(): DriveApp {
@@ -648,6 +683,8 @@ class SimulatedRun {
   #interjections = 0;
   /** Steps that an operator has skipped. */
   readonly #skipped = new Set<string>();
+  /** The version that takes each part of the program; empty: each of them. */
+  readonly #takers: readonly string[];
 
   constructor(simulation: Simulation, id: string) {
     this.#simulation = simulation;
@@ -684,6 +721,8 @@ class SimulatedRun {
     // at its end it waits for what never comes
     if (simulation.limited) parts.push({ type: "wait", name: "end", ms: undefined });
     this.program = { parts, fails, timeout: simulation.limited ? 8_000 + random() * 40_000 : undefined };
+    const { deploy } = simulation;
+    this.#takers = parts.map(() => ["", "v0", "v1"][Math.floor(deploy() * 3)]);
     this.length = parts.reduce((sum, part) => sum + (part.type === "all" ? 60_000 : 60_000 + (part.ms ?? 0)), 0);
   }
 
@@ -948,7 +987,8 @@ class SimulatedRun {
         const taken = sequence > 0 || due !== undefined
           ? process.drives.call(body, call, by)
           : process.drives.bring(body, ref);
-        taken.then(() => end(false), () => end(true));
+        // one that waits for a version is brought again
+        taken.then((refused) => end(refused !== undefined), () => end(true));
       }),
     );
     // its node dies, or does not answer for too long
@@ -967,7 +1007,8 @@ class SimulatedRun {
     const seen: string[] = [];
     const values: Record<string, string> = {};
     const ways: (readonly [part: string, way: string])[] = [];
-    for (const part of this.program.parts) {
+    for (const [i, part] of this.program.parts.entries()) {
+      this.#refuse(i, process);
       if (part.type === "sleep") {
         await flow.sleep(part.name, part.ms);
         seen.push(part.name);
@@ -1003,6 +1044,18 @@ class SimulatedRun {
     return this.program.fails ? fail("NO", "no") : values;
   }
 
+  /** The version of a process does not take each part of the program. */
+  #refuse(i: number, { version, simulation: { deployed } }: Process): void {
+    const part = this.program.parts[i];
+    if (!deployed || this.#takers[i] === "" || this.#takers[i] === version) return;
+    const { outcomes, woken, took, strays, cancelled } = this.journal;
+    // whatever began before a cancel is undone by a version that takes it
+    if (cancelled !== undefined || strays.size > 0) return;
+    const names = part.type === "all" ? part.parts.map(({ name }) => name) : [part.name, `${part.name} sleep`];
+    if (names.some((name) => outcomes.has(name) || woken.has(name) || took.has(name))) return;
+    throw new Error(`${version} does not take part ${i}`);
+  }
+
   /** A step begins somewhere: what it does is done once for its id, by somebody who never dies. */
   async #step(
     step: Step,
@@ -1033,7 +1086,8 @@ class SimulatedRun {
       !process.troubled && !process.isStale && !other.isStale &&
       other.drives.drives({ workflow: "Flow", run: this.id })
     ) simulation.violation(`${this.id} ${name} begins at ${process.endpoint} while ${other.endpoint} performs it`);
-    const isQuiet = simulation.mode.deaths === 0 && !simulation.losing;
+    // a handler that throws behind a race may lose an outcome of a loser
+    const isQuiet = simulation.mode.deaths === 0 && !simulation.losing && !simulation.deployed;
     if (isQuiet && other === process && !this.#skipped.has(name)) {
       simulation.violation(`${this.id} ${name} is performed twice at once`);
     }

@@ -60,7 +60,9 @@ export class ShapeView {
 
   constructor(options: ShapeViewOptions) {
     this.#options = options;
-    this.#handled = new Map(options.handled.filter(isShaped).map((contract) => [contract.name, contract]));
+    this.#handled = new Map(
+      options.handled.filter((each) => options.shapes.has(each)).map((contract) => [contract.name, contract]),
+    );
   }
 
   /** The hash of this node's shapes, once it is made. */

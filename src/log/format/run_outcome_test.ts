@@ -10,6 +10,9 @@ describe("outcomeOf", () => {
     const failed = { code: "SOLD_OUT", message: "none left", node: undefined };
     assertEquals(outcomeOf({ ok: true, value: ["SOLD_OUT", "none left", 0] }), { ...failed, final: false });
     assertEquals(outcomeOf({ ok: true, value: ["SOLD_OUT", "none left", 1] }), { ...failed, final: true });
+    const refused = { ...failed, final: true, refused: true };
+    assertEquals(outcomeOf({ ok: true, value: ["SOLD_OUT", "none left", 2] }), refused);
+    assertEquals(outcomeOf({ ok: true, value: ["SOLD_OUT", "none left", 3] }), { ...refused, awaitsWriter: true });
   });
 
   it("takes any other answer for a failure", () => {

@@ -51,8 +51,9 @@ export interface BatchAnswer {
 /**
  * Outcome of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its
  * handler failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does
- * not take), and `2` as well: the input schema refused it, and no handler began; `cause`: what it threw, for operators;
- * `outage`: what it called was out of reach, which is no attempt until it has lasted for so many ms.
+ * not take), and `2` as well: the input schema refused it, and no handler began; `3`: a run of a workflow that no version
+ * which is there takes, unlike its writer's; `cause`: what it threw, for operators; `outage`: what it called was out of
+ * reach, which is no attempt until it has lasted for so many ms.
  *
  * Besides, the command fails, naming the node: `TIMEOUT`, the handler did not end in its time, and may go on;
  * `OUTCOME_UNKNOWN`, the node stopped while it ran; `UNAVAILABLE` with the details {@link STILL_RUNNING}, the handler
@@ -64,7 +65,7 @@ export type RunAnswer = 0 | 1 | FailedRun;
 export type FailedRun = readonly [
   code: string,
   message: string,
-  final: 0 | 1 | 2,
+  final: 0 | 1 | 2 | 3,
   cause?: string | null,
   outage?: number,
 ];
@@ -138,7 +139,7 @@ export function readRunAnswer(value: unknown): RunAnswer | undefined {
   if (!Array.isArray(value) || value.length < 3 || value.length > 5) return undefined;
   const [code, message, final, cause, outage] = value;
   if (typeof code !== "string" || code === "" || typeof message !== "string") return undefined;
-  if (final !== 0 && final !== 1 && final !== 2) return undefined;
+  if (final !== 0 && final !== 1 && final !== 2 && final !== 3) return undefined;
   if (value.length === 5 && !(isPositive(outage) && (cause === null || typeof cause === "string"))) return undefined;
   const known = [code.slice(0, MAX_ANSWER_CODE), message.slice(0, MAX_ANSWER_MESSAGE), final] as const;
   const why = typeof cause === "string" ? cause.slice(0, MAX_CAUSE) : undefined;
@@ -186,6 +187,8 @@ export interface RunFailure {
   readonly final: boolean;
   /** The input schema refused it, and no handler began: a node with another shape of the contract may take it. */
   readonly refused?: boolean;
+  /** Its writer's shape is not among those that refuse it, whatever shape is stored with it. */
+  readonly awaitsWriter?: boolean;
   /** Time in ms up to which this outage of something that its handler called is no attempt. */
   readonly outage?: number | undefined;
   /** The id of the node where it may be running still. */
@@ -222,7 +225,7 @@ export function outcomesOf(result: Result<unknown>, count: number): readonly Run
 
 function failureOf([code, message, final, cause, outage]: FailedRun): RunFailure {
   const why = typeof cause === "string" ? { cause } : {};
-  const refused = final === 2 ? { refused: true } : {};
+  const refused = final < 2 ? {} : { refused: true, ...(final === 3 ? { awaitsWriter: true } : {}) };
   return {
     ...{ code, message, ...why, ...refused },
     ...(outage === undefined ? {} : { outage }),

@@ -97,7 +97,7 @@ describe("readRunAnswer", () => {
 
   it("takes nothing else, which a leader would count as an attempt", () => {
     const wrong = [2, "0", null, undefined, true, {}, [], ["A", "b"], ["A", "b", 0, 1, 2]];
-    for (const value of [...wrong, ["", "b", 0], [7, "b", 0], ["A", null, 0], ["A", "b", true], ["A", "b", 3]]) {
+    for (const value of [...wrong, ["", "b", 0], [7, "b", 0], ["A", null, 0], ["A", "b", true], ["A", "b", 4]]) {
       assertEquals(readRunAnswer(value), undefined, JSON.stringify(value));
     }
   });

@@ -4,7 +4,7 @@
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
-import { ALONE } from "../../contract/send_options.ts";
+import { ALONE, AWAITS_VERSION } from "../../contract/send_options.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
@@ -412,6 +412,7 @@ export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, o
   const { error } = outcome;
   if (outcome instanceof SchemaRefusal) return { ok: true, value: refusedAnswer(error, causes, outage) };
   if (error.details === ALONE) return new Refusal("DRAINING", ctx);
+  if (error.details === AWAITS_VERSION) return { ok: true, value: refusedAnswer(error, causes, outage, 3) };
   const answer = failureAnswer(error, causes);
   if (outage === 0 || error.final || ctx.execution.passedOn !== error) return { ok: true, value: answer };
   const [code, message, final, cause = null] = answer;
@@ -432,7 +433,7 @@ function lastAnswer(outcome: Outcome): Outcome {
   }
   // `answerTo` made it
   const value = outcome.value as RunAnswer;
-  return typeof value === "number" || value[4] !== undefined || value[2] === 2
+  return typeof value === "number" || value[4] !== undefined || value[2] >= 2
     ? outcome
     : { ok: true, value: [value[0], value[1], 1, ...value.slice(3)] };
 }
@@ -450,9 +451,9 @@ export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
 }
 
 /** The answer for a message that the input schema refused, with how long it may wait for a node that takes it. */
-function refusedAnswer(error: CatgaError, causes: boolean, outage: number): FailedRun {
+function refusedAnswer(error: CatgaError, causes: boolean, outage: number, how: 2 | 3 = 2): FailedRun {
   const [code, message, , ...cause] = failureAnswer(error, causes);
-  return outage === 0 ? [code, message, 2, ...cause] : [code, message, 2, cause[0] ?? null, Math.ceil(outage)];
+  return outage === 0 ? [code, message, how, ...cause] : [code, message, how, cause[0] ?? null, Math.ceil(outage)];
 }
 
 /** A text that is well-formed, and not too long: one that is ends with "…". */

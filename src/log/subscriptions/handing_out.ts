@@ -363,14 +363,14 @@ export class HandingOut {
    * The schema of a node refused it: it goes on to a node with another shape, or waits for one. `false`: it is to be a
    * dead letter.
    */
-  #handedOn(item: Item, { code, message, cause, outage = 0 }: RunFailure, at: string): boolean {
+  #handedOn(item: Item, { code, message, cause, awaitsWriter, outage = 0 }: RunFailure, at: string): boolean {
     const { ledger, now, onProgress, host } = this.#options;
     const { category: { name: contract }, message: { id, meta }, key } = item;
     const nodes = this.#shapedNodes(contract);
     const node = at.slice(0, at.indexOf("."));
     const refusedBy = item.refusedBy ??= new Set(item.error?.refusedBy);
     refusedBy.add(shapeName(nodes.find((each) => each.id === node) ?? { id: node, shape: undefined }));
-    const after = afterRefusedMessage(nodes, refusedBy, meta?.w);
+    const after = afterRefusedMessage(nodes, refusedBy, awaitsWriter ? AWAY : meta?.w);
     if (after === "next") {
       ledger.refused(item);
       item.alone = true; // a batch goes to any node
@@ -379,7 +379,7 @@ export class HandingOut {
       return true;
     }
     const since = item.error?.refusedBy === undefined ? now() : item.error.outage ?? now();
-    const isOver = now() - since >= outage;
+    const isOver = !awaitsWriter && now() - since >= outage;
     item.refusedBy = undefined;
     if (after === "dead letter" || isOver) return false;
     const error = item.error = { code, message, cause, outage: since, refusedBy: [...refusedBy] };
@@ -388,8 +388,13 @@ export class HandingOut {
     item.node = undefined;
     this.#waitsFor(item);
     onProgress();
-    ledger.failed(item, { attempts: item.attempts, error, due: since + outage });
+    ledger.failed(item, { attempts: item.attempts, error, due: awaitsWriter ? now() + this.#again : since + outage });
     return true;
+  }
+
+  /** A run's handler may have thrown, which may pass: it is tried again all the same, in ms from now. */
+  get #again(): number {
+    return AGAIN + AGAIN_EACH * this.#options.ledger.awaiting.size;
   }
 
   /** The live nodes that handle a contract of this subscription, with its shape there. */
@@ -495,6 +500,12 @@ function nodeOfKey(nodes: readonly ShapedNode[], key: string | undefined, random
   if (key === undefined) return nodes[Math.floor(random() * nodes.length)].id;
   return nodes.reduce((best, node) => weight(key, node.id) > weight(key, best.id) ? node : best).id;
 }
+
+/** The shape of no node. */
+const AWAY = "";
+/** After so long a run that waits for a version is tried again all the same, in ms, and for each that waits. */
+const AGAIN = 60_000;
+const AGAIN_EACH = 30;
 
 /** How many messages run at most when what waited for a shape is woken. */
 const MAX_WOKEN = 256;

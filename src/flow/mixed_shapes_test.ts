@@ -1,0 +1,165 @@
+/** Runs of a workflow while nodes of several versions of a program run beside each other, or one of them is away. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { describe, it } from "node:test";
+import { z } from "zod";
+import { type Catga, unwrap, workflow } from "../../mod.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+import { type TestCluster, testCluster } from "../testing/mod.ts";
+
+const v1 = workflow<{ seat: string; buyer: string }, string>("Order", {
+  input: z.object({ seat: z.string().refine((seat) => seat !== "poison"), buyer: z.string() }),
+});
+const v2 = workflow<{ seat: string; holder: string }, string>("Order", {
+  input: z.object({ seat: z.string().refine((seat) => seat !== "poison"), holder: z.string() }),
+  version: 2,
+});
+const old1 = { seat: "A1", buyer: "ada" };
+const new1 = { seat: "A1", holder: "ada" };
+
+/** Nodes `old…` and `new…` handle their versions of a workflow, and `web…` none. */
+function shop(...ids: string[]) {
+  const node = (id: string) => {
+    if (id.startsWith("web")) return { service: "web" };
+    const handler = id.startsWith("old")
+      ? v1.handle(async (flow, { buyer }) => await flow.step("sell", () => `${buyer} at old`))
+      : v2.handle(async (flow, { holder }) => await flow.step("sell", () => `${holder} at new`));
+    return { service: "shop", handlers: handler };
+  };
+  return testCluster(ids, { logger: QUIET, node });
+}
+
+/** The message of the outage that runs of a node's subscriptions wait in. */
+function waiting(app: Catga): string | undefined {
+  return app.health().subscriptions.flatMap(({ outage }) => outage?.message ?? [])[0];
+}
+
+async function status(app: Catga, run: string): Promise<string | undefined> {
+  for await (const info of app.runs({ workflow: "Order", id: run })) return info.status;
+  return undefined;
+}
+
+/** Lets time pass until something holds. */
+function until(cluster: TestCluster, what: string, check: () => Promise<boolean> | boolean): Promise<boolean> {
+  return eventually(what, async () => {
+    await cluster.advance(500);
+    return await check();
+  });
+}
+
+describe("runs of two versions", () => {
+  it("go on at a node whose schema takes their input, whoever starts them", async () => {
+    await using cluster = await shop("old", "new", "web1", "web2");
+    for (let n = 0; n < 10; n++) {
+      // a node of the other version starts some of them, too
+      const [byOld, byNew] = n % 2 === 0 ? ["web1", "web2"] : ["old", "new"];
+      const old = unwrap(await cluster.app(byOld).start(v1, old1, { id: `old-${n}` }));
+      const now = unwrap(await cluster.app(byNew).start(v2, new1, { id: `new-${n}` }));
+      assertEquals(unwrap(await cluster.app("web1").result(v1, old)), "ada at old");
+      assertEquals(unwrap(await cluster.app("web1").result(v2, now)), "ada at new");
+    }
+  });
+
+  it("wait for their writer's version, are named, hold up no other, and go on when it is there", async () => {
+    await using cluster = await shop("old", "web");
+    const web = cluster.app("web");
+    for (let n = 0; n < 20; n++) unwrap(await web.start(v2, new1, { id: `new-${n}` }));
+    const message = await eventually("it to be named", () => waiting(cluster.app("old")));
+    assertMatch(message!, /run new-\d+ of Order waits for another version of Order: .*buyer/);
+    unwrap(await web.start(v1, old1, { id: "old" }));
+    assertEquals(unwrap(await web.result(v1, "old")), "ada at old");
+    for (let n = 0; n < 20; n++) assertEquals(await status(web, `new-${n}`), "running");
+    await cluster.start("new");
+    for (let n = 0; n < 20; n++) assertEquals(unwrap(await web.result(v2, `new-${n}`)), "ada at new");
+    await eventually("nobody to wait", () => waiting(cluster.app("old")) === undefined);
+  });
+});
+
+describe("a run that its handler of this version cannot go on with", () => {
+  const Order = (version: number) => workflow<{ fails: number[]; forGood?: true }, string>("Order", { version });
+
+  let attempts = 0;
+
+  /** Nodes `v1…` and `v2…`; a handler throws behind its first step if its version is among those that fail. */
+  function nodes(begun: string[], ...ids: string[]) {
+    return testCluster(ids, {
+      logger: QUIET,
+      node: (id) => {
+        if (id === "web") return { service: "web" };
+        const version = Number(id[1]);
+        const handler = Order(version).handle(async (flow, { fails, forGood }) => {
+          await flow.step("first", () => void begun.push(`first ${id[1]}`));
+          if (forGood && fails.includes(version)) await flow.step("first", () => {}); // no attempt follows
+          attempts++;
+          if (fails.includes(version)) throw new Error(`not for ${version}`);
+          return await flow.step("last", () => {
+            begun.push(`last ${id[1]}`);
+            return `ended by ${version}`;
+          });
+        });
+        return { service: "shop", handlers: handler };
+      },
+    });
+  }
+
+  it("goes to a node of another version, and is not stuck; no step runs twice", async () => {
+    const begun: string[] = [];
+    await using cluster = await nodes(begun, "v1", "v2");
+    const ids = Array.from({ length: 10 }, (_, n) => `r${n}`);
+    for (const id of ids) unwrap(await cluster.app("v1").start(Order(1), { fails: [1] }, { id }));
+    for (const run of ids) {
+      await until(cluster, `${run} to end`, async () => await status(cluster.app("v2"), run) === "done");
+      assertEquals(unwrap(await cluster.app("v2").result(Order(1), run)), "ended by 2");
+    }
+    assertEquals(begun.filter((line) => line.startsWith("first")).length, 10);
+    assertEquals(begun.filter((line) => line === "last 2").length, 10);
+    for (const id of ["v1", "v2"]) {
+      assertEquals(cluster.app(id).health().alarms.filter(({ kind }) => kind === "run-stuck"), []);
+    }
+  });
+
+  it("is stuck once each version that is there, its writer's too, is stuck with it", async () => {
+    await using cluster = await nodes([], "v1", "v2");
+    unwrap(await cluster.app("v1").start(Order(1), { fails: [1, 2], forGood: true }, { id: "poison" }));
+    await until(cluster, "poison", async () => await status(cluster.app("v2"), "poison") === "stuck");
+    // the mend, and the operator
+    await cluster.start("v3");
+    for await (const { retry } of cluster.app("v1").runs({ workflow: "Order", status: "stuck" })) await retry();
+    await until(cluster, "poison", async () => await status(cluster.app("v2"), "poison") === "done");
+  });
+
+  it("waits after a rollback for the version that drove it last, and goes on there", async () => {
+    const begun: string[] = [];
+    await using cluster = await nodes(begun, "v1", "v2", "web");
+    // version 2 takes it over, and waits in its last step for a signal that never comes
+    unwrap(await cluster.app("v2").start(Order(2), { fails: [1] }, { id: "before" }));
+    await until(cluster, "before", async () => await status(cluster.app("web"), "before") === "done");
+    await cluster.app("v2").drain();
+    unwrap(await cluster.app("web").start(Order(2), { fails: [1] }, { id: "after" }));
+    await until(cluster, "it to wait", () => waiting(cluster.app("v1")) !== undefined);
+    assertMatch(waiting(cluster.app("v1"))!, /run after of Order waits for another version of Order: .*not for 1/);
+    assert(await status(cluster.app("web"), "after") !== "stuck");
+    await cluster.start("v2b");
+    await until(cluster, "after", async () => await status(cluster.app("web"), "after") === "done");
+    assertEquals(begun.filter((line) => line === "last 2").length, 2);
+  });
+
+  it("is tried again while it waits, for what its handler throws may pass; a cancel ends it", async () => {
+    const begun: string[] = [];
+    await using cluster = await nodes(begun, "v1", "web");
+    const web = cluster.app("web");
+    const fails = [1];
+    unwrap(await web.start(Order(2), { fails }, { id: "cancelled" }));
+    await until(cluster, "it to wait", () => waiting(cluster.app("v1")) !== undefined);
+    const tried = attempts;
+    const before = await cluster.app("v1").runs({ id: "cancelled" }).next();
+    await cluster.advance(120_000);
+    const after = await cluster.app("v1").runs({ id: "cancelled" }).next();
+    assert(attempts > tried, `${attempts} attempts`);
+    // nothing is recorded of what waits
+    assertEquals(after.value.timeline.length, before.value.timeline.length);
+    unwrap(await web.cancel(Order(2), "cancelled", "enough"));
+    await until(cluster, "its end", async () => await status(web, "cancelled") === "failed");
+    await until(cluster, "nobody to wait", () => waiting(cluster.app("v1")) === undefined);
+  });
+});

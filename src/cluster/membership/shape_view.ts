@@ -50,10 +50,9 @@ export class ShapeView {
   readonly #known = new Map<string, NodeShapes>();
   /** What contracts look like behind hashes, of which this node has sent messages; empty while that is asked. */
   readonly #looks = new Map<string, Map<string, ContractDescription>>();
-  readonly #lookAsked = new Map<number, { readonly hash: string; readonly at: number }>();
   readonly #mismatches = new SchemaMismatches();
-  /** Questions about hashes that have no answer yet, and when they were asked. */
-  readonly #asked = new Map<number, { readonly hash: string; readonly at: number }>();
+  /** Questions that have no answer yet, by number. */
+  readonly #questions = new Map<number, Question>();
   #count = 0;
   #timer: Timer | undefined;
   #closed = false;
@@ -98,18 +97,8 @@ export class ShapeView {
     }
     for (const hash of this.#known.keys()) if (!hashes.has(hash)) this.#known.delete(hash);
     if (this.#known.size > 0) this.#askLooks();
-    const now = clock.monotonic();
-    for (const [n, { hash, at }] of this.#asked) {
-      if (!hashes.has(hash) || now - at >= ANSWER_WAIT) this.#asked.delete(n);
-    }
-    const asked = new Set([...this.#asked.values()].map(({ hash }) => hash));
-    for (const [hash, endpoint] of hashes) {
-      if (this.#known.has(hash) || asked.has(hash) || this.#asked.size >= MAX_ASKED) continue;
-      const n = ++this.#count;
-      this.#asked.set(n, { hash, at: now });
-      this.#options.ask(endpoint, n, []);
-    }
-    if (this.#asked.size === 0 || this.#timer !== undefined) return;
+    for (const [hash, endpoint] of hashes) if (!this.#known.has(hash)) this.#ask("shapes", hash, endpoint, []);
+    if (this.#openQuestions("shapes").length === 0 || this.#timer !== undefined) return;
     // a question, or its answer, may be lost
     this.#timer = clock.after(ANSWER_WAIT, () => {
       this.#timer = undefined;
@@ -130,11 +119,8 @@ export class ShapeView {
 
   /** Asks what those contracts look like of which this node has sent messages, and that differ elsewhere. */
   #askLooks(): void {
-    const { shapes, members, ask, clock, sent } = this.#options;
+    const { shapes, members, sent } = this.#options;
     for (const hash of this.#looks.keys()) if (!this.#known.has(hash)) this.#looks.delete(hash);
-    const now = clock.monotonic();
-    for (const [n, { at }] of this.#lookAsked) if (now - at >= ANSWER_WAIT) this.#lookAsked.delete(n);
-    const asked = new Set([...this.#lookAsked.values()].map(({ hash }) => hash));
     for (const [hash, { handles }] of this.#known) {
       const known = this.#looks.get(hash);
       const names = [...sent()].filter((contract) => {
@@ -143,11 +129,26 @@ export class ShapeView {
           (handles[name] === null || handles[name] !== shapes.of(contract));
       }).map(({ name }) => name);
       const node = members().find(({ info }) => info.shapes === hash);
-      if (names.length === 0 || node === undefined || asked.has(hash) || this.#lookAsked.size >= MAX_ASKED) continue;
-      const n = ++this.#count;
-      this.#lookAsked.set(n, { hash, at: now });
-      ask(node.info.endpoint, n, names.slice(0, MAX_LOOKS));
+      if (names.length > 0 && node !== undefined) {
+        this.#ask("looks", hash, node.info.endpoint, names.slice(0, MAX_LOOKS));
+      }
     }
+  }
+
+  /** Asks a process about a hash, unless that is asked already, or too much is. */
+  #ask(about: Question["about"], hash: string, endpoint: string, names: readonly string[]): void {
+    const open = this.#openQuestions(about);
+    if (open.length >= MAX_ASKED || open.some((question) => question.hash === hash)) return;
+    const n = ++this.#count;
+    this.#questions.set(n, { about, hash, at: this.#options.clock.monotonic() });
+    this.#options.ask(endpoint, n, names);
+  }
+
+  /** The questions whose answers are still waited for. */
+  #openQuestions(about: Question["about"]): readonly Question[] {
+    const now = this.#options.clock.monotonic();
+    for (const [n, { at }] of this.#questions) if (now - at >= ANSWER_WAIT) this.#questions.delete(n);
+    return [...this.#questions.values()].filter((question) => question.about === about);
   }
 
   /** The shape of a contract on a node; `undefined`: unknown. */
@@ -183,22 +184,23 @@ export class ShapeView {
 
   /** A process has answered. An answer to no question is ignored. */
   answered(n: number, answer: unknown): void {
-    const look = this.#lookAsked.get(n);
-    if (look !== undefined) {
-      this.#lookAsked.delete(n);
-      const looks = this.#looks.get(look.hash) ?? new Map<string, ContractDescription>();
+    const question = this.#questions.get(n);
+    if (question === undefined) return;
+    const { hash } = question;
+    if (question.about === "looks") {
+      this.#questions.delete(n);
+      const looks = this.#looks.get(hash) ?? new Map<string, ContractDescription>();
       for (const [name, value] of isRecord(answer) ? Object.entries(answer) : []) {
         const description = readDescription(value);
         if (description !== undefined && looks.size < MAX_SENT) looks.set(name, description);
       }
-      this.#looks.set(look.hash, looks);
+      this.#looks.set(hash, looks);
       return;
     }
-    const asked = this.#asked.get(n);
-    const shapes = asked === undefined ? undefined : readNodeShapes(answer);
-    if (asked === undefined || shapes === undefined) return;
-    this.#asked.delete(n);
-    this.#known.set(asked.hash, shapes);
+    const shapes = readNodeShapes(answer);
+    if (shapes === undefined) return;
+    this.#questions.delete(n);
+    this.#known.set(hash, shapes);
     this.#askLooks();
     this.#options.changed();
   }
@@ -219,6 +221,13 @@ export class ShapeView {
       ),
     };
   }
+}
+
+/** What a process was asked, by the hash of its shapes: its shapes, or what contracts look like. */
+interface Question {
+  readonly about: "shapes" | "looks";
+  readonly hash: string;
+  readonly at: number;
 }
 
 /** Contracts whose shapes are made in one turn: some 5 ms. */

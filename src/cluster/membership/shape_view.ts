@@ -52,7 +52,7 @@ export class ShapeView {
   readonly #looks = new Map<string, Map<string, ContractDescription>>();
   readonly #mismatches = new SchemaMismatches();
   /** Questions that have no answer yet, by number. */
-  readonly #questions = new Map<number, Question>();
+  readonly #questions = new Map<number, ShapeQuestion>();
   #count = 0;
   #timer: Timer | undefined;
   #closed = false;
@@ -136,7 +136,7 @@ export class ShapeView {
   }
 
   /** Asks a process about a hash, unless that is asked already, or too much is. */
-  #ask(about: Question["about"], hash: string, endpoint: string, names: readonly string[]): void {
+  #ask(about: ShapeQuestion["about"], hash: string, endpoint: string, names: readonly string[]): void {
     const open = this.#openQuestions(about);
     if (open.length >= MAX_ASKED || open.some((question) => question.hash === hash)) return;
     const n = ++this.#count;
@@ -145,7 +145,7 @@ export class ShapeView {
   }
 
   /** The questions whose answers are still waited for. */
-  #openQuestions(about: Question["about"]): readonly Question[] {
+  #openQuestions(about: ShapeQuestion["about"]): readonly ShapeQuestion[] {
     const now = this.#options.clock.monotonic();
     for (const [n, { at }] of this.#questions) if (now - at >= ANSWER_WAIT) this.#questions.delete(n);
     return [...this.#questions.values()].filter((question) => question.about === about);
@@ -224,7 +224,7 @@ export class ShapeView {
 }
 
 /** What a process was asked, by the hash of its shapes: its shapes, or what contracts look like. */
-interface Question {
+interface ShapeQuestion {
   readonly about: "shapes" | "looks";
   readonly hash: string;
   readonly at: number;

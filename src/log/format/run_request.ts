@@ -52,8 +52,8 @@ export interface BatchAnswer {
  * Outcome of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its
  * handler failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does
  * not take), and `2` as well: the input schema refused it, and no handler began; `3`: a run of a workflow that no
- * version which is there takes, unlike its writer's; `cause`: what it threw, for operators; `outage`: what it called was
- * out of reach, which is no attempt until it has lasted for so many ms.
+ * version which is there takes, unlike its writer's; `cause`: what it threw, for operators; `outage`: what it called
+ * was out of reach, which is no attempt until it has lasted for so many ms.
  *
  * Besides, the command fails, naming the node: `TIMEOUT`, the handler did not end in its time, and may go on;
  * `OUTCOME_UNKNOWN`, the node stopped while it ran; `UNAVAILABLE` with the details {@link STILL_RUNNING}, the handler

@@ -77,8 +77,6 @@ export type Random = () => number;
 // that go apart would end what has just begun.
 const { clearTimeout, setImmediate: immediate, setTimeout: timeout } = timers;
 const { Date: ownDate, setTimeout: ownTimeout } = globalThis;
-const { now } = ownDate;
-const monotonic = performance.now.bind(performance);
 
 /**
  * Throws a `TypeError` while a test library fakes the time of the process by replacing its globals: {@link systemClock}
@@ -94,8 +92,8 @@ export function refuseFakeTimers(): void {
 
 /** The time of this machine. */
 export const systemClock: Clock = Object.freeze({
-  now: () => now(),
-  monotonic: () => monotonic(),
+  now: () => ownDate.now(),
+  monotonic: () => performance.now(),
   after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
     // time passes between reading the clock and this call: runtimes warn on stderr of what is below 0
     const timer = timeout(callback, Math.max(0, Math.min(ms, MAX_TIMEOUT)));

@@ -1,6 +1,6 @@
 /** Responses of an edge: results as JSON, or as values with tags for Catga's client. */
 import type { Result } from "../contract/result.ts";
-import { encodeValue } from "../data/encoding.ts";
+import { encodeValue, toJson } from "../data/encoding.ts";
 import { problemValue } from "./problem_value.ts";
 import { VALUES } from "./request_input.ts";
 import { httpStatus, respond, retryAfter } from "./respond.ts";
@@ -16,6 +16,10 @@ export interface AnswerOptions {
 
 /** The response to a result. A client never sees a cause, a node or a stack. */
 export function answer(result: Result<unknown>, { values, failures, status, headers }: AnswerOptions): Response {
+  if (result.ok && result.value !== undefined && !values) {
+    const text = toJson(result.value, "INVALID_RESPONSE", "the value");
+    return new Response(text, { status: status ?? 200, headers: { ...headers, "content-type": "application/json" } });
+  }
   if (!values || (result.ok && result.value === undefined)) {
     return respond(result, { failures, headers: headers ?? {}, ...(status === undefined ? {} : { status }) });
   }

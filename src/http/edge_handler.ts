@@ -28,7 +28,7 @@ import type { EdgeCall, EdgeResume, EdgeRoute, OpenRun } from "./edge_types.ts";
 import { etagOf } from "./etag.ts";
 import { KEEP_ALIVE } from "./events.ts";
 import { EdgeRefusal } from "./refusal.ts";
-import { bodyText, inputOf, refusedMediaType, VALUES, wantsValues } from "./request_input.ts";
+import { BodyReader, inputOf, refusedMediaType, VALUES, wantsValues } from "./request_input.ts";
 import { titleOf } from "./respond.ts";
 import { TokenBuckets } from "./token_buckets.ts";
 
@@ -89,7 +89,6 @@ export function edgeHandler<Given>(
 /** One call: what it asks for, and of whom. */
 interface Called<Given> {
   readonly request: Request;
-  readonly url: URL;
   readonly route: EdgeRoute;
   readonly action: EdgeCall["action"];
   readonly run: string | undefined;
@@ -105,6 +104,7 @@ class EdgeHandler<Given> {
   readonly #options: EdgeHandlerOptions<Given>;
   readonly #base: string;
   readonly #origins: ReadonlySet<string>;
+  readonly #bodies: BodyReader;
   readonly #buckets: TokenBuckets | undefined;
   /** Texts of followed events, which all responses of a tail share. */
   readonly #texts = [new WeakMap<object, Uint8Array>(), new WeakMap<object, Uint8Array>()] as const;
@@ -115,7 +115,8 @@ class EdgeHandler<Given> {
     this.#options = options;
     this.#base = options.base ?? "";
     this.#origins = new Set(options.origins ?? []);
-    const { limit } = options;
+    const { limit, maxBody = MAX_BODY, bodyTimeout = BODY_TIMEOUT } = options;
+    this.#bodies = new BodyReader({ most: maxBody, limit: bodyTimeout, draining: app.draining });
     if (limit === undefined) return;
     const { rate, burst = Math.max(1, rate), over } = limit;
     const share = over !== "cluster" ? () => 1 : () => {
@@ -165,14 +166,13 @@ class EdgeHandler<Given> {
   }
 
   async #call(request: Request): Promise<Response> {
-    const url = new URL(request.url);
-    const { route, run, signal } = this.#find(url);
+    const { route, run, signal } = this.#find(pathOf(request.url));
     const action = actionOf(request.method, route, run, signal);
-    this.#checkOrigin(request, url);
+    this.#checkOrigin(request);
     const media = request.method === "POST" ? refusedMediaType(request) : undefined;
     if (media !== undefined) throw media;
     const { name, kind, meta, contract } = route;
-    const key = kind === "event" ? url.searchParams.get("key") ?? undefined : undefined;
+    const key = kind === "event" ? queryOf(request).get("key") ?? undefined : undefined;
     const call: EdgeCall = { name, kind, contract: contract.name, meta, run, action, key, signal };
     const caller = await this.#options.authorize(request, call);
     if (caller instanceof EdgeRefusal) throw caller;
@@ -183,7 +183,7 @@ class EdgeHandler<Given> {
       throw new EdgeRefusal(429, "RATE_LIMITED", "too many calls: try again later", { "retry-after": seconds });
     }
     const values = wantsValues(request);
-    return await this.#perform({ request, url, route, action, run, signal, caller, identity, values });
+    return await this.#perform({ request, route, action, run, signal, caller, identity, values });
   }
 
   #perform(called: Called<Given>): MaybePromise<Response> {
@@ -206,7 +206,7 @@ class EdgeHandler<Given> {
   }
 
   /** The route of a path, with the run and the signal behind its name. */
-  #find({ pathname }: URL): { route: EdgeRoute; run: string | undefined; signal: string | undefined } {
+  #find(pathname: string): { route: EdgeRoute; run: string | undefined; signal: string | undefined } {
     const base = this.#base;
     const parts = pathname.startsWith(`${base}/`) ? pathname.slice(base.length + 1).split("/") : [];
     const [name = "", run, signal, more] = parts.map(decodedPart);
@@ -217,18 +217,22 @@ class EdgeHandler<Given> {
   }
 
   /** A request with cookies that may change something comes of the handler's own pages, or of `origins`. */
-  #checkOrigin(request: Request, { host }: URL): void {
+  #checkOrigin(request: Request): void {
     if (request.method === "GET" || !request.headers.has("cookie")) return;
     const site = request.headers.get("sec-fetch-site");
     if (site === "same-origin" || site === "none") return;
     const origin = request.headers.get("origin");
-    if (origin !== null && (this.#origins.has(origin) ? this.#options.credentials : hostOf(origin) === host)) return;
+    if (
+      origin !== null &&
+      (this.#origins.has(origin) ? this.#options.credentials : hostOf(origin) === hostOf(request.url))
+    ) {
+      return;
+    }
     throw new EdgeRefusal(403, "FORBIDDEN", "a request with cookies must come of an origin that is allowed");
   }
 
   async #input({ request }: Called<Given>): Promise<unknown> {
-    const { maxBody = MAX_BODY, bodyTimeout = BODY_TIMEOUT } = this.#options;
-    const text = await bodyText(request, maxBody, bodyTimeout);
+    const text = await this.#bodies.text(request);
     return text instanceof EdgeRefusal ? raise(text) : value(inputOf(text));
   }
 
@@ -265,9 +269,9 @@ class EdgeHandler<Given> {
   }
 
   async #query(called: Called<Given>): Promise<Response> {
-    const { route: { contract, options: { failures = {}, cache = "no-cache" } }, values, request, url } = called;
+    const { route: { contract, options: { failures = {}, cache = "no-cache" } }, values, request } = called;
     const of = contract as Contract<"query", unknown, unknown>;
-    const input = value(inputOf(url.searchParams.get("input") ?? ""));
+    const input = value(inputOf(queryOf(request).get("input") ?? ""));
     const result = await this.#app.send(of, input, { headers: this.#headers(called), signal: request.signal });
     if (!result.ok || result.value === undefined) return answer(result, { values, failures });
     const text = values ? encodeValue(result.value, "result") : toJson(result.value, "INVALID_RESPONSE", "the value");
@@ -277,11 +281,11 @@ class EdgeHandler<Given> {
   }
 
   #stream(called: Called<Given>): Response {
-    const { route: { contract, options: { resume } }, request, url, values } = called;
+    const { route: { contract, options: { resume } }, request, values } = called;
     const of = contract as Contract<"stream", unknown, unknown>;
     const place = placeOf(of, resume);
     const last = request.headers.get("last-event-id");
-    let input = value(inputOf(url.searchParams.get("input") ?? ""));
+    let input = value(inputOf(queryOf(request).get("input") ?? ""));
     if (last !== null && last !== "") input = place === undefined ? raise(NO_RESUME) : place.from(input, last);
     const items = this.#app.stream(of, input, { headers: this.#headers(called), signal: request.signal });
     const event = (item: unknown) => eventBytes(place?.id(item), item, values);
@@ -297,9 +301,10 @@ class EdgeHandler<Given> {
     return [request.signal, this.#app.draining];
   }
 
-  #follow({ route: { contract }, request, url, values }: Called<Given>): Response {
-    const from = request.headers.get("last-event-id") || url.searchParams.get("from") || "now";
-    const key = url.searchParams.get("key") ?? undefined;
+  #follow({ route: { contract }, request, values }: Called<Given>): Response {
+    const query = queryOf(request);
+    const from = request.headers.get("last-event-id") || query.get("from") || "now";
+    const key = query.get("key") ?? undefined;
     const follow = this.#app.follow as (contract: unknown, options: object) => EventFollower<unknown>;
     const items = follow.call(this.#app, contract, { from: fromOf(from), key, signal: request.signal });
     const texts = this.#texts[values ? 1 : 0];
@@ -372,8 +377,8 @@ class EdgeHandler<Given> {
   }
 
   async #cancel(called: Called<Given>): Promise<Response> {
-    const { route: { contract, options: { failures = {} } }, values, run = "", url } = called;
-    const reason = url.searchParams.get("reason") || "cancelled by its caller";
+    const { route: { contract, options: { failures = {} } }, values, run = "", request } = called;
+    const reason = queryOf(request).get("reason") || "cancelled by its caller";
     const cancelled = await this.#app.cancel(contract as WorkflowContract<never, unknown>, run, reason.slice(0, 1_000));
     return answer(cancelled, { values, failures, status: 202 });
   }
@@ -474,6 +479,16 @@ function decodedPart(text: string): string {
   }
 }
 
+/** The path of a URL. `URL` is slow: it is left to what may have to be normalized. */
+function pathOf(url: string): string {
+  const [, plain] = PLAIN_URL.exec(url) ?? [];
+  return plain ?? new URL(url).pathname;
+}
+
+function queryOf({ url }: Request): URLSearchParams {
+  return new URL(url).searchParams;
+}
+
 function hostOf(origin: string): string | undefined {
   return URL.parse(origin)?.host;
 }
@@ -537,6 +552,8 @@ const HANDLER_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeHandlerOptions>([
   "keepAlive",
 ]);
 const LIMIT_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeLimit>(["rate", "burst", "over"]);
+/** A URL whose path is as it stands: without escapes, dots and what else `URL` changes. */
+const PLAIN_URL = /^https?:\/\/[\w.:[\]-]+(\/[\w/-]*)(?:\?|$)/;
 const NOT_FOUND = new EdgeRefusal(404, "NOT_FOUND", "there is nothing here");
 const NO_RESUME = new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind an item");
 const PREFLIGHT = {

@@ -1,6 +1,6 @@
 /** The input of a call: of the body of a request, or of its URL. */
 import { decode, decodeText, isTagged, joinBytes } from "../data/encoding.ts";
-import { type Clock, systemClock } from "../ports/clock.ts";
+import { type Clock, systemClock, type Timer } from "../ports/clock.ts";
 import { EdgeRefusal } from "./refusal.ts";
 
 /** Media type of values with tags, which Catga's client sends and takes: what JSON lacks arrives as what it was. */
@@ -15,6 +15,7 @@ export function wantsValues(request: Request): boolean {
 export function refusedMediaType(request: Request): EdgeRefusal | undefined {
   const type = request.headers.get("content-type");
   if (type === null && (request.body === null || request.headers.get("content-length") === "0")) return undefined;
+  if (type === "application/json" || type === VALUES) return undefined;
   const [media] = (type ?? "").split(";", 1);
   if (["application/json", VALUES].includes(media.trim().toLowerCase())) return undefined;
   return new EdgeRefusal(415, "UNSUPPORTED_MEDIA_TYPE", "the body must be application/json");
@@ -30,32 +31,114 @@ export function inputOf(text: string): { readonly value: unknown } | EdgeRefusal
   }
 }
 
-/** Reads the body of a request, `most` bytes at most, within `limit` ms. */
-export async function bodyText(request: Request, most: number, limit: number, clock: Clock = systemClock) {
-  const tooLarge = new EdgeRefusal(413, "TOO_LARGE", `the body must have ${most} bytes at most`);
-  if (Number(request.headers.get("content-length")) > most) return tooLarge;
-  if (request.body === null) return "";
-  const reader = request.body.getReader();
-  const late = Promise.withResolvers<"late">();
-  const timer = clock.after(limit, () => late.resolve("late"));
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  try {
-    for (;;) {
-      const read = await Promise.race([reader.read(), late.promise]);
-      if (read === "late") {
-        return new EdgeRefusal(408, "REQUEST_TIMEOUT", `the body did not come within ${limit} ms`);
-      }
-      if (read.done) break;
-      size += read.value.length;
-      if (size > most) return tooLarge;
-      chunks.push(read.value);
-    }
-    return decode(joinBytes(chunks, size));
-  } catch {
-    return new EdgeRefusal(400, "INVALID_MESSAGE", "the body could not be read as UTF-8");
-  } finally {
-    timer.cancel();
-    reader.cancel().catch(() => {}); // the sender has left, or is not wanted any more
+/** Options of a {@link BodyReader}. */
+export interface BodyReaderOptions {
+  /** Largest body, in bytes. */
+  readonly most: number;
+  /** Time for a body to come, in ms. */
+  readonly limit: number;
+  /** Aborts when the node begins to drain. */
+  readonly draining: AbortSignal;
+  readonly clock?: Clock;
+}
+
+/** Reads bodies of requests, each up to a size and within a time. */
+export class BodyReader {
+  readonly #most: number;
+  readonly #limit: number;
+  readonly #draining: AbortSignal;
+  readonly #clock: Clock;
+  /** Bodies that have not come, the oldest first: one timer serves all. */
+  readonly #pending = new Set<PendingBody>();
+  #timer: Timer | undefined;
+
+  constructor({ most, limit, draining, clock = systemClock }: BodyReaderOptions) {
+    this.#most = most;
+    this.#limit = limit;
+    this.#draining = draining;
+    this.#clock = clock;
+    draining.addEventListener("abort", () => this.#rest(), { once: true });
   }
+
+  /** The text of a body; a refusal for one that is too large, too late, or no UTF-8. */
+  text(request: Request): Promise<string | EdgeRefusal> {
+    const length = request.headers.get("content-length");
+    if (Number(length) > this.#most) return Promise.resolve(this.#tooLarge());
+    return new Promise((resolve) => {
+      const pending: PendingBody = {
+        due: this.#clock.monotonic() + this.#limit,
+        end: (text) => {
+          if (!this.#pending.delete(pending)) return;
+          this.#rest();
+          resolve(text);
+        },
+      };
+      this.#pending.add(pending);
+      this.#timer ??= this.#arm(this.#limit);
+      // servers end a body at its length: it is read at once, in a third of the time
+      const read = length === null
+        ? this.#chunks(request, pending)
+        : request.bytes().then((bytes) => this.#whole(bytes));
+      read.then(pending.end, () => pending.end(unreadable()));
+    });
+  }
+
+  #whole(bytes: Uint8Array): string | EdgeRefusal {
+    return bytes.length > this.#most ? this.#tooLarge() : decode(bytes);
+  }
+
+  async #chunks({ body }: Request, pending: PendingBody): Promise<string | EdgeRefusal> {
+    if (body === null) return "";
+    const reader = body.getReader();
+    pending.cancel = () => void reader.cancel().catch(() => {}); // the sender has left, or is not wanted any more
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    try {
+      for (let read = await reader.read(); !read.done; read = await reader.read()) {
+        size += read.value.length;
+        if (size > this.#most) return this.#tooLarge();
+        chunks.push(read.value);
+      }
+      return decode(joinBytes(chunks, size));
+    } finally {
+      pending.cancel();
+    }
+  }
+
+  /** Cancels the timer once the node drains and no body is awaited: a timer for each body would cost as much as it. */
+  #rest(): void {
+    if (!this.#draining.aborted || this.#pending.size > 0) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #arm(ms: number): Timer {
+    return this.#clock.after(ms, () => {
+      const now = this.#clock.monotonic();
+      for (const pending of this.#pending) {
+        if (pending.due > now) break;
+        pending.end(new EdgeRefusal(408, "REQUEST_TIMEOUT", `the body did not come within ${this.#limit} ms`));
+        pending.cancel?.();
+      }
+      const [next] = this.#pending;
+      this.#timer = next && this.#arm(Math.ceil(next.due - now));
+    }, { background: true });
+  }
+
+  #tooLarge(): EdgeRefusal {
+    return new EdgeRefusal(413, "TOO_LARGE", `the body must have ${this.#most} bytes at most`);
+  }
+}
+
+/** A body that has not come. */
+interface PendingBody {
+  /** By the monotonic clock. */
+  readonly due: number;
+  end(text: string | EdgeRefusal): void;
+  /** Stops reading it. */
+  cancel?: () => void;
+}
+
+function unreadable(): EdgeRefusal {
+  return new EdgeRefusal(400, "INVALID_MESSAGE", "the body could not be read as UTF-8");
 }

@@ -4,6 +4,7 @@
  */
 import type { AlarmView, DashboardSource, Problem, ServerView, SourceAsker, Topic, Topics } from "./view.ts";
 import { Collector } from "./collector.ts";
+import type { Timer } from "../ports/clock.ts";
 
 /** Watches a cluster, until it is disposed of. */
 export class AlarmWatch implements Disposable {
@@ -13,6 +14,7 @@ export class AlarmWatch implements Disposable {
   problems: readonly Problem[] = [];
   server: ServerView | undefined;
   readonly #collector: Collector;
+  readonly #patience: Timer;
   #now: readonly AlarmView[] = [];
 
   /** `asker`: asks the nodes, until it is disposed of with this watch. */
@@ -35,7 +37,7 @@ export class AlarmWatch implements Disposable {
       },
       sendPoints: () => {},
     }, { parts: new Set(["nodes", "pings", "streams", "subscriptions", "runs"]), asker });
-    source.transport.clock.after(PATIENCE, () => {
+    this.#patience = source.transport.clock.after(PATIENCE, () => {
       const late = new Set([...wanted].map((topic) => PARTS[topic] ?? topic));
       const message = `no answer within ${PATIENCE / 1_000} s`;
       this.problems = [...this.problems, ...[...late].map((part) => ({ part, message }))];
@@ -50,6 +52,7 @@ export class AlarmWatch implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#patience.cancel();
     this.#collector.stop();
   }
 }

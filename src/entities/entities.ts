@@ -121,6 +121,7 @@ class NodeEntities implements Entities {
   async close(): Promise<void> {
     this.#writeSnapshots();
     this.#timer?.cancel();
+    this.#rounds.rest();
     await this.#snapshots.settled();
   }
 

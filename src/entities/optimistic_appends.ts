@@ -88,6 +88,11 @@ export class Rounds {
     this.#turns = new Turns(options.host.clock);
   }
 
+  /** Cancels the timer for deadlines of commands while none waits. */
+  rest(): void {
+    this.#turns.rest();
+  }
+
   /** Has a command decided; its sender gets its outcome. */
   begin(command: PendingCommand): void {
     if (!this.#turns.take(command.subject, command)) {

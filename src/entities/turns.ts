@@ -105,6 +105,11 @@ export class Turns<Command extends Asking> {
     return next;
   }
 
+  /** Cancels the timer for deadlines while nobody waits. */
+  rest(): void {
+    this.#late.rest();
+  }
+
   #end(waiter: TurnWaiter<Command>): void {
     waiter.over = true;
     this.#late.delete(waiter);

@@ -75,6 +75,10 @@ export class PendingAppends {
       if (state === "connected") return;
       const cause = notConnected(state);
       this.#settleAll(unknown(`${what}: ${cause.message}`, cause));
+      // nothing is left that it could give up
+      this.#timer?.cancel();
+      this.#timer = undefined;
+      this.#timerDue = Infinity;
     });
     transport.onViolation((violation) => this.#forbid(violation));
   }

@@ -54,6 +54,8 @@ export class FailureDetector {
   #timer: Timer | undefined;
   /** At the end of the grace. */
   #lastLook: Timer | undefined;
+  /** Until pings are given up. */
+  readonly #limits = new Set<Timer>();
   #stopped = false;
 
   constructor(options: FailureDetectorOptions) {
@@ -73,6 +75,8 @@ export class FailureDetector {
     this.#stopped = true;
     this.#timer?.cancel();
     this.#lastLook?.cancel();
+    for (const timer of this.#limits) timer.cancel();
+    this.#limits.clear();
   }
 
   /**
@@ -123,17 +127,19 @@ export class FailureDetector {
   }
 
   #ping(member: Member | undefined): void {
-    if (member === undefined) return;
+    if (member === undefined || this.#stopped) return;
     const { clock, patience, ping } = this.#options;
     const { endpoint } = member.info;
     const now = clock.monotonic();
     if (!this.#unanswered.has(endpoint)) this.#unanswered.set(endpoint, now);
     ping(endpoint);
     const limit = patience(endpoint);
-    clock.after(limit, () => {
+    const timer = clock.after(limit, () => {
+      this.#limits.delete(timer);
       // a late timer means that this process was paused: answers may still be in its socket
       if (clock.monotonic() - now < limit + LATE && this.#unanswered.get(endpoint)! <= now) this.#silent(endpoint);
     }, { background: true });
+    this.#limits.add(timer);
   }
 
   #silent(endpoint: string): void {

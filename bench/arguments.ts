@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 /** The parts of the bench, in the order in which they run. */
 export const SECTIONS = [
   "local",
+  "edge",
   "remote",
   "latency",
   "events",

@@ -13,6 +13,7 @@ import { Company } from "./sections/contestants.ts";
 import { types } from "./sections/compiling.ts";
 import { check } from "./sections/check.ts";
 import { counts } from "./sections/counts.ts";
+import { edge } from "./sections/edge.ts";
 import { entities } from "./sections/entities.ts";
 import { entitiesEndurance } from "./sections/entities_endurance.ts";
 import { entitiesGrowth } from "./sections/entities_growth.ts";
@@ -34,6 +35,7 @@ import { drawPictures } from "./picture.ts";
 
 const MEASURES: Readonly<Record<Section, Measure>> = {
   local,
+  edge,
   remote,
   latency,
   events,

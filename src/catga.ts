@@ -25,15 +25,8 @@ import { hotEvaluation, onSignals } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
 import { type CatgaOptions, checkOptions, withDefaults } from "./node/app_options.ts";
 import { bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store.ts";
-import {
-  type Clock,
-  type Random,
-  refuseFakeTimers,
-  systemClock,
-  systemRandom,
-  type Timer,
-  token,
-} from "./ports/clock.ts";
+import { type Clock, type Random, refuseFakeTimers, systemClock, systemRandom, token } from "./ports/clock.ts";
+import { RestingClock } from "./ports/resting_clock.ts";
 import type { EventLog } from "./ports/event_log.ts";
 import type { Transport, TransportStatus } from "./ports/transport.ts";
 import { sharedState } from "./state/state.ts";
@@ -299,23 +292,20 @@ async function connect(
   }
   if (Object.hasOwn(options, "nats")) observer({ type: "island" });
   const { MemoryKeyValueStore } = await import("./memory/key_value_store.ts");
-  const { clock, end } = endingClock(systemClock);
+  // for days its timers would keep what an app that is gone had in memory
+  const clock = new RestingClock(systemClock);
   const store = new MemoryKeyValueStore(clock);
   // one for all who ask: what entities emit is what their subscribers read
   let memory: Promise<EventLog> | undefined;
   const log = () => memory ??= import("./memory/event_log.ts").then(({ MemoryEventLog }) => new MemoryEventLog(clock));
-  return { clock: systemClock, random: systemRandom(), store, log, permitted, close: () => Promise.resolve(end()) };
-}
-
-/** A clock whose background timers can be ended: for days they would keep what an app that is gone had in memory. */
-function endingClock(clock: Clock): { readonly clock: Clock; end(): void } {
-  const timers = new Set<Timer>();
-  const after: Clock["after"] = (ms, callback, options) => {
-    const timer = clock.after(ms, () => (timers.delete(timer), callback()), options);
-    if (options?.background) timers.add(timer);
-    return { cancel: () => (timers.delete(timer), timer.cancel()) };
+  return {
+    clock: systemClock,
+    random: systemRandom(),
+    store,
+    log,
+    permitted,
+    close: () => Promise.resolve(clock.rest()),
   };
-  return { clock: { ...clock, after }, end: () => timers.forEach((timer) => timer.cancel()) };
 }
 
 /** The node as other nodes will see it. */

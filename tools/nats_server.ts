@@ -114,7 +114,7 @@ export async function startNatsServer(options: NatsServerOptions = {}): Promise<
         // a stopped process takes no other signal
         await kill("SIGKILL");
       }
-      release();
+      await release();
       await rm(folder, { recursive: true, force: true });
     })();
 
@@ -226,16 +226,21 @@ export async function requireNatsServer(): Promise<Requirement> {
  * Kills a server whose parent died without stopping it, however it died: a shell waits for the end of its input, which
  * this process holds open. Returns a function that ends the shell instead.
  */
-function guard(pid: number, folder: string): () => void {
-  if (process.platform === "win32") return () => {};
+function guard(pid: number, folder: string): () => Promise<void> {
+  if (process.platform === "win32") return () => Promise.resolve();
   const script = `trap "" INT TERM HUP; cat >/dev/null; kill -9 ${pid} 2>/dev/null; rm -rf "$1"`;
   const shell = spawn("sh", ["-c", script, "sh", folder], { stdio: ["pipe", "ignore", "ignore"], detached: true });
-  shell.once("error", () => {});
   shell.unref();
   // of the pipe's types only a socket has it
   (shell.stdin as unknown as { unref?(): void }).unref?.();
-  return () => {
-    shell.kill("SIGKILL");
+  const exited = new Promise<void>((resolve) => {
+    shell.once("exit", () => resolve());
+    shell.once("error", () => resolve());
+  });
+  return async () => {
+    if (!shell.kill("SIGKILL")) return; // it has ended, or never began
+    shell.ref();
+    await exited;
   };
 }
 

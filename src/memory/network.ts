@@ -12,6 +12,7 @@ import { type Faults, FaultSource, type Outage } from "./faults.ts";
 import { MemoryEventLog } from "./event_log.ts";
 import { MemoryKeyValueStore } from "./key_value_store.ts";
 import { MemoryTransport } from "./transport.ts";
+import { RestingClock } from "../ports/resting_clock.ts";
 
 /** Options of a {@link MemoryNetwork}. */
 export interface MemoryNetworkOptions {
@@ -125,6 +126,8 @@ export class MemoryNetwork {
   readonly #broker: Broker;
   readonly #named = new Map<string, MemoryConnection>();
   #count = 0;
+  /** The clock of the store and the log, which rests while nobody is connected: timers would outlive all apps. */
+  readonly #serverClock: RestingClock;
 
   /**
    * Creates a network without connections. Throws a `TypeError` or `RangeError` for an invalid option.
@@ -143,8 +146,9 @@ export class MemoryNetwork {
     this.random = random === undefined ? seed === undefined ? systemRandom() : seededRandom(seed) : checked(random);
     // a sequence of their own, so that changing the faults does not change what the apps draw
     this.#source = new FaultSource(seed === undefined ? this.random : seededRandom(seed ^ FAULT_SEED));
-    this.log = new MemoryEventLog(clock, this.#source);
-    this.#outages = new OutageSchedule(clock, this.#source, this.log);
+    this.#serverClock = new RestingClock(clock);
+    this.log = new MemoryEventLog(this.#serverClock, this.#source);
+    this.#outages = new OutageSchedule(this.#serverClock, this.#source, this.log);
     this.#maxPayload = maxPayload;
     const clustered = servers > 1;
     this.#servers = Array.from(
@@ -152,7 +156,7 @@ export class MemoryNetwork {
       () => Object.freeze({ id: `memory-${token(this.random, 8)}`, clustered }),
     );
     this.#broker = new Broker(clock, this.random, this.#source);
-    this.store = new MemoryKeyValueStore(clock, this.#source);
+    this.store = new MemoryKeyValueStore(this.#serverClock, this.#source);
     this.faults = faults;
   }
 
@@ -198,18 +202,24 @@ export class MemoryNetwork {
       log: this.log.through(transport),
       kill: () => {
         MemoryTransport.prototype.kill.call(transport);
-        this.#outages.delete(transport);
+        this.#left(transport);
       },
     });
     const { name } = options;
     if (name !== undefined) this.#named.set(name, connection);
     this.#outages.add(transport);
+    this.#serverClock.wake();
     transport.onStatus(({ state }) => {
       if (state !== "closed") return;
-      this.#outages.delete(transport);
+      this.#left(transport);
       if (name !== undefined && this.#named.get(name) === connection) this.#named.delete(name);
     });
     return connection;
+  }
+
+  #left(transport: MemoryTransport): void {
+    this.#outages.delete(transport);
+    if (this.#outages.victims.size === 0) this.#serverClock.rest();
   }
 
   /**
@@ -336,7 +346,7 @@ export class OutageSchedule {
   }
 
   /** All connections, in the order in which they were added. */
-  get victims(): Iterable<Victim> {
+  get victims(): ReadonlySet<Victim> {
     return this.#victims;
   }
 

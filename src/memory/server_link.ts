@@ -2,6 +2,7 @@
  * Link between a process and its server: one channel in each direction, which keeps the order, delays as the
  * faults say, and loses what is in transit when the connection breaks.
  */
+import { RestingClock } from "../ports/resting_clock.ts";
 import type { Clock, Random, Timer } from "../ports/clock.ts";
 import type { FaultSource } from "./faults.ts";
 
@@ -151,7 +152,7 @@ class Channel {
 export class MemoryProcess {
   /** The network's clock, with timers that wait while the process is frozen. */
   readonly clock: Clock;
-  readonly #clock: Clock;
+  readonly #clock: RestingClock;
   readonly #random: Random;
   #state: "running" | "frozen" | "dead" = "running";
   #arrivals: (() => void)[] = [];
@@ -159,7 +160,7 @@ export class MemoryProcess {
 
   /** `random` decides whether a process that goes on sees its timers or its messages first. */
   constructor(clock: Clock, random: Random) {
-    this.#clock = clock;
+    this.#clock = new RestingClock(clock);
     this.#random = random;
     this.clock = {
       now: () => clock.now(),
@@ -204,6 +205,7 @@ export class MemoryProcess {
     this.#state = "dead";
     this.#arrivals = [];
     this.#timers = [];
+    this.#clock.rest();
   }
 
   #after(ms: number, callback: () => void, options: { background?: boolean | undefined } | undefined): Timer {

@@ -5,7 +5,7 @@
  * records is bounded: so many are kept, and so many pings a second are sent for all of them together.
  */
 import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
-import type { Clock } from "../../ports/clock.ts";
+import type { Clock, Timer } from "../../ports/clock.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { Fifo } from "../../data/queues.ts";
 import { publishIfOpen, type Subscription, type TransportMessage } from "../../ports/transport.ts";
@@ -59,7 +59,7 @@ export class Unproven {
   #lossy = false;
   #tokens = BURST;
   #filledAt: number;
-  #ticking = false;
+  #timer: Timer | undefined;
   #listing = true;
   #stopped = false;
 
@@ -149,6 +149,7 @@ export class Unproven {
 
   stop(): void {
     this.#stopped = true;
+    this.#timer?.cancel();
     this.#settle();
   }
 
@@ -182,10 +183,9 @@ export class Unproven {
       this.#pingNew(now);
       this.#pingAgain(now, this.#tokens);
     }
-    if (this.#ticking || this.#byId.size === 0) return;
-    this.#ticking = true;
-    clock.after(TICK, () => {
-      this.#ticking = false;
+    if (this.#timer !== undefined || this.#byId.size === 0) return;
+    this.#timer = clock.after(TICK, () => {
+      this.#timer = undefined;
       this.#pingDue();
     }, { background: true });
   }

@@ -92,6 +92,7 @@ export class InboundRequests implements AdmissionWatcher {
 
   /** Like {@link InboundRequests.refuse}, and drops the events that wait. */
   close(): void {
+    this.#streams.stop();
     this.refuse();
     for (const entry of this.#queue.entries()) entry.quit("DRAINING");
   }

@@ -8,7 +8,7 @@ import type { MessageContext } from "../../dispatch/message_context.ts";
 import { asResult, type Outcome } from "../../dispatch/outcome.ts";
 import { Fifo } from "../../data/queues.ts";
 import { CatgaError } from "../../error.ts";
-import type { Clock } from "../../ports/clock.ts";
+import type { Clock, Timer } from "../../ports/clock.ts";
 import type { FrameWriter } from "./frame.ts";
 import type { Peer } from "./peer.ts";
 import { MAY_RETURN } from "./watchdog.ts";
@@ -91,7 +91,7 @@ export class OpenStreams {
   readonly #open: Set<OpenStream> = new Set();
   readonly #most: number;
   #ticks = 0;
-  #watching = false;
+  #timer: Timer | undefined;
 
   /** `concurrency`: the handlers that run at once for other nodes. */
   constructor(clock: Clock, concurrency: number) {
@@ -112,11 +112,15 @@ export class OpenStreams {
     return () => this.#open.delete(stream);
   }
 
+  /** Asks no more: the process leaves. */
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
   #watch(): void {
-    if (this.#watching) return;
-    this.#watching = true;
-    this.#clock.after(EVERY, () => {
-      this.#watching = false;
+    this.#timer ??= this.#clock.after(EVERY, () => {
+      this.#timer = undefined;
       this.#check();
       if (this.#open.size > 0) this.#watch();
     }, { background: true });

@@ -1,0 +1,70 @@
+/** A clock whose timers can be put to rest: those of a store in memory while nobody uses it, and of a process that is killed. */
+import type { Clock, Timer } from "./clock.ts";
+
+interface RestingTimer {
+  /** By the monotonic clock. */
+  readonly due: number;
+  readonly options: { background?: boolean | undefined } | undefined;
+  fire(): void;
+  /** `undefined` while it rests. */
+  timer: Timer | undefined;
+}
+
+/** Another clock, with timers that rest together. */
+export class RestingClock implements Clock {
+  readonly #clock: Clock;
+  /** Those that have not fired, in the order in which they were set. */
+  readonly #timers = new Set<RestingTimer>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  monotonic(): number {
+    return this.#clock.monotonic();
+  }
+
+  soon(callback: () => void): void {
+    this.#clock.soon(callback);
+  }
+
+  after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
+    const entry: RestingTimer = {
+      due: this.#clock.monotonic() + ms,
+      options,
+      fire: () => {
+        this.#timers.delete(entry);
+        callback();
+      },
+      timer: undefined,
+    };
+    this.#timers.add(entry);
+    entry.timer = this.#clock.after(ms, entry.fire, options);
+    return {
+      cancel: () => {
+        this.#timers.delete(entry);
+        entry.timer?.cancel();
+      },
+    };
+  }
+
+  /** Cancels all timers of the clock below, until {@link RestingClock.wake}. What is set from now on fires. */
+  rest(): void {
+    for (const entry of this.#timers) {
+      entry.timer?.cancel();
+      entry.timer = undefined;
+    }
+  }
+
+  /** The timers go on; those that are overdue fire at once. */
+  wake(): void {
+    const now = this.#clock.monotonic();
+    for (const entry of this.#timers) {
+      entry.timer ??= this.#clock.after(Math.max(0, entry.due - now), entry.fire, entry.options);
+    }
+  }
+}

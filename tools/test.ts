@@ -67,14 +67,8 @@ if (typeof bun === "string") await putOnPath("bun", bun);
 if (found.length > 0) await findNatsServer();
 if (wants("--deno") && files.length > 0) {
   // `task check` looks at the types, of all files at once
-  const options = [
-    "-A",
-    "--no-check",
-    "--parallel",
-    ...(Deno.env.get("TRACE") ? ["--trace-leaks"] : []),
-    `--import-map=${join(root, "tools/sanitized/import_map.json")}`,
-  ];
-  const command = [Deno.execPath(), "test", ...options, "--junit-path={report}"];
+  const sanitized = Deno.env.has("SANITIZE") ? [`--import-map=${join(root, "tools/sanitized/import_map.json")}`] : [];
+  const command = [Deno.execPath(), "test", "-A", "--no-check", "--parallel", ...sanitized, "--junit-path={report}"];
   const bundles = runsFaults ? files : await bundleTests(scratch, root, files);
   const env = { DENO_JOBS: `${jobs}` };
   await start({ title: `Deno ${Deno.version.deno}`, command, files: bundles, env, limit: LIMIT });

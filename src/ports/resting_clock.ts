@@ -1,4 +1,4 @@
-/** A clock whose timers can be put to rest: those of a store in memory while nobody uses it, and of a process that is killed. */
+/** A clock whose timers can rest: those of a store in memory that nobody uses, and of a process that is killed. */
 import type { Clock, Timer } from "./clock.ts";
 
 interface RestingTimer {

@@ -1,5 +1,7 @@
 /** `entity`: what is stored of one entity. */
-import { printable, printableJson } from "../data/printable.ts";
+import { nodeLabel } from "../contract/alarms.ts";
+import { fewAtOnce } from "../data/queues.ts";
+import { listed, printable, printableJson } from "../data/printable.ts";
 import {
   entityEvents,
   type EntityFault,
@@ -16,9 +18,9 @@ import { isToken } from "../data/checks.ts";
 /** The command. */
 export const entity: CliCommand = {
   name: "entity",
-  words: "TYPE ID",
+  words: "[TYPE ID]",
   summary: "shows an entity's events, and what caused them",
-  flags: ["after", "limit"],
+  flags: ["after", "limit", "broken"],
   more: `
 Shows its version, when it was created and changed last, and its events: when
 each was stored, at which position, and the command that emitted it, by name and
@@ -29,9 +31,19 @@ Long payloads are cut; --json prints them whole: a line for the entity, and one
 for each event. What nodes pass over because it is not an event of the entity is
 shown with the reason.
 
+--broken lists the entities, of one TYPE or all, that a node could not read when
+it was asked for them: a schema refuses a stored event, the definition lacks it,
+or a function that applies it throws. Each stays in the list until that node has
+read it, or is stopped. The exit code is 1 if there are any. \`catga check\` reads
+all entities with a program that is not deployed yet.
+
 The state is what the program makes of the events, so it is not known here; that
 of the last snapshot is shown, if there is one.`,
   async run([type, id], flags, terminal) {
+    if (flags.has("broken")) return await showBroken(type, id, flags, terminal);
+    if (type === undefined || id === undefined) {
+      throw new UsageError("entity takes a TYPE and an ID, or --broken: catga entity Cart c-1");
+    }
     if (!isToken(type, 64)) throw new UsageError(`${JSON.stringify(type)} is not the name of an entity, such as Cart`);
     if (id === "" || id.length > 256 || !id.isWellFormed()) {
       throw new UsageError(`the id of an entity is a string of 1 to 256 characters; got ${JSON.stringify(id)}`);
@@ -52,6 +64,57 @@ of the last snapshot is shown, if there is one.`,
     });
   },
 };
+
+/** Asks each node which entities it could not read. */
+async function showBroken(
+  type: string | undefined,
+  id: string | undefined,
+  flags: Flags,
+  terminal: Terminal,
+): Promise<number> {
+  if (id !== undefined) throw new UsageError("--broken takes no ID: catga entity --broken, catga entity Cart --broken");
+  if (type !== undefined && !isToken(type, 64)) {
+    throw new UsageError(`${JSON.stringify(type)} is not the name of an entity, such as Cart`);
+  }
+  return await ClusterView.during(flags, terminal, async (view) => {
+    const nodes = await view.nodes();
+    const asker = view.asker();
+    const silent: string[] = [];
+    const found = await fewAtOnce(nodes, AT_ONCE, async (node) => {
+      const told = await asker.stats(node.endpoint, ANSWER);
+      if (told.type !== "stats") silent.push(nodeLabel(node));
+      const own = told.type === "stats" ? told.stats.unreadable ?? [] : [];
+      return own.map((each) => ({ ...each, node: nodeLabel(node) }));
+    });
+    asker[Symbol.dispose]();
+    const broken = [
+      ...Map.groupBy(
+        found.flat().filter(({ entity }) => type === undefined || entity === type),
+        ({ entity, id }) => `${entity} ${id}`,
+      ).values(),
+    ].map((own) => ({
+      ...{ entity: own[0].entity, id: own[0].id, since: Math.min(...own.map(({ since }) => since)), why: own[0].why },
+      nodes: own.map(({ node }) => node),
+    })).sort((a, b) => a.since - b.since || (`${a.entity} ${a.id}` < `${b.entity} ${b.id}` ? -1 : 1));
+    if (flags.has("json")) {
+      for (const { since, ...each } of broken) {
+        terminal.write(`${printableJson({ type: "broken", ...each, since: showTime(new Date(since)) })}\n`);
+      }
+    } else if (broken.length > 0) {
+      const rows = broken.map(({ entity, id, since, nodes, why }) => [
+        ...[entity, id, showTime(new Date(since)), listed(nodes), why],
+      ]);
+      terminal.write(`${table(terminal, ["ENTITY", "ID", "SINCE", "NODES", "WHY"], rows).join("\n")}\n`);
+    } else if (silent.length === 0) {
+      terminal.say(printable(`no node ${view.place} has found an entity that it cannot read`));
+    }
+    if (silent.length > 0) terminal.say(printable(`no answer from ${listed(silent)}`));
+    return broken.length > 0 || silent.length > 0 ? FAILED : DONE;
+  });
+}
+
+/** Nodes that are asked at once, and how long one has to answer, in ms. */
+const [AT_ONCE, ANSWER] = [16, 2_000];
 
 interface Wanted {
   readonly after: number;

@@ -1,6 +1,7 @@
 /** `entity`, on a real server: what programs stored, and what anybody else did. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
+import { z } from "zod";
 import { type Catga, catga, command, entity, unwrap } from "../../mod.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -57,6 +58,43 @@ describe("the tool and entities", await requireNatsServer(), () => {
       streamOptions("default", "entities", 1),
     );
   });
+  it("--broken lists the entities that a node could not read, with the path and the node", async () => {
+    const none = await run("--broken");
+    assertEquals([none.code, none.out], [0, ""]);
+    assertMatch(none.err, /^no node in the namespace default at \S+ has found an entity that it cannot read\n$/);
+    const Strict = entity("Cart", { initial: () => 0 });
+    Strict.event("ItemAdded", (count) => count + 1, { input: z.object({ sku: z.string(), cents: z.int() }) });
+    const strict = Strict.handle(AddItem, () => {});
+    const logged: string[] = [];
+    const logger = { debug() {}, info() {}, warn() {}, error: (text: string) => void logged.push(text) };
+    const canary = await catga({ nats: server.url, service: "shop", id: "canary", handlers: strict, logger });
+    await eventually("the canary is seen", () => app.nodes().length === 2);
+    const { error } = await app.send(AddItem, { cartId: "c-1", sku: "tea" }, { node: "canary" });
+    assertEquals([error?.code, error?.retryable], ["UNAVAILABLE", false]);
+    const why = "Cart c-1: its event 1 cannot be applied: the schema of Cart.ItemAdded refuses its payload: " +
+      "cents: Invalid input: expected number, received undefined; the schema of an event has to accept all that is stored";
+    assertEquals(logged.filter((line) => line.includes(why)).length, 1);
+    const found = await run("--broken", "--json");
+    const [{ since: _, ...line }, ...more] = json(found.out);
+    assertEquals([found.code, line, more], [1, {
+      ...{ type: "broken", entity: "Cart", id: "c-1", why, nodes: ["shop/canary"] },
+    }, []]);
+    const shown = await run("Cart", "--broken");
+    assertMatch(rows(shown.out)[0], /^ENTITY +ID +SINCE +NODES +WHY$/);
+    assertStringIncludes(rows(shown.out)[1], `shop/canary  ${why}`);
+    assertEquals((await run("Order", "--broken")).code, 0);
+    const { out } = await cliHere(["doctor", "--json"], { NATS_URL: server.url });
+    const finding = JSON.parse(out).findings.find(({ kind }: { kind: string }) => kind === "entity-unreadable");
+    assertEquals([finding.about, finding.message], [
+      ...["Cart", `The entity Cart c-1 cannot be read, and its commands fail: ${why}`],
+    ]);
+    await canary.drain(); // a rollback: the version that reads them decides
+    assertEquals([(await run("--broken")).code, (await app.load(Cart, "c-1")).version], [0, 2]);
+    for (const words of [["Cart", "c-1", "--broken"], ["C art", "--broken"], ["Cart"], []]) {
+      assertEquals([words, (await run(...words)).code], [words, 2]);
+    }
+  });
+
   after(async () => {
     await hostile?.transport.close();
     await app?.drain();

@@ -55,6 +55,7 @@ export const COMMAND_FLAGS = {
   limit: { value: "N", summary: "show at most this many; 100" },
   status: { value: "STATUS", summary: "only runs that are stuck, waiting, retrying, …" },
   ahead: { summary: "skip a step that is not recorded yet" },
+  broken: { summary: "list the entities whose stored events nodes cannot read" },
   reason: { value: "TEXT", summary: "why; it stays with the run" },
   workflow: { value: "NAME", summary: "only runs of this workflow" },
   cause: { value: "TEXT", summary: "only those whose error has this text in it" },

@@ -2,7 +2,7 @@
  * Pings processes as nodes do, without being a node, and asks them what they have counted. A process that has ended is
  * distinguished from one that is silent.
  */
-import { type Alarm, ALARM_KINDS } from "../contract/alarms.ts";
+import { type Alarm, ALARM_KINDS, type UnreadableEntity } from "../contract/alarms.ts";
 import { bounceSubject, nodeSubject } from "../contract/subjects.ts";
 import { isEndpoint, nodeOf, readFrame } from "../cluster/wire/frame.ts";
 import { PROTOCOL } from "../version.ts";
@@ -137,6 +137,8 @@ export function readNodeStats(endpoint: string, answer: unknown): NodeStats | st
   if (leads === undefined) return "leads are malformed";
   const alarms = readList(answer.alarms, readAlarm, MAX_ALARMS);
   if (alarms === undefined) return "alarms are malformed";
+  const unreadable = readList(answer.unreadable, readUnreadable, MAX_UNREADABLE);
+  if (unreadable === undefined) return "unreadable is malformed";
   const counts = readCounts(answer, ["inFlight", "queued", "locks", "cycles", "moreContracts"]);
   if (counts === undefined) return "a count is malformed";
   return {
@@ -144,6 +146,7 @@ export function readNodeStats(endpoint: string, answer: unknown): NodeStats | st
     ...counts,
     ...{ contracts, peers, leads },
     ...(alarms.length === 0 ? {} : { alarms }),
+    ...(unreadable.length === 0 ? {} : { unreadable }),
     process: { rss: process.rss, cpu: process.cpu },
   };
 }
@@ -170,6 +173,14 @@ function readAlarm(given: unknown): Alarm | undefined {
   if (typeof about !== "string" || typeof message !== "string" || typeof docs !== "string") return undefined;
   if (!isNotNegative(since) || !isNotNegative(count)) return undefined;
   return { kind, about: about.slice(0, 400), severity, message: message.slice(0, 2_000), since, count, docs };
+}
+
+function readUnreadable(given: unknown): UnreadableEntity | undefined {
+  if (!isRecord(given)) return undefined;
+  const { entity, id, since, why } = given;
+  if (typeof entity !== "string" || typeof id !== "string" || typeof why !== "string") return undefined;
+  if (!isNotNegative(since)) return undefined;
+  return { entity: entity.slice(0, 64), id: id.slice(0, 256), since, why: why.slice(0, 400) };
 }
 
 function readPeer(given: unknown): PeerStats | undefined {
@@ -220,5 +231,6 @@ function readList<T>(given: unknown, read: (item: unknown) => T | undefined, mos
 const MAX_CONTRACTS = 16_384;
 const MAX_PEERS = 65_536;
 const MAX_ALARMS = 50;
+const MAX_UNREADABLE = 200;
 const MAX_LEADS = 16_384;
 const MAX_CODES = 65;

@@ -315,7 +315,7 @@ const LEAVE = 2_000;
 interface StatsAnswerOptions {
   readonly clock: Clock;
   readonly info: Pick<NodeInfo, "id" | "endpoint" | "service">;
-  readonly host: Pick<NodeHost, "runner" | "holdings" | "inFlight" | "alarms">;
+  readonly host: Pick<NodeHost, "runner" | "holdings" | "inFlight" | "alarms" | "unreadable">;
   readonly endpoint: Pick<Endpoint, "peers" | "inbound" | "payloadLimit">;
 }
 
@@ -345,10 +345,14 @@ class StatsAnswer {
     const { leads, locks, cycles } = host.holdings;
     // what handlers threw stays here: more may ask for statistics than may read the log
     const alarms = host.alarms.slice(0, MOST_ALARMS).map(({ cause: _, ...alarm }) => alarm);
+    const unreadable = host.unreadable.slice(0, MOST_UNREADABLE).map(({ why, ...entity }) => {
+      return { ...entity, why: why.slice(0, LONGEST_WHY) };
+    });
     const head: Partial<NodeStats> = {
       ...{ id, endpoint, service, now: Math.round(clock.now()), up: Math.round(now - this.#began) },
       ...{ inFlight: host.inFlight, queued: inbound.load[1], locks, cycles },
       ...(alarms.length === 0 ? {} : { alarms }),
+      ...(unreadable.length === 0 ? {} : { unreadable }),
       process: { rss: memoryUsage.rss(), cpu: Math.round((user + system) / 1_000) },
     };
     const limit = Math.min(LARGEST, payloadLimit - MARGIN);
@@ -401,6 +405,8 @@ function fitting(values: readonly unknown[], room: number): { count: number; siz
 
 /** The most urgent ones. */
 const MOST_ALARMS = 20;
+/** Entities that cannot be read, and characters of the reason of each. */
+const [MOST_UNREADABLE, LONGEST_WHY] = [100, 400];
 const FRESH = 100; // ms in which an answer is given again
 const LARGEST = 262_144; // bytes: some 1,000 contracts
 const MARGIN = 256; // bytes: what stands around it in a frame

@@ -46,10 +46,22 @@ export interface Observed {
   readonly backlog?:
     | { readonly node: string; readonly count: number; readonly since: number; readonly freed: number }
     | undefined;
+  /** Entities that a node could not read. */
+  readonly entities?: readonly UnreadableEntity[];
   /** Contracts of which programs that run have versions that do not fit. */
   readonly mismatches?: readonly ObservedMismatch[];
   /** Alarms of other observers, which see what this one does not. */
   readonly others?: readonly Alarm[];
+}
+
+/** An entity with stored events that a node cannot read or apply. */
+export interface UnreadableEntity {
+  readonly entity: string;
+  readonly id: string;
+  /** Time of the first attempt to read it, in ms since 1970. */
+  readonly since: number;
+  /** The event, its number, and the path that its schema refuses. */
+  readonly why: string;
 }
 
 /** Nodes that handle a contract in a version that does not fit the version of a node that sends it. */
@@ -169,7 +181,8 @@ type Raised = Omit<Alarm, "since" | "docs"> & { readonly since?: number | undefi
 
 function* raised(observed: Observed): Iterable<Raised> {
   const { now, disconnected, nodes = [], contracts = [], subscriptions = [], letters = [] } = observed;
-  const { streams = [], store, breakers = [], runs = [], backlog, mismatches = [], others = [] } = observed;
+  const { streams = [], store, breakers = [], runs = [], backlog, entities = [], mismatches = [] } = observed;
+  const { others = [] } = observed;
   if (disconnected !== undefined) {
     const message = "There is no connection to NATS: nothing is sent or received until it is back.";
     yield { kind: "disconnected", about: "NATS", severity: "error", count: 1, message, since: disconnected.since };
@@ -193,6 +206,15 @@ function* raised(observed: Observed): Iterable<Raised> {
     const why = still < STILL ? "" : `, and none has become free for ${Math.floor(still / 1_000)} s`;
     const message = `All turns of ${about} are taken${why}. Messages of other programs that wait: ${count}.`;
     yield { kind: "node-overloaded", about, severity: why === "" ? "warning" : "error", count, message, since };
+  }
+  for (const [about, own] of Map.groupBy(entities, ({ entity }) => entity)) {
+    const [{ id, why }] = own;
+    const [count, since] = [own.length, Math.min(...own.map(({ since }) => since))];
+    const message = count === 1
+      ? `The entity ${about} ${id} cannot be read, and its commands fail: ${why}`
+      : `${count} entities ${about} cannot be read, and their commands fail: ${listed(own.map(({ id }) => id))}. ` +
+        `Why the first: ${why}`;
+    yield { kind: "entity-unreadable", about, severity: "error", count, message, since };
   }
   for (const [about, own] of Map.groupBy(mismatches, ({ contract }) => contract)) {
     const parts = own.flatMap(({ nodes, unread, unreadable, sender = "this program" }) => [
@@ -415,6 +437,8 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "subscription-lagging": "Start more programs of the service, or make the handler faster.",
   "node-overloaded": "Start more programs of the service, raise concurrency, or make its handlers faster.",
   "run-stuck": "Read why, mend it, and let it go on: catga run retries it, skips the step, or cancels.",
+  "entity-unreadable":
+    "Deploy a version whose schemas and functions read the stored events: after a rollback, the later one again.",
   "schema-mismatch": "Deploy one version of the contract everywhere, or take the deploy back.",
   "breaker-open": "Look at that program: it does not take messages. It is tried again every few seconds.",
   "clocks-apart": "Let NTP set the clock of that machine: schedules and ages are wrong there.",

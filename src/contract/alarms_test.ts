@@ -31,6 +31,8 @@ const CASES: readonly (readonly [Alarm["kind"], Alarm["severity"], Partial<Obser
   ["subscription-abandoned", "warning", { subscriptions: [{ label: "a/b", lag: 3, abandoned: true }] }],
   ["subscription-lagging", "warning", { subscriptions: [{ label: "a/b", lag: 99, growing: true }] }],
   ["run-stuck", "error", { runs: [{ workflow: "W", run: "r", since: NOW - 1, why: "no" }] }],
+  ["entity-unreadable", "error", { entities: [{ entity: "Cart", id: "c", since: NOW - 1, why: "its event 1" }] }],
+  ["schema-mismatch", "warning", { mismatches: [{ contract: "C", nodes: ["a"], unread: ["x: no"], unreadable: [] }] }],
   ["node-overloaded", "error", { backlog: { node: "a/1", count: 0, since: NOW - 90_000, freed: NOW - 30_000 } }],
   ["node-overloaded", "warning", { backlog: { node: "a/1", count: 206, since: NOW - 10_000, freed: NOW - 90_000 } }],
   ["node-overloaded", "warning", { backlog: { node: "a/1", count: 206, since: NOW - 90_000, freed: NOW - 29_999 } }],

@@ -165,6 +165,7 @@ export interface Health {
       | "subscription-lagging"
       | "node-overloaded"
       | "run-stuck"
+      | "entity-unreadable"
       | "schema-mismatch"
       | "breaker-open"
       | "clocks-apart";

@@ -1,6 +1,6 @@
 /** Counts of a node since its start, as it answers to the tools: `catga top`, the dashboard. */
 import { PROTOCOL, VERSION } from "../version.ts";
-import type { Alarm } from "./alarms.ts";
+import type { Alarm, UnreadableEntity } from "./alarms.ts";
 import type { Kind } from "./contract.ts";
 import type { NodeInfo } from "./node_info.ts";
 
@@ -36,6 +36,8 @@ export interface NodeStats {
   readonly cycles: number;
   /** Alarms about what the node sees, without causes; none is left out. */
   readonly alarms?: readonly Alarm[];
+  /** Entities that it could not read, the first 100. */
+  readonly unreadable?: readonly UnreadableEntity[];
   readonly process: {
     /** Resident memory, in bytes. */
     readonly rss: number;

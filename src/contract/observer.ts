@@ -177,6 +177,10 @@ export type Observation =
   }
   /** A run that was stuck goes on, or has ended. */
   | { readonly type: "run-resumed"; readonly workflow: string; readonly run: string }
+  /** Stored events of an entity cannot be read or applied by this node, and commands to it fail. */
+  | { readonly type: "entity-unreadable"; readonly entity: string; readonly id: string; readonly message: string }
+  /** An entity that could not be read was read again, or is forgotten. */
+  | { readonly type: "entity-readable"; readonly entity: string; readonly id: string }
   /** A run of a workflow ended on this node, `ms` after its start; `code`: of its failure. */
   | {
     readonly type: "run-ended";

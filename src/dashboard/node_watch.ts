@@ -329,6 +329,7 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "node-gone",
   "run-stuck",
   "schema-mismatch",
+  "entity-unreadable",
   "store-full",
 ]);
 

@@ -2,6 +2,7 @@
  * Dependencies of a cluster, and of what is kept in streams, on their node, which `node/` implements, and of a node on
  * the runs of workflows, which `flow/` implements.
  */
+import type { UnreadableEntity } from "../contract/alarms.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Health } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
@@ -24,6 +25,8 @@ export interface NodeHost extends ContextHost {
   readonly holdings: Holdings;
   /** Alarms about what it sees. */
   readonly alarms: Health["alarms"];
+  /** Entities that it could not read. */
+  readonly unreadable: readonly UnreadableEntity[];
   /** How many handlers run, and how many sends wait for answers. */
   readonly inFlight: number;
   /** The timeout of a message that is sent now, in ms. */

@@ -76,6 +76,47 @@ export function definitionsSuite(harness: EntitiesHarness): void {
     await assertRejects(() => b.load(Strict, "x"), CatgaError, expected);
   });
 
+  it("an entity that a node cannot read is an alarm of that node until the node has read it", async () => {
+    const Case = entity("Case", { initial: () => 0 });
+    const Packed = Case.event<{ n: number }>("Packed", (sum, { n }) => sum + n);
+    const Pack = command<{ id: string }, number>("PackCase", { key });
+    const pack = Case.handle(Pack, (box) => {
+      box.emit(Packed, { n: 1 });
+      return box.state;
+    });
+    let least = 5;
+    const Strict = entity("Case", { initial: () => 0 });
+    const input = z.object({ n: z.number().refine((n) => n >= least, "too few") });
+    Strict.event("Packed", (sum, { n }) => sum + n, { input });
+    await using a = await harness.start({ handlers: pack });
+    await using b = await harness.start({ handlers: Strict.handle(Pack, (box) => box.state) });
+    const alarms = () =>
+      b.health().alarms.filter(({ kind }) => kind === "entity-unreadable").map(({ about, count, message }) => ({
+        ...{ about, count, message },
+      }));
+    for (const id of ["y", "z"]) unwrap(await a.send(Pack, { id }, { node: a.self.id }));
+    const why = (id: string) =>
+      `Case ${id}: its event 1 cannot be applied: the schema of Case.Packed refuses its payload: n: too few; ` +
+      "the schema of an event has to accept all that is stored";
+    assertEquals(alarms(), []);
+    for (let n = 0; n < 2; n++) await a.send(Pack, { id: "y" }, { node: b.self.id });
+    const one = `The entity Case y cannot be read, and its commands fail: ${why("y")}`;
+    assertEquals(alarms(), [{ about: "Case", count: 1, message: one }]);
+    await assertRejects(() => b.load(Strict, "z"), CatgaError, why("z"));
+    const two = `2 entities Case cannot be read, and their commands fail: y, z. Why the first: ${why("y")}`;
+    assertEquals(alarms(), [{ about: "Case", count: 2, message: two }]);
+    assertEquals(a.health().alarms.filter(({ kind }) => kind === "entity-unreadable"), []);
+    // another entity that is read ends no alarm
+    assertEquals((await b.load(Strict, "none")).version, 0);
+    assertEquals(alarms()[0].count, 2);
+    await a.forget(Case, "y");
+    await assertRejects(() => b.load(Strict, "y", { latest: true }), CatgaError, "Case y was forgotten");
+    assertEquals(alarms()[0].count, 1);
+    least = 0;
+    assertEquals(unwrap(await a.send(Pack, { id: "z" }, { node: b.self.id })), 1);
+    assertEquals(alarms(), []);
+  });
+
   it("an apply that throws on what another node has stored: HANDLER_FAILED each time, and the node goes on", async () => {
     const of = (most: number) => {
       const Jar = entity("Jar", { initial: () => 0 });

@@ -9,7 +9,7 @@
  * on.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
-import { CatgaError, unavailable } from "../error.ts";
+import { CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { KnownNames, parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
@@ -46,6 +46,8 @@ export class EntityStream {
   /** `LogState.created`; `undefined`: unknown. */
   #created: string | undefined;
   #readingCreated: Promise<string> | undefined;
+  /** Subjects of entities that could not be read, and why; of the first of many. */
+  readonly #unreadable = new Map<string, string>();
   /** How many doubts there were. */
   #epoch = 0;
   /** When the stream's leader answered last, by the monotonic clock. */
@@ -150,7 +152,7 @@ export class EntityStream {
       copy.since = end.time + 1;
     }
     copy.epoch = epoch;
-    return copy;
+    return this.#wasRead(copy);
   }
 
   /**
@@ -164,13 +166,15 @@ export class EntityStream {
     const [snapshot, last] = await Promise.all([this.#snapshot(definition, id), this.until(due).last(subject)]);
     const upTo = last?.sequence ?? 0;
     if (last !== undefined && snapshot !== undefined) {
-      if (isAt(snapshot, { sequence: upTo, mark: markOfMessage(last) })) return snapshot;
+      if (isAt(snapshot, { sequence: upTo, mark: markOfMessage(last) })) {
+        return this.#wasRead(snapshot);
+      }
       if (await this.#continues(snapshot, subject, { noted: false, due })) {
-        return await this.#advance(snapshot, { upTo, due, noted: false });
+        return this.#wasRead(await this.#advance(snapshot, { upTo, due, noted: false }));
       }
     }
     const copy = blank(definition, id);
-    return last === undefined ? copy : await this.#advance(copy, { upTo, due, noted: false });
+    return this.#wasRead(last === undefined ? copy : await this.#advance(copy, { upTo, due, noted: false }));
   }
 
   /** Reads on from a copy that {@link EntityStream.trusts} is true of. */
@@ -279,7 +283,36 @@ export class EntityStream {
     return { subject, known: new KnownNames(), now };
   }
 
-  #take<State>(copy: EntityCopy<State>, message: StoredMessage, { subject, known, now }: EntityReading): void {
+  /** An entity was read to its end. */
+  #wasRead<State>(copy: EntityCopy<State>): EntityCopy<State> {
+    if (this.#unreadable.size === 0) return copy;
+    const { definition: { name: entity }, id } = copy;
+    if (this.#unreadable.delete(this.subject(entity, id))) {
+      this.#host.observer({ type: "entity-readable", entity, id });
+    }
+    return copy;
+  }
+
+  #take<State>(copy: EntityCopy<State>, message: StoredMessage, reading: EntityReading): void {
+    try {
+      this.#apply(copy, message, reading);
+    } catch (error) {
+      const { definition: { name: entity }, id } = copy;
+      const why = isCatgaError(error)
+        ? error.message
+        : `${entity} ${id}: a function that applies its events throws: ${(error as Error)?.message ?? error}`;
+      const { subject } = reading;
+      const isNew = !this.#unreadable.has(subject);
+      // many commands find the same
+      if (this.#unreadable.get(subject) !== why && (!isNew || this.#unreadable.size < MOST_UNREADABLE)) {
+        this.#unreadable.set(subject, why);
+        this.#host.observer({ type: "entity-unreadable", entity, id, message: why });
+      }
+      throw error;
+    }
+  }
+
+  #apply<State>(copy: EntityCopy<State>, message: StoredMessage, { subject, known, now }: EntityReading): void {
     const { sequence, time, data } = message;
     if (sequence <= copy.sequence) return;
     const at = { sequence, time, size: data.length };
@@ -392,6 +425,8 @@ function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; 
   return copy.sequence === end.sequence && copy.mark === end.mark;
 }
 
+/** Number of entities that cannot be read of which is known that they cannot. */
+const MOST_UNREADABLE = 1_000;
 /** How many messages are read at a time. */
 const PART = 1_000;
 const LONGEST_PAUSE = 50; // ms

@@ -63,6 +63,7 @@ import { Runner } from "../dispatch/runner.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { drain, type DrainableNode } from "./drain.ts";
 import type { NodeAlarms } from "./node_alarms.ts";
+import type { UnreadableEntity } from "../contract/alarms.ts";
 import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";
 import { sendAll, SendPath } from "./send_path.ts";
 
@@ -236,6 +237,10 @@ export class App implements NodeHost, DrainableNode {
       this.#remote?.health.backlog,
       this.#remote?.mismatches,
     );
+  }
+
+  get unreadable(): readonly UnreadableEntity[] {
+    return this.#parts.alarms.unreadable;
   }
 
   /** Handlers that run, and sends that wait for answers. */

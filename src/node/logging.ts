@@ -133,6 +133,10 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
         } failed with ${seen.code}: ` +
           `${seen.message}. Mend that, then retry the run${seen.step === "" ? "" : ", or skip the step"}`,
       );
+    case "entity-unreadable":
+      return error(`${seen.message}. Its commands fail; catga entity --broken lists such entities`);
+    case "entity-readable":
+      return info(`${seen.entity} ${seen.id} can be read again`);
     case "run-resumed":
       return info(`run ${seen.run} of ${seen.workflow} is stuck no more`);
     case "run-failed": {

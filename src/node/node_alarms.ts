@@ -13,6 +13,7 @@ import {
   type ObservedLetters,
   type ObservedMismatch,
   type ObservedSubscription,
+  type UnreadableEntity,
 } from "../contract/alarms.ts";
 import type { NodeInfo, SubscriptionHealth } from "../contract/node_info.ts";
 import type { Observation } from "../contract/observer.ts";
@@ -32,6 +33,8 @@ export class NodeAlarms {
   readonly #stopped = new Map<string, { readonly why: string; readonly since: number }>();
   readonly #letters = new Map<string, ObservedLetters>();
   readonly #runs = new Map<string, NonNullable<Observed["runs"]>[number]>();
+  /** Entities that could not be read, by type and id. */
+  readonly #unreadable = new Map<string, UnreadableEntity>();
   readonly #streams = new Map<string, { readonly bytes: number; readonly limit: number }>();
   /** The alarm of a store that has no room, and when it refused the last write. */
   #full: { readonly alarm: Alarm; readonly at: number } | undefined;
@@ -75,6 +78,15 @@ export class NodeAlarms {
         return this.#failed(seen.error as Error, now);
       case "log-filling":
         return void this.#streams.set(seen.stream, { bytes: seen.bytes, limit: seen.maxBytes });
+      case "entity-unreadable": {
+        const { entity, id, message: why } = seen;
+        const key = `${entity} ${id}`;
+        const known = this.#unreadable.get(key);
+        if (known === undefined && this.#unreadable.size >= MOST) return;
+        return void this.#unreadable.set(key, { entity, id, since: known?.since ?? now, why });
+      }
+      case "entity-readable":
+        return void this.#unreadable.delete(`${seen.entity} ${seen.id}`);
       case "run-resumed":
         return void this.#runs.delete(`${seen.workflow} ${seen.run}`);
       case "run-stuck": {
@@ -84,6 +96,11 @@ export class NodeAlarms {
         return;
       }
     }
+  }
+
+  /** Entities that this node could not read. */
+  get unreadable(): readonly UnreadableEntity[] {
+    return [...this.#unreadable.values()];
   }
 
   /** The alarms of this moment, with these subscriptions, and what waits for a turn of this node. */
@@ -122,6 +139,7 @@ export class NodeAlarms {
         return { node: info === undefined ? id : nodeLabel(info), since };
       }),
       runs: [...this.#runs.values()],
+      entities: this.unreadable,
       mismatches: mismatches.map((each) => ({ ...each, sender: this.#label })),
       backlog: this.#backlog(backlog, now - this.#clock.monotonic()),
     }, this.#alarms);

@@ -1,6 +1,13 @@
-/** A command over HTTP, the fetch handler alone: by hand, by an edge, and by peers. */
+/**
+ * A command over HTTP, the fetch handler alone: by hand, by an edge, and by peers. Readers of one tail in one process.
+ * The size of the client.
+ */
+import { runtimeBinary } from "../../test/processes/node_process.ts";
+import { clientSize } from "../client_size.ts";
 import { alternate } from "../rounds.ts";
-import type { Measure } from "./section.ts";
+import type { Stage } from "../stage.ts";
+import type { Table } from "../table.ts";
+import type { Effort, Measure } from "./section.ts";
 
 const OURS = [
   { name: "by hand", file: "programs/edge_catga.ts", args: ["hand"] },
@@ -13,8 +20,23 @@ const PEERS = [
   { name: "tRPC", file: "peers/trpc.ts", args: [] },
 ];
 
-/** Measures commands over HTTP. */
+/** Measures the edge. */
 export const edge: Measure = async (stage, effort) => {
+  const commands = await commandsOf(stage, effort);
+  const readers = await readersOf(stage, effort);
+  const { minified, compressed } = await clientSize(await runtimeBinary("bun"));
+  return [commands, ...readers, {
+    id: "edge-client",
+    title: "Edge: the client in a browser",
+    unit: "bytes",
+    columns: ["size"],
+    rows: [{ name: "minified", cells: [[minified]] }, { name: "minified, gzip", cells: [[compressed]] }],
+    pairs: [],
+    notes: ["bun build --minify, gzip -9"],
+  }];
+};
+
+async function commandsOf(stage: Stage, effort: Effort): Promise<Table> {
   await stage.clear();
   const ms = effort.ms(1_000, 200);
   const started = await Promise.all(
@@ -29,7 +51,7 @@ export const edge: Measure = async (stage, effort) => {
   await alternate(players, 2);
   const times = await alternate(players, effort.rounds(11, 3));
   await stage.clear();
-  return [{
+  return {
     id: "edge",
     title: "Edge: a command over HTTP, by the fetch handler alone; schemas of zod for its input and output",
     unit: "ns",
@@ -43,5 +65,36 @@ export const edge: Measure = async (stage, effort) => {
     notes: [
       "a call makes a Request, and reads the text of its Response; by hand: the path, request.json(), app.send, respond",
     ],
+  };
+}
+
+async function readersOf(stage: Stage, effort: Effort): Promise<Table[]> {
+  const words = stage.setting.runtime.startsWith("Deno") ? ["--v8-flags=--expose-gc"] : [];
+  const program = await stage.start("programs/edge_readers.ts", [stage.url], words);
+  const count = effort.count(9_800, 4_800, 200);
+  await program.ask("open", { count: 200 }); // the program is compiled
+  const { heap, resident } = await program.ask<{ heap: number; resident: number }>("open", { count });
+  const times: number[] = [];
+  for (let round = 0; round < effort.rounds(11, 3); round++) times.push(await program.ask("reach"));
+  const consumers = await program.ask<number>("consumers");
+  await stage.clear();
+  if (consumers !== 1) throw new Error(`the readers of a tail have ${consumers} consumers on the server, not one`);
+  const readers = (count + 200).toLocaleString("en");
+  return [{
+    id: "edge-readers",
+    title: `Edge: memory of a reader of a tail, one of ${readers} in a process`,
+    unit: "bytes",
+    columns: ["a reader"],
+    rows: [{ name: "heap in use", cells: [[heap]] }, { name: "resident", cells: [[resident]] }],
+    pairs: [],
+    notes: ["with the Request and the loop that reads its response; all of them have one consumer on the server"],
+  }, {
+    id: "edge-reach",
+    title: `Edge: from publish until each of ${readers} readers of a tail has the event`,
+    unit: "ms",
+    columns: ["all have it"],
+    rows: [{ name: "server-sent events", cells: [times] }],
+    pairs: [],
+    notes: [],
   }];
-};
+}

@@ -1,4 +1,4 @@
-/** Readers of one tail of an edge, in this process: each has a response of server-sent events of its own, and reads it. */
+/** Readers of one tail of an edge, in this process: each reads a response of server-sent events of its own. */
 import process from "node:process";
 import { performance } from "node:perf_hooks";
 import { jetstreamManager } from "@nats-io/jetstream";

@@ -152,6 +152,36 @@ describe("edge", () => {
     assertEquals((await deny(401).response("Unauthorized").json()).code, "UNAUTHORIZED");
   });
 
+  it("a body with its length is bounded in size and time, too, also when it is longer than that says", async () => {
+    await using server = await start({ maxBody: 20, bodyTimeout: 20 });
+    const post = async (body: BodyInit, headers: Record<string, string>) =>
+      await server.ask("POST", "plain", { body, headers });
+    const endless = (text: string) => new ReadableStream({ start: (to) => to.enqueue(new TextEncoder().encode(text)) });
+    assertEquals((await post('{"n":1}', { "content-length": "7" })).status, 204);
+    for (const length of ["21", "1e3", "99999999999999999999"]) {
+      assertEquals(await problemOf(await post("{}", { "content-length": length })), [413, "TOO_LARGE"], length);
+    }
+    const long = `{"n":1${" ".repeat(20)}}`;
+    assertEquals(await problemOf(await post(long, { "content-length": "7" })), [413, "TOO_LARGE"]);
+    const slow = { "content-length": "7" };
+    assertEquals(await problemOf(await post(endless("{"), slow)), [408, "REQUEST_TIMEOUT"]);
+    const invalid = new Uint8Array([255]);
+    assertEquals(await problemOf(await post(invalid, { "content-length": "1" })), [400, "INVALID_MESSAGE"]);
+    // the request of an adapter for Node, some of which have no bytes()
+    class Adapted extends Request {
+      override bytes(): Promise<Uint8Array<ArrayBuffer>> {
+        throw new TypeError("not here");
+      }
+    }
+    const headers = { "content-type": "application/json", "content-length": "7" };
+    const url = "http://shop.example/api/plain";
+    const adapted = new Adapted(url, { method: "POST", body: '{"n":1}', headers });
+    assertEquals((await server.handle(adapted)).status, 204);
+    // a length beside a transfer coding says nothing: what comes is counted, and an endless body is not waited for
+    const both = { "content-length": "7", "transfer-encoding": "chunked" };
+    assertEquals(await problemOf(await post(endless(long), both)), [413, "TOO_LARGE"]);
+  });
+
   it("bodies are JSON, bounded in size and time; an Idempotency-Key is one of an idempotent command", async () => {
     await using server = await start({ maxBody: 20, bodyTimeout: 20 });
     const form = { "content-type": "application/x-www-form-urlencoded" };

@@ -62,8 +62,11 @@ export class BodyReader {
 
   /** The text of a body; a refusal for one that is too large, too late, or no UTF-8. */
   text(request: Request): Promise<string | EdgeRefusal> {
-    const length = request.headers.get("content-length");
+    const { headers } = request;
+    const length = headers.get("content-length");
     if (Number(length) > this.#most) return Promise.resolve(this.#tooLarge());
+    // beside a transfer coding a length says nothing (RFC 9112, 6.3)
+    const isBounded = length !== null && /^\d+$/.test(length) && !headers.has("transfer-encoding");
     return new Promise((resolve) => {
       const pending: PendingBody = {
         due: this.#clock.monotonic() + this.#limit,
@@ -76,9 +79,7 @@ export class BodyReader {
       this.#pending.add(pending);
       this.#timer ??= this.#arm(this.#limit);
       // servers end a body at its length: it is read at once, in a third of the time
-      const read = length === null
-        ? this.#chunks(request, pending)
-        : request.bytes().then((bytes) => this.#whole(bytes));
+      const read = isBounded ? bytesOf(request).then((bytes) => this.#whole(bytes)) : this.#chunks(request, pending);
       read.then(pending.end, () => pending.end(unreadable()));
     });
   }
@@ -128,6 +129,13 @@ export class BodyReader {
   #tooLarge(): EdgeRefusal {
     return new EdgeRefusal(413, "TOO_LARGE", `the body must have ${this.#most} bytes at most`);
   }
+}
+
+/** The whole body. */
+async function bytesOf(request: Request): Promise<Uint8Array> {
+  // in Bun a third faster than arrayBuffer(), which alone the requests of adapters for Node have
+  if (Object.getPrototypeOf(request) === Request.prototype) return await request.bytes();
+  return new Uint8Array(await request.arrayBuffer());
 }
 
 /** A body that has not come. */

@@ -1,4 +1,4 @@
-import { describe, it } from "node:test";
+import { after, describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { catga, type Flow, unwrap, workflow } from "../../mod.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
@@ -23,6 +23,8 @@ async function original(flow: Flow, { seat }: { seat: string }): Promise<string>
   return charged.place;
 }
 
+const connections: { close(): Promise<void> }[] = [];
+
 /** Two open runs of the original handler, and what checks of others find. */
 async function stage() {
   const network = new MemoryNetwork();
@@ -40,7 +42,9 @@ async function stage() {
   unwrap(await app.cancel(Order, "ended", "enough"));
   await app.result(Order, "ended");
   await app.drain();
-  const entities = await network.connect().log.open(
+  const connection = network.connect();
+  connections.push(connection);
+  const entities = await connection.log.open(
     streamName("default", "entities"),
     streamOptions("default", "entities", 1),
   );
@@ -60,6 +64,8 @@ async function stage() {
 }
 
 describe("checkRuns", () => {
+  after(() => Promise.all(connections.map((connection) => connection.close())));
+
   it("says nothing of handlers that reach all that is recorded, and runs no step", async () => {
     const check = await stage();
     let ran = 0;

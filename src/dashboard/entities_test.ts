@@ -33,7 +33,8 @@ async function setUp() {
   let wall = 5_000;
   const network = new MemoryNetwork({ clock: { ...systemClock, now: () => wall } });
   const app = await catga({ network, handlers });
-  const { log, store } = network.connect();
+  const connection = network.connect();
+  const { log, store } = connection;
   const stream = await log.open(streamName("default", "entities"), streamOptions("default", "entities", 1));
   const source: Source = {
     namespace: "default",
@@ -52,7 +53,10 @@ async function setUp() {
     app,
     list: async (type = "") => await listEntities(source, type) as EntitiesView,
     read: async (id: string) => await readEntity(source, "Cart", id) as EntityView,
-    [Symbol.asyncDispose]: () => app[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await app[Symbol.asyncDispose]();
+      await connection.close();
+    },
   };
 }
 

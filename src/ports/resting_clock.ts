@@ -15,6 +15,7 @@ export class RestingClock implements Clock {
   readonly #clock: Clock;
   /** Those that have not fired, in the order in which they were set. */
   readonly #timers = new Set<RestingTimer>();
+  #resting = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -43,7 +44,7 @@ export class RestingClock implements Clock {
       timer: undefined,
     };
     this.#timers.add(entry);
-    entry.timer = this.#clock.after(ms, entry.fire, options);
+    if (!this.#resting) entry.timer = this.#clock.after(ms, entry.fire, options);
     return {
       cancel: () => {
         this.#timers.delete(entry);
@@ -52,8 +53,9 @@ export class RestingClock implements Clock {
     };
   }
 
-  /** Cancels all timers of the clock below, until {@link RestingClock.wake}. What is set from now on fires. */
+  /** No timer fires until {@link RestingClock.wake}. */
   rest(): void {
+    this.#resting = true;
     for (const entry of this.#timers) {
       entry.timer?.cancel();
       entry.timer = undefined;
@@ -62,6 +64,7 @@ export class RestingClock implements Clock {
 
   /** The timers go on; those that are overdue fire at once. */
   wake(): void {
+    this.#resting = false;
     const now = this.#clock.monotonic();
     for (const entry of this.#timers) {
       entry.timer ??= this.#clock.after(Math.max(0, entry.due - now), entry.fire, entry.options);

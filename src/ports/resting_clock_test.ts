@@ -45,12 +45,15 @@ describe("RestingClock", () => {
     assertEquals(fired, [`a at ${began + 50}`, `b at ${began + 100}`]);
   });
 
-  it("a timer that is set at rest fires", async () => {
+  it("a timer that is set at rest rests, too", async () => {
     const { below, clock, fired, set } = clockOf();
     const began = below.monotonic();
     clock.rest();
     set("a", 10);
     await below.advance(20);
-    assertEquals(fired, [`a at ${began + 10}`]);
+    assertEquals(fired, []);
+    clock.wake();
+    await below.advance(1);
+    assertEquals(fired, [`a at ${began + 20}`]);
   });
 });

@@ -139,7 +139,8 @@ class LeaderTerm implements Term {
     const signal = AbortSignal.any([lock.signal, this.#end.signal]);
     if (signal.aborted) return;
     const { promise: tooLong, resolve } = Promise.withResolvers<void>();
-    const offEnd = onAbort(this.#end.signal, () => void clock.after(ttl, resolve, { background: true }));
+    let patience: Timer | undefined;
+    const offEnd = onAbort(this.#end.signal, () => patience = clock.after(ttl, resolve, { background: true }));
     let late: Timer | undefined;
     const offLate = onAbort(signal, () => {
       const message = `the function has not ended, ${ttl} ms after its signal aborted: another node may lead`;
@@ -155,6 +156,7 @@ class LeaderTerm implements Term {
     } finally {
       this.#leading = undefined;
       offEnd();
+      patience?.cancel();
     }
   }
 

@@ -236,6 +236,7 @@ export class Endpoint implements PeerHost {
     this.#closed = true;
     this.#watchdog.stop();
     this.#bounceProbe.stop();
+    this.#resendBuffer.stop();
     this.#flush();
     this.#offStatus();
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));

@@ -19,7 +19,7 @@ import {
   type WordItem,
 } from "./frame.ts";
 import { FrameRing, isWithin, Lateness, MAX_GAPS, ReceivedFrames, RunningRequests } from "./received_frames.ts";
-import type { Clock, Random } from "../../ports/clock.ts";
+import type { Clock, Random, Timer } from "../../ports/clock.ts";
 
 /** Dependencies of a peer on the endpoint that it belongs to. */
 export interface PeerHost extends OpenFrame {
@@ -634,7 +634,7 @@ export class ResendBuffer {
   #size = 0;
   /** Answers to be sent again. */
   #due: SentAnswers[] = [];
-  #timerSet = false;
+  #timer: Timer | undefined;
 
   constructor(options: ResendBufferOptions) {
     this.#options = options;
@@ -654,6 +654,12 @@ export class ResendBuffer {
     const sent = this.#take(at);
     if (sent !== undefined && this.#due.length < KEPT) this.#due.push(sent);
     this.#wait();
+  }
+
+  /** Sends nothing again: the process leaves. */
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
   }
 
   /** The connection is back: sends everything again, for it may be lost. Receivers ignore duplicates. */
@@ -707,10 +713,8 @@ export class ResendBuffer {
   }
 
   #wait(): void {
-    if (this.#timerSet) return;
-    this.#timerSet = true;
-    this.#options.clock.after(PAUSE, () => {
-      this.#timerSet = false;
+    this.#timer ??= this.#options.clock.after(PAUSE, () => {
+      this.#timer = undefined;
       this.#resend();
     }, { background: true });
   }

@@ -60,6 +60,7 @@ describe("follow, over a server that is killed", await requireNatsServer(), () =
         const writing = publish(200);
         await eventually("some to be followed", () => seen[0].length > n - 10 && n > 200 * (kill - 1) + 80);
         await server.kill("SIGKILL");
+        if (server !== first) await server.stop();
         server = await startNatsServer({ port: first.port, storeDir: first.storeDir });
         await writing;
       }

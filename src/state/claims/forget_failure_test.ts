@@ -21,11 +21,12 @@ describe("forgetFailure", () => {
     };
     assertEquals([await send("a", false), await send("a", false), runs], ["REFUSED", "REFUSED", 1]);
     assertEquals([await send("b", true), await send("b", true), runs], [2, 2, 2]);
-    const store = network.connect().store;
-    const bucket = await store.open("catga_default_idempotency");
+    const connection = network.connect();
+    const bucket = await connection.store.open("catga_default_idempotency");
     for (const id of ["a", "b", "none"]) await forgetFailure(bucket, "Charge", id);
     assertEquals([await send("a", false), runs], ["REFUSED", 3]);
     assertEquals([await send("b", true), runs], [2, 3]);
+    await connection.close();
   });
 
   it("a claim of an attempt that runs, and what is no record, stay", async () => {

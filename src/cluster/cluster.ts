@@ -13,6 +13,7 @@ import { type Clock, within } from "../ports/clock.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
 import type { Transport } from "../ports/transport.ts";
 import { Interop } from "./interop/interop.ts";
+import { forPlainClient } from "./interop/plain_calls.ts";
 import { Absence, FailureDetector, ProcessProbe } from "./membership/failure_detector.ts";
 import { Membership } from "./membership/membership.ts";
 import { freeze } from "./membership/node_record.ts";
@@ -128,8 +129,17 @@ export class Cluster implements Remote {
       carried: host.carried,
       keyed: (contract) => host.keyed(contract),
       timeLeft: (contract) => host.timeLeft(contract),
-      send: (contract, payload, sending) =>
-        host.relay(contract, payload, sending, (ctx, run) => this.#endpoint.inbound.admit(ctx, run)),
+      plainOf: (contract) => {
+        const plain = forPlainClient(contract);
+        options.shapes.copied(plain, contract);
+        return plain;
+      },
+      shapeBesideOthers: (contract) => this.router.shapeBesideOthers(contract),
+      send: (contract, payload, sending, refusedBy) =>
+        host.relay(contract, payload, sending, {
+          admit: (ctx, run) => this.#endpoint.inbound.admit(ctx, run),
+          refusedBy,
+        }),
       stream: (contract, payload, options) => host.stream(contract, payload, options),
       bounces: this.#endpoint.plainBounces,
     });

@@ -31,6 +31,7 @@ export interface ContractDescription {
 export class ContractShapes {
   readonly #workflows: ReadonlyMap<string, WorkflowDefinition>;
   readonly #known = new WeakMap<object, { readonly shape: string | undefined }>();
+  readonly #copies = new WeakMap<AnyContract, AnyContract>();
 
   /** `workflows`: those that this program handles. */
   constructor(workflows: readonly WorkflowDefinition[] = []) {
@@ -44,7 +45,8 @@ export class ContractShapes {
   }
 
   /** The shape of a contract; `undefined` without one, and if a validator has no JSON Schema: it is unknown then. */
-  of(contract: AnyContract): string | undefined {
+  of(given: AnyContract): string | undefined {
+    const contract = this.#copies.get(given) ?? given;
     const workflow = this.#workflowOf(contract);
     if (workflow !== undefined) return this.ofWorkflow(workflow);
     return isShaped(contract) ? this.#of(contract, () => describeContract(contract)) : undefined;
@@ -55,6 +57,11 @@ export class ContractShapes {
     if (!isShapedWorkflow(workflow)) return undefined;
     const { version, input, output, failures } = workflow;
     return this.#of(workflow, () => ({ kind: "command", version, ...schemasOf({ input, output, failures }) }));
+  }
+
+  /** A contract without some of its options has its shape all the same. */
+  copied(copy: AnyContract, contract: AnyContract): void {
+    this.#copies.set(copy, contract);
   }
 
   #workflowOf({ name }: AnyContract): WorkflowDefinition | undefined {

@@ -36,7 +36,12 @@ export interface NodeHost extends ContextHost {
   /** The headers that go on with what handlers send. */
   readonly carried: readonly string[];
   /** Sends for a plain NATS client; this node's own handlers run it through `admit`. */
-  relay(contract: AnyContract, payload: unknown, options: SendOptions, admit: Admission): Promise<Result<unknown>>;
+  relay(
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions,
+    how: { readonly admit: Admission; readonly refusedBy: ReadonlySet<string> | undefined },
+  ): Promise<Result<unknown>>;
   /** To be called when the view has changed: other nodes, or other contracts of theirs. */
   refresh(): void;
   /** Stops the node at once, because it cannot go on. */

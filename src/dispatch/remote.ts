@@ -93,6 +93,8 @@ export interface RemoteRequest {
   readonly items?: ItemSink | undefined;
   /** Admission to the handlers of this process, for requests of plain NATS clients; absent: run at once. */
   readonly admit?: Admission | undefined;
+  /** The names of shapes whose schemas have refused it, if any have. */
+  readonly refusedBy?: ReadonlySet<string> | undefined;
   /** Gets the endpoint of each node that the router sends it to, this one included. */
   readonly sent?: TrackedCaller | undefined;
 }

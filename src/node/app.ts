@@ -321,9 +321,9 @@ export class App implements NodeHost, DrainableNode {
     contract: AnyContract,
     payload: unknown,
     options: SendOptions,
-    admit: RemoteRequest["admit"],
+    how: Pick<RemoteRequest, "admit" | "refusedBy">,
   ): Promise<Result<unknown>> {
-    return this.#sendPath.relay(contract, payload, options, { admit });
+    return this.#sendPath.relay(contract, payload, options, how);
   }
 
   async sendAll(

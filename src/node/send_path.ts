@@ -99,7 +99,9 @@ export class SendPath {
     contract: AnyContract,
     payload: unknown,
     options: SendOptions,
-    { parent, ...more }: Pick<RemoteRequest, "admit" | "items"> & { readonly parent?: ParentMessage | undefined },
+    { parent, ...more }: Pick<RemoteRequest, "admit" | "items" | "refusedBy"> & {
+      readonly parent?: ParentMessage | undefined;
+    },
   ): Promise<Result<unknown>> {
     const method = more.items === undefined ? "send" : "stream";
     const request = this.#builder.prepare(method, contract, payload, options, parent);

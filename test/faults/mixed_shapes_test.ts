@@ -1,95 +1,211 @@
 /** Fault: a deploy. Processes with two versions of a program beside each other on a real server, under sends. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
-import { catga } from "../../mod.ts";
+import { setTimeout as wait } from "node:timers/promises";
+import { catga, type Result } from "../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import type { Runtime } from "../processes/node_messages.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
-import { NEW, OLD, type SeatLine } from "../processes/seat_contracts.ts";
+import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
+import { NEW, OLD, type SeatLine, UNCHECKED } from "../processes/seat_contracts.ts";
 import { eventually } from "../support/eventually.ts";
 import { QUIET } from "../support/quiet.ts";
+
+type Version = "old" | "new";
+
+/** What waits is named so soon, and goes on so soon after the mend, in ms. */
+const SOON = 5_000;
+/** Kills of leaders, until one of each version has been killed. */
+const MOST_KILLS = 12;
 
 describe("a deploy that renames a field and adds a member to an enum", await requireNatsServer(), () => {
   for (const runtime of ["deno", "bun"] as Runtime[]) {
     it(
-      `no send fails and no message dies while a node takes it; else it waits, and goes on: ${runtime}`,
-      { timeout: 300_000 },
-      async () => {
-        await using server = await startNatsServer();
-        const namespace = "deploy";
-        const programs: Program<SeatLine>[] = [];
-        const start = async (id: string, version: "old" | "new") => {
-          const args = [server.url, namespace, id, version];
-          const program = await startProgram<SeatLine>(runtime, "test/processes/seat_node.ts", args);
-          programs.push(program);
-          await program.line(({ event }) => event === "ready");
-          return program;
-        };
-        const web = { nats: server.url, namespace, service: "web", logger: QUIET };
-        await using oldWeb = await catga({ ...web, id: "web-old" });
-        await using newWeb = await catga({ ...web, id: "web-new" });
-        const failures: string[] = [];
-        const published: string[] = [];
-        let number = 0;
-        /** Sends and publishes of both senders, some 20 a second in all, while `during` runs. */
-        const load = async (during: () => Promise<unknown>, senders: readonly ("old" | "new")[]) => {
-          let over = false;
-          const act = async (sender: "old" | "new") => {
-            while (!over) {
-              const seat = `${sender}-${number++}`;
-              const sent = sender === "old"
-                ? await oldWeb.send(OLD.Sell, { seat, buyer: "ada" })
-                : await newWeb.send(NEW.Sell, { seat, holder: "ada" });
-              // a kill may hit one in hand: that it may have run is the truth
-              if (!sent.ok && sent.error.code !== "OUTCOME_UNKNOWN") failures.push(sent.error.message);
-              const stored = sender === "old"
-                ? await oldWeb.publish(OLD.Sold, { seat, channel: "app" })
-                : await newWeb.publish(NEW.Sold, { seat, channel: "kiosk" });
-              if (stored.ok) published.push(seat);
-              else failures.push(stored.error.message);
-              await new Promise((resolve) => setTimeout(resolve, 100));
-            }
-          };
-          const acting = senders.map(act);
-          await during().finally(() => over = true);
-          await Promise.all(acting);
-        };
-        const handled = () =>
-          new Set(programs.flatMap(({ lines }) => lines.flatMap((line) => line.event === "sold" ? [line.seat] : [])));
-        const allHandled = (what: string) =>
-          eventually(what, () => {
-            const done = handled();
-            return published.every((seat) => done.has(seat));
-          });
-        try {
-          const old = [await start("old-1", "old"), await start("old-2", "old")];
-          // of the new version nobody is there: what it has stored waits
-          const early = ["early-1", "early-2"];
-          for (const seat of early) await newWeb.publish(NEW.Sold, { seat, channel: "kiosk" });
-          published.push(...early);
-          let canary = await start("new-1", "new");
-          await load(() => allHandled("all to be handled by one version or the other"), ["old", "new"]);
-          // both versions are killed while they are sent to, and come again
-          await load(async () => {
-            old[0].kill("SIGKILL");
-            canary.kill("SIGKILL");
-            [old[0], canary] = await Promise.all([start("old-3", "old"), start("new-2", "new")]);
-          }, ["old"]);
-          await load(() => allHandled("all to be handled after the kills"), ["old", "new"]);
-          // the rollback: the canary goes, and what its version has stored waits for the next deploy
-          await canary.stop();
-          const late = ["late-1", "late-2"];
-          for (const seat of late) await newWeb.publish(NEW.Sold, { seat, channel: "kiosk" });
-          published.push(...late);
-          await load(() => eventually("the old version to go on", () => handled().has(`old-${number - 3}`)), ["old"]);
-          await start("new-3", "new");
-          await allHandled("what waited to go on");
-          const dead = (await oldWeb.subscriptions()).map(({ name, dead }) => [name, dead]);
-          assertEquals([failures, dead], [[], [["sales", 0]]]);
-        } finally {
-          await Promise.all(programs.map((program) => program.stop()));
-        }
-      },
+      `no send fails, no message dies and no run is stuck while a node takes it; else it waits, is named, and goes on: ${runtime}`,
+      { timeout: 600_000 },
+      async () => assertEquals(await deploy(runtime), []),
     );
   }
+
+  for (
+    const [plant, found] of [
+      ["shape-message", /is a dead letter|was not handled/],
+      ["shape-run", /run .* (is stuck|has not ended)/],
+      ["shape-request", /does not fit its schema/],
+    ] as [SourcePlant, RegExp][]
+  ) {
+    it(`the checker finds ${plant}`, { timeout: 600_000 }, async () => {
+      await using tree = await plantedTree(plant);
+      assertMatch((await deploy("bun", { root: tree.root, limit: 15_000 })).join("\n"), found);
+    });
+  }
 });
+
+/** Plays the deploy, and its rollback; returns what went wrong. `limit`: for whatever is waited for, in ms. */
+async function deploy(
+  runtime: Runtime,
+  { root, limit = 60_000 }: { readonly root?: string; readonly limit?: number } = {},
+): Promise<readonly string[]> {
+  await using server = await startNatsServer();
+  const namespace = "deploy";
+  const programs: Program<SeatLine>[] = [];
+  const running = new Map<string, { readonly version: Version; readonly program: Program<SeatLine> }>();
+  let count = 0;
+  const start = async (version: Version) => {
+    const id = `${version}-${++count}`;
+    const program = await startProgram<SeatLine>(
+      runtime,
+      "test/processes/seat_node.ts",
+      [server.url, namespace, id, version],
+      root,
+    );
+    programs.push(program);
+    await program.line(({ event }) => event === "ready");
+    running.set(id, { version, program });
+    return id;
+  };
+  const web = { nats: server.url, namespace, service: "web", logger: QUIET };
+  await using oldWeb = await catga({ ...web, id: "web-old" });
+  await using newWeb = await catga({ ...web, id: "web-new" });
+  const violations: string[] = [];
+  const published = new Set<string>();
+  const started = new Set<string>();
+  let number = 0;
+
+  /** Adds a failure, unless a kill may be why: that it may have run is the truth. */
+  const check = (what: string, { ok, error }: Result<unknown>) => {
+    if (!ok && error.code !== "OUTCOME_UNKNOWN") violations.push(`${what}: ${error.code} ${error.message}`);
+    return ok;
+  };
+  /** Publishes and starts of a sender. */
+  const store = async (sender: Version, seat: string) => {
+    const sold = sender === "old"
+      ? await oldWeb.publish(OLD.Sold, { seat, channel: "app" })
+      : await newWeb.publish(NEW.Sold, { seat, channel: "kiosk" });
+    if (check(`publish ${seat}`, sold)) published.add(seat);
+    const later = `${seat}-later`;
+    const scheduled = sender === "old"
+      ? await oldWeb.publish(OLD.Sold, { seat: later, channel: "app" }, { delay: 300 })
+      : await newWeb.publish(NEW.Sold, { seat: later, channel: "kiosk" }, { delay: 300 });
+    if (check(`schedule ${later}`, scheduled)) published.add(later);
+    const run = sender === "old"
+      ? await oldWeb.start(OLD.Book, { seat, buyer: "ada" })
+      : await newWeb.start(NEW.Book, { seat, holder: "ada" });
+    if (check(`start ${seat}`, run)) started.add(seat);
+  };
+  /** Sends of both senders, some 20 a second in all, while `during` runs. */
+  const load = async (during: () => Promise<unknown>, senders: readonly Version[]) => {
+    let over = false;
+    const act = async (sender: Version) => {
+      while (!over) {
+        const seat = `${sender}-${number++}`;
+        const both = sender === "old"
+          ? [oldWeb.send(OLD.Sell, { seat, buyer: "ada" }), oldWeb.send(OLD.Reserve, { seat, buyer: "ada" })]
+          : [newWeb.send(NEW.Sell, { seat, holder: "ada" }), newWeb.send(NEW.Reserve, { seat, holder: "ada" })];
+        for (const result of await Promise.all(both)) check(`send ${seat}`, result);
+        await store(sender, seat);
+        await wait(100);
+      }
+    };
+    const acting = senders.map(act);
+    await during().finally(() => over = true);
+    await Promise.all(acting);
+  };
+  const handled = () =>
+    new Set(programs.flatMap(({ lines }) => lines.flatMap((line) => line.event === "sold" ? [line.seat] : [])));
+  const unhandled = () => [...published.difference(handled())];
+  const ended = new Set<string>();
+  const open = async () => {
+    for await (const { id } of oldWeb.runs({ workflow: "Book", status: "done" })) ended.add(id);
+    return [...started.difference(ended)];
+  };
+  /** All that was stored so far has been handled, and each run that was started has ended. */
+  const allDone = async (limit: number) => {
+    const isDone = async () => unhandled().length === 0 && (await open()).length === 0;
+    await eventually("all to be done", isDone, limit).catch(() => {});
+    for (const seat of unhandled()) violations.push(`${seat} was not handled`);
+    for (const run of await open()) violations.push(`run ${run} has not ended`);
+  };
+  /** What messages and runs wait for, as the health of the nodes says. */
+  const outages = () =>
+    [...running.values()].map(({ program: { lines } }) => {
+      const last = lines.findLast(({ event }) => event === "outage");
+      return last?.event === "outage" ? last.message : "";
+    }).join("\n");
+  const isNamed = async () => {
+    const since = performance.now();
+    const named = () =>
+      /Sold does not fit/.test(outages()) && /run .* waits for another version of Book/.test(outages());
+    await eventually("what waits to be named", named, limit).catch(({ message }) => violations.push(message));
+    return performance.now() - since;
+  };
+  const end = async (id: string, signal: "SIGKILL" | "SIGTERM") => {
+    const { program } = running.get(id)!; // it runs
+    running.delete(id);
+    if (signal === "SIGTERM") return void await program.stop();
+    program.kill(signal);
+    await program.ended;
+  };
+  const soon = (what: string, took: number) => {
+    if (took > SOON && root === undefined) violations.push(`${what} took ${Math.round(took)} ms`);
+  };
+
+  try {
+    const first = [await start("old"), await start("old")];
+    // of the new version nobody is there: what it has stored waits, and is named
+    await store("new", "early");
+    soon("naming what waits", await isNamed());
+    let canary = await start("new");
+    const mended = performance.now();
+    await allDone(limit);
+    soon("going on after the mend", performance.now() - mended);
+    await load(() => wait(3_000), ["old", "new"]);
+    await allDone(limit);
+    if (violations.length > 0) return violations;
+    // both versions are killed while they are sent to, and come again
+    await load(async () => {
+      await Promise.all([end(first[0], "SIGKILL"), end(canary, "SIGKILL")]);
+      [first[0], canary] = await Promise.all([start("old"), start("new")]);
+    }, ["old"]);
+    // leaders of either version
+    const killed = new Set<Version>();
+    await load(async () => {
+      for (let kills = 0; killed.size < 2 && kills < MOST_KILLS; kills++) {
+        const leader = await eventually("a leader", async () => {
+          const [sales] = (await oldWeb.subscriptions()).filter(({ name }) => name === "sales");
+          return running.has(sales?.leader ?? "") ? sales.leader : undefined;
+        }, 60_000);
+        const { version } = running.get(leader!)!; // it runs
+        killed.add(version);
+        await end(leader!, "SIGKILL");
+        await start(version);
+      }
+    }, ["old"]);
+    if (killed.size < 2) violations.push(`no leader of one version in ${MOST_KILLS} kills`);
+    await load(() => wait(2_000), ["old", "new"]);
+    await allDone(limit);
+    // poison: of its writer's shape, and every version refuses it
+    const dead = async () => (await oldWeb.subscriptions()).find(({ name }) => name === "sales")?.dead;
+    assert((await newWeb.publish(UNCHECKED, { seat: "poison", channel: "kiosk" })).ok);
+    const poisoned = performance.now();
+    await eventually("poison to be a dead letter", async () => await dead() === 1, limit);
+    soon("poison", performance.now() - poisoned);
+    // the rollback: the canary goes, and what its version has stored waits for the next deploy
+    for (const [id, { version }] of running) if (version === "new") await end(id, "SIGTERM");
+    await store("new", "late");
+    soon("naming what waits after the rollback", await isNamed());
+    await load(() => wait(2_000), ["old"]);
+    for (const seat of ["late", "late-later"]) {
+      if (handled().has(seat)) violations.push(`${seat} was handled by the old version`);
+    }
+    await start("new");
+    const again = performance.now();
+    await allDone(limit);
+    soon("going on after the second deploy", performance.now() - again);
+    if (await dead() !== 1) violations.push(`${await dead()} messages are dead letters; one is poison`);
+    for await (const { id } of oldWeb.runs({ status: "stuck" })) violations.push(`run ${id} is stuck`);
+    return violations;
+  } finally {
+    await Promise.all(programs.map((program) => program.stop()));
+  }
+}

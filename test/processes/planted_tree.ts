@@ -41,6 +41,7 @@ interface Change {
  *   `flow-decision`: decisions are not checked when messages of others are applied; `flow-end`: an end holds in spite
  *   of a cancel; `flow-time`: a time goes before a stored signal; `flow-skip`: an outcome holds beside an operator's.
  *   `flow-ongoing`: a handler that restarts begins attempts again that are under way.
+ * - `shape-request`, `shape-message`, `shape-run`: what one version refuses does not go on to another, nor waits.
  *   `flow-gave-up`: a node whose version did not take a run begins a step without having stored that it holds the run
  *   again; `flow-held-again`: one that does hold it again is taken for one that has given it up.
  *   `flow-child`: nothing becomes of a child that was not started when its parent is cancelled.
@@ -62,6 +63,21 @@ const PLANTS = {
     file: "src/flow/driven_runs.ts",
     from: "holder !== host.endpoint && host.alive(holder);",
     to: 'holder !== host.endpoint && holder === "nobody";',
+  }],
+  "shape-request": [{
+    file: "src/cluster/wire/inbound_requests.ts",
+    from: "fail(outcome.error, outcome instanceof SchemaRefusal)",
+    to: "fail(outcome.error, outcome instanceof SchemaRefusal && false)",
+  }],
+  "shape-message": [{
+    file: "src/log/subscriptions/handing_out.ts",
+    from: "if (!outcome.refused || !this.#handedOn(item, outcome, at)) this",
+    to: "this",
+  }],
+  "shape-run": [{
+    file: "src/flow/replay.ts",
+    from: "if (this.#mayBeTaken(error)) {",
+    to: "if (this.#mayBeTaken(error) && this.over) {",
   }],
   "flow-gave-up": [{
     file: "src/flow/replay_state.ts",

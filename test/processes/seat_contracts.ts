@@ -1,11 +1,20 @@
 /** Two versions of a program's contracts, for processes beside each other: a field was renamed, an enum grew. */
 import { z } from "zod";
-import { command, event } from "../../mod.ts";
+import { command, entity, event, workflow } from "../../mod.ts";
 
-const seat = z.string();
+/** What every version refuses, which no JSON Schema shows. */
+const seat = z.string().refine((seat) => !seat.startsWith("poison"));
+const Seat = entity("Seat", { initial: () => ({ count: 0 }) });
+const Reserved = Seat.event("Reserved", ({ count }) => ({ count: count + 1 }));
 
 export const OLD = {
+  ...{ Seat, Reserved },
   Sell: command("Sell", { input: z.object({ seat, buyer: z.string() }), output: z.string() }),
+  Reserve: command("Reserve", { input: z.object({ seat, buyer: z.string() }), output: z.number(), key: (e) => e.seat }),
+  Book: workflow<{ seat: string; buyer: string }, string>("Book", {
+    input: z.object({ seat, buyer: z.string() }),
+    id: (e) => e.seat,
+  }),
   Sold: event("Sold", {
     durable: true,
     input: z.object({ seat, channel: z.enum(["web", "app"]) }),
@@ -14,7 +23,18 @@ export const OLD = {
 };
 
 export const NEW = {
+  ...{ Seat, Reserved },
   Sell: command("Sell", { input: z.object({ seat, holder: z.string() }), output: z.string() }),
+  Reserve: command("Reserve", {
+    input: z.object({ seat, holder: z.string() }),
+    output: z.number(),
+    key: (e) => e.seat,
+  }),
+  Book: workflow<{ seat: string; holder: string }, string>("Book", {
+    input: z.object({ seat, holder: z.string() }),
+    id: (e) => e.seat,
+    version: 2,
+  }),
   Sold: event("Sold", {
     durable: true,
     input: z.object({ seat, channel: z.enum(["web", "app", "kiosk"]) }),
@@ -22,5 +42,15 @@ export const NEW = {
   }),
 };
 
-/** A line that a node prints. */
-export type SeatLine = { readonly event: "ready" } | { readonly event: "sold"; readonly seat: string };
+/** As {@link NEW}, for a publisher that checks nothing: the JSON Schema is the same. */
+export const UNCHECKED = event("Sold", {
+  durable: true,
+  input: z.object({ seat: z.string(), channel: z.enum(["web", "app", "kiosk"]) }),
+  key: (e) => e.seat,
+});
+
+/** A line that a node prints. `outage`: what messages wait for that are led there; empty: none does. */
+export type SeatLine =
+  | { readonly event: "ready" }
+  | { readonly event: "sold"; readonly seat: string }
+  | { readonly event: "outage"; readonly message: string };

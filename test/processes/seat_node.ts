@@ -4,13 +4,30 @@ import { catga } from "../../mod.ts";
 import { NEW, OLD, type SeatLine } from "./seat_contracts.ts";
 
 const [nats, namespace, id, version] = process.argv.slice(2);
-const { Sell, Sold } = version === "old" ? OLD as unknown as typeof NEW : NEW;
+const { Sell, Sold, Book, Reserve, Seat, Reserved } = version === "old" ? OLD as unknown as typeof NEW : NEW;
 const print = (line: SeatLine) => console.log(JSON.stringify(line));
-await catga({
+const app = await catga({
   ...{ nats, namespace, id, service: "shop", signals: true },
   handlers: [
     Sell.handle(() => id),
+    Seat.handle(Reserve, (seat) => {
+      seat.emit(Reserved);
+      return seat.state.count;
+    }),
+    Book.handle(async (flow, { seat }) => {
+      await flow.step("sell", () => `${seat} at ${id}`);
+      return await flow.step("print", () => version);
+    }),
     Sold.on(({ seat }) => print({ event: "sold", seat }), { name: "sales" }),
   ],
 });
 print({ event: "ready" });
+let named = "";
+setInterval(() => {
+  const outages = app.health().subscriptions.flatMap(({ name, outage }) =>
+    outage ? [`${name}: ${outage.message}`] : []
+  );
+  const message = outages.join("\n");
+  if (message !== named) print({ event: "outage", message });
+  named = message;
+}, 100).unref();

@@ -24,6 +24,8 @@ interface InteropOptions extends Omit<PlainCallsOptions, "served"> {
   readonly info: NodeInfo;
   /** The commands and queries that this node has handlers for. */
   readonly requests: readonly AnyContract[];
+  /** The contract that requests of plain clients are sent with. */
+  plainOf(contract: AnyContract): AnyContract;
 }
 
 /** One node as plain clients see it. */
@@ -35,10 +37,11 @@ export class Interop {
   readonly #serves: boolean;
 
   constructor(options: InteropOptions) {
-    const { namespace, requests, transport } = options;
+    const { namespace, requests, transport, plainOf } = options;
     this.#transport = transport;
     const served: ServedContract[] = requests.map((contract) => ({
       contract,
+      plain: plainOf(contract),
       subject: callSubject(namespace, contract.name),
       stats: new CallStats(),
     }));

@@ -11,7 +11,7 @@ import { CatgaError, isCatgaError } from "../../error.ts";
 import { statusOf } from "../../contract/error_status.ts";
 import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
 import { exceeds, toJson } from "../../data/encoding.ts";
-import { parseAnswer } from "../../dispatch/message_schema.ts";
+import { parseAnswer, parsePayload } from "../../dispatch/message_schema.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { MAX_ID, type SendOptions, type StreamOptions } from "../../contract/send_options.ts";
 import type { Result } from "../../contract/result.ts";
@@ -27,6 +27,8 @@ export const QUEUE = "q";
 /** A contract that plain clients may call. */
 export interface ServedContract {
   readonly contract: AnyContract;
+  /** It without schemas of answers: a plain client gets what the handler returned. */
+  readonly plain: AnyContract;
   readonly subject: string;
   readonly stats: CallStats;
 }
@@ -42,8 +44,18 @@ export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "
   keyed(contract: AnyContract): boolean;
   /** Timeout of a request of a contract, in ms. */
   timeLeft(contract: AnyContract): number;
-  /** Sends a request as this node. May throw, or reject with, what a strategy throws. */
-  send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+  /**
+   * Sends a request as this node. May throw, or reject with, what a strategy throws. `refusedBy`: names of shapes that
+   * have refused its payload.
+   */
+  send(
+    contract: AnyContract,
+    payload: unknown,
+    options: SendOptions,
+    refusedBy?: ReadonlySet<string>,
+  ): Promise<Result<unknown>>;
+  /** The name of this node's shape of a contract, if nodes with others handle it, too. */
+  shapeBesideOthers(contract: AnyContract): string | undefined;
   /** Reads a stream as this node. */
   stream(contract: AnyContract, payload: unknown, options: StreamOptions): AsyncIterable<unknown>;
   /** Prefix of the reply subjects of items: who is not there bounces. The stream's number follows. */
@@ -79,7 +91,8 @@ export class PlainCalls {
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }
 
-  #onMessage({ contract, stats }: ServedContract, message: TransportMessage): void {
+  #onMessage(served: ServedContract, message: TransportMessage): void {
+    const { contract, stats } = served;
     if (message.noResponders) return;
     const { transport: { clock }, malformed, host } = this.#options;
     const { reply } = message;
@@ -88,7 +101,7 @@ export class PlainCalls {
     const began = clock.monotonic();
     host.underWay.begin();
     this.#underWay++;
-    const handled = contract.kind === "stream" ? this.#feed(contract, message) : this.#handle(contract, message);
+    const handled = contract.kind === "stream" ? this.#feed(served, message) : this.#handle(served, message);
     handled.then((result) => {
       stats.count(clock.monotonic() - began, result.error);
       if (reply !== undefined) this.#answer(reply, result);
@@ -98,25 +111,44 @@ export class PlainCalls {
   }
 
   /** Resolves with the answer as JSON, or with the failure. Never rejects. */
-  async #handle(contract: AnyContract, { data, headers }: TransportMessage): Promise<Result<string>> {
+  async #handle({ contract, plain }: ServedContract, { data, headers }: TransportMessage): Promise<Result<string>> {
     const { host, transport, send, keyed, carried } = this.#options;
     const due = host.wheel.now() + this.#options.timeLeft(contract);
     try {
       if (this.#underWay > MAX_UNDER_WAY) throw new CatgaError("OVERLOADED", TOO_MANY, { retryable: true });
       const payload = readPayload(contract, data);
       const options = readHeaders(contract, headers ?? {}, { keyed: keyed(contract), carried });
-      const result = await send(forPlainClient(contract), payload, options);
+      const own = this.#options.shapeBesideOthers(contract);
+      if (own !== undefined && await this.#refuses(contract, payload, due)) {
+        // the schema of another version may take it, and its answer is not one that this version knows
+        const { input: _, ...more } = plain.options;
+        const result = await send({ ...plain, options: more }, payload, options, new Set([own]));
+        return result.ok ? this.#asText(contract, result.value) : result;
+      }
+      const result = await send(plain, payload, options);
       // validated, but not transformed: like a node, the client gets what the handler returned
       const checked = await this.#checked(contract, result, due);
       if (!checked.ok && schemaThrew(checked.error)) throw checked.error; // it is observed
-      if (!checked.ok || result.value === undefined) return checked.ok ? { ok: true, value: "" } : checked;
-      const text = toJson(result.value, "INVALID_RESPONSE", "the answer", contract.name);
-      const error = tooLarge("the answer", contract.name, text, transport.maxPayload);
-      if (error !== undefined) throw error;
-      return { ok: true, value: text };
+      return checked.ok ? this.#asText(contract, result.value) : checked;
     } catch (error) {
       return { ok: false, error: this.#known(contract, error) };
     }
+  }
+
+  /** An answer as JSON. Throws `INVALID_RESPONSE` or `TOO_LARGE`. */
+  #asText({ name }: AnyContract, value: unknown): Result<string> {
+    if (value === undefined) return { ok: true, value: "" };
+    const text = toJson(value, "INVALID_RESPONSE", "the answer", name);
+    const error = tooLarge("the answer", name, text, this.#options.transport.maxPayload);
+    if (error !== undefined) throw error;
+    return { ok: true, value: text };
+  }
+
+  /** Resolves with true if this node's schema refuses a payload; not if it throws, or does not end in time. */
+  async #refuses(contract: AnyContract, payload: unknown, due: number): Promise<boolean> {
+    const parsed = parsePayload(contract, payload);
+    const { error } = parsed instanceof Promise ? await this.#inTime(contract, parsed, due) : parsed;
+    return error?.code === "INVALID_MESSAGE" && !schemaThrew(error);
   }
 
   /** Nobody has subscribed any more to where the items of this stream go. */
@@ -125,7 +157,8 @@ export class PlainCalls {
   }
 
   /** Publishes the items of a stream; resolves with its end. Never rejects. */
-  async #feed(contract: AnyContract, { data, headers, reply }: TransportMessage): Promise<Result<string>> {
+  async #feed({ contract, plain }: ServedContract, message: TransportMessage): Promise<Result<string>> {
+    const { data, headers, reply } = message;
     const { transport, bounces, stream, keyed, carried } = this.#options;
     const number = ++this.#count;
     const gone = new AbortController();
@@ -141,7 +174,7 @@ export class PlainCalls {
       if (reply === undefined) throw new CatgaError("INVALID_MESSAGE", `stream ${contract.name} needs a reply subject`);
       const payload = readPayload(contract, data);
       const { id: _, ...options } = readHeaders(contract, headers ?? {}, { keyed: keyed(contract), carried });
-      for await (const item of stream(forPlainClient(contract), payload, { ...options, signal: gone.signal })) {
+      for await (const item of stream(plain, payload, { ...options, signal: gone.signal })) {
         const text = item === undefined ? "" : toJson(item, "INVALID_RESPONSE", "an item", contract.name);
         if (exceeds(text, transport.maxPayload)) {
           throw new CatgaError("TOO_LARGE", `an item of ${contract.name} is larger than the server takes`);
@@ -171,11 +204,14 @@ export class PlainCalls {
   /** Validates an answer by the contract's schema, within the deadline: the handler has run already. */
   #checked(contract: AnyContract, result: Result<unknown>, due: number): MaybePromise<Result<unknown>> {
     const checked = parseAnswer(contract, result);
-    if (!(checked instanceof Promise)) return checked;
+    return checked instanceof Promise ? this.#inTime(contract, checked, due) : checked;
+  }
+
+  #inTime(contract: AnyContract, parsing: Promise<Result<unknown>>, due: number): MaybePromise<Result<unknown>> {
     const { host } = this.#options;
     const timeout = Math.max(0, due - host.wheel.now());
     const sent = { contract, timeout, signal: undefined, parent: undefined };
-    return untilDeadline(host, sent, checked, (reason) => abandoned(contract, reason));
+    return untilDeadline(host, sent, parsing, (reason) => abandoned(contract, reason));
   }
 
   #answer(reply: string, result: Result<string>): void {
@@ -230,7 +266,7 @@ function isOfStream(headers: Readonly<Record<string, string>> | undefined): bool
 }
 
 /** The contract for a request of a plain client: without a schema of answers. */
-function forPlainClient(contract: AnyContract): AnyContract {
+export function forPlainClient(contract: AnyContract): AnyContract {
   const { output: _, items: __, ...options } = contract.options;
   return { ...contract, options };
 }

@@ -163,6 +163,13 @@ export class Candidates {
     (call.refusedBy ??= new Set()).add(shapeName({ id: node, shape }));
   }
 
+  /** The name of this node's shape of a contract, if nodes with others handle it, too. */
+  shapeBesideOthers({ name }: AnyContract): string | undefined {
+    const { self } = this.#options;
+    const shapes = this.#table(name)?.shapes;
+    return shapes && shapeName({ id: self, shape: shapes.get(self) });
+  }
+
   /** The nodes whose shapes have not refused this call. */
   unrefused({ request: { contract: { name, kind } }, refusedBy = new Set() }: Call): readonly ShapedNode[] {
     const { shapes, members } = this.#options;

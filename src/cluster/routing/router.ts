@@ -95,6 +95,7 @@ export class Router implements CallOwner, RequestRouter {
     const { app, clock } = this.#options;
     const left = refused === undefined ? request.timeout : refused.remaining(clock.monotonic());
     const call = new Call(this, request, app.wheel.now() + left, caller);
+    if (request.refusedBy !== undefined) call.refusedBy = new Set(request.refusedBy);
     app.underWay.begin();
     this.#underWay++;
     app.wheel.add(call);
@@ -151,6 +152,11 @@ export class Router implements CallOwner, RequestRouter {
       call.at = undefined;
       this.failed(call, { how: "undelivered", code: outcome.code }, app.node);
     });
+  }
+
+  /** The name of this node's shape of a contract, if nodes with others handle it, too. */
+  shapeBesideOthers(contract: AnyContract): string | undefined {
+    return this.#candidates.shapeBesideOthers(contract);
   }
 
   /** Another node says that this contract was handled lately. */

@@ -112,7 +112,7 @@ export class PlainCalls {
 
   /** Resolves with the answer as JSON, or with the failure. Never rejects. */
   async #handle({ contract, plain }: ServedContract, { data, headers }: TransportMessage): Promise<Result<string>> {
-    const { host, transport, send, keyed, carried } = this.#options;
+    const { host, send, keyed, carried } = this.#options;
     const due = host.wheel.now() + this.#options.timeLeft(contract);
     try {
       if (this.#underWay > MAX_UNDER_WAY) throw new CatgaError("OVERLOADED", TOO_MANY, { retryable: true });

@@ -4,7 +4,9 @@ import type { NodeInfo } from "../contract/node_info.ts";
 import { COMMANDS, readAnnouncement } from "../contract/send_options.ts";
 import { drivenWorkflow } from "../contract/workflow.ts";
 import type { StoredSubscription } from "../log/administration/stored_subscriptions.ts";
-import type { JsonSchema } from "../contract/compatibility.ts";
+import { nodeLabel, type ObservedMismatch } from "../contract/alarms.ts";
+import { type JsonSchema, reads } from "../contract/compatibility.ts";
+import { listed } from "../data/printable.ts";
 import { refusals } from "./comparison.ts";
 import { type Described, described } from "./description.ts";
 import type { Finding } from "./finding.ts";
@@ -145,6 +147,60 @@ export function compareLooks({ contracts }: Program, looks: readonly Look[], ser
     }
   }
   return [...found.values()];
+}
+
+/**
+ * Compares what nodes say of the same contracts with each other: what each sender sends with what each handler reads,
+ * and answers the other way. Handlers of two versions, neither of which reads what is written for the other, do not fit
+ * either, whoever sends.
+ */
+export function compareNodes(looks: readonly Look[]): ObservedMismatch[] {
+  const found: ObservedMismatch[] = [];
+  for (const [contract, own] of Map.groupBy(looks, ({ name }) => name)) {
+    const groups = [
+      ...Map.groupBy(own, ({ handles, input, output, items }) => {
+        return JSON.stringify([handles, input, output, items]);
+      }).values(),
+    ].map(([look, ...more]) => ({ ...look, nodes: [look, ...more].map(labelOf) }));
+    const handlers = groups.filter(({ handles }) => handles);
+    for (const sender of groups.filter(({ handles }) => !handles)) {
+      for (const handler of handlers) {
+        const paths = pathsOf(sender, handler);
+        if (paths.unread.length + paths.unreadable.length === 0) continue;
+        found.push({ contract, nodes: handler.nodes, ...paths, sender: listed(sender.nodes) });
+      }
+    }
+    if (found.some((each) => each.contract === contract)) continue;
+    handlers.forEach((one, n) => {
+      for (const other of handlers.slice(n + 1)) {
+        const [there, back] = [pathsOf(one, other).unread, pathsOf(other, one).unread];
+        if (there.length === 0 || back.length === 0) continue;
+        const sender = `a sender with the version of ${listed(one.nodes)}`;
+        const second = `a sender with the version of ${listed(other.nodes)}`;
+        found.push({ contract, nodes: other.nodes, unread: there, unreadable: [], sender });
+        found.push({ contract, nodes: one.nodes, unread: back, unreadable: [], sender: second });
+      }
+    });
+  }
+  return found;
+}
+
+function labelOf({ node: id, service }: Look): string {
+  return nodeLabel({ id, service });
+}
+
+function pathsOf(sender: Look, handler: Look): Pick<ObservedMismatch, "unread" | "unreadable"> {
+  return {
+    unread: refusedPaths(handler.input, sender.input),
+    unreadable: [...refusedPaths(sender.output, handler.output), ...refusedPaths(sender.items, handler.items)],
+  };
+}
+
+/** What a reader refuses of what a writer writes; nothing where that is not known. */
+function refusedPaths(reader: JsonSchema | null | undefined, writer: JsonSchema | null | undefined): readonly string[] {
+  if (reader === null || reader === undefined || writer === null || writer === undefined) return [];
+  const verdict = reads(reader, writer);
+  return verdict.reads === "no" ? verdict.paths : [];
 }
 
 /** That nodes of other services, which handle contracts of the program, do not say what these look like. */

@@ -1,29 +1,33 @@
 /** What the nodes that run say of the contracts of a program. */
 import type { Look } from "../check/running.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
-import { readDescription, readNodeShapes } from "../contract/shape.ts";
+import { type NodeShapes, readDescription, readNodeShapes } from "../contract/shape.ts";
 import { fewAtOnce } from "../data/queues.ts";
 import type { Pinger } from "./pinger.ts";
 
-/** Asks each node once for its shapes, and one node for what each of these looks like. `silent` did not answer. */
+/**
+ * Asks each node once for its shapes, and one node for what each of these looks like. `names`: of these contracts;
+ * `"differing"`: of those of which nodes have several shapes. `silent` did not answer.
+ */
 export async function looksOf(
   asker: Pinger,
   nodes: readonly NodeInfo[],
-  names: ReadonlySet<string>,
+  names: ReadonlySet<string> | "differing",
 ): Promise<{ readonly looks: readonly Look[]; readonly silent: readonly NodeInfo[] }> {
   const silent: NodeInfo[] = [];
+  const shaped = (await fewAtOnce(nodes, AT_ONCE, async (node) => {
+    const shapes = readNodeShapes(await asker.looks(node.endpoint, [], LIMIT));
+    if (shapes !== undefined) return [{ node, shapes }];
+    silent.push(node);
+    return [];
+  })).flat();
+  const wantedNames = names === "differing" ? differing(shaped.map(({ shapes }) => shapes)) : names;
   const known = new Map<string, Look>();
-  const found = await fewAtOnce(nodes, AT_ONCE, async (node) => {
-    const { id, endpoint, service } = node;
-    const shapes = readNodeShapes(await asker.looks(endpoint, [], LIMIT));
-    if (shapes === undefined) {
-      silent.push(node);
-      return [];
-    }
+  const found = await fewAtOnce(shaped, AT_ONCE, async ({ node: { id, endpoint, service }, shapes }) => {
     const wanted = [
       ...Object.entries(shapes.handles).map(([name, shape]) => ({ name, shape, handles: true })),
       ...Object.entries(shapes.sends).map(([name, shape]) => ({ name, shape, handles: false })),
-    ].filter(({ name }) => names.has(name));
+    ].filter(({ name }) => wantedNames.has(name));
     // a shape that is not known is one of each node
     const keyOf = ({ name, shape }: { name: string; shape: string | null }) => `${name} ${shape ?? `?${endpoint}`}`;
     let left = wanted.filter((each) => !known.has(keyOf(each)));
@@ -48,6 +52,18 @@ export async function looksOf(
     });
   });
   return { looks: found.flat(), silent };
+}
+
+/** The names of contracts of which there are several shapes. */
+function differing(all: readonly NodeShapes[]): ReadonlySet<string> {
+  const shapes = new Map<string, Set<string | null>>();
+  for (const { handles, sends } of all) {
+    for (const [name, shape] of [...Object.entries(handles), ...Object.entries(sends)]) {
+      const known = shapes.get(name) ?? new Set();
+      shapes.set(name, known.add(shape));
+    }
+  }
+  return new Set([...shapes].filter(([, known]) => known.size > 1).map(([name]) => name));
 }
 
 /** Nodes that are asked at once, names in one question, and how long an answer may take, in ms. */

@@ -11,7 +11,7 @@ import { categoryOf, COMMANDS, messagePattern } from "../log/format/names.ts";
 import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { type BucketKind, bucketName, bucketStreamName } from "../ports/key_value_store.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { ADVICE, type Alarm, declaredName, nodeLabel } from "../contract/alarms.ts";
+import { ADVICE, type Alarm, alarmsOf, declaredName, nodeLabel } from "../contract/alarms.ts";
 import { wakesRun } from "../contract/workflow.ts";
 import type { ServerView } from "../dashboard/view.ts";
 import { lateRuns } from "../flow/run_infos.ts";
@@ -100,6 +100,12 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
       const what = { kind: "unreadable", about: part, severity: "error", message, advice: READ } as const;
       findings.push({ ...what, docs: "docs/errors.md#startup" });
     }
+    const versions = await ofVersions(view);
+    const differing = new Set(versions.map(({ about }) => about));
+    // what nodes see is a part of what is seen from outside
+    const seenByNodes = findings.filter(({ kind, about }) => kind === "schema-mismatch" && differing.has(about));
+    for (const each of seenByNodes) findings.splice(findings.indexOf(each), 1);
+    findings.push(...versions);
     if (watch.server !== undefined) ofServer(watch.server, view, seen);
     if (found === undefined) return; // that they cannot be read is said
     const { nodes } = found;
@@ -112,6 +118,21 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
   } finally {
     watch[Symbol.dispose]();
   }
+}
+
+/** Versions of contracts that do not fit, as the nodes describe them. */
+async function ofVersions(view: ClusterView): Promise<DoctorFinding[]> {
+  const nodes = await view.nodes().catch(() => []); // that they cannot be read is found elsewhere
+  if (nodes.length < 2) return [];
+  const { compareNodes } = await import("../check/running.ts");
+  const { looksOf } = await import("./contract_looks.ts");
+  const asker = view.asker();
+  const { looks } = await looksOf(asker, nodes, "differing");
+  asker[Symbol.dispose]();
+  return alarmsOf({ now: Date.now(), mismatches: compareNodes(looks) }).map((alarm) => ({
+    ...alarm,
+    advice: ADVICE[alarm.kind],
+  }));
 }
 
 /** Opens each stream and bucket that there is, which checks its settings. Returns the nodes, if they can be read. */

@@ -163,13 +163,30 @@ export function alarmsOf(observed: Observed, before: readonly Alarm[] = []): rea
   const found = new Map<string, Alarm>();
   for (const { since: own, ...alarm } of [...raised(observed), ...observed.others ?? []]) {
     const key = keyOf(alarm);
-    if (found.has(key)) continue;
+    const known = found.get(key);
+    if (known !== undefined) {
+      if (alarm.kind === "schema-mismatch") found.set(key, withOther(known, alarm));
+      continue;
+    }
     found.set(key, { ...alarm, since: own ?? since.get(key) ?? observed.now, docs: `docs/alarms.md#${alarm.kind}` });
   }
   return [...found.values()].sort((a, b) =>
     Number(a.severity === "warning") - Number(b.severity === "warning") ||
     ALARM_KINDS.indexOf(a.kind) - ALARM_KINDS.indexOf(b.kind) || b.count - a.count || (a.about < b.about ? -1 : 1)
   );
+}
+
+/** Versions that do not fit, as two senders see them. */
+function withOther(known: Alarm, { about, message, count }: Pick<Alarm, "about" | "message" | "count">): Alarm {
+  const begin = misfitsOf(about);
+  const more = message.startsWith(begin) ? message.slice(begin.length) : message;
+  // of many senders the first are named
+  if (known.count >= MOST_MISFITS || known.message.includes(more.slice(0, -1))) return known;
+  return { ...known, count: known.count + count, message: `${known.message.slice(0, -1)}; ${more}` };
+}
+
+function misfitsOf(contract: string): string {
+  return `Programs run with versions of ${contract} that do not fit: `;
 }
 
 /** Key of an alarm: its kind and subject. */
@@ -223,7 +240,7 @@ function* raised(observed: Observed): Iterable<Raised> {
         ? []
         : [`what ${listed(nodes)} would answer, ${sender} would refuse: ${listed(unreadable, "; ")}`]),
     ]);
-    const message = `Programs run with versions of ${about} that do not fit: ${parts.join("; ")}.`;
+    const message = `${misfitsOf(about)}${parts.join("; ")}.`;
     yield { kind: "schema-mismatch", about, severity: "warning", count: own.length, message };
   }
   for (const { node, since } of breakers) {
@@ -415,6 +432,8 @@ const NEW = 3_600_000;
 const [BACKLOG, STILL] = [10_000, 30_000];
 /** Difference of clocks from which on it is an alarm, in ms. */
 const APART = 2_000;
+/** Number of misfits of one contract that an alarm names. */
+const MOST_MISFITS = 4;
 /** Share of a limit from which on it is an alarm. */
 export const NEARLY_FULL = 0.85;
 

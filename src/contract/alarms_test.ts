@@ -218,6 +218,16 @@ describe("alarmsOf", () => {
     assertEquals(see({ others: [other] }), [other]);
   });
 
+  it("joins what several senders see of versions of a contract that do not fit", () => {
+    const from = (sender: string) =>
+      see({ mismatches: [{ contract: "C", nodes: ["b"], unread: ["x: no"], unreadable: [], sender }] })[0];
+    const sees = (...others: Alarm[]) => see({ others }).map(({ count, message }) => [count, message]);
+    const one = "Programs run with versions of C that do not fit: what a1 sends, b would refuse: x: no";
+    assertEquals(sees(from("a1"), from("a1")), [[1, `${one}.`]]);
+    assertEquals(sees(from("a1"), from("a2")), [[2, `${one}; what a2 sends, b would refuse: x: no.`]]);
+    assertEquals(sees(...["a1", "a2", "a3", "a4", "a5"].map(from))[0][0], 4);
+  });
+
   it("each kind has advice, and a section of the docs", async () => {
     const page = await readFile(new URL("../../docs/alarms.md", import.meta.url), "utf8");
     const sections = [...page.matchAll(/^## (.*)$/gm)].map(([, title]) => title);

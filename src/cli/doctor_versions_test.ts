@@ -1,0 +1,80 @@
+/** `catga doctor` and `catga top` on programs that run with versions of a contract that do not fit. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { describe, it } from "node:test";
+import { z } from "zod";
+import { type Catga, command } from "../../mod.ts";
+import { requireNatsServer } from "../../tools/nats_server.ts";
+import { cliHere } from "../../test/support/cli_here.ts";
+import { Doctored } from "../../test/support/doctored.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { PATIENT } from "../../test/support/patient.ts";
+
+const seat = z.string();
+const sold = z.object({ by: z.enum(["web"]) });
+const Old = command("Sell", { input: z.object({ seat, buyer: z.string() }), output: sold });
+const New = command("Sell", { input: z.object({ seat, holder: z.string() }), output: sold });
+const Wide = command("Sell", {
+  input: z.object({ seat, buyer: z.string(), channel: z.enum(["web", "kiosk"]).optional() }),
+  output: sold,
+});
+
+/** Resolves when all see each other, and the shapes of those that handle something. */
+async function see(...apps: Catga[]): Promise<void> {
+  await eventually("all see each other", () =>
+    apps.every((app) => {
+      const nodes = app.nodes();
+      return nodes.length === apps.length && nodes.every(({ handles, shapes }) => handles.length === 0 || shapes);
+    }));
+}
+
+describe("catga doctor on versions of a contract", await requireNatsServer(), () => {
+  it("names handlers that do not fit each other, before anybody sends", PATIENT, async () => {
+    await using on = await Doctored.start();
+    const is = { id: "shop-1", service: "shop", handlers: Old.handle(() => ({ by: "web" as const })) };
+    const old = await on.app("versions", is);
+    const canary = { ...is, id: "shop-2", handlers: New.handle(() => ({ by: "web" as const })) };
+    await see(old, await on.app("versions", canary));
+    assertEquals((await on.findings("versions")).map(({ kind, about, message }) => ({ kind, about, message })), [{
+      ...{ kind: "schema-mismatch", about: "Sell" },
+      message: "Programs run with versions of Sell that do not fit: " +
+        "what a sender with the version of shop-1 sends, shop-2 would refuse: holder: required by the reader, not " +
+        "written; what a sender with the version of shop-2 sends, shop-1 would refuse: buyer: required by the reader, " +
+        "not written.",
+    }]);
+  });
+
+  it("names senders and handlers that do not fit, and each field; top has it, too", PATIENT, async () => {
+    await using on = await Doctored.start();
+    const shop = { service: "shop", handlers: New.handle(() => ({ by: "web" as const })) };
+    const one = await on.app("versions", { ...shop, id: "shop-1" });
+    const web = await on.app("versions", { id: "web-1", service: "web" });
+    await see(one, web);
+    const { error } = await web.send(Old, { seat: "A1", buyer: "ada" });
+    assertEquals(error?.code, "INVALID_MESSAGE");
+    const message = "Programs run with versions of Sell that do not fit: what web-1 sends, shop-1 would refuse: " +
+      "holder: required by the reader, not written.";
+    await eventually("the alarm of the sender", () => web.health().alarms.some((each) => each.message === message));
+    const found = await on.findings("versions");
+    assertEquals(found.filter(({ kind }) => kind === "schema-mismatch").map(({ message }) => message), [message]);
+    const top = await cliHere(["top", "--once", ...on.args("versions")]);
+    assertStringIncludes(top.out, "schema-mismatch");
+  });
+
+  it(
+    "says nothing of a version that reads what the others write, although they refuse what it could write",
+    PATIENT,
+    async () => {
+      await using on = await Doctored.start();
+      const shop = { service: "shop", handlers: Old.handle(() => ({ by: "web" as const })) };
+      const old = await on.app("versions", { ...shop, id: "shop-1" });
+      const wide = await on.app("versions", {
+        ...{ ...shop, id: "shop-2" },
+        handlers: Wide.handle(() => ({ by: "web" as const })),
+      });
+      const web = await on.app("versions", { id: "web-1", service: "web" });
+      await see(old, wide, web);
+      await web.send(Old, { seat: "A1", buyer: "ada" });
+      assertEquals(await on.findings("versions"), []);
+    },
+  );
+});

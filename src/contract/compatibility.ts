@@ -8,6 +8,7 @@
  * transforms.
  */
 import { isRecord } from "../data/checks.ts";
+import { effectJsonSchema } from "./effect_schema.ts";
 import type { Schema } from "./schema.ts";
 
 /** A JSON Schema: of the draft 2020-12. */
@@ -23,13 +24,18 @@ export type Compatibility =
 
 /**
  * The JSON Schema of what a validator takes: the input side, as payloads and answers travel and are stored unparsed.
- * `undefined` if it has none: the library does not offer Standard JSON Schema, or throws for this schema, as zod does
- * for a whole object that has a `Date`.
+ * `undefined` if it has none: the library does not offer Standard JSON Schema, or it has none for a part of this schema,
+ * such as a `Date`: then zod throws, arktype is told to, and effect describes something else.
  */
 export function jsonSchemaOf(schema: Schema<never, unknown>): JsonSchema | undefined {
-  const { jsonSchema } = schema["~standard"] as { readonly jsonSchema?: { input?: (options: object) => unknown } };
+  const { vendor, jsonSchema } = schema["~standard"] as {
+    readonly vendor: string;
+    readonly jsonSchema?: { input?: (options: object) => unknown };
+  };
   try {
-    const made = jsonSchema?.input?.({ target: "draft-2020-12" });
+    const more = vendor === "arktype" ? { libraryOptions: { fallback: THROWING } } : {};
+    let made = jsonSchema?.input?.({ target: "draft-2020-12", ...more });
+    if (vendor === "effect" && made !== undefined) made = effectJsonSchema(schema, made);
     return isSchema(made) ? made : undefined;
   } catch {
     return undefined; // it has no JSON Schema, which is what its library says by throwing
@@ -52,6 +58,16 @@ export function reads(reader: JsonSchema, writer: JsonSchema): Compatibility {
     throw error;
   }
 }
+
+/** What arktype describes as anything, unless this throws; a predicate, like refinements of others, is left out. */
+const THROWING = Object.fromEntries(
+  ["arrayObject", "domain", "patternIntersection", "proto", "symbolKey", "unit", "date"].map((code) => [
+    code,
+    () => {
+      throw new TypeError(`no JSON Schema: ${code}`);
+    },
+  ]),
+);
 
 const YES: Compatibility = { reads: "yes" };
 

@@ -1,0 +1,61 @@
+/**
+ * JSON Schemas of effect. They describe the JSON that effect would make of a value, a text for a `Date` and null for
+ * `undefined`, while its validator takes the value itself, which is what Catga sends: only some of them hold for that.
+ */
+import { isRecord } from "../data/checks.ts";
+
+/** The JSON Schema, if it describes the values that the validator takes; else `undefined`. */
+export function effectJsonSchema(validator: unknown, schema: unknown): unknown {
+  const { ast } = validator as { readonly ast?: unknown }; // a property of each schema of effect
+  return isDescribed(ast, new Set()) ? withPlainNumbers(schema) : undefined;
+}
+
+/** Returns true if the JSON of each value that a node of a schema takes is that value. */
+function isDescribed(node: unknown, seen: Set<unknown>): boolean {
+  if (!isRecord(node)) return false;
+  if (seen.has(node)) return true; // it is looked at already
+  seen.add(node);
+  const each = (nodes: unknown) => Array.isArray(nodes) && nodes.every((own) => isDescribed(own, seen));
+  // the last one is what a payload has, before a transformation
+  if (Array.isArray(node.encoding) && node.encoding.length > 0) return isDescribed(node.encoding.at(-1)?.to, seen);
+  switch (node._tag) {
+    case "String":
+    case "Number":
+    case "Boolean":
+    case "Null":
+    case "Enum":
+    case "TemplateLiteral":
+    case "Unknown":
+    case "Any":
+      return true;
+    case "Literal":
+      return typeof node.literal !== "bigint";
+    case "Union":
+      return each(node.types);
+    case "Arrays":
+      return each(node.elements) && each(node.rest);
+    case "Objects":
+      return typesOf(node.propertySignatures).every((type) => isDescribed(type, seen)) &&
+        typesOf(node.indexSignatures).every((type) => isDescribed(type, seen));
+    case "Suspend":
+      return typeof node.thunk === "function" && isDescribed(node.thunk(), seen);
+    default:
+      return false; // Date and other classes, undefined, bigint, symbols
+  }
+}
+
+function typesOf(signatures: unknown): readonly unknown[] {
+  return Array.isArray(signatures) ? signatures.map((own) => isRecord(own) ? own.type : undefined) : [undefined];
+}
+
+/** Replaces a number, or one of the texts for NaN and the infinities, by a number. */
+function withPlainNumbers(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(withPlainNumbers);
+  if (!isRecord(schema)) return schema;
+  const { anyOf, ...rest } = schema;
+  if (JSON.stringify(anyOf) === NUMBER_OR_TEXT) return { ...rest, type: "number" };
+  return Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, withPlainNumbers(value)]));
+}
+
+/** JSON Schema of effect for a number that need not be finite. */
+const NUMBER_OR_TEXT = '[{"type":"number"},{"type":"string","enum":["Infinity","-Infinity","NaN"]}]';

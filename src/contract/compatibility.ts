@@ -24,7 +24,7 @@ export type Compatibility =
 
 /**
  * The JSON Schema of what a validator takes: the input side, as payloads and answers travel and are stored unparsed.
- * `undefined` if it has none: the library does not offer Standard JSON Schema, or it has none for a part of this schema,
+ * `undefined` if it has none: the library does not offer Standard JSON Schema, or has none for a part of this schema,
  * such as a `Date`: then zod throws, arktype is told to, and effect describes something else.
  */
 export function jsonSchemaOf(schema: Schema<never, unknown>): JsonSchema | undefined {

@@ -130,5 +130,7 @@ export class Browser implements AsyncDisposable {
     const { sessionId } = await this.call("Target.attachToTarget", { targetId: page!.targetId, flatten: true });
     this.#session = sessionId as string; // one of text
     for (const domain of ["Page", "Runtime", "Log", "Performance"]) await this.call(`${domain}.enable`);
+    // else :focus matches nothing until the machine has had time to focus the window
+    await this.call("Emulation.setFocusEmulationEnabled", { enabled: true });
   }
 }

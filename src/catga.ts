@@ -9,6 +9,7 @@ import { ContractShapes } from "./contract/shape.ts";
 import { freezePlain, show } from "./data/checks.ts";
 import type { NodeInfo } from "./contract/node_info.ts";
 import type { Observer } from "./contract/observer.ts";
+import type { PayloadCodec } from "./contract/payload_codec.ts";
 import { Cluster } from "./cluster/cluster.ts";
 import { Mediator } from "./dispatch/mediator.ts";
 import { collect } from "./dispatch/registry.ts";
@@ -78,7 +79,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
     alarms?.take(seen);
   });
   const observer = hooks.observe;
-  const link = await connect(options, { id, namespace, observer });
+  const link = await sealedBy(options.codec, await connect(options, { id, namespace, observer }), namespace, observer);
   const { clock, random, transport, store } = link;
   const network = transport ?? { maxPayload: 1_048_576 };
   const maxPayload = () => network.maxPayload;
@@ -306,6 +307,19 @@ async function connect(
     permitted,
     close: () => Promise.resolve(clock.rest()),
   };
+}
+
+/** The link with sealed payloads, if there is a codec. */
+async function sealedBy(
+  codec: PayloadCodec | undefined,
+  link: Link,
+  namespace: string,
+  observer: Observer,
+): Promise<Link> {
+  if (codec === undefined) return link;
+  const { sealed } = await import("./codec/sealed_link.ts");
+  const onError = (error: unknown) => observer({ type: "fault", during: "encoding or decoding a message", error });
+  return sealed(link, codec, { namespace, onError });
 }
 
 /** The node as other nodes will see it. */

@@ -179,6 +179,7 @@ const app_: Wrong<CatgaOptions> = {
   behaviors: FUNCTIONS,
   carry: TEXTS,
   logger: METHODS,
+  codec: METHODS,
   replicas: FINITE,
   causes: BOOLEAN,
 };

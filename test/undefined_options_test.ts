@@ -95,6 +95,7 @@ const app_: Undefined<Omit<CatgaOptions, "nats">> = {
   behaviors: undefined,
   carry: undefined,
   logger: undefined,
+  codec: undefined,
   replicas: undefined,
   causes: undefined,
 };

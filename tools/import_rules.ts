@@ -58,4 +58,4 @@ export function importCircles(arrows: readonly Arrow[]): string[] {
 }
 
 /** The command line tool loads the modules of its user's program there. */
-const LOADS_PROGRAMS: ReadonlySet<string> = new Set(["src/cli/check.ts"]);
+const LOADS_PROGRAMS: ReadonlySet<string> = new Set(["src/cli/check.ts", "src/cli/connection.ts"]);

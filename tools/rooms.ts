@@ -38,6 +38,7 @@ export const ROOMS: readonly Room[] = [
     lazily: [
       "src/memory",
       "src/nats",
+      "src/codec",
       "src/entities",
       "src/flow",
       "src/streams",
@@ -185,6 +186,11 @@ export const ROOMS: readonly Room[] = [
     may: [...GROUND, "src/ports"],
     lazily: ["src/entities", "src/flow", "src/log", "src/log/running", "src/streams"],
   },
+  {
+    path: "src/codec",
+    what: "the ports around a codec: payloads are sealed before they are sent or stored, and opened when they are read",
+    may: [...CONTRACT, "src/log/format"],
+  },
   { path: "src/nats", what: "the ports on NATS", may: [...GROUND, "src/ports", "@nats-io/"] },
   {
     path: "src/ports",
@@ -216,7 +222,7 @@ export const ROOMS: readonly Room[] = [
       "src/log/publishing",
       "src/log/format",
     ],
-    lazily: ["src/dashboard", "src/check"],
+    lazily: ["src/dashboard", "src/check", "src/codec"],
   },
   {
     path: "src/check",

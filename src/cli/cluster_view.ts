@@ -5,7 +5,7 @@
 import { type Bucket, type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import { systemClock, token } from "../ports/clock.ts";
-import type { LogStream } from "../ports/event_log.ts";
+import type { EventLog, LogStream } from "../ports/event_log.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
 import { NatsEventLog } from "../nats/log_stream.ts";
@@ -21,7 +21,7 @@ import { mayNot, type Violation } from "../ports/transport.ts";
 import { HeldLocks, LOCK_SPACES, type LockClaim, type LockKind } from "../state/locks/held_locks.ts";
 import type { LockRecord } from "../state/locks/lock_record.ts";
 import { type Catga, catga, type CatgaOptions, type NodeInfo } from "../../mod.ts";
-import { connectionOptions, disposing } from "./connection.ts";
+import { codecOf, connectionOptions, disposing } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import { Pinger } from "./pinger.ts";
 import { explained, ServerLook, shownStreams } from "./server_look.ts";
@@ -52,16 +52,16 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   /** Aborts when the NATS user turned out to lack a permission, which has been printed. */
   readonly refused: AbortSignal;
   readonly #store: Opened["store"];
-  readonly #log: NatsEventLog;
+  readonly #log: EventLog;
   /** Streams that are open, or are being opened. */
   readonly #streams = new Map<StreamKind, Promise<LogStream | undefined>>();
   readonly #server: ServerLook;
 
-  private constructor(opened: Opened, namespace: string, refused: AbortSignal) {
+  private constructor(opened: Opened, log: EventLog, namespace: string, refused: AbortSignal) {
     this.refused = refused;
     this.transport = opened.transport;
     this.#store = opened.store;
-    this.#log = new NatsEventLog(opened.transport);
+    this.#log = log;
     this.namespace = namespace;
     this.address = printable(opened.transport.connection.getServer());
     this.#server = new ServerLook(opened.transport, namespace, this.address);
@@ -79,6 +79,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     for (const kind of NEEDED) optional.delete(`$JS.API.STREAM.INFO.${bucketStreamName(bucketName(namespace, kind))}`);
     for (const kind of STREAM_KINDS) optional.delete(`$JS.API.STREAM.INFO.${streamName(namespace, kind)}`);
     const refused = new AbortController();
+    const codec = await codecOf(flags, terminal);
     const opened = await openNats(await connectionOptions(flags, terminal), {
       name: "catga cli",
       transport: undefined,
@@ -92,7 +93,9 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
       onNotice: (notice) => say(`catga: ${notice}`),
       passive: true,
     });
-    return new ClusterView(opened, namespace, refused.signal);
+    const log = new NatsEventLog(opened.transport);
+    const shown = codec === undefined ? log : (await import("../codec/sealed_link.ts")).sealedLog(log, codec);
+    return new ClusterView(opened, shown, namespace, refused.signal);
   }
 
   /** Runs `work` with a view, and closes it when `work` has ended, however it ends. */
@@ -285,7 +288,9 @@ export async function joinCluster(
 ): Promise<Catga> {
   const warn = (message: string) => terminal.say(printable(message));
   const replicas = await view.replicas();
+  const codec = await codecOf(flags, terminal);
   return await catga({
+    ...(codec === undefined ? {} : { codec }),
     nats: await connectionOptions(flags, terminal),
     namespace: view.namespace,
     service: "cli",

@@ -1,6 +1,9 @@
 /** Connection options of nats.js from flags and environment variables. */
 import { readFile } from "node:fs/promises";
-import type { ConnectionOptions } from "../../mod.ts";
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { ConnectionOptions, PayloadCodec } from "../../mod.ts";
+import { checkCodec } from "../contract/payload_codec.ts";
 import { loadDriver } from "../nats/driver.ts";
 import { CONNECTION_FLAGS, type Flags, UsageError } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
@@ -10,7 +13,7 @@ import type { Terminal } from "./terminal.ts";
  * unreadable file.
  */
 export async function connectionOptions(flags: Flags, terminal: Terminal): Promise<ConnectionOptions> {
-  const given = (name: Exclude<keyof typeof CONNECTION_FLAGS, "nats" | "namespace" | "json">) =>
+  const given = (name: Exclude<keyof typeof CONNECTION_FLAGS, "nats" | "namespace" | "json" | "codec">) =>
     flags.text(name) ?? (terminal.environment[CONNECTION_FLAGS[name].variable] || undefined);
   const [user, pass, token, creds, nkey] = (["user", "password", "token", "creds", "nkey"] as const).map(given);
   if ((user === undefined) !== (pass === undefined)) throw new UsageError("--user and --password go together");
@@ -33,6 +36,15 @@ export async function connectionOptions(flags: Flags, terminal: Terminal): Promi
     ...(creds === undefined ? {} : { authenticator: await authenticator("creds", creds) }),
     ...(nkey === undefined ? {} : { authenticator: await authenticator("nkey", nkey) }),
   };
+}
+
+/** The codec of `--codec`; `undefined`: none was given. Throws an `Error` for a module that has none. */
+export async function codecOf(flags: Flags, terminal: Terminal): Promise<PayloadCodec | undefined> {
+  const file = flags.text("codec") ?? (terminal.environment[CONNECTION_FLAGS.codec.variable] || undefined);
+  if (file === undefined) return undefined;
+  const { default: codec } = await import(pathToFileURL(resolve(file)).href);
+  checkCodec(`--codec: the default export of ${file}`, codec);
+  return codec;
 }
 
 /** The addresses of NATS; one value may contain several, separated by commas. */

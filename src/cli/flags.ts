@@ -36,6 +36,7 @@ export const CONNECTION_FLAGS = {
   tlsca: { value: "FILE", variable: "NATS_CA", summary: "a CA to trust instead of the system's" },
   tlscert: { value: "FILE", variable: "NATS_CERT", summary: "the client's certificate, with --tlskey" },
   tlskey: { value: "FILE", variable: "NATS_KEY", summary: "the certificate's key" },
+  codec: { value: "FILE", variable: "CATGA_CODEC", summary: "a module whose default export is the app's codec" },
 } as const satisfies Record<string, FlagSpec>;
 
 /** Flags of single commands. */

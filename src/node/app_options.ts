@@ -15,6 +15,7 @@ import {
 import { CONCURRENCY, HEARTBEAT, RETRIES, TIMEOUT } from "../contract/defaults.ts";
 import type { Handlers } from "../contract/handler.ts";
 import type { Logger } from "../contract/observer.ts";
+import { checkCodec, type PayloadCodec } from "../contract/payload_codec.ts";
 import type { Route } from "../contract/node_info.ts";
 import type { MemoryNetwork } from "../memory/network.ts";
 import type { ConnectionOptions, NatsConnection } from "../nats/open.ts";
@@ -81,6 +82,11 @@ export interface CatgaOptions {
    * may read the log: retries, dead letters, the dashboard. A caller never gets it; `true`.
    */
   causes?: boolean | undefined;
+  /**
+   * Bytes to bytes around payloads, results and states, on the wire between nodes and in the store, such as encryption;
+   * the same for all nodes of a namespace. Messages may then have 0.7 of the server's `max_payload`. None.
+   */
+  codec?: PayloadCodec | undefined;
   /** Destination of its log; warnings and errors to the console. */
   logger?: Logger | undefined;
   /** Number of NATS servers that keep each bucket and stream: nodes, shared state, log, entities; 1 to 5; 1. */
@@ -136,6 +142,7 @@ const CHECKS: {
   behaviors: checkBehaviors,
   carry: checkCarry,
   causes: checkBoolean,
+  codec: checkCodec,
   logger: (name, value) => checkMethods(name, value, ["debug", "info", "warn", "error"]),
   replicas: (name, value) => checkInteger(name, value, 1, 5),
 };

@@ -1,0 +1,85 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { dirname, join } from "node:path";
+import { connect } from "@nats-io/transport-node";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { type Catga, catga, event, fail, unwrap, workflow } from "../../mod.ts";
+import { cliHere } from "../../test/support/cli_here.ts";
+import { eventually } from "../../test/support/eventually.ts";
+import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { QUIET } from "../../test/support/quiet.ts";
+import { codecSuite } from "./codec_suite.ts";
+import { keyCodec } from "../../test/support/key_codec.ts";
+
+codecSuite("over NATS", await requireNatsServer(), async () => {
+  // its log has what it is sent: a subscription to all subjects would keep nodes from finding each other
+  const server = await startNatsServer({ args: ["-V"] });
+  const connection = await connect({ servers: server.url });
+  const apps: Catga[] = [];
+  return {
+    async start(options) {
+      const app = await catga({ nats: server.url, logger: QUIET, ...options });
+      apps.push(app);
+      return app;
+    },
+    async stored() {
+      const manager = await jetstreamManager(connection);
+      const all: string[] = [];
+      for await (const { config: { name }, state: { first_seq, last_seq } } of manager.streams.list()) {
+        for (let seq = first_seq; seq <= last_seq; seq++) {
+          // some were removed
+          const found = await manager.streams.getMessage(name, { seq }).catch(() => null);
+          if (found !== null) all.push(`${found.subject} ${new TextDecoder().decode(found.data)}`);
+        }
+      }
+      return all;
+    },
+    async sent() {
+      const log = await readFile(join(dirname(server.storeDir), "log"), "utf8");
+      return log.split("\n").filter((line) => line.includes("MSG_PAYLOAD"));
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all(apps.map((app) => app.drain()));
+      await connection.close();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+});
+
+describe("catga --codec", await requireNatsServer(), () => {
+  it("shows payloads and runs with the module's codec, and what is readable without", async () => {
+    await using server = await startNatsServer();
+    const Placed = event<{ n: number }>("Placed", { durable: true });
+    const Trip = workflow<string>("Trip");
+    const Go = Trip.signal("go");
+    const handlers = [
+      Placed.on(() => fail("NO", "no", { final: true }), { name: "list" }),
+      Trip.handle(async (flow) => void await flow.wait(Go)),
+    ];
+    const app = await catga({ nats: server.url, handlers, codec: keyCodec([7]), logger: QUIET });
+    unwrap(await app.publish(Placed, { n: 4711 }, { id: "the-id" }));
+    unwrap(await app.start(Trip, "oslo", { id: "the-run" }));
+    await eventually("a letter", async () => (await Array.fromAsync(app.deadLetters())).length === 1);
+    await eventually("a run that waits", async () => (await Array.fromAsync(app.runs()))[0].status === "waiting");
+    const folder = await mkdtemp(join(tmpdir(), "catga-codec-"));
+    try {
+      const file = join(folder, "codec.ts");
+      const suite = fileURLToPath(new URL("../../test/support/key_codec.ts", import.meta.url));
+      await writeFile(file, `import { keyCodec } from ${JSON.stringify(suite)};\nexport default keyCodec([7]);\n`);
+      const show = async (...words: string[]) => (await cliHere([...words, "--json", "--nats", server.url])).out;
+      assertStringIncludes(await show("dead", "--codec", file), '"payload":{"n":4711}');
+      assertStringIncludes(await show("run", "Trip", "the-run", "--codec", file), '"value":"oslo"');
+      const sealed = await show("dead");
+      assertStringIncludes(sealed, "the-id");
+      assertEquals(sealed.includes("4711"), false);
+      const { code, err } = await cliHere(["dead", "--nats", server.url, "--codec", join(folder, "none.ts")]);
+      assertEquals([code !== 0, /none\.ts/.test(err)], [true, true]);
+    } finally {
+      await rm(folder, { recursive: true });
+      await app.drain();
+    }
+  });
+});

@@ -1,0 +1,158 @@
+/** What a codec promises: in memory and over NATS. */
+import { assert, assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import {
+  type Catga,
+  type CatgaOptions,
+  command,
+  entity,
+  event,
+  fail,
+  type PayloadCodec,
+  query,
+  stream,
+  unwrap,
+  workflow,
+} from "../../mod.ts";
+import { keyCodec } from "../../test/support/key_codec.ts";
+import { eventually } from "../../test/support/eventually.ts";
+
+/** Nodes of one cluster, and all that is stored of it and sent between them. */
+export interface CodecHarness extends AsyncDisposable {
+  start(options: CatgaOptions): Promise<Catga>;
+  /** Each message of the streams and each entry of the buckets: where it is, its headers and its data. */
+  stored(): Promise<readonly string[]>;
+  /** What was sent between nodes so far. */
+  sent(): Promise<readonly string[]>;
+}
+
+const SECRET = "SECRET-4711";
+
+export function codecSuite(name: string, options: object, open: () => Promise<CodecHarness>): void {
+  for (const isAsync of [false, true]) {
+    describe(`a codec, ${isAsync ? "asynchronous" : "synchronous"}: ${name}`, options, () => {
+      it("nothing of a payload, result or state is stored or sent in the clear; keys, names and ids are readable", async () => {
+        const Ask = query<string, string>("Ask");
+        const Once = command<{ text: string }, string>("Once", { idempotent: true });
+        const Told = event<string>("Told");
+        const Count = stream<string, string>("Count");
+        const Placed = event<{ text: string; on: Date }>("Placed", { durable: true, key: () => "the-key" });
+        const Queued = command<string>("Queued", { durable: true });
+        const Box = entity("Box", { initial: () => "" });
+        const Put = command<{ id: string; text: string }, string>("Put", { key: ({ id }) => id });
+        const Filled = Box.event<string>("Filled", (_, text) => text);
+        const Flow = workflow<string, string>("Flow");
+        const Signal = Flow.signal<string>("more");
+        const seen: unknown[] = [];
+        const handlers = [
+          Ask.handle((text) => `${text}!`),
+          Once.handle(({ text }) => `${text}?`),
+          Told.on((text) => void seen.push(["told", text])),
+          Count.handle(function* (text) {
+            for (let n = 0; n < 3; n++) yield `${text} ${n}`;
+          }),
+          Placed.on(({ text, on }) => void seen.push(["placed", text, on]), { name: "list" }),
+          Placed.onBatch((batch) => void seen.push(["batch", batch[0].payload.text]), { name: "batches" }),
+          Placed.on(({ text }) => fail("NO", "no", { final: text !== "" }), { name: "dead" }),
+          Queued.handle((text) => void seen.push(["queued", text])),
+          Box.handle(Put, (box, { text }) => {
+            box.emit(Filled, text);
+            return `put ${text}`;
+          }),
+          Flow.handle(async (flow, text) => {
+            const sent = await flow.send(Ask, text);
+            const more = await flow.wait(Signal);
+            return `${sent.value} ${more}`;
+          }),
+        ];
+        await using harness = await open();
+        const codec = keyCodec([7], isAsync);
+        const client = await harness.start({ id: "client", service: "client", codec });
+        const server = await harness.start({ id: "server", service: "server", codec, handlers });
+        await eventually("the server", () => client.nodes().length === 2);
+
+        assertEquals(unwrap(await client.send(Ask, SECRET)), `${SECRET}!`);
+        assertEquals(unwrap(await client.send(Once, { text: SECRET }, { id: "the-id" })), `${SECRET}?`);
+        assertEquals(unwrap(await client.send(Once, { text: SECRET }, { id: "the-id" })), `${SECRET}?`);
+        assertEquals(await Array.fromAsync(client.stream(Count, SECRET)), [0, 1, 2].map((n) => `${SECRET} ${n}`));
+        unwrap(await client.publish(Told, SECRET));
+        const on = new Date(0);
+        for (let n = 0; n < 20; n++) unwrap(await client.publish(Placed, { text: SECRET, on }, { id: `the-id-${n}` }));
+        unwrap(await client.enqueue(Queued, SECRET));
+        assertEquals(unwrap(await client.send(Put, { id: "the-box", text: SECRET })), `put ${SECRET}`);
+        assertEquals((await client.load(Box, "the-box", { latest: true })).state as string, SECRET);
+        const run = unwrap(await client.start(Flow, SECRET, { id: "the-run" }));
+        unwrap(await client.tell(Signal, run, SECRET));
+        assertEquals(unwrap(await client.result(Flow, run, { timeout: 60_000 })), `${SECRET}! ${SECRET}`);
+        await client.cache.set("the-cached", SECRET);
+        assertEquals(await server.cache.get("the-cached"), SECRET);
+        const { value: followed } = await client.follow(Placed, { from: "start" }).next();
+        assertEquals(followed?.payload, { text: SECRET, on });
+
+        const of = (kind: string) => seen.filter((each) => (each as unknown[])[0] === kind);
+        await eventually("all to be handled", () => of("placed").length === 20 && of("queued").length === 1);
+        await eventually("batches and events", () => of("batch").length > 0 && of("told").length === 1);
+        assertEquals(of("placed")[0], ["placed", SECRET, on]);
+        const letters = await eventually("the letters", async () => {
+          const all = await Array.fromAsync(client.deadLetters());
+          return all.length === 1 && all; // the others wait behind it
+        });
+        assertEquals((letters as { payload: unknown }[])[0].payload, { text: SECRET, on });
+
+        const [stored, sent] = await Promise.all([harness.stored(), harness.sent()]);
+        assert(stored.length > 50 && sent.length > 50, `${stored.length} stored, ${sent.length} sent`);
+        const all = [...stored, ...sent];
+        assertEquals(all.filter((text) => text.includes(SECRET)), []);
+        for (const name of ["the-key", "the-id", "the-box", "the-run", "the-cached", "Placed", "Queued", "Filled"]) {
+          assert(all.some((text) => text.includes(name)), `${name} is not readable`);
+        }
+        await client.drain();
+        await server.drain();
+      });
+
+      it("what was stored before there was one is read, and after a rotation what another key has sealed", async () => {
+        const Placed = event<{ n: number }>("Placed", { durable: true });
+        await using harness = await open();
+        const publish = async (n: number, codec: PayloadCodec | undefined) => {
+          const app = await harness.start({ id: `p${n}`, service: "publisher", codec });
+          unwrap(await app.publish(Placed, { n }));
+          await app.drain();
+        };
+        await publish(1, undefined);
+        await publish(2, keyCodec([7], isAsync));
+        await publish(3, keyCodec([9, 7], isAsync));
+        const read = async (codec: PayloadCodec) => {
+          const numbers: number[] = [];
+          const handlers = Placed.on(({ n }) => void numbers.push(n), { each: "node", from: "start" });
+          const app = await harness.start({ id: "reader", service: "reader", codec, handlers });
+          await app.drain();
+          return numbers;
+        };
+        assertEquals(await read(keyCodec([9, 7], isAsync)), [1, 2, 3]);
+        // the old key is gone, and what it has sealed is skipped, with an error in the log
+        assertEquals(await read(keyCodec([9], isAsync)), [1, 3]);
+      });
+
+      it("a message that cannot be opened is a dead letter, which is handled once its key is known", async () => {
+        const Placed = event<{ n: number }>("Placed", { durable: true });
+        const numbers: number[] = [];
+        const handlers = Placed.on(({ n }) => void numbers.push(n), { name: "list", from: "start" });
+        await using harness = await open();
+        const publisher = await harness.start({ id: "p", service: "publisher", codec: keyCodec([7], isAsync) });
+        unwrap(await publisher.publish(Placed, { n: 1 }));
+        await publisher.drain();
+        const blind = await harness.start({ id: "blind", service: "s", codec: keyCodec([9], isAsync), handlers });
+        await eventually("a letter", async () => (await Array.fromAsync(blind.deadLetters())).length === 1);
+        await blind.drain();
+        assertEquals(numbers, []);
+        const seeing = await harness.start({ id: "seeing", service: "s", codec: keyCodec([9, 7], isAsync), handlers });
+        for await (const letter of seeing.deadLetters()) {
+          assertEquals(letter.payload, { n: 1 });
+          await letter.replay();
+        }
+        await eventually("it to be handled", () => numbers.length === 1);
+        await seeing.drain();
+      });
+    });
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * Streams whose payloads are sealed: what is appended is sealed before, in the order of the calls, what is read is
+ * opened. A payload that cannot be opened, as of a key that is not known here, stays sealed, and is unreadable for
+ * those who want its value: a dead letter keeps it as it is.
+ */
+import { CatgaError } from "../error.ts";
+import type { MaybePromise } from "../contract/schema.ts";
+import { encode } from "../data/encoding.ts";
+import {
+  type Appended,
+  type AppendOptions,
+  type AppendReceiver,
+  callbackFault,
+  checkAppend,
+  type ConditionalAppend,
+  type EventLog,
+  type FollowOptions,
+  type LogAbilities,
+  type LogMark,
+  type LogOptions,
+  type LogReader,
+  type LogState,
+  type LogStream,
+  type ReadOptions,
+  type StoredMessage,
+} from "../ports/event_log.ts";
+import { InOrder } from "./in_order.ts";
+import { type Sealing, then } from "./sealing.ts";
+import { changePayloads } from "./stored_text.ts";
+
+/** A log whose payloads are sealed. */
+export class SealedLog implements EventLog {
+  readonly #log: EventLog;
+  readonly #sealing: Sealing;
+
+  constructor(log: EventLog, sealing: Sealing) {
+    this.#log = log;
+    this.#sealing = sealing;
+  }
+
+  async open(name: string, options: LogOptions): Promise<LogStream> {
+    return new SealedStream(await this.#log.open(name, options), this.#sealing);
+  }
+}
+
+/** A stream whose payloads are sealed. */
+export class SealedStream implements LogStream {
+  readonly #stream: LogStream;
+  readonly #sealing: Sealing;
+  readonly #appends = new InOrder();
+
+  constructor(stream: LogStream, sealing: Sealing) {
+    this.#stream = stream;
+    this.#sealing = sealing;
+  }
+
+  get name(): string {
+    return this.#stream.name;
+  }
+
+  get serverTime(): number {
+    return this.#stream.serverTime;
+  }
+
+  get latestServerTime(): number {
+    return this.#stream.latestServerTime;
+  }
+
+  get abilities(): LogAbilities | undefined {
+    return this.#stream.abilities;
+  }
+
+  measureTime(): Promise<void> | undefined {
+    return this.#stream.measureTime();
+  }
+
+  append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended> {
+    checkAppend(subject, options); // throws at once
+    const { promise, resolve, reject } = Promise.withResolvers<Appended>();
+    this.#appends.pass(
+      this.#seal(data),
+      (sealed) => this.#stream.append(subject, sealed, options).then(resolve, reject),
+      (error) => resolve(unsealed(error)),
+    );
+    return promise;
+  }
+
+  appendNext(receiver: AppendReceiver, subject: string, text: string, options: ConditionalAppend): void {
+    this.#appends.pass(
+      this.#seal(text),
+      (sealed) => this.#stream.appendNext(receiver, subject, utf8.decode(sealed), options),
+      (error) => receiver.appended(unsealed(error), options.now),
+    );
+  }
+
+  state(): Promise<LogState | undefined> {
+    return this.#stream.state();
+  }
+
+  follow(options: FollowOptions): LogReader {
+    return new SealedReader(this.#stream, options, (message) => this.#open(message));
+  }
+
+  async last(subject: string, options?: { latest?: boolean }): Promise<StoredMessage | undefined> {
+    const found = await this.#stream.last(subject, options);
+    return found && await this.#open(found);
+  }
+
+  async at(sequence: number): Promise<StoredMessage | undefined> {
+    const found = await this.#stream.at(sequence);
+    return found && await this.#open(found);
+  }
+
+  async read(subject: string, options: ReadOptions): Promise<StoredMessage[]> {
+    const { onMessage, ...rest } = options;
+    const reads = new InOrder();
+    let failure: { readonly error: unknown } | undefined;
+    const found = await this.#stream.read(subject, {
+      ...rest,
+      ...(onMessage === undefined ? {} : {
+        onMessage: (message: StoredMessage) =>
+          reads.pass(this.#open(message), onMessage, (error) => failure ??= { error }),
+      }),
+    });
+    await reads.passed;
+    if (failure !== undefined) throw failure.error;
+    return await Promise.all(found.map((message) => this.#open(message)));
+  }
+
+  subjects(pattern: string): Promise<string[]> {
+    return this.#stream.subjects(pattern);
+  }
+
+  async lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void> {
+    const reads = new InOrder();
+    let failure: { readonly error: unknown } | undefined;
+    await this.#stream.lasts(
+      pattern,
+      (message) => reads.pass(this.#open(message), onMessage, (error) => failure ??= { error }),
+    );
+    await reads.passed;
+    if (failure !== undefined) throw failure.error;
+  }
+
+  purge(subject: string, options?: { before?: number }): Promise<number> {
+    return this.#stream.purge(subject, options);
+  }
+
+  onDoubt(listener: () => void): () => void {
+    return this.#stream.onDoubt(listener);
+  }
+
+  #seal(data: string | Uint8Array): MaybePromise<Uint8Array> {
+    const bytes = typeof data === "string" ? encode(data) : data;
+    return changePayloads(bytes, (text) => this.#sealing.seal(text));
+  }
+
+  /** Never rejects. */
+  #open(message: StoredMessage): MaybePromise<StoredMessage> {
+    const opened = changePayloads(message.data, (text) => {
+      const made = this.#sealing.open(text);
+      return made instanceof Promise ? made.catch(() => text) : made;
+    });
+    const { sequence, subject, time, headers } = message;
+    return then(opened, (data) => data === message.data ? message : { sequence, subject, time, headers, data });
+  }
+}
+
+/** Follows a stream: messages and starts in their order, when they are opened. */
+class SealedReader implements LogReader {
+  readonly #reader: LogReader;
+  readonly #arrived = new InOrder();
+  /** The last one that was delivered, while others wait. */
+  #delivered: LogMark | undefined;
+  #created = "";
+  #closed = false;
+
+  constructor(
+    stream: LogStream,
+    options: FollowOptions,
+    open: (message: StoredMessage) => MaybePromise<StoredMessage>,
+  ) {
+    const failed = (error: unknown) => options.onFault(callbackFault(error));
+    this.#reader = stream.follow({
+      ...options,
+      onMessage: (message) =>
+        this.#arrived.pass(open(message), (opened) => {
+          if (this.#closed) return;
+          this.#delivered = { created: this.#created, sequence: opened.sequence, time: opened.time };
+          options.onMessage(opened);
+        }, failed),
+      onStart: (start) =>
+        this.#arrived.pass(start, () => {
+          if (this.#closed) return;
+          this.#created = start.mark.created;
+          this.#delivered = start.mark;
+          options.onStart(start);
+        }, failed),
+    });
+  }
+
+  get mark(): LogMark | undefined {
+    return this.#arrived.isIdle ? this.#reader.mark : this.#delivered;
+  }
+
+  get caughtUp(): boolean {
+    return this.#arrived.isIdle && this.#reader.caughtUp;
+  }
+
+  get fault(): CatgaError | undefined {
+    return this.#reader.fault;
+  }
+
+  pause(): void {
+    this.#reader.pause();
+  }
+
+  resume(): void {
+    this.#reader.resume();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#reader.close();
+  }
+}
+
+/** What could not be sealed is certainly not stored; later it may be. */
+function unsealed(cause: unknown): Appended {
+  const error = new CatgaError("UNAVAILABLE", "the codec could not encode a payload", { cause });
+  return { type: "not stored", passing: true, error };
+}
+
+const utf8 = new TextDecoder();

@@ -1,0 +1,64 @@
+/** The ports keep their promises around a codec, one that answers at once and one that does not. */
+import { MemoryNetwork } from "../memory/network.ts";
+import type { MemoryConnection } from "../memory/network.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import type { PayloadCodec } from "../contract/payload_codec.ts";
+import { eventLogSuite } from "../ports/event_log_suite.ts";
+import { transportSuite } from "../ports/transport_suite.ts";
+import { SealedLog } from "./sealed_log.ts";
+import { SealedTransport } from "./sealed_transport.ts";
+import { Sealing } from "./sealing.ts";
+
+const changed = (bytes: Uint8Array) => bytes.map((byte) => byte ^ 7);
+const codecs: Readonly<Record<string, PayloadCodec>> = {
+  "at once": { encode: changed, decode: changed },
+  "later": {
+    // without a timer, as these clocks are virtual: by a number of turns that differs
+    encode: async (bytes) => (await turns(bytes.length % 5), changed(bytes)),
+    decode: async (bytes) => (await turns(bytes.length % 3), changed(bytes)),
+  },
+};
+
+async function turns(count: number): Promise<void> {
+  for (let n = 0; n < count; n++) await Promise.resolve();
+}
+
+for (const [when, codec] of Object.entries(codecs)) {
+  const sealing = new Sealing(codec);
+
+  eventLogSuite(`memory, sealed ${when}`, () => {
+    const clock = new VirtualClock();
+    const network = new MemoryNetwork({ clock });
+    return Promise.resolve({
+      connect() {
+        const connection = network.connect();
+        return Promise.resolve({
+          log: new SealedLog(connection.log, sealing),
+          cut: () => Promise.resolve(connection.cut()),
+          restore: () => Promise.resolve(connection.restore()),
+          close: () => connection.close(),
+        });
+      },
+      remove: (name) => Promise.resolve(network.log.remove(name)),
+      pass: (ms) => clock.advance(ms),
+      now: () => clock.now(),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    });
+  });
+
+  transportSuite(`memory, sealed ${when}`, () => {
+    const network = new MemoryNetwork();
+    const connections = new Map<unknown, MemoryConnection>();
+    return Promise.resolve({
+      connect() {
+        const connection = network.connect({ onError: () => {} });
+        const sealed = new SealedTransport(connection, sealing, () => true, () => {});
+        connections.set(sealed, connection);
+        return Promise.resolve(sealed);
+      },
+      cut: (transport) => Promise.resolve(connections.get(transport)!.cut()),
+      restore: (transport) => Promise.resolve(connections.get(transport)!.restore()),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    });
+  });
+}

@@ -1,0 +1,95 @@
+/** Buckets whose values are sealed: results of idempotent commands, the cache, snapshots. Keys stay readable. */
+import type { MaybePromise } from "../contract/schema.ts";
+import {
+  type Bucket,
+  type BucketKind,
+  bucketName,
+  type BucketOptions,
+  type Change,
+  type DeleteOptions,
+  type Entry,
+  type KeyValueStore,
+  type WriteOptions,
+} from "../ports/key_value_store.ts";
+import { InOrder } from "./in_order.ts";
+import { type Sealing, then } from "./sealing.ts";
+
+/** The buckets that have payloads. */
+const SEALED: readonly BucketKind[] = ["idempotency", "cache", "snapshots"];
+
+/** A store whose payloads are sealed. */
+export class SealedStore implements KeyValueStore {
+  readonly #store: KeyValueStore;
+  readonly #sealing: Sealing;
+  readonly #names: ReadonlySet<string>;
+
+  constructor(store: KeyValueStore, sealing: Sealing, namespace: string) {
+    this.#store = store;
+    this.#sealing = sealing;
+    this.#names = new Set(SEALED.map((kind) => bucketName(namespace, kind)));
+  }
+
+  async open(name: string, options?: BucketOptions): Promise<Bucket> {
+    const bucket = await this.#store.open(name, options);
+    return this.#names.has(name) ? new SealedBucket(bucket, this.#sealing) : bucket;
+  }
+}
+
+/** A bucket whose values are sealed. */
+export class SealedBucket implements Bucket {
+  readonly #bucket: Bucket;
+  readonly #sealing: Sealing;
+
+  constructor(bucket: Bucket, sealing: Sealing) {
+    this.#bucket = bucket;
+    this.#sealing = sealing;
+  }
+
+  get name(): string {
+    return this.#bucket.name;
+  }
+
+  async get(key: string): Promise<Entry | undefined> {
+    const found = await this.#bucket.get(key);
+    return found && await this.#open(found);
+  }
+
+  async create(key: string, value: string, options?: WriteOptions): Promise<number | undefined> {
+    return await this.#bucket.create(key, await this.#sealing.seal(value), options);
+  }
+
+  async update(key: string, value: string, revision: number, options?: WriteOptions): Promise<number | undefined> {
+    return await this.#bucket.update(key, await this.#sealing.seal(value), revision, options);
+  }
+
+  async put(key: string, value: string, options?: WriteOptions): Promise<number> {
+    return await this.#bucket.put(key, await this.#sealing.seal(value), options);
+  }
+
+  delete(key: string, options?: DeleteOptions): Promise<boolean> {
+    return this.#bucket.delete(key, options);
+  }
+
+  async entries(prefix: string): Promise<Entry[]> {
+    return await Promise.all((await this.#bucket.entries(prefix)).map((entry) => this.#open(entry)));
+  }
+
+  async watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void> {
+    const changes = new InOrder();
+    const fail = (error: unknown) => {
+      throw error; // `onChange` must not throw, and what is opened does not reject
+    };
+    await this.#bucket.watch(prefix, (change) => {
+      const opened = change.type === "put" ? this.#open(change) : change;
+      changes.pass<Change>(opened, (opened) => options.signal.aborted || onChange(opened), fail);
+    }, options);
+    await changes.passed;
+  }
+
+  /** Never rejects: what cannot be opened stays as it is, and is malformed for whoever reads it. */
+  #open<E extends Entry>(entry: E): MaybePromise<E> {
+    const made = this.#sealing.open(entry.value);
+    const opened = made instanceof Promise ? made.catch(() => entry.value) : made;
+    return then(opened, (value) => ({ ...entry, value }));
+  }
+}

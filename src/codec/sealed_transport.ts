@@ -1,0 +1,140 @@
+/**
+ * A transport some of whose messages are sealed, as a whole. Messages keep their order.
+ */
+import type { MaybePromise } from "../contract/schema.ts";
+import { checkHeader, checkSubject } from "../data/checks.ts";
+import { byteLength, encode } from "../data/encoding.ts";
+import { CatgaError } from "../error.ts";
+import type { Clock, Random } from "../ports/clock.ts";
+import type {
+  ServerInfo,
+  SubscribeOptions,
+  Subscription,
+  Transport,
+  TransportMessage,
+  TransportPublishOptions,
+  TransportStatus,
+} from "../ports/transport.ts";
+import { InOrder } from "./in_order.ts";
+import { type Sealing, then, unsealedLimit } from "./sealing.ts";
+
+/** A transport around another one. */
+export class SealedTransport implements Transport {
+  readonly #transport: Transport;
+  readonly #sealing: Sealing;
+  readonly #seals: (subject: string) => boolean;
+  readonly #onError: (error: unknown) => void;
+  readonly #out = new InOrder();
+  readonly #in = new InOrder();
+
+  /** `seals`: true for the subjects whose messages are sealed. */
+  constructor(
+    transport: Transport,
+    sealing: Sealing,
+    seals: (subject: string) => boolean,
+    onError: (error: unknown) => void,
+  ) {
+    this.#transport = transport;
+    this.#sealing = sealing;
+    this.#seals = seals;
+    this.#onError = onError;
+  }
+
+  get clock(): Clock {
+    return this.#transport.clock;
+  }
+
+  get random(): Random {
+    return this.#transport.random;
+  }
+
+  get maxPayload(): number {
+    return unsealedLimit(this.#transport.maxPayload);
+  }
+
+  get status(): TransportStatus {
+    return this.#transport.status;
+  }
+
+  get server(): ServerInfo {
+    return this.#transport.server;
+  }
+
+  onStatus(listener: (status: TransportStatus) => void): () => void {
+    return this.#transport.onStatus(listener);
+  }
+
+  /** Resolves when what was published so far is with the transport below. */
+  get sent(): Promise<void> {
+    return this.#out.passed;
+  }
+
+  publish(subject: string, data: string | Uint8Array, options?: TransportPublishOptions): void {
+    const isSealed = data.length > 0 && this.#seals(subject);
+    if (!isSealed && this.#out.isIdle) return this.#transport.publish(subject, data, options);
+    const bytes = typeof data === "string" ? encode(data) : data.slice();
+    const [size, limit] = [bytes.length + sizeOf(options?.headers), this.maxPayload];
+    if (size > limit) {
+      throw new CatgaError("TOO_LARGE", `a message of ${size} bytes is over the limit of ${limit} with a codec`);
+    }
+    checkSubject(subject); // throws at once
+    if (options?.reply !== undefined) checkSubject(options.reply);
+    // a connection that is closed says so at once
+    if (this.#transport.status.state === "closed") return this.#transport.publish(subject, bytes, options);
+    const given = { ...options, ...(options?.headers === undefined ? {} : { headers: { ...options.headers } }) };
+    const publish = (sealed: Uint8Array) => this.#transport.publish(subject, sealed, given);
+    this.#out.pass(isSealed ? this.#sealing.sealBytes(bytes) : bytes, publish, this.#onError);
+  }
+
+  subscribe(subject: string, options: SubscribeOptions, onMessage: (message: TransportMessage) => void): Subscription {
+    let isClosed = false;
+    const subscription = this.#transport.subscribe(subject, options, (message) => {
+      const opened = this.#open(message);
+      this.#in.pass(opened, (opened) => isClosed || onMessage(opened), this.#onError);
+    });
+    const messages = this.#in;
+    return {
+      get forbidden() {
+        return subscription.forbidden ?? false;
+      },
+      async drain() {
+        await subscription.drain();
+        await messages.passed;
+      },
+      close() {
+        isClosed = true;
+        subscription.close();
+      },
+    };
+  }
+
+  async flush(): Promise<void> {
+    await this.#out.passed;
+    await this.#transport.flush();
+  }
+
+  async close(): Promise<void> {
+    await this.#out.passed;
+    await this.#transport.close();
+  }
+
+  #open(message: TransportMessage): MaybePromise<TransportMessage> {
+    const opened = this.#sealing.openBytes(message.data);
+    // its data is this callback's alone
+    if (opened === message.data && this.#in.isIdle) return message;
+    const { subject, reply, headers, noResponders } = message;
+    if (opened === message.data) return { subject, reply, headers, noResponders, data: message.data.slice() };
+    return then(opened, (data) => ({ subject, reply, headers, noResponders, data }));
+  }
+}
+
+/** The bytes of headers, as NATS writes them. Throws a `TypeError` for those that it cannot carry. */
+function sizeOf(headers: Readonly<Record<string, string>> | undefined): number {
+  if (headers === undefined) return 0;
+  let text = "NATS/1.0\r\n";
+  for (const [name, value] of Object.entries(headers)) {
+    checkHeader(name, value);
+    text += `${name}: ${value}\r\n`;
+  }
+  return byteLength(`${text}\r\n`);
+}

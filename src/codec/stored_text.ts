@@ -1,0 +1,105 @@
+/**
+ * The payloads in what is stored: messages of the log and of entities, messages that are put aside, and requests to
+ * replay one. Each is replaced alone, so that keys, names and ids stay readable. What is none of these is left as it
+ * is.
+ */
+import type { MaybePromise } from "../contract/schema.ts";
+import { isRecord } from "../data/checks.ts";
+import { encode, isTagged, parsedJson } from "../data/encoding.ts";
+import { GROUP_VERSION, PLAIN, TAGGED, UNDEFINED } from "../log/format/group_text.ts";
+import { then } from "./sealing.ts";
+
+/** A payload as text, in its place. */
+interface PayloadSlot {
+  readonly text: string;
+  set(text: string): void;
+}
+
+/** Replaces each payload by what `change` makes of its text. */
+export function changePayloads(
+  data: Uint8Array,
+  change: (text: string) => MaybePromise<string>,
+): MaybePromise<Uint8Array> {
+  const value = parsedJson(data);
+  const slots = [...slotsIn(value)];
+  const texts = slots.map(({ text }) => change(text));
+  const changed = (all: readonly string[]) => {
+    if (all.every((text, i) => text === slots[i].text)) return data;
+    for (const [i, slot] of slots.entries()) slot.set(all[i]);
+    return encode(JSON.stringify(value));
+  };
+  // no promise among them
+  return texts.some((text) => text instanceof Promise)
+    ? then(Promise.all(texts), changed)
+    : changed(texts as readonly string[]);
+}
+
+function* slotsIn(value: unknown): Generator<PayloadSlot> {
+  if (Array.isArray(value) && value[0] === GROUP_VERSION) {
+    const [, , , , head, ...items] = value;
+    const isOfEntity = Array.isArray(head);
+    if (isOfEntity) {
+      for (const command of head.slice(1)) {
+        if (Array.isArray(command) && typeof command[RESULT] === "string") {
+          yield { text: command[RESULT], set: (text) => void (command[RESULT] = text) };
+        }
+      }
+    }
+    for (const item of items) {
+      if (!Array.isArray(item)) continue;
+      const slot = isOfEntity ? itemSlot(item, 1, 2) : itemSlot(item, 0, 4);
+      if (slot !== undefined) yield slot;
+    }
+  } else if (isRecord(value) && isRecord(value.message)) yield* parkedSlots(value.message);
+  else if (isRecord(value) && value.kind === "replay") yield* requestSlots(value);
+}
+
+/** The payload of an item, and its form, by their places. */
+function itemSlot(item: unknown[], payload: number, form: number): PayloadSlot | undefined {
+  const given = item[form] ?? PLAIN;
+  if (given === UNDEFINED || (given === TAGGED && typeof item[payload] !== "string")) return undefined;
+  return {
+    text: given === TAGGED ? item[payload] as string : JSON.stringify(item[payload] ?? null),
+    set(text) {
+      while (item.length <= form) item.push(null);
+      item[payload] = isTagged(text) ? text : JSON.parse(text);
+      item[form] = isTagged(text) ? TAGGED : PLAIN;
+    },
+  };
+}
+
+function* parkedSlots(message: Record<string, unknown>): Generator<PayloadSlot> {
+  const { payload, tagged, earlier } = message;
+  if (payload !== undefined && (tagged !== true || typeof payload === "string")) {
+    yield {
+      text: tagged === true ? payload as string : JSON.stringify(payload),
+      set(text) {
+        message.tagged = isTagged(text);
+        message.payload = isTagged(text) ? text : JSON.parse(text);
+      },
+    };
+  }
+  for (const each of Array.isArray(earlier) ? earlier : []) {
+    if (Array.isArray(each) && typeof each[1] === "string") {
+      yield {
+        text: each[1],
+        set: (text) => void (each[1] = text),
+      };
+    }
+  }
+}
+
+function* requestSlots(request: Record<string, unknown>): Generator<PayloadSlot> {
+  const { payload, plain } = request;
+  if (plain === undefined && typeof payload !== "string") return;
+  yield {
+    text: plain === undefined ? payload as string : JSON.stringify(plain),
+    set(text) {
+      delete request.plain;
+      request.payload = text;
+    },
+  };
+}
+
+/** The place of a command's result. */
+const RESULT = 3;

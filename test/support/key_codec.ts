@@ -1,0 +1,16 @@
+/** A codec for tests, whose keys are numbers. */
+import type { PayloadCodec } from "../../src/contract/payload_codec.ts";
+
+/** A codec of test keys: the id of the key, and bytes that it changes; synchronous, or not. */
+export function keyCodec(keys: readonly number[], isAsync = false): PayloadCodec {
+  const changed = (bytes: Uint8Array, key: number) => bytes.map((byte) => byte ^ key);
+  const later = <T>(value: T) =>
+    isAsync ? new Promise<T>((resolve) => setTimeout(() => resolve(value), Math.random() * 3)) : value;
+  return {
+    encode: (bytes) => later(new Uint8Array([keys[0], ...changed(bytes, keys[0])])),
+    decode: ([key, ...bytes]) => {
+      if (!keys.includes(key)) throw new Error(`no key ${key}`);
+      return later(changed(new Uint8Array(bytes), key));
+    },
+  };
+}

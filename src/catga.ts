@@ -90,7 +90,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
     const { durable } = mediator;
     const workflows = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
-    const shapes = new ContractShapes(workflows.map(({ definition }) => definition));
+    const decided = registrations.flatMap(({ handler }) => handler["~handler"].entity?.definition ?? []);
+    const shapes = new ContractShapes(workflows.map(({ definition }) => definition), decided);
     const handledHere = new Map(mediator.handled.map((contract) => [contract.name, contract]));
     const running = durable.length === 0 ? undefined : await import("./log/running/worker.ts");
     const { service } = settings;

@@ -8,6 +8,7 @@ import { fingerprint } from "../data/fingerprint.ts";
 import { type JsonSchema, jsonSchemaOf } from "./compatibility.ts";
 import type { AnyContract, ContractOptions, Kind } from "./contract.ts";
 import type { Schema } from "./schema.ts";
+import type { EntityDefinition } from "./entity_definition.ts";
 import { drivenWorkflow } from "./workflow.ts";
 import type { WorkflowDefinition } from "./workflow_body.ts";
 
@@ -30,12 +31,23 @@ export interface ContractDescription {
  */
 export class ContractShapes {
   readonly #workflows: ReadonlyMap<string, WorkflowDefinition>;
+  readonly #entities: readonly EntityDefinition<unknown>[];
   readonly #known = new WeakMap<object, { readonly shape: string | undefined }>();
   readonly #copies = new WeakMap<AnyContract, AnyContract>();
 
-  /** `workflows`: those that this program handles. */
-  constructor(workflows: readonly WorkflowDefinition[] = []) {
+  /** `workflows`, `entities`: those that this program handles. */
+  constructor(workflows: readonly WorkflowDefinition[] = [], entities: readonly EntityDefinition<unknown>[] = []) {
     this.#workflows = new Map(workflows.map((workflow) => [workflow.name, workflow]));
+    this.#entities = [...new Set(entities)];
+  }
+
+  /** The shapes of the events that this program can apply, by names that no contracts have. */
+  get ofEvents(): Readonly<Record<string, string | null>> {
+    return Object.fromEntries(
+      this.#entities.flatMap(({ events }) =>
+        [...events].map(([name, { contract }]) => [`${name} applied`, this.of(contract) ?? null])
+      ),
+    );
   }
 
   /** Returns true if a contract, or the workflow of an internal one, has a shape. */

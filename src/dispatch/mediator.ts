@@ -21,7 +21,15 @@ import type { Registration } from "./registry.ts";
 import { AdmissionQueue, TurnBudget } from "./admission_queue.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import { asResult, failure, type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
+import {
+  asResult,
+  failure,
+  isOfAnotherVersion,
+  type Outcome,
+  Refusal,
+  type RefusalCode,
+  SchemaRefusal,
+} from "./outcome.ts";
 import type { Context } from "../contract/context.ts";
 import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
@@ -473,7 +481,9 @@ export class HandlerCall {
 
   /** The result of what it threw. */
   failure(error: unknown, ctx: MessageContext): Failure {
-    return this.#checked(this.thrown(error, ctx, "handler"));
+    const failed = this.#checked(this.thrown(error, ctx, "handler"));
+    // nothing is stored of a command whose entity cannot be read here
+    return this.entity !== undefined && isOfAnotherVersion(error) ? new SchemaRefusal(failed.error, true) : failed;
   }
 
   #toResult(returned: unknown): Result<unknown> {

@@ -29,11 +29,27 @@ export class SchemaRefusal implements Failure {
   readonly ok = false;
   readonly value = undefined;
   readonly error: CatgaError;
+  /** What is stored of its entity was refused, and not the message. */
+  readonly ofStored: boolean;
 
-  constructor(error: CatgaError) {
+  constructor(error: CatgaError, ofStored = false) {
     this.error = error;
+    this.ofStored = ofStored;
   }
 }
+
+/** Marks the error of an event of an entity that this version cannot apply: a node of another version may. */
+export function ofAnotherVersion(error: CatgaError): CatgaError {
+  OF_ANOTHER_VERSION.add(error);
+  return error;
+}
+
+/** Returns true for an error that {@link ofAnotherVersion} has marked. */
+export function isOfAnotherVersion(error: unknown): boolean {
+  return OF_ANOTHER_VERSION.has(error as object);
+}
+
+const OF_ANOTHER_VERSION: Pick<WeakSet<object>, "add" | "has"> = new WeakSet();
 
 /** A result for a program, whose handler may return it as its own: a refusal by schema becomes a plain failure. */
 export function plainResult(result: Result<unknown>): Result<unknown> {

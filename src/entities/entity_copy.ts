@@ -1,6 +1,7 @@
 /** An entity in memory, as the messages of its subject have made it so far. */
 import { applied, type EntityDefinition, type Inapplicable, initialState } from "../contract/entity_definition.ts";
 import { encodeValue } from "../data/encoding.ts";
+import { ofAnotherVersion } from "../dispatch/outcome.ts";
 import { CatgaError } from "../error.ts";
 import { type EntityMessage, payloadOf, saysForgotten } from "../log/format/entity_group.ts";
 import { freezePlain } from "../data/checks.ts";
@@ -171,7 +172,9 @@ export class EntityCopy<State> {
         `${event} to all nodes first, and what emits it after that`
       : `${of}: its event ${version} cannot be applied: ${message}; the schema of an event has to accept all that is stored`;
     // what a schema refuses it refuses again: a deploy ends it
-    return new CatgaError("UNAVAILABLE", text, { cause: error, retryable: cause === "unknown event" });
+    return ofAnotherVersion(
+      new CatgaError("UNAVAILABLE", text, { cause: error, retryable: cause === "unknown event" }),
+    );
   }
 
   /** Takes the changes by commands. */

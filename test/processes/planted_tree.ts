@@ -66,8 +66,8 @@ const PLANTS = {
   }],
   "shape-request": [{
     file: "src/cluster/wire/inbound_requests.ts",
-    from: "fail(outcome.error, outcome instanceof SchemaRefusal)",
-    to: "fail(outcome.error, outcome instanceof SchemaRefusal && false)",
+    from: "outcome.ofStored ? 2 : 1 : 0);",
+    to: "0 : 0);",
   }],
   "shape-message": [{
     file: "src/log/subscriptions/handing_out.ts",

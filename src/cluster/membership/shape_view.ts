@@ -215,7 +215,7 @@ export class ShapeView {
     const of = (contracts: Iterable<AnyContract>) =>
       Object.fromEntries([...contracts].map((contract) => [contract.name, shapes.of(contract) ?? null]));
     return {
-      handles: of(this.#handled.values()),
+      handles: { ...of(this.#handled.values()), ...shapes.ofEvents },
       sends: of(
         [...this.#options.sent()].filter((contract) => isShaped(contract) && !this.#handled.has(contract.name)),
       ),

@@ -117,7 +117,8 @@ export class Candidates {
     const known = this.#table(name);
     if (known === undefined) return [];
     const ofKind = known.kind === kind || known.kind === undefined ? known : this.#tableOf(name, kind);
-    const table = ofKind.shapes === undefined ? ofKind : this.#ofShapes(ofKind, ofKind.shapes, call);
+    const ofShapes = ofKind.shapes === undefined ? ofKind : this.#ofShapes(ofKind, ofKind.shapes, call);
+    const table = call.refusedByVersions === undefined ? ofShapes : otherVersions(ofShapes, call.refusedByVersions);
     if (request.node !== undefined) return table.all.filter(({ id }) => id === request.node);
     if (table.allowed.length === 0) return table.all; // each of them refuses it, which counts as an attempt
     const { self, endpoint } = this.#options;
@@ -155,10 +156,14 @@ export class Candidates {
     };
   }
 
-  /** The input schema of a node refused a call: so do all nodes with the shape of that node. */
-  refused(call: Call, node: string): void {
+  /**
+   * The input schema of a node refused a call: so do all nodes with the shape of that node. `ofStored`: its version
+   * refused what is stored of the call's entity.
+   */
+  refused(call: Call, node: string, ofStored = false): void {
     const { name } = call.request.contract;
     const info = this.handling(name).find(({ id }) => id === node);
+    if (ofStored) return void (call.refusedByVersions ??= new Set()).add(versionOf(info ?? { id: node }));
     const shape = info && this.#options.shapes.of(info, name);
     (call.refusedBy ??= new Set()).add(shapeName({ id: node, shape }));
   }
@@ -171,11 +176,12 @@ export class Candidates {
   }
 
   /** The nodes whose shapes have not refused this call. */
-  unrefused({ request: { contract: { name, kind } }, refusedBy = new Set() }: Call): readonly ShapedNode[] {
+  unrefused(call: Call): readonly ShapedNode[] {
+    const { request: { contract: { name, kind } }, refusedBy = new Set(), refusedByVersions } = call;
     const { shapes, members } = this.#options;
     const nodes = members().flatMap(({ info, handled }) => {
       const known = handled.kinds.has(name) && (handled.kinds.get(name) ?? kind) === kind;
-      return known ? [{ id: info.id, shape: shapes.of(info, name) }] : [];
+      return known && !refusedByVersions?.has(versionOf(info)) ? [{ id: info.id, shape: shapes.of(info, name) }] : [];
     });
     return untriedNodes(nodes, refusedBy);
   }
@@ -276,6 +282,18 @@ export class Candidates {
     this.#blocked = blocked;
     this.#tables.clear();
   }
+}
+
+/** The version of a node: the hash of all its shapes; if it has none, that of no other node. */
+function versionOf({ id, shapes }: Pick<NodeInfo, "id" | "shapes">): string {
+  return shapes ?? `?${id}`;
+}
+
+/** A table without the nodes of these versions. */
+function otherVersions(table: ContractNodes, versions: ReadonlySet<string>): ContractNodes {
+  const left = (nodes: readonly NodeInfo[]) => nodes.filter((info) => !versions.has(versionOf(info)));
+  const [all, allowed, trusted] = [left(table.all), left(table.allowed), left(table.trusted)];
+  return { ...table, all, allowed, trusted, preferred: trusted.length > 0 ? trusted : allowed };
 }
 
 // The built-in strategies, each a function of its candidates; one instance for each contract, so that their turns do

@@ -285,21 +285,21 @@ export class Router implements CallOwner, RequestRouter {
 
   /** It was answered. UNAVAILABLE, by a node that could not claim the id, says nothing about an earlier attempt. */
   #conclude(call: Call, result: Result<unknown>): void {
-    if (result instanceof SchemaRefusal) return this.#refused(call, result.error);
+    if (result instanceof SchemaRefusal) return this.#refused(call, result);
     if (call.ran !== undefined && result.error?.code === "UNAVAILABLE") this.#fail(call, result.error);
     else this.#settle(call, result);
   }
 
   /**
-   * The input schema of a node refused it, and no handler began: it goes on to each other shape once, which uses up no
-   * retry. A request for one node ends there.
+   * The input schema of a node refused it, or what is stored of its entity, and no handler began: it goes on to each
+   * other shape once, which uses up no retry. A request for one node ends there.
    */
-  #refused(call: Call, error: CatgaError): void {
+  #refused(call: Call, { error, ofStored }: SchemaRefusal): void {
     if (call.done) return;
     const { app, observer } = this.#options;
     const { contract, meta, node: only } = call.request;
     const node = call.at ?? error.node ?? app.node;
-    this.#candidates.refused(call, node);
+    this.#candidates.refused(call, node, ofStored);
     call.refusal = error;
     const untried = only === undefined ? this.#candidates.unrefused(call) : [];
     const next = afterRefusedRequest(untried, { mayHaveRun: call.ran !== undefined });

@@ -127,6 +127,8 @@ export class Call extends Deadlined {
   /** The shapes whose schemas refused it, and what the last of them said. */
   refusedBy: Set<string> | undefined = undefined;
   refusal: CatgaError | undefined = undefined;
+  /** Versions of nodes that refused what is stored of its entity: the hashes of all their shapes. */
+  refusedByVersions: Set<string> | undefined = undefined;
   /** It has its result. */
   done = false;
   /** The listener on the caller's signal. */

@@ -512,7 +512,8 @@ class FrameReceiver {
         peer.settle(call);
         peer.ledger.failed++;
         const error = readError(item[3], peer.node);
-        call.owner.answered(call, item[4] === 1 ? new SchemaRefusal(error) : { ok: false, error });
+        const isRefusal = item[4] === 1 || item[4] === 2;
+        call.owner.answered(call, isRefusal ? new SchemaRefusal(error, item[4] === 2) : { ok: false, error });
         return index;
       }
       case "n": {

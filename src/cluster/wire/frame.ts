@@ -34,9 +34,10 @@ type RequestItem = ["m", name: string, ttl: number, meta: WireMeta, payload?: un
 /** `["r", seq, index, value, …]`: answers to consecutive requests; without a value, one answer that is `undefined`. */
 export type AnswersItem = ["r", seq: number, index: number, ...values: unknown[]];
 /**
- * `["e", seq, index, error]`: the handler failed. With a 1 its input schema refused the payload, and it did not begin.
+ * `["e", seq, index, error]`: the handler failed. With a 1 its input schema refused the payload, and it did not begin;
+ * with a 2 it refused what is stored of the request's entity.
  */
-type FailureItem = ["e", seq: number, index: number, error: unknown, refused?: 1];
+type FailureItem = ["e", seq: number, index: number, error: unknown, refused?: 1 | 2];
 /** `["n", seq, index, code]`: refused before a handler saw it. */
 type RefusalItem = ["n", seq: number, index: number, code: string];
 /**
@@ -648,10 +649,10 @@ export function eventFrameText(
   return `[${version},"${sender}",${sentAt},${wire}${payloads}]`;
 }
 
-/** The item of an error as text. `refused`: by the input schema of the handler, which did not begin. */
-export function failureItem(seq: number, index: number, error: string, refused = false): string {
+/** The item of an error as text. `refused`: as in {@link FailureItem}; 0: it was not. */
+export function failureItem(seq: number, index: number, error: string, refused: 0 | 1 | 2 = 0): string {
   const place = `${seq},${index},`;
-  const end = refused ? ",1]" : "]";
+  const end = refused === 0 ? "]" : `,${refused}]`;
   return isTagged(error) ? `["E",${place}${error.slice(1)}${end}` : `["e",${place}${error}${end}`;
 }
 

@@ -400,9 +400,9 @@ export class InboundRequest extends WireEnvelope {
     if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
     const { value } = outcome;
     if (outcome.ok && value === undefined) return peer.answer(seq, index, undefined);
-    const fail = (error: CatgaError, refused = false) =>
+    const fail = (error: CatgaError, refused: 0 | 1 | 2 = 0) =>
       peer.item(failureItem(seq, index, writeError(error, payloadLimit()), refused), true);
-    if (!outcome.ok) return fail(outcome.error, outcome instanceof SchemaRefusal);
+    if (!outcome.ok) return fail(outcome.error, outcome instanceof SchemaRefusal ? outcome.ofStored ? 2 : 1 : 0);
     let text: string;
     try {
       text = toText(value, "INVALID_RESPONSE", "the answer", contract);

@@ -410,7 +410,9 @@ export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, o
     return outcome;
   }
   const { error } = outcome;
-  if (outcome instanceof SchemaRefusal) return { ok: true, value: refusedAnswer(error, causes, outage) };
+  if (outcome instanceof SchemaRefusal && !outcome.ofStored) {
+    return { ok: true, value: refusedAnswer(error, causes, outage) };
+  }
   if (error.details === ALONE) return new Refusal("DRAINING", ctx);
   if (error.details === AWAITS_VERSION) return { ok: true, value: refusedAnswer(error, causes, outage, 3) };
   const answer = failureAnswer(error, causes);

@@ -1,0 +1,62 @@
+import { assertEquals } from "@std/assert";
+import specs from "@asyncapi/specs";
+import { Validator } from "@seriousme/openapi-schema-validator";
+import { Ajv } from "ajv";
+import addFormats from "ajv-formats";
+import { describe, it } from "node:test";
+import * as z from "zod";
+import { command, event, query, stream, workflow } from "../../mod.ts";
+import { edge } from "./mod.ts";
+
+const Create = command("Create", {
+  input: z.object({ sku: z.string(), qty: z.int().min(1) }),
+  output: z.object({ id: z.string() }),
+  failures: ["SOLD_OUT"],
+  idempotent: true,
+});
+const Plain = command("Plain");
+const Find = query("Find", { input: z.object({ sku: z.string().optional() }), output: z.array(z.string()) });
+const Tail = stream("Tail", { input: z.object({ from: z.int() }), items: z.object({ line: z.string() }) });
+const Letters = stream<string, string>("Letters", { resume: (_, last) => last ?? "a" });
+const Placed = event("Placed", { input: z.object({ order: z.string() }), durable: true, key: ({ order }) => order });
+const Bare = event<{ n: number }>("Bare", { durable: true });
+const Trip = workflow("Trip", { input: z.object({ to: z.string() }), output: z.string(), failures: ["LATE"] });
+const Packed = Trip.signal("Packed", { input: z.object({ bags: z.int() }) });
+const Walk = workflow("Walk");
+
+const api = edge({
+  create: [Create, { failures: { SOLD_OUT: 409 } }],
+  plain: Plain,
+  find: Find,
+  tail: Tail,
+  letters: Letters,
+  placed: Placed,
+  bare: Bare,
+  trip: [Trip, { tell: { packed: Packed }, cancel: true }],
+  walk: Walk,
+});
+const INFO = { title: "shop", version: "1.0.0", base: "/api" };
+
+/** The same description without its title. */
+function untitled(description: Record<string, unknown>): Record<string, unknown> {
+  return { ...description, info: { version: "1.0.0" } };
+}
+
+describe("descriptions of an edge", () => {
+  it("openapi: valid OpenAPI 3.1 for the official schema, which refuses one without a title", async () => {
+    const { valid, errors } = await new Validator().validate(api.openapi(INFO));
+    assertEquals([errors ?? [], valid], [[], true]);
+    assertEquals((await new Validator().validate(untitled(api.openapi(INFO)))).valid, false);
+    assertEquals((await new Validator().validate(edge({}).openapi(INFO))).valid, true);
+  });
+
+  it("asyncapi: valid AsyncAPI 3 for the official schema, which refuses one without a title", () => {
+    const ajv = new Ajv({ allErrors: true, strict: false });
+    addFormats.default(ajv);
+    const validate = ajv.compile(specs.schemasWithoutId["3.0.0"] as object);
+    validate(api.asyncapi(INFO));
+    assertEquals(validate.errors ?? [], []);
+    assertEquals(validate(untitled(api.asyncapi(INFO))), false);
+    assertEquals(validate(edge({}).asyncapi(INFO)), true);
+  });
+});

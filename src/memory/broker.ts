@@ -30,16 +30,20 @@ export type PublishedMessage = Omit<TransportMessage, "noResponders">;
 
 /** Routes messages from clients to subscribers, in later turns of the event loop, in order. */
 export class Broker {
+  /** The clock of the clients' processes. */
   readonly clock: Clock;
   readonly random: Random;
   readonly faults: FaultSource;
+  /** The clock of what is in transit. */
+  readonly links: Clock;
   readonly #subscribers = new SubjectTrie<BrokerSubscriber>();
   #waiting: (() => void)[] = [];
 
-  constructor(clock: Clock, random: Random, faults: FaultSource) {
+  constructor(clock: Clock, random: Random, faults: FaultSource, links: Clock = clock) {
     this.clock = clock;
     this.random = random;
     this.faults = faults;
+    this.links = links;
   }
 
   add(subscriber: BrokerSubscriber): void {

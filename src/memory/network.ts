@@ -125,8 +125,10 @@ export class MemoryNetwork {
   readonly #outages: OutageSchedule;
   readonly #broker: Broker;
   readonly #named = new Map<string, MemoryConnection>();
+  /** Neither closed, all that they sent before having arrived, nor killed. */
+  readonly #connected = new Set<MemoryTransport>();
   #count = 0;
-  /** The clock of the store and the log, which rests while nobody is connected: timers would outlive all apps. */
+  /** Of the store, the log and what is in transit; it rests while nobody is connected: timers would outlive all apps. */
   readonly #serverClock: RestingClock;
 
   /**
@@ -155,7 +157,7 @@ export class MemoryNetwork {
       { length: servers },
       () => Object.freeze({ id: `memory-${token(this.random, 8)}`, clustered }),
     );
-    this.#broker = new Broker(clock, this.random, this.#source);
+    this.#broker = new Broker(clock, this.random, this.#source, this.#serverClock);
     this.store = new MemoryKeyValueStore(this.#serverClock, this.#source);
     this.faults = faults;
   }
@@ -204,14 +206,17 @@ export class MemoryNetwork {
         MemoryTransport.prototype.kill.call(transport);
         this.#left(transport);
       },
+      // what is in transit until it is closed needs its timers
+      close: () => MemoryTransport.prototype.close.call(transport).finally(() => this.#left(transport)),
     });
     const { name } = options;
     if (name !== undefined) this.#named.set(name, connection);
     this.#outages.add(transport);
+    this.#connected.add(transport);
     this.#serverClock.wake();
     transport.onStatus(({ state }) => {
       if (state !== "closed") return;
-      this.#left(transport);
+      this.#outages.delete(transport);
       if (name !== undefined && this.#named.get(name) === connection) this.#named.delete(name);
     });
     return connection;
@@ -219,7 +224,8 @@ export class MemoryNetwork {
 
   #left(transport: MemoryTransport): void {
     this.#outages.delete(transport);
-    if (this.#outages.victims.size === 0) this.#serverClock.rest();
+    this.#connected.delete(transport);
+    if (this.#connected.size === 0) this.#serverClock.rest();
   }
 
   /**
@@ -346,7 +352,7 @@ export class OutageSchedule {
   }
 
   /** All connections, in the order in which they were added. */
-  get victims(): ReadonlySet<Victim> {
+  get victims(): Iterable<Victim> {
     return this.#victims;
   }
 

@@ -41,7 +41,7 @@ export class MemoryTransport implements Transport, BrokerClient {
   constructor(broker: Broker, options: MemoryTransportOptions) {
     const process = new MemoryProcess(broker.clock, broker.faults.random);
     this.clock = process.clock;
-    this.link = new ServerLink(broker.clock, broker.faults, process);
+    this.link = new ServerLink(broker.links, broker.faults, process);
     this.random = broker.random;
     this.maxPayload = options.maxPayload;
     this.#servers = options.servers;

@@ -38,7 +38,8 @@ describe("error code", () => {
   });
 
   it("UNAVAILABLE: the network was away until the deadline, so that the command certainly did not run", async () => {
-    const { network, client, ran } = await shop();
+    await using place = await shop();
+    const { network, client, ran } = place;
     network.cut("client");
     const error = code(await client.send(Order, tea, { timeout: 100 }), "UNAVAILABLE");
     assertEquals([error.retryable, ran], [true, []]);
@@ -53,16 +54,18 @@ describe("error code", () => {
   });
 
   it("OUTCOME_UNKNOWN: a command's node died with it in hand; it may have run", async () => {
-    const { network, client, ran } = await shop({ slow: true });
+    await using place = await shop({ slow: true });
+    const { client, ran, kill } = place;
     const sent = client.send(Order, tea);
     await eventually("it to run", () => ran.length === 1);
-    network.kill("shop");
+    kill();
     const error = code(await sent, "OUTCOME_UNKNOWN");
     assertEquals([error.node, error.retryable, ran], ["shop", false, ["tea"]]);
   });
 
   it("OUTCOME_UNKNOWN: a command was not answered before its deadline", async () => {
-    const { client, ran } = await shop({ slow: true });
+    await using place = await shop({ slow: true });
+    const { client, ran } = place;
     code(await client.send(Order, tea, { timeout: 1_000 }), "OUTCOME_UNKNOWN");
     assertEquals(ran, ["tea"]);
   });
@@ -80,7 +83,8 @@ describe("error code", () => {
   });
 
   it("CANCELLED: the sender's signal aborted", async () => {
-    const { client } = await shop({ slow: true });
+    await using place = await shop({ slow: true });
+    const { client } = place;
     code(await client.send(Order, tea, { signal: AbortSignal.timeout(20) }), "CANCELLED");
   });
 
@@ -109,7 +113,8 @@ describe("error code", () => {
   });
 
   it("DRAINING: the request still waited when its node had to stop, so that it did not run", async () => {
-    const { shop: leaving, client, ran } = await shop({ slow: true, concurrency: 1 });
+    await using place = await shop({ slow: true, concurrency: 1 });
+    const { shop: leaving, client, ran } = place;
     client.send(Order, { sku: "milk" });
     await eventually("it to run", () => ran.length === 1);
     const waiting = client.send(Order, tea, { retries: 0 });
@@ -127,7 +132,8 @@ describe("error code", () => {
   });
 
   it("INVALID_MESSAGE: the payload cannot be sent", async () => {
-    const { client, ran } = await shop();
+    await using place = await shop();
+    const { client, ran } = place;
     code(await client.send(Order, { sku: Symbol("tea") as unknown as string }), "INVALID_MESSAGE");
     assertEquals(ran, []);
   });
@@ -141,7 +147,8 @@ describe("error code", () => {
   });
 
   it("TOO_LARGE: the payload is larger than the server takes", async () => {
-    const { client, ran } = await shop();
+    await using place = await shop();
+    const { client, ran } = place;
     const error = code(await client.send(Order, { sku: "x".repeat(2_000_000) }), "TOO_LARGE");
     assertEquals([error.retryable, ran], [false, []]);
   });
@@ -292,7 +299,8 @@ describe("error code", () => {
       query<{ sku: string }, void>("Hashed", { key, route: "hash" }),
       command("Typed", { key, ordered: true, input: anything as Schema<{ sku: string }>, output: anything }),
     ];
-    const { network, client } = await shop();
+    await using place = await shop();
+    const { network, client } = place;
     const ran: unknown[] = [];
     const handlers = contracts.map((contract) => contract.handle((payload) => void ran.push(payload)));
     await using node = await catga({ network, id: "keyed", handlers, logger: QUIET });
@@ -335,7 +343,7 @@ const anything: Schema<unknown> = { "~standard": { version: 1, vendor: "test", v
 
 /** A node that takes orders (a `slow` one never ends them) and a client that sees it; `ran`: what was ordered. */
 async function shop({ slow = false, concurrency = 1_024 } = {}): Promise<
-  { network: MemoryNetwork; shop: Catga; client: Catga; ran: string[] }
+  { network: MemoryNetwork; shop: Catga; client: Catga; ran: string[]; kill(): void } & AsyncDisposable
 > {
   const network = new MemoryNetwork();
   const ran: string[] = [];
@@ -346,7 +354,16 @@ async function shop({ slow = false, concurrency = 1_024 } = {}): Promise<
   const shop = await catga({ network, id: "shop", handlers, concurrency, logger: QUIET });
   const client = await catga({ network, id: "client", logger: QUIET });
   await eventually("the client to see the shop", () => client.nodes().length === 2);
-  return { network, shop, client, ran };
+  const alive = new Set([shop, client]);
+  const close = async () => {
+    network.heal();
+    await Promise.all(Array.from(alive, (app) => app.drain({ timeout: 0 })));
+  };
+  const kill = () => {
+    network.kill("shop");
+    alive.delete(shop);
+  };
+  return { network, shop, client, ran, kill, [Symbol.asyncDispose]: close };
 }
 
 /** The error of a result that must have this code. */

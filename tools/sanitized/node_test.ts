@@ -3,6 +3,9 @@
  * started is over when the test ends. Deno's own `node:test` has none, whatever flags it is given (2.9.6). `task test`
  * maps `node:test` to this module.
  *
+ * Each `it` is checked by itself. A suite with `before` or `after` shares what lives longer than its tests: it is
+ * checked as a whole, behind its hooks, for Deno checks no single step of a test.
+ *
  * @module
  */
 import { clearTimeout, setTimeout } from "node:timers";
@@ -51,8 +54,8 @@ const ofFile: Pick<Hooks, "beforeEach" | "afterEach"> = { beforeEach: [], afterE
 /** A test of the suite that is open, or of the file. */
 export function it(name: string, ...rest: [TestOptions, TestFn] | [TestFn] | [TestOptions]): void {
   const [options, fn] = read(rest);
-  const test: Test = { type: "test", name, options, fn };
-  if (open === undefined) Deno.test({ ...settings(test), fn: () => runTest(test, []) });
+  const test: Test = { type: "test", name, options: { ...open?.options, ...options }, fn };
+  if (open === undefined) register(test, []);
   else open.parts.push(test);
 }
 
@@ -62,8 +65,8 @@ export { it as test };
 export function describe(name: string, ...rest: [TestOptions, Hook] | [Hook]): void {
   const [options, fn] = read(rest);
   const hooks: Hooks = { before: [], after: [], beforeEach: [], afterEach: [] };
-  const suite: Suite = { type: "suite", name, options, parts: [], hooks };
   const around = open;
+  const suite: Suite = { type: "suite", name, options: { ...around?.options, ...options }, parts: [], hooks };
   open = suite;
   try {
     const returned = (fn as Hook | undefined)?.();
@@ -71,7 +74,7 @@ export function describe(name: string, ...rest: [TestOptions, Hook] | [Hook]): v
   } finally {
     open = around;
   }
-  if (around === undefined) Deno.test({ ...settings(suite), fn: (t) => runSuite(suite, t, []) });
+  if (around === undefined) register(suite, []);
   else around.parts.push(suite);
 }
 
@@ -99,6 +102,15 @@ export function afterEach(fn: Hook): void {
   (open?.hooks ?? ofFile).afterEach.push(fn);
 }
 
+/** Gives Deno what it checks as one: a test, or a suite whose tests share what its hooks make. */
+function register(part: Test | Suite, around: readonly Suite[]): void {
+  const name = [...around, part].map(({ name }) => name).join(" > ");
+  if (part.type === "test") Deno.test({ ...settings(part), name, fn: () => runTest(part, around) });
+  else if (part.hooks.before.length + part.hooks.after.length > 0) {
+    Deno.test({ ...settings(part), name, fn: (t) => runSuite(part, t, around) });
+  } else for (const inner of part.parts) register(inner, [...around, part]);
+}
+
 async function runSuite(suite: Suite, t: Deno.TestContext, around: readonly Suite[]): Promise<void> {
   const { parts, hooks, options: { skip } } = suite;
   const suites = [...around, suite];
@@ -106,13 +118,9 @@ async function runSuite(suite: Suite, t: Deno.TestContext, around: readonly Suit
   if (!skip) { for (const hook of hooks.before) await hook(); }
   try {
     for (const part of parts) {
-      const step = skip ? { ...part, options: { ...part.options, skip } } : part;
-      await t.step({
-        ...settings(step),
-        // the parts of a suite that is skipped are steps, each ignored
-        ignore: step.type === "test" && settings(step).ignore,
-        fn: (s) => step.type === "test" ? runTest(step, suites) : runSuite(step, s, suites),
-      });
+      const fn = (s: Deno.TestContext) => part.type === "test" ? runTest(part, suites) : runSuite(part, s, suites);
+      // the tests of a suite that is skipped are steps, each ignored
+      await t.step({ ...settings(part), fn });
     }
   } finally {
     if (!skip) { for (const hook of hooks.after) await hook(); }

@@ -2,7 +2,7 @@
  * Finds out what became of unanswered requests: pings their processes, and concludes from bounces that a process is
  * gone with the requests in hand, and from unanswered pings that it does not respond.
  */
-import type { Clock } from "../../ports/clock.ts";
+import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Peer } from "./peer.ts";
 
@@ -34,6 +34,7 @@ export class Watchdog {
   readonly #options: WatchdogOptions;
   /** When the next check is due, by the monotonic clock. */
   #checkAt = 0;
+  #timer: Timer | undefined;
   #stopped = false;
 
   constructor(options: WatchdogOptions) {
@@ -45,11 +46,12 @@ export class Watchdog {
     if (this.#stopped) return;
     this.running = true;
     this.#checkAt = this.#options.clock.monotonic() + CHECK_EVERY;
-    this.#options.clock.after(CHECK_EVERY, () => this.#check(), { background: true });
+    this.#timer = this.#options.clock.after(CHECK_EVERY, () => this.#check(), { background: true });
   }
 
   stop(): void {
     this.#stopped = true;
+    this.#timer?.cancel();
   }
 
   /** The frame of this number bounced: its requests did not run, and the process, or its connection, is gone. */

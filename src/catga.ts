@@ -116,7 +116,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
         const { timeout } = settings;
         const host: LogHost = {
           ...{ namespace, service, node: id, endpoint, replicas, timeout, clock, random, observer, log, store },
-          ...{ network, hooks },
+          ...{ network, hooks, causes },
           get connected() {
             return transport === undefined || transport.status.state === "connected";
           },

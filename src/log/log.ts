@@ -56,7 +56,7 @@ class NodeLog implements DurableLog {
 
   constructor(options: OpenLogOptions) {
     const { host, app, handlers } = this.#options = options;
-    const { namespace, service, endpoint, clock, random, observer, timeout } = host;
+    const { namespace, service, endpoint, clock, random, observer, timeout, causes } = host;
     const kept = this.#kept = new StreamSource(host, "subscriptions");
     const seen = async () => await mostRead({ namespace, clock, stream: await kept.get() });
     const source = this.#source = new StreamSource(host, "log", seen);
@@ -73,7 +73,7 @@ class NodeLog implements DurableLog {
     });
     this.#overdue = new OverdueSchedules(host, () => source.get());
     this.#readModels = new ReadModels({
-      ...{ host: app, namespace, service, clock, random, observer, timeout, handlers, hooks: host.hooks },
+      ...{ host: app, namespace, service, clock, random, observer, timeout, causes, handlers, hooks: host.hooks },
       stream: (ofEntities) => (ofEntities ? entities : source).get(),
     });
     this.#follows = new Follows({

@@ -17,6 +17,8 @@ export interface LogHost extends StreamsHost {
   readonly random: Random;
   /** `watched`: anybody observes what is not logged: figures of what is stored and handled. */
   readonly hooks: { readonly watched: boolean };
+  /** What handlers throw stands beside their failures. */
+  readonly causes: boolean;
   /** True if the node is connected to its network. */
   readonly connected: boolean;
   /** The live nodes, this one included. Each says in `subscriptions` what it handles. */

@@ -79,7 +79,8 @@ export interface CatgaOptions {
   carry?: readonly string[] | undefined;
   /**
    * `true` keeps the error that a handler of a durable message throws with the message, stack included, for those who
-   * may read the log: retries, dead letters, the dashboard. A caller never gets it; `true`.
+   * may read the log: retries, dead letters, the dashboard; that of a read model is in `health()` of its node. A caller
+   * never gets it; `true`.
    */
   causes?: boolean | undefined;
   /**

@@ -12,6 +12,7 @@ import { MessageContext } from "../../dispatch/message_context.ts";
 import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import type { TurnBudget } from "../../dispatch/admission_queue.ts";
 import { CatgaError } from "../../error.ts";
+import { causeText } from "../../data/cause_text.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { Fifo } from "../../data/queues.ts";
 import { type Clock, jittered, type Random, type Timer } from "../../ports/clock.ts";
@@ -39,6 +40,8 @@ export interface ReadModelOptions {
   readonly handlers: ReadonlyMap<string, CategoryHandlers>;
   /** The first and the longest pause after a failure, in ms. */
   readonly delay: readonly [first: number, longest: number];
+  /** What handlers throw stands beside their failures. */
+  readonly causes: boolean;
 }
 
 /** A read model of one node. */
@@ -121,8 +124,10 @@ export class ReadModel {
 
   /** The failure of the first message that fails again and again. */
   get lastFailure(): SubscriptionHealth["lastFailure"] {
-    for (const [{ category: contract, id }, { error: { code, message }, at }] of this.#failing) {
-      if (at !== undefined) return { contract, id, code, message, at };
+    for (const [{ category: contract, id }, { error, at }] of this.#failing) {
+      if (at === undefined) continue;
+      const cause = this.#options.causes ? causeText(error.cause ?? error) : undefined;
+      return { contract, id, code: error.code, message: error.message, ...(cause === undefined ? {} : { cause }), at };
     }
     return undefined;
   }

@@ -136,6 +136,7 @@ async function start(run: HandlerRun, random: Random = () => 0) {
     budget: new TurnBudget(clock),
     handlers: new Map([["Counted", categoryHandlers([{ contract: Counted, settings, run, entity: false }], 1_000)]]),
     delay: settings.delay,
+    causes: true,
   });
   const put = async (...numbers: number[]) => {
     const items = numbers.map((n) => itemText({ text: `${n}`, key: undefined, id: undefined, meta: undefined }));

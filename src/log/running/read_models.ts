@@ -13,7 +13,7 @@ import { ReadModel, type ReadModelOptions } from "./read_model.ts";
 
 /** Options of read models. */
 export interface ReadModelsOptions
-  extends Pick<ReadModelOptions, "host" | "namespace" | "clock" | "random" | "observer"> {
+  extends Pick<ReadModelOptions, "host" | "namespace" | "clock" | "random" | "observer" | "causes"> {
   readonly service: string;
   /** `watched`: anybody observes what is not logged. */
   readonly hooks: { readonly watched: boolean };
@@ -33,13 +33,13 @@ export class ReadModels {
 
   constructor(options: ReadModelsOptions) {
     this.#options = options;
-    const { host, namespace, service, clock, random, observer, timeout } = options;
+    const { host, namespace, service, clock, random, observer, timeout, causes } = options;
     const budget = new TurnBudget(clock);
     for (const [name, handlers] of byName(options.handlers)) {
       const categories = Map.groupBy(handlers, ({ contract }) => contract.name);
       const runs = [...categories].map(([category, own]) => [category, categoryHandlers(own, timeout)] as const);
       const model = new ReadModel({
-        ...{ host, namespace, clock, random, observer, budget },
+        ...{ host, namespace, clock, random, observer, budget, causes },
         label: `${service}/${name}`,
         handled: new HandledCount(options, `${service}/${name}`),
         handlers: new Map(runs),

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, catga, event, fail, type Result } from "../../../mod.ts";
 import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
@@ -150,11 +150,26 @@ describe("a read model", () => {
     const message =
       "The code that handles Counted fails (HANDLER_FAILED): the read model app/Counted lacks 2 messages.";
     assertEquals(alarms(), [`handler-failing Counted ${message}`]);
-    const { contract, code } = app.health().subscriptions[0].lastFailure!;
+    const { contract, code, cause } = app.health().subscriptions[0].lastFailure!;
     assertEquals([contract, code], ["Counted", "HANDLER_FAILED"]);
+    // it was in the log of the node alone
+    assertMatch(cause!, /^Error: no database\n +at [^]*read_models_test\.ts/);
+    assertStringIncludes(app.health().alarms[0].cause!, cause!);
     broken = false;
     await cluster.clock.advance(60_000);
     assertEquals([alarms(), app.health().subscriptions[0].lastFailure], [[], undefined]);
+  });
+
+  it("that cannot take an event has no cause with causes: false", async () => {
+    await using cluster = new MemoryCluster();
+    const handler = Counted.on(() => {
+      throw new Error("no database");
+    }, EACH);
+    const app = await cluster.start("a", { handlers: handler, causes: false });
+    await publish(cluster, app, 0, 1, "x");
+    await cluster.clock.advance(10_000);
+    const { lastFailure } = app.health().subscriptions[0];
+    assertEquals([lastFailure?.code, lastFailure && "cause" in lastFailure], ["HANDLER_FAILED", false]);
   });
 
   it("does not keep its node from starting once an event has failed four times, not three", async () => {

@@ -425,6 +425,7 @@ export class Node {
       random: network.random,
       observer: (seen) => this.#cluster.seen.push(seen),
       hooks: { watched: true },
+      causes: true,
       log,
       get connected() {
         return node.alive;

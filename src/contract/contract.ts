@@ -59,6 +59,11 @@ export interface ContractOptions {
  * that its handler may fail with.
  */
 export interface Contract<K extends Kind, In, Out, F extends string = AnyCode> {
+  /** For the compiler, which names it where another method is called; never has a value. */
+  readonly "~use"?: K extends "event" ? "app.publish(event, input)"
+    : K extends "stream" ? "app.stream(stream, input)"
+    : K extends "query" ? "app.send(query, input)"
+    : "app.send(command, input)";
   /** Kind of its messages: only commands and queries can be sent, only events published. */
   readonly kind: K;
   /** One or more tokens of letters, digits, `-` and `_`, joined by dots; the same on every node. */

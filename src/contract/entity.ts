@@ -71,7 +71,11 @@ export interface Entity<State> {
    */
   event<In = void, Payload = In>(
     name: SendableName<In>,
-    apply: (state: State, payload: NoInfer<Payload>) => State,
+    apply: {
+      (state: State, payload: NoInfer<Payload>): State;
+      /** For the compiler; never has a value. */
+      readonly input?: "apply is the second argument, input an option: event(name, apply, { input })";
+    },
     options?: EntityEventOptions<In, Payload>,
   ): EntityEvent<State, In, Payload>;
   /**

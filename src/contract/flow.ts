@@ -10,6 +10,10 @@ import type { SendArgs } from "./send_options.ts";
 
 /** A workflow, made by `workflow`. */
 export interface WorkflowContract<In, Out, F extends string = AnyCode> {
+  /** For the compiler, which names it where another method is called; never has a value. */
+  readonly "~use"?: "app.start(workflow, input)";
+  /** For the compiler, which says by it that a workflow is started, not sent; never has a value. */
+  readonly options?: undefined;
   /** Tells it from other contracts. */
   readonly kind: "workflow";
   /** 1 to 48 letters, digits, `-` and `_`; the same on every node. */

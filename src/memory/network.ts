@@ -128,7 +128,7 @@ export class MemoryNetwork {
   /** Neither closed, all that they sent before having arrived, nor killed. */
   readonly #connected = new Set<MemoryTransport>();
   #count = 0;
-  /** Of the store, the log and what is in transit; it rests while nobody is connected: timers would outlive all apps. */
+  /** Clock of the store, the log and what is in transit. It rests while nobody is connected: timers would go on. */
   readonly #serverClock: RestingClock;
 
   /**

@@ -22,8 +22,8 @@ export interface CodecHarness extends AsyncDisposable {
   start(options: CatgaOptions): Promise<Catga>;
   /** Each message of the streams and each entry of the buckets: where it is, its headers and its data. */
   stored(): Promise<readonly string[]>;
-  /** What was sent between nodes so far. */
-  sent(): Promise<readonly string[]>;
+  /** What was sent between nodes so far; `undefined`: that cannot be seen. */
+  sent(): Promise<readonly string[] | undefined>;
 }
 
 const SECRET = "SECRET-4711";
@@ -100,8 +100,8 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         assertEquals((letters as { payload: unknown }[])[0].payload, { text: SECRET, on });
 
         const [stored, sent] = await Promise.all([harness.stored(), harness.sent()]);
-        assert(stored.length > 50 && sent.length > 50, `${stored.length} stored, ${sent.length} sent`);
-        const all = [...stored, ...sent];
+        assert(stored.length > 50 && (sent?.length ?? 51) > 50, `${stored.length} stored, ${sent?.length} sent`);
+        const all = [...stored, ...sent ?? []];
         assertEquals(all.filter((text) => text.includes(SECRET)), []);
         for (const name of ["the-key", "the-id", "the-box", "the-run", "the-cached", "Placed", "Queued", "Filled"]) {
           assert(all.some((text) => text.includes(name)), `${name} is not readable`);

@@ -1,4 +1,6 @@
-import { type Catga, catga } from "../../mod.ts";
+import { assertRejects, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { type Catga, catga, type PayloadCodec, workflow } from "../../mod.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { declaredSuite } from "./declared_suite.ts";
@@ -17,5 +19,30 @@ declaredSuite("in memory", {}, () => {
       clearInterval(awake);
       await app?.drain();
     },
+  });
+});
+
+describe("what a workflow declares", () => {
+  it("misuse throws at once: of output, failures, the schema of a signal, stages and runs", async () => {
+    assertThrows(() => workflow("W", { output: 5 } as never), TypeError, "output");
+    assertThrows(() => workflow("W", { failures: "DECLINED" } as never), TypeError, "failures");
+    const W = workflow("W");
+    assertThrows(() => W.signal("s", { input: {} } as never), TypeError, "input");
+    assertThrows(() => W.signal("s", { output: {} } as never), TypeError, "unknown option output");
+    const thrown = Promise.withResolvers<unknown>();
+    const handlers = W.handle((flow) => {
+      for (const stage of ["", "x".repeat(65), 5, "\ud800"]) assertThrows(() => flow.stage(stage as string), TypeError);
+      thrown.resolve(undefined);
+    });
+    await using app = await catga({ handlers, logger: QUIET });
+    await app.start(W);
+    await thrown.promise;
+    await assertRejects(() => app.runs({ open: "yes" } as never).next(), TypeError, "open");
+  });
+
+  it("a codec that is none is a TypeError of catga", async () => {
+    for (const codec of [5, {}, { encode: (bytes: Uint8Array) => bytes }]) {
+      await assertRejects(() => catga({ codec: codec as unknown as PayloadCodec }), TypeError, "codec");
+    }
   });
 });

@@ -1,5 +1,6 @@
 import { after, describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
+import { z } from "zod";
 import { catga, type Flow, unwrap, workflow } from "../../mod.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
@@ -25,15 +26,17 @@ async function original(flow: Flow, { seat }: { seat: string }): Promise<string>
 
 const connections: { close(): Promise<void> }[] = [];
 
-/** Two open runs of the original handler, and what checks of others find. */
-async function stage() {
+/** Two open runs of a handler, to which `signal` is told, and what checks of others find. */
+async function stage(began = original, signal?: string) {
   const network = new MemoryNetwork();
-  await using app = await catga({ network, id: "a", handlers: Order.handle(original) });
+  await using app = await catga({ network, id: "a", handlers: Order.handle(began) });
   for (const id of ["7", "8"]) unwrap(await app.start(Order, { seat: "A1" }, { id }));
+  if (signal !== undefined) { for (const id of ["7", "8"]) unwrap(await app.tell(Paid, id, signal)); }
+  const last = signal === undefined ? "Paid" : "Sent";
   for (const id of ["7", "8"]) {
     await eventually(`run ${id} waits`, async () => {
       for await (const { pending } of app.runs({ id, status: "waiting" })) {
-        return pending.some(({ name }) => name === "Paid");
+        return pending.some(({ name }) => name === last);
       }
       return false;
     });
@@ -153,6 +156,25 @@ describe("checkRuns", () => {
       ) => found.length),
       1,
     );
+  });
+
+  it("passes signals that runs have taken through the schemas of today", async () => {
+    const paidAndSent = async (flow: Flow) => {
+      const paid = await flow.wait(Paid);
+      await flow.wait(Sent);
+      return paid;
+    };
+    const check = await stage(paidAndSent, "by card");
+    assertEquals(await check(paidAndSent), []);
+    const of = (input: z.ZodType<string>) => async (flow: Flow) => {
+      await flow.wait(Order.signal("Paid", { input }));
+      await flow.wait(Sent);
+    };
+    assertEquals(await check(of(z.string().min(3))), []);
+    assertEquals(await check(of(z.string().regex(/^in cash/, "not in cash"))), [
+      "break: open runs of Order would be stuck, or tried again: the handler throws: " +
+      "the payload of signal Paid does not fit its schema: not in cash (2)",
+    ]);
   });
 
   it("starts no other workflow, and sends nothing", async () => {

@@ -167,7 +167,7 @@ export function compareNodes(looks: readonly Look[]): ObservedMismatch[] {
       for (const handler of handlers) {
         const paths = pathsOf(sender, handler);
         if (paths.unread.length + paths.unreadable.length === 0) continue;
-        found.push({ contract, nodes: handler.nodes, ...paths, sender: listed(sender.nodes) });
+        found.push({ contract, nodes: handler.nodes, ...paths, sender: together(sender.nodes) });
       }
     }
     if (found.some((each) => each.contract === contract)) continue;
@@ -183,6 +183,10 @@ export function compareNodes(looks: readonly Look[]): ObservedMismatch[] {
     });
   }
   return found;
+}
+
+function together(nodes: readonly string[]): string {
+  return nodes.length === 1 ? nodes[0] : `each of ${listed(nodes)}`;
 }
 
 function labelOf({ node: id, service }: Look): string {

@@ -1,6 +1,6 @@
 /** `catga check --nats`: a program against the nodes that run and against what is stored. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -9,6 +9,7 @@ import { cliHere } from "../../test/support/cli_here.ts";
 import { checkPermissions } from "../../test/support/documented_users.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
+import { QUIET } from "../../test/support/quiet.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
 const MOD = new URL("../../mod.ts", import.meta.url).href;
@@ -228,6 +229,59 @@ describe("catga check --nats", await requireNatsServer(), () => {
       await rm(folder, { recursive: true });
     },
   );
+
+  it("names messages that were put aside and dead letters that a new schema refuses", PATIENT, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "catga-check-"));
+    await using server = await startNatsServer();
+    const once = { retry: { attempts: 1 } };
+    const patient = { retry: { attempts: 9, delay: [3_600_000, 3_600_000] } } as const;
+    const Sold = event<{ seat: string }>("Sold", { durable: true });
+    const fails = () => {
+      throw new Error("out of paper");
+    };
+    await using app = await catga({
+      ...{ nats: server.url, service: "shop", id: "shop-1", logger: QUIET },
+      handlers: [Sold.on(fails, { name: "billing", ...once }), Sold.on(fails, { name: "mails", ...patient })],
+    });
+    unwrap(await app.publish(Sold, { seat: "A1" }, { id: "sold-1" }));
+    await eventually("one is dead, and one is put aside", () => {
+      const of = (name: string) => app.health().subscriptions.find((each) => each.name === name);
+      return of("billing")?.dead === 1 && of("mails")?.retrying === 1;
+    });
+    const file = join(folder, "program.mjs");
+    const check = async (input: string) => {
+      await writeFile(
+        file,
+        `
+        import { event } from ${JSON.stringify(MOD)};
+        const needs = (name) => ({ "~standard": {
+          version: 1, vendor: "test",
+          validate: (value) => typeof value?.[name] === "string" ? { value } : { issues: [{ message: "missing", path: [name] }] },
+        } });
+        const Sold = event("Sold", { input: needs("${input}"), durable: true });
+        export const bills = Sold.on(() => {}, { name: "billing" });
+        export const mails = Sold.on(() => {}, { name: "mails" });`,
+      );
+      const copy = file.replace("program", `program-${input}`);
+      await rename(file, copy);
+      const { out } = await cliHere(["check", copy, "--nats", server.url, "--json"]);
+      const { findings } = JSON.parse(out) as { findings: { level: string; message: string; example?: string }[] };
+      return findings.filter(({ level }) => level !== "unknown").map(({ level, message, example }) =>
+        `${level}: ${message} (${example})`
+      );
+    };
+    const lines = [
+      "break: messages of Sold that shop/mails has put aside are refused: holder: missing (sold-1)",
+      "note: dead letters of Sold in shop/billing are refused: holder: missing (sold-1)",
+    ];
+    // what is put aside is stored with the next commit of its subscription
+    await eventually("both are found", async () => {
+      const found = await check("holder");
+      return lines.every((line) => found.includes(line));
+    });
+    assertEquals(await check("seat"), []);
+    await rm(folder, { recursive: true });
+  });
 
   it("needs no more permissions than docs/cli.md names", PATIENT, async () => {
     const folder = await mkdtemp(join(tmpdir(), "catga-check-"));

@@ -1,6 +1,6 @@
 /**
- * The recipes of docs/upgrading.md with processes on a real server, in Deno and Bun: each version replaces the one before
- * it node by node, after a canary, under 20 sends a second of each node, is rolled back, and deployed again.
+ * The recipes of docs/upgrading.md with processes on a real server, in Deno and Bun: each version replaces the one
+ * before it node by node, after a canary, is rolled back, and deployed again; each node sends 20 times a second.
  */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";

@@ -150,7 +150,10 @@ describe("a cold load", () => {
       return stream.read(subject, { ...options, from: first + 1 });
     };
     const error = await assertRejects(load, CatgaError, "are missing from the stream");
-    assertEquals([error.code, reads, faults], ["UNAVAILABLE", 1, []]);
+    const message = "events 1 to 1 of Box b are missing from the stream";
+    assertEquals([error.code, reads, faults], ["UNAVAILABLE", 1, [
+      { type: "entity-unreadable", entity: "Box", id: "b", message },
+    ]]);
   });
 
   it("passes by a message whose payload cannot be decoded, and says so", async () => {

@@ -11,6 +11,7 @@ import { type Driver, type DriverName, loadDriver } from "./driver.ts";
 import { type Clock, systemClock, type Timer } from "../ports/clock.ts";
 import { firstConnect, type Unreachable } from "./first_connect.ts";
 import type { TransportStatus } from "../ports/transport.ts";
+import { optionsOf, protocolOf } from "./private.ts";
 
 /** The option `nats`: a URL, several URLs, nats.js options, or an open connection. */
 export type NatsAddress = string | readonly string[] | ConnectionOptions | NatsConnection;
@@ -69,8 +70,7 @@ export async function connectNats(nats: NatsAddress, options: ConnectNatsOptions
   if (isConnection(nats)) {
     if (nats.isClosed()) throw new CatgaError("CLOSED", "the NatsConnection given as `nats` is closed");
     checkVersion(nats);
-    // the type of a connection does not have it
-    checkEcho((nats as { options?: ConnectionOptions }).options);
+    checkEcho(optionsOf(nats));
     return { connection: nats, driver: await loadDriver(options.transport), owned: false };
   }
   const given = connectionOptions(nats);
@@ -348,13 +348,10 @@ export class ConnectionStatus {
  * 3.4.0 with 20 MB published into a dead link; transport-deno waits likewise).
  */
 export function destroySocket(connection: NatsConnection): void {
-  // nats.js has no public access to it
-  const { protocol } = connection as {
-    protocol?: { transport?: { socket?: { destroy(): void }; conn?: { close(): void } } };
-  };
+  const transport = protocolOf(connection)?.transport;
   try {
-    protocol?.transport?.socket?.destroy();
-    protocol?.transport?.conn?.close();
+    transport?.socket?.destroy();
+    transport?.conn?.close();
   } catch {
     // closed meanwhile
   }
@@ -365,14 +362,7 @@ export function destroySocket(connection: NatsConnection): void {
  * dials by that clock, and does not dial for an hour after it was set back by an hour (observed).
  */
 export function dialWhenClockWasPutBack(connection: NatsConnection): void {
-  // nats.js has no public access to it
-  const { protocol } = connection as {
-    protocol?: {
-      options?: { reconnectDelayHandler?: () => number };
-      servers?: { servers?: { lastConnect: number }[] };
-    };
-  };
-  const { options, servers } = protocol ?? {};
+  const { options, servers } = protocolOf(connection) ?? {};
   const delay = options?.reconnectDelayHandler;
   if (options === undefined || delay === undefined) return;
   // nats.js calls it before it reads `lastConnect`
@@ -389,10 +379,7 @@ export function dialWhenClockWasPutBack(connection: NatsConnection): void {
  * on a busy machine, with a server that was restarted twice in a second).
  */
 export function dialWhenLostAtOnce(connection: NatsConnection, clock: Clock): boolean {
-  // nats.js has no public access to it
-  const { protocol } = connection as {
-    protocol?: { transport?: { isClosed?: boolean }; connectPromise?: unknown; disconnected?(): Promise<void> };
-  };
+  const protocol = protocolOf(connection);
   const lost = () => !connection.isClosed() && protocol?.transport?.isClosed === true;
   if (!lost()) return false;
   // unless it does dial

@@ -6,6 +6,7 @@ import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { readTtl, type StoredTime } from "./expiry.ts";
+import { bytesOf } from "./private.ts";
 
 /**
  * A message that a consumer delivered. Its headers are decoded when they are read, because that costs more than all
@@ -100,8 +101,7 @@ const BEFORE = "\r\nNats-Last-Sequence:";
  * of the time of a batch.
  */
 function headerOf(message: Msg): ((line: string) => string) | undefined {
-  // not part of the type of a message
-  const { _rdata: bytes, _msg: head } = message as { _rdata?: Uint8Array; _msg?: { hdr?: number } };
+  const { _rdata: bytes, _msg: head } = bytesOf(message);
   const length = head?.hdr;
   if (!(bytes instanceof Uint8Array) || length === undefined) {
     const { headers } = message;
@@ -155,7 +155,7 @@ const decoder = new TextDecoder();
  * acknowledgement.
  */
 export function numberAt(message: Msg, prefix: number): number {
-  const { _msg: head } = message as { _msg?: { subject?: Uint8Array } };
+  const { _msg: head } = bytesOf(message);
   const bytes = head?.subject;
   if (!(bytes instanceof Uint8Array)) return Number.parseInt(message.subject.slice(prefix), 36);
   let number = bytes.length > prefix ? 0 : NaN;

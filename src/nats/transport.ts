@@ -18,6 +18,7 @@ import type {
 } from "../ports/transport.ts";
 import { ConnectionStatus, type NatsLink } from "./connection.ts";
 import type { Driver } from "./driver.ts";
+import { type PrivateProtocol, protocolOf } from "./private.ts";
 import { connectionClosed, connectionLost, failure, notConnected, tooLarge, violation } from "./nats_error.ts";
 import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
 
@@ -546,8 +547,7 @@ export class TextPublisher {
 
   /** `undefined`: this nats.js does not have what nats.js 3.4 has, and messages have to go the usual way. */
   static of(connection: NatsConnection): TextPublisher | undefined {
-    // not part of the type of a connection
-    const { protocol } = connection as { protocol?: Partial<Protocol> };
+    const protocol = protocolOf(connection);
     if (typeof protocol?.sendCommand !== "function" || typeof protocol.flushPending !== "function") return undefined;
     return new TextPublisher(protocol as Protocol);
   }
@@ -633,10 +633,7 @@ function published({ subject, reply, head, text }: WaitingPublish, length: numbe
 }
 
 /** The protocol of nats.js, which writes. */
-interface Protocol {
-  sendCommand(command: Uint8Array): void;
-  flushPending(): void;
-}
+type Protocol = Required<Pick<PrivateProtocol, "sendCommand" | "flushPending">>;
 
 /** Names and values of the headers are printable ASCII: so many characters are so many bytes. */
 function headersText(headers: Readonly<Record<string, string>> | undefined): string {

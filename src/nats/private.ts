@@ -1,0 +1,72 @@
+/**
+ * All that Catga touches of nats.js (3.4.0) and that is no part of its interface. A nats.js that has moved any of it
+ * fails `private_test.ts`; at run time Catga then does without, as each line says. The class under the TCP connection
+ * of `@nats-io/transport-node` is extended in `driver_node.ts`, because it comes from that package.
+ */
+import type { ConnectionOptions, Msg, NatsConnection } from "@nats-io/nats-core";
+
+/** Of a connection. */
+interface PrivateConnection {
+  /** What the user's connection was opened with; without it `noEcho` is not refused, and nodes miss own messages. */
+  readonly options?: ConnectionOptions;
+  readonly protocol?: PrivateProtocol;
+}
+
+/** Of a connection: the part that dials, reads and writes. Each field may be missing in another version. */
+export interface PrivateProtocol {
+  /**
+   * Writes bytes in NATS's protocol. `publish` encodes subject, headers and payload of each message by itself, and
+   * makes an object of the headers: a fifth of the time of an append. Without it messages go by `publish`.
+   */
+  sendCommand?(command: Uint8Array): void;
+  /** Hands what was published to the socket within a turn of the event loop: needed with `sendCommand`. */
+  flushPending?(): void;
+  readonly transport?: {
+    /**
+     * Of transport-node, destroyed when a link is dead: nats.js waits until its buffers are written, for a quarter of
+     * an hour with 20 MB published into a dead link. Without it Catga waits as long.
+     */
+    readonly socket?: { destroy(): void };
+    /** The same in Deno. */
+    readonly conn?: { close(): void };
+    /** Whether the link is lost, which a dial that succeeds at the same moment hides: nats.js never dials again. */
+    readonly isClosed?: boolean;
+  };
+  /** `null`: no dial is under way. */
+  readonly connectPromise?: unknown;
+  /** Begins to dial. Without it the connection that was lost at once stays lost. */
+  disconnected?(): Promise<void>;
+  /** With the pause between dials, which is a public option; nats.js calls it before it reads `lastConnect`. */
+  readonly options?: { reconnectDelayHandler?: () => number };
+  /**
+   * When a server was dialled last, by the wall clock: after that was set back by an hour nats.js does not dial for an
+   * hour. Without it Catga neither.
+   */
+  readonly servers?: { readonly servers?: { lastConnect: number }[] };
+}
+
+/** The protocol of a connection; `undefined` if this nats.js has none. */
+export function protocolOf(connection: NatsConnection): PrivateProtocol | undefined {
+  return (connection as PrivateConnection).protocol;
+}
+
+/** The options that a connection was opened with; `undefined` if this nats.js does not keep them. */
+export function optionsOf(connection: NatsConnection): ConnectionOptions | undefined {
+  return (connection as PrivateConnection).options;
+}
+
+/**
+ * Of a message, as it was received. Decoding all headers takes most of the time of a read of small messages; without
+ * these bytes the headers are decoded.
+ */
+interface PrivateMessage {
+  /** Headers and payload. */
+  readonly _rdata?: Uint8Array;
+  /** `hdr`: how many bytes of `_rdata` are headers. */
+  readonly _msg?: { readonly hdr?: number; readonly subject?: Uint8Array };
+}
+
+/** The bytes of a message; without fields if this nats.js does not keep them there. */
+export function bytesOf(message: Msg): PrivateMessage {
+  return message as PrivateMessage;
+}

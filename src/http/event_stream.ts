@@ -37,12 +37,16 @@ export const COMMENT: Uint8Array = encode(":\n\n");
 /** The last event of a stream that has ended. */
 export const END: Uint8Array = encode("event: end\ndata:\n\n");
 
+const FIRST_PAUSE = 50;
+
 /** Makes the body. */
 export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8Array> {
   const { items, signals, keepAlive } = stream;
   let alive: Timer | undefined;
   let offs: readonly (() => void)[] = [];
   let over = false;
+  /** In ms: a client learns soon where it is, so that one whose connection breaks at once loses nothing. */
+  let pause = FIRST_PAUSE;
 
   const end = () => {
     if (over) return;
@@ -52,7 +56,8 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
     (async () => await items.return?.())().catch(() => {}); // nobody is left who could be told
   };
   const keepAliveWhileIdle = (to: ReadableStreamDefaultController<Uint8Array>) => {
-    alive = systemClock.after(keepAlive, () => {
+    alive = systemClock.after(Math.min(pause, keepAlive), () => {
+      pause *= 2;
       // not while it waits for the client
       if ((to.desiredSize ?? 0) > 0) to.enqueue(stream.idle());
       keepAliveWhileIdle(to);

@@ -1,8 +1,8 @@
 /**
  * The TCP or TLS connection under nats.js in Deno. It replaces that of `@nats-io/transport-deno` 3.4.0, which allocates
- * 256 KiB for every read, of any size, writes each frame alone, and leaves Nagle's algorithm on: a fifth of the requests
- * a second with the `pendingLimit` of `connection.ts` (measured). Here a read continues in the memory of the last one,
- * frames are joined, and a write does not wait for the acknowledgement of the one before.
+ * 256 KiB for every read, of any size, writes each frame alone, and leaves Nagle's algorithm on: a fifth of the
+ * requests a second with the `pendingLimit` of `connection.ts` (measured). Here a read continues in the memory of the
+ * last one, frames are joined, and a write does not wait for the acknowledgement of the one before.
  */
 import { joinBytes } from "../data/encoding.ts";
 import {

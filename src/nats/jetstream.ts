@@ -1,8 +1,8 @@
 /**
  * The part of JetStream that buckets need: requests to `$JS.API`, and writes to a stream. What it does not do is thrown
- * as a `JetStreamRefusal`. It goes over `NatsConnection.request`, not over `@nats-io/jetstream` (3.4.0), whose consumers
- * may be silent for a minute, and whose request for one with several filters does not name it, which the documented
- * permissions do not allow.
+ * as a `JetStreamRefusal`. It goes over `NatsConnection.request`, not over `@nats-io/jetstream` (3.4.0), whose
+ * consumers may be silent for a minute, and whose request for one with several filters does not name it: the
+ * documented permissions do not allow that.
  */
 import { Gate } from "../data/queues.ts";
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";

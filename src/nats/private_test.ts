@@ -51,8 +51,8 @@ describe("private parts of nats.js", await requireNatsServer(), () => {
           });
         });
         await connection.flush();
-        protocolOf(connection)?.sendCommand?.(new TextEncoder().encode("PUB a 2\r\nhi\r\n"));
-        protocolOf(connection)?.flushPending?.();
+        protocolOf(connection)!.sendCommand!(new TextEncoder().encode("PUB a 2\r\nhi\r\n"));
+        protocolOf(connection)!.flushPending!();
         await connection.flush();
         assertEquals(await first, "hi");
       } finally {

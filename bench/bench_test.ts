@@ -28,13 +28,13 @@ function bench(...args: string[]): Promise<string> {
 
 /** The sections, with the tables that they make. */
 const SECTIONS: readonly (readonly [what: string, sections: readonly string[], tables: readonly string[]])[] = [
-  ["events", ["events"], ["events"]],
   ["the edge: commands, readers of a tail, the client", ["edge"], [
     "edge",
     "edge-readers",
     "edge-reach",
     "edge-client",
   ]],
+  ["events", ["events"], ["events"]],
   ["the log: publishing, handling, catching up, read models", ["log"], [
     "log-publish",
     "log-publish-ids",

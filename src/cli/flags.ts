@@ -36,7 +36,7 @@ export const CONNECTION_FLAGS = {
   tlsca: { value: "FILE", variable: "NATS_CA", summary: "a CA to trust instead of the system's" },
   tlscert: { value: "FILE", variable: "NATS_CERT", summary: "the client's certificate, with --tlskey" },
   tlskey: { value: "FILE", variable: "NATS_KEY", summary: "the certificate's key" },
-  codec: { value: "FILE", variable: "CATGA_CODEC", summary: "a module whose default export is the app's codec" },
+  codec: { value: "FILE", variable: "CATGA_CODEC", summary: "module that exports the codec" },
 } as const satisfies Record<string, FlagSpec>;
 
 /** Flags of single commands. */
@@ -56,7 +56,7 @@ export const COMMAND_FLAGS = {
   limit: { value: "N", summary: "show at most this many; 100" },
   status: { value: "STATUS", summary: "only runs that are stuck, waiting, retrying, …" },
   ahead: { summary: "skip a step that is not recorded yet" },
-  broken: { summary: "list the entities whose stored events nodes cannot read" },
+  broken: { summary: "list entities whose events nodes cannot read" },
   reason: { value: "TEXT", summary: "why; it stays with the run" },
   workflow: { value: "NAME", summary: "only runs of this workflow" },
   cause: { value: "TEXT", summary: "only those whose error has this text in it" },
@@ -69,7 +69,7 @@ export const COMMAND_FLAGS = {
   code: { value: "CODE", summary: "only those that failed with this code" },
   yes: { short: "y", summary: "do it to all that match, without asking" },
   print: { summary: "print `nats` commands instead" },
-  against: { value: "FILE", summary: "compare with this file, which `catga contracts` printed" },
+  against: { value: "FILE", summary: "compare with a file that `catga contracts` printed" },
   "allow-unknown": { summary: "exit code 0 if all that is left could not be judged" },
   seconds: { value: "N", summary: "how long each row takes, in s; 1" },
   port: { value: "N", summary: "the port of the page; 4280; 0 for any that is free" },

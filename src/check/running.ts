@@ -200,7 +200,7 @@ function pathsOf(sender: Look, handler: Look): Pick<ObservedMismatch, "unread" |
   };
 }
 
-/** What a reader refuses of what a writer writes; nothing where that is not known. */
+/** The differences that a reader refuses in a writer's values; empty where they are not known. */
 function refusedPaths(reader: JsonSchema | null | undefined, writer: JsonSchema | null | undefined): readonly string[] {
   if (reader === null || reader === undefined || writer === null || writer === undefined) return [];
   const verdict = reads(reader, writer);

@@ -1,4 +1,4 @@
-/** What a codec promises: in memory and over NATS. */
+/** The promises of a codec, in memory and over NATS. */
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import {
@@ -22,7 +22,7 @@ export interface CodecHarness extends AsyncDisposable {
   start(options: CatgaOptions): Promise<Catga>;
   /** Each message of the streams and each entry of the buckets: where it is, its headers and its data. */
   stored(): Promise<readonly string[]>;
-  /** What was sent between nodes so far; `undefined`: that cannot be seen. */
+  /** The messages that nodes have sent to each other; `undefined` where they cannot be seen. */
   sent(): Promise<readonly string[] | undefined>;
 }
 

@@ -225,7 +225,7 @@ class SealedReader implements LogReader {
   }
 }
 
-/** What could not be sealed is certainly not stored; later it may be. */
+/** A payload that could not be sealed is certainly not stored; sealing it may succeed later. */
 function unsealed(cause: unknown): Appended {
   const error = new CatgaError("UNAVAILABLE", "the codec could not encode a payload", { cause });
   return { type: "not stored", passing: true, error };

@@ -55,7 +55,7 @@ export function isSealed(text: string): boolean {
   return text.startsWith(HEAD) && text.endsWith(END);
 }
 
-/** What follows from a value, at once if that is there. */
+/** Calls the function with a value: at once, or when its promise resolves. */
 export function then<T, R>(value: MaybePromise<T>, next: (value: T) => R): MaybePromise<R> {
   return value instanceof Promise ? value.then(next) : next(value);
 }

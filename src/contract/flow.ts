@@ -229,7 +229,7 @@ export interface RunInfo {
   readonly id: string;
   /** Status of the run. */
   readonly status: RunStatus;
-  /** What its handler said last of where it is, with `flow.stage`; `undefined`: nothing. */
+  /** The last stage that its handler named by `flow.stage`; `undefined`: none. */
   readonly stage: string | undefined;
   /** The version that the workflow had when it was started. */
   readonly version: number;

@@ -105,7 +105,7 @@ export interface RunView {
   /** Its id as it is stored: for requests, not for people. */
   readonly key: string;
   readonly status: RunStatus;
-  /** What its handler said of where it is; empty: nothing. */
+  /** The last stage that its handler named; empty: none. */
   readonly stage: string;
   readonly startedAt: number;
   /** Since when it does, or waits for, what is pending. */

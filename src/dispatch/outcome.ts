@@ -29,7 +29,7 @@ export class SchemaRefusal implements Failure {
   readonly ok = false;
   readonly value = undefined;
   readonly error: CatgaError;
-  /** What is stored of its entity was refused, and not the message. */
+  /** True if a stored event of its entity was refused, and not the message. */
   readonly ofStored: boolean;
 
   constructor(error: CatgaError, ofStored = false) {

@@ -1,4 +1,4 @@
-/** What a workflow declares of itself, its schemas, failures and stages: in memory and over NATS. */
+/** Schemas, failures and stages of workflows, in memory and over NATS. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, fail, type Handler, type Schema, unwrap, workflow } from "../../mod.ts";

@@ -118,7 +118,7 @@ export class Waits {
     });
   }
 
-  /** What the schema of a signal makes of what was told; an error if it refuses that, unlike when it was told. */
+  /** The value of a signal as its schema parses it; an error if today's schema refuses a value that was told. */
   #parse(
     call: PendingCall,
     schema: Schema<never, unknown>,

@@ -86,7 +86,7 @@ export interface OpenRun {
   readonly run: string;
   /** Its status: `running`, `waiting`, `retrying`, `stuck` or `undoing`. */
   readonly status: string;
-  /** What its handler said last of where it is, with `flow.stage`; left out: nothing. */
+  /** The last stage that its handler named by `flow.stage`; left out: none. */
   readonly stage?: string | undefined;
   /** Steps, sleeps and waits that are pending, by name; `next`: when it goes on by itself, as an ISO date. */
   readonly pending: readonly { readonly name: string; readonly next?: string | undefined }[];

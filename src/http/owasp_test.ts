@@ -1,4 +1,4 @@
-/** What an edge does about each risk of the OWASP API Security list of 2023, as the table in docs/http.md says. */
+/** The answers of an edge to each risk of the OWASP API Security list of 2023, as in the table of docs/http.md. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import * as z from "zod";

@@ -17,7 +17,7 @@ export interface LogHost extends StreamsHost {
   readonly random: Random;
   /** `watched`: anybody observes what is not logged: figures of what is stored and handled. */
   readonly hooks: { readonly watched: boolean };
-  /** What handlers throw stands beside their failures. */
+  /** The errors that handlers throw stand beside their failures. */
   readonly causes: boolean;
   /** True if the node is connected to its network. */
   readonly connected: boolean;

@@ -5,14 +5,14 @@
  */
 import type { ConnectionOptions, Msg, NatsConnection } from "@nats-io/nats-core";
 
-/** Of a connection. */
+/** Private fields of a connection. */
 interface PrivateConnection {
-  /** What the user's connection was opened with; without it `noEcho` is not refused, and nodes miss own messages. */
+  /** The options of the user's connection; without them `noEcho` is not refused, and nodes miss own messages. */
   readonly options?: ConnectionOptions;
   readonly protocol?: PrivateProtocol;
 }
 
-/** Of a connection: the part that dials, reads and writes. Each field may be missing in another version. */
+/** The part of a connection that dials, reads and writes. Each field may be missing in another version. */
 export interface PrivateProtocol {
   /**
    * Writes bytes in NATS's protocol. `publish` encodes subject, headers and payload of each message by itself, and
@@ -29,7 +29,7 @@ export interface PrivateProtocol {
     readonly socket?: { destroy(): void };
     /** The same in Deno. */
     readonly conn?: { close(): void };
-    /** Whether the link is lost, which a dial that succeeds at the same moment hides: nats.js never dials again. */
+    /** True if the link is lost. A dial that succeeds at the same moment hides that: nats.js never dials again. */
     readonly isClosed?: boolean;
   };
   /** `null`: no dial is under way. */

@@ -13,7 +13,7 @@ interface RestingTimer {
 /** Another clock, with timers that rest together. */
 export class RestingClock implements Clock {
   readonly #clock: Clock;
-  /** Those that have not fired, in the order in which they were set. */
+  /** The timers that have not fired, in the order in which they were set. */
   readonly #timers = new Set<RestingTimer>();
   #resting = false;
 

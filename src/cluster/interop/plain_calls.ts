@@ -27,7 +27,7 @@ export const QUEUE = "q";
 /** A contract that plain clients may call. */
 export interface ServedContract {
   readonly contract: AnyContract;
-  /** It without schemas of answers: a plain client gets what the handler returned. */
+  /** The contract without schemas of answers: a plain client gets the handler's value. */
   readonly plain: AnyContract;
   readonly subject: string;
   readonly stats: CallStats;

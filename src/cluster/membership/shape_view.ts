@@ -223,7 +223,7 @@ export class ShapeView {
   }
 }
 
-/** What a process was asked, by the hash of its shapes: its shapes, or what contracts look like. */
+/** The last question to a process, about its shapes or its contracts, by the hash of its shapes. */
 interface ShapeQuestion {
   readonly about: "shapes" | "looks";
   readonly hash: string;

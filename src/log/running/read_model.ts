@@ -40,7 +40,7 @@ export interface ReadModelOptions {
   readonly handlers: ReadonlyMap<string, CategoryHandlers>;
   /** The first and the longest pause after a failure, in ms. */
   readonly delay: readonly [first: number, longest: number];
-  /** What handlers throw stands beside their failures. */
+  /** The errors that handlers throw stand beside their failures. */
   readonly causes: boolean;
 }
 

@@ -590,7 +590,15 @@ describe("the page of the dashboard, with hostile content", { skip, timeout: 120
     streams.send("timeline", Array.from({ length: 50 }, (_, n) => ({ n, at: 1, what: "joined", about: `node-${n}` })));
     await browser.until("the rows", `document.querySelectorAll("#timeline tbody tr").length === 50`);
     await browser.evaluate(`document.querySelector('nav a[href="#search"]').click()`);
-    await browser.until("the section", `document.querySelector("#search").getBoundingClientRect().top < 200`);
+    // at the top, or as far up as the end of the page lets it be: that depends on the sections that were laid out
+    await browser.until(
+      "the section",
+      `(() => {
+        const { top } = document.querySelector("#search").getBoundingClientRect();
+        const isEnd = scrollY + innerHeight >= document.documentElement.scrollHeight - 2;
+        return top < 200 || (isEnd && top < innerHeight);
+      })()`,
+    );
   });
 
   it("runs nothing of it, cuts it, and stays quick with 10,000 nodes", async () => {

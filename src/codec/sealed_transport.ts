@@ -3,17 +3,18 @@
  */
 import type { MaybePromise } from "../contract/schema.ts";
 import { checkHeader, checkSubject } from "../data/checks.ts";
-import { byteLength, encode } from "../data/encoding.ts";
+import { encode } from "../data/encoding.ts";
 import { CatgaError } from "../error.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import type {
-  ServerInfo,
-  SubscribeOptions,
-  Subscription,
-  Transport,
-  TransportMessage,
-  TransportPublishOptions,
-  TransportStatus,
+import {
+  messageSize,
+  type ServerInfo,
+  type SubscribeOptions,
+  type Subscription,
+  type Transport,
+  type TransportMessage,
+  type TransportPublishOptions,
+  type TransportStatus,
 } from "../ports/transport.ts";
 import { InOrder } from "./in_order.ts";
 import { type Sealing, then, unsealedLimit } from "./sealing.ts";
@@ -73,7 +74,8 @@ export class SealedTransport implements Transport {
     const isSealed = data.length > 0 && this.#seals(subject);
     if (!isSealed && this.#out.isIdle) return this.#transport.publish(subject, data, options);
     const bytes = typeof data === "string" ? encode(data) : data.slice();
-    const [size, limit] = [bytes.length + sizeOf(options?.headers), this.maxPayload];
+    for (const [name, value] of Object.entries(options?.headers ?? {})) checkHeader(name, value); // throws at once
+    const [size, limit] = [messageSize({ data: bytes, headers: options?.headers }), this.maxPayload];
     if (size > limit) {
       throw new CatgaError("TOO_LARGE", `a message of ${size} bytes is over the limit of ${limit} with a codec`);
     }
@@ -126,15 +128,4 @@ export class SealedTransport implements Transport {
     if (opened === message.data) return { subject, reply, headers, noResponders, data: message.data.slice() };
     return then(opened, (data) => ({ subject, reply, headers, noResponders, data }));
   }
-}
-
-/** The bytes of headers, as NATS writes them. Throws a `TypeError` for those that it cannot carry. */
-function sizeOf(headers: Readonly<Record<string, string>> | undefined): number {
-  if (headers === undefined) return 0;
-  let text = "NATS/1.0\r\n";
-  for (const [name, value] of Object.entries(headers)) {
-    checkHeader(name, value);
-    text += `${name}: ${value}\r\n`;
-  }
-  return byteLength(`${text}\r\n`);
 }

@@ -24,8 +24,9 @@ import {
   type ReadOptions,
   type StoredMessage,
 } from "../ports/event_log.ts";
+import { messageSize } from "../ports/transport.ts";
 import type { FaultSource, LogOutage } from "./faults.ts";
-import { messageSize, type NewMessage, newMessage, StreamState } from "./stream_state.ts";
+import { type NewMessage, newMessage, StreamState } from "./stream_state.ts";
 import { type SessionClient, StoreSession } from "./store_session.ts";
 import { copyOf } from "./stream_consumer.ts";
 import { StreamReader } from "./stream_reader.ts";

@@ -448,10 +448,3 @@ export function newMessage(subject: string, data: string | Uint8Array, options: 
     ...{ id, expect, rollup, schedule },
   };
 }
-
-/** The size of a message in bytes, with its headers as NATS writes them. */
-export function messageSize({ data, headers }: Pick<NewMessage, "data" | "headers">): number {
-  if (!headers) return data.length;
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return data.length + encoder.encode(`NATS/1.0\r\n${lines.join("")}\r\n`).length;
-}

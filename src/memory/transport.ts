@@ -1,18 +1,18 @@
 /** The port {@link Transport} within one process: a client of a {@link Broker}. */
 import type { Clock, Random } from "../ports/clock.ts";
 import { CatgaError, unavailable } from "../error.ts";
-import type {
-  ServerInfo,
-  SubscribeOptions,
-  Subscription,
-  Transport,
-  TransportMessage,
-  TransportPublishOptions,
-  TransportStatus,
+import {
+  messageSize,
+  type ServerInfo,
+  type SubscribeOptions,
+  type Subscription,
+  type Transport,
+  type TransportMessage,
+  type TransportPublishOptions,
+  type TransportStatus,
 } from "../ports/transport.ts";
 import type { Broker, BrokerClient, BrokerSubscriber } from "./broker.ts";
 import { MemoryProcess, ServerLink } from "./server_link.ts";
-import { messageSize } from "./stream_state.ts";
 import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
 
 /** Dependencies of a {@link MemoryTransport} on its network. */

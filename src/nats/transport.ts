@@ -6,15 +6,16 @@ import type { Msg, MsgCallback, MsgHdrs, NatsConnection, Subscription as NatsSub
 import { nextTick } from "node:process";
 import { byteLength, encode } from "../data/encoding.ts";
 import { type Clock, delay, type Random, systemClock, systemRandom, type Timer } from "../ports/clock.ts";
-import type {
-  ServerInfo,
-  SubscribeOptions,
-  Subscription,
-  Transport,
-  TransportMessage,
-  TransportPublishOptions,
-  TransportStatus,
-  Violation,
+import {
+  headersText,
+  type ServerInfo,
+  type SubscribeOptions,
+  type Subscription,
+  type Transport,
+  type TransportMessage,
+  type TransportPublishOptions,
+  type TransportStatus,
+  type Violation,
 } from "../ports/transport.ts";
 import { ConnectionStatus, type NatsLink } from "./connection.ts";
 import type { Driver } from "./driver.ts";
@@ -557,6 +558,7 @@ export class TextPublisher {
    * 0. Its subjects, names and values have been checked.
    */
   publish({ subject, reply, headers, text, awaited }: TextMessage, limit: number): number {
+    // names and values of the headers are printable ASCII: so many characters are so many bytes
     const head = headersText(headers);
     const size = head.length + (head.length + 3 * text.length > limit ? byteLength(text) : text.length);
     if (size > limit) return size;
@@ -634,14 +636,6 @@ function published({ subject, reply, head, text }: WaitingPublish, length: numbe
 
 /** The protocol of nats.js, which writes. */
 type Protocol = Required<Pick<PrivateProtocol, "sendCommand" | "flushPending">>;
-
-/** Names and values of the headers are printable ASCII: so many characters are so many bytes. */
-function headersText(headers: Readonly<Record<string, string>> | undefined): string {
-  if (headers === undefined) return "";
-  let text = "NATS/1.0\r\n";
-  for (const name in headers) text += `${name}: ${headers[name]}\r\n`;
-  return `${text}\r\n`;
-}
 
 /** Characters that wait at most: the server works on the first messages of a large turn while the next are prepared. */
 const MOST = 16_384;

@@ -3,6 +3,7 @@
  * `memory/` and `nats/` implement it, and `transport_suite.ts` tests both.
  */
 import type { Clock, Random } from "./clock.ts";
+import { byteLength } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 
 /**
@@ -153,4 +154,22 @@ export function isForbidden({ code, details }: CatgaError): boolean {
 export function isStoreFull(error: unknown): boolean {
   // another error may be a program's, whose members may throw
   return error instanceof CatgaError && (error.cause as { readonly refusal?: unknown } | undefined)?.refusal === "full";
+}
+
+/** Headers as NATS writes them, before the payload; empty without headers. */
+export function headersText(headers: Readonly<Record<string, string>> | undefined): string {
+  if (headers === undefined) return "";
+  let text = "NATS/1.0\r\n";
+  for (const name in headers) text += `${name}: ${headers[name]}\r\n`;
+  return `${text}\r\n`;
+}
+
+/** The size of a message in bytes, with its headers as NATS writes them. */
+export function messageSize(
+  { data, headers }: {
+    readonly data: Uint8Array;
+    readonly headers: Readonly<Record<string, string>> | undefined;
+  },
+): number {
+  return data.length + byteLength(headersText(headers));
 }

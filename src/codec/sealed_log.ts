@@ -112,18 +112,10 @@ export class SealedStream implements LogStream {
   }
 
   async read(subject: string, options: ReadOptions): Promise<StoredMessage[]> {
-    const { onMessage, ...rest } = options;
-    const reads = new InOrder();
-    let failure: { readonly error: unknown } | undefined;
-    const found = await this.#stream.read(subject, {
-      ...rest,
-      ...(onMessage === undefined ? {} : {
-        onMessage: (message: StoredMessage) =>
-          reads.pass(this.#open(message), onMessage, (error) => failure ??= { error }),
-      }),
-    });
-    await reads.passed;
-    if (failure !== undefined) throw failure.error;
+    const { onMessage } = options;
+    const found = onMessage === undefined
+      ? await this.#stream.read(subject, options)
+      : await this.#opening(onMessage, (onMessage) => this.#stream.read(subject, { ...options, onMessage }));
     return await Promise.all(found.map((message) => this.#open(message)));
   }
 
@@ -132,14 +124,20 @@ export class SealedStream implements LogStream {
   }
 
   async lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void> {
+    await this.#opening(onMessage, (onMessage) => this.#stream.lasts(pattern, onMessage));
+  }
+
+  /** Reads messages, and passes them on opened, in order. Rejects with the first error that `onMessage` throws. */
+  async #opening<T>(
+    onMessage: (message: StoredMessage) => void,
+    read: (onMessage: (message: StoredMessage) => void) => Promise<T>,
+  ): Promise<T> {
     const reads = new InOrder();
     let failure: { readonly error: unknown } | undefined;
-    await this.#stream.lasts(
-      pattern,
-      (message) => reads.pass(this.#open(message), onMessage, (error) => failure ??= { error }),
-    );
+    const found = await read((message) => reads.pass(this.#open(message), onMessage, (error) => failure ??= { error }));
     await reads.passed;
     if (failure !== undefined) throw failure.error;
+    return found;
   }
 
   purge(subject: string, options?: { before?: number }): Promise<number> {
@@ -157,10 +155,7 @@ export class SealedStream implements LogStream {
 
   /** Never rejects. */
   #open(message: StoredMessage): MaybePromise<StoredMessage> {
-    const opened = changePayloads(message.data, (text) => {
-      const made = this.#sealing.open(text);
-      return made instanceof Promise ? made.catch(() => text) : made;
-    });
+    const opened = changePayloads(message.data, (text) => this.#sealing.openOrKeep(text));
     const { sequence, subject, time, headers } = message;
     return then(opened, (data) => data === message.data ? message : { sequence, subject, time, headers, data });
   }

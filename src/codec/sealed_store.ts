@@ -88,8 +88,6 @@ export class SealedBucket implements Bucket {
 
   /** Never rejects: what cannot be opened stays as it is, and is malformed for whoever reads it. */
   #open<E extends Entry>(entry: E): MaybePromise<E> {
-    const made = this.#sealing.open(entry.value);
-    const opened = made instanceof Promise ? made.catch(() => entry.value) : made;
-    return then(opened, (value) => ({ ...entry, value }));
+    return then(this.#sealing.openOrKeep(entry.value), (value) => ({ ...entry, value }));
   }
 }

@@ -26,6 +26,12 @@ export class Sealing {
     return then(this.#decode(bytes), (opened) => utf8.decode(opened));
   }
 
+  /** Like {@link Sealing.open}, but a text that the codec cannot read stays sealed. Never rejects. */
+  openOrKeep(text: string): MaybePromise<string> {
+    const opened = this.open(text);
+    return opened instanceof Promise ? opened.catch(() => text) : opened;
+  }
+
   /** Seals bytes. */
   sealBytes(bytes: Uint8Array): MaybePromise<Uint8Array> {
     return then(this.#encode(new Uint8Array(bytes)), (sealed) => {

@@ -7,7 +7,7 @@ import { clientSize } from "../client_size.ts";
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
-import type { Effort, Measure } from "./section.ts";
+import { type Effort, type Measure, timed } from "./section.ts";
 
 const OURS = [
   { name: "by hand", file: "programs/edge_catga.ts", args: ["hand"] },
@@ -39,15 +39,7 @@ export const edge: Measure = async (stage, effort) => {
 async function commandsOf(stage: Stage, effort: Effort): Promise<Table> {
   await stage.clear();
   const ms = effort.ms(1_000, 200);
-  const started = await Promise.all(
-    [...OURS, ...effort.peers ? PEERS : []].map(({ name, file, args }) =>
-      stage.orLeaveOut(name, file, async () => {
-        const program = await stage.start(file, args);
-        return { name, play: () => program.ask<number>("time", { ms }), drop: stage.dropping(name, file) };
-      })
-    ),
-  );
-  const players = started.filter((player) => player !== undefined);
+  const players = await timed(stage, [...OURS, ...effort.peers ? PEERS : []], ms);
   await alternate(players, 2);
   const times = await alternate(players, effort.rounds(11, 3));
   await stage.clear();

@@ -2,14 +2,7 @@
 import { alternate } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import type { Row, Table } from "../table.ts";
-import type { Effort, Measure } from "./section.ts";
-
-/** A program, and the arguments that make it one row of a table. */
-interface Contestant {
-  readonly name: string;
-  readonly file: string;
-  readonly args: readonly string[];
-}
+import { type Contestant, type Effort, type Measure, timed } from "./section.ts";
 
 const CATGA: readonly Contestant[] = ["sync", "async", "1 behavior", "3 behaviors", "schema", "idempotent"].map(
   (variant) => ({ name: `Catga, ${variant}`, file: "programs/catga_local.ts", args: [variant] }),
@@ -49,13 +42,7 @@ export const local: Measure = async (stage, effort) => {
   await stage.clear();
   const contestants = [...BY_HAND, ...CATGA, ...effort.peers ? peers(effort) : []];
   const ms = effort.ms(120, 20);
-  const started = await Promise.all(contestants.map(({ name, file, args }) =>
-    stage.orLeaveOut(name, file, async () => {
-      const program = await stage.start(file, args);
-      return { name, play: () => program.ask<number>("time", { ms }), drop: stage.dropping(name, file) };
-    })
-  ));
-  const players = started.filter((player) => player !== undefined);
+  const players = await timed(stage, contestants, ms);
   await alternate(players, 2);
   const times = await alternate(players, effort.rounds(7, 3));
   await stage.clear();

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Wanted } from "../arguments.ts";
+import type { Player } from "../rounds.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
 import type { Company } from "./contestants.ts";
@@ -21,6 +22,24 @@ export interface Effort {
   ms(usual: number, quick: number): number;
   /** So many events, entities or the like. */
   count(usual: number, quick: number, trial?: number): number;
+}
+
+/** A program, and the arguments that make it one row of a table. */
+export interface Contestant {
+  readonly name: string;
+  readonly file: string;
+  readonly args: readonly string[];
+}
+
+/** Starts programs that have the task `time`, for `alternate`; one that cannot be had is left out. */
+export async function timed(stage: Stage, contestants: readonly Contestant[], ms: number): Promise<Player<number>[]> {
+  const started = await Promise.all(contestants.map(({ name, file, args }) =>
+    stage.orLeaveOut(name, file, async () => {
+      const program = await stage.start(file, args);
+      return { name, play: () => program.ask<number>("time", { ms }), drop: stage.dropping(name, file) };
+    })
+  ));
+  return started.filter((player) => player !== undefined);
 }
 
 /** The effort that was asked for. */

@@ -1,7 +1,6 @@
 /** The ports keep their promises around a codec, one that answers at once and one that does not. */
-import { MemoryNetwork } from "../memory/network.ts";
-import type { MemoryConnection } from "../memory/network.ts";
-import { VirtualClock } from "../memory/virtual_clock.ts";
+import { memoryLogHarness } from "../memory/harness_suite.ts";
+import { type MemoryConnection, MemoryNetwork } from "../memory/network.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";
 import { eventLogSuite } from "../ports/event_log_suite.ts";
 import { transportSuite } from "../ports/transport_suite.ts";
@@ -26,25 +25,7 @@ async function turns(count: number): Promise<void> {
 for (const [when, codec] of Object.entries(codecs)) {
   const sealing = new Sealing(codec);
 
-  eventLogSuite(`memory, sealed ${when}`, () => {
-    const clock = new VirtualClock();
-    const network = new MemoryNetwork({ clock });
-    return Promise.resolve({
-      connect() {
-        const connection = network.connect();
-        return Promise.resolve({
-          log: new SealedLog(connection.log, sealing),
-          cut: () => Promise.resolve(connection.cut()),
-          restore: () => Promise.resolve(connection.restore()),
-          close: () => connection.close(),
-        });
-      },
-      remove: (name) => Promise.resolve(network.log.remove(name)),
-      pass: (ms) => clock.advance(ms),
-      now: () => clock.now(),
-      [Symbol.asyncDispose]: () => Promise.resolve(),
-    });
-  });
+  eventLogSuite(`memory, sealed ${when}`, () => memoryLogHarness((log) => new SealedLog(log, sealing)));
 
   transportSuite(`memory, sealed ${when}`, () => {
     const network = new MemoryNetwork();

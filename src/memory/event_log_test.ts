@@ -10,27 +10,10 @@ import { eventLogSuite } from "../ports/event_log_suite.ts";
 import { clampedClock } from "../../test/support/clamped_clock.ts";
 import { MemoryEventLog } from "./event_log.ts";
 import { MemoryNetwork } from "./network.ts";
+import { memoryLogHarness } from "./harness_suite.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
-eventLogSuite("memory", () => {
-  const clock = new VirtualClock();
-  const network = new MemoryNetwork({ clock });
-  return Promise.resolve({
-    connect() {
-      const connection = network.connect();
-      return Promise.resolve({
-        log: connection.log,
-        cut: () => Promise.resolve(connection.cut()),
-        restore: () => Promise.resolve(connection.restore()),
-        close: () => connection.close(),
-      });
-    },
-    remove: (name) => Promise.resolve(network.log.remove(name)),
-    pass: (ms) => clock.advance(ms),
-    now: () => clock.now(),
-    [Symbol.asyncDispose]: () => Promise.resolve(),
-  });
-});
+eventLogSuite("memory", () => memoryLogHarness());
 
 const OPTIONS = { subjects: ["log.>"], replicas: 1, schedules: true };
 

@@ -1,4 +1,4 @@
-/** Counts of the open runs of the workflows that a node handles, by status: the first of those nodes counts them. */
+/** Counts open runs by workflow and status. Of the nodes that handle a workflow, the first by its endpoint counts. */
 import type { RunStatus } from "../contract/flow.ts";
 import type { Catga } from "../contract/running_node.ts";
 import { drivenWorkflow, firstHandling } from "../contract/workflow.ts";

@@ -150,9 +150,9 @@ export function compareLooks({ contracts }: Program, looks: readonly Look[], ser
 }
 
 /**
- * Compares what nodes say of the same contracts with each other: what each sender sends with what each handler reads,
- * and answers the other way. Handlers of two versions, neither of which reads what is written for the other, do not fit
- * either, whoever sends.
+ * Compares the schemas that nodes announce for the same contracts: the payloads of each sender against each handler,
+ * and the answers of each handler against each sender. Two versions of a handler are a mismatch, too, if neither can
+ * read payloads written for the other, even if nobody has sent any.
  */
 export function compareNodes(looks: readonly Look[]): ObservedMismatch[] {
   const found: ObservedMismatch[] = [];

@@ -274,7 +274,7 @@ describe("catga check --nats", await requireNatsServer(), () => {
       "break: messages of Sold that shop/mails has put aside are refused: holder: missing (sold-1)",
       "note: dead letters of Sold in shop/billing are refused: holder: missing (sold-1)",
     ];
-    // what is put aside is stored with the next commit of its subscription
+    // a message that is put aside is stored with the next commit of its subscription
     await eventually("both are found", async () => {
       const found = await check("holder");
       return lines.every((line) => found.includes(line));

@@ -6,8 +6,9 @@ import { fewAtOnce } from "../data/queues.ts";
 import type { Pinger } from "./pinger.ts";
 
 /**
- * Asks each node once for its shapes, and one node for what each of these looks like. `names`: of these contracts;
- * `"differing"`: of those of which nodes have several shapes. `silent` did not answer.
+ * Asks each node for the shapes of its contracts, and one node for the schemas behind each shape. `names`: the
+ * contracts to ask for; `"differing"`: all contracts that have several shapes in the cluster. `silent`: the nodes
+ * without an answer.
  */
 export async function looksOf(
   asker: Pinger,

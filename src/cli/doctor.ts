@@ -102,7 +102,7 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
     }
     const versions = await ofVersions(view);
     const differing = new Set(versions.map(({ about }) => about));
-    // what nodes see is a part of what is seen from outside
+    // an alarm of a node names only its own messages; the comparison of all nodes includes them
     const seenByNodes = findings.filter(({ kind, about }) => kind === "schema-mismatch" && differing.has(about));
     for (const each of seenByNodes) findings.splice(findings.indexOf(each), 1);
     findings.push(...versions);

@@ -18,7 +18,7 @@ const Wide = command("Sell", {
   output: sold,
 });
 
-/** Resolves when all see each other, and the shapes of those that handle something. */
+/** Resolves when each app sees all others, and knows the shapes of those that handle something. */
 async function see(...apps: Catga[]): Promise<void> {
   await eventually("all see each other", () =>
     apps.every((app) => {

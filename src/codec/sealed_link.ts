@@ -17,7 +17,7 @@ export interface SealablePorts {
   log(): Promise<EventLog>;
 }
 
-/** The same ports, with sealed payloads. `onError`: what cannot be sealed, or opened, on the wire. */
+/** Wraps the ports of a node so that payloads are sealed. `onError` gets messages that cannot be sealed or opened. */
 export function sealed<L extends SealablePorts>(
   link: L,
   codec: PayloadCodec,

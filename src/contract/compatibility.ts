@@ -59,7 +59,10 @@ export function reads(reader: JsonSchema, writer: JsonSchema): Compatibility {
   }
 }
 
-/** What arktype describes as anything, unless this throws; a predicate, like refinements of others, is left out. */
+/**
+ * Fallbacks that throw for types without a JSON Schema: arktype describes them as anything else. A predicate has none,
+ * as refinements of other libraries have none.
+ */
 const THROWING = Object.fromEntries(
   ["arrayObject", "domain", "patternIntersection", "proto", "symbolKey", "unit", "date"].map((code) => [
     code,

@@ -90,8 +90,8 @@ export interface DriveHost {
   /** Its name, which is that of no other node if it is unknown. */
   shapeNameOf(workflow: string): string;
   /**
-   * What becomes of a run that this node does not take. `refusedBy`: the other shapes of its workflow that do not, to
-   * which that of this node is added.
+   * Decides about a run that this node's version refused. `refusedBy`: the other shapes of its workflow that refused
+   * it, to which the shape of this node is added.
    */
   afterRefusal(ref: RunRef, journal: Journal, refusedBy: Set<string>): RefusedRunFate;
 }

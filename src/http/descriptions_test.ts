@@ -37,7 +37,7 @@ const api = edge({
 });
 const INFO = { title: "shop", version: "1.0.0", base: "/api" };
 
-/** The same description without its title. */
+/** A copy of a description without the title. */
 function untitled(description: Record<string, unknown>): Record<string, unknown> {
   return { ...description, info: { version: "1.0.0" } };
 }

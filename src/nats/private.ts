@@ -23,11 +23,11 @@ export interface PrivateProtocol {
   flushPending?(): void;
   readonly transport?: {
     /**
-     * Of transport-node, destroyed when a link is dead: nats.js waits until its buffers are written, for a quarter of
-     * an hour with 20 MB published into a dead link. Without it Catga waits as long.
+     * The socket of transport-node, which Catga destroys when a link is dead: nats.js waits until its buffers are
+     * written, for a quarter of an hour with 20 MB published into a dead link. Without it Catga waits as long.
      */
     readonly socket?: { destroy(): void };
-    /** The same in Deno. */
+    /** The socket in Deno, which Catga closes for the same reason. */
     readonly conn?: { close(): void };
     /** True if the link is lost. A dial that succeeds at the same moment hides that: nats.js never dials again. */
     readonly isClosed?: boolean;
@@ -56,8 +56,8 @@ export function optionsOf(connection: NatsConnection): ConnectionOptions | undef
 }
 
 /**
- * Of a message, as it was received. Decoding all headers takes most of the time of a read of small messages; without
- * these bytes the headers are decoded.
+ * Private fields of a message: the bytes that were received. Decoding all headers takes most of the time of a read of
+ * small messages; without these bytes the headers are decoded.
  */
 interface PrivateMessage {
   /** Headers and payload. */

@@ -25,12 +25,13 @@ import { processOf, Prover, proverOf } from "./membership/unproven.ts";
 import type { BreakerOptions } from "./routing/breaker.ts";
 import { Router } from "./routing/router.ts";
 import { DroppedEvents, EventChannel } from "./wire/event_channel.ts";
-import { Endpoint, MalformedCount } from "./wire/endpoint.ts";
+import { Endpoint } from "./wire/endpoint.ts";
+import { MalformedCount } from "./wire/malformed_count.ts";
 import { isEndpoint } from "./wire/frame.ts";
 import type { Peer } from "./wire/peer.ts";
 import { cpuUsage, memoryUsage } from "node:process";
 import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
-import { byteLength, exceeds } from "../data/encoding.ts";
+import { byteLength, exceeds } from "../data/utf8.ts";
 
 /** Dependencies of a cluster on the node that it belongs to. */
 interface ClusterOptions {

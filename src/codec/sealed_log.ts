@@ -5,7 +5,7 @@
  */
 import { CatgaError } from "../error.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import { encode } from "../data/encoding.ts";
+import { encode } from "../data/utf8.ts";
 import {
   type Appended,
   type AppendOptions,

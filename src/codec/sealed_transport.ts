@@ -3,7 +3,7 @@
  */
 import type { MaybePromise } from "../contract/schema.ts";
 import { checkHeader, checkSubject } from "../data/checks.ts";
-import { encode } from "../data/encoding.ts";
+import { encode } from "../data/utf8.ts";
 import { CatgaError } from "../error.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import {

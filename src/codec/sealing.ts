@@ -4,7 +4,8 @@
  */
 import type { MaybePromise } from "../contract/schema.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";
-import { base64, encode } from "../data/encoding.ts";
+import { base64 } from "../data/tags.ts";
+import { encode } from "../data/utf8.ts";
 
 /** A codec as the ports use it. What it throws is rejected. */
 export class Sealing {

@@ -5,7 +5,9 @@
  */
 import type { MaybePromise } from "../contract/schema.ts";
 import { isRecord } from "../data/checks.ts";
-import { encode, isTagged, parsedJson } from "../data/encoding.ts";
+import { encode } from "../data/utf8.ts";
+import { isTagged } from "../data/tags.ts";
+import { parsedJson } from "../data/encoding.ts";
 import { GROUP_VERSION, PLAIN, TAGGED, UNDEFINED } from "../log/format/group_text.ts";
 import { then } from "./sealing.ts";
 

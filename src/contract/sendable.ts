@@ -1,6 +1,6 @@
 /**
- * Types of values that can be sent, checked when a program is compiled; `data/encoding.ts` checks values when they are
- * sent.
+ * Types of values that can be sent, checked when a program is compiled; `data/value_text.ts` checks values when they
+ * are sent.
  *
  * Whether a type can be sent is one question of assignability. The compiler answers it once for each type that it
  * meets, and assumes yes where a type refers to itself; so it carries neither path nor depth. Only a type that cannot

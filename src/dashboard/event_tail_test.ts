@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { eventFrameText } from "../cluster/wire/frame.ts";
+import { eventFrameText } from "../cluster/wire/frame_writer.ts";
 import { encodeValue } from "../data/encoding.ts";
 import { groupText, itemText } from "../log/format/group.ts";
 import { categorySubject } from "../log/format/names.ts";

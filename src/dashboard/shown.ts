@@ -1,6 +1,6 @@
 /** Text and values of other processes, as the page gets them: hidden characters visible, and cut. */
 import { printable, printableJson } from "../data/printable.ts";
-import { valueText } from "../data/encoding.ts";
+import { valueText } from "../data/value_text.ts";
 
 /** A name, an id or a key. */
 export function shownText(text: string, most = 120): string {

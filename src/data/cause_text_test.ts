@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { byteLength } from "./encoding.ts";
+import { byteLength } from "./utf8.ts";
 import { causeText, MAX_CAUSE, thrownMessage } from "./cause_text.ts";
 import { CatgaError } from "../error.ts";
 

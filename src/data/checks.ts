@@ -238,3 +238,8 @@ export function freezePlain<T>(value: T): T {
 function isFreezable(value: unknown): value is object {
   return Array.isArray(value) ? Object.getPrototypeOf(value) === Array.prototype : isPlain(value);
 }
+
+/** Returns true if a value is of this class, and not of one that extends it: that would arrive as another value. */
+export function isOf(value: object, type: { readonly prototype: object }): boolean {
+  return Object.getPrototypeOf(value) === type.prototype;
+}

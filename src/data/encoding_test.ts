@@ -2,7 +2,10 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { difference, PAYLOADS, UNSENDABLE } from "../../test/support/payloads.ts";
 import { CatgaError } from "../error.ts";
-import { decodeText, encodeValue, isJson, isTagged, toJson, toText, UnsendableError } from "./encoding.ts";
+import { decodeText, encodeValue, toJson, toText } from "./encoding.ts";
+import { isJson } from "./is_json.ts";
+import { isTagged } from "./tags.ts";
+import { UnsendableError } from "./unsendable.ts";
 
 describe("encodeValue and decodeText", () => {
   for (const [name, make] of PAYLOADS) {

@@ -3,7 +3,8 @@
  * keys.
  */
 import process from "node:process";
-import { TILDE, valueText } from "./encoding.ts";
+import { TILDE } from "./tags.ts";
+import { valueText } from "./value_text.ts";
 
 /**
  * The SHA-256 of a value's canonical text, 43 letters, digits, `-` and `_`: of its JSON with the keys in RFC 8785's

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { isJson } from "./encoding.ts";
+import { isJson } from "./is_json.ts";
 
 describe("isJson", () => {
   it("is true for what JSON has, in plain objects and arrays", () => {

@@ -2,7 +2,8 @@
  * Text of other processes, made safe for terminals and logs: nothing in it moves a cursor, ends a line, or is
  * invisible.
  */
-import { STORED_DEPTH, UnsendableError, valueText } from "./encoding.ts";
+import { STORED_DEPTH, valueText } from "./value_text.ts";
+import { UnsendableError } from "./unsendable.ts";
 
 /**
  * The text on one line, with `\u{…}` in place of characters that a reader cannot see: controls (C0, C1) and line

@@ -3,8 +3,6 @@ import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { difference, withoutTemporal } from "../../test/support/payloads.ts";
 import {
   base64,
-  decodeText,
-  encodeValue,
   isTagged,
   MAX_DIGITS,
   MINUS_ZERO,
@@ -15,7 +13,8 @@ import {
   tagOfNumber,
   UNDEFINED,
   UnknownType,
-} from "./encoding.ts";
+} from "./tags.ts";
+import { decodeText, encodeValue } from "./encoding.ts";
 
 describe("tags", () => {
   /** Each value with its tag: other nodes and the store have these texts. */

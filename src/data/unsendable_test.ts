@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { UnsendableError, whyUnsendable } from "./encoding.ts";
+import { UnsendableError, whyUnsendable } from "./unsendable.ts";
 
 describe("Unsendable", () => {
   it("is a TypeError with the path, which its message begins with, and the cause", () => {

@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { difference } from "../../test/support/payloads.ts";
-import { MAX_DIGITS, untag } from "./encoding.ts";
+import { MAX_DIGITS } from "./tags.ts";
+import { untag } from "./untag.ts";
 
 describe("untag", () => {
   it("rejects what is no tag", () => {

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { byteLength, decode, encode, exceeds } from "./encoding.ts";
+import { byteLength, decode, encode, exceeds } from "./utf8.ts";
 
 describe("utf8", () => {
   it("decode is the reverse of encode, and refuses other bytes", () => {

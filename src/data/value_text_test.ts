@@ -1,6 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { type Form, UnsendableError, valueText } from "./encoding.ts";
+import { type Form, valueText } from "./value_text.ts";
+import { UnsendableError } from "./unsendable.ts";
 
 const write = (value: unknown, form: Form) => valueText(value, form, "it").text;
 

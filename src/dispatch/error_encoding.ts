@@ -1,11 +1,12 @@
 /**
  * Errors as text, on the wire and in the recorded results of idempotent commands. Only named members are sent: no stack
  * leaves the node. What a handler throws that is no `CatgaError` has become `HANDLER_FAILED`, without its text, before:
- * in `HandlerCall.thrown` (`mediator.ts`).
+ * in `HandlerCall.thrown` (`handler_call.ts`).
  */
 import { CatgaError } from "../error.ts";
 import { isRecord, show } from "../data/checks.ts";
-import { encodeValue, exceeds, toJson } from "../data/encoding.ts";
+import { encodeValue, toJson } from "../data/encoding.ts";
+import { exceeds } from "../data/utf8.ts";
 import type { Failure } from "../contract/result.ts";
 
 /**

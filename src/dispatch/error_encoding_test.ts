@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { CatgaError } from "../error.ts";
 import { readError, writeError } from "./error_encoding.ts";
-import { exceeds } from "../data/encoding.ts";
+import { exceeds } from "../data/utf8.ts";
 
 describe("writeError and readError", () => {
   const over = (error: CatgaError, limit = 10_000) => readError(JSON.parse(writeError(error, limit)), "there");

@@ -6,7 +6,7 @@ import type { Observation } from "../contract/observer.ts";
 import { fail } from "../contract/result.ts";
 import { CatgaError } from "../error.ts";
 import { ContractCounts } from "./contract_counts.ts";
-import { HandlerCall } from "./mediator.ts";
+import { HandlerCall } from "./handler_call.ts";
 import { MessageContext } from "./message_context.ts";
 
 const Ask = query<void, unknown>("Ask");

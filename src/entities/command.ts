@@ -8,7 +8,8 @@ import { applied, Deciding, type EmittedPayload, type EntityDefinition } from ".
 import { isFailure } from "../contract/result.ts";
 import { thrownMessage } from "../data/cause_text.ts";
 import { freezePlain, isThenable } from "../data/checks.ts";
-import { byteLength, cannotBeSent, decodeText, toText } from "../data/encoding.ts";
+import { byteLength } from "../data/utf8.ts";
+import { cannotBeSent, decodeText, toText } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import type { DecidingMessage, Settling } from "../dispatch/context_host.ts";
 import { CatgaError, unavailable } from "../error.ts";

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertLess, assertThrows } from "@std/assert";
 import { CatgaError, entity } from "../../mod.ts";
-import { encode } from "../data/encoding.ts";
+import { encode } from "../data/utf8.ts";
 import {
   commandText,
   type EntityCommand,

@@ -5,7 +5,8 @@
 import type { Step, StepOptions } from "../contract/flow.ts";
 import { causeText, thrownMessage } from "../data/cause_text.ts";
 import { checkDelay, checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
-import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
+import { decodeText, encodeValue } from "../data/encoding.ts";
+import { exceeds } from "../data/utf8.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import { isFailure } from "../contract/result.ts";
 import { UNSENDABLE_DETAILS } from "../dispatch/error_encoding.ts";

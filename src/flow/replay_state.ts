@@ -24,7 +24,7 @@ import type { Result } from "../contract/result.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
-import { exceeds } from "../data/encoding.ts";
+import { exceeds } from "../data/utf8.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Clock, Random, Timer } from "../ports/clock.ts";
 import type { Journal, JournalEntry, Parent, RecordedError, RecordedOutcome, RunLogMessage } from "./journal.ts";

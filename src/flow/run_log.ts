@@ -7,7 +7,9 @@ import type { StreamsHost } from "../dispatch/node_host.ts";
 import { BEGUN, CALLED, RECORDED } from "../contract/contract.ts";
 import { runType, workflowOf } from "../contract/workflow.ts";
 import { isToken } from "../data/checks.ts";
-import { encodeValue, exceeds, parsedJson, STORED_DEPTH } from "../data/encoding.ts";
+import { encodeValue, parsedJson } from "../data/encoding.ts";
+import { exceeds } from "../data/utf8.ts";
+import { STORED_DEPTH } from "../data/value_text.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import {
   commandText,

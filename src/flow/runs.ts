@@ -44,7 +44,8 @@ import {
   MAX_TIMEOUT,
   show,
 } from "../data/checks.ts";
-import { decodeText, encodeValue, exceeds } from "../data/encoding.ts";
+import { decodeText, encodeValue } from "../data/encoding.ts";
+import { exceeds } from "../data/utf8.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import { fewAtOnce } from "../data/queues.ts";
 import type { DurableLog, Schedule } from "../dispatch/remote.ts";

@@ -3,7 +3,7 @@
  * again goes on behind it. After the last one comes `end`, or `failure` with problem details; a response that just ends
  * was cut off, or its node drains: the client comes again.
  */
-import { encode } from "../data/encoding.ts";
+import { encode } from "../data/utf8.ts";
 import { isCatgaError } from "../error.ts";
 import {
   COMMENT,

@@ -3,7 +3,8 @@
  * the client takes them, a comment keeps the connection alive while none comes, and a response that nobody reads has no
  * timer. What goes wrong with an item, or with the stream, is the last event.
  */
-import { encode, toJson, toText } from "../data/encoding.ts";
+import { encode } from "../data/utf8.ts";
+import { toJson, toText } from "../data/encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import { onAbort, systemClock, type Timer } from "../ports/clock.ts";
 import { problemValue } from "./problem_value.ts";

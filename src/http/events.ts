@@ -1,6 +1,6 @@
 /** Streams as server-sent events. */
 import { checkFunction, checkKnown, checkNumber, checkSignal, disown, MAX_TIMEOUT, show } from "../data/checks.ts";
-import { encode } from "../data/encoding.ts";
+import { encode } from "../data/utf8.ts";
 import { COMMENT, END, EVENT_STREAM_HEADERS, eventStreamBody, failureEvent, itemText } from "./event_stream.ts";
 
 /** Options of {@link events}. */

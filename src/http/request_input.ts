@@ -1,5 +1,7 @@
 /** The input of a call: of the body of a request, or of its URL. */
-import { decode, decodeText, isTagged, joinBytes } from "../data/encoding.ts";
+import { decode, joinBytes } from "../data/utf8.ts";
+import { decodeText } from "../data/encoding.ts";
+import { isTagged } from "../data/tags.ts";
 import { type Clock, systemClock, type Timer } from "../ports/clock.ts";
 import { EdgeRefusal } from "./refusal.ts";
 

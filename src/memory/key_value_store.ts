@@ -4,7 +4,7 @@
  */
 import { outside } from "../data/async_context.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
-import { byteLength, exceeds } from "../data/encoding.ts";
+import { byteLength, exceeds } from "../data/utf8.ts";
 import { CatgaError } from "../error.ts";
 import {
   type Bucket,

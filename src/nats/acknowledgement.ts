@@ -1,5 +1,6 @@
 /** Acknowledgements of JetStream for messages to a stream. */
-import { encode, parsedJson } from "../data/encoding.ts";
+import { encode } from "../data/utf8.ts";
+import { parsedJson } from "../data/encoding.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import type { Appended } from "../ports/event_log.ts";
 import { type JetStreamRefusal, refusalOf } from "./jetstream.ts";

@@ -4,7 +4,7 @@
  * requests a second with the `pendingLimit` of `connection.ts` (measured). Here a read continues in the memory of the
  * last one, frames are joined, and a write does not wait for the acknowledgement of the one before.
  */
-import { joinBytes } from "../data/encoding.ts";
+import { joinBytes } from "../data/utf8.ts";
 import {
   checkOptions,
   checkUnsupportedOption,

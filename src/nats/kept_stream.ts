@@ -9,7 +9,7 @@ import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
 import { type JetStream, JetStreamRefusal, type RefusalReason, type StreamInfo } from "./jetstream.ts";
 import type { NatsTransport } from "./transport.ts";
-import { byteLength } from "../data/encoding.ts";
+import { byteLength } from "../data/utf8.ts";
 import { tooLarge } from "./nats_error.ts";
 
 /** How long one operation is tried, in ms; an election in a cluster takes up to 10 s. */

@@ -1,4 +1,4 @@
-import { token, untoken } from "../data/encoding.ts";
+import { token, untoken } from "../data/subject_token.ts";
 /**
  * Keys as subjects: no two keys have the same subject, and every subject is valid in NATS. A key is split at its first
  * "/" into two tokens, so that the server can filter a watch of `locks/`. A token of more than 200 characters is

@@ -18,7 +18,8 @@ import { cancelled, untilDeadline } from "../dispatch/execution.ts";
 import { asResult, failure, notSent, type Outcome, Refusal, unsent } from "../dispatch/outcome.ts";
 import { idOf, keyOf } from "../dispatch/runner.ts";
 import { MessageContext } from "../dispatch/message_context.ts";
-import type { Dispatch, HandlerCall, HandlerRun, Mediator } from "../dispatch/mediator.ts";
+import type { Dispatch, Mediator } from "../dispatch/mediator.ts";
+import type { HandlerCall, HandlerRun } from "../dispatch/handler_call.ts";
 import type { ContractCounts, Timing } from "../dispatch/contract_counts.ts";
 
 /** The options of sends when neither the send nor its contract has them. */

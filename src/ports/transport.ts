@@ -3,7 +3,7 @@
  * `memory/` and `nats/` implement it, and `transport_suite.ts` tests both.
  */
 import type { Clock, Random } from "./clock.ts";
-import { byteLength } from "../data/encoding.ts";
+import { byteLength } from "../data/utf8.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 
 /**

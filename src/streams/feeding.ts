@@ -10,7 +10,8 @@ import { isFailure } from "../contract/result.ts";
 import { validate } from "../contract/schema.ts";
 import { windowOf } from "../contract/stream.ts";
 import { show } from "../data/checks.ts";
-import { exceeds, toText } from "../data/encoding.ts";
+import { exceeds } from "../data/utf8.ts";
+import { toText } from "../data/encoding.ts";
 import type {
   FeedingContext,
   ItemLine,

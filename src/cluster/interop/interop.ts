@@ -16,7 +16,7 @@ import {
 import type { AnyContract } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Subscription, Transport } from "../../ports/transport.ts";
-import { exceeds } from "../../data/encoding.ts";
+import { exceeds } from "../../data/utf8.ts";
 
 /** Dependencies of interop on its node. */
 interface InteropOptions extends Omit<PlainCallsOptions, "served"> {

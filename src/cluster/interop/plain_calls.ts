@@ -10,7 +10,8 @@ import { abandoned, untilDeadline } from "../../dispatch/execution.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { statusOf } from "../../contract/error_status.ts";
 import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
-import { exceeds, toJson } from "../../data/encoding.ts";
+import { exceeds } from "../../data/utf8.ts";
+import { toJson } from "../../data/encoding.ts";
 import { parseAnswer, parsePayload } from "../../dispatch/message_schema.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { MAX_ID, type SendOptions, type StreamOptions } from "../../contract/send_options.ts";
@@ -18,7 +19,7 @@ import type { Result } from "../../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../../contract/schema.ts";
 import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
 import type { EndpointOptions } from "../wire/endpoint.ts";
-import { tooLarge } from "../wire/frame.ts";
+import { tooLarge } from "../wire/frame_limits.ts";
 import { printable } from "../../data/printable.ts";
 
 /** The queue group of all nodes: the default one of NATS services. */

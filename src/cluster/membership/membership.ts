@@ -11,7 +11,7 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Change } from "../../ports/key_value_store.ts";
 import { nodeOf } from "../wire/frame.ts";
 import { PROTOCOL } from "../../version.ts";
-import type { MalformedCount } from "../wire/endpoint.ts";
+import type { MalformedCount } from "../wire/malformed_count.ts";
 import { type Member, MembershipView, type MembershipViewOptions } from "./membership_view.ts";
 import { readRecord, SIGNED_OFF } from "./node_record.ts";
 import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";

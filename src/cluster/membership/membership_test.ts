@@ -11,7 +11,7 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Result } from "../../contract/result.ts";
 import { BUCKET, follow, MemoryCluster as Cluster, Who } from "../../../test/support/memory_cluster.ts";
 import { Player } from "../../../test/support/stage.ts";
-import { MalformedCount } from "../wire/endpoint.ts";
+import { MalformedCount } from "../wire/malformed_count.ts";
 import { Membership } from "./membership.ts";
 import { LONGEST } from "./own_record.ts";
 

@@ -11,7 +11,8 @@ import { Fifo } from "../../data/queues.ts";
 import { publishIfOpen, type Subscription, type TransportMessage } from "../../ports/transport.ts";
 import { isEndpoint, Malformed, readFrame } from "../wire/frame.ts";
 import { PROTOCOL } from "../../version.ts";
-import { type EndpointOptions, HEADERS } from "../wire/endpoint.ts";
+import type { EndpointOptions } from "../wire/endpoint.ts";
+import { HEADERS } from "../wire/malformed_count.ts";
 
 /** Dependencies on the membership that it belongs to. */
 interface UnprovenOptions {

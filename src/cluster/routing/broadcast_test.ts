@@ -7,7 +7,7 @@ import type { Result } from "../../contract/result.ts";
 import { toText } from "../../data/encoding.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
-import { broadcast } from "./router.ts";
+import { broadcast } from "./broadcast.ts";
 
 const NODES = ["a", "b", "c"].map((id) => ({ id }) as NodeInfo); // only their ids are read
 

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { command, query } from "../../contract/definition.ts";
 import { CatgaError } from "../../error.ts";
 import type { NotRunCode } from "../wire/call.ts";
-import { decideRetry, type Failed } from "./router.ts";
+import { decideRetry, type Failed } from "./retry_decision.ts";
 
 const CONTRACTS = { query: query("Q"), command: command("C"), idempotent: command("I", { idempotent: true }) };
 const KINDS = ["query", "command", "idempotent"] as const;

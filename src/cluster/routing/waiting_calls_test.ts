@@ -4,7 +4,7 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Call } from "../wire/call.ts";
-import { MAX_WAITING, WaitingCalls } from "./router.ts";
+import { MAX_WAITING, WaitingCalls } from "./waiting_calls.ts";
 
 const NODE = {} as NodeInfo; // only counted
 

@@ -19,7 +19,8 @@ import { toText } from "../../data/encoding.ts";
 import { Deadlined } from "../../ports/clock.ts";
 import type { Meta, RemoteRequest, ResultReceiver } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/execution.ts";
-import { nodeOf, tooLarge } from "./frame.ts";
+import { nodeOf } from "./frame.ts";
+import { tooLarge } from "./frame_limits.ts";
 
 /** How an attempt failed on a node. */
 export type AttemptFailure =

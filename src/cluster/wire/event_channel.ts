@@ -8,23 +8,18 @@ import { nextTick } from "node:process";
 import type { Counts } from "../../dispatch/contract_counts.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
 import { type CatgaError, unavailable } from "../../error.ts";
-import { isTagged, toText, Unreadable } from "../../data/encoding.ts";
+import { isTagged, Unreadable } from "../../data/tags.ts";
+import { toText } from "../../data/encoding.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Meta, RemoteEvent } from "../../dispatch/remote.ts";
 import type { Result } from "../../contract/result.ts";
 import type { Subscription, TransportMessage } from "../../ports/transport.ts";
-import {
-  type EventFrame,
-  eventFrameText,
-  FRAME_LENGTH,
-  Malformed,
-  payloadLimit,
-  readEventFrame,
-  tooLarge,
-  unreadable,
-  WireEnvelope,
-} from "./frame.ts";
-import { type EndpointOptions, HEADERS } from "./endpoint.ts";
+import { type EventFrame, Malformed, readEventFrame, unreadable } from "./frame.ts";
+import { eventFrameText } from "./frame_writer.ts";
+import { FRAME_LENGTH, payloadLimit, tooLarge } from "./frame_limits.ts";
+import { WireEnvelope } from "./wire_envelope.ts";
+import type { EndpointOptions } from "./endpoint.ts";
+import { HEADERS } from "./malformed_count.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 
 /** Dependencies of an event channel on the node. */

@@ -1,28 +1,21 @@
 /**
- * The format of frames, and how they are read and written. A frame is a JSON text with everything
+ * The format of frames, and how they are read; `frame_writer.ts` writes them. A frame is a JSON text with everything
  * that one process sends to another in one turn of the event loop: `[1, seq, sentAt, item, item, …]`. Nothing that
  * arrives is trusted: a frame is accepted as a whole or not at all.
  */
 import { isInternalContract } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord, isStringArray, isStrings } from "../../data/checks.ts";
-import {
-  byteLength,
-  encode,
-  exceeds,
-  isTagged,
-  parsedJson,
-  UnknownType,
-  Unreadable,
-  untag,
-} from "../../data/encoding.ts";
+import { encode } from "../../data/utf8.ts";
+import { parsedJson } from "../../data/encoding.ts";
+import { UnknownType, Unreadable } from "../../data/tags.ts";
+import { untag } from "../../data/untag.ts";
 import type { Meta } from "../../dispatch/remote.ts";
-import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
 import { CatgaError } from "../../error.ts";
 import { PROTOCOL } from "../../version.ts";
 
 /** In place of the version: a batch of events whose payloads have tags. */
-const TAGGED_PROTOCOL = "~1";
+export const TAGGED_PROTOCOL = "~1";
 
 /**
  * `["q", name, ttl, payload, …]`: requests of one contract; without a payload, one request whose payload is
@@ -254,8 +247,7 @@ const SHAPES: ReadonlyMap<string, (item: readonly unknown[]) => boolean> = new M
   ["l", ([, n]) => isCount(n)],
 ]);
 
-// by place: taking an array apart costs a fifth of the reading
-
+/** Returns true for a request; it reads the members by place, as taking an array apart costs a fifth of the reading. */
 function isRequest(item: readonly unknown[]): boolean {
   return isName(item[1]) && typeof item[2] === "number";
 }
@@ -368,296 +360,4 @@ function isPairs(value: unknown): value is number[] {
 
 function isTime(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value);
-}
-
-// What came with a message over the wire. Made on demand: most handlers read none of it.
-
-/** The envelope of one run of a handler. */
-export abstract class WireEnvelope implements Envelope {
-  readonly #meta: WireMeta | undefined;
-  #call: string | undefined = undefined;
-  #headers: Readonly<Record<string, string>> | undefined = undefined;
-
-  /** As `Envelope.sentAt`; undefined for what came without a frame. */
-  readonly sentAt: number | undefined = undefined;
-
-  /** `meta`: what is not default about the message. */
-  constructor(meta: WireMeta | undefined) {
-    this.#meta = meta;
-  }
-
-  /** The name of this run, different from all others. */
-  protected abstract name(): string;
-
-  /** The message id if the sender set none. */
-  protected defaultId(): string {
-    return this.call;
-  }
-
-  get call(): string {
-    return this.#call ??= this.name();
-  }
-
-  get id(): string {
-    return this.#meta?.id ?? this.defaultId();
-  }
-
-  get attempt(): number {
-    return Math.max(1, this.#meta?.attempt ?? 1);
-  }
-
-  get correlation(): string | undefined {
-    return this.#meta?.correlation;
-  }
-
-  get causation(): string | undefined {
-    return this.#meta?.causation;
-  }
-
-  get ancestry(): readonly string[] {
-    return this.#meta?.ancestry ?? [];
-  }
-
-  get headers(): Readonly<Record<string, string>> {
-    const headers = this.#meta?.headers;
-    if (headers === undefined) return NO_HEADERS;
-    // without a prototype: the names come from the wire
-    return this.#headers ??= Object.freeze(Object.assign(Object.create(null), headers));
-  }
-
-  get key(): string | undefined {
-    return this.#meta?.key;
-  }
-
-  get send(): string | undefined {
-    return this.#meta?.send;
-  }
-
-  get span(): number | undefined {
-    return this.#meta?.span;
-  }
-}
-
-// What fits into a message: NATS takes messages of up to its `max_payload`, and frames are begun anew well before.
-
-/** The largest payload (with its meta) or answer that fits into a frame, in bytes. */
-export function payloadLimit(maxPayload: number): number {
-  return maxPayload - FRAME_OVERHEAD;
-}
-
-/** The length at which a frame is sent and another one begun, in UTF-16 code units. */
-export function frameLimit(maxPayload: number): number {
-  // a code unit is at most 3 bytes of UTF-8
-  return Math.min(FRAME_LENGTH, Math.floor(maxPayload / 3) - FRAME_OVERHEAD);
-}
-
-/** The error of a text that is longer than `limit`, in bytes. */
-export function tooLarge(
-  what: "the payload" | "payload and headers" | "the answer",
-  contract: string,
-  text: string,
-  limit: number,
-): CatgaError | undefined {
-  if (!exceeds(text, limit)) return undefined;
-  const verb = what === "payload and headers" ? "are" : "is";
-  const message = `${what} of ${contract} ${verb} ${byteLength(text)} bytes; the server takes ${limit} at most: ` +
-    "store what is large elsewhere and send a reference, or raise max_payload in the server's configuration";
-  return new CatgaError("TOO_LARGE", message);
-}
-
-/**
- * UTF-16 code units; larger frames are no faster, and delay what is behind them (see docs/internals/measurements.md).
- */
-export const FRAME_LENGTH = 64_000;
-const FRAME_OVERHEAD = 2_048; // bytes: subject, name, and what stands around a payload, with room to spare
-
-// Writes frames. Requests of one contract that are sent in one frame are grouped in one item,
-// and so are answers to consecutive requests; what has tags (`data/encoding.ts`) stands in items of its own. What does
-// not fit into a frame begins another one.
-
-/** The items of one frame: requests first, then answers and everything else. */
-export interface WrittenItems {
-  readonly requests: string;
-  readonly others: string;
-  /** True if an answer or a refusal is among them, not only pings and the like. */
-  readonly answering: boolean;
-}
-
-/** The frame that a writer writes. */
-export interface OpenFrame {
-  /** Length of its items, in UTF-16 code units, at which another frame is begun (`frame.ts`). */
-  readonly frameLimit: number;
-}
-
-/** Gathers the items of the next frame to one process. */
-export class FrameWriter {
-  readonly #frame: OpenFrame;
-  readonly #send: () => void;
-  #requests = "";
-  #count = 0;
-  /** The contract and ttl of the item that is open at the end of `#requests`. */
-  #openName = "";
-  #openTtl = 0;
-  #openTagged = false;
-  #others = "";
-  #answering = false;
-  /** The frame, and the place after the last answer, of the item that is open at the end of `#others`. */
-  #openSeq = 0;
-  #openIndex = 0;
-  #answersTagged = false;
-
-  /** `send` is called when the frame is full: it takes and sends what has been gathered. */
-  constructor(frame: OpenFrame, send: () => void) {
-    this.#frame = frame;
-    this.#send = send;
-  }
-
-  /** The length of the items, in UTF-16 code units. */
-  get length(): number {
-    return this.#requests.length + this.#others.length;
-  }
-
-  /**
-   * Adds a request. `ttl`: what is left of its time, in ms; payload as text, meta as JSON, `undefined` if there is
-   * none.
-   */
-  request(name: string, ttl: number, payload: string | undefined, meta: string | undefined): void {
-    const length = (payload === undefined ? 0 : payload.length) + (meta === undefined ? 0 : meta.length);
-    if (this.#count >= MAX_REQUESTS || this.length + length > this.#frame.frameLimit) this.#send();
-    this.#count++;
-    const rounded = roundTtl(ttl);
-    const tagged = payload !== undefined && isTagged(payload);
-    const written = tagged ? payload.slice(1) : payload;
-    if (meta !== undefined) {
-      this.#closeRequests();
-      const kind = tagged ? "M" : "m";
-      this.#requests += `,["${kind}","${name}",${rounded},${meta}${written === undefined ? "" : `,${written}`}]`;
-    } else if (written === undefined) {
-      this.#closeRequests();
-      this.#requests += `,["q","${name}",${rounded}]`;
-    } else if (this.#openName === name && this.#openTtl === rounded && this.#openTagged === tagged) {
-      this.#requests += "," + written;
-    } else {
-      this.#closeRequests();
-      this.#requests += (tagged ? ',["Q","' : ',["q","') + name + '",' + rounded + "," + written;
-      this.#openName = name;
-      this.#openTtl = rounded;
-      this.#openTagged = tagged;
-    }
-  }
-
-  /** Adds the answer to the request at this place: a value as text, `undefined` for `undefined`. */
-  answer(seq: number, index: number, value: string | undefined): void {
-    if (value === undefined) return this.item(`["r",${seq},${index}]`, true);
-    if (this.length + value.length > this.#frame.frameLimit) this.#send();
-    this.#answering = true;
-    const tagged = isTagged(value);
-    const written = tagged ? value.slice(1) : value;
-    if (this.#openSeq === seq && this.#openIndex === index && this.#answersTagged === tagged) {
-      this.#others += "," + written;
-      this.#openIndex++;
-    } else {
-      this.#closeAnswers();
-      this.#others += (tagged ? ',["R",' : ',["r",') + seq + "," + index + "," + written;
-      this.#openSeq = seq;
-      this.#openIndex = index + 1;
-      this.#answersTagged = tagged;
-    }
-  }
-
-  /** Adds items of the stream at this place from number `n` on: those of `list` from `first` on, texts or strings. */
-  streamItems(seq: number, index: number, n: number, list: readonly string[], first: number, strings = false): void {
-    for (let from = first, to = first; from < list.length; from = to) {
-      const tagged = !strings && isTagged(list[from]);
-      if (this.length + list[from].length > this.#frame.frameLimit) this.#send();
-      const room = this.#frame.frameLimit - this.length;
-      let length = 0;
-      do length += list[to++].length + AROUND; while (
-        to < list.length && length + list[to].length <= room && (strings || isTagged(list[to]) === tagged)
-      );
-      let values = itemsText(list.slice(from, to), strings, tagged);
-      while (values.length > room && to > from + 1) {
-        to = (from + to) >> 1; // there are escapes in the strings
-        values = itemsText(list.slice(from, to), strings, tagged);
-      }
-      this.#closeAnswers();
-      this.#others += `,["${tagged ? "I" : "i"}",${seq},${index},${n + from - first},${values}]`;
-    }
-  }
-
-  /** Adds an item without a payload, a value or an error. */
-  add(item: FrameItem, answering = false): void {
-    this.item(JSON.stringify(item), answering);
-  }
-
-  /** Adds the text of an item. */
-  item(text: string, answering = false): void {
-    if (this.length + text.length > this.#frame.frameLimit) this.#send();
-    if (answering) this.#answering = true;
-    this.#closeAnswers();
-    this.#others += "," + text;
-  }
-
-  /** Returns what has been gathered, and begins anew. */
-  take(): WrittenItems {
-    this.#closeRequests();
-    this.#closeAnswers();
-    const items = { requests: this.#requests, others: this.#others, answering: this.#answering };
-    this.#requests = this.#others = "";
-    this.#count = 0;
-    this.#answering = false;
-    return items;
-  }
-
-  #closeRequests(): void {
-    if (this.#openName !== "") this.#requests += "]";
-    this.#openName = "";
-  }
-
-  #closeAnswers(): void {
-    if (this.#openSeq !== 0) this.#others += "]";
-    this.#openSeq = 0;
-  }
-}
-
-/** Items as JSON without the brackets. */
-function itemsText(list: readonly string[], strings: boolean, tagged: boolean): string {
-  if (strings) return JSON.stringify(list).slice(1, -1);
-  return (tagged ? list.map((text) => text.slice(1)) : list).join();
-}
-
-const AROUND = 3; // quotes and a comma
-/** Requests in a frame; 4,096 and 128 were slower (see docs/internals/measurements.md). */
-const MAX_REQUESTS = 512;
-
-/** A frame; `items` as {@link FrameWriter.take} returns them. */
-export function frameText(seq: number, sentAt: number, items: string): string {
-  return "[" + PROTOCOL + "," + seq + "," + sentAt + items + "]";
-}
-
-/** A batch of events; `payloads` are JSON texts, each behind a comma; `tagged`: all of them have tags. */
-export function eventFrameText(
-  sender: string,
-  sentAt: number,
-  meta: Meta | undefined,
-  seq: number,
-  payloads: string,
-  tagged = false,
-): string {
-  const wire = meta === undefined ? `{"seq":${seq}}` : JSON.stringify({ ...meta, seq });
-  const version = tagged ? `"${TAGGED_PROTOCOL}"` : PROTOCOL;
-  return `[${version},"${sender}",${sentAt},${wire}${payloads}]`;
-}
-
-/** The item of an error as text. `refused`: as in {@link FailureItem}; 0: it was not. */
-export function failureItem(seq: number, index: number, error: string, refused: 0 | 1 | 2 = 0): string {
-  const place = `${seq},${index},`;
-  const end = refused === 0 ? "]" : `,${refused}]`;
-  return isTagged(error) ? `["E",${place}${error.slice(1)}${end}` : `["e",${place}${error}${end}`;
-}
-
-/** Rounds a ttl down, so that requests of one turn stand in one group. */
-function roundTtl(ttl: number): number {
-  if (ttl > 1_000) return ttl - ttl % 100;
-  return ttl > 100 ? ttl - ttl % 10 : Math.ceil(ttl);
 }

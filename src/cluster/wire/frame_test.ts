@@ -11,7 +11,7 @@ import {
   readFrame,
 } from "./frame.ts";
 
-import { Unreadable } from "../../data/encoding.ts";
+import { Unreadable } from "../../data/tags.ts";
 import { withoutTemporal } from "../../../test/support/payloads.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);

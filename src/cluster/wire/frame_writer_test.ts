@@ -1,15 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { encode } from "../../data/encoding.ts";
-import {
-  eventFrameText,
-  failureItem,
-  type FrameItem,
-  frameText,
-  FrameWriter,
-  readEventFrame,
-  readFrame,
-} from "./frame.ts";
+import { encode } from "../../data/utf8.ts";
+import { eventFrameText, failureItem, frameText, FrameWriter } from "./frame_writer.ts";
+import { type FrameItem, readEventFrame, readFrame } from "./frame.ts";
 
 /** What the other side reads of what has been written. */
 function read(writer: FrameWriter): readonly unknown[] {

@@ -17,24 +17,20 @@ import {
 import type { Observer } from "../../contract/observer.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Counts } from "../../dispatch/contract_counts.ts";
-import { EntityOutcome } from "../../dispatch/mediator.ts";
+import { EntityOutcome } from "../../dispatch/handler_call.ts";
 import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
 import { type Later, type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
-import {
-  type CancelItem,
-  failureItem,
-  tooLarge,
-  unreadable,
-  WireEnvelope,
-  type WireMeta,
-  type WordItem,
-} from "./frame.ts";
+import { type CancelItem, unreadable, type WireMeta, type WordItem } from "./frame.ts";
+import { failureItem } from "./frame_writer.ts";
+import { tooLarge } from "./frame_limits.ts";
+import { WireEnvelope } from "./wire_envelope.ts";
 import { refuseLate, type RunningRequest } from "./received_frames.ts";
 import { answerOf, OpenStreams, ReaderLine } from "./open_streams.ts";
 import type { Peer } from "./peer.ts";
-import { toText, Unreadable } from "../../data/encoding.ts";
+import { toText } from "../../data/encoding.ts";
+import { Unreadable } from "../../data/tags.ts";
 import { writeError } from "../../dispatch/error_encoding.ts";
 
 /** Dependencies of inbound requests on the node. */

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import type { Observation } from "../../contract/observer.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Transport } from "../../ports/transport.ts";
-import { MalformedCount } from "./endpoint.ts";
+import { MalformedCount } from "./malformed_count.ts";
 
 /** All that a count asks of a transport. */
 const transportOf = (clock: VirtualClock) => ({ clock }) as unknown as Transport;

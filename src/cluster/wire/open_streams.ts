@@ -9,7 +9,7 @@ import { asResult, type Outcome } from "../../dispatch/outcome.ts";
 import { Fifo } from "../../data/queues.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
-import type { FrameWriter } from "./frame.ts";
+import type { FrameWriter } from "./frame_writer.ts";
 import type { Peer } from "./peer.ts";
 import { MAY_RETURN } from "./watchdog.ts";
 

@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import type { Random } from "../../ports/clock.ts";
-import { MAX_PEERS, Peer, type PeerHost, PeerTable } from "./peer.ts";
+import { MAX_PEERS, PeerTable } from "./peer_table.ts";
+import { Peer, type PeerHost } from "./peer.ts";
 
 /** What peers need that send nothing but pings. */
 function host(now: number): PeerHost {

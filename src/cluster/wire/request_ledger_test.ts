@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { query } from "../../contract/definition.ts";
 import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { type AttemptFailure, Call, type CallOwner, SentFrame } from "./call.ts";
-import { RequestLedger } from "./peer.ts";
+import { RequestLedger } from "./request_ledger.ts";
 
 const request = { contract: query("Ask") } as unknown as RemoteRequest; // all that a ledger's calls are asked for
 

@@ -8,8 +8,9 @@ import { catga, command, query } from "../../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { openStage } from "../../../test/support/stage.ts";
-import { encode } from "../../data/encoding.ts";
-import { type Peer, ResendBuffer } from "./peer.ts";
+import { encode } from "../../data/utf8.ts";
+import type { Peer } from "./peer.ts";
+import { ResendBuffer } from "./resend_buffer.ts";
 import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";
 
 const Do = command<void, string>("Do");

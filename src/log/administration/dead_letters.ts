@@ -2,7 +2,8 @@
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
 import { checkKnown } from "../../data/checks.ts";
-import { byteLength, toText } from "../../data/encoding.ts";
+import { byteLength } from "../../data/utf8.ts";
+import { toText } from "../../data/encoding.ts";
 import { Fifo } from "../../data/queues.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import { itemText } from "../format/group.ts";

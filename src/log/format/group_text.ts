@@ -3,7 +3,10 @@
  * positions: which item of which message. A message holds up to 512 items, so a position is its sequence and, in the
  * lowest 10 bits, the index in it. Sequences begin with a time in ms (41 bits): a position is a safe integer.
  */
-import { isTagged, isTooDeep, MAX_DEPTH, parsedJson } from "../../data/encoding.ts";
+import { isTagged } from "../../data/tags.ts";
+import { isTooDeep } from "../../data/is_json.ts";
+import { MAX_DEPTH } from "../../data/value_text.ts";
+import { parsedJson } from "../../data/encoding.ts";
 import { isCount } from "../../data/checks.ts";
 
 /** The version of the format that is written and read here. */

@@ -1,6 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { encode, encodeValue } from "../../data/encoding.ts";
+import { encode } from "../../data/utf8.ts";
+import { encodeValue } from "../../data/encoding.ts";
 import { formOf, parseGroup, PLAIN, TAGGED, UNDEFINED, whyNoPayload } from "./group_text.ts";
 
 describe("parseGroup", () => {

@@ -2,7 +2,8 @@
 import { KEEP } from "../../contract/defaults.ts";
 import { isShape } from "../../contract/shape.ts";
 import { isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
-import { decodeText, isTagged } from "../../data/encoding.ts";
+import { decodeText } from "../../data/encoding.ts";
+import { isTagged } from "../../data/tags.ts";
 import { dateOf } from "../../data/safe_date.ts";
 
 /** A message of the log, as it is stored. */

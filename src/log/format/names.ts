@@ -3,7 +3,7 @@
  */
 import { OF_ENTITIES } from "../../contract/send_options.ts";
 import { isToken } from "../../data/checks.ts";
-import { token, untoken } from "../../data/encoding.ts";
+import { token, untoken } from "../../data/subject_token.ts";
 
 export {
   announcement,

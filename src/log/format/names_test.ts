@@ -24,7 +24,7 @@ import {
   streamOf,
   subscriptionKey,
 } from "./names.ts";
-import { token, untoken } from "../../data/encoding.ts";
+import { token, untoken } from "../../data/subject_token.ts";
 
 /** Texts of users that must not change the subject, or key, that they stand in. */
 const TEXTS = ["", "a.b", "=", "=2E", "*", ">", "a b", "/", "\0", "ü", "\ufeffx", "😀", "__proto__", "Order-7_x"];

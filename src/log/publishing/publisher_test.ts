@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert"
 import { command, event } from "../../contract/definition.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
-import { encode } from "../../data/encoding.ts";
+import { encode } from "../../data/utf8.ts";
 import { DeadlineWheel, UnderWay } from "../../ports/clock.ts";
 import type { DurableMessage } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { encode } from "../../data/encoding.ts";
+import { encode } from "../../data/utf8.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { event } from "../../contract/definition.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { HandledCount } from "../../dispatch/contract_counts.ts";
-import type { HandlerRun } from "../../dispatch/mediator.ts";
+import type { HandlerRun } from "../../dispatch/handler_call.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { TurnBudget } from "../../dispatch/admission_queue.ts";
 import { CatgaError } from "../../error.ts";

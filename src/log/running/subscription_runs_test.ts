@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertInstanceOf } from "@std/assert";
 import { event } from "../../contract/definition.ts";
-import type { HandlerRun } from "../../dispatch/mediator.ts";
+import type { HandlerRun } from "../../dispatch/handler_call.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { encode } from "../../data/encoding.ts";
+import { encode } from "../../data/utf8.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type {
   FollowOptions,

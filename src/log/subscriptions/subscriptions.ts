@@ -19,7 +19,7 @@ import { Leases } from "./leases.ts";
 import { type Measured, Measuring } from "./measuring.ts";
 import { subscriptionSpecs } from "./spec.ts";
 import { LogSubscription } from "./subscription.ts";
-import { token } from "../../data/encoding.ts";
+import { token } from "../../data/subject_token.ts";
 
 /** Options of {@link Subscriptions}. */
 export interface SubscriptionsOptions {

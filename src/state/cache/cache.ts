@@ -4,14 +4,15 @@
  */
 import { type Clock, delay, onAbort, openOnce, type Random, token } from "../../ports/clock.ts";
 import { CatgaError, isCatgaError, unavailable } from "../../error.ts";
-import { byteLength, decodeText, encodeValue, exceeds } from "../../data/encoding.ts";
+import { byteLength, exceeds } from "../../data/utf8.ts";
+import { decodeText, encodeValue } from "../../data/encoding.ts";
 import { MAX_KEY_LENGTH, MAX_LOCK_KEY, ttlSeconds } from "../../ports/key_value_store.ts";
 import type { Bucket, Entry, WriteOptions } from "../../ports/key_value_store.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../../data/checks.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../../contract/shared_state.ts";
 import type { Locks } from "../../dispatch/context_host.ts";
-import { isAmbiguous } from "../store/lease.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { AsyncLocalStorage } from "node:async_hooks";
 
 /** Options of a {@link SharedCache}. */

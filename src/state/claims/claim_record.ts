@@ -1,7 +1,8 @@
 /** The record in the store under the id of an idempotent command: that it runs, or its result. */
 import type { CatgaError } from "../../error.ts";
 import { readError, writeError } from "../../dispatch/error_encoding.ts";
-import { decodeText, isTagged, parsedJson, toText } from "../../data/encoding.ts";
+import { decodeText, parsedJson, toText } from "../../data/encoding.ts";
+import { isTagged } from "../../data/tags.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
 import { fnv1a } from "../../data/rendezvous_hash.ts";
 

@@ -17,7 +17,9 @@ import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Observer } from "../../contract/observer.ts";
-import { type AnswerTimeouts, type JumpWatch, type Leased, LeasedEntry } from "../store/lease.ts";
+import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
+import type { JumpWatch, Leased } from "../store/jump_watch.ts";
+import { LeasedEntry } from "../store/leased_entry.ts";
 import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.ts";
 
 /** The longest pause of a process, in ms, during which no other attempt runs: what docs/state.md promises. */

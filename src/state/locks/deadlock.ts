@@ -5,7 +5,7 @@
  * both times existed in between, so all edges of the cycle existed at once.
  */
 import type { Timer } from "../../ports/clock.ts";
-import { isAmbiguous } from "../store/lease.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { ANSWER_LIMIT, type DeadlockEdge, type LockHost } from "./lock_error.ts";
 import { type LockRecord, readLockRecord, type SeenRecord, type SeenWaiter } from "./lock_record.ts";
 

@@ -6,7 +6,7 @@ import type { Faults } from "../../memory/faults.ts";
 import { seededRandom } from "../../memory/network.ts";
 import type { Asker } from "../../dispatch/context_host.ts";
 import type { Lock } from "../../contract/shared_state.ts";
-import { AnswerTimeouts } from "../store/lease.ts";
+import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { DeadlockDetector, findCycle, type LockRecords, waitsByRun } from "./deadlock.ts";
 import { asker, type LockNode, memoryLockHarness } from "./lock_harness_suite.ts";
 import type { DeadlockEdge, LockHost } from "./lock_error.ts";

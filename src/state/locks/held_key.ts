@@ -6,7 +6,9 @@
 import { delay, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
-import { isAmbiguous, type Leased, LeasedEntry } from "../store/lease.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
+import type { Leased } from "../store/jump_watch.ts";
+import { LeasedEntry } from "../store/leased_entry.ts";
 import { ANSWER_LIMIT, type LockHost, lockLost } from "./lock_error.ts";
 import { type LockRecord, readLockRecord, type SeenWaiter, writeLockRecord } from "./lock_record.ts";
 

@@ -6,7 +6,8 @@ import type { LockKeys, LockRecord, SeenWaiter } from "./lock_record.ts";
 import type { Clock, Random, Stamp } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Observer } from "../../contract/observer.ts";
-import type { AnswerTimeouts, JumpWatch } from "../store/lease.ts";
+import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
+import type { JumpWatch } from "../store/jump_watch.ts";
 
 /** A waiter and the holder that it waits for, in the `details.cycle` of a `DEADLOCK`. */
 export interface DeadlockEdge {

@@ -13,7 +13,9 @@ import { type Bucket, ttlSeconds } from "../../ports/key_value_store.ts";
 import { LOCK_TIMEOUT, LOCK_TTL } from "../../contract/defaults.ts";
 import type { Asker, Locks } from "../../dispatch/context_host.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
-import { AnswerTimeouts, isAmbiguous, JumpWatch } from "../store/lease.ts";
+import { AnswerTimeouts } from "../store/answer_timeouts.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
+import { JumpWatch } from "../store/jump_watch.ts";
 import { isLeftover } from "./deadlock.ts";
 import { HeldKey } from "./held_key.ts";
 import {

@@ -14,7 +14,8 @@
  */
 import { delay, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
-import { isAmbiguous, LeasedEntry } from "../store/lease.ts";
+import { isAmbiguous } from "../store/ambiguous_writes.ts";
+import { LeasedEntry } from "../store/leased_entry.ts";
 import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
 import { ANSWER_LIMIT, type LockHost } from "./lock_error.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
-import { isAmbiguous, staleAnswer } from "./lease.ts";
+import { isAmbiguous, staleAnswer } from "./ambiguous_writes.ts";
 
 describe("isAmbiguous", () => {
   it("is true of a failure without an answer, also of an answer by a server that lags behind", () => {

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { AnswerTimeouts } from "./lease.ts";
+import { AnswerTimeouts } from "./answer_timeouts.ts";
 
 describe("AnswerTimeouts", () => {
   it("settles as the call does when the answer comes in time", async () => {

@@ -2,7 +2,8 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Clock, elapsed, stamp } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { JumpWatch, left, margin } from "./lease.ts";
+import { JumpWatch } from "./jump_watch.ts";
+import { left, margin } from "./lease.ts";
 
 /** Virtual time, with a wall clock that can be set. */
 function jumpingClock(): { readonly clock: Clock; readonly time: VirtualClock; jump(ms: number): void } {

@@ -4,7 +4,8 @@ import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { stamp } from "../../ports/clock.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
-import { AnswerTimeouts, LeasedEntry } from "./lease.ts";
+import { AnswerTimeouts } from "./answer_timeouts.ts";
+import { LeasedEntry } from "./leased_entry.ts";
 
 /** A bucket of one key, whose next acknowledgements can be lost, and that may answer from a server that lags behind. */
 class OneKey {

@@ -1,0 +1,28 @@
+/** A broadcast: one request for each node that handles it, encoded once. */
+import type { Failure, Result } from "../../contract/result.ts";
+import type { BroadcastResult } from "../../contract/sender.ts";
+import type { NodeInfo } from "../../contract/node_info.ts";
+import { type RemoteRequest, requestOf } from "../../dispatch/remote.ts";
+import type { CatgaError } from "../../error.ts";
+import { toText } from "../../data/encoding.ts";
+
+/** Sends a request to each of these nodes, or to the one that it names: one attempt each, on that node and no other. */
+export async function broadcast(
+  request: RemoteRequest,
+  nodes: readonly NodeInfo[],
+  send: (request: RemoteRequest) => Promise<Result<unknown>>,
+): Promise<BroadcastResult<unknown>[]> {
+  const wanted = request.node === undefined ? nodes : nodes.filter(({ id }) => id === request.node);
+  const { contract: { name }, payload } = request;
+  let text: string | undefined;
+  try {
+    // before this node's own handler runs
+    if (payload !== undefined && wanted.length > 1) text = toText(payload, "INVALID_MESSAGE", "the payload", name);
+  } catch (thrown) {
+    const result: Failure = { ok: false, error: thrown as CatgaError }; // the only one that it throws
+    return wanted.map(({ id }) => ({ node: id, result }));
+  }
+  return await Promise.all(
+    wanted.map(async ({ id }) => ({ node: id, result: await send({ ...requestOf(request, id), text }) })),
+  );
+}

@@ -1,0 +1,126 @@
+/**
+ * After a failed attempt, a node's death included: another attempt, or the error of the call. One function decides
+ * every combination.
+ */
+import { CatgaError, unavailable } from "../../error.ts";
+import { backoff, type Random } from "../../ports/clock.ts";
+import { type AttemptFailure, type Call, isRefusal, type NotRunCode } from "../wire/call.ts";
+import type { AnyContract } from "../../contract/contract.ts";
+
+/** Why the caller waits no longer. `sent`: an attempt may have run. */
+export type GivenUp =
+  /** The deadline passed; `away`: while the call waited for a node that handles it. */
+  | { readonly how: "expired"; readonly sent: boolean; readonly away?: boolean }
+  /** The caller gave up, or the app stops. */
+  | { readonly how: "aborted"; readonly sent: boolean; readonly reason: CatgaError };
+
+/** How an attempt ended without an answer. */
+export type Failed = AttemptFailure | GivenUp;
+
+/**
+ * Decides what follows a failure on `node`: `"again"`, another attempt; `"wait"`, for an answer that may still come; or
+ * the error that the caller gets. `attempts`: how many more there may be. A request that certainly did not run is
+ * repeated whatever it is; one that may have run, only when it is a query, an idempotent command, or a command of an
+ * entity. `fate`: that of the request if this attempt did not run.
+ */
+export function decideRetry(
+  contract: AnyContract,
+  failed: Failed,
+  attempts: number,
+  node: string,
+  { ofEntity = false, fate = "did not run" }: { ofEntity?: boolean | undefined; fate?: Call["fate"] } = {},
+): "again" | "wait" | CatgaError {
+  const what = `${contract.kind} ${contract.name}`;
+  // an idempotent command, or one of an entity, has one recorded result for its id, whoever runs it
+  const repeatable = contract.kind === "query" || Boolean(contract.options.idempotent) || ofEntity;
+  const unknown = (why: string): CatgaError =>
+    new CatgaError("OUTCOME_UNKNOWN", `${what}: ${why}, so it may have run on node ${node}`, { node });
+  switch (failed.how) {
+    case "undelivered": {
+      if (failed.code === "TOO_LARGE") {
+        return new CatgaError("TOO_LARGE", `${what} is too large for the server: send a reference`);
+      }
+      if (attempts > 0) return "again";
+      const code = isRefusal(failed.code) ? failed.code : "UNAVAILABLE";
+      return new CatgaError(
+        code,
+        `${what} ${fate}: ${REASONS[failed.code]} (node ${node}, the last of its attempts)`,
+        { retryable: code !== "NO_HANDLER" && code !== "DEADLOCK", node },
+      );
+    }
+    case "lost":
+      if (repeatable && attempts > 0) return "again";
+      if (contract.kind === "stream") {
+        const why = failed.answered ? "its end was lost" : `the process of node ${node} is gone`;
+        return new CatgaError("STREAM_BROKEN", `${what} broke: ${why}`, { retryable: true, node });
+      }
+      if (contract.kind !== "query") {
+        return unknown(failed.answered ? ANSWER_LOST : `${GONE}, or lost its connection, with it in hand`);
+      }
+      return unavailable(`${what}: ${failed.answered ? ANSWER_LOST : GONE} (node ${node}, the last of its attempts)`, {
+        node,
+      });
+    case "silent":
+      return repeatable && attempts > 0 ? "again" : "wait";
+    case "expired":
+      if (!failed.sent) {
+        const why = failed.away
+          ? "no node that handles it was there before its deadline, though one was before"
+          : "it could not be delivered before its deadline";
+        return unavailable(`${what} ${fate}: ${why}`);
+      }
+      return contract.kind === "query" || contract.kind === "stream"
+        ? new CatgaError("TIMEOUT", `${what} was not answered before its deadline`, { node })
+        : unknown("it was not answered before its deadline");
+    case "aborted":
+      return failed.reason.code === "CANCELLED" || !failed.sent || contract.kind === "query" ||
+          contract.kind === "stream"
+        ? failed.reason
+        : unknown(failed.reason.message);
+  }
+}
+
+/** Returns true if the node was not there, as while the only replica of a service restarts. */
+export function isAway(failed: Failed): boolean {
+  return failed.how === "undelivered" &&
+    (failed.code === "BOUNCED" || failed.code === "DRAINING" || failed.code === "BREAKER_OPEN");
+}
+
+/** Returns `true` if the node has too much to do. */
+export function isOverload(failed: Failed): boolean {
+  return failed.how === "undelivered" && failed.code === "OVERLOADED";
+}
+
+/**
+ * Returns whether a call that certainly did not run on one node may go on to one that has not failed it, and keep its
+ * retries: nodes with room must not be left out because others had none. It is bounded, for where all have too much to
+ * do, a request to each of many nodes would add to it.
+ */
+export function mayMoveOn({ request: { node, retries }, moves }: Call): boolean {
+  return node === undefined && retries > 0 && moves < MAX_MOVES;
+}
+
+/** The pause before a call that has failed on every node is sent again, in ms. */
+export function retryPause({ request: { retries }, retriesLeft }: Call, failed: Failed, random: Random): number {
+  const first = isOverload(failed) ? OVERLOAD_BACKOFF : FIRST_BACKOFF;
+  return backoff(random, retries - retriesLeft - 1, first, MAX_BACKOFF);
+}
+
+const MAX_MOVES = 16;
+const FIRST_BACKOFF = 10; // ms
+const OVERLOAD_BACKOFF = 100; // ms: a node counts its pace in tenths of a second
+const MAX_BACKOFF = 1_000; // ms
+
+const GONE = "its process is gone";
+const ANSWER_LOST = "its answer was lost";
+const REASONS: Record<NotRunCode, string> = {
+  BOUNCED: "nobody was there",
+  LOST: "it was lost on its way",
+  OVERLOADED: "the node has too much to do",
+  DRAINING: "the node is leaving",
+  NO_HANDLER: "the node has no handler for it",
+  DEADLOCK: "those who have the turn that it waits for wait for it to end",
+  LATE: "it arrived after its deadline",
+  TOO_LARGE: "it is too large",
+  BREAKER_OPEN: "deliveries to the node have failed too often lately",
+};

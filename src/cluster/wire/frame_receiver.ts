@@ -1,0 +1,216 @@
+/**
+ * Takes the frames that arrive: each is checked, its sender is noted as alive, its requests go to their handlers and
+ * its answers to the calls that wait for them. A frame that came before, or was reported missing, is refused; the time
+ * by which a frame is late is taken off the time of its requests.
+ */
+import type { Clock } from "../../ports/clock.ts";
+import type { TransportMessage } from "../../ports/transport.ts";
+import { isRefusal } from "./call.ts";
+import {
+  type Frame,
+  type FrameItem,
+  isEndpoint,
+  Malformed,
+  type PingItem,
+  readFrame,
+  type ShapesAskedItem,
+  type StatsAskedItem,
+  type VersionsItem,
+} from "./frame.ts";
+import { PROTOCOL } from "../../version.ts";
+import type { InboundRequests } from "./inbound_requests.ts";
+import type { Peer } from "./peer.ts";
+import type { PeerTable } from "./peer_table.ts";
+import { readError } from "../../dispatch/error_encoding.ts";
+import { SchemaRefusal } from "../../dispatch/outcome.ts";
+import { ELSEWHERE, HEADERS, type MalformedCount } from "./malformed_count.ts";
+
+/** Dependencies of a receiver on the endpoint that it belongs to. */
+export interface FrameReceiverOptions {
+  /** Prefix of the subjects of frames to this process; the sender follows. */
+  readonly prefix: string;
+  /** With the monotonic clock added: the time by a clock that does not jump. */
+  readonly epoch: number;
+  readonly clock: Clock;
+  readonly peers: PeerTable;
+  readonly inbound: InboundRequests;
+  readonly malformed: MalformedCount;
+  /** The sender is alive; called for its first frame, and for those that follow a ping. */
+  observed(peer: Peer): void;
+  /** A process has reconnected, and asks for its last answers again. */
+  askedAgain(peer: Peer): void;
+  /** A process has not received the frames in these ranges, and asks for the answers in them. */
+  missing(peer: Peer, ranges: readonly number[]): void;
+  /** Another node reports that frames to `endpoint` bounce on its server. */
+  accused(endpoint: string, server: string): void;
+  /**
+   * A process asks whether a node has handled this contract: how long that is still remembered here, in ms; 0 if not.
+   */
+  asked(name: string): number;
+  /** Another process remembers, for `left` ms more, a node that handled this contract. */
+  gap(name: string, left: number): void;
+  /** Counts of this process, as JSON. */
+  stats(): string;
+  /** The shapes of this node as JSON; with names, what these contracts look like. */
+  shapes(names: readonly string[]): string;
+  /** The answer to this question of this node. */
+  shapesKnown(n: number, answer: unknown): void;
+}
+
+/** Receives the frames of one process. */
+export class FrameReceiver {
+  readonly #options: FrameReceiverOptions;
+
+  constructor(options: FrameReceiverOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a message of the node's subscription. */
+  receive(message: TransportMessage): void {
+    if (message.noResponders) return;
+    const { prefix, epoch, clock, peers, inbound, malformed } = this.#options;
+    if (!message.subject.startsWith(prefix)) return malformed.add(message.subject, ELSEWHERE);
+    const sender = message.subject.slice(prefix.length);
+    if (peers.find(sender) === undefined && !isEndpoint(sender)) {
+      return malformed.add(message.subject, "the sender is not an endpoint");
+    }
+    // no node sends any: what JetStream publishes has some
+    if (message.headers !== undefined) return malformed.add(message.subject, HEADERS);
+    let frame: Frame;
+    try {
+      frame = readFrame(message.data);
+    } catch (error) {
+      if (!(error instanceof Malformed)) throw error;
+      malformed.add(message.subject, error.message);
+      if (error.version !== undefined) peers.get(sender).versions([PROTOCOL]);
+      return;
+    }
+    const peer = peers.get(sender);
+    const { upTo } = peer.received;
+    const runs = peer.received.take(frame.seq);
+    const now = clock.monotonic();
+    const late = peer.lateness.note(frame.sentAt, epoch + now);
+    if (peer.lastSeenAt < 0 || peer.pingedAt >= 0) this.#options.observed(peer);
+    peer.lastSeenAt = now;
+    peer.late = late;
+    peer.pingedAt = peer.bouncedAt = -1;
+    let index = 0;
+    let [ping, asked] = [-1, -1];
+    let askedShapes: ShapesAskedItem | undefined;
+    let lacking = false;
+    for (const item of frame.items) {
+      if (item[0] === "p") {
+        ping = item[1];
+        if (item[2] === 1) this.#options.askedAgain(peer);
+        if (item[3] !== undefined && item[3].length > 0) {
+          this.#options.missing(peer, item[3]);
+          lacking = true;
+        }
+      } else if (item[0] === "s") {
+        asked = item[1];
+      } else if (item[0] === "k") {
+        askedShapes = item;
+      } else if (item[0] === "v") {
+        malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
+      } else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
+    }
+    // what is in the gap, or was sent to it meanwhile, may never arrive
+    if (upTo > 0 && frame.seq > upTo + 1) peer.doubt();
+    if (index > 0) inbound.busyAt = peer.lastSeenAt;
+    // one answer for a frame, however many pings or questions are in it
+    if (ping >= 0) peer.pong(ping, inbound.load, lacking);
+    if (asked >= 0) peer.item(`["t",${asked},${this.#options.stats()}]`);
+    if (askedShapes !== undefined) {
+      const [, n, ...names] = askedShapes;
+      peer.item(`["l",${n},${this.#options.shapes(names)}]`);
+    }
+  }
+
+  /**
+   * Returns the place of the frame's next request. `late`: by how many ms the frame is; `Infinity`: its requests must
+   * not run.
+   */
+  #onItem(peer: Peer, seq: number, item: OtherItem, index: number, late: number): number {
+    const { inbound } = this.#options;
+    switch (item[0]) {
+      case "q": {
+        const count = Math.max(1, item.length - 3);
+        for (let i = 0; late < Infinity && i < count; i++) {
+          inbound.request(peer, seq, index + i, item[1], item[2] - late, item[3 + i]);
+        }
+        return index + count;
+      }
+      case "m":
+        if (late < Infinity) inbound.request(peer, seq, index, item[1], item[2] - late, item[4], item[3]);
+        return index + 1;
+      case "r":
+        peer.ledger.answered(item);
+        return index;
+      case "e": {
+        const call = peer.ledger.find(item[1], item[2]);
+        if (call === undefined) return index;
+        peer.settle(call);
+        peer.ledger.failed++;
+        const error = readError(item[3], peer.node);
+        const isRefusal = item[4] === 1 || item[4] === 2;
+        call.owner.answered(call, isRefusal ? new SchemaRefusal(error, item[4] === 2) : { ok: false, error });
+        return index;
+      }
+      case "n": {
+        if (item[3] === "DRAINING") peer.leaving = true;
+        const call = peer.ledger.find(item[1], item[2]);
+        if (call !== undefined) peer.ledger.refused(call, isRefusal(item[3]) ? item[3] : "LATE");
+        return index;
+      }
+      case "i":
+      case "a":
+      case "z": {
+        const call = peer.ledger.find(item[1], item[2]);
+        const sink = call?.request.items;
+        if (call === undefined) peer.add(["c", item[1], item[2]]); // its handler is to end
+        else if (item[0] === "i") sink?.items(call, item[3], item, 4);
+        else if (item[0] === "a") sink?.report(call, item[3]);
+        else sink?.end(call, item[3]);
+        return index;
+      }
+      case "w":
+        inbound.word(peer, item);
+        return index;
+      case "c":
+        inbound.cancel(peer, item);
+        return index;
+      case "o":
+        peer.ponged(item[1]);
+        peer.load = item[4][0] + item[4][1];
+        peer.ledger.missing(item[2], item[3]);
+        if (item[3].length > 0 && item[3][item[3].length - 1] > peer.lostUpTo) {
+          peer.lostUpTo = item[3][item[3].length - 1];
+          peer.doubt();
+        }
+        // answers that were lost since that ping will be asked for with the next one
+        if (item[5] !== undefined && peer.received.settle(item[1])) peer.ledger.inHand(item[2], item[5]);
+        return index;
+      case "b":
+        this.#options.accused(item[1], item[2]);
+        return index;
+      case "h": {
+        const left = this.#options.asked(item[1]);
+        if (left > 0) peer.add(["g", item[1], left]);
+        return index;
+      }
+      case "g":
+        this.#options.gap(item[1], item[2]);
+        return index;
+      case "l":
+        this.#options.shapesKnown(item[1], item[2]);
+        return index;
+      case "t":
+        return index;
+    }
+  }
+}
+
+/** Items whose place in the frame matters. */
+type OtherItem = Exclude<FrameItem, PingItem | VersionsItem | StatsAskedItem | ShapesAskedItem>;
+
+const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;

@@ -1,0 +1,195 @@
+/**
+ * Writes frames. Requests of one contract in one frame are one item, and so are answers to consecutive requests; items
+ * with tags (`data/tags.ts`) stand by themselves. An item that does not fit into a frame begins another one.
+ */
+import { isTagged } from "../../data/tags.ts";
+import type { Meta } from "../../dispatch/remote.ts";
+import { PROTOCOL } from "../../version.ts";
+import { type FrameItem, TAGGED_PROTOCOL } from "./frame.ts";
+
+/** The items of one frame: requests first, then answers and everything else. */
+export interface WrittenItems {
+  readonly requests: string;
+  readonly others: string;
+  /** True if an answer or a refusal is among them, not only pings and the like. */
+  readonly answering: boolean;
+}
+
+/** The frame that a writer writes. */
+export interface OpenFrame {
+  /** Length of its items, in UTF-16 code units, at which another frame is begun (`frame_limits.ts`). */
+  readonly frameLimit: number;
+}
+
+/** Gathers the items of the next frame to one process. */
+export class FrameWriter {
+  readonly #frame: OpenFrame;
+  readonly #send: () => void;
+  #requests = "";
+  #count = 0;
+  /** The contract and ttl of the item that is open at the end of `#requests`. */
+  #openName = "";
+  #openTtl = 0;
+  #openTagged = false;
+  #others = "";
+  #answering = false;
+  /** The frame, and the place after the last answer, of the item that is open at the end of `#others`. */
+  #openSeq = 0;
+  #openIndex = 0;
+  #answersTagged = false;
+
+  /** `send` is called when the frame is full: it takes and sends what has been gathered. */
+  constructor(frame: OpenFrame, send: () => void) {
+    this.#frame = frame;
+    this.#send = send;
+  }
+
+  /** The length of the items, in UTF-16 code units. */
+  get length(): number {
+    return this.#requests.length + this.#others.length;
+  }
+
+  /**
+   * Adds a request. `ttl`: what is left of its time, in ms; payload as text, meta as JSON, `undefined` if there is
+   * none.
+   */
+  request(name: string, ttl: number, payload: string | undefined, meta: string | undefined): void {
+    const length = (payload === undefined ? 0 : payload.length) + (meta === undefined ? 0 : meta.length);
+    if (this.#count >= MAX_REQUESTS || this.length + length > this.#frame.frameLimit) this.#send();
+    this.#count++;
+    const rounded = roundTtl(ttl);
+    const tagged = payload !== undefined && isTagged(payload);
+    const written = tagged ? payload.slice(1) : payload;
+    if (meta !== undefined) {
+      this.#closeRequests();
+      const kind = tagged ? "M" : "m";
+      this.#requests += `,["${kind}","${name}",${rounded},${meta}${written === undefined ? "" : `,${written}`}]`;
+    } else if (written === undefined) {
+      this.#closeRequests();
+      this.#requests += `,["q","${name}",${rounded}]`;
+    } else if (this.#openName === name && this.#openTtl === rounded && this.#openTagged === tagged) {
+      this.#requests += "," + written;
+    } else {
+      this.#closeRequests();
+      this.#requests += (tagged ? ',["Q","' : ',["q","') + name + '",' + rounded + "," + written;
+      this.#openName = name;
+      this.#openTtl = rounded;
+      this.#openTagged = tagged;
+    }
+  }
+
+  /** Adds the answer to the request at this place: a value as text, `undefined` for `undefined`. */
+  answer(seq: number, index: number, value: string | undefined): void {
+    if (value === undefined) return this.item(`["r",${seq},${index}]`, true);
+    if (this.length + value.length > this.#frame.frameLimit) this.#send();
+    this.#answering = true;
+    const tagged = isTagged(value);
+    const written = tagged ? value.slice(1) : value;
+    if (this.#openSeq === seq && this.#openIndex === index && this.#answersTagged === tagged) {
+      this.#others += "," + written;
+      this.#openIndex++;
+    } else {
+      this.#closeAnswers();
+      this.#others += (tagged ? ',["R",' : ',["r",') + seq + "," + index + "," + written;
+      this.#openSeq = seq;
+      this.#openIndex = index + 1;
+      this.#answersTagged = tagged;
+    }
+  }
+
+  /** Adds items of the stream at this place from number `n` on: those of `list` from `first` on, texts or strings. */
+  streamItems(seq: number, index: number, n: number, list: readonly string[], first: number, strings = false): void {
+    for (let from = first, to = first; from < list.length; from = to) {
+      const tagged = !strings && isTagged(list[from]);
+      if (this.length + list[from].length > this.#frame.frameLimit) this.#send();
+      const room = this.#frame.frameLimit - this.length;
+      let length = 0;
+      do length += list[to++].length + AROUND; while (
+        to < list.length && length + list[to].length <= room && (strings || isTagged(list[to]) === tagged)
+      );
+      let values = itemsText(list.slice(from, to), strings, tagged);
+      while (values.length > room && to > from + 1) {
+        to = (from + to) >> 1; // there are escapes in the strings
+        values = itemsText(list.slice(from, to), strings, tagged);
+      }
+      this.#closeAnswers();
+      this.#others += `,["${tagged ? "I" : "i"}",${seq},${index},${n + from - first},${values}]`;
+    }
+  }
+
+  /** Adds an item without a payload, a value or an error. */
+  add(item: FrameItem, answering = false): void {
+    this.item(JSON.stringify(item), answering);
+  }
+
+  /** Adds the text of an item. */
+  item(text: string, answering = false): void {
+    if (this.length + text.length > this.#frame.frameLimit) this.#send();
+    if (answering) this.#answering = true;
+    this.#closeAnswers();
+    this.#others += "," + text;
+  }
+
+  /** Returns what has been gathered, and begins anew. */
+  take(): WrittenItems {
+    this.#closeRequests();
+    this.#closeAnswers();
+    const items = { requests: this.#requests, others: this.#others, answering: this.#answering };
+    this.#requests = this.#others = "";
+    this.#count = 0;
+    this.#answering = false;
+    return items;
+  }
+
+  #closeRequests(): void {
+    if (this.#openName !== "") this.#requests += "]";
+    this.#openName = "";
+  }
+
+  #closeAnswers(): void {
+    if (this.#openSeq !== 0) this.#others += "]";
+    this.#openSeq = 0;
+  }
+}
+
+/** Items as JSON without the brackets. */
+function itemsText(list: readonly string[], strings: boolean, tagged: boolean): string {
+  if (strings) return JSON.stringify(list).slice(1, -1);
+  return (tagged ? list.map((text) => text.slice(1)) : list).join();
+}
+
+const AROUND = 3; // quotes and a comma
+/** Requests in a frame; 4,096 and 128 were slower (see docs/internals/measurements.md). */
+const MAX_REQUESTS = 512;
+
+/** A frame; `items` as {@link FrameWriter.take} returns them. */
+export function frameText(seq: number, sentAt: number, items: string): string {
+  return "[" + PROTOCOL + "," + seq + "," + sentAt + items + "]";
+}
+
+/** A batch of events; `payloads` are JSON texts, each behind a comma; `tagged`: all of them have tags. */
+export function eventFrameText(
+  sender: string,
+  sentAt: number,
+  meta: Meta | undefined,
+  seq: number,
+  payloads: string,
+  tagged = false,
+): string {
+  const wire = meta === undefined ? `{"seq":${seq}}` : JSON.stringify({ ...meta, seq });
+  const version = tagged ? `"${TAGGED_PROTOCOL}"` : PROTOCOL;
+  return `[${version},"${sender}",${sentAt},${wire}${payloads}]`;
+}
+
+/** The item of an error as text. `refused`: as in {@link FailureItem}; 0: it was not. */
+export function failureItem(seq: number, index: number, error: string, refused: 0 | 1 | 2 = 0): string {
+  const place = `${seq},${index},`;
+  const end = refused === 0 ? "]" : `,${refused}]`;
+  return isTagged(error) ? `["E",${place}${error.slice(1)}${end}` : `["e",${place}${error}${end}`;
+}
+
+/** Rounds a ttl down, so that requests of one turn stand in one group. */
+function roundTtl(ttl: number): number {
+  if (ttl > 1_000) return ttl - ttl % 100;
+  return ttl > 100 ? ttl - ttl % 10 : Math.ceil(ttl);
+}

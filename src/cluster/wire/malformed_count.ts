@@ -1,0 +1,37 @@
+/** Malformed messages from the network: counted, reported at once, and after that once a minute at most. */
+import type { Observer } from "../../contract/observer.ts";
+import { OnceAMinute } from "../../ports/clock.ts";
+import type { Transport } from "../../ports/transport.ts";
+
+/** The count of one node. */
+export class MalformedCount {
+  readonly #observer: Observer;
+  readonly #reports: OnceAMinute;
+  #count = 0;
+  #last = { subject: "", reason: "" };
+
+  constructor({ clock }: Transport, observer: Observer) {
+    this.#reports = new OnceAMinute(clock);
+    this.#observer = observer;
+  }
+
+  add(subject: string, reason: string): void {
+    this.#count++;
+    this.#last = { subject: subject.slice(0, 200), reason };
+    if (this.#reports.due()) this.report();
+  }
+
+  /** Reports those that have come since the last report. */
+  report(): void {
+    if (this.#count === 0) return;
+    this.#observer({ type: "malformed", ...this.#last, count: this.#count });
+    this.#count = 0;
+  }
+}
+
+/** The reason when a frame or an event has headers. */
+export const HEADERS = "it has headers, and no node sends any";
+
+/** The reason when a message is on a subject that the node did not subscribe to. */
+export const ELSEWHERE =
+  "it came on a subject that is not this node's: a mapping or an import of the server changes subjects";

@@ -1,0 +1,156 @@
+/**
+ * The requests on their way to one process: gathered for its next frame, or sent and unanswered. Each leaves the
+ * ledger once: answered, refused, bounced, lost with the process or the answer, taken back, or given up. `call.ts` has
+ * the states of a call.
+ */
+import type { AttemptFailure, Call, NotRunCode, SentFrame } from "./call.ts";
+import type { AnswersItem } from "./frame.ts";
+import { FrameRing, isWithin } from "./received_frames.ts";
+
+/** The ledger of one process. */
+export class RequestLedger {
+  /** Requests without a result. */
+  outstanding = 0;
+  /**
+   * Requests that were given to it; those that the process answered with a value; those that failed there, or on the
+   * way.
+   */
+  requested = 0;
+  succeeded = 0;
+  failed = 0;
+  /** The frames with requests that wait for an answer. */
+  readonly sent: FrameRing<SentFrame> = new FrameRing();
+  /** The id of the node behind the process. */
+  readonly #node: string;
+  /** Prefix of the names of requests to it; frame and place follow. */
+  readonly #names: string;
+
+  constructor(node: string, names: string) {
+    this.#node = node;
+    this.#names = names;
+  }
+
+  /** A frame is about to be sent: its calls wait for answers from now on. */
+  add(frame: SentFrame): void {
+    for (const call of frame.calls) {
+      if (call.done) continue;
+      call.frame = frame;
+      frame.open++;
+    }
+    if (frame.open > 0) this.sent.add(frame);
+  }
+
+  /** The call at this place of a sent frame, if it waits for an answer. */
+  find(seq: number, index: number): Call | undefined {
+    const frame = this.sent.get(seq);
+    const call = frame?.calls[index];
+    return call?.frame === frame ? call : undefined;
+  }
+
+  /** The process answered these requests. */
+  answered(item: AnswersItem): void {
+    const frame = this.sent.get(item[1]);
+    if (frame === undefined) return;
+    const first = item[2];
+    // an item without a value is one answer that is `undefined`
+    const count = Math.max(1, item.length - 3);
+    for (let i = 0; i < count; i++) {
+      const call: Call | undefined = frame.calls[first + i];
+      if (call?.frame !== frame) continue;
+      this.settle(call);
+      this.succeeded++;
+      call.owner.answered(call, { ok: true, value: item[3 + i] });
+    }
+  }
+
+  /** No answer to this call is awaited any more. */
+  settle(call: Call): void {
+    this.outstanding--;
+    const { frame } = call;
+    call.peer = call.frame = undefined;
+    if (frame !== undefined && --frame.open === 0) this.sent.delete(frame.seq);
+  }
+
+  /** The connection was lost before the frame of this call was sent. */
+  disconnected(call: Call): void {
+    this.settle(call);
+    call.at = undefined;
+    call.owner.disconnected(call);
+  }
+
+  /** This call certainly did not run there. */
+  refused(call: Call, code: NotRunCode): void {
+    if (call.done) return;
+    this.#takeBack(call);
+    this.failed++;
+    call.at = undefined;
+    call.owner.failed(call, { how: "undelivered", code }, this.#node);
+  }
+
+  /** The requests of this frame certainly did not run. */
+  undelivered(seq: number, code: NotRunCode): void {
+    const frame = this.sent.get(seq);
+    if (frame === undefined) return;
+    for (const call of frame.calls) {
+      if (call.frame === frame) this.refused(call, code);
+    }
+  }
+
+  /** The process reports frames up to `upTo` missing, as ranges `[from, to, from, to, …]`: it will never run them. */
+  missing(upTo: number, ranges: readonly number[]): void {
+    if (this.sent.size === 0) return;
+    for (const { seq } of this.sent.values()) {
+      if (seq <= upTo && isWithin(seq, ranges)) this.undelivered(seq, "LOST");
+    }
+  }
+
+  /**
+   * The process, which has received frames up to `upTo`, has these requests in hand, `[seq, index, seq, index, …]`: it
+   * has answered the others, and the answers that have not come by now are lost.
+   */
+  inHand(upTo: number, places: readonly number[]): void {
+    if (this.sent.size === 0) return;
+    const running = new Set<string>();
+    for (let i = 0; i < places.length; i += 2) {
+      if (this.sent.get(places[i]) !== undefined) running.add(`${places[i]}.${places[i + 1]}`);
+    }
+    this.#fail(ANSWER_LOST, ({ index }, { seq }) => seq <= upTo && !running.has(`${seq}.${index}`));
+  }
+
+  /**
+   * The process is gone: what is unanswered in frames before `seq` was delivered, or perhaps. Returns how many calls.
+   */
+  lost(seq: number): number {
+    return this.#fail(LOST, (_, frame) => frame.seq < seq);
+  }
+
+  /** The process does not respond: takes back the sent calls that `go` elsewhere. */
+  release(go: (call: Call) => boolean): void {
+    this.#fail(SILENT, go);
+  }
+
+  /** Takes back the sent calls that this is true of: they have failed so. Returns how many. */
+  #fail(failure: AttemptFailure, which: (call: Call, frame: SentFrame) => boolean): number {
+    let count = 0;
+    for (const frame of this.sent.values()) {
+      for (const call of frame.calls) {
+        if (call.frame !== frame || !which(call, frame)) continue;
+        count++;
+        this.#takeBack(call);
+        this.failed++;
+        call.owner.failed(call, failure, this.#node);
+      }
+    }
+    return count;
+  }
+
+  #takeBack(call: Call): void {
+    // the name that it had there stays its own
+    if (call.frame !== undefined) call.id ??= `${this.#names}${call.frame.seq}.${call.index}`;
+    this.settle(call);
+  }
+}
+
+const LOST: AttemptFailure = { how: "lost" };
+const ANSWER_LOST: AttemptFailure = { how: "lost", answered: true };
+const SILENT: AttemptFailure = { how: "silent" };

@@ -1,0 +1,147 @@
+/**
+ * Answers that were sent lately. An answer whose frame bounces is sent again until its caller is back; answers that a
+ * server, or a dying connection of either side, may have lost are sent again after a reconnect; answers whose frames a
+ * caller's ping lists as missing are sent again at once: else a caller waits for its deadline although the work is
+ * done.
+ */
+import { answersIn } from "./frame.ts";
+import { isWithin, MAX_GAPS } from "./received_frames.ts";
+import type { Clock, Timer } from "../../ports/clock.ts";
+import type { Peer } from "./peer.ts";
+
+/** The answers of one frame. */
+interface SentAnswers {
+  readonly peer: Peer;
+  readonly seq: number;
+  /** A large one as bytes: as texts they cost a quarter of the rate (docs/internals/measurements.md). */
+  readonly frame: string | Uint8Array;
+  /** When it is given up, by the monotonic clock. */
+  readonly until: number;
+}
+
+/** Dependencies of a resend buffer on the endpoint that it belongs to. */
+interface ResendBufferOptions {
+  readonly clock: Clock;
+  /** Returns true if frames can be sent. */
+  connected(): boolean;
+  /** Returns true if this is still the peer of its endpoint: it may have been forgotten. */
+  isCurrent(peer: Peer): boolean;
+}
+
+/** The last answers of one process, to all others: at most 256 frames, and about 4 MiB. */
+export class ResendBuffer {
+  readonly #options: ResendBufferOptions;
+  /** In the order in which they were sent, from `#first` on; `undefined` for those that have bounced. */
+  readonly #last: (SentAnswers | undefined)[] = [];
+  /** Index of the first that is kept: a shift at each frame costs as much as all the rest (measured). */
+  #first = 0;
+  /** The length of all of them. */
+  #size = 0;
+  /** Answers to be sent again. */
+  #due: SentAnswers[] = [];
+  #timer: Timer | undefined;
+
+  constructor(options: ResendBufferOptions) {
+    this.#options = options;
+  }
+
+  /** Keeps a frame with answers that has been sent. `until`: when to give it up; 10 s from now. */
+  add(
+    peer: Peer,
+    seq: number,
+    frame: string | Uint8Array,
+    until = this.#options.clock.monotonic() + GIVE_UP_AFTER,
+  ): void {
+    this.#last.push({ peer, seq, frame, until });
+    this.#size += frame.length;
+    while (this.#count > MAX_FRAMES || (this.#size > MAX_SIZE && this.#count > 1)) this.#take(this.#first);
+  }
+
+  /** A frame bounced: the answers in it are sent again after a while. */
+  bounced(peer: Peer, seq: number): void {
+    const at = this.#last.findIndex((sent) => sent?.peer === peer && sent.seq === seq);
+    if (at < 0) return;
+    const sent = this.#take(at);
+    if (sent !== undefined && this.#due.length < MAX_FRAMES) this.#due.push(sent);
+    this.#wait();
+  }
+
+  /** Sends nothing again: the process leaves. */
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  /** The connection is back: sends everything again, for it may be lost. Receivers ignore duplicates. */
+  resume(): void {
+    this.#due.push(...this.#last.splice(0).filter((sent) => sent !== undefined));
+    this.#size = this.#first = 0;
+    if (this.#due.length > 0) this.#resend();
+  }
+
+  /**
+   * Called when that process has reconnected: answers to it may have been lost, without a bounce. Sends them again,
+   * once a second at most.
+   */
+  again(peer: Peer): void {
+    const now = this.#options.clock.monotonic();
+    if (peer.answeredAgainAt >= 0 && now - peer.answeredAgainAt < ASKED_PAUSE) return;
+    peer.answeredAgainAt = now;
+    for (let at = this.#last.length - 1; at >= this.#first; at--) {
+      if (this.#last[at]?.peer === peer) this.#due.push(this.#take(at)!);
+    }
+    if (this.#due.length > 0) this.#resend();
+  }
+
+  /**
+   * Called with the ranges of frames that that process has not received, `[from, to, from, to, …]`: sends the answers
+   * in them again. Looks at no more ranges than a process keeps.
+   */
+  missing(peer: Peer, listed: readonly number[]): void {
+    const ranges = listed.slice(0, MAX_RANGES);
+    for (let at = this.#first; at < this.#last.length; at++) {
+      const sent = this.#last[at];
+      if (sent?.peer === peer && isWithin(sent.seq, ranges)) this.#due.push(this.#take(at)!);
+    }
+    if (this.#due.length > 0) this.#resend();
+  }
+
+  /** How many are kept, bounced ones included until they are forgotten. */
+  get #count(): number {
+    return this.#last.length - this.#first;
+  }
+
+  #take(at: number): SentAnswers | undefined {
+    const sent = this.#last[at];
+    this.#last[at] = undefined;
+    this.#size -= sent?.frame.length ?? 0;
+    if (at === this.#first && ++this.#first >= MAX_FRAMES) {
+      this.#last.splice(0, this.#first);
+      this.#first = 0;
+    }
+    return sent;
+  }
+
+  #wait(): void {
+    this.#timer ??= this.#options.clock.after(RESEND_PAUSE, () => {
+      this.#timer = undefined;
+      this.#resend();
+    }, { background: true });
+  }
+
+  #resend(): void {
+    const { clock, connected, isCurrent } = this.#options;
+    const now = clock.monotonic();
+    this.#due = this.#due.filter(({ peer, until }) => now < until && isCurrent(peer));
+    if (connected()) {
+      for (const { peer, frame, until } of this.#due.splice(0)) peer.resend(answersIn(frame), until);
+    } else if (this.#due.length > 0) this.#wait();
+  }
+}
+
+const MAX_FRAMES = 256; // frames: a bounce comes within ms
+const MAX_SIZE = 4_194_304; // length of all of them: 256 frames of a megabyte would fill the memory
+const MAX_RANGES = 4 * MAX_GAPS; // numbers: the gaps that may still be filled, and those that were reported
+const RESEND_PAUSE = 250; // ms between two attempts, as between two of a connection
+const ASKED_PAUSE = 1_000; // ms: anybody may ask
+const GIVE_UP_AFTER = 10_000; // ms: a caller that stays away longer has counted this node as gone, or is gone itself

@@ -1,0 +1,69 @@
+/** The envelope of a message that came over the wire. It is made on demand: most handlers read none of it. */
+import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
+import type { WireMeta } from "./frame.ts";
+
+/** The envelope of one run of a handler. */
+export abstract class WireEnvelope implements Envelope {
+  readonly #meta: WireMeta | undefined;
+  #call: string | undefined = undefined;
+  #headers: Readonly<Record<string, string>> | undefined = undefined;
+
+  /** As `Envelope.sentAt`; undefined for what came without a frame. */
+  readonly sentAt: number | undefined = undefined;
+
+  /** `meta`: what is not default about the message. */
+  constructor(meta: WireMeta | undefined) {
+    this.#meta = meta;
+  }
+
+  /** The name of this run, different from all others. */
+  protected abstract name(): string;
+
+  /** The message id if the sender set none. */
+  protected defaultId(): string {
+    return this.call;
+  }
+
+  get call(): string {
+    return this.#call ??= this.name();
+  }
+
+  get id(): string {
+    return this.#meta?.id ?? this.defaultId();
+  }
+
+  get attempt(): number {
+    return Math.max(1, this.#meta?.attempt ?? 1);
+  }
+
+  get correlation(): string | undefined {
+    return this.#meta?.correlation;
+  }
+
+  get causation(): string | undefined {
+    return this.#meta?.causation;
+  }
+
+  get ancestry(): readonly string[] {
+    return this.#meta?.ancestry ?? [];
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    const headers = this.#meta?.headers;
+    if (headers === undefined) return NO_HEADERS;
+    // without a prototype: the names come from the wire
+    return this.#headers ??= Object.freeze(Object.assign(Object.create(null), headers));
+  }
+
+  get key(): string | undefined {
+    return this.#meta?.key;
+  }
+
+  get send(): string | undefined {
+    return this.#meta?.send;
+  }
+
+  get span(): number | undefined {
+    return this.#meta?.span;
+  }
+}

@@ -1,0 +1,35 @@
+/** Names of contracts, keys and ids as tokens of NATS subjects, and back. */
+import { PLAIN_TOKEN } from "./checks.ts";
+import { encoder } from "./utf8.ts";
+
+/**
+ * Any well-formed string as one token of a subject: letters, digits, `-` and `_` stay; other bytes are `=` and two hex
+ * digits.
+ */
+export function token(text: string): string {
+  if (PLAIN_TOKEN.test(text)) return text;
+  let made = "";
+  for (const byte of encoder.encode(text)) {
+    const char = String.fromCharCode(byte);
+    made += /[\w-]/.test(char) ? char : `=${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+  }
+  return made === "" ? "=" : made;
+}
+
+/** The string of a token; `undefined` if {@link token} does not make it. */
+export function untoken(text: string): string | undefined {
+  if (PLAIN_TOKEN.test(text)) return text;
+  if (text === "=") return "";
+  if (!/^(?:[\w-]|=[0-9A-F]{2})+$/.test(text)) return undefined;
+  const bytes: number[] = [];
+  for (let i = 0; i < text.length; i++) {
+    if (text[i] !== "=") bytes.push(text.charCodeAt(i));
+    else bytes.push(Number.parseInt(text.slice(i + 1, i += 3), 16)), i--;
+  }
+  try {
+    const made = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));
+    return token(made) === text ? made : undefined;
+  } catch {
+    return undefined; // no UTF-8
+  }
+}

@@ -1,0 +1,250 @@
+/**
+ * Tags: texts that stand for the values that JSON lacks, such as `~Date:0` and `~bigint:ff`. A string of the value's
+ * own that begins with `~` gets another one. A `Map` is an array that begins with `~Map`, a `Set` one that begins with
+ * `~Set`.
+ */
+import process from "node:process";
+import { isOf } from "./checks.ts";
+
+/** Prefix of tags. */
+export const TILDE = "~";
+/** The first item of the array of a `Map`; pairs of key and value follow. */
+export const MAP = "~Map";
+/** The first item of the array of a `Set`; its items follow. */
+export const SET = "~Set";
+/** `undefined`. */
+export const UNDEFINED = "~undefined";
+/** The number -0. */
+export const MINUS_ZERO = "~-0";
+
+/** The largest bigint in hexadecimal digits: Bun has none of more than 1,048,576 bits. */
+export const MAX_DIGITS = 262_144;
+
+/** Returns true if a text begins as tags do. */
+export function isTagged(text: string): boolean {
+  return text.charCodeAt(0) === 126;
+}
+
+/** The tag of a number that is not finite. */
+export function tagOfNumber(value: number): string {
+  return TILDE + value;
+}
+
+/** The tag of a bigint; in hexadecimal digits, which are read in linear time. `undefined`: it has too many. */
+export function tagOfBigint(value: bigint): string | undefined {
+  const text = value.toString(16);
+  const digits = value < 0n ? text.length - 1 : text.length;
+  return digits > MAX_DIGITS ? undefined : `~bigint:${text}`;
+}
+
+/** The tag of a date, in ms since 1970; `NaN` for an invalid one. */
+export function tagOfDate(value: Date): string {
+  return `~Date:${value.getTime()}`;
+}
+
+/** The tag of bytes: their type, and the bytes as base64. `undefined`: they are of no type that every runtime has. */
+export function tagOfBytes(value: ArrayBuffer | ArrayBufferView): string | undefined {
+  const type = typeOfBytes(value);
+  return BYTES.has(type) ? `~${type}:${base64(value)}` : undefined;
+}
+
+/** Bytes as base64. */
+export function base64(value: ArrayBuffer | ArrayBufferView): string {
+  const { Buffer } = process.getBuiltinModule("node:buffer");
+  const bytes = ArrayBuffer.isView(value)
+    ? Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+    : Buffer.from(value);
+  return bytes.toString("base64");
+}
+
+/**
+ * The tag of an instance of a type of `Temporal`, from which exactly this value is made: most by their ISO string; a
+ * `ZonedDateTime` by its ns since 1970, zone and calendar, for its string rounds offsets to minutes, and processes may
+ * have other versions of the time zone database; a `Duration` by its parts, for its string makes 1 s of 1,000 ms.
+ * `undefined` for another value.
+ */
+export function tagOfTemporal(value: object): string | undefined {
+  const types = temporalTypes();
+  const name = TEMPORAL.find((each) => types?.[each] !== undefined && isOf(value, types[each]));
+  if (name === undefined) return undefined;
+  if (name === "Duration") {
+    const duration = value as Readonly<Record<string, number>>;
+    return `~Temporal.Duration:${DURATION_PARTS.map((part) => duration[part]).join()}`;
+  }
+  if (name === "ZonedDateTime") {
+    const { epochNanoseconds, timeZoneId, calendarId } = value as ZonedDateTime;
+    return `~Temporal.ZonedDateTime:${epochNanoseconds},${timeZoneId},${calendarId}`;
+  }
+  return `~Temporal.${name}:${value}`;
+}
+
+/** The value of a tag of `Temporal`. Throws an {@link UnknownType} if this runtime has no such type. */
+function readTemporal(name: string, text: string): unknown {
+  if (!TEMPORAL.includes(name as TemporalName)) throw new TypeError("a text begins like a tag, and is none");
+  const type = temporalTypes()?.[name as TemporalName];
+  if (type === undefined) throw new UnknownType(`Temporal.${name}`);
+  try {
+    if (name === "Duration") return new type(...text.split(",").map(Number));
+    if (name !== "ZonedDateTime") return type.from(text);
+    const [ns, zone, calendar] = text.split(",");
+    return new type(BigInt(ns), zone, calendar);
+  } catch (cause) {
+    throw new TypeError(`a text is no Temporal.${name}, or its time zone or calendar is unknown here`, { cause });
+  }
+}
+
+/** Thrown for the tag of a value whose type this runtime does not have, such as `Temporal.Instant`. */
+export class UnknownType extends TypeError {
+  constructor(type: string) {
+    super(`it has a ${type}, which this runtime does not have`);
+  }
+}
+
+/**
+ * Stands in a message for a payload or an answer of another process that has a value of an {@link UnknownType}; the
+ * other parts of the message can be read.
+ */
+export class Unreadable {
+  readonly why: string;
+  /** The value, with tags where it could not be read. */
+  readonly given: unknown;
+
+  constructor(why: string, given: unknown) {
+    this.why = why;
+    this.given = given;
+  }
+}
+
+const TEMPORAL = [
+  "Instant",
+  "ZonedDateTime",
+  "PlainDate",
+  "PlainTime",
+  "PlainDateTime",
+  "PlainYearMonth",
+  "PlainMonthDay",
+  "Duration",
+] as const;
+type TemporalName = typeof TEMPORAL[number];
+
+const DURATION_PARTS = [
+  "years",
+  "months",
+  "weeks",
+  "days",
+  "hours",
+  "minutes",
+  "seconds",
+  "milliseconds",
+  "microseconds",
+  "nanoseconds",
+];
+
+interface ZonedDateTime {
+  readonly epochNanoseconds: bigint;
+  readonly timeZoneId: string;
+  readonly calendarId: string;
+}
+
+interface TemporalType {
+  readonly prototype: object;
+  new (...parts: readonly unknown[]): unknown;
+  from(text: string): unknown;
+}
+
+/** Read at each use: a polyfill may come after this module. Node 24, and the types of older TypeScript, lack it. */
+function temporalTypes(): Readonly<Partial<Record<TemporalName, TemporalType>>> | undefined {
+  return (globalThis as { readonly Temporal?: Readonly<Partial<Record<TemporalName, TemporalType>>> }).Temporal;
+}
+
+/** The value of a tagged text. Throws a `TypeError` for one that is no tag. */
+export function readTag(text: string): unknown {
+  if (text.charCodeAt(1) === 126) return text.slice(1);
+  if (PLAIN_TAGS.has(text)) return PLAIN_TAGS.get(text);
+  const colon = text.indexOf(":");
+  const [type, rest] = [text.slice(1, colon), text.slice(colon + 1)];
+  if (colon > 0 && type === "Date") return readDate(rest);
+  if (colon > 0 && type === "bigint") return readBigint(rest);
+  if (colon > 0 && type.startsWith("Temporal.")) return readTemporal(type.slice("Temporal.".length), rest);
+  const bytes = colon > 0 ? BYTES.get(type) : undefined;
+  if (bytes !== undefined) return readBytes(bytes, rest);
+  throw new TypeError("a text begins like a tag, and is none");
+}
+
+const PLAIN_TAGS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
+  [UNDEFINED, undefined],
+  [MINUS_ZERO, -0],
+  ["~NaN", NaN],
+  ["~Infinity", Infinity],
+  ["~-Infinity", -Infinity],
+]);
+
+function readDate(text: string): Date {
+  const date = new Date(text === "NaN" ? NaN : /^-?\d{1,16}$/.test(text) ? Number(text) : Infinity);
+  if (Number.isNaN(date.getTime()) && text !== "NaN") throw new TypeError("a date's time is no time");
+  return date;
+}
+
+function readBigint(text: string): bigint {
+  const [, minus, digits] = /^(-?)([\da-f]+)$/.exec(text) ?? [];
+  if (digits === undefined || digits.length > MAX_DIGITS) throw new TypeError("a bigint has no or too many digits");
+  const value = BigInt(`0x${digits}`);
+  return minus === "" ? value : -value;
+}
+
+type BytesOf = (buffer: ArrayBuffer) => ArrayBuffer | ArrayBufferView;
+
+interface TypedArray {
+  readonly name: string;
+  new (buffer: ArrayBuffer): ArrayBufferView;
+}
+
+const TYPED_ARRAYS: readonly TypedArray[] = [
+  Int8Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  Float32Array,
+  Float64Array,
+  BigInt64Array,
+  BigUint64Array,
+  // in every runtime by now, but not in the types of older TypeScript
+  (globalThis as unknown as { readonly Float16Array: TypedArray }).Float16Array,
+].filter((type) => type !== undefined);
+
+/** How to make each type of its bytes. Throws a `RangeError` for a number of bytes that the type does not have. */
+const BYTES: ReadonlyMap<string, BytesOf> = new Map<string, BytesOf>([
+  ["ArrayBuffer", (buffer) => buffer],
+  ["DataView", (buffer) => new DataView(buffer)],
+  ...TYPED_ARRAYS.map((type): [string, BytesOf] => [type.name, (buffer) => new type(buffer)]),
+]);
+
+const typedArrayTag = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!;
+
+/** The name of the type; that of what a subclass, such as `Buffer`, derives from. */
+function typeOfBytes(value: ArrayBuffer | ArrayBufferView): string {
+  if (!ArrayBuffer.isView(value)) return "ArrayBuffer";
+  // the accessor of all typed arrays returns `undefined` for a DataView
+  return (typedArrayTag.get!.call(value) as string | undefined) ?? "DataView";
+}
+
+/** Never larger than the text: no length is claimed apart from the bytes. */
+function readBytes(make: BytesOf, text: string): ArrayBuffer | ArrayBufferView {
+  const { Buffer } = process.getBuiltinModule("node:buffer");
+  const decoded = Buffer.from(text, "base64");
+  const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
+  // characters that are not base64 were skipped
+  if (text.length % 4 !== 0 || decoded.length !== text.length / 4 * 3 - padding) {
+    throw new TypeError("bytes are no base64");
+  }
+  // a buffer of its own: small ones of `Buffer` share one
+  const { buffer } = new Uint8Array(decoded);
+  try {
+    return make(buffer);
+  } catch (cause) {
+    throw new TypeError("there are too many or too few bytes for their type", { cause });
+  }
+}

@@ -1,0 +1,38 @@
+/** Errors of values that cannot be sent to another process, with the path to the part that cannot. */
+
+/** A value, or a part of it, that cannot be sent. */
+export class UnsendableError extends TypeError {
+  /** Path to the value: `payload.account.close`. */
+  readonly path: string;
+  /** Reason: `is a function`. */
+  readonly why: string;
+
+  /** `cause`: what a getter threw. */
+  constructor(path: string, why: string, cause?: unknown) {
+    super(`${path} ${why}`, cause === undefined ? undefined : { cause });
+    this.path = path;
+    this.why = why;
+  }
+}
+
+/** Why a value that is neither JSON nor one of the values that have tags cannot be sent, and what to do. */
+export function whyUnsendable(value: unknown): string {
+  if (typeof value === "function") return "is a function";
+  if (typeof value === "symbol") return "is a symbol";
+  if (value instanceof Promise) return "is a promise: await it first";
+  if (value instanceof Error) return "is an Error: send its message, or fail() with a code";
+  if (value instanceof RegExp) return "is a RegExp: send its source and its flags";
+  const name = classOf(value as object);
+  const what = name === undefined ? "is an instance of a class" : `is an instance of ${name}`;
+  return `${what}: send a plain object, or a text, that it can be made from`;
+}
+
+/** The name of an object's class. */
+function classOf(value: object): string | undefined {
+  try {
+    const { name } = (value as { constructor?: { name?: unknown } }).constructor ?? {};
+    return typeof name === "string" && /^[\p{L}_$][\p{L}\d_$]{0,63}$/u.test(name) ? name : undefined;
+  } catch {
+    return undefined; // a getter threw; the name is only for the message
+  }
+}

@@ -1,0 +1,49 @@
+/** Texts as UTF-8, as messages and the store hold them, and their size in bytes. */
+
+/** A text as UTF-8. */
+export function encode(text: string): Uint8Array {
+  return encoder.encode(text);
+}
+
+/** Parts of so many bytes in all, one behind the other; a single one is not copied. */
+export function joinBytes(parts: readonly Uint8Array[], size: number): Uint8Array {
+  if (parts.length === 1) return parts[0];
+  const joined = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
+
+/** The size of a text as UTF-8, in bytes. */
+export function byteLength(text: string): number {
+  return text.length <= SHORT && isAscii(text) ? text.length : encode(text).length;
+}
+
+/** Returns true if each character is one byte. */
+function isAscii(text: string): boolean {
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 127) return false;
+  return true;
+}
+
+/** Characters of a text that is read faster than it is encoded (Deno, measured: 256 take 0.2 µs, and 1.5 µs). */
+const SHORT = 1_024;
+
+/** Returns true if a text has more than this many bytes as UTF-8. Encodes it only when its length leaves that open. */
+export function exceeds(text: string, limit: number): boolean {
+  return text.length * 3 > limit && byteLength(text) > limit;
+}
+
+/** The text of UTF-8. Throws a `TypeError` for other bytes. */
+export function decode(bytes: Uint8Array): string {
+  const text = decoder.decode(bytes);
+  // a strict decoder takes twice as long (Deno, measured): it decodes only what it may refuse
+  return text.includes(REPLACEMENT) ? strict.decode(bytes) : text;
+}
+
+const REPLACEMENT = "\ufffd"; // decoded in place of invalid UTF-8
+export const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const strict = new TextDecoder("utf-8", { fatal: true });

@@ -1,0 +1,194 @@
+/** Values as text: JSON, with tags for the values that JSON lacks, or in other forms. */
+import { isOf, isPlain } from "./checks.ts";
+import { UnsendableError, whyUnsendable } from "./unsendable.ts";
+import {
+  base64,
+  isTagged,
+  MAP,
+  MINUS_ZERO,
+  SET,
+  tagOfBigint,
+  tagOfBytes,
+  tagOfDate,
+  tagOfNumber,
+  tagOfTemporal,
+  TILDE,
+  UNDEFINED,
+} from "./tags.ts";
+
+/**
+ * - `tagged`: JSON with tags, which is read as the value itself.
+ * - `canonical`: the same, of equal values the same: sorted keys (UTF-16 code units, as in RFC 8785), without the
+ *   members that are `undefined`.
+ * - `canonical-json`: the same for a value without tags: without the second `~` of texts that begin with one.
+ * - `json`: JSON as other programs read it: a `Date`, or a value of `Temporal`, is its ISO string, bytes are base64, a
+ *   bigint is its digits, a `Map` an array of pairs, a `Set` an array, what is not finite is `null`, and members that
+ *   are `undefined` are left out.
+ */
+export type Form = "tagged" | "canonical" | "canonical-json" | "json";
+
+/** A text, and what is in it. */
+interface ValueText {
+  readonly text: string;
+  /** It has tags: as JSON it is another value. */
+  readonly tagged: boolean;
+  /** A string in it begins as tags do: it is not the JSON of the value, even without tags. */
+  readonly escaped: boolean;
+}
+
+/** A value in one of the {@link Form}s. Throws an {@link UnsendableError} whose path begins with `root`. */
+export function valueText(value: unknown, form: Form, root: string, levels = MAX_DEPTH): ValueText {
+  const writer = new Writer(form, levels);
+  try {
+    const text = writer.write(value, "array");
+    return { text, tagged: writer.tagged, escaped: writer.escaped };
+  } catch (error) {
+    const { path, message, cause } = refusal(error);
+    throw new UnsendableError(root + (path.length < MAX_PATH ? path : `…${path.slice(-MAX_PATH)}`), message, cause);
+  }
+}
+
+/** The levels of arrays, objects and collections that a value may have, alone and with what stands around it. */
+export const [MAX_DEPTH, STORED_DEPTH] = [1_000, 1_016];
+
+/** Container of a value. */
+type Holder = "object" | "array" | "map" | "pair" | "set";
+
+class Writer {
+  readonly #form: Form;
+  readonly #levels: number;
+  /** The arrays, objects and collections around the value at hand. */
+  readonly #above = new Set<object>();
+  tagged = false;
+  escaped = false;
+
+  constructor(form: Form, levels: number) {
+    this.#form = form;
+    this.#levels = levels;
+  }
+
+  write(value: unknown, within: Holder): string {
+    if (typeof value !== "object" || value === null) return this.#primitive(value, within);
+    if (Array.isArray(value)) return `[${this.#items(value, value, within === "map" ? "pair" : "array")}]`;
+    if (value instanceof Date && isOf(value, Date)) return this.#leaf(tagOfDate(value), () => value.toJSON());
+    if (value instanceof Map && isOf(value, Map)) return this.#collection(value, "map", MAP);
+    if (value instanceof Set && isOf(value, Set)) return this.#collection(value, "set", SET);
+    if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
+      const tag = tagOfBytes(value);
+      if (tag === undefined) throw new RefusedValue("is bytes of a type that other runtimes do not have");
+      return this.#leaf(tag, () => base64(value));
+    }
+    if (!isPlain(value)) {
+      const temporal = tagOfTemporal(value);
+      if (temporal === undefined) throw new RefusedValue(whyUnsendable(value));
+      return this.#leaf(temporal, () => (value as { toJSON(): string }).toJSON()); // all types of `Temporal` have it
+    }
+    return `{${this.#membersOf(value)}}`;
+  }
+
+  #membersOf(value: Record<PropertyKey, unknown>): string {
+    const keys = Object.keys(value);
+    if (this.#form.startsWith("canonical")) keys.sort();
+    this.#enter(value);
+    let text = "";
+    for (const key of keys) {
+      try {
+        const member = value[key];
+        if (member === undefined && this.#form !== "tagged") continue;
+        text += `${text === "" ? "" : ","}${JSON.stringify(key)}:${this.write(member, "object")}`;
+      } catch (error) {
+        throw refusal(error).under(/^[\p{L}_$][\p{L}\d_$]*$/u.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`);
+      }
+    }
+    this.#above.delete(value);
+    return text;
+  }
+
+  #items(holder: object, items: readonly unknown[], kind: Holder, first = ""): string {
+    this.#enter(holder);
+    let text = first;
+    for (let i = 0; i < items.length; i++) {
+      try {
+        const item = this.write(items[i], kind);
+        text += text === "" ? item : `,${item}`;
+      } catch (error) {
+        throw refusal(error).under(stepTo(i, kind));
+      }
+    }
+    this.#above.delete(holder);
+    return text;
+  }
+
+  #collection(value: Map<unknown, unknown> | Set<unknown>, kind: "map" | "set", tag: string): string {
+    if (this.#form === "json") return `[${this.#items(value, [...value], kind)}]`;
+    this.tagged = true;
+    return `[${this.#items(value, [...value], kind, `"${tag}"`)}]`;
+  }
+
+  #enter(value: object): void {
+    if (this.#above.has(value)) throw new RefusedValue("has a cycle: it stands within itself");
+    if (this.#above.size === this.#levels) {
+      throw new RefusedValue(`is nested too deeply: ${MAX_DEPTH} levels are the most`);
+    }
+    this.#above.add(value);
+  }
+
+  #primitive(value: unknown, within: Holder): string {
+    switch (typeof value) {
+      case "string":
+        if (!isTagged(value) || this.#form === "json" || this.#form === "canonical-json") return JSON.stringify(value);
+        this.escaped = true;
+        return JSON.stringify(TILDE + value);
+      case "number":
+        if (Object.is(value, -0)) return this.#form === "json" ? "0" : this.#tag(MINUS_ZERO);
+        return Number.isFinite(value) ? `${value}` : this.#leaf(tagOfNumber(value), () => null);
+      case "bigint": {
+        const tag = tagOfBigint(value);
+        if (tag === undefined) throw new RefusedValue("is a bigint of more than 1,048,576 bits");
+        return this.#leaf(tag, () => `${value}`);
+      }
+      case "undefined":
+        return within === "object" ? this.#tag(UNDEFINED) : this.#leaf(UNDEFINED, () => null);
+      case "function":
+      case "symbol":
+        throw new RefusedValue(whyUnsendable(value));
+      default:
+        return `${value}`; // a boolean, or null
+    }
+  }
+
+  #leaf(tag: string, json: () => string | null): string {
+    return this.#form === "json" ? JSON.stringify(json()) : this.#tag(tag);
+  }
+
+  #tag(tag: string): string {
+    this.tagged = true;
+    return JSON.stringify(tag);
+  }
+}
+
+/** Why the value at hand cannot be sent, and the path that leads to it: `.lines[2].price`. */
+class RefusedValue extends Error {
+  path = "";
+
+  /** The same error, with the step from the container to the value before its path. */
+  under(step: string): this {
+    this.path = step + this.path;
+    return this;
+  }
+}
+
+function refusal(error: unknown): RefusedValue {
+  if (error instanceof RefusedValue) return error;
+  return new RefusedValue("cannot be read: a getter threw, or its text is too long", { cause: error });
+}
+
+/** The part of a path that leads to an item. */
+function stepTo(index: number, kind: Holder): string {
+  if (kind === "array") return `[${index}]`;
+  if (kind === "pair") return index === 0 ? ".key" : ".value";
+  return kind === "set" ? ".item" : "";
+}
+
+/** Characters of a path that are shown. */
+const MAX_PATH = 200;

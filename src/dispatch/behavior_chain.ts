@@ -1,0 +1,61 @@
+/** The behaviors around a handler as one function: outermost first, each with the next ones as its `next`. */
+import type { Behavior } from "../contract/behavior.ts";
+import type { AnyContract } from "../contract/contract.ts";
+import type { Logger } from "../contract/observer.ts";
+import type { MaybePromise } from "../contract/schema.ts";
+import type { Clock, Random } from "../ports/clock.ts";
+import type { Context } from "../contract/context.ts";
+import type { Result } from "../contract/result.ts";
+import { plainFailure } from "./error_encoding.ts";
+import { isThenable, show } from "../data/checks.ts";
+
+/** Tools of an app for its behaviors. */
+export interface BehaviorTools {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger?: Logger | undefined;
+  /** Subscription of the handler, if its contract is durable. */
+  readonly subscription?: string | undefined;
+}
+
+/** A handler as the mediator calls it: never throws, never rejects. */
+export type RunHandler<Ctx extends Context> = (payload: unknown, ctx: Ctx) => MaybePromise<Result<unknown>>;
+
+/**
+ * Folds behaviors around a handler. `caught` makes a result of an error that a behavior throws. Without behaviors it
+ * returns the handler itself: an app that has none pays nothing.
+ */
+export function fold<Ctx extends Context>(
+  contract: AnyContract,
+  behaviors: readonly Behavior[],
+  run: RunHandler<Ctx>,
+  caught: (error: unknown, ctx: Ctx) => Result<unknown>,
+  { clock, random, logger, subscription }: BehaviorTools,
+): RunHandler<Ctx> {
+  return behaviors.reduceRight<RunHandler<Ctx>>((inner, behavior) => {
+    const checked = (result: Result<unknown>, ctx: Ctx): Result<unknown> => {
+      try {
+        if (typeof result?.ok === "boolean") return result.ok ? result : plainFailure(result);
+        throw new TypeError(
+          `a behavior around ${contract.name} must return a result, what next() gives or fail(…); got ${show(result)}`,
+        );
+      } catch (error) {
+        return caught(error, ctx);
+      }
+    };
+    // not async: an async function, and one as `next`, take as long as all else around a handler
+    return (payload, ctx) => {
+      try {
+        const message = { contract, payload, ctx, subscription, clock, random, logger };
+        const result = behavior(message, () => {
+          const next = inner(payload, ctx);
+          return next instanceof Promise ? next : Promise.resolve(next);
+        });
+        if (!isThenable(result)) return checked(result, ctx);
+        return Promise.resolve(result).then((result) => checked(result, ctx), (error) => caught(error, ctx));
+      } catch (error) {
+        return caught(error, ctx);
+      }
+    };
+  }, run);
+}

@@ -1,0 +1,84 @@
+/**
+ * The concurrency of a handler: it runs at most so many messages at once, whoever sends; further messages wait in
+ * order of arrival.
+ */
+import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission_deadlock.ts";
+import type { MessageContext } from "./message_context.ts";
+import { AdmissionQueue, type TurnBudget } from "./admission_queue.ts";
+import type { MaybePromise } from "../contract/schema.ts";
+import type { Clock } from "../ports/clock.ts";
+import { type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
+
+/** The concurrency limit of one handler, or of one key. */
+export class ConcurrencyLimit {
+  readonly #clock: Clock;
+  readonly #budget: TurnBudget;
+  readonly #queue: AdmissionQueue;
+  /** The messages that run. */
+  readonly #holders: Set<MessageContext> = new Set();
+
+  constructor(clock: Clock, budget: TurnBudget, limit: number) {
+    this.#clock = clock;
+    this.#budget = budget;
+    this.#queue = new AdmissionQueue(clock, { limit, budget });
+  }
+
+  /** True if no message runs or waits. */
+  get unused(): boolean {
+    return this.#queue.running === 0 && this.#queue.waiting === 0;
+  }
+
+  /**
+   * Runs it when fewer than `limit` run, at once if so; or returns a {@link Refusal}. `left` is called when it has
+   * ended or was refused. Never throws, never rejects.
+   */
+  admit(ctx: MessageContext, run: RunNow, left?: () => void): MaybePromise<Outcome> {
+    const queue = this.#queue;
+    const leave = (outcome: Outcome): Outcome => {
+      this.#holders.delete(ctx);
+      if (outcome instanceof Refusal) queue.stepAside();
+      else queue.leave();
+      left?.();
+      return outcome;
+    };
+    const start = (): MaybePromise<Outcome> => {
+      this.#holders.add(ctx);
+      const result = run();
+      this.#budget.spent();
+      return result instanceof Promise ? result.then(leave) : leave(result);
+    };
+    if (queue.open) {
+      queue.occupy();
+      return start();
+    }
+    const begin = (): MaybePromise<Outcome> => {
+      // after a pause of the process its claim may be lost, though no timer has run yet
+      return ctx.aborted === undefined ? start() : leave(new Refusal("LATE", ctx));
+    };
+    return new Promise<RefusalCode | undefined>((resolve) => {
+      const drop = resolve;
+      // an aborted message is not aborted again: nothing would take it out of the queue
+      if (ctx.aborted !== undefined) return drop("LATE");
+      const message = new QueuedMessage(ctx, this.#clock, {
+        start: () => resolve(undefined),
+        drop,
+      });
+      ctx.wait(message);
+      if (!queue.enter(message)) drop("OVERLOADED");
+      else watchForDeadlock(this.#clock, message, ctx.ancestry, () => this.#heldBy(ctx.ancestry));
+    }).then((dropped) => {
+      // here, not where its turn comes: there it would run in the async context of the message that has ended
+      if (dropped !== undefined) {
+        left?.();
+        return new Refusal(dropped, ctx);
+      }
+      if (!this.#budget.over) return begin();
+      return new Promise<void>((resolve) => this.#budget.nextTurn(resolve)).then(begin);
+    });
+  }
+
+  /** Returns true if as many run as may, and all of them are among these runs. */
+  #heldBy(runs: readonly string[]): boolean {
+    return this.#queue.full && areAmong(runs, this.#holders);
+  }
+}

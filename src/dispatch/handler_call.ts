@@ -1,0 +1,178 @@
+/** One handler as a function that neither throws nor rejects: an error that it throws becomes `HANDLER_FAILED`. */
+import type { AnyContract } from "../contract/contract.ts";
+import { type EntityBody, type Handler, handlerFailure, type Thrower } from "../contract/handler.ts";
+import type { Observer } from "../contract/observer.ts";
+import type { ContractCounts, Timing } from "./contract_counts.ts";
+import type { Settling } from "./context_host.ts";
+import type { MessageContext } from "./message_context.ts";
+import type { MaybePromise } from "../contract/schema.ts";
+import { failure, isOfAnotherVersion, type Outcome, SchemaRefusal } from "./outcome.ts";
+import type { Context } from "../contract/context.ts";
+import { type Failure, isFailure, type Result } from "../contract/result.ts";
+import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
+import { plainError, plainFailure } from "./error_encoding.ts";
+import { isThenable } from "../data/checks.ts";
+import type { RunHandler } from "./behavior_chain.ts";
+
+/** A handler with all that runs around it: takes a parsed payload, never throws, never rejects. */
+export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;
+
+/** The call of one handler, with nothing around it. */
+export class HandlerCall {
+  /** The user's function. */
+  readonly fn: (payload: unknown, ctx: Context) => unknown;
+  /** Counts of its contract. */
+  readonly counts: ContractCounts;
+  /** If it decides commands of an entity, which it does without the user's function: with this. */
+  readonly entity: EntityBody | undefined;
+  readonly #contract: AnyContract;
+  readonly #observer: Observer;
+
+  constructor({ contract, "~handler": { fn, entity } }: Handler, observer: Observer, counts: ContractCounts) {
+    this.fn = fn;
+    this.counts = counts;
+    this.entity = entity;
+    this.#contract = contract;
+    this.#observer = observer;
+  }
+
+  /** Calls it. Never throws, never rejects. */
+  readonly run: RunHandler<MessageContext> = (payload, ctx) => {
+    try {
+      return this.result(this.fn(payload, ctx), ctx);
+    } catch (error) {
+      return this.failure(error, ctx);
+    }
+  };
+
+  /** Has its entity decide a command that was sent in this process: one promise. */
+  decide(
+    entity: EntityBody,
+    payload: unknown,
+    ctx: MessageContext,
+    timing: Timing | undefined,
+  ): Promise<Result<unknown>> {
+    return new Promise((resolve) => {
+      const { counts } = this;
+      counts.localBegun++;
+      // no turn was waited for, so that the outcome is no refusal
+      ctx.execution.begin(resolve as (outcome: Outcome) => void);
+      this.decideLater(entity, payload, ctx).then((result) => ctx.execution.end(counts.localEnd(result, timing)));
+    });
+  }
+
+  /** Has its entity decide a command: no promise at all. */
+  decideLater(entity: EntityBody, payload: unknown, ctx: MessageContext): EntityOutcome {
+    const decision = new EntityOutcome(this, ctx);
+    try {
+      ctx.decide(entity, payload, decision);
+    } catch (error) {
+      decision.reject(error);
+    }
+    return decision;
+  }
+
+  /** The result of what it returned. Throws what a getter of that throws. */
+  result(returned: unknown, ctx: MessageContext): MaybePromise<Result<unknown>> {
+    // a thenable may be no Promise, or a class derived from it, as those of some database clients are
+    return isThenable(returned) ? this.#settled(Promise.resolve(returned), ctx) : this.#toResult(returned);
+  }
+
+  #settled(returned: Promise<unknown>, ctx: MessageContext): Promise<Result<unknown>> {
+    return returned.then((value) => this.success(value, ctx), (error) => this.failure(error, ctx));
+  }
+
+  /** The result of what its promise was resolved with. Never throws. */
+  success(value: unknown, ctx: MessageContext): Result<unknown> {
+    try {
+      return this.#toResult(value);
+    } catch (error) { // thrown by a getter of the value
+      return this.failure(error, ctx);
+    }
+  }
+
+  /** The result of what it threw. */
+  failure(error: unknown, ctx: MessageContext): Failure {
+    const failed = this.#checked(this.thrown(error, ctx, "handler"));
+    // nothing is stored of a command whose entity cannot be read here
+    return this.entity !== undefined && isOfAnotherVersion(error) ? new SchemaRefusal(failed.error, true) : failed;
+  }
+
+  #toResult(returned: unknown): Result<unknown> {
+    return isFailure(returned) ? this.#checked(plainFailure(returned)) : { ok: true, value: returned };
+  }
+
+  /** Its failure, or `INVALID_RESPONSE` if the contract has `failures` and this is none of them. */
+  #checked(failed: Failure): Failure {
+    const { name, options: { failures } } = this.#contract;
+    const { code, message, final } = failed.error;
+    if (failures === undefined || isErrorCode(code) || failures.includes(code)) return failed;
+    const what = `the handler of ${name} failed with ${code}, which is none of its failures (${failures.join(", ")})`;
+    return failure("INVALID_RESPONSE", `${what}: ${message}`, { cause: failed.error, final });
+  }
+
+  /**
+   * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is
+   * (`error_encoding.ts`); anything else is observed, and becomes `HANDLER_FAILED`.
+   */
+  thrown(error: unknown, ctx: MessageContext, by: Thrower): Failure {
+    try {
+      if (isCatgaError(error)) {
+        const plain = plainError(error);
+        const { kind, options: { durable } } = this.#contract;
+        if (durable && OUT_OF_REACH.has(plain.code)) ctx.execution.passedOn = plain;
+        // what is final for a message that it sent need not be for this one
+        return { ok: false, error: durable && kind === "event" && plain.final ? notFinal(plain) : plain };
+      }
+      if (isFailure(error)) return plainFailure(error);
+    } catch {
+      // a proxy, or an error with getters, that cannot even be looked at: it is anything else
+    }
+    const { id, correlationId } = ctx;
+    const behavior = by === "behavior" ? { behavior: true } as const : {};
+    this.#observer({ type: "handler-failed", contract: this.#contract.name, ...behavior, id, correlationId, error });
+    return { ok: false, error: handlerFailure(this.#contract, ctx, error, by) };
+  }
+}
+
+function notFinal(error: CatgaError): CatgaError {
+  const { code, message, retryable, details, node } = error;
+  return new CatgaError(code, message, { retryable, details, node, cause: error });
+}
+
+/** Codes of sends that something out of reach failed with. */
+const OUT_OF_REACH: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", "OVERLOADED", "TIMEOUT"]);
+
+/**
+ * Outcome of a command that its entity decides, like a promise that calls one back at once. A class, for many live at
+ * once (docs/internals/measurements.md).
+ */
+export class EntityOutcome implements Settling {
+  readonly #call: HandlerCall;
+  readonly #ctx: MessageContext;
+  #result: Result<unknown> | undefined = undefined;
+  #ended: ((result: Result<unknown>) => void) | undefined = undefined;
+
+  constructor(call: HandlerCall, ctx: MessageContext) {
+    this.#call = call;
+    this.#ctx = ctx;
+  }
+
+  resolve(value: unknown): void {
+    this.#end(this.#call.success(value, this.#ctx));
+  }
+
+  reject(reason: unknown): void {
+    this.#end(this.#call.failure(reason, this.#ctx));
+  }
+
+  then(ended: (result: Result<unknown>) => void): void {
+    if (this.#result === undefined) this.#ended = ended;
+    else ended(this.#result);
+  }
+
+  #end(result: Result<unknown>): void {
+    this.#result = result;
+    this.#ended?.(result);
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * The order of an ordered contract: messages of one key run one at a time, in order of arrival; those of other keys
+ * run beside them.
+ */
+import type { RunNow } from "./admission_deadlock.ts";
+import type { MessageContext } from "./message_context.ts";
+import type { TurnBudget } from "./admission_queue.ts";
+import type { MaybePromise } from "../contract/schema.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Outcome } from "./outcome.ts";
+import { ConcurrencyLimit } from "./concurrency_limit.ts";
+
+/** The messages of an ordered contract at its handler, by key. */
+export class KeyQueue {
+  readonly #clock: Clock;
+  readonly #budget: TurnBudget;
+  /** Limits by key; a key has one while a message of it runs or waits. */
+  readonly #limits: Map<string, ConcurrencyLimit> = new Map();
+
+  constructor(clock: Clock, budget: TurnBudget) {
+    this.#clock = clock;
+    this.#budget = budget;
+  }
+
+  /** How many keys have a message that runs or waits. */
+  get size(): number {
+    return this.#limits.size;
+  }
+
+  /**
+   * Runs it after those of its key that came before it; at once if it has no key. As {@link ConcurrencyLimit.admit}.
+   */
+  admit(ctx: MessageContext, run: RunNow): MaybePromise<Outcome> {
+    const { key } = ctx.execution;
+    if (key === undefined) return run();
+    const limits = this.#limits;
+    let limit = limits.get(key);
+    if (limit === undefined) limits.set(key, limit = new ConcurrencyLimit(this.#clock, this.#budget, 1));
+    const own = limit;
+    return own.admit(ctx, run, () => {
+      if (own.unused && limits.get(key) === own) limits.delete(key);
+    });
+  }
+}

@@ -1,0 +1,52 @@
+/** The handler of an idempotent command: one recorded result for each message id. */
+import { RESULT_TTL } from "../contract/defaults.ts";
+import type { MaybePromise } from "../contract/schema.ts";
+import type { Clock } from "../ports/clock.ts";
+import { asResult, type Outcome, Refusal } from "./outcome.ts";
+import type { Result } from "../contract/result.ts";
+import type { HandlerRun } from "./handler_call.ts";
+
+/**
+ * Runs the handler under a claim of the message id, and records its result. A second message with the id waits for the
+ * recorded result, and takes no place of the handler meanwhile. `ttl`: how long the result is kept, in ms.
+ */
+export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, clock: Clock, run: HandlerRun): HandlerRun {
+  return async (payload, ctx) => {
+    let refusal: Refusal | undefined;
+    const { execution } = ctx;
+    execution.stage = "claiming";
+    const now = clock.monotonic();
+    const left = ctx.remaining(now);
+    const result = await ctx.claims.guard({
+      contract: ctx.contract.name,
+      id: ctx.id,
+      payload: execution.payload,
+      ttl,
+      due: now + left - Math.min(CLAIM_MARGIN, left / 10),
+      adopt: (attempt) => execution.claim(attempt),
+      lost: (reason) => execution.loseClaim(reason),
+    }, (fence, check) => {
+      execution.stage = "handler";
+      execution.fence = fence;
+      execution.checkClaim = check;
+      const ended = (outcome: Outcome): MaybePromise<Result<unknown>> => {
+        execution.checkClaim = undefined;
+        if (outcome instanceof Refusal) refusal = outcome;
+        // before the result is recorded: another attempt, whose result would be recorded instead, may wait for these
+        // locks
+        const released = execution.releaseLocks();
+        return released === undefined ? asResult(outcome) : released.then(() => asResult(outcome));
+      };
+      const ran = run(payload, ctx);
+      return ran instanceof Promise ? ran.then(ended) : ended(ran);
+    });
+    if (refusal !== undefined) return refusal;
+    // the node stops while the claim is acquired: the handler has not run here, and another node may run it
+    return execution.stage === "claiming" && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
+  };
+}
+
+/**
+ * The time between giving up the claim and the deadline, in ms: the sender still receives that the handler did not run.
+ */
+const CLAIM_MARGIN = 50;

@@ -1,0 +1,16 @@
+/**
+ * Failures after which nobody knows whether the store did what it was asked: the acknowledgement may have been lost.
+ * Such a write is read back, or made again by compare-and-set.
+ */
+import { type CatgaError, isCatgaError, unavailable } from "../../error.ts";
+import { isForbidden } from "../../ports/transport.ts";
+
+/** Returns true if a call failed without an answer of the store: a write may have happened. */
+export function isAmbiguous(error: unknown): boolean {
+  return isCatgaError(error) && error.code === "UNAVAILABLE" && !isForbidden(error);
+}
+
+/** The failure of a read that contradicts the write before it: another try may reach the stream's leader. */
+export function staleAnswer(): CatgaError {
+  return unavailable("the store's answer came from a server that lags behind");
+}

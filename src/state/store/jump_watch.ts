@@ -1,0 +1,63 @@
+/**
+ * Checks all leases of a node when the wall clock jumps ahead, as after the machine slept: timers do not notice it.
+ */
+import { type Clock, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
+
+/** A holder of a lease, which is checked when a clock jumps: timers do not notice that a machine slept. */
+export interface Leased {
+  /** Loses the lease if it has ended. */
+  check(): void;
+}
+
+/** Checks all leases of a node when the wall clock jumps ahead. One timer for all of them, and none without a lease. */
+export class JumpWatch {
+  readonly #clock: Clock;
+  readonly #leased = new Set<Leased>();
+  #timer: Timer | undefined;
+  #closed = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Its node stops: the timer goes with the last lease. */
+  close(): void {
+    this.#closed = true;
+    this.#rest();
+  }
+
+  add(leased: Leased): void {
+    this.#leased.add(leased);
+    if (this.#timer === undefined) this.#compareLater(stamp(this.#clock));
+  }
+
+  delete(leased: Leased): void {
+    this.#leased.delete(leased);
+    if (this.#closed) this.#rest();
+  }
+
+  #rest(): void {
+    if (this.#leased.size > 0) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #compareLater(last: Stamp): void {
+    const due = this.#clock.monotonic() + INTERVAL;
+    this.#timer = this.#clock.after(INTERVAL, () => {
+      this.#timer = undefined;
+      if (this.#leased.size === 0) return;
+      const now = stamp(this.#clock);
+      const gained = now.wall - last.wall - (now.monotonic - last.monotonic);
+      // after a pause this timer is one of the first to run: renewals are due later
+      const stoodStill = now.monotonic - due > LATE;
+      if (gained > JUMP || stoodStill) { for (const leased of [...this.#leased]) leased.check(); }
+      // without a jump `last` stays, so that a slow drift adds up to one
+      this.#compareLater(Math.abs(gained) > JUMP ? now : last);
+    }, { background: true });
+  }
+}
+
+const INTERVAL = 250; // ms
+const JUMP = 50; // ms that the wall clock may gain before leases are checked
+const LATE = 250; // ms that the timer may be late before the process is said to have stood still

@@ -1,0 +1,133 @@
+/**
+ * An entry that this process wrote under a nonce of its own: the record of a lock that it holds, its place in a queue,
+ * the claim of an id. Compare-and-set decides every race, and the nonce shows whose entry it is, whichever
+ * acknowledgements are lost.
+ *
+ * | state  | the store has                                             | next                                         |
+ * | ------ | --------------------------------------------------------- | -------------------------------------------- |
+ * | `held` | this entry, at `revision` or, without an acknowledgement, | `held` by each write; `gone` when a read     |
+ * |        | at a later one                                            | shows the entry of another, or none          |
+ * | `gone` | the entry of another, or none                             | `held` by a write without a revision         |
+ *
+ * Its lease ends when `left` is 0 or less, in either state: its holder gives up then, and needs no answer for that.
+ */
+import { type Clock, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
+import { isCatgaError } from "../../error.ts";
+import type { MaybePromise } from "../../contract/schema.ts";
+import type { Bucket, Entry } from "../../ports/key_value_store.ts";
+import type { AnswerTimeouts } from "./answer_timeouts.ts";
+import { left } from "./lease.ts";
+import { staleAnswer } from "./ambiguous_writes.ts";
+
+/** Dependencies of a {@link LeasedEntry}. */
+interface LeasingStore {
+  readonly clock: Clock;
+  readonly answers: AnswerTimeouts;
+  bucket(): MaybePromise<Bucket>;
+}
+
+/** The entry, and what is known about it. */
+export class LeasedEntry {
+  readonly key: string;
+  readonly #store: LeasingStore;
+  readonly #ttl: number;
+  readonly #isOwn: (text: string) => boolean;
+  #revision: number;
+  #sent: Stamp;
+  /** What the last renewal failed with, since it was renewed. */
+  #failure: string | undefined;
+
+  /**
+   * `isOwn` returns whether a text is one that this process may overwrite. `revision`: 0 for an entry that is not
+   * written yet; `sent`: when its write was sent.
+   */
+  constructor(
+    store: LeasingStore,
+    key: string,
+    ttl: number,
+    { revision, sent, isOwn }: { revision: number; sent: Stamp; isOwn: (text: string) => boolean },
+  ) {
+    this.#store = store;
+    this.key = key;
+    this.#ttl = ttl;
+    this.#isOwn = isOwn;
+    this.#revision = revision;
+    this.#sent = sent;
+  }
+
+  /** The last known revision; 0 while it is not in the store. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** When its last acknowledged write was sent. */
+  get sent(): Stamp {
+    return this.#sent;
+  }
+
+  /** Ms that are left of its lease; 0 or less once it has ended. */
+  get left(): number {
+    return left(this.#store.clock, this.#sent, this.#ttl);
+  }
+
+  /** Why a lease that has ended was lost. */
+  get overdue(): string {
+    const since = Math.round(elapsed(this.#store.clock, this.#sent)).toLocaleString("en");
+    const why = this.#failure === undefined ? "" : ` (${this.#failure})`;
+    return `it could not be renewed for ${since} ms, of a ttl of ${this.#ttl.toLocaleString("en")} ms${why}`;
+  }
+
+  /** It is not in the store: the next write creates it. */
+  forget(): void {
+    this.#revision = 0;
+  }
+
+  /** Writes it again with this text, or for the first time, within `limit` ms. As {@link LeasedEntry.change}. */
+  async renew(limit: number, text: (revision: number) => string): Promise<"written" | Gone> {
+    try {
+      return await this.change(limit, (bucket, revision) => {
+        const options = { ttl: this.#ttl };
+        return revision === 0
+          ? bucket.create(this.key, text(revision), options)
+          : bucket.update(this.key, text(revision), revision, options);
+      });
+    } catch (error) {
+      if (isCatgaError(error)) this.#failure = error.message;
+      throw error;
+    }
+  }
+
+  /**
+   * Makes a write at the last known revision, until the store has said what became of it: `write` resolves with a new
+   * revision, with `true`, or with what is neither when the entry is at another revision. It is read back then, and an
+   * own entry, whose acknowledgement was lost and whose age is therefore unknown, is written again. Rejects as `write`
+   * does, and with `UNAVAILABLE` when the write, or the read, takes longer than `limit` ms.
+   */
+  async change(
+    limit: number,
+    write: (bucket: Bucket, revision: number) => Promise<number | boolean | undefined>,
+  ): Promise<"written" | Gone> {
+    const { clock, answers } = this.#store;
+    const opening = this.#store.bucket();
+    const bucket = opening instanceof Promise ? await opening : opening;
+    while (true) {
+      const sent = stamp(clock);
+      const written = await answers.within(limit, write(bucket, this.#revision));
+      if (typeof written === "number") {
+        this.#revision = written;
+        this.#sent = sent;
+        this.#failure = undefined;
+      }
+      if (written) return "written";
+      const found = await answers.within(limit, bucket.get(this.key));
+      if (found === undefined || !this.#isOwn(found.value)) return { found };
+      if (found.revision === this.#revision) throw staleAnswer();
+      this.#revision = found.revision;
+    }
+  }
+}
+
+/** Another's entry, or none, is in the place of one's own. */
+export interface Gone {
+  readonly found: Entry | undefined;
+}

@@ -74,7 +74,7 @@ export class ServerLook {
   async #room(): Promise<ServerView["store"] | JetStreamRefusal> {
     if (this.#mayNotAsk) return undefined;
     try {
-      const { storage, limits } = await this.#jetStream.api("INFO", undefined, this.#patience) as AccountInfo;
+      const { storage, limits } = await this.#jetStream.manage((jsm) => jsm.getAccountInfo(), this.#patience);
       return { used: storage, limit: limits.max_storage };
     } catch (error) {
       if (isSilence(error)) return error;
@@ -129,12 +129,6 @@ export function shownStreams(namespace: string): string[] {
     ...STREAM_KINDS.map((kind) => streamName(namespace, kind)),
     ...kinds.map((kind) => bucketStreamName(bucketName(namespace, kind))),
   ];
-}
-
-/** The part of the account's information that is used. */
-interface AccountInfo {
-  readonly storage: number;
-  readonly limits: { readonly max_storage: number };
 }
 
 function isSilence(error: unknown): error is JetStreamRefusal {

@@ -1,7 +1,7 @@
 /** The stream under a bucket: writes to its subjects, and which of its messages have expired. */
 import { CatgaError } from "../error.ts";
 import { type BucketOptions, bucketStreamName } from "../ports/key_value_store.ts";
-import { type JetStream, JetStreamRefusal } from "./jetstream.ts";
+import { type JetStream, JetStreamRefusal, type StreamWrite } from "./jetstream.ts";
 import {
   type AttemptOptions,
   KeptStream,
@@ -48,15 +48,13 @@ export class BucketStream extends KeptStream {
   async write(
     subject: string,
     data: string,
-    headers: Readonly<Record<string, string>>,
-    expected: number | undefined,
+    message: StreamWrite,
     options: Pick<AttemptOptions, "whenFull"> = {},
   ): Promise<number | undefined> {
-    const all = expected === undefined ? headers : { ...headers, "Nats-Expected-Last-Subject-Sequence": `${expected}` };
     try {
       const revision = await this.attempt(
-        (limit) => this.js.write(this.prefix + subject, data, all, limit),
-        { once: expected !== undefined, ...options },
+        (limit) => this.js.write(this.prefix + subject, data, message, limit),
+        { once: message.expected !== undefined, ...options },
       );
       this.noteRevision(revision);
       return revision;

@@ -1,4 +1,5 @@
 /** Streams and buckets that may have few consumers, or that have as many as they may. */
+import { AckPolicy, jetstreamManager } from "@nats-io/jetstream";
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { catga, type CatgaOptions, event } from "../../mod.ts";
@@ -6,7 +7,6 @@ import { eventually } from "../../test/support/eventually.ts";
 import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
 import { openTransport } from "./harness_suite.ts";
-import { JetStream } from "./jetstream.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import { follow, OPTIONS, startLogClient, STREAM } from "./log_harness_suite.ts";
 
@@ -118,10 +118,10 @@ async function started(server: NatsServer, options: CatgaOptions): Promise<void>
     await using _app = await catga({ ...options, nats: server.url });
   }
   const transport = await openTransport(server.url);
-  const js = new JetStream(transport);
+  const { streams } = await jetstreamManager(transport.connection);
   for (const stream of ["catga_default_log", "catga_default_subscriptions"]) {
     await eventually(`the consumers of ${stream} to go`, async () => {
-      const { state } = await js.api(`STREAM.INFO.${stream}`, {}, 5_000) as { state: { consumer_count: number } };
+      const { state } = await streams.info(stream);
       return state.consumer_count === 0;
     });
   }
@@ -131,18 +131,18 @@ async function started(server: NatsServer, options: CatgaOptions): Promise<void>
 /** Allows a stream as many consumers as it has and one more, and makes that one, until it is released. */
 async function takeAll(server: NatsServer, stream: string): Promise<AsyncDisposable & { release(): Promise<void> }> {
   const transport = await openTransport(server.url);
-  const js = new JetStream(transport);
-  const { config, state } = await js.api(`STREAM.INFO.${stream}`, {}, 5_000) as {
-    config: object;
-    state: { consumer_count: number };
+  const { streams, consumers } = await jetstreamManager(transport.connection);
+  const { config, state } = await streams.info(stream);
+  const allow = (max_consumers: number) => {
+    const settings = { ...config, max_consumers };
+    return streams.update(stream, settings);
   };
-  await js.api(`STREAM.UPDATE.${stream}`, { ...config, max_consumers: state.consumer_count + 1 }, 5_000);
-  const durable = { durable_name: "taken", ack_policy: "none" };
-  await js.api(`CONSUMER.DURABLE.CREATE.${stream}.taken`, { stream_name: stream, config: durable }, 5_000);
+  await allow(state.consumer_count + 1);
+  await consumers.add(stream, { durable_name: "taken", ack_policy: AckPolicy.None });
   const release = async () => {
     if (transport.status.state === "closed") return;
-    await js.api(`CONSUMER.DELETE.${stream}.taken`, {}, 5_000);
-    await js.api(`STREAM.UPDATE.${stream}`, config, 5_000);
+    await consumers.delete(stream, "taken");
+    await allow(config.max_consumers);
     await transport.close();
   };
   return { release, [Symbol.asyncDispose]: release };

@@ -1,5 +1,7 @@
 /** Shared by the tests of this folder: transports and stores on a real server, over links that can be cut. */
+import type { Msg } from "@nats-io/nats-core";
 import { assertEquals } from "@std/assert";
+import { encode } from "../data/encoding.ts";
 import { delay, systemClock } from "../ports/clock.ts";
 import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../test/processes/tcp_proxy.ts";
@@ -30,6 +32,12 @@ export async function createStream(
     assertEquals(error, undefined, JSON.stringify(config));
     return true;
   });
+}
+
+/** An answer with another body. */
+export function withBody(answer: Msg, body: unknown): Msg {
+  const data = encode(JSON.stringify(body));
+  return Object.create(answer, { json: { value: () => body }, data: { value: data } });
 }
 
 /** A server, and one proxy for each transport. */

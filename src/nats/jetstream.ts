@@ -1,18 +1,18 @@
 /**
- * The part of JetStream that buckets need: requests to `$JS.API`, and writes to a stream. What it does not do is thrown
- * as a `JetStreamRefusal`. It goes over `NatsConnection.request`, not over `@nats-io/jetstream` (3.4.0), whose
- * consumers may be silent for a minute, and whose request for one with several filters does not name it: the
- * documented permissions do not allow that.
+ * JetStream as buckets and logs use it: `@nats-io/jetstream`, whose requests go over one connection, end with a limit
+ * or when the connection is lost, and are refused with a `JetStreamRefusal`, which says whether the operation was
+ * certainly not done. Reads of messages wait for their turn.
  */
+import { jetstream, type JetStreamClient, type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { Gate } from "../data/queues.ts";
-import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
+import type { Msg, MsgHdrs, NatsConnection, RequestOptions, Subscription } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { isForbidden, mayNot } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
 import { connectionClosed, failure, notConnected, violation } from "./nats_error.ts";
-import { DirectMessage, fromApi, numberAt, recordOf, type StreamRecord } from "./stored_message.ts";
+import { numberAt, recordOf, type StreamRecord, toStored } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** The settings of a stream, by their names in the API. */
@@ -26,6 +26,15 @@ interface ConsumerConfig {
   readonly [setting: string]: unknown;
   readonly name: string;
   readonly filter_subject?: string;
+}
+
+/** A message that is written to a stream. */
+export interface StreamWrite {
+  /** In whole seconds: `5s`. */
+  readonly ttl?: string | undefined;
+  /** Sequence of the last message on its subject, 0 for none: it is refused at another. */
+  readonly expected?: number | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Selects a message of a stream, by the names in the API. */
@@ -73,6 +82,7 @@ export class JetStream {
   readonly reads: Reads;
   readonly #transport: NatsTransport;
   #replies: Replies | undefined;
+  #publisher: JetStreamClient | undefined;
   /** The clock of whichever server answered last. */
   readonly #time: ServerClock;
   /** The direct gets that the server has forbidden on this connection. */
@@ -93,14 +103,14 @@ export class JetStream {
 
   /** The settings and state of a stream. */
   async info(stream: string, limit: number): Promise<StreamInfo> {
-    return await this.#dated(`STREAM.INFO.${stream}`, undefined, limit);
+    return await this.#dated((jsm) => jsm.streams.info(stream), limit);
   }
 
   /**
    * Creates a stream, unless it exists with these settings. It may have 100,000 consumers, or as many as the account.
    */
   async createStream(config: StreamConfig, limit: number): Promise<StreamInfo> {
-    const create = (settings: StreamConfig) => this.#dated(`STREAM.CREATE.${config.name}`, settings, limit);
+    const create = (settings: StreamConfig) => this.#dated((jsm) => jsm.streams.add({ ...settings }), limit);
     try {
       return await create({ ...config, max_consumers: MAX_CONSUMERS });
     } catch (error) {
@@ -127,18 +137,45 @@ export class JetStream {
     return this.#time.known ? this.#time.at(this.#transport.clock.monotonic()) : undefined;
   }
 
-  async #dated(operation: string, body: unknown, limit: number): Promise<StreamInfo> {
+  async #dated(ask: (jsm: JetStreamManager) => Promise<object>, limit: number): Promise<StreamInfo> {
     const asked = this.#transport.clock.monotonic();
-    const info = { ...await this.api(operation, body, limit) as StreamInfo, asked };
+    const info = { ...await this.manage(ask, limit) as StreamInfo, asked };
     this.#time.read(info.ts, asked);
     return info;
   }
 
-  /** Creates a consumer of a stream. Resolves with the number of messages that it has to deliver. */
+  /**
+   * Asks by the package's manager. Each of its requests takes at most `limit` ms. Rejects with a {@link
+   * JetStreamRefusal}, or a `CatgaError` when there is no connection.
+   */
+  async manage<T>(ask: (jsm: JetStreamManager) => Promise<T>, limit: number): Promise<T> {
+    try {
+      // one manager has one timeout; to make one takes 2 µs
+      return await ask(await jetstreamManager(this.#link(MOST_REQUESTS), { checkAPI: false, timeout: inMs(limit) }));
+    } catch (error) {
+      throw refusalIn(error);
+    }
+  }
+
+  /** This connection for the package: its requests are made by {@link request}, `most` of them. */
+  #link(most: number): NatsConnection {
+    let made = 0;
+    const request = (subject: string, data: Uint8Array | string, { headers, timeout }: RequestOptions) => {
+      if (++made > most) throw new JetStreamRefusal("other", "pages without end");
+      return this.request(subject, data, headers, timeout);
+    };
+    return Object.create(this.#transport.connection, { request: { value: request } });
+  }
+
+  /**
+   * Creates a consumer of a stream. Resolves with the number of messages that it has to deliver. Not by the package: row
+   * `consumers-add` of docs/internals/packages.md.
+   */
   async createConsumer(stream: string, config: ConsumerConfig, limit: number): Promise<number> {
     const filter = config.filter_subject === undefined ? "" : `.${config.filter_subject}`;
-    const subject = `CONSUMER.CREATE.${stream}.${config.name}${filter}`;
-    const answer = await this.api(subject, { stream_name: stream, config, action: "create" }, limit);
+    const subject = `$JS.API.CONSUMER.CREATE.${stream}.${config.name}${filter}`;
+    const body = JSON.stringify({ stream_name: stream, config, action: "create" });
+    const answer = parseAnswer(await this.request(subject, body, undefined, limit));
     const { num_pending, delivered } = answer as { num_pending: number; delivered?: { consumer_seq: number } };
     return num_pending + (delivered?.consumer_seq ?? 0);
   }
@@ -152,11 +189,8 @@ export class JetStream {
   async message(stream: string, which: MessageRequest, limit: number): Promise<StoredMessage | undefined> {
     return await this.reads.do(
       async () => {
-        const answer = await this.api(`STREAM.MSG.GET.${stream}`, which, limit, [10037]);
-        if (answer === undefined) return undefined;
-        const message = fromApi(answer);
-        if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
-        return message;
+        const found = await this.manage((jsm) => jsm.streams.getMessage(stream, which), limit);
+        return found === null ? undefined : readable(toStored(found));
       },
       sizeOf,
       `${stream} ${JSON.stringify(which)}`,
@@ -175,7 +209,7 @@ export class JetStream {
    */
   async erase(stream: string, revision: number, limit: number): Promise<boolean> {
     try {
-      await this.api(`STREAM.MSG.DELETE.${stream}`, { seq: revision, no_erase: true }, limit);
+      await this.manage((jsm) => jsm.streams.deleteMessage(stream, revision, false), limit);
       return true;
     } catch (error) {
       // 10043, or 10057 with the store's own words for an unknown sequence, which differ in a cluster
@@ -208,12 +242,12 @@ export class JetStream {
    */
   lastDirect(stream: string, subject: string, limit: number): Promise<StoredMessage | undefined> {
     const direct = async () => {
-      const get = `$JS.API.DIRECT.GET.${stream}.${subject}`;
-      const answer = await this.reads.do(() => this.request(get, "", undefined, limit), sizeOf, get);
-      const message = DirectMessage.of(answer);
-      if (message !== undefined) return message;
-      if (answer.headers?.code === 404) return undefined;
-      throw new JetStreamRefusal("busy", `direct get: ${answer.headers?.status}`);
+      const get = (jsm: JetStreamManager) => jsm.direct.getMessage(stream, { last_by_subj: subject });
+      const read = async () => {
+        const found = await this.manage(get, limit);
+        return found === null ? undefined : readable(toStored(found, true));
+      };
+      return await this.reads.do(read, sizeOf, `direct ${stream} ${subject}`);
     };
     return this.direct(`${stream}.>`, direct, () => this.message(stream, { last_by_subj: subject }, limit));
   }
@@ -222,33 +256,33 @@ export class JetStream {
   async write(
     subject: string,
     data: string,
-    headers: Readonly<Record<string, string>>,
+    { ttl, expected, headers = {} }: StreamWrite,
     limit: number,
   ): Promise<number> {
     const made = this.#transport.driver.headers();
     for (const [name, value] of Object.entries(headers)) made.set(name, value);
-    const answer = parseAnswer(await this.request(subject, data, made, limit)) as { seq?: number };
+    const options = {
+      ...{ headers: made, timeout: inMs(limit) },
+      ...(ttl === undefined ? {} : { ttl }),
+      ...(expected === undefined ? {} : { expect: { lastSubjectSequence: expected } }),
+    };
+    this.#publisher ??= jetstream(this.#link(Infinity));
+    const { seq } = await this.#publisher.publish(subject, data, options).catch((error) => {
+      throw refusalIn(error);
+    });
     // another client subscribes to the bucket's subjects, and replied
-    if (typeof answer.seq !== "number") {
-      throw new JetStreamRefusal("other", `no acknowledgement: ${JSON.stringify(answer)}`);
-    }
-    return answer.seq;
-  }
-
-  /** A request to the API; `undefined` for an error whose code is in `none`. */
-  async api(operation: string, body: unknown, limit: number, none: readonly number[] = []): Promise<unknown> {
-    const text = body === undefined ? "" : JSON.stringify(body);
-    return parseAnswer(await this.request(`$JS.API.${operation}`, text, undefined, limit), none);
+    if (typeof seq !== "number") throw new JetStreamRefusal("other", "no acknowledgement: it has no sequence");
+    return seq;
   }
 
   /**
    * A request that ends with its limit, or at once when the connection is lost. Rejects with a {@link
    * JetStreamRefusal}, or a `CatgaError` when there is no connection.
    */
-  request(subject: string, data: string, headers: MsgHdrs | undefined, limit: number): Promise<Msg> {
+  request(subject: string, data: Uint8Array | string, headers: MsgHdrs | undefined, limit: number): Promise<Msg> {
     const { connection, status } = this.#transport;
     if (status.state !== "connected") return Promise.reject(notConnected(status.state));
-    const options = { timeout: Math.max(1, Math.ceil(limit)), ...(headers === undefined ? {} : { headers }) };
+    const options = { timeout: inMs(limit), ...(headers === undefined ? {} : { headers }) };
     return this.#transport.unlessLost(
       connection.request(subject, data, options).catch((error) => {
         throw this.#refusal(subject, error);
@@ -272,6 +306,20 @@ export class JetStream {
         return new JetStreamRefusal("other", (error as Error).message, error);
     }
   }
+}
+
+/** How many requests one call of the package makes at most: answers may say that there is always another page. */
+const MOST_REQUESTS = 1_000;
+
+/** A timeout that nats.js takes: 0 would be its default. */
+function inMs(limit: number): number {
+  return Math.max(1, Math.ceil(limit));
+}
+
+/** Throws a {@link JetStreamRefusal} for a message that cannot be read. */
+function readable(message: StoredMessage | undefined): StoredMessage {
+  if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
+  return message;
 }
 
 function sizeOf(message: Pick<StoredMessage, "data"> | undefined): number {
@@ -490,11 +538,8 @@ const REFUSALS: Readonly<Record<number, RefusalReason>> = {
   10163: "busy",
 };
 
-/**
- * Parses an answer of the API. Throws a {@link JetStreamRefusal} for an error; `undefined` for one whose code is in
- * `none`.
- */
-export function parseAnswer(answer: Msg, none: readonly number[] = []): unknown {
+/** Parses an answer of the API. Throws a {@link JetStreamRefusal} for an error. */
+export function parseAnswer(answer: Msg): unknown {
   let parsed: { error?: ApiError } | null;
   try {
     parsed = answer.json();
@@ -502,12 +547,25 @@ export function parseAnswer(answer: Msg, none: readonly number[] = []): unknown 
     throw new JetStreamRefusal("other", "an answer that is not JSON", error);
   }
   const error = parsed?.error;
-  if (typeof error !== "object" || error === null) {
-    if (typeof parsed === "object" && parsed !== null) return parsed;
-    throw new JetStreamRefusal("other", "an answer that is not an object");
+  if (typeof error === "object" && error !== null) throw refusalOf(error);
+  if (typeof parsed === "object" && parsed !== null) return parsed;
+  throw new JetStreamRefusal("other", "an answer that is not an object");
+}
+
+/**
+ * An error of the package as a {@link JetStreamRefusal}; others as they are. It is recognised by its members: it may
+ * come from another copy of the package.
+ */
+export function refusalIn(error: unknown): unknown {
+  if (error instanceof JetStreamRefusal || error instanceof CatgaError) return error;
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { apiError } = cause as Error & { apiError?: () => ApiError };
+    if (typeof apiError === "function") return refusalOf(apiError.call(cause));
+    if (cause.name === "JetStreamStatusError") {
+      return new JetStreamRefusal("busy", `direct get: ${cause.message}`, error);
+    }
   }
-  if (none.includes(error.err_code ?? 0)) return undefined;
-  throw refusalOf(error);
+  return new JetStreamRefusal("other", `an answer that cannot be read: ${(error as Error).message}`, error);
 }
 
 /** The refusal for the error in an answer. */

@@ -286,8 +286,7 @@ export class KeptStream {
 
   async #create(limit: number): Promise<void> {
     // sequences have to grow over the loss of a stream (revisions are fencing tokens), whichever node creates it anew:
-    // so they start at the server's time, because the clocks of nodes may differ by hours (`Kvm.create`
-    // of nats.js cannot set first_seq)
+    // so they start at the server's time, because the clocks of nodes may differ by hours
     this.noteRevision(await this.#options.seen?.().catch(() => 0) ?? 0); // a user who may not read that makes it all the same
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
     const first_seq = Math.max(Math.floor(now * this.#options.perMs), this.#highest + 1_000);

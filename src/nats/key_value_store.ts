@@ -162,9 +162,9 @@ class NatsBucket implements Bucket {
     options: WriteOptions & { expected?: number },
   ): Promise<number | undefined> {
     const seconds = options.ttl === undefined ? undefined : ttlSeconds(options.ttl);
-    const headers: Record<string, string> = seconds === undefined ? {} : { "Nats-TTL": `${seconds}s` };
+    const ttl = seconds === undefined ? undefined : `${seconds}s`;
     try {
-      return await this.#stream.write(subject, packValue(subject, key, value), headers, options.expected);
+      return await this.#stream.write(subject, packValue(subject, key, value), { ttl, expected: options.expected });
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "too large") {
         throw this.#stream.tooLarge(error, key, value);

@@ -7,21 +7,10 @@ import type { KeptStream } from "./kept_stream.ts";
 import { connectionClosed, notConnected } from "./nats_error.ts";
 import { DirectMessage, MessageTimes } from "./stored_message.ts";
 
-/** The subjects that have messages, from the leader: it names 100,000 in one answer at most. */
+/** The subjects that have messages, from the leader. */
 export async function subjectsOf({ js, name }: KeptStream, filter: string, limit: number): Promise<string[]> {
-  const found: string[] = [];
-  for (let total = 1; found.length < total;) {
-    const request = { subjects_filter: filter, offset: found.length };
-    const answer = await js.api(`STREAM.INFO.${name}`, request, limit) as {
-      total?: number;
-      state?: { subjects?: Readonly<Record<string, number>> };
-    };
-    const subjects = Object.keys(answer.state?.subjects ?? {});
-    if (subjects.length === 0) break;
-    found.push(...subjects);
-    total = Number(answer.total ?? 0);
-  }
-  return found;
+  const { state } = await js.manage((jsm) => jsm.streams.info(name, { subjects_filter: filter }), limit);
+  return Object.keys(state.subjects ?? {});
 }
 
 /** A batch to be read. */

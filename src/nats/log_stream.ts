@@ -105,10 +105,9 @@ export class NatsLogStream implements LogStream {
     await this.#stream.open();
     const config = this.#withoutSchedules;
     if (config === undefined) return;
+    const settings = { ...config, ...logSettings(this.#wanted()) };
     try {
-      await this.#stream.attempt(
-        (limit) => js.api(`STREAM.UPDATE.${name}`, { ...config, ...logSettings(this.#wanted()) }, limit),
-      );
+      await this.#stream.attempt((limit) => js.manage((jsm) => jsm.streams.update(name, settings), limit));
       this.#withoutSchedules = undefined;
     } catch (error) {
       // all else works; an append with a schedule says what is missing
@@ -222,12 +221,12 @@ export class NatsLogStream implements LogStream {
     const { js, name } = this.#stream;
     const { before } = options;
     const request = { filter: subject, ...(before === undefined ? {} : { seq: before }) };
-    const answer = await this.#stream.attempt(
-      (limit) => js.api(`STREAM.PURGE.${name}`, request, limit),
+    const { purged } = await this.#stream.attempt(
+      (limit) => js.manage((jsm) => jsm.streams.purge(name, request), limit),
       // a repetition would count none of what it removed
       { once: true },
     );
-    return Number((answer as { purged?: number }).purged ?? 0);
+    return Number(purged ?? 0);
   }
 
   onDoubt(listener: () => void): () => void {

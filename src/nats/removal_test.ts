@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import type { BucketStream } from "./bucket_stream.ts";
-import { JetStreamRefusal } from "./jetstream.ts";
+import { JetStreamRefusal, type StreamWrite } from "./jetstream.ts";
 import type { StreamRecord } from "./stored_message.ts";
 import { type Removal, remove } from "./sweeper.ts";
 
@@ -30,9 +30,9 @@ function removeFrom({ writes, last = [], erased = [] }: Answers, removal: Partia
     name: "KV_b",
     prefix: "$KV.b.",
     attempt: (work: (limit: number) => unknown) => work(1_000),
-    write(subject: string, text: string, all: Readonly<Record<string, string>>, expected: number | undefined) {
+    write(subject: string, text: string, { ttl = "none", expected, headers: own }: StreamWrite) {
       requests.push(`write ${subject} at ${expected ?? "any"}`);
-      headers.push(all);
+      headers.push({ ...own, "Nats-TTL": ttl });
       data.push(text);
       const answer = answers.writes.shift();
       return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);

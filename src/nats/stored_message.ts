@@ -2,7 +2,7 @@
  * Messages of a stream, as they come: delivered by a consumer, read directly, or from the API; and what they are in the
  * stream of a bucket.
  */
-import { Buffer } from "node:buffer";
+import type { StoredMsg } from "@nats-io/jetstream";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { readTtl, type StoredTime } from "./expiry.ts";
@@ -168,31 +168,33 @@ export function numberAt(message: Msg, prefix: number): number {
   return number;
 }
 
-/** The message in an answer of `STREAM.MSG.GET`; `undefined` if it has none that can be read. */
-export function fromApi(answer: unknown): StoredMessage | undefined {
-  const { message } = answer as {
-    message?: Partial<Record<"subject" | "hdrs" | "data" | "time", unknown> & { seq: unknown }>;
-  };
-  if (typeof message !== "object" || message === null) return undefined;
-  const { seq, subject, hdrs, data, time } = message;
-  const ms = Date.parse(String(time));
-  if (!Number.isSafeInteger(seq) || typeof subject !== "string" || Number.isNaN(ms)) return undefined;
-  return {
-    sequence: Number(seq),
-    subject,
-    time: ms,
-    data: Buffer.from(typeof data === "string" ? data : "", "base64"),
-    headers: typeof hdrs === "string" ? parseHeaders(Buffer.from(hdrs, "base64").toString()) : undefined,
-  };
+/** A message of a stream, as `@nats-io/jetstream` gives it for a read or a direct get. */
+type ReadMessage = Pick<StoredMsg, "seq" | "subject" | "time" | "data" | "header">;
+
+/**
+ * A message that `@nats-io/jetstream` read, which takes any answer for one: `undefined` if it is none. `direct`: it has
+ * headers of a direct get.
+ */
+export function toStored(message: ReadMessage, direct = false): StoredMessage | undefined {
+  try {
+    const { seq, subject, data } = message;
+    const time = message.time.getTime();
+    if (!Number.isSafeInteger(seq) || seq <= 0 || typeof subject !== "string" || Number.isNaN(time)) return undefined;
+    return { sequence: seq, subject, time, data, headers: headersOf(message, direct) };
+  } catch {
+    return undefined;
+  }
 }
 
-function parseHeaders(text: string): Readonly<Record<string, string>> | undefined {
-  let found: Record<string, string> | undefined;
-  for (const line of text.split("\r\n").slice(1)) {
-    const colon = line.indexOf(":");
-    if (colon > 0) (found ??= {})[line.slice(0, colon)] ??= line.slice(colon + 1).trim();
+/** The headers of anybody's message: none if nats.js cannot read them. */
+function headersOf(message: ReadMessage, direct: boolean): Readonly<Record<string, string>> | undefined {
+  try {
+    const { header } = message;
+    const own = header.keys().filter((name) => !(direct && DIRECT.has(name)));
+    return own.length === 0 ? undefined : Object.fromEntries(own.map((name) => [name, header.get(name)]));
+  } catch {
+    return undefined;
   }
-  return found;
 }
 
 // What a message is in the stream of a bucket.

@@ -147,8 +147,8 @@ export class Sweeper {
    * room for one; `undefined` if another client has it.
    */
   async #takeTurn(seconds: number): Promise<number | undefined> {
-    const headers = { "Nats-TTL": `${seconds}s` };
-    const take = (expected: number) => this.#stream.write(TURN_SUBJECT, "", headers, expected, { whenFull: "fail" });
+    const ttl = `${seconds}s`;
+    const take = (expected: number) => this.#stream.write(TURN_SUBJECT, "", { ttl, expected }, { whenFull: "fail" });
     try {
       const free = await take(0);
       if (free !== undefined) return free;
@@ -225,11 +225,11 @@ export async function remove(
   const headers = {
     ...(expired ? { "Nats-Marker-Reason": "MaxAge" } : { "KV-Operation": "PURGE" }),
     "Nats-Rollup": "sub",
-    // without a ttl a marker stays for ever, as those of kv.delete of nats.js do
-    "Nats-TTL": `${MARKER_TTL}s`,
   };
+  // without a ttl a marker stays for ever, as those of kv.delete of nats.js do
+  const ttl = `${MARKER_TTL}s`;
   const writeMarker = (expected: number | undefined) =>
-    stream.write(subject, data, headers, expected, { whenFull: "fail" });
+    stream.write(subject, data, { ttl, expected, headers }, { whenFull: "fail" });
   try {
     const marker = await writeMarker(revision);
     return marker === undefined ? undefined : { marker };

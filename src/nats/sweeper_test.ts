@@ -5,7 +5,7 @@ import { Standstill } from "../../test/support/standstill.ts";
 import { OVERDUE } from "../../test/support/store_check.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../test/processes/tcp_proxy.ts";
-import { reached, startClient } from "./harness_suite.ts";
+import { reached, startClient, withBody } from "./harness_suite.ts";
 import { connectNats } from "./connection.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
@@ -143,8 +143,7 @@ function keepMarkers({ connection }: NatsTransport): void {
     const answer = await request(subject, data, options);
     if (subject !== "$JS.API.STREAM.INFO.KV_test") return answer;
     const info = answer.json<{ ts: string }>();
-    const later = { ...info, ts: new Date(Date.parse(info.ts) + 2 * HOUR).toISOString() };
-    return Object.create(answer, { json: { value: () => later } });
+    return withBody(answer, { ...info, ts: new Date(Date.parse(info.ts) + 2 * HOUR).toISOString() });
   };
 }
 

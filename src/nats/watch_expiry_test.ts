@@ -5,7 +5,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { untilForgotten } from "../../test/support/forgetful_server.ts";
-import { openTransport } from "./harness_suite.ts";
+import { openTransport, withBody } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -98,7 +98,7 @@ function falsify(transport: NatsTransport, ahead: number): { ahead: number } {
     if (!subject.startsWith("$JS.API.STREAM.INFO") && !subject.startsWith("$JS.API.STREAM.CREATE")) return answer;
     const parsed = answer.json<{ ts?: string }>();
     const ts = new Date(Date.now() + wrong.ahead).toISOString();
-    return Object.create(answer, { json: { value: () => ({ ...parsed, ts }) } });
+    return withBody(answer, { ...parsed, ts });
   };
   return wrong;
 }

@@ -1,7 +1,7 @@
 /** Shared by the tests of this folder: transports and stores on a real server, over links that can be cut. */
 import type { Msg } from "@nats-io/nats-core";
 import { assertEquals } from "@std/assert";
-import { encode } from "../data/encoding.ts";
+import { encode } from "../data/utf8.ts";
 import { delay, systemClock } from "../ports/clock.ts";
 import { type NatsServer, type NatsServerOptions, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy, type TcpProxy } from "../../test/processes/tcp_proxy.ts";

@@ -168,8 +168,8 @@ export class JetStream {
   }
 
   /**
-   * Creates a consumer of a stream. Resolves with the number of messages that it has to deliver. Not by the package: row
-   * `consumers-add` of docs/internals/packages.md.
+   * Creates a consumer of a stream. Resolves with the number of messages that it has to deliver. The package names it
+   * in the subject with one filter only: row `consumers-add` of docs/internals/packages.md.
    */
   async createConsumer(stream: string, config: ConsumerConfig, limit: number): Promise<number> {
     const filter = config.filter_subject === undefined ? "" : `.${config.filter_subject}`;

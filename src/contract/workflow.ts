@@ -205,6 +205,15 @@ export function runContracts(type: string): RunContracts {
   };
 }
 
+/** The handler of the same workflow with another function, made of its own: for test kits. */
+export function wrapWorkflow(
+  { "~handler": { workflow } }: Handler,
+  wrap: (fn: WorkflowBody["fn"]) => WorkflowBody["fn"],
+): Handler {
+  const { definition, fn } = workflow!;
+  return workflowHandler(Object.freeze({ definition, fn: wrap(fn) }));
+}
+
 /** One handler for the program; the others come with it. */
 function workflowHandler(body: WorkflowBody): Handler {
   const { type } = body.definition;

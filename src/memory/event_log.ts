@@ -42,7 +42,7 @@ export class MemoryEventLog implements EventLog {
   /** The greatest sequence that a stream of this name has had. */
   readonly #greatest = new Map<string, number>();
   #made = 0;
-  readonly #outages = new Set<LogOutage>();
+  readonly #outages = new Set<LogOutage | "full">();
   /** Writes that wait for a quorum. */
   #waiting: (() => void)[] = [];
 
@@ -76,6 +76,11 @@ export class MemoryEventLog implements EventLog {
     return !this.#outages.has("noLeader");
   }
 
+  /** True if the streams take no more messages. */
+  get full(): boolean {
+    return this.#outages.has("full");
+  }
+
   /** Throws `UNAVAILABLE` if the streams have no leader. */
   checkLed(): void {
     if (!this.led) throw unavailable("the streams have no leader now");
@@ -88,13 +93,13 @@ export class MemoryEventLog implements EventLog {
   };
 
   /** Begins an outage of all streams, which lasts until {@link MemoryEventLog.end}: see `Faults`. */
-  begin(outage: LogOutage): void {
+  begin(outage: LogOutage | "full"): void {
     this.#outages.add(outage);
     if (outage !== "noLeader") return;
     for (const state of this.#streams.values()) state.interrupt();
   }
 
-  end(outage: LogOutage): void {
+  end(outage: LogOutage | "full"): void {
     this.#outages.delete(outage);
     if (outage !== "noQuorum") return;
     for (const perform of this.#waiting.splice(0)) perform();
@@ -155,6 +160,18 @@ export class MemoryEventLog implements EventLog {
     this.#noteGreatest(name, state);
     state.truncate(last);
     if (!quietly) this.#doubt(name);
+  }
+
+  /** Loses the last messages of each stream, `count` at most. Returns their number. */
+  loseTail(count: number): number {
+    let lost = 0;
+    for (const [name, { first, next }] of this.#streams) {
+      const last = Math.max(first - 1, next - 1 - count);
+      if (last >= next - 1) continue;
+      lost += next - 1 - last;
+      this.truncate(name, last);
+    }
+    return lost;
   }
 
   /** The time of day has been set: schedules that are due by now fire. */
@@ -245,6 +262,7 @@ class MemoryStream implements LogStream {
     return this.#session.call((): Appended => {
       if (!this.#server.led) return refusal(true, "UNAVAILABLE", `the stream ${this.name} has no leader now`);
       const state = this.#server.get(this.name);
+      if (this.#server.full) return refusal(true, "UNAVAILABLE", `the stream ${this.name} takes no writes: it is full`);
       if (state?.takes(subject)) return state.append(message);
       this.#open();
       return refusal(true, "UNAVAILABLE", `no stream ${this.name} takes ${subject}`);

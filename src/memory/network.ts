@@ -2,7 +2,7 @@
  * NATS within one process: `broker.ts` is its server, `key_value_store.ts` its store, `transport.ts` a client's
  * connection, and `faults.ts` says what goes wrong on the way.
  */
-import { checkFunction, checkInteger, checkKnown, checkMethods, disown, show } from "../data/checks.ts";
+import { checkFunction, checkInteger, checkKnown, checkMethods, checkNumber, disown, show } from "../data/checks.ts";
 import { type Clock, type Random, systemClock, systemRandom, type Timer, token } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
 import type { KeyValueStore } from "../ports/key_value_store.ts";
@@ -61,6 +61,7 @@ export interface MemoryConnection extends Transport {
   pause(): void;
   resume(): void;
   kill(): void;
+  skew(ms: number): void;
 }
 
 /**
@@ -181,6 +182,7 @@ export class MemoryNetwork {
     this.faults = {};
     this.log.end("noLeader");
     this.log.end("noQuorum");
+    this.log.end("full");
     for (const victim of this.#outages.victims) {
       victim.resume();
       victim.restore();
@@ -265,6 +267,12 @@ export class MemoryNetwork {
     this.#find(app).kill();
   }
 
+  /** Sets the wall clock of an app apart from that of the network, by `ms`, which may be below 0; 0: no longer. */
+  skew(app: string, ms: number): void {
+    checkNumber("skew: ms", ms, -MAX_SKEW, MAX_SKEW, "ms");
+    this.#find(app).skew(ms);
+  }
+
   /** The clock of an app, for its handlers: its timers wait while the app is frozen, and never fire once it is dead. */
   clockOf(app: string): Clock {
     return this.#find(app).clock;
@@ -278,6 +286,8 @@ export class MemoryNetwork {
   }
 }
 
+/** A hundred years, in ms. */
+const MAX_SKEW = 3_155_760_000_000;
 const OPTIONS: ReadonlySet<string> = new Set<keyof MemoryNetworkOptions>([
   ...["clock", "random", "seed", "faults", "servers", "maxPayload"] as const,
 ]);

@@ -155,6 +155,8 @@ export class MemoryProcess {
   readonly #clock: RestingClock;
   readonly #random: Random;
   #state: "running" | "frozen" | "dead" = "running";
+  /** How far its wall clock is ahead of that of the network, in ms. */
+  skew = 0;
   #arrivals: (() => void)[] = [];
   #timers: (() => void)[] = [];
 
@@ -163,7 +165,7 @@ export class MemoryProcess {
     this.#clock = new RestingClock(clock);
     this.#random = random;
     this.clock = {
-      now: () => clock.now(),
+      now: () => clock.now() + this.skew,
       monotonic: () => clock.monotonic(),
       after: (ms, callback, options) => this.#after(ms, callback, options),
       soon: (callback) => clock.soon(() => this.enter(callback)),

@@ -129,6 +129,11 @@ export class MemoryTransport implements Transport, BrokerClient {
     });
   }
 
+  /** Sets the wall clock of the process apart. For the network. */
+  skew(ms: number): void {
+    this.link.process.skew = ms;
+  }
+
   /** Freezes the process. For the network. */
   pause(): void {
     this.link.process.pause();

@@ -119,6 +119,17 @@ export class VirtualClock implements Clock {
   }
 
   /**
+   * Lets time pass as {@link VirtualClock.advance} does until `enough` returns true, which is asked whenever the event
+   * loop has come to rest, or until no timer is due before `end`, a moment of {@link VirtualClock.monotonic}.
+   *
+   * @internal
+   */
+  async run(end: number, enough: () => boolean): Promise<void> {
+    await this.#run(end, enough);
+    if (!enough() && this.#timers.length > 0) this.#passed = Math.max(this.#passed, end);
+  }
+
+  /**
    * Lets time pass as {@link VirtualClock.advance} does until a promise has settled, and resolves or rejects as it
    * does. Rejects with an `Error` when it has not settled within `limit` ms; 60,000.
    */

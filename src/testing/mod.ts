@@ -30,3 +30,32 @@ export { VirtualClock } from "../memory/virtual_clock.ts";
 export type { Outages } from "../memory/faults.ts";
 export type { Recorded } from "./recorder.ts";
 export type { NextOptions, RecordType } from "./test_cluster_options.ts";
+export { explore, type Explored, ExploreError } from "./explore.ts";
+export type {
+  ExploreCheck,
+  ExploreDeploy,
+  ExploreFault,
+  ExploreGroup,
+  ExploreNodeOptions,
+  ExploreOptions,
+  ExploreOutcome,
+  ProcessStart,
+  Workload,
+  WorkloadRandom,
+} from "./explore_options.ts";
+export { BrokenPromise, mayHaveHappened } from "./history.ts";
+export type {
+  BatchMember,
+  HandlerAttempt,
+  History,
+  HistoryKind,
+  HistoryLetter,
+  HistoryOperation,
+  HistoryOutcome,
+  HistorySpan,
+  InjectedFault,
+  LeaderTerm,
+  LockHold,
+  NodeProcess,
+  WorkflowStep,
+} from "./history.ts";

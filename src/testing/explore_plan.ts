@@ -1,0 +1,114 @@
+/**
+ * The plan of one run: everything that `explore` chooses besides the order that the seed of the network gives. A plan
+ * is text, to be run again, and is made smaller by leaving out and shortening what is in it.
+ */
+import { EXPLORE_FAULTS, type ExploreFault } from "./explore_options.ts";
+
+/** When a fault begins. */
+export type FaultMoment =
+  /** In ms since the workload began. */
+  | { readonly type: "time"; readonly at: number }
+  /** At the `count`th time that this happens, such as `attempt begins command Charge`, and `after` ms. */
+  | { readonly type: "moment"; readonly moment: string; readonly count: number; readonly after: number };
+
+/** A fault that a plan has. */
+export interface PlannedFault {
+  readonly fault: ExploreFault;
+  /** Id of the node that it befalls; `here`: the one of its moment; `undefined`: it befalls no single node. */
+  readonly node: string | undefined;
+  readonly when: FaultMoment;
+  /** How long it lasts, in ms: until a killed node starts again, or a frozen one goes on. */
+  readonly lasts: number;
+  /** Chance of those that happen by chance; ms of a skew; number of messages of a lost tail. */
+  readonly amount: number;
+}
+
+/** A deploy that a plan has. */
+export interface PlannedDeploy {
+  /** Its number among the versions: 0 is that of `handlers`, 1 the first deploy. */
+  readonly version: number;
+  /** In ms since the workload began. */
+  readonly at: number;
+  /** Pause between two nodes, in ms. */
+  readonly pause: number;
+}
+
+/** The plan of a run. */
+export interface Plan {
+  readonly seed: number;
+  /** The longest additional delay of a message, in ms. */
+  readonly delay: number;
+  readonly faults: readonly PlannedFault[];
+  readonly deploys: readonly PlannedDeploy[];
+  /** Steps of the workload that are left out, by their numbers in the order of their calls. */
+  readonly skips: readonly number[];
+}
+
+/** Faults that befall one node. */
+export const OF_NODES: ReadonlySet<ExploreFault> = new Set(["kill", "freeze", "cut", "skew"]);
+
+/** Text of a plan, for `replay`. */
+export function planText({ seed, delay, faults, deploys, skips }: Plan): string {
+  const parts = [`seed ${seed}`];
+  if (delay > 0) parts.push(`delay ${delay}`);
+  for (const { version, at, pause } of deploys) parts.push(`deploy ${version} at ${at} pause ${pause}`);
+  for (const { fault, node, when, lasts, amount } of faults) {
+    const moment = when.type === "time" ? `at ${when.at}` : `on ${when.count} ${when.moment} after ${when.after}`;
+    const victim = node === undefined ? "" : ` ${node}`;
+    parts.push(`${fault}${victim} ${moment} for ${lasts}${amount === 0 ? "" : ` amount ${amount}`}`);
+  }
+  if (skips.length > 0) parts.push(`skip ${skips.join(" ")}`);
+  return parts.join("; ");
+}
+
+/** Reads the text of a plan. Throws a `TypeError` for another text. */
+export function parsePlan(text: string): Plan {
+  const plan = {
+    seed: NaN,
+    delay: 0,
+    faults: [] as PlannedFault[],
+    deploys: [] as PlannedDeploy[],
+    skips: [] as number[],
+  };
+  for (const part of text.split(";").map((part) => part.trim()).filter((part) => part !== "")) {
+    const [word] = part.split(" ");
+    const number = (pattern: RegExp) => Number(pattern.exec(part)?.[1] ?? NaN);
+    if (word === "seed") plan.seed = number(/^seed (\d+)$/);
+    else if (word === "delay") plan.delay = number(/^delay ([\d.]+)$/);
+    else if (word === "skip") plan.skips.push(...part.split(" ").slice(1).map(Number));
+    else if (word === "deploy") {
+      const [, version, at, pause] = (DEPLOY.exec(part) ?? []).map(Number);
+      plan.deploys.push({ version, at, pause });
+    } else {
+      const fault = FAULT.exec(part)?.groups;
+      if (fault === undefined || !EXPLORE_FAULTS.includes(fault.fault as ExploreFault)) throw unreadable(part);
+      const when: FaultMoment = fault.at === undefined
+        ? { type: "moment", moment: fault.moment, count: Number(fault.count), after: Number(fault.after) }
+        : { type: "time", at: Number(fault.at) };
+      plan.faults.push({
+        fault: fault.fault as ExploreFault,
+        ...{ node: fault.node, when, lasts: Number(fault.lasts), amount: Number(fault.amount ?? 0) },
+      });
+    }
+  }
+  const numbers = [
+    ...[plan.seed, plan.delay, ...plan.skips],
+    ...plan.deploys.flatMap(({ version, at, pause }) => [version, at, pause]),
+  ];
+  if (!Number.isSafeInteger(plan.seed) || !numbers.every((number) => number >= 0)) throw unreadable(text);
+  return plan;
+}
+
+const NUMBER = "[\\d.]+(?:e-?\\d+)?";
+const FAULT = new RegExp(
+  `^(?<fault>\\w+)(?: (?!at |on )(?<node>\\S+))? (?:at (?<at>${NUMBER})|on (?<count>\\d+) (?<moment>.+) ` +
+    `after (?<after>${NUMBER})) for (?<lasts>${NUMBER})(?: amount (?<amount>-?${NUMBER}))?$`,
+);
+const DEPLOY = new RegExp(`^deploy (\\d+) at (${NUMBER}) pause (${NUMBER})$`);
+
+function unreadable(text: string): TypeError {
+  return new TypeError(
+    `explore: replay is the text that a red seed shows, like "seed 7; kill app-1 at 20 for 500"; ` +
+      `cannot read ${JSON.stringify(text)}`,
+  );
+}

@@ -1,0 +1,550 @@
+/** One run of `explore`: a cluster in memory, its workload, and the faults and deploys of a plan. */
+import { setTimeout as wait } from "node:timers/promises";
+import { type Catga, catga, CatgaError, type Logger } from "../../mod.ts";
+import type { DeadLetter } from "../contract/durable_messages.ts";
+import type { RunInfo } from "../contract/flow.ts";
+import { appClock, delay } from "../ports/clock.ts";
+import { MemoryNetwork, seededRandom } from "../memory/network.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import {
+  type ExploredGroup,
+  type ExploreFault,
+  type ExploreOptions,
+  groupsOf,
+  type WorkloadRandom,
+} from "./explore_options.ts";
+import type { Plan, PlannedDeploy, PlannedFault } from "./explore_plan.ts";
+import type { History, HistoryLetter, InjectedFault, NodeProcess } from "./history.ts";
+import { HistoryRecorder, type RecordedMoment } from "./history_recorder.ts";
+import { unhandled } from "./pace.ts";
+
+/** Result of one run. */
+export interface ExploredRun {
+  readonly plan: Plan;
+  readonly history: History;
+  /** What was wrong; `undefined`: nothing. */
+  readonly failure: Error | undefined;
+  /** Number of steps that the workload has called. */
+  readonly steps: number;
+  /** When the workload ended, in ms of virtual time since it began. */
+  readonly lasted: number;
+  /** Log of all nodes: time, level and message. */
+  readonly log: readonly LoggedLine[];
+}
+
+/** A line of a node's log. */
+export interface LoggedLine {
+  /** Ms of virtual time since the workload began. */
+  readonly at: number;
+  readonly level: "debug" | "info" | "warn" | "error";
+  readonly text: string;
+}
+
+/** Callbacks of what steers the seeds. */
+export interface RunObserver {
+  /** Something began or ended. */
+  moment(moment: RecordedMoment): void;
+  /** A fault begins, or one that lasts ends. */
+  fault(
+    fault: ExploreFault | "deploy" | "thaw" | "restore" | "restart",
+    node: string | undefined,
+    recorder: HistoryRecorder,
+  ): void;
+}
+
+/** Runs a plan. Rejects only for what is no result of the run, such as options that `catga` refuses. */
+export function exploreRun<World>(
+  options: ExploreOptions<World>,
+  plan: Plan,
+  observer?: RunObserver,
+): Promise<ExploredRun> {
+  return new RunOfPlan(options, plan, observer).play();
+}
+
+/** A node of the run. */
+interface ExploredNode<World> {
+  readonly id: string;
+  readonly group: ExploredGroup<World>;
+  app: Catga | undefined;
+  process: Running | undefined;
+  starts: number;
+  version: number;
+  isFrozen: boolean;
+  isCut: boolean;
+  /** A start or a drain is under way. */
+  isChanging: boolean;
+}
+
+type Running = { readonly node: string; readonly process: number; readonly span: NodeProcess };
+
+class RunOfPlan<World> {
+  readonly #options: ExploreOptions<World>;
+  readonly #plan: Plan;
+  readonly #observer: RunObserver | undefined;
+  readonly #clock = new VirtualClock();
+  readonly #network: MemoryNetwork;
+  readonly #recorder: HistoryRecorder;
+  readonly #nodes = new Map<string, ExploredNode<World>>();
+  readonly #world: World;
+  readonly #log: LoggedLine[] = [];
+  /** Windows of faults that happen by chance, which are open now: their chances. */
+  readonly #windows = new Map<PlannedFault, number>();
+  /** How often each moment has been. */
+  readonly #moments = new Map<string, number>();
+  /** Ends of the faults that last, in the order of their beginnings. */
+  readonly #ends = new Set<() => void>();
+  /** Starts, drains and deploys that are under way. */
+  readonly #changes = new Set<Promise<unknown>>();
+  /** Real waits of the program that `io` knows of. */
+  #io = 0;
+  #patience = PATIENCE;
+  #broken: Error | undefined;
+  #steps = 0;
+  #step: string | undefined;
+  #isOver = false;
+
+  constructor(options: ExploreOptions<World>, plan: Plan, observer: RunObserver | undefined) {
+    this.#options = options;
+    this.#plan = plan;
+    this.#observer = observer;
+    this.#network = new MemoryNetwork({ clock: this.#clock, seed: plan.seed });
+    this.#recorder = new HistoryRecorder(this.#clock);
+    // a world that is not made is `undefined`, and so is its type
+    this.#world = options.world?.() as World;
+    for (const group of groupsOf(options)) {
+      for (const id of group.ids) {
+        this.#nodes.set(id, {
+          ...{ id, group, app: undefined, process: undefined, starts: 0, version: 0 },
+          ...{ isFrozen: false, isCut: false, isChanging: false },
+        });
+      }
+    }
+  }
+
+  async play(): Promise<ExploredRun> {
+    const { limit = LIMIT } = this.#options;
+    const nodes = [...this.#nodes.values()];
+    let lasted = 0;
+    let history = this.#history([], []);
+    let failure: Error | undefined;
+    try {
+      await this.#until(Promise.all(nodes.map((node) => this.#start(node))), START_LIMIT, "the nodes have not started");
+      await this.#until(this.#agreed(), START_LIMIT, "the nodes do not see each other");
+      this.#recorder.start();
+      this.#recorder.onMoment = (moment) => this.#onMoment(moment);
+      this.#arm();
+      try {
+        await this.#until(this.#workload(), limit, "the workload has not ended");
+        lasted = this.#recorder.now;
+        await this.#calm();
+        await this.#until(this.#handled(), limit - this.#recorder.now, "what the workload caused is not handled");
+        const state = nodes.find(({ group, app }) => group.isClient && app !== undefined)!.app!;
+        const ended = await this.#until(this.#end(state), SETTLE, "the state at the end cannot be read");
+        history = this.#history(ended.runs, ended.letters);
+        this.#recorder.close();
+        for (const check of [this.#options.check ?? []].flat()) {
+          await this.#until(
+            Promise.resolve(check({ history, state, world: this.#world })),
+            SETTLE,
+            "the check has not ended",
+          );
+        }
+      } catch (error) {
+        failure = error instanceof Error ? error : new Error(`${error}`);
+        if (history.operations.length === 0) history = this.#history([], []);
+      }
+    } finally {
+      this.#isOver = true;
+      this.#recorder.close();
+      for (const { id, app } of nodes) if (app !== undefined) this.#network.kill(id);
+    }
+    return { plan: this.#plan, history, failure, steps: this.#steps, lasted, log: this.#log };
+  }
+
+  // nodes ------------------------------------------------------------------------------------------------
+
+  async #start(node: ExploredNode<World>): Promise<void> {
+    node.isChanging = true;
+    const { id, group: { name, versions, options } } = node;
+    for (let attempt = 1;; attempt++) {
+      const process = { node: id, process: ++node.starts };
+      const given = versions[Math.min(node.version, versions.length - 1)];
+      const handlers = typeof given === "function"
+        ? given({ node: id, service: name, world: this.#world, io: this.#wait })
+        : given;
+      const span = this.#recorder.begin<NodeProcess>(this.#recorder.processes, {
+        ...{ ...process, deploy: node.version, endedBy: undefined },
+      });
+      try {
+        const app = await catga({
+          ...options,
+          network: this.#network,
+          id,
+          service: name,
+          handlers: this.#recorder.handlers(handlers, process),
+          behaviors: [this.#recorder.behavior(process), ...options.behaviors ?? []],
+          logger: this.#logger(options.logger),
+        });
+        if (this.#isOver) return;
+        node.app = app;
+        node.process = { ...process, span };
+        node.isChanging = false;
+        app.closed.then(() => {}, (error) => this.#note("error", `${id} has stopped: ${error}`));
+        return;
+      } catch (error) {
+        this.#recorder.end<NodeProcess>(span, { endedBy: "drain" });
+        if (!(error instanceof CatgaError) || attempt === MOST_STARTS) {
+          this.#broken ??= error instanceof Error ? error : new Error(`${error}`);
+          throw error;
+        }
+        this.#note("warn", `${id} cannot start: ${error.message}`);
+        await delay(this.#clock, RESTART);
+      }
+    }
+  }
+
+  #kill(node: ExploredNode<World>): void {
+    const { id, process } = node;
+    this.#network.kill(id);
+    node.app = undefined;
+    node.isFrozen = node.isCut = false;
+    this.#recorder.forget(process!);
+    this.#recorder.end<NodeProcess>(process!.span as never, { endedBy: "kill" });
+    node.process = undefined;
+  }
+
+  async #deploy({ version, pause }: PlannedDeploy): Promise<void> {
+    const random = seededRandom(this.#plan.seed + version + 1);
+    const nodes = [...this.#nodes.values()].filter(({ group: { versions } }) => versions.length > 1);
+    while (nodes.length > 0) {
+      const [node] = nodes.splice(Math.floor(random() * nodes.length), 1);
+      node.version = version;
+      const { app, process, isChanging, isFrozen } = node;
+      if (app === undefined || isChanging || isFrozen) continue; // it starts with its version
+      this.#observer?.fault("deploy", node.id, this.#recorder);
+      node.isChanging = true;
+      await app.drain({ timeout: DRAIN });
+      this.#recorder.end<NodeProcess>(process!.span as never, { endedBy: "drain" });
+      if (node.app !== app) continue; // it was killed meanwhile
+      node.app = undefined;
+      await this.#start(node);
+      await delay(this.#clock, pause);
+    }
+  }
+
+  #change(work: Promise<unknown>): void {
+    const change = work.catch((error) => void (this.#broken ??= error)).finally(() => this.#changes.delete(change));
+    this.#changes.add(change);
+  }
+
+  #agreed(): Promise<void> {
+    const apps = [...this.#nodes.values()].flatMap(({ app }) => app ?? []);
+    return this.#reach(() => apps.every((app) => app.nodes().length === apps.length));
+  }
+
+  async #reach(condition: () => boolean): Promise<void> {
+    while (!condition()) await delay(this.#clock, STEP);
+  }
+
+  // the workload -----------------------------------------------------------------------------------------
+
+  async #workload(): Promise<void> {
+    const { seed, skips } = this.#plan;
+    const client = (id: string): Catga => {
+      const node = this.#nodes.get(id);
+      if (node?.app === undefined || !node.group.isClient) throw new TypeError(`explore: there is no client ${id}`);
+      return this.#recorder.app(node.app, { node: id, process: 1 }, () => this.#step);
+    };
+    const step = async <T>(name: string, action: (random: WorkloadRandom) => T | PromiseLike<T>) => {
+      const number = this.#steps++;
+      if (skips.includes(number)) return undefined;
+      const before = this.#step;
+      this.#step = name;
+      let returned: T | PromiseLike<T>;
+      try {
+        returned = action(randomOf(seed * 4_099 + number + 1));
+      } finally {
+        this.#step = before;
+      }
+      return await returned;
+    };
+    await this.#options.workload({
+      ...{ app: client("client-1"), client, random: randomOf(seed), step, clock: appClock(this.#clock) },
+      ...{ world: this.#world, seed, io: this.#wait },
+    });
+  }
+
+  readonly #wait = async <T>(promise: Promise<T>): Promise<T> => {
+    this.#io++;
+    return await promise.finally(() => void this.#io--);
+  };
+
+  // faults -----------------------------------------------------------------------------------------------
+
+  /** Sets the timers of the plan. */
+  #arm(): void {
+    this.#refresh();
+    for (const fault of this.#plan.faults) {
+      if (fault.when.type === "time") this.#clock.after(fault.when.at, () => this.#begin(fault, undefined));
+    }
+    for (const deploy of this.#plan.deploys) {
+      this.#clock.after(deploy.at, () => this.#isOver || this.#change(this.#deploy(deploy)));
+    }
+  }
+
+  #onMoment(moment: RecordedMoment): void {
+    const text = momentText(moment);
+    const count = (this.#moments.get(text) ?? 0) + 1;
+    this.#moments.set(text, count);
+    this.#observer?.moment(moment);
+    for (const fault of this.#plan.faults) {
+      const { when } = fault;
+      if (when.type !== "moment" || when.moment !== text || when.count !== count) continue;
+      if (when.after === 0) this.#begin(fault, moment.node);
+      else this.#clock.after(when.after, () => this.#begin(fault, moment.node));
+    }
+  }
+
+  #begin(planned: PlannedFault, here: string | undefined): void {
+    if (this.#isOver || this.#calming) return;
+    const { fault, lasts, amount } = planned;
+    const id = planned.node === "here" ? here : planned.node;
+    const node = id === undefined ? undefined : this.#nodes.get(id);
+    if (node !== undefined && (node.app === undefined || node.isChanging)) return;
+    const { log } = this.#network;
+    const record = (detail?: string): InjectedFault => {
+      this.#observer?.fault(fault, node?.id, this.#recorder);
+      return this.#recorder.begin<InjectedFault>(this.#recorder.faults, { fault, node: node?.id, detail });
+    };
+    switch (fault) {
+      case "kill": {
+        if (node === undefined || node.group.isClient) return;
+        const span = record();
+        this.#kill(node);
+        return this.#lasts(span, lasts, () => {
+          if (node.app === undefined && !node.isChanging) this.#change(this.#start(node));
+        });
+      }
+      case "freeze": {
+        if (node === undefined || node.isFrozen) return;
+        const { app } = node;
+        const span = record();
+        node.isFrozen = true;
+        this.#network.pause(node.id);
+        return this.#lasts(span, lasts, () => {
+          if (node.app !== app || !node.isFrozen) return;
+          node.isFrozen = false;
+          this.#observer?.fault("thaw", node.id, this.#recorder);
+          this.#network.resume(node.id);
+        });
+      }
+      case "cut": {
+        if (node === undefined || node.isCut) return;
+        const { app } = node;
+        const span = record();
+        node.isCut = true;
+        this.#network.cut(node.id);
+        return this.#lasts(span, lasts, () => {
+          if (node.app !== app || !node.isCut) return;
+          node.isCut = false;
+          this.#observer?.fault("restore", node.id, this.#recorder);
+          this.#network.restore(node.id);
+        });
+      }
+      case "skew": {
+        if (node === undefined) return;
+        const { app } = node;
+        const span = record(`${amount} ms`);
+        this.#network.skew(node.id, amount);
+        return this.#lasts(span, lasts, () => node.app === app && this.#network.skew(node.id, 0));
+      }
+      case "noLeader":
+      case "noQuorum":
+      case "full": {
+        const span = record();
+        log.begin(fault);
+        return this.#lasts(span, lasts, () => log.end(fault));
+      }
+      case "lostTail": {
+        const lost = log.loseTail(amount);
+        this.#recorder.end<InjectedFault>(record(`${lost} messages`) as never);
+        return;
+      }
+    }
+    const span = record(`chance ${amount}`);
+    this.#windows.set(planned, amount);
+    this.#refresh();
+    this.#lasts(span, lasts, () => {
+      this.#windows.delete(planned);
+      this.#refresh();
+    });
+  }
+
+  #lasts(span: InjectedFault, ms: number, end: () => void): void {
+    const once = () => {
+      if (!this.#ends.delete(once)) return;
+      this.#recorder.end<InjectedFault>(span as never);
+      if (!this.#isOver) end();
+    };
+    this.#ends.add(once);
+    this.#clock.after(ms, once);
+  }
+
+  /** The faults of the network by chance, from the windows that are open. */
+  #refresh(): void {
+    const faults: Record<string, number> = this.#plan.delay > 0 ? { delay: this.#plan.delay } : {};
+    for (const [{ fault }, chance] of this.#windows) faults[fault] = Math.max(faults[fault] ?? 0, chance);
+    this.#network.faults = faults;
+  }
+
+  #calming = false;
+
+  /** Ends all faults, and lets all nodes be there again. */
+  async #calm(): Promise<void> {
+    this.#calming = true;
+    for (const end of [...this.#ends]) end();
+    this.#network.heal();
+    const back = async () => {
+      while (this.#changes.size > 0) await Promise.all(this.#changes);
+      await this.#agreed();
+    };
+    await this.#until(back(), SETTLE, "the nodes do not come back");
+  }
+
+  // the end ----------------------------------------------------------------------------------------------
+
+  /** Resolves when all that is stored has been handled, and no run goes on by itself. */
+  async #handled(): Promise<void> {
+    const apps = new Map([...this.#nodes.values()].flatMap(({ id, app }) => app === undefined ? [] : [[id, app]]));
+    for (let step = FIRST_STEP;; step = Math.min(LONGEST_STEP, step * 2)) {
+      const left = await unhandled(apps);
+      this.#unhandled = left;
+      if (left.length === 0) {
+        const open = await this.#openRuns(apps.get("client-1")!);
+        if (open.length === 0) return;
+        this.#unhandled = open.map(({ workflow, id, status }) => `run ${id} of ${workflow} is ${status}`);
+        const next = Math.min(...open.map((run) => nextOf(run, this.#clock.now())));
+        if (next > LEAP) {
+          this.#clock.leap(next);
+          this.#network.log.leapt();
+          step = FIRST_STEP;
+        }
+      }
+      await delay(this.#clock, step);
+    }
+  }
+
+  #unhandled: readonly string[] = [];
+
+  /** Runs that go on by themselves. */
+  async #openRuns(app: Catga): Promise<RunInfo[]> {
+    const open: RunInfo[] = [];
+    for await (const run of app.runs({ open: true })) {
+      if (run.status !== "stuck" && nextOf(run, this.#clock.now()) < Infinity) open.push(run);
+    }
+    return open;
+  }
+
+  async #end(app: Catga): Promise<{ runs: RunInfo[]; letters: HistoryLetter[] }> {
+    const runs = await Array.fromAsync(app.runs());
+    const letters: HistoryLetter[] = [];
+    for await (const letter of app.deadLetters()) letters.push(letterOf(letter));
+    return { runs, letters };
+  }
+
+  #history(runs: readonly RunInfo[], deadLetters: readonly HistoryLetter[]): History {
+    const { operations, attempts, steps, locks, terms, faults, processes } = this.#recorder;
+    return { seed: this.#plan.seed, operations, attempts, steps, locks, terms, faults, processes, runs, deadLetters };
+  }
+
+  // time -------------------------------------------------------------------------------------------------
+
+  /** Lets time pass until a promise has settled; rejects if that takes longer than `limit` ms of virtual time. */
+  async #until<T>(promise: Promise<T>, limit: number, what: string): Promise<T> {
+    let isSettled = false;
+    const settled = () => {
+      isSettled = true;
+    };
+    promise.then(settled, settled);
+    const end = this.#clock.monotonic() + limit;
+    let idle = 0;
+    while (true) {
+      await this.#clock.run(end, () => isSettled || this.#broken !== undefined || this.#isOutside());
+      if (isSettled) return await promise;
+      if (this.#broken !== undefined) throw this.#broken;
+      const outside = this.#io > 0 || this.#isOutside();
+      if (this.#clock.monotonic() < end && !outside && this.#clock.next !== undefined) continue;
+      if (this.#clock.monotonic() >= end && !outside) throw new Error(this.#late(what, limit));
+      await wait(1);
+      if (this.#io === 0) this.#patience--;
+      if (++idle > IO_LIMIT) throw new Error(this.#late(what, limit));
+    }
+  }
+
+  /** The program waits for something that virtual time must not pass for. */
+  #isOutside(): boolean {
+    if (this.#io > 0) return true;
+    if (this.#patience <= 0) return false;
+    return this.#recorder.waitingOutside((id) => this.#nodes.get(id)?.isFrozen === false).length > 0;
+  }
+
+  #late(what: string, limit: number): string {
+    const waiting = this.#recorder.waitingOutside(() => true).map((label) =>
+      `${label} waits for something outside of virtual time: wrap it as io(promise)`
+    );
+    const left = [...this.#calming ? this.#unhandled : [], ...waiting];
+    return `${what} within ${limit} ms of virtual time${left.length === 0 ? "" : `: ${left.join("; ")}`}`;
+  }
+
+  #note(level: LoggedLine["level"], text: string): void {
+    if (!this.#isOver) this.#log.push({ at: this.#recorder.now, level, text });
+  }
+
+  #logger(own: Logger | undefined): Logger {
+    const method = (level: LoggedLine["level"]): Logger["info"] => (message, fields) => {
+      this.#note(level, message);
+      own?.[level](message, fields);
+    };
+    return { debug: method("debug"), info: method("info"), warn: method("warn"), error: method("error") };
+  }
+}
+
+/** Text of a moment in plans. */
+export function momentText({ type, at, label }: RecordedMoment): string {
+  return `${type} ${at} ${label}`;
+}
+
+/** When a run goes on by itself, in ms from now; `Infinity`: it waits for a signal. */
+function nextOf({ status, pending }: RunInfo, now: number): number {
+  if (status !== "waiting" && status !== "retrying") return 0;
+  const nexts = pending.map(({ next }) => next === undefined ? Infinity : Math.max(0, next.getTime() - now));
+  return Math.min(Infinity, ...nexts);
+}
+
+function letterOf({ contract, subscription, id, key, position, error: { code, message } }: DeadLetter): HistoryLetter {
+  return { contract, subscription, id, key, position, code, message };
+}
+
+/** Random choices of a workload. */
+function randomOf(seed: number): WorkloadRandom {
+  const random = seededRandom(seed ^ WORKLOAD_SEED);
+  const int = (least: number, most: number) => least + Math.floor(random() * (most - least + 1));
+  return Object.assign(random, { int, pick: <T>(values: readonly T[]) => values[int(0, values.length - 1)] });
+}
+
+const WORKLOAD_SEED = 0x0ca7_9a00;
+const LIMIT = 300_000; // ms of virtual time
+const START_LIMIT = 60_000;
+const SETTLE = 120_000;
+const DRAIN = 5_000;
+const RESTART = 300;
+const MOST_STARTS = 200;
+const STEP = 50;
+const FIRST_STEP = 10;
+const LONGEST_STEP = 1_000;
+/** A wait of a run that is at least this long, in ms, is leapt over at the end. */
+const LEAP = 10_000;
+/** Ms of real time that functions of the program may wait for something outside, without `io`. */
+const PATIENCE = 1_000;
+/** Ms of real time after which `io` is an error: 60 s. */
+const IO_LIMIT = 60_000;

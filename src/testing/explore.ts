@@ -14,6 +14,7 @@ export interface Explored {
 
 /** A red seed: `explore` rejects with it. */
 export class ExploreError extends Error {
+  /** Tells it from other errors. */
   override readonly name = "ExploreError";
   /** The seed. */
   readonly seed: number;
@@ -24,6 +25,11 @@ export class ExploreError extends Error {
   /** What the check threw, or why the run did not end. */
   override readonly cause: Error;
 
+  /**
+   * Creates the error of a red run.
+   *
+   * @internal
+   */
   constructor({ plan, history, failure }: ExploredRun) {
     const replay = planText(plan);
     super(

@@ -14,10 +14,22 @@ import type { History } from "./history.ts";
  * `lostTail`: the log loses its last messages, which were acknowledged: no part of `"all"`, because a cluster of
  * servers with replicas does not lose them.
  */
-export type ExploreFault = typeof EXPLORE_FAULTS[number];
+export type ExploreFault =
+  | "kill"
+  | "freeze"
+  | "cut"
+  | "skew"
+  | "drop"
+  | "lostAck"
+  | "staleRead"
+  | "redelivery"
+  | "noLeader"
+  | "noQuorum"
+  | "full"
+  | "lostTail";
 
 /** All kinds of faults. */
-export const EXPLORE_FAULTS = [
+export const EXPLORE_FAULTS: readonly ExploreFault[] = [
   ...["kill", "freeze", "cut", "skew", "drop", "lostAck", "staleRead", "redelivery", "noLeader", "noQuorum"] as const,
   ...["full", "lostTail"] as const,
 ];

@@ -44,6 +44,7 @@ export interface HistoryOperation extends HistorySpan {
   readonly number: number;
   /** The method that was called, such as `send`, `publish`, `start`, `lock`, `load` or `cache.set`. */
   readonly method: string;
+  /** Kind of the contract. */
   readonly kind: HistoryKind;
   /** Name of the contract, workflow, entity, lock or cache entry. */
   readonly contract: string;
@@ -59,6 +60,7 @@ export interface HistoryOperation extends HistorySpan {
   readonly step: string | undefined;
   /** The attempt whose handler called it, or the step of a workflow; `undefined`: the workload. */
   readonly by: HandlerAttempt | WorkflowStep | undefined;
+  /** What came of it; `undefined`: it has not ended. */
   readonly outcome: HistoryOutcome | undefined;
 }
 
@@ -66,6 +68,7 @@ export interface HistoryOperation extends HistorySpan {
 export interface HandlerAttempt extends HistorySpan {
   /** Tells it from a {@link WorkflowStep}. */
   readonly type: "attempt";
+  /** Kind of the contract. */
   readonly kind: "command" | "query" | "event" | "stream";
   /** Name of the contract. */
   readonly contract: string;
@@ -79,6 +82,7 @@ export interface HandlerAttempt extends HistorySpan {
   readonly input: unknown;
   /** The members of a run of `onBatch`; `undefined` for others. */
   readonly batch: readonly BatchMember[] | undefined;
+  /** Id of the node. */
   readonly node: string;
   /** Number of starts of the node so far: another process has another number. */
   readonly process: number;
@@ -90,15 +94,21 @@ export interface HandlerAttempt extends HistorySpan {
   readonly fence: number | undefined;
   /** The operation that sent the message; `undefined`: an entity emitted it, or it is not known. */
   readonly operation: number | undefined;
+  /** What came of it; `undefined`: it has not ended. */
   readonly outcome: HistoryOutcome | undefined;
 }
 
 /** A member of a batch. */
 export interface BatchMember {
+  /** The message id. */
   readonly id: string;
+  /** The key; `undefined`: none. */
   readonly key: string | undefined;
+  /** Position in the log. */
   readonly position: number;
+  /** Number of the attempt, from 1. */
   readonly attempt: number;
+  /** The payload. */
   readonly payload: unknown;
   /** The operation that sent the message, if it is known. */
   readonly operation: number | undefined;
@@ -106,7 +116,9 @@ export interface BatchMember {
 
 /** A run of the function of a workflow's step, or of its `undo`. */
 export interface WorkflowStep extends HistorySpan {
+  /** The function of the step, or its `undo`. */
   readonly type: "step" | "undo";
+  /** Name of the workflow. */
   readonly workflow: string;
   /** The id of the run. */
   readonly run: string;
@@ -114,9 +126,11 @@ export interface WorkflowStep extends HistorySpan {
   readonly name: string;
   /** Number of the attempt, from 1; of an `undo` 0. */
   readonly attempt: number;
+  /** Id of the node. */
   readonly node: string;
   /** Number of starts of the node so far. */
   readonly process: number;
+  /** What came of it; `undefined`: it has not ended. */
   readonly outcome: HistoryOutcome | undefined;
 }
 
@@ -126,7 +140,9 @@ export interface LockHold extends HistorySpan {
   readonly keys: readonly string[];
   /** The fencing token. */
   readonly token: number;
+  /** Id of the node. */
   readonly node: string;
+  /** Number of starts of the node so far. */
   readonly process: number;
   /** How it ended: by `release`, or because it was lost; `undefined`: not yet, or its node was killed. */
   readonly endedBy: "release" | "loss" | undefined;
@@ -136,13 +152,17 @@ export interface LockHold extends HistorySpan {
 
 /** A term of leadership: a call of the function that was given to `lead`. */
 export interface LeaderTerm extends HistorySpan {
+  /** Its name. */
   readonly name: string;
+  /** Id of the node. */
   readonly node: string;
+  /** Number of starts of the node so far. */
   readonly process: number;
 }
 
 /** A fault that `explore` caused, until it ended it. */
 export interface InjectedFault extends HistorySpan {
+  /** Kind of the fault. */
   readonly fault: string;
   /** Node that it befell; `undefined`: the network, the store or the log. */
   readonly node: string | undefined;
@@ -152,23 +172,33 @@ export interface InjectedFault extends HistorySpan {
 
 /** The process of a node: from its start until it was killed, or has drained. */
 export interface NodeProcess extends HistorySpan {
+  /** Id of the node. */
   readonly node: string;
   /** Number of its starts so far. */
   readonly process: number;
   /** The deploy whose handlers it has, from 1; 0: the first handlers. */
   readonly deploy: number;
+  /** How it ended; `undefined`: it was there at the end. */
   readonly endedBy: "kill" | "drain" | undefined;
 }
 
 /** What one run of `explore` did. Each list is in the order of the beginnings. */
 export interface History {
+  /** The seed. */
   readonly seed: number;
+  /** Calls of apps and contexts. */
   readonly operations: readonly HistoryOperation[];
+  /** Runs of handlers. */
   readonly attempts: readonly HandlerAttempt[];
+  /** Runs of the functions of workflows' steps. */
   readonly steps: readonly WorkflowStep[];
+  /** Locks that were held. */
   readonly locks: readonly LockHold[];
+  /** Terms of leaders. */
   readonly terms: readonly LeaderTerm[];
+  /** Faults. */
   readonly faults: readonly InjectedFault[];
+  /** Processes of nodes. */
   readonly processes: readonly NodeProcess[];
   /** The runs of workflows as they are at the end, with all that is recorded of each. */
   readonly runs: readonly RunInfo[];
@@ -178,12 +208,19 @@ export interface History {
 
 /** A dead letter. */
 export interface HistoryLetter {
+  /** Name of the contract. */
   readonly contract: string;
+  /** Name of the subscription. */
   readonly subscription: string;
+  /** The message id. */
   readonly id: string;
+  /** The key; `undefined`: none. */
   readonly key: string | undefined;
+  /** Position in the log. */
   readonly position: number;
+  /** Code of the error. */
   readonly code: string;
+  /** Text of the error. */
   readonly message: string;
 }
 
@@ -192,12 +229,14 @@ export interface HistoryLetter {
  * places of the history that show it, which the timeline marks.
  */
 export class BrokenPromise extends Error {
+  /** Tells it from other errors. */
   override readonly name = "BrokenPromise";
   /** The promise, as the documentation states it. */
   readonly promise: string;
   /** What of the history shows that it is broken. */
   readonly shownBy: readonly HistorySpan[];
 
+  /** Creates the error of a promise that is broken. */
   constructor(promise: string, message: string, shownBy: readonly HistorySpan[] = []) {
     super(message);
     this.promise = promise;

@@ -43,8 +43,8 @@ export class ExploreError extends Error {
 }
 
 /**
- * Runs a workload under faults, once for each seed: nodes are killed, frozen and cut off, answers are lost, programs are
- * deployed and taken back, in virtual time. Rejects with an {@link ExploreError} for the first seed whose run breaks a
+ * Runs a workload under faults, once for each seed: nodes are killed, frozen and cut off, answers are lost, programs
+ * are deployed and taken back, in virtual time. Rejects with an {@link ExploreError} for the first seed whose run breaks a
  * promise: a check throws, the workload throws, or what it caused is not handled.
  *
  * @example

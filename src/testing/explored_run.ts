@@ -29,11 +29,11 @@ export interface ExploredRun {
   /** When the workload ended, in ms of virtual time since it began. */
   readonly lasted: number;
   /** Log of all nodes: time, level and message. */
-  readonly log: readonly LoggedLine[];
+  readonly log: readonly ExploreLine[];
 }
 
 /** A line of a node's log. */
-export interface LoggedLine {
+export interface ExploreLine {
   /** Ms of virtual time since the workload began. */
   readonly at: number;
   readonly level: "debug" | "info" | "warn" | "error";
@@ -86,7 +86,7 @@ class RunOfPlan<World> {
   readonly #recorder: HistoryRecorder;
   readonly #nodes = new Map<string, ExploredNode<World>>();
   readonly #world: World;
-  readonly #log: LoggedLine[] = [];
+  readonly #log: ExploreLine[] = [];
   /** Windows of faults that happen by chance, which are open now: their chances. */
   readonly #windows = new Map<PlannedFault, number>();
   /** How often each moment has been. */
@@ -496,12 +496,12 @@ class RunOfPlan<World> {
     return `${what} within ${limit} ms of virtual time${left.length === 0 ? "" : `: ${left.join("; ")}`}`;
   }
 
-  #note(level: LoggedLine["level"], text: string): void {
+  #note(level: ExploreLine["level"], text: string): void {
     if (!this.#isOver) this.#log.push({ at: this.#recorder.now, level, text });
   }
 
   #logger(own: Logger | undefined): Logger {
-    const method = (level: LoggedLine["level"]): Logger["info"] => (message, fields) => {
+    const method = (level: ExploreLine["level"]): Logger["info"] => (message, fields) => {
       this.#note(level, message);
       own?.[level](message, fields);
     };

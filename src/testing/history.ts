@@ -81,7 +81,7 @@ export interface HandlerAttempt extends HistorySpan {
   /** The input as the handler got it; of a batch the array of its members' payloads. */
   readonly input: unknown;
   /** The members of a run of `onBatch`; `undefined` for others. */
-  readonly batch: readonly BatchMember[] | undefined;
+  readonly batch: readonly HistoryMember[] | undefined;
   /** Id of the node. */
   readonly node: string;
   /** Number of starts of the node so far: another process has another number. */
@@ -99,7 +99,7 @@ export interface HandlerAttempt extends HistorySpan {
 }
 
 /** A member of a batch. */
-export interface BatchMember {
+export interface HistoryMember {
   /** The message id. */
   readonly id: string;
   /** The key; `undefined`: none. */
@@ -151,7 +151,7 @@ export interface LockHold extends HistorySpan {
 }
 
 /** A term of leadership: a call of the function that was given to `lead`. */
-export interface LeaderTerm extends HistorySpan {
+export interface HistoryTerm extends HistorySpan {
   /** Its name. */
   readonly name: string;
   /** Id of the node. */
@@ -195,7 +195,7 @@ export interface History {
   /** Locks that were held. */
   readonly locks: readonly LockHold[];
   /** Terms of leaders. */
-  readonly terms: readonly LeaderTerm[];
+  readonly terms: readonly HistoryTerm[];
   /** Faults. */
   readonly faults: readonly InjectedFault[];
   /** Processes of nodes. */

@@ -21,14 +21,14 @@ import { isRunMessage } from "../contract/contract.ts";
 import { collect } from "../dispatch/registry.ts";
 import type { Clock } from "../ports/clock.ts";
 import type {
-  BatchMember,
   HandlerAttempt,
   HistoryKind,
+  HistoryMember,
   HistoryOperation,
   HistoryOutcome,
   HistorySpan,
+  HistoryTerm,
   InjectedFault,
-  LeaderTerm,
   LockHold,
   NodeProcess,
   WorkflowStep,
@@ -73,7 +73,7 @@ export class HistoryRecorder {
   readonly attempts: HandlerAttempt[] = [];
   readonly steps: WorkflowStep[] = [];
   readonly locks: LockHold[] = [];
-  readonly terms: LeaderTerm[] = [];
+  readonly terms: HistoryTerm[] = [];
   readonly faults: InjectedFault[] = [];
   readonly processes: NodeProcess[] = [];
   /** Called at each beginning and end. */
@@ -170,7 +170,7 @@ export class HistoryRecorder {
         payload.every((member) => typeof member?.position === "number")
       ? payload as unknown as Batch<unknown>
       : undefined;
-    const batch = members?.map(({ id, key, position, attempt, payload, headers }): BatchMember => ({
+    const batch = members?.map(({ id, key, position, attempt, payload, headers }): HistoryMember => ({
       ...{ id, key, position, attempt, payload, operation: operationOf(headers) },
     }));
     return this.begin<HandlerAttempt>(this.attempts, {
@@ -310,7 +310,7 @@ export class HistoryRecorder {
 
   // apps and contexts ------------------------------------------------------------------------------------
 
-  #sender<T extends object>(real: T, at: Caller): T {
+  #sender<T extends object>(real: T, at: RecordedCaller): T {
     // a target of the same class, without members: a proxy may not replace members of a frozen target
     return new Proxy(Object.create(Object.getPrototypeOf(real)), {
       get: (_, key) => {
@@ -325,7 +325,7 @@ export class HistoryRecorder {
     });
   }
 
-  #call(method: string, call: (args: unknown[]) => unknown, args: unknown[], at: Caller): unknown {
+  #call(method: string, call: (args: unknown[]) => unknown, args: unknown[], at: RecordedCaller): unknown {
     const target = targetOf(method, args);
     if (target === undefined) return this.#waits(at.code, call(args));
     if (method === "lead") return this.#lead(call, args, at);
@@ -363,7 +363,7 @@ export class HistoryRecorder {
     return this.#waits(at.code, returned);
   }
 
-  #held(lock: Lock, keys: unknown, at: Caller): Lock {
+  #held(lock: Lock, keys: unknown, at: RecordedCaller): Lock {
     const hold = this.begin<LockHold>(this.locks, {
       ...{ keys: (Array.isArray(keys) ? [...keys] : [String(keys)]).sort(), token: lock.token, ...at.of },
       ...{ endedBy: undefined, by: at.by },
@@ -386,18 +386,18 @@ export class HistoryRecorder {
     });
   }
 
-  #lead(call: (args: unknown[]) => unknown, [name, fn, options]: unknown[], { of }: Caller): unknown {
+  #lead(call: (args: unknown[]) => unknown, [name, fn, options]: unknown[], { of }: RecordedCaller): unknown {
     if (typeof fn !== "function") return call([name, fn, options]);
     const recorded = async (signal: AbortSignal) => {
-      const term = this.begin<LeaderTerm>(this.terms, { name: String(name), ...of });
-      const end = () => this.end<LeaderTerm>(term);
+      const term = this.begin<HistoryTerm>(this.terms, { name: String(name), ...of });
+      const end = () => this.end<HistoryTerm>(term);
       signal.addEventListener("abort", end, { once: true });
       await Promise.resolve(fn(signal)).finally(end);
     };
     return call([name, recorded, options]);
   }
 
-  #cache(cache: object, at: Caller): object {
+  #cache(cache: object, at: RecordedCaller): object {
     return new Proxy(cache, {
       get: (_, key) => {
         const value = Reflect.get(cache, key, cache);
@@ -408,7 +408,7 @@ export class HistoryRecorder {
   }
 
   /** Timers that code sets on its clock are waits for virtual time, until they fire. */
-  #clockOf(clock: object, { code }: Caller): object {
+  #clockOf(clock: object, { code }: RecordedCaller): object {
     if (code === undefined) return clock;
     return new Proxy({}, {
       get: (_, key) => {
@@ -431,7 +431,7 @@ export class HistoryRecorder {
 }
 
 /** Who calls an app or a context. */
-interface Caller {
+interface RecordedCaller {
   readonly of: RecordedProcess;
   step(): string | undefined;
   readonly by: Cause | undefined;

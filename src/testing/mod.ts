@@ -45,16 +45,16 @@ export type {
 } from "./explore_options.ts";
 export { BrokenPromise, mayHaveHappened } from "./history.ts";
 export type {
-  BatchMember,
   HandlerAttempt,
   History,
   HistoryKind,
   HistoryLetter,
+  HistoryMember,
   HistoryOperation,
   HistoryOutcome,
   HistorySpan,
+  HistoryTerm,
   InjectedFault,
-  LeaderTerm,
   LockHold,
   NodeProcess,
   WorkflowStep,

@@ -44,12 +44,12 @@ export class ExploreError extends Error {
 
 /**
  * Runs a workload under faults, once for each seed: nodes are killed, frozen and cut off, answers are lost, programs
- * are deployed and taken back, in virtual time. Rejects with an {@link ExploreError} for the first seed whose run breaks a
- * promise: a check throws, the workload throws, or what it caused is not handled.
+ * are deployed and taken back, in virtual time. Rejects with an {@link ExploreError} for the first seed whose run
+ * breaks a promise: a check throws, the workload throws, or what it caused is not handled.
  *
  * @example
  * ```ts
- * import { command, unwrap } from "@catga/catga";
+ * import { command } from "@catga/catga";
  * import { explore } from "@catga/catga/testing";
  *
  * const Add = command<number, number>("Add");

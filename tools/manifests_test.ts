@@ -22,7 +22,7 @@ const npm: Manifest & { readonly dependencies: Names; readonly devDependencies: 
   JSON
     .parse(await read("package.json"));
 const deno: Manifest = JSON.parse(await read("deno.json"));
-const jsr: Manifest & { readonly scopes: Record<string, Names> } = JSON.parse(await read("jsr.json"));
+const jsr: Manifest = JSON.parse(await read("jsr.json"));
 const tsconfig: { compilerOptions: { paths: Record<string, string[]> } } = JSON.parse(await read("tsconfig.json"));
 
 /** Packages that only the examples need, which are not published. */
@@ -31,7 +31,7 @@ const OF_EXAMPLES = ["@nats-io/obj", "hono", "yaml"];
 /** An API finds an SDK only if that was registered through an API no older than itself; `~` keeps ours the oldest. */
 const NO_NEWER = ["@opentelemetry/api"];
 
-/** `npm:@nats-io/transport-node@3.4.0` in its parts, without the path of a file in it. */
+/** `npm:@nats-io/transport-node@3.4.0` in its parts. */
 function parts(specifier: string): { registry: string; name: string; version: string } {
   const [, registry, name, version] = specifier.match(/^(npm|jsr):(@?[^@]+)@([^/]+)/) ?? [];
   return { registry, name, version };
@@ -95,27 +95,23 @@ describe("manifests", () => {
     const wanted: Names = { ...npm.dependencies, ...npm.devDependencies };
     for (const name of OF_EXAMPLES) delete wanted[name];
     assertEquals(published.map(([name]) => name).sort(), Object.keys(wanted).sort());
-    const scoped = Object.values(jsr.scopes).flatMap((names) => Object.entries(names));
-    for (const [bare, specifier] of [...published, ...scoped]) {
+    for (const [bare, specifier] of published) {
       const { name, version } = parts(specifier);
       const pinned = wanted[name].replace(/^npm:.*@/, "");
-      assertEquals([bare === name || bare.startsWith(`${name}/lib/`), version], [
-        true,
-        `${NO_NEWER.includes(bare) ? "~" : "^"}${pinned}`,
-      ]);
+      assertEquals([bare, version], [name, `${NO_NEWER.includes(bare) ? "~" : "^"}${pinned}`]);
     }
   });
 
-  it("keep the drivers' copies of nats-core apart: JSR's for Deno, npm's for the other", () => {
-    assertEquals(Object.keys(jsr.scopes), ["./src/nats/driver_node.ts"]);
-    for (const [file, names] of Object.entries(jsr.scopes)) {
-      assertEquals([file, existsSync(new URL(file, root))], [file, true]);
-      assertEquals(
-        Object.values(names).map((specifier) => parts(specifier).registry).filter((one) => one !== "npm"),
-        [],
-      );
-    }
-    assertEquals(parts(jsr.imports["@nats-io/transport-deno"]).registry, "jsr");
-    assertEquals(parts(jsr.imports["@nats-io/nats-core"]).registry, "jsr");
+  it("take nats.js from JSR, but its client for Node from npm, where alone that is", () => {
+    const registries = Object.entries(jsr.imports).filter(([name]) => name.startsWith("@nats-io/"))
+      .map(([name, specifier]) => [name, parts(specifier).registry]);
+    assertEquals(registries, registries.map(([name]) => [name, name === "@nats-io/transport-node" ? "npm" : "jsr"]));
+  });
+
+  it("agree with the versions of the clients that Catga loads by a computed name", async () => {
+    assertStringIncludes(
+      await read("src/nats/client_packages.ts"),
+      `VERSIONS = "^${npm.dependencies["@nats-io/transport-node"]}"`,
+    );
   });
 });

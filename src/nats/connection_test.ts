@@ -5,6 +5,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { CatgaError } from "../error.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { connectNats } from "./connection.ts";
+import { loadDriver } from "./driver.ts";
 import { firstConnect } from "./first_connect.ts";
 
 describe("connectNats: without a server", () => {
@@ -127,7 +128,10 @@ describe("connectNats: without a server", () => {
   it("connectNats: an unknown transport is a TypeError", async () => {
     // what a program without types may pass
     await assertRejects(() => connectNats("localhost", { transport: "quic" as "node" }), TypeError, '"quic"');
-    if (!("Deno" in globalThis)) await assertRejects(() => connectNats("localhost", { transport: "deno" }), TypeError);
+    if ("Deno" in globalThis) return;
+    for (const transport of ["deno", "official"] as const) {
+      await assertRejects(() => connectNats("localhost", { transport }), TypeError, `"${transport}" runs in Deno only`);
+    }
   });
 });
 
@@ -181,7 +185,7 @@ describe("connectNats", await requireNatsServer(), () => {
 
   it("connectNats: accepts an open connection of any copy of nats.js, and no closed one", async () => {
     await using server = await startNatsServer({ jetstream: false });
-    const { connect } = await import("./driver_node.ts");
+    const { connect } = await loadDriver("node");
     const connection = await connect({ servers: server.url });
     const link = await connectNats(connection);
     assertEquals([link.connection === connection, link.owned], [true, false]);
@@ -191,7 +195,7 @@ describe("connectNats", await requireNatsServer(), () => {
 
   it("connectNats: noEcho is a TypeError, also of an open connection: a node would lose its own events", async () => {
     await using server = await startNatsServer({ jetstream: false });
-    const { connect } = await import("./driver_node.ts");
+    const { connect } = await loadDriver("node");
     const options = { servers: server.url, noEcho: true };
     const open = await connect(options);
     for (const nats of [options, open]) {

@@ -1,8 +1,8 @@
 /**
- * The TCP or TLS connection under nats.js in Deno. It replaces that of `@nats-io/transport-deno` 3.4.0, which allocates
- * 256 KiB for every read, of any size, writes each frame alone, and leaves Nagle's algorithm on: a fifth of the
- * requests a second with the `pendingLimit` of `connection.ts` (measured). Here a read continues in the memory of the
- * last one, frames are joined, and a write does not wait for the acknowledgement of the one before.
+ * The client of nats.js in Deno: nats-core over a TCP or TLS connection of Catga's. This file stands in for
+ * `@nats-io/transport-deno` 3.4.0, which allocates 256 KiB for every read, of any size, writes each frame alone, and
+ * leaves Nagle's algorithm on: row `transport-deno` of docs/internals/packages.md. Here a read continues in the memory
+ * of the last one, frames are joined, and a write does not wait for the acknowledgement of the one before.
  */
 import { joinBytes } from "../data/utf8.ts";
 import {
@@ -13,6 +13,8 @@ import {
   errors,
   extractProtocolMessage,
   INFO,
+  type NatsConnection,
+  NatsConnectionImpl,
   protoLen,
   render,
   type Server,
@@ -21,6 +23,13 @@ import {
   type Transport,
   type TransportFactory,
 } from "@nats-io/nats-core/internal";
+export { createInbox, credsAuthenticator, headers, nkeyAuthenticator } from "@nats-io/nats-core/internal";
+
+/** Opens a connection over TCP or TLS. */
+export function connect(options: ConnectionOptions): Promise<NatsConnection> {
+  useDenoTransport();
+  return NatsConnectionImpl.connect(options);
+}
 
 /**
  * Makes nats.js use this transport for dials from now on.
@@ -30,7 +39,7 @@ import {
  * it just as well. {@link DenoTransport.discard} gives Catga's connections this one again, whoever opened a connection
  * meanwhile.
  */
-export function useDenoTransport(): void {
+function useDenoTransport(): void {
   setTransportFactory(FACTORY);
 }
 

@@ -1,24 +1,65 @@
-/** The driver for Bun and Node, and for CAs and client certificates in Deno: `@nats-io/transport-node`. */
-import * as node from "@nats-io/transport-node";
+/**
+ * The driver for Bun and Node, and for CAs and client certificates in Deno: `@nats-io/transport-node`. Its types are
+ * written out: Deno would download the package for a type, too.
+ */
+import type * as core from "@nats-io/nats-core";
 import { createConnection, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { openOnce } from "../ports/clock.ts";
-export { createInbox, credsAuthenticator, headers, nkeyAuthenticator } from "@nats-io/transport-node";
-
-// no part of its interface: a version that has this file elsewhere keeps its own transport, for connections without TLS
-const loadFactory = openOnce(() =>
-  import("@nats-io/transport-node/lib/node_transport.js").then(factoryOf, () => undefined)
-);
+import { importNodeClient, importNodeTransport } from "./client_packages.ts";
 
 /** Opens a connection over TCP or TLS. */
-export async function connect(options: node.ConnectionOptions): Promise<node.NatsConnection> {
-  const factory = await loadFactory();
-  if (factory === undefined) {
-    if (options.tls === undefined || options.tls === null) return await node.connect(options);
-    throw new TypeError("nats.tls: this version of @nats-io/transport-node does not check IP addresses; use its 3.4");
-  }
-  node.setTransportFactory(factory);
-  return await node.NatsConnectionImpl.connect(options);
+interface Connects {
+  connect(options: core.ConnectionOptions): Promise<core.NatsConnection>;
+}
+
+type Shared = Pick<typeof core, "createInbox" | "credsAuthenticator" | "headers" | "nkeyAuthenticator">;
+
+/** The part of `@nats-io/transport-node` that this file uses. */
+interface NodeClient extends Shared, Connects {
+  setTransportFactory(factory: NodeTransportFactory): void;
+  readonly NatsConnectionImpl: Connects;
+}
+
+interface NodeTransportFactory {
+  factory(): unknown;
+  readonly dnsResolveFn: unknown;
+}
+
+/** No part of the interface of `@nats-io/transport-node`: the file with its TCP connection. */
+interface NodeTransportFile {
+  readonly NodeTransport: new () => {
+    readonly connected: boolean;
+    readonly tlsName: string;
+    options: core.ConnectionOptions;
+    dial(server: { hostname: string; port: number }): Promise<Socket>;
+    startTLS(): Promise<TLSSocket>;
+    close(error?: Error): Promise<void>;
+    discard(): void;
+  };
+  readonly nodeResolveHost: unknown;
+}
+
+/** Loads the driver. A version that has the file elsewhere keeps its own transport, for connections without TLS. */
+export async function loadNodeDriver(): Promise<Shared & Connects> {
+  const [client, file] = await Promise.all([importNodeClient(), importNodeTransport()]) as [
+    NodeClient,
+    NodeTransportFile | undefined,
+  ];
+  const { createInbox, credsAuthenticator, headers, nkeyAuthenticator } = client;
+  const factory = file === undefined ? undefined : factoryOf(file);
+  return {
+    ...{ createInbox, credsAuthenticator, headers, nkeyAuthenticator },
+    async connect(options) {
+      if (factory === undefined) {
+        if (options.tls === undefined || options.tls === null) return await client.connect(options);
+        throw new TypeError(
+          "nats.tls: this version of @nats-io/transport-node does not check IP addresses; use its 3.4",
+        );
+      }
+      client.setTransportFactory(factory);
+      return await client.NatsConnectionImpl.connect(options);
+    },
+  };
 }
 
 /**
@@ -26,9 +67,7 @@ export async function connect(options: node.ConnectionOptions): Promise<node.Nat
  * server's certificate. That of nats.js (3.4.0) leaves the socket open, and the process cannot end (observed: a server
  * that was stopped by SIGSTOP, and in Bun one behind a firewall, until the system gives it up after some two minutes).
  */
-function factoryOf(
-  { NodeTransport, nodeResolveHost }: typeof import("@nats-io/transport-node/lib/node_transport.js"),
-): node.TransportFactory {
+function factoryOf({ NodeTransport, nodeResolveHost }: NodeTransportFile): NodeTransportFactory {
   class CarefulTransport extends NodeTransport {
     #address = "";
     #dialled: Socket | undefined;

@@ -44,8 +44,11 @@ export interface CatgaOptions {
   id?: string | undefined;
   /** Metadata that other nodes see; over NATS its `address`, and its `host` unless given, are added; none. */
   metadata?: Readonly<Record<string, string>> | undefined;
-  /** Client of nats.js: `"deno"` (Deno only) or `"node"`; that of the runtime. */
-  transport?: "deno" | "node" | undefined;
+  /**
+   * Client of nats.js: `"deno"`, Catga's own, `"official"`, `@nats-io/transport-deno` (both in Deno only), or `"node"`,
+   * `@nats-io/transport-node`; `"deno"` in Deno, else `"node"`.
+   */
+  transport?: "deno" | "node" | "official" | undefined;
   /** SIGTERM and SIGINT drain the app, then end the process, in Deno SIGTERM by its exit code, 143; `false`. */
   signals?: boolean | undefined;
   /** Timeout of a send, retries included, in ms: 1 to 2^31 - 1; 30,000. */
@@ -125,8 +128,8 @@ const CHECKS: {
   id: checkToken,
   metadata: checkStrings,
   transport(name, value) {
-    if (value !== "deno" && value !== "node") {
-      throw new TypeError(`${name} must be "deno" or "node"; got ${show(value)}`);
+    if (value !== "deno" && value !== "node" && value !== "official") {
+      throw new TypeError(`${name} must be "deno", "node" or "official"; got ${show(value)}`);
     }
   },
   signals: checkBoolean,

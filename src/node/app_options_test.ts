@@ -69,7 +69,7 @@ describe("options", () => {
       "breaker takes an object of options; got an instance of Map",
     ],
     ["metadata, a number in it", { metadata: { port: 80 } }, "TypeError", "metadata.port must be a string; got 80"],
-    ["transport", { transport: "bun" }, "TypeError", 'transport must be "deno" or "node"; got "bun"'],
+    ["transport", { transport: "bun" }, "TypeError", 'transport must be "deno", "node" or "official"; got "bun"'],
     ["signals", { signals: "SIGTERM" }, "TypeError", 'signals must be true or false; got "SIGTERM"'],
     ["timeout", { timeout: "1s" }, "TypeError", 'timeout must be a number of ms; got "1s"'],
     ["timeout, negative", { timeout: -1 }, "RangeError", "timeout must be from 1 to 2147483647 ms; got -1"],

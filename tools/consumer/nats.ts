@@ -1,13 +1,13 @@
 /**
  * Two nodes on one nats-server, run on the published package: one handles, the other sends.
  *
- *   … nats.ts nats://127.0.0.1:4222 [deno|node]
+ *   … nats.ts nats://127.0.0.1:4222 [deno|node|official]
  */
 import process from "node:process";
 import { catga, command } from "@catga/catga";
 
 const [url, transport] = process.argv.slice(2);
-const named = transport === "deno" || transport === "node" ? { transport } as const : {};
+const named = transport === "deno" || transport === "node" || transport === "official" ? { transport } as const : {};
 const options = { nats: url, ...named };
 
 const Add = command<{ a: number; b: number }, number>("Add");

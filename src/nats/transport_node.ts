@@ -1,0 +1,13 @@
+/**
+ * Puts the client of `@nats-io/transport-node` into the module graph of a program in Deno, which otherwise downloads
+ * it when a connection needs it: with `transport: "node"`, a CA or a client certificate. Programs that are compiled, or
+ * that run without a network, need this import; in Bun and Node it changes nothing.
+ *
+ * ```ts ignore
+ * import "@catga/catga/transport-node";
+ * ```
+ *
+ * @module
+ */
+import "@nats-io/transport-node";
+import "@nats-io/transport-node/lib/node_transport.js";

@@ -5,6 +5,7 @@
 import { assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import process from "node:process";
+import type { FencedWrite } from "../../src/testing/checkers/locks.ts";
 import type { LockLine } from "../processes/lock_node.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { LockCluster, TTL } from "../support/lock_cluster.ts";
@@ -35,7 +36,7 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
   );
 
   for (
-    const [plant, says] of [["deaf", /held it until|was refused, and it held/], ["made-up", /never given/]] as const
+    const [plant, says] of [["deaf", /held it from|was refused, and it held/], ["made-up", /never given/]] as const
   ) {
     it(`a process that is ${plant} is found by the resource and by the checker`, { timeout: 300_000 }, async () => {
       await using nats = await startNatsServer();
@@ -46,7 +47,7 @@ describe("holders of locks that are frozen, killed and cut off", await requireNa
       const end = Date.now() + 20_000;
       // its link dies while it holds the lock, and it works on
       const { watchers } = cluster.resource;
-      const strike = ({ id }: { id: string }) => id === buggy && plant === "deaf" && cluster.link(id).freeze();
+      const strike = ({ by }: FencedWrite) => by === buggy && plant === "deaf" && cluster.link(by).freeze();
       watchers.add(strike);
       await cluster.refused(5, end);
       const history = await cluster.history(LIMIT);
@@ -65,7 +66,7 @@ describe("the checker of locks", () => {
     token,
   });
   const want = (at: number): LockLine => ({ event: "want", at, key: "a" });
-  const write = (id: string, at: number, token: number, accepted = true) => ({ id, key: "a", at, token, accepted });
+  const write = (by: string, at: number, token: number, accepted = true) => ({ by, key: "a", at, token, accepted });
   const first = [want(0), line("enter", 10, 5), line("hold", 40, 5), line("leave", 100, 5)];
   const second = [want(0), line("enter", 110, 7), line("leave", 200, 7)];
   const planted = (history: Partial<LockHistory>) =>
@@ -86,7 +87,7 @@ describe("the checker of locks", () => {
   it("finds two holders at the same time", () => {
     const early = [want(0), line("enter", 90, 7), line("leave", 200, 7)];
     assertEquals(planted({ lines: new Map([["x", first], ["y", early]]) }), [
-      "a: x held it until 100, and y from 90 on",
+      "a: x held it from 10 to 100, and y from 90",
     ]);
   });
 

@@ -49,28 +49,28 @@ export class SimulatedTraffic {
         const run = record.nextRun();
         const result = n % 7 === 0 ? fail(`ODD_${run}`, "as it happens") : `run ${run}`;
         const outcome = typeof result === "string" ? result : result.error.code;
-        record.happened({ type: "run", n, kind: "command", node, id, outcome });
+        record.happened({ type: "run", message: n, kind: "command", node, id, outcome });
         return ms === 0 ? result : think(clock(), ms, signal).then(() => result);
       }),
       Ask.handle(({ n, ms }, { id, signal }) => {
-        record.happened({ type: "run", n, kind: "query", node, id, outcome: answer(n) });
+        record.happened({ type: "run", message: n, kind: "query", node, id, outcome: answer(n) });
         return ms === 0 ? answer(n) : think(clock(), ms, signal).then(() => answer(n));
       }, { concurrency: 2 }),
       Relay.handle(({ n, ms }, ctx) => {
         const outcome = `relay ${record.nextRun()}`;
-        record.happened({ type: "run", n, kind: "command", node, id: ctx.id, outcome });
+        record.happened({ type: "run", message: n, kind: "command", node, id: ctx.id, outcome });
         return this.add(node, ctx, ms, { timeout: 500 }).then(() => outcome);
       }),
       Pay.handle(({ n, ms }, { id, signal }) => {
         const run = record.nextRun();
         const failure = n % 5 === 0 ? fail(`ODD_${run}`, "as it happens", { final: n % 10 === 0 }) : undefined;
         const outcome = failure === undefined ? `paid ${run}` : `ODD_${run}`;
-        record.happened({ type: "run", n, kind: "idempotent", node, id, outcome });
+        record.happened({ type: "run", message: n, kind: "idempotent", node, id, outcome });
         const result = failure ?? outcome;
         return ms === 0 ? result : think(clock(), ms, signal).then(() => result);
       }, { concurrency: 2 }),
       ...["first", "second"].map((subscriber) =>
-        Noted.on(({ n }) => record.happened({ type: "event", n, service, subscriber, node }))
+        Noted.on(({ n }) => record.happened({ type: "event", message: n, service, subscriber, node }))
       ),
     ];
   }

@@ -5,7 +5,7 @@
  */
 import type { Random } from "../../src/ports/clock.ts";
 import { seededRandom } from "../../src/memory/network.ts";
-import { type Happening, violations } from "../support/history.ts";
+import { checkMessages, type MessageObservation } from "../../src/testing/checkers/messages.ts";
 import { CLIENT, NODES, SERVERS, SimulatedCluster } from "./simulated_cluster.ts";
 import { answer, SimulatedTraffic } from "./simulated_traffic.ts";
 import { SimulationRecord } from "./simulation_record.ts";
@@ -16,7 +16,7 @@ export interface Simulated {
   /** What was wrong; nothing, when the cluster kept its promises. */
   readonly violations: readonly string[];
   /** What the program, its handlers and its adversary did. */
-  readonly history: readonly Happening[];
+  readonly history: readonly MessageObservation[];
   /** All that was seen, with `trace`: a line each. */
   readonly trace: readonly string[];
 }
@@ -56,7 +56,16 @@ export async function simulate(seed: number, options: { trace?: boolean } = {}):
     record.wrong(`the run itself failed: ${error instanceof Error ? error.stack : error}`);
   }
   const { wrongs, history, trace } = record;
-  return { violations: [...wrongs, ...violations(history, answer)], history, trace };
+  return {
+    violations: [
+      ...wrongs,
+      ...checkMessages(history, { answer: (message) => answer(Number(message)) }).map(({ subject, text }) =>
+        `${subject}: ${text}`
+      ),
+    ],
+    history,
+    trace,
+  };
 }
 
 interface Simulation {

@@ -1,16 +1,16 @@
 /** The record of a simulated run. */
 import type { Clock } from "../../src/ports/clock.ts";
 import type { Logger, Result } from "../../mod.ts";
-import type { Happening } from "../support/history.ts";
-import type { MessageKind } from "../support/allowed_results.ts";
+import type { MessageObservation } from "../../src/testing/checkers/messages.ts";
+import type { RequestKind } from "../../src/testing/checkers/allowed_results.ts";
 import type { LogFields } from "../../src/contract/observer.ts";
 
-/** A {@link Happening} whose moment is now. */
-type Untimed<T> = T extends Happening ? Omit<T, "at"> : never;
+/** A {@link MessageObservation} whose moment is now. */
+type Untimed<T> = T extends MessageObservation ? Omit<T, "at"> : never;
 
 /** The history of a run, its violations, and the promises that have to settle. */
 export class SimulationRecord {
-  readonly history: Happening[] = [];
+  readonly history: MessageObservation[] = [];
   readonly wrongs: string[] = [];
   /** All that was seen, a line each; only when it was asked for. */
   readonly trace: string[] = [];
@@ -43,9 +43,9 @@ export class SimulationRecord {
     return ++this.#runs;
   }
 
-  happened(untimed: Untimed<Happening>): void {
+  happened(untimed: Untimed<MessageObservation>): void {
     // every member of the union has a moment
-    const happening = { ...untimed, at: this.#clock.monotonic() } as Happening;
+    const happening = { ...untimed, at: this.#clock.monotonic() } as MessageObservation;
     this.history.push(happening);
     if (this.#traces) this.trace.push(JSON.stringify(happening));
   }
@@ -72,13 +72,13 @@ export class SimulationRecord {
 
   /** A send of a node, from its beginning to its result. */
   send(
-    kind: MessageKind,
+    kind: RequestKind,
     sender: string,
     timeout: number,
     begin: (n: number) => Promise<Result<string>>,
   ): Promise<void> {
     const n = this.nextMessage();
-    this.happened({ type: "send", n, kind, sender, due: this.#clock.monotonic() + timeout });
-    return this.owe(begin(n).then((result) => this.happened({ type: "result", n, result })));
+    this.happened({ type: "send", message: n, kind, sender, due: this.#clock.monotonic() + timeout });
+    return this.owe(begin(n).then((result) => this.happened({ type: "result", message: n, result })));
   }
 }

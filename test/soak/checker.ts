@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { isAllowed } from "../support/allowed_results.ts";
+import { isAllowed } from "../../src/testing/checkers/allowed_results.ts";
 import { gapWithin, type LoopGap } from "../processes/loop_gaps.ts";
 import { Column } from "./column.ts";
 import { Latencies } from "./latencies.ts";

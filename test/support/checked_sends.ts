@@ -6,7 +6,7 @@ import type { SendOptions } from "../../src/contract/send_options.ts";
 import type { Result } from "../../src/contract/result.ts";
 import { type LoopGap, LoopGaps } from "../processes/loop_gaps.ts";
 import type { RunLog } from "../processes/run_log.ts";
-import { type Happening, violations } from "./history.ts";
+import { checkMessages, type MessageObservation } from "../../src/testing/checkers/messages.ts";
 
 /** A contract whose handlers write the entry to disk, and then return the id of their node. */
 export type Noting = Contract<"command" | "query", { entry: string; ms: number }, string>;
@@ -100,12 +100,12 @@ export class CheckedSends implements Disposable {
    * another run, a result later than `margin` ms after the deadline, unless this process was starved. A line each.
    */
   async violations(log: RunLog, margin = 1_000): Promise<string[]> {
-    const history: Happening[] = [];
+    const history: MessageObservation[] = [];
     const numbers = new Map<string, number>();
     this.sent.forEach(({ entry, kind, sender, began, due, ended, result }, n) => {
       numbers.set(entry, n);
-      history.push({ type: "send", at: began, n, kind: kind as "command" | "query", sender, due });
-      if (result !== undefined) history.push({ type: "result", at: ended!, n, result });
+      history.push({ type: "send", at: began, message: n, kind: kind as "command" | "query", sender, due });
+      if (result !== undefined) history.push({ type: "result", at: ended!, message: n, result });
     });
     for (const node of new Set(this.#ids.values())) {
       for (const { from, to } of this.#starved) history.push({ type: "resume", at: to, node, since: from });
@@ -118,14 +118,14 @@ export class CheckedSends implements Disposable {
       history.push({
         type: "run",
         at: 0,
-        n,
+        message: n,
         kind: kind as "command" | "query",
         node,
         id: kind === "query" ? `${n}` : entry,
         outcome: node,
       });
     }
-    return violations(history, undefined, margin);
+    return checkMessages(history, { margin }).map(({ subject, text }) => `${subject}: ${text}`);
   }
 
   [Symbol.dispose](): void {

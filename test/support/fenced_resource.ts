@@ -5,17 +5,9 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import type { ResourceLine } from "../processes/lock_node.ts";
+import type { FencedWrite } from "../../src/testing/checkers/locks.ts";
 
-/** One write, as the resource had it; `at` is in ms since 1970. */
-export interface FencedWrite {
-  readonly key: string;
-  readonly id: string;
-  readonly token: number;
-  readonly accepted: boolean;
-  readonly at: number;
-}
-
-/** Refuses what comes with a smaller token than the last of its key, and remembers everything. */
+/** Refuses what comes with a smaller token than the last of its key, and remembers everything; times are in ms since 1970. */
 export class FencedResource implements AsyncDisposable {
   readonly writes: FencedWrite[] = [];
   /** Who waits for which lock, and since when. */
@@ -58,7 +50,8 @@ export class FencedResource implements AsyncDisposable {
       this.waiting.delete(line.id);
       const accepted = line.token >= (this.#last.get(line.key) ?? 0);
       if (accepted) this.#last.set(line.key, line.token);
-      const write = { ...line, accepted, at: Date.now() };
+      const { id: by, key, token } = line;
+      const write = { key, by, token, accepted, at: Date.now() };
       this.writes.push(write);
       for (const watch of [...this.watchers]) watch(write);
       if (!socket.destroyed) socket.write(`${accepted}\n`);

@@ -14,7 +14,8 @@ import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
 import { aftermath } from "./aftermath.ts";
 import { startOrDispose } from "./start_or_dispose.ts";
 import { lockProbe } from "./liveness.ts";
-import { FencedResource, type FencedWrite } from "./fenced_resource.ts";
+import type { FencedWrite } from "../../src/testing/checkers/locks.ts";
+import { FencedResource } from "./fenced_resource.ts";
 import { type LockFault, type LockHistory, workUnder } from "./lock_history.ts";
 
 /** Options of {@link LockCluster.open}. */
@@ -144,12 +145,12 @@ export class LockCluster implements AsyncDisposable {
       };
       const timer = setTimeout(done, Math.max(0, end - Date.now()));
       const watch = (write: FencedWrite) => {
-        if (write.key !== key || this.#victims.has(write.id) || tokens.has(write.token)) return;
+        if (write.key !== key || this.#victims.has(write.by) || tokens.has(write.token)) return;
         tokens.add(write.token);
         if (!this.#awaited(write)) return;
-        this.#victims.add(write.id);
-        act(write.id);
-        done({ id: write.id, from: Date.now() });
+        this.#victims.add(write.by);
+        act(write.by);
+        done({ id: write.by, from: Date.now() });
       };
       watchers.add(watch);
     });
@@ -188,9 +189,9 @@ export class LockCluster implements AsyncDisposable {
   }
 
   /** Whether somebody sound has waited for the lock for long enough to have a place in its queue. */
-  #awaited({ key, id, at }: FencedWrite): boolean {
+  #awaited({ key, by, at }: FencedWrite): boolean {
     return [...this.resource.waiting].some(([other, { key: wanted, since }]) =>
-      other !== id && wanted === key && since < at - ENROLLED && !this.#victims.has(other)
+      other !== by && wanted === key && since < at - ENROLLED && !this.#victims.has(other)
     );
   }
 
@@ -211,7 +212,7 @@ export class LockCluster implements AsyncDisposable {
   /** Resolves when another one than who was struck then has worked under the lock, or after `limit` ms. */
   async moved(key: string, { id, from }: { id: string; from: number }, limit: number): Promise<void> {
     const end = Date.now() + limit;
-    const other = () => this.resource.writes.some((write) => write.key === key && write.id !== id && write.at > from);
+    const other = () => this.resource.writes.some((write) => write.key === key && write.by !== id && write.at > from);
     while (!other() && Date.now() < end) await wait(50);
   }
 

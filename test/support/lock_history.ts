@@ -1,6 +1,6 @@
 /** Checks what processes did with locks against what they and the resource wrote down, and the faults. */
 import { type LockLine, STALL } from "../processes/lock_node.ts";
-import type { FencedWrite } from "./fenced_resource.ts";
+import { checkLocks, type FencedWrite } from "../../src/testing/checkers/locks.ts";
 
 /** A fault of a lock holder; `from` and `to` in ms since 1970. */
 export interface LockFault {
@@ -40,9 +40,9 @@ export interface Handover {
 export function lockViolations(history: LockHistory): string[] {
   const { aftermath = [] } = history;
   return [
-    ...tokenViolations(history),
-    ...overlaps(history),
-    ...resourceViolations(history),
+    ...checkLocks({ holds: held(history.lines), writes: history.writes }).map(({ subject, text }) =>
+      `${subject}: ${text}`
+    ),
     ...delays(history),
     ...aftermath,
   ];
@@ -110,56 +110,20 @@ function stalls(own: readonly LockLine[], from: number, to: number): number {
   return sum;
 }
 
-function tokenViolations({ lines }: LockHistory): string[] {
-  const last = new Map<string, { id: string; token: number }>();
-  return enters(lines).flatMap(({ id, key, token }) => {
-    const before = last.get(key);
-    last.set(key, { id, token });
-    if (before === undefined || before.token < token) return [];
-    return [`${key}: ${id} was given the token ${token}, after ${before.id} had ${before.token}`];
-  });
-}
-
 /** Stretches of time through which a process ran and held a lock. */
 function held(lines: LockHistory["lines"]) {
-  const spans: { id: string; key: string; token: number; from: number; to: number }[] = [];
+  const spans: { by: string; key: string; token: number; from: number; to: number }[] = [];
   for (const [id, own] of lines) {
     for (const line of own) {
       if (line.event !== "enter" && line.event !== "hold" && line.event !== "leave") continue;
       const { key, token, at } = line;
       const last = spans.at(-1);
-      const goesOn = line.event !== "enter" && last?.id === id && last.token === token && at - last.to <= STALL;
+      const goesOn = line.event !== "enter" && last?.by === id && last.token === token && at - last.to <= STALL;
       if (goesOn) last.to = at;
-      else spans.push({ id, key, token, from: at, to: at });
+      else spans.push({ by: id, key, token, from: at, to: at });
     }
   }
   return spans.sort((a, b) => a.from - b.from);
-}
-
-function overlaps({ lines }: LockHistory): string[] {
-  const spans = held(lines);
-  return spans.flatMap((span, i) =>
-    spans.slice(i + 1).filter((other) => other.key === span.key && other.token !== span.token && other.from < span.to)
-      .map((other) => `${span.key}: ${span.id} held it until ${span.to}, and ${other.id} from ${other.from} on`)
-  );
-}
-
-function resourceViolations({ lines, writes }: LockHistory): string[] {
-  const given = new Set(enters(lines).map(({ id, key, token }) => `${id} ${key} ${token}`));
-  const spans = held(lines);
-  const last = new Map<string, FencedWrite>();
-  return writes.flatMap((write) => {
-    const { id, key, token, accepted, at } = write;
-    if (!given.has(`${id} ${key} ${token}`)) return [`${key}: ${id} wrote with ${token}, which it was never given`];
-    const newest = last.get(key);
-    if (accepted) {
-      last.set(key, write);
-      if (newest === undefined || newest.token <= token) return [];
-      return [`${key}: a write of ${id} with ${token} was accepted after one of ${newest.id} with ${newest.token}`];
-    }
-    const holds = spans.some((span) => span.id === id && span.token === token && span.from < at && at < span.to);
-    return holds ? [`${key}: a write of ${id} with ${token} was refused, and it held the lock`] : [];
-  });
 }
 
 function delays(history: LockHistory): string[] {

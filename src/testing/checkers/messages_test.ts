@@ -1,9 +1,10 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { CatgaError } from "../../src/error.ts";
-import { type Happening, violations } from "./history.ts";
+import { CatgaError } from "../../error.ts";
+import type { Breach } from "./breach.ts";
+import { checkMessages, type MessageObservation } from "./messages.ts";
 
-describe("violations of a history", () => {
+describe("checkMessages", () => {
   it("a history of kept promises has none", () => {
     assertEquals(check(sent("command"), ran(), answered("run 1"), sent("query", 2), asked(2), answered("42", 2)), []);
   });
@@ -20,7 +21,7 @@ describe("violations of a history", () => {
 
   it("two commands under one message id are found", () => {
     const found = check(
-      ...[1, 2].flatMap((n) => [sent("command", n), ran({ n, id: "same" }), answered("run 1", n)]),
+      ...[1, 2].flatMap((n) => [sent("command", n), ran({ message: n, id: "same" }), answered("run 1", n)]),
     );
     assertEquals(found, ["message id same: ran 2 times"]);
   });
@@ -33,7 +34,7 @@ describe("violations of a history", () => {
   });
 
   it("without a known value, a value that none of a query's runs returned is found", () => {
-    const twice = (value: string) => violations([sent("query"), asked(), asked(), answered(value)]);
+    const twice = (value: string) => lines(checkMessages([sent("query"), asked(), asked(), answered(value)]));
     assertEquals(twice("42"), []);
     assertEquals(twice("41"), ["query 1 of a: told 41, and ran 2 time(s), on b at 1, on b at 1"]);
   });
@@ -97,33 +98,49 @@ describe("violations of a history", () => {
   });
 
   it("an event that a subscriber of a service got twice is found; other subscribers and services have their own", () => {
-    const event: Happening = { type: "event", at: 1, n: 1, service: "app", subscriber: "first", node: "a" };
-    assertEquals(check(event, { ...event, subscriber: "second" }, { ...event, service: "c" }, { ...event, n: 2 }), []);
+    const event: MessageObservation = {
+      type: "event",
+      at: 1,
+      message: 1,
+      service: "app",
+      subscriber: "first",
+      node: "a",
+    };
+    assertEquals(
+      check(event, { ...event, subscriber: "second" }, { ...event, service: "c" }, { ...event, message: 2 }),
+      [],
+    );
     assertEquals(check(event, { ...event, node: "b" }), ["event 1 at first of service app: 2 times"]);
   });
 });
 
-function check(...history: Happening[]): string[] {
-  return violations(history, () => "42");
+function check(...history: MessageObservation[]): string[] {
+  return lines(checkMessages(history, { answer: () => "42" }));
 }
 
-function sent(kind: "command" | "query", n = 1): Happening {
-  return { type: "send", at: 0, n, kind, sender: "a", due: 100 };
+function sent(kind: "command" | "query", n = 1): MessageObservation {
+  return { type: "send", at: 0, message: n, kind, sender: "a", due: 100 };
 }
 
-function ran(more: { n?: number; id?: string; node?: string; at?: number; outcome?: string } = {}): Happening {
-  const { n = 1, id = `id ${n}`, node = "b", at = 1, outcome = "run 1" } = more;
-  return { type: "run", at, n, kind: "command", node, id, outcome };
+function ran(
+  more: { message?: number; id?: string; node?: string; at?: number; outcome?: string } = {},
+): MessageObservation {
+  const { message = 1, id = `id ${message}`, node = "b", at = 1, outcome = "run 1" } = more;
+  return { type: "run", at, message, kind: "command", node, id, outcome };
 }
 
-function asked(n = 1): Happening {
-  return { type: "run", at: 1, n, kind: "query", node: "b", id: `id ${n}`, outcome: "42" };
+function asked(n = 1): MessageObservation {
+  return { type: "run", at: 1, message: n, kind: "query", node: "b", id: `id ${n}`, outcome: "42" };
 }
 
-function answered(value: string, n = 1): Extract<Happening, { type: "result" }> {
-  return { type: "result", at: 2, n, result: { ok: true, value } };
+function answered(value: string, n = 1): Extract<MessageObservation, { type: "result" }> {
+  return { type: "result", at: 2, message: n, result: { ok: true, value } };
 }
 
-function failed(code: string): Extract<Happening, { type: "result" }> {
-  return { type: "result", at: 2, n: 1, result: { ok: false, error: new CatgaError(code, "planted") } };
+function failed(code: string): Extract<MessageObservation, { type: "result" }> {
+  return { type: "result", at: 2, message: 1, result: { ok: false, error: new CatgaError(code, "planted") } };
+}
+
+function lines(broken: readonly Breach[]): string[] {
+  return broken.map(({ subject, text }) => `${subject}: ${text}`);
 }

@@ -1,0 +1,27 @@
+/** A promise that a history breaks, as every checker reports it. */
+import { encodeValue } from "../../data/encoding.ts";
+import type { HistorySpan } from "../history.ts";
+
+/** A promise that a checker found broken. */
+export interface Breach {
+  /** The promise, in the words of the docs: `"command: never runs twice"`. */
+  readonly promise: string;
+  /** Subject of the promise: a message, a key, a run or a lock. */
+  readonly subject: string;
+  /** Observations that contradict the promise. */
+  readonly text: string;
+  /** Time of the observation that contradicts it, in the unit of the history; `undefined` if something is missing. */
+  readonly at: number | undefined;
+  /** Entries of the history of `explore` that show it; none. */
+  readonly shownBy?: readonly HistorySpan[] | undefined;
+}
+
+/** Returns a value as text for reports, and for comparisons of values that can be sent. */
+export function shown(value: unknown): string {
+  if (value === undefined) return "undefined";
+  try {
+    return encodeValue(value, "value");
+  } catch {
+    return String(value);
+  }
+}

@@ -1,0 +1,138 @@
+/** Locks and leadership: one holder at a time as far as anybody can promise it, growing tokens, fenced writes. */
+import type { Breach } from "./breach.ts";
+
+/** A lock, or a lead, that was held. */
+export interface HeldLock {
+  /** Key of the lock; name of the lead. */
+  readonly key: string;
+  /** Holder: the node, or another name of the process. */
+  readonly by: string;
+  /** Fencing token; left out for a lead. Holds with one token are one holder's. */
+  readonly token?: number | undefined;
+  /** Time of the acquisition, in ms. */
+  readonly from: number;
+  /** Time of the release or loss; `undefined`: never. */
+  readonly to: number | undefined;
+}
+
+/** A write with a fencing token, as the resource that the lock protects had it; in the order of the writes. */
+export interface FencedWrite {
+  readonly key: string;
+  /** Writer, as `by` of its {@link HeldLock}. */
+  readonly by: string;
+  readonly token: number;
+  /** False: the resource refused it. */
+  readonly accepted: boolean;
+  /** Time of the write, in ms. */
+  readonly at: number;
+}
+
+/** A time in which a holder did not run or could not reach the store: it may hold beside the next one. */
+export interface AwaySpan {
+  /** Holder, as `by` of its {@link HeldLock}. */
+  readonly by: string;
+  readonly from: number;
+  /** `undefined`: for ever, as after a kill. */
+  readonly to: number | undefined;
+}
+
+/** Argument of {@link checkLocks}. */
+export interface LockHistory {
+  readonly holds: readonly HeldLock[];
+  /** Writes at resources; none. */
+  readonly writes?: readonly FencedWrite[] | undefined;
+  /** Pauses, cuts and kills of holders; none. */
+  readonly away?: readonly AwaySpan[] | undefined;
+}
+
+/**
+ * Returns a breach for each broken promise of locks: two holders of one key at a time, unless the first was away while
+ * it held; a token that is not greater than those before; an accepted write with a smaller token than one before; a
+ * write with a token that its writer never had; a refused write of the holder.
+ *
+ * @example
+ * ```ts
+ * import { checkLocks } from "@catga/catga/testing";
+ *
+ * const holds = [{ key: "report", by: "a", token: 1, from: 0, to: 90 }, { key: "report", by: "b", token: 2, from: 50, to: 60 }];
+ * console.log(checkLocks({ holds })[0].text); // a held it from 0 to 90, and b from 50
+ * console.log(checkLocks({ holds, away: [{ by: "a", from: 10, to: 80 }] }).length); // 0: a was frozen
+ * ```
+ */
+export function checkLocks({ holds, writes = [], away = [] }: LockHistory): Breach[] {
+  return [...tokensThatDoNotGrow(holds), ...overlaps(holds, away, ONE_HOLDER), ...wrongWrites(holds, writes)];
+}
+
+/** Returns a breach for each time at which two nodes led under one name, unless the first was away while it led. */
+export function checkLeadership({ holds, away = [] }: Pick<LockHistory, "holds" | "away">): Breach[] {
+  return overlaps(holds, away, ONE_LEADER);
+}
+
+function tokensThatDoNotGrow(holds: readonly HeldLock[]): Breach[] {
+  const last = new Map<string, { readonly by: string; readonly token: number }>();
+  const known = new Set<string>();
+  return inOrder(holds).flatMap(({ key, by, token, from }) => {
+    if (token === undefined || known.has(`${key} ${by} ${token}`)) return [];
+    known.add(`${key} ${by} ${token}`);
+    const before = last.get(key);
+    last.set(key, { by, token });
+    if (before === undefined || before.token < token) return [];
+    const text = `${by} was given the token ${token}, after ${before.by} had ${before.token}`;
+    return [{ promise: "lock: tokens of a key grow", subject: key, text, at: from }];
+  });
+}
+
+function overlaps(holds: readonly HeldLock[], away: readonly AwaySpan[], promise: string): Breach[] {
+  return [...Map.groupBy(inOrder(holds), ({ key }) => key)].flatMap(([key, own]) =>
+    own.flatMap((first, n) =>
+      own.slice(n + 1).filter((second) => {
+        if (second.token !== undefined && second.token === first.token && second.by === first.by) return false;
+        return second.from < (first.to ?? Infinity) && !wasAway(first, second.from, away);
+      }).map((second) => ({
+        promise,
+        subject: key,
+        text: `${first.by} held it from ${first.from} to ${
+          first.to ?? "the end"
+        }, and ${second.by} from ${second.from}`,
+        at: second.from,
+      }))
+    )
+  );
+}
+
+function inOrder(holds: readonly HeldLock[]): HeldLock[] {
+  return holds.toSorted((a, b) => a.from - b.from || (a.token ?? 0) - (b.token ?? 0));
+}
+
+/** Returns true if the holder of a lock was away at some time between its acquisition and `until`. */
+function wasAway({ by, from }: HeldLock, until: number, away: readonly AwaySpan[]): boolean {
+  return away.some((span) => span.by === by && span.from <= until && (span.to ?? Infinity) >= from);
+}
+
+function wrongWrites(holds: readonly HeldLock[], writes: readonly FencedWrite[]): Breach[] {
+  const given = new Set(holds.map(({ key, by, token }) => `${key} ${by} ${token}`));
+  const last = new Map<string, FencedWrite>();
+  return writes.flatMap((write) => {
+    const { key, by, token, accepted, at } = write;
+    const wrong = (promise: string, text: string) => [{ promise, subject: key, text, at }];
+    if (!given.has(`${key} ${by} ${token}`)) {
+      return wrong(FENCED, `${by} wrote with ${token}, which it was never given`);
+    }
+    const newest = last.get(key);
+    if (accepted) {
+      last.set(key, write);
+      if (newest === undefined || newest.token <= token) return [];
+      const newer = `one of ${newest.by} with ${newest.token}`;
+      return wrong(FENCED, `a write of ${by} with ${token} was accepted after ${newer}`);
+    }
+    const holding = holds.some((hold) =>
+      hold.by === by && hold.token === token && hold.from < at && at < (hold.to ?? Infinity)
+    );
+    if (!holding || (newest !== undefined && newest.token > token)) return [];
+    return wrong(FENCED, `a write of ${by} with ${token} was refused, and it held the lock`);
+  });
+}
+
+const ONE_HOLDER = "lock: one holder at a time";
+const ONE_LEADER = "leadership: one leader at a time";
+const FENCED = "lock: the resource takes writes in the order of their tokens";

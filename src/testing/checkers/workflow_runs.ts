@@ -1,0 +1,168 @@
+/** Workflows: every run ends, no effect is missing, none comes after its undo, and what was answered `ok` counts. */
+import type { RunInfo } from "../../contract/flow.ts";
+import type { History, HistoryOperation, HistorySpan, WorkflowStep } from "../history.ts";
+import type { Breach } from "./breach.ts";
+
+/** The parts of a {@link History} that {@link checkRuns} reads. */
+export type WorkflowHistory = Pick<History, "operations" | "steps" | "runs" | "faults" | "processes">;
+
+/**
+ * Returns a breach for each broken promise of these workflows: a started run that has not ended, unless it waits for a
+ * signal or a time; a recorded step that no attempt has done; an undone step that goes on or begins again behind its
+ * undo; an undo of a step that was not done; a run that is done though its cancel was `ok`; an entry behind the end.
+ *
+ * A step on a node that was frozen or cut off, or was killed, may go on behind its undo: others have taken its run over.
+ */
+export function checkRuns(history: WorkflowHistory, workflows: readonly string[]): Breach[] {
+  const names = new Set(workflows);
+  const runs = history.runs.filter(({ workflow }) => names.has(workflow));
+  const steps = Map.groupBy(
+    history.steps.filter(({ workflow }) => names.has(workflow)),
+    ({ workflow, run }) => `${workflow} ${run}`,
+  );
+  return [
+    ...neverStored(history, names),
+    ...runs.flatMap((run) => {
+      const own = steps.get(`${run.workflow} ${run.id}`) ?? [];
+      return [
+        ...unended(run),
+        ...missingEffects(run, own),
+        ...effectsBehindUndo(history, run, own),
+        ...unseenCancels(history.operations, run),
+        ...entriesBehindEnd(run),
+      ];
+    }),
+  ];
+}
+
+/** Runs whose start was `ok` and that are not there. */
+function neverStored({ operations, runs }: WorkflowHistory, names: ReadonlySet<string>): Breach[] {
+  const known = new Set(runs.map(({ workflow, id }) => `${workflow} ${id}`));
+  return operations.flatMap(({ method, contract, outcome, start }) => {
+    if (method !== "start" || !names.has(contract) || outcome?.type !== "ok") return [];
+    const id = String(outcome.value);
+    if (known.has(`${contract} ${id}`)) return [];
+    return [{
+      promise: "workflow: `ok` means stored",
+      subject: `run ${id} of ${contract}`,
+      text: `was started with ok at ${start}, and is not stored`,
+      at: undefined,
+    }];
+  });
+}
+
+function unended(run: RunInfo): Breach[] {
+  const { status, timeline, pending } = run;
+  if (status === "done" || status === "failed") return [];
+  const has = (type: string, name: string) => timeline.some((entry) => entry.type === type && entry.name === name);
+  const waits = timeline.some(({ type, name }) =>
+    (type === "slept" && !has("woken", name)) || (type === "waits" && !has("took", name))
+  );
+  if (status === "waiting" && waits) return [];
+  const errors = pending.map(({ name, error }) => `${name || "the handler"}${error ? `: ${error.message}` : ""}`);
+  const last = timeline.at(-1);
+  return [{
+    promise: "workflow: every run ends",
+    subject: subjectOf(run),
+    text: `is ${status} at the end${errors.length === 0 ? "" : ` (${errors.join("; ")})`}, ` +
+      `recorded last: ${last?.type} ${last?.name ?? ""}`.trimEnd(),
+    at: undefined,
+  }];
+}
+
+/** Recorded steps without an attempt that has done them; those of sends have no attempts here. */
+function missingEffects(run: RunInfo, steps: readonly WorkflowStep[]): Breach[] {
+  const skipped = new Set(run.timeline.filter(({ type }) => type === "skipped").map(({ name }) => name));
+  return run.timeline.flatMap(({ type, name }) => {
+    if (type !== "done" || skipped.has(name)) return [];
+    const attempts = steps.filter((step) => step.type === "step" && step.name === name);
+    if (attempts.length === 0 || attempts.some(({ outcome }) => outcome?.type === "ok" || outcome?.type === "failed")) {
+      return [];
+    }
+    return [{
+      promise: "workflow: no effect is missing",
+      subject: subjectOf(run),
+      text: `step ${name} is recorded as done, and none of its ${attempts.length} attempt(s) has ended`,
+      at: undefined,
+    }];
+  });
+}
+
+function effectsBehindUndo(history: WorkflowHistory, run: RunInfo, steps: readonly WorkflowStep[]): Breach[] {
+  const undos = steps.filter(({ type }) => type === "undo");
+  return [...Map.groupBy(undos, ({ name }) => name)].flatMap(([name, [undo]]): Breach[] => {
+    const attempts = steps.filter((step) => step.type === "step" && step.name === name);
+    const wrong = (promise: string, text: string, at: number, shownBy: readonly HistorySpan[]) => [
+      { promise, subject: subjectOf(run), text, at, shownBy },
+    ];
+    const isRecorded = run.timeline.some((entry) =>
+      entry.name === name && (entry.type === "done" || entry.type === "skipped" || entry.type === "told")
+    );
+    if (attempts.every(({ began }) => began > undo.began) && !isRecorded) {
+      return wrong(
+        "workflow: undo of finished steps",
+        `undoes ${name} at ${undo.start}, which was not done`,
+        undo.start,
+        [undo],
+      );
+    }
+    const late = attempts.find((attempt) =>
+      (attempt.ended ?? Infinity) > undo.began && !wasTakenOver(history, attempt, undo)
+    );
+    if (late === undefined) return [];
+    const how = late.began > undo.began ? `began at ${late.start}` : `went on until ${late.end ?? "the end"}`;
+    return wrong(
+      "workflow: no effect after its undo",
+      `attempt ${late.attempt} of step ${name} ${how} on ${late.node}, and its undo began at ${undo.start}`,
+      late.end ?? late.start,
+      [late, undo],
+    );
+  });
+}
+
+/** Returns true if the node of an attempt was frozen, cut off or killed while the attempt was under way. */
+function wasTakenOver({ faults, processes }: WorkflowHistory, attempt: WorkflowStep, undo: WorkflowStep): boolean {
+  const end = attempt.ended ?? Infinity;
+  const isAway = faults.some(({ fault, node, began, ended }) =>
+    AWAY.has(fault) && (node === attempt.node || node === undefined) && began < end &&
+    (ended ?? Infinity) > Math.min(attempt.began, undo.began)
+  );
+  return isAway ||
+    processes.some(({ node, process, endedBy, ended }) =>
+      node === attempt.node && process === attempt.process && endedBy === "kill" && ended! <= end
+    );
+}
+
+/** A cancel that was `ok` is seen by the run: it does not end as done. */
+function unseenCancels(operations: readonly HistoryOperation[], run: RunInfo): Breach[] {
+  if (run.status !== "done") return [];
+  return operations.flatMap((operation) => {
+    const { method, contract, key, outcome, start } = operation;
+    if (method !== "cancel" || contract !== run.workflow || key !== run.id || outcome?.type !== "ok") return [];
+    return [{
+      promise: "workflow: a cancel that is ok is seen by the run",
+      subject: subjectOf(run),
+      text: `is done, and its cancel at ${start} was ok`,
+      at: start,
+      shownBy: [operation],
+    }];
+  });
+}
+
+function entriesBehindEnd(run: RunInfo): Breach[] {
+  const end = run.timeline.findIndex(({ type }) => type === "ended");
+  if (end < 0 || end === run.timeline.length - 1) return [];
+  const { type, name } = run.timeline[end + 1];
+  return [{
+    promise: "workflow: a run ends once",
+    subject: subjectOf(run),
+    text: `has ${`${type} ${name}`.trimEnd()} recorded behind its end`,
+    at: undefined,
+  }];
+}
+
+function subjectOf({ workflow, id }: RunInfo): string {
+  return `run ${id} of ${workflow}`;
+}
+
+const AWAY: ReadonlySet<string> = new Set(["freeze", "cut"]);

@@ -1,0 +1,239 @@
+/**
+ * `guarantees`: a check for `explore` that takes what has to hold from contracts. What the docs promise of a command,
+ * a query, a durable event, a workflow, an entity, locks and leadership is checked in the history of each run.
+ */
+import { isDeepStrictEqual } from "node:util";
+import { CatgaError } from "../error.ts";
+import type { AnyContract } from "../contract/contract.ts";
+import { isRecord, show } from "../data/checks.ts";
+import type { RequestKind } from "./checkers/allowed_results.ts";
+import { type Breach, shown } from "./checkers/breach.ts";
+import { checkDeliveries } from "./checkers/deliveries.ts";
+import { type AwaySpan, checkLeadership, checkLocks } from "./checkers/locks.ts";
+import { checkMessages, type MessageObservation, outcomeText } from "./checkers/messages.ts";
+import { checkRuns } from "./checkers/workflow_runs.ts";
+import { BrokenPromise, type HandlerAttempt, type History, type HistoryOperation } from "./history.ts";
+
+/** What `guarantees` takes: a contract, a workflow or an entity. */
+export type Guaranteed =
+  | AnyContract
+  | { readonly kind: "workflow"; readonly name: string }
+  | { readonly name: string; readonly "~entity": object };
+
+/**
+ * Makes a check for `explore`: it throws a `BrokenPromise` if a run has broken what the docs promise for one of these
+ * contracts. Locks and leadership are always checked. Throws a `TypeError` for a value that is no contract.
+ *
+ * - a command never runs twice, an idempotent one and one of an entity have one result for each id, and each result
+ *   agrees with the runs of its handler
+ * - a durable event or command that is `ok` was handled by each subscription of which a handler ran, or is a dead
+ *   letter; those of one key in order
+ * - a run of a workflow ends, no effect is missing, none comes after its undo, and a cancel that is `ok` is seen
+ * - an entity is the same wherever it is loaded at one version, and versions grow
+ *
+ * @example
+ * ```ts
+ * import { command } from "@catga/catga";
+ * import { explore, guarantees } from "@catga/catga/testing";
+ *
+ * const Pay = command<{ cents: number }, string>("Pay", { idempotent: true });
+ * await explore({
+ *   seeds: 5,
+ *   handlers: Pay.handle(({ cents }) => `paid ${cents}`),
+ *   workload: ({ app, step }) => step("pay", () => app.send(Pay, { cents: 420 }, { id: "order-7" })),
+ *   check: guarantees(Pay),
+ * });
+ * ```
+ */
+export function guarantees(...promised: readonly Guaranteed[]): (run: { readonly history: History }) => void {
+  promised.forEach((one, n) => {
+    if (isRecord(one) && typeof one.name === "string" && ("kind" in one || "~entity" in one)) return;
+    throw new TypeError(`guarantees takes contracts, workflows and entities; argument ${n + 1} is ${show(one)}`);
+  });
+  return ({ history }) => {
+    const [first, ...more] = breachesOf(history, promised);
+    if (first === undefined) return;
+    const others = more.length === 0 ? "" : ` (and ${more.length} more)`;
+    throw new BrokenPromise(first.promise, `${first.subject} ${first.text}${others}`, first.shownBy ?? []);
+  };
+}
+
+/** Returns the breaches of all promises of these contracts in a history, and of locks and leadership. */
+export function breachesOf(history: History, promised: readonly Guaranteed[]): Breach[] {
+  const workflows = promised.filter((one) => "kind" in one && one.kind === "workflow").map(({ name }) => name);
+  // what is neither a workflow nor an entity is a contract
+  const contracts = promised.filter((one) => "kind" in one && one.kind !== "workflow") as AnyContract[];
+  const entities = promised.filter((one) => "~entity" in one).map(({ name }) => name);
+  const requests = contracts.filter(({ kind }) => kind === "command" || kind === "query");
+  return [
+    ...requests.flatMap((contract) => ofRequests(history, contract)),
+    ...checkDeliveries(history, contracts.filter(({ options }) => isDurable(options))),
+    ...checkRuns(history, workflows),
+    ...entities.flatMap((entity) => ofEntity(history, entity)),
+    ...ofLocks(history),
+  ];
+}
+
+function isDurable({ durable, entity }: AnyContract["options"]): boolean {
+  return (durable !== undefined && durable !== false) || entity !== undefined;
+}
+
+// commands and queries -------------------------------------------------------------------------------------
+
+function ofRequests(history: History, contract: AnyContract): Breach[] {
+  const { name, options } = contract;
+  const attempts = history.attempts.filter((attempt) =>
+    attempt.contract === name && attempt.position === undefined && attempt.batch === undefined
+  );
+  const sends = history.operations.filter((operation) => operation.contract === name && operation.method === "send");
+  const isOfEntity = attempts.some(({ entity }) => entity !== undefined);
+  const isIdempotent = options.idempotent !== undefined && options.idempotent !== false;
+  const broken = isOfEntity || isIdempotent ? oneResult(contract, sends) : [];
+  if (isOfEntity) return broken;
+  const kind: RequestKind = contract.kind === "query" ? "query" : isIdempotent ? "idempotent" : "command";
+  return [...broken, ...checkMessages(observationsOf(history, contract, kind, { attempts, sends }))];
+}
+
+/** All results that are `ok` of one id are equal. */
+function oneResult({ kind, name, options }: AnyContract, sends: readonly HistoryOperation[]): Breach[] {
+  const ids = Map.groupBy(
+    sends.flatMap((operation) => {
+      const id = operation.id ?? idOf(options, operation.input);
+      const { outcome } = operation;
+      return id === undefined || outcome?.type !== "ok" ? [] : [{ operation, id, key: operation.key, outcome }];
+    }),
+    ({ id, key }) => `${key} ${id}`,
+  );
+  return [...ids.values()].flatMap(([first, ...more]): Breach[] => {
+    const other = more.find(({ outcome }) => !isDeepStrictEqual(outcome.value, first.outcome.value));
+    if (other === undefined) return [];
+    const told = [first, other].map(({ outcome, operation: { end } }) => `${shown(outcome.value)} at ${end}`);
+    return [{
+      promise: "idempotent: one recorded result for each id",
+      subject: `${kind} ${name} ${first.id}`,
+      text: `was answered ${told.join(", and ")}`,
+      at: other.operation.end,
+      shownBy: [first.operation, other.operation],
+    }];
+  });
+}
+
+function observationsOf(
+  history: History,
+  { name, options }: AnyContract,
+  kind: RequestKind,
+  { attempts, sends }: { readonly attempts: readonly HandlerAttempt[]; readonly sends: readonly HistoryOperation[] },
+): MessageObservation[] {
+  const byOperation = new Map(attempts.map(({ operation, id }) => [operation, id]));
+  const settled = sends.filter(({ outcome }) => outcome !== undefined && outcome.type !== "thrown");
+  const named = settled.map((operation) => {
+    const id = operation.id ?? byOperation.get(operation.number) ?? idOf(options, operation.input);
+    return { operation, message: `${name} ${id ?? `number ${operation.number}`}` };
+  });
+  const times = new Map<string, number>();
+  for (const { message } of named) times.set(message, (times.get(message) ?? 0) + 1);
+  const observations = [
+    // several sends under one id share their runs
+    ...named.filter(({ message }) => times.get(message) === 1).flatMap(({ operation, message }) => {
+      const { node: sender, start, end, outcome } = operation;
+      if (outcome?.type === "failed" && LOCAL.has(outcome.code)) return [];
+      const timeout = timeoutOf(operation) ?? options.timeout ?? Infinity;
+      const send: MessageObservation = { type: "send", at: start, message, kind, sender, due: start + timeout };
+      const result = outcome?.type === "ok" ? { ok: true as const, value: outcome.value, error: undefined } : {
+        ok: false as const,
+        error: new CatgaError(outcome!.type === "failed" ? outcome!.code : "", ""),
+        value: undefined,
+      };
+      return [send, { type: "result", at: end!, message, result } satisfies MessageObservation];
+    }),
+    ...attempts.map(({ start, id, node, outcome }): MessageObservation => {
+      const isKnown = outcome !== undefined && (outcome.type !== "ok" || options.output === undefined);
+      const text = !isKnown ? undefined : outcome.type === "ok" ? outcomeText(outcome.value) : codeOf(outcome);
+      return {
+        type: "run",
+        at: start,
+        message: `${name} ${id}`,
+        kind: kindOfRun(kind, times.get(`${name} ${id}`)),
+        node,
+        id,
+        outcome: text,
+      };
+    }),
+  ];
+  for (const { fault, node, start, end } of history.faults) {
+    if (fault === "freeze" && node !== undefined && end !== undefined) {
+      observations.push({ type: "resume", at: end, node, since: start });
+    }
+  }
+  for (const { node, start, end, endedBy } of history.processes) {
+    observations.push({ type: "start", at: start, node });
+    if (endedBy === "kill" && end !== undefined) observations.push({ type: "kill", at: end, node });
+  }
+  return observations;
+}
+
+/** Runs of a command that was sent several times under one id are several messages. */
+function kindOfRun(kind: RequestKind, sends: number | undefined): RequestKind {
+  return kind === "command" && (sends ?? 1) > 1 ? "idempotent" : kind;
+}
+
+function codeOf(outcome: { readonly type: "failed"; readonly code: string } | { readonly type: "thrown" }): string {
+  return outcome.type === "failed" ? outcome.code : "HANDLER_FAILED";
+}
+
+function idOf({ id }: AnyContract["options"], input: unknown): string | undefined {
+  try {
+    return id?.(input as never);
+  } catch {
+    return undefined; // the operation has failed for the same reason
+  }
+}
+
+function timeoutOf({ options }: HistoryOperation): number | undefined {
+  const timeout = options?.timeout;
+  return typeof timeout === "number" ? timeout : undefined;
+}
+
+/** Codes of sends that say nothing of their runs. */
+const LOCAL: ReadonlySet<string> = new Set([
+  ...["INVALID_MESSAGE", "INVALID_RESPONSE", "TOO_LARGE", "ID_REUSED", "FORBIDDEN", "ACCESS_DENIED"],
+]);
+
+// entities, locks, leadership ------------------------------------------------------------------------------
+
+function ofEntity({ operations }: History, entity: string): Breach[] {
+  const loads = operations.flatMap((operation) => {
+    const { method, contract, key, outcome } = operation;
+    if (method !== "load" || contract !== entity || outcome?.type !== "ok") return [];
+    return [{ operation, key: String(key), ...outcome.value as { version: number; state: unknown } }];
+  });
+  return [...Map.groupBy(loads, ({ key, version }) => `${key} ${version}`).values()].flatMap(([first, ...more]) => {
+    const other = more.find(({ state }) => !isDeepStrictEqual(state, first.state));
+    if (other === undefined) return [];
+    const of = [first, other].map(({ operation: { node }, state }) => `${shown(state)} on ${node}`);
+    return [{
+      promise: "entity: its state is made of its events",
+      subject: `${entity} ${first.key}`,
+      text: `is ${of.join(", and ")}, both at version ${first.version}`,
+      at: other.operation.end,
+      shownBy: [first.operation, other.operation],
+    }];
+  });
+}
+
+function ofLocks({ locks, terms, faults, processes }: History): Breach[] {
+  const nameOf = ({ node, process }: { readonly node: string; readonly process: number }) =>
+    `${node} (start ${process})`;
+  const away: AwaySpan[] = [
+    ...processes.filter(({ endedBy }) => endedBy === "kill")
+      .map((of) => ({ by: nameOf(of), from: of.ended!, to: undefined })),
+    ...faults.filter(({ fault, node }) => fault === "freeze" && node !== undefined).flatMap(({ node, began, ended }) =>
+      processes.filter((of) => of.node === node).map((of) => ({ by: nameOf(of), from: began, to: ended }))
+    ),
+  ];
+  const holds = locks.flatMap((lock) =>
+    lock.keys.map((key) => ({ key, by: nameOf(lock), token: lock.token, from: lock.began, to: lock.ended }))
+  );
+  const leads = terms.map((term) => ({ key: term.name, by: nameOf(term), from: term.began, to: term.ended }));
+  return [...checkLocks({ holds, away }), ...checkLeadership({ holds: leads, away })];
+}

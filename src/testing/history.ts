@@ -54,6 +54,8 @@ export interface HistoryOperation extends HistorySpan {
   readonly id: string | undefined;
   /** The input, as the caller passed it. */
   readonly input: unknown;
+  /** The options that the caller gave; `undefined`: none. */
+  readonly options: Readonly<Record<string, unknown>> | undefined;
   /** Node whose app was called. */
   readonly node: string;
   /** The step of the workload in which it was called; `undefined`: outside of one, or by a handler. */
@@ -72,6 +74,8 @@ export interface HandlerAttempt extends HistorySpan {
   readonly kind: "command" | "query" | "event" | "stream";
   /** Name of the contract. */
   readonly contract: string;
+  /** Name of the entity whose command it is; `undefined`: of none. */
+  readonly entity: string | undefined;
   /** Key of the message. */
   readonly key: string | undefined;
   /** The message id, the same in every attempt. */

@@ -19,6 +19,7 @@ import type { Lock } from "../contract/shared_state.ts";
 import { wrapWorkflow } from "../contract/workflow.ts";
 import { isRunMessage } from "../contract/contract.ts";
 import { collect } from "../dispatch/registry.ts";
+import { isRecord } from "../data/checks.ts";
 import type { Clock } from "../ports/clock.ts";
 import type {
   HandlerAttempt,
@@ -159,6 +160,8 @@ export class HistoryRecorder {
   }
 
   readonly #attempted = new WeakMap<object, HandlerAttempt>();
+  /** Entities by the names of their commands. */
+  readonly #entities = new Map<string, string>();
 
   #attempt(
     contract: AnyContract,
@@ -177,6 +180,7 @@ export class HistoryRecorder {
       type: "attempt",
       kind: contract.kind,
       contract: contract.name,
+      entity: this.#entities.get(contract.name),
       key: ctx.key ?? keyOf(contract, payload),
       id: ctx.id,
       attempt: ctx.attempt,
@@ -199,6 +203,7 @@ export class HistoryRecorder {
 
   #handler(handler: Handler, of: RecordedProcess): Handler {
     const { contract, "~handler": body } = handler;
+    if (body.entity !== undefined) this.#entities.set(contract.name, body.entity.definition.name);
     if (body.workflow !== undefined) {
       const { name } = body.workflow.definition;
       return wrapWorkflow(
@@ -333,6 +338,7 @@ export class HistoryRecorder {
       number: this.operations.length,
       method,
       ...target,
+      options: optionsOf(method, args),
       node: at.of.node,
       step: at.step(),
       by: at.by,
@@ -478,6 +484,12 @@ const METHODS: ReadonlySet<string> = new Set([
   ...["send", "sendAll", "publish", "enqueue", "broadcast", "stream", "start", "result", "tell", "cancel"],
   ...["unschedule", "load"],
 ]);
+/** The options of a call: the third argument, of a signal the fourth. */
+function optionsOf(method: string, args: readonly unknown[]): Readonly<Record<string, unknown>> | undefined {
+  const options = args[method === "tell" ? 3 : method === "lock" ? 1 : 2];
+  return isRecord(options) ? { ...options } : undefined;
+}
+
 /** The methods whose third argument may have headers. */
 const HEADERS: ReadonlySet<string> = new Set(["send", "publish", "enqueue", "broadcast"]);
 

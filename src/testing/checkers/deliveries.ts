@@ -168,7 +168,7 @@ function idOf({ options }: AnyContract, { id, input }: HistoryOperation): string
   }
 }
 
-function isScheduled({ options }: HistoryOperation & { readonly options?: unknown }): boolean {
-  const { at, delay, cron } = (options ?? {}) as Record<string, unknown>;
+/** Returns true if a publish, an enqueue or a start is for a later time. */
+export function isScheduled({ options: { at, delay, cron } = {} }: HistoryOperation): boolean {
   return at !== undefined || delay !== undefined || cron !== undefined;
 }

@@ -29,7 +29,16 @@ class Written {
     this.#positions.set(id, this.#positions.size + 1);
     this.operations.push({
       ...{ began, start, ended: ++this.#place, end: start + 5, number: this.operations.length, method: "publish" },
-      ...{ kind: "event", contract: "Booked", key: "7", id, input: { room: "7" }, node: "client-1", step: undefined },
+      ...{
+        kind: "event",
+        contract: "Booked",
+        key: "7",
+        id,
+        input: { room: "7" },
+        options: undefined,
+        node: "client-1",
+        step: undefined,
+      },
       ...{ by: undefined, outcome, ...more } as const,
     } as HistoryOperation);
     return this;
@@ -101,7 +110,7 @@ describe("checkDeliveries", () => {
   it("accepts a dead letter, and messages with a schedule", () => {
     assertEquals(lines(new Written().publish("a").run("a", failed("NO")).dead("a")), []);
     const options = { delay: 1_000 };
-    assertEquals(lines(new Written().publish("b").run("b").publish("a", OK, { options } as object)), []);
+    assertEquals(lines(new Written().publish("b").run("b").publish("a", OK, { options })), []);
   });
 
   it("finds a message that was refused and handled", () => {

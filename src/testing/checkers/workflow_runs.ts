@@ -2,6 +2,7 @@
 import type { RunInfo } from "../../contract/flow.ts";
 import type { History, HistoryOperation, HistorySpan, WorkflowStep } from "../history.ts";
 import type { Breach } from "./breach.ts";
+import { isScheduled } from "./deliveries.ts";
 
 /** The parts of a {@link History} that {@link checkRuns} reads. */
 export type WorkflowHistory = Pick<History, "operations" | "steps" | "runs" | "faults" | "processes">;
@@ -38,8 +39,9 @@ export function checkRuns(history: WorkflowHistory, workflows: readonly string[]
 /** Runs whose start was `ok` and that are not there. */
 function neverStored({ operations, runs }: WorkflowHistory, names: ReadonlySet<string>): Breach[] {
   const known = new Set(runs.map(({ workflow, id }) => `${workflow} ${id}`));
-  return operations.flatMap(({ method, contract, outcome, start }) => {
-    if (method !== "start" || !names.has(contract) || outcome?.type !== "ok") return [];
+  return operations.flatMap((operation) => {
+    const { method, contract, outcome, start } = operation;
+    if (method !== "start" || !names.has(contract) || outcome?.type !== "ok" || isScheduled(operation)) return [];
     const id = String(outcome.value);
     if (known.has(`${contract} ${id}`)) return [];
     return [{

@@ -25,10 +25,18 @@ class Written {
     return this;
   }
 
-  call(method: "start" | "cancel", outcome: HistoryOutcome | undefined = OK): this {
-    const of = { method, kind: "workflow", contract: "Order", key: "7", id: "7", input: undefined } as const;
+  call(method: "start" | "cancel", outcome = OK, more: Partial<HistoryOperation> = {}): this {
+    const of = {
+      method,
+      kind: "workflow",
+      contract: "Order",
+      key: "7",
+      id: "7",
+      input: undefined,
+      options: undefined,
+    } as const;
     const span = { began: 0, ended: 1, start: 5, end: 6, number: this.operations.length };
-    this.operations.push({ ...span, ...of, node: "client-1", step: undefined, by: undefined, outcome });
+    this.operations.push({ ...span, ...of, node: "client-1", step: undefined, by: undefined, outcome, ...more });
     return this;
   }
 
@@ -68,6 +76,7 @@ describe("checkRuns", () => {
     assertEquals(lines(new Written().call("start")), ["run 7 of Order: was started with ok at 5, and is not stored"]);
     const unknown: HistoryOutcome = { type: "failed", code: "OUTCOME_UNKNOWN", message: "planted" };
     assertEquals(lines(new Written().call("start", unknown)), []);
+    assertEquals(lines(new Written().call("start", OK, { options: { cron: "@daily" } })), []);
   });
 
   it("finds a run that has not ended, and accepts one that waits for a signal or a time", () => {

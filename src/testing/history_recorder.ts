@@ -381,7 +381,7 @@ export class HistoryRecorder {
       this.#moment("lock", "ends", "lock", key, at.of.node);
     };
     lock.signal.addEventListener("abort", () => end("loss"), { once: true });
-    const release = () => (end("release"), lock.release());
+    const release = () => (end("release"), this.#waits(at.code, lock.release()));
     return new Proxy(Object.create(Object.getPrototypeOf(lock)), {
       get: (_, key) => {
         if (key === "release" || key === Symbol.asyncDispose) return release;

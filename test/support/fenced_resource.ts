@@ -7,7 +7,10 @@ import { createInterface } from "node:readline";
 import type { ResourceLine } from "../processes/lock_node.ts";
 import type { FencedWrite } from "../../src/testing/checkers/locks.ts";
 
-/** Refuses what comes with a smaller token than the last of its key, and remembers everything; times are in ms since 1970. */
+/**
+ * Refuses what comes with a smaller token than the last of its key, and remembers everything; times are in ms since
+ * 1970.
+ */
 export class FencedResource implements AsyncDisposable {
   readonly writes: FencedWrite[] = [];
   /** Who waits for which lock, and since when. */

@@ -2,7 +2,7 @@
 import type { Breach } from "./breach.ts";
 
 /** A lock, or a lead, that was held. */
-export interface HeldLock {
+export interface ObservedHold {
   /** Key of the lock; name of the lead. */
   readonly key: string;
   /** Holder: the node, or another name of the process. */
@@ -18,7 +18,7 @@ export interface HeldLock {
 /** A write with a fencing token, as the resource that the lock protects had it; in the order of the writes. */
 export interface FencedWrite {
   readonly key: string;
-  /** Writer, as `by` of its {@link HeldLock}. */
+  /** Writer, as `by` of its {@link ObservedHold}. */
   readonly by: string;
   readonly token: number;
   /** False: the resource refused it. */
@@ -29,7 +29,7 @@ export interface FencedWrite {
 
 /** A time in which a holder did not run or could not reach the store: it may hold beside the next one. */
 export interface AwaySpan {
-  /** Holder, as `by` of its {@link HeldLock}. */
+  /** Holder, as `by` of its {@link ObservedHold}. */
   readonly by: string;
   readonly from: number;
   /** `undefined`: for ever, as after a kill. */
@@ -38,7 +38,7 @@ export interface AwaySpan {
 
 /** Argument of {@link checkLocks}. */
 export interface LockHistory {
-  readonly holds: readonly HeldLock[];
+  readonly holds: readonly ObservedHold[];
   /** Writes at resources; none. */
   readonly writes?: readonly FencedWrite[] | undefined;
   /** Pauses, cuts and kills of holders; none. */
@@ -68,7 +68,7 @@ export function checkLeadership({ holds, away = [] }: Pick<LockHistory, "holds" 
   return overlaps(holds, away, ONE_LEADER);
 }
 
-function tokensThatDoNotGrow(holds: readonly HeldLock[]): Breach[] {
+function tokensThatDoNotGrow(holds: readonly ObservedHold[]): Breach[] {
   const last = new Map<string, { readonly by: string; readonly token: number }>();
   const known = new Set<string>();
   return inOrder(holds).flatMap(({ key, by, token, from }) => {
@@ -82,7 +82,7 @@ function tokensThatDoNotGrow(holds: readonly HeldLock[]): Breach[] {
   });
 }
 
-function overlaps(holds: readonly HeldLock[], away: readonly AwaySpan[], promise: string): Breach[] {
+function overlaps(holds: readonly ObservedHold[], away: readonly AwaySpan[], promise: string): Breach[] {
   return [...Map.groupBy(inOrder(holds), ({ key }) => key)].flatMap(([key, own]) =>
     own.flatMap((first, n) =>
       own.slice(n + 1).filter((second) => {
@@ -100,16 +100,16 @@ function overlaps(holds: readonly HeldLock[], away: readonly AwaySpan[], promise
   );
 }
 
-function inOrder(holds: readonly HeldLock[]): HeldLock[] {
+function inOrder(holds: readonly ObservedHold[]): ObservedHold[] {
   return holds.toSorted((a, b) => a.from - b.from || (a.token ?? 0) - (b.token ?? 0));
 }
 
 /** Returns true if the holder of a lock was away at some time between its acquisition and `until`. */
-function wasAway({ by, from }: HeldLock, until: number, away: readonly AwaySpan[]): boolean {
+function wasAway({ by, from }: ObservedHold, until: number, away: readonly AwaySpan[]): boolean {
   return away.some((span) => span.by === by && span.from <= until && (span.to ?? Infinity) >= from);
 }
 
-function wrongWrites(holds: readonly HeldLock[], writes: readonly FencedWrite[]): Breach[] {
+function wrongWrites(holds: readonly ObservedHold[], writes: readonly FencedWrite[]): Breach[] {
   const given = new Set(holds.map(({ key, by, token }) => `${key} ${by} ${token}`));
   const last = new Map<string, FencedWrite>();
   return writes.flatMap((write) => {

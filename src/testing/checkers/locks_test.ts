@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { checkLeadership, checkLocks, type FencedWrite, type HeldLock } from "./locks.ts";
+import { checkLeadership, checkLocks, type FencedWrite, type ObservedHold } from "./locks.ts";
 
-const hold = (by: string, token: number, from: number, to?: number, key = "k"): HeldLock => ({
+const hold = (by: string, token: number, from: number, to?: number, key = "k"): ObservedHold => ({
   key,
   by,
   token,

@@ -12,7 +12,8 @@ export type WorkflowHistory = Pick<History, "operations" | "steps" | "runs" | "f
  * signal or a time; a recorded step that no attempt has done; an undone step that goes on or begins again behind its
  * undo; an undo of a step that was not done; a run that is done though its cancel was `ok`; an entry behind the end.
  *
- * A step on a node that was frozen or cut off, or was killed, may go on behind its undo: others have taken its run over.
+ * A step on a node that was frozen or cut off, or was killed, may go on behind its undo: others have taken its run
+ * over.
  */
 export function checkRuns(history: WorkflowHistory, workflows: readonly string[]): Breach[] {
   const names = new Set(workflows);

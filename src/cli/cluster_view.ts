@@ -8,6 +8,7 @@ import { systemClock, token } from "../ports/clock.ts";
 import type { EventLog, LogStream } from "../ports/event_log.ts";
 import { Administration } from "../log/administration/administration.ts";
 import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
+import { bucketStatus } from "../nats/bucket_status.ts";
 import { NatsEventLog } from "../nats/log_stream.ts";
 import { openNats } from "../nats/open.ts";
 import { JetStream, JetStreamRefusal } from "../nats/jetstream.ts";
@@ -146,8 +147,8 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     const bucket = bucketName(this.namespace, kind);
     for (let attempt = 1;; attempt++) {
       try {
-        const config = await this.#config(bucketStreamName(bucket));
-        return config && { replicas: Number(config.num_replicas), direct: config.allow_direct === true };
+        const status = await bucketStatus(new JetStream(this.transport), bucket, ANSWER);
+        return status && { replicas: status.replicas, direct: status.streamInfo.config.allow_direct === true };
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
         if (error.refusal === "no answer" && attempt < ATTEMPTS) continue;
@@ -164,13 +165,14 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
    */
   async setUp(kind: BucketKind | StreamKind, replicas: number): Promise<boolean> {
     const name = isStream(kind) ? streamName(this.namespace, kind) : bucketName(this.namespace, kind);
-    const config = await this.#config(isStream(kind) ? name : bucketStreamName(name)).catch((error) => {
+    const found = isStream(kind) ? this.#config(name) : bucketStatus(new JetStream(this.transport), name, ANSWER);
+    const existing = await found.catch((error) => {
       if (!(error instanceof JetStreamRefusal)) throw error; // a refusal comes again when it is opened
       return "refused";
     });
     if (isStream(kind)) await this.#log.open(name, streamOptions(this.namespace, kind, replicas));
     else await this.#store.open(name, { ...BUCKETS[kind], replicas });
-    return config === undefined;
+    return existing === undefined;
   }
 
   /** The configuration of a stream; `undefined` if there is none. */

@@ -2,7 +2,8 @@
  * The expiry rule: an entry has expired when its ttl and a margin of 500 ms have passed since it was stored, by the
  * server's clock, even if the server still has it. nats-server 2.15 forgets the ttl of entries at some restarts
  * (SIGTERM, start, SIGKILL, start), restores entries that had expired, and cannot expire an entry while its store is
- * full. So every reader applies the rule itself, by the time of storing and the ttl that come with each message.
+ * full. So every reader applies the rule itself, by the time of storing and the ttl that come with each message;
+ * entries of `@nats-io/kv` have no ttl (docs/internals/packages.md, row `watch`).
  */
 import type { Clock } from "../ports/clock.ts";
 

@@ -165,23 +165,6 @@ describe("NatsKeyValueStore.open", required, () => {
     assertEquals(made.filter((revision) => revision !== undefined).length, 1);
     await Promise.all(transports.map((transport) => transport.close()));
   });
-
-  it("open: nats.js and the nats command see an ordinary bucket", async () => {
-    await using client = await startClient();
-    const kv = await new Kvm(client.transport.connection).open("test");
-    const revision = await client.bucket.put("orders/42", "ours");
-    const entry = await kv.get("orders.42");
-    assertEquals([entry?.string(), entry?.revision, entry?.operation], ["ours", revision, "PUT"]);
-    await kv.put("orders.43", "theirs");
-    assertEquals((await client.bucket.get("orders/43"))?.value, "theirs");
-    await kv.put("a.key.of.theirs", "that no key of ours is");
-    assertEquals((await client.bucket.entries("")).map((entry) => entry.key), ["orders/42", "orders/43"]);
-    await client.bucket.delete("orders/42");
-    assertEquals((await kv.get("orders.42"))?.operation, "PURGE");
-    await kv.delete("orders.43");
-    assertEquals(await client.bucket.get("orders/43"), undefined);
-    assertGreater(await client.bucket.create("orders/43", "ours again") ?? 0, revision);
-  });
 });
 
 describe("NatsKeyValueStore: what is left on the server", required, () => {

@@ -1,4 +1,8 @@
-/** The messages that one consumer of a stream delivers: in order, without gaps, until it breaks. */
+/**
+ * The messages that one consumer of a stream delivers: in order, without gaps, until it breaks. The ordered consumers
+ * of `@nats-io/jetstream` lose messages, or are silent for long: docs/internals/packages.md, rows `ordered-pull` and
+ * `ordered-push`.
+ */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import { type Timer, token } from "../ports/clock.ts";
 import type { KeptStream } from "./kept_stream.ts";

@@ -77,7 +77,8 @@ const AT_ONCE = 16;
 
 /**
  * A batch of messages by direct get. The end of a batch is a message of its own, which may be lost: then the messages
- * that came are the batch.
+ * that came are the batch. `getBatch` of the package does not notice a message that was lost in the middle
+ * (docs/internals/packages.md, row `getbatch`).
  */
 function batchDirect(stream: KeptStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
   const { transport, name, js } = stream;

@@ -1,6 +1,7 @@
 /**
  * The messages that were sent to a stream and are not acknowledged yet. All acknowledgements come to one subscription,
- * which makes a message several times as cheap as a request of nats.js; each has a number, and its place in a ring.
+ * which makes a message several times as cheap as `js.publish` (docs/internals/packages.md, row `publish`); each has a
+ * number, and its place in a ring.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError, unavailable } from "../error.ts";

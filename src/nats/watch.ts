@@ -1,6 +1,7 @@
 /**
  * A watch of a bucket that does not fall silent: changes are reported after a reconnect, after the consumer was lost
- * and after the bucket was made anew, all of which silence the KV watches of nats.js (docs/internals/measurements.md).
+ * and after the bucket was made anew, all of which silence the watches of `@nats-io/kv` (docs/internals/packages.md,
+ * row `kv-watch`).
  *
  * It opens a feed, and soon reads on with the consumer that it shares with other watches (`shared_consumer.ts`). When
  * either breaks it opens another feed, and compares its listing with what was reported (`watched_entries.ts`). Every 5

@@ -207,7 +207,8 @@ async function writeFenced(
 function readEntry({ key, value }: Entry): { nonce: string | undefined; fence: number | undefined; text: string } {
   const end = value.indexOf("\n");
   try {
-    const head: unknown = JSON.parse(value.slice(0, end));
+    // of one line there is no head: "420" without its last character would be JSON, too
+    const head: unknown = JSON.parse(value.slice(0, Math.max(0, end)));
     // other JSON than an object has neither member
     const { nonce, fence } = (head ?? {}) as { nonce?: string; fence?: number };
     // another writer may have stored anything: behind a greater one no token could be written

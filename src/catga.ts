@@ -26,7 +26,15 @@ import { hotEvaluation, onSignals } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
 import { type CatgaOptions, checkOptions, withDefaults } from "./node/app_options.ts";
 import { bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store.ts";
-import { type Clock, type Random, refuseFakeTimers, systemClock, systemRandom, token } from "./ports/clock.ts";
+import {
+  type Clock,
+  EndingClock,
+  type Random,
+  refuseFakeTimers,
+  systemClock,
+  systemRandom,
+  token,
+} from "./ports/clock.ts";
 import { RestingClock } from "./ports/resting_clock.ts";
 import type { EventLog } from "./ports/event_log.ts";
 import type { Transport, TransportStatus } from "./ports/transport.ts";
@@ -80,7 +88,12 @@ async function start(options: CatgaOptions): Promise<Catga> {
   });
   const observer = hooks.observe;
   const link = await sealedBy(options.codec, await connect(options, { id, namespace, observer }), namespace, observer);
-  const { clock, random, transport, store } = link;
+  const { random, transport, store } = link;
+  const clock = new EndingClock(link.clock);
+  const close = async () => {
+    await link.close();
+    clock.end();
+  };
   const network = transport ?? { maxPayload: 1_048_576 };
   const maxPayload = () => network.maxPayload;
   const seen = alarms = new NodeAlarms(clock, { id, service: settings.service }, () => made?.nodes() ?? []);
@@ -103,6 +116,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
       ...settings,
       self,
       clock,
+      programClock: link.clock,
       mediator,
       observer,
       alarms: seen,
@@ -162,7 +176,6 @@ async function start(options: CatgaOptions): Promise<Catga> {
       },
     };
     const sending = foldSends(behaviors);
-    const close = () => link.close();
     const app = made = sending === undefined ? new App(parts, close) : new AppWithSendBehaviors(parts, close, sending);
     // App is typed for any contract; its public face checks the types of each
     const face = app as unknown as Catga;
@@ -225,7 +238,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
   } catch (error) {
     // it leaves, as far as it was there; what it cannot give back expires
     await made?.drain({ timeout: 0 }).catch((error) => observer({ type: "fault", during: "stopping", error }));
-    await link.close();
+    await close();
     hooks.detach();
     throw error;
   }
@@ -250,6 +263,7 @@ function checkNetwork(network: unknown): void {
 
 /** The ground of a node: time, randomness and a store, and a transport when there may be other nodes. */
 interface Link {
+  /** Goes on when the node has ended: programs have timers on it. */
   readonly clock: Clock;
   readonly random: Random;
   readonly transport?: Transport;
@@ -279,15 +293,18 @@ async function connect(
       onUnreachable: ({ address, reason }) => observer({ type: "unreachable", address, reason }),
       onNotice: (text) => observer({ type: "notice", text }),
     });
-    const { clock, random } = transport;
     const log = async () => new (await import("./nats/log_stream.ts")).NatsEventLog(transport);
-    return { clock, random, transport, store, log, permitted: () => forbidden.check(), close: () => transport.close() };
+    return {
+      ...{ clock: systemClock, random: transport.random, transport, store, log },
+      permitted: () => forbidden.check(),
+      close: () => transport.close(),
+    };
   }
   if (network !== undefined) {
     const transport = network.connect({ name: id, onError });
-    const { clock, random, store, log } = transport;
+    const { random, store, log } = transport;
     return {
-      ...{ clock, random, transport, store, permitted },
+      ...{ clock: transport.programClock, random, transport, store, permitted },
       log: () => Promise.resolve(log),
       close: () => transport.close(),
     };

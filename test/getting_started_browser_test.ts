@@ -50,6 +50,12 @@ async function writeProgram(port: number, runtime: "deno" | "bun"): Promise<stri
   return folder;
 }
 
+async function answers(url: string): Promise<boolean> {
+  const response = await fetch(url).catch(() => undefined);
+  await response?.body?.cancel();
+  return response?.ok ?? false;
+}
+
 describe("Getting started, the page in a browser", { skip, timeout: 180_000 }, () => {
   for (const runtime of ["deno", "bun"] as const) {
     it(`orders when its button is clicked, served by ${runtime}`, async () => {
@@ -64,7 +70,7 @@ describe("Getting started, the page in a browser", { skip, timeout: 180_000 }, (
           : [await runtimeBinary("deno"), "run", "--no-check", "--allow-net", "--allow-read", "web.ts"];
         child = spawn(command[0], command.slice(1), { cwd: folder, stdio: "inherit" });
         const url = `http://localhost:${port}`;
-        await eventually("the server", () => fetch(url).then(({ ok }) => ok, () => false), LIMIT);
+        await eventually("the server", () => answers(url), LIMIT);
         await using browser = await Browser.open(path);
         await browser.goto(url);
         await browser.until("the script", `document.querySelector("button")?.onclick`, LIMIT);

@@ -70,6 +70,7 @@ class Stage implements AsyncDisposable {
   /** Decides when its handler ends. */
   keep: () => Promise<void> | void = () => {};
   #closed = false;
+  readonly #waits: Promise<unknown>[] = [];
   readonly #made = new Set<string>();
   readonly #removed = new Set<string>();
 
@@ -140,15 +141,22 @@ class Stage implements AsyncDisposable {
     return client;
   }
 
+  /** As {@link eventually}, for a wait that may be raced by another: the end of the stage ends it. */
+  until<T>(what: string, ask: () => T | Promise<T>, limit?: number): Promise<T | string> {
+    const waiting = eventually<T | string>(what, () => this.#closed ? "the test is over" : ask(), limit);
+    this.#waits.push(waiting);
+    return waiting;
+  }
+
   /** Resolves with that warning when there is one. */
   async warned(what: RegExp): Promise<string> {
-    const warning = () => this.log.find((line) => what.test(line)) ?? (this.#closed ? "the test is over" : undefined);
-    return await eventually(`a warning ${what}`, warning) as string; // `warning` returns the text once it is there
+    const warning = () => this.log.find((line) => what.test(line));
+    return await this.until(`a warning ${what}`, warning) as string; // `warning` returns the text once it is there
   }
 
   /** "ok" when a node has handled it, or what NATS refused. */
   async handled(n: number): Promise<string> {
-    const handled = eventually(`${n} to be handled`, () => this.kept.includes(n)).then(() => "ok");
+    const handled = this.until(`${n} to be handled`, () => this.kept.includes(n)).then(() => "ok");
     return await Promise.race([handled, this.warned(/not let this node publish to /)]);
   }
 
@@ -190,7 +198,7 @@ class Stage implements AsyncDisposable {
   /** "ok" when nothing is left in a bucket, or why not. */
   async emptied(name: string): Promise<string> {
     const admin = await this.client("admin");
-    const gone = eventually("the entry to go", async () => {
+    const gone = this.until("the entry to go", async () => {
       const answer = await admin.request(`$JS.API.STREAM.INFO.KV_catga_default_${name}`, "", PATIENT);
       return answer.json<{ state: { messages: number } }>().state.messages === 0;
     }, PATIENT.timeout).then(() => "ok");
@@ -201,6 +209,7 @@ class Stage implements AsyncDisposable {
     this.#closed = true;
     for (const opened of this.#open.reverse()) await opened[Symbol.asyncDispose]();
     await this.#server.stop();
+    await Promise.allSettled(this.#waits);
   }
 }
 
@@ -325,7 +334,7 @@ const FEATURES: Record<string, Feature> = {
     await stage.start("orders-2", { service: "others" });
     const app = await stage.start(user);
     await app.publish(Paid, 7);
-    const heard = eventually("the event", () => stage.heard.includes(7), 20_000).then(() => "ok");
+    const heard = stage.until("the event", () => stage.heard.includes(7), 20_000).then(() => "ok");
     return await Promise.race([heard, stage.warned(/not let this node publish to catga\.default\.event\.Paid/)]);
   },
   "publish a durable event": async (stage, user) => {
@@ -358,7 +367,7 @@ const FEATURES: Record<string, Feature> = {
     await app.publish(Kept, 1);
     const dead = async () => (await app.subscriptions()).some(({ dead }) => dead === 1);
     const refused = stage.warned(/not let this node publish to .*catga_default_(?:subscriptions|log)/);
-    const found = await Promise.race([eventually("a dead letter", dead, 20_000).then(() => "ok"), refused]);
+    const found = await Promise.race([stage.until("a dead letter", dead, 20_000).then(() => "ok"), refused]);
     if (found !== "ok") return found;
     for await (const letter of app.deadLetters()) await letter.replay();
     return await stage.handled(1);

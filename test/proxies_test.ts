@@ -1,5 +1,6 @@
 /** Server-sent events behind nginx and HAProxy: each event arrives before the next one is made. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
@@ -70,6 +71,7 @@ describe("server-sent events through a proxy", () => {
       await writeFile(file, name === "nginx" ? NGINX(port, upstream, folder) : HAPROXY(port, upstream));
       const args = name === "nginx" ? ["-p", folder, "-c", file] : ["-db", "-f", file];
       const child = spawn(proxy.path, args, { env: proxy.env, stdio: "ignore" });
+      const ended = once(child, "close");
       try {
         await eventually(`${name} to listen`, () => isOpen(port));
         const headers = { "accept-encoding": "gzip" };
@@ -85,6 +87,7 @@ describe("server-sent events through a proxy", () => {
         await reader.cancel();
       } finally {
         child.kill("SIGKILL");
+        await ended;
         server.closeAllConnections();
         server.close();
         await rm(folder, { recursive: true, force: true });

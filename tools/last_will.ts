@@ -27,4 +27,14 @@ export class LastWill {
   kill(pids: readonly number[]): void {
     this.#shell?.stdin?.write(`${pids.join(" ")}\n`);
   }
+
+  /** Cleans up now; resolves when that is done. */
+  async carryOut(): Promise<void> {
+    const shell = this.#shell;
+    if (shell === undefined || shell.exitCode !== null || shell.pid === undefined) return;
+    shell.ref();
+    const ended = new Promise<void>((resolve) => void shell.once("exit", () => resolve()));
+    shell.stdin!.end();
+    await ended;
+  }
 }

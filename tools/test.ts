@@ -9,6 +9,8 @@
  * The fault suite ({@link FAULTS}) runs in Deno alone, unless a flag says otherwise: its processes run in both runtimes
  * whichever one drives it.
  *
+ * In Deno all but the fault suite run under its sanitizers: a test that leaves a timer, a process or a body fails.
+ *
  * Needs nothing but Deno and npm: Bun comes from npm when the one on PATH has another version. Ends with
  * `N passed, N failed` (and `, N skipped`), N being single tests; the exit code is 1 when one failed or none ran.
  *
@@ -67,7 +69,8 @@ if (typeof bun === "string") await putOnPath("bun", bun);
 if (found.length > 0) await findNatsServer();
 if (wants("--deno") && files.length > 0) {
   // `task check` looks at the types, of all files at once
-  const sanitized = Deno.env.has("SANITIZE") ? [`--import-map=${join(root, "tools/sanitized/import_map.json")}`] : [];
+  // what the processes of the fault suite leave is theirs
+  const sanitized = runsFaults ? [] : [`--import-map=${join(root, "tools/sanitized/import_map.json")}`];
   const command = [Deno.execPath(), "test", "-A", "--no-check", "--parallel", ...sanitized, "--junit-path={report}"];
   const bundles = runsFaults ? files : await bundleTests(scratch, root, files);
   const env = { DENO_JOBS: `${jobs}` };

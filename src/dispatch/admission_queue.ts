@@ -3,7 +3,7 @@
  * could not start before its deadline is refused at once: it would run for nobody, and hold up the entries behind it.
  */
 import { outside } from "../data/async_context.ts";
-import { type Clock, Deadlined } from "../ports/clock.ts";
+import { afterOrAtEnd, type Clock, Deadlined } from "../ports/clock.ts";
 import type { CatgaError } from "../error.ts";
 import { nextTick } from "node:process";
 
@@ -325,7 +325,7 @@ export class TurnBudget {
   #lengthen(): void {
     this.#long = true;
     // no immediate: while one follows another, Deno reads from its sockets every 61st time only (2.9.6)
-    this.#clock.after(0, () => outside(() => this.#next()));
+    afterOrAtEnd(this.#clock, 0, () => outside(() => this.#next()));
   }
 
   #begin(): void {

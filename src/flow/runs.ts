@@ -53,7 +53,18 @@ import type { NodeRuns, StreamsHost } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { openStream } from "../log/format/streams.ts";
-import { type Clock, onAbort, openOnce, type Timer, together, token, within } from "../ports/clock.ts";
+import {
+  afterOrAtEnd,
+  type Clock,
+  delay,
+  type EndingClock,
+  onAbort,
+  openOnce,
+  type Timer,
+  together,
+  token,
+  within,
+} from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, readable, recorded, UNSTORED, wakeId } from "./outcomes.ts";
@@ -128,12 +139,14 @@ export class Runs implements DrivesHost, NodeRuns {
     this.app = host;
     const { endpoint, namespace, transport } = host;
     this.endpoint = endpoint;
-    const clock = this.clock = {
+    const clock: Clock & Pick<EndingClock, "afterOrAtEnd"> = {
       now: () => this.#stream?.serverTime ?? host.clock.now(),
       monotonic: () => host.clock.monotonic(),
       after: (ms, callback, options) => host.clock.after(ms, callback, options),
+      afterOrAtEnd: (ms, callback) => afterOrAtEnd(host.clock, ms, callback),
       soon: (callback) => host.clock.soon(callback),
     };
+    this.clock = clock;
     this.soon = together(clock);
     this.#bodies = new Map(host.handled.map((body) => [body.definition.name, body]));
     this.log = new RunLog({
@@ -537,7 +550,7 @@ export class Runs implements DrivesHost, NodeRuns {
           this.#fault("going on with runs after a loss", error);
           return undefined;
         }
-        await new Promise<void>((resolve) => void this.clock.after(pause, resolve, { background: true }));
+        await delay(this.clock, pause);
       }
     }
     return undefined;
@@ -686,7 +699,7 @@ export class Runs implements DrivesHost, NodeRuns {
     }
     // nobody answers: whoever is to drive the run has to store that it does
     if (holder === "" || !this.alive(holder)) {
-      return await new Promise((resolve) => void this.clock.after(UNHELD_PAUSE, resolve, { background: true }));
+      return await delay(this.clock, UNHELD_PAUSE);
     }
     await this.#join(workflow, holder, { run, sequence, news: true }, NEWS_TIMEOUT);
   }

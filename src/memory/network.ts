@@ -55,6 +55,8 @@ export interface MemoryConnection extends Transport {
   readonly store: KeyValueStore;
   /** The network's streams over this connection. */
   readonly log: EventLog;
+  /** The clock of the program behind the connection: its timers go on when the connection is closed. */
+  readonly programClock: Clock;
   /** These do to this connection what the methods of {@link MemoryNetwork} of the same names do to that of an app. */
   cut(): void;
   restore(): void;
@@ -275,7 +277,7 @@ export class MemoryNetwork {
 
   /** The clock of an app, for its handlers: its timers wait while the app is frozen, and never fire once it is dead. */
   clockOf(app: string): Clock {
-    return this.#find(app).clock;
+    return this.#find(app).programClock;
   }
 
   #find(app: string): MemoryConnection {

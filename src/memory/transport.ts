@@ -1,5 +1,5 @@
 /** The port {@link Transport} within one process: a client of a {@link Broker}. */
-import type { Clock, Random } from "../ports/clock.ts";
+import { type Clock, EndingClock, type Random } from "../ports/clock.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import {
   messageSize,
@@ -26,7 +26,11 @@ export interface MemoryTransportOptions {
 
 /** A connection to a network in memory. */
 export class MemoryTransport implements Transport, BrokerClient {
+  /** Its timers end when the transport is closed. */
   readonly clock: Clock;
+  /** The same time, for timers of the program, which go on when the transport is closed. */
+  readonly programClock: Clock;
+  readonly #clock: EndingClock;
   readonly random: Random;
   readonly maxPayload: number;
   /** Link between this process and its server. For the network. */
@@ -40,7 +44,8 @@ export class MemoryTransport implements Transport, BrokerClient {
 
   constructor(broker: Broker, options: MemoryTransportOptions) {
     const process = new MemoryProcess(broker.clock, broker.faults.random);
-    this.clock = process.clock;
+    this.programClock = process.clock;
+    this.clock = this.#clock = new EndingClock(process.clock);
     this.link = new ServerLink(broker.links, broker.faults, process);
     this.random = broker.random;
     this.maxPayload = options.maxPayload;
@@ -107,7 +112,12 @@ export class MemoryTransport implements Transport, BrokerClient {
       // after what was published before
       this.link.toServer(() => this.link.detach());
     }
-    return new Promise((resolve) => this.roundTrip(resolve));
+    return new Promise((resolve) =>
+      this.roundTrip(() => {
+        this.#clock.end();
+        resolve();
+      })
+    );
   }
 
   /** Breaks the connection. For the network. */

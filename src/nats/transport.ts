@@ -5,7 +5,7 @@
 import type { Msg, MsgCallback, MsgHdrs, NatsConnection, Subscription as NatsSubscription } from "@nats-io/nats-core";
 import { nextTick } from "node:process";
 import { byteLength, encode } from "../data/utf8.ts";
-import { type Clock, delay, type Random, systemClock, systemRandom, type Timer } from "../ports/clock.ts";
+import { type Clock, delay, EndingClock, type Random, systemClock, systemRandom, type Timer } from "../ports/clock.ts";
 import {
   headersText,
   type ServerInfo,
@@ -44,7 +44,9 @@ export interface NatsTransportOptions {
  * send some of them seconds later (measured). What was published just before may be lost.
  */
 export class NatsTransport implements Transport {
-  readonly clock: Clock = systemClock;
+  /** Its timers end when the transport is closed. */
+  readonly clock: Clock;
+  readonly #clock: EndingClock;
   readonly random: Random = systemRandom();
   /** The connection, for the key-value store that shares it. */
   readonly connection: NatsConnection;
@@ -67,6 +69,7 @@ export class NatsTransport implements Transport {
 
   /** Takes over a link of `connectNats`. */
   constructor(link: NatsLink, options: NatsTransportOptions = {}) {
+    this.clock = this.#clock = new EndingClock(systemClock);
     this.connection = link.connection;
     this.driver = link.driver;
     this.#owned = link.owned;
@@ -267,14 +270,17 @@ export class NatsTransport implements Transport {
       for (const subscription of [...this.#subscriptions]) subscription.close();
       if (connected) await this.#atMost(this.connection.flush());
       this.#status.close();
+      this.#clock.end();
       return;
     }
-    if (this.#status.current.state === "closed") return;
-    // a drain delivers what the server has sent, and flushes; while disconnected it rejects
-    if (connected) await this.#atMost(this.connection.drain());
-    // `close` drains nothing, ends the dialling, and does not wait for the network
-    await this.connection.close();
+    if (this.#status.current.state !== "closed") {
+      // a drain delivers what the server has sent, and flushes; while disconnected it rejects
+      if (connected) await this.#atMost(this.connection.drain());
+      // `close` drains nothing, ends the dialling, and does not wait for the network
+      await this.connection.close();
+    }
     this.#status.close();
+    this.#clock.end();
   }
 
   /** Waits for `work`, but not after the limit or the loss of the connection, with which it may fail or hang. */

@@ -71,7 +71,10 @@ import { sendAll, SendPath } from "./send_path.ts";
 export interface AppParts extends SendDefaults {
   /** The node as it is without a cluster. */
   readonly self: NodeInfo;
+  /** Ends with the node. */
   readonly clock: Clock;
+  /** The same time, with timers that go on when the node has ended. */
+  readonly programClock: Clock;
   readonly mediator: Mediator;
   readonly observer: Observer;
   /** The node's alarms. */
@@ -135,7 +138,7 @@ export class App implements NodeHost, DrainableNode {
     this.#parts = parts;
     this.node = parts.self.id;
     this.endpoint = parts.self.endpoint;
-    this.clock = appClock(parts.clock);
+    this.clock = appClock(parts.programClock);
     this.wheel = new DeadlineWheel(parts.clock);
     const { mediator, observer, timeout } = parts;
     this.observer = observer;
@@ -334,7 +337,7 @@ export class App implements NodeHost, DrainableNode {
   ): Promise<Result<unknown>[]> {
     checkContract("sendAll", contract, "command", "query");
     return await sendAll(contract, payloads, options, {
-      clock: this.clock,
+      clock: this.#parts.clock,
       send: (payload, each) => this.send(contract, payload, each, parent),
       over: () => this.#builder.stopped || options.signal?.aborted === true || parent?.aborted !== undefined,
     });

@@ -31,7 +31,7 @@ import { asResult, noHandler, plainResult, Refusal } from "../dispatch/outcome.t
 import type { Mediator } from "../dispatch/mediator.ts";
 import { keyOf, type Runner } from "../dispatch/runner.ts";
 import type { RequestBuilder, StoredRequest, TryAgain } from "./request_builder.ts";
-import type { Clock } from "../ports/clock.ts";
+import { afterOrAtEnd, type Clock } from "../ports/clock.ts";
 import { checkInteger, show } from "../data/checks.ts";
 
 /** Parts of a {@link SendPath}. */
@@ -412,7 +412,7 @@ class TurnYield {
     // a wall clock that jumps only yields too early
     if (this.#since >= 0) return Math.abs(this.#clock.now() - this.#since) > LONGEST;
     this.#since = this.#clock.now();
-    this.#clock.after(0, () => {
+    afterOrAtEnd(this.#clock, 0, () => {
       this.#since = -1;
       this.#turn = undefined;
       this.#next?.();

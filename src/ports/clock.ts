@@ -106,6 +106,86 @@ export const systemClock: Clock = Object.freeze({
 });
 
 /**
+ * Another clock, for the work of one node: when the node has ended, so have its timers. {@link EndingClock.end} cancels
+ * background timers, and none is set afterwards; a {@link delay} or {@link within} ends at once, because its caller
+ * finds that everything is closed. Other timers are left to whoever waits for them.
+ */
+export class EndingClock implements Clock {
+  readonly #clock: Clock;
+  readonly #background = new Set<Timer>();
+  readonly #waits = new Set<() => void>();
+  #ended = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  monotonic(): number {
+    return this.#clock.monotonic();
+  }
+
+  soon(callback: () => void): void {
+    this.#clock.soon(callback);
+  }
+
+  after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
+    if (!options?.background) return this.#clock.after(ms, callback, options);
+    if (this.#ended) return NO_TIMER;
+    const timer = this.#clock.after(ms, () => {
+      this.#background.delete(timer);
+      callback();
+    }, options);
+    this.#background.add(timer);
+    return {
+      cancel: () => {
+        this.#background.delete(timer);
+        timer.cancel();
+      },
+    };
+  }
+
+  /** Calls back once, `ms` from now or at the end, whichever comes first. */
+  afterOrAtEnd(ms: number, callback: () => void): Timer {
+    const timer = this.#clock.after(ms, () => {
+      this.#waits.delete(atEnd);
+      callback();
+    });
+    const atEnd = () => {
+      timer.cancel();
+      callback();
+    };
+    this.#waits.add(atEnd);
+    return {
+      cancel: () => {
+        this.#waits.delete(atEnd);
+        timer.cancel();
+      },
+    };
+  }
+
+  /** Ends the timers of the node. */
+  end(): void {
+    this.#ended = true;
+    for (const timer of this.#background) timer.cancel();
+    this.#background.clear();
+    const waits = [...this.#waits];
+    this.#waits.clear();
+    for (const atEnd of waits) atEnd();
+  }
+}
+
+const NO_TIMER: Timer = { cancel: () => {} };
+
+/** Calls back once after `ms`, or at the end of a clock that has one. */
+export function afterOrAtEnd(clock: Clock | EndingClock, ms: number, callback: () => void): Timer {
+  return "afterOrAtEnd" in clock ? clock.afterOrAtEnd(ms, callback) : clock.after(ms, callback);
+}
+
+/**
  * Like {@link Clock.soon}, for many: the callbacks of one turn run in the same later turn, so that what they send is
  * one write.
  */
@@ -187,11 +267,14 @@ export function token(random: Random, length: number): string {
   return made;
 }
 
-/** Resolves after `ms`; rejects with the signal's reason when that aborts first. */
+/**
+ * Resolves after `ms`, or at the end of an {@link EndingClock}; rejects with the signal's reason when that aborts
+ * first.
+ */
 export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
-    const timer = clock.after(ms, () => {
+    const timer = afterOrAtEnd(clock, ms, () => {
       signal?.removeEventListener("abort", abort);
       resolve();
     });
@@ -230,10 +313,13 @@ export function jittered(random: Random, pause: number): number {
   return pause * (0.5 + random() / 2);
 }
 
-/** Settles as the promise does, or resolves after `ms` (0 when that is less), while the promise stays pending. */
+/**
+ * Settles as the promise does, or resolves after `ms` (0 when that is less) or at the end of an {@link EndingClock},
+ * while the promise stays pending.
+ */
 export function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = clock.after(Math.max(0, ms), resolve);
+    const timer = afterOrAtEnd(clock, Math.max(0, ms), resolve);
     promise.then(() => resolve(), reject).finally(() => timer.cancel());
   });
 }

@@ -10,8 +10,68 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { aborted, appClock, backoff, delay, systemClock, systemRandom, token } from "./clock.ts";
+import {
+  aborted,
+  afterOrAtEnd,
+  appClock,
+  backoff,
+  delay,
+  EndingClock,
+  systemClock,
+  systemRandom,
+  token,
+  within,
+} from "./clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
+
+describe("EndingClock", () => {
+  it("timers fire in their time, and not when they are cancelled", async () => {
+    const below = new VirtualClock();
+    const clock = new EndingClock(below);
+    const began = below.monotonic();
+    const fired: string[] = [];
+    const note = (name: string) => () => void fired.push(`${name} at ${clock.monotonic() - began}`);
+    clock.after(10, note("a"));
+    clock.after(20, note("b"), { background: true });
+    clock.after(20, note("cancelled"), { background: true }).cancel();
+    afterOrAtEnd(clock, 30, note("c"));
+    afterOrAtEnd(clock, 30, note("cancelled")).cancel();
+    void delay(clock, 40).then(note("d"));
+    await below.advance(100);
+    assertEquals(fired, ["a at 10", "b at 20", "c at 30", "d at 40"]);
+    clock.end();
+    assertEquals(fired.length, 4);
+  });
+
+  it("at its end background timers are cancelled and waits end, in the order in which they began; others go on", async () => {
+    const below = new VirtualClock();
+    const clock = new EndingClock(below);
+    const began = below.monotonic();
+    const fired: string[] = [];
+    const note = (name: string) => () => void fired.push(`${name} at ${clock.monotonic() - began}`);
+    clock.after(10, note("background"), { background: true });
+    void delay(clock, 1_000).then(note("delay"));
+    void within(clock, 2_000, new Promise(() => {})).then(note("within"));
+    clock.after(50, note("other"));
+    clock.end();
+    await below.advance(5_000);
+    assertEquals(fired, ["delay at 0", "within at 0", "other at 50"]);
+  });
+
+  it("behind its end no background timer is set, and waits last their time: a loop of retries must not spin", async () => {
+    const below = new VirtualClock();
+    const clock = new EndingClock(below);
+    const began = below.monotonic();
+    clock.end();
+    const fired: string[] = [];
+    const note = (name: string) => () => void fired.push(`${name} at ${clock.monotonic() - began}`);
+    clock.after(10, note("background"), { background: true }).cancel();
+    clock.after(10, note("background"), { background: true });
+    void delay(clock, 100).then(note("delay"));
+    await below.advance(1_000);
+    assertEquals(fired, ["delay at 100"]);
+  });
+});
 
 describe("delay", () => {
   it("resolves when the time has passed", async () => {

@@ -313,6 +313,7 @@ export class SoakCluster implements AsyncDisposable {
     await Promise.all([...this.#running].map((program) => program.stop()));
     await Promise.all([...this.#links.values()].map((link) => link.close()));
     await this.#servers?.[Symbol.asyncDispose]();
+    await this.#will.carryOut();
     rmSync(this.#base, { recursive: true, force: true });
   }
 

@@ -78,7 +78,20 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
   const runs = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no runs"));
   const streams = async () => (await import("../../src/streams/reading.ts")).streams;
   const alarms = new NodeAlarms(clock, self, () => []);
-  const parts: AppParts = { ...sending, self, clock, mediator, observer, alarms, state, log, entities, runs, streams };
+  const parts: AppParts = {
+    ...sending,
+    self,
+    clock,
+    programClock: clock,
+    mediator,
+    observer,
+    alarms,
+    state,
+    log,
+    entities,
+    runs,
+    streams,
+  };
   const sends = foldSends(behaviors);
   const inside = sends === undefined ? new App(parts, release) : new AppWithSendBehaviors(parts, release, sends);
   // App is typed for any contract

@@ -1,32 +1,39 @@
 /** The SDK of OpenTelemetry, registered for one test file; spans and metrics are kept in memory. */
 import { context, metrics, propagation, trace } from "@opentelemetry/api";
-import {
-  AggregationTemporality,
-  InMemoryMetricExporter,
-  MeterProvider,
-  PeriodicExportingMetricReader,
-} from "@opentelemetry/sdk-metrics";
-import {
-  InMemorySpanExporter,
-  NodeTracerProvider,
-  type ReadableSpan,
-  SimpleSpanProcessor,
-} from "@opentelemetry/sdk-trace-node";
+import { MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
+import { NodeTracerProvider, type ReadableSpan } from "@opentelemetry/sdk-trace-node";
 
-/** A registered SDK. */
+/** Collects when it is asked to: readers of the SDK that export have a timer. */
+class Reader extends MetricReader {
+  protected override onForceFlush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  protected override onShutdown(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** A registered SDK, which sets no timer. */
 export class Telemetry {
-  readonly #spans = new InMemorySpanExporter();
-  readonly #metrics = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
-  readonly #reader = new PeriodicExportingMetricReader({ exporter: this.#metrics, exportIntervalMillis: 3_600_000 });
+  #spans: ReadableSpan[] = [];
+  readonly #reader = new Reader();
 
   constructor() {
-    new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(this.#spans)] }).register();
+    const keeping = {
+      onStart: () => {},
+      // exporters of the SDK call back by a timer
+      onEnd: (span: ReadableSpan) => void this.#spans.push(span),
+      forceFlush: () => Promise.resolve(),
+      shutdown: () => Promise.resolve(),
+    };
+    new NodeTracerProvider({ spanProcessors: [keeping] }).register();
     metrics.setGlobalMeterProvider(new MeterProvider({ readers: [this.#reader] }));
   }
 
   /** The spans that have ended since {@link Telemetry.forget}, in that order. */
   get spans(): ReadableSpan[] {
-    return this.#spans.getFinishedSpans();
+    return [...this.#spans];
   }
 
   /** The span of this name, of which there is one. */
@@ -38,16 +45,13 @@ export class Telemetry {
 
   /** Forgets the spans. */
   forget(): void {
-    this.#spans.reset();
+    this.#spans = [];
   }
 
   /** What the metric has now: attributes and value, of a histogram how often. */
   async points(name: string): Promise<{ attributes: Record<string, unknown>; value: number }[]> {
-    this.#metrics.reset();
-    await this.#reader.forceFlush();
-    const all = this.#metrics.getMetrics().flatMap(({ scopeMetrics }) =>
-      scopeMetrics.flatMap(({ metrics }) => metrics)
-    );
+    const { scopeMetrics } = (await this.#reader.collect()).resourceMetrics;
+    const all = scopeMetrics.flatMap(({ metrics }) => metrics);
     const metric = all.find(({ descriptor }) => descriptor.name === name);
     return (metric?.dataPoints ?? []).map(({ attributes, value }) => ({
       attributes: { ...attributes },

@@ -49,6 +49,7 @@ describe("publishing on NATS", required, () => {
         const before = results.size;
         await eventually("some to be published", () => results.size > before + 2_000);
         await server.kill(round === 1 ? "SIGTERM" : "SIGKILL");
+        await server.stop();
         await wait(50);
         server = await startNatsServer({ storeDir: folder.path, port });
       }

@@ -5,6 +5,7 @@
 import { outside } from "./data/async_context.ts";
 import { hostname } from "node:os";
 import type { Catga } from "./contract/running_node.ts";
+import { runTracerOf } from "./contract/run_tracer.ts";
 import { ContractShapes } from "./contract/shape.ts";
 import { freezePlain, show } from "./data/checks.ts";
 import type { NodeInfo } from "./contract/node_info.ts";
@@ -161,6 +162,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
           shapeAt: (node, name) => app.shapeAt(node, name),
           onNodes: (listener) => app.onNodes(listener),
           durable: () => app.log(),
+          carried: app.carried,
+          tracer: runTracerOf(behaviors),
           ofEntity: (contract) => app.ofEntity(contract),
           send: (contract, payload, sending) => app.send(contract, payload, sending),
           sendInternal: (contract, payload, sending) => app.sendInternal(contract, payload, sending),

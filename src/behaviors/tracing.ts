@@ -3,12 +3,21 @@
  * API of OpenTelemetry. The API is loaded when an app with this behavior starts: it takes 25 ms in Deno, 5 ms in Bun.
  */
 import type { Context as TraceContext, Span, SpanContext, Tracer, TracerProvider } from "@opentelemetry/api";
+import { type CatgaError, isCatgaError } from "../error.ts";
 import type { Attachment, Behavior, BehaviorMessage, OutgoingMessage, SendBehavior } from "../contract/behavior.ts";
 import type { Context } from "../contract/context.ts";
-import type { AnyContract } from "../contract/contract.ts";
 import type { Batch } from "../contract/handler.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
+import type {
+  EndedRun,
+  RunSpan,
+  RunTracer,
+  StartSpan,
+  TracedRun,
+  TracedStart,
+  TracedStep,
+} from "../contract/run_tracer.ts";
 import { TRACE_HEADERS } from "../contract/send_options.ts";
 import { VERSION } from "../version.ts";
 
@@ -21,6 +30,10 @@ type Api = typeof import("@opentelemetry/api");
  *
  * A durable event or a queued command is handled later, perhaps days, and the event by each subscription: the
  * span of that run begins a trace of its own, with a link to the publisher's span.
+ *
+ * A run of a workflow has a trace of its own, over all nodes that drive it: `run Name`, with a link to `start Name`, the
+ * span of its start. Attempts of its steps are its children (`step pay`, `undo pay`), and so is `end Name`, which lasts
+ * from the start to the end of the run.
  *
  * Spans of commands and queries are of the kinds CLIENT and SERVER, for the sender waits for the answer; those of
  * events and queued commands are PRODUCER and CONSUMER. The attributes are those of OpenTelemetry's conventions for
@@ -53,7 +66,13 @@ export function tracing(): Behavior {
     await spans.load();
     return { observe: (seen) => spans.observe(seen) };
   };
-  return Object.assign(handle, { send, attach });
+  const runs: RunTracer = {
+    start: (start) => spans.on ? spans.start(start) : undefined,
+    run: (run) => spans.on ? spans.run(run) : undefined,
+    attempt: (step, perform) => spans.on ? spans.attempt(step, perform) : perform(step.headers),
+    ended: (run) => spans.on ? spans.ended(run) : undefined,
+  };
+  return Object.assign(handle, { send, attach, "~runs": runs });
 }
 
 class Spans {
@@ -128,7 +147,7 @@ class Spans {
     const [api, tracer] = [this.#api!, this.#tracer!];
     const { method, contract, options, node } = message;
     const { CLIENT, PRODUCER } = api.SpanKind;
-    const outside = this.#outside(api, message);
+    const outside = this.#outside(api, options.headers, message.ctx);
     const span = tracer.startSpan(`${method} ${contract.name}`, {
       kind: contract.kind === "event" || method === "enqueue" ? PRODUCER : CLIENT,
       attributes: {
@@ -144,13 +163,91 @@ class Spans {
     try {
       return this.#ended(api, span, node, await api.context.with(inside, () => next(inject(api, inside))));
     } catch (error) { // misuse of a send rejects
-      span.setStatus({ code: api.SpanStatusCode.ERROR, message: String(error) });
-      span.setAttribute("error.type", error instanceof Error ? error.name : "_OTHER");
+      this.#threw(api, span, error);
       throw error;
     } finally {
       if (recording) this.#sends.delete(spanId);
       span.end();
     }
+  }
+
+  start({ node, workflow, headers, own, ctx }: TracedStart): StartSpan | undefined {
+    const [api, tracer] = [this.#api!, this.#tracer!];
+    const outside = this.#outside(api, own, ctx);
+    const attributes = attributesOf({ kind: "workflow", name: workflow }, "start", "send", node);
+    const span = tracer.startSpan(`start ${workflow}`, { kind: api.SpanKind.PRODUCER, attributes }, outside);
+    if (!api.isSpanContextValid(span.spanContext())) return undefined; // the SDK was unregistered
+    return {
+      headers: { ...headers, ...inject(api, api.trace.setSpan(outside, span)) },
+      end: (result) => {
+        if (result.ok) span.setAttribute("catga.run", result.value);
+        this.#ended(api, span, node, result);
+        span.end();
+      },
+    };
+  }
+
+  run({ node, workflow, run, headers, isChild }: TracedRun): RunSpan | undefined {
+    const [api, tracer] = [this.#api!, this.#tracer!];
+    const starter = extract(api, headers ?? {});
+    const start = api.trace.getSpanContext(starter);
+    // it may go on for days; another run that waits for it is its parent
+    const parent = isChild ? starter : api.trace.deleteSpan(starter);
+    const span = tracer.startSpan(`run ${workflow}`, {
+      kind: api.SpanKind.CONSUMER,
+      links: isChild || start === undefined ? [] : [{ context: start }],
+      attributes: {
+        ...attributesOf({ kind: "workflow", name: workflow }, "run", "process", node),
+        "catga.run": run,
+      },
+    }, parent);
+    if (!api.isSpanContextValid(span.spanContext())) return undefined;
+    return {
+      headers: { ...headers, ...inject(api, api.trace.setSpan(parent, span)) },
+      stored: () => span.end(),
+    };
+  }
+
+  async attempt<T>(
+    { node, workflow, run, headers, step, isUndo, attempt }: TracedStep,
+    perform: (headers: Headers | undefined) => Promise<T>,
+  ): Promise<T> {
+    const [api, tracer] = [this.#api!, this.#tracer!];
+    // not the active context: it is that of the program's own code around the call
+    const parent = extract(api, headers ?? {});
+    const span = tracer.startSpan(`${isUndo ? "undo" : "step"} ${step}`, {
+      attributes: {
+        "messaging.system": "catga",
+        "messaging.client.id": node,
+        ...{ "catga.workflow": workflow, "catga.run": run, "catga.step": step, "catga.attempt": attempt },
+      },
+    }, parent);
+    if (!api.isSpanContextValid(span.spanContext())) return await perform(headers);
+    const inside = api.trace.setSpan(parent, span);
+    try {
+      const outcome = await api.context.with(inside, () => perform({ ...headers, ...inject(api, inside) }));
+      const { ok, error } = (outcome ?? {}) as { readonly ok?: unknown; readonly error?: CatgaError };
+      if (ok === false && error !== undefined) this.#failed(api, span, error);
+      return outcome;
+    } catch (error) {
+      this.#threw(api, span, error);
+      throw error;
+    } finally {
+      span.end();
+    }
+  }
+
+  ended({ node, workflow, run, headers, startedAt, endedAt, error }: EndedRun): void {
+    const [api, tracer] = [this.#api!, this.#tracer!];
+    const span = tracer.startSpan(`end ${workflow}`, {
+      startTime: new Date(startedAt),
+      attributes: {
+        ...attributesOf({ kind: "workflow", name: workflow }, "end", "process", node),
+        "catga.run": run,
+      },
+    }, extract(api, headers ?? {}));
+    if (error !== undefined) this.#failed(api, span, error);
+    span.end(new Date(Math.max(startedAt, endedAt)));
   }
 
   observe(seen: Observation): void {
@@ -161,7 +258,7 @@ class Spans {
   }
 
   /** The parent of a send: the context in its own headers, else the active one, else that of the handler that sends. */
-  #outside(api: Api, { options: { headers }, ctx }: OutgoingMessage): TraceContext {
+  #outside(api: Api, headers: Headers | undefined, ctx: Context | undefined): TraceContext {
     if (headers !== undefined) {
       const given = extract(api, headers);
       if (api.trace.getSpanContext(given) !== undefined) return given;
@@ -173,11 +270,20 @@ class Spans {
 
   #ended(api: Api, span: Span, own: string, result: Result<unknown>): Result<unknown> {
     if (result.ok) return result;
-    const { code, message, node } = result.error;
-    span.setStatus({ code: api.SpanStatusCode.ERROR, message });
-    span.setAttribute("error.type", code);
+    const { node } = result.error;
+    this.#failed(api, span, result.error);
     if (node !== undefined && node !== own) span.setAttribute("catga.peer", node);
     return result;
+  }
+
+  #failed(api: Api, span: Span, { code, message }: { readonly code: string; readonly message: string }): void {
+    span.setStatus({ code: api.SpanStatusCode.ERROR, message });
+    span.setAttribute("error.type", code);
+  }
+
+  #threw(api: Api, span: Span, error: unknown): void {
+    span.setStatus({ code: api.SpanStatusCode.ERROR, message: String(error) });
+    span.setAttribute("error.type", isCatgaError(error) ? error.code : error instanceof Error ? error.name : "_OTHER");
   }
 }
 
@@ -188,7 +294,7 @@ function membersOf(payload: unknown): Batch<unknown> | undefined {
 
 /** https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/ */
 function attributesOf(
-  { kind, name }: AnyContract,
+  { kind, name }: { readonly kind: string; readonly name: string },
   operation: string,
   type: "send" | "process",
   node: string,

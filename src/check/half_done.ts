@@ -128,7 +128,7 @@ function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
     app: {
       causes: true,
       ...{ timeout: LIMIT, random, observer: nothing, send: refused },
-      ...{ ofEntity: () => false, begun: nothing, over: nothing },
+      ...{ ofEntity: () => false, node: "check", carried: [], tracer: undefined, begun: nothing, over: nothing },
     },
     soon: (callback) => clock.soon(callback),
     ...{

@@ -46,6 +46,8 @@ export interface Behavior {
    * `catga()` waits for it, and rejects with what it throws.
    */
   readonly attach?: ((app: Catga) => MaybePromise<Attachment | void>) | undefined;
+  /** What makes spans for runs of workflows, for Catga: `tracing()` has it. */
+  readonly "~runs"?: object | undefined;
 }
 
 /** The message that a {@link Behavior} handles. */

@@ -4,6 +4,7 @@
  */
 import type { AnyCode } from "../error.ts";
 import type { Contract } from "./contract.ts";
+import type { Caller } from "./program_types.ts";
 import type { Failure, Success } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 import type { SendArgs } from "./send_options.ts";
@@ -104,6 +105,10 @@ export interface Flow {
   readonly id: string;
   /** The version that the workflow had when this run was started. */
   readonly version: number;
+  /** The headers of its start, or of the handler or run that started it. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Who started it, as an edge said; `undefined`: nobody said so. A value of its own each time that it is read. */
+  readonly caller: Caller | undefined;
   /**
    * Runs a function until it returns, and records what it returned (1 MiB at most), a failure included. Several may run
    * at once.
@@ -145,6 +150,11 @@ export interface StartOptions {
   cron?: string | undefined;
   /** The time zone of `cron`, as `"Europe/Berlin"`; UTC. */
   zone?: string | undefined;
+  /**
+   * Stored with the run: the handler's `flow.headers`. What `carry` names, the trace and the caller go on with what its
+   * steps send. None; in a handler those that go on with what it sends.
+   */
+  headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Options of `result`. */

@@ -78,6 +78,8 @@ export interface RunDue {
   readonly cron?: true | undefined;
   /** The shape of the workflow where that was asked for; left out if it is empty. */
   readonly shape?: string | undefined;
+  /** The headers of the start. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** A message for the node that may hold a run. */

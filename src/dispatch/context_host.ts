@@ -164,14 +164,17 @@ export interface ContextHost extends RunSender {
 export interface RunSender {
   /** Drives those that this node handles. Rejects with a `CatgaError`. */
   nodeRuns(): Promise<RunDriver>;
-  start(workflow: AnyWorkflow, input: unknown, options?: StartOptions): Promise<Result<string, never>>;
+  /** `parent`: the message whose handler starts the run; its headers go on with the run. */
+  start(
+    workflow: AnyWorkflow,
+    input: unknown,
+    options?: StartOptions,
+    parent?: Context,
+  ): Promise<Result<string, never>>;
   result(workflow: AnyWorkflow, run: string, options?: ResultOptions): Promise<Result<unknown>>;
   tell(signal: AnySignal, run: string, payload: unknown, options?: TellOptions): Promise<Result<void, never>>;
   cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>>;
 }
-
-/** No headers. */
-export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 
 // What an app needs of its entities. `entities/` implements it, `catga.ts` wires it.
 

@@ -24,13 +24,12 @@ import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.t
 import type { BroadcastOptions, SendArgs, SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/shared_state.ts";
-import { CALLER_HEADER } from "../contract/program_types.ts";
-import { decodeText } from "../data/encoding.ts";
 import { dateOf } from "../data/safe_date.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
 import { type AppClock, appClock, Deadlined } from "../ports/clock.ts";
 import { patience, type QueueEntry } from "./admission_queue.ts";
-import { type Claims, type ContextHost, type Envelope, NO_HEADERS, type Settling } from "./context_host.ts";
+import { callerIn, NO_HEADERS } from "./carried_headers.ts";
+import type { Claims, ContextHost, Envelope, Settling } from "./context_host.ts";
 import { Execution } from "./execution.ts";
 import type { Later, Outcome } from "./outcome.ts";
 import type { CacheKey } from "../contract/sendable.ts";
@@ -134,13 +133,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   get caller(): unknown {
-    const text = this.headers[CALLER_HEADER];
-    if (text === undefined) return undefined;
-    try {
-      return decodeText(text);
-    } catch {
-      return undefined; // a client that is no edge wrote it: nobody said who the caller is
-    }
+    return callerIn(this.headers);
   }
 
   get attempt(): number {
@@ -288,7 +281,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     contract: WorkflowContract<In, Out, F>,
     ...args: SendArgs<In, StartOptions>
   ): Promise<Result<string, never>> {
-    return this.#host.start(contract, args[0], args[1]);
+    return this.#host.start(contract, args[0], args[1], this);
   }
 
   result<Out, F extends string>(

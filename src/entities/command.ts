@@ -11,6 +11,7 @@ import { freezePlain, isThenable } from "../data/checks.ts";
 import { byteLength } from "../data/utf8.ts";
 import { cannotBeSent, decodeText, toText } from "../data/encoding.ts";
 import { fingerprint } from "../data/fingerprint.ts";
+import { withCarried } from "../dispatch/carried_headers.ts";
 import type { DecidingMessage, Settling } from "../dispatch/context_host.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";
@@ -212,7 +213,7 @@ export class PendingCommand implements Asking, Sought {
         result,
         fingerprint: this.named ? this.#print : undefined,
         correlation: correlationId === id ? undefined : correlationId,
-        headers: carried(this.#host, ctx),
+        headers: withCarried(this.#host.carried, ctx.headers, undefined),
       });
       const events = items.join();
       this.#checkSize(command, events);
@@ -385,16 +386,6 @@ function printOf({ contract: { name }, execution: { payload } }: DecidingMessage
   } catch (error) {
     throw cannotBeSent(error, "INVALID_MESSAGE", `the payload of ${name}`);
   }
-}
-
-/** The headers of the command that go on with what it emits. */
-function carried(
-  { carried }: EntitiesHost,
-  { headers }: DecidingMessage,
-): Readonly<Record<string, string>> | undefined {
-  let own: Record<string, string> | undefined;
-  for (const name of carried) if (headers[name] !== undefined) (own ??= {})[name] = headers[name];
-  return own;
 }
 
 /** Further decisions after the first. */

@@ -106,6 +106,7 @@ function node(
       random: () => 0.5,
       timeout: 10_000,
       send: none,
+      ...{ node: "a", carried: [], tracer: undefined },
       ofEntity: () => false,
       observer() {},
       begun() {},

@@ -4,7 +4,7 @@
  * handler see them), as maps that grow with each entry, so that a long run is resumed in linear time.
  */
 import type { RunStatus } from "../contract/flow.ts";
-import { isCount, isRecord, isToken } from "../data/checks.ts";
+import { isCount, isRecord, isStrings, isToken } from "../data/checks.ts";
 
 /** An error as it is recorded. */
 export interface RecordedError {
@@ -63,6 +63,8 @@ export interface Started {
   readonly parent?: Parent;
   /** The shape of the workflow at the process that started it, as {@link Journal.shape}; left out if it is empty. */
   readonly shape?: string;
+  /** What goes on with what its steps send; left out if there are none. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Entries of the node that drives the run. Times are in ms since 1970. */
@@ -158,6 +160,8 @@ export class Journal {
    */
   shape = "";
   started: Started | undefined;
+  /** Its headers, without a prototype; `undefined`: there are none. */
+  headers: Readonly<Record<string, string>> | undefined;
   startedAt = 0;
   changedAt = 0;
   /** Outcomes of steps; `index`: the number of its entry; `undo`: its step had one when it was recorded. */
@@ -243,6 +247,7 @@ export class Journal {
       case "started":
         if (this.started === undefined) this.shape = entry.shape ?? "";
         this.started ??= entry;
+        this.headers ??= entry.headers && Object.freeze(Object.assign(Object.create(null), entry.headers));
         this.startedAt ||= time;
         return;
       case "done":
@@ -490,6 +495,7 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
     timeout: maybe(isTime),
     parent: maybe(isParent),
     shape: maybe(isText),
+    headers: maybe(isStrings),
   },
   signalled: { by: isText, signal: isText, id: maybe(isText) },
   cancelled: { by: isText, code: isText, reason: isText },

@@ -22,6 +22,7 @@ import { type Failure, isFailure, type Result } from "../contract/result.ts";
 import { validate } from "../contract/schema.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { outside } from "../data/async_context.ts";
+import { callerIn, NO_HEADERS } from "../dispatch/carried_headers.ts";
 import { show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import { type Timer, within } from "../ports/clock.ts";
@@ -201,9 +202,14 @@ export class Drive {
   #flow(): Flow {
     const steps = this.#steps;
     const waits = this.#waits;
+    const { headers = NO_HEADERS } = this.journal;
     return {
       id: this.#state.ref.run,
       version: this.journal.started!.version,
+      headers,
+      get caller() {
+        return callerIn(headers);
+      },
       step: (name, fn, options = {}) => steps.step(name, fn, options),
       send: (contract: unknown, payload?: unknown, options: FlowSendOptions<never> = {}) =>
         steps.send(contract as AnyContract, payload, options),
@@ -460,9 +466,10 @@ export class Drive {
     const { keep } = this.journal.started!;
     state.record({ t: "ended", outcome, until: state.now + keep });
     state.after(() => {
-      const { ended, endedAt, startedAt } = this.journal;
+      const { ended, endedAt, startedAt, headers } = this.journal;
       if (ended === undefined) return state.look();
       const { host: { app }, ref } = state;
+      app.tracer?.ended({ node: app.node, ...ref, headers, startedAt, endedAt, error: ended.error });
       app.observer({ type: "run-ended", ...ref, ms: Math.max(0, endedAt - startedAt), code: ended.error?.code });
       this.#steps.abandon();
       this.#ended();

@@ -21,11 +21,13 @@
 import { type AnyContract, MAX_NAME_LENGTH } from "../contract/contract.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
+import type { RunTracer } from "../contract/run_tracer.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import { exceeds } from "../data/utf8.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
+import { withCarried } from "../dispatch/carried_headers.ts";
 import type { Clock, Random, Timer } from "../ports/clock.ts";
 import type { Journal, JournalEntry, Parent, RecordedError, RecordedOutcome, RunLogMessage } from "./journal.ts";
 import { recorded, type StepAttempt, UNSTORED } from "./outcomes.ts";
@@ -47,6 +49,12 @@ export interface DriveApp {
   readonly causes: boolean;
   /** Gets attempts of steps that failed, when the next one follows, and that a run has many entries. */
   readonly observer: Observer;
+  /** The id of the node. */
+  readonly node: string;
+  /** The headers that go on with what steps send. */
+  readonly carried: readonly string[];
+  /** Makes spans; `undefined`: nothing is traced. */
+  readonly tracer: RunTracer | undefined;
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
   /** True for a command of an entity: one that may be sent again when nobody knows whether it ran. */
   ofEntity(contract: AnyContract): boolean;
@@ -73,7 +81,13 @@ export interface DriveHost {
   /** Calls back in a later turn of the event loop, together with the other runs. */
   soon(callback: () => void): void;
   /** Starts a run that tells this one its end. */
-  startChild(contract: AnyContract, id: string, input: unknown, parent: Required<Parent>): Promise<Result<string>>;
+  startChild(
+    contract: AnyContract,
+    id: string,
+    input: unknown,
+    parent: Required<Parent>,
+    headers: Readonly<Record<string, string>> | undefined,
+  ): Promise<Result<string>>;
   /**
    * Resolves with whether the run was started: it has told, or will tell, its end. One that was not is stored as ended,
    * so that a start that comes later does nothing. Rejects with a `CatgaError`. `contract`: of one that may come.
@@ -365,6 +379,23 @@ export class DriveState {
 
   get now(): number {
     return this.host.clock.now();
+  }
+
+  /** What goes on with what its steps send; `undefined`: nothing. */
+  get carried(): Readonly<Record<string, string>> | undefined {
+    const { headers } = this.journal;
+    return headers && withCarried(this.host.app.carried, headers, undefined);
+  }
+
+  /** Runs an attempt of a step, or of its `undo`, within a span. `perform` takes the headers of what it sends. */
+  traced<T>(
+    { step, attempt, isUndo }: { readonly step: string; readonly attempt: number; readonly isUndo: boolean },
+    perform: (headers: Readonly<Record<string, string>> | undefined) => Promise<T>,
+  ): Promise<T> {
+    const { tracer, node } = this.host.app;
+    const headers = this.carried;
+    if (tracer === undefined) return perform(headers);
+    return tracer.attempt({ node, ...this.ref, headers, step, attempt, isUndo }, perform);
   }
 
   /** Cancelled or failing: the handler's pending calls never settle. */

@@ -15,6 +15,7 @@ import type {
 } from "../contract/flow.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
+import type { RunSpan } from "../contract/run_tracer.ts";
 import { checkTimes } from "../contract/durable_messages.ts";
 import { type Schema, validate } from "../contract/schema.ts";
 import { ALONE, AWAITS_VERSION, type SendOptions } from "../contract/send_options.ts";
@@ -37,9 +38,11 @@ import {
   checkNumber,
   checkSignal,
   checkString,
+  checkStrings,
   disown,
   isCount,
   isRecord,
+  isStrings,
   LATEST,
   MAX_TIMEOUT,
   show,
@@ -48,6 +51,7 @@ import { decodeText, encodeValue } from "../data/encoding.ts";
 import { exceeds } from "../data/utf8.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import { fewAtOnce } from "../data/queues.ts";
+import { NO_HEADERS, withCarried } from "../dispatch/carried_headers.ts";
 import type { DurableLog, Schedule } from "../dispatch/remote.ts";
 import type { NodeRuns, StreamsHost } from "../dispatch/node_host.ts";
 import { CatgaError, isCatgaError, unavailable } from "../error.ts";
@@ -86,9 +90,17 @@ import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { StuckRuns } from "./stuck_watch.ts";
 import { type EntryFor, RunLog, type RunRef, type StoredNotice } from "./run_log.ts";
 
+type Headers = Readonly<Record<string, string>>;
+
+/** How a run is started. */
+interface StartHow {
+  readonly shape?: string | undefined;
+  readonly parent?: Parent;
+  readonly headers?: Headers | undefined;
+}
+
 /** What runs need of their node. */
 export interface RunsHost extends DriveApp, StreamsHost {
-  readonly node: string;
   readonly transport: Transport | undefined;
   /** The workflows that this node handles. */
   readonly handled: readonly WorkflowBody[];
@@ -199,14 +211,16 @@ export class Runs implements DrivesHost, NodeRuns {
     awaited(ref, await this.#drives.call(body, { ref, sequence: sequenceOf(position) }, by));
   }
 
-  async due(body: WorkflowBody, { run: named, step, at, start, cron, shape }: RunDue, ctx: Context): Promise<void> {
+  async due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void> {
+    const { run: named, step, at, start, cron, shape, headers } = due;
     // the id of a firing is the name of its schedule, and its time
     const run = cron ? ctx.id.slice(startName("").length) : named;
     const ref = { workflow: body.definition.name, run };
     if (start === undefined) {
       return awaited(ref, await this.#drives.call(body, { ref, sequence: 0, due: { step, at } }));
     }
-    const started = await this.#start(body.definition, run, start === "" ? undefined : decodeText(start), { shape });
+    const how = { shape, headers: isStrings(headers) ? headers : undefined };
+    const started = await this.#start(body.definition, run, start === "" ? undefined : decodeText(start), how);
     if (!started.ok && UNSTORED.has(started.error.code)) throw started.error;
     if (started.ok) return;
     this.#fault(`starting run ${run} of ${ref.workflow} at its time (${started.error.code})`, started.error);
@@ -234,18 +248,31 @@ export class Runs implements DrivesHost, NodeRuns {
 
   // what programs call ------------------------------------------------------------------------------
 
-  async start(workflow: AnyWorkflow, input: unknown, options: StartOptions = {}): Promise<Result<string, never>> {
+  async start(
+    workflow: AnyWorkflow,
+    input: unknown,
+    options: StartOptions = {},
+    parent?: Context,
+  ): Promise<Result<string, never>> {
     const definition = definitionOf("start", workflow);
-    const what = `start ${definition.name}`;
+    const { name } = definition;
+    const what = `start ${name}`;
     checkStartOptions(what, options, definition);
-    return await this.#patient(what, this.#startAt(what, definition, input, options));
+    const { tracer, node, carried } = this.app;
+    const { headers: own } = options;
+    const headers = withCarried(carried, parent?.headers ?? NO_HEADERS, own);
+    const span = tracer?.start({ node, workflow: name, headers, own, ctx: parent });
+    const all = { ...options, headers: span?.headers ?? headers };
+    const started = await this.#patient(what, this.#startAt(what, definition, input, all));
+    span?.end(started);
+    return started;
   }
 
   async #startAt(
     what: string,
     definition: WorkflowDefinition,
     input: unknown,
-    { id, at, cron, zone }: StartOptions,
+    { id, at, cron, zone, headers }: StartOptions,
   ): Promise<Result<string, never>> {
     const refused = await this.#refusedInput(definition, input, "UNAVAILABLE");
     if (refused !== undefined) return refused;
@@ -261,10 +288,11 @@ export class Runs implements DrivesHost, NodeRuns {
       return notStarted(definition.name, cause);
     }
     if (exceeds(text, this.log.mostBytes)) {
-      return failed(
-        "TOO_LARGE",
-        `workflow ${definition.name} was not started: its input is too large: store it elsewhere, and start with a reference`,
-      );
+      const why = "its input is too large: store it elsewhere, and start with a reference";
+      return failed("TOO_LARGE", `workflow ${definition.name} was not started: ${why}`);
+    }
+    if (headers !== undefined && exceeds(text + JSON.stringify(headers), this.log.mostBytes)) {
+      return failed("TOO_LARGE", `workflow ${definition.name} was not started: its headers are too large`);
     }
     const later = at !== undefined && at.getTime() > this.app.clock.now() ? at : undefined;
     const ref = { workflow: definition.name, run };
@@ -274,6 +302,7 @@ export class Runs implements DrivesHost, NodeRuns {
       const due: RunDue = {
         ...{ run, step: "", at: later?.getTime() ?? 0, start: text },
         ...(later ? {} : { cron: true }),
+        ...(headers === undefined ? {} : { headers }),
         ...this.#shapeOf(definition),
       };
       const when: Schedule = later === undefined ? { cron: cron!, zone } : { at: later };
@@ -281,7 +310,8 @@ export class Runs implements DrivesHost, NodeRuns {
       return stored.ok ? { ok: true, value: run } : stored;
     }
     // as other nodes and later runs read it
-    return await this.#start(definition, run, text === "" ? undefined : decodeText(text), this.#shapeOf(definition));
+    const given = text === "" ? undefined : decodeText(text);
+    return await this.#start(definition, run, given, { ...this.#shapeOf(definition), headers });
   }
 
   async result(workflow: AnyWorkflow, run: string, options: ResultOptions = {}): Promise<Result<unknown>> {
@@ -436,6 +466,7 @@ export class Runs implements DrivesHost, NodeRuns {
     id: string,
     input: unknown,
     parent: Required<Parent>,
+    headers: Headers | undefined,
   ): Promise<Result<string>> {
     const definition = definitionOf("flow.send", contract as unknown as AnyWorkflow);
     if (parent.depth >= MOST_WITHIN) {
@@ -449,7 +480,7 @@ export class Runs implements DrivesHost, NodeRuns {
     } catch (cause) {
       return notStarted(definition.name, cause);
     }
-    return await this.#start(definition, id, given, { ...this.#shapeOf(definition), parent });
+    return await this.#start(definition, id, given, { ...this.#shapeOf(definition), parent, headers });
   }
 
   async cancelChild(ref: RunRef, reason: string, contract?: AnyContract): Promise<boolean> {
@@ -616,10 +647,31 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   async #start(
+    definition: WorkflowDefinition,
+    run: string,
+    input: unknown,
+    how: StartHow,
+  ): Promise<Result<string, never>> {
+    const { tracer, node } = this.app;
+    const { headers, parent } = how;
+    const traced = { node, workflow: definition.name, run, headers, isChild: parent !== undefined };
+    const span = tracer?.run(traced);
+    return await this.#store(
+      definition,
+      run,
+      input,
+      span === undefined ? how : { ...how, headers: span.headers },
+      span,
+    );
+  }
+
+  /** Stores a start. `span`: of the run, which is told if it was not stored before. */
+  async #store(
     { name: workflow, version, keep, timeout }: WorkflowDefinition,
     run: string,
     input: unknown,
-    { shape, parent }: { readonly shape?: string | undefined; readonly parent?: Parent },
+    { shape, parent, headers }: StartHow,
+    span: RunSpan | undefined,
   ): Promise<Result<string, never>> {
     const ref = { workflow, run };
     const body = this.#bodies.get(workflow);
@@ -630,6 +682,7 @@ export class Runs implements DrivesHost, NodeRuns {
       ...(timeout === undefined ? {} : { timeout }),
       ...(parent === undefined ? {} : { parent }),
       ...(shape === undefined ? {} : { shape }),
+      ...(headers === undefined ? {} : { headers }),
     };
     let stored: number | "conflict";
     try {
@@ -647,7 +700,10 @@ export class Runs implements DrivesHost, NodeRuns {
         this.#drives.start(body, ref, first, journal);
       }
       stored = await appending;
-      if (stored !== "conflict") return { ok: true, value: run };
+      if (stored !== "conflict") {
+        span?.stored();
+        return { ok: true, value: run };
+      }
       if (!await this.#isSame(ref, input)) {
         return failed("ID_REUSED", `run ${run} of ${workflow} was started with another input`);
       }
@@ -816,8 +872,9 @@ function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDefinition
 
 function checkStartOptions(at: string, options: StartOptions, { id: made }: WorkflowDefinition): void {
   checkKnown(at, options, START_OPTIONS);
-  const { id, at: when, cron } = options;
+  const { id, at: when, cron, headers } = options;
   if (id !== undefined) checkRun(`${at}: id`, id);
+  if (headers !== undefined) checkStrings(`${at}: headers`, headers);
   checkTimes(at, options);
   if (cron !== undefined && when !== undefined) throw new TypeError(`${at}: give one of at and cron`);
   if (cron !== undefined && (id ?? made) === undefined) {
@@ -865,7 +922,7 @@ function asError(error: unknown): CatgaError {
 const NOT_STARTED = ": it was not started yet, or is forgotten";
 /** After these codes the same call may succeed later. */
 const RETRYABLE: ReadonlySet<string> = new Set(["UNAVAILABLE", "NOT_ENDED"]);
-const START_OPTIONS = new Set(["id", "at", "cron", "zone"]);
+const START_OPTIONS = new Set(["id", "at", "cron", "zone", "headers"]);
 const RESULT_OPTIONS = new Set(["timeout", "signal"]);
 const TELL_OPTIONS = new Set(["id"]);
 const MAX_RUN = 128;

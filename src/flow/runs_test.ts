@@ -923,7 +923,7 @@ describe("runs", () => {
     const host = {
       ...{ namespace: "default", node: "a", endpoint: "a.1", replicas: 1, timeout: 1_000, clock, handled: [body] },
       ...{ transport: undefined, log: { open: () => Promise.resolve(stream) }, observer() {}, begun() {}, over() {} },
-      ...{ maxPayload: () => 2 ** 20, nodes: () => [] },
+      ...{ maxPayload: () => 2 ** 20, nodes: () => [], carried: [] },
     } as unknown as RunsHost;
     return { clock, stream, Later, body, runs: new Runs(host) };
   }

@@ -14,7 +14,7 @@ import { isRecord, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import { type DriveState, MISUSES, type OngoingAttempt, type PendingCall } from "./replay_state.ts";
-import type { RecordedOutcome } from "./journal.ts";
+import { type RecordedOutcome, undoName } from "./journal.ts";
 import {
   causeOf,
   checkStep,
@@ -65,6 +65,8 @@ interface Performing {
 
 /** Retries of a step and its `undo`; `timeout`: that of an attempt, in ms. */
 type Policy = StepRetry & { readonly timeout: number };
+
+type Headers = Readonly<Record<string, string>>;
 
 type Undo = (value: unknown) => MaybePromise<unknown>;
 
@@ -142,7 +144,9 @@ export class Steps {
       return this.#state.misused(new TypeError(`step ${name}: its work must be a function; got ${show(fn)}`));
     }
     // in the async context of this call, not of what its turn came with
-    const perform = AsyncLocalStorage.bind((attempt: StepAttempt) => this.#called(fn, attempt));
+    const perform = AsyncLocalStorage.bind((attempt: StepAttempt) =>
+      this.#traced(name, attempt, () => this.#called(fn, attempt))
+    );
     // the program's types say what it gave
     return this.#call(name, options, (step, settle) => this.#perform(step, { perform, timeout }, settle)) as Promise<T>;
   }
@@ -163,7 +167,9 @@ export class Steps {
       return this.#call(name, rest, this.#child(contract, payload), { isSend: true, isChild: true });
     }
     const timeout = rest.timeout ?? contract.options.timeout ?? this.#state.host.app.timeout;
-    const perform = AsyncLocalStorage.bind((attempt: StepAttempt) => this.#sent(contract, payload, attempt, timeout));
+    const perform = AsyncLocalStorage.bind((attempt: StepAttempt) =>
+      this.#traced(name, attempt, (headers) => this.#sent(contract, payload, attempt, timeout, headers))
+    );
     // the send has its own end; this one is for a send that has none
     const how = { perform, timeout: Math.min(MAX_TIMEOUT, timeout + GRACE) };
     return this.#call(name, rest, (step, settle) => this.#perform(step, how, settle), { isSend: true });
@@ -225,7 +231,16 @@ export class Steps {
     const main = state.phase === "handler";
     const { retry = {}, timeout = state.host.app.timeout } = options;
     this.#policies.set(name, { attempts: retry.attempts ?? Infinity, delay: retry.delay ?? STEP_PAUSES, timeout });
-    if (main && options.undo !== undefined) this.#undos.set(name, AsyncLocalStorage.bind(options.undo as Undo));
+    if (main && options.undo !== undefined) {
+      const undo = options.undo as Undo;
+      const attempt = () => 1 + (journal.failures.get(undoName(name))?.total ?? 0);
+      this.#undos.set(
+        name,
+        AsyncLocalStorage.bind((value) =>
+          state.traced({ step: name, attempt: attempt(), isUndo: true }, async () => await undo(value))
+        ),
+      );
+    }
     const { promise, resolve } = Promise.withResolvers<unknown>();
     const settle = (outcome: RecordedOutcome) => resolve(valueOf(outcome, isSend));
     const known = journal.outcomes.get(name);
@@ -390,6 +405,14 @@ export class Steps {
 
   // what a step performs ----------------------------------------------------------------------------
 
+  #traced(
+    step: string,
+    { attempt }: StepAttempt,
+    perform: (headers: Headers | undefined) => Promise<RecordedOutcome>,
+  ): Promise<RecordedOutcome> {
+    return this.#state.traced({ step, attempt, isUndo: false }, perform);
+  }
+
   async #called<T>(fn: (step: Step) => MaybePromise<T>, attempt: StepAttempt): Promise<RecordedOutcome> {
     const value = await fn(attempt);
     const { mostBytes } = this.#state.host.log;
@@ -402,12 +425,13 @@ export class Steps {
     payload: unknown,
     attempt: StepAttempt,
     timeout: number,
+    headers: Headers | undefined,
   ): Promise<RecordedOutcome> {
     const { host, journal, leaving } = this.#state;
     const { id, signal, fresh } = attempt;
     // an entity looks for what was sent before
     const again = fresh || !host.app.ofEntity(contract) ? {} : { firstSent: new Date(journal.startedAt - GRACE) };
-    const result = await host.app.send(contract, payload, { id, signal, timeout, ...again });
+    const result = await host.app.send(contract, payload, { id, signal, timeout, headers, ...again });
     if (result.ok) {
       return { ok: true, value: copyOf(result.value, `the answer of ${contract.name}`, host.log.mostBytes) };
     }
@@ -453,7 +477,7 @@ export class Steps {
           }
           const started = journal.wasTold(name, child)
             ? { ok: true, value: child.run } as const
-            : await host.startChild(contract, child.run, input, parent);
+            : await host.startChild(contract, child.run, input, parent, state.carried);
           if (state.over || journal.outcomes.has(name) || journal.children.has(name)) return;
           if (started.ok) {
             state.record({ t: "child", step: name, ...child, ...this.#undoFlag(name) });

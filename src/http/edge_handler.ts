@@ -332,7 +332,7 @@ class EdgeHandler<Given> {
     const input = await this.#input(called);
     const id = this.#idOf(called);
     const workflow = contract as WorkflowContract<unknown, unknown>;
-    const started = await this.#app.start(workflow, input, { id });
+    const started = await this.#app.start(workflow, input, { id, headers: this.#headers(called) });
     if (!started.ok) return answer(started, { values, failures });
     const location = `${this.#base}/${name}/${encodeURIComponent(started.value)}`;
     return answer({ ok: true, value: { run: started.value } }, {

@@ -16,6 +16,7 @@ import {
 } from "../ports/clock.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
+import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { DRAIN_TIMEOUT } from "../contract/defaults.ts";
 import type { EntityBody } from "../contract/handler.ts";
@@ -455,8 +456,13 @@ export class App implements NodeHost, DrainableNode {
     }
   }
 
-  start(workflow: AnyWorkflow, input: unknown, options?: StartOptions): Promise<Result<string, never>> {
-    return this.#ofRuns((runs) => runs.start(workflow, input, options));
+  start(
+    workflow: AnyWorkflow,
+    input: unknown,
+    options?: StartOptions,
+    parent?: Context,
+  ): Promise<Result<string, never>> {
+    return this.#ofRuns((runs) => runs.start(workflow, input, options, parent));
   }
 
   result(workflow: AnyWorkflow, run: string, options?: ResultOptions): Promise<Result<unknown>> {

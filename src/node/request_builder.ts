@@ -2,7 +2,8 @@
  * Prepares what a node sends, before a node is chosen for it: options, deadline, routing key, meta, and the payload as
  * the contract's schema parses it. A message that this node alone handles takes a shorter way ({@link fastPaths}).
  */
-import { type ContextHost, NO_HEADERS, type ParentMessage } from "../dispatch/context_host.ts";
+import { NO_HEADERS, withCarried } from "../dispatch/carried_headers.ts";
+import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import { checkSendOptions, INHERITED_HEADERS, type SendOptions } from "../contract/send_options.ts";
 import { isInternalName } from "../contract/contract.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -292,21 +293,6 @@ function scheduleOf({ delay, at, cron, zone }: EnqueueOptions): Schedule | undef
   if (delay !== undefined) return { delay };
   if (at !== undefined) return { at };
   return cron === undefined ? undefined : { cron, zone };
-}
-
-/** The headers of these names that were inherited, and a message's own, which win. */
-function withCarried(
-  names: readonly string[],
-  inherited: Readonly<Record<string, string>>,
-  own: Readonly<Record<string, string>> | undefined,
-): Readonly<Record<string, string>> | undefined {
-  let headers: Record<string, string> | undefined;
-  for (const name of names) {
-    const value = inherited[name];
-    if (value !== undefined) (headers ??= Object.create(null) as Record<string, string>)[name] = value;
-  }
-  if (own !== undefined) Object.assign(headers ??= Object.create(null) as Record<string, string>, own);
-  return headers && Object.freeze(headers);
 }
 
 // The shortest way of a send: to a handler in this process, without options, of a contract that needs no preparation

@@ -3,15 +3,16 @@
  *
  *   … test/processes/traced_node.ts <nats url> <id>
  *
- * It handles {@link Handoff} by sending {@link Rest} within a span of its own. Prints a line of JSON for each span that
- * has ended, and `{"event":"ready"}` when it is a node.
+ * It handles {@link Handoff} by sending {@link Rest} within a span of its own, and drives runs of {@link Trip}, whose
+ * last step it never ends. Prints a line of JSON for each span that has ended, `{"event":"ready"}` when it is a node, and
+ * `{"event":"last"}` when the last step of a run has begun.
  *
  * @module
  */
 import process from "node:process";
 import { trace } from "@opentelemetry/api";
 import { NodeTracerProvider, type ReadableSpan, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-node";
-import { catga, command, query } from "@catga/catga";
+import { catga, command, type Handler, query, workflow } from "@catga/catga";
 import { tracing } from "@catga/catga/behaviors";
 
 /** What the node handles. */
@@ -19,20 +20,34 @@ export const Handoff = command<string, string>("Handoff");
 /** What it sends then. */
 export const Rest = query<string, string>("Rest");
 
+/** A workflow of two steps. */
+export const Trip = workflow<void, string>("Trip");
+
+/** Its handler: `last` is the work of its last step. */
+export function trip(last: () => Promise<string>): Handler {
+  return Trip.handle(async (flow) => {
+    const rest = await flow.send(Rest, "tea");
+    return await flow.step("fly", async () => `${rest.value} ${await last()}`, { retry: { delay: [1, 10] } });
+  });
+}
+
 /** The fields of a span that link it to others. */
 export interface SpanLine {
-  readonly event: "ready" | "span";
+  readonly event: "ready" | "span" | "last";
   readonly name?: string;
   readonly trace?: string;
   readonly id?: string;
   readonly parent?: string | undefined;
   readonly kind?: number;
+  /** The ids of the spans that it is linked to. */
+  readonly links?: readonly string[];
 }
 
 /** What is printed of a span. */
 export function lineOf(span: ReadableSpan): SpanLine {
   const { traceId: trace, spanId: id } = span.spanContext();
-  return { event: "span", name: span.name, trace, id, parent: span.parentSpanContext?.spanId, kind: span.kind };
+  const links = span.links.map(({ context }) => context.spanId);
+  return { event: "span", name: span.name, trace, id, parent: span.parentSpanContext?.spanId, kind: span.kind, links };
 }
 
 if (import.meta.main) {
@@ -53,6 +68,10 @@ if (import.meta.main) {
       return rest.ok ? `${id} then ${rest.value}` : rest;
     })
   );
-  await catga({ nats, id, handlers: handoff, behaviors: [tracing()] });
+  const never = trip(() => {
+    console.log(JSON.stringify({ event: "last" } satisfies SpanLine));
+    return new Promise(() => {});
+  });
+  await catga({ nats, id, handlers: [handoff, never], behaviors: [tracing()] });
   console.log(JSON.stringify({ event: "ready" } satisfies SpanLine));
 }

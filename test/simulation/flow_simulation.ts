@@ -600,6 +600,10 @@ class Process implements DrivesHost {
     return this;
   }
 
+  readonly node: string = "";
+  readonly carried: readonly string[] = [];
+  readonly tracer: undefined = undefined;
+
   read(): void {}
   begun(): void {}
   over(): void {}

@@ -1,5 +1,6 @@
 /** The envelope of a message that came over the wire. It is made on demand: most handlers read none of it. */
-import { type Envelope, NO_HEADERS } from "../../dispatch/context_host.ts";
+import { NO_HEADERS } from "../../dispatch/carried_headers.ts";
+import type { Envelope } from "../../dispatch/context_host.ts";
 import type { WireMeta } from "./frame.ts";
 
 /** The envelope of one run of a handler. */

@@ -1,0 +1,88 @@
+/** What `tracing()` does around runs of workflows: their starts, the runs themselves, and attempts of their steps. */
+import type { Behavior } from "./behavior.ts";
+import type { Context } from "./context.ts";
+import type { Result } from "./result.ts";
+
+type Headers = Readonly<Record<string, string>>;
+
+/** The tracer among these behaviors; `undefined`: none of them is `tracing()`. */
+export function runTracerOf(behaviors: readonly Behavior[]): RunTracer | undefined {
+  // only `tracing()` sets it
+  return behaviors.find((behavior) => behavior["~runs"] !== undefined)?.["~runs"] as RunTracer | undefined;
+}
+
+/** Makes spans for runs of workflows. The headers of a run carry its span to every node that drives it. */
+export interface RunTracer {
+  /** A program or a handler starts a run. `undefined`: nothing is traced now. */
+  start(start: TracedStart): StartSpan | undefined;
+  /** A run is about to be stored. `undefined`: nothing is traced now. */
+  run(run: TracedRun): RunSpan | undefined;
+  /** Runs an attempt of a step, or of its `undo`. `perform` takes the headers of what the attempt sends. */
+  attempt<T>(step: TracedStep, perform: (headers: Headers | undefined) => Promise<T>): Promise<T>;
+  /** A run has ended, and that is stored. */
+  ended(run: EndedRun): void;
+}
+
+/** A run on a node. */
+interface RunOnNode {
+  /** The id of the node. */
+  readonly node: string;
+  /** The name of the workflow. */
+  readonly workflow: string;
+  /** The headers of the run; `undefined`: it has none. */
+  readonly headers: Headers | undefined;
+}
+
+/** The start of a run, as it is asked for. */
+export interface TracedStart extends RunOnNode {
+  /** The headers in the options of the start. */
+  readonly own: Headers | undefined;
+  /** The message whose handler starts it. */
+  readonly ctx: Context | undefined;
+}
+
+/** The span of a start. */
+export interface StartSpan {
+  /** The headers of the run, with the trace context of this span. */
+  readonly headers: Headers;
+  end(result: Result<string, never>): void;
+}
+
+/** A run that is about to be stored. */
+export interface TracedRun extends RunOnNode {
+  /** The id of the run. */
+  readonly run: string;
+  /** True for a run that another one has started as a step. */
+  readonly isChild: boolean;
+}
+
+/** The span of a run. */
+export interface RunSpan {
+  /** The headers of the run, with the trace context of this span. */
+  readonly headers: Headers;
+  /** The run is stored. Not called for one that is not, or was before. */
+  stored(): void;
+}
+
+/** An attempt of a step. */
+export interface TracedStep extends RunOnNode {
+  /** The id of the run. */
+  readonly run: string;
+  /** The name of the step. */
+  readonly step: string;
+  /** True for an attempt of its `undo`. */
+  readonly isUndo: boolean;
+  /** Number of the attempt, from 1. */
+  readonly attempt: number;
+}
+
+/** A run that has ended. */
+export interface EndedRun extends RunOnNode {
+  /** The id of the run. */
+  readonly run: string;
+  /** Time of its start and its end, in ms since 1970. */
+  readonly startedAt: number;
+  readonly endedAt: number;
+  /** Why it failed; `undefined`: it did not. */
+  readonly error: { readonly code: string; readonly message: string } | undefined;
+}

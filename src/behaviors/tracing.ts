@@ -11,6 +11,7 @@ import type { Observation } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type {
   EndedRun,
+  MessageHeaders,
   RunSpan,
   RunTracer,
   StartSpan,
@@ -31,9 +32,9 @@ type Api = typeof import("@opentelemetry/api");
  * A durable event or a queued command is handled later, perhaps days, and the event by each subscription: the
  * span of that run begins a trace of its own, with a link to the publisher's span.
  *
- * A run of a workflow has a trace of its own, over all nodes that drive it: `run Name`, with a link to `start Name`, the
- * span of its start. Attempts of its steps are its children (`step pay`, `undo pay`), and so is `end Name`, which lasts
- * from the start to the end of the run.
+ * A run of a workflow has a trace of its own, over all nodes that drive it: `run Name`, with a link to `start Name`,
+ * the span of its start. Attempts of its steps are its children (`step pay`, `undo pay`), and so is `end Name`, which
+ * lasts from the start to the end of the run.
  *
  * Spans of commands and queries are of the kinds CLIENT and SERVER, for the sender waits for the answer; those of
  * events and queued commands are PRODUCER and CONSUMER. The attributes are those of OpenTelemetry's conventions for
@@ -210,7 +211,7 @@ class Spans {
 
   async attempt<T>(
     { node, workflow, run, headers, step, isUndo, attempt }: TracedStep,
-    perform: (headers: Headers | undefined) => Promise<T>,
+    perform: (headers: MessageHeaders | undefined) => Promise<T>,
   ): Promise<T> {
     const [api, tracer] = [this.#api!, this.#tracer!];
     // not the active context: it is that of the program's own code around the call
@@ -258,7 +259,7 @@ class Spans {
   }
 
   /** The parent of a send: the context in its own headers, else the active one, else that of the handler that sends. */
-  #outside(api: Api, headers: Headers | undefined, ctx: Context | undefined): TraceContext {
+  #outside(api: Api, headers: MessageHeaders | undefined, ctx: Context | undefined): TraceContext {
     if (headers !== undefined) {
       const given = extract(api, headers);
       if (api.trace.getSpanContext(given) !== undefined) return given;
@@ -312,17 +313,15 @@ function attributesOf(
 // The trace context in the headers of a message: written and read by the registered propagator; without one, by W3C
 // Trace Context, so that exported traces are linked in any case.
 
-type Headers = Readonly<Record<string, string>>;
-
 /** The trace context of these headers; the root context if they have none. */
-export function extract({ propagation, trace, ROOT_CONTEXT }: Api, headers: Headers): TraceContext {
+export function extract({ propagation, trace, ROOT_CONTEXT }: Api, headers: MessageHeaders): TraceContext {
   if (propagation.fields().length > 0) return propagation.extract(ROOT_CONTEXT, headers);
   const remote = read(headers[TRACEPARENT]);
   return remote === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, remote);
 }
 
 /** The headers for a trace context. */
-export function inject({ propagation, trace }: Api, context: TraceContext): Headers {
+export function inject({ propagation, trace }: Api, context: TraceContext): MessageHeaders {
   const headers: Record<string, string> = {};
   if (propagation.fields().length > 0) {
     propagation.inject(context, headers);
@@ -334,7 +333,7 @@ export function inject({ propagation, trace }: Api, context: TraceContext): Head
 }
 
 /** The id of the parent span in these headers. */
-export function spanIdOf(headers: Headers | undefined): string | undefined {
+export function spanIdOf(headers: MessageHeaders | undefined): string | undefined {
   return read(headers?.[TRACEPARENT])?.spanId;
 }
 

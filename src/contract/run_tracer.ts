@@ -3,7 +3,8 @@ import type { Behavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import type { Result } from "./result.ts";
 
-type Headers = Readonly<Record<string, string>>;
+/** MessageHeaders of a message, or of a run. */
+export type MessageHeaders = Readonly<Record<string, string>>;
 
 /** The tracer among these behaviors; `undefined`: none of them is `tracing()`. */
 export function runTracerOf(behaviors: readonly Behavior[]): RunTracer | undefined {
@@ -18,7 +19,7 @@ export interface RunTracer {
   /** A run is about to be stored. `undefined`: nothing is traced now. */
   run(run: TracedRun): RunSpan | undefined;
   /** Runs an attempt of a step, or of its `undo`. `perform` takes the headers of what the attempt sends. */
-  attempt<T>(step: TracedStep, perform: (headers: Headers | undefined) => Promise<T>): Promise<T>;
+  attempt<T>(step: TracedStep, perform: (headers: MessageHeaders | undefined) => Promise<T>): Promise<T>;
   /** A run has ended, and that is stored. */
   ended(run: EndedRun): void;
 }
@@ -30,13 +31,13 @@ interface RunOnNode {
   /** The name of the workflow. */
   readonly workflow: string;
   /** The headers of the run; `undefined`: it has none. */
-  readonly headers: Headers | undefined;
+  readonly headers: MessageHeaders | undefined;
 }
 
 /** The start of a run, as it is asked for. */
 export interface TracedStart extends RunOnNode {
   /** The headers in the options of the start. */
-  readonly own: Headers | undefined;
+  readonly own: MessageHeaders | undefined;
   /** The message whose handler starts it. */
   readonly ctx: Context | undefined;
 }
@@ -44,7 +45,7 @@ export interface TracedStart extends RunOnNode {
 /** The span of a start. */
 export interface StartSpan {
   /** The headers of the run, with the trace context of this span. */
-  readonly headers: Headers;
+  readonly headers: MessageHeaders;
   end(result: Result<string, never>): void;
 }
 
@@ -59,7 +60,7 @@ export interface TracedRun extends RunOnNode {
 /** The span of a run. */
 export interface RunSpan {
   /** The headers of the run, with the trace context of this span. */
-  readonly headers: Headers;
+  readonly headers: MessageHeaders;
   /** The run is stored. Not called for one that is not, or was before. */
   stored(): void;
 }

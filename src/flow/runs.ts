@@ -15,7 +15,7 @@ import type {
 } from "../contract/flow.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
-import type { RunSpan } from "../contract/run_tracer.ts";
+import type { MessageHeaders, RunSpan } from "../contract/run_tracer.ts";
 import { checkTimes } from "../contract/durable_messages.ts";
 import { type Schema, validate } from "../contract/schema.ts";
 import { ALONE, AWAITS_VERSION, type SendOptions } from "../contract/send_options.ts";
@@ -90,13 +90,11 @@ import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { StuckRuns } from "./stuck_watch.ts";
 import { type EntryFor, RunLog, type RunRef, type StoredNotice } from "./run_log.ts";
 
-type Headers = Readonly<Record<string, string>>;
-
 /** How a run is started. */
 interface StartHow {
   readonly shape?: string | undefined;
   readonly parent?: Parent;
-  readonly headers?: Headers | undefined;
+  readonly headers?: MessageHeaders | undefined;
 }
 
 /** What runs need of their node. */
@@ -466,7 +464,7 @@ export class Runs implements DrivesHost, NodeRuns {
     id: string,
     input: unknown,
     parent: Required<Parent>,
-    headers: Headers | undefined,
+    headers: MessageHeaders | undefined,
   ): Promise<Result<string>> {
     const definition = definitionOf("flow.send", contract as unknown as AnyWorkflow);
     if (parent.depth >= MOST_WITHIN) {

@@ -9,6 +9,7 @@ import { STEP_PAUSES } from "../contract/defaults.ts";
 import { describe } from "../contract/definition.ts";
 import type { FlowSendOptions, Step, StepOptions } from "../contract/flow.ts";
 import { isFailure } from "../contract/result.ts";
+import type { MessageHeaders } from "../contract/run_tracer.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import { isRecord, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
@@ -65,8 +66,6 @@ interface Performing {
 
 /** Retries of a step and its `undo`; `timeout`: that of an attempt, in ms. */
 type Policy = StepRetry & { readonly timeout: number };
-
-type Headers = Readonly<Record<string, string>>;
 
 type Undo = (value: unknown) => MaybePromise<unknown>;
 
@@ -408,7 +407,7 @@ export class Steps {
   #traced(
     step: string,
     { attempt }: StepAttempt,
-    perform: (headers: Headers | undefined) => Promise<RecordedOutcome>,
+    perform: (headers: MessageHeaders | undefined) => Promise<RecordedOutcome>,
   ): Promise<RecordedOutcome> {
     return this.#state.traced({ step, attempt, isUndo: false }, perform);
   }
@@ -425,7 +424,7 @@ export class Steps {
     payload: unknown,
     attempt: StepAttempt,
     timeout: number,
-    headers: Headers | undefined,
+    headers: MessageHeaders | undefined,
   ): Promise<RecordedOutcome> {
     const { host, journal, leaving } = this.#state;
     const { id, signal, fresh } = attempt;

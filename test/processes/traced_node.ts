@@ -4,8 +4,8 @@
  *   … test/processes/traced_node.ts <nats url> <id>
  *
  * It handles {@link Handoff} by sending {@link Rest} within a span of its own, and drives runs of {@link Trip}, whose
- * last step it never ends. Prints a line of JSON for each span that has ended, `{"event":"ready"}` when it is a node, and
- * `{"event":"last"}` when the last step of a run has begun.
+ * last step it never ends. Prints a line of JSON for each span that has ended, `{"event":"ready"}` when it is a node,
+ * and `{"event":"last"}` when the last step of a run has begun.
  *
  * @module
  */

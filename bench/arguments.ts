@@ -26,6 +26,7 @@ export const SECTIONS = [
   "check",
   "counts",
   "types",
+  "packages",
 ] as const;
 
 /** One of {@link SECTIONS}. */
@@ -33,7 +34,7 @@ export type Section = typeof SECTIONS[number];
 
 /**
  * What runs unless sections are named: growth and endurance take some minutes, `counts` is about one constant, `types`
- * about the compiler.
+ * about the compiler, `packages` about docs/internals/packages.md.
  */
 export const USUAL: readonly Section[] = SECTIONS.slice(0, SECTIONS.indexOf("growth"));
 
@@ -72,7 +73,7 @@ export const USAGE = `deno task bench [section…] [options]        (bun run ben
 
 sections: ${USUAL.join(", ")};
 and those that run only when they are named: growth, entities-growth, entities-endurance, workflows-growth and check, which take some
-minutes, counts and types
+minutes, counts, types, and packages: whether the reasons in docs/internals/packages.md hold
 
   --quick              fewer and shorter rounds: two minutes instead of 15
   --trial              as little as it takes to see that a section runs: the figures say nothing

@@ -23,6 +23,7 @@ import { latency } from "./sections/latency.ts";
 import { local } from "./sections/local.ts";
 import { log } from "./sections/log.ts";
 import { memory } from "./sections/memory.ts";
+import { packages } from "./sections/packages.ts";
 import { remote } from "./sections/remote.ts";
 import { effortOf, type Measure } from "./sections/section.ts";
 import { startup } from "./sections/startup.ts";
@@ -53,6 +54,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   check,
   counts,
   types,
+  packages,
 };
 
 const args = process.argv.slice(2);
@@ -92,11 +94,13 @@ async function bench(wanted: Wanted): Promise<number> {
       console.log(`${wanted.markdown ? markdownOf(table) : textOf(table)}\n`);
     }
   }
+  const refuted = run.tables.flatMap(({ refuted = [] }) => refuted);
+  for (const claim of refuted) console.log(`REFUTED: ${claim}\n`);
   for (const peer of stage.leftOut) console.log(`left out: ${peer}\n`);
   console.log(`${((performance.now() - started) / 1_000).toFixed(0)} s\n`);
   if (before !== undefined) console.log(`${changesOf(before, run)}\n`);
   if (wanted.json !== undefined) await writeRun(wanted.json, run);
   if (wanted.docs !== undefined) await writeDocs(wanted.docs, run);
   if (wanted.svg !== undefined) await drawPictures(wanted.svg, run);
-  return 0;
+  return refuted.length === 0 ? 0 : 1;
 }

@@ -75,6 +75,8 @@ export function amount(value: number, unit: Unit): string {
       return `${value.toFixed(0)} B`;
     case "MB":
       return `${value.toFixed(1)} MB`;
+    case "times":
+      return `× ${short(value)}`;
   }
 }
 

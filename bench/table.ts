@@ -7,7 +7,7 @@
 import type { Rounds } from "./statistics.ts";
 
 /** What a figure counts. */
-export type Unit = "per second" | "ns" | "ms" | "bytes" | "MB";
+export type Unit = "per second" | "ns" | "ms" | "bytes" | "MB" | "times";
 
 /** A row. */
 export interface Row {
@@ -33,6 +33,8 @@ export interface Table {
   readonly pairs: readonly Pair[];
   /** What a reader has to know in order not to be misled. */
   readonly notes: readonly string[];
+  /** Claims of the docs that the figures refute, a line each: the bench then ends with code 1. */
+  readonly refuted?: readonly string[] | undefined;
 }
 
 /** Whether a larger figure is a better one. */

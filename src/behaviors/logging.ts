@@ -1,7 +1,7 @@
 /** `logging()`: a log line for each message that was handled. */
 import type { Behavior } from "../contract/behavior.ts";
 import { checkBoolean, checkKnown, checkMethods, show } from "../data/checks.ts";
-import { isHandlerFailure } from "../contract/handler.ts";
+import { isHandlerFailure } from "../contract/handler_failure.ts";
 import type { LogFields, Logger } from "../contract/observer.ts";
 import { messageLabel, printable } from "../data/printable.ts";
 

@@ -9,15 +9,17 @@ import type { Result } from "../contract/result.ts";
 import type { Dispatch } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import type { ClusterHealth, Remote, RemoteEvent } from "../dispatch/remote.ts";
-import { type Clock, within } from "../ports/clock.ts";
+import { within } from "../ports/clock.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
 import type { Transport } from "../ports/transport.ts";
 import { Interop } from "./interop/interop.ts";
 import { forPlainClient } from "./interop/plain_calls.ts";
-import { Absence, FailureDetector, ProcessProbe } from "./membership/failure_detector.ts";
+import { Absence } from "./membership/absence.ts";
+import { FailureDetector } from "./membership/failure_detector.ts";
+import { ProcessProbe } from "./membership/process_probe.ts";
 import { Membership } from "./membership/membership.ts";
 import { freeze } from "./membership/node_record.ts";
-import { NodeWatch } from "./membership/membership_view.ts";
+import { NodeWatch } from "./membership/node_watch.ts";
 import { ShapeView } from "./membership/shape_view.ts";
 import type { ObservedMismatch } from "../contract/alarms.ts";
 import type { ContractShapes } from "../contract/shape.ts";
@@ -29,9 +31,7 @@ import { Endpoint } from "./wire/endpoint.ts";
 import { MalformedCount } from "./wire/malformed_count.ts";
 import { isEndpoint } from "./wire/frame.ts";
 import type { Peer } from "./wire/peer.ts";
-import { cpuUsage, memoryUsage } from "node:process";
-import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
-import { byteLength, exceeds } from "../data/utf8.ts";
+import { ANSWER_MARGIN, MAX_ANSWER, StatsAnswer } from "./stats_answer.ts";
 
 /** Dependencies of a cluster on the node that it belongs to. */
 interface ClusterOptions {
@@ -106,7 +106,7 @@ export class Cluster implements Remote {
       asked: (name) => this.#membership.gaps.answer(name),
       gap: (name, left) => this.#membership.gaps.answered(name, left),
       stats: () => stats.text(),
-      shapes: (names) => this.#shapes.answer(names, Math.min(LARGEST, this.#endpoint.payloadLimit - MARGIN)),
+      shapes: (names) => this.#shapes.answer(names, Math.min(MAX_ANSWER, this.#endpoint.payloadLimit - ANSWER_MARGIN)),
       shapesKnown: (n, answer) => this.#shapes.answered(n, answer),
       reconnected: () => this.#onReconnect(),
       unread: (stream) => this.#interop.calls.unread(stream),
@@ -319,106 +319,3 @@ export class Cluster implements Remote {
 
 /** How long a drain waits for the store to remove this node's record, in ms. */
 const LEAVE = 2_000;
-
-// What this node answers to those who ask what it has counted. Made when it is asked for, ten times a second at most.
-
-/** Sources of the answers. */
-interface StatsAnswerOptions {
-  readonly clock: Clock;
-  readonly info: Pick<NodeInfo, "id" | "endpoint" | "service">;
-  readonly host: Pick<NodeHost, "runner" | "holdings" | "inFlight" | "alarms" | "unreadable">;
-  readonly endpoint: Pick<Endpoint, "peers" | "inbound" | "payloadLimit">;
-}
-
-/** The answers of one node. */
-class StatsAnswer {
-  readonly #options: StatsAnswerOptions;
-  readonly #began: number;
-  #text = "";
-  #madeAt = -Infinity;
-
-  constructor(options: StatsAnswerOptions) {
-    this.#options = options;
-    this.#began = options.clock.monotonic();
-  }
-
-  /** The {@link NodeStats} as JSON, without what is 0 or empty. What has no room is left out, the least used first. */
-  text(): string {
-    const now = this.#options.clock.monotonic();
-    if (now - this.#madeAt < FRESH) return this.#text;
-    this.#madeAt = now;
-    return this.#text = this.#make(now);
-  }
-
-  #make(now: number): string {
-    const { clock, info: { id, endpoint, service }, host, endpoint: { inbound, payloadLimit } } = this.#options;
-    const { user, system } = cpuUsage();
-    const { leads, locks, cycles } = host.holdings;
-    // what handlers threw stays here: more may ask for statistics than may read the log
-    const alarms = host.alarms.slice(0, MOST_ALARMS).map(({ cause: _, ...alarm }) => alarm);
-    const unreadable = host.unreadable.slice(0, MOST_UNREADABLE).map(({ why, ...entity }) => {
-      return { ...entity, why: why.slice(0, LONGEST_WHY) };
-    });
-    const head: Partial<NodeStats> = {
-      ...{ id, endpoint, service, now: Math.round(clock.now()), up: Math.round(now - this.#began) },
-      ...{ inFlight: host.inFlight, queued: inbound.load[1], locks, cycles },
-      ...(alarms.length === 0 ? {} : { alarms }),
-      ...(unreadable.length === 0 ? {} : { unreadable }),
-      process: { rss: memoryUsage.rss(), cpu: Math.round((user + system) / 1_000) },
-    };
-    const limit = Math.min(LARGEST, payloadLimit - MARGIN);
-    const peers = this.#peers();
-    const contracts = host.runner.counts.all;
-    const whole = JSON.stringify({ ...head, leads, peers, contracts });
-    return exceeds(whole, limit) ? cut({ head, leads, peers, contracts }, limit) : whole;
-  }
-
-  /** Peers that this node has sent requests to. */
-  #peers(): PeerStats[] {
-    const all: PeerStats[] = [];
-    for (const { node, endpoint, ledger } of this.#options.endpoint.peers) {
-      const { requested, succeeded, failed } = ledger;
-      if (requested > 0) all.push({ id: node, endpoint, sent: requested, answered: succeeded, failed });
-    }
-    return all.sort((a, b) => b.sent - a.sent);
-  }
-}
-
-/** The answer with as much as there is room for, in bytes, and how many contracts are left out. */
-function cut(
-  { head, leads, peers, contracts }: { head: object } & Record<"leads" | "peers" | "contracts", readonly unknown[]>,
-  limit: number,
-): string {
-  const room = limit - byteLength(JSON.stringify(head)) - COMMAS;
-  const led = fitting(leads, room / 4);
-  const known = fitting(peers, room / 2 - led.size);
-  const counted = fitting(contracts, room - led.size - known.size);
-  return JSON.stringify({
-    ...head,
-    moreContracts: contracts.length - counted.count,
-    leads: leads.slice(0, led.count),
-    peers: peers.slice(0, known.count),
-    contracts: contracts.slice(0, counted.count),
-  });
-}
-
-/** How many of the values there is room for, as JSON in bytes, and the size of these. */
-function fitting(values: readonly unknown[], room: number): { count: number; size: number } {
-  let [count, size] = [0, 0];
-  for (const value of values) {
-    const more = byteLength(JSON.stringify(value)) + 1;
-    if (size + more > room) break;
-    size += more;
-    count++;
-  }
-  return { count, size };
-}
-
-/** The most urgent ones. */
-const MOST_ALARMS = 20;
-/** Entities that cannot be read, and characters of the reason of each. */
-const [MOST_UNREADABLE, LONGEST_WHY] = [100, 400];
-const FRESH = 100; // ms in which an answer is given again
-const LARGEST = 262_144; // bytes: some 1,000 contracts
-const MARGIN = 256; // bytes: what stands around it in a frame
-const COMMAS = 256; // bytes: names and brackets of the lists, and the counts of what is left out

@@ -41,8 +41,8 @@ import {
   type HandlerOptions,
   isHandler,
   type SubscriptionOptions,
-  subscriptionSettings,
 } from "./handler.ts";
+import { subscriptionSettings } from "./subscription_settings.ts";
 
 /** A command or a query. */
 export interface RequestContract<

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { localApp } from "../../test/support/local_app.ts";
 import type { CatgaError } from "../error.ts";
 import { query } from "./definition.ts";
-import { handlerFailure, isHandlerFailure } from "./handler.ts";
+import { handlerFailure, isHandlerFailure } from "./handler_failure.ts";
 
 const Ask = query<void, void>("Ask");
 const Other = query<void, void>("Other");

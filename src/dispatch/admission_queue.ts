@@ -3,7 +3,8 @@
  * could not start before its deadline is refused at once: it would run for nobody, and hold up the entries behind it.
  */
 import { outside } from "../data/async_context.ts";
-import { afterOrAtEnd, type Clock, Deadlined } from "../ports/clock.ts";
+import { afterOrAtEnd, type Clock } from "../ports/clock.ts";
+import { Deadlined } from "../ports/deadline_wheel.ts";
 import type { CatgaError } from "../error.ts";
 import { nextTick } from "node:process";
 

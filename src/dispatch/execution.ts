@@ -5,11 +5,13 @@
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure } from "../contract/result.ts";
 import type { Lock, LockOptions } from "../contract/shared_state.ts";
-import { CatgaError, isCatgaError, unavailable } from "../error.ts";
+import { abandoned, NOT_PREPARED, notBegun } from "./unfinished.ts";
+import { CatgaError, isCatgaError } from "../error.ts";
 import type { QueueEntry } from "./admission_queue.ts";
-import type { Asker, ContextHost, ParentMessage, Stage } from "./context_host.ts";
-import { Deadlined } from "../ports/clock.ts";
-import { failure, type Later, type Outcome } from "./outcome.ts";
+import type { Asker, ContextHost, Stage } from "./context_host.ts";
+import { Deadlined } from "../ports/deadline_wheel.ts";
+import type { Later, Outcome } from "./outcome.ts";
+import { DeadlinedWait } from "./deadlined_wait.ts";
 
 /** Notified when a message begins to wait for admission. */
 export interface AdmissionWatcher {
@@ -362,102 +364,4 @@ class RunLock implements Lock {
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }
-}
-
-/** Why the handler of a message that was aborted while it was `preparing` did not begin. */
-export const NOT_PREPARED = "a schema or behavior before it had not ended";
-
-/** The failure of a message that was aborted before its handler began: it certainly did not run. */
-export function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string): Failure {
-  if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
-  return { ok: false, error: unavailable(`${kind} ${name} did not run: ${why} in time`, { cause: reason }) };
-}
-
-/** The failure of a message that was aborted while its handler ran: a command may have had its effect. */
-export function abandoned(contract: AnyContract, reason: CatgaError, when = "was running when"): Failure {
-  if (contract.kind === "query" || contract.kind === "stream" || reason.code === "CANCELLED") {
-    return { ok: false, error: reason };
-  }
-  const message = `${contract.kind} ${contract.name} ${when} its sender gave up (${reason.code}): it may have run`;
-  return failure("OUTCOME_UNKNOWN", message, { cause: reason });
-}
-
-// Waits for user code that end with the message that it belongs to: code that never settles blocks neither a send nor a
-// drain.
-
-/** A wait for `work`. What it settles with after the wait was aborted has no effect. */
-class DeadlinedWait<T> extends Deadlined {
-  /** Settles as the work does, or as `onAbort` does. */
-  readonly outcome: Promise<T>;
-  readonly #abort: (reason: CatgaError) => void;
-
-  /** `onAbort` returns the outcome if the wait is aborted before the work has settled; `ended` is called once. */
-  constructor(
-    due: number,
-    work: Promise<T>,
-    { onAbort, ended }: { onAbort(reason: CatgaError): T | Promise<T>; ended(): void },
-  ) {
-    super(due);
-    const { promise, resolve, reject } = Promise.withResolvers<T>();
-    let over = false;
-    const end = (settle: () => void) => {
-      if (over) return;
-      over = true;
-      settle(); // first: code that waits for it may start something that a drain has to wait for
-      ended();
-    };
-    this.outcome = promise;
-    this.#abort = (reason) => end(() => resolve(onAbort(reason)));
-    work.then((value) => end(() => resolve(value)), (error) => end(() => reject(error)));
-  }
-
-  override expire(): void {
-    this.abort(new CatgaError("TIMEOUT", "the deadline has passed"));
-  }
-
-  override abort(reason: CatgaError): void {
-    this.#abort(reason);
-  }
-}
-
-/** A message that is being sent. */
-interface Sent {
-  readonly contract: AnyContract;
-  /** The time until its deadline, in ms. */
-  readonly timeout: number;
-  readonly signal: AbortSignal | undefined;
-  readonly parent: ParentMessage | undefined;
-}
-
-/**
- * Settles as `work` does, or as `onAbort` does if the message's deadline passes, its sender aborts, or the app stops
- * before that. A drain waits for it.
- */
-export function untilDeadline<T>(
-  host: Pick<ContextHost, "wheel" | "underWay">,
-  { contract, timeout, signal, parent }: Sent,
-  work: Promise<T>,
-  onAbort: (reason: CatgaError) => T | Promise<T>,
-): Promise<T> {
-  // events are not aborted with their handler: it may still publish what it did
-  const execution = contract.kind === "event" ? undefined : parent?.execution;
-  const cancel = () => wait.abort(cancelled(contract));
-  const ended = () => {
-    host.wheel.delete(wait);
-    signal?.removeEventListener("abort", cancel);
-    execution?.release(wait);
-    host.underWay.end();
-  };
-  const wait = new DeadlinedWait(host.wheel.now() + timeout, work, { onAbort, ended });
-  host.underWay.begin();
-  host.wheel.add(wait);
-  if (signal?.aborted) cancel();
-  else signal?.addEventListener("abort", cancel, { once: true });
-  execution?.adopt(wait);
-  return wait.outcome;
-}
-
-/** The error of a send that its caller cancelled. */
-export function cancelled(contract: AnyContract): CatgaError {
-  return new CatgaError("CANCELLED", `the sender of ${contract.kind} ${contract.name} gave up`);
 }

@@ -1,6 +1,6 @@
 /** The deadline of a message and its cancellation, for the sender, for the handler and for the handler's sends. */
 import { describe, it } from "node:test";
-import { UnderWay } from "../ports/clock.ts";
+import { UnderWay } from "../ports/under_way.ts";
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
 import type { Context } from "../contract/context.ts";
 import { command, event, query } from "../contract/definition.ts";

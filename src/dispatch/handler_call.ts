@@ -1,6 +1,7 @@
 /** One handler as a function that neither throws nor rejects: an error that it throws becomes `HANDLER_FAILED`. */
 import type { AnyContract } from "../contract/contract.ts";
-import { type EntityBody, type Handler, handlerFailure, type Thrower } from "../contract/handler.ts";
+import type { EntityBody, Handler } from "../contract/handler.ts";
+import { handlerFailure, type Thrower } from "../contract/handler_failure.ts";
 import type { Observer } from "../contract/observer.ts";
 import type { ContractCounts, Timing } from "./contract_counts.ts";
 import type { Settling } from "./context_host.ts";

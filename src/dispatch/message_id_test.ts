@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { command } from "../contract/definition.ts";
-import { idOf } from "./runner.ts";
+import { idOf } from "./message_id.ts";
 
 /** The id that a function of a contract makes, as from plain JavaScript. */
 function made(id: (payload: string) => unknown): ReturnType<typeof idOf> {

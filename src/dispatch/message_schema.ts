@@ -2,7 +2,7 @@
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew, validate } from "../contract/schema.ts";
-import { abandoned, NOT_PREPARED, notBegun } from "./execution.ts";
+import { abandoned, NOT_PREPARED, notBegun } from "./unfinished.ts";
 import type { MessageContext } from "./message_context.ts";
 import { failure, type Outcome, Refusal, SchemaRefusal } from "./outcome.ts";
 import type { CatgaError } from "../error.ts";

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { command } from "../contract/definition.ts";
-import { keyOf } from "./runner.ts";
+import { keyOf } from "./routing_key.ts";
 
 describe("keyOf", () => {
   it("is what the contract's function returns; undefined without a function", () => {

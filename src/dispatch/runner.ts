@@ -8,7 +8,7 @@ import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
 import { onAbort } from "../ports/clock.ts";
 import { NO_HEADERS } from "./carried_headers.ts";
 import type { ContextHost, Envelope } from "./context_host.ts";
-import { asResult, failure, noHandlerHere, type Outcome, Refusal, wrongKind } from "./outcome.ts";
+import { asResult, noHandlerHere, type Outcome, Refusal, wrongKind } from "./outcome.ts";
 import type { Admission } from "./admission_deadlock.ts";
 import type { Dispatch, Mediator } from "./mediator.ts";
 import type { EntityOutcome, HandlerRun } from "./handler_call.ts";
@@ -18,10 +18,9 @@ import { withCheckedAnswer, withParsedAnswer, withParsedPayload } from "./messag
 import type { Meta, RemoteRequest } from "./remote.ts";
 import type { ItemTarget } from "./item_ports.ts";
 import { patience, type TurnBudget } from "./admission_queue.ts";
-import { cancelled } from "./execution.ts";
-import { disown, show } from "../data/checks.ts";
-import type { AnyContract } from "../contract/contract.ts";
-import { MAX_ID } from "../contract/send_options.ts";
+import { cancelled } from "./unfinished.ts";
+import { idOf } from "./message_id.ts";
+import { orderKeyOf } from "./routing_key.ts";
 
 /** A message from the wire whose handler was called. */
 export interface Receipt {
@@ -323,53 +322,4 @@ function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): M
     }
     return withCheckedAnswer(contract, runAll(dispatch, parsed, ctx), ctx);
   });
-}
-
-// The routing key of a payload: it decides which node handles the message, and which messages of a contract run in
-// order.
-
-/** The key of a payload, or `INVALID_MESSAGE`; `undefined` if the contract has no `key` function. */
-export function keyOf({ name, options: { key } }: AnyContract, payload: unknown): string | Failure | undefined {
-  // the payload has the contract's type: its schema or its type arguments say so
-  const makes = key as ((payload: unknown) => unknown) | undefined;
-  if (makes === undefined) return undefined;
-  try {
-    const made = makes(payload);
-    if (typeof made === "string") return made;
-    disown(made);
-    return notMade("key", name, `it must be a string; got ${show(made)}`);
-  } catch (error) {
-    return notMade("key", name, "the key function threw", error);
-  }
-}
-
-/** Key of a message of an ordered contract: that of its sender, or of its payload; or `INVALID_MESSAGE`. */
-export function orderKeyOf({ contract, envelope, node }: MessageContext, payload: unknown): string | Failure {
-  const key = envelope.key ?? keyOf(contract, payload);
-  if (typeof key === "string") return key;
-  const message = key?.error.message ??
-    `${contract.kind} ${contract.name} is ordered, and its sender gave no key: send it with one`;
-  return failure("INVALID_MESSAGE", message, { cause: key?.error.cause, node });
-}
-
-// The message id that the `id` function of an idempotent command makes of a payload.
-
-/** The id of a payload, or `INVALID_MESSAGE`; `undefined` if the contract has no `id` function. */
-export function idOf({ name, options: { id } }: AnyContract, payload: unknown): string | Failure | undefined {
-  // the payload has the contract's type: its schema or its type arguments say so
-  const makes = id as ((payload: unknown) => unknown) | undefined;
-  if (makes === undefined) return undefined;
-  try {
-    const made = makes(payload);
-    if (typeof made === "string" && made !== "" && made.length <= MAX_ID) return made;
-    disown(made);
-    return notMade("id", name, `it must be a string of 1 to ${MAX_ID} characters; got ${show(made)}`);
-  } catch (error) {
-    return notMade("id", name, "the id function threw", error);
-  }
-}
-
-function notMade(what: "key" | "id", name: string, why: string, cause?: unknown): Failure {
-  const message = `the ${what} of ${name} cannot be made of this payload: ${why}`;
-  return failure("INVALID_MESSAGE", message, { cause });
 }

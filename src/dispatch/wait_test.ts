@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { localApp } from "../../test/support/local_app.ts";
 import { query } from "../contract/definition.ts";
-import { untilDeadline } from "./execution.ts";
+import { untilDeadline } from "./deadlined_wait.ts";
 
 const Ask = query<void, string>("Ask");
 

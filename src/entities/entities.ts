@@ -3,7 +3,7 @@ import { show } from "../data/checks.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
 import type { DecidingMessage, Entities, Settling } from "../dispatch/context_host.ts";
-import { keyOf } from "../dispatch/runner.ts";
+import { keyOf } from "../dispatch/routing_key.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import {
   commandText,

@@ -14,7 +14,8 @@ import { markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { KnownNames, parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { openStream } from "../log/format/streams.ts";
-import { type Clock, delay, openOnce } from "../ports/clock.ts";
+import { type Clock, delay } from "../ports/clock.ts";
+import { openOnce } from "../ports/open_once.ts";
 import {
   type AppendReceiver,
   type ConditionalAppend,

@@ -10,7 +10,9 @@ import { snapshotKey, snapshotKeys } from "../log/format/names.ts";
 import { readSnapshotText, writeSnapshotText } from "../log/format/snapshot_text.ts";
 import { type Bucket, bucketName, BUCKETS, type KeyValueStore } from "../ports/key_value_store.ts";
 import { EntityCopy } from "./entity_copy.ts";
-import { delay, OnceAMinute, openOnce } from "../ports/clock.ts";
+import { delay } from "../ports/clock.ts";
+import { OnceAMinute } from "../ports/once_a_minute.ts";
+import { openOnce } from "../ports/open_once.ts";
 import type { Transport } from "../ports/transport.ts";
 
 /** The snapshots of a namespace. */

@@ -5,7 +5,8 @@
  */
 import { Fifo } from "../data/queues.ts";
 import { DEADLOCK_DELAY } from "../dispatch/admission_deadlock.ts";
-import { type Clock, Deadlined, DeadlineWheel, type Timer } from "../ports/clock.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import { Deadlined, DeadlineWheel } from "../ports/deadline_wheel.ts";
 
 /** A command that asks for its turn. */
 export interface Asking {

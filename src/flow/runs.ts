@@ -63,12 +63,12 @@ import {
   delay,
   type EndingClock,
   onAbort,
-  openOnce,
   type Timer,
   together,
   token,
   within,
 } from "../ports/clock.ts";
+import { openOnce } from "../ports/open_once.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, readable, recorded, UNSTORED, wakeId } from "./outcomes.ts";

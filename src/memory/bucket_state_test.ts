@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
 import type { Change } from "../ports/key_value_store.ts";
-import { BucketState } from "./key_value_store.ts";
+import { BucketState } from "./bucket_state.ts";
 import { FaultSource } from "./faults.ts";
 import { seededRandom } from "./network.ts";
 import { VirtualClock } from "./virtual_clock.ts";

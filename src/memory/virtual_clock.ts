@@ -3,7 +3,8 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { setImmediate } from "node:timers";
 import { checkNumber } from "../data/checks.ts";
 import { firstIndex } from "../data/queues.ts";
-import { checkTimer, type Clock, openOnce, type Timer } from "../ports/clock.ts";
+import { checkTimer, type Clock, type Timer } from "../ports/clock.ts";
+import { openOnce } from "../ports/open_once.ts";
 
 /** Parts that an app loads when it first needs them: a minute would pass while it does, on a busy machine. */
 const loadParts = openOnce(() =>

@@ -9,7 +9,8 @@
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
-import { backoff, delay, OnceAMinute } from "../ports/clock.ts";
+import { backoff, delay } from "../ports/clock.ts";
+import { OnceAMinute } from "../ports/once_a_minute.ts";
 import { callbackFault, type FollowOptions, type LogMark, type LogReader } from "../ports/event_log.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { findPlace, type LogPlace } from "./log_place.ts";

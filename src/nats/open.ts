@@ -1,6 +1,7 @@
 /** Both ports on one NATS connection. */
 import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } from "@nats-io/nats-core";
-import { OnceAMinute, systemClock } from "../ports/clock.ts";
+import { OnceAMinute } from "../ports/once_a_minute.ts";
+import { systemClock } from "../ports/clock.ts";
 import type { Violation } from "../ports/transport.ts";
 import type { ConnectNatsOptions, NatsAddress } from "./connection.ts";
 import { loadDriver } from "./driver.ts";

@@ -7,7 +7,8 @@
  * after the last sweep at once. One that is there for longer tells a client that opens the bucket that a sweep was
  * broken off by its client's death: it begins anew.
  */
-import { OnceAMinute, type Timer } from "../ports/clock.ts";
+import { OnceAMinute } from "../ports/once_a_minute.ts";
+import type { Timer } from "../ports/clock.ts";
 import { fewAtOnce } from "../data/queues.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { type BucketStream, MARKER_TTL } from "./bucket_stream.ts";

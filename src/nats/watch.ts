@@ -9,7 +9,8 @@
  * `expiry.ts` are removed (`watched_entries.ts`).
  */
 import { CatgaError, unavailable } from "../error.ts";
-import { backoff, delay, OnceAMinute } from "../ports/clock.ts";
+import { backoff, delay } from "../ports/clock.ts";
+import { OnceAMinute } from "../ports/once_a_minute.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { Feed } from "./feed.ts";

@@ -10,7 +10,8 @@ import { subjectBelow, unpackValue } from "./key_subject.ts";
 import type { JetStream } from "./jetstream.ts";
 import type { StreamRecord } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
-import { OnceAMinute, type Timer } from "../ports/clock.ts";
+import { OnceAMinute } from "../ports/once_a_minute.ts";
+import type { Timer } from "../ports/clock.ts";
 import { remove } from "./sweeper.ts";
 
 /** Missing keys that are looked up at once. */

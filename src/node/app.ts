@@ -4,16 +4,10 @@
  */
 import { outside } from "../data/async_context.ts";
 import { failure } from "../dispatch/outcome.ts";
-import {
-  aborted,
-  type AppClock,
-  appClock,
-  type Clock,
-  DeadlineWheel,
-  openOnce,
-  type Timer,
-  UnderWay,
-} from "../ports/clock.ts";
+import { aborted, type AppClock, appClock, type Clock, type Timer } from "../ports/clock.ts";
+import { DeadlineWheel } from "../ports/deadline_wheel.ts";
+import { openOnce } from "../ports/open_once.ts";
+import { UnderWay } from "../ports/under_way.ts";
 import { checkBoolean, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { Context } from "../contract/context.ts";

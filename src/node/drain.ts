@@ -2,7 +2,8 @@
  * The order in which a node stops. What other nodes send goes elsewhere first; then what runs here ends; then what the
  * node holds is given back; the connection is closed last, because every step before it may need it.
  */
-import { type UnderWay, within } from "../ports/clock.ts";
+import type { UnderWay } from "../ports/under_way.ts";
+import { within } from "../ports/clock.ts";
 import type { Remote } from "../dispatch/remote.ts";
 import type { ContextHost, SharedState } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";

@@ -4,7 +4,8 @@ import type { LogFields, Logger, Observation, Observer } from "../contract/obser
 import { messageLabel, printable } from "../data/printable.ts";
 import { isThenable } from "../data/checks.ts";
 import { isCatgaError } from "../error.ts";
-import { type Clock, OnceAMinute } from "../ports/clock.ts";
+import type { Clock } from "../ports/clock.ts";
+import { OnceAMinute } from "../ports/once_a_minute.ts";
 
 /** Warnings and errors to the console; the default. */
 export const consoleWarnings: Logger = Object.freeze({

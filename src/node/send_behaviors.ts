@@ -7,7 +7,8 @@ import { type Attachment, type Behavior, checkAttachment, type OutgoingMessage }
 import { checkStrings, isThenable, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
-import { abandoned, untilDeadline } from "../dispatch/execution.ts";
+import { abandoned } from "../dispatch/unfinished.ts";
+import { untilDeadline } from "../dispatch/deadlined_wait.ts";
 import { CatgaError } from "../error.ts";
 import { failure, notSent } from "../dispatch/outcome.ts";
 import type { ItemSink } from "../dispatch/item_ports.ts";

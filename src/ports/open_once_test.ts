@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
-import { openOnce } from "./clock.ts";
+import { openOnce } from "./open_once.ts";
 
 const opened = { name: "bucket" };
 

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { MemoryNetwork } from "../memory/network.ts";
-import { Standstill } from "./clock.ts";
+import { Standstill } from "./standstill.ts";
 
 describe("Standstill", () => {
   it("is none while timers run on time", async () => {

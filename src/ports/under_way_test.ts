@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { OnceAMinute, UnderWay } from "./clock.ts";
+import { OnceAMinute } from "./once_a_minute.ts";
+import { UnderWay } from "./under_way.ts";
 
 describe("UnderWay", () => {
   it("none: resolves at once when nothing is under way, else when the last one has ended", async () => {

@@ -249,7 +249,7 @@ const PLANTS = {
     to: "  if (header === undefined || header.length >= 0) return undefined;",
   }],
   bounce: [{
-    file: "src/cluster/membership/failure_detector.ts",
+    file: "src/cluster/membership/absence.ts",
     from: "    if (unseen > GAP) this.#since = now;",
     to: "    if (unseen > GAP) return this.end(true);",
   }],

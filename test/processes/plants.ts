@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Absence } from "../../src/cluster/membership/failure_detector.ts";
+import { Absence } from "../../src/cluster/membership/absence.ts";
 
 /**
  * In one of {@link PLANTED} runs of a handler: it answers and has not run; it has run twice. With `leak` something of

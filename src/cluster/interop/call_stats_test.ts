@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { HIDDEN_TEXT } from "../../../test/support/hidden_characters.ts";
 import { printable } from "../../data/printable.ts";
 import { CatgaError } from "../../error.ts";
-import { CallStats } from "./plain_calls.ts";
+import { CallStats } from "./call_stats.ts";
 
 describe("CallStats", () => {
   it("before the first request all counts are 0, the average too", () => {

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { z } from "zod";
 import { query } from "../../contract/definition.ts";
 import type { Schema } from "../../contract/schema.ts";
-import { jsonSchemas } from "./interop.ts";
+import { jsonSchemas } from "./json_schema.ts";
 
 describe("jsonSchemas", () => {
   it("describes what travels: the input side of both schemas", () => {

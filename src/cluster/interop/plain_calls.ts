@@ -6,21 +6,22 @@
  */
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
-import { abandoned, untilDeadline } from "../../dispatch/execution.ts";
+import { abandoned } from "../../dispatch/unfinished.ts";
+import { untilDeadline } from "../../dispatch/deadlined_wait.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
-import { statusOf } from "../../contract/error_status.ts";
 import { writeErrorAsJson } from "../../dispatch/error_encoding.ts";
 import { exceeds } from "../../data/utf8.ts";
 import { toJson } from "../../data/encoding.ts";
 import { parseAnswer, parsePayload } from "../../dispatch/message_schema.ts";
-import type { Observer } from "../../contract/observer.ts";
 import { MAX_ID, type SendOptions, type StreamOptions } from "../../contract/send_options.ts";
 import type { Result } from "../../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../../contract/schema.ts";
-import type { Subscription, Transport, TransportMessage } from "../../ports/transport.ts";
+import type { Subscription, TransportMessage } from "../../ports/transport.ts";
 import type { EndpointOptions } from "../wire/endpoint.ts";
 import { tooLarge } from "../wire/frame_limits.ts";
-import { printable } from "../../data/printable.ts";
+import type { CallStats } from "./call_stats.ts";
+import { FORBIDDEN_REPLY, mayAnswer, respond } from "./plain_answer.ts";
+import { errorHeaders } from "./service_error.ts";
 
 /** The queue group of all nodes: the default one of NATS services. */
 export const QUEUE = "q";
@@ -278,83 +279,3 @@ const FLUSH_EVERY = 256; // items
 const OF_STREAM = "a stream or a consumer of JetStream sent it, no client";
 const TOO_MANY = `${MAX_UNDER_WAY} plain requests are under way already`;
 const MAX_HEADERS = 4_096; // bytes: more than those of any error
-
-// Sends answers to plain NATS clients, on the reply subjects that they choose.
-
-/**
- * Returns true if an answer may go to this subject. The client has chosen it, and this node has more permissions than
- * the client: an answer must not become a frame, an event, a record in a bucket, or a call of a NATS API.
- */
-export function mayAnswer(reply: string): boolean {
-  return /^[^\s.*>]+(?:\.[^\s.*>]+)*$/.test(reply) && !/^(?:\$|catga(?:\.|$))/i.test(reply);
-}
-
-/** Why an answer is not sent to a subject. */
-export const FORBIDDEN_REPLY = "its reply subject is invalid, or belongs to NATS or Catga: no answer is sent there";
-
-/** Publishes an answer. Does not throw: a failure is reported to the observer. */
-export function respond(
-  { transport, observer }: { transport: Transport; observer: Observer },
-  reply: string,
-  text: string,
-  headers?: Readonly<Record<string, string>>,
-): void {
-  try {
-    transport.publish(reply, text, headers === undefined ? {} : { headers });
-  } catch (error) {
-    observer({ type: "fault", during: "answering a plain request", error });
-  }
-}
-
-// How often plain clients called one contract, as `$SRV.STATS` reports it.
-
-/** Counts the plain requests of one contract. */
-export class CallStats {
-  #requests = 0;
-  #errors = 0;
-  #ms = 0;
-  #lastError = "";
-
-  /** Counts a request that was answered after so many ms. */
-  count(ms: number, error: CatgaError | undefined): void {
-    this.#requests++;
-    this.#ms += ms;
-    if (error === undefined) return;
-    this.#errors++;
-    // never its message: others than the caller may read the statistics
-    this.#lastError = printable(`${statusOf(error)}:${error.code}`);
-  }
-
-  /** By the names of NATS's service protocol; times in ns. */
-  get counts(): Readonly<Record<string, number | string>> {
-    const time = Math.round(this.#ms * 1e6);
-    return {
-      num_requests: this.#requests,
-      num_errors: this.#errors,
-      last_error: this.#lastError,
-      processing_time: time,
-      average_processing_time: this.#requests === 0 ? 0 : Math.round(time / this.#requests),
-    };
-  }
-}
-
-// Errors as clients of NATS services expect them: a message and a number, in headers.
-
-/** The headers of an error. Long texts are cut: the body has them in full. */
-export function errorHeaders(error: CatgaError): Record<string, string> {
-  return {
-    "Nats-Service-Error": line(error.message, MAX_MESSAGE) || error.name,
-    "Nats-Service-Error-Code": String(statusOf(error)),
-    "Catga-Error-Code": line(error.code, MAX_CODE),
-  };
-}
-
-/** A text on one line that is safe in a header and on a terminal. */
-function line(text: string, length: number): string {
-  // deno-lint-ignore no-control-regex
-  const line = text.slice(0, length).replace(/[\x00-\x1f\x7f]+/g, " ");
-  return printable(line).slice(0, length).trim();
-}
-
-const MAX_MESSAGE = 512;
-const MAX_CODE = 128;

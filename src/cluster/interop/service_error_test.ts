@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { CatgaError } from "../../error.ts";
 import { HIDDEN_TEXT } from "../../../test/support/hidden_characters.ts";
 import { printable } from "../../data/printable.ts";
-import { errorHeaders } from "./plain_calls.ts";
+import { errorHeaders } from "./service_error.ts";
 
 describe("the headers of a failure", () => {
   it("have nothing in them that a terminal hides or obeys, and are bounded", () => {

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { freeClaimsAtFirstBounce } from "../../../test/processes/plants.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { Absence, CUT } from "./failure_detector.ts";
+import { Absence, CUT } from "./absence.ts";
 
 /** For how long pings bounce before a process is gone, in ms. */
 const ABSENT = 6_000;

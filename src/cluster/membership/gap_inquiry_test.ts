@@ -1,8 +1,9 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { GapInquiry, Gaps, MOST_ASKED, REMEMBERED } from "./membership.ts";
-import type { Member } from "./membership_view.ts";
+import { GapInquiry, MOST_ASKED } from "./gap_inquiry.ts";
+import { Gaps, REMEMBERED } from "./gaps.ts";
+import type { Member } from "./member.ts";
 
 function make() {
   const clock = new VirtualClock();

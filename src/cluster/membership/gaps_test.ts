@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { Gaps, MOST, REMEMBERED } from "./membership.ts";
+import { Gaps, MOST, REMEMBERED } from "./gaps.ts";
 
 describe("Gaps", () => {
   it("a contract that nobody handles any more is remembered for 5 minutes", async () => {

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { HandledLists } from "./membership_view.ts";
+import { HandledLists } from "./handled_lists.ts";
 
 describe("handled lists", () => {
   it("replicas share one list, whatever array theirs came in", () => {

@@ -12,12 +12,15 @@ import type { Change } from "../../ports/key_value_store.ts";
 import { nodeOf } from "../wire/frame.ts";
 import { PROTOCOL } from "../../version.ts";
 import type { MalformedCount } from "../wire/malformed_count.ts";
-import { type Member, MembershipView, type MembershipViewOptions } from "./membership_view.ts";
+import type { Member } from "./member.ts";
+import { MembershipView, type MembershipViewOptions } from "./membership_view.ts";
 import { readRecord, SIGNED_OFF } from "./node_record.ts";
 import { OwnRecord, type OwnRecordOptions } from "./own_record.ts";
 import { Unproven } from "./unproven.ts";
-import type { Observer } from "../../contract/observer.ts";
-import { type Clock, OnceAMinute } from "../../ports/clock.ts";
+import { OnceAMinute } from "../../ports/once_a_minute.ts";
+import { GapInquiry, type GapInquiryOptions } from "./gap_inquiry.ts";
+import { SkippedRecords } from "./skipped_records.ts";
+import { Gaps } from "./gaps.ts";
 
 /** Dependencies of a membership on its node. */
 interface MembershipOptions
@@ -267,141 +270,3 @@ const MAX_SILENT = 256;
 const MAX_AT_ONCE = 16;
 /** How long a start waits for nodes that do not answer, in ms. */
 const FIRST_ANSWERS = 1_000;
-
-// Counts the records that this node ignored because there were too many, and reports them at most once a minute: a
-// flood of records is one line in the log.
-
-/** The records that made no member. */
-export class SkippedRecords {
-  readonly #reports: OnceAMinute;
-  readonly #observer: Observer;
-  #unproven = 0;
-  #members = 0;
-
-  constructor(clock: Clock, observer: Observer) {
-    this.#reports = new OnceAMinute(clock);
-    this.#observer = observer;
-  }
-
-  /** `unproven`: newer records displaced it before its node answered; `members`: the view is full. */
-  add(why: "unproven" | "members"): void {
-    if (why === "unproven") this.#unproven++;
-    else this.#members++;
-    if (!this.#reports.due()) return;
-    this.#observer({ type: "crowded", unproven: this.#unproven, members: this.#members });
-    this.#unproven = this.#members = 0;
-  }
-}
-
-// Asks other nodes whether a contract that nobody handles was handled lately: a node that has just started has not seen
-// it. Asked on demand, and by name, so that records and frames carry no lists of names.
-
-/** Dependencies of an inquiry on its node. */
-interface GapInquiryOptions {
-  readonly clock: Clock;
-  readonly gaps: Gaps;
-  /** This node's id. */
-  readonly self: string;
-  readonly view: { readonly members: readonly Member[]; handles(name: string): boolean };
-  /** Asks the process; {@link GapInquiry.answered} is called with its answer, if it has one. */
-  askGap(endpoint: string, name: string): void;
-  /** Another node says that this contract was handled lately. */
-  gapFound(name: string): void;
-}
-
-/** The questions and answers of one node. */
-export class GapInquiry {
-  readonly #options: GapInquiryOptions;
-  /** The contracts asked about, and until when an answer counts, by the monotonic clock. */
-  readonly #asked: Map<string, number> = new Map();
-
-  constructor(options: GapInquiryOptions) {
-    this.#options = options;
-  }
-
-  /** Returns true if a node is known to have handled this contract lately. */
-  knows(name: string): boolean {
-    return this.#options.gaps.left(name) > 0;
-  }
-
-  /** Asks the nodes that started first, which have seen most; once in 500 ms for each contract. */
-  ask(name: string): void {
-    const { clock, self, view, askGap } = this.#options;
-    const now = clock.monotonic();
-    for (const [asked, until] of this.#asked) {
-      if (until > now) break;
-      this.#asked.delete(asked);
-    }
-    if (this.#asked.has(name) || this.#asked.size >= MOST_ASKED) return;
-    this.#asked.set(name, now + ANSWER_WAIT);
-    const others = view.members.filter(({ info, suspect }) => info.id !== self && !suspect);
-    others.sort((a, b) => a.info.startedAt - b.info.startedAt);
-    for (const { info } of others.slice(0, WITNESSES)) askGap(info.endpoint, name);
-  }
-
-  /** Another node has answered. An answer to no question is ignored. */
-  answered(name: string, left: number): void {
-    const { clock, gaps, gapFound } = this.#options;
-    if (left <= 0 || !((this.#asked.get(name) ?? 0) > clock.monotonic())) return;
-    this.#asked.delete(name);
-    gaps.learn(name, left);
-    gapFound(name);
-  }
-
-  /** Answer of this node: how long it remembers the contract, in ms; 0 for no answer. */
-  answer(name: string): number {
-    // a live handler may not have answered the pings of the node that asks yet
-    const { gaps, view } = this.#options;
-    return view.handles(name) ? REMEMBERED : Math.ceil(gaps.left(name));
-  }
-}
-
-/** How long a send waits for a contract that nobody is known to have handled, in ms. */
-const ANSWER_WAIT = 500;
-/** Nodes asked about a contract. */
-const WITNESSES = 3;
-/** Contracts asked about at once. */
-export const MOST_ASKED = 1_024;
-
-// The contracts that a member handled lately and that none handles now, as while the only replica of a service
-// restarts. A send of one of these waits for a node until its deadline; one of a contract that nobody ever handled
-// fails soon.
-
-/** The gaps that one node remembers: each for 5 minutes, and the last 4,096. */
-export class Gaps {
-  readonly #clock: Clock;
-  /** When each is forgotten, by the monotonic clock; in the order in which they were noted. */
-  readonly #until: Map<string, number> = new Map();
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  /** The last member that handled this contract has left, or handles it no longer. */
-  open(name: string): void {
-    this.learn(name, REMEMBERED);
-  }
-
-  /** Another node reports a gap that it will remember for `left` ms more. */
-  learn(name: string, left: number): void {
-    const until = this.#clock.monotonic() + Math.min(left, REMEMBERED);
-    this.#until.delete(name);
-    this.#until.set(name, until);
-    if (this.#until.size > MOST) this.#until.delete(this.#until.keys().next().value!);
-  }
-
-  /** How long this contract is still remembered, in ms; 0 if it is not. */
-  left(name: string): number {
-    const until = this.#until.get(name);
-    if (until === undefined) return 0;
-    const left = until - this.#clock.monotonic();
-    if (left > 0) return left;
-    this.#until.delete(name);
-    return 0;
-  }
-}
-
-/** How long a contract that nobody handles any more is waited for, in ms: longer than a process takes to restart. */
-export const REMEMBERED = 300_000;
-/** Names that are remembered: anybody who may write records chooses names. */
-export const MOST = 4_096;

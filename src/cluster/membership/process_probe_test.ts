@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { delay } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { ProcessProbe } from "./failure_detector.ts";
+import { ProcessProbe } from "./process_probe.ts";
 
 /** A probe on virtual time; `ping` is called with how many there were before. */
 function probeOf(ping: (probe: ProcessProbe, endpoint: string, n: number) => void, flush = () => Promise.resolve()) {

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import type { Observation } from "../../contract/observer.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { SkippedRecords } from "./membership.ts";
+import { SkippedRecords } from "./skipped_records.ts";
 
 describe("SkippedRecords", () => {
   it("reports the first at once, and those of the next minute together", async () => {

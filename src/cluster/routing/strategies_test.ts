@@ -4,7 +4,7 @@ import { query } from "../../contract/definition.ts";
 import { seededRandom } from "../../memory/network.ts";
 import { testCluster } from "../../testing/mod.ts";
 import type { NodeInfo, RouteName, RouteRequest, Strategy } from "../../contract/node_info.ts";
-import { type StrategyHost, strategyOf } from "./node_choice.ts";
+import { type StrategyHost, strategyOf } from "./strategies.ts";
 
 const NAMES: readonly RouteName[] = ["round-robin", "local-first", "hash", "least-loaded", "random"];
 

@@ -16,9 +16,9 @@
 import type { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/result.ts";
 import { toText } from "../../data/encoding.ts";
-import { Deadlined } from "../../ports/clock.ts";
+import { Deadlined } from "../../ports/deadline_wheel.ts";
 import type { Meta, RemoteRequest, ResultReceiver } from "../../dispatch/remote.ts";
-import { cancelled } from "../../dispatch/execution.ts";
+import { cancelled } from "../../dispatch/unfinished.ts";
 import { nodeOf } from "./frame.ts";
 import { tooLarge } from "./frame_limits.ts";
 

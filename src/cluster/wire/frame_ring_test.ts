@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { seededRandom } from "../../memory/network.ts";
-import { FrameRing } from "./received_frames.ts";
+import { FrameRing } from "./frame_ring.ts";
 
 describe("FrameRing", () => {
   it("get returns undefined for a number that was not added", () => {

@@ -6,7 +6,7 @@ import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { InboundRequest } from "./inbound_requests.ts";
 import type { Peer } from "./peer.ts";
-import { RunningRequests } from "./received_frames.ts";
+import { RunningRequests } from "./running_requests.ts";
 
 /** A process that asks, and what it is answered. */
 function setUp() {

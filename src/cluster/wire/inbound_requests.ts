@@ -5,7 +5,8 @@
 import type { Clock } from "../../ports/clock.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
-import { abandoned, type AdmissionWatcher } from "../../dispatch/execution.ts";
+import type { AdmissionWatcher } from "../../dispatch/execution.ts";
+import { abandoned } from "../../dispatch/unfinished.ts";
 import { CatgaError } from "../../error.ts";
 import {
   AdmissionQueue,
@@ -26,7 +27,8 @@ import { type CancelItem, unreadable, type WireMeta, type WordItem } from "./fra
 import { failureItem } from "./frame_writer.ts";
 import { tooLarge } from "./frame_limits.ts";
 import { WireEnvelope } from "./wire_envelope.ts";
-import { refuseLate, type RunningRequest } from "./received_frames.ts";
+import { refuseLate } from "./lateness.ts";
+import type { RunningRequest } from "./running_requests.ts";
 import { answerOf, OpenStreams, ReaderLine } from "./open_streams.ts";
 import type { Peer } from "./peer.ts";
 import { toText } from "../../data/encoding.ts";

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { Lateness, refuseLate } from "./received_frames.ts";
+import { Lateness, refuseLate } from "./lateness.ts";
 
 describe("Lateness", () => {
   it("is 0 for the first message, whatever the clocks say", () => {

@@ -1,6 +1,6 @@
 /** Malformed messages from the network: counted, reported at once, and after that once a minute at most. */
 import type { Observer } from "../../contract/observer.ts";
-import { OnceAMinute } from "../../ports/clock.ts";
+import { OnceAMinute } from "../../ports/once_a_minute.ts";
 import type { Transport } from "../../ports/transport.ts";
 
 /** The count of one node. */

@@ -8,7 +8,9 @@ import type { Bursts } from "../../dispatch/item_ports.ts";
 import { type Call, callPrefix, SentFrame } from "./call.ts";
 import { type FrameItem, nodeOf, type PingItem, type PongItem, type WordItem } from "./frame.ts";
 import { FrameWriter, type OpenFrame } from "./frame_writer.ts";
-import { Lateness, ReceivedFrames, RunningRequests } from "./received_frames.ts";
+import { Lateness } from "./lateness.ts";
+import { ReceivedFrames } from "./received_frames.ts";
+import { RunningRequests } from "./running_requests.ts";
 import { RequestLedger } from "./request_ledger.ts";
 
 /** Dependencies of a peer on the endpoint that it belongs to. */

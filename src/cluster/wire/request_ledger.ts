@@ -5,7 +5,8 @@
  */
 import type { AttemptFailure, Call, NotRunCode, SentFrame } from "./call.ts";
 import type { AnswersItem } from "./frame.ts";
-import { FrameRing, isWithin } from "./received_frames.ts";
+import { FrameRing } from "./frame_ring.ts";
+import { isWithin } from "./received_frames.ts";
 
 /** The ledger of one process. */
 export class RequestLedger {

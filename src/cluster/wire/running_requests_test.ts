@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { RunningRequests } from "./received_frames.ts";
+import { RunningRequests } from "./running_requests.ts";
 
 const run = () => ({ abort() {} });
 

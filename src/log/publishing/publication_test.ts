@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { command, event } from "../../contract/definition.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
-import { type Deadlined, DeadlineWheel } from "../../ports/clock.ts";
+import { type Deadlined, DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";

@@ -10,7 +10,7 @@ import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";
 import { asResult, type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
-import { orderKeyOf } from "../../dispatch/runner.ts";
+import { orderKeyOf } from "../../dispatch/routing_key.ts";
 import { CatgaError } from "../../error.ts";
 import { headersOf, type LoggedMeta } from "../format/logged_message.ts";
 import { type BatchRun, runBatch } from "./batch_run.ts";

@@ -5,7 +5,8 @@
  * that carried nothing for a while: others may have taken over meanwhile, and handled what was handed out before.
  */
 import { type CatgaError, isCatgaError, unavailable } from "../../error.ts";
-import type { Clock, Standstill } from "../../ports/clock.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { Standstill } from "../../ports/standstill.ts";
 import { type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 

@@ -5,7 +5,7 @@ import type { HandlerRun } from "../../dispatch/handler_call.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import { Standstill } from "../../ports/clock.ts";
+import { Standstill } from "../../ports/standstill.ts";
 import { localApp } from "../../../test/support/local_app.ts";
 import { type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
 import { leads, storedCommit } from "../../../test/support/commits.ts";

@@ -3,7 +3,8 @@ import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { fewAtOnce } from "../../data/queues.ts";
 import { CatgaError } from "../../error.ts";
 import type { LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
-import { OnceAMinute, type Timer } from "../../ports/clock.ts";
+import { OnceAMinute } from "../../ports/once_a_minute.ts";
+import type { Timer } from "../../ports/clock.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import {
   commitSubject,

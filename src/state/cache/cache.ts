@@ -2,7 +2,8 @@
  * Values that the nodes of a cluster share under keys, kept for a ttl, with one load for all callers that miss. Over
  * 300 lines: what a key's readers, loads and writes ask of each other.
  */
-import { type Clock, delay, onAbort, openOnce, type Random, token } from "../../ports/clock.ts";
+import { type Clock, delay, onAbort, type Random, token } from "../../ports/clock.ts";
+import { openOnce } from "../../ports/open_once.ts";
 import { CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
 import { decodeText, encodeValue } from "../../data/encoding.ts";

@@ -1,9 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
-import { DeadlineWheel } from "../../ports/clock.ts";
+import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { CallerDeadline } from "./claim_wait.ts";
+import { CallerDeadline } from "./caller_deadline.ts";
 
 function setUp(timeout = 1_000) {
   const clock = new VirtualClock();

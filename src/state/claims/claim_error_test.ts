@@ -4,7 +4,7 @@ import { CatgaError } from "../../error.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { claimant } from "../../../test/support/claims.ts";
-import { type Ran, withoutResult } from "./idempotency_store.ts";
+import { type Ran, withoutResult } from "./claim_error.ts";
 
 function failure(error: unknown, ran: Ran, over?: CatgaError, last?: unknown) {
   const observed: Observation[] = [];

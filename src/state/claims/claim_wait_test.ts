@@ -1,9 +1,10 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError } from "../../error.ts";
-import { DeadlineWheel } from "../../ports/clock.ts";
+import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { memoryHarness } from "../harness_suite.ts";
-import { CallerDeadline, ClaimWait } from "./claim_wait.ts";
+import { CallerDeadline } from "./caller_deadline.ts";
+import { ClaimWait } from "./claim_wait.ts";
 import { type RunningClaim, writeDone } from "./claim_record.ts";
 
 const claim: RunningClaim = { state: "running", fingerprint: "f", nonce: "n", endpoint: "red.0" };

@@ -4,7 +4,7 @@ import { catga, command, fail } from "../../../mod.ts";
 import { MemoryKeyValueStore } from "../../memory/key_value_store.ts";
 import { systemClock } from "../../ports/clock.ts";
 import { claimKey } from "./claim_record.ts";
-import { forgetFailure } from "./idempotency_store.ts";
+import { forgetFailure } from "./forget_failure.ts";
 import { MemoryNetwork } from "../../testing/mod.ts";
 
 const Charge = command<{ ok: boolean }, number>("Charge", { idempotent: true });

@@ -3,16 +3,8 @@
  * The nonce in the entry shows whose claim it is, whichever acknowledgements are lost; compare-and-set decides every
  * race.
  */
-import {
-  backoff,
-  type Clock,
-  Deadlined,
-  type DeadlineWheel,
-  delay,
-  elapsed,
-  type Random,
-  type Stamp,
-} from "../../ports/clock.ts";
+import { backoff, type Clock, delay, elapsed, type Random, type Stamp } from "../../ports/clock.ts";
+import { Deadlined, type DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
 import type { MaybePromise } from "../../contract/schema.ts";

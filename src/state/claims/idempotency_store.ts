@@ -4,22 +4,25 @@
  * returns it. A result is written with the ttl of its contract ({@link Claimant.ttl}), in `#record`; that of a contract
  * without one is `RESULT_TTL` in `contract/defaults.ts`.
  */
-import { backoff, DeadlineWheel, delay, elapsed, openOnce, stamp, token } from "../../ports/clock.ts";
-import { thrownMessage } from "../../data/cause_text.ts";
+import { backoff, delay, elapsed, stamp, token } from "../../ports/clock.ts";
+import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
+import { openOnce } from "../../ports/open_once.ts";
 import { cannotBeSent } from "../../data/encoding.ts";
 import { fingerprint } from "../../data/fingerprint.ts";
-import { CatgaError, isCatgaError, unavailable } from "../../error.ts";
+import { isCatgaError } from "../../error.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
-import type { Observer } from "../../contract/observer.ts";
-import { fail, type Failure, type Result } from "../../contract/result.ts";
+import { fail, type Result } from "../../contract/result.ts";
 import type { Claimant, Claims, Liveness } from "../../dispatch/context_host.ts";
 import type { ClaimedRun } from "../../contract/shared_state.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { JumpWatch } from "../store/jump_watch.ts";
-import { CallerDeadline, ClaimWait } from "./claim_wait.ts";
+import { CallerDeadline } from "./caller_deadline.ts";
+import { ClaimWait } from "./claim_wait.ts";
 import { claimKey, type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDone } from "./claim_record.ts";
 import { answerLimit, type ClaimStore, type Ending, FRESH, HeldClaim, LEASE } from "./held_claim.ts";
+import { claimLost, claimsClosed, idReused, noClaim, outcomeUnknown, type Ran, withoutResult } from "./claim_error.ts";
+import { forgetFailure } from "./forget_failure.ts";
 
 /** Options of an {@link IdempotencyStore}. */
 interface IdempotencyOptions extends Pick<ClaimStore, "clock" | "random" | "observer"> {
@@ -273,85 +276,3 @@ export class IdempotencyStore implements Claims {
 
 /** How much of an error's details is kept when the store finds the whole too large, in bytes. */
 const SHORT_ERROR = 1_024;
-
-// Removes the recorded final failure of an idempotent command, so that its id may be tried again.
-
-/**
- * Resolves when no failure is recorded under the id: a recorded value stays, and so does a claim of an attempt that
- * runs. Rejects as the bucket does, and with `UNAVAILABLE` when the record changes all the time.
- */
-export async function forgetFailure(bucket: Bucket, contract: string, id: string): Promise<void> {
-  const key = claimKey(contract, id);
-  for (let tries = 0; tries < TRIES; tries++) {
-    const found = await bucket.get(key);
-    const record = found && readClaim(found.value);
-    if (record?.state !== "done" || record.error === undefined) return;
-    if (await bucket.delete(key, { revision: found!.revision })) return; // it has a record
-  }
-  throw unavailable(`the recorded result of ${contract} changes all the time`);
-}
-
-const TRIES = 5;
-
-// The failures of claims: what a sender gets without a result, and what aborts a run.
-
-/** Known runs of an id, ended or under way: none, another attempt's, or this one's. */
-export type Ran = "new" | "elsewhere" | "here";
-
-/**
- * Result for the sender when an attempt ends with an error in place of a result; `over`: why its caller waits no
- * longer; `last`: what the store failed with before.
- */
-export function withoutResult(
-  claimant: Claimant,
-  error: unknown,
-  { ran, over, last, observer }: { ran: Ran; over: CatgaError | undefined; last?: unknown; observer: Observer },
-): Failure {
-  const { contract } = claimant;
-  if (!isCatgaError(error)) {
-    if (ran !== "new") {
-      observer({ type: "fault", during: `keeping a result of ${contract}`, error });
-      return outcomeUnknown(claimant, "there is no result", error);
-    }
-    // a key that no bucket takes is the sender's mistake
-    const invalid = error instanceof TypeError || error instanceof RangeError;
-    if (!invalid) observer({ type: "fault", during: `claiming an id of ${contract}`, error });
-    const message = `${contract}: its id cannot be claimed: ${thrownMessage(error)}`;
-    return fail(invalid ? "INVALID_MESSAGE" : "UNAVAILABLE", message, { cause: error });
-  }
-  if (error.code === "CANCELLED") return { ok: false, error };
-  if (ran !== "new") return outcomeUnknown(claimant, `there is no result yet (${error.message})`, error);
-  if (error.code === "CLOSED" || (error !== over && error.code !== "UNAVAILABLE")) return { ok: false, error };
-  const why = last instanceof Error ? `; last error: ${last.message}` : "";
-  const message = `command ${contract} did not run: its id could not be claimed (${error.message}${why})`;
-  return fail("UNAVAILABLE", message, { retryable: true, cause: error });
-}
-
-/** `OUTCOME_UNKNOWN`: the command may have run, and its result is not known. */
-function outcomeUnknown({ contract }: Claimant, why: string, cause?: unknown): Failure {
-  const message = `command ${contract} may have run: ${why}. Send it again with the same id`;
-  return fail("OUTCOME_UNKNOWN", message, { retryable: true, ...(cause === undefined ? {} : { cause }) });
-}
-
-/** `ID_REUSED`: the id was used with another payload. */
-function idReused({ contract, id }: Claimant): Failure {
-  const message = `the id ${JSON.stringify(id)} of ${contract} came before with another payload; give each its own`;
-  return fail("ID_REUSED", message);
-}
-
-/** `INVALID_RESPONSE`: the entry under the key of an id was not written by Catga. */
-function noClaim(key: string, bucket: string): Failure {
-  const message = `the entry under ${JSON.stringify(key)} in the bucket ${bucket} is not a claim; delete it`;
-  return fail("INVALID_RESPONSE", message);
-}
-
-/** Why the signal of a run aborts: another attempt may have its claim. */
-function claimLost({ contract, id }: Claimant, why: string): CatgaError {
-  const message = `the claim of ${contract} (id ${id.slice(0, 80)}) is lost: ${why}. Stop: another attempt may run`;
-  return new CatgaError("OUTCOME_UNKNOWN", message, { retryable: true });
-}
-
-/** `CLOSED`: this node stops. */
-function claimsClosed(): CatgaError {
-  return new CatgaError("CLOSED", "the app is stopped");
-}

@@ -7,10 +7,10 @@
  * node's waiters of all keys), `deadlock.ts` (cycles of waiters), `waiter.ts` (one place in a queue), `held_key.ts`
  * (renewal, loss, handover or removal), `lock_record.ts` (what is in the store).
  */
-import { delay, onAbort, openOnce, type Stamp, stamp, type Timer, token } from "../../ports/clock.ts";
-import { type CatgaError, isCatgaError } from "../../error.ts";
-import { type Bucket, ttlSeconds } from "../../ports/key_value_store.ts";
-import { LOCK_TIMEOUT, LOCK_TTL } from "../../contract/defaults.ts";
+import { delay, onAbort, type Stamp, stamp, token } from "../../ports/clock.ts";
+import { openOnce } from "../../ports/open_once.ts";
+import { isCatgaError } from "../../error.ts";
+import type { Bucket } from "../../ports/key_value_store.ts";
 import type { Asker, Locks } from "../../dispatch/context_host.ts";
 import type { Lock, LockOptions } from "../../contract/shared_state.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";
@@ -18,18 +18,11 @@ import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { JumpWatch } from "../store/jump_watch.ts";
 import { isLeftover } from "./deadlock.ts";
 import { HeldKey } from "./held_key.ts";
-import {
-  ANSWER_LIMIT,
-  deadlock,
-  lockCancelled,
-  type LockHost,
-  locksClosed,
-  lockTimeout,
-  lockUnavailable,
-} from "./lock_error.ts";
+import { ANSWER_LIMIT, deadlock, type LockHost, locksClosed } from "./lock_error.ts";
 import { isJunk, LockKeys, type LockRecord, NONCE_LENGTH, readLockRecord, writeLockRecord } from "./lock_record.ts";
 import { WaitingRoom } from "./waiting_room.ts";
-import { checkKnown, checkNumber, checkSignal, show } from "../../data/checks.ts";
+import { LockRequest } from "./lock_request.ts";
+import { HeldLock } from "./held_lock.ts";
 
 /** Options of a {@link LockManager}. */
 export interface LockManagerOptions extends Pick<LockHost, "clock" | "random" | "node" | "endpoint" | "observer"> {
@@ -256,137 +249,3 @@ export class LockManager implements Locks {
     this.#background.add(settled);
   }
 }
-
-// A lock as its caller gets it: one key, or several that were taken together. Its signal aborts with `LOCK_LOST` when
-// one of its keys is lost (`held_key.ts` watches each):
-//
-// - when its lease ends without a renewal, by whichever clock is further on (`store/lease.ts`): a timer, a jump of the
-//   clock, and every read of the signal check that;
-// - when the store shows no record of its acquisition;
-// - when the connection is closed, or the app stops.
-
-/** Held as long as all of its keys are. */
-class HeldLock implements Lock {
-  /** The greatest token of its keys: the next acquisition of any of them has a greater one. */
-  readonly token: number;
-  readonly #keys: readonly HeldKey[];
-  /** Made on first use: most locks are released before anybody asks for the signal. */
-  #controller: AbortController | undefined;
-  #released: Promise<void> | undefined;
-
-  constructor(keys: readonly HeldKey[]) {
-    this.#keys = keys;
-    this.token = Math.max(...keys.map((held) => held.token));
-  }
-
-  get signal(): AbortSignal {
-    const controller = this.#controller ??= this.#abortOnLoss();
-    // after a pause of this process the timers have not run yet
-    for (const held of this.#keys) held.check();
-    return controller.signal;
-  }
-
-  release(): Promise<void> {
-    return this.#released ??= Promise.all(this.#keys.map((held) => held.release())).then(() => {});
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.release();
-  }
-
-  #abortOnLoss(): AbortController {
-    const controller = new AbortController();
-    const abort = (error: CatgaError) => controller.abort(error);
-    for (const held of this.#keys) {
-      if (held.lost !== undefined) abort(held.lost);
-      held.onLost = abort;
-    }
-    return controller;
-  }
-}
-
-// One call of `lock`: its checked keys and options, and why it waits no longer.
-
-/** What a {@link LockRequest} needs of its node. */
-type LockRequestHost = Pick<LockHost, "clock" | "keys" | "holder">;
-
-/** A call of `lock` under way. Whoever makes it disposes of it. */
-export class LockRequest implements Disposable {
-  /** Sorted, and each once. */
-  readonly keys: readonly string[];
-  /** In ms, whole seconds. */
-  readonly ttl: number;
-  readonly asker: Asker;
-  /** `false` for a `timeout` of 0: the call fails if a key is taken. */
-  readonly mayWait: boolean;
-  /** The holder of the key that was tried last, if the store has returned it. */
-  holder: LockRecord | undefined;
-  /** Error of the store: what it said last of a write, else the first without an answer. */
-  failure: unknown;
-  readonly #host: LockRequestHost;
-  readonly #started: number;
-  readonly #end = new AbortController();
-  /** Why it waits no longer, as an error that names a key. */
-  #why: ((key: string) => CatgaError) | undefined;
-  readonly #timer: Timer | undefined;
-  readonly #offAbort: () => void;
-
-  /** Throws a `TypeError` or `RangeError` for invalid keys and options. */
-  constructor(host: LockRequestHost, keys: string | readonly string[], options: LockOptions, asker: Asker) {
-    checkKnown("lock", options, OPTIONS);
-    if (typeof keys !== "string" && !Array.isArray(keys)) {
-      throw new TypeError(`a lock needs a key, or an array of them; got ${show(keys)}`);
-    }
-    this.keys = typeof keys === "string" ? [keys] : [...new Set<string>(keys)].sort();
-    const { ttl = LOCK_TTL, timeout = LOCK_TIMEOUT, signal } = options;
-    this.ttl = ttlSeconds(ttl, "lock: ttl") * 1_000;
-    if (this.keys.length === 0) throw new TypeError("a lock needs a key; got an empty list");
-    for (const key of this.keys) host.keys.check(key);
-    checkNumber("lock: timeout", timeout, 0, Infinity, "ms");
-    checkSignal("lock", signal);
-    this.#host = host;
-    this.asker = asker;
-    this.mayWait = timeout > 0;
-    const { clock } = host;
-    this.#started = clock.monotonic();
-    const cancelled = (key: string) => lockCancelled(key, clock.monotonic() - this.#started, signal?.reason);
-    this.#offAbort = onAbort(signal, () => this.giveUp(cancelled));
-    if (this.mayWait && timeout !== Infinity) {
-      this.#timer = clock.after(timeout, () => this.giveUp((key) => this.timedOut(key)));
-    }
-  }
-
-  /** Aborts when the call waits no longer; {@link LockRequest.error} says why. */
-  get signal(): AbortSignal {
-    return this.#end.signal;
-  }
-
-  /** Ends waiting, for the first reason that is given. */
-  giveUp(why: (key: string) => CatgaError): void {
-    if (this.#end.signal.aborted) return;
-    this.#why = why;
-    this.#end.abort();
-  }
-
-  /** Why a key is not waited for any more. To be called after the signal has aborted. */
-  error(key: string): CatgaError {
-    return this.#why!(key);
-  }
-
-  /** `LOCK_TIMEOUT`; `UNAVAILABLE` if the store has failed and no holder is known. */
-  timedOut(key: string): CatgaError {
-    const { clock } = this.#host;
-    const waited = clock.monotonic() - this.#started;
-    const holder = this.#host.holder(key) ?? this.holder;
-    return this.failure !== undefined && holder === undefined
-      ? lockUnavailable(key, waited, this.failure)
-      : lockTimeout(key, this.mayWait ? waited : 0, clock.now(), holder);
-  }
-
-  [Symbol.dispose](): void {
-    this.#timer?.cancel();
-    this.#offAbort();
-  }
-}
-
-const OPTIONS: ReadonlySet<string> = new Set<keyof LockOptions>(["ttl", "timeout", "signal"]);

@@ -4,7 +4,7 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LockOptions } from "../../contract/shared_state.ts";
 import { locksClosed } from "./lock_error.ts";
 import { LockKeys, type LockRecord } from "./lock_record.ts";
-import { LockRequest } from "./lock_manager.ts";
+import { LockRequest } from "./lock_request.ts";
 
 const asker = { call: "run", ancestry: [] };
 

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { Deadlined, DeadlineWheel } from "../ports/clock.ts";
+import { Deadlined, DeadlineWheel } from "./deadline_wheel.ts";
 import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 

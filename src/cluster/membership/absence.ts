@@ -1,0 +1,135 @@
+/**
+ * Decides whether a process is certainly gone, so that its idempotency claims may be freed. The failure detector is
+ * faster, and may be wrong about a node that is cut off; a claim that is freed by mistake would let a command run
+ * twice. So pings have to bounce for longer than a short cut lasts, as seen by a process that was connected and awake
+ * all the while.
+ *
+ * A bounce shows that nobody subscribed to the endpoint at some moment between the sending of its ping and its arrival.
+ * So an absence begins no later than the arrival of the first bounce, and lasts at least until the last ping was sent.
+ * Two bounces that are too far apart show nothing of the time between them: this process may have been paused.
+ */
+import type { Clock, Timer } from "../../ports/clock.ts";
+
+/** How long a node may lose its connection without losing its claims, in ms. */
+export const CUT = 4_000;
+/**
+ * A reconnect is tried every 250 ms (`src/nats/connection.ts`), with up to 1 s of jitter that nats.js adds with TLS.
+ */
+const REDIAL = 1_250; // ms
+/** For the handshake of the reconnect on a busy machine. */
+const MARGIN = 750; // ms
+/** Time for which pings to a process have to bounce until it is gone, in ms. */
+const ABSENT = CUT + REDIAL + MARGIN;
+/** Between a bounce and the next ping. */
+const EVERY = 250; // ms
+/** Bounces that are further apart do not prove an absence between them. */
+const GAP = 1_000; // ms
+/** Without a bounce and without an answer for this long, nothing is known. */
+const ENDS_AFTER = 1_000; // ms
+
+/** Dependencies on its node. */
+interface AbsenceOptions {
+  readonly clock: Clock;
+  /**
+   * Returns true if a bounce proves that nobody is there; `false` after a reconnect of this process, and with several
+   * servers.
+   */
+  conclusive(): boolean;
+  /** Sends a ping. Returns the number of the last frame that was sent before it. */
+  ping(endpoint: string): number;
+}
+
+/** The questions of one process. */
+export class Absence {
+  readonly #options: AbsenceOptions;
+  readonly #questions = new Map<string, Question>();
+
+  constructor(options: AbsenceOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Resolves with `true` when the process at this endpoint has been gone for 6 s, with `false` as soon as that is not
+   * certain.
+   */
+  gone(endpoint: string): Promise<boolean> {
+    let question = this.#questions.get(endpoint);
+    if (question === undefined) {
+      question = new Question(this.#options, endpoint);
+      this.#questions.set(endpoint, question);
+      question.answer.then(() => this.#questions.delete(endpoint));
+      question.ask();
+    }
+    return question.answer;
+  }
+
+  /** Ends the question for a process, with `false` when a frame has come from it. */
+  conclude(endpoint: string, gone: boolean): void {
+    this.#questions.get(endpoint)?.end(gone);
+  }
+
+  /** The frame of this number bounced. */
+  bounced(endpoint: string, seq: number): void {
+    this.#questions.get(endpoint)?.bounced(seq);
+  }
+
+  /** This process has lost its connection: earlier bounces do not count. */
+  reset(): void {
+    for (const question of this.#questions.values()) question.end(false);
+  }
+}
+
+/** Asks whether one process is gone. */
+class Question {
+  readonly answer: Promise<boolean>;
+  readonly #options: AbsenceOptions;
+  readonly #endpoint: string;
+  readonly #resolve: (gone: boolean) => void;
+  #timer: Timer | undefined;
+  /** The number of the last frame before the ping that is under way; -1 when none is. */
+  #before = -1;
+  /** When the last ping was sent, by both clocks: the monotonic one may stand still while a machine is suspended. */
+  #sent = { wall: 0, monotonic: 0 };
+  /** When the last ping was sent that bounced, by both clocks. */
+  #bounced: { readonly wall: number; readonly monotonic: number } | undefined;
+  /** When the first bounce arrived that has no gap after it, by the monotonic clock. */
+  #since = 0;
+
+  constructor(options: AbsenceOptions, endpoint: string) {
+    this.#options = options;
+    this.#endpoint = endpoint;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.answer = promise;
+    this.#resolve = resolve;
+  }
+
+  ask(): void {
+    const { clock, conclusive, ping } = this.#options;
+    if (!conclusive()) return this.end(false);
+    this.#sent = { wall: clock.now(), monotonic: clock.monotonic() };
+    this.#timer = clock.after(ENDS_AFTER, () => this.end(false), { background: true });
+    this.#before = ping(this.#endpoint);
+  }
+
+  bounced(seq: number): void {
+    const { clock, conclusive } = this.#options;
+    if (this.#before < 0 || seq <= this.#before) return;
+    this.#before = -1;
+    this.#timer?.cancel();
+    if (!conclusive()) return this.end(false);
+    const { wall, monotonic } = this.#sent;
+    const now = clock.monotonic();
+    const last = this.#bounced;
+    const unseen = last === undefined ? Infinity : Math.max(now - last.monotonic, clock.now() - last.wall);
+    if (unseen > GAP) this.#since = now;
+    else if (monotonic - this.#since >= ABSENT) return this.end(true);
+    this.#bounced = { wall, monotonic };
+    this.#timer = clock.after(EVERY, () => this.ask(), { background: true });
+  }
+
+  end(gone: boolean): void {
+    this.#timer?.cancel();
+    this.#before = -1;
+    this.#resolve(gone);
+  }
+}

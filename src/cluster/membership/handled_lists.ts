@@ -1,0 +1,110 @@
+/**
+ * The contracts that each node handles. Equal lists are kept once: replicas handle the same contracts, and write their
+ * records again every few seconds.
+ */
+import type { NodeInfo } from "../../contract/node_info.ts";
+import type { Kind } from "../../contract/contract.ts";
+import { internalNames } from "../../contract/send_options.ts";
+
+/** The lists of all nodes. */
+export class HandledLists {
+  readonly #unhandled: (name: string) => void;
+  /** By their joined names and kinds. */
+  readonly #lists: Map<string, HandledList> = new Map();
+  /** Number of nodes that handle each contract. */
+  readonly #nodes: Map<string, number> = new Map();
+  /** Number of those that handle it as a command of an entity. */
+  readonly #ofEntities: Map<string, number> = new Map();
+  /** Contracts that no node handles now, and that the last one handled as a command of an entity. */
+  readonly #wereOfEntities: Set<string> = new Set();
+
+  /** `unhandled` is called with each contract whose last node is released. */
+  constructor(unhandled: (name: string) => void = () => {}) {
+    this.#unhandled = unhandled;
+  }
+
+  /** Counts a node with such a record. To be released when the node leaves, or handles others. */
+  retain(info: Handling): HandledList {
+    const { handles, kinds = "", service = "", subscriptions, entities } = info;
+    const text = `${handles.join()} ${kinds}` +
+      (subscriptions === undefined ? "" : `\n${service}\n${subscriptions.join()}`) +
+      (entities === undefined ? "" : `\n\n${entities.join()}`);
+    let list = this.#lists.get(text);
+    if (list === undefined) this.#lists.set(text, list = new HandledList(info, text));
+    list.nodes++;
+    for (const name of list.kinds.keys()) this.#nodes.set(name, this.count(name) + 1);
+    for (const name of entities ?? []) this.#ofEntities.set(name, (this.#ofEntities.get(name) ?? 0) + 1);
+    return list;
+  }
+
+  /** A node handles these no longer. */
+  release(list: HandledList): void {
+    if (--list.nodes === 0) this.#lists.delete(list.text);
+    for (const name of list.entities ?? []) {
+      const left = this.#ofEntities.get(name)! - 1; // `retain` has counted it
+      if (left === 0) this.#ofEntities.delete(name);
+      else this.#ofEntities.set(name, left);
+    }
+    for (const name of list.kinds.keys()) {
+      const left = this.count(name) - 1;
+      if (left === 0) {
+        this.#nodes.delete(name);
+        this.#wereOfEntities.delete(name);
+        if (list.entities?.includes(name)) this.#wereOfEntities.add(name);
+        this.#unhandled(name);
+      } else this.#nodes.set(name, left);
+    }
+    // a node may announce other names again and again
+    for (const oldest of this.#wereOfEntities) {
+      if (this.#wereOfEntities.size <= MOST_REMEMBERED) break;
+      this.#wereOfEntities.delete(oldest);
+    }
+  }
+
+  /** As {@link MembershipView.ofEntity}. */
+  ofEntity(name: string): boolean {
+    const nodes = this.#nodes.get(name);
+    return nodes === undefined ? this.#wereOfEntities.has(name) : nodes === this.#ofEntities.get(name);
+  }
+
+  /** Number of nodes that handle a contract. */
+  count(name: string): number {
+    return this.#nodes.get(name) ?? 0;
+  }
+}
+
+const MOST_REMEMBERED = 4_096;
+
+/** Contracts that a node handles, as its record says. */
+type Handling =
+  & Pick<NodeInfo, "handles" | "kinds" | "subscriptions" | "entities">
+  & Partial<Pick<NodeInfo, "service">>;
+
+/** The contracts that one or more nodes handle; the lists as the record has them, frozen. */
+export class HandledList {
+  readonly names: readonly string[];
+  readonly subscriptions: readonly string[] | undefined;
+  readonly entities: readonly string[] | undefined;
+  readonly text: string;
+  /** How many nodes. */
+  nodes = 0;
+  /**
+   * Contracts, the internal ones of subscriptions too, and their kinds; `undefined` where the record does not say.
+   */
+  readonly kinds: ReadonlyMap<string, Kind | undefined>;
+
+  constructor({ handles, kinds = "", service = "", subscriptions, entities }: Handling, text: string) {
+    this.names = handles;
+    this.subscriptions = subscriptions;
+    this.entities = entities;
+    this.text = text;
+    const known: Map<string, Kind | undefined> = new Map(handles.map((name, i) => [name, KINDS[kinds[i]]]));
+    for (const subscription of subscriptions ?? []) {
+      for (const name of internalNames(service, subscription)) known.set(name, undefined);
+    }
+    this.kinds = known;
+  }
+}
+
+/** By the letters of a record. */
+const KINDS: Readonly<Record<string, Kind>> = { c: "command", q: "query", e: "event", s: "stream" };

@@ -1,0 +1,55 @@
+/** Asks whether a process is alive, by pings: for a node that finds another process under its own id. */
+import { within } from "../../ports/clock.ts";
+import type { Transport } from "../../ports/transport.ts";
+
+/** Dependencies of a probe on its node. */
+interface ProcessProbeOptions {
+  readonly transport: Pick<Transport, "clock" | "flush">;
+  /** Sends a ping; {@link ProcessProbe.report} is called with its outcome. */
+  ping(endpoint: string): void;
+}
+
+/** The questions of one node. */
+export class ProcessProbe {
+  readonly #options: ProcessProbeOptions;
+  readonly #pending: Map<string, (alive: boolean) => void> = new Map();
+
+  constructor(options: ProcessProbeOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Resolves with whether a process is at an endpoint; `undefined` when neither an answer nor a bounce comes within 1
+   * s, twice: the server may still route to a process that was killed a moment ago. One question at a time for each
+   * endpoint. Rejects with `UNAVAILABLE` when the connection is lost meanwhile.
+   */
+  async isAlive(endpoint: string): Promise<boolean | undefined> {
+    const { transport, ping } = this.#options;
+    let alive: boolean | undefined;
+    const shown = new Promise<void>((resolve) => {
+      this.#pending.set(endpoint, (answer) => {
+        alive = answer;
+        resolve();
+      });
+    });
+    try {
+      for (let asked = 0; alive === undefined && asked < TIMES; asked++) {
+        ping(endpoint);
+        // the server answers in order, so a bounce comes before this: however late, it is not missed
+        await Promise.race([shown, transport.flush()]);
+        await within(transport.clock, LIMIT, shown);
+      }
+      return alive;
+    } finally {
+      this.#pending.delete(endpoint);
+    }
+  }
+
+  /** A frame has come from a process, or one to it has bounced. */
+  report(endpoint: string, alive: boolean): void {
+    this.#pending.get(endpoint)?.(alive);
+  }
+}
+
+const LIMIT = 1_000; // ms
+const TIMES = 2;

@@ -1,0 +1,29 @@
+/**
+ * Counts the records that this node ignored because there were too many, and reports them at most once a minute: a
+ * flood of records is one line in the log.
+ */
+import type { Observer } from "../../contract/observer.ts";
+import type { Clock } from "../../ports/clock.ts";
+import { OnceAMinute } from "../../ports/once_a_minute.ts";
+
+/** The records that made no member. */
+export class SkippedRecords {
+  readonly #reports: OnceAMinute;
+  readonly #observer: Observer;
+  #unproven = 0;
+  #members = 0;
+
+  constructor(clock: Clock, observer: Observer) {
+    this.#reports = new OnceAMinute(clock);
+    this.#observer = observer;
+  }
+
+  /** `unproven`: newer records displaced it before its node answered; `members`: the view is full. */
+  add(why: "unproven" | "members"): void {
+    if (why === "unproven") this.#unproven++;
+    else this.#members++;
+    if (!this.#reports.due()) return;
+    this.#observer({ type: "crowded", unproven: this.#unproven, members: this.#members });
+    this.#unproven = this.#members = 0;
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * The built-in strategies, each a function of its candidates; one instance for each contract, so that their turns do
+ * not mix.
+ */
+import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_info.ts";
+import type { Random } from "../../ports/clock.ts";
+import { weight } from "../../data/rendezvous_hash.ts";
+
+/** Information for strategies. */
+export interface StrategyHost {
+  readonly random: Random;
+  /** A number that stays the same for the sends of one turn of the event loop. */
+  turn(): number;
+  /** Number of requests of this process without a result. */
+  underWay(): number;
+  /** How much is under way at a node, as far as this process knows. */
+  load(node: NodeInfo): number;
+}
+
+/** The strategy that a route names, or is. */
+export function strategyOf(route: Route, host: StrategyHost): Strategy {
+  return typeof route === "function" ? route : BUILT_IN[route](host);
+}
+
+const BUILT_IN: Record<RouteName, (host: StrategyHost) => Strategy> = {
+  "round-robin": roundRobin,
+  "local-first": localFirst,
+  "hash": hash,
+  "least-loaded": leastLoaded,
+  "random": random,
+};
+
+/**
+ * The next in turn. Within one turn of the event loop, once more than 32 are sent, runs of 32 go to one node: full
+ * frames have 1.5 to 2 times the rate (docs/internals/measurements.md). While more than 32 for each candidate are under
+ * way, runs begin with the turn: the requests that follow one turn's answers are then sent in one frame again.
+ */
+function roundRobin({ random, turn, underWay }: StrategyHost): Strategy {
+  let next = Math.floor(random() * 65_536); // many senders must not begin with the same node
+  let current = -1;
+  let sent = 0;
+  let left = 0; // of a run
+  return (candidates) => {
+    const now = turn();
+    if (now !== current) {
+      current = now;
+      sent = left = 0;
+    }
+    if (left > 0) left--;
+    else {
+      next = (next + 1) % 65_536;
+      if (sent >= RUN || underWay() > RUN * candidates.length) left = RUN - 1;
+    }
+    sent++;
+    return candidates[next % candidates.length];
+  };
+}
+
+const RUN = 32;
+
+/** This node when it is among the candidates, else the next in turn. */
+function localFirst(host: StrategyHost): Strategy {
+  const others = roundRobin(host);
+  return (candidates, request) => candidates.find(({ id }) => id === request.self) ?? others(candidates, request);
+}
+
+/** The candidate with the highest weight for the key: a join or leave moves 1/n of the keys. */
+function hash(): Strategy {
+  return (candidates, { key }) => {
+    if (key === undefined) {
+      throw new TypeError(`route "hash" needs a key: give the contract a key function, or the send a key`);
+    }
+    let best = candidates[0];
+    let most = -1;
+    for (const candidate of candidates) {
+      const weighed = weight(key, candidate.id);
+      if (weighed > most || (weighed === most && candidate.id < best.id)) {
+        best = candidate;
+        most = weighed;
+      }
+    }
+    return best;
+  };
+}
+
+/** The less loaded of two drawn at random (Mitzenmacher, The Power of Two Choices, 2001). */
+function leastLoaded({ random, load }: StrategyHost): Strategy {
+  return (candidates) => {
+    const first = Math.floor(random() * candidates.length);
+    const second = (first + 1 + Math.floor(random() * (candidates.length - 1))) % candidates.length;
+    return load(candidates[second]) < load(candidates[first]) ? candidates[second] : candidates[first];
+  };
+}
+
+export function random({ random }: StrategyHost): Strategy {
+  return (candidates) => candidates[Math.floor(random() * candidates.length)];
+}

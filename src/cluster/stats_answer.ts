@@ -1,0 +1,111 @@
+/** The counts of this node for whoever asks: made on demand, ten times a second at most. */
+import type { NodeInfo } from "../contract/node_info.ts";
+import type { NodeHost } from "../dispatch/node_host.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { Endpoint } from "./wire/endpoint.ts";
+import { cpuUsage, memoryUsage } from "node:process";
+import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
+import { byteLength, exceeds } from "../data/utf8.ts";
+
+/** Sources of the answers. */
+interface StatsAnswerOptions {
+  readonly clock: Clock;
+  readonly info: Pick<NodeInfo, "id" | "endpoint" | "service">;
+  readonly host: Pick<NodeHost, "runner" | "holdings" | "inFlight" | "alarms" | "unreadable">;
+  readonly endpoint: Pick<Endpoint, "peers" | "inbound" | "payloadLimit">;
+}
+
+/** The answers of one node. */
+export class StatsAnswer {
+  readonly #options: StatsAnswerOptions;
+  readonly #began: number;
+  #text = "";
+  #madeAt = -Infinity;
+
+  constructor(options: StatsAnswerOptions) {
+    this.#options = options;
+    this.#began = options.clock.monotonic();
+  }
+
+  /** The {@link NodeStats} as JSON, without what is 0 or empty. What has no room is left out, the least used first. */
+  text(): string {
+    const now = this.#options.clock.monotonic();
+    if (now - this.#madeAt < FRESH) return this.#text;
+    this.#madeAt = now;
+    return this.#text = this.#make(now);
+  }
+
+  #make(now: number): string {
+    const { clock, info: { id, endpoint, service }, host, endpoint: { inbound, payloadLimit } } = this.#options;
+    const { user, system } = cpuUsage();
+    const { leads, locks, cycles } = host.holdings;
+    // what handlers threw stays here: more may ask for statistics than may read the log
+    const alarms = host.alarms.slice(0, MOST_ALARMS).map(({ cause: _, ...alarm }) => alarm);
+    const unreadable = host.unreadable.slice(0, MOST_UNREADABLE).map(({ why, ...entity }) => {
+      return { ...entity, why: why.slice(0, LONGEST_WHY) };
+    });
+    const head: Partial<NodeStats> = {
+      ...{ id, endpoint, service, now: Math.round(clock.now()), up: Math.round(now - this.#began) },
+      ...{ inFlight: host.inFlight, queued: inbound.load[1], locks, cycles },
+      ...(alarms.length === 0 ? {} : { alarms }),
+      ...(unreadable.length === 0 ? {} : { unreadable }),
+      process: { rss: memoryUsage.rss(), cpu: Math.round((user + system) / 1_000) },
+    };
+    const limit = Math.min(MAX_ANSWER, payloadLimit - ANSWER_MARGIN);
+    const peers = this.#peers();
+    const contracts = host.runner.counts.all;
+    const whole = JSON.stringify({ ...head, leads, peers, contracts });
+    return exceeds(whole, limit) ? cut({ head, leads, peers, contracts }, limit) : whole;
+  }
+
+  /** Peers that this node has sent requests to. */
+  #peers(): PeerStats[] {
+    const all: PeerStats[] = [];
+    for (const { node, endpoint, ledger } of this.#options.endpoint.peers) {
+      const { requested, succeeded, failed } = ledger;
+      if (requested > 0) all.push({ id: node, endpoint, sent: requested, answered: succeeded, failed });
+    }
+    return all.sort((a, b) => b.sent - a.sent);
+  }
+}
+
+/** The answer with as much as there is room for, in bytes, and how many contracts are left out. */
+function cut(
+  { head, leads, peers, contracts }: { head: object } & Record<"leads" | "peers" | "contracts", readonly unknown[]>,
+  limit: number,
+): string {
+  const room = limit - byteLength(JSON.stringify(head)) - COMMAS;
+  const led = fitting(leads, room / 4);
+  const known = fitting(peers, room / 2 - led.size);
+  const counted = fitting(contracts, room - led.size - known.size);
+  return JSON.stringify({
+    ...head,
+    moreContracts: contracts.length - counted.count,
+    leads: leads.slice(0, led.count),
+    peers: peers.slice(0, known.count),
+    contracts: contracts.slice(0, counted.count),
+  });
+}
+
+/** How many of the values there is room for, as JSON in bytes, and the size of these. */
+function fitting(values: readonly unknown[], room: number): { count: number; size: number } {
+  let [count, size] = [0, 0];
+  for (const value of values) {
+    const more = byteLength(JSON.stringify(value)) + 1;
+    if (size + more > room) break;
+    size += more;
+    count++;
+  }
+  return { count, size };
+}
+
+/** The most urgent ones. */
+const MOST_ALARMS = 20;
+/** Entities that cannot be read, and characters of the reason of each. */
+const [MOST_UNREADABLE, LONGEST_WHY] = [100, 400];
+const FRESH = 100; // ms in which an answer is given again
+const COMMAS = 256; // bytes: names and brackets of the lists, and the counts of what is left out
+/** Bytes of an answer: some 1,000 contracts. */
+export const MAX_ANSWER = 262_144;
+/** Bytes that stand around an answer in its frame. */
+export const ANSWER_MARGIN = 256;

@@ -1,0 +1,54 @@
+/** The requests of one other process that run or wait for their turn here, by their frames and places. */
+import type { CatgaError } from "../../error.ts";
+import { FrameRing } from "./frame_ring.ts";
+
+/** A request that can be aborted. */
+export interface RunningRequest {
+  abort(reason: CatgaError): void;
+}
+
+/** The requests of one frame that still run. */
+interface FrameRequests {
+  readonly seq: number;
+  /** By their places; `undefined` for those that have ended. */
+  readonly requests: (RunningRequest | undefined)[];
+  open: number;
+}
+
+/** The requests of one other process. */
+export class RunningRequests {
+  readonly #frames: FrameRing<FrameRequests> = new FrameRing();
+
+  /** `true` if none runs. */
+  get none(): boolean {
+    return this.#frames.size === 0;
+  }
+
+  /** The requests in hand as `[seq, index, seq, index, …]`. */
+  get places(): number[] {
+    return this.#frames.values().flatMap(({ seq, requests }) =>
+      requests.flatMap((request, index) => request === undefined ? [] : [seq, index])
+    );
+  }
+
+  /** The request at this place. */
+  find(seq: number, index: number): RunningRequest | undefined {
+    return this.#frames.get(seq)?.requests[index];
+  }
+
+  /** A request of the newest frame runs, or waits for its turn, from now on. */
+  begun(seq: number, index: number, request: RunningRequest): void {
+    let frame = this.#frames.get(seq);
+    if (frame === undefined) this.#frames.add(frame = { seq, requests: [], open: 0 });
+    frame.requests[index] = request;
+    frame.open++;
+  }
+
+  /** A request has ended, or left its queue. */
+  ended(seq: number, index: number): void {
+    const frame = this.#frames.get(seq);
+    if (frame === undefined) return;
+    frame.requests[index] = undefined;
+    if (--frame.open === 0) this.#frames.delete(seq);
+  }
+}

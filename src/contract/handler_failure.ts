@@ -1,0 +1,23 @@
+/** The failure that a sender gets when a handler threw: the thrown error itself stays in the log of its node. */
+import type { Context } from "./context.ts";
+import type { AnyContract } from "./contract.ts";
+import { CatgaError } from "../error.ts";
+
+/** Origin of an exception: the handler of a message, or a behavior around it. */
+export type Thrower = "handler" | "behavior";
+
+/** The failure of a handler, or of a behavior around it, that threw `cause`. */
+export function handlerFailure(contract: AnyContract, ctx: Context, cause: unknown, by: Thrower): CatgaError {
+  return new CatgaError("HANDLER_FAILED", messageOf(contract, ctx, by), { cause, node: ctx.node });
+}
+
+/** Returns true if an error is the {@link handlerFailure} of this message's own handler, not of one that it sent to. */
+export function isHandlerFailure({ code, message }: CatgaError, contract: AnyContract, ctx: Context): boolean {
+  return code === "HANDLER_FAILED" &&
+    (["handler", "behavior"] as const).some((by) => message === messageOf(contract, ctx, by));
+}
+
+function messageOf({ name }: AnyContract, ctx: Context, by: Thrower): string {
+  const what = by === "handler" ? "the handler of" : "a behavior around";
+  return `${what} ${name} threw on node ${ctx.node} (message ${ctx.id}); the log of that node says what`;
+}

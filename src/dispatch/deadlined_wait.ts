@@ -1,0 +1,81 @@
+/**
+ * Waits for user code that end with the message that it belongs to: code that never settles blocks neither a send nor
+ * a drain.
+ */
+import type { AnyContract } from "../contract/contract.ts";
+import { CatgaError } from "../error.ts";
+import type { ContextHost, ParentMessage } from "./context_host.ts";
+import { Deadlined } from "../ports/deadline_wheel.ts";
+import { cancelled } from "./unfinished.ts";
+
+/** A wait for `work`. What it settles with after the wait was aborted has no effect. */
+export class DeadlinedWait<T> extends Deadlined {
+  /** Settles as the work does, or as `onAbort` does. */
+  readonly outcome: Promise<T>;
+  readonly #abort: (reason: CatgaError) => void;
+
+  /** `onAbort` returns the outcome if the wait is aborted before the work has settled; `ended` is called once. */
+  constructor(
+    due: number,
+    work: Promise<T>,
+    { onAbort, ended }: { onAbort(reason: CatgaError): T | Promise<T>; ended(): void },
+  ) {
+    super(due);
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    let over = false;
+    const end = (settle: () => void) => {
+      if (over) return;
+      over = true;
+      settle(); // first: code that waits for it may start something that a drain has to wait for
+      ended();
+    };
+    this.outcome = promise;
+    this.#abort = (reason) => end(() => resolve(onAbort(reason)));
+    work.then((value) => end(() => resolve(value)), (error) => end(() => reject(error)));
+  }
+
+  override expire(): void {
+    this.abort(new CatgaError("TIMEOUT", "the deadline has passed"));
+  }
+
+  override abort(reason: CatgaError): void {
+    this.#abort(reason);
+  }
+}
+
+/** A message that is being sent. */
+interface Sent {
+  readonly contract: AnyContract;
+  /** The time until its deadline, in ms. */
+  readonly timeout: number;
+  readonly signal: AbortSignal | undefined;
+  readonly parent: ParentMessage | undefined;
+}
+
+/**
+ * Settles as `work` does, or as `onAbort` does if the message's deadline passes, its sender aborts, or the app stops
+ * before that. A drain waits for it.
+ */
+export function untilDeadline<T>(
+  host: Pick<ContextHost, "wheel" | "underWay">,
+  { contract, timeout, signal, parent }: Sent,
+  work: Promise<T>,
+  onAbort: (reason: CatgaError) => T | Promise<T>,
+): Promise<T> {
+  // events are not aborted with their handler: it may still publish what it did
+  const execution = contract.kind === "event" ? undefined : parent?.execution;
+  const cancel = () => wait.abort(cancelled(contract));
+  const ended = () => {
+    host.wheel.delete(wait);
+    signal?.removeEventListener("abort", cancel);
+    execution?.release(wait);
+    host.underWay.end();
+  };
+  const wait = new DeadlinedWait(host.wheel.now() + timeout, work, { onAbort, ended });
+  host.underWay.begin();
+  host.wheel.add(wait);
+  if (signal?.aborted) cancel();
+  else signal?.addEventListener("abort", cancel, { once: true });
+  execution?.adopt(wait);
+  return wait.outcome;
+}

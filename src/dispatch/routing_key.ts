@@ -1,0 +1,39 @@
+/**
+ * The routing key of a payload: it decides which node handles the message, and which messages of a contract run in
+ * order.
+ */
+import type { Failure } from "../contract/result.ts";
+import { failure } from "./outcome.ts";
+import type { MessageContext } from "./message_context.ts";
+import { disown, show } from "../data/checks.ts";
+import type { AnyContract } from "../contract/contract.ts";
+
+/** The key of a payload, or `INVALID_MESSAGE`; `undefined` if the contract has no `key` function. */
+export function keyOf({ name, options: { key } }: AnyContract, payload: unknown): string | Failure | undefined {
+  // the payload has the contract's type: its schema or its type arguments say so
+  const makes = key as ((payload: unknown) => unknown) | undefined;
+  if (makes === undefined) return undefined;
+  try {
+    const made = makes(payload);
+    if (typeof made === "string") return made;
+    disown(made);
+    return notMade("key", name, `it must be a string; got ${show(made)}`);
+  } catch (error) {
+    return notMade("key", name, "the key function threw", error);
+  }
+}
+
+/** Key of a message of an ordered contract: that of its sender, or of its payload; or `INVALID_MESSAGE`. */
+export function orderKeyOf({ contract, envelope, node }: MessageContext, payload: unknown): string | Failure {
+  const key = envelope.key ?? keyOf(contract, payload);
+  if (typeof key === "string") return key;
+  const message = key?.error.message ??
+    `${contract.kind} ${contract.name} is ordered, and its sender gave no key: send it with one`;
+  return failure("INVALID_MESSAGE", message, { cause: key?.error.cause, node });
+}
+
+/** The failure of a payload that a `key` or `id` function makes nothing of. */
+export function notMade(what: "key" | "id", name: string, why: string, cause?: unknown): Failure {
+  const message = `the ${what} of ${name} cannot be made of this payload: ${why}`;
+  return failure("INVALID_MESSAGE", message, { cause });
+}

@@ -1,0 +1,28 @@
+/** Failures of messages whose handlers did not end: not begun, abandoned while they ran, or cancelled by the sender. */
+import type { AnyContract } from "../contract/contract.ts";
+import type { Failure } from "../contract/result.ts";
+import { CatgaError, unavailable } from "../error.ts";
+import { failure } from "./outcome.ts";
+
+/** Why the handler of a message that was aborted while it was `preparing` did not begin. */
+export const NOT_PREPARED = "a schema or behavior before it had not ended";
+
+/** The failure of a message that was aborted before its handler began: it certainly did not run. */
+export function notBegun({ kind, name }: AnyContract, reason: CatgaError, why: string): Failure {
+  if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
+  return { ok: false, error: unavailable(`${kind} ${name} did not run: ${why} in time`, { cause: reason }) };
+}
+
+/** The failure of a message that was aborted while its handler ran: a command may have had its effect. */
+export function abandoned(contract: AnyContract, reason: CatgaError, when = "was running when"): Failure {
+  if (contract.kind === "query" || contract.kind === "stream" || reason.code === "CANCELLED") {
+    return { ok: false, error: reason };
+  }
+  const message = `${contract.kind} ${contract.name} ${when} its sender gave up (${reason.code}): it may have run`;
+  return failure("OUTCOME_UNKNOWN", message, { cause: reason });
+}
+
+/** The error of a send that its caller cancelled. */
+export function cancelled(contract: AnyContract): CatgaError {
+  return new CatgaError("CANCELLED", `the sender of ${contract.kind} ${contract.name} gave up`);
+}

@@ -1,0 +1,153 @@
+/**
+ * The deadlines of all messages under way, in one timing wheel (Varghese and Lauck, 1987) of intrusive, doubly linked
+ * lists: 5–13 ns to add and remove one, against 100–1,270 ns for a timer each (measured).
+ *
+ * A paused process settles nothing. When it resumes, all deadlines that passed meanwhile expire in the first tick; the
+ * process reads messages that arrived meanwhile before that tick or after it (measured: Deno runs timers first, Bun
+ * reads first). So a send whose deadline passed in the pause ends at once, with the answer that had arrived or with the
+ * deadline's error; both are true.
+ */
+import { outside } from "../data/async_context.ts";
+import type { CatgaError } from "../error.ts";
+import type { Clock, Timer } from "./clock.ts";
+
+/** An entry with a deadline; the wheel links it into its lists. */
+export abstract class Deadlined {
+  /** When, in ms of the monotonic clock. */
+  due: number;
+  /** @internal The bucket's list; `undefined` outside of one. */
+  wheelNext: Deadlined | undefined = undefined;
+  /** @internal */
+  wheelPrevious: Deadlined | undefined = undefined;
+  /** @internal The bucket that it stands in, or -1. */
+  wheelBucket = -1;
+
+  constructor(due: number) {
+    this.due = due;
+  }
+
+  /**
+   * Called once, when the deadline has passed and it has left the wheel. Must not throw, even if another entry of the
+   * same tick has just settled it.
+   */
+  abstract expire(): void;
+
+  /** Ends it before its deadline, for `reason`. Must not throw. */
+  abstract abort(reason: CatgaError): void;
+}
+
+/** A timing wheel. It ticks only while it has entries. */
+export class DeadlineWheel {
+  readonly #clock: Clock;
+  readonly #buckets: (Deadlined | undefined)[] = new Array(BUCKETS).fill(undefined);
+  #size = 0;
+  /** The first tick that has not been processed. */
+  #tick = 0;
+  #timer: Timer | undefined;
+  /** The clocks when they were last read. */
+  #wall = -1;
+  #monotonic = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Number of its entries. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /**
+   * The monotonic clock in whole ms, read once in each ms of the wall clock: exact enough for deadlines. In Deno the
+   * monotonic clock takes 80 ns, the wall clock 40 ns (measured); a whole number needs no memory.
+   */
+  now(): number {
+    const wall = this.#clock.now();
+    if (wall !== this.#wall || this.#timer === undefined) {
+      this.#wall = wall;
+      this.#monotonic = Math.ceil(this.#clock.monotonic());
+    }
+    return this.#monotonic;
+  }
+
+  /** Adds an entry, which must not be in the wheel. */
+  add(entry: Deadlined): void {
+    if (this.#timer === undefined) this.#start();
+    // a deadline that has passed expires in the next tick
+    const bucket = Math.max(Math.ceil(entry.due / TICK), this.#tick) % BUCKETS;
+    const first = this.#buckets[bucket];
+    entry.wheelBucket = bucket;
+    entry.wheelNext = first;
+    if (first !== undefined) first.wheelPrevious = entry;
+    this.#buckets[bucket] = entry;
+    this.#size++;
+  }
+
+  /** Removes an entry; nothing happens if it is not in the wheel. */
+  delete(entry: Deadlined): void {
+    if (entry.wheelBucket < 0) return;
+    const { wheelNext: next, wheelPrevious: previous } = entry;
+    if (next !== undefined) next.wheelPrevious = previous;
+    if (previous !== undefined) previous.wheelNext = next;
+    else this.#buckets[entry.wheelBucket] = next;
+    entry.wheelNext = entry.wheelPrevious = undefined;
+    entry.wheelBucket = -1;
+    this.#size--;
+  }
+
+  /** Removes all entries and aborts them for `reason`. */
+  abort(reason: CatgaError): void {
+    const all: Deadlined[] = [];
+    for (let bucket = 0; bucket < BUCKETS && this.#size > 0; bucket++) {
+      for (let entry = this.#buckets[bucket]; entry !== undefined; entry = this.#buckets[bucket]) {
+        this.delete(entry);
+        all.push(entry);
+      }
+    }
+    for (const entry of all) entry.abort(reason);
+  }
+
+  /** Cancels the timer of a wheel without entries, which it keeps for the next one. */
+  rest(): void {
+    if (this.#size > 0) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #start(): void {
+    this.#tick = Math.floor(this.#clock.monotonic() / TICK);
+    this.#arm();
+  }
+
+  #arm(): void {
+    this.#timer = this.#clock.after(TICK, () => {
+      outside(() => this.#process());
+      if (this.#size > 0) this.#arm();
+      else this.#timer = undefined;
+    });
+  }
+
+  #process(): void {
+    this.#wall = -1; // now() must move even while the wall clock stands still
+    const now = this.#clock.monotonic();
+    const end = Math.floor(now / TICK);
+    const due: Deadlined[] = [];
+    // after a pause longer than a whole revolution, one pass over every bucket is enough
+    for (let tick = Math.max(this.#tick, end - BUCKETS + 1); tick <= end; tick++) {
+      let entry = this.#buckets[tick % BUCKETS];
+      while (entry !== undefined) {
+        const next: Deadlined | undefined = entry.wheelNext;
+        if (entry.due <= now) {
+          this.delete(entry);
+          due.push(entry);
+        }
+        entry = next;
+      }
+    }
+    this.#tick = end + 1;
+    for (const entry of due) entry.expire();
+  }
+}
+
+const TICK = 10; // ms
+const BUCKETS = 4_096; // 41 s a revolution; a later deadline stays in its bucket for another one

@@ -1,0 +1,50 @@
+/** The wait of the sender of an idempotent command: until its deadline, its signal, or the end of the store. */
+import { Deadlined, type DeadlineWheel } from "../../ports/deadline_wheel.ts";
+import { CatgaError } from "../../error.ts";
+
+/** One caller's deadline. Whoever makes it disposes of it, and has it aborted when the sender gives up. */
+export class CallerDeadline extends Deadlined implements Disposable {
+  readonly #wheel: DeadlineWheel;
+  #reject: ((reason: CatgaError) => void) | undefined = undefined;
+  #over: CatgaError | undefined = undefined;
+
+  /** Over with `TIMEOUT` at `due` of the monotonic clock. */
+  constructor(wheel: DeadlineWheel, due: number) {
+    super(due);
+    this.#wheel = wheel;
+    wheel.add(this);
+  }
+
+  /** Why the caller waits no longer; `undefined` while it waits. */
+  get over(): CatgaError | undefined {
+    return this.#over;
+  }
+
+  override expire(): void {
+    this.abort(new CatgaError("TIMEOUT", "the deadline has passed"));
+  }
+
+  override abort(reason: CatgaError): void {
+    if (this.#over !== undefined) return;
+    this.#over = reason;
+    this.#reject?.(reason);
+    this[Symbol.dispose]();
+  }
+
+  /**
+   * Settles as the work does, or rejects with {@link CallerDeadline.over} if that comes first; the work goes on then.
+   * One call at a time.
+   */
+  wait<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#over !== undefined) reject(this.#over);
+      this.#reject = reject;
+      work.then(resolve, reject);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#wheel.delete(this);
+    this.#reject = undefined;
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * A lock as its caller gets it: one key, or several that were taken together. Its signal aborts with `LOCK_LOST` when
+ * one of its keys is lost (`held_key.ts` watches each):
+ *
+ * - when its lease ends without a renewal, by whichever clock is further on (`store/lease.ts`): a timer, a jump of the
+ *   clock, and every read of the signal check that;
+ * - when the store shows no record of its acquisition;
+ * - when the connection is closed, or the app stops.
+ */
+import type { CatgaError } from "../../error.ts";
+import type { Lock } from "../../contract/shared_state.ts";
+import type { HeldKey } from "./held_key.ts";
+
+/** Held as long as all of its keys are. */
+export class HeldLock implements Lock {
+  /** The greatest token of its keys: the next acquisition of any of them has a greater one. */
+  readonly token: number;
+  readonly #keys: readonly HeldKey[];
+  /** Made on first use: most locks are released before anybody asks for the signal. */
+  #controller: AbortController | undefined;
+  #released: Promise<void> | undefined;
+
+  constructor(keys: readonly HeldKey[]) {
+    this.#keys = keys;
+    this.token = Math.max(...keys.map((held) => held.token));
+  }
+
+  get signal(): AbortSignal {
+    const controller = this.#controller ??= this.#abortOnLoss();
+    // after a pause of this process the timers have not run yet
+    for (const held of this.#keys) held.check();
+    return controller.signal;
+  }
+
+  release(): Promise<void> {
+    return this.#released ??= Promise.all(this.#keys.map((held) => held.release())).then(() => {});
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  #abortOnLoss(): AbortController {
+    const controller = new AbortController();
+    const abort = (error: CatgaError) => controller.abort(error);
+    for (const held of this.#keys) {
+      if (held.lost !== undefined) abort(held.lost);
+      held.onLost = abort;
+    }
+    return controller;
+  }
+}

@@ -1,0 +1,94 @@
+/** One call of `lock`: its checked keys and options, and the reason why it stops waiting. */
+import { onAbort, type Timer } from "../../ports/clock.ts";
+import type { CatgaError } from "../../error.ts";
+import { ttlSeconds } from "../../ports/key_value_store.ts";
+import { LOCK_TIMEOUT, LOCK_TTL } from "../../contract/defaults.ts";
+import type { Asker } from "../../dispatch/context_host.ts";
+import type { LockOptions } from "../../contract/shared_state.ts";
+import { lockCancelled, type LockHost, lockTimeout, lockUnavailable } from "./lock_error.ts";
+import type { LockRecord } from "./lock_record.ts";
+import { checkKnown, checkNumber, checkSignal, show } from "../../data/checks.ts";
+
+/** What a {@link LockRequest} needs of its node. */
+type LockRequestHost = Pick<LockHost, "clock" | "keys" | "holder">;
+
+/** A call of `lock` under way. Whoever makes it disposes of it. */
+export class LockRequest implements Disposable {
+  /** Sorted, and each once. */
+  readonly keys: readonly string[];
+  /** In ms, whole seconds. */
+  readonly ttl: number;
+  readonly asker: Asker;
+  /** `false` for a `timeout` of 0: the call fails if a key is taken. */
+  readonly mayWait: boolean;
+  /** The holder of the key that was tried last, if the store has returned it. */
+  holder: LockRecord | undefined;
+  /** Error of the store: what it said last of a write, else the first without an answer. */
+  failure: unknown;
+  readonly #host: LockRequestHost;
+  readonly #started: number;
+  readonly #end = new AbortController();
+  /** Why it waits no longer, as an error that names a key. */
+  #why: ((key: string) => CatgaError) | undefined;
+  readonly #timer: Timer | undefined;
+  readonly #offAbort: () => void;
+
+  /** Throws a `TypeError` or `RangeError` for invalid keys and options. */
+  constructor(host: LockRequestHost, keys: string | readonly string[], options: LockOptions, asker: Asker) {
+    checkKnown("lock", options, OPTIONS);
+    if (typeof keys !== "string" && !Array.isArray(keys)) {
+      throw new TypeError(`a lock needs a key, or an array of them; got ${show(keys)}`);
+    }
+    this.keys = typeof keys === "string" ? [keys] : [...new Set<string>(keys)].sort();
+    const { ttl = LOCK_TTL, timeout = LOCK_TIMEOUT, signal } = options;
+    this.ttl = ttlSeconds(ttl, "lock: ttl") * 1_000;
+    if (this.keys.length === 0) throw new TypeError("a lock needs a key; got an empty list");
+    for (const key of this.keys) host.keys.check(key);
+    checkNumber("lock: timeout", timeout, 0, Infinity, "ms");
+    checkSignal("lock", signal);
+    this.#host = host;
+    this.asker = asker;
+    this.mayWait = timeout > 0;
+    const { clock } = host;
+    this.#started = clock.monotonic();
+    const cancelled = (key: string) => lockCancelled(key, clock.monotonic() - this.#started, signal?.reason);
+    this.#offAbort = onAbort(signal, () => this.giveUp(cancelled));
+    if (this.mayWait && timeout !== Infinity) {
+      this.#timer = clock.after(timeout, () => this.giveUp((key) => this.timedOut(key)));
+    }
+  }
+
+  /** Aborts when the call waits no longer; {@link LockRequest.error} says why. */
+  get signal(): AbortSignal {
+    return this.#end.signal;
+  }
+
+  /** Ends waiting, for the first reason that is given. */
+  giveUp(why: (key: string) => CatgaError): void {
+    if (this.#end.signal.aborted) return;
+    this.#why = why;
+    this.#end.abort();
+  }
+
+  /** Why a key is not waited for any more. To be called after the signal has aborted. */
+  error(key: string): CatgaError {
+    return this.#why!(key);
+  }
+
+  /** `LOCK_TIMEOUT`; `UNAVAILABLE` if the store has failed and no holder is known. */
+  timedOut(key: string): CatgaError {
+    const { clock } = this.#host;
+    const waited = clock.monotonic() - this.#started;
+    const holder = this.#host.holder(key) ?? this.holder;
+    return this.failure !== undefined && holder === undefined
+      ? lockUnavailable(key, waited, this.failure)
+      : lockTimeout(key, this.mayWait ? waited : 0, clock.now(), holder);
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer?.cancel();
+    this.#offAbort();
+  }
+}
+
+const OPTIONS: ReadonlySet<string> = new Set<keyof LockOptions>(["ttl", "timeout", "signal"]);

@@ -55,6 +55,22 @@ describe("MemoryNetwork", () => {
     assertEquals(got, ["found"]);
   });
 
+  it("heal: an app that was frozen when its connection was cut is connected again", async () => {
+    const network = new MemoryNetwork();
+    const [alice, bob] = [network.connect({ name: "alice" }), network.connect({ name: "bob" })];
+    const got: string[] = [];
+    bob.subscribe("a", {}, (message) => got.push(new TextDecoder().decode(message.data)));
+    network.pause("bob");
+    network.cut("bob");
+    // as `heal` does for faults by chance
+    network.resume("bob");
+    network.restore("bob");
+    await eventually("the connection", () => bob.status.state === "connected" && bob.status.generation > 1);
+    alice.publish("a", "found");
+    await eventually("a message", () => got.length > 0);
+    assertEquals(got, ["found"]);
+  });
+
   it("maxPayload: anything but a positive integer is a RangeError", () => {
     for (const maxPayload of [0, -1, 1.5, NaN, Infinity]) {
       assertThrows(() => new MemoryNetwork({ maxPayload }), RangeError, String(maxPayload));

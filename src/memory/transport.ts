@@ -133,6 +133,8 @@ export class MemoryTransport implements Transport, BrokerClient {
   /** Reconnects to the next server; a frozen process does when it goes on. For the network. */
   restore(): void {
     this.link.process.enter(() => {
+      // a process that has just gone on notices a cut of the meantime in a turn of its own
+      if (this.#status.state === "connected" && !this.link.attached) return this.clock.soon(() => this.restore());
       if (this.#status.state !== "disconnected") return;
       this.link.attach();
       this.#change({ state: "connected", generation: this.#status.generation + 1 });

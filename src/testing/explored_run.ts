@@ -415,8 +415,9 @@ class RunOfPlan<World> {
 
   /** Resolves when all that is stored has been handled, and no run goes on by itself. */
   async #handled(): Promise<void> {
-    const apps = new Map([...this.#nodes.values()].flatMap(({ id, app }) => app === undefined ? [] : [[id, app]]));
     for (let step = FIRST_STEP;; step = Math.min(LONGEST_STEP, step * 2)) {
+      // a deploy may begin behind the workload, and replaces apps
+      const apps = new Map([...this.#nodes.values()].flatMap(({ id, app }) => app === undefined ? [] : [[id, app]]));
       const left = await unhandled(apps);
       this.#unhandled = left;
       if (left.length === 0) {

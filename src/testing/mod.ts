@@ -59,3 +59,25 @@ export type {
   NodeProcess,
   WorkflowStep,
 } from "./history.ts";
+export { type Guaranteed, guarantees } from "./guarantees.ts";
+export type { Breach } from "./checkers/breach.ts";
+export { checkDeliveries, type DeliveryHistory } from "./checkers/deliveries.ts";
+export {
+  checkLinearizable,
+  type LinearizableOptions,
+  type Operation,
+  register,
+  type RegisterInput,
+  type SequentialModel,
+} from "./checkers/linearizable.ts";
+export {
+  type AwaySpan,
+  checkLeadership,
+  checkLocks,
+  type FencedWrite,
+  type LockHistory,
+  type ObservedHold,
+} from "./checkers/locks.ts";
+export { checkMessages, type MessageCheckOptions, type MessageObservation } from "./checkers/messages.ts";
+export type { RequestKind } from "./checkers/allowed_results.ts";
+export { checkRuns, type WorkflowHistory } from "./checkers/workflow_runs.ts";

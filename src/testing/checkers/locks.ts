@@ -17,9 +17,11 @@ export interface ObservedHold {
 
 /** A write with a fencing token, as the resource that the lock protects had it; in the order of the writes. */
 export interface FencedWrite {
+  /** Key of the lock. */
   readonly key: string;
   /** Writer, as `by` of its {@link ObservedHold}. */
   readonly by: string;
+  /** Fencing token of the write. */
   readonly token: number;
   /** False: the resource refused it. */
   readonly accepted: boolean;
@@ -31,6 +33,7 @@ export interface FencedWrite {
 export interface AwaySpan {
   /** Holder, as `by` of its {@link ObservedHold}. */
   readonly by: string;
+  /** Time of its beginning, in ms. */
   readonly from: number;
   /** `undefined`: for ever, as after a kill. */
   readonly to: number | undefined;
@@ -38,6 +41,7 @@ export interface AwaySpan {
 
 /** Argument of {@link checkLocks}. */
 export interface LockHistory {
+  /** Locks that were held, in any order. */
   readonly holds: readonly ObservedHold[];
   /** Writes at resources; none. */
   readonly writes?: readonly FencedWrite[] | undefined;

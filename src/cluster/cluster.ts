@@ -1,7 +1,4 @@
-/**
- * Wires the parts of a cluster around a node, and passes on what one of them finds out to the others that need it. Over
- * 300 lines: it is where the parts meet.
- */
+/** Wires the parts of a cluster around a node, and gives the news of one part to the others that need them. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { NodeChange, NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
@@ -9,6 +6,8 @@ import type { Result } from "../contract/result.ts";
 import type { Dispatch } from "../dispatch/mediator.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import type { ClusterHealth, Remote, RemoteEvent } from "../dispatch/remote.ts";
+import type { MessageContext } from "../dispatch/message_context.ts";
+import { unavailable } from "../error.ts";
 import { within } from "../ports/clock.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
 import type { Transport } from "../ports/transport.ts";
@@ -112,13 +111,14 @@ export class Cluster implements Remote {
       unread: (stream) => this.#interop.calls.unread(stream),
     });
     const stats = new StatsAnswer({ clock, info, host, endpoint: this.#endpoint });
+    const passOn = (ctx: MessageContext, payload: unknown) => this.#passOn(host, service, ctx, payload);
     this.#events = new EventChannel({
       ...{ ...wire, service },
       counts: host.runner.counts,
       deliver: (name, payload, from) =>
         host.runner.deliver(name, payload, from, (begin) => {
           if (!this.#endpoint.inbound.event(name, begin)) dropped.add(name);
-        }),
+        }, passOn),
     });
     for (const { contract, runs, nodeRuns } of options.events) {
       if (runs.length > 0) this.#events.subscribe(contract.name, "service");
@@ -306,6 +306,30 @@ export class Cluster implements Remote {
     if (news === "bounced") this.router.deliveryFailed(peer);
     // a conclusive bounce leaves nothing to move: the endpoint ends the requests under way there
     if (news === "silent" || (news === "bounced" && !this.#endpoint.concludes(peer))) this.router.moveFrom(peer);
+  }
+
+  /**
+   * Gives an event that this node's schema refuses to a node of the service with another version of the contract, once:
+   * what that refuses, too, is observed as any failure of an event. Returns false if there is none.
+   */
+  #passOn(host: NodeHost, service: string, ctx: MessageContext, payload: unknown): boolean {
+    const { contract, envelope: { id, correlation, causation, headers } } = ctx;
+    const node = this.router.ofAnotherVersion(contract, service);
+    if (node === undefined) return false;
+    host.underWay.begin();
+    const ended = (result: Result<unknown>) => {
+      host.underWay.end();
+      host.runner.failed(ctx, result);
+    };
+    this.router.begin({
+      ...{ contract, payload, parsed: payload, timeout: host.timeLeft(contract), retries: 0, node: node.id },
+      ...{ route: "least-loaded", key: undefined, signal: undefined, parent: undefined },
+      meta: { id, correlation, causation, headers, passedOn: true },
+    }, {
+      resolve: ended,
+      reject: (error) => ended({ ok: false, error: unavailable(`it was not passed on: ${error}`) }),
+    });
+    return true;
   }
 
   #onReconnect(): void {

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
-import { type Catga, catga, command, type NodeInfo, query, type Schema, stream } from "../../mod.ts";
+import { type Catga, catga, command, event, type NodeInfo, query, type Schema, stream } from "../../mod.ts";
 import { MemoryNetwork, testCluster } from "../testing/mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
@@ -28,6 +28,11 @@ function sees(...apps: Catga[]): Promise<boolean> {
       return nodes.length === apps.length &&
         nodes.every((node) => node.handles.length === 0 || node.shapes !== undefined);
     }));
+}
+
+/** A payload of either version of an event: of the old one for even numbers. */
+function fits(n: number): { seat: string } {
+  return (n % 2 === 0 ? { seat: "A1" } : { place: "A1" }) as { seat: string };
 }
 
 describe("nodes of two versions beside each other", () => {
@@ -195,6 +200,79 @@ describe("nodes of two versions beside each other", () => {
       assertEquals(await Array.fromAsync(web.stream(Old, { row: "A" }, { route: "round-robin" })), ["A1", "A2"]);
       assertEquals(await Array.fromAsync(web.stream(New, { line: "A" }, { route: "random" })), ["A9"]);
     }
+  });
+
+  it("an event that is not durable goes to a node of the same service whose schema takes it, once", async () => {
+    const network = new MemoryNetwork();
+    const on = { network, logger: QUIET };
+    const Old = event("Moved", { input: z.object({ seat: z.string(), n: z.number() }) });
+    const New = event("Moved", { input: z.object({ place: z.string(), n: z.number() }) });
+    const Other = event("Moved", { input: z.object({ row: z.string() }) });
+    const heard: string[] = [];
+    const each: string[] = [];
+    const old = (id: string) =>
+      catga({
+        ...{ ...on, id, service: "mail" },
+        handlers: [
+          Old.on(({ n }, ctx) => void heard.push(`${id} ${n} ${ctx.headers.tenant} ${ctx.id.length > 0}`)),
+          Old.on(({ n }) => void each.push(`${id} ${n}`), { each: "node" }),
+        ],
+      });
+    await using a = await old("old-1");
+    await using b = await old("old-2");
+    await using now = await catga({
+      ...{ ...on, id: "new", service: "mail" },
+      handlers: [
+        New.on(({ n }, ctx) => void heard.push(`new ${n} ${ctx.headers.tenant} ${ctx.id.length > 0}`)),
+        New.on(({ n }) => void each.push(`new ${n}`), { each: "node" }),
+      ],
+    });
+    await using stranger = await catga({
+      ...{ ...on, id: "stranger", service: "search" },
+      handlers: Other.on(() => void heard.push("stranger")),
+    });
+    await using web = await catga({ ...on, id: "web", service: "web" });
+    await sees(a, b, now, stranger, web);
+    const count = 60;
+    for (let n = 0; n < count; n++) {
+      const options = { headers: { tenant: "t1" } };
+      assert((await web.publish(n % 2 === 0 ? Old : New as unknown as typeof Old, { ...fits(n), n }, options)).ok);
+      if (n % 5 === 4) await eventually("its turn", () => heard.length === n + 1);
+    }
+    await eventually("each of them handled", () => heard.length === count);
+    const numbers = heard.map((line) => Number(line.split(" ")[1])).sort((x, y) => x - y);
+    assertEquals(numbers, Array.from({ length: count }, (_, n) => n));
+    assertEquals(heard.filter((line) => !line.endsWith("t1 true")), []);
+    assertEquals(heard.filter((line) => line.startsWith("new") !== (Number(line.split(" ")[1]) % 2 === 1)), []);
+    // handlers that run on every node got each event themselves
+    const byOld = (id: string) => each.filter((line) => line.startsWith(id)).length;
+    await eventually("all of them", () => byOld("old-1") === 30 && byOld("old-2") === 30 && byOld("new") === 30);
+  });
+
+  it("an event that every version refuses is dropped and logged once, and forwarded to one version at most", async () => {
+    const network = new MemoryNetwork();
+    const asked: string[] = [];
+    const faults: string[] = [];
+    const logger = { ...QUIET, error: (line: string) => void (line.includes("Moved") && faults.push(line)) };
+    const picky = (id: string): Schema<{ n: number }> => ({
+      "~standard": {
+        ...{ version: 1, vendor: "test" },
+        validate: () => {
+          asked.push(id);
+          return { issues: [{ message: "no" }] };
+        },
+      },
+    });
+    const nodes = ["a", "b", "c"].map((id) =>
+      catga({ network, id, service: "mail", logger, handlers: event("Moved", { input: picky(id) }).on(() => {}) })
+    );
+    const apps = await Promise.all(nodes);
+    await using web = await catga({ network, logger: QUIET });
+    await sees(...apps, web);
+    assert((await web.publish(event<{ n: number }>("Moved"), { n: 1 })).ok);
+    await eventually("the log of it", () => faults.length > 0);
+    assertEquals([new Set(asked).size, asked.length, faults.length], [2, 2, 1]);
+    for (const app of apps) await app.drain();
   });
 
   it("the next node by hash of the other shape has the messages of a key", async () => {

@@ -38,6 +38,11 @@ export interface Envelope {
    * Time from the first send to the deadline, in ms, of a command of an entity that may have been decided before.
    */
   readonly span?: number | undefined;
+  /**
+   * An event that another node of the service refused: the handlers that run once in each service take it, and it goes
+   * no further.
+   */
+  readonly passedOn?: true | undefined;
   /** It is the only attempt of its send, which made its id for this run: no other run has it, or ever will. */
   readonly only?: true;
   /** When it was sent first, as far as is known here, by the monotonic clock of this process; it was now. */

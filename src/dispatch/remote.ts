@@ -129,6 +129,11 @@ export interface Meta {
    * Time from the first send to the deadline, in ms, of a command of an entity that may have been decided before.
    */
   readonly span?: number | undefined;
+  /**
+   * An event that another node of the service refused: the handlers that run once in each service take it, and it goes
+   * no further.
+   */
+  readonly passedOn?: true | undefined;
 }
 
 /** An event to be published. Its payload has passed the contract's schema. */

@@ -3,12 +3,12 @@
  * its own, with the deadline and the abort of its message.
  */
 import type { Observer } from "../contract/observer.ts";
-import type { Failure } from "../contract/result.ts";
+import type { Failure, Result } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
 import { onAbort } from "../ports/clock.ts";
 import { NO_HEADERS } from "./carried_headers.ts";
 import type { ContextHost, Envelope } from "./context_host.ts";
-import { asResult, noHandlerHere, type Outcome, Refusal, wrongKind } from "./outcome.ts";
+import { asResult, noHandlerHere, type Outcome, Refusal, SchemaRefusal, wrongKind } from "./outcome.ts";
 import type { Admission } from "./admission_deadlock.ts";
 import type { Dispatch, Mediator } from "./mediator.ts";
 import type { EntityOutcome, HandlerRun } from "./handler_call.ts";
@@ -156,21 +156,28 @@ export class Runner {
   /**
    * Calls `take` with each handler of an event from the wire: with those that run once in each service, or with those
    * that run on every node; `envelope` makes one for each. What `take` is given runs the handler, when it is admitted;
-   * it never throws, and its result never rejects.
+   * it never throws, and its result never rejects. `passOn` gives an event that the schema refuses to a node with
+   * another version of the contract, and returns false if there is none.
    */
   deliver(
     name: string,
     payload: unknown,
     { envelope, each }: { envelope: () => Envelope; each: "service" | "node" },
     take: (begin: () => Receipt) => void,
+    passOn?: (ctx: MessageContext, payload: unknown) => boolean,
   ): void {
     const dispatch = this.#mediator.find(name);
     if (dispatch === undefined || dispatch.contract.kind !== "event") return;
     const { runs, nodeRuns, counts } = dispatch;
+    // once, however many handlers it has
+    let passedOn: boolean | undefined;
+    const refused = each === "node" || passOn === undefined
+      ? undefined
+      : (ctx: MessageContext) => passedOn ??= passOn(ctx, payload);
     for (const run of each === "node" ? nodeRuns : runs) {
       counts.heard++;
       const timing = counts.timing(this.#host.clock);
-      take(() => this.#runEvent(dispatch, run, payload, envelope(), timing));
+      take(() => this.#runEvent(dispatch, run, payload, envelope(), { timing, refused }));
     }
   }
 
@@ -179,7 +186,10 @@ export class Runner {
     run: HandlerRun,
     payload: unknown,
     envelope: Envelope,
-    timing: Timing | undefined,
+    { timing, refused }: {
+      readonly timing: Timing | undefined;
+      readonly refused: ((ctx: MessageContext) => boolean) | undefined;
+    },
   ): Receipt {
     const ctx = new MessageContext(this.#host, contract, this.#timeout, envelope);
     const result = contract.options.input === undefined
@@ -187,20 +197,25 @@ export class Runner {
       : withParsedPayload(contract, payload, ctx, (parsed) => run(parsed, ctx));
     if (!(result instanceof Promise)) {
       counts.end(result, timing);
-      this.#ended(ctx, result);
+      this.#ended(ctx, result, refused);
       return { ctx, result, counts };
     }
     counts.inHand++;
     result.then((outcome) => {
       counts.endInHand(outcome, timing);
-      this.#ended(ctx, outcome);
+      this.#ended(ctx, outcome, refused);
     });
     return { ctx, result, counts };
   }
 
-  /** Observes the failure of an event: no sender receives it. */
-  #ended(ctx: MessageContext, outcome: Outcome): void {
-    const failure = asResult(outcome);
+  /** Observes the failure of an event that no other node is given: no sender receives it. */
+  #ended(ctx: MessageContext, outcome: Outcome, refused?: (ctx: MessageContext) => boolean): void {
+    if (outcome instanceof SchemaRefusal && refused?.(ctx)) return;
+    this.failed(ctx, asResult(outcome));
+  }
+
+  /** Observes the result of an event if it is a failure that has not been observed. */
+  failed(ctx: MessageContext, failure: Result<unknown>): void {
     // observed where it was thrown
     if (failure.ok || failure.error.code === "HANDLER_FAILED" || schemaThrew(failure.error)) return;
     this.#observer({ type: "fault", during: `event ${ctx.contract.name} (${ctx.id})`, error: failure.error });
@@ -273,11 +288,15 @@ function runRequest(dispatch: Dispatch, request: RemoteRequest, ctx: MessageCont
     : runParsed(dispatch, request.payload, ctx);
 }
 
-/** Runs every handler of a contract; a command or a query has one. The result of an event is its first failure. */
+/**
+ * Runs every handler of a contract; a command or a query has one. The result of an event is its first failure. One that
+ * was passed on has been heard already by the handlers that run on every node.
+ */
 function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): MaybePromise<Outcome> {
   const { contract, runs, nodeRuns } = dispatch;
   if (contract.kind !== "event") return runs[0](parsed, ctx);
-  const all = [...runs, ...nodeRuns];
+  const all = ctx.envelope.passedOn ? runs : [...runs, ...nodeRuns];
+  if (all.length === 0) return noHandlerHere(contract);
   const handle = (run: HandlerRun) => all.length === 1 ? run(parsed, ctx) : ctx.apart((own) => run(parsed, own));
   return Promise.all(all.map(handle)).then((outcomes) =>
     // an event is refused only if none of its handlers ran

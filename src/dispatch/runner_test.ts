@@ -115,6 +115,22 @@ describe("receive", () => {
     assertEquals(await inside.runner.receive("Tick", undefined, 100, envelope)?.result, { ok: true, value: undefined });
   });
 
+  it("an event that another node of the service passed on has its service's handlers alone; without any it is NO_HANDLER", async () => {
+    const [Tick, Tock] = [event("Tick"), event("Tock")];
+    const ran: string[] = [];
+    const handlers = [
+      Tick.on(() => void ran.push("service")),
+      Tick.on(() => void ran.push("node"), { each: "node" }),
+      Tock.on(() => void ran.push("tock"), { each: "node" }),
+    ];
+    const { inside } = localApp({ handlers });
+    const passed = { ...envelope, passedOn: true as const };
+    assertEquals(asResult(await inside.runner.receive("Tick", undefined, 100, passed)!.result).ok, true);
+    assertEquals(ran, ["service"]);
+    const { error } = asResult(await inside.runner.receive("Tock", undefined, 100, passed)!.result);
+    assertEquals([error?.code, ran.length], ["NO_HANDLER", 1]);
+  });
+
   it("a request of an ordered contract has the sender's key, or that of its payload; without one it does not run", async () => {
     const keys: unknown[] = [];
     const Put = command<{ id: string }>("Put", { ordered: true, key: ({ id }) => id });

@@ -164,6 +164,23 @@ export class Candidates {
     return shapes && shapeName({ id: self, shape: shapes.get(self) });
   }
 
+  /**
+   * A node of this service whose shape of a contract is not the one of this node, by chance, preferably one that is not
+   * suspect; `undefined`: there is none.
+   */
+  ofAnotherVersion({ name }: AnyContract, service: string): NodeInfo | undefined {
+    const { self, shapes, members, random } = this.#options;
+    const nodes = members().flatMap(({ info, suspect, handled }) => {
+      const takes = info.service === service && handled.kinds.has(name);
+      return takes ? [{ id: info.id, shape: shapes.of(info, name), suspect, info }] : [];
+    });
+    const own = nodes.find(({ id }) => id === self);
+    const others = untriedNodes(nodes, new Set(own && [shapeName(own)]));
+    const trusted = others.filter(({ suspect }) => !suspect);
+    const candidates = trusted.length > 0 ? trusted : others;
+    return candidates[Math.floor(random() * candidates.length)]?.info;
+  }
+
   /** The nodes whose shapes have not refused this call. */
   unrefused(call: Call): readonly ShapedNode[] {
     const { request: { contract: { name, kind } }, refusedBy = new Set(), refusedByVersions } = call;

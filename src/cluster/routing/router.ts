@@ -162,6 +162,11 @@ export class Router implements CallOwner, RequestRouter {
     return this.#candidates.shapeBesideOthers(contract);
   }
 
+  /** A node of this service with another version of a contract; `undefined`: none. */
+  ofAnotherVersion(contract: AnyContract, service: string): NodeInfo | undefined {
+    return this.#candidates.ofAnotherVersion(contract, service);
+  }
+
   /** Another node says that this contract was handled lately. */
   gapFound(name: string): void {
     this.#waiting.gapFound(name);

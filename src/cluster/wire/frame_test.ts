@@ -168,6 +168,7 @@ describe("readFrame", () => {
       ["m", "Add", 100, null],
       ["m", "Add", 100, []],
       ["m", "Add", 100, "meta"],
+      ["m", "Add", 100, { passedOn: "yes" }],
       ["m", "Add", 100, { id: 7 }, 1],
       ["m", "Add", 100, { id: "" }, 1],
       ["m", "Add", 100, { correlation: {} }, 1],

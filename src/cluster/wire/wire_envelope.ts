@@ -67,4 +67,8 @@ export abstract class WireEnvelope implements Envelope {
   get span(): number | undefined {
     return this.#meta?.span;
   }
+
+  get passedOn(): true | undefined {
+    return this.#meta?.passedOn;
+  }
 }

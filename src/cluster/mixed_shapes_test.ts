@@ -202,6 +202,35 @@ describe("nodes of two versions beside each other", () => {
     }
   });
 
+  it("a plain NATS client reads a stream whichever node gets its request (about half were INVALID_MESSAGE)", async () => {
+    const Old = stream("Seats", { input: z.object({ row: z.string() }), items: z.string() });
+    const New = stream("Seats", { input: z.object({ line: z.string() }), items: z.object({ seat: z.string() }) });
+    const network = new MemoryNetwork();
+    const on = { network, namespace: "plain", logger: QUIET };
+    await using old = await catga({ ...on, id: "old", handlers: Old.handle(({ row }) => [`${row}1`, `${row}2`]) });
+    await using now = await catga({ ...on, id: "new", handlers: New.handle(({ line }) => [{ seat: `${line}9` }]) });
+    await sees(old, now);
+    const client = network.connect({ name: "client" });
+    const read = (n: number, body: object) =>
+      new Promise<unknown[]>((resolve) => {
+        const reply = `_INBOX.${n}`;
+        const items: unknown[] = [];
+        const subscription = client.subscribe(reply, {}, ({ data, headers }) => {
+          const text = new TextDecoder().decode(data);
+          if (headers?.["Catga-End"] === undefined) return void items.push(JSON.parse(text));
+          subscription.close();
+          resolve(text === "" ? items : [...items, (JSON.parse(text) as { code: string }).code]);
+        });
+        client.publish("catga.plain.call.Seats", JSON.stringify(body), { reply });
+      });
+    for (let n = 0; n < 60; n += 3) {
+      assertEquals(await read(n, { row: "A" }), ["A1", "A2"]);
+      assertEquals(await read(n + 1, { line: "A" }), [{ seat: "A9" }]);
+      assertEquals(await read(n + 2, { seat: "A1" }), ["INVALID_MESSAGE"]);
+    }
+    await client.close();
+  });
+
   it("an event that is not durable goes to a node of the same service whose schema takes it, once", async () => {
     const network = new MemoryNetwork();
     const on = { network, logger: QUIET };

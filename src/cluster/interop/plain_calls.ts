@@ -122,9 +122,7 @@ export class PlainCalls {
       const options = readHeaders(contract, headers ?? {}, { keyed: keyed(contract), carried });
       const own = this.#options.shapeBesideOthers(contract);
       if (own !== undefined && await this.#refuses(contract, payload, due)) {
-        // the schema of another version may take it, and its answer is not one that this version knows
-        const { input: _, ...more } = plain.options;
-        const result = await send({ ...plain, options: more }, payload, options, new Set([own]));
+        const result = await send(ofAnyVersion(plain), payload, options, new Set([own]));
         return result.ok ? this.#asText(contract, result.value) : result;
       }
       const result = await send(plain, payload, options);
@@ -161,7 +159,7 @@ export class PlainCalls {
   /** Publishes the items of a stream; resolves with its end. Never rejects. */
   async #feed({ contract, plain }: ServedContract, message: TransportMessage): Promise<Result<string>> {
     const { data, headers, reply } = message;
-    const { transport, bounces, stream, keyed, carried } = this.#options;
+    const { host, transport, bounces, stream, keyed, carried } = this.#options;
     const number = ++this.#count;
     const gone = new AbortController();
     this.#streams.set(number, gone);
@@ -176,7 +174,11 @@ export class PlainCalls {
       if (reply === undefined) throw new CatgaError("INVALID_MESSAGE", `stream ${contract.name} needs a reply subject`);
       const payload = readPayload(contract, data);
       const { id: _, ...options } = readHeaders(contract, headers ?? {}, { keyed: keyed(contract), carried });
-      for await (const item of stream(plain, payload, { ...options, signal: gone.signal })) {
+      const due = host.wheel.now() + this.#options.timeLeft(contract);
+      const isForOthers = this.#options.shapeBesideOthers(contract) !== undefined &&
+        await this.#refuses(contract, payload, due);
+      const asked = isForOthers ? ofAnyVersion(plain) : plain;
+      for await (const item of stream(asked, payload, { ...options, signal: gone.signal })) {
         const text = item === undefined ? "" : toJson(item, "INVALID_RESPONSE", "an item", contract.name);
         if (exceeds(text, transport.maxPayload)) {
           throw new CatgaError("TOO_LARGE", `an item of ${contract.name} is larger than the server takes`);
@@ -224,6 +226,15 @@ export class PlainCalls {
     const body = writeErrorAsJson(error, Math.max(0, this.#options.transport.maxPayload - MAX_HEADERS));
     respond(this.#options, reply, body, { ...errorHeaders(error), ...end });
   }
+}
+
+/**
+ * A contract without its input schema and items: the schema of another version may take the request, and this version
+ * does not know its answers.
+ */
+function ofAnyVersion(plain: AnyContract): AnyContract {
+  const { input: _, items: __, ...options } = plain.options;
+  return { ...plain, options };
 }
 
 /** Parses a body; an empty one is `undefined`. Throws `INVALID_MESSAGE`. */

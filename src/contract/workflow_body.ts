@@ -80,10 +80,12 @@ export interface RunDue {
   readonly shape?: string | undefined;
   /** The headers of the start. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** For a lease that was not put off, in place of a run: its runs, and the endpoint of the node that held them. */
+  readonly lease?: { readonly runs: readonly string[]; readonly by: string } | undefined;
 }
 
 /** A message for the node that may hold a run. */
-export type RunJoin = RunCall | RunsAsked;
+export type RunJoin = RunCall | RunsAsked | RunsLeased;
 
 /** A run that the receiver may hold. */
 export interface RunCall {
@@ -114,10 +116,18 @@ export interface RunsAsked {
   readonly asked: readonly (readonly [run: string, sequence: number])[];
 }
 
+/** The lease of these runs was not put off: the receiver, which has stored it, is to store it again. */
+export interface RunsLeased {
+  readonly leased: readonly string[];
+}
+
 /** No version of the workflow that is there takes a run: it waits for another one. */
 export interface RefusedRun extends TriedVersions {
   readonly why: string;
 }
 
-/** For {@link RunsAsked}: 1 for each that has, 0 for each that has not, as far as the receiver knows. */
+/**
+ * For {@link RunsAsked}: 1 for each that has, 0 for each that has not, as far as the receiver knows. For
+ * {@link RunsLeased}: 1 for each that has a lease, or needs none.
+ */
 export type RunJoined = readonly (0 | 1)[] | RefusedRun | void;

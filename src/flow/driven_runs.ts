@@ -4,8 +4,8 @@
  * alive: others pass on to it what they get for the run.
  *
  * Who brings something waits until the run has ended or waits for something else, so that it is brought again when this
- * process dies. A run that takes long has a lease instead: a schedule that calls for it, which is put off for as long
- * as this process lives.
+ * process dies. A run that takes long has a lease instead, and each run while there are many: a schedule that calls for
+ * it, which is put off for as long as this process lives.
  *
  * A run that this node's version of the workflow does not take goes to a node of another version, which then may hold
  * it in this node's place: this node begins nothing more of it without having stored that it holds it again. If no
@@ -21,13 +21,20 @@ import { Drive } from "./replay.ts";
 import type { DriveEnd, DriveHost, DueTime, OngoingAttempts } from "./replay_state.ts";
 import type { Journal, RunLogMessage } from "./journal.ts";
 import { keyOf, type RunRef } from "./run_log.ts";
+import { RunLeases, type RunLeasesHost } from "./run_leases.ts";
 
 /** What {@link Drives} need of their node. */
-export interface DrivesHost extends DriveHost {
+export interface DrivesHost extends DriveHost, RunLeasesHost {
   /** Whether the process at an endpoint is alive, as far as this node knows. */
   alive(endpoint: string): boolean;
   /** Has the node at an endpoint go on with a run. Resolves with `false` if it may not have done so. */
   passOn(endpoint: string, call: DeliveredCall): Promise<boolean | RefusedRun>;
+  /**
+   * Has the node at an endpoint put the leases of runs off, as {@link Drives.putOff}; `undefined`: it does not answer.
+   */
+  putOffAt(endpoint: string, workflow: string, runs: readonly string[]): Promise<readonly (0 | 1)[] | undefined>;
+  /** Stores that each of these runs is to be called, as by its lease. Rejects with a `CatgaError`. */
+  callEach(workflow: string, runs: readonly string[]): Promise<void>;
 }
 
 /** What is brought to a run. */
@@ -60,8 +67,8 @@ interface HeldRun {
   readonly leased: Promise<"leased">;
   readonly lease: () => void;
   isLeased: boolean;
-  /** When its lease is to be put off, by the monotonic clock; being put off: `Infinity`. */
-  renew: number;
+  /** It is in a lease, which may not be stored yet. */
+  hasLease: boolean;
   /** The last message that it had read, when it ended. */
   sequence: number;
 }
@@ -85,11 +92,18 @@ export class Drives {
   /** Runs that this node's version did not take, with the last message that it had read: others may hold them. */
   readonly #gaveUp = new Map<string, number>();
   readonly #looks = new Gate(MOST_LOOKS);
+  readonly #leases: RunLeases;
+  /** With more runs than this each has a lease. */
+  readonly #few: number;
   #leaving = false;
   #timer: Timer | undefined;
+  /** When it fires, by the monotonic clock. */
+  #ticksAt = Infinity;
 
-  constructor(host: DrivesHost) {
+  constructor(host: DrivesHost, few = FEW) {
     this.#host = host;
+    this.#few = few;
+    this.#leases = new RunLeases(host);
   }
 
   /** The workflow of each run that this node drives now. */
@@ -174,7 +188,7 @@ export class Drives {
       const end = await Promise.race([held.end, held.leased]);
       if (end === "leased") {
         // the lease that was brought is used up
-        if (isLease) await host.wake(call.ref, LEASE, host.clock.now() + this.#length);
+        if (isLease) await this.#leases.again([call.ref]);
         await held.drive?.tell(due);
         if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) {
           return undefined;
@@ -226,6 +240,25 @@ export class Drives {
       merge(tried, passed);
       if (refusedBy.size === size) return false; // that node knows itself by another shape
     }
+  }
+
+  /** A lease has called for runs: those that its node does not drive any more are called for one by one. */
+  async leaseOver({ workflow, runs, by }: OverdueLease): Promise<void> {
+    const { endpoint } = this.#host;
+    let held: readonly (0 | 1)[] | undefined;
+    if (by === endpoint) held = await this.putOff(workflow, runs);
+    else if (this.#host.alive(by)) held = await this.#host.putOffAt(by, workflow, runs);
+    const left = runs.filter((_, n) => held?.[n] !== 1);
+    if (left.length > 0) await this.#host.callEach(workflow, left);
+  }
+
+  /**
+   * A lease has called for runs that this node may drive. Resolves with 1 for each that has a lease that was stored
+   * since, or has ended here, and needs none.
+   */
+  async putOff(workflow: string, runs: readonly string[]): Promise<readonly (0 | 1)[]> {
+    await this.#leases.again(runs.map((run) => ({ workflow, run })));
+    return runs.map((run) => this.isOver({ workflow, run }, 0) ? 1 : 0);
   }
 
   /** Whether a run has ended or waits, or has a lease, having read a message: nobody needs to be called for that. */
@@ -282,6 +315,7 @@ export class Drives {
   close(): void {
     this.#leaving = true;
     this.#timer?.cancel();
+    this.#leases.close();
     for (const { drive } of this.#held.values()) drive?.stop();
   }
 
@@ -358,7 +392,7 @@ export class Drives {
     const since = this.#host.clock.monotonic();
     const held: HeldRun = {
       ...{ end, drive: undefined, ref, since, epoch: this.#host.log.epoch },
-      ...{ leased, isLeased: false, renew: since + HELD, sequence: 0 },
+      ...{ leased, isLeased: false, hasLease: false, sequence: 0 },
       lease: () => {
         held.isLeased = true;
         lease("leased");
@@ -366,11 +400,21 @@ export class Drives {
     };
     this.#held.set(key, held);
     this.#host.app.begun();
-    work(held).then(resolve, (failed) => resolve({ failed })).finally(() => {
+    work(held).catch((failed) => ({ failed })).then((end) => {
+      resolve(end);
       if (this.#held.get(key) === held) this.#held.delete(key);
+      if (held.hasLease) this.#endLease(ref, end);
       this.#host.app.over();
     });
     return held;
+  }
+
+  /** Ends the lease of a run that has ended, waits, or is driven elsewhere. Others are called for. */
+  #endLease(ref: RunRef, end: HeldEnd | { readonly failed: unknown }): void {
+    const leases = this.#leases;
+    if (end === "completed" || end === "suspended" || end === "superseded") leases.remove(ref);
+    else if (end !== "shutdown") leases.abandon(ref);
+    else this.#host.callEach(ref.workflow, [ref.run]).then(() => leases.remove(ref), () => leases.abandon(ref));
   }
 
   /** Sequence 0 is that of no message: others may have driven a run that waited, and died. */
@@ -387,31 +431,26 @@ export class Drives {
     this.#settled = new Map();
   }
 
-  /** Puts leases off, and gives one to each run that takes long. */
+  /** Puts leases off, and gives one to each run that takes long; to each that is not brief while there are many. */
   #watch(): void {
-    this.#timer ??= this.#host.clock.after(TICK, () => {
-      this.#timer = undefined;
-      const now = this.#host.clock.monotonic();
-      for (const held of this.#held.values()) if (held.renew <= now) this.#renew(held, this.#length);
+    const { clock } = this.#host;
+    const isMany = () => this.#held.size > this.#few;
+    const pause = isMany() ? MANY_TICK : TICK;
+    const at = clock.monotonic() + pause;
+    if (this.#ticksAt <= at) return;
+    this.#timer?.cancel();
+    this.#ticksAt = at;
+    this.#timer = clock.after(pause, () => {
+      this.#ticksAt = Infinity;
+      const before = clock.monotonic() - (isMany() ? BRIEF : HELD);
+      for (const held of this.#held.values()) {
+        if (held.hasLease || held.since > before || held.drive === undefined) continue;
+        held.hasLease = true;
+        this.#leases.add(held.ref, held.lease);
+      }
+      this.#leases.tick();
       if (this.#held.size > 0) this.#watch();
     }, { background: true });
-  }
-
-  /** How long a lease is. */
-  get #length(): number {
-    return Math.max(SHORTEST, this.#held.size * FOR_EACH);
-  }
-
-  #renew(held: HeldRun, length: number): void {
-    const { clock } = this.#host;
-    held.renew = Infinity;
-    this.#host.wake(held.ref, LEASE, clock.now() + length).then(() => {
-      held.lease();
-      held.renew = clock.monotonic() + length / 2;
-    }, ({ code }: CatgaError) => {
-      // a server that has no schedules has none in half a second, either
-      held.renew = clock.monotonic() + (code === "UNSUPPORTED" ? HELD : TICK);
-    });
   }
 }
 
@@ -429,14 +468,26 @@ function runUnavailable({ workflow, run }: RunRef, why: string, details?: unknow
   return unavailable(`run ${run} of ${workflow} ${why}`, { details });
 }
 
+/** A lease that has called for its runs. */
+interface OverdueLease {
+  readonly workflow: string;
+  readonly runs: readonly string[];
+  /** The endpoint of the node that has stored it. */
+  readonly by: string;
+}
+
 /** In place of a step: the lease of a run that takes long. */
 export const LEASE = "@lease";
 /** How long a run is held without a lease, in ms. */
 const HELD = 10_000;
-/** How long a lease is, in ms: the shortest, and for each run of this node. */
-const SHORTEST = 4_000;
-const FOR_EACH = 10;
 const TICK = 500; // ms
+/**
+ * With more runs than this a node holds them without a lease only for so long, in ms: what is brought to a run is in
+ * hand until then, of 1,024 messages for each node.
+ */
+const FEW = 256;
+const BRIEF = 200;
+const MANY_TICK = 100; // ms
 /** A schedule of a run that has ended is left to fire, and is passed by, if it does so within this time, in ms. */
 const FIRES = 600_000;
 const REMEMBERED = 5_000;

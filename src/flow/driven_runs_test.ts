@@ -30,6 +30,10 @@ function node(
     takeBack = () => {},
     startChild = none,
     cancelChild = none,
+    lease = () => Promise.resolve(),
+    unlease = () => {},
+    callEach = none,
+    few = undefined,
     lag = 0,
     late: lateAppends = 0,
     behind = () => 0,
@@ -40,6 +44,10 @@ function node(
     readonly takeBack?: (steps: readonly string[]) => void;
     readonly startChild?: DrivesHost["startChild"];
     readonly cancelChild?: DrivesHost["cancelChild"];
+    readonly lease?: DrivesHost["lease"];
+    readonly unlease?: DrivesHost["unlease"];
+    readonly callEach?: DrivesHost["callEach"];
+    readonly few?: number | undefined;
     /** How long the answer of a read takes, in ms. */
     readonly lag?: number;
     /** How long the answer of an append takes. */
@@ -115,6 +123,7 @@ function node(
     ...{
       alive: (other: string) => other === endpoint,
       passOn: none,
+      ...{ lease, unlease, callEach, putOffAt: none },
       wake,
       takeBack: (_: RunRef, steps: readonly string[]) => takeBack(steps),
       soon: (callback: () => void) => clock.soon(callback),
@@ -131,11 +140,11 @@ function node(
     },
   });
   const stuck: string[] = [];
-  let drives = new Drives(hostOf());
+  let drives = new Drives(hostOf(), few);
   /** Another process takes its place. */
   const die = (next: string) => {
     endpoint = next;
-    drives = new Drives(hostOf());
+    drives = new Drives(hostOf(), few);
   };
   const bring = () => void drives.call(body, { ref: REF, sequence: 1 }).catch(() => {}); // it dies, too
   const { "~handler": { workflow: body } } = workflow<void, unknown>("One").handle(fn) as unknown as {
@@ -417,11 +426,45 @@ describe("drives", () => {
 
   it("a long one asks for a lease every 10 s where the server has no schedules (it did twice a second)", async () => {
     let asked = 0;
-    const wake = () => (asked++, Promise.reject(new CatgaError("UNSUPPORTED", "nats-server 2.11")));
-    const one = node((flow) => flow.step("long", () => new Promise(() => {})), { wake });
+    const lease = () => (asked++, Promise.reject(new CatgaError("UNSUPPORTED", "nats-server 2.11")));
+    const one = node((flow) => flow.step("long", () => new Promise(() => {})), { lease });
     one.run().catch(() => {}); // it does not end
     await one.clock.advance(65_000);
     assertLess(asked, 10);
+  });
+
+  for (const [few, from] of [[undefined, 10_000], [0, 200]] as const) {
+    it(`one has a lease after ${from} ms${few === 0 ? ", as there are many" : ""}, and none when it has ended`, async () => {
+      const leased: number[] = [];
+      let ended = 0;
+      const work = () => delay(one.clock, 7_500);
+      const one = node((flow) => flow.step("a", work).then(() => flow.step("b", work)), {
+        few,
+        lease: ({ runs }) => (leased.push(one.clock.monotonic()), assertEquals(runs, ["1"]), Promise.resolve()),
+        unlease: () => void (ended = one.clock.monotonic()),
+      });
+      const began = one.clock.monotonic();
+      one.run().catch(() => {}); // what was brought is over when it has a lease
+      await one.clock.advance(30_000);
+      assertEquals([await one.clock.until(one.ended()), leased[0] - began >= from, leased[0] - began < from + 1_000], [
+        ...[true, true, true],
+      ]);
+      assertEquals([Math.floor((ended - began) / 1_000), leased.at(-1)! <= ended], [15, true]);
+    });
+  }
+
+  it("one with a lease that a leaving node stops is called for at once (its lease fired up to 4 s later)", async () => {
+    const called: string[] = [];
+    const one = node((flow) => flow.step("a", () => delay(one.clock, 1_000)).then(() => flow.step("b", () => 1)), {
+      few: 0,
+      callEach: (_, runs) => Promise.resolve(void called.push(...runs)),
+    });
+    one.run().catch(() => {}); // it goes on elsewhere
+    await one.clock.advance(500);
+    one.leave();
+    assertEquals(called, []);
+    await one.clock.advance(700);
+    assertEquals(called, ["1"]);
   });
 
   it("one that has ended takes back what its waits, sleeps and attempts would be woken by in more than ten minutes", async () => {

@@ -72,7 +72,7 @@ import { openOnce } from "../ports/open_once.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, readable, recorded, UNSTORED, wakeId } from "./outcomes.ts";
-import { type DeliveredCall, Drives, type DrivesHost } from "./driven_runs.ts";
+import { type DeliveredCall, Drives, type DrivesHost, LEASE } from "./driven_runs.ts";
 import {
   type CalledEntry,
   entryOf,
@@ -88,6 +88,7 @@ import { Results } from "./results.ts";
 import type { DriveApp, RefusedRunFate } from "./replay_state.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { StuckRuns } from "./stuck_watch.ts";
+import type { RunLease } from "./run_leases.ts";
 import { type EntryFor, RunLog, type RunRef, type StoredNotice } from "./run_log.ts";
 
 /** How a run is started. */
@@ -210,7 +211,11 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   async due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void> {
-    const { run: named, step, at, start, cron, shape, headers } = due;
+    const { run: named, step, at, start, cron, shape, headers, lease } = due;
+    if (lease !== undefined) {
+      if (!isTexts(lease.runs) || typeof lease.by !== "string") return;
+      return await this.#drives.leaseOver({ workflow: body.definition.name, ...lease });
+    }
     // the id of a firing is the name of its schedule, and its time
     const run = cron ? ctx.id.slice(startName("").length) : named;
     const ref = { workflow: body.definition.name, run };
@@ -227,6 +232,7 @@ export class Runs implements DrivesHost, NodeRuns {
   async join(body: WorkflowBody, join: RunJoin): Promise<RunJoined> {
     const { name: workflow } = body.definition;
     if ("asked" in join) return this.#over(workflow, join.asked);
+    if ("leased" in join) return isTexts(join.leased) ? await this.#drives.putOff(workflow, join.leased) : [];
     const { run, sequence, due, news, tried } = join;
     const ref = { workflow, run };
     if (news) return await this.#drives.news(body, { ref, sequence });
@@ -444,9 +450,39 @@ export class Runs implements DrivesHost, NodeRuns {
     }
   }
 
-  async wake(ref: RunRef, step: string, at: number): Promise<void> {
-    const delay = Math.max(0, Math.min(at, LATEST) - this.clock.now());
-    const stored = await this.#schedule(ref.workflow, wakeId(ref, step), { run: ref.run, step, at }, { delay });
+  async putOffAt(
+    endpoint: string,
+    workflow: string,
+    leased: readonly string[],
+  ): Promise<readonly (0 | 1)[] | undefined> {
+    const { ok, value } = await this.#join(workflow, endpoint, { leased }, ANSWER_TIMEOUT);
+    return ok && Array.isArray(value) ? value : undefined; // its contract says so
+  }
+
+  async callEach(workflow: string, runs: readonly string[]): Promise<void> {
+    const at = this.clock.now();
+    const stored = await Promise.all(runs.map((run) => this.#schedule(workflow, undefined, { run, step: LEASE, at })));
+    for (const { error } of stored) if (error !== undefined) throw error;
+  }
+
+  async lease({ workflow, name, runs, at }: RunLease): Promise<void> {
+    await this.#storeDue(workflow, name, { run: name, step: LEASE, at, lease: { runs, by: this.endpoint } });
+  }
+
+  unlease({ workflow, name }: Pick<RunLease, "workflow" | "name">): void {
+    const { due } = this.#contractsOf(workflow);
+    // it fires in the end, and its runs have ended
+    this.app.durable().then((log) => log.unschedule(due as AnyContract, name)).catch(() => {});
+  }
+
+  wake(ref: RunRef, step: string, at: number): Promise<void> {
+    return this.#storeDue(ref.workflow, wakeId(ref, step), { run: ref.run, step, at });
+  }
+
+  /** Stores what is due at its time, in place of what was stored under this id. */
+  async #storeDue(workflow: string, id: string, due: RunDue): Promise<void> {
+    const delay = Math.max(0, Math.min(due.at, LATEST) - this.clock.now());
+    const stored = await this.#schedule(workflow, id, due, { delay });
     if (!stored.ok) throw stored.error;
   }
 
@@ -597,7 +633,7 @@ export class Runs implements DrivesHost, NodeRuns {
   ): Promise<readonly (0 | 1)[] | undefined> {
     if (holder === this.endpoint) return this.#over(workflow, asked);
     if (!this.alive(holder)) return undefined;
-    const answer = await this.#join(workflow, holder, { asked }, 5_000);
+    const answer = await this.#join(workflow, holder, { asked }, ANSWER_TIMEOUT);
     return answer.ok && Array.isArray(answer.value) ? answer.value : undefined; // its contract says so
   }
 
@@ -765,13 +801,19 @@ export class Runs implements DrivesHost, NodeRuns {
     return last?.t === "ended" ? last.outcome : undefined;
   }
 
-  async #schedule(workflow: string, id: string, due: RunDue, schedule: Schedule): Promise<Result<void, never>> {
+  /** Without an id and a schedule it is due now. */
+  async #schedule(
+    workflow: string,
+    id: string | undefined,
+    due: RunDue,
+    schedule?: Schedule,
+  ): Promise<Result<void, never>> {
     const log = await this.app.durable();
     return await log.publish({
       contract: this.#contractsOf(workflow).due as AnyContract,
       payload: due,
       key: undefined,
-      meta: { id },
+      meta: id === undefined ? undefined : { id },
       timeout: this.app.timeout,
       signal: undefined,
       schedule,
@@ -848,6 +890,11 @@ function awaited({ workflow, run }: RunRef, refused: RefusedRun | undefined): vo
   if (refused === undefined) return;
   const message = `run ${run} of ${workflow} waits for another version of ${workflow}: ${refused.why}`;
   throw unavailable(message, { details: AWAITS_VERSION });
+}
+
+/** Returns true for a list of strings, as a process has sent it. */
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((each) => typeof each === "string");
 }
 
 /** Returns true for what a process has sent as {@link TriedVersions}. */
@@ -928,6 +975,8 @@ const MAX_RUN = 128;
 const LAST_LOOK = 1_000;
 /** In place of an answer while no live node drives a run, in ms. */
 const UNHELD_PAUSE = 200;
+/** How long the node that holds runs has for an answer about them, in ms. */
+const ANSWER_TIMEOUT = 5_000;
 /** How long news of a run wait for the answer of its driver, in ms. */
 const NEWS_TIMEOUT = 5_000;
 /** How many runs may wait within each other: a cycle of workflows grows faster than it is cancelled. */

@@ -32,9 +32,10 @@ interface Change {
  * - `flow-expect`: what a run records is stored whatever came before it. `flow-held`: a run is driven wherever it is
  *   brought to. `flow-stored`: a step begins before what it follows is stored. `flow-parallel`: a run undoes before its
  *   parallel steps have ended. `flow-order`: the first step is undone first. `flow-schedule`: a sleep has no schedule.
- *   `flow-lease`: a lease that was used is not renewed. `flow-over`: a run that is driven is taken for one that is
- *   over. `flow-settled`: a run that waited here once is taken for one that waits. `flow-cancel`: a cancelled run does
- *   not wait for a step that may have begun. `flow-signal`: a signal that was taken is there for the next wait.
+ *   `flow-lease`: a lease that was used is not renewed; `flow-put-off`: nor before its node says so. `flow-over`: a run
+ *   that is driven is taken for one that is over. `flow-settled`: a run that waited here once is taken for one that
+ *   waits. `flow-cancel`: a cancelled run does not wait for a step that may have begun. `flow-signal`: a signal that was
+ *   taken is there for the next wait.
  *   `flow-limit`: a run waits for a schedule that came too early. `flow-twice`: a message that is read twice counts
  *   twice. `flow-loss`: what a node has read of a run is there, whatever the store has lost; `flow-epoch`: so is what
  *   has ended here; `flow-alarm`: so are the schedules of a run.
@@ -107,7 +108,12 @@ const PLANTS = {
   }],
   "flow-lease": [{
     file: "src/flow/driven_runs.ts",
-    from: "        if (isLease) await host.wake(call.ref, LEASE, host.clock.now() + this.#length);\n",
+    from: "        if (isLease) await this.#leases.again([call.ref]);\n",
+    to: "",
+  }],
+  "flow-put-off": [{
+    file: "src/flow/driven_runs.ts",
+    from: "    await this.#leases.again(runs.map((run) => ({ workflow, run })));\n",
     to: "",
   }],
   "flow-over": [{

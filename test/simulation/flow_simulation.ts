@@ -22,7 +22,8 @@ import { afterRefusedMessage, untriedNodes } from "../../src/contract/shape_rule
 import type { RefusedRun, WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
 import type { DriveApp, DueTime, RefusedRunFate } from "../../src/flow/replay_state.ts";
-import { Drives, type DrivesHost } from "../../src/flow/driven_runs.ts";
+import { Drives, type DrivesHost, LEASE } from "../../src/flow/driven_runs.ts";
+import type { RunLease } from "../../src/flow/run_leases.ts";
 import { type CalledEntry, Journal, type JournalEntry, statusOf } from "../../src/flow/journal.ts";
 import {
   endOf,
@@ -57,6 +58,7 @@ const SUMS = [
   "told",
   "retries",
   "settled",
+  "leases",
   "interjections",
   "refusals",
 ] as const;
@@ -139,6 +141,8 @@ class Simulation {
   readonly deployed: boolean;
   /** For what versions take: other seeds are as without them. */
   readonly deploy: Random;
+  /** In these seeds nodes hold few runs without a lease. */
+  readonly leasing: boolean;
   /** The longest time that a request takes to the store, and an answer back, in ms. */
   readonly lag: number;
   readonly violations: string[] = [];
@@ -156,6 +160,8 @@ class Simulation {
   readonly #schedules = new Map<string, Scheduled>();
   /** All that there ever were. */
   readonly #scheduled: Scheduled[] = [];
+  /** By name, the leases that will call for their runs. */
+  readonly #leases = new Map<string, { readonly cancel: () => void }>();
 
   constructor(seed: number) {
     this.random = seededRandom(seed);
@@ -167,6 +173,7 @@ class Simulation {
     // a handler that throws when its time is over does not see what began
     this.deployed = seed % 4 === 1 && !this.limited;
     this.deploy = seededRandom(seed + 2_000_000);
+    this.leasing = seed % 3 === 1;
     this.lag = this.interjecting ? [3, 5, 20][seed % 3] : 3;
   }
 
@@ -275,6 +282,7 @@ class Simulation {
       else this.#schedules.set(key, scheduled);
     }
     this.#scheduled.splice(0, Infinity, ...this.#schedules.values());
+    if (this.random() < 0.5) { for (const name of [...this.#leases.keys()]) this.unlease(name); }
     for (const scheduled of this.#schedules.values()) this.#arm(scheduled);
     for (const process of this.processes) process.reconnect();
     for (const run of this.runs.values()) run.lose();
@@ -318,6 +326,42 @@ class Simulation {
     this.#arm(scheduled);
   }
 
+  lease(lease: SimulatedLease): void {
+    this.trace(lease.name, "has", lease.runs.join());
+    this.unlease(lease.name);
+    this.sums.leases++;
+    this.#leases.set(lease.name, this.after(lease.at - this.now + this.random() * 100, () => this.#leaseOver(lease)));
+  }
+
+  unlease(name: string): void {
+    this.#leases.get(name)?.cancel();
+    this.#leases.delete(name);
+  }
+
+  /** A lease calls for its runs until somebody has seen to it. */
+  #leaseOver(lease: SimulatedLease): void {
+    const process = this.live();
+    if (process === undefined) return void this.after(200, () => this.#leaseOver(lease));
+    this.trace(lease.name, "is over", process.endpoint);
+    let over = false;
+    const end = (again: boolean) => {
+      if (over) return;
+      over = true;
+      if (again) this.after(100 + this.random() * 1_000, () => this.#leaseOver(lease));
+    };
+    this.after(
+      this.latency(),
+      process.guard(() => process.drives.leaseOver(lease).then(() => end(false), () => end(true))),
+    );
+    const look = () => {
+      if (over) return;
+      if (process.dead) return end(true);
+      this.after(300, look);
+    };
+    look();
+    this.after(32_000, () => end(true));
+  }
+
   takeBack({ id }: SimulatedRun, step: string): void {
     this.trace(id, "needs no schedule for", step);
     const scheduled = this.#schedules.get(`${id}:${step}`);
@@ -333,6 +377,11 @@ class Simulation {
       run.bring({ due: { step, at } });
     });
   }
+}
+
+/** A lease that is stored. */
+interface SimulatedLease extends RunLease {
+  readonly by: string;
 }
 
 /** A schedule that is stored. */
@@ -394,7 +443,8 @@ class Process implements DrivesHost {
       number: (events) => (this.#numbers += events) - events,
       maxPayload: () => 1_000_000,
     });
-    this.drives = new Drives(this);
+    // in these seeds a run has a lease as soon as there are two
+    this.drives = simulation.leasing ? new Drives(this, 1) : new Drives(this);
   }
 
   /** Calls back if the process still runs; when it is troubled if it is frozen. */
@@ -641,6 +691,42 @@ class Process implements DrivesHost {
   }
 
   takeBack(): void {}
+
+  lease(lease: RunLease): Promise<void> {
+    const { simulation, endpoint: by } = this;
+    return this.request<void>(() => simulation.lease({ ...lease, by }), (error) => {
+      throw error;
+    });
+  }
+
+  unlease({ name }: Pick<RunLease, "name">): void {
+    this.request(() => this.simulation.unlease(name), () => {}).catch(() => {});
+  }
+
+  async putOffAt(endpoint: string, workflow: string, runs: readonly string[]): Promise<readonly (0 | 1)[] | undefined> {
+    const { simulation } = this;
+    return await new Promise((resolve) => {
+      const end = (held?: readonly (0 | 1)[]) => this.guard(() => resolve(held))();
+      simulation.after(5_000, end);
+      const other = simulation.processes.find((process) => process.endpoint === endpoint);
+      if (other === undefined || this.isCut) return;
+      const ask = other.guard(() =>
+        other.drives.putOff(workflow, runs)
+          .then((held) => void simulation.after(simulation.latency(), () => end(held)), () => {})
+      );
+      simulation.after(simulation.latency(), ask);
+    });
+  }
+
+  callEach(_workflow: string, runs: readonly string[]): Promise<void> {
+    const { simulation } = this;
+    return this.request<void>(() => {
+      const at = simulation.now;
+      for (const run of runs) simulation.runs.get(run)!.bring({ due: { step: LEASE, at } });
+    }, (error) => {
+      throw error;
+    });
+  }
 
   /** An operator has it tried again: its process died too often. */
   async stuck({ run }: RunRef, step: string, { message }: { readonly message: string }): Promise<void> {

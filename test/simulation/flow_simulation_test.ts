@@ -25,6 +25,7 @@ describe("simulation of workflows", () => {
       told: 0,
       retries: 0,
       settled: 0,
+      leases: 0,
       interjections: 0,
       refusals: 0,
     };
@@ -54,6 +55,7 @@ describe("simulation of workflows", () => {
       ["flow-order", /has undone/],
       ["flow-schedule", /has not ended/],
       ["flow-lease", /has not ended/, 1_000],
+      ["flow-put-off", /has not ended/, 300],
       ["flow-cancel", /was done and is not undone|has undone/, 20],
       ["flow-over", /has not ended/],
       ["flow-settled", /has not ended/, 4_085],

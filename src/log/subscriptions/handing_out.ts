@@ -64,6 +64,8 @@ export class HandingOut {
   #readable: Item[] = [];
   /** Timers of categories whose next batch is not full: it is handed out all the same then. */
   readonly #filling = new Map<Category, Timer>();
+  /** It is handed out again when those that run, and may end their process, have run for a while. */
+  #pause: Timer | undefined;
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
@@ -98,6 +100,7 @@ export class HandingOut {
     this.#closed = this.paused = true;
     for (const timer of this.#filling.values()) timer.cancel();
     this.#filling.clear();
+    this.#pause?.cancel();
     this.#waitNoMore();
   }
 
@@ -107,9 +110,18 @@ export class HandingOut {
     const { ledger, now, onProgress } = this.#options;
     if (this.#readable.length > 0) this.#wakeReadable();
     ledger.begin(now, this.send);
+    if (ledger.pause !== undefined) this.#pumpAfter(ledger.pause);
     // an iterator for each message is what costs
     if (ledger.filling.size > 0) { for (const category of ledger.filling.keys()) this.#fill(category); }
     if (ledger.waitsForCommit || ledger.changed) onProgress();
+  }
+
+  /** Each 100 ms it is handed out at any rate; what begins with a commit does so before. */
+  #pumpAfter(pause: number): void {
+    this.#pause?.cancel();
+    this.#pause = this.#options.host.clock.after(Math.max(1, pause), () => {
+      if (!this.#options.ledger.isBeginning) this.pump();
+    }, { background: true });
   }
 
   /** Hands out the batches of a category that are full; the last one, which is not, when it has waited for more. */

@@ -91,8 +91,11 @@ export class Ledger {
   #roomless: (readonly [Item, FailedMessage | undefined])[] = [];
   /** `undefined`: no message is suspected. */
   #suspicion: Suspicion | undefined;
-  /** Items that begin with the next commit. */
+  /** Items that begin with the next commit, and how many do with the one that is being stored. */
   #beginning: Item[] = [];
+  #beingStored = 0;
+  /** Time after which more may begin, while messages are suspected, in ms; `undefined`: nothing waits for that. */
+  pause: number | undefined = undefined;
   /** By id, the nodes of those that ran when it took over; of those still to be read, what their keys have done. */
   #joined: ReadonlyMap<string, string> = new Map();
   readonly #doneBelow = new Map<string, { readonly position: number; readonly time: number; readonly node: string }>();
@@ -210,6 +213,7 @@ export class Ledger {
    */
   begin(now: () => number, run: (item: Item) => void): void {
     if (this.#due.size > 0) this.#wake(now());
+    this.pause = undefined;
     if (this.#suspicion?.isOver(this.place.read)) this.#suspicion = undefined;
     if (this.#suspicion !== undefined) return this.#beginInDoubt(this.#suspicion, now).forEach(run);
     for (let item = this.#ready.shift(); item !== undefined; item = this.#ready.shift()) {
@@ -420,12 +424,14 @@ export class Ledger {
     this.#changed = new Map();
     this.#entries = new Set();
     this.#beginning = [];
+    this.#beingStored = draft.begins.length;
     this.#after = [];
     return draft;
   }
 
   /** A draft is stored. Returns what runs now. */
   stored({ begins, after, failed }: Draft): readonly Item[] {
+    this.#beingStored = 0;
     for (const item of failed) this.#uncommitted.delete(item);
     for (const item of after) this.#offer(item);
     return begins.filter(({ place }) => place !== "gone");
@@ -434,6 +440,11 @@ export class Ledger {
   /** True if there is anything that a commit would make known. */
   get waitsForCommit(): boolean {
     return this.#beginning.length > 0 || this.#after.length > 0;
+  }
+
+  /** True if items begin when a commit is stored. */
+  get isBeginning(): boolean {
+    return this.#beginning.length > 0 || this.#beingStored > 0;
   }
 
   /** True if something that is parked has changed since the last draft. */
@@ -543,7 +554,8 @@ export class Ledger {
       if (item.joins) joined.push(this.#run(item));
       else ready.push(item);
     }
-    const { begins, later } = suspicion.choose(ready, now());
+    const { begins, later, pause } = suspicion.choose(ready, now());
+    if (later.length > 0) this.pause = pause;
     for (const item of begins) this.#beginning.push(this.#run(item));
     for (const item of later) this.#push(item);
     return joined;

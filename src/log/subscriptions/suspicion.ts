@@ -118,9 +118,13 @@ export class Suspicion {
   /**
    * Divides those that could run into those that do, with the next commit, and those that wait. One that has run for a
    * while keeps the others waiting no longer, so that slow handlers take hours for none; the while gets longer with
-   * each process that ends all the same.
+   * each process that ends all the same. `pause`: time until the first of those that run keeps none waiting, in ms.
    */
-  choose(ready: readonly Item[], now: number): { readonly begins: readonly Item[]; readonly later: readonly Item[] } {
+  choose(ready: readonly Item[], now: number): {
+    readonly begins: readonly Item[];
+    readonly later: readonly Item[];
+    readonly pause: number;
+  } {
     this.#most = Math.max(this.#most, this.#suspects.size);
     // each group is one of a process that ended
     const grown = MOMENT * 4 ** Math.min(8, Math.max(0, this.#groups.length - 3));
@@ -129,11 +133,13 @@ export class Suspicion {
     const group = this.#groups.find(({ ids, moment = grown }) => {
       return ids.size > 0 && (ready.some(({ id }) => ids.has(id)) || since(moment).some(({ id }) => ids.has(id)));
     });
-    const recent = since(group === undefined ? FIRST_MOMENT : group.moment ?? grown);
+    const moment = group === undefined ? FIRST_MOMENT : group.moment ?? grown;
+    const recent = since(moment);
     const isFree = group === undefined || recent.every(({ id }) => group.ids.has(id));
     const others = this.#suspects.size === 0 ? MOST : Math.min(MOST, Math.ceil(this.#most / FIRST_PART));
     const most = isFree ? group?.size ?? others : 0;
     const [begins, later]: Item[][] = [[], []];
+    const oldest = Math.min(now, ...recent.map((item) => this.#begun.get(item)!)); // it has begun
     for (const item of ready) {
       if (recent.length + begins.length >= most || (group !== undefined && !group.ids.has(item.id))) later.push(item);
       else {
@@ -141,7 +147,7 @@ export class Suspicion {
         begins.push(item);
       }
     }
-    return { begins, later };
+    return { begins, later, pause: oldest + moment - now };
   }
 
   /** It runs no more. */

@@ -1,6 +1,6 @@
 /**
- * The leases of the runs that a node drives: schedules that call for its runs unless it puts them off, as it does once a
- * second while it lives. A lease has up to 64 runs of one workflow, so that thousands of runs cost tens of writes.
+ * The leases of the runs that a node drives: schedules that call for its runs unless it puts them off, as it does once
+ * a second while it lives. A lease has up to 64 runs of one workflow, so that thousands of runs cost tens of writes.
  */
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";

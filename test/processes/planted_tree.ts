@@ -34,8 +34,8 @@ interface Change {
  *   parallel steps have ended. `flow-order`: the first step is undone first. `flow-schedule`: a sleep has no schedule.
  *   `flow-lease`: a lease that was used is not renewed; `flow-put-off`: nor before its node says so. `flow-over`: a run
  *   that is driven is taken for one that is over. `flow-settled`: a run that waited here once is taken for one that
- *   waits. `flow-cancel`: a cancelled run does not wait for a step that may have begun. `flow-signal`: a signal that was
- *   taken is there for the next wait.
+ *   waits. `flow-cancel`: a cancelled run does not wait for a step that may have begun. `flow-signal`: a signal that
+ *   was taken is there for the next wait.
  *   `flow-limit`: a run waits for a schedule that came too early. `flow-twice`: a message that is read twice counts
  *   twice. `flow-loss`: what a node has read of a run is there, whatever the store has lost; `flow-epoch`: so is what
  *   has ended here; `flow-alarm`: so are the schedules of a run.

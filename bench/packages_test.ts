@@ -1,4 +1,4 @@
-import { assertArrayIncludes, assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { readFile } from "node:fs/promises";
 
@@ -19,7 +19,7 @@ describe("packages of the bench", () => {
   it("have the versions of the library, where both need one: the bench measures the same nats.js", () => {
     const wanted: Names = { ...library.dependencies, ...library.devDependencies };
     const shared = Object.keys(bench.dependencies).filter((name) => name in wanted);
-    assertArrayIncludes(shared, ["@nats-io/kv", "@nats-io/transport-node"]);
+    assertEquals(["@nats-io/kv", "@nats-io/transport-node"].filter((name) => !shared.includes(name)), []);
     for (const name of shared) assertEquals([name, bench.dependencies[name]], [name, wanted[name]]);
   });
 });

@@ -6,6 +6,7 @@
  */
 import { spawn } from "node:child_process";
 import process from "node:process";
+import { stripVTControlCharacters } from "node:util";
 
 /** Options of {@link Processes.run}. */
 export interface RunOptions {
@@ -74,7 +75,7 @@ export class Processes implements Disposable {
         clearTimeout(timer);
         if (group !== undefined) this.#groups.delete(group);
         if (show === "on failure" && code !== 0) process.stdout.write(output);
-        resolve({ code, late, output: plain(output), ms: performance.now() - started });
+        resolve({ code, late, output: stripVTControlCharacters(output), ms: performance.now() - started });
       };
       child.on("error", (error) => {
         output += `${command[0]}: ${error.message}\n`;
@@ -95,12 +96,6 @@ export class Processes implements Disposable {
   #killAll(): void {
     for (const group of this.#groups) kill(group);
   }
-}
-
-/** The text without escape codes of colors. */
-export function plain(text: string): string {
-  // deno-lint-ignore no-control-regex -- control characters are looked for
-  return text.replace(/\x1b\[[0-9;]*[A-Za-z]/g, "");
 }
 
 function kill(group: number | undefined): void {

@@ -18,6 +18,7 @@
  */
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { BUN_VERSION, bunBinary } from "./bun.ts";
 import { bundleTests, isLong, longestFirst, secondsOf } from "./bundles.ts";
 import { findExamples, writeExamples } from "./examples.ts";
@@ -32,15 +33,8 @@ const LIMIT = 60 * MINUTES;
 const FAULT_JOBS = 6;
 const BUN = `Bun ${BUN_VERSION}`;
 
-const long = Deno.args.includes("--long");
-const flags = Deno.args.filter((word) => word.startsWith("--") && word !== "--long");
-const paths = Deno.args.filter((word) => !word.startsWith("--"));
-const unknown = flags.filter((flag) => !["--deno", "--bun", "--doc"].includes(flag));
-if (unknown.length > 0) {
-  console.error(`unknown: ${unknown.join(" ")}; known are --deno, --bun, --doc and --long, and paths`);
-  Deno.exit(2);
-}
-const wants = (flag: string) => flags.length === 0 || flags.includes(flag);
+const { values: { long, ...wanted }, positionals: paths } = words();
+const wants = (what: keyof typeof wanted) => Object.keys(wanted).length === 0 || wanted[what] === true;
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 Deno.chdir(root);
@@ -62,12 +56,12 @@ addEventListener("unload", () => Deno.removeSync(scratch, { recursive: true }));
 using processes = new Processes();
 const rows: Promise<Row>[] = [];
 // before any test: tests in Deno start processes in Bun
-const bun = found.length > 0 && (wants("--bun") || runsFaults) ? await bunWithPackages() : undefined;
+const bun = found.length > 0 && (wants("bun") || runsFaults) ? await bunWithPackages() : undefined;
 await putOnPath("deno", Deno.execPath());
 if (typeof bun === "string") await putOnPath("bun", bun);
 // where there is none, it is fetched once here, and not by each test file
 if (found.length > 0) await findNatsServer();
-if (wants("--deno") && files.length > 0) {
+if (wants("deno") && files.length > 0) {
   // `task check` looks at the types, of all files at once
   // what the processes of the fault suite leave is theirs
   const sanitized = runsFaults ? [] : [`--import-map=${join(root, "tools/sanitized/import_map.json")}`];
@@ -77,7 +71,7 @@ if (wants("--deno") && files.length > 0) {
   await start({ title: `Deno ${Deno.version.deno}`, command, files: bundles, env, limit: LIMIT });
 }
 if (typeof bun === "object") rows.push(Promise.resolve(bun));
-else if (bun !== undefined && wants("--bun")) {
+else if (bun !== undefined && wants("bun")) {
   // by these times, in ms, Bun starts the longest first
   const timings = join(scratch, "timings.json");
   const times = files.map((file) => [file, secondsOf(file) * 1_000]);
@@ -87,7 +81,7 @@ else if (bun !== undefined && wants("--bun")) {
   const command = [bun, "test", ...options, "--reporter=junit", "--reporter-outfile={report}"];
   await start({ title: BUN, command, files: files.map((file) => `./${file}`), limit: LIMIT });
 }
-if (wants("--doc") && examples.length > 0) {
+if (wants("doc") && examples.length > 0) {
   // with their types
   const command = [Deno.execPath(), "test", "-A", "--junit-path={report}"];
   const files = await writeExamples(scratch, examples);
@@ -100,6 +94,17 @@ if (rows.length === 0) {
 }
 const { passed, failed } = printSummary(await Promise.all(rows));
 Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
+
+/** The flags and the paths; ends this process if a flag is unknown. */
+function words() {
+  const flag = { type: "boolean" } as const;
+  try {
+    return parseArgs({ allowPositionals: true, options: { deno: flag, bun: flag, doc: flag, long: flag } });
+  } catch (error) {
+    console.error(`${(error as Error).message}; known are --deno, --bun, --doc and --long, and paths`);
+    Deno.exit(2);
+  }
+}
 
 /** Starts a runner beside the others, whose output comes first; the fault suite runs alone. */
 async function start(run: TestRun): Promise<void> {

@@ -1,4 +1,5 @@
 /** All that the tool uses of its process: output, input, environment, and Ctrl-C. */
+import { styleText } from "node:util";
 import { printable, printableJson } from "../data/printable.ts";
 
 /** A terminal, or a stand-in for one; without one `cli` uses that of the process. */
@@ -21,14 +22,17 @@ export interface Terminal {
   readonly signal: AbortSignal;
 }
 
+/** The terminal of the tool, which may be a stand-in, says whether there are colors; not that of the process. */
+const ALWAYS = { validateStream: false };
+
 /** Bold text, if the terminal has colors. */
 export function bold(terminal: Terminal, text: string): string {
-  return terminal.colors ? `\x1b[1m${text}\x1b[22m` : text;
+  return terminal.colors ? styleText("bold", text, ALWAYS) : text;
 }
 
 /** Dim text, if the terminal has colors. */
 export function dim(terminal: Terminal, text: string): string {
-  return terminal.colors ? `\x1b[2m${text}\x1b[22m` : text;
+  return terminal.colors ? styleText("dim", text, ALWAYS) : text;
 }
 
 /** Severities of alarms and findings, as wide as each other. */

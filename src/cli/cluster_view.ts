@@ -147,7 +147,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     const bucket = bucketName(this.namespace, kind);
     for (let attempt = 1;; attempt++) {
       try {
-        const status = await bucketStatus(new JetStream(this.transport), bucket, ANSWER);
+        const status = await bucketStatus(this.transport, bucket, ANSWER);
         return status && { replicas: status.replicas, direct: status.streamInfo.config.allow_direct === true };
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
@@ -165,7 +165,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
    */
   async setUp(kind: BucketKind | StreamKind, replicas: number): Promise<boolean> {
     const name = isStream(kind) ? streamName(this.namespace, kind) : bucketName(this.namespace, kind);
-    const found = isStream(kind) ? this.#config(name) : bucketStatus(new JetStream(this.transport), name, ANSWER);
+    const found = isStream(kind) ? this.#config(name) : bucketStatus(this.transport, name, ANSWER);
     const existing = await found.catch((error) => {
       if (!(error instanceof JetStreamRefusal)) throw error; // a refusal comes again when it is opened
       return "refused";

@@ -1,6 +1,7 @@
 /**
- * Clients of nats.js that are downloaded by programs that ask for one, and by no other. Deno downloads what a literal
- * `import()` names, with all that it imports, whether it runs or not; a computed specifier is resolved when it runs.
+ * Packages of nats.js that are downloaded by programs that ask for one, and by no other: clients, and what has the
+ * nats-core of `@nats-io/transport-node`. Deno downloads what a literal `import()` names, with all that it imports,
+ * whether it runs or not; a computed specifier is resolved when it runs.
  */
 import { thrownMessage } from "../data/cause_text.ts";
 import { CatgaError } from "../error.ts";
@@ -22,6 +23,18 @@ export function importNodeClient(): Promise<unknown> {
 export function importNodeTransport(): Promise<unknown> {
   const name = `${specifier("npm", "transport-node")}/lib/node_transport.js`;
   return import(namesResolve ? "@nats-io/transport-node/lib/node_transport.js" : name).catch(() => undefined);
+}
+
+/** Loads `@nats-io/jetstream` with the nats-core of {@link importNodeClient}, which JSR's would load a second time. */
+export function importNodeJetStream(): Promise<unknown> {
+  const name = specifier("npm", "jetstream");
+  return loaded(name, import(namesResolve ? "@nats-io/jetstream" : name));
+}
+
+/** Loads `@nats-io/kv` with the nats-core of {@link importNodeClient}. */
+export function importNodeKv(): Promise<unknown> {
+  const name = specifier("npm", "kv");
+  return loaded(name, import(namesResolve ? "@nats-io/kv" : name));
 }
 
 /** Loads `@nats-io/transport-deno`. Rejects with `UNAVAILABLE` if it cannot be loaded. */

@@ -1,8 +1,21 @@
-/** The choice between the clients of nats.js. A client is loaded when it is chosen, not before. */
+/**
+ * The choice between the clients of nats.js. A client is loaded when it is chosen, not before; JetStream and KV are
+ * loaded when they are used, with the client's own copy of nats-core.
+ */
+import type * as jetstreamPackage from "@nats-io/jetstream";
+import type * as kvPackage from "@nats-io/kv";
 import type { Authenticator, ConnectionOptions, MsgHdrs, NatsConnection } from "@nats-io/nats-core";
 
+/** The part of nats.js that Catga uses of a client, and the packages that fit it. */
+export interface Driver extends ClientPackage {
+  /** Loads `@nats-io/jetstream`. */
+  jetstream(): Promise<Pick<typeof jetstreamPackage, "jetstream">>;
+  /** Loads `@nats-io/kv`. */
+  kv(): Promise<Pick<typeof kvPackage, "Kvm">>;
+}
+
 /** The part of nats.js that Catga uses of a client. */
-export interface Driver {
+interface ClientPackage {
   /** Opens a connection. */
   connect(options: ConnectionOptions): Promise<NatsConnection>;
   /** An empty set of headers. */
@@ -25,6 +38,12 @@ const DRIVERS = {
   official: async () => (await import("./client_packages.ts")).importDenoClient(),
 };
 
+/** JetStream and KV for the clients of Deno. */
+const OF_JSR: Pick<Driver, "jetstream" | "kv"> = {
+  jetstream: () => import("@nats-io/jetstream"),
+  kv: () => import("@nats-io/kv"),
+};
+
 /** Those that run in Deno alone. */
 const OF_DENO: ReadonlySet<string> = new Set<DriverName>(["deno", "official"]);
 
@@ -43,5 +62,11 @@ export async function loadDriver(name: DriverName | undefined, tls?: ConnectionO
   const certificates = tls?.ca ?? tls?.cert ?? tls?.certFile ?? tls?.key ?? tls?.keyFile;
   const picked = name ?? ("Deno" in globalThis && certificates === undefined ? "deno" : "node");
   // each may have its own copy of nats-core, from another registry: their types are alike, not the same
-  return await DRIVERS[picked]() as Driver;
+  const client = await DRIVERS[picked]() as ClientPackage;
+  return { ...client, ...(picked === "node" ? await ofNode() : OF_JSR) };
+}
+
+async function ofNode(): Promise<Pick<Driver, "jetstream" | "kv">> {
+  const { importNodeJetStream, importNodeKv } = await import("./client_packages.ts");
+  return { jetstream: importNodeJetStream, kv: importNodeKv } as Pick<Driver, "jetstream" | "kv">;
 }

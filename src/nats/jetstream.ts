@@ -3,13 +3,14 @@
  * or when the connection is lost, and are refused with a `JetStreamRefusal`, which says whether the operation was
  * certainly not done. Reads of messages wait for their turn.
  */
-import { jetstream, type JetStreamClient, type JetStreamManager } from "@nats-io/jetstream";
+import type { JetStreamClient, JetStreamManager, JetStreamManagerOptions } from "@nats-io/jetstream";
 import { Gate } from "../data/queues.ts";
 import type { Msg, MsgHdrs, NatsConnection, RequestOptions, Subscription } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { isForbidden, mayNot } from "../ports/transport.ts";
+import type { Driver } from "./driver.ts";
 import { ServerClock } from "./expiry.ts";
 import { connectionClosed, failure, notConnected, violation } from "./nats_error.ts";
 import { numberAt, recordOf, type StreamRecord, toStored } from "./stored_message.ts";
@@ -81,8 +82,10 @@ export class JetStream {
   /** Reads of messages. */
   readonly reads: Reads;
   readonly #transport: NatsTransport;
+  /** The package, which is loaded by the first request. */
+  #package: ReturnType<Driver["jetstream"]> | undefined;
   #replies: Replies | undefined;
-  #publisher: JetStreamClient | undefined;
+  #publisher: Promise<JetStreamClient> | undefined;
   /** The clock of whichever server answered last. */
   readonly #time: ServerClock;
   /** The direct gets that the server has forbidden on this connection. */
@@ -156,9 +159,20 @@ export class JetStream {
   async ask<T>(work: (js: JetStreamClient) => Promise<T>, limit: number): Promise<T> {
     try {
       // one client has one timeout; to make it and its manager takes 3 µs
-      return await work(jetstream(this.#link(MOST_REQUESTS), { checkAPI: false, timeout: inMs(limit) }));
+      return await work(await this.#client(MOST_REQUESTS, { checkAPI: false, timeout: inMs(limit) }));
     } catch (error) {
       throw refusalIn(error);
+    }
+  }
+
+  /** A client of the package, which may make so many requests. */
+  async #client(most: number, options?: JetStreamManagerOptions): Promise<JetStreamClient> {
+    this.#package ??= this.#transport.driver.jetstream();
+    try {
+      return (await this.#package).jetstream(this.#link(most), options);
+    } catch (error) {
+      this.#package = undefined; // it may be downloaded later
+      throw error;
     }
   }
 
@@ -271,8 +285,11 @@ export class JetStream {
       ...(ttl === undefined ? {} : { ttl }),
       ...(expected === undefined ? {} : { expect: { lastSubjectSequence: expected } }),
     };
-    this.#publisher ??= jetstream(this.#link(Infinity));
-    const { seq } = await this.#publisher.publish(subject, data, options).catch((error) => {
+    const publisher = await (this.#publisher ??= this.#client(Infinity).catch((error) => {
+      this.#publisher = undefined;
+      throw error;
+    }));
+    const { seq } = await publisher.publish(subject, data, options).catch((error) => {
       throw refusalIn(error);
     });
     // another client subscribes to the bucket's subjects, and replied

@@ -34,8 +34,8 @@ export async function openNats(
   options: OpenNatsOptions,
 ): Promise<{ transport: NatsTransport; store: NatsKeyValueStore }> {
   const { onError, onForbidden, onNotice, onUnreachable, passive = false } = options;
-  // the client of nats.js takes longest to load: our files load beside it; connectNats awaits it, and throws its error
-  loadDriver(options.transport, (nats as NatsOptions | null)?.tls).catch(() => {});
+  // the client of nats.js and its JetStream take longest to load: our files load beside them; who awaits them throws
+  loadDriver(options.transport, (nats as NatsOptions | null)?.tls).then(({ jetstream }) => jetstream()).catch(() => {});
   const [{ connectNats }, { NatsTransport }, { NatsKeyValueStore }] = await Promise.all([
     import("./connection.ts"),
     import("./transport.ts"),

@@ -1,7 +1,8 @@
 /**
- * Puts the client of `@nats-io/transport-node` into the module graph of a program in Deno, which otherwise downloads
- * it when a connection needs it: with `transport: "node"`, a CA or a client certificate. Programs that are compiled, or
- * that run without a network, need this import; in Bun and Node it changes nothing.
+ * Puts the client of `@nats-io/transport-node`, and npm's jetstream and kv, which Catga uses beside it, into the module
+ * graph of a program in Deno, which otherwise downloads them when a connection needs them: with `transport: "node"`, a
+ * CA or a client certificate. Programs that are compiled, or that run without a network, need this import; in Bun and
+ * Node it changes nothing.
  *
  * ```ts ignore
  * import "@catga/catga/transport-node";
@@ -9,5 +10,7 @@
  *
  * @module
  */
+import "@nats-io/jetstream";
+import "@nats-io/kv";
 import "@nats-io/transport-node";
 import "@nats-io/transport-node/lib/node_transport.js";

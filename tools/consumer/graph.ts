@@ -20,7 +20,7 @@ function modulesOf(program: string): string[] {
 
 /** Runs Deno with a cache that is empty at the start of this program. */
 function run(...args: string[]): string {
-  return execFileSync(process.execPath, args, { env, encoding: "utf8" });
+  return execFileSync(process.execPath, args, { env, encoding: "utf8", maxBuffer: 64 * 1024 * 1024 });
 }
 
 /** Names of packages in the cache. */

@@ -51,8 +51,8 @@ export interface LockHistory {
 
 /**
  * Returns a breach for each broken promise of locks: two holders of one key at a time, unless the first was away while
- * it held; a token that is not greater than those before; an accepted write with a smaller token than one before; a
- * write with a token that its writer never had; a refused write of the holder.
+ * it held; a token that is not greater than those before, unless its holder was away since; an accepted write with a
+ * smaller token than one before; a write with a token that its writer never had; a refused write of the holder.
  *
  * @example
  * ```ts
@@ -64,7 +64,7 @@ export interface LockHistory {
  * ```
  */
 export function checkLocks({ holds, writes = [], away = [] }: LockHistory): Breach[] {
-  return [...tokensThatDoNotGrow(holds), ...overlaps(holds, away, ONE_HOLDER), ...wrongWrites(holds, writes)];
+  return [...tokensThatDoNotGrow(holds, away), ...overlaps(holds, away, ONE_HOLDER), ...wrongWrites(holds, writes)];
 }
 
 /** Returns a breach for each time at which two nodes led under one name, unless the first was away while it led. */
@@ -72,15 +72,19 @@ export function checkLeadership({ holds, away = [] }: Pick<LockHistory, "holds" 
   return overlaps(holds, away, ONE_LEADER);
 }
 
-function tokensThatDoNotGrow(holds: readonly ObservedHold[]): Breach[] {
-  const last = new Map<string, { readonly by: string; readonly token: number }>();
+function tokensThatDoNotGrow(holds: readonly ObservedHold[], away: readonly AwaySpan[]): Breach[] {
+  const last = new Map<string, { readonly by: string; readonly token: number; readonly from: number }>();
   const known = new Set<string>();
   return inOrder(holds).flatMap(({ key, by, token, from }) => {
     if (token === undefined || known.has(`${key} ${by} ${token}`)) return [];
     known.add(`${key} ${by} ${token}`);
     const before = last.get(key);
-    last.set(key, { by, token });
-    if (before === undefined || before.token < token) return [];
+    if (before === undefined || before.token < token) {
+      last.set(key, { by, token, from });
+      return [];
+    }
+    // a holder that was frozen while the store answered learns late of a lock that it has lost
+    if (wasAway({ by, from: before.from }, from, away)) return [];
     const text = `${by} was given the token ${token}, after ${before.by} had ${before.token}`;
     return [{ promise: "lock: tokens of a key grow", subject: key, text, at: from }];
   });
@@ -108,8 +112,8 @@ function inOrder(holds: readonly ObservedHold[]): ObservedHold[] {
   return holds.toSorted((a, b) => a.from - b.from || (a.token ?? 0) - (b.token ?? 0));
 }
 
-/** Returns true if the holder of a lock was away at some time between its acquisition and `until`. */
-function wasAway({ by, from }: ObservedHold, until: number, away: readonly AwaySpan[]): boolean {
+/** Returns true if a holder was away at some time from `from` to `until`. */
+function wasAway({ by, from }: Pick<ObservedHold, "by" | "from">, until: number, away: readonly AwaySpan[]): boolean {
   return away.some((span) => span.by === by && span.from <= until && (span.to ?? Infinity) >= from);
 }
 

@@ -46,6 +46,13 @@ describe("checkLocks", () => {
     assertEquals(lines({ holds: [hold("a", 2, 0, 10), hold("b", 2, 20, 30)] }).length, 1);
   });
 
+  it("accepts a smaller token of a holder that was frozen while the store answered, and not of another", () => {
+    const holds = [hold("a", 2, 5, 10), hold("b", 1, 20, 21), hold("c", 3, 22, 23)];
+    assertEquals(lines({ holds, away: [{ by: "b", from: 1, to: 19 }] }), []);
+    assertEquals(lines({ holds, away: [{ by: "a", from: 1, to: 4 }] }).length, 1);
+    assertEquals(lines({ holds, away: [{ by: "b", from: 1, to: 4 }] }).length, 1);
+  });
+
   it("accepts several spans with one token: a holder whose record has gaps", () => {
     assertEquals(lines({ holds: [hold("a", 2, 0, 10), hold("a", 2, 5, 30)] }), []);
     assertEquals(lines({ holds: [hold("a", 2, 0, 10), hold("b", 3, 15, 20), hold("a", 2, 25, 30)] }), []);

@@ -18,6 +18,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "test/simulation/child_simulation": 99,
   "test/simulation/flow_simulation": 88,
   "src/cli/doctor": 67,
+  "test/simulation/explored_workflows": 72,
   "test/simulation/simulation": 62,
   "bench/bench": 60,
   "src/nats/watch": 59,
@@ -80,6 +81,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
 }));
 /** Others that take long. */
 const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
+  "examples/mistakes/mistakes": 40,
   "src/flow/runs": 44,
   "src/nats/event_log": 31,
   "src/nats/log_stream": 30,

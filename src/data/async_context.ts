@@ -9,6 +9,9 @@ import { AsyncLocalStorage } from "node:async_hooks";
 export const outside: <T, Args extends unknown[]>(fn: (...args: Args) => T, ...args: Args) => T = AsyncLocalStorage
   .snapshot();
 
+/** The load of a cache that waits for the code that runs now, as far as is known; `undefined`: none does. */
+export const awaitedBy: AsyncLocalStorage<unknown> = new AsyncLocalStorage();
+
 /**
  * The async context in which it was made: runs functions there, in a later microtask. A promise keeps the context at a
  * tenth of what `AsyncResource` costs in Deno (2.9.6: 0.1 µs, and 1.5 µs).

@@ -6,6 +6,7 @@ import type { Observer } from "../contract/observer.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
 import { onAbort } from "../ports/clock.ts";
+import { awaitedBy } from "../data/async_context.ts";
 import { NO_HEADERS } from "./carried_headers.ts";
 import type { ContextHost, Envelope } from "./context_host.ts";
 import { asResult, noHandlerHere, type Outcome, Refusal, SchemaRefusal, wrongKind } from "./outcome.ts";
@@ -133,6 +134,10 @@ export class Runner {
 
   /** Runs every handler of an event from this process, in a later turn. */
   publish(name: string, payload: unknown, envelope: Envelope): void {
+    // nobody waits for what handles an event
+    if (awaitedBy.getStore() !== undefined) {
+      return awaitedBy.run(undefined, () => this.publish(name, payload, envelope));
+    }
     const dispatch = this.#mediator.find(name);
     if (dispatch === undefined || dispatch.contract.kind !== "event") return;
     const { contract, runs, nodeRuns, counts } = dispatch;

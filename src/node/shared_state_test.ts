@@ -297,6 +297,29 @@ describe("DEADLOCK", () => {
     });
   }
 
+  for (const where of ["in a cluster", "in one app"]) {
+    it(`not: a load of the cache waits for no handler of an event that it publishes (${where}; it was, in one app)`, async () => {
+      const heard: unknown[] = [];
+      await using cluster = new MemoryCluster();
+      const load = async (): Promise<string> => {
+        unwrap(await app.publish(Told, "k"));
+        await delay(clock, 1_000);
+        return "loaded";
+      };
+      const getOrLoad = (from: Pick<Catga, "cache">) => from.cache.getOrSet("k", load).catch(({ code }) => code);
+      const handlers = [
+        Told.on(async (_, ctx) => void heard.push(await getOrLoad(ctx))),
+        Told.on(async () => void heard.push(await getOrLoad(app)), { each: "node" }),
+      ];
+      const alone = where === "in one app" ? localApp({ handlers }) : undefined;
+      const clock = alone?.clock ?? cluster.clock;
+      const app = alone?.app ?? await cluster.start("a", { handlers });
+      assertEquals(await clock.until(getOrLoad(app)), "loaded");
+      await clock.until(app.drain());
+      assertEquals(heard, ["loaded", "loaded"]);
+    });
+  }
+
   it("not: several handlers of a broadcast event in one node wait for each other's locks as anybody does", async () => {
     const heard: string[] = [];
     const hear = (name: string) =>

@@ -3,6 +3,7 @@
  * 300 lines: what a key's readers, loads and writes ask of each other.
  */
 import { type Clock, delay, onAbort, type Random, token } from "../../ports/clock.ts";
+import { awaitedBy } from "../../data/async_context.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import { byteLength, exceeds } from "../../data/utf8.ts";
@@ -14,7 +15,6 @@ import type { MaybePromise } from "../../contract/schema.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../../contract/shared_state.ts";
 import type { Locks } from "../../dispatch/context_host.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
-import { AsyncLocalStorage } from "node:async_hooks";
 
 /** Options of a {@link SharedCache}. */
 interface CacheOptions {
@@ -306,8 +306,6 @@ class Loads {
   readonly #byKey: Map<string, Load> = new Map();
   /** Loads whose functions have begun. */
   readonly #running: Set<Load> = new Set();
-  /** The load whose function is running. */
-  readonly #current: AsyncLocalStorage<Load> = new AsyncLocalStorage();
   /** Rejects callers that wait. */
   readonly #waits: Set<(why: CatgaError) => void> = new Set();
 
@@ -333,8 +331,8 @@ class Loads {
   ): Promise<string> {
     const { signal } = limits;
     if (signal?.aborted) throw cancelled(key, signal);
-    const running = this.#current.getStore();
-    const within = running?.ended === false ? running : undefined;
+    const running = awaitedBy.getStore();
+    const within = running instanceof Load && !running.ended ? running : undefined;
     let load = this.#byKey.get(key);
     if (load !== undefined && within !== undefined && load.awaits(within)) throw deadlock(key, within);
     if (load === undefined) this.#byKey.set(key, load = this.#begin(new Load(key, name(), within), begin));
@@ -354,7 +352,7 @@ class Loads {
   /** Calls the function of a load: `value` finds out there that it would wait for itself. */
   call<T>(load: Load, fn: () => T): T {
     this.#running.add(load);
-    return this.#current.run(load, fn);
+    return awaitedBy.run(load, fn);
   }
 
   /** The key is about to be deleted: callers from now on get no value of a load that runs, and none is written. */

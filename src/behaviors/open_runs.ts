@@ -21,7 +21,7 @@ export class OpenRuns {
 
   constructor(app: Catga) {
     this.#app = app;
-    this.#timer = this.#after(FIRST);
+    this.#timer = this.#after(FIRST_COUNT_AFTER);
   }
 
   /** As they were counted last. */
@@ -43,7 +43,7 @@ export class OpenRuns {
       const began = clock.monotonic();
       // what cannot be read now is counted the next time: the log of the app says that it is out of reach
       this.#count().catch(() => {}).finally(() => {
-        if (!this.#closed) this.#timer = this.#after(Math.max(PAUSE, SHARE * (clock.monotonic() - began)));
+        if (!this.#closed) this.#timer = this.#after(Math.max(COUNT_INTERVAL, SHARE * (clock.monotonic() - began)));
       });
     }, { background: true });
   }
@@ -74,7 +74,7 @@ function workflowsOf(app: Catga): readonly string[] {
 }
 
 /** Until the first count, and between two, in ms. */
-const FIRST = 5_000;
-const PAUSE = 60_000;
+const FIRST_COUNT_AFTER = 5_000;
+const COUNT_INTERVAL = 60_000;
 /** A pause is so many times as long as the count before it. */
 const SHARE = 20;

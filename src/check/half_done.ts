@@ -39,7 +39,7 @@ export async function checkRuns({ workflows }: Program, stores: RunStores): Prom
     if (body === undefined) continue;
     const open = (await new RunLog(host).all(name)).filter(({ ended }) => !ended).map(({ ref }) => ref);
     let count = 0;
-    const reasons = await fewAtOnce(open, AT_ONCE, async (ref) => {
+    const reasons = await fewAtOnce(open, MAX_CONCURRENT_RUNS, async (ref) => {
       const log = new RefusingLog(host);
       const journal = await log.load(ref);
       progress(`runs of ${name}`, ++count);
@@ -65,12 +65,12 @@ async function replay(
   const recorded = namesIn(journal);
   const before = journal.failures.get("")?.error.message;
   const drive = new Drive({ host: hostOf(log, clock, random), ref, body, journal, due: [] });
-  const late = clock.after(LIMIT, () => drive.stop(), { background: true });
+  const late = clock.after(REST_TIMEOUT, () => drive.stop(), { background: true });
   drive.begin();
   const end: DriveEnd = await drive.end;
   late.cancel();
   if (end === "shutdown") {
-    return `do not come to rest within ${LIMIT / 1_000} s: the handler awaits something outside of flow`;
+    return `do not come to rest within ${REST_TIMEOUT / 1_000} s: the handler awaits something outside of flow`;
   }
   for (const entry of log.refused) {
     if (entry.t === "failed" && entry.step === "" && entry.error.message !== before) {
@@ -127,7 +127,7 @@ function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
     },
     app: {
       causes: true,
-      ...{ timeout: LIMIT, random, observer: nothing, send: refused },
+      ...{ timeout: REST_TIMEOUT, random, observer: nothing, send: refused },
       ...{ ofEntity: () => false, node: "check", carried: [], tracer: undefined, begun: nothing, over: nothing },
     },
     soon: (callback) => clock.soon(callback),
@@ -165,6 +165,6 @@ const ENDPOINT = "check.check";
 /** The largest message that could be stored, in bytes. */
 const MAX_PAYLOAD = 1 << 20;
 /** Runs that are loaded and replayed at once. */
-const AT_ONCE = 16;
+const MAX_CONCURRENT_RUNS = 16;
 /** How long a handler may take to come to rest, in ms. */
-const LIMIT = 5_000;
+const REST_TIMEOUT = 5_000;

@@ -133,10 +133,10 @@ export function compareLooks({ contracts }: Program, looks: readonly Look[], ser
     const theirs = { input: look.input ?? unlessNull(look.input), ...answersOf(look) };
     const where = `${of} (${node})`;
     if (handles) {
-      add(refusals(name, `what this program writes, at ${where}`, theirs.input, input, FIRST));
+      add(refusals(name, `what this program writes, at ${where}`, theirs.input, input, SERVICE_FIRST));
       if (kind === "event") continue;
-      add(refusals(name, `the answer of ${where}`, output, theirs.output, FIRST, "answer"));
-      add(refusals(name, `the items of ${where}`, items, theirs.items, FIRST, "items"));
+      add(refusals(name, `the answer of ${where}`, output, theirs.output, SERVICE_FIRST, "answer"));
+      add(refusals(name, `the items of ${where}`, items, theirs.items, SERVICE_FIRST, "items"));
     } else if (own.handled) {
       add(refusals(name, `what ${where} sends`, input, theirs.input, BOTH));
       if (kind === "event") continue;
@@ -284,5 +284,5 @@ function nodesOf(nodes: readonly NodeInfo[], name: string): string {
 }
 
 const KINDS: Readonly<Record<string, string>> = { c: "command", q: "query", e: "event", s: "stream" };
-const FIRST = "Deploy that service first, with a schema that reads and answers both.";
+const SERVICE_FIRST = "Deploy that service first, with a schema that reads and answers both.";
 const BOTH = "Read and answer both until that service has the new version, too.";

@@ -370,7 +370,7 @@ async function eachMessage(
   });
   const look = () => {
     if (!busy && reader.mark !== undefined && reader.caughtUp) resolve();
-    else timer = clock.after(LOOK, look);
+    else timer = clock.after(DONE_POLL, look);
   };
   let timer = clock.after(0, look);
   try {
@@ -412,7 +412,7 @@ const RESULT = "A send that comes again would get INVALID_RESPONSE: read both un
 /** Messages between two notes of the progress. */
 const PROGRESS = 1_000;
 /** Interval between looks whether all has been read, in ms. */
-const LOOK = 5;
+const DONE_POLL = 5;
 /** States that are kept at once: some 1 kB each. */
 const MOST_STATES = 50_000;
 /** Entities of a type whose snapshots are compared. */

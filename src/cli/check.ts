@@ -92,7 +92,7 @@ async function running(program: Program, flags: Flags, terminal: Terminal): Prom
     }
     let said = Date.now();
     const progress = (what: string, count: number) => {
-      if (terminal.columns === undefined || Date.now() - said < EVERY) return;
+      if (terminal.columns === undefined || Date.now() - said < PROGRESS_INTERVAL) return;
       said = Date.now();
       terminal.say(printable(`${what}: ${count} were read`));
     };
@@ -181,4 +181,4 @@ const LEVELS = { break: "BREAK  ", unknown: "UNKNOWN", note: "NOTE   " } as cons
 /** Exit code if nothing breaks for certain, and something could not be judged. */
 const UNJUDGED = 2;
 /** How often the progress is printed, in ms. */
-const EVERY = 2_000;
+const PROGRESS_INTERVAL = 2_000;

@@ -147,11 +147,11 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     const bucket = bucketName(this.namespace, kind);
     for (let attempt = 1;; attempt++) {
       try {
-        const status = await bucketStatus(this.transport, bucket, ANSWER);
+        const status = await bucketStatus(this.transport, bucket, SERVER_TIMEOUT);
         return status && { replicas: status.replicas, direct: status.streamInfo.config.allow_direct === true };
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
-        if (error.refusal === "no answer" && attempt < ATTEMPTS) continue;
+        if (error.refusal === "no answer" && attempt < MAX_ATTEMPTS) continue;
         // rejects with what is wrong, or waits until the bucket can be opened
         await this.#store.open(bucket, BUCKETS[kind]);
         return { replicas: 1, direct: BUCKETS[kind].direct };
@@ -165,7 +165,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
    */
   async setUp(kind: BucketKind | StreamKind, replicas: number): Promise<boolean> {
     const name = isStream(kind) ? streamName(this.namespace, kind) : bucketName(this.namespace, kind);
-    const found = isStream(kind) ? this.#config(name) : bucketStatus(this.transport, name, ANSWER);
+    const found = isStream(kind) ? this.#config(name) : bucketStatus(this.transport, name, SERVER_TIMEOUT);
     const existing = await found.catch((error) => {
       if (!(error instanceof JetStreamRefusal)) throw error; // a refusal comes again when it is opened
       return "refused";
@@ -178,7 +178,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   /** The configuration of a stream; `undefined` if there is none. */
   async #config(stream: string) {
     try {
-      return (await new JetStream(this.transport).info(stream, ANSWER)).config;
+      return (await new JetStream(this.transport).info(stream, SERVER_TIMEOUT)).config;
     } catch (error) {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       throw error;
@@ -253,7 +253,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
       nodes: () => this.nodes(),
       ask: async (endpoint) => {
         const asker = this.asker();
-        const told = await asker.stats(endpoint, LOOK);
+        const told = await asker.stats(endpoint, PROCESS_TIMEOUT);
         asker[Symbol.dispose]();
         return told.type === "stats" ? nodeOfStats(told.stats) : undefined;
       },
@@ -273,11 +273,11 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
 const NEEDED: readonly BucketKind[] = ["nodes", "locks"];
 
 /** How long a process may take to answer, in ms. */
-const LOOK = 1_000;
+const PROCESS_TIMEOUT = 1_000;
 /** How long the server may take to answer whether a bucket exists, in ms. */
-const ANSWER = 2_000;
+const SERVER_TIMEOUT = 2_000;
 /** How often it is asked for the settings of a bucket before it is opened without. */
-const ATTEMPTS = 3;
+const MAX_ATTEMPTS = 3;
 
 // A node of the service `cli` for the duration of one command, without handlers for the cluster's contracts.
 

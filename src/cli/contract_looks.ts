@@ -16,15 +16,15 @@ export async function looksOf(
   names: ReadonlySet<string> | "differing",
 ): Promise<{ readonly looks: readonly Look[]; readonly silent: readonly NodeInfo[] }> {
   const silent: NodeInfo[] = [];
-  const shaped = (await fewAtOnce(nodes, AT_ONCE, async (node) => {
-    const shapes = readNodeShapes(await asker.looks(node.endpoint, [], LIMIT));
+  const shaped = (await fewAtOnce(nodes, MAX_CONCURRENT_NODES, async (node) => {
+    const shapes = readNodeShapes(await asker.looks(node.endpoint, [], ANSWER_TIMEOUT));
     if (shapes !== undefined) return [{ node, shapes }];
     silent.push(node);
     return [];
   })).flat();
   const wantedNames = names === "differing" ? differing(shaped.map(({ shapes }) => shapes)) : names;
   const known = new Map<string, Look>();
-  const found = await fewAtOnce(shaped, AT_ONCE, async ({ node: { id, endpoint, service }, shapes }) => {
+  const found = await fewAtOnce(shaped, MAX_CONCURRENT_NODES, async ({ node: { id, endpoint, service }, shapes }) => {
     const wanted = [
       ...Object.entries(shapes.handles).map(([name, shape]) => ({ name, shape, handles: true })),
       ...Object.entries(shapes.sends).map(([name, shape]) => ({ name, shape, handles: false })),
@@ -34,7 +34,7 @@ export async function looksOf(
     let left = wanted.filter((each) => !known.has(keyOf(each)));
     while (left.length > 0) {
       const asked = left.slice(0, MOST_NAMES);
-      const answer = await asker.looks(endpoint, asked.map(({ name }) => name), LIMIT);
+      const answer = await asker.looks(endpoint, asked.map(({ name }) => name), ANSWER_TIMEOUT);
       if (typeof answer !== "object" || answer === null) break;
       const before = known.size;
       for (const each of asked) {
@@ -68,6 +68,6 @@ function differing(all: readonly NodeShapes[]): ReadonlySet<string> {
 }
 
 /** Nodes that are asked at once, names in one question, and how long an answer may take, in ms. */
-const AT_ONCE = 16;
+const MAX_CONCURRENT_NODES = 16;
 const MOST_NAMES = 100;
-const LIMIT = 2_000;
+const ANSWER_TIMEOUT = 2_000;

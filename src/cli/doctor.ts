@@ -259,7 +259,7 @@ async function ofSchedules(
   const overdue = new Set<string>();
   let count = 0;
   for await (const pending of pendingSchedules(view.namespace, stream)) {
-    if (++count > MOST) break;
+    if (++count > MAX_SCHEDULES) break;
     const { contract, id } = pending;
     if (!handled.has(contract)) {
       const ways = unhandled.get(contract) ?? new Set();
@@ -267,9 +267,9 @@ async function ofSchedules(
       unhandled.set(contract, ways.add(wakes ? "its runs: catga run" : "the schedule: catga schedules cancel"));
     }
     const now = stream.serverTime;
-    if ((nextOf(pending, now) ?? now) < now - LATE) overdue.add(contract);
+    if ((nextOf(pending, now) ?? now) < now - OVERDUE_AFTER) overdue.add(contract);
   }
-  looked.push(`${count > MOST ? `more than ${MOST}` : count} schedule${count === 1 ? "" : "s"}`);
+  looked.push(`${count > MAX_SCHEDULES ? `more than ${MAX_SCHEDULES}` : count} schedule${count === 1 ? "" : "s"}`);
   for (const [contract, ways] of unhandled) {
     findings.push({
       ...{ kind: "schedule-unhandled", about: contract, severity: "warning", docs: "docs/log.md#schedules" },
@@ -350,8 +350,8 @@ const KINDS: Readonly<Record<string, string>> = { c: "a command", q: "a query", 
 /** Buckets that the permissions of the tool name. */
 const SEEN: readonly BucketKind[] = ["nodes", "locks"];
 /** Schedules that are looked at. */
-const MOST = 10_000;
+const MAX_SCHEDULES = 10_000;
 /** A schedule that is due for so long does not fire, in ms. */
-const LATE = 10_000;
+const OVERDUE_AFTER = 10_000;
 /** A run that is due for so long was not woken, in ms: its node may be busy for a while. */
 const LATE_RUN = 60_000;

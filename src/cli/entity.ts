@@ -80,8 +80,8 @@ async function showBroken(
     const nodes = await view.nodes();
     const asker = view.asker();
     const silent: string[] = [];
-    const found = await fewAtOnce(nodes, AT_ONCE, async (node) => {
-      const told = await asker.stats(node.endpoint, ANSWER);
+    const found = await fewAtOnce(nodes, MAX_CONCURRENT_NODES, async (node) => {
+      const told = await asker.stats(node.endpoint, ANSWER_TIMEOUT);
       if (told.type !== "stats") silent.push(nodeLabel(node));
       const own = told.type === "stats" ? told.stats.unreadable ?? [] : [];
       return own.map((each) => ({ ...each, node: nodeLabel(node) }));
@@ -114,7 +114,7 @@ async function showBroken(
 }
 
 /** Nodes that are asked at once, and how long one has to answer, in ms. */
-const [AT_ONCE, ANSWER] = [16, 2_000];
+const [MAX_CONCURRENT_NODES, ANSWER_TIMEOUT] = [16, 2_000];
 
 interface Wanted {
   readonly after: number;

@@ -49,7 +49,7 @@ export class ServerLook {
     ]).catch((error) => {
       throw explained(error, "JetStream", this.#address);
     });
-    this.#patience = LOOK;
+    this.#patience = LATER_LOOK;
     const silent = [room, ...found].filter((one) => one instanceof JetStreamRefusal);
     if (silent.length === found.length + 1) throw silent[0];
     // between two leaders one does not answer; what the others say may be why
@@ -144,4 +144,4 @@ const BEHIND = 3;
  * concludes, and later, when what it has answered before is shown meanwhile.
  */
 const FIRST_LOOK = 5_000;
-const LOOK = 1_000;
+const LATER_LOOK = 1_000;

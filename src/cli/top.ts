@@ -54,7 +54,7 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   const signal = AbortSignal.any([...(once ? [] : [terminal.signal]), view.refused, end.signal]);
   const nodes = new Map<string, NodeInfo>();
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
-  const answers = new Answers(view.asker(), flags.duration("timeout") ?? LIMIT);
+  const answers = new Answers(view.asker(), flags.duration("timeout") ?? ANSWER_TIMEOUT);
   const alarms = new AlarmWatch(view, answers);
   try {
     await bucket.watch("", (change) => {
@@ -230,7 +230,7 @@ function showRate(rate: number): string {
 /** Alarms that are shown while it is updated. */
 const MOST_ALARMS = 5;
 const INTERVAL = 1_000; // ms between two questions
-const LIMIT = 900; // ms: a node that does not answer must not delay the next question
+const ANSWER_TIMEOUT = 900; // ms: a node that does not answer must not delay the next question
 
 // What a cluster does in a second: made of two answers of each node to the question what it has counted.
 

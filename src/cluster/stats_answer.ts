@@ -30,7 +30,7 @@ export class StatsAnswer {
   /** The {@link NodeStats} as JSON, without what is 0 or empty. What has no room is left out, the least used first. */
   text(): string {
     const now = this.#options.clock.monotonic();
-    if (now - this.#madeAt < FRESH) return this.#text;
+    if (now - this.#madeAt < ANSWER_AGE) return this.#text;
     this.#madeAt = now;
     return this.#text = this.#make(now);
   }
@@ -103,7 +103,7 @@ function fitting(values: readonly unknown[], room: number): { count: number; siz
 const MOST_ALARMS = 20;
 /** Entities that cannot be read, and characters of the reason of each. */
 const [MOST_UNREADABLE, LONGEST_WHY] = [100, 400];
-const FRESH = 100; // ms in which an answer is given again
+const ANSWER_AGE = 100; // ms in which an answer is given again
 const COMMAS = 256; // bytes: names and brackets of the lists, and the counts of what is left out
 /** Bytes of an answer: some 1,000 contracts. */
 export const MAX_ANSWER = 262_144;

@@ -83,7 +83,7 @@ function checked(bytes: Uint8Array): Uint8Array {
 
 /** The largest message for an app whose network takes `maxPayload` bytes: base64, and what a codec adds to payloads. */
 export function unsealedLimit(maxPayload: number): number {
-  return Math.floor(maxPayload * 0.7) - Math.min(ROOM, maxPayload >> 3);
+  return Math.floor(maxPayload * 0.7) - Math.min(MESSAGE_OVERHEAD, maxPayload >> 3);
 }
 
 const HEAD = '~"~sealed:';
@@ -91,5 +91,5 @@ const END = '"';
 /** No JSON begins so. */
 const MARK = new Uint8Array([0, 0x63]);
 /** For 512 payloads of a message, in bytes. */
-const ROOM = 40_960;
+const MESSAGE_OVERHEAD = 40_960;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -68,7 +68,8 @@ export type BroadcastOptions = Omit<SendOptions, "route" | "retries" | "firstSen
 export function checkSendOptions(method: string, name: string, options: SendOptions): void {
   const at = `${method} ${name}`;
   const known = OPTIONS_OF[method] ?? SEND_OPTIONS;
-  const later = method === "publish" && isRecord(options) && LATER.find((option) => Object.hasOwn(options, option));
+  const later = method === "publish" && isRecord(options) &&
+    SCHEDULE_OPTIONS.find((option) => Object.hasOwn(options, option));
   if (later) throw new TypeError(`${at}: ${later} is of a durable event: give ${name} durable: true, too`);
   checkKnown(at, options, known);
   checkSending(at, options);
@@ -115,7 +116,7 @@ const STREAM_OPTIONS = new Set(["key", "node", "route", "timeout", "retries", "s
 const SEND_OPTIONS = new Set(["id", "firstSent", "key", "node", "route", "timeout", "retries", "signal", "headers"]);
 
 /** Names of options that stored messages alone take. */
-const LATER = ["delay", "at"];
+const SCHEDULE_OPTIONS = ["delay", "at"];
 
 const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
   sendAll: new Set([...SEND_OPTIONS, "concurrency"]),

@@ -255,8 +255,8 @@ function definitionOf<In, Payload, Out, F extends string, Returned>(
   checkSchema(`${at}: output`, made);
   if (failures !== undefined) checkFailures(at, failures);
   if (id !== undefined) checkFunction(`${at}: id`, id, "a function of the input that returns a string");
-  if (timeout !== undefined) checkNumber(`${at}: timeout`, timeout, 1, LONGEST, "ms");
-  checkNumber(`${at}: keep`, keep, 60_000, LONGEST, "ms");
+  if (timeout !== undefined) checkNumber(`${at}: timeout`, timeout, 1, MAX_DURATION, "ms");
+  checkNumber(`${at}: keep`, keep, 60_000, MAX_DURATION, "ms");
   checkInteger(`${at}: version`, version, 1, Number.MAX_SAFE_INTEGER);
   return Object.freeze({
     name,
@@ -273,6 +273,6 @@ function definitionOf<In, Payload, Out, F extends string, Returned>(
 }
 
 const DAY = 86_400_000;
-const LONGEST = 3_660 * DAY;
+const MAX_DURATION = 3_660 * DAY;
 const SIGNAL_OPTIONS = new Set(["input"]);
 const OPTIONS = new Set(["input", "output", "failures", "id", "timeout", "keep", "version", "meta"]);

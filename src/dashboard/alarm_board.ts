@@ -50,7 +50,7 @@ export class AlarmBoard {
 
   /** Something happened to the cluster. */
   note(at: number, what: string, about: string): void {
-    this.#timeline = [{ n: ++this.#n, at, what, about }, ...this.#timeline.slice(0, MOST - 1)];
+    this.#timeline = [{ n: ++this.#n, at, what, about }, ...this.#timeline.slice(0, MAX_ENTRIES - 1)];
   }
 
   connected(now: number, connected: boolean): void {
@@ -187,7 +187,7 @@ const COMMANDS = "@";
 /** So many messages of a subscription may be parked. */
 const MOST_PARKED = 10_000;
 /** Entries of the timeline, and alarms that are shown. */
-const MOST = 200;
+const MAX_ENTRIES = 200;
 const SHOWN = 100;
 const MOST_CONTRACTS = 5_000;
 /** Nodes that are named. */

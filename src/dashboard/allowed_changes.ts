@@ -60,8 +60,8 @@ export function readChange(body: string): ChangeRequest | string {
       ? { do: what, matching }
       : "matching has service, subscription, contract, code and cause, texts";
   }
-  if (!Array.isArray(letters) || letters.length === 0 || letters.length > MOST || !letters.every(isText)) {
-    return `letters are 1 to ${MOST} places, texts`;
+  if (!Array.isArray(letters) || letters.length === 0 || letters.length > MAX_LETTERS || !letters.every(isText)) {
+    return `letters are 1 to ${MAX_LETTERS} places, texts`;
   }
   return { do: what, letters };
 }
@@ -90,16 +90,16 @@ function readRunsChange(what: RunsRequest["do"], { matching, reason }: Readonly<
 }
 
 function isReason(reason: unknown): reason is string {
-  return isText(reason) && reason.trim() !== "" && reason.length <= LONGEST;
+  return isText(reason) && reason.trim() !== "" && reason.length <= MAX_REASON;
 }
 
-const NO_REASON = (what: string) => `${what} takes a reason, a text of 1 to ${LONGEST} characters`;
+const NO_REASON = (what: string) => `${what} takes a reason, a text of 1 to ${MAX_REASON} characters`;
 /** The status of runs that have not ended. */
 const OPEN = RUN_STATUS.filter((status) => status !== "done" && status !== "failed");
 /** Characters of a reason. */
-const LONGEST = 400;
+const MAX_REASON = 400;
 /** Letters in one request. */
-const MOST = 1_000;
+const MAX_LETTERS = 1_000;
 const FILTERS: readonly string[] = ["service", "subscription", "contract", "code", "cause"];
 
 function isFilter(value: unknown): value is LetterFilter {

@@ -99,7 +99,7 @@ export class ContractRates {
 
   #of({ name, kind }: ContractStats): RatedContract | undefined {
     const known = this.#contracts.get(name);
-    if (known !== undefined || this.#contracts.size >= MOST) return known;
+    if (known !== undefined || this.#contracts.size >= MAX_CONTRACTS) return known;
     const seconds = [second()];
     const made: RatedContract = { name, kind, seconds, points: [], codes: new Map(), inHand: new Map() };
     this.#contracts.set(name, made);
@@ -171,6 +171,6 @@ const NAMED = 12;
 const POINT = 10;
 const POINTS = 90;
 /** Contracts that are followed, and codes of each. */
-const MOST = 5_000;
+const MAX_CONTRACTS = 5_000;
 const CODES = 64;
 const SHOWN_CODES = 5;

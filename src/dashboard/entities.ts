@@ -72,7 +72,7 @@ export async function listEntities(
     for (const message of messages) {
       read++;
       allowance.take(message.data.length);
-      if (found.has(message.subject) || found.size >= MOST) continue;
+      if (found.has(message.subject) || found.size >= MAX_SHOWN) continue;
       const place = readEntitySubject(namespace, message.subject);
       // runs of workflows have a list of their own
       if (place === undefined || place.type.startsWith("-") || workflowOf(place.type) !== undefined) continue;
@@ -85,7 +85,7 @@ export async function listEntities(
       }
     }
     end = from;
-    if (found.size >= MOST || read >= MOST_MESSAGES || allowance.spent) break;
+    if (found.size >= MAX_SHOWN || read >= MOST_MESSAGES || allowance.spent) break;
   }
   return { shown: [...found.values()], searched: `${shownPart(state, end)} messages of entities` };
 }
@@ -93,5 +93,5 @@ export async function listEntities(
 /** Says what a type has to be, to a person who has typed another. */
 const INVALID_TYPE = "the type of an entity is letters, digits, - and _";
 /** Entities that are shown, and events of one. */
-const MOST = 200;
+const MAX_SHOWN = 200;
 const MOST_EVENTS = 100;

@@ -41,11 +41,11 @@ export class EventTail {
     const state = await stream.state();
     if (state === undefined) return;
     if (state.created !== this.#created) [this.#created, this.#read] = [state.created, undefined];
-    const from = Math.max(state.first, (this.#read ?? 0) + 1, state.last - MESSAGES + 1);
+    const from = Math.max(state.first, (this.#read ?? 0) + 1, state.last - MAX_BATCH + 1);
     if (this.#read !== undefined) this.#left += Math.max(0, from - Math.max(this.#read + 1, state.first));
     this.#read = from - 1;
     if (from > state.last) return;
-    const messages = await stream.read(messagePattern(this.#namespace, stream.name), { from, most: MESSAGES });
+    const messages = await stream.read(messagePattern(this.#namespace, stream.name), { from, most: MAX_BATCH });
     // a server that lags behind has less than the state says: the next read begins behind what it answered
     this.#read = messages.at(-1)?.sequence ?? this.#read;
     for (const message of messages) {
@@ -59,7 +59,7 @@ export class EventTail {
           id: shownId(id),
           key: key === undefined ? undefined : shownId(key),
           from: "",
-          payload: shownValue(payloadOf({ payload, tagged }), MOST),
+          payload: shownValue(payloadOf({ payload, tagged }), MAX_PAYLOAD),
         }));
       }
     }
@@ -85,7 +85,7 @@ export class EventTail {
           id: shownId(id ?? `${sender}.e${seq}.${index}`),
           key: undefined,
           from: shownText(sender.split(".")[0]),
-          payload: shownValue(payload, MOST),
+          payload: shownValue(payload, MAX_PAYLOAD),
         }));
       }
     });
@@ -94,15 +94,15 @@ export class EventTail {
   #take(event: () => Omit<EventView, "n">): void {
     if (this.#room <= 0) return void this.#left++;
     this.#room--;
-    this.#events = [{ n: ++this.#n, ...event() }, ...this.#events.slice(0, KEPT - 1)];
+    this.#events = [{ n: ++this.#n, ...event() }, ...this.#events.slice(0, MAX_EVENTS - 1)];
   }
 }
 
 /** Events that the page has. */
-const KEPT = 200;
+const MAX_EVENTS = 200;
 /** Events that are taken in one second. */
 const A_SECOND = 100;
 /** Messages of the log that are read at once. */
-const MESSAGES = 100;
+const MAX_BATCH = 100;
 /** Characters of a payload. */
-const MOST = 1_000;
+const MAX_PAYLOAD = 1_000;

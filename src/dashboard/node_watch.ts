@@ -166,7 +166,7 @@ export class NodeBook {
       }
     }
     const all = [...this.#nodes.values()];
-    const count = Math.min(AT_ONCE, all.length);
+    const count = Math.min(MAX_CONCURRENT_PINGS, all.length);
     const turn = Array.from({ length: count }, (_, i) => all[(this.#turn + i) % all.length]);
     this.#turn = all.length === 0 ? 0 : (this.#turn + turn.length) % all.length;
     await Promise.all(turn.map((node) => this.#ask(node, asker, limit)));
@@ -245,7 +245,7 @@ export class NodeBook {
     } else if (echo?.type === "pong") {
       [node.ping, node.load] = [echo.ms, echo.load];
       node.pings = only ? node.pings - 1 : PINGS;
-    } else if (this.#clock.monotonic() - this.#lost < GRACE) return;
+    } else if (this.#clock.monotonic() - this.#lost < RECONNECT_GRACE) return;
     else if (told?.type === "bounce" || echo?.type === "bounce") {
       // after silence, as over a link that carried nothing, it may be on its way that the node has signed off
       if (node.silences > 0) return void (node.silences = 0);
@@ -304,9 +304,9 @@ export class NodeBook {
 }
 
 /** Pings at once: a cluster of more nodes is asked in turns. */
-const AT_ONCE = 256;
+const MAX_CONCURRENT_PINGS = 256;
 /** Time after a lost connection in which no answer shows nothing, in ms: nodes connect again, too. */
-const GRACE = 3_000;
+const RECONNECT_GRACE = 3_000;
 /** Questions without an answer until a node is suspect. */
 const SILENCES = 2;
 /** Earlier values that are named. */

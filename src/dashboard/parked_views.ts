@@ -57,10 +57,10 @@ export class ParkedViews {
     this.#known = known;
     if (known.size === 0) this.#stacks.clear();
     unknown.sort(({ state: a }, { state: b }) => b.dead - a.dead);
-    const next = inTurns(unknown, A_CALL, ({ stored }) => stored.key);
-    for (let i = 0; i < next.length; i += AT_ONCE) {
+    const next = inTurns(unknown, MAX_LETTERS, ({ stored }) => stored.key);
+    for (let i = 0; i < next.length; i += MAX_BATCH) {
       await Promise.all(
-        next.slice(i, i + AT_ONCE).map(async ({ stored, id, state }) => {
+        next.slice(i, i + MAX_BATCH).map(async ({ stored, id, state }) => {
           const message = await this.#source.message(stored.key, id);
           if (message !== undefined) {
             const digest = digestOf(stored, state, message);
@@ -122,7 +122,7 @@ export class ParkedViews {
         request: of.get(id),
         group: shownCause(message.error),
         business: isBusiness(message.error?.code ?? ""),
-        history: (message.message.earlier?.slice(-EARLIER) ?? []).map(([dead, payload]) =>
+        history: (message.message.earlier?.slice(-MAX_EARLIER) ?? []).map(([dead, payload]) =>
           `${timeOf(dead)}  ${shownText(payload, 1_000)}`
         )
           .join("\n"),
@@ -190,10 +190,10 @@ export function shownCause(error: FailedWith | undefined): string {
 }
 
 /** Earlier payloads that are shown: anybody may write a letter. */
-const EARLIER = 5;
+const MAX_EARLIER = 5;
 /** Letters that are read at each call, and at once. */
-const A_CALL = 400;
-const AT_ONCE = 16;
+const MAX_LETTERS = 400;
+const MAX_BATCH = 16;
 
 /** Where a letter is kept: by the key of its subscription, and its identity. */
 export function placeOf(key: string, id: string): string {

@@ -34,8 +34,8 @@ export async function search(
   administration: Pick<Administration, "stored">,
   text: string,
 ): Promise<SearchView | string> {
-  if (text === "" || text.length > LONGEST || !text.isWellFormed()) {
-    return `what is looked for has 1 to ${LONGEST} characters`;
+  if (text === "" || text.length > MAX_QUERY || !text.isWellFormed()) {
+    return `what is looked for has 1 to ${MAX_QUERY} characters`;
   }
   const found = new SearchHits(text, new Allowance(source.transport.clock));
   await readRuns(source, text, found);
@@ -175,7 +175,7 @@ async function readRuns(source: SearchSource, text: string, found: SearchHits): 
 
 const decoder = new TextDecoder();
 /** Characters of what is looked for. */
-const LONGEST = 300;
+const MAX_QUERY = 300;
 /** What is read at most: messages of the log, bytes of all, ms; and what is found. */
 export const MOST_MESSAGES = 10_000;
 const MOST_BYTES = 32 * 1_048_576;

@@ -41,7 +41,7 @@ export class Streams {
 
   /** Adds a browser; `false`: there are too many. The caller has written the head of the response. */
   add(response: StreamResponse): boolean {
-    if (this.#open.size >= MOST) return false;
+    if (this.#open.size >= MAX_BROWSERS) return false;
     this.#open.add(response);
     response.write(`retry: 1000\n\n${message("hello", JSON.stringify(this.#options.hello()))}`);
     response.write(message("history", JSON.stringify(this.#options.history())));
@@ -96,7 +96,7 @@ export class Streams {
 }
 
 /** Browsers at once. */
-const MOST = 32;
+const MAX_BROWSERS = 32;
 /** Bytes that wait for one browser. */
 const MOST_UNREAD = 16 * 1_048_576;
 const HEARTBEAT = 2_000; // ms

@@ -30,7 +30,7 @@ export class SubscriptionRates {
       past.rate = read < 0 || past.sequence === 0 ? 0 : read / seconds;
       [past.sequence, past.at] = [sequence, monotonic];
     }
-    if (monotonic - past.noted >= EVERY) {
+    if (monotonic - past.noted >= POINT_INTERVAL) {
       past.noted = monotonic;
       past.lags = [...past.lags.slice(-(POINTS - 1)), info.lag];
     }
@@ -50,6 +50,6 @@ export class SubscriptionRates {
 
 /** Points of 15 minutes, and the ms between two. */
 const POINTS = 90;
-const EVERY = 10_000;
+const POINT_INTERVAL = 10_000;
 /** Contracts that are named. */
 const CONTRACTS = 20;

@@ -38,7 +38,7 @@ export class Fifo<T> {
     const item = this.#items[this.#first];
     this.#items[this.#first++] = undefined!; // what has gone is not kept
     // seldom, and not for each entry of a short one
-    if (this.#first > FEW && 2 * this.#first > this.#items.length) {
+    if (this.#first > MAX_GONE && 2 * this.#first > this.#items.length) {
       this.#items = this.#items.slice(this.#first);
       this.#first = 0;
     }
@@ -53,7 +53,7 @@ export class Fifo<T> {
 }
 
 /** Entries that may have gone before the list is made anew. */
-const FEW = 32;
+const MAX_GONE = 32;
 
 /** A heap of values by their times. */
 export class DueHeap<T> {

@@ -303,7 +303,7 @@ export class TurnBudget {
       nextTick(this.#ended);
     } else {
       this.#stride = now - this.#now < FAST ? Math.min(2 * this.#stride, MAX_STRIDE) : 1;
-      if (now - this.#since > SHORT && !this.#long) this.#lengthen();
+      if (now - this.#since > SHORT_TURN && !this.#long) this.#lengthen();
       if (now - this.#since > BUDGET) this.#over = true;
     }
     this.#unseen = this.#stride;
@@ -342,7 +342,7 @@ export class TurnBudget {
 }
 
 const BUDGET = 5; // ms
-const SHORT = 1; // ms: a turn whose handlers take less ends without a timer
+const SHORT_TURN = 1; // ms: a turn whose handlers take less ends without a timer
 const FAST = 0.05; // ms between two readings of the clock below which the stride doubles
 const MAX_STRIDE = 16; // handlers; as many slow ones in a row may go unnoticed
 

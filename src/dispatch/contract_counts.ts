@@ -289,7 +289,7 @@ export class HandledCount {
   /** A message of this contract was handled. */
   add(contract: string): void {
     this.#counts.set(contract, (this.#counts.get(contract) ?? 0) + 1);
-    this.#timer ??= this.#host.clock.after(PAUSE, () => this.flush(), { background: true });
+    this.#timer ??= this.#host.clock.after(COUNT_INTERVAL, () => this.flush(), { background: true });
   }
 
   /** Observes what was counted, before the pause is over. */
@@ -306,4 +306,4 @@ export class HandledCount {
   }
 }
 
-const PAUSE = 1_000; // ms
+const COUNT_INTERVAL = 1_000; // ms

@@ -367,7 +367,7 @@ export class PendingCommand implements Asking, Sought {
  */
 export function dueOf(ctx: DecidingMessage, now: number): number {
   const left = ctx.remaining(now);
-  return now + left - Math.min(MARGIN, left / 10);
+  return now + left - Math.min(ANSWER_MARGIN, left / 10);
 }
 
 /** Its turn did not come: it certainly was not applied. */
@@ -390,7 +390,7 @@ function printOf({ contract: { name }, execution: { payload } }: DecidingMessage
 
 /** Further decisions after the first. */
 const MOST_CONFLICTS = 8;
-const MARGIN = 50; // ms
+const ANSWER_MARGIN = 50; // ms
 
 // What a command has emitted, as it is stored: texts, which neither this process nor another can change any more.
 

@@ -100,8 +100,8 @@ export class EntityCopy<State> {
   snapshotDue(now: number): "now" | "later" | undefined {
     const { version, at } = this.snapshot;
     const events = this.#version - version;
-    if (this.#forgotten || events < EVERY) return undefined;
-    return events >= AT_MOST || now - at >= PAUSE ? "now" : "later";
+    if (this.#forgotten || events < SNAPSHOT_EVENTS) return undefined;
+    return events >= MAX_SNAPSHOT_EVENTS || now - at >= SNAPSHOT_PAUSE ? "now" : "later";
   }
 
   /** A copy of this one, for reading on. */
@@ -217,11 +217,11 @@ export function blank<State>(definition: EntityDefinition<State>, id: string): E
 }
 
 /** How many events there are between two snapshots. */
-const EVERY = 100;
+const SNAPSHOT_EVENTS = 100;
 /** Number of events after which a snapshot is written within the pause, too. */
-const AT_MOST = 500;
+const MAX_SNAPSHOT_EVENTS = 500;
 /** Between two snapshots of an entity. */
-const PAUSE = 1_000; // ms
+const SNAPSHOT_PAUSE = 1_000; // ms
 /** Size of an entity without events, in bytes, about. */
 const SMALL = 512;
 /** Greatest assumed size of a state that cannot be written, in bytes. */
@@ -240,7 +240,7 @@ export class WarmCopies {
   #size = 0;
 
   /** `most`: bytes, about. */
-  constructor(most: number = MOST) {
+  constructor(most: number = MAX_CACHE_SIZE) {
     this.#most = most;
   }
 
@@ -295,4 +295,4 @@ interface KeptCopy {
 }
 
 /** 64 MB. */
-const MOST = 67_108_864;
+const MAX_CACHE_SIZE = 67_108_864;

@@ -306,7 +306,7 @@ export class Rounds {
     const from = time - command.reach(now, time);
     let found: FoundCommand | undefined;
     // the server's time is known a little less exactly than it stamps messages
-    await stream.since(subject, { from: from - MARGIN, upTo: copy.sequence, due: command.due }, (message) => {
+    await stream.since(subject, { from: from - DEADLINE_MARGIN, upTo: copy.sequence, due: command.due }, (message) => {
       const stored = commandsOf(name, message);
       commands.add(subject, stored, message, stream.timeAt(this.#now));
       found ??= foundIn(stored, command);
@@ -522,4 +522,4 @@ const LATER_TRY = 5_000;
 const SHORTEST_TRY = 50;
 const FIRST_PAUSE = 5; // ms
 const LONGEST_PAUSE = 500; // ms
-const MARGIN = 1_000; // ms
+const DEADLINE_MARGIN = 1_000; // ms

@@ -34,7 +34,7 @@ export interface ConsumerOptions {
 }
 
 /** Messages in one delivery, at most. */
-const MOST = 256;
+const MAX_DELIVERY = 256;
 /** How far behind the messages are that come again, at most. */
 const AGAIN = 20;
 /** After this time a reader learns that it missed the last message, in ms. */
@@ -86,7 +86,7 @@ export class StreamConsumer {
     if (!this.#wanted) return;
     const messages: StoredMessage[] = [];
     this.#next = Math.max(this.#next, state.first);
-    while (this.#next < state.next && messages.length < MOST) {
+    while (this.#next < state.next && messages.length < MAX_DELIVERY) {
       const message = state.at(this.#next++);
       if (message && this.#options.matches(message.subject)) messages.push(message);
     }

@@ -292,7 +292,7 @@ interface ScheduleStream extends Pick<StreamOrigin, "ready" | "lag"> {
 }
 
 /** How long one waits that is due while the stream cannot store anything, in ms. */
-const LATER = 250;
+const RETRY_PAUSE = 250;
 /** A schedule that stands under its subject. */
 interface StandingSchedule {
   readonly message: NewMessage;
@@ -362,11 +362,11 @@ export class StreamSchedules {
 
   #wait(standing: StandingSchedule, due: number): void {
     standing.due = due;
-    const wait = Math.min(Math.max(0, due - this.#clock.now()), LONGEST);
+    const wait = Math.min(Math.max(0, due - this.#clock.now()), MAX_TIMER);
     standing.timer = this.#clock.after(wait, () => {
       // timers may fire early: by a rounding, or because their delay is limited
       if (this.#clock.now() < due) return this.#wait(standing, due);
-      if (!this.#stream.ready()) return this.#wait(standing, this.#clock.now() + LATER);
+      if (!this.#stream.ready()) return this.#wait(standing, this.#clock.now() + RETRY_PAUSE);
       standing.timer = undefined;
       this.#take(standing);
     }, { background: true });
@@ -383,7 +383,7 @@ export class StreamSchedules {
     const { first } = this.#taken;
     if (first === undefined) return;
     this.#firing = this.#clock.after(Math.max(least, first.at - this.#clock.monotonic()), () => {
-      if (!this.#stream.ready()) return this.#fireFirst(LATER);
+      if (!this.#stream.ready()) return this.#fireFirst(RETRY_PAUSE);
       this.#taken.shift();
       this.#fire(first.message, first.schedule, first.next);
       this.#fireFirst();
@@ -415,7 +415,7 @@ export class StreamSchedules {
 const REMOVED = /^Nats-(?:Schedule|Expected-|Msg-Id$|TTL$|Rollup$)/;
 
 /** The longest delay of a timer, in ms. */
-const LONGEST = 2_147_483_647;
+const MAX_TIMER = 2_147_483_647;
 
 // A message on its way into a stream in memory, with the headers that it has on NATS.
 

@@ -429,7 +429,7 @@ export class App implements NodeHost, DrainableNode {
 
   /** A lag that grows is seen, although nobody asks for alarms. */
   #lookNowAndThen(): void {
-    this.#look = this.clock.after(LOOK, () => {
+    this.#look = this.clock.after(ALARM_POLL, () => {
       if (this.#builder.stopped) return;
       void this.alarms;
       this.#lookNowAndThen();
@@ -712,7 +712,7 @@ function definitionOf<State>(method: string, entity: AnyEntity<State>): EntityDe
 }
 
 /** Between two looks at the alarms, in ms: a lag is compared every 10 s. */
-const LOOK = 5_000;
+const ALARM_POLL = 5_000;
 
 /** The status of a node that is not draining. */
 function statusOf({ connection, member, forbidden }: typeof IN_MEMORY, caughtUp: boolean): Health["status"] {

@@ -49,7 +49,7 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   //    this no longer than `timeout`: the records there expire by themselves.
   //    Streams move as soon as new requests go elsewhere, or after a second: a store may be silent for longer.
   const leaving = Promise.resolve(steps.remote()?.leave());
-  const moved = within(clock, Math.min(timeout, MOVE), leaving).finally(() => steps.moveStreams());
+  const moved = within(clock, Math.min(timeout, LEAVE_WITHIN), leaving).finally(() => steps.moveStreams());
   await within(clock, timeout, Promise.all([steps.leaveLog(), leaving, state.abdicate(), moved]));
 
   // 3. Wait until nothing runs.
@@ -59,7 +59,7 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   if (underWay.count > 0) {
     if (timeout > 0) steps.heldUp(clock.monotonic() - begun);
     wheel.abort(closed);
-    await underWay.none(clock, clock.monotonic() + GRACE);
+    await underWay.none(clock, clock.monotonic() + HANDLERS_END_WITHIN);
   }
 
   // 5. Refuse sends, and abort those that began meanwhile.
@@ -67,19 +67,23 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   wheel.abort(closed);
 
   // 6. Settle what is being published, and give back locks and claims.
-  await within(clock, Math.max(GRACE, until - clock.monotonic()), steps.closeLog());
-  await within(clock, GRACE, state.close());
+  await within(clock, Math.max(HANDLERS_END_WITHIN, until - clock.monotonic()), steps.closeLog());
+  await within(clock, HANDLERS_END_WITHIN, state.close());
 
   // 7. Send the last answers and end the subscriptions, which a link that carries nothing does not confirm.
-  await within(clock, Math.max(LAST, until - clock.monotonic()), Promise.resolve(steps.remote()?.close()));
+  await within(
+    clock,
+    Math.max(ANSWERS_LEAVE_WITHIN, until - clock.monotonic()),
+    Promise.resolve(steps.remote()?.close()),
+  );
 
   // 8. Close the connection.
   await steps.release();
 }
 
 /** Time to leave the membership before streams move, in ms. */
-const MOVE = 1_000;
+const LEAVE_WITHIN = 1_000;
 /** Time for handlers to end after their signals aborted, in ms. */
-const GRACE = 500;
+const HANDLERS_END_WITHIN = 500;
 /** Time for the last answers, and for the server to confirm the end of the subscriptions, in ms. */
-const LAST = 1_000;
+const ANSWERS_LEAVE_WITHIN = 1_000;

@@ -55,11 +55,11 @@ export class Evaluations {
 
 async function stop(app: Reloadable): Promise<void> {
   // what a drain rejects with is in the log: `closed` rejects with it, too
-  await app.drain({ timeout: GRACE }).catch(() => {});
+  await app.drain({ timeout: HANDLERS_END_WITHIN }).catch(() => {});
 }
 
 /** ms that handlers have to end; then their signals abort. */
-const GRACE = 1_000;
+const HANDLERS_END_WITHIN = 1_000;
 
 // SIGTERM and SIGINT: they drain an app, then end the process.
 

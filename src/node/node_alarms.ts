@@ -82,7 +82,7 @@ export class NodeAlarms {
         const { entity, id, message: why } = seen;
         const key = `${entity} ${id}`;
         const known = this.#unreadable.get(key);
-        if (known === undefined && this.#unreadable.size >= MOST) return;
+        if (known === undefined && this.#unreadable.size >= MAX_OBSERVATIONS) return;
         return void this.#unreadable.set(key, { entity, id, since: known?.since ?? now, why });
       }
       case "entity-readable":
@@ -92,7 +92,9 @@ export class NodeAlarms {
       case "run-stuck": {
         const { workflow, run, code, message, cause } = seen;
         const why = `${code}: ${message}`;
-        if (this.#runs.size < MOST) this.#runs.set(`${workflow} ${run}`, { workflow, run, since: now, why, cause });
+        if (this.#runs.size < MAX_OBSERVATIONS) {
+          this.#runs.set(`${workflow} ${run}`, { workflow, run, since: now, why, cause });
+        }
         return;
       }
     }
@@ -171,10 +173,10 @@ export class NodeAlarms {
     const info = this.#seen.get(id);
     this.#seen.delete(id);
     if (info === undefined) return;
-    if (change === "lost" && this.#gone.size < MOST) this.#gone.set(id, { info, since: now });
+    if (change === "lost" && this.#gone.size < MAX_OBSERVATIONS) this.#gone.set(id, { info, since: now });
     for (const name of info.handles) {
       if (change === "leave") this.#last.delete(name); // an ordinary shutdown
-      else if (this.#last.size < MOST) this.#last.set(name, { label: nodeLabel(info), since: now });
+      else if (this.#last.size < MAX_OBSERVATIONS) this.#last.set(name, { label: nodeLabel(info), since: now });
     }
   }
 
@@ -229,7 +231,7 @@ export class NodeAlarms {
     const { subscription, contract, code, message, cause } = seen;
     const key = `${subscription} ${contract} ${code}`;
     const known = this.#letters.get(key);
-    if (known === undefined && this.#letters.size >= MOST) return;
+    if (known === undefined && this.#letters.size >= MAX_OBSERVATIONS) return;
     const { count, first } = known ?? { count: 0, first: now };
     const failure = `${code}: ${message}`;
     // the failure's own message differs from message to message; what was thrown is not for all who ask this node
@@ -246,4 +248,4 @@ const UNHANDLED = Object.freeze({ handlers: 0, last: [], waiting: 0, wanted: fal
 const REFUSES = 15_000;
 /** Time for which an observation that came once stands, in ms. */
 const FADES = 15 * 60_000;
-const MOST = 1_000;
+const MAX_OBSERVATIONS = 1_000;

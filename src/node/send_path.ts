@@ -411,7 +411,7 @@ class TurnYield {
     if (this.#turn !== undefined) return true;
     if (++this.#sends % CHECK_EVERY !== 0) return false;
     // a wall clock that jumps only yields too early
-    if (this.#since >= 0) return Math.abs(this.#clock.now() - this.#since) > LONGEST;
+    if (this.#since >= 0) return Math.abs(this.#clock.now() - this.#since) > MAX_TURN;
     this.#since = this.#clock.now();
     afterOrAtEnd(this.#clock, 0, () => {
       this.#since = -1;
@@ -428,4 +428,4 @@ class TurnYield {
 }
 
 const CHECK_EVERY = 64; // sends
-const LONGEST = 5; // ms
+const MAX_TURN = 5; // ms

@@ -74,7 +74,7 @@ export class DeadlineWheel {
   add(entry: Deadlined): void {
     if (this.#timer === undefined) this.#start();
     // a deadline that has passed expires in the next tick
-    const bucket = Math.max(Math.ceil(entry.due / TICK), this.#tick) % BUCKETS;
+    const bucket = Math.max(Math.ceil(entry.due / BUCKET_WIDTH), this.#tick) % BUCKETS;
     const first = this.#buckets[bucket];
     entry.wheelBucket = bucket;
     entry.wheelNext = first;
@@ -115,12 +115,12 @@ export class DeadlineWheel {
   }
 
   #start(): void {
-    this.#tick = Math.floor(this.#clock.monotonic() / TICK);
+    this.#tick = Math.floor(this.#clock.monotonic() / BUCKET_WIDTH);
     this.#arm();
   }
 
   #arm(): void {
-    this.#timer = this.#clock.after(TICK, () => {
+    this.#timer = this.#clock.after(BUCKET_WIDTH, () => {
       outside(() => this.#process());
       if (this.#size > 0) this.#arm();
       else this.#timer = undefined;
@@ -130,7 +130,7 @@ export class DeadlineWheel {
   #process(): void {
     this.#wall = -1; // now() must move even while the wall clock stands still
     const now = this.#clock.monotonic();
-    const end = Math.floor(now / TICK);
+    const end = Math.floor(now / BUCKET_WIDTH);
     const due: Deadlined[] = [];
     // after a pause longer than a whole revolution, one pass over every bucket is enough
     for (let tick = Math.max(this.#tick, end - BUCKETS + 1); tick <= end; tick++) {
@@ -149,5 +149,5 @@ export class DeadlineWheel {
   }
 }
 
-const TICK = 10; // ms
+const BUCKET_WIDTH = 10; // ms
 const BUCKETS = 4_096; // 41 s a revolution; a later deadline stays in its bucket for another one

@@ -125,7 +125,7 @@ class LeaderTerm implements Term {
         if (isCatgaError(error) && error.code === "CLOSED") return;
         if (!signal.aborted) this.#observe(error);
       }
-      await delay(clock, PAUSE, signal).catch(() => {});
+      await delay(clock, RETRY_PAUSE, signal).catch(() => {});
     }
   }
 
@@ -180,4 +180,4 @@ function closed(name: string): CatgaError {
 
 const OPTIONS: ReadonlySet<string> = new Set<keyof LeadOptions>(["ttl"]);
 const KEYS = new LockKeys();
-const PAUSE = 1_000; // ms
+const RETRY_PAUSE = 1_000; // ms

@@ -144,7 +144,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
       if (this.#over) return;
       const now = clock.monotonic();
       // the process stood still: in Deno timers run before what came meanwhile is read
-      if (now - due > LATE && this.#waitingSince >= 0) this.#waitingSince = now;
+      if (now - due > STANDSTILL && this.#waitingSince >= 0) this.#waitingSince = now;
       const waited = this.#waitingSince < 0 ? 0 : now - this.#waitingSince;
       if (waited < this.#idle) return this.#watch(this.#idle - waited);
       this.#late = new CatgaError("TIMEOUT", `stream ${contract.name}: no item came for ${this.#idle} ms`);
@@ -229,7 +229,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
 /** Codes of a node that is not there yet, while a stream is opened again. */
 const AWAY: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", "OVERLOADED"]);
 const FIRST_PAUSE = 100; // ms
-const LATE = 1_000; // ms that the timer may be late before the process is said to have stood still
+const STANDSTILL = 1_000; // ms that the timer may be late before the process is said to have stood still
 const LONGEST_PAUSE = 1_000; // ms
 
 /** What a broken stream's reader gets: with how many items came before. */

@@ -286,7 +286,7 @@ const PLANTS = {
     to: '  async check(token: number, sentAt?: number): Promise<TokenCheck> {\n    if (token > 0) return "leader";',
   }, {
     file: "src/log/subscriptions/leases.ts",
-    from: "return this.#options.clock.monotonic() - this.#renewed < HOLD;",
+    from: "return this.#options.clock.monotonic() - this.#renewed < LEADS_UNRENEWED_FOR;",
     to: "return true;",
   }, {
     file: "src/log/subscriptions/leases.ts",

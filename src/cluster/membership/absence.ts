@@ -17,11 +17,11 @@ export const CUT = 4_000;
  */
 const REDIAL = 1_250; // ms
 /** For the handshake of the reconnect on a busy machine. */
-const MARGIN = 750; // ms
+const HANDSHAKE = 750; // ms
 /** Time for which pings to a process have to bounce until it is gone, in ms. */
-const ABSENT = CUT + REDIAL + MARGIN;
+const ABSENT = CUT + REDIAL + HANDSHAKE;
 /** Between a bounce and the next ping. */
-const EVERY = 250; // ms
+const PING_INTERVAL = 250; // ms
 /** Bounces that are further apart do not prove an absence between them. */
 const GAP = 1_000; // ms
 /** Without a bounce and without an answer for this long, nothing is known. */
@@ -124,7 +124,7 @@ class Question {
     if (unseen > GAP) this.#since = now;
     else if (monotonic - this.#since >= ABSENT) return this.end(true);
     this.#bounced = { wall, monotonic };
-    this.#timer = clock.after(EVERY, () => this.ask(), { background: true });
+    this.#timer = clock.after(PING_INTERVAL, () => this.ask(), { background: true });
   }
 
   end(gone: boolean): void {

@@ -136,7 +136,9 @@ export class FailureDetector {
     const timer = clock.after(limit, () => {
       this.#limits.delete(timer);
       // a late timer means that this process was paused: answers may still be in its socket
-      if (clock.monotonic() - now < limit + LATE && this.#unanswered.get(endpoint)! <= now) this.#silent(endpoint);
+      if (clock.monotonic() - now < limit + STANDSTILL && this.#unanswered.get(endpoint)! <= now) {
+        this.#silent(endpoint);
+      }
     }, { background: true });
     this.#limits.add(timer);
   }
@@ -159,7 +161,9 @@ export class FailureDetector {
     if (!grace.running) {
       if (member.recordGone) return membership.removeMember(member, "bounced");
       if (accused) return this.#removeRecord(member);
-      if (!first && now - member.bouncedAt >= (server().clustered ? MOVE : SECOND_BOUNCE)) return this.#dead(member);
+      if (!first && now - member.bouncedAt >= (server().clustered ? SECOND_BOUNCE_OF_SEVERAL : SECOND_BOUNCE)) {
+        return this.#dead(member);
+      }
     }
     // its successor may be dead as well, and the dead node no longer pings it
     if (first && pinged) {
@@ -204,10 +208,10 @@ function successorsOf(id: string, members: readonly Member[]): Member[] {
 /** Between two rounds of pings, in ms. */
 const PERIOD = 1_000;
 /** A timer that is later than this, in ms, shows that its own process was paused. */
-const LATE = 250;
+const STANDSTILL = 250;
 /** Between the first bounce and the one that removes the record, in ms: a period, less the inaccuracy of timers. */
 const SECOND_BOUNCE = 900;
 /**
  * {@link SECOND_BOUNCE} with several servers: a live node needs up to 1.7 s to move (`docs/internals/measurements.md`).
  */
-const MOVE = 2_900;
+const SECOND_BOUNCE_OF_SEVERAL = 2_900;

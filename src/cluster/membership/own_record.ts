@@ -183,7 +183,7 @@ export class OwnRecord {
     const { id, clustered } = server();
     if (alive !== false || !clustered || theirs === id) return alive;
     // it may be moving from one server to another, and must not lose its id for that
-    await delay(clock, MOVE);
+    await delay(clock, SERVER_CHANGE);
     return await probe(endpoint);
   }
 }
@@ -195,7 +195,7 @@ export const FEW = 32;
 /** Greatest interval between two writes of a record, as a share of its lifetime; the least is half of it. */
 export const LONGEST = 4 / 9;
 /** A live node needs up to 1.7 s to move to another server, in ms (`docs/internals/measurements.md`). */
-const MOVE = 2_000;
+const SERVER_CHANGE = 2_000;
 /** After a write that failed, in ms. */
 const RETRY = 1_000;
 

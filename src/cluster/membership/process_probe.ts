@@ -33,11 +33,11 @@ export class ProcessProbe {
       });
     });
     try {
-      for (let asked = 0; alive === undefined && asked < TIMES; asked++) {
+      for (let asked = 0; alive === undefined && asked < PINGS; asked++) {
         ping(endpoint);
         // the server answers in order, so a bounce comes before this: however late, it is not missed
         await Promise.race([shown, transport.flush()]);
-        await within(transport.clock, LIMIT, shown);
+        await within(transport.clock, PING_TIMEOUT, shown);
       }
       return alive;
     } finally {
@@ -51,5 +51,5 @@ export class ProcessProbe {
   }
 }
 
-const LIMIT = 1_000; // ms
-const TIMES = 2;
+const PING_TIMEOUT = 1_000; // ms
+const PINGS = 2;

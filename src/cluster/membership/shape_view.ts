@@ -75,7 +75,7 @@ export class ShapeView {
     const { clock, shapes, announce } = this.#options;
     const next = () => {
       if (this.#closed) return;
-      for (const contract of left.splice(0, AT_ONCE)) shapes.of(contract);
+      for (const contract of left.splice(0, MAX_SHAPES_A_TURN)) shapes.of(contract);
       if (left.length > 0) return clock.soon(next);
       if (this.#handled.size > 0) {
         this.#hash = shapesHash(this.#own().handles);
@@ -231,7 +231,7 @@ interface ShapeQuestion {
 }
 
 /** Contracts whose shapes are made in one turn: some 5 ms. */
-const AT_ONCE = 8;
+const MAX_SHAPES_A_TURN = 8;
 /** How long an answer is waited for until another node is asked, in ms. */
 const ANSWER_WAIT = 1_000;
 const MAX_ASKED = 64;

@@ -185,7 +185,7 @@ export class Unproven {
       this.#pingAgain(now, this.#tokens);
     }
     if (this.#timer !== undefined || this.#byId.size === 0) return;
-    this.#timer = clock.after(TICK, () => {
+    this.#timer = clock.after(TICK_INTERVAL, () => {
       this.#timer = undefined;
       this.#pingDue();
     }, { background: true });
@@ -231,7 +231,7 @@ export const BURST = 1_024;
 export const RATE = 256;
 /** Pings that are sent during the listing, so that a start waits less for the answers. */
 const EAGER = 256;
-const TICK = 20; // ms
+const TICK_INTERVAL = 20; // ms
 /**
  * Between the pings of one, in ms: pings from another server bounced for up to 30 ms
  * (`docs/internals/measurements.md`).

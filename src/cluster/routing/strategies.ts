@@ -49,14 +49,14 @@ function roundRobin({ random, turn, underWay }: StrategyHost): Strategy {
     if (left > 0) left--;
     else {
       next = (next + 1) % 65_536;
-      if (sent >= RUN || underWay() > RUN * candidates.length) left = RUN - 1;
+      if (sent >= RUN_LENGTH || underWay() > RUN_LENGTH * candidates.length) left = RUN_LENGTH - 1;
     }
     sent++;
     return candidates[next % candidates.length];
   };
 }
 
-const RUN = 32;
+const RUN_LENGTH = 32;
 
 /** This node when it is among the candidates, else the next in turn. */
 function localFirst(host: StrategyHost): Strategy {

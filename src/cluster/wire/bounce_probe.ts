@@ -39,7 +39,7 @@ export class BounceProbe {
     const { state, generation } = transport.status;
     if (state !== "connected") return;
     publishIfOpen(transport, subject, "", { reply });
-    this.#after(WAIT, () => {
+    this.#after(BOUNCE_TIMEOUT, () => {
       // the server answers in order: after this answer no bounce follows
       transport.flush().then(() => this.#after(SETTLE, () => this.#noBounce(generation)), () => {
         // the connection was lost, and perhaps the message with it: that says nothing
@@ -50,7 +50,7 @@ export class BounceProbe {
   #noBounce(generation: number): void {
     const { transport, noBounces } = this.#options;
     if (transport.status.state !== "connected" || transport.status.generation !== generation) return;
-    if (++this.#unanswered < TIMES) return this.#publish();
+    if (++this.#unanswered < PROBES) return this.#publish();
     this.#stopped = true;
     noBounces();
   }
@@ -60,6 +60,6 @@ export class BounceProbe {
   }
 }
 
-const WAIT = 1_000; // ms; a bounce takes less than one (docs/internals/measurements.md)
+const BOUNCE_TIMEOUT = 1_000; // ms; a bounce takes less than one (docs/internals/measurements.md)
 const SETTLE = 10; // ms from the arrival of a message to its subscriber
-const TIMES = 2;
+const PROBES = 2;

@@ -40,7 +40,7 @@ export class Lateness {
   note(sentAt: number, receivedAt: number): number {
     const difference = receivedAt - sentAt;
     const now = this.#now;
-    if (now === undefined || receivedAt - now.begun >= WINDOW) {
+    if (now === undefined || receivedAt - now.begun >= WINDOW_LENGTH) {
       this.#last = now;
       this.#now = { begun: receivedAt, least: difference, at: receivedAt };
     } else if (difference <= now.least + (receivedAt - now.at) * DRIFT) {
@@ -59,6 +59,6 @@ export class Lateness {
   }
 }
 
-const WINDOW = 30_000; // ms
+const WINDOW_LENGTH = 30_000; // ms
 /** Two clocks may drift apart by 1 ms a second: twice what NTP lets a clock slew (500 ppm). */
 const DRIFT = 0.001;

@@ -96,7 +96,7 @@ export class OpenStreams {
   /** `concurrency`: the handlers that run at once for other nodes. */
   constructor(clock: Clock, concurrency: number) {
     this.#clock = clock;
-    this.#most = STREAMS * concurrency;
+    this.#most = MAX_STREAMS * concurrency;
   }
 
   /**
@@ -119,7 +119,7 @@ export class OpenStreams {
   }
 
   #watch(): void {
-    this.#timer ??= this.#clock.after(EVERY, () => {
+    this.#timer ??= this.#clock.after(LOOK_INTERVAL, () => {
       this.#timer = undefined;
       this.#check();
       if (this.#open.size > 0) this.#watch();
@@ -137,7 +137,7 @@ export class OpenStreams {
         ctx.abort(new CatgaError("CANCELLED", "the reader's process does not answer"));
       } else {
         if (question) line.question();
-        if (now - peer.lastSeenAt >= EVERY && !pinged.has(peer)) {
+        if (now - peer.lastSeenAt >= LOOK_INTERVAL && !pinged.has(peer)) {
           pinged.add(peer);
           peer.ping();
         }
@@ -158,7 +158,7 @@ export class TurnBursts implements Bursts {
   readonly #clock: Clock;
   readonly #host: { readonly turn: number };
   readonly #waiting: Fifo<() => void> = new Fifo();
-  #left = BURSTS;
+  #left = MAX_BURSTS;
   /** The turn in which they are left. */
   #turn = 0;
   #resumes = false;
@@ -197,12 +197,12 @@ export class TurnBursts implements Bursts {
 
   #begin(): void {
     this.#turn = this.#host.turn;
-    this.#left = BURSTS;
+    this.#left = MAX_BURSTS;
   }
 }
 
-const BURSTS = 16; // in a turn: with 128 items of 100 bytes each, 200 KB
-const STREAMS = 64; // that are fed at once, for each handler that may run at once
-const EVERY = 1_000; // ms
+const MAX_BURSTS = 16; // in a turn: with 128 items of 100 bytes each, 200 KB
+const MAX_STREAMS = 64; // that are fed at once, for each handler that may run at once
+const LOOK_INTERVAL = 1_000; // ms
 const QUESTION = 10; // checks
 const MOST_QUESTIONS = 3; // without an answer

@@ -74,7 +74,7 @@ export class Watchdog {
     if (owing.length === 0) return;
     const now = clock.monotonic();
     // after a late check answers may lie in the socket: it is this process that stood still
-    const onTime = now - this.#checkAt < LATE;
+    const onTime = now - this.#checkAt < STANDSTILL;
     for (const peer of connected() ? owing : []) {
       // a live process may be on its way from a dead server to another one, or leave: its late answer still counts
       const mayAnswer = clustered() || peer.leaving;
@@ -99,7 +99,7 @@ const CHECK_EVERY = 50; // ms
 const OWED = 50; // ms without an answer before the first ping
 const PING_EVERY = 100; // ms
 const PING_EACH = 5; // ms for each process that owes an answer, if that is more
-const LATE = 250; // ms that a check may be late
+const STANDSTILL = 250; // ms that a check may be late
 
 // The time after this node's own reconnect in which bounces and silence prove nothing: an outage of the server cuts off
 // every node, and the others may still be on their way back.

@@ -40,8 +40,8 @@ export async function* listDeadLetters(
     const behind = await heldBehind(kept, stored);
     const latest = latestOf(kept, stored);
     const dead = inOrder(stored.state.parked).filter(([id, state]) => state.dead > 0 && only?.has(id) !== false);
-    for (let i = 0; i < dead.length; i += AT_ONCE) {
-      const some = dead.slice(i, i + AT_ONCE);
+    for (let i = 0; i < dead.length; i += MAX_BATCH) {
+      const some = dead.slice(i, i + MAX_BATCH);
       const messages = await Promise.all(some.map(([id]) => parkedMessage(kept, key, id)));
       for (const [n, parked] of messages.entries()) {
         const [id, state] = some[n];
@@ -68,7 +68,7 @@ export async function* settled(
   };
   for await (const letter of letters) {
     begun.push(work(letter).then(() => [letter, undefined] as const, (error) => [letter, error] as const));
-    if (begun.size === UNDER_WAY) yield await next();
+    if (begun.size === MAX_CONCURRENT_LETTERS) yield await next();
   }
   while (begun.size > 0) yield await next();
 }
@@ -168,7 +168,7 @@ async function ask(
 ): Promise<void> {
   const is = (what: string) =>
     new CatgaError("UNAVAILABLE", `cannot ${kind} position ${position} of ${service}/${name}: it ${what}`);
-  for (let tries = 0; tries < TRIES; tries++) {
+  for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
     const stored = await kept.latest();
     const state = stored?.state.parked.get(id);
     if (stored === undefined || state === undefined) {
@@ -196,6 +196,6 @@ function letterRequest(id: string, dead: number): string {
   return `letter-${id}-${dead}`;
 }
 
-const TRIES = 5;
+const MAX_ATTEMPTS = 5;
 /** Messages that are read at once, and letters that something is done with at once: each may have a MB. */
-const [AT_ONCE, UNDER_WAY] = [16, 64];
+const [MAX_BATCH, MAX_CONCURRENT_LETTERS] = [16, 64];

@@ -141,7 +141,7 @@ interface HistoryStep {
 async function* steps({ namespace, stream, type, id }: EntityPlace): AsyncGenerator<HistoryStep> {
   let [version, forgotten] = [0, false];
   const subject = entitySubject(namespace, type, id);
-  for await (const message of messagesFrom(stream, subject, 1, AT_ONCE)) {
+  for await (const message of messagesFrom(stream, subject, 1, MAX_BATCH)) {
     const group = readEntityGroup(namespace, message);
     if ("reason" in group) {
       yield { message, group: undefined, events: [], fault: group.reason, version, forgotten };
@@ -194,4 +194,4 @@ function dateOf(time: number | undefined): Date | undefined {
 }
 
 /** Messages that are read at once: each may have 1 MB, or more. */
-const AT_ONCE = 100;
+const MAX_BATCH = 100;

@@ -17,24 +17,24 @@ export async function* newest(
   subject: string,
   { last, least }: { readonly last: number; readonly least: number },
 ): AsyncGenerator<MessagePart> {
-  for (let [end, width] = [last + 1, MOST]; end > least;) {
+  for (let [end, width] = [last + 1, MAX_BATCH]; end > least;) {
     const from = Math.max(least, end - width);
     const found: StoredMessage[] = [];
     for (let at = from; at < end;) {
-      const messages = await stream.read(subject, { from: at, most: MOST });
+      const messages = await stream.read(subject, { from: at, most: MAX_BATCH });
       for (const message of messages) if (message.sequence < end) found.push(message);
       at = (messages.at(-1)?.sequence ?? end) + 1;
-      if (found.length >= MOST && width > MOST) break;
+      if (found.length >= MAX_BATCH && width > MAX_BATCH) break;
     }
-    if (found.length >= MOST && width > MOST) {
-      width = MOST; // there are many here: one read has them
+    if (found.length >= MAX_BATCH && width > MAX_BATCH) {
+      width = MAX_BATCH; // there are many here: one read has them
       continue;
     }
     yield { from, messages: found.reverse() };
     end = from;
-    if (found.length < MOST / 4) width *= 4;
+    if (found.length < MAX_BATCH / 4) width *= 4;
   }
 }
 
 /** Messages that are read at once. */
-const MOST = 500;
+const MAX_BATCH = 500;

@@ -22,21 +22,25 @@ export async function storeRequest(
   const subject = requestSubject(namespace, key, id);
   let error: CatgaError | undefined;
   for (let tries = 1;; tries++) {
-    const appended = await stream.append(subject, writeRequest(request), { timeout: ANSWER, expect, rollup: true });
+    const appended = await stream.append(subject, writeRequest(request), {
+      timeout: ANSWER_TIMEOUT,
+      expect,
+      rollup: true,
+    });
     if (appended.type === "stored") return true;
     if (appended.type === "conflict") return false;
     // once an attempt had no answer, none that certainly failed later says that it was not stored
     if (error?.code !== "OUTCOME_UNKNOWN") ({ error } = appended);
     const passing = appended.type === "unknown" || appended.passing;
-    if (!passing || tries === TRIES) {
+    if (!passing || tries === MAX_ATTEMPTS) {
       const what = error.code === "OUTCOME_UNKNOWN" ? "may have been stored" : "was not stored";
       throw new CatgaError(error.code, `the request ${what}: ${error.message}`, { cause: error, retryable: passing });
     }
-    await delay(clock, PAUSE * tries);
+    await delay(clock, ATTEMPT_PAUSE * tries);
   }
 }
 
 /** How long the store may take to answer, in ms. */
-const ANSWER = 5_000;
+const ANSWER_TIMEOUT = 5_000;
 /** How often it is asked, and the pause before the next time, in ms. */
-const [TRIES, PAUSE] = [4, 100];
+const [MAX_ATTEMPTS, ATTEMPT_PAUSE] = [4, 100];

@@ -59,7 +59,7 @@ export async function scheduleRuns(place: SchedulePlace, most: number): Promise<
       if (runs.length >= most) return runs;
     }
     read += messages.length;
-    if (read >= MOST) break;
+    if (read >= MAX_MESSAGES) break;
   }
   return runs;
 
@@ -78,4 +78,4 @@ export async function scheduleRuns(place: SchedulePlace, most: number): Promise<
 }
 
 /** Messages of the contract that are read. */
-const MOST = 10_000;
+const MAX_MESSAGES = 10_000;

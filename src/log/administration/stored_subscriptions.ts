@@ -48,7 +48,7 @@ export async function storedSubscriptions(
   const { stream, namespace } = kept;
   const subjects = await stream.subjects(commitSubject(namespace, ">"));
   const keys = subjects.flatMap((subject) => readCommitSubject(namespace, subject) ?? []);
-  const found = await fewAtOnce(keys, AT_ONCE, (key) => storedSubscription(kept, key, known.get(key)));
+  const found = await fewAtOnce(keys, MAX_CONCURRENT_READS, (key) => storedSubscription(kept, key, known.get(key)));
   return found.filter((each) => each !== undefined).sort((a, b) =>
     compare(a.service, b.service) || compare(a.name, b.name)
   );
@@ -70,8 +70,8 @@ export async function storedSubscription(
   const place = readSubscriptionKey(key);
   if (place === undefined) return undefined;
   const subject = commitSubject(namespace, key);
-  for (let tries = 0; tries < TRIES; tries++) {
-    if (tries > 0) await delay(clock, PAUSE);
+  for (let tries = 0; tries < MAX_READS; tries++) {
+    if (tries > 0) await delay(clock, READ_PAUSE);
     const last = await stream.last(subject, { latest: true });
     if (last === undefined) return undefined;
     if (last.sequence === known?.sequence) return known;
@@ -182,8 +182,8 @@ function compare(a: string, b: string): number {
 }
 
 /** Subscriptions that are read at once. */
-const AT_ONCE = 16;
+const MAX_CONCURRENT_READS = 16;
 /** Messages that are read at once. */
 const PAGE = 64;
 /** How often a server may lag behind, and the pause between, in ms. */
-const [TRIES, PAUSE] = [40, 50];
+const [MAX_READS, READ_PAUSE] = [40, 50];

@@ -32,7 +32,9 @@ export async function subscriptionInfos(sources: InfoSources): Promise<readonly 
     if (stream !== undefined && state !== undefined) logs.set(stream.name, new LogView(namespace, stream, state));
   }
   const view = ({ name }: StoredSubscription) => logs.get(streamOf(namespace, name));
-  return Object.freeze(await fewAtOnce(sources.stored, AT_ONCE, (each) => infoOf(each, sources, view(each))));
+  return Object.freeze(
+    await fewAtOnce(sources.stored, MAX_CONCURRENT_READS, (each) => infoOf(each, sources, view(each))),
+  );
 }
 
 /** Returns true if a node has a subscription: it says so, or led it last. */
@@ -136,4 +138,4 @@ class LogView {
 }
 
 /** Subscriptions whose parts are read at once. */
-const AT_ONCE = 16;
+const MAX_CONCURRENT_READS = 16;

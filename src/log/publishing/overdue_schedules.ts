@@ -78,10 +78,10 @@ export class OverdueSchedules {
     const until = clock.monotonic() + PATIENCE;
     const subject = `${scheduleSubject(namespace, "fence", endpoint)}.0`;
     const fence = await passFence(stream, subject, { clock, until, signal: this.#ending.signal });
-    const began = stream.serverTime - (clock.monotonic() - since) - MARGIN;
+    const began = stream.serverTime - (clock.monotonic() - since) - FULL_UNNOTICED_FOR;
     const crons: StoredMessage[] = []; // each may wait for its moment
     for (let from = 1; from < fence.sequence;) {
-      const messages = await stream.read(schedulePattern(namespace), { from, most: AT_ONCE });
+      const messages = await stream.read(schedulePattern(namespace), { from, most: MAX_BATCH });
       await Promise.all(
         messages.filter(({ sequence }) => sequence < fence.sequence).map(async (message) => {
           const due = dueOf(message, -Infinity);
@@ -132,8 +132,8 @@ export class OverdueSchedules {
 /** How long after the last refusal of a full store overdue schedules are looked for, in ms: half of it at least. */
 const AFTER = 10_000;
 /** How long the store may have been full before a process notices it, in ms. */
-const MARGIN = 60_000;
+const FULL_UNNOTICED_FOR = 60_000;
 /** How long a fence, and a write, may take, in ms. */
 const PATIENCE = 10_000;
 /** Schedules that are read, and written again, at once. */
-const AT_ONCE = 256;
+const MAX_BATCH = 256;

@@ -189,7 +189,7 @@ class Overwriting {
     }
     if (!isHeld(found)) return true;
     const fires = Math.min(this.#movedTo, dueOf(found, Infinity));
-    if (fires > stream.latestServerTime + ATTEMPT) {
+    if (fires > stream.latestServerTime + ATTEMPT_TIMEOUT) {
       return await this.#write(stream, found.sequence, false) ? true : undefined;
     }
     // it might fire while it is written as it is to be, and then again
@@ -261,7 +261,7 @@ class Overwriting {
   }
 
   get #attemptTimeout(): number {
-    return Math.max(1, Math.min(ATTEMPT, this.#until - this.#options.clock.monotonic()));
+    return Math.max(1, Math.min(ATTEMPT_TIMEOUT, this.#until - this.#options.clock.monotonic()));
   }
 
   #failed(cause: CatgaError | undefined): CatgaError {
@@ -298,7 +298,7 @@ export async function passFence(
   { clock, until, signal }: { readonly clock: Clock; readonly until: number; readonly signal?: AbortSignal },
 ): Promise<Fence> {
   const due = stream.serverTime;
-  const timeout = Math.max(1, Math.min(ATTEMPT, until - clock.monotonic()));
+  const timeout = Math.max(1, Math.min(ATTEMPT_TIMEOUT, until - clock.monotonic()));
   const schedule = { at: due, target: `${subject}.passed`, ttl: 1_000 };
   const written = await stream.append(subject, "", { timeout, schedule });
   if (written.type !== "stored") {
@@ -331,9 +331,9 @@ export function firesWithin(stream: LogStream, found: StoredMessage): number {
   const cron = header(found, "Nats-Schedule");
   if (cron === undefined || isHeld(found)) return 0;
   const next = (after: number) => nextOfCron(cron, after, header(found, "Nats-Schedule-Time-Zone")) ?? Infinity;
-  const due = next(Math.max(found.time, stream.serverTime - LATE));
-  if (due > stream.latestServerTime + SOON || next(due) <= due + LATE + SOON) return 0;
-  return due + LATE - stream.serverTime;
+  const due = next(Math.max(found.time, stream.serverTime - MAX_CRON_DELAY));
+  if (due > stream.latestServerTime + WRITE_TIME || next(due) <= due + MAX_CRON_DELAY + WRITE_TIME) return 0;
+  return due + MAX_CRON_DELAY - stream.serverTime;
 }
 
 /** The cron that a message is, or whose firing moves it, because it is held in its place. */
@@ -381,10 +381,10 @@ const NEAR = 50;
  */
 const MOST_AWAITED = 3;
 /** How long an attempt waits for its answer, in ms. */
-const ATTEMPT = 2_000;
+const ATTEMPT_TIMEOUT = 2_000;
 /** How late a cron fires at most, and how long a write of it takes, in ms. */
-const LATE = 1_000;
-const SOON = 500;
+const MAX_CRON_DELAY = 1_000;
+const WRITE_TIME = 500;
 
 // Takes back a schedule: puts a mark in its place, so that it is either taken back or has gone, never both. A purge
 // would not do: around the due moment some that were purged fired as well.

@@ -57,7 +57,7 @@ export function runBatch(
   Object.defineProperty(list, BEGINS, { value: () => failures.clear() });
   const batch = Object.defineProperty(list, "fail", {
     value: (member: BatchMember, ...failure: Parameters<typeof fail>) => {
-      if (isOver) throw new TypeError(LATE);
+      if (isOver) throw new TypeError(FAILED_TOO_LATE);
       if (!list.includes(member)) throw new TypeError(`batch.fail takes a member of the batch; got ${show(member)}`);
       if (!failures.has(member)) failures.set(member, fail(...failure).error);
     },
@@ -68,7 +68,8 @@ export function runBatch(
   return { outcome: outcome instanceof Promise ? outcome.finally(() => isOver = true) : outcome, failures };
 }
 
-const LATE = "batch.fail comes too late: its handler has returned, and the message is done; await what calls it";
+const FAILED_TOO_LATE =
+  "batch.fail comes too late: its handler has returned, and the message is done; await what calls it";
 
 /** One run of a batch. */
 export class BatchRun {

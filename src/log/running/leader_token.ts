@@ -54,7 +54,7 @@ export class LeaderToken {
    * if unknown.
    */
   obeys(token: number, sentAt = Infinity): boolean {
-    return token === this.known && this.looked - Math.max(sentAt, this.#confirmed) <= LONG;
+    return token === this.known && this.looked - Math.max(sentAt, this.#confirmed) <= TOKEN_TRUSTED_FOR;
   }
 
   /** Checks what {@link LeaderToken.obeys} is not sure of. Never rejects. */
@@ -118,6 +118,6 @@ export class LeaderToken {
  * How long ago a request of the known leader may have been sent, or its token read, in ms: another one leads 0.6 s
  * later at the soonest, and asks this node before it hands out anything, for up to 3 s.
  */
-const LONG = 2_000;
+const TOKEN_TRUSTED_FOR = 2_000;
 /** How long the record must have had a lower token until that is believed, in ms. */
 const LAG = 5_000;

@@ -132,7 +132,7 @@ export class SubscriptionRuns {
   async #after(going: RunningMessage, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
     const { host, handlers: { timeout } } = this.#options;
     const left = Math.min(ctx.remaining(host.clock.monotonic()), timeout);
-    const ended = await going.run.ended(host, left - Math.min(MARGIN, left / 10));
+    const ended = await going.run.ended(host, left - Math.min(ANSWER_MARGIN, left / 10));
     ctx.execution.wake();
     return await this.#ofLeader(
       request,
@@ -389,7 +389,7 @@ class PendingRun {
 }
 
 /** How long before its own deadline a request gives up waiting, in ms: the leader still gets the answer. */
-const MARGIN = 50;
+const ANSWER_MARGIN = 50;
 
 /** The message was handled. */
 export const DONE: Result<RunAnswer> = Object.freeze({ ok: true, value: 0 });

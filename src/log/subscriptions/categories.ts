@@ -25,7 +25,7 @@ export class Categories {
   readonly #began = new Map<string, number>();
   #nodes: readonly CapableNode[] = [];
   /** How many messages may be open. */
-  window: number = WINDOW;
+  window: number = MAX_OPEN_AT_NODE;
 
   constructor(spec: SubscriptionSpec, began: Readonly<Record<string, number>>, timeout: number) {
     this.#spec = spec;
@@ -92,7 +92,7 @@ export class Categories {
   /** The live nodes, with what they handle. */
   refresh(nodes: readonly CapableNode[]): void {
     this.#nodes = nodes;
-    this.window = Math.min(MOST, WINDOW * Math.max(1, nodes.length));
+    this.window = Math.min(MAX_OPEN, MAX_OPEN_AT_NODE * Math.max(1, nodes.length));
     for (const category of this.all.values()) this.#count(category);
   }
 
@@ -108,8 +108,8 @@ export class Categories {
 }
 
 /** How many messages may be open for each node, and for all. */
-const WINDOW = 1_024;
-const MOST = 8_192;
+const MAX_OPEN_AT_NODE = 1_024;
+const MAX_OPEN = 8_192;
 
 /** A category of a subscription. */
 export class Category {
@@ -146,7 +146,7 @@ export class Category {
     this.delay = delay;
     this.batch = batch;
     // the node that runs it ends it in its time; its answer needs some
-    this.timeout = Math.min(MAX_TIMEOUT, (timeout ?? appTimeout) + MARGIN);
+    this.timeout = Math.min(MAX_TIMEOUT, (timeout ?? appTimeout) + ANSWER_TIMEOUT);
     this.contract = internalCommand(runName(subscription.service, subscription.name, name));
     this.options = Object.freeze({ route: "least-loaded", timeout: this.timeout });
   }
@@ -171,7 +171,7 @@ export class Category {
 }
 
 /** Time for a node's answer, in ms. */
-const MARGIN = 2_000;
+const ANSWER_TIMEOUT = 2_000;
 const MAX_TIMEOUT = 2_147_483_647;
 
 /**

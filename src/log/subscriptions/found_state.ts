@@ -49,8 +49,8 @@ export async function takeOver(
   let runs = await barrier(options);
   // after a rewind the same messages are handed out again: what runs still is not the run that is meant
   const { rewound } = stored.head.place;
-  for (let waits = 0; rewound && runs.running.size > 0 && waits < WAITS; waits++) {
-    await delay(clock, WAIT, signal);
+  for (let waits = 0; rewound && runs.running.size > 0 && waits < MAX_RUNNING_WAITS; waits++) {
+    await delay(clock, RUNNING_WAIT, signal);
     runs = await barrier(options);
   }
   const { found: parked, garbage } = await store.listed(new Set(stored.parked.keys()));
@@ -91,14 +91,14 @@ async function ask(
   const { clock } = host;
   const begun = clock.monotonic();
   const request: BarrierRequest = ["barrier", token];
-  for (let pause = FIRST; clock.monotonic() - begun < PATIENCE; pause = Math.min(LONGEST, pause * 2)) {
-    const answer = await host.send(contract, request, { node: id, timeout: ANSWER, retries: 0 });
+  for (let pause = FIRST_PAUSE; clock.monotonic() - begun < PATIENCE; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
+    const answer = await host.send(contract, request, { node: id, timeout: ANSWER_TIMEOUT, retries: 0 });
     signal.throwIfAborted();
     if (answer.ok) {
       alive.add(endpoint);
       const said = readBarrierAnswer(answer.value);
-      for (const each of said?.running.slice(0, MOST) ?? []) running.set(each, id);
-      for (const each of said?.ended.slice(0, MOST) ?? []) ended.add(each);
+      for (const each of said?.running.slice(0, MAX_MESSAGES_OF_NODE) ?? []) running.set(each, id);
+      for (const each of said?.ended.slice(0, MAX_MESSAGES_OF_NODE) ?? []) ended.add(each);
       return;
     }
     if (!nodes().some((node) => node.endpoint === endpoint) || await host.gone(endpoint)) return;
@@ -107,11 +107,11 @@ async function ask(
 }
 
 /** The first and the longest pause before a node is asked again, and how long it may take to answer, in ms. */
-const [FIRST, LONGEST, ANSWER] = [50, 1_000, 2_000];
+const [FIRST_PAUSE, LONGEST_PAUSE, ANSWER_TIMEOUT] = [50, 1_000, 2_000];
 /** How long a node that does not answer is waited for, in ms. */
 const PATIENCE = 3_000;
 /** Messages that are believed of one node. */
-const MOST = 10_000;
+const MAX_MESSAGES_OF_NODE = 10_000;
 
 /** The messages in the log of what is open, what runs, and what is parked and not stored; and where the log ends. */
 async function read(
@@ -170,7 +170,7 @@ export async function storedMessages(
     found.push(...read.filter(({ sequence }) => wanted.has(sequence)));
     while (at < sequences.length && sequences[at] <= last.sequence) at++;
   }
-  const rest = await fewAtOnce(sequences.slice(at), AT_ONCE, (each) => readAgain(options, () => stream.at(each)));
+  const rest = await fewAtOnce(sequences.slice(at), MAX_BATCH, (each) => readAgain(options, () => stream.at(each)));
   return [...found, ...rest.filter((message) => message !== undefined)];
 }
 
@@ -178,17 +178,17 @@ export async function storedMessages(
 function near(sequences: readonly number[], at: number): number {
   let last = at;
   while (
-    last + 1 < sequences.length && sequences[last + 1] - sequences[last] <= GAP &&
-    sequences[last + 1] - sequences[at] < MOST_READ
+    last + 1 < sequences.length && sequences[last + 1] - sequences[last] <= MAX_READ_GAP &&
+    sequences[last + 1] - sequences[at] < MAX_READ_SPAN
   ) last++;
   return sequences[last] - sequences[at] + 1;
 }
 
 /** How often a new leader waits for what runs still, and for how long, in ms. */
-const WAITS = 60;
-const WAIT = 1_000;
+const MAX_RUNNING_WAITS = 60;
+const RUNNING_WAIT = 1_000;
 /** Sequences that are read at once: the distance between two of them, and between all of them. */
-const GAP = 16;
-const MOST_READ = 200;
+const MAX_READ_GAP = 16;
+const MAX_READ_SPAN = 200;
 /** Messages of the log that the leader is asked for at once. */
-const AT_ONCE = 64;
+const MAX_BATCH = 64;

@@ -64,7 +64,7 @@ export class Garbage {
       if (commits !== undefined) await this.#store.eraseCommits(commits);
       const requests = takeOld(this.#requests, now);
       if (requests !== undefined) await this.#store.eraseRequests(requests);
-      let left = AT_ONCE;
+      let left = MAX_BATCH;
       for (const [id, at] of this.#messages) {
         if (now - at <= OLD || left-- === 0) break;
         await this.#store.eraseMessage(id);
@@ -92,4 +92,4 @@ function takeOld(list: [number, number][], now: number): number | undefined {
 /** How long garbage stays, in ms: a server on its own may lose what it stored in the last 2 minutes. */
 const OLD = 180_000;
 const SECOND = 1_000; // ms
-const AT_ONCE = 256;
+const MAX_BATCH = 256;

@@ -52,7 +52,7 @@ export function mayLead(
   leader: string | undefined,
   { stood, still }: { stood: number; still: (leader: string) => number },
 ): boolean {
-  const turn = Math.min(place, LAST) * TURN;
+  const turn = Math.min(place, LAST_RANK) * TURN;
   if (leader === undefined) return stood >= STILL + turn;
   if (leader === "") return stood >= turn;
   return still(leader) >= STILL + turn;
@@ -63,4 +63,4 @@ const STILL = 3_000;
 /** How much later each further node does, in ms. */
 const TURN = 300;
 /** Rank from which on all nodes are equal. */
-const LAST = 10;
+const LAST_RANK = 10;

@@ -43,7 +43,7 @@ export class Leases {
 
   /** True if nobody else can lead yet what this node leads: others wait longer than this. */
   get holds(): boolean {
-    return this.#options.clock.monotonic() - this.#renewed < HOLD;
+    return this.#options.clock.monotonic() - this.#renewed < LEADS_UNRENEWED_FOR;
   }
 
   /**
@@ -64,7 +64,7 @@ export class Leases {
 
   /** To be called every 100 ms while this node leads anything. */
   tick(now: number): void {
-    if (this.#writing === undefined && now - this.#sent >= EVERY) void this.#renew();
+    if (this.#writing === undefined && now - this.#sent >= RENEW_INTERVAL) void this.#renew();
   }
 
   /** How long the lease of another node has stood still, in ms; from the first question on if none was seen. */
@@ -93,7 +93,7 @@ export class Leases {
     const { namespace, endpoint: own, clock } = this.#options;
     const endpoint = readLeaseSubject(namespace, subject);
     if (endpoint === undefined || endpoint === own) return;
-    if (this.#seen.size > MOST) this.#seen.clear();
+    if (this.#seen.size > MAX_LEASES) this.#seen.clear();
     this.#seen.set(endpoint, { sequence, at: holderOf(data) === endpoint ? clock.monotonic() : -Infinity });
   }
 
@@ -106,7 +106,7 @@ export class Leases {
     const subject = leaseSubject(namespace, endpoint);
     const seen = this.#seenOf(endpoint, clock.monotonic());
     if (seen.at > -Infinity) {
-      const options = { timeout: ANSWER, expect: seen.sequence, ttl: KEPT };
+      const options = { timeout: ANSWER_TIMEOUT, expect: seen.sequence, ttl: LEASE_KEPT_FOR };
       const appended = await stream.append(subject, JSON.stringify({ v: 1, by: own }), options);
       if (appended.type === "stored") {
         Object.assign(seen, { sequence: appended.sequence, at: -Infinity });
@@ -132,7 +132,7 @@ export class Leases {
   async #write(): Promise<boolean> {
     const { stream, endpoint, clock, onLost, fault } = this.#options;
     const sent = this.#sent = clock.monotonic();
-    const options = { timeout: ANSWER, expect: this.#sequence, rollup: true, ttl: KEPT };
+    const options = { timeout: ANSWER_TIMEOUT, expect: this.#sequence, rollup: true, ttl: LEASE_KEPT_FOR };
     const appended = await stream.append(this.#subject, JSON.stringify({ v: 1, by: endpoint }), options);
     if (appended.type === "stored") {
       this.#sequence = appended.sequence;
@@ -164,12 +164,12 @@ function holderOf(data: Uint8Array): string | undefined {
 }
 
 /** A lease is written so often, in ms. */
-const EVERY = 1_000;
+const RENEW_INTERVAL = 1_000;
 /** How long a node may lead without a write, in ms: less than the time after which others take over. */
-const HOLD = 2_400;
-const ANSWER = 2_000; // ms
+const LEADS_UNRENEWED_FOR = 2_400;
+const ANSWER_TIMEOUT = 2_000; // ms
 /** How long no renewal succeeds until what this node leads is stalled, in ms. */
 const UNRENEWED = 5_000;
 /** How long a lease stays when nobody renews it, in ms. */
-const KEPT = 60_000;
-const MOST = 10_000;
+const LEASE_KEPT_FOR = 60_000;
+const MAX_LEASES = 10_000;

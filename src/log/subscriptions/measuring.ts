@@ -45,7 +45,7 @@ export class Measuring {
   /** To be called often: measures every 10 s while something is led, or until a stream that was full has room. */
   tick(now: number, led: readonly Measured[]): void {
     if (led.length === 0 && this.#reported === -Infinity) return;
-    if (this.#busy || now - this.#measured < EVERY) return;
+    if (this.#busy || now - this.#measured < MEASURE_INTERVAL) return;
     this.#measured = now;
     this.#busy = true;
     const { observer, signal } = this.#options;
@@ -94,5 +94,5 @@ export class Measuring {
   }
 }
 
-const EVERY = 10_000; // ms
+const MEASURE_INTERVAL = 10_000; // ms
 const REPORT = 3_600_000; // ms

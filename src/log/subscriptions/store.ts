@@ -44,11 +44,11 @@ export class SubscriptionStore {
   async carryOut<T>(steps: CommitSteps<T>): Promise<T> {
     const { clock, signal } = this.#options;
     let next = steps.next({ type: "done" });
-    for (let pause = PAUSE; !next.done;) {
+    for (let pause = FIRST_PAUSE; !next.done;) {
       let answer: RequestAnswer = { type: "done" };
       if (next.value.type === "pause") {
         await delay(clock, pause, signal);
-        pause = Math.min(LONGEST, pause * 2);
+        pause = Math.min(LONGEST_PAUSE, pause * 2);
       } else answer = await this.#do(next.value);
       signal.throwIfAborted();
       next = steps.next(answer);
@@ -117,7 +117,7 @@ export class SubscriptionStore {
       case "commit":
         return await this.#append(request.text, request.expect);
       case "entries":
-        await fewAtOnce(request.items, AT_ONCE, (item) => this.#put(item));
+        await fewAtOnce(request.items, MAX_BATCH, (item) => this.#put(item));
         return { type: "done" };
       case "last": {
         const message = await this.#again(() => stream.last(this.#subject, { latest: true }));
@@ -130,7 +130,7 @@ export class SubscriptionStore {
 
   async #append(data: string, expect: number): Promise<Extract<RequestAnswer, { type: "stored" | "not stored" }>> {
     const { stream, fault } = this.#options;
-    const appended = await stream.append(this.#subject, data, { timeout: ANSWER, expect });
+    const appended = await stream.append(this.#subject, data, { timeout: ANSWER_TIMEOUT, expect });
     if (appended.type === "stored") return { type: "stored", sequence: appended.sequence };
     if (appended.type !== "conflict") fault(appended.error);
     return { type: "not stored" };
@@ -141,15 +141,16 @@ export class SubscriptionStore {
     const { stream, clock, signal, fault } = this.#options;
     if (!await this.load(item)) return; // it is gone: what its commit says of it is lost, too
     const { message, error } = item;
-    for (let [tries, pause] = [0, PAUSE];; pause = Math.min(LONGEST, pause * 2)) {
+    for (let [tries, pause] = [0, FIRST_PAUSE];; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
       const kept = tries < 2 ? { message, error } : withoutPayload({ message, error });
       const data = writeParked(kept, tries === 0 ? undefined : 0);
-      const appended = await stream.append(this.#parked(item.id), data, { timeout: ANSWER });
+      const appended = await stream.append(this.#parked(item.id), data, { timeout: ANSWER_TIMEOUT });
       signal.throwIfAborted();
       if (appended.type === "stored") {
         if (tries === 2) this.#cut(item, kept);
         else if (
-          data.length > KEPT && item.place === "parked" && item.turn === "waits" && item.message === message &&
+          data.length > KEPT_CHARACTERS && item.place === "parked" && item.turn === "waits" &&
+          item.message === message &&
           item.error === error
         ) {
           Object.assign(item, withoutLarge(item), { loaded: false });
@@ -179,7 +180,7 @@ export class SubscriptionStore {
     const { fault } = this.#options;
     const read = readParked(id, textOf(message));
     if (typeof read === "string") return fault(new CatgaError("INVALID_MESSAGE", `${message.subject}: ${read}`));
-    const loaded = message.data.length <= KEPT;
+    const loaded = message.data.length <= KEPT_CHARACTERS;
     found.set(id, { in: "store", loaded, ...(loaded ? read : withoutLarge(read)) });
   }
 
@@ -204,7 +205,7 @@ export async function readAgain<T>(
   { clock, signal, fault }: Pick<SubscriptionStoreOptions, "clock" | "signal" | "fault">,
   read: () => Promise<T>,
 ): Promise<T> {
-  for (let pause = PAUSE;; pause = Math.min(LONGEST, pause * 2)) {
+  for (let pause = FIRST_PAUSE;; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
     try {
       const found = await read();
       signal.throwIfAborted();
@@ -230,10 +231,10 @@ function withoutLarge({ message, error }: ParkedMessage): ParkedMessage {
 }
 
 /** How long the store may take to answer a write, in ms. */
-const ANSWER = 2_000;
-const PAUSE = 50; // ms
-const LONGEST = 2_000; // ms
+const ANSWER_TIMEOUT = 2_000;
+const FIRST_PAUSE = 50; // ms
+const LONGEST_PAUSE = 2_000; // ms
 /** Messages that are put aside at once. */
-const AT_ONCE = 64;
+const MAX_BATCH = 64;
 /** Characters of a parked message that stays in memory. */
-const KEPT = 1_024;
+const KEPT_CHARACTERS = 1_024;

@@ -145,8 +145,8 @@ export class LogSubscription {
       if (missing.length === 0 || !another) return;
       const now = state === undefined ? 0 : endOf(state.last);
       while (!await this.#askFor(missing, now)) signal.throwIfAborted();
-      for (let waited = 0; waited < JOIN; waited += STEP) {
-        await delay(clock, STEP, signal);
+      for (let waited = 0; waited < JOIN; waited += JOIN_POLL) {
+        await delay(clock, JOIN_POLL, signal);
         const known = this.#commit;
         if (typeof known !== "object" || this.#missing(known).length > 0) continue;
         this.#ignoresFrom(known);
@@ -256,12 +256,12 @@ export class LogSubscription {
   /** Stores a first commit, or a request: `true` if it did. */
   async #store(subject: string, text: string, expect?: number): Promise<boolean> {
     const { host: { clock }, kept } = this.#options;
-    const appended = await kept.append(subject, text, { timeout: ANSWER, expect });
+    const appended = await kept.append(subject, text, { timeout: ANSWER_TIMEOUT, expect });
     if (appended.type === "stored") return true;
     if (appended.type === "conflict") return false;
     if (appended.type === "not stored" && !appended.passing) throw appended.error;
     this.#warnings.fault("beginning", appended.error);
-    await delay(clock, STEP);
+    await delay(clock, JOIN_POLL);
     return false;
   }
 
@@ -275,7 +275,7 @@ export class LogSubscription {
     if (this.#leaving || this.#secondSince === undefined || now - this.#secondSince < SETTLED || now < this.#keeps) {
       return;
     }
-    this.#keeps = now + KEPT;
+    this.#keeps = now + HAND_OVER_PAUSE;
     this.#secondSince = undefined;
     void this.term?.handOver(PATIENCE);
   }
@@ -315,8 +315,8 @@ export class LogSubscription {
     const taken = await store.carryOut(Commits.take({
       leader: host.endpoint,
       term: this.#termName(),
-      few: FEW,
-      jump: 1 + Math.floor(host.random() * JUMP),
+      few: MAX_LISTED_PARKED,
+      jump: 1 + Math.floor(host.random() * MAX_TOKEN_STEP),
       // meanwhile another node may have taken it
       may: (leader) => typeof commit === "string" || leader === "" || leader === host.endpoint || leader === last,
     }));
@@ -394,17 +394,17 @@ function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined
 const MOST_LOOKED_AT = 16;
 /** How long another node must have been the right leader, and how long until a lead is handed over again, in ms. */
 const SETTLED = 30_000;
-const KEPT = 600_000;
+const HAND_OVER_PAUSE = 600_000;
 /** How long what is in hand has to end then, in ms. */
 const PATIENCE = 2_000;
 /** How long this node leaves it to others, in ms. */
 const ASIDE = 30_000;
 /** How long a leader may take to read new categories, in ms. */
 const JOIN = 30_000;
-const STEP = 50; // ms
+const JOIN_POLL = 50; // ms
 const CHECK = 5_000; // ms
-const ANSWER = 2_000; // ms
+const ANSWER_TIMEOUT = 2_000; // ms
 /** Number of parked messages up to which each commit lists all. */
-const FEW = 200;
+const MAX_LISTED_PARKED = 200;
 /** Tokens grow by so much at most, beside what they grow by with the stream. */
-const JUMP = 1_000;
+const MAX_TOKEN_STEP = 1_000;

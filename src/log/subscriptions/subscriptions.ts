@@ -105,7 +105,7 @@ export class Subscriptions {
     if (signal.aborted) return;
     // a leader may be needed for what follows
     this.#tick();
-    await fewAtOnce([...this.#all.values()], AT_ONCE, async (subscription) => {
+    await fewAtOnce([...this.#all.values()], MAX_CONCURRENT_RECORDS, async (subscription) => {
       await subscription.ensure(signal);
       // what this node is to lead it leads now
       if (!signal.aborted) subscription.tick(host.clock.monotonic(), this.#beginning < MOST_BEGINNING);
@@ -176,7 +176,7 @@ export class Subscriptions {
   #tick(): void {
     const { clock } = this.#options.host;
     const background = ![...this.#all.values()].some(({ busy }) => busy);
-    this.#timer = clock.after(TICK, () => {
+    this.#timer = clock.after(TICK_INTERVAL, () => {
       if (this.#ending.signal.aborted) return;
       this.#tick();
       const now = clock.monotonic();
@@ -189,7 +189,7 @@ export class Subscriptions {
         leads ||= subscription.leads;
       }
       if (leads) this.#leases.tick(now);
-      if (this.#reader?.fault !== undefined && now - this.#looked > LOOK) this.#look();
+      if (this.#reader?.fault !== undefined && now - this.#looked > LOOK_INTERVAL) this.#look();
       for (const [stream, measuring] of this.#measuring) measuring.tick(now, this.#measured(stream));
     }, { background });
   }
@@ -211,12 +211,12 @@ export class Subscriptions {
   }
 }
 
-const TICK = 100; // ms
+const TICK_INTERVAL = 100; // ms
 /** How many subjects are followed one by one. */
 const MOST_FOLLOWED = 32;
 /** Records that are made at once. */
-const AT_ONCE = 16;
+const MAX_CONCURRENT_RECORDS = 16;
 const PATIENCE = 3_000; // ms
-const LOOK = 5_000; // ms
+const LOOK_INTERVAL = 5_000; // ms
 /** Most takeovers at once: each reads the store. */
 const MOST_BEGINNING = 64;

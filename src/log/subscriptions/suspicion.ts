@@ -136,7 +136,9 @@ export class Suspicion {
     const moment = group === undefined ? FIRST_MOMENT : group.moment ?? grown;
     const recent = since(moment);
     const isFree = group === undefined || recent.every(({ id }) => group.ids.has(id));
-    const others = this.#suspects.size === 0 ? MOST : Math.min(MOST, Math.ceil(this.#most / FIRST_PART));
+    const others = this.#suspects.size === 0
+      ? MAX_CONCURRENT
+      : Math.min(MAX_CONCURRENT, Math.ceil(this.#most / FIRST_PART));
     const most = isFree ? group?.size ?? others : 0;
     const [begins, later]: Item[][] = [[], []];
     const oldest = Math.min(now, ...recent.map((item) => this.#begun.get(item)!)); // it has begun
@@ -177,4 +179,4 @@ const MOST_READ = 9_000;
 const [FIRST_MOMENT, LONGEST_MOMENT, ALTOGETHER] = [32, 500, 2_000];
 const MOMENT = 375;
 /** How many messages run at once while one of them may end its process. */
-const MOST = 256;
+const MAX_CONCURRENT = 256;

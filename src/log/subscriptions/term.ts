@@ -182,7 +182,9 @@ export class SubscriptionTerm {
       }).finally(() => this.#carrying = false);
     }
     const garbage = this.#garbage.due(now);
-    if (this.#writing === undefined && (this.#dirty || garbage) && now - this.#written >= EVERY) void this.#write();
+    if (this.#writing === undefined && (this.#dirty || garbage) && now - this.#written >= COMMIT_INTERVAL) {
+      void this.#write();
+    }
   }
 
   /** Hands the lead over: nothing more is handed out, and what is in hand has `patience` ms to end. Never rejects. */
@@ -382,7 +384,7 @@ export class SubscriptionTerm {
     const { clock } = this.#options.host;
     const begun = clock.monotonic();
     while (!this.#over && (this.#led?.ledger.running ?? 1) > 0 && clock.monotonic() - begun < patience) {
-      await delay(clock, STEP);
+      await delay(clock, LAG_POLL);
     }
   }
 
@@ -470,11 +472,11 @@ export class SubscriptionTerm {
 }
 
 /** A commit is written at most so often, in ms, unless something waits for it. */
-const EVERY = 100;
+const COMMIT_INTERVAL = 100;
 /** Greatest size of the messages in hand in the log, in bytes. */
 const MOST_BYTES = 33_554_432;
 /** Time without room after which what waits behind the slowest key is put aside, in ms. */
 const SLOW = 1_000;
 /** How far a server may lag behind, in ms. */
 const LAG = 1_000;
-const STEP = 50; // ms
+const LAG_POLL = 50; // ms

@@ -9,7 +9,7 @@ import { claimKey, readClaim } from "./claim_record.ts";
  */
 export async function forgetFailure(bucket: Bucket, contract: string, id: string): Promise<void> {
   const key = claimKey(contract, id);
-  for (let tries = 0; tries < TRIES; tries++) {
+  for (let tries = 0; tries < MAX_ATTEMPTS; tries++) {
     const found = await bucket.get(key);
     const record = found && readClaim(found.value);
     if (record?.state !== "done" || record.error === undefined) return;
@@ -18,4 +18,4 @@ export async function forgetFailure(bucket: Bucket, contract: string, id: string
   throw unavailable(`the recorded result of ${contract} changes all the time`);
 }
 
-const TRIES = 5;
+const MAX_ATTEMPTS = 5;

@@ -15,15 +15,15 @@ import { LeasedEntry } from "../store/leased_entry.ts";
 import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.ts";
 
 /** The longest pause of a process, in ms, during which no other attempt runs: what docs/state.md promises. */
-const PAUSE = 15_000;
+const MAX_PROCESS_PAUSE = 15_000;
 /** Interval between renewals of a claim, in ms. A pause may begin right before a renewal. */
 const RENEWAL = 3_000;
 /** How long the renewal after the longest pause may take, in ms: until timers run, and until the store has it. */
-const MARGIN = 2_000;
+const RENEWAL_TIMEOUT = 2_000;
 /** The ttl of a claim, in ms: how long it outlives its holder. */
-export const LEASE = PAUSE + RENEWAL + MARGIN;
+export const LEASE = MAX_PROCESS_PAUSE + RENEWAL + RENEWAL_TIMEOUT;
 /** The greatest age of a claim, in ms, at which its handler may begin: it still outlives the longest pause. */
-export const FRESH = LEASE - PAUSE;
+export const FRESH = LEASE - MAX_PROCESS_PAUSE;
 /** Mean delay after a failed renewal, in ms, spread by half: a renewal follows soon after a lost connection is back. */
 const RETRY_DELAY = 500;
 /**

@@ -148,7 +148,7 @@ export class LockWaiter {
     const { host } = this.#options;
     await this.#writing;
     const { key: name } = this.#entry;
-    for (let failures = 0; failures < TRIES; failures++) {
+    for (let failures = 0; failures < MAX_REMOVALS; failures++) {
       try {
         const bucket = await host.bucket();
         // a renewal whose acknowledgement was lost has changed the revision
@@ -218,4 +218,4 @@ export class LockWaiter {
 }
 
 const MAX_TTL = 10_000; // ms of a place
-const TRIES = 5; // to remove a place, before it is left to expire
+const MAX_REMOVALS = 5; // to remove a place, before it is left to expire

@@ -181,7 +181,7 @@ export class WaitingRoom {
     if (rank < 0) return this.#cancelTake(key);
     const waiter = this.#waiters.get(queue[rank].record.nonce)!;
     const { clock } = this.#host;
-    const wait = rank === 0 ? 0 : HEAD_START + STEP * (rank - 1);
+    const wait = rank === 0 ? 0 : HEAD_START + FURTHER_START * (rank - 1);
     const scheduled = this.#scheduledTakes.get(key);
     if (scheduled?.waiter === waiter && scheduled.at <= clock.monotonic() + wait) return;
     this.#cancelTake(key);
@@ -224,5 +224,5 @@ export class WaitingRoom {
 
 const LINGER = 10_000; // ms after which every node's watch has shown that a record is gone
 const HEAD_START = 500; // ms that the oldest waiter has before the second takes a free key
-const STEP = 250; // ms for each waiter after the second
+const FURTHER_START = 250; // ms for each waiter after the second
 const RETRY_DELAY = 20; // ms in which the watch shows who was faster

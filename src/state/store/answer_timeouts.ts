@@ -58,7 +58,7 @@ export class AnswerTimeouts {
   }
 
   #tick(): void {
-    this.#timer = this.#clock.after(TICK, () => {
+    this.#timer = this.#clock.after(CHECK_INTERVAL, () => {
       this.#timer = undefined;
       const now = this.#clock.monotonic();
       for (const pending of this.#pending) {
@@ -71,4 +71,4 @@ export class AnswerTimeouts {
   }
 }
 
-const TICK = 50; // ms
+const CHECK_INTERVAL = 50; // ms

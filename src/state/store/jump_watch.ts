@@ -43,21 +43,21 @@ export class JumpWatch {
   }
 
   #compareLater(last: Stamp): void {
-    const due = this.#clock.monotonic() + INTERVAL;
-    this.#timer = this.#clock.after(INTERVAL, () => {
+    const due = this.#clock.monotonic() + CHECK_INTERVAL;
+    this.#timer = this.#clock.after(CHECK_INTERVAL, () => {
       this.#timer = undefined;
       if (this.#leased.size === 0) return;
       const now = stamp(this.#clock);
       const gained = now.wall - last.wall - (now.monotonic - last.monotonic);
       // after a pause this timer is one of the first to run: renewals are due later
-      const stoodStill = now.monotonic - due > LATE;
-      if (gained > JUMP || stoodStill) { for (const leased of [...this.#leased]) leased.check(); }
+      const stoodStill = now.monotonic - due > STANDSTILL;
+      if (gained > MAX_GAIN || stoodStill) { for (const leased of [...this.#leased]) leased.check(); }
       // without a jump `last` stays, so that a slow drift adds up to one
-      this.#compareLater(Math.abs(gained) > JUMP ? now : last);
+      this.#compareLater(Math.abs(gained) > MAX_GAIN ? now : last);
     }, { background: true });
   }
 }
 
-const INTERVAL = 250; // ms
-const JUMP = 50; // ms that the wall clock may gain before leases are checked
-const LATE = 250; // ms that the timer may be late before the process is said to have stood still
+const CHECK_INTERVAL = 250; // ms
+const MAX_GAIN = 50; // ms that the wall clock may gain before leases are checked
+const STANDSTILL = 250; // ms that the timer may be late before the process is said to have stood still

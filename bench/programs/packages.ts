@@ -119,6 +119,30 @@ answer({
     return (stored?.header?.get("Nats-TTL") ?? "") === "" ? 1 : 0;
   },
 
+  /** Requests of a creation in the place of an entry that was removed, as of a lock that was released. */
+  async "kv-create"(): Promise<Both> {
+    const name = nextName();
+    const bucket = await catga.store.open(name);
+    const kv = await new Kvm(nc).open(name);
+    await kv.create("theirs", TEXT, "60s");
+    await kv.purge("theirs", { ttl: "60s" });
+    const revision = await bucket.create("own", TEXT, { ttl: 60_000 });
+    await bucket.delete("own", { revision });
+    const [theirs, own] = [
+      await subjectsOf(() => kv.create("theirs", TEXT, "60s")),
+      await subjectsOf(() => bucket.create("own", TEXT, { ttl: 60_000 })),
+    ];
+    return { package: theirs.length, own: own.length };
+  },
+
+  /** The part of the removals that do not give the revision of their marker. */
+  async "kv-purge"(): Promise<number> {
+    const { kv } = await makeBucket();
+    const previousSeq = await kv.create("lease", TEXT, "60s");
+    const marker: unknown = await kv.purge("lease", { ttl: "1s", previousSeq });
+    return typeof marker === "number" ? 0 : 1;
+  },
+
   /** The part of the entries that are read without their ttl. */
   async watch(): Promise<number> {
     const { kv } = await makeBucket();

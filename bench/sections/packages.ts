@@ -26,6 +26,8 @@ export const CLAIMS: readonly Claim[] = [
   { row: "ordered-push", kind: "times", least: 2 },
   { row: "consumers-add", kind: "part", least: 0.5 },
   { row: "kv-update", kind: "part", least: 0.5 },
+  { row: "kv-create", kind: "times", least: 2 },
+  { row: "kv-purge", kind: "part", least: 0.5 },
   { row: "kv-watch", kind: "times", least: 2 },
   { row: "getbatch", kind: "part", least: 0.5 },
   { row: "transport-deno", kind: "times", least: 1.5 },
@@ -48,6 +50,7 @@ export const packages: Measure = async (stage, effort) => {
     await compare("reads", effort.count(8_000, 4_000, 400));
     if (skipped.length === 0) await compare("transport-deno", effort.count(20_000, 8_000, 400));
   }
+  await compare("kv-create", 1);
   const silence = await program.ask<Record<string, number>>("silence");
   for (const row of ["kv-watch", "ordered-push"]) found.get(row)!.push(silence[row] / silence.own);
   for (const { row, kind } of CLAIMS) if (kind === "part") found.get(row)!.push(await program.ask<number>(row));
@@ -73,7 +76,7 @@ export function tableOf(found: ReadonlyMap<string, readonly number[]>, skipped: 
     })),
     pairs: [],
     notes: [
-      "publish, reads: processor; kv-watch, ordered-push: silence after the consumer was lost, 30 s at most",
+      "publish, reads: processor; kv-create: requests; kv-watch, ordered-push: silence after the consumer was lost, 30 s at most",
       ...skipped.map((row) => `not measured: ${row}, which needs JSR's packages in Deno`),
     ],
     refuted: refuted.map(({ row }) => `the reason in row ${row} of docs/internals/packages.md is gone`),

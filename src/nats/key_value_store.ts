@@ -63,7 +63,10 @@ class NatsBucket implements Bucket {
   readonly name: string;
   readonly #stream: BucketStream;
   readonly #options: Required<BucketOptions & NatsKeyValueStoreOptions>;
-  /** By subject, the revisions of markers that this client wrote: creating the key again then costs one write. */
+  /**
+   * By subject, the revisions of markers that this client wrote: creating the key again then costs one write, where
+   * `kv.create` makes three requests (docs/internals/packages.md, row `kv-create`).
+   */
   readonly #markers = new Map<string, number>();
 
   constructor(name: string, stream: BucketStream, options: Required<BucketOptions & NatsKeyValueStoreOptions>) {

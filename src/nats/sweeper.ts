@@ -198,7 +198,8 @@ export class Sweeper {
 
 // The removal rule: an entry is replaced by a marker, which watches receive, and which expires after 1 s. A full store
 // has no room for a marker: there the entry is erased, which makes room, and a marker is written afterwards. If there
-// is still no room for it, watches notice the removal at the end of the entry's ttl, or at their next listing.
+// is still no room for it, watches notice the removal at the end of the entry's ttl, or at their next listing. A purge
+// of `@nats-io/kv` does less: docs/internals/packages.md, row `kv-purge`.
 
 /** An entry to be removed. */
 export interface Removal {

@@ -178,8 +178,9 @@ describe("watchBucket", await requireNatsServer(), () => {
     connection.request = async (subject, data, options) => {
       const answer = await request(subject, data, options);
       if (subject !== "$JS.API.STREAM.MSG.GET.KV_test") return answer;
-      const written = await other.bucket.put("a", `${++answers}`);
+      const written = await other.bucket.put("a", `${answers + 1}`);
       await eventually("the change", () => changes.at(-1)?.revision === written);
+      answers++;
       return answer;
     };
     await eventually("two comparisons", () => answers > 1);

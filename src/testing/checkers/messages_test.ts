@@ -44,6 +44,11 @@ describe("checkMessages", () => {
     assertEquals(check(sent("command"), failed("ODD")), ["command 1 of a: told ODD, and ran 0 time(s)"]);
   });
 
+  it("a failure of a handler with a code of Catga's is its result", () => {
+    assertEquals(check(sent("command"), ran({ outcome: "UNAVAILABLE" }), failed("UNAVAILABLE")), []);
+    assertEquals(check(sent("command"), ran({ outcome: "run 1" }), failed("UNAVAILABLE")).length, 1);
+  });
+
   it("a run of what certainly did not run is found, though it came after the result", () => {
     for (const code of ["UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER", "TIMEOUT"]) {
       assertEquals(check(sent("command"), failed(code)), []);

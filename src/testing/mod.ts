@@ -78,6 +78,7 @@ export {
   type LockHistory,
   type ObservedHold,
 } from "./checkers/locks.ts";
+export { type ContractInput, operationsOf, type OwnFailure } from "./checkers/operations.ts";
 export { checkMessages, type MessageCheckOptions, type MessageObservation } from "./checkers/messages.ts";
 export type { RequestKind } from "./checkers/allowed_results.ts";
 export { checkRuns, type WorkflowHistory } from "./checkers/workflow_runs.ts";

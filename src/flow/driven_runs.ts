@@ -352,15 +352,16 @@ export class Drives {
     let { due, fresh } = how;
     let drive: Drive;
     let handedOver: OngoingAttempts = new Map();
+    let begun: readonly string[] | undefined;
     let end: DriveEnd;
     const schedules = new Set<string>();
     do {
-      drive = held.drive = new Drive({ host, ref, body, journal, due, fresh, handedOver, refusedBy, gaveUp });
+      drive = held.drive = new Drive({ host, ref, body, journal, due, fresh, handedOver, begun, refusedBy, gaveUp });
       drive.begin();
       if (this.#leaving) drive.leave();
       this.#watch();
       end = await drive.end;
-      ({ due, handedOver } = drive);
+      ({ due, handedOver, begun } = drive);
       fresh = false;
       for (const step of drive.schedulesAfter(host.clock.now() + FIRES)) schedules.add(step);
     } while (end === "restart" && drive.error === undefined);

@@ -74,7 +74,14 @@ export type DrivenEntry =
   /** `undo`: it has to be taken back if the run fails. */
   | { readonly t: "done"; readonly step: string; readonly outcome: RecordedOutcome; readonly undo?: boolean }
   /** An attempt failed; `next`: when the next one follows; without it the run is stuck. */
-  | { readonly t: "failed"; readonly step: string; readonly error: RecordedError; readonly next?: number } & TimedEntry
+  | {
+    readonly t: "failed";
+    readonly step: string;
+    readonly error: RecordedError;
+    readonly next?: number;
+    /** Of the handler: see {@link Journal.begun}. */
+    readonly begun?: readonly string[];
+  } & TimedEntry
   | { readonly t: "slept"; readonly step: string; readonly until: number } & TimedEntry
   | { readonly t: "woken"; readonly step: string }
   | { readonly t: "waits"; readonly step: string; readonly signal: string; readonly until?: number } & TimedEntry
@@ -172,6 +179,11 @@ export class Journal {
   readonly ends: string[] = [];
   /** Of steps that failed, and the handler itself (the empty name), while they have no outcome. */
   readonly failures = new Map<string, Failures>();
+  /**
+   * Steps with an `undo` that may have begun, and had no outcome when the handler threw; `undefined`: others may have
+   * begun, too, for a process may have gone on since, or did not know what those before it had begun.
+   */
+  begun: ReadonlySet<string> | undefined;
   readonly sleeps = new Map<string, Timed>();
   /** The number of the entry that says so. */
   readonly woken = new Map<string, number>();
@@ -242,6 +254,7 @@ export class Journal {
     switch (entry.t) {
       case "held":
         this.heldAt = this.sequence;
+        this.begun = undefined;
         this.shape = entry.shape ?? this.shape;
         return;
       case "started":
@@ -267,6 +280,7 @@ export class Journal {
       }
       case "failed": {
         if (entry.scheduled) this.#schedules.set(entry.step, entry.next ?? 0);
+        if (entry.step === "") this.begun = entry.begun && new Set(entry.begun);
         // an operator skipped it while the attempt ran
         if (this.isSettled(entry.step)) return;
         const before = this.failures.get(entry.step);
@@ -485,6 +499,7 @@ const isParent: Check = (parent) =>
   isText(parent.step) && maybe(isCount)(parent.depth);
 const isFlag: Check = (value) => typeof value === "boolean";
 const scheduled = maybe(isFlag);
+const isTexts: Check = (texts) => Array.isArray(texts) && texts.every(isText);
 const step = isText;
 
 const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Check>> } = {
@@ -504,7 +519,7 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   skipped: { by: isText, step, reason: isText },
   held: { shape: maybe(isText) },
   done: { step, outcome: isOutcome, undo: maybe(isFlag) },
-  failed: { step, error: isError, next: maybe(isTime), scheduled },
+  failed: { step, error: isError, next: maybe(isTime), begun: maybe(isTexts), scheduled },
   slept: { step, until: isTime, scheduled },
   woken: { step },
   waits: { step, signal: isText, until: maybe(isTime), scheduled },

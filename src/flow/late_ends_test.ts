@@ -53,13 +53,13 @@ describe("a run that another node takes over", () => {
       ])
     );
     let found = false;
-    for (let killAt = 30; killAt < 70 && !found; killAt++) {
+    for (let killAt = 150; killAt < 400 && !found; killAt += 20) {
       await using cluster = await testCluster(["one", "kids"], {
         logger: QUIET,
         node: (id) => ({ handlers: id === "kids" ? [kid, grand] : [job] }),
       });
       const kids = cluster.app("kids");
-      cluster.network.faults = { delay: 10 };
+      cluster.network.faults = { delay: 80 };
       unwrap(await kids.start(Grand, undefined, { id: "g" }));
       await cluster.advance(killAt);
       cluster.kill("one");

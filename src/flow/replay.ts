@@ -84,6 +84,7 @@ export class Drive {
     const state = this.#state = new DriveState(options, {
       rest: () => this.#rest(),
       couldTakeSignal: () => this.#waits.couldTakeSignal(),
+      undoable: () => this.#steps.undoable,
       onNews: () => this.#onNews(),
       stopped: (why, end) => this.#steps.stopped(why, end === "restart" && this.error === undefined),
     });
@@ -117,6 +118,11 @@ export class Drive {
   /** Attempts that the next drive goes on with after `restart`. */
   get handedOver(): OngoingAttempts {
     return this.#state.handedOver;
+  }
+
+  /** Steps with an undo that may have begun, and have no outcome; `undefined`: there may be others. */
+  get begun(): readonly string[] | undefined {
+    return this.#state.begun;
   }
 
   /** Steps whose schedules fire after this time, in ms since 1970, as far as this drive has stored them. */
@@ -229,9 +235,14 @@ export class Drive {
     state.record({ t: "staged", stage });
   }
 
-  /** The handler has called, in this drive, all steps that have begun as far as is recorded: their undos are known. */
-  get #hasReachedAllRecordedSteps(): boolean {
+  /**
+   * The handler has called, in this drive, all steps with an `undo` that may have begun: those that are recorded, and
+   * those that a process began that has ended since.
+   */
+  get #hasReachedAllBegunSteps(): boolean {
     const { outcomes, failing, children, failures, strays } = this.journal;
+    // all that had begun has an outcome by then
+    if (failing === undefined && !this.#state.hasReachedAllBegun) return false;
     const ended = [...outcomes].flatMap(([name, { index }]) =>
       strays.has(name) || index > (failing?.index ?? Infinity) ? [] : [name]
     );
@@ -306,7 +317,7 @@ export class Drive {
     // what began of it another version can undo
     if (!this.#state.isHalting || this.#mayBeTaken(error)) return this.#runAgain(error);
     // other branches may go further
-    this.#finish = () => this.#hasReachedAllRecordedSteps ? this.#undoAll() : this.#runAgain(error);
+    this.#finish = () => this.#hasReachedAllBegunSteps ? this.#undoAll() : this.#runAgain(error);
     this.#state.look();
   }
 
@@ -319,7 +330,7 @@ export class Drive {
     state.work(async () => {
       await this.#steps.failed("", error, { attempts: HANDLER_ATTEMPTS, delay: STEP_PAUSES });
       // from its top again, with what is recorded
-      this.#restart();
+      state.restart();
     });
   }
 
@@ -329,20 +340,15 @@ export class Drive {
     if (isCatgaError(error) && error.code === "CLOSED") return false; // this process stops
     const fate = host.afterRefusal(ref, this.journal, new Set(refusedBy));
     if (fate !== "waits") return fate !== "stuck";
-    if (this.#state.isHalting && this.#hasReachedAllRecordedSteps) return false; // a cancelled one ends
+    if (this.#state.isHalting && this.#hasReachedAllBegunSteps) return false; // a cancelled one ends
     // what a handler throws may pass
     return error === this.#inputRefusal || this.#steps.isLast("", error, ATTEMPTS_BEFORE_WAIT);
-  }
-
-  /** When what is recorded so far is stored, the run goes on from its top. */
-  #restart(): void {
-    this.#state.after(() => this.#state.stop("restart"));
   }
 
   /** An operator has to decide before anything else is done. */
   #stuck(step: string, error: RecordedError): void {
     this.#state.refuse(step, error);
-    this.#restart();
+    this.#state.restart();
   }
 
   /** When it has taken as long as it may; `undefined`: that does not count, or not any more. */
@@ -376,7 +382,7 @@ export class Drive {
     const { cancelled } = this.journal;
     if (cancelled !== undefined && state.phase === "handler") this.#steps.cancelled(cancelled.error.message);
     // an operator skipped an undo that runs
-    if (this.#undoing !== undefined && this.journal.undone.has(this.#undoing)) return this.#restart();
+    if (this.#undoing !== undefined && this.journal.undone.has(this.#undoing)) return state.restart();
     for (const call of [...state.calls]) if (state.calls.has(call)) call.go();
     state.look();
   }
@@ -548,7 +554,7 @@ export class Drive {
         const error = readable(thrown);
         const what = isFailure(error) ? new DecidedFailure(recorded(error.error)) : error;
         await this.#steps.failed(name, what, this.#steps.policyOf(step));
-        return state.stop("restart");
+        return state.restart();
       } finally {
         this.#undoing = undefined;
       }

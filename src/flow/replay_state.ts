@@ -10,10 +10,12 @@
  * 2. Outcomes are no decisions: `done`, `failed` of a step, `child`, `undone`, `held` and `limited` are stored before
  *    the handler runs again, except a `done` whose step has an outcome by then, which drops the decisions. `failed` of
  *    the handler is a decision. Attempts under way are handed to the next run of the handler, with their timeouts.
- * 3. `woken`, and `took` without a signal, fail on a cancel, and if an open wait could take a stored signal. Handlers
- *    see them before they are stored, so that an end that follows from them is one append with them.
+ * 3. `woken`, and `took` without a signal, fail on a cancel, and if an open wait could take a stored signal. They are
+ *    decided when the handler has seen all that is stored, and has called the waits that follow from it. Handlers see
+ *    them before they are stored, so that an end that follows from them is one append with them.
  * 4. `took` of a signal holds. `ended` and `failing` fail on a cancel that they were decided without, and whenever
- *    something before them fails. Losers of a race are aborted when `ended` is stored.
+ *    something before them fails. Losers of a race are aborted when `ended` is stored. A cancelled run whose handler
+ *    throws fails once the handler has called all steps with an `undo` that may have begun: `Journal.begun`.
  * 5. That a step, or an `undo`, is stuck holds; behind a `retried` it is a failed attempt that is followed at once.
  * 6. Messages of others do not keep a run from storing: a process that tells a run something sends news to its driver,
  *    which answers when the append that met a conflict is stored. Few messages are stored without an answer.
@@ -133,6 +135,8 @@ export interface DriveOptions {
   readonly fresh?: boolean;
   /** Attempts that the drive before this one handed over. */
   readonly handedOver?: OngoingAttempts;
+  /** {@link DriveState.begun} of the drive before this one. */
+  readonly begun?: readonly string[] | undefined;
   /** Other shapes of the workflow that do not take the run. */
   readonly refusedBy?: ReadonlySet<string> | undefined;
   /** This node has given the run up: another one may be about to hold it. */
@@ -161,6 +165,8 @@ export interface DriveOwner {
   rest(): void;
   /** A wait whose end is not stored could take a stored signal. */
   couldTakeSignal(): boolean;
+  /** Steps with an undo that the handler has called, and that have no outcome. */
+  undoable(): readonly string[];
   /** Messages of others were applied. */
   onNews(): void;
   /** The drive is over: what runs is aborted. */
@@ -173,8 +179,11 @@ export interface DriveOwner {
  */
 class Ends {
   readonly #drive: DriveState;
-  /** Ends that the handler has not seen yet, by name, in the order of the journal; `see`: once it asks for one. */
-  #ends: Map<string, { stored: boolean; see: (() => void) | undefined }>;
+  /**
+   * Ends that the handler has not seen yet, by name, in the order of the journal; `see`: once it asks for one. `before`:
+   * stored before this drive, so that another one may have gone on with it.
+   */
+  #ends: Map<string, { stored: boolean; readonly before: boolean; see: (() => void) | undefined }>;
   /** How many of the journal's ends are among them, or were. */
   #known: number;
   /** Names of ends that the handler has seen before they are stored. */
@@ -183,15 +192,17 @@ class Ends {
   #asked = 0;
   /** The handler asks for these, and they were passed over before. */
   readonly #late: (() => void)[] = [];
+  /** Decisions that are not made before the handler has seen all that is stored. */
+  readonly #behindStored: (() => void)[] = [];
   /** The handler goes on with one. */
   isUnderWay = false;
-  /** The one that the handler goes on with, or went on with last, was not stored yet. */
-  isAhead = false;
+  /** The handler has gone on with an end that no drive before this one has seen. */
+  isBehindOthers = false;
 
   constructor(drive: DriveState) {
     const { ends } = drive.journal;
     this.#drive = drive;
-    this.#ends = new Map(ends.map((name) => [name, { stored: true, see: undefined }]));
+    this.#ends = new Map(ends.map((name) => [name, { stored: true, before: true, see: undefined }]));
     this.#known = ends.length;
   }
 
@@ -207,9 +218,17 @@ class Ends {
     this.#drive.look();
   }
 
+  /** Calls back in a later turn, when the handler has seen all that is stored, and has called what follows from it. */
+  afterStored(decide: () => void): void {
+    this.#drive.soon(() => {
+      this.#behindStored.push(decide);
+      this.#deliverNext();
+    });
+  }
+
   /** One is to be stored. */
   record(name: string): void {
-    if (!this.#ends.has(name)) this.#ends.set(name, { stored: false, see: undefined });
+    if (!this.#ends.has(name)) this.#ends.set(name, { stored: false, before: false, see: undefined });
   }
 
   /**
@@ -225,7 +244,7 @@ class Ends {
       if (own !== undefined) own.stored = true;
       else if (!this.#ahead.delete(name)) {
         // of others: it comes before what is not stored yet
-        const all = [...this.#ends, [name, { stored: true, see: undefined }] as const];
+        const all = [...this.#ends, [name, { stored: true, before: false, see: undefined }] as const];
         this.#ends = new Map([...all.filter(([, { stored }]) => stored), ...all.filter(([, { stored }]) => !stored)]);
         contradicts ||= this.#ahead.size > 0;
       }
@@ -239,9 +258,9 @@ class Ends {
    * and anything if all `rests`. Returns true if it goes on.
    */
   passOver(rests: boolean): boolean {
-    if (this.#asked === 0) return false;
+    if (this.#asked === 0 && this.#behindStored.length === 0) return false;
     for (const [name, { stored, see }] of this.#ends) {
-      if (see !== undefined) break;
+      if (see !== undefined || (this.#asked === 0 && !stored)) break;
       if (!rests && (!stored || this.#drive.names.has(name))) return false;
       this.#ends.delete(name);
     }
@@ -263,15 +282,15 @@ class Ends {
 
   #deliverNext(): void {
     const drive = this.#drive;
-    if (!this.isNext || this.isUnderWay || drive.over) return;
+    if (this.isUnderWay || drive.over) return;
+    if (!this.isNext) return this.#decideNext();
     let see = this.#late.shift();
-    this.isAhead = false;
     if (see === undefined) {
       const [[name, end]] = this.#ends;
       see = end.see!; // it is next
       this.#ends.delete(name);
       this.#asked--;
-      this.isAhead = !end.stored;
+      this.isBehindOthers ||= !end.before;
       if (!end.stored) this.#ahead.add(name);
     }
     this.isUnderWay = true;
@@ -281,6 +300,16 @@ class Ends {
       this.#deliverNext();
       drive.look();
     });
+  }
+
+  #decideNext(): void {
+    const [next] = this.#ends.values();
+    if (next?.stored) return;
+    const decide = this.#behindStored.shift();
+    if (decide === undefined) return;
+    decide();
+    this.#deliverNext();
+    this.#drive.look();
   }
 }
 
@@ -331,8 +360,10 @@ export class DriveState {
   #lost = false;
   /** Mark of the message that it appended last: it may be read before that is answered. */
   #appending: string | undefined;
-  /** This drive has stored something, or began the run. */
-  #own: boolean;
+  /** This drive began the run. */
+  readonly #isFirst: boolean;
+  /** {@link begun} as it was before this drive. */
+  readonly #begunBefore: ReadonlySet<string> | undefined;
   /** Entries that are not stored yet, and the append that is under way. */
   #queue: JournalEntry[] = [];
   #storing: Promise<void> | undefined;
@@ -363,7 +394,8 @@ export class DriveState {
     this.host = host;
     this.ref = ref;
     this.journal = journal;
-    this.#own = fresh;
+    this.#isFirst = fresh;
+    this.#begunBefore = options.begun === undefined ? journal.begun : new Set(options.begun);
     this.handedOver = handedOver;
     this.ends = new Ends(this);
     this.#owner = owner;
@@ -405,9 +437,29 @@ export class DriveState {
     return cancelled !== undefined || failing !== undefined || this.failed || this.#cancelling;
   }
 
-  /** A step that is called now did not begin in another drive. */
+  /**
+   * A step that is called now did not begin in another drive. That this drive has stored something does not say so: the
+   * handler may be where another one was.
+   */
   get isFresh(): boolean {
-    return this.#own || this.ends.isAhead;
+    return this.#isFirst || this.ends.isBehindOthers;
+  }
+
+  /** Steps with an undo that may have begun, and have no outcome; `undefined`: there may be others. */
+  get begun(): readonly string[] | undefined {
+    return this.isFresh || this.#begunBefore !== undefined
+      ? [...this.#owner.undoable(), ...this.#notReached]
+      : undefined;
+  }
+
+  /** The handler has called all steps with an undo that may have begun, and have no outcome. */
+  get hasReachedAllBegun(): boolean {
+    return this.begun !== undefined && this.#notReached.length === 0;
+  }
+
+  get #notReached(): readonly string[] {
+    const { names, journal: { outcomes } } = this;
+    return [...this.#begunBefore ?? []].filter((name) => !names.has(name) && !outcomes.has(name));
   }
 
   /** Whether the handler may see what was recorded as this entry. */
@@ -476,37 +528,45 @@ export class DriveState {
   /** An operator has to decide. `thrown`: because of that. */
   refuse(step: string, error: RecordedError, thrown?: unknown): void {
     if (this.over) return;
-    const entry = { t: "failed", step, error } as const;
+    const entry = this.failedAttempt(step, error);
     THROWN.set(entry, thrown);
     DECIDED_AT.set(entry, this.journal.entries);
     this.record(entry);
     this.look();
   }
 
+  /** An entry without `next`; that of the handler says what had begun, if this drive knows that. */
+  failedAttempt(step: string, error: RecordedError): JournalEntry & { readonly t: "failed" } {
+    const begun = step === "" ? this.begun : undefined;
+    return { t: "failed", step, error, ...(begun !== undefined && begun.length <= MAX_BEGUN ? { begun } : {}) };
+  }
+
   /** Stores what is recorded so far. Resolves with `false` when the drive is over. */
   async stored(): Promise<boolean> {
-    while (!this.over && (this.#queue.length > 0 || this.#storing !== undefined)) {
+    while (!this.over && this.#isStoring) {
       await (this.#storing ??= this.#store());
     }
     return !this.over;
   }
 
   /**
-   * What was recorded so far is stored, and the run as this node's. Resolves with `false` when the drive is over, or no
-   * attempt may begin.
+   * What was recorded so far is stored, and the run as this node's. `step`: one with an undo that is to begin, which is
+   * no longer as the handler's last error says. Resolves with `false` when the drive is over, or no attempt may begin.
    */
-  async ready(): Promise<boolean> {
-    if (!this.#mayBegin) return false;
-    const { host: { endpoint }, journal: { holder } } = this;
-    if ((holder !== endpoint || this.#mustHold) && !this.#queue.some(({ t }) => t === "held")) {
-      this.#mustHold = false;
-      const shape = this.host.shapeOf(this.ref.workflow);
-      this.#queue.push({ t: "held", ...(shape === this.journal.shape ? {} : { shape }) });
+  async ready(step?: string): Promise<boolean> {
+    while (this.#mayBegin) {
+      const { host: { endpoint }, journal: { holder, begun } } = this;
+      const isUnknown = step !== undefined && begun !== undefined && !begun.has(step);
+      const mustHold = holder !== endpoint || this.#mustHold || isUnknown;
+      if (mustHold && !this.#queue.some(isHeld) && !this.#inFlight.some(isHeld)) {
+        this.#mustHold = false;
+        const shape = this.host.shapeOf(this.ref.workflow);
+        this.#queue.push({ t: "held", ...(shape === this.journal.shape ? {} : { shape }) });
+      }
+      if (!this.#isStoring) return true;
+      await this.stored();
     }
-    if (this.#queue.length > 0 || this.#storing !== undefined) {
-      if (!await this.stored()) return false;
-    }
-    return this.#mayBegin;
+    return false;
   }
 
   get #mayBegin(): boolean {
@@ -518,6 +578,21 @@ export class DriveState {
     this.work(async () => {
       if (await this.stored()) then();
     });
+  }
+
+  /**
+   * Has the handler run from its top, when all that is recorded is stored: also outcomes that were recorded while a
+   * store was awaited.
+   */
+  restart(): void {
+    this.work(async () => {
+      while (this.#isStoring) if (!await this.stored()) return;
+      this.stop("restart");
+    });
+  }
+
+  get #isStoring(): boolean {
+    return this.#queue.length > 0 || this.#storing !== undefined;
   }
 
   async #store(): Promise<void> {
@@ -542,7 +617,6 @@ export class DriveState {
         }
         return this.stop("restart");
       }
-      this.#own = true;
       const { entries: now } = this.journal;
       if (before < WARN_ENTRIES && now >= WARN_ENTRIES) {
         this.host.app.observer({ type: "run-long", ...this.ref, entries: now });
@@ -874,5 +948,8 @@ const ENDS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "woken", "took"]);
 /** Entries that say what happened, and hold whatever the handler has seen. */
 const OUTCOMES: ReadonlySet<JournalEntry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
 const NO_SHAPES: ReadonlySet<string> = new Set();
+/** How many steps that may have begun an error of the handler names; it names none if there are more. */
+const MAX_BEGUN = 100;
+const isHeld = ({ t }: JournalEntry) => t === "held";
 const WARN_ENTRIES = 1_000;
 const MOST_ENTRIES = 10_000;

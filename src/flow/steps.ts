@@ -97,6 +97,13 @@ export class Steps {
     return [...this.#steps.values()].some(({ over, name }) => !over && !outcomes.has(name));
   }
 
+  /** Steps with an undo that have begun, or may begin, and have no outcome. */
+  get undoable(): readonly string[] {
+    return [...this.#steps.values()].flatMap((step) =>
+      step.undo && step.main && !this.#isSettled(step) ? [step.name] : []
+    );
+  }
+
   undoOf(step: string): Undo | undefined {
     return this.#undos.get(step);
   }
@@ -202,7 +209,7 @@ export class Steps {
     const next = clock.now() + pause * (0.75 + random() / 4);
     const scheduled = next - clock.now() > HOLD;
     if (scheduled && !await state.wake(name, next)) return;
-    state.record({ t: "failed", step: name, error: what, next, ...(scheduled ? { scheduled } : {}) });
+    state.record({ ...state.failedAttempt(name, what), next, ...(scheduled ? { scheduled } : {}) });
     if (!await state.stored()) return;
     // an outage may last for days, and be that of each run
     if (passing && failures?.error.code === what.code) return;
@@ -333,7 +340,7 @@ export class Steps {
         await this.#doze(step, left);
         continue;
       }
-      if (this.#isGivenUp(step) || !await state.ready()) return undefined;
+      if (this.#isGivenUp(step) || !await state.ready(step.undo && step.main ? name : undefined)) return undefined;
       // what was read, or given up, meanwhile
       if (this.#isSettled(step) || this.#isGivenUp(step)) return undefined;
       if (state.isTooLong()) return undefined;
@@ -465,7 +472,7 @@ export class Steps {
       step.busy = true;
       state.work(async () => {
         try {
-          if (!await state.ready()) return;
+          if (!await state.ready(main ? name : undefined)) return;
           if (isCancelling() && !journal.wasTold(name, child)) {
             cancelled = true;
             const { message } = journal.cancelled!.error;

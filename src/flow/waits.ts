@@ -31,8 +31,8 @@ export class Waits {
   readonly #beginning = new Set<PendingCall>();
   /** Calls whose signal is being parsed. */
   readonly #parsing = new Set<PendingCall>();
-  /** Calls whose time is over. */
-  readonly #overdue = new Set<PendingCall>();
+  /** Calls whose time is over; `true`: that may be recorded, for the handler has seen all that is stored. */
+  readonly #overdue = new Map<PendingCall, boolean>();
 
   constructor(state: DriveState) {
     this.#state = state;
@@ -172,15 +172,20 @@ export class Waits {
 
   /**
    * The time of a call is over: the handler goes on before that is stored, so that an end that follows from it is one
-   * append with it. A signal that is stored by then goes first.
+   * append with it. A signal that is stored by then goes first, also when the run is replayed and its wait is called
+   * behind steps that have ended.
    */
   #timeIsOver(call: PendingCall, entry: JournalEntry & { readonly t: "woken" | "took" }, see: () => void): void {
     const state = this.#state;
-    if (!this.#overdue.has(call)) {
-      this.#overdue.add(call);
-      return state.soon(() => state.calls.has(call) && call.go());
+    const mayBeRecorded = this.#overdue.get(call);
+    if (mayBeRecorded === undefined) {
+      this.#overdue.set(call, false);
+      return state.ends.afterStored(() => {
+        this.#overdue.set(call, true);
+        if (state.calls.has(call)) call.go();
+      });
     }
-    if (this.#noted.has(call)) return;
+    if (!mayBeRecorded || this.#noted.has(call)) return;
     this.#noted.add(call);
     state.record(entry);
     state.ends.deliver(entry.step, () => state.isHalting || see());

@@ -41,7 +41,10 @@ interface Change {
  *   has ended here; `flow-alarm`: so are the schedules of a run.
  *   `flow-decision`: decisions are not checked when messages of others are applied; `flow-end`: an end holds in spite
  *   of a cancel; `flow-time`: a time goes before a stored signal; `flow-skip`: an outcome holds beside an operator's.
- *   `flow-ongoing`: a handler that restarts begins attempts again that are under way.
+ *   `flow-ongoing`: a handler that restarts begins attempts again that are under way. `flow-outcome`: outcomes are
+ *   dropped with decisions; `flow-beside`: those beside an error of the handler. `flow-retried`: a step is stuck behind
+ *   a retry. `flow-replayed`: a time is decided before the handler has seen what is stored. `flow-begun`: a cancelled
+ *   run does not wait for what a dead process began; `flow-fresh`: whatever is called behind an append is new.
  * - `shape-request`, `shape-message`, `shape-run`: what one version refuses does not go on to another, nor waits.
  *   `flow-gave-up`: a node whose version did not take a run begins a step without having stored that it holds the run
  *   again; `flow-held-again`: one that does hold it again is taken for one that has given it up.
@@ -82,8 +85,8 @@ const PLANTS = {
   }],
   "flow-gave-up": [{
     file: "src/flow/replay_state.ts",
-    from: "(holder !== endpoint || this.#mustHold)",
-    to: "(holder !== endpoint)",
+    from: "holder !== endpoint || this.#mustHold || isUnknown;",
+    to: "holder !== endpoint || isUnknown;",
   }],
   "flow-held-again": [{
     file: "src/flow/driven_runs.ts",
@@ -92,8 +95,8 @@ const PLANTS = {
   }],
   "flow-stored": [{
     file: "src/flow/replay_state.ts",
-    from: "      if (!await this.stored()) return false;\n    }\n    return this.#mayBegin;",
-    to: "      void this.stored();\n    }\n    return this.#mayBegin;",
+    from: "      if (!this.#isStoring) return true;\n      await this.stored();\n",
+    to: "      void this.stored();\n      return true;\n",
   }],
   "flow-parallel": [{
     file: "src/flow/replay.ts",
@@ -196,6 +199,36 @@ const PLANTS = {
     file: "src/flow/steps.ts",
     from: "    if (restarts) {\n",
     to: "    if (restarts && MAX_TIMEOUT < 0) {\n",
+  }],
+  "flow-outcome": [{
+    file: "src/flow/replay_state.ts",
+    from: "entries.filter((entry) => this.#isOutcome(entry)) : entries;",
+    to: "[] : entries;",
+  }],
+  "flow-beside": [{
+    file: "src/flow/replay_state.ts",
+    from: "while (this.#isStoring) if (!await this.stored()) return;",
+    to: "if (!await this.stored()) return;",
+  }],
+  "flow-retried": [{
+    file: "src/flow/replay_state.ts",
+    from: "return this.journal.retriedAt < decidedAt ? entry :",
+    to: "return this.journal.retriedAt < Infinity * decidedAt ? entry :",
+  }],
+  "flow-replayed": [{
+    file: "src/flow/waits.ts",
+    from: "return state.ends.afterStored(() => {",
+    to: "return state.soon(() => {",
+  }],
+  "flow-begun": [{
+    file: "src/flow/replay_state.ts",
+    from: "return this.begun !== undefined && this.#notReached.length === 0;",
+    to: "return this.#notReached.length >= 0;",
+  }],
+  "flow-fresh": [{
+    file: "src/flow/replay_state.ts",
+    from: "return this.#isFirst || this.ends.isBehindOthers;",
+    to: "return this.#isFirst || this.ends.isBehindOthers || this.journal.holder === this.host.endpoint;",
   }],
   "commit-entries": [{
     file: "src/log/subscriptions/commits.ts",

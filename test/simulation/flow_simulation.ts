@@ -24,7 +24,7 @@ import { CatgaError } from "../../src/error.ts";
 import type { DriveApp, DueTime, RefusedRunFate } from "../../src/flow/replay_state.ts";
 import { Drives, type DrivesHost, LEASE } from "../../src/flow/driven_runs.ts";
 import type { RunLease } from "../../src/flow/run_leases.ts";
-import { type CalledEntry, Journal, type JournalEntry, statusOf } from "../../src/flow/journal.ts";
+import { type CalledEntry, Journal, type JournalEntry, type RunLogMessage, statusOf } from "../../src/flow/journal.ts";
 import {
   endOf,
   isCalled,
@@ -106,6 +106,8 @@ type Part =
     readonly undo: boolean;
     readonly fails: number;
     readonly ms: number;
+    /** An operator has it tried again after so many attempts. */
+    readonly attempts?: number;
   }
   /** Several steps at once; `race`: the handler goes on when the first of them has ended. */
   | { readonly type: "all"; readonly race: boolean; readonly parts: readonly Extract<Part, { type: "step" }>[] }
@@ -170,8 +172,7 @@ class Simulation {
     this.losing = seed % 10 === 4;
     this.interjecting = seed % 5 === 0 || seed % 7 === 3;
     this.operator = seededRandom(seed + 1_000_000);
-    // a handler that throws when its time is over does not see what began
-    this.deployed = seed % 4 === 1 && !this.limited;
+    this.deployed = seed % 4 === 1;
     this.deploy = seededRandom(seed + 2_000_000);
     this.leasing = seed % 3 === 1;
     this.lag = this.interjecting ? [3, 5, 20][seed % 3] : 3;
@@ -728,11 +729,11 @@ class Process implements DrivesHost {
     });
   }
 
-  /** An operator has it tried again: its process died too often. */
+  /** An operator has it tried again: its process died too often, or a step has had its attempts. */
   async stuck({ run }: RunRef, step: string, { message }: { readonly message: string }): Promise<void> {
     await this.request(() => {}, () => {});
-    if (step === "") return this.simulation.runs.get(run)!.retry();
-    this.simulation.violation(`${run} is stuck at ${step}: ${message}`);
+    if (step === "" || step.startsWith("t") || step.startsWith("@undo t")) this.simulation.runs.get(run)!.retry();
+    else this.simulation.violation(`${run} is stuck at ${step}: ${message}`);
   }
 
   observer(): void {}
@@ -763,6 +764,10 @@ class SimulatedRun {
   /** What was done outside: by the id of the step. */
   readonly #effects = new Map<string, { readonly at: number; undone: number }>();
   readonly #attempts = new Map<string, number>();
+  /** When and where the last attempt of a step has failed. */
+  readonly #threw = new Map<string, { readonly at: number; readonly by: string }>();
+  /** When an operator had it tried again. */
+  #retriedAt = -Infinity;
   /** Who performs a step now. */
   readonly #performing = new Map<string, Process>();
   /** By the first of several steps at once: in which order they ended, or which was first, when the next one began. */
@@ -805,6 +810,9 @@ class SimulatedRun {
       for (let n = 0; n < 3; n++) {
         const part = { name: `e${n}`, ms: operator() * 200 };
         parts.push(operator() < 0.5 ? { type: "wait", ...part } : { type: "either", ...part });
+        if (operator() > 0.4) continue;
+        const limited = { fails: 1 + Math.floor(operator() * 2), ms: operator() * 100, attempts: 1 };
+        parts.push({ type: "step", name: `t${n}`, undo: operator() < 0.5, ...limited });
       }
     }
     const fails = random() < 0.4;
@@ -907,7 +915,8 @@ class SimulatedRun {
       const step = performed[Math.floor(operator() * performed.length)];
       entry = { t: "skipped", step, value: `skipped ${step}`, reason: "enough", by };
       this.#skipped.add(step);
-    } else if (drawn > 0.85 && simulation.mode.cancels > 0) {
+    } else if (drawn > 0.75 && drawn < 0.85) entry = { t: "retried", by };
+    else if (drawn > 0.85 && simulation.mode.cancels > 0) {
       entry = { t: "cancelled", code: "CANCELLED", reason: "now", by };
     } else return;
     this.#interjections++;
@@ -918,7 +927,7 @@ class SimulatedRun {
   }
 
   /** What is decided holds on what is stored before it. */
-  #checkDecisions(entries: readonly JournalEntry[]): void {
+  #checkDecisions({ entries, holder }: RunLogMessage): void {
     const { journal } = this;
     const violation = (text: string) => this.#simulation.violation(`${this.id} ${text}`);
     const taken = entries.flatMap((entry) => entry.t === "took" && entry.n !== undefined ? [entry.n] : []);
@@ -927,6 +936,11 @@ class SimulatedRun {
     const open = new Set(journal.waits.keys()).difference(new Set(took));
     let { cancelled, failing } = journal as { cancelled: unknown; failing: unknown };
     for (const entry of entries) {
+      if (entry.t === "retried") this.#retriedAt = this.#simulation.now;
+      if (entry.t === "failed" && entry.next === undefined && this.#threw.get(entry.step)?.by === holder) {
+        const isBehind = this.#retriedAt > this.#threw.get(entry.step)!.at;
+        if (isBehind) violation(`is stuck behind a retry: ${entry.step}`);
+      }
       if (entry.t === "cancelled") cancelled ??= entry;
       if (entry.t === "failing") failing ??= entry;
       if (entry.t === "waits" && !took.includes(entry.step)) open.add(entry.step);
@@ -991,7 +1005,7 @@ class SimulatedRun {
     }
     if (this.over) simulation.violation(`${this.id} goes on behind its end: ${JSON.stringify(stored.entries)}`);
     this.#started = true;
-    this.#checkDecisions(stored.entries);
+    this.#checkDecisions(stored);
     simulation.trace(this.id, stored.holder, JSON.stringify(stored.entries));
     for (const entry of stored.entries) {
       this.#entries.push(entry);
@@ -1119,7 +1133,7 @@ class SimulatedRun {
           const undo = (value: string) => this.#undo(flow, process, own.name, value);
           return flow.step<string>(own.name, (step) => this.#step(step, process, own, known, way), {
             undo: own.undo ? undo : undefined,
-            retry: { delay: [200, 2_000] },
+            retry: { delay: [200, 2_000], ...(own.attempts === undefined ? {} : { attempts: own.attempts }) },
           }).then((value) => {
             values[own.name] = value;
             ended.push(own.name);
@@ -1138,9 +1152,7 @@ class SimulatedRun {
   #refuse(i: number, { version, simulation: { deployed } }: Process): void {
     const part = this.program.parts[i];
     if (!deployed || this.#takers[i] === "" || this.#takers[i] === version) return;
-    const { outcomes, woken, took, strays, cancelled } = this.journal;
-    // whatever began before a cancel is undone by a version that takes it
-    if (cancelled !== undefined || strays.size > 0) return;
+    const { outcomes, woken, took } = this.journal;
     const names = part.type === "all" ? part.parts.map(({ name }) => name) : [part.name, `${part.name} sleep`];
     if (names.some((name) => outcomes.has(name) || woken.has(name) || took.has(name))) return;
     throw new Error(`${version} does not take part ${i}`);
@@ -1176,8 +1188,7 @@ class SimulatedRun {
       !process.troubled && !process.isStale && !other.isStale &&
       other.drives.drives({ workflow: "Flow", run: this.id })
     ) simulation.violation(`${this.id} ${name} begins at ${process.endpoint} while ${other.endpoint} performs it`);
-    // a handler that throws behind a race may lose an outcome of a loser
-    const isQuiet = simulation.mode.deaths === 0 && !simulation.losing && !simulation.deployed;
+    const isQuiet = simulation.mode.deaths === 0 && !simulation.losing;
     if (isQuiet && other === process && !this.#skipped.has(name)) {
       simulation.violation(`${this.id} ${name} is performed twice at once`);
     }
@@ -1186,12 +1197,15 @@ class SimulatedRun {
     await this.#pause(process, ms / 2);
     const attempt = (this.#attempts.get(name) ?? 0) + 1;
     this.#attempts.set(name, attempt);
+    const threw = () => void this.#threw.set(name, { at: simulation.now, by: process.endpoint });
     if (isQuiet && attempt > fails + 1) simulation.violation(`${this.id} ${name} is performed again`);
     if (attempt <= fails) {
       this.#performing.delete(name);
+      threw();
       throw new Error(`attempt ${attempt} fails`);
     }
     await process.request(() => this.#effect(name), () => {
+      threw();
       throw new Error("nobody answers");
     }, 2_000);
     await this.#pause(process, ms / 2);

@@ -180,8 +180,8 @@ export interface DriveOwner {
 class Ends {
   readonly #drive: DriveState;
   /**
-   * Ends that the handler has not seen yet, by name, in the order of the journal; `see`: once it asks for one. `before`:
-   * stored before this drive, so that another one may have gone on with it.
+   * Ends that the handler has not seen yet, by name, in the order of the journal; `see`: once it asks for one.
+   * `before`: stored before this drive, so that another one may have gone on with it.
    */
   #ends: Map<string, { stored: boolean; readonly before: boolean; see: (() => void) | undefined }>;
   /** How many of the journal's ends are among them, or were. */
@@ -600,19 +600,15 @@ export class DriveState {
     const entries = this.#inFlight = this.#queue.splice(0, MOST_TOGETHER);
     const before = this.journal.entries;
     try {
-      for (const entry of entries) {
-        if (entry.t === "failed" && entry.next === undefined) {
-          await this.insist(
-            () => this.host.stuck(this.ref, entry.step, entry.error, THROWN.get(entry)),
-            UNSTORED,
-          );
-        }
-      }
+      await this.#noteStuck(entries);
       if (!await this.#append(entries)) return this.stop("superseded");
       if (this.#mustRestart) {
         // decisions are dropped, outcomes are stored
         while (this.#queue.length + this.#behindEnd.length > 0) {
-          const more = [...this.#queue.splice(0), ...this.#behindEnd.splice(0)];
+          const more = [...this.#queue.splice(0), ...this.#behindEnd.splice(0)].filter((entry) =>
+            this.#isOutcome(entry)
+          );
+          await this.#noteStuck(more);
           if (!await this.#append(more)) return this.stop("superseded");
         }
         return this.stop("restart");
@@ -627,6 +623,14 @@ export class DriveState {
       this.#storing = undefined;
       this.active--;
       this.look();
+    }
+  }
+
+  /** Has operators find the run before it is stuck, however often that takes. */
+  async #noteStuck(entries: readonly JournalEntry[]): Promise<void> {
+    for (const entry of entries) {
+      if (entry.t !== "failed" || entry.next !== undefined) continue;
+      await this.insist(() => this.host.stuck(this.ref, entry.step, entry.error, THROWN.get(entry)), UNSTORED);
     }
   }
 

@@ -43,8 +43,9 @@ interface Change {
  *   of a cancel; `flow-time`: a time goes before a stored signal; `flow-skip`: an outcome holds beside an operator's.
  *   `flow-ongoing`: a handler that restarts begins attempts again that are under way. `flow-outcome`: outcomes are
  *   dropped with decisions; `flow-beside`: those beside an error of the handler. `flow-retried`: a step is stuck behind
- *   a retry. `flow-replayed`: a time is decided before the handler has seen what is stored. `flow-begun`: a cancelled
+ *   a retry.  `flow-begun`: a cancelled
  *   run does not wait for what a dead process began; `flow-fresh`: whatever is called behind an append is new.
+ *   `flow-unnoted`: a step that is stuck beside dropped decisions is stored without a note for operators.
  * - `shape-request`, `shape-message`, `shape-run`: what one version refuses does not go on to another, nor waits.
  *   `flow-gave-up`: a node whose version did not take a run begins a step without having stored that it holds the run
  *   again; `flow-held-again`: one that does hold it again is taken for one that has given it up.
@@ -215,15 +216,15 @@ const PLANTS = {
     from: "return this.journal.retriedAt < decidedAt ? entry :",
     to: "return this.journal.retriedAt < Infinity * decidedAt ? entry :",
   }],
-  "flow-replayed": [{
-    file: "src/flow/waits.ts",
-    from: "return state.ends.afterStored(() => {",
-    to: "return state.soon(() => {",
-  }],
   "flow-begun": [{
     file: "src/flow/replay_state.ts",
     from: "return this.begun !== undefined && this.#notReached.length === 0;",
     to: "return this.#notReached.length >= 0;",
+  }],
+  "flow-unnoted": [{
+    file: "src/flow/replay_state.ts",
+    from: "          await this.#noteStuck(more);\n",
+    to: "",
   }],
   "flow-fresh": [{
     file: "src/flow/replay_state.ts",

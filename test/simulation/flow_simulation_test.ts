@@ -72,6 +72,12 @@ describe("simulation of workflows", () => {
       ["flow-end", /its cancel was ok/, 170],
       ["flow-skip", /has two outcomes/, 80],
       ["flow-ongoing", /is performed twice at once/, 50],
+      ["flow-outcome", /is performed again/],
+      ["flow-beside", /is performed again/, 1_860],
+      ["flow-retried", /is stuck behind a retry/],
+      ["flow-unnoted", /has not ended/, 1_475],
+      ["flow-begun", /was done and is not undone/],
+      ["flow-fresh", /was done and is not undone/],
       // versions of the workflow: driven_runs.ts
       ["flow-gave-up", /while .* performs it|has two outcomes|is not undone/],
       ["flow-held-again", /while .* performs it|has two outcomes|is not undone/],

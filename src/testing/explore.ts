@@ -1,15 +1,32 @@
 /** `explore`: a program under every fault, by seeds. */
+import process from "node:process";
 import { seededRandom } from "../memory/network.ts";
-import type { Random } from "../ports/clock.ts";
-import { checkExplore, type ExploreFault, type ExploreOptions, faultsOf, groupsOf } from "./explore_options.ts";
-import { OF_NODES, parsePlan, type Plan, type PlannedDeploy, type PlannedFault, planText } from "./explore_plan.ts";
-import { type ExploredRun, exploreRun } from "./explored_run.ts";
-import type { History } from "./history.ts";
+import { systemClock } from "../ports/clock.ts";
+import { checkExplore, type ExploreOptions, faultsOf, groupsOf } from "./explore_options.ts";
+import {
+  extentOf,
+  OF_NODES,
+  parsePlan,
+  type Plan,
+  type PlannedDeploy,
+  type PlannedFault,
+  planText,
+} from "./explore_plan.ts";
+import { type ExploredRun, exploreRun, type RealPatience } from "./explored_run.ts";
+import { BrokenPromise, type History } from "./history.ts";
+import { firstDifference, GlobalsWatch } from "./repeatable.ts";
+import { shrink } from "./shrink.ts";
+import { type Situation, Situations, situationTable } from "./situations.ts";
+import { timelinePage } from "./timeline.ts";
 
 /** Result of {@link explore}, if no seed was red. */
 export interface Explored {
   /** Number of seeds that were run. */
   readonly seeds: number;
+  /** Which operation was in which phase when which fault began, and how often. */
+  readonly situations: readonly Situation[];
+  /** The situations as a table, to be printed. */
+  readonly report: string;
 }
 
 /** A red seed: `explore` rejects with it. */
@@ -22,6 +39,8 @@ export class ExploreError extends Error {
   readonly replay: string;
   /** History of that run. */
   readonly history: History;
+  /** What happened in that run, on a page. */
+  readonly timeline: string;
   /** What the check threw, or why the run did not end. */
   override readonly cause: Error;
 
@@ -30,22 +49,39 @@ export class ExploreError extends Error {
    *
    * @internal
    */
-  constructor({ plan, history, failure }: ExploredRun) {
+  constructor({ plan, history, failure, log }: ExploredRun, runs: number) {
     const replay = planText(plan);
-    super(
-      `seed ${plan.seed} is red: ${failure!.message}\nexplore({ replay: ${JSON.stringify(replay)}, … }) runs it again`,
-    );
+    const shownBy = failure instanceof BrokenPromise ? failure.shownBy : [];
+    const page = (colour: boolean) => timelinePage(history, log, { shownBy, colour });
+    const place = placeOf(failure!);
+    const parts = [
+      `seed ${plan.seed} is red${runs > 1 ? `, and this is the smallest of ${runs} runs of it` : ""}`,
+      failure instanceof BrokenPromise ? `promise: ${failure.promise}` : "",
+      `${failure!.message}${place === undefined ? "" : `\n  at ${place}`}`,
+      page(process.stdout.isTTY === true),
+      `again: explore({ replay: ${JSON.stringify(replay)}, … })`,
+    ];
+    super(parts.filter((part) => part !== "").join("\n"));
     this.seed = plan.seed;
     this.replay = replay;
     this.history = history;
+    this.timeline = page(false);
     this.cause = failure!;
   }
+}
+
+/** The line of the program at which an error was made. */
+function placeOf({ stack = "" }: Error): string | undefined {
+  const frames = stack.split("\n").map((line) => /((?:file:\/\/|\/)[^\s()]+:\d+:\d+)/.exec(line)?.[1]);
+  return frames.find((frame) => frame !== undefined && !/\/src\/testing\/(?!.*_test\.ts)/.test(frame));
 }
 
 /**
  * Runs a workload under faults, once for each seed: nodes are killed, frozen and cut off, answers are lost, programs
  * are deployed and taken back, in virtual time. Rejects with an {@link ExploreError} for the first seed whose run
- * breaks a promise: a check throws, the workload throws, or what it caused is not handled.
+ * breaks a promise: a check throws, the workload throws, or what it caused is not handled. Its message is a timeline of
+ * the smallest such run. Rejects with a `TypeError` for invalid options, and for a program that differs when it is run
+ * again.
  *
  * @example
  * ```ts
@@ -68,23 +104,75 @@ export class ExploreError extends Error {
  */
 export async function explore<World = undefined>(options: ExploreOptions<World>): Promise<Explored> {
   checkExplore(options);
-  const { seeds = SEEDS, seed: first = 1, replay } = options;
+  const { seeds = SEEDS, seed: first = 1, replay, repeatable = true } = options;
+  const patience: RealPatience = { left: 0, isInVain: true };
   if (replay !== undefined) {
-    const run = await exploreRun(options, parsePlan(replay));
-    if (run.failure !== undefined) throw new ExploreError(run);
-    return { seeds: 1 };
+    const run = await exploreRun(options, parsePlan(replay), { patience });
+    if (run.failure !== undefined) throw new ExploreError(run, 1);
+    return { seeds: 1, situations: [], report: "" };
   }
+  const situations = new Situations();
+  const steering = options.steer === false ? undefined : situations;
   let horizon = FIRST_HORIZON;
   for (let seed = first; seed < first + seeds; seed++) {
-    const run = await exploreRun(options, drawPlan(options, seed, horizon));
-    if (run.failure !== undefined) throw new ExploreError(run);
+    const plan = drawPlan(options, seed, horizon, steering);
+    situations.begin();
+    const run = await exploreRun(options, plan, { observer: situations, patience });
+    if (seed === first && repeatable) await checkRepeatable(options, run, patience);
+    if (run.failure !== undefined) throw await smallest(options, run, patience);
     horizon = Math.max(run.lasted, 1);
   }
-  return { seeds };
+  const { all } = situations;
+  const report = `${seeds} seeds met ${all.length} situations\n${situationTable(all)}`;
+  return { seeds, situations: all, report };
 }
 
-/** Draws the plan of a seed. `horizon`: how long a workload takes, in ms. */
-function drawPlan<World>(options: ExploreOptions<World>, seed: number, horizon: number): Plan {
+async function smallest<World>(
+  options: ExploreOptions<World>,
+  red: ExploredRun,
+  patience: RealPatience,
+): Promise<ExploreError> {
+  const { shrink: limit = SHRINK } = options;
+  const end = systemClock.monotonic() + limit;
+  let runs = 1;
+  const play = (plan: Plan) => {
+    runs++;
+    return exploreRun(options, plan, { patience });
+  };
+  const run = await shrink(red, play, () => systemClock.monotonic() < end);
+  return new ExploreError(run, runs);
+}
+
+/** Rejects with a `TypeError` if the program differs when the plan of a run is run again. */
+async function checkRepeatable<World>(
+  options: ExploreOptions<World>,
+  run: ExploredRun,
+  patience: RealPatience,
+): Promise<void> {
+  const again = await exploreRun(options, run.plan, { patience });
+  const difference = firstDifference(run.history, again.history, false);
+  if (difference === undefined) return;
+  using watch = new GlobalsWatch();
+  await exploreRun(options, run.plan, { patience });
+  const [left, right] = difference.lines.map((line) => line === "" ? "its end" : JSON.stringify(line));
+  const uses = watch.uses.length === 0
+    ? "handlers, workload and world must depend on nothing but what explore gives them: memory of the module lasts from one run to the next"
+    : `it uses ${
+      watch.uses.join(", ")
+    }: take time from ctx.clock, random numbers from the workload's random, ids from ctx.id`;
+  throw new TypeError(
+    `explore: seed ${run.plan.seed} differs when it is run again: first ${left}, then ${right}; ${uses} ` +
+      "(repeatable: false explores it nevertheless)",
+  );
+}
+
+/** Draws the plan of a seed. `horizon`: how long a workload takes, in ms; `steering`: what seeds have met so far. */
+function drawPlan<World>(
+  options: ExploreOptions<World>,
+  seed: number,
+  horizon: number,
+  steering: Situations | undefined,
+): Plan {
   const random = seededRandom(seed ^ PLAN_SEED);
   const faults = faultsOf(options.faults);
   const nodes = groupsOf(options);
@@ -93,6 +181,8 @@ function drawPlan<World>(options: ExploreOptions<World>, seed: number, horizon: 
   const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)];
   const count = faults.length === 0 ? 0 : Math.floor(random() * (MOST_FAULTS + 1));
   const planned = Array.from({ length: count }, (): PlannedFault => {
+    const aimed = steering !== undefined && random() < 0.6 ? steering.aim(faults, servers, random) : undefined;
+    if (aimed !== undefined) return aimed;
     const fault = pick(faults);
     const node = OF_NODES.has(fault) ? pick(fault === "kill" ? servers : all) : undefined;
     return { fault, node, when: { type: "time", at: Math.floor(random() * horizon) }, ...extentOf(fault, random) };
@@ -106,33 +196,11 @@ function drawPlan<World>(options: ExploreOptions<World>, seed: number, horizon: 
   return { seed, delay: pick(DELAYS), faults: planned, deploys, skips: [] };
 }
 
-/** How long a fault lasts, and how strong it is. */
-function extentOf(fault: ExploreFault, random: Random): Pick<PlannedFault, "lasts" | "amount"> {
-  const [longest, most] = EXTENTS[fault];
-  const lasts = Math.ceil(random() ** 2 * longest);
-  if (fault === "lostTail") return { lasts, amount: Math.ceil(random() * most) };
-  if (fault === "skew") return { lasts, amount: Math.round((random() * 2 - 1) * most) };
-  return { lasts, amount: Math.round(random() * most * 100) / 100 };
-}
-
-/** The longest duration of a fault in ms, and its greatest amount. */
-const EXTENTS: Readonly<Record<ExploreFault, readonly [longest: number, most: number]>> = {
-  kill: [5_000, 0],
-  freeze: [40_000, 0],
-  cut: [10_000, 0],
-  skew: [30_000, 5_000],
-  drop: [5_000, 0.5],
-  lostAck: [3_000, 0.9],
-  staleRead: [5_000, 0.9],
-  redelivery: [5_000, 0.9],
-  noLeader: [4_000, 0],
-  noQuorum: [4_000, 0],
-  full: [4_000, 0],
-  lostTail: [1, 5],
-};
 const PLAN_SEED = 0x91a7_5eed;
 const DELAYS = [0, 2, 20, 100];
 const MOST_FAULTS = 4;
 const SEEDS = 100;
+/** Ms of real time for shrinking. */
+const SHRINK = 60_000;
 /** Ms within which faults begin, before a run has shown how long the workload takes. */
 const FIRST_HORIZON = 1_000;

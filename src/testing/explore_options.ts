@@ -1,7 +1,16 @@
 /** Options of `explore`, and what a workload and a check get. */
 import type { Catga, CatgaOptions, Handlers } from "../../mod.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import { checkFunction, checkInteger, checkKnown, checkNumber, isPlain, MAX_TIMEOUT, show } from "../data/checks.ts";
+import {
+  checkBoolean,
+  checkFunction,
+  checkInteger,
+  checkKnown,
+  checkNumber,
+  isPlain,
+  MAX_TIMEOUT,
+  show,
+} from "../data/checks.ts";
 import type { AppClock } from "../ports/clock.ts";
 import type { History } from "./history.ts";
 
@@ -78,6 +87,11 @@ export interface ExploreOptions<World = undefined> {
   limit?: number | undefined;
   /** Seeds look for situations that no earlier seed has met; `false`: each is drawn alone. True. */
   steer?: boolean | undefined;
+  /**
+   * The first seed is run twice, and `explore` rejects if the runs differ; `false`: it is run once. True. Differences
+   * of values alone, such as random ids, do not count.
+   */
+  repeatable?: boolean | undefined;
   /** Time for shrinking a red run, in ms of real time, 0 to 2^31 - 1: 0 leaves it as it is; 60,000. */
   shrink?: number | undefined;
 }
@@ -208,8 +222,21 @@ export function groupsOf<World>(options: ExploreOptions<World>): ExploredGroup<W
 export function checkExplore<World>(options: ExploreOptions<World>): void {
   if (!isPlain(options)) throw new TypeError(`explore takes an object of options; got ${show(options)}`);
   checkKnown("explore", options, OPTION_NAMES);
-  const { workload, world, check, seeds, seed, replay, limit, steer, shrink, faults, deploys, options: common } =
-    options;
+  const {
+    workload,
+    world,
+    check,
+    seeds,
+    seed,
+    replay,
+    limit,
+    steer,
+    shrink,
+    repeatable,
+    faults,
+    deploys,
+    options: common,
+  } = options;
   checkFunction("explore: workload", workload);
   if (world !== undefined) checkFunction("explore: world", world);
   for (const each of check === undefined ? [] : [check].flat()) checkFunction("explore: check", each);
@@ -217,9 +244,8 @@ export function checkExplore<World>(options: ExploreOptions<World>): void {
   if (seed !== undefined) checkInteger("explore: seed", seed, 0, Number.MAX_SAFE_INTEGER);
   if (limit !== undefined) checkNumber("explore: limit", limit, 1, MAX_TIMEOUT, "ms");
   if (shrink !== undefined) checkNumber("explore: shrink", shrink, 0, MAX_TIMEOUT, "ms");
-  if (steer !== undefined && typeof steer !== "boolean") {
-    throw new TypeError(`explore: steer must be true or false; got ${show(steer)}`);
-  }
+  if (steer !== undefined) checkBoolean("explore: steer", steer);
+  if (repeatable !== undefined) checkBoolean("explore: repeatable", repeatable);
   if (replay !== undefined && typeof replay !== "string") {
     throw new TypeError(`explore: replay must be a text of a red seed; got ${show(replay)}`);
   }
@@ -258,5 +284,5 @@ const GROUP_OPTIONS: ReadonlySet<string> = new Set<keyof ExploreGroup>(["count",
 const DEPLOY_OPTIONS: ReadonlySet<string> = new Set<keyof ExploreDeploy>(["handlers", "at", "forGood"]);
 const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ExploreOptions>([
   ...["workload", "handlers", "nodes", "deploys", "faults", "world", "check", "seeds", "seed", "replay"] as const,
-  ...["options", "limit", "steer", "shrink"] as const,
+  ...["options", "limit", "steer", "shrink", "repeatable"] as const,
 ]);

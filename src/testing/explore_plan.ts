@@ -2,6 +2,7 @@
  * The plan of one run: everything that `explore` chooses besides the order that the seed of the network gives. A plan
  * is text, to be run again, and is made smaller by leaving out and shortening what is in it.
  */
+import type { Random } from "../ports/clock.ts";
 import { EXPLORE_FAULTS, type ExploreFault } from "./explore_options.ts";
 
 /** When a fault begins. */
@@ -47,6 +48,30 @@ export interface Plan {
 /** Faults that befall one node. */
 export const OF_NODES: ReadonlySet<ExploreFault> = new Set(["kill", "freeze", "cut", "skew"]);
 
+/** How long a fault lasts, and how strong it is. */
+export function extentOf(fault: ExploreFault, random: Random): Pick<PlannedFault, "lasts" | "amount"> {
+  const [longest, most] = EXTENTS[fault];
+  const lasts = Math.ceil(random() ** 2 * longest);
+  if (fault === "lostTail") return { lasts, amount: Math.ceil(random() * most) };
+  if (fault === "skew") return { lasts, amount: Math.round((random() * 2 - 1) * most) };
+  return { lasts, amount: Math.round(random() * most * 100) / 100 };
+}
+
+/** The longest duration of a fault in ms, and its greatest amount. */
+const EXTENTS: Readonly<Record<ExploreFault, readonly [longest: number, most: number]>> = {
+  kill: [5_000, 0],
+  freeze: [40_000, 0],
+  cut: [10_000, 0],
+  skew: [30_000, 5_000],
+  drop: [5_000, 0.5],
+  lostAck: [3_000, 0.9],
+  staleRead: [5_000, 0.9],
+  redelivery: [5_000, 0.9],
+  noLeader: [4_000, 0],
+  noQuorum: [4_000, 0],
+  full: [4_000, 0],
+  lostTail: [1, 5],
+};
 /** Text of a plan, for `replay`. */
 export function planText({ seed, delay, faults, deploys, skips }: Plan): string {
   const parts = [`seed ${seed}`];

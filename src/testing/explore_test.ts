@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, entity, event, fail, unwrap, workflow } from "../../mod.ts";
-import { explore, ExploreError, type History } from "./mod.ts";
+import { explore, ExploreError, type ExploreOutcome, type History, type Workload } from "./mod.ts";
+import { recordingOf } from "./timeline.ts";
 
 const Add = command<{ n: number }, number>("Add", { key: ({ n }) => `${n}` });
 const Counted = event<{ n: number }>("Counted", { durable: true, key: ({ n }: { n: number }) => `${n % 2}` });
@@ -38,8 +39,161 @@ describe("explore", () => {
         },
       }), ExploreError);
     assertMatch(error.message, /the sum went from \d+ to \d+/);
-    const again = await assertRejects(() => Promise.reject(error), ExploreError);
-    assertEquals(again.replay, error.replay);
+    assertMatch(error.message, /explore_test\.ts:\d+:\d+/); // the line of the check
+    assertMatch(error.timeline, /kill begins/);
+    assert(error.timeline.split("\n").length < 20, error.timeline); // two additions and a kill
+    assert(error.history.operations.length <= 3, `${error.history.operations.length} operations`);
+  });
+
+  it("runs a red seed again from its text, and is green without the fault", async () => {
+    const counting = {
+      nodes: 1,
+      handlers: () => {
+        let sum = 0;
+        return Add.handle(({ n }) => sum += n);
+      },
+      workload: async ({ app }: Workload) => {
+        for (let i = 0; i < 3; i++) await app.send(Add, { n: 1 });
+      },
+      check: ({ history }: ExploreOutcome) => {
+        const values = history.operations.flatMap(({ outcome }) => outcome?.type === "ok" ? [outcome.value] : []);
+        assertEquals(values, values.map((_, i) => i + 1));
+      },
+    };
+    const { replay } = await assertRejects(() => explore({ ...counting, faults: ["kill"] }), ExploreError);
+    const again = await assertRejects(() => explore({ ...counting, replay }), ExploreError);
+    assertEquals(again.replay, replay);
+    await explore({ ...counting, replay: "seed 1" });
+  });
+
+  it("rejects for a program that differs when it is run again, and names what it uses", async () => {
+    const refused = await assertRejects(
+      () =>
+        explore({
+          handlers: Add.handle(async ({ n }, ctx) => {
+            await ctx.clock.sleep(Math.floor(Math.random() * 1_000));
+            return n;
+          }),
+          workload: async ({ app }) => void await app.send(Add, { n: 1 }),
+        }),
+      TypeError,
+    );
+    assertMatch(refused.message, /differs when it is run again.*Math\.random at .*explore_test\.ts:\d+:\d+/);
+  });
+
+  it("gives the same history for the same seed", async () => {
+    const histories: string[] = [];
+    for (let i = 0; i < 2; i++) {
+      await explore({
+        nodes: 3,
+        handlers: [Add.handle(({ n }) => n), Counted.on(async (_, ctx) => void await ctx.send(Add, { n: 2 }))],
+        workload: async ({ app, random, clock }) => {
+          for (let n = 0; n < 5; n++) {
+            await app.publish(Counted, { n });
+            await clock.sleep(random.int(1, 500));
+          }
+        },
+        check: ({ history }) => void histories.push(recordingOf(history, true).join("\n")),
+        seeds: 20,
+      });
+    }
+    assert(histories.some((history) => history.includes("kill begins")), "no kill");
+    assertEquals(histories.slice(histories.length / 2), histories.slice(0, histories.length / 2));
+  });
+
+  it("leaves out calls of a workload without steps", async () => {
+    const { history } = await assertRejects(
+      () =>
+        explore({
+          handlers: Add.handle(({ n }) => n),
+          faults: "none",
+          seeds: 1,
+          workload: async ({ app }) => {
+            for (let n = 0; n < 8; n++) await app.send(Add, { n });
+          },
+          check: ({ history }) => {
+            if (history.attempts.some(({ input }) => (input as { n: number }).n === 5)) throw new Error("it is 5");
+          },
+        }),
+      ExploreError,
+    );
+    assertEquals(history.operations.map(({ input }) => input), [{ n: 5 }]);
+  });
+
+  it("deploys other handlers, and takes them back", async () => {
+    const seen = new Set<string>();
+    await explore({
+      nodes: 2,
+      handlers: Add.handle(() => 1),
+      deploys: [{ handlers: Add.handle(() => 2) }],
+      faults: "none",
+      seeds: 20,
+      workload: async ({ app, clock }) => {
+        for (let n = 0; n < 20; n++) {
+          await app.send(Add, { n });
+          await clock.sleep(500);
+        }
+      },
+      check: ({ history }) => {
+        for (const { deploy } of history.processes) seen.add(`process ${deploy}`);
+        for (const { outcome } of history.operations) seen.add(`${outcome?.type} ${(outcome as { value: 1 }).value}`);
+        const versions = history.processes.map(({ deploy }) => deploy);
+        if (versions.lastIndexOf(0) > versions.lastIndexOf(1)) seen.add("back");
+      },
+    });
+    assertEquals([...seen].sort(), ["back", "ok 1", "ok 2", "process 0", "process 1"]);
+  });
+
+  it("steers seeds to situations that no seed has met", async () => {
+    const situations = async (steer: boolean) =>
+      await explore({
+        handlers: [Add.handle(({ n }) => n), Counted.on(() => {})],
+        steer,
+        seeds: 60,
+        workload: async ({ app, clock }) => {
+          await app.send(Add, { n: 1 });
+          await clock.sleep(300);
+          await app.publish(Counted, { n: 1 });
+        },
+      });
+    const [random, steered] = [await situations(false), await situations(true)];
+    assert(
+      steered.situations.length >= 2 * random.situations.length,
+      `${steered.situations.length} and ${random.situations.length}`,
+    );
+    assertMatch(steered.report, /command Add +handling +\S+ \d+/);
+  });
+
+  it("waits for real input and output of handlers", async () => {
+    const Read = command<void, string>("Read", { timeout: 200 });
+    await explore({
+      handlers: ({ io }) =>
+        Read.handle(async () => {
+          await io(new Promise<void>((resolve) => setTimeout(resolve, 40)));
+          return "read";
+        }),
+      faults: "none",
+      seeds: 2,
+      workload: async ({ app }) => void unwrap(await app.send(Read)),
+    });
+  });
+
+  it("names the handler that never ends", async () => {
+    const Read = event<void>("Read", { durable: true });
+    const { message } = await assertRejects(
+      () =>
+        explore({
+          handlers: Read.on(() => new Promise<void>(() => {})),
+          faults: "none",
+          seeds: 1,
+          shrink: 0,
+          limit: 20_000,
+          repeatable: false,
+          workload: async ({ app }) => void unwrap(await app.publish(Read)),
+        }),
+      ExploreError,
+    );
+    assertMatch(message, /the handler of event Read on app-\d waits for something outside of virtual time/);
   });
 
   it("records operations, attempts, steps, locks, runs and faults", async () => {

@@ -1,4 +1,5 @@
 /** One run of `explore`: a cluster in memory, its workload, and the faults and deploys of a plan. */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, catga, CatgaError, type Logger } from "../../mod.ts";
 import type { DeadLetter } from "../contract/durable_messages.ts";
@@ -15,7 +16,7 @@ import {
 } from "./explore_options.ts";
 import type { Plan, PlannedDeploy, PlannedFault } from "./explore_plan.ts";
 import type { History, HistoryLetter, InjectedFault, NodeProcess } from "./history.ts";
-import { HistoryRecorder, type RecordedMoment } from "./history_recorder.ts";
+import { HistoryRecorder, isOutside, type RecordedMoment, type RunningCode } from "./history_recorder.ts";
 import { unhandled } from "./pace.ts";
 
 /** Result of one run. */
@@ -24,7 +25,7 @@ export interface ExploredRun {
   readonly history: History;
   /** What was wrong; `undefined`: nothing. */
   readonly failure: Error | undefined;
-  /** Number of steps that the workload has called. */
+  /** Number of steps of the workload, and of its calls outside of steps. */
   readonly steps: number;
   /** When the workload ended, in ms of virtual time since it began. */
   readonly lasted: number;
@@ -56,9 +57,23 @@ export interface RunObserver {
 export function exploreRun<World>(
   options: ExploreOptions<World>,
   plan: Plan,
-  observer?: RunObserver,
+  helpers: RunHelpers,
 ): Promise<ExploredRun> {
-  return new RunOfPlan(options, plan, observer).play();
+  return new RunOfPlan(options, plan, helpers).play();
+}
+
+/** What runs share. */
+export interface RunHelpers {
+  readonly observer?: RunObserver | undefined;
+  readonly patience: RealPatience;
+}
+
+/** Real time for code of the program that waits for neither Catga nor virtual time. */
+export interface RealPatience {
+  /** Ms of real time that are left in this run. */
+  left: number;
+  /** True: all waits were in vain so far, so that a run waits less. */
+  isInVain: boolean;
 }
 
 /** A node of the run. */
@@ -81,7 +96,7 @@ class RunOfPlan<World> {
   readonly #options: ExploreOptions<World>;
   readonly #plan: Plan;
   readonly #observer: RunObserver | undefined;
-  readonly #clock = new VirtualClock();
+  readonly #clock = VirtualClock.ofTicks();
   readonly #network: MemoryNetwork;
   readonly #recorder: HistoryRecorder;
   readonly #nodes = new Map<string, ExploredNode<World>>();
@@ -97,13 +112,16 @@ class RunOfPlan<World> {
   readonly #changes = new Set<Promise<unknown>>();
   /** Real waits of the program that `io` knows of. */
   #io = 0;
-  #patience = PATIENCE;
+  readonly #patience: RealPatience;
   #broken: Error | undefined;
   #steps = 0;
-  #step: string | undefined;
+  /** Name of the workload's step that code belongs to. */
+  readonly #step = new AsyncLocalStorage<string>();
   #isOver = false;
 
-  constructor(options: ExploreOptions<World>, plan: Plan, observer: RunObserver | undefined) {
+  constructor(options: ExploreOptions<World>, plan: Plan, { observer, patience }: RunHelpers) {
+    this.#patience = patience;
+    patience.left = patience.isInVain ? SHORT_PATIENCE : PATIENCE;
     this.#options = options;
     this.#plan = plan;
     this.#observer = observer;
@@ -135,6 +153,7 @@ class RunOfPlan<World> {
       this.#arm();
       try {
         await this.#until(this.#workload(), limit, "the workload has not ended");
+        await this.#until(Promise.race([this.#handled(), delay(this.#clock, GRACE)]), limit, "time does not pass");
         lasted = this.#recorder.now;
         await this.#calm();
         await this.#until(this.#handled(), limit - this.#recorder.now, "what the workload caused is not handled");
@@ -253,20 +272,15 @@ class RunOfPlan<World> {
     const client = (id: string): Catga => {
       const node = this.#nodes.get(id);
       if (node?.app === undefined || !node.group.isClient) throw new TypeError(`explore: there is no client ${id}`);
-      return this.#recorder.app(node.app, { node: id, process: 1 }, () => this.#step);
+      return this.#recorder.app(node.app, { node: id, process: 1 }, {
+        step: () => this.#step.getStore(),
+        leavesOut: () => skips.includes(this.#steps++),
+      });
     };
     const step = async <T>(name: string, action: (random: WorkloadRandom) => T | PromiseLike<T>) => {
       const number = this.#steps++;
       if (skips.includes(number)) return undefined;
-      const before = this.#step;
-      this.#step = name;
-      let returned: T | PromiseLike<T>;
-      try {
-        returned = action(randomOf(seed * 4_099 + number + 1));
-      } finally {
-        this.#step = before;
-      }
-      return await returned;
+      return await this.#step.run(name, () => action(randomOf(seed * 4_099 + number + 1)));
     };
     await this.#options.workload({
       ...{ app: client("client-1"), client, random: randomOf(seed), step, clock: appClock(this.#clock) },
@@ -416,23 +430,32 @@ class RunOfPlan<World> {
   /** Resolves when all that is stored has been handled, and no run goes on by itself. */
   async #handled(): Promise<void> {
     for (let step = FIRST_STEP;; step = Math.min(LONGEST_STEP, step * 2)) {
-      // a deploy may begin behind the workload, and replaces apps
-      const apps = new Map([...this.#nodes.values()].flatMap(({ id, app }) => app === undefined ? [] : [[id, app]]));
-      const left = await unhandled(apps);
-      this.#unhandled = left;
-      if (left.length === 0) {
-        const open = await this.#openRuns(apps.get("client-1")!);
-        if (open.length === 0) return;
-        this.#unhandled = open.map(({ workflow, id, status }) => `run ${id} of ${workflow} is ${status}`);
-        const next = Math.min(...open.map((run) => nextOf(run, this.#clock.now())));
-        if (next > LEAP) {
-          this.#clock.leap(next);
-          this.#network.log.leapt();
-          step = FIRST_STEP;
-        }
+      const next = await this.#left().catch((error) => {
+        if (!(error instanceof CatgaError)) throw error;
+        this.#unhandled = [error.message]; // there are faults
+        return 0;
+      });
+      if (next === undefined) return;
+      if (next > LEAP && this.#calming) {
+        this.#clock.leap(next);
+        this.#network.log.leapt();
+        step = FIRST_STEP;
       }
       await delay(this.#clock, step);
     }
+  }
+
+  /** In how many ms something goes on by itself; `undefined`: nothing is left. */
+  async #left(): Promise<number | undefined> {
+    const well = [...this.#nodes.values()].filter(({ isFrozen, isCut }) => !isFrozen && !isCut);
+    const apps = new Map(well.flatMap(({ id, app }) => app === undefined ? [] : [[id, app] as const]));
+    const [first] = apps.values();
+    if (first === undefined) return 0;
+    this.#unhandled = await unhandled(apps);
+    if (this.#unhandled.length > 0) return 0;
+    const open = await this.#openRuns(first);
+    this.#unhandled = open.map(({ workflow, id, status }) => `run ${id} of ${workflow} is ${status}`);
+    return open.length === 0 ? undefined : Math.min(...open.map((run) => nextOf(run, this.#clock.now())));
   }
 
   #unhandled: readonly string[] = [];
@@ -476,22 +499,37 @@ class RunOfPlan<World> {
       const outside = this.#io > 0 || this.#isOutside();
       if (this.#clock.monotonic() < end && !outside && this.#clock.next !== undefined) continue;
       if (this.#clock.monotonic() >= end && !outside) throw new Error(this.#late(what, limit));
-      await wait(1);
-      if (this.#io === 0) this.#patience--;
-      if (++idle > IO_LIMIT) throw new Error(this.#late(what, limit));
+      if (!await this.#waitOutside() && ++idle > IO_LIMIT) throw new Error(this.#late(what, limit));
     }
+  }
+
+  /** Waits for 1 ms of real time. Resolves with true if something that the program waited for has come. */
+  async #waitOutside(): Promise<boolean> {
+    const before = this.#outside();
+    const io = this.#io;
+    await wait(1);
+    await this.#clock.advance(0);
+    const isOver = this.#io < io || before.some((code) => !isOutside(code));
+    if (isOver) this.#patience.left = Math.max(this.#patience.left, SHORT_PATIENCE);
+    else if (this.#io === 0) this.#patience.left--;
+    if (isOver) this.#patience.isInVain = false;
+    return isOver;
   }
 
   /** The program waits for something that virtual time must not pass for. */
   #isOutside(): boolean {
     if (this.#io > 0) return true;
-    if (this.#patience <= 0) return false;
-    return this.#recorder.waitingOutside((id) => this.#nodes.get(id)?.isFrozen === false).length > 0;
+    return this.#patience.left > 0 && this.#outside().length > 0;
+  }
+
+  #outside(): RunningCode[] {
+    return this.#recorder.outside((id) => this.#nodes.get(id)?.isFrozen === false);
   }
 
   #late(what: string, limit: number): string {
-    const waiting = this.#recorder.waitingOutside(() => true).map((label) =>
-      `${label} waits for something outside of virtual time: wrap it as io(promise)`
+    const waiting = this.#outside().map(({ label, of }) =>
+      `${label}${of === undefined ? "" : ` on ${of.node}`} waits for something outside of virtual time: wrap it as ` +
+      "io(promise)"
     );
     const left = [...this.#calming ? this.#unhandled : [], ...waiting];
     return `${what} within ${limit} ms of virtual time${left.length === 0 ? "" : `: ${left.join("; ")}`}`;
@@ -537,6 +575,8 @@ const WORKLOAD_SEED = 0x0ca7_9a00;
 const LIMIT = 300_000; // ms of virtual time
 const START_LIMIT = 60_000;
 const SETTLE = 120_000;
+/** Ms in which faults go on after the workload, while what it caused is handled. */
+const GRACE = 60_000;
 const DRAIN = 5_000;
 const RESTART = 300;
 const MOST_STARTS = 200;
@@ -547,5 +587,7 @@ const LONGEST_STEP = 1_000;
 const LEAP = 10_000;
 /** Ms of real time that functions of the program may wait for something outside, without `io`. */
 const PATIENCE = 1_000;
+/** The same, when nothing came of it so far. */
+const SHORT_PATIENCE = 50;
 /** Ms of real time after which `io` is an error: 60 s. */
 const IO_LIMIT = 60_000;

@@ -8,6 +8,7 @@ import {
   type Catga,
   CatgaError,
   type Context,
+  fail,
   type Flow,
   type Handlers,
   type Result,
@@ -50,11 +51,17 @@ export interface RecordedProcess {
 }
 
 /** A function of the program that has begun. */
-interface RunningCode {
+export interface RunningCode {
   readonly label: string;
   readonly of: RecordedProcess | undefined;
   /** Calls of Catga that it has made and that have not ended. */
   calls: number;
+  hasEnded: boolean;
+}
+
+/** Returns true if a function waits neither for Catga nor for virtual time. */
+export function isOutside({ calls, hasEnded }: RunningCode): boolean {
+  return calls === 0 && !hasEnded;
 }
 
 type Cause = HandlerAttempt | WorkflowStep;
@@ -127,15 +134,21 @@ export class HistoryRecorder {
     for (const code of this.#running) if (code.of === of) this.#running.delete(code);
   }
 
-  /** Names of the functions that run and wait neither for Catga nor for virtual time. */
-  waitingOutside(awake: (node: string) => boolean): string[] {
-    return [...this.#running].filter(({ calls, of }) => calls === 0 && (of === undefined || awake(of.node)))
-      .map(({ label, of }) => of === undefined ? label : `${label} on ${of.node}`);
+  /** Functions that run and wait neither for Catga nor for virtual time, on nodes that are awake. */
+  outside(awake: (node: string) => boolean): RunningCode[] {
+    return [...this.#running].filter((code) => isOutside(code) && (code.of === undefined || awake(code.of.node)));
   }
 
-  /** The app of a node, for the workload: its calls are operations. */
-  app<T extends object>(app: T, of: RecordedProcess, step: () => string | undefined = () => undefined): T {
-    return this.#sender(app, { of, step, by: undefined, code: undefined });
+  /**
+   * The app of a node, for the workload: its calls are operations. `step`: the name of the step that calls; `leavesOut`
+   * returns true if the next call outside of steps is to be refused.
+   */
+  app<T extends object>(
+    app: T,
+    of: RecordedProcess,
+    { step, leavesOut }: { step(): string | undefined; leavesOut(): boolean },
+  ): T {
+    return this.#sender(app, { of, step, leavesOut, by: undefined, code: undefined });
   }
 
   /** Handlers of a process: a copy whose functions are recorded. */
@@ -242,13 +255,16 @@ export class HistoryRecorder {
   }
 
   /** Runs a function of the program. */
-  #run<T>(of: Omit<RunningCode, "calls">, fn: (code: RunningCode) => T): T {
-    const code: RunningCode = { ...of, calls: 0 };
+  #run<T>(of: Pick<RunningCode, "label" | "of">, fn: (code: RunningCode) => T): T {
+    const code: RunningCode = { ...of, calls: 0, hasEnded: false };
     const returned = fn(code);
     if (!isThenable(returned)) return returned;
     if (of.of !== undefined && this.#dead.has(of.of)) return returned;
     this.#running.add(code);
-    const ended = () => void this.#running.delete(code);
+    const ended = () => {
+      code.hasEnded = true;
+      this.#running.delete(code);
+    };
     returned.then(ended, ended);
     return returned;
   }
@@ -334,6 +350,9 @@ export class HistoryRecorder {
     const target = targetOf(method, args);
     if (target === undefined) return this.#waits(at.code, call(args));
     if (method === "lead") return this.#lead(call, args, at);
+    if (REFUSABLE.has(method) && at.step() === undefined && at.leavesOut?.()) {
+      return Promise.resolve(fail("UNAVAILABLE", "explore has left this out"));
+    }
     const operation = this.begin<HistoryOperation>(this.operations, {
       number: this.operations.length,
       method,
@@ -440,6 +459,7 @@ export class HistoryRecorder {
 interface RecordedCaller {
   readonly of: RecordedProcess;
   step(): string | undefined;
+  leavesOut?(): boolean;
   readonly by: Cause | undefined;
   /** The function that calls; `undefined`: the workload. */
   readonly code: RunningCode | undefined;
@@ -490,6 +510,8 @@ function optionsOf(method: string, args: readonly unknown[]): Readonly<Record<st
   return isRecord(options) ? { ...options } : undefined;
 }
 
+/** The methods that resolve with a result, and may be refused. */
+const REFUSABLE: ReadonlySet<string> = new Set(["send", "publish", "enqueue", "start", "tell", "cancel"]);
 /** The methods whose third argument may have headers. */
 const HEADERS: ReadonlySet<string> = new Set(["send", "publish", "enqueue", "broadcast"]);
 

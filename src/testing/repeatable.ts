@@ -1,0 +1,88 @@
+/** Finds out why a program differs when the same plan is run again. */
+import { recordingOf } from "./timeline.ts";
+import type { History } from "./history.ts";
+
+/** First difference of two runs of a plan. */
+export interface RunDifference {
+  /** The lines of both at that place; empty: that run has ended. */
+  readonly lines: readonly [first: string, second: string];
+}
+
+/** The first difference of two histories, with their values or without; `undefined`: none. */
+export function firstDifference(first: History, second: History, values: boolean): RunDifference | undefined {
+  const [left, right] = [recordingOf(first, values), recordingOf(second, values)];
+  for (let i = 0; i < Math.max(left.length, right.length); i++) {
+    if (left[i] !== right[i]) return { lines: [left[i] ?? "", right[i] ?? ""] };
+  }
+  return undefined;
+}
+
+/** Uses of time, randomness and the network of the machine by the program, such as `Date.now at orders.ts:7:20`. */
+export class GlobalsWatch implements Disposable {
+  readonly #uses = new Set<string>();
+  readonly #undo: (() => void)[] = [];
+
+  /** Watches until it is disposed. */
+  constructor() {
+    const { crypto, performance } = globalThis;
+    for (
+      const [name, owner, member] of [
+        ["Date.now", Date, "now"],
+        ["Math.random", Math, "random"],
+        ["performance.now", performance, "now"],
+        ["crypto.randomUUID", crypto, "randomUUID"],
+        ["crypto.getRandomValues", crypto, "getRandomValues"],
+        ["setTimeout", globalThis, "setTimeout"],
+        ["setInterval", globalThis, "setInterval"],
+        ["fetch", globalThis, "fetch"],
+      ] as const
+    ) this.#watch(name, owner, member);
+  }
+
+  /** The uses, in the order in which they were first met. */
+  get uses(): readonly string[] {
+    return [...this.#uses];
+  }
+
+  [Symbol.dispose](): void {
+    for (const undo of this.#undo.splice(0)) undo();
+  }
+
+  #watch(name: string, owner: object, member: string): void {
+    const real: unknown = Reflect.get(owner, member);
+    const own = Object.getOwnPropertyDescriptor(owner, member);
+    if (typeof real !== "function") return;
+    const uses = this.#uses;
+    const value = function (this: unknown, ...args: unknown[]): unknown {
+      const place = programPlace(new Error().stack ?? "");
+      if (place !== undefined) uses.add(`${name} at ${place}`);
+      return Reflect.apply(real, this, args);
+    };
+    if (!Reflect.defineProperty(owner, member, { value, configurable: true, writable: true })) return;
+    this.#undo.push(() => {
+      if (own === undefined) Reflect.deleteProperty(owner, member);
+      else Object.defineProperty(owner, member, own);
+    });
+  }
+}
+
+/**
+ * Place in the program from which a stack comes, as `file:line:column`; `undefined`: Catga or the runtime called. A
+ * package that the program calls counts as the program's line.
+ */
+function programPlace(stack: string): string | undefined {
+  const frames = stack.split("\n").map((line) => /((?:file:\/\/|https?:\/\/|\/)[^\s()]+:\d+:\d+)/.exec(line)?.[1]);
+  for (const frame of frames.slice(2)) { // behind the message, and the frame of the watch
+    if (frame === undefined || isOfCatga(frame)) return undefined;
+    if (!frame.includes("/node_modules/")) return frame;
+  }
+  return undefined;
+}
+
+function isOfCatga(frame: string): boolean {
+  const path = frame.replace(/^file:\/\//, "");
+  return path.startsWith(OWN) && !/_test\.ts:/.test(path);
+}
+
+/** Folder of Catga's sources. */
+const OWN = new URL("..", import.meta.url).pathname;

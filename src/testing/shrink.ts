@@ -1,0 +1,94 @@
+/** Makes the plan of a red run smaller while it stays red in the same way. */
+import type { Plan } from "./explore_plan.ts";
+import type { ExploredRun } from "./explored_run.ts";
+import { BrokenPromise } from "./history.ts";
+
+/**
+ * The smallest red run that is found in time: `play` runs a plan, `isTime` returns false when the time is over. It
+ * leaves out faults, deploys and steps of the workload, in halves and then one by one, and shortens what is left.
+ */
+export async function shrink(
+  red: ExploredRun,
+  play: (plan: Plan) => Promise<ExploredRun>,
+  isTime: () => boolean,
+): Promise<ExploredRun> {
+  const wanted = failureKind(red.failure!);
+  let smallest = red;
+  const attempt = async (plan: Plan): Promise<boolean> => {
+    if (!isTime()) return false;
+    const run = await play(plan);
+    if (run.failure === undefined || failureKind(run.failure) !== wanted) return false;
+    smallest = run;
+    return true;
+  };
+  for (let before = ""; before !== sizeOf(smallest.plan) && isTime();) {
+    before = sizeOf(smallest.plan);
+    await leaveOut(() => smallest.plan.faults, (faults) => attempt({ ...smallest.plan, faults }));
+    await moveUp(() => smallest.plan, attempt);
+    await leaveOut(() => smallest.plan.deploys, (deploys) => attempt({ ...smallest.plan, deploys }));
+    for (const delay of [0, 1, 5]) {
+      if (delay < smallest.plan.delay && await attempt({ ...smallest.plan, delay })) break;
+    }
+    const kept = () =>
+      Array.from({ length: smallest.steps }, (_, i) => i).filter((i) => !smallest.plan.skips.includes(i));
+    await leaveOut(kept, (left) => {
+      const skips = Array.from({ length: smallest.steps }, (_, i) => i).filter((i) => !left.includes(i));
+      return attempt({ ...smallest.plan, skips });
+    });
+    await shorten(() => smallest.plan, attempt);
+  }
+  return smallest;
+}
+
+/** Tries lists without some of their members: all, halves, quarters, …, single ones. */
+async function leaveOut<T>(list: () => readonly T[], attempt: (left: readonly T[]) => Promise<boolean>): Promise<void> {
+  for (let size = list().length; size >= 1; size = Math.floor(size / 2)) {
+    for (let from = 0; from < list().length;) {
+      const left = [...list().slice(0, from), ...list().slice(from + size)];
+      if (!await attempt(left)) from += size;
+    }
+  }
+}
+
+/** Tries faults at earlier moments of the same kind: what the workload does before can be left out then. */
+async function moveUp(plan: () => Plan, attempt: (plan: Plan) => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < plan().faults.length; i++) {
+    const { when } = plan().faults[i];
+    if (when.type !== "moment") continue;
+    for (const count of new Set([1, 2, Math.floor(when.count / 2), when.count - 1])) {
+      if (count < 1 || count >= when.count) continue;
+      const faults = plan().faults.map((fault, j) => j === i ? { ...fault, when: { ...when, count } } : fault);
+      if (await attempt({ ...plan(), faults })) break;
+    }
+  }
+}
+
+/** Tries faults that are shorter, and begin at their moment itself. */
+async function shorten(plan: () => Plan, attempt: (plan: Plan) => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < plan().faults.length; i++) {
+    const change = (change: Partial<Plan["faults"][number]>) => {
+      const faults = plan().faults.map((fault, j) => j === i ? { ...fault, ...change } : fault);
+      return attempt({ ...plan(), faults });
+    };
+    const { when } = plan().faults[i];
+    if (when.type === "moment" && when.after > 0) await change({ when: { ...when, after: 0 } });
+    while (plan().faults[i].lasts > 1 && await change({ lasts: Math.floor(plan().faults[i].lasts / 4) || 1 }));
+  }
+  for (let i = 0; i < plan().deploys.length; i++) {
+    if (plan().deploys[i].pause === 0) continue;
+    await attempt({
+      ...plan(),
+      deploys: plan().deploys.map((deploy, j) => j === i ? { ...deploy, pause: 0 } : deploy),
+    });
+  }
+}
+
+function sizeOf({ faults, deploys, delay, skips }: Plan): string {
+  return JSON.stringify([faults, deploys, delay, skips.length]);
+}
+
+/** What fails: the promise, or the message without its numbers and names. */
+function failureKind(error: Error): string {
+  if (error instanceof BrokenPromise) return error.promise;
+  return `${error.name} ${error.message.replaceAll(/\d+|"[^"]*"/g, "#")}`.slice(0, 80);
+}

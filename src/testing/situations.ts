@@ -1,0 +1,130 @@
+/**
+ * The situations that seeds have met: which operation was in which phase when which fault began. Plans are steered to
+ * those that no seed has met yet.
+ */
+import type { Random } from "../ports/clock.ts";
+import { extentOf, OF_NODES, type PlannedFault } from "./explore_plan.ts";
+import type { ExploreFault } from "./explore_options.ts";
+import { momentText, type RunObserver } from "./explored_run.ts";
+import type { HistoryRecorder } from "./history_recorder.ts";
+
+/** A fault that began while an operation was in a phase. */
+export interface Situation {
+  /** Kind and name of the contract, or of the workflow's step, such as `command Charge` or `step Order.charge`. */
+  readonly operation: string;
+  /** The fault; also `deploy`, and the ends of faults: `thaw` of a freeze, `restore` of a cut. */
+  readonly fault: string;
+  /**
+   * `sent`: it was called, and no handler had begun. `handled`: its handler ran on another node than the one that the
+   * fault befell. `handling`: its handler, or its step, ran there. `answered`: its handler had ended, and its caller
+   * had no outcome. `stored`: it was stored, and no handler had begun. `held`: a lock was held.
+   */
+  readonly phase: "sent" | "handled" | "handling" | "answered" | "stored" | "held";
+  /** Number of times that seeds met it. */
+  readonly count: number;
+}
+
+/** The situations of all seeds so far. */
+export class Situations implements RunObserver {
+  readonly #met = new Map<string, number>();
+  /** How often a moment was in one run at most. */
+  readonly #moments = new Map<string, number>();
+  #momentsOfRun = new Map<string, number>();
+  /** How often plans aimed a fault at a moment. */
+  readonly #aimed = new Map<string, number>();
+
+  /** All of them, sorted. */
+  get all(): Situation[] {
+    return [...this.#met].sort(([a], [b]) => a < b ? -1 : 1).map(([text, count]) => {
+      const [operation, fault, phase] = text.split("\t");
+      return { operation, fault, phase: phase as Situation["phase"], count };
+    });
+  }
+
+  /** Number of them. */
+  get size(): number {
+    return this.#met.size;
+  }
+
+  moment(moment: Parameters<RunObserver["moment"]>[0]): void {
+    const text = momentText(moment);
+    const count = (this.#momentsOfRun.get(text) ?? 0) + 1;
+    this.#momentsOfRun.set(text, count);
+    if (count > (this.#moments.get(text) ?? 0)) this.#moments.set(text, count);
+  }
+
+  /** A run begins. */
+  begin(): void {
+    this.#momentsOfRun = new Map();
+  }
+
+  fault(fault: string, node: string | undefined, recorder: HistoryRecorder): void {
+    const here = (of: { readonly node: string }) => node === undefined || of.node === node;
+    const attempts = new Map(recorder.attempts.map((attempt) => [attempt.operation, attempt]));
+    const met = new Set<string>();
+    const meet = (operation: string, phase: Situation["phase"]) => met.add(`${operation}\t${fault}\t${phase}`);
+    for (const operation of recorder.operations) {
+      const { number, kind, method, ended, outcome } = operation;
+      if (kind === "lock" || kind === "cache" || kind === "entity") continue;
+      const label = `${kind} ${operation.contract}`;
+      const attempt = attempts.get(number);
+      if (ended === undefined) {
+        if (!here(operation)) continue;
+        meet(label, attempt === undefined ? "sent" : attempt.ended === undefined ? "handled" : "answered");
+      } else if ((method === "publish" || method === "enqueue") && outcome?.type === "ok" && attempt === undefined) {
+        meet(label, "stored");
+      }
+    }
+    for (const attempt of recorder.attempts) {
+      if (attempt.ended === undefined && here(attempt)) meet(`${attempt.kind} ${attempt.contract}`, "handling");
+    }
+    for (const step of recorder.steps) {
+      if (step.ended === undefined && here(step)) meet(`${step.type} ${step.workflow}.${step.name}`, "handling");
+    }
+    for (const hold of recorder.locks) {
+      if (hold.ended === undefined && here(hold)) meet(`lock ${hold.keys[0].replaceAll(/\d+/g, "#")}`, "held");
+    }
+    for (const text of met) this.#met.set(text, (this.#met.get(text) ?? 0) + 1);
+  }
+
+  /** Draws a fault at a moment that plans have aimed at least often; `undefined`: no moment is known yet. */
+  aim(faults: readonly ExploreFault[], servers: readonly string[], random: Random): PlannedFault | undefined {
+    const pairs: { readonly moment: string; readonly fault: ExploreFault; readonly aimed: number }[] = [];
+    let least = Infinity;
+    for (const moment of this.#moments.keys()) {
+      for (const fault of faults) {
+        const aimed = this.#aimed.get(`${fault} ${moment}`) ?? 0;
+        least = Math.min(least, aimed);
+        pairs.push({ moment, fault, aimed });
+      }
+    }
+    const rarest = pairs.filter(({ aimed }) => aimed === least);
+    if (rarest.length === 0) return undefined;
+    const { moment, fault } = rarest[Math.floor(random() * rarest.length)];
+    this.#aimed.set(`${fault} ${moment}`, least + 1);
+    const count = 1 + Math.floor(random() * this.#moments.get(moment)!);
+    const after = random() < 0.6 ? 0 : Math.floor(random() ** 2 * 50);
+    // clients are not killed
+    const isElsewhere = random() < 0.3 || (fault === "kill" && moment.startsWith("operation"));
+    const node = !OF_NODES.has(fault)
+      ? undefined
+      : isElsewhere
+      ? servers[Math.floor(random() * servers.length)]
+      : "here";
+    return { fault, node, when: { type: "moment", moment, count, after }, ...extentOf(fault, random) };
+  }
+}
+
+/** Situations as a table: a line for each operation and phase, with the faults that it has met. */
+export function situationTable(situations: readonly Situation[]): string {
+  const rows = Map.groupBy(situations, ({ operation, phase }) => `${operation}\t${phase}`);
+  const cells = [...rows].map(([key, met]) => {
+    const [operation, phase] = key.split("\t");
+    return [operation, phase, met.map(({ fault, count }) => `${fault} ${count}`).join(", ")] as const;
+  });
+  const width = (i: 0 | 1) => Math.max(0, ...cells.map((row) => row[i].length));
+  return cells.map(([operation, phase, faults]) =>
+    `${operation.padEnd(width(0))}  ${phase.padEnd(width(1))}  ${faults}`
+  )
+    .join("\n");
+}

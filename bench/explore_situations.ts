@@ -68,5 +68,7 @@ for (const steer of [false, true]) {
   const { situations, report } = await explored(seeds, steer);
   if (process.argv.includes("--table")) console.log(report);
   const took = ((performance.now() - began) / 1_000).toFixed(0);
-  console.log(`${seeds} seeds ${steer ? "that are steered" : "at random"} met ${situations.length} situations in ${took} s`);
+  console.log(
+    `${seeds} seeds ${steer ? "that are steered" : "at random"} met ${situations.length} situations in ${took} s`,
+  );
 }

@@ -98,6 +98,8 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/dashboard/dashboard": 8,
   "src/log/log": 8,
   "src/testing/test_cluster": 8,
+  "src/testing/explore": 6,
+  "examples/shop/explore": 5,
   "src/streams/streams_nats": 8,
   "src/log/subscriptions/found_state": 7,
   "src/entities/entities": 7,

@@ -436,7 +436,8 @@ class RunOfPlan<World> {
         return 0;
       });
       if (next === undefined) return;
-      if (next > LEAP && this.#calming) {
+      if (next > LEAP && !this.#calming) return; // calm comes first
+      if (next > LEAP) {
         this.#clock.leap(next);
         this.#network.log.leapt();
         step = FIRST_STEP;

@@ -90,5 +90,6 @@ function sizeOf({ faults, deploys, delay, skips }: Plan): string {
 /** What fails: the promise, or the message without its numbers and names. */
 function failureKind(error: Error): string {
   if (error instanceof BrokenPromise) return error.promise;
-  return `${error.name} ${error.message.replaceAll(/\d+|"[^"]*"/g, "#")}`.slice(0, 80);
+  const text = error.message.replaceAll(/\d+|"[^"]*"/g, "#").replaceAll(/#(?:[\s,;]*#)+/g, "#");
+  return `${error.name} ${text}`.slice(0, 60);
 }

@@ -179,9 +179,9 @@ function drawPlan<World>(
   const servers = nodes.filter(({ isClient }) => !isClient).flatMap(({ ids }) => ids);
   const all = nodes.flatMap(({ ids }) => ids);
   const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)];
-  const count = faults.length === 0 ? 0 : Math.floor(random() * (MOST_FAULTS + 1));
+  const count = faults.length === 0 ? 0 : Math.floor(random() ** 0.7 * (MOST_FAULTS + 1));
   const planned = Array.from({ length: count }, (): PlannedFault => {
-    const aimed = steering !== undefined && random() < 0.6 ? steering.aim(faults, servers, random) : undefined;
+    const aimed = steering !== undefined && random() < 0.8 ? steering.aim(faults, { servers, all }, random) : undefined;
     if (aimed !== undefined) return aimed;
     const fault = pick(faults);
     const node = OF_NODES.has(fault) ? pick(fault === "kill" ? servers : all) : undefined;

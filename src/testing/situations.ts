@@ -87,33 +87,80 @@ export class Situations implements RunObserver {
     for (const text of met) this.#met.set(text, (this.#met.get(text) ?? 0) + 1);
   }
 
-  /** Draws a fault at a moment that plans have aimed at least often; `undefined`: no moment is known yet. */
-  aim(faults: readonly ExploreFault[], servers: readonly string[], random: Random): PlannedFault | undefined {
-    const pairs: { readonly moment: string; readonly fault: ExploreFault; readonly aimed: number }[] = [];
+  /**
+   * Draws a fault at a moment: first those that lead to a situation that no seed has met, else those at which plans have
+   * aimed least often. `undefined`: no moment is known yet.
+   */
+  aim(
+    faults: readonly ExploreFault[],
+    { servers, all }: { readonly servers: readonly string[]; readonly all: readonly string[] },
+    random: Random,
+  ): PlannedFault | undefined {
+    let best: Aim[] = [];
     let least = Infinity;
     for (const moment of this.#moments.keys()) {
       for (const fault of faults) {
-        const aimed = this.#aimed.get(`${fault} ${moment}`) ?? 0;
-        least = Math.min(least, aimed);
-        pairs.push({ moment, fault, aimed });
+        for (const isHere of [true, false]) {
+          const aimed = this.#aimed.get(aimText({ moment, fault, isHere })) ?? 0;
+          const leadsTo = situationAt(moment, fault, isHere);
+          const isNew = leadsTo !== undefined && !this.#met.has(leadsTo) && aimed < MOST_TRIES;
+          const rank = isNew ? aimed : MOST_TRIES + aimed;
+          if (rank > least) continue;
+          if (rank < least) best = [];
+          least = rank;
+          best.push({ moment, fault, isHere });
+        }
       }
     }
-    const rarest = pairs.filter(({ aimed }) => aimed === least);
-    if (rarest.length === 0) return undefined;
-    const { moment, fault } = rarest[Math.floor(random() * rarest.length)];
-    this.#aimed.set(`${fault} ${moment}`, least + 1);
-    const count = 1 + Math.floor(random() * this.#moments.get(moment)!);
-    const after = random() < 0.6 ? 0 : Math.floor(random() ** 2 * 50);
-    // clients are not killed
-    const isElsewhere = random() < 0.3 || (fault === "kill" && moment.startsWith("operation"));
-    const node = !OF_NODES.has(fault)
-      ? undefined
-      : isElsewhere
-      ? servers[Math.floor(random() * servers.length)]
-      : "here";
+    if (best.length === 0) return undefined;
+    const aim = best[Math.floor(random() * best.length)];
+    const text = aimText(aim);
+    this.#aimed.set(text, (this.#aimed.get(text) ?? 0) + 1);
+    const { moment, fault, isHere } = aim;
+    // the first time is the likeliest to come in this run, too
+    const count = random() < 0.5 ? 1 : 1 + Math.floor(random() * this.#moments.get(moment)!);
+    const after = random() < 0.7 ? 0 : Math.floor(random() ** 2 * 50);
+    const others = fault === "kill" ? servers : all; // clients are not killed
+    const node = !OF_NODES.has(fault) ? undefined : isHere ? "here" : others[Math.floor(random() * others.length)];
     return { fault, node, when: { type: "moment", moment, count, after }, ...extentOf(fault, random) };
   }
 }
+
+/** A fault at a moment: at the node of the moment, or at another one. */
+interface Aim {
+  readonly moment: string;
+  readonly fault: ExploreFault;
+  readonly isHere: boolean;
+}
+
+function aimText({ moment, fault, isHere }: Aim): string {
+  return `${fault} ${isHere ? "here" : "elsewhere"} ${moment}`;
+}
+
+/** The situation that a fault at a moment mostly leads to; `undefined`: none that is counted. */
+function situationAt(moment: string, fault: ExploreFault, isHere: boolean): string | undefined {
+  const [, what, operation] = /^(\w+ \w+) (.*)$/.exec(moment) ?? [];
+  const phase = isHere ? PHASES[what] : PHASES_ELSEWHERE[what] ?? (OF_NODES.has(fault) ? undefined : PHASES[what]);
+  if (phase === undefined || (what.startsWith("operation") && /^(lock|cache|entity) /.test(operation))) {
+    return undefined;
+  }
+  return `${operation}\t${fault}\t${phase}`;
+}
+
+/** Phases that faults meet at a moment, by where it happens: at the node of the moment, or where the caller is. */
+const PHASES: Readonly<Record<string, Situation["phase"]>> = {
+  "operation begins": "sent",
+  "operation ends": "stored",
+  "attempt begins": "handling",
+  "step begins": "handling",
+  "lock begins": "held",
+};
+const PHASES_ELSEWHERE: Readonly<Record<string, Situation["phase"]>> = {
+  "attempt begins": "handled",
+  "attempt ends": "answered",
+};
+/** After so many faults at a moment, a situation that was not met is taken for one that cannot be. */
+const MOST_TRIES = 6;
 
 /** Situations as a table: a line for each operation and phase, with the faults that it has met. */
 export function situationTable(situations: readonly Situation[]): string {

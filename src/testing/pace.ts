@@ -7,16 +7,20 @@ import { VirtualClock } from "../memory/virtual_clock.ts";
 
 /** The time of a cluster. */
 export interface Pace {
-  /** The clock for the network; `undefined`: that of this machine. */
-  readonly clock: Clock | undefined;
+  /** The clock for the network. */
+  readonly clock: Clock;
+  /** True: time passes in steps, so that what is loaded meanwhile would come too late. */
+  readonly isVirtual: boolean;
   /** The test awaits a promise of a node: time passes until it has settled, unless time passes by hand. */
   drive<T>(node: string, promise: Promise<T>): Promise<T>;
   /** Lets time pass until a promise has settled. */
   until<T>(promise: Promise<T>): Promise<T>;
   /** Lets `ms` pass. */
   advance(ms: number): Promise<void>;
-  /** Moves the time of day on by `ms`, and calls back. Rejects in real time. */
+  /** Moves the time of day on by `ms`, and calls back. */
   leap(ms: number, moved: () => void): Promise<void>;
+  /** No virtual time passes until a promise has settled; settles as it does. */
+  io<T>(promise: Promise<T>): Promise<T>;
   /** Lets time pass until `condition` returns true; resolves to `false` if it does not within `limit` ms. */
   reach(condition: () => boolean, limit: number): Promise<boolean>;
 }
@@ -38,6 +42,7 @@ interface VirtualPaceOptions {
  */
 export class VirtualPace implements Pace {
   readonly clock: VirtualClock = new VirtualClock();
+  readonly isVirtual = true;
   readonly #options: VirtualPaceOptions;
   /** The promises that the test awaits, and the node of each. */
   readonly #awaited = new Map<symbol, string>();
@@ -45,6 +50,8 @@ export class VirtualPace implements Pace {
   readonly #broken = Promise.withResolvers<never>();
   #last: Promise<unknown> = Promise.resolve();
   #running = false;
+  /** Calls of {@link VirtualPace.io} that have not ended. */
+  #io = 0;
   /** Virtual ms that have passed while handlers ran, since real time last did. */
   #passedBusy = 0;
   /** For how many more ms of real time handlers that run may wait for something outside of virtual time. */
@@ -75,9 +82,15 @@ export class VirtualPace implements Pace {
     });
   }
 
+  async io<T>(promise: Promise<T>): Promise<T> {
+    this.#io++;
+    return await promise.finally(() => void this.#io--);
+  }
+
   async reach(condition: () => boolean, limit: number): Promise<boolean> {
     const end = this.clock.monotonic() + limit;
     while (true) {
+      while (this.#io > 0) await wait(1);
       await this.advance(0);
       if (condition()) return true;
       if (this.clock.monotonic() >= end) return false;
@@ -109,6 +122,7 @@ export class VirtualPace implements Pace {
   async #step(): Promise<void> {
     await this.clock.advance(0);
     if (!this.#wanted) return;
+    if (this.#io > 0) return await wait(1);
     const { next } = this.clock;
     if (next === undefined) return await wait(1); // the test awaits something outside of virtual time
     if (this.#options.busy()) {
@@ -133,7 +147,12 @@ export class VirtualPace implements Pace {
 
 /** Real time. */
 export class RealPace implements Pace {
-  readonly clock = undefined;
+  #leapt = 0;
+  readonly clock: Clock = {
+    ...systemClock,
+    now: () => systemClock.now() + this.#leapt,
+  };
+  readonly isVirtual = false;
 
   drive<T>(_node: string, promise: Promise<T>): Promise<T> {
     return promise;
@@ -148,8 +167,15 @@ export class RealPace implements Pace {
     await wait(ms);
   }
 
-  leap(): Promise<void> {
-    return Promise.reject(new TypeError('leap: a cluster with time: "real" has the time of day'));
+  async leap(ms: number, moved: () => void): Promise<void> {
+    checkNumber("leap: ms", ms, 0, MAX_TIMEOUT * 1_000, "ms");
+    this.#leapt += ms;
+    moved();
+    await wait(0);
+  }
+
+  io<T>(promise: Promise<T>): Promise<T> {
+    return promise;
   }
 
   async reach(condition: () => boolean, limit: number): Promise<boolean> {

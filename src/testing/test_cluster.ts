@@ -133,7 +133,7 @@ export class TestCluster implements AsyncDisposable {
     const { node, seed: _s, faults: _f, servers: _n, maxPayload: _m, time: _t, ...common } = this.#options;
     const given = node === undefined ? {} : checkNodeOptions(`node(${id})`, node(id));
     const own = { ...common, ...given, ...checkNodeOptions(`start ${id}`, options) };
-    if (this.#pace.clock !== undefined) await (this.#loaded ??= loadLog());
+    if (this.#pace.isVirtual) await (this.#loaded ??= loadLog());
     const behaviors = [this.#recorder.behavior, ...own.behaviors ?? []];
     if (!this.#nodes.has(id)) this.#nodes.set(id, undefined);
     const starting = catga({ logger: this.#logger(), ...own, network: this.network, id, behaviors });
@@ -202,10 +202,17 @@ export class TestCluster implements AsyncDisposable {
   /**
    * Moves the time of day on by `ms`, 0 or more, at once: what is scheduled until then fires, and sleeping workflows go
    * on. Nothing else passes: no timeouts, no leases, no heartbeats, so that days take no longer than milliseconds.
-   * Rejects in real time.
    */
   leap(ms: number): Promise<void> {
     return this.#pace.leap(ms, () => this.network.log.leapt());
+  }
+
+  /**
+   * For handlers that wait for something outside of the cluster, such as a query of a real database:
+   * `await cluster.io(database.query(…))`. No virtual time passes until the promise has settled; settles as it does.
+   */
+  io<T>(promise: Promise<T>): Promise<T> {
+    return this.#pace.io(promise);
   }
 
   /** Lets time pass until a promise has settled, and settles as it does. */
@@ -252,7 +259,9 @@ export class TestCluster implements AsyncDisposable {
       this.#recorder.unended(id).map((label) => `the handler of ${label} on ${id} has not ended`)
     );
     if (handlers.length === 0) return "";
-    return `; ${handlers.join("; ")} (if it waits for something outside of virtual time, use time: "real")`;
+    return `; ${
+      handlers.join("; ")
+    } (if it waits for something outside of virtual time, use cluster.io(promise), or time: "real")`;
   }
 
   /**

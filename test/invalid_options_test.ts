@@ -26,6 +26,8 @@ import { logging, rateLimit, retry, timeout } from "../src/behaviors/mod.ts";
 import type { LoggingOptions } from "../src/behaviors/logging.ts";
 import type { RateLimitOptions, RetryBehaviorOptions as RetryBehaviorOptions } from "../src/behaviors/retry.ts";
 import {
+  explore,
+  type ExploreOptions,
   type Faults,
   MemoryNetwork,
   recorder,
@@ -217,6 +219,24 @@ const cluster_: Wrong<TestClusterOptions> = {
   servers: FINITE,
   maxPayload: FINITE,
   time: CHOICE,
+};
+
+const explore_: Wrong<ExploreOptions> = {
+  workload: FUNCTION,
+  handlers: [1, "a", true, null],
+  nodes: [1.5, NaN, -1, 0, "3", true, null, { app: 0 }, { app: "3" }, { app: { count: 1.5 } }, { app: { no: 1 } }],
+  deploys: [1, "a", true, {}, [1], [{}], [{ handlers: 1 }], [{ handlers: [], at: "now" }], [{ handlers: [], no: 1 }]],
+  faults: ["some", 1, true, {}, ["kil"], [1]],
+  world: FUNCTION,
+  check: [...FUNCTION.filter((value) => !Array.isArray(value)), [1]],
+  seeds: [...FINITE, 0],
+  seed: FINITE,
+  replay: ["7", 1, true, {}, "seed -1"],
+  options: [...OBJECT, { nats: "nats://a" }, { noSuchOption: 1 }],
+  limit: FINITE,
+  steer: BOOLEAN,
+  shrink: FINITE,
+  repeatable: BOOLEAN,
 };
 
 /** A public function, with each value of an argument that it refuses. */
@@ -434,6 +454,7 @@ const CASES: readonly Case[] = [
     (size) => opened(testCluster(size)),
   ],
   ...options<TestClusterOptions>("testCluster", cluster_, (options) => opened(testCluster(1, options))),
+  ...options<ExploreOptions>("explore", explore_, (options) => explore(options), { workload: () => {}, seeds: 1 }),
   ["cluster.advance", FINITE, (ms) => cluster.advance(ms)],
   ["cluster.advance in real time", FINITE, (ms) => inRealTime.advance(ms)],
   ["cluster.agreed", FINITE, (limit) => cluster.agreed(limit)],

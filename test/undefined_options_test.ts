@@ -21,7 +21,17 @@ import {
 import { logging, rateLimit, retry } from "../src/behaviors/mod.ts";
 import type { LoggingOptions } from "../src/behaviors/logging.ts";
 import type { RateLimitOptions, RetryBehaviorOptions } from "../src/behaviors/retry.ts";
-import { type Faults, MemoryNetwork, recorder, testCluster, type TestClusterOptions } from "../src/testing/mod.ts";
+import {
+  explore,
+  type ExploreDeploy,
+  type ExploreGroup,
+  type ExploreOptions,
+  type Faults,
+  MemoryNetwork,
+  recorder,
+  testCluster,
+  type TestClusterOptions,
+} from "../src/testing/mod.ts";
 import type { Attachment } from "../src/contract/behavior.ts";
 import type { BroadcastOptions, PublishOptions } from "../src/contract/send_options.ts";
 import type { CacheLoadOptions, CacheSetOptions, LeadOptions, LockOptions } from "../src/contract/shared_state.ts";
@@ -142,6 +152,24 @@ const cluster_: Undefined<TestClusterOptions> = {
   maxPayload: undefined,
   time: undefined,
 };
+const explore_: Undefined<Omit<ExploreOptions, "workload">> = {
+  handlers: undefined,
+  nodes: undefined,
+  deploys: undefined,
+  faults: undefined,
+  world: undefined,
+  check: undefined,
+  seeds: undefined,
+  seed: undefined,
+  replay: undefined,
+  options: undefined,
+  limit: undefined,
+  steer: undefined,
+  shrink: undefined,
+  repeatable: undefined,
+};
+const group_: Undefined<ExploreGroup> = { count: undefined, handlers: undefined, options: undefined };
+const deploy_: Undefined<Omit<ExploreDeploy, "handlers">> = { at: undefined, forGood: undefined };
 const next_: Undefined<NextOptions> = { type: undefined, limit: undefined };
 const behavior_: Undefined<Pick<Behavior, "send" | "attach">> = { send: undefined, attach: undefined };
 const attachment: Undefined<Attachment> = { observe: undefined, detach: undefined };
@@ -244,5 +272,17 @@ describe("an option that is undefined has its default", () => {
     await using app = await catga({ behaviors: [messages.behavior] });
     await app.publish(Told, 1);
     assertEquals((await messages.next(Told, next_)).payload, 1);
+  });
+
+  it("explore", async () => {
+    const handlers = Double.handle((n) => n * 2);
+    const values: unknown[] = [];
+    const { seeds } = await explore({
+      ...explore_,
+      ...{ handlers, nodes: { app: group_ }, deploys: [{ ...deploy_, handlers }], seeds: 2 },
+      workload: async ({ app }) => void values.push((await app.send(Double, 2)).value),
+    });
+    assertEquals([seeds, values.length > 0], [2, true]);
+    await explore({ ...explore_, seeds: 1, workload: () => {} });
   });
 });

@@ -12,6 +12,8 @@ import {
   show,
 } from "../data/checks.ts";
 import type { AppClock } from "../ports/clock.ts";
+import { collect } from "../dispatch/registry.ts";
+import { OPTIONS } from "../node/app_options.ts";
 import type { History } from "./history.ts";
 
 /**
@@ -197,6 +199,9 @@ export interface ExploredGroup<World> {
 /** The groups of nodes that options describe. Throws a `TypeError` or `RangeError` if they are invalid. */
 export function groupsOf<World>(options: ExploreOptions<World>): ExploredGroup<World>[] {
   const { nodes = 2, handlers, deploys = [], options: common = {} } = options;
+  if (typeof nodes !== "number" && !isPlain(nodes)) {
+    throw new TypeError(`explore: nodes must be a number, or an object of groups; got ${show(nodes)}`);
+  }
   const given: Record<string, number | ExploreGroup<World>> = typeof nodes === "number" ? { app: nodes } : { ...nodes };
   given.client ??= {};
   return Object.entries(given).map(([name, value]) => {
@@ -206,12 +211,13 @@ export function groupsOf<World>(options: ExploreOptions<World>): ExploredGroup<W
     const { count = 1, options = {} } = group;
     checkInteger(`${at}: count`, count, 1, MOST_NODES);
     checkNodes(at, options);
+    checkHandlers(group.handlers);
     const isClient = name === "client";
     const ofAll = [handlers, ...deploys.map((deploy) => deploy.handlers)];
     return {
       name,
       ids: Array.from({ length: count }, (_, i) => `${name}-${i + 1}`),
-      versions: "handlers" in group ? [group.handlers] : isClient ? [undefined] : ofAll,
+      versions: group.handlers !== undefined ? [group.handlers] : isClient ? [undefined] : ofAll,
       options: { ...common, ...options },
       isClient,
     };
@@ -250,12 +256,15 @@ export function checkExplore<World>(options: ExploreOptions<World>): void {
     throw new TypeError(`explore: replay must be a text of a red seed; got ${show(replay)}`);
   }
   faultsOf(faults);
+  checkHandlers(options.handlers);
   if (deploys !== undefined && !Array.isArray(deploys)) {
     throw new TypeError(`explore: deploys must be an array; got ${show(deploys)}`);
   }
   for (const [i, deploy] of (deploys ?? []).entries()) {
     checkKnown(`explore: deploys[${i}]`, deploy, DEPLOY_OPTIONS);
-    const { at = "any" } = deploy;
+    const { at = "any", handlers } = deploy;
+    if (handlers === undefined) throw new TypeError(`explore: deploys[${i}] needs handlers`);
+    checkHandlers(handlers);
     if (at !== "any") checkNumber(`explore: deploys[${i}]: at`, at, 0, MAX_TIMEOUT, "ms");
   }
   if (common !== undefined) checkNodes("explore: options", common);
@@ -274,11 +283,18 @@ export function faultsOf(faults: ExploreOptions["faults"] = "all"): readonly Exp
 }
 
 function checkNodes(at: string, options: ExploreNodeOptions): void {
-  const foreign = FOREIGN.find((name) => name in options);
+  const foreign = isPlain(options) ? FOREIGN.find((name) => name in options) : undefined;
   if (foreign !== undefined) throw new TypeError(`${at} takes no ${foreign}: explore sets it`);
+  checkKnown(at, options, NODE_OPTIONS);
+}
+
+/** Throws a `TypeError` for handlers that `catga` would refuse; those that a function makes are seen when it is called. */
+function checkHandlers(handlers: unknown): void {
+  if (typeof handlers !== "function" && handlers !== undefined) collect(handlers as Handlers);
 }
 
 const FOREIGN = ["nats", "network", "id", "service", "handlers", "transport", "signals"];
+const NODE_OPTIONS: ReadonlySet<string> = new Set([...OPTIONS].filter((name) => !FOREIGN.includes(name)));
 const MOST_NODES = 100;
 const GROUP_OPTIONS: ReadonlySet<string> = new Set<keyof ExploreGroup>(["count", "handlers", "options"]);
 const DEPLOY_OPTIONS: ReadonlySet<string> = new Set<keyof ExploreDeploy>(["handlers", "at", "forGood"]);

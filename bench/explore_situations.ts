@@ -18,7 +18,13 @@ const Placed = Order.event<{ qty: number }>("Placed", (_, { qty }) => ({ qty }))
 const Shipped = event<{ id: string }>("Shipped", { durable: true, key: ({ id }) => id });
 const Aftercare = workflow<{ id: string }, string>("Aftercare", { id: ({ id }) => id });
 
+const Returned = workflow<{ id: string }, string>("Returned", { id: ({ id }) => id });
+const Rated = event<{ id: string }>("Rated", { durable: true });
+const Find = query<{ id: string }, number>("Find");
+
 const shop = [
+  Find.handle(async ({ id }, ctx) => (await ctx.load(Order, id)).state.qty),
+  Rated.on(async ({ id }, ctx) => void await ctx.send(Find, { id }), { name: "ratings" }),
   Order.handle(Place, async (order, { id, qty }, ctx) => {
     const stock = await ctx.send(Stock, { id });
     if (!stock.ok) return stock;
@@ -34,8 +40,15 @@ const shop = [
     if (!charged.ok) return charged;
     await flow.sleep("rest", 200);
     await flow.step("ship", () => `shipped ${id}`);
+    if (id.endsWith("1")) return fail("SPOILT", "it is spoilt"); // what was reserved is taken back
     await flow.send(Refund, { id });
     return "done";
+  }),
+  Returned.handle(async (flow, { id }) => {
+    await flow.step("pick up", () => id, { undo: () => {} });
+    await flow.step("check", () => id);
+    const refund = await flow.send(Refund, { id: `${id}-return` });
+    return refund.ok ? "back" : refund;
   }),
   Shipped.on(async ({ id }, ctx) => {
     await using _lock = await ctx.lock(`shelf-${id}`);
@@ -56,6 +69,8 @@ function explored(seeds: number, steer: boolean): Promise<Explored> {
       for (let i = 0; i < 3; i++) {
         await app.send(Place, { id: `order-${i}`, qty: 1 });
         await app.publish(Shipped, { id: `order-${i}` });
+        await app.publish(Rated, { id: `order-${i}` });
+        if (i === 2) await app.start(Returned, { id: `order-${i}` });
         await clock.sleep(random.int(1, 400));
       }
     },

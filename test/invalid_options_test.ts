@@ -237,6 +237,8 @@ const explore_: Wrong<ExploreOptions> = {
   steer: BOOLEAN,
   shrink: FINITE,
   repeatable: BOOLEAN,
+  workers: [...FINITE, 0, 2],
+  program: [...OBJECT, {}, "a"],
 };
 
 /** A public function, with each value of an argument that it refuses. */

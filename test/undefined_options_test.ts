@@ -167,6 +167,8 @@ const explore_: Undefined<Omit<ExploreOptions, "workload">> = {
   steer: undefined,
   shrink: undefined,
   repeatable: undefined,
+  workers: undefined,
+  program: undefined,
 };
 const group_: Undefined<ExploreGroup> = { count: undefined, handlers: undefined, options: undefined };
 const deploy_: Undefined<Omit<ExploreDeploy, "handlers">> = { at: undefined, forGood: undefined };

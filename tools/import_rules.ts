@@ -58,11 +58,12 @@ export function importCircles(arrows: readonly Arrow[]): string[] {
 }
 
 /**
- * The command line tool loads the modules of its user's program; and clients of NATS have computed names so that Deno
+ * The command line tool and threads of `explore` load the modules of their user's program; and clients of NATS have computed names so that Deno
  * does not download each of them.
  */
 const COMPUTED: ReadonlySet<string> = new Set([
   "src/cli/check.ts",
+  "src/testing/explore_worker.ts",
   "src/cli/connection.ts",
   "src/nats/client_packages.ts",
 ]);

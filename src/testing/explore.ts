@@ -1,23 +1,14 @@
 /** `explore`: a program under every fault, by seeds. */
-import process from "node:process";
 import { seededRandom } from "../memory/network.ts";
 import { systemClock } from "../ports/clock.ts";
 import { checkExplore, type ExploreOptions, faultsOf, groupsOf } from "./explore_options.ts";
-import {
-  extentOf,
-  OF_NODES,
-  parsePlan,
-  type Plan,
-  type PlannedDeploy,
-  type PlannedFault,
-  planText,
-} from "./explore_plan.ts";
+import { extentOf, OF_NODES, parsePlan, type Plan, type PlannedDeploy, type PlannedFault } from "./explore_plan.ts";
 import { type ExploredRun, exploreRun, type RealPatience } from "./explored_run.ts";
-import { BrokenPromise, type History } from "./history.ts";
+import { ExploreError } from "./explore_error.ts";
+import { runThreads } from "./explore_threads.ts";
 import { firstDifference, GlobalsWatch } from "./repeatable.ts";
 import { shrink } from "./shrink.ts";
 import { type Situation, Situations, situationTable } from "./situations.ts";
-import { timelinePage } from "./timeline.ts";
 
 /** Result of {@link explore}, if no seed was red. */
 export interface Explored {
@@ -27,53 +18,6 @@ export interface Explored {
   readonly situations: readonly Situation[];
   /** The situations as a table, to be printed. */
   readonly report: string;
-}
-
-/** A red seed: `explore` rejects with it. */
-export class ExploreError extends Error {
-  /** Tells it from other errors. */
-  override readonly name = "ExploreError";
-  /** The seed. */
-  readonly seed: number;
-  /** Text for the option `replay`, which runs the smallest red run again. */
-  readonly replay: string;
-  /** History of that run. */
-  readonly history: History;
-  /** What happened in that run, on a page. */
-  readonly timeline: string;
-  /** What the check threw, or why the run did not end. */
-  override readonly cause: Error;
-
-  /**
-   * Creates the error of a red run.
-   *
-   * @internal
-   */
-  constructor({ plan, history, failure, log }: ExploredRun, runs: number) {
-    const replay = planText(plan);
-    const shownBy = failure instanceof BrokenPromise ? failure.shownBy : [];
-    const page = (colour: boolean) => timelinePage(history, log, { shownBy, colour });
-    const place = placeOf(failure!);
-    const parts = [
-      `seed ${plan.seed} is red${runs > 1 ? `, and this is the smallest of ${runs} runs of it` : ""}`,
-      failure instanceof BrokenPromise ? `promise: ${failure.promise}` : "",
-      `${failure!.message}${place === undefined ? "" : `\n  at ${place}`}`,
-      page(process.stdout.isTTY === true),
-      `again: explore({ replay: ${JSON.stringify(replay)}, … })`,
-    ];
-    super(parts.filter((part) => part !== "").join("\n"));
-    this.seed = plan.seed;
-    this.replay = replay;
-    this.history = history;
-    this.timeline = page(false);
-    this.cause = failure!;
-  }
-}
-
-/** The line of the program at which an error was made. */
-function placeOf({ stack = "" }: Error): string | undefined {
-  const frames = stack.split("\n").map((line) => /((?:file:\/\/|\/)[^\s()]+:\d+:\d+)/.exec(line)?.[1]);
-  return frames.find((frame) => frame !== undefined && !/\/src\/testing\/(?!.*_test\.ts)/.test(frame));
 }
 
 /**
@@ -104,13 +48,14 @@ function placeOf({ stack = "" }: Error): string | undefined {
  */
 export async function explore<World = undefined>(options: ExploreOptions<World>): Promise<Explored> {
   checkExplore(options);
-  const { seeds = SEEDS, seed: first = 1, replay, repeatable = true } = options;
+  const { seeds = SEEDS, seed: first = 1, replay, repeatable = true, workers = 1 } = options;
   const patience: RealPatience = { left: 0, isInVain: true };
   if (replay !== undefined) {
     const run = await exploreRun(options, parsePlan(replay), { patience });
     if (run.failure !== undefined) throw new ExploreError(run, 1);
     return { seeds: 1, situations: [], report: "" };
   }
+  if (workers > 1) return await byThreads(options, { seeds, first, workers });
   const situations = new Situations();
   const steering = options.steer === false ? undefined : situations;
   let horizon = FIRST_HORIZON;
@@ -122,9 +67,35 @@ export async function explore<World = undefined>(options: ExploreOptions<World>)
     if (run.failure !== undefined) throw await smallest(options, run, patience);
     horizon = Math.max(run.lasted, 1);
   }
-  const { all } = situations;
-  const report = `${seeds} seeds met ${all.length} situations\n${situationTable(all)}`;
-  return { seeds, situations: all, report };
+  return explored(seeds, situations.all);
+}
+
+/** Runs the seeds on several threads, and a red one once more here. */
+async function byThreads<World>(
+  options: ExploreOptions<World>,
+  { seeds, first, workers }: { readonly seeds: number; readonly first: number; readonly workers: number },
+): Promise<Explored> {
+  const { program, steer, shrink, repeatable } = options;
+  const each = Math.ceil(seeds / workers);
+  const tasks = Array.from({ length: Math.ceil(seeds / each) }, (_, i) => {
+    const own = { seed: first + i * each, seeds: Math.min(each, seeds - i * each) };
+    return { program: program!.href, options: { ...own, steer, shrink, repeatable } };
+  });
+  const all = new Map<string, Situation>();
+  for (const answer of await runThreads(tasks)) {
+    if ("replay" in answer) await explore({ ...options, workers: 1, replay: answer.replay });
+    if (!("situations" in answer)) continue;
+    for (const { count, ...situation } of answer.situations) {
+      const key = JSON.stringify(situation);
+      all.set(key, { ...situation, count: count + (all.get(key)?.count ?? 0) });
+    }
+  }
+  return explored(seeds, [...all.values()]);
+}
+
+function explored(seeds: number, situations: readonly Situation[]): Explored {
+  const report = `${seeds} seeds met ${situations.length} situations\n${situationTable(situations)}`;
+  return { seeds, situations, report };
 }
 
 async function smallest<World>(
@@ -152,8 +123,12 @@ async function checkRepeatable<World>(
   const again = await exploreRun(options, run.plan, { patience });
   const difference = firstDifference(run.history, again.history, false);
   if (difference === undefined) return;
-  using watch = new GlobalsWatch();
-  await exploreRun(options, run.plan, { patience });
+  const watch = new GlobalsWatch();
+  try {
+    await exploreRun(options, run.plan, { patience });
+  } finally {
+    watch[Symbol.dispose]();
+  }
   const [left, right] = difference.lines.map((line) => line === "" ? "its end" : JSON.stringify(line));
   const uses = watch.uses.length === 0
     ? "handlers, workload and world must depend on nothing but what explore gives them: memory of the module lasts from one run to the next"

@@ -94,6 +94,15 @@ export interface ExploreOptions<World = undefined> {
    * of values alone, such as random ids, do not count.
    */
   repeatable?: boolean | undefined;
+  /**
+   * Number of threads, 1 to 64, each of which imports `program` and runs a part of the seeds; 1.
+   */
+  workers?: number | undefined;
+  /**
+   * URL of a module whose default export has these options, as `new URL("./program.ts", import.meta.url)`; `workers`
+   * need it. None.
+   */
+  program?: URL | undefined;
   /** Time for shrinking a red run, in ms of real time, 0 to 2^31 - 1: 0 leaves it as it is; 60,000. */
   shrink?: number | undefined;
 }
@@ -241,6 +250,8 @@ export function checkExplore<World>(options: ExploreOptions<World>): void {
     repeatable,
     faults,
     deploys,
+    workers,
+    program,
     options: common,
   } = options;
   checkFunction("explore: workload", workload);
@@ -250,6 +261,15 @@ export function checkExplore<World>(options: ExploreOptions<World>): void {
   if (seed !== undefined) checkInteger("explore: seed", seed, 0, Number.MAX_SAFE_INTEGER);
   if (limit !== undefined) checkNumber("explore: limit", limit, 1, MAX_TIMEOUT, "ms");
   if (shrink !== undefined) checkNumber("explore: shrink", shrink, 0, MAX_TIMEOUT, "ms");
+  if (workers !== undefined) checkInteger("explore: workers", workers, 1, MOST_THREADS);
+  if (program !== undefined && !(program instanceof URL)) {
+    throw new TypeError(`explore: program must be the URL of a module; got ${show(program)}`);
+  }
+  if ((workers ?? 1) > 1 && program === undefined) {
+    throw new TypeError(
+      'explore: workers import the program: give its module, too, as program: new URL("./program.ts", import.meta.url)',
+    );
+  }
   if (steer !== undefined) checkBoolean("explore: steer", steer);
   if (repeatable !== undefined) checkBoolean("explore: repeatable", repeatable);
   if (replay !== undefined && typeof replay !== "string") {
@@ -288,7 +308,7 @@ function checkNodes(at: string, options: ExploreNodeOptions): void {
   checkKnown(at, options, NODE_OPTIONS);
 }
 
-/** Throws a `TypeError` for handlers that `catga` would refuse; those that a function makes are seen when it is called. */
+/** Throws a `TypeError` for handlers that `catga` would refuse; a function makes them later. */
 function checkHandlers(handlers: unknown): void {
   if (typeof handlers !== "function" && handlers !== undefined) collect(handlers as Handlers);
 }
@@ -296,9 +316,10 @@ function checkHandlers(handlers: unknown): void {
 const FOREIGN = ["nats", "network", "id", "service", "handlers", "transport", "signals"];
 const NODE_OPTIONS: ReadonlySet<string> = new Set([...OPTIONS].filter((name) => !FOREIGN.includes(name)));
 const MOST_NODES = 100;
+const MOST_THREADS = 64;
 const GROUP_OPTIONS: ReadonlySet<string> = new Set<keyof ExploreGroup>(["count", "handlers", "options"]);
 const DEPLOY_OPTIONS: ReadonlySet<string> = new Set<keyof ExploreDeploy>(["handlers", "at", "forGood"]);
 const OPTION_NAMES: ReadonlySet<string> = new Set<keyof ExploreOptions>([
   ...["workload", "handlers", "nodes", "deploys", "faults", "world", "check", "seeds", "seed", "replay"] as const,
-  ...["options", "limit", "steer", "shrink", "repeatable"] as const,
+  ...["options", "limit", "steer", "shrink", "repeatable", "workers", "program"] as const,
 ]);

@@ -66,9 +66,9 @@ export function isOutside({ calls, hasEnded }: RunningCode): boolean {
 
 type Cause = HandlerAttempt | WorkflowStep;
 
-/** A moment that faults may aim at: something began or ended. */
+/** A moment that faults may aim at: something began or ended. `retry`: an attempt or a step that is not the first. */
 export interface RecordedMoment {
-  readonly type: "operation" | "attempt" | "step" | "lock";
+  readonly type: "operation" | "attempt" | "retry" | "step" | "lock";
   readonly at: "begins" | "ends";
   /** Kind and name, such as `command Charge` or `step Order.charge`. */
   readonly label: string;
@@ -164,10 +164,11 @@ export class HistoryRecorder {
       if (isRunMessage(contract.name)) return await next();
       const attempt = this.#attempt(contract, payload, ctx, { of, subscription });
       this.#attempted.set(ctx, attempt);
-      this.#moment("attempt", "begins", attempt.kind, attempt.contract, of.node);
+      const type = attempt.attempt > 1 ? "retry" : "attempt";
+      this.#moment(type, "begins", attempt.kind, attempt.contract, of.node);
       const result = await next();
       this.end<HandlerAttempt>(attempt, { outcome: outcomeOf(result) });
-      this.#moment("attempt", "ends", attempt.kind, attempt.contract, of.node);
+      this.#moment(type, "ends", attempt.kind, attempt.contract, of.node);
       return result;
     };
   }
@@ -304,10 +305,11 @@ export class HistoryRecorder {
   ): T {
     const span = this.begin<WorkflowStep>(this.steps, { ...fields, ...of, outcome: undefined });
     const label = `${fields.workflow}.${fields.name}`;
-    this.#moment("step", "begins", fields.type, label, of.node);
+    const moment = fields.attempt > 1 ? "retry" : "step";
+    this.#moment(moment, "begins", fields.type, label, of.node);
     const end = (outcome: HistoryOutcome) => {
       this.end<WorkflowStep>(span, { outcome });
-      this.#moment("step", "ends", fields.type, label, of.node);
+      this.#moment(moment, "ends", fields.type, label, of.node);
     };
     let returned: T;
     try {

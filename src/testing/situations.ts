@@ -16,10 +16,11 @@ export interface Situation {
   readonly fault: string;
   /**
    * `sent`: it was called, and no handler had begun. `handled`: its handler ran on another node than the one that the
-   * fault befell. `handling`: its handler, or its step, ran there. `answered`: its handler had ended, and its caller
-   * had no outcome. `stored`: it was stored, and no handler had begun. `held`: a lock was held.
+   * fault befell. `handling`: its handler, or its step, ran there; `retrying`: not for the first time. `answered`: its
+   * handler had ended, and its caller had no outcome. `stored`: it was stored, and no handler had begun. `held`: a lock
+   * was held.
    */
-  readonly phase: "sent" | "handled" | "handling" | "answered" | "stored" | "held";
+  readonly phase: "sent" | "handled" | "handling" | "retrying" | "answered" | "stored" | "held";
   /** Number of times that seeds met it. */
   readonly count: number;
 }
@@ -76,10 +77,12 @@ export class Situations implements RunObserver {
       }
     }
     for (const attempt of recorder.attempts) {
-      if (attempt.ended === undefined && here(attempt)) meet(`${attempt.kind} ${attempt.contract}`, "handling");
+      if (attempt.ended !== undefined || !here(attempt)) continue;
+      meet(`${attempt.kind} ${attempt.contract}`, attempt.attempt > 1 ? "retrying" : "handling");
     }
     for (const step of recorder.steps) {
-      if (step.ended === undefined && here(step)) meet(`${step.type} ${step.workflow}.${step.name}`, "handling");
+      if (step.ended !== undefined || !here(step)) continue;
+      meet(`${step.type} ${step.workflow}.${step.name}`, step.attempt > 1 ? "retrying" : "handling");
     }
     for (const hold of recorder.locks) {
       if (hold.ended === undefined && here(hold)) meet(`lock ${hold.keys[0].replaceAll(/\d+/g, "#")}`, "held");
@@ -88,8 +91,8 @@ export class Situations implements RunObserver {
   }
 
   /**
-   * Draws a fault at a moment: first those that lead to a situation that no seed has met, else those at which plans have
-   * aimed least often. `undefined`: no moment is known yet.
+   * Draws a fault at a moment: first those that lead to a situation that no seed has met, else those at which plans
+   * have aimed least often. `undefined`: no moment is known yet.
    */
   aim(
     faults: readonly ExploreFault[],
@@ -154,10 +157,13 @@ const PHASES: Readonly<Record<string, Situation["phase"]>> = {
   "attempt begins": "handling",
   "step begins": "handling",
   "lock begins": "held",
+  "retry begins": "retrying",
 };
 const PHASES_ELSEWHERE: Readonly<Record<string, Situation["phase"]>> = {
   "attempt begins": "handled",
   "attempt ends": "answered",
+  "retry begins": "handled",
+  "retry ends": "answered",
 };
 /** After so many faults at a moment, a situation that was not met is taken for one that cannot be. */
 const MOST_TRIES = 6;

@@ -1,0 +1,53 @@
+/** The error of a red seed: its message is a page. */
+import process from "node:process";
+import { planText } from "./explore_plan.ts";
+import type { ExploredRun } from "./explored_run.ts";
+import { BrokenPromise, type History } from "./history.ts";
+import { timelinePage } from "./timeline.ts";
+
+/** A red seed: `explore` rejects with it. */
+export class ExploreError extends Error {
+  /** Tells it from other errors. */
+  override readonly name = "ExploreError";
+  /** The seed. */
+  readonly seed: number;
+  /** Text for the option `replay`, which runs the smallest red run again. */
+  readonly replay: string;
+  /** History of that run. */
+  readonly history: History;
+  /** What happened in that run, on a page. */
+  readonly timeline: string;
+  /** What the check threw, or why the run did not end. */
+  override readonly cause: Error;
+
+  /**
+   * Creates the error of a red run.
+   *
+   * @internal
+   */
+  constructor({ plan, history, failure, log }: ExploredRun, runs: number) {
+    const replay = planText(plan);
+    const shownBy = failure instanceof BrokenPromise ? failure.shownBy : [];
+    const page = (colour: boolean) => timelinePage(history, log, { shownBy, colour });
+    const place = placeOf(failure!);
+    const parts = [
+      `seed ${plan.seed} is red${runs > 1 ? `, and this is the smallest of ${runs} runs of it` : ""}`,
+      failure instanceof BrokenPromise ? `promise: ${failure.promise}` : "",
+      `${failure!.message}${place === undefined ? "" : `\n  at ${place}`}`,
+      page(process.stdout.isTTY === true),
+      `again: explore({ replay: ${JSON.stringify(replay)}, … })`,
+    ];
+    super(parts.filter((part) => part !== "").join("\n"));
+    this.seed = plan.seed;
+    this.replay = replay;
+    this.history = history;
+    this.timeline = page(false);
+    this.cause = failure!;
+  }
+}
+
+/** The line of the program at which an error was made. */
+function placeOf({ stack = "" }: Error): string | undefined {
+  const frames = stack.split("\n").map((line) => /((?:file:\/\/|\/)[^\s()]+:\d+:\d+)/.exec(line)?.[1]);
+  return frames.find((frame) => frame !== undefined && !/\/src\/testing\/(?!.*_test\.ts)/.test(frame));
+}

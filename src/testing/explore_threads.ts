@@ -1,0 +1,44 @@
+/** The seeds of `explore` on several threads, each of which imports the program. */
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import type { ExploreOptions } from "./explore_options.ts";
+import type { Situation } from "./situations.ts";
+
+/** What a thread is to do. */
+export interface ThreadTask {
+  /** URL of the module whose default export has the options. */
+  readonly program: string;
+  /** Options in place of those of the module. */
+  readonly options: Pick<ExploreOptions, "seed" | "seeds" | "steer" | "shrink" | "repeatable">;
+}
+
+/** What a thread has found. */
+export type ThreadAnswer =
+  | { readonly seeds: number; readonly situations: readonly Situation[] }
+  | { readonly replay: string }
+  | { readonly error: string };
+
+/**
+ * Runs tasks, each on a thread of its own, until all have answered, or one has found something. Rejects with an `Error`
+ * for a program that cannot be imported, or that `explore` refuses.
+ */
+export async function runThreads(tasks: readonly ThreadTask[]): Promise<ThreadAnswer[]> {
+  const threads: Worker[] = [];
+  const found = Promise.withResolvers<ThreadAnswer[]>();
+  const answers = tasks.map(async (task): Promise<ThreadAnswer> => {
+    const thread = new Worker(new URL(`./explore_worker${EXTENSION}`, import.meta.url), { workerData: task });
+    threads.push(thread);
+    const [answer] = await once(thread, "message") as [ThreadAnswer];
+    if ("error" in answer) throw new Error(`explore: a thread cannot run ${task.program}: ${answer.error}`);
+    if ("replay" in answer) found.resolve([answer]);
+    return answer;
+  });
+  try {
+    return await Promise.race([found.promise, Promise.all(answers)]);
+  } finally {
+    await Promise.all(threads.map((thread) => thread.terminate()));
+  }
+}
+
+/** That of this module, which packages may have as JavaScript. */
+const EXTENSION = import.meta.url.endsWith(".js") ? ".js" : ".ts";

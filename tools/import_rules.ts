@@ -58,8 +58,8 @@ export function importCircles(arrows: readonly Arrow[]): string[] {
 }
 
 /**
- * The command line tool and threads of `explore` load the modules of their user's program; and clients of NATS have computed names so that Deno
- * does not download each of them.
+ * The command line tool and threads of `explore` load the modules of their user's program; and clients of NATS have
+ * computed names so that Deno does not download each of them.
  */
 const COMPUTED: ReadonlySet<string> = new Set([
   "src/cli/check.ts",

@@ -210,7 +210,19 @@ export class HistoryRecorder {
   }
 
   #moment(type: RecordedMoment["type"], at: RecordedMoment["at"], kind: string, name: string, node: string): void {
-    if (!this.#closed) this.onMoment({ type, at, label: `${kind} ${name}`, node });
+    if (this.#closed) return;
+    const moment: RecordedMoment = { type, at, label: `${kind} ${name}`, node };
+    const { now } = this;
+    if (this.#instant.at !== now) this.#instant = { at: now, moments: [] };
+    this.#instant.moments.push(moment);
+    this.onMoment(moment);
+  }
+
+  #instant: { at: number; moments: RecordedMoment[] } = { at: -1, moments: [] };
+
+  /** What began or ended at this very moment of virtual time. */
+  get instant(): readonly RecordedMoment[] {
+    return this.#instant.at === this.now ? this.#instant.moments : [];
   }
 
   // handlers ---------------------------------------------------------------------------------------------

@@ -18,9 +18,21 @@ export interface Situation {
    * `sent`: it was called, and no handler had begun. `handled`: its handler ran on another node than the one that the
    * fault befell. `handling`: its handler, or its step, ran there; `retrying`: not for the first time. `answered`: its
    * handler had ended, and its caller had no outcome. `stored`: it was stored, and no handler had begun. `held`: a lock
-   * was held.
+   * was held. `called`, `begun`, `done`, `returned`: the fault came in the very moment (of virtual time) in which it
+   * was called, its handler or step began, that ended, or its caller had an outcome.
    */
-  readonly phase: "sent" | "handled" | "handling" | "retrying" | "answered" | "stored" | "held";
+  readonly phase:
+    | "sent"
+    | "handled"
+    | "handling"
+    | "retrying"
+    | "answered"
+    | "stored"
+    | "held"
+    | "called"
+    | "begun"
+    | "done"
+    | "returned";
   /** Number of times that seeds met it. */
   readonly count: number;
 }
@@ -87,6 +99,10 @@ export class Situations implements RunObserver {
     for (const hold of recorder.locks) {
       if (hold.ended === undefined && here(hold)) meet(`lock ${hold.keys[0].replaceAll(/\d+/g, "#")}`, "held");
     }
+    for (const { type, at, label, node } of recorder.instant) {
+      const isOther = type === "operation" && /^(lock|cache|entity) /.test(label);
+      if (!isOther && type !== "lock" && here({ node })) meet(label, MOMENTS[`${type} ${at}`]);
+    }
     for (const text of met) this.#met.set(text, (this.#met.get(text) ?? 0) + 1);
   }
 
@@ -105,8 +121,8 @@ export class Situations implements RunObserver {
       for (const fault of faults) {
         for (const isHere of [true, false]) {
           const aimed = this.#aimed.get(aimText({ moment, fault, isHere })) ?? 0;
-          const leadsTo = situationAt(moment, fault, isHere);
-          const isNew = leadsTo !== undefined && !this.#met.has(leadsTo) && aimed < MOST_TRIES;
+          const isNew = aimed < MOST_TRIES &&
+            situationsAt(moment, fault, isHere).some((situation) => !this.#met.has(situation));
           const rank = isNew ? aimed : MOST_TRIES + aimed;
           if (rank > least) continue;
           if (rank < least) best = [];
@@ -140,16 +156,26 @@ function aimText({ moment, fault, isHere }: Aim): string {
   return `${fault} ${isHere ? "here" : "elsewhere"} ${moment}`;
 }
 
-/** The situation that a fault at a moment mostly leads to; `undefined`: none that is counted. */
-function situationAt(moment: string, fault: ExploreFault, isHere: boolean): string | undefined {
-  const [, what, operation] = /^(\w+ \w+) (.*)$/.exec(moment) ?? [];
+/** The situations that a fault at a moment mostly leads to. */
+function situationsAt(moment: string, fault: ExploreFault, isHere: boolean): string[] {
+  const [, what = "", operation = ""] = /^(\w+ \w+) (.*)$/.exec(moment) ?? [];
+  if (what.startsWith("operation") && /^(lock|cache|entity) /.test(operation)) return [];
   const phase = isHere ? PHASES[what] : PHASES_ELSEWHERE[what] ?? (OF_NODES.has(fault) ? undefined : PHASES[what]);
-  if (phase === undefined || (what.startsWith("operation") && /^(lock|cache|entity) /.test(operation))) {
-    return undefined;
-  }
-  return `${operation}\t${fault}\t${phase}`;
+  const ofNodes = isHere || !OF_NODES.has(fault) ? [MOMENTS[what]] : [];
+  return [phase, ...ofNodes].flatMap((phase) => phase === undefined ? [] : [`${operation}\t${fault}\t${phase}`]);
 }
 
+/** Phases of faults that come in the very moment. */
+const MOMENTS: Readonly<Record<string, Situation["phase"]>> = {
+  "operation begins": "called",
+  "operation ends": "returned",
+  "attempt begins": "begun",
+  "attempt ends": "done",
+  "retry begins": "begun",
+  "retry ends": "done",
+  "step begins": "begun",
+  "step ends": "done",
+};
 /** Phases that faults meet at a moment, by where it happens: at the node of the moment, or where the caller is. */
 const PHASES: Readonly<Record<string, Situation["phase"]>> = {
   "operation begins": "sent",

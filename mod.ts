@@ -93,6 +93,7 @@ export type {
   TransientEventOptions,
   WithoutId,
 } from "./src/contract/contract_options.ts";
+export type { MemberOf, RedactedPath } from "./src/contract/redaction.ts";
 export type { EmittedEvent, KeyedContractOptions, RequestContract } from "./src/contract/definition.ts";
 export type { DeadLetterOptions, EnqueueOptions, KeepOptions } from "./src/contract/durable_messages.ts";
 export type { EntityEventOptions, EntityOptions } from "./src/contract/entity.ts";

@@ -120,6 +120,7 @@ const command_: Wrong<CommandOptions<number, number>> = {
   idempotent: OBJECT.filter((value) => typeof value !== "boolean"),
   id: FUNCTION,
   durable: OBJECT.filter((value) => typeof value !== "boolean"),
+  redact: TEXTS,
 };
 const { output: _output, ordered: _ordered, ...ofStream } = query_;
 const stream_: Wrong<StreamContractOptions<number, number>> = {
@@ -137,6 +138,7 @@ const event_: Wrong<EventOptions<number>> = {
   key: FUNCTION,
   meta: OBJECT,
   version: query_.version,
+  redact: TEXTS,
 };
 const handler: Wrong<HandlerOptions> = { behaviors: FUNCTIONS, concurrency: FINITE };
 const commandHandler: Wrong<CommandHandlerOptions> = { ...handler, retry: OBJECT };
@@ -317,7 +319,7 @@ const CASES: readonly Case[] = [
   ),
   ...options<EntityEventOptions<number>>(
     "entity: event",
-    { input: SCHEMA },
+    { input: SCHEMA, redact: TEXTS },
     (options) => Sum.event("E", (n: number) => n, options),
   ),
   ...options<HandlerOptions>("entity: handle", handler, (options) => Sum.handle(Add, () => 1, options)),

@@ -62,6 +62,7 @@ const command_: Undefined<CommandOptions<number, number>> = {
   idempotent: undefined,
   id: undefined,
   durable: undefined,
+  redact: undefined,
 };
 const event_: Undefined<EventOptions<number>> = {
   input: undefined,
@@ -69,6 +70,7 @@ const event_: Undefined<EventOptions<number>> = {
   key: undefined,
   meta: undefined,
   version: undefined,
+  redact: undefined,
 };
 const handler: Undefined<HandlerOptions> = { behaviors: undefined, concurrency: undefined };
 const onEvent: Undefined<EventHandlerOptions> = { ...handler, each: undefined };

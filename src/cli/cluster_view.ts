@@ -50,6 +50,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   /** The address of the NATS server, to print. */
   readonly address: string;
   readonly transport: Opened["transport"];
+  readonly showSecrets: boolean;
   /** Aborts when the NATS user turned out to lack a permission, which has been printed. */
   readonly refused: AbortSignal;
   readonly #store: Opened["store"];
@@ -58,12 +59,13 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   readonly #streams = new Map<StreamKind, Promise<LogStream | undefined>>();
   readonly #server: ServerLook;
 
-  private constructor(opened: Opened, log: EventLog, namespace: string, refused: AbortSignal) {
+  private constructor(opened: Opened, log: EventLog, flags: Flags, refused: AbortSignal) {
+    this.showSecrets = flags.has("show-secrets");
     this.refused = refused;
     this.transport = opened.transport;
     this.#store = opened.store;
     this.#log = log;
-    this.namespace = namespace;
+    const namespace = this.namespace = flags.namespace;
     this.address = printable(opened.transport.connection.getServer());
     this.#server = new ServerLook(opened.transport, namespace, this.address);
   }
@@ -96,7 +98,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     });
     const log = new NatsEventLog(opened.transport);
     const shown = codec === undefined ? log : (await import("../codec/sealed_link.ts")).sealedLog(log, codec);
-    return new ClusterView(opened, shown, namespace, refused.signal);
+    return new ClusterView(opened, shown, flags, refused.signal);
   }
 
   /** Runs `work` with a view, and closes it when `work` has ended, however it ends. */

@@ -10,7 +10,7 @@ import { aborted } from "../ports/clock.ts";
 export const dashboard: CliCommand = {
   name: "dashboard",
   summary: "serves a page that shows the cluster as it lives",
-  flags: ["port", "host", "allow-changes"],
+  flags: ["port", "host", "allow-changes", "show-secrets"],
   more: `
 Prints the address of a page for a browser on this machine: nodes, traffic,
 contracts, subscriptions, dead letters, schedules, locks and events, as they

@@ -1,6 +1,7 @@
 /** `dead`: dead letters: list, show, replay, discard. */
 import type { DeadLetter } from "../../mod.ts";
 import type { DeadLetterOptions } from "../contract/durable_messages.ts";
+import { shownEarlier, shownPayload } from "../contract/redaction.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { settled } from "../log/administration/dead_letters.ts";
 import { ClusterView } from "./cluster_view.ts";
@@ -16,7 +17,7 @@ export const dead: CliCommand = {
   name: "dead",
   words: "[VERB] [ID…]",
   summary: "dead letters: list, show, replay, discard",
-  flags: ["subscription", "service", "contract", "code", "cause", "yes"],
+  flags: ["subscription", "service", "contract", "code", "cause", "yes", "show-secrets"],
   more: `
 A dead letter is a message whose last attempt failed. It is kept until somebody
 replays or discards it. HELD counts later messages of its key that wait for it.
@@ -113,12 +114,12 @@ function where({ view, ids, flags }: DeadCommand): string {
 }
 
 async function list(letters: AsyncIterable<DeadLetter>, run: DeadCommand): Promise<number> {
-  const { flags, terminal } = run;
+  const { view, flags, terminal } = run;
   const now = Date.now();
   const listing = new Listing(terminal, flags.has("json"), COLUMNS);
   for await (const letter of letters) {
     const { service, subscription, position, id, contract, key, attempts, at, heldBehind, error } = letter;
-    listing.add(plain(letter), [
+    listing.add(plain(letter, view.showSecrets), [
       `${service}/${subscription}`,
       `${position}`,
       id,
@@ -142,7 +143,8 @@ async function show(letters: AsyncIterable<DeadLetter>, run: DeadCommand): Promi
   let count = 0;
   for await (const letter of letters) {
     count++;
-    const shown = run.flags.has("json") ? printableJson(plain(letter)) : printableJson(inLines(plain(letter)), 2);
+    const own = plain(letter, run.view.showSecrets);
+    const shown = run.flags.has("json") ? printableJson(own) : printableJson(inLines(own), 2);
     run.terminal.write(`${shown}\n`);
   }
   return count === 0 ? none(run) : DONE;
@@ -157,9 +159,14 @@ function inLines({ error, ...letter }: Plain): Record<string, unknown> {
 type Plain = Record<string, unknown> & Pick<DeadLetter, "error">;
 
 /** A dead letter as `--json` prints it. */
-function plain({ stored, due, at, replay: _, discard: __, ...letter }: DeadLetter): Plain {
+function plain({ stored, due, at, replay: _, discard: __, ...letter }: DeadLetter, showSecrets: boolean): Plain {
   const times = { stored: stored.toISOString(), ...(due && { due: due.toISOString() }), at: at.toISOString() };
-  return { ...letter, ...times };
+  const payload = shownPayload(letter.payload, letter, showSecrets);
+  const history = letter.history.map((each) => ({
+    ...each,
+    payload: shownEarlier(each.payload, letter, showSecrets),
+  }));
+  return { ...letter, payload, history, ...times };
 }
 
 async function settle(

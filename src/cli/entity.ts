@@ -1,5 +1,7 @@
 /** `entity`: what is stored of one entity. */
 import { nodeLabel } from "../contract/alarms.ts";
+import { shownPayload } from "../contract/redaction.ts";
+import { HIDDEN } from "../data/redact.ts";
 import { fewAtOnce } from "../data/queues.ts";
 import { listed, printable, printableJson } from "../data/printable.ts";
 import {
@@ -20,7 +22,7 @@ export const entity: CliCommand = {
   name: "entity",
   words: "[TYPE ID]",
   summary: "shows an entity's events, and what caused them",
-  flags: ["after", "limit", "broken"],
+  flags: ["after", "limit", "broken", "show-secrets"],
   more: `
 Shows its version, when it was created and changed last, and its events: when
 each was stored, at which position, and the command that emitted it, by name and
@@ -125,11 +127,17 @@ interface Wanted {
 
 async function show(place: EntityPlace, info: EntityInfo, { after, limit, flags, terminal }: Wanted): Promise<void> {
   const json = flags.has("json");
-  if (json) terminal.write(`${printableJson(plainInfo(place, info))}\n`);
-  else facts(terminal, `${place.type} ${place.id}`, about(info));
+  const showSecrets = flags.has("show-secrets");
+  const shownInfo = showSecrets ? info : withoutSecrets(info);
+  if (json) terminal.write(`${printableJson(plainInfo(place, shownInfo))}\n`);
+  else facts(terminal, `${place.type} ${place.id}`, about(shownInfo));
   const rows: string[][] = [];
   let [left, shown, more] = [limit, after, false];
-  for await (const event of entityEvents(place, { after })) {
+  for await (const stored of entityEvents(place, { after })) {
+    const event = "fault" in stored ? stored : {
+      ...stored,
+      payload: shownPayload(stored.payload, { contract: stored.event, headers: stored.headers }, showSecrets),
+    };
     if (left-- <= 0) {
       more = true;
       break;
@@ -156,6 +164,12 @@ function row(type: string, event: StoredEntityEvent | EntityFault): string[] {
   return [`${version ?? "-"}`, time, position, name, command?.name ?? "-", command?.id ?? "-", shown];
 }
 
+/** The state was made of events whose members are hidden. */
+function withoutSecrets(info: EntityInfo): EntityInfo {
+  const { snapshot, redacts } = info;
+  return typeof snapshot === "object" && redacts ? { ...info, snapshot: { ...snapshot, state: HIDDEN } } : info;
+}
+
 /** The lines on the entity as a whole. */
 function about({ version, created, changed, forgotten, snapshot }: EntityInfo): [title: string, text: string][] {
   const lines: [string, string][] = [
@@ -174,7 +188,7 @@ function about({ version, created, changed, forgotten, snapshot }: EntityInfo): 
   return lines;
 }
 
-function plainInfo({ type, id }: EntityPlace, { created, changed, snapshot, ...info }: EntityInfo) {
+function plainInfo({ type, id }: EntityPlace, { created, changed, snapshot, redacts: _, ...info }: EntityInfo) {
   return {
     type: "entity",
     entity: type,

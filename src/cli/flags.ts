@@ -75,6 +75,7 @@ export const COMMAND_FLAGS = {
   port: { value: "N", summary: "the port of the page; 4280; 0 for any that is free" },
   host: { value: "NAME", summary: "what the page listens on; 127.0.0.1" },
   "allow-changes": { summary: "lets the page change dead letters, schedules and runs" },
+  "show-secrets": { summary: "show what contracts hide by their redact" },
   payload: { value: "BYTES", summary: "the size of a message's text; 26" },
 } as const satisfies Record<string, FlagSpec>;
 

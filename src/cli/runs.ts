@@ -1,5 +1,6 @@
 /** `runs` and `run`: the runs of workflows: lists, retries and cancels many, shows and changes one. */
 import { hasFailedWith, pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../contract/flow.ts";
+import { shownEntryValue } from "../contract/redaction.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type CliCommand, DONE, FAILED, type Flags, showDuration, showShort, showTime, UsageError } from "./flags.ts";
@@ -132,7 +133,7 @@ export const run: CliCommand = {
   name: "run",
   words: "WORKFLOW ID [VERB …]",
   summary: "shows a run: retry, skip STEP [JSON], cancel",
-  flags: ["reason", "ahead", "limit"],
+  flags: ["reason", "ahead", "limit", "show-secrets"],
   more: `
 Shows how the run stands, what it waits for or tries again, and the latest
 entries of what is recorded of it: 100 unless --limit N says more, with --json
@@ -261,7 +262,11 @@ function pendingIn({ pending }: RunInfo): string {
 }
 
 function show(info: RunInfo, limit: number, flags: Flags, terminal: Terminal): void {
-  const entries = info.timeline.slice(-limit);
+  const showSecrets = flags.has("show-secrets");
+  const entries = info.timeline.slice(-limit).map((entry) => ({
+    ...entry,
+    value: shownEntryValue(info, entry, showSecrets),
+  }));
   if (flags.has("json")) {
     terminal.write(`${printableJson(plain(info))}\n`);
     for (const { at, type, ...entry } of entries) {

@@ -1,4 +1,5 @@
 /** `watch`: prints events as they are published. */
+import { shownPayload } from "../contract/redaction.ts";
 import { eventSubject } from "../contract/subjects.ts";
 import { type EventFrame, nodeOf, readEventFrame } from "../cluster/wire/frame.ts";
 import { listed, printable, printableJson } from "../data/printable.ts";
@@ -16,7 +17,7 @@ export const watch: CliCommand = {
   name: "watch",
   words: "[Name]",
   summary: "prints events that are not kept, as they come",
-  flags: ["count"],
+  flags: ["count", "show-secrets"],
   more: `
 Shows events that are not kept. Durable events are in the log, the end of which
 \`catga dashboard\` shows; those of entities are shown by \`catga entity\`.
@@ -47,8 +48,10 @@ node that published it, and the payload.`,
           return terminal.say(printable(`${event}: a message that is not an event: ${(error as Error).message}`));
         }
         const { sender, sentAt, meta: { seq, ...meta }, payloads } = frame;
-        for (const [index, payload] of (payloads.length === 0 ? [undefined] : payloads).entries()) {
+        const about = { contract: event, headers: meta.headers };
+        for (const [index, whole] of (payloads.length === 0 ? [undefined] : payloads).entries()) {
           if (left-- <= 0) break;
+          const payload = shownPayload(whole, about, view.showSecrets);
           const id = meta.id ?? `${sender}.e${seq}.${index}`;
           if (json) {
             terminal.write(`${printableJson({ event, sentAt, sender, ...meta, id, payload })}\n`);

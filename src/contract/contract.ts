@@ -32,6 +32,8 @@ export interface ContractOptions {
   readonly retries?: number | undefined;
   /** What the program says of the contract. */
   readonly meta?: ContractMeta | undefined;
+  /** Paths of members of the payload that tools hide. */
+  readonly redact?: readonly string[] | undefined;
   /** The codes that the handler may fail with. */
   readonly failures?: readonly string[] | undefined;
   /** The message id of a payload. */

@@ -20,6 +20,7 @@ import {
 import type { AnyCode } from "../error.ts";
 import type { Route } from "./node_info.ts";
 import type { ContractMeta } from "./program_types.ts";
+import { frozenPaths, type RedactedPath } from "./redaction.ts";
 import { checkSchema, type Schema } from "./schema.ts";
 
 /** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler gets. */
@@ -35,6 +36,11 @@ export interface DurableEventOptions<In, Payload = In> {
   durable: Durable;
   /** Key: messages of one key are handled one at a time, in the order of storing, in each subscription; none. */
   key?: ((payload: NoInfer<In>) => string) | undefined;
+  /**
+   * Paths of members that tools hide: the command line, the dashboard, listings of dead letters; up to 32, each of up
+   * to 256 characters. They are stored with each message. None.
+   */
+  redact?: readonly RedactedPath<NoInfer<In>>[] | undefined;
   /** What the program says of the contract, for its behaviors and the edge: a plain object, which is frozen; none. */
   meta?: ContractMeta | undefined;
   /**
@@ -47,7 +53,7 @@ export interface DurableEventOptions<In, Payload = In> {
 
 /** Options of an event that is not durable, and so has no key. */
 export interface TransientEventOptions<In, Payload = In>
-  extends Pick<DurableEventOptions<In, Payload>, "input" | "meta" | "version"> {
+  extends Pick<DurableEventOptions<In, Payload>, "input" | "redact" | "meta" | "version"> {
   /** Not durable. */
   durable?: false | undefined;
   /** Only a durable event has a key. */
@@ -140,6 +146,11 @@ export interface AnyCommandOptions<In, Out, F extends string = AnyCode, Payload 
    * None.
    */
   id?: ((payload: NoInfer<In>) => string) | undefined;
+  /**
+   * Paths of members that tools hide: the command line, the dashboard, listings of dead letters; up to 32, each of up
+   * to 256 characters. They are stored with each message that is enqueued. None.
+   */
+  redact?: readonly RedactedPath<NoInfer<In>>[] | undefined;
 }
 
 // The combinations, each in types of their own without type parameters, so that the compiler makes them once.
@@ -244,6 +255,7 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
     items,
     meta,
     version,
+    redact,
   } = options as ContractOptions;
   checkSchema(`${at}: input`, input);
   checkSchema(`${at}: output`, output);
@@ -266,6 +278,9 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
   }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   if (meta !== undefined) given.meta = frozenMeta(at, meta);
+  const paths = frozenPaths(at, redact);
+  if (paths === undefined) delete given.redact;
+  else given.redact = paths;
   if (typeof given.window === "object") given.window = Object.freeze({ ...given.window });
   if (typeof idempotent === "object") given.idempotent = Object.freeze({ ...idempotent });
   if (typeof durable === "object") given.durable = Object.freeze({ ...durable });
@@ -330,14 +345,14 @@ const DURABLE_OPTIONS = new Set(["keep"]);
  */
 const LEAST_KEEP = 120_000;
 
-const EVENT_OPTIONS = new Set(["input", "durable", "key", "meta", "version"]);
+const EVENT_OPTIONS = new Set(["input", "durable", "key", "meta", "version", "redact"]);
 const QUERY_OPTIONS = new Set([
   ...["input", "output", "failures", "key", "route", "ordered", "timeout", "retries", "meta", "version"],
 ]);
 const OPTIONS: Readonly<Record<Kind, ReadonlySet<string>>> = {
   event: EVENT_OPTIONS,
   query: QUERY_OPTIONS,
-  command: new Set([...QUERY_OPTIONS, "idempotent", "id", "durable"]),
+  command: new Set([...QUERY_OPTIONS, "idempotent", "id", "durable", "redact"]),
   stream: new Set([
     "input",
     "items",

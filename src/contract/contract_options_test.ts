@@ -35,7 +35,7 @@ describe("contractOptions", () => {
     assertEquals(refusal("query", { failures: [""] }), `${must} an array`);
     assertEquals(
       refusal("event", { failures: [] }),
-      "contract X: unknown option failures; it takes input, durable, key, meta, version",
+      "contract X: unknown option failures; it takes input, durable, key, meta, version, redact",
     );
   });
 

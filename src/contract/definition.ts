@@ -259,9 +259,9 @@ export function event<In, Payload>(name: string, options?: EventOptions<In, Payl
 export function entityEvent<In, Payload>(
   name: string,
   entity: string,
-  input: Schema<In, Payload> | undefined,
+  given: Pick<DurableEventOptions<In, Payload>, "input" | "redact">,
 ): EmittedEvent<In, Payload> {
-  const options = { ...contractOptions("event", name, { input }), durable: FOR_GOOD, entity };
+  const options = { ...contractOptions("event", name, given), durable: FOR_GOOD, entity };
   return eventContract(name, Object.freeze(options));
 }
 

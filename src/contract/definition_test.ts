@@ -70,14 +70,14 @@ describe("contracts", () => {
         "command",
         { timeuot: 5 },
         TypeError,
-        `contract X: unknown option timeuot; it takes ${takes}, idempotent, id, durable`,
+        `contract X: unknown option timeuot; it takes ${takes}, idempotent, id, durable, redact`,
       ],
       ["query", { idempotent: true }, TypeError, `contract X: unknown option idempotent; it takes ${takes}`],
       [
         "event",
         { timeout: 5 },
         TypeError,
-        "contract X: unknown option timeout; it takes input, durable, key, meta, version",
+        "contract X: unknown option timeout; it takes input, durable, key, meta, version, redact",
       ],
       [
         "query",

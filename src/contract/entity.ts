@@ -17,6 +17,7 @@ import {
 import { decideByValues, type Decision, type DecisionOptions, type Given } from "./entity_decision.ts";
 import type { CommandHandlerOptions, EntityBody, EntityContext, Handler } from "./handler.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
+import type { RedactedPath } from "./redaction.ts";
 import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 import type { SendableName } from "./sendable.ts";
@@ -37,6 +38,12 @@ export interface EntityEventOptions<In, Payload = In> {
    * events into today's shape. It must be synchronous; none.
    */
   input?: Schema<In, Payload> | undefined;
+  /**
+   * Paths of members that tools hide: the command line, the dashboard, listings of dead letters; up to 32, each of up
+   * to 256 characters. They are stored with each event. With one such event in a history, tools hide the state of the
+   * snapshot, too. None.
+   */
+  redact?: readonly RedactedPath<NoInfer<In>>[] | undefined;
 }
 
 /** An event of an entity. It is durable, and its key is the entity's id. Only commands of its entity emit it. */
@@ -140,7 +147,7 @@ export function entity<State>(name: string, options: EntityOptions<State>): Enti
   const made: Entity<State> = Object.freeze({
     name,
     "~entity": definition,
-    forgotten: entityEvent<{ readonly id: string }, { readonly id: string }>(`${name}.forgotten`, name, undefined),
+    forgotten: entityEvent<{ readonly id: string }, { readonly id: string }>(`${name}.forgotten`, name, {}),
     event: <In, Payload>(
       event: string,
       apply: (state: State, payload: Payload) => State,
@@ -152,7 +159,7 @@ export function entity<State>(name: string, options: EntityOptions<State>): Enti
       }
       if (event === "forgotten") throw new TypeError(`${at}: forgotten is the event that every entity has`);
       if (definition.events.has(`${name}.${event}`)) throw new TypeError(`${at} has an event ${event} already`);
-      const contract = entityEvent<In, Payload>(checkName(`${name}.${event}`), name, options.input);
+      const contract = entityEvent<In, Payload>(checkName(`${name}.${event}`), name, options);
       const full: EntityEvent<State, In, Payload> = Object.freeze({
         ...contract,
         "~state": (state: State) => state,
@@ -204,4 +211,4 @@ function entityHandler(
 }
 
 const ENTITY_OPTIONS = new Set(["initial", "version"]);
-const EVENT_OPTIONS = new Set(["input"]);
+const EVENT_OPTIONS = new Set(["input", "redact"]);

@@ -252,6 +252,11 @@ export interface RunInfo {
   /** All that is recorded of it, in order. */
   readonly timeline: readonly RunEntry[];
   /**
+   * Paths of members of those values that tools hide, as the workflow's `redact` had them at the start; `"all"`: what
+   * is stored there cannot be read, and tools hide all values; none.
+   */
+  readonly redact?: readonly string[] | "all" | undefined;
+  /**
    * Has what is pending tried at once, and a stuck run go on. Rejects with a `CatgaError`: `NO_RUN` if the run has
    * ended, `UNAVAILABLE`.
    */

@@ -7,6 +7,7 @@ import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
 import { BEGUN, CALLED, DUE, JOIN, RUN } from "./contract.ts";
 import { checkFailures, frozenMeta } from "./contract_options.ts";
+import { frozenPaths } from "./redaction.ts";
 import { KEEP } from "./defaults.ts";
 import type { DurableEvent, EmittedEvent } from "./definition.ts";
 import { type Command, entityEvent, eventContract, requestContract } from "./definition.ts";
@@ -51,6 +52,11 @@ export interface WorkflowOptions<In, Payload = In, Out = unknown, F extends stri
   version?: number | undefined;
   /** What the program says of the workflow, for the edge: a plain object, which is frozen; none. */
   meta?: ContractMeta | undefined;
+  /**
+   * Paths of members that tools hide in all values that are recorded of a run: its input, what its steps and signals
+   * gave, its result; up to 32, each of up to 256 characters. They are stored with its start. None.
+   */
+  redact?: readonly string[] | undefined;
 }
 
 /** A workflow: {@link workflow} makes it. */
@@ -198,8 +204,8 @@ export interface RunContracts {
 /** Those of the workflow with this type of runs. */
 export function runContracts(type: string): RunContracts {
   return {
-    begun: entityEvent<unknown, unknown>(`${type}.${BEGUN}`, type, undefined),
-    called: entityEvent<unknown, unknown>(`${type}.${CALLED}`, type, undefined),
+    begun: entityEvent<unknown, unknown>(`${type}.${BEGUN}`, type, {}),
+    called: entityEvent<unknown, unknown>(`${type}.${CALLED}`, type, {}),
     due: eventContract(`${type}.${DUE}`, Object.freeze({ durable: { keep: 30 * DAY } })),
     join: requestContract("command", `${type}.${JOIN}`, { timeout: 30_000, retries: 0 }),
   };
@@ -247,7 +253,7 @@ function definitionOf<In, Payload, Out, F extends string, Returned>(
 ): WorkflowDefinition {
   const at = `workflow ${name}`;
   checkKnown(at, options, OPTIONS);
-  const { input, output, failures, id, timeout, keep = KEEP, version = 1, meta } = options;
+  const { input, output, failures, id, timeout, keep = KEEP, version = 1, meta, redact } = options;
   // the types of its input are those of its contract
   const parsed = input as WorkflowDefinition["input"];
   checkSchema(`${at}: input`, parsed);
@@ -269,10 +275,11 @@ function definitionOf<In, Payload, Out, F extends string, Returned>(
     keep,
     version,
     meta: meta && frozenMeta(at, meta),
+    redact: frozenPaths(at, redact),
   });
 }
 
 const DAY = 86_400_000;
 const MAX_DURATION = 3_660 * DAY;
 const SIGNAL_OPTIONS = new Set(["input"]);
-const OPTIONS = new Set(["input", "output", "failures", "id", "timeout", "keep", "version", "meta"]);
+const OPTIONS = new Set(["input", "output", "failures", "id", "timeout", "keep", "version", "meta", "redact"]);

@@ -26,6 +26,8 @@ export interface WorkflowDefinition {
   readonly version: number;
   /** What the program says about it. */
   readonly meta: ContractMeta | undefined;
+  /** Paths of members of its values that tools hide. */
+  readonly redact: readonly string[] | undefined;
 }
 
 /** The handler of a workflow. */

@@ -6,6 +6,7 @@
 import { isContractName } from "../contract/contract.ts";
 import { RUN_STATUS } from "../contract/flow.ts";
 import type { DeadLetter, DeadLetterOptions } from "../contract/durable_messages.ts";
+import { redactionOf } from "../contract/redaction.ts";
 import { isRecord } from "../data/checks.ts";
 import { decodeText, encodeValue, parsedJson } from "../data/encoding.ts";
 import { isTagged } from "../data/tags.ts";
@@ -254,9 +255,16 @@ function matches({ service, subscription, contract, error }: DeadLetter, filter:
 type Letters = Pick<Administration, "deadLetters">;
 
 /** The payload of a letter; a string says why it cannot be edited; `undefined`: it is no dead letter any more. */
-export async function letterText(administration: Letters, place: string): Promise<LetterText | string | undefined> {
+export async function letterText(
+  administration: Letters,
+  place: string,
+  showSecrets = false,
+): Promise<LetterText | string | undefined> {
   const letter = await letterAt(administration, place);
   if (letter === undefined) return undefined;
+  if (!showSecrets && redactionOf(letter.headers, letter.contract) !== undefined) {
+    return "its contract hides members of its payload: start the dashboard with --show-secrets to edit it";
+  }
   let text: string;
   try {
     text = encodeValue(letter.payload ?? null, "payload");

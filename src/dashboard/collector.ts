@@ -89,7 +89,7 @@ class Looking {
       const about = more === undefined ? labelOf(info) : `${labelOf(info)}: ${more}`;
       alarms.note(source.transport.clock.now(), what, about);
     });
-    this.#tail = new EventTail(source.namespace);
+    this.#tail = new EventTail(source.namespace, source.showSecrets);
     const { namespace, transport } = source;
     const asker = only?.asker ?? source.asker();
     const administration = this.#administration = new Administration({
@@ -100,7 +100,7 @@ class Looking {
       nodes: () => this.#nodes.present,
       ask: (endpoint) => this.#nodes.meet(endpoint, asker, this.#patience),
     });
-    this.#parked = new ParkedViews(administration);
+    this.#parked = new ParkedViews(administration, source.showSecrets);
     const locks = this.#locks;
     this.#follow("nodes", (change) => this.#nodes.take(change), () => this.#sendNodes());
     this.#follow(
@@ -131,7 +131,7 @@ class Looking {
     });
     this.#repeat("subscriptions", 2 * SECOND, () => this.#subscriptions());
     this.#repeat("runs", 2 * SECOND, async () => {
-      const runs = alarms.runs = await runViews(source.runs({ status: "stuck" }), ROWS);
+      const runs = alarms.runs = await runViews(source.runs({ status: "stuck" }), ROWS, source.showSecrets);
       streams.send("runs", runs);
     });
     this.#repeat("schedules", 5 * SECOND, () => this.#schedules());

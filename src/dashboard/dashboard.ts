@@ -55,12 +55,13 @@ export async function serveDashboard(
       entity: (given) => readEntity(source, given("type"), given("id")),
       entities: (given) => listEntities(source, given("type")),
       schedule: (given) => readScheduleRuns(source, administration, given("contract"), given("id")),
-      runs: (given) => runViews(source.runs(readRuns(given("workflow"), given("status"))), MOST_RUNS),
+      runs: (given) =>
+        runViews(source.runs(readRuns(given("workflow"), given("status"))), MOST_RUNS, source.showSecrets),
       "count-runs": (given) => {
         const { workflow = "", status = "stuck" } = readRuns(given("workflow"), given("status"));
         return countRuns(source, { status, workflow, cause: given("cause") });
       },
-      letter: (given) => letterText(administration, given("place")),
+      letter: (given) => letterText(administration, given("place"), source.showSecrets),
       search(given) {
         // one at a time: each reads up to 10,000 messages
         const found = searching.then(() => search(source, administration, given("text")));

@@ -1,5 +1,7 @@
 /** Entities as the page asks for them: those of a type, and one with its history. */
+import { shownPayload } from "../contract/redaction.ts";
 import { workflowOf } from "../contract/workflow.ts";
+import { HIDDEN } from "../data/redact.ts";
 import { entityEvents, entityInfo } from "../log/administration/entity_history.ts";
 import { newest } from "../log/administration/newest.ts";
 import { readEntityGroup, saysForgotten } from "../log/format/entity_group.ts";
@@ -14,7 +16,7 @@ import { isToken } from "../data/checks.ts";
  * invalid. Rejects as `LogStream.read`.
  */
 export async function readEntity(
-  source: Pick<DashboardSource, "namespace" | "stream" | "bucket">,
+  source: Pick<DashboardSource, "namespace" | "stream" | "bucket" | "showSecrets">,
   type: string,
   id: string,
 ): Promise<EntityView | string | undefined> {
@@ -25,7 +27,8 @@ export async function readEntity(
   const place = { namespace: source.namespace, stream, snapshots: await source.bucket("snapshots"), type, id };
   const info = await entityInfo(place);
   if (info === undefined) return undefined;
-  const { version, created, changed, forgotten, snapshot } = info;
+  const { version, created, changed, forgotten, snapshot, redacts } = info;
+  const { showSecrets = false } = source;
   const events: EntityView["events"][number][] = [];
   for await (const event of entityEvents(place, { after: Math.max(0, version - MOST_EVENTS) })) {
     const [position, at] = [event.position, event.time.getTime()];
@@ -34,7 +37,8 @@ export async function readEntity(
     } else {
       const { command } = event;
       const name = command === undefined ? "" : shownId(`${command.name} ${command.id}`);
-      const payload = shownValue(event.payload);
+      const about = { contract: event.event, headers: event.headers };
+      const payload = shownValue(shownPayload(event.payload, about, showSecrets));
       events.push({ position, at, event: shownText(event.event), version: event.version, command: name, payload });
     }
     if (events.length >= 2 * MOST_EVENTS) break; // faults have no number
@@ -44,7 +48,7 @@ export async function readEntity(
     created: created?.getTime(),
     changed: changed?.getTime(),
     snapshot: typeof snapshot === "object"
-      ? `${snapshot.version}: ${shownValue(snapshot.state)}`
+      ? `${snapshot.version}: ${shownValue(redacts && !showSecrets ? HIDDEN : snapshot.state)}`
       : shownText(snapshot ?? ""),
   };
 }

@@ -2,6 +2,7 @@
  * The end of the log, and events as they are published. A log that grows faster than a page can show is not read to its
  * end: what was passed by is counted.
  */
+import { shownPayload } from "../contract/redaction.ts";
 import { eventSubject } from "../contract/subjects.ts";
 import { readEventFrame } from "../cluster/wire/frame.ts";
 import { payloadOf } from "../log/format/logged_message.ts";
@@ -15,6 +16,7 @@ import type { EventsView, EventView } from "./view.ts";
 /** The newest events, the last one first. */
 export class EventTail {
   readonly #namespace: string;
+  readonly #showSecrets: boolean;
   #events: EventView[] = [];
   #read: number | undefined;
   #created = "";
@@ -23,8 +25,10 @@ export class EventTail {
   /** Events that may still be taken in this second. */
   #room = A_SECOND;
 
-  constructor(namespace: string) {
+  /** `showSecrets`: payloads with what contracts hide by their `redact`. */
+  constructor(namespace: string, showSecrets = false) {
     this.#namespace = namespace;
+    this.#showSecrets = showSecrets;
   }
 
   get view(): EventsView {
@@ -51,7 +55,7 @@ export class EventTail {
     for (const message of messages) {
       const group = readGroup(this.#namespace, message);
       if (!isReadable(group)) continue;
-      for (const { category, id, key, payload, tagged, time } of group) {
+      for (const { category, id, key, payload, tagged, meta, time } of group) {
         this.#take(() => ({
           at: time,
           durable: true,
@@ -59,7 +63,7 @@ export class EventTail {
           id: shownId(id),
           key: key === undefined ? undefined : shownId(key),
           from: "",
-          payload: shownValue(payloadOf({ payload, tagged }), MAX_PAYLOAD),
+          payload: this.#shown(payloadOf({ payload, tagged }), category, meta?.h),
         }));
       }
     }
@@ -76,19 +80,24 @@ export class EventTail {
       } catch {
         return; // no event
       }
-      const { sender, meta: { seq, id }, payloads } = frame;
+      const { sender, meta: { seq, id, headers }, payloads } = frame;
+      const name = subject.slice(prefix.length);
       for (const [index, payload] of (payloads.length === 0 ? [undefined] : payloads).entries()) {
         this.#take(() => ({
           at: transport.clock.now(),
           durable: false,
-          name: shownText(subject.slice(prefix.length)),
+          name: shownText(name),
           id: shownId(id ?? `${sender}.e${seq}.${index}`),
           key: undefined,
           from: shownText(sender.split(".")[0]),
-          payload: shownValue(payload, MAX_PAYLOAD),
+          payload: this.#shown(payload, name, headers),
         }));
       }
     });
+  }
+
+  #shown(payload: unknown, contract: string, headers: Readonly<Record<string, string>> | undefined): string {
+    return shownValue(shownPayload(payload, { contract, headers }, this.#showSecrets), MAX_PAYLOAD);
   }
 
   #take(event: () => Omit<EventView, "n">): void {

@@ -3,6 +3,7 @@
  * attempt.
  */
 import { isBusiness } from "../contract/alarms.ts";
+import { shownEarlier, shownPayload } from "../contract/redaction.ts";
 import type { FailedWith, ParkedMessage } from "../log/format/parked_message.ts";
 import { type ParkedState, readMessageId } from "../log/format/commit.ts";
 import { readSubscriptionKey } from "../log/format/names.ts";
@@ -28,14 +29,17 @@ interface Parked {
 /** The rows of both tables. Keeps the messages that it has read, as long as they are shown. */
 export class ParkedViews {
   readonly #source: ParkedSource;
+  readonly #showSecrets: boolean;
   #read = new Map<string, ParkedMessage>();
   /** What is known of dead letters, by where they are kept. */
   #known = new Map<string, Digest>();
   /** Stacks, each once: many letters have the same. */
   #stacks = new Map<string, string>();
 
-  constructor(source: ParkedSource) {
+  /** `showSecrets`: payloads with what contracts hide by their `redact`. */
+  constructor(source: ParkedSource, showSecrets = false) {
     this.#source = source;
+    this.#showSecrets = showSecrets;
   }
 
   /**
@@ -114,16 +118,18 @@ export class ParkedViews {
       const { stored, id, state } = parked;
       const of = requested.get(stored) ?? await this.#source.requested(stored);
       requested.set(stored, of);
+      const { meta, category, earlier = [] } = message.message;
+      const about = { contract: category, headers: meta?.h };
       letters.push({
         place: placeOf(stored.key, id),
         ...viewOf(parked, message),
         at: state.dead,
-        payload: shownValue(payloadOf(message.message)),
+        payload: shownValue(shownPayload(payloadOf(message.message), about, this.#showSecrets)),
         request: of.get(id),
         group: shownCause(message.error),
         business: isBusiness(message.error?.code ?? ""),
-        history: (message.message.earlier?.slice(-MAX_EARLIER) ?? []).map(([dead, payload]) =>
-          `${timeOf(dead)}  ${shownText(payload, 1_000)}`
+        history: earlier.slice(-MAX_EARLIER).map(([dead, payload]) =>
+          `${timeOf(dead)}  ${shownText(shownEarlier(payload, about, this.#showSecrets), 1_000)}`
         )
           .join("\n"),
       });

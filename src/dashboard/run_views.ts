@@ -1,14 +1,19 @@
 /** Runs of workflows as the page shows them. */
 import { hasFailedWith, pendingText, type RunInfo } from "../contract/flow.ts";
+import { shownEntryValue } from "../contract/redaction.ts";
 import { printableJson } from "../data/printable.ts";
 import { shownId, shownText } from "./shown.ts";
 import type { DashboardSource, RunCount, RunsRequest, RunView } from "./view.ts";
 
-/** The first `most` of them. */
-export async function runViews(runs: AsyncIterable<RunInfo>, most: number): Promise<readonly RunView[]> {
+/** The first `most` of them. `showSecrets`: values with what workflows hide by their `redact`. */
+export async function runViews(
+  runs: AsyncIterable<RunInfo>,
+  most: number,
+  showSecrets = false,
+): Promise<readonly RunView[]> {
   const views: RunView[] = [];
   for await (const run of runs) {
-    views.push(viewOf(run));
+    views.push(viewOf(run, showSecrets));
     if (views.length >= most) break;
   }
   return views;
@@ -34,12 +39,15 @@ export async function countRuns(
   return { count };
 }
 
-function viewOf({ workflow, id, status, stage = "", startedAt, pending, timeline }: RunInfo): RunView {
+function viewOf(info: RunInfo, showSecrets: boolean): RunView {
+  const { workflow, id, status, stage = "", startedAt, pending, timeline } = info;
   // not by spreading: a run may have stored that it waits for very much
   let since = (timeline.at(-1)?.at ?? startedAt).getTime();
   for (const each of pending) since = Math.min(since, each.since.getTime());
   const shown = pending.slice(0, LINES).map(pendingText);
-  const lines = timeline.slice(-LINES).map(({ at, type, name, value }) => {
+  const lines = timeline.slice(-LINES).map((entry) => {
+    const { at, type, name } = entry;
+    const value = shownEntryValue(info, entry, showSecrets);
     const time = Number.isNaN(at.getTime()) ? "-" : at.toISOString();
     const text = value === undefined ? "" : ` ${shownText(printableJson(value) ?? "", LINE)}`;
     return `${time}  ${shownText(`${type} ${name}`.trimEnd())}${text}`;

@@ -14,6 +14,7 @@ import {
   readParkedSubject,
 } from "../log/format/names.ts";
 import { readParked } from "../log/format/parked_message.ts";
+import { shownPayload } from "../contract/redaction.ts";
 import { workflowOf } from "../contract/workflow.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
@@ -21,7 +22,7 @@ import { shownCount, shownId, shownText, shownValue } from "./shown.ts";
 import type { DashboardSource, SearchHit, SearchView } from "./view.ts";
 
 /** What a search reads. */
-export type SearchSource = Pick<DashboardSource, "namespace" | "stream" | "runs"> & {
+export type SearchSource = Pick<DashboardSource, "namespace" | "stream" | "runs" | "showSecrets"> & {
   readonly transport: Pick<DashboardSource["transport"], "clock">;
 };
 
@@ -37,7 +38,7 @@ export async function search(
   if (text === "" || text.length > MAX_QUERY || !text.isWellFormed()) {
     return `what is looked for has 1 to ${MAX_QUERY} characters`;
   }
-  const found = new SearchHits(text, new Allowance(source.transport.clock));
+  const found = new SearchHits(text, new Allowance(source.transport.clock), source.showSecrets ?? false);
   await readRuns(source, text, found);
   await readParkedMessages(source, administration, found);
   const stream = await source.stream("log");
@@ -77,9 +78,11 @@ class SearchHits {
   readonly searched: string[] = [];
   readonly allowance: Allowance;
   readonly #text: string;
+  readonly #showSecrets: boolean;
 
-  constructor(text: string, allowance: Allowance) {
+  constructor(text: string, allowance: Allowance, showSecrets: boolean) {
     this.#text = text;
+    this.#showSecrets = showSecrets;
     this.allowance = allowance;
   }
 
@@ -97,7 +100,9 @@ class SearchHits {
       key: shownId(key ?? ""),
       correlation: shownId(meta?.c ?? ""),
       causation: shownId(meta?.a ?? ""),
-      payload: shownValue(payloadOf(message)),
+      payload: shownValue(
+        shownPayload(payloadOf(message), { contract: category, headers: meta?.h }, this.#showSecrets),
+      ),
     });
   }
 }

@@ -5,6 +5,7 @@
 import { OwnContext } from "../data/async_context.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import { applied, Deciding, type EmittedPayload, type EntityDefinition } from "../contract/entity_definition.ts";
+import { REDACT_HEADER } from "../contract/redaction.ts";
 import { isFailure } from "../contract/result.ts";
 import { thrownMessage } from "../data/cause_text.ts";
 import { freezePlain, isThenable } from "../data/checks.ts";
@@ -213,7 +214,7 @@ export class PendingCommand implements Asking, Sought {
         result,
         fingerprint: this.named ? this.#print : undefined,
         correlation: correlationId === id ? undefined : correlationId,
-        headers: withCarried(this.#host.carried, ctx.headers, undefined),
+        headers: withRedactions(withCarried(this.#host.carried, ctx.headers, undefined), of.definition, emitted),
       });
       const events = items.join();
       this.#checkSize(command, events);
@@ -386,6 +387,20 @@ function printOf({ contract: { name }, execution: { payload } }: DecidingMessage
   } catch (error) {
     throw cannotBeSent(error, "INVALID_MESSAGE", `the payload of ${name}`);
   }
+}
+
+/** The headers, and which members of the emitted events tools hide. */
+function withRedactions(
+  headers: Readonly<Record<string, string>> | undefined,
+  { name, events }: EntityDefinition<unknown>,
+  emitted: readonly { readonly event: string }[],
+): Readonly<Record<string, string>> | undefined {
+  let paths: Record<string, readonly string[]> | undefined;
+  for (const { event } of emitted) {
+    const redact = events.get(event)?.contract.options.redact;
+    if (redact !== undefined) (paths ??= {})[event.slice(name.length + 1)] = redact;
+  }
+  return paths === undefined ? headers : { ...headers, [REDACT_HEADER]: JSON.stringify(paths) };
 }
 
 /** Further decisions after the first. */

@@ -65,6 +65,8 @@ export interface Started {
   readonly shape?: string;
   /** What goes on with what its steps send; left out if there are none. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** Paths of members that tools hide; left out if there are none. */
+  readonly redact?: readonly string[];
 }
 
 /** Entries of the node that drives the run. Times are in ms since 1970. */

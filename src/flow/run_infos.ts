@@ -3,6 +3,7 @@ import { RUN_STATUS, type RunEntry, type RunInfo, type RunsOptions } from "../co
 import { drivenWorkflow } from "../contract/workflow.ts";
 import { checkBoolean, checkKnown, checkString, show } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
+import { whyNoPaths } from "../data/redact.ts";
 import { CatgaError } from "../error.ts";
 import { isOwn, type Journal, type JournalEntry, statusOf } from "./journal.ts";
 import type { EntryFor, NotedRun, RunLog, RunRef } from "./run_log.ts";
@@ -100,6 +101,7 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
     endedAt: journal.ended === undefined ? undefined : new Date(journal.endedAt),
     pending: pendingOf(journal),
     timeline,
+    ...redactOf(journal.started!.redact),
     retry: () => tell(ref, (by) => ({ t: "retried", by })),
     skip: async (step, value, reason) => {
       checkString(`skip ${ref.run}: step`, step);
@@ -121,6 +123,12 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
       });
     },
   };
+}
+
+/** Anybody may have stored it. */
+function redactOf(redact: unknown): Pick<RunInfo, "redact"> {
+  if (redact === undefined) return {};
+  return { redact: whyNoPaths(redact) === undefined ? redact as readonly string[] : "all" };
 }
 
 /** Steps, sleeps and waits that a run does now or waits for, as far as they are recorded. */

@@ -701,7 +701,7 @@ export class Runs implements DrivesHost, NodeRuns {
 
   /** Stores a start. `span`: of the run, which is told if it was not stored before. */
   async #store(
-    { name: workflow, version, keep, timeout }: WorkflowDefinition,
+    { name: workflow, version, keep, timeout, redact }: WorkflowDefinition,
     run: string,
     input: unknown,
     { shape, parent, headers }: StartHow,
@@ -717,6 +717,7 @@ export class Runs implements DrivesHost, NodeRuns {
       ...(parent === undefined ? {} : { parent }),
       ...(shape === undefined ? {} : { shape }),
       ...(headers === undefined ? {} : { headers }),
+      ...(redact === undefined ? {} : { redact }),
     };
     let stored: number | "conflict";
     try {

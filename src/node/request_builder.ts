@@ -10,6 +10,7 @@ import type { AnyContract } from "../contract/contract.ts";
 import { parsePayload } from "../dispatch/message_schema.ts";
 import type { Route } from "../contract/node_info.ts";
 import { checkKeepOptions, type EnqueueOptions } from "../contract/durable_messages.ts";
+import { REDACT_HEADER } from "../contract/redaction.ts";
 import { MAX_TIMEOUT, show } from "../data/checks.ts";
 import type { Meta, RemoteRequest, Schedule } from "../dispatch/remote.ts";
 import type { Failure, Result } from "../contract/result.ts";
@@ -142,7 +143,12 @@ export class RequestBuilder {
       key,
       node: options?.node,
       signal: options?.signal,
-      meta: this.#metaOf(id, options, { parent, awaited: !stored, applied: ofEntity ? timeout : undefined }),
+      meta: this.#metaOf(id, options, {
+        parent,
+        awaited: !stored,
+        applied: ofEntity ? timeout : undefined,
+        redact: stored ? contract.options.redact : undefined,
+      }),
       parent,
       ...(ofEntity ? { ofEntity } : {}),
     };
@@ -261,13 +267,20 @@ export class RequestBuilder {
     });
   }
 
-  /** `applied`: the timeout of a command of an entity. */
+  /** `applied`: the timeout of a command of an entity; `redact`: paths of members that tools hide. */
   #metaOf(
     id: string | undefined,
     options: SendOptions | undefined,
-    { parent, awaited, applied }: { parent: ParentMessage | undefined; awaited: boolean; applied: number | undefined },
+    { parent, awaited, applied, redact }: {
+      parent: ParentMessage | undefined;
+      awaited: boolean;
+      applied: number | undefined;
+      redact: readonly string[] | undefined;
+    },
   ): Meta | undefined {
-    const headers = options?.headers;
+    const headers = redact === undefined
+      ? options?.headers
+      : { ...options?.headers, [REDACT_HEADER]: JSON.stringify(redact) };
     // the contract may be ordered where it is handled
     const key = options?.key;
     const sends = applied === undefined || options?.id === undefined ? undefined : {

@@ -225,7 +225,8 @@ export class SendPath {
       throw new TypeError(`publish ${contract.name}: commands of ${contract.options.entity} emit it, and nobody else`);
     }
     if (contract.options.durable) return this.#store("publish", contract, payload, options, parent);
-    if (options === undefined && parent === undefined && contract.options.input === undefined) {
+    const { input, redact } = contract.options;
+    if (options === undefined && parent === undefined && input === undefined && redact === undefined) {
       return Promise.resolve(this.#builder.closed(contract) ?? this.#emit({ contract, payload, meta: undefined }));
     }
     const event = this.#builder.prepare("publish", contract, payload, options, parent);

@@ -3,6 +3,7 @@
  * the `apply` functions of a program make of the events, and not known here, apart from that of the snapshot. Anything
  * may stand in the stream: what nodes pass over is reported as such, with the reason.
  */
+import { REDACT_HEADER } from "../../contract/redaction.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { type LogStream, messagesFrom, type StoredMessage } from "../../ports/event_log.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
@@ -33,6 +34,8 @@ export interface EntityInfo {
   readonly forgotten: boolean;
   /** A string: why it is not used. */
   readonly snapshot: EntitySnapshot | string | undefined;
+  /** True if tools hide members of an event of it, and so the state, which was made of them. */
+  readonly redacts: boolean;
 }
 
 /** A state that was stored. */
@@ -75,8 +78,10 @@ export async function entityInfo(place: EntityPlace): Promise<EntityInfo | undef
     0,
     0,
   ];
+  let redacts = false;
   for await (const step of steps(place)) {
     messages++;
+    redacts ||= step.group?.commands.some(({ headers }) => headers?.[REDACT_HEADER] !== undefined) ?? false;
     ({ version, forgotten } = step);
     sequence = step.message.sequence;
     if (step.events.length === 0) continue;
@@ -90,6 +95,7 @@ export async function entityInfo(place: EntityPlace): Promise<EntityInfo | undef
     changed: dateOf(last),
     forgotten: forgotten === true,
     snapshot: await snapshotOf(place, sequence ?? 0),
+    redacts,
   };
 }
 

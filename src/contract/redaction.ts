@@ -1,0 +1,90 @@
+/** Members of payloads that tools hide: the option `redact` of contracts, and the header that stored messages have. */
+import { show } from "../data/checks.ts";
+import { HIDDEN, redacted, type Redaction, whyNoPaths } from "../data/redact.ts";
+import { isRunMessage } from "./contract.ts";
+import type { RunEntry, RunInfo } from "./flow.ts";
+
+/**
+ * Paths of members of a payload, for the option `redact`. The first name is one of its members; a path goes on behind a
+ * dot, passes through arrays, and `**.name` is a member at any depth.
+ */
+export type RedactedPath<In> = unknown extends In ? string
+  : In extends object ? `**.${string}` | `${MemberOf<In>}` | `${MemberOf<In>}.${string}`
+  : string;
+
+/** The names of the members of a payload, or of the items of an array. */
+export type MemberOf<In> = In extends readonly (infer Item)[] ? Extract<keyof Item, string>
+  : In extends ReadonlyMap<unknown, unknown> | ReadonlySet<unknown> ? string
+  : In extends object ? Extract<keyof In, string>
+  : never;
+
+/** The header of a message whose contract has `redact`: the paths as JSON, of an entity's events by their names. */
+export const REDACT_HEADER = "catga-redact";
+
+/** The paths, frozen; `undefined` for none. Throws a `TypeError` unless they are paths. */
+export function frozenPaths(at: string, redact: readonly string[] | undefined): readonly string[] | undefined {
+  if (redact === undefined) return undefined;
+  const expected = whyNoPaths(redact);
+  if (expected !== undefined) throw new TypeError(`${at}: redact must be ${expected}; got ${show(redact)}`);
+  return redact.length === 0 ? undefined : Object.freeze([...redact]);
+}
+
+/**
+ * The members of a stored message that are hidden, by its headers; `undefined`: none. A header that cannot be read
+ * hides the whole payload. The values in a message of a workflow's run are hidden: those of the run are shown by what
+ * knows its `redact`.
+ */
+export function redactionOf(
+  headers: Readonly<Record<string, string>> | undefined,
+  contract: string,
+): Redaction | undefined {
+  if (isRunMessage(contract)) return OF_RUNS;
+  const text = headers?.[REDACT_HEADER];
+  if (text === undefined) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    if (Array.isArray(value)) return whyNoPaths(value) === undefined ? value : "all";
+    if (typeof value !== "object" || value === null) return "all";
+    // of the events of one command: this one may have none
+    const event = contract.slice(contract.indexOf(".") + 1);
+    if (!Object.hasOwn(value, event)) return undefined;
+    const own: unknown = (value as Record<string, unknown>)[event];
+    return whyNoPaths(own) === undefined ? own as readonly string[] : "all";
+  } catch {
+    return "all";
+  }
+}
+
+/** Members of the entries of runs, and of the times that they wait for, that hold values of programs. */
+const OF_RUNS: Redaction = ["input", "outcome", "value", "error", "start"];
+
+/**
+ * The payload of a message as tools show it. `secrets`: in full. A text is hidden as a whole: it stands for a payload
+ * that cannot be read, or begins with one that is too large.
+ */
+export function shownPayload(
+  payload: unknown,
+  { headers, contract }: { readonly headers: Readonly<Record<string, string>> | undefined; readonly contract: string },
+  secrets: boolean,
+): unknown {
+  if (secrets) return payload;
+  const redaction = redactionOf(headers, contract);
+  return redaction !== undefined && typeof payload === "string" ? HIDDEN : redacted(payload, redaction);
+}
+
+/** The value of an entry of a run's timeline as tools show it. `secrets`: in full. */
+export function shownEntryValue({ redact }: RunInfo, { type, value }: RunEntry, secrets: boolean): unknown {
+  if (secrets || redact === undefined) return value;
+  if (type !== "skipped") return redacted(value, redact);
+  const { value: given, reason } = value as { readonly value: unknown; readonly reason: string };
+  return { value: redacted(given, redact), reason };
+}
+
+/** An earlier payload of a dead letter that was edited, which is kept as a text that may be cut, as tools show it. */
+export function shownEarlier(
+  payload: string,
+  { headers, contract }: { readonly headers: Readonly<Record<string, string>> | undefined; readonly contract: string },
+  secrets: boolean,
+): string {
+  return secrets || redactionOf(headers, contract) === undefined ? payload : HIDDEN;
+}

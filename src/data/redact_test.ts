@@ -1,0 +1,63 @@
+import { describe, it } from "node:test";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { HIDDEN, MAX_PATH_LENGTH, MAX_PATHS, redacted, whyNoPaths } from "./redact.ts";
+
+describe("redacted", () => {
+  it("puts a text in place of the members on its paths, whatever they hold, and changes nothing of the payload", () => {
+    const payload = { id: "o-1", card: { number: "4111", cvv: 7, name: "A" }, cvv: null, "a.b": 1 };
+    const before = structuredClone(payload);
+    assertEquals(redacted(payload, ["card.number", "card.cvv", "cvv", "absent", "id.more"]), {
+      ...{ id: "o-1", card: { number: HIDDEN, cvv: HIDDEN, name: "A" }, cvv: HIDDEN, "a.b": 1 },
+    });
+    assertEquals(redacted(payload, ["card"]), { ...payload, card: HIDDEN });
+    assertEquals(payload, before);
+  });
+
+  it("a path passes through arrays, sets and maps; * is any name, and ** a member at any depth", () => {
+    const card = { number: "4111", last4: "1111" };
+    const shown = { number: HIDDEN, last4: "1111" };
+    assertEquals(redacted([[card], [card]], ["number"]), [[shown], [shown]]);
+    assertEquals(redacted({ cards: [card, [card]] }, ["cards.number"]), { cards: [shown, [shown]] });
+    assertEquals(redacted(new Set([card]), ["number"]), new Set([shown]));
+    assertEquals(redacted({ by: new Map([["a", card], ["b", card]]) }, ["by.a"]), {
+      by: new Map<string, unknown>([["a", HIDDEN], ["b", card]]),
+    });
+    assertEquals(redacted({ a: card, b: { number: "x" } }, ["*.number"]), { a: shown, b: { number: HIDDEN } });
+    assertEquals(redacted({ number: 1, deep: [{ own: { number: { of: 2 } } }] }, ["**.number"]), {
+      ...{ number: HIDDEN, deep: [{ own: { number: HIDDEN } }] },
+    });
+    assertEquals(redacted(new Map([[{ number: 1 }, 2]]), ["**.number"]), new Map([[{ number: HIDDEN }, 2]]));
+  });
+
+  it("leaves values without members as they are, and hides all of a payload for all", () => {
+    const date = new Date(0);
+    for (const value of [undefined, null, 7, "text", 7n]) assertStrictEquals(redacted(value, ["a", "**.b"]), value);
+    assertEquals(redacted({ date, bytes: new Uint8Array(2) }, ["**.b"]), { date, bytes: new Uint8Array(2) });
+    assertStrictEquals(redacted("secret", "all"), HIDDEN);
+    assertStrictEquals(redacted(undefined, "all"), undefined);
+    const own = {};
+    assertStrictEquals(redacted(own, undefined), own);
+  });
+
+  it("a hostile payload neither overflows the stack nor sets a prototype", () => {
+    let deep: unknown = { secret: 1 };
+    for (let i = 0; i < 100_000; i++) deep = { a: deep };
+    const text = JSON.stringify(redacted(deep, ["**.secret"]));
+    assertMatch(text, /^(\{"a":){257}"\(hidden\)"\}+$/);
+    const forged = redacted(JSON.parse('{"__proto__":{"secret":1},"b":1}'), ["**.secret"]);
+    assertEquals(JSON.stringify(forged), '{"__proto__":{"secret":"(hidden)"},"b":1}');
+    assertStrictEquals(Object.getPrototypeOf(forged), Object.prototype);
+  });
+});
+
+describe("whyNoPaths", () => {
+  it("takes up to 32 paths of up to 256 characters, and says what is expected of others", () => {
+    const most = Array.from({ length: MAX_PATHS }, (_, n) => `${n}`.padEnd(MAX_PATH_LENGTH, "x"));
+    for (const paths of [[], ["a"], ["a.b.*.c"], ["**.a"], most]) assertEquals(whyNoPaths(paths), undefined);
+    assertEquals(whyNoPaths([...most, "a"]), "at most 32 paths");
+    assertEquals(whyNoPaths("a"), "an array of paths of members");
+    for (const path of ["", "a..b", ".a", "a.", "**", "a.**", "**.a.b", "a.**.b", "x".repeat(257), 7]) {
+      assert(whyNoPaths([path])?.startsWith("paths of 1 to 256 characters"), `${path}`);
+    }
+  });
+});

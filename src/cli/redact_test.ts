@@ -117,8 +117,10 @@ describe("redact, in the tools", await requireNatsServer(), () => {
   it("an earlier payload of a letter that was edited is hidden as a whole", async () => {
     const [letter] = await Array.fromAsync(app.deadLetters({ service: "shop" }));
     await letter.replay({ payload: { ...payment, id: "p-2" } });
-    const show = () => cliHere(["dead", "show", "paid"], { NATS_URL: server.url });
-    await eventually("it is dead again", async () => (await show()).out.includes("p-2"));
+    await eventually("it is dead again", async () => {
+      const [again] = await Array.fromAsync(app.deadLetters({ service: "shop" }));
+      return again !== undefined && again.at > letter.at;
+    });
     await hides("dead", "show", "paid");
     assertStringIncludes(await run("dead", "show", "paid", "--json"), `"payload":"${HIDDEN}"`);
   });

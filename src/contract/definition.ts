@@ -17,7 +17,7 @@ import {
 import { checkInteger, checkKnown, isRecord, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
 import type { Failure } from "./result.ts";
-import type { MaybePromise, Schema } from "./schema.ts";
+import type { MaybePromise } from "./schema.ts";
 import {
   type CommandOptions,
   contractOptions,

@@ -23,9 +23,10 @@ async function pair(options: CatgaOptions = {}) {
   const connect = network.connect.bind(network);
   network.connect = (options) => {
     const connection = connect(options);
-    const own: Clock = connection.clock;
+    const own = connection.programClock;
     const name = options?.name as keyof typeof jumps;
-    return Object.assign(connection, { clock: { ...own, now: () => own.now() + jumps[name] } });
+    const jumping: Clock = { ...own, now: () => own.now() + jumps[name] };
+    return Object.assign(connection, { clock: jumping, programClock: jumping });
   };
   const ran: number[] = [];
   const ranAt: number[] = [];

@@ -30,6 +30,8 @@ function downloadedFromNpm(): string[] {
   return readdirSync(folder).flatMap((registry) => readdirSync(join(folder, registry)));
 }
 
+/** Entrypoints, with the package of NATS that its graph must have. */
+const ENTRYPOINTS = { "jsr:@catga/catga": "@nats-io/jetstream", "jsr:@catga/catga/cli": "@nats-io/kv" };
 /** JSR's nkeys imports it from npm. */
 const OF_NKEYS = "tweetnacl";
 const cache = mkdtempSync(join(tmpdir(), "catga-graph-"));
@@ -39,16 +41,18 @@ try {
   const downloaded = downloadedFromNpm();
   if (downloaded.join() !== OF_NKEYS) throw new Error(`a program over NATS downloads ${downloaded} from npm`);
 
-  const modules = modulesOf("jsr:@catga/catga").filter((name) => !name.startsWith("node:")).filter((name) =>
-    name.replace(/^npm:\/?(.*)@.*$/, "$1") !== OF_NKEYS
-  );
-  const packages = modules.map((specifier) => specifier.match(/\/(@[^/]+\/[^/]+\/\d[^/]*)\//)?.[1] ?? specifier);
-  const count = Map.groupBy(packages, (name) => name);
-  const strange = [...count.keys()].filter((name) => !/^@(?:catga|nats-io)\/[^/]+\/\d/.test(name));
-  if (strange.length > 0) throw new Error(`the graph has ${strange.join(", ")}`);
-  const names = [...count.keys()].map((name) => name.replace(/\/[^/]+$/, ""));
-  if (new Set(names).size < names.length) throw new Error(`a package is there in two versions: ${[...count.keys()]}`);
-  console.log([...count].map(([name, files]) => `${name}: ${files.length} files`).join(", "));
+  for (const [entrypoint, needed] of Object.entries(ENTRYPOINTS)) {
+    const modules = modulesOf(entrypoint).filter((name) => !name.startsWith("node:"))
+      .filter((name) => name.replace(/^npm:\/?(.*)@.*$/, "$1") !== OF_NKEYS);
+    const packages = modules.map((specifier) => specifier.match(/\/(@[^/]+\/[^/]+\/\d[^/]*)\//)?.[1] ?? specifier);
+    const count = Map.groupBy(packages, (name) => name);
+    const strange = [...count.keys()].filter((name) => !/^@(?:catga|nats-io)\/[^/]+\/\d/.test(name));
+    if (strange.length > 0) throw new Error(`the graph of ${entrypoint} has ${strange.join(", ")}`);
+    const names = [...count.keys()].map((name) => name.replace(/\/[^/]+$/, ""));
+    const once = names.filter((name) => name === needed).length === 1 && new Set(names).size === names.length;
+    if (!once) throw new Error(`${entrypoint} has not each package once, and ${needed}: ${[...count.keys()]}`);
+    console.log(`${entrypoint}: ${[...count].map(([name, files]) => `${name} ${files.length}`).join(", ")}`);
+  }
 
   const { stderr } = spawnSync(process.execPath, ["run", "-A", "--cached-only", "nats.ts", url, "node"], {
     env,

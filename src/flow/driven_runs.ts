@@ -410,10 +410,13 @@ export class Drives {
     return held;
   }
 
-  /** Ends the lease of a run that has ended, waits, or is driven elsewhere. Others are called for. */
+  /**
+   * Ends the lease of a run that has ended, or waits. Others are called for, also those that another node drives: it
+   * may be dead, and what was brought here was left to the lease.
+   */
   #endLease(ref: RunRef, end: HeldEnd | { readonly failed: unknown }): void {
     const leases = this.#leases;
-    if (end === "completed" || end === "suspended" || end === "superseded") leases.remove(ref);
+    if (end === "completed" || end === "suspended") leases.remove(ref);
     else if (end !== "shutdown") leases.abandon(ref);
     else this.#host.callEach(ref.workflow, [ref.run]).then(() => leases.remove(ref), () => leases.abandon(ref));
   }

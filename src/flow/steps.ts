@@ -125,10 +125,11 @@ export class Steps {
 
   /** The drive is over. `restarts`: the next one goes on with attempts that are under way. */
   stopped(why: () => CatgaError, restarts: boolean): void {
-    const { handedOver } = this.#state;
+    const { handedOver, journal: { failures } } = this.#state;
     if (restarts) {
       for (const { name, ongoing, over } of this.#steps.values()) {
-        if (ongoing !== undefined && !over) handedOver.set(name, ongoing);
+        const isRecorded = (failures.get(name)?.total ?? 0) >= (ongoing?.attempt.attempt ?? 0);
+        if (ongoing !== undefined && !over && !isRecorded) handedOver.set(name, ongoing);
       }
       return;
     }

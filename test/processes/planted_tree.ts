@@ -43,7 +43,7 @@ interface Change {
  *   of a cancel; `flow-time`: a time goes before a stored signal; `flow-skip`: an outcome holds beside an operator's.
  *   `flow-ongoing`: a handler that restarts begins attempts again that are under way. `flow-outcome`: outcomes are
  *   dropped with decisions; `flow-beside`: those beside an error of the handler. `flow-retried`: a step is stuck behind
- *   a retry.  `flow-begun`: a cancelled
+ *   a retry. `flow-failure`: an attempt that has failed is handed over when that is stored. `flow-begun`: a cancelled
  *   run does not wait for what a dead process began; `flow-fresh`: whatever is called behind an append is new.
  *   `flow-unnoted`: a step that is stuck beside dropped decisions is stored without a note for operators.
  * - `shape-request`, `shape-message`, `shape-run`: what one version refuses does not go on to another, nor waits.
@@ -220,6 +220,11 @@ const PLANTS = {
     file: "src/flow/replay_state.ts",
     from: "return this.begun !== undefined && this.#notReached.length === 0;",
     to: "return this.#notReached.length >= 0;",
+  }],
+  "flow-failure": [{
+    file: "src/flow/steps.ts",
+    from: "if (ongoing !== undefined && !over && !isRecorded)",
+    to: "if (ongoing !== undefined && !over && (!isRecorded || isRecorded))",
   }],
   "flow-unnoted": [{
     file: "src/flow/replay_state.ts",

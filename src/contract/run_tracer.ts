@@ -3,7 +3,7 @@ import type { Behavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import type { Result } from "./result.ts";
 
-/** MessageHeaders of a message, or of a run. */
+/** Headers of a message, or of a run. */
 export type MessageHeaders = Readonly<Record<string, string>>;
 
 /** The tracer among these behaviors; `undefined`: none of them is `tracing()`. */

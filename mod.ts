@@ -55,13 +55,21 @@ export type {
   FollowedEvent,
   FollowEventsOptions,
 } from "./src/contract/followed_event.ts";
-export type { Caller, ContractMeta, ProgramTypes } from "./src/contract/program_types.ts";
+export type {
+  AppBehaviorCode,
+  BehaviorCodes,
+  Caller,
+  CodeOfBehavior,
+  ContractMeta,
+  ProgramCode,
+  ProgramTypes,
+} from "./src/contract/program_types.ts";
 export { fail, unwrap } from "./src/contract/result.ts";
 export type { Failure, Result } from "./src/contract/result.ts";
 export type { Schema } from "./src/contract/schema.ts";
 export type { Sender } from "./src/contract/sender.ts";
 export type { Lock } from "./src/contract/shared_state.ts";
-export type { Attachment, BehaviorMessage, OutgoingMessage } from "./src/contract/behavior.ts";
+export type { AnyBehavior, Attachment, BehaviorMessage, OutgoingMessage } from "./src/contract/behavior.ts";
 export type {
   AnyContract,
   ContractOptions,

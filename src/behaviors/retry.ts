@@ -139,6 +139,8 @@ export interface RateLimitOptions {
  * not wait, for they would hold places of others; and they do not go to another node, for this is the handler's answer.
  * A refused plain event is lost, and logged; a refused durable message waits, which is no attempt.
  *
+ * The code is in the type: a contract with failures of its own has it among them.
+ *
  * The bucket is in this process. Given to an app, all of its handlers share one bucket; given to a handler, the handler
  * has its own.
  *
@@ -154,7 +156,7 @@ export interface RateLimitOptions {
  * console.log(results.map(({ value, error }) => value ?? error?.code)); // [ 3, 3, "RATE_LIMITED" ]
  * ```
  */
-export function rateLimit(options: RateLimitOptions): Behavior {
+export function rateLimit(options: RateLimitOptions): Behavior<"RATE_LIMITED"> {
   checkKnown("rateLimit", options, RATE_LIMIT_OPTIONS);
   const { rate, per = 1_000 } = options;
   checkNumber("rateLimit: rate", rate, Number.MIN_VALUE, 1_000_000_000);

@@ -16,6 +16,9 @@ import type { MaybePromise } from "./schema.ts";
  * does what the behavior itself throws. A behavior runs on the node that handles the message, once for each attempt
  * there.
  *
+ * `F`: the codes that it fails with itself, besides Catga's own: `Behavior<"FORBIDDEN">`. Around a handler whose
+ * contract has failures of its own they must be among those; those around apps are named in `ProgramTypes`.
+ *
  * Most behaviors are just a function. It may have members: `send` wraps what the app sends, `attach` is called with the
  * app, to observe what happens outside of handlers.
  *
@@ -34,7 +37,9 @@ import type { MaybePromise } from "./schema.ts";
  * console.log((await app.send(Answer)).value); // 42
  * ```
  */
-export interface Behavior {
+export interface Behavior<F extends string = never> {
+  /** Carries the type of the codes that it fails with; never has a value. */
+  readonly "~fails"?: () => F;
   (message: BehaviorMessage, next: () => Promise<Result<unknown>>): MaybePromise<Result<unknown>>;
   /**
    * Wraps every send, publish, enqueue, broadcast and stream of the app and its handlers. Not called for a handler's
@@ -49,6 +54,9 @@ export interface Behavior {
   /** What makes spans for runs of workflows, for Catga: `tracing()` has it. */
   readonly "~runs"?: object | undefined;
 }
+
+/** Any behavior, whatever it fails with. */
+export type AnyBehavior = Behavior<string>;
 
 /** The message that a {@link Behavior} handles. */
 export interface BehaviorMessage {
@@ -123,7 +131,7 @@ export interface Attachment {
 }
 
 /** Throws a `TypeError` for a value that is not an array of behaviors. `name` is the option's. */
-export function checkBehaviors(name: string, value: readonly Behavior[]): void {
+export function checkBehaviors(name: string, value: readonly AnyBehavior[]): void {
   if (!Array.isArray(value)) throw new TypeError(`${name} must be an array of functions; got ${show(value)}`);
   value.forEach((behavior, index) => {
     checkFunction(`${name}[${index}]`, behavior);

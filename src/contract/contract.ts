@@ -4,7 +4,7 @@
  */
 import type { AnyCode, ErrorCode } from "../error.ts";
 import type { Route, RouteName } from "./node_info.ts";
-import type { ContractMeta } from "./program_types.ts";
+import type { ContractMeta, ProgramCode } from "./program_types.ts";
 import type { Schema } from "./schema.ts";
 import { checkInteger, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts";
 
@@ -105,8 +105,10 @@ export type InputOf<C extends AnyContract> = C extends Contract<Kind, infer In, 
 /** The type that a contract's sender gets. */
 export type OutputOf<C extends AnyContract> = C extends Contract<Kind, never, infer Out> ? Out : never;
 
-/** The codes that a contract's sender may get: those of its failures, and Catga's own. */
-export type CodeOf<C extends AnyContract> = C extends Contract<Kind, never, unknown, infer F> ? F | ErrorCode : never;
+/** The codes that a contract's sender may get: those of its failures, of the program's behaviors, and Catga's own. */
+export type CodeOf<C extends AnyContract> = C extends Contract<Kind, never, unknown, infer F>
+  ? F | ProgramCode | ErrorCode
+  : never;
 
 /** Returns true if a name is valid for a contract. */
 export function isContractName(name: string): boolean {

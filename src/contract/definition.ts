@@ -59,7 +59,7 @@ export interface RequestContract<
    */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<F>>,
-    options?: HandlerOptions,
+    options?: HandlerOptions<F>,
   ): Handler;
 }
 
@@ -75,7 +75,7 @@ export interface DurableCommand<In = void, Out = void, F extends string = AnyCod
   /** Makes the handler, as that of other commands; `retry` is of what was enqueued. */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<F>>,
-    options?: CommandHandlerOptions,
+    options?: CommandHandlerOptions<F>,
   ): Handler;
 }
 

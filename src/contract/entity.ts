@@ -94,7 +94,7 @@ export interface Entity<State> {
   handle<In, Out, F extends string, Payload, Returned>(
     command: KeyedCommand<In, Out, F, Payload, Returned>,
     decide: (entity: Loaded<State>, payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<NoInfer<F>>>,
-    options?: CommandHandlerOptions,
+    options?: CommandHandlerOptions<NoInfer<F>>,
   ): EntityHandler<State, In, Returned, F>;
   /**
    * Decides a command by values alone, for tests: no app, nothing is stored. Rejects with what `apply`, a schema or the

@@ -4,7 +4,7 @@
  */
 import type { AnyCode } from "../error.ts";
 import type { Contract } from "./contract.ts";
-import type { Caller } from "./program_types.ts";
+import type { Caller, ProgramCode } from "./program_types.ts";
 import type { Failure, Success } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 import type { SendArgs } from "./send_options.ts";
@@ -122,7 +122,7 @@ export interface Flow {
   send<In, Out, F extends string>(
     contract: Contract<"command" | "query", In, Out, F> | WorkflowContract<In, Out, F>,
     ...args: SendArgs<In, FlowSendOptions<Out>>
-  ): Promise<Decided<Out, F>>;
+  ): Promise<Decided<Out, F | ProgramCode>>;
   /** Goes on after so many ms, or at a time. No process waits. */
   sleep(name: string, until: number | Date): Promise<void>;
   /** The next signal of this kind that the run has not taken yet; `undefined` after the `timeout`. */

@@ -1,5 +1,5 @@
 /** Handlers: what `handle` and `on` return and `catga` takes. */
-import type { Behavior } from "./behavior.ts";
+import type { AnyBehavior, Behavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
 import type { EntityDefinition, Loaded } from "./entity_definition.ts";
@@ -7,10 +7,13 @@ import type { FailOptions, Failure } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { WorkflowBody } from "./workflow_body.ts";
 
-/** Options of `handle` and `on`. */
-export interface HandlerOptions {
-  /** Behaviors around this handler, inside the app's own, outermost first; none. */
-  behaviors?: readonly Behavior[] | undefined;
+/** Options of `handle` and `on`. `F`: the codes that the contract may fail with. */
+export interface HandlerOptions<F extends string = string> {
+  /**
+   * Behaviors around this handler, inside the app's own, outermost first; none. What they fail with must be among the
+   * failures of the contract, if it has any.
+   */
+  behaviors?: readonly Behavior<F>[] | undefined;
   /**
    * Limit of its runs at once on this node, whoever sent the messages: 1 to 65,536; further messages wait, first come,
    * first served. No limit of its own.
@@ -34,7 +37,7 @@ export interface RetryOptions {
 }
 
 /** Options of `handle` for a command. */
-export interface CommandHandlerOptions extends HandlerOptions, RetryOptions {}
+export interface CommandHandlerOptions<F extends string = string> extends HandlerOptions<F>, RetryOptions {}
 
 /** Options of `on`. */
 export interface EventHandlerOptions extends HandlerOptions {
@@ -131,7 +134,7 @@ export interface HandlerBody {
   /** The function given to `handle` or `on`. */
   readonly fn: (payload: unknown, ctx: Context) => unknown;
   /** The behaviors given to `handle` or `on`, outermost first. */
-  readonly behaviors: readonly Behavior[];
+  readonly behaviors: readonly AnyBehavior[];
   /** Limit of its runs at once; `undefined`: none of its own. */
   readonly concurrency: number | undefined;
   /** Receivers of an event. */

@@ -1,5 +1,5 @@
 /** What `tracing()` does around runs of workflows: their starts, the runs themselves, and attempts of their steps. */
-import type { Behavior } from "./behavior.ts";
+import type { AnyBehavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import type { Result } from "./result.ts";
 
@@ -7,7 +7,7 @@ import type { Result } from "./result.ts";
 export type MessageHeaders = Readonly<Record<string, string>>;
 
 /** The tracer among these behaviors; `undefined`: none of them is `tracing()`. */
-export function runTracerOf(behaviors: readonly Behavior[]): RunTracer | undefined {
+export function runTracerOf(behaviors: readonly AnyBehavior[]): RunTracer | undefined {
   // only `tracing()` sets it
   return behaviors.find((behavior) => behavior["~runs"] !== undefined)?.["~runs"] as RunTracer | undefined;
 }

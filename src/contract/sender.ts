@@ -3,6 +3,7 @@ import type { AnyCode } from "../error.ts";
 import type { Contract, DurableContract, Kind, PublishableEvent } from "./contract.ts";
 import type { AnyEntity, LoadedEntity, LoadOptions } from "./entity_definition.ts";
 import type { AnyWorkflow, ResultOptions, Signal, StartOptions, TellOptions, WorkflowContract } from "./flow.ts";
+import type { ProgramCode } from "./program_types.ts";
 import type { EnqueueOptions, KeepOptions } from "./durable_messages.ts";
 import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "./send_options.ts";
 import type { Result } from "./result.ts";
@@ -108,7 +109,7 @@ export interface Sender extends Sharing {
   send<In, Out, F extends string>(
     contract: Contract<"command" | "query", In, Out, F>,
     ...args: SendArgs<In>
-  ): Promise<Result<Out, F>>;
+  ): Promise<Result<Out, F | ProgramCode>>;
   /**
    * Sends many payloads of one contract, each as `send` does with these options, and resolves with their results in the
    * order of the payloads. A send that fails does not affect the others. Payloads are read when they can be sent: a
@@ -129,7 +130,7 @@ export interface Sender extends Sharing {
     contract: Contract<"command" | "query", In, Out, F>,
     payloads: Iterable<NoInfer<In>>,
     options?: SendAllOptions,
-  ): Promise<Result<Out, F>[]>;
+  ): Promise<Result<Out, F | ProgramCode>[]>;
   /**
    * Reads a stream: its items in order, each once; a failure is thrown as a `CatgaError` after the items before it. The
    * first `next()` sends the request; `break`, `return()`, the signal and the reader's end have the handler end.
@@ -219,7 +220,7 @@ export interface Sender extends Sharing {
   broadcast<In, Out, F extends string>(
     contract: Contract<Kind, In, Out, F>,
     ...args: SendArgs<In, BroadcastOptions>
-  ): Promise<BroadcastResult<Out, F>[]>;
+  ): Promise<BroadcastResult<Out, F | ProgramCode>[]>;
   /**
    * Starts a run of a workflow, and is ok, with the id of the run, when that is stored: it goes to its end from then
    * on, whatever process dies. The same id with the same input is the same run; with another input, `ID_REUSED`.

@@ -49,7 +49,7 @@ export interface Stream<In = void, Item = void, F extends string = AnyCode, Payl
    */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Items<Returned, NoInfer<F>> | Failure<NoInfer<F>>>,
-    options?: HandlerOptions,
+    options?: HandlerOptions<NoInfer<F>>,
   ): Handler;
 }
 

@@ -8,20 +8,26 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { z } from "zod";
 import {
   type Behavior,
+  type BehaviorCodes,
   type Catga,
   catga,
   CatgaError,
   type CodeOf,
+  type CodeOfBehavior,
   command,
   type Contract,
+  entity,
   type ErrorCode,
   event,
   fail,
+  type ProgramCode,
   query,
   type Result,
+  stream,
   unwrap,
 } from "../../mod.ts";
-import { rateLimit, retry } from "../behaviors/mod.ts";
+import { logging, rateLimit, retry, timeout, tracing } from "../behaviors/mod.ts";
+import { respond } from "../http/mod.ts";
 import { MemoryNetwork, recorder } from "../testing/mod.ts";
 import type { AnyContract } from "./contract.ts";
 import type { BroadcastResult } from "./sender.ts";
@@ -194,11 +200,59 @@ describe("types of failures", () => {
     const refusing: Behavior = () => fail("FORBIDDEN", "no");
     const messages = recorder();
     compiles(async () => {
-      Reserve.handle(() => "A1", { behaviors: [retry({ on: ["SOLD_OUT"] }), rateLimit({ rate: 1 }), refusing] });
+      Reserve.handle(() => "A1", { behaviors: [retry({ on: ["SOLD_OUT"] }), refusing] });
       const record = await messages.next(Reserve);
       same<Equal<typeof record.result, Result<string, Refused> | undefined>>();
       same<Equal<ReturnType<typeof messages.sent<Seats, string, Refused>>[0]["payload"], Seats>>();
     });
+  });
+
+  it("a behavior declares its codes: a handler takes it whose contract may fail with them", () => {
+    const allow: Behavior<"FORBIDDEN"> = (_, next) => next();
+    const plain: Behavior = (_, next) => next();
+    const Limited = command<Seats, string, Refused | "RATE_LIMITED">("Limited");
+    const Listed = query<Seats, string, "FORBIDDEN">("Listed");
+    const Items = stream<Seats, string, "FORBIDDEN">("Items");
+    const Show = entity("Show", { initial: () => ({ seats: 0 }) });
+    compiles((app) => [
+      Open.handle(() => "A1", { behaviors: [allow, rateLimit({ rate: 1 }), plain] }),
+      Limited.handle(() => "A1", { behaviors: [plain, rateLimit({ rate: 1 })] }),
+      Listed.handle(() => "A1", { behaviors: [allow, retry(), timeout(5), logging()] }),
+      Items.handle(() => ["A1"], { behaviors: [allow] }),
+      Told.on(() => {}, { behaviors: [allow, rateLimit({ rate: 1 })] }),
+      catga({ behaviors: [allow, rateLimit({ rate: 1 }), tracing()] }),
+      // @ts-expect-error the contract may not fail with FORBIDDEN
+      Limited.handle(() => "A1", { behaviors: [allow] }),
+      // @ts-expect-error the contract may not fail with RATE_LIMITED
+      Reserve.handle(() => "A1", { behaviors: [rateLimit({ rate: 1 })] }),
+      // @ts-expect-error the contract may not fail with RATE_LIMITED
+      Items.handle(() => ["A1"], { behaviors: [rateLimit({ rate: 1 })] }),
+      // @ts-expect-error the contract may not fail with RATE_LIMITED
+      Show.handle(Reserve, () => "A1", { behaviors: [rateLimit({ rate: 1 })] }),
+      // @ts-expect-error codes are strings
+      ((_, next) => next()) satisfies Behavior<7>,
+      app.send(Limited, { seats: 1 }).then(({ error }) => error?.code === "RATE_LIMITED"),
+      // @ts-expect-error nobody fails with that code
+      app.send(Limited, { seats: 1 }).then(({ error }) => error?.code === "FORBIDDEN"),
+      app.send(Limited, { seats: 1 }).then((result) => respond(result, { failures: { RATE_LIMITED: 429 } })),
+      // @ts-expect-error nobody fails with that code
+      app.send(Limited, { seats: 1 }).then((result) => respond(result, { failures: { FORBIDDEN: 403 } })),
+    ]);
+  });
+
+  it("behaviors that a program names add their codes; others add none", () => {
+    const allow: Behavior<"FORBIDDEN" | "UNKNOWN_USER"> = (_, next) => next();
+    const inferred = (_: unknown, next: Parameters<Behavior>[1]) => next();
+    const behaviors = [allow, rateLimit({ rate: 1 }), logging(), inferred] as const;
+    const list = [allow, rateLimit({ rate: 1 }), logging()];
+    type Codes = "FORBIDDEN" | "UNKNOWN_USER" | "RATE_LIMITED";
+    same<Equal<BehaviorCodes<{ behaviors: typeof behaviors }>, Codes>>();
+    same<Equal<BehaviorCodes<{ behaviors: typeof list }>, Codes>>();
+    same<Equal<BehaviorCodes<{ behaviors: [Behavior] }>, never>>();
+    same<Equal<BehaviorCodes<{ caller: string }>, never>>();
+    same<Equal<ProgramCode, never>>();
+    same<Equal<CodeOfBehavior<typeof inferred>, never>>();
+    assertEquals(behaviors.length, 4);
   });
 
   it("errors: a code of one's own or of Catga's", () => {

@@ -1,5 +1,5 @@
 /** The behaviors around a handler as one function: outermost first, each with the next ones as its `next`. */
-import type { Behavior } from "../contract/behavior.ts";
+import type { AnyBehavior } from "../contract/behavior.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Logger } from "../contract/observer.ts";
 import type { MaybePromise } from "../contract/schema.ts";
@@ -27,7 +27,7 @@ export type RunHandler<Ctx extends Context> = (payload: unknown, ctx: Ctx) => Ma
  */
 export function fold<Ctx extends Context>(
   contract: AnyContract,
-  behaviors: readonly Behavior[],
+  behaviors: readonly AnyBehavior[],
   run: RunHandler<Ctx>,
   caught: (error: unknown, ctx: Ctx) => Result<unknown>,
   { clock, random, logger, subscription }: BehaviorTools,

@@ -2,7 +2,7 @@
  * The handlers of a node by contract name, with all that runs around them. They are compiled once, when the app
  * starts.
  */
-import type { Behavior } from "../contract/behavior.ts";
+import type { AnyBehavior } from "../contract/behavior.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Handler, SubscriptionSettings } from "../contract/handler.ts";
 import type { Observer } from "../contract/observer.ts";
@@ -35,7 +35,7 @@ export class Mediator {
 
   constructor(
     registrations: readonly Registration[],
-    behaviors: readonly Behavior[],
+    behaviors: readonly AnyBehavior[],
     observer: Observer,
     tools: BehaviorTools,
   ) {
@@ -161,7 +161,7 @@ export interface Dispatch {
 /** Wraps a handler, from the outside in: the order of its key, its claim, its concurrency, its behaviors. */
 function compile(
   { contract, "~handler": { behaviors, concurrency } }: Handler,
-  around: readonly Behavior[],
+  around: readonly AnyBehavior[],
   call: HandlerCall,
   { budget, ...tools }: BehaviorTools & { budget: TurnBudget },
 ): HandlerRun {
@@ -182,7 +182,7 @@ function compile(
  */
 function aroundHandler(
   contract: AnyContract,
-  behaviors: readonly Behavior[],
+  behaviors: readonly AnyBehavior[],
   call: HandlerCall,
   tools: BehaviorTools,
 ): HandlerRun {

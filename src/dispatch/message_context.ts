@@ -29,6 +29,7 @@ import { type CatgaError, isCatgaError } from "../error.ts";
 import { type AppClock, appClock } from "../ports/clock.ts";
 import { Deadlined } from "../ports/deadline_wheel.ts";
 import { patience, type QueueEntry } from "./admission_queue.ts";
+import type { ProgramCode } from "../contract/program_types.ts";
 import { callerIn, NO_HEADERS } from "./carried_headers.ts";
 import type { Claims, ContextHost, Envelope, Settling } from "./context_host.ts";
 import { Execution } from "./execution.ts";
@@ -198,17 +199,21 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   send<In, Out, F extends string>(
     contract: Contract<"command" | "query", In, Out, F>,
     ...args: SendArgs<In>
-  ): Promise<Result<Out, F>> {
+  ): Promise<Result<Out, F | ProgramCode>> {
     // the contract's types say that what comes back is an Out, or one of its failures
-    return this.#host.send(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<Result<Out, F>>;
+    return this.#host.send(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
+      Result<Out, F | ProgramCode>
+    >;
   }
 
   sendAll<In, Out, F extends string>(
     contract: Contract<"command" | "query", In, Out, F>,
     payloads: Iterable<NoInfer<In>>,
     options: SendAllOptions = {},
-  ): Promise<Result<Out, F>[]> {
-    return this.#host.sendAll(contract as AnyContract, payloads, options, this) as Promise<Result<Out, F>[]>;
+  ): Promise<Result<Out, F | ProgramCode>[]> {
+    return this.#host.sendAll(contract as AnyContract, payloads, options, this) as Promise<
+      Result<Out, F | ProgramCode>[]
+    >;
   }
 
   publish<In>(contract: Contract<"event", In, void>, ...args: SendArgs<In, KeepOptions>): Unanswered {
@@ -226,9 +231,9 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   broadcast<In, Out, F extends string>(
     contract: Contract<Kind, In, Out, F>,
     ...args: SendArgs<In, BroadcastOptions>
-  ): Promise<BroadcastResult<Out, F>[]> {
+  ): Promise<BroadcastResult<Out, F | ProgramCode>[]> {
     return this.#host.broadcast(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
-      BroadcastResult<Out, F>[]
+      BroadcastResult<Out, F | ProgramCode>[]
     >;
   }
 

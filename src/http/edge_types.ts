@@ -1,7 +1,7 @@
 /** Types of an edge: what it lists, and what the server says of callers. Both sides of HTTP know them. */
 import type { AnyContract, Contract, DurableContract } from "../contract/contract.ts";
 import type { AnySignal, WorkflowContract } from "../contract/flow.ts";
-import type { ContractMeta } from "../contract/program_types.ts";
+import type { ContractMeta, ProgramCode } from "../contract/program_types.ts";
 import type { ErrorCode } from "../error.ts";
 
 /** A contract that an edge may list: a command, a query, a stream, a durable event or a workflow. */
@@ -58,7 +58,7 @@ export type EdgeCode =
   | "RATE_LIMITED";
 
 /** Codes that a client may get of a contract with the failures `F`. */
-export type ClientCode<F extends string> = F | ErrorCode | EdgeCode;
+export type ClientCode<F extends string> = F | ProgramCode | ErrorCode | EdgeCode;
 
 /** A call of an entry, as `authorize` sees it: before the body is read. */
 export interface EdgeCall {

@@ -13,6 +13,7 @@ import {
   show,
 } from "../data/checks.ts";
 import { CONCURRENCY, HEARTBEAT, RETRIES, TIMEOUT } from "../contract/defaults.ts";
+import type { AppBehaviorCode } from "../contract/program_types.ts";
 import type { Handlers } from "../contract/handler.ts";
 import type { Logger } from "../contract/observer.ts";
 import { checkCodec, type PayloadCodec } from "../contract/payload_codec.ts";
@@ -74,7 +75,7 @@ export interface CatgaOptions {
    */
   breaker?: { failures?: number | undefined; cooldown?: number | undefined } | undefined;
   /** Behaviors around every handler, and around sends when they have a `send`, outermost first; none. */
-  behaviors?: readonly Behavior[] | undefined;
+  behaviors?: readonly Behavior<AppBehaviorCode>[] | undefined;
   /**
    * Headers that go on with everything that a handler sends with its context, as those of the trace do: 32 names at
    * most, each of 1 to 64 lower-case letters, digits, `-`, `_` and `.`. A header of the send itself wins; none.

@@ -3,7 +3,7 @@
  * them at each send.
  */
 import { App, type AppParts } from "./app.ts";
-import { type Attachment, type Behavior, checkAttachment, type OutgoingMessage } from "../contract/behavior.ts";
+import { type AnyBehavior, type Attachment, checkAttachment, type OutgoingMessage } from "../contract/behavior.ts";
 import { checkStrings, isThenable, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
@@ -27,7 +27,7 @@ type Sending = (
 ) => Promise<Result<unknown>>;
 
 /** The `send` of each behavior, folded into one, outermost first; `undefined` when none has a `send`. */
-export function foldSends(behaviors: readonly Behavior[]): Sending | undefined {
+export function foldSends(behaviors: readonly AnyBehavior[]): Sending | undefined {
   const around = behaviors.flatMap(({ send }) => send === undefined ? [] : [send]);
   if (around.length === 0) return undefined;
   return around.reduceRight<Sending>((inner, behavior) => async (message, go) => {
@@ -297,7 +297,7 @@ export class BehaviorHooks {
   };
 
   /** Attaches every behavior to the app, one after the other. Rejects with what one throws, or for what it returns. */
-  async attach(behaviors: Iterable<Behavior>, app: Catga): Promise<void> {
+  async attach(behaviors: Iterable<AnyBehavior>, app: Catga): Promise<void> {
     for (const { attach } of behaviors) {
       const attachment: unknown = await attach?.(app);
       if (attachment === undefined) continue;

@@ -2,7 +2,7 @@
 import { App, type AppParts } from "../../src/node/app.ts";
 import { NodeAlarms } from "../../src/node/node_alarms.ts";
 import type { Catga } from "../../src/contract/running_node.ts";
-import type { Behavior } from "../../src/contract/behavior.ts";
+import type { AnyBehavior } from "../../src/contract/behavior.ts";
 import type { Handlers } from "../../src/contract/handler.ts";
 import { Mediator } from "../../src/dispatch/mediator.ts";
 import { seededRandom } from "../../src/memory/network.ts";
@@ -18,7 +18,7 @@ import { AppWithSendBehaviors, foldSends } from "../../src/node/send_behaviors.t
 /** Options of {@link localApp}. */
 export interface LocalAppOptions {
   readonly handlers?: Handlers;
-  readonly behaviors?: readonly Behavior[];
+  readonly behaviors?: readonly AnyBehavior[];
   /** Of every send, in ms; 30,000. */
   readonly timeout?: number;
   /** Called when the app has drained. */

@@ -1,7 +1,7 @@
 /**
  * Builds packages with `tsc`, with declarations, against the package as installed: contracts whose types are inferred
- * (`declaration`, `composite`), contracts whose types are written out (`isolatedDeclarations`), and an edge with its
- * browser's client, with and without `exactOptionalPropertyTypes`. Run in a folder with `declarations/` and
+ * (`declaration`, `composite`), contracts whose types are written out (`isolatedDeclarations`), codes of behaviors that a
+ * program names, and an edge with its browser's client, with and without `exactOptionalPropertyTypes`. Run in a folder with `declarations/` and
  * `node_modules/`; ends with code 1 if a compiler reports an error in one of them.
  *
  * The package lies there as TypeScript, in an environment of another library than its own, so errors inside of
@@ -17,6 +17,7 @@ const COMPILERS = ["5.9.3", "7.0.2"];
 const PACKAGES: Record<string, { files: readonly string[]; options: object }> = {
   inferred: { files: ["inferred"], options: { composite: true } },
   annotated: { files: ["annotated"], options: { isolatedDeclarations: true } },
+  coded: { files: ["coded"], options: { isolatedDeclarations: true } },
   edge: { files: ["edged", "browser"], options: {} },
   "edge, loose": { files: ["edged", "browser"], options: { exactOptionalPropertyTypes: false } },
 };

@@ -26,6 +26,7 @@ import { answer } from "./edge_answer.ts";
 import { eventBytes, eventsResponse } from "./edge_events.ts";
 import type { EdgeCall, EdgeResume, EdgeRoute, OpenRun } from "./edge_types.ts";
 import { etagOf } from "./etag.ts";
+import { type AbortSource, ownAbort, sharedAbort } from "./event_stream.ts";
 import { KEEP_ALIVE } from "./events.ts";
 import { EdgeRefusal } from "./refusal.ts";
 import { BodyReader, inputOf, refusedMediaType, VALUES, wantsValues } from "./request_input.ts";
@@ -105,6 +106,8 @@ class EdgeHandler<Given> {
   readonly #base: string;
   readonly #origins: ReadonlySet<string>;
   readonly #bodies: BodyReader;
+  /** Aborts when the app drains: one listener for all open responses of events. */
+  readonly #draining: AbortSource;
   readonly #buckets: TokenBuckets | undefined;
   /** Texts of followed events, which all responses of a tail share. */
   readonly #texts = [new WeakMap<object, Uint8Array>(), new WeakMap<object, Uint8Array>()] as const;
@@ -114,6 +117,7 @@ class EdgeHandler<Given> {
     this.#routes = routes;
     this.#options = options;
     this.#base = options.base ?? "";
+    this.#draining = sharedAbort(app.draining);
     this.#origins = new Set(options.origins ?? []);
     const { limit, maxBody = MAX_BODY, bodyTimeout = BODY_TIMEOUT } = options;
     this.#bodies = new BodyReader({ most: maxBody, limit: bodyTimeout, draining: app.draining });
@@ -297,8 +301,8 @@ class EdgeHandler<Given> {
   }
 
   /** What ends a response of events: its client leaves, or this node drains, and the client comes again elsewhere. */
-  #endsOf(request: Request): readonly AbortSignal[] {
-    return [request.signal, this.#app.draining];
+  #endsOf(request: Request): readonly AbortSource[] {
+    return [ownAbort(request.signal), this.#draining];
   }
 
   #follow({ route: { contract }, request, values }: Called<Given>): Response {
@@ -306,7 +310,8 @@ class EdgeHandler<Given> {
     const from = request.headers.get("last-event-id") || query.get("from") || "now";
     const key = query.get("key") ?? undefined;
     const follow = this.#app.follow as (contract: unknown, options: object) => EventFollower<unknown>;
-    const items = follow.call(this.#app, contract, { from: fromOf(from), key, signal: request.signal });
+    // the response ends it when the client leaves
+    const items = follow.call(this.#app, contract, { from: fromOf(from), key });
     const texts = this.#texts[values ? 1 : 0];
     const bytesOf = (event: FollowedEvent<unknown>) => {
       const made = texts.get(event);

@@ -266,6 +266,28 @@ describe("edge", () => {
     await clock.until(Promise.all([app.drain(), other.drain()]));
   });
 
+  it("its open tails have one listener on the app's draining, however many they are, and end by it", async () => {
+    const app = await catga({ logger: QUIET, handlers });
+    const { draining } = app;
+    const add = draining.addEventListener.bind(draining) as AbortSignal["addEventListener"];
+    let listeners = 0;
+    draining.addEventListener = (...args: Parameters<typeof add>) => {
+      listeners++;
+      add(...args);
+    };
+    const handle = api.handler(app, { authorize: () => ({ id: "ann" }) });
+    const before = listeners;
+    const open = async () => await (await handle(new Request("http://shop.example/noted?from=now"))).text();
+    const tails = Array.from({ length: 20 }, open);
+    const left = new AbortController();
+    const leaving = await handle(new Request("http://shop.example/noted?from=now", { signal: left.signal }));
+    left.abort();
+    assert(!(await leaving.text()).includes("data"));
+    assertEquals(listeners, before);
+    await app.drain({ timeout: 280_000 });
+    for (const text of await Promise.all(tails)) assert(!text.includes("event: end"));
+  });
+
   it("streams and tails end at once, without an event, when the gateway drains (a stream took its whole timeout)", async () => {
     const Endless = stream<void, number>("Endless");
     const endless = Endless.handle(async function* (_, ctx) {

@@ -14,7 +14,7 @@ import { httpStatus, problem } from "./respond.ts";
 export interface EventStream<T> {
   readonly items: AsyncIterator<T>;
   /** Each ends the body, without an event. */
-  readonly signals: readonly AbortSignal[];
+  readonly signals: readonly AbortSource[];
   /** How often {@link EventStream.idle} is sent while no item comes, in ms. */
   readonly keepAlive: number;
   /** The event of an item. What it throws goes to {@link EventStream.failed}. */
@@ -25,6 +25,27 @@ export interface EventStream<T> {
   readonly end: Uint8Array | undefined;
   /** The last event after a failure; `undefined`: the client comes again. */
   failed(thrown: unknown): Uint8Array | undefined;
+}
+
+/** What may abort, once. Calls back at once if it has; returns a function that removes the callback. */
+export type AbortSource = (callback: () => void) => () => void;
+
+/** A signal that many wait for: it has one listener, however many there are. */
+export function sharedAbort(signal: AbortSignal): AbortSource {
+  const callbacks = new Set<() => void>();
+  onAbort(signal, () => {
+    for (const callback of [...callbacks]) callback();
+  });
+  return (callback) => {
+    if (signal.aborted) callback();
+    else callbacks.add(callback);
+    return () => callbacks.delete(callback);
+  };
+}
+
+/** A signal that one response waits for. */
+export function ownAbort(signal: AbortSignal): AbortSource {
+  return (callback) => onAbort(signal, callback);
 }
 
 /** Headers of a response of events. */
@@ -67,13 +88,12 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
   return new ReadableStream({
     start(to) {
       to.enqueue(COMMENT); // so that the client has the headers
-      offs = signals.map((signal) =>
-        onAbort(signal, () => {
-          if (over) return;
-          end();
-          to.close();
-        })
-      );
+      const close = () => {
+        if (over) return;
+        end();
+        to.close();
+      };
+      offs = signals.map((onAborted) => onAborted(close));
     },
     /** Comments come only meanwhile: a response that nobody reads has no timer. */
     async pull(to) {

@@ -1,7 +1,15 @@
 /** Streams as server-sent events. */
 import { checkFunction, checkKnown, checkNumber, checkSignal, disown, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { encode } from "../data/utf8.ts";
-import { COMMENT, END, EVENT_STREAM_HEADERS, eventStreamBody, failureEvent, itemText } from "./event_stream.ts";
+import {
+  COMMENT,
+  END,
+  EVENT_STREAM_HEADERS,
+  eventStreamBody,
+  failureEvent,
+  itemText,
+  ownAbort,
+} from "./event_stream.ts";
 
 /** Options of {@link events}. */
 export interface EventsOptions<T> {
@@ -49,7 +57,7 @@ export function events<T>(stream: AsyncIterable<T>, options: EventsOptions<T> = 
   let count = 0;
   const body = eventStreamBody({
     items: stream[Symbol.asyncIterator](),
-    signals: [signal, draining].filter((each) => each !== undefined),
+    signals: [signal, draining].flatMap((each) => each === undefined ? [] : [ownAbort(each)]),
     keepAlive,
     event: (item: T) => encode(`id: ${line(id(item, ++count))}\ndata: ${itemText(item, false)}\n\n`),
     idle: () => COMMENT,

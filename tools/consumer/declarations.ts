@@ -1,8 +1,8 @@
 /**
  * Builds packages with `tsc`, with declarations, against the package as installed: contracts whose types are inferred
  * (`declaration`, `composite`), contracts whose types are written out (`isolatedDeclarations`), codes of behaviors that
- * a program names, and an edge with its browser's client, with and without `exactOptionalPropertyTypes`. Run in a folder
- * with `declarations/` and `node_modules/`; ends with code 1 if a compiler reports an error in one of them.
+ * a program names, and an edge with its browser's client, with and without `exactOptionalPropertyTypes`. Run in a
+ * folder with `declarations/` and `node_modules/`; ends with code 1 if a compiler reports an error in one of them.
  *
  * The package lies there as TypeScript, in an environment of another library than its own, so errors inside of
  * `node_modules` are left out: JSR ships declarations.

@@ -6,6 +6,8 @@ import { eachMistake, findWrong } from "./mistakes.ts";
 /** Seeds within which each wrong program has to be found. */
 const MOST_SEEDS = 300;
 const RIGHT_SEEDS = 50;
+/** Lines of a page. */
+const PAGE = 60;
 
 describe("explore finds twelve mistakes that people make", () => {
   const tests = eachMistake((mistake) => ({
@@ -13,6 +15,7 @@ describe("explore finds twelve mistakes that people make", () => {
     finds: async () => {
       const error = await findWrong(mistake, MOST_SEEDS);
       assert(error !== undefined, `${mistake.name} is not found within ${MOST_SEEDS} seeds`);
+      assert(error.message.split("\n").length <= PAGE, `more than a page:\n${error.message}`);
       const again = await assertRejects(() => explore({ ...mistake.wrong, replay: error.replay }), ExploreError);
       assertEquals(again.cause.message, error.cause.message);
     },

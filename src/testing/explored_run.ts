@@ -246,6 +246,7 @@ class RunOfPlan<World> {
       this.#recorder.end<NodeProcess>(process!.span as never, { endedBy: "drain" });
       if (node.app !== app) continue; // it was killed meanwhile
       node.app = undefined;
+      node.isFrozen = node.isCut = false; // another process, with a connection of its own
       await this.#start(node);
       await delay(this.#clock, pause);
     }
@@ -257,8 +258,10 @@ class RunOfPlan<World> {
   }
 
   #agreed(): Promise<void> {
-    const apps = [...this.#nodes.values()].flatMap(({ app }) => app ?? []);
-    return this.#reach(() => apps.every((app) => app.nodes().length === apps.length));
+    return this.#reach(() => {
+      const apps = [...this.#nodes.values()].flatMap(({ app }) => app ?? []); // a deploy replaces them
+      return apps.every((app) => app.nodes().length === apps.length);
+    });
   }
 
   async #reach(condition: () => boolean): Promise<void> {

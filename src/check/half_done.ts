@@ -2,6 +2,7 @@
  * Replays the open runs of workflows with the handlers of a program: in memory, up to where something new would be
  * recorded. The journal refuses that, so that no step begins: nothing is stored, sent or started.
  */
+import { issueWithPath, type Schema, schemaThrew, validate } from "../contract/schema.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { fewAtOnce } from "../data/queues.ts";
 import { CatgaError } from "../error.ts";
@@ -27,7 +28,7 @@ export interface RunStores {
 }
 
 /** Returns what open runs would do with the program's handlers. Rejects as `LogStream.read`. */
-export async function checkRuns({ workflows }: Program, stores: RunStores): Promise<Finding[]> {
+export async function checkRuns({ workflows, signals }: Program, stores: RunStores): Promise<Finding[]> {
   const { namespace, entities, clock, progress } = stores;
   const tally = new Tally();
   if (entities === undefined) return [];
@@ -45,6 +46,10 @@ export async function checkRuns({ workflows }: Program, stores: RunStores): Prom
       progress(`runs of ${name}`, ++count);
       // a run that is cancelled or failing runs its undo functions alone, not its handler
       if (journal === undefined || (journal.ended ?? journal.cancelled ?? journal.failing) !== undefined) return;
+      for (const [signal, input] of signals.get(name) ?? []) {
+        const told = [...journal.signals.get(signal) ?? []].map((n) => journal.signal(n));
+        for (const value of told) await judgeSignal(tally, { name, signal, run: ref.run }, input, value);
+      }
       return await replay(ref, body, journal, log, stores);
     });
     for (const [n, why] of reasons.entries()) {
@@ -52,6 +57,21 @@ export async function checkRuns({ workflows }: Program, stores: RunStores): Prom
     }
   }
   return tally.findings();
+}
+
+/** Passes the value of a signal that a run has not taken yet through the program's schema. */
+async function judgeSignal(
+  tally: Tally,
+  { name, signal, run }: { readonly name: string; readonly signal: string; readonly run: string },
+  input: Schema<never, unknown>,
+  value: unknown,
+): Promise<void> {
+  const { error } = await validate(input, value, "INVALID_MESSAGE", `signal ${signal}`);
+  if (error === undefined) return;
+  const of = `untaken signals ${signal} of open runs of ${name}`;
+  if (schemaThrew(error)) {
+    tally.add("unknown", "signal", name, `${of} could not be judged: the schema threw`, run, SIGNAL);
+  } else tally.add("break", "signal", name, `${of} are refused: ${issueWithPath(error)}`, run, SIGNAL);
 }
 
 /** Why a run would not go on as it would have; `undefined`: it would. */
@@ -159,6 +179,7 @@ function labelOf({ workflow, run }: RunRef): string {
   return `run ${run} of ${workflow}`;
 }
 
+const SIGNAL = "Read what is stored, too, until these runs have ended: both forms in the signal's schema.";
 const VERSION = "Have runs that began before go the old way: raise the workflow's version, and ask flow.version.";
 /** The process that would drive the runs: none has this name. */
 const ENDPOINT = "check.check";

@@ -51,11 +51,15 @@ async function stage(began = original, signal?: string) {
     streamName("default", "entities"),
     streamOptions("default", "entities", 1),
   );
-  return async (fn: (flow: Flow, input: { seat: string }) => unknown, options: object = {}) => {
+  return async (
+    fn: (flow: Flow, input: { seat: string }) => unknown,
+    options: object = {},
+    more: readonly unknown[] = [],
+  ) => {
     const before = await entities.state();
     const Changed = workflow<{ seat: string }, string>("Order", options);
     const handler = Changed.handle(fn as typeof original);
-    const found = await checkRuns(programOf([handler]), {
+    const found = await checkRuns(programOf([handler, ...more]), {
       ...{ namespace: "default", entities, clock: systemClock, random: () => 0.5, progress: () => {} },
     });
     assertEquals((await entities.state())?.last, before?.last, "something was stored");
@@ -174,6 +178,32 @@ describe("checkRuns", () => {
     assertEquals(await check(of(z.string().regex(/^in cash/, "not in cash"))), [
       "break: open runs of Order would be stuck, or tried again: the handler throws: " +
       "the payload of signal Paid does not fit its schema: not in cash (2)",
+    ]);
+  });
+
+  it("passes signals that no run has taken yet through the schemas of today", async () => {
+    const untaken = async (flow: Flow) => {
+      await flow.wait(Sent);
+      return await flow.wait(Paid);
+    };
+    const check = await stage(untaken, "by card");
+    const of = (input: z.ZodType<string>) => {
+      const Told = Order.signal("Paid", { input });
+      const handler = async (flow: Flow) => {
+        await flow.wait(Sent);
+        return await flow.wait(Told);
+      };
+      return [handler, {}, [Told]] as const;
+    };
+    assertEquals(await check(...of(z.string().min(3))), []);
+    assertEquals(await check(...of(z.string().regex(/^in cash/, "not in cash"))), [
+      "break: untaken signals Paid of open runs of Order are refused: not in cash (2)",
+    ]);
+    const throwing = z.string().refine(() => {
+      throw new Error("no");
+    });
+    assertEquals(await check(...of(throwing)), [
+      "unknown: untaken signals Paid of open runs of Order could not be judged: the schema threw (2)",
     ]);
   });
 

@@ -6,6 +6,8 @@ import type { AnyContract } from "../contract/contract.ts";
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { type Handler, isHandler } from "../contract/handler.ts";
 import { subscriptionName } from "../contract/send_options.ts";
+import type { Signal } from "../contract/flow.ts";
+import type { Schema } from "../contract/schema.ts";
 import type { WorkflowBody, WorkflowDefinition } from "../contract/workflow_body.ts";
 import { isPlain, isRecord } from "../data/checks.ts";
 
@@ -17,6 +19,8 @@ export interface Program {
   readonly entities: ReadonlyMap<string, EntityDefinition<unknown>>;
   /** Workflows that it handles or exports, by name. */
   readonly workflows: ReadonlyMap<string, ProgramWorkflow>;
+  /** Signals that it exports and that have a schema, by workflow and name. */
+  readonly signals: ReadonlyMap<string, ReadonlyMap<string, Schema<never, unknown>>>;
   /** Subscriptions of its service, by name; read models have none that is stored. */
   readonly subscriptions: ReadonlyMap<string, readonly string[]>;
 }
@@ -46,6 +50,7 @@ export function programOf(modules: readonly unknown[]): Program {
   const contracts = new Map<string, ProgramContract>();
   const entities = new Map<string, EntityDefinition<unknown>>();
   const workflows = new Map<string, ProgramWorkflow>();
+  const signals = new Map<string, Map<string, Schema<never, unknown>>>();
   const subscriptions = new Map<string, string[]>();
   const handled = (handler: Handler) => {
     const { contract, "~handler": { workflow, entity, subscription, with: others = [] } } = handler;
@@ -77,7 +82,10 @@ export function programOf(modules: readonly unknown[]): Program {
     if (seen.has(value)) continue;
     seen.add(value);
     if (isHandler(value)) handled(value);
-    else if (isEntity(value) || isWorkflow(value) || isContract(value)) exported.push(value);
+    else if (isSignal(value)) {
+      const known = signals.get(value.workflow) ?? new Map();
+      signals.set(value.workflow, known.set(value.name, value["~input"]));
+    } else if (isEntity(value) || isWorkflow(value) || isContract(value)) exported.push(value);
     else if (Array.isArray(value) || isPlain(value)) left.push(...Object.values(value as object));
   }
   for (const value of exported) {
@@ -94,7 +102,7 @@ export function programOf(modules: readonly unknown[]): Program {
       });
     }
   }
-  return { contracts, entities, workflows, subscriptions };
+  return { contracts, entities, workflows, signals, subscriptions };
 }
 
 function isEntity(value: unknown): value is { readonly "~entity": EntityDefinition<unknown> } {
@@ -103,6 +111,11 @@ function isEntity(value: unknown): value is { readonly "~entity": EntityDefiniti
 
 function isWorkflow(value: unknown): value is { readonly "~workflow": WorkflowDefinition } {
   return isRecord(value) && value.kind === "workflow" && isRecord(value["~workflow"]);
+}
+
+function isSignal(value: unknown): value is Required<Pick<Signal<never, unknown>, "workflow" | "name" | "~input">> {
+  return isRecord(value) && typeof value.workflow === "string" && typeof value.name === "string" &&
+    value["~input"] !== undefined;
 }
 
 function isContract(value: unknown): value is AnyContract {

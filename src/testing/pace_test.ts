@@ -106,9 +106,14 @@ describe("VirtualPace", () => {
 });
 
 describe("RealPace", () => {
-  it("has no clock of its own, and settles as the promise does", async () => {
+  it("has the clock of the machine, and settles as the promise does", async () => {
     const pace = new RealPace();
-    assertEquals(pace.clock, undefined);
+    const before = Date.now();
+    const now = pace.clock.now();
+    assertEquals([before <= now, now <= Date.now()], [true, true]);
+    let moved = 0;
+    await pace.leap(86_400_000, () => moved++);
+    assertEquals([moved, pace.clock.now() - before >= 86_400_000], [1, true]);
     assertEquals([await pace.drive("a", Promise.resolve(1)), await pace.until(Promise.resolve(2))], [1, 2]);
   });
 

@@ -48,8 +48,6 @@ describe("the log in a test cluster", () => {
     assertEquals(guests.toSorted(), ["ada", "soon"]);
     assert(cluster.clock.now() - time >= 86_400_000);
     assert(cluster.clock.monotonic() - began < 10_000);
-    await using real = await testCluster(1, { time: "real" });
-    await assertRejects(() => real.leap(1), TypeError, 'time: "real"');
   });
 
   it("a schedule that has fired, and is given again as after OUTCOME_UNKNOWN, comes again under another id", async () => {

@@ -92,7 +92,8 @@ describe("a run and the headers of its start", () => {
     await using app = await catga({ network, logger: QUIET, handlers });
     unwrap(await app.result(Child, unwrap(await app.start(Child, undefined, { id: "bare" }))));
     unwrap(await app.result(Child, unwrap(await app.start(Child, undefined, { id: "full", headers: HEADERS }))));
-    const stream = await network.connect().log.open(
+    const client = network.connect();
+    const stream = await client.log.open(
       streamName("default", "entities"),
       streamOptions("default", "entities", 1),
     );
@@ -102,6 +103,7 @@ describe("a run and the headers of its start", () => {
     };
     assertEquals((await stored("bare")).includes("headers"), false);
     assertEquals((await stored("full")).includes("headers"), true);
+    await client.close();
   });
 
   it("headers that are none, as only who writes to the stream stores them, are no start", () => {

@@ -60,6 +60,7 @@ interface StartedRun {
   readonly payload: unknown;
   readonly key: string | undefined;
   readonly position: number;
+  readonly stored: Date | undefined;
 }
 
 /** The context of a running app: it drives runs. */
@@ -94,6 +95,8 @@ export interface RunCall {
   readonly run: string;
   /** The message of the stream that it has to have read. */
   readonly sequence: number;
+  /** When that message was stored, in ms since 1970, if that is known. */
+  readonly stored?: number | undefined;
   /** The timer that is due. */
   readonly due?: Pick<RunDue, "step" | "at"> | undefined;
   /** The receiver goes on with the run, and answers when the run's driver can store. */

@@ -42,6 +42,8 @@ export interface DeliveredCall {
   readonly ref: RunRef;
   /** The message of the stream that the run has to have read; 0: none in particular. */
   readonly sequence: number;
+  /** When that message was stored, in ms since 1970; `undefined`: unknown. */
+  readonly stored?: number | undefined;
   readonly due?: DueTime | undefined;
   /** Set once a version has refused it. */
   readonly tried?: TriedVersions | undefined;
@@ -181,7 +183,7 @@ export class Drives {
       const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
       if (held === undefined) {
         if (this.#leaving) throw runUnavailable(call.ref, "goes on at another node", ALONE);
-        held = this.#load(body, call.ref, due, tried);
+        held = this.#load(body, call, due, { tried, looks: turn });
       } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || due !== undefined)) {
         held.drive.tell(due);
       }
@@ -319,14 +321,21 @@ export class Drives {
     for (const { drive } of this.#held.values()) drive?.stop();
   }
 
-  /** Loads a run that this node does not drive. */
-  #load(body: WorkflowBody, ref: RunRef, due: DueTime | undefined, tried: TriedSoFar): HeldRun {
+  /** Loads a run that this node does not drive. `looks`: how often it was loaded before, without being there. */
+  #load(
+    body: WorkflowBody,
+    call: DeliveredCall,
+    due: DueTime | undefined,
+    { tried, looks }: { readonly tried: TriedSoFar; readonly looks: number },
+  ): HeldRun {
     const host = this.#host;
+    const { ref } = call;
     return this.#hold(ref, async (held) => {
       const journal = await host.log.load(ref);
       host.read(ref, journal);
       if (journal === undefined) {
-        held.sequence = Infinity; // it was forgotten
+        if (!await this.#isForgotten(call, looks)) throw runUnavailable(ref, "cannot be read yet");
+        held.sequence = Infinity;
         return "suspended";
       }
       const { holder, heldAt } = journal;
@@ -337,6 +346,18 @@ export class Drives {
         ...{ due: due === undefined ? [] : [due], fresh: false, refusedBy: new Set(refusedBy) },
       });
     });
+  }
+
+  /**
+   * Whether a run that could not be found was forgotten, or is lost. A server that has just been elected may not have
+   * what another one has delivered.
+   */
+  async #isForgotten({ ref, sequence, stored }: DeliveredCall, looks: number): Promise<boolean> {
+    const { log, clock } = this.#host;
+    if (sequence > 0 && await log.isReplaced(ref, sequence)) return true;
+    // it is kept for longer
+    if (stored !== undefined && clock.now() - stored < SHORTEST_KEEP) return false;
+    return looks >= LOOKS;
   }
 
   async #drive(
@@ -498,3 +519,7 @@ const REMEMBERED = 5_000;
 /** How many drives look at once whether the store has lost its end. */
 const MOST_LOOKS = 32;
 const MOST_TURNS = 8;
+/** How often a run is looked for again, within 2.5 s, before it counts as forgotten. */
+const LOOKS = 6;
+/** The shortest time that a workflow may keep its runs for, in ms. */
+export const SHORTEST_KEEP = 60_000;

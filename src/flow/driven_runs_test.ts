@@ -34,6 +34,7 @@ function node(
     unlease = () => {},
     callEach = none,
     few = undefined,
+    missing = () => false,
     lag = 0,
     late: lateAppends = 0,
     behind = () => 0,
@@ -48,6 +49,8 @@ function node(
     readonly unlease?: DrivesHost["unlease"];
     readonly callEach?: DrivesHost["callEach"];
     readonly few?: number | undefined;
+    /** Whether the server that leads does not have the run yet. */
+    readonly missing?: () => boolean;
     /** How long the answer of a read takes, in ms. */
     readonly lag?: number;
     /** How long the answer of an append takes. */
@@ -82,7 +85,7 @@ function node(
       return lateAppends === 0 ? Promise.resolve(stored) : delay(clock, lateAppends).then(() => stored);
     },
     at: (sequence) => late(() => messages[sequence - 1]),
-    last: (subject) => late(() => messages.findLast((message) => message.subject === subject)),
+    last: (subject) => late(() => messages.findLast((message) => message.subject === subject && !missing())),
     read: (subject, options) => {
       batches++;
       const from = "from" in options ? options.from : 0;
@@ -163,7 +166,7 @@ function node(
     await stored;
     await drives.call(body, { ref: REF, sequence: 1 });
   };
-  const call = (sequence: number) => drives.call(body, { ref: REF, sequence });
+  const call = (sequence: number, stored?: number) => drives.call(body, { ref: REF, sequence, stored });
   /** An operator has it tried again. */
   const retry = async () => {
     await log.tell(REF, (by) => ({ t: "retried", by }), () => true);
@@ -217,6 +220,26 @@ describe("drives", () => {
       "done",
       "done ended",
     ]);
+  });
+
+  it("a started run is driven that a server which was just elected does not have yet (nobody ever did)", async () => {
+    let isMissing = false;
+    const { clock, log, messages, call, ended } = node((flow) => flow.step("a", () => 1), { missing: () => isMissing });
+    const entry: Started & { by: string } = { t: "started", version: 1, keep: 60_000, by: "" };
+    await log.append(REF, log.message(REF, [entry], { version: 0, holder: "" }), new Journal(), () => false);
+    isMissing = true;
+    const stored = clock.now();
+    const refused = call(1, stored).catch(({ code }) => code);
+    await clock.advance(2_000);
+    isMissing = false;
+    assertEquals([await clock.until(refused), await clock.until(ended())], [undefined, true]);
+    // it is kept for a minute at least
+    isMissing = true;
+    const other = node((flow) => flow.step("a", () => 1), { missing: () => true });
+    assertEquals(await other.clock.until(other.call(1, other.clock.now()).catch(({ code }) => code)), "UNAVAILABLE");
+    await other.clock.advance(60_000);
+    assertEquals(await other.clock.until(other.call(1, stored)), undefined);
+    assertEquals(messages.length > 1, true);
   });
 
   it("a call for a message that is lost ends when another one has its sequence", async () => {

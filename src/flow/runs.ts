@@ -72,7 +72,7 @@ import { openOnce } from "../ports/open_once.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
 import { errorOf, ownOf, readable, recorded, UNSTORED, wakeId } from "./outcomes.ts";
-import { type DeliveredCall, Drives, type DrivesHost, LEASE } from "./driven_runs.ts";
+import { type DeliveredCall, Drives, type DrivesHost, LEASE, SHORTEST_KEEP } from "./driven_runs.ts";
 import {
   type CalledEntry,
   entryOf,
@@ -202,12 +202,12 @@ export class Runs implements DrivesHost, NodeRuns {
   async called(
     body: WorkflowBody,
     payload: unknown,
-    { key: run, position }: Pick<Context, "key" | "position">,
+    { key: run, position, stored }: Pick<Context, "key" | "position" | "stored">,
   ): Promise<void> {
     const by = holderOf(payload);
     if (by === undefined || run === undefined || position === undefined) return;
     const ref = { workflow: body.definition.name, run };
-    awaited(ref, await this.#drives.call(body, { ref, sequence: sequenceOf(position) }, by));
+    awaited(ref, await this.#drives.call(body, { ref, sequence: sequenceOf(position), stored: stored?.getTime() }, by));
   }
 
   async due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void> {
@@ -233,10 +233,10 @@ export class Runs implements DrivesHost, NodeRuns {
     const { name: workflow } = body.definition;
     if ("asked" in join) return this.#over(workflow, join.asked);
     if ("leased" in join) return isTexts(join.leased) ? await this.#drives.putOff(workflow, join.leased) : [];
-    const { run, sequence, due, news, tried } = join;
+    const { run, sequence, stored, due, news, tried } = join;
     const ref = { workflow, run };
     if (news) return await this.#drives.news(body, { ref, sequence });
-    return await this.#drives.call(body, { ref, sequence, due, tried: isTried(tried) ? tried : undefined });
+    return await this.#drives.call(body, { ref, sequence, stored, due, tried: isTried(tried) ? tried : undefined });
   }
 
   lost(workflow: string): void {
@@ -435,8 +435,13 @@ export class Runs implements DrivesHost, NodeRuns {
     return endpoint === this.endpoint || this.app.nodes().some((node) => node.endpoint === endpoint);
   }
 
-  async passOn(endpoint: string, { ref, sequence, due, tried }: DeliveredCall): Promise<boolean | RefusedRun> {
-    const payload: RunJoin = { run: ref.run, sequence, ...(due && { due }), ...(tried && { tried }) };
+  async passOn(endpoint: string, { ref, sequence, stored, due, tried }: DeliveredCall): Promise<boolean | RefusedRun> {
+    const payload: RunJoin = {
+      ...{ run: ref.run, sequence },
+      ...(stored === undefined ? {} : { stored }),
+      ...(due && { due }),
+      ...(tried && { tried }),
+    };
     const gone = new AbortController();
     // one that is frozen does not answer, and is no node any more after a while
     const off = this.app.onNodes(() => {
@@ -985,9 +990,8 @@ const MOST_WITHIN = 1_000;
 /** How long after a loss was noticed runs are brought on, in ms, and how many at once. */
 const AFTER_LOSS = 1_000;
 const BROUGHT_AT_ONCE = 100;
-/** The longest time between two sweeps, and the shortest time that a workflow may keep its runs for, in ms. */
+/** The longest time between two sweeps, in ms. */
 const LONGEST_PAUSE = 3_600_000;
-const SHORTEST_KEEP = 60_000;
 /** A child has the id of its step. */
 const MAX_CHILD = 256;
 /** The first number of what this process stores for runs. */

@@ -32,7 +32,8 @@ interface Change {
  * - `flow-expect`: what a run records is stored whatever came before it. `flow-held`: a run is driven wherever it is
  *   brought to. `flow-stored`: a step begins before what it follows is stored. `flow-parallel`: a run undoes before its
  *   parallel steps have ended. `flow-order`: the first step is undone first. `flow-schedule`: a sleep has no schedule.
- *   `flow-lease`: a lease that was used is not renewed; `flow-put-off`: nor before its node says so. `flow-over`: a run
+ *   `flow-lease`: a lease that was used is not renewed; `flow-put-off`: nor before its node says so.
+ *   `flow-missing`: a run that cannot be read is forgotten. `flow-over`: a run
  *   that is driven is taken for one that is over. `flow-settled`: a run that waited here once is taken for one that
  *   waits. `flow-cancel`: a cancelled run does not wait for a step that may have begun. `flow-signal`: a signal that
  *   was taken is there for the next wait.
@@ -113,6 +114,11 @@ const PLANTS = {
   "flow-lease": [{
     file: "src/flow/driven_runs.ts",
     from: "        if (isLease) await this.#leases.again([call.ref]);\n",
+    to: "",
+  }],
+  "flow-missing": [{
+    file: "src/flow/driven_runs.ts",
+    from: '        if (!await this.#isForgotten(call, looks)) throw runUnavailable(ref, "cannot be read yet");\n',
     to: "",
   }],
   "flow-put-off": [{

@@ -1,10 +1,10 @@
 /**
  * Runs of workflows under faults, all of it drawn from one seed: processes are killed and frozen around every request
  * to the stream and around every step, appends are stored without an answer, reads lag behind, connections are cut, the
- * store loses its end; runs are told something, and cancelled; operators skip, cancel and signal between a decision of
- * a driver and its append; processes have two versions of the workflow, each of which takes other parts of a run. What
- * steps do and what is stored is checked all the
- * while; at the end every run has to have ended.
+ * store loses its end, and is read at servers that have just been elected; runs are told something, and cancelled;
+ * operators skip, cancel and signal between a decision of a driver and its append; processes have two versions of the
+ * workflow, each of which takes other parts of a run. What steps do and what is stored is checked all the while; at the
+ * end every run has to have ended.
  *
  *   deno run -A test/simulation/flow_simulation.ts 42
  *
@@ -59,6 +59,7 @@ const SUMS = [
   "retries",
   "settled",
   "leases",
+  "elections",
   "interjections",
   "refusals",
 ] as const;
@@ -145,6 +146,9 @@ class Simulation {
   readonly deploy: Random;
   /** In these seeds nodes hold few runs without a lease. */
   readonly leasing: boolean;
+  /** In these seeds some reads are answered by a server that leads the stream and lags behind: what it does not have. */
+  readonly electing: boolean;
+  readonly election: Random;
   /** The longest time that a request takes to the store, and an answer back, in ms. */
   readonly lag: number;
   readonly violations: string[] = [];
@@ -175,6 +179,8 @@ class Simulation {
     this.deployed = seed % 4 === 1;
     this.deploy = seededRandom(seed + 2_000_000);
     this.leasing = seed % 3 === 1;
+    this.electing = seed % 11 === 5 && !this.interjecting;
+    this.election = seededRandom(seed + 3_000_000);
     this.lag = this.interjecting ? [3, 5, 20][seed % 3] : 3;
   }
 
@@ -304,6 +310,14 @@ class Simulation {
   }
 
   // the stream --------------------------------------------------------------------------------------
+
+  /** What the leader has, which may have been elected just now. */
+  get led(): readonly StoredMessage[] {
+    if (!this.electing || !this.storm || this.election() > 0.3) return this.stored;
+    this.sums.elections++;
+    const until = this.now - this.election() * 1_000;
+    return this.stored.filter(({ time }) => time <= until);
+  }
 
   append(subject: string, text: string, expect: number | undefined): Appended {
     const last = this.stored.findLast((message) => message.subject === subject);
@@ -563,10 +577,14 @@ class Process implements DrivesHost {
       },
       at: (sequence) =>
         this.request<StoredMessage | undefined>(
-          () => simulation.stored.find((message) => message.sequence === sequence),
+          () => simulation.led.find((message) => message.sequence === sequence),
           unavailable,
         ),
-      last: (subject) => this.request<StoredMessage | undefined>(() => of(subject).at(-1), unavailable),
+      last: (subject) =>
+        this.request<StoredMessage | undefined>(
+          () => simulation.led.findLast((message) => message.subject === subject),
+          unavailable,
+        ),
       read: (subject, options) =>
         this.request<StoredMessage[]>(() => {
           const from = "from" in options ? options.from : 0;
@@ -745,6 +763,8 @@ const TOLD = FLOW.signal<string>("Told");
 /** Something that is brought to a run. */
 interface Brought {
   readonly sequence?: number;
+  /** When that was stored. */
+  readonly stored?: number;
   readonly due?: DueTime;
   /** Who drove it when this was stored. */
   readonly by?: string | undefined;
@@ -981,6 +1001,8 @@ class SimulatedRun {
         .then((told) => {
           done = true;
           if (told?.isFirst) this.#news(process, told);
+          // a leader that has just been elected did not have it
+          if (told === undefined && simulation.electing) simulation.after(1_000, () => this.#tell(entry));
         }, () => {});
       simulation.after(10_000, () => done || this.#tell(entry));
     }
@@ -1017,7 +1039,9 @@ class SimulatedRun {
         simulation.violation(`${this.id} ${entry.step} has two outcomes`);
       }
       const start = entry.t === "started" ? { start: true } : {};
-      if (isCalled(entry)) this.bring({ sequence: message.sequence, by: stored.holder!, ...start });
+      if (isCalled(entry)) {
+        this.bring({ sequence: message.sequence, stored: message.time, by: stored.holder!, ...start });
+      }
     }
     this.journal.apply(stored);
   }
@@ -1085,8 +1109,8 @@ class SimulatedRun {
       simulation.latency(),
       process.guard(() => {
         const ref = { workflow: "Flow", run: this.id };
-        const { sequence = 0, due, by } = brought;
-        const call = { ref, sequence, due };
+        const { sequence = 0, stored, due, by } = brought;
+        const call = { ref, sequence, stored, due };
         const body = this.bodyIn(process);
         const taken = sequence > 0 || due !== undefined
           ? process.drives.call(body, call, by)
@@ -1188,7 +1212,8 @@ class SimulatedRun {
       !process.troubled && !process.isStale && !other.isStale &&
       other.drives.drives({ workflow: "Flow", run: this.id })
     ) simulation.violation(`${this.id} ${name} begins at ${process.endpoint} while ${other.endpoint} performs it`);
-    const isQuiet = simulation.mode.deaths === 0 && !simulation.losing;
+    const { mode, losing, electing } = simulation;
+    const isQuiet = mode.deaths === 0 && !losing && !electing;
     if (isQuiet && other === process && !this.#skipped.has(name)) {
       simulation.violation(`${this.id} ${name} is performed twice at once`);
     }

@@ -26,6 +26,7 @@ describe("simulation of workflows", () => {
       retries: 0,
       settled: 0,
       leases: 0,
+      elections: 0,
       interjections: 0,
       refusals: 0,
     };
@@ -55,6 +56,7 @@ describe("simulation of workflows", () => {
       ["flow-order", /has undone/],
       ["flow-schedule", /has not ended/],
       ["flow-lease", /has not ended/, 1_000],
+      ["flow-missing", /has not ended/, 5_500],
       ["flow-put-off", /has not ended/, 300],
       ["flow-cancel", /was done and is not undone|has undone/, 20],
       ["flow-over", /has not ended/],

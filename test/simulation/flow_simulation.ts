@@ -146,7 +146,7 @@ class Simulation {
   readonly deploy: Random;
   /** In these seeds nodes hold few runs without a lease. */
   readonly leasing: boolean;
-  /** In these seeds some reads are answered by a server that leads the stream and lags behind: what it does not have. */
+  /** In these seeds some reads are answered by a server that leads the stream and has not all of it. */
   readonly electing: boolean;
   readonly election: Random;
   /** The longest time that a request takes to the store, and an answer back, in ms. */

@@ -798,6 +798,8 @@ class SimulatedRun {
   #interjections = 0;
   /** Steps that an operator has skipped. */
   readonly #skipped = new Set<string>();
+  /** A version takes what it has refused when the run is cancelled, or a step was skipped. */
+  readonly #takesCancelled: boolean;
   /** The version that takes each part of the program; empty: each of them. */
   readonly #takers: readonly string[];
 
@@ -841,6 +843,7 @@ class SimulatedRun {
     this.program = { parts, fails, timeout: simulation.limited ? 8_000 + random() * 40_000 : undefined };
     const { deploy } = simulation;
     this.#takers = parts.map(() => ["", "v0", "v1"][Math.floor(deploy() * 3)]);
+    this.#takesCancelled = deploy() < 0.5;
     this.length = parts.reduce((sum, part) => sum + (part.type === "all" ? 60_000 : 60_000 + (part.ms ?? 0)), 0);
   }
 
@@ -1176,7 +1179,8 @@ class SimulatedRun {
   #refuse(i: number, { version, simulation: { deployed } }: Process): void {
     const part = this.program.parts[i];
     if (!deployed || this.#takers[i] === "" || this.#takers[i] === version) return;
-    const { outcomes, woken, took } = this.journal;
+    const { outcomes, woken, took, strays, cancelled } = this.journal;
+    if (this.#takesCancelled && (cancelled !== undefined || strays.size > 0)) return;
     const names = part.type === "all" ? part.parts.map(({ name }) => name) : [part.name, `${part.name} sleep`];
     if (names.some((name) => outcomes.has(name) || woken.has(name) || took.has(name))) return;
     throw new Error(`${version} does not take part ${i}`);

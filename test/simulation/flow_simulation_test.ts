@@ -83,7 +83,7 @@ describe("simulation of workflows", () => {
       ["flow-fresh", /was done and is not undone/],
       // versions of the workflow: driven_runs.ts
       ["flow-gave-up", /while .* performs it|has two outcomes|is not undone/],
-      ["flow-held-again", /while .* performs it|has two outcomes|is not undone/],
+      ["flow-held-again", /while .* performs it|has two outcomes|is not undone/, 2_800],
     ])
   ) {
     it(`finds ${plant}`, slow, async () => {

@@ -1,5 +1,5 @@
 /**
- * What a seed of `explore` takes beside the same by hand with `testCluster`: three nodes and a client, 100 orders in
+ * The cost of a seed of `explore` beside the same by hand with `testCluster`: three nodes and a client, 100 orders in
  * 20 s of virtual time, each an entity, a workflow of four steps with an undo and a sleep, and a subscription, under
  * drops, cuts and freezes. `deno run -A bench/explore_orders.ts 20`, or `bun bench/explore_orders.ts 20`: for 20 seeds.
  */

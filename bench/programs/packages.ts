@@ -72,7 +72,7 @@ answer({
     return { "kv-watch": watch, "ordered-push": push, own };
   },
 
-  /** Of 20 messages in a stream that was made again, the part that never came. */
+  /** The part of 20 messages in a stream that was made again that never came. */
   async "ordered-pull"(): Promise<number> {
     const name = await makeStream();
     const consumer = await js.consumers.get(name, { deliver_policy: DeliverPolicy.All });

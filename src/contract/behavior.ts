@@ -51,7 +51,7 @@ export interface Behavior<F extends string = never> {
    * `catga()` waits for it, and rejects with what it throws.
    */
   readonly attach?: ((app: Catga) => MaybePromise<Attachment | void>) | undefined;
-  /** What makes spans for runs of workflows, for Catga: `tracing()` has it. */
+  /** Makes spans for runs of workflows, for Catga: `tracing()` has it. */
   readonly "~runs"?: object | undefined;
 }
 

@@ -448,7 +448,7 @@ export interface DashboardSource {
   readonly namespace: string;
   /** The address of the NATS server, for people. */
   readonly address: string;
-  /** Whether payloads are shown in full, with what contracts hide by their `redact`; false. */
+  /** True if payloads are shown in full, members included that contracts hide by their `redact`; false. */
   readonly showSecrets?: boolean;
   readonly transport: Pick<Transport, "subscribe" | "clock" | "status" | "onStatus" | "maxPayload">;
   /** A bucket; `undefined` if it does not exist. Rejects as `KeyValueStore.open` does. */

@@ -171,7 +171,7 @@ class Writer {
 class RefusedValue extends Error {
   path = "";
 
-  /** The same error, with the step from the container to the value before its path. */
+  /** Returns this error with the step from the container to the value before its path. */
   under(step: string): this {
     this.path = step + this.path;
     return this;

@@ -349,7 +349,7 @@ export class Drives {
   }
 
   /**
-   * Whether a run that could not be found was forgotten, or is lost. A server that has just been elected may not have
+   * Returns whether a run that could not be found was forgotten, or is lost. A server that has just been elected may not have
    * what another one has delivered.
    */
   async #isForgotten({ ref, sequence, stored }: DeliveredCall, looks: number): Promise<boolean> {

@@ -49,7 +49,7 @@ function node(
     readonly unlease?: DrivesHost["unlease"];
     readonly callEach?: DrivesHost["callEach"];
     readonly few?: number | undefined;
-    /** Whether the server that leads does not have the run yet. */
+    /** True while the server that leads does not have the run yet. */
     readonly missing?: () => boolean;
     /** How long the answer of a read takes, in ms. */
     readonly lag?: number;

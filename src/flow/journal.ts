@@ -63,7 +63,7 @@ export interface Started {
   readonly parent?: Parent;
   /** The shape of the workflow at the process that started it, as {@link Journal.shape}; left out if it is empty. */
   readonly shape?: string;
-  /** What goes on with what its steps send; left out if there are none. */
+  /** Headers of the messages that its steps send; left out if there are none. */
   readonly headers?: Readonly<Record<string, string>>;
   /** Paths of members that tools hide; left out if there are none. */
   readonly redact?: readonly string[];
@@ -81,7 +81,7 @@ export type DrivenEntry =
     readonly step: string;
     readonly error: RecordedError;
     readonly next?: number;
-    /** Of the handler: see {@link Journal.begun}. */
+    /** A start of the handler: see {@link Journal.begun}. */
     readonly begun?: readonly string[];
   } & TimedEntry
   | { readonly t: "slept"; readonly step: string; readonly until: number } & TimedEntry

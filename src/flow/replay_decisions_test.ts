@@ -1,4 +1,4 @@
-/** What a handler that is replayed decides anew does not go before what is stored, and loses no outcome. */
+/** A handler that is replayed makes its decisions behind the stored entries, and loses no outcome. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { type Flow, unwrap, workflow } from "@catga/catga";

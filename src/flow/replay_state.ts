@@ -413,7 +413,7 @@ export class DriveState {
     return this.host.clock.now();
   }
 
-  /** What goes on with what its steps send; `undefined`: nothing. */
+  /** Headers of the messages that its steps send; `undefined`: none. */
   get carried(): Readonly<Record<string, string>> | undefined {
     const { headers } = this.journal;
     return headers && withCarried(this.host.app.carried, headers, undefined);

@@ -6,7 +6,7 @@ import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import { keyOf, type RunRef } from "./run_log.ts";
 
-/** What leases need of their node. */
+/** Dependencies of leases on their node. */
 export interface RunLeasesHost {
   readonly endpoint: string;
   readonly clock: Clock;

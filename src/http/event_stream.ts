@@ -27,7 +27,7 @@ export interface EventStream<T> {
   failed(thrown: unknown): Uint8Array | undefined;
 }
 
-/** What may abort, once. Calls back at once if it has; returns a function that removes the callback. */
+/** An abort that comes once at most. Calls back at once if it has; returns a function that removes the callback. */
 export type AbortSource = (callback: () => void) => () => void;
 
 /** A signal that many wait for: it has one listener, however many there are. */

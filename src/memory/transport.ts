@@ -28,7 +28,7 @@ export interface MemoryTransportOptions {
 export class MemoryTransport implements Transport, BrokerClient {
   /** Its timers end when the transport is closed. */
   readonly clock: Clock;
-  /** The same time, for timers of the program, which go on when the transport is closed. */
+  /** The clock for timers of the program, which go on when the transport is closed. */
   readonly programClock: Clock;
   readonly #clock: EndingClock;
   readonly random: Random;

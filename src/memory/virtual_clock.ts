@@ -58,7 +58,7 @@ export class VirtualClock implements Clock {
   #advancing = false;
   /** Callbacks of {@link VirtualClock.soon} that have not run yet. */
   #soon: (() => void)[] = [];
-  /** What callbacks threw: the first of it is thrown by the next `advance`. */
+  /** Errors that callbacks threw: the next `advance` throws the first. */
   readonly #thrown: { readonly error: unknown }[] = [];
   #ticks = false;
   /** Turns so far. */

@@ -44,7 +44,7 @@ const OF_JSR: Pick<Driver, "jetstream" | "kv"> = {
   kv: () => import("@nats-io/kv"),
 };
 
-/** Those that run in Deno alone. */
+/** Transports that run in Deno alone. */
 const OF_DENO: ReadonlySet<string> = new Set<DriverName>(["deno", "official"]);
 
 /**

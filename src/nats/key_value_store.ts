@@ -1,6 +1,6 @@
 /**
  * The key-value port on JetStream KV: each bucket is an ordinary KV bucket, which `@nats-io/kv` and `nats kv` can read.
- * What it writes it publishes: an update of `Kv` has no ttl (docs/internals/packages.md, row `kv-update`).
+ * It writes by publishing: an update of `Kv` has no ttl (docs/internals/packages.md, row `kv-update`).
  */
 import {
   type Bucket,

@@ -68,7 +68,7 @@ export interface AppParts extends SendDefaults {
   readonly self: NodeInfo;
   /** Ends with the node. */
   readonly clock: Clock;
-  /** The same time, with timers that go on when the node has ended. */
+  /** The clock of programs, whose timers go on when the node has ended. */
   readonly programClock: Clock;
   readonly mediator: Mediator;
   readonly observer: Observer;

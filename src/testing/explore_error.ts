@@ -15,9 +15,9 @@ export class ExploreError extends Error {
   readonly replay: string;
   /** History of that run. */
   readonly history: History;
-  /** What happened in that run, on a page. */
+  /** Timeline of that run, on a page. */
   readonly timeline: string;
-  /** What the check threw, or why the run did not end. */
+  /** The error that the check threw, or the reason why the run did not end. */
   override readonly cause: Error;
 
   /**

@@ -47,7 +47,7 @@ export const EXPLORE_FAULTS: readonly ExploreFault[] = [
 
 /** Options of `explore`. `World`: what `world` makes. */
 export interface ExploreOptions<World = undefined> {
-  /** What clients do. The run of a seed ends when it has settled, and all that it caused has been handled. */
+  /** The actions of clients. The run of a seed ends when it has settled, and all that it caused has been handled. */
   workload: (run: Workload<World>) => MaybePromise<unknown>;
   /**
    * Handlers of the nodes, or a function that makes those of a process each time that one starts: what such a function
@@ -62,7 +62,7 @@ export interface ExploreOptions<World = undefined> {
   nodes?: number | Readonly<Record<string, number | ExploreGroup<World>>> | undefined;
   /** Other versions of the program, each rolled out over the nodes at some moment of a run, and mostly back. None. */
   deploys?: readonly ExploreDeploy<World>[] | undefined;
-  /** What happens besides: kinds of faults, `"all"` but `lostTail`, or `"none"`; `"all"`. */
+  /** Kinds of faults that happen meanwhile, `"all"` but `lostTail`, or `"none"`; `"all"`. */
   faults?: "all" | "none" | readonly ExploreFault[] | undefined;
   /**
    * Makes the world outside of the cluster, such as a bank with its accounts, once for each run: what survives kills.
@@ -139,7 +139,7 @@ export interface ProcessStart<World = undefined> {
   readonly node: string;
   /** Name of its group. */
   readonly service: string;
-  /** What `world` made for this run. */
+  /** The value that `world` made for this run. */
   readonly world: World;
   /** See {@link Workload.io}. */
   readonly io: <T>(promise: Promise<T>) => Promise<T>;
@@ -160,7 +160,7 @@ export interface Workload<World = undefined> {
   readonly step: <T>(name: string, action: (random: WorkloadRandom) => MaybePromise<T>) => Promise<T | undefined>;
   /** The time of the cluster: `await clock.sleep(100)`. */
   readonly clock: AppClock;
-  /** What `world` made for this run. */
+  /** The value that `world` made for this run. */
   readonly world: World;
   /** The seed. */
   readonly seed: number;
@@ -183,11 +183,11 @@ export interface WorkloadRandom {
 
 /** Argument of a check. */
 export interface ExploreOutcome<World = undefined> {
-  /** What operations, handlers, steps and nodes did. */
+  /** History of operations, handlers, steps and nodes. */
   readonly history: History;
   /** An app of the cluster, which is calm now: its `load`, `runs` and `send` tell the state at the end. */
   readonly state: Catga;
-  /** What `world` made for this run. */
+  /** The value that `world` made for this run. */
   readonly world: World;
 }
 

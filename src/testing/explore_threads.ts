@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import type { ExploreOptions } from "./explore_options.ts";
 import type { Situation } from "./situations.ts";
 
-/** What a thread is to do. */
+/** A task of a thread. */
 export interface ThreadTask {
   /** URL of the module whose default export has the options. */
   readonly program: string;
@@ -12,7 +12,7 @@ export interface ThreadTask {
   readonly options: Pick<ExploreOptions, "seed" | "seeds" | "steer" | "shrink" | "repeatable">;
 }
 
-/** What a thread has found. */
+/** Result of a task. */
 export type ThreadAnswer =
   | { readonly seeds: number; readonly situations: readonly Situation[] }
   | { readonly replay: string }

@@ -23,7 +23,7 @@ import { unhandled } from "./pace.ts";
 export interface ExploredRun {
   readonly plan: Plan;
   readonly history: History;
-  /** What was wrong; `undefined`: nothing. */
+  /** The failure of the run; `undefined`: none. */
   readonly failure: Error | undefined;
   /** Number of steps of the workload, and of its calls outside of steps. */
   readonly steps: number;
@@ -62,7 +62,7 @@ export function exploreRun<World>(
   return new RunOfPlan(options, plan, helpers).play();
 }
 
-/** What runs share. */
+/** State that runs share. */
 export interface RunHelpers {
   readonly observer?: RunObserver | undefined;
   readonly patience: RealPatience;
@@ -591,7 +591,7 @@ const LONGEST_STEP = 1_000;
 const LEAP = 10_000;
 /** Ms of real time that functions of the program may wait for something outside, without `io`. */
 const PATIENCE = 1_000;
-/** The same, when nothing came of it so far. */
+/** Ms of it where waiting was in vain in the runs before. */
 const SHORT_PATIENCE = 50;
 /** Ms of real time after which `io` is an error: 60 s. */
 const IO_LIMIT = 60_000;

@@ -14,7 +14,7 @@ import { checkMessages, type MessageObservation, outcomeText } from "./checkers/
 import { checkRuns } from "./checkers/workflow_runs.ts";
 import { BrokenPromise, type HandlerAttempt, type History, type HistoryOperation } from "./history.ts";
 
-/** What `guarantees` takes: a contract, a workflow or an entity. */
+/** An argument of `guarantees`: a contract, a workflow or an entity. */
 export type Guaranteed =
   | AnyContract
   | { readonly kind: "workflow"; readonly name: string }

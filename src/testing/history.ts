@@ -18,7 +18,7 @@ export type HistoryKind =
   | "cache";
 
 /**
- * What came of something. `failed`: a `Result` with an error, or a `CatgaError` that was thrown; `thrown`: another
+ * Outcome of an operation or an attempt. `failed`: a `Result` with an error, or a `CatgaError` that was thrown; `thrown`: another
  * error. A failure with `OUTCOME_UNKNOWN` or `TIMEOUT` may have had its effect, and so may whatever has no outcome.
  */
 export type HistoryOutcome =
@@ -62,7 +62,7 @@ export interface HistoryOperation extends HistorySpan {
   readonly step: string | undefined;
   /** The attempt whose handler called it, or the step of a workflow; `undefined`: the workload. */
   readonly by: HandlerAttempt | WorkflowStep | undefined;
-  /** What came of it; `undefined`: it has not ended. */
+  /** Its outcome; `undefined`: it has not ended. */
   readonly outcome: HistoryOutcome | undefined;
 }
 
@@ -98,7 +98,7 @@ export interface HandlerAttempt extends HistorySpan {
   readonly fence: number | undefined;
   /** The operation that sent the message; `undefined`: an entity emitted it, or it is not known. */
   readonly operation: number | undefined;
-  /** What came of it; `undefined`: it has not ended. */
+  /** Its outcome; `undefined`: it has not ended. */
   readonly outcome: HistoryOutcome | undefined;
 }
 
@@ -134,7 +134,7 @@ export interface WorkflowStep extends HistorySpan {
   readonly node: string;
   /** Number of starts of the node so far. */
   readonly process: number;
-  /** What came of it; `undefined`: it has not ended. */
+  /** Its outcome; `undefined`: it has not ended. */
   readonly outcome: HistoryOutcome | undefined;
 }
 
@@ -186,7 +186,7 @@ export interface NodeProcess extends HistorySpan {
   readonly endedBy: "kill" | "drain" | undefined;
 }
 
-/** What one run of `explore` did. Each list is in the order of the beginnings. */
+/** Record of one run of `explore`. Each list is in the order of the beginnings. */
 export interface History {
   /** The seed. */
   readonly seed: number;
@@ -237,7 +237,7 @@ export class BrokenPromise extends Error {
   override readonly name = "BrokenPromise";
   /** The promise, as the documentation states it. */
   readonly promise: string;
-  /** What of the history shows that it is broken. */
+  /** The entries of the history that show that it is broken. */
   readonly shownBy: readonly HistorySpan[];
 
   /** Creates the error of a promise that is broken. */

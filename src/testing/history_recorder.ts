@@ -220,7 +220,7 @@ export class HistoryRecorder {
 
   #instant: { at: number; moments: RecordedMoment[] } = { at: -1, moments: [] };
 
-  /** What began or ended at this very moment of virtual time. */
+  /** Entries that began or ended at this very moment of virtual time. */
   get instant(): readonly RecordedMoment[] {
     return this.#instant.at === this.now ? this.#instant.moments : [];
   }

@@ -87,7 +87,7 @@ function sizeOf({ faults, deploys, delay, skips }: Plan): string {
   return JSON.stringify([faults, deploys, delay, skips.length]);
 }
 
-/** What fails: the promise, or the message without its numbers and names. */
+/** Name of the failure: the promise, or the message without its numbers and names. */
 function failureKind(error: Error): string {
   if (error instanceof BrokenPromise) return error.promise;
   const text = error.message.replaceAll(/\d+|"[^"]*"/g, "#").replaceAll(/#(?:[\s,;]*#)+/g, "#");

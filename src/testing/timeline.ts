@@ -12,7 +12,7 @@ export interface TimelineLine {
   readonly type: "call" | "handler" | "step" | "lock" | "fault" | "process" | "log";
   /** True: it fails, or is a fault that begins. */
   readonly isBad: boolean;
-  /** What happened, without values. */
+  /** The event in words, without values. */
   readonly what: string;
   /** Values: inputs and outcomes. */
   readonly value: string;

@@ -31,7 +31,7 @@ describe("explore over workflows", () => {
   }
 });
 
-/** What a program of a tree prints, in this runtime. */
+/** Returns the output of a program of a tree, in this runtime. */
 function outputOf(root: string, args: readonly string[]): Promise<string> {
   const flags = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
   return new Promise((resolve, reject) => {

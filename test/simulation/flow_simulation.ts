@@ -311,7 +311,7 @@ class Simulation {
 
   // the stream --------------------------------------------------------------------------------------
 
-  /** What the leader has, which may have been elected just now. */
+  /** The entries that the leader has, which may have been elected just now. */
   get led(): readonly StoredMessage[] {
     if (!this.electing || !this.storm || this.election() > 0.3) return this.stored;
     this.sums.elections++;

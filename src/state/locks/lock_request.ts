@@ -9,7 +9,7 @@ import { lockCancelled, type LockHost, lockTimeout, lockUnavailable } from "./lo
 import type { LockRecord } from "./lock_record.ts";
 import { checkKnown, checkNumber, checkSignal, show } from "../../data/checks.ts";
 
-/** What a {@link LockRequest} needs of its node. */
+/** Dependencies of a {@link LockRequest} on its node. */
 type LockRequestHost = Pick<LockHost, "clock" | "keys" | "holder">;
 
 /** A call of `lock` under way. Whoever makes it disposes of it. */

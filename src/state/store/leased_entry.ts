@@ -34,7 +34,7 @@ export class LeasedEntry {
   readonly #isOwn: (text: string) => boolean;
   #revision: number;
   #sent: Stamp;
-  /** What the last renewal failed with, since it was renewed. */
+  /** The error of the last renewal that failed since one succeeded. */
   #failure: string | undefined;
 
   /**

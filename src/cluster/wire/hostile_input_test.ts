@@ -86,7 +86,9 @@ describe("a live node in memory", () => {
         assertEquals((await clock.until(waiting, 100)).value, "asked before");
         const seq = other.send(own, ["q", "Echo", 1_000, 1], ["q", "Later", 1_000, 2]);
         await settle();
-        assertEquals(other.items("r").slice(-2), [["r", seq, 0, 1], ["r", seq, 1, 2]]);
+        // in one item or in two
+        const answers = other.items("r").filter(([, of]) => of === seq).flatMap(([, , , ...values]) => values);
+        assertEquals(answers, [1, 2]);
         assertEquals((await clock.until(app.send(There, "asked after"), 100)).value, "asked after");
         told.length = 0;
         await app.publish(Told, "told after");

@@ -36,6 +36,7 @@ import {
   systemRandom,
   token,
 } from "./ports/clock.ts";
+import { openOnce } from "./ports/open_once.ts";
 import { RestingClock } from "./ports/resting_clock.ts";
 import type { EventLog } from "./ports/event_log.ts";
 import type { Transport, TransportStatus } from "./ports/transport.ts";
@@ -68,6 +69,25 @@ export type { CatgaOptions, ConnectionOptions, NatsConnection };
 export function catga(options: CatgaOptions = {}): Promise<Catga> {
   // what it opens serves all senders
   return outside(start, options);
+}
+
+/** Parts that an app loads when it first needs them: once for all apps, so that later ones wait for a promise alone. */
+const parts = {
+  worker: openOnce(() => import("./log/running/worker.ts")),
+  log: openOnce(() => import("./log/log.ts")),
+  runs: openOnce(() => import("./flow/runs.ts")),
+  streams: openOnce(() => import("./streams/reading.ts")),
+  entities: openOnce(() => import("./entities/entities.ts")),
+  codec: openOnce(() => import("./codec/sealed_link.ts")),
+};
+
+/**
+ * Loads all parts of apps, for virtual time: while one of them is loaded, real time passes.
+ *
+ * @internal
+ */
+export async function loadParts(): Promise<void> {
+  await Promise.all(Object.values(parts).map((load) => load()));
 }
 
 async function start(options: CatgaOptions): Promise<Catga> {
@@ -107,13 +127,13 @@ async function start(options: CatgaOptions): Promise<Catga> {
     const decided = registrations.flatMap(({ handler }) => handler["~handler"].entity?.definition ?? []);
     const shapes = new ContractShapes(workflows.map(({ definition }) => definition), decided);
     const handledHere = new Map(mediator.handled.map((contract) => [contract.name, contract]));
-    const running = durable.length === 0 ? undefined : await import("./log/running/worker.ts");
+    const running = durable.length === 0 ? undefined : await parts.worker();
     const { service } = settings;
     const subscriptions = running?.announced(service, durable);
     let hanging: ReturnType<typeof serve> | undefined = undefined;
     const self = describe(options, { id, service, mediator, link, subscriptions });
     const { endpoint } = self;
-    const parts: AppParts = {
+    const own: AppParts = {
       ...settings,
       self,
       clock,
@@ -127,7 +147,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
         return sharedState({ store, namespace, replicas, clock, random, maxPayload, ...node });
       },
       log: async (app) => {
-        const [{ openLog }, log] = await Promise.all([import("./log/log.ts"), link.log()]);
+        const [{ openLog }, log] = await Promise.all([parts.log(), link.log()]);
         const { timeout } = settings;
         const host: LogHost = {
           ...{ namespace, service, node: id, endpoint, replicas, timeout, clock, random, observer, log, store },
@@ -152,7 +172,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
         return await openLog({ host, handlers: durable, app, hanging: (service, name) => hanging?.(service, name) });
       },
       runs: async (app) => {
-        const [{ Runs }, log] = await Promise.all([import("./flow/runs.ts"), link.log()]);
+        const [{ Runs }, log] = await Promise.all([parts.runs(), link.log()]);
         const { timeout } = settings;
         return new Runs({
           ...{ namespace, node: id, endpoint, replicas, timeout, clock, random, observer, log, transport },
@@ -171,15 +191,15 @@ async function start(options: CatgaOptions): Promise<Catga> {
           over: () => app.underWay.end(),
         });
       },
-      streams: async () => (await import("./streams/reading.ts")).streams,
+      streams: async () => (await parts.streams()).streams,
       entities: async (app) => {
-        const [{ openEntities }, log] = await Promise.all([import("./entities/entities.ts"), link.log()]);
-        const own = { ...settings, namespace, endpoint, replicas, clock, observer, log, store, network };
-        return openEntities({ ...own, carried: app.carried });
+        const [{ openEntities }, log] = await Promise.all([parts.entities(), link.log()]);
+        const host = { ...settings, namespace, endpoint, replicas, clock, observer, log, store, network };
+        return openEntities({ ...host, carried: app.carried });
       },
     };
     const sending = foldSends(behaviors);
-    const app = made = sending === undefined ? new App(parts, close) : new AppWithSendBehaviors(parts, close, sending);
+    const app = made = sending === undefined ? new App(own, close) : new AppWithSendBehaviors(own, close, sending);
     // App is typed for any contract; its public face checks the types of each
     const face = app as unknown as Catga;
 
@@ -338,7 +358,7 @@ async function sealedBy(
   observer: Observer,
 ): Promise<Link> {
   if (codec === undefined) return link;
-  const { sealed } = await import("./codec/sealed_link.ts");
+  const { sealed } = await parts.codec();
   const onError = (error: unknown) => observer({ type: "fault", during: "encoding or decoding a message", error });
   return sealed(link, codec, { namespace, onError });
 }

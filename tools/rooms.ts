@@ -263,7 +263,7 @@ export const ROOMS: readonly Room[] = [
   {
     path: "src/testing",
     what: "an entrypoint: the kit for users' tests",
-    may: ["mod.ts", ...DISPATCH, "src/memory", "src/node"],
+    may: ["mod.ts", "src/catga.ts", ...DISPATCH, "src/memory", "src/node"],
   },
 ];
 

@@ -24,7 +24,7 @@ import { keyOf, type RunRef } from "./run_log.ts";
 import { RunLeases, type RunLeasesHost } from "./run_leases.ts";
 
 /** What {@link Drives} need of their node. */
-export interface DrivesHost extends DriveHost, RunLeasesHost {
+export interface DrivesHost extends DriveHost, Omit<RunLeasesHost, "log"> {
   /** Whether the process at an endpoint is alive, as far as this node knows. */
   alive(endpoint: string): boolean;
   /** Has the node at an endpoint go on with a run. Resolves with `false` if it may not have done so. */
@@ -67,8 +67,9 @@ interface HeldRun {
   readonly epoch: number;
   /** Resolves when it has a lease. */
   readonly leased: Promise<"leased">;
-  readonly lease: () => void;
-  isLeased: boolean;
+  readonly lease: (epoch: number) => void;
+  /** The epoch of the store in which its lease was stored; `undefined`: it was not. */
+  leaseEpoch: number | undefined;
   /** It is in a lease, which may not be stored yet. */
   hasLease: boolean;
   /** The last message that it had read, when it ended. */
@@ -189,8 +190,8 @@ export class Drives {
       }
       const end = await Promise.race([held.end, held.leased]);
       if (end === "leased") {
-        // the lease that was brought is used up
-        if (isLease) await this.#leases.again([call.ref]);
+        // the lease that was brought is used up, and one that the store had before it lost its end may be lost
+        if (isLease || held.leaseEpoch !== host.log.epoch) await this.#leases.again([call.ref]);
         await held.drive?.tell(due);
         if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) {
           return undefined;
@@ -267,7 +268,8 @@ export class Drives {
   isOver(ref: RunRef, sequence: number): boolean {
     const key = keyOf(ref);
     const held = this.#held.get(key);
-    if (held?.isLeased && held.drive !== undefined && held.drive.journal.sequence >= sequence) return true;
+    const isLeased = held?.leaseEpoch === this.#host.log.epoch;
+    if (isLeased && held.drive !== undefined && held.drive.journal.sequence >= sequence) return true;
     return this.#isSettled(key, sequence);
   }
 
@@ -349,8 +351,8 @@ export class Drives {
   }
 
   /**
-   * Returns whether a run that could not be found was forgotten, or is lost. A server that has just been elected may not have
-   * what another one has delivered.
+   * Returns whether a run that could not be found was forgotten, or is lost. A server that has just been elected may
+   * not have what another one has delivered.
    */
   async #isForgotten({ ref, sequence, stored }: DeliveredCall, looks: number): Promise<boolean> {
     const { log, clock } = this.#host;
@@ -414,9 +416,9 @@ export class Drives {
     const since = this.#host.clock.monotonic();
     const held: HeldRun = {
       ...{ end, drive: undefined, ref, since, epoch: this.#host.log.epoch },
-      ...{ leased, isLeased: false, hasLease: false, sequence: 0 },
-      lease: () => {
-        held.isLeased = true;
+      ...{ leased, leaseEpoch: undefined, hasLease: false, sequence: 0 },
+      lease: (epoch) => {
+        held.leaseEpoch = epoch;
         lease("leased");
       },
     };

@@ -10,6 +10,8 @@ import { keyOf, type RunRef } from "./run_log.ts";
 export interface RunLeasesHost {
   readonly endpoint: string;
   readonly clock: Clock;
+  /** Its `epoch` tells a store that has lost its end, and perhaps leases, from the one before. */
+  readonly log: { readonly epoch: number };
   /** Stores a lease, in place of the one of this name. Rejects with a `CatgaError`. */
   lease(lease: RunLease): Promise<void>;
   /** Removes a lease, which calls for its runs if that fails. */
@@ -43,8 +45,11 @@ export class RunLeases {
     return this.#leases.size;
   }
 
-  /** Has a run be in a lease. Calls back each time that one which has it is stored, while it is held. */
-  add(ref: RunRef, onStored: () => void): void {
+  /**
+   * Has a run be in a lease. Calls back each time that one which has it is stored, while it is held, with the epoch of
+   * the store when its write began.
+   */
+  add(ref: RunRef, onStored: (epoch: number) => void): void {
     if (this.#byRun.has(keyOf(ref))) return;
     const lease = this.#withRoom(ref);
     lease.runs.set(ref.run, onStored);
@@ -131,7 +136,7 @@ export class RunLeases {
 
   #write(lease: Lease): void {
     if (lease.isWriting || lease.runs.size === 0) return;
-    const { clock } = this.#host;
+    const { clock, log: { epoch } } = this.#host;
     const { workflow, name, waiting } = lease;
     const runs = [...lease.runs];
     lease.isWriting = lease.isStored = true;
@@ -139,7 +144,7 @@ export class RunLeases {
     lease.due = clock.monotonic() + PUT_OFF;
     this.#host.lease({ workflow, name, runs: runs.map(([run]) => run), at: clock.now() + LEASE_LENGTH }).then(() => {
       lease.isWriting = false;
-      for (const [run, onStored] of runs) if (lease.runs.has(run)) onStored();
+      for (const [run, onStored] of runs) if (lease.runs.has(run)) onStored(epoch);
       for (const { resolve } of waiting) resolve();
       if (lease.waiting.length > 0) this.#write(lease);
       if (lease.runs.size === 0) this.#unlease(lease);
@@ -166,7 +171,7 @@ class Lease {
   readonly workflow: string;
   readonly name: string;
   /** By run, what is called when it is stored. */
-  readonly runs = new Map<string, () => void>();
+  readonly runs = new Map<string, (epoch: number) => void>();
   chars = 0;
   /** When it is to be stored again, and the earliest time after a failure, by the monotonic clock. */
   due = -Infinity;

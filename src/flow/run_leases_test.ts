@@ -11,8 +11,9 @@ function leasesOf(store: (lease: RunLease) => Promise<void> = () => Promise.reso
   const clock = new VirtualClock();
   const stored = new Map<string, RunLease>();
   const writes: RunLease[] = [];
+  const log = { epoch: 0 };
   const leases = new RunLeases({
-    ...{ endpoint: "a.1", clock },
+    ...{ endpoint: "a.1", clock, log },
     lease: async (lease) => {
       writes.push(lease);
       await store(lease);
@@ -22,7 +23,7 @@ function leasesOf(store: (lease: RunLease) => Promise<void> = () => Promise.reso
   });
   const tick = () => void clock.after(100, () => (leases.tick(), tick()));
   tick();
-  return { clock, leases, stored, writes, runs: () => [...stored.values()].map(({ runs }) => runs.length) };
+  return { clock, log, leases, stored, writes, runs: () => [...stored.values()].map(({ runs }) => runs.length) };
 }
 
 describe("leases of runs", () => {
@@ -35,6 +36,16 @@ describe("leases of runs", () => {
     await clock.advance(10_000);
     assertEquals(writes.length, 11 * 16);
     assertEquals(writes.at(-1)!.at - clock.now() > 3_000, true);
+  });
+
+  it("says in which epoch of the store its write began: what was stored before a loss may be lost", async () => {
+    const { clock, log, leases } = leasesOf(() => new Promise((resolve) => void clock.after(300, resolve)));
+    const epochs: number[] = [];
+    leases.add(refOf("r0"), (epoch) => void epochs.push(epoch));
+    await clock.advance(200);
+    log.epoch++;
+    await clock.advance(2_000);
+    assertEquals(epochs, [0, 1]);
   });
 
   it("a lease has the runs of one workflow", async () => {

@@ -128,8 +128,13 @@ const PLANTS = {
   }],
   "flow-over": [{
     file: "src/flow/driven_runs.ts",
-    from: "if (held?.isLeased && held.drive",
+    from: "if (isLeased && held.drive",
     to: "if (held?.drive",
+  }],
+  "flow-lost-lease": [{
+    file: "src/flow/driven_runs.ts",
+    from: "if (isLease || held.leaseEpoch !== host.log.epoch)",
+    to: "if (isLease)",
   }],
   "flow-settled": [{
     file: "src/flow/driven_runs.ts",

@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 import { readImports } from "./import_graph.ts";
 import { importViolations } from "./import_rules.ts";
 import { Processes } from "./processes.ts";
-import { consumePublished, testOfficial, testPublished } from "./published.ts";
+import { consumePublished, testPublished } from "./published.ts";
 import { registryAt } from "./registry.ts";
 import { sourceFiles } from "./sources.ts";
 import { printSummary, type Row } from "./test_run.ts";
@@ -42,7 +42,7 @@ const rows = await Promise.all([
     ...["contracts", "orders", "mails", "payments"].map((name) => `examples/shop/${name}.ts`),
   ]),
   ...(published
-    ? [testPublished, testOfficial, consumePublished].map((test) => test(processes, root, registry))
+    ? [testPublished, consumePublished].map((test) => test(processes, root, registry))
     : [publishing(), untested()]),
 ]);
 const { failed } = printSummary(rows.flat());

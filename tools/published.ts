@@ -167,7 +167,7 @@ const CLI = "node_modules/@catga/catga/src/cli/main.js";
 async function layOut(root: string, folder: string): Promise<void> {
   for (const runtime of RUNTIMES) await mkdir(join(folder, runtime));
   await mkdir(join(folder, "Node", "declarations"));
-  const contracts = ["inferred", "annotated", "edged", "browser"].map((name) => `declarations/${name}.ts`);
+  const contracts = ["inferred", "annotated", "coded", "edged", "browser"].map((name) => `declarations/${name}.ts`);
   for (const program of ["strip_types.ts", "kit_test.ts", "declarations.ts", ...contracts]) {
     await copyFile(join(root, "tools", "consumer", program), join(folder, "Node", program));
   }

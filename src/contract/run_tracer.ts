@@ -1,4 +1,4 @@
-/** Spans that `tracing()` makes around runs of workflows: their starts, the runs themselves, and attempts of their steps. */
+/** Spans that `tracing()` makes around runs of workflows: of starts, of runs, and of attempts of their steps. */
 import type { AnyBehavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import type { Result } from "./result.ts";

@@ -35,7 +35,7 @@ const begin = Begin.handle(async (_, ctx) => unwrap(await ctx.start(Parent)));
 const handlers = [who, child, parent, begin];
 const carry = ["x-tenant"];
 
-/** The headers that the handlers of a run have seen, which was started with {@link HEADERS}, or by the handler of such a message. */
+/** The headers that the handlers of a run see that is started with {@link HEADERS}, or by a handler that has them. */
 const SEEN = [[ANN, "north", "1"], [ANN, "north", undefined], [ANN, "north", undefined, ANN, undefined]];
 const INHERITED = [[ANN, "north", undefined], ...SEEN.slice(1)];
 

@@ -198,7 +198,7 @@ describe("credentials", await requireNatsServer(), () => {
   });
 });
 
-/** Clients that take `tls.ca` and `tls.cert`: transport-deno, in whose place `task test:official` runs this, does not. */
+/** Clients that take `tls.ca` and `tls.cert`: transport-deno, which `task test:official` takes, does not. */
 const TRANSPORTS: readonly ("deno" | "node")[] =
   "Deno" in globalThis && "DenoTransport" in await import("./deno_transport.ts") ? ["deno", "node"] : ["node"];
 

@@ -18,8 +18,9 @@ export type HistoryKind =
   | "cache";
 
 /**
- * Outcome of an operation or an attempt. `failed`: a `Result` with an error, or a `CatgaError` that was thrown; `thrown`: another
- * error. A failure with `OUTCOME_UNKNOWN` or `TIMEOUT` may have had its effect, and so may whatever has no outcome.
+ * Outcome of an operation or an attempt. `failed`: a `Result` with an error, or a thrown `CatgaError`; `thrown`:
+ * another error. A failure with `OUTCOME_UNKNOWN` or `TIMEOUT` may have had its effect, and so may whatever has no
+ * outcome.
  */
 export type HistoryOutcome =
   | { readonly type: "ok"; readonly value: unknown }

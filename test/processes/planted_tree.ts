@@ -113,7 +113,7 @@ const PLANTS = {
   }],
   "flow-lease": [{
     file: "src/flow/driven_runs.ts",
-    from: "        if (isLease) await this.#leases.again([call.ref]);\n",
+    from: "        if (isLease || held.leaseEpoch !== host.log.epoch) await this.#leases.again([call.ref]);\n",
     to: "",
   }],
   "flow-missing": [{

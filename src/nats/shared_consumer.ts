@@ -181,6 +181,8 @@ export class SharedConsumer implements Progress {
         failures = 0;
       } catch (error) {
         this.#fail(error);
+        // the timer of a wait would outlive the connection
+        if (this.#readers.size + this.#joining.size === 0 || transport.status.state === "closed") break;
         await delay(clock, backoff(random, failures++, 20, PAUSE));
       }
     }

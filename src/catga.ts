@@ -27,15 +27,8 @@ import { hotEvaluation, onSignals } from "./node/hot_reload.ts";
 import { logTo } from "./node/logging.ts";
 import { type CatgaOptions, checkOptions, withDefaults } from "./node/app_options.ts";
 import { bucketName, BUCKETS, type KeyValueStore } from "./ports/key_value_store.ts";
-import {
-  type Clock,
-  EndingClock,
-  type Random,
-  refuseFakeTimers,
-  systemClock,
-  systemRandom,
-  token,
-} from "./ports/clock.ts";
+import { type Clock, type Random, refuseFakeTimers, systemClock, systemRandom, token } from "./ports/clock.ts";
+import { EndingClock } from "./ports/ending_clock.ts";
 import { openOnce } from "./ports/open_once.ts";
 import { RestingClock } from "./ports/resting_clock.ts";
 import type { EventLog } from "./ports/event_log.ts";

@@ -184,7 +184,7 @@ export const ROOMS: readonly Room[] = [
     path: "src/memory",
     what: "the ports within one process, with faults from a seed and virtual time",
     may: [...GROUND, "src/ports"],
-    lazily: ["src/entities", "src/flow", "src/log", "src/log/running", "src/streams"],
+    lazily: ["src/catga.ts"],
   },
   {
     path: "src/codec",
@@ -263,7 +263,7 @@ export const ROOMS: readonly Room[] = [
   {
     path: "src/testing",
     what: "an entrypoint: the kit for users' tests",
-    may: ["mod.ts", "src/catga.ts", ...DISPATCH, "src/memory", "src/node"],
+    may: ["mod.ts", ...DISPATCH, "src/memory", "src/node"],
   },
 ];
 

@@ -1,5 +1,6 @@
 /** The port {@link Transport} within one process: a client of a {@link Broker}. */
-import { type Clock, EndingClock, type Random } from "../ports/clock.ts";
+import type { Clock, Random } from "../ports/clock.ts";
+import { EndingClock } from "../ports/ending_clock.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import {
   messageSize,

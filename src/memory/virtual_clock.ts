@@ -7,15 +7,7 @@ import { checkTimer, type Clock, type Timer } from "../ports/clock.ts";
 import { openOnce } from "../ports/open_once.ts";
 
 /** Parts that an app loads when it first needs them: a minute would pass while it does, on a busy machine. */
-const loadParts = openOnce(() =>
-  Promise.all([
-    import("../entities/entities.ts"),
-    import("../flow/runs.ts"),
-    import("../log/log.ts"),
-    import("../log/running/worker.ts"),
-    import("../streams/reading.ts"),
-  ])
-);
+const loadParts = openOnce(async () => await (await import("../catga.ts")).loadParts());
 
 interface DueTimer {
   readonly at: number;

@@ -5,7 +5,8 @@
 import type { Msg, MsgCallback, MsgHdrs, NatsConnection, Subscription as NatsSubscription } from "@nats-io/nats-core";
 import { nextTick } from "node:process";
 import { byteLength, encode } from "../data/utf8.ts";
-import { type Clock, delay, EndingClock, type Random, systemClock, systemRandom, type Timer } from "../ports/clock.ts";
+import { type Clock, delay, type Random, systemClock, systemRandom, type Timer } from "../ports/clock.ts";
+import { EndingClock } from "../ports/ending_clock.ts";
 import {
   headersText,
   type ServerInfo,

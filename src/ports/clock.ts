@@ -103,83 +103,14 @@ export const systemClock: Clock = Object.freeze({
   },
 });
 
-/**
- * Another clock, for the work of one node: when the node has ended, so have its timers. {@link EndingClock.end} cancels
- * background timers, and none is set afterwards; a {@link delay} or {@link within} ends at once, because its caller
- * finds that everything is closed. Other timers are left to whoever waits for them.
- */
-export class EndingClock implements Clock {
-  readonly #clock: Clock;
-  readonly #background = new Set<Timer>();
-  readonly #waits = new Set<() => void>();
-  #ended = false;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  now(): number {
-    return this.#clock.now();
-  }
-
-  monotonic(): number {
-    return this.#clock.monotonic();
-  }
-
-  soon(callback: () => void): void {
-    this.#clock.soon(callback);
-  }
-
-  after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
-    if (!options?.background) return this.#clock.after(ms, callback, options);
-    if (this.#ended) return NO_TIMER;
-    const timer = this.#clock.after(ms, () => {
-      this.#background.delete(timer);
-      callback();
-    }, options);
-    this.#background.add(timer);
-    return {
-      cancel: () => {
-        this.#background.delete(timer);
-        timer.cancel();
-      },
-    };
-  }
-
+/** A clock some of whose waits end before their time, when its node has ended: `ending_clock.ts`. */
+export interface ClockWithEnd extends Clock {
   /** Calls back once, `ms` from now or at the end, whichever comes first. */
-  afterOrAtEnd(ms: number, callback: () => void): Timer {
-    const timer = this.#clock.after(ms, () => {
-      this.#waits.delete(atEnd);
-      callback();
-    });
-    const atEnd = () => {
-      timer.cancel();
-      callback();
-    };
-    this.#waits.add(atEnd);
-    return {
-      cancel: () => {
-        this.#waits.delete(atEnd);
-        timer.cancel();
-      },
-    };
-  }
-
-  /** Ends the timers of the node. */
-  end(): void {
-    this.#ended = true;
-    for (const timer of this.#background) timer.cancel();
-    this.#background.clear();
-    const waits = [...this.#waits];
-    this.#waits.clear();
-    for (const atEnd of waits) atEnd();
-  }
+  afterOrAtEnd(ms: number, callback: () => void): Timer;
 }
 
-const NO_TIMER: Timer = { cancel: () => {} };
-
 /** Calls back once after `ms`, or at the end of a clock that has one. */
-export function afterOrAtEnd(clock: Clock | EndingClock, ms: number, callback: () => void): Timer {
+export function afterOrAtEnd(clock: Clock | ClockWithEnd, ms: number, callback: () => void): Timer {
   return "afterOrAtEnd" in clock ? clock.afterOrAtEnd(ms, callback) : clock.after(ms, callback);
 }
 
@@ -266,7 +197,7 @@ export function token(random: Random, length: number): string {
 }
 
 /**
- * Resolves after `ms`, or at the end of an {@link EndingClock}; rejects with the signal's reason when that aborts
+ * Resolves after `ms`, or at the end of a {@link ClockWithEnd}; rejects with the signal's reason when that aborts
  * first.
  */
 export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
@@ -312,7 +243,7 @@ export function jittered(random: Random, pause: number): number {
 }
 
 /**
- * Settles as the promise does, or resolves after `ms` (0 when that is less) or at the end of an {@link EndingClock},
+ * Settles as the promise does, or resolves after `ms` (0 when that is less) or at the end of a {@link ClockWithEnd},
  * while the promise stays pending.
  */
 export function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<void> {

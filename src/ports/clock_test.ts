@@ -10,18 +10,8 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import {
-  aborted,
-  afterOrAtEnd,
-  appClock,
-  backoff,
-  delay,
-  EndingClock,
-  systemClock,
-  systemRandom,
-  token,
-  within,
-} from "./clock.ts";
+import { aborted, afterOrAtEnd, appClock, backoff, delay, systemClock, systemRandom, token, within } from "./clock.ts";
+import { EndingClock } from "./ending_clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
 describe("EndingClock", () => {

@@ -1,5 +1,6 @@
 /** A clock whose timers can rest: those of a store in memory that nobody uses, and of a process that is killed. */
-import type { Clock, Timer } from "./clock.ts";
+import type { Timer } from "./clock.ts";
+import { OverClock } from "./over_clock.ts";
 
 interface RestingTimer {
   /** By the monotonic clock. */
@@ -11,31 +12,14 @@ interface RestingTimer {
 }
 
 /** Another clock, with timers that rest together. */
-export class RestingClock implements Clock {
-  readonly #clock: Clock;
+export class RestingClock extends OverClock {
   /** The timers that have not fired, in the order in which they were set. */
   readonly #timers = new Set<RestingTimer>();
   #resting = false;
 
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  now(): number {
-    return this.#clock.now();
-  }
-
-  monotonic(): number {
-    return this.#clock.monotonic();
-  }
-
-  soon(callback: () => void): void {
-    this.#clock.soon(callback);
-  }
-
   after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
     const entry: RestingTimer = {
-      due: this.#clock.monotonic() + ms,
+      due: this.clock.monotonic() + ms,
       options,
       fire: () => {
         this.#timers.delete(entry);
@@ -44,7 +28,7 @@ export class RestingClock implements Clock {
       timer: undefined,
     };
     this.#timers.add(entry);
-    if (!this.#resting) entry.timer = this.#clock.after(ms, entry.fire, options);
+    if (!this.#resting) entry.timer = this.clock.after(ms, entry.fire, options);
     return {
       cancel: () => {
         this.#timers.delete(entry);
@@ -65,9 +49,9 @@ export class RestingClock implements Clock {
   /** The timers go on; those that are overdue fire at once. */
   wake(): void {
     this.#resting = false;
-    const now = this.#clock.monotonic();
+    const now = this.clock.monotonic();
     for (const entry of this.#timers) {
-      entry.timer ??= this.#clock.after(Math.max(0, entry.due - now), entry.fire, entry.options);
+      entry.timer ??= this.clock.after(Math.max(0, entry.due - now), entry.fire, entry.options);
     }
   }
 }

@@ -2,7 +2,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, catga, CatgaError, type Logger } from "../../mod.ts";
-import { loadParts } from "../catga.ts";
 import type { DeadLetter } from "../contract/durable_messages.ts";
 import type { RunInfo } from "../contract/flow.ts";
 import { appClock, delay } from "../ports/clock.ts";
@@ -55,14 +54,12 @@ export interface RunObserver {
 }
 
 /** Runs a plan. Rejects only for what is no result of the run, such as options that `catga` refuses. */
-export async function exploreRun<World>(
+export function exploreRun<World>(
   options: ExploreOptions<World>,
   plan: Plan,
   helpers: RunHelpers,
 ): Promise<ExploredRun> {
-  // else the first run would wait for them, in real time
-  await loadParts();
-  return await new RunOfPlan(options, plan, helpers).play();
+  return new RunOfPlan(options, plan, helpers).play();
 }
 
 /** State that runs share. */

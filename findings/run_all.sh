@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the findings that are named, or all, one after the other, and prints a line for each: its name, `unchanged`,
 # `CHANGED` or `NOT INSTALLED`, its seconds, and what it saw. Ends with 1 if one of them is not unchanged.
+# In version: each finding states its own.
 set -u
 cd "$(dirname "$0")" || exit 2
 failed=0

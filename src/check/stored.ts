@@ -5,7 +5,7 @@
 import type { AnyContract } from "../contract/contract.ts";
 import { applied, initialState } from "../contract/entity_definition.ts";
 import type { EntityDefinition } from "../contract/entity_definition.ts";
-import { type MaybePromise, type Schema, type SchemaIssue, validate } from "../contract/schema.ts";
+import { issueWithPath, type MaybePromise, type Schema, validate } from "../contract/schema.ts";
 import { COMMANDS } from "../contract/send_options.ts";
 import { runOfStart } from "../contract/workflow.ts";
 import { freezePlain, isRecord } from "../data/checks.ts";
@@ -389,11 +389,7 @@ function refusal(
 ): MaybePromise<void> {
   const judged = validate(schema, payloadOf(message), "INVALID_MESSAGE", "");
   const judge = ({ ok, error }: Awaited<typeof judged>) => {
-    if (ok) return;
-    // validate made them
-    const [{ message, path }] = error.details as readonly [SchemaIssue];
-    const at = (path ?? []).join(".");
-    refused(at === "" ? message : `${at}: ${message}`);
+    if (!ok) refused(issueWithPath(error));
   };
   return judged instanceof Promise ? judged.then(judge) : judge(judged);
 }

@@ -1,7 +1,7 @@
 /** `dead`: dead letters: list, show, replay, discard. */
 import type { DeadLetter } from "../../mod.ts";
 import type { DeadLetterOptions } from "../contract/durable_messages.ts";
-import { shownEarlier, shownPayload } from "../contract/redaction.ts";
+import { shownPayload } from "../contract/redaction.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { settled } from "../log/administration/dead_letters.ts";
 import { ClusterView } from "./cluster_view.ts";
@@ -164,7 +164,7 @@ function plain({ stored, due, at, replay: _, discard: __, ...letter }: DeadLette
   const payload = shownPayload(letter.payload, letter, showSecrets);
   const history = letter.history.map((each) => ({
     ...each,
-    payload: shownEarlier(each.payload, letter, showSecrets),
+    payload: shownPayload(each.payload, letter, showSecrets),
   }));
   return { ...letter, payload, history, ...times };
 }

@@ -18,7 +18,7 @@ const Wide = command("Sell", {
   output: sold,
 });
 
-/** Resolves when each app sees all others, and knows the shapes of those that handle something. */
+/** Resolves when each app has all apps in its view, with the hash of the contracts that each of them handles. */
 async function see(...apps: Catga[]): Promise<void> {
   await eventually("all see each other", () =>
     apps.every((app) => {

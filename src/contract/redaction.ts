@@ -58,15 +58,19 @@ export function redactionOf(
 /** Members of the entries of runs, and of the times that they wait for, that hold values of programs. */
 const OF_RUNS: Redaction = ["input", "outcome", "value", "error", "start"];
 
+/** The part of a stored message that says what is hidden of its payload. */
+interface RedactedMessage {
+  readonly headers: Readonly<Record<string, string>> | undefined;
+  readonly contract: string;
+}
+
 /**
  * The payload of a message as tools show it. `secrets`: in full. A text is hidden as a whole: it stands for a payload
- * that cannot be read, or begins with one that is too large.
+ * that cannot be read, begins with one that is too large, or is an earlier payload of a letter that was edited.
  */
-export function shownPayload(
-  payload: unknown,
-  { headers, contract }: { readonly headers: Readonly<Record<string, string>> | undefined; readonly contract: string },
-  secrets: boolean,
-): unknown {
+export function shownPayload(payload: string, about: RedactedMessage, secrets: boolean): string;
+export function shownPayload(payload: unknown, about: RedactedMessage, secrets: boolean): unknown;
+export function shownPayload(payload: unknown, { headers, contract }: RedactedMessage, secrets: boolean): unknown {
   if (secrets) return payload;
   const redaction = redactionOf(headers, contract);
   return redaction !== undefined && typeof payload === "string" ? HIDDEN : redacted(payload, redaction);
@@ -78,13 +82,4 @@ export function shownEntryValue({ redact }: RunInfo, { type, value }: RunEntry, 
   if (type !== "skipped") return redacted(value, redact);
   const { value: given, reason } = value as { readonly value: unknown; readonly reason: string };
   return { value: redacted(given, redact), reason };
-}
-
-/** An earlier payload of a dead letter that was edited, which is kept as a text that may be cut, as tools show it. */
-export function shownEarlier(
-  payload: string,
-  { headers, contract }: { readonly headers: Readonly<Record<string, string>> | undefined; readonly contract: string },
-  secrets: boolean,
-): string {
-  return secrets || redactionOf(headers, contract) === undefined ? payload : HIDDEN;
 }

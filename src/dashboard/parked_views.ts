@@ -3,7 +3,7 @@
  * attempt.
  */
 import { isBusiness } from "../contract/alarms.ts";
-import { shownEarlier, shownPayload } from "../contract/redaction.ts";
+import { shownPayload } from "../contract/redaction.ts";
 import type { FailedWith, ParkedMessage } from "../log/format/parked_message.ts";
 import { type ParkedState, readMessageId } from "../log/format/commit.ts";
 import { readSubscriptionKey } from "../log/format/names.ts";
@@ -129,7 +129,7 @@ export class ParkedViews {
         group: shownCause(message.error),
         business: isBusiness(message.error?.code ?? ""),
         history: earlier.slice(-MAX_EARLIER).map(([dead, payload]) =>
-          `${timeOf(dead)}  ${shownText(shownEarlier(payload, about, this.#showSecrets), 1_000)}`
+          `${timeOf(dead)}  ${shownText(shownPayload(payload, about, this.#showSecrets), 1_000)}`
         )
           .join("\n"),
       });

@@ -173,10 +173,10 @@ export class Runner {
   ): void {
     const dispatch = this.#mediator.find(name);
     if (dispatch === undefined || dispatch.contract.kind !== "event") return;
-    const { runs, nodeRuns, counts } = dispatch;
+    const { contract, runs, nodeRuns, counts } = dispatch;
     // once, however many handlers it has
     let passedOn: boolean | undefined;
-    const refused = each === "node" || passOn === undefined
+    const refused = each === "node" || passOn === undefined || contract.options.input === undefined
       ? undefined
       : (ctx: MessageContext) => passedOn ??= passOn(ctx, payload);
     for (const run of each === "node" ? nodeRuns : runs) {

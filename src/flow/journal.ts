@@ -4,7 +4,7 @@
  * handler see them), as maps that grow with each entry, so that a long run is resumed in linear time.
  */
 import type { RunStatus } from "../contract/flow.ts";
-import { isCount, isRecord, isStrings, isToken } from "../data/checks.ts";
+import { isCount, isRecord, isStringArray, isStrings, isToken } from "../data/checks.ts";
 
 /** An error as it is recorded. */
 export interface RecordedError {
@@ -501,7 +501,6 @@ const isParent: Check = (parent) =>
   isText(parent.step) && maybe(isCount)(parent.depth);
 const isFlag: Check = (value) => typeof value === "boolean";
 const scheduled = maybe(isFlag);
-const isTexts: Check = (texts) => Array.isArray(texts) && texts.every(isText);
 const step = isText;
 
 const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Check>> } = {
@@ -521,7 +520,7 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   skipped: { by: isText, step, reason: isText },
   held: { shape: maybe(isText) },
   done: { step, outcome: isOutcome, undo: maybe(isFlag) },
-  failed: { step, error: isError, next: maybe(isTime), begun: maybe(isTexts), scheduled },
+  failed: { step, error: isError, next: maybe(isTime), begun: maybe(isStringArray), scheduled },
   slept: { step, until: isTime, scheduled },
   woken: { step },
   waits: { step, signal: isText, until: maybe(isTime), scheduled },

@@ -550,8 +550,9 @@ export class DriveState {
   }
 
   /**
-   * What was recorded so far is stored, and the run as this node's. `step`: one with an undo that is to begin, which is
-   * no longer as the handler's last error says. Resolves with `false` when the drive is over, or no attempt may begin.
+   * Stores all that was recorded so far, and that this node holds the run, before an attempt begins. `step`: a step
+   * with an `undo`; if the handler's last error does not name it among those that had begun, that error counts no more.
+   * Resolves with `false` when the drive is over, or no attempt may begin.
    */
   async ready(step?: string): Promise<boolean> {
     while (this.#mayBegin) {

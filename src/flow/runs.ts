@@ -42,6 +42,7 @@ import {
   disown,
   isCount,
   isRecord,
+  isStringArray,
   isStrings,
   LATEST,
   MAX_TIMEOUT,
@@ -60,8 +61,8 @@ import { openStream } from "../log/format/streams.ts";
 import {
   afterOrAtEnd,
   type Clock,
+  type ClockWithEnd,
   delay,
-  type EndingClock,
   onAbort,
   type Timer,
   together,
@@ -150,7 +151,7 @@ export class Runs implements DrivesHost, NodeRuns {
     this.app = host;
     const { endpoint, namespace, transport } = host;
     this.endpoint = endpoint;
-    const clock: Clock & Pick<EndingClock, "afterOrAtEnd"> = {
+    const clock: ClockWithEnd = {
       now: () => this.#stream?.serverTime ?? host.clock.now(),
       monotonic: () => host.clock.monotonic(),
       after: (ms, callback, options) => host.clock.after(ms, callback, options),
@@ -213,7 +214,7 @@ export class Runs implements DrivesHost, NodeRuns {
   async due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void> {
     const { run: named, step, at, start, cron, shape, headers, lease } = due;
     if (lease !== undefined) {
-      if (!isTexts(lease.runs) || typeof lease.by !== "string") return;
+      if (!isStringArray(lease.runs) || typeof lease.by !== "string") return;
       return await this.#drives.leaseOver({ workflow: body.definition.name, ...lease });
     }
     // the id of a firing is the name of its schedule, and its time
@@ -232,7 +233,7 @@ export class Runs implements DrivesHost, NodeRuns {
   async join(body: WorkflowBody, join: RunJoin): Promise<RunJoined> {
     const { name: workflow } = body.definition;
     if ("asked" in join) return this.#over(workflow, join.asked);
-    if ("leased" in join) return isTexts(join.leased) ? await this.#drives.putOff(workflow, join.leased) : [];
+    if ("leased" in join) return isStringArray(join.leased) ? await this.#drives.putOff(workflow, join.leased) : [];
     const { run, sequence, stored, due, news, tried } = join;
     const ref = { workflow, run };
     if (news) return await this.#drives.news(body, { ref, sequence });
@@ -455,13 +456,8 @@ export class Runs implements DrivesHost, NodeRuns {
     }
   }
 
-  async putOffAt(
-    endpoint: string,
-    workflow: string,
-    leased: readonly string[],
-  ): Promise<readonly (0 | 1)[] | undefined> {
-    const { ok, value } = await this.#join(workflow, endpoint, { leased }, ANSWER_TIMEOUT);
-    return ok && Array.isArray(value) ? value : undefined; // its contract says so
+  putOffAt(endpoint: string, workflow: string, leased: readonly string[]): Promise<readonly (0 | 1)[] | undefined> {
+    return this.#askAbout(workflow, endpoint, { leased });
   }
 
   async callEach(workflow: string, runs: readonly string[]): Promise<void> {
@@ -638,8 +634,13 @@ export class Runs implements DrivesHost, NodeRuns {
   ): Promise<readonly (0 | 1)[] | undefined> {
     if (holder === this.endpoint) return this.#over(workflow, asked);
     if (!this.alive(holder)) return undefined;
-    const answer = await this.#join(workflow, holder, { asked }, ANSWER_TIMEOUT);
-    return answer.ok && Array.isArray(answer.value) ? answer.value : undefined; // its contract says so
+    return await this.#askAbout(workflow, holder, { asked });
+  }
+
+  /** Asks the node at an endpoint about runs: 0 or 1 for each; `undefined`: it does not answer. */
+  async #askAbout(workflow: string, endpoint: string, asked: RunJoin): Promise<readonly (0 | 1)[] | undefined> {
+    const { ok, value } = await this.#join(workflow, endpoint, asked, ANSWER_TIMEOUT);
+    return ok && Array.isArray(value) ? value : undefined; // its contract says so
   }
 
   /** Sends the node at an endpoint a message, once. */
@@ -896,11 +897,6 @@ function awaited({ workflow, run }: RunRef, refused: RefusedRun | undefined): vo
   if (refused === undefined) return;
   const message = `run ${run} of ${workflow} waits for another version of ${workflow}: ${refused.why}`;
   throw unavailable(message, { details: AWAITS_VERSION });
-}
-
-/** Returns true for a list of strings, as a process has sent it. */
-function isTexts(value: unknown): value is readonly string[] {
-  return Array.isArray(value) && value.every((each) => typeof each === "string");
 }
 
 /** Returns true for what a process has sent as {@link TriedVersions}. */

@@ -3,11 +3,12 @@
  * or when the connection is lost, and are refused with a `JetStreamRefusal`, which says whether the operation was
  * certainly not done. Reads of messages wait for their turn.
  */
-import type { JetStreamClient, JetStreamManager, JetStreamManagerOptions } from "@nats-io/jetstream";
+import type { JetStreamClient, JetStreamManager, JetStreamManagerOptions, StoredMsg } from "@nats-io/jetstream";
 import { Gate } from "../data/queues.ts";
 import type { Msg, MsgHdrs, NatsConnection, RequestOptions, Subscription } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
+import { openOnce } from "../ports/open_once.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { isForbidden, mayNot } from "../ports/transport.ts";
 import type { Driver } from "./driver.ts";
@@ -82,10 +83,10 @@ export class JetStream {
   /** Reads of messages. */
   readonly reads: Reads;
   readonly #transport: NatsTransport;
-  /** The package, which is loaded by the first request. */
-  #package: ReturnType<Driver["jetstream"]> | undefined;
+  /** Loads the package, at the first request. */
+  readonly #package: Driver["jetstream"];
+  readonly #publisher: () => Promise<JetStreamClient>;
   #replies: Replies | undefined;
-  #publisher: Promise<JetStreamClient> | undefined;
   /** The clock of whichever server answered last. */
   readonly #time: ServerClock;
   /** The direct gets that the server has forbidden on this connection. */
@@ -93,6 +94,8 @@ export class JetStream {
 
   constructor(transport: NatsTransport) {
     this.#transport = transport;
+    this.#package = openOnce(() => transport.driver.jetstream());
+    this.#publisher = openOnce(() => this.#client(Infinity));
     this.reads = new Reads(transport.clock);
     this.#time = new ServerClock(transport.clock);
     // the user may have other permissions then
@@ -167,13 +170,7 @@ export class JetStream {
 
   /** A client of the package, which may make so many requests. */
   async #client(most: number, options?: JetStreamManagerOptions): Promise<JetStreamClient> {
-    this.#package ??= this.#transport.driver.jetstream();
-    try {
-      return (await this.#package).jetstream(this.#link(most), options);
-    } catch (error) {
-      this.#package = undefined; // it may be downloaded later
-      throw error;
-    }
+    return (await this.#package()).jetstream(this.#link(most), options);
   }
 
   /** This connection for the package: its requests are made by {@link request}, `most` of them. */
@@ -206,14 +203,9 @@ export class JetStream {
 
   /** The message that an API request selects, from the stream's leader. */
   async message(stream: string, which: MessageRequest, limit: number): Promise<StoredMessage | undefined> {
-    return await this.reads.do(
-      async () => {
-        const found = await this.manage((jsm) => jsm.streams.getMessage(stream, which), limit);
-        return found === null ? undefined : readable(toStored(found));
-      },
-      sizeOf,
-      `${stream} ${JSON.stringify(which)}`,
-    );
+    const get = (jsm: JetStreamManager) => jsm.streams.getMessage(stream, which);
+    const read = async () => readable(await this.manage(get, limit), false);
+    return await this.reads.do(read, sizeOf, `${stream} ${JSON.stringify(which)}`);
   }
 
   /** The last message on a subject (wildcards allowed) of a bucket's stream, from its leader. */
@@ -262,10 +254,7 @@ export class JetStream {
   lastDirect(stream: string, subject: string, limit: number): Promise<StoredMessage | undefined> {
     const direct = async () => {
       const get = (jsm: JetStreamManager) => jsm.direct.getMessage(stream, { last_by_subj: subject });
-      const read = async () => {
-        const found = await this.manage(get, limit);
-        return found === null ? undefined : readable(toStored(found, true));
-      };
+      const read = async () => readable(await this.manage(get, limit), true);
       return await this.reads.do(read, sizeOf, `direct ${stream} ${subject}`);
     };
     return this.direct(`${stream}.>`, direct, () => this.message(stream, { last_by_subj: subject }, limit));
@@ -285,10 +274,7 @@ export class JetStream {
       ...(ttl === undefined ? {} : { ttl }),
       ...(expected === undefined ? {} : { expect: { lastSubjectSequence: expected } }),
     };
-    const publisher = await (this.#publisher ??= this.#client(Infinity).catch((error) => {
-      this.#publisher = undefined;
-      throw error;
-    }));
+    const publisher = await this.#publisher();
     const { seq } = await publisher.publish(subject, data, options).catch((error) => {
       throw refusalIn(error);
     });
@@ -338,8 +324,13 @@ function inMs(limit: number): number {
   return Math.max(1, Math.ceil(limit));
 }
 
-/** Throws a {@link JetStreamRefusal} for a message that cannot be read. */
-function readable(message: StoredMessage | undefined): StoredMessage {
+/**
+ * The message that the package found, if it found one. Throws a {@link JetStreamRefusal} for one that cannot be read.
+ * `direct`: by a direct get.
+ */
+function readable(found: StoredMsg | null, direct: boolean): StoredMessage | undefined {
+  if (found === null) return undefined;
+  const message = toStored(found, direct);
   if (message === undefined) throw new JetStreamRefusal("other", "a message of the stream that cannot be read");
   return message;
 }

@@ -121,7 +121,7 @@ async function checkRepeatable<World>(
   patience: RealPatience,
 ): Promise<void> {
   const again = await exploreRun(options, run.plan, { patience });
-  const difference = firstDifference(run.history, again.history, false);
+  const difference = firstDifference(run.history, again.history);
   if (difference === undefined) return;
   const watch = new GlobalsWatch();
   try {

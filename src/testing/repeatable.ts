@@ -8,9 +8,9 @@ export interface RunDifference {
   readonly lines: readonly [first: string, second: string];
 }
 
-/** The first difference of two histories, with their values or without; `undefined`: none. */
-export function firstDifference(first: History, second: History, values: boolean): RunDifference | undefined {
-  const [left, right] = [recordingOf(first, values), recordingOf(second, values)];
+/** The first difference of two histories, values left out; `undefined`: none. */
+export function firstDifference(first: History, second: History): RunDifference | undefined {
+  const [left, right] = [recordingOf(first, false), recordingOf(second, false)];
   for (let i = 0; i < Math.max(left.length, right.length); i++) {
     if (left[i] !== right[i]) return { lines: [left[i] ?? "", right[i] ?? ""] };
   }

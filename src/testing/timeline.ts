@@ -1,4 +1,5 @@
 /** The history of a run as text: what happened, in order, one line each. */
+import { styleText } from "node:util";
 import type { History, HistoryOutcome, HistorySpan } from "./history.ts";
 import type { ExploreLine } from "./explored_run.ts";
 
@@ -126,11 +127,11 @@ export function timelinePage(
   const all = [...lines, ...notes].sort((a, b) => a.at - b.at || a.place - b.place);
   const kept = pageOf(all, marked);
   const width = Math.max(4, ...kept.map((line) => line?.node.length ?? 0));
-  const paint = (code: number, text: string) => colour ? `\x1b[${code}m${text}\x1b[0m` : text;
+  const paint = (style: Style, text: string) => colour ? styleText(style, text, ALWAYS) : text;
   let skipped = 0;
   const rows: string[] = [];
   const flush = () => {
-    if (skipped > 0) rows.push(paint(90, `${"".padStart(10)}… ${skipped} more`));
+    if (skipped > 0) rows.push(paint("gray", `${"".padStart(10)}… ${skipped} more`));
     skipped = 0;
   };
   for (const line of kept) {
@@ -143,21 +144,25 @@ export function timelinePage(
     const mark = span !== undefined && marked.has(span) ? ">" : " ";
     const text = `${what}${value === "" ? "" : ` ${value}`}`;
     const row = `${mark}${at.toFixed(0).padStart(7)} ms ${node.padEnd(width)} ${type === "log" ? "· " : ""}${text}`;
-    rows.push(paint(mark === ">" ? 1 : type === "fault" ? 31 : isBad ? 33 : type === "log" ? 90 : COLOURS[type], row));
+    rows.push(paint(mark === ">" ? "bold" : isBad && type !== "fault" ? "yellow" : STYLES[type], row));
   }
   flush();
   return rows.join("\n");
 }
 
-const COLOURS: Readonly<Record<TimelineLine["type"], number>> = {
-  call: 36,
-  handler: 32,
-  step: 34,
-  lock: 35,
-  fault: 31,
-  process: 31,
-  log: 90,
+type Style = "bold" | "gray" | "red" | "yellow" | "cyan" | "green" | "blue" | "magenta";
+
+const STYLES: Readonly<Record<TimelineLine["type"], Style>> = {
+  call: "cyan",
+  handler: "green",
+  step: "blue",
+  lock: "magenta",
+  fault: "red",
+  process: "red",
+  log: "gray",
 };
+/** The caller says whether there are colours; not the standard output of the process. */
+const ALWAYS = { validateStream: false };
 
 /** One line for what begins and ends with nothing between. */
 function merged(lines: readonly TimelineLine[]): TimelineLine[] {

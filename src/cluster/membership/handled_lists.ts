@@ -13,7 +13,7 @@ export class HandledLists {
   readonly #lists: Map<string, HandledList> = new Map();
   /** Number of nodes that handle each contract. */
   readonly #nodes: Map<string, number> = new Map();
-  /** Number of those that handle it as a command of an entity. */
+  /** Number of nodes that handle a contract as a command of an entity. */
   readonly #ofEntities: Map<string, number> = new Map();
   /** Contracts that no node handles now, and that the last one handled as a command of an entity. */
   readonly #wereOfEntities: Set<string> = new Set();
@@ -61,7 +61,7 @@ export class HandledLists {
     }
   }
 
-  /** As {@link MembershipView.ofEntity}. */
+  /** Returns true if all nodes that handle a contract, or the last that did, handle it as a command of an entity. */
   ofEntity(name: string): boolean {
     const nodes = this.#nodes.get(name);
     return nodes === undefined ? this.#wereOfEntities.has(name) : nodes === this.#ofEntities.get(name);

@@ -13,7 +13,7 @@ export class NodeWatch implements AsyncIterableIterator<NodeChange> {
     const off = watch((event) => {
       const next = this.#waiting.shift();
       if (next !== undefined) return next({ done: false, value: event });
-      // the latest record replaces one that was not read: renewals must not pile up for a reader that is slow
+      // a reader that is slow finds one update of a node, the latest: those before it would pile up
       const place = event.type === "update" ? this.#events.findLastIndex(({ node }) => node.id === event.node.id) : -1;
       const unread = this.#events[place];
       if (unread === undefined || unread.type === "leave") this.#events.push(event);

@@ -6,7 +6,10 @@ import { type RemoteRequest, requestOf } from "../../dispatch/remote.ts";
 import type { CatgaError } from "../../error.ts";
 import { toText } from "../../data/encoding.ts";
 
-/** Sends a request to each of these nodes, or to the one that it names: one attempt each, on that node and no other. */
+/**
+ * Sends a request once to each of `nodes`, or only to the one that the request names. What fails on a node is not tried
+ * again, there or elsewhere.
+ */
 export async function broadcast(
   request: RemoteRequest,
   nodes: readonly NodeInfo[],

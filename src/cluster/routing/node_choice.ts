@@ -165,15 +165,12 @@ export class Candidates {
   }
 
   /**
-   * A node of this service whose shape of a contract is not the one of this node, by chance, preferably one that is not
-   * suspect; `undefined`: there is none.
+   * A node of a service that handles another version of a contract than this node, chosen at random, among those that
+   * are not suspect if there are any; `undefined`: there is none.
    */
-  ofAnotherVersion({ name }: AnyContract, service: string): NodeInfo | undefined {
-    const { self, shapes, members, random } = this.#options;
-    const nodes = members().flatMap(({ info, suspect, handled }) => {
-      const takes = info.service === service && handled.kinds.has(name);
-      return takes ? [{ id: info.id, shape: shapes.of(info, name), suspect, info }] : [];
-    });
+  ofAnotherVersion(contract: AnyContract, service: string): NodeInfo | undefined {
+    const { self, random } = this.#options;
+    const nodes = this.#shapedMembers(contract).filter(({ info }) => info.service === service);
     const own = nodes.find(({ id }) => id === self);
     const others = untriedNodes(nodes, new Set(own && [shapeName(own)]));
     const trusted = others.filter(({ suspect }) => !suspect);
@@ -183,13 +180,18 @@ export class Candidates {
 
   /** The nodes whose shapes have not refused this call. */
   unrefused(call: Call): readonly ShapedNode[] {
-    const { request: { contract: { name, kind } }, refusedBy = new Set(), refusedByVersions } = call;
-    const { shapes, members } = this.#options;
-    const nodes = members().flatMap(({ info, handled }) => {
-      const known = handled.kinds.has(name) && (handled.kinds.get(name) ?? kind) === kind;
-      return known && !refusedByVersions?.has(versionOf(info)) ? [{ id: info.id, shape: shapes.of(info, name) }] : [];
-    });
+    const { request: { contract }, refusedBy = new Set(), refusedByVersions } = call;
+    const nodes = this.#shapedMembers(contract).filter(({ info }) => !refusedByVersions?.has(versionOf(info)));
     return untriedNodes(nodes, refusedBy);
+  }
+
+  /** The members that handle a contract, with their shapes of it. */
+  #shapedMembers({ name, kind }: AnyContract) {
+    const { shapes, members } = this.#options;
+    return members().flatMap(({ info, suspect, handled }) => {
+      const known = handled.kinds.has(name) && (handled.kinds.get(name) ?? kind) === kind;
+      return known ? [{ id: info.id, shape: shapes.of(info, name), info, suspect }] : [];
+    });
   }
 
   /** Returns `true` for a candidate that has not failed this call. */

@@ -4,7 +4,7 @@
  * so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
-import { isCount, isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
+import { isCount, isNotNegative, isRecord, isStringArray } from "../../data/checks.ts";
 import { readNumbers, readRecord, writeNumbers } from "./record_text.ts";
 
 /** Identity of a commit: the n-th of the term of one leader. A number is used for one content. */
@@ -139,7 +139,7 @@ export function readCommit(text: string): Commit | string {
   const doubt = value.doubt === undefined ? undefined : readDoubt(value.doubt);
   if (doubt === undefined && value.doubt !== undefined) return "an invalid doubt";
   const parked = readParked(value.parked);
-  if (parked === undefined || !isTexts(value.ended)) return "an invalid list of what is parked";
+  if (parked === undefined || !isStringArray(value.ended)) return "an invalid list of what is parked";
   if (!Array.isArray(counts) || counts.length !== 2 || !counts.every(isCount)) return "no counts";
   return {
     id,
@@ -221,19 +221,15 @@ function readPlace(value: unknown): Place | undefined {
 }
 
 function readDoubt(value: unknown): Doubt | undefined {
-  if (!isRecord(value) || !isCount(value.upTo) || !Array.isArray(value.groups) || !isTexts(value.begun)) {
+  if (!isRecord(value) || !isCount(value.upTo) || !Array.isArray(value.groups) || !isStringArray(value.begun)) {
     return undefined;
   }
   const groups: { size: number; ids: string[] }[] = [];
   for (const group of value.groups) {
-    if (!isRecord(group) || !isCount(group.size) || group.size === 0 || !isTexts(group.ids)) return undefined;
+    if (!isRecord(group) || !isCount(group.size) || group.size === 0 || !isStringArray(group.ids)) return undefined;
     groups.push({ size: group.size, ids: group.ids });
   }
   return { upTo: value.upTo, groups, begun: value.begun };
-}
-
-function isTexts(value: unknown): value is string[] {
-  return Array.isArray(value) && isStrings({ ...value });
 }
 
 /** By attempts, each position as its distance from the one before: mostly a character or three. */

@@ -60,7 +60,7 @@ describe("catga --codec", await requireNatsServer(), () => {
       Trip.handle(async (flow) => void await flow.wait(Go)),
     ];
     const app = await catga({ nats: server.url, handlers, codec: keyCodec([7]), logger: QUIET });
-    unwrap(await app.publish(Placed, { n: 4711 }, { id: "the-id" }));
+    unwrap(await app.publish(Placed, { n: 471_147_114_711 }, { id: "the-id" }));
     unwrap(await app.start(Trip, "oslo", { id: "the-run" }));
     await eventually("a letter", async () => (await Array.fromAsync(app.deadLetters())).length === 1);
     await eventually("a run that waits", async () => (await Array.fromAsync(app.runs()))[0].status === "waiting");
@@ -70,11 +70,11 @@ describe("catga --codec", await requireNatsServer(), () => {
       const suite = fileURLToPath(new URL("../../test/support/key_codec.ts", import.meta.url));
       await writeFile(file, `import { keyCodec } from ${JSON.stringify(suite)};\nexport default keyCodec([7]);\n`);
       const show = async (...words: string[]) => (await cliHere([...words, "--json", "--nats", server.url])).out;
-      assertStringIncludes(await show("dead", "--codec", file), '"payload":{"n":4711}');
+      assertStringIncludes(await show("dead", "--codec", file), '"payload":{"n":471147114711}');
       assertStringIncludes(await show("run", "Trip", "the-run", "--codec", file), '"value":"oslo"');
       const sealed = await show("dead");
       assertStringIncludes(sealed, "the-id");
-      assertEquals(sealed.includes("4711"), false);
+      assertEquals(sealed.includes("471147114711"), false);
       const { code, err } = await cliHere(["dead", "--nats", server.url, "--codec", join(folder, "none.ts")]);
       assertEquals([code !== 0, /none\.ts/.test(err)], [true, true]);
     } finally {

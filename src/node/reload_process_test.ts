@@ -1,6 +1,7 @@
 /** Programs under the watchers of Deno and of Bun: they start again at each change, and no node of before stays. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -68,7 +69,10 @@ class Watched implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.ended === undefined) this.kill("SIGKILL");
+    if (this.ended === undefined) {
+      this.kill("SIGKILL");
+      await once(this.#child, "exit");
+    }
     await rm(this.#folder, { recursive: true, force: true });
   }
 }

@@ -90,10 +90,11 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
   };
   const carry = (from: Socket, to: Socket, way: keyof typeof lag, look?: ReturnType<typeof attend>) => {
     const waiting: { readonly due: number; readonly data: Uint8Array }[] = [];
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const deliver = () => {
       const now = performance.now();
       while (waiting.length > 0 && waiting[0].due <= now) to.write(waiting.shift()!.data);
-      if (waiting.length > 0) setTimeout(deliver, waiting[0].due - now);
+      if (waiting.length > 0) timer = setTimeout(deliver, waiting[0].due - now);
     };
     from.on("data", (data: Uint8Array) => {
       if (look !== undefined) return look(from, to, data);
@@ -101,8 +102,9 @@ export function startTcpProxy(target: number, { node }: TcpProxyOptions = {}): P
       if (ms === 0 && waiting.length === 0) return to.write(data);
       // never before earlier bytes, if the delay has become shorter
       waiting.push({ due: Math.max(performance.now() + ms, waiting.at(-1)?.due ?? 0), data });
-      if (waiting.length === 1) setTimeout(deliver, ms);
+      if (waiting.length === 1) timer = setTimeout(deliver, ms);
     });
+    to.once("close", () => clearTimeout(timer));
     if (frozen) from.pause();
   };
   const server = createServer({ allowHalfOpen: true }, (client) => {

@@ -11,7 +11,8 @@ import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log
 import { bucketStatus } from "../nats/bucket_status.ts";
 import { NatsEventLog } from "../nats/log_stream.ts";
 import { openNats } from "../nats/open.ts";
-import { JetStream, JetStreamRefusal } from "../nats/jetstream.ts";
+import { JetStream } from "../nats/jetstream.ts";
+import { JetStreamRefusal } from "../nats/jetstream_refusal.ts";
 import { printable } from "../data/printable.ts";
 import { nodeOfStats } from "../contract/node_stats.ts";
 import type { RunInfo, RunsOptions } from "../contract/flow.ts";

@@ -3,7 +3,8 @@
  * setting of a bucket's stream (`bucket_stream.ts`).
  */
 import type { KvStatus } from "@nats-io/kv";
-import { JetStream, JetStreamRefusal } from "./jetstream.ts";
+import { JetStream } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** The status of a bucket; `undefined` if there is none. Takes at most `limit` ms, and rejects as `JetStream.ask`. */

@@ -1,7 +1,8 @@
 /** The stream under a bucket: writes to its subjects, and which of its messages have expired. */
 import { CatgaError } from "../error.ts";
 import { type BucketOptions, bucketStreamName } from "../ports/key_value_store.ts";
-import { type JetStream, JetStreamRefusal, type StreamWrite } from "./jetstream.ts";
+import type { JetStream, StreamWrite } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import {
   type AttemptOptions,
   KeptStream,

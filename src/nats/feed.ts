@@ -4,7 +4,7 @@
  * feed breaks, for its owner to open another.
  */
 import type { StoredMessage } from "../ports/event_log.ts";
-import { JetStreamRefusal } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { createConsumer, LogDelivery } from "./log_delivery.ts";
 import { connectionClosed, failure } from "./nats_error.ts";

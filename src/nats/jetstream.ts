@@ -1,20 +1,21 @@
 /**
  * JetStream as buckets and logs use it: `@nats-io/jetstream`, whose requests go over one connection, end with a limit
  * or when the connection is lost, and are refused with a `JetStreamRefusal`, which says whether the operation was
- * certainly not done. Reads of messages wait for their turn.
+ * certainly not done. Reads of messages wait for their turn (`ReadLimiter`).
  */
 import type { JetStreamClient, JetStreamManager, JetStreamManagerOptions, StoredMsg } from "@nats-io/jetstream";
-import { Gate } from "../data/queues.ts";
-import type { Msg, MsgHdrs, NatsConnection, RequestOptions, Subscription } from "@nats-io/nats-core";
+import type { Msg, MsgHdrs, NatsConnection, RequestOptions } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
-import type { Clock, Timer } from "../ports/clock.ts";
 import { openOnce } from "../ports/open_once.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { isForbidden, mayNot } from "../ports/transport.ts";
 import type { Driver } from "./driver.ts";
 import { ServerClock } from "./expiry.ts";
+import { JetStreamRefusal, parseAnswer, refusalIn } from "./jetstream_refusal.ts";
 import { connectionClosed, failure, notConnected, violation } from "./nats_error.ts";
-import { numberAt, recordOf, type StreamRecord, toStored } from "./stored_message.ts";
+import { ReadLimiter } from "./read_limiter.ts";
+import { Replies } from "./replies.ts";
+import { recordOf, type StreamRecord, toStored } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** The settings of a stream, by their names in the API. */
@@ -81,7 +82,7 @@ const MAX_CONSUMERS = 100_000;
 /** Requests to JetStream on one connection. Each takes at most `limit` ms; a read may wait for its turn before. */
 export class JetStream {
   /** Reads of messages. */
-  readonly reads: Reads;
+  readonly reads: ReadLimiter;
   readonly #transport: NatsTransport;
   /** Loads the package, at the first request. */
   readonly #package: Driver["jetstream"];
@@ -96,7 +97,7 @@ export class JetStream {
     this.#transport = transport;
     this.#package = openOnce(() => transport.driver.jetstream());
     this.#publisher = openOnce(() => this.#client(Infinity));
-    this.reads = new Reads(transport.clock);
+    this.reads = new ReadLimiter(transport.clock);
     this.#time = new ServerClock(transport.clock);
     // the user may have other permissions then
     transport.onStatus(() => this.#forbidden.clear());
@@ -337,265 +338,4 @@ function readable(found: StoredMsg | null, direct: boolean): StoredMessage | und
 
 function sizeOf(message: Pick<StoredMessage, "data"> | undefined): number {
   return message?.data.length ?? 0;
-}
-
-/** Gets the messages of a batch. */
-interface ReplyReceiver {
-  receive(message: Msg): void;
-  failed(error: Error): void;
-}
-
-/** Receives batches with one subscription: one for each would cost a write more. */
-class Replies {
-  readonly #transport: NatsTransport;
-  readonly #inbox: string;
-  readonly #open: Map<number, ReplyReceiver> = new Map();
-  #subscription: Subscription | undefined;
-  #next = 1;
-
-  constructor(transport: NatsTransport) {
-    this.#transport = transport;
-    this.#inbox = `${transport.inbox()}.`;
-  }
-
-  /** `reply`: where its messages are to be sent. */
-  open(receiver: ReplyReceiver): { readonly reply: string; close(): void } {
-    this.#subscription ??= this.#subscribe();
-    const number = this.#next++;
-    this.#open.set(number, receiver);
-    return { reply: this.#inbox + number.toString(36), close: () => this.#open.delete(number) };
-  }
-
-  #subscribe(): Subscription {
-    const subject = `${this.#inbox}*`;
-    return this.#transport.listen(subject, (error, message) => {
-      if (error === null) return this.#receive(message);
-      this.#subscription = undefined;
-      const forbidden = mayNot(violation(error) ?? { operation: "subscribe", subject }, error);
-      for (const receiver of this.#open.values()) receiver.failed(forbidden);
-    });
-  }
-
-  /** An error that is thrown here would end the connection's reader for good. */
-  #receive(message: Msg): void {
-    const receiver = this.#open.get(numberAt(message, this.#inbox.length));
-    try {
-      receiver?.receive(message);
-    } catch (thrown) {
-      receiver?.failed(new JetStreamRefusal("other", (thrown as Error).message, thrown));
-    }
-  }
-}
-
-/**
- * Limits how many reads are under way at once, by the size of their answers, and to what the server answers in time.
- *
- * - A server disconnects a client with 64 MiB on their way to it (`max_pending`), whatever the client asked for: 200
- *   reads of 550 kB at once ended the connection, were sent again, and ended the next one.
- * - A server does what it was asked, also when nobody waits for it any more: 2,000 runs that were loaded at once took
- *   it 90 s, because most of their reads were sent several times; now 3 s.
- * - Whoever waits too long gives up and reads again: 400 waiters of a lock over a slow link had 1,200 reads wait for
- *   their turn, and no other read of the node had its own in time.
- */
-export class Reads {
-  readonly #clock: Clock;
-  readonly #gate = new Gate(MOST_READS);
-  /** Reads that wait for their turn, by what they read. */
-  readonly #waiting: Map<string, Promise<unknown>> = new Map();
-  /** The size of an answer, in bytes: the average, or the last one if that is larger. */
-  #size = 1024 * 1024;
-  /** How many the server answers in time: halved by one that it does not, then more with each that it does. */
-  #timely = MOST_READS;
-  /** When the last answer came, by the monotonic clock. */
-  #answered = -Infinity;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  /**
-   * Sends a request when its turn comes. Settles as that does, or has no answer if others get none while it waits.
-   * Requests for the same, as `what` names it, that wait at the same time are one.
-   */
-  do<T>(request: () => Promise<T>, sizeOf: (answer: T) => number, what?: string): Promise<T> {
-    this.#gate.most = Math.max(1, Math.min(this.#timely, READ_ROOM / this.#size));
-    if (!this.#gate.isFull) return this.#read(this.#gate.enter(), request, sizeOf);
-    if (what === undefined) return this.#read(this.#turn(), request, sizeOf);
-    const waiting = this.#waiting.get(what) as Promise<T> | undefined; // `what` says what the answer is
-    if (waiting !== undefined) return waiting;
-    const turn = this.#turn().finally(() => this.#waiting.delete(what));
-    const answer = this.#read(turn, request, sizeOf);
-    this.#waiting.set(what, answer);
-    return answer;
-  }
-
-  async #read<T>(turn: Promise<() => void>, request: () => Promise<T>, sizeOf: (answer: T) => number): Promise<T> {
-    const leave = await turn;
-    try {
-      const answer = await request();
-      const size = sizeOf(answer);
-      this.#answered = this.#clock.monotonic();
-      this.#size = Math.max(size, this.#size + (size - this.#size) / 8);
-      this.#timely = Math.min(MOST_READS, this.#timely + 1 / 4);
-      return answer;
-    } catch (error) {
-      const late = error instanceof JetStreamRefusal && error.refusal === "no answer";
-      if (late) this.#timely = Math.max(FEWEST_READS, this.#timely / 2);
-      throw error;
-    } finally {
-      leave();
-    }
-  }
-
-  async #turn(): Promise<() => void> {
-    const patience = new AbortController();
-    const since = this.#clock.monotonic();
-    let timer: Timer | undefined;
-    const look = () => {
-      const left = Math.max(since, this.#answered) + LONGEST_WAIT - this.#clock.monotonic();
-      if (left > 0) timer = this.#clock.after(left, look, { background: true });
-      else patience.abort(new JetStreamRefusal("no answer", `no turn within ${LONGEST_WAIT} ms`));
-    };
-    look();
-    return await this.#gate.enter(patience.signal).finally(() => timer?.cancel());
-  }
-}
-
-/**
- * How long a read waits for its turn while no other is answered, in ms: a server that hangs fails all that wait. Behind
- * one that is slow they wait on: a list of runs was given up behind 3,000 busy ones.
- */
-const LONGEST_WAIT = 5_000;
-
-/**
- * How many reads are under way at most, and how many bytes of answers. A slow link takes longer for them than a read
- * waits, and what is asked for again comes besides.
- */
-const MOST_READS = 64;
-const FEWEST_READS = 4;
-const READ_ROOM = 8 * 1024 * 1024;
-
-// Why JetStream did not do what was asked. A refusal says whether the operation was certainly not done; callers decide
-// by it whether to try again (`bucket_stream.ts`), so that an operation that may have been done is never repeated
-// unasked.
-
-/** Why JetStream did not do it. */
-export type RefusalReason =
-  /** The stream does not exist; certainly not done. */
-  | "no stream"
-  /** No responders: JetStream is not running, or the stream has no leader; certainly not done. */
-  | "no responders"
-  /** The server cannot do it at the moment; certainly not done. */
-  | "busy"
-  /** The subject is at another revision than expected; certainly not done. */
-  | "lost race"
-  /** The stream exists with other settings; certainly not done. */
-  | "other settings"
-  /** The message is over a limit of the server or the stream; certainly not done. */
-  | "too large"
-  /** The server, the account or the stream has no room; certainly not done. */
-  | "full"
-  /** The stream or the account has as many consumers as it may; certainly not done. */
-  | "consumer limit"
-  /** JetStream is not enabled for this account; certainly not done. */
-  | "disabled"
-  /** No answer: it may have been done. */
-  | "no answer"
-  | "other";
-
-/** JetStream's answer, or its absence, when it did not do what was asked. */
-export class JetStreamRefusal extends Error {
-  readonly refusal: RefusalReason;
-
-  constructor(refusal: RefusalReason, message: string, cause?: unknown) {
-    super(message, { cause });
-    this.refusal = refusal;
-  }
-}
-
-/** By the `err_code` of an answer; names and codes are in `server/errors.json` of nats-server. */
-const REFUSALS: Readonly<Record<number, RefusalReason>> = {
-  // JSStreamNotFoundErr
-  10059: "no stream",
-  // JSStreamWrongLastSequenceErrF
-  10071: "lost race",
-  // JSStreamWrongLastSequenceConstantErr: another write to the subject is on its way through the cluster
-  10164: "lost race",
-  // JSStreamNameExistErr
-  10058: "other settings",
-  // JSStreamMessageExceedsMaximumErr
-  10054: "too large",
-  // JSAccountResourcesExceededErr
-  10002: "full",
-  // JSInsufficientResourcesErr
-  10023: "full",
-  // JSMemoryResourcesExceededErr
-  10028: "full",
-  // JSStorageResourcesExceededErr
-  10047: "full",
-  // JSMaximumConsumersLimitErr
-  10026: "consumer limit",
-  // JSNotEnabledForAccountErr
-  10039: "disabled",
-  // JSNotEnabledErr
-  10076: "disabled",
-  // JSClusterNoPeersErrF: servers of a cluster that has just started do not see each other yet
-  10005: "busy",
-  // JSClusterNotAvailErr: no leader yet
-  10008: "busy",
-  // JSClusterNotLeaderErr
-  10009: "busy",
-  // JSStreamDuplicateMessageConflict: a message of this id is on its way through the cluster
-  10158: "busy",
-  // JSStreamExpectedLastSeqPerSubjectNotReady
-  10163: "busy",
-};
-
-/** Parses an answer of the API. Throws a {@link JetStreamRefusal} for an error. */
-export function parseAnswer(answer: Msg): unknown {
-  let parsed: { error?: ApiError } | null;
-  try {
-    parsed = answer.json();
-  } catch (error) {
-    throw new JetStreamRefusal("other", "an answer that is not JSON", error);
-  }
-  const error = parsed?.error;
-  if (typeof error === "object" && error !== null) throw refusalOf(error);
-  if (typeof parsed === "object" && parsed !== null) return parsed;
-  throw new JetStreamRefusal("other", "an answer that is not an object");
-}
-
-/**
- * An error of the package as a {@link JetStreamRefusal}; others as they are. It is recognised by its members: it may
- * come from another copy of the package.
- */
-export function refusalIn(error: unknown): unknown {
-  if (error instanceof JetStreamRefusal || error instanceof CatgaError) return error;
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const { apiError } = cause as Error & { apiError?: () => ApiError };
-    if (typeof apiError === "function") return refusalOf(apiError.call(cause));
-    if (cause.name === "JetStreamStatusError") {
-      return new JetStreamRefusal("busy", `direct get: ${cause.message}`, error);
-    }
-  }
-  return new JetStreamRefusal("other", `an answer that cannot be read: ${(error as Error).message}`, error);
-}
-
-/** The refusal for the error in an answer. */
-export function refusalOf(error: ApiError): JetStreamRefusal {
-  const code = error.err_code ?? 0;
-  const description = typeof error.description === "string" ? error.description : "no description";
-  // 10077 (JSStreamStoreFailedF) is any error of a store
-  const full = code === 10077 && /maximum|no space/.test(description);
-  // 10049 (JSStreamCreateErrF): also while the files of a deleted stream of this name are not gone yet
-  const busy = error.code === 503 || (code === 10049 && description.includes("creating store"));
-  const refusal = full ? "full" : REFUSALS[code] ?? (busy ? "busy" : "other");
-  return new JetStreamRefusal(refusal, `${description} (${code})`);
-}
-
-/** The error in an answer. */
-interface ApiError {
-  readonly code: number;
-  readonly err_code?: number;
-  readonly description?: string;
 }

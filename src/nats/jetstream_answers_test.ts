@@ -7,7 +7,8 @@ import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { CatgaError } from "../error.ts";
 import { openTransport } from "./harness_suite.ts";
-import { JetStream, JetStreamRefusal, refusalIn } from "./jetstream.ts";
+import { JetStream } from "./jetstream.ts";
+import { JetStreamRefusal, refusalIn } from "./jetstream_refusal.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { subjectsOf } from "./log_reads.ts";
 

@@ -1,7 +1,7 @@
 import type { Msg } from "@nats-io/nats-core";
 import { describe, it } from "node:test";
 import { assertEquals, assertInstanceOf } from "@std/assert";
-import { JetStreamRefusal, parseAnswer, type RefusalReason } from "./jetstream.ts";
+import { JetStreamRefusal, parseAnswer, type RefusalReason } from "./jetstream_refusal.ts";
 
 describe("parseAnswer", () => {
   const errors: [refusal: RefusalReason, error: { code: number; err_code?: number; description?: string }][] = [

@@ -17,7 +17,8 @@ import {
 import { BucketStream } from "./bucket_stream.ts";
 import { unavailable } from "../error.ts";
 import { Feed } from "./feed.ts";
-import { JetStream, JetStreamRefusal } from "./jetstream.ts";
+import { JetStream } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { encodeKey, packValue, prefixFilter, subjectBelow, unpackValue } from "./key_subject.ts";
 import { recordOf, type StreamRecord } from "./stored_message.ts";
 import { remove, Sweeper } from "./sweeper.ts";

@@ -2,7 +2,7 @@
 import type { Msg } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
-import { JetStreamRefusal } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { connectionClosed, notConnected } from "./nats_error.ts";
 import { DirectMessage, MessageTimes } from "./stored_message.ts";

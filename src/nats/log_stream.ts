@@ -27,7 +27,8 @@ import {
 } from "../ports/event_log.ts";
 import { AcknowledgementReader } from "./acknowledgement.ts";
 import { Feed } from "./feed.ts";
-import { JetStream, JetStreamRefusal } from "./jetstream.ts";
+import { JetStream } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { KeptStream, neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./kept_stream.ts";
 import { toState } from "./log_place.ts";
 import { NatsLogReader } from "./log_reader.ts";

@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import type { BucketStream } from "./bucket_stream.ts";
-import { JetStreamRefusal, type StreamWrite } from "./jetstream.ts";
+import type { StreamWrite } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import type { StreamRecord } from "./stored_message.ts";
 import { type Removal, remove } from "./sweeper.ts";
 

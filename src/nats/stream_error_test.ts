@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { mayNot } from "../ports/transport.ts";
-import { JetStreamRefusal } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing, valueTooLarge } from "./kept_stream.ts";
 
 describe("the errors of a stream", () => {

@@ -15,7 +15,7 @@ import { type BucketStream, MARKER_TTL } from "./bucket_stream.ts";
 import { MARGIN } from "./expiry.ts";
 import { packValue, subjectBelow } from "./key_subject.ts";
 import { Feed } from "./feed.ts";
-import { JetStreamRefusal } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { recordOf, type StreamRecord } from "./stored_message.ts";
 
 /** The pause between two sweeps: this many ms at least, and this share of the time since the reconnect. */

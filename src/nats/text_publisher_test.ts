@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { setImmediate } from "node:timers";
 import { assert, assertEquals } from "@std/assert";
 import type { NatsConnection } from "@nats-io/nats-core";
-import { type TextMessage, TextPublisher } from "./transport.ts";
+import { type TextMessage, TextPublisher } from "./text_publisher.ts";
 
 /** A publisher, what it has written, and how much of that has left before the end of the turn. */
 function setUp() {

@@ -1,28 +1,28 @@
 /**
  * The transport port on a NATS connection. nats.js subscribes again after a reconnect; a subscription that the server
- * has ended for want of a permission is made again here.
+ * has ended for want of a permission is made again by its `SubscriptionHandle`.
  */
 import type { Msg, MsgCallback, MsgHdrs, NatsConnection, Subscription as NatsSubscription } from "@nats-io/nats-core";
-import { nextTick } from "node:process";
-import { byteLength, encode } from "../data/utf8.ts";
-import { type Clock, delay, type Random, systemClock, systemRandom, type Timer } from "../ports/clock.ts";
+import { byteLength } from "../data/utf8.ts";
+import { type Clock, delay, type Random, systemClock, systemRandom } from "../ports/clock.ts";
 import { EndingClock } from "../ports/ending_clock.ts";
-import {
-  headersText,
-  type ServerInfo,
-  type SubscribeOptions,
-  type Subscription,
-  type Transport,
-  type TransportMessage,
-  type TransportPublishOptions,
-  type TransportStatus,
-  type Violation,
+import type {
+  ServerInfo,
+  SubscribeOptions,
+  Subscription,
+  Transport,
+  TransportMessage,
+  TransportPublishOptions,
+  TransportStatus,
+  Violation,
 } from "../ports/transport.ts";
 import { ConnectionStatus, type NatsLink } from "./connection.ts";
 import type { Driver } from "./driver.ts";
-import { type PrivateProtocol, protocolOf } from "./private.ts";
 import { connectionClosed, connectionLost, failure, notConnected, tooLarge, violation } from "./nats_error.ts";
 import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
+import { NatsMessage } from "./nats_message.ts";
+import { type SubscriptionCallbacks, SubscriptionHandle } from "./subscription_handle.ts";
+import { type TextMessage, TextPublisher } from "./text_publisher.ts";
 
 /** How long {@link NatsTransport.close} waits until the server has received what was published, in ms. */
 const CLOSE_LIMIT = 2_000;
@@ -369,280 +369,3 @@ function sizeOf(data: string | Uint8Array, headers: MsgHdrs | undefined): number
   const size = typeof data === "string" ? byteLength(data) : data.length;
   return headers === undefined ? size : size + byteLength(`${headers}`);
 }
-
-// The messages that the transport delivers.
-
-/** A message of nats.js. Headers are decoded at each access, and not before. */
-export class NatsMessage implements TransportMessage {
-  readonly #message: Msg;
-
-  /** Wraps a message, without reading it. */
-  constructor(message: Msg) {
-    this.#message = message;
-  }
-
-  get subject(): string {
-    return this.#message.subject;
-  }
-
-  get data(): Uint8Array {
-    return this.#message.data;
-  }
-
-  get reply(): string | undefined {
-    return this.#message.reply || undefined;
-  }
-
-  get headers(): Readonly<Record<string, string>> | undefined {
-    const headers = this.#message.headers;
-    if (headers === undefined || headers.keys().length === 0) return undefined;
-    return Object.fromEntries(headers.keys().map((name) => [name, headers.get(name)]));
-  }
-
-  get noResponders(): boolean {
-    if (this.#message.data.length > 0) return false;
-    const { headers } = this.#message;
-    // servers before 2.15 keep the status of a message that is stored: what a stream sends is no bounce
-    return headers?.code === 503 && !headers.has("Nats-Stream");
-  }
-}
-
-// The subscriptions of the transport, which may be ended at any time.
-
-/** Callbacks of a subscription. */
-interface SubscriptionCallbacks {
-  receive(message: Msg): void;
-  /** The server has ended the subscription, because the NATS user lacks the permission. */
-  forbidden?(error: Error): void;
-  /** The subscription stands again. */
-  allowed?(): void;
-}
-
-/** Dependencies of a {@link SubscriptionHandle} on its transport. */
-interface SubscriptionHandleOptions extends Omit<SubscriptionCallbacks, "receive"> {
-  readonly optional: boolean;
-  subscribe(): NatsSubscription;
-  /** Called when it ends, possibly twice. */
-  ended(): void;
-}
-
-/**
- * A subscription of nats.js that can be ended in any state of its connection, without an error. One that the server has
- * ended for want of a permission, which a reload of its configuration may give back, is made again at a reconnect, when
- * another is allowed again, and unless it is optional after 1 s, then less and less often, every 30 s at last.
- */
-class SubscriptionHandle implements Subscription {
-  readonly subject: string;
-  readonly #transport: Pick<NatsTransport, "clock" | "flush">;
-  readonly #options: SubscriptionHandleOptions;
-  #subscription: NatsSubscription;
-  #draining: Promise<void> | undefined;
-  #ended = false;
-  /** The server has ended it, and it is not certain that it stands again. */
-  forbidden = false;
-  #timer: Timer | undefined;
-  #pause = FIRST_PAUSE;
-
-  constructor(
-    transport: Pick<NatsTransport, "clock" | "flush">,
-    subject: string,
-    options: SubscriptionHandleOptions,
-  ) {
-    this.#transport = transport;
-    this.subject = subject;
-    this.#options = options;
-    this.#subscription = options.subscribe();
-  }
-
-  /** The server has ended it; each violation comes twice. */
-  forbid(error: Error): void {
-    if (this.#ended || this.#timer !== undefined) return;
-    this.forbidden = true;
-    this.#options.forbidden?.(error);
-    if (this.#options.optional) return;
-    this.#timer = this.#transport.clock.after(this.#pause, () => this.again(), { background: true });
-    this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE);
-  }
-
-  /** Makes it again now, if the server has ended it. */
-  again(): void {
-    if (!this.forbidden || this.#ended) return;
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    let made: NatsSubscription;
-    try {
-      this.#unsubscribe();
-      made = this.#subscription = this.#options.subscribe();
-    } catch {
-      // the connection drains
-      return;
-    }
-    // a violation comes before the answer to a flush
-    this.#transport.flush().then(() => {
-      if (made !== this.#subscription || made.isClosed()) return;
-      this.forbidden = false;
-      this.#pause = FIRST_PAUSE;
-      this.#options.allowed?.();
-    }, () => {
-      // disconnected: it is made again at the reconnect
-    });
-  }
-
-  drain(): Promise<void> {
-    return this.#draining ??= this.#drain();
-  }
-
-  async #drain(): Promise<void> {
-    this.#end();
-    try {
-      if (!this.#subscription.isClosed()) await this.#subscription.drain();
-    } catch {
-      // closed meanwhile: nothing is left to deliver
-    } finally {
-      this.#options.ended();
-    }
-  }
-
-  close(): void {
-    this.#end();
-    this.#options.ended();
-    this.#unsubscribe();
-  }
-
-  #end(): void {
-    this.#ended = true;
-    this.#timer?.cancel();
-  }
-
-  #unsubscribe(): void {
-    if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
-  }
-}
-
-/** The pauses before a subscription is made again, in ms. */
-const FIRST_PAUSE = 1_000;
-const LONGEST_PAUSE = 30_000;
-
-// Publishes texts: those of one turn of the event loop with one encoding and one write. nats.js 3.4 encodes the
-// subject, the headers and the payload of each message by itself, and makes an object of its headers: a fifth of the
-// time of an append.
-
-/** A message as text. */
-export interface TextMessage {
-  readonly subject: string;
-  readonly reply: string;
-  /** As NATS has them; none. */
-  readonly headers: Readonly<Record<string, string>> | undefined;
-  readonly text: string;
-  /** Its sender awaits a promise of what becomes of it. */
-  readonly awaited?: boolean | undefined;
-}
-
-/** Publishes texts over one connection. */
-export class TextPublisher {
-  readonly #protocol: Protocol;
-  /** Text of the messages that wait, in NATS's protocol if all of them are ASCII; and the messages. */
-  #waiting = "";
-  #messages: WaitingPublish[] = [];
-  /** How much waited when it was looked last whether more comes; -1: nobody looks. */
-  #seen = -1;
-  /** How many of the messages since then are awaited. */
-  #awaited = 0;
-
-  private constructor(protocol: Protocol) {
-    this.#protocol = protocol;
-  }
-
-  /** `undefined`: this nats.js does not have what nats.js 3.4 has, and messages have to go the usual way. */
-  static of(connection: NatsConnection): TextPublisher | undefined {
-    const protocol = protocolOf(connection);
-    if (typeof protocol?.sendCommand !== "function" || typeof protocol.flushPending !== "function") return undefined;
-    return new TextPublisher(protocol as Protocol);
-  }
-
-  /**
-   * Publishes a message at the end of this turn, unless it has more than `limit` bytes: then it returns how many, else
-   * 0. Its subjects, names and values have been checked.
-   */
-  publish({ subject, reply, headers, text, awaited }: TextMessage, limit: number): number {
-    // names and values of the headers are printable ASCII: so many characters are so many bytes
-    const head = headersText(headers);
-    const size = head.length + (head.length + 3 * text.length > limit ? byteLength(text) : text.length);
-    if (size > limit) return size;
-    const message = { subject, reply, head, text };
-    this.#messages.push(message);
-    this.#waiting += published(message, text.length);
-    if (awaited) this.#awaited++;
-    if (this.#seen < 0) this.#look();
-    else if (this.#waiting.length > MOST) {
-      this.flush();
-      this.write();
-    }
-    return 0;
-  }
-
-  /** Publishes what waits now. */
-  flush(): void {
-    const [waiting, messages] = [this.#waiting, this.#messages];
-    this.drop();
-    if (waiting === "") return;
-    let bytes = encode(waiting);
-    // some are not ASCII; to look at each is a thirtieth of an append
-    if (bytes.length > waiting.length) {
-      bytes = encode(messages.map((message) => published(message, byteLength(message.text))).join(""));
-    }
-    this.#protocol.sendCommand(bytes);
-  }
-
-  /** Writes what was published to the socket: nats.js does so at the end of the turn only. */
-  write(): void {
-    this.#protocol.flushPending();
-  }
-
-  /** Drops what waits: the connection is lost. */
-  drop(): void {
-    this.#waiting = "";
-    this.#messages = [];
-  }
-
-  /**
-   * Publishes what waits when nothing has come since the last look. A microtask for each look, not a later turn: that
-   * costs a lone message as much time as all else here. Several that are awaited are published at the end of the turn:
-   * who awaits more than others publishes behind a look.
-   */
-  #look(): void {
-    this.#seen = this.#waiting.length;
-    const end = () => {
-      this.#seen = -1;
-      this.#awaited = 0;
-      this.flush();
-    };
-    queueMicrotask(() => {
-      if (this.#awaited > 1) return nextTick(end);
-      if (this.#waiting.length !== this.#seen) return this.#look();
-      end();
-    });
-  }
-}
-
-/** A message that waits. */
-interface WaitingPublish {
-  readonly subject: string;
-  readonly reply: string;
-  readonly head: string;
-  readonly text: string;
-}
-
-/** A message as NATS has it; `length`: of its text, in bytes. */
-function published({ subject, reply, head, text }: WaitingPublish, length: number): string {
-  const line = head === ""
-    ? `PUB ${subject} ${reply} ${length}`
-    : `HPUB ${subject} ${reply} ${head.length} ${head.length + length}`;
-  return `${line}\r\n${head}${text}\r\n`;
-}
-
-/** The protocol of nats.js, which writes. */
-type Protocol = Required<Pick<PrivateProtocol, "sendCommand" | "flushPending">>;
-
-/** Characters that wait at most: the server works on the first messages of a large turn while the next are prepared. */
-const MOST = 16_384;

@@ -14,7 +14,7 @@ import { OnceAMinute } from "../ports/once_a_minute.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { Feed } from "./feed.ts";
-import { JetStreamRefusal } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { prefixFilter } from "./key_subject.ts";
 import { NatsLogReader } from "./log_reader.ts";
 import { connectionClosed } from "./nats_error.ts";

@@ -1,7 +1,7 @@
 import { headers, type Msg, type MsgHdrs, MsgHdrsImpl } from "@nats-io/nats-core/internal";
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { NatsMessage } from "./transport.ts";
+import { NatsMessage } from "./nats_message.ts";
 
 /** What is read of a message of nats.js. */
 function message(given: { data?: string; reply?: string; headers?: MsgHdrs }): NatsMessage {

@@ -1,62 +1,13 @@
-import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
+import { describe, it } from "node:test";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { systemClock } from "../ports/clock.ts";
-import { Gate } from "../data/queues.ts";
-import { JetStreamRefusal, Reads } from "./jetstream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
+import { ReadLimiter } from "./read_limiter.ts";
 
-describe("Gate", () => {
-  it("lets as many in as it may, and the next in their order when one leaves", async () => {
-    const gate = new Gate(2);
-    const { signal } = new AbortController();
-    const inside: number[] = [];
-    const leave = [0, 1, 2, 3].map(async (i) => {
-      const left = await gate.enter(signal);
-      inside.push(i);
-      return left;
-    });
-    (await leave[0])();
-    (await leave[2])();
-    await leave[3];
-    assertEquals(inside, [0, 1, 2, 3]);
-    (await leave[1])();
-    (await leave[3])();
-    await Promise.all([gate.enter(signal), gate.enter(signal)]);
-  });
-
-  it("lets in at once while there is room, and of thousands that leave as they come each in its turn", () => {
-    const gate = new Gate(1);
-    const came: number[] = [];
-    const ways: (() => void)[] = [];
-    gate.pass((leave) => ways.push(leave));
-    for (let i = 0; i < 20_000; i++) {
-      gate.pass((leave) => {
-        came.push(i);
-        leave();
-      });
-    }
-    assertEquals([ways.length, came.length], [1, 0]);
-    ways[0]();
-    assertEquals(came, Array.from({ length: 20_000 }, (_, i) => i));
-  });
-
-  it("one that gives up while it waits takes no place", async () => {
-    const gate = new Gate(1);
-    const stop = new AbortController();
-    const leave = await gate.enter(stop.signal);
-    const waiting = gate.enter(stop.signal);
-    const last = gate.enter(new AbortController().signal);
-    stop.abort(new Error("given up"));
-    await assertRejects(() => waiting, Error, "given up");
-    await assertRejects(() => gate.enter(stop.signal), Error, "given up");
-    leave();
-    (await last)();
-  });
-});
-
-describe("Reads", () => {
+describe("ReadLimiter", () => {
   /** How many of 200 reads, which `end` ends one after the other, are under way at once. */
-  async function underWay(reads: Reads, end: (settle: PromiseWithResolvers<number>) => void): Promise<number> {
+  async function underWay(reads: ReadLimiter, end: (settle: PromiseWithResolvers<number>) => void): Promise<number> {
     const open: PromiseWithResolvers<number>[] = [];
     const all = Array.from({ length: 200 }, () =>
       reads.do(() => {
@@ -76,14 +27,14 @@ describe("Reads", () => {
   }
 
   it("as many are under way as their answers have room, by the size of the last ones", async () => {
-    const reads = new Reads(systemClock);
+    const reads = new ReadLimiter(systemClock);
     assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 8); // their size is not known yet
     assertEquals(await underWay(reads, ({ resolve }) => resolve(1_000_000)), 64);
     assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 8);
   });
 
   it("fewer are under way while the server is late (it did again and again what nobody waited for any more)", async () => {
-    const reads = new Reads(systemClock);
+    const reads = new ReadLimiter(systemClock);
     await underWay(reads, ({ resolve }) => resolve(100));
     assertEquals(await underWay(reads, ({ reject }) => reject(new JetStreamRefusal("no answer", "late"))), 64);
     assertEquals(await underWay(reads, ({ reject }) => reject(new JetStreamRefusal("no responders", "none"))), 4);
@@ -93,7 +44,7 @@ describe("Reads", () => {
 
   it("one whose turn does not come within 5 s has no answer, and is not sent", async () => {
     const clock = new VirtualClock();
-    const reads = new Reads(clock);
+    const reads = new ReadLimiter(clock);
     let sent = 0;
     const silent = () => {
       sent++;
@@ -107,7 +58,7 @@ describe("Reads", () => {
   });
 
   it("those of the same that wait together are one, sent when their turn comes (of who gave up many waited on)", async () => {
-    const reads = new Reads(systemClock);
+    const reads = new ReadLimiter(systemClock);
     const open: ((text: string) => void)[] = [];
     const sent: string[] = [];
     const read = (what: string) =>
@@ -135,7 +86,7 @@ describe("Reads", () => {
 
   it("one that waits with others of the same has its turn again after they had none", async () => {
     const clock = new VirtualClock();
-    const reads = new Reads(clock);
+    const reads = new ReadLimiter(clock);
     let answer = () => {};
     const read = () => reads.do(() => new Promise<number>((resolve) => answer = () => resolve(1)), (size) => size, "a");
     for (let n = 0; n < 8; n++) void read();
@@ -151,7 +102,7 @@ describe("Reads", () => {
 
   it("one waits on while others are answered (a list of runs was given up behind 3,000 busy ones)", async () => {
     const clock = new VirtualClock();
-    const reads = new Reads(clock);
+    const reads = new ReadLimiter(clock);
     const open: ((size: number) => void)[] = [];
     const read = () => reads.do(() => new Promise<number>((resolve) => open.push(resolve)), (size) => size);
     for (let n = 0; n < 20; n++) read().catch(() => {}); // the last of them wait as this one does

@@ -1,0 +1,127 @@
+/**
+ * Refusals of JetStream. A refusal says whether the operation was certainly not done; callers decide by it whether to
+ * try again (`kept_stream.ts`), so that an operation that may have been done is never repeated unasked.
+ */
+import type { Msg } from "@nats-io/nats-core";
+import { CatgaError } from "../error.ts";
+
+/** Why JetStream did not do it. */
+export type RefusalReason =
+  /** The stream does not exist; certainly not done. */
+  | "no stream"
+  /** No responders: JetStream is not running, or the stream has no leader; certainly not done. */
+  | "no responders"
+  /** The server cannot do it at the moment; certainly not done. */
+  | "busy"
+  /** The subject is at another revision than expected; certainly not done. */
+  | "lost race"
+  /** The stream exists with other settings; certainly not done. */
+  | "other settings"
+  /** The message is over a limit of the server or the stream; certainly not done. */
+  | "too large"
+  /** The server, the account or the stream has no room; certainly not done. */
+  | "full"
+  /** The stream or the account has as many consumers as it may; certainly not done. */
+  | "consumer limit"
+  /** JetStream is not enabled for this account; certainly not done. */
+  | "disabled"
+  /** No answer: it may have been done. */
+  | "no answer"
+  | "other";
+
+/** JetStream's answer, or its absence, when it did not do what was asked. */
+export class JetStreamRefusal extends Error {
+  readonly refusal: RefusalReason;
+
+  constructor(refusal: RefusalReason, message: string, cause?: unknown) {
+    super(message, { cause });
+    this.refusal = refusal;
+  }
+}
+
+/** By the `err_code` of an answer; names and codes are in `server/errors.json` of nats-server. */
+const REFUSALS: Readonly<Record<number, RefusalReason>> = {
+  // JSStreamNotFoundErr
+  10059: "no stream",
+  // JSStreamWrongLastSequenceErrF
+  10071: "lost race",
+  // JSStreamWrongLastSequenceConstantErr: another write to the subject is on its way through the cluster
+  10164: "lost race",
+  // JSStreamNameExistErr
+  10058: "other settings",
+  // JSStreamMessageExceedsMaximumErr
+  10054: "too large",
+  // JSAccountResourcesExceededErr
+  10002: "full",
+  // JSInsufficientResourcesErr
+  10023: "full",
+  // JSMemoryResourcesExceededErr
+  10028: "full",
+  // JSStorageResourcesExceededErr
+  10047: "full",
+  // JSMaximumConsumersLimitErr
+  10026: "consumer limit",
+  // JSNotEnabledForAccountErr
+  10039: "disabled",
+  // JSNotEnabledErr
+  10076: "disabled",
+  // JSClusterNoPeersErrF: servers of a cluster that has just started do not see each other yet
+  10005: "busy",
+  // JSClusterNotAvailErr: no leader yet
+  10008: "busy",
+  // JSClusterNotLeaderErr
+  10009: "busy",
+  // JSStreamDuplicateMessageConflict: a message of this id is on its way through the cluster
+  10158: "busy",
+  // JSStreamExpectedLastSeqPerSubjectNotReady
+  10163: "busy",
+};
+
+/** Parses an answer of the API. Throws a {@link JetStreamRefusal} for an error. */
+export function parseAnswer(answer: Msg): unknown {
+  let parsed: { error?: ApiError } | null;
+  try {
+    parsed = answer.json();
+  } catch (error) {
+    throw new JetStreamRefusal("other", "an answer that is not JSON", error);
+  }
+  const error = parsed?.error;
+  if (typeof error === "object" && error !== null) throw refusalOf(error);
+  if (typeof parsed === "object" && parsed !== null) return parsed;
+  throw new JetStreamRefusal("other", "an answer that is not an object");
+}
+
+/**
+ * An error of the package as a {@link JetStreamRefusal}; others as they are. It is recognised by its members: it may
+ * come from another copy of the package.
+ */
+export function refusalIn(error: unknown): unknown {
+  if (error instanceof JetStreamRefusal || error instanceof CatgaError) return error;
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    const { apiError } = cause as Error & { apiError?: () => ApiError };
+    if (typeof apiError === "function") return refusalOf(apiError.call(cause));
+    if (cause.name === "JetStreamStatusError") {
+      return new JetStreamRefusal("busy", `direct get: ${cause.message}`, error);
+    }
+  }
+  return new JetStreamRefusal("other", `an answer that cannot be read: ${(error as Error).message}`, error);
+}
+
+/** The refusal for the error in an answer. */
+export function refusalOf(error: ApiError): JetStreamRefusal {
+  const code = error.err_code ?? 0;
+  const description = typeof error.description === "string" ? error.description : "no description";
+  // 10077 (JSStreamStoreFailedF) is any error of a store
+  const full = code === 10077 && /maximum|no space/.test(description);
+  // 10049 (JSStreamCreateErrF): also while the files of a deleted stream of this name are not gone yet
+  const busy = error.code === 503 || (code === 10049 && description.includes("creating store"));
+  const refusal = full ? "full" : REFUSALS[code] ?? (busy ? "busy" : "other");
+  return new JetStreamRefusal(refusal, `${description} (${code})`);
+}
+
+/** The error in an answer. */
+interface ApiError {
+  readonly code: number;
+  readonly err_code?: number;
+  readonly description?: string;
+}

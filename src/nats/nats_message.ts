@@ -1,0 +1,38 @@
+/** A message of nats.js as the transport delivers it. */
+import type { Msg } from "@nats-io/nats-core";
+import type { TransportMessage } from "../ports/transport.ts";
+
+/** A message of nats.js. Headers are decoded at each access, and not before. */
+export class NatsMessage implements TransportMessage {
+  readonly #message: Msg;
+
+  /** Wraps a message, without reading it. */
+  constructor(message: Msg) {
+    this.#message = message;
+  }
+
+  get subject(): string {
+    return this.#message.subject;
+  }
+
+  get data(): Uint8Array {
+    return this.#message.data;
+  }
+
+  get reply(): string | undefined {
+    return this.#message.reply || undefined;
+  }
+
+  get headers(): Readonly<Record<string, string>> | undefined {
+    const headers = this.#message.headers;
+    if (headers === undefined || headers.keys().length === 0) return undefined;
+    return Object.fromEntries(headers.keys().map((name) => [name, headers.get(name)]));
+  }
+
+  get noResponders(): boolean {
+    if (this.#message.data.length > 0) return false;
+    const { headers } = this.#message;
+    // servers before 2.15 keep the status of a message that is stored: what a stream sends is no bounce
+    return headers?.code === 503 && !headers.has("Nats-Stream");
+  }
+}

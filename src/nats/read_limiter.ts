@@ -1,0 +1,92 @@
+/** Limits how many reads of messages are under way at once. */
+import { Gate } from "../data/queues.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
+
+/**
+ * Limits how many reads are under way at once, by the size of their answers, and to what the server answers in time.
+ *
+ * - A server disconnects a client with 64 MiB on their way to it (`max_pending`), whatever the client asked for: 200
+ *   reads of 550 kB at once ended the connection, were sent again, and ended the next one.
+ * - A server does what it was asked, also when nobody waits for it any more: 2,000 runs that were loaded at once took
+ *   it 90 s, because most of their reads were sent several times; now 3 s.
+ * - Whoever waits too long gives up and reads again: 400 waiters of a lock over a slow link had 1,200 reads wait for
+ *   their turn, and no other read of the node had its own in time.
+ */
+export class ReadLimiter {
+  readonly #clock: Clock;
+  readonly #gate = new Gate(MOST_READS);
+  /** Reads that wait for their turn, by what they read. */
+  readonly #waiting: Map<string, Promise<unknown>> = new Map();
+  /** The size of an answer, in bytes: the average, or the last one if that is larger. */
+  #size = 1024 * 1024;
+  /** How many the server answers in time: halved by one that it does not, then more with each that it does. */
+  #timely = MOST_READS;
+  /** When the last answer came, by the monotonic clock. */
+  #answered = -Infinity;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /**
+   * Sends a request when its turn comes. Settles as that does, or has no answer if others get none while it waits.
+   * Requests for the same, as `what` names it, that wait at the same time are one.
+   */
+  do<T>(request: () => Promise<T>, sizeOf: (answer: T) => number, what?: string): Promise<T> {
+    this.#gate.most = Math.max(1, Math.min(this.#timely, READ_ROOM / this.#size));
+    if (!this.#gate.isFull) return this.#read(this.#gate.enter(), request, sizeOf);
+    if (what === undefined) return this.#read(this.#turn(), request, sizeOf);
+    const waiting = this.#waiting.get(what) as Promise<T> | undefined; // `what` says what the answer is
+    if (waiting !== undefined) return waiting;
+    const turn = this.#turn().finally(() => this.#waiting.delete(what));
+    const answer = this.#read(turn, request, sizeOf);
+    this.#waiting.set(what, answer);
+    return answer;
+  }
+
+  async #read<T>(turn: Promise<() => void>, request: () => Promise<T>, sizeOf: (answer: T) => number): Promise<T> {
+    const leave = await turn;
+    try {
+      const answer = await request();
+      const size = sizeOf(answer);
+      this.#answered = this.#clock.monotonic();
+      this.#size = Math.max(size, this.#size + (size - this.#size) / 8);
+      this.#timely = Math.min(MOST_READS, this.#timely + 1 / 4);
+      return answer;
+    } catch (error) {
+      const late = error instanceof JetStreamRefusal && error.refusal === "no answer";
+      if (late) this.#timely = Math.max(FEWEST_READS, this.#timely / 2);
+      throw error;
+    } finally {
+      leave();
+    }
+  }
+
+  async #turn(): Promise<() => void> {
+    const patience = new AbortController();
+    const since = this.#clock.monotonic();
+    let timer: Timer | undefined;
+    const look = () => {
+      const left = Math.max(since, this.#answered) + LONGEST_WAIT - this.#clock.monotonic();
+      if (left > 0) timer = this.#clock.after(left, look, { background: true });
+      else patience.abort(new JetStreamRefusal("no answer", `no turn within ${LONGEST_WAIT} ms`));
+    };
+    look();
+    return await this.#gate.enter(patience.signal).finally(() => timer?.cancel());
+  }
+}
+
+/**
+ * How long a read waits for its turn while no other is answered, in ms: a server that hangs fails all that wait. Behind
+ * one that is slow they wait on: a list of runs was given up behind 3,000 busy ones.
+ */
+const LONGEST_WAIT = 5_000;
+
+/**
+ * How many reads are under way at most, and how many bytes of answers. A slow link takes longer for them than a read
+ * waits, and what is asked for again comes besides.
+ */
+const MOST_READS = 64;
+const FEWEST_READS = 4;
+const READ_ROOM = 8 * 1024 * 1024;

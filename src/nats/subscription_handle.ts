@@ -1,0 +1,118 @@
+/** A subscription of nats.js that can be ended at any time, and is made again after the server has ended it. */
+import type { Msg, Subscription as NatsSubscription } from "@nats-io/nats-core";
+import type { Timer } from "../ports/clock.ts";
+import type { Subscription, Transport } from "../ports/transport.ts";
+
+/** Callbacks of a subscription. */
+export interface SubscriptionCallbacks {
+  receive(message: Msg): void;
+  /** The server has ended the subscription, because the NATS user lacks the permission. */
+  forbidden?(error: Error): void;
+  /** The subscription stands again. */
+  allowed?(): void;
+}
+
+/** Dependencies of a {@link SubscriptionHandle} on its transport. */
+interface SubscriptionHandleOptions extends Omit<SubscriptionCallbacks, "receive"> {
+  readonly optional: boolean;
+  subscribe(): NatsSubscription;
+  /** Called when it ends, possibly twice. */
+  ended(): void;
+}
+
+/**
+ * A subscription of nats.js that can be ended in any state of its connection, without an error. One that the server has
+ * ended for want of a permission, which a reload of its configuration may give back, is made again at a reconnect, when
+ * another is allowed again, and unless it is optional after 1 s, then less and less often, every 30 s at last.
+ */
+export class SubscriptionHandle implements Subscription {
+  readonly subject: string;
+  readonly #transport: Pick<Transport, "clock" | "flush">;
+  readonly #options: SubscriptionHandleOptions;
+  #subscription: NatsSubscription;
+  #draining: Promise<void> | undefined;
+  #ended = false;
+  /** The server has ended it, and it is not certain that it stands again. */
+  forbidden = false;
+  #timer: Timer | undefined;
+  #pause = FIRST_PAUSE;
+
+  constructor(
+    transport: Pick<Transport, "clock" | "flush">,
+    subject: string,
+    options: SubscriptionHandleOptions,
+  ) {
+    this.#transport = transport;
+    this.subject = subject;
+    this.#options = options;
+    this.#subscription = options.subscribe();
+  }
+
+  /** The server has ended it; each violation comes twice. */
+  forbid(error: Error): void {
+    if (this.#ended || this.#timer !== undefined) return;
+    this.forbidden = true;
+    this.#options.forbidden?.(error);
+    if (this.#options.optional) return;
+    this.#timer = this.#transport.clock.after(this.#pause, () => this.again(), { background: true });
+    this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE);
+  }
+
+  /** Makes it again now, if the server has ended it. */
+  again(): void {
+    if (!this.forbidden || this.#ended) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    let made: NatsSubscription;
+    try {
+      this.#unsubscribe();
+      made = this.#subscription = this.#options.subscribe();
+    } catch {
+      // the connection drains
+      return;
+    }
+    // a violation comes before the answer to a flush
+    this.#transport.flush().then(() => {
+      if (made !== this.#subscription || made.isClosed()) return;
+      this.forbidden = false;
+      this.#pause = FIRST_PAUSE;
+      this.#options.allowed?.();
+    }, () => {
+      // disconnected: it is made again at the reconnect
+    });
+  }
+
+  drain(): Promise<void> {
+    return this.#draining ??= this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    this.#end();
+    try {
+      if (!this.#subscription.isClosed()) await this.#subscription.drain();
+    } catch {
+      // closed meanwhile: nothing is left to deliver
+    } finally {
+      this.#options.ended();
+    }
+  }
+
+  close(): void {
+    this.#end();
+    this.#options.ended();
+    this.#unsubscribe();
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#timer?.cancel();
+  }
+
+  #unsubscribe(): void {
+    if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
+  }
+}
+
+/** The pauses before a subscription is made again, in ms. */
+const FIRST_PAUSE = 1_000;
+const LONGEST_PAUSE = 30_000;

@@ -5,7 +5,7 @@ import { isCatgaError } from "../error.ts";
 import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
 import { JetStream } from "../nats/jetstream.ts";
 import { JetStreamRefusal } from "../nats/jetstream_refusal.ts";
-import { noAnswer, noJetStream } from "../nats/kept_stream.ts";
+import { noAnswer, noJetStream } from "../nats/stream_errors.ts";
 import type { NatsTransport } from "../nats/transport.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { isForbidden } from "../ports/transport.ts";

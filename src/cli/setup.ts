@@ -5,8 +5,8 @@
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { isCatgaError } from "../error.ts";
 import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
-import { bucketSettings } from "../nats/bucket_stream.ts";
-import { logSettings } from "../nats/log_stream.ts";
+import { bucketSettings } from "../nats/bucket_settings.ts";
+import { logSettings } from "../nats/log_settings.ts";
 import { ClusterView, isStream, MISMATCHES } from "./cluster_view.ts";
 import { type CliCommand, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
 import { printable } from "../data/printable.ts";

@@ -13,7 +13,7 @@ import { PATIENT } from "../../test/support/patient.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { logName } from "./format/names.ts";
 import { streamOptions } from "./format/streams.ts";
-import { logSettings } from "../nats/log_stream.ts";
+import { logSettings } from "../nats/log_settings.ts";
 
 const Placed = event<{ n: number }>("Placed", { durable: true });
 /** As far as the sequences of a log are ahead of its clock, in ms, that had 2,000 messages a second for a day. */

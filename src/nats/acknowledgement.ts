@@ -4,7 +4,7 @@ import { parsedJson } from "../data/encoding.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import type { Appended } from "../ports/event_log.ts";
 import { type JetStreamRefusal, refusalOf } from "./jetstream_refusal.ts";
-import { storeFull } from "./kept_stream.ts";
+import { storeFull } from "./stream_errors.ts";
 
 const DIGIT_0 = 48;
 const DIGIT_9 = 57;

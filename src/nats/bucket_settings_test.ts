@@ -6,7 +6,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { systemClock } from "../ports/clock.ts";
 import { CatgaError } from "../error.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { bucketSettings, checkSettings } from "./bucket_stream.ts";
+import { bucketSettings, checkSettings } from "./bucket_settings.ts";
 import { connectNats } from "./connection.ts";
 import { createStream, openTransport } from "./harness_suite.ts";
 import { JetStream } from "./jetstream.ts";

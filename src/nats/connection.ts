@@ -1,17 +1,15 @@
 /**
- * Opens a connection that reconnects for ever, from the option `nats`: its options, its status, and the ways out of a
- * dead link that nats.js does not have. The first dial is in `first_connect.ts`; what becomes of subscriptions at a
- * reconnect, in `transport.ts`.
+ * Opens a connection that reconnects for ever, from the option `nats`. The first dial is in `first_connect.ts`, the
+ * status of an open connection in `connection_status.ts`.
  */
-import type { Auth, Authenticator, ConnectionOptions, NatsConnection, Status } from "@nats-io/nats-core";
+import type { Auth, Authenticator, ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 import { thrownMessage } from "../data/cause_text.ts";
 import { checkNumber, isPlain, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
+import { dialWhenClockWasPutBack } from "./dead_link.ts";
 import { type Driver, type DriverName, loadDriver } from "./driver.ts";
-import { type Clock, systemClock, type Timer } from "../ports/clock.ts";
 import { firstConnect, type Unreachable } from "./first_connect.ts";
-import type { TransportStatus } from "../ports/transport.ts";
-import { optionsOf, protocolOf } from "./private.ts";
+import { optionsOf } from "./private.ts";
 
 /** The option `nats`: a URL, several URLs, nats.js options, or an open connection. */
 export type NatsAddress = string | readonly string[] | ConnectionOptions | NatsConnection;
@@ -250,143 +248,4 @@ function describe(value: unknown): string {
     return value.length === 0 ? "an empty array" : "an array with a value that is not an address";
   }
   return show(value);
-}
-
-// The status of a NATS connection, from the events of nats.js: a dead link is `disconnected` as soon as nats.js finds
-// it dead, each reconnect is a new generation, and `closed` is final. A socket that nats.js cannot end is destroyed
-// after 1 s, and a link that was lost at the end of a dial is dialled again.
-
-/** How long nats.js may take to end a link that it found dead, in ms. */
-const STALE_LIMIT = 1_000;
-
-/** Follows one connection, from its opening to its end. */
-export class ConnectionStatus {
-  /** The status now. Only {@link ConnectionStatus} writes it. */
-  current: TransportStatus = Object.freeze({ state: "connected", generation: 1 });
-  readonly #connection: NatsConnection;
-  readonly #clock: Clock;
-  readonly #listeners = new Set<(status: TransportStatus) => void>();
-  readonly #events: AsyncIterable<Status>;
-  #staleTimer: Timer | undefined;
-
-  /** `onError` gets the errors that the server reports, `onFailure` what a listener throws. */
-  constructor(
-    { connection, owned }: { connection: NatsConnection; owned: boolean },
-    clock: Clock,
-    { onError, onFailure }: { onError: (error: Error) => void; onFailure: (error: unknown) => void },
-  ) {
-    this.#connection = connection;
-    this.#clock = clock;
-    this.#events = connection.status();
-    this.#follow(onError).catch(onFailure);
-    if (dialWhenLostAtOnce(connection, clock)) this.#move("disconnected");
-    connection.closed().then((error) => this.#move("closed", error ?? undefined), onFailure);
-    // a connection of the user's may be reconnecting already, which only a ping shows
-    if (!owned) {
-      connection.rtt().catch(() => {
-        if (this.current.generation === 1) this.#move("disconnected");
-      });
-    }
-  }
-
-  /** Calls back for each change, until the returned function is called. */
-  onChange(listener: (status: TransportStatus) => void): () => void {
-    // a function of its own, so that a listener may be added twice
-    const own = (status: TransportStatus) => listener(status);
-    this.#listeners.add(own);
-    return () => {
-      this.#listeners.delete(own);
-    };
-  }
-
-  /** Ends with the status `closed`, also for a connection that stays open. */
-  close(): void {
-    // the iterator of nats.js has `stop`, its type does not
-    (this.#events as { stop?(): void }).stop?.();
-    this.#move("closed");
-  }
-
-  async #follow(onError: (error: Error) => void): Promise<void> {
-    for await (const event of this.#events) {
-      switch (event.type) {
-        case "staleConnection":
-          this.#move("disconnected");
-          this.#staleTimer = this.#clock.after(STALE_LIMIT, () => destroySocket(this.#connection), {
-            background: true,
-          });
-          break;
-        case "disconnect":
-        case "forceReconnect":
-        // comes with each attempt, which makes up for an event that was missed
-        case "reconnecting":
-          this.#staleTimer?.cancel();
-          this.#move("disconnected");
-          break;
-        case "reconnect":
-          if (!dialWhenLostAtOnce(this.#connection, this.#clock)) this.#move("connected");
-          break;
-        case "error":
-          onError(event.error);
-          break;
-      }
-    }
-  }
-
-  /** The one place where the status changes. */
-  #move(state: TransportStatus["state"], error?: Error): void {
-    const before = this.current;
-    // nats.js emits "reconnect" twice if a connection was lost during a dial
-    if (before.state === state || before.state === "closed") return;
-    if (state === "closed") this.#staleTimer?.cancel();
-    const generation = state === "connected" ? before.generation + 1 : before.generation;
-    this.current = Object.freeze({ state, generation, ...(error === undefined ? {} : { error }) });
-    for (const listener of [...this.#listeners]) listener(this.current);
-  }
-}
-
-// Three cases in which nats.js does not get away from a dead link by itself.
-
-/**
- * Destroys the socket of a connection. When nats.js finds a link dead it first waits until its buffers are written,
- * which never happens once the system's buffers are full: it hangs for a quarter of an hour (measured: transport-node
- * 3.4.0 with 20 MB published into a dead link; transport-deno waits likewise).
- */
-export function destroySocket(connection: NatsConnection): void {
-  const transport = protocolOf(connection)?.transport;
-  try {
-    transport?.socket?.destroy();
-    transport?.conn?.close();
-  } catch {
-    // closed meanwhile
-  }
-}
-
-/**
- * Makes a connection dial at once although the wall clock was set back: nats.js (3.4.0) measures the wait between two
- * dials by that clock, and does not dial for an hour after it was set back by an hour (observed).
- */
-export function dialWhenClockWasPutBack(connection: NatsConnection): void {
-  const { options, servers } = protocolOf(connection) ?? {};
-  const delay = options?.reconnectDelayHandler;
-  if (options === undefined || delay === undefined) return;
-  // nats.js calls it before it reads `lastConnect`
-  options.reconnectDelayHandler = () => {
-    const now = systemClock.now();
-    for (const server of servers?.servers ?? []) if (server.lastConnect > now) server.lastConnect = 0;
-    return delay();
-  };
-}
-
-/**
- * Makes a connection dial again whose link was lost in the moment in which a dial succeeded, and says whether it was:
- * nats.js (3.4.0) takes that loss for a part of the dial, reports a reconnect and never dials again (observed in Deno
- * on a busy machine, with a server that was restarted twice in a second).
- */
-export function dialWhenLostAtOnce(connection: NatsConnection, clock: Clock): boolean {
-  const protocol = protocolOf(connection);
-  const lost = () => !connection.isClosed() && protocol?.transport?.isClosed === true;
-  if (!lost()) return false;
-  // unless it does dial
-  clock.soon(() => lost() && protocol?.connectPromise === null && void protocol.disconnected?.());
-  return true;
 }

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { DeliveryPosition } from "./log_delivery.ts";
+import { DeliveryPosition } from "./delivery_position.ts";
 
 describe("DeliveryPosition", () => {
   const parse = (reply: string) => {

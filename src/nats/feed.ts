@@ -6,7 +6,8 @@
 import type { StoredMessage } from "../ports/event_log.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import type { KeptStream } from "./kept_stream.ts";
-import { createConsumer, LogDelivery } from "./log_delivery.ts";
+import { LogDelivery } from "./log_delivery.ts";
+import { createConsumer } from "./read_consumer.ts";
 import { connectionClosed, failure } from "./nats_error.ts";
 import { DeliveredMessage } from "./stored_message.ts";
 

@@ -15,7 +15,8 @@ import { JetStreamRefusal, parseAnswer, refusalIn } from "./jetstream_refusal.ts
 import { connectionClosed, failure, notConnected, violation } from "./nats_error.ts";
 import { ReadLimiter } from "./read_limiter.ts";
 import { Replies } from "./replies.ts";
-import { recordOf, type StreamRecord, toStored } from "./stored_message.ts";
+import { toStored } from "./stored_message.ts";
+import { recordOf, type StreamRecord } from "./stream_record.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /** The settings of a stream, by their names in the API. */

@@ -3,15 +3,14 @@
  * was lost, with sequences that go on growing. An operation is repeated, within limits, as long as it has certainly
  * not been done.
  */
-import { CatgaError, unavailable } from "../error.ts";
+import { CatgaError } from "../error.ts";
 import { backoff, delay, within } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
 import type { JetStream, StreamInfo } from "./jetstream.ts";
 import { JetStreamRefusal, type RefusalReason } from "./jetstream_refusal.ts";
+import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing, tooManyConsumers } from "./stream_errors.ts";
 import type { NatsTransport } from "./transport.ts";
-import { byteLength } from "../data/utf8.ts";
-import { tooLarge } from "./nats_error.ts";
 
 /** How long one operation is tried, in ms; an election in a cluster takes up to 10 s. */
 const OPERATION_LIMIT = 5_000;
@@ -319,145 +318,4 @@ export class KeptStream {
   get #server(): string {
     return this.transport.connection.getServer();
   }
-}
-
-// How the settings of a stream that exists are judged: those that Catga needs, those that an operator may choose, and
-// all others, which must be off, so that a setting of a later nats-server is refused until it is known to be harmless.
-
-/** A setting that does not do. */
-export interface WrongSetting {
-  readonly setting: string;
-  readonly is: unknown;
-  /** `null`: it must be off. */
-  readonly wanted: unknown;
-}
-
-/**
- * Settings of any stream that an operator may choose: they can make it slow, full or unreachable, but lose or change
- * nothing in it.
- */
-export const OPERATORS: readonly string[] = [
-  "name",
-  "description",
-  "metadata",
-  "placement",
-  "compression",
-  "first_seq",
-  "max_bytes",
-  "max_msg_size",
-  "max_consumers",
-];
-
-/** The first setting that is wrong; `undefined` if none is. */
-export function wrongSetting(
-  config: Readonly<Record<string, unknown>>,
-  wanted: Readonly<Record<string, unknown>>,
-  operators: ReadonlySet<string>,
-): WrongSetting | undefined {
-  for (const [setting, found] of Object.entries(config)) {
-    if (setting in wanted || operators.has(setting) || isOff(found)) continue;
-    return { setting, is: found, wanted: null };
-  }
-  for (const [setting, value] of Object.entries(wanted)) {
-    // the API omits settings that are false or zero
-    const found = config[setting] ?? (typeof value === "boolean" ? false : typeof value === "number" ? 0 : undefined);
-    if (JSON.stringify(found) !== JSON.stringify(value)) return { setting, is: found, wanted: value };
-  }
-  return undefined;
-}
-
-/** The part of an error that says that a setting must be off, and why, unless its name explains it. */
-export function neededOff(setting: string, harm: Readonly<Record<string, string>>): string {
-  const why = harm[setting] ?? HARM[setting];
-  return `Catga needs it to be off${why === undefined ? "" : `, because ${why}`}`;
-}
-
-/** Harm of a setting to any stream. */
-const HARM: Readonly<Record<string, string>> = {
-  sources: "another stream writes into it",
-  mirror: "another stream writes into it",
-  sealed: "nothing can be written to it",
-  no_ack: "it does not acknowledge writes",
-  persist_mode: "it may lose acknowledged writes",
-};
-
-/** Returns true if a setting has the value that the API returns for an unset one; -1 is no limit. */
-function isOff(value: unknown): boolean {
-  if (typeof value === "object" && value !== null) return Object.values(value).every(isOff);
-  return value === undefined || value === null || value === false || value === 0 || value === -1 ||
-    value === "" || value === "default";
-}
-
-// The errors of a stream for its user: what a refusal of JetStream means, and what to do. `what` names it: "the bucket
-// x".
-
-/** The server, or the account, has no JetStream. */
-export function noJetStream(server: string, cause: JetStreamRefusal): CatgaError {
-  return new CatgaError(
-    "UNAVAILABLE",
-    `no JetStream on the NATS server at ${server}: start it with \`nats-server -js\` (or put \`jetstream {}\` into its ` +
-      "configuration, and enable it for the account)",
-    { cause },
-  );
-}
-
-/** The server, the account or the stream has no room for a write. */
-export function storeFull(what: string, cause: JetStreamRefusal): CatgaError {
-  return unavailable(
-    `${what} takes no writes, because the store is full: ${cause.message}; raise max_file_store of ` +
-      "the server, the limits of the account, or max_bytes of the stream, or remove something",
-    { cause },
-  );
-}
-
-/** The stream, or the account, has as many consumers as it may: it cannot be read. */
-function tooManyConsumers(what: string, stream: string, cause: JetStreamRefusal): CatgaError {
-  return new CatgaError(
-    "CONSUMER_LIMIT",
-    `${what} cannot be read: ${cause.message}; raise max_consumers of the stream ${stream} or of the account, or run fewer ` +
-      "nodes (docs/errors.md)",
-    { retryable: true, details: { stream }, cause },
-  );
-}
-
-/** The stream does not exist, and this NATS user may not create it. */
-export function streamMissing(what: string, stream: string, cause: CatgaError): CatgaError {
-  return new CatgaError(
-    "UNAVAILABLE",
-    `${what} is missing, and the NATS user may not make it (publish to $JS.API.STREAM.CREATE.${stream}): ` +
-      "have an operator run `catga setup` (docs/security.md)",
-    { details: cause.details, cause },
-  );
-}
-
-/** The stream could not be opened in time; `retryable` when that may work later. */
-export function cannotOpen(what: string, server: string, retryable: boolean, cause: JetStreamRefusal): CatgaError {
-  // nats-server: replicas > 1 not supported in non-clustered mode
-  const advice = cause.message.endsWith("(10074)") ? ": leave out `replicas`, or make a cluster of three servers" : "";
-  return new CatgaError("UNAVAILABLE", `cannot open ${what} on ${server}: ${cause.message}${advice}`, {
-    retryable,
-    cause,
-  });
-}
-
-/** An operation was not done in time, or was not answered. */
-export function noAnswer(what: string, cause: JetStreamRefusal): CatgaError {
-  return unavailable(`${what} does not answer: ${cause.message}`, { cause });
-}
-
-/** A value is over `max_payload` of the server, or over a limit of the stream. */
-export function valueTooLarge(
-  bucket: string,
-  { key, value, maxPayload }: { key: string; value: string; maxPayload: number },
-  cause: JetStreamRefusal,
-): CatgaError {
-  const size = byteLength(value);
-  if (cause.message.includes("max_payload")) {
-    return tooLarge(size, maxPayload, `value for ${JSON.stringify(key.slice(0, 80))}`);
-  }
-  return new CatgaError(
-    "TOO_LARGE",
-    `a value of ${size} bytes is over the limit of the bucket ${bucket}: ${cause.message}`,
-    { details: { size }, cause },
-  );
 }

@@ -20,8 +20,9 @@ import { Feed } from "./feed.ts";
 import { JetStream } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { encodeKey, packValue, prefixFilter, subjectBelow, unpackValue } from "./key_subject.ts";
-import { recordOf, type StreamRecord } from "./stored_message.ts";
-import { remove, Sweeper } from "./sweeper.ts";
+import { recordOf, type StreamRecord } from "./stream_record.ts";
+import { Sweeper } from "./sweeper.ts";
+import { remove } from "./removal.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";
 

@@ -4,7 +4,8 @@
  * `ordered-push`.
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
-import { type Timer, token } from "../ports/clock.ts";
+import type { Timer } from "../ports/clock.ts";
+import { DeliveryPosition } from "./delivery_position.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import type { NatsTransport } from "./transport.ts";
 
@@ -134,118 +135,3 @@ export class LogDelivery {
 }
 
 const LOST = "a message was lost on the way";
-
-// Where a message of a consumer is, by its reply subject: `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.
-// <consumer sequence>.<ns since 1970>.<pending>`, or the same with domain and account behind `ACK`, and perhaps a token
-// at the end. Read by hand, without allocation: a reader does it for each message.
-
-const DOT = 46;
-const DIGIT_0 = 48;
-const DIGIT_9 = 57;
-/** Digits of a sequence that is a safe integer, at most: those of buckets have 16. */
-const DIGITS = 16;
-
-/** The position of the message that was parsed last. */
-export class DeliveryPosition {
-  /** The sequence in the stream. */
-  sequence = 0;
-  /** Number of messages that the consumer has delivered, this one included. */
-  delivery = 0;
-  /** When it was stored, in ms since 1970. */
-  time = 0;
-  /** How many there are behind it. */
-  pending = 0;
-  readonly #middle: string;
-  #prefix = "";
-  #at = 0;
-
-  constructor(stream: string, consumer: string) {
-    this.#middle = `.${stream}.${consumer}.`;
-  }
-
-  /** Parses a reply subject; `false` if it is of another kind, or of another consumer. */
-  parse(reply: string): boolean {
-    if (this.#prefix === "" || !reply.startsWith(this.#prefix)) {
-      const middle = reply.indexOf(this.#middle);
-      if (middle < 0 || !reply.startsWith("$JS.ACK.")) return false;
-      this.#prefix = reply.slice(0, middle + this.#middle.length);
-    }
-    this.#at = this.#prefix.length;
-    if (this.#number(reply) < 0) return false;
-    this.sequence = this.#number(reply);
-    this.delivery = this.#number(reply);
-    const start = this.#at;
-    const end = reply.indexOf(".", start);
-    // the last six digits are ns
-    if (end - start < 7 || end - start > DIGITS + 6) return false;
-    this.time = 0;
-    for (let i = start; i < end - 6; i++) {
-      const digit = reply.charCodeAt(i);
-      if (digit < DIGIT_0 || digit > DIGIT_9) return false;
-      this.time = this.time * 10 + (digit - DIGIT_0);
-    }
-    this.#at = end + 1;
-    this.pending = this.#number(reply);
-    return this.sequence > 0 && this.delivery > 0 && this.pending >= 0;
-  }
-
-  /** The next token as a number; -1 if it is none. */
-  #number(reply: string): number {
-    let value = 0;
-    let i = this.#at;
-    for (; i < reply.length; i++) {
-      const digit = reply.charCodeAt(i);
-      if (digit === DOT) break;
-      if (digit < DIGIT_0 || digit > DIGIT_9) return -1;
-      value = value * 10 + (digit - DIGIT_0);
-    }
-    const digits = i - this.#at;
-    this.#at = i + 1;
-    return digits > 0 && digits <= DIGITS ? value : -1;
-  }
-}
-
-// The consumers with which streams are read: ordered, without acknowledgements, ended by the server when nobody
-// subscribes.
-
-/** After this time without a subscriber the server deletes the consumer, in ms. */
-const INACTIVE = 5_000;
-
-/** A consumer that waits for a subscriber. */
-export interface ReadConsumer {
-  readonly name: string;
-  /** The subject to which it delivers. */
-  readonly inbox: string;
-  /** How many messages there are for it. */
-  readonly expected: number;
-}
-
-/**
- * Makes a consumer that delivers when somebody subscribes; `config` says what. `onNamed` gets its name before it is
- * made: without an answer it may exist nevertheless. Rejects as `JetStream.createConsumer`.
- */
-export async function createConsumer(
-  stream: KeptStream,
-  config: { readonly [setting: string]: unknown; readonly filter_subject?: string },
-  limit: number,
-  onNamed: (name: string) => void,
-): Promise<ReadConsumer> {
-  const { transport } = stream;
-  const name = `catga_${token(transport.random, 16)}`;
-  const inbox = transport.inbox();
-  onNamed(name);
-  const expected = await stream.js.createConsumer(stream.name, {
-    ...config,
-    name,
-    deliver_subject: inbox,
-    ack_policy: "none",
-    replay_policy: "instant",
-    max_deliver: 1,
-    mem_storage: true,
-    num_replicas: 1,
-    flow_control: true,
-    idle_heartbeat: stream.heartbeat * 1_000_000,
-    inactive_threshold: INACTIVE * 1_000_000,
-  }, limit);
-  return { name, inbox, expected };
-}

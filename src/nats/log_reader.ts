@@ -15,7 +15,8 @@ import { callbackFault, type FollowOptions, type LogMark, type LogReader } from 
 import type { KeptStream } from "./kept_stream.ts";
 import { findPlace, type LogPlace } from "./log_place.ts";
 import { connectionClosed } from "./nats_error.ts";
-import { distinctFilters, type Progress, type SharedConsumer, type SharingReader } from "./shared_consumer.ts";
+import type { Progress, SharedConsumer, SharingReader } from "./shared_consumer.ts";
+import { distinctFilters } from "./subject_filter.ts";
 import type { SharedConsumers } from "./shared_consumers.ts";
 import { DeliveredMessage } from "./stored_message.ts";
 

@@ -5,7 +5,8 @@ import { mayNot, type Violation } from "../ports/transport.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { connectionClosed, notConnected } from "./nats_error.ts";
-import { DirectMessage, MessageTimes } from "./stored_message.ts";
+import { DirectMessage } from "./stored_message.ts";
+import { MessageTimes } from "./message_times.ts";
 
 /** The subjects that have messages, from the leader. */
 export async function subjectsOf({ js, name }: KeptStream, filter: string, limit: number): Promise<string[]> {

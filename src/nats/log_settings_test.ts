@@ -2,7 +2,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { CatgaError } from "../error.ts";
-import { abilitiesOf, checkLogSettings, logSettings } from "./log_stream.ts";
+import { abilitiesOf, checkLogSettings, logSettings } from "./log_settings.ts";
 
 describe("abilitiesOf", () => {
   for (

@@ -20,7 +20,6 @@ import {
   type LogSchedule,
   type LogState,
   type LogStream,
-  MAX_SEQUENCE,
   MOST_READ,
   type ReadOptions,
   type StoredMessage,
@@ -29,7 +28,8 @@ import { AcknowledgementReader } from "./acknowledgement.ts";
 import { Feed } from "./feed.ts";
 import { JetStream } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import { KeptStream, neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./kept_stream.ts";
+import { KeptStream } from "./kept_stream.ts";
+import { abilitiesOf, checkLogSettings, logSettings, MOST_FIRST } from "./log_settings.ts";
 import { toState } from "./log_place.ts";
 import { NatsLogReader } from "./log_reader.ts";
 import { readBatch, subjectsOf } from "./log_reads.ts";
@@ -292,91 +292,4 @@ export class NatsLogStream implements LogStream {
   #noteFault(error: unknown): void {
     if (error instanceof CatgaError && error.code === "LOG_MISMATCH") this.#fault = error;
   }
-}
-
-// The settings of the stream under a log: those that Catga needs, and those that an operator may choose.
-
-/** Time for which the server remembers the ids of messages, in ms. */
-const DUPLICATE_WINDOW = 120_000;
-/** The least size of a message that the stream has to take, in bytes: a group of events, with its headers. */
-const LEAST_MESSAGE = 131_072;
-
-/** Abilities of a server of this version; none for a version that cannot be read. */
-export function abilitiesOf(version: string): LogAbilities {
-  const [major = 0, minor = 0] = version.split(".").map((part) => Number.parseInt(part) || 0);
-  const from = (least: number) => major > 2 || (major === 2 && minor >= least);
-  return { at: from(12), cron: from(14), version };
-}
-
-/** The settings that Catga needs; `schedules`: and the server knows them. */
-export function logSettings(options: LogOptions): Readonly<Record<string, unknown>> {
-  const { schedules, lasting = false } = options;
-  return {
-    subjects: options.subjects,
-    retention: "limits",
-    storage: "file",
-    num_replicas: options.replicas,
-    max_age: 0,
-    ...(lasting ? {} : { allow_rollup_hdrs: true, allow_msg_ttl: true }),
-    deny_purge: false,
-    deny_delete: false,
-    allow_direct: true,
-    duplicate_window: DUPLICATE_WINDOW * 1_000_000,
-    // servers that do not know the setting may refuse it
-    ...(schedules ? { allow_msg_schedules: true } : {}),
-    // schedules are refused in a stream that refuses new messages; last, so that an error names first what is wrong
-    // either way
-    discard: schedules ? "old" : "new",
-  };
-}
-
-/** Throws `LOG_MISMATCH` for a stream with settings that could lose messages, naming the first one. */
-export function checkLogSettings(
-  stream: string,
-  config: Readonly<Record<string, unknown>>,
-  options: LogOptions,
-): void {
-  const { duplicate_window: window, ...wanted } = logSettings(options);
-  const wrong = wrongSetting(config, wanted, options.lasting ? CHOSEN_OF_LASTING : CHOSEN);
-  if (wrong !== undefined) throw mismatch(stream, wrong);
-  const limit = (setting: string, wrongly: boolean, wanted: unknown) => {
-    if (wrongly) throw mismatch(stream, { setting, is: config[setting], wanted });
-  };
-  const size = Number(config.max_msg_size ?? -1);
-  limit("max_msg_size", size > 0 && size < LEAST_MESSAGE, `at least ${LEAST_MESSAGE}`);
-  limit("duplicate_window", !(Number(config.duplicate_window ?? 0) >= Number(window)), window);
-  limit("first_seq", !(Number(config.first_seq ?? 0) < MOST_FIRST), `less than ${MOST_FIRST}`);
-}
-
-/** The first sequence of a stream is less: half of all are left to its messages. */
-const MOST_FIRST = MAX_SEQUENCE / 2;
-
-/** The window may be longer than the needed one. */
-const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "duplicate_window"]);
-/** Nothing that Catga appends to such a stream uses these, and a server does not take a ttl away again. */
-const CHOSEN_OF_LASTING: ReadonlySet<string> = new Set([...CHOSEN, "allow_rollup_hdrs", "allow_msg_ttl"]);
-
-/** Harm of a setting to a log, for the error, unless its name explains it. */
-const HARM: Readonly<Record<string, string>> = {
-  republish: "it publishes the messages on other subjects, in anybody's name",
-  subject_transform: "it renames the subjects of messages",
-  max_msgs: "it removes messages",
-  max_msgs_per_subject: "it removes messages",
-  discard_new_per_subject: "a subject can be written only once",
-};
-
-function mismatch(stream: string, wrong: WrongSetting): CatgaError {
-  const { setting, is, wanted } = wrong;
-  const found = `the stream ${stream} exists with ${setting} ${JSON.stringify(is)}`;
-  const advice = wanted === null ? neededOff(setting, HARM) : `Catga needs ${JSON.stringify(wanted)}`;
-  const replicas = setting === "num_replicas";
-  const fitting = replicas ? `give \`replicas: ${JSON.stringify(is)}\`, or ` : "";
-  const edit = replicas
-    ? `change it, which keeps all messages (\`nats stream edit ${stream} --replicas ${JSON.stringify(wanted)}\`)`
-    : `change it (\`nats stream edit ${stream}\`), or delete the stream with all its messages (\`nats stream rm ${stream}\`)`;
-  return new CatgaError(
-    "LOG_MISMATCH",
-    `${found}; ${advice}: ${fitting}${edit}`,
-    { details: { stream, ...wrong } },
-  );
 }

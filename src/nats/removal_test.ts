@@ -3,8 +3,8 @@ import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import type { BucketStream } from "./bucket_stream.ts";
 import type { StreamWrite } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import type { StreamRecord } from "./stored_message.ts";
-import { type Removal, remove } from "./sweeper.ts";
+import type { StreamRecord } from "./stream_record.ts";
+import { type Removal, remove } from "./removal.ts";
 
 const FULL = new JetStreamRefusal("full", "no space left on device");
 

@@ -9,8 +9,11 @@ import type { Msg } from "@nats-io/nats-core";
 import { backoff, delay, type Timer } from "../ports/clock.ts";
 import type { LogMark } from "../ports/event_log.ts";
 import type { KeptStream } from "./kept_stream.ts";
-import { createConsumer, LogDelivery, type ReadConsumer } from "./log_delivery.ts";
+import { LogDelivery } from "./log_delivery.ts";
+import { createConsumer, type ReadConsumer } from "./read_consumer.ts";
 import { findPlace, type LogPlace, messageFrom, readState } from "./log_place.ts";
+import { distinctFilters } from "./subject_filter.ts";
+import { SubjectRoutes } from "./subject_routes.ts";
 
 /** How far a reader may be from the others to join them, in sequences: what lies between is delivered again. */
 const NEAR = 4_096;
@@ -392,68 +395,4 @@ export class SharedConsumer implements Progress {
       joining.reject(error);
     }
   }
-}
-
-// Who gets the messages of a subject, by their filters.
-
-/** Receivers by filter. */
-export class SubjectRoutes<T> {
-  readonly #literal = new Map<string, T[]>();
-  readonly #wild: { readonly matches: (subject: string) => boolean; readonly receivers: T[] }[] = [];
-
-  constructor(receivers: Iterable<{ readonly receiver: T; readonly filters: readonly string[] }>) {
-    const wild = new Map<string, T[]>();
-    for (const { receiver, filters } of receivers) {
-      for (const filter of filters) {
-        const to = /[*>]/.test(filter) ? wild : this.#literal;
-        const known = to.get(filter);
-        if (known === undefined) to.set(filter, [receiver]);
-        else known.push(receiver);
-      }
-    }
-    for (const [filter, receivers] of wild) this.#wild.push({ matches: matcher(filter), receivers });
-  }
-
-  /** Calls back with each whose filter matches; twice with one that has two such filters. */
-  each(subject: string, callback: (receiver: T) => void): void {
-    for (const receiver of this.#literal.get(subject) ?? []) callback(receiver);
-    for (const { matches, receivers } of this.#wild) {
-      if (matches(subject)) { for (const receiver of receivers) callback(receiver); }
-    }
-  }
-}
-
-/** Returns true if a literal subject matches a pattern. Most have their wildcard at the end: those cost no split. */
-function matcher(pattern: string): (subject: string) => boolean {
-  const [, prefix, last] = /^([^*>]*)([*>])$/.exec(pattern) ?? [];
-  if (prefix !== undefined && last === ">") {
-    return (subject) => subject.length > prefix.length && subject.startsWith(prefix);
-  }
-  if (prefix !== undefined) {
-    return (subject) =>
-      subject.length > prefix.length && subject.startsWith(prefix) && subject.indexOf(".", prefix.length) < 0;
-  }
-  return (subject) => covers(pattern, subject);
-}
-
-// Patterns of subjects.
-
-/** The patterns without those that others of them cover: a consumer must not have two that overlap. */
-export function distinctFilters(patterns: readonly string[]): readonly string[] {
-  const once = [...new Set(patterns)];
-  // only these cover others: there may be thousands without
-  const wide = once.filter((pattern) => /(?:^|\.)[*>](?:\.|$)/.test(pattern));
-  return once.filter((pattern) => !wide.some((other) => other !== pattern && covers(other, pattern)));
-}
-
-/** Returns true if every subject that matches `pattern` matches `wider`. */
-export function covers(wider: string, pattern: string): boolean {
-  const wide = wider.split(".");
-  const narrow = pattern.split(".");
-  for (const [i, token] of wide.entries()) {
-    if (token === ">") return narrow.length > i;
-    if (i >= narrow.length || narrow[i] === ">") return false;
-    if (token !== "*" && token !== narrow[i]) return false;
-  }
-  return wide.length === narrow.length;
 }

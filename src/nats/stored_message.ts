@@ -5,7 +5,7 @@
 import type { StoredMsg } from "@nats-io/jetstream";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
-import { readTtl, type StoredTime } from "./expiry.ts";
+import type { MessageTimes } from "./message_times.ts";
 import { bytesOf } from "./private.ts";
 
 /**
@@ -117,36 +117,6 @@ function headerOf(message: Msg): ((line: string) => string) | undefined {
   };
 }
 
-/**
- * Reads times of messages that were mostly stored in the same second as the one before: `Date.parse` takes most of the
- * time of a message with fractions of nanoseconds, `2026-11-22T05:08:29.050123456Z`.
- */
-export class MessageTimes {
-  /** A second, as `2026-11-22T05:08:29.`, and its time. */
-  #second = "?";
-  #time = NaN;
-
-  /** As `Date.parse`, in whole ms. */
-  read(text: string): number {
-    if (text.startsWith(this.#second)) {
-      const zone = text.length - 1;
-      let ms = 0;
-      // the server leaves out zeros at the end
-      for (let at = 20; at < 23; at++) ms = ms * 10 + (at < zone ? text.charCodeAt(at) - 48 : 0);
-      if (zone > 20 && text.charCodeAt(zone) === Z && /^\d+$/.test(text.slice(20, zone))) return this.#time + ms;
-    }
-    const time = Date.parse(text);
-    if (text.charCodeAt(19) === DOT) {
-      this.#second = text.slice(0, 20);
-      this.#time = Math.floor(time / 1_000) * 1_000;
-    }
-    return time;
-  }
-}
-
-const Z = 90;
-const DOT = 46;
-
 const decoder = new TextDecoder();
 
 /**
@@ -195,30 +165,4 @@ function headersOf(message: ReadMessage, direct: boolean): Readonly<Record<strin
   } catch {
     return undefined;
   }
-}
-
-// What a message is in the stream of a bucket.
-
-/** A message of a bucket's stream. */
-export interface StreamRecord extends StoredTime {
-  readonly subject: string;
-  readonly revision: number;
-  /** Its effect on the entry of its key. */
-  readonly type: "put" | "delete" | "expire";
-  readonly data: string;
-}
-
-/** A message of a bucket's stream, as what it says of the entry of its key. */
-export function recordOf({ subject, sequence, time, data, headers }: StoredMessage): StreamRecord {
-  const ttl = readTtl(headers?.["Nats-TTL"]);
-  return { subject, revision: sequence, type: typeOf(headers), data: values.decode(data), stored: time, ttl };
-}
-
-const values = new TextDecoder("utf-8", { ignoreBOM: true });
-
-function typeOf(headers: StoredMessage["headers"]): StreamRecord["type"] {
-  const reason = headers?.["Nats-Marker-Reason"];
-  if (reason === "MaxAge") return "expire";
-  const operation = headers?.["KV-Operation"];
-  return reason || operation === "PURGE" || operation === "DEL" ? "delete" : "put";
 }

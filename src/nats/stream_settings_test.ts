@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { neededOff, OPERATORS, wrongSetting } from "./kept_stream.ts";
+import { neededOff, OPERATORS, wrongSetting } from "./stream_settings.ts";
 
 const WANTED = { subjects: ["log.>"], num_replicas: 3, allow_direct: true, deny_delete: false, max_age: 0 };
 const FOUND = { subjects: ["log.>"], num_replicas: 3, allow_direct: true };

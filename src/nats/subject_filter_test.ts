@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { covers, distinctFilters } from "./shared_consumer.ts";
+import { covers, distinctFilters } from "./subject_filter.ts";
 
 describe("covers", () => {
   const cases: [wider: string, pattern: string, covers: boolean][] = [

@@ -16,7 +16,8 @@ import type {
   TransportStatus,
   Violation,
 } from "../ports/transport.ts";
-import { ConnectionStatus, type NatsLink } from "./connection.ts";
+import type { NatsLink } from "./connection.ts";
+import { ConnectionStatus } from "./connection_status.ts";
 import type { Driver } from "./driver.ts";
 import { connectionClosed, connectionLost, failure, notConnected, tooLarge, violation } from "./nats_error.ts";
 import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";

@@ -18,8 +18,9 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { prefixFilter } from "./key_subject.ts";
 import { NatsLogReader } from "./log_reader.ts";
 import { connectionClosed } from "./nats_error.ts";
-import { recordOf } from "./stored_message.ts";
-import { LOOKUP_LIMIT, WatchedEntries, WatchExpiry, type WatchExpiryOptions } from "./watched_entries.ts";
+import { recordOf } from "./stream_record.ts";
+import { LOOKUP_LIMIT, WatchedEntries } from "./watched_entries.ts";
+import { WatchExpiry, type WatchExpiryOptions } from "./watch_expiry.ts";
 
 /** Interval between comparisons of a feed with the leader, in ms. */
 const AUDIT = 5_000;

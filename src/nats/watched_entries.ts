@@ -8,11 +8,8 @@ import type { BucketStream } from "./bucket_stream.ts";
 import { MARGIN, type StoredTime } from "./expiry.ts";
 import { subjectBelow, unpackValue } from "./key_subject.ts";
 import type { JetStream } from "./jetstream.ts";
-import type { StreamRecord } from "./stored_message.ts";
+import type { StreamRecord } from "./stream_record.ts";
 import type { NatsTransport } from "./transport.ts";
-import { OnceAMinute } from "../ports/once_a_minute.ts";
-import type { Timer } from "../ports/clock.ts";
-import { remove } from "./sweeper.ts";
 
 /** Missing keys that are looked up at once. */
 const LOOKUPS = 32;
@@ -22,7 +19,7 @@ export const LOOKUP_LIMIT = 2_000;
 const REMEMBERED = 10_000;
 
 /** An entry that was received and not removed since. Another revision of its key is another object. */
-interface WatchedEntry {
+export interface WatchedEntry {
   readonly subject: string;
   readonly key: string;
   readonly revision: number;
@@ -218,147 +215,6 @@ export class WatchedEntries {
  * The end by the server's clock, unless that is unknown (`NaN`) or after `latestEnd`, because the message is from the
  * future.
  */
-function earlier(stamped: number, latestEnd: number): number {
+export function earlier(stamped: number, latestEnd: number): number {
   return stamped < latestEnd ? stamped : latestEnd;
-}
-
-// Removes the entries of a watch that have expired although the server still has them (`expiry.ts`): 100 to 200 ms
-// after its end an entry is removed from the store, at its revision, so that neither a wrong clock nor a late message
-// can remove an entry that was written again. The feed delivers that removal, and the watch reports it, as any other.
-//
-// An entry has expired by the server's clock, which is read again before that is relied on; or by the monotonic clock,
-// a ttl after this process received it, if it has not changed since.
-
-/** The time between two sweeps, at least, in ms. */
-const SWEEP = 100;
-/** When a removal that failed is tried again, in ms: after the first failure, and at the latest. */
-const FIRST_RETRY = 1_000;
-const LAST_RETRY = 30_000;
-
-/** Options of {@link WatchExpiry}. */
-export interface WatchExpiryOptions {
-  /** Reports that an entry has vanished, and leaves it in the store. */
-  readonly passive: boolean;
-  /** Gets the removals that failed, and why a feed is opened anew. */
-  readonly onNotice: (notice: string) => void;
-  /** Aborts with the watch. */
-  readonly signal: AbortSignal;
-}
-
-/** The expiry of the entries of one watch. */
-export class WatchExpiry {
-  readonly #stream: BucketStream;
-  readonly #entries: WatchedEntries;
-  readonly #options: WatchExpiryOptions;
-  readonly #notices: OnceAMinute;
-  /** When the next sweep is due, by the monotonic clock. */
-  #next = Infinity;
-  #timer: Timer | undefined;
-  /** The removals under way, one sweep's after the other's. */
-  #removals: Promise<void> = Promise.resolve();
-
-  constructor(stream: BucketStream, entries: WatchedEntries, options: WatchExpiryOptions) {
-    this.#stream = stream;
-    this.#entries = entries;
-    this.#options = options;
-    this.#notices = new OnceAMinute(stream.transport.clock);
-  }
-
-  /** Sweeps soon after `end`, by the monotonic clock, unless a sweep is due before. */
-  schedule(end: number): void {
-    if (end >= this.#next || this.#options.signal.aborted) return;
-    const { clock, random } = this.#stream.transport;
-    this.#timer?.cancel();
-    this.#next = end;
-    // at random: of several watches of a bucket, all of which see the same, one is the first and removes the entry
-    const wait = Math.max(0, end - clock.monotonic()) + SWEEP * (1 + random());
-    this.#timer = clock.after(wait, () => {
-      this.sweep().catch((error) => {
-        this.#notice("cannot read the time of the server", error);
-        this.schedule(clock.monotonic() + FIRST_RETRY);
-      });
-    }, { background: true });
-  }
-
-  /**
-   * Starts to remove the entries that have expired, and reports those that were withheld and prove to be alive. Rejects
-   * when the server's clock cannot be read.
-   */
-  async sweep(): Promise<void> {
-    const { transport: { clock, status }, serverClock } = this.#stream;
-    this.#timer?.cancel();
-    this.#next = Infinity;
-    // the feed that is opened after the reconnect sweeps
-    if (status.state !== "connected") return;
-    const now = clock.monotonic();
-    const due = this.#entries.due(now);
-    // the server's clock must have been read after the entries that have expired by it alone were received
-    let since = -Infinity;
-    for (const { latestEnd, receivedAt } of due) if (latestEnd > now) since = Math.max(since, receivedAt);
-    if (since > -Infinity) await this.#stream.readServerClock(since);
-    const over: WatchedEntry[] = [];
-    for (const entry of due) {
-      if (!this.#entries.has(entry)) continue;
-      const stamped = serverClock.endOf(entry.record);
-      if (entry.latestEnd > now && !(stamped <= now)) {
-        this.#entries.prolong(entry, earlier(stamped, entry.latestEnd));
-        continue;
-      }
-      // not due again before its removal has succeeded or failed
-      entry.end = Infinity;
-      over.push(entry);
-    }
-    if (over.length > 0) this.#removals = this.#removals.then(() => this.#end(over));
-    this.schedule(this.#entries.nextEnd(now));
-  }
-
-  /** Cancels the next sweep. */
-  stop(): void {
-    this.#timer?.cancel();
-  }
-
-  /** Never rejects: removals that fail are tried again later. */
-  async #end(over: WatchedEntry[]): Promise<void> {
-    if (this.#options.passive) {
-      for (const entry of over) {
-        // at its own revision: the next one may be that of a new write
-        if (this.#entries.has(entry)) this.#entries.vanish(entry, entry.revision);
-      }
-      return;
-    }
-    this.#shuffle(over);
-    await fewAtOnce(over, LOOKUPS, (entry) => this.#remove(entry));
-  }
-
-  /** Several watches of a bucket begin with different entries. */
-  #shuffle(entries: WatchedEntry[]): void {
-    const { random } = this.#stream.transport;
-    for (let i = entries.length - 1; i > 0; i--) {
-      const j = Math.floor(random() * (i + 1));
-      [entries[i], entries[j]] = [entries[j], entries[i]];
-    }
-  }
-
-  async #remove(entry: WatchedEntry): Promise<void> {
-    if (this.#options.signal.aborted || !this.#entries.has(entry)) return;
-    const { subject, key, revision } = entry;
-    try {
-      const below = subject.slice(this.#stream.prefix.length);
-      const removed = await remove(this.#stream, { subject: below, key, revision, expired: true });
-      // the feed delivers a marker; without one, or when another client was faster, the leader is asked
-      if (removed?.marker === undefined) await this.#entries.confirmMissing([subject]);
-    } catch (error) {
-      this.#notice("cannot remove expired entries", error);
-    }
-    if (!this.#entries.has(entry)) return;
-    entry.end = this.#stream.transport.clock.monotonic() + Math.min(LAST_RETRY, FIRST_RETRY * 2 ** entry.failures++);
-    this.schedule(entry.end);
-  }
-
-  /** Once a minute: thousands of entries may expire while the store does not answer. */
-  #notice(what: string, error: unknown): void {
-    const { signal, onNotice } = this.#options;
-    if (signal.aborted || !this.#notices.due(what)) return;
-    onNotice(`${what} of ${this.#stream.name}, retrying: ${(error as Error).message}`);
-  }
 }

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { ServerClock } from "./expiry.ts";
-import type { StreamRecord } from "./stored_message.ts";
+import type { StreamRecord } from "./stream_record.ts";
 import { WatchedEntries } from "./watched_entries.ts";
 
 describe("WatchedEntries", () => {

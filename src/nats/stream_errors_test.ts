@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { mayNot } from "../ports/transport.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
-import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing, valueTooLarge } from "./kept_stream.ts";
+import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing, valueTooLarge } from "./stream_errors.ts";
 
 describe("the errors of a stream", () => {
   it("are UNAVAILABLE with their cause; retryable only if trying again may help", () => {

@@ -1,0 +1,97 @@
+/**
+ * The status of a NATS connection, from the events of nats.js: a dead link is `disconnected` as soon as nats.js finds
+ * it dead, each reconnect is a new generation, and `closed` is final. A socket that nats.js cannot end is destroyed
+ * after 1 s, and a link that was lost at the end of a dial is dialled again.
+ */
+import type { NatsConnection, Status } from "@nats-io/nats-core";
+import { destroySocket, dialWhenLostAtOnce } from "./dead_link.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import type { TransportStatus } from "../ports/transport.ts";
+
+/** How long nats.js may take to end a link that it found dead, in ms. */
+const STALE_LIMIT = 1_000;
+
+/** Follows one connection, from its opening to its end. */
+export class ConnectionStatus {
+  /** The status now. Only {@link ConnectionStatus} writes it. */
+  current: TransportStatus = Object.freeze({ state: "connected", generation: 1 });
+  readonly #connection: NatsConnection;
+  readonly #clock: Clock;
+  readonly #listeners = new Set<(status: TransportStatus) => void>();
+  readonly #events: AsyncIterable<Status>;
+  #staleTimer: Timer | undefined;
+
+  /** `onError` gets the errors that the server reports, `onFailure` what a listener throws. */
+  constructor(
+    { connection, owned }: { connection: NatsConnection; owned: boolean },
+    clock: Clock,
+    { onError, onFailure }: { onError: (error: Error) => void; onFailure: (error: unknown) => void },
+  ) {
+    this.#connection = connection;
+    this.#clock = clock;
+    this.#events = connection.status();
+    this.#follow(onError).catch(onFailure);
+    if (dialWhenLostAtOnce(connection, clock)) this.#move("disconnected");
+    connection.closed().then((error) => this.#move("closed", error ?? undefined), onFailure);
+    // a connection of the user's may be reconnecting already, which only a ping shows
+    if (!owned) {
+      connection.rtt().catch(() => {
+        if (this.current.generation === 1) this.#move("disconnected");
+      });
+    }
+  }
+
+  /** Calls back for each change, until the returned function is called. */
+  onChange(listener: (status: TransportStatus) => void): () => void {
+    // a function of its own, so that a listener may be added twice
+    const own = (status: TransportStatus) => listener(status);
+    this.#listeners.add(own);
+    return () => {
+      this.#listeners.delete(own);
+    };
+  }
+
+  /** Ends with the status `closed`, also for a connection that stays open. */
+  close(): void {
+    // the iterator of nats.js has `stop`, its type does not
+    (this.#events as { stop?(): void }).stop?.();
+    this.#move("closed");
+  }
+
+  async #follow(onError: (error: Error) => void): Promise<void> {
+    for await (const event of this.#events) {
+      switch (event.type) {
+        case "staleConnection":
+          this.#move("disconnected");
+          this.#staleTimer = this.#clock.after(STALE_LIMIT, () => destroySocket(this.#connection), {
+            background: true,
+          });
+          break;
+        case "disconnect":
+        case "forceReconnect":
+        // comes with each attempt, which makes up for an event that was missed
+        case "reconnecting":
+          this.#staleTimer?.cancel();
+          this.#move("disconnected");
+          break;
+        case "reconnect":
+          if (!dialWhenLostAtOnce(this.#connection, this.#clock)) this.#move("connected");
+          break;
+        case "error":
+          onError(event.error);
+          break;
+      }
+    }
+  }
+
+  /** The one place where the status changes. */
+  #move(state: TransportStatus["state"], error?: Error): void {
+    const before = this.current;
+    // nats.js emits "reconnect" twice if a connection was lost during a dial
+    if (before.state === state || before.state === "closed") return;
+    if (state === "closed") this.#staleTimer?.cancel();
+    const generation = state === "connected" ? before.generation + 1 : before.generation;
+    this.current = Object.freeze({ state, generation, ...(error === undefined ? {} : { error }) });
+    for (const listener of [...this.#listeners]) listener(this.current);
+  }
+}

@@ -1,0 +1,49 @@
+/** Three cases in which nats.js does not get away from a dead link by itself. */
+import type { NatsConnection } from "@nats-io/nats-core";
+import { type Clock, systemClock } from "../ports/clock.ts";
+import { protocolOf } from "./private.ts";
+
+/**
+ * Destroys the socket of a connection. When nats.js finds a link dead it first waits until its buffers are written,
+ * which never happens once the system's buffers are full: it hangs for a quarter of an hour (measured: transport-node
+ * 3.4.0 with 20 MB published into a dead link; transport-deno waits likewise).
+ */
+export function destroySocket(connection: NatsConnection): void {
+  const transport = protocolOf(connection)?.transport;
+  try {
+    transport?.socket?.destroy();
+    transport?.conn?.close();
+  } catch {
+    // closed meanwhile
+  }
+}
+
+/**
+ * Makes a connection dial at once although the wall clock was set back: nats.js (3.4.0) measures the wait between two
+ * dials by that clock, and does not dial for an hour after it was set back by an hour (observed).
+ */
+export function dialWhenClockWasPutBack(connection: NatsConnection): void {
+  const { options, servers } = protocolOf(connection) ?? {};
+  const delay = options?.reconnectDelayHandler;
+  if (options === undefined || delay === undefined) return;
+  // nats.js calls it before it reads `lastConnect`
+  options.reconnectDelayHandler = () => {
+    const now = systemClock.now();
+    for (const server of servers?.servers ?? []) if (server.lastConnect > now) server.lastConnect = 0;
+    return delay();
+  };
+}
+
+/**
+ * Makes a connection dial again whose link was lost in the moment in which a dial succeeded, and says whether it was:
+ * nats.js (3.4.0) takes that loss for a part of the dial, reports a reconnect and never dials again (observed in Deno
+ * on a busy machine, with a server that was restarted twice in a second).
+ */
+export function dialWhenLostAtOnce(connection: NatsConnection, clock: Clock): boolean {
+  const protocol = protocolOf(connection);
+  const lost = () => !connection.isClosed() && protocol?.transport?.isClosed === true;
+  if (!lost()) return false;
+  // unless it does dial
+  clock.soon(() => lost() && protocol?.connectPromise === null && void protocol.disconnected?.());
+  return true;
+}

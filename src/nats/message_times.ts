@@ -1,0 +1,31 @@
+/** Reads the times of messages as JetStream writes them. */
+
+/**
+ * Reads times of messages that were mostly stored in the same second as the one before: `Date.parse` takes most of the
+ * time of a message with fractions of nanoseconds, `2026-11-22T05:08:29.050123456Z`.
+ */
+export class MessageTimes {
+  /** A second, as `2026-11-22T05:08:29.`, and its time. */
+  #second = "?";
+  #time = NaN;
+
+  /** As `Date.parse`, in whole ms. */
+  read(text: string): number {
+    if (text.startsWith(this.#second)) {
+      const zone = text.length - 1;
+      let ms = 0;
+      // the server leaves out zeros at the end
+      for (let at = 20; at < 23; at++) ms = ms * 10 + (at < zone ? text.charCodeAt(at) - 48 : 0);
+      if (zone > 20 && text.charCodeAt(zone) === Z && /^\d+$/.test(text.slice(20, zone))) return this.#time + ms;
+    }
+    const time = Date.parse(text);
+    if (text.charCodeAt(19) === DOT) {
+      this.#second = text.slice(0, 20);
+      this.#time = Math.floor(time / 1_000) * 1_000;
+    }
+    return time;
+  }
+}
+
+const Z = 90;
+const DOT = 46;

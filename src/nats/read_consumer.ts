@@ -1,0 +1,48 @@
+/**
+ * The consumers with which streams are read: ordered, without acknowledgements, ended by the server when nobody
+ * subscribes.
+ */
+import { token } from "../ports/clock.ts";
+import type { KeptStream } from "./kept_stream.ts";
+
+/** After this time without a subscriber the server deletes the consumer, in ms. */
+const INACTIVE = 5_000;
+
+/** A consumer that waits for a subscriber. */
+export interface ReadConsumer {
+  readonly name: string;
+  /** The subject to which it delivers. */
+  readonly inbox: string;
+  /** How many messages there are for it. */
+  readonly expected: number;
+}
+
+/**
+ * Makes a consumer that delivers when somebody subscribes; `config` says what. `onNamed` gets its name before it is
+ * made: without an answer it may exist nevertheless. Rejects as `JetStream.createConsumer`.
+ */
+export async function createConsumer(
+  stream: KeptStream,
+  config: { readonly [setting: string]: unknown; readonly filter_subject?: string },
+  limit: number,
+  onNamed: (name: string) => void,
+): Promise<ReadConsumer> {
+  const { transport } = stream;
+  const name = `catga_${token(transport.random, 16)}`;
+  const inbox = transport.inbox();
+  onNamed(name);
+  const expected = await stream.js.createConsumer(stream.name, {
+    ...config,
+    name,
+    deliver_subject: inbox,
+    ack_policy: "none",
+    replay_policy: "instant",
+    max_deliver: 1,
+    mem_storage: true,
+    num_replicas: 1,
+    flow_control: true,
+    idle_heartbeat: stream.heartbeat * 1_000_000,
+    inactive_threshold: INACTIVE * 1_000_000,
+  }, limit);
+  return { name, inbox, expected };
+}

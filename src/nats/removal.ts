@@ -1,0 +1,74 @@
+/**
+ * The removal rule: an entry is replaced by a marker, which watches receive, and which expires after 1 s. A full store
+ * has no room for a marker: there the entry is erased, which makes room, and a marker is written afterwards. If there
+ * is still no room for it, watches notice the removal at the end of the entry's ttl, or at their next listing. A purge
+ * of `@nats-io/kv` does less: docs/internals/packages.md, row `kv-purge`.
+ */
+import { MARKER_TTL } from "./bucket_settings.ts";
+import type { BucketStream } from "./bucket_stream.ts";
+import { JetStreamRefusal } from "./jetstream_refusal.ts";
+import { packValue } from "./key_subject.ts";
+
+/** An entry to be removed. */
+export interface Removal {
+  /** The key's subject, below the bucket's prefix. */
+  readonly subject: string;
+  /** The key, if it is known: watches that never received the entry of a hashed subject read it in the marker. */
+  readonly key?: string;
+  /** Removes the entry at this revision only; at any. */
+  readonly revision?: number | undefined;
+  /** Text that watches report with the removal. */
+  readonly note?: string | undefined;
+  /** Its ttl was over: watches report `expire` instead of `delete`. */
+  readonly expired?: boolean;
+}
+
+/**
+ * Removes an entry. Resolves with the revision of its marker, if one was written; `undefined` if the key is at another
+ * revision.
+ */
+export async function remove(
+  stream: BucketStream,
+  { subject, key, revision, note = "", expired }: Removal,
+): Promise<{ readonly marker?: number } | undefined> {
+  const data = key === undefined ? "" : packValue(subject, key, note);
+  const headers = {
+    ...(expired ? { "Nats-Marker-Reason": "MaxAge" } : { "KV-Operation": "PURGE" }),
+    "Nats-Rollup": "sub",
+  };
+  // without a ttl a marker stays for ever, as those of kv.delete of nats.js do
+  const ttl = `${MARKER_TTL}s`;
+  const writeMarker = (expected: number | undefined) =>
+    stream.write(subject, data, { ttl, expected, headers }, { whenFull: "fail" });
+  try {
+    const marker = await writeMarker(revision);
+    return marker === undefined ? undefined : { marker };
+  } catch (error) {
+    if (!isFull(error)) throw error;
+  }
+  if (!await erase(stream, subject, revision)) return undefined;
+  // there may be room for a marker now, which watches receive at once
+  try {
+    const marker = await writeMarker(0);
+    return marker === undefined ? {} : { marker };
+  } catch (error) {
+    if (!isFull(error)) throw error;
+    return {};
+  }
+}
+
+/** Erases the entry at a revision, or at any; `false` if the key is at another revision. */
+export async function erase(stream: BucketStream, subject: string, revision: number | undefined): Promise<boolean> {
+  const { js, name, prefix } = stream;
+  while (true) {
+    const last = await stream.attempt((limit) => js.last(name, prefix + subject, limit));
+    // the server erases by revision alone, of whichever key it is
+    if (revision !== undefined && last?.revision !== revision) return false;
+    if (last?.type !== "put") return true;
+    if (await stream.attempt((limit) => js.erase(name, last.revision, limit), { once: true })) return true;
+  }
+}
+
+function isFull(error: unknown): boolean {
+  return error instanceof JetStreamRefusal && error.refusal === "full";
+}

@@ -1,0 +1,27 @@
+/** What a message is in the stream of a bucket. */
+import type { StoredMessage } from "../ports/event_log.ts";
+import { readTtl, type StoredTime } from "./expiry.ts";
+
+/** A message of a bucket's stream. */
+export interface StreamRecord extends StoredTime {
+  readonly subject: string;
+  readonly revision: number;
+  /** Its effect on the entry of its key. */
+  readonly type: "put" | "delete" | "expire";
+  readonly data: string;
+}
+
+/** A message of a bucket's stream, as what it says of the entry of its key. */
+export function recordOf({ subject, sequence, time, data, headers }: StoredMessage): StreamRecord {
+  const ttl = readTtl(headers?.["Nats-TTL"]);
+  return { subject, revision: sequence, type: typeOf(headers), data: values.decode(data), stored: time, ttl };
+}
+
+const values = new TextDecoder("utf-8", { ignoreBOM: true });
+
+function typeOf(headers: StoredMessage["headers"]): StreamRecord["type"] {
+  const reason = headers?.["Nats-Marker-Reason"];
+  if (reason === "MaxAge") return "expire";
+  const operation = headers?.["KV-Operation"];
+  return reason || operation === "PURGE" || operation === "DEL" ? "delete" : "put";
+}

@@ -103,7 +103,7 @@ export class Drive {
     }
     this.#limitTime();
     this.#runHandler();
-    this.#state.look();
+    this.#state.activity.askForTurn();
   }
 
   get over(): boolean {
@@ -163,14 +163,14 @@ export class Drive {
   async #readNews(): Promise<void> {
     while (this.#behind && !this.over) {
       this.#behind = false;
-      if (!await this.#state.readNews()) return void this.#state.timer(NEWS, () => void this.tell(), true);
+      if (!await this.#state.readNews()) return void this.#state.activity.timer(NEWS, () => void this.tell(), true);
     }
   }
 
   /** The node stops: begins no more attempts, and ends when those that run have outcomes. */
   leave(): void {
     this.#state.leaving = true;
-    this.#state.look();
+    this.#state.activity.askForTurn();
   }
 
   /** Ends it at once, and aborts what runs. */
@@ -192,7 +192,7 @@ export class Drive {
       if (isFailure(error)) this.#failed(error);
       else if (isCatgaError(error)) this.#failed({ ok: false, error });
       else this.#threw(error);
-    });
+    }).finally(() => this.#state.activity.askForTurn());
   }
 
   /** The input, parsed. Rejects if it does not fit the schema. */
@@ -264,7 +264,7 @@ export class Drive {
     state.calls.clear();
     const { definition: { output, name } } = this.#body;
     if (output === undefined) return this.#endWithValue(value);
-    state.work(async () => {
+    state.activity.work(async () => {
       let parsed: Result<unknown> | undefined;
       const validated = Promise.resolve(validate(output, value, "INVALID_RESPONSE", name));
       await within(state.host.clock, state.host.app.timeout, validated.then((result) => parsed = result));
@@ -309,7 +309,6 @@ export class Drive {
     this.#finish = () => this.#undoAll(error);
     this.#state.failed = true;
     this.#waits.abandon();
-    this.#state.look();
   }
 
   #threw(error: unknown): void {
@@ -318,16 +317,15 @@ export class Drive {
     if (!this.#state.isHalting || this.#mayBeTaken(error)) return this.#runAgain(error);
     // other branches may go further
     this.#finish = () => this.#hasReachedAllBegunSteps ? this.#undoAll() : this.#runAgain(error);
-    this.#state.look();
   }
 
   #runAgain(error: unknown): void {
     const state = this.#state;
     if (this.#mayBeTaken(error)) {
       this.#refusal = error;
-      return state.look();
+      return state.activity.askForTurn();
     }
-    state.work(async () => {
+    state.activity.work(async () => {
       await this.#steps.failed("", error, { attempts: HANDLER_ATTEMPTS, delay: STEP_PAUSES });
       // from its top again, with what is recorded
       state.restart();
@@ -367,12 +365,12 @@ export class Drive {
     if (deadline === undefined) return;
     const left = deadline - state.now;
     if (left > 0 && !state.hasFired(TIME_OUT, deadline)) {
-      this.#limit = state.timer(left, () => this.#limitTime(), true);
+      this.#limit = state.activity.timer(left, () => this.#limitTime(), true);
       return;
     }
     const reason = `${state.label} took longer than ${this.journal.started!.timeout} ms`;
     state.record({ t: "cancelled", code: "TIMEOUT", reason, by: state.host.endpoint });
-    state.after(() => this.#onNews());
+    state.after(() => state.hasNews());
   }
 
   /** Goes on with what waits. */
@@ -384,7 +382,6 @@ export class Drive {
     // an operator skipped an undo that runs
     if (this.#undoing !== undefined && this.journal.undone.has(this.#undoing)) return state.restart();
     for (const call of [...state.calls]) if (state.calls.has(call)) call.go();
-    state.look();
   }
 
   /** Waits for a failed attempt's pause, if there is one: `again` is called after it. */
@@ -401,7 +398,7 @@ export class Drive {
           return again();
         }
         if (left < Infinity && !state.isScheduled(name, this.journal.failures.get(name)!)) {
-          timer = state.timer(left, () => state.calls.has(call) && call.go());
+          timer = state.activity.timer(left, () => state.calls.has(call) && call.go());
         }
       },
     };
@@ -439,10 +436,10 @@ export class Drive {
   #strays(): void {
     const state = this.#state;
     const { names: { size }, host: { app: { timeout } } } = state;
-    this.#stray ??= state.timer(timeout, () => {
+    this.#stray ??= state.activity.timer(timeout, () => {
       this.#stray = undefined;
       // what goes on comes to rest again
-      if (this.#finish !== undefined || state.active + state.calls.size + state.halted > 0) return;
+      if (this.#finish !== undefined || state.activity.isGoingOn || state.calls.size + state.halted > 0) return;
       if (state.names.size > size) this.#strays();
       else this.#threw(new Error(`it ${STRAYS}, for ${timeout} ms`));
     }, true);
@@ -460,7 +457,7 @@ export class Drive {
     if (deadline === undefined || state.isScheduled(TIME_OUT, { scheduled }) || state.isStuck(TIME_OUT)) {
       return state.stop("suspended");
     }
-    state.work(async () => {
+    state.activity.work(async () => {
       if (await state.wake(TIME_OUT, deadline) && !scheduled) state.record({ t: "limited" });
     });
   }
@@ -473,7 +470,7 @@ export class Drive {
     state.record({ t: "ended", outcome, until: state.now + keep });
     state.after(() => {
       const { ended, endedAt, startedAt, headers } = this.journal;
-      if (ended === undefined) return state.look();
+      if (ended === undefined) return;
       const { host: { app }, ref } = state;
       app.tracer?.ended({ node: app.node, ...ref, headers, startedAt, endedAt, error: ended.error });
       app.observer({ type: "run-ended", ...ref, ms: Math.max(0, endedAt - startedAt), code: ended.error?.code });
@@ -484,8 +481,8 @@ export class Drive {
 
   #ended(): void {
     const state = this.#state;
-    state.work(async () => {
-      await state.insist(() => state.host.ended(state.ref, this.journal), undefined);
+    state.activity.work(async () => {
+      await state.activity.insist(() => state.host.ended(state.ref, this.journal), undefined);
       state.stop("completed");
     });
   }
@@ -513,9 +510,9 @@ export class Drive {
     // a handler that was changed may not get to the steps that wait for them
     const left = [...journal.children].filter(([step]) => journal.cancelled !== undefined && !state.names.has(step));
     if (left.length === 0) return undo();
-    state.work(async () => {
+    state.activity.work(async () => {
       for (const [, { workflow, run }] of left) {
-        await state.insist(() => state.host.cancelChild({ workflow, run }, why.message), undefined);
+        await state.activity.insist(() => state.host.cancelChild({ workflow, run }, why.message), undefined);
       }
       if (!state.over) undo();
     });
@@ -562,7 +559,7 @@ export class Drive {
       state.record({ t: "undone", step });
       this.#undo(more, why);
     };
-    run().catch((error) => state.broken(error)).finally(() => state.look());
+    run().catch((error) => state.broken(error));
   }
 
   /**
@@ -575,8 +572,8 @@ export class Drive {
       let timer: Timer;
       const limit = () => {
         const { entries } = this.journal;
-        timer = state.timer(timeout, () => {
-          if (state.calls.size > 0 || state.active > 0 || this.journal.entries > entries) return limit();
+        timer = state.activity.timer(timeout, () => {
+          if (state.calls.size > 0 || state.activity.isGoingOn || this.journal.entries > entries) return limit();
           reject(new CatgaError("TIMEOUT", `an attempt of ${undoName(step)} took longer than ${timeout} ms`));
         }, true);
       };

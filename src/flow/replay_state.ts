@@ -1,6 +1,14 @@
 /**
- * Shared state of a drive: entries (stored, in flight and queued), ends that the handler may see, pending calls, fired
- * timers, and the detection that all work that goes on by itself has come to rest.
+ * Shared state of a drive: entries (stored, in flight and queued), pending calls, fired timers, and its turns. A drive
+ * suspends in one point: between two turns (`#turn`). Whatever changes asks for the next one (`activity.ts`).
+ *
+ * Invariants:
+ * 1. The handler sees ends in the order of the journal, one in a turn, so that all that follows from it has been called
+ *    before the next one (`ends.ts`).
+ * 2. An attempt of a step begins only when all that is recorded is stored, and the run is stored as this node's
+ *    (`ready`).
+ * 3. The drive rests only in a turn in which the handler has nothing to see, nothing is to be stored, and nothing goes
+ *    on: no attempt, append, read or timer.
  *
  * A decision of the driver is a function of journal, handler and clock; it holds only on the journal that it was made
  * on. Messages of others may come between a decision and its append. The rules; `flow_simulation_test.ts` goes red
@@ -26,11 +34,13 @@ import type { Result } from "../contract/result.ts";
 import type { RunTracer } from "../contract/run_tracer.ts";
 import type { SendOptions } from "../contract/send_options.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
-import { MAX_TIMEOUT, show } from "../data/checks.ts";
+import { show } from "../data/checks.ts";
 import { exceeds } from "../data/utf8.ts";
-import { CatgaError, isCatgaError } from "../error.ts";
+import { CatgaError } from "../error.ts";
 import { withCarried } from "../dispatch/carried_headers.ts";
-import type { Clock, Random, Timer } from "../ports/clock.ts";
+import type { Clock, Random } from "../ports/clock.ts";
+import { Activity } from "./activity.ts";
+import { Ends } from "./ends.ts";
 import type { Journal, JournalEntry, Parent, RecordedError, RecordedOutcome, RunLogMessage } from "./journal.ts";
 import { recorded, type StepAttempt, UNSTORED } from "./outcomes.ts";
 import { isCalled, type RunLog, type RunRef } from "./run_log.ts";
@@ -173,146 +183,6 @@ export interface DriveOwner {
   stopped(why: () => CatgaError, end: DriveEnd): void;
 }
 
-/**
- * The handler goes on with what has ended in the order of the journal, one at a time, each when all that follows from
- * the one before has been called. So each replay takes the way that the run has taken.
- */
-class Ends {
-  readonly #drive: DriveState;
-  /**
-   * Ends that the handler has not seen yet, by name, in the order of the journal; `see`: once it asks for one.
-   * `before`: stored before this drive, so that another one may have gone on with it.
-   */
-  #ends: Map<string, { stored: boolean; readonly before: boolean; see: (() => void) | undefined }>;
-  /** How many of the journal's ends are among them, or were. */
-  #known: number;
-  /** Names of ends that the handler has seen before they are stored. */
-  readonly #ahead = new Set<string>();
-  /** How many of them the handler asks for. */
-  #asked = 0;
-  /** The handler asks for these, and they were passed over before. */
-  readonly #late: (() => void)[] = [];
-  /** Decisions that are not made before the handler has seen all that is stored. */
-  readonly #behindStored: (() => void)[] = [];
-  /** The handler goes on with one. */
-  isUnderWay = false;
-  /** The handler has gone on with an end that no drive before this one has seen. */
-  isBehindOthers = false;
-
-  constructor(drive: DriveState) {
-    const { ends } = drive.journal;
-    this.#drive = drive;
-    this.#ends = new Map(ends.map((name) => [name, { stored: true, before: true, see: undefined }]));
-    this.#known = ends.length;
-  }
-
-  /** The handler asks for one: `see` has it go on. */
-  deliver(name: string, see: () => void): void {
-    const end = this.#ends.get(name);
-    if (end === undefined) this.#late.push(see);
-    else {
-      if (end.see === undefined) this.#asked++;
-      end.see = see;
-    }
-    this.#deliverNext();
-    this.#drive.look();
-  }
-
-  /** Calls back in a later turn, when the handler has seen all that is stored, and has called what follows from it. */
-  afterStored(decide: () => void): void {
-    this.#drive.soon(() => {
-      this.#behindStored.push(decide);
-      this.#deliverNext();
-    });
-  }
-
-  /** One is to be stored. */
-  record(name: string): void {
-    if (!this.#ends.has(name)) this.#ends.set(name, { stored: false, before: false, see: undefined });
-  }
-
-  /**
-   * Takes in what has ended by what was applied to the journal. Returns true if the handler has seen something that is
-   * behind it.
-   */
-  takeIn(): boolean {
-    const { ends } = this.#drive.journal;
-    let contradicts = false;
-    while (this.#known < ends.length) {
-      const name = ends[this.#known++];
-      const own = this.#ends.get(name);
-      if (own !== undefined) own.stored = true;
-      else if (!this.#ahead.delete(name)) {
-        // of others: it comes before what is not stored yet
-        const all = [...this.#ends, [name, { stored: true, before: false, see: undefined }] as const];
-        this.#ends = new Map([...all.filter(([, { stored }]) => stored), ...all.filter(([, { stored }]) => !stored)]);
-        contradicts ||= this.#ahead.size > 0;
-      }
-    }
-    this.#deliverNext();
-    return contradicts;
-  }
-
-  /**
-   * Passes over what the handler does not ask for, as it was changed, or an operator gave it: what it has not called,
-   * and anything if all `rests`. Returns true if it goes on.
-   */
-  passOver(rests: boolean): boolean {
-    if (this.#asked === 0 && this.#behindStored.length === 0) return false;
-    for (const [name, { stored, see }] of this.#ends) {
-      if (see !== undefined || (this.#asked === 0 && !stored)) break;
-      if (!rests && (!stored || this.#drive.names.has(name))) return false;
-      this.#ends.delete(name);
-    }
-    this.#deliverNext();
-    return true;
-  }
-
-  /** The handler's calls are over: an `undo` does not wait for what they did not see. */
-  handlerIsOver(): void {
-    const { names } = this.#drive;
-    for (const [name, { see }] of this.#ends) if (see === undefined && names.has(name)) this.#ends.delete(name);
-  }
-
-  /** True if the handler has asked for the next one. */
-  get isNext(): boolean {
-    const [next] = this.#ends.values();
-    return this.#late.length > 0 || next?.see !== undefined;
-  }
-
-  #deliverNext(): void {
-    const drive = this.#drive;
-    if (this.isUnderWay || drive.over) return;
-    if (!this.isNext) return this.#decideNext();
-    let see = this.#late.shift();
-    if (see === undefined) {
-      const [[name, end]] = this.#ends;
-      see = end.see!; // it is next
-      this.#ends.delete(name);
-      this.#asked--;
-      this.isBehindOthers ||= !end.before;
-      if (!end.stored) this.#ahead.add(name);
-    }
-    this.isUnderWay = true;
-    see();
-    drive.host.soon(() => {
-      this.isUnderWay = false;
-      this.#deliverNext();
-      drive.look();
-    });
-  }
-
-  #decideNext(): void {
-    const [next] = this.#ends.values();
-    if (next?.stored) return;
-    const decide = this.#behindStored.shift();
-    if (decide === undefined) return;
-    decide();
-    this.#deliverNext();
-    this.#drive.look();
-  }
-}
-
 /** The state of a drive. */
 export class DriveState {
   readonly host: DriveHost;
@@ -326,13 +196,10 @@ export class DriveState {
   readonly calls = new Set<PendingCall>();
   /** Of the steps, sleeps and waits that were called. */
   readonly names = new Set<string>();
-  over = false;
   /** The node stops: no more attempts begin. */
   leaving = false;
   /** How many calls of the handler never settle, because the run is cancelled or fails. */
   halted = 0;
-  /** What goes on by itself: the drive is not suspended while there is any. */
-  active = 0;
   /** Attempts of steps that are under way; each ends with an entry. */
   attempts = 0;
   /** Something may not begin, for the run has as many entries as it may have. */
@@ -349,11 +216,12 @@ export class DriveState {
   readonly refusedBy: ReadonlySet<string>;
   /** The steps, sleeps and waits that have ended. */
   readonly ends: Ends;
+  /** What goes on by itself: the drive does not rest while there is any. */
+  readonly activity: Activity;
   readonly #owner: DriveOwner;
   readonly #resolve: (end: DriveEnd) => void;
   /** Times that have come, by the clock of the server: by step, the latest, in ms since 1970. */
   readonly #due = new Map<string, number>();
-  readonly #timers = new Set<Timer>();
   /** When schedules fire that this drive has stored, in ms since 1970, by step. */
   readonly #woken = new Map<string, number>();
   /** It has read what another node has stored, which drives the run. */
@@ -367,9 +235,8 @@ export class DriveState {
   /** Entries that are not stored yet, and the append that is under way. */
   #queue: JournalEntry[] = [];
   #storing: Promise<void> | undefined;
-  /** It will be seen to that what is recorded is stored. */
-  #recording = false;
-  #looking = false;
+  /** Messages of others were applied: calls have not been told of that yet. */
+  #hasNews = false;
   /** A decision does not hold, or the handler has seen ends in another order: the handler has to restart. */
   #mustRestart = false;
   /** Its end is recorded: nothing is behind it. */
@@ -397,12 +264,22 @@ export class DriveState {
     this.#isFirst = fresh;
     this.#begunBefore = options.begun === undefined ? journal.begun : new Set(options.begun);
     this.handedOver = handedOver;
-    this.ends = new Ends(this);
+    this.activity = new Activity({
+      clock: host.clock,
+      soon: (callback) => host.soon(callback),
+      turn: () => this.#turn(),
+      broken: (error) => this.broken(error),
+    });
+    this.ends = new Ends({ journal, names: this.names, askForTurn: () => this.activity.askForTurn() });
     this.#owner = owner;
     for (const one of due) this.timerFired(one);
     const { promise, resolve } = Promise.withResolvers<DriveEnd>();
     this.end = promise;
     this.#resolve = resolve;
+  }
+
+  get over(): boolean {
+    return this.activity.isOver;
   }
 
   get label(): string {
@@ -493,13 +370,13 @@ export class DriveState {
   call(call: PendingCall): void {
     this.calls.add(call);
     call.go();
-    this.look();
+    this.activity.askForTurn();
   }
 
   /** A call of the handler that never settles. */
   halt(): void {
     this.halted++;
-    this.look();
+    this.activity.askForTurn();
   }
 
   // storing -----------------------------------------------------------------------------------------
@@ -514,15 +391,7 @@ export class DriveState {
     this.#cancelling ||= entry.t === "cancelled";
     this.#queue.push(entry);
     if (ENDS.has(entry.t) && "step" in entry) this.ends.record(entry.step);
-    if (this.#recording) return;
-    this.#recording = true;
-    const store = () => {
-      // what follows from the next one may be stored with it
-      if (this.ends.isUnderWay && this.ends.isNext) return this.soon(store);
-      this.#recording = false;
-      void this.stored();
-    };
-    this.soon(store);
+    this.activity.askForTurn();
   }
 
   /** An operator has to decide. `thrown`: because of that. */
@@ -532,7 +401,6 @@ export class DriveState {
     THROWN.set(entry, thrown);
     DECIDED_AT.set(entry, this.journal.entries);
     this.record(entry);
-    this.look();
   }
 
   /** An entry without `next`; that of the handler says what had begun, if this drive knows that. */
@@ -544,7 +412,7 @@ export class DriveState {
   /** Stores what is recorded so far. Resolves with `false` when the drive is over. */
   async stored(): Promise<boolean> {
     while (!this.over && this.#isStoring) {
-      await (this.#storing ??= this.#store());
+      await this.#storeQueue();
     }
     return !this.over;
   }
@@ -576,7 +444,7 @@ export class DriveState {
 
   /** Calls back when what is recorded so far is stored. */
   after(then: () => void): void {
-    this.work(async () => {
+    this.activity.work(async () => {
       if (await this.stored()) then();
     });
   }
@@ -586,7 +454,7 @@ export class DriveState {
    * store was awaited.
    */
   restart(): void {
-    this.work(async () => {
+    this.activity.work(async () => {
       while (this.#isStoring) if (!await this.stored()) return;
       this.stop("restart");
     });
@@ -596,8 +464,12 @@ export class DriveState {
     return this.#queue.length > 0 || this.#storing !== undefined;
   }
 
+  /** One append at a time. */
+  #storeQueue(): Promise<void> {
+    return this.#storing ??= this.activity.during(() => this.#store());
+  }
+
   async #store(): Promise<void> {
-    this.active++;
     const entries = this.#inFlight = this.#queue.splice(0, MOST_TOGETHER);
     const before = this.journal.entries;
     try {
@@ -622,8 +494,6 @@ export class DriveState {
       this.broken(error);
     } finally {
       this.#storing = undefined;
-      this.active--;
-      this.look();
     }
   }
 
@@ -631,7 +501,7 @@ export class DriveState {
   async #noteStuck(entries: readonly JournalEntry[]): Promise<void> {
     for (const entry of entries) {
       if (entry.t !== "failed" || entry.next !== undefined) continue;
-      await this.insist(() => this.host.stuck(this.ref, entry.step, entry.error, THROWN.get(entry)), UNSTORED);
+      await this.activity.insist(() => this.host.stuck(this.ref, entry.step, entry.error, THROWN.get(entry)), UNSTORED);
     }
   }
 
@@ -666,7 +536,7 @@ export class DriveState {
       }
       this.#starved ??= Promise.withResolvers();
       if (!await this.#readOn()) return false;
-      this.soon(() => this.#owner.onNews());
+      this.hasNews();
     }
     return false;
   }
@@ -737,20 +607,24 @@ export class DriveState {
 
   /** Reads what others have told the run. Resolves with `false` if it cannot be read now. */
   async readNews(): Promise<boolean> {
-    this.active++;
-    try {
-      await this.#storing;
-      if (!this.over && !await this.#readOn()) this.stop("superseded");
-      if (this.over) return true;
-      this.host.read(this.ref, this.journal);
-      this.#owner.onNews();
-      return true;
-    } catch {
-      return false;
-    } finally {
-      this.active--;
-      this.look();
-    }
+    return await this.activity.during(async () => {
+      try {
+        await this.#storing;
+        if (!this.over && !await this.#readOn()) this.stop("superseded");
+        if (this.over) return true;
+        this.host.read(this.ref, this.journal);
+        this.hasNews();
+        return true;
+      } catch {
+        return false;
+      }
+    });
+  }
+
+  /** Messages of others were applied: calls look in the next turn whether they can go on. */
+  hasNews(): void {
+    this.#hasNews = true;
+    this.activity.askForTurn();
   }
 
   // time --------------------------------------------------------------------------------------------
@@ -792,7 +666,7 @@ export class DriveState {
     this.#due.delete(step); // it came too early
     this.#woken.set(step, at);
     try {
-      await this.insist(() => this.host.wake(this.ref, step, Math.ceil(at)), UNSTORED);
+      await this.activity.insist(() => this.host.wake(this.ref, step, Math.ceil(at)), UNSTORED);
     } catch (error) {
       this.refuse(step, recorded(error));
       return false;
@@ -822,94 +696,29 @@ export class DriveState {
     return this.pauseOf(step) === Infinity;
   }
 
-  /**
-   * Does something until it succeeds. Resolves with `undefined` when the drive is over before. Rejects with what does
-   * not pass.
-   */
-  async insist<T>(what: () => Promise<T>, passes: ReadonlySet<string> | undefined): Promise<T | undefined> {
-    this.active++;
-    try {
-      for (let pause = 50; !this.over; pause = Math.min(2_000, pause * 2)) {
-        try {
-          return await what();
-        } catch (error) {
-          if (passes !== undefined && !(isCatgaError(error) && passes.has(error.code))) throw error;
-          await new Promise<void>((resolve) => this.timer(pause, resolve));
-        }
-      }
-      return undefined;
-    } finally {
-      this.active--;
-    }
-  }
-
-  /** A timer that keeps the run on this node, unless it is a background one. */
-  timer(ms: number, then: () => void, background = false): Timer {
-    if (!background) this.active++;
-    let over = false;
-    const end = () => {
-      if (over) return;
-      over = true;
-      this.#timers.delete(own);
-      if (!background) this.active--;
-    };
-    const timer = this.host.clock.after(Math.min(ms, MAX_TIMEOUT), () => {
-      end();
-      if (!this.over) then();
-      this.look();
-    }, { background });
-    const own: Timer = {
-      cancel: () => {
-        end();
-        timer.cancel();
-        this.look();
-      },
-    };
-    this.#timers.add(own);
-    return own;
-  }
-
   // going on, and the end ---------------------------------------------------------------------------
 
-  /** Something that goes on by itself until it settles. What it rejects with ends the drive. */
-  work(what: () => Promise<void>): void {
-    this.active++;
-    what().catch((error) => this.broken(error)).finally(() => {
-      this.active--;
-      this.look();
-    });
-  }
-
-  soon(then: () => void): void {
-    this.active++;
-    this.host.soon(() => {
-      this.active--;
-      if (!this.over) then();
-      this.look();
-    });
-  }
-
-  /** Looks, when all that goes on by itself has come to rest, how the run goes on. */
-  look(): void {
-    if (this.#looking || this.over) return;
-    this.#looking = true;
-    this.host.soon(() => {
-      this.#looking = false;
-      if (this.over) return;
-      if (this.ends.isUnderWay) return this.look();
-      if (this.ends.passOver(false) || this.active > 0) return;
-      if (this.leaving) return this.stop("shutdown");
-      if (!this.ends.passOver(true)) this.#owner.rest();
-    });
+  /** The only place where calls hear of news, the handler goes on, what is recorded is stored, and the drive rests. */
+  #turn(): void {
+    if (this.#hasNews) {
+      this.#hasNews = false;
+      this.#owner.onNews();
+      return this.activity.askForTurn();
+    }
+    if (this.ends.goOn()) return this.activity.askForTurn();
+    if (this.#queue.length > 0) void this.#storeQueue();
+    if (this.activity.isGoingOn) return;
+    if (this.leaving) return this.stop("shutdown");
+    if (this.ends.passOver(true)) return this.activity.askForTurn();
+    this.#owner.rest();
   }
 
   /** Ends the drive at once. */
   stop(end: DriveEnd): void {
     if (this.over) return;
-    this.over = true;
+    this.activity.stop();
     this.#endStarvation();
     if (end === "superseded") this.#giveBack();
-    for (const timer of this.#timers) timer.cancel();
     this.#owner.stopped(
       () =>
         end === "superseded"

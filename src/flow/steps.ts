@@ -271,7 +271,6 @@ export class Steps {
           step.wake?.();
           if (state.sees(outcome.index)) state.ends.deliver(name, () => settle(outcome));
           else state.halt();
-          state.look();
         },
       };
       this.#steps.set(name, step);
@@ -323,7 +322,7 @@ export class Steps {
         if (state.journal.cancelled === undefined || state.phase !== "handler" || !step.main) settle(outcome);
         else state.halt();
       });
-    }).finally(() => state.look());
+    });
   }
 
   /** Drives a step to its outcome. `undefined`: it has none, and somebody else decides how it goes on. */
@@ -345,7 +344,7 @@ export class Steps {
       // what was read, or given up, meanwhile
       if (this.#isSettled(step) || this.#isGivenUp(step)) return undefined;
       if (state.isTooLong()) return undefined;
-      const outcome = await this.#attempt(step, how);
+      const outcome = await state.activity.during(() => this.#attempt(step, how));
       if (outcome !== "failed") return outcome;
     }
   }
@@ -354,7 +353,6 @@ export class Steps {
     const state = this.#state;
     const { journal } = state;
     const { name } = step;
-    state.active++;
     state.attempts++;
     step.begun = true;
     const before = state.handedOver.get(name);
@@ -367,7 +365,7 @@ export class Steps {
     // many have ended by then
     state.host.soon(() => {
       if (step.attempt !== attempt || state.over) return;
-      timer = state.timer(Math.max(0, began + timeout - state.now), () => {
+      timer = state.activity.timer(Math.max(0, began + timeout - state.now), () => {
         attempt.abort(new CatgaError("TIMEOUT", `an attempt of ${name} took longer than ${timeout} ms`));
       });
     });
@@ -394,14 +392,13 @@ export class Steps {
       step.ongoing = undefined;
       timer?.cancel();
       state.attempts--;
-      state.active--;
     }
   }
 
   /** Waits on this node; news ends it. */
   #doze(step: StepCall, ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = this.#state.timer(ms, () => step.wake?.());
+      const timer = this.#state.activity.timer(ms, () => step.wake?.());
       step.wake = () => {
         step.wake = undefined;
         timer.cancel();
@@ -471,14 +468,16 @@ export class Steps {
       if (step.over || step.busy || (journal.children.has(name) && !isCancelling())) return;
       if (state.isStuck(name) && !isCancelling() && !journal.wasTold(name, child)) return;
       step.busy = true;
-      state.work(async () => {
+      state.activity.work(async () => {
         try {
           if (!await state.ready(main ? name : undefined)) return;
           if (isCancelling() && !journal.wasTold(name, child)) {
             cancelled = true;
             const { message } = journal.cancelled!.error;
             // a child that was never started has nothing to undo
-            if (await state.insist(() => host.cancelChild(child, message, contract), undefined) ?? true) return;
+            if (await state.activity.insist(() => host.cancelChild(child, message, contract), undefined) ?? true) {
+              return;
+            }
             this.#over(step);
             return state.halt();
           }
@@ -490,7 +489,7 @@ export class Steps {
             state.record({ t: "child", step: name, ...child, ...this.#undoFlag(name) });
             state.after(() => step.go()); // it may have ended before
           } else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
-            state.timer(1_000, () => step.go());
+            state.activity.timer(1_000, () => step.go());
           } else state.refuse(name, recorded(started.error));
         } finally {
           step.busy = false;

@@ -130,7 +130,7 @@ export class Waits {
     if (this.#parsing.has(call)) return;
     this.#parsing.add(call);
     const { clock, app: { timeout } } = state.host;
-    state.work(async () => {
+    state.activity.work(async () => {
       let parsed: Result<unknown> | undefined;
       const validated = Promise.resolve(validate(schema, told, "INVALID_MESSAGE", `signal ${signal}`));
       await within(clock, timeout, validated.then((result) => parsed = result));
@@ -201,7 +201,7 @@ export class Waits {
     const state = this.#state;
     if (this.#beginning.has(call)) return;
     this.#beginning.add(call);
-    state.work(async () => {
+    state.activity.work(async () => {
       try {
         if (state.isStuck(name) || state.isTooLong() || !await state.ready()) return;
         const scheduled = until !== undefined && until - state.now > HOLD;
@@ -227,7 +227,7 @@ export class Waits {
       return true;
     }
     if (!state.isScheduled(name, timed) && !this.#ticking.has(name)) {
-      const timer = state.timer(left, () => {
+      const timer = state.activity.timer(left, () => {
         this.#ticking.delete(name);
         if (state.calls.has(call)) call.go();
       });

@@ -18,7 +18,8 @@ export interface AnswerOptions {
 export function answer(result: Result<unknown>, { values, failures, status, headers }: AnswerOptions): Response {
   if (result.ok && result.value !== undefined && !values) {
     const text = toJson(result.value, "INVALID_RESPONSE", "the value");
-    return new Response(text, { status: status ?? 200, headers: { ...headers, "content-type": "application/json" } });
+    const json = headers === undefined ? JSON_TYPE : { ...headers, ...JSON_TYPE };
+    return new Response(text, { status: status ?? 200, headers: json });
   }
   if (!values || (result.ok && result.value === undefined)) {
     return respond(result, { failures, headers: headers ?? {}, ...(status === undefined ? {} : { status }) });
@@ -32,3 +33,5 @@ export function answer(result: Result<unknown>, { values, failures, status, head
     headers: { ...made, ...retryAfter(error, failed) },
   });
 }
+
+const JSON_TYPE = { "content-type": "application/json" };

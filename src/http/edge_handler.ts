@@ -17,6 +17,7 @@ import {
   checkNumber,
   checkObject,
   checkString,
+  isThenable,
   MAX_TIMEOUT,
   show,
 } from "../data/checks.ts";
@@ -91,7 +92,7 @@ export function edgeHandler<Given>(
 interface Called<Given> {
   readonly request: Request;
   readonly route: EdgeRoute;
-  readonly action: EdgeCall["action"];
+  readonly action: EdgeAction;
   readonly run: string | undefined;
   readonly signal: string | undefined;
   readonly caller: Given;
@@ -99,11 +100,20 @@ interface Called<Given> {
   readonly values: boolean;
 }
 
+/** A route, and what its path names behind it. */
+interface RoutePlace {
+  readonly route: EdgeRoute;
+  readonly run: string | undefined;
+  readonly signal: string | undefined;
+}
+
 class EdgeHandler<Given> {
   readonly #app: Catga;
   readonly #routes: ReadonlyMap<string, EdgeRoute>;
   readonly #options: EdgeHandlerOptions<Given>;
   readonly #base: string;
+  /** The routes by their paths. */
+  readonly #places: ReadonlyMap<string, RoutePlace>;
   readonly #origins: ReadonlySet<string>;
   readonly #bodies: BodyReader;
   /** Aborts when the app drains: one listener for all open responses of events. */
@@ -116,7 +126,11 @@ class EdgeHandler<Given> {
     this.#app = app;
     this.#routes = routes;
     this.#options = options;
-    this.#base = options.base ?? "";
+    const base = this.#base = options.base ?? "";
+    const places = [...routes].map(([name, route]) =>
+      [`${base}/${name}`, { route, run: undefined, signal: undefined }] as const
+    );
+    this.#places = new Map(places);
     this.#draining = sharedAbort(app.draining);
     this.#origins = new Set(options.origins ?? []);
     const { limit, maxBody = MAX_BODY, bodyTimeout = BODY_TIMEOUT } = options;
@@ -136,7 +150,7 @@ class EdgeHandler<Given> {
   }
 
   async handle(request: Request): Promise<Response> {
-    const origin = request.headers.get("origin");
+    const origin = this.#origins.size === 0 ? null : request.headers.get("origin");
     const isForeign = origin !== null && this.#origins.has(origin);
     let response: Response;
     if (request.method === "OPTIONS" && request.headers.has("access-control-request-method")) {
@@ -148,7 +162,7 @@ class EdgeHandler<Given> {
         response = this.#failed(error);
       }
     }
-    if (origin !== null && this.#origins.size > 0) {
+    if (origin !== null) {
       response.headers.append("vary", "origin");
       if (isForeign) {
         response.headers.set("access-control-allow-origin", origin);
@@ -169,16 +183,24 @@ class EdgeHandler<Given> {
     });
   }
 
-  async #call(request: Request): Promise<Response> {
-    const { route, run, signal } = this.#find(pathOf(request.url));
-    const action = actionOf(request.method, route, run, signal);
+  #call(request: Request): MaybePromise<Response> {
+    const { method } = request;
+    const place = this.#find(pathOf(request.url));
+    const action = actionOf(method, place);
     this.#checkOrigin(request);
-    const media = request.method === "POST" ? refusedMediaType(request) : undefined;
+    const media = method === "POST" ? refusedMediaType(request) : undefined;
     if (media !== undefined) throw media;
-    const { name, kind, meta, contract } = route;
+    const { route: { name, kind, meta, contract }, run, signal } = place;
     const key = kind === "event" ? queryOf(request).get("key") ?? undefined : undefined;
     const call: EdgeCall = { name, kind, contract: contract.name, meta, run, action, key, signal };
-    const caller = await this.#options.authorize(request, call);
+    const given = this.#options.authorize(request, call);
+    // not awaited if it is at hand: each promise costs 0.1 µs
+    return isThenable(given)
+      ? Promise.resolve(given).then((caller) => this.#admit(request, place, action, caller))
+      : this.#admit(request, place, action, given);
+  }
+
+  #admit(request: Request, place: RoutePlace, action: EdgeAction, caller: Given | EdgeRefusal): MaybePromise<Response> {
     if (caller instanceof EdgeRefusal) throw caller;
     const identity = this.#options.identify?.(caller, request);
     const wait = this.#buckets?.take(identity ?? "") ?? 0;
@@ -186,8 +208,8 @@ class EdgeHandler<Given> {
       const seconds = `${Math.max(1, Math.ceil(wait / 1_000))}`;
       throw new EdgeRefusal(429, "RATE_LIMITED", "too many calls: try again later", { "retry-after": seconds });
     }
-    const values = wantsValues(request);
-    return await this.#perform({ request, route, action, run, signal, caller, identity, values });
+    const { route, run, signal } = place;
+    return this.#perform({ request, route, action, run, signal, caller, identity, values: wantsValues(request) });
   }
 
   #perform(called: Called<Given>): MaybePromise<Response> {
@@ -210,7 +232,9 @@ class EdgeHandler<Given> {
   }
 
   /** The route of a path, with the run and the signal behind its name. */
-  #find(pathname: string): { route: EdgeRoute; run: string | undefined; signal: string | undefined } {
+  #find(pathname: string): RoutePlace {
+    const listed = this.#places.get(pathname);
+    if (listed !== undefined) return listed;
     const base = this.#base;
     const parts = pathname.startsWith(`${base}/`) ? pathname.slice(base.length + 1).split("/") : [];
     const [name = "", run, signal, more] = parts.map(decodedPart);
@@ -233,11 +257,6 @@ class EdgeHandler<Given> {
       return;
     }
     throw new EdgeRefusal(403, "FORBIDDEN", "a request with cookies must come of an origin that is allowed");
-  }
-
-  async #input({ request }: Called<Given>): Promise<unknown> {
-    const text = await this.#bodies.text(request);
-    return text instanceof EdgeRefusal ? raise(text) : value(inputOf(text));
   }
 
   #headers({ caller }: Called<Given>): Record<string, string> | undefined {
@@ -263,19 +282,19 @@ class EdgeHandler<Given> {
     if (id !== undefined && of.kind !== "command") {
       throw new EdgeRefusal(400, "INVALID_MESSAGE", "a query takes no Idempotency-Key");
     }
-    const input = await this.#input(called);
+    const input = await this.#bodies.input(called.request);
     // a command goes on when its client leaves: what it changes is not cut off half-way
     const signal = of.kind === "query" ? request.signal : undefined;
-    return answer(await this.#app.send(of, input, { id, headers: this.#headers(called), signal }), {
-      values,
-      failures,
-    });
+    const headers = this.#headers(called);
+    const isPlain = id === undefined && headers === undefined && signal === undefined;
+    const sending = isPlain ? this.#app.send(of, input) : this.#app.send(of, input, { id, headers, signal });
+    return answer(await sending, { values, failures });
   }
 
   async #query(called: Called<Given>): Promise<Response> {
     const { route: { contract, options: { failures = {}, cache = "no-cache" } }, values, request } = called;
     const of = contract as Contract<"query", unknown, unknown>;
-    const input = value(inputOf(queryOf(request).get("input") ?? ""));
+    const input = inputOf(queryOf(request).get("input") ?? "");
     const result = await this.#app.send(of, input, { headers: this.#headers(called), signal: request.signal });
     if (!result.ok || result.value === undefined) return answer(result, { values, failures });
     const text = values ? encodeValue(result.value, "result") : toJson(result.value, "INVALID_RESPONSE", "the value");
@@ -289,7 +308,7 @@ class EdgeHandler<Given> {
     const of = contract as Contract<"stream", unknown, unknown>;
     const place = placeOf(of, resume);
     const last = request.headers.get("last-event-id");
-    let input = value(inputOf(queryOf(request).get("input") ?? ""));
+    let input = inputOf(queryOf(request).get("input") ?? "");
     if (last !== null && last !== "") input = place === undefined ? raise(NO_RESUME) : place.from(input, last);
     const items = this.#app.stream(of, input, { headers: this.#headers(called), signal: request.signal });
     const event = (item: unknown) => eventBytes(place?.id(item), item, values);
@@ -334,7 +353,7 @@ class EdgeHandler<Given> {
 
   async #start(called: Called<Given>): Promise<Response> {
     const { route: { contract, name, options: { failures = {} } }, values } = called;
-    const input = await this.#input(called);
+    const input = await this.#bodies.input(called.request);
     const id = this.#idOf(called);
     const workflow = contract as WorkflowContract<unknown, unknown>;
     const started = await this.#app.start(workflow, input, { id, headers: this.#headers(called) });
@@ -372,7 +391,7 @@ class EdgeHandler<Given> {
 
   async #tell(called: Called<Given>): Promise<Response> {
     const { route: { options: { tell = {}, failures = {} } }, values, run = "", signal = "" } = called;
-    const input = await this.#input(called);
+    const input = await this.#bodies.input(called.request);
     const id = this.#idOf(called);
     return answer(await this.#app.tell(tell[signal] as Signal<unknown>, run, input, { id }), {
       values,
@@ -389,32 +408,24 @@ class EdgeHandler<Given> {
   }
 }
 
-/** What a method asks for; throws a refusal for one that the route does not have. */
-function actionOf(
-  method: string,
+/** What a method asks for; throws a refusal for one that the path does not have. */
+function actionOf(method: string, { route, run, signal }: RoutePlace): EdgeAction {
+  const actions = actionsOf(route, run, signal);
+  const action = actions.get(method);
+  if (action !== undefined) return action;
+  const allow = [...actions.keys()].join(", ");
+  throw new EdgeRefusal(405, "METHOD_NOT_ALLOWED", `the method must be ${allow}`, { allow });
+}
+
+/** What a path takes, by method. Throws a refusal for a signal that the route does not list. */
+function actionsOf(
   { kind, options }: EdgeRoute,
   run: string | undefined,
   signal: string | undefined,
-): EdgeCall["action"] {
-  const actions: Partial<Record<string, EdgeCall["action"]>> = kind === "command"
-    ? { POST: "send" }
-    : kind === "query"
-    ? { GET: "read", POST: "send" }
-    : kind === "stream"
-    ? { GET: "read" }
-    : kind === "event"
-    ? { GET: "follow" }
-    : run === undefined
-    ? { POST: "start" }
-    : signal === undefined
-    ? { GET: "result", ...(options.cancel ? { DELETE: "cancel" } : {}) }
-    : Object.hasOwn(options.tell ?? {}, signal)
-    ? { POST: "tell" }
-    : raise(NOT_FOUND);
-  const action = Object.hasOwn(actions, method) ? actions[method] : undefined;
-  if (action !== undefined) return action;
-  const allow = Object.keys(actions).join(", ");
-  throw new EdgeRefusal(405, "METHOD_NOT_ALLOWED", `the method must be ${allow}`, { allow });
+): ReadonlyMap<string, EdgeAction> {
+  if (run === undefined) return ACTIONS[kind];
+  if (signal === undefined) return options.cancel ? CANCELLABLE_RUN_ACTIONS : RUN_ACTIONS;
+  return Object.hasOwn(options.tell ?? {}, signal) ? SIGNAL_ACTIONS : raise(NOT_FOUND);
 }
 
 /** How a stream goes on behind an item; `undefined`: it does not. */
@@ -438,7 +449,7 @@ function placeOf(
   if (own === undefined) return undefined;
   return {
     id: (item) => named(encodeURIComponent(encodeValue(item, "item"))),
-    from: (input, id) => own(input as never, value(inputOf(decodedPart(id))) as never),
+    from: (input, id) => own(input as never, inputOf(decodedPart(id)) as never),
   };
 }
 
@@ -486,8 +497,9 @@ function decodedPart(text: string): string {
 
 /** The path of a URL. `URL` is slow: it is left to what may have to be normalized. */
 function pathOf(url: string): string {
-  const [, plain] = PLAIN_URL.exec(url) ?? [];
-  return plain ?? new URL(url).pathname;
+  if (!PLAIN_URL.test(url)) return new URL(url).pathname;
+  const query = url.indexOf("?");
+  return url.slice(url.indexOf("/", HTTPS.length), query < 0 ? undefined : query);
 }
 
 function queryOf({ url }: Request): URLSearchParams {
@@ -496,10 +508,6 @@ function queryOf({ url }: Request): URLSearchParams {
 
 function hostOf(origin: string): string | undefined {
   return URL.parse(origin)?.host;
-}
-
-function value(input: { readonly value: unknown } | EdgeRefusal): unknown {
-  return input instanceof EdgeRefusal ? raise(input) : input.value;
 }
 
 function raise(refusal: EdgeRefusal): never {
@@ -544,6 +552,19 @@ function checkLimit(limit: EdgeLimit): void {
   }
 }
 
+type EdgeAction = EdgeCall["action"];
+
+/** What a path without a run takes, by method. */
+const ACTIONS: Readonly<Record<EdgeRoute["kind"], ReadonlyMap<string, EdgeAction>>> = {
+  command: new Map([["POST", "send"]]),
+  query: new Map([["GET", "read"], ["POST", "send"]]),
+  stream: new Map([["GET", "read"]]),
+  event: new Map([["GET", "follow"]]),
+  workflow: new Map([["POST", "start"]]),
+};
+const RUN_ACTIONS: ReadonlyMap<string, EdgeAction> = new Map([["GET", "result"]]);
+const CANCELLABLE_RUN_ACTIONS: ReadonlyMap<string, EdgeAction> = new Map([["GET", "result"], ["DELETE", "cancel"]]);
+const SIGNAL_ACTIONS: ReadonlyMap<string, EdgeAction> = new Map([["POST", "tell"]]);
 const HANDLER_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeHandlerOptions>([
   "base",
   "authorize",
@@ -558,7 +579,8 @@ const HANDLER_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeHandlerOptions>([
 ]);
 const LIMIT_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeLimit>(["rate", "burst", "over"]);
 /** A URL whose path is as it stands: without escapes, dots and what else `URL` changes. */
-const PLAIN_URL = /^https?:\/\/[\w.:[\]-]+(\/[\w/-]*)(?:\?|$)/;
+const PLAIN_URL = /^https?:\/\/[\w.:[\]-]+\/[\w/-]*(?:\?|$)/;
+const HTTPS = "https://";
 const NOT_FOUND = new EdgeRefusal(404, "NOT_FOUND", "there is nothing here");
 const NO_RESUME = new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind an item");
 const PREFLIGHT = {

@@ -23,13 +23,13 @@ export function refusedMediaType(request: Request): EdgeRefusal | undefined {
   return new EdgeRefusal(415, "UNSUPPORTED_MEDIA_TYPE", "the body must be application/json");
 }
 
-/** The value of a text of a URL or of a body; a refusal for one that is neither JSON nor a value with tags. */
-export function inputOf(text: string): { readonly value: unknown } | EdgeRefusal {
-  if (text === "") return { value: undefined };
+/** The value of a text of a URL or of a body. Throws a refusal for one that is neither JSON nor a value with tags. */
+export function inputOf(text: string): unknown {
+  if (text === "") return undefined;
   try {
-    return { value: isTagged(text) ? decodeText(text) : JSON.parse(text) };
+    return isTagged(text) ? decodeText(text) : JSON.parse(text);
   } catch {
-    return new EdgeRefusal(400, "INVALID_MESSAGE", "the input is not valid JSON");
+    throw new EdgeRefusal(400, "INVALID_MESSAGE", "the input is not valid JSON");
   }
 }
 
@@ -62,36 +62,46 @@ export class BodyReader {
     draining.addEventListener("abort", () => this.#rest(), { once: true });
   }
 
-  /** The text of a body; a refusal for one that is too large, too late, or no UTF-8. */
-  text(request: Request): Promise<string | EdgeRefusal> {
+  /** The input that a body holds. Rejects with a refusal for one that is too large, too late, no UTF-8 or no JSON. */
+  input(request: Request): Promise<unknown> {
     const { headers } = request;
     const length = headers.get("content-length");
-    if (Number(length) > this.#most) return Promise.resolve(this.#tooLarge());
+    if (Number(length) > this.#most) return Promise.reject(this.#tooLarge());
     // beside a transfer coding a length says nothing (RFC 9112, 6.3)
     const isBounded = length !== null && /^\d+$/.test(length) && !headers.has("transfer-encoding");
-    return new Promise((resolve) => {
-      const pending: PendingBody = {
-        due: this.#clock.monotonic() + this.#limit,
-        end: (text) => {
-          if (!this.#pending.delete(pending)) return;
-          this.#rest();
-          resolve(text);
-        },
-      };
+    return new Promise((resolve, reject) => {
+      const pending: PendingBody = { due: this.#clock.monotonic() + this.#limit, resolve, reject, cancel: undefined };
       this.#pending.add(pending);
       this.#timer ??= this.#arm(this.#limit);
       // servers end a body at its length: it is read at once, in a third of the time
-      const read = isBounded ? bytesOf(request).then((bytes) => this.#whole(bytes)) : this.#chunks(request, pending);
-      read.then(pending.end, () => pending.end(unreadable()));
+      const read = isBounded ? bytesOf(request) : this.#chunks(request, pending);
+      read.then((bytes) => this.#came(pending, bytes), (error) => this.#failed(pending, error));
     });
   }
 
-  #whole(bytes: Uint8Array): string | EdgeRefusal {
-    return bytes.length > this.#most ? this.#tooLarge() : decode(bytes);
+  #came(pending: PendingBody, bytes: Uint8Array): void {
+    try {
+      if (bytes.length > this.#most) throw this.#tooLarge();
+      const input = inputOf(decode(bytes));
+      this.#end(pending);
+      pending.resolve(input);
+    } catch (error) {
+      this.#failed(pending, error);
+    }
   }
 
-  async #chunks({ body }: Request, pending: PendingBody): Promise<string | EdgeRefusal> {
-    if (body === null) return "";
+  #failed(pending: PendingBody, error: unknown): void {
+    this.#end(pending);
+    pending.reject(error instanceof EdgeRefusal ? error : unreadable());
+  }
+
+  #end(pending: PendingBody): void {
+    this.#pending.delete(pending);
+    if (this.#draining.aborted) this.#rest();
+  }
+
+  async #chunks({ body }: Request, pending: PendingBody): Promise<Uint8Array> {
+    if (body === null) return NO_BYTES;
     const reader = body.getReader();
     pending.cancel = () => void reader.cancel().catch(() => {}); // the sender has left, or is not wanted any more
     const chunks: Uint8Array[] = [];
@@ -99,18 +109,18 @@ export class BodyReader {
     try {
       for (let read = await reader.read(); !read.done; read = await reader.read()) {
         size += read.value.length;
-        if (size > this.#most) return this.#tooLarge();
+        if (size > this.#most) throw this.#tooLarge();
         chunks.push(read.value);
       }
-      return decode(joinBytes(chunks, size));
+      return joinBytes(chunks, size);
     } finally {
       pending.cancel();
     }
   }
 
-  /** Cancels the timer once the node drains and no body is awaited: a timer for each body would cost as much as it. */
+  /** Cancels the timer of a draining node when no body is awaited. Others keep it: one for each body costs as much. */
   #rest(): void {
-    if (!this.#draining.aborted || this.#pending.size > 0) return;
+    if (this.#pending.size > 0) return;
     this.#timer?.cancel();
     this.#timer = undefined;
   }
@@ -120,7 +130,10 @@ export class BodyReader {
       const now = this.#clock.monotonic();
       for (const pending of this.#pending) {
         if (pending.due > now) break;
-        pending.end(new EdgeRefusal(408, "REQUEST_TIMEOUT", `the body did not come within ${this.#limit} ms`));
+        this.#failed(
+          pending,
+          new EdgeRefusal(408, "REQUEST_TIMEOUT", `the body did not come within ${this.#limit} ms`),
+        );
         pending.cancel?.();
       }
       const [next] = this.#pending;
@@ -134,21 +147,24 @@ export class BodyReader {
 }
 
 /** The whole body. */
-async function bytesOf(request: Request): Promise<Uint8Array> {
+function bytesOf(request: Request): Promise<Uint8Array> {
   // in Bun a third faster than arrayBuffer(), which alone the requests of adapters for Node have
-  if (Object.getPrototypeOf(request) === Request.prototype) return await request.bytes();
-  return new Uint8Array(await request.arrayBuffer());
+  if (Object.getPrototypeOf(request) === Request.prototype) return request.bytes();
+  return request.arrayBuffer().then((buffer) => new Uint8Array(buffer));
 }
 
 /** A body that has not come. */
 interface PendingBody {
   /** By the monotonic clock. */
   readonly due: number;
-  end(text: string | EdgeRefusal): void;
+  readonly resolve: (input: unknown) => void;
+  readonly reject: (refusal: EdgeRefusal) => void;
   /** Stops reading it. */
-  cancel?: () => void;
+  cancel: (() => void) | undefined;
 }
 
 function unreadable(): EdgeRefusal {
   return new EdgeRefusal(400, "INVALID_MESSAGE", "the body could not be read as UTF-8");
 }
+
+const NO_BYTES = new Uint8Array();

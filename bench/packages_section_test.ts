@@ -14,6 +14,22 @@ describe("the section packages of the bench", () => {
     assertEquals(rows.map((row) => row.slice(3, -1)), CLAIMS.map(({ row }) => row));
   });
 
+  it("is named with the row by each file that stands in a row of the page", async () => {
+    const root = new URL("../", import.meta.url);
+    const page = await readFile(new URL("docs/internals/packages.md", root), "utf8");
+    const rows = page.slice(page.indexOf("## Why not"), page.indexOf("## By hand")).match(/^\| `[^`]+`.*/gm) ?? [];
+    const unnamed: string[] = [];
+    for (const row of rows) {
+      const [, name, , own] = row.split("|").map((cell) => cell.trim());
+      for (const [, file] of own.matchAll(/`(src\/[^`]+\.ts)`/g)) {
+        const text = await readFile(new URL(file, root), "utf8");
+        const isNamed = text.includes("docs/internals/packages.md") && text.includes(name);
+        if (!isNamed) unnamed.push(`${file} does not name row ${name}`);
+      }
+    }
+    assertEquals(unnamed, []);
+  });
+
   it("refutes nothing while each reason holds", () => {
     assertEquals(tableOf(held(), []).refuted, []);
   });

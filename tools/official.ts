@@ -1,20 +1,93 @@
 /**
- * `deno task test:official`: the tests of `src/nats` over `@nats-io/transport-deno` in place of Catga's own client in
- * Deno. It needs a JSR registry, as `check.ts` does.
+ * `deno task test:official`: tests over `@nats-io/transport-deno`, in a copy of this tree in which that package is the
+ * default in Deno, as with `transport: "official"`, also of the processes that tests start. Packages come from a JSR
+ * registry, which it needs, as `check.ts` does.
+ *
+ *   deno task test:official                            the tests of src/nats, in 2 minutes
+ *   deno task test:official test/faults src/state      those below these paths; the fault suite after the others
+ *   deno task test:official --soak 10                  the soak of so many minutes
  *
  * @module
  */
+import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { Processes } from "./processes.ts";
-import { testOfficial } from "./published.ts";
 import { registryAt } from "./registry.ts";
-import { printSummary } from "./test_run.ts";
+import { sourceFiles } from "./sources.ts";
+import { FAULTS, JOBS, printSummary, type Row, runTests, testFiles } from "./test_run.ts";
 
+const MINUTES = 60_000;
+const PARTS = ["mod.ts", "src", "test", "tools", "bench", "docs", "examples", "package.json", "tsconfig.json"];
+const PAGES = ["README.md", "README.zh-CN.md", "CHANGELOG.md", "CONTRIBUTING.md", "jsr.json"];
+/** The tests of the file that stands in for the package. */
+const OF_STAND_IN = "src/nats/deno_transport_test.ts";
+/** The line of `src/nats/driver.ts` that chooses, and what it is in the copy. */
+const CHOICE = ['const DEFAULT_IN_DENO: DriverName = "deno";', 'const DEFAULT_IN_DENO: DriverName = "official";'];
+
+const { values: { soak }, positionals } = parseArgs({ allowPositionals: true, options: { soak: { type: "string" } } });
 const root = fileURLToPath(new URL("..", import.meta.url));
-process.chdir(root);
 const registry = registryAt(root);
 if (!registry.exists) throw new Error(`there is no registry at ${registry.path} (CATGA_REGISTRY names one)`);
 using processes = new Processes();
-const { failed } = printSummary([await testOfficial(processes, root, registry.path)]);
+// in the repository: /tmp may be a small disk
+await mkdir(join(root, ".cache"), { recursive: true });
+const scratch = await mkdtemp(join(root, ".cache", "official-"));
+let failed: number;
+try {
+  const tree = await officialTree(join(scratch, "tree"));
+  failed = soak === undefined ? printSummary(await test(tree)).failed : await runSoak(tree, soak);
+} finally {
+  await rm(scratch, { recursive: true });
+}
 process.exit(failed > 0 ? 1 : 0);
+
+/** Lays the copy out, with the packages of `jsr.json`; Bun takes those of this tree. */
+async function officialTree(tree: string): Promise<string> {
+  const files = await sourceFiles(root, [...PARTS, ...PAGES]);
+  for (const folder of new Set(files.map(dirname))) await mkdir(join(tree, folder), { recursive: true });
+  await Promise.all(files.map((file) => copyFile(join(root, file), join(tree, file))));
+  await symlink(join(root, "node_modules"), join(tree, "node_modules"), "junction");
+  const [deno, jsr] = await Promise.all(
+    ["deno.json", "jsr.json"].map(async (name) => JSON.parse(await readFile(join(root, name), "utf8"))),
+  );
+  const { imports, scopes } = jsr;
+  await writeFile(join(tree, "deno.json"), JSON.stringify({ ...deno, imports, scopes, lock: false }));
+  const file = join(tree, "src/nats/driver.ts");
+  const driver = await readFile(file, "utf8");
+  if (!driver.includes(CHOICE[0])) throw new Error(`src/nats/driver.ts does not have ${CHOICE[0]}`);
+  await writeFile(file, driver.replace(CHOICE[0], CHOICE[1]));
+  return tree;
+}
+
+async function test(tree: string): Promise<Row[]> {
+  const files = (await testFiles(tree, positionals.length > 0 ? positionals : ["src/nats"]))
+    .filter((file) => file !== OF_STAND_IN);
+  const rows: Row[] = [];
+  for (const isOfFaults of [false, true]) {
+    const chosen = files.filter((file) => file.startsWith(FAULTS) === isOfFaults);
+    if (chosen.length === 0) continue;
+    rows.push(
+      await runTests(processes, {
+        title: `${isOfFaults ? "faults " : ""}over @nats-io/transport-deno`,
+        command: [...inRegistry("test"), "--no-check", "--parallel", "--junit-path={report}"],
+        files: chosen.map((file) => join(tree, file)),
+        env: { DENO_JOBS: `${isOfFaults ? 2 : JOBS}` },
+        limit: 60 * MINUTES,
+      }),
+    );
+  }
+  return rows;
+}
+
+async function runSoak(tree: string, minutes: string): Promise<number> {
+  const command = [...inRegistry("run"), "--no-check", join(tree, "test/soak/soak.ts"), "--minutes", minutes];
+  return (await processes.run(command, { limit: (Number(minutes) + 10) * MINUTES })).code;
+}
+
+/** A subcommand of Deno whose addresses of JSR lead to the registry. */
+function inRegistry(subcommand: "run" | "test"): string[] {
+  return [Deno.execPath(), "run", "-A", registry.path, subcommand, "-A"];
+}

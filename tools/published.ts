@@ -7,7 +7,6 @@
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { BUN_VERSION, bunBinary } from "./bun.ts";
 import { bundleTests } from "./bundles.ts";
 import { NODE_VERSION, nodeCommand } from "./node.ts";
@@ -32,32 +31,6 @@ export async function testPublished(processes: Processes, root: string, registry
       files: await bundleTests(scratch, root, await publishedTests(root)),
       // as many as in both runtimes together: most wait
       env: { DENO_JOBS: `${2 * JOBS}` },
-      limit: 8 * MINUTES,
-    });
-  } finally {
-    await rm(scratch, { recursive: true });
-  }
-}
-
-/**
- * Runs the tests of `src/nats` over `@nats-io/transport-deno`: an import map puts that package in the place of the one
- * file that stands in for it. Left out are the tests of that file.
- */
-export async function testOfficial(processes: Processes, root: string, registry: string): Promise<Row> {
-  await mkdir(join(root, ".cache"), { recursive: true });
-  const scratch = await mkdtemp(join(root, ".cache", "official-"));
-  try {
-    const { imports, compilerOptions } = JSON.parse(await readFile(join(root, "jsr.json"), "utf8"));
-    const own = pathToFileURL(join(root, "src/nats/deno_transport.ts")).href;
-    const config = join(scratch, "official.json");
-    const swapped = { ...imports, [own]: imports["@nats-io/transport-deno"] };
-    await writeFile(config, JSON.stringify({ compilerOptions, imports: swapped }));
-    const options = ["--no-check", "--parallel", "--config", config, "--junit-path={report}"];
-    return await runTests(processes, {
-      title: "src/nats over @nats-io/transport-deno",
-      command: [Deno.execPath(), "run", "-A", registry, "test", "-A", ...options],
-      files: (await testFiles(root, ["src/nats"])).filter((file) => file !== "src/nats/deno_transport_test.ts"),
-      env: { DENO_JOBS: `${JOBS}` },
       limit: 8 * MINUTES,
     });
   } finally {

@@ -7,10 +7,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Buffer } from "node:buffer";
 import { DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
-import type { ConnectionOptions, Msg, NatsConnection } from "@nats-io/nats-core";
+import { type ConnectionOptions, headers as makeHeaders, type Msg, type NatsConnection } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
 import { NatsEventLog } from "../../src/nats/log_stream.ts";
 import { openNats } from "../../src/nats/open.ts";
+import { MessageTimes } from "../../src/nats/message_times.ts";
+import { DirectMessage } from "../../src/nats/stored_message.ts";
 import { answer } from "./answer.ts";
 
 /** The package and Catga's part, in one unit. */
@@ -65,6 +67,75 @@ answer({
         if (Buffer.from(message.data, "base64").length !== TEXT.length) throw new Error("another message was read");
       }),
     };
+  },
+
+  /** Messages with headers, published without an answer. */
+  async "core-publish"({ count }: { count: number }): Promise<Both> {
+    const subject = nextName();
+    const reply = `${subject}.reply`;
+    const published = async (publish: (id: string) => void) => {
+      const before = process.cpuUsage();
+      for (let i = 0; i < count; i++) {
+        publish(`o-${i}`);
+        if (i % AT_ONCE === 0) await nc.flush();
+      }
+      await nc.flush();
+      const { user, system } = process.cpuUsage(before);
+      return (user + system) * 1_000 / count;
+    };
+    const theirs = (id: string) => {
+      const headers = makeHeaders();
+      headers.set("Nats-Msg-Id", id);
+      nc.publish(subject, TEXT, { headers, reply });
+    };
+    const own = (id: string) =>
+      catga.transport.publishText({ subject, reply, headers: { "Nats-Msg-Id": id }, text: TEXT });
+    for (const publish of [theirs, own]) await published(publish);
+    return { package: await published(theirs), own: await published(own) };
+  },
+
+  /** What a read of the messages of a batch takes: its four headers of the server, and its time. */
+  async "core-headers"({ count }: { count: number }): Promise<Both> {
+    const name = await makeStream({ allow_direct: true });
+    for (let i = 0; i < AT_ONCE; i++) await js.publish(`${name}.a`, TEXT);
+    const messages: Msg[] = [];
+    const inbox = nc.subscribe(`${name}-inbox`, { callback: (_, message) => void messages.push(message) });
+    const batch = JSON.stringify({ seq: 1, batch: AT_ONCE, next_by_subj: ">" });
+    const read = async (one: (message: Msg) => number | undefined) => {
+      let [spent, done] = [0, 0];
+      while (done < count) {
+        // new ones each time: the package keeps the headers that it has decoded
+        messages.length = 0;
+        nc.publish(`$JS.API.DIRECT.GET.${name}`, batch, { reply: `${name}-inbox` });
+        await until(() => messages.length > AT_ONCE); // the last one is the end of the batch
+        const before = process.cpuUsage();
+        for (let n = 0; n < AT_ONCE; n++) {
+          if (one(messages[n]) !== n + 1) throw new Error("another message was read");
+        }
+        const { user, system } = process.cpuUsage(before);
+        spent += user + system;
+        done += AT_ONCE;
+      }
+      return spent * 1_000 / done;
+    };
+    const theirs = ({ headers }: Msg) => {
+      Date.parse(headers!.get("Nats-Time-Stamp"));
+      return headers!.get("Nats-Subject") === "" ? 0 : Number(headers!.get("Nats-Sequence"));
+    };
+    const times = new MessageTimes();
+    const own = (message: Msg) => DirectMessage.of(message, times)?.sequence;
+    for (const one of [theirs, own]) await read(one);
+    const both = { package: await read(theirs), own: await read(own) };
+    inbox.unsubscribe();
+    return both;
+  },
+
+  /** The part of the addresses of which a client knows nothing after it has connected to the second one. */
+  async "core-servers"(): Promise<number> {
+    const connection = await connect({ servers: ["127.0.0.1:1", url], noRandomize: true });
+    const known = connection.getServers().length;
+    await connection.close();
+    return 1 - known / 2;
   },
 
   async silence(): Promise<Record<"kv-watch" | "ordered-push" | "own", number>> {

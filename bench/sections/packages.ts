@@ -21,6 +21,9 @@ interface Claim {
 export const CLAIMS: readonly Claim[] = [
   { row: "publish", kind: "times", least: 1.5 },
   { row: "reads", kind: "times", most: 2 },
+  { row: "core-publish", kind: "times", least: 1.2 },
+  { row: "core-headers", kind: "times", least: 1.2 },
+  { row: "core-servers", kind: "part", least: 0.4 },
   { row: "watch", kind: "part", least: 0.5 },
   { row: "ordered-pull", kind: "part", least: 0.01 },
   { row: "ordered-push", kind: "times", least: 2 },
@@ -48,6 +51,8 @@ export const packages: Measure = async (stage, effort) => {
   for (let round = 0; round < effort.rounds(5, 3); round++) {
     await compare("publish", effort.count(20_000, 8_000, 400));
     await compare("reads", effort.count(8_000, 4_000, 400));
+    await compare("core-publish", effort.count(100_000, 40_000, 2_000));
+    await compare("core-headers", effort.count(10_000, 5_000, 512));
     if (skipped.length === 0) await compare("transport-deno", effort.count(20_000, 8_000, 400));
   }
   await compare("kv-create", 1);
@@ -76,7 +81,7 @@ export function tableOf(found: ReadonlyMap<string, readonly number[]>, skipped: 
     })),
     pairs: [],
     notes: [
-      "publish, reads: processor; kv-create: requests; kv-watch, ordered-push: silence after the consumer was lost, 30 s at most",
+      "publish, reads, core-publish, core-headers: processor; kv-create: requests; kv-watch, ordered-push: silence after the consumer was lost, 30 s at most",
       ...skipped.map((row) => `not measured: ${row}, which needs JSR's packages in Deno`),
     ],
     refuted: refuted.map(({ row }) => `the reason in row ${row} of docs/internals/packages.md is gone`),

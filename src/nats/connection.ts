@@ -56,7 +56,7 @@ const DEFAULTS = {
   pendingLimit: 4_096,
 } satisfies ConnectionOptions & { pendingLimit: number };
 
-/** transport-deno waits for each write before the next: with the limit above, a quarter of the requests (measured). */
+/** transport-deno waits for each write before the next: docs/internals/packages.md, row `transport-deno`. */
 const OFFICIAL_DEFAULTS = { ...DEFAULTS, pendingLimit: 32_768 };
 
 /**
@@ -75,9 +75,9 @@ export async function connectNats(nats: NatsAddress, options: ConnectNatsOptions
     return { connection: nats, driver: await loadDriver(options.transport), owned: false };
   }
   const given = connectionOptions(nats);
-  const defaults = options.transport === "official" ? OFFICIAL_DEFAULTS : DEFAULTS;
+  const driver = await loadDriver(options.transport, given.tls);
+  const defaults = driver.name === "official" ? OFFICIAL_DEFAULTS : DEFAULTS;
   const complete = { ...defaults, ...(options.name === undefined ? {} : { name: options.name }), ...given };
-  const driver = await loadDriver(options.transport, complete.tls);
   const connection = await firstConnect(driver, complete, options.onUnreachable);
   try {
     checkVersion(connection);

@@ -8,6 +8,8 @@ import type { Authenticator, ConnectionOptions, MsgHdrs, NatsConnection } from "
 
 /** The part of nats.js that Catga uses of a client, and the packages that fit it. */
 export interface Driver extends ClientPackage {
+  /** Its name. */
+  readonly name: DriverName;
   /** Loads `@nats-io/jetstream`. */
   jetstream(): Promise<Pick<typeof jetstreamPackage, "jetstream">>;
   /** Loads `@nats-io/kv`. */
@@ -32,7 +34,6 @@ interface ClientPackage {
 export type DriverName = keyof typeof DRIVERS;
 
 const DRIVERS = {
-  // stands in for "official": docs/internals/packages.md, row `transport-deno`
   deno: () => import("./deno_transport.ts"),
   node: async () => (await import("./driver_node.ts")).loadNodeDriver(),
   official: async () => (await import("./client_packages.ts")).importDenoClient(),
@@ -43,6 +44,9 @@ const OF_JSR: Pick<Driver, "jetstream" | "kv"> = {
   jetstream: () => import("@nats-io/jetstream"),
   kv: () => import("@nats-io/kv"),
 };
+
+/** The transport in Deno: `deno` stands in for `official`; docs/internals/packages.md, row `transport-deno`. */
+const DEFAULT_IN_DENO: DriverName = "deno";
 
 /** Transports that run in Deno alone. */
 const OF_DENO: ReadonlySet<string> = new Set<DriverName>(["deno", "official"]);
@@ -60,10 +64,10 @@ export async function loadDriver(name: DriverName | undefined, tls?: ConnectionO
     throw new TypeError(`transport "${name}" runs in Deno only; leave the option out`);
   }
   const certificates = tls?.ca ?? tls?.cert ?? tls?.certFile ?? tls?.key ?? tls?.keyFile;
-  const picked = name ?? ("Deno" in globalThis && certificates === undefined ? "deno" : "node");
+  const picked = name ?? ("Deno" in globalThis && certificates === undefined ? DEFAULT_IN_DENO : "node");
   // each may have its own copy of nats-core, from another registry: their types are alike, not the same
   const client = await DRIVERS[picked]() as ClientPackage;
-  return { ...client, ...(picked === "node" ? await ofNode() : OF_JSR) };
+  return { ...client, name: picked, ...(picked === "node" ? await ofNode() : OF_JSR) };
 }
 
 async function ofNode(): Promise<Pick<Driver, "jetstream" | "kv">> {

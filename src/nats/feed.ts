@@ -1,7 +1,8 @@
 /**
  * The messages of a stream that match a filter: the last one of each subject, then every new one, in order and without
  * gaps. It is one consumer on the server: when a message is missing, the server is silent or the connection is lost the
- * feed breaks, for its owner to open another.
+ * feed breaks, for its owner to open another. An ordered consumer of `@nats-io/jetstream` would be silent for long
+ * (docs/internals/packages.md, row `ordered-push`).
  */
 import type { StoredMessage } from "../ports/event_log.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";

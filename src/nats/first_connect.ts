@@ -74,7 +74,7 @@ async function connectOnce(driver: Pick<Driver, "connect">, options: FirstConnec
 
 /**
  * nats.js (3.4) removes the servers that did not answer before the first connection: it would never go to them
- * (observed).
+ * (docs/internals/packages.md, row `core-servers`).
  */
 function restoreServers(connection: NatsConnection, given: readonly string[]): void {
   if (given.length < 2) return;

@@ -1,6 +1,7 @@
 /**
  * Place at which reading goes on: behind what was read last, unless the stream is another one or has lost that. The
  * stream's leader decides, by when it was created, its last sequence, and the time of the message that was read last.
+ * A consumer of `@nats-io/jetstream` would pass by messages: docs/internals/packages.md, row `ordered-pull`.
  */
 import { delay } from "../ports/clock.ts";
 import type { LogLoss, LogMark, LogState, StoredMessage } from "../ports/event_log.ts";

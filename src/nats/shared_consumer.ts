@@ -3,7 +3,8 @@
  * timer. It waits for none of its readers, unless it has one only: one that does not take what comes goes on by itself,
  * with a consumer that nobody else joins (`log_reader.ts`). A reader joins when the consumer is made anew, from behind
  * the one that is least far; the others pass over what they have. The old consumer delivers until the new one is there,
- * so that nobody waits.
+ * so that nobody waits. An ordered consumer of `@nats-io/jetstream` has one reader, and is silent for long when it is
+ * lost (docs/internals/packages.md, row `ordered-push`).
  */
 import type { Msg } from "@nats-io/nats-core";
 import { backoff, delay, type Timer } from "../ports/clock.ts";

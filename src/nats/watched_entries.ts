@@ -1,6 +1,7 @@
 /**
  * The entries of a watch as they were reported to its receiver: each change is reported once, for one key only with
- * revisions that grow, whichever server delivers it and however late. And when an entry expires.
+ * revisions that grow, whichever server delivers it and however late. And when an entry expires, which entries of
+ * `@nats-io/kv` do not say: docs/internals/packages.md, row `watch`.
  */
 import { fewAtOnce } from "../data/queues.ts";
 import type { Change } from "../ports/key_value_store.ts";

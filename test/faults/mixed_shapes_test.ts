@@ -2,7 +2,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
-import { catga, type Result } from "../../mod.ts";
+import { catga, type Result, unwrap } from "../../mod.ts";
+import { fewAtOnce } from "../../src/data/queues.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import type { Runtime } from "../processes/node_messages.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
@@ -17,6 +18,9 @@ type Version = "old" | "new";
 const SOON = 5_000;
 /** Kills of leaders, until one of each version has been killed. */
 const MOST_KILLS = 12;
+/** Twice as many as messages that may be put aside. */
+const WAITING = 20_000;
+const KINDS = ["sold", "printed", "booked"] as const;
 
 describe("a deploy that renames a field and adds a member to an enum", await requireNatsServer(), () => {
   for (const runtime of ["deno", "bun"] as Runtime[]) {
@@ -39,6 +43,68 @@ describe("a deploy that renames a field and adds a member to an enum", await req
       assertMatch((await deploy("bun", { root: tree.root, limit: 15_000 })).join("\n"), found);
     });
   }
+});
+
+describe("20,000 messages of each kind that wait for a deploy", await requireNatsServer(), () => {
+  it("stop nothing behind them, under the next leader either, and go on as soon as the deploy is there", {
+    timeout: 1_200_000,
+  }, async () => {
+    await using server = await startNatsServer();
+    const namespace = "many";
+    const programs: Program<SeatLine>[] = [];
+    const start = async (runtime: Runtime, version: Version) => {
+      const args = [server.url, namespace, `${version}-${programs.length}`, version];
+      const program: Program<SeatLine> = await startProgram(runtime, "test/processes/seat_node.ts", args);
+      programs.push(program);
+      await program.line(({ event }) => event === "ready");
+      return program;
+    };
+    /** The seats of one kind that were handled, without the ones of {@link behind}. */
+    const handled = (kind: SeatLine["event"]) =>
+      new Set(
+        programs.flatMap(({ lines }) =>
+          lines.flatMap((line) => line.event === kind && "seat" in line && line.seat.startsWith("new") ? line.seat : [])
+        ),
+      );
+    try {
+      const [first] = [await start("deno", "old"), await start("bun", "old")];
+      await using web = await catga({ nats: server.url, namespace, service: "web", logger: QUIET });
+      const numbers = Array.from({ length: WAITING }, (_, n) => `new-${n}`);
+      await fewAtOnce(numbers, 256, async (seat) => {
+        unwrap(await web.publish(NEW.Sold, { seat, channel: "kiosk" }));
+        unwrap(await web.enqueue(NEW.Print, { seat, holder: "ada" }));
+        unwrap(await web.start(NEW.Book, { seat, holder: "ada" }));
+      });
+      /** What old nodes take is handled, though it was stored behind what waits. */
+      const behind = async (seat: string) => {
+        unwrap(await web.publish(OLD.Sold, { seat, channel: "app" }));
+        unwrap(await web.enqueue(OLD.Print, { seat, buyer: "ada" }));
+        unwrap(await web.start(OLD.Book, { seat, buyer: "ada" }));
+        for (const kind of KINDS) {
+          const isHandled = () =>
+            programs.some(({ lines }) => lines.some((line) => line.event === kind && line.seat === seat));
+          await eventually(`${seat} to be ${kind}`, isHandled, 300_000);
+        }
+      };
+      await behind("behind");
+      first.kill("SIGKILL");
+      await first.ended;
+      await behind("behind the next leader");
+      await start("deno", "new");
+      const deployed = performance.now();
+      for (const kind of KINDS) await eventually(`one to be ${kind}`, () => handled(kind).size > 0, SOON);
+      console.log(`the first of each kind ${Math.round(performance.now() - deployed)} ms after the deploy`);
+      for (const kind of KINDS) {
+        await eventually(`all to be ${kind}`, () => handled(kind).size === WAITING, 600_000);
+      }
+      console.log(`all of them after ${Math.round(performance.now() - deployed)} ms`);
+      const dead = (await web.subscriptions()).reduce((sum, { dead }) => sum + dead, 0);
+      assertEquals(dead, 0);
+      for await (const { id } of web.runs({ status: "stuck" })) throw new Error(`run ${id} is stuck`);
+    } finally {
+      await Promise.all(programs.map((program) => program.stop()));
+    }
+  });
 });
 
 /** Plays the deploy, and its rollback; returns what went wrong. `limit`: for whatever is waited for, in ms. */

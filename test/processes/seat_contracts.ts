@@ -20,6 +20,7 @@ export const OLD = {
     input: z.object({ seat, channel: z.enum(["web", "app"]) }),
     key: (e) => e.seat,
   }),
+  Print: command("Print", { durable: true, input: z.object({ seat, buyer: z.string() }) }),
 };
 
 export const NEW = {
@@ -40,6 +41,7 @@ export const NEW = {
     input: z.object({ seat, channel: z.enum(["web", "app", "kiosk"]) }),
     key: (e) => e.seat,
   }),
+  Print: command("Print", { durable: true, input: z.object({ seat, holder: z.string() }) }),
 };
 
 /** As {@link NEW}, for a publisher that checks nothing: the JSON Schema is the same. */
@@ -49,8 +51,11 @@ export const UNCHECKED = event("Sold", {
   key: (e) => e.seat,
 });
 
-/** A line that a node prints. `outage`: what messages wait for that are led there; empty: none does. */
+/**
+ * A line that a node prints. `sold`, `printed`, `booked`: the event, the queued command or the run of a seat was
+ * handled there. `outage`: what messages wait for that are led there; empty: none does.
+ */
 export type SeatLine =
   | { readonly event: "ready" }
-  | { readonly event: "sold"; readonly seat: string }
+  | { readonly event: "sold" | "printed" | "booked"; readonly seat: string }
   | { readonly event: "outage"; readonly message: string };

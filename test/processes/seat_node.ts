@@ -4,7 +4,7 @@ import { catga } from "../../mod.ts";
 import { NEW, OLD, type SeatLine } from "./seat_contracts.ts";
 
 const [nats, namespace, id, version] = process.argv.slice(2);
-const { Sell, Sold, Book, Reserve, Seat, Reserved } = version === "old" ? OLD as unknown as typeof NEW : NEW;
+const { Sell, Sold, Print, Book, Reserve, Seat, Reserved } = version === "old" ? OLD as unknown as typeof NEW : NEW;
 const print = (line: SeatLine) => console.log(JSON.stringify(line));
 const app = await catga({
   ...{ nats, namespace, id, service: "shop", signals: true },
@@ -16,8 +16,12 @@ const app = await catga({
     }),
     Book.handle(async (flow, { seat }) => {
       await flow.step("sell", () => `${seat} at ${id}`);
-      return await flow.step("print", () => version);
+      return await flow.step("print", () => {
+        print({ event: "booked", seat });
+        return version;
+      });
     }),
+    Print.handle(({ seat }) => print({ event: "printed", seat })),
     Sold.on(({ seat }) => print({ event: "sold", seat }), { name: "sales" }),
   ],
 });

@@ -12,7 +12,7 @@ import { runInNewContext } from "node:vm";
 import * as z from "zod";
 import { catga, command, event, query, stream, unwrap, workflow } from "../mod.ts";
 import { deny, edge } from "../src/http/mod.ts";
-import { seededRandom } from "../src/memory/network.ts";
+import { seededRandom } from "../src/memory/seeded_random.ts";
 import { eventually } from "./support/eventually.ts";
 import { QUIET } from "./support/quiet.ts";
 import { serve } from "../examples/shop/http_server.ts";

@@ -27,7 +27,8 @@ import {
 } from "../log/format/names.ts";
 import { readParked } from "../log/format/parked_message.ts";
 import { readSnapshotText } from "../log/format/snapshot_text.ts";
-import { header, markOf } from "../log/publishing/schedule_write.ts";
+import { header } from "../log/publishing/stored_schedule.ts";
+import { markOf } from "../log/publishing/unschedule.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type LogStream, type StoredMessage, textOf } from "../ports/event_log.ts";
 import { Fifo } from "../data/queues.ts";

@@ -4,7 +4,7 @@ import { offsetOf } from "../data/cron.ts";
 import { printable } from "../data/printable.ts";
 import { scheduleSubject } from "../log/format/names.ts";
 import { nextTimes, pendingSchedules } from "../log/publishing/schedule_list.ts";
-import { unschedule } from "../log/publishing/schedule_write.ts";
+import { unschedule } from "../log/publishing/unschedule.ts";
 import { systemClock, token } from "../ports/clock.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { type CliCommand, DONE, FAILED, type Flags, UsageError } from "./flags.ts";

@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import * as v from "valibot";
 import { z } from "zod";
 import { PATIENT } from "../../test/support/patient.ts";
-import { seededRandom } from "../memory/network.ts";
+import { seededRandom } from "../memory/seeded_random.ts";
 import { jsonSchemaOf, reads } from "./compatibility.ts";
 import type { Schema, SchemaResult } from "./schema.ts";
 

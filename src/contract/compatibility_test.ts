@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { z } from "zod";
-import { seededRandom } from "../memory/network.ts";
+import { seededRandom } from "../memory/seeded_random.ts";
 import { type Compatibility, type JsonSchema, jsonSchemaOf, reads } from "./compatibility.ts";
 
 /** A verdict on one line: `yes`, the paths, or `unknown:` and the keyword. */

@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { seededRandom } from "../memory/network.ts";
+import { seededRandom } from "../memory/seeded_random.ts";
 import {
   afterRefusedMessage,
   afterRefusedRequest,

@@ -17,7 +17,7 @@ import { settled } from "../log/administration/dead_letters.ts";
 import { messageId } from "../log/format/commit.ts";
 import { wakesRun } from "../contract/workflow.ts";
 import { scheduleSubject } from "../log/format/names.ts";
-import { unschedule } from "../log/publishing/schedule_write.ts";
+import { unschedule } from "../log/publishing/unschedule.ts";
 import { randomUUID } from "node:crypto";
 import { readPlace, shownCause } from "./parked_views.ts";
 import { matchingRuns, stepsOf } from "./run_views.ts";

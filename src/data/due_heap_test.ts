@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { seededRandom } from "../memory/network.ts";
+import { seededRandom } from "../memory/seeded_random.ts";
 import { DueHeap } from "./queues.ts";
 
 describe("DueHeap", () => {

@@ -17,9 +17,8 @@ import type { LogHost } from "./log_host.ts";
 import { Publisher } from "./publishing/publisher.ts";
 import { OverdueSchedules } from "./publishing/overdue_schedules.ts";
 import { ReadModels } from "./running/read_models.ts";
+import { StreamSource } from "./stream_source.ts";
 import { Subscriptions } from "./subscriptions/subscriptions.ts";
-import type { LogStream } from "../ports/event_log.ts";
-import { openStream, type StreamKind } from "./format/streams.ts";
 
 /** Arguments of {@link openLog}, from the composition root. */
 export interface OpenLogOptions {
@@ -163,55 +162,3 @@ class NodeLog implements DurableLog {
     return Promise.resolve();
   }
 }
-
-/** A stream of a node's log. */
-export class StreamSource {
-  readonly #host: Pick<LogHost, "namespace" | "replicas" | "clock" | "log">;
-  readonly #kind: StreamKind;
-  #stream: LogStream | undefined;
-  #opening: Promise<LogStream> | undefined;
-  readonly #seen: (() => Promise<number>) | undefined;
-  /** When it was last made sure that the stream is there, by the monotonic clock. */
-  #checked = -Infinity;
-
-  /** Opens nothing yet. `seen`: see `OpenLogOptions`. */
-  constructor(
-    host: Pick<LogHost, "namespace" | "replicas" | "clock" | "log">,
-    kind: StreamKind,
-    seen?: () => Promise<number>,
-  ) {
-    this.#host = host;
-    this.#kind = kind;
-    this.#seen = seen;
-  }
-
-  /** The stream, opened. Rejects as `EventLog.open` does; the next call tries again. */
-  get(): LogStream | Promise<LogStream> {
-    return this.#stream ?? this.#open();
-  }
-
-  /** The stream after a failure: makes it again if it was lost, asking once a second at most. */
-  again(): LogStream | Promise<LogStream> {
-    const stream = this.#stream;
-    if (stream === undefined) return this.#open();
-    const now = this.#host.clock.monotonic();
-    if (now - this.#checked < CHECK) return stream;
-    this.#checked = now;
-    return stream.state().then(async (state) => {
-      if (state === undefined) await this.#open();
-      return stream;
-    });
-  }
-
-  #open(): Promise<LogStream> {
-    return this.#opening ??= openStream(this.#host, this.#kind, this.#seen)
-      .then((stream) => {
-        this.#checked = this.#host.clock.monotonic();
-        return this.#stream ??= stream;
-      })
-      .finally(() => this.#opening = undefined);
-  }
-}
-
-/** How often a failure has the stream looked for, in ms. */
-const CHECK = 1_000;

@@ -4,7 +4,7 @@ import { CatgaError } from "../error.ts";
 import { MemoryEventLog } from "../memory/event_log.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
-import { StreamSource } from "./log.ts";
+import { StreamSource } from "./stream_source.ts";
 
 describe("StreamSource", () => {
   it("opens the stream once; a failure is not kept", async () => {

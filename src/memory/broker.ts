@@ -6,7 +6,7 @@ import { outside } from "../data/async_context.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import type { ServerInfo, TransportMessage } from "../ports/transport.ts";
 import type { FaultSource } from "./faults.ts";
-import { SubjectTrie } from "./subject_match.ts";
+import { SubjectTrie } from "./subject_trie.ts";
 import type { ServerLink } from "./server_link.ts";
 
 /** A client of the broker. */

@@ -3,7 +3,7 @@ import { assertEquals, assertGreater } from "@std/assert";
 import type { Change } from "../ports/key_value_store.ts";
 import { BucketState } from "./bucket_state.ts";
 import { FaultSource } from "./faults.ts";
-import { seededRandom } from "./network.ts";
+import { seededRandom } from "./seeded_random.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 const SETTINGS = { direct: false, replicas: 1 };

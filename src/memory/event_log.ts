@@ -26,7 +26,8 @@ import {
 } from "../ports/event_log.ts";
 import { messageSize } from "../ports/transport.ts";
 import type { FaultSource, LogOutage } from "./faults.ts";
-import { type NewMessage, newMessage, StreamState } from "./stream_state.ts";
+import { StreamState } from "./stream_state.ts";
+import { type NewMessage, newMessage } from "./new_message.ts";
 import { type SessionClient, StoreSession } from "./store_session.ts";
 import { copyOf } from "./stream_consumer.ts";
 import { StreamReader } from "./stream_reader.ts";

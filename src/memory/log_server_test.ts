@@ -2,7 +2,8 @@ import { describe, it } from "node:test";
 import { assertEquals, assertGreater, assertNotEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { CatgaError } from "../error.ts";
 import { MemoryEventLog } from "./event_log.ts";
-import { newMessage, type StreamState } from "./stream_state.ts";
+import type { StreamState } from "./stream_state.ts";
+import { newMessage } from "./new_message.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 const OPTIONS = { subjects: ["log.a.>", "log.b"], replicas: 1, schedules: true };

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { MessageList } from "./message_list.ts";
-import { seededRandom } from "./network.ts";
+import { seededRandom } from "./seeded_random.ts";
 
 const message = (subject: string) => ({ subject, time: 0, data: new Uint8Array(), headers: undefined });
 

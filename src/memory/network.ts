@@ -3,14 +3,16 @@
  * connection, and `faults.ts` says what goes wrong on the way.
  */
 import { checkFunction, checkInteger, checkKnown, checkMethods, checkNumber, disown, show } from "../data/checks.ts";
-import { type Clock, type Random, systemClock, systemRandom, type Timer, token } from "../ports/clock.ts";
+import { type Clock, type Random, systemClock, systemRandom, token } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
 import type { KeyValueStore } from "../ports/key_value_store.ts";
 import type { ServerInfo, Transport } from "../ports/transport.ts";
 import { Broker } from "./broker.ts";
-import { type Faults, FaultSource, type Outage } from "./faults.ts";
+import { type Faults, FaultSource } from "./faults.ts";
 import { MemoryEventLog } from "./event_log.ts";
 import { MemoryKeyValueStore } from "./key_value_store.ts";
+import { OutageSchedule } from "./outage_schedule.ts";
+import { seededRandom } from "./seeded_random.ts";
 import { MemoryTransport } from "./transport.ts";
 import { RestingClock } from "../ports/resting_clock.ts";
 
@@ -306,110 +308,3 @@ function checked(random: Random): Random {
 
 /** Makes the random numbers of the faults differ from those of the apps with the same seed. */
 const FAULT_SEED = 0x5eed_fa17;
-
-// Random numbers from a seed: the same ones each time.
-
-/**
- * Numbers in [0, 1) with 32 random bits, the same ones for the same `seed` (a safe integer): sfc32 of Chris
- * Doty-Humphrey's PractRand, its state spread from the seed by splitmix32. Not for secrets.
- */
-export function seededRandom(seed: number): Random {
-  if (!Number.isSafeInteger(seed)) throw new TypeError(`a seed is a safe integer; got ${seed}`);
-  const spread = splitmix32((seed | 0) ^ Math.imul(Math.floor(seed / 4_294_967_296), 0x9e3779b1));
-  let [a, b, c, counter] = [spread(), spread(), spread(), 1];
-  const next = () => {
-    const drawn = (a + b + counter++) | 0;
-    a = b ^ (b >>> 9);
-    b = (c + (c << 3)) | 0;
-    c = ((c << 21) | (c >>> 11)) + drawn | 0;
-    return (drawn >>> 0) / 4_294_967_296;
-  };
-  for (let i = 0; i < 12; i++) next(); // as PractRand does, so that neighbouring seeds diverge
-  return next;
-}
-
-function splitmix32(state: number): () => number {
-  return () => {
-    state = (state + 0x9e3779b9) | 0;
-    let mixed = state ^ (state >>> 16);
-    mixed = Math.imul(mixed, 0x21f0aaad);
-    mixed ^= mixed >>> 15;
-    mixed = Math.imul(mixed, 0x735a2d97);
-    return mixed ^ (mixed >>> 15);
-  };
-}
-
-// Cuts connections, freezes processes and stops the logs again and again, at random moments, as the faults say.
-
-/** A connection and its process, as far as outages concern them. */
-type Victim = Pick<MemoryConnection, "cut" | "restore" | "pause" | "resume">;
-/** The logs' server, as far as outages concern it. */
-type LogVictim = Pick<MemoryEventLog, "begin" | "end">;
-
-/**
- * The outages of all connections, and of the logs. One that has begun ends by itself, even if the faults have changed.
- */
-export class OutageSchedule {
-  readonly #clock: Clock;
-  readonly #source: FaultSource;
-  readonly #victims = new Set<Victim>();
-  readonly #log: LogVictim;
-  /** Timers of the outages that have not begun. */
-  #timers = new Set<Timer>();
-
-  constructor(clock: Clock, source: FaultSource, log: LogVictim) {
-    this.#clock = clock;
-    this.#source = source;
-    this.#log = log;
-  }
-
-  /** All connections, in the order in which they were added. */
-  get victims(): Iterable<Victim> {
-    return this.#victims;
-  }
-
-  add(victim: Victim): void {
-    this.#victims.add(victim);
-    this.#schedule(victim);
-  }
-
-  delete(victim: Victim): void {
-    this.#victims.delete(victim);
-  }
-
-  /** The faults have changed: schedules all outages anew. */
-  refresh(): void {
-    for (const timer of this.#timers) timer.cancel();
-    this.#timers = new Set();
-    for (const victim of this.#victims) this.#schedule(victim);
-    const log = this.#log;
-    for (const kind of ["noLeader", "noQuorum"] as const) {
-      this.#wait(kind, { alive: () => true, begin: () => log.begin(kind), end: () => log.end(kind) });
-    }
-  }
-
-  #schedule(victim: Victim): void {
-    const alive = () => this.#victims.has(victim);
-    this.#wait("cut", { alive, begin: () => victim.cut(), end: () => victim.restore() });
-    this.#wait("pause", { alive, begin: () => victim.pause(), end: () => victim.resume() });
-  }
-
-  #wait(kind: Outage, what: { alive(): boolean; begin(): void; end(): void }): void {
-    const outages = this.#source.faults[kind];
-    if (outages === undefined) return;
-    const timers = this.#timers;
-    const { random } = this.#source;
-    // exponential gaps: a Poisson process
-    const timer = this.#clock.after(-Math.log(1 - random()) * outages.every, () => {
-      timers.delete(timer);
-      if (!what.alive()) return;
-      what.begin();
-      this.#clock.after(random() * outages.lasts, () => {
-        what.end();
-        // otherwise the faults have changed, and the next outage is already scheduled
-        if (timers === this.#timers) this.#wait(kind, what);
-      }, { background: true });
-    }, { background: true });
-    timers.add(timer);
-  }
-}

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import type { AppendOptions } from "../ports/event_log.ts";
 import { messageSize } from "../ports/transport.ts";
-import { newMessage } from "./stream_state.ts";
+import { newMessage } from "./new_message.ts";
 
 const make = (options: Partial<AppendOptions> = {}, data: string | Uint8Array = "") =>
   newMessage("log.a", data, { timeout: 1_000, ...options });

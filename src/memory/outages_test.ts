@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { FaultSource } from "./faults.ts";
-import { OutageSchedule, seededRandom } from "./network.ts";
+import { seededRandom } from "./seeded_random.ts";
+import { OutageSchedule } from "./outage_schedule.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 /** A schedule with one connection, and the times at which it was cut and restored. */

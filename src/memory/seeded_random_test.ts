@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertNotEquals, assertThrows } from "@std/assert";
-import { seededRandom } from "./network.ts";
+import { seededRandom } from "./seeded_random.ts";
 
 describe("seededRandom", () => {
   it("returns the same numbers for the same seed, others for the next", () => {

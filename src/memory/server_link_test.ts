@@ -1,8 +1,9 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { FaultSource } from "./faults.ts";
-import { MemoryProcess, ServerLink } from "./server_link.ts";
-import { seededRandom } from "./network.ts";
+import { ServerLink } from "./server_link.ts";
+import { MemoryProcess } from "./memory_process.ts";
+import { seededRandom } from "./seeded_random.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 function setUp() {

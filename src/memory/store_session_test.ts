@@ -3,8 +3,9 @@ import { assertEquals } from "@std/assert";
 import { CatgaError } from "../error.ts";
 import type { TransportStatus } from "../ports/transport.ts";
 import { FaultSource } from "./faults.ts";
-import { MemoryProcess, ServerLink } from "./server_link.ts";
-import { seededRandom } from "./network.ts";
+import { ServerLink } from "./server_link.ts";
+import { MemoryProcess } from "./memory_process.ts";
+import { seededRandom } from "./seeded_random.ts";
 import { StoreSession } from "./store_session.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 

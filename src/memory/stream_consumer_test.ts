@@ -1,8 +1,9 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertNotStrictEquals } from "@std/assert";
 import { type Faults, FaultSource } from "./faults.ts";
-import { newMessage, StreamState } from "./stream_state.ts";
-import { seededRandom } from "./network.ts";
+import { StreamState } from "./stream_state.ts";
+import { newMessage } from "./new_message.ts";
+import { seededRandom } from "./seeded_random.ts";
 import { copyOf, type Delivery, StreamConsumer } from "./stream_consumer.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 

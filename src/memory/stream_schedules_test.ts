@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
 import type { AppendOptions, LogSchedule } from "../ports/event_log.ts";
-import { type NewMessage, newMessage, scheduled, StreamSchedules } from "./stream_state.ts";
+import { scheduled, StreamSchedules } from "./stream_schedules.ts";
+import { type NewMessage, newMessage } from "./new_message.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 const NOON = Date.UTC(2026, 6, 1, 12);

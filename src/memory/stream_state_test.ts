@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import type { AppendOptions } from "../ports/event_log.ts";
-import { newMessage, StreamState, type Verdict } from "./stream_state.ts";
+import { StreamState, type Verdict } from "./stream_state.ts";
+import { newMessage } from "./new_message.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 const SETTINGS = { subjects: ["log.>"], replicas: 1, schedules: true };

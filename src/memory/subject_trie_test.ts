@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { SubjectTrie } from "./subject_match.ts";
+import { SubjectTrie } from "./subject_trie.ts";
 
 const TOKENS = ["a", "b", "c"];
 const PATTERN_TOKENS = [...TOKENS, "*"];

@@ -13,7 +13,8 @@ import {
   type TransportStatus,
 } from "../ports/transport.ts";
 import type { Broker, BrokerClient, BrokerSubscriber } from "./broker.ts";
-import { MemoryProcess, ServerLink } from "./server_link.ts";
+import { ServerLink } from "./server_link.ts";
+import { MemoryProcess } from "./memory_process.ts";
 import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
 
 /** Dependencies of a {@link MemoryTransport} on its network. */

@@ -3,7 +3,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
 import { CatgaError } from "../error.ts";
 import { type Bucket, type BucketOptions, type Change, type KeyValueStore, MAX_KEY_LENGTH } from "./key_value_store.ts";
-import { seededRandom } from "../memory/network.ts";
+import { seededRandom } from "../memory/seeded_random.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { patiently } from "../../test/support/patient.ts";
 

@@ -3,7 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import { leaderSuite, leadNode, untilAborted } from "./leadership_suite.ts";
 import type { Clock } from "../ports/clock.ts";
-import { seededRandom } from "../memory/network.ts";
+import { seededRandom } from "../memory/seeded_random.ts";
 import { Leadership } from "./leadership.ts";
 import { BUCKET, lockNode, memoryLockHarness, natsLockHarness } from "./locks/lock_harness_suite.ts";
 

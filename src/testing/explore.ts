@@ -1,5 +1,5 @@
 /** `explore`: a program under every fault, by seeds. */
-import { seededRandom } from "../memory/network.ts";
+import { seededRandom } from "../memory/seeded_random.ts";
 import { systemClock } from "../ports/clock.ts";
 import { checkExplore, type ExploreOptions, faultsOf, groupsOf } from "./explore_options.ts";
 import { extentOf, OF_NODES, parsePlan, type Plan, type PlannedDeploy, type PlannedFault } from "./explore_plan.ts";

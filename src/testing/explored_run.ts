@@ -5,7 +5,8 @@ import { type Catga, catga, CatgaError, type Logger } from "../../mod.ts";
 import type { DeadLetter } from "../contract/durable_messages.ts";
 import type { RunInfo } from "../contract/flow.ts";
 import { appClock, delay } from "../ports/clock.ts";
-import { MemoryNetwork, seededRandom } from "../memory/network.ts";
+import { MemoryNetwork } from "../memory/network.ts";
+import { seededRandom } from "../memory/seeded_random.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import {
   type ExploredGroup,

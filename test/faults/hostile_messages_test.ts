@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 import { unwrap } from "../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { Inspect, Read, Record } from "../processes/node_messages.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { FaultCluster, FLAT } from "../support/fault_cluster.ts";
 import { mangled } from "../support/mangled.ts";
 import { subscriptions, SYSTEM_ACCOUNT } from "../support/system_account.ts";

@@ -11,7 +11,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
 import { catga } from "../../src/catga.ts";
 import { command } from "../../src/contract/definition.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { aftermath } from "../support/aftermath.ts";
 import { eventually } from "../support/eventually.ts";
 import { sendProbe } from "../support/liveness.ts";

@@ -11,7 +11,7 @@ import { describe, it } from "node:test";
 import process from "node:process";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import { blowText, drawServerBlow, LoneServer, type ServerBlow, strikeServer } from "../processes/server_storm.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { LockCluster } from "../support/lock_cluster.ts";
 import { acquisitions, lockViolations } from "../support/lock_history.ts";
 

@@ -10,7 +10,7 @@ import { requireNatsServer } from "../../tools/nats_server.ts";
 import { Read, Record, Slow } from "../processes/node_messages.ts";
 import { blowText, drawServerBlow, type ServerBlow, strikeServer } from "../processes/server_storm.ts";
 import { ServerTrio } from "../processes/server_trio.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { eventually } from "../support/eventually.ts";
 import { FaultCluster } from "../support/fault_cluster.ts";
 import { LockCluster } from "../support/lock_cluster.ts";

@@ -359,7 +359,7 @@ const PLANTS = {
     to: "    void [reason, after, next];",
   }],
   "log-attempts": [{
-    file: "src/log/subscriptions/categories.ts",
+    file: "src/log/subscriptions/category.ts",
     from: "    return [token, position, attempts + 1, id,",
     to: "    return [token, position, 1 + 0 * attempts, id,",
   }],

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { connect } from "@nats-io/transport-node";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import {
   blowText,

@@ -12,7 +12,7 @@
  */
 import { type Catga, catga, fail, type RunInfo, workflow } from "../../mod.ts";
 import type { Flow, Step } from "../../src/contract/flow.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { MemoryNetwork, VirtualClock } from "../../src/testing/mod.ts";
 import { QUIET } from "../support/quiet.ts";
 import { playSeeds } from "./seeds.ts";

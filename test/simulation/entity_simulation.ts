@@ -14,7 +14,7 @@
 import process from "node:process";
 import { type Catga, catga, CatgaError } from "../../mod.ts";
 import { entitiesName } from "../../src/log/format/names.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { delay, type Random } from "../../src/ports/clock.ts";
 import { Add, type EntityLine, Ledger, sum, withEntry } from "../processes/entity_contracts.ts";
 import {

@@ -34,7 +34,7 @@ import {
   type StoredNotice,
   storedOf,
 } from "../../src/flow/run_log.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { type Clock, type Random, together } from "../../src/ports/clock.ts";
 import type { Appended, StoredMessage } from "../../src/ports/event_log.ts";
 import { playSeeds } from "./seeds.ts";

@@ -4,7 +4,7 @@
  * work again.
  */
 import type { Random } from "../../src/ports/clock.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { checkMessages, type MessageObservation } from "../../src/testing/checkers/messages.ts";
 import { CLIENT, NODES, SERVERS, SimulatedCluster } from "./simulated_cluster.ts";
 import { answer, SimulatedTraffic } from "./simulated_traffic.ts";

@@ -7,7 +7,7 @@
  */
 import process from "node:process";
 import { delay, type Random } from "../../src/ports/clock.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { type Catga, catga, CatgaError, query } from "../../mod.ts";
 import { MemoryNetwork, VirtualClock } from "../../src/testing/mod.ts";
 

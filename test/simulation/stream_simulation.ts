@@ -14,7 +14,7 @@ import process from "node:process";
 import type { Window } from "../../src/contract/stream.ts";
 import { ReceivedFrames } from "../../src/cluster/wire/received_frames.ts";
 import type { ItemSource, ItemWriter } from "../../src/dispatch/item_ports.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { ItemReceiver, ItemSender } from "../../src/streams/flow_control.ts";
 
 /** A rule that is left out. */

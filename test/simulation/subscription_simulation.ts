@@ -24,7 +24,7 @@ import {
   type StoredState,
 } from "../../src/log/format/commit.ts";
 import type { LoggedMessage } from "../../src/log/format/logged_message.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import type { Random } from "../../src/ports/clock.ts";
 import {
   Commits,
@@ -34,7 +34,7 @@ import {
   type RequestAnswer,
   type TakenLead,
 } from "../../src/log/subscriptions/commits.ts";
-import { Category, type Item } from "../../src/log/subscriptions/categories.ts";
+import { Category, type Item } from "../../src/log/subscriptions/category.ts";
 import { DEFAULT_SETTINGS } from "../../src/log/subscriptions/spec.ts";
 import type { LetterRequest, RewindRequest } from "../../src/log/format/subscription_request.ts";
 import { type FoundMessage, Ledger } from "../../src/log/subscriptions/ledger.ts";

@@ -9,7 +9,7 @@ import { performance } from "node:perf_hooks";
 import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga, type Result, type SendOptions } from "@catga/catga";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { LoopGaps } from "../processes/loop_gaps.ts";
 import { endOnError } from "./crash.ts";
 import { LogFile, stallLine, toldLine, UNSETTLED, WRONG } from "./log.ts";

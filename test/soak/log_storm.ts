@@ -10,7 +10,7 @@ import type { LogHandler, LogNodeOptions } from "../processes/log_node.ts";
 import { ServerTrio } from "../processes/server_trio.ts";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 
 /** Options of {@link soakLog}. */

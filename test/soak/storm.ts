@@ -5,7 +5,7 @@
  * @module
  */
 import { setTimeout as wait } from "node:timers/promises";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import type { Runtime } from "../processes/node_messages.ts";
 import { drawServerBlow } from "../processes/server_storm.ts";
 import type { Member, SoakCluster } from "./cluster.ts";

@@ -21,7 +21,7 @@ import {
 import { gapWithin, type LoopGap, LoopGaps } from "../processes/loop_gaps.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";
 import { startTcpProxy, type TcpProxy } from "../processes/tcp_proxy.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { ServerPace } from "./server_pace.ts";
 
 /** What became of the runs. */

@@ -5,7 +5,7 @@ import type { Catga } from "../../src/contract/running_node.ts";
 import type { AnyBehavior } from "../../src/contract/behavior.ts";
 import type { Handlers } from "../../src/contract/handler.ts";
 import { Mediator } from "../../src/dispatch/mediator.ts";
-import { seededRandom } from "../../src/memory/network.ts";
+import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { MemoryKeyValueStore } from "../../src/memory/key_value_store.ts";
 import { VirtualClock } from "../../src/memory/virtual_clock.ts";
 import type { Observation } from "../../src/contract/observer.ts";

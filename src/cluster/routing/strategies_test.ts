@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { query } from "../../contract/definition.ts";
-import { seededRandom } from "../../memory/network.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
 import { testCluster } from "../../testing/mod.ts";
 import type { NodeInfo, RouteName, RouteRequest, Strategy } from "../../contract/node_info.ts";
 import { type StrategyHost, strategyOf } from "./strategies.ts";

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { seededRandom } from "../../memory/network.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
 import { FrameRing } from "./frame_ring.ts";
 
 describe("FrameRing", () => {

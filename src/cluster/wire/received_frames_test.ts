@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { seededRandom } from "../../memory/network.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
 import { MAX_GAPS, ReceivedFrames } from "./received_frames.ts";
 
 describe("ReceivedFrames", () => {

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { endOf } from "../format/group_text.ts";
-import { placeOf } from "./administration.ts";
+import { placeOf } from "./place.ts";
 
 const clock = new VirtualClock();
 const about = { namespace: "default", clock };

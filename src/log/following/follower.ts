@@ -3,7 +3,8 @@ import type { EventFollower, FollowedEvent, FollowEventsOptions } from "../../co
 import { CatgaError } from "../../error.ts";
 import { onAbort } from "../../ports/clock.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
-import type { EventFeed, FeedFollower, StoredEvent, StoredEvents } from "./event_feed.ts";
+import type { EventFeed, FeedFollower, StoredEvents } from "./event_feed.ts";
+import type { StoredEvent } from "./stored_event.ts";
 
 /** Options of a {@link Follower}. */
 export interface FollowerOptions extends Pick<FollowEventsOptions, "from" | "key" | "signal"> {

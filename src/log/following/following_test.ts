@@ -5,7 +5,7 @@ import type { AnyContract } from "../../contract/contract.ts";
 import type { FollowedEvent } from "../../contract/followed_event.ts";
 import { MemoryNetwork } from "../../testing/mod.ts";
 import { delay } from "../../ports/clock.ts";
-import { seededRandom } from "../../memory/network.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { openStream } from "../format/streams.ts";

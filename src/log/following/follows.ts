@@ -5,7 +5,7 @@ import type { Observer } from "../../contract/observer.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
-import { placeOf } from "../administration/administration.ts";
+import { placeOf } from "../administration/place.ts";
 import { EventFeed } from "./event_feed.ts";
 import { Follower } from "./follower.ts";
 

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { encode } from "../../data/utf8.ts";
 import { encodeValue } from "../../data/encoding.ts";
-import { seededRandom } from "../../memory/network.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
 import { type GroupHead, type GroupItem, groupText, isAnswer, isReadable, itemText, readGroup } from "./group.ts";
 import type { LoggedMessage } from "./logged_message.ts";
 import { categorySubject } from "./names.ts";

@@ -11,7 +11,8 @@ import { delay, jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { Appended, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isForbidden, isStoreFull } from "../../ports/transport.ts";
 import { schedulePattern, scheduleSubject } from "../format/names.ts";
-import { dueOf, firesWithin, header, passFence } from "./schedule_write.ts";
+import { passFence } from "./fence.ts";
+import { dueOf, firesWithin, header } from "./stored_schedule.ts";
 
 /** The node, as {@link OverdueSchedules} sees it. */
 interface Host extends Pick<StreamsHost, "namespace" | "endpoint" | "clock" | "observer"> {

@@ -18,23 +18,15 @@ import { CatgaError, type ErrorCode } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { groupText, isPublication, itemText, madeId } from "../format/group.ts";
-import { largestGroup, MOST_IN_GROUP } from "../format/group_text.ts";
+import { largestGroup } from "../format/group_text.ts";
 import type { LoggedMeta } from "../format/logged_message.ts";
 import { categorySubject, scheduleSubject } from "../format/names.ts";
-import { overwrite, type OverwriteOptions, type Replacement, unschedule } from "./schedule_write.ts";
-import {
-  dueOf,
-  type LaneHost,
-  type NamedSchedule,
-  type Planned,
-  Publication,
-  PublicationGroup,
-  type PublicationHost,
-  type StreamMessage,
-  timeOf,
-  unsupported,
-} from "./publication.ts";
-import { Fifo } from "../../data/queues.ts";
+import { PublishLane } from "./publish_lane.ts";
+import { overwrite, type OverwriteOptions, type Replacement } from "./schedule_write.ts";
+import { unschedule } from "./unschedule.ts";
+import { type Planned, Publication, type PublicationHost } from "./publication.ts";
+import { dueOf, timeOf, unsupported } from "./schedule_time.ts";
+import type { LaneHost, NamedSchedule, StreamMessage } from "./publication_group.ts";
 
 /** Options of a {@link Publisher}. */
 export interface PublisherOptions extends Pick<StreamsHost, "namespace" | "endpoint" | "clock"> {
@@ -58,9 +50,9 @@ export class Publisher implements LaneHost {
   readonly #options: PublisherOptions;
   readonly #most: number;
   /** By category. */
-  readonly #lanes = new Map<string, Lane>();
+  readonly #lanes = new Map<string, PublishLane>();
   /** By the subject of a schedule. */
-  readonly #schedules = new Map<string, Lane>();
+  readonly #schedules = new Map<string, PublishLane>();
   /** Messages that wait or are under way, and their characters. */
   #waiting = 0;
   #chars = 0;
@@ -200,9 +192,9 @@ export class Publisher implements LaneHost {
   }
 
   /** `brief`: it stays only while it is needed, as there may be any number of schedules. */
-  #laneIn(lanes: Map<string, Lane>, name: string, brief: boolean): Lane {
+  #laneIn(lanes: Map<string, PublishLane>, name: string, brief: boolean): PublishLane {
     let lane = lanes.get(name);
-    if (lane === undefined) lanes.set(name, lane = new Lane(this, brief ? () => lanes.delete(name) : undefined));
+    if (lane === undefined) lanes.set(name, lane = new PublishLane(this, brief ? () => lanes.delete(name) : undefined));
     return lane;
   }
 
@@ -262,150 +254,3 @@ function metaOf(meta: Meta | undefined): Omit<LoggedMeta, "k" | "w"> | undefined
 function failed(error: CatgaError): Promise<Result<void>> {
   return Promise.resolve({ ok: false, error });
 }
-
-/** The publications under one subject. */
-class Lane {
-  readonly #host: LaneHost;
-  readonly #idle: (() => void) | undefined;
-  readonly #waiting = new Fifo<Publication>();
-  /**
-   * Publications that wait behind a message with an id and the same key, by key: as long as such a message is under
-   * way, there is an entry.
-   */
-  readonly #behind = new Map<string, Fifo<Publication>>();
-  /** How many of those that wait have ended. */
-  #gone = 0;
-  /** Publications in a message, at most. */
-  #most = MOST_IN_GROUP;
-  /** Messages that are under way: one, or several that have ids of their own. */
-  #underWay = 0;
-  #several = false;
-
-  /** `idle` is called whenever nothing is left. */
-  constructor(host: LaneHost, idle?: () => void) {
-    this.#host = host;
-    this.#idle = idle;
-  }
-
-  /** Sends it at once if nothing is under way that it has to wait for. */
-  add(publication: Publication): void {
-    this.#waiting.push(publication);
-    this.#next();
-  }
-
-  /** A publication that waits here has ended. */
-  left(): void {
-    this.#gone++;
-    if (this.#gone < 1_024) return;
-    let waiting = this.#waiting.size;
-    for (const { size } of this.#behind.values()) waiting += size;
-    if (this.#gone * 2 < waiting) return;
-    for (const queue of [this.#waiting, ...this.#behind.values()]) queue.keep((publication) => !publication.over);
-    this.#gone = 0;
-  }
-
-  #next(): void {
-    for (;;) {
-      const next = this.#firstOf(this.#waiting);
-      if (next === undefined) {
-        if (this.#underWay === 0) this.#idle?.();
-        return;
-      }
-      if (!isSingle(next)) {
-        if (this.#underWay > 0) return;
-        this.#beginGroup(this.#take());
-        continue;
-      }
-      if (this.#underWay > 0 && !this.#several) return;
-      const behind = next.key === undefined ? undefined : this.#behind.get(next.key);
-      if (behind === undefined && this.#underWay === MOST_AT_ONCE) return;
-      this.#waiting.shift();
-      if (behind === undefined) this.#beginSingle(next);
-      else behind.push(next);
-    }
-  }
-
-  #beginGroup(publications: readonly Publication[]): void {
-    this.#underWay++;
-    const group = new PublicationGroup(this.#host, publications, (split) => {
-      this.#underWay--;
-      if (split) this.#split(group);
-      else this.#most = Math.min(MOST_IN_GROUP, this.#most * 2);
-      this.#next();
-    });
-    group.begin();
-  }
-
-  #beginSingle(publication: Publication): void {
-    this.#underWay++;
-    this.#several = true;
-    const { key } = publication;
-    if (key !== undefined && !this.#behind.has(key)) this.#behind.set(key, new Fifo());
-    new PublicationGroup(this.#host, [publication], () => {
-      this.#underWay--;
-      const behind = key === undefined ? undefined : this.#behind.get(key)!;
-      const next = behind && this.#firstOf(behind);
-      if (next === undefined) {
-        if (key !== undefined) this.#behind.delete(key);
-        if (this.#underWay === 0) this.#several = false;
-        this.#next();
-      } else {
-        behind!.shift();
-        this.#beginSingle(next);
-      }
-    }).begin();
-  }
-
-  /** What waits longest in a queue. */
-  #firstOf(queue: Fifo<Publication>): Publication | undefined {
-    for (;;) {
-      const { first } = queue;
-      if (first?.over !== true) return first;
-      this.#gone--;
-      queue.shift();
-    }
-  }
-
-  /** Publications for one message: one that is scheduled stands alone. */
-  #take(): Publication[] {
-    const taken: Publication[] = [];
-    const waiting = this.#waiting;
-    let chars = 0;
-    for (let next = this.#firstOf(waiting); next !== undefined; next = this.#firstOf(waiting)) {
-      const [first] = taken;
-      chars += next.item.length;
-      if (
-        first !== undefined &&
-        (isSingle(next) || next.planned !== undefined || first.planned !== undefined || next.keep !== first.keep ||
-          next.contract !== first.contract ||
-          taken.length === this.#most || chars > MOST_GROUP_CHARS)
-      ) break;
-      taken.push(next);
-      waiting.shift();
-    }
-    return taken;
-  }
-
-  /** A message was too large for the server, and is certainly not stored: its publications are sent in smaller ones. */
-  #split({ publications }: PublicationGroup): void {
-    this.#most = Math.ceil(publications.length / 2);
-    const later: Publication[] = [];
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) later.push(next);
-    this.#gone = 0;
-    for (const publication of [...publications, ...later]) {
-      if (publication.over) continue;
-      if (publications.includes(publication)) publication.attempted = undefined;
-      this.#waiting.push(publication);
-    }
-  }
-}
-
-/** Returns true if it is a message of its own beside others: it has an id of the program's, and is not scheduled. */
-function isSingle({ id, planned }: Publication): boolean {
-  return id !== undefined && planned === undefined;
-}
-
-/** Messages with ids of their own that are under way at once. */
-const MOST_AT_ONCE = 512;
-/** Characters of the items of one message. */
-const MOST_GROUP_CHARS = 65_536;

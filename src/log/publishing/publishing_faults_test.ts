@@ -2,7 +2,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { type Catga, catga, event, type Result } from "../../../mod.ts";
-import { seededRandom } from "../../memory/network.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
 import { readAll } from "../../../test/support/read_log.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";

@@ -3,7 +3,8 @@ import { type LogStream, messagesFrom, type StoredMessage } from "../../ports/ev
 import { parseLocalCron } from "../../data/cron.ts";
 import { countedCron } from "../format/group.ts";
 import { readScheduleSubject, schedulePattern } from "../format/names.ts";
-import { header, markOf } from "./schedule_write.ts";
+import { header } from "./stored_schedule.ts";
+import { markOf } from "./unschedule.ts";
 
 /** A schedule that has not fired, or fires again. */
 export interface PendingSchedule {

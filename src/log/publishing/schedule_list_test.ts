@@ -7,7 +7,7 @@ import type { LogSchedule, StoredMessage } from "../../ports/event_log.ts";
 import { categorySubject, logName, logSubjects, scheduleSubject } from "../format/names.ts";
 import { OverdueSchedules } from "./overdue_schedules.ts";
 import { type PendingSchedule, pendingSchedules } from "./schedule_list.ts";
-import { unschedule } from "./schedule_write.ts";
+import { unschedule } from "./unschedule.ts";
 
 describe("pendingSchedules", () => {
   it("gives what was scheduled, for when, and since when", async () => {

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { ScriptedStream } from "../../../test/support/scripted_stream.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { dueOf, textOf, timeOf, unsupported } from "./publication.ts";
+import { dueOf, textOf, timeOf, unsupported } from "./schedule_time.ts";
 
 const CRON = { cron: " 0 0 5 * * * ", zone: undefined };
 

@@ -12,10 +12,12 @@
  * process dies meanwhile, the old schedule has fired, or the new one is there, at most {@link HELD} late.
  */
 import { nextOfCron } from "../../data/cron.ts";
-import { CatgaError, isCatgaError, unavailable } from "../../error.ts";
+import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import type { AppendOptions, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isForbidden } from "../../ports/transport.ts";
+import { ATTEMPT_TIMEOUT, type Fence, passFence, passing } from "./fence.ts";
+import { cronOf, dueOf, firesWithin, header, HELD_HEADER, isHeld, ONCE } from "./stored_schedule.ts";
 
 /** What {@link overwrite} needs. */
 export interface OverwriteOptions {
@@ -282,82 +284,6 @@ class Overwriting {
   }
 }
 
-/** A schedule that has fired: where it stood, and when it was due, by the server's clock. */
-interface Fence {
-  readonly sequence: number;
-  readonly due: number;
-}
-
-/**
- * Writes a schedule that is due at once under a subject, and resolves when it has fired, and so has everything that the
- * server had in hand: it fires its schedules in turns, one after the other. Rejects with `UNAVAILABLE`.
- */
-export async function passFence(
-  stream: LogStream,
-  subject: string,
-  { clock, until, signal }: { readonly clock: Clock; readonly until: number; readonly signal?: AbortSignal },
-): Promise<Fence> {
-  const due = stream.serverTime;
-  const timeout = Math.max(1, Math.min(ATTEMPT_TIMEOUT, until - clock.monotonic()));
-  const schedule = { at: due, target: `${subject}.passed`, ttl: 1_000 };
-  const written = await stream.append(subject, "", { timeout, schedule });
-  if (written.type !== "stored") {
-    throw passing(written.type === "conflict" ? new CatgaError("UNAVAILABLE", "a conflict") : written.error);
-  }
-  for (let pause = 20;; pause = Math.min(100, pause * 2)) {
-    await delay(clock, pause, signal);
-    if (await stream.last(subject, { latest: true }) === undefined) return { sequence: written.sequence, due };
-    if (clock.monotonic() < until) continue;
-    throw unavailable("the server does not fire what is due");
-  }
-}
-
-/**
- * When a schedule is due, by the server's clock; `again` for one that is due again and again, `Infinity` for what is
- * none.
- */
-export function dueOf(found: StoredMessage, again: number): number {
-  const text = header(found, "Nats-Schedule");
-  if (text === undefined) return Infinity;
-  const due = text.startsWith("@at ") ? Date.parse(text.slice(4)) : NaN;
-  return Number.isNaN(due) ? again : due;
-}
-
-/**
- * How long, in ms, until a cron has fired that is due about now; 0: it is not, or is due again at once. The server
- * counts the cron that takes its place from then on: what was due before and has not fired is lost.
- */
-export function firesWithin(stream: LogStream, found: StoredMessage): number {
-  const cron = header(found, "Nats-Schedule");
-  if (cron === undefined || isHeld(found)) return 0;
-  const next = (after: number) => nextOfCron(cron, after, header(found, "Nats-Schedule-Time-Zone")) ?? Infinity;
-  const due = next(Math.max(found.time, stream.serverTime - MAX_CRON_DELAY));
-  if (due > stream.latestServerTime + WRITE_TIME || next(due) <= due + MAX_CRON_DELAY + WRITE_TIME) return 0;
-  return due + MAX_CRON_DELAY - stream.serverTime;
-}
-
-/** The cron that a message is, or whose firing moves it, because it is held in its place. */
-function cronOf(found: StoredMessage): string | undefined {
-  const held = header(found, HELD_HEADER);
-  if (held !== undefined) return held === ONCE ? undefined : held;
-  return dueOf(found, -Infinity) === -Infinity ? header(found, "Nats-Schedule") : undefined;
-}
-
-function isHeld(found: StoredMessage): boolean {
-  return header(found, HELD_HEADER) !== undefined;
-}
-
-/** The value of a header. */
-export function header({ headers = {} }: StoredMessage, name: string): string | undefined {
-  return Object.hasOwn(headers, name) ? headers[name] : undefined;
-}
-
-/** An error after which another attempt follows. */
-function passing(error: CatgaError): CatgaError {
-  if (error.code === "UNAVAILABLE") return error;
-  return unavailable(error.message, { cause: error });
-}
-
 /** A refusal that does not pass. */
 class RefusedSchedule extends Error {
   readonly error: CatgaError;
@@ -368,9 +294,6 @@ class RefusedSchedule extends Error {
   }
 }
 
-/** Says of a stored message that the server may have had in hand what it replaced: that cron, or what fires once. */
-const HELD_HEADER = "Catga-Held";
-const ONCE = "once";
 /** How late a message fires at most that is held and never written as it is to be, in ms: longer than a fence takes. */
 const HELD = 10_000;
 /** How far the clocks of the servers of a cluster may be apart, in ms. */
@@ -380,41 +303,3 @@ const NEAR = 50;
  * gone then.
  */
 const MOST_AWAITED = 3;
-/** How long an attempt waits for its answer, in ms. */
-const ATTEMPT_TIMEOUT = 2_000;
-/** How late a cron fires at most, and how long a write of it takes, in ms. */
-const MAX_CRON_DELAY = 1_000;
-const WRITE_TIME = 500;
-
-// Takes back a schedule: puts a mark in its place, so that it is either taken back or has gone, never both. A purge
-// would not do: around the due moment some that were purged fired as well.
-
-/**
- * Takes back what was scheduled under this subject: `true`, and it does not fire; `false`: it has fired, or there is
- * none. Rejects with a `CatgaError` when neither is known in time. By `mark`, which nobody else writes, the own mark is
- * recognized when its acknowledgement was lost.
- */
-export function unschedule(subject: string, options: OverwriteOptions): Promise<boolean> {
-  const { mark } = options;
-  return overwrite(subject, {
-    write: () => ({ data: MARK + mark, options: { ttl: MARK_TTL } }),
-    isOwn: (found) => markOf(found) === mark,
-    yieldsTo: (found) => markOf(found) !== undefined, // another caller took it back
-    alone: false,
-    patient: true,
-    done: "taken back",
-  }, options);
-}
-
-/** The mark of a message that stands where a schedule was taken back; `undefined` for a schedule, and anything else. */
-export function markOf({ data }: Pick<StoredMessage, "data">): string | undefined {
-  if (data.length > MAX_MARK) return undefined;
-  const text = new TextDecoder().decode(data);
-  return text.startsWith(MARK) ? text.slice(MARK.length) : undefined;
-}
-
-/** How the data of a mark begins: that of a schedule is a JSON array. */
-const MARK = "unscheduled ";
-const MAX_MARK = 512;
-/** How long a mark stays, in ms: longer than its writer may ask for it. */
-const MARK_TTL = 120_000;

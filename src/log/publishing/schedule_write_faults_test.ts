@@ -5,7 +5,7 @@ import { type Catga, catga, command } from "../../../mod.ts";
 import { ScriptedStream } from "../../../test/support/scripted_stream.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 import { readAll } from "../../../test/support/read_log.ts";
-import { seededRandom } from "../../memory/network.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
 import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";
 import { overwrite } from "./schedule_write.ts";
 

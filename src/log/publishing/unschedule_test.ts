@@ -6,7 +6,7 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { StoredMessage } from "../../ports/event_log.ts";
 import { mayNot } from "../../ports/transport.ts";
 import { NO_LEADER, refusal, ScriptedStream, SILENCE, stored } from "../../../test/support/scripted_stream.ts";
-import { unschedule } from "./schedule_write.ts";
+import { unschedule } from "./unschedule.ts";
 
 const SUBJECT = "catga.shop.at.Mail.x";
 

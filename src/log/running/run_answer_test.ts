@@ -7,7 +7,7 @@ import { Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { localApp } from "../../../test/support/local_app.ts";
 import { readRunAnswer } from "../format/run_request.ts";
-import { answerTo, DONE, failureAnswer } from "./subscription_runs.ts";
+import { answerTo, DONE, failureAnswer } from "./run_answer.ts";
 
 const Placed = event<void>("Placed", { durable: true });
 const Book = command<void, string>("Book", { durable: true, idempotent: true });

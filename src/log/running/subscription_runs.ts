@@ -4,10 +4,10 @@
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
-import { ALONE, AWAITS_VERSION } from "../../contract/send_options.ts";
+import { ALONE } from "../../contract/send_options.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
-import { type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
+import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { messageId } from "../format/commit.ts";
@@ -15,19 +15,16 @@ import {
   type BatchAnswer,
   copyJson,
   type FailedRun,
-  MAX_ANSWER_CODE,
-  MAX_ANSWER_MESSAGE,
   readBatchRequest,
   readRunRequest,
-  type RunAnswer,
   type RunRequest,
   STILL_RUNNING,
 } from "../format/run_request.ts";
 import { BatchRun, memberOf } from "./batch_run.ts";
-import { type CategoryHandlers, refusedOver, RunEnvelope } from "./category_handlers.ts";
+import { type CategoryHandlers, RunEnvelope } from "./category_handlers.ts";
 import type { LeaderToken } from "./leader_token.ts";
-import { causeText } from "../../data/cause_text.ts";
-import type { Result } from "../../contract/result.ts";
+import { PendingRun } from "./pending_run.ts";
+import { answerTo, DEPOSED, failureAnswer, lastAnswer, refusedAnswer } from "./run_answer.ts";
 
 /** A node, as the runs of its subscriptions see it. */
 export interface DrainingHost extends ContextHost {
@@ -311,157 +308,5 @@ interface RunningMessage {
   readonly isLast: boolean;
 }
 
-/** A handler that did not return at once. */
-class PendingRun {
-  /** Answer to its leader, as soon as it has ended or its time is over. Never rejects. */
-  readonly answer: Promise<Outcome>;
-  answered = false;
-  readonly #ctx: MessageContext;
-  readonly #handlers: CategoryHandlers;
-  readonly #causes: boolean;
-  readonly #resolve: (outcome: Outcome) => void;
-  #waiting: Set<() => void> | undefined = undefined;
-
-  /** `outer`: the request of the leader, which takes no turn of the node while the handler waits for one. */
-  constructor(ctx: MessageContext, outer: MessageContext, handlers: CategoryHandlers, causes: boolean) {
-    this.#ctx = ctx;
-    if (ctx.aside) outer.waits();
-    ctx.execution.watcher = outer;
-    this.#handlers = handlers;
-    this.#causes = causes;
-    const { promise, resolve } = Promise.withResolvers<Outcome>();
-    this.answer = promise;
-    this.#resolve = resolve;
-  }
-
-  /** The deadline aborts it from now on, and `ended` is called when its handler has ended. */
-  watch(outcome: Promise<Outcome>, ended: () => void): void {
-    const { execution } = this.#ctx;
-    let over = false;
-    // called when it is aborted, and when it has ended
-    execution.begin((settled) => this.#settle(settled, over));
-    outcome.then((own) => {
-      over = true;
-      ended();
-      execution.end(own);
-      for (const wake of this.#waiting ?? []) wake();
-    });
-  }
-
-  /** How long its time has been over, in ms: negative before, and while it waits for its turn. */
-  late(now: number): number {
-    return this.answered ? -this.#ctx.remaining(now) : -Infinity;
-  }
-
-  /** Resolves with `true` when it has ended, with `false` when that takes longer than `ms`. */
-  ended(host: ContextHost, ms: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const done = (ended: boolean) => {
-        timer.cancel();
-        this.#waiting!.delete(wake);
-        resolve(ended);
-      };
-      const wake = () => done(true);
-      const timer = host.clock.after(Math.max(0, ms), () => done(false));
-      (this.#waiting ??= new Set()).add(wake);
-    });
-  }
-
-  #settle(outcome: Outcome, over: boolean): void {
-    if (this.answered) return;
-    const ctx = this.#ctx;
-    const { aborted, contract, node, execution } = ctx;
-    const begun = !ctx.waiting && execution.stage !== "preparing" && execution.stage !== "claiming";
-    if (!begun && !over) return; // its outcome follows, and says so
-    this.answered = true;
-    // an aborted handler may end with a failure of its own making: why it was aborted says more
-    if (aborted === undefined || !begun || (over && (outcome instanceof Refusal || outcome.ok))) {
-      return this.#resolve(answerTo(outcome, ctx, this.#causes, this.#handlers.outage));
-    }
-    if (aborted.code === "TIMEOUT") {
-      if (aborted.node !== undefined) return this.#resolve({ ok: false, error: aborted }); // by a behavior, whose limit it names
-      const message = `the handler of ${contract.name} did not end within ${this.#handlers.timeout} ms on node ${node}`;
-      return this.#resolve({ ok: false, error: new CatgaError("TIMEOUT", message, { node }) });
-    }
-    const message = `${contract.kind} ${contract.name} was running on node ${node} when that stopped`;
-    this.#resolve({ ok: false, error: new CatgaError("OUTCOME_UNKNOWN", message, { node, cause: aborted }) });
-  }
-}
-
 /** How long before its own deadline a request gives up waiting, in ms: the leader still gets the answer. */
 const ANSWER_MARGIN = 50;
-
-/** The message was handled. */
-export const DONE: Result<RunAnswer> = Object.freeze({ ok: true, value: 0 });
-/** The message was not run: the node knows of a later leader. */
-export const DEPOSED: Result<RunAnswer> = Object.freeze({ ok: true, value: 1 });
-
-/**
- * The outcome of the internal command that ran a handler. A handler's failure is an answer, which counts as an attempt;
- * a refusal, and a failure to begin, stay what they are. `causes`: whether the leader gets what the handler threw;
- * `outage`: for how long what the handler calls may be out of reach, in ms.
- */
-export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, outage: number): Outcome {
-  const outcome = refusedOver(given, ctx);
-  if (outcome instanceof Refusal) return outcome;
-  if (outcome.ok) return DONE;
-  // the claim of an idempotent command was not acquired: its handler has not run, and has no recorded result
-  if (ctx.contract.options.idempotent && ctx.execution.stage === "claiming" && WAITED.has(outcome.error.code)) {
-    return outcome;
-  }
-  const { error } = outcome;
-  if (outcome instanceof SchemaRefusal && !outcome.ofStored) {
-    return { ok: true, value: refusedAnswer(error, causes, outage) };
-  }
-  if (error.details === ALONE) return new Refusal("DRAINING", ctx);
-  if (error.details === AWAITS_VERSION) return { ok: true, value: refusedAnswer(error, causes, outage, 3) };
-  const answer = failureAnswer(error, causes);
-  if (outage === 0 || error.final || ctx.execution.passedOn !== error) return { ok: true, value: answer };
-  const [code, message, final, cause = null] = answer;
-  return { ok: true, value: [code, message, final, cause, Math.ceil(outage)] satisfies RunAnswer };
-}
-
-/**
- * An outcome of a message's last attempt: a failure is final, unless it may be no attempt, also for a leader of another
- * version, which does not know the handler's settings.
- */
-function lastAnswer(outcome: Outcome): Outcome {
-  if (outcome instanceof Refusal) return outcome;
-  if (!outcome.ok) {
-    const { code, message, node, cause } = outcome.error;
-    return code === "TIMEOUT"
-      ? { ok: false, error: new CatgaError(code, message, { node, cause, final: true }) }
-      : outcome;
-  }
-  // `answerTo` made it
-  const value = outcome.value as RunAnswer;
-  return typeof value === "number" || value[4] !== undefined || value[2] >= 2
-    ? outcome
-    : { ok: true, value: [value[0], value[1], 1, ...value.slice(3)] };
-}
-
-/**
- * A handler's failure as an answer, which can be sent whatever the error holds; with `causes` its cause, or else its
- * own stack.
- */
-export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
-  const { code, message, final } = error;
-  const text = cut(message, MAX_ANSWER_MESSAGE);
-  const answer = [cut(code, MAX_ANSWER_CODE) || "HANDLER_FAILED", text, final ? 1 : 0] as const;
-  const cause = causes ? causeText(error.cause ?? error) : undefined;
-  return cause === undefined ? answer : [...answer, cause];
-}
-
-/** The answer for a message that the input schema refused, with how long it may wait for a node that takes it. */
-function refusedAnswer(error: CatgaError, causes: boolean, outage: number, how: 2 | 3 = 2): FailedRun {
-  const [code, message, , ...cause] = failureAnswer(error, causes);
-  return outage === 0 ? [code, message, how, ...cause] : [code, message, how, cause[0] ?? null, Math.ceil(outage)];
-}
-
-/** A text that is well-formed, and not too long: one that is ends with "…". */
-function cut(text: string, most: number): string {
-  return (text.length > most ? `${text.slice(0, most - 1)}…` : text).toWellFormed();
-}
-
-/** With these codes the wait for another's claim fails. */
-const WAITED: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"]);

@@ -11,7 +11,8 @@ import { type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
 import { leads, storedCommit } from "../../../test/support/commits.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { LeaderToken } from "./leader_token.ts";
-import { DEPOSED, DONE, SubscriptionRuns } from "./subscription_runs.ts";
+import { SubscriptionRuns } from "./subscription_runs.ts";
+import { DEPOSED, DONE } from "./run_answer.ts";
 
 const Placed = event<void>("Placed", { durable: true });
 

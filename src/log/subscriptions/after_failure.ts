@@ -5,7 +5,7 @@
 import type { Retry } from "../../contract/send_options.ts";
 import { backoff, jittered, type Random } from "../../ports/clock.ts";
 import type { RunFailure } from "../format/run_request.ts";
-import type { Item } from "./categories.ts";
+import type { Item } from "./category.ts";
 
 /**
  * Consequence of a failed attempt: the next one after `pause` ms, until which the message stays in memory, or is

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { afterFailure } from "./after_failure.ts";
-import { Category, Item } from "./categories.ts";
+import { Category, Item } from "./category.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const CATEGORY = new Category(

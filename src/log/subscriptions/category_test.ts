@@ -2,7 +2,8 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { runName } from "../format/names.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
-import { Category, InHand, Item, KeyLine } from "./categories.ts";
+import { Category, Item, KeyLine } from "./category.ts";
+import { InHand } from "./in_hand.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
 const SUBSCRIPTION = { service: "shop", name: "billing" };

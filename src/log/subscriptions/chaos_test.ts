@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { Faults } from "../../memory/faults.ts";
-import { seededRandom } from "../../memory/network.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
 import { delay } from "../../ports/clock.ts";
 import { sequenceOf } from "../format/group_text.ts";
 import { Cluster, events, inOrder, type Node, ofKey, type Run } from "./cluster_suite.ts";

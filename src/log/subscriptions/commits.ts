@@ -12,7 +12,7 @@ import {
   writeCommit,
 } from "../format/commit.ts";
 import type { Draft, Ledger } from "./ledger.ts";
-import type { Item } from "./categories.ts";
+import type { Item } from "./category.ts";
 
 /** A request to the store. */
 export type Request =

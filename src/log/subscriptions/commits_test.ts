@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { HEAD } from "../../../test/support/commits.ts";
 import { type Head, readCommit } from "../format/commit.ts";
-import { Category } from "./categories.ts";
+import { Category } from "./category.ts";
 import { Commits, type CommitSteps, firstCommit, type RequestAnswer } from "./commits.ts";
 import { Ledger } from "./ledger.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";

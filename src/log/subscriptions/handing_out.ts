@@ -13,13 +13,12 @@ import {
 import { weight } from "../../data/rendezvous_hash.ts";
 import { jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { SendOptions } from "../../contract/send_options.ts";
-import type { Result } from "../../contract/result.ts";
-import type { TrackedCaller } from "../../dispatch/remote.ts";
 import type { HandledCount } from "../../dispatch/contract_counts.ts";
-import { outcomeOf, outcomeOfError, outcomesOf, type RunFailure, type RunOutcome } from "../format/run_request.ts";
+import type { RunFailure, RunOutcome } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
+import { HandedOut } from "./handed_out.ts";
 import type { CapableNode } from "./leader_election.ts";
-import type { Category, Item } from "./categories.ts";
+import type { Category, Item } from "./category.ts";
 import { afterFailure } from "./after_failure.ts";
 import type { Ledger } from "./ledger.ts";
 import type { SubscriptionStore } from "./store.ts";
@@ -475,34 +474,6 @@ export class HandingOut {
     if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
     ledger.waits(item, attempts);
     this.#wait(item, pause);
-  }
-}
-
-/** A request that was handed out: one message, or a batch. */
-class HandedOut implements TrackedCaller {
-  /** None once they are settled: the request may be kept for longer than the messages. */
-  items: readonly Item[];
-  endpoint: string;
-  outcome: RunOutcome = "not run";
-  /** The outcome of each message of a batch, if they differ. */
-  outcomes: readonly RunOutcome[] | undefined = undefined;
-  readonly #onAnswer: (handed: HandedOut) => void;
-
-  constructor(items: readonly Item[], endpoint: string, onAnswer: (handed: HandedOut) => void) {
-    this.items = items;
-    this.endpoint = endpoint;
-    this.#onAnswer = onAnswer;
-  }
-
-  resolve(result: Result<unknown>): void {
-    this.outcomes = this.items.length > 1 ? outcomesOf(result, this.items.length) : undefined;
-    if (this.outcomes === undefined) this.outcome = outcomeOf(result);
-    this.#onAnswer(this);
-  }
-
-  reject(error: unknown): void {
-    this.outcome = outcomeOfError(error);
-    this.#onAnswer(this);
   }
 }
 

@@ -10,7 +10,9 @@ import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
 import type { FailedWith, ListedMessage } from "../format/parked_message.ts";
 import type { LetterRequest } from "../format/subscription_request.ts";
 import { type LastEnd, Suspicion } from "./suspicion.ts";
-import { type Categories, type Category, InHand, Item, KeyLine } from "./categories.ts";
+import type { Categories } from "./categories.ts";
+import { type Category, Item, KeyLine } from "./category.ts";
+import { InHand } from "./in_hand.ts";
 
 /** Options of a {@link Ledger}. */
 export interface LedgerOptions {

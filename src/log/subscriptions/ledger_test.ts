@@ -5,7 +5,7 @@ import { HEAD } from "../../../test/support/commits.ts";
 import { leastTime } from "../../../test/support/least_time.ts";
 import { type Head, messageId, type StoredState } from "../format/commit.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";
-import { Category, type Item } from "./categories.ts";
+import { Category, type Item } from "./category.ts";
 import { type FoundState, Ledger } from "./ledger.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 

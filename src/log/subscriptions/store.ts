@@ -14,7 +14,7 @@ import {
 } from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 import type { CommitSteps, Request, RequestAnswer, StoredCommit } from "./commits.ts";
-import type { Item } from "./categories.ts";
+import type { Item } from "./category.ts";
 
 /** Options of a {@link SubscriptionStore}. */
 export interface SubscriptionStoreOptions {

@@ -9,7 +9,7 @@ import { streamName, streamOptions } from "../format/streams.ts";
 import { writeRequest } from "../format/subscription_request.ts";
 import { leads } from "../../../test/support/commits.ts";
 import type { CommitSteps, Request, RequestAnswer } from "./commits.ts";
-import { Category, Item } from "./categories.ts";
+import { Category, Item } from "./category.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 import { SubscriptionStore } from "./store.ts";
 

@@ -4,7 +4,7 @@
  * leader knows what ran when this one ended, and hands out a 16th of that at a time, then one alone: 256, 16, 1.
  */
 import type { Doubt } from "../format/commit.ts";
-import type { Item } from "./categories.ts";
+import type { Item } from "./category.ts";
 
 /** Messages of which one may end the process that runs it. */
 interface SuspectGroup {

@@ -8,7 +8,7 @@ import { OnceAMinute } from "../../ports/once_a_minute.ts";
 import type { LogLoss } from "../../ports/event_log.ts";
 import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import type { LogHost } from "../log_host.ts";
-import type { Category } from "./categories.ts";
+import type { Category } from "./category.ts";
 
 /** The observations of one subscription. */
 export class Warnings {

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import type { Observation } from "../../contract/observer.ts";
 import { CatgaError } from "../../error.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
-import { Category, Item } from "./categories.ts";
+import { Category, Item } from "./category.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 import { Warnings } from "./warnings.ts";
 

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertGreater } from "@std/assert";
 import { delay } from "../../ports/clock.ts";
 import type { CatgaError } from "../../error.ts";
 import type { Faults } from "../../memory/faults.ts";
-import { seededRandom } from "../../memory/network.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
 import type { Asker } from "../../dispatch/context_host.ts";
 import type { Lock } from "../../contract/shared_state.ts";
 import { AnswerTimeouts } from "../store/answer_timeouts.ts";

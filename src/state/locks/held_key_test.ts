@@ -3,7 +3,8 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertInstanceOf } from "@std/assert";
 import type { Clock } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
-import { MemoryNetwork, seededRandom } from "../../memory/network.ts";
+import { MemoryNetwork } from "../../memory/network.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { lockNode, memoryLockHarness, records, someone, waitInQueue } from "./lock_harness_suite.ts";
 

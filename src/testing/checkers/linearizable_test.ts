@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { checkLinearizable, type Operation, register, type RegisterInput } from "./linearizable.ts";
-import { seededRandom } from "../../memory/network.ts";
+import { seededRandom } from "../../memory/seeded_random.ts";
 
 type Op = Operation<RegisterInput<number>, number | boolean | undefined>;
 

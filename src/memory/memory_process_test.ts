@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { MemoryProcess } from "./server_link.ts";
+import { MemoryProcess } from "./memory_process.ts";
 import { VirtualClock } from "./virtual_clock.ts";
 
 describe("MemoryProcess", () => {

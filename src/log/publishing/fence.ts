@@ -1,0 +1,43 @@
+/** A fence: a schedule that is due at once, and fires after all that the server had in hand. */
+import { CatgaError, unavailable } from "../../error.ts";
+import { type Clock, delay } from "../../ports/clock.ts";
+import type { LogStream } from "../../ports/event_log.ts";
+
+/** A schedule that has fired: where it stood, and when it was due, by the server's clock. */
+export interface Fence {
+  readonly sequence: number;
+  readonly due: number;
+}
+
+/**
+ * Writes a schedule that is due at once under a subject, and resolves when it has fired, and so has everything that the
+ * server had in hand: it fires its schedules in turns, one after the other. Rejects with `UNAVAILABLE`.
+ */
+export async function passFence(
+  stream: LogStream,
+  subject: string,
+  { clock, until, signal }: { readonly clock: Clock; readonly until: number; readonly signal?: AbortSignal },
+): Promise<Fence> {
+  const due = stream.serverTime;
+  const timeout = Math.max(1, Math.min(ATTEMPT_TIMEOUT, until - clock.monotonic()));
+  const schedule = { at: due, target: `${subject}.passed`, ttl: 1_000 };
+  const written = await stream.append(subject, "", { timeout, schedule });
+  if (written.type !== "stored") {
+    throw passing(written.type === "conflict" ? new CatgaError("UNAVAILABLE", "a conflict") : written.error);
+  }
+  for (let pause = 20;; pause = Math.min(100, pause * 2)) {
+    await delay(clock, pause, signal);
+    if (await stream.last(subject, { latest: true }) === undefined) return { sequence: written.sequence, due };
+    if (clock.monotonic() < until) continue;
+    throw unavailable("the server does not fire what is due");
+  }
+}
+
+/** An error after which another attempt follows. */
+export function passing(error: CatgaError): CatgaError {
+  if (error.code === "UNAVAILABLE") return error;
+  return unavailable(error.message, { cause: error });
+}
+
+/** How long an attempt waits for its answer, in ms. */
+export const ATTEMPT_TIMEOUT = 2_000;

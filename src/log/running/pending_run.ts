@@ -1,0 +1,87 @@
+/**
+ * A handler of a subscription that did not return at once: it answers its leader when it ends, or when its time is
+ * over.
+ */
+import type { ContextHost } from "../../dispatch/context_host.ts";
+import type { MessageContext } from "../../dispatch/message_context.ts";
+import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
+import { CatgaError } from "../../error.ts";
+import type { CategoryHandlers } from "./category_handlers.ts";
+import { answerTo } from "./run_answer.ts";
+
+/** A handler that did not return at once. */
+export class PendingRun {
+  /** Answer to its leader, as soon as it has ended or its time is over. Never rejects. */
+  readonly answer: Promise<Outcome>;
+  answered = false;
+  readonly #ctx: MessageContext;
+  readonly #handlers: CategoryHandlers;
+  readonly #causes: boolean;
+  readonly #resolve: (outcome: Outcome) => void;
+  #waiting: Set<() => void> | undefined = undefined;
+
+  /** `outer`: the request of the leader, which takes no turn of the node while the handler waits for one. */
+  constructor(ctx: MessageContext, outer: MessageContext, handlers: CategoryHandlers, causes: boolean) {
+    this.#ctx = ctx;
+    if (ctx.aside) outer.waits();
+    ctx.execution.watcher = outer;
+    this.#handlers = handlers;
+    this.#causes = causes;
+    const { promise, resolve } = Promise.withResolvers<Outcome>();
+    this.answer = promise;
+    this.#resolve = resolve;
+  }
+
+  /** The deadline aborts it from now on, and `ended` is called when its handler has ended. */
+  watch(outcome: Promise<Outcome>, ended: () => void): void {
+    const { execution } = this.#ctx;
+    let over = false;
+    // called when it is aborted, and when it has ended
+    execution.begin((settled) => this.#settle(settled, over));
+    outcome.then((own) => {
+      over = true;
+      ended();
+      execution.end(own);
+      for (const wake of this.#waiting ?? []) wake();
+    });
+  }
+
+  /** How long its time has been over, in ms: negative before, and while it waits for its turn. */
+  late(now: number): number {
+    return this.answered ? -this.#ctx.remaining(now) : -Infinity;
+  }
+
+  /** Resolves with `true` when it has ended, with `false` when that takes longer than `ms`. */
+  ended(host: ContextHost, ms: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const done = (ended: boolean) => {
+        timer.cancel();
+        this.#waiting!.delete(wake);
+        resolve(ended);
+      };
+      const wake = () => done(true);
+      const timer = host.clock.after(Math.max(0, ms), () => done(false));
+      (this.#waiting ??= new Set()).add(wake);
+    });
+  }
+
+  #settle(outcome: Outcome, over: boolean): void {
+    if (this.answered) return;
+    const ctx = this.#ctx;
+    const { aborted, contract, node, execution } = ctx;
+    const begun = !ctx.waiting && execution.stage !== "preparing" && execution.stage !== "claiming";
+    if (!begun && !over) return; // its outcome follows, and says so
+    this.answered = true;
+    // an aborted handler may end with a failure of its own making: why it was aborted says more
+    if (aborted === undefined || !begun || (over && (outcome instanceof Refusal || outcome.ok))) {
+      return this.#resolve(answerTo(outcome, ctx, this.#causes, this.#handlers.outage));
+    }
+    if (aborted.code === "TIMEOUT") {
+      if (aborted.node !== undefined) return this.#resolve({ ok: false, error: aborted }); // by a behavior, whose limit it names
+      const message = `the handler of ${contract.name} did not end within ${this.#handlers.timeout} ms on node ${node}`;
+      return this.#resolve({ ok: false, error: new CatgaError("TIMEOUT", message, { node }) });
+    }
+    const message = `${contract.kind} ${contract.name} was running on node ${node} when that stopped`;
+    this.#resolve({ ok: false, error: new CatgaError("OUTCOME_UNKNOWN", message, { node, cause: aborted }) });
+  }
+}

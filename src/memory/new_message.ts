@@ -1,0 +1,32 @@
+/** A message on its way into a stream in memory, with the headers that it has on NATS. */
+import { appendHeaders, type AppendOptions, ttlSeconds } from "../ports/event_log.ts";
+
+/** A message to be stored. */
+export interface NewMessage extends Pick<AppendOptions, "id" | "expect" | "rollup" | "schedule"> {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers: Readonly<Record<string, string>> | undefined;
+  /** Ttl, in seconds. */
+  readonly seconds?: number | undefined;
+}
+
+const encoder = new TextEncoder();
+
+/** The message of an append whose arguments were checked. */
+export function newMessage(subject: string, data: string | Uint8Array, options: AppendOptions): NewMessage {
+  const { id, ttl, expect, rollup, schedule } = options;
+  const own = Object.entries(options.headers ?? {}).map(([name, value]) => [name, value.trim()]);
+  // a schedule replaces what its subject has
+  const headers = appendHeaders({
+    ...options,
+    headers: Object.fromEntries(own),
+    rollup: rollup || schedule !== undefined,
+  });
+  return {
+    subject,
+    data: typeof data === "string" ? encoder.encode(data) : new Uint8Array(data),
+    headers: headers && Object.keys(headers).length > 0 ? Object.freeze(headers) : undefined,
+    seconds: ttl === undefined ? undefined : ttlSeconds(ttl),
+    ...{ id, expect, rollup, schedule },
+  };
+}

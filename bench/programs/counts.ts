@@ -3,7 +3,8 @@ import process from "node:process";
 import { performance } from "node:perf_hooks";
 import { type Catga, catga, fail, query } from "../../mod.ts";
 import { readRecord } from "../../src/cluster/membership/node_record.ts";
-import { Pinger, readNodeStats } from "../../src/cli/pinger.ts";
+import { Pinger } from "../../src/cli/pinger.ts";
+import { readNodeStats } from "../../src/cli/node_stats.ts";
 import { openNats } from "../../src/nats/open.ts";
 import { answer } from "./answer.ts";
 

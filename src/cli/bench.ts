@@ -2,10 +2,12 @@
 import { performance } from "node:perf_hooks";
 import { type Catga, type Query, query, unwrap } from "../../mod.ts";
 import { token } from "../ports/clock.ts";
-import { ClusterView, joinCluster } from "./cluster_view.ts";
+import { ClusterView } from "./cluster_view.ts";
+import { joinCluster } from "./join_cluster.ts";
 import { disposing } from "./connection.ts";
-import { type CliCommand, DONE, showMillis } from "./flags.ts";
-import { Listing } from "./terminal.ts";
+import { showMillis } from "./duration.ts";
+import { type CliCommand, DONE } from "./cli_command.ts";
+import { Listing } from "./listing.ts";
 
 /** The command. */
 export const bench: CliCommand = {

@@ -12,9 +12,11 @@ import {
   stream,
 } from "../../mod.ts";
 import { printable, printableJson } from "../data/printable.ts";
-import { ClusterView, joinCluster } from "./cluster_view.ts";
+import { ClusterView } from "./cluster_view.ts";
+import { joinCluster } from "./join_cluster.ts";
 import { disposing } from "./connection.ts";
-import { checkedToken, type CliCommand, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
+import { checkedToken, type Flags, UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import { declaredNames, noNodes } from "./nodes.ts";
 import { bold, type Terminal } from "./terminal.ts";
 import type { BroadcastResult } from "../contract/sender.ts";

@@ -4,7 +4,8 @@ import { describe, it } from "node:test";
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { ContractStats, NodeStats } from "../contract/node_stats.ts";
 import { latencyBucket } from "../data/latency_buckets.ts";
-import { Answers, clusterRates } from "./top.ts";
+import { Answers } from "./top.ts";
+import { clusterRates } from "./cluster_rates.ts";
 
 function contract(name: string, more: Partial<ContractStats> = {}): ContractStats {
   const zero = { handled: 0, inHand: 0, queued: 0, sent: 0, heard: 0, published: 0 };

@@ -16,13 +16,14 @@ import { JetStreamRefusal } from "../nats/jetstream_refusal.ts";
 import { printable } from "../data/printable.ts";
 import { nodeOfStats } from "../contract/node_stats.ts";
 import type { RunInfo, RunsOptions } from "../contract/flow.ts";
-import type { DashboardSource, ServerView } from "../dashboard/view.ts";
+import type { ServerView } from "../dashboard/view.ts";
+import type { DashboardSource } from "../dashboard/dashboard_source.ts";
 import { runInfos, tellRun } from "../flow/run_infos.ts";
 import { RunLog } from "../flow/run_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 import { HeldLocks, LOCK_SPACES, type LockClaim, type LockKind } from "../state/locks/held_locks.ts";
 import type { LockRecord } from "../state/locks/lock_record.ts";
-import { type Catga, catga, type CatgaOptions, type NodeInfo } from "../../mod.ts";
+import type { NodeInfo } from "../../mod.ts";
 import { codecOf, connectionOptions, disposing } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import { Pinger } from "./pinger.ts";
@@ -281,28 +282,3 @@ const PROCESS_TIMEOUT = 1_000;
 const SERVER_TIMEOUT = 2_000;
 /** How often it is asked for the settings of a bucket before it is opened without. */
 const MAX_ATTEMPTS = 3;
-
-// A node of the service `cli` for the duration of one command, without handlers for the cluster's contracts.
-
-/** Joins the cluster of a view. Warnings go to standard error. */
-export async function joinCluster(
-  view: ClusterView,
-  flags: Flags,
-  terminal: Terminal,
-  options: Pick<CatgaOptions, "handlers"> = {},
-): Promise<Catga> {
-  const warn = (message: string) => terminal.say(printable(message));
-  const replicas = await view.replicas();
-  const codec = await codecOf(flags, terminal);
-  return await catga({
-    ...(codec === undefined ? {} : { codec }),
-    nats: await connectionOptions(flags, terminal),
-    namespace: view.namespace,
-    service: "cli",
-    id: `cli-${token(view.transport.random, 8)}`,
-    logger: { debug() {}, info() {}, warn, error: warn },
-    // with another number than it was made with the bucket would not open
-    ...(replicas === undefined ? {} : { replicas }),
-    ...options,
-  });
-}

@@ -1,9 +1,10 @@
 /** `dashboard`: serves a page that shows the cluster as it lives. */
 import { printable } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type CliCommand, DONE, FAILED, UsageError } from "./flags.ts";
+import { UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import { disposing } from "./connection.ts";
-import { print } from "./terminal.ts";
+import { print } from "./listing.ts";
 import { aborted } from "../ports/clock.ts";
 
 /** The command. */

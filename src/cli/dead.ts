@@ -5,8 +5,11 @@ import { shownPayload } from "../contract/redaction.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { settled } from "../log/administration/dead_letters.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type CliCommand, DONE, FAILED, type Flags, showDuration, UsageError } from "./flags.ts";
-import { Listing, print, type Terminal } from "./terminal.ts";
+import { type Flags, UsageError } from "./flags.ts";
+import { showDuration } from "./duration.ts";
+import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
+import type { Terminal } from "./terminal.ts";
+import { Listing, print } from "./listing.ts";
 
 const VERBS = ["list", "show", "replay", "discard"] as const;
 type Verb = typeof VERBS[number];

@@ -17,8 +17,9 @@ import type { ServerView } from "../dashboard/view.ts";
 import { lateRuns } from "../flow/run_infos.ts";
 import { ClusterView, MISMATCHES } from "./cluster_view.ts";
 import { disposing } from "./connection.ts";
-import { type CliCommand, DONE, FAILED, type Flags } from "./flags.ts";
-import { inFlags } from "./help.ts";
+import type { Flags } from "./flags.ts";
+import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
+import { inFlags } from "./wording.ts";
 import { bold, dim, SEVERITIES, type Terminal } from "./terminal.ts";
 
 /** The command. */

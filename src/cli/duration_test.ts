@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { readDuration, showDuration, showMillis } from "./flags.ts";
+import { readDuration, showDuration, showMillis } from "./duration.ts";
 
 describe("durations of the command line", () => {
   it("readDuration: accepts ms, s, m and h, plain numbers as ms, and nothing else", () => {

@@ -13,8 +13,12 @@ import {
   type StoredEntityEvent,
 } from "../log/administration/entity_history.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type CliCommand, DONE, FAILED, type Flags, showShort, showTime, UsageError } from "./flags.ts";
-import { facts, table, type Terminal } from "./terminal.ts";
+import { type Flags, UsageError } from "./flags.ts";
+import { showShort, showTime } from "./duration.ts";
+import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
+import type { Terminal } from "./terminal.ts";
+import { facts } from "./listing.ts";
+import { table } from "./table.ts";
 import { isToken } from "../data/checks.ts";
 
 /** The command. */

@@ -1,7 +1,7 @@
 /** The flags of the command line and their environment variables: declared, parsed and checked here. */
 import { parseArgs } from "node:util";
 import { checkToken, MAX_TIMEOUT } from "../data/checks.ts";
-import type { Terminal } from "./terminal.ts";
+import { readDuration } from "./duration.ts";
 
 /** The command line is invalid; exit code 2. */
 export class UsageError extends Error {}
@@ -210,64 +210,3 @@ function complaint({ message }: Error): string {
   if (spec !== undefined || name === "help" || name === "version") return `--${long} takes no value`;
   return message;
 }
-
-// Durations: parsed from flags, and formatted for tables; times and values of tables.
-
-const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
-
-/** `500ms`, `5s`, `2m`, `1h`, or a number of ms; `undefined` for anything else. */
-export function readDuration(text: string): number | undefined {
-  const [, figure, unit = "ms"] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
-  // the pattern matches no other unit
-  return figure === undefined ? undefined : Number(figure) * UNITS[unit as keyof typeof UNITS];
-}
-
-/** A duration in one or two units: `850 ms`, `12 s`, `3 m 20 s`, `2 h 5 m`, `4 d 1 h`. */
-export function showDuration(ms: number): string {
-  if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`;
-  const seconds = Math.floor(ms / 1_000);
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} m ${seconds % 60} s`;
-  const hours = Math.floor(minutes / 60);
-  return hours < 24 ? `${hours} h ${minutes % 60} m` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
-}
-
-/** A round trip in ms, with two or three significant figures. */
-export function showMillis(ms: number): string {
-  return `${ms < 1 ? ms.toFixed(2) : ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
-}
-
-/** A stored time, which anybody may have written: `-` for one that is none. */
-export function showTime(time: Date): string {
-  return Number.isNaN(time.getTime()) ? "-" : time.toISOString();
-}
-
-/** The beginning of a text that is too long for a table. */
-export function showShort(text: string): string {
-  return text.length <= LONG ? text : `${text.slice(0, LONG).toWellFormed()}… (${text.length} characters)`;
-}
-
-const LONG = 200;
-
-// The shape of a command of the tool.
-
-/** A command and its help. */
-export interface CliCommand {
-  readonly name: string;
-  /** Its arguments as the usage shows them: some in `[]`, a last one of any number with `…`; absent: none. */
-  readonly words?: string;
-  /** The first line of its help, without a capital and a full stop. */
-  readonly summary: string;
-  /** The flags that it accepts, besides those for the connection. */
-  readonly flags: readonly FlagName[];
-  /** The rest of its help, in lines of 80 characters at most. */
-  readonly more: string;
-  /** Runs it; resolves with the exit code. An error is printed, and the exit code is 1. */
-  run(words: readonly string[], flags: Flags, terminal: Terminal): Promise<number>;
-}
-
-/** Exit code of a failure, which has been printed. */
-export const FAILED = 1;
-/** Exit code of success. */
-export const DONE = 0;

@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertFalse, assertGreater, assertStringIncludes } from "@std/assert";
 import { quietTerminal } from "../../test/support/quiet_terminal.ts";
-import { type CliCommand, COMMAND_FLAGS, CONNECTION_FLAGS, type FlagSpec } from "./flags.ts";
+import { COMMAND_FLAGS, CONNECTION_FLAGS, type FlagSpec } from "./flags.ts";
+import type { CliCommand } from "./cli_command.ts";
 import { helpOf, helpOfAll } from "./help.ts";
 
 const list: CliCommand = {

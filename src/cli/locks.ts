@@ -1,8 +1,11 @@
 /** `locks`: who holds which lock or leads what; releases a lock by force. */
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView, LOCK_KINDS, type ShownLock } from "./cluster_view.ts";
-import { type CliCommand, DONE, FAILED, showDuration, UsageError } from "./flags.ts";
-import { Listing, print, type Terminal } from "./terminal.ts";
+import { UsageError } from "./flags.ts";
+import { showDuration } from "./duration.ts";
+import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
+import type { Terminal } from "./terminal.ts";
+import { Listing, print } from "./listing.ts";
 
 /** The command. */
 export const locks: CliCommand = {

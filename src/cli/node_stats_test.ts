@@ -1,7 +1,7 @@
 /** Answers of nodes: those that are accepted, and what is wrong with all others. */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { readNodeStats } from "./pinger.ts";
+import { readNodeStats } from "./node_stats.ts";
 
 const LEAST = { endpoint: "a.1", service: "s", now: 1, up: 2, process: { rss: 3, cpu: 4 } };
 const contract = { name: "Price", kind: "query" };

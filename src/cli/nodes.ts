@@ -4,8 +4,12 @@ import { drivenWorkflow } from "../contract/workflow.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type CliCommand, DONE, type Flags, showDuration } from "./flags.ts";
-import { dim, Listing, table, type Terminal } from "./terminal.ts";
+import type { Flags } from "./flags.ts";
+import { showDuration } from "./duration.ts";
+import { type CliCommand, DONE } from "./cli_command.ts";
+import { dim, type Terminal } from "./terminal.ts";
+import { Listing } from "./listing.ts";
+import { table } from "./table.ts";
 import { aborted } from "../ports/clock.ts";
 
 /** The command. */

@@ -3,11 +3,12 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
 import { printable } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type CliCommand, DONE, FAILED, showMillis } from "./flags.ts";
+import { showMillis } from "./duration.ts";
+import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import { noNodes } from "./nodes.ts";
-import type { NoAnswer, Pong } from "../dashboard/view.ts";
+import type { NoAnswer, Pong } from "../dashboard/dashboard_source.ts";
 import type { Pinger } from "./pinger.ts";
-import { Listing } from "./terminal.ts";
+import { Listing } from "./listing.ts";
 
 /** The command. */
 export const ping: CliCommand = {

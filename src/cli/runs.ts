@@ -3,8 +3,12 @@ import { hasFailedWith, pendingText, RUN_STATUS, type RunInfo, type RunStatus } 
 import { shownEntryValue } from "../contract/redaction.ts";
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type CliCommand, DONE, FAILED, type Flags, showDuration, showShort, showTime, UsageError } from "./flags.ts";
-import { facts, Listing, print, table, type Terminal } from "./terminal.ts";
+import { type Flags, UsageError } from "./flags.ts";
+import { showDuration, showShort, showTime } from "./duration.ts";
+import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
+import type { Terminal } from "./terminal.ts";
+import { facts, Listing, print } from "./listing.ts";
+import { table } from "./table.ts";
 import { drivenWorkflow, isWorkflowName } from "../contract/workflow.ts";
 import { isCatgaError } from "../error.ts";
 

@@ -7,8 +7,10 @@ import { nextTimes, pendingSchedules } from "../log/publishing/schedule_list.ts"
 import { unschedule } from "../log/publishing/unschedule.ts";
 import { systemClock, token } from "../ports/clock.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type CliCommand, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
-import { Listing, print, type Terminal } from "./terminal.ts";
+import { type Flags, UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
+import type { Terminal } from "./terminal.ts";
+import { Listing, print } from "./listing.ts";
 
 /** The command. */
 export const schedules: CliCommand = {

@@ -8,9 +8,11 @@ import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log
 import { bucketSettings } from "../nats/bucket_settings.ts";
 import { logSettings } from "../nats/log_settings.ts";
 import { ClusterView, isStream, MISMATCHES } from "./cluster_view.ts";
-import { type CliCommand, DONE, FAILED, type Flags, UsageError } from "./flags.ts";
+import { type Flags, UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import { printable } from "../data/printable.ts";
-import { print, type Terminal } from "./terminal.ts";
+import type { Terminal } from "./terminal.ts";
+import { print } from "./listing.ts";
 
 const KINDS = Object.keys(BUCKETS) as readonly BucketKind[];
 const ALL: readonly (BucketKind | StreamKind)[] = [...KINDS, ...STREAM_KINDS];

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import type { SubscriptionInfo } from "../../mod.ts";
 import { Flags, UsageError } from "./flags.ts";
-import { findSubscription } from "./subscriptions.ts";
+import { findSubscription } from "./subscription_name.ts";
 
 describe("findSubscription", () => {
   it("a name alone is found in whichever service has it", () => {

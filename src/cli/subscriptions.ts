@@ -1,9 +1,11 @@
 /** `subscriptions`: how far each subscription is; removes one that nobody handles any more. */
 import type { SubscriptionInfo } from "../../mod.ts";
 import { ClusterView } from "./cluster_view.ts";
-import { type CliCommand, DONE, type Flags, readDuration, showDuration, UsageError } from "./flags.ts";
-import { Listing, print } from "./terminal.ts";
-import { OF_ENTITIES } from "../contract/send_options.ts";
+import { UsageError } from "./flags.ts";
+import { readDuration, showDuration } from "./duration.ts";
+import { type CliCommand, DONE } from "./cli_command.ts";
+import { Listing, print } from "./listing.ts";
+import { findSubscription } from "./subscription_name.ts";
 
 /** The command. */
 export const subscriptions: CliCommand = {
@@ -109,26 +111,4 @@ function readPlace(text: string): "start" | number | Date {
   throw new UsageError(
     `TO is start, a position, a time like 2026-05-01T12:00:00Z, or how long ago: 15m; got ${JSON.stringify(text)}`,
   );
-}
-
-// Which subscription a word means.
-
-/**
- * The subscription of a name, or of `SERVICE/NAME`; with `--service`, of that service; that to events of entities if
- * there is no other one of the name. Throws if there is none, a {@link UsageError} if several services have one.
- */
-export function findSubscription(all: readonly SubscriptionInfo[], word: string, flags: Flags): SubscriptionInfo {
-  const slash = word.indexOf("/");
-  const service = slash < 0 ? flags.text("service") : word.slice(0, slash);
-  const name = word.slice(slash + 1);
-  const named = (name: string) =>
-    all.filter((info) => info.name === name && (service === undefined || info.service === service));
-  const exact = named(name);
-  const found = exact.length > 0 ? exact : named(name + OF_ENTITIES);
-  if (found.length === 1) return found[0];
-  const labels = (infos: readonly SubscriptionInfo[]) => infos.map((info) => `${info.service}/${info.name}`).join(", ");
-  if (found.length > 1) {
-    throw new UsageError(`several services have a subscription ${name}: give one of ${labels(found)}`);
-  }
-  throw new Error(`there is no subscription ${word}; there are ${labels(all) || "none"}`);
 }

@@ -1,6 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { table, type Terminal } from "./terminal.ts";
+import type { Terminal } from "./terminal.ts";
+import { table } from "./table.ts";
 
 const COLUMNS = ["NAME", ">SIZE", "NOTE"] as const;
 

@@ -8,7 +8,8 @@ import { covers } from "../nats/subject_filter.ts";
 import { ClusterView } from "./cluster_view.ts";
 import type { Violation } from "../ports/transport.ts";
 import { disposing } from "./connection.ts";
-import { type CliCommand, DONE, FAILED, UsageError } from "./flags.ts";
+import { UsageError } from "./flags.ts";
+import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import { bold, dim, type Terminal } from "./terminal.ts";
 import { aborted } from "../ports/clock.ts";
 

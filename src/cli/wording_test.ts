@@ -4,7 +4,7 @@ import { bucketSettings, checkSettings } from "../nats/bucket_settings.ts";
 import { firstConnect } from "../nats/first_connect.ts";
 import { mayNot } from "../ports/transport.ts";
 import type { Terminal } from "./terminal.ts";
-import { worded } from "./help.ts";
+import { worded } from "./wording.ts";
 
 describe("worded", () => {
   it("an unreachable server: the advice names --nats and NATS_URL", async () => {

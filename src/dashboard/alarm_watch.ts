@@ -2,7 +2,8 @@
  * The alarms of a cluster as they stand, for tools without a page: collected as the page collects them, from its making
  * on.
  */
-import type { AlarmView, DashboardSource, Problem, ServerView, SourceAsker, Topic, Topics } from "./view.ts";
+import type { AlarmView, Problem, ServerView, Topic, Topics } from "./view.ts";
+import type { DashboardSource, SourceAsker } from "./dashboard_source.ts";
 import { Collector } from "./collector.ts";
 import type { Timer } from "../ports/clock.ts";
 

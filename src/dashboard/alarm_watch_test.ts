@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { MemoryNetwork } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { AlarmWatch } from "./alarm_watch.ts";
-import type { DashboardSource } from "./view.ts";
+import type { DashboardSource } from "./dashboard_source.ts";
 
 describe("AlarmWatch", () => {
   it("a part that was not looked at in time is a problem", async () => {

@@ -5,35 +5,26 @@
  */
 import { isContractName } from "../contract/contract.ts";
 import { RUN_STATUS } from "../contract/flow.ts";
-import type { DeadLetter, DeadLetterOptions } from "../contract/durable_messages.ts";
-import { redactionOf } from "../contract/redaction.ts";
 import { isRecord } from "../data/checks.ts";
-import { decodeText, encodeValue, parsedJson } from "../data/encoding.ts";
-import { isTagged } from "../data/tags.ts";
-import { printableJson } from "../data/printable.ts";
+import { parsedJson } from "../data/encoding.ts";
 import { isCatgaError } from "../error.ts";
-import type { Administration } from "../log/administration/administration.ts";
-import { settled } from "../log/administration/dead_letters.ts";
-import { messageId } from "../log/format/commit.ts";
 import { wakesRun } from "../contract/workflow.ts";
 import { scheduleSubject } from "../log/format/names.ts";
 import { unschedule } from "../log/publishing/unschedule.ts";
 import { randomUUID } from "node:crypto";
-import { readPlace, shownCause } from "./parked_views.ts";
+import { editLetter, type Letters } from "./letter_edit.ts";
+import { settleLetters } from "./letter_settling.ts";
 import { matchingRuns, stepsOf } from "./run_views.ts";
 import { shownText } from "./shown.ts";
 import type {
   CancelRequest,
   ChangeAnswer,
   ChangeRequest,
-  DashboardSource,
-  EditRequest,
   LetterFilter,
-  LettersRequest,
-  LetterText,
   RunChangeRequest,
   RunsRequest,
 } from "./view.ts";
+import type { DashboardSource } from "./dashboard_source.ts";
 
 /** Parses it; a string says what is wrong with it. */
 export function readChange(body: string): ChangeRequest | string {
@@ -195,113 +186,3 @@ async function cancel(source: DashboardSource, { contract, id }: CancelRequest):
 }
 
 const CANCEL = 10_000; // ms
-
-// Replays and discards dead letters: stores requests, which the leaders of the subscriptions carry out.
-
-/** Carries out a change: each letter by itself. Rejects with what is no error of a single letter. */
-export async function settleLetters(
-  administration: Letters,
-  { do: what, letters, matching = {} }: LettersRequest,
-): Promise<ChangeAnswer> {
-  let [done, failed, error]: [number, number, string | undefined] = [0, 0, undefined];
-  const settle = async (
-    fits: (letter: DeadLetter) => boolean,
-    options?: DeadLetterOptions,
-    only?: ReadonlySet<string>,
-  ) => {
-    const chosen = async function* () {
-      for await (const letter of administration.deadLetters(options, only)) if (fits(letter)) yield letter;
-    };
-    for await (const [, thrown] of settled(chosen(), (letter) => letter[what]())) {
-      if (thrown === undefined) done++;
-      else {
-        failed++;
-        error ??= shownText(`${thrown.code}: ${thrown.message}`, 400);
-      }
-    }
-  };
-  if (letters === undefined) {
-    await settle((letter) => matches(letter, matching));
-    return { done, failed, error };
-  }
-  const places = letters.flatMap((place) => readPlace(place) ?? []);
-  // a service has no slash
-  for (const own of Map.groupBy(places, ({ service, name }) => `${service}/${name}`).values()) {
-    const [{ service, name: subscription }] = own;
-    const ids = new Set(own.map(({ id }) => id));
-    const isChosen = ({ position, stored }: DeadLetter) => ids.delete(messageId({ position, time: stored.getTime() }));
-    await settle(isChosen, { service, subscription }, new Set(ids));
-    failed += ids.size;
-    if (ids.size > 0) error ??= "it is no dead letter any more";
-  }
-  const invalid = letters.filter((place) => readPlace(place) === undefined);
-  failed += invalid.length;
-  if (invalid.length > 0) error ??= `it is not the place of a dead letter: ${shownText(invalid[0], 100)}`;
-  return { done, failed, error };
-}
-
-/** Whether the page shows a letter so. */
-function matches({ service, subscription, contract, error }: DeadLetter, filter: LetterFilter): boolean {
-  const own = { service, subscription, contract, code: error.code };
-  // of the names that `readChange` lets through
-  return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) =>
-    (name === "cause" ? shownCause(error) : shownText(own[name])) === filter[name]
-  );
-}
-
-// A dead letter as somebody edits it: its payload as JSON, with hidden characters visible, and the request to handle it
-// with another one. The node that handles it checks the payload by the contract's schema, as that of any message.
-
-type Letters = Pick<Administration, "deadLetters">;
-
-/** The payload of a letter; a string says why it cannot be edited; `undefined`: it is no dead letter any more. */
-export async function letterText(
-  administration: Letters,
-  place: string,
-  showSecrets = false,
-): Promise<LetterText | string | undefined> {
-  const letter = await letterAt(administration, place);
-  if (letter === undefined) return undefined;
-  if (!showSecrets && redactionOf(letter.headers, letter.contract) !== undefined) {
-    return "its contract hides members of its payload: start the dashboard with --show-secrets to edit it";
-  }
-  let text: string;
-  try {
-    text = encodeValue(letter.payload ?? null, "payload");
-  } catch (error) {
-    return `its payload cannot be shown: ${(error as Error).message}`;
-  }
-  const tagged = isTagged(text);
-  const payload = printableJson(JSON.parse(tagged ? text.slice(1) : text), 2) ?? "";
-  return payload.length <= LONGEST_PAYLOAD
-    ? { payload, tagged }
-    : `its payload has more than ${LONGEST_PAYLOAD} characters`;
-}
-
-/** Has a letter handled again with another payload. Resolves with why it was refused; rejects with a `CatgaError`. */
-async function editLetter(
-  administration: Letters,
-  { letter: place, payload: text, tagged }: EditRequest,
-): Promise<string | undefined> {
-  let payload: unknown;
-  try {
-    payload = tagged ? decodeText(`~${text}`) : JSON.parse(text);
-  } catch (error) {
-    return `it is no payload: ${(error as Error).message}`;
-  }
-  const letter = await letterAt(administration, place);
-  if (letter === undefined) return "it is no dead letter any more";
-  await letter.replay({ payload });
-  return undefined;
-}
-
-async function letterAt(administration: Letters, place: string): Promise<DeadLetter | undefined> {
-  const found = readPlace(place);
-  if (found === undefined) return undefined;
-  const { service, name: subscription, id } = found;
-  for await (const letter of administration.deadLetters({ service, subscription }, new Set([id]))) return letter;
-  return undefined;
-}
-
-/** Characters of a payload that is edited. */
-const LONGEST_PAYLOAD = 200_000;

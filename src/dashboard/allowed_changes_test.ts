@@ -4,10 +4,12 @@ import type { RunInfo, RunsOptions } from "../contract/flow.ts";
 import type { DeadLetter } from "../contract/durable_messages.ts";
 import { messageId } from "../log/format/commit.ts";
 import { subscriptionKey } from "../log/format/names.ts";
-import { carryOut, settleLetters } from "./allowed_changes.ts";
+import { carryOut } from "./allowed_changes.ts";
+import { settleLetters } from "./letter_settling.ts";
 import { placeOf } from "./parked_views.ts";
 import { countRuns } from "./run_views.ts";
-import type { DashboardSource, RunChangeRequest, RunsRequest } from "./view.ts";
+import type { RunChangeRequest, RunsRequest } from "./view.ts";
+import type { DashboardSource } from "./dashboard_source.ts";
 import { CatgaError } from "../error.ts";
 
 describe("changes of the dashboard", () => {

@@ -4,7 +4,8 @@ import { MemoryNetwork } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { type Bucket, type BucketKind, bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import { Collector } from "./collector.ts";
-import type { DashboardSource, Problem, Topic, Topics } from "./view.ts";
+import type { Problem, Topic, Topics } from "./view.ts";
+import type { DashboardSource } from "./dashboard_source.ts";
 
 type Sent = { readonly [T in Topic]: { readonly topic: T; readonly value: Topics[T] } }[Topic];
 

@@ -8,12 +8,14 @@ import { Administration } from "../log/administration/administration.ts";
 import { type ScheduleRun, scheduleRuns } from "../log/administration/schedule_runs.ts";
 import { VERSION } from "../version.ts";
 import { Collector } from "./collector.ts";
-import { carryOut, letterText } from "./allowed_changes.ts";
+import { carryOut } from "./allowed_changes.ts";
+import { letterText } from "./letter_edit.ts";
 import { DashboardServer } from "./server.ts";
 import { listEntities, readEntity } from "./entities.ts";
 import { search } from "./search.ts";
 import { shownId, shownText } from "./shown.ts";
-import type { DashboardSource, ScheduleRunsView } from "./view.ts";
+import type { ScheduleRunsView } from "./view.ts";
+import type { DashboardSource } from "./dashboard_source.ts";
 import { Streams } from "./streams.ts";
 import { countRuns, runViews } from "./run_views.ts";
 

@@ -8,7 +8,8 @@ import { readEntityGroup, saysForgotten } from "../log/format/entity_group.ts";
 import { entityPattern, readEntitySubject } from "../log/format/names.ts";
 import { Allowance, MOST_MESSAGES, shownPart } from "./search.ts";
 import { shownId, shownText, shownValue } from "./shown.ts";
-import type { DashboardSource, EntitiesView, EntityRow, EntityView } from "./view.ts";
+import type { EntitiesView, EntityRow, EntityView } from "./view.ts";
+import type { DashboardSource } from "./dashboard_source.ts";
 import { isToken } from "../data/checks.ts";
 
 /**

@@ -6,7 +6,8 @@ import { streamName, streamOptions } from "../log/format/streams.ts";
 import { bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import { systemClock } from "../ports/clock.ts";
 import { listEntities, readEntity } from "./entities.ts";
-import type { DashboardSource, EntitiesView, EntityView } from "./view.ts";
+import type { EntitiesView, EntityView } from "./view.ts";
+import type { DashboardSource } from "./dashboard_source.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 
 const Cart = entity("Cart", { initial: () => 0 });

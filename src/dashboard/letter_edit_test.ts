@@ -4,8 +4,9 @@ import type { DeadLetter, DeadLetterOptions } from "../contract/durable_messages
 import { CatgaError } from "../error.ts";
 import { messageId } from "../log/format/commit.ts";
 import { subscriptionKey } from "../log/format/names.ts";
-import { carryOut, letterText } from "./allowed_changes.ts";
-import type { DashboardSource } from "./view.ts";
+import { carryOut } from "./allowed_changes.ts";
+import { letterText } from "./letter_edit.ts";
+import type { DashboardSource } from "./dashboard_source.ts";
 import { placeOf } from "./parked_views.ts";
 
 const ID = messageId({ position: 7, time: 70 });

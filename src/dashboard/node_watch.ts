@@ -9,7 +9,8 @@ import type { Clock } from "../ports/clock.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import { type Alarm, declaredName, nodeLabel, type Observed } from "../contract/alarms.ts";
 import { shownText } from "./shown.ts";
-import type { Capped, NodeView, SourceAsker } from "./view.ts";
+import type { Capped, NodeView } from "./view.ts";
+import type { SourceAsker } from "./dashboard_source.ts";
 import type { TrafficNode } from "./traffic.ts";
 
 interface Watched {

@@ -6,7 +6,7 @@ import type { Alarm } from "../contract/alarms.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
 import { systemClock } from "../ports/clock.ts";
 import { NodeBook } from "./node_watch.ts";
-import type { NoAnswer, Pong, SourceAsker } from "./view.ts";
+import type { NoAnswer, Pong, SourceAsker } from "./dashboard_source.ts";
 
 const SILENCE: NoAnswer = { type: "silence" };
 const BOUNCE: NoAnswer = { type: "bounce" };

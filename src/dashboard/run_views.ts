@@ -3,7 +3,8 @@ import { hasFailedWith, pendingText, type RunInfo } from "../contract/flow.ts";
 import { shownEntryValue } from "../contract/redaction.ts";
 import { printableJson } from "../data/printable.ts";
 import { shownId, shownText } from "./shown.ts";
-import type { DashboardSource, RunCount, RunsRequest, RunView } from "./view.ts";
+import type { RunCount, RunsRequest, RunView } from "./view.ts";
+import type { DashboardSource } from "./dashboard_source.ts";
 
 /** The first `most` of them. `showSecrets`: values with what workflows hide by their `redact`. */
 export async function runViews(

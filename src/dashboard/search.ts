@@ -19,7 +19,8 @@ import { workflowOf } from "../contract/workflow.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import { shownCount, shownId, shownText, shownValue } from "./shown.ts";
-import type { DashboardSource, SearchHit, SearchView } from "./view.ts";
+import type { SearchHit, SearchView } from "./view.ts";
+import type { DashboardSource } from "./dashboard_source.ts";
 
 /** What a search reads. */
 export type SearchSource = Pick<DashboardSource, "namespace" | "stream" | "runs" | "showSecrets"> & {

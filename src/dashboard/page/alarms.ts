@@ -1,6 +1,8 @@
 /** Alarms with their causes and advice; the latest events of the cluster; NATS itself. */
 import type { AlarmView, StreamView, TimelineEntry } from "../view.ts";
-import type { Elements, Shows, Tables } from "./elements.ts";
+import type { Elements } from "./elements.ts";
+import type { Shows } from "./section.ts";
+import type { Tables } from "./table.ts";
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.

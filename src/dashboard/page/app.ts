@@ -3,7 +3,9 @@
  * page.
  */
 import type { Topic, Topics } from "../view.ts";
-import type { Elements, Section, Shows, Tables } from "./elements.ts";
+import type { Elements } from "./elements.ts";
+import type { Section, Shows } from "./section.ts";
+import type { Tables } from "./table.ts";
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.

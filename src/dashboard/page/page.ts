@@ -5,10 +5,14 @@
  */
 import { alarmsSection } from "./alarms.ts";
 import { app } from "./app.ts";
-import { contractsSection, shownTables } from "./tables.ts";
+import { shownTables } from "./tables.ts";
+import { contractsSection } from "./contracts.ts";
 import { entitiesSection, searchSection } from "./asked.ts";
-import { elements, type Section, tableMaker } from "./elements.ts";
-import { eventsSection, lettersSection } from "./letters.ts";
+import { elements } from "./elements.ts";
+import type { Section } from "./section.ts";
+import { tableMaker } from "./table.ts";
+import { lettersSection } from "./letters.ts";
+import { eventsSection } from "./events.ts";
 import { ICON, MARKUP } from "./markup.ts";
 import { runsSection } from "./runs.ts";
 import { STYLE } from "./style.ts";

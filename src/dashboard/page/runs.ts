@@ -1,6 +1,8 @@
 /** Runs of workflows: those that are stuck, or those that are asked for by workflow and status. */
 import type { RunChangeRequest, RunCount, RunsRequest, RunView } from "../view.ts";
-import type { Elements, Shows, Tables } from "./elements.ts";
+import type { Elements } from "./elements.ts";
+import type { Shows } from "./section.ts";
+import type { Tables } from "./table.ts";
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.

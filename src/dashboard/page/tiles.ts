@@ -1,6 +1,7 @@
 /** The numbers at the top, for a look from afar. */
 import type { ContractView, LockView, SubscriptionView } from "../view.ts";
-import type { Elements, Shows } from "./elements.ts";
+import type { Elements } from "./elements.ts";
+import type { Shows } from "./section.ts";
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.

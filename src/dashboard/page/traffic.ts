@@ -3,7 +3,8 @@
  * busier. It stands still for those who want less motion, while there is no traffic, and while nobody sees it.
  */
 import type { TrafficCircle, TrafficView } from "../view.ts";
-import type { Elements, Shows } from "./elements.ts";
+import type { Elements } from "./elements.ts";
+import type { Shows } from "./section.ts";
 
 /**
  * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.

@@ -1,0 +1,150 @@
+/** What a cluster does in a second: made of two answers of each node to the question what it has counted. */
+import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../contract/node_stats.ts";
+import { quantile } from "../data/latency_buckets.ts";
+
+/** The last two answers of a node, as far as there are any. */
+export interface NodeSample {
+  readonly id: string;
+  readonly service: string;
+  readonly before?: NodeStats | undefined;
+  readonly now?: NodeStats | undefined;
+  /** Why there is no answer now. */
+  readonly note?: string | undefined;
+}
+
+/** A node in the interval; without `rates` until it has answered twice. */
+export interface NodeRates {
+  readonly node: string;
+  readonly service: string;
+  readonly note?: string;
+  /** In ms. */
+  readonly up?: number;
+  readonly inFlight?: number;
+  readonly queued?: number;
+  /** Resident memory, in bytes. */
+  readonly rss?: number;
+  readonly leads?: readonly string[];
+  readonly rates?: {
+    /** Runs of handlers that ended, a second; sends that ended; failures of both. */
+    readonly handled: number;
+    readonly sent: number;
+    readonly failed: number;
+    /** The share of a core that it used. */
+    readonly cpu: number;
+  };
+}
+
+/**
+ * A contract in the interval, on all nodes together. All rates are a second; `inHand` and `queued` are at its end.
+ */
+export interface ContractRow
+  extends Pick<ContractStats, "kind" | "handled" | "failed" | "inHand" | "queued" | "sent" | "published"> {
+  readonly contract: string;
+  /** How long runs took, in ms; absent if there were none. */
+  readonly p50?: number;
+  readonly p99?: number;
+  /** How many nodes have counted it. */
+  readonly nodes: number;
+}
+
+/** All nodes, sorted by id, and all contracts, those with the most messages first. */
+export interface ClusterRates {
+  readonly nodes: readonly NodeRates[];
+  readonly contracts: readonly ContractRow[];
+  /** Contracts that nodes left out of their answers, at most. */
+  readonly moreContracts: number;
+}
+
+/** Makes the rates of the answers of all nodes. */
+export function clusterRates(samples: readonly NodeSample[]): ClusterRates {
+  const sums = new Map<string, Sum>();
+  const nodes = samples.map((sample): NodeRates => {
+    const { id: node, service, now, note } = sample;
+    if (now === undefined) return { node, service, ...(note === undefined ? {} : { note }) };
+    const { up, inFlight, queued, leads, process: { rss, cpu } } = now;
+    const before = earlier(sample);
+    const seconds = before === undefined ? 0 : (up - before.up) / 1_000;
+    const rates = { handled: 0, sent: 0, failed: 0 };
+    for (const [contract, counted] of countedBetween(before, now)) {
+      const sum = sums.get(contract.name) ?? new Sum(contract);
+      sums.set(contract.name, sum);
+      const more = sum.add(contract, counted, seconds);
+      rates.handled += more.handled;
+      rates.sent += more.sent;
+      rates.failed += more.failed;
+    }
+    const known = { node, service, up, inFlight, queued, rss, leads };
+    if (before === undefined) return known;
+    return { ...known, rates: { ...rates, cpu: Math.max(0, cpu - before.process.cpu) / (seconds * 1_000) } };
+  });
+  return {
+    nodes: nodes.sort((a, b) => (a.node < b.node ? -1 : 1)),
+    contracts: [...sums.values()].map((sum) => sum.rates)
+      .sort((a, b) => busy(b) - busy(a) || (a.contract < b.contract ? -1 : 1)),
+    moreContracts: Math.max(0, ...samples.map(({ now }) => now?.moreContracts ?? 0)),
+  };
+}
+
+/** The earlier answer, if it is one of the same process and older. */
+function earlier({ before, now }: NodeSample): NodeStats | undefined {
+  if (before === undefined || now === undefined || before.endpoint !== now.endpoint) return undefined;
+  return now.up - before.up >= SHORTEST ? before : undefined;
+}
+
+/** A contract on the nodes that were added. */
+class Sum {
+  readonly #contract: Pick<ContractStats, "name" | "kind">;
+  readonly #totals = { handled: 0, sent: 0, published: 0, inHand: 0, queued: 0, nodes: 0 };
+  readonly #failed = new Map<string, number>();
+  readonly #latency: number[] = [];
+
+  constructor(contract: Pick<ContractStats, "name" | "kind">) {
+    this.#contract = contract;
+  }
+
+  /** Adds what a node has counted in so many seconds; `undefined`: that is not known. */
+  add(
+    now: ContractStats,
+    counted: Counted | undefined,
+    seconds: number,
+  ): { handled: number; sent: number; failed: number } {
+    const totals = this.#totals;
+    totals.nodes++;
+    totals.inHand += now.inHand;
+    totals.queued += now.queued;
+    if (counted === undefined) return { handled: 0, sent: 0, failed: 0 };
+    const [handled, sent] = [counted.handled / seconds, counted.sent / seconds];
+    totals.handled += handled;
+    totals.sent += sent;
+    totals.published += counted.published / seconds;
+    let failed = 0;
+    for (const [code, count] of counted.failed) {
+      failed += count / seconds;
+      this.#failed.set(code, (this.#failed.get(code) ?? 0) + count / seconds);
+    }
+    for (const [bucket, count] of counted.latency.entries()) {
+      this.#latency[bucket] = (this.#latency[bucket] ?? 0) + count;
+    }
+    return { handled, sent, failed };
+  }
+
+  get rates(): ContractRow {
+    const { name: contract, kind } = this.#contract;
+    const [p50, p99] = [quantile(this.#latency, 0.5), quantile(this.#latency, 0.99)];
+    const failed: Record<string, number> = Object.create(null); // a code may be `__proto__`
+    for (const [code, rate] of [...this.#failed].sort(([, a], [, b]) => b - a)) failed[code] = rate;
+    return {
+      contract,
+      kind,
+      ...this.#totals,
+      failed,
+      ...(p50 === undefined || p99 === undefined ? {} : { p50, p99 }),
+    };
+  }
+}
+
+function busy({ handled, sent, published }: ContractRow): number {
+  return handled + sent + published;
+}
+
+const SHORTEST = 10; // ms between two answers of which rates are made

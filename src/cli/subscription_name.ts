@@ -1,0 +1,24 @@
+/** Which subscription a word means. */
+import type { SubscriptionInfo } from "../../mod.ts";
+import { type Flags, UsageError } from "./flags.ts";
+import { OF_ENTITIES } from "../contract/send_options.ts";
+
+/**
+ * The subscription of a name, or of `SERVICE/NAME`; with `--service`, of that service; that to events of entities if
+ * there is no other one of the name. Throws if there is none, a {@link UsageError} if several services have one.
+ */
+export function findSubscription(all: readonly SubscriptionInfo[], word: string, flags: Flags): SubscriptionInfo {
+  const slash = word.indexOf("/");
+  const service = slash < 0 ? flags.text("service") : word.slice(0, slash);
+  const name = word.slice(slash + 1);
+  const named = (name: string) =>
+    all.filter((info) => info.name === name && (service === undefined || info.service === service));
+  const exact = named(name);
+  const found = exact.length > 0 ? exact : named(name + OF_ENTITIES);
+  if (found.length === 1) return found[0];
+  const labels = (infos: readonly SubscriptionInfo[]) => infos.map((info) => `${info.service}/${info.name}`).join(", ");
+  if (found.length > 1) {
+    throw new UsageError(`several services have a subscription ${name}: give one of ${labels(found)}`);
+  }
+  throw new Error(`there is no subscription ${word}; there are ${labels(all) || "none"}`);
+}

@@ -1,0 +1,45 @@
+/** Tables for people: columns as wide as their contents, lines cut at the width of the terminal. */
+import { printable } from "../data/printable.ts";
+import { bold, type Terminal } from "./terminal.ts";
+
+const GAP = "  ";
+
+/** The lines of a table, with its titles. Before that of a column of figures, which stand right, is a `>`. */
+export function table(terminal: Terminal, columns: readonly string[], cells: readonly (readonly string[])[]): string[] {
+  const rows = cells.map((row) => row.map(printable));
+  const last = columns.length - 1;
+  const titles = columns.map((title) => title.replace(/^>/, ""));
+  const widths = titles.map((title, i) => Math.max(title.length, ...rows.map((row) => width(row[i]))));
+  const line = (cells: readonly string[]) => {
+    const text = cells.map((cell, i) => {
+      const pad = " ".repeat(Math.max(0, widths[i] - width(cell)));
+      if (columns[i].startsWith(">")) return pad + cell;
+      return i === last ? cell : cell + pad;
+    }).join(GAP).trimEnd();
+    return cut(text, terminal.columns);
+  };
+  return [bold(terminal, line(titles)), ...rows.map(line)];
+}
+
+/** The line, cut off with `…` if it is too long. */
+export function cut(text: string, columns: number | undefined): string {
+  if (columns === undefined || width(text) <= columns) return text;
+  let [kept, taken] = ["", 0];
+  for (const character of text) {
+    taken += width(character);
+    if (taken > columns - 1) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}
+
+/** The width of a text on the screen: wide characters take two places, combining marks none. */
+function width(text: string): number {
+  let places = 0;
+  for (const character of text) places += MARK.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
+  return places;
+}
+
+const MARK = /\p{Mn}|\p{Me}/u;
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\p{Ideographic}\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u;

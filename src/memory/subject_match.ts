@@ -3,10 +3,13 @@
 /** A test of subjects: whether one of the patterns matches. */
 export function matcher(patterns: readonly string[]): (subject: string) => boolean {
   const literal = new Set(patterns.filter((pattern) => !isPattern(pattern)));
-  const rest = patterns.filter(isPattern).map((pattern) => pattern.split("."));
-  if (rest.length === 0) return (subject) => literal.has(subject);
+  const wild = patterns.filter(isPattern);
+  const isPrefix = (pattern: string) => /^[^*>]+\.>$/.test(pattern);
+  const prefixes = wild.filter(isPrefix).map((pattern) => pattern.slice(0, -1));
+  const rest = wild.filter((pattern) => !isPrefix(pattern)).map((pattern) => pattern.split("."));
   return (subject) => {
-    if (literal.has(subject)) return true;
+    if (literal.has(subject) || prefixes.some((prefix) => subject.startsWith(prefix))) return true;
+    if (rest.length === 0) return false;
     const tokens = subject.split(".");
     return rest.some((pattern) => fits(pattern, tokens));
   };

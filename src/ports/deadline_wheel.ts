@@ -36,13 +36,15 @@ export abstract class Deadlined {
   abstract abort(reason: CatgaError): void;
 }
 
-/** A timing wheel. It ticks only while it has entries. */
+/** A timing wheel. It ticks only while it has entries, when the next of them is due. */
 export class DeadlineWheel {
   readonly #clock: Clock;
   readonly #buckets: (Deadlined | undefined)[] = new Array(BUCKETS).fill(undefined);
   #size = 0;
   /** The first tick that has not been processed. */
   #tick = 0;
+  /** The tick that the timer is set for. */
+  #next = 0;
   #timer: Timer | undefined;
   /** The clocks when they were last read. */
   #wall = -1;
@@ -72,9 +74,11 @@ export class DeadlineWheel {
 
   /** Adds an entry, which must not be in the wheel. */
   add(entry: Deadlined): void {
-    if (this.#timer === undefined) this.#start();
+    if (this.#timer === undefined) this.#tick = Math.floor(this.#clock.monotonic() / BUCKET_WIDTH) + 1;
     // a deadline that has passed expires in the next tick
-    const bucket = Math.max(Math.ceil(entry.due / BUCKET_WIDTH), this.#tick) % BUCKETS;
+    const tick = Math.max(Math.ceil(entry.due / BUCKET_WIDTH), this.#tick);
+    if (this.#timer === undefined || tick < this.#next) this.#arm(tick);
+    const bucket = tick % BUCKETS;
     const first = this.#buckets[bucket];
     entry.wheelBucket = bucket;
     entry.wheelNext = first;
@@ -114,17 +118,22 @@ export class DeadlineWheel {
     this.#timer = undefined;
   }
 
-  #start(): void {
-    this.#tick = Math.floor(this.#clock.monotonic() / BUCKET_WIDTH);
-    this.#arm();
+  /** Sets the timer for a tick, or for an earlier one: it never sleeps longer than {@link LONGEST_SLEEP}. */
+  #arm(tick: number): void {
+    this.#timer?.cancel();
+    this.#next = Math.min(tick, this.#tick + LONGEST_SLEEP - 1);
+    this.#timer = this.#clock.after(Math.max(0, this.#next * BUCKET_WIDTH - this.#clock.monotonic()), () => {
+      this.#timer = undefined;
+      outside(() => this.#process());
+      if (this.#size > 0) this.#arm(this.#occupied());
+    });
   }
 
-  #arm(): void {
-    this.#timer = this.#clock.after(BUCKET_WIDTH, () => {
-      outside(() => this.#process());
-      if (this.#size > 0) this.#arm();
-      else this.#timer = undefined;
-    });
+  /** The first tick from now on whose bucket has entries, if the timer sleeps that long. */
+  #occupied(): number {
+    let tick = this.#tick;
+    while (tick < this.#tick + LONGEST_SLEEP && this.#buckets[tick % BUCKETS] === undefined) tick++;
+    return tick;
   }
 
   #process(): void {
@@ -151,3 +160,5 @@ export class DeadlineWheel {
 
 const BUCKET_WIDTH = 10; // ms
 const BUCKETS = 4_096; // 41 s a revolution; a later deadline stays in its bucket for another one
+/** Ticks: 250 ms. A process that has nothing else to do, and no entries, waits for its timer that long at most. */
+const LONGEST_SLEEP = 25;

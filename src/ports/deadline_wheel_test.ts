@@ -54,7 +54,7 @@ describe("DeadlineWheel", () => {
     const late = new Entry(3, clock);
     wheel.add(late);
     await clock.advance(10);
-    assertEquals(late.expired, [1_015]);
+    assertEquals(late.expired, [1_010]);
   });
 
   it("deleted entries do not expire, wherever they are among others of the same moment", async () => {
@@ -115,7 +115,23 @@ describe("DeadlineWheel", () => {
     const next = new Entry(clock.monotonic() + 30, clock);
     wheel.add(next);
     await clock.advance(100);
-    assertEquals([next.expired.length, timers], [1, 3]);
+    assertEquals([next.expired.length, timers], [1, 1]);
+  });
+
+  it("sleeps until the next entry is due, 250 ms at most, and wakes for one that is due before", async () => {
+    const clock = new VirtualClock();
+    const wheel = new DeadlineWheel(clock);
+    let fired = 0;
+    const after = clock.after.bind(clock);
+    clock.after = (ms, callback) => after(ms, () => (fired++, callback()));
+    const [far, near] = [new Entry(1_000, clock), new Entry(100, clock)];
+    wheel.add(far);
+    await clock.advance(40);
+    wheel.add(near);
+    await clock.advance(60);
+    assertEquals([near.expired, fired], [[100], 1]);
+    await clock.advance(TURN);
+    assertEquals([far.expired, fired], [[1_000], 5]);
   });
 
   it("after a pause longer than a revolution, all that is due expires in the first tick", () => {

@@ -2,7 +2,15 @@
 import { seededRandom } from "../memory/seeded_random.ts";
 import { systemClock } from "../ports/clock.ts";
 import { checkExplore, type ExploreOptions, faultsOf, groupsOf } from "./explore_options.ts";
-import { extentOf, OF_NODES, parsePlan, type Plan, type PlannedDeploy, type PlannedFault } from "./explore_plan.ts";
+import {
+  extentOf,
+  type FaultMoment,
+  OF_NODES,
+  parsePlan,
+  type Plan,
+  type PlannedDeploy,
+  type PlannedFault,
+} from "./explore_plan.ts";
 import { type ExploredRun, exploreRun, type RealPatience } from "./explored_run.ts";
 import { ExploreError } from "./explore_error.ts";
 import { runThreads } from "./explore_threads.ts";
@@ -165,8 +173,17 @@ function drawPlan<World>(
   const deploys: PlannedDeploy[] = (options.deploys ?? []).flatMap(({ at = "any", forGood = false }, i) => {
     const begin = at === "any" ? Math.floor(random() * horizon) : at;
     const pause = Math.floor(random() ** 2 * 2_000);
-    const back = { version: i, at: begin + Math.floor(random() * 10_000), pause };
-    return [{ version: i + 1, at: begin, pause }, ...(!forGood && random() < 0.5 ? [back] : [])];
+    const later = Math.floor(random() * 10_000);
+    const isTakenBack = !forGood && random() < 0.5;
+    const aimed = at === "any" && random() < 0.8 ? steering?.aimDeploy(random) : undefined;
+    const { when, isHere } = aimed ?? { when: { type: "time", at: begin } as const, isHere: false };
+    const deploy = { version: i + 1, when, isHere, pause };
+    if (!isTakenBack) return [deploy];
+    const again = aimed !== undefined && random() < 0.5 ? steering?.aimDeploy(random) : undefined;
+    const afterwards: FaultMoment = when.type === "time"
+      ? { type: "time", at: when.at + later }
+      : { ...when, after: when.after + later };
+    return [deploy, { version: i, when: afterwards, isHere: false, ...again, pause }];
   });
   return { seed, delay: pick(DELAYS), faults: planned, deploys, skips: [] };
 }

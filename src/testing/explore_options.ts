@@ -127,7 +127,7 @@ export interface ExploreGroup<World = undefined> {
 export interface ExploreDeploy<World = undefined> {
   /** Its handlers, for the nodes that have those of `explore`. */
   handlers: NonNullable<ExploreOptions<World>["handlers"]>;
-  /** When it begins, in ms since the workload began; `"any"`: at a moment that the seed draws. `"any"`. */
+  /** When it begins, in ms since the workload began; `"any"`: at a time or a moment that the seed draws. `"any"`. */
   at?: "any" | number | undefined;
   /** True: it is never taken back. False: some seeds take it back. False. */
   forGood?: boolean | undefined;

@@ -5,7 +5,7 @@
 import type { Random } from "../ports/clock.ts";
 import { EXPLORE_FAULTS, type ExploreFault } from "./explore_options.ts";
 
-/** When a fault begins. */
+/** When a fault or a deploy begins. */
 export type FaultMoment =
   /** In ms since the workload began. */
   | { readonly type: "time"; readonly at: number }
@@ -28,8 +28,9 @@ export interface PlannedFault {
 export interface PlannedDeploy {
   /** Its number among the versions: 0 is that of `handlers`, 1 the first deploy. */
   readonly version: number;
-  /** In ms since the workload began. */
-  readonly at: number;
+  readonly when: FaultMoment;
+  /** True: it begins with the node of its moment; false: with one by chance. */
+  readonly isHere: boolean;
   /** Pause between two nodes, in ms. */
   readonly pause: number;
 }
@@ -76,14 +77,19 @@ const EXTENTS: Readonly<Record<ExploreFault, readonly [longest: number, most: nu
 export function planText({ seed, delay, faults, deploys, skips }: Plan): string {
   const parts = [`seed ${seed}`];
   if (delay > 0) parts.push(`delay ${delay}`);
-  for (const { version, at, pause } of deploys) parts.push(`deploy ${version} at ${at} pause ${pause}`);
+  for (const { version, when, isHere, pause } of deploys) {
+    parts.push(`deploy ${version}${isHere ? " here" : ""} ${whenText(when)} pause ${pause}`);
+  }
   for (const { fault, node, when, lasts, amount } of faults) {
-    const moment = when.type === "time" ? `at ${when.at}` : `on ${when.count} ${when.moment} after ${when.after}`;
     const victim = node === undefined ? "" : ` ${node}`;
-    parts.push(`${fault}${victim} ${moment} for ${lasts}${amount === 0 ? "" : ` amount ${amount}`}`);
+    parts.push(`${fault}${victim} ${whenText(when)} for ${lasts}${amount === 0 ? "" : ` amount ${amount}`}`);
   }
   if (skips.length > 0) parts.push(`skip ${skips.join(" ")}`);
   return parts.join("; ");
+}
+
+function whenText(when: FaultMoment): string {
+  return when.type === "time" ? `at ${when.at}` : `on ${when.count} ${when.moment} after ${when.after}`;
 }
 
 /** Reads the text of a plan. Throws a `TypeError` for another text. */
@@ -102,34 +108,37 @@ export function parsePlan(text: string): Plan {
     else if (word === "delay") plan.delay = number(/^delay ([\d.]+)$/);
     else if (word === "skip") plan.skips.push(...part.split(" ").slice(1).map(Number));
     else if (word === "deploy") {
-      const [, version, at, pause] = (DEPLOY.exec(part) ?? []).map(Number);
-      plan.deploys.push({ version, at, pause });
+      const deploy = DEPLOY.exec(part)?.groups;
+      if (deploy === undefined) throw unreadable(part);
+      const { version, here, pause } = deploy;
+      const isHere = here !== undefined;
+      plan.deploys.push({ version: Number(version), when: readWhen(deploy), isHere, pause: Number(pause) });
     } else {
       const fault = FAULT.exec(part)?.groups;
       if (fault === undefined || !EXPLORE_FAULTS.includes(fault.fault as ExploreFault)) throw unreadable(part);
-      const when: FaultMoment = fault.at === undefined
-        ? { type: "moment", moment: fault.moment, count: Number(fault.count), after: Number(fault.after) }
-        : { type: "time", at: Number(fault.at) };
       plan.faults.push({
         fault: fault.fault as ExploreFault,
-        ...{ node: fault.node, when, lasts: Number(fault.lasts), amount: Number(fault.amount ?? 0) },
+        ...{ node: fault.node, when: readWhen(fault), lasts: Number(fault.lasts), amount: Number(fault.amount ?? 0) },
       });
     }
   }
-  const numbers = [
-    ...[plan.seed, plan.delay, ...plan.skips],
-    ...plan.deploys.flatMap(({ version, at, pause }) => [version, at, pause]),
-  ];
+  const numbers = [plan.seed, plan.delay, ...plan.skips];
   if (!Number.isSafeInteger(plan.seed) || !numbers.every((number) => number >= 0)) throw unreadable(text);
   return plan;
 }
 
+function readWhen({ at, moment, count, after }: Readonly<Record<string, string>>): FaultMoment {
+  return at === undefined
+    ? { type: "moment", moment, count: Number(count), after: Number(after) }
+    : { type: "time", at: Number(at) };
+}
+
 const NUMBER = "[\\d.]+(?:e-?\\d+)?";
+const WHEN = `(?:at (?<at>${NUMBER})|on (?<count>\\d+) (?<moment>.+) after (?<after>${NUMBER}))`;
 const FAULT = new RegExp(
-  `^(?<fault>\\w+)(?: (?!at |on )(?<node>\\S+))? (?:at (?<at>${NUMBER})|on (?<count>\\d+) (?<moment>.+) ` +
-    `after (?<after>${NUMBER})) for (?<lasts>${NUMBER})(?: amount (?<amount>-?${NUMBER}))?$`,
+  `^(?<fault>\\w+)(?: (?!at |on )(?<node>\\S+))? ${WHEN} for (?<lasts>${NUMBER})(?: amount (?<amount>-?${NUMBER}))?$`,
 );
-const DEPLOY = new RegExp(`^deploy (\\d+) at (${NUMBER}) pause (${NUMBER})$`);
+const DEPLOY = new RegExp(`^deploy (?<version>\\d+)(?: (?<here>here))? ${WHEN} pause (?<pause>${NUMBER})$`);
 
 function unreadable(text: string): TypeError {
   return new TypeError(

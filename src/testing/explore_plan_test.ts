@@ -25,7 +25,15 @@ describe("the text of a plan", () => {
         amount: 0,
       },
     ],
-    deploys: [{ version: 1, at: 100, pause: 20 }, { version: 0, at: 900, pause: 0 }],
+    deploys: [
+      { version: 1, when: { type: "time", at: 100 }, isHere: false, pause: 20 },
+      {
+        version: 0,
+        when: { type: "moment", moment: "attempt ends command Charge", count: 3, after: 7 },
+        isHere: true,
+        pause: 0,
+      },
+    ],
     skips: [0, 3],
   };
 
@@ -33,14 +41,24 @@ describe("the text of a plan", () => {
     const text = planText(plan);
     assertEquals(
       text,
-      "seed 7; delay 20; deploy 1 at 100 pause 20; deploy 0 at 900 pause 0; kill app-1 at 320 for 500; " +
-        "freeze here on 2 attempt begins command Charge after 5 for 30000; skew client-1 at 0 for 9 amount -1500; " +
+      "seed 7; delay 20; deploy 1 at 100 pause 20; deploy 0 here on 3 attempt ends command Charge after 7 pause 0; " +
+        "kill app-1 at 320 for 500; freeze here on 2 attempt begins command Charge after 5 for 30000; skew client-1 at 0 for 9 amount -1500; " +
         "lostAck at 12 for 9 amount 0.25; noLeader on 1 step ends step Order.ship after 0 for 1; skip 0 3",
     );
     assertEquals(parsePlan(text), plan);
   });
 
-  for (const text of ["", "seed x", "7", "seed 7; melt app-1 at 3 for 4", "seed 7; kill app-1", "seed 7; skip a"]) {
+  for (
+    const text of [
+      "",
+      "seed x",
+      "7",
+      "seed 7; melt app-1 at 3 for 4",
+      "seed 7; kill app-1",
+      "seed 7; deploy 1 at x pause 0",
+      "seed 7; skip a",
+    ]
+  ) {
     it(`is refused if it is another text: ${JSON.stringify(text)}`, () => {
       assertThrows(() => parsePlan(text), TypeError, "replay is the text that a red seed shows");
     });

@@ -144,6 +144,57 @@ describe("explore", () => {
     assertEquals([...seen].sort(), ["back", "ok 1", "ok 2", "process 0", "process 1"]);
   });
 
+  it("aims deploys, and what takes them back, at moments that no seed has met", async () => {
+    const versions = (version: number) => [
+      Add.handle(({ n }) => n + version),
+      Counted.on(async ({ n }, ctx) => {
+        unwrap(await ctx.send(Add, { n }));
+        await ctx.clock.sleep(2);
+      }),
+    ];
+    const deployed = async (steer: boolean) => {
+      const { situations } = await explore({
+        handlers: versions(0),
+        deploys: [{ handlers: versions(1) }],
+        faults: "none",
+        seeds: 40,
+        steer,
+        workload: async ({ app, clock }) => {
+          for (let n = 0; n < 3; n++) {
+            await app.publish(Counted, { n });
+            await clock.sleep(100);
+          }
+        },
+      });
+      return situations.flatMap(({ fault, operation, phase }) => fault === "deploy" ? `${operation} ${phase}` : []);
+    };
+    const aimed = await deployed(true);
+    const atRandom = await deployed(false);
+    assert(aimed.length >= 2 * atRandom.length, `${aimed.length} situations, at random ${atRandom.length}`);
+    assert(aimed.includes("event Counted begun"), aimed.join(", "));
+  });
+
+  it("runs a deploy at a moment again from the text of a red seed", async () => {
+    const options = {
+      handlers: Add.handle(() => 1),
+      deploys: [{ handlers: Add.handle(() => 2), forGood: true }],
+      faults: "none",
+      workload: async ({ app, clock }: Workload) => {
+        for (let n = 0; n < 4; n++) {
+          await app.send(Add, { n });
+          await clock.sleep(1_000);
+        }
+      },
+      check: ({ history }: ExploreOutcome) => {
+        const values = history.operations.flatMap(({ outcome }) => outcome?.type === "ok" ? [outcome.value] : []);
+        if (values.slice(0, 3).join() === "1,1,2") throw new Error("the third is another version's");
+      },
+    } as const;
+    const replay = "seed 7; deploy 1 here on 2 attempt ends command Add after 0 pause 0";
+    const error = await assertRejects(() => explore({ ...options, replay }), ExploreError);
+    assertEquals([error.replay, error.cause.message], [replay, "the third is another version's"]);
+  });
+
   it("steers seeds to situations that no seed has met", async () => {
     const situations = async (steer: boolean) =>
       await explore({

@@ -15,7 +15,7 @@ import {
   groupsOf,
   type WorkloadRandom,
 } from "./explore_options.ts";
-import type { Plan, PlannedDeploy, PlannedFault } from "./explore_plan.ts";
+import type { FaultMoment, Plan, PlannedDeploy, PlannedFault } from "./explore_plan.ts";
 import type { History, HistoryLetter, InjectedFault, NodeProcess } from "./history.ts";
 import { HistoryRecorder, isOutside, type RecordedMoment, type RunningCode } from "./history_recorder.ts";
 import { unhandled } from "./pace.ts";
@@ -233,11 +233,13 @@ class RunOfPlan<World> {
     node.process = undefined;
   }
 
-  async #deploy({ version, pause }: PlannedDeploy): Promise<void> {
+  async #deploy({ version, pause }: PlannedDeploy, first: string | undefined): Promise<void> {
     const random = seededRandom(this.#plan.seed + version + 1);
     const nodes = [...this.#nodes.values()].filter(({ group: { versions } }) => versions.length > 1);
+    let at = nodes.findIndex(({ id }) => id === first);
     while (nodes.length > 0) {
-      const [node] = nodes.splice(Math.floor(random() * nodes.length), 1);
+      const [node] = nodes.splice(at >= 0 ? at : Math.floor(random() * nodes.length), 1);
+      at = -1;
       node.version = version;
       const { app, process, isChanging, isFrozen } = node;
       if (app === undefined || isChanging || isFrozen) continue; // it starts with its version
@@ -306,8 +308,12 @@ class RunOfPlan<World> {
       if (fault.when.type === "time") this.#clock.after(fault.when.at, () => this.#begin(fault, undefined));
     }
     for (const deploy of this.#plan.deploys) {
-      this.#clock.after(deploy.at, () => this.#isOver || this.#change(this.#deploy(deploy)));
+      if (deploy.when.type === "time") this.#clock.after(deploy.when.at, () => this.#beginDeploy(deploy, undefined));
     }
+  }
+
+  #beginDeploy(deploy: PlannedDeploy, here: string | undefined): void {
+    if (!this.#isOver) this.#change(this.#deploy(deploy, deploy.isHere ? here : undefined));
   }
 
   #onMoment(moment: RecordedMoment): void {
@@ -315,12 +321,14 @@ class RunOfPlan<World> {
     const count = (this.#moments.get(text) ?? 0) + 1;
     this.#moments.set(text, count);
     this.#observer?.moment(moment);
-    for (const fault of this.#plan.faults) {
-      const { when } = fault;
-      if (when.type !== "moment" || when.moment !== text || when.count !== count) continue;
-      if (when.after === 0) this.#begin(fault, moment.node);
-      else this.#clock.after(when.after, () => this.#begin(fault, moment.node));
-    }
+    const { faults, deploys } = this.#plan;
+    const at = (when: FaultMoment, begin: () => void) => {
+      if (when.type !== "moment" || when.moment !== text || when.count !== count) return;
+      if (when.after === 0) begin();
+      else this.#clock.after(when.after, begin);
+    };
+    for (const fault of faults) at(fault.when, () => this.#begin(fault, moment.node));
+    for (const deploy of deploys) at(deploy.when, () => this.#beginDeploy(deploy, moment.node));
   }
 
   #begin(planned: PlannedFault, here: string | undefined): void {

@@ -110,6 +110,7 @@ describe("unhandled", () => {
         stored("desk", "a", { dead: 1 }),
         stored("stock", "killed", { lag: 7 }),
         stored("old", undefined, { abandoned: true, lag: 9 }),
+        stored("taken", "a", { open: 5 }),
       ),
     );
     assertEquals(await unhandled(well), [
@@ -120,6 +121,7 @@ describe("unhandled", () => {
       "shop/goods on a has 1 waiting for another attempt or behind another of their key",
       "shop/desk on a has not recorded its dead letters: 1 of 2",
       "shop/stock has no leader",
+      "shop/taken on a has not recorded 5 message(s) that it took over as handled",
     ]);
   });
 

@@ -311,7 +311,7 @@ export async function unhandled(nodes: WellNodes): Promise<string[]> {
 
 /** Describes what is left of a subscription whose leader has nothing in hand. */
 function leftOf(nodes: WellNodes, info: SubscriptionInfo): string[] {
-  const { service, name, abandoned, leader, lag, retrying, dead, requested } = info;
+  const { service, name, abandoned, leader, lag, open, retrying, dead, requested } = info;
   if (abandoned) return []; // no node handles it
   if (leader === undefined || !nodes.has(leader)) return [`${service}/${name} has no leader`];
   if (lag > 0) return [`${service}/${name} on ${leader} has not recorded ${lag} message(s) of the log as handled`];
@@ -319,6 +319,10 @@ function leftOf(nodes: WellNodes, info: SubscriptionInfo): string[] {
   const known = nodes.get(leader)!.health().subscriptions.find((own) => own.service === service && own.name === name);
   if (known !== undefined && known.dead !== dead) {
     return [`${service}/${name} on ${leader} has not recorded its dead letters: ${dead} of ${known.dead}`];
+  }
+  // the leader has begun since it was asked for what it has in hand
+  if (open > 0) {
+    return [`${service}/${name} on ${leader} has not recorded ${open} message(s) that it took over as handled`];
   }
   // carried out since the leader was asked
   if (retrying > 0) return [`${service}/${name} on ${leader} has ${waiting(retrying)}`];

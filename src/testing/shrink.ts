@@ -63,7 +63,7 @@ async function moveUp(plan: () => Plan, attempt: (plan: Plan) => Promise<boolean
   }
 }
 
-/** Tries faults that are shorter, and begin at their moment itself. */
+/** Tries faults that are shorter, and faults and deploys that begin at their moment itself. */
 async function shorten(plan: () => Plan, attempt: (plan: Plan) => Promise<boolean>): Promise<void> {
   for (let i = 0; i < plan().faults.length; i++) {
     const change = (change: Partial<Plan["faults"][number]>) => {
@@ -75,11 +75,13 @@ async function shorten(plan: () => Plan, attempt: (plan: Plan) => Promise<boolea
     while (plan().faults[i].lasts > 1 && await change({ lasts: Math.floor(plan().faults[i].lasts / 4) || 1 }));
   }
   for (let i = 0; i < plan().deploys.length; i++) {
-    if (plan().deploys[i].pause === 0) continue;
-    await attempt({
-      ...plan(),
-      deploys: plan().deploys.map((deploy, j) => j === i ? { ...deploy, pause: 0 } : deploy),
-    });
+    const change = (change: Partial<Plan["deploys"][number]>) => {
+      const deploys = plan().deploys.map((deploy, j) => j === i ? { ...deploy, ...change } : deploy);
+      return attempt({ ...plan(), deploys });
+    };
+    const { when, pause } = plan().deploys[i];
+    if (pause > 0) await change({ pause: 0 });
+    if (when.type === "moment" && when.after > 0) await change({ when: { ...when, after: 0 } });
   }
 }
 

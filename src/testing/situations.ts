@@ -3,7 +3,7 @@
  * those that no seed has met yet.
  */
 import type { Random } from "../ports/clock.ts";
-import { extentOf, OF_NODES, type PlannedFault } from "./explore_plan.ts";
+import { extentOf, type FaultMoment, OF_NODES, type PlannedDeploy, type PlannedFault } from "./explore_plan.ts";
 import type { ExploreFault } from "./explore_options.ts";
 import { momentText, type RunObserver } from "./explored_run.ts";
 import type { HistoryRecorder } from "./history_recorder.ts";
@@ -115,7 +115,23 @@ export class Situations implements RunObserver {
     { servers, all }: { readonly servers: readonly string[]; readonly all: readonly string[] },
     random: Random,
   ): PlannedFault | undefined {
-    let best: Aim[] = [];
+    const aim = this.#draw(faults, random);
+    if (aim === undefined) return undefined;
+    const { fault, isHere } = aim;
+    const when = this.#momentOf(aim, random);
+    const others = fault === "kill" ? servers : all; // clients are not killed
+    const node = !OF_NODES.has(fault) ? undefined : isHere ? "here" : others[Math.floor(random() * others.length)];
+    return { fault, node, when, ...extentOf(fault, random) };
+  }
+
+  /** Draws a moment for a deploy, as {@link Situations.aim} does for a fault. */
+  aimDeploy(random: Random): Pick<PlannedDeploy, "when" | "isHere"> | undefined {
+    const aim = this.#draw(["deploy"], random);
+    return aim && { when: this.#momentOf(aim, random), isHere: aim.isHere };
+  }
+
+  #draw<Fault extends AimedFault>(faults: readonly Fault[], random: Random): Aim<Fault> | undefined {
+    let best: Aim<Fault>[] = [];
     let least = Infinity;
     for (const moment of this.#moments.keys()) {
       for (const fault of faults) {
@@ -135,33 +151,37 @@ export class Situations implements RunObserver {
     const aim = best[Math.floor(random() * best.length)];
     const text = aimText(aim);
     this.#aimed.set(text, (this.#aimed.get(text) ?? 0) + 1);
-    const { moment, fault, isHere } = aim;
+    return aim;
+  }
+
+  #momentOf({ moment }: Aim<AimedFault>, random: Random): FaultMoment {
     // the first time is the likeliest to come in this run, too
     const count = random() < 0.5 ? 1 : 1 + Math.floor(random() * this.#moments.get(moment)!);
     const after = random() < 0.7 ? 0 : Math.floor(random() ** 2 * 50);
-    const others = fault === "kill" ? servers : all; // clients are not killed
-    const node = !OF_NODES.has(fault) ? undefined : isHere ? "here" : others[Math.floor(random() * others.length)];
-    return { fault, node, when: { type: "moment", moment, count, after }, ...extentOf(fault, random) };
+    return { type: "moment", moment, count, after };
   }
 }
 
+type AimedFault = ExploreFault | "deploy";
+
 /** A fault at a moment: at the node of the moment, or at another one. */
-interface Aim {
+interface Aim<Fault> {
   readonly moment: string;
-  readonly fault: ExploreFault;
+  readonly fault: Fault;
   readonly isHere: boolean;
 }
 
-function aimText({ moment, fault, isHere }: Aim): string {
+function aimText({ moment, fault, isHere }: Aim<AimedFault>): string {
   return `${fault} ${isHere ? "here" : "elsewhere"} ${moment}`;
 }
 
 /** The situations that a fault at a moment mostly leads to. */
-function situationsAt(moment: string, fault: ExploreFault, isHere: boolean): string[] {
+function situationsAt(moment: string, fault: AimedFault, isHere: boolean): string[] {
   const [, what = "", operation = ""] = /^(\w+ \w+) (.*)$/.exec(moment) ?? [];
   if (what.startsWith("operation") && /^(lock|cache|entity) /.test(operation)) return [];
-  const phase = isHere ? PHASES[what] : PHASES_ELSEWHERE[what] ?? (OF_NODES.has(fault) ? undefined : PHASES[what]);
-  const ofNodes = isHere || !OF_NODES.has(fault) ? [MOMENTS[what]] : [];
+  const isOfNode = fault === "deploy" || OF_NODES.has(fault);
+  const phase = isHere ? PHASES[what] : PHASES_ELSEWHERE[what] ?? (isOfNode ? undefined : PHASES[what]);
+  const ofNodes = isHere || !isOfNode ? [MOMENTS[what]] : [];
   return [phase, ...ofNodes].flatMap((phase) => phase === undefined ? [] : [`${operation}\t${fault}\t${phase}`]);
 }
 

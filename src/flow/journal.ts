@@ -1,6 +1,6 @@
 /**
  * What is recorded of a run, and what it makes of the run: pure, no time, no input or output. A run is the list of its
- * entries; `Journal` is what they say together (`steps.ts` records them, `run_log.ts` stores them, `replay.ts` has the
+ * entries; `Journal` is what they say together (`steps.ts` records them, `run_log.ts` stores them, `drive.ts` has the
  * handler see them), as maps that grow with each entry, so that a long run is resumed in linear time.
  */
 import type { RunStatus } from "../contract/flow.ts";

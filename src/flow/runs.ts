@@ -86,7 +86,7 @@ import {
   UNKNOWN_SHAPE,
 } from "./journal.ts";
 import { Results } from "./results.ts";
-import type { DriveApp, RefusedRunFate } from "./replay_state.ts";
+import type { DriveApp, RefusedRunFate } from "./drive_host.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { StuckRuns } from "./stuck_watch.ts";
 import type { RunLease } from "./run_leases.ts";

@@ -1,7 +1,7 @@
 /**
  * The steps of a run while it is driven here: begun once what they follow is stored, tried again after pauses until the
  * run is stuck, and given up after a cancel if there is nothing to take back. A step performs a function, a send, or
- * another run, whose end is told to this one. They are undone in `replay.ts`.
+ * another run, whose end is told to this one. They are undone in `drive.ts`.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { AnyContract } from "../contract/contract.ts";
@@ -14,7 +14,7 @@ import type { MaybePromise } from "../contract/schema.ts";
 import { isRecord, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
-import { type DriveState, MISUSES, type OngoingAttempt, type PendingCall } from "./replay_state.ts";
+import { type DriveState, MISUSES, type OngoingAttempt, type PendingCall } from "./drive_state.ts";
 import { type RecordedOutcome, undoName } from "./journal.ts";
 import {
   causeOf,
@@ -198,8 +198,8 @@ export class Steps {
     const passing = error instanceof Passing;
     const what = { ...recorded(error), ...(state.host.app.causes ? causeOf(error) : {}) };
     if (this.isLast(name, error, attempts)) {
-      state.refuse(name, what, error);
-      await state.stored();
+      state.recorder.refuse(name, what, error);
+      await state.recorder.stored();
       return;
     }
     // a failure of operation ends with what caused it: pauses follow how long that has lasted
@@ -209,9 +209,9 @@ export class Steps {
       : Math.min(longest, first * 2 ** Math.min(30, failed - 1));
     const next = clock.now() + pause * (0.75 + random() / 4);
     const scheduled = next - clock.now() > HOLD;
-    if (scheduled && !await state.wake(name, next)) return;
-    state.record({ ...state.failedAttempt(name, what), next, ...(scheduled ? { scheduled } : {}) });
-    if (!await state.stored()) return;
+    if (scheduled && !await state.times.wake(name, next)) return;
+    state.recorder.record({ ...state.recorder.failedAttempt(name, what), next, ...(scheduled ? { scheduled } : {}) });
+    if (!await state.recorder.stored()) return;
     // an outage may last for days, and be that of each run
     if (passing && failures?.error.code === what.code) return;
     const { code, message } = what;
@@ -332,15 +332,17 @@ export class Steps {
     const { name } = step;
     while (true) {
       if (this.#isSettled(step)) return undefined;
-      const left = state.pauseOf(name);
+      const left = state.times.pauseOf(name);
       // a stuck one is given up like any other
       if (left === Infinity) return void this.#isGivenUp(step);
       if (left > 0) {
-        if (state.isScheduled(name, journal.failures.get(name)!)) return undefined;
+        if (state.times.isScheduled(name, journal.failures.get(name)!)) return undefined;
         await this.#doze(step, left);
         continue;
       }
-      if (this.#isGivenUp(step) || !await state.ready(step.undo && step.main ? name : undefined)) return undefined;
+      if (this.#isGivenUp(step) || !await state.recorder.ready(step.undo && step.main ? name : undefined)) {
+        return undefined;
+      }
       // what was read, or given up, meanwhile
       if (this.#isSettled(step) || this.#isGivenUp(step)) return undefined;
       if (state.isTooLong()) return undefined;
@@ -374,7 +376,7 @@ export class Steps {
       const outcome = await step.ongoing.outcome;
       if (this.#isSettled(step)) return undefined;
       if (outcome.error?.retryable && !this.isLastAttempt(name)) throw new Passing(errorOf(outcome.error));
-      state.record({ t: "done", step: name, outcome, ...(outcome.ok ? this.#undoFlag(name) : {}) });
+      state.recorder.record({ t: "done", step: name, outcome, ...(outcome.ok ? this.#undoFlag(name) : {}) });
       return outcome;
     } catch (thrown) {
       if (this.#isSettled(step)) return undefined;
@@ -466,11 +468,11 @@ export class Steps {
       const parent = { ...ref, step: name, depth: 1 + (journal.started!.parent?.depth ?? 0) };
       const isCancelling = () => journal.cancelled !== undefined && !cancelled && main;
       if (step.over || step.busy || (journal.children.has(name) && !isCancelling())) return;
-      if (state.isStuck(name) && !isCancelling() && !journal.wasTold(name, child)) return;
+      if (state.times.isStuck(name) && !isCancelling() && !journal.wasTold(name, child)) return;
       step.busy = true;
       state.activity.work(async () => {
         try {
-          if (!await state.ready(main ? name : undefined)) return;
+          if (!await state.recorder.ready(main ? name : undefined)) return;
           if (isCancelling() && !journal.wasTold(name, child)) {
             cancelled = true;
             const { message } = journal.cancelled!.error;
@@ -486,11 +488,11 @@ export class Steps {
             : await host.startChild(contract, child.run, input, parent, state.carried);
           if (state.over || journal.outcomes.has(name) || journal.children.has(name)) return;
           if (started.ok) {
-            state.record({ t: "child", step: name, ...child, ...this.#undoFlag(name) });
-            state.after(() => step.go()); // it may have ended before
+            state.recorder.record({ t: "child", step: name, ...child, ...this.#undoFlag(name) });
+            state.recorder.after(() => step.go()); // it may have ended before
           } else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
             state.activity.timer(1_000, () => step.go());
-          } else state.refuse(name, recorded(started.error));
+          } else state.recorder.refuse(name, recorded(started.error));
         } finally {
           step.busy = false;
           const goesOn = !state.leaving && (isCancelling() || journal.wasTold(name, child));

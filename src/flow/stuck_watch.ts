@@ -1,5 +1,5 @@
 /**
- * When a run is stuck is decided by `statusOf` in `journal.ts`; `Steps.failed` and `DriveState.refuse` record what
+ * When a run is stuck is decided by `statusOf` in `journal.ts`; `Steps.failed` and `DriveRecorder.refuse` record what
  * leads there. Here are the runs that are stuck as far as this node knows: those whose drives here ended so. Observes
  * that they are, and that they are no more, also when that is another node's doing.
  */

@@ -7,7 +7,7 @@ import type { Signal, WaitOptions } from "../contract/flow.ts";
 import type { Result } from "../contract/result.ts";
 import { type Schema, validate } from "../contract/schema.ts";
 import { checkKnown, show } from "../data/checks.ts";
-import type { DriveState, PendingCall } from "./replay_state.ts";
+import type { DriveState, PendingCall } from "./drive_state.ts";
 import { type JournalEntry, nextSignal, type Timed } from "./journal.ts";
 import { type Timer, within } from "../ports/clock.ts";
 import { checkUntil, HOLD, timeOf } from "./outcomes.ts";
@@ -166,8 +166,8 @@ export class Waits {
   #note(call: PendingCall, entry: JournalEntry): void {
     if (this.#noted.has(call)) return;
     this.#noted.add(call);
-    this.#state.record(entry);
-    this.#state.after(() => this.#state.calls.has(call) && call.go());
+    this.#state.recorder.record(entry);
+    this.#state.recorder.after(() => this.#state.calls.has(call) && call.go());
   }
 
   /**
@@ -187,7 +187,7 @@ export class Waits {
     }
     if (!mayBeRecorded || this.#noted.has(call)) return;
     this.#noted.add(call);
-    state.record(entry);
+    state.recorder.record(entry);
     state.ends.deliver(entry.step, () => state.isHalting || see());
   }
 
@@ -203,13 +203,13 @@ export class Waits {
     this.#beginning.add(call);
     state.activity.work(async () => {
       try {
-        if (state.isStuck(name) || state.isTooLong() || !await state.ready()) return;
+        if (state.times.isStuck(name) || state.isTooLong() || !await state.recorder.ready()) return;
         const scheduled = until !== undefined && until - state.now > HOLD;
-        if (scheduled && !await state.wake(name, until)) return;
+        if (scheduled && !await state.times.wake(name, until)) return;
         // it took a signal meanwhile
         if (this.#noted.has(call) || !state.calls.has(call)) return;
-        state.record({ ...entry(until), ...(scheduled ? { scheduled } : {}) });
-        if (!await state.stored()) return;
+        state.recorder.record({ ...entry(until), ...(scheduled ? { scheduled } : {}) });
+        if (!await state.recorder.stored()) return;
       } finally {
         this.#beginning.delete(call);
       }
@@ -222,11 +222,11 @@ export class Waits {
     const state = this.#state;
     const { until } = timed;
     const left = (until ?? 0) - state.now;
-    if (left <= 0 || state.hasFired(name, until)) {
+    if (left <= 0 || state.times.hasFired(name, until)) {
       this.#ticking.get(name)?.cancel();
       return true;
     }
-    if (!state.isScheduled(name, timed) && !this.#ticking.has(name)) {
+    if (!state.times.isScheduled(name, timed) && !this.#ticking.has(name)) {
       const timer = state.activity.timer(left, () => {
         this.#ticking.delete(name);
         if (state.calls.has(call)) call.go();

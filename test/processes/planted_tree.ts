@@ -81,12 +81,12 @@ const PLANTS = {
     to: "this",
   }],
   "shape-run": [{
-    file: "src/flow/replay.ts",
+    file: "src/flow/drive.ts",
     from: "if (this.#mayBeTaken(error)) {",
     to: "if (this.#mayBeTaken(error) && this.over) {",
   }],
   "flow-gave-up": [{
-    file: "src/flow/replay_state.ts",
+    file: "src/flow/drive_recorder.ts",
     from: "holder !== endpoint || this.#mustHold || isUnknown;",
     to: "holder !== endpoint || isUnknown;",
   }],
@@ -96,19 +96,19 @@ const PLANTS = {
     to: "tried.gaveUp.has(holder);",
   }],
   "flow-stored": [{
-    file: "src/flow/replay_state.ts",
+    file: "src/flow/drive_recorder.ts",
     from: "      if (!this.#isStoring) return true;\n      await this.stored();\n",
     to: "      void this.stored();\n      return true;\n",
   }],
   "flow-parallel": [{
-    file: "src/flow/replay.ts",
+    file: "src/flow/drive.ts",
     from: "    this.#finish = () => this.#undoAll(error);\n",
     to: "    if (error !== undefined) return this.#undoAll(error);\n    this.#finish = () => this.#undoAll(error);\n",
   }],
   "flow-order": [{ file: "src/flow/journal.ts", from: "  return steps.reverse();", to: "  return steps;" }],
   "flow-schedule": [{
     file: "src/flow/waits.ts",
-    from: "      if (scheduled && !await state.wake(name, until)) return;\n",
+    from: "      if (scheduled && !await state.times.wake(name, until)) return;\n",
     to: "",
   }],
   "flow-lease": [{
@@ -157,13 +157,13 @@ const PLANTS = {
     to: "settle(known);\n    else if",
   }],
   "flow-limit": [{
-    file: "src/flow/replay.ts",
-    from: "state.isScheduled(TIME_OUT, { scheduled })",
+    file: "src/flow/drive.ts",
+    from: "state.times.isScheduled(TIME_OUT, { scheduled })",
     to: "scheduled",
   }],
   "flow-twice": [{
-    file: "src/flow/replay_state.ts",
-    from: "    if (stored.sequence <= this.journal.sequence) return;\n",
+    file: "src/flow/drive_recorder.ts",
+    from: "    if (stored.sequence <= this.#journal.sequence) return;\n",
     to: "",
   }],
   "flow-loss": [{
@@ -188,22 +188,22 @@ const PLANTS = {
     to: "",
   }],
   "flow-decision": [{
-    file: "src/flow/replay_state.ts",
+    file: "src/flow/drive_recorder.ts",
     from: "    else this.#checkDecisions();\n",
     to: "",
   }],
   "flow-end": [{
-    file: "src/flow/replay_state.ts",
+    file: "src/flow/drive_recorder.ts",
     from: '(entry.t === "ended" || entry.t === "failing") return !isCancelled;',
     to: '(entry.t === "ended" || entry.t === "failing") return true;',
   }],
   "flow-time": [{
-    file: "src/flow/replay_state.ts",
-    from: "pending.some(byTime) && this.#owner.couldTakeSignal()",
+    file: "src/flow/drive_recorder.ts",
+    from: "pending.some(byTime) && this.#drive.couldTakeSignal()",
     to: "pending.length < 0",
   }],
   "flow-skip": [{
-    file: "src/flow/replay_state.ts",
+    file: "src/flow/drive_recorder.ts",
     from: '      if (entry.t === "done") return !outcomes.has(entry.step);\n',
     to: '      if (entry.t === "done") return true;\n',
   }],
@@ -213,22 +213,22 @@ const PLANTS = {
     to: "    if (restarts && MAX_TIMEOUT < 0) {\n",
   }],
   "flow-outcome": [{
-    file: "src/flow/replay_state.ts",
+    file: "src/flow/drive_recorder.ts",
     from: "entries.filter((entry) => this.#isOutcome(entry)) : entries;",
     to: "[] : entries;",
   }],
   "flow-beside": [{
-    file: "src/flow/replay_state.ts",
+    file: "src/flow/drive_recorder.ts",
     from: "while (this.#isStoring) if (!await this.stored()) return;",
     to: "if (!await this.stored()) return;",
   }],
   "flow-retried": [{
-    file: "src/flow/replay_state.ts",
-    from: "return this.journal.retriedAt < decidedAt ? entry :",
-    to: "return this.journal.retriedAt < Infinity * decidedAt ? entry :",
+    file: "src/flow/drive_recorder.ts",
+    from: "return this.#journal.retriedAt < decidedAt ? entry :",
+    to: "return this.#journal.retriedAt < Infinity * decidedAt ? entry :",
   }],
   "flow-begun": [{
-    file: "src/flow/replay_state.ts",
+    file: "src/flow/drive_state.ts",
     from: "return this.begun !== undefined && this.#notReached.length === 0;",
     to: "return this.#notReached.length >= 0;",
   }],
@@ -238,12 +238,12 @@ const PLANTS = {
     to: "if (ongoing !== undefined && !over && (!isRecorded || isRecorded))",
   }],
   "flow-unnoted": [{
-    file: "src/flow/replay_state.ts",
+    file: "src/flow/drive_recorder.ts",
     from: "          await this.#noteStuck(more);\n",
     to: "",
   }],
   "flow-fresh": [{
-    file: "src/flow/replay_state.ts",
+    file: "src/flow/drive_state.ts",
     from: "return this.#isFirst || this.ends.isBehindOthers;",
     to: "return this.#isFirst || this.ends.isBehindOthers || this.journal.holder === this.host.endpoint;",
   }],

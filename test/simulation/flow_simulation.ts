@@ -21,7 +21,7 @@ import { workflow } from "../../src/contract/workflow.ts";
 import { afterRefusedMessage, untriedNodes } from "../../src/contract/shape_rules.ts";
 import type { RefusedRun, WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
-import type { DriveApp, DueTime, RefusedRunFate } from "../../src/flow/replay_state.ts";
+import type { DriveApp, DueTime, RefusedRunFate } from "../../src/flow/drive_host.ts";
 import { Drives, type DrivesHost, LEASE } from "../../src/flow/driven_runs.ts";
 import type { RunLease } from "../../src/flow/run_leases.ts";
 import { type CalledEntry, Journal, type JournalEntry, type RunLogMessage, statusOf } from "../../src/flow/journal.ts";

@@ -69,7 +69,7 @@ describe("simulation of workflows", () => {
       ["flow-epoch", /has not ended/, 3_150],
       ["flow-alarm", /has not ended/, 1_410],
       ["flow-signal", /took a signal twice|has not ended/],
-      // rules of decisions: replay_state.ts
+      // rules of decisions: drive_recorder.ts
       ["flow-decision", /lets a time go before a signal|its cancel was ok|has two outcomes/],
       ["flow-time", /lets a time go before a signal/],
       ["flow-end", /its cancel was ok/, 170],

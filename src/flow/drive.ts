@@ -26,14 +26,8 @@ import { callerIn, NO_HEADERS } from "../dispatch/carried_headers.ts";
 import { show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import { type Timer, within } from "../ports/clock.ts";
-import {
-  type DriveEnd,
-  type DriveOptions,
-  DriveState,
-  type DueTime,
-  type OngoingAttempts,
-  type PendingCall,
-} from "./replay_state.ts";
+import type { DueTime } from "./drive_host.ts";
+import { type DriveEnd, type DriveOptions, DriveState, type OngoingAttempts, type PendingCall } from "./drive_state.ts";
 import {
   isOwn,
   isUndo,
@@ -127,17 +121,17 @@ export class Drive {
 
   /** Steps whose schedules fire after this time, in ms since 1970, as far as this drive has stored them. */
   schedulesAfter(time: number): readonly string[] {
-    return this.#state.schedulesAfter(time);
+    return this.#state.times.schedulesAfter(time);
   }
 
   /** Messages of others came before an append: resolves when it is stored, or the drive is over. */
   get starved(): Promise<void> | undefined {
-    return this.#state.starved;
+    return this.#state.recorder.starved;
   }
 
   /** Times that have come. */
   get due(): readonly DueTime[] {
-    return this.#state.due;
+    return this.#state.times.due;
   }
 
   /** Why this version does not take it, when it has ended with `refused`. */
@@ -153,7 +147,7 @@ export class Drive {
   /** There may be news: reads on. `due`: a time that has come. */
   tell(due?: DueTime): Promise<void> {
     if (this.over) return Promise.resolve();
-    if (due !== undefined) this.#state.timerFired(due);
+    if (due !== undefined) this.#state.times.timerFired(due);
     if (due?.step === TIME_OUT && this.#limit !== undefined) this.#limitTime();
     this.#behind = true;
     return this.#news ??= this.#readNews().finally(() => this.#news = undefined);
@@ -163,7 +157,9 @@ export class Drive {
   async #readNews(): Promise<void> {
     while (this.#behind && !this.over) {
       this.#behind = false;
-      if (!await this.#state.readNews()) return void this.#state.activity.timer(NEWS, () => void this.tell(), true);
+      if (!await this.#state.recorder.readNews()) {
+        return void this.#state.activity.timer(NEWS, () => void this.tell(), true);
+      }
     }
   }
 
@@ -232,7 +228,7 @@ export class Drive {
     }
     const state = this.#state;
     if (this.#handlerIsOver || state.isHalting || ++this.#stages <= this.#stagesBefore || state.isTooLong()) return;
-    state.record({ t: "staged", stage });
+    state.recorder.record({ t: "staged", stage });
   }
 
   /**
@@ -328,7 +324,7 @@ export class Drive {
     state.activity.work(async () => {
       await this.#steps.failed("", error, { attempts: HANDLER_ATTEMPTS, delay: STEP_PAUSES });
       // from its top again, with what is recorded
-      state.restart();
+      state.recorder.restart();
     });
   }
 
@@ -345,8 +341,8 @@ export class Drive {
 
   /** An operator has to decide before anything else is done. */
   #stuck(step: string, error: RecordedError): void {
-    this.#state.refuse(step, error);
-    this.#state.restart();
+    this.#state.recorder.refuse(step, error);
+    this.#state.recorder.restart();
   }
 
   /** When it has taken as long as it may; `undefined`: that does not count, or not any more. */
@@ -364,13 +360,13 @@ export class Drive {
     this.#limit = undefined;
     if (deadline === undefined) return;
     const left = deadline - state.now;
-    if (left > 0 && !state.hasFired(TIME_OUT, deadline)) {
+    if (left > 0 && !state.times.hasFired(TIME_OUT, deadline)) {
       this.#limit = state.activity.timer(left, () => this.#limitTime(), true);
       return;
     }
     const reason = `${state.label} took longer than ${this.journal.started!.timeout} ms`;
-    state.record({ t: "cancelled", code: "TIMEOUT", reason, by: state.host.endpoint });
-    state.after(() => state.hasNews());
+    state.recorder.record({ t: "cancelled", code: "TIMEOUT", reason, by: state.host.endpoint });
+    state.recorder.after(() => state.hasNews());
   }
 
   /** Goes on with what waits. */
@@ -380,24 +376,24 @@ export class Drive {
     const { cancelled } = this.journal;
     if (cancelled !== undefined && state.phase === "handler") this.#steps.cancelled(cancelled.error.message);
     // an operator skipped an undo that runs
-    if (this.#undoing !== undefined && this.journal.undone.has(this.#undoing)) return state.restart();
+    if (this.#undoing !== undefined && this.journal.undone.has(this.#undoing)) return state.recorder.restart();
     for (const call of [...state.calls]) if (state.calls.has(call)) call.go();
   }
 
   /** Waits for a failed attempt's pause, if there is one: `again` is called after it. */
   #pauseOf(name: string, again: () => void): boolean {
     const state = this.#state;
-    if (state.pauseOf(name) === 0) return false;
+    if (state.times.pauseOf(name) === 0) return false;
     let timer: Timer | undefined;
     const call: PendingCall = {
       go: () => {
-        const left = state.pauseOf(name);
+        const left = state.times.pauseOf(name);
         timer?.cancel();
         if (left === 0) {
           state.calls.delete(call);
           return again();
         }
-        if (left < Infinity && !state.isScheduled(name, this.journal.failures.get(name)!)) {
+        if (left < Infinity && !state.times.isScheduled(name, this.journal.failures.get(name)!)) {
           timer = state.activity.timer(left, () => state.calls.has(call) && call.go());
         }
       },
@@ -454,11 +450,11 @@ export class Drive {
     const deadline = this.#deadline;
     const { limited: scheduled } = this.journal;
     // one that came too early does not come again: the store may say that the run was started later
-    if (deadline === undefined || state.isScheduled(TIME_OUT, { scheduled }) || state.isStuck(TIME_OUT)) {
+    if (deadline === undefined || state.times.isScheduled(TIME_OUT, { scheduled }) || state.times.isStuck(TIME_OUT)) {
       return state.stop("suspended");
     }
     state.activity.work(async () => {
-      if (await state.wake(TIME_OUT, deadline) && !scheduled) state.record({ t: "limited" });
+      if (await state.times.wake(TIME_OUT, deadline) && !scheduled) state.recorder.record({ t: "limited" });
     });
   }
 
@@ -467,8 +463,8 @@ export class Drive {
   #endWith(outcome: RecordedOutcome): void {
     const state = this.#state;
     const { keep } = this.journal.started!;
-    state.record({ t: "ended", outcome, until: state.now + keep });
-    state.after(() => {
+    state.recorder.record({ t: "ended", outcome, until: state.now + keep });
+    state.recorder.after(() => {
       const { ended, endedAt, startedAt, headers } = this.journal;
       if (ended === undefined) return;
       const { host: { app }, ref } = state;
@@ -504,7 +500,7 @@ export class Drive {
     state.ends.handlerIsOver();
     const undo = () => {
       if (steps.length === 0) return this.#endWith({ ok: false, error: why });
-      if (journal.failing === undefined) state.record({ t: "failing", error: why });
+      if (journal.failing === undefined) state.recorder.record({ t: "failing", error: why });
       this.#undo(steps, why);
     };
     // a handler that was changed may not get to the steps that wait for them
@@ -531,7 +527,7 @@ export class Drive {
       return this.#stuck(name, { code: "HANDLER_FAILED", message });
     }
     const run = async () => {
-      if (!await state.ready()) return;
+      if (!await state.recorder.ready()) return;
       if (this.journal.undone.has(step)) return this.#undo(more, why);
       let refusal: Failure | undefined;
       try {
@@ -551,12 +547,12 @@ export class Drive {
         const error = readable(thrown);
         const what = isFailure(error) ? new DecidedFailure(recorded(error.error)) : error;
         await this.#steps.failed(name, what, this.#steps.policyOf(step));
-        return state.restart();
+        return state.recorder.restart();
       } finally {
         this.#undoing = undefined;
       }
       if (refusal !== undefined) return this.#stuck(name, recorded(refusal.error));
-      state.record({ t: "undone", step });
+      state.recorder.record({ t: "undone", step });
       this.#undo(more, why);
     };
     run().catch((error) => state.broken(error));

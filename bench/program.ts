@@ -96,6 +96,13 @@ export class Program implements AsyncDisposable {
     });
   }
 
+  /** Has it end by itself, as a node does that leaves its cluster; kills it after a while. */
+  async leave(): Promise<void> {
+    const late = setTimeout(() => this.#child.kill("SIGKILL"), 5_000);
+    this.#child.kill("SIGTERM");
+    await this.#ended.finally(() => clearTimeout(late));
+  }
+
   /** Kills it. */
   async stop(): Promise<void> {
     this.#child.kill("SIGKILL");

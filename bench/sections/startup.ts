@@ -29,6 +29,10 @@ export const startup: Measure = async (stage, effort) => {
         name: `to connect() done${overOf(transport, rawTransports)}`,
         play: () => process(stage, "nats", transport),
       })),
+      ...rawTransports.map((transport) => ({
+        name: `to a node by hand${overOf(transport, rawTransports)}`,
+        play: () => process(stage, "by-hand", transport),
+      })),
       ...transports.map((transport) => ({
         name: `to catga() done${overOf(transport, transports)}`,
         play: () => process(stage, "catga", transport),
@@ -61,7 +65,10 @@ export const startup: Measure = async (stage, effort) => {
       ...[...processes].map(([name, rounds]) => ({ name: `a process ${name}`, cells: [rounds] })),
     ],
     pairs: [],
-    notes: ["catga() resolves when the others can reach the node; processes do not check types"],
+    notes: [
+      "catga() resolves when the others can reach the node; processes do not check types",
+      "a node by hand: a connection, a KV bucket, its record, a watch and a subscription over the modules of nats.js",
+    ],
   }, {
     id: "startup-steps",
     title: "Startup: where it goes, in a fresh process",
@@ -88,6 +95,7 @@ type Steps = Readonly<Record<string, number>>;
 async function fresh(stage: Stage, what: string, transport: TransportName): Promise<Steps> {
   const program = await stage.start("programs/startup_steps.ts", [what, stage.url, transport]);
   const steps = await program.ask<Steps>("steps");
+  await program.leave();
   await stage.clear();
   return steps;
 }
@@ -95,8 +103,10 @@ async function fresh(stage: Stage, what: string, transport: TransportName): Prom
 /** ms from the start of a process to its readiness. */
 async function process(stage: Stage, what: string, transport: string = "none"): Promise<number> {
   const start = performance.now();
-  await stage.start("programs/idle.ts", [what, stage.url, transport]);
+  const program = await stage.start("programs/idle.ts", [what, stage.url, transport]);
   const ms = performance.now() - start;
+  // a node that was killed leaves a record, whose process the next one would look for
+  await program.leave();
   await stage.clear();
   return ms;
 }

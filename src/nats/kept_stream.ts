@@ -4,7 +4,7 @@
  * not been done.
  */
 import { CatgaError } from "../error.ts";
-import { backoff, delay, within } from "../ports/clock.ts";
+import { backoff, delay, doubled, within } from "../ports/clock.ts";
 import { isForbidden } from "../ports/transport.ts";
 import { ServerClock } from "./expiry.ts";
 import type { JetStream, StreamInfo } from "./jetstream.ts";
@@ -34,7 +34,7 @@ const CHECK = 30_000;
 const CHECK_WAIT = 250;
 
 /** How long the try after so many failures waits for its answer, in ms. */
-const tryLimit = (failures: number) => Math.min(TRY_LIMIT, FIRST_TRY * 2 ** failures);
+const tryLimit = (failures: number) => doubled(failures, FIRST_TRY, TRY_LIMIT);
 
 /** Refusals after which nothing was done, and which may pass. */
 const PASSING: readonly RefusalReason[] = ["no stream", "no responders", "busy", "full", "consumer limit"];

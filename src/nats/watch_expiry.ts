@@ -8,7 +8,7 @@
  */
 import { fewAtOnce } from "../data/queues.ts";
 import type { BucketStream } from "./bucket_stream.ts";
-import type { Timer } from "../ports/clock.ts";
+import { doubled, type Timer } from "../ports/clock.ts";
 import { OnceAMinute } from "../ports/once_a_minute.ts";
 import { remove } from "./removal.ts";
 import { earlier, type WatchedEntries, type WatchedEntry } from "./watched_entries.ts";
@@ -137,7 +137,7 @@ export class WatchExpiry {
       this.#notice("cannot remove expired entries", error);
     }
     if (!this.#entries.has(entry)) return;
-    entry.end = this.#stream.transport.clock.monotonic() + Math.min(LAST_RETRY, FIRST_RETRY * 2 ** entry.failures++);
+    entry.end = this.#stream.transport.clock.monotonic() + doubled(entry.failures++, FIRST_RETRY, LAST_RETRY);
     this.schedule(entry.end);
   }
 

@@ -234,7 +234,12 @@ export function aborted(signal: AbortSignal | undefined): Promise<void> {
  * the first failure and `longest` after many. `failures`: those before the last one.
  */
 export function backoff(random: Random, failures: number, first: number, longest: number): number {
-  return random() * Math.min(longest, first * 2 ** failures);
+  return random() * doubled(failures, first, longest);
+}
+
+/** A pause, or the limit of an attempt, in ms: `first` at no failure, doubled by each, `longest` after many. */
+export function doubled(failures: number, first: number, longest: number): number {
+  return Math.min(longest, first * 2 ** failures);
 }
 
 /** A pause with equal jitter: at least half of it, for what must not be tried again at once. */

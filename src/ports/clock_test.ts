@@ -10,7 +10,18 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { aborted, afterOrAtEnd, appClock, backoff, delay, systemClock, systemRandom, token, within } from "./clock.ts";
+import {
+  aborted,
+  afterOrAtEnd,
+  appClock,
+  backoff,
+  delay,
+  doubled,
+  systemClock,
+  systemRandom,
+  token,
+  within,
+} from "./clock.ts";
 import { EndingClock } from "./ending_clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
@@ -197,6 +208,12 @@ describe("systemRandom and token", () => {
     assertEquals(tokens.size, 1_000);
     for (const one of tokens) assertMatch(one, /^[0-9A-Za-z]{10}$/);
     assertEquals(token(() => 0, 3) + token(() => 1 - Number.EPSILON, 3), "000zzz");
+  });
+});
+
+describe("doubled", () => {
+  it("is the first at no failure, doubles with each, and never exceeds the longest", () => {
+    assertEquals([0, 1, 2, 3, 60, 2_000].map((failures) => doubled(failures, 20, 150)), [20, 40, 80, 150, 150, 150]);
   });
 });
 

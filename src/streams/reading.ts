@@ -9,7 +9,7 @@ import { windowOf } from "../contract/stream.ts";
 import { disown } from "../data/checks.ts";
 import type { ItemOutlet, ItemSink, ItemSource, StreamEngine, StreamOpening } from "../dispatch/item_ports.ts";
 import { CatgaError } from "../error.ts";
-import { delay, onAbort, type Timer } from "../ports/clock.ts";
+import { delay, doubled, onAbort, type Timer } from "../ports/clock.ts";
 import { feed } from "./feeding.ts";
 import { ItemReceiver, SingleWait } from "./flow_control.ts";
 
@@ -201,7 +201,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     if (this.#retries === 0) this.#brokenSince = now;
     if (now - this.#brokenSince > this.#idle) throw withCount(error, this.#count);
     if (this.#retries > 0) {
-      const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** this.#retries, this.#due - now);
+      const pause = Math.min(doubled(this.#retries, FIRST_PAUSE, LONGEST_PAUSE), this.#due - now);
       await delay(clock, pause, this.#stop.signal).catch(() => {});
     }
     this.#retries++;

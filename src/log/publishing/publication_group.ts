@@ -4,7 +4,7 @@
  */
 import { thrownMessage } from "../../data/cause_text.ts";
 import { CatgaError } from "../../error.ts";
-import type { Clock, Timer } from "../../ports/clock.ts";
+import { type Clock, doubled, type Timer } from "../../ports/clock.ts";
 import type { Appended, AppendOptions, LogStream } from "../../ports/event_log.ts";
 import type { Attempted, Publication } from "./publication.ts";
 import { textOf } from "./schedule_time.ts";
@@ -123,7 +123,7 @@ export class PublicationGroup implements Attempted {
       // the stream may have forgotten its id, and store it a second time
       return this.#endAll("nothing was known of it for too long to send it again");
     }
-    const timeout = Math.max(1, Math.min(this.#left, FIRST_TIMEOUT * 2 ** this.#attempts, LONGEST_TIMEOUT));
+    const timeout = Math.max(1, Math.min(this.#left, doubled(this.#attempts, FIRST_TIMEOUT, LONGEST_TIMEOUT)));
     const { subject, data, options } = this.#message;
     this.#attempts++;
     this.#sending = true;
@@ -212,7 +212,7 @@ export class PublicationGroup implements Attempted {
   }
 
   #later(): void {
-    const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (this.#attempts - 1));
+    const pause = doubled(this.#attempts - 1, FIRST_PAUSE, LONGEST_PAUSE);
     if (!this.#unanswered && this.#left - pause < SHORTEST_TIMEOUT) return; // their deadlines end it
     this.#timer = this.#host.clock.after(pause, () => this.begin());
   }

@@ -13,7 +13,7 @@
  */
 import { nextOfCron } from "../../data/cron.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
-import { type Clock, delay } from "../../ports/clock.ts";
+import { type Clock, delay, doubled } from "../../ports/clock.ts";
 import type { AppendOptions, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isForbidden } from "../../ports/transport.ts";
 import { ATTEMPT_TIMEOUT, type Fence, passFence, passing } from "./fence.ts";
@@ -123,7 +123,7 @@ class Overwriting {
         last = error;
         if (isForbidden(error)) throw this.#failed(error);
       }
-      const pause = Math.min(500, 20 * 2 ** attempt);
+      const pause = doubled(attempt, 20, 500);
       if (clock.monotonic() + pause >= this.#until) throw this.#failed(last);
       await delay(clock, pause);
     }

@@ -15,7 +15,7 @@ import { CatgaError } from "../../error.ts";
 import { causeText } from "../../data/cause_text.ts";
 import { decodeText } from "../../data/encoding.ts";
 import { Fifo } from "../../data/queues.ts";
-import { type Clock, jittered, type Random, type Timer } from "../../ports/clock.ts";
+import { type Clock, doubled, jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { FollowOptions, LogMark, LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
@@ -423,7 +423,7 @@ export class ReadModel {
       if (next !== open) ended = await this.#run(message, 1);
       for (let tries = 0, failures = 0; ended !== true; tries++) {
         const { error, refused } = ended;
-        const pause = jittered(random, Math.min(longest, initial * 2 ** Math.min(tries, 40)));
+        const pause = jittered(random, doubled(tries, initial, longest));
         if (!refused) {
           const { category: contract, id } = message;
           const { code } = error;

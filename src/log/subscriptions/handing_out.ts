@@ -11,7 +11,7 @@ import {
   untriedNodes,
 } from "../../contract/shape_rules.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
-import { jittered, type Random, type Timer } from "../../ports/clock.ts";
+import { doubled, jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { SendOptions } from "../../contract/send_options.ts";
 import type { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { RunFailure, RunOutcome } from "../format/run_request.ts";
@@ -307,7 +307,7 @@ export class HandingOut {
     const { category: { refused } } = item;
     ledger.refused(item);
     item.node = busy;
-    const pause = jittered(random, Math.min(REFUSED[1], REFUSED[0] * 2 ** Math.min(item.refusals++, 8)));
+    const pause = jittered(random, doubled(item.refusals++, REFUSED[0], REFUSED[1]));
     const shared = item.refusals < REFUSALS ? 0 : jittered(random, Math.min(REFUSED[2], EACH * refused.size));
     refused.set(this.#wait(item, Math.max(pause, shared)), clock.monotonic() + pause);
   }

@@ -3,7 +3,7 @@
  * The nonce in the entry shows whose claim it is, whichever acknowledgements are lost; compare-and-set decides every
  * race.
  */
-import { backoff, type Clock, delay, elapsed, type Random, type Stamp } from "../../ports/clock.ts";
+import { backoff, type Clock, delay, doubled, elapsed, type Random, type Stamp } from "../../ports/clock.ts";
 import { Deadlined, type DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { isCatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
@@ -34,7 +34,7 @@ const ANSWER_LIMIT = 3_000;
  * How long the answer to any other write of a claim is awaited, in ms, after so many failures: a leader that is deposed
  * meanwhile answers nobody, and a store may be slow each time.
  */
-export const answerLimit = (failures: number): number => 2_000 * 2 ** Math.min(failures, 2);
+export const answerLimit = (failures: number): number => doubled(failures, 2_000, 8_000);
 
 /** How the last write of a claim ended: it was made, another attempt has the claim, or the store does not answer. */
 export type Ending = "done" | "lost" | "unknown";

@@ -3,7 +3,7 @@
  * oldest waiter first.
  */
 import { type Bucket, type Change, MAX_LOCK_KEY } from "../../ports/key_value_store.ts";
-import { type Clock, delay } from "../../ports/clock.ts";
+import { type Clock, delay, doubled } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
 import { isStringArray } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
@@ -176,7 +176,7 @@ export class SeenLock {
       } catch (error) {
         if (signal.aborted || (isCatgaError(error) && error.code === "CLOSED")) return;
         failed(error);
-        await delay(clock, Math.min(1_000, 50 * 2 ** failures), signal).catch(() => {});
+        await delay(clock, doubled(failures, 50, 1_000), signal).catch(() => {});
       }
     }
   }

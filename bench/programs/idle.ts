@@ -1,7 +1,6 @@
 /**
- * A program that only opens a NATS connection, or, told to `catga`, becomes a node with one handler, or, `by-hand`,
- * does over the modules of nats.js what a node cannot do without; and then waits. It does not listen to the bench, for
- * that would take memory, too: it ends after a minute.
+ * A program that only opens a NATS connection, or, `by-hand`, does over the modules of nats.js what a node cannot do
+ * without; and then waits. It does not listen to the bench, for that would take memory, too: it ends after a minute.
  *
  * Its imports are computed: Deno reads the files behind a literal `import()` when a program starts, so that each of
  * these programs would pay for all of them.
@@ -12,13 +11,7 @@ import type { Kvm as Kv, KvOptions } from "@nats-io/kv";
 import { MARK } from "./mark.ts";
 
 const [what, url, transport] = process.argv.slice(2);
-if (what === "catga") {
-  const catgaFile = new URL("../../mod.ts", import.meta.url).href;
-  const { catga, query } = await import(catgaFile) as typeof import("../../mod.ts");
-  const Ping = query<void, boolean>("Ping");
-  const named = transport === "deno" ? "deno" : "node";
-  await catga({ nats: url, namespace: "idle", transport: named, handlers: Ping.handle(() => true) });
-} else if (what === "nats") {
+if (what === "nats") {
   const { connect } = await load<{ connect: typeof Connect }>(`transport-${transport}`);
   await connect({ servers: url });
 } else if (what === "by-hand") {

@@ -103,7 +103,9 @@ async function fresh(stage: Stage, what: string, transport: TransportName): Prom
 /** ms from the start of a process to its readiness. */
 async function process(stage: Stage, what: string, transport: string = "none"): Promise<number> {
   const start = performance.now();
-  const program = await stage.start("programs/idle.ts", [what, stage.url, transport]);
+  const program = what === "catga"
+    ? await stage.start("programs/idle_node.ts", [stage.url, transport])
+    : await stage.start("programs/idle.ts", [what, stage.url, transport]);
   const ms = performance.now() - start;
   // a node that was killed leaves a record, whose process the next one would look for
   await program.leave();

@@ -27,7 +27,7 @@ import { show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import { type Timer, within } from "../ports/clock.ts";
 import type { DueTime } from "./drive_host.ts";
-import { type DriveEnd, type DriveOptions, DriveState, type OngoingAttempts, type PendingCall } from "./drive_state.ts";
+import { type DriveEnd, type DriveOptions, DriveState, type PendingCall } from "./drive_state.ts";
 import {
   isOwn,
   isUndo,
@@ -38,7 +38,9 @@ import {
   undoName,
   undoOrder,
 } from "./journal.ts";
-import { copyOf, decided, DecidedFailure, ownOf, Passing, readable, recorded } from "./outcomes.ts";
+import { decided, DecidedFailure, Passing, readable, recorded } from "./recorded_error.ts";
+import { copyOf, ownOf } from "./recorded_value.ts";
+import type { OngoingAttempts } from "./step_attempt.ts";
 import { Steps } from "./steps.ts";
 import { Waits } from "./waits.ts";
 

@@ -25,7 +25,7 @@ import type { Activity } from "./activity.ts";
 import type { DriveHost } from "./drive_host.ts";
 import type { Ends } from "./ends.ts";
 import type { Journal, JournalEntry, RecordedError, RunLogMessage } from "./journal.ts";
-import { UNSTORED } from "./outcomes.ts";
+import { UNSTORED } from "./recorded_error.ts";
 import { isCalled, type RunRef } from "./run_log.ts";
 
 /** What a {@link DriveRecorder} needs of its drive. */

@@ -19,8 +19,8 @@ import { Activity } from "./activity.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
 import { DriveTimes } from "./drive_times.ts";
 import { Ends } from "./ends.ts";
-import type { Journal, RecordedOutcome } from "./journal.ts";
-import type { StepAttempt } from "./outcomes.ts";
+import type { Journal } from "./journal.ts";
+import type { OngoingAttempts } from "./step_attempt.ts";
 import { DriveRecorder } from "./drive_recorder.ts";
 import type { RunRef } from "./run_log.ts";
 
@@ -50,16 +50,6 @@ export interface DriveOptions {
   /** This node has given the run up: another one may be about to hold it. */
   readonly gaveUp?: boolean;
 }
-
-/** An attempt that is under way while its handler restarts; `began`: by the clock, in ms since 1970. */
-export interface OngoingAttempt {
-  readonly attempt: StepAttempt;
-  readonly outcome: Promise<RecordedOutcome>;
-  readonly began: number;
-}
-
-/** Attempts that go on while their handler restarts, by step. */
-export type OngoingAttempts = Map<string, OngoingAttempt>;
 
 /** Something that waits: a call of the handler, or the pause before a handler or an `undo` runs again. */
 export interface PendingCall {

@@ -4,7 +4,7 @@
 import type { Activity } from "./activity.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
 import type { Journal, RecordedError } from "./journal.ts";
-import { recorded, UNSTORED } from "./outcomes.ts";
+import { recorded, UNSTORED } from "./recorded_error.ts";
 import type { RunRef } from "./run_log.ts";
 
 /** What {@link DriveTimes} need of their drive. */

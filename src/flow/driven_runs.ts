@@ -16,13 +16,15 @@ import type { RefusedRun, TriedVersions, WorkflowBody } from "../contract/workfl
 import { Gate } from "../data/queues.ts";
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { delay, type Timer } from "../ports/clock.ts";
-import { recorded } from "./outcomes.ts";
+import { recorded } from "./recorded_error.ts";
+import type { OngoingAttempts } from "./step_attempt.ts";
 import { Drive } from "./drive.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
-import type { DriveEnd, OngoingAttempts } from "./drive_state.ts";
+import type { DriveEnd } from "./drive_state.ts";
 import type { Journal, RunLogMessage } from "./journal.ts";
 import { keyOf, type RunRef } from "./run_log.ts";
 import { RunLeases, type RunLeasesHost } from "./run_leases.ts";
+import { SHORTEST_KEEP } from "./run_sweep.ts";
 
 /** What {@link Drives} need of their node. */
 export interface DrivesHost extends DriveHost, Omit<RunLeasesHost, "log"> {
@@ -524,5 +526,3 @@ const MOST_LOOKS = 32;
 const MOST_TURNS = 8;
 /** How often a run is looked for again, within 2.5 s, before it counts as forgotten. */
 const LOOKS = 6;
-/** The shortest time that a workflow may keep its runs for, in ms. */
-export const SHORTEST_KEEP = 60_000;

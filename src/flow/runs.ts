@@ -21,7 +21,7 @@ import { type Schema, validate } from "../contract/schema.ts";
 import { ALONE, AWAITS_VERSION, type SendOptions } from "../contract/send_options.ts";
 import { type ContractShapes, isShapedWorkflow } from "../contract/shape.ts";
 import { afterRefusedMessage, type ShapedNode, shapeName, untriedNodes } from "../contract/shape_rules.ts";
-import { firstHandling, type RunContracts, runContracts, runType, startName } from "../contract/workflow.ts";
+import { type RunContracts, runContracts, runType, startName } from "../contract/workflow.ts";
 import type {
   RefusedRun,
   RunDue,
@@ -64,7 +64,6 @@ import {
   type ClockWithEnd,
   delay,
   onAbort,
-  type Timer,
   together,
   token,
   within,
@@ -72,8 +71,10 @@ import {
 import { openOnce } from "../ports/open_once.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { Transport } from "../ports/transport.ts";
-import { errorOf, ownOf, readable, recorded, UNSTORED, wakeId } from "./outcomes.ts";
-import { type DeliveredCall, Drives, type DrivesHost, LEASE, SHORTEST_KEEP } from "./driven_runs.ts";
+import { errorOf, readable, recorded, UNSTORED } from "./recorded_error.ts";
+import { ownOf } from "./recorded_value.ts";
+import { wakeId } from "./step_attempt.ts";
+import { type DeliveredCall, Drives, type DrivesHost, LEASE } from "./driven_runs.ts";
 import {
   type CalledEntry,
   entryOf,
@@ -86,6 +87,7 @@ import {
   UNKNOWN_SHAPE,
 } from "./journal.ts";
 import { Results } from "./results.ts";
+import { startSweep } from "./run_sweep.ts";
 import type { DriveApp, RefusedRunFate } from "./drive_host.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import { StuckRuns } from "./stuck_watch.ts";
@@ -170,7 +172,7 @@ export class Runs implements DrivesHost, NodeRuns {
     });
     this.#stuck = new StuckRuns(this.log, clock, this.app.observer);
     this.#drives = new Drives(this);
-    this.#sweeps = [...this.#bodies.values()].map(({ definition }) => sweeping(this, definition));
+    this.#sweeps = [...this.#bodies.values()].map(({ definition }) => startSweep(this, definition));
     this.#results = new Results({
       ...{ namespace, clock, transport, soon: this.soon },
       onGone: (listener) => this.#onGone(listener),
@@ -845,36 +847,6 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 }
 
-/**
- * Forgets runs of a workflow whose time is over, until the function that it returns is called. One node of those that
- * handle it reads its runs from the oldest message on, up to those that are too young to be forgotten: what it reads is
- * what it removes, and the runs that are open for long.
- */
-function sweeping({ app, endpoint, clock, log }: Runs, { name, keep }: WorkflowDefinition): () => void {
-  let closed = false;
-  let timer: Timer;
-  const later = () => {
-    if (closed) return;
-    timer = clock.after(Math.min(LONGEST_PAUSE, keep / 4), () => {
-      const during = `forgetting runs of ${name}`;
-      sweep().catch((error) => app.observer({ type: "fault", during, error })).finally(later);
-    }, { background: true });
-  };
-  const sweep = async () => {
-    const first = firstHandling(name, app.nodes());
-    if (first !== undefined && first !== endpoint) return;
-    for await (const { ref, sequence, until } of log.ends(name, clock.now() - SHORTEST_KEEP)) {
-      if (closed) return;
-      if (until <= clock.now()) await log.forget(ref, sequence);
-    }
-  };
-  later();
-  return () => {
-    closed = true;
-    timer.cancel();
-  };
-}
-
 /** Who drives a run, as far as the entry knows that calls for somebody to go on; `undefined` for what is none. */
 function holderOf(payload: unknown): string | undefined {
   const entry = entryOf(payload) as CalledEntry | undefined;
@@ -986,8 +958,6 @@ const MOST_WITHIN = 1_000;
 /** How long after a loss was noticed runs are brought on, in ms, and how many at once. */
 const AFTER_LOSS = 1_000;
 const BROUGHT_AT_ONCE = 100;
-/** The longest time between two sweeps, in ms. */
-const LONGEST_PAUSE = 3_600_000;
 /** A child has the id of its step. */
 const MAX_CHILD = 256;
 /** The first number of what this process stores for runs. */

@@ -14,25 +14,12 @@ import type { MaybePromise } from "../contract/schema.ts";
 import { isRecord, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
-import { type DriveState, MISUSES, type OngoingAttempt, type PendingCall } from "./drive_state.ts";
+import { type DriveState, MISUSES, type PendingCall } from "./drive_state.ts";
 import { type RecordedOutcome, undoName } from "./journal.ts";
-import {
-  causeOf,
-  checkStep,
-  copyOf,
-  decided,
-  DecidedFailure,
-  errorOf,
-  HOLD,
-  PASSING,
-  Passing,
-  readable,
-  recorded,
-  StepAttempt,
-  stepId,
-  type StepRetry,
-  valueOf,
-} from "./outcomes.ts";
+import { causeOf, decided, DecidedFailure, errorOf, PASSING, Passing, readable, recorded } from "./recorded_error.ts";
+import { copyOf, valueOf } from "./recorded_value.ts";
+import { type OngoingAttempt, StepAttempt, stepId } from "./step_attempt.ts";
+import { checkStep, HOLD, type StepRetry } from "./step_options.ts";
 
 /** What a step does when it may: called again after news, while it has no outcome. */
 type Going = (step: StepCall, settle: (outcome: RecordedOutcome) => void) => void;

@@ -10,7 +10,7 @@ import { checkKnown, show } from "../data/checks.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";
 import { type JournalEntry, nextSignal, type Timed } from "./journal.ts";
 import { type Timer, within } from "../ports/clock.ts";
-import { checkUntil, HOLD, timeOf } from "./outcomes.ts";
+import { checkUntil, HOLD, timeOf } from "./step_options.ts";
 
 const WAIT_OPTIONS: ReadonlySet<string> = new Set<keyof WaitOptions>(["name", "timeout"]);
 

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { stepId } from "./outcomes.ts";
+import { stepId } from "./step_attempt.ts";
 
 describe("the id of a step's requests", () => {
   it("is made of the workflow, the run and the name", () => {

@@ -1,0 +1,52 @@
+/**
+ * Runs whose time is over are forgotten: one of the nodes that handle a workflow reads its runs, the oldest first,
+ * removes those past their `keep`, and stops at the first that is too young.
+ */
+import type { NodeInfo } from "../contract/node_info.ts";
+import type { Observer } from "../contract/observer.ts";
+import { firstHandling } from "../contract/workflow.ts";
+import type { WorkflowDefinition } from "../contract/workflow_body.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import type { RunLog } from "./run_log.ts";
+
+/** What a sweep needs of its node. */
+export interface SweepHost {
+  readonly app: { readonly observer: Observer; nodes(): readonly NodeInfo[] };
+  readonly endpoint: string;
+  readonly clock: Clock;
+  readonly log: Pick<RunLog, "ends" | "forget">;
+}
+
+/** Sweeps the runs of a workflow from time to time, until the function that it returns is called. */
+export function startSweep(
+  { app, endpoint, clock, log }: SweepHost,
+  { name, keep }: Pick<WorkflowDefinition, "name" | "keep">,
+): () => void {
+  let closed = false;
+  let timer: Timer;
+  const later = () => {
+    if (closed) return;
+    timer = clock.after(Math.min(LONGEST_PAUSE, keep / 4), () => {
+      const during = `forgetting runs of ${name}`;
+      sweep().catch((error) => app.observer({ type: "fault", during, error })).finally(later);
+    }, { background: true });
+  };
+  const sweep = async () => {
+    const first = firstHandling(name, app.nodes());
+    if (first !== undefined && first !== endpoint) return;
+    for await (const { ref, sequence, until } of log.ends(name, clock.now() - SHORTEST_KEEP)) {
+      if (closed) return;
+      if (until <= clock.now()) await log.forget(ref, sequence);
+    }
+  };
+  later();
+  return () => {
+    closed = true;
+    timer.cancel();
+  };
+}
+
+/** The shortest time that a workflow may keep its runs for, in ms. */
+export const SHORTEST_KEEP = 60_000;
+/** The longest time between two sweeps, in ms. */
+const LONGEST_PAUSE = 3_600_000;

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { explore, ExploreError } from "@catga/catga/testing";
+import { lockWithoutFence } from "./lock_without_fence.ts";
 import { eachMistake, findWrong } from "./mistakes.ts";
 
 /** Seeds within which each wrong program has to be found. */
@@ -26,6 +27,14 @@ describe("explore finds twelve mistakes that people make", () => {
   }));
 
   it("has twelve of them", () => assertEquals(new Set(tests.map(({ name }) => name)).size, 12));
+
+  it("accepts a lock whose lease has ended before its holder had the answer", async () => {
+    // seed 355 of 10,000: a node is frozen while it waits for the lock
+    const replay = "seed 355; delay 2; freeze app-2 on 1 retry ends command Count after 0 for 9662; " +
+      "cut app-2 at 366 for 1601; staleRead on 1 retry begins command Count after 0 for 3653 amount 0.03; " +
+      "freeze here on 1 attempt begins command Count after 3 for 757";
+    await explore({ ...lockWithoutFence.right, replay });
+  });
 
   for (const { name, finds, accepts } of tests) {
     it(`finds ${name}, and the same again`, finds);

@@ -413,7 +413,9 @@ export class HistoryRecorder {
       this.end<LockHold>(hold, { endedBy });
       this.#moment("lock", "ends", "lock", key, at.of.node);
     };
-    lock.signal.addEventListener("abort", () => end("loss"), { once: true });
+    // its lease may have ended while its holder was frozen, before it had the answer
+    if (lock.signal.aborted) end("loss");
+    else lock.signal.addEventListener("abort", () => end("loss"), { once: true });
     const release = () => (end("release"), this.#waits(at.code, lock.release()));
     return new Proxy(Object.create(Object.getPrototypeOf(lock)), {
       get: (_, key) => {

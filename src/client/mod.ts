@@ -51,7 +51,7 @@ export interface CallOptions {
 export interface ClientSendOptions extends CallOptions {
   /**
    * The `Idempotency-Key`: all sends of an idempotent command with it get one result, so that one without an answer may
-   * be sent again. Made by the client for a command that is sent twice by `retries`. None.
+   * be sent again. A random one for each call, for a browser may repeat a request by itself.
    */
   id?: string | undefined;
 }
@@ -261,14 +261,15 @@ async function call(
   url: string,
   { input, headers, signal }: HttpCall,
 ): Promise<AnsweredResult> {
-  const body = method === "POST" && input !== undefined ? write(input) : undefined;
+  // Deno's fetch sends a text again when a kept connection breaks, though it may have been handled; never a Blob
+  const body = method === "POST" ? new Blob(input === undefined ? [] : [write(input)]) : undefined;
   let response: Response;
   try {
     response = await request(
       options,
       method,
       url,
-      { accept: VALUES, ...headers, ...(body === undefined ? {} : { "content-type": VALUES }) },
+      { accept: VALUES, ...headers, ...(body?.size ? { "content-type": VALUES } : {}) },
       signal,
       body,
     );
@@ -290,7 +291,7 @@ async function request(
   url: string,
   headers: Record<string, string>,
   signal: AbortSignal | undefined,
-  body?: string,
+  body?: Blob,
 ): Promise<Response> {
   const all = new Headers(typeof own === "function" ? await own() : own);
   for (const name in headers) all.set(name, headers[name]);
@@ -428,8 +429,13 @@ function pause(
   });
 }
 
-function idHeader({ id }: ClientSendOptions): Record<string, string> {
-  return id === undefined ? {} : { "idempotency-key": id };
+function idHeader({ id = randomId() }: ClientSendOptions): Record<string, string> {
+  return { "idempotency-key": id };
+}
+
+/** `crypto.randomUUID` is there only on pages of HTTPS and of localhost. */
+function randomId(): string {
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 function text(input: unknown): string | undefined {

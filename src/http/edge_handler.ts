@@ -278,8 +278,10 @@ class EdgeHandler<Given> {
   async #send(called: Called<Given>): Promise<Response> {
     const { route: { contract, options: { failures = {} } }, values, request } = called;
     const of = contract as Contract<"command" | "query", unknown, unknown>;
-    const id = this.#idOf(called);
-    if (id !== undefined && of.kind !== "command") {
+    const given = this.#idOf(called);
+    // what the contract says is one and the same is so for every caller
+    const id = of.options.id === undefined ? given : undefined;
+    if (given !== undefined && of.kind !== "command") {
       throw new EdgeRefusal(400, "INVALID_MESSAGE", "a query takes no Idempotency-Key");
     }
     const input = await this.#bodies.input(called.request);

@@ -20,7 +20,7 @@ import type { ServerView } from "../dashboard/view.ts";
 import type { DashboardSource } from "../dashboard/dashboard_source.ts";
 import { runInfos, tellRun } from "../flow/run_infos.ts";
 import { RunLog } from "../flow/run_log.ts";
-import { mayNot, type Violation } from "../ports/transport.ts";
+import { mayNot, type Transport, type Violation } from "../ports/transport.ts";
 import { HeldLocks, LOCK_SPACES, type LockClaim, type LockKind } from "../state/locks/held_locks.ts";
 import type { LockRecord } from "../state/locks/lock_record.ts";
 import type { NodeInfo } from "../../mod.ts";
@@ -52,6 +52,8 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   /** The address of the NATS server, to print. */
   readonly address: string;
   readonly transport: Opened["transport"];
+  /** Receives events that are not kept, opened with the codec of `--codec`. */
+  readonly events: Pick<Transport, "subscribe" | "clock">;
   readonly showSecrets: boolean;
   /** Aborts when the NATS user turned out to lack a permission, which has been printed. */
   readonly refused: AbortSignal;
@@ -61,10 +63,16 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   readonly #streams = new Map<StreamKind, Promise<LogStream | undefined>>();
   readonly #server: ServerLook;
 
-  private constructor(opened: Opened, log: EventLog, flags: Flags, refused: AbortSignal) {
+  private constructor(
+    opened: Opened,
+    { log, events }: { readonly log: EventLog; readonly events: ClusterView["events"] },
+    flags: Flags,
+    refused: AbortSignal,
+  ) {
     this.showSecrets = flags.has("show-secrets");
     this.refused = refused;
     this.transport = opened.transport;
+    this.events = events;
     this.#store = opened.store;
     this.#log = log;
     const namespace = this.namespace = flags.namespace;
@@ -98,9 +106,12 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
       onNotice: (notice) => say(`catga: ${notice}`),
       passive: true,
     });
-    const log = new NatsEventLog(opened.transport);
-    const shown = codec === undefined ? log : (await import("../codec/sealed_link.ts")).sealedLog(log, codec);
-    return new ClusterView(opened, shown, flags, refused.signal);
+    const { transport } = opened;
+    const log = new NatsEventLog(transport);
+    if (codec === undefined) return new ClusterView(opened, { log, events: transport }, flags, refused.signal);
+    const { openedTransport, sealedLog } = await import("../codec/sealed_link.ts");
+    const events = openedTransport(transport, codec, (error) => say(`catga: an event cannot be opened: ${error}`));
+    return new ClusterView(opened, { log: sealedLog(log, codec), events }, flags, refused.signal);
   }
 
   /** Runs `work` with a view, and closes it when `work` has ended, however it ends. */

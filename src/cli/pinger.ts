@@ -106,7 +106,9 @@ export class Pinger implements SourceAsker {
     }
   }
 
+  /** Ends: what waits for an answer gets none, and leaves no timer. */
   [Symbol.dispose](): void {
     for (const subscription of this.#subscriptions) subscription.close();
+    for (const answered of this.#waiting.values()) answered({ type: "silence" });
   }
 }

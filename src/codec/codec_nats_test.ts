@@ -1,15 +1,18 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { dirname, join } from "node:path";
 import { connect } from "@nats-io/transport-node";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { type Catga, catga, event, fail, unwrap, workflow } from "../../mod.ts";
+import { cli } from "../cli/main.ts";
 import { cliHere } from "../../test/support/cli_here.ts";
+import { DashboardLooker } from "../../test/support/dashboard_looker.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
+import { quietTerminal } from "../../test/support/quiet_terminal.ts";
+import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { codecSuite } from "./codec_suite.ts";
 import { keyCodec } from "../../test/support/key_codec.ts";
@@ -81,5 +84,65 @@ describe("catga --codec", await requireNatsServer(), () => {
       await rm(folder, { recursive: true });
       await app.drain();
     }
+  });
+});
+
+describe("catga dashboard --codec", await requireNatsServer(), () => {
+  const Placed = event<{ n: number }>("Placed", { durable: true });
+  const Moved = event<{ to: string }>("Moved");
+  const stop = new AbortController();
+  const ended: Promise<number>[] = [];
+  const lookers: DashboardLooker[] = [];
+  let server: NatsServer;
+  let app: Catga;
+  let folder: string;
+  let opened: DashboardLooker["topics"];
+  let sealed: DashboardLooker["topics"];
+
+  const look = async (...words: string[]) => {
+    let address = "";
+    const terminal = quietTerminal({ write: (text) => void (address += text), signal: stop.signal });
+    ended.push(cli(["dashboard", "--port", "0", "--nats", server.url, ...words], terminal));
+    await eventually("its address", () => address !== "");
+    const looker = await DashboardLooker.open(address.trim());
+    lookers.push(looker);
+    await eventually("the first topics", () => looker.topics.events);
+    return looker.topics;
+  };
+
+  before(async () => {
+    server = await startNatsServer();
+    const handlers = [Placed.on(() => fail("NO", "no", { final: true }), { name: "list" })];
+    app = await catga({ nats: server.url, handlers, codec: keyCodec([7]), logger: QUIET });
+    folder = await mkdtemp(join(tmpdir(), "catga-codec-"));
+    const file = join(folder, "codec.ts");
+    const suite = fileURLToPath(new URL("../../test/support/key_codec.ts", import.meta.url));
+    await writeFile(file, `import { keyCodec } from ${JSON.stringify(suite)};\nexport default keyCodec([7]);\n`);
+    opened = await look("--codec", file);
+    sealed = await look();
+  });
+  after(async () => {
+    for (const looker of lookers) looker.close();
+    stop.abort();
+    await Promise.all(ended);
+    await app?.drain();
+    await server?.stop();
+    if (folder !== undefined) await rm(folder, { recursive: true });
+  });
+
+  it("shows payloads of dead letters, of kept events and of others; without it names and ids", async () => {
+    unwrap(await app.publish(Placed, { n: 471_147_114_711 }, { id: "the-id" }));
+    const letter = await eventually("the letter", () => opened.letters?.shown[0]);
+    assertStringIncludes(letter!.payload, "471147114711");
+    const kept = await eventually("the kept event", () => opened.events?.shown.find(({ durable }) => durable));
+    assertStringIncludes(kept!.payload, "471147114711");
+    // its subscription may begin after an event was published
+    const moved = await eventually("the other event", async () => {
+      unwrap(await app.publish(Moved, { to: "oslo" }));
+      return opened.events?.shown.find(({ durable }) => !durable);
+    });
+    assertStringIncludes(moved!.payload, "oslo");
+    const shut = await eventually("the letter without the codec", () => sealed.letters?.shown[0]);
+    assertEquals([shut!.id, JSON.stringify(sealed).includes("471147114711")], ["the-id", false]);
   });
 });

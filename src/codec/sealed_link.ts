@@ -42,6 +42,15 @@ export function sealed<L extends SealablePorts>(
   };
 }
 
+/** A transport that opens the sealed messages that it receives, for tools: what it publishes is not sealed. */
+export function openedTransport(
+  transport: Transport,
+  codec: PayloadCodec,
+  onError: (error: unknown) => void,
+): Transport {
+  return new SealedTransport(transport, new Sealing(codec), () => false, onError);
+}
+
 /** The payloads of a log alone, for tools. */
 export function sealedLog(log: EventLog, codec: PayloadCodec): EventLog {
   return new SealedLog(log, new Sealing(codec));

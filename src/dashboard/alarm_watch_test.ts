@@ -9,8 +9,9 @@ describe("AlarmWatch", () => {
   it("a part that was not looked at in time is a problem", async () => {
     const clock = new VirtualClock();
     const silence = () => Promise.resolve({ type: "silence" } as const);
+    const network = new MemoryNetwork({ clock }).connect();
     const source: DashboardSource = {
-      ...{ namespace: "shop", address: "memory", transport: new MemoryNetwork({ clock }).connect() },
+      ...{ namespace: "shop", address: "memory", transport: network, events: network },
       bucket: () => Promise.resolve(undefined),
       stream: () => new Promise(() => {}),
       server: () => Promise.resolve({ name: "n1", version: "2.15.1", rtt: 1, streams: [] }),

@@ -109,7 +109,7 @@ class Looking {
       (change) => locks.take(change),
       () => streams.send("locks", locks.view(ROWS, (node) => this.#nodes.label(node))),
     );
-    const events = only === undefined ? this.#tail.listen(source.transport) : undefined;
+    const events = only === undefined ? this.#tail.listen(source.events) : undefined;
     const unlisten = source.transport.onStatus(() => this.#connection());
     this.#connection();
     this.#end.signal.addEventListener("abort", () => {

@@ -27,6 +27,7 @@ function setUp({ rtt = 1 } = {}) {
     namespace: "shop",
     address: "memory",
     transport: connection,
+    events: connection,
     bucket: async (kind) => {
       await ask(kind);
       return buckets.get(kind);

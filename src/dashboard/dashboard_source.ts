@@ -18,6 +18,8 @@ export interface DashboardSource {
   /** True if payloads are shown in full, members included that contracts hide by their `redact`; false. */
   readonly showSecrets?: boolean;
   readonly transport: Pick<Transport, "subscribe" | "clock" | "status" | "onStatus" | "maxPayload">;
+  /** Receives events that are not kept, opened with the codec if there is one. */
+  readonly events: Pick<Transport, "subscribe" | "clock">;
   /** A bucket; `undefined` if it does not exist. Rejects as `KeyValueStore.open` does. */
   bucket(kind: BucketKind): Promise<Bucket | undefined>;
   /**

@@ -1,76 +1,18 @@
 /** What the dashboard asks of a cluster on a real server, and what it tells a browser of it. */
 import { assert, assertEquals } from "@std/assert";
 import { after, before, describe, it } from "node:test";
-import { type ClientRequest, request } from "node:http";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, catga, command, entity, event, fail, unwrap } from "../../mod.ts";
 import { cli } from "../cli/main.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { freePorts, type NatsServer, requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
-import type { EntityView, SearchView, Topic, Topics } from "./view.ts";
+import { DashboardLooker } from "../../test/support/dashboard_looker.ts";
 
 const Placed = event<{ text: string; bad: boolean }>("Placed", { durable: true });
 const Cart = entity("Cart", { initial: () => ({ items: 0 }) });
 const ItemAdded = Cart.event<{ sku: string }>("ItemAdded", ({ items }) => ({ items: items + 1 }));
 const AddItem = command<{ cartId: string; sku: string }, number>("AddItem", { key: ({ cartId }) => cartId });
 const HOSTILE = '<img src=x onerror="document.title=1">\x1b[2J\u202e';
-
-/** A browser without a screen. */
-class Looker {
-  readonly topics: { -readonly [T in Topic]?: Topics[T] } = {};
-  #request: ClientRequest | undefined;
-  #page = "";
-  #cookie = "";
-
-  /** Lets itself in, and looks until it is closed. */
-  static async open(address: string): Promise<Looker> {
-    const looker = new Looker();
-    const entered = await fetch(address, { redirect: "manual" });
-    await entered.body?.cancel();
-    looker.#page = new URL(entered.headers.get("location")!, address).href;
-    looker.#cookie = entered.headers.get("set-cookie")!.split(";")[0];
-    const headers = { cookie: looker.#cookie };
-    // Deno's fetch closes its connection some seconds after it was aborted
-    looker.#request = request(`${looker.#page}stream`, { headers, agent: false }, (response) => {
-      void looker.#read(response.setEncoding("utf8")).catch(() => {}); // closed
-    });
-    looker.#request.on("error", () => {}).end(); // closed
-    return looker;
-  }
-
-  async entity(type: string, id: string): Promise<EntityView> {
-    const query = new URLSearchParams({ type, id });
-    return await (await fetch(`${this.#page}entity?${query}`, { headers: { cookie: this.#cookie } })).json();
-  }
-
-  async search(text: string): Promise<SearchView> {
-    const query = new URLSearchParams({ text });
-    return await (await fetch(`${this.#page}search?${query}`, { headers: { cookie: this.#cookie } })).json();
-  }
-
-  async change(body: unknown): Promise<unknown> {
-    const headers = { cookie: this.#cookie, origin: new URL(this.#page).origin, "content-type": "application/json" };
-    const answer = await fetch(`${this.#page}change`, { method: "POST", headers, body: JSON.stringify(body) });
-    return await answer.json();
-  }
-
-  close(): void {
-    this.#request?.destroy();
-  }
-
-  async #read(body: AsyncIterable<string>): Promise<void> {
-    let text = "";
-    for await (const chunk of body) {
-      text += chunk;
-      const messages = text.split("\n\n");
-      text = messages.pop()!;
-      for (const message of messages) {
-        const [, topic, data] = /^event: (\w+)\ndata: (.*)$/.exec(message) ?? [];
-        if (topic !== undefined && topic !== "beat") this.topics[topic as Topic] = JSON.parse(data);
-      }
-    }
-  }
-}
 
 describe("the dashboard of a cluster", await requireNatsServer(), () => {
   let server: NatsServer;
@@ -118,7 +60,7 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
   });
 
   it("shows nodes, subscriptions, and a dead letter as text until it is replayed", async () => {
-    const looker = await Looker.open(address.trim());
+    const looker = await DashboardLooker.open(address.trim());
     const { topics } = looker;
     await eventually("the node", () => topics.nodes?.shown[0]?.ping !== undefined);
     assertEquals([topics.nodes!.shown[0].id, topics.nodes!.counts.live], ["shop-1", 1]);
@@ -140,7 +82,7 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
 
   it("shows who holds a lock and who waits for it, and a node that has gone", async () => {
     const other = await catga({ nats: server.url, id: "shop-2", service: "shop" });
-    const looker = await Looker.open(address.trim());
+    const looker = await DashboardLooker.open(address.trim());
     const { topics } = looker;
     const lock = await app.lock("order:42");
     const waiting = other.lock("order:42");
@@ -159,7 +101,7 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
   });
 
   it("shows an entity with its events, as text", async () => {
-    const looker = await Looker.open(address.trim());
+    const looker = await DashboardLooker.open(address.trim());
     unwrap(await app.send(AddItem, { cartId: "c-1", sku: HOSTILE }, { id: "first" }));
     const { version, events } = await looker.entity("Cart", "c-1");
     const [{ event, command, payload }] = events;
@@ -170,7 +112,7 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
   });
 
   it("finds an event and an entity by their ids, and takes back what is scheduled", async () => {
-    const looker = await Looker.open(address.trim());
+    const looker = await DashboardLooker.open(address.trim());
     const payload = { text: "tea", bad: false };
     unwrap(await app.publish(Placed, payload, { id: "found" }));
     unwrap(await app.publish(Placed, payload, { id: "later", delay: 3_600_000 }));
@@ -198,7 +140,7 @@ describe("the dashboard of a cluster", await requireNatsServer(), () => {
       return in_msgs + out_msgs;
     };
     const busy = await count();
-    const looker = await Looker.open(address.trim());
+    const looker = await DashboardLooker.open(address.trim());
     await eventually("messages", async () => await count() > busy + 20);
     looker.close();
     // what is under way is answered; then it is silent for longer than most of its parts pause

@@ -11,8 +11,9 @@
  *    the handler runs again, except a `done` whose step has an outcome by then, which drops the decisions. `failed` of
  *    the handler is a decision. Attempts under way are handed to the next run of the handler, with their timeouts.
  * 3. `woken`, and `took` without a signal, fail on a cancel, and if an open wait could take a stored signal. They are
- *    decided when the handler has seen all that is stored, and has called the waits that follow from it. Handlers see
- *    them before they are stored, so that an end that follows from them is one append with them.
+ *    decided when the handler has seen all that is stored, and has called the waits that follow from it; a handler that
+ *    has thrown decides none. Handlers see them before they are stored, so that an end that follows from them is one
+ *    append with them.
  * 4. `took` of a signal holds. `ended` and `failing` fail on a cancel that they were decided without, and whenever
  *    something before them fails. Losers of a race are aborted when `ended` is stored. A cancelled run whose handler
  *    throws fails once the handler has called all steps with an `undo` that may have begun: `Journal.begun`.

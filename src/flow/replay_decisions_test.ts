@@ -25,6 +25,26 @@ describe("a time that is over when a run is replayed", () => {
     unwrap(await client.tell(Told, run));
     assertEquals(unwrap(await client.result(Job, run, { timeout: 60_000 })), "told");
   });
+
+  it("does not go before a signal whose wait the handler throws in front of (the signal was lost)", async () => {
+    let thrown = 0;
+    const job = (node: string) =>
+      Job.handle(async (flow) => {
+        const limit = flow.sleep("limit", 500).then(() => "too late");
+        await flow.step("a", () => {});
+        if (node === "two" && thrown++ === 0) throw new Error("down for a moment");
+        return await Promise.race([flow.wait(Told).then(() => "told"), limit]);
+      });
+    const node = (id: string) => id === "client" ? {} : { handlers: job(id) };
+    await using cluster = await testCluster(["one", "two", "client"], { logger: QUIET, node });
+    const [one, client] = [cluster.app("one"), cluster.app("client")];
+    const run = unwrap(await one.start(Job));
+    await cluster.advance(200);
+    cluster.kill("one");
+    unwrap(await client.tell(Told, run));
+    assertEquals(unwrap(await client.result(Job, run, { timeout: 60_000 })), "told");
+    assertEquals(thrown > 1, true);
+  });
 });
 
 describe("steps that lose a race, in a run whose handler throws behind it", () => {

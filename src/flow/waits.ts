@@ -33,13 +33,15 @@ export class Waits {
   readonly #parsing = new Set<PendingCall>();
   /** Calls whose time is over; `true`: that may be recorded, for the handler has seen all that is stored. */
   readonly #overdue = new Map<PendingCall, boolean>();
+  #abandoned = false;
 
   constructor(state: DriveState) {
     this.#state = state;
   }
 
-  /** Gives up what the handler has returned without. */
+  /** The handler is over, or has thrown: its sleeps and waits decide nothing more, as what would follow is unknown. */
   abandon(): void {
+    this.#abandoned = true;
     for (const timer of this.#ticking.values()) timer.cancel();
   }
 
@@ -59,7 +61,7 @@ export class Waits {
     return this.#call(name, () => checkUntil(`sleep ${name}`, until), (call, resolve) => {
       const woken = journal.woken.get(name);
       if (woken !== undefined && state.sees(woken)) return state.ends.deliver(name, resolve);
-      if (state.isHalting || this.#noted.has(call)) return;
+      if (this.#isDecided(call)) return;
       const sleep = journal.sleeps.get(name);
       if (sleep === undefined) {
         const end = timeOf(until, state.host.latest);
@@ -98,7 +100,7 @@ export class Waits {
           state.ends.deliver(name, () => parsed instanceof Error ? reject(parsed) : resolve(parsed.value));
         });
       }
-      if (took !== undefined || state.isHalting || this.#noted.has(call)) return;
+      if (took !== undefined || this.#isDecided(call)) return;
       const n = nextSignal(journal, signal, this.#taken);
       if (n !== undefined) {
         if (!journal.waits.has(name) && state.isTooLong()) return;
@@ -160,6 +162,11 @@ export class Waits {
     };
     state.call(call);
     return promise;
+  }
+
+  /** Returns true if a call records no end any more. */
+  #isDecided(call: PendingCall): boolean {
+    return this.#state.isHalting || this.#abandoned || this.#noted.has(call);
   }
 
   /** Records what a call has waited for, and goes on with it when that is stored. */

@@ -41,7 +41,9 @@ interface Change {
  *   twice. `flow-loss`: what a node has read of a run is there, whatever the store has lost; `flow-epoch`: so is what
  *   has ended here; `flow-alarm`: so are the schedules of a run.
  *   `flow-decision`: decisions are not checked when messages of others are applied; `flow-end`: an end holds in spite
- *   of a cancel; `flow-time`: a time goes before a stored signal; `flow-skip`: an outcome holds beside an operator's.
+ *   of a cancel; `flow-time`: a time goes before a stored signal; `flow-seen`: also before one that the handler has not come
+ *   to; `flow-thrown`: or does not come to, because it has thrown. `flow-behind`: an end holds behind what was dropped.
+ *   `flow-skip`: an outcome holds beside an operator's.
  *   `flow-ongoing`: a handler that restarts begins attempts again that are under way. `flow-outcome`: outcomes are
  *   dropped with decisions; `flow-beside`: those beside an error of the handler. `flow-retried`: a step is stuck behind
  *   a retry. `flow-failure`: an attempt that has failed is handed over when that is stored. `flow-begun`: a cancelled
@@ -201,6 +203,21 @@ const PLANTS = {
     file: "src/flow/drive_recorder.ts",
     from: "pending.some(byTime) && this.#drive.couldTakeSignal()",
     to: "pending.length < 0",
+  }],
+  "flow-seen": [{
+    file: "src/flow/waits.ts",
+    from: "return state.ends.afterStored(() => {",
+    to: "return state.activity.soon(() => {",
+  }],
+  "flow-thrown": [{
+    file: "src/flow/drive.ts",
+    from: "    this.#waits.abandon();\n    if (this.#mayBeTaken(error)) {\n",
+    to: "    if (this.#mayBeTaken(error)) {\n",
+  }],
+  "flow-behind": [{
+    file: "src/flow/drive_recorder.ts",
+    from: "    // an error of the handler follows from what it has seen\n",
+    to: '    if (entry.t === "ended") return this.#journal.cancelled === undefined;\n',
   }],
   "flow-skip": [{
     file: "src/flow/drive_recorder.ts",

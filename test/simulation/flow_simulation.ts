@@ -62,6 +62,7 @@ const SUMS = [
   "elections",
   "interjections",
   "refusals",
+  "limits",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -122,6 +123,8 @@ interface Program {
   readonly fails: boolean;
   /** In ms. */
   readonly timeout: number | undefined;
+  /** The length of a sleep beside the parts, which ends in a race of it and a signal, in ms. */
+  readonly limit: number | undefined;
 }
 
 /** Simulates one seed. */
@@ -149,6 +152,10 @@ class Simulation {
   /** In these seeds some reads are answered by a server that leads the stream and has not all of it. */
   readonly electing: boolean;
   readonly election: Random;
+  /** In these seeds a run has a sleep that goes on beside its parts, and ends with a race of it and a signal. */
+  readonly limiting: boolean;
+  /** For what comes around the end of that sleep: other seeds are as without it. */
+  readonly limit: Random;
   /** The longest time that a request takes to the store, and an answer back, in ms. */
   readonly lag: number;
   readonly violations: string[] = [];
@@ -179,8 +186,10 @@ class Simulation {
     this.deployed = seed % 4 === 1;
     this.deploy = seededRandom(seed + 2_000_000);
     this.leasing = seed % 3 === 1;
-    this.electing = seed % 11 === 5 && !this.interjecting;
+    this.electing = seed % 11 === 5;
     this.election = seededRandom(seed + 3_000_000);
+    this.limiting = seed % 13 === 7;
+    this.limit = seededRandom(seed + 4_000_000);
     this.lag = this.interjecting ? [3, 5, 20][seed % 3] : 3;
   }
 
@@ -840,7 +849,9 @@ class SimulatedRun {
     const fails = random() < 0.4;
     // at its end it waits for what never comes
     if (simulation.limited) parts.push({ type: "wait", name: "end", ms: undefined });
-    this.program = { parts, fails, timeout: simulation.limited ? 8_000 + random() * 40_000 : undefined };
+    const timeout = simulation.limited ? 8_000 + random() * 40_000 : undefined;
+    const limit = simulation.limiting ? 1_000 + simulation.limit() * 15_000 : undefined;
+    this.program = { parts, fails, timeout, limit };
     const { deploy } = simulation;
     this.#takers = parts.map(() => ["", "v0", "v1"][Math.floor(deploy() * 3)]);
     this.#takesCancelled = deploy() < 0.5;
@@ -949,6 +960,18 @@ class SimulatedRun {
     simulation.append(process.log.subject(ref), message.text, undefined);
   }
 
+  /** Its process dies shortly before its sleep is over, and it is told something. */
+  #nearLimit(ms: number): void {
+    const simulation = this.#simulation;
+    const { limit } = simulation;
+    simulation.sums.limits++;
+    simulation.after(ms - 500 * limit(), () => {
+      const process = simulation.processes.find(({ endpoint }) => endpoint === this.journal.holder);
+      if (simulation.storm && simulation.mode.deaths > 0 && limit() < 0.5) process?.kill();
+      this.#tell({ t: "signalled", signal: "Told", id: "limit", value: "in time" });
+    });
+  }
+
   /** What is decided holds on what is stored before it. */
   #checkDecisions({ entries, holder }: RunLogMessage): void {
     const { journal } = this;
@@ -1036,6 +1059,7 @@ class SimulatedRun {
       this.#entries.push(entry);
       if (entry.t === "held") simulation.sums.takeovers++;
       if (entry.t === "undone") simulation.sums.undone++;
+      if (entry.t === "slept" && entry.step === "limit") this.#nearLimit(entry.until - simulation.now);
       if (entry.t === "failed") simulation.sums.retries++;
       if (entry.t === "took" && entry.n !== undefined) simulation.sums.told++;
       if (entry.t === "done" && this.journal.outcomes.has(entry.step)) {
@@ -1138,6 +1162,8 @@ class SimulatedRun {
     const seen: string[] = [];
     const values: Record<string, string> = {};
     const ways: (readonly [part: string, way: string])[] = [];
+    const { limit } = this.program;
+    const limited = limit === undefined ? undefined : flow.sleep("limit", limit);
     for (const [i, part] of this.program.parts.entries()) {
       this.#refuse(i, process);
       if (part.type === "sleep") {
@@ -1171,6 +1197,9 @@ class SimulatedRun {
         if (!isRace) seen.push(...parts.map(({ name }) => name));
         ways.push([parts[0].name, (isRace ? ended.slice(0, 1) : ended).join(" ")]);
       }
+    }
+    if (limited !== undefined) {
+      await Promise.race([flow.wait(TOLD, { name: "last" }), limited]);
     }
     return this.program.fails ? fail("NO", "no") : values;
   }

@@ -29,6 +29,7 @@ describe("simulation of workflows", () => {
       elections: 0,
       interjections: 0,
       refusals: 0,
+      limits: 0,
     };
     for (const seed of PLAYED) {
       const { violations, sums } = await simulateFlow(seed);
@@ -72,6 +73,9 @@ describe("simulation of workflows", () => {
       // rules of decisions: drive_recorder.ts
       ["flow-decision", /lets a time go before a signal|its cancel was ok|has two outcomes/],
       ["flow-time", /lets a time go before a signal/],
+      ["flow-seen", /lets a time go before a signal/, 1_000],
+      ["flow-thrown", /lets a time go before a signal/, 1_000],
+      ["flow-behind", /ends with .*, recorded/, 1_450],
       ["flow-end", /its cancel was ok/, 170],
       ["flow-skip", /has two outcomes/, 80],
       ["flow-ongoing", /is performed twice at once/, 50],

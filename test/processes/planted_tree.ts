@@ -207,7 +207,7 @@ const PLANTS = {
   "flow-seen": [{
     file: "src/flow/waits.ts",
     from: "return state.ends.afterStored(() => {",
-    to: "return state.activity.soon(() => {",
+    to: "return state.activity.askForTurn(() => {",
   }],
   "flow-thrown": [{
     file: "src/flow/drive.ts",

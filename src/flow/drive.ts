@@ -320,7 +320,7 @@ export class Drive {
   #runAgain(error: unknown): void {
     const state = this.#state;
     // a stored signal that a wait behind the error would take goes before a time that is over
-    this.#waits.abandon();
+    this.#waits.stop();
     if (this.#mayBeTaken(error)) {
       this.#refusal = error;
       return state.activity.askForTurn();

@@ -33,16 +33,21 @@ export class Waits {
   readonly #parsing = new Set<PendingCall>();
   /** Calls whose time is over; `true`: that may be recorded, for the handler has seen all that is stored. */
   readonly #overdue = new Map<PendingCall, boolean>();
-  #abandoned = false;
+  #isStopped = false;
 
   constructor(state: DriveState) {
     this.#state = state;
   }
 
-  /** The handler is over, or has thrown: its sleeps and waits decide nothing more, as what would follow is unknown. */
+  /** Gives up what the handler has returned without. */
   abandon(): void {
-    this.#abandoned = true;
     for (const timer of this.#ticking.values()) timer.cancel();
+  }
+
+  /** The handler has thrown, and will run again: its sleeps and waits decide nothing, as what would follow is unknown. */
+  stop(): void {
+    this.#isStopped = true;
+    this.abandon();
   }
 
   /** Whether a wait whose end is not stored could take a stored signal. */
@@ -166,7 +171,7 @@ export class Waits {
 
   /** Returns true if a call records no end any more. */
   #isDecided(call: PendingCall): boolean {
-    return this.#state.isHalting || this.#abandoned || this.#noted.has(call);
+    return this.#state.isHalting || this.#isStopped || this.#noted.has(call);
   }
 
   /** Records what a call has waited for, and goes on with it when that is stored. */

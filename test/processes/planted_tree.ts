@@ -207,11 +207,11 @@ const PLANTS = {
   "flow-seen": [{
     file: "src/flow/waits.ts",
     from: "return state.ends.afterStored(() => {",
-    to: "return state.activity.askForTurn(() => {",
+    to: "return state.host.soon(() => {\n        state.activity.askForTurn();",
   }],
   "flow-thrown": [{
     file: "src/flow/drive.ts",
-    from: "    this.#waits.abandon();\n    if (this.#mayBeTaken(error)) {\n",
+    from: "    this.#waits.stop();\n    if (this.#mayBeTaken(error)) {\n",
     to: "    if (this.#mayBeTaken(error)) {\n",
   }],
   "flow-behind": [{

@@ -44,7 +44,7 @@ export class Waits {
     for (const timer of this.#ticking.values()) timer.cancel();
   }
 
-  /** The handler has thrown, and will run again: its sleeps and waits decide nothing, as what would follow is unknown. */
+  /** The handler has thrown, and runs again: its sleeps and waits decide nothing, as what would follow is unknown. */
   stop(): void {
     this.#isStopped = true;
     this.abandon();

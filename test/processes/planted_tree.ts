@@ -42,7 +42,8 @@ interface Change {
  *   has ended here; `flow-alarm`: so are the schedules of a run.
  *   `flow-decision`: decisions are not checked when messages of others are applied; `flow-end`: an end holds in spite
  *   of a cancel; `flow-time`: a time goes before a stored signal; `flow-seen`: also before one that the handler has not
- *   come to; `flow-thrown`: or does not come to, because it has thrown. `flow-behind`: an end holds behind what was dropped.
+ *   come to; `flow-thrown`: or does not come to, because it has thrown. `flow-behind`: an end holds behind what was
+ *   dropped.
  *   `flow-skip`: an outcome holds beside an operator's.
  *   `flow-ongoing`: a handler that restarts begins attempts again that are under way. `flow-outcome`: outcomes are
  *   dropped with decisions; `flow-beside`: those beside an error of the handler. `flow-retried`: a step is stuck behind

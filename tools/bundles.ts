@@ -144,7 +144,7 @@ const SECONDS: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/memory/key_value_store": 3,
   "src/log/running/read_models": 3,
   "src/node/error_codes": 3,
-  "src/nats/gate": 3,
+  "src/nats/read_limiter": 3,
   "src/cluster/routing/router": 3,
   // of the fault suite
   "test/faults/streams": 80,

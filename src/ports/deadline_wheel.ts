@@ -122,11 +122,16 @@ export class DeadlineWheel {
   #arm(tick: number): void {
     this.#timer?.cancel();
     this.#next = Math.min(tick, this.#tick + LONGEST_SLEEP - 1);
-    this.#timer = this.#clock.after(Math.max(0, this.#next * BUCKET_WIDTH - this.#clock.monotonic()), () => {
-      this.#timer = undefined;
-      outside(() => this.#process());
-      if (this.#size > 0) this.#arm(this.#occupied());
-    });
+    this.#timer = this.#clock.after(
+      Math.max(0, this.#next * BUCKET_WIDTH - this.#clock.monotonic()),
+      () => this.#wake(),
+    );
+  }
+
+  /** What is due expires behind all else that comes at this moment: what ends at its deadline has ended in time. */
+  #wake(): void {
+    if (this.#due(this.#clock.monotonic()).length === 0) return this.#process();
+    this.#timer = this.#clock.after(0, () => this.#process());
   }
 
   /** The first tick from now on whose bucket has entries, if the timer sleeps that long. */
@@ -137,24 +142,31 @@ export class DeadlineWheel {
   }
 
   #process(): void {
+    this.#timer = undefined;
+    outside(() => this.#expire());
+    if (this.#size > 0) this.#arm(this.#occupied());
+  }
+
+  #expire(): void {
     this.#wall = -1; // now() must move even while the wall clock stands still
     const now = this.#clock.monotonic();
+    const due = this.#due(now);
+    this.#tick = Math.floor(now / BUCKET_WIDTH) + 1;
+    for (const entry of due) this.delete(entry);
+    for (const entry of due) entry.expire();
+  }
+
+  /** The entries that are due at `now`. */
+  #due(now: number): Deadlined[] {
     const end = Math.floor(now / BUCKET_WIDTH);
     const due: Deadlined[] = [];
     // after a pause longer than a whole revolution, one pass over every bucket is enough
     for (let tick = Math.max(this.#tick, end - BUCKETS + 1); tick <= end; tick++) {
-      let entry = this.#buckets[tick % BUCKETS];
-      while (entry !== undefined) {
-        const next: Deadlined | undefined = entry.wheelNext;
-        if (entry.due <= now) {
-          this.delete(entry);
-          due.push(entry);
-        }
-        entry = next;
+      for (let entry = this.#buckets[tick % BUCKETS]; entry !== undefined; entry = entry.wheelNext) {
+        if (entry.due <= now) due.push(entry);
       }
     }
-    this.#tick = end + 1;
-    for (const entry of due) entry.expire();
+    return due;
   }
 }
 

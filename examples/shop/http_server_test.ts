@@ -28,6 +28,7 @@ describe("serve", () => {
         await server.close(1);
       } finally {
         client.destroy();
+        await server.close(60_000); // what it gave up waiting for ends with the client
       }
     },
   );

@@ -94,7 +94,7 @@ answer({
     return { package: await published(theirs), own: await published(own) };
   },
 
-  /** What a read of the messages of a batch takes: its four headers of the server, and its time. */
+  /** The processor time to read the four headers of the server, and the time, of each message of a batch. */
   async "core-headers"({ count }: { count: number }): Promise<Both> {
     const name = await makeStream({ allow_direct: true });
     for (let i = 0; i < AT_ONCE; i++) await js.publish(`${name}.a`, TEXT);

@@ -1,4 +1,4 @@
-/** What a cluster does in a second: made of two answers of each node to the question what it has counted. */
+/** Rates of a cluster per second, computed from two answers of each node with its counts. */
 import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../contract/node_stats.ts";
 import { quantile } from "../data/latency_buckets.ts";
 

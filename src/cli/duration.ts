@@ -25,7 +25,7 @@ export function showMillis(ms: number): string {
   return `${ms < 1 ? ms.toFixed(2) : ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 }
 
-/** A stored time, which anybody may have written: `-` for one that is none. */
+/** The text of a time; `-` for an invalid one, which a stored message may have. */
 export function showTime(time: Date): string {
   return Number.isNaN(time.getTime()) ? "-" : time.toISOString();
 }

@@ -30,7 +30,7 @@ export class Listing {
     else this.#rows.push(cells);
   }
 
-  /** Prints what is left to print: the table, or that there was nothing. */
+  /** Ends the listing: prints the table, or `nothing` if no row was added. Rows of JSON were printed as they came. */
   end(nothing = ""): void {
     if (this.count === 0) this.#terminal.say(printable(nothing));
     else if (!this.#json) this.#terminal.write(`${table(this.#terminal, this.#columns, this.#rows).join("\n")}\n`);

@@ -4,8 +4,9 @@ import { type Flags, UsageError } from "./flags.ts";
 import { OF_ENTITIES } from "../contract/send_options.ts";
 
 /**
- * The subscription of a name, or of `SERVICE/NAME`; with `--service`, of that service; that to events of entities if
- * there is no other one of the name. Throws if there is none, a {@link UsageError} if several services have one.
+ * Finds the subscription that a word names: `NAME`, in the service of `--service` if that is given, or `SERVICE/NAME`.
+ * A subscription to events of entities is found by its name if no other one has it. Throws an error if there is none,
+ * and a {@link UsageError} if several services have one.
  */
 export function findSubscription(all: readonly SubscriptionInfo[], word: string, flags: Flags): SubscriptionInfo {
   const slash = word.indexOf("/");

@@ -58,15 +58,16 @@ export function redactionOf(
 /** Members of the entries of runs, and of the times that they wait for, that hold values of programs. */
 const OF_RUNS: Redaction = ["input", "outcome", "value", "error", "start"];
 
-/** The part of a stored message that says what is hidden of its payload. */
+/** Headers and contract of a stored message, which name the members of its payload that tools hide. */
 interface RedactedMessage {
   readonly headers: Readonly<Record<string, string>> | undefined;
   readonly contract: string;
 }
 
 /**
- * The payload of a message as tools show it. `secrets`: in full. A text is hidden as a whole: it stands for a payload
- * that cannot be read, begins with one that is too large, or is an earlier payload of a letter that was edited.
+ * The payload of a message as tools show it: in full with `secrets`, else without the members that its contract hides.
+ * A payload that was not parsed comes as its text, which is hidden as a whole if the contract hides any member: one
+ * that cannot be read, the beginning of one that is too large, or the payload of a dead letter before it was edited.
  */
 export function shownPayload(payload: string, about: RedactedMessage, secrets: boolean): string;
 export function shownPayload(payload: unknown, about: RedactedMessage, secrets: boolean): unknown;

@@ -1,6 +1,6 @@
 /**
- * What the dashboard needs of its connection to a cluster. The command line tool provides it; nothing here is used
- * while nobody looks.
+ * The connection to a cluster as the dashboard uses it, and only while somebody looks. The command line tool provides
+ * it.
  */
 import type { RunInfo, RunsOptions } from "../contract/flow.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
@@ -46,7 +46,7 @@ export interface SourceAsker extends Disposable {
   stats(endpoint: string, limit: number): Promise<CountedStats | NoAnswer>;
 }
 
-/** What a process has counted. */
+/** Counts of a process. */
 export interface CountedStats {
   readonly type: "stats";
   readonly stats: NodeStats;
@@ -62,6 +62,6 @@ export interface Pong {
 /** `bounce`: no process has this endpoint. */
 export interface NoAnswer {
   readonly type: "bounce" | "silence";
-  /** What is wrong with what came instead. */
+  /** Says why an answer that came is none. */
   readonly why?: string;
 }

@@ -49,7 +49,7 @@ export async function settleLetters(
   return { done, failed, error };
 }
 
-/** Whether the page shows a letter so. */
+/** Returns true if the page shows a letter with all texts of the filter. */
 function matches({ service, subscription, contract, error }: DeadLetter, filter: LetterFilter): boolean {
   const own = { service, subscription, contract, code: error.code };
   // of the names that `readChange` lets through

@@ -1,12 +1,12 @@
 /**
- * What goes on by itself in a drive: attempts of steps, appends, reads and timers. The drive does not rest before all
- * of it has ended. Each end asks for a turn of the drive, and so does whoever changes what a turn looks at.
+ * The activity of a drive: attempts of steps, appends, reads and timers. The drive does not rest before all of it has
+ * ended. Each end asks for a turn of the drive, and so does whoever changes what a turn looks at.
  */
 import { MAX_TIMEOUT } from "../data/checks.ts";
 import { isCatgaError } from "../error.ts";
-import type { Clock, Timer } from "../ports/clock.ts";
+import { type Clock, doubled, type Timer } from "../ports/clock.ts";
 
-/** What an {@link Activity} needs of its drive. */
+/** The part of a drive that its {@link Activity} uses. */
 export interface ActivityHost {
   readonly clock: Clock;
   /** Calls back in a later turn of the event loop. */
@@ -30,7 +30,7 @@ export class Activity {
     this.#host = host;
   }
 
-  /** Whether anything goes on. */
+  /** True while anything is under way. */
   get isGoingOn(): boolean {
     return this.#count > 0;
   }
@@ -95,11 +95,12 @@ export class Activity {
    */
   insist<T>(what: () => Promise<T>, passing: ReadonlySet<string> | undefined): Promise<T | undefined> {
     return this.during(async () => {
-      for (let pause = FIRST_PAUSE; !this.#isOver; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
+      for (let failures = 0; !this.#isOver; failures++) {
         try {
           return await what();
         } catch (error) {
           if (passing !== undefined && !(isCatgaError(error) && passing.has(error.code))) throw error;
+          const pause = doubled(failures, FIRST_PAUSE, LONGEST_PAUSE);
           await new Promise<void>((resolve) => this.timer(pause, resolve));
         }
       }

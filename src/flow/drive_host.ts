@@ -1,5 +1,5 @@
 /**
- * What a drive of a run needs of its node: `runs.ts` gives it, simulations and `catga check` give their own.
+ * The part of a node that a drive of a run uses: `runs.ts` gives it, simulations and `catga check` give their own.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Observer } from "../contract/observer.ts";
@@ -15,7 +15,7 @@ export interface DriveApp {
   /** How long an attempt of a step may take without an own timeout, in ms. */
   readonly timeout: number;
   readonly random: Random;
-  /** Whether what attempts of steps threw is recorded. */
+  /** True if errors of attempts of steps are recorded. */
   readonly causes: boolean;
   /** Gets attempts of steps that failed, when the next one follows, and that a run has many entries. */
   readonly observer: Observer;
@@ -33,7 +33,7 @@ export interface DriveApp {
   over(): void;
 }
 
-/** What a drive needs of its node. */
+/** The part of a node that a drive uses. */
 export interface DriveHost {
   readonly app: DriveApp;
   readonly endpoint: string;

@@ -29,7 +29,7 @@ import type { Journal, JournalEntry, RecordedError, RunLogMessage } from "./jour
 import { UNSTORED } from "./recorded_error.ts";
 import { isCalled, type RunRef } from "./run_log.ts";
 
-/** What a {@link DriveRecorder} needs of its drive. */
+/** The part of a drive that its {@link DriveRecorder} uses. */
 export interface RecordedDrive {
   readonly host: DriveHost;
   readonly ref: RunRef;
@@ -44,7 +44,7 @@ export interface RecordedDrive {
   readonly byCancel: boolean;
   /** Steps with an undo that may have begun, and have no outcome; `undefined`: there may be others. */
   readonly begun: readonly string[] | undefined;
-  /** Whether a wait whose end is not stored could take a stored signal. */
+  /** Returns true if a wait whose end is not stored could take a stored signal. */
   couldTakeSignal(): boolean;
   /** Messages of others were applied. */
   hasNews(): void;
@@ -53,7 +53,7 @@ export interface RecordedDrive {
   broken(error: unknown): void;
 }
 
-/** What a drive records. */
+/** Records the entries of a drive, and stores them. */
 export class DriveRecorder {
   readonly #drive: RecordedDrive;
   readonly #host: DriveHost;

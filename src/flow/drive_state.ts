@@ -31,7 +31,7 @@ import type { RunRef } from "./run_log.ts";
  */
 export type DriveEnd = "completed" | "suspended" | "superseded" | "restart" | "shutdown" | "refused";
 
-/** What a drive is made of. */
+/** Options of a drive. */
 export interface DriveOptions {
   readonly host: DriveHost;
   readonly ref: RunRef;
@@ -57,7 +57,7 @@ export interface PendingCall {
   go(): void;
 }
 
-/** What its drive does when the state changes. */
+/** The drive, as its state calls it. */
 export interface DriveOwner {
   /** All that goes on by itself has come to rest. */
   rest(): void;
@@ -80,9 +80,9 @@ export class DriveState {
   readonly handedOver: OngoingAttempts;
   /** Resolves once. */
   readonly end: Promise<DriveEnd>;
-  /** What the handler awaits, or an `undo` that runs now. */
+  /** Calls that the handler awaits, or an `undo` that runs now. */
   readonly calls = new Set<PendingCall>();
-  /** Of the steps, sleeps and waits that were called. */
+  /** Names of the steps, sleeps and waits that were called. */
   readonly names = new Set<string>();
   /** The node stops: no more attempts begin. */
   leaving = false;
@@ -104,9 +104,9 @@ export class DriveState {
   readonly refusedBy: ReadonlySet<string>;
   /** The steps, sleeps and waits that have ended. */
   readonly ends: Ends;
-  /** What goes on by itself: the drive does not rest while there is any. */
+  /** Work that is under way: the drive does not rest while there is any. */
   readonly activity: Activity;
-  /** What is recorded, and what others have stored. */
+  /** Entries of this drive on their way to the store, and those that others have stored. */
   readonly recorder: DriveRecorder;
   /** Schedules and pauses. */
   readonly times: DriveTimes;
@@ -205,7 +205,7 @@ export class DriveState {
     return [...this.#begunBefore ?? []].filter((name) => !names.has(name) && !outcomes.has(name));
   }
 
-  /** Whether the handler may see what was recorded as this entry. */
+  /** Returns true if the handler may see this entry of the journal. */
   sees(index: number): boolean {
     const { cancelled, failing } = this.journal;
     return this.phase === "undoing" || index < Math.min(cancelled?.index ?? Infinity, failing?.index ?? Infinity);
@@ -299,7 +299,7 @@ export class DriveState {
     this.#resolve(end);
   }
 
-  /** What cannot be stored ends the drive: whoever is called next tries again. */
+  /** Ends the drive after an error of the store: whoever is called next tries again. */
   broken(error: unknown): void {
     if (this.over) return;
     this.error = error;

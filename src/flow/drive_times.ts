@@ -7,7 +7,7 @@ import type { Journal, RecordedError } from "./journal.ts";
 import { recorded, UNSTORED } from "./recorded_error.ts";
 import type { RunRef } from "./run_log.ts";
 
-/** What {@link DriveTimes} need of their drive. */
+/** The part of a drive that its {@link DriveTimes} use. */
 export interface TimedDrive {
   readonly host: DriveHost;
   readonly ref: RunRef;
@@ -55,7 +55,7 @@ export class DriveTimes {
     return [...this.#woken].flatMap(([step, at]) => at > time ? [step] : []);
   }
 
-  /** Whether the schedule of this time, or of a later one, has fired. */
+  /** Returns true if the schedule of this time, or of a later one, has fired. */
   hasFired(step: string, time: number | undefined): boolean {
     return time !== undefined && (this.#due.get(step) ?? -1) >= time;
   }

@@ -5,7 +5,7 @@
  */
 import type { Journal } from "./journal.ts";
 
-/** What {@link Ends} need of their drive. */
+/** The part of a drive that its {@link Ends} use. */
 export interface EndsHost {
   readonly journal: Journal;
   /** The names of the steps, sleeps and waits that the handler has called. */

@@ -1,13 +1,25 @@
 /** A handler that is replayed makes its decisions behind the stored entries, and loses no outcome. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { type Flow, unwrap, workflow } from "@catga/catga";
+import { type Flow, type Handler, unwrap, workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 import { delay } from "../ports/clock.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
 const Job = workflow<void, string>("Job");
 const Told = Job.signal("Told");
+
+/** The result of a run whose node is killed, and that is told a signal before another node takes it over. */
+async function resultOfTakenOver(job: (node: string) => Handler): Promise<string> {
+  const node = (id: string) => id === "client" ? {} : { handlers: job(id) };
+  await using cluster = await testCluster(["one", "two", "client"], { logger: QUIET, node });
+  const [one, client] = [cluster.app("one"), cluster.app("client")];
+  const run = unwrap(await one.start(Job));
+  await cluster.advance(200);
+  cluster.kill("one");
+  unwrap(await client.tell(Told, run));
+  return unwrap(await client.result(Job, run, { timeout: 60_000 }));
+}
 
 describe("a time that is over when a run is replayed", () => {
   it("does not go before a signal that was stored while the run waited for it (the signal was lost)", async () => {
@@ -16,14 +28,7 @@ describe("a time that is over when a run is replayed", () => {
       for (const name of ["a", "b", "c"]) await flow.step(name, () => {});
       return await Promise.race([flow.wait(Told).then(() => "told"), limit]);
     });
-    const node = (id: string) => id === "client" ? {} : { handlers: job };
-    await using cluster = await testCluster(["one", "two", "client"], { logger: QUIET, node });
-    const [one, client] = [cluster.app("one"), cluster.app("client")];
-    const run = unwrap(await one.start(Job));
-    await cluster.advance(200);
-    cluster.kill("one");
-    unwrap(await client.tell(Told, run));
-    assertEquals(unwrap(await client.result(Job, run, { timeout: 60_000 })), "told");
+    assertEquals(await resultOfTakenOver(() => job), "told");
   });
 
   it("does not go before a signal whose wait the handler throws in front of (the signal was lost)", async () => {
@@ -35,14 +40,7 @@ describe("a time that is over when a run is replayed", () => {
         if (node === "two" && thrown++ === 0) throw new Error("down for a moment");
         return await Promise.race([flow.wait(Told).then(() => "told"), limit]);
       });
-    const node = (id: string) => id === "client" ? {} : { handlers: job(id) };
-    await using cluster = await testCluster(["one", "two", "client"], { logger: QUIET, node });
-    const [one, client] = [cluster.app("one"), cluster.app("client")];
-    const run = unwrap(await one.start(Job));
-    await cluster.advance(200);
-    cluster.kill("one");
-    unwrap(await client.tell(Told, run));
-    assertEquals(unwrap(await client.result(Job, run, { timeout: 60_000 })), "told");
+    assertEquals(await resultOfTakenOver(job), "told");
     assertEquals(thrown > 1, true);
   });
 });

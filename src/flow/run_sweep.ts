@@ -9,7 +9,7 @@ import type { WorkflowDefinition } from "../contract/workflow_body.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { RunLog } from "./run_log.ts";
 
-/** What a sweep needs of its node. */
+/** The part of a node that a sweep uses. */
 export interface SweepHost {
   readonly app: { readonly observer: Observer; nodes(): readonly NodeInfo[] };
   readonly endpoint: string;

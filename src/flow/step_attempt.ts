@@ -39,7 +39,7 @@ export class StepAttempt implements Step {
     this.#reject?.(why);
   }
 
-  /** What it comes to, or why it was aborted if that is first. */
+  /** Settles with its outcome; rejects with the reason of its abort if that comes first. */
   outcome(performed: Promise<RecordedOutcome>): Promise<RecordedOutcome> {
     return new Promise((resolve, reject) => {
       this.#reject = reject;

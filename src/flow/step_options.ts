@@ -4,7 +4,7 @@
 import type { StepOptions } from "../contract/flow.ts";
 import { checkDelay, checkFunction, checkInteger, checkKnown, checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 
-/** What follows a failed attempt. */
+/** The attempts that follow a failed one. */
 export interface StepRetry {
   readonly attempts: number;
   readonly delay: readonly [first: number, longest: number];

@@ -279,12 +279,12 @@ class EdgeHandler<Given> {
     const { route: { contract, options: { failures = {} } }, values, request } = called;
     const of = contract as Contract<"command" | "query", unknown, unknown>;
     const given = this.#idOf(called);
-    // what the contract says is one and the same is so for every caller
+    // a contract that makes ids decides which messages are one, whatever key a caller gives
     const id = of.options.id === undefined ? given : undefined;
     if (given !== undefined && of.kind !== "command") {
       throw new EdgeRefusal(400, "INVALID_MESSAGE", "a query takes no Idempotency-Key");
     }
-    const input = await this.#bodies.input(called.request);
+    const input = await this.#bodies.input(request);
     // a command goes on when its client leaves: what it changes is not cut off half-way
     const signal = of.kind === "query" ? request.signal : undefined;
     const headers = this.#headers(called);
@@ -410,7 +410,7 @@ class EdgeHandler<Given> {
   }
 }
 
-/** What a method asks for; throws a refusal for one that the path does not have. */
+/** The action of a method on a path. Throws a refusal for a method that the path does not have. */
 function actionOf(method: string, { route, run, signal }: RoutePlace): EdgeAction {
   const actions = actionsOf(route, run, signal);
   const action = actions.get(method);
@@ -419,7 +419,7 @@ function actionOf(method: string, { route, run, signal }: RoutePlace): EdgeActio
   throw new EdgeRefusal(405, "METHOD_NOT_ALLOWED", `the method must be ${allow}`, { allow });
 }
 
-/** What a path takes, by method. Throws a refusal for a signal that the route does not list. */
+/** The actions of a path, by method. Throws a refusal for a signal that the route does not list. */
 function actionsOf(
   { kind, options }: EdgeRoute,
   run: string | undefined,
@@ -556,7 +556,7 @@ function checkLimit(limit: EdgeLimit): void {
 
 type EdgeAction = EdgeCall["action"];
 
-/** What a path without a run takes, by method. */
+/** Actions of a path without a run, by method. */
 const ACTIONS: Readonly<Record<EdgeRoute["kind"], ReadonlyMap<string, EdgeAction>>> = {
   command: new Map([["POST", "send"]]),
   query: new Map([["GET", "read"], ["POST", "send"]]),

@@ -1,4 +1,4 @@
-/** What a message is in the stream of a bucket. */
+/** The record of a bucket that a message of its stream holds. */
 import type { StoredMessage } from "../ports/event_log.ts";
 import { readTtl, type StoredTime } from "./expiry.ts";
 

@@ -128,7 +128,7 @@ export class DeadlineWheel {
     );
   }
 
-  /** What is due expires behind all else that comes at this moment: what ends at its deadline has ended in time. */
+  /** Entries expire behind all else of this moment: a message that ends at its deadline has ended in time. */
   #wake(): void {
     if (this.#due(this.#clock.monotonic()).length === 0) return this.#process();
     this.#timer = this.#clock.after(0, () => this.#process());

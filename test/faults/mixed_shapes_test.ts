@@ -75,7 +75,7 @@ describe("20,000 messages of each kind that wait for a deploy", await requireNat
         unwrap(await web.enqueue(NEW.Print, { seat, holder: "ada" }));
         unwrap(await web.start(NEW.Book, { seat, holder: "ada" }));
       });
-      /** What old nodes take is handled, though it was stored behind what waits. */
+      /** Messages that old nodes take are handled, though they were stored behind those that wait. */
       const behind = async (seat: string) => {
         unwrap(await web.publish(OLD.Sold, { seat, channel: "app" }));
         unwrap(await web.enqueue(OLD.Print, { seat, buyer: "ada" }));

@@ -7,8 +7,8 @@ import type { CatgaError } from "../../error.ts";
 import { toText } from "../../data/encoding.ts";
 
 /**
- * Sends a request once to each of `nodes`, or only to the one that the request names. What fails on a node is not tried
- * again, there or elsewhere.
+ * Sends a request once to each of `nodes`, or only to the node that the request names. A send that fails is not
+ * repeated, neither to its node nor to another one.
  */
 export async function broadcast(
   request: RemoteRequest,

@@ -1,4 +1,4 @@
-/** What contracts do: now, and in the last 15 minutes. */
+/** The section of contracts: their rates and latencies now, and of the last 15 minutes. */
 import type { ContractPoint, ContractView, Topics } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
@@ -11,7 +11,7 @@ export function contractsSection(
   { byId, count, latency, rate }: Elements,
   { table, dim, named, sparkline }: Tables,
 ): Shows {
-  /** Of 15 minutes. */
+  /** Points of 10 s in 15 minutes. */
   const POINTS = 90;
   const NONE: readonly ContractPoint[] = [];
   const past = new Map<string, readonly ContractPoint[]>();

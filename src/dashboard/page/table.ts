@@ -19,7 +19,7 @@ interface Cell {
 /** A column, and the class of its cells. */
 type Column<Row> = readonly [title: string, cell: (row: Row) => string | Cell, kind?: "number" | "wide"];
 
-/** What a table is made of. */
+/** Options of a table. */
 interface TableOptions<Row> {
   readonly place: HTMLElement;
   readonly columns: readonly Column<Row>[];

@@ -100,7 +100,7 @@ export class PublishLane {
     }).begin();
   }
 
-  /** What waits longest in a queue. */
+  /** The publication that waits longest in a queue. */
   #firstOf(queue: Fifo<Publication>): Publication | undefined {
     for (;;) {
       const { first } = queue;

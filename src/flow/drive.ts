@@ -1,7 +1,8 @@
 /**
  * Replay: a run while this node drives it. The handler runs from its top, recorded steps give what they gave
- * (`DriveState.sees`), and what is new is done and recorded; what a failed run has done is undone. A drive ends when
- * the run has ended, when all that goes on waits for something outside, or when the run is no longer this node's.
+ * (`DriveState.sees`), and what is new is done and recorded (`steps.ts`, `waits.ts`); what a failed run has done is
+ * undone (`undoing.ts`). A drive ends when the run has ended, when all that goes on waits for something outside, or
+ * when the run is no longer this node's.
  *
  * The rules, each held by `test/simulation/flow_simulation_test.ts`:
  * 1. No step begins before what the handler has seen so far is stored, and before the run is stored as this node's.
@@ -26,22 +27,17 @@ import { callerIn, NO_HEADERS } from "../dispatch/carried_headers.ts";
 import { show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
 import { type Timer, within } from "../ports/clock.ts";
+import { pausesBefore } from "./attempt_pause.ts";
 import type { DueTime } from "./drive_host.ts";
-import { type DriveEnd, type DriveOptions, DriveState, type PendingCall } from "./drive_state.ts";
-import {
-  isOwn,
-  isUndo,
-  type Journal,
-  type RecordedError,
-  type RecordedOutcome,
-  TIME_OUT,
-  undoName,
-  undoOrder,
-} from "./journal.ts";
-import { decided, DecidedFailure, Passing, readable, recorded } from "./recorded_error.ts";
-import { copyOf, ownOf } from "./recorded_value.ts";
+import { type DriveEnd, type DriveOptions, DriveState } from "./drive_state.ts";
+import { isOwn, isUndo, type Journal, type RecordedError, TIME_OUT } from "./journal.ts";
+import { decided, readable, recorded } from "./recorded_error.ts";
+import { copyOf } from "./recorded_value.ts";
+import { RunEnding } from "./run_ending.ts";
+import { RunTimeLimit } from "./run_time_limit.ts";
 import type { OngoingAttempts } from "./step_attempt.ts";
 import { Steps } from "./steps.ts";
+import { Undoing } from "./undoing.ts";
 import { Waits } from "./waits.ts";
 
 /** A run on this node. */
@@ -53,6 +49,9 @@ export class Drive {
   readonly #state: DriveState;
   readonly #steps: Steps;
   readonly #waits: Waits;
+  readonly #timeLimit: RunTimeLimit;
+  readonly #ending: RunEnding;
+  readonly #undoing: Undoing;
   /** How the handler ended, or will. */
   #finish: (() => void) | undefined;
   /** It has begun to run, from its top, in this drive. */
@@ -60,9 +59,6 @@ export class Drive {
   /** How often the handler said where the run is: in this drive, and as recorded when the drive began. */
   #stages = 0;
   #stagesBefore = 0;
-  /** The step whose `undo` runs. */
-  #undoing: string | undefined;
-  #limit: Timer | undefined;
   /** Runs while the handler awaits what no call of `flow` returned. */
   #stray: Timer | undefined;
   #news: Promise<void> | undefined;
@@ -87,17 +83,20 @@ export class Drive {
     this.end = state.end;
     this.#steps = new Steps(state);
     this.#waits = new Waits(state);
+    this.#timeLimit = new RunTimeLimit(state);
+    this.#ending = new RunEnding(state, this.#steps);
+    this.#undoing = new Undoing(state, this.#steps, this.#ending);
   }
 
   /** Begins. */
   begin(): void {
     const { journal } = this;
-    if (journal.ended !== undefined) return this.#ended();
+    if (journal.ended !== undefined) return this.#ending.announce();
     if (journal.takeovers >= MOST_TAKEOVERS && !journal.failures.has("")) {
       const message = `the processes that drove it ended ${journal.takeovers} times without recording anything`;
-      return this.#stuck("", { code: "HANDLER_FAILED", message });
+      return this.#state.recorder.recordStuck("", { code: "HANDLER_FAILED", message });
     }
-    this.#limitTime();
+    this.#timeLimit.start();
     this.#runHandler();
     this.#state.activity.askForTurn();
   }
@@ -150,7 +149,7 @@ export class Drive {
   tell(due?: DueTime): Promise<void> {
     if (this.over) return Promise.resolve();
     if (due !== undefined) this.#state.times.timerFired(due);
-    if (due?.step === TIME_OUT && this.#limit !== undefined) this.#limitTime();
+    if (due?.step === TIME_OUT) this.#timeLimit.scheduleFired();
     this.#behind = true;
     return this.#news ??= this.#readNews().finally(() => this.#news = undefined);
   }
@@ -179,7 +178,7 @@ export class Drive {
   // the handler -------------------------------------------------------------------------------------
 
   #runHandler(): void {
-    if (this.#pauseOf("", () => this.#runHandler())) return;
+    if (pausesBefore(this.#state, "", () => this.#runHandler())) return;
     this.#runs = true;
     const flow = this.#flow();
     // not in the async context of whoever touched the run last
@@ -269,15 +268,18 @@ export class Drive {
       if (state.over) return;
       if (parsed?.ok) return this.#endWithValue(parsed.value);
       const message = `the schema of its output took longer than ${state.host.app.timeout} ms`;
-      this.#stuck("", parsed === undefined ? { code: "TIMEOUT", message } : recorded(parsed.error));
+      this.#state.recorder.recordStuck(
+        "",
+        parsed === undefined ? { code: "TIMEOUT", message } : recorded(parsed.error),
+      );
     });
   }
 
   #endWithValue(value: unknown): void {
     try {
-      this.#endWith({ ok: true, value: copyOf(value, "the result", this.#state.host.log.mostBytes) });
+      this.#ending.endWith({ ok: true, value: copyOf(value, "the result", this.#state.host.log.mostBytes) });
     } catch (error) {
-      this.#stuck("", recorded(error));
+      this.#state.recorder.recordStuck("", recorded(error));
     }
   }
 
@@ -304,7 +306,7 @@ export class Drive {
 
   /** Undoes when all has come to rest, also because of what was decided before, or meanwhile. */
   #fails(error?: RecordedError): void {
-    this.#finish = () => this.#undoAll(error);
+    this.#finish = () => this.#undoing.begin(error);
     this.#state.failed = true;
     this.#waits.abandon();
   }
@@ -314,7 +316,7 @@ export class Drive {
     // what began of it another version can undo
     if (!this.#state.isHalting || this.#mayBeTaken(error)) return this.#runAgain(error);
     // other branches may go further
-    this.#finish = () => this.#hasReachedAllBegunSteps ? this.#undoAll() : this.#runAgain(error);
+    this.#finish = () => this.#hasReachedAllBegunSteps ? this.#undoing.begin() : this.#runAgain(error);
   }
 
   #runAgain(error: unknown): void {
@@ -343,67 +345,14 @@ export class Drive {
     return error === this.#inputRefusal || this.#steps.isLast("", error, ATTEMPTS_BEFORE_WAIT);
   }
 
-  /** An operator has to decide before anything else is done. */
-  #stuck(step: string, error: RecordedError): void {
-    this.#state.recorder.refuse(step, error);
-    this.#state.recorder.restart();
-  }
-
-  /** When it has taken as long as it may; `undefined`: that does not count, or not any more. */
-  get #deadline(): number | undefined {
-    const { started, startedAt, cancelled, failing, ended } = this.journal;
-    if (cancelled !== undefined || failing !== undefined || ended !== undefined) return undefined;
-    return started!.timeout && startedAt + started!.timeout;
-  }
-
-  /** A run may take so long: the drive sees to it, or a schedule. */
-  #limitTime(): void {
-    const state = this.#state;
-    const deadline = this.#deadline;
-    this.#limit?.cancel();
-    this.#limit = undefined;
-    if (deadline === undefined) return;
-    const left = deadline - state.now;
-    if (left > 0 && !state.times.hasFired(TIME_OUT, deadline)) {
-      this.#limit = state.activity.timer(left, () => this.#limitTime(), true);
-      return;
-    }
-    const reason = `${state.label} took longer than ${this.journal.started!.timeout} ms`;
-    state.recorder.record({ t: "cancelled", code: "TIMEOUT", reason, by: state.host.endpoint });
-    state.recorder.after(() => state.hasNews());
-  }
-
   /** Goes on with what waits. */
   #onNews(): void {
     const state = this.#state;
     if (state.over) return;
     const { cancelled } = this.journal;
     if (cancelled !== undefined && state.phase === "handler") this.#steps.cancelled(cancelled.error.message);
-    // an operator skipped an undo that runs
-    if (this.#undoing !== undefined && this.journal.undone.has(this.#undoing)) return state.recorder.restart();
+    if (this.#undoing.isSkipped) return state.recorder.restart();
     for (const call of [...state.calls]) if (state.calls.has(call)) call.go();
-  }
-
-  /** Waits for a failed attempt's pause, if there is one: `again` is called after it. */
-  #pauseOf(name: string, again: () => void): boolean {
-    const state = this.#state;
-    if (state.times.pauseOf(name) === 0) return false;
-    let timer: Timer | undefined;
-    const call: PendingCall = {
-      go: () => {
-        const left = state.times.pauseOf(name);
-        timer?.cancel();
-        if (left === 0) {
-          state.calls.delete(call);
-          return again();
-        }
-        if (left < Infinity && !state.times.isScheduled(name, this.journal.failures.get(name)!)) {
-          timer = state.activity.timer(left, () => state.calls.has(call) && call.go());
-        }
-      },
-    };
-    state.call(call);
-    return true;
   }
 
   // rest --------------------------------------------------------------------------------------------
@@ -419,7 +368,7 @@ export class Drive {
         (journal.failing ?? journal.cancelled) !== undefined && this.#runs && this.#finish === undefined &&
         (state.calls.size > 0 || state.halted > 0)
       ) {
-        this.#finish = () => this.#undoAll(undefined, true);
+        this.#finish = () => this.#undoing.begin(undefined, true);
       }
       if (this.#finish !== undefined) {
         if (this.#steps.open) return this.#suspend();
@@ -449,137 +398,10 @@ export class Drive {
     const state = this.#state;
     if (state.tooLong && this.journal.cancelled === undefined) {
       const message = `${state.label} has ${this.journal.entries} entries: start the next run as its last step`;
-      return this.#stuck("", { code: "TOO_LARGE", message });
+      return state.recorder.recordStuck("", { code: "TOO_LARGE", message });
     }
-    const deadline = this.#deadline;
-    const { limited: scheduled } = this.journal;
-    // one that came too early does not come again: the store may say that the run was started later
-    if (deadline === undefined || state.times.isScheduled(TIME_OUT, { scheduled }) || state.times.isStuck(TIME_OUT)) {
-      return state.stop("suspended");
-    }
-    state.activity.work(async () => {
-      if (await state.times.wake(TIME_OUT, deadline) && !scheduled) state.recorder.record({ t: "limited" });
-    });
-  }
-
-  // the end -----------------------------------------------------------------------------------------
-
-  #endWith(outcome: RecordedOutcome): void {
-    const state = this.#state;
-    const { keep } = this.journal.started!;
-    state.recorder.record({ t: "ended", outcome, until: state.now + keep });
-    state.recorder.after(() => {
-      const { ended, endedAt, startedAt, headers } = this.journal;
-      if (ended === undefined) return;
-      const { host: { app }, ref } = state;
-      app.tracer?.ended({ node: app.node, ...ref, headers, startedAt, endedAt, error: ended.error });
-      app.observer({ type: "run-ended", ...ref, ms: Math.max(0, endedAt - startedAt), code: ended.error?.code });
-      this.#steps.abandon();
-      this.#ended();
-    });
-  }
-
-  #ended(): void {
-    const state = this.#state;
-    state.activity.work(async () => {
-      await state.activity.insist(() => state.host.ended(state.ref, this.journal), undefined);
-      state.stop("completed");
-    });
-  }
-
-  /**
-   * Undoes what is finished, the latest first, and ends the run: with this error, unless another one is recorded.
-   * `halts`: the handler has not ended, and one that was changed may have steps to undo behind where it waits.
-   */
-  #undoAll(error?: RecordedError, halts = false): void {
-    const state = this.#state;
-    const { journal } = this;
-    const why = (journal.failing ?? journal.cancelled)?.error ?? error!; // it has one of them
-    const steps = undoOrder(
-      journal,
-      (step, recorded) => this.#steps.undoOf(step) !== undefined || (halts && recorded && !state.names.has(step)),
-    );
-    state.phase = "undoing";
-    state.calls.clear();
-    state.ends.handlerIsOver();
-    const undo = () => {
-      if (steps.length === 0) return this.#endWith({ ok: false, error: why });
-      if (journal.failing === undefined) state.recorder.record({ t: "failing", error: why });
-      this.#undo(steps, why);
-    };
-    // a handler that was changed may not get to the steps that wait for them
-    const left = [...journal.children].filter(([step]) => journal.cancelled !== undefined && !state.names.has(step));
-    if (left.length === 0) return undo();
-    state.activity.work(async () => {
-      for (const [, { workflow, run }] of left) {
-        await state.activity.insist(() => state.host.cancelChild({ workflow, run }, why.message), undefined);
-      }
-      if (!state.over) undo();
-    });
-  }
-
-  #undo([step, ...more]: readonly string[], why: RecordedError): void {
-    const state = this.#state;
-    if (state.over) return;
-    if (step === undefined) return this.#endWith({ ok: false, error: why });
-    const name = undoName(step);
-    if (this.#pauseOf(name, () => this.#undo([step, ...more], why))) return;
-    const undo = this.#steps.undoOf(step);
-    if (undo === undefined) {
-      const message = `the handler was changed, and does not get to ${step}, which is to be undone: ` +
-        `deploy one that calls it, and retry, or skip "${name}"`;
-      return this.#stuck(name, { code: "HANDLER_FAILED", message });
-    }
-    const run = async () => {
-      if (!await state.recorder.ready()) return;
-      if (this.journal.undone.has(step)) return this.#undo(more, why);
-      let refusal: Failure | undefined;
-      try {
-        this.#undoing = step;
-        const returned = await this.#inTime(
-          step,
-          async () => await undo(ownOf(this.journal.outcomes.get(step)!.value)),
-        );
-        if (isFailure(returned)) {
-          if (returned.error.retryable && !this.#steps.isLastAttempt(name, this.#steps.policyOf(step))) {
-            throw new Passing(returned.error);
-          }
-          refusal = returned;
-        }
-      } catch (thrown) {
-        if (state.over) return;
-        const error = readable(thrown);
-        const what = isFailure(error) ? new DecidedFailure(recorded(error.error)) : error;
-        await this.#steps.failed(name, what, this.#steps.policyOf(step));
-        return state.recorder.restart();
-      } finally {
-        this.#undoing = undefined;
-      }
-      if (refusal !== undefined) return this.#stuck(name, recorded(refusal.error));
-      state.recorder.record({ t: "undone", step });
-      this.#undo(more, why);
-    };
-    run().catch((error) => state.broken(error));
-  }
-
-  /**
-   * What an `undo` gives. Rejects once it has taken the timeout of its step, in which no step of its own was under way.
-   */
-  #inTime(step: string, undo: () => Promise<unknown>): Promise<unknown> {
-    const state = this.#state;
-    const { timeout } = this.#steps.policyOf(step);
-    return new Promise((resolve, reject) => {
-      let timer: Timer;
-      const limit = () => {
-        const { entries } = this.journal;
-        timer = state.activity.timer(timeout, () => {
-          if (state.calls.size > 0 || state.activity.isGoingOn || this.journal.entries > entries) return limit();
-          reject(new CatgaError("TIMEOUT", `an attempt of ${undoName(step)} took longer than ${timeout} ms`));
-        }, true);
-      };
-      limit();
-      undo().then(resolve, reject).finally(() => timer.cancel());
-    });
+    if (this.#timeLimit.isKept) state.stop("suspended");
+    else this.#timeLimit.schedule();
   }
 }
 

@@ -128,6 +128,12 @@ export class DriveRecorder {
     this.record(entry);
   }
 
+  /** An operator has to decide before anything else is done: {@link refuse}, and the handler restarts. */
+  recordStuck(step: string, error: RecordedError): void {
+    this.refuse(step, error);
+    this.restart();
+  }
+
   /** An entry without `next`; that of the handler says what had begun, if this drive knows that. */
   failedAttempt(step: string, error: RecordedError): JournalEntry & { readonly t: "failed" } {
     const begun = step === "" ? this.#drive.begun : undefined;

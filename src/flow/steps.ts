@@ -1,7 +1,7 @@
 /**
  * The steps of a run while it is driven here: begun once what they follow is stored, tried again after pauses until the
  * run is stuck, and given up after a cancel if there is nothing to take back. A step performs a function, a send, or
- * another run, whose end is told to this one. They are undone in `drive.ts`.
+ * another run, whose end is told to this one. They are undone in `undoing.ts`.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { AnyContract } from "../contract/contract.ts";
@@ -54,7 +54,8 @@ interface Performing {
 /** Retries of a step and its `undo`; `timeout`: that of an attempt, in ms. */
 type Policy = StepRetry & { readonly timeout: number };
 
-type Undo = (value: unknown) => MaybePromise<unknown>;
+/** The `undo` of a step, which takes the value that is recorded for it. */
+export type Undo = (value: unknown) => MaybePromise<unknown>;
 
 /** The steps of a drive. */
 export class Steps {

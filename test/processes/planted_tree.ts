@@ -105,8 +105,9 @@ const PLANTS = {
   }],
   "flow-parallel": [{
     file: "src/flow/drive.ts",
-    from: "    this.#finish = () => this.#undoAll(error);\n",
-    to: "    if (error !== undefined) return this.#undoAll(error);\n    this.#finish = () => this.#undoAll(error);\n",
+    from: "    this.#finish = () => this.#undoing.begin(error);\n",
+    to:
+      "    if (error !== undefined) return this.#undoing.begin(error);\n    this.#finish = () => this.#undoing.begin(error);\n",
   }],
   "flow-order": [{ file: "src/flow/journal.ts", from: "  return steps.reverse();", to: "  return steps;" }],
   "flow-schedule": [{
@@ -160,8 +161,8 @@ const PLANTS = {
     to: "settle(known);\n    else if",
   }],
   "flow-limit": [{
-    file: "src/flow/drive.ts",
-    from: "state.times.isScheduled(TIME_OUT, { scheduled })",
+    file: "src/flow/run_time_limit.ts",
+    from: "times.isScheduled(TIME_OUT, { scheduled })",
     to: "scheduled",
   }],
   "flow-twice": [{

@@ -1,0 +1,30 @@
+/**
+ * The pause behind a failed attempt of the handler, or of an `undo`. A step that pauses on its node dozes instead
+ * (`steps.ts`).
+ */
+import type { Timer } from "../ports/clock.ts";
+import type { DriveState, PendingCall } from "./drive_state.ts";
+
+/**
+ * Returns true if the next attempt of this name may not begin yet; `next` is called when it may. Until then the drive
+ * rests, if a schedule ends the pause, or an operator has to decide.
+ */
+export function pausesBefore(state: DriveState, name: string, next: () => void): boolean {
+  if (state.times.pauseOf(name) === 0) return false;
+  let timer: Timer | undefined;
+  const call: PendingCall = {
+    go: () => {
+      const left = state.times.pauseOf(name);
+      timer?.cancel();
+      if (left === 0) {
+        state.calls.delete(call);
+        return next();
+      }
+      if (left < Infinity && !state.times.isScheduled(name, state.journal.failures.get(name)!)) {
+        timer = state.activity.timer(left, () => state.calls.has(call) && call.go());
+      }
+    },
+  };
+  state.call(call);
+  return true;
+}

@@ -43,9 +43,13 @@ export async function findWrong<World>({ wrong }: Mistake<World>, seeds: number)
 }
 
 async function report<World>(mistake: Mistake<World>, seeds: number): Promise<boolean> {
+  const searched = performance.now();
   const found = await findWrong(mistake, 300);
+  const seconds = ((performance.now() - searched) / 1_000).toFixed(1);
   console.log(`${mistake.name}: ${found === undefined ? "NOT FOUND" : `seed ${found.seed}: ${found.cause.message}`}`);
-  if (found !== undefined) console.log(`  ${found.replay}`);
+  if (found !== undefined) {
+    console.log(`  found and shrunk in ${seconds} s, to ${found.message.split("\n").length} lines: ${found.replay}`);
+  }
   const began = performance.now();
   const isRight = await explore({ ...mistake.right, seeds, shrink: 0 }).then(() => true, (error) => {
     if (!(error instanceof ExploreError)) throw error;
@@ -59,9 +63,12 @@ async function report<World>(mistake: Mistake<World>, seeds: number): Promise<bo
 
 if (import.meta.main) {
   const [seeds = "50", word = ""] = process.argv.slice(2);
-  let isFine = true;
-  for (const run of eachMistake((mistake) => ({ mistake: mistake.name, go: () => report(mistake, Number(seeds)) }))) {
-    if (run.mistake.includes(word)) isFine = await run.go() && isFine;
+  const all = eachMistake((mistake) => ({ name: mistake.name, run: () => report(mistake, Number(seeds)) }));
+  const wanted = all.filter(({ name }) => name.includes(word));
+  if (wanted.length === 0) {
+    console.error(`no mistake has ${JSON.stringify(word)} in its name: ${all.map(({ name }) => name).join("; ")}`);
   }
+  let isFine = wanted.length > 0;
+  for (const { run } of wanted) isFine = await run() && isFine;
   process.exitCode = isFine ? 0 : 1;
 }

@@ -1,6 +1,6 @@
 /** Locks when answers of the store get lost, nodes stop, and all faults come together, on virtual time. */
 import { describe, it } from "node:test";
-import { assert, assertEquals, assertGreater } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertGreaterOrEqual } from "@std/assert";
 import { delay } from "../../ports/clock.ts";
 import type { Faults } from "../../memory/faults.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
@@ -96,6 +96,40 @@ describe("locks when answers of the store get lost", () => {
     await h.pass(20_000);
     assertEquals(await records(h), []);
   });
+});
+
+describe("locks of a node that is frozen while it takes them", () => {
+  for (const [lasts, kept] of [[1_200, "expired meanwhile"], [800, "is about to expire"]] as const) {
+    it(`a lock whose record ${kept} is renewed or taken again before its caller gets it`, async () => {
+      let frozen = 0;
+      // each seed delays the answer otherwise
+      for (let seed = 1; seed <= 40; seed++) {
+        await using h = memoryLockHarness({ seed });
+        const node = await h.node("node");
+        await h.run((await h.run(node.locks.lock("warm", {}, someone()))).release());
+        h.network.faults = { delay: 100 };
+        let hasAnswer = false;
+        const locking = node.locks.lock("key", { ttl: 1_000, timeout: 60_000 }, someone());
+        locking.then(() => hasAnswer = true, () => {});
+        await h.until("the record to be stored", async () => (await records(h)).length === 1);
+        h.network.pause("node");
+        if (hasAnswer) continue;
+        frozen++;
+        await h.pass(lasts);
+        h.network.resume("node");
+        const lock = await h.run(locking);
+        const got = h.clock.monotonic();
+        let lost = Infinity;
+        lock.signal.addEventListener("abort", () => lost = h.clock.monotonic());
+        h.network.cut("node"); // from now on nothing renews it
+        assertEquals(lock.signal.aborted, false);
+        await h.pass(1_000);
+        assertGreaterOrEqual(lost - got, 300);
+        h.network.restore("node");
+      }
+      assertGreater(frozen, 10);
+    });
+  }
 });
 
 describe("locks of a node that stops", () => {

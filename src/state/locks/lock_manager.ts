@@ -194,7 +194,12 @@ export class LockManager implements Locks {
           const creating = bucket.create(name, writeLockRecord(record), { ttl: request.ttl });
           creating.catch((error) => request.failure = error); // it may come later than this waits for
           const revision = await this.#host.answers.within(ANSWER_LIMIT, creating);
-          if (revision !== undefined) return this.#hold(key, record, revision, sent);
+          if (revision !== undefined) {
+            const held = this.#hold(key, record, revision, sent);
+            // the node may have been frozen since
+            if (held.stale && !await held.confirm()) continue;
+            return held;
+          }
         }
         const entry = await this.#host.answers.within(ANSWER_LIMIT, bucket.get(name));
         if (entry !== undefined && isJunk(entry.value)) {

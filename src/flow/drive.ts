@@ -19,14 +19,14 @@
 import type { AnyContract } from "../contract/contract.ts";
 import { STEP_PAUSES } from "../contract/defaults.ts";
 import type { Flow, FlowSendOptions, Signal, WaitOptions } from "../contract/flow.ts";
-import { type Failure, isFailure, type Result } from "../contract/result.ts";
+import { type Failure, isFailure } from "../contract/result.ts";
 import { validate } from "../contract/schema.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { outside } from "../data/async_context.ts";
 import { callerIn, NO_HEADERS } from "../dispatch/carried_headers.ts";
 import { show } from "../data/checks.ts";
 import { CatgaError, isCatgaError, isErrorCode } from "../error.ts";
-import { type Timer, within } from "../ports/clock.ts";
+import type { Timer } from "../ports/clock.ts";
 import { pausesBefore } from "./attempt_pause.ts";
 import type { DueTime } from "./drive_host.ts";
 import { type DriveEnd, type DriveOptions, DriveState } from "./drive_state.ts";
@@ -35,6 +35,7 @@ import { decided, readable, recorded } from "./recorded_error.ts";
 import { copyOf } from "./recorded_value.ts";
 import { RunEnding } from "./run_ending.ts";
 import { RunTimeLimit } from "./run_time_limit.ts";
+import { parsedInTime } from "./schema_in_time.ts";
 import type { OngoingAttempts } from "./step_attempt.ts";
 import { Steps } from "./steps.ts";
 import { Undoing } from "./undoing.ts";
@@ -262,9 +263,7 @@ export class Drive {
     const { definition: { output, name } } = this.#body;
     if (output === undefined) return this.#endWithValue(value);
     state.activity.work(async () => {
-      let parsed: Result<unknown> | undefined;
-      const validated = Promise.resolve(validate(output, value, "INVALID_RESPONSE", name));
-      await within(state.host.clock, state.host.app.timeout, validated.then((result) => parsed = result));
+      const parsed = await parsedInTime(state.host, { name, schema: output }, value, "INVALID_RESPONSE");
       if (state.over) return;
       if (parsed?.ok) return this.#endWithValue(parsed.value);
       const message = `the schema of its output took longer than ${state.host.app.timeout} ms`;

@@ -1,5 +1,5 @@
 /**
- * The part of a node that a drive of a run uses: `runs.ts` gives it, simulations and `catga check` give their own.
+ * The part of a node that a drive of a run uses: `runs.ts` implements it, simulations and `catga check` have their own.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Observer } from "../contract/observer.ts";

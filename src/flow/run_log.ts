@@ -23,7 +23,15 @@ import {
 import { entityPattern, entitySubject, readEntitySubject } from "../log/format/names.ts";
 import { delay } from "../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, untilAnswered } from "../ports/event_log.ts";
-import { type CalledEntry, entryOf, Journal, type JournalEntry, type RunLogMessage, type Started } from "./journal.ts";
+import {
+  type CalledEntry,
+  entryOf,
+  Journal,
+  type JournalEntry,
+  type RecordedOutcome,
+  type RunLogMessage,
+  type Started,
+} from "./journal.ts";
 
 /** A run among all. */
 export interface RunRef {
@@ -163,6 +171,14 @@ export class RunLog {
     if (journal === undefined) return undefined;
     const { sequence, holder, ended, entries: version, mark } = journal;
     return { sequence, ended: ended !== undefined, holder, entries: readable?.entries ?? [], version, mark };
+  }
+
+  /** How a run has ended; `undefined`: it has not; "no run": there is none. Rejects with `UNAVAILABLE`. */
+  async outcome(ref: RunRef): Promise<RecordedOutcome | "no run" | undefined> {
+    const end = await this.end(ref);
+    if (end === undefined) return "no run";
+    const last = end.entries.at(-1);
+    return last?.t === "ended" ? last.outcome : undefined;
   }
 
   async #last(ref: RunRef): Promise<StoredMessage | undefined> {

@@ -25,7 +25,8 @@ import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { streamName } from "../log/format/streams.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { textOf } from "../ports/event_log.ts";
-import { Runs, type RunsHost } from "./runs.ts";
+import { Runs } from "./runs.ts";
+import type { RunsHost } from "./runs_host.ts";
 import { infoOf } from "./run_suite.ts";
 
 /** A contract as a program without types may make it. */

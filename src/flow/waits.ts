@@ -4,12 +4,12 @@
  * not stored.
  */
 import type { Signal, WaitOptions } from "../contract/flow.ts";
-import type { Result } from "../contract/result.ts";
-import { type Schema, validate } from "../contract/schema.ts";
+import type { Schema } from "../contract/schema.ts";
 import { checkKnown, show } from "../data/checks.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";
 import { type JournalEntry, nextSignal, type Timed } from "./journal.ts";
-import { type Timer, within } from "../ports/clock.ts";
+import type { Timer } from "../ports/clock.ts";
+import { parsedInTime } from "./schema_in_time.ts";
 import { checkUntil, HOLD, timeOf } from "./step_options.ts";
 
 const WAIT_OPTIONS: ReadonlySet<string> = new Set<keyof WaitOptions>(["name", "timeout"]);
@@ -136,14 +136,12 @@ export class Waits {
     const state = this.#state;
     if (this.#parsing.has(call)) return;
     this.#parsing.add(call);
-    const { clock, app: { timeout } } = state.host;
     state.activity.work(async () => {
-      let parsed: Result<unknown> | undefined;
-      const validated = Promise.resolve(validate(schema, told, "INVALID_MESSAGE", `signal ${signal}`));
-      await within(clock, timeout, validated.then((result) => parsed = result));
+      const parsed = await parsedInTime(state.host, { name: `signal ${signal}`, schema }, told, "INVALID_MESSAGE");
       if (state.over || !state.calls.has(call)) return;
       if (parsed?.ok) return then({ value: parsed.value });
-      const why = parsed?.error.message ?? `the schema of signal ${signal} took longer than ${timeout} ms`;
+      const why = parsed?.error.message ??
+        `the schema of signal ${signal} took longer than ${state.host.app.timeout} ms`;
       then(new Error(why, { cause: parsed?.error.cause }));
     });
   }

@@ -151,9 +151,9 @@ const PLANTS = {
     to: "    if (step.undo && !step.begun && step.fresh) return false;\n",
   }],
   "flow-child": [{
-    file: "src/flow/runs.ts",
-    from: "      const until = this.clock.now() + keep;\n",
-    to: "      if (end === undefined) return false;\n      const until = this.clock.now() + keep;\n",
+    file: "src/flow/run_notices.ts",
+    from: "      const until = clock.now() + keep;\n",
+    to: "      if (end === undefined) return false;\n      const until = clock.now() + keep;\n",
   }],
   "flow-replay": [{
     file: "src/flow/steps.ts",

@@ -1,0 +1,89 @@
+/**
+ * Calls of a program for the result of a run: each waits until the run has ended, its timeout is over, the caller gives
+ * up, or the node stops. How the end is noticed: `results.ts`.
+ */
+import type { AnyWorkflow, ResultOptions } from "../contract/flow.ts";
+import type { Result } from "../contract/result.ts";
+import { checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../data/checks.ts";
+import { onAbort, within } from "../ports/clock.ts";
+import type { JournalEntry } from "./journal.ts";
+import type { Results } from "./results.ts";
+import { failed, failedWith, LAST_LOOK, noRun, resultOf } from "./run_answers.ts";
+import { checkExistingRun, definitionOf } from "./run_arguments.ts";
+import type { RunRef } from "./run_log.ts";
+import type { RunsNode } from "./runs_node.ts";
+
+/** The calls for results that are under way. */
+export class ResultCalls {
+  readonly #node: RunsNode;
+  readonly #results: Results;
+  /** Each resolves a call. */
+  readonly #open = new Set<(result: Result<unknown>) => void>();
+
+  constructor(node: RunsNode, results: Results) {
+    this.#node = node;
+    this.#results = results;
+  }
+
+  /** Like {@link RunSender.result}. */
+  async result(workflow: AnyWorkflow, run: string, options: ResultOptions = {}): Promise<Result<unknown>> {
+    const { clock, app } = this.#node;
+    const { name } = definitionOf("result", workflow);
+    const at = `result ${name}`;
+    checkExistingRun(`${at}: run`, run);
+    checkKnown(at, options, RESULT_OPTIONS);
+    const { timeout = app.timeout, signal } = options;
+    checkNumber(`${at}: timeout`, timeout, 1, MAX_TIMEOUT, "ms");
+    checkSignal(at, signal);
+    const ref = { workflow: name, run };
+    const { promise, resolve } = Promise.withResolvers<Result<unknown>>();
+    const off = this.#results.wait(ref, (end) => resolve(end === "no run" ? noRun(ref, NOT_STARTED) : resultOf(end)));
+    const timer = clock.after(timeout, () => void this.#late(ref, timeout).then(resolve));
+    const offAbort = onAbort(
+      signal,
+      () => resolve(failed("NOT_ENDED", `the caller has given up waiting for run ${run} of ${name}: it goes on`)),
+    );
+    this.#open.add(resolve);
+    try {
+      return await promise;
+    } finally {
+      this.#open.delete(resolve);
+      off();
+      timer.cancel();
+      offAbort();
+    }
+  }
+
+  /** The result after the timeout of a call: its end may have been announced while nobody could hear it. */
+  async #late(ref: RunRef, timeout: number): Promise<Result<unknown>> {
+    const { workflow, run } = ref;
+    const { log, clock } = this.#node;
+    const late = (how: string) =>
+      failed("NOT_ENDED", `run ${run} of ${workflow} has not ended within ${timeout} ms${how}`);
+    let result: Result<unknown> | undefined;
+    const look = log.end(ref).then((end) => {
+      const last = end?.entries.at(-1);
+      if (end === undefined || last === undefined) result = noRun(ref, NOT_STARTED);
+      else if (last.t === "ended") result = resultOf(last.outcome);
+      else result = late(`: ${goingOn(workflow, end.holder, last)}`);
+    }, (error) => result = failedWith(error));
+    await within(clock, LAST_LOOK, look);
+    return result ?? late(", as far as is known here");
+  }
+
+  close(): void {
+    for (const resolve of this.#open) resolve(failed("CLOSED", `node ${this.#node.app.node} stops`));
+  }
+}
+
+/** How a run goes on whose last entry this is. */
+function goingOn(workflow: string, holder: string, last: JournalEntry): string {
+  if (holder === "") return `no node has begun it; does a node with a handler of ${workflow} run?`;
+  if (last.t === "waits" || last.t === "slept" || last.t === "child") return `it waits for ${last.step}`;
+  if (last.t !== "failed") return "it goes on";
+  const { step, error: { code, message }, next } = last;
+  return `it ${next === undefined ? "is stuck" : "goes on"}; ${step || "its handler"} failed with ${code}: ${message}`;
+}
+
+const NOT_STARTED = ": it was not started yet, or is forgotten";
+const RESULT_OPTIONS = new Set(["timeout", "signal"]);

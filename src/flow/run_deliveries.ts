@@ -1,0 +1,111 @@
+/**
+ * What the internal handlers of a workflow bring to its runs: entries that call for somebody to go on, times that have
+ * come, and messages of other nodes.
+ */
+import type { Context } from "../contract/context.ts";
+import { ALONE, AWAITS_VERSION } from "../contract/send_options.ts";
+import { startName } from "../contract/workflow.ts";
+import type {
+  RefusedRun,
+  RunDriver,
+  RunDue,
+  RunJoin,
+  RunJoined,
+  RunsAsked,
+  StartedRuns,
+  WorkflowBody,
+} from "../contract/workflow_body.ts";
+import { isStringArray } from "../data/checks.ts";
+import { unavailable } from "../error.ts";
+import { sequenceOf } from "../log/format/group_text.ts";
+import type { Drives } from "./driven_runs.ts";
+import { type CalledEntry, entryOf } from "./journal.ts";
+import type { RunRef } from "./run_log.ts";
+import { isTried, type RunPeers } from "./run_peers.ts";
+import type { RunStarts } from "./run_starts.ts";
+
+/** Brings runs to the drives of a node. */
+export class RunDeliveries implements RunDriver {
+  readonly #endpoint: string;
+  readonly #drives: Drives;
+  readonly #peers: RunPeers;
+  readonly #starts: RunStarts;
+
+  constructor(endpoint: string, drives: Drives, peers: RunPeers, starts: RunStarts) {
+    this.#endpoint = endpoint;
+    this.#drives = drives;
+    this.#peers = peers;
+    this.#starts = starts;
+  }
+
+  async started(body: WorkflowBody, starts: StartedRuns): Promise<void> {
+    if (starts.length === 1) return await this.called(body, starts[0].payload, starts[0]);
+    const { name: workflow } = body.definition;
+    const all = starts.flatMap((start) => {
+      const [by, run] = [holderOf(start.payload), start.key];
+      return by === undefined || run === undefined ? [] : [{ start, by, run, sequence: sequenceOf(start.position) }];
+    });
+    await Promise.all([...Map.groupBy(all, ({ by }) => by)].map(async ([holder, own]) => {
+      const asked = own.map(({ run, sequence }) => [run, sequence] as const);
+      const over = holder === this.#endpoint
+        ? this.#areOver(workflow, asked)
+        : await this.#peers.areOver(holder, workflow, asked);
+      for (const [i, { start, run }] of own.entries()) {
+        if (over?.[i] !== 1) starts.fail(start, "UNAVAILABLE", `run ${run} of ${workflow} goes on`, { details: ALONE });
+      }
+    }));
+  }
+
+  async called(
+    body: WorkflowBody,
+    payload: unknown,
+    { key: run, position, stored }: Pick<Context, "key" | "position" | "stored">,
+  ): Promise<void> {
+    const by = holderOf(payload);
+    if (by === undefined || run === undefined || position === undefined) return;
+    const ref = { workflow: body.definition.name, run };
+    const call = { ref, sequence: sequenceOf(position), stored: stored?.getTime() };
+    throwIfRefused(ref, await this.#drives.call(body, call, by));
+  }
+
+  async due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void> {
+    const { definition } = body;
+    const { run: named, step, at, start, cron, lease } = due;
+    if (lease !== undefined) {
+      if (!isStringArray(lease.runs) || typeof lease.by !== "string") return;
+      return await this.#drives.leaseOver({ workflow: definition.name, ...lease });
+    }
+    // the id of a firing is the name of its schedule, and its time
+    const run = cron ? ctx.id.slice(startName("").length) : named;
+    if (start !== undefined) return await this.#starts.startDue(definition, run, due);
+    const ref = { workflow: definition.name, run };
+    throwIfRefused(ref, await this.#drives.call(body, { ref, sequence: 0, due: { step, at } }));
+  }
+
+  async join(body: WorkflowBody, join: RunJoin): Promise<RunJoined> {
+    const { name: workflow } = body.definition;
+    if ("asked" in join) return this.#areOver(workflow, join.asked);
+    if ("leased" in join) return isStringArray(join.leased) ? await this.#drives.putOff(workflow, join.leased) : [];
+    const { run, sequence, stored, due, news, tried } = join;
+    const ref = { workflow, run };
+    if (news) return await this.#drives.news(body, { ref, sequence });
+    return await this.#drives.call(body, { ref, sequence, stored, due, tried: isTried(tried) ? tried : undefined });
+  }
+
+  #areOver(workflow: string, asked: RunsAsked["asked"]): readonly (0 | 1)[] {
+    return asked.map(([run, sequence]) => this.#drives.isOver({ workflow, run }, sequence) ? 1 : 0);
+  }
+}
+
+/** Who drives a run, as far as the entry knows that calls for somebody to go on; `undefined`: it is no such entry. */
+function holderOf(payload: unknown): string | undefined {
+  const entry = entryOf(payload) as CalledEntry | undefined;
+  return entry === undefined ? undefined : typeof entry.by === "string" ? entry.by : "";
+}
+
+/** Throws for a run that waits for another version: its message is put aside until a node has one. */
+function throwIfRefused({ workflow, run }: RunRef, refused: RefusedRun | undefined): void {
+  if (refused === undefined) return;
+  const message = `run ${run} of ${workflow} waits for another version of ${workflow}: ${refused.why}`;
+  throw unavailable(message, { details: AWAITS_VERSION });
+}

@@ -1,0 +1,141 @@
+/**
+ * What runs are told by others than their drivers: signals, cancels, and the ends of their children. Each is an entry
+ * that is appended to the run; its driver then gets news, and goes on at once.
+ */
+import type { AnyContract } from "../contract/contract.ts";
+import { describe } from "../contract/definition.ts";
+import type { AnySignal, AnyWorkflow, TellOptions } from "../contract/flow.ts";
+import type { Result } from "../contract/result.ts";
+import { checkKnown, checkString } from "../data/checks.ts";
+import { decodeText, encodeValue } from "../data/encoding.ts";
+import { delay, token } from "../ports/clock.ts";
+import type { Drives } from "./driven_runs.ts";
+import { Journal, type JournalEntry, type Parent, type RecordedOutcome } from "./journal.ts";
+import { failed, failedWith, inTime, noRun } from "./run_answers.ts";
+import { checkExistingRun, checkRun, definitionOf } from "./run_arguments.ts";
+import type { EntryFor, RunRef, StoredNotice } from "./run_log.ts";
+import type { RunPeers } from "./run_peers.ts";
+import type { RunsNode } from "./runs_node.ts";
+import { refusedInTime } from "./schema_in_time.ts";
+
+/** Tells runs something. */
+export class RunNotices {
+  readonly #node: RunsNode;
+  readonly #peers: RunPeers;
+  readonly #drives: Drives;
+
+  constructor(node: RunsNode, peers: RunPeers, drives: Drives) {
+    this.#node = node;
+    this.#peers = peers;
+    this.#drives = drives;
+  }
+
+  /** Like {@link RunSender.tell}. */
+  async signal(
+    signal: AnySignal,
+    run: string,
+    payload: unknown,
+    options: TellOptions = {},
+  ): Promise<Result<void, never>> {
+    if (typeof signal?.workflow !== "string" || typeof signal.name !== "string") {
+      throw new TypeError(`tell takes what the signal(…) of a workflow gives; got ${describe(signal as never)}`);
+    }
+    const { workflow, name } = signal;
+    const at = `tell ${name}`;
+    checkExistingRun(`${at}: run`, run);
+    checkKnown(at, options, TELL_OPTIONS);
+    const { app, endpoint } = this.#node;
+    const { id = `${endpoint}.${token(app.random, 12)}` } = options;
+    checkRun(`${at}: id`, id);
+    const refused = await this.#refused(signal, payload);
+    if (refused !== undefined) return refused;
+    let value: unknown;
+    try {
+      value = payload === undefined ? undefined : decodeText(encodeValue(payload, "payload"));
+    } catch (cause) {
+      return failed("INVALID_MESSAGE", `signal ${name} cannot be sent: ${(cause as Error).message}`, cause);
+    }
+    const stored = this.tell({ workflow, run }, (by) => ({ t: "signalled", signal: name, id, value, by }));
+    return await inTime(this.#node, at, stored);
+  }
+
+  async #refused(
+    { name: signal, "~input": schema }: AnySignal,
+    payload: unknown,
+  ): Promise<Result<never, never> | undefined> {
+    if (schema === undefined) return undefined;
+    const name = `signal ${signal}`;
+    return await refusedInTime(this.#node, `${name} was not sent`, { name, schema }, payload, "UNAVAILABLE");
+  }
+
+  /** Like {@link RunSender.cancel}. */
+  async cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {
+    const { name } = definitionOf("cancel", workflow);
+    checkExistingRun(`cancel ${name}: run`, run);
+    checkString(`cancel ${name}: reason`, reason);
+    const stored = this.tell({ workflow: name, run }, this.#node.log.cancelled(reason));
+    return await inTime(this.#node, `cancel ${name}`, stored);
+  }
+
+  /** Appends an entry within the time of a caller. Fails with `NO_RUN` if the run is over, or was never started. */
+  async tell(ref: RunRef, entry: EntryFor): Promise<Result<void, never>> {
+    try {
+      return await this.#append(ref, entry, this.#node.callerTime()) ? { ok: true, value: undefined } : noRun(ref);
+    } catch (error) {
+      return failedWith(error);
+    }
+  }
+
+  /** Tells the run that has started a child how that has ended. Rejects as {@link RunLog.tell}. */
+  async tellParent(
+    { workflow, run, step }: Parent,
+    child: RunRef,
+    outcome: RecordedOutcome,
+    over: () => boolean,
+  ): Promise<void> {
+    await this.#append({ workflow, run }, (by) => ({ t: "told", step, ...child, outcome, by }), over);
+  }
+
+  /** Like {@link DriveHost.cancelChild}. */
+  async cancelChild(ref: RunRef, reason: string, contract?: AnyContract): Promise<boolean> {
+    const { log, clock } = this.#node;
+    const cancelled = log.cancelled(reason);
+    const outcome = { ok: false, error: { code: "CANCELLED", message: reason } };
+    const over = () => this.#node.isClosed;
+    while (true) {
+      if (await this.#append(ref, cancelled, over)) return true;
+      const end = await log.end(ref);
+      if (end?.ended) return end.entries[0]?.t !== "started";
+      if (end !== undefined) continue; // it was started meanwhile
+      if (contract === undefined) return false;
+      const { version, keep } = definitionOf("flow.send", contract as unknown as AnyWorkflow);
+      const until = clock.now() + keep;
+      const entries: JournalEntry[] = [{ t: "started", version, keep, by: "" }, { t: "ended", outcome, until }];
+      const message = log.message(ref, entries, { version: 0, holder: "" });
+      if (await log.begin(ref, message, new Journal(), over) !== "conflict") return false;
+    }
+  }
+
+  /** Resolves with `false` if the run is over, or was never started. Rejects as {@link RunLog.tell}. */
+  async #append(ref: RunRef, entry: EntryFor, over: () => boolean): Promise<boolean> {
+    const { log } = this.#node;
+    const stored = await log.tell(ref, entry, over);
+    if (stored?.isFirst) log.awaitAnswer(ref, this.#news(ref, stored));
+    return stored !== undefined;
+  }
+
+  /** Has the node that drives a run, or drove it last, go on at once; its subscription does it later. */
+  async #news(ref: RunRef, { holder, sequence }: StoredNotice): Promise<void> {
+    const { endpoint, clock, bodies } = this.#node;
+    if (this.#drives.drives(ref) || holder === endpoint) {
+      return await this.#drives.news(bodies.get(ref.workflow), { ref, sequence });
+    }
+    if (holder !== "" && this.#peers.alive(holder)) return await this.#peers.sendNews(holder, ref, sequence);
+    // nobody answers: whoever is to drive the run has to store that it does
+    await delay(clock, UNHELD_PAUSE);
+  }
+}
+
+const TELL_OPTIONS = new Set(["id"]);
+/** In place of an answer while no live node drives a run, in ms. */
+const UNHELD_PAUSE = 200;

@@ -1,0 +1,61 @@
+/** Recovery after the streams have lost messages that may have brought runs on: all open runs of a workflow go on. */
+import type { WorkflowBody } from "../contract/workflow_body.ts";
+import { fewAtOnce } from "../data/queues.ts";
+import { isCatgaError } from "../error.ts";
+import { delay, doubled } from "../ports/clock.ts";
+import type { Drives } from "./driven_runs.ts";
+import { UNSTORED } from "./recorded_error.ts";
+import type { RunsNode } from "./runs_node.ts";
+
+/** Brings runs on after a loss. */
+export class RunRecovery {
+  readonly #node: RunsNode;
+  readonly #drives: Drives;
+  /** Workflows whose runs are about to be brought on. */
+  readonly #coming = new Set<string>();
+
+  constructor(node: RunsNode, drives: Drives) {
+    this.#node = node;
+    this.#drives = drives;
+  }
+
+  /** Has the open runs of a workflow go on, once for losses that are noticed one after the other. */
+  lost(workflow: string): void {
+    const { bodies, clock } = this.#node;
+    const body = bodies.get(workflow);
+    if (body === undefined || this.#coming.has(workflow)) return;
+    this.#coming.add(workflow);
+    clock.after(AFTER_LOSS, () => {
+      this.#coming.delete(workflow);
+      void this.#bringAll(body);
+    }, { background: true });
+  }
+
+  async #bringAll(body: WorkflowBody): Promise<void> {
+    const open = await this.#insist(() => this.#node.log.all(body.definition.name)) ?? [];
+    const going = open.filter(({ ended }) => !ended);
+    await fewAtOnce(going, BROUGHT_AT_ONCE, ({ ref }) => this.#insist(() => this.#drives.bring(body, ref)));
+  }
+
+  /** Does something until it succeeds, or fails for good, or the node stops: never rejects. */
+  async #insist<T>(work: () => Promise<T>): Promise<T | undefined> {
+    for (let failures = 0; !this.#node.isClosed; failures++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isCatgaError(error) || !UNSTORED.has(error.code)) {
+          this.#node.fault("going on with runs after a loss", error);
+          return undefined;
+        }
+        await delay(this.#node.clock, doubled(failures, FIRST_PAUSE, LONGEST_PAUSE));
+      }
+    }
+    return undefined;
+  }
+}
+
+/** How long after a loss was noticed runs are brought on, in ms: losses of streams are noticed one after the other. */
+const AFTER_LOSS = 1_000;
+const BROUGHT_AT_ONCE = 100;
+const FIRST_PAUSE = 100; // ms
+const LONGEST_PAUSE = 5_000; // ms

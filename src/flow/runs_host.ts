@@ -1,0 +1,28 @@
+/** The part of a node that its runs of workflows use. */
+import type { AnyContract } from "../contract/contract.ts";
+import type { NodeInfo } from "../contract/node_info.ts";
+import type { Result } from "../contract/result.ts";
+import type { SendOptions } from "../contract/send_options.ts";
+import type { ContractShapes } from "../contract/shape.ts";
+import type { WorkflowBody } from "../contract/workflow_body.ts";
+import type { StreamsHost } from "../dispatch/node_host.ts";
+import type { DurableLog } from "../dispatch/remote.ts";
+import type { Transport } from "../ports/transport.ts";
+import type { DriveApp } from "./drive_host.ts";
+
+/** Dependencies of runs on their node. */
+export interface RunsHost extends DriveApp, StreamsHost {
+  readonly transport: Transport | undefined;
+  /** The workflows that this node handles. */
+  readonly handled: readonly WorkflowBody[];
+  readonly shapes: ContractShapes;
+  maxPayload(): number;
+  nodes(): readonly NodeInfo[];
+  /** The shape of a contract on another node; `undefined`: unknown. */
+  shapeAt(node: NodeInfo, contract: string): string | undefined;
+  /** Calls back when {@link RunsHost.nodes} has changed. Returns a function that removes the listener. */
+  onNodes(listener: () => void): () => void;
+  /** The log of this node, for schedules. */
+  durable(): Promise<DurableLog>;
+  sendInternal(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
+}

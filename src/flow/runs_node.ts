@@ -1,0 +1,94 @@
+/** The node of runs, as the parts of `Runs` share it: its clock, the stream of its runs, and its workflows. */
+import { type RunContracts, runContracts, runType } from "../contract/workflow.ts";
+import type { WorkflowBody } from "../contract/workflow_body.ts";
+import { openStream } from "../log/format/streams.ts";
+import { afterOrAtEnd, type Clock, type ClockWithEnd, together } from "../ports/clock.ts";
+import type { LogStream } from "../ports/event_log.ts";
+import { openOnce } from "../ports/open_once.ts";
+import { RunLog } from "./run_log.ts";
+import type { RunsHost } from "./runs_host.ts";
+
+/** The node of runs. Opens the stream when it is first needed. */
+export class RunsNode {
+  readonly app: RunsHost;
+  readonly endpoint: string;
+  /** With the stream's wall clock, once it is open: what a run waits for is due at the same time at each node. */
+  readonly clock: Clock;
+  /** Calls back in a later turn of the event loop, together with the other runs. */
+  readonly soon: (callback: () => void) => void;
+  readonly log: RunLog;
+  /** The workflows that this node handles, by name. */
+  readonly bodies: ReadonlyMap<string, WorkflowBody>;
+  readonly #contracts = new Map<string, RunContracts>();
+  #stream: LogStream | undefined;
+  #offDoubt: (() => void) | undefined;
+  #numbers = 0;
+  #isClosed = false;
+
+  /** `onDoubt`: called when the store may have lost its end. */
+  constructor(app: RunsHost, onDoubt: () => void) {
+    const { endpoint, namespace } = app;
+    this.app = app;
+    this.endpoint = endpoint;
+    const clock: ClockWithEnd = {
+      now: () => this.#stream?.serverTime ?? app.clock.now(),
+      monotonic: () => app.clock.monotonic(),
+      after: (ms, callback, options) => app.clock.after(ms, callback, options),
+      afterOrAtEnd: (ms, callback) => afterOrAtEnd(app.clock, ms, callback),
+      soon: (callback) => app.clock.soon(callback),
+    };
+    this.clock = clock;
+    this.soon = together(clock);
+    this.bodies = new Map(app.handled.map((body) => [body.definition.name, body]));
+    const open = openOnce(async () => {
+      const stream = await openStream(app, "entities");
+      this.#offDoubt = stream.onDoubt(() => {
+        this.log.doubt();
+        onDoubt();
+      });
+      return this.#stream = stream;
+    });
+    this.log = new RunLog({
+      ...{ namespace, endpoint, clock },
+      stream: () => this.#stream ?? open(),
+      // its publisher numbers what it stores for entities by itself: these are apart
+      number: (events) => FIRST_NUMBER + (this.#numbers += events) - events,
+      maxPayload: () => app.maxPayload(),
+    });
+  }
+
+  /** The latest time that the server's clock may show, in ms since 1970. */
+  get latest(): number {
+    return this.#stream?.latestServerTime ?? this.clock.now();
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /** Returns a function that returns true once a caller's time is over, which begins now. */
+  callerTime(): () => boolean {
+    const due = this.clock.monotonic() + this.app.timeout;
+    return () => this.#isClosed || this.clock.monotonic() > due;
+  }
+
+  /** The internal contracts of a workflow. */
+  contractsOf(workflow: string): RunContracts {
+    let contracts = this.#contracts.get(workflow);
+    if (contracts === undefined) this.#contracts.set(workflow, contracts = runContracts(runType(workflow)));
+    return contracts;
+  }
+
+  /** Observes an error that no caller receives. */
+  fault(during: string, error: unknown): void {
+    this.app.observer({ type: "fault", during, error });
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#offDoubt?.();
+  }
+}
+
+/** The first number of what this process stores for runs. */
+const FIRST_NUMBER = 2 ** 51;

@@ -1,0 +1,47 @@
+/** Schemas of programs, which may never settle: they are waited for as long as the app's timeout. */
+import type { Result } from "../contract/result.ts";
+import { type Schema, validate } from "../contract/schema.ts";
+import type { CatgaError } from "../error.ts";
+import { type Clock, within } from "../ports/clock.ts";
+import { failed } from "./run_answers.ts";
+
+/** The app whose timeout counts. */
+interface TimedApp {
+  readonly clock: Clock;
+  readonly app: { readonly timeout: number };
+}
+
+/** A schema, and of what it is, for errors. */
+interface NamedSchema {
+  readonly name: string;
+  readonly schema: Schema<never, unknown>;
+}
+
+/** The value as its schema parses it, or the refusal; `undefined`: the schema has not settled in time. */
+export async function parsedInTime(
+  { clock, app }: TimedApp,
+  { name, schema }: NamedSchema,
+  value: unknown,
+  code: "INVALID_MESSAGE" | "INVALID_RESPONSE",
+): Promise<Result<unknown> | undefined> {
+  let parsed: Result<unknown> | undefined;
+  const validated = Promise.resolve(validate(schema, value, code, name));
+  await within(clock, app.timeout, validated.then((result) => parsed = result));
+  return parsed;
+}
+
+/**
+ * Why a schema refuses the input of a program; `undefined`: it does not. `outcome`: what has not been done then.
+ * `late`: the code for a schema that has not settled in time.
+ */
+export async function refusedInTime(
+  node: TimedApp,
+  outcome: string,
+  schema: NamedSchema,
+  value: unknown,
+  late: "UNAVAILABLE" | "INVALID_MESSAGE",
+): Promise<Result<never, never> | undefined> {
+  const parsed = await parsedInTime(node, schema, value, "INVALID_MESSAGE") ??
+    failed(late, `${outcome}: its schema took longer than ${node.app.timeout} ms`);
+  return parsed.ok ? undefined : { ok: false, error: parsed.error as CatgaError<never> };
+}

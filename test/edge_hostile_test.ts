@@ -111,7 +111,7 @@ const post = (what: string, path: string, body: string | Uint8Array, headers: Re
   statuses: [400],
 });
 
-/** Never reaches an edge behind nginx, which reads a whole body before it passes a request on. */
+/** An attack that never reaches an edge behind nginx, which reads a whole body before it passes a request on. */
 const slowBody: Maker = (random) => ({
   ...post("a slow body", "/add", '{"n":'.slice(0, 1 + random.below(4))),
   ...{ slow: true, statuses: [408] },
@@ -293,7 +293,7 @@ async function start() {
   };
 }
 
-/** Sends `count` malformed requests to a port, which leads to an edge over the proxy `via`, and valid ones between them. */
+/** Sends `count` malformed requests to an edge, over the proxy `via` if there is one, and valid ones between them. */
 async function sendAttacks(port: number, count: number, via?: "nginx" | "haproxy"): Promise<void> {
   const random = choices(SEED);
   Object.assign(reached, { added: 0, handled: 0 });

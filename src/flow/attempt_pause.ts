@@ -1,6 +1,5 @@
 /**
- * The pause behind a failed attempt of the handler, or of an `undo`. A step that pauses on its node dozes instead
- * (`steps.ts`).
+ * The pause behind a failed attempt of the handler, or of an `undo`. A step has its own (`attempted_step.ts`).
  */
 import type { Timer } from "../ports/clock.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";

@@ -30,6 +30,7 @@ import type { Timer } from "../ports/clock.ts";
 import { pausesBefore } from "./attempt_pause.ts";
 import type { DueTime } from "./drive_host.ts";
 import { type DriveEnd, type DriveOptions, DriveState } from "./drive_state.ts";
+import { FailedAttempts } from "./failed_attempts.ts";
 import { isOwn, isUndo, type Journal, type RecordedError, TIME_OUT } from "./journal.ts";
 import { decided, readable, recorded } from "./recorded_error.ts";
 import { copyOf } from "./recorded_value.ts";
@@ -48,6 +49,7 @@ export class Drive {
   readonly end: Promise<DriveEnd>;
   readonly #body: WorkflowBody;
   readonly #state: DriveState;
+  readonly #failures: FailedAttempts;
   readonly #steps: Steps;
   readonly #waits: Waits;
   readonly #timeLimit: RunTimeLimit;
@@ -82,11 +84,12 @@ export class Drive {
       stopped: (why, end) => this.#steps.stopped(why, end === "restart" && this.error === undefined),
     });
     this.end = state.end;
-    this.#steps = new Steps(state);
+    this.#failures = new FailedAttempts(state);
+    this.#steps = new Steps(state, this.#failures);
     this.#waits = new Waits(state);
     this.#timeLimit = new RunTimeLimit(state);
     this.#ending = new RunEnding(state, this.#steps);
-    this.#undoing = new Undoing(state, this.#steps, this.#ending);
+    this.#undoing = new Undoing(state, this.#steps, this.#failures, this.#ending);
   }
 
   /** Begins. */
@@ -327,7 +330,7 @@ export class Drive {
       return state.activity.askForTurn();
     }
     state.activity.work(async () => {
-      await this.#steps.failed("", error, { attempts: HANDLER_ATTEMPTS, delay: STEP_PAUSES });
+      await this.#failures.record("", error, { attempts: HANDLER_ATTEMPTS, delay: STEP_PAUSES });
       // from its top again, with what is recorded
       state.recorder.restart();
     });
@@ -341,7 +344,7 @@ export class Drive {
     if (fate !== "waits") return fate !== "stuck";
     if (this.#state.isHalting && this.#hasReachedAllBegunSteps) return false; // a cancelled one ends
     // what a handler throws may pass
-    return error === this.#inputRefusal || this.#steps.isLast("", error, ATTEMPTS_BEFORE_WAIT);
+    return error === this.#inputRefusal || this.#failures.isLast("", error, ATTEMPTS_BEFORE_WAIT);
   }
 
   /** Goes on with what waits. */

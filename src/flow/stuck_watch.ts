@@ -1,7 +1,7 @@
 /**
- * When a run is stuck is decided by `statusOf` in `journal.ts`; `Steps.failed` and `DriveRecorder.refuse` record what
- * leads there. Here are the runs that are stuck as far as this node knows: those whose drives here ended so. Observes
- * that they are, and that they are no more, also when that is another node's doing.
+ * The runs that are stuck as far as this node knows: those whose drives here ended so. Observes that they are, and that
+ * they are no more, also when that is another node's doing. `statusOf` in `journal.ts` decides when a run is stuck;
+ * `FailedAttempts.record` and `DriveRecorder.refuse` record what leads there.
  */
 import type { Observer } from "../contract/observer.ts";
 import type { Clock } from "../ports/clock.ts";

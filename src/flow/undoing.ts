@@ -16,6 +16,7 @@ import { CatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import { pausesBefore } from "./attempt_pause.ts";
 import type { DriveState } from "./drive_state.ts";
+import type { FailedAttempts } from "./failed_attempts.ts";
 import { type RecordedError, undoName, undoOrder } from "./journal.ts";
 import { DecidedFailure, Passing, readable, recorded } from "./recorded_error.ts";
 import { ownOf } from "./recorded_value.ts";
@@ -26,15 +27,17 @@ import type { Steps, Undo } from "./steps.ts";
 export class Undoing {
   readonly #state: DriveState;
   readonly #steps: Steps;
+  readonly #failures: FailedAttempts;
   readonly #ending: RunEnding;
   /** Steps that are left, the next one first. */
   #left: string[] = [];
   /** The step whose `undo` runs. */
   #running: string | undefined;
 
-  constructor(state: DriveState, steps: Steps, ending: RunEnding) {
+  constructor(state: DriveState, steps: Steps, failures: FailedAttempts, ending: RunEnding) {
     this.#state = state;
     this.#steps = steps;
+    this.#failures = failures;
     this.#ending = ending;
   }
 
@@ -112,14 +115,14 @@ export class Undoing {
       const { value } = state.journal.outcomes.get(step)!;
       const returned = await this.#inTime(step, policy.timeout, async () => await undo(ownOf(value)));
       if (isFailure(returned)) {
-        if (returned.error.retryable && !this.#steps.isLastAttempt(name, policy)) throw new Passing(returned.error);
+        if (returned.error.retryable && !this.#failures.isLastAttempt(name, policy)) throw new Passing(returned.error);
         refusal = returned;
       }
     } catch (thrown) {
       if (state.over) return false;
       const error = readable(thrown);
       const what = isFailure(error) ? new DecidedFailure(recorded(error.error)) : error;
-      await this.#steps.failed(name, what, policy);
+      await this.#failures.record(name, what, policy);
       state.recorder.restart();
       return false;
     } finally {

@@ -146,9 +146,9 @@ const PLANTS = {
     to: "(settled.ended || sequence >= 0)",
   }],
   "flow-cancel": [{
-    file: "src/flow/steps.ts",
-    from: "    if (step.undo && (step.begun || !step.fresh)) return false;\n",
-    to: "    if (step.undo && !step.begun && step.fresh) return false;\n",
+    file: "src/flow/attempted_step.ts",
+    from: "    if (this.needsOutcome && (this.#hasBegun || !this.#isFresh)) return false;\n",
+    to: "    if (this.needsOutcome && !this.#hasBegun && this.#isFresh) return false;\n",
   }],
   "flow-child": [{
     file: "src/flow/run_notices.ts",
@@ -253,8 +253,8 @@ const PLANTS = {
   }],
   "flow-failure": [{
     file: "src/flow/steps.ts",
-    from: "if (ongoing !== undefined && !over && !isRecorded)",
-    to: "if (ongoing !== undefined && !over && (!isRecorded || isRecorded))",
+    from: "if (ongoing !== undefined && !isOver && !isRecorded)",
+    to: "if (ongoing !== undefined && !isOver && (!isRecorded || isRecorded))",
   }],
   "flow-unnoted": [{
     file: "src/flow/drive_recorder.ts",

@@ -1,0 +1,91 @@
+/**
+ * A step that starts another run, which tells this one its end. After a cancel the child is cancelled, too, and tells
+ * how that went; one that was never started is stored as ended, so that it never will be.
+ */
+import type { AnyContract } from "../contract/contract.ts";
+import type { Result } from "../contract/result.ts";
+import type { DriveState } from "./drive_state.ts";
+import type { Parent } from "./journal.ts";
+import { PASSING, recorded } from "./recorded_error.ts";
+import type { RunRef } from "./run_log.ts";
+import { stepId } from "./step_attempt.ts";
+import { type CalledStep, StepCall } from "./step_call.ts";
+
+/** A step that waits for the end of another run. */
+export class ChildStep extends StepCall {
+  readonly #contract: AnyContract;
+  readonly #input: unknown;
+  /** It is being started, or cancelled. */
+  #isUnderWay = false;
+  /** It was cancelled by this drive. */
+  #isCancelled = false;
+
+  constructor(state: DriveState, called: CalledStep, contract: AnyContract, input: unknown) {
+    super(state, called);
+    this.#contract = contract;
+    this.#input = input;
+  }
+
+  /** The run that is its child: the one that is recorded, though the handler may have changed. */
+  get #child(): RunRef {
+    const { ref, journal } = this.state;
+    const { workflow = this.#contract.name } = journal.children.get(this.name) ?? {};
+    return { workflow, run: stepId(ref, this.name) };
+  }
+
+  /** The run is cancelled, and its child is to be. */
+  get #mustCancel(): boolean {
+    return this.state.journal.cancelled !== undefined && !this.#isCancelled && this.isMain;
+  }
+
+  protected override proceed(): void {
+    const { name, state, state: { journal } } = this;
+    const child = this.#child;
+    if (this.isOver || this.#isUnderWay || (journal.children.has(name) && !this.#mustCancel)) return;
+    if (state.times.isStuck(name) && !this.#mustCancel && !journal.wasTold(name, child)) return;
+    this.#isUnderWay = true;
+    state.activity.work(async () => {
+      try {
+        if (!await state.recorder.ready(this.needsOutcome ? name : undefined)) return;
+        if (this.#mustCancel && !journal.wasTold(name, child)) await this.#cancel(child);
+        else await this.#start(child);
+      } finally {
+        this.#isUnderWay = false;
+        const goesOn = !state.leaving && (this.#mustCancel || journal.wasTold(name, child));
+        if (!state.over && (journal.outcomes.has(name) || goesOn)) this.go();
+      }
+    });
+  }
+
+  async #cancel(child: RunRef): Promise<void> {
+    const { state, state: { activity, host } } = this;
+    this.#isCancelled = true;
+    const { message } = state.journal.cancelled!.error;
+    const hasStarted = await activity.insist(() => host.cancelChild(child, message, this.#contract), undefined);
+    if (hasStarted ?? true) return;
+    // there is nothing to undo
+    this.end();
+    state.halt();
+  }
+
+  async #start(child: RunRef): Promise<void> {
+    const { name, state, state: { journal, recorder } } = this;
+    const started = journal.wasTold(name, child) ? { ok: true } as const : await this.#startRun(child);
+    if (state.over || journal.outcomes.has(name) || journal.children.has(name)) return;
+    if (started.ok) {
+      recorder.record({ t: "child", step: name, ...child, ...this.undoFlag });
+      recorder.after(() => this.go()); // it may have ended before
+    } else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
+      state.activity.timer(RESTART_PAUSE, () => this.go());
+    } else recorder.refuse(name, recorded(started.error));
+  }
+
+  #startRun({ run }: RunRef): Promise<Result<string>> {
+    const { name, state: { host, ref, journal, carried } } = this;
+    const parent: Required<Parent> = { ...ref, step: name, depth: 1 + (journal.started!.parent?.depth ?? 0) };
+    return host.startChild(this.#contract, run, this.#input, parent, carried);
+  }
+}
+
+/** Before a child is started again that could not be, in ms. */
+const RESTART_PAUSE = 1_000;

@@ -1,0 +1,58 @@
+/**
+ * Failed attempts of a drive: of steps, of `undo` functions, and of the handler itself, whose name is empty. Each is
+ * recorded with the time of the next one, or as the last one: the run is stuck then, and an operator has to decide.
+ */
+import { isFailure } from "../contract/result.ts";
+import { doubled } from "../ports/clock.ts";
+import { type DriveState, MISUSES } from "./drive_state.ts";
+import { causeOf, DecidedFailure, Passing, recorded } from "./recorded_error.ts";
+import { HOLD, type StepRetry } from "./step_options.ts";
+
+/** Records failed attempts. */
+export class FailedAttempts {
+  readonly #state: DriveState;
+
+  constructor(state: DriveState) {
+    this.#state = state;
+  }
+
+  /** Returns true if the attempt under way is the last one: a retryable failure is its outcome. */
+  isLastAttempt(name: string, { attempts }: Pick<StepRetry, "attempts">): boolean {
+    return (this.#state.journal.failures.get(name)?.attempts ?? 0) + 1 >= attempts;
+  }
+
+  /** Returns true if no attempt follows one that failed so. */
+  isLast(name: string, error: unknown, attempts: number): boolean {
+    if (error instanceof DecidedFailure || MISUSES.has(error as object)) return true;
+    return !(error instanceof Passing) && this.isLastAttempt(name, { attempts });
+  }
+
+  /** Records a failed attempt, and when the next one follows. Resolves when that is stored, or the drive is over. */
+  async record(name: string, thrown: unknown, { attempts, delay: [first, longest] }: StepRetry): Promise<void> {
+    const state = this.#state;
+    const error = isFailure(thrown) ? thrown.error : thrown;
+    const { clock, app: { random, observer } } = state.host;
+    const failures = state.journal.failures.get(name);
+    const failed = (failures?.attempts ?? 0) + 1;
+    const passing = error instanceof Passing;
+    const what = { ...recorded(error), ...(state.host.app.causes ? causeOf(error) : {}) };
+    if (this.isLast(name, error, attempts)) {
+      state.recorder.refuse(name, what, error);
+      await state.recorder.stored();
+      return;
+    }
+    // a failure of operation ends with what caused it: pauses follow how long that has lasted
+    const lasted = failures === undefined || failures.attempts === 0 ? 0 : clock.now() - failures.first;
+    const pause = passing ? Math.min(longest, Math.max(first, lasted / 5)) : doubled(failed - 1, first, longest);
+    const next = clock.now() + pause * (0.75 + random() / 4);
+    const scheduled = next - clock.now() > HOLD;
+    if (scheduled && !await state.times.wake(name, next)) return;
+    state.recorder.record({ ...state.recorder.failedAttempt(name, what), next, ...(scheduled ? { scheduled } : {}) });
+    if (!await state.recorder.stored()) return;
+    // an outage may last for days, and be that of each run
+    if (passing && failures?.error.code === what.code) return;
+    const { code, message } = what;
+    const attempt = (failures?.total ?? 0) + 1;
+    observer({ type: "run-failed", ...state.ref, step: name, attempt, code, message, pause, error });
+  }
+}

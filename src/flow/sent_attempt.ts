@@ -1,0 +1,43 @@
+/** One attempt of a step that sends a command or a query, and what its result means for the step. */
+import type { AnyContract } from "../contract/contract.ts";
+import type { MessageHeaders } from "../contract/run_tracer.ts";
+import { isErrorCode } from "../error.ts";
+import type { DriveState } from "./drive_state.ts";
+import type { RecordedOutcome } from "./journal.ts";
+import { decided, DecidedFailure, PASSING, Passing, recorded } from "./recorded_error.ts";
+import { copyOf } from "./recorded_value.ts";
+import type { StepAttempt } from "./step_attempt.ts";
+
+/**
+ * Sends once. Resolves with the outcome of the step: a value, or a failure that the handler decided on. Rejects with
+ * {@link Passing} if another attempt may help, and with {@link DecidedFailure} if none does.
+ */
+export async function sendAttempt(
+  { host, journal, leaving }: DriveState,
+  { id, signal, fresh }: StepAttempt,
+  contract: AnyContract,
+  payload: unknown,
+  { timeout, headers }: { readonly timeout: number; readonly headers: MessageHeaders | undefined },
+): Promise<RecordedOutcome> {
+  const { app, log } = host;
+  // an entity looks for what was sent before
+  const again = fresh || !app.ofEntity(contract) ? {} : { firstSent: new Date(journal.startedAt - CLOCK_DIFFERENCE) };
+  const result = await app.send(contract, payload, { id, signal, timeout, headers, ...again });
+  if (result.ok) return { ok: true, value: copyOf(result.value, `the answer of ${contract.name}`, log.mostBytes) };
+  const { error } = result;
+  if (!isErrorCode(error.code) || contract.options.failures?.includes(error.code)) {
+    return { ok: false, error: decided(error, contract.name, log.mostBytes) };
+  }
+  if (error.code === "CLOSED" && (error.node === undefined || leaving)) throw error;
+  if (PASSING.has(error.code) || signal.aborted) throw new Passing(error);
+  if (error.code === "OUTCOME_UNKNOWN" || error.code === "CANCELLED") {
+    const { kind, options: { idempotent } } = contract;
+    if (kind === "query" || idempotent || app.ofEntity(contract)) throw new Passing(error);
+    throw new DecidedFailure(recorded(error));
+  }
+  if (error.code === "HANDLER_FAILED") throw error;
+  throw new DecidedFailure(recorded(error));
+}
+
+/** How much the clocks of two nodes may differ, in ms. */
+const CLOCK_DIFFERENCE = 2_000;

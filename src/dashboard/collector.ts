@@ -1,40 +1,27 @@
 /**
- * Collects what the page shows, between `start` and `stop`: follows the buckets of nodes and locks, and asks for the
- * rest again and again. A part that fails is tried again, and the page says so; a part never waits for another one, and
- * is never asked twice at once.
+ * Collects what the page shows, between `start` and `stop`; what stays in between, like graphs and alarms, is kept. What
+ * is collected, and how often: `collection.ts`.
  */
-import { Administration } from "../log/administration/administration.ts";
-import { nextOf, pendingSchedules } from "../log/publishing/schedule_list.ts";
-import type { BucketKind, Change } from "../ports/key_value_store.ts";
-import { ContractRates } from "./contract_rates.ts";
-import { EventTail } from "./event_tail.ts";
-import { LockWatch } from "./lock_watch.ts";
 import { AlarmBoard } from "./alarm_board.ts";
-import { isCatgaError } from "../error.ts";
-import { isForbidden } from "../ports/transport.ts";
-import { labelOf, NodeBook } from "./node_watch.ts";
-import { ParkedViews } from "./parked_views.ts";
-import { runViews } from "./run_views.ts";
-import { shownId, shownText } from "./shown.ts";
-import type { Problem, ScheduleView, Topics } from "./view.ts";
-import type { DashboardSource, SourceAsker } from "./dashboard_source.ts";
-import type { Streams } from "./streams.ts";
+import { type CollectedParts, Collection, type CollectorState, ROWS } from "./collection.ts";
+import { ContractRates } from "./contract_rates.ts";
+import type { DashboardSource } from "./dashboard_source.ts";
 import { SubscriptionRates } from "./subscription_rates.ts";
-import { Traffic } from "./traffic.ts";
+import type { Topics } from "./view.ts";
 
 /** Collects for the browsers that are connected. */
 export class Collector {
   readonly #kept: CollectorState;
-  #looking: Looking | undefined;
+  #collection: Collection | undefined;
 
-  constructor(source: DashboardSource, streams: CollectorState["streams"], only?: Only) {
+  constructor(source: DashboardSource, streams: CollectorState["streams"], only?: CollectedParts) {
     const [subscriptions, contracts, alarms] = [new SubscriptionRates(), new ContractRates(), new AlarmBoard()];
     this.#kept = { source, streams, only, subscriptions, contracts, alarms };
   }
 
   /** Begins. Idempotent. */
   start(): void {
-    this.#looking ??= new Looking(this.#kept);
+    this.#collection ??= new Collection(this.#kept);
   }
 
   /** The graphs of the contracts. */
@@ -45,263 +32,7 @@ export class Collector {
 
   /** Ends: nothing is asked or received after that, but answers that are on their way. Idempotent. */
   stop(): void {
-    this.#looking?.stop();
-    this.#looking = undefined;
+    this.#collection?.stop();
+    this.#collection = undefined;
   }
 }
-
-/** The parts that tools without a page read. */
-interface Only {
-  /** No others, and each no more once the user turned out to lack a permission. */
-  readonly parts: ReadonlySet<string>;
-  /** Asks the nodes. */
-  readonly asker: SourceAsker;
-}
-
-/** What stays while nobody looks. */
-interface CollectorState {
-  readonly source: DashboardSource;
-  readonly streams: Pick<Streams, "send" | "sendPoints">;
-  readonly only: Only | undefined;
-  readonly subscriptions: SubscriptionRates;
-  readonly contracts: ContractRates;
-  readonly alarms: AlarmBoard;
-}
-
-/** From the first browser that connects to the last one that leaves. */
-class Looking {
-  readonly #kept: CollectorState;
-  readonly #end = new AbortController();
-  readonly #problems = new Map<string, Problem>();
-  readonly #nodes: NodeBook;
-  readonly #locks = new LockWatch();
-  readonly #administration: Administration;
-  readonly #parked: ParkedViews;
-  readonly #tail: EventTail;
-  readonly #traffic = new Traffic();
-
-  constructor(kept: CollectorState) {
-    this.#kept = kept;
-    const { source, streams, only, alarms } = kept;
-    this.#nodes = new NodeBook(source.transport.clock, (stats, before) => {
-      kept.contracts.take(stats, before);
-      this.#traffic.take(stats, before);
-    }, (what, info, more) => {
-      const about = more === undefined ? labelOf(info) : `${labelOf(info)}: ${more}`;
-      alarms.note(source.transport.clock.now(), what, about);
-    });
-    this.#tail = new EventTail(source.namespace, source.showSecrets);
-    const { namespace, transport } = source;
-    const asker = only?.asker ?? source.asker();
-    const administration = this.#administration = new Administration({
-      ...{ namespace, clock: transport.clock, network: transport },
-      stream: () => source.stream("log"),
-      entities: () => source.stream("entities"),
-      kept: () => source.stream("subscriptions"),
-      nodes: () => this.#nodes.present,
-      ask: (endpoint) => this.#nodes.meet(endpoint, asker, this.#patience),
-    });
-    this.#parked = new ParkedViews(administration, source.showSecrets);
-    const locks = this.#locks;
-    this.#follow("nodes", (change) => this.#nodes.take(change), () => this.#sendNodes());
-    this.#follow(
-      "locks",
-      (change) => locks.take(change),
-      () => streams.send("locks", locks.view(ROWS, (node) => this.#nodes.label(node))),
-    );
-    const events = only === undefined ? this.#tail.listen(source.events) : undefined;
-    const unlisten = source.transport.onStatus(() => this.#connection());
-    this.#connection();
-    this.#end.signal.addEventListener("abort", () => {
-      unlisten();
-      asker[Symbol.dispose]();
-      events?.close();
-    });
-    this.#repeat("pings", SECOND, async () => {
-      if (source.transport.status.state === "connected") await this.#nodes.ask(asker, this.#patience);
-      else this.#nodes.lost();
-      this.#sendNodes();
-      this.#sendCounts();
-      this.#sendAlarms();
-    });
-    this.#repeat("streams", SECOND, async () => {
-      const server = alarms.server = await source.server();
-      alarms.elections(source.transport.clock.now(), server);
-      streams.send("server", server);
-      this.#sendAlarms();
-    });
-    this.#repeat("subscriptions", 2 * SECOND, () => this.#subscriptions());
-    this.#repeat("runs", 2 * SECOND, async () => {
-      const runs = alarms.runs = await runViews(source.runs({ status: "stuck" }), ROWS, source.showSecrets);
-      streams.send("runs", runs);
-    });
-    this.#repeat("schedules", 5 * SECOND, () => this.#schedules());
-    this.#repeat("events", SECOND, async () => {
-      this.#tail.tick();
-      const stream = await this.#kept.source.stream("log");
-      if (stream !== undefined) await this.#tail.read(stream);
-      streams.send("events", this.#tail.view);
-    });
-  }
-
-  stop(): void {
-    this.#end.abort();
-  }
-
-  /** How long a node has to answer, in ms: its way to NATS may be as long as this tool's. */
-  get #patience(): number {
-    return PATIENCE + 2 * (this.#kept.alarms.server?.rtt ?? 0);
-  }
-
-  /** Says so while there is no connection to NATS. */
-  #connection(): void {
-    const { state } = this.#kept.source.transport.status;
-    const connected = state === "connected";
-    if (!connected) this.#nodes.lost();
-    if (connected) this.#problems.delete("NATS");
-    else this.#problems.set("NATS", { part: "NATS", message: `${state}: what is shown is from before` });
-    this.#kept.alarms.connected(this.#kept.source.transport.clock.now(), connected);
-    this.#sendProblems();
-    this.#sendAlarms();
-  }
-
-  #sendAlarms(): void {
-    const { alarms, contracts } = this.#kept;
-    alarms.contracts(this.#nodes.handlers, contracts.observed);
-    alarms.nodes = this.#nodes.observed;
-    alarms.others = this.#nodes.alarms;
-    this.#kept.streams.send("alarms", alarms.view(this.#kept.source.transport.clock.now()));
-    this.#kept.streams.send("timeline", alarms.timeline);
-  }
-
-  #sendNodes(): void {
-    this.#kept.streams.send("nodes", {
-      ...this.#nodes.view(ROWS),
-      counts: this.#nodes.counts(),
-      cycles: this.#nodes.cycles,
-    });
-  }
-
-  #sendCounts(): void {
-    const { contracts } = this.#kept;
-    const circles = this.#nodes.circles;
-    const present = new Set(circles.map(({ endpoint }) => endpoint));
-    contracts.keep(present);
-    this.#traffic.keep(present);
-    this.#kept.streams.send("traffic", this.#traffic.view(circles));
-    const { handlers } = this.#nodes;
-    this.#kept.streams.send("contracts", contracts.view(ROWS, (name) => handlers.get(name)?.now ?? []));
-    const points = contracts.tick();
-    if (points !== undefined) this.#kept.streams.sendPoints(points);
-  }
-
-  async #subscriptions(): Promise<void> {
-    const { clock } = this.#kept.source.transport;
-    const log = await this.#kept.source.stream("log").catch(() => undefined); // whoever reads it says what is wrong
-    this.#nodes.serverAhead = log && log.serverTime - clock.now();
-    const stored = await this.#administration.stored();
-    const infos = await this.#administration.infosOf(stored);
-    const now = clock.monotonic();
-    const views = infos.slice(0, ROWS).map((info) =>
-      this.#kept.subscriptions.view(info, now, (node) => this.#nodes.label(node))
-    );
-    this.#kept.streams.send("subscriptions", { shown: views, total: infos.length });
-    const groups = await this.#parked.groups(stored, ROWS);
-    this.#kept.alarms.subscriptions(clock.now(), infos, groups.shown);
-    this.#kept.streams.send("groups", groups);
-    const { letters, retries } = await this.#parked.of(stored, ROWS);
-    this.#kept.streams.send("letters", letters);
-    this.#kept.streams.send("retries", retries);
-    this.#kept.alarms.retries = retries.shown;
-    this.#sendAlarms();
-  }
-
-  async #schedules(): Promise<void> {
-    const stream = await this.#kept.source.stream("log");
-    const all: ScheduleView[] = [];
-    if (stream !== undefined) {
-      const now = this.#kept.source.transport.clock.now();
-      for await (const pending of pendingSchedules(this.#kept.source.namespace, stream)) {
-        if (this.#end.signal.aborted) return;
-        if (all.length >= MOST_SCHEDULES) break;
-        const { contract, id, when, zone, since } = pending;
-        const text = { contract: shownText(contract), id: shownId(id), key: id, when: shownText(when), since };
-        const next = nextOf(pending, now);
-        all.push({ ...text, next, zone: zone === undefined ? undefined : shownText(zone) });
-      }
-    }
-    // one whose time is not known is first
-    const shown = all.sort((a, b) => (a.next ?? 0) - (b.next ?? 0)).slice(0, ROWS);
-    this.#kept.streams.send("schedules", { shown, total: all.length });
-  }
-
-  /** Follows a bucket once it exists, and sends what it has at most ten times a second. */
-  #follow(kind: BucketKind, take: (change: Change) => void, send: () => void): void {
-    const { signal } = this.#end;
-    const { clock } = this.#kept.source.transport;
-    let waiting = false;
-    const soon = () => {
-      if (waiting || signal.aborted) return;
-      waiting = true;
-      clock.after(SECOND / 10, () => {
-        waiting = false;
-        if (!signal.aborted) send();
-      }, { background: true });
-    };
-    let follows = false;
-    this.#repeat(kind, SECOND, async () => {
-      if (follows) return;
-      const bucket = await this.#kept.source.bucket(kind);
-      if (bucket === undefined) return send();
-      follows = true;
-      try {
-        await bucket.watch("", (change) => {
-          take(change);
-          soon();
-        }, { signal });
-      } catch (error) {
-        follows = false;
-        throw error;
-      }
-      send();
-    });
-  }
-
-  /** Runs a part, and `pause` ms later again, until the end. */
-  #repeat(part: string, pause: number, work: () => Promise<void>): void {
-    const { signal } = this.#end;
-    if (this.#kept.only?.parts.has(part) === false) return;
-    const run = async () => {
-      try {
-        await work();
-        if (this.#problems.delete(part)) this.#sendProblems();
-      } catch (error) {
-        if (signal.aborted) return;
-        const message = shownText((error as Error).message, 400);
-        if (this.#problems.get(part)?.message !== message) {
-          this.#problems.set(part, { part, message });
-          this.#sendProblems();
-        }
-        if (this.#kept.only !== undefined && isCatgaError(error) && isForbidden(error)) return;
-      }
-      if (!signal.aborted) {
-        timer = this.#kept.source.transport.clock.after(pause, () => void run(), { background: true });
-      }
-    };
-    let timer: { cancel(): void } | undefined;
-    signal.addEventListener("abort", () => timer?.cancel());
-    void run();
-  }
-
-  #sendProblems(): void {
-    if (!this.#end.signal.aborted) this.#kept.streams.send("problems", [...this.#problems.values()]);
-  }
-}
-
-const SECOND = 1_000; // ms
-/** How long a node has to answer, in ms, on ways without a delay. */
-const PATIENCE = 900;
-/** Schedules that are put in order. */
-const MOST_SCHEDULES = 10_000;
-/** Rows of one table. */
-const ROWS = 200;

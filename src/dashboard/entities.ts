@@ -6,7 +6,7 @@ import { entityEvents, entityInfo } from "../log/administration/entity_history.t
 import { newest } from "../log/administration/newest.ts";
 import { readEntityGroup, saysForgotten } from "../log/format/entity_group.ts";
 import { entityPattern, readEntitySubject } from "../log/format/names.ts";
-import { Allowance, MOST_MESSAGES, shownPart } from "./search.ts";
+import { MAX_MESSAGES, ReadAllowance, shownPart } from "./read_allowance.ts";
 import { shownId, shownText, shownValue } from "./shown.ts";
 import type { EntitiesView, EntityRow, EntityView } from "./view.ts";
 import type { DashboardSource } from "./dashboard_source.ts";
@@ -69,7 +69,7 @@ export async function listEntities(
   const stream = await source.stream("entities");
   const state = await stream?.state();
   if (stream === undefined || state === undefined) return { shown: [], searched: "there are no entities" };
-  const allowance = new Allowance(clock);
+  const allowance = new ReadAllowance(clock);
   const found = new Map<string, EntityRow>();
   let [read, end] = [0, state.last + 1];
   const pattern = entityPattern(namespace, type === "" ? "*" : type);
@@ -90,7 +90,7 @@ export async function listEntities(
       }
     }
     end = from;
-    if (found.size >= MAX_SHOWN || read >= MOST_MESSAGES || allowance.spent) break;
+    if (found.size >= MAX_SHOWN || read >= MAX_MESSAGES || allowance.spent) break;
   }
   return { shown: [...found.values()], searched: `${shownPart(state, end)} messages of entities` };
 }

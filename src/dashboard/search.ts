@@ -5,7 +5,6 @@
 import type { Administration } from "../log/administration/administration.ts";
 import { newest } from "../log/administration/newest.ts";
 import { isReadable, readGroup } from "../log/format/group.ts";
-import { type LoggedMessage, payloadOf } from "../log/format/logged_message.ts";
 import {
   entitySubject,
   messagePattern,
@@ -14,12 +13,12 @@ import {
   readParkedSubject,
 } from "../log/format/names.ts";
 import { readParked } from "../log/format/parked_message.ts";
-import { shownPayload } from "../contract/redaction.ts";
 import { workflowOf } from "../contract/workflow.ts";
-import type { Clock } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
-import { shownCount, shownId, shownText, shownValue } from "./shown.ts";
-import type { SearchHit, SearchView } from "./view.ts";
+import { MAX_MESSAGES, ReadAllowance, shownPart } from "./read_allowance.ts";
+import { SearchHits } from "./search_hits.ts";
+import { shownCount, shownId, shownText } from "./shown.ts";
+import type { SearchView } from "./view.ts";
 import type { DashboardSource } from "./dashboard_source.ts";
 
 /** What a search reads. */
@@ -39,7 +38,7 @@ export async function search(
   if (text === "" || text.length > MAX_QUERY || !text.isWellFormed()) {
     return `what is looked for has 1 to ${MAX_QUERY} characters`;
   }
-  const found = new SearchHits(text, new Allowance(source.transport.clock), source.showSecrets ?? false);
+  const found = new SearchHits(text, new ReadAllowance(source.transport.clock), source.showSecrets ?? false);
   await readRuns(source, text, found);
   await readParkedMessages(source, administration, found);
   const stream = await source.stream("log");
@@ -47,72 +46,11 @@ export async function search(
   return { hits: found.hits, searched: found.searched };
 }
 
-/** How much may be read for one question of a browser: so many bytes, for so long. */
-export class Allowance {
-  readonly #clock: Pick<Clock, "monotonic">;
-  readonly #until: number;
-  #left = MOST_BYTES;
-
-  constructor(clock: Pick<Clock, "monotonic">) {
-    this.#clock = clock;
-    this.#until = clock.monotonic() + PATIENCE;
-  }
-
-  take(bytes: number): void {
-    this.#left -= bytes;
-  }
-
-  get spent(): boolean {
-    return this.#left <= 0 || this.#clock.monotonic() >= this.#until;
-  }
-}
-
-/** How many messages of a stream were read: those from `end` on. */
-export function shownPart({ first, last }: { readonly first: number; readonly last: number }, end: number): string {
-  const [read, all] = [last + 1 - end, Math.max(0, last + 1 - first)];
-  return read >= all ? `all ${shownCount(all)}` : `the last ${shownCount(read)} of ${shownCount(all)}`;
-}
-
-/** What was found, and how much may still be read. */
-class SearchHits {
-  readonly hits: SearchHit[] = [];
-  readonly searched: string[] = [];
-  readonly allowance: Allowance;
-  readonly #text: string;
-  readonly #showSecrets: boolean;
-
-  constructor(text: string, allowance: Allowance, showSecrets: boolean) {
-    this.#text = text;
-    this.#showSecrets = showSecrets;
-    this.allowance = allowance;
-  }
-
-  /** Whether enough was read. */
-  get full(): boolean {
-    return this.hits.length >= MOST_HITS || this.allowance.spent;
-  }
-
-  /** Takes a message if it is looked for. */
-  take(message: LoggedMessage, where: SearchHit["where"], place: string): void {
-    const { id, key, meta, category, time } = message;
-    if (![id, key, meta?.c, meta?.a].includes(this.#text) || this.hits.length >= MOST_HITS) return;
-    this.hits.push({
-      ...{ where, name: shownText(category), id: shownId(id), at: time, place },
-      key: shownId(key ?? ""),
-      correlation: shownId(meta?.c ?? ""),
-      causation: shownId(meta?.a ?? ""),
-      payload: shownValue(
-        shownPayload(payloadOf(message), { contract: category, headers: meta?.h }, this.#showSecrets),
-      ),
-    });
-  }
-}
-
 /** The end of the log, the newest first. */
 async function readLog(namespace: string, stream: LogStream, found: SearchHits): Promise<void> {
   const state = await stream.state();
   if (state === undefined || state.last < state.first) return;
-  const least = Math.max(state.first, state.last - MOST_MESSAGES + 1);
+  const least = Math.max(state.first, state.last - MAX_MESSAGES + 1);
   let end = state.last + 1;
   const pattern = messagePattern(namespace, stream.name);
   for await (const { from, messages } of newest(stream, pattern, { last: state.last, least })) {
@@ -182,10 +120,5 @@ async function readRuns(source: SearchSource, text: string, found: SearchHits): 
 const decoder = new TextDecoder();
 /** Characters of what is looked for. */
 const MAX_QUERY = 300;
-/** What is read at most: messages of the log, bytes of all, ms; and what is found. */
-export const MOST_MESSAGES = 10_000;
-const MOST_BYTES = 32 * 1_048_576;
-const PATIENCE = 5_000;
-const MOST_HITS = 200;
 const MOST_OF_ID = 50;
 const PAGE = 500;

@@ -1,0 +1,34 @@
+/** How much is read of streams for one question of a browser, and how the page says how much that was. */
+import type { Clock } from "../ports/clock.ts";
+import { shownCount } from "./shown.ts";
+
+/** How much may be read for one question of a browser: so many bytes, for so long. */
+export class ReadAllowance {
+  readonly #clock: Pick<Clock, "monotonic">;
+  readonly #until: number;
+  #left = MAX_BYTES;
+
+  constructor(clock: Pick<Clock, "monotonic">) {
+    this.#clock = clock;
+    this.#until = clock.monotonic() + PATIENCE;
+  }
+
+  take(bytes: number): void {
+    this.#left -= bytes;
+  }
+
+  get spent(): boolean {
+    return this.#left <= 0 || this.#clock.monotonic() >= this.#until;
+  }
+}
+
+/** How many messages of a stream were read: those from `end` on. */
+export function shownPart({ first, last }: { readonly first: number; readonly last: number }, end: number): string {
+  const [read, all] = [last + 1 - end, Math.max(0, last + 1 - first)];
+  return read >= all ? `all ${shownCount(all)}` : `the last ${shownCount(read)} of ${shownCount(all)}`;
+}
+
+/** The most messages of a stream that are read for one question. */
+export const MAX_MESSAGES = 10_000;
+const MAX_BYTES = 32 * 1_048_576;
+const PATIENCE = 5_000; // ms

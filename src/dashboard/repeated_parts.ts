@@ -1,0 +1,62 @@
+/**
+ * Parts of a collection: each is asked for again and again until the end. A part that fails is tried again, and the page
+ * says so; a part never waits for another one, and is never asked for twice at once.
+ */
+import { isCatgaError } from "../error.ts";
+import type { Clock, Timer } from "../ports/clock.ts";
+import { isForbidden } from "../ports/transport.ts";
+import { shownText } from "./shown.ts";
+import type { Problem } from "./view.ts";
+
+/** Repeats parts, and keeps their problems. */
+export class RepeatedParts {
+  readonly #clock: Clock;
+  readonly #end: AbortSignal;
+  readonly #only: ReadonlySet<string> | undefined;
+  readonly #send: (problems: readonly Problem[]) => void;
+  readonly #problems = new Map<string, Problem>();
+
+  /** `only`: no others are repeated, and each no more once the user turned out to lack a permission. */
+  constructor(
+    clock: Clock,
+    end: AbortSignal,
+    only: ReadonlySet<string> | undefined,
+    send: (problems: readonly Problem[]) => void,
+  ) {
+    this.#clock = clock;
+    this.#end = end;
+    this.#only = only;
+    this.#send = send;
+  }
+
+  /** Runs a part, and `pause` ms later again, until the end. */
+  repeat(part: string, pause: number, work: () => Promise<void>): void {
+    const end = this.#end;
+    if (this.#only?.has(part) === false) return;
+    let timer: Timer | undefined;
+    const run = async () => {
+      try {
+        await work();
+        this.#note(part, undefined);
+      } catch (error) {
+        if (end.aborted) return;
+        this.#note(part, shownText((error as Error).message, 400));
+        if (this.#only !== undefined && isCatgaError(error) && isForbidden(error)) return;
+      }
+      if (!end.aborted) timer = this.#clock.after(pause, () => void run(), { background: true });
+    };
+    end.addEventListener("abort", () => timer?.cancel());
+    void run();
+  }
+
+  #note(part: string, message: string | undefined): void {
+    if (this.#problems.get(part)?.message !== message) this.setProblem(part, message);
+  }
+
+  /** Sets the problem of a part; `undefined`: there is none. Sends all problems. */
+  setProblem(part: string, message: string | undefined): void {
+    if (message === undefined) this.#problems.delete(part);
+    else this.#problems.set(part, { part, message });
+    if (!this.#end.aborted) this.#send([...this.#problems.values()]);
+  }
+}

@@ -1,0 +1,43 @@
+/** The hits of a search, and how much may still be read for more. */
+import { shownPayload } from "../contract/redaction.ts";
+import { type LoggedMessage, payloadOf } from "../log/format/logged_message.ts";
+import type { ReadAllowance } from "./read_allowance.ts";
+import { shownId, shownText, shownValue } from "./shown.ts";
+import type { SearchHit } from "./view.ts";
+
+/** The hits of a search. */
+export class SearchHits {
+  readonly hits: SearchHit[] = [];
+  readonly searched: string[] = [];
+  readonly allowance: ReadAllowance;
+  readonly #text: string;
+  readonly #showSecrets: boolean;
+
+  constructor(text: string, allowance: ReadAllowance, showSecrets: boolean) {
+    this.#text = text;
+    this.#showSecrets = showSecrets;
+    this.allowance = allowance;
+  }
+
+  /** Returns true if enough was found, or read. */
+  get full(): boolean {
+    return this.hits.length >= MAX_HITS || this.allowance.spent;
+  }
+
+  /** Takes a message if it is looked for. */
+  take(message: LoggedMessage, where: SearchHit["where"], place: string): void {
+    const { id, key, meta, category, time } = message;
+    if (![id, key, meta?.c, meta?.a].includes(this.#text) || this.hits.length >= MAX_HITS) return;
+    this.hits.push({
+      ...{ where, name: shownText(category), id: shownId(id), at: time, place },
+      key: shownId(key ?? ""),
+      correlation: shownId(meta?.c ?? ""),
+      causation: shownId(meta?.a ?? ""),
+      payload: shownValue(
+        shownPayload(payloadOf(message), { contract: category, headers: meta?.h }, this.#showSecrets),
+      ),
+    });
+  }
+}
+
+const MAX_HITS = 200;

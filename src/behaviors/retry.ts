@@ -1,6 +1,6 @@
 /** `retry()`: runs a handler again, on the same node, after a failure that may pass. */
 import type { Behavior } from "../contract/behavior.ts";
-import { delay } from "../ports/clock.ts";
+import { delay, doubled } from "../ports/clock.ts";
 import { CatgaError, type Code } from "../error.ts";
 import { checkInteger, checkKnown, checkNumber, isStringArray, MAX_TIMEOUT, show, TEN_YEARS } from "../data/checks.ts";
 import type { Abortable } from "../contract/context.ts";
@@ -61,7 +61,7 @@ export function retry(options: RetryBehaviorOptions = {}): Behavior {
       const releaseLocks = (ctx as typeof ctx & Abortable).lockScope();
       const result = await next();
       if (result.ok || attempt === attempts || !await retries(result.error)) return result;
-      const pause = random() * Math.min(MAX_TIMEOUT, backoff * 2 ** (attempt - 1));
+      const pause = random() * doubled(attempt - 1, backoff, MAX_TIMEOUT);
       if (clock.now() + pause >= ctx.deadline) return result;
       try {
         await Promise.all([releaseLocks(), delay(clock, pause, ctx.signal)]);

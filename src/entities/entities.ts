@@ -14,7 +14,7 @@ import {
   saysForgotten,
   withoutName,
 } from "../log/format/entity_group.ts";
-import { delay, type Timer } from "../ports/clock.ts";
+import { delay, doubled, type Timer } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { PendingCommand } from "./command.ts";
 import { type EntityCopy, WarmCopies } from "./entity_copy.ts";
@@ -94,7 +94,7 @@ class NodeEntities implements Entities {
     await reads.opened();
     const stream = await this.#stream.get();
     let error: CatgaError | undefined;
-    for (let pause = 5;; pause = Math.min(500, pause * 2)) {
+    for (let attempts = 0;; attempts++) {
       const left = due - clock.monotonic();
       if (left <= 0) {
         const last = error === undefined ? "" : `; last error: ${error.message}`;
@@ -114,7 +114,7 @@ class NodeEntities implements Entities {
         error = appended.error;
         if (appended.type === "not stored" && !appended.passing) throw error;
       }
-      await delay(clock, Math.min(pause, left));
+      await delay(clock, Math.min(doubled(attempts, 5, 500), left));
     }
   }
 

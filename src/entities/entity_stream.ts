@@ -14,7 +14,7 @@ import { markOf, readEntityMessage } from "../log/format/entity_group.ts";
 import { KnownNames, parseGroup } from "../log/format/group_text.ts";
 import { entitySubject } from "../log/format/names.ts";
 import { openStream } from "../log/format/streams.ts";
-import { type Clock, delay } from "../ports/clock.ts";
+import { type Clock, delay, doubled } from "../ports/clock.ts";
 import { openOnce } from "../ports/open_once.ts";
 import {
   type AppendReceiver,
@@ -194,13 +194,12 @@ export class EntityStream {
   ): Promise<void> {
     const stream = this.until(due);
     let read: { from: number } | { since: number } = { since: Math.max(0, from) };
-    for (let [pause, reached] = [1, 0]; reached < upTo;) {
+    for (let [pauses, reached] = [0, 0]; reached < upTo;) {
       const messages = await stream.read(subject, read);
       for (const message of messages) onMessage(message);
       const last = messages.at(-1);
-      if (last === undefined) {
-        pause = await this.#pause(subject, pause, due);
-      } else {
+      if (last === undefined) await this.#pause(subject, pauses++, due);
+      else {
         reached = last.sequence;
         read = { from: reached + 1 };
       }
@@ -243,10 +242,10 @@ export class EntityStream {
     { upTo, due, noted = true }: { readonly upTo: number; readonly due: number } & Noting,
   ): Promise<EntityCopy<State>> {
     const subject = this.subject(copy.definition.name, copy.id);
-    for (let pause = 1; upTo === 0 || copy.sequence < upTo;) {
+    for (let pauses = 0; upTo === 0 || copy.sequence < upTo;) {
       if (await this.#part(copy, this.#reading(subject, noted), due)) continue;
       if (upTo === 0) return copy;
-      pause = await this.#pause(subject, pause, due);
+      await this.#pause(subject, pauses++, due);
     }
     return copy;
   }
@@ -267,12 +266,11 @@ export class EntityStream {
     return messages.length > 0;
   }
 
-  /** Waits for a server that lags behind. Resolves with the next pause. */
-  async #pause(subject: string, pause: number, due: number): Promise<number> {
+  /** Waits for a server that lags behind. `pauses`: those before. */
+  async #pause(subject: string, pauses: number, due: number): Promise<void> {
     const { clock } = this.#host;
     if (clock.monotonic() >= due) throw this.#unread(subject);
-    await delay(clock, pause);
-    return Math.min(LONGEST_PAUSE, pause * 2);
+    await delay(clock, doubled(pauses, 1, LONGEST_PAUSE));
   }
 
   #unread(subject: string): CatgaError {

@@ -15,7 +15,7 @@ import { ALONE } from "../contract/send_options.ts";
 import type { RefusedRun, TriedVersions, WorkflowBody } from "../contract/workflow_body.ts";
 import { Gate } from "../data/queues.ts";
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
-import { delay, type Timer } from "../ports/clock.ts";
+import { delay, doubled, type Timer } from "../ports/clock.ts";
 import { recorded } from "./recorded_error.ts";
 import type { OngoingAttempts } from "./step_attempt.ts";
 import { Drive } from "./drive.ts";
@@ -163,7 +163,7 @@ export class Drives {
         if (call.sequence > 0 && await host.log.isReplaced(call.ref, call.sequence)) return false;
         throw runUnavailable(call.ref, `cannot be read up to ${call.sequence}`);
       }
-      await delay(host.clock, Math.min(1_000, 20 * 2 ** vain));
+      await delay(host.clock, doubled(vain, 20, 1_000));
       return true;
     };
     for (let turn = 0;; turn++) {
@@ -212,7 +212,7 @@ export class Drives {
       if (end === "shutdown") throw runUnavailable(call.ref, "goes on at another node", ALONE);
       if (typeof end === "object" && "failed" in end) {
         if (turn > MOST_TURNS || !isCatgaError(end.failed)) throw end.failed;
-        await delay(host.clock, Math.min(1_000, 50 * 2 ** turn));
+        await delay(host.clock, doubled(turn, 50, 1_000));
         continue;
       }
       if (typeof end === "object") {

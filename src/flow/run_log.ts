@@ -21,7 +21,7 @@ import {
   type StoredItem,
 } from "../log/format/entity_group.ts";
 import { entityPattern, entitySubject, readEntitySubject } from "../log/format/names.ts";
-import { delay } from "../ports/clock.ts";
+import { delay, doubled } from "../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, untilAnswered } from "../ports/event_log.ts";
 import {
   type CalledEntry,
@@ -371,12 +371,13 @@ export class RunLog {
     const after: RunPlace = { sequence: expect, entries, mark: last, sure };
     const subject = this.subject(ref);
     let unanswered: CatgaError | undefined;
-    for (let [pause, timeout] = [FIRST_PAUSE, FIRST_ATTEMPT];; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
+    for (let [failures, silences] = [0, 0];; failures++) {
       let error: CatgaError;
       try {
         const stream = await this.#host.stream();
         if (after.sure !== this.epoch && !await this.#has(ref, after)) return "conflict";
         place.sure = after.sure;
+        const timeout = doubled(silences, FIRST_ATTEMPT, ATTEMPT);
         const appended = await stream.append(subject, text, { timeout, expect });
         if (appended.type === "stored") return appended.sequence;
         if (appended.type === "conflict") {
@@ -385,7 +386,7 @@ export class RunLog {
         }
         if (appended.type === "unknown") {
           unanswered = appended.error;
-          timeout = Math.min(ATTEMPT, timeout * 2);
+          silences++;
         } else if (!appended.passing && !unanswered) throw appended.error;
         error = appended.error;
       } catch (thrown) {
@@ -393,7 +394,7 @@ export class RunLog {
         error = thrown;
       }
       if (over()) throw unanswered ?? error;
-      await delay(clock, pause);
+      await delay(clock, doubled(failures, FIRST_PAUSE, LONGEST_PAUSE));
       if (over()) throw unanswered ?? error;
     }
   }

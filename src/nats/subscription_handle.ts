@@ -1,6 +1,6 @@
 /** A subscription of nats.js that can be ended at any time, and is made again after the server has ended it. */
 import type { Msg, Subscription as NatsSubscription } from "@nats-io/nats-core";
-import type { Timer } from "../ports/clock.ts";
+import { doubled, type Timer } from "../ports/clock.ts";
 import type { Subscription, Transport } from "../ports/transport.ts";
 
 /** Callbacks of a subscription. */
@@ -35,7 +35,8 @@ export class SubscriptionHandle implements Subscription {
   /** The server has ended it, and it is not certain that it stands again. */
   forbidden = false;
   #timer: Timer | undefined;
-  #pause = FIRST_PAUSE;
+  /** Violations since it stood last. */
+  #failures = 0;
 
   constructor(
     transport: Pick<Transport, "clock" | "flush">,
@@ -54,8 +55,8 @@ export class SubscriptionHandle implements Subscription {
     this.forbidden = true;
     this.#options.forbidden?.(error);
     if (this.#options.optional) return;
-    this.#timer = this.#transport.clock.after(this.#pause, () => this.again(), { background: true });
-    this.#pause = Math.min(2 * this.#pause, LONGEST_PAUSE);
+    const pause = doubled(this.#failures++, FIRST_PAUSE, LONGEST_PAUSE);
+    this.#timer = this.#transport.clock.after(pause, () => this.again(), { background: true });
   }
 
   /** Makes it again now, if the server has ended it. */
@@ -75,7 +76,7 @@ export class SubscriptionHandle implements Subscription {
     this.#transport.flush().then(() => {
       if (made !== this.#subscription || made.isClosed()) return;
       this.forbidden = false;
-      this.#pause = FIRST_PAUSE;
+      this.#failures = 0;
       this.#options.allowed?.();
     }, () => {
       // disconnected: it is made again at the reconnect

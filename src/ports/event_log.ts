@@ -5,7 +5,7 @@
 import { CatgaError, isCatgaError } from "../error.ts";
 import { thrownMessage } from "../data/cause_text.ts";
 import { checkHeader, checkInteger, checkNumber, checkPattern, checkSubject, LONGEST_TTL } from "../data/checks.ts";
-import { type Clock, delay } from "./clock.ts";
+import { type Clock, delay, doubled } from "./clock.ts";
 import { checkBucket } from "./key_value_store.ts";
 
 /** Streams of a cluster. */
@@ -163,10 +163,11 @@ export async function untilAnswered<T>(
   [first, longest]: readonly [first: number, longest: number],
   over: (pause: number) => boolean,
 ): Promise<T> {
-  for (let pause = first;; pause = Math.min(longest, pause * 2)) {
+  for (let failures = 0;; failures++) {
     try {
       return await read();
     } catch (error) {
+      const pause = doubled(failures, first, longest);
       const passes = isCatgaError(error) && error.code === "UNAVAILABLE" && error.retryable;
       if (!passes || over(pause)) throw error;
       await delay(clock, pause);

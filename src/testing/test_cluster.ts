@@ -21,7 +21,7 @@ import {
   idsOf,
   type TestClusterOptions,
 } from "./test_cluster_options.ts";
-import { type Clock, systemClock } from "../ports/clock.ts";
+import { type Clock, doubled, systemClock } from "../ports/clock.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 
 /**
@@ -243,12 +243,13 @@ export class TestCluster implements AsyncDisposable {
     checkLimit("handled", limit);
     await this.#pace.advance(0);
     const end = this.clock.monotonic() + limit;
-    for (let step = FIRST_STEP;; step = Math.min(LONGEST_STEP, step * 2)) {
+    for (let looks = 0;; looks++) {
       const left = await this.#pace.until(unhandled(this.#well));
       if (left.length === 0) return;
       const rest = end - this.clock.monotonic();
       if (rest <= 0) throw new Error(`the log is not handled within ${limit} ms: ${left.join("; ")}${this.#unended()}`);
-      const passed = new Promise<void>((resolve) => void this.clock.after(Math.min(step, rest), resolve));
+      const step = Math.min(doubled(looks, FIRST_STEP, LONGEST_STEP), rest);
+      const passed = new Promise<void>((resolve) => void this.clock.after(step, resolve));
       await this.#pace.until(passed); // not `advance`: handlers may wait for something outside of virtual time
     }
   }

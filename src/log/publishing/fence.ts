@@ -1,6 +1,6 @@
 /** A fence: a schedule that is due at once, and fires after all that the server had in hand. */
 import { CatgaError, unavailable } from "../../error.ts";
-import { type Clock, delay } from "../../ports/clock.ts";
+import { type Clock, delay, doubled } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 
 /** A schedule that has fired: where it stood, and when it was due, by the server's clock. */
@@ -25,8 +25,8 @@ export async function passFence(
   if (written.type !== "stored") {
     throw passing(written.type === "conflict" ? new CatgaError("UNAVAILABLE", "a conflict") : written.error);
   }
-  for (let pause = 20;; pause = Math.min(100, pause * 2)) {
-    await delay(clock, pause, signal);
+  for (let looks = 0;; looks++) {
+    await delay(clock, doubled(looks, 20, 100), signal);
     if (await stream.last(subject, { latest: true }) === undefined) return { sequence: written.sequence, due };
     if (clock.monotonic() < until) continue;
     throw unavailable("the server does not fire what is due");

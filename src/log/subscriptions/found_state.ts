@@ -4,7 +4,7 @@
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import { fewAtOnce } from "../../data/queues.ts";
-import { delay, within } from "../../ports/clock.ts";
+import { delay, doubled, within } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, readMessageId } from "../format/commit.ts";
 import { isReadable, readGroup } from "../format/group.ts";
@@ -91,7 +91,7 @@ async function ask(
   const { clock } = host;
   const begun = clock.monotonic();
   const request: BarrierRequest = ["barrier", token];
-  for (let pause = FIRST_PAUSE; clock.monotonic() - begun < PATIENCE; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
+  for (let failures = 0; clock.monotonic() - begun < PATIENCE; failures++) {
     const answer = await host.send(contract, request, { node: id, timeout: ANSWER_TIMEOUT, retries: 0 });
     signal.throwIfAborted();
     if (answer.ok) {
@@ -102,7 +102,7 @@ async function ask(
       return;
     }
     if (!nodes().some((node) => node.endpoint === endpoint) || await host.gone(endpoint)) return;
-    await delay(clock, pause, signal);
+    await delay(clock, doubled(failures, FIRST_PAUSE, LONGEST_PAUSE), signal);
   }
 }
 

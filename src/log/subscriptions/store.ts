@@ -1,7 +1,7 @@
 /** The store of a subscription, in the stream `catga_<ns>_subscriptions`: commits, what is parked, and requests. */
 import { fewAtOnce } from "../../data/queues.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
-import { type Clock, delay } from "../../ports/clock.ts";
+import { type Clock, delay, doubled } from "../../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 import { commitSubject, parkedSubject, readParkedSubject, requestSubject } from "../format/names.ts";
@@ -44,11 +44,10 @@ export class SubscriptionStore {
   async carryOut<T>(steps: CommitSteps<T>): Promise<T> {
     const { clock, signal } = this.#options;
     let next = steps.next({ type: "done" });
-    for (let pause = FIRST_PAUSE; !next.done;) {
+    for (let pauses = 0; !next.done;) {
       let answer: RequestAnswer = { type: "done" };
       if (next.value.type === "pause") {
-        await delay(clock, pause, signal);
-        pause = Math.min(LONGEST_PAUSE, pause * 2);
+        await delay(clock, doubled(pauses++, FIRST_PAUSE, LONGEST_PAUSE), signal);
       } else answer = await this.#do(next.value);
       signal.throwIfAborted();
       next = steps.next(answer);
@@ -141,7 +140,7 @@ export class SubscriptionStore {
     const { stream, clock, signal, fault } = this.#options;
     if (!await this.load(item)) return; // it is gone: what its commit says of it is lost, too
     const { message, error } = item;
-    for (let [tries, pause] = [0, FIRST_PAUSE];; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
+    for (let [tries, failures] = [0, 0];; failures++) {
       const kept = tries < 2 ? { message, error } : withoutPayload({ message, error });
       const data = writeParked(kept, tries === 0 ? undefined : 0);
       const appended = await stream.append(this.#parked(item.id), data, { timeout: ANSWER_TIMEOUT });
@@ -160,7 +159,7 @@ export class SubscriptionStore {
       if (appended.type === "not stored" && appended.error.code === "TOO_LARGE" && tries < 2) tries++;
       else {
         if (appended.type !== "conflict") fault(appended.error);
-        await delay(clock, pause, signal);
+        await delay(clock, doubled(failures, FIRST_PAUSE, LONGEST_PAUSE), signal);
       }
     }
   }
@@ -205,7 +204,7 @@ export async function readAgain<T>(
   { clock, signal, fault }: Pick<SubscriptionStoreOptions, "clock" | "signal" | "fault">,
   read: () => Promise<T>,
 ): Promise<T> {
-  for (let pause = FIRST_PAUSE;; pause = Math.min(LONGEST_PAUSE, pause * 2)) {
+  for (let failures = 0;; failures++) {
     try {
       const found = await read();
       signal.throwIfAborted();
@@ -214,7 +213,7 @@ export async function readAgain<T>(
       signal.throwIfAborted();
       if (!isCatgaError(error)) throw error;
       fault(error);
-      await delay(clock, pause, signal);
+      await delay(clock, doubled(failures, FIRST_PAUSE, LONGEST_PAUSE), signal);
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Collects what the page shows, between `start` and `stop`; what stays in between, like graphs and alarms, is kept. What
- * is collected, and how often: `collection.ts`.
+ * Collects what the page shows, between `start` and `stop`, and keeps graphs and alarms in between. What is collected,
+ * and how often: `collection.ts`.
  */
 import { AlarmBoard } from "./alarm_board.ts";
 import { type CollectedParts, Collection, type CollectorState, ROWS } from "./collection.ts";

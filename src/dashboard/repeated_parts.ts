@@ -1,6 +1,6 @@
 /**
- * Parts of a collection: each is asked for again and again until the end. A part that fails is tried again, and the page
- * says so; a part never waits for another one, and is never asked for twice at once.
+ * Parts of a collection: each is asked for again and again until the end. A part that fails is tried again, and the
+ * page says so; a part never waits for another one, and is never asked for twice at once.
  */
 import { isCatgaError } from "../error.ts";
 import type { Clock, Timer } from "../ports/clock.ts";

@@ -1,6 +1,6 @@
 /**
- * A step that the handler, or an `undo`, has called: it waits until the journal has its outcome, then the caller goes on
- * with that in its turn (`ends.ts`). How it comes to an outcome: `attempted_step.ts`, `child_step.ts`.
+ * A step that the handler, or an `undo`, has called: it waits until the journal has its outcome, then the caller goes
+ * on with that in its turn (`ends.ts`). How it comes to an outcome: `attempted_step.ts`, `child_step.ts`.
  */
 import { CatgaError } from "../error.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";

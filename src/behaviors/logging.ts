@@ -3,6 +3,7 @@ import type { Behavior } from "../contract/behavior.ts";
 import { checkBoolean, checkKnown, checkMethods, show } from "../data/checks.ts";
 import { isHandlerFailure } from "../contract/handler_failure.ts";
 import type { LogFields, Logger } from "../contract/observer.ts";
+import { loggedPayload } from "../contract/redaction.ts";
 import { messageLabel, printable } from "../data/printable.ts";
 
 /** Options of {@link logging}. */
@@ -11,7 +12,10 @@ export interface LoggingOptions {
   logger?: Pick<Logger, "debug" | "info" | "warn"> | undefined;
   /** The level for successful messages; a failure is a warning. `"info"`. */
   level?: "debug" | "info" | undefined;
-  /** `true` logs payloads, too. They may contain data that must not be logged; `false`. */
+  /**
+   * `true` logs payloads, too, without the members that the contract's `redact` names: `(hidden)` stands in their
+   * place; `false`.
+   */
   payload?: boolean | undefined;
 }
 
@@ -58,7 +62,7 @@ export function logging(options: LoggingOptions = {}): Behavior {
         ),
         {
           ...fields,
-          ...(payloads ? { payload } : {}),
+          ...(payloads ? { payload: loggedPayload(contract, payload, ctx) } : {}),
           ...(result.ok ? {} : { error: result.error }),
         },
       );

@@ -1,8 +1,11 @@
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { type Behavior, catga, fail, query, unwrap } from "../../mod.ts";
+import { type Batch, type Behavior, catga, command, event, fail, query, unwrap } from "../../mod.ts";
 import type { LogFields } from "../contract/observer.ts";
+import { REDACT_HEADER } from "../contract/redaction.ts";
+import { HIDDEN } from "../data/redact.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
+import { eventually } from "../../test/support/eventually.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { logging, type LoggingOptions } from "./logging.ts";
 
@@ -129,6 +132,67 @@ describe("logging", () => {
     const [[level, , fields]] = await logged({ level: "debug", payload: true });
     assertEquals([level, fields.payload, fields.outcome], ["debug", 1, "ok"]);
     assertEquals("payload" in (await logged({}))[0][2], false);
+  });
+
+  it("hides the members of payloads that `redact` names (it logged them), of parsed ones too, and of each of a batch", async () => {
+    const payloads: unknown[] = [];
+    const note = (_: string, { payload }: LogFields) => void payloads.push(payload);
+    const behaviors = [logging({ payload: true, logger: { debug: note, info: note, warn: note } })];
+    class Card {
+      constructor(readonly number: string, readonly name: string) {}
+    }
+    interface Payment {
+      readonly id: string;
+      readonly card: Card;
+    }
+    const input = {
+      "~standard": {
+        version: 1 as const,
+        vendor: "test",
+        types: undefined as { readonly input: Payment; readonly output: Payment } | undefined,
+        validate: (value: unknown) => {
+          const { id, card } = value as Payment;
+          return { value: { id, card: new Card(card.number, card.name) } };
+        },
+      },
+    };
+    const redact = ["card.number"] as const;
+    const Pay = command<Payment, string>("Pay", { redact });
+    const Parsed = command("Parsed", { input, redact: ["**.number"] });
+    const Paid = event<Payment>("Paid", { durable: true, redact, key: ({ id }) => id });
+    const seen: string[] = [];
+    const handlers = [
+      Pay.handle(({ card }) => card.number),
+      Parsed.handle(({ card }) => void seen.push(card.number)),
+      Paid.onBatch((batch) => {
+        for (const { payload } of batch) seen.push(payload.card.number);
+      }),
+    ];
+    await using app = await catga({ id: "n1", handlers, behaviors });
+    const payment = { id: "p1", card: { number: "4111", name: "Ada" } };
+    assertEquals(unwrap(await app.send(Pay, payment)), "4111");
+    unwrap(await app.send(Parsed, payment));
+    unwrap(await app.publish(Paid, payment));
+    await eventually("the batch", () => payloads.length === 3);
+    assertEquals(seen, ["4111", "4111"]);
+    const shown = { id: "p1", card: { number: HIDDEN, name: "Ada" } };
+    const [{ payload, id, headers }] = payloads[2] as Batch<Payment>;
+    assertEquals([...payloads.slice(0, 2), payload], [shown, shown, shown] as unknown[]);
+    assertEquals([typeof id, headers[REDACT_HEADER]], ["string", '["card.number"]']);
+  });
+
+  it("hides what the sender of a stored message named, whose `redact` was another", async () => {
+    const payloads: unknown[] = [];
+    const note = (_: string, { payload }: LogFields) => void payloads.push(payload);
+    const Paid = event<{ a: string; b: string }>("Paid", { durable: true, redact: ["a"] });
+    const handlers = Paid.on(() => {}, {
+      behaviors: [logging({ payload: true, logger: { debug: note, info: note, warn: note } })],
+    });
+    await using app = await catga({ id: "n1", handlers });
+    const Other = event<{ a: string; b: string }>("Paid", { durable: true, redact: ["b"] });
+    unwrap(await app.publish(Other, { a: "1", b: "2" }));
+    await eventually("the event", () => payloads.length > 0);
+    assertEquals(payloads, [{ a: HIDDEN, b: HIDDEN }]);
   });
 
   it("a logger that throws does not change the result", async () => {

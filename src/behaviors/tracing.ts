@@ -6,7 +6,7 @@ import type { Context as TraceContext, Span, SpanContext, Tracer, TracerProvider
 import { type CatgaError, isCatgaError } from "../error.ts";
 import type { Attachment, Behavior, BehaviorMessage, OutgoingMessage, SendBehavior } from "../contract/behavior.ts";
 import type { Context } from "../contract/context.ts";
-import type { Batch } from "../contract/handler.ts";
+import { batchOf } from "../contract/handler.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { Result } from "../contract/result.ts";
 import type {
@@ -109,7 +109,7 @@ class Spans {
     const sender = extract(api, ctx.headers);
     const { SERVER, CONSUMER } = api.SpanKind;
     const { position } = ctx;
-    const batch = position === undefined && contract.options.durable ? membersOf(payload) : undefined;
+    const batch = position === undefined && contract.options.durable ? batchOf(payload) : undefined;
     const publishers = position === undefined ? batch?.map(({ headers }) => extract(api, headers)) ?? [] : [sender];
     // it may be days since the message was stored, and it is handled by each subscription: linked, not a child
     const parent = position === undefined ? sender : api.trace.deleteSpan(sender);
@@ -286,11 +286,6 @@ class Spans {
     span.setStatus({ code: api.SpanStatusCode.ERROR, message: String(error) });
     span.setAttribute("error.type", isCatgaError(error) ? error.code : error instanceof Error ? error.name : "_OTHER");
   }
-}
-
-/** The members of a batch: the payload of a run of many durable events. */
-function membersOf(payload: unknown): Batch<unknown> | undefined {
-  return Array.isArray(payload) && "fail" in payload ? payload as unknown as Batch<unknown> : undefined;
 }
 
 /** https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/ */

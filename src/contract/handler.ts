@@ -90,6 +90,11 @@ export type Batch<Payload> =
     fail(member: Batch<Payload>[number], code: string, message: string, options?: FailOptions): void;
   };
 
+/** The payload of a run of many durable events as their batch; `undefined` for the payload of one message. */
+export function batchOf(payload: unknown): Batch<unknown> | undefined {
+  return Array.isArray(payload) && "fail" in payload ? payload as unknown as Batch<unknown> : undefined;
+}
+
 /**
  * Settings of the subscription of a handler of durable events, or of a durable command. All that was left out has its
  * default.

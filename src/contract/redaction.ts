@@ -1,8 +1,10 @@
 /** Members of payloads that tools hide: the option `redact` of contracts, and the header that stored messages have. */
 import { show } from "../data/checks.ts";
 import { HIDDEN, redacted, type Redaction, whyNoPaths } from "../data/redact.ts";
-import { isRunMessage } from "./contract.ts";
+import type { Context } from "./context.ts";
+import { type AnyContract, isRunMessage } from "./contract.ts";
 import type { RunEntry, RunInfo } from "./flow.ts";
+import { batchOf } from "./handler.ts";
 
 /**
  * Paths of members of a payload, for the option `redact`. The first name is one of its members; a path goes on behind a
@@ -75,6 +77,22 @@ export function shownPayload(payload: unknown, { headers, contract }: RedactedMe
   if (secrets) return payload;
   const redaction = redactionOf(headers, contract);
   return redaction !== undefined && typeof payload === "string" ? HIDDEN : redacted(payload, redaction);
+}
+
+/**
+ * The payload of a message as a behavior may log it: without the members that its contract names in `redact`, and those
+ * that its sender's did, by the header of a stored message. Each member of a batch has its own header.
+ */
+export function loggedPayload(
+  { name, options }: AnyContract,
+  payload: unknown,
+  ctx: Pick<Context, "headers">,
+): unknown {
+  const hidden = (given: unknown, headers: Readonly<Record<string, string>>) =>
+    redacted(redacted(given, options.redact), redactionOf(headers, name));
+  const batch = batchOf(payload);
+  if (batch === undefined) return hidden(payload, ctx.headers);
+  return batch.map((member) => ({ ...member, payload: hidden(member.payload, member.headers) }));
 }
 
 /** The value of an entry of a run's timeline as tools show it. `secrets`: in full. */

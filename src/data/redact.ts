@@ -35,40 +35,70 @@ function isPath(path: unknown): boolean {
 /**
  * A copy of a payload with {@link HIDDEN} in place of the members on these paths. A path is the names of members,
  * joined by dots; `*` is any name, a path passes through arrays, sets and maps, and `**.name` is a member of this name
- * at any depth.
+ * at any depth. An instance of a class that has such members becomes a plain object.
  */
 export function redacted(value: unknown, redaction: Redaction | undefined): unknown {
   if (redaction === undefined || value === undefined) return value;
   if (redaction === "all") return HIDDEN;
-  const anywhere = new Set<string>();
-  const paths: string[][] = [];
-  for (const path of redaction) {
-    if (path.startsWith(ANYWHERE)) anywhere.add(path.slice(ANYWHERE.length));
-    else paths.push(path.split("."));
-  }
-  return without(value, paths, anywhere, 0);
+  return new Redactor(redaction).without(value);
 }
 
-/** `paths`: what is left of those that lead through this value. */
-function without(value: unknown, paths: readonly string[][], anywhere: ReadonlySet<string>, depth: number): unknown {
-  if (typeof value !== "object" || value === null || (paths.length === 0 && anywhere.size === 0)) return value;
-  if (depth > MAX_DEPTH) return HIDDEN;
-  const through = (inner: unknown) => without(inner, paths, anywhere, depth + 1);
-  const member = (name: unknown, inner: unknown): unknown => {
-    if (typeof name === "string" && anywhere.has(name)) return HIDDEN;
-    const left: string[][] = [];
-    for (const [first, ...more] of paths) {
-      if (first !== "*" && first !== name) continue;
-      if (more.length === 0) return HIDDEN;
-      left.push(more);
+/** Looks through one payload: each object once for the same paths, however often it stands in the payload. */
+class Redactor {
+  readonly #anywhere = new Set<string>();
+  readonly #paths: string[] = [];
+  /** Copies by object and paths; {@link HIDDEN} while the object is being copied: it holds itself. */
+  readonly #copies = new Map<object, Map<string, unknown>>();
+
+  constructor(paths: readonly string[]) {
+    for (const path of paths) {
+      if (path.startsWith(ANYWHERE)) this.#anywhere.add(path.slice(ANYWHERE.length));
+      else this.#paths.push(path);
     }
-    return without(inner, left, anywhere, depth + 1);
-  };
-  if (Array.isArray(value)) return value.map(through);
-  if (value instanceof Set) return new Set([...value].map(through));
-  if (value instanceof Map) return new Map([...value].map(([key, inner]) => [through(key), member(key, inner)]));
-  if (value instanceof Error) return value;
-  const prototype = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) return value; // a date, bytes and the like
-  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, member(name, inner)]));
+  }
+
+  /** `paths`: what is left of those that lead through this value. */
+  without(value: unknown, paths: readonly string[] = this.#paths, depth = 0): unknown {
+    if (typeof value !== "object" || value === null) return value;
+    if (paths.length === 0 && this.#anywhere.size === 0) return value;
+    if (depth > MAX_DEPTH) return HIDDEN;
+    let copies = this.#copies.get(value);
+    if (copies === undefined) this.#copies.set(value, copies = new Map());
+    const way = JSON.stringify(paths);
+    if (!copies.has(way)) {
+      copies.set(way, HIDDEN);
+      copies.set(way, this.#copy(value, paths, depth));
+    }
+    return copies.get(way);
+  }
+
+  #copy(value: object, paths: readonly string[], depth: number): unknown {
+    const through = (inner: unknown) => this.without(inner, paths, depth + 1);
+    const member = (name: unknown, inner: unknown) => this.#member(name, inner, paths, depth);
+    if (Array.isArray(value)) return value.map(through);
+    if (value instanceof Set) return new Set([...value].map(through));
+    if (value instanceof Map) return new Map([...value].map(([key, inner]) => [through(key), member(key, inner)]));
+    if (value instanceof Error || ArrayBuffer.isView(value)) return value;
+    const { toJSON } = value as { readonly toJSON?: unknown };
+    if (typeof toJSON === "function") {
+      const json: unknown = toJSON.call(value, "");
+      if (json !== value) return typeof json === "object" && json !== null ? through(json) : value; // a date: a text
+    }
+    const members = Object.entries(value);
+    if (members.length === 0) return value;
+    return Object.fromEntries(members.map(([name, inner]) => [name, member(name, inner)]));
+  }
+
+  #member(name: unknown, inner: unknown, paths: readonly string[], depth: number): unknown {
+    if (typeof name === "string" && this.#anywhere.has(name)) return HIDDEN;
+    const left: string[] = [];
+    for (const path of paths) {
+      const end = path.indexOf(".");
+      const first = end < 0 ? path : path.slice(0, end);
+      if (first !== "*" && first !== name) continue;
+      if (end < 0) return HIDDEN;
+      left.push(path.slice(end + 1));
+    }
+    return this.without(inner, left, depth + 1);
+  }
 }

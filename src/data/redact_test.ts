@@ -39,6 +39,38 @@ describe("redacted", () => {
     assertStrictEquals(redacted(own, undefined), own);
   });
 
+  it("hides members of instances of classes, as JSON has them: schemas make such (they were shown)", () => {
+    class Card {
+      constructor(readonly number: string) {}
+    }
+    class Sealed {
+      #number = "4111";
+      toJSON(): object {
+        return { number: this.#number };
+      }
+    }
+    const payload = { card: new Card("4111"), sealed: new Sealed(), at: new Date(0) };
+    const hidden = { card: { number: HIDDEN }, sealed: { number: HIDDEN }, at: payload.at };
+    assertEquals(redacted(payload, ["**.number"]), hidden as unknown);
+    assertStrictEquals((redacted(payload, ["other"]) as typeof payload).card, payload.card);
+  });
+
+  it("a payload that holds itself, or one object in very many places, ends at once", () => {
+    interface Node {
+      secret: number;
+      all: Node[];
+    }
+    const nodes: Node[] = Array.from({ length: 30 }, () => ({ secret: 1, all: [] }));
+    for (const node of nodes) node.all = nodes;
+    const [first] = redacted(nodes, ["**.secret"]) as Node[];
+    assertEquals([first.secret, first.all], [HIDDEN, HIDDEN] as unknown[]);
+    let twice: unknown = { secret: 1 };
+    for (let i = 0; i < 100; i++) twice = i % 2 === 0 ? [twice, twice] : { a: twice, b: twice };
+    for (const paths of [["**.secret"], ["secret"], ["*.".repeat(99) + "secret"]]) {
+      assert(Array.isArray((redacted(twice, paths) as { a: unknown }).a));
+    }
+  });
+
   it("a hostile payload neither overflows the stack nor sets a prototype", () => {
     let deep: unknown = { secret: 1 };
     for (let i = 0; i < 100_000; i++) deep = { a: deep };

@@ -47,7 +47,15 @@ async function order(wish: FormData): Promise<void> {
   const placed = await untilAnswered(() => shop.placeOrder.send(input, { id: orderId }));
   button.disabled = false;
   if (placed.ok) say(`ordered for ${euros.format(placed.value.cents / 100)}: ${orderId}`);
-  else say(placed.error.code === "CARD_DECLINED" ? "Your card was declined." : placed.error.message, "bad");
+  else say(wordsOf(placed.error), "bad");
+}
+
+/** What a customer reads of a failure: of an order that does not fit, what is wrong with it. */
+function wordsOf({ code, message, details }: ClientError): string {
+  if (code === "CARD_DECLINED") return "Your card was declined.";
+  return Array.isArray(details)
+    ? details.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; ")
+    : message;
 }
 
 /** Sends again what has no answer: with the same id the order is placed once. */

@@ -27,13 +27,13 @@ import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from
 import { dateOf } from "../data/safe_date.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
 import { type AppClock, appClock } from "../ports/clock.ts";
-import { Deadlined } from "../ports/deadline_wheel.ts";
 import { patience, type QueueEntry } from "./admission_queue.ts";
 import type { ProgramCode } from "../contract/program_types.ts";
 import { callerIn, NO_HEADERS } from "./carried_headers.ts";
 import type { Claims, ContextHost, Envelope, Settling } from "./context_host.ts";
 import { Execution } from "./execution.ts";
 import type { Later, Outcome } from "./outcome.ts";
+import { PendingMessage } from "./pending_message.ts";
 import type { CacheKey } from "../contract/sendable.ts";
 
 /**
@@ -46,7 +46,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   readonly #timeout: number;
   #envelope: Envelope | undefined;
   #execution: Execution | undefined;
-  #pending: PendingMessage | undefined;
+  #pending: PendingMessage<MessageContext> | undefined;
 
   /**
    * `timeout` in ms, counted from the first use of the deadline; `envelope`: what came with the message, if anything
@@ -68,19 +68,24 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
   #begin(now: number): Execution {
     const pending = this.#pending;
-    const execution = new Execution(this.#host, this.contract, pending?.due ?? now + this.#timeout);
-    if (pending?.settle !== undefined) {
-      execution.begin(pending.settle); // first: a drain must not find nothing under way
-      this.#endPending(pending);
-    }
+    const host = this.#host;
+    if (pending === undefined) return this.#execution = new Execution(host, this.contract, now + this.#timeout);
+    const execution = new Execution(host, this.contract, host.wheel.dueOf(pending, now));
+    execution.begin(pending.settle!); // first: a drain must not find nothing under way
+    this.#endPending(pending);
     return this.#execution = execution;
   }
 
-  /** As {@link Execution.begin}, with an execution only if there is one already. */
-  begin(settle: (outcome: Outcome) => void): void {
+  /**
+   * As {@link Execution.begin}, with an execution only if there is one already. `pending` is used for nothing else
+   * until {@link MessageContext.end}.
+   */
+  begin(settle: (outcome: Outcome) => void, pending: PendingMessage<MessageContext> = new PendingMessage()): void {
+    pending.ctx = this;
     if (this.#execution !== undefined) return this.#execution.begin(settle);
     const { wheel, underWay } = this.#host;
-    wheel.add(this.#pending = new PendingMessage(wheel.now() + this.#timeout, this, settle));
+    pending.settle = settle;
+    wheel.addFor(this.#pending = pending, this.#timeout);
     underWay.begin();
   }
 
@@ -92,8 +97,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     this.#endPending(pending);
   }
 
-  #endPending(pending: PendingMessage): void {
-    pending.settle = undefined; // what a handler that has ended asks for has ended, too
+  #endPending(pending: PendingMessage<MessageContext>): void {
+    this.#pending = pending.settle = undefined; // what a handler that has ended asks for has ended, too
     this.#host.wheel.delete(pending);
     this.#host.underWay.end();
   }
@@ -418,30 +423,6 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
         resolve(outcome);
       })
     );
-  }
-}
-
-/**
- * The deadline of a message whose asynchronous handler has asked for nothing: a third of the memory of its execution,
- * which replaces it when it is first needed.
- */
-class PendingMessage extends Deadlined {
-  /** `undefined` when it has ended, or was replaced. */
-  settle: ((outcome: Outcome) => void) | undefined;
-  readonly #ctx: MessageContext;
-
-  constructor(due: number, ctx: MessageContext, settle: (outcome: Outcome) => void) {
-    super(due);
-    this.#ctx = ctx;
-    this.settle = settle;
-  }
-
-  override expire(): void {
-    this.#ctx.execution.expire();
-  }
-
-  override abort(reason: CatgaError): void {
-    this.#ctx.execution.abort(reason);
   }
 }
 

@@ -59,7 +59,8 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import { drain, type DrainableNode } from "./drain.ts";
 import type { NodeAlarms } from "./node_alarms.ts";
 import type { UnreadableEntity } from "../contract/alarms.ts";
-import { fastPaths, type LocalFastPath, RequestBuilder, type SendDefaults } from "./request_builder.ts";
+import { fastPaths, type LocalFastPath } from "./local_fast_path.ts";
+import { RequestBuilder, type SendDefaults } from "./request_builder.ts";
 import { sendAll, SendPath } from "./send_path.ts";
 
 /** Parts of an {@link App}. */

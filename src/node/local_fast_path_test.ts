@@ -1,5 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
+import type { Context } from "../contract/context.ts";
 import { command, event, query } from "../contract/definition.ts";
 import type { Strategy } from "../contract/node_info.ts";
 import { unwrap } from "../contract/result.ts";
@@ -11,7 +12,8 @@ import { collect } from "../dispatch/registry.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { counting } from "../../test/support/schemas.ts";
 import { systemClock } from "../ports/clock.ts";
-import { fastPaths, RequestBuilder } from "./request_builder.ts";
+import { fastPaths } from "./local_fast_path.ts";
+import { RequestBuilder } from "./request_builder.ts";
 
 const INVALID = "INVALID_MESSAGE";
 
@@ -75,6 +77,83 @@ describe("the local fast path", () => {
     await using _b = await catga({ network, id: "b", handlers });
     const nodes = [unwrap(await a.send(Where)), unwrap(await a.send(Where))];
     assertEquals(nodes.sort(), ["a", "b"]);
+  });
+});
+
+describe("a send to an asynchronous handler by the local fast path", () => {
+  /** Its handlers end when the test says so, with what it says. */
+  function held() {
+    const Held = query<number, string>("Held", { timeout: 1_000 });
+    const running = new Map<number, PromiseWithResolvers<string>>();
+    const contexts = new Map<number, Context>();
+    const local = localApp({
+      handlers: Held.handle((n, ctx) => {
+        running.set(n, Promise.withResolvers());
+        contexts.set(n, ctx);
+        return running.get(n)!.promise;
+      }),
+    });
+    return { ...local, Held, running, contexts };
+  }
+
+  it("has its own result, in whatever order handlers end, and however many run", async () => {
+    const { app, Held, running } = held();
+    for (let round = 0; round < 3; round++) {
+      const sent = Array.from({ length: 600 }, (_, n) => app.send(Held, n));
+      assertEquals(app.health().inFlight, 600);
+      for (let n = 0; n < 600; n++) {
+        const at = n * 7 % 600;
+        if (at % 5 === 0) running.get(at)!.reject(new Error(`no ${at}`));
+        else running.get(at)!.resolve(`yes ${at}`);
+      }
+      const results = await Promise.all(sent);
+      assertEquals(results.filter(({ ok, value }, n) => ok ? value !== `yes ${n}` : n % 5 !== 0), []);
+      assertEquals(app.health().inFlight, 0);
+    }
+  });
+
+  it("ends at its deadline; a handler that ends later, and a context that is used then, change no other send", async () => {
+    const { app, clock, Held, running, contexts } = held();
+    const first = app.send(Held, 1);
+    await clock.advance(1_020);
+    assertEquals((await first).error?.code, "TIMEOUT");
+    const second = app.send(Held, 2);
+    running.get(1)!.resolve("late");
+    await clock.advance(0);
+    const third = app.send(Held, 3); // made of what the first one left
+    assertEquals(contexts.get(1)!.signal.aborted, true);
+    await clock.advance(500);
+    running.get(3)!.resolve("third");
+    running.get(2)!.resolve("second");
+    assertEquals([unwrap(await second), unwrap(await third)], ["second", "third"]);
+    const fourth = app.send(Held, 4);
+    assertEquals([contexts.get(2)!.signal.aborted, contexts.get(4)!.signal.aborted], [false, false]);
+    await clock.advance(1_020);
+    assertEquals([(await fourth).error?.code, contexts.get(2)!.signal.aborted], ["TIMEOUT", false]);
+  });
+
+  it("ends once, also if the promise of its handler has a `then` that calls back twice", async () => {
+    const Twice = query<void, string>("Twice");
+    const { app } = localApp({
+      handlers: Twice.handle(() => {
+        const promise = Promise.resolve("own");
+        promise.then = ((ended: (value: string) => void) => (ended("a"), ended("b"))) as never;
+        return promise;
+      }),
+    });
+    const sent = [app.send(Twice), app.send(Twice), app.send(Twice)];
+    assertEquals((await Promise.all(sent)).map(({ value }) => value), ["own", "own", "own"]);
+    assertEquals(app.health().inFlight, 0);
+  });
+
+  it("ends with the app, also if many have just begun", async () => {
+    const { app, clock, Held } = held();
+    const sent = Array.from({ length: 200 }, (_, n) => app.send(Held, n));
+    const drained = app.drain({ timeout: 100 });
+    await clock.advance(10_000);
+    await drained;
+    const codes = new Set((await Promise.all(sent)).map(({ error }) => error?.code));
+    assertEquals([...codes], ["CLOSED"]);
   });
 });
 

@@ -1,7 +1,7 @@
 /**
  * The way of a message from its sender to where it is handled, top to bottom: prepared, its payload checked by the
  * contract's schema, then run in this process, or handed to the cluster if other nodes handle it, too: there
- * `cluster/routing/router.ts` decides which node it goes to, this one included. `request_builder.ts` is the shorter way
+ * `cluster/routing/router.ts` decides which node it goes to, this one included. `local_fast_path.ts` is the shorter way
  * of sends that need no preparation. docs/internals/sends.md follows a send further: to its handler, and to another
  * node and back.
  *
@@ -31,7 +31,8 @@ import { asResult, noHandler, plainResult, Refusal } from "../dispatch/outcome.t
 import type { Mediator } from "../dispatch/mediator.ts";
 import { keyOf } from "../dispatch/routing_key.ts";
 import type { Runner } from "../dispatch/runner.ts";
-import type { RequestBuilder, StoredRequest, TryAgain } from "./request_builder.ts";
+import type { TryAgain } from "./local_fast_path.ts";
+import type { RequestBuilder, StoredRequest } from "./request_builder.ts";
 import { afterOrAtEnd, type Clock } from "../ports/clock.ts";
 import { checkInteger, show } from "../data/checks.ts";
 

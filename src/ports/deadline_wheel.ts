@@ -39,7 +39,7 @@ export abstract class Deadlined {
 /** A timing wheel. It ticks only while it has entries, when the next of them is due. */
 export class DeadlineWheel {
   readonly #clock: Clock;
-  readonly #buckets: (Deadlined | undefined)[] = new Array(BUCKETS).fill(undefined);
+  readonly #buckets: (Deadlined | undefined)[] = new Array(BUCKETS + 1).fill(undefined);
   #size = 0;
   /** The first tick that has not been processed. */
   #tick = 0;
@@ -49,6 +49,11 @@ export class DeadlineWheel {
   /** The clocks when they were last read. */
   #wall = -1;
   #monotonic = 0;
+  /** Number of entries that {@link DeadlineWheel.addFor} has added in one ms, and that ms. */
+  #added = 0;
+  #addedAt = -1;
+  /** When it fires, the timeouts of entries begin that were added meanwhile; `undefined` while clocks are read. */
+  #coarse: Timer | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -78,13 +83,55 @@ export class DeadlineWheel {
     // a deadline that has passed expires in the next tick
     const tick = Math.max(Math.ceil(entry.due / BUCKET_WIDTH), this.#tick);
     if (this.#timer === undefined || tick < this.#next) this.#arm(tick);
-    const bucket = tick % BUCKETS;
+    this.#link(entry, tick % BUCKETS);
+  }
+
+  #link(entry: Deadlined, bucket: number): void {
     const first = this.#buckets[bucket];
     entry.wheelBucket = bucket;
     entry.wheelNext = first;
     if (first !== undefined) first.wheelPrevious = entry;
     this.#buckets[bucket] = entry;
     this.#size++;
+  }
+
+  /**
+   * Adds an entry whose deadline is in `timeout` ms, or up to {@link COARSE} ms later while many are added: their
+   * timeouts begin together, because reading the clock takes a quarter of a send to an asynchronous handler (measured).
+   * Until then {@link Deadlined.due} is the timeout, and {@link DeadlineWheel.dueOf} returns the deadline.
+   */
+  addFor(entry: Deadlined, timeout: number): void {
+    entry.due = timeout;
+    if (this.#coarse === undefined) return this.#addNow(entry);
+    this.#link(entry, UNTIMED);
+  }
+
+  #addNow(entry: Deadlined): void {
+    const now = this.now();
+    entry.due += now;
+    this.add(entry);
+    if (now !== this.#addedAt) {
+      this.#addedAt = now;
+      this.#added = 0;
+    } else if (++this.#added === MANY) {
+      this.#coarse = this.#clock.after(COARSE, () => outside(() => this.#begin()));
+    }
+  }
+
+  /** The timeouts of the entries begin that {@link DeadlineWheel.addFor} has added meanwhile. */
+  #begin(): void {
+    this.#coarse?.cancel();
+    this.#coarse = undefined;
+    for (let entry = this.#buckets[UNTIMED]; entry !== undefined; entry = this.#buckets[UNTIMED]) {
+      this.delete(entry);
+      entry.due += this.now();
+      this.add(entry);
+    }
+  }
+
+  /** The deadline of an entry of this wheel, by the monotonic clock; that of a timeout which begins at `now`. */
+  dueOf(entry: Deadlined, now: number): number {
+    return entry.wheelBucket === UNTIMED ? now + entry.due : entry.due;
   }
 
   /** Removes an entry; nothing happens if it is not in the wheel. */
@@ -101,6 +148,7 @@ export class DeadlineWheel {
 
   /** Removes all entries and aborts them for `reason`. */
   abort(reason: CatgaError): void {
+    this.#begin();
     const all: Deadlined[] = [];
     for (let bucket = 0; bucket < BUCKETS && this.#size > 0; bucket++) {
       for (let entry = this.#buckets[bucket]; entry !== undefined; entry = this.#buckets[bucket]) {
@@ -111,9 +159,10 @@ export class DeadlineWheel {
     for (const entry of all) entry.abort(reason);
   }
 
-  /** Cancels the timer of a wheel without entries, which it keeps for the next one. */
+  /** Cancels the timers of a wheel without entries, which it keeps for the next one. */
   rest(): void {
     if (this.#size > 0) return;
+    this.#begin();
     this.#timer?.cancel();
     this.#timer = undefined;
   }
@@ -172,5 +221,10 @@ export class DeadlineWheel {
 
 const BUCKET_WIDTH = 10; // ms
 const BUCKETS = 4_096; // 41 s a revolution; a later deadline stays in its bucket for another one
+/** The bucket behind the others, of the entries whose timeouts have not begun. */
+const UNTIMED = BUCKETS;
+/** So many entries that are added in one ms are many. */
+const MANY = 64;
+const COARSE = 5; // ms
 /** Ticks: 250 ms. A process that has nothing else to do, and no entries, waits for its timer that long at most. */
 const LONGEST_SLEEP = 25;

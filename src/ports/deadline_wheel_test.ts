@@ -76,6 +76,73 @@ describe("DeadlineWheel", () => {
     }
   });
 
+  it("addFor: reads the clock for each of a few entries; a timeout begins 5 ms late at most while many are added", async () => {
+    const { clock, wheel } = wheelOf();
+    let reads = 0;
+    const now = clock.now.bind(clock);
+    clock.now = () => (reads++, now());
+    const added: Entry[] = [];
+    const add = (timeout: number) => {
+      const entry = new Entry(0, clock);
+      wheel.addFor(entry, timeout);
+      added.push(entry);
+    };
+    const addMany = (many: number): number => {
+      reads = 0;
+      for (let n = 0; n < many; n++) add(1_000);
+      return reads;
+    };
+    await clock.advance(3);
+    assertEquals(addMany(3), 3);
+    await clock.advance(1);
+    assertEquals(added.map((entry) => wheel.dueOf(entry, 4)), [1_003, 1_003, 1_003]);
+    assertEquals(addMany(1_000) < 100, true);
+    await clock.advance(3);
+    assertEquals(addMany(1), 0);
+    assertEquals(wheel.dueOf(added.at(-1)!, 7), 1_007);
+    await clock.advance(2);
+    assertEquals(wheel.dueOf(added.at(-1)!, 9), 1_009);
+    add(1_000);
+    assertEquals(wheel.dueOf(added.at(-1)!, 0), 1_009);
+    await clock.advance(2_000);
+    for (const { expired: [at, ...more] } of added) assertEquals([at >= 1_003 && at <= 1_020, more], [true, []]);
+    assertEquals(wheel.size, 0);
+  });
+
+  it("addFor: entries whose timeouts have not begun are deleted and aborted like others", async () => {
+    const { clock, wheel } = wheelOf();
+    const added = Array.from({ length: 100 }, () => new Entry(0, clock));
+    for (const entry of added) wheel.addFor(entry, 50);
+    wheel.delete(added[99]);
+    wheel.delete(added[70]);
+    assertEquals(wheel.size, 98);
+    wheel.abort(new CatgaError("CLOSED", "the end"));
+    wheel.rest();
+    assertEquals([wheel.size, added.filter(({ aborted }) => aborted.length === 1).length], [0, 98]);
+    await clock.advance(1_000);
+    assertEquals(added.flatMap(({ expired }) => expired), []);
+  });
+
+  it("rest: leaves no timer", async () => {
+    const { clock, wheel } = wheelOf();
+    const timers = new Set<unknown>();
+    const after = clock.after.bind(clock);
+    clock.after = (ms, callback) => {
+      const timer = after(ms, () => (timers.delete(timer), callback()));
+      timers.add(timer);
+      return { cancel: () => (timers.delete(timer), timer.cancel()) };
+    };
+    const added = Array.from({ length: 100 }, () => new Entry(0, clock));
+    for (const entry of added) wheel.addFor(entry, 50);
+    for (const entry of added) wheel.delete(entry);
+    assertEquals(timers.size, 2);
+    wheel.rest();
+    assertEquals(timers.size, 0);
+    wheel.addFor(added[0], 50);
+    await clock.advance(100);
+    assertEquals(added[0].expired, [50]);
+  });
+
   it("an entry can be added again, with another deadline", async () => {
     const { clock, wheel, entries: [entry] } = wheelOf(50);
     wheel.delete(entry);

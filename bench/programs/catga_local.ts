@@ -4,7 +4,7 @@ import { type Behavior, catga, command, type Schema } from "../../mod.ts";
 import { cast, CONTRACTS, type Message, runLocal } from "./local.ts";
 
 const variant = process.argv[2];
-const behaviors = Number(/^(\d) behavior/.exec(variant)?.[1] ?? 0);
+const [, behaviors = 0, kind = ""] = /^(\d) (async |)behavior/.exec(variant) ?? [];
 const all = cast(variant === "async" ? "async" : "sync").map(({ name, handler, payload }) => {
   const contract = command<Message, unknown>(name, {
     input: variant === "schema" ? schemaOf(payload) : undefined,
@@ -14,7 +14,7 @@ const all = cast(variant === "async" ? "async" : "sync").map(({ name, handler, p
 });
 const app = await catga({
   handlers: all.map(({ handler }) => handler),
-  behaviors: Array.from({ length: behaviors }, passing),
+  behaviors: Array.from({ length: Number(behaviors) }, kind === "" ? passing : waiting),
 });
 const contracts = all.map(({ contract }) => contract);
 const payloads = all.map(({ payload }) => payload);
@@ -30,6 +30,11 @@ runLocal(async (sends) => {
 /** What a behavior costs that does nothing. */
 function passing(): Behavior {
   return (_message, next) => next();
+}
+
+/** A behavior that waits for the result, as one that logs or times does. */
+function waiting(): Behavior {
+  return async (_message, next) => await next();
 }
 
 /** A Standard Schema that looks at the one field: what validation costs beside the validator. */

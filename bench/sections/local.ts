@@ -4,7 +4,15 @@ import type { Stage } from "../stage.ts";
 import type { Row, Table } from "../table.ts";
 import { type Contestant, type Effort, type Measure, timed } from "./section.ts";
 
-const CATGA: readonly Contestant[] = ["sync", "async", "1 behavior", "3 behaviors", "schema", "idempotent"].map(
+const CATGA: readonly Contestant[] = [
+  "sync",
+  "async",
+  "1 behavior",
+  "3 behaviors",
+  "1 async behavior",
+  "schema",
+  "idempotent",
+].map(
   (variant) => ({ name: `Catga, ${variant}`, file: "programs/catga_local.ts", args: [variant] }),
 );
 

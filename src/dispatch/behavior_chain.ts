@@ -47,10 +47,14 @@ export function fold<Ctx extends Context>(
     return (payload, ctx) => {
       try {
         const message = { contract, payload, ctx, subscription, clock, random, logger };
+        let outcome: MaybePromise<Result<unknown>> | undefined;
+        let given: Promise<Result<unknown>> | undefined;
         const result = behavior(message, () => {
-          const next = inner(payload, ctx);
-          return next instanceof Promise ? next : Promise.resolve(next);
+          outcome = inner(payload, ctx);
+          return given = outcome instanceof Promise ? outcome : Promise.resolve(outcome);
         });
+        // it returned what `next` gave: a result that was checked, and that may be there already
+        if (result === given && outcome !== undefined) return outcome;
         if (!isThenable(result)) return checked(result, ctx);
         return Promise.resolve(result).then((result) => checked(result, ctx), (error) => caught(error, ctx));
       } catch (error) {

@@ -188,19 +188,17 @@ function aroundHandler(
 ): HandlerRun {
   if (behaviors.length === 0) return call.run;
   const begin: RunHandler<MessageContext> = (payload, ctx) => {
-    const { execution } = ctx;
-    if (execution.stage === "preparing" && execution.aborted !== undefined) {
-      return { ok: false, error: execution.aborted };
-    }
-    execution.stage = "handler";
+    const { aborted } = ctx;
+    if (aborted !== undefined && ctx.preparing) return { ok: false, error: aborted };
+    ctx.preparing = false;
     return call.run(payload, ctx);
   };
   const folded = fold(contract, behaviors, begin, (error, ctx) => call.thrown(error, ctx, "behavior"), tools);
   return (payload, ctx) => {
-    ctx.execution.stage = "preparing";
+    ctx.preparing = true;
     const result = folded(payload, ctx);
     // once the handler has begun, what it has done counts, and nothing is refused
-    return result instanceof Promise && ctx.execution.stage === "preparing" ? orRefusal(ctx, result) : result;
+    return result instanceof Promise && ctx.preparing ? orRefusal(ctx, result) : result;
   };
 }
 

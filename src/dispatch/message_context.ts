@@ -47,6 +47,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   #envelope: Envelope | undefined;
   #execution: Execution | undefined;
   #pending: PendingMessage<MessageContext> | undefined;
+  /** Its stage is `preparing`, as long as it has no execution. */
+  #preparing: boolean;
 
   /**
    * `timeout` in ms, counted from the first use of the deadline; `envelope`: what came with the message, if anything
@@ -59,6 +61,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     this.#envelope = envelope;
     this.#execution = undefined;
     this.#pending = undefined;
+    this.#preparing = false;
   }
 
   /** Its execution, made when it is first needed. */
@@ -69,11 +72,25 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   #begin(now: number): Execution {
     const pending = this.#pending;
     const host = this.#host;
-    if (pending === undefined) return this.#execution = new Execution(host, this.contract, now + this.#timeout);
-    const execution = new Execution(host, this.contract, host.wheel.dueOf(pending, now));
-    execution.begin(pending.settle!); // first: a drain must not find nothing under way
-    this.#endPending(pending);
+    const due = pending === undefined ? now + this.#timeout : host.wheel.dueOf(pending, now);
+    const execution = new Execution(host, this.contract, due);
+    if (this.#preparing) execution.stage = "preparing";
+    if (pending !== undefined) {
+      execution.begin(pending.settle!); // first: a drain must not find nothing under way
+      this.#endPending(pending);
+    }
     return this.#execution = execution;
+  }
+
+  /** True if its stage is `preparing`. */
+  get preparing(): boolean {
+    return this.#execution === undefined ? this.#preparing : this.#execution.stage === "preparing";
+  }
+
+  /** Its stage is `preparing` from now on, or `handler`. */
+  set preparing(preparing: boolean) {
+    if (this.#execution === undefined) this.#preparing = preparing;
+    else this.#execution.stage = preparing ? "preparing" : "handler";
   }
 
   /**

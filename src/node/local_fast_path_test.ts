@@ -1,9 +1,10 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
+import type { Behavior } from "../contract/behavior.ts";
 import type { Context } from "../contract/context.ts";
 import { command, event, query } from "../contract/definition.ts";
 import type { Strategy } from "../contract/node_info.ts";
-import { unwrap } from "../contract/result.ts";
+import { fail, unwrap } from "../contract/result.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { catga } from "../catga.ts";
 import { Mediator } from "../dispatch/mediator.ts";
@@ -154,6 +155,75 @@ describe("a send to an asynchronous handler by the local fast path", () => {
     await drained;
     const codes = new Set((await Promise.all(sent)).map(({ error }) => error?.code));
     assertEquals([...codes], ["CLOSED"]);
+  });
+});
+
+describe("a send to a handler with behaviors by the local fast path", () => {
+  const Count = query<number, number>("Count");
+  const handlers = [(n: number) => n, (n: number) => Promise.resolve(n)].map((handler) => Count.handle(handler));
+
+  /** What a send gives with this behavior, for a handler that returns at once, and for one that does not. */
+  async function through(behavior: Behavior): Promise<unknown[]> {
+    const given: unknown[] = [];
+    for (const handler of handlers) {
+      const { app, clock } = localApp({ handlers: handler, behaviors: [behavior, behavior] });
+      const sent = [app.send(Count, 1), app.send(Count, 2)];
+      await clock.advance(0);
+      for (const result of await Promise.all(sent)) given.push(result.ok ? result.value : result.error.code);
+      assertEquals(app.health().inFlight, 0);
+    }
+    return given;
+  }
+
+  it("has the result of the handler, whether a behavior waits for it or returns what next() gave", async () => {
+    assertEquals(await through((_, next) => next()), [1, 2, 1, 2]);
+    assertEquals(await through(async (_, next) => await next()), [1, 2, 1, 2]);
+    assertEquals(await through((_, next) => next().then((result) => result)), [1, 2, 1, 2]);
+  });
+
+  it("has what the behavior returned: of the first of two calls, made of a result, or its own", async () => {
+    const calls = new Map<unknown, number>();
+    const twice: Behavior = (message, next) => {
+      const first = next();
+      calls.set(message.ctx, (calls.get(message.ctx) ?? 0) + 1);
+      next();
+      return first;
+    };
+    assertEquals(await through(twice), [1, 2, 1, 2]);
+    const doubled: Behavior = async (_, next) => {
+      const result = await next();
+      return result.ok ? { ok: true, value: 2 * (result.value as number) } : result;
+    };
+    assertEquals(await through(doubled), [4, 8, 4, 8]);
+    assertEquals(await through(() => fail("FORBIDDEN", "no")), ["FORBIDDEN", "FORBIDDEN", "FORBIDDEN", "FORBIDDEN"]);
+    const broken: Behavior = (_, next) => {
+      void next();
+      throw new Error("broken");
+    };
+    assertEquals(new Set(await through(broken)), new Set(["HANDLER_FAILED"]));
+  });
+
+  it("is aborted before its handler begins while a behavior waits, and at its deadline while the handler runs", async () => {
+    let ran = 0;
+    let release = () => {};
+    const gate = new Promise<void>((resolve) => release = resolve);
+    const Slow = command<void, void>("Slow", { timeout: 100 });
+    const handler = Slow.handle((_, ctx) => {
+      ran++;
+      return new Promise((resolve) => ctx.clock.after(1_000, () => resolve()));
+    });
+    const code = async (behavior: Behavior) => {
+      const { app, clock } = localApp({ handlers: handler, behaviors: [behavior] });
+      const sent = app.send(Slow);
+      await clock.advance(120);
+      return (await sent).error?.code;
+    };
+    assertEquals([await code((_, next) => gate.then(next)), ran], ["UNAVAILABLE", 0]);
+    release();
+    await gate;
+    assertEquals(ran, 0);
+    assertEquals([await code((_, next) => next()), ran], ["OUTCOME_UNKNOWN", 1]);
+    assertEquals([await code(async (_, next) => await next()), ran], ["OUTCOME_UNKNOWN", 2]);
   });
 });
 

@@ -2,12 +2,13 @@
  * The shortest way of a send to an asynchronous handler: what a send needs beside its context and its promise, three
  * functions among it, is made once and used again (docs/internals/measurements.md).
  */
-import type { Timing } from "../dispatch/contract_counts.ts";
+import type { ContractCounts, Timing } from "../dispatch/contract_counts.ts";
 import type { HandlerCall } from "../dispatch/handler_call.ts";
 import type { MessageContext } from "../dispatch/message_context.ts";
-import type { Outcome } from "../dispatch/outcome.ts";
+import { type Outcome, Refusal } from "../dispatch/outcome.ts";
 import { PendingMessage } from "../dispatch/pending_message.ts";
 import type { Result } from "../contract/result.ts";
+import type { MaybePromise } from "../contract/schema.ts";
 
 /** The sends of one node by the shortest way. */
 export class LocalSends {
@@ -21,19 +22,42 @@ export class LocalSends {
     call: HandlerCall,
     timing: Timing | undefined,
   ): Promise<Result<unknown>> {
+    const send = this.#take(timing);
+    send.call = call;
+    call.counts.localBegun++;
+    const result = new Promise<Result<unknown>>(send.begun);
+    ctx.begin(send.settle!, send);
+    then.call(handler, send.fulfilled, send.rejected);
+    return result;
+  }
+
+  /** Like {@link LocalSends.settled}, for a handler with something around it, whose refusals `again` tries again. */
+  ended(
+    outcome: Promise<Outcome>,
+    ctx: MessageContext,
+    timing: Timing | undefined,
+    payload: unknown,
+    again: RefusedSends,
+  ): Promise<Result<unknown>> {
+    const send = this.#take(timing);
+    send.payload = payload;
+    send.path = again;
+    again.counts.localBegun++;
+    const result = new Promise<Result<unknown>>(send.begun);
+    ctx.begin(send.settle!, send);
+    then.call(outcome, send.handled);
+    return result;
+  }
+
+  #take(timing: Timing | undefined): LocalSend {
     let send = this.#free;
     if (send === undefined) send = new LocalSend(this);
     else {
       this.#free = send.next;
       this.#left++;
     }
-    send.call = call;
     send.timing = timing;
-    call.counts.localBegun++;
-    const result = new Promise<Result<unknown>>(send.begun);
-    ctx.begin(send.settle!, send);
-    then.call(handler, send.fulfilled, send.rejected);
-    return result;
+    return send;
   }
 
   /** Keeps a send that has ended for another one. */
@@ -50,8 +74,11 @@ const { then } = Promise.prototype;
 
 /** A send that is under way, or free. */
 class LocalSend extends PendingMessage<MessageContext> {
-  /** Its handler. */
+  /** Its handler, if nothing runs around it. */
   call: HandlerCall | undefined = undefined;
+  /** Else its payload, and what tries it again. */
+  payload: unknown = undefined;
+  path: RefusedSends | undefined = undefined;
   timing: Timing | undefined = undefined;
   /** The next one that is free. */
   next: LocalSend | undefined = undefined;
@@ -69,21 +96,34 @@ class LocalSend extends PendingMessage<MessageContext> {
 
   readonly fulfilled = (value: unknown): void => {
     const call = this.call!;
-    const ctx = this.ctx!;
-    this.#end(call, ctx, call.success(value, ctx));
+    this.#end(call.counts.localEnd(call.success(value, this.ctx!), this.timing));
   };
 
   readonly rejected = (error: unknown): void => {
     const call = this.call!;
-    const ctx = this.ctx!;
-    this.#end(call, ctx, call.failure(error, ctx));
+    this.#end(call.counts.localEnd(call.failure(error, this.ctx!), this.timing));
   };
 
-  #end(call: HandlerCall, ctx: MessageContext, result: Result<unknown>): void {
-    ctx.end(call.counts.localEnd(result, this.timing));
-    this.ctx = this.settle = undefined;
+  readonly handled = (outcome: Outcome): void => {
+    const { counts } = this.path!;
+    if (!(outcome instanceof Refusal)) return this.#end(counts.localEnd(outcome, this.timing));
+    counts.localBegun--;
+    counts.end(outcome, this.timing);
+    this.#end(this.path!.again(this.payload, outcome));
+  };
+
+  #end(result: MaybePromise<Result<unknown>>): void {
+    this.ctx!.end(result as Outcome); // a promise resolves its own
+    this.ctx = this.settle = this.payload = undefined;
     this.#all.free(this);
   }
+}
+
+/** The sends of one contract that its handler here has refused. */
+export interface RefusedSends {
+  readonly counts: ContractCounts;
+  /** Tries one again. */
+  again(payload: unknown, refusal: Refusal): MaybePromise<Result<unknown>>;
 }
 
 /** So many that have ended are kept: 80 kB. */

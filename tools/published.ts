@@ -144,7 +144,13 @@ async function layOut(root: string, folder: string): Promise<void> {
   for (const program of ["strip_types.ts", "kit_test.ts", "declarations.ts", ...contracts]) {
     await copyFile(join(root, "tools", "consumer", program), join(folder, "Node", program));
   }
-  await copyFile(join(root, "tools", "consumer", "graph.ts"), join(folder, "Deno", "graph.ts"));
+  for (const name of ["graph.ts", "package_faults.ts"]) {
+    await copyFile(join(root, "tools", "consumer", name), join(folder, "Deno", name));
+  }
+  const { name, exports } = JSON.parse(await readFile(join(root, "jsr.json"), "utf8"));
+  const all = Object.keys(exports).filter((path) => path !== "./transport-node")
+    .map((path) => `import "jsr:${name}${path.slice(1)}";\n`);
+  await writeFile(join(folder, "Deno", "all.ts"), all.join(""));
   for (const program of ["memory.ts", "nats.ts", "testing.ts"]) {
     const source = join(root, "tools", "consumer", program);
     for (const runtime of ["Bun", "Node"]) await copyFile(source, join(folder, runtime, program));

@@ -10,6 +10,7 @@ import type { Catga, Result } from "@catga/catga";
 import type { LoopGaps } from "../processes/loop_gaps.ts";
 import { trueNow } from "../processes/skewed_clock.ts";
 import { LogFile, UNSETTLED } from "./log.ts";
+import { settledWithin } from "./settling.ts";
 import { NEVER, type NeverNote, type NeverPlace, Once, type OnceNote, type OnceWork, workOf } from "./shared.ts";
 
 /** Where it writes its results, and when it stops, in ms since 1970. */
@@ -34,7 +35,7 @@ export async function sendOnce(app: Catga, { folder, id: client, until }: StateL
   const send = async (work: OnceWork) => {
     const began = performance.now();
     const sending = app.send(Once, work, { id: work.id, route: "random", timeout: TIMEOUT });
-    const result = await settled(sending, TIMEOUT);
+    const result = await settledWithin(sending, TIMEOUT + UNSETTLED_AFTER);
     gaps.beat();
     const note: OnceNote = {
       event: "told",
@@ -75,7 +76,7 @@ export async function sendNever(app: Catga, { folder, id: client, until }: State
       : place === "output"
       ? app.send(NEVER.output, undefined, options)
       : app.send(NEVER[place], undefined, options);
-    const result = await settled(sending, NEVER_TIMEOUT);
+    const result = await settledWithin(sending, NEVER_TIMEOUT + UNSETTLED_AFTER);
     gaps.beat();
     const took = performance.now() - began;
     const note: NeverNote = { place, told: told(result), at: trueNow(), took, timeout: NEVER_TIMEOUT };
@@ -89,17 +90,7 @@ export async function sendNever(app: Catga, { folder, id: client, until }: State
   await Promise.all(pending);
 }
 
-/** The result; `undefined` if there is none long after the deadline. */
-async function settled<T>(sending: Promise<Result<T>>, timeout: number): Promise<Result<T> | undefined> {
-  const over = new AbortController();
-  const late = wait(timeout + UNSETTLED_AFTER, undefined, { signal: over.signal }).catch(() => undefined);
-  try {
-    return await Promise.race([sending, late]);
-  } finally {
-    over.abort();
-  }
-}
-
+/** Its code; {@link UNSETTLED} if there is no result long after the deadline. */
 function told(result: Result<unknown> | undefined): string {
   return result === undefined ? UNSETTLED : result.ok ? "ok" : result.error.code;
 }

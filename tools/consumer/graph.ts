@@ -1,6 +1,7 @@
 /**
- * The modules that Deno downloads for a program over NATS on the published package: Catga's own files and packages of
- * NATS from JSR, each in one version; of npm the one package that JSR's nkeys imports, and no second nats-core.
+ * The modules that Deno downloads for a program over NATS on the published package, and those in the graph of all
+ * entrypoints: Catga's own files and packages of NATS from JSR, each once; of npm the one package that JSR's nkeys
+ * imports, and no second nats-core.
  *
  *   … graph.ts nats://127.0.0.1:4222
  */
@@ -9,6 +10,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { packageFaults } from "./package_faults.ts";
 
 const [url] = process.argv.slice(2);
 
@@ -30,10 +32,18 @@ function downloadedFromNpm(): string[] {
   return readdirSync(folder).flatMap((registry) => readdirSync(join(folder, registry)));
 }
 
-/** Entrypoints, with the package of NATS that its graph must have. */
-const ENTRYPOINTS = { "jsr:@catga/catga": "@nats-io/jetstream", "jsr:@catga/catga/cli": "@nats-io/kv" };
 /** JSR's nkeys imports it from npm. */
 const OF_NKEYS = "tweetnacl";
+/** Programs, with the packages that their graphs need, and those that they may have from npm. */
+const PROGRAMS = [
+  { program: "jsr:@catga/catga", needed: ["@nats-io/nats-core", "@nats-io/jetstream"], npm: [OF_NKEYS] },
+  // each entrypoint but npm's client; `./behaviors` takes OpenTelemetry's package, as its users do
+  {
+    program: "all.ts",
+    needed: ["@nats-io/nats-core", "@nats-io/jetstream", "@nats-io/kv"],
+    npm: [OF_NKEYS, "@opentelemetry/api"],
+  },
+];
 const cache = mkdtempSync(join(tmpdir(), "catga-graph-"));
 const env = { ...process.env, DENO_DIR: cache };
 try {
@@ -41,17 +51,10 @@ try {
   const downloaded = downloadedFromNpm();
   if (downloaded.join() !== OF_NKEYS) throw new Error(`a program over NATS downloads ${downloaded} from npm`);
 
-  for (const [entrypoint, needed] of Object.entries(ENTRYPOINTS)) {
-    const modules = modulesOf(entrypoint).filter((name) => !name.startsWith("node:"))
-      .filter((name) => name.replace(/^npm:\/?(.*)@.*$/, "$1") !== OF_NKEYS);
-    const packages = modules.map((specifier) => specifier.match(/\/(@[^/]+\/[^/]+\/\d[^/]*)\//)?.[1] ?? specifier);
-    const count = Map.groupBy(packages, (name) => name);
-    const strange = [...count.keys()].filter((name) => !/^@(?:catga|nats-io)\/[^/]+\/\d/.test(name));
-    if (strange.length > 0) throw new Error(`the graph of ${entrypoint} has ${strange.join(", ")}`);
-    const names = [...count.keys()].map((name) => name.replace(/\/[^/]+$/, ""));
-    const once = names.filter((name) => name === needed).length === 1 && new Set(names).size === names.length;
-    if (!once) throw new Error(`${entrypoint} has not each package once, and ${needed}: ${[...count.keys()]}`);
-    console.log(`${entrypoint}: ${[...count].map(([name, files]) => `${name} ${files.length}`).join(", ")}`);
+  for (const { program, needed, npm } of PROGRAMS) {
+    const { files, faults } = packageFaults(modulesOf(program), needed, npm);
+    if (faults.length > 0) throw new Error(`the graph of ${program}: ${faults.join("; ")}`);
+    console.log(`${program}: ${[...files].map(([name, count]) => `${name} ${count}`).join(", ")}`);
   }
 
   const { stderr } = spawnSync(process.execPath, ["run", "-A", "--cached-only", "nats.ts", url, "node"], {

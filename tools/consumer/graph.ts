@@ -34,15 +34,13 @@ function downloadedFromNpm(): string[] {
 
 /** JSR's nkeys imports it from npm. */
 const OF_NKEYS = "tweetnacl";
-/** Programs, with the packages that their graphs need, and those that they may have from npm. */
+/** The packages that each graph must have. */
+const NEEDED = ["@nats-io/nats-core", "@nats-io/jetstream", "@nats-io/kv"];
+/** Programs, with what they may have from npm. */
 const PROGRAMS = [
-  { program: "jsr:@catga/catga", needed: ["@nats-io/nats-core", "@nats-io/jetstream"], npm: [OF_NKEYS] },
+  { program: "jsr:@catga/catga", npm: [OF_NKEYS] },
   // each entrypoint but npm's client; `./behaviors` takes OpenTelemetry's package, as its users do
-  {
-    program: "all.ts",
-    needed: ["@nats-io/nats-core", "@nats-io/jetstream", "@nats-io/kv"],
-    npm: [OF_NKEYS, "@opentelemetry/api"],
-  },
+  { program: "all.ts", npm: [OF_NKEYS, "@opentelemetry/api"] },
 ];
 const cache = mkdtempSync(join(tmpdir(), "catga-graph-"));
 const env = { ...process.env, DENO_DIR: cache };
@@ -51,8 +49,8 @@ try {
   const downloaded = downloadedFromNpm();
   if (downloaded.join() !== OF_NKEYS) throw new Error(`a program over NATS downloads ${downloaded} from npm`);
 
-  for (const { program, needed, npm } of PROGRAMS) {
-    const { files, faults } = packageFaults(modulesOf(program), needed, npm);
+  for (const { program, npm } of PROGRAMS) {
+    const { files, faults } = packageFaults(modulesOf(program), NEEDED, npm);
     if (faults.length > 0) throw new Error(`the graph of ${program}: ${faults.join("; ")}`);
     console.log(`${program}: ${[...files].map(([name, count]) => `${name} ${count}`).join(", ")}`);
   }

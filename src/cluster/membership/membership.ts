@@ -8,6 +8,8 @@
  * answers pings.
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
+import type { CatgaError } from "../../error.ts";
+import { backoff, delay } from "../../ports/clock.ts";
 import type { Change } from "../../ports/key_value_store.ts";
 import { nodeOf } from "../wire/frame.ts";
 import { PROTOCOL } from "../../version.ts";
@@ -87,15 +89,16 @@ export class Membership {
 
   /**
    * Registers this node and reads the records of the others, side by side, and pings them: those that answer within 1 s
-   * are members when it resolves. Rejects with `ID_TAKEN` when this node's id belongs to a live process.
+   * are members when it resolves. A store that does not answer is waited for, as long as an election takes. Rejects with
+   * `ID_TAKEN` when this node's id belongs to a live process.
    */
   async join(): Promise<void> {
     const { bucket } = this.#options;
-    const registered = this.#own.register();
+    const { signal } = this.#stop;
     try {
       await Promise.all([
-        bucket.watch("", (change) => this.#onChange(change), { signal: this.#stop.signal }),
-        registered,
+        this.#patiently(() => this.#own.register()),
+        this.#patiently(() => bucket.watch("", (change) => this.#onChange(change), { signal })),
       ]);
       await this.#unproven.listed(FIRST_ANSWERS);
     } catch (error) {
@@ -105,6 +108,21 @@ export class Membership {
     }
     this.#onRecord(this.#options.self(), this.#own.revision);
     this.#own.keep();
+  }
+
+  /** Tries what may be done twice again while the store is unavailable, for {@link ELECTION} ms. */
+  async #patiently(work: () => Promise<void>): Promise<void> {
+    const { clock, random } = this.#options;
+    const end = clock.monotonic() + ELECTION;
+    for (let failures = 0;; failures++) {
+      try {
+        return await work();
+      } catch (error) {
+        const { code, retryable } = error as Partial<CatgaError>;
+        if (code !== "UNAVAILABLE" || retryable !== true || clock.monotonic() >= end) throw error;
+      }
+      await delay(clock, backoff(random, failures, 40, 500), this.#stop.signal);
+    }
   }
 
   /** Removes this node's record for good, and ends all watches. */
@@ -270,3 +288,5 @@ const MAX_SILENT = 256;
 const MAX_AT_ONCE = 16;
 /** How long a start waits for nodes that do not answer, in ms. */
 const FIRST_ANSWERS = 1_000;
+/** How long an election of three servers takes at most, in ms. */
+const ELECTION = 10_000;

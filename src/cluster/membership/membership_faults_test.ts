@@ -1,6 +1,7 @@
 /** The membership when the store is away, processes freeze or are cut off, and clocks jump: on virtual time. */
 import { describe, it } from "node:test";
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { CatgaError } from "../../error.ts";
 import { command } from "../../contract/definition.ts";
 import type { Result } from "../../contract/result.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -49,6 +50,28 @@ describe("a store that is away", () => {
     await cluster.clock.advance(1_100);
     const { lastSeen } = JSON.parse((await cluster.record("a"))!) as { lastSeen: number };
     assert(lastSeen >= back, `written ${back - lastSeen} ms before the store was back`);
+  });
+
+  it("for 9 s, as in an election: a node that joins meanwhile starts when it is back", async () => {
+    await using cluster = new Cluster();
+    const outage = new StoreOutage(cluster.network);
+    outage.begin();
+    const begun = cluster.clock.monotonic();
+    cluster.clock.after(9_000, () => outage.end());
+    await cluster.start("a");
+    assert(cluster.clock.monotonic() - begun < 10_500, `it started after ${cluster.clock.monotonic() - begun} ms`);
+    assert(await cluster.record("a") !== undefined);
+  });
+
+  it("for longer: a node that joins does not start, and its error is the store's, after 10 to 16 s", async () => {
+    await using cluster = new Cluster();
+    const outage = new StoreOutage(cluster.network);
+    outage.begin();
+    const begun = cluster.clock.monotonic();
+    const error = await assertRejects(() => cluster.start("a"), CatgaError, "the store is away");
+    const took = cluster.clock.monotonic() - begun;
+    assert(error.code === "UNAVAILABLE" && took >= 10_000 && took <= 16_000, `${error.code} after ${took} ms`);
+    outage.end();
   });
 
   it("a drain under load whose record stays fails no request (senders that did not know of it had OUTCOME_UNKNOWN)", async () => {

@@ -14,6 +14,7 @@ import { openNats } from "../../src/nats/open.ts";
 import { MessageTimes } from "../../src/nats/message_times.ts";
 import { DirectMessage } from "../../src/nats/stored_message.ts";
 import { answer } from "./answer.ts";
+import * as broken from "./broken_links.ts";
 
 /** The package and Catga's part, in one unit. */
 interface Both {
@@ -138,6 +139,12 @@ answer({
     return 1 - known / 2;
   },
 
+  "core-clock": () => broken.dialsNotAfterAClockChange(url),
+  "core-dead-link": () => broken.keepsADeadLink(url),
+  "core-outage": () => broken.losesWhatItAccepts(url, nc, nextName()),
+  "core-lost": () => broken.rejectsAtTheNextDial(url, nc, nextName()),
+  "node-dial": () => broken.keepsTheSocketOfADial(),
+
   async silence(): Promise<Record<"kv-watch" | "ordered-push" | "own", number>> {
     const [watch, push, own] = await Promise.all([silenceOf(kvWatch), silenceOf(orderedPush), silenceOf(ownWatch)]);
     return { "kv-watch": watch, "ordered-push": push, own };
@@ -178,6 +185,14 @@ answer({
     );
     const created = subjects.filter((subject) => subject.startsWith("$JS.API.CONSUMER.CREATE."));
     return created.filter((subject) => !subject.includes("reader")).length / created.length;
+  },
+
+  /** The part of the answers without a message that are taken for one. */
+  async "any-answer"(): Promise<number> {
+    const apiPrefix = nextName();
+    nc.subscribe(`${apiPrefix}.STREAM.MSG.GET.any`, { max: 1, callback: (_, request) => void request.respond("{}") });
+    const { streams } = await jetstreamManager(nc, { checkAPI: false, apiPrefix });
+    return await streams.getMessage("any", { seq: 1 }).then((message) => message === null ? 0 : 1, () => 0);
   },
 
   /** The part of the entries that have no ttl after they were updated. */

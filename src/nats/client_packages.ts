@@ -25,7 +25,7 @@ export function importNodeTransport(): Promise<unknown> {
   return import(namesResolve ? "@nats-io/transport-node/lib/node_transport.js" : name).catch(() => undefined);
 }
 
-/** Loads `@nats-io/jetstream` with the nats-core of {@link importNodeClient}, which JSR's would load a second time. */
+/** Loads `@nats-io/jetstream` with the nats-core of {@link importNodeClient}: JSR's comes with a second one. */
 export function importNodeJetStream(): Promise<unknown> {
   const name = specifier("npm", "jetstream");
   return loaded(name, import(namesResolve ? "@nats-io/jetstream" : name));

@@ -5,8 +5,8 @@ import { protocolOf } from "./private.ts";
 
 /**
  * Destroys the socket of a connection. When nats.js finds a link dead it first waits until its buffers are written,
- * which never happens once the system's buffers are full: it hangs for a quarter of an hour (measured: transport-node
- * 3.4.0 with 20 MB published into a dead link; transport-deno waits likewise).
+ * which never happens once the system's buffers are full: it hangs for a quarter of an hour, over transport-deno too
+ * (docs/internals/packages.md, row `core-dead-link`).
  */
 export function destroySocket(connection: NatsConnection): void {
   const transport = protocolOf(connection)?.transport;
@@ -19,8 +19,9 @@ export function destroySocket(connection: NatsConnection): void {
 }
 
 /**
- * Makes a connection dial at once although the wall clock was set back: nats.js (3.4.0) measures the wait between two
- * dials by that clock, and does not dial for an hour after it was set back by an hour (observed).
+ * Makes a connection dial at once although the wall clock was set back: nats.js measures the wait between two dials by
+ * that clock, and does not dial for an hour after it was set back by an hour (docs/internals/packages.md, row
+ * `core-clock`).
  */
 export function dialWhenClockWasPutBack(connection: NatsConnection): void {
   const { options, servers } = protocolOf(connection) ?? {};
@@ -36,8 +37,8 @@ export function dialWhenClockWasPutBack(connection: NatsConnection): void {
 
 /**
  * Makes a connection dial again whose link was lost in the moment in which a dial succeeded, and says whether it was:
- * nats.js (3.4.0) takes that loss for a part of the dial, reports a reconnect and never dials again (observed in Deno
- * on a busy machine, with a server that was restarted twice in a second).
+ * nats.js takes that loss for a part of the dial, reports a reconnect and never dials again (observed over Deno's
+ * transports on a busy machine, with a server that was restarted twice in a second; not over transport-node).
  */
 export function dialWhenLostAtOnce(connection: NatsConnection, clock: Clock): boolean {
   const protocol = protocolOf(connection);

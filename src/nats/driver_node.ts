@@ -64,8 +64,9 @@ export async function loadNodeDriver(): Promise<Shared & Connects> {
 
 /**
  * Makes transports that close the socket of a dial that got no answer in time, and that compare an IP address with the
- * server's certificate. That of nats.js (3.4.0) leaves the socket open, and the process cannot end (observed: a server
- * that was stopped by SIGSTOP, and in Bun one behind a firewall, until the system gives it up after some two minutes).
+ * server's certificate. That of nats.js leaves the socket open (docs/internals/packages.md, row `node-dial`), and the
+ * process cannot end: a server that was stopped by SIGSTOP keeps it, and in Bun one behind a firewall, until the system
+ * gives it up after some two minutes.
  */
 function factoryOf({ NodeTransport, nodeResolveHost }: NodeTransportFile): NodeTransportFactory {
   class CarefulTransport extends NodeTransport {

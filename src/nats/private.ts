@@ -1,5 +1,6 @@
 /**
- * All that Catga touches of nats.js (3.4.0) and that is no part of its interface. A nats.js that has moved any of it
+ * All that Catga touches of nats.js and that is no part of its interface, for rows `core-publish`, `core-headers`,
+ * `core-clock` and `core-dead-link` of docs/internals/packages.md. A nats.js that has moved any of it (this is 3.4.0)
  * fails `private_test.ts`; at run time Catga then does without, as each line says. The class under the TCP connection
  * of `@nats-io/transport-node` is extended in `driver_node.ts`, because it comes from that package.
  */

@@ -122,7 +122,7 @@ const decoder = new TextDecoder();
 /**
  * The number behind so many characters of a message's subject, in base 36; NaN: there is none. It reads the bytes, if
  * this nats.js has them where 3.4 has them: to decode a text takes as long as all else that becomes of an
- * acknowledgement.
+ * acknowledgement (docs/internals/packages.md, row `publish`).
  */
 export function numberAt(message: Msg, prefix: number): number {
   const { _msg: head } = bytesOf(message);
@@ -142,8 +142,8 @@ export function numberAt(message: Msg, prefix: number): number {
 type ReadMessage = Pick<StoredMsg, "seq" | "subject" | "time" | "data" | "header">;
 
 /**
- * A message that `@nats-io/jetstream` read, which takes any answer for one: `undefined` if it is none. `direct`: it has
- * headers of a direct get.
+ * A message that `@nats-io/jetstream` read, which takes any answer for one (docs/internals/packages.md, row
+ * `any-answer`): `undefined` if it is none. `direct`: it has headers of a direct get.
  */
 export function toStored(message: ReadMessage, direct = false): StoredMessage | undefined {
   try {

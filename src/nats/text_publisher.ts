@@ -35,7 +35,7 @@ export class TextPublisher {
     this.#protocol = protocol;
   }
 
-  /** `undefined`: this nats.js does not have what nats.js 3.4 has, and messages have to go the usual way. */
+  /** `undefined`: this nats.js has another protocol, and messages have to go the usual way. */
   static of(connection: NatsConnection): TextPublisher | undefined {
     const protocol = protocolOf(connection);
     if (typeof protocol?.sendCommand !== "function" || typeof protocol.flushPending !== "function") return undefined;

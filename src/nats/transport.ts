@@ -43,7 +43,8 @@ export interface NatsTransportOptions {
  * Messages over NATS core.
  *
  * While the status is not `connected`, published messages are dropped: nats.js would buffer them without a limit, and
- * send some of them seconds later (measured). What was published just before may be lost.
+ * throw them away, or send some of them seconds later (docs/internals/packages.md, row `core-outage`). What was
+ * published just before may be lost.
  */
 export class NatsTransport implements Transport {
   /** Its timers end when the transport is closed. */
@@ -253,7 +254,10 @@ export class NatsTransport implements Transport {
     );
   }
 
-  /** Settles as `work` does, or rejects when the connection is lost: nats.js rejects it at its next dial only. */
+  /**
+   * Settles as `work` does, or rejects when the connection is lost: nats.js rejects it at its next dial only
+   * (docs/internals/packages.md, row `core-lost`).
+   */
   unlessLost<T>(work: Promise<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const stop = this.onStatus(({ state }) => state !== "connected" && reject(notConnected(state)));

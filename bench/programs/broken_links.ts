@@ -1,6 +1,6 @@
 /**
- * Links that break under a client of `@nats-io/transport-node`: the part of the cases in which it does not do what Catga
- * needs of it, for docs/internals/packages.md.
+ * Links that break under a client of `@nats-io/transport-node`: the part of the cases in which it does not do what
+ * Catga needs of it, for docs/internals/packages.md.
  */
 import { type AddressInfo, createConnection, createServer, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -5,8 +5,8 @@ import { setTimeout as wait } from "node:timers/promises";
 const STEPS = 20;
 
 /**
- * The result; `undefined` if there is none after `limit` ms. The wait goes on in steps: after a pause of the process, in
- * which deadline and limit have passed, a deadline still comes before the limit.
+ * The result; `undefined` if there is none after `limit` ms. The wait goes on in steps: after a pause of the process,
+ * in which deadline and limit have passed, a deadline still comes before the limit.
  */
 export async function settledWithin<T>(sending: Promise<T>, limit: number): Promise<T | undefined> {
   const over = new AbortController();

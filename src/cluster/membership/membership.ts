@@ -89,8 +89,8 @@ export class Membership {
 
   /**
    * Registers this node and reads the records of the others, side by side, and pings them: those that answer within 1 s
-   * are members when it resolves. A store that does not answer is waited for, as long as an election takes. Rejects with
-   * `ID_TAKEN` when this node's id belongs to a live process.
+   * are members when it resolves. A store that does not answer is waited for, as long as an election takes. Rejects
+   * with `ID_TAKEN` when this node's id belongs to a live process.
    */
   async join(): Promise<void> {
     const { bucket } = this.#options;

@@ -346,8 +346,8 @@ const PLANTS = {
   }],
   "log-order": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    else this.#offer(item);\n  }\n\n  /** It runs",
-    to: "    else this.#push(item);\n  }\n\n  /** It runs",
+    from: "    else this.#offer(item);\n  }\n\n  /** Marks an item",
+    to: "    else this.#push(item);\n  }\n\n  /** Marks an item",
   }],
   "log-stale": [{
     file: "src/log/running/leader_token.ts",

@@ -1054,7 +1054,7 @@ class SimLeader {
       ledger.place = { ...ledger.place, read: message.position, time: message.time, rewound: false };
       ledger.add(message);
     }
-    if (random() < 0.2) ledger.relieve(this.#node.mostOfKey);
+    if (random() < 0.2) ledger.spillHotKey(this.#node.mostOfKey);
     if (ledger.place.read >= (log.at(-1)?.position ?? 0)) ledger.caughtUp();
   }
 

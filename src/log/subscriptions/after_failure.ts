@@ -1,6 +1,6 @@
 /**
- * The consequence of a failed run. Dead letters are also what has no attempt left when it is its turn (`Ledger.begin`),
- * because its leader or node ended, or fewer attempts are deployed; and what nobody can read (`Ledger.bury`).
+ * The consequence of a failed run. A message also becomes a dead letter if it has no attempt left when its turn comes
+ * (`Ledger.begin`), or if it cannot be read (`Ledger.bury`).
  */
 import type { Retry } from "../../contract/send_options.ts";
 import { backoff, jittered, type Random } from "../../ports/clock.ts";
@@ -8,16 +8,16 @@ import type { RunFailure } from "../format/run_request.ts";
 import type { Item } from "./category.ts";
 
 /**
- * Consequence of a failed attempt: the next one after `pause` ms, until which the message stays in memory, or is
- * parked. `outage`: it is no attempt.
+ * Consequence of a failed attempt: the next attempt after `pause` ms (until then the message waits in memory, or
+ * parked), or a dead letter. `outage`: the failure does not count as an attempt.
  */
 export type AfterFailure =
   | { readonly type: "dead letter" }
   | { readonly type: "waits" | "parked"; readonly pause: number; readonly outage?: true };
 
 /**
- * Decides it. `now`: by the monotonic clock; `lasted`: for how long what its handler calls has been out of reach, in
- * ms, if that is why it failed. No attempt counts until that has lasted for the time that the handler gives it.
+ * Decides the consequence of a failed run. `now`: by the monotonic clock. `lasted`: for an outage of a service that the
+ * handler calls, its duration so far, in ms. While it is shorter than the handler's `outage`, no attempt counts.
  */
 export function afterFailure(
   { attempts, place, failedAt = Infinity }: Item,
@@ -31,7 +31,7 @@ export function afterFailure(
 ): AfterFailure {
   const isOutage = !final && lasted < outage;
   if (!isOutage && (final || attempts + 1 >= most)) return { type: "dead letter" };
-  // as long as it has lasted: so it doubles, under the next leader, too
+  // the pause is the duration so far: so pauses double, under the next leader, too
   const pause = isOutage
     ? jittered(random, Math.min(longest, Math.max(first, lasted)))
     : backoff(random, Math.min(attempts, 64), first, longest);
@@ -43,5 +43,5 @@ export function afterFailure(
   };
 }
 
-/** How long a message that fails stays in memory, in ms: its key waits for it there; then it is parked. */
+/** Time for which a failing message stays in memory and blocks its key, in ms; then it is parked. */
 const IN_MEMORY = 5_000;

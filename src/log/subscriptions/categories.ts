@@ -1,4 +1,7 @@
-/** The categories of a led subscription: which it reads, from where on, and how many messages of them may be open. */
+/**
+ * The categories of a subscription in its leader: their names, start positions, settings, and how many of their
+ * messages may be open.
+ */
 import { morePatient } from "../../contract/send_options.ts";
 import { MOST_CATEGORIES } from "../format/commit.ts";
 import type { LoggedMessage } from "../format/logged_message.ts";
@@ -8,15 +11,15 @@ import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
 
 /** The categories of one leader. */
 export class Categories {
-  /** By name, those of which there were messages. */
+  /** Categories by name of which there were messages. */
   readonly all: Map<string, Category> = new Map();
   readonly #spec: SubscriptionSpec;
-  /** The app's, in ms. */
+  /** Default timeout of the app, in ms. */
   readonly #timeout: number;
   /** Start positions of the categories in the record. */
   readonly #began = new Map<string, number>();
   #nodes: readonly CapableNode[] = [];
-  /** How many messages may be open. */
+  /** Maximum number of open messages. */
   window: number = MAX_OPEN_AT_NODE;
 
   constructor(spec: SubscriptionSpec, began: Readonly<Record<string, number>>, timeout: number) {
@@ -25,23 +28,23 @@ export class Categories {
     this.begin(began);
   }
 
-  /** They begin here from now on, and there are no others. */
+  /** Replaces all categories and their start positions. */
   begin(began: Readonly<Record<string, number>>): void {
     this.#began.clear();
     for (const [name, position] of Object.entries(began)) this.#began.set(name, position);
   }
 
-  /** Those that are read, and where each begins, for the record. */
+  /** The categories that are read, with their start positions, for the record. */
   get began(): Record<string, number> {
     return Object.fromEntries(this.#began);
   }
 
-  /** The longest time that a run may take, in ms. */
+  /** Maximum duration of a run, in ms. */
   get patience(): number {
     return Math.max(this.#timeout, ...[...this.all.values()].map(({ timeout }) => timeout));
   }
 
-  /** The category of this name. If only nodes of another version handle it, what they announce holds. */
+  /** The category of this name. If this node has no handler of it, the settings that other nodes announce apply. */
   of(name: string): Category {
     let category = this.all.get(name);
     if (category === undefined) {
@@ -58,7 +61,10 @@ export class Categories {
     return position <= (this.#began.get(category) ?? 0);
   }
 
-  /** Adds those that are new, as many as a commit may have. Returns true if there are any. `read`: up to here. */
+  /**
+   * Adds new categories, as many as a commit can hold; they begin behind `read` at the earliest. Returns true if any
+   * was added.
+   */
   add(began: Readonly<Record<string, number>>, read: number): boolean {
     const room = Math.max(0, MOST_CATEGORIES - this.#began.size);
     const added = Object.entries(began).filter(([name]) => !this.#began.has(name)).slice(0, room);
@@ -67,8 +73,8 @@ export class Categories {
   }
 
   /**
-   * None begins behind the end of the log: a record that says so would have its messages passed by for ever. Returns
-   * the names of those that did, which begin behind what was read.
+   * Corrects start positions behind the end of the log, whose categories would be passed by for ever: they begin behind
+   * `read`. Returns the names of these categories.
    */
   limit(end: number, read: number): readonly string[] {
     const beyond = [...this.#began].flatMap(([name, position]) => position > end ? [name] : []);
@@ -76,12 +82,12 @@ export class Categories {
     return beyond;
   }
 
-  /** Positions begin again lower: no message is known any more. */
+  /** Call when positions begin again lower: all categories begin at the start. */
   reset(): void {
     for (const name of this.#began.keys()) this.#began.set(name, 0);
   }
 
-  /** The live nodes, with what they handle. */
+  /** Call when the live nodes, or their categories, have changed. */
   refresh(nodes: readonly CapableNode[]): void {
     this.#nodes = nodes;
     this.window = Math.min(MAX_OPEN, MAX_OPEN_AT_NODE * Math.max(1, nodes.length));
@@ -99,6 +105,6 @@ export class Categories {
   }
 }
 
-/** How many messages may be open for each node, and for all. */
+/** Maximum number of open messages for each live node; `MAX_OPEN`: for all. */
 const MAX_OPEN_AT_NODE = 1_024;
 const MAX_OPEN = 8_192;

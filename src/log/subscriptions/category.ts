@@ -1,6 +1,6 @@
 /**
- * A category of a led subscription and its messages in the leader's memory: how they are sent, where each of them
- * stands, and in which order those of a key are.
+ * A category of a subscription and its messages in the leader's memory: how they are sent, the state of each, and the
+ * order of those with the same key.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
@@ -16,25 +16,25 @@ import type { CategorySettings } from "./spec.ts";
 /** A category of a subscription. */
 export class Category {
   readonly name: string;
-  /** If its messages are handed out in batches. */
+  /** Settings of batches; `undefined`: its messages are handed out one by one. */
   readonly batch: BatchSettings | undefined;
-  /** How often its messages are tried. */
+  /** Maximum number of attempts of a message. */
   attempts: number;
-  /** The first and the longest pause before one is tried again, in ms. */
+  /** First and longest pause before the next attempt of a message, in ms. */
   delay: readonly [first: number, longest: number];
-  /** The internal command by which its messages are handed out. */
+  /** Internal command that hands its messages out. */
   readonly contract: AnyContract;
   /** Options of sends without a key. */
   readonly options: SendOptions;
-  /** How long a send may take, in ms. */
+  /** Timeout of a send, in ms. */
   readonly timeout: number;
   /** Timers of messages that were refused, and the earliest times of their next attempts, by the monotonic clock. */
   readonly refused: Map<Timer, number> = new Map();
-  /** By key, those that are open or parked. */
+  /** Open and parked messages by key. */
   readonly lines: Map<string, KeyLine> = new Map();
-  /** Messages that wait for a node that handles them. */
+  /** Messages that wait for a live node that handles the category. */
   readonly held: Item[] = [];
-  /** How many live nodes handle it. */
+  /** Number of live nodes that handle the category. */
   capable = 0;
 
   constructor(
@@ -47,7 +47,7 @@ export class Category {
     this.attempts = attempts;
     this.delay = delay;
     this.batch = batch;
-    // the node that runs it ends it in its time; its answer needs some
+    // the node aborts the run at `timeout`; its answer needs some time to arrive
     this.timeout = Math.min(MAX_TIMEOUT, (timeout ?? appTimeout) + ANSWER_TIMEOUT);
     this.contract = internalCommand(runName(subscription.service, subscription.name, name));
     this.options = Object.freeze({ route: "least-loaded", timeout: this.timeout });
@@ -64,7 +64,10 @@ export class Category {
     return ["batch", ...items.map((item) => this.request(item, token))];
   }
 
-  /** Options with which it is sent. One that the node of its key has refused goes where there is room. */
+  /**
+   * Options with which a message is sent. A message that the node of its key has refused goes to any node that has
+   * room.
+   */
   optionsOf({ key, node, refusals }: Item): SendOptions {
     const { options, timeout } = this;
     if (key === undefined || refusals > 0) return node === undefined ? options : { ...options, node };
@@ -77,21 +80,21 @@ const ANSWER_TIMEOUT = 2_000;
 const MAX_TIMEOUT = 2_147_483_647;
 
 /**
- * The messages of a key, in the order of the log: those that are open come before those that are parked. Linked: an
- * array for each key, mostly of one message, costs a leader more (measured).
+ * The messages of a key in the order of the log: open messages come before parked ones. A linked list: an array for
+ * each key, mostly of one message, costs a leader more (measured).
  */
 export class KeyLine implements Iterable<Item> {
   first: Item | undefined = undefined;
   last: Item | undefined = undefined;
 
-  /** How many of them are open. */
+  /** Number of open messages of the key. */
   get open(): number {
     let count = 0;
     for (let item = this.first; item?.place === "open"; item = item.next) count++;
     return count;
   }
 
-  /** One takes its place. Returns the one before it. */
+  /** Inserts an item at its place. Returns the item before it. */
   insert(item: Item): Item | undefined {
     let before = this.last;
     while (before?.isBehind(item)) before = before.previous;
@@ -106,7 +109,7 @@ export class KeyLine implements Iterable<Item> {
     return before;
   }
 
-  /** One leaves: it keeps no other in memory. */
+  /** Removes an item and its links, so that it keeps no other item in memory. */
   leave(item: Item): void {
     const { previous, next } = item;
     if (previous === undefined) this.first = next;
@@ -118,7 +121,7 @@ export class KeyLine implements Iterable<Item> {
 
   *[Symbol.iterator](): Iterator<Item> {
     for (let item = this.first; item !== undefined;) {
-      const { next } = item; // it may leave meanwhile
+      const { next } = item; // `item` may leave meanwhile
       yield item;
       item = next;
     }
@@ -128,7 +131,7 @@ export class KeyLine implements Iterable<Item> {
 /** A message of a subscription that is neither done nor discarded. */
 export class Item {
   message: LoggedMessage;
-  /** False without payload and cause: those of a large one that is parked are read again before it runs. */
+  /** False for a large parked message whose payload and cause are not in memory: they are read again before it runs. */
   loaded = true;
   /** Size in the log, in bytes; 0: unknown. */
   size = 0;
@@ -138,29 +141,38 @@ export class Item {
   readonly epoch: number;
   /** Attempts that failed. */
   attempts: number;
-  /** Among those that are open, or put aside; or it is done, or discarded. */
+  /** `open`; `parked`, dead letters included; `gone`: done or discarded. */
   place: "open" | "parked" | "gone" = "open";
-  /** It waits for its turn; may be handed out; or is handed out, or with the next commit. */
+  /** `waits` for its turn; `ready` to be handed out; `begun`: handed out, or to be with the next commit. */
   turn: "waits" | "ready" | "begun" = "waits";
-  /** When it is to be tried, and since when it is a dead letter, in ms since 1970; 0: at once, none. */
+  /**
+   * Time of the next attempt, in ms since 1970; 0: at once. `dead`: time at which it became a dead letter; 0: it is
+   * none.
+   */
   due = 0;
   dead = 0;
   /** Failure of its last attempt. */
   error: FailedWith | undefined = undefined;
-  /** It was in a batch that failed: it is handed out alone from now on. */
+  /** True if the message is handed out alone, not in a batch: it was in a batch that failed. */
   alone = false;
-  /** It runs at a node already: to hand it out is to join that run. */
+  /** True if the message runs at a node already: handing it out joins that run. */
   joins = false;
-  /** The id of the node that the next attempt goes to: one where it may be running still. */
+  /** Id of the node to which the next attempt goes, because the message may still run there. */
   node: string | undefined = undefined;
-  /** How often in a row it was certainly not run, and when it failed first, by the monotonic clock. */
+  /**
+   * Number of successive sends that certainly did not run the message; `failedAt`: time of its first failure, by the
+   * monotonic clock.
+   */
   refusals = 0;
   failedAt: number | undefined = undefined;
-  /** The shapes whose schemas refused it since its last attempt, by name. */
+  /** Names of the shapes whose schemas refused the message since its last attempt. */
   refusedBy: Set<string> | undefined = undefined;
-  /** It waits for a shape that is not there, or behind one of its key that does: it does not count as put aside. */
+  /**
+   * True if the message waits for a shape that no live node has, or behind a message of its key that does: it does not
+   * count towards `mostParked`.
+   */
   awaitsShape = false;
-  /** The messages of its key, once it is among them. */
+  /** The list of its key, while the message is in it. */
   line: KeyLine | undefined = undefined;
   previous: Item | undefined = undefined;
   next: Item | undefined = undefined;
@@ -190,7 +202,7 @@ export class Item {
     return { position, time, epoch, attempts, due, dead };
   }
 
-  /** Returns true if it stands behind another in the log. */
+  /** Returns true if this item comes after the other in the log. */
   isBehind({ epoch, position }: Item): boolean {
     return this.epoch > epoch || (this.epoch === epoch && this.position > position);
   }

@@ -1,6 +1,6 @@
 /**
- * How a leader's commits are written: each once, under its number, behind the one before. The steps are generators of
- * requests to the store, so that what happens between any two of them can be tested; `store.ts` carries them out.
+ * Writes a leader's commits: each exactly once, under its number, behind the commit before it. The steps are generators
+ * of requests to the store, so that tests can put events between any two of them; `store.ts` carries them out.
  */
 import {
   type Commit,
@@ -18,50 +18,55 @@ import type { Item } from "./category.ts";
 export type Request =
   /** Appends a commit, if the last one has this sequence. */
   | { readonly type: "commit"; readonly text: string; readonly expect: number }
-  /** Stores what is parked: each until it is acknowledged. */
+  /** Stores parked messages; each is retried until it is acknowledged. */
   | { readonly type: "entries"; readonly items: readonly Item[] }
-  /** The last commit, from the stream's leader. */
+  /** Reads the last commit, from the stream's leader. */
   | { readonly type: "last" }
-  /** The commits from a sequence on, from a server that may lag behind. */
+  /** Reads the commits from a sequence on, from a server that may lag behind. */
   | { readonly type: "commits"; readonly from: number }
-  /** Waits before the same is done again. */
+  /** Waits before the last request is repeated. */
   | { readonly type: "pause" };
 
 /** A commit as it is stored. */
 export interface StoredCommit {
   readonly sequence: number;
-  /** A string says what is wrong with it. */
+  /** The parsed commit. A string: why it is invalid. */
   readonly commit: Commit | string;
 }
 
-/** Outcome of a request. A read that fails is made again by whoever carries it out. */
+/** Outcome of a request. A read that fails is repeated by the store until it succeeds. */
 export type RequestAnswer =
   | { readonly type: "stored"; readonly sequence: number }
   | { readonly type: "not stored" }
   | { readonly type: "commits"; readonly commits: readonly StoredCommit[] }
   | { readonly type: "done" };
 
-/** CommitSteps, and what they come to. */
+/** Requests to the store, with the result at the end. */
 export type CommitSteps<T> = Generator<Request, T, RequestAnswer>;
 
 /** Options of taking the lead. */
 export interface TakeOptions {
-  /** Its endpoint. */
+  /** Endpoint of the new leader. */
   readonly leader: string;
   /** A name that no other term has. */
   readonly term: string;
-  /** Number of parked messages up to which each commit lists all; of more only changes, mostly. */
+  /**
+   * With at most this many parked messages, each commit lists all of them; with more, most commits list only changes.
+   */
   readonly few: number;
-  /** Increase of its token, 1 or more: drawn, so that no two terms have the same after the store has lost its end. */
+  /**
+   * Increase of the token, at least 1. Random, so that no two terms have the same token after the store has lost its
+   * last messages.
+   */
   readonly jump?: number;
-  /** Returns true if the lead may be taken from this leader, which nobody is if it is empty. */
+  /** Returns true if the lead may be taken from this leader; "": nobody leads. */
   may?(leader: string): boolean;
 }
 
 /** A term that has begun. */
 export interface TakenLead {
   readonly commits: Commits;
-  /** What the leaders before have stored. */
+  /** State that earlier leaders have stored. */
   readonly stored: StoredState;
 }
 
@@ -71,17 +76,23 @@ export class Commits {
   readonly #options: TakeOptions;
   /** The last commit that is known to be stored. */
   #id: CommitId;
-  /** Its sequence. */
+  /** Sequence of the last commit that is known to be stored. */
   sequence: number;
-  /** The sequence of the one before the last full one, the first that is needed. `undefined`: the next one is full. */
+  /**
+   * Sequence of the commit before the last full one: the earliest commit that a reader needs. `undefined`: the next
+   * commit must be full.
+   */
   base: number | undefined;
-  /** How many commits there were since then. */
+  /** Number of commits since the last full one. */
   #since = 0;
-  /** The greatest number that was used. */
+  /** Greatest commit number used in this term. */
   #used = 1;
-  /** The store may have lost its end since it was known that the last commit counts: sequences come again. */
+  /**
+   * True if the store may have lost its last messages since the last commit was verified: sequences are then used
+   * again.
+   */
   inDoubt = true;
-  /** The first commit that is needed to know that its own first one counts. */
+  /** Sequence of the earliest commit needed to verify the first commit of this term. */
   readonly #from: number;
 
   private constructor(options: TakeOptions, token: number, sequence: number, from: number) {
@@ -92,7 +103,7 @@ export class Commits {
     this.#from = from;
   }
 
-  /** Takes the lead. `undefined`: it is another's. A string says why nothing of what is stored counts. */
+  /** Takes the lead. `undefined`: another node has it. A string: why the stored record is invalid. */
   static *take(options: TakeOptions): CommitSteps<TakenLead | string | undefined> {
     const { leader, term, jump = 1 } = options;
     const found = yield* last();
@@ -103,9 +114,9 @@ export class Commits {
     const before = yield* stored(base, sequence);
     if (typeof before !== "object") return before && typeof commit === "string" ? commit : before;
     const { id: prev, head, parked } = before;
-    // the leader of one that does not count may not know that yet
+    // the leader of an invalid commit may not know yet that it does not lead
     if (options.may?.((known ?? before).head.leader) === false) return undefined;
-    // nodes may have read the token of one that does not count, and refuse lower ones for a while
+    // nodes may have read the token of an invalid commit, and refuse lower ones for a while
     const token = Math.max(head.token, known?.head.token ?? 0, sequence) + jump;
     const id: CommitId = [term, 1];
     const dead = [...parked.values()].filter(({ dead }) => dead > 0).length;
@@ -119,10 +130,13 @@ export class Commits {
     return { commits: new Commits(options, token, own.sequence, base), stored: before };
   }
 
-  /** Writes what a ledger has to say; an empty `leader` hands over. Returns the draft; `undefined`: another leads. */
+  /**
+   * Writes the ledger's state in a commit; an empty `leader` hands the lead over. Returns the draft; `undefined`:
+   * another node leads.
+   */
   *write(ledger: Ledger, leader = this.#options.leader): CommitSteps<Draft | undefined> {
     let draft = ledger.draft();
-    // it says what stands now, also when more has happened until the entries are stored
+    // made before the entries are stored: the commit has the state of the draft, without later changes
     let commit = this.#commitOf(ledger, draft, leader);
     let text = writeCommit(commit);
     yield* this.#put(draft.entries);
@@ -142,9 +156,9 @@ export class Commits {
       const isOwn = typeof theirs === "object" && theirs.id[0] === this.#options.term;
       const id = isOwn ? theirs.id : found === undefined ? this.#id : yield* this.#lastBefore(found);
       if (id === undefined) return undefined;
-      // the store has lost its end, or somebody wrote who did not know of the last commit: all is said again
+      // the store has lost its last commits, or another node wrote without knowing the last one: write the state anew
       this.#id = id;
-      if (isOwn || found === undefined) this.base = undefined; // else needed: read from theirs on, theirs would count
+      if (isOwn || found === undefined) this.base = undefined; // else kept: another full commit would count
       this.sequence = found?.sequence ?? 0;
       ledger.restored(this.sequence);
       draft = joined(draft, ledger.draft());
@@ -154,7 +168,10 @@ export class Commits {
     }
   }
 
-  /** True if this commit of its own counts: after a loss another may be stored where it expected the one before. */
+  /**
+   * Returns true if this stored commit of this term is valid: after a loss, another commit may stand where its
+   * predecessor was expected.
+   */
   *#counts({ id, base }: Commit, sequence: number): CommitSteps<boolean> {
     while (this.inDoubt) {
       this.inDoubt = false;
@@ -164,7 +181,7 @@ export class Commits {
     return true;
   }
 
-  /** The last commit of its own if that counts, and not the commit of another leader behind it. */
+  /** Returns the last valid commit, if it is of this term: an invalid commit of another leader may stand behind it. */
   *#lastBefore({ sequence }: StoredCommit): CommitSteps<CommitId | undefined> {
     const state = this.base === undefined ? undefined : yield* stored(this.base, sequence);
     return typeof state === "object" && state.id[0] === this.#options.term ? state.id : undefined;
@@ -174,7 +191,7 @@ export class Commits {
     if (items.length > 0) yield { type: "entries", items };
   }
 
-  /** `base`: it is full, and those before are needed from there on. */
+  /** Makes a commit. `base`: make it full, with this as the sequence from which readers need earlier commits. */
   #commitOf(ledger: Ledger, { head, changed, ended }: Draft, leader: string, base?: number): Commit {
     const counts = { parked: ledger.parked.size, dead: ledger.dead };
     const told = { ...head, leader, token: this.token };
@@ -196,10 +213,10 @@ export class Commits {
   }
 }
 
-/** Most commits that are read to know what is parked. */
+/** A full commit is written after at most this many: a new leader reads no more to find all parked messages. */
 const MOST_COMMITS = 50;
 
-/** The text of the first commit of a subscription; behind others that do not count, `base` is beyond them. */
+/** The text of the first commit of a subscription. To replace invalid commits, pass a `base` beyond them. */
 export function firstCommit(term: string, head: Head, base = 0): string {
   return writeCommit({
     id: [term, 1],
@@ -214,8 +231,8 @@ export function firstCommit(term: string, head: Head, base = 0): string {
 }
 
 /**
- * State after the commits up to a sequence, from `base` on or, if that is not enough, from earlier ones. `undefined`:
- * there is no such sequence. A string says why none of the commits counts.
+ * Reads the state after the commit with the sequence `upTo`, from commits since `base`, or from earlier ones if those
+ * are not enough. `undefined`: no commit has this sequence. A string: why no commit is valid.
  */
 function* stored(base: number, upTo: number): CommitSteps<StoredState | string | undefined> {
   for (let from = Math.min(base, upTo);;) {
@@ -226,7 +243,7 @@ function* stored(base: number, upTo: number): CommitSteps<StoredState | string |
       const state = stateOf(valid);
       if (state !== undefined || from === 0) return state ?? "no commit says all that is put aside";
       const earlier = Math.min(from, ...valid.map((commit) => commit.base));
-      // somebody else may have written any base
+      // a commit of another writer may name any base
       from = earlier < from ? earlier : 0;
       continue;
     }

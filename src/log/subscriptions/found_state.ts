@@ -1,6 +1,6 @@
 /**
- * State that a new leader finds: what runs at nodes, by a barrier, behind which they refuse runs of earlier leaders;
- * what is stored; and the messages of the log that its predecessor left open.
+ * State that a new leader finds: the messages that run at nodes (a barrier makes nodes refuse runs of earlier leaders),
+ * the stored state, and the messages of the log that its predecessor left open.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import { fewAtOnce } from "../../data/queues.ts";
@@ -35,19 +35,22 @@ export interface BarrierOptions {
 export interface TakeoverOptions extends BarrierOptions, TakenLead {
   readonly commits: Commits;
   readonly host: LogHost;
-  /** The stream that is read. */
+  /** The stream of messages. */
   readonly stream: LogStream;
   readonly store: SubscriptionStore;
   fault(error: unknown): void;
 }
 
-/** `garbage`: identities under which something is stored that is not parked. Rejects when the signal aborts. */
+/**
+ * Collects the state for a new leader. `garbage`: ids of stored messages that are no longer parked. Rejects when the
+ * signal aborts.
+ */
 export async function takeOver(
   options: TakeoverOptions,
 ): Promise<{ readonly found: Omit<FoundState, "now">; readonly garbage: readonly string[] }> {
   const { host: { clock }, store, stored, signal } = options;
   let runs = await barrier(options);
-  // after a rewind the same messages are handed out again: what runs still is not the run that is meant
+  // after a rewind the same messages are handed out again: wait, as a run that goes on is of before the rewind
   const { rewound } = stored.head.place;
   for (let waits = 0; rewound && runs.running.size > 0 && waits < MAX_RUNNING_WAITS; waits++) {
     await delay(clock, RUNNING_WAIT, signal);
@@ -62,16 +65,16 @@ export async function takeOver(
 
 /** Answers of nodes. */
 interface NodeAnswers {
-  /** Ids of what runs, with the node's. */
+  /** Ids of running messages, with the id of their node; `ended`: ids of messages whose runs have ended lately. */
   readonly running: Map<string, string>;
   readonly ended: Set<string>;
-  /** The endpoints of those that answered. */
+  /** Endpoints of the nodes that answered. */
   readonly alive: Set<string>;
 }
 
 /**
- * Resolves with what runs where. A node that does not answer is passed over when it is gone, and after 3 s: it may be
- * frozen, and what it runs is then run again beside it. Rejects when the signal aborts.
+ * Resolves with the messages that run at each node. A node without an answer is skipped when it is gone, or after 3 s:
+ * it may be frozen, and its messages are then run again beside it. Rejects when the signal aborts.
  */
 export async function barrier(options: BarrierOptions): Promise<NodeAnswers> {
   const answered = { running: new Map<string, string>(), ended: new Set<string>(), alive: new Set<string>() };
@@ -106,14 +109,17 @@ async function ask(
   }
 }
 
-/** The first and the longest pause before a node is asked again, and how long it may take to answer, in ms. */
+/** First and longest pause before a node is asked again, and time that it gets to answer, in ms. */
 const [FIRST_PAUSE, LONGEST_PAUSE, ANSWER_TIMEOUT] = [50, 1_000, 2_000];
-/** How long a node that does not answer is waited for, in ms. */
+/** Time that all nodes get to answer, in ms. */
 const PATIENCE = 3_000;
-/** Messages that are believed of one node. */
+/** Maximum number of ids accepted from one node. */
 const MAX_MESSAGES_OF_NODE = 10_000;
 
-/** The messages in the log of what is open, what runs, and what is parked and not stored; and where the log ends. */
+/**
+ * Reads from the log the messages that are open, that run, and that are parked but missing from the store. `end`: end
+ * of the log.
+ */
 async function read(
   { host: { clock, namespace }, stream, stored: { head, parked }, signal, fault }: TakeoverOptions,
   unclean: boolean,
@@ -128,14 +134,14 @@ async function read(
   if (positions.size === 0 && !unclean) return { messages, end: 0 };
   const state = await readAgain({ clock, signal, fault }, () => stream.state());
   const end = state === undefined ? 0 : endOf(state.last);
-  // another stream: its positions are those of other messages
+  // the stream was made anew: these positions belong to other messages
   if (state === undefined || state.created !== place.created) return { messages, end };
   const last = state.last;
   const sequences = [...new Set([...positions].map(sequenceOf).filter((each) => each <= last))].sort((a, b) => a - b);
   const subject = messagePattern(namespace, stream.name);
   const take = (message: LoggedMessage, unreadable?: string) => {
     const id = messageId(message);
-    // behind the place another message may have the position since then
+    // after a loss another message may have the position
     const isOpen = open.has(message.position) && (place.time === 0 || message.time <= place.time);
     if (isOpen || wanted.has(id)) messages.set(id, { in: "log", message, unreadable });
   };
@@ -148,9 +154,9 @@ async function read(
 }
 
 /**
- * Resolves with the messages of these sequences (in order) that the stream still has. Neighbours are read at once, from
- * any server: it has all that come before one that it has. What comes behind is asked of the leader. Waits for a store
- * that is not there. Rejects when the signal aborts.
+ * Resolves with the messages of these sequences (in order) that the stream still has. Neighbours are read in one
+ * request from any server: a server that has one message has all before it. The rest is read from the leader. Waits
+ * while the store is unavailable. Rejects when the signal aborts.
  */
 export async function storedMessages(
   options: Parameters<typeof readAgain>[0] & { readonly stream: Pick<LogStream, "at" | "read"> },
@@ -166,7 +172,7 @@ export async function storedMessages(
     const most = near(sequences, at);
     const read = await readAgain(options, () => stream.read(subject, { from, most }));
     const last = read.at(-1);
-    if (last === undefined) break; // the end of the stream, or a server that has not got so far
+    if (last === undefined) break; // the end of the stream, or a server that lags behind
     found.push(...read.filter(({ sequence }) => wanted.has(sequence)));
     while (at < sequences.length && sequences[at] <= last.sequence) at++;
   }
@@ -174,7 +180,7 @@ export async function storedMessages(
   return [...found, ...rest.filter((message) => message !== undefined)];
 }
 
-/** Number of messages from here up to the last sequence that is near. */
+/** Number of messages from this sequence to the last one that is near enough to be read with it. */
 function near(sequences: readonly number[], at: number): number {
   let last = at;
   while (
@@ -184,11 +190,11 @@ function near(sequences: readonly number[], at: number): number {
   return sequences[last] - sequences[at] + 1;
 }
 
-/** How often a new leader waits for what runs still, and for how long, in ms. */
+/** Number and length (ms) of the waits of a new leader for runs from before a rewind. */
 const MAX_RUNNING_WAITS = 60;
 const RUNNING_WAIT = 1_000;
-/** Sequences that are read at once: the distance between two of them, and between all of them. */
+/** Greatest distance between two neighbours that are read in one request; `MAX_READ_SPAN`: and between all of them. */
 const MAX_READ_GAP = 16;
 const MAX_READ_SPAN = 200;
-/** Messages of the log that the leader is asked for at once. */
+/** Maximum number of concurrent reads from the stream's leader. */
 const MAX_BATCH = 64;

@@ -1,16 +1,17 @@
 /**
- * Garbage in a subscription's store: what is no longer needed. It is erased when the store cannot lose any more what
- * took its place, and by a leader whose commit was stored just now: another one may need it.
+ * Garbage in a subscription's store: commits, requests and parked messages that are no longer needed. They are erased
+ * once the store can no longer lose their replacement, and only by a leader right after its commit was stored: a later
+ * leader may need them.
  */
 import type { SubscriptionStore } from "./store.ts";
 
-/** Messages that a commit makes needless. */
+/** Messages that a commit makes unnecessary. */
 export interface Replaced {
   /** Commits before this sequence are no longer needed. */
   readonly base: number;
   /** Requests up to this sequence are carried out. */
   readonly requests: number;
-  /** Messages that are parked no longer, and those that are. */
+  /** Ids of messages that are no longer parked; `parked`: messages that are, by id. */
   readonly ended: readonly string[];
   readonly parked: ReadonlyMap<string, unknown>;
 }
@@ -18,7 +19,7 @@ export interface Replaced {
 /** The garbage of one leader. */
 export class Garbage {
   readonly #store: SubscriptionStore;
-  /** In the order in which they were added, with the time since when, by the monotonic clock. */
+  /** Garbage in the order in which it was added, each with the time of that, by the monotonic clock. */
   #commits: [before: number, at: number][] = [];
   #requests: [upTo: number, at: number][] = [];
   readonly #messages = new Map<string, number>();
@@ -28,12 +29,12 @@ export class Garbage {
     this.#store = store;
   }
 
-  /** Messages of which a new leader finds something, but not that they are parked. */
+  /** Adds ids of stored messages that a new leader finds not to be parked. */
   found(ids: Iterable<string>, now: number): void {
     for (const id of ids) this.#messages.set(id, now);
   }
 
-  /** A commit is stored. `progress`: it is one of its own right, not there to have something erased. */
+  /** Adds the garbage of a stored commit. `progress`: the commit was written for changes, not only to erase garbage. */
   stored({ base, requests, ended, parked }: Replaced, now: number, progress: boolean): void {
     if (progress && (this.#commits.at(-1)?.[0] ?? 0) < base) push(this.#commits, base, now);
     if ((this.#requests.at(-1)?.[0] ?? 0) < requests) push(this.#requests, requests, now);
@@ -41,7 +42,10 @@ export class Garbage {
     if (parked.size > 0) { for (const id of this.#messages.keys()) if (parked.has(id)) this.#messages.delete(id); }
   }
 
-  /** The store has lost its end: what was there is needed again, and sequences come again. */
+  /**
+   * Call when the store has lost its last messages: nothing listed so far is erased, because earlier messages are
+   * needed again and sequences are reused.
+   */
   forget(): void {
     this.#commits = [];
     this.#requests = [];
@@ -55,7 +59,7 @@ export class Garbage {
     return isOld(this.#commits[0]?.[1]) || isOld(message) || isOld(this.#requests[0]?.[1]);
   }
 
-  /** Erases what is old enough, some at a time. Rejects as the store does: it is done again then. */
+  /** Erases garbage that is old enough, a part at a time. Rejects as the store does; the next call tries again. */
   async erase(now: number): Promise<void> {
     if (this.#busy) return;
     this.#busy = true;
@@ -76,20 +80,20 @@ export class Garbage {
   }
 }
 
-/** Adds one, at most one each second: else there would be thousands. */
+/** Adds an entry; entries of the same second become one, else there would be thousands. */
 function push(list: [number, number][], value: number, now: number): void {
   const before = list.at(-2);
   if (before !== undefined && now - before[1] < SECOND) list[list.length - 1] = [value, now];
   else list.push([value, now]);
 }
 
-/** The last value that is old, which is removed with those before it. */
+/** Removes all old entries. Returns the value of the last one. */
 function takeOld(list: [number, number][], now: number): number | undefined {
   const count = list.findLastIndex(([, at]) => now - at > OLD) + 1;
   return list.splice(0, count).at(-1)?.[0];
 }
 
-/** How long garbage stays, in ms: a server on its own may lose what it stored in the last 2 minutes. */
+/** Time for which garbage stays, in ms: a single server may lose what it stored in the last 2 minutes. */
 const OLD = 180_000;
 const SECOND = 1_000; // ms
 const MAX_BATCH = 256;

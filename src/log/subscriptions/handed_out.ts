@@ -6,7 +6,7 @@ import type { Item } from "./category.ts";
 
 /** A request that was handed out: one message, or a batch. */
 export class HandedOut implements TrackedCaller {
-  /** None once they are settled: the request may be kept for longer than the messages. */
+  /** The messages; emptied when they are settled, because the request may be kept in memory for longer. */
   items: readonly Item[];
   endpoint: string;
   outcome: RunOutcome = "not run";

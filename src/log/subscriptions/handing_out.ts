@@ -1,6 +1,6 @@
 /**
- * How a leader hands out what may run, to a node that handles it, and what follows each answer. Which message may run,
- * and what becomes of it, the ledger knows.
+ * Sends messages that may run to a node that handles them, and acts on each answer. Which message may run, and its
+ * state, is the ledger's.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import {
@@ -36,11 +36,11 @@ export interface HandingOutOptions {
   nodes(): readonly CapableNode[];
   /** The leader's time, in ms since 1970. */
   now(): number;
-  /** Something has changed that the next commit says. */
+  /** Called when state has changed that belongs into the next commit. */
   onProgress(): void;
 }
 
-/** WaitedOutage that messages wait for, as in the health of their subscription. */
+/** An outage whose end messages wait for, as in the health of their subscription. */
 type WaitedOutage = NonNullable<SubscriptionHealth["outage"]>;
 
 /** Hands out the messages of one leader. */
@@ -48,34 +48,34 @@ export class HandingOut {
   readonly #options: HandingOutOptions;
   /** Timers of messages that wait for their next attempt, and when it is due, by the monotonic clock. */
   readonly #waiting = new Map<Timer, readonly [item: Item, due: number]>();
-  /** Nothing is handed out; what runs goes on. */
+  /** While true, no message is handed out; runs go on. */
   paused = true;
   #closed = false;
   /** The newest failure of a handler. */
   lastFailure: SubscriptionHealth["lastFailure"];
-  /** Messages that wait for the end of an outage, the first of them first. */
+  /** Messages that wait for the end of an outage, in the order in which they began to wait. */
   readonly #outages = new Map<Item, WaitedOutage>();
-  /** Messages whose handler goes on after its time, and since when that is known, in ms since 1970. */
+  /** Messages whose handler still runs after its timeout, and since when that is known, in ms since 1970. */
   readonly #hanging = new Map<Item, number>();
-  /** Requests that were answered in this turn, and are not settled yet. */
+  /** Requests that were answered in this turn of the event loop and are not settled yet. */
   #answers: HandedOut[] = [];
-  /** Messages that waited for a shape which is there now, the first of them last. */
+  /** Messages that waited for a shape that is live now, in reverse order. */
   #readable: Item[] = [];
-  /** Timers of categories whose next batch is not full: it is handed out all the same then. */
+  /** Timers of categories whose next batch is not full: when one ends, the batch is handed out as it is. */
   readonly #filling = new Map<Category, Timer>();
-  /** It is handed out again when those that run, and may end their process, have run for a while. */
+  /** Timer until more may be handed out: suspected messages must have run for a while. */
   #pause: Timer | undefined;
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
   }
 
-  /** WaitedOutage that messages wait for. */
+  /** The first outage whose end messages wait for. */
   get outage(): WaitedOutage | undefined {
     return this.#outages.values().next().value;
   }
 
-  /** The messages whose handlers go on after their time. */
+  /** The first message whose handler still runs after its timeout, and the number of such messages. */
   get hanging(): SubscriptionHealth["hanging"] {
     const [first] = this.#hanging;
     if (first === undefined) return undefined;
@@ -83,7 +83,7 @@ export class HandingOut {
     return { contract, node, count: this.#hanging.size, since };
   }
 
-  /** Parks what has failed and waits here, with its error, for the next leader. */
+  /** Parks messages that failed and wait in memory, with their errors, so that the next leader finds them. */
   putAside(): void {
     const { ledger, now, host: { clock } } = this.#options;
     for (const [item, due] of this.#waiting.values()) {
@@ -94,7 +94,7 @@ export class HandingOut {
     this.#waitNoMore();
   }
 
-  /** Ends it: answers that come still are ignored. */
+  /** Stops handing out; answers that arrive later are ignored. */
   close(): void {
     this.#closed = this.paused = true;
     for (const timer of this.#filling.values()) timer.cancel();
@@ -103,19 +103,22 @@ export class HandingOut {
     this.#waitNoMore();
   }
 
-  /** Hands out what may run. */
+  /** Hands out the messages that may run. */
   pump(): void {
     if (this.paused) return;
     const { ledger, now, onProgress } = this.#options;
     if (this.#readable.length > 0) this.#wakeReadable();
     ledger.begin(now, this.send);
     if (ledger.pause !== undefined) this.#pumpAfter(ledger.pause);
-    // an iterator for each message is what costs
+    // measured: an iterator for each message is expensive
     if (ledger.filling.size > 0) { for (const category of ledger.filling.keys()) this.#fill(category); }
     if (ledger.waitsForCommit || ledger.changed) onProgress();
   }
 
-  /** Each 100 ms it is handed out at any rate; what begins with a commit does so before. */
+  /**
+   * Calls `pump()` after `pause` ms, unless messages begin with a commit, which calls `pump()` itself. (The tick of the
+   * term calls it every 100 ms anyway.)
+   */
   #pumpAfter(pause: number): void {
     this.#pause?.cancel();
     this.#pause = this.#options.host.clock.after(Math.max(1, pause), () => {
@@ -123,14 +126,14 @@ export class HandingOut {
     }, { background: true });
   }
 
-  /** Hands out the batches of a category that are full; the last one, which is not, when it has waited for more. */
+  /** Hands out the full batches of a category now, and the last, incomplete one after the category's `within` ms. */
   #fill(category: Category): void {
     const { ledger, host: { clock } } = this.#options;
     while (ledger.isFull(category)) this.#sendBatch(category);
     if (this.#filling.has(category)) return;
     const timer = clock.after(category.batch!.within, () => { // it has batches
       this.#filling.delete(category);
-      if (this.paused) return; // it is filled again when that is over
+      if (this.paused) return; // filled again once handing out goes on
       while (this.#sendBatch(category));
     });
     this.#filling.set(category, timer);
@@ -145,7 +148,7 @@ export class HandingOut {
     return items.length > 0;
   }
 
-  /** They have one outcome. `at`: endpoint of the process that they were sent to last. */
+  /** Settles messages that have one outcome. `at`: endpoint of the process to which they were sent last. */
   #answered(items: readonly Item[], outcome: RunOutcome, at: string): void {
     const failure = typeof outcome === "object" && "code" in outcome ? outcome : undefined;
     if (failure?.code === "OUTCOME_UNKNOWN" && failure.node !== undefined) {
@@ -155,7 +158,10 @@ export class HandingOut {
     else for (const item of items) this.#settle(item, outcome, at);
   }
 
-  /** In the order of the log: what follows a message of its key that is not done is handed out again behind it. */
+  /**
+   * Settles the messages of a batch, each with its own outcome. A message behind one of its key that is not done counts
+   * as not run.
+   */
   #eachAnswered(items: readonly Item[], outcomes: readonly RunOutcome[], at: string): void {
     const held = new Set<string | undefined>();
     for (const [i, item] of items.entries()) {
@@ -166,8 +172,8 @@ export class HandingOut {
   }
 
   /**
-   * They were in a batch that failed: whichever of them that was for, each is handed out alone, and that is the
-   * attempt. If what the handler calls is out of reach, the first of each key waits for it, in front of the others.
+   * Settles a batch that failed as a whole: no attempt is counted; each message is handed out alone. During an outage
+   * of a service that the handler calls, the first message of each key waits for its end, in front of the others.
    */
   #failedTogether(items: readonly Item[], failure: RunFailure): void {
     const { ledger, now } = this.#options;
@@ -191,7 +197,7 @@ export class HandingOut {
     else void this.#load(item);
   };
 
-  /** A large one that was parked has its payload in the store. */
+  /** Loads the payload of a large parked message from the store, then sends the message. */
   async #load(item: Item): Promise<void> {
     const { ledger, store, now, warnings } = this.#options;
     try {
@@ -220,7 +226,7 @@ export class HandingOut {
     }
   }
 
-  /** Settles all answers of a turn together (measured: that costs a leader less). */
+  /** Settles all answers of a turn of the event loop together (measured: this costs a leader less). */
   readonly #onAnswer = (handed: HandedOut): void => {
     if (this.#answers.push(handed) === 1) queueMicrotask(() => this.#settleAnswers());
   };
@@ -259,7 +265,7 @@ export class HandingOut {
     }
   }
 
-  /** The process that ran them has ended, or is out of reach; another one may have its node's id by now. */
+  /** Settles messages whose process has ended or is out of reach; a new process may have the same node id by now. */
   async #unknown(items: readonly Item[], outcome: RunFailure, endpoint: string): Promise<void> {
     const { ledger, onProgress } = this.#options;
     const gone = await this.#hasLeft(endpoint);
@@ -279,8 +285,8 @@ export class HandingOut {
   }
 
   /**
-   * Resolves with true as soon as a process is no longer among the live ones, or has certainly ended. The latter takes
-   * longer, and nobody can say it when this node's own connection was lost meanwhile.
+   * Resolves with true as soon as a process has left the live nodes or has certainly ended; with false if its end
+   * cannot be proved, as when this node's own connection was lost meanwhile.
    */
   async #hasLeft(endpoint: string): Promise<boolean> {
     const { host, nodes, warnings } = this.#options;
@@ -298,9 +304,10 @@ export class HandingOut {
   }
 
   /**
-   * It was certainly not run: that is no attempt. `busy`: where its handler goes on after its time, whose end the next
-   * attempt waits for. The more are refused, the longer each waits, but for {@link HandingOut.#wake}: they would ask in
-   * vain for each other's room, and those of idempotent commands write their claims each time.
+   * Lets a message wait that certainly did not run; no attempt is counted. `busy`: node where its handler still runs
+   * after its timeout; the next attempt goes there and waits for its end.
+   * The more messages are refused, the longer each waits, until {@link HandingOut.#wake}: else they would compete for
+   * the same room in vain, and idempotent commands write a claim for each attempt.
    */
   #refused(item: Item, busy: string | undefined): void {
     const { ledger, host: { clock, random } } = this.#options;
@@ -312,7 +319,7 @@ export class HandingOut {
     refused.set(this.#wait(item, Math.max(pause, shared)), clock.monotonic() + pause);
   }
 
-  /** One has run: there may be room. Two of those that were refused wait no longer than they would alone. */
+  /** A message has run, so there may be room: cuts the shared part of the wait of two refused messages. */
   #wake({ refused }: Category): void {
     const now = this.#options.host.clock.monotonic();
     let left = 2;
@@ -323,7 +330,7 @@ export class HandingOut {
     }
   }
 
-  /** It is handed out again after `ms`. */
+  /** Hands the item out again after `ms`; its failure is committed first. */
   #wait(item: Item, ms: number): Timer {
     const { ledger, host: { clock } } = this.#options;
     // not in the background: a process in memory does not end before the next attempt
@@ -335,7 +342,7 @@ export class HandingOut {
     return timer;
   }
 
-  /** The message of this timer, which waits no more. */
+  /** Removes this timer and returns the message that waited for it. */
   #take(timer: Timer): Item {
     const [item] = this.#waiting.get(timer)!; // it waits
     this.#waiting.delete(timer);
@@ -350,12 +357,12 @@ export class HandingOut {
     }
   }
 
-  /** Messages that the last leader has put aside in an outage wait for its end still. */
+  /** Registers the outages of messages that the last leader had parked. */
   takeOver(): void {
     for (const item of this.#options.ledger.parked.values()) if (item.dead === 0) this.#waitsFor(item);
   }
 
-  /** A message waits for the end of the outage that it failed in, if it did. */
+  /** Registers the outage in which a message failed, if there was one. */
   #waitsFor(item: Item): void {
     const { error, category: { name: contract } } = item;
     if (error?.outage === undefined) return;
@@ -371,8 +378,8 @@ export class HandingOut {
   }
 
   /**
-   * The schema of a node refused it: it goes on to a node with another shape, or waits for one. `false`: it is to be a
-   * dead letter.
+   * Acts on a message that the schema of a node refused: sends it to a node with another shape, or lets it wait for
+   * one. Returns false if it must become a dead letter.
    */
   #handedOn(item: Item, { code, message, cause, awaitsWriter, outage = 0 }: RunFailure, at: string): boolean {
     const { ledger, now, onProgress, host } = this.#options;
@@ -403,12 +410,15 @@ export class HandingOut {
     return true;
   }
 
-  /** A run's handler may have thrown, which may pass: it is tried again all the same, in ms from now. */
+  /**
+   * Pause until a run that waits for another version is tried again, in ms: the cause may have been a thrown error that
+   * passes.
+   */
   get #again(): number {
     return AGAIN + AGAIN_EACH * this.#options.ledger.awaiting.size;
   }
 
-  /** The live nodes that handle a contract of this subscription, with its shape there. */
+  /** The live nodes that handle a contract of this subscription, each with its shape of the contract. */
   #shapedNodes(contract: string): readonly ShapedNode[] {
     const { host, nodes } = this.#options;
     const capable = new Set(nodes().flatMap(({ id, categories }) => categories.has(contract) ? [id] : []));
@@ -417,7 +427,9 @@ export class HandingOut {
     );
   }
 
-  /** The nodes, or what is known of their shapes, have changed: what one of them may read waits no longer. */
+  /**
+   * Call when the nodes or their known shapes have changed: messages that one of them may be able to read stop waiting.
+   */
   refresh(): void {
     const { ledger: { awaiting } } = this.#options;
     this.#readable = [];
@@ -432,7 +444,7 @@ export class HandingOut {
     this.#readable.reverse();
   }
 
-  /** Wakes some of those that waited for a shape which is there now: thousands at once would be refused as too many. */
+  /** Wakes some messages that waited for a shape that is live now. Not all: thousands at once would be refused. */
   #wakeReadable(): void {
     const { ledger, host: { random } } = this.#options;
     for (let left = MAX_WOKEN - ledger.running; left > 0 && this.#readable.length > 0; left--) {
@@ -464,7 +476,7 @@ export class HandingOut {
     const attempts = after.type !== "dead letter" && after.outage ? item.attempts : item.attempts + 1;
     if (attempts > item.attempts) this.#back(item);
     if (after.type === "dead letter") return ledger.failed(item, { attempts, error, dead: now() });
-    // it may be going on there still; a node that does not answer twice may be frozen
+    // the handler may still run there; a node that does not answer twice may be frozen
     item.node = code === "OUTCOME_UNKNOWN" && item.node !== undefined ? undefined : node;
     const { pause } = after;
     if (attempts > item.attempts) {
@@ -477,31 +489,31 @@ export class HandingOut {
   }
 }
 
-/** The node of a key among these, as the route by hash would have it; without a key, any. */
+/** The node for this key by rendezvous hash, as the route `hash` chooses it; without a key, a random one. */
 function nodeOfKey(nodes: readonly ShapedNode[], key: string | undefined, random: Random): string | undefined {
   if (nodes.length === 0) return undefined;
   if (key === undefined) return nodes[Math.floor(random() * nodes.length)].id;
   return nodes.reduce((best, node) => weight(key, node.id) > weight(key, best.id) ? node : best).id;
 }
 
-/** The shape of no node. */
+/** A shape name that no node has. */
 const AWAY = "";
-/** After so long a run that waits for a version is tried again all the same, in ms, and for each that waits. */
+/** Pause before a run that waits for another version is tried again, in ms; `AGAIN_EACH` more for each waiting run. */
 const AGAIN = 60_000;
 const AGAIN_EACH = 30;
 
-/** How many messages run at most when what waited for a shape is woken. */
+/** Messages that waited for a shape are woken while fewer than this many messages run. */
 const MAX_WOKEN = 256;
 
-/** Size of a message in a request, in bytes, about. */
+/** Approximate size of a message in a request, in bytes. */
 function sizeOf({ size, message: { payload } }: Item): number {
-  // one that was taken over is not known by what it takes in the log
+  // the size in the log is unknown for a message that was taken over
   return ENVELOPE + (size > 0 ? size : JSON.stringify(payload ?? null).length);
 }
 
 const ENVELOPE = 128;
 const GONE = Object.freeze({ code: "INVALID_MESSAGE", message: "what was put aside of it is gone from the store" });
-/** The first and the longest pause after a refusal, and the longest if many are refused, in ms. */
+/** First pause after a refusal, longest pause, and longest pause if many are refused, in ms. */
 const REFUSED = [50, 2_000, 60_000] as const;
-/** From so many refusals on its pause grows with the number of those that are refused, by so many ms for each. */
+/** From `REFUSALS` refusals of a message on, its pause grows by `EACH` ms for each refused message of its category. */
 const [REFUSALS, EACH] = [6, 60];

@@ -1,4 +1,4 @@
-/** Which node leads a subscription: the live ones that handle it, in their order, and when each takes the lead. */
+/** Election of a subscription's leader: the order of the live nodes that handle it, and when each may take the lead. */
 import { readAnnouncement, type Retry } from "../../contract/send_options.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { subscriptionKey } from "../format/names.ts";
@@ -9,14 +9,17 @@ import type { SubscriptionSpec } from "./spec.ts";
 export interface CapableNode {
   readonly id: string;
   readonly endpoint: string;
-  /** Categories of the subscription that it handles, and their retry settings. */
+  /** Categories of the subscription that the node handles, and their retry settings. */
   readonly categories: ReadonlyMap<string, Retry>;
 }
 
-/** The nodes of each subscription, the one that should lead it first. */
+/** The nodes of each subscription; the first should lead it. */
 export type CapableNodes = ReadonlyMap<string, readonly CapableNode[]>;
 
-/** Nodes that handle these subscriptions, by their keys: this one, whatever its record says, and others. */
+/**
+ * Returns the nodes that handle these subscriptions, by subscription key: this node, whatever its record says, and
+ * others.
+ */
 export function capableNodes(
   { node, endpoint, nodes }: Pick<LogHost, "node" | "endpoint" | "nodes">,
   specs: readonly SubscriptionSpec[],
@@ -43,9 +46,9 @@ export function capableNodes(
 }
 
 /**
- * True if the node at this place in the order may take the lead. `leader`: who has it; empty: nobody, it was handed
- * over; `undefined`: what is stored cannot be read. `stood`: how long ago its last commit was seen, `still`: how long
- * its lease stands still, in ms.
+ * Returns true if the node at this place in the order may take the lead. `leader`: endpoint of the leader; "": the lead
+ * was handed over; `undefined`: the record is invalid. `stood`: time since the last commit was seen, in ms. `still`:
+ * time for which a leader's lease was not renewed, in ms.
  */
 export function mayLead(
   place: number,
@@ -58,9 +61,9 @@ export function mayLead(
   return still(leader) >= STILL + turn;
 }
 
-/** How long a lease stands still before others take the lead, in ms. A leader stops handing out earlier. */
+/** Time without a renewal after which other nodes take the lead, in ms. A leader stops handing out earlier. */
 const STILL = 3_000;
-/** How much later each further node does, in ms. */
+/** Additional time before each further node of the order takes the lead, in ms. */
 const TURN = 300;
-/** Rank from which on all nodes are equal. */
+/** Rank from which on all nodes wait equally long. */
 const LAST_RANK = 10;

@@ -1,7 +1,7 @@
 /**
- * The leases of nodes. A node that leads subscriptions says once a second, in one message for all of them, that it is
- * there; when that stands still for 3 s, others take what it leads. Before, they overwrite the lease, so that its owner
- * finds out, and ends its terms, before it writes or hands out anything more.
+ * The leases of nodes that lead subscriptions. Such a node renews its lease once a second, one message for all its
+ * subscriptions. If a lease is not renewed for 3 s, other nodes take over those subscriptions. They overwrite the lease
+ * first, so that its owner notices and ends its terms before it writes or hands out anything more.
  */
 import { type CatgaError, unavailable } from "../../error.ts";
 import { type StoredMessage, textOf } from "../../ports/event_log.ts";
@@ -11,19 +11,21 @@ import type { SubscriptionStoreOptions } from "./store.ts";
 
 /** Options of {@link Leases}. */
 export interface LeasesOptions extends Pick<SubscriptionStoreOptions, "stream" | "namespace" | "clock" | "fault"> {
-  /** This node's. */
+  /** Endpoint of this node. */
   readonly endpoint: string;
-  /** Another node has taken the lead of all that this one led. */
+  /** Called when another node has overwritten this node's lease: it leads nothing any more. */
   onLost(): void;
 }
 
 interface SeenSequence {
   sequence: number;
-  /** When it last moved, by the monotonic clock; `-Infinity`: it was overwritten. */
+  /**
+   * Time at which a renewal was last seen, by the monotonic clock; `-Infinity`: another node has overwritten the lease.
+   */
   at: number;
 }
 
-/** The lease of this node, and those of the others as it sees them. */
+/** The lease of this node, and the leases of other nodes as this node sees them. */
 export class Leases {
   readonly #options: LeasesOptions;
   readonly #seen = new Map<string, SeenSequence>();
@@ -32,7 +34,7 @@ export class Leases {
   /** When the last write that succeeded was sent, by the monotonic clock. */
   #renewed = -Infinity;
   #sent = -Infinity;
-  /** Why the last write failed; `undefined`: it did not. */
+  /** Error of the last write; `undefined`: it succeeded. */
   #failed: CatgaError | undefined;
   #writing: Promise<boolean> | undefined;
 
@@ -41,14 +43,14 @@ export class Leases {
     this.#subject = leaseSubject(options.namespace, options.endpoint);
   }
 
-  /** True if nobody else can lead yet what this node leads: others wait longer than this. */
+  /** True if no other node can have taken over this node's subscriptions: others wait longer than this. */
   get holds(): boolean {
     return this.#options.clock.monotonic() - this.#renewed < LEADS_UNRENEWED_FOR;
   }
 
   /**
-   * Why the store has taken no renewal for 5 s; `undefined` while it takes them. For a node that leads: a stream that
-   * has lost its quorum may be read for as long as its leader lives.
+   * Error of the store if no renewal has succeeded for 5 s; else `undefined`. A node that leads needs it, because a
+   * stream without a quorum can still be read while its leader lives.
    */
   get unrenewed(): CatgaError | undefined {
     const error = this.#failed;
@@ -56,18 +58,20 @@ export class Leases {
     return unavailable(`the store takes no writes: ${error.message}`, { cause: error });
   }
 
-  /** Resolves with whether this node has a lease; never rejects. */
+  /** Renews the lease unless it holds. Resolves with true if this node has a lease; never rejects. */
   async hold(): Promise<boolean> {
     if (this.holds || await this.#renew()) return true;
-    return this.#sequence === 0 && await this.#renew(); // it had expired
+    return this.#sequence === 0 && await this.#renew(); // the lease had expired
   }
 
-  /** To be called every 100 ms while this node leads anything. */
+  /** Call every 100 ms while this node leads a subscription. */
   tick(now: number): void {
     if (this.#writing === undefined && now - this.#sent >= RENEW_INTERVAL) void this.#renew();
   }
 
-  /** How long the lease of another node has stood still, in ms; from the first question on if none was seen. */
+  /**
+   * Time since the last renewal of another node's lease, in ms; if none was seen, since the first call for that node.
+   */
   still(endpoint: string, now: number): number {
     return now - this.#seenOf(endpoint, now).at;
   }
@@ -81,14 +85,14 @@ export class Leases {
     return seen;
   }
 
-  /** Finds the lease that stands still. */
+  /** Reads the present sequence of another node's lease. */
   async #find(endpoint: string, seen: SeenSequence): Promise<void> {
     const { stream, namespace } = this.#options;
     const found = await stream.last(leaseSubject(namespace, endpoint), { latest: true });
     if (found !== undefined && found.sequence > seen.sequence) seen.sequence = found.sequence;
   }
 
-  /** A lease has moved, or was overwritten. */
+  /** Call when a message of a lease has arrived: a renewal, or another node has overwritten the lease. */
   onMessage({ sequence, subject, data }: StoredMessage): void {
     const { namespace, endpoint: own, clock } = this.#options;
     const endpoint = readLeaseSubject(namespace, subject);
@@ -98,7 +102,7 @@ export class Leases {
   }
 
   /**
-   * Overwrites the lease of another node, if it has not moved since it was seen. Resolves with whether it is
+   * Overwrites the lease of another node, unless that was renewed since it was seen. Resolves with true if the lease is
    * overwritten; never rejects.
    */
   async fence(endpoint: string): Promise<boolean> {
@@ -115,9 +119,9 @@ export class Leases {
     }
     try {
       const found = await stream.last(subject, { latest: true });
-      // its move may not have been followed yet: after a cut, or because a server lags behind
+      // a renewal may not have arrived yet: after a cut, or from a server that lags behind
       if (found !== undefined && found.sequence > seen.sequence) this.onMessage(found);
-      else if (found === undefined && seen.sequence > 0) seen.sequence = 0; // it has expired
+      else if (found === undefined && seen.sequence > 0) seen.sequence = 0; // the lease has expired
     } catch (error) {
       fault(error);
       return false;
@@ -144,9 +148,9 @@ export class Leases {
     this.#sent = -Infinity;
     try {
       const found = await stream.last(this.#subject, { latest: true });
-      this.#sequence = found?.sequence ?? 0; // its last write may have been stored without an answer
+      this.#sequence = found?.sequence ?? 0; // this node's last write may have been stored without an answer
       if (found === undefined || holderOf(found.data) !== endpoint) {
-        // overwritten, or so long ago that nobody knows
+        // overwritten, or expired
         this.#renewed = -Infinity;
         onLost();
       }
@@ -157,19 +161,19 @@ export class Leases {
   }
 }
 
-/** Holder of a lease. */
+/** Endpoint in a lease: its owner, or the node that has overwritten it; `undefined`: unreadable. */
 function holderOf(data: Uint8Array): string | undefined {
   const value = readRecord(textOf({ data }));
   return typeof value === "object" && typeof value.by === "string" ? value.by : undefined;
 }
 
-/** A lease is written so often, in ms. */
+/** Interval of renewals, in ms. */
 const RENEW_INTERVAL = 1_000;
-/** How long a node may lead without a write, in ms: less than the time after which others take over. */
+/** Time for which a node may lead without a renewal, in ms: less than the time after which others take over. */
 const LEADS_UNRENEWED_FOR = 2_400;
 const ANSWER_TIMEOUT = 2_000; // ms
-/** How long no renewal succeeds until what this node leads is stalled, in ms. */
+/** Time without a successful renewal after which this node's subscriptions count as stalled, in ms. */
 const UNRENEWED = 5_000;
-/** How long a lease stays when nobody renews it, in ms. */
+/** Time after which a lease that is not renewed expires, in ms. */
 const LEASE_KEPT_FOR = 60_000;
 const MAX_LEASES = 10_000;

@@ -1,7 +1,8 @@
 /**
- * A subscription in its leader's memory: which messages are open, parked, running, which of them may run next, and
- * which fill a batch. It decides, and neither waits nor sends: what it was told is in its next commit, all at once, and
- * what must not happen before that is handed out when the commit is stored.
+ * The messages of a subscription in its leader's memory: which are open, parked or running, which may run next, and
+ * which fill a batch.
+ * The ledger decides; it neither waits nor sends. All changes since the last commit go into the next one together. An
+ * item that must not begin before a commit is stored is returned by {@link Ledger.stored}.
  */
 import { DueHeap, Fifo } from "../../data/queues.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
@@ -16,13 +17,13 @@ import { InHand } from "./in_hand.ts";
 
 /** Options of a {@link Ledger}. */
 export interface LedgerOptions {
-  /** As it is stored. */
+  /** The head of the last commit. */
   readonly head: Head;
-  /** Where each of them begins, and what each is. */
+  /** Start positions (`began`) and settings (`of`) of the categories. */
   readonly categories: Pick<Categories, "began" | "of">;
-  /** How many messages may be parked, dead letters included. */
+  /** Maximum number of parked messages, dead letters included. */
   readonly mostParked: number;
-  /** A message has become a dead letter. */
+  /** Called when a message has become a dead letter. */
   onDead?(item: Item): void;
 }
 
@@ -30,37 +31,37 @@ export interface LedgerOptions {
 export interface FailedMessage {
   readonly attempts: number;
   readonly error: FailedWith;
-  /** When it is to be tried again, in ms since 1970. */
+  /** Time of the next attempt, in ms since 1970. */
   readonly due?: number;
-  /** Since when it is a dead letter. */
+  /** Time at which the message became a dead letter, in ms since 1970; absent: it is no dead letter. */
   readonly dead?: number;
 }
 
 /** Content of the next commit. */
 export interface Draft {
   readonly head: Omit<Head, "leader" | "token">;
-  /** Parked messages that have changed since the last draft, and those that are parked no longer. */
+  /** Parked messages that have changed since the last draft; `ended`: ids of messages that are no longer parked. */
   readonly changed: readonly ParkedState[];
   readonly ended: readonly string[];
-  /** Items whose message, or error, is to be stored first. */
+  /** Items whose message or error must be stored before the commit. */
   readonly entries: readonly Item[];
-  /** Items that begin when it is stored. */
+  /** Items whose run begins when the commit is stored; `after`: items that may run from then on. */
   readonly begins: readonly Item[];
   readonly after: readonly Item[];
-  /** Items whose failed attempts it records. */
+  /** Items whose failed attempts the commit records. */
   readonly failed: readonly Item[];
 }
 
-/** A message that a leader finds when it begins: where it was parked, or in the log. */
+/** A message that a new leader finds: in the store of parked messages, or in the log. */
 export type FoundMessage =
   | ListedMessage
-  /** `unreadable`: why it cannot be read, and is made up. */
+  /** `unreadable`: why the stored message cannot be read; `message` is then a stand-in. */
   | { readonly in: "log"; readonly message: LoggedMessage; readonly unreadable?: string | undefined };
 
-/** State that a leader finds when it begins. */
+/** State that a new leader finds. */
 export interface FoundState extends LastEnd {
   readonly stored: StoredState;
-  /** By ids: the messages that are open, parked or running, as far as they are to be had. */
+  /** The open, parked and running messages by id, as far as the log or the store still has them. */
   readonly messages: ReadonlyMap<string, FoundMessage>;
   /** In ms since 1970. */
   readonly now: number;
@@ -68,61 +69,66 @@ export interface FoundState extends LastEnd {
 
 /** The messages of a subscription, in its leader. */
 export class Ledger {
-  /** Messages in hand, in the order of the log: what is read comes behind what was. */
+  /** Open messages, in the order in which they were read. */
   readonly open: InHand = new InHand();
-  /** By id, messages that are put aside, dead letters included. */
+  /** Parked messages by id, dead letters included. */
   readonly parked: Map<string, Item> = new Map();
-  /** By category, the first ones of keys that may run, and wait for a batch to fill. */
+  /** First messages of their keys, by category, that may run and wait for a batch to fill. */
   readonly filling: Map<Category, Item[]> = new Map();
-  /** Parked messages that every shape which is there has refused: each waits for another one. */
+  /** Parked messages that every live shape of their contract has refused: each waits for a node with another shape. */
   readonly awaiting: Set<Item> = new Set();
-  /** How many of the parked wait for a shape, or behind one of their key that does. */
+  /** Number of parked messages that wait for a shape, or behind a message of their key that waits for one. */
   #awaitingShape = 0;
-  /** Messages up to here are read. */
+  /** Position in the log up to which messages were read. */
   place: Place;
-  /** How many are dead letters; how many have been handed out and have no outcome. */
+  /** Number of dead letters; `running`: number of messages that were handed out and have no outcome yet. */
   dead = 0;
   running = 0;
   /** Requests up to this sequence are carried out. */
   upTo: number;
   readonly #options: LedgerOptions;
-  /** May run, unless no node handles them. */
+  /** Items that may run as soon as a live node handles their category. */
   #ready = new Fifo<Item>();
   readonly #due = new DueHeap<Item>();
-  /** Items to be parked when there is room. */
-  #roomless: (readonly [Item, FailedMessage | undefined])[] = [];
+  /** Items to be parked when there is room: `mostParked` messages are parked. */
+  #waitingForRoom: (readonly [Item, FailedMessage | undefined])[] = [];
   /** `undefined`: no message is suspected. */
   #suspicion: Suspicion | undefined;
-  /** Items that begin with the next commit, and how many do with the one that is being stored. */
+  /**
+   * Items that begin when the next commit is stored; `#beingStored`: number of items of the commit that is being
+   * stored.
+   */
   #beginning: Item[] = [];
   #beingStored = 0;
-  /** Time after which more may begin, while messages are suspected, in ms; `undefined`: nothing waits for that. */
+  /** Time until more suspected messages may begin, in ms; `undefined`: none waits for that. */
   pause: number | undefined = undefined;
-  /** By id, the nodes of those that ran when it took over; of those still to be read, what their keys have done. */
+  /** Nodes, by message id, of the messages that ran when this leader took over. */
   #joined: ReadonlyMap<string, string> = new Map();
-  readonly #doneBelow = new Map<string, { readonly position: number; readonly time: number; readonly node: string }>();
+  readonly #doneUpTo = new Map<string, { readonly position: number; readonly time: number; readonly node: string }>();
   #changed = new Map<string, Item | undefined>();
   #entries = new Set<Item>();
   /** Items that may run when the next commit is stored. */
   #after: Item[] = [];
   /** Items that failed since the last commit. */
   readonly #uncommitted = new Set<Item>();
-  /** Lines of which those behind were parked so that others go on. */
-  readonly #relieved = new Set<KeyLine>();
+  /** Keys whose later messages were parked so that other keys go on. */
+  readonly #spilledLines = new Set<KeyLine>();
 
   constructor(options: LedgerOptions) {
-    // who leads has waited for what ran before the rewind
+    // the leader has already waited for the runs from before the rewind
     const { place: { rewound: _, ...place }, requests } = options.head;
     this.#options = options;
     this.place = place;
     this.upTo = requests;
   }
 
-  /** When the oldest that is no dead letter was stored, in ms since 1970. Costs as much as there is parked. */
+  /**
+   * Time at which the oldest message that is no dead letter was stored, in ms since 1970. Scans all parked messages.
+   */
   get oldest(): number | undefined {
     const [first] = this.open;
     let oldest = first?.message.time;
-    // thousands of dead letters, and nothing that waits for another attempt
+    // all parked messages are dead letters, perhaps thousands: no scan
     if (this.parked.size === this.dead) return oldest;
     for (const { dead, message: { time } } of this.parked.values()) {
       if (dead === 0 && (oldest === undefined || time < oldest)) oldest = time;
@@ -130,12 +136,15 @@ export class Ledger {
     return oldest;
   }
 
-  /** True if messages wait for room. */
+  /** True if messages wait for room to be parked. */
   get full(): boolean {
-    return this.#roomless.length > 0;
+    return this.#waitingForRoom.length > 0;
   }
 
-  /** Takes over what is stored. Returns the ids of those whose message is gone: they are given up. */
+  /**
+   * Takes over the stored state. Returns the ids of stored messages that neither the log nor the store has any more:
+   * they are given up.
+   */
   takeOver({ stored, messages, running, ended, unclean, end, now }: FoundState): readonly string[] {
     const lost: string[] = [];
     for (const [id, state] of stored.parked) {
@@ -161,7 +170,7 @@ export class Ledger {
       if (item !== undefined) this.#join(item, node);
       else if (message !== undefined && message.position > this.place.read) this.#joinLater(message, node);
     }
-    // those that the last leader may have begun
+    // messages that the last leader may have begun
     const inQuestion = [...this.#all()].filter((item) =>
       item.place === "open" || (item.dead === 0 && item.due <= now && this.#isFirst(item))
     );
@@ -171,12 +180,14 @@ export class Ledger {
     return lost;
   }
 
-  /** Takes the next message that was read, unless it is parked, or done; `size`: what it takes in the log. */
+  /**
+   * Adds the next message that was read, unless it is parked or done already. `size`: its size in the log, in bytes.
+   */
   add(message: LoggedMessage, size = 0): void {
     if (this.parked.size > 0 && this.parked.has(messageId(message))) return;
-    if (this.#doneBelow.size > 0) {
-      const below = this.#doneBelow.get(lineId(message));
-      // positions come again when the log has lost its end
+    if (this.#doneUpTo.size > 0) {
+      const below = this.#doneUpTo.get(lineId(message));
+      // after the log has lost its end, new messages get the same positions
       if (below !== undefined && message.position < below.position && message.time <= below.time) return;
     }
     const item = this.#enter(message, 0, size);
@@ -187,7 +198,7 @@ export class Ledger {
     if (item.place === "open") this.#suspicion?.arrived(item);
   }
 
-  /** Takes a message that cannot be read: it is a dead letter. */
+  /** Adds a message that cannot be read, as a dead letter. */
   bury(message: LoggedMessage, reason: string, now: number): void {
     if (!this.parked.has(messageId(message))) this.#bury(this.#enter(message, 0), reason, now);
   }
@@ -196,12 +207,12 @@ export class Ledger {
     this.failed(item, { attempts: 0, error: { code: "INVALID_MESSAGE", message }, dead: now });
   }
 
-  /** All that the log had when reading began was read. */
+  /** Call when reading has reached what was the end of the log at its start. */
   caughtUp(): void {
     this.#suspicion?.caughtUp();
   }
 
-  /** Parked messages become due. */
+  /** Offers parked messages whose time has come. */
   #wake(now: number): void {
     for (let { first } = this.#due; first !== undefined && first <= now; { first } = this.#due) {
       const item = this.#due.pop()!; // there is a first
@@ -210,8 +221,8 @@ export class Ledger {
   }
 
   /**
-   * Has the items run that are to run now. In doubt they are handed out by {@link Ledger.stored}, except those that run
-   * already. The clock is read only if it matters.
+   * Passes the items that may run now to `run`. While messages are suspected, only items that run already are passed;
+   * the others are returned by {@link Ledger.stored} once their begin is committed. `now` is called only if needed.
    */
   begin(now: () => number, run: (item: Item) => void): void {
     if (this.#due.size > 0) this.#wake(now());
@@ -241,15 +252,16 @@ export class Ledger {
   }
 
   /**
-   * The next batch of a category, in the order of the log: those whose turn it is, each with those of its key that
-   * follow it. They may take `most` bytes, by `sizeOf`, unless it is one.
+   * Returns the next batch of a category, in the order of the log: each first message of a key whose turn it is, with
+   * the messages of that key that follow. The batch takes at most `most` bytes by `sizeOf`, unless it is a single
+   * message.
    */
   batch(category: Category, most: number, sizeOf: (item: Item) => number): readonly Item[] {
     const heads = this.filling.get(category) ?? [];
     const items: Item[] = [];
     let [bytes, taken] = [0, 0];
     const fits = (item: Item) => {
-      if (items.length === category.batch!.max) return false; // else it has no heads
+      if (items.length === category.batch!.max) return false; // a category without batches has no heads
       bytes += sizeOf(item);
       return items.length === 0 || bytes <= most;
     };
@@ -270,32 +282,36 @@ export class Ledger {
     return items.sort((a, b) => a.isBehind(b) ? 1 : -1);
   }
 
-  /** The nodes that handle this category have changed. */
+  /** Call when the nodes that handle this category have changed: held messages may run if there is one. */
   refresh(category: Category): void {
     if (category.capable === 0) return;
     for (const item of category.held.splice(0)) if (item.place !== "gone") this.#push(item);
   }
 
-  /** It was handled. */
+  /** Call when the handler has succeeded. */
   done(item: Item): void {
     if (this.#ended(item)) this.#end(item);
   }
 
-  /** It failed, and is parked: until it is due, or as a dead letter. */
+  /**
+   * Call when an attempt failed and the message is to be parked: until its next attempt is due, or as a dead letter.
+   */
   failed(item: Item, failure: FailedMessage): void {
     if (!this.#ended(item)) return;
     item.attempts = failure.attempts;
     this.#park(item, failure);
   }
 
-  /** It failed, and stays where it is until {@link Ledger.again}. */
+  /**
+   * Call when an attempt failed and the message is to stay open, not parked. {@link Ledger.again} lets it run again.
+   */
   waits(item: Item, attempts: number): void {
     if (!this.#ended(item)) return;
     item.attempts = attempts;
     this.#uncommitted.add(item);
   }
 
-  /** It was certainly not run. That is no attempt; it stays where it is until {@link Ledger.again}. */
+  /** Call when the message certainly did not run: no attempt is counted. {@link Ledger.again} lets it run again. */
   refused(item: Item): void {
     if (item.turn === "begun") {
       this.running--;
@@ -306,8 +322,8 @@ export class Ledger {
   }
 
   /**
-   * The process at this endpoint ended while it ran it. If nothing else ran there, that is an attempt. Else it may have
-   * been any of them: all of them come into doubt. It stays where it is until {@link Ledger.again}.
+   * Call when the process at this endpoint ended while it ran this message. If no other message ran there, that counts
+   * as an attempt; else all messages that ran there become suspects. {@link Ledger.again} lets the message run again.
    */
   vanished(item: Item, endpoint: string): void {
     this.refused(item);
@@ -317,7 +333,7 @@ export class Ledger {
     this.#uncommitted.add(item);
   }
 
-  /** Its pause is over. It runs again when it is known that it failed. */
+  /** Call when the pause after a failure is over. The message may run again once a commit has recorded the failure. */
   again(item: Item): void {
     if (item.place === "gone" || item.turn !== "waits" || !this.#isFirst(item)) return;
     if (this.#uncommitted.has(item)) this.#after.push(item);
@@ -325,8 +341,8 @@ export class Ledger {
   }
 
   /**
-   * Carries out a request about a dead letter. One that does not fit any more has no effect: it is no dead letter now,
-   * or became one again since. So it has one effect, however often it is stored.
+   * Carries out a request about a dead letter. The request has no effect if the message is no dead letter, or became
+   * one again since the request was made; so a request that is stored twice has one effect.
    */
   carryOut(sequence: number, { kind, message, dead, payload }: LetterRequest): void {
     this.carriedOut(sequence);
@@ -343,17 +359,17 @@ export class Ledger {
     this.#after.push(item);
   }
 
-  /** Requests up to this sequence are carried out. */
+  /** Requests up to this sequence are carried out: none of them is carried out again. */
   carriedOut(sequence: number): void {
     this.upTo = Math.max(this.upTo, sequence);
   }
 
-  /** The store has lost what stood behind this sequence: sequences of requests come again. */
+  /** Call when the store has lost everything behind this sequence: new requests get sequences that were used before. */
   restored(sequence: number): void {
     this.upTo = Math.min(this.upTo, sequence);
   }
 
-  /** Position up to which all messages of a category that were read are done, or discarded. */
+  /** Position up to which all messages read of a category are done or discarded. */
   settled(name: string): number {
     let { read, epoch } = this.place;
     for (const item of this.#all()) {
@@ -363,8 +379,8 @@ export class Ledger {
   }
 
   /**
-   * Goes back in the log: all behind `to` is read again, of the categories that there are now. Nothing may run.
-   * `there`: the sequences that the log still has, of those that are parked; the others stay parked.
+   * Goes back in the log: messages behind `to` of the present categories are read again. No message may be running.
+   * `there`: sequences of parked messages that the log still has; other parked messages stay parked.
    */
   rewind(to: number, there: ReadonlySet<number>): void {
     const { began } = this.#options.categories;
@@ -374,16 +390,16 @@ export class Ledger {
       item.place === "parked"
         ? item.epoch === epoch && item.position > to && there.has(sequenceOf(item.position))
         : item.position > to || !Object.hasOwn(began, item.category.name);
-    // one that ends has the next of its key put aside
+    // collected first: ending one item may park others
     for (const item of [...this.#all()].filter(goes)) this.#end(item);
     this.#suspicion = undefined;
   }
 
   /**
-   * If one key has half of those that are open, or more, those behind its first ones are parked: so others are read and
-   * go on. They may take half of the room for what is parked.
+   * Parks the later messages of the key that has most open messages, if it has half of them or more, so that reading
+   * and other keys go on. Such messages take at most half of the room for parked ones.
    */
-  relieve(keep = KEPT_OF_KEY): void {
+  spillHotKey(keep = KEPT_OF_KEY): void {
     let [most, open] = [new KeyLine(), 0];
     for (const item of this.open) {
       const { line } = item;
@@ -395,15 +411,15 @@ export class Ledger {
     const items = [...most];
     while (kept < open && items[kept].turn === "begun") kept++;
     if (kept >= open) return;
-    this.#relieved.add(most);
+    this.#spilledLines.add(most);
     for (const item of items.slice(kept, open)) this.#park(item, undefined);
   }
 
-  /** True if what waits behind slow keys takes nearly all the room: no more is to be read until there is some. */
-  get crowded(): boolean {
-    if (this.#counted < this.#options.mostParked * CROWDED) return false;
-    for (const line of this.#relieved) if (line.last?.place !== "parked") this.#relieved.delete(line);
-    return this.#relieved.size > 0;
+  /** True if messages parked behind slow keys take nearly all the room: reading must stop until there is some. */
+  get isNearlyFull(): boolean {
+    if (this.#counted < this.#options.mostParked * NEARLY_FULL_PART) return false;
+    for (const line of this.#spilledLines) if (line.last?.place !== "parked") this.#spilledLines.delete(line);
+    return this.#spilledLines.size > 0;
   }
 
   /** Content of the next commit. */
@@ -431,7 +447,7 @@ export class Ledger {
     return draft;
   }
 
-  /** A draft is stored. Returns what runs now. */
+  /** Call when the commit of this draft is stored. Returns the items that run now. */
   stored({ begins, after, failed }: Draft): readonly Item[] {
     this.#beingStored = 0;
     for (const item of failed) this.#uncommitted.delete(item);
@@ -439,17 +455,17 @@ export class Ledger {
     return begins.filter(({ place }) => place !== "gone");
   }
 
-  /** True if there is anything that a commit would make known. */
+  /** True if items wait for a commit before they may run. */
   get waitsForCommit(): boolean {
     return this.#beginning.length > 0 || this.#after.length > 0;
   }
 
-  /** True if items begin when a commit is stored. */
+  /** True if items begin when the commit that is being stored, or the next one, is stored. */
   get isBeginning(): boolean {
     return this.#beginning.length > 0 || this.#beingStored > 0;
   }
 
-  /** True if something that is parked has changed since the last draft. */
+  /** True if a parked message has changed since the last draft. */
   get changed(): boolean {
     return this.#changed.size > 0;
   }
@@ -465,8 +481,8 @@ export class Ledger {
   }
 
   /**
-   * A parked message, as it is stored, or to be stored again. It waits for the longest pause of its category at most,
-   * whatever the clock of the leader was that parked it.
+   * Restores a parked message. One that was found in the log is stored again. It waits at most for the longest pause of
+   * its category, even if the clock of the leader that parked it was wrong.
    */
   #restore(state: ParkedState, found: FoundMessage, now: number): void {
     const { message } = found;
@@ -478,7 +494,7 @@ export class Ledger {
     }
     item.place = "parked";
     const awaits = state.dead === 0 && item.error?.refusedBy !== undefined;
-    // what waits for a shape is woken by it, not by time
+    // a message that waits for a shape is woken by a node with that shape, not by time
     item.due = awaits ? state.due : Math.min(state.due, Math.ceil(now + item.category.delay[1]));
     item.dead = state.dead;
     if (item.dead > 0) this.dead++;
@@ -493,19 +509,19 @@ export class Ledger {
     const item = new Item(message, this.#options.categories.of(message.category), attempts, this.place.epoch);
     item.size = size;
     this.open.add(item);
-    if (item.key !== undefined && this.#roomless.length > 0) this.#roomless.push([item, undefined]);
+    if (item.key !== undefined && this.#waitingForRoom.length > 0) this.#waitingForRoom.push([item, undefined]);
     else this.#enqueue(item);
     return item;
   }
 
-  /** It may run if it is the first of its key, and waits where the one before it does. */
+  /** Adds the item to the queue of its key: the first may run; one behind a parked message is parked, too. */
   #enqueue(item: Item): void {
     const before = insert(item);
     if (before?.place === "parked") this.#park(item, undefined);
     else this.#offer(item);
   }
 
-  /** It runs at a node. A dead letter that does is being discarded. */
+  /** Marks an item that runs at a node: handing it out joins that run. A dead letter that runs is being discarded. */
   #join(item: Item, node: string): void {
     if (item.place === "gone" || item.dead > 0) return;
     this.#endBefore(item, node);
@@ -514,17 +530,20 @@ export class Ledger {
     this.#offer(item);
   }
 
-  /** It runs at a node, and is still to be read. */
+  /** Like `#join()`, for a message that is still to be read. */
   #joinLater(message: LoggedMessage, node: string): void {
     const { position, time, category, key } = message;
     this.#endBefore(new Item(message, this.#options.categories.of(category), 0, this.place.epoch), node);
     if (key === undefined) return;
     const line = lineId(message);
-    const known = this.#doneBelow.get(line);
-    if (known?.node !== node || position < known.position) this.#doneBelow.set(line, { position, time, node });
+    const known = this.#doneUpTo.get(line);
+    if (known?.node !== node || position < known.position) this.#doneUpTo.set(line, { position, time, node });
   }
 
-  /** One runs at a node: of its key, those in front of it are done, unless they run there with it, in a batch. */
+  /**
+   * A message that runs at a node proves that earlier messages of its key are done: ends them, except those in its
+   * batch.
+   */
   #endBefore(item: Item, node: string): void {
     const line = item.key === undefined ? [] : item.category.lines.get(item.key) ?? [];
     for (const each of [...line]) {
@@ -537,7 +556,7 @@ export class Ledger {
     yield* this.parked.values();
   }
 
-  /** It ran alone, and the process ended. */
+  /** Counts an attempt: the message ran alone in a process that ended. */
   #countDeath(item: Item): void {
     item.attempts++;
     item.error = { code: "OUTCOME_UNKNOWN", message: `the process that ran it ended, at attempt ${item.attempts}` };
@@ -547,7 +566,7 @@ export class Ledger {
   }
 
   #beginInDoubt(suspicion: Suspicion, now: () => number): readonly Item[] {
-    // each is committed before it begins: no batches
+    // no batches: each message is committed before it begins
     for (const item of [...this.filling.values()].flat()) this.#push(item);
     this.filling.clear();
     const [ready, joined]: Item[][] = [[], []];
@@ -583,7 +602,7 @@ export class Ledger {
     return item;
   }
 
-  /** It may be handed out if it is its turn. */
+  /** Makes the item ready if it is the first of its key. */
   #offer(item: Item): void {
     if (item.place !== "gone" && item.turn === "waits" && this.#isFirst(item)) this.#push(item);
   }
@@ -593,14 +612,14 @@ export class Ledger {
     this.#ready.push(item);
   }
 
-  /** Its run has an outcome. Returns whether it is still of this ledger. */
+  /** Records that the item's run has an outcome. Returns false if the item has left the ledger meanwhile. */
   #ended(item: Item): boolean {
     this.refused(item);
     this.#suspicion?.cleared(item);
     return item.place !== "gone";
   }
 
-  /** It is done, or parked, or discarded: the next of its key has its turn. */
+  /** Removes an item that is done or discarded; the next message of its key may run. */
   #end(item: Item): void {
     const { line, place } = item;
     if (place === "open") this.open.leave(item);
@@ -616,15 +635,15 @@ export class Ledger {
     const isFirst = line?.first === item;
     line?.leave(item);
     if (isFirst) this.#next(line!, item);
-    if (this.#roomless.length > 0) this.#makeRoom();
+    if (this.#waitingForRoom.length > 0) this.#makeRoom();
   }
 
-  /** Without a failure: it waits behind another of its key. */
+  /** Parks an item. Without a failure: because it waits behind another message of its key. */
   #park(item: Item, failure: FailedMessage | undefined): void {
     const awaits = failure === undefined ? this.#isBehindAwaiting(item) : isAwaiting(failure);
     if (item.place !== "parked" && !this.#hasRoom(awaits)) {
-      this.#roomless.push([item, failure]);
-      // what waits behind another, and all that is read meanwhile, has no place in its line before there is room
+      this.#waitingForRoom.push([item, failure]);
+      // a message that waits behind another has no place in the queue of its key until there is room
       if (failure === undefined) item.line?.leave(item);
       return;
     }
@@ -649,7 +668,7 @@ export class Ledger {
     if (item.dead === 0 && this.#isFirst(item)) this.#due.push(item.due, item);
   }
 
-  /** How many of the parked count towards those that may be. */
+  /** Number of parked messages that count towards `mostParked`. */
   get #counted(): number {
     return this.parked.size - this.#awaitingShape;
   }
@@ -670,7 +689,7 @@ export class Ledger {
     this.#awaitingShape += awaits ? 1 : -1;
   }
 
-  /** A node is there that has not refused one that waits for a shape: it runs when it is its turn. */
+  /** Call when a node is live whose shape has not refused this waiting message: it runs when it is first of its key. */
   wakeAwaiting(item: Item): void {
     if (this.awaiting.has(item)) this.#offer(item);
   }
@@ -687,20 +706,20 @@ export class Ledger {
   }
 
   #makeRoom(): void {
-    const waiting = this.#roomless;
-    this.#roomless = [];
+    const waiting = this.#waitingForRoom;
+    this.#waitingForRoom = [];
     for (const [item, failure] of waiting) {
       if (item.place === "gone") continue;
       if (failure !== undefined) this.#park(item, failure);
-      else if (this.#roomless.length > 0) this.#roomless.push([item, failure]);
+      else if (this.#waitingForRoom.length > 0) this.#waitingForRoom.push([item, failure]);
       else this.#enqueue(item);
     }
   }
 
-  /** The first of a key has its turn. */
+  /** Makes the first message of a key ready, at once or when it is due. */
   #next(line: KeyLine, { category, key }: Item): void {
     const { first } = line;
-    if (first === undefined) category.lines.delete(key!); // it has a line
+    if (first === undefined) category.lines.delete(key!); // it has a key: it was in a line
     else if (first.turn !== "waits") return;
     else if (first.place === "open") this.#push(first);
     else if (first.dead === 0) this.#due.push(first.due, first);
@@ -711,12 +730,12 @@ export class Ledger {
   }
 }
 
-/** Returns true if a message is put aside until a node with another shape is there. */
+/** Returns true if the failure parks the message until a node with another shape is live. */
 function isAwaiting({ dead, error }: FailedMessage): boolean {
   return dead === undefined && error.refusedBy !== undefined;
 }
 
-/** A message, and those of its key that may run in one batch with it. */
+/** Yields a message and the messages behind it, of the same key, that may run in one batch with it. */
 function* together(head: Item): Iterable<Item> {
   yield head;
   const fits = (item: Item) => {
@@ -726,7 +745,7 @@ function* together(head: Item): Iterable<Item> {
   for (let { next } = head; next?.place === head.place && fits(next); { next } = next) yield next;
 }
 
-/** Takes its place among those of its key, in the order of the log. Returns the one before it. */
+/** Inserts an item into the queue of its key, in the order of the log. Returns the item before it. */
 function insert(item: Item): Item | undefined {
   const { key, category: { lines } } = item;
   if (key === undefined) return undefined;
@@ -739,10 +758,10 @@ function lineId({ category, key }: LoggedMessage): string {
   return `${category}/${key}`; // a category has no slash
 }
 
-/** Items of a key that stay open beside those that are parked behind them. */
+/** Messages of a slow key that stay open; those behind them are parked. */
 const KEPT_OF_KEY = 16;
-/** How often as many as may be put aside may wait for a shape beside them: what is parked is in each full commit. */
+/** Multiple of `mostParked` that may wait for a shape; a limit, because each full commit lists all parked messages. */
 const AWAITING = 4;
-/** The part of the room that is left for what fails. */
-const CROWDED = 0.9;
+/** Part of the room for parked messages above which reading stops; the rest is for failed messages. */
+const NEARLY_FULL_PART = 0.9;
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });

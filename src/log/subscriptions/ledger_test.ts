@@ -119,7 +119,7 @@ describe("Ledger", () => {
   it("parks what waits behind a slow message, so that other keys go on", () => {
     const kit = new Kit();
     kit.add(101, 102, 103, 104, 201);
-    kit.ledger.relieve(2);
+    kit.ledger.spillHotKey(2);
     assertEquals(kit.open, [101, 102, 201]);
     kit.add(105);
     assertEquals(kit.open, [101, 102, 201]);
@@ -133,13 +133,13 @@ describe("Ledger", () => {
   it("parks nothing for a key that has less than half of what is open, and takes half of the room for it at most", () => {
     const kit = new Kit({}, { mostParked: 4 });
     kit.add(101, 102, 201, 301, 401);
-    kit.ledger.relieve(1);
+    kit.ledger.spillHotKey(1);
     assertEquals([kit.open, kit.ledger.parked.size], [[101, 102, 201, 301, 401], 0]);
     kit.add(103, 104, 105, 106);
-    kit.ledger.relieve(1);
-    assertEquals([kit.open, kit.ledger.crowded], [[101, 102, 201, 301, 401, 103, 104], false]);
+    kit.ledger.spillHotKey(1);
+    assertEquals([kit.open, kit.ledger.isNearlyFull], [[101, 102, 201, 301, 401, 103, 104], false]);
     kit.add(107, 108);
-    assertEquals([kit.ledger.parked.size, kit.ledger.crowded], [4, true]);
+    assertEquals([kit.ledger.parked.size, kit.ledger.isNearlyFull], [4, true]);
   });
 
   it("keeps a failed message, and those behind it, until there is room to park them", () => {

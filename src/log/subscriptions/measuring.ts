@@ -1,4 +1,4 @@
-/** Measurements of a node that leads, every 10 s: how far each subscription is behind, and how full the stream is. */
+/** Measures every 10 s how far the subscriptions that this node leads are behind, and how full their stream is. */
 import { NEARLY_FULL } from "../../contract/alarms.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { LogStream } from "../../ports/event_log.ts";
@@ -25,9 +25,9 @@ export interface Measured {
 /** The last messages of the stream, as the last measurement found them. */
 export class Measuring {
   readonly #options: MeasuringOptions;
-  /** The sequence of the last message of each subscription that was behind. */
+  /** For each subscription that was behind: sequence of the last message of its categories. */
   readonly #last = new Map<string, number>();
-  /** The sequence of the first message of the stream then. */
+  /** Sequence of the first message of the stream at the last measurement. */
   #first = 0;
   #measured = -Infinity;
   #reported = -Infinity;
@@ -37,12 +37,17 @@ export class Measuring {
     this.#options = options;
   }
 
-  /** How many messages of the stream a subscription has not read, those of others between them included. */
+  /**
+   * Number of messages of the stream that a subscription has not read, including messages of other categories between
+   * them.
+   */
   lag({ key, read }: Pick<Measured, "key" | "read">): number {
     return lagOf(read, { first: this.#first, last: this.#last.get(key) ?? 0 });
   }
 
-  /** To be called often: measures every 10 s while something is led, or until a stream that was full has room. */
+  /**
+   * Call often: measures every 10 s while a subscription is led, or until a stream that was reported as full has room.
+   */
   tick(now: number, led: readonly Measured[]): void {
     if (led.length === 0 && this.#reported === -Infinity) return;
     if (this.#busy || now - this.#measured < MEASURE_INTERVAL) return;
@@ -60,7 +65,7 @@ export class Measuring {
     if (state === undefined) return this.#last.clear();
     const { bytes, maxBytes } = state;
     this.#first = state.first;
-    // a stream with a limit drops what is not handled yet
+    // a stream with a size limit drops unhandled messages when it is full
     const filling = maxBytes !== undefined && bytes >= NEARLY_FULL * maxBytes;
     if (filling ? now - this.#reported >= REPORT : this.#reported !== -Infinity) {
       this.#reported = filling ? now : -Infinity;
@@ -84,7 +89,10 @@ export class Measuring {
     for (const [key, last] of found) this.#last.set(key, last);
   }
 
-  /** Sequence of the last message of a category; of an entity's events that of the stream, if one is still unread. */
+  /**
+   * Sequence of the last message of a category. For events of entities: the end of the stream if one of them is unread,
+   * else 0.
+   */
   async #lastOf(category: string, end: number, read: number): Promise<number> {
     const { stream, namespace } = this.#options;
     const pattern = categoryPattern(namespace, stream.name, category);

@@ -1,4 +1,4 @@
-/** How a leader reads the log: the messages of its categories from its position on, each once. */
+/** Reads the log for a leader: the messages of its categories behind its position, each once. */
 import { Fifo } from "../../data/queues.ts";
 import { TurnBudget } from "../../dispatch/admission_queue.ts";
 import type { CatgaError } from "../../error.ts";
@@ -13,15 +13,18 @@ import type { SubscriptionStoreOptions } from "./store.ts";
 
 /** Options of a {@link LeaderReading}. */
 export interface ReadingOptions extends Pick<SubscriptionStoreOptions, "clock" | "stream" | "namespace" | "fault"> {
-  /** Gets the messages in order. `size`: what each of them takes in the log, in bytes. */
+  /** Called with messages, in order. `size`: size of each of them in the log, in bytes. */
   onMessages(messages: readonly LoggedMessage[], size: number): void;
-  /** Gets a message of the stream that nobody can read, made up as one of the log. */
+  /** Called with a stand-in for a stored message that cannot be read. */
   onGarbage(message: LoggedMessage, reason: string): void;
-  /** Called at every start of reading: where the log ends, and behind which position reading goes on. */
+  /** Called at every start of reading with the end of the log and the position behind which reading goes on. */
   onEnd(end: number, read: number): void;
-  /** LeaderReading goes on elsewhere. `back`: at lower positions than before: what was read is to be settled first. */
+  /**
+   * Called when messages of the log were lost and reading goes on elsewhere. `back`: at lower positions than before;
+   * messages read before must be settled first.
+   */
   onLoss(loss: LogLoss, back: boolean): void;
-  /** Returns true if all that was read before is settled. */
+  /** Returns true if all messages read so far are settled. */
   settled(): boolean;
 }
 
@@ -29,48 +32,51 @@ export interface ReadingOptions extends Pick<SubscriptionStoreOptions, "clock" |
 type ReaderStart = Parameters<FollowOptions["onStart"]>[0];
 
 /**
- * Reads the log for one leader. What comes while reading is paused waits as it came, in order: a server sends up to 32
- * MB more, which take many times as much memory once they are messages.
+ * Reads the log for one leader. Messages that arrive while reading is paused wait unparsed, in order: a server sends up
+ * to 32 MB more, which would take many times as much memory as parsed messages.
  */
 export class LeaderReading {
   readonly #options: ReadingOptions;
   readonly #ledger: { place: Place };
   #reader: LogReader | undefined;
-  /** Categories that are followed: a message of an entity may have events of others. */
+  /** Categories that are followed; a stored message of an entity may also have events of other categories. */
   #categories: ReadonlySet<string> = new Set();
-  /** For the stream of entities: returns true for a message without events of these categories. */
+  /** For the stream of entities: returns true if a stored message has no event of these categories. */
   #isForeign: ((data: Uint8Array) => boolean) | undefined;
-  /** Behind a loss, once what was read before is settled: positions there may be those of others before. */
+  /**
+   * After a loss: the place at which reading goes on once all earlier messages are settled, because its positions may
+   * be those of earlier messages.
+   */
   #behindLoss: Omit<Place, "epoch"> | undefined;
-  /** Messages that came while reading was paused, or before these were read. */
+  /** Messages and starts that arrived while reading was paused, or behind such ones. */
   #held = new Fifo<StoredMessage | ReaderStart>();
   #paused = false;
-  /** The rest of what came is read in the next turn of the event loop. */
+  /** True if the rest of `#held` is read in the next turn of the event loop. */
   #waits = false;
   readonly #budget: TurnBudget;
   #over = false;
-  /** When it was last asked what the log has, by the monotonic clock, and what it had then. */
+  /** Time of the last request for the state of the log, by the monotonic clock; `#had`: the answer. */
   #skipped = -Infinity;
   #had: LogState | undefined;
 
-  /** `ledger`: its place is that of the reading. */
+  /** `ledger`: reading starts at its `place` and moves it. */
   constructor(options: ReadingOptions, ledger: { place: Place }) {
     this.#options = options;
     this.#budget = new TurnBudget(options.clock);
     this.#ledger = ledger;
   }
 
-  /** True if it has delivered all that there was when it started. */
+  /** True if all messages that the log had at the start of reading were delivered. */
   get caughtUp(): boolean {
     return this.#reader?.caughtUp === true && this.#behindLoss === undefined && this.#held.size === 0;
   }
 
-  /** Why it cannot read now; `undefined` while it reads. */
+  /** Why the log cannot be read now; `undefined` while it can. */
   get unreadable(): CatgaError | undefined {
     return this.#reader?.fault;
   }
 
-  /** Reads these categories from now on, from the present place on. A forged record may have none. */
+  /** Reads these categories, and no others, from the present place on. A forged record may have none. */
   follow(categories: readonly string[]): void {
     const { stream, namespace } = this.#options;
     const { created, read, time } = this.#ledger.place;
@@ -109,8 +115,9 @@ export class LeaderReading {
   }
 
   /**
-   * To be called often while nothing is open: twice a minute it passes by the messages of others, so that their removal
-   * is not taken for a loss; only those that its reader has passed by, because another server may lack messages.
+   * Call often while no message is open: moves the place twice a minute behind messages of other categories, so that
+   * their removal is not taken for a loss; only behind messages that its own reader has passed, because another server
+   * may lag behind.
    */
   skipOthers(now: number): void {
     const { stream, namespace, fault } = this.#options;
@@ -128,7 +135,7 @@ export class LeaderReading {
     stream.state().then((state) => void (this.#had = state), fault);
   }
 
-  /** To be called when what was read has been settled: reading goes on behind a loss. */
+  /** Call when all messages read are settled: after a loss, reading goes on then. */
   settle(): void {
     const behind = this.#behindLoss;
     if (behind === undefined || !this.#options.settled()) return;
@@ -160,7 +167,7 @@ export class LeaderReading {
     this.#options.onEnd(endOf(arrived.state.last), endOf(arrived.mark.sequence));
   }
 
-  /** Reads what waits. Not all in one turn of the event loop: the lease is renewed in between. */
+  /** Reads waiting messages, in several turns of the event loop, so that the lease is renewed in between. */
   #drain(): void {
     while (!this.#paused && !this.#waits && this.#held.size > 0) {
       if (this.#budget.over) {
@@ -181,7 +188,7 @@ export class LeaderReading {
     const lost = found?.reason === "expired" && this.#onlyOthers(state) ? undefined : found;
     const place = { created: mark.created, read: endOf(mark.sequence), time: mark.time ?? 0 };
     if (this.#behindLoss !== undefined) {
-      // lost again
+      // another loss
       if (lost !== undefined) {
         this.#behindLoss = place;
         this.#held = new Fifo();
@@ -191,7 +198,7 @@ export class LeaderReading {
     }
     const { created, read, at } = this.#ledger.place;
     if (lost === undefined) {
-      // what was passed by is of others: its time is that of no message that must be there still
+      // time 0: the messages passed by are of other categories and may be removed, so their time proves no loss
       if (created === "" || place.read > read) {
         this.#goTo({ ...place, time: 0, at: state.last === mark.sequence ? state.now : at });
       }
@@ -206,9 +213,10 @@ export class LeaderReading {
   }
 
   /**
-   * Returns true if all that is gone from behind the place was of others: schedules that were taken back or have fired.
-   * Nothing was there less than a minute ago, and its own are kept for a minute at least. (A stream that was purged
-   * within that minute looks the same, unless it had a message that must be there still.)
+   * Returns true if all messages removed behind the place were of other categories: schedules that were taken back or
+   * have fired. The place was checked less than a minute ago, and messages of its own categories are kept for a minute
+   * at least. (A stream purged within that minute looks the same, unless it had a message of its own categories that
+   * must still exist.)
    */
   #onlyOthers({ now, maxBytes }: ReaderStart["state"]): boolean {
     const { at, time } = this.#ledger.place;
@@ -233,7 +241,9 @@ export class LeaderReading {
   }
 }
 
-/** Stand-in for a message that cannot be read: of the first of these categories whose messages have such subjects. */
+/**
+ * Makes a stand-in for a stored message that cannot be read, in the first of these categories that has such subjects.
+ */
 export function garbageMessage(
   namespace: string,
   { sequence, subject, time, data }: StoredMessage,
@@ -255,9 +265,9 @@ export function garbageMessage(
   };
 }
 
-/** How often the messages of others are passed by, in ms. */
+/** Interval at which messages of other categories are passed by, in ms. */
 const SKIP = 30_000;
-/** How long each message is kept at least, in ms. */
+/** Minimum time for which each message is kept, in ms. */
 const LEAST_KEPT = 60_000;
-/** How many bytes of what cannot be read are kept in its dead letter. */
+/** Bytes of an unreadable message that its dead letter shows. */
 const EXCERPT = 1_024;

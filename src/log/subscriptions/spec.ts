@@ -9,17 +9,17 @@ import { COMMANDS, subscriptionName } from "../format/names.ts";
 /** Settings of a category for its leader. */
 export type CategorySettings = Pick<SubscriptionSettings, "from" | "attempts" | "delay" | "timeout" | "batch">;
 
-/** A subscription: which categories it has on this node. */
+/** A subscription and its categories on this node. */
 export interface SubscriptionSpec {
-  /** A service; `COMMANDS` for a queued command. */
+  /** Name of the service; `COMMANDS` for a queued command. */
   readonly service: string;
   readonly name: string;
   readonly categories: ReadonlyMap<string, CategorySettings>;
 }
 
 /**
- * The subscriptions of these handlers; read models have none. Queued commands begin at the start: they may be stored
- * before any node handles them.
+ * Returns the subscriptions of these handlers, without read models. A queued command begins at the start, because
+ * messages may be stored before any node handles it.
  */
 export function subscriptionSpecs(
   service: string,
@@ -47,16 +47,22 @@ export function subscriptionSpecs(
   return [...specs.values()];
 }
 
-/** For a category that only newer nodes handle, but for what they announce; they end a run that takes too long. */
+/**
+ * Settings of a category that only other nodes handle; the retry settings that they announce take precedence, and they
+ * abort runs themselves.
+ */
 export const DEFAULT_SETTINGS: CategorySettings = Object.freeze({ from: "now", ...DEFAULT_RETRY, timeout: 3_600_000 });
 
-/** Two handlers of one subscription and category run for each message: the more patient settings hold. */
+/**
+ * Merges the settings of two handlers of one subscription and category, which both run for each message: the more
+ * patient settings hold.
+ */
 function merged(one: CategorySettings, other: CategorySettings | undefined): CategorySettings {
   if (other === undefined) return one;
   const timeout = one.timeout === undefined || other.timeout === undefined
     ? undefined
     : Math.max(one.timeout, other.timeout);
-  // if one of them takes single messages, all run for each of them
+  // if one of the handlers takes single messages, both get single messages
   const batch = one.batch && other.batch &&
     { max: Math.min(one.batch.max, other.batch.max), within: Math.min(one.batch.within, other.batch.within) };
   return {

@@ -1,4 +1,4 @@
-/** The store of a subscription, in the stream `catga_<ns>_subscriptions`: commits, what is parked, and requests. */
+/** The store of a subscription in the stream `catga_<ns>_subscriptions`: commits, parked messages, and requests. */
 import { fewAtOnce } from "../../data/queues.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay, doubled } from "../../ports/clock.ts";
@@ -21,12 +21,12 @@ export interface SubscriptionStoreOptions {
   /** The stream of subscriptions. */
   readonly stream: LogStream;
   readonly namespace: string;
-  /** The subscription's. */
+  /** Key of the subscription. */
   readonly key: string;
   readonly clock: Clock;
-  /** Everything ends, and rejects with its reason, when it aborts. */
+  /** All operations reject with its reason when it aborts. */
   readonly signal: AbortSignal;
-  /** Gets errors of what is done again. */
+  /** Called with errors of operations that are retried. */
   fault(error: unknown): void;
 }
 
@@ -40,7 +40,7 @@ export class SubscriptionStore {
     this.#subject = commitSubject(options.namespace, options.key);
   }
 
-  /** Carries out steps to their end. */
+  /** Carries out all requests of these steps. Resolves with their result. */
   async carryOut<T>(steps: CommitSteps<T>): Promise<T> {
     const { clock, signal } = this.#options;
     let next = steps.next({ type: "done" });
@@ -55,7 +55,10 @@ export class SubscriptionStore {
     return next.value;
   }
 
-  /** Reads parked messages, by identity; those of which nothing is found are missing. May be called again. */
+  /**
+   * Reads the parked messages with these ids; messages that the store has lost are absent. `garbage`: other ids that it
+   * found. May be called again.
+   */
   async listed(ids: ReadonlySet<string>): Promise<{ found: Map<string, ListedMessage>; garbage: string[] }> {
     const found = new Map<string, ListedMessage>();
     const garbage = new Set<string>();
@@ -64,7 +67,7 @@ export class SubscriptionStore {
       if (id !== undefined && !ids.has(id)) garbage.add(id);
       else if (id !== undefined) this.#list(found, id, message);
     }
-    // a server that lags behind does not have the last ones
+    // a server that lags behind may lack the last ones: read these from the leader
     for (const id of ids) {
       if (found.has(id)) continue;
       const message = await this.#again(() => this.#options.stream.last(this.#parked(id), { latest: true }));
@@ -73,12 +76,12 @@ export class SubscriptionStore {
     return { found, garbage: [...garbage] };
   }
 
-  /** Gives a message its payload again, and its error the cause; resolves with `false` if the store has lost it. */
+  /** Loads payload and cause of a parked message into memory; resolves with false if the store has lost it. */
   async load(item: Item): Promise<boolean> {
     if (item.loaded) return true;
     const message = await this.#again(() => this.#options.stream.last(this.#parked(item.id), { latest: true }));
     const read = message && readParked(item.id, textOf(message));
-    if (item.loaded) return true; // by somebody else: it may have changed since
+    if (item.loaded) return true; // loaded by another call meanwhile: may have changed since
     if (read === undefined || typeof read === "string") return false;
     item.message = read.message;
     const [own, kept] = [item.error, read.error];
@@ -87,7 +90,10 @@ export class SubscriptionStore {
     return true;
   }
 
-  /** Requests behind a sequence, in order; a string says what is wrong with one. From a server that may lag behind. */
+  /**
+   * Reads the requests behind a sequence, in order, from a server that may lag behind. A string: why a request is
+   * invalid.
+   */
   async requests(behind: number): Promise<readonly (readonly [sequence: number, SubscriptionRequest | string])[]> {
     const { namespace, key } = this.#options;
     const found = await Array.fromAsync(this.#all(requestSubject(namespace, key, "*"), behind + 1));
@@ -105,7 +111,7 @@ export class SubscriptionStore {
     await stream.purge(requestSubject(namespace, key, "*"), { before: upTo + 1 });
   }
 
-  /** Erases what is stored of a message. */
+  /** Erases a parked message. */
   async eraseMessage(id: string): Promise<void> {
     await this.#options.stream.purge(this.#parked(id));
   }
@@ -135,10 +141,13 @@ export class SubscriptionStore {
     return { type: "not stored" };
   }
 
-  /** Until it is acknowledged. */
+  /**
+   * Stores a parked message, with retries until it is acknowledged. One that is too large is stored without its
+   * payload.
+   */
   async #put(item: Item): Promise<void> {
     const { stream, clock, signal, fault } = this.#options;
-    if (!await this.load(item)) return; // it is gone: what its commit says of it is lost, too
+    if (!await this.load(item)) return; // the store has lost it
     const { message, error } = item;
     for (let [tries, failures] = [0, 0];; failures++) {
       const kept = tries < 2 ? { message, error } : withoutPayload({ message, error });
@@ -164,7 +173,7 @@ export class SubscriptionStore {
     }
   }
 
-  /** Nobody can run it: it becomes a dead letter when it is its turn. */
+  /** Drops the payload of a message that is too large to be stored: without attempts left, it becomes a dead letter. */
   #cut(item: Item, { message, error }: ParkedMessage): void {
     const { category, id } = message;
     this.#options.fault(
@@ -183,7 +192,7 @@ export class SubscriptionStore {
     found.set(id, { in: "store", loaded, ...(loaded ? read : withoutLarge(read)) });
   }
 
-  /** The messages of a subject from a sequence on. */
+  /** Reads the messages of a subject from a sequence on. */
   #all(subject: string, from = 0): AsyncIterable<StoredMessage> {
     const { stream } = this.#options;
     const read: LogStream["read"] = (subject, options) => this.#again(() => stream.read(subject, options));
@@ -199,7 +208,7 @@ export class SubscriptionStore {
   }
 }
 
-/** Reads until the store answers. Rejects when the signal aborts. */
+/** Repeats a read until the store answers. Rejects when the signal aborts. */
 export async function readAgain<T>(
   { clock, signal, fault }: Pick<SubscriptionStoreOptions, "clock" | "signal" | "fault">,
   read: () => Promise<T>,
@@ -218,22 +227,22 @@ export async function readAgain<T>(
   }
 }
 
-/** A commit as it is stored. */
+/** Parses a stored commit. */
 export function stored(message: StoredMessage): StoredCommit {
   return { sequence: message.sequence, commit: readCommit(textOf(message)) };
 }
 
-/** What is kept in memory of a large one. */
+/** The part of a large parked message that stays in memory. */
 function withoutLarge({ message, error }: ParkedMessage): ParkedMessage {
   const { cause: _, ...known } = error ?? { code: "", message: "" };
   return { message: { ...message, payload: undefined, meta: undefined }, error: error && known };
 }
 
-/** How long the store may take to answer a write, in ms. */
+/** Timeout of a write, in ms. */
 const ANSWER_TIMEOUT = 2_000;
 const FIRST_PAUSE = 50; // ms
 const LONGEST_PAUSE = 2_000; // ms
-/** Messages that are put aside at once. */
+/** Maximum number of concurrent writes of parked messages. */
 const MAX_BATCH = 64;
-/** Characters of a parked message that stays in memory. */
+/** Size up to which a parked message stays in memory as a whole, in bytes or characters. */
 const KEPT_CHARACTERS = 1_024;

@@ -1,5 +1,6 @@
 /**
- * A subscription as one of its nodes sees it: its last commit, and whether this node is to lead.
+ * A subscription as one of its nodes sees it: the last commit seen, and the term while this node leads. It takes the
+ * lead when this node's turn has come.
  */
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError, unavailable } from "../../error.ts";
@@ -21,22 +22,22 @@ import { Warnings } from "./warnings.ts";
 /** Options of a {@link LogSubscription}. */
 export interface SubscriptionParts {
   readonly host: LogHost;
-  /** The stream that is read, and that of subscriptions. */
+  /** The stream of messages; `kept`: the stream of subscription records. */
   readonly stream: LogStream;
   readonly kept: LogStream;
   readonly leases: Leases;
   readonly mostParked: number;
   readonly spec: SubscriptionSpec;
-  /** The live nodes that handle it, the one that should lead first. */
+  /** The live nodes that handle the subscription; the first should lead. */
   nodes(): readonly CapableNode[];
 }
 
-/** The last commit, as it was seen. */
+/** The last commit that this node has seen. */
 interface SeenCommit {
   readonly message: StoredMessage;
-  /** When, by the monotonic clock. */
+  /** Time at which this node saw the commit, by the monotonic clock. */
   readonly at: number;
-  /** A string: why it is invalid. Read when it is asked for. */
+  /** The parsed commit, set on first use. A string: why it is invalid. */
   commit?: Commit | string;
 }
 
@@ -44,24 +45,29 @@ interface SeenCommit {
 export class LogSubscription {
   readonly key: string;
   readonly spec: SubscriptionSpec;
-  /** The stream that is read. */
+  /** The stream of messages. */
   readonly stream: LogStream;
   readonly #options: SubscriptionParts;
   readonly #warnings: Warnings;
   #seen: SeenCommit | undefined;
-  /** While this node leads. */
+  /** The present term; `undefined` while this node does not lead. */
   term: SubscriptionTerm | undefined;
   #taking = false;
-  /** Ends what this node does in order to lead, and its term. */
+  /** Aborts taking the lead, and the term. */
   #ending = new AbortController();
   #leaving = false;
-  /** Earliest time at which it competes for the lead: others go first, and the present leader must be known. */
+  /**
+   * Earliest time at which this node competes for the lead: after a failed term others go first, and the present leader
+   * must be known.
+   */
   #stands = 0;
-  /** Since when another node should lead what this one leads, by the monotonic clock. */
+  /**
+   * Time since which another node should lead in this node's place, by the monotonic clock; `undefined`: none should.
+   */
   #secondSince: number | undefined;
-  /** When the record is to be checked for this node's categories, by the monotonic clock: once they were read. */
+  /** Time of the next check that the record has all categories of this node, by the monotonic clock. */
   #checks = Infinity;
-  /** Time until which it is not handed over to a node that should lead. */
+  /** Time until which this node keeps the lead although another node should have it. */
   #keeps = 0;
 
   constructor(options: SubscriptionParts) {
@@ -78,12 +84,12 @@ export class LogSubscription {
     return this.term !== undefined || this.#taking;
   }
 
-  /** True if this node takes it over now. */
+  /** True while this node takes the lead over. */
   get begins(): boolean {
     return this.#taking || this.term?.begun === false;
   }
 
-  /** True if this node has messages in hand, or is about to lead: a process does not end by itself meanwhile. */
+  /** True if this node has open messages, or is about to lead: its process must not end by itself meanwhile. */
   get busy(): boolean {
     if (this.term !== undefined) return this.term.open > 0 && !this.#warnings.stopped;
     if (this.#leaving) return false;
@@ -95,19 +101,19 @@ export class LogSubscription {
     return this.#first;
   }
 
-  /** A commit is stored. */
+  /** Call when a commit is stored. */
   onCommit(message: StoredMessage): void {
     this.#see(message);
     this.term?.onCommit(message.sequence);
   }
 
-  /** The store may have lost its end: sequences come again. */
+  /** Call when the store may have lost its last messages: their sequences are then used again. */
   onDoubt(): void {
     this.term?.onDoubt();
     void this.#look();
   }
 
-  /** Another node has taken the lead of all that this node led. */
+  /** Call when another node has overwritten this node's lease: ends the term. */
   onLost(): void {
     if (this.term === undefined) return;
     this.term.close();
@@ -115,8 +121,8 @@ export class LogSubscription {
   }
 
   /**
-   * Writes the first commit if there is none; has the leader, which may be another, read the categories that are new,
-   * which begin now. Resolves when they are read. Rejects with `UNAVAILABLE` and the like.
+   * Writes the first commit if there is none. Else asks the leader (perhaps another node) to read the categories that
+   * the record lacks, from now on, and waits until it does. Rejects with a `CatgaError` such as `UNAVAILABLE`.
    */
   async ensure(signal: AbortSignal): Promise<void> {
     await this.#ensure(signal, true);
@@ -135,7 +141,7 @@ export class LogSubscription {
       }
       this.#see(found);
       const { commit } = stored(found);
-      if (typeof commit === "string") return; // an invalid one is replaced by who leads next
+      if (typeof commit === "string") return; // the next leader replaces an invalid record
       const missing = this.#missing(commit);
       if (missing.length === 0) {
         if (begins) {
@@ -158,7 +164,7 @@ export class LogSubscription {
     }
   }
 
-  /** To be called every 100 ms. `may`: it may be taken over now. */
+  /** Call every 100 ms. `may`: this node may begin another takeover now. */
   tick(now: number, may: boolean): void {
     if (now >= this.#checks && !this.#leaving && this.#options.host.connected) this.#check(now);
     if (this.term !== undefined) {
@@ -205,7 +211,10 @@ export class LogSubscription {
     return [...this.spec.categories.keys()].filter((category) => !Object.hasOwn(began, category));
   }
 
-  /** A forged record, or one that the store brought back, may lack categories of this node: no leader reads them. */
+  /**
+   * Asks for this node's categories that the record lacks. No leader reads them: the record was forged, or the store
+   * went back to an older one.
+   */
   #check(now: number): void {
     this.#checks = now + CHECK;
     const commit = this.#commit;
@@ -216,7 +225,10 @@ export class LogSubscription {
     this.#askFor(missing, 0).catch((error) => this.#warnings.fault("asking for categories", error));
   }
 
-  /** Asks the leader to read these categories, too, from a position on, or from where it is. `false`: try again. */
+  /**
+   * Asks the leader to read these categories, too, from this position on, or from its own if that is later. Resolves
+   * with false if the request was not stored.
+   */
   async #askFor(categories: readonly string[], position: number): Promise<boolean> {
     const id = `join-${this.#termName().replaceAll(/[^\w-]/g, "-")}`;
     const began = Object.fromEntries(categories.map((category) => [category, position]));
@@ -229,7 +241,7 @@ export class LogSubscription {
     return `${endpoint}.${Math.floor(random() * 2 ** 40).toString(36)}`;
   }
 
-  /** Reports which of these categories, which begin now, have messages in the log: nobody handles those. */
+  /** Reports which of these new categories have earlier messages in the log: nobody will handle those. */
   async #passesOver(categories: readonly string[]): Promise<void> {
     const { host: { namespace }, stream } = this.#options;
     const behind: [category: string, last: number][] = [];
@@ -245,7 +257,7 @@ export class LogSubscription {
     this.#warnings.passesOver(behind);
   }
 
-  /** Reports which categories do not begin at the start, although that was wanted. */
+  /** Reports the categories of this node with `from: "start"` that the record has begin later. */
   #ignoresFrom({ head: { began } }: Commit): void {
     const ignored = [...this.spec.categories].flatMap(([name, { from }]) =>
       from === "start" && began[name] > 0 ? [name] : []
@@ -253,7 +265,7 @@ export class LogSubscription {
     this.#warnings.ignoresFrom(ignored);
   }
 
-  /** Stores a first commit, or a request: `true` if it did. */
+  /** Stores a first commit or a request. Resolves with true if it was stored. */
   async #store(subject: string, text: string, expect?: number): Promise<boolean> {
     const { host: { clock }, kept } = this.#options;
     const appended = await kept.append(subject, text, { timeout: ANSWER_TIMEOUT, expect });
@@ -266,8 +278,8 @@ export class LogSubscription {
   }
 
   /**
-   * Nodes that start one after the other would leave all leads to the first: one for which another node has been the
-   * right one for a while is handed over, and seldom again, because nodes may disagree about who lives.
+   * Hands the lead over when another node has been the right leader for `SETTLED` ms: else the first node to start
+   * would keep all leads. At most once in `HAND_OVER_PAUSE` ms, because nodes may disagree about who lives.
    */
   #giveWay(now: number): void {
     if (this.#first) this.#secondSince = undefined;
@@ -299,10 +311,10 @@ export class LogSubscription {
     const { host, kept, stream, leases, mostParked, spec, nodes } = this.#options;
     const commit = this.#commit;
     if (commit === undefined) return await this.#ensure(ending.signal, false);
-    // the leader's lease may have moved meanwhile: after a cut all seem to stand still
+    // the leader's lease may have been renewed meanwhile: while this node was cut off, all seemed to expire
     if (!await leases.hold() || this.#leaving || !this.#mayLead(host.clock.monotonic())) return;
     const last = typeof commit === "object" ? commit.head.leader : "";
-    // a process that is out of reach goes on when it is back, unless its lease is another's
+    // a process that is out of reach goes on leading when it is back, unless its lease was overwritten
     if (last !== "" && last !== host.endpoint && !await leases.fence(last)) return;
     const store = new SubscriptionStore({
       stream: kept,
@@ -317,7 +329,7 @@ export class LogSubscription {
       term: this.#termName(),
       few: MAX_LISTED_PARKED,
       jump: 1 + Math.floor(host.random() * MAX_TOKEN_STEP),
-      // meanwhile another node may have taken it
+      // another node may have taken the lead meanwhile
       may: (leader) => typeof commit === "string" || leader === "" || leader === host.endpoint || leader === last,
     }));
     ending.signal.throwIfAborted();
@@ -330,7 +342,10 @@ export class LogSubscription {
     if (this.#leaving) await this.term.handOver(0);
   }
 
-  /** The lead is another's; or nothing of what is stored counts, and why. */
+  /**
+   * Acts on a failed attempt to lead: another node leads, or the record is invalid. `invalid`: why; such a record is
+   * replaced.
+   */
   async #lost(invalid: string | undefined): Promise<void> {
     const seen = this.#seen;
     await this.#look();
@@ -340,7 +355,7 @@ export class LogSubscription {
       new CatgaError("INVALID_MESSAGE", `it is invalid (${invalid}); all that the log has is handled again`),
     );
     const { sequence } = seen.message;
-    // stored first, and read from itself on: a subscription without a record would begin now
+    // stored before the old commits are purged: a subscription without any record would begin at the end of the log
     const text = firstCommit(this.#termName(), { ...firstHead(this.spec, undefined), leader: "?" }, sequence + 1);
     if (await this.#store(this.#subject, text, sequence)) {
       await this.#options.kept.purge(this.#subject, { before: sequence + 1 });
@@ -359,7 +374,7 @@ export class LogSubscription {
     void this.#look().finally(() => this.#stands = clock.monotonic() + aside);
   }
 
-  /** Reads the last commit, which may have a smaller sequence than what was seen. Never rejects. */
+  /** Reads the last commit, whose sequence may be smaller than that of the last commit seen. Never rejects. */
   async #look(): Promise<void> {
     const { kept, host: { clock } } = this.#options;
     try {
@@ -372,7 +387,10 @@ export class LogSubscription {
   }
 }
 
-/** A new subscription begins where each category says: now, or at the start. `state`: that of the stream. */
+/**
+ * The head of a new subscription: each category begins now or at the start, as its handler says. `state`: state of the
+ * stream.
+ */
 function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined): Head {
   const now = state === undefined ? 0 : endOf(state.last);
   const began = [...categories].map(([category, { from }]) => [category, from === "start" ? 0 : now]);
@@ -390,21 +408,24 @@ function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined
   };
 }
 
-/** Categories of a new subscription in which is looked for what it passes over. */
+/** Maximum number of new categories for which earlier messages are reported. */
 const MOST_LOOKED_AT = 16;
-/** How long another node must have been the right leader, and how long until a lead is handed over again, in ms. */
+/**
+ * Time for which another node must have been the right leader before the lead is handed over, and minimum time between
+ * two hand-overs, in ms.
+ */
 const SETTLED = 30_000;
 const HAND_OVER_PAUSE = 600_000;
-/** How long what is in hand has to end then, in ms. */
+/** Time that running messages get to end at a hand-over, in ms. */
 const PATIENCE = 2_000;
-/** How long this node leaves it to others, in ms. */
+/** Time for which this node leaves the lead to others after a failed term, in ms. */
 const ASIDE = 30_000;
-/** How long a leader may take to read new categories, in ms. */
+/** Time that a leader gets to read new categories, in ms. */
 const JOIN = 30_000;
 const JOIN_POLL = 50; // ms
 const CHECK = 5_000; // ms
 const ANSWER_TIMEOUT = 2_000; // ms
-/** Number of parked messages up to which each commit lists all. */
+/** With at most this many parked messages, each commit lists all of them. */
 const MAX_LISTED_PARKED = 200;
-/** Tokens grow by so much at most, beside what they grow by with the stream. */
+/** Maximum random increase of the token of a new term. */
 const MAX_TOKEN_STEP = 1_000;

@@ -1,4 +1,7 @@
-/** The subscriptions of one node: it stores those that are new, leads those that fall to it, and watches the others. */
+/**
+ * The subscriptions of one node: it stores the records of new ones, leads those whose turn is this node's, and watches
+ * the others.
+ */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { fewAtOnce } from "../../data/queues.ts";
 import { CatgaError } from "../../error.ts";
@@ -27,11 +30,11 @@ export interface SubscriptionsOptions {
   readonly host: LogHost;
   /** The stream of subscriptions. */
   readonly kept: LogStream;
-  /** Streams that are read, and the node's handlers of their durable contracts. */
+  /** The streams that are read, each with the node's handlers of its durable contracts. */
   readonly sources: readonly Source[];
-  /** Called with each error of a renewal of the lease, one a second while this node leads anything. Must not throw. */
+  /** Called with each error of a renewal of the lease, at most one a second. Must not throw. */
   readonly onError?: ((error: unknown) => void) | undefined;
-  /** How many messages a subscription may park; 10,000. */
+  /** Maximum number of parked messages of a subscription; default 10,000. */
   readonly mostParked?: number | undefined;
 }
 
@@ -81,19 +84,19 @@ export class Subscriptions {
     }
   }
 
-  /** All of them, as this node sees them. */
+  /** Health of all subscriptions, as this node sees them. */
   get health(): readonly SubscriptionHealth[] {
     return [...this.#all.values()].map(({ key, spec: { service, name }, stream, term }) => {
       if (term === undefined) {
         return { service, name, state: "following", open: 0, lag: 0, oldest: 0, retrying: 0, dead: 0 };
       }
-      const lag = this.#measuring.get(stream)!.lag({ key, read: term.read }); // each has one
+      const lag = this.#measuring.get(stream)!.lag({ key, read: term.read }); // each stream has one
       return { service, name, lag, ...term.health(this.#reader?.fault) };
     });
   }
 
   /**
-   * Resolves when each subscription has its record, with all categories of this node: what is published from then on is
+   * Resolves when each subscription has a record with all categories of this node: messages published from then on are
    * handled. Rejects with a `CatgaError` when the store cannot be reached.
    */
   async start(): Promise<void> {
@@ -103,17 +106,17 @@ export class Subscriptions {
     this.#offNodes = host.onNodes(() => this.#refresh());
     await this.#follow();
     if (signal.aborted) return;
-    // a leader may be needed for what follows
+    // `ensure` may wait for a leader, which may be this node
     this.#tick();
     await fewAtOnce([...this.#all.values()], MAX_CONCURRENT_RECORDS, async (subscription) => {
       await subscription.ensure(signal);
-      // what this node is to lead it leads now
+      // takes the lead at once if this node's turn has come
       if (!signal.aborted) subscription.tick(host.clock.monotonic(), this.#beginning < MOST_BEGINNING);
     });
     this.#offDoubt = kept.onDoubt(() => this.#look());
   }
 
-  /** Hands over all that this node leads, and takes no more. Never rejects. */
+  /** Hands over all subscriptions that this node leads, and takes no further lead. Never rejects. */
   async leave(patience = PATIENCE): Promise<void> {
     await Promise.all([...this.#all.values()].map((subscription) => subscription.leave(patience)));
   }
@@ -134,7 +137,7 @@ export class Subscriptions {
     const state = await kept.state();
     if (this.#ending.signal.aborted) return;
     const services = new Set([...this.#all.values()].map(({ spec: { service } }) => `${token(service)}.*`));
-    // a busy one commits often: of a few only their own are followed
+    // busy subscriptions commit often: a node with few of its own follows only these
     const keys = this.#all.size <= MOST_FOLLOWED ? this.#all.keys() : services;
     this.#reader = kept.follow({
       subjects: [
@@ -149,12 +152,12 @@ export class Subscriptions {
     });
   }
 
-  /** How many are being taken over. */
+  /** Number of subscriptions that this node is taking over. */
   get #beginning(): number {
     return [...this.#all.values()].filter(({ begins }) => begins).length;
   }
 
-  /** Asks for what was not, or cannot be, followed. */
+  /** Reads the last commits and the requests again: messages may have been missed. */
   #look(): void {
     this.#looked = this.#options.host.clock.monotonic();
     for (const subscription of this.#all.values()) subscription.onDoubt();
@@ -212,11 +215,11 @@ export class Subscriptions {
 }
 
 const TICK_INTERVAL = 100; // ms
-/** How many subjects are followed one by one. */
+/** Maximum number of subscriptions that are followed one by one; with more, all of their services are. */
 const MOST_FOLLOWED = 32;
-/** Records that are made at once. */
+/** Maximum number of records that are made at once. */
 const MAX_CONCURRENT_RECORDS = 16;
 const PATIENCE = 3_000; // ms
 const LOOK_INTERVAL = 5_000; // ms
-/** Most takeovers at once: each reads the store. */
+/** Maximum number of takeovers at once: each reads the store. */
 const MOST_BEGINNING = 64;

@@ -1,55 +1,58 @@
 /**
- * Suspicion: which message may have ended the process that ran it. When a leader ends without a word, each message that
- * it may have begun is suspected. Until all of them have had an outcome, what begins is committed first; so the next
- * leader knows what ran when this one ended, and hands out a 16th of that at a time, then one alone: 256, 16, 1.
+ * Finds the message that ended the process that ran it. When a leader's process crashes, each message that it may have
+ * begun is suspected. Until all suspects have had an outcome, a message begins only after a commit that names it; so
+ * the next leader knows which ran at a crash, and hands these out a 16th at a time, at last one alone: 256, 16, 1.
  */
 import type { Doubt } from "../format/commit.ts";
 import type { Item } from "./category.ts";
 
-/** Messages of which one may end the process that runs it. */
+/** A group of suspects: one of them may end its process. */
 interface SuspectGroup {
-  /** Number that may run at once. */
+  /** Number of its messages that may run at once. */
   size: number;
   readonly ids: Set<string>;
-  /** The endpoint at which they ran when its process ended, and the one of them if there is only one. */
+  /** Endpoint of the process that ran these messages and ended; `alone`: its only message, if it ran just one. */
   readonly endpoint?: string;
   alone?: Item | undefined;
-  /** For a group of all that was open: time for which one that begins keeps the others waiting, in ms. */
+  /**
+   * For the group of all messages that were open at the crash: time for which a message that begins keeps the others
+   * waiting, in ms.
+   */
   readonly moment?: number;
 }
 
-/** Knowledge of how the last leader ended. */
+/** How the last leader ended. */
 export interface LastEnd {
-  /** Ids that run at a live node, and which; and those that have ended there lately. */
+  /** Ids of messages that run at live nodes, each with its node; `ended`: ids whose runs there have ended lately. */
   readonly running: ReadonlyMap<string, string>;
   readonly ended: ReadonlySet<string>;
-  /** True if the last leader's process ended without a word, or is silent; and up to which position the log goes. */
+  /** True if the last leader's process crashed, or is silent; `end`: position of the end of the log. */
   readonly unclean: boolean;
   readonly end: number;
 }
 
 /** The suspected messages of a subscription, in its leader. */
 export class Suspicion {
-  /** Positions up to this one may have been begun. */
+  /** Position up to which the last leader may have begun messages. */
   #upTo: number;
   readonly #groups: SuspectGroup[] = [];
-  /** Items that have begun, or will with the next commit, and since when. */
+  /** Items that have begun, or begin with the next commit, with the time of that by the leader's clock. */
   readonly #begun = new Map<Item, number>();
-  /** Items that the last leader may have begun and that have had no outcome. */
+  /** Items that the last leader may have begun and that have had no outcome yet. */
   readonly #suspects = new Set<Item>();
-  /** How many there were at once, and how many more there may be. */
+  /** Greatest number of suspects at once; `#left`: number of suspects that may still be added. */
   #most = 0;
   #left = MOST_READ;
-  /** The one that ran alone when the last leader's process ended, if that is so. */
+  /** The message that ran alone when the last leader's process ended; `undefined`: several or none ran. */
   alone: Item | undefined = undefined;
 
-  /** `upTo`: positions up to this one may have been begun. `begun`: those that run. */
+  /** `upTo`: position up to which messages may have been begun. `begun`: items that run now. */
   constructor(upTo: number, begun: Iterable<Item> = []) {
     this.#upTo = upTo;
     for (const item of begun) this.#begun.set(item, -Infinity);
   }
 
-  /** As it is stored. */
+  /** The suspicion as commits record it. */
   get stored(): Doubt {
     return {
       upTo: this.#upTo,
@@ -60,7 +63,10 @@ export class Suspicion {
     };
   }
 
-  /** The suspicion that the last leader has left in the store. `items`: messages that it may have begun. */
+  /**
+   * Restores the suspicion that the last leader has recorded, or begins one after a crash; `undefined`: none. `items`:
+   * messages that the last leader may have begun.
+   */
   static after(
     before: Doubt | undefined,
     { running, ended, unclean, end }: LastEnd,
@@ -69,7 +75,7 @@ export class Suspicion {
     if (before === undefined && !unclean) return undefined;
     const made = new Suspicion(before?.upTo ?? end);
     const known = new Map(items.map((item) => [item.id, item]));
-    // a leader that goes on in its process has ended none
+    // if the last leader's process lives, no message has ended it
     const begun = unclean ? (before?.begun ?? []).filter((id) => !running.has(id) && known.has(id)) : [];
     for (const { size, ids } of before?.groups ?? []) {
       made.#groups.push({ size, ids: new Set(ids.filter((id) => !begun.includes(id) && known.has(id))) });
@@ -86,21 +92,22 @@ export class Suspicion {
     return made;
   }
 
-  /** It is read now, and the last leader may have begun it. */
+  /** Adds a message that was read now and that the last leader may have begun. */
   arrived(item: Item): void {
     if (item.position > this.#upTo) return;
     this.#suspects.add(item);
     if (--this.#left === 0) this.#upTo = 0;
   }
 
-  /** All that the log had when reading began was read. */
+  /** Call when reading has reached what was the end of the log at its start. */
   caughtUp(): void {
     this.#upTo = 0;
   }
 
   /**
-   * The process at this endpoint ended while it ran this message. Returns whether that is an attempt: nothing else is
-   * known to have run there. One for which it was and is no longer is passed to `spare`.
+   * The process at this endpoint ended while it ran this message. Returns true if that counts as an attempt, as the
+   * only message known to have run there. When a second one becomes known, the first is passed to `spare`: its attempt
+   * no longer counts.
    */
   vanished(item: Item, endpoint: string, spare: (item: Item) => void): boolean {
     let group = this.#groups.find((each) => each.endpoint === endpoint);
@@ -116,9 +123,10 @@ export class Suspicion {
   }
 
   /**
-   * Divides those that could run into those that do, with the next commit, and those that wait. One that has run for a
-   * while keeps the others waiting no longer, so that slow handlers take hours for none; the while gets longer with
-   * each process that ends all the same. `pause`: time until the first of those that run keeps none waiting, in ms.
+   * Divides the ready items into those that begin with the next commit and those that wait. An item that has run for a
+   * while no longer keeps others waiting, so that slow handlers do not hold a subscription up for hours; that while
+   * grows with each process that ends all the same. `pause`: time until the first running item no longer keeps others
+   * waiting, in ms.
    */
   choose(ready: readonly Item[], now: number): {
     readonly begins: readonly Item[];
@@ -126,10 +134,10 @@ export class Suspicion {
     readonly pause: number;
   } {
     this.#most = Math.max(this.#most, this.#suspects.size);
-    // each group is one of a process that ended
+    // each group is of one process that ended
     const grown = MOMENT * 4 ** Math.min(8, Math.max(0, this.#groups.length - 3));
     const since = (ms: number) => [...this.#begun].flatMap(([item, at]) => now - at < ms ? [item] : []);
-    // while some of a group run, nothing else does: so it is known which of them may end the process
+    // while some items of a group run, no other item does: so a crash is known to be due to one of the group
     const group = this.#groups.find(({ ids, moment = grown }) => {
       return ids.size > 0 && (ready.some(({ id }) => ids.has(id)) || since(moment).some(({ id }) => ids.has(id)));
     });
@@ -152,31 +160,37 @@ export class Suspicion {
     return { begins, later, pause: oldest + moment - now };
   }
 
-  /** It runs no more. */
+  /** Call when the item does not run any more. */
   stopped(item: Item): void {
     this.#begun.delete(item);
   }
 
-  /** It has had an outcome, or cannot run now. */
+  /** Call when the item has had an outcome, or cannot run now: it is no suspect any more. */
   cleared(item: Item): void {
     this.#suspects.delete(item);
     for (const { ids } of this.#groups) ids.delete(item.id);
   }
 
-  /** Returns true if all that is suspected has had an outcome. Positions up to `read` are read. */
+  /** Returns true if all suspects have had an outcome. `read`: position up to which messages were read. */
   isOver(read: number): boolean {
     return this.#suspects.size === 0 && read >= this.#upTo && this.#groups.every(({ ids }) => ids.size === 0);
   }
 }
 
-/** The part of a group that runs at once: what ends its process is found in 256, 16, 1. */
+/** A 16th of a group runs at once: the message that ends its process is found in the steps 256, 16, 1. */
 const PART = 16;
-/** The part of what is suspected first that runs at once, as nothing is known of what ran: of few each runs alone. */
+/**
+ * A 64th of the first group runs at once, because it is unknown which of its messages ran; of 64 or fewer each runs
+ * alone.
+ */
 const FIRST_PART = 64;
-/** Number of messages that the last leader may have begun behind its last commit. */
+/** Maximum number of messages that the last leader may have begun behind its last commit. */
 const MOST_READ = 9_000;
-/** Time for which an item that begins keeps others waiting, in ms: all of a group takes seconds. */
+/**
+ * Shortest and longest time for which an item of the first group keeps others waiting, and about the time for the whole
+ * group, in ms.
+ */
 const [FIRST_MOMENT, LONGEST_MOMENT, ALTOGETHER] = [32, 500, 2_000];
 const MOMENT = 375;
-/** How many messages run at once while one of them may end its process. */
+/** Maximum number of messages that run at once while there are suspects. */
 const MAX_CONCURRENT = 256;

@@ -1,6 +1,6 @@
 /**
- * The time in which this node leads a subscription: it takes over what its predecessor left, reads the log, hands out
- * what it reads, and commits how far it is.
+ * The time in which this node leads a subscription: it takes over the state of its predecessor, reads the log, hands
+ * out messages, and commits its position.
  */
 import { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
@@ -25,42 +25,45 @@ import type { Warnings } from "./warnings.ts";
 export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
   readonly spec: SubscriptionSpec;
   readonly warnings: Warnings;
-  /** Ends what the store does. */
+  /** Aborts the operations of the store. */
   readonly ending: AbortController;
-  /** How many messages may be parked. */
+  /** Maximum number of parked messages. */
   readonly mostParked: number;
-  /** `holds`: nobody else can lead yet. */
+  /** `holds`: no other node can lead yet. `unrenewed`: why the lease cannot be renewed. */
   readonly leases: { readonly holds: boolean; readonly unrenewed: CatgaError | undefined };
-  /** It is over. */
+  /** Called when the term is over. */
   onEnd(end: TermEnd): void;
 }
 
-/** How a term ends: another node leads; nobody does; nobody does, and another should; it has gone back in the log. */
+/**
+ * How a term ends. `deposed`: another node leads. `handed over`: this node gave up the lead. `failed`: an error ended
+ * it, and another node should lead. `rewound`: the record went back in the log, and a new term begins.
+ */
 export type TermEnd = "deposed" | "handed over" | "failed" | "rewound";
 
-/** This node leads. */
+/** The term in which this node leads a subscription. */
 export class SubscriptionTerm {
   readonly #options: Omit<TermOptions, "stored">;
   readonly #started: Stamp;
   readonly #garbage: Garbage;
   readonly #handled: HandledCount;
-  /** Since it has taken over. */
+  /** State of the leader; `undefined` until the takeover is complete. */
   #led: { readonly categories: Categories; readonly ledger: Ledger; readonly handing: HandingOut } | undefined;
   #reading: LeaderReading | undefined;
-  /** Why it has not taken over yet; `undefined`: nothing has failed. */
+  /** The last error of the takeover; `undefined`: none yet. */
   #untaken: CatgaError | undefined;
-  /** The write that is under way, and whether there is something to be written. */
+  /** The commit that is being written; `#dirty`: state has changed since the last commit was drafted. */
   #writing: Promise<boolean> | undefined;
   #dirty = true;
-  /** The place that the last commit says. */
+  /** The place in the last commit. */
   #told: Place | undefined;
   #written = -Infinity;
-  /** When it is to be looked for requests, by the monotonic clock. */
+  /** Times at which requests are read from the store, by the monotonic clock. */
   #looks: number[] = [];
   #carrying = false;
-  /** Since when reading waits for room, by the monotonic clock. */
+  /** Time since which reading waits for room, by the monotonic clock; `undefined`: it does not wait. */
   #fullSince: number | undefined;
-  /** It hands nothing more out while it leaves, then writes its last commit and nothing behind it, and is over. */
+  /** `runs`; `leaving`: nothing more is handed out; `ends`: the last commit is being written; `over`. */
   #phase: "runs" | "leaving" | "ends" | "over" = "runs";
 
   constructor({ stored, ...options }: TermOptions) {
@@ -76,22 +79,22 @@ export class SubscriptionTerm {
     });
   }
 
-  /** True if it has taken over. */
+  /** True if the takeover is complete. */
   get begun(): boolean {
     return this.#reading !== undefined;
   }
 
-  /** Messages that were read and are not handled. */
+  /** Number of open messages: read and not handled. */
   get open(): number {
     return this.#led?.ledger.open.size ?? 0;
   }
 
-  /** Positions up to this one are read. */
+  /** Position up to which messages were read. */
   get read(): number {
     return this.#led?.ledger.place.read ?? 0;
   }
 
-  /** Its figures. `unheard`: why its node does not hear of requests. */
+  /** Health of the subscription. `unheard`: why this node cannot follow requests. */
   health(unheard: CatgaError | undefined): Omit<SubscriptionHealth, "service" | "name" | "lag"> {
     const { stream: { serverTime }, warnings: { stopped } } = this.#options;
     const { categories, ledger, handing } = this.#led ?? {};
@@ -118,7 +121,7 @@ export class SubscriptionTerm {
     };
   }
 
-  /** Ms since 1970, as this leader counts them: they do not go back. */
+  /** Time of this leader, in ms since 1970: never goes back, whatever the wall clock does. */
   get #now(): number {
     return this.#started.wall + elapsed(this.#options.host.clock, this.#started);
   }
@@ -127,7 +130,7 @@ export class SubscriptionTerm {
     return this.#phase === "over";
   }
 
-  /** The nodes that handle its categories may have changed. */
+  /** Call when the nodes that handle the categories may have changed. */
   refresh(): void {
     if (this.#led === undefined) return;
     const { categories, ledger, handing } = this.#led;
@@ -138,26 +141,26 @@ export class SubscriptionTerm {
     this.#flow();
   }
 
-  /** The store has a commit with this sequence. */
+  /** Call when the store has a commit with this sequence. */
   onCommit(sequence: number): void {
-    // somebody else's, unless it is that which is being written
+    // another leader's commit: this node is writing none
     if (this.#writing === undefined && sequence > this.#options.commits.sequence) this.#dirty = true;
   }
 
-  /** The store may have a request: it is looked for at once, and again when all servers have it. */
+  /** Call when the store may have a request: reads requests at once, and once more when all servers should have it. */
   onRequest(): void {
     const now = this.#options.host.clock.monotonic();
     this.#looks = [now, now + LAG];
   }
 
-  /** The store may have lost its end. */
+  /** Call when the store may have lost its last messages. */
   onDoubt(): void {
     this.#options.commits.inDoubt = true;
     this.#dirty = true;
     this.onRequest();
   }
 
-  /** To be called every 100 ms. */
+  /** Call every 100 ms. */
   tick(now: number): void {
     if (this.#led === undefined || this.#phase === "ends" || this.#over) return;
     const { categories, ledger, handing } = this.#led;
@@ -171,7 +174,7 @@ export class SubscriptionTerm {
     const { created, read } = ledger.place;
     if (created !== this.#told?.created || read !== this.#told.read) this.#dirty = true;
     this.#flow();
-    if (this.#fullSince !== undefined && now - this.#fullSince > SLOW) ledger.relieve();
+    if (this.#fullSince !== undefined && now - this.#fullSince > SLOW) ledger.spillHotKey();
     const [oldest] = ledger.open;
     warnings.check(oldest?.message, stream.serverTime, categories.all.values());
     if (now >= this.#looks[0] && this.#reading !== undefined && !this.#carrying && this.#phase === "runs") {
@@ -188,7 +191,9 @@ export class SubscriptionTerm {
     }
   }
 
-  /** Hands the lead over: nothing more is handed out, and what is in hand has `patience` ms to end. Never rejects. */
+  /**
+   * Hands the lead over: no message is handed out any more; running messages get `patience` ms to end. Never rejects.
+   */
   async handOver(patience: number): Promise<void> {
     if (this.#phase !== "runs") return;
     await this.#settle(patience);
@@ -197,7 +202,7 @@ export class SubscriptionTerm {
     this.#end("handed over");
   }
 
-  /** Ends it without a word. */
+  /** Ends the term without a last commit. */
   close(): void {
     if (this.#over) return;
     this.#phase = "over";
@@ -231,7 +236,7 @@ export class SubscriptionTerm {
       onProgress: () => this.#progress(),
     });
     this.#led = { categories, ledger, handing };
-    // sequences that are still to come
+    // requests with sequences behind the last commit are still to come
     ledger.restored(commits.sequence);
     const lost = ledger.takeOver({ ...taken.found, now: this.#now });
     if (lost.length > 0) warnings.missing(lost.length);
@@ -276,7 +281,7 @@ export class SubscriptionTerm {
 
   #take(messages: readonly LoggedMessage[], size: number): void {
     const { leases } = this.#options;
-    const { categories, ledger, handing } = this.#led!; // it reads
+    const { categories, ledger, handing } = this.#led!; // it reads: it has taken over
     if (!leases.holds) handing.paused = true;
     for (const message of messages) {
       if (!categories.passes(message)) ledger.add(message, size);
@@ -286,23 +291,23 @@ export class SubscriptionTerm {
   }
 
   #progress(): void {
-    const { ledger } = this.#led!; // there is something
+    const { ledger } = this.#led!; // only a leader that has taken over makes progress
     this.#dirty = true;
     if (ledger.waitsForCommit && this.#writing === undefined && this.#phase === "runs") void this.#write();
     this.#flow();
     if (ledger.open.size === 0) this.#reading?.settle();
   }
 
-  /** LeaderReading stops while the window is full, or nothing can be parked. */
+  /** Pauses reading while the window is full, or while nothing can be parked. */
   #flow(): void {
     const [led, reading] = [this.#led, this.#reading];
     if (led === undefined || reading === undefined) return;
     const { categories, ledger } = led;
     const { warnings, mostParked, host: { clock } } = this.#options;
     if (ledger.full !== warnings.stopped) warnings.stop(ledger.full ? this.#noRoom(mostParked) : undefined);
-    const part = this.#fullSince === undefined ? 1 : 0.5; // goes on when half of it is handled
+    const part = this.#fullSince === undefined ? 1 : 0.5; // a paused reading goes on when half of the window is free
     const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MOST_BYTES * part;
-    const full = ledger.full || ledger.crowded || isFull;
+    const full = ledger.full || ledger.isNearlyFull || isFull;
     if (full === (this.#fullSince !== undefined)) return;
     this.#fullSince = full ? clock.monotonic() : undefined;
     if (full) reading.pause();
@@ -319,10 +324,10 @@ export class SubscriptionTerm {
 
   #onDead({ category, message: { id }, attempts, error }: Item): void {
     const { host: { observer }, warnings: { label } } = this.#options;
-    observer({ type: "dead-letter", subscription: label, contract: category.name, id, attempts, ...error! }); // it failed
+    observer({ type: "dead-letter", subscription: label, contract: category.name, id, attempts, ...error! }); // is set
   }
 
-  /** Writes a commit, after the one that is under way. Resolves with whether it is stored. Never rejects. */
+  /** Writes a commit after the one that is being written. Resolves with true if it is stored. Never rejects. */
   async #write(): Promise<boolean> {
     while (this.#writing !== undefined) await this.#writing;
     if (this.#over || this.#phase === "ends") return false;
@@ -330,7 +335,7 @@ export class SubscriptionTerm {
     return await this.#writing;
   }
 
-  /** Writes the last commit of this term, with what `change` changes. Those who wait to write do not. */
+  /** Writes the last commit of this term, after calling `change`. Other writes that wait give up. */
   async #writeLast(leader: string, change = () => {}): Promise<boolean> {
     while (this.#writing !== undefined) await this.#writing;
     if (this.#over) return false;
@@ -356,7 +361,7 @@ export class SubscriptionTerm {
       }
       if (commits.sequence < sequence) {
         this.#garbage.forget();
-        this.onRequest(); // sequences come again
+        this.onRequest(); // sequences are used again
       }
       const runs = ledger.stored(told);
       const { upTo: requests, parked } = ledger;
@@ -370,14 +375,14 @@ export class SubscriptionTerm {
       }
       return true;
     } catch (error) {
-      // what it would have said is not known any more
+      // the draft is lost: its changes would not be in the next commit
       if (!this.#over) warnings.fault("committing", error);
       this.#end("deposed");
       return false;
     }
   }
 
-  /** Stops, and waits until what runs has ended, for `patience` ms at most. */
+  /** Stops handing out, and waits until all runs have ended, for `patience` ms at most. */
   async #settle(patience: number): Promise<void> {
     if (this.#phase === "runs") this.#phase = "leaving";
     this.#reading?.close();
@@ -389,7 +394,7 @@ export class SubscriptionTerm {
     }
   }
 
-  /** Carries out what was requested, in order. */
+  /** Carries out stored requests, in order. */
   async #carryOut(ledger: Ledger): Promise<void> {
     const { store, warnings } = this.#options;
     for (const [sequence, request] of await store.requests(ledger.upTo)) {
@@ -412,16 +417,16 @@ export class SubscriptionTerm {
       return this.#join(request.began);
     }
     const item = ledger.parked.get(request.message);
-    // a queued command that is idempotent would only be answered with the failure again
+    // an idempotent command would be answered with its recorded failure
     if (request.kind === "replay" && service === COMMANDS && item !== undefined) {
       await host.forgetFailure(item.category.name, item.message.id);
     }
-    // what its payload was is kept with it
+    // an edited letter keeps its earlier payload, so that must be loaded
     if (request.kind === "replay" && request.payload !== undefined && item !== undefined) await store.load(item);
     ledger.carryOut(sequence, request);
   }
 
-  /** Reads these categories, too. */
+  /** Adds categories to those that are read. */
   #join(began: Readonly<Record<string, number>>): void {
     const reading = this.#reading!; // requests are carried out when it reads
     const { categories, ledger } = this.#led!; // it has taken over
@@ -437,18 +442,18 @@ export class SubscriptionTerm {
     if (this.#over) return;
     const { host, nodes, warnings, store, stream, ending } = this.#options;
     let [last, to] = [sequence, Math.min(position, ledger.place.read)];
-    // those that were requested while runs ended count, too
+    // rewinds requested while runs ended are carried out together with this one
     for (const [next, request] of await store.requests(sequence)) {
       if (this.#over || typeof request === "string" || request.kind !== "rewind") break;
       [last, to] = [next, Math.min(to, request.to)];
     }
-    // from the message's first event on, if it is not its last
+    // a position inside a stored group means the whole group
     const whole = to === endOf(sequenceOf(to)) ? to : endOf(Math.max(0, sequenceOf(to) - 1));
     const read = sequenceOf(whole) === 0 ? 0 : whole;
     const live = new Set(nodes().flatMap(({ categories }) => [...categories.keys()]));
     const began = Object.entries(categories.began).flatMap(([category, from]) => {
       if (live.has(category)) return [[category, Math.min(from, read)] as const];
-      // what no live node handles waits on, or is passed by
+      // a category that no live node handles keeps its place, or is passed by
       return read < ledger.place.read ? [[category, Math.max(from, ledger.settled(category))] as const] : [];
     });
     const parked = [...ledger.parked.values()].map(({ position }) => sequenceOf(position)).sort((a, b) => a - b);
@@ -460,7 +465,7 @@ export class SubscriptionTerm {
       fault: (error: unknown) => warnings.fault("rewinding", error),
     };
     const there = await storedMessages(asked, messagePattern(namespace, stream.name), parked);
-    // nothing may move the place again before it is stored
+    // the place must not move before this commit is stored
     const stored = await this.#writeLast(host.endpoint, () => {
       ledger.carriedOut(last);
       categories.begin(Object.fromEntries(began));
@@ -472,12 +477,12 @@ export class SubscriptionTerm {
   }
 }
 
-/** A commit is written at most so often, in ms, unless something waits for it. */
+/** Minimum interval between commits, in ms, unless messages wait for one. */
 const COMMIT_INTERVAL = 100;
-/** Greatest size of the messages in hand in the log, in bytes. */
+/** Maximum size of all open messages in the log, in bytes. */
 const MOST_BYTES = 33_554_432;
-/** Time without room after which what waits behind the slowest key is put aside, in ms. */
+/** Time for which reading may wait for room before later messages of the slowest key are parked, in ms. */
 const SLOW = 1_000;
-/** How far a server may lag behind, in ms. */
+/** How far a follower of the stream may lag behind its leader, in ms. */
 const LAG = 1_000;
 const LAG_POLL = 50; // ms

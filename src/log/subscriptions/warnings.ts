@@ -1,4 +1,4 @@
-/** Warnings about a subscription, each at most once in its time. */
+/** Warnings about a subscription; each has a limit of how often it is reported. */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
@@ -15,7 +15,7 @@ export class Warnings {
   readonly label: string;
   readonly #host: Pick<LogHost, "clock" | "observer">;
   readonly #reports: OnceAMinute;
-  /** Nothing can be parked; changed by {@link Warnings.stop}. */
+  /** True if no message can be parked; set by {@link Warnings.stop}. */
   stopped = false;
 
   constructor(host: Pick<LogHost, "clock" | "observer">, label: string) {
@@ -24,7 +24,7 @@ export class Warnings {
     this.label = label;
   }
 
-  /** Messages cannot be parked, or can again. */
+  /** Reports that messages cannot be parked (`error` says why), or can again (`undefined`). */
   stop(error: CatgaError | undefined): void {
     this.stopped = error !== undefined;
     this.state(error === undefined ? "going on" : "stopped", error?.message);
@@ -34,20 +34,22 @@ export class Warnings {
     this.#host.observer({ type: "subscription", subscription: this.label, state, reason });
   }
 
-  /** Categories that begin now, with messages in the log, and when the last one of each was stored. */
+  /**
+   * Reports categories that begin now although the log has messages of them, each with the time of its last message.
+   */
   passesOver(categories: readonly (readonly [category: string, last: number])[]): void {
     if (categories.length === 0) return;
     const shown = categories.map(([name, last]) => `${printable(name)}, the last of ${new Date(last).toISOString()}`);
     this.state("begun", `it passes over what is stored of ${listed(shown, "; ")}`);
   }
 
-  /** Categories that should begin at the start, and do not, because the subscription exists. */
+  /** Reports categories whose `from: "start"` has no effect, because the subscription exists already. */
   ignoresFrom(categories: readonly string[]): void {
     if (categories.length === 0) return;
     this.state("existing", `from "start" has no effect on ${listed(categories.map(printable))}`);
   }
 
-  /** Reports the begin or the end of an outage. */
+  /** Reports the beginning of an outage, or its end (`undefined`). */
   outage(outage: SubscriptionHealth["outage"]): void {
     if (outage === undefined) return this.state("going on");
     const { contract, code, message } = outage;
@@ -58,7 +60,7 @@ export class Warnings {
     this.#host.observer({ type: "log-lost", subscription: this.label, reason, after, next });
   }
 
-  /** The record has categories that begin behind the end of the log. */
+  /** Reports categories whose start position was behind the end of the log. */
   beyond(categories: readonly string[]): void {
     const shown = printable(categories.slice(0, 3).join(", ").slice(0, 200));
     const text =
@@ -66,12 +68,15 @@ export class Warnings {
     this.fault("reading the record", new CatgaError("INVALID_MESSAGE", text));
   }
 
-  /** Messages that were open are not in the log any more. */
+  /** Reports the number of open messages that are no longer in the log. */
   missing(count: number): void {
     this.#host.observer({ type: "log-lost", subscription: this.label, reason: "expired", after: 0, next: 0, count });
   }
 
-  /** Reported at once, and then once a minute for each kind and message, whatever numbers that names. */
+  /**
+   * Reports an error at once, then at most once a minute for the same operation and text (numbers in the text do not
+   * count).
+   */
   fault(during: string, error: unknown): void {
     const text = thrownMessage(error).replaceAll(/\d+/g, "0");
     if (this.#reports.due(`fault ${during} ${text}`)) {
@@ -79,7 +84,7 @@ export class Warnings {
     }
   }
 
-  /** To be called often: is the oldest message near its end, does one wait for a node? */
+  /** Call often: warns if the oldest message is near its removal, and if messages wait for a node that handles them. */
   check(oldest: LoggedMessage | undefined, now: number, categories: Iterable<Category>): void {
     if (oldest === undefined || !this.#reports.due("check", SECOND)) return;
     const left = endsIn(oldest, now);

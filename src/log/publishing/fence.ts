@@ -1,17 +1,21 @@
-/** A fence: a schedule that is due at once, and fires after all that the server had in hand. */
+/**
+ * A fence: a schedule that is due at once. Once it has fired, so have all schedules that the server was about to fire
+ * before.
+ */
 import { CatgaError, unavailable } from "../../error.ts";
 import { type Clock, delay, doubled } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 
-/** A schedule that has fired: where it stood, and when it was due, by the server's clock. */
+/** A fence that has fired: its sequence in the stream, and when it was due, by the server's clock. */
 export interface Fence {
   readonly sequence: number;
   readonly due: number;
 }
 
 /**
- * Writes a schedule that is due at once under a subject, and resolves when it has fired, and so has everything that the
- * server had in hand: it fires its schedules in turns, one after the other. Rejects with `UNAVAILABLE`.
+ * Writes a fence under a subject, and resolves when it has fired. By then all schedules that the server was about to
+ * fire have fired, too: the server fires due schedules in rounds, one round after the other. Rejects with
+ * `UNAVAILABLE`.
  */
 export async function passFence(
   stream: LogStream,
@@ -33,11 +37,11 @@ export async function passFence(
   }
 }
 
-/** An error after which another attempt follows. */
+/** Makes the error one after which the caller tries again: `UNAVAILABLE`. */
 export function passing(error: CatgaError): CatgaError {
   if (error.code === "UNAVAILABLE") return error;
   return unavailable(error.message, { cause: error });
 }
 
-/** How long an attempt waits for its answer, in ms. */
+/** Time that an attempt waits for its answer, in ms. */
 export const ATTEMPT_TIMEOUT = 2_000;

@@ -1,6 +1,6 @@
 /**
- * Schedules that were due while the store was full. nats-server (2.15) keeps in memory that their firing is under way,
- * and fires them only after a restart, under another leader of the stream, or when they are written again.
+ * Schedules that were due while the store was full. nats-server (2.15) marks them in memory as firing, and fires them
+ * only after a restart, under another leader of the stream, or when they are written again.
  *
  * @module
  */
@@ -14,32 +14,35 @@ import { schedulePattern, scheduleSubject } from "../format/names.ts";
 import { passFence } from "./fence.ts";
 import { dueOf, firesWithin, header } from "./stored_schedule.ts";
 
-/** The node, as {@link OverdueSchedules} sees it. */
+/** Dependencies of {@link OverdueSchedules} on the node. */
 interface Host extends Pick<StreamsHost, "namespace" | "endpoint" | "clock" | "observer"> {
   readonly random: Random;
 }
 
 /**
- * Writes schedules again that the server does not fire any more, when a full store has room: those that fire once fire
- * at once, under the same id, crons at their next time. One that was due before a fence, and stands when that has
- * fired, is such a schedule; when a cron is due the server alone knows, so each is written that was due since the store
- * was full. Each write expects the message that it replaces: what was replaced or taken back meanwhile stays so.
+ * Writes schedules again that the server no longer fires, when a full store has room. A schedule for one time then
+ * fires at once, under the same id; a cron at its next time. A schedule for one time is overdue if it was due before a
+ * fence and still exists after the fence has fired. When the server will fire a cron is unknown, so each cron that was
+ * due since the store was full is written again. Each write expects the message that it replaces, so that a schedule
+ * replaced or taken back meanwhile is not restored.
  */
 export class OverdueSchedules {
   readonly #host: Host;
   readonly #stream: () => LogStream | Promise<LogStream>;
-  /** When a full store was first noticed, by the monotonic clock; `undefined`: what was due since then is done. */
+  /**
+   * Time at which the full store was first noticed, by the monotonic clock; `undefined`: no schedule is left to check.
+   */
   #since: number | undefined;
   #timer: Timer | undefined;
   readonly #ending = new AbortController();
 
-  /** `stream`: the log, opened; rejects with a `CatgaError`. */
+  /** `stream`: returns the opened log; rejects with a `CatgaError`. */
   constructor(host: Host, stream: () => LogStream | Promise<LogStream>) {
     this.#host = host;
     this.#stream = stream;
   }
 
-  /** To be called with the error of a write, whose cause says whether the store is full. */
+  /** Call with each error of a write: if its cause is a full store, overdue schedules are checked later. */
   noteError(error: unknown): void {
     if (!isStoreFull(error) || this.#ending.signal.aborted) return;
     this.#since ??= this.#host.clock.monotonic();
@@ -51,7 +54,7 @@ export class OverdueSchedules {
     this.#timer?.cancel();
   }
 
-  /** Each process draws its time, so that others find less to do. */
+  /** Waits a random time, so that processes do not rewrite the same schedules at once. */
   #wait(): void {
     const { clock, random } = this.#host;
     this.#timer?.cancel();
@@ -59,14 +62,14 @@ export class OverdueSchedules {
   }
 
   async #try(): Promise<void> {
-    const since = this.#since!; // a timer has it
+    const since = this.#since!; // set before the timer
     this.#since = undefined;
     try {
       await this.#fire(since);
     } catch (error) {
       if (this.#ending.signal.aborted) return;
       this.#host.observer({ type: "fault", during: "firing schedules that are overdue", error });
-      if (isForbidden(error as CatgaError)) return; // a stream rejects with no other
+      if (isForbidden(error as CatgaError)) return; // a stream rejects with no other type
       this.#since = since;
       this.#wait();
     }
@@ -80,7 +83,7 @@ export class OverdueSchedules {
     const subject = `${scheduleSubject(namespace, "fence", endpoint)}.0`;
     const fence = await passFence(stream, subject, { clock, until, signal: this.#ending.signal });
     const began = stream.serverTime - (clock.monotonic() - since) - FULL_UNNOTICED_FOR;
-    const crons: StoredMessage[] = []; // each may wait for its moment
+    const crons: StoredMessage[] = []; // rewritten last: each may wait for its moment
     for (let from = 1; from < fence.sequence;) {
       const messages = await stream.read(schedulePattern(namespace), { from, most: MAX_BATCH });
       await Promise.all(
@@ -95,25 +98,28 @@ export class OverdueSchedules {
     await Promise.all(crons.map((cron) => this.#rewriteCron(stream, cron, { began, now: fence.due })));
   }
 
-  /** Writes a cron again that was due between two times of the server, when it is not about to fire. */
+  /**
+   * Writes a cron again if it was due between `began` and `now`, by the server's clock. Waits first if it is about to
+   * fire.
+   */
   async #rewriteCron(stream: LogStream, cron: StoredMessage, { began, now }: { began: number; now: number }) {
     const text = header(cron, "Nats-Schedule")!; // `dueOf` has found it
     const zone = header(cron, "Nats-Schedule-Time-Zone");
-    // one that only the server can read may be due at any time
+    // a cron that only the server can read may be due at any time
     const next = (after: number) => nextOfCron(text, after, zone) ?? after;
     if (next(Math.max(cron.time, began)) > now) return;
     await delay(this.#host.clock, firesWithin(stream, cron), this.#ending.signal);
     await this.#rewrite(stream, cron, text);
   }
 
-  /** Writes a schedule again as it is, unless it is none of Catga's making. */
+  /** Writes a schedule again unchanged, unless Catga did not write it. */
   async #rewrite(stream: LogStream, message: StoredMessage, at: number | string): Promise<void> {
     const target = header(message, "Nats-Schedule-Target");
     const zone = header(message, "Nats-Schedule-Time-Zone");
     const ttl = header(message, "Nats-Schedule-TTL");
     if (target === undefined || (ttl !== undefined && !/^\d+s$/.test(ttl))) return;
     this.#ending.signal.throwIfAborted();
-    const own = Object.entries(message.headers!).filter(([name]) => !/^nats-/i.test(name)); // it has some
+    const own = Object.entries(message.headers!).filter(([name]) => !/^nats-/i.test(name)); // a schedule has headers
     let written: Appended;
     try {
       written = await stream.append(message.subject, message.data, {
@@ -121,20 +127,23 @@ export class OverdueSchedules {
         schedule: { at, zone, target, ttl: ttl === undefined ? undefined : Number.parseInt(ttl) * 1_000 },
       });
     } catch (error) {
-      if (error instanceof TypeError || error instanceof RangeError) return; // Catga would not have written it
+      if (error instanceof TypeError || error instanceof RangeError) return; // not written by Catga
       throw error;
     }
     if (written.type === "unknown") throw written.error;
-    // one that the server takes no more, as it is too large now, must not keep others from firing
+    // a schedule that the server refuses, as it is too large now, must not keep others from firing
     if (written.type === "not stored" && (written.passing || isForbidden(written.error))) throw written.error;
   }
 }
 
-/** How long after the last refusal of a full store overdue schedules are looked for, in ms: half of it at least. */
+/**
+ * Pause between the last refusal of a full store and the check for overdue schedules: random, `AFTER` / 2 to `AFTER`
+ * ms.
+ */
 const AFTER = 10_000;
-/** How long the store may have been full before a process notices it, in ms. */
+/** Time for which the store may have been full before a process notices it, in ms. */
 const FULL_UNNOTICED_FOR = 60_000;
-/** How long a fence, and a write, may take, in ms. */
+/** Time limit of the fence, and of each write, in ms. */
 const PATIENCE = 10_000;
-/** Schedules that are read, and written again, at once. */
+/** Number of schedules that are read, and written again, at once. */
 const MAX_BATCH = 256;

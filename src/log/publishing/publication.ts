@@ -1,4 +1,4 @@
-/** One message on its way into the log, which ends when it is stored, at its deadline, or when its sender gives up. */
+/** A message that is being published. It ends when it is stored, at its deadline, or when its sender gives up. */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
 import type { ContextHost, ParentMessage } from "../../dispatch/context_host.ts";
@@ -7,52 +7,52 @@ import type { DurableMessage, Schedule } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/unfinished.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 
-/** Dependencies of a {@link Publication} on its app: a drain waits for it. */
+/** Dependencies of a {@link Publication} on its app. A drain waits for all publications. */
 export type PublicationHost = Pick<ContextHost, "wheel" | "underWay">;
 
-/** A schedule that is to be stored. */
+/** A schedule to be stored. */
 export interface Planned {
   readonly schedule: Schedule;
-  /** When it is due: a moment of the monotonic clock; or cron. */
+  /** Time at which the message is due, by the monotonic clock; a string: a cron expression. */
   readonly due: number | string;
-  /** What names it, and the subject that says so. */
+  /** Id of the schedule; `subject`: its subject, which contains the id. */
   readonly id: string;
   readonly subject: string;
 }
 
-/** How far the message of the stream is that holds a publication. */
+/** State of the stored message that contains a publication. */
 export interface Attempted {
-  /** True if it may have been stored, as far as is known. */
+  /** True if an attempt without an answer may have stored it. */
   readonly ambiguous: boolean;
-  /** What the last attempt failed with. */
+  /** Error of the last attempt. */
   readonly error: CatgaError | undefined;
-  /** A publication in it has ended. */
+  /** Call when one of its publications has ended. */
   left(): void;
 }
 
 /** Arguments of a publication. */
 export interface PublicationParts extends Pick<DurableMessage, "contract" | "key" | "timeout" | "signal" | "parent"> {
-  /** The item of the stream's message, as text. */
+  /** The message encoded as an item of a stored message. */
   readonly item: string;
-  /** What the program gave as its id. */
+  /** Id given by the program. */
   readonly id: string | undefined;
-  /** How long it is kept, in ms. */
+  /** Time for which the message is kept, in ms. */
   readonly keep: number;
   readonly planned: Planned | undefined;
 }
 
-/** A message on its way into the log. */
+/** A message that is being published. */
 export class Publication extends Deadlined {
   readonly contract: AnyContract;
   readonly id: string | undefined;
   readonly key: string | undefined;
   readonly keep: number;
   readonly planned: Planned | undefined;
-  /** Settles once. */
+  /** Resolves once, when the publication ends. */
   readonly result: Promise<Result<void>>;
-  /** Empty once it has ended. */
+  /** The encoded message; emptied when the publication has ended. */
   item: string;
-  /** The message of the stream that it is in; `undefined`: it waits. */
+  /** The stored message that contains this publication; `undefined`: it waits. */
   attempted: Attempted | undefined;
   readonly #host: PublicationHost;
   readonly #ended: (publication: Publication) => void;
@@ -61,7 +61,7 @@ export class Publication extends Deadlined {
   #settle: ((result: Result<void>) => void) | undefined;
   #cancel: (() => void) | undefined;
 
-  /** `ended` is called once. */
+  /** `ended` is called once, when the publication ends. */
   constructor(host: PublicationHost, parts: PublicationParts, ended: (publication: Publication) => void) {
     super(host.wheel.now() + parts.timeout);
     this.contract = parts.contract;
@@ -73,7 +73,7 @@ export class Publication extends Deadlined {
     this.#host = host;
     this.#ended = ended;
     this.#signal = parts.signal;
-    // events are not aborted with their handler: it may still publish what it did
+    // events are not aborted with their handler, which may still publish what it did
     this.#execution = parts.contract.kind === "event" ? undefined : parts.parent?.execution;
     this.result = new Promise((resolve) => this.#settle = resolve);
     host.underWay.begin();
@@ -85,12 +85,12 @@ export class Publication extends Deadlined {
     this.#execution?.adopt(this);
   }
 
-  /** True if it has its result. */
+  /** True if the publication has ended. */
   get over(): boolean {
     return this.#settle === undefined;
   }
 
-  /** Gives it its result, unless it has one. */
+  /** Ends the publication with this result, unless it has ended already. */
   end(result: Result<void>): void {
     const settle = this.#settle;
     if (settle === undefined) return;
@@ -100,7 +100,7 @@ export class Publication extends Deadlined {
     this.#execution?.release(this);
     this.#ended(this);
     this.item = "";
-    settle(result); // before it ends: code that waits for it may start something that a drain has to wait for
+    settle(result); // before `underWay.end()`: code that awaits it may start work for which a drain waits
     this.#host.underWay.end();
     this.attempted?.left();
   }
@@ -116,7 +116,7 @@ export class Publication extends Deadlined {
     } else this.end(this.#failed(reason.message));
   }
 
-  /** It can no longer be stored for certain, or no longer be found out whether it is. */
+  /** Ends the publication with an error: it can no longer be stored, or its outcome can no longer be found out. */
   fail(why: string): void {
     this.end(this.#failed(why));
   }

@@ -1,6 +1,6 @@
 /**
- * The message of the stream in which publications travel: written again until it is stored, unchanged once it may be,
- * or until nobody waits for it any more.
+ * A message of the stream that contains publications. It is sent again until it is stored or until no sender waits for
+ * it; once an attempt may have stored it, it is repeated unchanged.
  */
 import { thrownMessage } from "../../data/cause_text.ts";
 import { CatgaError } from "../../error.ts";
@@ -10,23 +10,23 @@ import type { Attempted, Publication } from "./publication.ts";
 import { textOf } from "./schedule_time.ts";
 import type { Replacement } from "./schedule_write.ts";
 
-/** Dependencies of the lanes of a publisher, and their messages, on it. */
+/** Dependencies of lanes and their groups on the publisher. */
 export interface LaneHost {
   readonly clock: Clock;
-  /** The stream, opened; `again`: an attempt failed, so that the stream may be gone. Rejects with a `CatgaError`. */
+  /** Returns the opened stream. `again`: an attempt failed, so the stream may be gone. Rejects with a `CatgaError`. */
   stream(again: boolean): LogStream | Promise<LogStream>;
-  /** The message that holds these publications; or the error that all of them end with. */
+  /** Returns a message that contains these publications, or the error with which all of them end. */
   message(publications: readonly Publication[], stream: LogStream): StreamMessage | NamedSchedule | CatgaError;
   /**
-   * Puts a schedule in the place of what has its name. Rejects with a `CatgaError`. `limit`: how long to try, in ms.
+   * Stores a schedule in place of the one with the same name. Rejects with a `CatgaError`. `limit`: time limit in ms.
    */
   replace(schedule: NamedSchedule, limit: number, abandoned: () => boolean): Promise<unknown>;
   /**
-   * Takes back the schedule under this subject, if there is one: resolves with whether it did. Rejects with a
-   * `CatgaError`. `limit`: how long to try, in ms.
+   * Takes back the schedule under this subject. Resolves with true if there was one. Rejects with a `CatgaError`.
+   * `limit`: time limit in ms.
    */
   takeBack(subject: string, limit: number): Promise<boolean>;
-  /** They are stored: at least one. */
+  /** Called when these publications are stored; there is at least one. */
   stored(publications: readonly Publication[]): void;
 }
 
@@ -35,36 +35,36 @@ export interface StreamMessage {
   readonly subject: string;
   readonly data: string;
   readonly options: Omit<AppendOptions, "timeout">;
-  /** The subject of the schedule whose place it takes: that is taken back when this message is stored. */
+  /** Subject of a schedule that this message replaces: that is taken back when this message is stored. */
   readonly replaces?: string | undefined;
 }
 
-/** A schedule whose name may be that of another one. */
+/** A schedule that replaces another one with the same name. */
 export interface NamedSchedule {
   readonly subject: string;
   readonly replacement: Replacement;
 }
 
-/** A message of the stream until it is stored: repeated unchanged once it may have been stored. */
+/** A message of the stream until it is stored. Once an attempt may have stored it, it is repeated unchanged. */
 export class PublicationGroup implements Attempted {
   publications: readonly Publication[];
   error: CatgaError | undefined;
   readonly #host: LaneHost;
   readonly #finish: (split: boolean) => void;
   #message: StreamMessage | undefined;
-  /** When it was first sent so that it may have been stored, by both clocks. */
+  /** Time of the first attempt that may have stored the message, by the wall clock and the monotonic clock. */
   #wall = 0;
   #monotonic = 0;
-  /** An attempt ended without an answer. */
+  /** True if an attempt ended without an answer. */
   #unanswered = false;
-  /** An attempt is under way. */
+  /** True while an attempt is under way. */
   #sending = false;
   #attempts = 0;
   #alive: number;
   #timer: Timer | undefined;
   #over = false;
 
-  /** `finish` is called once; with `true` when it has to be sent as several smaller ones. */
+  /** `finish` is called once; with true if the publications must be sent in several smaller messages. */
   constructor(host: LaneHost, publications: readonly Publication[], finish: (split: boolean) => void) {
     this.#host = host;
     this.publications = publications;
@@ -77,7 +77,7 @@ export class PublicationGroup implements Attempted {
     return this.#unanswered || this.#sending;
   }
 
-  /** When all have ended there is nobody left to try for. */
+  /** Stops when all publications have ended. */
   left(): void {
     if (--this.#alive > 0 || this.#over) return;
     this.#over = true;
@@ -96,7 +96,7 @@ export class PublicationGroup implements Attempted {
     else stream.then((opened) => this.#measure(opened), (error) => this.#failed(error));
   }
 
-  /** A schedule needs the server's time. */
+  /** Measures the server's time before a schedule is stored. */
   #measure(stream: LogStream): void {
     const measuring = this.publications[0].planned === undefined ? undefined : stream.measureTime();
     if (measuring === undefined) this.#attempt(stream);
@@ -106,7 +106,7 @@ export class PublicationGroup implements Attempted {
   #attempt(stream: LogStream): void {
     if (this.#over) return;
     const { clock } = this.#host;
-    // as long as it is certainly not stored it is made anew, without those that have ended meanwhile: they were told so
+    // while it is certainly not stored, the message is made anew, without publications that have ended as "not stored"
     if (this.#message === undefined || !this.#unanswered) {
       this.publications = this.publications.filter(({ over }) => !over);
       const made = this.#host.message(this.publications, stream);
@@ -120,7 +120,7 @@ export class PublicationGroup implements Attempted {
       this.#wall = clock.now();
       this.#monotonic = now;
     } else if (elapsed > REPEATED_FOR) {
-      // the stream may have forgotten its id, and store it a second time
+      // the stream may have forgotten its id and would store the message a second time
       return this.#endAll("nothing was known of it for too long to send it again");
     }
     const timeout = Math.max(1, Math.min(this.#left, doubled(this.#attempts, FIRST_TIMEOUT, LONGEST_TIMEOUT)));
@@ -152,7 +152,7 @@ export class PublicationGroup implements Attempted {
     });
   }
 
-  /** How long somebody waits for it still, in ms. */
+  /** Time until the last deadline of the publications, in ms. */
   get #left(): number {
     const due = this.publications.reduce((most, { due, over }) => over ? most : Math.max(most, due), 0);
     return due - this.#host.clock.monotonic();
@@ -162,9 +162,9 @@ export class PublicationGroup implements Attempted {
     if (this.#over) return;
     this.#sending = false;
     if (appended.type === "stored") {
-      const { replaces } = this.#message!; // what was appended
+      const { replaces } = this.#message!; // was appended
       if (replaces === undefined) return this.#stored();
-      this.#unanswered = true; // who gives up from now on has it stored
+      this.#unanswered = true; // from now on a publication that ends may be stored
       this.#host.takeBack(replaces, this.#left).then(() => this.#stored(), ({ message }: CatgaError) => {
         if (!this.#over) this.#endAll(`it is, but the schedule of its id may fire, too: ${message}`);
       });
@@ -184,14 +184,12 @@ export class PublicationGroup implements Attempted {
   #stored(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#finish(false); // first: the next message is under way while senders go on
+    this.#finish(false); // first: the next message is sent before senders continue
     for (const publication of this.publications) publication.end(STORED);
     this.#host.stored(this.publications);
   }
 
-  /**
-   * The server's error for a schedule that it does not accept, with the option that says so: the server names neither.
-   */
+  /** Adds the contract and the option to an error with which the server refuses a schedule: it names neither. */
   #named(error: CatgaError): CatgaError {
     const [{ contract, planned }] = this.publications;
     if (error.code !== "INVALID_MESSAGE" || planned === undefined) return error;
@@ -199,7 +197,7 @@ export class PublicationGroup implements Attempted {
     return new CatgaError(error.code, `${what}: ${error.message}`, { cause: error });
   }
 
-  /** The stream could not be opened. */
+  /** Call when the stream could not be opened. */
   #failed(error: unknown): void {
     if (this.#over) return;
     if (!(error instanceof CatgaError)) {
@@ -213,11 +211,11 @@ export class PublicationGroup implements Attempted {
 
   #later(): void {
     const pause = doubled(this.#attempts - 1, FIRST_PAUSE, LONGEST_PAUSE);
-    if (!this.#unanswered && this.#left - pause < SHORTEST_TIMEOUT) return; // their deadlines end it
+    if (!this.#unanswered && this.#left - pause < SHORTEST_TIMEOUT) return; // the deadlines of the publications end it
     this.#timer = this.#host.clock.after(pause, () => this.begin());
   }
 
-  /** It is not stored, and trying again does not help. */
+  /** Ends the publications: the message is not stored, and another attempt would not help. */
   #refused(error: CatgaError): void {
     this.error = error;
     if (this.#unanswered) return this.#endAll("the last attempt was refused");
@@ -226,7 +224,7 @@ export class PublicationGroup implements Attempted {
       return this.#finish(true);
     }
     this.#over = true;
-    // not now: thousands that are refused as they begin would be on one stack
+    // deferred: thousands of publications that are refused at once would overflow the stack
     queueMicrotask(() => this.#finish(false));
     for (const publication of this.publications) publication.end({ ok: false, error });
   }
@@ -244,13 +242,13 @@ function cannotBeStored(subject: string, cause: unknown): CatgaError {
 }
 
 const STORED = Object.freeze({ ok: true, value: undefined });
-/** Ms for which a message is repeated: the stream recognizes it for 2 minutes after it was stored. */
+/** Time for which a message is repeated, in ms: less than the 2 minutes for which the stream recognizes its id. */
 const REPEATED_FOR = 105_000;
-/** Least time for another attempt, in ms: one that ends without an answer may have been stored. */
+/** Minimum time left for another attempt, in ms: an attempt that ends without an answer makes the outcome unknown. */
 const SHORTEST_TIMEOUT = 50;
-/** How long an attempt waits for its answer, in ms: doubled with each attempt, up to the longest. */
+/** Timeout of the first attempt, in ms; doubled with each attempt up to `LONGEST_TIMEOUT`. */
 const FIRST_TIMEOUT = 1_000;
 const LONGEST_TIMEOUT = 5_000;
-/** Between attempts, in ms: doubled with each. */
+/** First pause between attempts, in ms; doubled with each attempt up to `LONGEST_PAUSE`. */
 const FIRST_PAUSE = 20;
 const LONGEST_PAUSE = 500;

@@ -1,43 +1,43 @@
 /**
- * The publications under one subject, in their order: several travel in one message of the stream, and few messages are
- * under way at once.
+ * A queue of publications with one subject, which keeps their order. A message of the stream contains several
+ * publications, and few messages are sent at once.
  */
 import { Fifo } from "../../data/queues.ts";
 import { MOST_IN_GROUP } from "../format/group_text.ts";
 import type { Publication } from "./publication.ts";
 import { type LaneHost, PublicationGroup } from "./publication_group.ts";
 
-/** The publications under one subject. */
+/** A queue of publications with one subject. */
 export class PublishLane {
   readonly #host: LaneHost;
   readonly #idle: (() => void) | undefined;
   readonly #waiting = new Fifo<Publication>();
   /**
-   * Publications that wait behind a message with an id and the same key, by key: as long as such a message is under
-   * way, there is an entry.
+   * By key: publications that wait for a message with an id and this key. An entry exists while such a message is being
+   * sent.
    */
   readonly #behind = new Map<string, Fifo<Publication>>();
-  /** How many of those that wait have ended. */
+  /** Number of waiting publications that have ended. */
   #gone = 0;
-  /** Publications in a message, at most. */
+  /** Maximum number of publications in a message; halved when one was too large. */
   #most = MOST_IN_GROUP;
-  /** Messages that are under way: one, or several that have ids of their own. */
+  /** Number of messages that are being sent; `#several`: they have ids of their own, so there may be more than one. */
   #underWay = 0;
   #several = false;
 
-  /** `idle` is called whenever nothing is left. */
+  /** `idle` is called whenever no publication is left. */
   constructor(host: LaneHost, idle?: () => void) {
     this.#host = host;
     this.#idle = idle;
   }
 
-  /** Sends it at once if nothing is under way that it has to wait for. */
+  /** Adds a publication. It is sent at once unless it must wait for an earlier one. */
   add(publication: Publication): void {
     this.#waiting.push(publication);
     this.#next();
   }
 
-  /** A publication that waits here has ended. */
+  /** Call when a waiting publication has ended: many of them are removed together. */
   left(): void {
     this.#gone++;
     if (this.#gone < 1_024) return;
@@ -100,7 +100,7 @@ export class PublishLane {
     }).begin();
   }
 
-  /** The publication that waits longest in a queue. */
+  /** Returns the first publication of a queue that has not ended. */
   #firstOf(queue: Fifo<Publication>): Publication | undefined {
     for (;;) {
       const { first } = queue;
@@ -110,7 +110,7 @@ export class PublishLane {
     }
   }
 
-  /** Publications for one message: one that is scheduled stands alone. */
+  /** Takes the publications for the next message from the queue. A scheduled one gets a message of its own. */
   #take(): Publication[] {
     const taken: Publication[] = [];
     const waiting = this.#waiting;
@@ -130,7 +130,10 @@ export class PublishLane {
     return taken;
   }
 
-  /** A message was too large for the server, and is certainly not stored: its publications are sent in smaller ones. */
+  /**
+   * Sends the publications of a message that was too large for the server, and is certainly not stored, in smaller
+   * ones.
+   */
   #split({ publications }: PublicationGroup): void {
     this.#most = Math.ceil(publications.length / 2);
     const later: Publication[] = [];
@@ -144,12 +147,15 @@ export class PublishLane {
   }
 }
 
-/** Returns true if it is a message of its own beside others: it has an id of the program's, and is not scheduled. */
+/**
+ * Returns true if the publication is sent in a message of its own, at once with others: it has an id from the program
+ * and is not scheduled.
+ */
 function isSingle({ id, planned }: Publication): boolean {
   return id !== undefined && planned === undefined;
 }
 
-/** Messages with ids of their own that are under way at once. */
+/** Maximum number of messages with ids of their own that are sent at once. */
 const MOST_AT_ONCE = 512;
-/** Characters of the items of one message. */
+/** Maximum number of characters of the items in one message. */
 const MOST_GROUP_CHARS = 65_536;

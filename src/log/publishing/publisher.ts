@@ -1,9 +1,9 @@
 /**
- * What one process publishes into the log: items made of messages, the limit of what waits, and lanes. A lane has what
- * goes to one subject: one message of the stream with many publications is under way at a time, which keeps the order,
- * and what is published meanwhile forms the next one. A publication with an id of its own is a message of its own,
- * because the stream knows it by that: of these, several are under way, one for each key. Nothing waits while nothing
- * is under way.
+ * Publishes the messages of one process into the log. A lane queues the messages of one subject: it sends one message
+ * of the stream at a time, which keeps the order, and messages published meanwhile travel together in the next one. A
+ * message with an id given by the program is a message of the stream by itself, because the stream detects duplicates
+ * by that id; of these, several are sent at once, one for each key. A message is sent at once if its lane is idle. The
+ * number of waiting messages is limited.
  */
 import type { StreamsHost } from "../../dispatch/node_host.ts";
 import { KEEP } from "../../contract/defaults.ts";
@@ -30,33 +30,33 @@ import type { LaneHost, NamedSchedule, StreamMessage } from "./publication_group
 
 /** Options of a {@link Publisher}. */
 export interface PublisherOptions extends Pick<StreamsHost, "namespace" | "endpoint" | "clock"> {
-  /** The node, whose drain waits for what is published. */
+  /** The node; its drain waits for all publications. */
   readonly host: PublicationHost;
-  /** As {@link LaneHost.stream}. */
+  /** Returns the opened stream; see {@link LaneHost.stream}. */
   readonly stream: LaneHost["stream"];
-  /** The largest message that the network takes now, in bytes. */
+  /** Present maximum size of a message, in bytes. */
   maxPayload(): number;
-  /** A message of the stream was stored, with so many messages of a contract. */
+  /** Called when a message of the stream was stored, with the number of its messages. */
   readonly onStored?: ((contract: string, count: number) => void) | undefined;
-  /** The shape of a contract, which its messages are stored with; without it, none. */
+  /** Returns the shape of a contract, which is stored with its messages; absent: none is stored. */
   readonly shapeOf?: ((contract: AnyContract) => string | undefined) | undefined;
-  /** How many messages may wait; {@link MOST_WAITING}. */
+  /** Maximum number of waiting messages; default {@link MOST_WAITING}. */
   readonly most?: number | undefined;
 }
 
-/** The messages that one process publishes. */
+/** Publishes the messages of one process. */
 export class Publisher implements LaneHost {
   readonly clock: Clock;
   readonly #options: PublisherOptions;
   readonly #most: number;
-  /** By category. */
+  /** Lanes of messages, by category. */
   readonly #lanes = new Map<string, PublishLane>();
-  /** By the subject of a schedule. */
+  /** Lanes of schedules, by subject. */
   readonly #schedules = new Map<string, PublishLane>();
-  /** Messages that wait or are under way, and their characters. */
+  /** Number of messages that wait or are being sent; `#chars`: their characters. */
   #waiting = 0;
   #chars = 0;
-  /** Messages of the stream, and items, that were made so far. */
+  /** Number of messages of the stream made so far; `#items`: number of their items. */
   #groups = 0;
   #items = 0;
   #marks = 0;
@@ -67,7 +67,7 @@ export class Publisher implements LaneHost {
     this.clock = options.clock;
   }
 
-  /** Ok when it is stored. Never rejects. */
+  /** Publishes a message. Resolves with ok when it is stored. Never rejects. */
   publish(message: DurableMessage): Promise<Result<void>> {
     const { contract, payload, key, timeout, signal, schedule, parent } = message;
     const id = message.meta?.id;
@@ -133,7 +133,7 @@ export class Publisher implements LaneHost {
     if (planned === undefined) return unscheduled;
     const { schedule, due, subject } = planned;
     const lacking = unsupported(due, stream.abilities);
-    // what is due is no schedule; under an id it takes the place of what was scheduled before, where there can be such
+    // a message that is due already is stored without a schedule; with an id it replaces an earlier schedule of that id
     if (typeof due === "number" && due <= this.clock.monotonic()) {
       return { ...unscheduled, replaces: id === undefined || lacking !== undefined ? undefined : subject };
     }
@@ -167,8 +167,8 @@ export class Publisher implements LaneHost {
   }
 
   /**
-   * Takes back what was scheduled: `true`, and it does not fire; `false`: it has gone, or never was. Rejects with a
-   * `CatgaError`. `limit`: how long to try, in ms, a minute at most.
+   * Takes back a schedule. Resolves with true if it will not fire; with false if it had fired or never existed. Rejects
+   * with a `CatgaError`. `limit`: time limit in ms, a minute at most.
    */
   unschedule({ name }: AnyContract, id: string, limit: number): Promise<boolean> {
     return this.takeBack(scheduleSubject(this.#options.namespace, name, id), limit);
@@ -191,7 +191,10 @@ export class Publisher implements LaneHost {
     }
   }
 
-  /** `brief`: it stays only while it is needed, as there may be any number of schedules. */
+  /**
+   * Returns a lane, making it if needed. `brief`: the lane is removed when idle, because the number of schedules has no
+   * limit.
+   */
   #laneIn(lanes: Map<string, PublishLane>, name: string, brief: boolean): PublishLane {
     let lane = lanes.get(name);
     if (lane === undefined) lanes.set(name, lane = new PublishLane(this, brief ? () => lanes.delete(name) : undefined));
@@ -209,19 +212,19 @@ export class Publisher implements LaneHost {
   }
 }
 
-/** How nats-server has to count a cron; `undefined`: as it is given, as one that only the server may know. */
+/** How a cron in a time zone is stored for nats-server; `undefined`: unchanged, as if only the server can read it. */
 function countedBy(cron: string, zone: string | undefined, now: number): CountedCron | undefined {
   try {
     const server = serverCron(cron, zone, now);
-    return server === undefined ? undefined : { cron, zone: zone!, server }; // one without a zone needs nothing
+    return server === undefined ? undefined : { cron, zone: zone!, server }; // `server` exists only with a zone
   } catch {
     return undefined; // the server refuses it, and says why
   }
 }
 
-/** Messages that may wait for the log, or be under way, in one process. */
+/** Maximum number of messages of one process that wait for the log or are being sent. */
 export const MOST_WAITING = 262_144;
-/** And their characters. */
+/** Maximum number of their characters. */
 const MOST_CHARS = 64 * 1_048_576;
 
 function tooLarge(contract: AnyContract, size: number, limit: number): CatgaError {
@@ -235,7 +238,7 @@ function unstored(code: ErrorCode, { kind, name }: AnyContract, why: string): Ca
   return new CatgaError(code, `${kind} ${name} was not stored: ${why}`, { retryable: code === "OVERLOADED" });
 }
 
-/** How the format has it: `undefined` for the default, 0 for good. */
+/** Encodes the time for which a message is kept: `undefined` for the default, 0 for ever. */
 function keptAs(keep: number): number | undefined {
   if (keep === KEEP) return undefined;
   return keep === Infinity ? 0 : keep;

@@ -1,4 +1,4 @@
-/** Lists the schedules that still fire: the messages under their subjects. */
+/** Lists the pending schedules: the messages under their subjects. */
 import { type LogStream, messagesFrom, type StoredMessage } from "../../ports/event_log.ts";
 import { parseLocalCron } from "../../data/cron.ts";
 import { countedCron } from "../format/group.ts";
@@ -6,24 +6,25 @@ import { readScheduleSubject, schedulePattern } from "../format/names.ts";
 import { header } from "./stored_schedule.ts";
 import { markOf } from "./unschedule.ts";
 
-/** A schedule that has not fired, or fires again. */
+/** A pending schedule: it has not fired yet, or fires repeatedly. */
 export interface PendingSchedule {
   readonly contract: string;
   readonly id: string;
-  /** A time, or the fields of cron. */
+  /** An ISO time, or the fields of a cron expression. */
   readonly when: string;
   readonly zone: string | undefined;
-  /** When it was made, as an ISO string. */
+  /** Time at which the schedule was stored, as an ISO string. */
   readonly since: string;
 }
 
-/** The time at which it is due next, in ms since 1970; `undefined` for a cron that only the server can read. */
+/** Returns the next time of a schedule, in ms since 1970; `undefined` for a cron that only the server can read. */
 export function nextOf(schedule: Pick<PendingSchedule, "when" | "zone">, now: number): number | undefined {
   return nextTimes(schedule, now, 1)[0];
 }
 
 /**
- * The next times at which it is due, in ms since 1970, `most` at most; none for a cron that only the server can read.
+ * Returns the next times of a schedule, in ms since 1970, at most `most`; none for a cron that only the server can
+ * read.
  */
 export function nextTimes(
   { when, zone }: Pick<PendingSchedule, "when" | "zone">,
@@ -37,12 +38,12 @@ export function nextTimes(
     const cron = parseLocalCron(when, zone);
     for (let time = cron.next(now); time !== undefined && times.length < most; time = cron.next(time)) times.push(time);
   } catch {
-    return []; // only the server can read it
+    return []; // only the server can read this cron
   }
   return times;
 }
 
-/** Reads them in the order in which they were made. */
+/** Reads the pending schedules, in the order in which they were stored. */
 export async function* pendingSchedules(namespace: string, stream: LogStream): AsyncGenerator<PendingSchedule> {
   for await (const message of messagesFrom(stream, schedulePattern(namespace), 1)) {
     const pending = pendingOf(namespace, message);
@@ -50,7 +51,7 @@ export async function* pendingSchedules(namespace: string, stream: LogStream): A
   }
 }
 
-/** What a message schedules; `undefined` for one that was taken back, and for anything else. */
+/** Parses a stored schedule; `undefined` if it was taken back, or if the message is no schedule. */
 function pendingOf(namespace: string, message: StoredMessage): PendingSchedule | undefined {
   const about = readScheduleSubject(namespace, message.subject);
   const text = header(message, "Nats-Schedule");

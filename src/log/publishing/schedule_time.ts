@@ -1,23 +1,26 @@
-/** When a message is to be handled, as the stream has it, and what the server must be able to do for it. */
+/** The time of a schedule as the stream stores it, and the abilities of the server that it needs. */
 import type { Schedule } from "../../dispatch/remote.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogAbilities, LogStream } from "../../ports/event_log.ts";
 
 /**
- * When a schedule is due that is made now: a moment of this process's monotonic clock; or cron. A date is meant by its
- * wall clock.
+ * Returns the due time of a schedule made now, by this process's monotonic clock; a string: a cron expression. A date
+ * is converted with the wall clock of this process.
  */
 export function dueOf(schedule: Schedule, clock: Clock): number | string {
   if ("cron" in schedule) return schedule.cron.trim();
   return clock.monotonic() + ("delay" in schedule ? schedule.delay : schedule.at.getTime() - clock.now());
 }
 
-/** The time of the server in ms since 1970, certainly not before that moment, and now at the earliest; or cron. */
+/**
+ * Converts a due time to the server's time, in ms since 1970: never earlier than meant, and not before now. A cron
+ * stays unchanged.
+ */
 export function timeOf(due: number | string, clock: Clock, { latestServerTime }: LogStream): number | string {
   return typeof due === "string" ? due : Math.ceil(latestServerTime + Math.max(0, due - clock.monotonic()));
 }
 
-/** The options that a program gave, for an error. */
+/** Describes the options of the program, for an error. */
 export function textOf(schedule: Schedule): string {
   if ("delay" in schedule) return `delay ${schedule.delay}`;
   if ("at" in schedule) return `at ${schedule.at.toISOString()}`;
@@ -25,7 +28,7 @@ export function textOf(schedule: Schedule): string {
   return `cron ${JSON.stringify(cron)}${zone === undefined ? "" : ` and zone ${JSON.stringify(zone)}`}`;
 }
 
-/** Why the server cannot store such a schedule; `undefined` if it can, as far as is known. */
+/** Returns why the server cannot store such a schedule; `undefined`: it can, as far as is known. */
 export function unsupported(due: number | string, abilities: LogAbilities | undefined): string | undefined {
   if (abilities === undefined) return undefined;
   const { version } = abilities;

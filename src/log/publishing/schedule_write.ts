@@ -1,15 +1,16 @@
 /**
- * Puts a message with a time, or a cron, under the subject of a schedule, in the place of what stands there, so that it
- * stays there.
+ * Stores a schedule in place of an existing one so that it certainly stays stored.
  *
- * nats-server (2.15) takes in hand all schedules that are due, and fires one after the other: 3,000 take 0.1 s.
- * Meanwhile it accepts a message in the place of a schedule that it has in hand, and the firing then removes that
- * message; that of a cron moves its time instead. So each write expects the message that it replaces (compare-and-set).
- * If that cannot have been due, the write stays. Else the message is written so that it does not fire before the rest
- * is done (held); a fence is awaited, which is a schedule of its own that is due at once, and fires after all that the
- * server had in hand; then the message is written as it is to be, or again if it was removed: not shortly before the
- * held one may fire, which the cron may have moved to its own next time, but after a fence behind that time. If this
- * process dies meanwhile, the old schedule has fired, or the new one is there, at most {@link HELD} late.
+ * The problem: nats-server (2.15) takes all due schedules in hand and fires them one after the other (3,000 take 0.1
+ * s). Meanwhile it accepts a new message in place of a schedule in hand; the firing then removes the new message, or,
+ * if a cron fires, moves the new message's time.
+ *
+ * So each write expects the message that it replaces (compare-and-set). If the old schedule cannot have been due, the
+ * write is safe. Else the new schedule is first written "held": with a time after the following steps. Then a fence is
+ * awaited (a schedule that is due at once and fires after all that the server had in hand). Then the new schedule is
+ * written with its own time, or once more if it was removed. This is not done shortly before the held message may fire
+ * (a firing cron may have moved it to the cron's next time), but after a fence behind that time. If this process dies
+ * meanwhile, the old schedule has fired, or the new one is stored and fires at most {@link HELD} ms late.
  */
 import { nextOfCron } from "../../data/cron.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
@@ -19,35 +20,37 @@ import { isForbidden } from "../../ports/transport.ts";
 import { ATTEMPT_TIMEOUT, type Fence, passFence, passing } from "./fence.ts";
 import { cronOf, dueOf, firesWithin, header, HELD_HEADER, isHeld, ONCE } from "./stored_schedule.ts";
 
-/** What {@link overwrite} needs. */
+/** Dependencies of {@link overwrite}. */
 export interface OverwriteOptions {
   readonly clock: Clock;
-  /** The stream, opened; `again`: an attempt failed. */
+  /** Returns the opened stream. `again`: an attempt failed. */
   stream(again: boolean): LogStream | Promise<LogStream>;
-  /** What nobody else writes: it names the fences. */
+  /** Text that no other writer uses; it names the fences. */
   readonly mark: string;
-  /** How long to try, in ms: less than the stream remembers an id. */
+  /** Time limit, in ms: less than the time for which the stream remembers an id. */
   readonly timeout: number;
-  /** Returns true if nobody waits for it any more: it ends, unless the message was stored. */
+  /** Returns true if no caller waits any more: the work then ends, unless the message was stored. */
   abandoned?(): boolean;
 }
 
-/** The message that is put there. */
+/** The schedule to be stored. */
 export interface Replacement {
-  /** The message as it is written now: one that fires once does not before the time `notBefore` of the server. */
+  /**
+   * Returns the message to be written. A schedule for one time must not fire before `notBefore`, by the server's clock.
+   */
   write(stream: LogStream, options: { version: number; notBefore: number }): Written;
-  /** Returns true if a stored message is this one. */
+  /** Returns true if a stored message is the replacement itself, from an earlier attempt. */
   isOwn(found: StoredMessage): boolean;
-  /** Returns true if a message of somebody else is left in its place. */
+  /** Returns true if this message of another writer must not be replaced. */
   yieldsTo(found: StoredMessage): boolean;
-  /** True if it is put where nothing stands, too, which is tried first. */
+  /** True if the message is also stored when no schedule exists; that is tried first. */
   readonly alone: boolean;
   /**
-   * True if a schedule that may fire now is left to fire, as far as possible, because it matters whether it did:
-   * several servers accept a message in the place of one whose firing is on its way already, and then both stand.
+   * True if an old schedule that may fire now should be left to fire, as far as possible, because it matters whether it
+   * did: several servers accept a message in place of a schedule that is firing already, and then both take effect.
    */
   readonly patient: boolean;
-  /** What becomes of it, for errors: "stored". */
+  /** Verb for errors, such as "stored". */
   readonly done: string;
 }
 
@@ -58,9 +61,9 @@ interface Written {
 }
 
 /**
- * Resolves with whether the message was put there, to stay until it fires or somebody replaces it. `false`: nothing was
- * there, or what it yields to. Rejects with a `CatgaError`: `OUTCOME_UNKNOWN` if it may have been put there,
- * `UNAVAILABLE` if it was not.
+ * Resolves with true when the message is stored, to stay until it fires or another write replaces it; with false if no
+ * schedule existed, or one to which the message yields. Rejects with a `CatgaError`: `OUTCOME_UNKNOWN` if the message
+ * may have been stored, `UNAVAILABLE` if it was not.
  */
 export function overwrite(subject: string, replacement: Replacement, options: OverwriteOptions): Promise<boolean> {
   return new Overwriting(subject, replacement, options).run();
@@ -72,24 +75,25 @@ class Overwriting {
   readonly #options: OverwriteOptions;
   readonly #until: number;
   /**
-   * How often it was stored: each time it has another id, by which a repeat of a write without an answer is recognized.
+   * Number of writes that were stored. Each gets another message id, by which the stream detects repeats of a write
+   * without an answer.
    */
   #version = 0;
-  /** When the earliest write of this version is due that had no answer. */
+  /** Due time of the earliest write of this version that had no answer; `undefined`: all had one. */
   #unanswered: number | undefined;
-  /** From which time of the server on it may have fired, and be gone; `undefined`: it was not stored yet. */
+  /** Server time from which the stored message may have fired and be gone; `undefined`: it was not stored yet. */
   #goneFrom: number | undefined;
-  /** When what it replaced was due, by the server's clock. */
+  /** Due time of the replaced schedule, by the server's clock. */
   #replacedDue = Infinity;
-  /** The cron that it replaced, or that may have been in that place before. */
+  /** The replaced cron, or one that may have been replaced before. */
   #replacedCron: string | undefined;
-  /** The latest time to which the firing of that cron may have moved it; `Infinity`: it has not. */
+  /** Latest time to which the firing of that cron may have moved the message; `Infinity`: it has not moved it. */
   #movedTo = Infinity;
-  /** When that was due which stood there last. */
+  /** Due time of the last schedule found there that is not this process's own. */
   #foundDue = Infinity;
-  /** The schedule that was due before the last fence and still stands: the server does not fire it any more. */
+  /** A schedule that was due before the last fence and still exists: the server will not fire it. */
   #stuck: { readonly found: StoredMessage; readonly fence: number } | undefined;
-  /** When it was first stored in that place, by the server's clock. */
+  /** Time at which the message was first stored in place of the present predecessor, by the server's clock. */
   #time: number | undefined;
   #fenced = false;
   #fences = 0;
@@ -129,12 +133,15 @@ class Overwriting {
     }
   }
 
-  /** The next step, by what stands there; resolves with the result, or `undefined` if another step follows. */
+  /**
+   * Takes the next step for the message found under the subject. Resolves with the result, or with `undefined` if
+   * another step must follow.
+   */
   async #next(stream: LogStream, found: StoredMessage | undefined): Promise<boolean | undefined> {
     if (found === undefined) return await this.#whenNothing(stream);
     if (this.#replacement.isOwn(found)) return await this.#whenOwn(stream, found);
     if (this.#replacement.yieldsTo(found)) return false;
-    if (this.#goneFrom !== undefined) return true; // a later one has replaced it
+    if (this.#goneFrom !== undefined) return true; // a later write has replaced it
     const due = this.#foundDue = dueOf(found, Infinity);
     if (this.#stuck?.found.sequence !== found.sequence) {
       this.#stuck = undefined;
@@ -160,8 +167,8 @@ class Overwriting {
   }
 
   async #whenNothing(stream: LogStream): Promise<boolean | undefined> {
-    if (!this.#replacement.alone) return false; // it has gone, or fired and took along what was in its place
-    // the firing of a cron removes nothing: it moved this one, which has fired already
+    if (!this.#replacement.alone) return false; // the schedule is gone, or it fired and removed its replacement
+    // a firing cron removes nothing: it moved the own message to an earlier time, so that has fired
     const moved = this.#replacedCron !== undefined && this.#goneFrom !== Infinity;
     if (this.#goneFrom !== undefined && (moved || this.#goneFrom <= stream.latestServerTime)) {
       throw new RefusedSchedule(this.#unknown("it has fired, or what it replaced has fired and removed it", undefined));
@@ -182,7 +189,7 @@ class Overwriting {
       await this.#fence(stream);
       this.#fenced = true;
       const [cron, { latestServerTime: now }] = [this.#replacedCron, stream];
-      // whatever its zone: what matters is whether that is soon
+      // computed without the zone: it only matters whether the time is near
       if (cron !== undefined && this.#goneFrom !== Infinity) this.#movedTo = nextOfCron(cron, now) ?? now + 1_000;
       return undefined;
     }
@@ -194,7 +201,7 @@ class Overwriting {
     if (fires > stream.latestServerTime + ATTEMPT_TIMEOUT) {
       return await this.#write(stream, found.sequence, false) ? true : undefined;
     }
-    // it might fire while it is written as it is to be, and then again
+    // wait until the held message has fired or stays: if it fired during the next write, it would fire twice
     await delay(this.#options.clock, Math.max(0, fires + NEAR - stream.serverTime));
     await this.#fence(stream);
     this.#movedTo = Infinity;
@@ -202,8 +209,8 @@ class Overwriting {
   }
 
   /**
-   * Resolves with true if what an own message has replaced certainly has not fired: the server fires it no more, and a
-   * new leader of the stream, which would fire it, has not done so in the meantime.
+   * Resolves with true if the schedule that an own message has replaced certainly has not fired: the server will not
+   * fire it, and no new leader of the stream (which would fire it) has done so meanwhile.
    */
   async #hasNotFired(stream: LogStream, own: StoredMessage): Promise<boolean> {
     const target = this.#stuck && header(this.#stuck.found, "Nats-Schedule-Target");
@@ -216,23 +223,23 @@ class Overwriting {
     return true;
   }
 
-  /** Returns true if the server may have had in hand what was replaced. */
+  /** Returns true if the server may have been firing the replaced schedule. */
   #mayBeInHand({ latestServerTime }: LogStream): boolean {
     return this.#replacedDue <= latestServerTime + NEAR;
   }
 
-  /** When a message is due, or what had been in its place: `-Infinity` if that is not known. */
+  /** Due time of a message, or of the schedule that it had replaced; `-Infinity`: unknown. */
   #dueOf(stream: LogStream, found: StoredMessage): number {
     if (isHeld(found)) return -Infinity;
     const due = dueOf(found, -Infinity);
     if (due !== -Infinity) return due;
-    // a cron that fires while the same cron takes its place moves it to the time that it has
+    // a cron that fires while an equal cron replaces it moves that to the time that it has anyway
     const { at, zone } = this.#replacement.write(stream, { version: 0, notBefore: 0 }).options.schedule ?? {};
     const same = at === header(found, "Nats-Schedule") && zone === header(found, "Nats-Schedule-Time-Zone");
     return same ? Infinity : due;
   }
 
-  /** Writes the message. Resolves with whether it was stored; if not, what is there now says why. */
+  /** Writes the message. Resolves with true if it was stored; if not, the message that is now there says why. */
   async #write(stream: LogStream, expect: number, held: boolean): Promise<boolean> {
     const notBefore = held ? stream.latestServerTime + HELD : 0;
     const { data, options } = this.#replacement.write(stream, { version: this.#version, notBefore });
@@ -284,7 +291,7 @@ class Overwriting {
   }
 }
 
-/** A refusal that does not pass. */
+/** A refusal for which another attempt would not help. */
 class RefusedSchedule extends Error {
   readonly error: CatgaError;
 
@@ -294,12 +301,15 @@ class RefusedSchedule extends Error {
   }
 }
 
-/** How late a message fires at most that is held and never written as it is to be, in ms: longer than a fence takes. */
+/**
+ * Delay of a held message, in ms: if it is never written with its own time, it fires at most so late. Longer than a
+ * fence takes.
+ */
 const HELD = 10_000;
-/** How far the clocks of the servers of a cluster may be apart, in ms. */
+/** Maximum difference between the clocks of a cluster's servers, in ms. */
 const NEAR = 50;
 /**
- * How often a schedule is left to fire: one that is not due at the first time, and one whose firing failed, has not
- * gone then.
+ * Maximum number of fences that wait for an old schedule to fire: it may not be due at the first, or its firing may
+ * fail.
  */
 const MOST_AWAITED = 3;

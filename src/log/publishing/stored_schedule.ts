@@ -1,11 +1,8 @@
-/** A schedule as it is stored under its subject: when it is due, and whether it is held. */
+/** Reads stored schedules: when one is due, and whether it is held. */
 import { nextOfCron } from "../../data/cron.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 
-/**
- * When a schedule is due, by the server's clock; `again` for one that is due again and again, `Infinity` for what is
- * none.
- */
+/** Due time of a schedule, by the server's clock; `again` for a cron, `Infinity` for a message that is no schedule. */
 export function dueOf(found: StoredMessage, again: number): number {
   const text = header(found, "Nats-Schedule");
   if (text === undefined) return Infinity;
@@ -14,8 +11,9 @@ export function dueOf(found: StoredMessage, again: number): number {
 }
 
 /**
- * How long, in ms, until a cron has fired that is due about now; 0: it is not, or is due again at once. The server
- * counts the cron that takes its place from then on: what was due before and has not fired is lost.
+ * Time until a cron that is due about now has fired, in ms; 0: it is not due soon, or it is due again at once. The
+ * server counts a cron that replaces another one from the replacement on: a firing that was due before and has not
+ * happened is lost.
  */
 export function firesWithin(stream: LogStream, found: StoredMessage): number {
   const cron = header(found, "Nats-Schedule");
@@ -26,7 +24,7 @@ export function firesWithin(stream: LogStream, found: StoredMessage): number {
   return due + MAX_CRON_DELAY - stream.serverTime;
 }
 
-/** The cron that a message is, or whose firing moves it, because it is held in its place. */
+/** The cron of a message, or, for a held message, the cron that it replaced and whose firing moves it. */
 export function cronOf(found: StoredMessage): string | undefined {
   const held = header(found, HELD_HEADER);
   if (held !== undefined) return held === ONCE ? undefined : held;
@@ -37,15 +35,17 @@ export function isHeld(found: StoredMessage): boolean {
   return header(found, HELD_HEADER) !== undefined;
 }
 
-/** The value of a header. */
+/** Value of a header; `undefined`: absent. */
 export function header({ headers = {} }: StoredMessage, name: string): string | undefined {
   return Object.hasOwn(headers, name) ? headers[name] : undefined;
 }
 
-/** Says of a stored message that the server may have had in hand what it replaced: that cron, or what fires once. */
+/**
+ * Header of a held message, which has replaced a schedule that the server may have been firing: that cron, or `ONCE`.
+ */
 export const HELD_HEADER = "Catga-Held";
 export const ONCE = "once";
 
-/** How late a cron fires at most, and how long a write of it takes, in ms. */
+/** Maximum delay of a firing cron; `WRITE_TIME`: duration of a write; in ms. */
 const MAX_CRON_DELAY = 1_000;
 const WRITE_TIME = 500;

@@ -1,6 +1,6 @@
 /**
- * A batch in the node that handles it: its members as the handler gets them, and what became of each. `Ledger.batch`
- * fills it, `HandingOut` says when.
+ * A batch in the node that handles it: its members as the handler receives them, and the outcome of each.
+ * (`Ledger.batch` fills a batch, `HandingOut` sends it.)
  */
 import { type Batch, BEGINS } from "../../contract/handler.ts";
 import { fail } from "../../contract/result.ts";
@@ -24,8 +24,8 @@ interface MemberMessage
 }
 
 /**
- * A message of the log as a member of a batch; why its payload cannot be read. A tagged payload is a text: its reader
- * has checked it.
+ * Makes a member of a batch from a message of the log. Returns an error if its payload cannot be read. A tagged payload
+ * is a string: its reader has checked that.
  */
 export function memberOf(
   contract: string,
@@ -43,8 +43,8 @@ export function memberOf(
 }
 
 /**
- * Runs a handler with a batch of these. Returns what became of it, and which members it has had fail; nothing can fail
- * when it has returned.
+ * Runs a handler with a batch of these members. Returns its outcome and the members for which it called `fail`; later
+ * calls of `fail` throw.
  */
 export function runBatch(
   handler: DurableHandler,
@@ -62,7 +62,7 @@ export function runBatch(
       if (!failures.has(member)) failures.set(member, fail(...failure).error);
     },
   });
-  // it has `fail` now
+  // `batch.fail` is defined by now
   const outcome = handler.run(Object.freeze(batch) as unknown as Batch<unknown>, ctx);
   if (!(outcome instanceof Promise)) isOver = true;
   return { outcome: outcome instanceof Promise ? outcome.finally(() => isOver = true) : outcome, failures };
@@ -76,31 +76,34 @@ export class BatchRun {
   readonly #members: readonly (BatchMember | CatgaError)[];
   readonly #keys: readonly (string | undefined)[];
   #failures: ReadonlyMap<BatchMember, CatgaError> = new Map();
-  /** The errors of members that the schema refused. */
+  /** Errors of members that the schema refused. */
   readonly #refused = new Set<CatgaError>();
-  /** Those that the handler got, by their places. */
+  /** Members as the handler received them, by index; an error for each member that it did not receive. */
   #parsed: readonly (BatchMember | CatgaError)[] = [];
 
-  /** `members`: in the order of the log; an error for one whose payload cannot be read; and the key of each. */
+  /**
+   * `members`: in the order of the log; an error stands for a message whose payload cannot be read. `keys`: the key of
+   * each.
+   */
   constructor(members: readonly (BatchMember | CatgaError)[], keys: readonly (string | undefined)[]) {
     this.#members = members;
     this.#keys = keys;
   }
 
-  /** Returns true for the error of a member that the schema refused: the handler did not get it. */
+  /** Returns true if this is the error of a member that the schema refused: the handler did not receive it. */
   isRefusal(error: CatgaError): boolean {
     return this.#refused.has(error);
   }
 
-  /** Runs the handler with those whose payload it takes. Never throws, never rejects. */
+  /** Runs the handler with the members whose payload its contract accepts. Never throws, never rejects. */
   handle(handler: DurableHandler, ctx: MessageContext): MaybePromise<Outcome> {
     if (handler.contract.options.input === undefined) return this.#run(handler, this.#members, ctx);
     return this.#parse(handler, ctx).then((parsed) => this.#run(handler, parsed, ctx));
   }
 
   /**
-   * Outcome of each when the handler has returned: why it failed; `"behind"` one of its key that failed; or
-   * `undefined`: it is done.
+   * Outcome of each member once the handler has returned: the error; `"behind"`: an earlier member of its key failed;
+   * `undefined`: done.
    */
   get outcomes(): readonly (CatgaError | "behind" | undefined)[] {
     const held = new Set<string>();
@@ -121,7 +124,7 @@ export class BatchRun {
       if (outcome instanceof Refusal) return outcome.failure.error;
       if (outcome.ok) return { ...member, payload: outcome.value };
       const { code, message, details, node } = outcome.error;
-      // a schema that did not end in time may do so in the next attempt
+      // not final: a schema that did not end in time may do so in the next attempt
       const error = new CatgaError(code, message, { details, node, final: code !== "TIMEOUT", cause: outcome.error });
       if (outcome instanceof SchemaRefusal) this.#refused.add(error);
       return error;

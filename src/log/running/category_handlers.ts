@@ -1,6 +1,6 @@
 /**
- * The handlers of one category in one subscription: run together, as those of an event are; and the envelope of a
- * message of the log for their context.
+ * The handlers of one category in one subscription, which run together for each message, and the envelope of such a
+ * message for their context.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
@@ -15,21 +15,21 @@ import { CatgaError } from "../../error.ts";
 import { headersOf, type LoggedMeta } from "../format/logged_message.ts";
 import { type BatchRun, runBatch } from "./batch_run.ts";
 
-/** What runs for the messages of a category. */
+/** The handlers of a category as one. */
 export interface CategoryHandlers {
   readonly contract: AnyContract;
-  /** How long a run may take, in ms. */
+  /** Timeout of a run, in ms. */
   readonly timeout: number;
-  /** How often a message is tried. */
+  /** Maximum number of attempts of a message. */
   readonly attempts: number;
-  /** For how long what they call may be out of reach without that being an attempt, in ms. */
+  /** Time for which a service that the handlers call may be unavailable before attempts count, in ms. */
   readonly outage: number;
   /**
-   * Takes the payload as it was published: a value of this run's own, and what makes another one, for handlers may
-   * change what they get. Never throws, never rejects.
+   * Runs the handlers. `payload`: the published payload, a copy for this run alone. `again`: makes another copy,
+   * because handlers may change theirs. Never throws.
    */
   run(payload: unknown, again: () => unknown, ctx: MessageContext): MaybePromise<Outcome>;
-  /** How several messages run at once; `undefined` if a handler takes single ones. */
+  /** Runs several messages at once; `undefined` if a handler takes single messages. */
   readonly batch: BatchHandler | undefined;
 }
 
@@ -38,7 +38,7 @@ export interface BatchHandler extends BatchSettings {
   run(run: BatchRun, ctx: MessageContext): MaybePromise<Outcome>;
 }
 
-/** The handlers of a category, at least one, as one. `timeout`: the app's. */
+/** Combines the handlers of a category, at least one. `timeout`: the app's default, in ms. */
 export function categoryHandlers(given: readonly DurableHandler[], timeout: number): CategoryHandlers {
   const handlers = given.map((handler) => handler.settings.batch === undefined ? handler : ofOne(handler));
   const [first] = handlers;
@@ -57,7 +57,7 @@ export function categoryHandlers(given: readonly DurableHandler[], timeout: numb
   };
 }
 
-/** The result is the first failure; a refusal only if none of them ran. */
+/** Runs all handlers. The outcome is the first failure; a refusal only if no handler ran. */
 async function runTogether(
   handlers: readonly DurableHandler[],
   payloads: readonly unknown[],
@@ -78,13 +78,15 @@ async function runTogether(
   return failed ?? { ok: true, value: undefined };
 }
 
-/** The outcome, or a refusal if a rate limit refused the message before its handler began: its turn comes. */
+/**
+ * Returns the outcome, or a refusal if a rate limit refused the message before its handler began: that is no attempt.
+ */
 export function refusedOver(outcome: Outcome, ctx: MessageContext): Outcome {
   if (outcome instanceof Refusal || outcome.ok || outcome.error.code !== "RATE_LIMITED") return outcome;
   return ctx.execution.stage === "preparing" ? new Refusal("OVERLOADED", ctx) : outcome;
 }
 
-/** A handler of batches that gets one of a single message. */
+/** Wraps a handler of batches, which then receives a batch of one message. */
 function ofOne(handler: DurableHandler): DurableHandler {
   return {
     ...handler,
@@ -101,16 +103,14 @@ function ofOne(handler: DurableHandler): DurableHandler {
   };
 }
 
-/**
- * Runs a handler with what its contract makes of the payload. One that the contract does not take is a final failure.
- */
+/** Runs a handler with the payload parsed by its contract. A payload that the contract refuses is a final failure. */
 function parsedRun(
   { contract, run, entity }: DurableHandler,
   payload: unknown,
   ctx: MessageContext,
 ): MaybePromise<Outcome> {
   const { input, idempotent, ordered } = contract.options;
-  // a claim compares it, and an entity is found by it
+  // an idempotency claim compares the payload, and an entity is found by it
   if (idempotent || entity) ctx.execution.payload = payload;
   if (ordered) {
     const key = orderKeyOf(ctx, payload);
@@ -135,27 +135,30 @@ function asFinal(outcome: Outcome): Outcome {
   return outcome instanceof SchemaRefusal ? new SchemaRefusal(error) : { ok: false, error };
 }
 
-/** Source of an envelope. */
+/** Source of a {@link RunEnvelope}. */
 export interface Logged {
   readonly id: string;
   readonly attempt: number;
-  /** `undefined` for a batch. */
+  /** Position in the log; `undefined` for a batch. */
   readonly position: number | undefined;
   readonly key: string | undefined;
   readonly meta: LoggedMeta | null | undefined;
   /** The leader's token; `undefined` for read models, which have no leader. */
   readonly fence: number | undefined;
-  /** As `Envelope.storedAt`. */
+  /** Time at which the message was stored; see `Envelope.storedAt`. */
   readonly storedAt?: number;
 }
 
-/** Identifies a run, read when that is first needed; of a request of a leader also until when that waits. */
+/**
+ * Identifies a run: `call` is read only when needed. For the request of a leader it also gives the deadline until which
+ * the leader waits.
+ */
 export interface RunOf {
   readonly envelope: { readonly call: string };
   dueAt?(now: number): number;
 }
 
-/** The envelope of a message of the log. Small: one is made for each run. */
+/** The envelope of a message of the log. Kept small: one is made for each run. */
 export class RunEnvelope implements Envelope {
   readonly id: string;
   readonly attempt: number;

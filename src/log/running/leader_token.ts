@@ -1,8 +1,8 @@
 /**
- * The leader that a node obeys: the one whose token stands in the subscription's record. A token that this node has not
- * seen is checked against the record, so that one that somebody made up neither runs anything nor keeps the leader's
- * own messages out. So is the known one after this process stood still, and for what was sent long ago, as over a link
- * that carried nothing for a while: others may have taken over meanwhile, and handled what was handed out before.
+ * The leader that a node obeys: the one whose token is in the subscription's record. A token that this node has not
+ * seen yet is checked against the record, so that a forged token neither runs anything nor blocks the real leader. The
+ * known token is checked again after this process stood still, and for a request that was sent long ago (as over a link
+ * that carried nothing for a while): another leader may have taken over meanwhile, and have handled the same message.
  */
 import { type CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -10,7 +10,7 @@ import type { Standstill } from "../../ports/standstill.ts";
 import { type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 
-/** Result of the check of a token: the leader's, an earlier one's, or an error if that is unknown now. */
+/** Result of the check of a token: it is the leader's, or an earlier leader's; an error: that is unknown now. */
 export type TokenCheck = "leader" | "earlier" | CatgaError;
 
 /** Options of a {@link LeaderToken}. */
@@ -18,9 +18,9 @@ export interface LeaderTokenOptions {
   readonly service: string;
   readonly name: string;
   readonly clock: Clock;
-  /** When this process last stood still, see `Standstill`. */
+  /** Times at which this process stood still; see `Standstill`. */
   readonly standstill: Pick<Standstill, "ended" | "looked">;
-  /** The subscription's last commit, from the stream's leader. Rejects with a `CatgaError`. */
+  /** Reads the subscription's last commit from the stream's leader. Rejects with a `CatgaError`. */
   record(): Promise<StoredMessage | undefined>;
 }
 
@@ -28,36 +28,36 @@ export interface LeaderTokenOptions {
 export class LeaderToken {
   readonly #options: LeaderTokenOptions;
   #known = 0;
-  /** When the read began that has confirmed it, by the monotonic clock. */
+  /** Time at which the read began that confirmed the known token, by the monotonic clock. */
   #confirmed = -Infinity;
   #reading: Promise<number | CatgaError> | undefined;
   #next: Promise<number | CatgaError> | undefined;
-  /** Since when the record has had a lower token than the known one, by the monotonic clock. */
+  /** Time since which the record has had a lower token than the known one, by the monotonic clock. */
   #lowerSince = Infinity;
 
   constructor(options: LeaderTokenOptions) {
     this.#options = options;
   }
 
-  /** The token of the leader that is obeyed; 0 before the first, and when it has to be confirmed. */
+  /** The token of the leader that this node obeys; 0 if there is none yet, and while the token must be confirmed. */
   get known(): number {
     return this.#confirmed < this.#options.standstill.ended ? 0 : this.#known;
   }
 
-  /** When {@link LeaderToken.known} was last read, about, by the monotonic clock. */
+  /** Approximate present time, by the monotonic clock: the last check for a standstill, without reading the clock. */
   get looked(): number {
     return this.#options.standstill.looked;
   }
 
   /**
-   * Returns true if a request is certainly that of the leader. `sentAt`: when it was sent, by the monotonic clock; now
-   * if unknown.
+   * Returns true if a request is certainly from the leader. `sentAt`: when it was sent, by the monotonic clock;
+   * default: now.
    */
   obeys(token: number, sentAt = Infinity): boolean {
     return token === this.known && this.looked - Math.max(sentAt, this.#confirmed) <= TOKEN_TRUSTED_FOR;
   }
 
-  /** Checks what {@link LeaderToken.obeys} is not sure of. Never rejects. */
+  /** Like {@link LeaderToken.obeys}, but reads the record if needed. Never rejects. */
   async check(token: number, sentAt?: number): Promise<TokenCheck> {
     if (this.obeys(token, sentAt)) return "leader";
     const began = this.#options.clock.monotonic();
@@ -66,7 +66,7 @@ export class LeaderToken {
     this.#learn(current);
     this.#confirmed = Math.max(this.#confirmed, began);
     if (token < this.#known) return "earlier";
-    // it may have stood still during the read
+    // this process may have stood still during the read
     if (token === this.#known) return token === this.known ? "leader" : await this.check(token, sentAt);
     const { service, name } = this.#options;
     return unavailable(`the record of subscription ${service}/${name} has no leader with this token`);
@@ -79,8 +79,7 @@ export class LeaderToken {
       this.#known = current;
       return;
     }
-    // tokens grow, so that a lower one was read from a server that lags behind; unless an older copy of the bucket was
-    // brought back
+    // tokens grow: a lower one comes from a server that lags behind, or an older copy of the bucket was restored
     const now = clock.monotonic();
     if (this.#lowerSince === Infinity) this.#lowerSince = now;
     if (now - this.#lowerSince >= LAG) {
@@ -89,7 +88,9 @@ export class LeaderToken {
     }
   }
 
-  /** The token in the record, by a read that begins from now on: one read for all who ask meanwhile. */
+  /**
+   * Reads the token in the record. A read that has begun already does not count; calls that wait share the next one.
+   */
   #read(): Promise<number | CatgaError> {
     if (this.#reading === undefined) return this.#reading = this.#get().finally(() => this.#reading = undefined);
     return this.#next ??= this.#reading.then(() => {
@@ -115,9 +116,9 @@ export class LeaderToken {
 }
 
 /**
- * How long ago a request of the known leader may have been sent, or its token read, in ms: another one leads 0.6 s
- * later at the soonest, and asks this node before it hands out anything, for up to 3 s.
+ * Maximum age of a request of the known leader, and of the last confirmation of its token, in ms. Another leader can
+ * exist 0.6 s later at the earliest, and then asks this node (for up to 3 s) before it hands out anything.
  */
 const TOKEN_TRUSTED_FOR = 2_000;
-/** How long the record must have had a lower token until that is believed, in ms. */
+/** Time for which the record must have had a lower token before that is believed, in ms. */
 const LAG = 5_000;

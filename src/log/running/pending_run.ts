@@ -1,6 +1,5 @@
 /**
- * A handler of a subscription that did not return at once: it answers its leader when it ends, or when its time is
- * over.
+ * A run of a handler that did not return at once. The leader gets its answer when the handler ends or at its timeout.
  */
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
@@ -11,7 +10,7 @@ import { answerTo } from "./run_answer.ts";
 
 /** A handler that did not return at once. */
 export class PendingRun {
-  /** Answer to its leader, as soon as it has ended or its time is over. Never rejects. */
+  /** Answer to the leader; resolves when the handler has ended or its timeout has passed. Never rejects. */
   readonly answer: Promise<Outcome>;
   answered = false;
   readonly #ctx: MessageContext;
@@ -20,7 +19,7 @@ export class PendingRun {
   readonly #resolve: (outcome: Outcome) => void;
   #waiting: Set<() => void> | undefined = undefined;
 
-  /** `outer`: the request of the leader, which takes no turn of the node while the handler waits for one. */
+  /** `outer`: context of the leader's request, which gives up its turn of the node while the handler waits for one. */
   constructor(ctx: MessageContext, outer: MessageContext, handlers: CategoryHandlers, causes: boolean) {
     this.#ctx = ctx;
     if (ctx.aside) outer.waits();
@@ -32,11 +31,11 @@ export class PendingRun {
     this.#resolve = resolve;
   }
 
-  /** The deadline aborts it from now on, and `ended` is called when its handler has ended. */
+  /** Starts the deadline, which aborts the run. `ended` is called when the handler has ended. */
   watch(outcome: Promise<Outcome>, ended: () => void): void {
     const { execution } = this.#ctx;
     let over = false;
-    // called when it is aborted, and when it has ended
+    // called when the run is aborted, and when it has ended
     execution.begin((settled) => this.#settle(settled, over));
     outcome.then((own) => {
       over = true;
@@ -46,12 +45,12 @@ export class PendingRun {
     });
   }
 
-  /** How long its time has been over, in ms: negative before, and while it waits for its turn. */
+  /** Time since the timeout of the run, in ms; negative before it, and while the run waits for its turn. */
   late(now: number): number {
     return this.answered ? -this.#ctx.remaining(now) : -Infinity;
   }
 
-  /** Resolves with `true` when it has ended, with `false` when that takes longer than `ms`. */
+  /** Resolves with true when the handler has ended, with false if that takes longer than `ms`. */
   ended(host: ContextHost, ms: number): Promise<boolean> {
     return new Promise((resolve) => {
       const done = (ended: boolean) => {
@@ -70,14 +69,14 @@ export class PendingRun {
     const ctx = this.#ctx;
     const { aborted, contract, node, execution } = ctx;
     const begun = !ctx.waiting && execution.stage !== "preparing" && execution.stage !== "claiming";
-    if (!begun && !over) return; // its outcome follows, and says so
+    if (!begun && !over) return; // its outcome follows
     this.answered = true;
-    // an aborted handler may end with a failure of its own making: why it was aborted says more
+    // an aborted handler may end with an error of its own: the reason of the abort is more useful
     if (aborted === undefined || !begun || (over && (outcome instanceof Refusal || outcome.ok))) {
       return this.#resolve(answerTo(outcome, ctx, this.#causes, this.#handlers.outage));
     }
     if (aborted.code === "TIMEOUT") {
-      if (aborted.node !== undefined) return this.#resolve({ ok: false, error: aborted }); // by a behavior, whose limit it names
+      if (aborted.node !== undefined) return this.#resolve({ ok: false, error: aborted }); // by a behavior: the error names its limit
       const message = `the handler of ${contract.name} did not end within ${this.#handlers.timeout} ms on node ${node}`;
       return this.#resolve({ ok: false, error: new CatgaError("TIMEOUT", message, { node }) });
     }

@@ -1,7 +1,7 @@
 /**
- * A read model: handlers that run on every node, which reads the log itself. Messages of one key run one at a time and
- * in order, whatever their contracts, as do those without a key; one that fails is tried again until it succeeds, and
- * holds up its key alone.
+ * A read model: handlers that run on every node, each of which reads the whole log. Messages with one key run one at a
+ * time and in order, whatever their contracts; so do all messages without a key. A message that fails is tried again
+ * until it succeeds, and blocks only its key.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -31,48 +31,51 @@ export interface ReadModelOptions {
   readonly random: Random;
   readonly observer: Observer;
   readonly handled: HandledCount;
-  /** The time that read models may take in a turn of the event loop. */
+  /** Time that read models may take in one turn of the event loop. */
   readonly budget: TurnBudget;
   readonly namespace: string;
-  /** For observations: `<service>/<name>`. */
+  /** Label in observations: `<service>/<name>`. */
   readonly label: string;
-  /** Its handlers by category. */
+  /** Handlers by category. */
   readonly handlers: ReadonlyMap<string, CategoryHandlers>;
-  /** The first and the longest pause after a failure, in ms. */
+  /** First and longest pause after a failure, in ms. */
   readonly delay: readonly [first: number, longest: number];
-  /** The errors that handlers throw stand beside their failures. */
+  /** True if failures include the errors that handlers throw. */
   readonly causes: boolean;
 }
 
 /** A read model of one node. */
 export class ReadModel {
   readonly #options: ReadModelOptions;
-  /** Waiting messages by key, of keys that are held. */
+  /** Waiting messages by key. A key has an entry while one of its messages runs or waits for its next attempt. */
   readonly #lanes: Map<string | undefined, Fifo<Open>> = new Map();
-  /** By category, the batches that are not full. */
+  /** Batches by category that are not full yet. */
   readonly #filling: Map<string, Filling> = new Map();
   readonly #stored: Fifo<StoredMessage> = new Fifo();
   #bytes = 0;
   #reader: LogReader | undefined;
   #stream: LogStream | undefined;
-  /** The messages of the one that is being handed out, and which of them is next. */
+  /** Messages of the stored message that is being handed out; `#next`: index of the next one. */
   #group: readonly LoggedMessage[] = [];
   #next = 0;
-  /** Their size, in bytes. */
+  /** Size of each of these messages, in bytes. */
   #size = 0;
-  /** Messages that run, wait for their next attempt, or wait behind others of their key. */
+  /** Number of messages that run, wait for their next attempt, or wait behind others of their key. */
   #open = 0;
   #openBytes = 0;
-  /** Messages that run, or wait for their next attempt: one of each key. */
+  /** Messages that run or wait for their next attempt: one of each key, or those of a batch. */
   readonly #held: Set<LoggedMessage> = new Set();
-  /** Messages among them that fail again and again, or have not ended in their time; with the last error. */
+  /** Messages of `#held` that fail again and again or run longer than their timeout; with the last error. */
   readonly #failing: Map<LoggedMessage, Failing> = new Map();
-  /** Messages of runs that go on after twice their time, and since when: others may wait for their place for good. */
+  /**
+   * Messages of runs that last longer than twice their timeout, and since when: others may wait for their place for
+   * ever.
+   */
   readonly #stuck: Map<readonly LoggedMessage[], number> = new Map();
   #caughtUp = false;
   #paused = false;
   #pumping = false;
-  /** It goes on in the next turn. */
+  /** True if handing out goes on in the next turn of the event loop. */
   #resumes = false;
   #closed = false;
   readonly #retries: Set<Timer> = new Set();
@@ -82,8 +85,8 @@ export class ReadModel {
   }
 
   /**
-   * True if it has handled all that the log had when it began, or when it began anew, but for what waits for a message
-   * that fails again and again: that may be for good.
+   * True once all messages have been handled that the log had when reading began, or began anew. Messages do not count
+   * if they wait behind one that fails again and again: that may last for ever.
    */
   get caughtUp(): boolean {
     if (this.#caughtUp || this.#retrying < this.#open) return this.#caughtUp;
@@ -98,13 +101,14 @@ export class ReadModel {
     return true;
   }
 
-  /** Why it cannot read now; `undefined` while it reads, and when it is closed. */
+  /** Why the log cannot be read now; `undefined` while it can, and after `close()`. */
   get unreadable(): CatgaError | undefined {
     return this.#closed ? undefined : this.#reader?.fault;
   }
 
   /**
-   * Counts of messages that it has received and not handled; `retrying`: those that failed, and that wait for these.
+   * Counts of messages that were received and not handled; `retrying`: messages that failed, and those that wait behind
+   * them.
    */
   get figures(): { readonly open: number; readonly lag: number; readonly oldest: number; readonly retrying: number } {
     const [first = this.#group[this.#next] ?? this.#stored.first] = this.#held;
@@ -113,7 +117,7 @@ export class ReadModel {
     return { open, lag: this.#stored.size, oldest: Math.max(0, Math.round(age)), retrying: this.#retrying };
   }
 
-  /** The messages whose handlers go on after twice their time. */
+  /** The first message whose handler runs longer than twice its timeout, and the number of such messages. */
   get hanging(): SubscriptionHealth["hanging"] {
     const [first] = this.#stuck;
     if (first === undefined) return undefined;
@@ -138,12 +142,12 @@ export class ReadModel {
     return count;
   }
 
-  /** True if no more messages may be open. */
+  /** True if as many messages as allowed are open. */
   get #isFull(): boolean {
     return this.#open >= MOST_OPEN || this.#openBytes >= MOST_OPEN_BYTES;
   }
 
-  /** Reads the stream behind this place, from its first message on without one. */
+  /** Reads the stream behind this place; without a place, from its first message on. */
   follow(stream: LogStream, after: LogMark | undefined): void {
     const { namespace, handlers, observer, label } = this.#options;
     this.#stream = stream;
@@ -156,7 +160,7 @@ export class ReadModel {
     });
   }
 
-  /** Begins no more messages. Idempotent. */
+  /** Begins no further messages. Idempotent. */
   close(): void {
     this.#closed = true;
     this.#reader?.close();
@@ -170,7 +174,7 @@ export class ReadModel {
   #started({ lost }: Parameters<FollowOptions["onStart"]>[0]): void {
     if (lost === undefined) return;
     const { observer, label } = this.#options;
-    // what is new has to be handled before this node knows all that there is
+    // the stream was made anew: this node has not handled its messages yet
     if (lost.reason === "remade") this.#caughtUp = false;
     observer({ type: "log-lost", subscription: label, ...lost });
   }
@@ -184,7 +188,7 @@ export class ReadModel {
     this.#reader?.pause();
   }
 
-  /** Hands out messages until the time of this turn is used up, or too many of them are open. */
+  /** Hands out messages until the time of this turn is used up or too many messages are open. */
   #pump(): void {
     if (this.#pumping || this.#resumes) return;
     const { budget } = this.#options;
@@ -222,7 +226,7 @@ export class ReadModel {
     return true;
   }
 
-  /** Runs a message, or has it wait behind others of its key. */
+  /** Runs a message, or queues it behind others of its key. */
   #take(message: LoggedMessage): void {
     const handlers = this.#options.handlers.get(message.category);
     if (handlers === undefined) return;
@@ -246,8 +250,8 @@ export class ReadModel {
   }
 
   /**
-   * Adds a message to the batch of its category, unless its key is held elsewhere: the batch holds it until it has
-   * ended.
+   * Adds a message to the batch of its category. If its key is in use outside that batch, the message is queued
+   * instead. The batch keeps the key until it has ended.
    */
   #collect(open: Open, { max, within }: BatchHandler): void {
     const { category, key } = open.message;
@@ -267,13 +271,13 @@ export class ReadModel {
   }
 
   #endBatch(category: string): void {
-    const { timer, opens, keys } = this.#filling.get(category)!; // it has a timer
+    const { timer, opens, keys } = this.#filling.get(category)!; // a timer exists only with a batch
     timer.cancel();
     this.#filling.delete(category);
     void this.#runBatch(this.#options.handlers.get(category)!, opens, keys); // what has none is not taken
   }
 
-  /** Runs a batch. What it leaves is run alone, in front of what waits behind it. Never rejects. */
+  /** Runs a batch. Messages that failed in it run alone afterwards, before those queued behind them. Never rejects. */
   async #runBatch(
     handlers: CategoryHandlers,
     opens: readonly Open[],
@@ -301,7 +305,7 @@ export class ReadModel {
     this.#pump();
   }
 
-  /** A batch has ended that held a key. `left`: what is not done of it, each with what it failed with. */
+  /** Releases a key after a batch has ended. `left`: messages of the key that are not done, each with its error. */
   #release(key: string | undefined, left: readonly (readonly [Open, CatgaError | undefined])[]): void {
     const lanes = this.#lanes;
     const waiting = lanes.get(key)!; // it is held
@@ -330,7 +334,9 @@ export class ReadModel {
     );
   }
 
-  /** Outcome of each message of a batch; `undefined`: its handler failed. */
+  /**
+   * Runs the handlers of a batch. Resolves with the outcome of each message; `undefined`: the batch failed as a whole.
+   */
   async #runTogether(
     { contract, timeout, batch }: CategoryHandlers,
     messages: readonly LoggedMessage[],
@@ -353,14 +359,12 @@ export class ReadModel {
     this.#openBytes += count * size;
   }
 
-  /**
-   * Runs a message. `true`: it has ended; else a promise of that, or why it is tried again.
-   */
+  /** Runs a message. Returns true if it is finished, else the reason for another attempt, or a promise of either. */
   #run(message: LoggedMessage, attempt: number): MaybePromise<true | ReadRetry> {
     const { host, handlers } = this.#options;
     const { contract, timeout, run } = handlers.get(message.category)!; // what has none is not taken
     const { id, position, key, meta, tagged, payload: given, time } = message;
-    // a tagged payload is a text: readGroup has checked it
+    // a tagged payload is a string: readGroup has checked that
     const made = () => tagged ? decodeText(given as string) : copyJson(given);
     let payload: unknown;
     try {
@@ -382,7 +386,7 @@ export class ReadModel {
     );
   }
 
-  /** Waits for a run that did not end at once, and reports `late` when its time is over. */
+  /** Waits for a run that did not end at once; at its timeout, reports the text that `late` returns. */
   async #ended(
     outcome: Promise<Outcome>,
     ctx: MessageContext,
@@ -390,7 +394,7 @@ export class ReadModel {
     late: () => string,
   ): Promise<Outcome> {
     let over = false;
-    // called when it is aborted, and when it has ended
+    // called when the run is aborted, and when it has ended
     ctx.execution.begin(() => {
       if (over || ctx.waiting || ctx.aborted?.code !== "TIMEOUT") return;
       this.#pause(this.#options.handlers.get(ctx.contract.name)!.timeout).then(() => { // it has run
@@ -409,7 +413,7 @@ export class ReadModel {
     return ended;
   }
 
-  /** Holds its key until a message has ended, and then runs those behind it. */
+  /** Holds the key of a message until it is finished, with retries, then runs the messages queued behind it. */
   async #hold(open: Open, first: MaybePromise<true | ReadRetry>): Promise<void> {
     const lanes = this.#lanes;
     const { clock, delay: [initial, longest], random, observer, label } = this.#options;
@@ -442,7 +446,7 @@ export class ReadModel {
       this.#failing.delete(message);
       this.#options.handled.add(message.category);
       if (this.#closed) return;
-      if (lane.size > 0) this.#pump(); // there may be room for those of other keys
+      if (lane.size > 0) this.#pump(); // there may be room for other keys
     }
     lanes.delete(key);
     this.#pump();
@@ -458,7 +462,10 @@ export class ReadModel {
     });
   }
 
-  /** `ctx`: of its run, alone. */
+  /**
+   * Decides about a message that has run: true if it is finished, else the reason for another attempt. `ctx`: context
+   * of its run, if it ran alone.
+   */
   #failed({ category, id }: LoggedMessage, outcome: Outcome, ctx?: MessageContext): true | ReadRetry {
     const ended = ctx === undefined ? outcome : refusedOver(outcome, ctx);
     const { error } = asResult(ended);
@@ -468,40 +475,40 @@ export class ReadModel {
     return true;
   }
 
-  /** A message that no attempt can handle. */
+  /** Reports a message that is skipped, because no attempt could handle it. */
   #skipped(what: string, error: unknown): void {
     const { observer, label } = this.#options;
     observer({ type: "fault", during: `reading ${what}, which ${label} passes over`, error });
   }
 }
 
-/** Why a message is not handled, and when that failed, in ms since 1970; `undefined`: its handler goes on. */
+/** Why a message is not handled. `at`: time of the failure, in ms since 1970; `undefined`: its handler still runs. */
 interface Failing {
   readonly error: CatgaError;
   readonly at?: number | undefined;
 }
 
-/** It failed, or was refused. */
+/** Reason for another attempt: the message failed, or was refused. */
 interface ReadRetry {
   readonly error: CatgaError;
-  /** True if it has not run: it waits, and that is no attempt. */
+  /** True if the message did not run: it waits, and no attempt is counted. */
   readonly refused: boolean;
 }
 
-/** A batch that is not full: its messages, and their keys, which it holds. */
+/** A batch that is not full yet: its messages, and the keys that it holds. */
 interface Filling {
   readonly opens: Open[];
   readonly keys: Set<string | undefined>;
   readonly timer: Timer;
 }
 
-/** A message that runs, or waits; and what it takes, in bytes. */
+/** A message that runs or waits, and its size in bytes. */
 interface Open {
   readonly message: LoggedMessage;
   readonly size: number;
 }
 
-/** A run that no request asked for: it is named when that is first needed. */
+/** Identity of a run that no request started; its id is made when first needed. */
 class OwnRun {
   readonly #host: ContextHost;
   #call: string | undefined = undefined;
@@ -521,9 +528,9 @@ class OwnRun {
 
 /** Number of failures up to which the start of a node waits for a message. */
 const PATIENCE = 3;
-/** Messages that run or wait behind others at most, and their bytes in the log; beyond, reading stops. */
+/** Maximum number of open messages, and of their bytes in the log; beyond that, reading stops. */
 const MOST_OPEN = 10_000;
 const MOST_OPEN_BYTES = 33_554_432;
-/** Messages of the stream in memory at most, each with up to 512 events; and their bytes. */
+/** Maximum number of messages of the stream in memory, each with up to 512 events; and of their bytes. */
 const MOST_STORED = 1_024;
 const MOST_BYTES = 4_194_304;

@@ -1,4 +1,4 @@
-/** The read models of a node: one for each name of a subscription of its handlers that run on every node. */
+/** The read models of a node: one for each subscription name among its handlers that run on every node. */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
@@ -15,13 +15,13 @@ import { ReadModel, type ReadModelOptions } from "./read_model.ts";
 export interface ReadModelsOptions
   extends Pick<ReadModelOptions, "host" | "namespace" | "clock" | "random" | "observer" | "causes"> {
   readonly service: string;
-  /** `watched`: anybody observes what is not logged. */
+  /** `watched`: true if the app has observers beside its log. */
   readonly hooks: { readonly watched: boolean };
-  /** The app's timeout, in ms. */
+  /** Default timeout of the app, in ms. */
   readonly timeout: number;
-  /** The handlers of durable contracts of this node, read models or not. */
+  /** All handlers of durable contracts of this node, including those that are no read models. */
   readonly handlers: readonly DurableHandler[];
-  /** The stream of the log, or that of entities. Rejects as `EventLog.open` does. */
+  /** Opens the stream of the log, or of entities. Rejects as `EventLog.open` does. */
   stream(ofEntities: boolean): LogStream | Promise<LogStream>;
 }
 
@@ -50,7 +50,7 @@ export class ReadModels {
     }
   }
 
-  /** True if those that read the log from its start have handled all that it had. */
+  /** True if all read models that read the log from its start have caught up. */
   get caughtUp(): boolean {
     return this.#models.every(({ model, fromStart }) => !fromStart || model.caughtUp);
   }
@@ -66,8 +66,8 @@ export class ReadModels {
   }
 
   /**
-   * Begins them. Resolves when they have caught up. Rejects if the connection is closed for good, or if the log cannot
-   * be read and only an operator can change that.
+   * Starts the read models. Resolves when they have caught up. Rejects if the connection is closed for good, or if only
+   * an operator can make the log readable.
    */
   async catchUp(): Promise<void> {
     if (this.#models.length === 0) return;
@@ -85,14 +85,14 @@ export class ReadModels {
     }
   }
 
-  /** Begins no more messages. Idempotent. */
+  /** Begins no further messages. Idempotent. */
   close(): void {
     this.#closed = true;
     for (const { model } of this.#models) model.close();
   }
 }
 
-/** A read model, and what it follows. */
+/** A read model with the stream that it follows. */
 interface Following {
   readonly name: string;
   readonly model: ReadModel;
@@ -100,16 +100,18 @@ interface Following {
   readonly ofEntities: boolean;
 }
 
-/** Handlers by name; those of entities' events apart, as they are in another stream. */
+/**
+ * Groups handlers by subscription name; handlers of entities' events separately, because they are in another stream.
+ */
 function byName(handlers: readonly DurableHandler[]): Map<string, DurableHandler[]> {
   const own = handlers.filter(({ contract, settings }) => contract.kind === "event" && settings.each === "node");
   return Map.groupBy(own, ({ contract, settings }) => subscriptionName(contract, settings.name));
 }
 
-/** Returns true if trying again does not help, or only when an operator has changed something. */
+/** Returns true if another attempt would not help, or only after an operator has changed something. */
 function isLasting(error: CatgaError): boolean {
   return error.code === "CLOSED" || error.code === "CONSUMER_LIMIT" || isForbidden(error);
 }
 
-/** How often it is looked whether they have caught up, in ms. */
+/** Interval between checks whether the read models have caught up, in ms. */
 const CHECK = 5;

@@ -1,4 +1,4 @@
-/** How a node answers a leader what became of a message. */
+/** Answers of a node to a leader: the outcome of a message. */
 import type { Result } from "../../contract/result.ts";
 import { ALONE, AWAITS_VERSION } from "../../contract/send_options.ts";
 import { causeText } from "../../data/cause_text.ts";
@@ -14,15 +14,15 @@ export const DONE: Result<RunAnswer> = Object.freeze({ ok: true, value: 0 });
 export const DEPOSED: Result<RunAnswer> = Object.freeze({ ok: true, value: 1 });
 
 /**
- * The outcome of the internal command that ran a handler. A handler's failure is an answer, which counts as an attempt;
- * a refusal, and a failure to begin, stay what they are. `causes`: whether the leader gets what the handler threw;
- * `outage`: for how long what the handler calls may be out of reach, in ms.
+ * Turns the outcome of a handler into that of the internal command that ran it. A handler's failure becomes an answer,
+ * which counts as an attempt; a refusal, or a failure before the handler began, stays as it is. `causes`: true if the
+ * leader gets the thrown error. `outage`: time for which a service that the handler calls may be unavailable, in ms.
  */
 export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, outage: number): Outcome {
   const outcome = refusedOver(given, ctx);
   if (outcome instanceof Refusal) return outcome;
   if (outcome.ok) return DONE;
-  // the claim of an idempotent command was not acquired: its handler has not run, and has no recorded result
+  // the claim of an idempotent command was not acquired: its handler did not run, and no result is recorded
   if (ctx.contract.options.idempotent && ctx.execution.stage === "claiming" && WAITED.has(outcome.error.code)) {
     return outcome;
   }
@@ -39,8 +39,8 @@ export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, o
 }
 
 /**
- * An outcome of a message's last attempt: a failure is final, unless it may be no attempt, also for a leader of another
- * version, which does not know the handler's settings.
+ * Marks a failure of the last attempt as final, so that leaders of other versions, which do not know the handler's
+ * settings, do not retry. A failure that may not count as an attempt stays as it is.
  */
 export function lastAnswer(outcome: Outcome): Outcome {
   if (outcome instanceof Refusal) return outcome;
@@ -50,7 +50,7 @@ export function lastAnswer(outcome: Outcome): Outcome {
       ? { ok: false, error: new CatgaError(code, message, { node, cause, final: true }) }
       : outcome;
   }
-  // `answerTo` made it
+  // `answerTo` has made this value
   const value = outcome.value as RunAnswer;
   return typeof value === "number" || value[4] !== undefined || value[2] >= 2
     ? outcome
@@ -58,8 +58,8 @@ export function lastAnswer(outcome: Outcome): Outcome {
 }
 
 /**
- * A handler's failure as an answer, which can be sent whatever the error holds; with `causes` its cause, or else its
- * own stack.
+ * Encodes a handler's failure as an answer, which can be sent whatever the error contains. With `causes` it includes
+ * the error's cause, or else its stack.
  */
 export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
   const { code, message, final } = error;
@@ -69,16 +69,19 @@ export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
   return cause === undefined ? answer : [...answer, cause];
 }
 
-/** The answer for a message that the input schema refused, with how long it may wait for a node that takes it. */
+/**
+ * Encodes the answer for a message that the input schema refused. `outage`: time for which it may wait for a node that
+ * accepts it, in ms.
+ */
 export function refusedAnswer(error: CatgaError, causes: boolean, outage: number, how: 2 | 3 = 2): FailedRun {
   const [code, message, , ...cause] = failureAnswer(error, causes);
   return outage === 0 ? [code, message, how, ...cause] : [code, message, how, cause[0] ?? null, Math.ceil(outage)];
 }
 
-/** A text that is well-formed, and not too long: one that is ends with "…". */
+/** Makes a text well-formed and cuts it to `most` characters; a cut text ends with "…". */
 function cut(text: string, most: number): string {
   return (text.length > most ? `${text.slice(0, most - 1)}…` : text).toWellFormed();
 }
 
-/** With these codes the wait for another's claim fails. */
+/** Error codes of a failed wait for a claim that another run holds. */
 const WAITED: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"]);

@@ -1,6 +1,6 @@
 /**
- * The runs of one category of a subscription in this node. A position runs once at a time: who asks for one that runs
- * joins that run, and who asks for one whose handler goes on after its timeout waits for its end.
+ * The runs of one category of a subscription on this node. A message never runs twice at once: a second request for it
+ * joins the run; after the run's timeout it waits for the handler's end.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
@@ -26,9 +26,9 @@ import type { LeaderToken } from "./leader_token.ts";
 import { PendingRun } from "./pending_run.ts";
 import { answerTo, DEPOSED, failureAnswer, lastAnswer, refusedAnswer } from "./run_answer.ts";
 
-/** A node, as the runs of its subscriptions see it. */
+/** Dependencies of runs of subscriptions on the node. */
 export interface DrainingHost extends ContextHost {
-  /** True if it stops, and begins no more runs. */
+  /** True if the node drains: it begins no further runs. */
   readonly isDraining: boolean;
 }
 
@@ -37,16 +37,19 @@ export interface SubscriptionRunsOptions {
   readonly host: DrainingHost;
   readonly handlers: CategoryHandlers;
   readonly token: LeaderToken;
-  /** True if leaders get what handlers throw. */
+  /** True if leaders get the errors that handlers throw. */
   readonly causes: boolean;
 }
 
 /** The runs of one category. */
 export class SubscriptionRuns {
   readonly #options: SubscriptionRunsOptions;
-  /** Runs that have not ended, by the identities of their messages. */
+  /** Runs that have not ended, by message id. */
   readonly #running: Map<string, RunningMessage> = new Map();
-  /** Position and time of the messages whose runs ended last, and when that was, by the monotonic clock. */
+  /**
+   * Ring buffer of the last ended runs: position and time of the message, and when the run ended, by the monotonic
+   * clock.
+   */
   readonly #ended = new Float64Array(3 * MOST_ENDED);
   #next = 0;
 
@@ -54,14 +57,14 @@ export class SubscriptionRuns {
     this.#options = options;
   }
 
-  /** The identities of messages that run. */
+  /** Ids of messages that run. */
   get running(): Iterable<string> {
     return this.#running.keys();
   }
 
   /**
-   * Messages whose last attempt goes on after twice its time: they are dead letters by now, and no leader asks for them
-   * again.
+   * Messages whose last attempt lasts longer than twice its timeout: they are dead letters by now, and no leader asks
+   * for them again.
    */
   get hanging(): SubscriptionHealth["hanging"] {
     const { host: { clock, node }, handlers: { contract, timeout } } = this.#options;
@@ -72,20 +75,20 @@ export class SubscriptionRuns {
     return { contract: contract.name, node, count: late.length, since: clock.now() - Math.max(...late) };
   }
 
-  /** Identities of messages whose run has ended in the last seconds; of many the last ones. */
+  /** Ids of messages whose runs have ended in the last seconds; only the last ones if there are many. */
   get ended(): Iterable<string> {
     const since = this.#options.host.wheel.now() - LATELY;
     return Array.from({ length: MOST_ENDED }, (_, i) => this.#ended.subarray(3 * i, 3 * i + 3))
       .flatMap(([position, time, at]) => position > 0 && at >= since ? [messageId({ position, time })] : []);
   }
 
-  /** Returns true for the request of a leader that joins a run. */
+  /** Returns true if this request of a leader would join a run. */
   joins(payload: unknown): boolean {
     const request = readRunRequest(payload);
     return typeof request === "object" && this.#running.has(messageId({ position: request[1], time: request[7] }));
   }
 
-  /** Handles the request of a leader: a payload that came from anywhere. Never throws, never rejects. */
+  /** Handles a leader's request, whose payload is not trusted. Never throws, never rejects. */
   readonly handle = (payload: unknown, ctx: MessageContext): MaybePromise<Outcome> => {
     const batch = readBatchRequest(payload);
     const request = batch ?? readRunRequest(payload);
@@ -95,11 +98,11 @@ export class SubscriptionRuns {
       return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { node: ctx.node }) };
     }
     if (batch === request) return this.#ofLeader(batch[0], ctx, () => this.#admittedTogether(batch, ctx));
-    const single = request as RunRequest; // it is no batch
+    const single = request as RunRequest; // no batch, and valid
     return this.#ofLeader(single, ctx, () => this.#admitted(single, ctx));
   };
 
-  /** Goes on with a request if it is one of the leader. */
+  /** Calls `then` if the request is from the present leader. */
   #ofLeader(
     [given]: RunRequest,
     { sentAt }: MessageContext,
@@ -113,7 +116,7 @@ export class SubscriptionRuns {
     });
   }
 
-  /** A request of the leader. */
+  /** Handles a request whose token was accepted: joins the message's run, or begins one. */
   #admitted(request: RunRequest, ctx: MessageContext): MaybePromise<Outcome> {
     const going = this.#running.size === 0
       ? undefined
@@ -121,11 +124,11 @@ export class SubscriptionRuns {
     if (going === undefined) {
       return this.#options.host.isDraining ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
     }
-    ctx.execution.rest(); // that run has its turn
+    ctx.execution.rest(); // the joined run has a turn of its own
     return going.run.answered ? this.#after(going, request, ctx) : going.answer();
   }
 
-  /** Waits until the handler of an earlier attempt has ended, and runs then. */
+  /** Waits until the handler of an earlier attempt has ended, then runs the message. */
   async #after(going: RunningMessage, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
     const { host, handlers: { timeout } } = this.#options;
     const left = Math.min(ctx.remaining(host.clock.monotonic()), timeout);
@@ -154,8 +157,8 @@ export class SubscriptionRuns {
   ): MaybePromise<Outcome> {
     const { host, handlers, causes } = this.#options;
     const { contract, timeout, attempts, outage } = handlers;
-    // the leader's own node has the message that the leader may try again, or put aside; a tagged payload is a text:
-    // readRunRequest has checked it
+    // a copy: on the leader's node this is the object that the leader may send again, or park; a tagged payload is a
+    // string: readRunRequest has checked that
     const made = () => tagged === 1 ? decodeText(given as string) : copyJson(given);
     let payload: unknown;
     try {
@@ -166,7 +169,7 @@ export class SubscriptionRuns {
       return { ok: true, value: failureAnswer(error, causes) };
     }
     const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token, storedAt: time };
-    // a run of the leader's request: what this one waits for, that one waits for
+    // the run is part of the leader's request, which therefore waits for whatever the run waits for
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, outer));
     const outcome = handlers.run(payload, made, ctx);
     const isLast = attempt >= attempts;
@@ -187,7 +190,7 @@ export class SubscriptionRuns {
 
   #admittedTogether(requests: readonly RunRequest[], ctx: MessageContext): MaybePromise<Outcome> {
     const going = requests.some(([, position, , , , , , time]) => this.#running.has(messageId({ position, time })));
-    // the leader asks for each of them alone then
+    // the leader then sends each message alone
     if (going) return this.#notRun(ctx, STILL_RUNNING);
     if (this.#options.host.isDraining) return new Refusal("DRAINING", ctx);
     return this.#options.handlers.batch === undefined
@@ -201,14 +204,15 @@ export class SubscriptionRuns {
     return { ok: false, error: unavailable(message, { node, details }) };
   }
 
-  /** This node handles single messages, unlike its leader. */
+  /** Runs the messages of a batch one by one: this node, unlike the leader's, has a handler of single messages. */
   async #oneByOne(requests: readonly RunRequest[], ctx: MessageContext): Promise<Outcome> {
     const held = new Set<string | null>();
     const of: BatchAnswer["of"][number][] = [];
     for (const request of requests) {
       const key = request[4];
       const outcome = held.has(key) ? undefined : await this.#begin(request, ctx);
-      // what was not run is asked for again, as what is behind another; what took too long alone, which is the attempt
+      // a message that did not run is answered as one behind another, which the leader sends again; one that took too
+      // long, as one to be sent alone: that run counts as its attempt
       const answer = outcome === undefined || outcome instanceof Refusal
         ? 2
         : outcome.ok
@@ -249,13 +253,13 @@ export class SubscriptionRuns {
     const ended = () => {
       for (const [, position, , , , , , time] of requests) this.#onEnded(position, time);
     };
-    /** The answer if the handler has returned: what became of each. */
+    /** The answer once the handler has returned: the outcome of each message. */
     const answered = (answer: Outcome): Outcome => {
       if (answer instanceof Refusal || !answer.ok || answer.value !== 0) return answer;
       const of = each();
       return of.every((one) => one === 0) ? answer : { ok: true, value: { of } satisfies BatchAnswer };
     };
-    const outcome = handlers.batch!.run(batch, ctx); // it takes batches
+    const outcome = handlers.batch!.run(batch, ctx); // a batch is handled only with a batch handler
     if (!(outcome instanceof Promise)) {
       ended();
       return answered(answerTo(outcome, ctx, causes, handlers.outage));
@@ -273,18 +277,20 @@ export class SubscriptionRuns {
     return answer;
   }
 
-  /** Answer to a leader that asks for one message of a batch: the failure of another does not count. */
+  /** Answers a leader that asks for one message of a running batch: failures of its other messages do not count. */
   async #answerOf(answer: Promise<Outcome>, i: number, ctx: MessageContext): Promise<Outcome> {
     const outcome = await answer;
     if (outcome instanceof Refusal) return outcome;
     if (!outcome.ok) return outcome.error.code === "OUTCOME_UNKNOWN" ? outcome : this.#notRun(ctx, STILL_RUNNING);
-    const value = outcome.value as 0 | FailedRun | BatchAnswer; // it was made here
+    const value = outcome.value as 0 | FailedRun | BatchAnswer; // made by `answered`
     if (value === 0) return outcome;
     const one = "of" in value ? value.of[i] : 2;
     return one === 2 || one === 3 ? this.#notRun(ctx) : { ok: true, value: one };
   }
 
-  /** For each run: nothing is made, and no clock is read for one that has returned at once. */
+  /**
+   * Remembers an ended run. Called for each run: allocates nothing, and reads no clock for a run that returned at once.
+   */
   #onEnded(position: number, time: number, at = this.#options.host.wheel.now()): void {
     this.#ended[this.#next] = position;
     this.#ended[this.#next + 1] = time;
@@ -293,20 +299,20 @@ export class SubscriptionRuns {
   }
 }
 
-/** Number of ended runs that are remembered, and for how long, in ms. */
+/** Number of ended runs that are remembered; `LATELY`: for how long, in ms. */
 const MOST_ENDED = 256;
 const LATELY = 10_000;
 
 /** A message that runs, alone or in a batch. */
 interface RunningMessage {
   readonly run: PendingRun;
-  /** The answer to its leader. */
+  /** Answer to the leader. */
   answer(): Promise<Outcome>;
-  /** True if it was reported that it goes on after its time. */
+  /** True if a report was made that the handler still runs after its timeout. */
   reported: boolean;
-  /** True if it is the last attempt of its message. */
+  /** True if this is the last attempt of the message. */
   readonly isLast: boolean;
 }
 
-/** How long before its own deadline a request gives up waiting, in ms: the leader still gets the answer. */
+/** Time before its deadline at which a waiting request gives up, in ms, so that the leader still gets the answer. */
 const ANSWER_MARGIN = 50;

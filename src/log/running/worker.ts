@@ -1,7 +1,6 @@
 /**
- * Worker of a node for the subscriptions of its service: it handles the messages that their leaders send, by internal
- * contracts that only Catga itself sends. So a message passes the router, and what is known about delivery holds for
- * it, too.
+ * Handles the messages that leaders of subscriptions send to this node, by internal contracts that only Catga sends.
+ * They pass the router, so that its guarantees of delivery apply.
  */
 import {
   announcement,
@@ -35,14 +34,14 @@ export interface WorkerOptions {
   readonly service: string;
   readonly namespace: string;
   readonly replicas: number;
-  /** The app's timeout, in ms. */
+  /** Default timeout of the app, in ms. */
   readonly timeout: number;
-  /** True if leaders get what handlers throw. */
+  /** True if leaders get the errors that handlers throw. */
   readonly causes: boolean;
   log(): Promise<EventLog>;
 }
 
-/** Entries in the record of a node of this service for these handlers, sorted; `undefined`: none. */
+/** Returns the announcements of these handlers for the node's record, sorted; `undefined`: none. */
 export function announced(service: string, handlers: readonly DurableHandler[]): readonly string[] | undefined {
   const texts = [...byCategory(service, handlers).values()].map(({ owner, name, category, handlers }) =>
     announcement(owner, name, category, handlers.map(({ settings }): Retry => settings).reduce(morePatient))
@@ -51,8 +50,8 @@ export function announced(service: string, handlers: readonly DurableHandler[]):
 }
 
 /**
- * Has the mediator handle the internal contracts of its durable handlers. To be called before other nodes hear of this
- * one. Returns what says which dead letters of a subscription have handlers that go on here.
+ * Makes the mediator handle the internal contracts of its durable handlers. Call before other nodes see this one.
+ * Returns a function that lists the dead letters of a subscription whose handlers still run here.
  */
 export function serve(options: WorkerOptions): (owner: string, name: string) => SubscriptionHealth["hanging"] {
   const { host, mediator, service, namespace, replicas, timeout, causes, log } = options;
@@ -69,7 +68,7 @@ export function serve(options: WorkerOptions): (owner: string, name: string) => 
       const token = new LeaderToken({ service: owner, name, clock: host.clock, standstill, record });
       subscriptions.set(key, subscription = { token, categories: [] });
       const own = subscription;
-      // a leader would run again beside them what takes all turns of a node
+      // always admitted: if a full node refused a barrier, its running messages would be run a second time elsewhere
       const how = { always: ALWAYS };
       mediator.serve(internalCommand(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx), how);
     }
@@ -88,14 +87,14 @@ export function serve(options: WorkerOptions): (owner: string, name: string) => 
 
 /** The handlers of one category in one subscription. */
 interface HandledCategory {
-  /** The service of the subscription. */
+  /** Service of the subscription. */
   readonly owner: string;
   readonly name: string;
   readonly category: string;
   readonly handlers: DurableHandler[];
 }
 
-/** The handlers that share a subscription with other nodes, by their announcement. */
+/** Groups the handlers that share a subscription with other nodes, by announcement. */
 function byCategory(service: string, handlers: readonly DurableHandler[]): Map<string, HandledCategory> {
   const categories = new Map<string, HandledCategory>();
   for (const handler of handlers) {
@@ -112,7 +111,7 @@ function byCategory(service: string, handlers: readonly DurableHandler[]): Map<s
   return categories;
 }
 
-/** Handles a barrier: runs of earlier leaders are refused from now on, and the answer is what runs. */
+/** Handles a barrier: refuses runs of earlier leaders from now on, and answers with the messages that run. */
 function control(
   { token, categories }: { readonly token: LeaderToken; readonly categories: readonly SubscriptionRuns[] },
   payload: unknown,
@@ -138,7 +137,7 @@ function control(
 }
 
 /**
- * After how long another node may lead a subscription of this one, in ms: less than the 3 s in which its lease has to
- * move.
+ * Duration of a standstill after which another node may lead a subscription of this node, in ms: less than the 3 s
+ * after which an unrenewed lease is taken over.
  */
 const STOOD_STILL = 2_000;

@@ -1,107 +1,113 @@
 /**
- * A commit of a subscription: its whole state, but for what is parked, of which a commit may say only what has changed
- * since the one before. It is one message of the stream `catga_<ns>_subscriptions`. Anybody with access can write one,
- * so it is validated.
+ * A commit of a subscription: its whole state, except that of parked messages a commit may contain only the changes
+ * since the commit before. A commit is one message of the stream `catga_<ns>_subscriptions`. Anybody with access can
+ * write one, so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isNotNegative, isRecord, isStringArray } from "../../data/checks.ts";
 import { readNumbers, readRecord, writeNumbers } from "./record_text.ts";
 
-/** Identity of a commit: the n-th of the term of one leader. A number is used for one content. */
+/** Identity of a commit: the n-th of a leader's term. A number is never used for two contents. */
 export type CommitId = readonly [term: string, n: number];
 
 /** State of a subscription, without its parked messages. */
 export interface Head {
-  /** The endpoint of the node that leads; empty: nobody does, and anybody may at once. */
+  /** Endpoint of the leader; empty: no node leads, and any may take the lead at once. */
   readonly leader: string;
-  /** By which nodes know the leader from earlier ones; it grows. */
+  /** Token of the leader. It grows with each leader, so that nodes recognize earlier ones. */
   readonly token: number;
-  /** The log that is read, and how far. */
+  /** The log that is read, and the position reached. */
   readonly place: Place;
-  /** Positions up to `place.read` that are neither done nor parked, and how often each has failed. */
+  /** Messages up to `place.read` that are neither done nor parked, each with its failed attempts. */
   readonly open: readonly OpenEntry[];
-  /** Start of each category: positions up to this one are not for it. */
+  /** Start of each category: the subscription does not handle its messages up to this position. */
   readonly began: Readonly<Record<string, number>>;
   /** Requests up to this sequence of the stream are carried out. */
   readonly requests: number;
-  /** A message may end the process that runs it: until that is settled, what is begun is committed first. */
+  /**
+   * Set while one of the messages is suspected of ending the process that runs it: until that is settled, a message
+   * begins only after a commit that names it.
+   */
   readonly doubt: Doubt | undefined;
 }
 
-/** How far a log is read. */
+/** The position reached in a log. */
 export interface Place {
-  /** `LogState.created` of the log; empty: it was not read yet. */
+  /** `LogState.created` of the log; empty: nothing was read yet. */
   readonly created: string;
-  /** Positions up to this one were read. */
+  /** Position up to which messages were read. */
   readonly read: number;
-  /** The time stamp of the message there, in ms; 0: unknown. */
+  /** Time stamp of the message at `read`, in ms since 1970; 0: unknown. */
   readonly time: number;
-  /**
-   * When the log had nothing behind `read` that is for this subscription, by the server's clock, in ms; none: unknown.
-   */
+  /** Server time at which the log had no message of this subscription behind `read`, in ms; absent: unknown. */
   readonly at?: number | undefined;
-  /** How often reading went back, because the log had lost messages: positions begin again then. */
+  /** Number of times that reading went back because the log had lost messages: positions are then used again. */
   readonly epoch: number;
-  /** True after a rewind until the next leader has begun: what runs was handed out before it. */
+  /** True after a rewind until the next leader has begun: runs that go on were handed out before the rewind. */
   readonly rewound?: boolean;
 }
 
-/** A message that is not done. */
+/** An open message: its position and its failed attempts. */
 export type OpenEntry = readonly [position: number, attempts: number];
 
 /** Messages that a leader may have begun before it ended without a hand-over. */
 export interface Doubt {
-  /** Positions up to this one. */
+  /** Position up to which messages may have been begun. */
   readonly upTo: number;
-  /** Messages that ran when leaders ended, the last leader's first: `size` of the first group may run at once. */
+  /**
+   * Groups of messages that ran when a leader ended, those of the last leader first; `size` of them may run at once.
+   */
   readonly groups: readonly { readonly size: number; readonly ids: readonly string[] }[];
-  /** Messages that have begun, or are about to. */
+  /** Ids of messages that have begun, or begin with this commit. */
   readonly begun: readonly string[];
 }
 
-/** A message that is put aside. Its place in the log is its identity, with its time, because positions come again. */
+/**
+ * A parked message. Its id is made of its position in the log and its time, because positions are used again after a
+ * loss.
+ */
 export interface ParkedState {
   readonly position: number;
-  /** When it was stored in the log, in ms since 1970. */
+  /** Time at which the message was stored in the log, in ms since 1970. */
   readonly time: number;
   readonly epoch: number;
-  /** Attempts that failed. */
+  /** Number of failed attempts. */
   readonly attempts: number;
-  /** When it is to be tried, in ms since 1970; 0: when it is the first of its key. */
+  /** Time of the next attempt, in ms since 1970; 0: as soon as the message is first of its key. */
   readonly due: number;
-  /** When it became a dead letter, in ms since 1970; 0: it is none. */
+  /** Time at which the message became a dead letter, in ms since 1970; 0: it is no dead letter. */
   readonly dead: number;
 }
 
-/** One message of the stream. */
+/** A commit. */
 export interface Commit {
   readonly id: CommitId;
-  /** The commit that this one goes on from; `undefined`: none. */
+  /** Identity of the commit before this one; `undefined`: this is the first. */
   readonly prev: CommitId | undefined;
-  /** True if it says all that is parked, or only what has changed. */
+  /** True if `parked` has all parked messages, not only those that have changed. */
   readonly full: boolean;
-  /** The sequence of the commit before the last full one: from there on commits say what is parked. */
+  /** Sequence of the commit before the last full one: with the commits from there on, all parked messages are known. */
   readonly base: number;
   readonly head: Head;
   readonly parked: readonly ParkedState[];
-  /** Ids of those that are parked no longer. */
+  /** Ids of messages that are no longer parked. */
   readonly ended: readonly string[];
-  /** How many are parked, and how many of them are dead letters. */
+  /** Number of parked messages, dead letters included, and number of dead letters. */
   readonly counts: { readonly parked: number; readonly dead: number };
 }
 
-/** The identity of a message in its subscription. */
+/** Makes the id of a message in its subscription. */
 export function messageId({ position, time }: { readonly position: number; readonly time: number }): string {
   return `${position}-${time}`;
 }
 
-/** Parses an identity; `undefined` if it is none. */
+/** Parses the id of a message; `undefined`: invalid. */
 export function readMessageId(id: string): { position: number; time: number } | undefined {
   const [, position, time] = /^(0|[1-9]\d{0,15})-(0|[1-9]\d{0,15})$/.exec(id) ?? [];
   return position === undefined ? undefined : { position: Number(position), time: Number(time) };
 }
 
-/** The text of a commit. */
+/** Encodes a commit. */
 export function writeCommit({ id, prev, full, base, head, parked, ended, counts }: Commit): string {
   const { open, doubt, ...rest } = head;
   return JSON.stringify({
@@ -119,7 +125,7 @@ export function writeCommit({ id, prev, full, base, head, parked, ended, counts 
   });
 }
 
-/** Parses a commit. Returns a string that says what is wrong with it if it is invalid. */
+/** Parses a commit. Returns a string that says what is wrong if it is invalid. */
 export function readCommit(text: string): Commit | string {
   const value = readRecord(text);
   if (typeof value === "string") return value;
@@ -151,7 +157,7 @@ export function readCommit(text: string): Commit | string {
       token,
       place,
       open,
-      // entries, because a category may be called __proto__
+      // `fromEntries`, because a category may be called __proto__
       began: Object.fromEntries(categories.filter(([name]) => isContractName(name))),
       requests,
       doubt,
@@ -162,20 +168,20 @@ export function readCommit(text: string): Commit | string {
   };
 }
 
-/** A subscription as it is stored. */
+/** Stored state of a subscription. */
 export interface StoredState {
   readonly id: CommitId;
   readonly head: Head;
-  /** The leader that wrote last; one that has only taken the lead knows no more than the one before. */
+  /** Endpoint of the last leader that wrote more than the commit by which it took the lead. */
   readonly writer: string;
-  /** By their ids. */
+  /** Parked messages by id. */
   readonly parked: ReadonlyMap<string, ParkedState>;
 }
 
 /**
- * State after these commits, in the order in which they are stored. One that goes on from another than the one before
- * it does not count: its leader did not know of that one. `undefined`: none of those that count says all that is
- * parked; earlier ones are needed.
+ * Computes the state after these commits, given in the order in which they are stored. A commit whose `prev` is not the
+ * valid commit before it is ignored: its leader did not know that commit. `undefined`: no valid commit is full, so
+ * earlier commits are needed.
  */
 export function stateOf(commits: Iterable<Commit>): StoredState | undefined {
   let [last, writer]: [last: CommitId | undefined, writer: string] = [undefined, ""];
@@ -193,17 +199,17 @@ export function stateOf(commits: Iterable<Commit>): StoredState | undefined {
   return state;
 }
 
-/** Returns true if these are of the same commit. */
+/** Returns true if both are the identity of the same commit. */
 export function isSame([term, n]: CommitId, [other, m]: CommitId): boolean {
   return term === other && n === m;
 }
 
 /**
- * Most categories of a subscription: the leader's consumer has a filter for each. nats-server 2.15 takes 0.2 s to make
- * one with so many filters, and 3.6 s with four times as many (measured).
+ * Maximum number of categories of a subscription: the leader's consumer has a filter for each. nats-server 2.15 takes
+ * 0.2 s to create a consumer with so many filters, and 3.6 s with four times as many (measured).
  */
 export const MOST_CATEGORIES = 1_024;
-/** Greatest token: beyond the safe integers every node would refuse the commit. */
+/** Greatest valid token; nodes would refuse a commit with a token beyond the safe integers. */
 const MOST_TOKEN = 2 ** 52;
 const MOST_EPOCHS = 2 ** 32;
 
@@ -232,7 +238,10 @@ function readDoubt(value: unknown): Doubt | undefined {
   return { upTo: value.upTo, groups, begun: value.begun };
 }
 
-/** By attempts, each position as its distance from the one before: mostly a character or three. */
+/**
+ * Encodes open messages, grouped by attempts; each position as the distance from the one before, mostly one to three
+ * characters.
+ */
 function writeOpen(entries: readonly OpenEntry[]): (readonly [attempts: number, positions: string])[] {
   const groups = new Map<number, number[]>();
   for (const [position, attempts] of entries) {
@@ -262,7 +271,10 @@ function readOpen(value: unknown): OpenEntry[] | undefined {
   return [...found].sort(([a], [b]) => a - b);
 }
 
-/** Distances from the one before; times as distances from when the message was stored. */
+/**
+ * Encodes parked messages: each position as the distance from the one before, times as distances from the time of
+ * storing.
+ */
 function writeParked(parked: readonly ParkedState[]): string {
   const numbers: number[] = [];
   let [lastPosition, lastTime] = [0, 0];

@@ -1,12 +1,11 @@
 /**
- * A message of the stream of entities: what commands of one entity emitted that were stored together, as `[1, endpoint,
- * first, sentAt, [version, command, …], item, …]`. The entity is in the subject. A command is `[name, id, events,
- * result, fingerprint, correlation, headers]` without what is `null` at its end, an item `[event, payload, form]`: up
- * to 512 of each, the items in the order of their commands. What a command emitted is in one message, so that it is
- * stored as a whole or not at all. A command without a name keeps the other attempts of a send from being applied, or,
- * without an id, too, says that the entity is forgotten.
- *
- * Nothing that was stored is trusted: a message is read as a whole or not at all.
+ * A message of the stream of entities: the events of one or several commands of one entity, stored together, as `[1,
+ * endpoint, first, sentAt, [version, command, …], item, …]`. The entity is in the subject. A command is `[name, id,
+ * events, result, fingerprint, correlation, headers]` without `null`s at its end, an item `[event, payload, form]`: up
+ * to 512 of each, the items in the order of their commands. All events of a command are in one message, so that they
+ * are stored as a whole or not at all. A command without a name prevents the other attempts of a send from being
+ * applied, or, if it has no id either, says that the entity is forgotten. Stored messages are not trusted: a message is
+ * read as a whole or not at all.
  */
 import { isContractName } from "../../contract/contract.ts";
 import { decodeText } from "../../data/encoding.ts";
@@ -32,56 +31,56 @@ import { readEntitySubject } from "./names.ts";
 
 /** A command whose events are in a message. */
 export interface EntityCommand {
-  /** The name of its contract; empty for what no command emitted. */
+  /** Name of its contract; empty: no command emitted the message. */
   readonly name: string;
-  /** Its id; without a name the send whose attempts are over, or nothing: the entity is forgotten. */
+  /** Id of the command. Without a name: the send whose attempts are over, or empty: the entity is forgotten. */
   readonly id: string;
-  /** How many of the message's events are its own. */
+  /** Number of the message's events that this command emitted. */
   readonly events: number;
-  /** Its result as `encodeValue` writes it; `undefined` for the result `undefined`. */
+  /** Result of the command as `encodeValue` writes it; `undefined`: its result is `undefined`. */
   readonly result: string | undefined;
-  /** Fingerprint of its payload; `undefined`: Catga made its id, which no other payload has. */
+  /** Fingerprint of its payload; `undefined`: Catga made the command's id, which no other payload has. */
   readonly fingerprint: string | undefined;
-  /** The correlation id, if it is not its own. */
+  /** Correlation id; absent: the command's own id. */
   readonly correlation: string | undefined;
-  /** The headers that go on with what handlers send. */
+  /** Headers that are passed on with messages that handlers send. */
   readonly headers: Readonly<Record<string, string>> | undefined;
 }
 
-/** Publisher of a message, and time. */
+/** Publisher and time of a message. */
 export interface EntityOrigin {
-  /** The process. */
+  /** Endpoint of the process. */
   readonly endpoint: string;
-  /** The number of the first event among all that this process emits; no two of its messages have the same. */
+  /** Sequence number of the first event within this process; no two messages of the process have the same. */
   readonly first: number;
-  /** By its wall clock, in ms since 1970. */
+  /** Time by the publisher's wall clock, in ms since 1970. */
   readonly sentAt: number;
 }
 
 /** A message, parsed and checked. */
 export interface EntityMessage {
-  /** The message among all that there ever were: its publisher and that one's number, as {@link markOf} makes it. */
+  /** Unique identity of the message, as {@link markOf} makes it. */
   readonly mark: string;
   readonly endpoint: string;
   readonly first: number;
-  /** How many events the entity had before. */
+  /** Number of events of the entity before this message. */
   readonly version: number;
   readonly commands: readonly EntityCommand[];
   readonly items: readonly StoredItem[];
 }
 
-/** An event as it is stored: the name of its contract without that of the entity, the payload, and the form of that. */
+/** A stored event: the name of its contract without that of the entity, the payload, and the payload's form. */
 export type StoredItem = readonly [event: string, payload: unknown, form?: 0 | 1 | 2];
 
-/** A message as subscribers get it. */
+/** A message as subscribers receive it. */
 export interface EntityGroup extends Omit<EntityMessage, "items"> {
   readonly messages: readonly LoggedMessage[];
 }
 
-/** The event that remains of an entity that was forgotten; its payload is `{ id }`. */
+/** Name of the event that remains of a forgotten entity; its payload is `{ id }`. */
 export const FORGOTTEN_EVENT = "forgotten";
 
-/** Mark of a message: no two have the same publisher and number. */
+/** Makes the mark of a message, which is unique: no two messages have the same publisher and number. */
 export function markOf({ endpoint, first }: Pick<EntityOrigin, "endpoint" | "first">): string {
   return `${endpoint}.${first}`;
 }
@@ -91,7 +90,7 @@ export function saysForgotten({ commands: [{ name, id, events }] }: Pick<EntityM
   return name === "" && id === "" && events === 1;
 }
 
-/** A command as text, for {@link entityGroupText}. */
+/** Encodes a command for {@link entityGroupText}. */
 export function commandText({ name, id, events, result, fingerprint, correlation, headers }: EntityCommand): string {
   let text = `["${name}",${JSON.stringify(id)},${events}`;
   const last = headers !== undefined ? 4 : correlation !== undefined ? 3 : fingerprint !== undefined ? 2 : 1;
@@ -103,7 +102,7 @@ export function commandText({ name, id, events, result, fingerprint, correlation
 }
 
 /**
- * An event as text, for {@link entityGroupText}. `event`: its name, as `isContractName` has it; `text`: its payload, as
+ * Encodes an event for {@link entityGroupText}. `event`: a name that `isContractName` accepts. `text`: the payload as
  * `encodeValue` writes it; `undefined` for the payload `undefined`.
  */
 export function eventText(event: string, text: string | undefined): string {
@@ -112,7 +111,7 @@ export function eventText(event: string, text: string | undefined): string {
   return `["${event}",${form === TAGGED ? JSON.stringify(text) : "null"},${form}]`;
 }
 
-/** The text of a message, of texts of {@link commandText} and {@link eventText}. */
+/** Encodes a message from the texts of {@link commandText} and {@link eventText}. */
 export function entityGroupText(
   { endpoint, first, sentAt }: EntityOrigin,
   version: number,
@@ -123,7 +122,7 @@ export function entityGroupText(
   return `[${GROUP_VERSION},"${endpoint}",${first},${sentAt},[${version},${commands.join()}]${after}]`;
 }
 
-/** The command of a message that ends a send, or, without one, says that the entity is forgotten. */
+/** Makes the command of a message that ends a send, or, for the send "", that says that the entity is forgotten. */
 export function withoutName(send: string): EntityCommand {
   return {
     ...{ name: "", id: send, events: send === "" ? 1 : 0, result: undefined, fingerprint: undefined },
@@ -131,7 +130,7 @@ export function withoutName(send: string): EntityCommand {
   };
 }
 
-/** Parses and checks a message. `known`: for several of one type. Never throws. */
+/** Parses and checks a message. `known`: shared by calls for messages of one type, for speed. Never throws. */
 export function readEntityMessage(
   type: string,
   data: Uint8Array,
@@ -156,7 +155,7 @@ export function readEntityMessage(
     const wrong = whyMalformed(type, items[index], known);
     if (wrong !== undefined) return unreadable(`event ${index}: ${wrong}`);
   }
-  // all of them are well formed
+  // all items are well formed
   return {
     mark: markOf({ endpoint, first }),
     endpoint,
@@ -167,12 +166,12 @@ export function readEntityMessage(
   };
 }
 
-/** The payload of an event. Throws for a tagged text that cannot be decoded: no handler's event was stored so. */
+/** Decodes the payload of an event. Throws if its tagged text cannot be decoded: no handler's event was stored so. */
 export function payloadOf([, payload, form]: StoredItem): unknown {
   return form === UNDEFINED ? undefined : form === TAGGED ? decodeText(payload as string) : payload;
 }
 
-/** Reads a message of the stream of entities; returns the reason if it cannot be read. Never throws. */
+/** Reads a message of the stream of entities. Returns the reason if it cannot be read. Never throws. */
 export function readEntityGroup(
   namespace: string,
   message: Pick<StoredMessage, "sequence" | "subject" | "time" | "data">,
@@ -205,8 +204,9 @@ export function readEntityGroup(
 }
 
 /**
- * Returns a test for messages of this version that have no event of these categories. It searches the text instead of
- * parsing it: a subscription follows few of the messages of an entity, the leader of a workflow one in four.
+ * Returns a function that returns true for a message of this format version without events of these categories. It
+ * searches the text instead of parsing it: a subscription follows few of an entity's messages, the leader of a workflow
+ * one in four.
  */
 export function withoutEvents(categories: Iterable<string>): (data: Uint8Array) => boolean {
   const begins = `[${GROUP_VERSION},"`;
@@ -219,7 +219,7 @@ export function withoutEvents(categories: Iterable<string>): (data: Uint8Array) 
 
 const decoder = new TextDecoder();
 
-/** Longest id of a command, in characters: that of users (256), and what is made. */
+/** Maximum length of a command's id, in characters: of ids of users (256) with what Catga adds. */
 const MAX_ID = 512;
 
 function metaOf({ id, correlation, headers }: EntityCommand): LoggedMeta {
@@ -231,7 +231,7 @@ function metaOf({ id, correlation, headers }: EntityCommand): LoggedMeta {
   };
 }
 
-/** `undefined` for a malformed one. */
+/** Parses a command; `undefined`: malformed. */
 function readCommand(value: unknown, known: KnownNames): EntityCommand | undefined {
   if (!Array.isArray(value) || value.length < 3 || value.length > 7) return undefined;
   const [name, id, events, result, fingerprint, correlation, headers] = value;
@@ -242,7 +242,7 @@ function readCommand(value: unknown, known: KnownNames): EntityCommand | undefin
   if (typeof id !== "string" || id.length > MAX_ID || !isCount(events)) return undefined;
   if (!isText(result) || !isText(fingerprint) || !isText(correlation)) return undefined;
   if (headers !== undefined && headers !== null && !isStrings(headers)) return undefined;
-  // not by spreading: a load reads thousands of them
+  // no spread, for speed: a load reads thousands of commands
   return {
     name,
     id,

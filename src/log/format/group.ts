@@ -1,10 +1,9 @@
 /**
- * A message of the stream: what one process published in one category while its last message there was under way. A
- * JSON text, `[1, endpoint, first, sentAt, head, item, …]`, with up to 512 items of the form `[payload, key, id, meta,
- * form]`, whose trailing defaults are left out. The category is in the subject. What a schedule appends is such a
- * message, with one item, and says so.
- *
- * Nothing that was stored is trusted: a message is read as a whole or not at all.
+ * A message of the stream: messages that one process published in one category while its previous message of the stream
+ * was being stored. A JSON text, `[1, endpoint, first, sentAt, head, item, …]`, with up to 512 items of the form
+ * `[payload, key, id, meta, form]`, whose trailing defaults are left out. The category is in the subject. A firing
+ * schedule appends such a message with one item, and its head names the schedule. Stored messages are not trusted: a
+ * message is read as a whole or not at all.
  */
 import { isShape } from "../../contract/shape.ts";
 import { isCount, isRecord, isStringArray } from "../../data/checks.ts";
@@ -31,49 +30,49 @@ import { categoryOf } from "./names.ts";
 
 /** Members that all items of a message share. */
 export interface GroupHead {
-  /** The process that published it. */
+  /** Endpoint of the process that published the message. */
   readonly endpoint: string;
-  /** The number of the first item among all that this process published: items without an id are named by it. */
+  /** Sequence number of the first item within this process; an item without an id gets one made of it. */
   readonly first: number;
-  /** When it was made, by the publisher's wall clock, in ms since 1970. */
+  /** Time by the publisher's wall clock, in ms since 1970. */
   readonly sentAt: number;
-  /** How long it is kept, in ms; `undefined`: 7 days; 0: for good. */
+  /** Time for which the message is kept, in ms; `undefined`: 7 days; 0: for ever. */
   readonly keep: number | undefined;
   /**
-   * The schedule that appends it; its `counted`: a cron that nats-server counts otherwise when clocks change, so that
-   * some of its firings are passed by.
+   * The schedule that appends the message. `counted`: a cron that nats-server interprets otherwise when clocks change,
+   * so that some of its firings are skipped.
    */
   readonly schedule: GroupSchedule | undefined;
   /** True for commands. */
   readonly queued?: boolean;
-  /** The shape of its contract at the publisher; `undefined`: unknown. */
+  /** Shape of its contract at the publisher; `undefined`: unknown. */
   readonly shape?: string | undefined;
 }
 
 /** The schedule that appends a message. */
 interface GroupSchedule {
   readonly id: string;
-  /** 0: it fires again and again. */
+  /** Due time, in ms since 1970; 0: a cron, which fires repeatedly. */
   readonly due: number;
   readonly counted?: CountedCron | undefined;
-  /** Another cron, which nats-server counts as it is. */
+  /** A cron that nats-server interprets as it is. */
   readonly cron?: { readonly cron: string; readonly zone?: string | undefined } | undefined;
 }
 
-/** An item that is to be written. */
+/** An item to be written. */
 export interface GroupItem {
-  /** Its payload, as `encodeValue` writes it; `undefined` for the payload `undefined`. */
+  /** Payload as `encodeValue` writes it; `undefined` for the payload `undefined`. */
   readonly text: string | undefined;
   readonly key: string | undefined;
-  /** `undefined`: it is named after its publisher and number. */
+  /** Id; `undefined`: the id is made of publisher and number. */
   readonly id: string | undefined;
   readonly meta: ItemMeta | undefined;
 }
 
-/** Metadata of an item: the rest of it is in the head. */
+/** Metadata of an item, without the members that the head has for all items. */
 type ItemMeta = Omit<LoggedMeta, "d" | "k" | "w">;
 
-/** An item as text, for {@link groupText}. */
+/** Encodes an item for {@link groupText}. */
 export function itemText({ text, key, id, meta }: GroupItem): string {
   const form = formOf(text);
   if (form === PLAIN && id === undefined && meta === undefined) {
@@ -86,7 +85,7 @@ export function itemText({ text, key, id, meta }: GroupItem): string {
   return form === PLAIN ? `${made}]` : `${made},${form}]`;
 }
 
-/** A message of the stream as text, of {@link itemText}s joined by commas. */
+/** Encodes a message of the stream. `items`: texts of {@link itemText}, joined by commas. */
 export function groupText(
   { endpoint, first, sentAt, keep, schedule, queued, shape }: GroupHead,
   items: string,
@@ -103,27 +102,27 @@ export function groupText(
   return `[${GROUP_VERSION},${JSON.stringify(endpoint)},${first},${sentAt},${head},${items}]`;
 }
 
-/** The id of the item with this number that a process published without an id. */
+/** Makes the id of an item that a process published without one. */
 export function madeId(endpoint: string, number: number): string {
   return `${endpoint}.e${number}`;
 }
 
 /**
- * The id of what a schedule has appended: each firing has its own. `due`: when it was due; 0 for one that fires again
- * and again, whose time is that at which its message was stored.
+ * Makes the id of a message that a schedule has appended; each firing has its own. `due`: due time of the schedule; 0:
+ * a cron, for which the time of storing is used.
  */
 function firedId({ id, due }: GroupSchedule, stored: number): string {
   return `${id}@${due === 0 ? stored : due}`;
 }
 
-/** The time for which a message is that a schedule has appended, in ms since 1970. */
+/** Time for which a message was scheduled, in ms since 1970. */
 function timeFor({ due, counted, cron = counted }: GroupSchedule, stored: number): number {
   if (due !== 0) return due;
   return cron === undefined ? Math.floor(stored / 1_000) * 1_000 : dueOfFiring(cron, stored);
 }
 
 /**
- * The messages in a message of either stream, or why it cannot be read; none in one that a cron has fired at a time
+ * Reads the messages in a message of either stream, or returns why it cannot be read. Empty if a cron fired at a time
  * that does not count, because the clocks of its zone change. Never throws.
  */
 export function readGroup(
@@ -179,14 +178,14 @@ export function isPublication(data: Uint8Array, { endpoint, first }: Pick<GroupH
   return "items" in parsed && parsed.endpoint === endpoint && parsed.first === first;
 }
 
-/** Returns true if a stored message has queued commands, and not events. Never throws. */
+/** Returns true if a stored message has queued commands, not events. Never throws. */
 export function isQueued(data: Uint8Array): boolean {
   const parsed = parseGroup(data);
   return "head" in parsed && isRecord(parsed.head) && parsed.head.q === 1;
 }
 
 /**
- * Returns true if a message that cannot be read is an answer of JetStream. It is passed by, so that a flood of them
+ * Returns true if an unreadable message is an answer of JetStream. Such messages are skipped, so that a flood of them
  * does not fill a subscription with dead letters. Never throws.
  */
 export function isAnswer(data: Uint8Array): boolean {
@@ -203,7 +202,7 @@ export function isReadable(group: readonly LoggedMessage[] | UnreadableGroup): g
   return Array.isArray(group);
 }
 
-/** An item as it was parsed and checked. */
+/** A parsed and checked item. */
 type WireItem = readonly [
   payload: unknown,
   key?: string | null,
@@ -212,10 +211,10 @@ type WireItem = readonly [
   form?: 0 | 1 | 2,
 ];
 
-/** Longest message id, in characters: that of users (256), and what a schedule adds. */
+/** Maximum length of a message id, in characters: of ids of users (256) with what a schedule adds. */
 const MAX_ID = 300;
 
-/** `undefined` for a malformed one. */
+/** Parses a head; `undefined`: malformed. */
 function readHead(head: unknown): Pick<GroupHead, "keep" | "schedule" | "shape"> | undefined {
   if (head === 0) return { keep: undefined, schedule: undefined, shape: undefined };
   if (!isRecord(head)) return undefined;
@@ -240,7 +239,10 @@ function readCounted([cron, zone, server]: readonly string[]): CountedCron | und
   return { cron, zone, server };
 }
 
-/** The cron of a schedule that nats-server counts otherwise when clocks change; `undefined`: another. Never throws. */
+/**
+ * Returns the cron of a schedule if nats-server interprets it otherwise when clocks change; else `undefined`. Never
+ * throws.
+ */
 export function countedCron(data: Uint8Array): CountedCron | undefined {
   const parsed = parseGroup(data);
   return "head" in parsed ? readHead(parsed.head)?.schedule?.counted : undefined;
@@ -256,7 +258,7 @@ function whyMalformed(item: unknown): string | undefined {
   return (meta == null ? undefined : whyNoMeta(meta)) ?? whyNoPayload(payload, form);
 }
 
-/** Members that are not known are left out. */
+/** Reads the metadata of an item; unknown members are left out. */
 function readMeta({ c, a, h }: ItemMeta, shared: LoggedMeta): LoggedMeta {
   return {
     ...(c === undefined ? {} : { c }),

@@ -1,7 +1,8 @@
 /**
- * Common format of the messages of both streams: `[version, endpoint, first, sentAt, head, item, …]`, a JSON text; and
- * positions: which item of which message. A message holds up to 512 items, so a position is its sequence and, in the
- * lowest 10 bits, the index in it. Sequences begin with a time in ms (41 bits): a position is a safe integer.
+ * Common format of the messages of both streams: the JSON text `[version, endpoint, first, sentAt, head, item, …]`; and
+ * positions, each of which names an item of a message. A message holds up to 512 items, so a position is the message's
+ * sequence and, in the lowest 10 bits, the item's index. Sequences begin with a time in ms (41 bits): a position is a
+ * safe integer.
  */
 import { isTagged } from "../../data/tags.ts";
 import { isTooDeep } from "../../data/is_json.ts";
@@ -9,13 +10,13 @@ import { MAX_DEPTH } from "../../data/value_text.ts";
 import { parsedJson } from "../../data/encoding.ts";
 import { isCount } from "../../data/checks.ts";
 
-/** The version of the format that is written and read here. */
+/** Version of the format that is written and read here. */
 export const GROUP_VERSION = 1;
 
-/** A message of the stream that cannot be read here. */
+/** A message of the stream that this version of Catga cannot read. */
 export interface UnreadableGroup {
   readonly reason: string;
-  /** The version of a newer format, which a newer node can read; `undefined`: nobody can. */
+  /** Version of a newer format, which newer nodes can read; `undefined`: invalid in any version. */
   readonly version: number | undefined;
 }
 
@@ -28,8 +29,8 @@ export interface ParsedGroup {
 }
 
 /**
- * Names that were found valid when the message before was read: most messages have the same. NaN: none, and equal to
- * nothing.
+ * Names that were valid in the message read before: most messages have the same ones, which are then not checked again.
+ * NaN: none yet, equal to nothing.
  */
 export class KnownNames {
   endpoint: unknown = NaN;
@@ -41,7 +42,7 @@ export class KnownNames {
 export function parseGroup(data: Uint8Array, known = new KnownNames()): ParsedGroup | UnreadableGroup {
   const value = parsedJson(data);
   if (!Array.isArray(value)) return unreadable("it is not a JSON array");
-  // a level takes two bytes
+  // a level takes two bytes at least
   if (data.length > 2 * MAX_DEPTH && isTooDeep(value)) return unreadable("it is nested too deeply");
   const [version, endpoint, first, sentAt, head] = value;
   if (version !== GROUP_VERSION) {
@@ -60,17 +61,17 @@ export function parseGroup(data: Uint8Array, known = new KnownNames()): ParsedGr
   return { endpoint, first, head, items: value.slice(HEADERS) };
 }
 
-/** How the payload of an item stands in it: as it is, as a text with tags, or not at all because it is `undefined`. */
+/** Forms of an item's payload: plain JSON; a text with tags; left out because it is `undefined`. */
 export const PLAIN = 0;
 export const TAGGED = 1;
 export const UNDEFINED = 2;
 
-/** The form of a payload's text, as `encodeValue` writes it. */
+/** Returns the form of a payload's text, as `encodeValue` writes it. */
 export function formOf(text: string | undefined): typeof PLAIN | typeof TAGGED | typeof UNDEFINED {
   return text === undefined ? UNDEFINED : isTagged(text) ? TAGGED : PLAIN;
 }
 
-/** A text in such a message; `null` for none. */
+/** Encodes an optional text; `null` for `undefined`. */
 export function orNull(text: string | undefined): string {
   return text === undefined ? "null" : JSON.stringify(text);
 }
@@ -83,8 +84,8 @@ export function whyNoPayload(payload: unknown, form: unknown): string | undefine
 }
 
 /**
- * The bytes of a message that is stored: less than the network takes, so that it fits into a request to run it and into
- * the entry of a dead letter, too, each with what they add.
+ * Maximum size of a stored message, in bytes: less than the network takes, so that it also fits, with what they add,
+ * into a request to run it and into the entry of a dead letter.
  */
 export function largestGroup(maxPayload: number): number {
   return maxPayload - Math.min(ROOM, Math.floor(maxPayload / 4));
@@ -95,30 +96,30 @@ const ROOM = 16_384;
 /** Elements before the first item. */
 const HEADERS = 5;
 
-/** A message that nobody can read. */
+/** Makes the result for a message that is invalid in any version. */
 export function unreadable(reason: string): UnreadableGroup {
   return { reason, version: undefined };
 }
 
-/** Events in one message, at most. */
+/** Maximum number of items in one message. */
 export const MOST_IN_GROUP = 512;
 
-/** The position of an event. */
+/** Returns the position of an item. */
 export function positionOf(sequence: number, index: number): number {
   return sequence * SCALE + index;
 }
 
-/** The greatest position in a message: all of its events are at or before it. */
+/** Returns the greatest position in a message: no item of it is behind that. */
 export function endOf(sequence: number): number {
   return positionOf(sequence, SCALE - 1);
 }
 
-/** The sequence of the message that an event is in. */
+/** Returns the sequence of the message that contains a position. */
 export function sequenceOf(position: number): number {
   return Math.floor(position / SCALE);
 }
 
-/** How many messages a reader is behind: those of a stream from its `first` to its `last` that it has not `read`. */
+/** Returns how many messages of a stream, from its `first` to its `last`, a reader has not `read`. */
 export function lagOf(read: number, { first, last }: { readonly first: number; readonly last: number }): number {
   return Math.max(0, last - Math.max(sequenceOf(read), first - 1));
 }

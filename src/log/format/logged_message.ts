@@ -1,4 +1,4 @@
-/** An event, or a queued command, as it stands in the log: one item of a message of the stream. */
+/** An event or a queued command in the log: one item of a message of the stream. */
 import { KEEP } from "../../contract/defaults.ts";
 import { isShape } from "../../contract/shape.ts";
 import { isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
@@ -6,29 +6,29 @@ import { decodeText } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tags.ts";
 import { dateOf } from "../../data/safe_date.ts";
 
-/** A message of the log, as it is stored. */
+/** A stored message of the log. */
 export interface LoggedMessage {
-  /** Its position. */
+  /** Position in the log. */
   readonly position: number;
-  /** The name of its contract. */
+  /** Name of its contract. */
   readonly category: string;
-  /** The message id: what the publisher gave, or one that was made. */
+  /** Message id: given by the publisher, or made by Catga. */
   readonly id: string;
-  /** Messages of one key and category are handled in order. */
+  /** Ordering key: messages of one key and category are handled in order. */
   readonly key: string | undefined;
-  /** The payload; when `tagged`, its text as `encodeValue` writes it, which JSON alone does not carry. */
+  /** The payload; if `tagged`, the text that `encodeValue` has written for a value that JSON cannot hold. */
   readonly payload: unknown;
   readonly tagged: boolean;
   readonly meta: LoggedMeta | undefined;
-  /** When it was stored, by the server's clock, in ms since 1970. */
+  /** Time at which the message was stored, by the server's clock, in ms since 1970. */
   readonly time: number;
-  /** Of a dead letter that was edited: since when it was one, and what its payload was then, oldest first. */
+  /** Earlier payloads of an edited dead letter, oldest first, each with the time since which it was dead. */
   readonly earlier?: readonly (readonly [dead: number, payload: string])[];
 }
 
 /**
- * The payload of a message that cannot be kept as it is, to be tagged: a person can read it, and no handler is ever
- * given it, because it is no text of a payload.
+ * Makes the payload of a message that cannot be kept unchanged, to be marked as tagged: people can read it, and no
+ * handler receives it, because it cannot be decoded.
  */
 export function unusable(why: string, excerpt: string): string {
   return `(${why}) ${excerpt.slice(0, MOST_EXCERPT)}`;
@@ -36,22 +36,22 @@ export function unusable(why: string, excerpt: string): string {
 
 const MOST_EXCERPT = 1_024; // characters
 
-/** Metadata that is not default, as on the wire: one letter each. */
+/** Metadata that differs from the defaults, with names of one letter, as stored. */
 export interface LoggedMeta {
-  /** The correlation id. */
+  /** Correlation id. */
   readonly c?: string;
-  /** The id of the message whose handler published it: its causation. */
+  /** Id of the message whose handler published this one: its causation. */
   readonly a?: string;
   readonly h?: Readonly<Record<string, string>>;
-  /** The time that it was scheduled for, in ms since 1970; left out: it was not. */
+  /** Time for which the message was scheduled, in ms since 1970; absent: not scheduled. */
   readonly d?: number;
-  /** How long it is kept, in ms, if not for 7 days; 0: for good. */
+  /** Time for which the message is kept, in ms; absent: 7 days; 0: for ever. */
   readonly k?: number;
-  /** The shape of its contract at its writer; left out if that is unknown. */
+  /** Shape of its contract at its writer; absent: unknown. */
   readonly w?: string;
 }
 
-/** Why a value is no {@link LoggedMeta}; `undefined` if it is one. */
+/** Returns why a value is no {@link LoggedMeta}; `undefined`: it is valid. */
 export function whyNoMeta(value: unknown): string | undefined {
   if (!isRecord(value)) return "no meta";
   const { c = "", a = "", h = {}, d = 0, k = 0, w } = value;
@@ -62,7 +62,10 @@ export function whyNoMeta(value: unknown): string | undefined {
   return isNotNegative(k) ? undefined : "no time for which it is kept";
 }
 
-/** How soon a message is deleted from the log, in ms, if that is in the last quarter of its time. */
+/**
+ * Returns the time until a message is removed from the log, in ms, if the last quarter of its time has begun; else
+ * `undefined`.
+ */
 export function endsIn({ time, meta }: Pick<LoggedMessage, "time" | "meta">, now: number): number | undefined {
   const keep = meta?.k ?? KEEP;
   const left = time + keep - now;
@@ -70,8 +73,8 @@ export function endsIn({ time, meta }: Pick<LoggedMessage, "time" | "meta">, now
 }
 
 /**
- * The payload for people, as it was published; a text that cannot be decoded, which somebody else has written, as it
- * stands there.
+ * Returns the payload for people, as it was published. A text that cannot be decoded is returned as it is: Catga did
+ * not write it.
  */
 export function payloadOf({ payload, tagged }: Pick<LoggedMessage, "payload" | "tagged">): unknown {
   if (!tagged || typeof payload !== "string") return payload;
@@ -83,8 +86,8 @@ export function payloadOf({ payload, tagged }: Pick<LoggedMessage, "payload" | "
 }
 
 /**
- * A dead letter with another payload, as `encodeValue` writes it; the one before it is kept, cut. The same edit twice
- * is one.
+ * Returns a dead letter with another payload, as `encodeValue` writes it. The earlier payload is kept, cut to a limit.
+ * Repeating an edit has no effect.
  */
 export function withPayload(message: LoggedMessage, text: string, dead: number): LoggedMessage {
   const { earlier = [] } = message;
@@ -97,24 +100,24 @@ export function withPayload(message: LoggedMessage, text: string, dead: number):
   };
 }
 
-/** Earlier payloads that are kept, and characters of each. */
+/** Number of earlier payloads that are kept; `MOST_OF_EARLIER`: characters of each. */
 const EARLIER = 5;
 const MOST_OF_EARLIER = 16_384;
 
-/** The times of a message for programs. */
+/** Returns the times of a message for programs. */
 export function timesOf(time: number, meta: LoggedMeta | null | undefined): LoggedTimes {
   return { stored: dateOf(time), due: meta?.d === undefined ? undefined : dateOf(meta.d) };
 }
 
 /** Times of a message of the log. */
 export interface LoggedTimes {
-  /** When it was stored, by the server's clock. */
+  /** Time at which the message was stored, by the server's clock. */
   readonly stored: Date;
-  /** The time that it was scheduled for; `undefined`: it was not scheduled. */
+  /** Time for which the message was scheduled; `undefined`: not scheduled. */
   readonly due: Date | undefined;
 }
 
-/** The headers of a message. */
+/** Returns the headers of a message. */
 export function headersOf(meta: LoggedMeta | null | undefined): Readonly<Record<string, string>> {
   return meta?.h === undefined ? NO_HEADERS : Object.freeze(Object.assign(Object.create(null), meta.h));
 }

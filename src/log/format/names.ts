@@ -1,5 +1,6 @@
 /**
- * Names in the log: streams, subjects, buckets' keys, and the internal contracts by which leaders hand events to nodes.
+ * Names of the log: streams, subjects, keys of buckets, and the internal contracts by which leaders send messages to
+ * nodes.
  */
 import { OF_ENTITIES } from "../../contract/send_options.ts";
 import { isToken } from "../../data/checks.ts";
@@ -34,7 +35,7 @@ export function entitiesSubjects(namespace: string): readonly string[] {
   return [`${below(namespace, "entity")}>`];
 }
 
-/** The subject of an entity: of its type, one token without dots, and its id. */
+/** The subject of an entity, made of its type (one token without dots) and its id. */
 export function entitySubject(namespace: string, type: string, id: string): string {
   return `${below(namespace, "entity")}${type}.${token(id)}`;
 }
@@ -53,20 +54,20 @@ export function entityPattern(namespace: string, type: string): string {
 }
 
 /**
- * The key of an entity's snapshot by this version of its definition. A few versions stand beside each other, as while a
- * new one is rolled out; those whose numbers differ by 4 have one key.
+ * Key of an entity's snapshot for a version of its definition. Snapshots of a few versions coexist, as while a new
+ * version is rolled out; versions whose numbers differ by 4 share a key.
  */
 export function snapshotKey(type: string, id: string, version: number): string {
   return snapshotKeys(type, id)[version % SNAPSHOTS];
 }
 
-/** All keys that snapshots of an entity may have. */
+/** Returns all keys that snapshots of an entity may have. */
 export function snapshotKeys(type: string, id: string): readonly string[] {
   const of = token(id);
   return Array.from({ length: SNAPSHOTS }, (_, n) => `${type}.${of}/${n}`);
 }
 
-/** Most versions of an entity that have a snapshot. */
+/** Maximum number of versions of a definition that have a snapshot of an entity at once. */
 const SNAPSHOTS = 4;
 
 /** The subject of a category: the events, or queued commands, of one contract. */
@@ -91,20 +92,20 @@ export function readScheduleSubject(namespace: string, subject: string): { categ
 }
 
 /**
- * The pattern of the subjects of a category in a stream: that of entities has one for each entity, with all of its
- * events.
+ * The pattern of a category's subjects in a stream. In the stream of entities it matches each entity of the type, with
+ * all of its events.
  */
 export function categoryPattern(namespace: string, stream: string, category: string): string {
   if (stream !== entitiesName(namespace)) return categorySubject(namespace, category);
   return entityPattern(namespace, category.split(".", 1)[0]);
 }
 
-/** Patterns of the subjects of several categories, each once. */
+/** Patterns of the subjects of several categories, without duplicates. */
 export function categoryPatterns(namespace: string, stream: string, categories: Iterable<string>): string[] {
   return [...new Set([...categories].map((category) => categoryPattern(namespace, stream, category)))];
 }
 
-/** The pattern of the subjects of all messages of a stream, but schedules. */
+/** The pattern of the subjects of all messages of a stream, without schedules. */
 export function messagePattern(namespace: string, stream: string): string {
   return `${below(namespace, stream === entitiesName(namespace) ? "entity" : "log")}>`;
 }
@@ -119,7 +120,7 @@ export function categoryOf(namespace: string, subject: string): string | undefin
   return untokenOf(restOf(below(namespace, "log"), subject));
 }
 
-/** How a subscription is known within a node: service and name, each as one token. */
+/** The key of a subscription: service and name, each as one token. */
 export function subscriptionKey(service: string, name: string): string {
   return `${token(service)}.${token(name)}`;
 }
@@ -138,7 +139,10 @@ export function subscriptionsSubjects(namespace: string): readonly string[] {
   return [`${below(namespace, "sub")}>`];
 }
 
-/** The subject of a subscription's commits, by its key; of all in a service for `<service>.*`, of all for `>`. */
+/**
+ * The subject of a subscription's commits, by its key; the key `<service>.*` gives a pattern for a service, `>` for
+ * all.
+ */
 export function commitSubject(namespace: string, key: string): string {
   return `${below(namespace, "sub.rec")}${key}`;
 }
@@ -149,7 +153,7 @@ export function readCommitSubject(namespace: string, subject: string): string | 
   return readSubscriptionKey(key) && key;
 }
 
-/** The subject of a message that a subscription has parked, by its identity; of all for `*`. */
+/** The subject of a message that a subscription has parked, by its id; `*` gives a pattern for all. */
 export function parkedSubject(namespace: string, key: string, id: string): string {
   return `${below(namespace, "sub.park")}${key}.${id}`;
 }
@@ -159,7 +163,7 @@ export function readParkedSubject(namespace: string, subject: string): { key: st
   return readPlace(below(namespace, "sub.park"), subject);
 }
 
-/** The subject of a request to a subscription's leader; of all for `*`. */
+/** The subject of a request to a subscription's leader; the id `*` gives a pattern for all. */
 export function requestSubject(namespace: string, key: string, id: string): string {
   return `${below(namespace, "sub.req")}${key}.${id}`;
 }
@@ -190,7 +194,7 @@ function readPlace(prefix: string, subject: string): { key: string; id: string }
   return id === undefined || more !== undefined || readSubscriptionKey(key) === undefined ? undefined : { key, id };
 }
 
-/** The strings of two tokens; none for fewer or more of them, whatever these are. */
+/** Decodes two tokens separated by a dot; empty if there are not exactly two. */
 function untokens(text: string | undefined): (string | undefined)[] {
   const tokens = text?.split(".");
   return tokens?.length === 2 ? tokens.map(untoken) : [];
@@ -200,7 +204,7 @@ function untokenOf(text: string | undefined): string | undefined {
   return text === undefined ? undefined : untoken(text);
 }
 
-/** What a namespace's subjects of one kind begin with. */
+/** Prefix of a namespace's subjects of one kind. */
 function below(
   namespace: string,
   part: "log" | "at" | "entity" | "sub" | "sub.rec" | "sub.park" | "sub.req" | "sub.node",
@@ -208,7 +212,7 @@ function below(
   return `catga.${namespace}.${part}.`;
 }
 
-/** What follows a prefix; `undefined` for another subject. */
+/** Returns the part of a subject behind a prefix; `undefined` for another subject. */
 function restOf(prefix: string, subject: string): string | undefined {
   return subject.startsWith(prefix) ? subject.slice(prefix.length) : undefined;
 }

@@ -1,7 +1,7 @@
 /**
- * A message that a subscription has put aside, with what it failed with: a message of the stream
- * `catga_<ns>_subscriptions`, under `parkedSubject(…)`. Whether it is parked, and until when, the commits say. Anybody
- * with access can write one, so it is validated.
+ * A parked message of a subscription with its last error: a message of the stream `catga_<ns>_subscriptions`, under
+ * `parkedSubject(…)`. Commits say whether it is still parked, and until when. Anybody with access can write one, so it
+ * is validated.
  */
 import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isContractName } from "../../contract/contract.ts";
@@ -11,34 +11,35 @@ import { messageId } from "./commit.ts";
 import { type LoggedMessage, type LoggedMeta, unusable, whyNoMeta } from "./logged_message.ts";
 import { readRecord } from "./record_text.ts";
 
-/** Failure of an attempt; `cause` is what its handler threw, if that is kept. */
+/** Failure of an attempt. `cause`: the error that its handler threw, if that is kept. */
 export interface FailedWith {
   readonly code: string;
   readonly message: string;
   readonly cause?: string | undefined;
-  /** Since when what the handler calls is out of reach, in ms since 1970: attempts do not count at first. */
+  /**
+   * Time since which a service that the handler calls is unavailable, in ms since 1970: attempts do not count at first.
+   */
   readonly outage?: number | undefined;
-  /** It waits for a node with another shape of its contract: the names of those that refused it. */
+  /** Names of the shapes that refused the message, which waits for a node with another shape of its contract. */
   readonly refusedBy?: readonly string[] | undefined;
 }
 
-/** A message that was put aside. */
+/** A parked message. */
 export interface ParkedMessage {
   readonly message: LoggedMessage;
-  /** Failure of its last attempt; `undefined`: it waits behind another of its key. */
+  /** Failure of its last attempt; `undefined`: the message waits behind another of its key. */
   readonly error: FailedWith | undefined;
 }
 
-/** A parked message as it is listed: without the payload and the cause if it is large. */
+/** A parked message in a list; without payload and cause if it is large. */
 export interface ListedMessage extends ParkedMessage {
   readonly in: "store";
   readonly loaded: boolean;
 }
 
 /**
- * The text of a message that is put aside. The message of its error is cut to `mostOfError` characters, its code to
- * 200: with a large payload it must fit into the store. With 0 the cause is left out, and what its payload was before
- * it was edited.
+ * Encodes a parked message. The message of its error is cut to `mostOfError` characters, its code to 200, so that a
+ * large payload fits into the store, too. With 0, the cause and earlier payloads are left out.
  */
 export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_000): string {
   const { position, category, id, key, payload, tagged, meta, time } = message;
@@ -46,7 +47,7 @@ export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_0
   return JSON.stringify({
     v: 1,
     error: error && errorText(error, mostOfError),
-    // JSON leaves out what is undefined
+    // JSON leaves out undefined members
     message: { position, category, id, tagged, time, key, meta, earlier, payload },
   });
 }
@@ -59,8 +60,8 @@ function errorText({ code, message, cause, outage, refusedBy }: FailedWith, most
 }
 
 /**
- * A message in place of one that is too large to be put aside, so that no handler is given a payload which is not its
- * own.
+ * Makes a replacement for a message that is too large to be parked; its payload cannot be decoded, so that no handler
+ * receives it.
  */
 export function withoutPayload({ message, error }: ParkedMessage): ParkedMessage {
   const why = "it is too large to be put aside";
@@ -70,7 +71,7 @@ export function withoutPayload({ message, error }: ParkedMessage): ParkedMessage
   };
 }
 
-/** Parses the message of an identity. Returns a string that says what is wrong with it if it is invalid. */
+/** Parses the parked message with this id. Returns a string that says what is wrong if it is invalid. */
 export function readParked(id: string, text: string): ParkedMessage | string {
   const value = readRecord(text);
   if (typeof value === "string") return value;

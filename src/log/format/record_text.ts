@@ -1,11 +1,11 @@
 /**
- * Common form of all that is stored of a subscription: a JSON object of version 1, with whole numbers as short texts,
- * because a commit holds thousands of them, and most are small. Anybody with access can write one, so it is validated.
+ * Common format of everything stored for a subscription: a JSON object of version 1. Whole numbers are short texts,
+ * because a commit holds thousands of them, mostly small. Anybody with access can write one, so it is validated.
  */
 import { isRecord } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
 
-/** Parses the text of a record. Returns a string that says what is wrong with it if it is invalid. */
+/** Parses the text of a record. Returns a string that says what is wrong if it is invalid. */
 export function readRecord(text: string): Readonly<Record<string, unknown>> | string {
   const value = parsedJson(text);
   if (value === undefined) return "no JSON";
@@ -14,8 +14,8 @@ export function readRecord(text: string): Readonly<Record<string, unknown>> | st
 }
 
 /**
- * Writes safe integers: of each the digits of base 32, the least first, all but the last with 32 added; its sign is the
- * lowest bit.
+ * Encodes safe integers, each as digits of base 32, lowest first; all digits but the last have 32 added; the lowest bit
+ * is the sign.
  */
 export function writeNumbers(values: readonly number[]): string {
   let text = "";
@@ -27,7 +27,7 @@ export function writeNumbers(values: readonly number[]): string {
   return text;
 }
 
-/** Reads what {@link writeNumbers} wrote; `undefined` for what it did not. */
+/** Decodes a text of {@link writeNumbers}; `undefined`: invalid. */
 export function readNumbers(text: unknown): number[] | undefined {
   if (typeof text !== "string") return undefined;
   const numbers: number[] = [];
@@ -43,7 +43,7 @@ export function readNumbers(text: unknown): number[] | undefined {
     numbers.push(value % 2 === 0 ? value / 2 : -(value + 1) / 2);
     [value, weight] = [0, 1];
   }
-  // it ends within a number
+  // invalid if the text ends within a number
   return weight === 1 ? numbers : undefined;
 }
 

@@ -1,7 +1,6 @@
 /**
- * Request of a subscription's leader to a node that is to handle a message, and its answer: payload and result of the
- * internal command `runName(…)`; the outcome of a run, which follows from them; and barriers, payload and result of
- * `controlName(…)`.
+ * Requests of a subscription's leader to a node, and their answers: to run a message (payload and result of the
+ * internal command `runName(…)`, and the outcome of the run), and barriers (payload and result of `controlName(…)`).
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
@@ -11,14 +10,14 @@ import { isCatgaError } from "../../error.ts";
 import { readMessageId } from "./commit.ts";
 import { type LoggedMeta, whyNoMeta } from "./logged_message.ts";
 
-/** The contract of an internal command. */
+/** Makes the contract of an internal command. */
 export function internalCommand(name: string): AnyContract {
   return Object.freeze({ kind: "command", name, options: Object.freeze({}) });
 }
 
-/** A message that is to be handled now, as an array, for speed. The category is in the contract's name. */
+/** A message to be handled now. An array, for speed. The category is in the contract's name. */
 export type RunRequest = readonly [
-  /** The leader's token: it grows with each takeover. */
+  /** Token of the leader, which grows with each takeover. */
   token: number,
   position: number,
   /** Number of the attempt, from 1. */
@@ -28,40 +27,41 @@ export type RunRequest = readonly [
   payload: unknown,
   /** 1: the payload is a text with tags. */
   tagged: 0 | 1,
-  /** When it was stored. */
+  /** Time at which the message was stored. */
   time: number,
   meta: LoggedMeta | null,
 ];
 
-/** Messages that are to be handled together: those of one key follow each other in the log. */
+/** Messages to be handled together, those of one key in the order of the log. */
 export type BatchRequest = readonly ["batch", ...RunRequest[]];
 
-/** The most messages of a batch. */
+/** Maximum number of messages of a batch. */
 const MOST_OF_BATCH = 1_000;
 
 /**
- * What became of each message of a batch that was handled, if not all of them are handled; `2`: it waits behind one of
- * its key that failed; `3`: it was not run, or its time was over, and it is to be handled alone. A batch whose handler
- * failed is answered as a single message is.
+ * Outcome of each message of a batch, if not all of them are handled. `2`: it waits behind one of its key that failed.
+ * `3`: it did not run, or took too long, and is to be handled alone. A batch whose handler failed is answered like a
+ * single message.
  */
 export interface BatchAnswer {
   readonly of: readonly (0 | 2 | 3 | FailedRun)[];
 }
 
 /**
- * Outcome of it. `0`: handled, without failing. `1`: not run, because the node knows of a greater token. An array: its
- * handler failed; `final`: it is not to be tried again (`fail(…, { final: true })`, or a payload that the contract does
- * not take), and `2` as well: the input schema refused it, and no handler began; `3`: a run of a workflow that no
- * version which is there takes, unlike its writer's; `cause`: what it threw, for operators; `outage`: what it called
- * was out of reach, which is no attempt until it has lasted for so many ms.
+ * Answer of a node that was asked to run a message. `0`: handled without failure. `1`: not run, because the node knows
+ * a greater token. An array: the handler failed. Members of the array: `final`, 1: no further attempt (`fail(…, {
+ * final: true })`, or the contract refuses the payload); 2: no further attempt here: the input schema refused it, and
+ * no handler began; 3: a workflow run that no live version accepts, but its writer's would. `cause`: the thrown error,
+ * for operators. `outage`: a service that the handler called was unavailable, which does not count as an attempt until
+ * it has lasted for so many ms.
  *
- * Besides, the command fails, naming the node: `TIMEOUT`, the handler did not end in its time, and may go on;
- * `OUTCOME_UNKNOWN`, the node stopped while it ran; `UNAVAILABLE` with the details {@link STILL_RUNNING}, the handler
- * of an earlier attempt goes on there, so that it was not run. Other failures are those of messages that did not run.
+ * The command itself fails, and names the node, with `TIMEOUT` (the handler did not end in time and may go on), with
+ * `OUTCOME_UNKNOWN` (the node stopped during the run), and with `UNAVAILABLE` and the details {@link STILL_RUNNING}
+ * (not run, because the handler of an earlier attempt goes on there). Other failures mean that the message did not run.
  */
 export type RunAnswer = 0 | 1 | FailedRun;
 
-/** The answer of a run that failed. */
+/** Answer of a run that failed. */
 export type FailedRun = readonly [
   code: string,
   message: string,
@@ -71,25 +71,25 @@ export type FailedRun = readonly [
 ];
 
 /**
- * Details of the failure of a message that was not run because an earlier run of it goes on: the next attempt goes to
- * that node, too.
+ * Details of the failure of a message that did not run because an earlier run of it goes on: the next attempt goes to
+ * the same node.
  */
 export const STILL_RUNNING = "still running";
 
-/** The most characters of an answer's message and code; longer ones are cut. */
+/** Maximum number of characters of an answer's message, and of its code; longer ones are cut. */
 export const MAX_ANSWER_MESSAGE = 4_096;
 export const MAX_ANSWER_CODE = 128;
 
-/** Asks a node to refuse runs of lower tokens from now on, and to list what runs. */
+/** Asks a node to refuse runs with lower tokens from now on, and to list the messages that run. */
 export type BarrierRequest = readonly ["barrier", token: number];
 
 /**
- * Identities of messages that run at this node, and of those whose run has ended in the last seconds. Whoever asks for
- * one to be run that runs joins that run.
+ * Ids of messages that run at this node, and of messages whose runs have ended in the last seconds. A request to run a
+ * message that runs joins that run.
  */
 export type BarrierAnswer = { readonly running: readonly string[]; readonly ended: readonly string[] };
 
-/** The request that a payload is; a string that says what is wrong with it if it is none. */
+/** Parses a run request. Returns a string that says what is wrong if it is invalid. */
 export function readRunRequest(value: unknown): RunRequest | string {
   if (!Array.isArray(value) || value.length !== 9) return "no array of 9";
   const [token, position, attempt, id, key, payload, tagged, time, meta] = value;
@@ -100,13 +100,13 @@ export function readRunRequest(value: unknown): RunRequest | string {
   if (typeof time !== "number" || !Number.isFinite(time)) return "no time";
   const wrong = meta === null ? undefined : whyNoMeta(meta);
   if (wrong !== undefined) return wrong;
-  // each of its elements has been checked
+  // each element has been checked
   return value as unknown as RunRequest;
 }
 
 /**
- * The requests of a batch, in the order of the log; a string that says what is wrong with it if it is none;
- * `undefined`: it is no batch.
+ * Parses a batch request. Returns its requests in the order of the log, a string that says what is wrong, or
+ * `undefined` if it is no batch.
  */
 export function readBatchRequest(value: unknown): readonly RunRequest[] | string | undefined {
   if (!Array.isArray(value) || value[0] !== "batch") return undefined;
@@ -121,7 +121,7 @@ export function readBatchRequest(value: unknown): readonly RunRequest[] | string
   return requests;
 }
 
-/** The answers of the messages of a batch; `undefined` if it is none. */
+/** Parses the answer of a batch; `undefined`: invalid. */
 export function readBatchAnswer(value: unknown, count: number): BatchAnswer["of"] | undefined {
   if (!isRecord(value) || !Array.isArray(value.of) || value.of.length !== count) return undefined;
   const answers: (0 | 2 | 3 | FailedRun)[] = [];
@@ -133,7 +133,7 @@ export function readBatchAnswer(value: unknown, count: number): BatchAnswer["of"
   return answers;
 }
 
-/** The answer that a result is; `undefined` if it is none. */
+/** Parses an answer; `undefined`: invalid. */
 export function readRunAnswer(value: unknown): RunAnswer | undefined {
   if (value === 0 || value === 1) return value;
   if (!Array.isArray(value) || value.length < 3 || value.length > 5) return undefined;
@@ -147,13 +147,13 @@ export function readRunAnswer(value: unknown): RunAnswer | undefined {
   return why === undefined ? known : [...known, why];
 }
 
-/** The token of a barrier; `undefined` for what is none. */
+/** Parses a barrier and returns its token; `undefined`: invalid. */
 export function readBarrier(value: unknown): number | undefined {
   if (!Array.isArray(value) || value.length !== 2 || value[0] !== "barrier") return undefined;
   return isPositive(value[1]) ? value[1] : undefined;
 }
 
-/** A barrier's answer; `undefined` for what is none. */
+/** Parses a barrier's answer; `undefined`: invalid. */
 export function readBarrierAnswer(value: unknown): BarrierAnswer | undefined {
   if (!isRecord(value)) return undefined;
   const { running, ended } = value;
@@ -168,12 +168,13 @@ function isPositive(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) > 0;
 }
 
-/** Characters: what users may give (256), and what a schedule adds. */
+/** Maximum length of a message id, in characters: of ids of users (256) with what a schedule adds. */
 const MAX_ID = 512;
 
 /**
- * The outcome of an attempt: handled; certainly not run, and, when the handler of an earlier attempt goes on there, the
- * id of that node; not run in a batch, and to be handed out alone; or failed.
+ * Outcome of an attempt. `done`: handled. `not run`: certainly not run. `busy`: not run, because the handler of an
+ * earlier attempt goes on at the node with this id. `alone`: not run in a batch, and to be handed out alone. Else the
+ * failure.
  */
 export type RunOutcome = "done" | "not run" | "alone" | { readonly busy: string | undefined } | RunFailure;
 
@@ -181,26 +182,34 @@ export type RunOutcome = "done" | "not run" | "alone" | { readonly busy: string 
 export interface RunFailure {
   readonly code: string;
   readonly message: string;
-  /** Error that the handler threw. */
+  /** Text of the error that the handler threw. */
   readonly cause?: string | undefined;
-  /** It is not to be tried again. */
+  /** True if there must be no further attempt. */
   readonly final: boolean;
-  /** The input schema refused it, and no handler began: a node with another shape of the contract may take it. */
+  /**
+   * True if the input schema refused the message before a handler began: a node with another shape of the contract may
+   * accept it.
+   */
   readonly refused?: boolean;
-  /** Its writer's shape is not among those that refuse it, whatever shape is stored with it. */
+  /**
+   * True if the writer's shape does not count among those that refuse the message, whatever shape is stored with it.
+   */
   readonly awaitsWriter?: boolean;
-  /** Time in ms up to which this outage of something that its handler called is no attempt. */
+  /** Duration in ms up to which this outage of a service that the handler called does not count as an attempt. */
   readonly outage?: number | undefined;
-  /** The id of the node where it may be running still. */
+  /** Id of the node where the message may still run. */
   readonly node: string | undefined;
 }
 
-/** Reads a result. What nodes answer is checked: an answer that is none is a failure. */
+/**
+ * Turns the result of a run request into an outcome. Answers of nodes are not trusted: an invalid one counts as a
+ * failure.
+ */
 export function outcomeOf(result: Result<unknown>): RunOutcome {
   if (result.ok) {
     const answer = readRunAnswer(result.value);
     if (answer === 0) return "done";
-    if (answer === 1) return "not run"; // it knows a later leader: the next commit shows whether there is one
+    if (answer === 1) return "not run"; // the node knows a later leader: the next commit shows if there is one
     if (answer !== undefined) return failureOf(answer);
     return {
       code: "INVALID_RESPONSE",
@@ -215,7 +224,7 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
   return { code, message, final: final || code === "TOO_LARGE", node: unknown ? node : undefined };
 }
 
-/** The outcome of each message of a batch; `undefined`: all of them have that of the result. */
+/** Returns the outcome of each message of a batch; `undefined`: all have the outcome of the result itself. */
 export function outcomesOf(result: Result<unknown>, count: number): readonly RunOutcome[] | undefined {
   const answers = result.ok ? readBatchAnswer(result.value, count) : undefined;
   return answers?.map((answer) =>
@@ -233,13 +242,13 @@ function failureOf([code, message, final, cause, outage]: FailedRun): RunFailure
   };
 }
 
-/** The outcome of a request that was not even sent, such as one with an invalid key. */
+/** Returns the outcome of a request that was not sent, such as one with an invalid key. */
 export function outcomeOfError(error: unknown): RunOutcome {
   if (isCatgaError(error)) return outcomeOf({ ok: false, error });
   return { code: "INVALID_MESSAGE", message: String(error), final: false, node: undefined };
 }
 
-/** Failures of messages that were certainly not run. */
+/** Error codes of messages that certainly did not run. */
 const NOT_RUN: ReadonlySet<string> = new Set([
   "NO_HANDLER",
   "UNAVAILABLE",
@@ -250,14 +259,14 @@ const NOT_RUN: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * A copy of a payload that `JSON.parse` has made, so that what one handler changes in its own reaches no other. Throws
- * a `RangeError` for one that is nested deeper than the stack.
+ * Copies a payload that `JSON.parse` has made, so that changes by one handler do not reach another. Throws a
+ * `RangeError` for one that is nested deeper than the stack.
  */
 export function copyJson(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(copyJson);
   const copy: Record<string, unknown> = { ...value };
-  // a member called __proto__ is the copy's own by now
+  // a member called __proto__ is an own property of the copy by now
   for (const key of Object.keys(copy)) copy[key] = copyJson(copy[key]);
   return copy;
 }

@@ -1,40 +1,40 @@
 /**
- * The text of an entity's snapshot: two lines, which are what it is of, and the state. Here the first line and where
- * the other one is; `entities/` and the command line tool read that.
+ * The text of an entity's snapshot has two lines: the origin of the state, and the state. This file parses the first
+ * line and finds the second; `entities/` and the command line tool read the state.
  */
 import { isCount } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
 
 /** Origin of a snapshot. */
 export interface SnapshotHead {
-  /** The `version` of the entity's definition that made the state. */
+  /** `version` of the entity's definition that made the state. */
   readonly definition: number;
   /** {@link LogState.created} of the stream. */
   readonly created: string;
-  /** Sequence of the last message that is part of the state. */
+  /** Sequence of the last message that the state includes. */
   readonly sequence: number;
-  /** Mark of that message, as `markOf` makes it. */
+  /** Mark of the message with that sequence, as `markOf` makes it. */
   readonly mark: string;
-  /** How many events are part of the state. */
+  /** Number of events that the state includes. */
   readonly version: number;
-  /** The entity's id. */
+  /** Id of the entity. */
   readonly id: string;
 }
 
-/** A snapshot whose state is still to be parsed. */
+/** A snapshot with an unparsed state. */
 export interface SnapshotText extends SnapshotHead {
   /** The state, as `encodeValue` writes it; empty for the state `undefined`. */
   readonly state: string;
 }
 
-/** The text of a snapshot. `state` has no line breaks: JSON escapes them. */
+/** Encodes a snapshot. `state` has no line breaks: JSON escapes them. */
 export function writeSnapshotText(
   { definition, created, sequence, mark, version, id, state }: SnapshotText,
 ): string {
   return `${JSON.stringify([FORMAT, definition, created, sequence, mark, version, id])}\n${state}`;
 }
 
-/** The parts of a snapshot's text; `undefined` if it is malformed, or of another format. Never throws. */
+/** Splits a snapshot's text into its parts; `undefined`: malformed, or of another format. Never throws. */
 export function readSnapshotText(text: string): SnapshotText | undefined {
   const end = text.indexOf("\n");
   if (end < 0) return undefined;

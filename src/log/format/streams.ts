@@ -3,8 +3,8 @@ import type { EventLog, LogOptions, LogStream } from "../../ports/event_log.ts";
 import { entitiesSubjects, logSubjects, subscriptionsSubjects } from "./names.ts";
 
 /**
- * A stream of a namespace: events, queued commands and schedules; what commands of entities emit; how far subscriptions
- * are.
+ * A stream of a namespace. `log`: events, queued commands and schedules. `entities`: events of entities.
+ * `subscriptions`: the state of subscriptions.
  */
 export type StreamKind = "log" | "entities" | "subscriptions";
 
@@ -14,21 +14,21 @@ const STREAMS = {
   subscriptions: { subjects: subscriptionsSubjects, schedules: false, lasting: false },
 } as const;
 
-/** All of them. */
+/** All kinds of streams. */
 export const STREAM_KINDS = Object.keys(STREAMS) as readonly StreamKind[];
 
-/** The name of a stream. */
+/** Returns the name of a stream. */
 export function streamName(namespace: string, kind: StreamKind): string {
   return `catga_${namespace}_${kind}`;
 }
 
-/** Options with which it is opened; `replicas` is the app's. */
+/** Returns the options with which a stream is opened. `replicas`: from the app. */
 export function streamOptions(namespace: string, kind: StreamKind, replicas: number): LogOptions {
   const { subjects, schedules, lasting } = STREAMS[kind];
   return { subjects: subjects(namespace), replicas, schedules, lasting };
 }
 
-/** Opens it. Rejects as `EventLog.open` does. */
+/** Opens a stream. Rejects as `EventLog.open` does. */
 export function openStream(
   { log, namespace, replicas }: { readonly log: EventLog; readonly namespace: string; readonly replicas: number },
   kind: StreamKind,

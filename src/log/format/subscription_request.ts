@@ -1,7 +1,7 @@
 /**
- * Requests of nodes and operators to a subscription's leader: a message of the stream `catga_<ns>_subscriptions`, under
- * `requestSubject(…)`. The leader carries requests out in the order in which they are stored, and its commits say up to
- * which. Anybody with access can write one, so it is validated.
+ * Requests of nodes and operators to a subscription's leader: messages of the stream `catga_<ns>_subscriptions`, under
+ * `requestSubject(…)`. The leader carries requests out in the order in which they are stored; its commits contain the
+ * sequence of the last one. Anybody with access can write one, so it is validated.
  */
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord } from "../../data/checks.ts";
@@ -11,41 +11,45 @@ import { isTooDeep } from "../../data/is_json.ts";
 import { formOf, PLAIN } from "./group_text.ts";
 import { readRecord } from "./record_text.ts";
 
-/** A request. */
+/** A request to a subscription's leader. */
 export type SubscriptionRequest = LetterRequest | RewindRequest | JoinRequest;
 
-/** To run a dead letter again, or to drop it. */
+/** A request to run a dead letter again, or to discard it. */
 export interface LetterRequest {
   readonly kind: "replay" | "discard";
-  /** Its identity, and since when it is one: for another one the request is not meant. */
+  /**
+   * Id of the dead letter; `dead`: the time since which it is dead: the request is not for a later death of the same
+   * message.
+   */
   readonly message: string;
   readonly dead: number;
-  /** The payload that it is to have from now on, as `encodeValue` writes it; absent: that which it has. */
+  /** New payload, as `encodeValue` writes it; absent: unchanged. */
   readonly payload?: string;
 }
 
-/** To handle all behind a position again. */
+/** A request to handle all messages behind a position again. */
 export interface RewindRequest {
   readonly kind: "rewind";
   readonly to: number;
 }
 
 /**
- * To read these categories, too. Each begins behind its position, or where the leader is by then if that is greater.
+ * A request to read these categories, too. Each begins behind the given position, or behind the leader's own if that is
+ * greater.
  */
 export interface JoinRequest {
   readonly kind: "join";
   readonly began: Readonly<Record<string, number>>;
 }
 
-/** The text of a request. A payload without tags stands in it as it is: as a text it may need twice its size. */
+/** Encodes a request. A payload without tags is embedded as JSON: as a string it could need twice its size. */
 export function writeRequest(request: SubscriptionRequest): string {
   if (request.kind !== "replay" || formOf(request.payload) !== PLAIN) return JSON.stringify({ v: 1, ...request });
   const { payload, ...rest } = request;
   return `${JSON.stringify({ v: 1, ...rest }).slice(0, -1)},"plain":${payload}}`;
 }
 
-/** Parses a request. Returns a string that says what is wrong with it if it is invalid. */
+/** Parses a request. Returns a string that says what is wrong if it is invalid. */
 export function readRequest(text: string): SubscriptionRequest | string {
   const value = readRecord(text);
   if (typeof value === "string") return value;

@@ -128,7 +128,7 @@ function parsedRun(
 }
 
 function asFinal(outcome: Outcome): Outcome {
-  // a schema that did not end in time may do so in the next attempt
+  // not final: a schema that did not end in time may do so in the next attempt
   if (outcome instanceof Refusal || outcome.ok || outcome.error.code === "TIMEOUT") return outcome;
   const { code, message, details, node } = outcome.error;
   const error = new CatgaError(code, message, { details, node, final: true, cause: outcome.error });

@@ -1,6 +1,6 @@
 /**
- * The log of one node: opens streams when they are first needed, makes them again when they were lost, and wires the
- * parts below.
+ * The log of one node: opens streams when first needed, makes them anew when they were lost, and connects publisher,
+ * subscriptions, read models and followers.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { SubscriptionHealth } from "../contract/node_info.ts";
@@ -24,15 +24,15 @@ import { Subscriptions } from "./subscriptions/subscriptions.ts";
 export interface OpenLogOptions {
   /** The node. */
   readonly host: LogHost;
-  /** Its handlers of durable contracts. */
+  /** The node's handlers of durable contracts. */
   readonly handlers: readonly DurableHandler[];
-  /** Its app, for the contexts of handlers. */
+  /** The app, for the contexts of handlers. */
   readonly app: ContextHost;
-  /** Dead letters of a subscription whose handlers go on at this node. */
+  /** Returns dead letters of a subscription whose handlers still run at this node. */
   hanging(service: string, name: string): SubscriptionHealth["hanging"];
 }
 
-/** Makes the log of a node, which opens nothing yet. */
+/** Makes the log of a node. Opens no stream yet. */
 export function openLog(options: OpenLogOptions): DurableLog {
   return new NodeLog(options);
 }
@@ -44,7 +44,7 @@ class NodeLog implements DurableLog {
   readonly #readModels: ReadModels;
   readonly #administration: Administration;
   readonly #follows: Follows;
-  /** The stream of entities, whose events are followed as the log is. */
+  /** The stream of entities, whose events are followed like those of the log. */
   readonly #entities: StreamSource;
   /** The stream of subscriptions. */
   readonly #kept: StreamSource;

@@ -10,10 +10,10 @@ export class StreamSource {
   #stream: LogStream | undefined;
   #opening: Promise<LogStream> | undefined;
   readonly #seen: (() => Promise<number>) | undefined;
-  /** When it was last made sure that the stream is there, by the monotonic clock. */
+  /** Time of the last check that the stream exists, by the monotonic clock. */
   #checked = -Infinity;
 
-  /** Opens nothing yet. `seen`: see `OpenLogOptions`. */
+  /** Opens nothing yet. `seen`: see `LogOptions.seen`. */
   constructor(
     host: Pick<LogHost, "namespace" | "replicas" | "clock" | "log">,
     kind: StreamKind,
@@ -24,12 +24,12 @@ export class StreamSource {
     this.#seen = seen;
   }
 
-  /** The stream, opened. Rejects as `EventLog.open` does; the next call tries again. */
+  /** Returns the opened stream. Rejects as `EventLog.open` does; the next call tries again. */
   get(): LogStream | Promise<LogStream> {
     return this.#stream ?? this.#open();
   }
 
-  /** The stream after a failure: makes it again if it was lost, asking once a second at most. */
+  /** Returns the stream after a failure. Makes it anew if it was lost; checks that at most once a second. */
   again(): LogStream | Promise<LogStream> {
     const stream = this.#stream;
     if (stream === undefined) return this.#open();
@@ -52,5 +52,5 @@ export class StreamSource {
   }
 }
 
-/** How often a failure has the stream looked for, in ms. */
+/** Minimum interval between checks that the stream exists, in ms. */
 const CHECK = 1_000;

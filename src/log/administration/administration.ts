@@ -1,6 +1,6 @@
 /**
- * Administration of the log for operators, from any node and from the command line: nothing here leads a subscription.
- * Requests are stored beside the commits of subscriptions, and leaders carry them out.
+ * Administration of the log for operators, from any node and from the command line. It leads no subscription: requests
+ * are stored beside the commits of subscriptions, and leaders carry them out.
  */
 import { CatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../../contract/durable_messages.ts";
@@ -31,23 +31,23 @@ import {
 } from "./stored_subscriptions.ts";
 import { handles, subscriptionInfos } from "./subscription_infos.ts";
 
-/** Options of an {@link Administration}. A stream that does not exist (yet) is `undefined`. */
+/** Options of an {@link Administration}. Functions resolve with `undefined` for a stream that does not exist (yet). */
 export interface AdministrationOptions {
   readonly namespace: string;
   readonly clock: Clock;
-  /** `maxPayload`: the largest message that it takes now, in bytes. */
+  /** `maxPayload`: present maximum size of a message, in bytes. */
   readonly network: { readonly maxPayload: number };
   /** The stream of the log. */
   stream(): Promise<LogStream | undefined>;
-  /** The stream of entities; `undefined` (the method too): there is none. */
+  /** The stream of entities; absent or `undefined`: there is none. */
   entities?(): Promise<LogStream | undefined>;
   /** The stream of subscriptions. */
   kept(): Promise<LogStream | undefined>;
   /** The live nodes. */
   nodes(): readonly NodeInfo[] | Promise<readonly NodeInfo[]>;
   /**
-   * The node of a process that is none of these, and led a subscription; `undefined`: it does not answer. In a full
-   * store nodes cannot write their records.
+   * Asks a process for its node's record, for a leader that is not among `nodes()`: in a full store nodes cannot write
+   * their records. `undefined`: no answer.
    */
   ask?(endpoint: string): Promise<NodeInfo | undefined>;
 }
@@ -55,19 +55,19 @@ export interface AdministrationOptions {
 /** The log of one namespace, as operators see it. */
 export class Administration {
   readonly #options: AdministrationOptions;
-  /** As they were read last, by their keys. */
+  /** Subscriptions as they were last read, by key. */
   #known: ReadonlyMap<string, StoredSubscription> = new Map();
 
   constructor(options: AdministrationOptions) {
     this.#options = options;
   }
 
-  /** How all subscriptions stand, sorted by service and name. Those that cannot be read are left out. */
+  /** Returns the state of all subscriptions, sorted by service and name. Unreadable ones are left out. */
   async subscriptions(): Promise<readonly SubscriptionInfo[]> {
     return await this.infosOf(await this.stored());
   }
 
-  /** All subscriptions as they are stored, sorted by service and name. */
+  /** Reads all stored subscriptions, sorted by service and name. */
   async stored(): Promise<readonly StoredSubscription[]> {
     const kept = await this.#kept();
     const stored = kept === undefined ? [] : await storedSubscriptions(kept, this.#known);
@@ -75,19 +75,19 @@ export class Administration {
     return stored;
   }
 
-  /** A parked message of a subscription; `undefined`: nothing that can be read. */
+  /** Reads a parked message of a subscription; `undefined`: missing or unreadable. */
   async message(key: string, id: string): Promise<ParkedMessage | undefined> {
     const kept = await this.#kept();
     return kept && await parkedMessage(kept, key, id);
   }
 
-  /** Requests about dead letters that its leader has not carried out, by the ids of these messages. */
+  /** Reads the requests about dead letters that the leader has not carried out yet, by message id. */
   async requested(stored: StoredSubscription): Promise<ReadonlyMap<string, "replay" | "discard">> {
     const kept = await this.#kept();
     return kept === undefined ? new Map() : await requestedLetters(kept, stored);
   }
 
-  /** How these subscriptions stand, in their order. */
+  /** Returns the state of these subscriptions, in the given order. */
   async infosOf(stored: readonly StoredSubscription[]): Promise<readonly SubscriptionInfo[]> {
     const kept = stored.length === 0 ? undefined : await this.#options.kept();
     if (kept === undefined) return [];
@@ -97,7 +97,7 @@ export class Administration {
     return await subscriptionInfos({ namespace, clock, kept, streams, nodes, stored });
   }
 
-  /** The live nodes; among them those without a record that lead one of these subscriptions. */
+  /** Returns the live nodes, including leaders of these subscriptions that have no record. */
   async nodes(stored: readonly StoredSubscription[]): Promise<readonly NodeInfo[]> {
     const nodes = await this.#options.nodes();
     const leaders = new Set(stored.map(({ state }) => state.head.leader));
@@ -106,7 +106,7 @@ export class Administration {
     return [...nodes, ...asked.filter((node) => node !== undefined)];
   }
 
-  /** The dead letters, by service, subscription and position; `only` those of these identities. */
+  /** Lists the dead letters by service, subscription and position. `only`: only messages with these ids. */
   async *deadLetters(options: DeadLetterOptions = {}, only?: ReadonlySet<string>): AsyncIterableIterator<DeadLetter> {
     const kept = await this.#kept();
     if (kept === undefined) return;
@@ -115,21 +115,21 @@ export class Administration {
   }
 
   /**
-   * Requests that a subscription handles again what stands behind a place; that of a queued command, whose name is the
-   * contract's, if the service has none of the name. Resolves when that is recorded. Rejects with a `TypeError` for a
-   * subscription that does not exist, naming those that do.
+   * Requests that a subscription handles the messages behind a place again. If the service has no subscription of this
+   * name, the queued command of this name is meant. Resolves when the request is stored. Rejects with a `TypeError`
+   * that lists the existing subscriptions if there is none.
    */
   async rewind(service: string, name: string, to: "start" | number | Date): Promise<void> {
     const { kept, key, name: own } = await this.#find(service, name, COMMANDS);
     const { namespace, clock } = this.#options;
     const place = to === "start" ? 0 : await placeOf(await this.#stream(streamOf(namespace, own)), this.#options, to);
-    // one of that moment and place may be there already
+    // an equal request of the same ms may exist already
     await storeRequest(kept, key, `rewind-${Math.floor(clock.now())}-${place}`, { kind: "rewind", to: place });
   }
 
   /**
-   * Removes a subscription that no live node handles, with what it has parked, dead letters included. Resolves with the
-   * number of these. Rejects with a `TypeError` for one that does not exist, and for one that a node handles.
+   * Removes a subscription that no live node handles, with its parked messages and dead letters. Resolves with the
+   * number of dead letters. Rejects with a `TypeError` if the subscription does not exist, or if a node handles it.
    */
   async remove(service: string, name: string): Promise<number> {
     const stored = await this.#find(service, name);
@@ -153,7 +153,7 @@ export class Administration {
     return state.parked.size;
   }
 
-  /** Finds a subscription of a service, or else of another one. */
+  /** Finds a subscription of a service, or, if it has none of this name, of `other`. */
   async #find(
     service: string,
     name: string,

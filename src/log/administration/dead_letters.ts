@@ -1,4 +1,4 @@
-/** Dead letters, as programs see them. */
+/** Dead letters as programs see them. */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
 import { checkKnown } from "../../data/checks.ts";
@@ -23,8 +23,8 @@ import {
 } from "./stored_subscriptions.ts";
 
 /**
- * The dead letters by service, subscription and position: those that there are when their subscription's turn comes.
- * `only`: of these messages, by their identities.
+ * Lists the dead letters by service, subscription and position; each subscription is read when its turn comes. `only`:
+ * only messages with these ids.
  */
 export async function* listDeadLetters(
   kept: Omit<LetterSource, "latest">,
@@ -53,8 +53,8 @@ export async function* listDeadLetters(
 }
 
 /**
- * Does something with each letter, several at once: a link may be slow. Yields them in their order, with the errors of
- * those that it failed for; throws what is no `CatgaError`.
+ * Calls `work` for each letter, several at once, because a link may be slow. Yields the letters in order, each with its
+ * error if `work` failed. Throws any error that is no `CatgaError`.
  */
 export async function* settled(
   letters: AsyncIterable<DeadLetter>,
@@ -62,7 +62,7 @@ export async function* settled(
 ): AsyncGenerator<readonly [DeadLetter, CatgaError | undefined]> {
   const begun = new Fifo<Promise<readonly [DeadLetter, unknown]>>();
   const next = async (): Promise<readonly [DeadLetter, CatgaError | undefined]> => {
-    const [letter, error] = await begun.shift()!; // there is one
+    const [letter, error] = await begun.shift()!; // not empty
     if (error !== undefined && !isCatgaError(error)) throw error;
     return [letter, error];
   };
@@ -73,7 +73,7 @@ export async function* settled(
   while (begun.size > 0) yield await next();
 }
 
-/** A subscription, and how it stands now: read once for all who ask until it is read, and for each of its commits. */
+/** A subscription; `latest` reads its present state: calls that wait share one read, and only new commits are read. */
 interface LetterSource extends KeptCommits {
   readonly network: { readonly maxPayload: number };
   readonly latest: () => Promise<StoredSubscription | undefined>;
@@ -85,14 +85,14 @@ function latestOf(kept: KeptCommits, stored: StoredSubscription): LetterSource["
   let next: ReturnType<LetterSource["latest"]> | undefined;
   return () =>
     next ??= (async () => {
-      await last?.catch(() => {}); // whoever asked gets it
+      await last?.catch(() => {}); // its caller gets the error
       next = undefined;
       const reading = last = storedSubscription(kept, stored.key, known);
       return known = await reading;
     })();
 }
 
-/** How many messages of its contract and key wait behind each. */
+/** For each dead letter, the number of messages of its contract and key that wait behind it. */
 async function heldBehind(kept: KeptCommits, stored: StoredSubscription): Promise<Map<string, number>> {
   const lines = await parkedLines(kept, stored);
   const counts = new Map<string, number>();
@@ -155,11 +155,11 @@ interface LetterPlace {
   readonly service: string;
   readonly name: string;
   readonly position: number;
-  /** The identity of the message. */
+  /** Id of the message. */
   readonly id: string;
 }
 
-/** Stores a request. A discard takes the place of a replay that is not carried out: both have the same id. */
+/** Stores a request. A discard replaces a replay that was not carried out yet: both have the same id. */
 async function ask(
   kept: LetterSource,
   { key, service, name, position, id }: LetterPlace,
@@ -177,7 +177,7 @@ async function ask(
     }
     const { dead } = state;
     if (dead === 0) {
-      if (kind === "replay" && payload === undefined) return; // it is being tried again already
+      if (kind === "replay" && payload === undefined) return; // a new attempt is under way already
       throw is("is no dead letter: it was replayed, and is being tried again");
     }
     const of = letterRequest(id, dead);
@@ -191,11 +191,11 @@ async function ask(
   throw is("is asked for by others all the time; try again");
 }
 
-/** The id of requests about a letter: of its message, and of when it became one. */
+/** Id of requests about a dead letter, made of its message and the time since which it is dead. */
 function letterRequest(id: string, dead: number): string {
   return `letter-${id}-${dead}`;
 }
 
 const MAX_ATTEMPTS = 5;
-/** Messages that are read at once, and letters that something is done with at once: each may have a MB. */
+/** Number of messages that are read at once, and of letters that are worked on at once: each may have a MB. */
 const [MAX_BATCH, MAX_CONCURRENT_LETTERS] = [16, 64];

@@ -1,7 +1,7 @@
 /**
- * History of one entity, for operators: its events in order with what caused them, and its snapshot. Its state is what
- * the `apply` functions of a program make of the events, and not known here, apart from that of the snapshot. Anything
- * may stand in the stream: what nodes pass over is reported as such, with the reason.
+ * History of one entity for operators: its events in order, each with its cause, and its snapshot. The state of the
+ * entity is not known here (a program's `apply` functions compute it), except in a snapshot. The stream may contain
+ * anything: messages that nodes skip are reported with the reason.
  */
 import { REDACT_HEADER } from "../../contract/redaction.ts";
 import { decodeText } from "../../data/encoding.ts";
@@ -23,47 +23,47 @@ export interface EntityPlace {
   readonly id: string;
 }
 
-/** An entity as a whole. */
+/** Summary of an entity. */
 export interface EntityInfo {
-  /** How many events it has had. */
+  /** Number of its events. */
   readonly version: number;
-  /** When its first event was stored; `undefined` for one that was forgotten, whose events are gone. */
+  /** Time at which its first event was stored; `undefined`: a forgotten entity, whose events are gone. */
   readonly created: Date | undefined;
-  /** When its last event was stored, or that it was forgotten. */
+  /** Time at which its last event was stored, or at which it was forgotten. */
   readonly changed: Date | undefined;
   readonly forgotten: boolean;
-  /** A string: why it is not used. */
+  /** The snapshot; a string: why it is not used. */
   readonly snapshot: EntitySnapshot | string | undefined;
-  /** True if tools hide members of an event of it, and so the state, which was made of them. */
+  /** True if tools hide members of one of its events, and therefore the state, which is made of the events. */
   readonly redacts: boolean;
 }
 
-/** A state that was stored. */
+/** A stored state. */
 export interface EntitySnapshot {
-  /** How many events are part of the state. */
+  /** Number of events that the state includes. */
   readonly version: number;
-  /** The `version` of the definition that made it. */
+  /** `version` of the definition that made the state. */
   readonly definition: number;
   readonly state: unknown;
 }
 
 /** An event of an entity. */
 export interface StoredEntityEvent {
-  /** The number of the event; `undefined` for the one that says that the entity was forgotten. */
+  /** Number of the event; `undefined`: the event that records that the entity was forgotten. */
   readonly version: number | undefined;
-  /** The name of its contract. */
+  /** Name of its contract. */
   readonly event: string;
   readonly position: number;
   readonly time: Date;
   readonly id: string;
-  /** The command that emitted it; `undefined` for the one that says that the entity was forgotten. */
+  /** The command that emitted the event; `undefined`: the event records that the entity was forgotten. */
   readonly command: { readonly name: string; readonly id: string } | undefined;
   readonly correlationId: string | undefined;
   readonly headers: Readonly<Record<string, string>> | undefined;
   readonly payload: unknown;
 }
 
-/** A message of the entity's subject that nodes pass over, or events that are missing. */
+/** A message of the entity's subject that nodes skip, or a gap in its events. */
 export interface EntityFault {
   readonly fault: string;
   readonly position: number;
@@ -71,7 +71,8 @@ export interface EntityFault {
 }
 
 /**
- * The entity as a whole; `undefined`: nothing is stored of it. Reads all of its messages. Rejects as `LogStream.read`.
+ * Returns a summary of the entity; `undefined`: nothing is stored for it. Reads all of its messages. Rejects as
+ * `LogStream.read`.
  */
 export async function entityInfo(place: EntityPlace): Promise<EntityInfo | undefined> {
   let [version, messages, first, last, sequence, forgotten]: [number, number, number?, number?, number?, boolean?] = [
@@ -99,13 +100,13 @@ export async function entityInfo(place: EntityPlace): Promise<EntityInfo | undef
   };
 }
 
-/** Its events behind a version, in order, and what is wrong in between. Rejects as `LogStream.read`. */
+/** Yields the events behind a version, in order, with the faults between them. Rejects as `LogStream.read`. */
 export async function* entityEvents(
   place: EntityPlace,
   { after = 0 }: { readonly after?: number } = {},
 ): AsyncGenerator<StoredEntityEvent | EntityFault> {
   for await (const { message, group, events, fault, version, forgotten } of steps(place)) {
-    // what cannot be read behind that version comes with what follows it
+    // faults behind that version come with the events that follow
     if (!forgotten && (version < after || (version === after && events.length > 0))) continue;
     const time = new Date(message.time);
     if (fault !== undefined) yield { fault, position: positionOf(message.sequence, 0), time };
@@ -130,12 +131,12 @@ export async function* entityEvents(
   }
 }
 
-/** A message of the entity's subject, and what nodes make of it. */
+/** A message of the entity's subject, as nodes interpret it. */
 interface HistoryStep {
   readonly message: StoredMessage;
-  /** `undefined` if it cannot be read. */
+  /** `undefined`: unreadable. */
   readonly group: EntityGroup | undefined;
-  /** Events that are applied. */
+  /** Events that nodes apply. */
   readonly events: readonly LoggedMessage[];
   readonly fault: string | undefined;
   /** Version of the entity after this message. */
@@ -143,7 +144,7 @@ interface HistoryStep {
   readonly forgotten: boolean;
 }
 
-/** As `entities/` takes them: a message that does not continue the events before it is passed over. */
+/** Interprets the messages as `entities/` does: a message that does not continue the events before it is skipped. */
 async function* steps({ namespace, stream, type, id }: EntityPlace): AsyncGenerator<HistoryStep> {
   let [version, forgotten] = [0, false];
   const subject = entitySubject(namespace, type, id);
@@ -169,7 +170,7 @@ async function* steps({ namespace, stream, type, id }: EntityPlace): AsyncGenera
   }
 }
 
-/** Its snapshot, if it is of this stream. `last`: the sequence of its last message. */
+/** Returns the entity's snapshot if it belongs to this stream. `last`: sequence of the entity's last message. */
 async function snapshotOf(
   { stream, snapshots, type, id }: EntityPlace,
   last: number,
@@ -180,7 +181,7 @@ async function snapshotOf(
   if (found.length === 0) return undefined;
   const { created } = await stream.state() ?? {};
   const fitting = found.filter((read) => typeof read === "object" && read.id === id && read.created === created);
-  // the latest one of those that program versions have made
+  // the latest snapshot of those that different program versions have made
   const [read] = (fitting as SnapshotText[]).filter(({ sequence }) => sequence <= last).toSorted((a, b) =>
     b.version - a.version
   );
@@ -199,5 +200,5 @@ function dateOf(time: number | undefined): Date | undefined {
   return time === undefined ? undefined : new Date(time);
 }
 
-/** Messages that are read at once: each may have 1 MB, or more. */
+/** Number of messages that are read at once: each may have 1 MB or more. */
 const MAX_BATCH = 100;

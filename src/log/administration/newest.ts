@@ -1,16 +1,16 @@
-/** The messages of a stream, the newest first: NATS reads forward only. */
+/** Reads a stream backwards, which NATS does not offer. */
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 
-/** The messages from a sequence on that are before those of the part before this one. */
+/** A part: the messages from a sequence on, up to those of the part read before. */
 export interface MessagePart {
   readonly from: number;
-  /** The newest first. */
+  /** Messages, the newest first. */
   readonly messages: readonly StoredMessage[];
 }
 
 /**
- * Reads the messages of a subject (a pattern) in parts, the newest first, down to the sequence `least`. Where few of
- * them stand between others, the parts become longer. Rejects as `LogStream.read`.
+ * Reads the messages of a subject (a pattern) in parts, the newest first, down to the sequence `least`. The parts
+ * become longer where such messages are rare. Rejects as `LogStream.read`.
  */
 export async function* newest(
   stream: Pick<LogStream, "read">,
@@ -27,7 +27,7 @@ export async function* newest(
       if (found.length >= MAX_BATCH && width > MAX_BATCH) break;
     }
     if (found.length >= MAX_BATCH && width > MAX_BATCH) {
-      width = MAX_BATCH; // there are many here: one read has them
+      width = MAX_BATCH; // messages are dense here: one read has them all
       continue;
     }
     yield { from, messages: found.reverse() };
@@ -36,5 +36,5 @@ export async function* newest(
   }
 }
 
-/** Messages that are read at once. */
+/** Number of messages that are read at once. */
 const MAX_BATCH = 500;

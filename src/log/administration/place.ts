@@ -1,4 +1,4 @@
-/** The place in the log that a rewind goes to. */
+/** The place in the log to which a rewind goes. */
 import { show } from "../../data/checks.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
@@ -7,8 +7,9 @@ import { endOf } from "../format/group_text.ts";
 import { messagePattern } from "../format/names.ts";
 
 /**
- * The position behind which a subscription goes on: that of a number, or the one before the first message that was
- * stored at a time of this process's clock or later. Throws a `TypeError` or `RangeError` for another value.
+ * Returns the position behind which a rewound subscription goes on: the given number, or, for a date, the position
+ * before the first message stored at or after that time of this process's clock. Throws a `TypeError` or `RangeError`
+ * for another value.
  */
 export async function placeOf(
   stream: LogStream | undefined,
@@ -25,7 +26,7 @@ export async function placeOf(
   const state = await stream?.state();
   if (stream === undefined || state === undefined) return 0;
   await stream.measureTime();
-  // messages have the server's time, which may be minutes away from that of this process
+  // messages have the server's time, which may be minutes away from this process's
   const ahead = clock.now() - stream.serverTime;
   const time = to.getTime() - (Math.abs(ahead) < SAME ? 0 : ahead);
   const sequence = await firstAt(stream, clock, messagePattern(namespace, stream.name), time, state);
@@ -33,7 +34,7 @@ export async function placeOf(
 }
 
 /**
- * The sequence of the first message that was stored at a time or later: by bisection, because time stamps grow with
+ * Finds the sequence of the first message stored at or after a time: by bisection, because time stamps grow with
  * sequences.
  */
 async function firstAt(
@@ -54,12 +55,12 @@ async function firstAt(
         `the log ${stream.name} answered with an earlier message than it was asked for`,
       );
     }
-    // a server that lags behind may not have it yet
+    // a server that lags behind may not have the message yet
     if (message === undefined && !waited) {
       waited = true;
       await delay(clock, LAG);
     } else if (message === undefined || message.time >= time) {
-      // a gap before it has no message
+      // the gap before this message is empty
       if (message !== undefined) found = message.sequence;
       high = middle;
     } else low = message.sequence + 1;
@@ -67,7 +68,7 @@ async function firstAt(
   return found;
 }
 
-/** Clocks that are less apart are taken for one, in ms: the time of a message names just that message then. */
+/** Clocks that differ by less count as equal, in ms: so the time stamp of a message denotes exactly that message. */
 const SAME = 1_000;
 /** How far a server may lag behind, in ms. */
 const LAG = 1_000;

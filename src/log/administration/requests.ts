@@ -1,6 +1,4 @@
-/**
- * Asks the leader of a subscription: stores a request, which it carries out now, or the next one when there is none.
- */
+/** Stores requests to the leader of a subscription, which carries them out; if there is none, the next leader does. */
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import { requestSubject } from "../format/names.ts";
@@ -8,9 +6,9 @@ import { type SubscriptionRequest, writeRequest } from "../format/subscription_r
 import type { KeptCommits } from "./stored_subscriptions.ts";
 
 /**
- * Stores a request under an id, in place of the last one of that id, if that has this sequence (0: there is none).
- * Resolves with whether it did: `false` when another one stands there, which may be this one, of an attempt whose
- * answer was lost. Rejects with a `CatgaError` when it cannot be stored, `OUTCOME_UNKNOWN` if it may have been.
+ * Stores a request under an id, in place of the last request with this id if that has this sequence (0: there is none).
+ * Resolves with true if it was stored, with false if another request is there; that may be this one, from an attempt
+ * whose answer was lost. Rejects with a `CatgaError` if it cannot be stored; `OUTCOME_UNKNOWN`: it may have been.
  */
 export async function storeRequest(
   { stream, namespace, clock }: KeptCommits,
@@ -29,7 +27,7 @@ export async function storeRequest(
     });
     if (appended.type === "stored") return true;
     if (appended.type === "conflict") return false;
-    // once an attempt had no answer, none that certainly failed later says that it was not stored
+    // after an attempt without an answer, the certain failure of a later attempt does not say that nothing was stored
     if (error?.code !== "OUTCOME_UNKNOWN") ({ error } = appended);
     const passing = appended.type === "unknown" || appended.passing;
     if (!passing || tries === MAX_ATTEMPTS) {
@@ -40,7 +38,7 @@ export async function storeRequest(
   }
 }
 
-/** How long the store may take to answer, in ms. */
+/** Timeout of an attempt, in ms. */
 const ANSWER_TIMEOUT = 5_000;
-/** How often it is asked, and the pause before the next time, in ms. */
+/** Maximum number of attempts; `ATTEMPT_PAUSE`: pause between them, in ms. */
 const [MAX_ATTEMPTS, ATTEMPT_PAUSE] = [4, 100];

@@ -1,6 +1,6 @@
 /**
- * The last runs of a schedule, for operators: the messages that it left in the log, and what became of each in the
- * subscriptions to it.
+ * The last runs of a schedule, for operators: the messages that it has appended to the log, and the outcome of each in
+ * the subscriptions that handle them.
  */
 import type { LogStream } from "../../ports/event_log.ts";
 import { messageId } from "../format/commit.ts";
@@ -9,7 +9,7 @@ import { categorySubject, scheduleSubject, streamOf } from "../format/names.ts";
 import { newest } from "./newest.ts";
 import type { StoredSubscription } from "./stored_subscriptions.ts";
 
-/** A message that a schedule has left in the log. */
+/** A message that a schedule has appended to the log. */
 export interface ScheduleRun {
   readonly id: string;
   readonly at: Date;
@@ -17,14 +17,14 @@ export interface ScheduleRun {
   readonly outcomes: readonly ScheduleOutcome[];
 }
 
-/** What became of it in a subscription. `handled`: also one that was discarded. */
+/** Outcome of a message in a subscription. `handled` includes discarded messages. */
 export interface ScheduleOutcome {
   readonly service: string;
   readonly subscription: string;
   readonly outcome: "handled" | "waits" | "retrying" | "dead";
 }
 
-/** A schedule, and where it is stored. */
+/** A schedule and its stream. */
 interface SchedulePlace {
   readonly namespace: string;
   readonly stream: LogStream;
@@ -34,8 +34,8 @@ interface SchedulePlace {
 }
 
 /**
- * The last runs of a schedule that the log still has, `most` at most, the newest first. Reads the last {@link MOST}
- * messages of the contract. Rejects as `LogStream.read`.
+ * Returns the last runs of a schedule that the log still has, at most `most`, the newest first. Looks only at the last
+ * {@link MAX_MESSAGES} messages of the contract. Rejects as `LogStream.read`.
  */
 export async function scheduleRuns(place: SchedulePlace, most: number): Promise<ScheduleRun[]> {
   const { namespace, stream, subscriptions, contract, id } = place;
@@ -52,7 +52,7 @@ export async function scheduleRuns(place: SchedulePlace, most: number): Promise<
     for (const message of messages) {
       if (message.headers?.["Nats-Scheduler"] !== subject) continue;
       const group = readGroup(namespace, message);
-      if (!isReadable(group) || group.length === 0) continue; // its cron has another time that night
+      if (!isReadable(group) || group.length === 0) continue; // this firing is skipped: clocks change, and the cron has another time that night
       const [{ id, position, time }] = group;
       const outcomes = own.flatMap((each) => outcomeOf(each, state.created, position, time) ?? []);
       runs.push({ id, at: new Date(time), position, outcomes });
@@ -69,7 +69,7 @@ export async function scheduleRuns(place: SchedulePlace, most: number): Promise<
     position: number,
     time: number,
   ): ScheduleOutcome | undefined {
-    if (position <= began[contract]) return undefined; // it was there before the subscription
+    if (position <= began[contract]) return undefined; // stored before the subscription began
     const state = parked.get(messageId({ position, time }));
     const waits = place.created !== created || position > place.read || open.some(([each]) => each === position);
     const outcome = state !== undefined ? state.dead > 0 ? "dead" : "retrying" : waits ? "waits" : "handled";
@@ -77,5 +77,5 @@ export async function scheduleRuns(place: SchedulePlace, most: number): Promise<
   }
 }
 
-/** Messages of the contract that are read. */
+/** Maximum number of messages of the contract that are read. */
 const MAX_MESSAGES = 10_000;

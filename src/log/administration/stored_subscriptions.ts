@@ -1,6 +1,6 @@
 /**
- * The subscriptions of a namespace as they are stored, for those who lead none: what the commits of each say, and what
- * it has parked.
+ * Reads the stored subscriptions of a namespace, for processes that do not lead them: their state from their commits,
+ * and their parked messages.
  */
 import { fewAtOnce } from "../../data/queues.ts";
 import { unavailable } from "../../error.ts";
@@ -27,19 +27,19 @@ export interface KeptCommits {
   readonly stream: LogStream;
 }
 
-/** A subscription as it is stored. */
+/** A stored subscription. */
 export interface StoredSubscription {
   readonly key: string;
   readonly service: string;
   readonly name: string;
-  /** The sequence of its last commit. */
+  /** Sequence of its last commit. */
   readonly sequence: number;
   readonly state: StoredState;
 }
 
 /**
- * All subscriptions, sorted by service and name. Those that cannot be read are left out. `known`: as they were read
- * before, by their keys.
+ * Reads all subscriptions, sorted by service and name. Unreadable ones are left out. `known`: the result of an earlier
+ * read, by key.
  */
 export async function storedSubscriptions(
   kept: KeptCommits,
@@ -54,13 +54,13 @@ export async function storedSubscriptions(
   );
 }
 
-/** The greatest sequence that any of them has read of a log; 0: none. */
+/** Returns the greatest sequence of a log that any subscription has read; 0: none. */
 export async function mostRead(kept: KeptCommits): Promise<number> {
   const read = (await storedSubscriptions(kept)).map(({ state: { head: { place } } }) => sequenceOf(place.read));
   return Math.max(0, ...read);
 }
 
-/** One subscription; `undefined`: there is none of this key, or it cannot be read. Rejects with `UNAVAILABLE`. */
+/** Reads one subscription; `undefined`: missing or unreadable. Rejects with `UNAVAILABLE`. */
 export async function storedSubscription(
   kept: KeptCommits,
   key: string,
@@ -81,38 +81,38 @@ export async function storedSubscription(
       const messages: StoredMessage[] = [];
       for await (const message of messagesFrom(stream, subject, from, PAGE)) {
         messages.push(message);
-        if (message.sequence >= last.sequence) break; // more may come faster than they are read
+        if (message.sequence >= last.sequence) break; // new commits may arrive faster than they are read
       }
-      // the server that was asked lags behind
+      // the server that answered lags behind
       if (!messages.some(({ sequence }) => sequence >= last.sequence)) break;
       const commits = messages.flatMap((message) => commitOf(message) ?? []);
       const state = stateOf(commits);
       if (state !== undefined) return { key, ...place, sequence: messages[messages.length - 1].sequence, state };
       if (from === 0) return undefined;
       const earlier = Math.min(from, ...commits.map(({ base }) => base));
-      // somebody else may have written any base
+      // a commit of another writer may name any base
       from = earlier < from ? earlier : 0;
     }
   }
   throw unavailable(`the server lags behind with what is stored of ${subject}; try again`);
 }
 
-/** A message that a subscription has parked; `undefined`: it is gone, or cannot be read. */
+/** Reads a parked message; `undefined`: missing or unreadable. */
 export async function parkedMessage(
   { stream, namespace }: KeptCommits,
   key: string,
   id: string,
 ): Promise<ParkedMessage | undefined> {
   const subject = parkedSubject(namespace, key, id);
-  // a server that lags behind may not have it yet
+  // a server that lags behind may not have the message yet
   const message = await stream.last(subject) ?? await stream.last(subject, { latest: true });
   const parked = message && readParked(id, textOf(message));
   return typeof parked === "string" ? undefined : parked;
 }
 
 /**
- * Contract and key of each parked message of a subscription that has a key, by its id: payloads at once may be larger
- * than the memory.
+ * Reads contract and key of the parked messages that have a key, by message id. Payloads are not kept: all of them
+ * together may exceed the memory.
  */
 export async function parkedLines(kept: KeptCommits, { key, state }: StoredSubscription): Promise<Map<string, string>> {
   const { stream, namespace } = kept;
@@ -136,13 +136,13 @@ export async function parkedLines(kept: KeptCommits, { key, state }: StoredSubsc
   return lines;
 }
 
-/** Parked messages in the order of the log. */
+/** Sorts parked messages in the order of the log. */
 export function inOrder(parked: ReadonlyMap<string, ParkedState>): (readonly [id: string, state: ParkedState])[] {
   return [...parked].sort(([, a], [, b]) => a.epoch - b.epoch || a.position - b.position || a.time - b.time);
 }
 
 /**
- * The last request of an id, if its subscription's leader has not carried it out; else the sequence that the next one
+ * Reads the last request with an id if the leader has not carried it out; else only the sequence that the next request
  * replaces.
  */
 export async function pendingRequest(
@@ -156,7 +156,7 @@ export async function pendingRequest(
   return { request: typeof request === "string" ? undefined : request, sequence: message.sequence };
 }
 
-/** Requests about dead letters that the leader of a subscription has not carried out, by the ids of these messages. */
+/** Reads the requests about dead letters that the leader has not carried out, by message id. */
 export async function requestedLetters(
   { stream, namespace }: KeptCommits,
   { key, state: { head, parked } }: StoredSubscription,
@@ -181,9 +181,9 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Subscriptions that are read at once. */
+/** Number of subscriptions that are read at once. */
 const MAX_CONCURRENT_READS = 16;
-/** Messages that are read at once. */
+/** Number of messages that are read at once. */
 const PAGE = 64;
-/** How often a server may lag behind, and the pause between, in ms. */
+/** Maximum number of reads from servers that lag behind; `READ_PAUSE`: pause between them, in ms. */
 const [MAX_READS, READ_PAUSE] = [40, 50];

@@ -1,4 +1,4 @@
-/** How subscriptions stand: from their commits, the stream, and the live nodes. */
+/** Computes the state of subscriptions for operators from their commits, the streams, and the live nodes. */
 import { readAnnouncement } from "../../contract/send_options.ts";
 import type { SubscriptionInfo } from "../../contract/durable_messages.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
@@ -17,13 +17,13 @@ export interface InfoSources {
   readonly clock: Clock;
   /** The stream of subscriptions. */
   readonly kept: LogStream;
-  /** Streams of the log and of entities; `undefined` for one that does not exist. */
+  /** Streams of the log and of entities; `undefined`: the stream does not exist. */
   readonly streams: readonly (LogStream | undefined)[];
   readonly nodes: readonly NodeInfo[];
   readonly stored: readonly StoredSubscription[];
 }
 
-/** In the order of what is stored. */
+/** Returns the state of each stored subscription, in the given order. */
 export async function subscriptionInfos(sources: InfoSources): Promise<readonly SubscriptionInfo[]> {
   const { namespace } = sources;
   const logs = new Map<string, LogView>();
@@ -37,12 +37,12 @@ export async function subscriptionInfos(sources: InfoSources): Promise<readonly 
   );
 }
 
-/** Returns true if a node has a subscription: it says so, or led it last. */
+/** Returns true if a node handles a subscription: it announces that, or was its last leader. */
 export function handles(node: NodeInfo, { service, name, state }: StoredSubscription): boolean {
   return announced(node, service, name).length > 0 || node.endpoint === state.head.leader;
 }
 
-/** The contracts of a subscription that a node says it handles. */
+/** Returns the contracts of a subscription that a node announces. */
 export function announced(node: NodeInfo, service: string, name: string): string[] {
   return (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text))
     .filter((about) => about.service === service && about.name === name).map(({ category }) => category);
@@ -64,7 +64,7 @@ async function infoOf(
   const unread: StoredMessage[] = [];
   let lag = 0;
   if (log !== undefined) {
-    // what stood in the log when a category was added is not for it
+    // messages stored before a category was added are not for the subscription
     const behind = (await Promise.all(contracts.map((category) =>
       log.behind(category, Math.max(read, began[category] ?? 0))
     )))
@@ -99,7 +99,7 @@ async function infoOf(
   });
 }
 
-/** The stream, each part of it read once for all subscriptions. */
+/** A stream; the last message of each category is read once for all subscriptions. */
 class LogView {
   readonly state: LogState;
   readonly #namespace: string;
@@ -113,7 +113,8 @@ class LogView {
   }
 
   /**
-   * The sequence of the last message of a category, and the first one behind a position; `undefined`: there is none.
+   * Returns the sequence of a category's last message, and its first message behind a position; `undefined`: none is
+   * behind it.
    */
   async behind(category: string, position: number): Promise<{ last: number; first: StoredMessage } | undefined> {
     const subject = categoryPattern(this.#namespace, this.#stream.name, category);
@@ -129,7 +130,7 @@ class LogView {
     return { last: last.sequence, first };
   }
 
-  /** The message of a sequence, or the next one. */
+  /** Reads the message with this sequence, or the next one. */
   async at(sequence: number): Promise<StoredMessage | undefined> {
     return (await this.#stream.read(messagePattern(this.#namespace, this.#stream.name), { from: sequence, most: 1 }))[
       0
@@ -137,5 +138,5 @@ class LogView {
   }
 }
 
-/** Subscriptions whose parts are read at once. */
+/** Number of subscriptions for which the stream is read at once. */
 const MAX_CONCURRENT_READS = 16;

@@ -1,9 +1,8 @@
 /**
- * The events of one contract as they are stored, for all followers of this process: one reader of the stream, which
- * keeps the newest events in memory. A follower that is further behind reads from the store until it has caught up.
- *
- * Promises: each follower gets every event behind its position, in order, once, or an error that says where it may go
- * on. A follower that does not ask for events holds no memory and nobody up.
+ * The stored events of one contract for all followers in this process: one reader of the stream, which keeps the newest
+ * events in memory. A follower that is further behind reads from the store until it has caught up. Promises: each
+ * follower gets every event behind its position, in order, once, or an error that says where it may go on. A follower
+ * that does not ask for events uses no memory and delays no other.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -25,7 +24,7 @@ export interface EventFeedOptions {
   readonly observer: Observer;
   /** Opens the stream that has the events. */
   stream(): MaybePromise<LogStream>;
-  /** Messages of the stream that are kept in memory at most; 1,024. */
+  /** Maximum number of messages of the stream in memory; default 1,024. */
   readonly maxRecent?: number;
   /** Called when the last follower has left. */
   onUnused(): void;
@@ -55,11 +54,11 @@ export class EventFeed {
   /** All messages up to this sequence have been read. */
   #readUpTo = 0;
   #stream: LogStream | undefined;
-  /** Which stream of its name it is: see {@link LogState.created}. */
+  /** Identity of the stream; see {@link LogState.created}. */
   #created = "";
   #reader: LogReader | undefined;
   readonly #started: Promise<void>;
-  /** Number of losses of the stream so far: a follower that began before one of them ends. */
+  /** Number of losses of the stream so far; a follower that began before a loss ends. */
   #losses = 0;
   #lastLoss: CatgaError | undefined;
   #closed = false;
@@ -76,7 +75,7 @@ export class EventFeed {
     return this.#started;
   }
 
-  /** The position of the newest event that has been read, or of another message of the stream behind it. */
+  /** Position of the newest event that was read, or of a later message of the stream that the reader has passed. */
   get end(): number {
     return endOf(Math.max(this.#readUpTo, this.#reader?.mark?.sequence ?? 0));
   }
@@ -136,11 +135,11 @@ export class EventFeed {
   }
 
   /**
-   * Reads messages behind a sequence from the store: some, in order, and up to which sequence all are among them.
-   * Rejects with `LOG_MISMATCH` if some of them are lost.
+   * Reads messages behind a sequence from the store, in order, up to a limit of bytes. `upTo`: no event up to this
+   * sequence is missing in `found`. Rejects with `LOG_MISMATCH` if some are lost.
    */
   async readStore(sequence: number): Promise<{ readonly found: StoredEvents[]; readonly upTo: number }> {
-    const stream = this.#stream!; // a follower reads after the start
+    const stream = this.#stream!; // followers read after the start only
     const leave = await this.#storeReads.enter();
     try {
       return await this.#readPart(stream, sequence);
@@ -185,7 +184,7 @@ export class EventFeed {
         await Promise.race([done.promise, delay(this.#options.clock, CAUGHT_UP_CHECK)]);
       }
       if (failed !== undefined) throw failed;
-      // what lies between are messages of other subjects
+      // only messages of other subjects lie between
       if (bytes < MAX_STORE_READ_BYTES && reader.caughtUp) upTo = Math.max(upTo, end);
       return { found, upTo };
     } finally {
@@ -198,7 +197,7 @@ export class EventFeed {
     const { first, last } = await this.#state(this.#stream!);
     const sequence = sequenceOf(position);
     const { contract } = this.#options;
-    // later events of the same message may be missing with it
+    // later events of the same message would be missing, too
     const wanted = position === endOf(sequence) ? sequence + 1 : sequence;
     if (sequence > last) throw lossError(contract, { reason: "truncated", after: sequence, next: last + 1 });
     if (wanted < first) throw lossError(contract, { reason: "expired", after: sequence, next: first });
@@ -248,7 +247,7 @@ export class EventFeed {
     this.#bytes += bytes;
     const { maxRecent = MAX_RECENT } = this.#options;
     while (this.#recent.size > maxRecent || (this.#bytes > MAX_RECENT_BYTES && this.#recent.size > 1)) {
-      const oldest = this.#recent.shift()!; // it has more than one
+      const oldest = this.#recent.shift()!; // not empty
       this.#bytes -= oldest.bytes;
       this.#coveredAfter = oldest.sequence;
     }
@@ -267,7 +266,10 @@ export class EventFeed {
     );
   }
 
-  /** The stream was made again, or has lost messages: what followers have seen may come again, or is missing. */
+  /**
+   * Handles a stream that was made anew, or has lost messages: positions that followers have seen may be used again, or
+   * events be missing.
+   */
   #lost(lost: LogLoss): void {
     while (this.#recent.size > 0) this.#recent.shift();
     this.#bytes = 0;
@@ -298,12 +300,12 @@ function lossError({ name }: AnyContract, { reason, after, next }: LogLoss): Cat
   return new CatgaError("LOG_MISMATCH", message, { details: { reason, position } });
 }
 
-/** Messages of the stream that are kept in memory at most, each with up to 512 events; and their bytes. */
+/** Maximum number of messages of the stream in memory, each with up to 512 events; and of their bytes. */
 const MAX_RECENT = 1_024;
 const MAX_RECENT_BYTES = 4_194_304;
-/** Reads from the store at once, of one feed; each has a consumer on the server. */
+/** Maximum number of concurrent reads from the store by one feed; each has a consumer on the server. */
 const MAX_STORE_READS = 16;
-/** Bytes that one read from the store returns, and one message more. */
+/** Bytes after which a read from the store ends; its last message may exceed them. */
 const MAX_STORE_READ_BYTES = 262_144;
 /** Interval between checks whether a read from the store has caught up, in ms. */
 const CAUGHT_UP_CHECK = 10;

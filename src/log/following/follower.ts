@@ -9,24 +9,26 @@ import type { StoredEvent } from "./stored_event.ts";
 /** Options of a {@link Follower}. */
 export interface FollowerOptions extends Pick<FollowEventsOptions, "from" | "key" | "signal"> {
   readonly feed: EventFeed;
-  /** The position of the first event that was stored at a time or later, less one. */
+  /** Returns the position before the first event stored at or after a time. */
   positionAt(time: Date): Promise<number>;
 }
 
 type Next = IteratorResult<FollowedEvent<unknown>, undefined>;
 
-/** Follows a feed. It ends with an error, when it is left, when its signal aborts, and with the feed. */
+/**
+ * A follower of a feed. It ends with an error, when its iterator returns, when its signal aborts, and with the feed.
+ */
 export class Follower implements EventFollower<unknown>, FeedFollower {
   readonly #feed: EventFeed;
   readonly #key: string | undefined;
   readonly #began: Promise<void>;
   #position: number | undefined;
-  /** All events in messages up to this sequence were returned, or are in `#ready`. */
+  /** Events in messages up to this sequence were returned, or are in `#ready`. */
   #sequence = 0;
-  /** The position that it began behind: events of the same message up to it are passed over. */
+  /** Position behind which the follower began: events of the same message up to it are skipped. */
   #after = 0;
   #losses = 0;
-  /** Events that are returned next, of one message; and messages that were read from the store behind it. */
+  /** Events of one message that are returned next; `#index`: the first of them not yet returned. */
   #ready: readonly StoredEvent[] = [];
   #index = 0;
   #fromStore: readonly StoredEvents[] = [];
@@ -42,7 +44,7 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
     feed.add(this);
     this.#off = onAbort(signal, () => this.#end());
     this.#began = this.#begin(from, positionAt);
-    this.#began.catch(() => {}); // the first `next` rejects with it
+    this.#began.catch(() => {}); // the first `next` rejects with this error
   }
 
   get position(): number | undefined {
@@ -81,7 +83,7 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
     } else if (from instanceof Date) this.#after = await positionAt(from);
     this.#position = this.#after;
     const sequence = sequenceOf(this.#after);
-    // the message that has the position may have events behind it
+    // the message at the position may have events behind it
     this.#sequence = this.#after === endOf(sequence) ? sequence : Math.max(0, sequence - 1);
   }
 
@@ -112,7 +114,7 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
     return DONE;
   }
 
-  /** Gets the events of the next message; `false`: there is none yet. */
+  /** Loads the events of the next message into `#ready`. Resolves with false if there is none yet. */
   async #fill(): Promise<boolean> {
     const feed = this.#feed;
     if (feed.closed) {
@@ -144,7 +146,7 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
     this.#index = 0;
   }
 
-  /** There is no event up to this sequence. */
+  /** Call when no event up to this sequence is left. */
   #passed(sequence: number): void {
     if (sequence <= this.#sequence) return;
     this.#sequence = sequence;
@@ -153,7 +155,7 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
 
   /** Resolves at the next change of the feed, or at the end of this follower. */
   #change(): Promise<void> {
-    // what has come since the last look would not be noticed
+    // a change since the last check must not be missed
     if (this.#over || this.#feed.closed || this.#feed.next(this.#sequence) !== undefined) return Promise.resolve();
     if (this.#feed.losses > this.#losses) return Promise.resolve();
     return new Promise((resolve) => this.#wake = resolve);

@@ -1,4 +1,4 @@
-/** What this process follows: one feed for each contract that has a follower. */
+/** The followers of this process: one feed for each contract that has a follower. */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { EventFollower, FollowEventsOptions } from "../../contract/followed_event.ts";
 import type { Observer } from "../../contract/observer.ts";

@@ -8,7 +8,7 @@ import { parsePayload } from "../../dispatch/message_schema.ts";
 import { CatgaError } from "../../error.ts";
 import { headersOf, type LoggedMessage, timesOf } from "../format/logged_message.ts";
 
-/** An event as it is stored; its payload is decoded and parsed when a follower first asks, for all of them. */
+/** A stored event. Its payload is decoded and parsed once for all followers, when the first asks for it. */
 export class StoredEvent {
   readonly #contract: AnyContract;
   readonly #logged: LoggedMessage;
@@ -27,7 +27,7 @@ export class StoredEvent {
     return this.#logged.key;
   }
 
-  /** The event for followers, the same frozen object for all; or why it cannot be read. */
+  /** The event for followers, one frozen object for all; an error: why it cannot be read. */
   get event(): MaybePromise<FollowedEvent<unknown> | CatgaError> {
     return this.#made ??= this.#make();
   }
@@ -36,7 +36,7 @@ export class StoredEvent {
     const { payload, tagged } = this.#logged;
     let decoded: unknown;
     try {
-      decoded = tagged ? decodeText(payload as string) : payload; // its form says that it is a text
+      decoded = tagged ? decodeText(payload as string) : payload; // a tagged payload is a string
     } catch (cause) {
       return this.#unreadable(new CatgaError("INVALID_MESSAGE", "its payload cannot be decoded", { cause }));
     }

@@ -1,7 +1,4 @@
-/**
- * One command of an entity: until when it is tried, how often it was decided, what its handler comes to, and what its
- * sender gets.
- */
+/** One command of an entity: its deadline, its conflicts, the decision of its handler, and the answer to its sender. */
 import { OwnContext } from "../data/async_context.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import { applied, Deciding, type EmittedPayload, type EntityDefinition } from "../contract/entity_definition.ts";
@@ -31,29 +28,29 @@ interface PendingCommandOptions {
   /** Payload after the contract's schema. */
   readonly payload: unknown;
   readonly ctx: DecidingMessage;
-  /** Its sender gets this. */
+  /** Receives the command's result. */
   readonly to: Settling;
 }
 
-/** An entity, as a command is decided on it. */
+/** State of an entity on which a command is decided. */
 export interface CommandStanding {
   readonly version: number;
   readonly state: unknown;
 }
 
 /**
- * Outcome of a handler. Whatever a command has while its append is under way is an instance of a class: V8 makes
- * literals of which most live through a collection as old objects, where each keeps all of its command until the next
- * full collection (docs/internals/measurements.md).
+ * Decision of a handler. All objects that a command keeps during its append are instances of classes: V8 allocates
+ * literals that mostly survive a collection as old objects, each of which keeps everything of its command in memory
+ * until the next full collection (docs/internals/measurements.md).
  */
 export class CommandDecision implements CommandStanding {
   readonly version: number;
   readonly state: unknown;
-  /** The text of the command that is stored; `undefined`: nothing is. */
+  /** The encoded command to be stored; `undefined`: nothing is stored. */
   readonly command: string | undefined;
-  /** The texts of its events, joined by commas. */
+  /** Its encoded events, joined by commas. */
   readonly events: string;
-  /** How many events there are. */
+  /** Number of events. */
   readonly count: number;
   /** True if its handler threw. */
   readonly threw: boolean;
@@ -74,7 +71,7 @@ export class CommandDecision implements CommandStanding {
     this.value = value;
   }
 
-  /** Characters of these texts. */
+  /** Characters of `command` and `events`. */
   get length(): number {
     return (this.command?.length ?? 0) + this.events.length;
   }
@@ -87,19 +84,19 @@ export class PendingCommand implements Asking, Sought {
   readonly entity: string;
   readonly ctx: DecidingMessage;
   readonly id: string;
-  /** When it came here, and until when it is tried, by the monotonic clock. */
+  /** Time of the command's arrival; `due`: deadline of its attempts; by the monotonic clock. */
   readonly arrived: number;
   readonly due: number;
-  /** True if its id may come again beyond its send: its sender made it, or it is that of a queued command. */
+  /** True if the command's id may be used by another send: its sender made the id, or the command was queued. */
   readonly named: boolean;
-  /** How often others came first. */
+  /** Number of times that another command was stored first. */
   conflicts = 0;
-  /** State that it was decided on, and the decision, if that is still to be stored. */
+  /** A decision that is still to be stored, and the state on which it was made. */
   deciding: (CommandStanding & { readonly decided: CommandDecision | Promise<CommandDecision> }) | undefined =
     undefined;
-  /** An append of it had no answer, and what was stored since has not been looked through. */
+  /** True if an append of the command had no answer, and the messages stored since were not read. */
   unsure = false;
-  /** It has its outcome. */
+  /** True if the command has its outcome. */
   settled = false;
   readonly #host: EntitiesHost;
   readonly #payload: unknown;
@@ -145,19 +142,19 @@ export class PendingCommand implements Asking, Sought {
     return this.#sendNumber ??= numberOf(this.send, numberOf(this.subject) | 0);
   }
 
-  /** True if no other attempt of it was made, or will be. */
+  /** True if no other attempt of the command was or will be made. */
   get only(): boolean {
     return this.ctx.envelope.only === true;
   }
 
-  /** True if an earlier attempt of it may have been decided, or may yet be. */
+  /** True if another attempt of the command may have been decided, or may still be. */
   get again(): boolean {
     return this.ctx.envelope.span !== undefined;
   }
 
   /**
-   * In so many ms before `now` (by the monotonic clock; `time` by the server's) it may have been stored, or its send
-   * may have ended.
+   * Returns the time before `now` within which an earlier attempt may have been stored, or its send ended, in ms.
+   * `now`: by the monotonic clock; `time`: the same moment by the server's clock.
    */
   reach(now: number, time: number): number {
     const { span, sentAt = this.arrived, storedAt } = this.ctx.envelope;
@@ -166,22 +163,25 @@ export class PendingCommand implements Asking, Sought {
     return SKEW + (this.named ? Math.max(PROMISED, age) : age);
   }
 
-  /** For errors. */
+  /** Description of the command for errors. */
   get what(): string {
     return `${this.name} of ${this.body.definition.name} ${this.entity}`;
   }
 
-  /** Keeps the async context of its sender, in which this is called: it may be decided later, in another's turn. */
+  /**
+   * Keeps the async context of the caller, which is that of the command's sender: the command may be decided later, in
+   * another command's turn.
+   */
   keepContext(): void {
     this.#context ??= new OwnContext();
   }
 
-  /** The async context of its sender, if it was kept. */
+  /** Async context of the command's sender, if it was kept. */
   get context(): OwnContext | undefined {
     return this.#context;
   }
 
-  /** Runs its handler; returns the decision at once, unless the handler is asynchronous. Never throws or rejects. */
+  /** Runs the handler on a state. Returns a promise only if the handler is asynchronous. Never throws or rejects. */
   decide(on: CommandStanding): CommandDecision | Promise<CommandDecision> {
     const { ctx, body: { definition, decide } } = this;
     const deciding = new Deciding(definition, this.entity, on.version, on.state);
@@ -234,7 +234,7 @@ export class PendingCommand implements Asking, Sought {
     return this.#without(on, { threw: true, value: thrown });
   }
 
-  /** Ends it with the recorded outcome that was found. */
+  /** Ends the command with the recorded outcome that was found. */
   answer(found: FoundCommand): void {
     if (found.type === "ended") {
       const why = "another attempt of it has failed, or changed nothing";
@@ -252,7 +252,7 @@ export class PendingCommand implements Asking, Sought {
     }
   }
 
-  /** Ends it with the decision, which is stored or needs no storing. */
+  /** Ends the command with its decision, which is stored or needs no storing. */
   settle({ threw, value }: CommandDecision): void {
     if (threw) this.reject(value);
     else this.resolve(value);
@@ -268,16 +268,16 @@ export class PendingCommand implements Asking, Sought {
     this.#to.reject(reason);
   }
 
-  /** It gets no turn: it certainly was not applied. */
+  /** Ends a command that gets no turn: it certainly was not applied. */
   leave(why: "late" | "deadlock"): void {
     this.ctx.execution.stage = "handler";
     this.reject(notBegun(this.what, why));
   }
 
-  /** Its turn has come: whether it begins. */
+  /** Call when the command's turn has come. Returns true if it begins, false if it was aborted before. */
   begins(): boolean {
     const { ctx } = this;
-    // aborted before this, its sender knows that it has not begun, and it does not begin below
+    // if it was aborted while waiting, its sender has been told that it did not begin
     ctx.execution.stage = "handler";
     const { aborted } = ctx;
     if (aborted === undefined) return true;
@@ -285,12 +285,15 @@ export class PendingCommand implements Asking, Sought {
     return false;
   }
 
-  /** Returns true if it is over, by `now` of the monotonic clock. */
+  /** Returns true if the command's deadline has passed, or it was aborted. `now`: by the monotonic clock. */
   isOver(now: number): boolean {
     return now >= this.due || this.ctx.aborted !== undefined;
   }
 
-  /** It is over: `unanswered` if an append of it may be stored. `error`: what the last attempt failed with. */
+  /**
+   * Ends a command whose deadline has passed, or that was aborted. `unanswered`: an append of it may have been stored.
+   * `error`: error of the last attempt.
+   */
   over(unanswered: boolean, error: unknown): void {
     const { aborted } = this.ctx;
     const cause = error ?? aborted;
@@ -304,18 +307,21 @@ export class PendingCommand implements Asking, Sought {
     this.reject(unavailable(message, { cause }));
   }
 
-  /** It cannot be decided, or stored, here: an earlier attempt may have been, or may yet be. */
+  /**
+   * Ends a command that cannot be decided or stored here. `OUTCOME_UNKNOWN` if an earlier attempt may have been, or may
+   * still be.
+   */
   fail(error: unknown): void {
     if (!this.again && !this.unsure) return this.reject(error);
     this.unknown(`an earlier attempt may still be decided; last error: ${thrownMessage(error)}`, error);
   }
 
-  /** Nobody knows whether it is applied. */
+  /** Ends the command with `OUTCOME_UNKNOWN`. */
   unknown(why: string, cause?: unknown): void {
     this.reject(new CatgaError("OUTCOME_UNKNOWN", `${this.what} may have been applied: ${why}`, { cause }));
   }
 
-  /** Returns true if other commands came first so often that it is not decided again. It was not applied then. */
+  /** Ends the command if other commands were stored first too often: it was not applied. Returns true if so. */
   isTired(): boolean {
     if (this.conflicts <= MOST_CONFLICTS) return false;
     const why = `${MOST_CONFLICTS + 1} times other commands came first`;
@@ -325,15 +331,15 @@ export class PendingCommand implements Asking, Sought {
   }
 
   /**
-   * Nothing is stored of it, but that no other attempt of it is to be applied: one may have an append under way, or may
-   * yet decide.
+   * Makes a decision without events. If another attempt may have an append under way, or may still be decided, a record
+   * is stored that prevents such attempts from being applied.
    */
   #without(on: CommandStanding, outcome: { readonly threw: boolean; readonly value: unknown }): CommandDecision {
     if (!this.again) return new CommandDecision(on, outcome);
     return new CommandDecision(on, outcome, { command: commandText(withoutName(this.send)), events: "", count: 0 });
   }
 
-  /** Awaits an asynchronous handler; gives up with its message. */
+  /** Awaits an asynchronous handler; rejects when its message is aborted. */
   async #settled(made: Promise<unknown>): Promise<unknown> {
     const settled = await this.ctx.execution.until<{ value: unknown } | { reason: CatgaError }>(
       made.then((value) => ({ value })),
@@ -343,7 +349,7 @@ export class PendingCommand implements Asking, Sought {
     return settled.value;
   }
 
-  /** Throws `TOO_LARGE` for what could not be handed to another node. */
+  /** Throws `TOO_LARGE` if the texts would not fit into a message to another node. */
   #checkSize(command: string, events: string): void {
     const limit = largestGroup(this.#host.network.maxPayload);
     if ((command.length + 1 + events.length) * 3 <= limit) return;
@@ -363,15 +369,15 @@ export class PendingCommand implements Asking, Sought {
 }
 
 /**
- * Deadline of a command's attempts, by the monotonic clock: a little before its deadline, so that its sender still gets
- * the reason.
+ * Deadline of a command's attempts, by the monotonic clock: a little before the command's own, so that its sender still
+ * gets the reason.
  */
 export function dueOf(ctx: DecidingMessage, now: number): number {
   const left = ctx.remaining(now);
   return now + left - Math.min(ANSWER_MARGIN, left / 10);
 }
 
-/** Its turn did not come: it certainly was not applied. */
+/** Makes the error of a command whose turn did not come: it certainly was not applied. */
 function notBegun(what: string, why: "late" | "deadlock", cause?: CatgaError): CatgaError {
   if (why === "deadlock") {
     const message = `${what} was not applied: it waits for its turn, and the command that has it waits for this one`;
@@ -389,7 +395,7 @@ function printOf({ contract: { name }, execution: { payload } }: DecidingMessage
   }
 }
 
-/** The headers, and which members of the emitted events tools hide. */
+/** Adds to the headers the members of the emitted events that tools hide. */
 function withRedactions(
   headers: Readonly<Record<string, string>> | undefined,
   { name, events }: EntityDefinition<unknown>,
@@ -403,33 +409,33 @@ function withRedactions(
   return paths === undefined ? headers : { ...headers, [REDACT_HEADER]: JSON.stringify(paths) };
 }
 
-/** Further decisions after the first. */
+/** Maximum number of further decisions after the first. */
 const MOST_CONFLICTS = 8;
 const ANSWER_MARGIN = 50; // ms
 
-// What a command has emitted, as it is stored: texts, which neither this process nor another can change any more.
+// The events of a command, encoded as they are stored: neither this process nor another can change them any more.
 
-/** Events that are to be stored, with the result of their command. */
+/** Encoded events to be stored, with the result of their command. */
 interface Emitted {
-  /** As texts of `eventText`. */
+  /** Events as texts of `eventText`. */
   readonly items: readonly string[];
   /** State after the emitted events. */
   readonly state: unknown;
-  /** As `encodeValue` writes it; `undefined` for the result `undefined`. */
+  /** Result as `encodeValue` writes it; `undefined` for the result `undefined`. */
   readonly result: string | undefined;
 }
 
-/** Outcome of a handler: its result, and the events that it emitted. */
+/** Result of a handler and the events that it emitted. */
 interface Returned {
-  /** The name of the command. */
+  /** Name of the command. */
   readonly name: string;
   readonly events: readonly EmittedPayload[];
   readonly value: unknown;
 }
 
 /**
- * The texts, and the state as whoever reads them gets it. Throws a `CatgaError` for too many events, and for what
- * cannot be sent, and what `apply` functions throw.
+ * Encodes the events and applies them to the state, as a reader will. Throws a `CatgaError` for too many events and for
+ * values that cannot be sent, and the errors of `apply` functions.
  */
 export function emittedBy(
   { definition, id, state: before }: {
@@ -448,7 +454,7 @@ export function emittedBy(
   for (const { event, payload } of events) {
     const text = payload === undefined ? undefined : toText(payload, "INVALID_MESSAGE", "the payload", event);
     items.push(eventText(event.slice(definition.name.length + 1), text));
-    // frozen, so that an `apply` that changes what it gets throws here, before anything is stored
+    // frozen, so that an `apply` that changes its argument throws here, before anything is stored
     state = freezePlain(applied(definition, state, event, text === undefined ? undefined : decodeText(text)));
   }
   return {

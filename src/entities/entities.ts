@@ -1,4 +1,4 @@
-/** The entities of a namespace, as one node reads and changes them. Opens nothing until it is first needed. */
+/** The entities of a namespace for one node: reads them and runs commands. Opens nothing until first needed. */
 import { show } from "../data/checks.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
@@ -34,10 +34,10 @@ class NodeEntities implements Entities {
   readonly #stream: EntityStream;
   readonly #rounds: Rounds;
   readonly #warm = new WarmCopies();
-  /** The subjects of entities whose snapshots are due, now or later. */
+  /** Subjects of entities whose snapshots are due now or later. */
   readonly #awaited = new Set<string>();
   #timer: Timer | undefined;
-  /** Events that this process has emitted. */
+  /** Number of events that this process has emitted. */
   #emitted = 0;
 
   constructor(host: EntitiesHost) {
@@ -73,7 +73,7 @@ class NodeEntities implements Entities {
     const now = this.#host.clock.monotonic();
     const due = now + this.#host.timeout;
     const warm = this.#warm.get(this.#stream.subject(definition.name, id));
-    // the copy of another definition of this name may have another state
+    // a copy made by another definition of this name may have another kind of state
     const known = warm?.definition === definition ? warm.toRead() as EntityCopy<State> : undefined;
     const stream = this.#stream;
     const copy = latest || (known !== undefined && !stream.trusts(known, now))
@@ -125,13 +125,16 @@ class NodeEntities implements Entities {
     await this.#snapshots.settled();
   }
 
-  /** Snapshots are written together: each by itself costs two writes to the connection, as much as a dozen commands. */
+  /**
+   * Schedules a snapshot. Snapshots are written together: a single one costs two writes to the connection, as much as a
+   * dozen commands.
+   */
   #awaitSnapshot(subject: string): void {
     this.#awaited.add(subject);
     this.#timer ??= this.#host.clock.after(TOGETHER, () => this.#writeSnapshots(), { background: true });
   }
 
-  /** Writes those that are due, and comes back for those that are due later. */
+  /** Writes the snapshots that are due now, and sets a timer for those that are due later. */
   #writeSnapshots(): void {
     const now = this.#host.clock.monotonic();
     const awaited = [...this.#awaited];
@@ -175,8 +178,8 @@ class NodeEntities implements Entities {
 }
 
 /**
- * The entity that a command is for: the key that its contract makes of the payload as it was sent. Throws
- * `INVALID_MESSAGE` for a command that was routed by another key.
+ * Returns the id of a command's entity: the key that its contract makes of the payload. Throws `INVALID_MESSAGE` if the
+ * command was routed by another key.
  */
 function entityOf({ contract, envelope, execution: { payload } }: DecidingMessage): string {
   const id = keyOf(contract, payload);
@@ -193,7 +196,7 @@ function entityOf({ contract, envelope, execution: { payload } }: DecidingMessag
   try {
     checkEntityId(`command ${contract.name}: the key`, id);
   } catch (cause) {
-    // it is a TypeError
+    // `keyOf` throws a TypeError
     throw new CatgaError("INVALID_MESSAGE", (cause as Error).message, { cause });
   }
   return id;
@@ -204,7 +207,7 @@ function checkEntityId(at: string, id: string | undefined): asserts id is string
   throw new TypeError(`${at}: an entity's id is a well-formed string of 1 to ${MAX_ID} characters; got ${show(id)}`);
 }
 
-/** In so many ms snapshots that are due gather. */
+/** Time for which due snapshots are gathered, in ms. */
 const TOGETHER = 100;
-/** Longest id of an entity, in characters. */
+/** Maximum length of an entity's id, in characters. */
 const MAX_ID = 256;

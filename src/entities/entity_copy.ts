@@ -1,4 +1,4 @@
-/** An entity in memory, as the messages of its subject have made it so far. */
+/** An entity in memory, made from the messages of its subject up to a sequence. */
 import { applied, type EntityDefinition, type Inapplicable, initialState } from "../contract/entity_definition.ts";
 import { encodeValue } from "../data/encoding.ts";
 import { ofAnotherVersion } from "../dispatch/outcome.ts";
@@ -6,21 +6,21 @@ import { CatgaError } from "../error.ts";
 import { type EntityMessage, payloadOf, saysForgotten } from "../log/format/entity_group.ts";
 import { freezePlain } from "../data/checks.ts";
 
-/** How far an entity has been read. */
+/** State and position of a copy. */
 interface CopyParts<State> {
   readonly state: State;
   readonly version: number;
   readonly sequence: number;
   readonly mark: string;
   readonly time: number;
-  /** How much memory it takes, in bytes, about. */
+  /** Approximate memory, in bytes. */
   readonly size: number;
 }
 
-/** Changes by commands, in one message. */
+/** Changes by the commands of one message. */
 interface EntityChange<State> extends StoredAt {
   readonly state: State;
-  /** How many events there are now. */
+  /** Number of events after the message. */
   readonly version: number;
   readonly mark: string;
 }
@@ -29,11 +29,13 @@ interface EntityChange<State> extends StoredAt {
 export class EntityCopy<State> {
   readonly definition: EntityDefinition<State>;
   readonly id: string;
-  /** In which epoch it was that of the stream's leader (`entity_stream.ts`). */
+  /** Epoch (see `entity_stream.ts`) in which the copy was last equal to the entity at the stream's leader. */
   epoch = -1;
-  /** Commands that were stored since this time of the server, in ms since 1970, have passed by here. */
+  /**
+   * Server time, in ms since 1970, since which all stored commands of the entity were recorded as this copy read them.
+   */
   since = Infinity;
-  /** The number of events, and when it was by the monotonic clock, when its snapshot was written last. */
+  /** The last written snapshot: its number of events, and its time by the monotonic clock. */
   snapshot = { version: 0, at: -Infinity };
   #state: State;
   #version: number;
@@ -41,11 +43,11 @@ export class EntityCopy<State> {
   #mark: string;
   #time: number;
   #size: number;
-  /** Its size when its state was last measured. */
+  /** Size of the copy when its state was last measured. */
   #measured: number;
   #forgotten = false;
 
-  /** One that was read up to a message. */
+  /** Makes a copy with the state after a message. */
   constructor(definition: EntityDefinition<State>, id: string, parts: CopyParts<State>) {
     this.definition = definition;
     this.id = id;
@@ -57,30 +59,30 @@ export class EntityCopy<State> {
     this.#size = this.#measured = parts.size;
   }
 
-  /** How many events it has had. */
+  /** Number of events of the entity. */
   get version(): number {
     return this.#version;
   }
 
   /**
-   * Frozen, for handlers and readers share it. While events are read it is not: that would cost a walk for each of
-   * them.
+   * State, frozen because handlers and readers share it. It is not frozen while events are read: that would cost a walk
+   * for each event.
    */
   get state(): State {
     return freezePlain(this.#state);
   }
 
-  /** Sequence of the last message of its subject; 0: it has none. */
+  /** Sequence of the last message of its subject; 0: none. */
   get sequence(): number {
     return this.#sequence;
   }
 
-  /** Mark of that message; empty: it has none. */
+  /** Mark of the last message; empty: none. */
   get mark(): string {
     return this.#mark;
   }
 
-  /** When that message was stored, by the server's clock, in ms since 1970; -Infinity: it has none. */
+  /** Time at which the last message was stored, by the server's clock, in ms since 1970; -Infinity: none. */
   get time(): number {
     return this.#time;
   }
@@ -94,8 +96,8 @@ export class EntityCopy<State> {
   }
 
   /**
-   * Whether it gets a snapshot: now, or `later`, when its last one is old enough. A busy one gets fewer: to write one
-   * for each hundred events costs a third of all that its commands cost.
+   * Returns if a snapshot is due: `now`; `later`, when the last one is old enough; or `undefined`. Busy entities get
+   * fewer: a snapshot for each hundred events would cost a third of all that their commands cost.
    */
   snapshotDue(now: number): "now" | "later" | undefined {
     const { version, at } = this.snapshot;
@@ -104,7 +106,7 @@ export class EntityCopy<State> {
     return events >= MAX_SNAPSHOT_EVENTS || now - at >= SNAPSHOT_PAUSE ? "now" : "later";
   }
 
-  /** A copy of this one, for reading on. */
+  /** Copies this copy, so that more messages can be read into it. */
   toRead(): EntityCopy<State> {
     const { definition, id, state, version, sequence, mark, time, size } = this;
     const copy = new EntityCopy(definition, id, { state, version, sequence, mark, time, size });
@@ -115,7 +117,7 @@ export class EntityCopy<State> {
     return copy;
   }
 
-  /** A message of its subject, which cannot be read or is not one of the entity: it is passed over. */
+  /** Skips a message of its subject that cannot be read or does not belong to the entity. */
   pass({ sequence, time }: Omit<StoredAt, "size">, mark: string): void {
     this.#sequence = sequence;
     this.#mark = mark;
@@ -123,9 +125,9 @@ export class EntityCopy<State> {
   }
 
   /**
-   * The next message of its subject. Returns why it was passed over, if it does not continue these events. Throws
-   * `UNAVAILABLE` if events before it are missing, or this node cannot apply one of these; and what an `apply` function
-   * throws: nothing was changed then.
+   * Applies the next message of its subject. Returns the reason if the message was skipped because it does not continue
+   * the events. Throws `UNAVAILABLE` if earlier events are missing or this node cannot apply an event, and any error of
+   * an `apply` function; the copy is then unchanged.
    */
   take(message: EntityMessage, at: StoredAt): string | undefined {
     const { name } = this.definition;
@@ -164,22 +166,25 @@ export class EntityCopy<State> {
     return undefined;
   }
 
-  /** Another node, whose definition is newer or older, may apply it: nothing was changed. */
+  /**
+   * Makes the error for an event that this node cannot apply; a node with another version of the definition may be able
+   * to.
+   */
   #inapplicable({ cause, message, error }: Inapplicable, event: string, version: number): CatgaError {
     const of = `${this.definition.name} ${this.id}`;
     const text = cause === "unknown event"
       ? `${of}: its event ${version}, ${event}, is not in this node's definition of ${this.definition.name}: deploy the definition with ` +
         `${event} to all nodes first, and what emits it after that`
       : `${of}: its event ${version} cannot be applied: ${message}; the schema of an event has to accept all that is stored`;
-    // what a schema refuses it refuses again: a deploy ends it
+    // not retryable if a schema refuses the event: only a deployment helps
     return ofAnotherVersion(
       new CatgaError("UNAVAILABLE", text, { cause: error, retryable: cause === "unknown event" }),
     );
   }
 
-  /** Takes the changes by commands. */
+  /** Applies the changes by commands of this node. */
   change({ state, version, sequence, mark, time, size }: EntityChange<State>): void {
-    // without events there is nothing more to keep
+    // a message without events adds nothing to memory
     if (version > this.#version) this.#size += size;
     this.#state = state;
     if (this.#size > 2 * this.#measured + SMALL) this.#measure();
@@ -189,19 +194,19 @@ export class EntityCopy<State> {
     this.#time = time;
   }
 
-  /** The length of its state: many long events may have changed few characters. */
+  /** Measures the size of the state: many long events may have changed only a few characters. */
   #measure(): void {
     try {
       this.#size = SMALL + (this.#state === undefined ? 0 : encodeValue(this.#state, "state").length);
     } catch {
-      // a state may be anything: then it is taken to be as long as its events
+      // a state that cannot be encoded counts as long as its events
       this.#size = Math.min(LARGE, this.#size);
     }
     this.#measured = this.#size;
   }
 }
 
-/** Place, time and length of a stored message. */
+/** Sequence, time and length of a stored message. */
 export interface StoredAt {
   readonly sequence: number;
   readonly time: number;
@@ -216,35 +221,35 @@ export function blank<State>(definition: EntityDefinition<State>, id: string): E
   return copy;
 }
 
-/** How many events there are between two snapshots. */
+/** Number of events between two snapshots. */
 const SNAPSHOT_EVENTS = 100;
 /** Number of events after which a snapshot is written within the pause, too. */
 const MAX_SNAPSHOT_EVENTS = 500;
-/** Between two snapshots of an entity. */
+/** Minimum time between two snapshots of an entity. */
 const SNAPSHOT_PAUSE = 1_000; // ms
-/** Size of an entity without events, in bytes, about. */
+/** Approximate size of an entity without events, in bytes. */
 const SMALL = 512;
-/** Greatest assumed size of a state that cannot be written, in bytes. */
+/** Greatest assumed size of a state that cannot be encoded, in bytes. */
 const LARGE = 1_048_576;
 
-// Entities that a node keeps in memory: those whose commands it decided last, as far as there is room.
+// Entities that a node keeps in memory: those that were used last, up to a limit of bytes.
 
 /** The warm copies of a node. */
 export class WarmCopies {
   /**
-   * By subject. One that was used since its place came at the front goes to the end instead of away: to move each at
-   * every use would take as much time as all else here (V8, measured).
+   * Copies by subject, oldest first. To make room, the first is removed, or moved to the end if it was used since it
+   * was put there. (Moving each at every use would take as much time as everything else here: V8, measured.)
    */
   readonly #copies: Map<string, KeptCopy> = new Map();
   readonly #most: number;
   #size = 0;
 
-  /** `most`: bytes, about. */
+  /** `most`: approximate maximum size, in bytes. */
   constructor(most: number = MAX_CACHE_SIZE) {
     this.#most = most;
   }
 
-  /** Their size, in bytes, about. */
+  /** Approximate size of all copies, in bytes. */
   get size(): number {
     return this.#size;
   }
@@ -253,7 +258,7 @@ export class WarmCopies {
     return this.#copies.get(subject)?.copy;
   }
 
-  /** Keeps one, as used now; forgets those that were not used for long. */
+  /** Keeps a copy, as used now; removes copies that were not used for long if there is no room. */
   keep(subject: string, copy: EntityCopy<unknown>): void {
     const { size } = copy;
     const kept = this.#copies.get(subject);
@@ -270,7 +275,7 @@ export class WarmCopies {
   }
 
   #forget(): void {
-    // each comes again once at most: then it is not used any more
+    // each is met twice at most: `used` is false then
     for (const [subject, kept] of this.#copies) {
       if (this.#size <= this.#most) return;
       this.#copies.delete(subject);
@@ -290,7 +295,7 @@ export class WarmCopies {
 interface KeptCopy {
   copy: EntityCopy<unknown>;
   size: number;
-  /** Since it was put at the end. */
+  /** True if the copy was used since it was put at the end. */
   used: boolean;
 }
 

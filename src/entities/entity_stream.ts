@@ -1,12 +1,12 @@
 /**
- * The stream of entities: opened when it is first needed, and read entity by entity.
+ * The stream of entities: opened when first needed, and read entity by entity.
  *
- * A copy in memory counts as long as nothing says that the stream may be another one. Each doubt begins an **epoch**: a
- * reconnect, a stream that was made again, a last message that a copy cannot explain, and a silence of the stream's
- * leader, which hides a restart of servers that this process is not connected to. A copy of an older epoch, and a
- * snapshot, count only if the stream has the very message that they end with: the same sequence, publisher, and number
- * of that publisher. So what a store has lost that came back from an older copy, or without its tail, is not decided
- * on.
+ * A copy in memory is valid as long as nothing suggests that the stream has changed otherwise. Each doubt begins a new
+ * **epoch**: a reconnect, a stream that was made anew, a last message that a copy cannot explain, and a silence of the
+ * stream's leader, which hides a restart of servers to which this process is not connected. A copy of an older epoch,
+ * or a snapshot, is valid only if the stream has the very message with which it ends: the same sequence, publisher, and
+ * number of that publisher. So no command is decided on events that the store has lost, because it came back from an
+ * older copy or without its last messages.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { CatgaError, isCatgaError, unavailable } from "../error.ts";
@@ -28,15 +28,12 @@ import { blank, type EntityCopy } from "./entity_copy.ts";
 import type { EntitiesHost, Snapshots } from "./snapshots.ts";
 import type { StoredCommands } from "./stored_commands.ts";
 
-/** The entities of a namespace as they are stored. */
+/** The stored entities of a namespace. */
 export class EntityStream {
   readonly #host: EntitiesHost;
   readonly #snapshots: Snapshots;
   readonly #commands: StoredCommands;
-  /**
-   * Subjects that were used lately, by type and id: a text that is made anew is hashed anew, and compared, at each
-   * look-up.
-   */
+  /** Cache of subjects by type and id: a string that is made anew is hashed and compared anew at each look-up. */
   readonly #subjects: Map<string, Map<string, string>> = new Map();
   readonly #open = openOnce(async () => {
     const stream = await openStream(this.#host, "entities");
@@ -47,13 +44,13 @@ export class EntityStream {
   /** `LogState.created`; `undefined`: unknown. */
   #created: string | undefined;
   #readingCreated: Promise<string> | undefined;
-  /** Subjects of entities that could not be read, and why; of the first of many. */
+  /** Subjects of entities that could not be read, with the reason; only the first {@link MOST_UNREADABLE}. */
   readonly #unreadable = new Map<string, string>();
-  /** How many doubts there were. */
+  /** Number of doubts so far. */
   #epoch = 0;
-  /** When the stream's leader answered last, by the monotonic clock. */
+  /** Time of the last answer of the stream's leader, by the monotonic clock. */
   #heardAt = -Infinity;
-  /** Difference of the server's time to the monotonic clock, and when it was read. */
+  /** Server's time minus the monotonic clock; `#offsetAt`: time at which it was read. */
   #offset = 0;
   #offsetAt = -Infinity;
 
@@ -63,18 +60,19 @@ export class EntityStream {
     this.#commands = commands;
   }
 
-  /** The stream, opened. Rejects as `EventLog.open` does; the next call tries again. */
+  /** Returns the opened stream. Rejects as `EventLog.open` does; the next call tries again. */
   get(): LogStream | Promise<LogStream> {
     return this.#stream ?? this.#open();
   }
 
-  /** The stream for work that has until `due` of the monotonic clock. */
+  /** Returns reads that are repeated until `due`, by the monotonic clock. */
   until(due: number): PatientReads {
     return new PatientReads(() => this.get(), this.#host.clock, due);
   }
 
   /**
-   * The time of its server at `now` of the monotonic clock, in ms since 1970; that of this process before it is opened.
+   * Converts `now` of the monotonic clock to the server's time, in ms since 1970; before the stream is opened, to this
+   * process's.
    */
   timeAt(now: number): number {
     if (now - this.#offsetAt > OFFSET) {
@@ -98,27 +96,30 @@ export class EntityStream {
     return this.#created ?? (this.#readingCreated ??= this.#readCreated());
   }
 
-  /** Returns true if a copy is still what the leader had when it was compared last. `now`: by the monotonic clock. */
+  /**
+   * Returns true if the copy is still valid: the leader had it when last compared, and no doubt came since. `now`: by
+   * the monotonic clock.
+   */
   trusts<State>(copy: EntityCopy<State>, now: number): boolean {
     if (now - this.#heardAt > SILENCE) return false;
     return copy.epoch === this.#epoch;
   }
 
-  /** Appends what follows the copy; see `LogStream.appendNext`. The stream is open, as one that was read. */
+  /** Appends a message; see `LogStream.appendNext`. The stream must be open: a copy was read from it. */
   append(receiver: AppendReceiver, subject: string, text: string, options: ConditionalAppend): void {
     this.#stream!.appendNext(receiver, subject, text, options);
   }
 
-  /** The leader has answered. */
+  /** Call when the stream's leader has answered. */
   heard(now: number): void {
     if (now - this.#heardAt > SILENCE) this.#epoch++;
     this.#heardAt = now;
   }
 
   /**
-   * The entity as the leader of the stream has it: this copy if it ends with the leader's last message, else read on if
-   * the stream has its last message, else read anew. Rejects with `UNAVAILABLE` when that takes longer than `due` of
-   * the monotonic clock.
+   * Returns the entity as the stream's leader has it: the copy `known` if it ends with the leader's last message; else
+   * `known` with the later messages, if the stream still has its last one; else read from its snapshot or its
+   * beginning. Rejects with `UNAVAILABLE` if that takes longer than `due`, by the monotonic clock.
    */
   async current<State>(
     { definition, id }: EntityId<State>,
@@ -128,7 +129,7 @@ export class EntityStream {
     const stream = this.until(due);
     await stream.opened();
     const subject = this.subject(definition.name, id);
-    // a doubt that comes meanwhile is one of this copy, too
+    // a doubt that comes during the reads applies to this copy, too
     let epoch = this.#epoch;
     const snapshot = known === undefined ? this.#snapshot(definition, id) : undefined;
     const last = await stream.last(subject, { latest: true });
@@ -141,15 +142,15 @@ export class EntityStream {
     let copy = known ?? await snapshot;
     if (copy === undefined || !isAt(copy, end)) {
       if (copy !== undefined && !await this.#continues(copy, subject, { end: end.sequence, due })) {
-        // it ends with what was lost, as others may
+        // the copy ends with a lost message, as other copies may
         if (known !== undefined && copy.epoch === this.#epoch) epoch = this.doubt();
         copy = undefined;
       }
       copy = await this.#advance(copy ?? blank(definition, id), { upTo: end.sequence, due });
-      // a server that lags behind may have what the leader has lost
+      // a server that lags behind may have messages that the leader has lost
       if (copy.sequence === end.sequence && !isAt(copy, end)) throw this.#unread(subject);
     } else if (known === undefined) {
-      copy.pass(end, mark); // its snapshot does not say when
+      copy.pass(end, mark); // a snapshot has no time
       copy.since = end.time + 1;
     }
     copy.epoch = epoch;
@@ -157,13 +158,12 @@ export class EntityStream {
   }
 
   /**
-   * Reads an entity from its snapshot on, or from its first event on, by `due` of the monotonic clock, from a server
-   * that may lag behind. Its last message is asked for beside the snapshot: mostly that is all, and else it says how
-   * far to read.
+   * Reads an entity from its snapshot or its first event on, from a server that may lag behind, until `due` at most.
+   * Snapshot and last message are requested at once: mostly the snapshot ends with it; else it says how far to read.
    */
   async load<State>(definition: EntityDefinition<State>, id: string, due: number): Promise<EntityCopy<State>> {
     const subject = this.subject(definition.name, id);
-    // both are opened side by side, too
+    // both stores are opened at once, too
     const [snapshot, last] = await Promise.all([this.#snapshot(definition, id), this.until(due).last(subject)]);
     const upTo = last?.sequence ?? 0;
     if (last !== undefined && snapshot !== undefined) {
@@ -178,14 +178,14 @@ export class EntityStream {
     return this.#wasRead(last === undefined ? copy : await this.#advance(copy, { upTo, due, noted: false }));
   }
 
-  /** Reads on from a copy that {@link EntityStream.trusts} is true of. */
+  /** Reads later messages into a copy for which {@link EntityStream.trusts} is true. */
   async readOn<State>(copy: EntityCopy<State>, due: number): Promise<EntityCopy<State>> {
     return await this.#advance(copy, { upTo: 0, due, noted: false });
   }
 
   /**
-   * Calls back with the messages of a subject that were stored since this time of the server, in order, up to the
-   * sequence `upTo`, which exists. Rejects as {@link EntityStream.current}.
+   * Calls `onMessage` with the messages of a subject that were stored since this server time, in order, up to the
+   * existing sequence `upTo`. Rejects as {@link EntityStream.current}.
    */
   async since(
     subject: string,
@@ -206,7 +206,7 @@ export class EntityStream {
     }
   }
 
-  /** A doubt: copies have to be compared with the stream. Returns the new epoch. */
+  /** Call at a doubt: all copies must be compared with the stream. Returns the new epoch. */
   doubt(): number {
     this.#created = this.#readingCreated = undefined;
     return ++this.#epoch;
@@ -217,8 +217,8 @@ export class EntityStream {
   }
 
   /**
-   * Resolves with true if the stream has the last message of a copy, which is then read on; not if it has nothing up to
-   * the sequence `end`.
+   * Resolves with true if the stream still has the last message of a copy, and reads the next part into it. `end`:
+   * sequence of the entity's last message.
    */
   async #continues<State>(
     copy: EntityCopy<State>,
@@ -236,7 +236,7 @@ export class EntityStream {
     return true;
   }
 
-  /** Reads on, up to this sequence at least, which exists; 0: what there is. */
+  /** Reads messages into a copy, up to the existing sequence `upTo` at least; 0: all that there are. */
   async #advance<State>(
     copy: EntityCopy<State>,
     { upTo, due, noted = true }: { readonly upTo: number; readonly due: number } & Noting,
@@ -250,7 +250,7 @@ export class EntityStream {
     return copy;
   }
 
-  /** Reads the next messages, and takes each as it comes. Resolves with whether there were any. */
+  /** Reads the next part of the messages into a copy. Resolves with true if there were any. */
   async #part<State>(copy: EntityCopy<State>, reading: EntityReading, due: number): Promise<boolean> {
     let failed: { readonly error: unknown } | undefined;
     const onMessage = (message: StoredMessage) => {
@@ -282,7 +282,7 @@ export class EntityStream {
     return { subject, known: new KnownNames(), now };
   }
 
-  /** An entity was read to its end. */
+  /** Reports an entity that was unreadable and has now been read to its end. */
   #wasRead<State>(copy: EntityCopy<State>): EntityCopy<State> {
     if (this.#unreadable.size === 0) return copy;
     const { definition: { name: entity }, id } = copy;
@@ -302,7 +302,7 @@ export class EntityStream {
         : `${entity} ${id}: a function that applies its events throws: ${(error as Error)?.message ?? error}`;
       const { subject } = reading;
       const isNew = !this.#unreadable.has(subject);
-      // many commands find the same
+      // not for each command that meets the same error
       if (this.#unreadable.get(subject) !== why && (!isNew || this.#unreadable.size < MOST_UNREADABLE)) {
         this.#unreadable.set(subject, why);
         this.#host.observer({ type: "entity-unreadable", entity, id, message: why });
@@ -338,7 +338,7 @@ export class EntityStream {
 
   #readCreated(): Promise<string> {
     const reading = this.#askCreated().then((created) => {
-      // not if it was doubted meanwhile
+      // not if a doubt came meanwhile
       if (this.#readingCreated === reading) this.#created = created;
       return created;
     }).finally(() => {
@@ -355,9 +355,9 @@ export class EntityStream {
 }
 
 /**
- * Reads of the stream for work with a deadline. A read that the stream does not answer is repeated until then: the
- * election of a leader may take longer than one read is tried. After the deadline, and for what does not pass, each
- * rejects as its namesake of `LogStream` does.
+ * Reads of the stream that are repeated until a deadline, because the election of a leader may take longer than one
+ * read waits. After the deadline, and for an error that does not pass, each method rejects like the method of
+ * `LogStream` with the same name.
  */
 export class PatientReads {
   readonly #open: () => LogStream | Promise<LogStream>;
@@ -394,26 +394,26 @@ export class PatientReads {
   }
 }
 
-/** Notes the commands that are read, unless nothing is decided on the copy. */
+/** `noted`: records the commands that are read; false if no command is decided on the copy. */
 interface Noting {
   readonly noted?: boolean;
 }
 
-/** Messages that are read. */
+/** A read of an entity's messages. */
 interface EntityReading {
   readonly subject: string;
   readonly known: KnownNames;
-  /** By the server's clock; `undefined`: their commands are not noted. */
+  /** Present time by the server's clock; `undefined`: commands are not recorded. */
   readonly now: number | undefined;
 }
 
-/** An entity. */
+/** Definition and id of an entity. */
 export interface EntityId<State> {
   readonly definition: EntityDefinition<State>;
   readonly id: string;
 }
 
-/** Mark of a stored message; its time if its publisher cannot be read. */
+/** Returns the mark of a stored message; one made of its time if its publisher cannot be read. */
 function markOfMessage({ data, time }: StoredMessage): string {
   const parsed = parseGroup(data);
   return "reason" in parsed ? `?${time}` : markOf(parsed);
@@ -424,21 +424,20 @@ function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; 
   return copy.sequence === end.sequence && copy.mark === end.mark;
 }
 
-/** Number of entities that cannot be read of which is known that they cannot. */
+/** Maximum number of unreadable entities that are remembered. */
 const MOST_UNREADABLE = 1_000;
-/** How many messages are read at a time. */
+/** Number of messages that are read at a time. */
 const PART = 1_000;
 const LONGEST_PAUSE = 50; // ms
-/** Pauses before a read that was not answered is repeated, in ms. */
+/** First pause before an unanswered read is repeated; `LONGEST_WAIT`: the longest; in ms. */
 const FIRST_WAIT = 50;
 const LONGEST_WAIT = 500;
-/** Subjects of a type that are kept. */
+/** Maximum number of cached subjects of a type. */
 const MOST_SUBJECTS = 16_384;
-/** How often the difference of the server's time is read, in ms. */
+/** Interval at which the difference to the server's time is read, in ms. */
 const OFFSET = 100;
 /**
- * How long the leader may be silent before what is in memory is compared with the stream, in ms. A server that comes
- * back from an older copy is away for longer; and one read of the last message is all that it costs a command of an
- * entity that stood still.
+ * Silence of the leader after which copies in memory are compared with the stream, in ms. A server that comes back from
+ * an older copy is away for longer. The price is one read of the last message for a command of an idle entity.
  */
 const SILENCE = 500;

@@ -1,13 +1,13 @@
 /**
- * Two commands of one entity at once: the one that is stored first holds, the other is decided again. Rounds: what a
- * node does with those that have their turn, from their handlers to the stream. Optimistic: what they emit is stored
- * only if nothing was stored of the entity since it was read; else it is read on, and they are decided again. What was
- * appended without an answer is repeated with the same bytes, and decided again only when the leader of the stream has
- * gone beyond it without it. So a command is applied once, or certainly not, or its sender gets `OUTCOME_UNKNOWN`.
+ * Runs the commands of entities in rounds, from handlers to the stream, with optimistic concurrency. The events of a
+ * command are stored only if no message of the entity was stored since it was read; else the entity is read on and the
+ * command is decided again. An append without an answer is repeated with the same bytes; the command is decided again
+ * only when the leader's stream has gone on without that message. So a command is applied once, or certainly not, or
+ * its sender gets `OUTCOME_UNKNOWN`.
  *
- * Commands that wait while another one is stored are decided together, one on the other's state, and stored in one
- * message, if their handlers return at once. What one of them returns without emitting anything holds when that message
- * is stored.
+ * Commands that wait while another one is being stored are decided together, each on the state after the one before it,
+ * and stored in one message, if their handlers return at once. A result without events is valid once that message is
+ * stored.
  */
 import type { EntityBody } from "../contract/handler.ts";
 import { CatgaError, unavailable } from "../error.ts";
@@ -22,19 +22,19 @@ import type { EntitiesHost } from "./snapshots.ts";
 import { type FoundCommand, foundIn, type StoredCommands } from "./stored_commands.ts";
 import { Turns } from "./turns.ts";
 
-/** Dependencies of rounds on the entities that they belong to. */
+/** Dependencies of {@link Rounds}. */
 export interface RoundsOptions {
   readonly host: EntitiesHost;
   readonly stream: EntityStream;
   readonly commands: StoredCommands;
   readonly warm: WarmCopies;
-  /** The number of the first of so many events among all that this process emits. */
+  /** Reserves numbers for so many events of this process; returns the first. */
   number(events: number): number;
-  /** A copy has changed. */
+  /** Called when a copy has changed. */
   changed(subject: string, copy: EntityCopy<unknown>, now: number): void;
 }
 
-/** A command with what its handler came to. A class, as {@link CommandDecision} is. */
+/** A command and its decision. A class for the reason given at {@link CommandDecision}. */
 class AppendedCommand {
   readonly command: PendingCommand;
   readonly decided: CommandDecision;
@@ -47,14 +47,14 @@ class AppendedCommand {
 
 type AppendCallback = (message: MessageAppend, appended: Appended, now: number) => void;
 
-/** An append of one message. A class, as {@link CommandDecision} is. */
+/** An append of one message. A class for the reason given at {@link CommandDecision}. */
 class MessageAppend implements AppendReceiver {
   readonly entries: readonly AppendedCommand[];
-  /** The copy that it was decided on. */
+  /** The copy on which the commands were decided. */
   readonly copy: EntityCopy<unknown>;
   readonly text: string;
   readonly mark: string;
-  /** How often it was appended. */
+  /** Number of appends of the message so far. */
   tries = 0;
   readonly #answered: AppendCallback;
 
@@ -80,7 +80,7 @@ class MessageAppend implements AppendReceiver {
 export class Rounds {
   readonly #options: RoundsOptions;
   readonly #turns: Turns<PendingCommand>;
-  /** The handlers that return at once, as far as they have run. */
+  /** Handlers that returned at once when they last ran. */
   readonly #immediate = new WeakSet<EntityBody>();
 
   constructor(options: RoundsOptions) {
@@ -93,7 +93,7 @@ export class Rounds {
     this.#turns.rest();
   }
 
-  /** Has a command decided; its sender gets its outcome. */
+  /** Begins a command, or queues it for its turn. Its sender gets the outcome. */
   begin(command: PendingCommand): void {
     if (!this.#turns.take(command.subject, command)) {
       command.ctx.execution.stage = "turn";
@@ -102,10 +102,7 @@ export class Rounds {
     else this.#pass(command.subject, command.arrived);
   }
 
-  /**
-   * The first round of a turn: without a wait before its append if the entity is in memory, and its handler returns at
-   * once.
-   */
+  /** Begins a turn. Appends without any wait if the entity is in memory and the handler returns at once. */
   #start(command: PendingCommand, now: number): void {
     const { stream, warm } = this.#options;
     const { subject, body: { definition } } = command;
@@ -122,12 +119,12 @@ export class Rounds {
       return void this.#serve(subject, [command]);
     }
     command.keepContext();
-    // not a literal, as {@link CommandDecision} is none
+    // no array literal, for the reason given at {@link CommandDecision}
     const message = this.#message(copy, Array.of(new AppendedCommand(command, decided)));
     stream.append(message, subject, message.text, this.#appending(message, now));
   }
 
-  /** Outcome of the append of {@link Rounds.#start}. A function of its own, made once. */
+  /** Called with the outcome of the append of {@link Rounds.#start}. One function for all appends, for speed. */
   readonly #answered = (message: MessageAppend, appended: Appended, now: number): void => {
     const [{ command: { subject } }] = message.entries;
     if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
@@ -135,17 +132,17 @@ export class Rounds {
     this.#pass(subject, now);
   };
 
-  /** The turn goes on to those that wait: several are decided together. */
+  /** Passes the turn to the next waiting command; if several wait, they are decided together. */
   #pass(subject: string, now: number): void {
     for (let next = this.#turns.pass(subject); next !== undefined; next = this.#turns.pass(subject)) {
       if (!next.begins()) continue;
       if (this.#turns.waited(subject)) return void this.#serve(subject, [next]);
       const command = next;
-      return void command.context!.run(() => this.#start(command, now)); // kept since it waits
+      return void command.context!.run(() => this.#start(command, now)); // kept when it began to wait
     }
   }
 
-  /** Plays rounds until these commands, and those that join them, have their outcomes. Never rejects. */
+  /** Runs rounds until these commands, and those that join them, have their outcomes. Never rejects. */
   async #serve(
     subject: string,
     commands: readonly PendingCommand[],
@@ -157,7 +154,7 @@ export class Rounds {
     this.#pass(subject, this.#now);
   }
 
-  /** One round. Resolves with the commands that have no outcome yet. Never rejects. */
+  /** Runs one round. Resolves with the commands that have no outcome yet. Never rejects. */
   async #play(subject: string, commands: readonly PendingCommand[]): Promise<readonly PendingCommand[]> {
     const open = [...commands];
     const entries: AppendedCommand[] = [];
@@ -170,14 +167,17 @@ export class Rounds {
         : await this.#confirm(copy, entries);
       return [...again, ...open];
     } catch (error) {
-      // of what came first, or of all that had been decided
+      // fails the first command, or all that had been decided
       const failed = entries.length > 0 ? entries.map(({ command }) => command) : open.splice(0, 1);
       for (const command of failed) if (!command.settled) command.fail(error);
       return open.filter(({ settled }) => !settled);
     }
   }
 
-  /** Takes commands out of `open`, and those that wait, as long as they can be stored together. */
+  /**
+   * Decides commands of `open`, and then waiting ones, and moves them to `entries`, as long as they can be stored
+   * together.
+   */
   async #decideAll(
     subject: string,
     copy: EntityCopy<unknown>,
@@ -224,12 +224,12 @@ export class Rounds {
       room.length -= decided.length;
       if (command.named) room.names.add(`${command.name} ${command.id}`);
       on = decided;
-      // others do not wait for one that may take long
+      // an asynchronous handler may take long: store this decision without others
       if (!this.#immediate.has(command.body)) return;
     }
   }
 
-  /** Returns true if a command can be decided on what those before it have emitted, and stored with that. */
+  /** Returns true if a command can be decided on the state after the commands before it, and stored with them. */
   #joins(copy: EntityCopy<unknown>, command: PendingCommand, names: ReadonlySet<string>): boolean {
     return this.#immediate.has(command.body) && command.body.definition === copy.definition && !command.again &&
       this.#isNew(copy, command, this.#now) && !(command.named && names.has(`${command.name} ${command.id}`));
@@ -239,7 +239,7 @@ export class Rounds {
     return this.#known(command, on) ?? this.#noted(command, command.decide(on));
   }
 
-  /** What its handler has decided on this state already. */
+  /** Returns the decision that the handler has already made on this state, if any. */
   #known(command: PendingCommand, on: CommandStanding): CommandDecision | Promise<CommandDecision> | undefined {
     const { deciding } = command;
     command.deciding = undefined;
@@ -255,7 +255,7 @@ export class Rounds {
     return decided;
   }
 
-  /** Resolves with true if a command has its outcome without being decided. */
+  /** Resolves with true if the command has an outcome without being decided. */
   async #isAnswered(copy: EntityCopy<unknown>, command: PendingCommand): Promise<boolean> {
     if (copy.forgotten) {
       command.reject(forgotten(copy));
@@ -273,14 +273,16 @@ export class Rounds {
     return command.settled || command.isTired();
   }
 
-  /** Returns true if a command was certainly not stored, and its send not ended, by all that is known here. */
+  /** Returns true if it is known here that no attempt of the command was stored and its send has not ended. */
   #isNew(copy: EntityCopy<unknown>, command: PendingCommand, now: number): boolean {
     const { commands } = this.#options;
     if (command.only && !command.unsure) return true;
     return this.#isCovered(copy, command, now) && commands.places(command) === undefined;
   }
 
-  /** Returns true if all that could have been stored of a command has passed by here, and is known. */
+  /**
+   * Returns true if all messages that could contain an attempt of the command have been read here and are remembered.
+   */
   #isCovered(copy: EntityCopy<unknown>, command: PendingCommand, now: number): boolean {
     const { stream, commands } = this.#options;
     const time = stream.timeAt(now);
@@ -289,7 +291,10 @@ export class Rounds {
     return (copy.since <= from && commands.reaches(reach, command)) || copy.time < from;
   }
 
-  /** Reads what became of a command before: where it may be, else back in time. Rejects with `UNAVAILABLE`. */
+  /**
+   * Looks for an earlier attempt of a command in the stream: at the places where it may be, else back in time. Rejects
+   * with `UNAVAILABLE`.
+   */
   async #lookBack(copy: EntityCopy<unknown>, command: PendingCommand): Promise<FoundCommand | undefined> {
     const { stream, commands } = this.#options;
     const { definition: { name } } = copy;
@@ -305,7 +310,7 @@ export class Rounds {
     const time = stream.timeAt(now);
     const from = time - command.reach(now, time);
     let found: FoundCommand | undefined;
-    // the server's time is known a little less exactly than it stamps messages
+    // a margin: this process knows the server's time less exactly than the server's time stamps
     await stream.since(subject, { from: from - DEADLINE_MARGIN, upTo: copy.sequence, due: command.due }, (message) => {
       const stored = commandsOf(name, message);
       commands.add(subject, stored, message, stream.timeAt(this.#now));
@@ -315,7 +320,7 @@ export class Rounds {
     return found;
   }
 
-  /** The warm copy of the command's definition, or what is stored. */
+  /** Returns the copy in memory if it is valid and of this definition; else reads the entity. */
   async #copy({ subject, entity, body: { definition }, due }: PendingCommand): Promise<EntityCopy<unknown>> {
     const { stream, warm } = this.#options;
     const kept = warm.get(subject);
@@ -326,10 +331,10 @@ export class Rounds {
     return copy;
   }
 
-  /** Stores what was decided. Resolves with the commands that are to be decided again. */
+  /** Stores decisions. Resolves with the commands that must be decided again. */
   async #hold(copy: EntityCopy<unknown>, entries: readonly AppendedCommand[]): Promise<readonly PendingCommand[]> {
     const message = this.#message(copy, entries);
-    // a handler, or reading back, may have taken its time
+    // a handler, or the look-up of an earlier attempt, may have taken long
     const now = this.#now;
     if (this.#options.stream.trusts(copy, now)) return await this.#store(message, await this.#append(message, now));
     return await this.#store(message, undefined);
@@ -365,8 +370,8 @@ export class Rounds {
   }
 
   /**
-   * Appends again until it is known what became of a message. `appended`: what became of the first append; `undefined`:
-   * there was none, because the stream may be another one. Resolves with the commands that are to be decided again; the
+   * Repeats the append until the outcome of the message is known. `appended`: outcome of the first append; `undefined`:
+   * none was made, because the stream may have changed. Resolves with the commands that must be decided again; the
    * others have their outcomes. Never rejects.
    */
   async #store(message: MessageAppend, appended: Appended | undefined): Promise<readonly PendingCommand[]> {
@@ -386,7 +391,7 @@ export class Rounds {
         const compared = await this.#compare(message, error);
         if ("failed" in compared) {
           error = compared.failed;
-          // nothing of it can be stored, and what was stored cannot be read here
+          // the message cannot be stored any more, and the present state cannot be read here
           if (!unanswered && (appended === undefined || appended.type === "conflict")) return failed(entries, error);
         } else if (compared !== copy) return this.#anew(message, compared, unanswered);
         else if (appended === undefined) pause = 0;
@@ -396,7 +401,7 @@ export class Rounds {
       const over = open.filter((command) => command.isOver(now));
       for (const command of over) command.over(unanswered, error);
       if (over.length === open.length) return [];
-      // without those that are over, unless they may be stored
+      // decide again without commands that are over, unless the message may be stored
       if (over.length > 0 && !unanswered) return open.filter(({ settled }) => !settled);
       if (pause > 0) {
         const left = Math.max(...open.map(({ due }) => due)) - now;
@@ -408,9 +413,9 @@ export class Rounds {
   }
 
   /**
-   * The entity as the leader has it: the message's copy, if that is still what it was decided on. `failed`: why it
-   * cannot be read before the commands are over, also what an `apply` function has thrown; without an answer `before`,
-   * why it was not stored.
+   * Reads the entity from the leader. Resolves with the message's copy itself if that is still valid. `failed`: why the
+   * entity cannot be read before the commands' deadlines (also an error of an `apply` function); without an answer,
+   * `before`, the error of the last append.
    */
   async #compare(
     { copy, entries }: MessageAppend,
@@ -418,7 +423,7 @@ export class Rounds {
   ): Promise<EntityCopy<unknown> | { readonly failed: unknown }> {
     const { stream, host: { clock } } = this.#options;
     const due = Math.max(...entries.map(({ command }) => command.due));
-    // this copy stays as it is, also when reading takes longer
+    // reads into a copy, so that this one stays unchanged even if reading goes on after the deadline
     const known = copy.toRead();
     const late = new AbortController();
     try {
@@ -426,7 +431,7 @@ export class Rounds {
       const left = Math.max(0, due - clock.monotonic());
       const read = await Promise.race([reading, delay(clock, left, late.signal).catch(() => undefined)]);
       if (read === undefined) {
-        reading.catch(() => {}); // nobody waits for it
+        reading.catch(() => {}); // not awaited any more
         const silent = unavailable("the stream of entities did not answer");
         return { failed: before ?? silent };
       }
@@ -440,12 +445,12 @@ export class Rounds {
     }
   }
 
-  /** Another message came first. Resolves with the commands that are to be decided again. */
+  /** Acts on another message that was stored first. Resolves with the commands that must be decided again. */
   #anew({ entries, copy }: MessageAppend, read: EntityCopy<unknown>, unanswered: boolean): readonly PendingCommand[] {
     const [{ command: { subject } }] = entries;
     this.#options.warm.keep(subject, read);
     const open = entries.map(({ command }) => command).filter(({ settled }) => !settled);
-    // behind its expectation it is among what was read, or nowhere
+    // if the append had succeeded, its message would be among those just read
     const isLost = unanswered && read.sequence <= copy.sequence;
     for (const command of open) {
       if (isLost) command.unknown("the stream has lost what it was decided on");
@@ -456,8 +461,8 @@ export class Rounds {
   }
 
   /**
-   * Decisions without events hold if nothing was stored since. Resolves with the commands that are
-   * to be decided again.
+   * Confirms decisions without events: they are valid if no message was stored since. Resolves with the commands that
+   * must be decided again.
    */
   async #confirm(copy: EntityCopy<unknown>, entries: readonly AppendedCommand[]): Promise<readonly PendingCommand[]> {
     const { stream, warm } = this.#options;
@@ -492,18 +497,21 @@ export class Rounds {
   }
 }
 
-/** Has the commands that have no outcome fail; none is to be decided again. */
+/** Fails the commands without an outcome; none is to be decided again. */
 function failed(entries: readonly AppendedCommand[], error: unknown): readonly PendingCommand[] {
   for (const { command } of entries) if (!command.settled) command.fail(error);
   return [];
 }
 
-/** Returns true if there is room for what was decided, too. */
+/** Returns true if the message has room for this decision, too. */
 function fits({ count, length }: CommandDecision, room: { readonly events: number; readonly length: number }): boolean {
   return count <= room.events && length <= room.length;
 }
 
-/** It stays so: no attempt of a queued command may help. */
+/**
+ * Makes the error for a command of a forgotten entity. Final: the entity stays forgotten, so another attempt would not
+ * help.
+ */
 export function forgotten<State>({ definition, id }: EntityCopy<State>): CatgaError {
   return new CatgaError("FORGOTTEN", `${definition.name} ${id} was forgotten`, { final: true });
 }
@@ -513,12 +521,15 @@ function commandsOf(type: string, { data }: StoredMessage): readonly EntityComma
   return "reason" in read ? [] : read.commands;
 }
 
-/** Characters of what several commands emit together. */
+/** Maximum number of characters that several commands emit in one message. */
 const MOST_TOGETHER = 65_536;
-/** How long an append waits for its answer, in ms: an election of the stream loses some without a word. */
+/**
+ * Timeout of the first append, and of later ones, in ms: an election of the stream's leader loses some without an
+ * answer.
+ */
 const FIRST_TRY = 2_000;
 const LATER_TRY = 5_000;
-/** Least time for another append, in ms: one that ends without an answer may have been stored. */
+/** Minimum time left for another append, in ms: an append that ends without an answer makes the outcome unknown. */
 const SHORTEST_TRY = 50;
 const FIRST_PAUSE = 5; // ms
 const LONGEST_PAUSE = 500; // ms

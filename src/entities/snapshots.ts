@@ -1,7 +1,7 @@
 /**
- * Snapshots: after every 100 events or so of an entity (`EntityCopy.snapshotDue`) its state is written, so that a cold
- * load reads what came after it only. The last one of each version of its definition (`log/format/snapshot_text.ts`). A
- * snapshot is a shortcut, never the truth: one that does not fit is not used.
+ * Snapshots of entities: after about every 100 events (`EntityCopy.snapshotDue`) the state is stored, so that loading
+ * reads only later events. There is one for each version of the definition (`log/format/snapshot_text.ts`). A snapshot
+ * only saves time: one that does not match the stream is ignored.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
@@ -31,8 +31,8 @@ export class Snapshots {
   }
 
   /**
-   * The entity as its snapshot has it, if that was made of the stream of this creation and by `apply` functions of this
-   * version; `undefined` also if the store does not answer: all events make the same state.
+   * Reads the entity from its snapshot. `undefined` if there is none for this stream and this version of the
+   * definition, or if the store does not answer: the events alone give the same state.
    */
   async get<State>(
     definition: EntityDefinition<State>,
@@ -50,7 +50,7 @@ export class Snapshots {
     }
   }
 
-  /** Writes a snapshot in the background, unless one of this entity is being written. */
+  /** Writes a snapshot in the background, unless a snapshot of this entity is being written. */
   write<State>(
     copy: EntityCopy<State>,
     created: () => string | Promise<string>,
@@ -65,7 +65,7 @@ export class Snapshots {
     this.#writing.set(key, writing);
   }
 
-  /** Removes those of an entity. Rejects with `UNAVAILABLE`. */
+  /** Removes all snapshots of an entity. Rejects with `UNAVAILABLE`. */
   async remove(name: string, id: string): Promise<void> {
     const keys = snapshotKeys(name, id);
     await Promise.all(keys.map((key) => this.#writing.get(key)));
@@ -73,15 +73,15 @@ export class Snapshots {
     await Promise.all(keys.map((key) => bucket.delete(key)));
   }
 
-  /** To be called when the node ends: resolves when none is being written. */
+  /** Call when the node ends: resolves when no snapshot is being written. */
   async settled(): Promise<void> {
     this.#closed = true;
     await Promise.all(this.#writing.values());
   }
 
   /**
-   * One that was written while its entity was forgotten is removed again, also if it is not known whether it was
-   * written.
+   * Writes a snapshot. If the entity was forgotten meanwhile, removes the snapshot, even if it is unknown whether it
+   * was written.
    */
   async #write<State>(
     key: string,
@@ -90,7 +90,7 @@ export class Snapshots {
     isForgotten: () => Promise<boolean>,
   ): Promise<void> {
     const [bucket, stream] = await Promise.all([this.#open(), created()]);
-    // a state may be anything: without a text of it the entity is made of all events
+    // a state that cannot be encoded gets no snapshot: the entity is then made of all events
     const text = snapshotText(copy, stream);
     if (text.length > MOST_CHARS) return;
     try {
@@ -100,7 +100,7 @@ export class Snapshots {
     }
   }
 
-  /** Tries again until the store answers, or the node ends. */
+  /** Repeats the removal until the store answers or the node ends. */
   async #removeForgotten(remove: () => Promise<boolean>): Promise<void> {
     while (await remove().then(() => false, () => !this.#closed)) await delay(this.#host.clock, AGAIN);
   }
@@ -110,11 +110,11 @@ export class Snapshots {
   }
 }
 
-/** The longest snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
+/** Maximum length of a snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
 const MOST_CHARS = 786_432;
 const AGAIN = 1_000; // ms
 
-/** The text of an entity's snapshot. Throws for a state that cannot be written. */
+/** Encodes an entity's snapshot. Throws for a state that cannot be encoded. */
 export function snapshotText<State>(copy: EntityCopy<State>, created: string): string {
   const { definition, id, version, sequence, mark, state } = copy;
   return writeSnapshotText({
@@ -123,7 +123,7 @@ export function snapshotText<State>(copy: EntityCopy<State>, created: string): s
   });
 }
 
-/** The entity of a snapshot; `undefined` if it is another one's, of another version, or malformed. */
+/** Parses a snapshot; `undefined` if it is of another entity or version, or malformed. */
 export function readSnapshot<State>(
   definition: EntityDefinition<State>,
   id: string,
@@ -136,24 +136,24 @@ export function readSnapshot<State>(
   try {
     const { state, version, sequence, mark } = read;
     const copy = new EntityCopy<State>(definition, id, {
-      // written by this version of the definition, of a state of this type
+      // written by this version of the definition: the state has this type
       state: (state === "" ? undefined : decodeText(state)) as State,
       ...{ version, sequence, mark, time: -Infinity, size: text.length },
     });
     copy.snapshot = { version, at: -Infinity };
     return copy;
   } catch {
-    return undefined; // no value of ours
+    return undefined; // not written by Catga
   }
 }
 
-// What entities need of the node that they belong to.
+// Dependencies of entities on their node.
 
-/** A node, as its entities see it. */
+/** Dependencies of entities on their node. */
 export interface EntitiesHost extends StreamsHost {
   readonly store: KeyValueStore;
-  /** Says how large a message may be now. */
+  /** The network, for the present maximum size of a message. */
   readonly network: Pick<Transport, "maxPayload">;
-  /** The headers that go on with what is emitted. */
+  /** Names of the headers that are passed on with emitted events. */
   readonly carried: readonly string[];
 }

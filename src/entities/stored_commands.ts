@@ -1,7 +1,7 @@
 /**
- * Commands that were stored lately, and their outcomes, read from the stream. The id of a command that Catga
- * made comes again only in attempts of the same send; that of a user's for as long as is promised. Both are looked up
- * among the recent ones, and else in the subject of the entity, back in time.
+ * Finds recently stored commands and their outcomes in the stream. An id that Catga made is used again only by attempts
+ * of the same send; an id from a user, for as long as is promised. Both are looked up among the recent commands, and
+ * else in the entity's subject, back in time.
  */
 import type { EntityCommand } from "../log/format/entity_group.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -9,16 +9,16 @@ import type { StoredAt } from "./entity_copy.ts";
 
 /** A command that may have been stored. */
 export interface Sought {
-  /** The subject of its entity. */
+  /** Subject of its entity. */
   readonly subject: string;
-  /** The name of its contract, and its id. */
+  /** Name of its contract; `id`: id of the command. */
   readonly name: string;
   readonly id: string;
-  /** The send, in all of its attempts: its id where that is not its sender's. */
+  /** Id of the send, the same in all of its attempts: the command's id if Catga made that. */
   readonly send: string;
-  /** Number of the send and the subject, kept: they have many characters, and it is needed twice. */
+  /** Number made of send and subject, computed once: both are long, and it is needed twice. */
   readonly sendNumber: number;
-  /** True if its id is its sender's. */
+  /** True if the sender has given the id. */
   readonly named: boolean;
 }
 
@@ -35,7 +35,7 @@ export class StoredCommands {
     this.#made = new RecentCommands(clock, KEPT_MADE);
   }
 
-  /** The commands of a message of this subject. `now`: by the server's clock. */
+  /** Adds the commands of a stored message. `now`: by the server's clock. */
   add(subject: string, commands: readonly EntityCommand[], at: Omit<StoredAt, "size">, now: number): void {
     const age = now - at.time;
     if (age > KEPT_NAMED) return;
@@ -47,7 +47,8 @@ export class StoredCommands {
   }
 
   /**
-   * One was stored in the message of this sequence; without events its send was ended. `now`: by the monotonic clock.
+   * Adds a command that was stored in the message with this sequence. `events`: false if the message only ended its
+   * send. `now`: by the monotonic clock.
    */
   note(sought: Sought, events: boolean, sequence: number, now: number): void {
     const { subject, name, id, sendNumber, named } = sought;
@@ -55,12 +56,12 @@ export class StoredCommands {
     else this.#made.add(sendNumber, sequence, now);
   }
 
-  /** Returns true if what passed by in the last `ms` is still known. */
+  /** Returns true if commands added in the last `ms` are still remembered. */
   reaches(ms: number, { named }: Sought): boolean {
     return ms <= (named ? KEPT_NAMED : KEPT_MADE);
   }
 
-  /** Places at which it may be stored, or that its send is over; `undefined`: none that is known. */
+  /** Sequences of messages that may contain the command, or the end of its send; `undefined`: none is known. */
   places({ subject, name, id, sendNumber, named }: Sought): readonly number[] | undefined {
     const ended = this.#made.find(sendNumber);
     if (!named) return ended;
@@ -85,19 +86,19 @@ export const SKEW = 10_000;
 const KEPT_NAMED = PROMISED + SKEW + 1_000;
 const KEPT_MADE = 30_000;
 
-// Where the commands of lately are stored: from what names one to the sequence of its message, for all entities of a
-// node. The stream is the memory; this says where to look in it, and forgets what is older than it is asked for. Two
-// commands may have the same number here, and what it says may have been lost: whoever looks reads the message. So what
-// is kept is a number of 53 bits and a sequence, without text: 16 bytes.
+// Sequences of the messages that contain recent commands, for all entities of a node. Only an index: the stream has the
+// commands. An entry is a number of 53 bits, made of the command's names, and a sequence, without text: 16 bytes.
+// Different commands may have the same number, and the message may be lost, so callers read the message. Entries older
+// than the look-ups reach are removed.
 
-/** The commands of so many ms. */
+/** An index of the commands of the last `kept` ms. */
 export class RecentCommands {
-  /** How long they are kept at least, in ms. */
+  /** Minimum time for which entries are kept, in ms. */
   readonly kept: number;
   readonly #clock: Clock;
-  /** The newest first. */
+  /** Tables, the newest first. */
   #parts: CommandTable[] = [];
-  /** When the newest was begun, by the monotonic clock. */
+  /** Time at which the newest table was begun, by the monotonic clock. */
   #begun = -Infinity;
 
   constructor(clock: Clock, kept: number) {
@@ -105,18 +106,18 @@ export class RecentCommands {
     this.kept = kept;
   }
 
-  /** How many there are. */
+  /** Number of entries. */
   get count(): number {
     return this.#parts.reduce((sum, { count }) => sum + count, 0);
   }
 
-  /** A command was stored in the message of this sequence. `now`: by the monotonic clock. */
+  /** Adds a command stored in the message with this sequence. `now`: by the monotonic clock. */
   add(number: number, sequence: number, now: number = this.#clock.monotonic()): void {
     if (now - this.#begun >= this.kept / PARTS) this.#turn(now);
     this.#parts[0].add(number, sequence);
   }
 
-  /** The sequences of what has this number, the latest first; `undefined`: none. */
+  /** Returns the sequences of messages with this number, the latest first; `undefined`: none. */
   find(number: number): number[] | undefined {
     let found: number[] | undefined;
     for (const part of this.#parts) {
@@ -127,14 +128,14 @@ export class RecentCommands {
   }
 
   #turn(now: number): void {
-    // one is being filled, and those before it reach as far back as is asked
+    // the new first table is being filled; the PARTS older ones cover `kept` ms
     const parts = now - this.#begun >= 2 * this.kept ? [] : this.#parts.slice(0, PARTS);
     this.#parts = [new CommandTable(parts[0]?.count ?? 0), ...parts];
     this.#begun = now;
   }
 }
 
-/** A number for what names a command: 53 bits, none of them 0. Different texts may have the same. */
+/** Hashes the names of a command to a number of 53 bits, never 0. Different texts may have the same number. */
 export function numberOf(text: string, seed = 0): number {
   let a = 0xdeadbeef ^ seed;
   let b = 0x41c6ce57 ^ seed;
@@ -156,7 +157,7 @@ class CommandTable {
   #pairs: Float64Array;
   #mask: number;
 
-  /** `expected`: so many will come, about. */
+  /** `expected`: approximate number of entries. */
   constructor(expected: number) {
     let places = 64;
     while (places < expected * 1.5) places *= 2;
@@ -172,13 +173,13 @@ class CommandTable {
     this.#pairs[at + 1] = sequence;
   }
 
-  /** 0: it has none. */
+  /** Returns the sequence for a number; 0: none. */
   get(number: number): number {
     return this.#pairs[this.#place(number) + 1];
   }
 
   #place(number: number): number {
-    // the lower bits of a number are as good as any
+    // the lower bits of a number are as random as the others
     let place = number & this.#mask;
     while (this.#pairs[2 * place] !== 0 && this.#pairs[2 * place] !== number) place = (place + 1) & this.#mask;
     return 2 * place;

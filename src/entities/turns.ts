@@ -1,39 +1,36 @@
 /**
- * Commands of one entity have their turns one after the other in a node, in the order in which they come: they would
- * only conflict. Whoever has the turn may take some that wait into it. One whose turn does not come in time leaves the
- * queue, as does one that the turn's holder waits for.
+ * Queues of commands: commands of one entity run one after the other within a node, in the order of their arrival,
+ * because they would only conflict. The command that has the turn may take waiting commands into it. A command leaves
+ * the queue at its deadline, and if the holder of the turn waits for it.
  */
 import { Fifo } from "../data/queues.ts";
 import { DEADLOCK_DELAY } from "../dispatch/admission_deadlock.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { Deadlined, DeadlineWheel } from "../ports/deadline_wheel.ts";
 
-/** A command that asks for its turn. */
+/** A command that asks for the turn of its entity. */
 export interface Asking {
-  /** Its run. */
+  /** Id of its run. */
   readonly call: string;
-  /** The runs that wait for it. */
+  /** Ids of the runs that wait for it. */
   readonly ancestry: readonly string[];
   /** Deadline of its wait, by the monotonic clock. */
   readonly due: number;
-  /** It has left the queue, and gets no turn. */
+  /** Called when the command has left the queue without a turn. */
   leave(why: "late" | "deadlock"): void;
 }
 
 /** The turns of all entities of a node. */
 export class Turns<Command extends Asking> {
   readonly #clock: Clock;
-  /**
-   * Waiting commands, by their deadlines: a timer for each would take as long as all else that becomes of one that
-   * waits.
-   */
+  /** Waiting commands by deadline: a timer for each would cost as much as everything else about a waiting command. */
   readonly #late: DeadlineWheel;
   /**
-   * Turns by entity, of those with a command and some that had one: a `Map` whose entries come and go with each command
-   * takes as much time as all else here (V8, measured).
+   * Turns by entity: those that a command holds, and some free ones. (A `Map` whose entries come and go with each
+   * command takes as much time as everything else here: V8, measured.)
    */
   readonly #turns: Map<string, Turn<Command>> = new Map();
-  /** How many of them nobody has. */
+  /** Number of free turns in the map. */
   #free = 0;
 
   constructor(clock: Clock) {
@@ -42,8 +39,8 @@ export class Turns<Command extends Asking> {
   }
 
   /**
-   * Returns true if a command has the turn, because nobody else has it; else it waits, until {@link Turns.next} returns
-   * it, or it leaves.
+   * Returns true if the command has the turn, because it was free. Else the command waits until {@link Turns.next}
+   * returns it or it leaves.
    */
   take(entity: string, command: Command): boolean {
     const turn = this.#turns.get(entity);
@@ -64,9 +61,9 @@ export class Turns<Command extends Asking> {
     const waiter = new TurnWaiter(command);
     (turn.waiting ??= new Fifo()).push(waiter);
     this.#late.add(waiter);
-    // checked on entry alone: a run that waits for this one gains no turn meanwhile
+    // checked only here: a run that waits for this command cannot gain the turn meanwhile
     if (command.ancestry.length > 0 && command.ancestry.includes(holder)) {
-      // a handler that sends without awaiting, and ends meanwhile, is no deadlock
+      // it is no deadlock if the handler sent this without awaiting and ends meanwhile
       const check = () => {
         if (turn.holder !== holder) return;
         this.#end(waiter);
@@ -76,7 +73,7 @@ export class Turns<Command extends Asking> {
     }
   }
 
-  /** The one that waits longest, if it `fits`; it is part of the turn from now on. Only its holder asks. */
+  /** Takes the longest waiting command into the turn if it `fits`. Only the holder of the turn may call this. */
   next(entity: string, fits: (command: Command) => boolean): Command | undefined {
     const turn = this.#turns.get(entity);
     if (turn === undefined || !this.waited(entity)) return undefined;
@@ -88,14 +85,17 @@ export class Turns<Command extends Asking> {
     return first.command;
   }
 
-  /** Returns true if one waits for the turn. */
+  /** Returns true if a command waits for the turn. */
   waited(entity: string): boolean {
     const waiting = this.#turns.get(entity)?.waiting;
     while (waiting?.first?.over) waiting.shift();
     return waiting?.first !== undefined;
   }
 
-  /** Passes the turn on to the one that waits longest; `undefined`: nobody has it now. Only its holder does. */
+  /**
+   * Passes the turn to the longest waiting command; `undefined`: none waits, and the turn is free. Only the holder may
+   * call this.
+   */
   pass(entity: string): Command | undefined {
     const next = this.next(entity, () => true);
     const turn = this.#turns.get(entity);
@@ -106,7 +106,7 @@ export class Turns<Command extends Asking> {
     return next;
   }
 
-  /** Cancels the timer for deadlines while nobody waits. */
+  /** Cancels the timer for deadlines while no command waits. */
   rest(): void {
     this.#late.rest();
   }
@@ -126,8 +126,8 @@ export class Turns<Command extends Asking> {
 /** The turn of an entity. */
 interface Turn<Command extends Asking> {
   /**
-   * The run that has it: the last one, if it was joined by others, for those before it have been decided; `undefined`:
-   * nobody.
+   * Run that holds the turn; if several commands share the turn, that of the last, because the others have been
+   * decided. `undefined`: the turn is free.
    */
   holder: string | undefined;
   waiting: Fifo<TurnWaiter<Command>> | undefined;
@@ -135,9 +135,11 @@ interface Turn<Command extends Asking> {
 
 class TurnWaiter<Command extends Asking> extends Deadlined {
   readonly command: Command;
-  /** Fires when its holder waits for it, perhaps. */
+  /** Timer of the deadlock check; `undefined`: the holder does not wait for this command. */
   deadlock: Timer | undefined = undefined;
-  /** It waits no longer. It stays in the queue until its turn: so many may leave at once. */
+  /**
+   * True if the command does not wait any more. It stays in the queue until its turn, because many may leave at once.
+   */
   over = false;
 
   constructor(command: Command) {
@@ -156,7 +158,7 @@ class TurnWaiter<Command extends Asking> extends Deadlined {
   }
 }
 
-/** Turns that nobody has and that are kept. */
+/** Maximum number of free turns that are kept. */
 const MOST_FREE = 4_096;
 /** The command's deadline keeps the process alive. */
 const BACKGROUND = { background: true };

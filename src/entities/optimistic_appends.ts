@@ -150,12 +150,12 @@ export class Rounds {
   ): Promise<void> {
     let open = commands;
     if (begun !== undefined) open = await this.#store(begun.message, begun.appended);
-    while (open.length > 0) open = await this.#play(subject, open);
+    while (open.length > 0) open = await this.#runRound(subject, open);
     this.#pass(subject, this.#now);
   }
 
   /** Runs one round. Resolves with the commands that have no outcome yet. Never rejects. */
-  async #play(subject: string, commands: readonly PendingCommand[]): Promise<readonly PendingCommand[]> {
+  async #runRound(subject: string, commands: readonly PendingCommand[]): Promise<readonly PendingCommand[]> {
     const open = [...commands];
     const entries: AppendedCommand[] = [];
     try {
@@ -163,7 +163,7 @@ export class Rounds {
       await this.#decideAll(subject, copy, open, entries);
       if (entries.length === 0) return open;
       const again = entries.some(({ decided }) => decided.command !== undefined)
-        ? await this.#hold(copy, entries)
+        ? await this.#storeDecisions(copy, entries)
         : await this.#confirm(copy, entries);
       return [...again, ...open];
     } catch (error) {
@@ -332,7 +332,10 @@ export class Rounds {
   }
 
   /** Stores decisions. Resolves with the commands that must be decided again. */
-  async #hold(copy: EntityCopy<unknown>, entries: readonly AppendedCommand[]): Promise<readonly PendingCommand[]> {
+  async #storeDecisions(
+    copy: EntityCopy<unknown>,
+    entries: readonly AppendedCommand[],
+  ): Promise<readonly PendingCommand[]> {
     const message = this.#message(copy, entries);
     // a handler, or the look-up of an earlier attempt, may have taken long
     const now = this.#now;
@@ -393,7 +396,7 @@ export class Rounds {
           error = compared.failed;
           // the message cannot be stored any more, and the present state cannot be read here
           if (!unanswered && (appended === undefined || appended.type === "conflict")) return failed(entries, error);
-        } else if (compared !== copy) return this.#anew(message, compared, unanswered);
+        } else if (compared !== copy) return this.#redecide(message, compared, unanswered);
         else if (appended === undefined) pause = 0;
       }
       const now = clock.monotonic();
@@ -446,7 +449,11 @@ export class Rounds {
   }
 
   /** Acts on another message that was stored first. Resolves with the commands that must be decided again. */
-  #anew({ entries, copy }: MessageAppend, read: EntityCopy<unknown>, unanswered: boolean): readonly PendingCommand[] {
+  #redecide(
+    { entries, copy }: MessageAppend,
+    read: EntityCopy<unknown>,
+    unanswered: boolean,
+  ): readonly PendingCommand[] {
     const [{ command: { subject } }] = entries;
     this.#options.warm.keep(subject, read);
     const open = entries.map(({ command }) => command).filter(({ settled }) => !settled);

@@ -10,7 +10,9 @@ import { isOwn, isUndo, type Journal, type JournalEntry } from "../flow/journal.
 import { Drive } from "../flow/drive.ts";
 import type { DriveHost } from "../flow/drive_host.ts";
 import type { DriveEnd } from "../flow/drive_state.ts";
-import { RunLog, type RunLogHost, type RunRef } from "../flow/run_log.ts";
+import { RunLog, type RunLogHost } from "../flow/run_log.ts";
+import { RunMessages } from "../flow/run_message.ts";
+import type { RunRef } from "../flow/run_ref.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { Finding } from "./finding.ts";
@@ -124,16 +126,31 @@ function namesIn({ ends, strays, sleeps, waits, children, failures }: Journal): 
 
 /** A run's log that stores nothing: what a drive wants to record ends the drive. */
 class RefusingLog extends RunLog {
-  /** The entries that were to be stored. */
-  refused: readonly JournalEntry[] = [];
+  override readonly messages: RefusedMessages;
 
-  override message(...args: Parameters<RunLog["message"]>): ReturnType<RunLog["message"]> {
-    this.refused = args[1];
-    return super.message(...args);
+  constructor(host: RunLogHost) {
+    super(host);
+    this.messages = new RefusedMessages(host);
+  }
+
+  /** The entries that were to be stored. */
+  get refused(): readonly JournalEntry[] {
+    return this.messages.entries;
   }
 
   override append(): Promise<never> {
     return refused();
+  }
+}
+
+/** Messages that are not stored. */
+class RefusedMessages extends RunMessages {
+  /** The entries of the last one. */
+  entries: readonly JournalEntry[] = [];
+
+  override of(...args: Parameters<RunMessages["of"]>): ReturnType<RunMessages["of"]> {
+    this.entries = args[1];
+    return super.of(...args);
   }
 }
 

@@ -9,20 +9,19 @@
  * | attempts   | the work, within its timeout                                     | outcome, pauses, or is idle   |
  * | given up   | nothing: the run is cancelled, and there is nothing to take back | –                             |
  */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { Timer } from "../ports/clock.ts";
 import type { DriveState } from "./drive_state.ts";
-import type { FailedAttempts } from "./failed_attempts.ts";
+import type { FailedAttempts, StepRetry } from "./failed_attempts.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import { DecidedFailure, errorOf, Passing, readable } from "./recorded_error.ts";
-import { type OngoingAttempt, StepAttempt, stepId } from "./step_attempt.ts";
+import { type AttemptWork, type OngoingAttempt, StepAttempt, stepId } from "./step_attempt.ts";
 import { type CalledStep, StepCall } from "./step_call.ts";
-import type { StepRetry } from "./step_options.ts";
 
 /** The work of a step. */
 export interface StepWork {
-  /** Performs an attempt. */
-  perform(attempt: StepAttempt): Promise<RecordedOutcome>;
+  readonly work: AttemptWork;
   /** How long an attempt may take, in ms. */
   readonly timeout: number;
   readonly retry: StepRetry;
@@ -31,7 +30,10 @@ export interface StepWork {
 /** A step that this node performs. */
 export class AttemptedStep extends StepCall {
   readonly #failures: FailedAttempts;
-  readonly #work: StepWork;
+  readonly #perform: (attempt: StepAttempt) => Promise<RecordedOutcome>;
+  /** How long an attempt may take, in ms. */
+  readonly #timeout: number;
+  readonly #retry: StepRetry;
   /** No attempt began before this drive. */
   readonly #isFresh: boolean;
   /** An attempt has begun in this drive. */
@@ -42,10 +44,13 @@ export class AttemptedStep extends StepCall {
   #ongoing: OngoingAttempt | undefined;
   #endPause: (() => void) | undefined;
 
-  constructor(state: DriveState, failures: FailedAttempts, called: CalledStep, work: StepWork) {
+  constructor(state: DriveState, failures: FailedAttempts, called: CalledStep, { work, timeout, retry }: StepWork) {
     super(state, called);
     this.#failures = failures;
-    this.#work = work;
+    // in the async context of this call, not of what its turn came with
+    this.#perform = AsyncLocalStorage.bind((attempt) => attempt.perform(state, called.name, work));
+    this.#timeout = timeout;
+    this.#retry = retry;
     this.#isFresh = state.isFresh && !state.handedOver.has(called.name);
   }
 
@@ -96,15 +101,15 @@ export class AttemptedStep extends StepCall {
       // what was read, or given up, meanwhile
       if (this.isSettled || this.#isGivenUp()) return undefined;
       if (state.isTooLong()) return undefined;
-      const outcome = await state.activity.during(() => this.#perform());
+      const outcome = await state.activity.during(() => this.#attemptOnce());
       if (outcome !== "failed") return outcome;
     }
   }
 
   /** Performs one attempt. `undefined`: it counts for nothing, because the step or the drive is over. */
-  async #perform(): Promise<RecordedOutcome | "failed" | undefined> {
+  async #attemptOnce(): Promise<RecordedOutcome | "failed" | undefined> {
     const { name, state } = this;
-    const { perform, retry } = this.#work;
+    const retry = this.#retry;
     state.attempts++;
     this.#hasBegun = true;
     const before = state.handedOver.get(name);
@@ -113,7 +118,7 @@ export class AttemptedStep extends StepCall {
     const began = before?.began ?? state.now;
     const limit = this.#limitTime(attempt, began);
     try {
-      this.#ongoing = before ?? { attempt, outcome: attempt.outcome(perform(attempt)), began };
+      this.#ongoing = before ?? { attempt, outcome: attempt.outcome(this.#perform(attempt)), began };
       const outcome = await this.#ongoing.outcome;
       if (this.isSettled) return undefined;
       if (outcome.error?.retryable && !this.#failures.isLastAttempt(name, retry)) {
@@ -149,7 +154,7 @@ export class AttemptedStep extends StepCall {
   /** Aborts an attempt after its timeout. The timer is set in a later turn, by which many attempts have ended. */
   #limitTime(attempt: StepAttempt, began: number): Timer {
     const { name, state } = this;
-    const { timeout } = this.#work;
+    const timeout = this.#timeout;
     let timer: Timer | undefined;
     state.host.soon(() => {
       if (this.#attempt !== attempt || state.over) return;

@@ -7,7 +7,7 @@ import type { Result } from "../contract/result.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { Parent } from "./journal.ts";
 import { PASSING, recorded } from "./recorded_error.ts";
-import type { RunRef } from "./run_log.ts";
+import type { RunRef } from "./run_ref.ts";
 import { stepId } from "./step_attempt.ts";
 import { type CalledStep, StepCall } from "./step_call.ts";
 

@@ -27,7 +27,8 @@ import type { DriveHost } from "./drive_host.ts";
 import type { Ends } from "./ends.ts";
 import type { Journal, JournalEntry, RecordedError, RunLogMessage } from "./journal.ts";
 import { UNSTORED } from "./recorded_error.ts";
-import { isCalled, type RunRef } from "./run_log.ts";
+import { isCalled } from "./run_message.ts";
+import type { RunRef } from "./run_ref.ts";
 
 /** The part of a drive that its {@link DriveRecorder} uses. */
 export interface RecordedDrive {
@@ -257,7 +258,7 @@ export class DriveRecorder {
       entries = entries.map((entry) => this.#asRetried(entry));
       if (entries.length === 0) return true;
       const time = log.now;
-      const message = log.message(ref, entries, { version: journal.entries, holder });
+      const message = log.messages.of(ref, entries, { version: journal.entries, holder });
       if (entries.length > 1 && exceeds(message.text, log.mostBytes)) {
         const half = entries.length >> 1;
         const more = entries.slice(half);

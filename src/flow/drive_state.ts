@@ -22,7 +22,7 @@ import { Ends } from "./ends.ts";
 import type { Journal } from "./journal.ts";
 import type { OngoingAttempts } from "./step_attempt.ts";
 import { DriveRecorder } from "./drive_recorder.ts";
-import type { RunRef } from "./run_log.ts";
+import type { RunRef } from "./run_ref.ts";
 
 /**
  * How a drive ends. `superseded`: another node drives the run, or it is gone; `restart`: decisions were dropped, or an
@@ -160,17 +160,6 @@ export class DriveState {
   get carried(): Readonly<Record<string, string>> | undefined {
     const { headers } = this.journal;
     return headers && withCarried(this.host.app.carried, headers, undefined);
-  }
-
-  /** Runs an attempt of a step, or of its `undo`, within a span. `perform` takes the headers of what it sends. */
-  traced<T>(
-    { step, attempt, isUndo }: { readonly step: string; readonly attempt: number; readonly isUndo: boolean },
-    perform: (headers: Readonly<Record<string, string>> | undefined) => Promise<T>,
-  ): Promise<T> {
-    const { tracer, node } = this.host.app;
-    const headers = this.carried;
-    if (tracer === undefined) return perform(headers);
-    return tracer.attempt({ node, ...this.ref, headers, step, attempt, isUndo }, perform);
   }
 
   /** Cancelled or failing: the handler's pending calls never settle. */

@@ -5,7 +5,7 @@ import type { Activity } from "./activity.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
 import type { Journal, RecordedError } from "./journal.ts";
 import { recorded, UNSTORED } from "./recorded_error.ts";
-import type { RunRef } from "./run_log.ts";
+import type { RunRef } from "./run_ref.ts";
 
 /** The part of a drive that its {@link DriveTimes} use. */
 export interface TimedDrive {

@@ -22,7 +22,7 @@ import { Drive } from "./drive.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
 import type { DriveEnd } from "./drive_state.ts";
 import type { Journal, RunLogMessage } from "./journal.ts";
-import { keyOf, type RunRef } from "./run_log.ts";
+import { keyOf, type RunRef } from "./run_ref.ts";
 import { RunLeases, type RunLeasesHost } from "./run_leases.ts";
 import { SHORTEST_KEEP } from "./run_sweep.ts";
 

@@ -8,7 +8,8 @@ import { type Clock, delay } from "../ports/clock.ts";
 import type { Appended, StoredMessage } from "../ports/event_log.ts";
 import { Drives, type DrivesHost } from "./driven_runs.ts";
 import { type CalledEntry, Journal, type Started } from "./journal.ts";
-import { RunLog, type RunRef, type RunStream } from "./run_log.ts";
+import { RunLog, type RunStream } from "./run_log.ts";
+import type { RunRef } from "./run_ref.ts";
 
 const REF: RunRef = { workflow: "One", run: "1" };
 const unavailable = () => new CatgaError("UNAVAILABLE", "no answer", { retryable: true });
@@ -156,7 +157,7 @@ function node(
   /** Starts the run, and brings it to the node, as its subscription does. */
   const run = async () => {
     const entry: Started & { by: string } = { t: "started", version: 1, keep: 60_000, by: "a.1" };
-    const message = log.message(REF, [entry], { version: 0, holder: "a.1" });
+    const message = log.messages.of(REF, [entry], { version: 0, holder: "a.1" });
     const time = clock.now();
     const journal = new Journal();
     const stored = log.append(REF, message, journal, () => false).then((sequence) =>
@@ -226,7 +227,7 @@ describe("drives", () => {
     let isMissing = false;
     const { clock, log, messages, call, ended } = node((flow) => flow.step("a", () => 1), { missing: () => isMissing });
     const entry: Started & { by: string } = { t: "started", version: 1, keep: 60_000, by: "" };
-    await log.append(REF, log.message(REF, [entry], { version: 0, holder: "" }), new Journal(), () => false);
+    await log.append(REF, log.messages.of(REF, [entry], { version: 0, holder: "" }), new Journal(), () => false);
     isMissing = true;
     const stored = clock.now();
     const refused = call(1, stored).catch(({ code }) => code);

@@ -6,7 +6,15 @@ import { isFailure } from "../contract/result.ts";
 import { doubled } from "../ports/clock.ts";
 import { type DriveState, MISUSES } from "./drive_state.ts";
 import { causeOf, DecidedFailure, Passing, recorded } from "./recorded_error.ts";
-import { HOLD, type StepRetry } from "./step_options.ts";
+import { HOLD } from "./wait_times.ts";
+
+/** The attempts that follow a failed one. */
+export interface StepRetry {
+  /** The most attempts, the first included. */
+  readonly attempts: number;
+  /** Pauses between them, in ms: the first one, doubled by each failure up to the longest. */
+  readonly delay: readonly [first: number, longest: number];
+}
 
 /** Records failed attempts. */
 export class FailedAttempts {

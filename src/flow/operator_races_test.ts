@@ -6,7 +6,8 @@ import { testCluster } from "@catga/catga/testing";
 import { delay, systemClock } from "../ports/clock.ts";
 import { Journal } from "./journal.ts";
 import { runInfos } from "./run_infos.ts";
-import type { RunLog, RunRef } from "./run_log.ts";
+import type { RunLog } from "./run_log.ts";
+import type { RunRef } from "./run_ref.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { infoOf } from "./run_suite.ts";
 

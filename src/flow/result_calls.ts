@@ -10,7 +10,7 @@ import type { JournalEntry } from "./journal.ts";
 import type { Results } from "./results.ts";
 import { failed, failedWith, LAST_LOOK, noRun, resultOf } from "./run_answers.ts";
 import { checkExistingRun, definitionOf } from "./run_arguments.ts";
-import type { RunRef } from "./run_log.ts";
+import type { RunRef } from "./run_ref.ts";
 import type { RunsNode } from "./runs_node.ts";
 
 /** The calls for results that are under way. */

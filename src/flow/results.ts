@@ -15,7 +15,7 @@ import type { Subscription, Transport } from "../ports/transport.ts";
 import { ENDED } from "../contract/contract.ts";
 import { runType } from "../contract/workflow.ts";
 import type { RecordedOutcome } from "./journal.ts";
-import { keyOf, type RunRef } from "./run_log.ts";
+import { keyOf, type RunRef } from "./run_ref.ts";
 
 /** What {@link Results} need of their node. */
 export interface ResultsHost {

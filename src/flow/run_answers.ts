@@ -4,7 +4,7 @@ import { CatgaError, isCatgaError } from "../error.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import { errorOf, readable, recorded } from "./recorded_error.ts";
 import { ownOf } from "./recorded_value.ts";
-import type { RunRef } from "./run_log.ts";
+import type { RunRef } from "./run_ref.ts";
 import type { DriveHost } from "./drive_host.ts";
 
 /** The result of a run that has ended. */

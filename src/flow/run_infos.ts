@@ -6,7 +6,10 @@ import { decodeText, encodeValue } from "../data/encoding.ts";
 import { whyNoPaths } from "../data/redact.ts";
 import { CatgaError } from "../error.ts";
 import { isOwn, type Journal, type JournalEntry, statusOf } from "./journal.ts";
-import type { EntryFor, NotedRun, RunLog, RunRef } from "./run_log.ts";
+import type { EntryFor } from "./notice_queue.ts";
+import type { RunLog } from "./run_log.ts";
+import type { RunRef } from "./run_ref.ts";
+import type { NotedRun } from "./stuck_notes.ts";
 
 /** Tells a run something. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`; and with what `entry` rejects with. */
 export type TellRun = (ref: RunRef, entry: EntryFor) => Promise<void>;
@@ -36,7 +39,7 @@ export async function* runInfos(
   }
   const load = ({ ref }: { readonly ref: RunRef }) => runInfo(log, ref, tell);
   if (status === "stuck" && open !== false) {
-    for await (const [noted, info] of ahead(inOrder(await log.noted()), load)) {
+    for await (const [noted, info] of ahead(inOrder(await log.stuckNotes.all()), load)) {
       if (info?.status !== status) await passed(log, noted);
       else if ((workflow ?? info.workflow) === info.workflow && (id ?? info.id) === info.id) yield info;
     }
@@ -84,7 +87,7 @@ async function* ahead<T, R>(all: readonly T[], load: (one: T) => Promise<R>): As
 /** A run that was noted as stuck is not, unless that is being stored just now. */
 async function passed(log: RunLog, { ref, time, sequence }: NotedRun): Promise<void> {
   if (log.now - time < SETTLING) return;
-  await log.unnote(ref, sequence).catch(() => {}); // who may only read leaves it to others
+  await log.stuckNotes.remove(ref, sequence).catch(() => {}); // who may only read leaves it to others
 }
 
 async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo | undefined> {

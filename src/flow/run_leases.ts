@@ -4,7 +4,7 @@
  */
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
-import { keyOf, type RunRef } from "./run_log.ts";
+import { keyOf, type RunRef } from "./run_ref.ts";
 
 /** Dependencies of leases on their node. */
 export interface RunLeasesHost {

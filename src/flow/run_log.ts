@@ -3,41 +3,19 @@
  * expects the last message that its writer has read, so that of two who drive a run one loses. Whether the run has
  * ended, and who drives it, stand in each message, so that its last message alone says so.
  */
-import type { StreamsHost } from "../dispatch/node_host.ts";
-import { BEGUN, CALLED, RECORDED } from "../contract/contract.ts";
 import { runType, workflowOf } from "../contract/workflow.ts";
-import { isToken } from "../data/checks.ts";
-import { encodeValue, parsedJson } from "../data/encoding.ts";
+import type { StreamsHost } from "../dispatch/node_host.ts";
+import { encodeValue } from "../data/encoding.ts";
 import { exceeds } from "../data/utf8.ts";
-import { STORED_DEPTH } from "../data/value_text.ts";
 import { CatgaError, unavailable } from "../error.ts";
-import {
-  commandText,
-  entityGroupText,
-  type EntityMessage,
-  eventText,
-  payloadOf,
-  readEntityMessage,
-  type StoredItem,
-} from "../log/format/entity_group.ts";
 import { entityPattern, entitySubject, readEntitySubject } from "../log/format/names.ts";
 import { delay, doubled } from "../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, untilAnswered } from "../ports/event_log.ts";
-import {
-  type CalledEntry,
-  entryOf,
-  Journal,
-  type JournalEntry,
-  type RecordedOutcome,
-  type RunLogMessage,
-  type Started,
-} from "./journal.ts";
-
-/** A run among all. */
-export interface RunRef {
-  readonly workflow: string;
-  readonly run: string;
-}
+import { Journal, type RecordedOutcome, type RunLogMessage, type Started } from "./journal.ts";
+import { type EntryFor, NoticeQueue, type StoredNotice } from "./notice_queue.ts";
+import { endOf, readMessage, type RunEnd, type RunMessage, RunMessages, storedOf, toStored } from "./run_message.ts";
+import type { RunRef } from "./run_ref.ts";
+import { StuckNotes } from "./stuck_notes.ts";
 
 /** What is needed to read and write runs. */
 export interface RunLogHost extends Pick<StreamsHost, "namespace" | "endpoint" | "clock"> {
@@ -52,75 +30,26 @@ export interface RunLogHost extends Pick<StreamsHost, "namespace" | "endpoint" |
 /** What runs need of the stream. */
 export type RunStream = Pick<LogStream, "append" | "at" | "last" | "lasts" | "read" | "purge">;
 
-/** A message that is to be appended. `mark` names it. */
-interface RunMessage {
-  readonly text: string;
-  readonly mark: string;
-}
-
-/** How many entries a run has before a message, and who drives it. */
-interface MessageOf {
-  readonly version: number;
-  readonly holder: string;
-}
-
-/** The last message of a run, in short. */
-export interface RunEnd {
-  readonly sequence: number;
-  readonly ended: boolean;
-  readonly holder: string;
-  readonly entries: readonly JournalEntry[];
-  /** How many entries there are. */
-  readonly version: number;
-  readonly mark: string;
-}
-
-/**
- * Makes what a run is told. Called again when something was stored meanwhile: what it has read of the run holds when
- * its entry is stored.
- */
-export type EntryFor = (by: string) => CalledEntry | Promise<CalledEntry>;
-
-/** Something that a run was told is stored. */
-export interface StoredNotice {
-  readonly holder: string;
-  readonly sequence: number;
-  /** True for one of those that were stored together. */
-  readonly isFirst: boolean;
-}
-
-/** An entry that is to be stored, in its turn. */
-interface Telling {
-  readonly entryFor: EntryFor;
-  readonly over: () => boolean;
-  resolve(told: StoredNotice | undefined): void;
-  reject(error: unknown): void;
-}
-
 /** How far a run has been read. */
 type RunPlace = Pick<Journal, "sequence" | "entries" | "mark" | "sure">;
 /** Gets a message of a run. */
 type Take = (stored: RunLogMessage) => void;
-
-/** The note that a run is about to be stuck. */
-export interface NotedRun {
-  readonly ref: RunRef;
-  readonly time: number;
-  readonly sequence: number;
-}
 
 /** The runs of a namespace as they are stored. */
 export class RunLog {
   readonly #host: RunLogHost;
   /** How often the store may have lost its end. */
   epoch = 0;
-  /** Entries that wait to be stored behind the append that is under way, by run; without one there is no list. */
-  readonly #telling = new Map<string, Telling[]>();
-  /** News of messages that this process has stored, which the driver has not answered, by run. */
-  readonly #unanswered = new Map<string, Set<Promise<void>>>();
+  /** Makes messages of runs. */
+  readonly messages: RunMessages;
+  readonly stuckNotes: StuckNotes;
+  readonly #notices: NoticeQueue;
 
   constructor(host: RunLogHost) {
     this.#host = host;
+    this.messages = new RunMessages(host);
+    this.stuckNotes = new StuckNotes(host);
+    this.#notices = new NoticeQueue(this);
   }
 
   subject({ workflow, run }: RunRef): string {
@@ -281,39 +210,6 @@ export class RunLog {
     return runs;
   }
 
-  /**
-   * Notes that a run is about to be stuck: before it is, so that it is found without reading the others. Rejects with a
-   * `CatgaError`.
-   */
-  async noteStuck(ref: RunRef): Promise<void> {
-    const stream = await this.#host.stream();
-    const appended = await stream.append(this.#stuckSubject(ref), JSON.stringify(ref), { timeout: ATTEMPT });
-    if (appended.type !== "stored" && appended.type !== "conflict") throw appended.error;
-  }
-
-  /**
-   * The runs that were noted as stuck, those noted first come first. They may have gone on since. Rejects with
-   * `UNAVAILABLE`.
-   */
-  async noted(): Promise<NotedRun[]> {
-    const stream = await this.#host.stream();
-    const found = new Map<string, NotedRun>();
-    await stream.lasts(entityPattern(this.#host.namespace, STUCK), ({ subject, sequence, time, data }) => {
-      const ref = readRef(data);
-      if (ref !== undefined && this.#stuckSubject(ref) === subject) found.set(subject, { ref, time, sequence });
-    });
-    return [...found.values()];
-  }
-
-  /** A run that was noted as stuck is not any more. Rejects with `UNAVAILABLE`. */
-  async unnote(ref: RunRef, sequence: number): Promise<void> {
-    await (await this.#host.stream()).purge(this.#stuckSubject(ref), { before: sequence + 1 });
-  }
-
-  #stuckSubject({ workflow, run }: RunRef): string {
-    return entitySubject(this.#host.namespace, STUCK, `${workflow}/${run}`);
-  }
-
   /** The ends of runs of a workflow that were stored before a time, in ms since 1970. Rejects with `UNAVAILABLE`. */
   async *ends(
     workflow: string,
@@ -334,24 +230,6 @@ export class RunLog {
   async forget(ref: RunRef, sequence: number): Promise<void> {
     const stream = await this.#host.stream();
     await stream.purge(this.subject(ref), { before: sequence + 1 });
-  }
-
-  /** A message with these entries. */
-  message(ref: RunRef, entries: readonly JournalEntry[], how: MessageOf): RunMessage {
-    return this.#message(ref, entries.map(entryText), how, entries.at(-1)?.t === "ended" ? ENDED : undefined);
-  }
-
-  #message(
-    { workflow, run }: RunRef,
-    texts: readonly string[],
-    { version, holder }: MessageOf,
-    result?: string,
-  ): RunMessage {
-    const { endpoint, clock, number } = this.#host;
-    const origin = { endpoint, first: number(texts.length), sentAt: clock.now() };
-    const own = { name: workflow, id: run, events: texts.length, result, fingerprint: holder };
-    const head = commandText({ ...own, correlation: undefined, headers: undefined });
-    return { text: entityGroupText(origin, version, [head], texts), mark: `${endpoint}.${origin.first}` };
   }
 
   /**
@@ -420,92 +298,15 @@ export class RunLog {
    * RunLog.append}, and with what `entryFor` rejects with.
    */
   tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<StoredNotice | undefined> {
-    return new Promise((resolve, reject) => {
-      const telling = { entryFor, over, resolve, reject };
-      const key = keyOf(ref);
-      const before = this.#telling.get(key);
-      if (before !== undefined) return void before.push(telling);
-      const all = [telling];
-      this.#telling.set(key, all);
-      void this.#tellAll(ref, all);
-    });
+    return this.#notices.tell(ref, entryFor, over);
   }
 
   /**
-   * News of a message that was told are on their way: without an answer a process stores at most
-   * {@link MAX_UNANSWERED} messages of a run, so that its driver stores something between them. `answer` ends in time.
+   * News of a message that was told are on their way: without an answer a process stores few messages of a run, so that
+   * its driver stores something between them. `answer` ends in time.
    */
   awaitAnswer(ref: RunRef, answer: Promise<void>): void {
-    const key = keyOf(ref);
-    const all = this.#unanswered.get(key) ?? new Set();
-    this.#unanswered.set(key, all);
-    // a driver that does not answer is found by its subscription
-    const own = answer.catch(() => {}).then(() => {
-      all.delete(own);
-      if (all.size === 0 && this.#unanswered.get(key) === all) this.#unanswered.delete(key);
-    });
-    all.add(own);
-  }
-
-  /** Appends one message after the other: of several at once all but one would be refused. Never rejects. */
-  async #tellAll(ref: RunRef, all: Telling[]): Promise<void> {
-    for (let waited = false; all.length > 0; waited = true) {
-      const news = this.#unanswered.get(keyOf(ref));
-      while (news !== undefined && news.size >= MAX_UNANSWERED) await Promise.race(news);
-      const some = all.splice(0, MOST_TOGETHER).filter(({ over, reject }) => {
-        const late = waited && over();
-        if (late) reject(unavailable(`run ${ref.run} of ${ref.workflow} was told too much at once: this had no turn`));
-        return !late;
-      });
-      if (some.length > 0) await this.#tell(ref, some, all);
-    }
-    this.#telling.delete(keyOf(ref));
-  }
-
-  /**
-   * Appends what goes into one message. The others, and all if something else was stored meanwhile, are put in front of
-   * those that wait. Never rejects.
-   */
-  async #tell(ref: RunRef, some: readonly Telling[], waiting: Telling[]): Promise<void> {
-    const { epoch } = this;
-    let end: RunEnd | undefined;
-    try {
-      end = await this.patient(() => this.end(ref), () => some.every(({ over }) => over()));
-    } catch (error) {
-      return some.forEach(({ reject }) => reject(error));
-    }
-    if (end === undefined || end.ended) return some.forEach(({ resolve }) => resolve(undefined));
-    const { holder, version } = end;
-    const told: (Telling & { readonly text: string })[] = [];
-    for (const [i, one] of some.entries()) {
-      try {
-        const entry = one.entryFor(holder);
-        if (entry instanceof Promise && told.length > 0) {
-          // it reads the run: nothing may be stored before it
-          entry.catch(() => {});
-          waiting.unshift(...some.slice(i));
-          break;
-        }
-        told.push({ ...one, text: entryText(await entry) });
-      } catch (error) {
-        one.reject(error);
-      }
-    }
-    if (told.length === 0) return;
-    try {
-      const messageOf = () => this.#message(ref, told.map(({ text }) => text), { version, holder });
-      let message = messageOf();
-      while (told.length > 1 && exceeds(message.text, this.mostBytes)) {
-        waiting.unshift(...told.splice(told.length >> 1));
-        message = messageOf();
-      }
-      const place = { sequence: end.sequence, entries: version, mark: end.mark, sure: epoch };
-      const sequence = await this.append(ref, message, place, () => told.every(({ over }) => over()));
-      if (sequence === "conflict") waiting.unshift(...told);
-      else for (const [i, { resolve }] of told.entries()) resolve({ holder, sequence, isFirst: i === 0 });
-    } catch (error) {
-      for (const { reject } of told) reject(error);
-    }
+    this.#notices.awaitAnswer(ref, answer);
   }
 
   /** The sequence of a message behind another one. */
@@ -518,89 +319,7 @@ export class RunLog {
   }
 }
 
-/** The key of a run among those of a node. */
-export function keyOf({ workflow, run }: RunRef): string {
-  return `${workflow}/${run}`;
-}
-
-/** Whether an entry calls for somebody to go on. */
-export function isCalled({ t }: JournalEntry): boolean {
-  return CALLS.has(t);
-}
-
-function entryText(entry: JournalEntry): string {
-  return eventText(eventOf(entry), encodeValue(entry, "entry", STORED_DEPTH));
-}
-
-function eventOf(entry: JournalEntry): string {
-  if (entry.t === "started" && entry.by !== "") return BEGUN;
-  return isCalled(entry) ? CALLED : RECORDED;
-}
-
-const CALLS: ReadonlySet<string> = new Set(["started", "signalled", "cancelled", "told", "retried", "skipped"]);
-
-/** A message of a run, read. What cannot be read has no entries. */
-export function storedOf(ref: RunRef, message: StoredMessage): RunLogMessage {
-  return toStored(message, readMessage(ref, message));
-}
-
-function toStored({ sequence, time }: StoredMessage, read: EntityMessage | undefined): RunLogMessage {
-  return {
-    sequence,
-    time,
-    holder: read === undefined ? undefined : read.commands[0].fingerprint ?? "",
-    entries: read === undefined ? [] : entriesOf(read),
-    mark: read?.mark ?? "",
-  };
-}
-
-function readMessage({ workflow }: RunRef, { data }: StoredMessage): EntityMessage | undefined {
-  const read = readEntityMessage(runType(workflow), data);
-  return "reason" in read ? undefined : read;
-}
-
-function entriesOf({ items }: EntityMessage): readonly JournalEntry[] {
-  return items.flatMap((item) => entryIn(item) ?? []);
-}
-
-function entryIn(item: StoredItem): JournalEntry | undefined {
-  try {
-    return entryOf(payloadOf(item));
-  } catch {
-    return undefined; // its tags are invalid
-  }
-}
-
-/** The last message of a run, in short. */
-export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
-  const read = readMessage(ref, message);
-  if (read === undefined) return undefined;
-  const entries = entriesOf(read);
-  return {
-    sequence: message.sequence,
-    ended: entries.at(-1)?.t === "ended",
-    holder: read.commands[0].fingerprint ?? "",
-    entries,
-    version: read.version + read.items.length,
-    mark: read.mark,
-  };
-}
-
-function readRef(data: Uint8Array): RunRef | undefined {
-  const { workflow, run } = (parsedJson(data) ?? {}) as Partial<RunRef>;
-  // each is a part of a subject
-  return isToken(workflow) && typeof run === "string" && run.isWellFormed() ? { workflow, run } : undefined;
-}
-
-/** The result of the command of a run's last message. */
-const ENDED = "ended";
-/** In place of a type: the runs that are stuck, or were. */
-const STUCK = "-stuck";
 const PART = 1_000;
-/** How many entries are stored together that a run is told. */
-const MOST_TOGETHER = 100;
-/** How many messages a process stores for a run whose driver has not answered their news. */
-const MAX_UNANSWERED = 8;
 const MOST_PAUSES = 1_000; // ms
 /** How long the first attempt waits for its answer, in ms, and the longest: a leader that is deposed answers nobody. */
 const FIRST_ATTEMPT = 1_000;

@@ -13,7 +13,8 @@ import type { Drives } from "./driven_runs.ts";
 import { Journal, type JournalEntry, type Parent, type RecordedOutcome } from "./journal.ts";
 import { failed, failedWith, inTime, noRun } from "./run_answers.ts";
 import { checkExistingRun, checkRun, definitionOf } from "./run_arguments.ts";
-import type { EntryFor, RunRef, StoredNotice } from "./run_log.ts";
+import type { EntryFor, StoredNotice } from "./notice_queue.ts";
+import type { RunRef } from "./run_ref.ts";
 import type { RunPeers } from "./run_peers.ts";
 import type { RunsNode } from "./runs_node.ts";
 import { refusedInTime } from "./schema_in_time.ts";
@@ -111,7 +112,7 @@ export class RunNotices {
       const { version, keep } = definitionOf("flow.send", contract as unknown as AnyWorkflow);
       const until = clock.now() + keep;
       const entries: JournalEntry[] = [{ t: "started", version, keep, by: "" }, { t: "ended", outcome, until }];
-      const message = log.message(ref, entries, { version: 0, holder: "" });
+      const message = log.messages.of(ref, entries, { version: 0, holder: "" });
       if (await log.begin(ref, message, new Journal(), over) !== "conflict") return false;
     }
   }

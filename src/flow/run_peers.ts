@@ -4,7 +4,7 @@ import type { Result } from "../contract/result.ts";
 import type { RefusedRun, RunJoin, RunsAsked, TriedVersions } from "../contract/workflow_body.ts";
 import { isCount, isRecord } from "../data/checks.ts";
 import type { DeliveredCall } from "./driven_runs.ts";
-import type { RunRef } from "./run_log.ts";
+import type { RunRef } from "./run_ref.ts";
 import type { RunsNode } from "./runs_node.ts";
 
 /** The other nodes that drive runs. */

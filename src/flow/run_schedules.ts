@@ -11,7 +11,7 @@ import { fewAtOnce } from "../data/queues.ts";
 import type { Schedule } from "../dispatch/remote.ts";
 import { LEASE } from "./driven_runs.ts";
 import type { RunLease } from "./run_leases.ts";
-import type { RunRef } from "./run_log.ts";
+import type { RunRef } from "./run_ref.ts";
 import type { RunsNode } from "./runs_node.ts";
 import { wakeId } from "./step_attempt.ts";
 

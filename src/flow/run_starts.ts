@@ -20,7 +20,7 @@ import { type CalledEntry, Journal, type Parent, type Started } from "./journal.
 import { UNSTORED } from "./recorded_error.ts";
 import { failed, failedWith, inTime, notStarted } from "./run_answers.ts";
 import { checkRun, checkStartOptions, definitionOf } from "./run_arguments.ts";
-import type { RunRef } from "./run_log.ts";
+import type { RunRef } from "./run_ref.ts";
 import type { RunNotices } from "./run_notices.ts";
 import type { RunSchedules } from "./run_schedules.ts";
 import type { RunVersions } from "./run_versions.ts";
@@ -213,7 +213,7 @@ export class RunStarts {
     const holder = body === undefined || this.#drives.drives(ref) ? "" : endpoint;
     const entry = startEntry(definition, input, holder, how);
     try {
-      const message = log.message(ref, [entry], { version: 0, holder });
+      const message = log.messages.of(ref, [entry], { version: 0, holder });
       const journal = new Journal();
       const appending = log.begin(ref, message, journal, this.#node.callerTime());
       if (body !== undefined && holder !== "") {

@@ -26,7 +26,8 @@ import { Results } from "./results.ts";
 import { RunDeliveries } from "./run_deliveries.ts";
 import { checkRunsOptions, runInfos } from "./run_infos.ts";
 import type { RunLease } from "./run_leases.ts";
-import type { RunLog, RunRef } from "./run_log.ts";
+import type { RunLog } from "./run_log.ts";
+import type { RunRef } from "./run_ref.ts";
 import { RunNotices } from "./run_notices.ts";
 import { RunPeers } from "./run_peers.ts";
 import { RunRecovery } from "./run_recovery.ts";
@@ -219,7 +220,7 @@ export class Runs implements DrivesHost, NodeRuns {
   }
 
   async stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void> {
-    await this.log.noteStuck(ref);
+    await this.log.stuckNotes.add(ref);
     this.#stuck.add(ref, step, error, thrown);
   }
 

@@ -6,17 +6,22 @@ import type { DriveState } from "./drive_state.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import { decided, DecidedFailure, PASSING, Passing, recorded } from "./recorded_error.ts";
 import { copyOf } from "./recorded_value.ts";
-import type { StepAttempt } from "./step_attempt.ts";
+import type { AttemptWork, StepAttempt } from "./step_attempt.ts";
 
 /**
- * Sends once. Resolves with the outcome of the step: a value, or a failure that the handler decided on. Rejects with
- * {@link Passing} if another attempt may help, and with {@link DecidedFailure} if none does.
+ * Returns the work of an attempt that sends once. It resolves with the outcome of the step: a value, or a failure that
+ * the handler decided on. It rejects with {@link Passing} if another attempt may help, and with {@link DecidedFailure}
+ * if none does.
  */
-export async function sendAttempt(
+export function sending(state: DriveState, contract: AnyContract, payload: unknown, timeout: number): AttemptWork {
+  return (attempt, headers) => send(state, contract, payload, attempt, { timeout, headers });
+}
+
+async function send(
   { host, journal, leaving }: DriveState,
-  { id, signal, fresh }: StepAttempt,
   contract: AnyContract,
   payload: unknown,
+  { id, signal, fresh }: StepAttempt,
   { timeout, headers }: { readonly timeout: number; readonly headers: MessageHeaders | undefined },
 ): Promise<RecordedOutcome> {
   const { app, log } = host;

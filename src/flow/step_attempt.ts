@@ -2,10 +2,23 @@
  * An attempt of a step, which can be aborted; the ids of what steps send, and of the schedules that wake a run.
  */
 import type { Step } from "../contract/flow.ts";
+import type { MessageHeaders } from "../contract/run_tracer.ts";
 import { fingerprint } from "../data/fingerprint.ts";
 import type { CatgaError } from "../error.ts";
+import type { DriveHost } from "./drive_host.ts";
 import type { RecordedOutcome } from "./journal.ts";
-import type { RunRef } from "./run_log.ts";
+import type { RunRef } from "./run_ref.ts";
+
+/** The drive of an attempt. */
+interface AttemptDrive {
+  readonly host: Pick<DriveHost, "app">;
+  readonly ref: RunRef;
+  /** Headers of the messages that it sends; `undefined`: none. */
+  readonly carried: MessageHeaders | undefined;
+}
+
+/** What an attempt of a step does. */
+export type AttemptWork = (attempt: StepAttempt, headers: MessageHeaders | undefined) => Promise<RecordedOutcome>;
 
 /** An attempt of a step. */
 export class StepAttempt implements Step {
@@ -39,6 +52,11 @@ export class StepAttempt implements Step {
     this.#reject?.(why);
   }
 
+  /** Does the work within a span. */
+  perform(drive: AttemptDrive, step: string, work: AttemptWork): Promise<RecordedOutcome> {
+    return inSpan(drive, { step, attempt: this.attempt, isUndo: false }, (headers) => work(this, headers));
+  }
+
   /** Settles with its outcome; rejects with the reason of its abort if that comes first. */
   outcome(performed: Promise<RecordedOutcome>): Promise<RecordedOutcome> {
     return new Promise((resolve, reject) => {
@@ -47,6 +65,17 @@ export class StepAttempt implements Step {
       if (this.#aborted !== undefined) reject(this.#aborted);
     });
   }
+}
+
+/** Runs an attempt of a step, or of its `undo`, within a span. `perform` takes the headers of what it sends. */
+export function inSpan<T>(
+  { host: { app }, ref, carried: headers }: AttemptDrive,
+  attempt: { readonly step: string; readonly attempt: number; readonly isUndo: boolean },
+  perform: (headers: MessageHeaders | undefined) => Promise<T>,
+): Promise<T> {
+  const { tracer, node } = app;
+  if (tracer === undefined) return perform(headers);
+  return tracer.attempt({ node, ...ref, headers, ...attempt }, perform);
 }
 
 /** An attempt that is under way while its handler restarts; `began`: by the clock, in ms since 1970. */

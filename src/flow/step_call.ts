@@ -55,6 +55,13 @@ export abstract class StepCall implements PendingCall {
     return undefined;
   }
 
+  /** Waits from now on, if it cannot go on at once. */
+  begin(): void {
+    this.state.calls.add(this);
+    this.go();
+    this.state.activity.askForTurn();
+  }
+
   go(): void {
     const { journal, ends } = this.state;
     const outcome = journal.outcomes.get(this.name);

@@ -9,21 +9,28 @@ import { STEP_PAUSES } from "../contract/defaults.ts";
 import { describe } from "../contract/definition.ts";
 import type { FlowSendOptions, Step, StepOptions } from "../contract/flow.ts";
 import { isFailure } from "../contract/result.ts";
-import type { MessageHeaders } from "../contract/run_tracer.ts";
 import type { MaybePromise } from "../contract/schema.ts";
-import { isRecord, MAX_TIMEOUT, show } from "../data/checks.ts";
+import {
+  checkDelay,
+  checkFunction,
+  checkInteger,
+  checkKnown,
+  checkNumber,
+  isRecord,
+  MAX_TIMEOUT,
+  show,
+} from "../data/checks.ts";
 import { CatgaError } from "../error.ts";
 import { AttemptedStep } from "./attempted_step.ts";
 import { ChildStep } from "./child_step.ts";
 import type { DriveState } from "./drive_state.ts";
-import type { FailedAttempts } from "./failed_attempts.ts";
+import type { FailedAttempts, StepRetry } from "./failed_attempts.ts";
 import { type RecordedOutcome, undoName } from "./journal.ts";
 import { decided } from "./recorded_error.ts";
 import { copyOf, valueOf } from "./recorded_value.ts";
-import { sendAttempt } from "./sent_attempt.ts";
-import type { StepAttempt } from "./step_attempt.ts";
+import { sending } from "./sent_attempt.ts";
+import { type AttemptWork, inSpan } from "./step_attempt.ts";
 import type { CalledStep, StepCall } from "./step_call.ts";
-import { checkStep, type StepRetry } from "./step_options.ts";
 
 /** Retries of a step and its `undo`; `timeout`: that of an attempt, in ms. */
 type StepPolicy = StepRetry & { readonly timeout: number };
@@ -103,7 +110,7 @@ export class Steps {
     if (typeof fn !== "function") {
       return state.misused(new TypeError(`step ${name}: its work must be a function; got ${show(fn)}`));
     }
-    const make = this.#attempted(name, timeout, async (attempt) => {
+    const make = this.#attempted(timeout, async (attempt) => {
       const value = await fn(attempt);
       const { mostBytes } = state.host.log;
       if (isFailure(value)) return { ok: false, error: decided(value.error, "the step", mostBytes) };
@@ -132,25 +139,15 @@ export class Steps {
     const timeout = rest.timeout ?? contract.options.timeout ?? state.host.app.timeout;
     // the send has its own end; the attempt's is for a send that has none
     const make = this.#attempted(
-      name,
       Math.min(MAX_TIMEOUT, timeout + SEND_GRACE),
-      (attempt, headers) => sendAttempt(state, attempt, contract, payload, { timeout, headers }),
+      sending(state, contract, payload, timeout),
     );
     return this.#call(name, rest, make, { isSend: true });
   }
 
-  /** Makes a step of a call that performs `work` in attempts. */
-  #attempted(
-    name: string,
-    timeout: number,
-    work: (attempt: StepAttempt, headers: MessageHeaders | undefined) => Promise<RecordedOutcome>,
-  ): MakeStep {
-    const state = this.#state;
-    // in the async context of this call, not of what its turn came with
-    const perform = AsyncLocalStorage.bind((attempt: StepAttempt) =>
-      state.traced({ step: name, attempt: attempt.attempt, isUndo: false }, (headers) => work(attempt, headers))
-    );
-    return (called, retry) => new AttemptedStep(state, this.#failures, called, { perform, timeout, retry });
+  /** Makes a step of a call that does `work` in attempts. */
+  #attempted(timeout: number, work: AttemptWork): MakeStep {
+    return (called, retry) => new AttemptedStep(this.#state, this.#failures, called, { work, timeout, retry });
   }
 
   #call(
@@ -182,7 +179,7 @@ export class Steps {
     else {
       const step = make({ name, isMain, hasUndo, needsOutcome, settle }, policy);
       this.#steps.set(name, step);
-      state.call(step);
+      step.begin();
     }
     return promise;
   }
@@ -198,7 +195,7 @@ export class Steps {
     const state = this.#state;
     const attempt = () => 1 + (state.journal.failures.get(undoName(name))?.total ?? 0);
     const traced = AsyncLocalStorage.bind((value: unknown) =>
-      state.traced({ step: name, attempt: attempt(), isUndo: true }, async () => await undo(value))
+      inSpan(state, { step: name, attempt: attempt(), isUndo: true }, async () => await undo(value))
     );
     this.#undos.set(name, traced);
   }
@@ -220,3 +217,20 @@ export class Steps {
 
 /** What an attempt of a send may take beyond the timeout of the send, in ms. */
 const SEND_GRACE = 2_000;
+
+/** Throws for options that are invalid. */
+function checkStep(at: string, options: StepOptions<never>): void {
+  checkKnown(at, options, STEP_OPTIONS);
+  const { undo, retry, timeout } = options;
+  if (undo !== undefined) checkFunction(`${at}: undo`, undo);
+  if (timeout !== undefined) checkNumber(`${at}: timeout`, timeout, 1, MAX_TIMEOUT, "ms");
+  if (retry === undefined) return;
+  checkKnown(`${at}: retry`, retry, RETRY_OPTIONS);
+  if (retry.attempts !== undefined) checkInteger(`${at}: retry.attempts`, retry.attempts, 1, 1_000_000);
+  if (retry.delay !== undefined) {
+    checkDelay(at, retry.delay, MAX_TIMEOUT);
+  }
+}
+
+const STEP_OPTIONS = new Set(["undo", "retry", "timeout"]);
+const RETRY_OPTIONS = new Set(["attempts", "delay"]);

@@ -6,7 +6,8 @@
 import type { Observer } from "../contract/observer.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type Journal, type RecordedError, statusOf } from "./journal.ts";
-import { keyOf, type RunLog, type RunRef } from "./run_log.ts";
+import type { RunLog } from "./run_log.ts";
+import { keyOf, type RunRef } from "./run_ref.ts";
 
 /** The stuck runs of a node. */
 export class StuckRuns {

@@ -10,7 +10,7 @@ import type { DriveState, PendingCall } from "./drive_state.ts";
 import { type JournalEntry, nextSignal, type Timed } from "./journal.ts";
 import type { Timer } from "../ports/clock.ts";
 import { parsedInTime } from "./schema_in_time.ts";
-import { checkUntil, HOLD, timeOf } from "./step_options.ts";
+import { checkUntil, HOLD, timeOf } from "./wait_times.ts";
 
 const WAIT_OPTIONS: ReadonlySet<string> = new Set<keyof WaitOptions>(["name", "timeout"]);
 

@@ -25,15 +25,10 @@ import type { DriveApp, DueTime, RefusedRunFate } from "../../src/flow/drive_hos
 import { Drives, type DrivesHost, LEASE } from "../../src/flow/driven_runs.ts";
 import type { RunLease } from "../../src/flow/run_leases.ts";
 import { type CalledEntry, Journal, type JournalEntry, type RunLogMessage, statusOf } from "../../src/flow/journal.ts";
-import {
-  endOf,
-  isCalled,
-  RunLog,
-  type RunRef,
-  type RunStream,
-  type StoredNotice,
-  storedOf,
-} from "../../src/flow/run_log.ts";
+import type { StoredNotice } from "../../src/flow/notice_queue.ts";
+import { RunLog, type RunStream } from "../../src/flow/run_log.ts";
+import { endOf, isCalled, storedOf } from "../../src/flow/run_message.ts";
+import type { RunRef } from "../../src/flow/run_ref.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { type Clock, type Random, together } from "../../src/ports/clock.ts";
 import type { Appended, StoredMessage } from "../../src/ports/event_log.ts";
@@ -878,7 +873,7 @@ class SimulatedRun {
       ...{ t: "started", version: 1, keep: 1_000, by: process.endpoint } as const,
       ...(timeout === undefined ? {} : { timeout }),
     };
-    const message = process.log.message(ref, [entry], { version: 0, holder: process.endpoint });
+    const message = process.log.messages.of(ref, [entry], { version: 0, holder: process.endpoint });
     const time = process.clock.now();
     const journal = new Journal();
     const { mark } = message;
@@ -956,7 +951,7 @@ class SimulatedRun {
     this.#interjections++;
     simulation.sums.interjections++;
     const ref = { workflow: "Flow", run: this.id };
-    const message = process.log.message(ref, [entry], { version: this.journal.entries, holder: by });
+    const message = process.log.messages.of(ref, [entry], { version: this.journal.entries, holder: by });
     simulation.append(process.log.subject(ref), message.text, undefined);
   }
 

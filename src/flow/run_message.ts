@@ -1,0 +1,149 @@
+/**
+ * The messages of a run, written and read. They have the format of messages of entities: a run is an entity whose
+ * events are its entries. The command in a message names who drives the run; its result says that the run has ended.
+ */
+import { BEGUN, CALLED, RECORDED } from "../contract/contract.ts";
+import { runType } from "../contract/workflow.ts";
+import { encodeValue } from "../data/encoding.ts";
+import { STORED_DEPTH } from "../data/value_text.ts";
+import {
+  commandText,
+  entityGroupText,
+  type EntityMessage,
+  eventText,
+  payloadOf,
+  readEntityMessage,
+  type StoredItem,
+} from "../log/format/entity_group.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { StoredMessage } from "../ports/event_log.ts";
+import { entryOf, type JournalEntry, type RunLogMessage } from "./journal.ts";
+import type { RunRef } from "./run_ref.ts";
+
+/** A message that is to be appended. `mark` names it. */
+export interface RunMessage {
+  readonly text: string;
+  readonly mark: string;
+}
+
+/** How many entries a run has before a message, and who drives it. */
+interface MessageOf {
+  readonly version: number;
+  readonly holder: string;
+}
+
+/** The last message of a run, in short. */
+export interface RunEnd {
+  readonly sequence: number;
+  readonly ended: boolean;
+  readonly holder: string;
+  readonly entries: readonly JournalEntry[];
+  /** How many entries there are. */
+  readonly version: number;
+  readonly mark: string;
+}
+
+/** The process that writes messages. */
+interface RunWriter {
+  readonly endpoint: string;
+  readonly clock: Clock;
+  /** The numbers of so many events among all that this process stores in this stream. */
+  number(events: number): number;
+}
+
+/** Makes messages of runs. */
+export class RunMessages {
+  readonly #writer: RunWriter;
+
+  constructor(writer: RunWriter) {
+    this.#writer = writer;
+  }
+
+  /** A message with these entries. */
+  of(ref: RunRef, entries: readonly JournalEntry[], how: MessageOf): RunMessage {
+    return this.ofTexts(ref, entries.map(entryText), how, entries.at(-1)?.t === "ended" ? ENDED : undefined);
+  }
+
+  /** A message with entries of these texts, which do not end the run unless `result` says so. */
+  ofTexts(
+    { workflow, run }: RunRef,
+    texts: readonly string[],
+    { version, holder }: MessageOf,
+    result?: typeof ENDED,
+  ): RunMessage {
+    const { endpoint, clock } = this.#writer;
+    const origin = { endpoint, first: this.#writer.number(texts.length), sentAt: clock.now() };
+    const own = { name: workflow, id: run, events: texts.length, result, fingerprint: holder };
+    const head = commandText({ ...own, correlation: undefined, headers: undefined });
+    return { text: entityGroupText(origin, version, [head], texts), mark: `${endpoint}.${origin.first}` };
+  }
+}
+
+/** Returns true if an entry calls for somebody to go on. */
+export function isCalled({ t }: JournalEntry): boolean {
+  return CALLS.has(t);
+}
+
+/** An entry as it is stored. */
+export function entryText(entry: JournalEntry): string {
+  return eventText(eventOf(entry), encodeValue(entry, "entry", STORED_DEPTH));
+}
+
+function eventOf(entry: JournalEntry): string {
+  if (entry.t === "started" && entry.by !== "") return BEGUN;
+  return isCalled(entry) ? CALLED : RECORDED;
+}
+
+const CALLS: ReadonlySet<string> = new Set(["started", "signalled", "cancelled", "told", "retried", "skipped"]);
+
+/** A message of a run, read. What cannot be read has no entries. */
+export function storedOf(ref: RunRef, message: StoredMessage): RunLogMessage {
+  return toStored(message, readMessage(ref, message));
+}
+
+/** A message of a run with what was read of it. */
+export function toStored({ sequence, time }: StoredMessage, read: EntityMessage | undefined): RunLogMessage {
+  return {
+    sequence,
+    time,
+    holder: read === undefined ? undefined : read.commands[0].fingerprint ?? "",
+    entries: read === undefined ? [] : entriesOf(read),
+    mark: read?.mark ?? "",
+  };
+}
+
+/** Reads a message of a run; `undefined`: it cannot be read. */
+export function readMessage({ workflow }: RunRef, { data }: StoredMessage): EntityMessage | undefined {
+  const read = readEntityMessage(runType(workflow), data);
+  return "reason" in read ? undefined : read;
+}
+
+function entriesOf({ items }: EntityMessage): readonly JournalEntry[] {
+  return items.flatMap((item) => entryIn(item) ?? []);
+}
+
+function entryIn(item: StoredItem): JournalEntry | undefined {
+  try {
+    return entryOf(payloadOf(item));
+  } catch {
+    return undefined; // its tags are invalid
+  }
+}
+
+/** The last message of a run, in short. */
+export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
+  const read = readMessage(ref, message);
+  if (read === undefined) return undefined;
+  const entries = entriesOf(read);
+  return {
+    sequence: message.sequence,
+    ended: entries.at(-1)?.t === "ended",
+    holder: read.commands[0].fingerprint ?? "",
+    entries,
+    version: read.version + read.items.length,
+    mark: read.mark,
+  };
+}
+
+/** The result of the command of a run's last message. */
+const ENDED = "ended";

@@ -16,7 +16,7 @@ const SEQ = 6; // the length of `"seq":`
 export class AcknowledgementReader {
   readonly #stream: string;
   readonly #what: string;
-  /** How the server writes most of them: with a space in some streams, and without one in others. */
+  /** Prefixes of most acknowledgements: servers write them with a space in some streams, without in others. */
   readonly #spaced: Uint8Array;
   readonly #plain: Uint8Array;
 
@@ -27,7 +27,10 @@ export class AcknowledgementReader {
     this.#plain = encode(`{"stream":"${stream}","seq":`);
   }
 
-  /** Outcome of the message; a text that says what is wrong with an answer that does not come from this stream. */
+  /**
+   * Returns the outcome of the message, or a string that says what is wrong with an answer that is not from this
+   * stream.
+   */
   read(data: Uint8Array): Appended | string {
     const sequence = this.#usualSequence(data);
     if (sequence > 0) return { type: "stored", sequence, duplicate: false };
@@ -41,7 +44,7 @@ export class AcknowledgementReader {
     return { type: "stored", sequence: Number(seq), duplicate: duplicate === true };
   }
 
-  /** The sequence in an answer with nothing but stream and sequence; 0 for any other. */
+  /** Returns the sequence in an answer that has only stream and sequence; 0 for any other answer. */
   #usualSequence(data: Uint8Array): number {
     const plain = this.#plain;
     const usual = data[plain.length - SEQ] === SPACE ? this.#spaced : plain;
@@ -65,17 +68,17 @@ interface StoreAnswer {
   readonly duplicate?: unknown;
 }
 
-/** Another write to the subject is on its way through the cluster. */
+/** Error code: another write to the subject is on its way through the cluster. */
 const CONCURRENT = 10164;
-/** The stream, or its server, has no schedules. */
+/** Error code: the stream, or its server, does not support schedules. */
 const SCHEDULES_DISABLED = 10188;
 /**
- * Patterns, targets, ttls and time zones of schedules, and rollups and ttls of messages, that the server does not
- * accept.
+ * Error codes: the server does not accept a pattern, target, ttl or time zone of a schedule, or a rollup or ttl of a
+ * message.
  */
 const INVALID: ReadonlySet<number> = new Set([10111, 10165, 10166, 10189, 10190, 10191, 10192, 10203, 10212, 10223]);
 
-/** A message that the stream refused: it is certainly not stored. */
+/** Returns the outcome of a message that the stream refused: it is certainly not stored. */
 export function refused(error: JetStreamRefusal, code: number | undefined, what: string): Appended {
   const fail = (passing: boolean, made: CatgaError): Appended => ({ type: "not stored", passing, error: made });
   const because = `${what} did not store a message: ${error.message}`;

@@ -6,7 +6,7 @@ import { CatgaError } from "../error.ts";
 import { type BucketOptions, bucketStreamName } from "../ports/key_value_store.ts";
 import { neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./stream_settings.ts";
 
-/** How long the marker of a deleted or expired key is kept, in seconds: the least that nats-server accepts. */
+/** Time for which the marker of a deleted or expired key is kept, in seconds: the minimum of nats-server. */
 export const MARKER_TTL = 1;
 
 /** The settings that Catga needs. */
@@ -22,7 +22,7 @@ export function bucketSettings(bucket: string, options: Required<BucketOptions>)
     max_age: 0,
     allow_rollup_hdrs: true,
     deny_purge: false,
-    // a full store has no room for a marker: there entries are erased
+    // needed in a full store, which has no room for a marker: entries are erased there
     deny_delete: false,
     allow_msg_ttl: true,
     subject_delete_marker_ttl: MARKER_TTL * 1_000_000_000,
@@ -44,7 +44,10 @@ export function checkSettings(
   }
 }
 
-/** A bucket that is full refuses writes; and no message has an id, so that the window is without effect. */
+/**
+ * Settings that an operator may choose. A full bucket refuses writes; the duplicate window has no effect, because no
+ * message has an id.
+ */
 const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "max_msgs", "duplicate_window"]);
 
 /**
@@ -60,7 +63,7 @@ const HARM: Readonly<Record<string, string>> = {
   discard_new_per_subject: "a key can be written only once",
 };
 
-/** Loss with a bucket, by the end of its name; the other buckets are filled anew by themselves. */
+/** Consequence of losing a bucket, by the end of its name; other buckets are filled again by themselves. */
 const LOST: Readonly<Record<string, string>> = {
   idempotency: "the recorded results: a command whose id comes again runs again",
 };

@@ -14,7 +14,7 @@ import type { NatsTransport } from "./transport.ts";
 export class BucketStream extends KeptStream {
   /** Prefix of the subjects of its keys, the dot included. */
   readonly prefix: string;
-  /** Consumers with which its watches read on. */
+  /** Consumers that its watches share. */
   readonly consumers: SharedConsumers = new SharedConsumers(this);
   readonly #bucket: string;
 
@@ -28,7 +28,7 @@ export class BucketStream extends KeptStream {
       // revisions are the µs since 1970
       perMs: 1_000,
       most: HIGHEST,
-      // after an interruption a watch has to list its keys
+      // frequent: after an interruption, a watch must list all its keys
       heartbeat: 1_600,
     });
     this.#bucket = bucket;
@@ -36,9 +36,9 @@ export class BucketStream extends KeptStream {
   }
 
   /**
-   * Writes below the bucket's prefix: once with `expected`; without it, again until it is acknowledged, as an election
-   * of the stream may lose a write without a word. Resolves with the revision; `undefined` if the subject is not at
-   * `expected`.
+   * Writes below the bucket's prefix. With `expected` only once; else repeated until acknowledged, because an election
+   * of the stream's leader may lose a write without an answer. Resolves with the revision; `undefined`: the subject is
+   * not at the revision `expected`.
    */
   async write(
     subject: string,
@@ -60,8 +60,8 @@ export class BucketStream extends KeptStream {
   }
 
   /**
-   * The records that had not expired at `asked`, the moment of the monotonic clock at which they were requested. The
-   * server's clock is read before a record is left out.
+   * Returns the records that had not expired at `asked`, the time of their request by the monotonic clock. The server's
+   * clock is read before a record is left out.
    */
   async alive(records: readonly StreamRecord[], asked: number): Promise<readonly StreamRecord[]> {
     const expired = (record: StreamRecord) => this.serverClock.endOf(record) <= asked;
@@ -70,13 +70,13 @@ export class BucketStream extends KeptStream {
     return records.filter((record) => !expired(record));
   }
 
-  /** The records that have expired by now. */
+  /** Returns the records that have expired by now. */
   async expired(records: readonly StreamRecord[]): Promise<readonly StreamRecord[]> {
     const alive = new Set(await this.alive(records, this.transport.clock.monotonic()));
     return records.filter((record) => !alive.has(record));
   }
 
-  /** The error for a value that did not fit. */
+  /** Makes the error for a value that did not fit. */
   tooLarge(error: JetStreamRefusal, key: string, value: string): CatgaError {
     return valueTooLarge(this.#bucket, { key, value, maxPayload: this.transport.maxPayload }, error);
   }

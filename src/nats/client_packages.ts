@@ -1,12 +1,12 @@
 /**
- * Packages of nats.js that are downloaded by programs that ask for one, and by no other: clients, and what has the
- * nats-core of `@nats-io/transport-node`. Deno downloads what a literal `import()` names, with all that it imports,
- * whether it runs or not; a computed specifier is resolved when it runs.
+ * Loads packages of nats.js that only some programs need: clients, and packages that use the nats-core of
+ * `@nats-io/transport-node`. Deno downloads what a literal `import()` names, with all its imports, even if it never
+ * runs; a computed specifier is resolved when it runs.
  */
 import { thrownMessage } from "../data/cause_text.ts";
 import { CatgaError } from "../error.ts";
 
-/** The versions of nats.js that this version of Catga takes. */
+/** Versions of nats.js that this version of Catga supports. */
 const VERSIONS = "^3.4.0";
 
 /** JSR's modules in Deno have neither an import map nor a folder of packages; all others resolve a package's name. */
@@ -19,7 +19,10 @@ export function importNodeClient(): Promise<unknown> {
   return loaded(name, import(namesResolve ? "@nats-io/transport-node" : name));
 }
 
-/** Loads the file of `@nats-io/transport-node` with its TCP connection; `undefined` if it is elsewhere. */
+/**
+ * Loads the file of `@nats-io/transport-node` that contains its TCP connection; `undefined`: that version has it
+ * elsewhere.
+ */
 export function importNodeTransport(): Promise<unknown> {
   const name = `${specifier("npm", "transport-node")}/lib/node_transport.js`;
   return import(namesResolve ? "@nats-io/transport-node/lib/node_transport.js" : name).catch(() => undefined);
@@ -40,7 +43,7 @@ export function importNodeKv(): Promise<unknown> {
 /** Loads `@nats-io/transport-deno`. Rejects with `UNAVAILABLE` if it cannot be loaded. */
 export function importDenoClient(): Promise<unknown> {
   const name = specifier("jsr", "transport-deno");
-  // no branch with a literal: it is no dependency, and bundlers would report that it is missing
+  // no literal import: the package is no dependency, and bundlers would report it as missing
   return loaded(name, import(namesResolve ? nameOf("transport-deno") : name));
 }
 

@@ -18,13 +18,13 @@ export type NatsAddress = string | readonly string[] | ConnectionOptions | NatsC
 export interface ConnectNatsOptions {
   /** The name that the server shows for this connection. */
   name?: string;
-  /** The client of nats.js to use; that of the runtime. */
+  /** The client of nats.js to use; default: the one for the runtime. */
   transport?: DriverName | undefined;
   /** Called while `waitOnFirstConnect` waits: at the first failure, and then once a minute. */
   onUnreachable?: ((failure: Unreachable) => void) | undefined;
 }
 
-/** An open connection, and whether Catga has to close it. */
+/** An open connection; `owned` says if Catga must close it. */
 export interface NatsLink {
   readonly connection: NatsConnection;
   readonly driver: Driver;
@@ -39,8 +39,8 @@ const OLDEST = [2, 11] as const;
 const LONGEST_PAUSE = 86_400_000;
 
 /**
- * A dead link is noticed within 15 s (default of nats.js: 6 min), dialled again every 250 ms (2 s), for ever (20 s),
- * also after refused credentials, which may be rotated.
+ * Options that differ from nats.js: a dead link is noticed within 15 s (nats.js: 6 min) and dialled again every 250 ms
+ * (2 s), for ever (20 s), also after refused credentials, which may be rotated.
  */
 const DEFAULTS = {
   maxReconnectAttempts: -1,
@@ -56,7 +56,10 @@ const DEFAULTS = {
   pendingLimit: 4_096,
 } satisfies ConnectionOptions & { pendingLimit: number };
 
-/** transport-deno waits for each write before the next: docs/internals/packages.md, row `transport-deno`. */
+/**
+ * Defaults for transport-deno, which waits for each write before the next: docs/internals/packages.md, row
+ * `transport-deno`.
+ */
 const OFFICIAL_DEFAULTS = { ...DEFAULTS, pendingLimit: 32_768 };
 
 /**
@@ -103,7 +106,7 @@ function checkVersion(connection: NatsConnection): void {
   );
 }
 
-/** By its methods, because it may come from another copy of nats.js. */
+/** Recognizes a connection by its methods, because it may come from another copy of nats.js. */
 function isConnection(nats: unknown): nats is NatsConnection {
   const methods = ["publish", "subscribe", "request", "flush", "status", "isClosed", "close"];
   return typeof nats === "object" && nats !== null &&
@@ -118,16 +121,16 @@ function connectionOptions(nats: string | readonly string[] | ConnectionOptions)
   const mistaken = Object.entries(MISTAKEN).find(([name]) => given[name] !== undefined);
   if (mistaken) throw new TypeError(`nats: there is no option ${mistaken[0]}; it is called \`${mistaken[1]}\``);
   for (const [name, [least, most, unit]] of Object.entries(NUMBERS)) {
-    // checkNumber refuses what is no number
+    // checkNumber refuses other types
     if (given[name] !== undefined) checkNumber(`nats.${name}`, given[name] as number, least, most, unit);
   }
   for (const name of TEXTS) {
     const type = typeof given[name];
-    // without the value, which may be a password
+    // the value, which may be a password, is not shown
     if (given[name] != null && type !== "string") throw new TypeError(`nats.${name} must be a string; got a ${type}`);
   }
   checkEcho(given);
-  // nats.js takes `undefined` for a value, and would lose its default and ours
+  // nats.js would take `undefined` as a value, not as "use the default"
   const options: ConnectionOptions = Object.fromEntries(
     Object.entries(given).filter(([, value]) => value !== undefined),
   );
@@ -138,8 +141,8 @@ function connectionOptions(nats: string | readonly string[] | ConnectionOptions)
 }
 
 /**
- * Authenticators whose failures say so: nats.js takes what one throws for a server that is away, and signs in without
- * what a promise gives.
+ * Wraps authenticators so that their failures are reported: nats.js treats an exception of one like an absent server,
+ * and signs in without the value of a promise.
  */
 function carefulAuthenticators(given: Authenticator | Authenticator[]): Authenticator[] {
   return [given].flat().map((authenticator) => {
@@ -165,10 +168,13 @@ const MISTAKEN = {
   ...{ username: "user", password: "pass" },
 };
 
-/** nats-server closes a connection that gives anything else for these, which nats.js would report as a timeout. */
+/**
+ * Options that must be strings: nats-server closes a connection with another type, which nats.js would report as a
+ * timeout.
+ */
 const TEXTS = ["user", "pass", "token", "name"] as const;
 
-/** Least and greatest of each number: nats.js would ping without a pause, or never dial again, for others. */
+/** Minimum and maximum of each number: with others nats.js would ping without a pause, or never dial again. */
 const NUMBERS: Readonly<Record<string, readonly [least: number, most: number, unit?: string]>> = {
   maxPingOut: [1, Infinity],
   maxReconnectAttempts: [-1, Infinity],
@@ -181,7 +187,7 @@ const NUMBERS: Readonly<Record<string, readonly [least: number, most: number, un
   timeout: [1, MAX_TIMEOUT, "ms"],
 };
 
-/** Addresses as nats.js accepts them; their credentials and `tls:`, which it would ignore, become options. */
+/** Moves credentials and `tls:` from addresses, where nats.js would ignore them, into options. */
 function withServers(servers: readonly string[], options: ConnectionOptions): ConnectionOptions {
   if (servers.length === 0) throw malformed(servers);
   const found: ConnectionOptions = {};
@@ -205,7 +211,7 @@ function withServers(servers: readonly string[], options: ConnectionOptions): Co
   return { ...found, ...options, servers: hosts };
 }
 
-/** The server sends a node's own events to its handlers. */
+/** Throws if `noEcho` is set: the server must send a node's own events back to its handlers. */
 function checkEcho(options: ConnectionOptions | undefined): void {
   if (options?.noEcho) {
     throw new TypeError("nats: noEcho must be off: a node would not get the events that it publishes");

@@ -8,7 +8,7 @@ import { destroySocket, dialWhenLostAtOnce } from "./dead_link.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { TransportStatus } from "../ports/transport.ts";
 
-/** How long nats.js may take to end a link that it found dead, in ms. */
+/** Time that nats.js gets to end a link that it found dead, in ms. */
 const STALE_LIMIT = 1_000;
 
 /** Follows one connection, from its opening to its end. */
@@ -21,7 +21,7 @@ export class ConnectionStatus {
   readonly #events: AsyncIterable<Status>;
   #staleTimer: Timer | undefined;
 
-  /** `onError` gets the errors that the server reports, `onFailure` what a listener throws. */
+  /** `onError` is called with errors that the server reports, `onFailure` with errors that a listener throws. */
   constructor(
     { connection, owned }: { connection: NatsConnection; owned: boolean },
     clock: Clock,
@@ -33,7 +33,7 @@ export class ConnectionStatus {
     this.#follow(onError).catch(onFailure);
     if (dialWhenLostAtOnce(connection, clock)) this.#move("disconnected");
     connection.closed().then((error) => this.#move("closed", error ?? undefined), onFailure);
-    // a connection of the user's may be reconnecting already, which only a ping shows
+    // a connection given by the user may be reconnecting already, which only a ping shows
     if (!owned) {
       connection.rtt().catch(() => {
         if (this.current.generation === 1) this.#move("disconnected");
@@ -41,9 +41,9 @@ export class ConnectionStatus {
     }
   }
 
-  /** Calls back for each change, until the returned function is called. */
+  /** Calls the listener for each change, until the returned function is called. */
   onChange(listener: (status: TransportStatus) => void): () => void {
-    // a function of its own, so that a listener may be added twice
+    // a new function each time, so that a listener may be added twice
     const own = (status: TransportStatus) => listener(status);
     this.#listeners.add(own);
     return () => {
@@ -69,7 +69,7 @@ export class ConnectionStatus {
           break;
         case "disconnect":
         case "forceReconnect":
-        // comes with each attempt, which makes up for an event that was missed
+        // emitted at each attempt: makes up for a missed `disconnect`
         case "reconnecting":
           this.#staleTimer?.cancel();
           this.#move("disconnected");

@@ -1,4 +1,4 @@
-/** Three cases in which nats.js does not get away from a dead link by itself. */
+/** Three cases in which nats.js does not recover from a dead link by itself. */
 import type { NatsConnection } from "@nats-io/nats-core";
 import { type Clock, systemClock } from "../ports/clock.ts";
 import { protocolOf } from "./private.ts";
@@ -36,15 +36,15 @@ export function dialWhenClockWasPutBack(connection: NatsConnection): void {
 }
 
 /**
- * Makes a connection dial again whose link was lost in the moment in which a dial succeeded, and says whether it was:
- * nats.js takes that loss for a part of the dial, reports a reconnect and never dials again (observed over Deno's
- * transports on a busy machine, with a server that was restarted twice in a second; not over transport-node).
+ * If a link was lost at the moment at which a dial succeeded, makes the connection dial again and returns true. nats.js
+ * treats that loss as part of the dial, reports a reconnect, and never dials again (observed over Deno's transports on
+ * a busy machine with a server that was restarted twice in a second; not over transport-node).
  */
 export function dialWhenLostAtOnce(connection: NatsConnection, clock: Clock): boolean {
   const protocol = protocolOf(connection);
   const lost = () => !connection.isClosed() && protocol?.transport?.isClosed === true;
   if (!lost()) return false;
-  // unless it does dial
+  // unless nats.js dials by itself
   clock.soon(() => lost() && protocol?.connectPromise === null && void protocol.disconnected?.());
   return true;
 }

@@ -1,13 +1,13 @@
 /**
- * Where a message of a consumer is, by its reply subject: `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.
- * <consumer sequence>.<ns since 1970>.<pending>`, or the same with domain and account behind `ACK`, and perhaps a token
- * at the end. Read by hand, without allocation: a reader does it for each message.
+ * Position of a delivered message, read from its reply subject: `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream
+ * sequence>. <consumer sequence>.<ns since 1970>.<pending>`, or the same with domain and account behind `ACK`, and
+ * perhaps a token at the end. Parsed by hand, without allocation: a reader parses one for each message.
  */
 
 const DOT = 46;
 const DIGIT_0 = 48;
 const DIGIT_9 = 57;
-/** Digits of a sequence that is a safe integer, at most: those of buckets have 16. */
+/** Maximum number of digits of a sequence that is a safe integer: those of buckets have 16. */
 const DIGITS = 16;
 
 /** The position of the message that was parsed last. */
@@ -16,9 +16,9 @@ export class DeliveryPosition {
   sequence = 0;
   /** Number of messages that the consumer has delivered, this one included. */
   delivery = 0;
-  /** When it was stored, in ms since 1970. */
+  /** Time at which the message was stored, in ms since 1970. */
   time = 0;
-  /** How many there are behind it. */
+  /** Number of messages that the consumer has still to deliver. */
   pending = 0;
   readonly #middle: string;
   #prefix = "";
@@ -28,7 +28,7 @@ export class DeliveryPosition {
     this.#middle = `.${stream}.${consumer}.`;
   }
 
-  /** Parses a reply subject; `false` if it is of another kind, or of another consumer. */
+  /** Parses a reply subject. Returns false if it is of another kind or another consumer. */
   parse(reply: string): boolean {
     if (this.#prefix === "" || !reply.startsWith(this.#prefix)) {
       const middle = reply.indexOf(this.#middle);
@@ -54,7 +54,7 @@ export class DeliveryPosition {
     return this.sequence > 0 && this.delivery > 0 && this.pending >= 0;
   }
 
-  /** The next token as a number; -1 if it is none. */
+  /** Parses the next token as a number; -1: it is no number. */
   #number(reply: string): number {
     let value = 0;
     let i = this.#at;

@@ -46,17 +46,18 @@ function useDenoTransport(): void {
 const FACTORY: TransportFactory = { factory: () => new DenoTransport(), dnsResolveFn: resolveHost };
 
 /**
- * The size of a piece of memory, in bytes, into which several reads go. A message that is kept keeps the whole piece.
+ * Size of a chunk of memory into which several reads go, in bytes. A message that is kept keeps the whole chunk in
+ * memory.
  */
 const CHUNK = 65_536;
 
 /**
- * The size of the next piece after a read that filled one: large payloads come in fewer parts (a quarter less CPU for 1
- * MB, measured).
+ * Size of the next chunk after a read that filled one, in bytes: large payloads arrive in fewer parts (a quarter less
+ * CPU for 1 MB, measured).
  */
 const LARGE_CHUNK = 262_144;
 
-/** With fewer bytes left, the next read gets a new piece. */
+/** Minimum number of free bytes for a read; with fewer, the next read gets a new chunk. */
 const SMALLEST_READ = 8_192;
 
 /** Waiting frames are joined to writes of up to this many bytes. */
@@ -71,7 +72,7 @@ export class DenoTransport implements Transport {
   /** The version of nats.js whose transport this replaces. */
   readonly version = "3.4.0";
   closeError?: Error;
-  /** Public for `destroySocket`. */
+  /** The socket; public for `destroySocket`. */
   conn: Deno.TcpConn | Deno.TlsConn | undefined;
   #debug = false;
   #encrypted = false;
@@ -108,7 +109,7 @@ export class DenoTransport implements Transport {
     return this.#encrypted;
   }
 
-  /** The data that arrives, from the server's INFO on. Leaving the loop ends the connection. */
+  /** Yields the arriving data, from the server's INFO on. Leaving the loop ends the connection. */
   async *[Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array> {
     let reason: Error | undefined;
     try {
@@ -168,7 +169,7 @@ export class DenoTransport implements Transport {
   }
 
   async #startTls(server: Server, tls: ConnectionOptions["tls"]): Promise<void> {
-    // an attacker on the way could have inserted it
+    // unencrypted data behind INFO: an attacker could have inserted it
     if (this.#filled > protoLen(this.#chunk.subarray(0, this.#filled))) {
       throw new Error("the server's INFO is followed by data that is not encrypted");
     }
@@ -187,7 +188,7 @@ export class DenoTransport implements Transport {
     return conn;
   }
 
-  /** The server's first line. It stays in the chunk, because nats.js reads it, too. */
+  /** Reads the server's first line, which stays in the chunk because nats.js reads it, too. */
   async #readInfo(): Promise<ServerInfo> {
     while (true) {
       // a line without end fails here, or at the dial's timeout
@@ -203,7 +204,7 @@ export class DenoTransport implements Transport {
     }
   }
 
-  /** The next data; `undefined` if the server has ended the connection. */
+  /** Reads the next data; `undefined`: the server has ended the connection. */
   async #read(): Promise<Uint8Array | undefined> {
     const start = this.#filled;
     const size = await this.conn!.read(start === 0 ? this.#chunk : this.#chunk.subarray(start));
@@ -220,7 +221,10 @@ export class DenoTransport implements Transport {
     return bytes;
   }
 
-  /** Writes until no frame waits. An error is left to the reader, which first reads the server's own explanation. */
+  /**
+   * Writes all waiting frames. Errors are ignored here: the reader fails, too, after it has read the server's own
+   * explanation.
+   */
   async #write(): Promise<void> {
     try {
       while (this.#waiting.length > 0) {
@@ -260,7 +264,7 @@ export class DenoTransport implements Transport {
   }
 }
 
-/** Removes the first frame and those after it that fit into one write. */
+/** Takes the first waiting frame, and as many after it as fit into one write. */
 function takeJoined(waiting: Uint8Array[]): Uint8Array {
   let count = 1;
   let size = waiting[0].length;
@@ -270,8 +274,8 @@ function takeJoined(waiting: Uint8Array[]): Uint8Array {
 }
 
 /**
- * The name that the server's certificate must have: the one that the user wrote, not the address to which it was
- * resolved.
+ * Returns the name that the server's certificate must have: the one that the user wrote, not the address to which it
+ * was resolved.
  */
 function nameOf({ tlsName, hostname }: Server): string {
   return tlsName || hostname;
@@ -292,8 +296,8 @@ async function textOf(text: string | undefined, file: string | undefined): Promi
 }
 
 /**
- * All addresses of a name, so that each is tried. `localhost` is left to the system (40 ms faster, measured); so is
- * every name if Deno may not connect to any address, because then the permission is for the name.
+ * Resolves a name to all its addresses, so that each is tried. `localhost` is left to the system (40 ms faster,
+ * measured); so is every name if Deno may not connect to any address, because then the permission is for the name.
  */
 async function resolveHost(name: string): Promise<string[]> {
   if (name === "localhost" || (await Deno.permissions.query({ name: "net" })).state !== "granted") return [name];

@@ -1,6 +1,6 @@
 /**
- * The choice between the clients of nats.js. A client is loaded when it is chosen, not before; JetStream and KV are
- * loaded when they are used, with the client's own copy of nats-core.
+ * Chooses between the clients of nats.js. A client is loaded when chosen; JetStream and KV when used, with the client's
+ * own copy of nats-core.
  */
 import type * as jetstreamPackage from "@nats-io/jetstream";
 import type * as kvPackage from "@nats-io/kv";
@@ -45,10 +45,10 @@ const OF_JSR: Pick<Driver, "jetstream" | "kv"> = {
   kv: () => import("@nats-io/kv"),
 };
 
-/** The transport in Deno: `deno` stands in for `official`; docs/internals/packages.md, row `transport-deno`. */
+/** Default driver in Deno: `deno` replaces `official`; docs/internals/packages.md, row `transport-deno`. */
 const DEFAULT_IN_DENO: DriverName = "deno";
 
-/** Transports that run in Deno alone. */
+/** Drivers that run only in Deno. */
 const OF_DENO: ReadonlySet<string> = new Set<DriverName>(["deno", "official"]);
 
 /**

@@ -25,7 +25,7 @@ interface NodeTransportFactory {
   readonly dnsResolveFn: unknown;
 }
 
-/** No part of the interface of `@nats-io/transport-node`: the file with its TCP connection. */
+/** The file of `@nats-io/transport-node` with its TCP connection, which is no part of its interface. */
 interface NodeTransportFile {
   readonly NodeTransport: new () => {
     readonly connected: boolean;
@@ -63,10 +63,10 @@ export async function loadNodeDriver(): Promise<Shared & Connects> {
 }
 
 /**
- * Makes transports that close the socket of a dial that got no answer in time, and that compare an IP address with the
- * server's certificate. That of nats.js leaves the socket open (docs/internals/packages.md, row `node-dial`), and the
- * process cannot end: a server that was stopped by SIGSTOP keeps it, and in Bun one behind a firewall, until the system
- * gives it up after some two minutes.
+ * Makes a factory of transports that close the socket of a dial without an answer, and that compare an IP address with
+ * the server's certificate. The transport of nats.js leaves the socket open (docs/internals/packages.md, row
+ * `node-dial`), so that the process cannot end: a server that was stopped by SIGSTOP, or in Bun one behind a firewall,
+ * keeps it until the system gives up after some two minutes.
  */
 function factoryOf({ NodeTransport, nodeResolveHost }: NodeTransportFile): NodeTransportFactory {
   class CarefulTransport extends NodeTransport {
@@ -86,7 +86,7 @@ function factoryOf({ NodeTransport, nodeResolveHost }: NodeTransportFile): NodeT
     }
 
     override startTLS(): Promise<TLSSocket> {
-      // nats.js passes it on to node:tls
+      // nats.js passes `host` on to node:tls
       const tls = { ...this.options.tls, host: this.#address };
       if (this.tlsName === "") this.options = { ...this.options, tls };
       return super.startTLS();

@@ -7,16 +7,18 @@
  */
 import type { Clock } from "../ports/clock.ts";
 
-/** How long a server may still have an entry after its ttl, in ms: a healthy one expires it up to 320 ms late. */
+/**
+ * Time for which a server may still have an entry after its ttl, in ms: a healthy server expires it up to 320 ms late.
+ */
 export const MARGIN = 500;
-/** How old a reading of the server's clock may be when an entry is declared expired by it, in ms. */
+/** Maximum age of a reading of the server's clock by which an entry is declared expired, in ms. */
 const FRESH = 500;
 
-/** Part of a message that its expiry depends on. */
+/** The part of a message from which its expiry follows. */
 export interface StoredTime {
-  /** When it was stored, by the server's clock, in ms since 1970. */
+  /** Time at which the message was stored, by the server's clock, in ms since 1970. */
   readonly stored: number;
-  /** In ms; absent: it does not expire. */
+  /** Ttl in ms; absent: the message does not expire. */
   readonly ttl?: number | undefined;
 }
 
@@ -46,37 +48,35 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /**
- * A server's wall clock: its last readings, carried forward by this process's monotonic clock. The wall clock of this
- * machine, which may be wrong, has no part in it.
- *
- * A reading gives two bounds, because the server read its clock at some moment between request and answer: that may be
- * long, also if the server was quick and this process was busy. By {@link at} a message is never taken as expired too
- * early; by {@link latest} a schedule never comes too early.
+ * A server's wall clock: the last readings of it, extrapolated by this process's monotonic clock. The wall clock of
+ * this machine, which may be wrong, is not used. A reading gives two bounds, because the server read its clock at some
+ * moment between request and answer; these may be far apart even for a quick server, if this process was busy. {@link
+ * at} never declares a message expired too early; {@link latest} never makes a schedule too early.
  */
 export class ServerClock {
   readonly #clock: Clock;
-  /** The server's time less the monotonic clock, in ms: at least, and at most. */
+  /** Bounds of the server's time minus the monotonic clock, in ms. */
   #least = NaN;
   #most = NaN;
-  /** When it was last read, by both clocks, and when that was requested. */
+  /** Time of the last reading, by the monotonic clock and the wall clock; `#asked`: time of its request. */
   #read = -Infinity;
   #readWall = -Infinity;
   #asked = -Infinity;
-  /** Its bounds are as close as they get. */
+  /** True if more readings do not bring the bounds closer. */
   #settled = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** True if it has been read. */
+  /** True if the clock has been read. */
   get known(): boolean {
     return !Number.isNaN(this.#least);
   }
 
   /**
-   * True if its bounds are at most 50 ms apart, or settled, and were read in the last 30 s: by the wall clock, too,
-   * which goes on while a machine sleeps.
+   * True if the bounds are at most 50 ms apart, or settled, and were read in the last 30 s (also by the wall clock,
+   * which goes on while a machine sleeps).
    */
   get exact(): boolean {
     const age = this.#clock.monotonic() - this.#read;
@@ -85,20 +85,22 @@ export class ServerClock {
     return this.#settled || this.#most - this.#least <= APART;
   }
 
-  /** Says that more readings do not bring its bounds closer: the link is slow. */
+  /** Call when more readings do not bring the bounds closer: the link is slow. */
   settle(): void {
     this.#settled = true;
   }
 
   /**
-   * Returns true if its last reading was requested at or after `moment` of the monotonic clock, and is at most 500 ms
+   * Returns true if the last reading was requested at or after `moment` of the monotonic clock and is at most 500 ms
    * old.
    */
   freshSince(moment: number): boolean {
     return this.#asked >= moment && this.#clock.monotonic() - this.#read <= FRESH;
   }
 
-  /** Takes the time in an answer that has just arrived; `asked` is when it was requested, by the monotonic clock. */
+  /**
+   * Takes the server's time from an answer that has just arrived. `asked`: time of its request, by the monotonic clock.
+   */
   read(time: string | undefined, asked: number): void {
     const ms = Date.parse(time ?? "");
     if (Number.isNaN(ms)) return;
@@ -116,27 +118,33 @@ export class ServerClock {
   }
 
   /**
-   * The server's time at a moment of the monotonic clock, in ms since 1970, at least; `NaN` before the first reading.
+   * Returns the lower bound of the server's time at a moment of the monotonic clock, in ms since 1970; `NaN` before the
+   * first reading.
    */
   at(monotonic: number): number {
     return monotonic + this.#least;
   }
 
-  /** The latest time that the server's clock may show now. */
+  /** Returns the upper bound of the server's time at this moment of the monotonic clock, in ms since 1970. */
   latest(monotonic: number): number {
     return monotonic + this.#most + Math.max(0, monotonic - this.#read) * DRIFT;
   }
 
-  /** When a message expires, by the monotonic clock: `Infinity` without a ttl, else `NaN` before the first reading. */
+  /**
+   * Returns the time at which a message expires, by the monotonic clock: `Infinity` without a ttl, else `NaN` before
+   * the first reading.
+   */
   endOf({ stored, ttl }: StoredTime): number {
     return ttl === undefined ? Infinity : stored + ttl + MARGIN - this.#least;
   }
 }
 
-/** Greatest drift of two clocks, in ms for each ms: quartz, and a server's clock that is being set right. */
+/** Maximum drift between two clocks, in ms for each ms: quartz, and a server's clock that is being corrected. */
 const DRIFT = 0.0005;
-/** How old a reading may be that is {@link ServerClock.exact}, and how far apart its bounds, in ms. */
+/** Maximum age of an {@link ServerClock.exact} reading; `APART`: maximum distance of its bounds; in ms. */
 const STEADY = 30_000;
 const APART = 50;
-/** Greatest difference between the two clocks of a machine about a duration, in ms, unless it slept. */
+/**
+ * Maximum difference between the wall clock and the monotonic clock about a duration, in ms, unless the machine slept.
+ */
 const ASLEEP = 1_000;

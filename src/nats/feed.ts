@@ -1,8 +1,8 @@
 /**
- * The messages of a stream that match a filter: the last one of each subject, then every new one, in order and without
- * gaps. It is one consumer on the server: when a message is missing, the server is silent or the connection is lost the
- * feed breaks, for its owner to open another. An ordered consumer of `@nats-io/jetstream` would be silent for long
- * (docs/internals/packages.md, row `ordered-push`).
+ * The messages of a stream that match a filter: the last message of each subject, then every new one, in order and
+ * without gaps. A feed is one consumer on the server: if a message is missing, the server is silent or the connection
+ * is lost, the feed breaks, and its owner opens another. An ordered consumer of `@nats-io/jetstream` would be silent
+ * for long (docs/internals/packages.md, row `ordered-push`).
  */
 import type { StoredMessage } from "../ports/event_log.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
@@ -15,9 +15,9 @@ import { DeliveredMessage } from "./stored_message.ts";
 /** The callbacks of a {@link Feed}. */
 interface FeedCallbacks {
   onMessage(message: StoredMessage): void;
-  /** All messages that existed at the start have been passed to `onMessage`. Called once. */
+  /** Called once, when all messages that existed at the start were passed to `onMessage`. */
   onListed(): void;
-  /** The feed has ended by itself. Called once, and last. */
+  /** Called once, and last, when the feed has ended by itself. */
   onBroken(why: string): void;
 }
 
@@ -37,7 +37,7 @@ export class Feed {
   #delivery: LogDelivery | undefined;
   #upTo = 0;
   #listed = false;
-  /** Subject of the answer that the server waits for, when it last said so. */
+  /** Subject of the reply for which the server waits (flow control), as last received. */
   #awaited = "";
   #ended = false;
 
@@ -63,8 +63,8 @@ export class Feed {
   }
 
   /**
-   * Calls back with the last message of each subject of `filter`; one that is written meanwhile may come twice. Rejects
-   * as `JetStream.createConsumer` does, and with the refusal "no answer" when the feed breaks.
+   * Calls `onMessage` with the last message of each subject of `filter`; twice for a subject that is written meanwhile.
+   * Rejects as `JetStream.createConsumer` does, and with the refusal "no answer" when the feed breaks.
    */
   static async list(
     stream: KeptStream,
@@ -88,13 +88,14 @@ export class Feed {
     this.#stream = stream;
     this.#listener = listener;
     this.#stopStatus = stream.transport.onStatus(() => this.#break("the connection was lost"));
-    // a user who may not answer gets no more: what has come has to do
+    // NATS forbids this user the reply that flow control needs, so no more messages come: end the listing with those
+    // received
     this.#stopViolation = stream.transport.onViolation(({ subject }) => {
       if (subject === this.#awaited) this.#tellListed();
     });
   }
 
-  /** Nothing that it has not passed on is there up to this revision; 0 before it knows. */
+  /** Revision up to which all messages were passed on; 0: not known yet. */
   get upTo(): number {
     return this.#upTo;
   }

@@ -1,6 +1,6 @@
 /**
- * The first connection to NATS: within its timeout, or, with `waitOnFirstConnect`, when there is a server; and the
- * error of a start without one, or with credentials that it refuses.
+ * Opens the first connection to NATS: within its timeout, or, with `waitOnFirstConnect`, as soon as there is a server.
+ * Also makes the error of a start without a server, or with refused credentials.
  */
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 import { CatgaError, isCatgaError } from "../error.ts";
@@ -16,16 +16,13 @@ export interface Unreachable {
   readonly reason: string;
 }
 
-/**
- * The options that {@link firstConnect} needs besides those of nats.js: how long an attempt takes and the pause after
- * it, in ms.
- */
+/** Options of {@link firstConnect} beside those of nats.js: duration of an attempt and the pause after it, in ms. */
 type FirstConnectOptions = ConnectionOptions & { readonly timeout: number; readonly reconnectTimeWait: number };
 
 /**
- * Connects. Without `waitOnFirstConnect` rejects with `UNAVAILABLE` when no server answers in time or one refuses the
- * credentials. With it waits for as long as it takes, and says so to `onUnreachable` at the first failure and then once
- * a minute: nats.js waits in silence.
+ * Connects. Without `waitOnFirstConnect`, rejects with `UNAVAILABLE` if no server answers in time or one refuses the
+ * credentials. With it, waits as long as needed, and calls `onUnreachable` at the first failure and then once a minute
+ * (nats.js waits in silence).
  */
 export async function firstConnect(
   driver: Pick<Driver, "connect">,
@@ -73,8 +70,8 @@ async function connectOnce(driver: Pick<Driver, "connect">, options: FirstConnec
 }
 
 /**
- * nats.js (3.4) removes the servers that did not answer before the first connection: it would never go to them
- * (docs/internals/packages.md, row `core-servers`).
+ * Adds the servers again that nats.js (3.4) has removed because they did not answer before the first connection: it
+ * would never dial them (docs/internals/packages.md, row `core-servers`).
  */
 function restoreServers(connection: NatsConnection, given: readonly string[]): void {
   if (given.length < 2) return;
@@ -85,7 +82,9 @@ function restoreServers(connection: NatsConnection, given: readonly string[]): v
   if (missing.length > 0) connection.setServers([...known, ...new Set(missing)]);
 }
 
-/** The error of a start: a `TypeError` for options that nats.js does not accept, else `UNAVAILABLE` with what to do. */
+/**
+ * Makes the error of a start: a `TypeError` for options that nats.js does not accept, else `UNAVAILABLE` with advice.
+ */
 function unreachable(error: Error, options: FirstConnectOptions): Error {
   if (isCatgaError(error) || error.name === "InvalidArgumentError" || error instanceof TypeError) {
     return error.name === "InvalidArgumentError" ? new TypeError(`nats: ${error.message}`, { cause: error }) : error;
@@ -118,7 +117,7 @@ function unreachable(error: Error, options: FirstConnectOptions): Error {
   );
 }
 
-/** Of TLS, or of the files that its options name: in messages of Deno's sockets, of Node's and of Bun's. */
+/** Matches errors about TLS, or about the files that its options name, in the texts of Deno, Node and Bun. */
 const TLS = /certificate|\bTLS\b|\bSSL\b|\bCA\b|no such file|doesn't exist/i;
 
 function addressOf({ servers, port }: ConnectionOptions): string {

@@ -1,6 +1,6 @@
 /**
- * JetStream as buckets and logs use it: `@nats-io/jetstream`, whose requests go over one connection, end with a limit
- * or when the connection is lost, and are refused with a `JetStreamRefusal`, which says whether the operation was
+ * Requests to JetStream for buckets and logs, through `@nats-io/jetstream`. They go over one connection, and end at a
+ * limit or when the connection is lost. A refusal throws a `JetStreamRefusal`, which says if the operation was
  * certainly not done. Reads of messages wait for their turn (`ReadLimiter`).
  */
 import type { JetStreamClient, JetStreamManager, JetStreamManagerOptions, StoredMsg } from "@nats-io/jetstream";
@@ -34,9 +34,9 @@ interface ConsumerConfig {
 
 /** A message that is written to a stream. */
 export interface StreamWrite {
-  /** In whole seconds: `5s`. */
+  /** Ttl in whole seconds, as `5s`. */
   readonly ttl?: string | undefined;
-  /** Sequence of the last message on its subject, 0 for none: it is refused at another. */
+  /** Required sequence of the last message on its subject, 0 for none; at another one the write is refused. */
   readonly expected?: number | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
@@ -51,7 +51,7 @@ export interface StreamReplica {
   readonly name: string;
   readonly current: boolean;
   readonly offline?: boolean;
-  /** How long ago it was heard, in ns. */
+  /** Time since the replica was last heard, in ns. */
   readonly active: number;
 }
 
@@ -65,7 +65,7 @@ export interface StreamInfo {
     readonly bytes: number;
     readonly consumer_count?: number;
   };
-  /** Its leader and its replicas; none of a lone server. */
+  /** Leader and replicas of the stream; absent on a single server. */
   readonly cluster?: {
     readonly leader?: string;
     readonly replicas?: readonly StreamReplica[];
@@ -77,7 +77,7 @@ export interface StreamInfo {
   readonly asked: number;
 }
 
-/** How many consumers a new stream may have: nats-server 2.15 takes no limit as 1,000. */
+/** Maximum number of consumers of a new stream: nats-server 2.15 takes "no limit" as 1,000. */
 const MAX_CONSUMERS = 100_000;
 
 /** Requests to JetStream on one connection. Each takes at most `limit` ms; a read may wait for its turn before. */
@@ -89,7 +89,7 @@ export class JetStream {
   readonly #package: Driver["jetstream"];
   readonly #publisher: () => Promise<JetStreamClient>;
   #replies: Replies | undefined;
-  /** The clock of whichever server answered last. */
+  /** Clock of the server that answered last. */
   readonly #time: ServerClock;
   /** The direct gets that the server has forbidden on this connection. */
   readonly #forbidden = new Set<string>();
@@ -100,7 +100,7 @@ export class JetStream {
     this.#publisher = openOnce(() => this.#client(Infinity));
     this.reads = new ReadLimiter(transport.clock);
     this.#time = new ServerClock(transport.clock);
-    // the user may have other permissions then
+    // the user may have other permissions after a reconnect
     transport.onStatus(() => this.#forbidden.clear());
   }
 
@@ -109,7 +109,7 @@ export class JetStream {
     return this.#replies ??= new Replies(this.#transport);
   }
 
-  /** The settings and state of a stream. */
+  /** Returns the settings and state of a stream. */
   async info(stream: string, limit: number): Promise<StreamInfo> {
     return await this.#dated((jsm) => jsm.streams.info(stream), limit);
   }
@@ -128,8 +128,8 @@ export class JetStream {
   }
 
   /**
-   * A server's wall clock, in ms since 1970: read now, or else as of an earlier answer about any stream; `undefined`
-   * when no server has ever answered.
+   * Returns a server's wall clock, in ms since 1970: read now, or extrapolated from an earlier answer about any stream;
+   * `undefined`: no server has ever answered.
    */
   async time(limit: number): Promise<number | undefined> {
     const asked = this.#transport.clock.monotonic();
@@ -138,7 +138,7 @@ export class JetStream {
         const answer = await this.request("$SYS.REQ.USER.INFO", "", undefined, limit);
         this.#time.read(answer.json<{ server?: { time?: string } }>().server?.time, asked);
       } catch (error) {
-        // not permitted, or no answer: then the earlier reading has to do
+        // not permitted, or no answer: use the earlier reading
         if (error instanceof CatgaError && error.code === "CLOSED") throw error;
       }
     }
@@ -152,30 +152,30 @@ export class JetStream {
     return info;
   }
 
-  /** Asks by the package's manager, as {@link ask} does. */
+  /** Like {@link ask}, with the package's manager. */
   async manage<T>(ask: (jsm: JetStreamManager) => Promise<T>, limit: number): Promise<T> {
     return await this.ask(async (js) => await ask(await js.jetstreamManager(false)), limit);
   }
 
   /**
-   * Asks by a client of the package. Each of its requests takes at most `limit` ms. Rejects with a {@link
-   * JetStreamRefusal}, or a `CatgaError` when there is no connection.
+   * Calls `work` with a client of the package, each of whose requests takes at most `limit` ms. Rejects with a {@link
+   * JetStreamRefusal}, or with a `CatgaError` if there is no connection.
    */
   async ask<T>(work: (js: JetStreamClient) => Promise<T>, limit: number): Promise<T> {
     try {
-      // one client has one timeout; to make it and its manager takes 3 µs
+      // a client has one timeout, so each call makes one: client and manager take 3 µs
       return await work(await this.#client(MOST_REQUESTS, { checkAPI: false, timeout: inMs(limit) }));
     } catch (error) {
       throw refusalIn(error);
     }
   }
 
-  /** A client of the package, which may make so many requests. */
+  /** Makes a client of the package that may send at most `most` requests. */
   async #client(most: number, options?: JetStreamManagerOptions): Promise<JetStreamClient> {
     return (await this.#package()).jetstream(this.#link(most), options);
   }
 
-  /** This connection for the package: its requests are made by {@link request}, `most` of them. */
+  /** Wraps this connection for the package: its requests go through {@link request}, at most `most` of them. */
   #link(most: number): NatsConnection {
     let made = 0;
     const request = (subject: string, data: Uint8Array | string, { headers, timeout }: RequestOptions) => {
@@ -203,22 +203,22 @@ export class JetStream {
     this.#transport.signal(`$JS.API.CONSUMER.DELETE.${stream}.${name}`);
   }
 
-  /** The message that an API request selects, from the stream's leader. */
+  /** Reads the message that an API request selects, from the stream's leader. */
   async message(stream: string, which: MessageRequest, limit: number): Promise<StoredMessage | undefined> {
     const get = (jsm: JetStreamManager) => jsm.streams.getMessage(stream, which);
     const read = async () => readable(await this.manage(get, limit), false);
     return await this.reads.do(read, sizeOf, `${stream} ${JSON.stringify(which)}`);
   }
 
-  /** The last message on a subject (wildcards allowed) of a bucket's stream, from its leader. */
+  /** Reads the last message on a subject (wildcards allowed) of a bucket's stream, from its leader. */
   async last(stream: string, subject: string, limit: number): Promise<StreamRecord | undefined> {
     const message = await this.message(stream, { last_by_subj: subject }, limit);
     return message && recordOf(message);
   }
 
   /**
-   * Erases the message of a revision; `false` when there is none. Unlike a marker it needs no room, and no watch
-   * receives it.
+   * Erases the message with this revision; resolves with false if there is none. Unlike a marker, this needs no room,
+   * and no watch receives it.
    */
   async erase(stream: string, revision: number, limit: number): Promise<boolean> {
     try {
@@ -233,9 +233,9 @@ export class JetStream {
   }
 
   /**
-   * Reads by direct get, or from the leader if the NATS user may not: that permission amounts to administering the
-   * account's JetStream, so few users have it. `kind`: the requests that share a permission; the first that is refused
-   * is the last one on a connection.
+   * Reads by direct get, or from the leader if the NATS user lacks the permission (it amounts to administering the
+   * account's JetStream, so few users have it). `kind`: names the requests that share a permission; after the first
+   * refusal no further direct get of this kind is sent on a connection.
    */
   async direct<T>(kind: string, read: () => Promise<T>, readLeader: () => Promise<T>): Promise<T> {
     if (!this.#forbidden.has(kind)) {
@@ -250,8 +250,8 @@ export class JetStream {
   }
 
   /**
-   * The last message on a subject, from any server that has the stream: it may lag behind the leader, which answers
-   * {@link direct users without the permission}.
+   * Reads the last message on a subject, from any server that has the stream: it may lag behind the leader. Users
+   * without the permission get the leader's answer (see `direct`).
    */
   lastDirect(stream: string, subject: string, limit: number): Promise<StoredMessage | undefined> {
     const direct = async () => {
@@ -262,7 +262,7 @@ export class JetStream {
     return this.direct(`${stream}.>`, direct, () => this.message(stream, { last_by_subj: subject }, limit));
   }
 
-  /** Writes to a stream. Resolves with the revision. */
+  /** Writes a message to a stream. Resolves with its revision. */
   async write(
     subject: string,
     data: string,
@@ -286,8 +286,8 @@ export class JetStream {
   }
 
   /**
-   * A request that ends with its limit, or at once when the connection is lost. Rejects with a {@link
-   * JetStreamRefusal}, or a `CatgaError` when there is no connection.
+   * Sends a request, which ends at its limit, or at once when the connection is lost. Rejects with a {@link
+   * JetStreamRefusal}, or with a `CatgaError` if there is no connection.
    */
   request(subject: string, data: Uint8Array | string, headers: MsgHdrs | undefined, limit: number): Promise<Msg> {
     const { connection, status } = this.#transport;
@@ -318,17 +318,17 @@ export class JetStream {
   }
 }
 
-/** How many requests one call of the package makes at most: answers may say that there is always another page. */
+/** Maximum number of requests by one call of the package: answers may say that there is always another page. */
 const MOST_REQUESTS = 1_000;
 
-/** A timeout that nats.js takes: 0 would be its default. */
+/** Rounds a timeout for nats.js up to 1 ms at least: 0 would mean its default. */
 function inMs(limit: number): number {
   return Math.max(1, Math.ceil(limit));
 }
 
 /**
- * The message that the package found, if it found one. Throws a {@link JetStreamRefusal} for one that cannot be read.
- * `direct`: by a direct get.
+ * Converts a message that the package found; `undefined`: none was found. Throws a {@link JetStreamRefusal} if it
+ * cannot be read. `direct`: read by a direct get.
  */
 function readable(found: StoredMsg | null, direct: boolean): StoredMessage | undefined {
   if (found === null) return undefined;

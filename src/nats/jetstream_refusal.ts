@@ -1,11 +1,12 @@
 /**
- * Refusals of JetStream. A refusal says whether the operation was certainly not done; callers decide by it whether to
- * try again (`kept_stream.ts`), so that an operation that may have been done is never repeated unasked.
+ * Refusals of JetStream. A refusal says if the operation was certainly not done; callers use that to decide about
+ * another attempt (`kept_stream.ts`), so that an operation that may have been done is never repeated without their
+ * consent.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
 
-/** Why JetStream did not do it. */
+/** Reason of a refusal. */
 export type RefusalReason =
   /** The stream does not exist; certainly not done. */
   | "no stream"
@@ -29,7 +30,7 @@ export type RefusalReason =
   | "no answer"
   | "other";
 
-/** JetStream's answer, or its absence, when it did not do what was asked. */
+/** An operation that JetStream refused or did not answer. */
 export class JetStreamRefusal extends Error {
   readonly refusal: RefusalReason;
 
@@ -39,7 +40,7 @@ export class JetStreamRefusal extends Error {
   }
 }
 
-/** By the `err_code` of an answer; names and codes are in `server/errors.json` of nats-server. */
+/** Reasons by the `err_code` of an answer; names and codes are in `server/errors.json` of nats-server. */
 const REFUSALS: Readonly<Record<number, RefusalReason>> = {
   // JSStreamNotFoundErr
   10059: "no stream",
@@ -92,8 +93,8 @@ export function parseAnswer(answer: Msg): unknown {
 }
 
 /**
- * An error of the package as a {@link JetStreamRefusal}; others as they are. It is recognised by its members: it may
- * come from another copy of the package.
+ * Converts an error of the package to a {@link JetStreamRefusal}; returns other errors unchanged. It recognizes an
+ * error by its members, because it may come from another copy of the package.
  */
 export function refusalIn(error: unknown): unknown {
   if (error instanceof JetStreamRefusal || error instanceof CatgaError) return error;
@@ -107,7 +108,7 @@ export function refusalIn(error: unknown): unknown {
   return new JetStreamRefusal("other", `an answer that cannot be read: ${(error as Error).message}`, error);
 }
 
-/** The refusal for the error in an answer. */
+/** Makes the refusal for the error in an answer. */
 export function refusalOf(error: ApiError): JetStreamRefusal {
   const code = error.err_code ?? 0;
   const description = typeof error.description === "string" ? error.description : "no description";

@@ -189,6 +189,8 @@ class Run {
   cutAt = -Infinity;
   logCutAt = -Infinity;
   poisonDeaths = new Map<string, number>();
+  /** Messages that killed a leader while it ran others beside them: it may have stored nothing of its last suspicion. */
+  leadersKilled = new Set<string>();
   #requests = new Map<string, LetterRequest>();
   /** Requests that had an effect, by what they say, and the terms whose commits say so. */
   readonly carried = new Map<string, string[]>();
@@ -495,7 +497,8 @@ class Run {
       if (this.mode.poison && message.poison) {
         if (parked === undefined || parked.dead === 0) this.wrong(`${id} is no dead letter`);
         const deaths = this.poisonDeaths.get(id) ?? 0;
-        if (deaths > (this.slow > 0 ? 6 : 2) + this.attempts) this.wrong(`${id} ended ${deaths} processes`);
+        const more = (this.slow > 0 ? 6 : 2) + (this.leadersKilled.has(id) ? 1 : 0);
+        if (deaths > more + this.attempts) this.wrong(`${id} ended ${deaths} processes`);
       }
     }
     for (const [id, commits] of this.carried) {
@@ -651,9 +654,7 @@ class SimNode {
     const poison = messages.find(({ poison }) => poison);
     if (poison !== undefined) {
       return this.after(run.slow * 0.7 + run.random() * 5, () => {
-        const id = messageId(poison);
-        run.poisonDeaths.set(id, (run.poisonDeaths.get(id) ?? 0) + 1);
-        this.kill(true);
+        this.#dieOf(messageId(poison));
       });
     }
     this.after(run.slow + run.random() ** 4 * 150, () => {
@@ -703,8 +704,7 @@ class SimNode {
     fate.begun++;
     if (message.poison) {
       return this.after(run.slow * 0.7 + run.random() * 5, () => {
-        run.poisonDeaths.set(id, (run.poisonDeaths.get(id) ?? 0) + 1);
-        this.kill(true);
+        this.#dieOf(id);
       });
     }
     this.after(run.slow + run.random() ** 4 * 150, () => {
@@ -721,6 +721,13 @@ class SimNode {
       else if (outcome !== "outage") fate.failed++;
       for (const each of running.waiting) each(outcome);
     });
+  }
+
+  #dieOf(poison: string): void {
+    const run = this.#run;
+    run.poisonDeaths.set(poison, (run.poisonDeaths.get(poison) ?? 0) + 1);
+    if (this.leader !== undefined && this.running.size > 1) run.leadersKilled.add(poison);
+    this.kill(true);
   }
 
   /** `together`: those that it runs with. */

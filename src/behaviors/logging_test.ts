@@ -99,7 +99,7 @@ describe("logging", () => {
     assertEquals(lines.map((line) => line.replace(/in [\d.]+ ms/, "in … ms")), [
       "error catga n1: the handler of Ask threw (message m2, correlation m1)",
       "warn catga n1: Outer HANDLER_FAILED in … ms (message m1): the handler of Ask threw on node n1 (message m2); " +
-      "the log of that node says what",
+      "the cause is in the log of that node",
     ]);
   });
 

@@ -86,7 +86,7 @@ function instrumentsOf(meter: Meter) {
     meter,
     handler: duration("catga.handler.duration", "How long handlers ran, behaviors inside of metrics() included"),
     send: duration("catga.send.duration", "How long sends took until their result was there, retries included"),
-    lockWait: duration("catga.lock.wait.duration", "How long locks were waited for that others held"),
+    lockWait: duration("catga.lock.wait.duration", "How long callers of lock() waited for locks that others held"),
     retries: count("catga.retries", "{attempt}", "Attempts that went on to another node, or to the same one again"),
     bounces: count("catga.bounces", "{frame}", "Frames that reached nobody"),
     malformed: count("catga.malformed", "{message}", "Messages on the subjects of this node that were no frames"),
@@ -120,7 +120,7 @@ function instrumentsOf(meter: Meter) {
     nearExpiry: count(
       "catga.log.near_expiry",
       "{warning}",
-      "Warnings, once an hour, that a message soon ends that is not handled",
+      "Warnings, at most one an hour, that unhandled messages are soon removed from the log",
     ),
     dead: level("catga.log.dead", "{message}", "Dead letters that wait to be replayed or discarded"),
     retrying: level(
@@ -148,9 +148,9 @@ function instrumentsOf(meter: Meter) {
       "{message}",
       "Asynchronous handlers that run, and sends that wait for their answers",
     ),
-    alarms: level("catga.alarms", "{alarm}", "What an operator has to know of what this node sees"),
+    alarms: level("catga.alarms", "{alarm}", "Alarms that this node sees"),
     queued: level("catga.queued", "{message}", "Messages of other nodes that wait for their turn"),
-    breakersOpen: level("catga.breakers.open", "{node}", "Nodes to which nothing is sent, or a trial alone"),
+    breakersOpen: level("catga.breakers.open", "{node}", "Nodes whose circuit breaker is open or half-open"),
     nodes: meter.createObservableGauge("catga.nodes", {
       unit: "{node}",
       description: "Live nodes that this one knows, itself included",

@@ -65,7 +65,7 @@ export function compareRunning(
     } else if (!isRunMessage(name) && !elsewhere.has(name) && !program.contracts.get(name)?.handled) {
       found.push({
         ...{ level: "break", kind: "handler-gone", about: name },
-        message: `nobody handles ${name} any more: ${nodesOf(own, name)} does now`,
+        message: `this program does not handle ${name}; its running node ${nodesOf(own, name)} does`,
         advice: "Keep its handler until nobody sends it.",
       });
     }

@@ -151,7 +151,7 @@ describe("catga check --nats", await requireNatsServer(), () => {
           "break: the function that applies Cart.Added throws: no total 2 c1",
         ]);
         assertEquals((await check({ without: "sell" })).found, [
-          "break: nobody handles Sell any more: shop-1 does now",
+          "break: this program does not handle Sell; its running node shop-1 does",
         ]);
         assertEquals((await check({ without: "order" })).found, [
           "break: no handler of the workflow Order is left: its open and scheduled runs stand still",
@@ -160,11 +160,14 @@ describe("catga check --nats", await requireNatsServer(), () => {
           "break: the subscription to Sold was billing, and is invoices, which begins anew: what billing has not handled is left 1",
         ]);
         assertEquals((await check({ sold: "durable: false", without: "sold" })).found.slice(0, 2), [
-          "break: nobody handles Sold any more: shop-1 does now",
+          "break: this program does not handle Sold; its running node shop-1 does",
           "break: Sold is not durable, and at shop-1 of shop it is durable: they do not reach each other",
         ]);
         const queries = 'export const Seats = query("Sell");';
-        assertStringIncludes((await check({ without: "sell", more: queries })).found.join("\n"), "nobody handles Sell");
+        assertStringIncludes(
+          (await check({ without: "sell", more: queries })).found.join("\n"),
+          "this program does not handle Sell",
+        );
 
         // what was handled is not handled again by itself
         gate.resolve();

@@ -193,7 +193,7 @@ function ofNodes({ nodes, listed }: Nodes, { findings }: Examination): void {
   if (unlisted !== "") {
     findings.push({
       ...{ kind: "unlisted", about: unlisted, severity: "error", docs: "docs/alarms.md#store-full" },
-      message: `No record in the store: ${unlisted}. Nodes that start now do not find what has none.`,
+      message: `No record in the store: ${unlisted}. Nodes that start now cannot find these.`,
       advice: "Give the store room; if it has room, look at the leaders of its streams.",
     });
   }

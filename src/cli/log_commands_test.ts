@@ -198,7 +198,7 @@ describe("the tool and the log", await requireNatsServer(), () => {
   });
 
   it("dead: lists what a handler threw, not that the log of its node says it", async () => {
-    const message = "the handler of Paid threw on node a (message o0); the log of that node says what";
+    const message = "the handler of Paid threw on node a (message o0); the cause is in the log of that node";
     await billing(dead(0, { error: { code: "HANDLER_FAILED", message, cause: "Error: no paper\n    at print" } }));
     const [, letter] = rows((await run("dead")).out);
     assertEquals(letter.at(-1), "HANDLER_FAILED: Error: no paper");

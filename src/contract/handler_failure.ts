@@ -19,5 +19,5 @@ export function isHandlerFailure({ code, message }: CatgaError, contract: AnyCon
 
 function messageOf({ name }: AnyContract, ctx: Context, by: Thrower): string {
   const what = by === "handler" ? "the handler of" : "a behavior around";
-  return `${what} ${name} threw on node ${ctx.node} (message ${ctx.id}); the log of that node says what`;
+  return `${what} ${name} threw on node ${ctx.node} (message ${ctx.id}); the cause is in the log of that node`;
 }

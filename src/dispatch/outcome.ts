@@ -97,7 +97,7 @@ const WHY: Record<RefusalCode, string> = {
   OVERLOADED: "it could not have had its turn before its deadline",
   LATE: "it had not begun when it was given up",
   DRAINING: "it had not begun when the node stopped",
-  DEADLOCK: "those who have the turn that it waits for wait for it to end",
+  DEADLOCK: "every run that holds the turn waits for this message",
 };
 
 // Failures of messages that reached no handler: no node has one, or the message was not sent.

@@ -124,7 +124,10 @@ describe("fold", () => {
       handlers: Ask.handle((n) => n),
     });
     const { message, cause } = failureOf(await app.send(Ask, 1, { id: "m1" }));
-    assertEquals(message, "a behavior around Ask threw on node here (message m1); the log of that node says what");
+    assertEquals(
+      message,
+      "a behavior around Ask threw on node here (message m1); the cause is in the log of that node",
+    );
     assertStrictEquals(cause, thrown);
     assertEquals(outside, ["HANDLER_FAILED"]);
     const ids = { id: "m1", correlationId: "m1" };

@@ -91,7 +91,13 @@ export class NoticeQueue {
       while (news !== undefined && news.size >= MAX_UNANSWERED) await Promise.race(news);
       const some = all.splice(0, MAX_TOGETHER).filter(({ over, reject }) => {
         const late = waited && over();
-        if (late) reject(unavailable(`run ${ref.run} of ${ref.workflow} was told too much at once: this had no turn`));
+        if (late) {
+          reject(
+            unavailable(
+              `run ${ref.run} of ${ref.workflow} has too many entries waiting: this one was not stored before its deadline`,
+            ),
+          );
+        }
         return !late;
       });
       if (some.length > 0) await this.#append(ref, some, all);

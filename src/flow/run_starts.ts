@@ -162,7 +162,10 @@ export class RunStarts {
   ): Promise<Result<string>> {
     const definition = definitionOf("flow.send", contract as unknown as AnyWorkflow);
     if (parent.depth >= MAX_DEPTH) {
-      return failed("INVALID_MESSAGE", `${MAX_DEPTH} runs wait within each other for it: do they ever end?`);
+      return failed(
+        "INVALID_MESSAGE",
+        `${MAX_DEPTH} nested runs wait for it, which is the maximum: is it an endless recursion?`,
+      );
     }
     const refused = await this.#refusedInput(definition, input, "INVALID_MESSAGE");
     if (refused !== undefined) return refused;

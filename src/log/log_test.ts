@@ -42,15 +42,15 @@ describe("the log of a node", () => {
     await using publisher = await catga({ network, service: "web", logger });
     await publisher.publish(Placed, { n: 1 });
     const last = (await readAll(network.log))[0].time;
-    const advice = 'If that should be handled, too: from: "start" for a new subscription, or catga rewind';
+    const advice = 'To handle these, too: from: "start" for a new subscription, or catga rewind';
     const passed = (what: string) =>
-      `subscription shop/billing is new and begins now: it passes over what is stored of ${what}, the last of ${
+      `subscription shop/billing is new and begins now: it skips the stored messages of ${what}, the last of ${
         new Date(last).toISOString()
       }. ${advice}`;
     assertEquals(await start("now", Placed), [passed("Placed")]);
     assertEquals(await start("now", Placed), []);
     assertEquals(await start("start", Placed), [
-      'subscription shop/billing exists already: from "start" has no effect on Placed. To handle what is stored again: catga rewind',
+      'subscription shop/billing exists already: from "start" has no effect on Placed. To handle stored messages again: catga rewind',
     ]);
     const Empty = event<{ n: number }>("Empty", { durable: true });
     assertEquals(await start("now", Placed, Empty), []);

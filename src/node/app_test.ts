@@ -63,7 +63,7 @@ describe("send", () => {
     assertEquals([error.code, error.node, error.retryable], ["HANDLER_FAILED", "here", false]);
     assertEquals(
       error.message,
-      "the handler of Double threw on node here (message m1); the log of that node says what",
+      "the handler of Double threw on node here (message m1); the cause is in the log of that node",
     );
     assertStrictEquals(error.cause, thrown);
     assertEquals(errorOf(await app.send(Later)).code, "HANDLER_FAILED");

@@ -121,8 +121,8 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
           }: subscription ${seen.subscription} had read up to sequence ${seen.after} and goes on at ` +
             `${seen.next}. ${
               seen.reason === "expired"
-                ? "Those of its contracts among them, if any, are lost to it: publish these again"
-                : "What stood between is lost to it: publish again what has to be handled"
+                ? "Messages of its contracts in that range are lost to it: publish these again"
+                : "It has lost the messages between: publish those again that have to be handled"
             }`
           : `${seen.count} message(s) of subscription ${seen.subscription} that were not handled are no longer in the log: publish ` +
             "again what has to be handled",
@@ -175,7 +175,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
     case "gone":
       return info(`process ${seen.endpoint} is gone with ${seen.inHand} request(s) in hand`);
     case "held-up":
-      return warn(`the drain goes on after ${duration(seen.ms)} without the end of ${seen.by.join(", ")}`);
+      return warn(`drain: ${seen.by.join(", ")} did not end within ${duration(seen.ms)}; the drain goes on without`);
     case "node":
       return info(`node ${seen.node}: ${seen.change}`);
     case "breaker":
@@ -202,8 +202,8 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
 /** Advice for a state of a subscription. */
 const ADVICE: { readonly [State in keyof typeof STATES]?: string } = {
   "stopped": ". Nothing is passed over; it goes on by itself when it can",
-  "begun": '. If that should be handled, too: from: "start" for a new subscription, or catga rewind',
-  "existing": ". To handle what is stored again: catga rewind",
+  "begun": '. To handle these, too: from: "start" for a new subscription, or catga rewind',
+  "existing": ". To handle stored messages again: catga rewind",
   "waiting": "", // its reason says it
 };
 

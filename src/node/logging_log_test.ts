@@ -109,8 +109,8 @@ describe("the log's lines for an operator", () => {
   it("a part of the log that is lost, by how it was", () => {
     const lost = { type: "log-lost", subscription, after: 90, next: 7 } as const;
     const rest =
-      ": subscription shop/billing had read up to sequence 90 and goes on at 7. What stood between is lost to it: " +
-      "publish again what has to be handled";
+      ": subscription shop/billing had read up to sequence 90 and goes on at 7. It has lost the messages between: " +
+      "publish those again that have to be handled";
     assertEquals(
       linesOf(
         ...(["remade", "truncated", "replaced", "expired"] as const).map((reason) => ({ ...lost, reason })),
@@ -121,7 +121,7 @@ describe("the log's lines for an operator", () => {
         `error catga n1: the log ends before what was read: its end is lost${rest}`,
         `error catga n1: the log has other messages than those that were read: it was brought back from a copy${rest}`,
         "error catga n1: messages were removed from the log before they were read" +
-        rest.replace(/What stood.*/, "Those of its contracts among them, if any, are lost to it: publish these again"),
+        rest.replace(/It has lost.*/, "Messages of its contracts in that range are lost to it: publish these again"),
         "error catga n1: 3 message(s) of subscription shop/billing that were not handled are no longer in the log: publish again " +
         "what has to be handled",
       ],

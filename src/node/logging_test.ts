@@ -69,7 +69,7 @@ describe("logTo", () => {
       ["warn", "catga n1: the network connection is closed"],
       ["warn", "catga n1: waiting for NATS at nats-1:4222: connection refused"],
       ["info", "catga n1: process n2.a is gone with 4 request(s) in hand"],
-      ["warn", "catga n1: the drain goes on after 30 s without the end of command Create (2), sends (1)"],
+      ["warn", "catga n1: drain: command Create (2), sends (1) did not end within 30 s; the drain goes on without"],
       ["info", "catga n1: node n2: suspect"],
       ["debug", "catga n1: retrying Create: node n2 failed (BOUNCED), attempt 2"],
       ["debug", "catga n1: a frame to n2.a bounced: no process is there"],

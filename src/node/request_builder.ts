@@ -120,7 +120,7 @@ export class RequestBuilder {
     const refused = this.#refused(contract, timeout, options?.signal, parent);
     if (refused !== undefined) return refused;
     if (!stored && parent !== undefined && parent.envelope.ancestry.length >= MOST_WITHIN) {
-      const text = `${MOST_WITHIN} sends wait within each other for it: do they ever end?`;
+      const text = `${MOST_WITHIN} nested sends wait for it, which is the maximum: is it an endless recursion?`;
       return failure("INVALID_MESSAGE", `${unsent(contract)}: ${text}`);
     }
     const id = ofEntity ? options?.id : this.#idOf(contract, payload, options, stored);

@@ -55,7 +55,7 @@ export function decideRetry(
         return new CatgaError("STREAM_BROKEN", `${what} broke: ${why}`, { retryable: true, node });
       }
       if (contract.kind !== "query") {
-        return unknown(failed.answered ? ANSWER_LOST : `${GONE}, or lost its connection, with it in hand`);
+        return unknown(failed.answered ? ANSWER_LOST : `${GONE}, or lost its connection, after it had the message`);
       }
       return unavailable(`${what}: ${failed.answered ? ANSWER_LOST : GONE} (node ${node}, the last of its attempts)`, {
         node,
@@ -119,7 +119,7 @@ const REASONS: Record<NotRunCode, string> = {
   OVERLOADED: "the node has too much to do",
   DRAINING: "the node is leaving",
   NO_HANDLER: "the node has no handler for it",
-  DEADLOCK: "those who have the turn that it waits for wait for it to end",
+  DEADLOCK: "every run that holds the turn waits for this message",
   LATE: "it arrived after its deadline",
   TOO_LARGE: "it is too large",
   BREAKER_OPEN: "deliveries to the node have failed too often lately",

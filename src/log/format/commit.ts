@@ -133,9 +133,11 @@ export function readCommit(text: string): Commit | string {
   const id = readId(value.id);
   const prev = value.prev === undefined ? undefined : readId(value.prev);
   if (id === undefined || (prev === undefined && value.prev !== undefined) || !isCount(base)) return "no number";
-  if (typeof full !== "boolean") return "nothing that says whether it is full";
+  if (typeof full !== "boolean") return "`full` is no boolean";
   if (typeof leader !== "string" || !isCount(token) || token > MOST_TOKEN) return "no leader or token";
-  if (!isRecord(began) || !Object.values(began).every(isCount)) return "no places where its categories begin";
+  if (!isRecord(began) || !Object.values(began).every(isCount)) {
+    return "`began` does not hold the positions where its categories begin";
+  }
   const categories = Object.entries(began) as [string, number][];
   if (categories.length > MOST_CATEGORIES) return `more than ${MOST_CATEGORIES} categories`;
   if (!isCount(requests)) return "no requests";

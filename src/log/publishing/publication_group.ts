@@ -121,7 +121,7 @@ export class PublicationGroup implements Attempted {
       this.#monotonic = now;
     } else if (elapsed > REPEATED_FOR) {
       // the stream may have forgotten its id and would store the message a second time
-      return this.#endAll("nothing was known of it for too long to send it again");
+      return this.#endAll("no acknowledgement came for so long that another attempt could store it twice");
     }
     const timeout = Math.max(1, Math.min(this.#left, doubled(this.#attempts, FIRST_TIMEOUT, LONGEST_TIMEOUT)));
     const { subject, data, options } = this.#message;
@@ -148,7 +148,7 @@ export class PublicationGroup implements Attempted {
       if (error.code === "UNAVAILABLE") return error.retryable ? this.#later() : this.#refused(error);
       if (error.code !== "OUTCOME_UNKNOWN") return this.#refused(this.#named(error));
       this.#unanswered = true;
-      this.#endAll("it was to take the place of the schedule of its id");
+      this.#endAll("it was to replace the schedule of its id, and the outcome of that write is unknown");
     });
   }
 
@@ -166,7 +166,11 @@ export class PublicationGroup implements Attempted {
       if (replaces === undefined) return this.#stored();
       this.#unanswered = true; // from now on a publication that ends may be stored
       this.#host.takeBack(replaces, this.#left).then(() => this.#stored(), ({ message }: CatgaError) => {
-        if (!this.#over) this.#endAll(`it is, but the schedule of its id may fire, too: ${message}`);
+        if (!this.#over) {
+          this.#endAll(
+            `it was stored, but the earlier schedule of its id could not be removed and may fire, too: ${message}`,
+          );
+        }
       });
       return;
     }

@@ -171,7 +171,9 @@ class Overwriting {
     // a firing cron removes nothing: it moved the own message to an earlier time, so that has fired
     const moved = this.#replacedCron !== undefined && this.#goneFrom !== Infinity;
     if (this.#goneFrom !== undefined && (moved || this.#goneFrom <= stream.latestServerTime)) {
-      throw new RefusedSchedule(this.#unknown("it has fired, or what it replaced has fired and removed it", undefined));
+      throw new RefusedSchedule(
+        this.#unknown("it has fired, or the schedule that it replaced has fired and removed it", undefined),
+      );
     }
     this.#replacedDue = Infinity;
     this.#replacedCron = undefined;

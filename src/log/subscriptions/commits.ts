@@ -241,7 +241,7 @@ function* stored(base: number, upTo: number): CommitSteps<StoredState | string |
     if (commits.some(({ sequence }) => sequence >= upTo)) {
       const valid = commits.flatMap(({ commit }) => typeof commit === "string" ? [] : [commit]);
       const state = stateOf(valid);
-      if (state !== undefined || from === 0) return state ?? "no commit says all that is put aside";
+      if (state !== undefined || from === 0) return state ?? "no commit lists everything that is parked";
       const earlier = Math.min(from, ...valid.map((commit) => commit.base));
       // a commit of another writer may name any base
       from = earlier < from ? earlier : 0;

@@ -220,7 +220,9 @@ export class LogSubscription {
     const commit = this.#commit;
     const missing = typeof commit === "object" ? this.#missing(commit) : [];
     if (missing.length === 0) return;
-    const text = `it lacks ${listed(missing.map(printable))}, which the leader is asked to read from where it is`;
+    const text = `it lacks ${
+      listed(missing.map(printable))
+    }, and the leader is asked to read these from its position on`;
     this.#warnings.fault("the record", new CatgaError("INVALID_MESSAGE", text));
     this.#askFor(missing, 0).catch((error) => this.#warnings.fault("asking for categories", error));
   }
@@ -352,7 +354,7 @@ export class LogSubscription {
     if (invalid === undefined || seen === undefined || this.#seen?.message.sequence !== seen.message.sequence) return;
     this.#warnings.fault(
       "the record",
-      new CatgaError("INVALID_MESSAGE", `it is invalid (${invalid}); all that the log has is handled again`),
+      new CatgaError("INVALID_MESSAGE", `it is invalid (${invalid}); all messages of the log are handled again`),
     );
     const { sequence } = seen.message;
     // stored before the old commits are purged: a subscription without any record would begin at the end of the log

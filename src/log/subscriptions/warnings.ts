@@ -40,7 +40,7 @@ export class Warnings {
   passesOver(categories: readonly (readonly [category: string, last: number])[]): void {
     if (categories.length === 0) return;
     const shown = categories.map(([name, last]) => `${printable(name)}, the last of ${new Date(last).toISOString()}`);
-    this.state("begun", `it passes over what is stored of ${listed(shown, "; ")}`);
+    this.state("begun", `it skips the stored messages of ${listed(shown, "; ")}`);
   }
 
   /** Reports categories whose `from: "start"` has no effect, because the subscription exists already. */
@@ -64,7 +64,7 @@ export class Warnings {
   beyond(categories: readonly string[]): void {
     const shown = printable(categories.slice(0, 3).join(", ").slice(0, 200));
     const text =
-      `its record has ${categories.length} categories begin behind the end of the log (${shown}): they begin behind what was read`;
+      `its record has ${categories.length} categories that begin behind the end of the log (${shown}); they begin behind the last message read`;
     this.fault("reading the record", new CatgaError("INVALID_MESSAGE", text));
   }
 

@@ -121,7 +121,8 @@ describe("Warnings", () => {
     warnings.beyond(["A", "B", "C", "D"]);
     const [fault] = seen;
     assertEquals(
-      fault.type === "fault" && String(fault.error).includes("4 categories begin behind the end of the log (A, B, C):"),
+      fault.type === "fault" &&
+        String(fault.error).includes("4 categories that begin behind the end of the log (A, B, C);"),
       true,
     );
   });

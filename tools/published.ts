@@ -24,7 +24,8 @@ export async function testPublished(processes: Processes, root: string, registry
   await mkdir(join(root, ".cache"), { recursive: true });
   const scratch = await mkdtemp(join(root, ".cache", "published-"));
   try {
-    const options = ["--parallel", "--config", "jsr.json", "--junit-path={report}"];
+    // `task check` looks at the types of the tests, and publishing at those of the sources with these packages
+    const options = ["--parallel", "--no-check", "--config", "jsr.json", "--junit-path={report}"];
     return await runTests(processes, {
       title: "as published, Deno",
       command: [Deno.execPath(), "run", "-A", registry, "test", "-A", ...options],

@@ -189,7 +189,7 @@ class Run {
   cutAt = -Infinity;
   logCutAt = -Infinity;
   poisonDeaths = new Map<string, number>();
-  /** Messages that killed a leader while it ran others beside them: it may have stored nothing of its last suspicion. */
+  /** Messages that killed a leader while it ran others, too: its last suspicion may not be stored. */
   leadersKilled = new Set<string>();
   #requests = new Map<string, LetterRequest>();
   /** Requests that had an effect, by what they say, and the terms whose commits say so. */

@@ -1,7 +1,6 @@
 /**
- * A stream of Catga's: created when it does not exist, refused when its settings are wrong, and created anew when it
- * was lost, with sequences that go on growing. An operation is repeated, within limits, as long as it has certainly
- * not been done.
+ * A stream that Catga owns: created if missing, refused if its settings are wrong, and created anew if it was lost,
+ * with sequences that continue to grow. An operation is repeated, within limits, as long as it was certainly not done.
  */
 import { CatgaError } from "../error.ts";
 import { backoff, delay, doubled, within } from "../ports/clock.ts";
@@ -12,44 +11,47 @@ import { JetStreamRefusal, type RefusalReason } from "./jetstream_refusal.ts";
 import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing, tooManyConsumers } from "./stream_errors.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** How long one operation is tried, in ms; an election in a cluster takes up to 10 s. */
+/** Time for which an operation is tried, in ms; an election in a cluster takes up to 10 s. */
 const OPERATION_LIMIT = 5_000;
 const OPEN_LIMIT = 12_000;
-/** How long a full store is waited for, in ms: less than locks and claims wait for an answer, which says why then. */
+/**
+ * Time for which a full store is waited for, in ms: less than locks and claims wait for an answer, which then gives the
+ * reason.
+ */
 const FULL_LIMIT = 1_000;
 /**
- * How long one of several tries waits for its answer, in ms: the first one this long, each further one twice as long,
- * up to the limit. What was asked while a stream had no leader is never answered.
+ * Timeout of the first try, in ms; doubled for each further try, up to `TRY_LIMIT`. A request that was sent while a
+ * stream had no leader is never answered.
  */
 const FIRST_TRY = 500;
 const TRY_LIMIT = 2_000;
-/** How long a reading of the server's clock may take before the stream is created, in ms. */
+/** Timeout for reading the server's clock before a stream is created, in ms. */
 const TIME_LIMIT = 1_000;
-/** How old the last check of the stream's settings may be when the stream is used, in ms. */
+/** Maximum age of the last check of the stream's settings when the stream is used, in ms. */
 const CHECK = 30_000;
 /**
- * How long an operation waits for that check, in ms: a stream without a leader is better explained by the operation's
- * error.
+ * Time for which an operation waits for a check of the settings, in ms: if a stream has no leader, the operation's own
+ * error explains it better.
  */
 const CHECK_WAIT = 250;
 
-/** How long the try after so many failures waits for its answer, in ms. */
+/** Timeout of a try after so many failures, in ms. */
 const tryLimit = (failures: number) => doubled(failures, FIRST_TRY, TRY_LIMIT);
 
-/** Refusals after which nothing was done, and which may pass. */
+/** Refusals for which the operation was certainly not done, and which may pass. */
 const PASSING: readonly RefusalReason[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
-/** Refusals that another try at once would meet again. */
+/** Refusals after which the next try waits, because it would meet them again at once. */
 const WAITED_FOR: readonly RefusalReason[] = ["busy", "full", "consumer limit"];
 
 /** How {@link KeptStream.attempt} repeats an operation. */
 export interface AttemptOptions {
-  /** True if the operation must not be done twice: else it is repeated without an answer, too. */
+  /** True if the operation must not be done twice; else it is also repeated when there was no answer. */
   readonly once?: boolean;
-  /** `"fail"`: a full store is not waited for, and rejects with its {@link JetStreamRefusal}. */
+  /** `"fail"`: does not wait for a full store, but rejects with the {@link JetStreamRefusal}. */
   readonly whenFull?: "fail";
   /**
-   * `"fail"`: a stream that does not exist is not created anew, and rejects with its {@link JetStreamRefusal}; one that
-   * is being created is waited for.
+   * `"fail"`: does not create a missing stream anew, but rejects with the {@link JetStreamRefusal}; waits for a stream
+   * that is being created.
    */
   readonly whenMissing?: "fail";
 }
@@ -57,47 +59,44 @@ export interface AttemptOptions {
 /** Definition of the stream of a {@link KeptStream}. */
 interface KeptStreamOptions {
   readonly name: string;
-  /** How errors call it: "the bucket x". */
+  /** Name in errors: "the bucket x". */
   readonly what: string;
-  /** The settings that it is created with. */
+  /** Returns the settings for creating the stream. */
   settings(): Readonly<Record<string, unknown>>;
-  /** Throws a `CatgaError` for a stream that exists with settings that do not do. */
+  /** Throws a `CatgaError` if the settings of an existing stream are wrong. */
   check(config: Readonly<Record<string, unknown>>): void;
-  /** How many sequences there are to a ms: a new stream begins at the server's time in this unit. */
+  /** Sequences per ms: a new stream begins at the server's time in this unit. */
   readonly perMs: number;
-  /** A sequence of this or more is not believed: the stream could not begin there. */
+  /** Sequences of this or more are ignored: a stream could not begin there. */
   readonly most: number;
-  /** How often consumers get a heartbeat when there is no message, in ms. */
+  /** Interval of heartbeats to consumers while there is no message, in ms. */
   readonly heartbeat: number;
-  /** A sequence that others have seen of it, asked for before it is created. May reject. */
+  /** Returns a sequence of the stream that others have seen; called before the stream is created. May reject. */
   readonly seen?: (() => Promise<number>) | undefined;
 }
 
-/** Such a stream. */
+/** A stream that Catga owns. */
 export class KeptStream {
   /** The stream's name. */
   readonly name: string;
-  /** How errors call it. */
+  /** Name in errors. */
   readonly what: string;
   readonly transport: NatsTransport;
   readonly js: JetStream;
   /** The clock of the stream's leader, which expires its messages. */
   readonly serverClock: ServerClock;
-  /** How often its consumers get a heartbeat when there is no message, in ms. */
+  /** Interval of heartbeats to its consumers while there is no message, in ms. */
   readonly heartbeat: number;
   readonly #options: KeptStreamOptions;
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
   #readingClock: Promise<unknown> | undefined;
   #measuring: Promise<void> | undefined;
-  /**
-   * The highest sequence that was seen: a stream that is created anew starts above it, whatever the server's clock
-   * says.
-   */
+  /** Highest sequence seen: a stream that is created anew starts above it, whatever the server's clock says. */
   #highest = 0;
-  /** When the stream was created, as it was last found. */
+  /** Creation time of the stream as last read; it identifies the stream. */
   #created: string | undefined;
-  /** When its settings were last checked, by the monotonic clock. */
+  /** Time of the last check of the settings, by the monotonic clock. */
   #checkedAt = -Infinity;
   #checking: Promise<void> | undefined;
 
@@ -109,7 +108,7 @@ export class KeptStream {
     this.what = options.what;
     this.heartbeat = options.heartbeat;
     this.#options = options;
-    // on another server, or after an absence, it may be another stream
+    // after a reconnect it may be another stream
     transport.onStatus(() => this.#checkedAt = -Infinity);
   }
 
@@ -118,19 +117,16 @@ export class KeptStream {
     await this.#ensure(this.transport.clock.monotonic() + OPEN_LIMIT);
   }
 
-  /**
-   * Finds the stream, or creates it anew, after somebody noticed that nobody answers for it. Rejects as {@link open}.
-   */
+  /** Finds the stream, or creates it anew. Call when nothing answers for it. Rejects as {@link open}. */
   async restore(): Promise<void> {
     await this.#ensure(this.transport.clock.monotonic() + OPERATION_LIMIT);
   }
 
   /**
-   * Does `work`, which gets the ms that it may take, and repeats it for up to 5 s after refusals that certainly did
-   * nothing and may pass: the stream is lost (it is created anew), has no leader, has no consumer left, or for up to
-   * 1 s is full.
-   * Rejects with a `CatgaError`, or with a {@link JetStreamRefusal} that is for the caller to interpret: `lost race`,
-   * `too large`, and `full` with `whenFull`, `no stream` with `whenMissing`.
+   * Calls `work` with its time limit in ms, and repeats it for up to 5 s after refusals for which it was certainly not
+   * done and which may pass: the stream is lost (and is created anew), has no leader or no consumer left, or (for up to
+   * 1 s) is full. Rejects with a `CatgaError`, or with a {@link JetStreamRefusal} that the caller must interpret: `lost
+   * race`, `too large`, `full` with `whenFull`, `no stream` with `whenMissing`.
    */
   async attempt<T>(
     work: (limit: number) => Promise<T>,
@@ -151,17 +147,17 @@ export class KeptStream {
         const { refusal } = error;
         if (refusal === "full" && whenFull === "fail") throw error;
         if (refusal === "no stream" && whenMissing === "fail") {
-          // nats-server 2.15 stores messages in a new stream before it says that there is one
+          // nats-server 2.15 stores messages in a new stream before it reports the stream
           const making = this.#ensuring;
           if (making === undefined || clock.monotonic() >= end) throw error;
-          await making.catch(() => {}); // whoever makes it reports that
+          await making.catch(() => {}); // reported by the call that creates the stream
           continue;
         }
         if (refusal === "full" || refusal === "consumer limit") waiting = error;
         if (refusal === "full") end = begun + FULL_LIMIT;
         const passing = PASSING.includes(refusal) || (!once && refusal === "no answer");
         if (!passing || clock.monotonic() >= end) {
-          // the last try may have been too short for an answer: then why it was refused before is the reason
+          // the last try may have been too short for an answer: report the refusal before it
           throw this.#failed(refusal === "no answer" ? waiting ?? error : error);
         }
         if (refusal === "no stream" || refusal === "no responders") await this.#ensure(end);
@@ -170,14 +166,16 @@ export class KeptStream {
     }
   }
 
-  /** The stream's settings and state now, from its leader, whose clock is noted. Rejects as {@link attempt}. */
+  /**
+   * Reads the stream's settings and state from its leader, and notes the leader's clock. Rejects as {@link attempt}.
+   */
   async info(options?: AttemptOptions): Promise<StreamInfo> {
     const info = await this.attempt((limit) => this.js.info(this.name, limit), options);
     this.serverClock.read(info.ts, info.asked);
     return info;
   }
 
-  /** When the stream was created, as it was last found: `LogState.created`. */
+  /** Creation time of the stream as last read: `LogState.created`. */
   get created(): string | undefined {
     return this.#created;
   }
@@ -196,8 +194,8 @@ export class KeptStream {
   }
 
   /**
-   * Reads the server's clock until its bounds are close, three times at most: then the link is slow, or this process
-   * busy all the time. Callers at the same time share one measurement.
+   * Reads the server's clock until its bounds are close, at most three times: then the link is slow, or this process is
+   * busy. Concurrent callers share one measurement.
    */
   measureClock(): Promise<void> {
     return this.#measuring ??= this.#measure().finally(() => this.#measuring = undefined);
@@ -212,8 +210,8 @@ export class KeptStream {
   }
 
   /**
-   * Calls back when the stream was found to be another one, created anew by whomever, until the returned function is
-   * called.
+   * Calls the listener when the stream turned out to be another one, created anew by any process, until the returned
+   * function is called.
    */
   onRecreated(listener: () => void): () => void {
     this.#onRecreated.add(listener);
@@ -221,9 +219,9 @@ export class KeptStream {
   }
 
   /**
-   * Checks the stream's settings again if the last check is 30 s old, or older than the connection: another client may
-   * have changed the stream, or created it anew. Rejects with a mismatch as long as they are wrong; without an
-   * answer it resolves. `now`: by the monotonic clock.
+   * Checks the stream's settings again if the last check is 30 s old or older than the connection: another client may
+   * have changed the stream or created it anew. Rejects with a mismatch while the settings are wrong; resolves if there
+   * is no answer. `now`: by the monotonic clock.
    */
   check(now: number = this.transport.clock.monotonic()): Promise<void> | undefined {
     if (this.#checking !== undefined) return this.#checking;
@@ -234,7 +232,7 @@ export class KeptStream {
     }).finally(() => this.#checking = undefined);
   }
 
-  /** A refusal as {@link attempt} throws it. */
+  /** Converts a refusal to the error that {@link attempt} throws. */
   #failed(error: JetStreamRefusal): Error {
     if (error.refusal === "lost race" || error.refusal === "too large") return error;
     if (error.refusal === "disabled") return noJetStream(this.#server, error);
@@ -259,7 +257,7 @@ export class KeptStream {
           if (error.refusal === "no stream") return await this.#create(limit);
         } catch (second) {
           if (!(second instanceof JetStreamRefusal)) throw second;
-          // for other settings another client has created it meanwhile, with another first_seq
+          // "other settings": another client has created the stream meanwhile, with another first_seq
           if (second.refusal !== "other settings") this.#throwUnlessPassing(second, end);
         }
         this.#throwUnlessPassing(error, end);
@@ -271,8 +269,8 @@ export class KeptStream {
   #throwUnlessPassing(error: JetStreamRefusal, end: number): void {
     const { refusal } = error;
     const { connection, server } = this.transport;
-    // other servers of a cluster may have JetStream, and the INFO of a server that is starting says that it will have
-    // it
+    // not final: other servers of a cluster may have JetStream, and a starting server announces in its INFO that it
+    // will
     const never = refusal === "no responders" && !server.clustered && connection.info?.jetstream !== true;
     const late = this.transport.clock.monotonic() >= end;
     if (refusal === "disabled" || never || (late && refusal === "no responders")) {
@@ -285,9 +283,9 @@ export class KeptStream {
   }
 
   async #create(limit: number): Promise<void> {
-    // sequences have to grow over the loss of a stream (revisions are fencing tokens), whichever node creates it anew:
-    // so they start at the server's time, because the clocks of nodes may differ by hours
-    this.noteRevision(await this.#options.seen?.().catch(() => 0) ?? 0); // a user who may not read that makes it all the same
+    // sequences must grow across the loss of a stream (revisions are fencing tokens), whichever node creates it: they
+    // start at the server's time, because the clocks of nodes may differ by hours
+    this.noteRevision(await this.#options.seen?.().catch(() => 0) ?? 0); // without the permission to read it: 0
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
     const first_seq = Math.max(Math.floor(now * this.#options.perMs), this.#highest + 1_000);
     try {
@@ -297,7 +295,7 @@ export class KeptStream {
     }
   }
 
-  /** Throws a mismatch if the stream is not as wanted. */
+  /** Throws a mismatch if the stream's settings are wrong; else notes its creation time and sequence. */
   #accept(info: StreamInfo): void {
     this.#options.check(info.config);
     this.serverClock.read(info.ts, info.asked);

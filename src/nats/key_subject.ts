@@ -9,7 +9,10 @@ import process from "node:process";
 
 const LONGEST_TOKEN = 200;
 
-/** A key as a subject below the bucket's own: `locks/order:42` is `locks.order=3A42`. No two keys are the same. */
+/**
+ * Encodes a key as a subject below the bucket's prefix: `locks/order:42` is `locks.order=3A42`. Different keys have
+ * different subjects.
+ */
 export function encodeKey(key: string): string {
   const slash = key.indexOf("/");
   return slash < 0 ? encodePart(key) : `${encodePart(key.slice(0, slash))}.${encodePart(key.slice(slash + 1))}`;
@@ -20,7 +23,7 @@ export function isHashed(subject: string): boolean {
   return subject.startsWith("==") || subject.includes(".==");
 }
 
-/** The key of a subject; `undefined` if the subject is hashed, or {@link encodeKey} did not make it. */
+/** Decodes the key of a subject; `undefined` if the subject is hashed, or was not made by {@link encodeKey}. */
 export function decodeKey(subject: string): string | undefined {
   if (isHashed(subject)) return undefined;
   const parts = subject.split(".").map(untoken);
@@ -28,23 +31,23 @@ export function decodeKey(subject: string): string | undefined {
   return key !== undefined && encodeKey(key) === subject ? key : undefined;
 }
 
-/** The part of a subject below a bucket's prefix; `undefined` for a subject of something else. */
+/** Returns the part of a subject below a bucket's prefix; `undefined` for another subject. */
 export function subjectBelow(prefix: string, subject: string): string | undefined {
   return subject.startsWith(prefix) ? subject.slice(prefix.length) : undefined;
 }
 
-/** A filter that matches every key that starts with `prefix`, and possibly others. */
+/** Returns a filter that matches every key that starts with `prefix`, and possibly others. */
 export function prefixFilter(prefix: string): string {
   const slash = prefix.indexOf("/");
   return slash < 0 ? ">" : `${encodePart(prefix.slice(0, slash))}.*`;
 }
 
-/** The value in the form in which it is stored under a subject. */
+/** Encodes a value as it is stored under a subject. */
 export function packValue(subject: string, key: string, value: string): string {
   return isHashed(subject) ? `${JSON.stringify(key)}\n${value}` : value;
 }
 
-/** The key and value that are stored under a subject; `undefined` for data that {@link packValue} did not make. */
+/** Decodes the key and value stored under a subject; `undefined` for data that {@link packValue} did not make. */
 export function unpackValue(subject: string, stored: string): { key: string; value: string } | undefined {
   if (!isHashed(subject)) {
     const key = decodeKey(subject);

@@ -26,14 +26,17 @@ import { remove } from "./removal.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";
 
-/** Revisions of markers that are remembered. */
+/** Maximum number of markers whose revisions are remembered. */
 const REMEMBERED = 1_024;
 
 /** Options of a {@link NatsKeyValueStore}. */
 export interface NatsKeyValueStoreOptions {
-  /** Gets a line when something failed that is tried again by itself, such as a watch. */
+  /** Called with a line of text when something failed that is tried again automatically, such as a watch. */
   onNotice?: (notice: string) => void;
-  /** Writes nothing unasked: expired entries that the server still has stay there; `false`. */
+  /**
+   * True if the store writes only what callers request: expired entries that the server still has stay there. Default:
+   * false.
+   */
   passive?: boolean;
 }
 
@@ -66,7 +69,7 @@ class NatsBucket implements Bucket {
   readonly #stream: BucketStream;
   readonly #options: Required<BucketOptions & NatsKeyValueStoreOptions>;
   /**
-   * By subject, the revisions of markers that this client wrote: creating the key again then costs one write, where
+   * Revisions of markers that this client wrote, by subject: creating the key again then costs one write, where
    * `kv.create` makes three requests (docs/internals/packages.md, row `kv-create`).
    */
   readonly #markers = new Map<string, number>();
@@ -89,7 +92,7 @@ class NatsBucket implements Bucket {
     const subject = encodeKey(key);
     let expected = this.#markers.get(subject) ?? 0;
     this.#markers.delete(subject);
-    // a marker, or an expired entry, is overwritten at its revision; meanwhile it may go, or another may come
+    // a marker or an expired entry is overwritten at its revision; repeated because it may have changed meanwhile
     for (let tries = 0; tries < 10; tries++) {
       const revision = await this.#write(subject, key, value, { ...options, expected });
       if (revision !== undefined) return revision;
@@ -181,10 +184,10 @@ class NatsBucket implements Bucket {
     }
   }
 
-  /** The last message of each subject, by growing revisions. */
+  /** Lists the last message of each subject, by growing revision. */
   async #list(filter: string, limit: number): Promise<StreamRecord[]> {
     const { js, name, prefix } = this.#stream;
-    // the server that lists may be behind the leader: the listing has to reach the leader's revision of its beginning
+    // the listing server may lag behind: the listing must reach the revision that the leader had at its beginning
     const leading = this.#options.replicas > 1 ? js.last(name, prefix + filter, limit) : undefined;
     leading?.catch(() => {});
     // a key that is written during the listing comes twice
@@ -201,7 +204,7 @@ class NatsBucket implements Bucket {
     return records;
   }
 
-  /** A message as an entry; `undefined` for a marker, and for a message that Catga did not write. */
+  /** Converts a message to an entry; `undefined` for a marker, and for a message that Catga did not write. */
   #toEntry({ subject, revision, type, data }: StreamRecord): Entry | undefined {
     const below = subjectBelow(this.#stream.prefix, subject);
     if (below === undefined) return undefined;

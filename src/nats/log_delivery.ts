@@ -9,21 +9,24 @@ import { DeliveryPosition } from "./delivery_position.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** After so many heartbeats' time without a message or heartbeat the consumer is considered lost. */
+/** Number of heartbeat intervals without a message or heartbeat after which the consumer counts as lost. */
 const SILENCE = 2.5;
-/** A timer that is later than this, in ms, shows that this process was paused. */
+/** Delay of a timer, in ms, that shows that this process was paused. */
 const LATE = 250;
 
 /** The callbacks of a {@link LogDelivery}. None throws. */
 interface DeliveryListener {
   onMessage(message: Msg, sequence: number, time: number): void;
-  /** The server waits for a message on this subject before it sends many more; `stalled`: before it sends any. */
+  /**
+   * Called when the server waits for a reply on this subject before it sends many more messages; `stalled`: before it
+   * sends any.
+   */
   onFlow(reply: string, stalled: boolean): void;
-  /** There is nothing to deliver up to this sequence of the stream. */
+  /** Called when nothing is left to deliver up to this sequence of the stream. */
   onIdle(sequence: number): void;
-  /** All messages that there were at the start have come. Called once. */
+  /** Called once, when all messages that existed at the start have arrived. */
   onCaughtUp(): void;
-  /** It has ended by itself. Called once, and last. */
+  /** Called once, and last, when the delivery has ended by itself. */
   onBroken(why: string): void;
 }
 
@@ -36,12 +39,12 @@ export class LogDelivery {
   readonly #position: DeliveryPosition;
   readonly #subscription: Subscription;
   readonly #heartbeat: number;
-  /** How many messages there were at the start; `Infinity` when they have come. */
+  /** Number of messages that existed at the start; `Infinity` once they have arrived. */
   #expected: number;
   #timer: Timer | undefined;
-  /** When the last message or heartbeat came, by the monotonic clock; noted at each check of it. */
+  /** Time of the last message or heartbeat, by the monotonic clock, as of the last check. */
   #lastSign: number;
-  /** True if one came since. */
+  /** True if a message or heartbeat came since the last check. */
   #signed = false;
   #ended = false;
 
@@ -61,14 +64,14 @@ export class LogDelivery {
       try {
         this.#receive(message);
       } catch (thrown) {
-        // a header that cannot be read, in a message that is none of the consumer's
+        // an unreadable header, in a message that is not the consumer's
         this.#break((thrown as Error).message);
       }
     });
     this.#checkSilence();
   }
 
-  /** Ends it; `onBroken` is not called. Idempotent. */
+  /** Ends the delivery; `onBroken` is not called. Idempotent. */
   close(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -92,14 +95,14 @@ export class LogDelivery {
     if (this.received >= this.#expected || position.pending === 0) this.#caughtUp();
   }
 
-  /** A status message of the server: 100 for heartbeats and flow control. */
+  /** Handles a status message of the server: 100 for heartbeats and flow control. */
   #control(reply: string, headers: MsgHdrs): void {
     if (headers.code !== 100) return this.#break(headers.status);
     if (reply !== "") return this.#listener.onFlow(reply, false);
     const stalled = headers.get("Nats-Consumer-Stalled");
     if (stalled !== "") this.#listener.onFlow(stalled, true);
     if (Number(headers.get("Nats-Last-Consumer") || this.received) !== this.received) return this.#break(LOST);
-    // a heartbeat says that nothing is left to deliver: messages that were counted may have expired since
+    // after a heartbeat nothing is left to deliver: messages that were counted may have expired since
     if (stalled !== "") return;
     this.#caughtUp();
     const sequence = Number(headers.get("Nats-Last-Stream"));

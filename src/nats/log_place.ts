@@ -1,7 +1,7 @@
 /**
- * Place at which reading goes on: behind what was read last, unless the stream is another one or has lost that. The
- * stream's leader decides, by when it was created, its last sequence, and the time of the message that was read last.
- * A consumer of `@nats-io/jetstream` would pass by messages: docs/internals/packages.md, row `ordered-pull`.
+ * Finds the place at which reading goes on: behind the message that was read last, unless the stream is another one or
+ * has lost that message. This is decided by the leader's creation time, last sequence, and time of the message that was
+ * read last. A consumer of `@nats-io/jetstream` would miss messages: docs/internals/packages.md, row `ordered-pull`.
  */
 import { delay } from "../ports/clock.ts";
 import type { LogLoss, LogMark, LogState, StoredMessage } from "../ports/event_log.ts";
@@ -9,10 +9,11 @@ import type { StreamInfo } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
 
 /**
- * How long a stream may be behind what was read of it, in ms: a new leader in a cluster may still apply what it has.
+ * Time for which a stream may be behind the messages read from it, in ms: a new leader in a cluster may still apply its
+ * log.
  */
 const BEHIND = 2_000;
-/** How often it is asked again, in ms. */
+/** Interval at which the leader is asked again, in ms. */
 const AGAIN = 100;
 
 /** Place at which reading goes on. */
@@ -54,12 +55,12 @@ export async function findPlace(
   }
 }
 
-/** State of the stream now, from its leader; it is created anew if it is lost. */
+/** Reads the state of the stream from its leader; creates the stream anew if it is lost. */
 export async function readState(stream: KeptStream): Promise<LogState> {
   return toState(stream, await stream.info());
 }
 
-/** The state in an answer. */
+/** Converts an answer of the API to a state. */
 export function toState(stream: KeptStream, info: StreamInfo): LogState {
   const { messages, bytes, first_seq: first, last_seq: last } = info.state;
   const maxBytes = Number(info.config.max_bytes ?? -1);
@@ -76,20 +77,22 @@ export function toState(stream: KeptStream, info: StreamInfo): LogState {
 }
 
 /**
- * If the stream has another message in the place of the one that was read last: the last sequence that is older than
- * that or as old, so that nothing which was stored since the loss is passed by.
+ * If the stream has another message at the sequence that was read last: returns the last sequence whose message is not
+ * younger than the message read, so that no message stored after the loss is skipped.
  */
 async function findReplaced(stream: KeptStream, after: LogMark, state: LogState): Promise<number | undefined> {
   const { sequence, time } = after;
   if (time === undefined || state.messages === 0) return undefined;
   const found = await messageFrom(stream, sequence);
-  // it may have expired: then the next one must not be older
+  // the message may have expired: then the next one must not be older
   const replaced = found !== undefined &&
     (found.sequence === sequence ? Math.abs(found.time - time) > 1 : found.time < time - 1);
   return replaced ? await lastAt(stream, time, state) : undefined;
 }
 
-/** The last sequence whose message is as old as a time, or older; one less than the first if none is. */
+/**
+ * Finds the last sequence whose message was stored at or before a time; the first sequence minus 1 if there is none.
+ */
 async function lastAt(stream: KeptStream, time: number, state: LogState): Promise<number> {
   let [least, most] = [state.first - 1, state.last];
   while (least < most) {
@@ -101,7 +104,7 @@ async function lastAt(stream: KeptStream, time: number, state: LogState): Promis
   return least;
 }
 
-/** The first message at or behind a sequence, from the leader. */
+/** Reads the first message at or behind a sequence, from the leader. */
 export async function messageFrom(stream: KeptStream, sequence: number): Promise<StoredMessage | undefined> {
   const which = { seq: sequence, next_by_subj: ">" };
   return await stream.attempt((limit) => stream.js.message(stream.name, which, limit));

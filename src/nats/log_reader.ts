@@ -1,11 +1,8 @@
 /**
- * Follows a stream: one consumer after another, each from behind the message that was read last. A consumer that was
- * lost is silent, and one that starts behind the end of a stream that was made again waits for ever: so each start
- * compares the stream with what was read.
- *
- * A reader that is about as far as others shares their consumer (`shared_consumer.ts`). One that is behind them, or
- * that takes no more while messages come, has a consumer of its own until it has caught up: one that is shared with
- * nobody.
+ * Follows a stream with one consumer after another, each from behind the last message read. A lost consumer is silent,
+ * and a consumer that starts behind the end of a stream that was made anew waits for ever: so each start compares the
+ * stream with what was read. A reader that is about as far as others shares their consumer (`shared_consumer.ts`). A
+ * reader that is behind them, or that pauses while messages arrive, has a consumer of its own until it has caught up.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
@@ -20,13 +17,14 @@ import { distinctFilters } from "./subject_filter.ts";
 import type { SharedConsumers } from "./shared_consumers.ts";
 import { DeliveredMessage } from "./stored_message.ts";
 
-/** The longest pause between two tries to start, in ms. */
+/** Longest pause between two tries to start, in ms. */
 const PAUSE = 2_000;
-/** Limit of what a shared consumer gives a reader that has paused, before it reads by itself: messages, and bytes. */
+/** Maximum number of messages, and of bytes, that a paused reader takes from a shared consumer before it leaves it. */
 const MOST_EXCESS = 256;
 const MOST_EXCESS_BYTES = 1_048_576;
 /**
- * How often a reader with a consumer of its own tries to share one, in ms, and how long not after it could not keep up.
+ * Interval at which a reader with its own consumer tries to share one, in ms; `ALONE`: time for which it does not try
+ * after it could not keep up.
  */
 const AGAIN = 1_000;
 const ALONE = 5_000;
@@ -38,30 +36,30 @@ export class NatsLogReader implements LogReader, SharingReader {
   readonly #options: FollowOptions;
   readonly filters: readonly string[];
   readonly #end = new AbortController();
-  /** Place at which it is to start; its place until then. */
+  /** Place at which the reader is to start; its position until then. */
   #starting: LogPlace | undefined;
   #mark: LogMark | undefined;
   #caughtUp = false;
   #paused = false;
-  /** Ends a start. */
+  /** Ends the present start. */
   #breakOff: (() => void) | undefined;
-  /** The last message that was read: its sequence, and its time. */
+  /** Sequence of the last message read; `#time`: its time. */
   #sequence = 0;
   #time: number | undefined;
-  /** Nothing for it is there up to this sequence but what it has. */
+  /** Sequence up to which all of the reader's messages were received. */
   #upTo = 0;
-  /** Why it could not start last; `undefined` when it has. */
+  /** Why the last start failed; `undefined`: it has succeeded. */
   #fault: CatgaError | undefined;
   readonly #reports: OnceAMinute;
-  /** The consumer that it reads with; the one that it wants to read with; and the last one that was its own. */
+  /** Consumer with which it reads; `#joining`: the one that it wants to join; `#own`: the last one of its own. */
   #joined: SharedConsumer | undefined;
   #joining: SharedConsumer | undefined;
   #own: SharedConsumer | undefined;
-  /** Resolves when it reads with none. */
+  /** Resolves when the reader has no consumer. */
   #left = Promise.withResolvers<void>();
-  /** Earliest time at which it joins others, by the monotonic clock. */
+  /** Earliest time at which it joins a shared consumer, by the monotonic clock. */
   #joinsAt = -Infinity;
-  /** Amount that came from the shared consumer since it was paused. */
+  /** Messages and bytes that arrived from a shared consumer since the reader was paused. */
   #excess = { messages: 0, bytes: 0 };
   #resumed: (() => void) | undefined;
 
@@ -99,7 +97,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   }
 
   get position(): LogMark {
-    return this.#starting?.mark ?? this.mark!; // who joins has begun, or is about to
+    return this.#starting?.mark ?? this.mark!; // set for a reader that joins
   }
 
   get upTo(): number {
@@ -134,7 +132,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     this.#joined?.leave(this);
   }
 
-  /** Uses one consumer after the other. Resolves at the end. */
+  /** Reads with one consumer after the other. Resolves at the end. */
   async #run(): Promise<void> {
     const { transport } = this.#stream;
     const { signal } = this.#end;
@@ -154,8 +152,8 @@ export class NatsLogReader implements LogReader, SharingReader {
   }
 
   /**
-   * Reads from one start to the next. Resolves with whether it has begun, with others, or anything came. Rejects if it
-   * could not begin.
+   * Reads from one start to the next. Resolves with true if it has joined a shared consumer or received anything.
+   * Rejects if it could not begin.
    */
   async #follow(): Promise<boolean> {
     const { clock } = this.#stream.transport;
@@ -175,7 +173,7 @@ export class NatsLogReader implements LogReader, SharingReader {
       if (broken || signal.aborted) return false;
       shares = clock.monotonic() >= this.#joinsAt && await this.#join(consumers.sharedBy(this));
       if (!shares) {
-        // the connection may have been lost while it waited for its turn: then it looks for its place again
+        // the connection may have been lost while waiting for the turn: then the place is looked up again
         const alone = async () => !broken && await this.#join(this.#own = consumers.own());
         if (signal.aborted || !await this.#atTurn(alone)) return false;
       }
@@ -183,7 +181,7 @@ export class NatsLogReader implements LogReader, SharingReader {
       this.#starting = this.#breakOff = undefined;
     }
     await this.#left.promise;
-    // what it could not take comes again when it can
+    // messages that a paused reader could not take are delivered again later
     if (this.#paused && this.#excess.messages > 0) await this.#whenResumed();
     return shares || this.#sequence > place.mark.sequence;
   }
@@ -197,7 +195,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     }
   }
 
-  /** Resolves with whether it reads with this consumer now. */
+  /** Joins a consumer. Resolves with true if the reader has joined. */
   async #join(consumer: SharedConsumer): Promise<boolean> {
     this.#joining = consumer;
     try {
@@ -214,7 +212,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     });
   }
 
-  /** It begins at this place. */
+  /** Begins at this place. */
   #begin(place: LogPlace): void {
     const { mark, state, lost } = place;
     this.#starting = this.#fault = undefined;
@@ -224,18 +222,18 @@ export class NatsLogReader implements LogReader, SharingReader {
     this.#call(() => this.#options.onStart({ mark, state, lost }));
   }
 
-  /** True while its consumer is its own. */
+  /** True while the reader has a consumer of its own. */
   get #isAlone(): boolean {
     return this.#joined !== undefined && this.#joined === this.#own;
   }
 
-  /** Shares the consumer of others if it is as far as they are. */
+  /** Joins a shared consumer if the reader is as far as its readers. */
   #offer(): void {
     if (!this.#isAlone || !this.#caughtUp || this.#paused || this.#joining !== undefined) return;
     const now = this.#stream.transport.clock.monotonic();
     if (now < this.#joinsAt) return;
     this.#joinsAt = now + AGAIN;
-    // what fails is tried again, and reading goes on with its own
+    // on failure, reading goes on with its own consumer, and this is tried again
     this.#join(this.#consumers.sharedBy(this)).catch(() => {});
   }
 
@@ -248,7 +246,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   }
 
   onMessage(message: Msg, sequence: number, time: number): void {
-    // after the death of a leader old ones come again
+    // after the death of a leader, old messages are delivered again
     if (sequence <= this.#sequence || this.#end.signal.aborted) return;
     this.#sequence = sequence;
     this.#time = time;
@@ -282,7 +280,7 @@ export class NatsLogReader implements LogReader, SharingReader {
 
   onInterrupted(): void {
     this.#caughtUp = false;
-    // it looks for others that are as far
+    // leave the own consumer, to look for a shared one
     if (this.#isAlone) this.#joined!.leave(this);
   }
 
@@ -318,7 +316,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     return new CatgaError("UNAVAILABLE", `${this.#stream.what} cannot be read: ${message}`, { cause: error });
   }
 
-  /** Reports a fault; the same one once a minute. */
+  /** Reports a fault; the same fault at most once a minute. */
   #report(error: unknown): void {
     const fault = this.#unreadable(error);
     if (this.#reports.due(fault.message)) this.#options.onFault(fault);

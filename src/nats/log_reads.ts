@@ -1,4 +1,4 @@
-/** Batches of messages: from the stream's leader, or by direct get from any server that has the stream. */
+/** Reads batches of messages: from the stream's leader, or by direct get from any server that has the stream. */
 import type { Msg } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
@@ -8,7 +8,7 @@ import { connectionClosed, notConnected } from "./nats_error.ts";
 import { DirectMessage } from "./stored_message.ts";
 import { MessageTimes } from "./message_times.ts";
 
-/** The subjects that have messages, from the leader. */
+/** Reads the subjects that have messages, from the leader. */
 export async function subjectsOf({ js, name }: KeptStream, filter: string, limit: number): Promise<string[]> {
   const { state } = await js.manage((jsm) => jsm.streams.info(name, { subjects_filter: filter }), limit);
   return Object.keys(state.subjects ?? {});
@@ -18,13 +18,13 @@ export async function subjectsOf({ js, name }: KeptStream, filter: string, limit
 export interface BatchRead {
   readonly subject: string;
   readonly from: number;
-  /** Stored at this time or later, in ms since 1970, instead of from a sequence on. */
+  /** Read messages stored at or after this time, in ms since 1970, instead of from a sequence on. */
   readonly since?: number;
   readonly most: number;
   readonly onMessage?: ((message: StoredMessage) => void) | undefined;
 }
 
-/** A batch of messages, from a server that may lag behind. */
+/** Reads a batch of messages, from a server that may lag behind. */
 export function readBatch(stream: KeptStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
   const bytesOf = (messages: readonly StoredMessage[]) => messages.reduce((sum, { data }) => sum + data.length, 0);
   const direct = () => stream.js.reads.do(() => batchDirect(stream, request, limit), bytesOf);
@@ -36,8 +36,8 @@ export function readBatch(stream: KeptStream, request: BatchRead, limit: number)
 }
 
 /**
- * A batch from the leader, which returns one message for each request. Where messages are dense, several requests are
- * under way at once, one for each sequence.
+ * Reads a batch from the leader, which returns one message for each request. Where messages are dense, several requests
+ * are sent at once, one for each sequence.
  */
 async function batchOfLeader(
   stream: KeptStream,
@@ -73,12 +73,12 @@ async function batchOfLeader(
   return found.slice(0, most);
 }
 
-/** How many requests of a batch are under way at once; more are not faster (measured with nats-server 2.15). */
+/** Number of concurrent requests of a batch; more are not faster (measured with nats-server 2.15). */
 const AT_ONCE = 16;
 
 /**
- * A batch of messages by direct get. The end of a batch is a message of its own, which may be lost: then the messages
- * that came are the batch. `getBatch` of the package does not notice a message that was lost in the middle
+ * Reads a batch of messages by direct get. The end of a batch is a message of its own, which may be lost; the messages
+ * that arrived are then the batch. `getBatch` of the package does not notice a message lost in the middle
  * (docs/internals/packages.md, row `getbatch`).
  */
 function batchDirect(stream: KeptStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
@@ -99,7 +99,7 @@ function batchDirect(stream: KeptStream, request: BatchRead, limit: number): Pro
     if (settled) return;
     const stored = DirectMessage.of(message, times);
     if (stored === undefined) return settle(endOf(message, `no responders on ${api}`));
-    // one was lost on the way
+    // a message was lost on the way
     if (stored.sequence < request.from || stored.before !== (found.at(-1)?.sequence ?? 0)) {
       return settle(new JetStreamRefusal("busy", "a message of a batch was lost"));
     }
@@ -122,7 +122,7 @@ function batchDirect(stream: KeptStream, request: BatchRead, limit: number): Pro
       reply: box.reply,
     });
   } catch {
-    reject(connectionClosed()); // it is draining, or closed at this moment
+    reject(connectionClosed()); // the connection drains, or was just closed
   }
   return promise.finally(() => {
     timer.cancel();
@@ -132,10 +132,10 @@ function batchDirect(stream: KeptStream, request: BatchRead, limit: number): Pro
   });
 }
 
-/** How much one batch may be, in bytes; it has one message at least. */
+/** Maximum size of a batch, in bytes; a batch has one message at least. */
 const MOST_BYTES = 1024 * 1024;
 
-/** The end of a batch: `undefined` for a regular one. */
+/** Reads the message that ends a batch; `undefined`: a regular end. */
 function endOf(message: Msg, nobody: string): JetStreamRefusal | undefined {
   const { headers } = message;
   const code = headers?.code ?? 0;

@@ -5,17 +5,17 @@ import { neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./stream_
 
 /** Time for which the server remembers the ids of messages, in ms. */
 const DUPLICATE_WINDOW = 120_000;
-/** The least size of a message that the stream has to take, in bytes: a group of events, with its headers. */
+/** Minimum of the stream's maximum message size, in bytes: a group of events with its headers. */
 const LEAST_MESSAGE = 131_072;
 
-/** Abilities of a server of this version; none for a version that cannot be read. */
+/** Returns the abilities of a server of this version; none for an unreadable version. */
 export function abilitiesOf(version: string): LogAbilities {
   const [major = 0, minor = 0] = version.split(".").map((part) => Number.parseInt(part) || 0);
   const from = (least: number) => major > 2 || (major === 2 && minor >= least);
   return { at: from(12), cron: from(14), version };
 }
 
-/** The settings that Catga needs; `schedules`: and the server knows them. */
+/** Returns the settings that Catga needs. `options.schedules`: true only if the server supports schedules. */
 export function logSettings(options: LogOptions): Readonly<Record<string, unknown>> {
   const { schedules, lasting = false } = options;
   return {
@@ -55,12 +55,15 @@ export function checkLogSettings(
   limit("first_seq", !(Number(config.first_seq ?? 0) < MOST_FIRST), `less than ${MOST_FIRST}`);
 }
 
-/** The first sequence of a stream is less: half of all are left to its messages. */
+/** Upper bound of a stream's first sequence: half of all sequences are left for its messages. */
 export const MOST_FIRST = MAX_SEQUENCE / 2;
 
-/** The window may be longer than the needed one. */
+/** Settings that an operator may choose; a longer duplicate window does no harm. */
 const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "duplicate_window"]);
-/** Nothing that Catga appends to such a stream uses these, and a server does not take a ttl away again. */
+/**
+ * Settings that may also differ in a `lasting` stream: nothing that Catga appends uses them, and a server does not
+ * remove ttls again.
+ */
 const CHOSEN_OF_LASTING: ReadonlySet<string> = new Set([...CHOSEN, "allow_rollup_hdrs", "allow_msg_ttl"]);
 
 /** Harm of a setting to a log, for the error, unless its name explains it. */

@@ -1,6 +1,4 @@
-/**
- * The port {@link EventLog} on NATS: streams of JetStream. Loaded by programs that use the log.
- */
+/** The port {@link EventLog} on NATS: streams of JetStream. Loaded only by programs that use the log. */
 import { CatgaError } from "../error.ts";
 import {
   type Appended,
@@ -38,7 +36,7 @@ import { SharedConsumers } from "./shared_consumers.ts";
 import type { NatsTransport } from "./transport.ts";
 import { checkPattern, checkSubject } from "../data/checks.ts";
 
-/** The streams of one NATS. Closing the transport closes them. */
+/** The streams of a NATS connection. Closing the transport closes them. */
 export class NatsEventLog implements EventLog {
   readonly #transport: NatsTransport;
   readonly #js: JetStream;
@@ -66,11 +64,11 @@ export class NatsLogStream implements LogStream {
   readonly #options: LogOptions;
   #version: string | undefined;
   #abilities: LogAbilities | undefined;
-  /** The settings of a stream that was made by a server without schedules. */
+  /** Settings of a stream that was made by a server without schedules. */
   #withoutSchedules: Readonly<Record<string, unknown>> | undefined;
-  /** Why it could not be given any. */
+  /** Why schedules could not be enabled. */
   #noSchedules: unknown;
-  /** Why a stream that is lost could not be made anew. */
+  /** Why a lost stream could not be made anew. */
   #lost: CatgaError | undefined;
   /** Why the stream cannot be used as it is. */
   #fault: CatgaError | undefined;
@@ -100,7 +98,7 @@ export class NatsLogStream implements LogStream {
     );
   }
 
-  /** Finds the stream or creates it; one that an older server made gets schedules. Rejects as `EventLog.open`. */
+  /** Finds the stream or creates it; enables schedules if an older server made it. Rejects as `EventLog.open`. */
   async open(): Promise<void> {
     const { js, name } = this.#stream;
     await this.#stream.open();
@@ -111,7 +109,7 @@ export class NatsLogStream implements LogStream {
       await this.#stream.attempt((limit) => js.manage((jsm) => jsm.streams.update(name, settings), limit));
       this.#withoutSchedules = undefined;
     } catch (error) {
-      // all else works; an append with a schedule says what is missing
+      // everything else works; an append with a schedule gets this error
       this.#noSchedules = error;
     }
   }
@@ -162,7 +160,7 @@ export class NatsLogStream implements LogStream {
     this.#pending.send(receiver, subject, text, { headers, due });
   }
 
-  /** Why appending does not make sense. */
+  /** Returns why an append would certainly fail; `undefined`: it may succeed. */
   #faultNow(now?: number): Appended | undefined {
     this.#stream.check(now)?.catch((error) => this.#noteFault(error));
     const fault = this.#fault;
@@ -224,7 +222,7 @@ export class NatsLogStream implements LogStream {
     const request = { filter: subject, ...(before === undefined ? {} : { seq: before }) };
     const { purged } = await this.#stream.attempt(
       (limit) => js.manage((jsm) => jsm.streams.purge(name, request), limit),
-      // a repetition would count none of what it removed
+      // a repetition would not count the messages removed by the first try
       { once: true },
     );
     return Number(purged ?? 0);
@@ -239,14 +237,14 @@ export class NatsLogStream implements LogStream {
     };
   }
 
-  /** The options that the server can fulfil. */
+  /** Options that the server can fulfil. */
   #wanted(): LogOptions {
     return { ...this.#options, schedules: this.#options.schedules && this.abilities?.at === true };
   }
 
   /** Throws `LOG_MISMATCH`. */
   #check(config: Readonly<Record<string, unknown>>): void {
-    // this connection's server may be older than the one that made it
+    // this connection's server may be older than the one that made the stream
     const schedules = this.#options.schedules && config.allow_msg_schedules === true;
     checkLogSettings(this.name, config, { ...this.#options, schedules });
     const lacking = this.#wanted().schedules && !schedules;
@@ -265,7 +263,7 @@ export class NatsLogStream implements LogStream {
         { details: { version: abilities?.version }, cause: this.#noSchedules },
       );
     }
-    // unknown: the server answers for itself
+    // unknown: the server will answer
     if (abilities === undefined || (typeof at === "number" ? abilities.at : abilities.cron)) return undefined;
     const [what, needed] = typeof at === "number" ? ["messages for later", "2.12"] : ["cron", "2.14"];
     return new CatgaError(
@@ -276,7 +274,8 @@ export class NatsLogStream implements LogStream {
   }
 
   /**
-   * Nobody acknowledges: the stream is lost, or has no leader. Returns why it could not be restored, if that was tried.
+   * Call when appends get no acknowledgement: the stream is lost or has no leader. Returns why it could not be
+   * restored, if that was tried.
    */
   #restore(): CatgaError | undefined {
     this.#stream.restore().then(() => {
@@ -288,7 +287,7 @@ export class NatsLogStream implements LogStream {
     return this.#lost;
   }
 
-  /** Notes why appending does not make sense, unless that may pass by itself. */
+  /** Notes an error for which appends would certainly fail, unless it may pass by itself. */
   #noteFault(error: unknown): void {
     if (error instanceof CatgaError && error.code === "LOG_MISMATCH") this.#fault = error;
   }

@@ -1,15 +1,15 @@
 /** Reads the times of messages as JetStream writes them. */
 
 /**
- * Reads times of messages that were mostly stored in the same second as the one before: `Date.parse` takes most of the
- * time of a message with fractions of nanoseconds, `2026-11-22T05:08:29.050123456Z`.
+ * Parses the times of messages, most of which were stored in the same second as the one before. `Date.parse` would take
+ * most of the time of reading a message, because the server writes nanoseconds: `2026-11-22T05:08:29.050123456Z`.
  */
 export class MessageTimes {
-  /** A second, as `2026-11-22T05:08:29.`, and its time. */
+  /** Text of the last second, as `2026-11-22T05:08:29.`; `#time`: its time. */
   #second = "?";
   #time = NaN;
 
-  /** As `Date.parse`, in whole ms. */
+  /** Like `Date.parse`, in whole ms. */
   read(text: string): number {
     if (text.startsWith(this.#second)) {
       const zone = text.length - 1;

@@ -5,7 +5,7 @@
 import { CatgaError, unavailable } from "../error.ts";
 import type { TransportStatus, Violation } from "../ports/transport.ts";
 
-/** How a request failed. */
+/** Kind of a failed request. */
 export type RequestFailure =
   /** No subscriber on its subject: certainly not handled. */
   | "no responders"
@@ -19,7 +19,7 @@ export type RequestFailure =
   | "too large"
   | "other";
 
-/** Why a request of nats.js was rejected, or a publish threw. */
+/** Returns why a request of nats.js was rejected, or why a publish threw. */
 export function failure(error: unknown): RequestFailure {
   // nats.js wraps the cause in a RequestError
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
@@ -35,8 +35,8 @@ export function failure(error: unknown): RequestFailure {
 }
 
 /**
- * The permission that the NATS user lacks; `undefined` if the error is another one. Names of consumers are random: of
- * all of a stream.
+ * Returns the permission that the NATS user lacks; `undefined` for another error. For a consumer the permission covers
+ * all of its stream, because consumer names are random.
  */
 export function violation(error: unknown): Violation | undefined {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
@@ -50,7 +50,7 @@ export function violation(error: unknown): Violation | undefined {
 
 const OF_CONSUMER = /^(\$JS\.API\.CONSUMER\.\w+\.[^.]+\.).+$/;
 
-/** The error for a message over `max_payload`. */
+/** Makes the error for a message over `max_payload`. */
 export function tooLarge(size: number, limit: number, what = "message"): CatgaError {
   return new CatgaError(
     "TOO_LARGE",

@@ -32,7 +32,7 @@ export class NatsMessage implements TransportMessage {
   get noResponders(): boolean {
     if (this.#message.data.length > 0) return false;
     const { headers } = this.#message;
-    // servers before 2.15 keep the status of a message that is stored: what a stream sends is no bounce
+    // servers before 2.15 store the status of a message: a message of a stream is no bounce
     return headers?.code === 503 && !headers.has("Nats-Stream");
   }
 }

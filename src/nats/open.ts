@@ -1,4 +1,4 @@
-/** Both ports on one NATS connection. */
+/** Opens the transport and the key-value store on one NATS connection. */
 import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } from "@nats-io/nats-core";
 import { OnceAMinute } from "../ports/once_a_minute.ts";
 import { systemClock } from "../ports/clock.ts";
@@ -18,13 +18,16 @@ export type NatsConnection = Connection;
  * first failure, and then once a minute.
  */
 export interface OpenNatsOptions extends ConnectNatsOptions {
-  /** Gets errors that callbacks of subscriptions throw, and errors that the server reports. */
+  /** Called with errors that callbacks of subscriptions throw, and errors that the server reports. */
   onError: (error: unknown) => void;
-  /** Gets the permissions that the NATS user turned out to lack. */
+  /** Called with permissions that the NATS user turned out to lack. */
   onForbidden: (violation: Violation) => void;
-  /** Gets a line when something failed that is tried again by itself. */
+  /** Called with a line of text when something failed that is tried again automatically. */
   onNotice: (notice: string) => void;
-  /** True if the store writes nothing unasked: expired entries that the server still has stay there; `false`. */
+  /**
+   * True if the store writes only what callers request: expired entries that the server still has stay there. Default:
+   * false.
+   */
   passive?: boolean;
 }
 
@@ -34,7 +37,8 @@ export async function openNats(
   options: OpenNatsOptions,
 ): Promise<{ transport: NatsTransport; store: NatsKeyValueStore }> {
   const { onError, onForbidden, onNotice, onUnreachable, passive = false } = options;
-  // the client of nats.js and its JetStream take longest to load: our files load beside them; who awaits them throws
+  // load the client of nats.js and its JetStream, which take longest, beside Catga's own files; an error is thrown
+  // where they are awaited
   loadDriver(options.transport, (nats as NatsOptions | null)?.tls).then(({ jetstream }) => jetstream()).catch(() => {});
   const [{ connectNats }, { NatsTransport }, { NatsKeyValueStore }] = await Promise.all([
     import("./connection.ts"),
@@ -47,7 +51,7 @@ export async function openNats(
     onForbidden,
     onError: (error) => {
       if ((error as Error)?.name !== "AuthorizationError") return onError(error);
-      if (!refusals.due()) return; // it comes with each dial
+      if (!refusals.due()) return; // reported at each dial
       const reason = `it refuses the credentials (${(error as Error).message})`;
       if (onUnreachable === undefined) onNotice(`NATS: ${reason}`);
       else onUnreachable({ address: link.connection.getServer(), reason });

@@ -1,7 +1,7 @@
 /**
- * The messages that were sent to a stream and are not acknowledged yet. All acknowledgements come to one subscription,
- * which makes a message several times as cheap as `js.publish` (docs/internals/packages.md, row `publish`); each has a
- * number, and its place in a ring.
+ * Messages that were sent to a stream and are not acknowledged yet. All acknowledgements arrive at one subscription,
+ * which makes a message several times cheaper than `js.publish` (docs/internals/packages.md, row `publish`). Each
+ * message has a number, which gives its place in a ring buffer.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError, unavailable } from "../error.ts";
@@ -13,16 +13,16 @@ import { connectionLost, notConnected, violation } from "./nats_error.ts";
 import { numberAt } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** Places in the ring at first; it doubles when it is too small. */
+/** Initial size of the ring buffer; it doubles when it is too small. */
 const PLACES = 256;
-/** How much earlier a timer may fire than asked for, in ms. */
+/** A timer may fire so much earlier than requested, in ms. */
 const EARLY = 1;
 
-/** A class, for many live at once (docs/internals/measurements.md). */
+/** A message without acknowledgement. A class, because many live at once (docs/internals/measurements.md). */
 class PendingAppend {
   readonly number: number;
   readonly subject: string;
-  /** When it is given up, by the monotonic clock. */
+  /** Deadline of the message, by the monotonic clock. */
   readonly due: number;
   readonly receiver: AppendReceiver;
 
@@ -34,27 +34,27 @@ class PendingAppend {
   }
 }
 
-/** Such messages of one stream. */
+/** The unacknowledged messages of one stream. */
 export class PendingAppends {
   readonly #transport: NatsTransport;
   readonly #reader: AcknowledgementReader;
   readonly #what: string;
-  /** Called when nobody answers for the stream: it may be lost. Returns why, if that is known. */
+  /** Called when nothing answers for the stream: it may be lost. Returns the reason if known. */
   readonly #onSilence: () => CatgaError | undefined;
   readonly #onStored: (sequence: number) => void;
   readonly #inbox: string;
   #subscribed = false;
   #ring: (PendingAppend | undefined)[] = new Array(PLACES).fill(undefined);
-  /** The number of the next message. */
+  /** Number of the next message. */
   #next = 1;
-  /** Receivers whose outcomes are known, and these outcomes. */
+  /** Receivers whose outcomes are known; `#outcomes`: these outcomes. */
   #settled: AppendReceiver[] = [];
   #outcomes: Appended[] = [];
   #timer: Timer | undefined;
   #timerDue = Infinity;
-  /** Why this user cannot receive acknowledgements now. */
+  /** Why the NATS user cannot receive acknowledgements now. */
   #deafness: CatgaError | undefined;
-  /** Fault of the last answer that did not come from the stream. */
+  /** Fault of the last answer that was not from the stream. */
   #strange: string | undefined;
 
   constructor(
@@ -71,12 +71,12 @@ export class PendingAppends {
     this.#onStored = onStored;
     this.#inbox = `${transport.inbox()}.`;
     transport.onStatus(({ state }) => {
-      // the permissions may have been mended
+      // the permissions may have changed
       this.#deafness = undefined;
       if (state === "connected") return;
       const cause = notConnected(state);
       this.#settleAll(unknown(`${what}: ${cause.message}`, cause));
-      // nothing is left that it could give up
+      // no message is left for the timer
       this.#timer?.cancel();
       this.#timer = undefined;
       this.#timerDue = Infinity;
@@ -85,8 +85,8 @@ export class PendingAppends {
   }
 
   /**
-   * Sends a message, which is given up at `due` of the monotonic clock; its receiver gets what became of it in a
-   * microtask. Throws a `TypeError` for one that NATS cannot carry.
+   * Sends a message with the deadline `due` (monotonic clock). Its receiver gets the outcome in a microtask. Throws a
+   * `TypeError` for a message that NATS cannot carry.
    */
   send(
     receiver: AppendReceiver,
@@ -106,7 +106,7 @@ export class PendingAppends {
       if (this.#deafness !== undefined) return this.settle(receiver, notStored(false, this.#deafness));
       if (typeof data === "string") this.#transport.publishText({ subject, reply, headers, text: data, awaited });
       else this.#transport.publish(subject, data, headers === undefined ? { reply } : { reply, headers });
-      // the message was checked, and dropped
+      // the message was checked, then dropped
       if (state !== "connected") return this.settle(receiver, notStored(true, connectionLost()));
     } catch (error) {
       if (error instanceof CatgaError) return this.settle(receiver, notStored(false, error));
@@ -117,7 +117,7 @@ export class PendingAppends {
     if (due < this.#timerDue) this.#wake(due);
   }
 
-  /** Its receiver gets what became of a message, in one microtask with the others of this turn. */
+  /** Passes the outcome of a message to its receiver, in one microtask with the others of this turn. */
   settle(receiver: AppendReceiver, appended: Appended): void {
     if (this.#settled.push(receiver) === 1) queueMicrotask(() => this.#callBack());
     this.#outcomes.push(appended);
@@ -132,7 +132,7 @@ export class PendingAppends {
       try {
         settled[i].appended(outcomes[i], now);
       } catch (error) {
-        // one that is wrong does not keep the others from theirs
+        // a receiver that throws does not keep others from their outcomes
         queueMicrotask(() => {
           throw error;
         });
@@ -153,7 +153,7 @@ export class PendingAppends {
   #receive(message: Msg): void {
     const number = numberAt(message, this.#inbox.length);
     const pending = this.#ring[number & (this.#ring.length - 1)];
-    // late, or not for this connection
+    // too late, or for an earlier connection
     if (pending?.number !== number) return;
     const { data } = message;
     if (data.length === 0 && message.headers?.code === 503) {
@@ -173,7 +173,7 @@ export class PendingAppends {
     this.settle(pending.receiver, appended);
   }
 
-  /** Settles all that are under way, or those with a subject. */
+  /** Settles all unacknowledged messages, or those with this subject. */
   #settleAll(appended: Appended, subject?: string): void {
     for (const pending of this.#ring) {
       if (pending !== undefined && (subject ?? pending.subject) === pending.subject) this.#settle(pending, appended);
@@ -186,7 +186,7 @@ export class PendingAppends {
       this.#ring[pending.number & mask] = pending;
       return;
     }
-    // the oldest of so many is still under way
+    // the oldest message in the ring has no answer yet
     const places = this.#ring.length * 2;
     const larger: (PendingAppend | undefined)[] = new Array(places).fill(undefined);
     for (const each of this.#ring) if (each !== undefined) larger[each.number & (places - 1)] = each;
@@ -218,16 +218,16 @@ export class PendingAppends {
       }
     }
     if (next !== Infinity) this.#wake(next);
-    // the stream may be lost, and something else listen to its subjects: then there is no bounce
+    // the stream may be lost although there is no bounce, because another program listens to its subjects
     if (silent) this.#onSilence();
   }
 
-  /** Messages that the server forbade get no answer. */
+  /** Settles messages that the server forbade: they get no answer. */
   #forbid(violation: Violation): void {
     if (violation.operation === "publish") this.#settleAll(notStored(false, mayNot(violation)), violation.subject);
   }
 
-  /** This user may not receive acknowledgements. */
+  /** Settles all messages when the NATS user may not receive acknowledgements. */
   #deaf(error: Error): void {
     const forbidden = violation(error) ?? { operation: "subscribe", subject: `${this.#inbox}*` } as const;
     this.#deafness = mayNot(forbidden, error);

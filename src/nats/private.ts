@@ -1,14 +1,14 @@
 /**
- * All that Catga touches of nats.js and that is no part of its interface, for rows `core-publish`, `core-headers`,
- * `core-clock` and `core-dead-link` of docs/internals/packages.md. A nats.js that has moved any of it (this is 3.4.0)
- * fails `private_test.ts`; at run time Catga then does without, as each line says. The class under the TCP connection
- * of `@nats-io/transport-node` is extended in `driver_node.ts`, because it comes from that package.
+ * Everything of nats.js that Catga uses and that is not part of its interface; see rows `core-publish`, `core-headers`,
+ * `core-clock` and `core-dead-link` of docs/internals/packages.md. If a version of nats.js other than 3.4.0 has moved a
+ * field, `private_test.ts` fails, and at run time Catga does without it, as each comment says. The class of the TCP
+ * connection of `@nats-io/transport-node` is extended in `driver_node.ts`, because it comes from that package.
  */
 import type { ConnectionOptions, Msg, NatsConnection } from "@nats-io/nats-core";
 
 /** Private fields of a connection. */
 interface PrivateConnection {
-  /** The options of the user's connection; without them `noEcho` is not refused, and nodes miss own messages. */
+  /** Options of the user's connection. Without them `noEcho` is not refused, and nodes miss their own messages. */
   readonly options?: ConnectionOptions;
   readonly protocol?: PrivateProtocol;
 }
@@ -20,7 +20,7 @@ export interface PrivateProtocol {
    * makes an object of the headers: a fifth of the time of an append. Without it messages go by `publish`.
    */
   sendCommand?(command: Uint8Array): void;
-  /** Hands what was published to the socket within a turn of the event loop: needed with `sendCommand`. */
+  /** Writes published data to the socket within the turn of the event loop; needed with `sendCommand`. */
   flushPending?(): void;
   readonly transport?: {
     /**
@@ -30,18 +30,21 @@ export interface PrivateProtocol {
     readonly socket?: { destroy(): void };
     /** The socket in Deno, which Catga closes for the same reason. */
     readonly conn?: { close(): void };
-    /** True if the link is lost. A dial that succeeds at the same moment hides that: nats.js never dials again. */
+    /** True if the link is lost. A dial that succeeds at the same moment hides the loss: nats.js never dials again. */
     readonly isClosed?: boolean;
   };
   /** `null`: no dial is under way. */
   readonly connectPromise?: unknown;
-  /** Begins to dial. Without it the connection that was lost at once stays lost. */
+  /** Begins to dial. Without it, a connection that was lost right after a dial stays lost. */
   disconnected?(): Promise<void>;
-  /** With the pause between dials, which is a public option; nats.js calls it before it reads `lastConnect`. */
+  /**
+   * The connection's options, with the pause between dials (a public option); nats.js calls it before it reads
+   * `lastConnect`.
+   */
   readonly options?: { reconnectDelayHandler?: () => number };
   /**
-   * When a server was dialled last, by the wall clock: after that was set back by an hour nats.js does not dial for an
-   * hour. Without it Catga neither.
+   * Time of the last dial of each server, by the wall clock. After that clock was set back by an hour, nats.js does not
+   * dial for an hour; without this field Catga does not help.
    */
   readonly servers?: { readonly servers?: { lastConnect: number }[] };
 }

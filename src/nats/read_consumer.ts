@@ -1,11 +1,11 @@
 /**
- * The consumers with which streams are read: ordered, without acknowledgements, ended by the server when nobody
- * subscribes.
+ * Makes the consumers with which streams are read: ordered, without acknowledgements, deleted by the server when they
+ * have no subscriber.
  */
 import { token } from "../ports/clock.ts";
 import type { KeptStream } from "./kept_stream.ts";
 
-/** After this time without a subscriber the server deletes the consumer, in ms. */
+/** Time without a subscriber after which the server deletes a consumer, in ms. */
 const INACTIVE = 5_000;
 
 /** A consumer that waits for a subscriber. */
@@ -13,13 +13,13 @@ export interface ReadConsumer {
   readonly name: string;
   /** The subject to which it delivers. */
   readonly inbox: string;
-  /** How many messages there are for it. */
+  /** Number of messages that the consumer has to deliver. */
   readonly expected: number;
 }
 
 /**
- * Makes a consumer that delivers when somebody subscribes; `config` says what. `onNamed` gets its name before it is
- * made: without an answer it may exist nevertheless. Rejects as `JetStream.createConsumer`.
+ * Makes a consumer that begins to deliver when it has a subscriber. `onNamed` is called with its name before the
+ * request: without an answer the consumer may exist nevertheless. Rejects as `JetStream.createConsumer`.
  */
 export async function createConsumer(
   stream: KeptStream,

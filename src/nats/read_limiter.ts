@@ -1,4 +1,4 @@
-/** Limits how many reads of messages are under way at once. */
+/** Limits the number of concurrent reads of messages. */
 import { Gate } from "../data/queues.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
@@ -16,13 +16,16 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
 export class ReadLimiter {
   readonly #clock: Clock;
   readonly #gate = new Gate(MOST_READS);
-  /** Reads that wait for their turn, by what they read. */
+  /** Reads that wait for their turn, by the name of what they read. */
   readonly #waiting: Map<string, Promise<unknown>> = new Map();
   /** The size of an answer, in bytes: the average, or the last one if that is larger. */
   #size = 1024 * 1024;
-  /** How many the server answers in time: halved by one that it does not, then more with each that it does. */
+  /**
+   * Number of concurrent reads that the server answers in time: halved after a read without an answer, increased after
+   * each answer.
+   */
   #timely = MOST_READS;
-  /** When the last answer came, by the monotonic clock. */
+  /** Time of the last answer, by the monotonic clock. */
   #answered = -Infinity;
 
   constructor(clock: Clock) {
@@ -30,14 +33,14 @@ export class ReadLimiter {
   }
 
   /**
-   * Sends a request when its turn comes. Settles as that does, or has no answer if others get none while it waits.
-   * Requests for the same, as `what` names it, that wait at the same time are one.
+   * Sends a request when its turn comes. Settles as the request does; has no answer if other reads get none while it
+   * waits. Waiting requests with the same `what`, which names their content, are sent once.
    */
   do<T>(request: () => Promise<T>, sizeOf: (answer: T) => number, what?: string): Promise<T> {
     this.#gate.most = Math.max(1, Math.min(this.#timely, READ_ROOM / this.#size));
     if (!this.#gate.isFull) return this.#read(this.#gate.enter(), request, sizeOf);
     if (what === undefined) return this.#read(this.#turn(), request, sizeOf);
-    const waiting = this.#waiting.get(what) as Promise<T> | undefined; // `what` says what the answer is
+    const waiting = this.#waiting.get(what) as Promise<T> | undefined; // `what` determines the type
     if (waiting !== undefined) return waiting;
     const turn = this.#turn().finally(() => this.#waiting.delete(what));
     const answer = this.#read(turn, request, sizeOf);
@@ -78,14 +81,14 @@ export class ReadLimiter {
 }
 
 /**
- * How long a read waits for its turn while no other is answered, in ms: a server that hangs fails all that wait. Behind
- * one that is slow they wait on: a list of runs was given up behind 3,000 busy ones.
+ * Time for which a read waits for its turn while no other is answered, in ms: a server that hangs fails all waiting
+ * reads. Behind a slow server they go on waiting: else a list of runs was given up behind 3,000 busy ones.
  */
 const LONGEST_WAIT = 5_000;
 
 /**
- * How many reads are under way at most, and how many bytes of answers. A slow link takes longer for them than a read
- * waits, and what is asked for again comes besides.
+ * Maximum number of concurrent reads, minimum number, and maximum bytes of their answers. Over a slow link more would
+ * take longer than a read waits, and repeated reads would add to them.
  */
 const MOST_READS = 64;
 const FEWEST_READS = 4;

@@ -15,11 +15,11 @@ export interface Removal {
   readonly subject: string;
   /** The key, if it is known: watches that never received the entry of a hashed subject read it in the marker. */
   readonly key?: string;
-  /** Removes the entry at this revision only; at any. */
+  /** Removes the entry only at this revision; absent: at any. */
   readonly revision?: number | undefined;
   /** Text that watches report with the removal. */
   readonly note?: string | undefined;
-  /** Its ttl was over: watches report `expire` instead of `delete`. */
+  /** True if the entry's ttl has passed: watches report `expire` instead of `delete`. */
   readonly expired?: boolean;
 }
 
@@ -47,7 +47,7 @@ export async function remove(
     if (!isFull(error)) throw error;
   }
   if (!await erase(stream, subject, revision)) return undefined;
-  // there may be room for a marker now, which watches receive at once
+  // there may be room now for a marker, which watches receive at once
   try {
     const marker = await writeMarker(0);
     return marker === undefined ? {} : { marker };
@@ -57,12 +57,12 @@ export async function remove(
   }
 }
 
-/** Erases the entry at a revision, or at any; `false` if the key is at another revision. */
+/** Erases the entry at a revision, or at any. Resolves with false if the key is at another revision. */
 export async function erase(stream: BucketStream, subject: string, revision: number | undefined): Promise<boolean> {
   const { js, name, prefix } = stream;
   while (true) {
     const last = await stream.attempt((limit) => js.last(name, prefix + subject, limit));
-    // the server erases by revision alone, of whichever key it is
+    // the server erases by revision alone, without comparing the key
     if (revision !== undefined && last?.revision !== revision) return false;
     if (last?.type !== "put") return true;
     if (await stream.attempt((limit) => js.erase(name, last.revision, limit), { once: true })) return true;

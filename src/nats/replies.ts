@@ -6,13 +6,13 @@ import { violation } from "./nats_error.ts";
 import { numberAt } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** Gets the messages of a batch. */
+/** Receives the messages of a batch. */
 interface ReplyReceiver {
   receive(message: Msg): void;
   failed(error: Error): void;
 }
 
-/** Receives batches with one subscription: one for each would cost a write more. */
+/** Receives batches over one subscription: one for each batch would cost an additional write. */
 export class Replies {
   readonly #transport: NatsTransport;
   readonly #inbox: string;
@@ -25,7 +25,7 @@ export class Replies {
     this.#inbox = `${transport.inbox()}.`;
   }
 
-  /** `reply`: where its messages are to be sent. */
+  /** Opens a receiver. `reply`: subject to which its messages must be sent. */
   open(receiver: ReplyReceiver): { readonly reply: string; close(): void } {
     this.#subscription ??= this.#subscribe();
     const number = this.#next++;
@@ -43,7 +43,7 @@ export class Replies {
     });
   }
 
-  /** An error that is thrown here would end the connection's reader for good. */
+  /** Passes a message to its receiver. Must not throw: that would end the connection's reader for good. */
   #receive(message: Msg): void {
     const receiver = this.#open.get(numberAt(message, this.#inbox.length));
     try {

@@ -24,6 +24,7 @@ export const SECTIONS = [
   "entities-endurance",
   "workflows-growth",
   "check",
+  "explore",
   "counts",
   "types",
   "packages",
@@ -72,8 +73,8 @@ export interface Wanted {
 export const USAGE = `deno task bench [section…] [options]        (bun run bench … is the same in Bun)
 
 sections: ${USUAL.join(", ")};
-and those that run only when they are named: growth, entities-growth, entities-endurance, workflows-growth and check, which take some
-minutes, counts, types, and packages: whether the reasons in docs/internals/packages.md hold
+and those that run only when they are named: growth, entities-growth, entities-endurance, workflows-growth, check and explore, which
+take some minutes, counts, types, and packages: whether the reasons in docs/internals/packages.md hold
 
   --quick              fewer and shorter rounds: two minutes instead of 15
   --trial              as little as it takes to see that a section runs: the figures say nothing

@@ -23,7 +23,14 @@ describe("arguments of the bench", () => {
 
   it("name growth, which takes long and runs only then", () => {
     for (
-      const section of ["growth", "entities-growth", "entities-endurance", "workflows-growth", "check"] as const
+      const section of [
+        "growth",
+        "entities-growth",
+        "entities-endurance",
+        "workflows-growth",
+        "check",
+        "explore",
+      ] as const
     ) {
       assertEquals([USUAL.includes(section), parseArguments([section]).sections], [false, [section]]);
     }

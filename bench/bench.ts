@@ -17,6 +17,7 @@ import { edge } from "./sections/edge.ts";
 import { entities } from "./sections/entities.ts";
 import { entitiesEndurance } from "./sections/entities_endurance.ts";
 import { entitiesGrowth } from "./sections/entities_growth.ts";
+import { explore } from "./sections/explore.ts";
 import { events } from "./sections/events.ts";
 import { growth } from "./sections/growth.ts";
 import { latency } from "./sections/latency.ts";
@@ -52,6 +53,7 @@ const MEASURES: Readonly<Record<Section, Measure>> = {
   "entities-endurance": entitiesEndurance,
   "workflows-growth": workflowsGrowth,
   check,
+  explore,
   counts,
   types,
   packages,

@@ -64,6 +64,7 @@ const SECTIONS: readonly (readonly [what: string, sections: readonly string[], t
     "workflows-growth-memory",
   ]],
   ["what catga check reads", ["check"], ["check", "check-runs", "check-memory"]],
+  ["seeds of explore", ["explore"], ["explore", "explore-processor", "explore-memory"]],
 ];
 
 describe("bench", await requireNatsServer(), () => {

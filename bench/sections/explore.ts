@@ -5,7 +5,7 @@ import type { Measure } from "./section.ts";
 /** Measures seeds of a shop's orders. */
 export const explore: Measure = async (stage, effort) => {
   const program = await stage.start("programs/explored_orders.ts");
-  const [seeds, onThreads] = [effort.count(20, 10, 1), effort.count(60, 20, 2)];
+  const [seeds, onThreads] = [effort.count(20, 6, 1), effort.count(40, 20, 2)];
   const ways = [
     { name: THREADS, task: "onThreads", options: { seeds: onThreads, workers: 2 } },
     { name: THREAD, task: "explored", options: { seeds } },

@@ -1,6 +1,6 @@
 /**
  * Workflows that `explore` runs under faults while they are cancelled, told and skipped: trips whose two bookings run
- * side by side, meetings that take signals until none comes, quotes of which an operator fills in a part.
+ * side by side, stays that are cancelled as they end, meetings that take signals until none comes, quotes of which an operator fills in a part.
  *
  *   deno run -A test/simulation/explored_workflows.ts 300 trips
  *
@@ -30,7 +30,7 @@ const trips: Explored<undefined> = {
       handlers: [
         Charge.handle((_, { clock }) => clock.sleep(30)),
         Book.handle((_, { clock }) => clock.sleep(32)),
-        Undo.handle(() => {}),
+        undone(),
       ],
     },
   },
@@ -43,19 +43,24 @@ const trips: Explored<undefined> = {
     ]);
     return both.every(({ ok }) => ok) ? "booked" : "not booked";
   }),
-  workload: async ({ app, step, clock, random }) => {
-    const all: Promise<unknown>[] = [];
-    for (let n = 0; n < 8; n++) {
-      all.push(step("trip", async (random) => {
-        void await app.start(Trip, undefined, { id: `${n}` });
-        await clock.sleep(random.int(0, 120));
-        void await app.cancel(Trip, `${n}`, "other plans");
-      }));
-      await clock.sleep(random.int(0, 50));
-    }
-    await Promise.all(all);
-  },
+  workload: cancelling(Trip),
   check: guarantees(Trip),
+};
+
+// stays: so is one that is stored between the decision that a run ends and the record of its end ----------------
+
+const Stay = workflow<void, string>("Stay");
+const Reserve = command<{ stay: string }>("Reserve", { idempotent: true });
+
+const stays: Explored<undefined> = {
+  nodes: { app: 2, hotel: { count: 1, handlers: [Reserve.handle((_, { clock }) => clock.sleep(30)), undone()] } },
+  handlers: Stay.handle(async (flow) => {
+    const stay = flow.id;
+    const undo = async () => void await flow.send(Undo, { trip: stay, what: "stay" }, { name: "undo stay" });
+    return (await flow.send(Reserve, { stay }, { undo })).ok ? "reserved" : "not reserved";
+  }),
+  workload: cancelling(Stay),
+  check: guarantees(Stay),
 };
 
 // meetings: a signal that is ok is taken, if the run ends when none comes --------------------------------------
@@ -156,13 +161,34 @@ const quotes: Explored<undefined> = {
   }],
 };
 
+/** A handler each time, as a handler belongs to one group of nodes. */
+function undone(): Handlers {
+  return Undo.handle(() => {});
+}
+
+/** Starts runs and cancels each a while later. */
+function cancelling(flow: typeof Trip): Explored<undefined>["workload"] {
+  return async ({ app, step, clock, random }) => {
+    const all: Promise<unknown>[] = [];
+    for (let n = 0; n < 8; n++) {
+      all.push(step("cancel", async (random) => {
+        void await app.start(flow, undefined, { id: `${n}` });
+        await clock.sleep(random.int(0, 120));
+        void await app.cancel(flow, `${n}`, "other plans");
+      }));
+      await clock.sleep(random.int(0, 50));
+    }
+    await Promise.all(all);
+  };
+}
+
 /** The value with which a run has ended. */
 function endOf(run: RunInfo | undefined): unknown {
   return run?.timeline.find(({ type }) => type === "ended")?.value;
 }
 
 /** The programs by their names. */
-export const EXPLORED_WORKFLOWS = { trips, meetings, quotes } as const;
+export const EXPLORED_WORKFLOWS = { trips, stays, meetings, quotes } as const;
 
 if (import.meta.main) {
   const [seeds = "100", ...names] = process.argv.slice(2);

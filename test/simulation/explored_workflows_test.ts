@@ -19,7 +19,7 @@ describe("explore over workflows", () => {
   for (
     const [plant, program, found] of [
       ["flow-decision", "trips", /is done, and its cancel at \d+ was ok/],
-      ["flow-end", "trips", /is done, and its cancel at \d+ was ok/],
+      ["flow-end", "stays", /is done, and its cancel at \d+ was ok/],
       ["flow-time", "meetings", /has ended with .*, and the signal word \d was ok/],
       ["flow-skip", "quotes", /was given 7, and has ended with 1/],
     ] as [SourcePlant, string, RegExp][]

@@ -49,6 +49,7 @@ const LONG: ReadonlyMap<string, number> = new Map(Object.entries({
   "src/cluster/server_restart": 15,
   "test/mixed_versions": 15,
   "test/invalid_options": 15,
+  "test/explore_databases": 15,
   "src/cluster/process_end": 15,
   "src/nats/pending_appends": 15,
   "src/log/publishing/clocks_nats": 14,

@@ -3,6 +3,7 @@ import process from "node:process";
 import { planText } from "./explore_plan.ts";
 import type { ExploredRun } from "./explored_run.ts";
 import { BrokenPromise, type History } from "./history.ts";
+import { historyPicture } from "./history_picture.ts";
 import { timelinePage } from "./timeline.ts";
 
 /** A red seed: `explore` rejects with it. */
@@ -43,6 +44,15 @@ export class ExploreError extends Error {
     this.history = history;
     this.timeline = page(false);
     this.cause = failure!;
+  }
+
+  /**
+   * The timeline as a picture, the text of an SVG file: nodes are lines, messages are arrows, faults are bands. Its
+   * colours are those of the reader's page, light or dark.
+   */
+  get picture(): string {
+    const shownBy = this.cause instanceof BrokenPromise ? this.cause.shownBy : [];
+    return historyPicture(this.history, `seed ${this.seed}: ${this.cause.message}`, shownBy);
   }
 }
 

@@ -189,6 +189,8 @@ export interface ExploreOutcome<World = undefined> {
   readonly state: Catga;
   /** The value that `world` made for this run. */
   readonly world: World;
+  /** See {@link Workload.io}. */
+  readonly io: <T>(promise: Promise<T>) => Promise<T>;
 }
 
 /** Throws if a run has broken a promise. */

@@ -164,7 +164,7 @@ class RunOfPlan<World> {
         this.#recorder.close();
         for (const check of [this.#options.check ?? []].flat()) {
           await this.#until(
-            Promise.resolve(check({ history, state, world: this.#world })),
+            Promise.resolve(check({ history, state, world: this.#world, io: this.#wait })),
             SETTLE,
             "the check has not ended",
           );

@@ -177,7 +177,7 @@ function merged(lines: readonly TimelineLine[]): TimelineLine[] {
 }
 
 /** The lines that fit on a page; `undefined` for each that is left out. */
-function pageOf(lines: readonly TimelineLine[], marked: ReadonlySet<HistorySpan>): (TimelineLine | undefined)[] {
+export function pageOf(lines: readonly TimelineLine[], marked: ReadonlySet<HistorySpan>): (TimelineLine | undefined)[] {
   if (lines.length <= PAGE) return [...lines];
   const weight = (line: TimelineLine, i: number): number => {
     if (line.span !== undefined && marked.has(line.span)) return 0;

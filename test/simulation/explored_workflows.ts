@@ -1,6 +1,7 @@
 /**
  * Workflows that `explore` runs under faults while they are cancelled, told and skipped: trips whose two bookings run
- * side by side, stays that are cancelled as they end, meetings that take signals until none comes, quotes of which an operator fills in a part.
+ * side by side, stays that are cancelled as they end, meetings that take signals until none comes, quotes of which an
+ * operator fills in a part.
  *
  *   deno run -A test/simulation/explored_workflows.ts 300 trips
  *

@@ -1,0 +1,50 @@
+/** The recipe of docs/testing.md: `explore` over a program with a real database, if one can be had. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { describe, it } from "node:test";
+import { event } from "@catga/catga";
+import { explore, ExploreError, type ExploreOptions, mayHaveHappened } from "@catga/catga/testing";
+import { type Database, findPglite, findPostgres } from "./support/databases.ts";
+
+const Sold = event<{ item: string }>("Sold", { durable: true, key: ({ item }) => item });
+
+let tables = 0;
+
+/** A table for each run, in which a subscription counts sales by what `count` writes. */
+function program(database: Database, count: (table: string, id: string) => string): ExploreOptions<string> {
+  return {
+    world: () => `sales_${++tables}`,
+    handlers: ({ world, io }) =>
+      Sold.on(async (_, ctx) => void await io(database.query(count(world, ctx.id))), { name: "sales" }),
+    workload: async ({ app, step, world, io }) => {
+      await io(database.query(`create table ${world} (id text primary key, pieces int)`));
+      for (const item of ["tea", "cups", "pots"]) await step("sell", () => app.publish(Sold, { item }));
+    },
+    check: async ({ history, world, io }) => {
+      const [pieces] = await io(database.query(`select coalesce(sum(pieces), 0) from ${world}`));
+      const sold = history.operations.filter(({ outcome }) => outcome?.type === "ok").length;
+      const most = history.operations.filter(({ outcome }) => mayHaveHappened(outcome)).length;
+      if (Number(pieces) >= sold && Number(pieces) <= most) return;
+      throw new Error(`${sold} pieces were sold, and ${pieces} are counted`);
+    },
+    faults: ["kill", "redelivery"],
+    repeatable: false, // queries that run at a time may end in another order
+    shrink: 0,
+  };
+}
+
+const counted = (table: string) =>
+  `insert into ${table} values ('all', 1) on conflict (id) do update set pieces = ${table}.pieces + 1`;
+const once = (table: string, id: string) => `insert into ${table} values ('${id}', 1) on conflict do nothing`;
+
+for (const [name, source] of [["PGlite", await findPglite()], ["PostgreSQL", findPostgres()]] as const) {
+  describe(`explore with ${name}`, { skip: "missing" in source ? source.missing : false, timeout: 300_000 }, () => {
+    it("finds a handler that counts each attempt, and accepts one that knows the id", async () => {
+      if (!("open" in source)) return;
+      await using database = await source.open();
+      const error = await explore({ ...program(database, counted), seeds: 100 }).catch((error) => error);
+      assertEquals(error instanceof ExploreError, true);
+      assertMatch(error.cause.message, /^\d pieces were sold, and \d are counted$/);
+      assertEquals((await explore({ ...program(database, once), seeds: 4 })).seeds, 4);
+    });
+  });
+}

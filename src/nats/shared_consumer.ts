@@ -1,10 +1,10 @@
 /**
  * One consumer for many readers of a stream: a server has few consumers, and each costs it memory and every node a
- * timer. It waits for none of its readers, unless it has one only: one that does not take what comes goes on by itself,
- * with a consumer that nobody else joins (`log_reader.ts`). A reader joins when the consumer is made anew, from behind
- * the one that is least far; the others pass over what they have. The old consumer delivers until the new one is there,
- * so that nobody waits. An ordered consumer of `@nats-io/jetstream` has one reader, and is silent for long when it is
- * lost (docs/internals/packages.md, row `ordered-push`).
+ * timer. The consumer does not wait for its readers, unless it has only one: a reader that does not take its messages
+ * leaves, and goes on with a consumer of its own (`log_reader.ts`). A reader joins when the consumer is made anew, from
+ * the position of the reader that is furthest behind; the others skip messages that they have. The old consumer
+ * delivers until the new one exists, so that no reader waits. An ordered consumer of `@nats-io/jetstream` has one
+ * reader, and is silent for long when it is lost (docs/internals/packages.md, row `ordered-push`).
  */
 import type { Msg } from "@nats-io/nats-core";
 import { backoff, delay, type Timer } from "../ports/clock.ts";
@@ -16,59 +16,61 @@ import { findPlace, type LogPlace, messageFrom, readState } from "./log_place.ts
 import { distinctFilters } from "./subject_filter.ts";
 import { SubjectRoutes } from "./subject_routes.ts";
 
-/** How far a reader may be from the others to join them, in sequences: what lies between is delivered again. */
+/**
+ * Maximum distance of a reader from the others to join them, in sequences: the messages between are delivered again.
+ */
 const NEAR = 4_096;
 /**
- * How long a first reader is waited with, and how often the consumer is made anew, in ms: many nearly always join at
- * once.
+ * Wait before the first consumer is made, because many readers mostly join at once; `PACE`: minimum interval at which
+ * it is made anew; in ms.
  */
 const FIRST = 5;
 const PACE = 100;
-/** After this time the consumer is made anew without the filters of readers that have left, in ms. */
+/** Time after which the consumer is made anew without the filters of readers that have left, in ms. */
 const NARROW = 5_000;
-/** The longest pause after a failure, in ms. */
+/** Longest pause after a failure, in ms. */
 const PAUSE = 2_000;
-/** How often marks follow messages of other subjects, in ms. */
+/** Interval at which the marks of readers are moved behind messages of other subjects, in ms. */
 const ADVANCE = 5_000;
 
-/** How far a consumer is. */
+/** Position of a consumer. */
 export interface Progress {
-  /** The last message that it has delivered, or passed by, and its time stamp. */
+  /** Sequence of the last message that the consumer has delivered or skipped; `time`: its time stamp. */
   readonly sequence: number;
   readonly time: number | undefined;
-  /** Nothing that it has not delivered is there up to this sequence. */
+  /** Sequence up to which all messages for the consumer were delivered. */
   readonly upTo: number;
 }
 
 /** A reader that may share a consumer. None of its methods throws. */
 export interface SharingReader {
   readonly filters: readonly string[];
-  /** True if it takes no messages now. */
+  /** True if the reader takes no messages now. */
   readonly paused: boolean;
-  /** Its place: behind the message that it has read last, and the stream. */
+  /** Last message that the reader has read, and its stream. */
   readonly position: LogMark;
-  /** It has all its messages up to this sequence. */
+  /** Sequence up to which the reader has all its messages. */
   readonly upTo: number;
   /** Called once for each {@link SharedConsumer.join}, before messages come from this consumer. */
   onJoined(consumer: SharedConsumer): void;
-  /** A message; perhaps one that it has. */
+  /** Called with a message, perhaps one that the reader has already. */
   onMessage(message: Msg, sequence: number, time: number): void;
-  /** It has got this far, also where nothing was for it. */
+  /** Called when the consumer has reached this position, even if no message was for this reader. */
   onPassed(progress: Progress): void;
-  /** Nothing is left to deliver now. */
+  /** Called when nothing is left to deliver now. */
   onIdle(): void;
-  /** All that there was at the start has been delivered. */
+  /** Called when all messages that existed at the start have been delivered. */
   onCaughtUp(): void;
-  /** Nothing comes until {@link SharingReader.onRestart}. */
+  /** Called when delivery is interrupted until {@link SharingReader.onRestart}. */
   onInterrupted(): void;
   onRestart(place: LogPlace): void;
-  /** Something failed, and is tried again; `reading`: nothing comes meanwhile. */
+  /** Called with an error of an operation that is tried again; `reading`: no messages arrive meanwhile. */
   onFault(error: unknown, reading: boolean): void;
-  /** It is no longer among the readers of this consumer. */
+  /** Called when the reader is no longer among the readers of this consumer. */
   onLeft(consumer: SharedConsumer): void;
 }
 
-/** A consumer on the server, and what it delivers here. */
+/** A consumer on the server, and its delivery here. */
 interface Current {
   readonly name: string;
   readonly created: string;
@@ -84,13 +86,13 @@ export class SharedConsumer implements Progress {
   readonly #onEnd: () => void;
   readonly #readers = new Set<SharingReader>();
   readonly #joining: Map<SharingReader, PromiseWithResolvers<boolean>> = new Map();
-  /** How many of them have each filter. */
+  /** Number of readers by filter. */
   readonly #filters = new Map<string, number>();
   #routes = new SubjectRoutes<SharingReader>([]);
   #current: Current | undefined;
-  /** The subject of an unanswered request of flow control: the server waits for it. */
+  /** Reply subject of a pending request of flow control: the server waits for the reply. */
   #held: string | undefined;
-  /** Grows with each interruption. */
+  /** Number of interruptions. */
   #interruptions = 0;
   #wake = Promise.withResolvers<void>();
   #narrow: Timer | undefined;
@@ -99,13 +101,13 @@ export class SharedConsumer implements Progress {
   #advancedAt = -Infinity;
   readonly #end = new AbortController();
 
-  /** Ends by itself when no reader is left, which `onEnd` tells. */
+  /** The consumer ends when it has no reader left; then `onEnd` is called. */
   constructor(stream: KeptStream, onEnd: () => void) {
     this.#stream = stream;
     this.#onEnd = onEnd;
     const { transport } = stream;
     const stops = [transport.onStatus(() => this.#interrupt()), stream.onRecreated(() => this.#interrupt())];
-    // it waits for its first reader
+    // in a microtask: its first reader joins meanwhile
     queueMicrotask(() =>
       this.#run().finally(() => {
         for (const stop of stops) stop();
@@ -113,15 +115,15 @@ export class SharedConsumer implements Progress {
     );
   }
 
-  /** How many filters it would have with a reader of these, and how many of them it has already. */
+  /** Returns the number of filters that the consumer would have with these, and how many of these it already has. */
   with(filters: readonly string[]): { readonly size: number; readonly common: number } {
     const common = filters.filter((filter) => this.#filters.has(filter)).length;
     return { size: this.#filters.size + filters.length - common, common };
   }
 
   /**
-   * Resolves with `true` after `onJoined`; `false`: it is too far from the others, or has left. Rejects if there is no
-   * consumer for it, with what `KeptStream.attempt` rejects with.
+   * Adds a reader. Resolves with true after `onJoined`; with false if the reader is too far from the others, or has
+   * left. Rejects like `KeptStream.attempt` if there is no consumer for it.
    */
   join(reader: SharingReader): Promise<boolean> {
     for (const filter of reader.filters) this.#filters.set(filter, (this.#filters.get(filter) ?? 0) + 1);
@@ -131,17 +133,17 @@ export class SharedConsumer implements Progress {
     return joining.promise;
   }
 
-  /** True if it has one reader, for which it waits. */
+  /** True if the consumer has only one reader; it then waits for that. */
   get alone(): boolean {
     return this.#readers.size === 1;
   }
 
-  /** A reader takes messages again. */
+  /** Call when a reader takes messages again. */
   resume(): void {
     if (this.#held !== undefined) this.#flow(this.#held);
   }
 
-  /** Takes a reader out. Idempotent. */
+  /** Removes a reader. Idempotent. */
   leave(reader: SharingReader): void {
     const joining = this.#joining.get(reader);
     if (joining === undefined && !this.#readers.has(reader)) return;
@@ -205,7 +207,7 @@ export class SharedConsumer implements Progress {
     }
   }
 
-  /** Makes the consumer anew, with those that join. */
+  /** Makes the consumer anew, with the readers that join. */
   async #build(): Promise<void> {
     const stream = this.#stream;
     this.#builtAt = stream.transport.clock.monotonic();
@@ -230,11 +232,11 @@ export class SharedConsumer implements Progress {
         opt_start_seq: start,
       };
       const made = await stream.attempt((limit) => createConsumer(stream, config, limit, (name) => unused = name));
-      // the stream may have been made again meanwhile: nothing is delivered before there is a subscription
+      // the stream may have been made anew meanwhile; nothing is delivered before the subscription
       const state = await readState(stream);
       if (interruptions !== this.#interruptions) return;
       if (state.created !== base.created || state.last < start - 1) {
-        // they find their places anew
+        // the readers look their places up again
         this.#turnAway(joining);
         return this.#interrupt();
       }
@@ -268,7 +270,7 @@ export class SharedConsumer implements Progress {
     return foremost;
   }
 
-  /** Readers that can join; the others are told that they cannot. */
+  /** Returns the readers that are near enough to join; turns the others away. */
   #nearTo(base: { created: string; upTo: number }): readonly SharingReader[] {
     const isNear = ({ position, upTo }: SharingReader) =>
       position.created === base.created && Math.abs(upTo - base.upTo) <= NEAR;
@@ -304,7 +306,7 @@ export class SharedConsumer implements Progress {
     const joined: (() => void)[] = [];
     for (const reader of joining) {
       const promise = this.#joining.get(reader);
-      if (promise === undefined) continue; // it has left
+      if (promise === undefined) continue; // the reader has left
       this.#joining.delete(reader);
       this.#readers.add(reader);
       reader.onJoined(this);
@@ -328,7 +330,7 @@ export class SharedConsumer implements Progress {
   }
 
   #deliver(message: Msg, sequence: number, time: number): void {
-    // after the death of a leader old ones come again
+    // after the death of a leader, old messages are delivered again
     if (sequence <= this.sequence) return;
     this.#routes.each(message.subject, (reader) => {
       if (this.#readers.has(reader)) reader.onMessage(message, sequence, time);
@@ -345,8 +347,8 @@ export class SharedConsumer implements Progress {
   }
 
   /**
-   * Nothing is there up to this sequence: marks follow, lest it looks later as if what has expired of other subjects
-   * was lost.
+   * Handles "nothing left up to this sequence": moves the marks of readers, so that the expiry of messages of other
+   * subjects is not taken for a loss.
    */
   #idle(sequence: number): void {
     const { clock } = this.#stream.transport;
@@ -366,7 +368,7 @@ export class SharedConsumer implements Progress {
     });
   }
 
-  /** The consumer is lost, or its stream is. */
+  /** Handles the loss of the consumer or of its stream. */
   #interrupt(): void {
     this.#interruptions++;
     this.#wake.resolve();

@@ -1,7 +1,4 @@
-/**
- * Messages of a stream, as they come: delivered by a consumer, read directly, or from the API; and what they are in the
- * stream of a bucket.
- */
+/** Messages of a stream as they arrive: delivered by a consumer, read by direct get, or read from the API. */
 import type { StoredMsg } from "@nats-io/jetstream";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
@@ -9,8 +6,8 @@ import type { MessageTimes } from "./message_times.ts";
 import { bytesOf } from "./private.ts";
 
 /**
- * A message that a consumer delivered. Its headers are decoded when they are read, because that costs more than all
- * else.
+ * A message delivered by a consumer. Its headers are decoded when they are read, because decoding costs more than
+ * everything else.
  */
 export class DeliveredMessage implements StoredMessage {
   readonly sequence: number;
@@ -28,13 +25,13 @@ export class DeliveredMessage implements StoredMessage {
     this.#message = message;
   }
 
-  /** Of anybody's message: none if nats.js cannot read them. */
+  /** Headers of the message, which anybody may have written; `undefined` if nats.js cannot read them. */
   get headers(): Readonly<Record<string, string>> | undefined {
     if (this.#message !== undefined) {
       try {
         this.#headers = this.#read(this.#message.headers);
       } catch {
-        // a name or value that the protocol does not allow: whoever reads the message finds it without what it needs
+        // an invalid name or value: the message then has no headers
       }
       this.#message = undefined;
     }
@@ -46,7 +43,7 @@ export class DeliveredMessage implements StoredMessage {
     return own.length === 0 ? undefined : Object.fromEntries(own.map((name) => [name, headers!.get(name)]));
   }
 
-  /** Whether its publisher gave it a header. */
+  /** Returns true if the publisher of the message gave it this header. */
   protected isOwn(_name: string): boolean {
     return true;
   }
@@ -65,10 +62,10 @@ const DIRECT: ReadonlySet<string> = new Set([
 
 /** A message of a direct get. */
 export class DirectMessage extends DeliveredMessage {
-  /** The sequence of the message before it in a batch; 0: it is the first one, or alone. */
+  /** Sequence of the message before it in a batch; 0: it is the first, or not in a batch. */
   readonly before: number;
 
-  /** `undefined`: it is none. `times`: those of its batch. */
+  /** Reads the answer of a direct get; `undefined`: invalid. `times`: shared by a batch, for speed. */
   static of(message: Msg, times?: MessageTimes): DirectMessage | undefined {
     const header = headerOf(message);
     if (header === undefined) return undefined;
@@ -89,16 +86,16 @@ export class DirectMessage extends DeliveredMessage {
   }
 }
 
-/** How the lines of headers begin that the server adds. */
+/** Prefixes of the header lines that the server adds. */
 const SEQUENCE = "\r\nNats-Sequence:";
 const TIME = "\r\nNats-Time-Stamp:";
 const SUBJECT = "\r\nNats-Subject:";
 const BEFORE = "\r\nNats-Last-Sequence:";
 
 /**
- * Looks up headers that the server adds, behind those of the message itself, by how their lines begin; "" for one that
- * is not there. It reads the bytes, if this nats.js has them where 3.4 has them, which takes a fraction of its own
- * decoding of headers: docs/internals/packages.md, row `core-headers`.
+ * Returns a function that looks up a header that the server adds, behind those of the message itself, by the beginning
+ * of its line; "" if absent. It reads the bytes, if this nats.js has them where 3.4 has them, which takes a fraction of
+ * the time of decoding all headers: docs/internals/packages.md, row `core-headers`.
  */
 function headerOf(message: Msg): ((line: string) => string) | undefined {
   const { _rdata: bytes, _msg: head } = bytesOf(message);
@@ -120,8 +117,8 @@ function headerOf(message: Msg): ((line: string) => string) | undefined {
 const decoder = new TextDecoder();
 
 /**
- * The number behind so many characters of a message's subject, in base 36; NaN: there is none. It reads the bytes, if
- * this nats.js has them where 3.4 has them: to decode a text takes as long as all else that becomes of an
+ * Parses the number, in base 36, behind `prefix` characters of a message's subject; NaN: there is none. It reads the
+ * bytes, if this nats.js has them where 3.4 has them: decoding a text takes as long as everything else about an
  * acknowledgement (docs/internals/packages.md, row `publish`).
  */
 export function numberAt(message: Msg, prefix: number): number {
@@ -138,12 +135,12 @@ export function numberAt(message: Msg, prefix: number): number {
   return number;
 }
 
-/** A message of a stream, as `@nats-io/jetstream` gives it for a read or a direct get. */
+/** A message of a stream as `@nats-io/jetstream` returns it for a read or a direct get. */
 type ReadMessage = Pick<StoredMsg, "seq" | "subject" | "time" | "data" | "header">;
 
 /**
- * A message that `@nats-io/jetstream` read, which takes any answer for one (docs/internals/packages.md, row
- * `any-answer`): `undefined` if it is none. `direct`: it has headers of a direct get.
+ * Converts a message that `@nats-io/jetstream` has read; `undefined`: it is no stored message (the package accepts any
+ * answer: docs/internals/packages.md, row `any-answer`). `direct`: it has the headers of a direct get.
  */
 export function toStored(message: ReadMessage, direct = false): StoredMessage | undefined {
   try {
@@ -156,7 +153,7 @@ export function toStored(message: ReadMessage, direct = false): StoredMessage | 
   }
 }
 
-/** The headers of anybody's message: none if nats.js cannot read them. */
+/** Returns the headers of a message, which anybody may have written; `undefined` if nats.js cannot read them. */
 function headersOf(message: ReadMessage, direct: boolean): Readonly<Record<string, string>> | undefined {
   try {
     const { header } = message;

@@ -1,5 +1,5 @@
 /**
- * The errors of a stream for its user: what a refusal of JetStream means, and what to do. `what` names the stream: "the
+ * Errors of a stream for its user: the meaning of a refusal of JetStream, and what to do. `what` names the stream: "the
  * bucket x".
  */
 import { byteLength } from "../data/utf8.ts";
@@ -7,7 +7,7 @@ import { CatgaError, unavailable } from "../error.ts";
 import type { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { tooLarge } from "./nats_error.ts";
 
-/** The server, or the account, has no JetStream. */
+/** Error: the server, or the account, has no JetStream. */
 export function noJetStream(server: string, cause: JetStreamRefusal): CatgaError {
   return new CatgaError(
     "UNAVAILABLE",
@@ -17,7 +17,7 @@ export function noJetStream(server: string, cause: JetStreamRefusal): CatgaError
   );
 }
 
-/** The server, the account or the stream has no room for a write. */
+/** Error: the server, the account or the stream has no room for a write. */
 export function storeFull(what: string, cause: JetStreamRefusal): CatgaError {
   return unavailable(
     `${what} takes no writes, because the store is full: ${cause.message}; raise max_file_store of ` +
@@ -26,7 +26,7 @@ export function storeFull(what: string, cause: JetStreamRefusal): CatgaError {
   );
 }
 
-/** The stream, or the account, has as many consumers as it may: it cannot be read. */
+/** Error: the stream cannot be read, because it or the account has its maximum number of consumers. */
 export function tooManyConsumers(what: string, stream: string, cause: JetStreamRefusal): CatgaError {
   return new CatgaError(
     "CONSUMER_LIMIT",
@@ -36,7 +36,7 @@ export function tooManyConsumers(what: string, stream: string, cause: JetStreamR
   );
 }
 
-/** The stream does not exist, and this NATS user may not create it. */
+/** Error: the stream does not exist, and this NATS user may not create it. */
 export function streamMissing(what: string, stream: string, cause: CatgaError): CatgaError {
   return new CatgaError(
     "UNAVAILABLE",
@@ -46,7 +46,7 @@ export function streamMissing(what: string, stream: string, cause: CatgaError): 
   );
 }
 
-/** The stream could not be opened in time; `retryable` when that may work later. */
+/** Error: the stream could not be opened in time; `retryable`: that may work later. */
 export function cannotOpen(what: string, server: string, retryable: boolean, cause: JetStreamRefusal): CatgaError {
   // nats-server: replicas > 1 not supported in non-clustered mode
   const advice = cause.message.endsWith("(10074)") ? ": leave out `replicas`, or make a cluster of three servers" : "";
@@ -56,12 +56,12 @@ export function cannotOpen(what: string, server: string, retryable: boolean, cau
   });
 }
 
-/** An operation was not done in time, or was not answered. */
+/** Error: an operation was not done in time, or was not answered. */
 export function noAnswer(what: string, cause: JetStreamRefusal): CatgaError {
   return unavailable(`${what} does not answer: ${cause.message}`, { cause });
 }
 
-/** A value is over `max_payload` of the server, or over a limit of the stream. */
+/** Error: a value is over `max_payload` of the server, or over a limit of the stream. */
 export function valueTooLarge(
   bucket: string,
   { key, value, maxPayload }: { key: string; value: string; maxPayload: number },

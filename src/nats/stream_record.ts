@@ -1,4 +1,4 @@
-/** The record of a bucket that a message of its stream holds. */
+/** Converts a message of a bucket's stream to a change of an entry. */
 import type { StoredMessage } from "../ports/event_log.ts";
 import { readTtl, type StoredTime } from "./expiry.ts";
 
@@ -11,7 +11,7 @@ export interface StreamRecord extends StoredTime {
   readonly data: string;
 }
 
-/** A message of a bucket's stream, as what it says of the entry of its key. */
+/** Converts a message of a bucket's stream to the change of an entry that it describes. */
 export function recordOf({ subject, sequence, time, data, headers }: StoredMessage): StreamRecord {
   const ttl = readTtl(headers?.["Nats-TTL"]);
   return { subject, revision: sequence, type: typeOf(headers), data: values.decode(data), stored: time, ttl };

@@ -1,9 +1,9 @@
 /**
- * How the settings of a stream that exists are judged: those that Catga needs, those that an operator may choose, and
- * all others, which must be off, so that a setting of a later nats-server is refused until it is known to be harmless.
+ * Checks the settings of an existing stream: those that Catga needs, those that an operator may choose, and all others,
+ * which must be off, so that a setting of a later nats-server is refused until it is known to be harmless.
  */
 
-/** A setting that does not do. */
+/** A wrong setting. */
 export interface WrongSetting {
   readonly setting: string;
   readonly is: unknown;
@@ -27,7 +27,7 @@ export const OPERATORS: readonly string[] = [
   "max_consumers",
 ];
 
-/** The first setting that is wrong; `undefined` if none is. */
+/** Returns the first wrong setting; `undefined`: none is wrong. */
 export function wrongSetting(
   config: Readonly<Record<string, unknown>>,
   wanted: Readonly<Record<string, unknown>>,

@@ -1,9 +1,9 @@
-/** Patterns of subjects: which of them cover others. */
+/** Compares patterns of subjects. */
 
-/** The patterns without those that others of them cover: a consumer must not have two that overlap. */
+/** Returns the patterns without those that other patterns cover: filters of a consumer must not overlap. */
 export function distinctFilters(patterns: readonly string[]): readonly string[] {
   const once = [...new Set(patterns)];
-  // only these cover others: there may be thousands without
+  // only patterns with wildcards cover others; there may be thousands without
   const wide = once.filter((pattern) => /(?:^|\.)[*>](?:\.|$)/.test(pattern));
   return once.filter((pattern) => !wide.some((other) => other !== pattern && covers(other, pattern)));
 }

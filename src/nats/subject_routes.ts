@@ -19,7 +19,7 @@ export class SubjectRoutes<T> {
     for (const [filter, receivers] of wild) this.#wild.push({ matches: matcher(filter), receivers });
   }
 
-  /** Calls back with each whose filter matches; twice with one that has two such filters. */
+  /** Calls `callback` with each receiver that has a matching filter; once for each such filter. */
   each(subject: string, callback: (receiver: T) => void): void {
     for (const receiver of this.#literal.get(subject) ?? []) callback(receiver);
     for (const { matches, receivers } of this.#wild) {
@@ -28,7 +28,10 @@ export class SubjectRoutes<T> {
   }
 }
 
-/** Returns true if a literal subject matches a pattern. Most have their wildcard at the end: those cost no split. */
+/**
+ * Returns a test for literal subjects that match a pattern. Most patterns have their wildcard at the end: these need no
+ * split.
+ */
 function matcher(pattern: string): (subject: string) => boolean {
   const [, prefix, last] = /^([^*>]*)([*>])$/.exec(pattern) ?? [];
   if (prefix !== undefined && last === ">") {

@@ -6,9 +6,9 @@ import type { Subscription, Transport } from "../ports/transport.ts";
 /** Callbacks of a subscription. */
 export interface SubscriptionCallbacks {
   receive(message: Msg): void;
-  /** The server has ended the subscription, because the NATS user lacks the permission. */
+  /** Called when the server has ended the subscription because the NATS user lacks the permission. */
   forbidden?(error: Error): void;
-  /** The subscription stands again. */
+  /** Called when the subscription exists again. */
   allowed?(): void;
 }
 
@@ -21,9 +21,9 @@ interface SubscriptionHandleOptions extends Omit<SubscriptionCallbacks, "receive
 }
 
 /**
- * A subscription of nats.js that can be ended in any state of its connection, without an error. One that the server has
- * ended for want of a permission, which a reload of its configuration may give back, is made again at a reconnect, when
- * another is allowed again, and unless it is optional after 1 s, then less and less often, every 30 s at last.
+ * A subscription of nats.js that can be ended in any state of its connection, without an error. If the server ends it
+ * for lack of a permission (which a reload of its configuration may restore), it is made again at a reconnect, when
+ * another subscription is allowed again, and, unless it is optional, after pauses that grow from 1 s to 30 s.
  */
 export class SubscriptionHandle implements Subscription {
   readonly subject: string;
@@ -32,10 +32,10 @@ export class SubscriptionHandle implements Subscription {
   #subscription: NatsSubscription;
   #draining: Promise<void> | undefined;
   #ended = false;
-  /** The server has ended it, and it is not certain that it stands again. */
+  /** True after the server has ended the subscription, until it certainly exists again. */
   forbidden = false;
   #timer: Timer | undefined;
-  /** Violations since it stood last. */
+  /** Number of violations since the subscription last existed. */
   #failures = 0;
 
   constructor(
@@ -49,7 +49,7 @@ export class SubscriptionHandle implements Subscription {
     this.#subscription = options.subscribe();
   }
 
-  /** The server has ended it; each violation comes twice. */
+  /** Call when the server has ended the subscription; each violation is reported twice. */
   forbid(error: Error): void {
     if (this.#ended || this.#timer !== undefined) return;
     this.forbidden = true;
@@ -59,7 +59,7 @@ export class SubscriptionHandle implements Subscription {
     this.#timer = this.#transport.clock.after(pause, () => this.again(), { background: true });
   }
 
-  /** Makes it again now, if the server has ended it. */
+  /** Makes the subscription again now, if the server has ended it. */
   again(): void {
     if (!this.forbidden || this.#ended) return;
     this.#timer?.cancel();
@@ -79,7 +79,7 @@ export class SubscriptionHandle implements Subscription {
       this.#failures = 0;
       this.#options.allowed?.();
     }, () => {
-      // disconnected: it is made again at the reconnect
+      // disconnected: made again at the reconnect
     });
   }
 
@@ -114,6 +114,6 @@ export class SubscriptionHandle implements Subscription {
   }
 }
 
-/** The pauses before a subscription is made again, in ms. */
+/** First and longest pause before a subscription is made again, in ms. */
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 30_000;

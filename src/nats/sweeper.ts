@@ -19,14 +19,14 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { remove } from "./removal.ts";
 import { recordOf, type StreamRecord } from "./stream_record.ts";
 
-/** The pause between two sweeps: this many ms at least, and this share of the time since the reconnect. */
+/** Pause between two sweeps: `LEAST` ms, or this part of the time since the reconnect if that is longer. */
 const LEAST = 2_000;
 const PART = 0.2;
 /** The subject of the entry by which one client at a time takes a turn; it is not the subject of any key. */
 const TURN_SUBJECT = "=sweep";
-/** How long the server may take to answer whether the bucket exists, in ms. */
+/** Timeout of the check if the bucket exists, in ms. */
 const ANSWER = 2_000;
-/** Entries that are removed at once. */
+/** Number of entries that are removed at once. */
 const REMOVALS = 32;
 
 /** Sweeps one bucket after each reconnect, and after a sweep that was broken off, until its connection is closed. */
@@ -34,10 +34,10 @@ export class Sweeper {
   readonly #stream: BucketStream;
   readonly #onNotice: (notice: string) => void;
   readonly #notices: OnceAMinute;
-  /** When the connection was made that is there, by the monotonic clock, or the bucket was opened. */
+  /** Time at which the present connection was made, or the bucket was opened, by the monotonic clock. */
   #reconnected: number;
   #timer: Timer | undefined;
-  /** The end of the turn that was taken last. */
+  /** Timer for the end of the turn that was taken last. */
   #turnTimer: Timer | undefined;
 
   constructor(stream: BucketStream, onNotice: (notice: string) => void) {
@@ -82,7 +82,7 @@ export class Sweeper {
     }, { background: true });
   }
 
-  /** Returns true if the connection is there that is there now; the next one begins with a sweep. */
+  /** Returns a function that returns true while the present connection lasts; the next one begins with a sweep. */
   #sameConnection(): () => boolean {
     const { transport } = this.#stream;
     const { generation } = transport.status;
@@ -138,7 +138,7 @@ export class Sweeper {
     }, { background: true });
   }
 
-  /** Removes the entry of a turn, or a marker, if the server has not. */
+  /** Removes the entry of a turn, or a marker, unless the server has done so. */
   async #erase(revision: number): Promise<void> {
     const { js, name } = this.#stream;
     await this.#stream.attempt((limit) => js.erase(name, revision, limit), { whenMissing: "fail" });
@@ -163,7 +163,7 @@ export class Sweeper {
     }
   }
 
-  /** The last turn that the server knows of: it was ended, or it lasts, or its entry is there although it is over. */
+  /** Returns the last turn that the server has: it was ended, it lasts, or it is over but its entry still exists. */
   async #lastTurn(): Promise<{ revision: number; state: "ended" | "lasts" | "over" } | undefined> {
     const { js, name, prefix, serverClock, transport } = this.#stream;
     const asked = transport.clock.monotonic();
@@ -173,12 +173,12 @@ export class Sweeper {
     if (last === undefined) return undefined;
     const { revision, type } = last;
     if (type !== "put") return { revision, state: "ended" };
-    // who has just opened the bucket does not know it yet; a sweep does
+    // right after the bucket was opened, the server's clock is not known yet
     if (!serverClock.known) await this.#stream.readServerClock(asked);
     return { revision, state: (await this.#stream.alive([last], asked)).length > 0 ? "lasts" : "over" };
   }
 
-  /** The expired entries and markers, and those from before the reconnect that will expire. */
+  /** Lists the expired entries and markers, and those from before the reconnect that will expire. */
   async #list(): Promise<[over: StreamRecord[], left: StreamRecord[]]> {
     const { transport, prefix, serverClock } = this.#stream;
     const asked = transport.clock.monotonic();

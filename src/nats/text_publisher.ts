@@ -1,7 +1,7 @@
 /**
- * Publishes texts over a connection of nats.js: those of one turn of the event loop with one encoding and one write.
- * nats.js 3.4 encodes the subject, the headers and the payload of each message by itself, and makes an object of its
- * headers: docs/internals/packages.md, row `core-publish`.
+ * Publishes texts over a connection of nats.js: all texts of one turn of the event loop with one encoding and one
+ * write. nats.js 3.4 encodes the subject, the headers and the payload of each message separately, and makes an object
+ * of its headers: docs/internals/packages.md, row `core-publish`.
  */
 import { nextTick } from "node:process";
 import type { NatsConnection } from "@nats-io/nats-core";
@@ -13,29 +13,32 @@ import { type PrivateProtocol, protocolOf } from "./private.ts";
 export interface TextMessage {
   readonly subject: string;
   readonly reply: string;
-  /** As NATS has them; none. */
+  /** Headers as NATS writes them; `undefined`: none. */
   readonly headers: Readonly<Record<string, string>> | undefined;
   readonly text: string;
-  /** Its sender awaits a promise of what becomes of it. */
+  /** True if the sender awaits the outcome of this message. */
   readonly awaited?: boolean | undefined;
 }
 
 /** Publishes texts over one connection. */
 export class TextPublisher {
   readonly #protocol: Protocol;
-  /** Text of the messages that wait, in NATS's protocol if all of them are ASCII; and the messages. */
+  /** Waiting messages as one text in NATS's protocol, if all of them are ASCII; `#messages`: the messages. */
   #waiting = "";
   #messages: WaitingPublish[] = [];
-  /** How much waited when it was looked last whether more comes; -1: nobody looks. */
+  /** Length of `#waiting` at the last check for further messages; -1: no check is pending. */
   #seen = -1;
-  /** How many of the messages since then are awaited. */
+  /** Number of awaited messages since then. */
   #awaited = 0;
 
   private constructor(protocol: Protocol) {
     this.#protocol = protocol;
   }
 
-  /** `undefined`: this nats.js has another protocol, and messages have to go the usual way. */
+  /**
+   * Makes a publisher for a connection; `undefined`: this nats.js has another protocol, and messages must be published
+   * one by one.
+   */
   static of(connection: NatsConnection): TextPublisher | undefined {
     const protocol = protocolOf(connection);
     if (typeof protocol?.sendCommand !== "function" || typeof protocol.flushPending !== "function") return undefined;
@@ -43,11 +46,11 @@ export class TextPublisher {
   }
 
   /**
-   * Publishes a message at the end of this turn, unless it has more than `limit` bytes: then it returns how many, else
-   * 0. Its subjects, names and values have been checked.
+   * Publishes a message at the end of this turn and returns 0; returns its size without publishing if that exceeds
+   * `limit` bytes. Its subjects, names and values must have been checked.
    */
   publish({ subject, reply, headers, text, awaited }: TextMessage, limit: number): number {
-    // names and values of the headers are printable ASCII: so many characters are so many bytes
+    // headers are printable ASCII: as many bytes as characters
     const head = headersText(headers);
     const size = head.length + (head.length + 3 * text.length > limit ? byteLength(text) : text.length);
     if (size > limit) return size;
@@ -63,34 +66,34 @@ export class TextPublisher {
     return 0;
   }
 
-  /** Publishes what waits now. */
+  /** Publishes the waiting messages now. */
   flush(): void {
     const [waiting, messages] = [this.#waiting, this.#messages];
     this.drop();
     if (waiting === "") return;
     let bytes = encode(waiting);
-    // some are not ASCII; to look at each is a thirtieth of an append
+    // some are not ASCII; checking each message costs a thirtieth of an append
     if (bytes.length > waiting.length) {
       bytes = encode(messages.map((message) => published(message, byteLength(message.text))).join(""));
     }
     this.#protocol.sendCommand(bytes);
   }
 
-  /** Writes what was published to the socket: nats.js does so at the end of the turn only. */
+  /** Writes published data to the socket now; nats.js does so only at the end of the turn. */
   write(): void {
     this.#protocol.flushPending();
   }
 
-  /** Drops what waits: the connection is lost. */
+  /** Drops the waiting messages: the connection is lost. */
   drop(): void {
     this.#waiting = "";
     this.#messages = [];
   }
 
   /**
-   * Publishes what waits when nothing has come since the last look. A microtask for each look, not a later turn: that
-   * costs a lone message as much time as all else here. Several that are awaited are published at the end of the turn:
-   * who awaits more than others publishes behind a look.
+   * Publishes the waiting messages once no message was added since the last check. Checks run in microtasks, not in a
+   * later turn, which would cost a single message as much time as everything else here. If several messages are
+   * awaited, they are published at the end of the turn: such senders would publish behind a check.
    */
   #look(): void {
     this.#seen = this.#waiting.length;
@@ -107,7 +110,7 @@ export class TextPublisher {
   }
 }
 
-/** A message that waits. */
+/** A waiting message. */
 interface WaitingPublish {
   readonly subject: string;
   readonly reply: string;
@@ -115,7 +118,7 @@ interface WaitingPublish {
   readonly text: string;
 }
 
-/** A message as NATS has it; `length`: of its text, in bytes. */
+/** Encodes a message in NATS's protocol. `length`: size of its text, in bytes. */
 function published({ subject, reply, head, text }: WaitingPublish, length: number): string {
   const line = head === ""
     ? `PUB ${subject} ${reply} ${length}`
@@ -123,8 +126,11 @@ function published({ subject, reply, head, text }: WaitingPublish, length: numbe
   return `${line}\r\n${head}${text}\r\n`;
 }
 
-/** The protocol of nats.js, which writes. */
+/** The private methods of nats.js that write. */
 type Protocol = Required<Pick<PrivateProtocol, "sendCommand" | "flushPending">>;
 
-/** Characters that wait at most: the server works on the first messages of a large turn while the next are prepared. */
+/**
+ * Maximum number of waiting characters: the server works on the first messages of a large turn while the next are
+ * prepared.
+ */
 const MAX_WAITING = 16_384;

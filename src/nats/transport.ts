@@ -25,26 +25,27 @@ import { NatsMessage } from "./nats_message.ts";
 import { type SubscriptionCallbacks, SubscriptionHandle } from "./subscription_handle.ts";
 import { type TextMessage, TextPublisher } from "./text_publisher.ts";
 
-/** How long {@link NatsTransport.close} waits until the server has received what was published, in ms. */
+/** Time for which {@link NatsTransport.close} waits until the server has received all published messages, in ms. */
 const CLOSE_LIMIT = 2_000;
 
 /** Options of a {@link NatsTransport}. */
 export interface NatsTransportOptions {
-  /** Gets errors that a subscription's callback throws, and errors that the server reports; `console.error`. */
+  /**
+   * Called with errors that a subscription's callback throws, and errors that the server reports; default:
+   * `console.error`.
+   */
   onError?: (error: unknown) => void;
   /**
-   * Gets the permissions that the NATS user turned out to lack, except that for direct gets, which nothing needs;
-   * absent: `onError` gets them as errors.
+   * Called with permissions that the NATS user turned out to lack, except that for direct gets, which is never needed;
+   * absent: `onError` is called with them.
    */
   onForbidden?: (violation: Violation) => void;
 }
 
 /**
- * Messages over NATS core.
- *
- * While the status is not `connected`, published messages are dropped: nats.js would buffer them without a limit, and
- * throw them away, or send some of them seconds later (docs/internals/packages.md, row `core-outage`). What was
- * published just before may be lost.
+ * Messages over NATS core. While the status is not `connected`, published messages are dropped: nats.js would buffer
+ * them without a limit, and discard them, or send some of them seconds later (docs/internals/packages.md, row
+ * `core-outage`). Messages published shortly before may be lost.
  */
 export class NatsTransport implements Transport {
   /** Its timers end when the transport is closed. */
@@ -65,12 +66,12 @@ export class NatsTransport implements Transport {
   #server: ServerInfo = Object.freeze({ id: "", clustered: false });
   #info: unknown;
   #checkedSubject: string | undefined;
-  /** The last reply subject without its last token; empty before the first one of several tokens. */
+  /** Last checked reply subject, without its last token; empty: none yet that has several tokens. */
   #checkedReply = "";
   #closing: Promise<void> | undefined;
   readonly #texts: TextPublisher | undefined;
 
-  /** Takes over a link of `connectNats`. */
+  /** Uses a link of `connectNats`. */
   constructor(link: NatsLink, options: NatsTransportOptions = {}) {
     this.clock = this.#clock = new EndingClock(systemClock);
     this.connection = link.connection;
@@ -99,8 +100,8 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * `clustered` by the server's INFO: it names a cluster or super-cluster, or other servers to connect to. A server
-   * with leaf nodes, or one that is itself a leaf node, looks like a lone one.
+   * The present server. `clustered` comes from its INFO, which names a cluster or super-cluster, or other servers to
+   * connect to. A server with leaf nodes, or a leaf node itself, looks like a single server.
    */
   get server(): ServerInfo {
     this.#readInfo();
@@ -111,7 +112,7 @@ export class NatsTransport implements Transport {
     return this.#status.onChange(listener);
   }
 
-  /** Resolves when it is connected, or the signal aborts. */
+  /** Resolves when the transport is connected, or the signal aborts. */
   async connected(signal: AbortSignal): Promise<void> {
     while (this.status.state !== "connected" && !signal.aborted) {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -120,7 +121,10 @@ export class NatsTransport implements Transport {
     }
   }
 
-  /** Calls back when the server says what this user may not do; a publication that it forbids gets no other answer. */
+  /**
+   * Calls the listener when the server reports a violation of permissions; a forbidden publication gets no other
+   * answer.
+   */
   onViolation(listener: (violation: Violation) => void): () => void {
     this.#onViolation.add(listener);
     return () => this.#onViolation.delete(listener);
@@ -163,8 +167,9 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * As {@link NatsTransport.publish}, when this turn of the event loop publishes no more, together with the others of
-   * this turn. For many small messages whose order with those of `publish` does not matter. The subject was checked.
+   * Like {@link NatsTransport.publish}, but at the end of this turn of the event loop, together with others of the
+   * turn. For many small messages whose order relative to `publish` does not matter. The subject must have been
+   * checked.
    */
   publishText(message: TextMessage): void {
     const texts = this.#texts;
@@ -176,7 +181,7 @@ export class NatsTransport implements Transport {
     if (state === "closed" || this.#closing !== undefined) throw connectionClosed();
     const size = texts.publish(message, this.maxPayload);
     if (size > 0) throw tooLarge(size, this.#maxPayload);
-    // it was checked, and is lost
+    // the message was checked, and is lost
     if (state !== "connected") texts.drop();
   }
 
@@ -185,7 +190,7 @@ export class NatsTransport implements Transport {
     return this.keep(subject, { receive: (message) => onMessage(new NatsMessage(message)) }, options);
   }
 
-  /** As {@link NatsTransport.subscribe}, with the messages of nats.js. The subject was checked. */
+  /** Like {@link NatsTransport.subscribe}, with messages of nats.js. The subject must have been checked. */
   keep(
     subject: string,
     subscriber: SubscriptionCallbacks,
@@ -233,7 +238,7 @@ export class NatsTransport implements Transport {
     return this.driver.createInbox(this.#inboxPrefix);
   }
 
-  /** Publishes an empty message that nobody needs once the connection is lost, drains or is closed. */
+  /** Publishes an empty message; does nothing if the connection is lost, drains or is closed. */
   signal(subject: string): void {
     if (this.#status.current.state !== "connected") return;
     try {
@@ -282,7 +287,7 @@ export class NatsTransport implements Transport {
     if (this.#status.current.state !== "closed") {
       // a drain delivers what the server has sent, and flushes; while disconnected it rejects
       if (connected) await this.#atMost(this.connection.drain());
-      // `close` drains nothing, ends the dialling, and does not wait for the network
+      // `close` drains nothing, stops dialling, and does not wait for the network
       await this.connection.close();
     }
     this.#status.close();
@@ -296,7 +301,7 @@ export class NatsTransport implements Transport {
     try {
       await Promise.race([work, delay(this.clock, CLOSE_LIMIT, limit.signal)]);
     } catch {
-      // disconnected meanwhile: what the server has not received is lost, as {@link Transport.publish} says
+      // disconnected meanwhile: messages that the server has not received are lost, as {@link Transport.publish} says
     } finally {
       stop();
       limit.abort();
@@ -304,14 +309,14 @@ export class NatsTransport implements Transport {
     }
   }
 
-  /** Reports an error of the server; those of a subscription come twice, once to its callback. */
+  /** Reports an error of the server. Errors of a subscription arrive twice, once at its callback. */
   #report(error: Error): void {
     const forbidden = violation(error);
     if (forbidden?.operation === "subscribe") {
       for (const each of this.#subscriptions) if (each.subject === forbidden.subject) each.forbid(error);
     }
     if (forbidden !== undefined) { for (const listener of [...this.#onViolation]) listener(forbidden); }
-    // then the leader is asked
+    // reads then use the leader
     if (forbidden?.subject.startsWith("$JS.API.DIRECT.GET.")) return;
     if (forbidden === undefined || this.#onForbidden === undefined) this.#onError(error);
     // names of inboxes are random
@@ -320,9 +325,9 @@ export class NatsTransport implements Transport {
     } else this.#onForbidden(forbidden);
   }
 
-  /** A user's permissions may allow subjects below this prefix only. */
+  /** Prefix of inboxes: a user's permissions may allow only subjects below it. */
   get #inboxPrefix(): string {
-    // the type of a connection does not have it
+    // not in the type of a connection
     return (this.connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix ?? "_INBOX";
   }
 
@@ -340,7 +345,7 @@ export class NatsTransport implements Transport {
     });
   }
 
-  /** Most reply subjects are the last one with another number at its end. */
+  /** Checks a reply subject. Most differ from the last one only by the number at the end. */
   #checkReply(reply: string): void {
     const dot = reply.lastIndexOf(".");
     if (

@@ -24,11 +24,11 @@ import { WatchExpiry, type WatchExpiryOptions } from "./watch_expiry.ts";
 
 /** Interval between comparisons of a feed with the leader, in ms. */
 const AUDIT = 5_000;
-/** How far a feed may be behind the leader, in ms. */
+/** Maximum delay of a feed behind the leader, in ms. */
 const LAG = 1_000;
-/** How long a feed is kept, in ms: many a watch is over soon. */
+/** Time for which a watch keeps its feed before it shares a consumer, in ms: many watches end soon. */
 const SETTLED = 2_000;
-/** How long the first feed may take to open, in ms. */
+/** Timeout for opening the first feed, in ms. */
 const OPEN_LIMIT = 5_000;
 
 /** Options of a watch. */
@@ -38,7 +38,7 @@ interface BucketWatchOptions extends WatchExpiryOptions {
 }
 
 /**
- * Does what `Bucket.watch` promises. Rejects with the signal's reason when that aborts before the current entries came.
+ * Implements `Bucket.watch`. Rejects with the signal's reason if that aborts before the current entries were reported.
  */
 export async function watchBucket(stream: BucketStream, request: BucketWatchOptions): Promise<void> {
   request.signal.throwIfAborted();
@@ -53,9 +53,9 @@ class Watch {
   readonly #expiry: WatchExpiry;
   /** Aborts when the caller's signal does, and when the connection is closed. */
   readonly #end = new AbortController();
-  /** Deadline for opening the first feed, by the monotonic clock; `Infinity`: it has not had its turn. */
+  /** Deadline for opening the first feed, by the monotonic clock; `Infinity`: its turn has not come. */
   #openBy = Infinity;
-  /** The last notice, and when it was given, by the monotonic clock. */
+  /** Limits repeated notices. */
   readonly #notices: OnceAMinute;
 
   constructor(stream: BucketStream, request: BucketWatchOptions) {
@@ -121,7 +121,7 @@ class Watch {
     }
   }
 
-  /** Follows one feed, from its opening to its end. Rejects with what ended it. */
+  /** Follows one feed, from its opening to its end. Rejects with the error that ended it. */
   async #follow(onListed: () => void): Promise<never> {
     const { transport } = this.#stream;
     const { clock } = transport;
@@ -139,7 +139,7 @@ class Watch {
     const broken = new Promise<never>((_, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
     });
-    // it may reject while nothing waits for it
+    // may reject while nothing awaits it
     broken.catch(() => {});
     const unlessBroken = <T>(work: Promise<T>): Promise<T> => Promise.race([broken, work]);
 
@@ -192,9 +192,9 @@ class Watch {
   }
 
   /**
-   * Goes on behind a feed that has listed, with a reader, which shares a consumer with those of other watches; closes
-   * the feed when the reader has begun. `undefined` while it is not known how far the feed is. The reader is the
-   * caller's to close, also when it is broken.
+   * Reads on behind a feed that has listed its entries, with a reader that shares a consumer with other watches; closes
+   * the feed when the reader has begun. `undefined` if the feed's position is not known yet. The caller must close the
+   * reader, even a broken one.
    */
   #readBehind(feed: Feed, onBroken: (why: string) => void): NatsLogReader | undefined {
     const { created, consumers } = this.#stream;
@@ -208,16 +208,16 @@ class Watch {
         if (message.sequence > upTo) this.#entries.apply(recordOf(message), true);
       },
       onStart: ({ lost }) => {
-        // removals leave no trace for long: what came during an interruption has to be listed
+        // removals leave no lasting trace: after an interruption all entries must be listed again
         if (begun) return onBroken("the consumer was lost");
-        // messages of other keys may be gone, and what the feed has passed on
+        // "expired" is no loss: only messages of other keys, or ones that the feed has passed on
         if (lost !== undefined && lost.reason !== "expired") return onBroken("the bucket has lost entries");
         begun = true;
         upTo = feed.upTo;
         feed.close();
       },
       onFault: ({ message }) => {
-        // until it has begun the feed goes on
+        // until the reader has begun, the feed goes on
         if (begun && reader.fault !== undefined) onBroken(message);
       },
     });
@@ -225,17 +225,17 @@ class Watch {
   }
 
   /**
-   * Rejects when the leader has a message that did not come, or no longer has an entry that did, or the bucket was
-   * changed.
+   * Compares the watch with the leader. Rejects if the leader has a message that did not arrive, or lacks an entry that
+   * did, or the bucket was changed.
    */
   async #audit(signal: AbortSignal, reader: NatsLogReader | undefined): Promise<void> {
     const { transport: { clock }, js, name } = this.#stream;
     this.#entries.forgetRemovals();
     await this.#stream.check();
-    // what comes while the leader is asked may be newer than its answer
+    // read before the leader is asked: messages that arrive meanwhile may be newer than its answer
     const before = this.#entries.highestPresent;
     if (reader?.caughtUp && before === 0) {
-      // there is nothing that could have gone, and other watches ask the same
+      // no entry could have been lost, and other watches share this read
       const end = await this.#stream.consumers.lastSequence();
       if (reader.upTo >= end) return;
       // a heartbeat says where an idle consumer was at the one before (nats-server 2.15)
@@ -247,7 +247,7 @@ class Watch {
     try {
       last = await js.last(name, this.#filter, LOOKUP_LIMIT);
     } catch (error) {
-      // without a leader nothing can be compared; that the feed is alive is shown by its heartbeats
+      // without a leader nothing can be compared; heartbeats show that the feed is alive
       if (error instanceof JetStreamRefusal && error.refusal !== "no stream") return;
       throw error;
     }

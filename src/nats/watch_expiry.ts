@@ -13,19 +13,19 @@ import { OnceAMinute } from "../ports/once_a_minute.ts";
 import { remove } from "./removal.ts";
 import { earlier, type WatchedEntries, type WatchedEntry } from "./watched_entries.ts";
 
-/** The time between two sweeps, at least, in ms. */
+/** Minimum time between two sweeps, in ms. */
 const SWEEP = 100;
-/** Expired entries that are removed at once. */
+/** Number of expired entries that are removed at once. */
 const MAX_REMOVALS = 32;
-/** When a removal that failed is tried again, in ms: after the first failure, and at the latest. */
+/** First pause and longest pause before a failed removal is tried again, in ms. */
 const FIRST_RETRY = 1_000;
 const LAST_RETRY = 30_000;
 
 /** Options of {@link WatchExpiry}. */
 export interface WatchExpiryOptions {
-  /** Reports that an entry has vanished, and leaves it in the store. */
+  /** True: reports an expired entry as vanished and leaves it in the store. */
   readonly passive: boolean;
-  /** Gets the removals that failed, and why a feed is opened anew. */
+  /** Called with failed removals, and with the reason when a feed is opened anew. */
   readonly onNotice: (notice: string) => void;
   /** Aborts with the watch. */
   readonly signal: AbortSignal;
@@ -37,10 +37,10 @@ export class WatchExpiry {
   readonly #entries: WatchedEntries;
   readonly #options: WatchExpiryOptions;
   readonly #notices: OnceAMinute;
-  /** When the next sweep is due, by the monotonic clock. */
+  /** Time of the next sweep, by the monotonic clock. */
   #next = Infinity;
   #timer: Timer | undefined;
-  /** The removals under way, one sweep's after the other's. */
+  /** The running removals, one sweep after the other. */
   #removals: Promise<void> = Promise.resolve();
 
   constructor(stream: BucketStream, entries: WatchedEntries, options: WatchExpiryOptions) {
@@ -56,7 +56,7 @@ export class WatchExpiry {
     const { clock, random } = this.#stream.transport;
     this.#timer?.cancel();
     this.#next = end;
-    // at random: of several watches of a bucket, all of which see the same, one is the first and removes the entry
+    // random: several watches of a bucket see the same entries; the first one removes them
     const wait = Math.max(0, end - clock.monotonic()) + SWEEP * (1 + random());
     this.#timer = clock.after(wait, () => {
       this.sweep().catch((error) => {
@@ -67,8 +67,8 @@ export class WatchExpiry {
   }
 
   /**
-   * Starts to remove the entries that have expired, and reports those that were withheld and prove to be alive. Rejects
-   * when the server's clock cannot be read.
+   * Starts to remove the expired entries, and reports withheld entries that turn out to be alive. Rejects if the
+   * server's clock cannot be read.
    */
   async sweep(): Promise<void> {
     const { transport: { clock, status }, serverClock } = this.#stream;
@@ -78,7 +78,7 @@ export class WatchExpiry {
     if (status.state !== "connected") return;
     const now = clock.monotonic();
     const due = this.#entries.due(now);
-    // the server's clock must have been read after the entries that have expired by it alone were received
+    // for entries that have expired only by the server's clock, that must have been read after they were received
     let since = -Infinity;
     for (const { latestEnd, receivedAt } of due) if (latestEnd > now) since = Math.max(since, receivedAt);
     if (since > -Infinity) await this.#stream.readServerClock(since);
@@ -103,7 +103,7 @@ export class WatchExpiry {
     this.#timer?.cancel();
   }
 
-  /** Never rejects: removals that fail are tried again later. */
+  /** Removes expired entries. Never rejects: failed removals are tried again later. */
   async #end(over: WatchedEntry[]): Promise<void> {
     if (this.#options.passive) {
       for (const entry of over) {
@@ -141,7 +141,7 @@ export class WatchExpiry {
     this.schedule(entry.end);
   }
 
-  /** Once a minute: thousands of entries may expire while the store does not answer. */
+  /** Gives a notice once a minute: thousands of entries may expire while the store does not answer. */
   #notice(what: string, error: unknown): void {
     const { signal, onNotice } = this.#options;
     if (signal.aborted || !this.#notices.due(what)) return;

@@ -1,7 +1,7 @@
 /**
- * The entries of a watch as they were reported to its receiver: each change is reported once, for one key only with
- * revisions that grow, whichever server delivers it and however late. And when an entry expires, which entries of
- * `@nats-io/kv` do not say: docs/internals/packages.md, row `watch`.
+ * The entries of a watch as reported to its receiver. Each change is reported once, for each key only with growing
+ * revisions, whichever server delivers it and however late. Also says when an entry expires, which entries of
+ * `@nats-io/kv` do not: docs/internals/packages.md, row `watch`.
  */
 import { fewAtOnce } from "../data/queues.ts";
 import type { Change } from "../ports/key_value_store.ts";
@@ -12,11 +12,11 @@ import type { JetStream } from "./jetstream.ts";
 import type { StreamRecord } from "./stream_record.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** Missing keys that are looked up at once. */
+/** Number of missing keys that are looked up at once. */
 const LOOKUPS = 32;
-/** How long the stream's leader may take to answer, in ms. */
+/** Timeout of a request to the stream's leader, in ms. */
 export const LOOKUP_LIMIT = 2_000;
-/** How long a removal is remembered, so that a server that lags behind does not bring the entry back, in ms. */
+/** Time for which a removal is remembered, so that a server that lags behind does not bring the entry back, in ms. */
 const REMEMBERED = 10_000;
 
 /** An entry that was received and not removed since. Another revision of its key is another object. */
@@ -25,17 +25,17 @@ export interface WatchedEntry {
   readonly key: string;
   readonly revision: number;
   readonly record: StoredTime;
-  /** When this process received it, by the monotonic clock. */
+  /** Time at which this process received the entry, by the monotonic clock. */
   readonly receivedAt: number;
   /** A ttl and the margin after `receivedAt`: the latest end, whatever the time of storing says. */
   readonly latestEnd: number;
-  /** When it expires, by the monotonic clock: at `latestEnd`, or before that, by the server's clock. */
+  /** Time at which the entry expires, by the monotonic clock: `latestEnd`, or earlier by the server's clock. */
   end: number;
   /** True if an entry of this key was reported to the receiver. */
   reported: boolean;
   /** The value, if it seemed expired when it was received: reported if the server's clock shows that it is alive. */
   withheld: string | undefined;
-  /** Attempts to remove it that have failed. */
+  /** Number of failed attempts to remove the entry. */
   failures: number;
 }
 
@@ -43,7 +43,7 @@ export interface WatchedEntry {
 interface WatchedEntriesOptions {
   /** Prefix of the watched keys. */
   readonly prefix: string;
-  /** Gets every change. */
+  /** Called with every change. */
   readonly onChange: (change: Change) => void;
   /** Called with the `end` of each entry that is received. */
   readonly onEnd: (end: number) => void;
@@ -55,13 +55,13 @@ type WatchedBucket = Pick<BucketStream, "name" | "prefix" | "serverClock" | "not
   readonly js: Pick<JetStream, "last">;
 };
 
-/** The entries of one watch, over all of its feeds. */
+/** The entries of one watch, across all of its feeds. */
 export class WatchedEntries {
   readonly #bucket: WatchedBucket;
   readonly #options: WatchedEntriesOptions;
-  /** Keyed by subject. */
+  /** Present entries by subject. */
   readonly #present = new Map<string, WatchedEntry>();
-  /** By subject, the revision at which an entry was removed. */
+  /** Removals by subject: revision and time. */
   readonly #removed = new Map<string, { readonly revision: number; readonly at: number }>();
   #lastRevision = 0;
 
@@ -88,8 +88,8 @@ export class WatchedEntries {
   }
 
   /**
-   * Takes a message of the stream, and reports the change unless a newer one of its key was reported. The removal of an
-   * entry that was never reported is reported only with `reportRemoval`.
+   * Applies a message of the stream and reports the change, unless a newer change of its key was reported. The removal
+   * of an entry that was never reported is reported only with `reportRemoval`.
    */
   apply(record: StreamRecord, reportRemoval: boolean): void {
     const { subject, revision, type } = record;
@@ -115,8 +115,8 @@ export class WatchedEntries {
   }
 
   /**
-   * Asks the stream's leader for keys that a listing did not contain, because the server that listed may lag behind,
-   * and reports those that it does not have either. Rejects when the leader does not answer.
+   * Reads keys that a listing lacked from the stream's leader, because the listing server may lag behind, and reports
+   * those that the leader does not have either. Rejects if the leader does not answer.
    */
   async confirmMissing(subjects: readonly string[]): Promise<void> {
     const { js, name } = this.#bucket;
@@ -124,7 +124,7 @@ export class WatchedEntries {
       const entry = this.#present.get(subject);
       const record = await js.last(name, subject, LOOKUP_LIMIT);
       if (record !== undefined) return this.apply(record, true);
-      // its marker has expired, or the bucket was made anew: the next write has a higher revision
+      // the marker has expired, or the bucket was made anew: the next write has a higher revision
       if (entry !== undefined && this.has(entry)) this.vanish(entry, entry.revision + 1);
     });
   }
@@ -139,7 +139,7 @@ export class WatchedEntries {
     return [...this.#present.values()].filter(({ end }) => end <= now);
   }
 
-  /** The first `end` that is still to come; `Infinity` without any. */
+  /** Returns the first `end` that is still to come; `Infinity`: none. */
   nextEnd(now: number): number {
     let next = Infinity;
     for (const { end } of this.#present.values()) if (end > now && end < next) next = end;
@@ -163,14 +163,15 @@ export class WatchedEntries {
     if (reported) this.#report({ type: "vanish", key, revision });
   }
 
-  /** Forgets removals that no server can be behind any more. */
+  /** Forgets removals that are so old that no server lags behind them. */
   forgetRemovals(): void {
     const now = this.#bucket.transport.clock.monotonic();
     for (const [subject, { at }] of this.#removed) if (now - at > REMEMBERED) this.#removed.delete(subject);
   }
 
   /**
-   * `resurrected`: the entry was removed, and a server has restored it. It is expected to be removed again, silently.
+   * Adds an entry. `resurrected`: it had been removed and a server has restored it; it is expected to be removed again,
+   * silently.
    */
   #put(
     record: StreamRecord,
@@ -213,8 +214,8 @@ export class WatchedEntries {
 }
 
 /**
- * The end by the server's clock, unless that is unknown (`NaN`) or after `latestEnd`, because the message is from the
- * future.
+ * Returns the end by the server's clock; `latestEnd` if that is unknown (`NaN`) or later, because the message is from
+ * the future.
  */
 export function earlier(stamped: number, latestEnd: number): number {
   return stamped < latestEnd ? stamped : latestEnd;

@@ -1,6 +1,7 @@
 /**
  * A step that starts another run, which tells this one its end. After a cancel the child is cancelled, too, and tells
- * how that went; one that was never started is stored as ended, so that it never will be.
+ * how that went; one that was never started is stored as ended, so that it never will be. One that nobody can have tried
+ * to start is given up: a node that stored its end late would do so behind that of its parent.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
@@ -19,11 +20,16 @@ export class ChildStep extends StepCall {
   #isUnderWay = false;
   /** It was cancelled by this drive. */
   #isCancelled = false;
+  /** No drive before this one can have tried to start it. */
+  readonly #isFresh: boolean;
+  /** This drive has tried to start it. */
+  #hasBegun = false;
 
   constructor(state: DriveState, called: CalledStep, contract: AnyContract, input: unknown) {
     super(state, called);
     this.#contract = contract;
     this.#input = input;
+    this.#isFresh = state.isFresh;
   }
 
   /** The run that is its child: the one that is recorded, though the handler may have changed. */
@@ -43,10 +49,11 @@ export class ChildStep extends StepCall {
     const child = this.#child;
     if (this.isOver || this.#isUnderWay || (journal.children.has(name) && !this.#mustCancel)) return;
     if (state.times.isStuck(name) && !this.#mustCancel && !journal.wasTold(name, child)) return;
+    if (this.#isGivenUp()) return;
     this.#isUnderWay = true;
     state.activity.work(async () => {
       try {
-        if (!await state.recorder.ready(this.needsOutcome ? name : undefined)) return;
+        if (!await state.recorder.ready(this.needsOutcome ? name : undefined) || this.#isGivenUp()) return;
         if (this.#mustCancel && !journal.wasTold(name, child)) await this.#cancel(child);
         else await this.#start(child);
       } finally {
@@ -55,6 +62,16 @@ export class ChildStep extends StepCall {
         if (!state.over && (journal.outcomes.has(name) || goesOn)) this.go();
       }
     });
+  }
+
+  /** Gives it up if the run is cancelled, and nobody has tried to start it. */
+  #isGivenUp(): boolean {
+    const { state, state: { journal, phase } } = this;
+    if (journal.cancelled === undefined || phase !== "handler" || this.#hasBegun || !this.#isFresh) return false;
+    if (journal.wasTold(this.name, this.#child)) return false;
+    this.end();
+    state.halt();
+    return true;
   }
 
   async #cancel(child: RunRef): Promise<void> {
@@ -82,6 +99,7 @@ export class ChildStep extends StepCall {
 
   #startRun({ run }: RunRef): Promise<Result<string>> {
     const { name, state: { host, ref, journal, carried } } = this;
+    this.#hasBegun = true;
     const parent: Required<Parent> = { ...ref, step: name, depth: 1 + (journal.started!.parent?.depth ?? 0) };
     return host.startChild(this.#contract, run, this.#input, parent, carried);
   }

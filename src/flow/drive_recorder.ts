@@ -3,8 +3,8 @@
  * stored.
  *
  * A decision of the driver is a function of journal, handler and clock; it holds only on the journal that it was made
- * on. Messages of others may come between a decision and its append. The rules; `flow_simulation_test.ts` goes red
- * without 1 to 4, `starvation_nats_test.ts` without 6:
+ * on. Messages of others may come between a decision and its append. The rules, without each of which
+ * `flow_simulation_test.ts` goes red:
  * 1. Whatever is in flight, split off or queued is checked when a message of others is applied, before a call sees it.
  *    If one decision fails, all decisions are dropped, and the handler runs from its top on the same journal.
  * 2. Outcomes are no decisions: `done`, `failed` of a step, `child`, `undone`, `held` and `limited` are stored before

@@ -15,7 +15,7 @@ import { ALONE } from "../contract/send_options.ts";
 import type { RefusedRun, TriedVersions, WorkflowBody } from "../contract/workflow_body.ts";
 import { Gate } from "../data/queues.ts";
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
-import { delay, doubled, type Timer } from "../ports/clock.ts";
+import { delay, doubled, type Timer, within } from "../ports/clock.ts";
 import { recorded } from "./recorded_error.ts";
 import type { OngoingAttempts } from "./step_attempt.ts";
 import { Drive } from "./drive.ts";
@@ -279,14 +279,19 @@ export class Drives {
   /**
    * Something was stored for a run that this node drives, or drove last: it goes on at once. Its subscription sees to
    * that, too, and later, while it has no leader. Resolves when the append of its driver that met a conflict is stored.
+   * While this node does not drive the run, resolves when it has gone on, after {@link UNDRIVEN_PAUSE} at the latest:
+   * a node that is to drive it has to store something first.
    */
   async news(body: WorkflowBody | undefined, call: DeliveredCall): Promise<void> {
     const held = this.#held.get(keyOf(call.ref));
-    if (held !== undefined) {
-      void held.drive?.tell();
-      return await held.drive?.starved;
+    if (held?.drive !== undefined) {
+      void held.drive.tell();
+      return await held.drive.starved;
     }
-    if (body !== undefined && !this.#leaving) this.call(body, call).catch(() => {});
+    const { clock } = this.#host;
+    if (body === undefined || this.#leaving) return await delay(clock, UNDRIVEN_PAUSE);
+    const goesOn: Promise<unknown> = held === undefined ? this.call(body, call).catch(() => {}) : held.end;
+    await within(clock, UNDRIVEN_PAUSE, goesOn);
   }
 
   /** The store may have lost its end: each drive looks whether what it has read is still there. */
@@ -508,6 +513,8 @@ interface OverdueLease {
 
 /** In place of a step: the lease of a run that takes long. */
 export const LEASE = "@lease";
+/** How long news of a run wait at most for an answer while nobody drives it, in ms. */
+export const UNDRIVEN_PAUSE = 200;
 /** How long a run is held without a lease, in ms. */
 const HELD = 10_000;
 const TICK = 500; // ms

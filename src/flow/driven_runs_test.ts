@@ -531,4 +531,36 @@ describe("drives", () => {
     await one.clock.until(run, 5_000);
     assertEquals(await one.ended(), true);
   });
+
+  it("a cancelled run stores no end of one that it has not tried to start (a late node did, behind its end)", async () => {
+    const cancelled: string[] = [];
+    let isCancelled = false;
+    const one = node((flow) => flow.step("a", () => 1).then(() => flow.send(workflow("Child"))), {
+      cancelChild: ({ run }) => Promise.resolve(cancelled.push(run) < 0),
+      append: (text) => {
+        if (!text.includes('"done"') || isCancelled) return undefined;
+        isCancelled = true;
+        void one.log.tell(REF, (by) => ({ t: "cancelled", code: "CANCELLED", reason: "enough", by }), () => true);
+        return { type: "not stored", passing: true, error: unavailable() };
+      },
+    });
+    await one.clock.until(one.run());
+    assertEquals([await one.ended(), cancelled], [true, []]);
+  });
+
+  it("news of a run that waits are answered when it has gone on, or soon (who stores fast was not held up)", async () => {
+    const one = node((flow) => flow.wait({ workflow: "One", name: "Go" }), { lag: 40 });
+    const run = one.run();
+    await one.clock.until(run);
+    await one.clock.until(one.log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
+    const news = one.news();
+    const more = one.news(); // it is being loaded
+    await one.clock.until(Promise.race([news, more]));
+    assertEquals(await one.clock.until(one.ended()), true);
+    await one.clock.until(Promise.all([news, more]));
+    one.leave();
+    const before = one.clock.monotonic();
+    await one.clock.until(one.news());
+    assertEquals(one.clock.monotonic() - before, 200);
+  });
 });

@@ -9,7 +9,7 @@ import type { Result } from "../contract/result.ts";
 import { checkKnown, checkString } from "../data/checks.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { delay, token } from "../ports/clock.ts";
-import type { Drives } from "./driven_runs.ts";
+import { type Drives, UNDRIVEN_PAUSE } from "./driven_runs.ts";
 import { Journal, type JournalEntry, type Parent, type RecordedOutcome } from "./journal.ts";
 import { failed, failedWith, inTime, noRun } from "./run_answers.ts";
 import { checkExistingRun, checkRun, definitionOf } from "./run_arguments.ts";
@@ -131,12 +131,10 @@ export class RunNotices {
     if (this.#drives.drives(ref) || holder === endpoint) {
       return await this.#drives.news(bodies.get(ref.workflow), { ref, sequence });
     }
-    if (holder !== "" && this.#peers.alive(holder)) return await this.#peers.sendNews(holder, ref, sequence);
+    if (holder !== "" && this.#peers.alive(holder) && await this.#peers.sendNews(holder, ref, sequence)) return;
     // nobody answers: whoever is to drive the run has to store that it does
-    await delay(clock, UNHELD_PAUSE);
+    await delay(clock, UNDRIVEN_PAUSE);
   }
 }
 
 const TELL_OPTIONS = new Set(["id"]);
-/** In place of an answer while no live node drives a run, in ms. */
-const UNHELD_PAUSE = 200;

@@ -69,9 +69,9 @@ export class RunPeers {
     return this.alive(endpoint) ? await this.#ask(workflow, endpoint, { asked }) : undefined;
   }
 
-  /** Sends news of a run to the node that drives it. Resolves when that has answered, or has not in time. */
-  async sendNews(endpoint: string, { workflow, run }: RunRef, sequence: number): Promise<void> {
-    await this.#join(workflow, endpoint, { run, sequence, news: true }, NEWS_TIMEOUT);
+  /** Sends news of a run to the node that drives it. Resolves with `false` if that has not answered in time. */
+  async sendNews(endpoint: string, { workflow, run }: RunRef, sequence: number): Promise<boolean> {
+    return (await this.#join(workflow, endpoint, { run, sequence, news: true }, NEWS_TIMEOUT)).ok;
   }
 
   async #ask(workflow: string, endpoint: string, asked: RunJoin): Promise<readonly (0 | 1)[] | undefined> {

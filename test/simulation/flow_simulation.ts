@@ -22,7 +22,7 @@ import { afterRefusedMessage, untriedNodes } from "../../src/contract/shape_rule
 import type { RefusedRun, WorkflowBody } from "../../src/contract/workflow_body.ts";
 import { CatgaError } from "../../src/error.ts";
 import type { DriveApp, DueTime, RefusedRunFate } from "../../src/flow/drive_host.ts";
-import { Drives, type DrivesHost, LEASE } from "../../src/flow/driven_runs.ts";
+import { Drives, type DrivesHost, LEASE, UNDRIVEN_PAUSE } from "../../src/flow/driven_runs.ts";
 import type { RunLease } from "../../src/flow/run_leases.ts";
 import { type CalledEntry, Journal, type JournalEntry, type RunLogMessage, statusOf } from "../../src/flow/journal.ts";
 import type { StoredNotice } from "../../src/flow/notice_queue.ts";
@@ -58,6 +58,8 @@ const SUMS = [
   "interjections",
   "refusals",
   "limits",
+  "floods",
+  "losers",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -86,12 +88,22 @@ const LOSSES = 3;
 /** In ms since 1970. */
 const START = 1_000_000;
 const PROCESSES = 3;
+/** The number of a process that handles no workflow, and to which nothing happens. */
+const CLIENT = 9;
 const RUNS = 4;
 const STORM = 30_000;
 /** How long a step goes on at most that nobody waits for, in ms. */
 const LONGEST_STEP = 20_000;
 /** What operators do at most to a run in the moment of an append. */
 const MOST_INTERJECTIONS = 8;
+/** How many signals that nobody waits for a client tells a run as fast as it can. */
+const FLOOD = 200;
+/** How long a message takes between that client and the store, in ms. */
+const FLOOD_LATENCY = 1;
+/** How many appends in a row of a driver meet a conflict at most. */
+const MOST_CONFLICTS = 8;
+/** In which a step that lost a race learns that its run has ended, without faults, in ms. */
+const LOSER_LEARNS = 200;
 /** In which every run ends after the last fault, beyond the time of its program. */
 const LIMIT = 150_000;
 
@@ -151,6 +163,11 @@ class Simulation {
   readonly limiting: boolean;
   /** For what comes around the end of that sleep: other seeds are as without it. */
   readonly limit: Random;
+  /** In these seeds a client that is close to the store tells runs something as fast as it can. */
+  readonly flooding: boolean;
+  /** For that client, and when it begins: other seeds are as without it. */
+  readonly flood: Random;
+  readonly client: Process | undefined;
   /** The longest time that a request takes to the store, and an answer back, in ms. */
   readonly lag: number;
   readonly violations: string[] = [];
@@ -185,7 +202,10 @@ class Simulation {
     this.election = seededRandom(seed + 3_000_000);
     this.limiting = seed % 13 === 7;
     this.limit = seededRandom(seed + 4_000_000);
-    this.lag = this.interjecting ? [3, 5, 20][seed % 3] : 3;
+    this.flooding = seed % 17 === 10;
+    this.flood = seededRandom(seed + 5_000_000);
+    this.lag = this.flooding ? 20 : this.interjecting ? [3, 5, 20][seed % 3] : 3;
+    if (this.flooding) this.client = new Process(this, CLIENT);
   }
 
   async run(): Promise<SimulatedFlow> {
@@ -252,6 +272,12 @@ class Simulation {
     return first;
   }
 
+  /** Each request to the store is answered by a server that has all of it. */
+  get isAnswered(): boolean {
+    const { unknown, cuts, freezes } = this.mode;
+    return unknown + cuts + freezes === 0 && !this.losing && !this.electing;
+  }
+
   latency(): number {
     return 0.2 + this.random() * this.lag;
   }
@@ -295,7 +321,7 @@ class Simulation {
     this.#scheduled.splice(0, Infinity, ...this.#schedules.values());
     if (this.random() < 0.5) { for (const name of [...this.#leases.keys()]) this.unlease(name); }
     for (const scheduled of this.#schedules.values()) this.#arm(scheduled);
-    for (const process of this.processes) process.reconnect();
+    for (const process of [...this.processes, ...this.client === undefined ? [] : [this.client]]) process.reconnect();
     for (const run of this.runs.values()) run.lose();
   }
 
@@ -325,14 +351,16 @@ class Simulation {
 
   append(subject: string, text: string, expect: number | undefined): Appended {
     const last = this.stored.findLast((message) => message.subject === subject);
-    if (expect !== undefined && (last?.sequence ?? 0) !== expect) return { type: "conflict" };
-    const message = {
-      ...{ sequence: ++this.#sequence, subject, time: this.now, headers: undefined },
-      data: new TextEncoder().encode(text),
-    };
-    this.stored.push(message);
-    this.runs.get(subject.slice(subject.lastIndexOf(".") + 1))?.stored(message);
-    return { type: "stored", sequence: message.sequence, duplicate: false };
+    const run = this.runs.get(subject.slice(subject.lastIndexOf(".") + 1));
+    const message = { subject, time: this.now, headers: undefined, data: new TextEncoder().encode(text) };
+    if (expect !== undefined && (last?.sequence ?? 0) !== expect) {
+      if (this.flooding) run?.refused({ sequence: 0, ...message });
+      return { type: "conflict" };
+    }
+    const sequence = ++this.#sequence;
+    this.stored.push({ sequence, ...message });
+    run?.stored({ sequence, ...message });
+    return { type: "stored", sequence, duplicate: false };
   }
 
   schedule(run: SimulatedRun, step: string, at: number): void {
@@ -513,7 +541,16 @@ class Process implements DrivesHost {
 
   /** Something happens at which it may die. */
   mayDie(): void {
+    if (this.isClient) return;
     if (this.simulation.storm && this.random() < this.simulation.mode.deaths) this.kill();
+  }
+
+  get isClient(): boolean {
+    return this.#n === CLIENT;
+  }
+
+  get #latency(): number {
+    return this.isClient ? FLOOD_LATENCY : this.simulation.latency();
   }
 
   get isCut(): boolean {
@@ -553,12 +590,12 @@ class Process implements DrivesHost {
       const fail = () => simulation.after(timeout, () => end(() => lost(unavailable)));
       const { lostAt } = simulation;
       if (this.isCut || (simulation.storm && this.random() < simulation.mode.unknown / 2)) return fail();
-      simulation.after(simulation.latency(), () => {
+      simulation.after(this.#latency, () => {
         if (lostAt < simulation.lostAt) return fail();
         const served = serve();
         this.mayDie();
         if (this.isCut || (simulation.storm && this.random() < simulation.mode.unknown / 2)) return fail();
-        simulation.after(simulation.latency(), () => end(() => served));
+        simulation.after(this.#latency, () => end(() => served));
       });
       this.mayDie();
     });
@@ -763,6 +800,8 @@ class Process implements DrivesHost {
 
 const FLOW = workflow<void, Record<string, string>, "NO">("Flow");
 const TOLD = FLOW.signal<string>("Told");
+/** Nobody waits for it. */
+const FLOODED = "Flooded";
 
 /** Something that is brought to a run. */
 interface Brought {
@@ -794,12 +833,17 @@ class SimulatedRun {
   #retriedAt = -Infinity;
   /** Who performs a step now. */
   readonly #performing = new Map<string, Process>();
+  /** Attempts of steps that go on now. */
+  readonly #ongoing = new Map<string, { readonly signal: AbortSignal; readonly process: Process }>();
   /** By the first of several steps at once: in which order they ended, or which was first, when the next one began. */
   readonly #ways = new Map<string, string>();
   readonly #waiting: Brought[] = [];
   #bringing = false;
   #started = false;
   #interjections = 0;
+  #flooded = 0;
+  /** How many appends in a row of a driver met a conflict, by its endpoint. */
+  readonly #conflicts = new Map<string, number>();
   /** Steps that an operator has skipped. */
   readonly #skipped = new Set<string>();
   /** A version takes what it has refused when the run is cancelled, or a step was skipped. */
@@ -884,6 +928,10 @@ class SimulatedRun {
     // whoever starts it tries again until it is stored
     simulation.after(7_000, () => this.#started || this.begin());
     this.#signal();
+    if (simulation.flooding && this.#flooded === 0) {
+      this.#flooded = 1;
+      simulation.after(simulation.flood() * 2_000, () => void Promise.all([this.#flood(), this.#flood()]));
+    }
     if (simulation.random() < simulation.mode.cancels) {
       simulation.after(
         simulation.random() * 15_000,
@@ -1038,6 +1086,48 @@ class SimulatedRun {
     simulation.after(simulation.latency(), process.guard(() => process.drives.news(this.bodyIn(process), call)));
   }
 
+  /** Signals one after the other, as a client tells them that does nothing else. */
+  async #flood(): Promise<void> {
+    const simulation = this.#simulation;
+    const client = simulation.client!;
+    const ref = { workflow: "Flow", run: this.id };
+    const pause = (ms: number) => new Promise<void>((resolve) => void simulation.after(ms, resolve));
+    while (this.#flooded < FLOOD && !this.over) {
+      const id = `f${this.#flooded++}`;
+      const entry = (by: string): CalledEntry => ({ t: "signalled", signal: FLOODED, id, value: undefined, by });
+      const told = await client.log.tell(ref, entry, () => false).catch(() => {});
+      if (told === undefined) await pause(500);
+      else simulation.sums.floods++;
+      if (told?.isFirst) client.log.awaitAnswer(ref, this.#answer(client, told));
+    }
+  }
+
+  /** Who told it something waits for the answer of its driver, as in run_notices.ts. */
+  #answer(client: Process, { holder, sequence }: StoredNotice): Promise<void> {
+    const simulation = this.#simulation;
+    return new Promise((resolve) => {
+      const process = simulation.processes.find(({ endpoint }) => endpoint === holder);
+      if (process === undefined || !client.alive(holder)) return void simulation.after(UNDRIVEN_PAUSE, resolve);
+      simulation.after(5_000, resolve);
+      if (process.isCut) return;
+      const call = { ref: { workflow: "Flow", run: this.id }, sequence };
+      const answer = () => void simulation.after(simulation.latency(), resolve);
+      simulation.after(
+        simulation.latency(),
+        process.guard(() => void process.drives.news(this.bodyIn(process), call).then(answer)),
+      );
+    });
+  }
+
+  /** A message of it met a conflict. */
+  refused(message: StoredMessage): void {
+    const { entries, holder = "" } = storedOf({ workflow: "Flow", run: this.id }, message);
+    if (entries.every(isCalled)) return;
+    const conflicts = (this.#conflicts.get(holder) ?? 0) + 1;
+    this.#conflicts.set(holder, conflicts);
+    if (conflicts > MOST_CONFLICTS) this.#simulation.violation(`${this.id} is starved: ${conflicts} conflicts`);
+  }
+
   /** A message of it is stored. */
   stored(message: StoredMessage): void {
     const ref = { workflow: "Flow", run: this.id };
@@ -1048,6 +1138,7 @@ class SimulatedRun {
     }
     if (this.over) simulation.violation(`${this.id} goes on behind its end: ${JSON.stringify(stored.entries)}`);
     this.#started = true;
+    if (!stored.entries.every(isCalled)) this.#conflicts.delete(stored.holder!);
     this.#checkDecisions(stored);
     simulation.trace(this.id, stored.holder, JSON.stringify(stored.entries));
     for (const entry of stored.entries) {
@@ -1066,6 +1157,7 @@ class SimulatedRun {
       }
     }
     this.journal.apply(stored);
+    if (this.journal.ended?.ok) this.#losersLearn();
   }
 
   // the subscription --------------------------------------------------------------------------------
@@ -1246,6 +1338,9 @@ class SimulatedRun {
       simulation.violation(`${this.id} ${name} is performed twice at once`);
     }
     this.#performing.set(name, process);
+    const { signal } = step;
+    this.#ongoing.set(name, { signal, process });
+    signal.addEventListener("abort", () => this.#aborted(name, process));
     process.mayDie();
     await this.#pause(process, ms / 2);
     const attempt = (this.#attempts.get(name) ?? 0) + 1;
@@ -1254,17 +1349,46 @@ class SimulatedRun {
     if (isQuiet && attempt > fails + 1) simulation.violation(`${this.id} ${name} is performed again`);
     if (attempt <= fails) {
       this.#performing.delete(name);
+      this.#isOver(name, signal);
       threw();
       throw new Error(`attempt ${attempt} fails`);
     }
     await process.request(() => this.#effect(name), () => {
+      this.#isOver(name, signal);
       threw();
       throw new Error("nobody answers");
     }, 2_000);
     await this.#pause(process, ms / 2);
     process.mayDie();
     if (this.#performing.get(name) === process) this.#performing.delete(name);
+    this.#isOver(name, signal);
     return `did ${name}`;
+  }
+
+  #isOver(name: string, signal: AbortSignal): void {
+    if (this.#ongoing.get(name)?.signal === signal) this.#ongoing.delete(name);
+  }
+
+  /** The signal of an attempt has aborted: nobody needs the step any more. */
+  #aborted(name: string, process: Process): void {
+    const { journal: { ended, cancelled, outcomes, holder } } = this;
+    if (!this.#simulation.isAnswered || holder !== process.endpoint) return;
+    if (ended !== undefined || cancelled !== undefined || outcomes.has(name)) return;
+    this.#simulation.violation(`${this.id} aborts ${name}, which is needed`);
+  }
+
+  /** Steps that still run when their run has ended, as they lost a race: each learns of it. */
+  #losersLearn(): void {
+    const simulation = this.#simulation;
+    for (const [name, { signal, process }] of this.#ongoing) {
+      if (process.dead || this.journal.outcomes.has(name)) continue;
+      simulation.sums.losers++;
+      simulation.after(LOSER_LEARNS, () => {
+        if (!simulation.isAnswered || process.dead || this.#ongoing.get(name)?.signal !== signal) return;
+        if (signal.reason?.code === "CANCELLED") return;
+        simulation.violation(`${this.id} has ended without ${name}, which does not learn of it`);
+      });
+    }
   }
 
   #effect(name: string): void {

@@ -30,6 +30,8 @@ describe("simulation of workflows", () => {
       interjections: 0,
       refusals: 0,
       limits: 0,
+      floods: 0,
+      losers: 0,
     };
     for (const seed of PLAYED) {
       const { violations, sums } = await simulateFlow(seed);
@@ -86,6 +88,11 @@ describe("simulation of workflows", () => {
       ["flow-unnoted", /has not ended/, 1_475],
       ["flow-begun", /was done and is not undone/],
       ["flow-fresh", /was done and is not undone/],
+      ["flow-starved", /is starved/],
+      ["flow-unanswered", /is starved/],
+      ["flow-undriven", /is starved/, 120],
+      ["flow-loser", /does not learn of it/],
+      ["flow-early", /aborts .*, which is needed/],
       // versions of the workflow: driven_runs.ts
       ["flow-gave-up", /while .* performs it|has two outcomes|is not undone/],
       ["flow-held-again", /while .* performs it|has two outcomes|is not undone/, 2_800],

@@ -1,7 +1,7 @@
 /**
  * A step that starts another run, which tells this one its end. After a cancel the child is cancelled, too, and tells
- * how that went; one that was never started is stored as ended, so that it never will be. One that nobody can have tried
- * to start is given up: a node that stored its end late would do so behind that of its parent.
+ * how that went; one that was never started is stored as ended, so that it never will be. One that nobody can have
+ * tried to start is given up: a node that stored its end late would do so behind that of its parent.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";

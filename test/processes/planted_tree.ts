@@ -50,9 +50,9 @@ interface Change {
  *   a retry. `flow-failure`: an attempt that has failed is handed over when that is stored. `flow-begun`: a cancelled
  *   run does not wait for what a dead process began; `flow-fresh`: whatever is called behind an append is new.
  *   `flow-unnoted`: a step that is stuck beside dropped decisions is stored without a note for operators.
- *   `flow-starved`: a process tells a run however much, without an answer; `flow-unanswered`: drivers answer before they
- *   have stored; `flow-undriven`: so do nodes that do not drive the run. `flow-loser`: a step that lost a race does not
- *   learn that its run has ended; `flow-early`: it is aborted before that is stored.
+ *   `flow-starved`: a process tells a run however much, without an answer; `flow-unanswered`: drivers answer before
+ *   they have stored; `flow-undriven`: so do nodes that do not drive the run. `flow-loser`: a step that lost a race
+ *   does not learn that its run has ended; `flow-early`: it is aborted before that is stored.
  * - `shape-request`, `shape-message`, `shape-run`: what one version refuses does not go on to another, nor waits.
  *   `flow-gave-up`: a node whose version did not take a run begins a step without having stored that it holds the run
  *   again; `flow-held-again`: one that does hold it again is taken for one that has given it up.
@@ -265,7 +265,7 @@ const PLANTS = {
     to: "",
   }],
   "flow-starved": [{
-    file: "src/flow/run_log.ts",
+    file: "src/flow/notice_queue.ts",
     from: "news.size >= MAX_UNANSWERED)",
     to: "news.size >= 1e9 * MAX_UNANSWERED)",
   }],

@@ -24,6 +24,8 @@ import type { DriveEnd } from "./drive_state.ts";
 import type { Journal, RunLogMessage } from "./journal.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 import { RunLeases, type RunLeasesHost } from "./run_leases.ts";
+import { SettledRuns } from "./settled_runs.ts";
+import { VersionTrials } from "./version_trials.ts";
 import { SHORTEST_KEEP } from "./run_sweep.ts";
 
 /** What {@link Drives} need of their node. */
@@ -55,12 +57,6 @@ export interface DeliveredCall {
 /** How a drive ended; `elsewhere`: it did not begin, because that node holds the run. */
 type HeldEnd = DriveEnd | { readonly elsewhere: string };
 
-/** As {@link TriedVersions}. */
-interface TriedSoFar {
-  readonly refusedBy: Set<string>;
-  readonly gaveUp: Map<string, number>;
-}
-
 /** A run on this node: being loaded, or driven. */
 interface HeldRun {
   readonly end: Promise<HeldEnd | { readonly failed: unknown }>;
@@ -79,22 +75,11 @@ interface HeldRun {
   sequence: number;
 }
 
-/** A run that has ended, or waits. */
-interface Settled {
-  readonly sequence: number;
-  readonly ended: boolean;
-  /** {@link RunLog.epoch} when it was read. */
-  readonly epoch: number;
-}
-
 /** The runs that a node drives. */
 export class Drives {
   readonly #host: DrivesHost;
   readonly #held = new Map<string, HeldRun>();
-  /** Runs that ended here lately, or began to wait, and the last message that they had read. */
-  #settled = new Map<string, Settled>();
-  /** The ones before: a map that forgets its oldest entry with each new one costs a tenth of a run. */
-  #settledBefore: ReadonlyMap<string, Settled> = new Map();
+  readonly #settled: SettledRuns;
   /** Runs that this node's version did not take, with the last message that it had read: others may hold them. */
   readonly #gaveUp = new Map<string, number>();
   readonly #looks = new Gate(MOST_LOOKS);
@@ -110,6 +95,7 @@ export class Drives {
     this.#host = host;
     this.#few = few;
     this.#leases = new RunLeases(host);
+    this.#settled = new SettledRuns(host.log);
   }
 
   /** The workflow of each run that this node drives now. */
@@ -148,8 +134,7 @@ export class Drives {
   async call(body: WorkflowBody, call: DeliveredCall, holder?: string): Promise<RefusedRun | undefined> {
     const host = this.#host;
     const key = keyOf(call.ref);
-    const tried: TriedSoFar = { refusedBy: new Set(), gaveUp: new Map() };
-    if (call.tried !== undefined) merge(tried, call.tried);
+    const trials = new VersionTrials(call.tried);
     const isLease = call.due?.step === LEASE;
     const due = isLease ? undefined : call.due;
     let hint = holder;
@@ -167,15 +152,15 @@ export class Drives {
       return true;
     };
     for (let turn = 0;; turn++) {
-      if (due === undefined && this.#isSettled(key, call.sequence)) return undefined;
+      if (due === undefined && this.#settled.has(key, call.sequence)) return undefined;
       let held = this.#held.get(key);
-      if (held === undefined && isElsewhere(hint, host) && !tried.gaveUp.has(hint)) {
+      if (held === undefined && isElsewhere(hint, host) && !trials.hasGivenUp(hint)) {
         const passed = await host.passOn(hint, call);
         if (passed === true) return undefined;
         if (passed !== false) {
           // that node may not know this one yet
           if (passed.refusedBy.includes(host.shapeNameOf(call.ref.workflow))) return passed;
-          merge(tried, passed);
+          trials.merge(passed);
           continue;
         }
         hint = undefined;
@@ -187,7 +172,7 @@ export class Drives {
       const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
       if (held === undefined) {
         if (this.#leaving) throw runUnavailable(call.ref, "goes on at another node", ALONE);
-        held = this.#load(body, call, due, { tried, looks: turn });
+        held = this.#load(body, call, due, { trials, looks: turn });
       } else if (held.drive !== undefined && (held.drive.journal.sequence < call.sequence || due !== undefined)) {
         held.drive.tell(due);
       }
@@ -203,7 +188,7 @@ export class Drives {
         continue;
       }
       if (end === "refused") {
-        const handedOn = await this.#handOn(call, held.drive!, tried); // it has ended so
+        const handedOn = await this.#handOn(call, held.drive!, trials); // it has ended so
         if (handedOn === true) return undefined;
         if (handedOn !== false) return handedOn;
         if (!await pause()) return undefined;
@@ -217,7 +202,7 @@ export class Drives {
       }
       if (typeof end === "object") {
         hint = end.elsewhere;
-        tried.gaveUp.delete(hint); // it holds the run again
+        trials.holdsAgain(hint);
         continue;
       }
       if (end === "completed") return undefined;
@@ -232,18 +217,21 @@ export class Drives {
    * Has a node of another version go on with a run, having given it up. Resolves with `false` if this node is to load
    * it again: a node was out of reach, or all versions have refused it, and an operator has to decide.
    */
-  async #handOn(call: DeliveredCall, { journal, refusal }: Drive, tried: TriedSoFar): Promise<boolean | RefusedRun> {
+  async #handOn(
+    call: DeliveredCall,
+    { journal, refusal }: Drive,
+    trials: VersionTrials,
+  ): Promise<boolean | RefusedRun> {
     const host = this.#host;
-    const { refusedBy, gaveUp } = tried;
-    gaveUp.set(host.endpoint, journal.sequence);
+    const { refusedBy } = trials;
+    trials.gaveUp(host.endpoint, journal.sequence);
     while (true) {
       const fate = host.afterRefusal(call.ref, journal, refusedBy);
-      const now = { refusedBy: [...refusedBy], gaveUp: [...gaveUp] };
-      if (fate === "waits") return { ...now, why: recorded(refusal).message };
-      const passed = fate !== "stuck" && await host.passOn(fate.next, { ...call, tried: now });
+      if (fate === "waits") return { ...trials.sent, why: recorded(refusal).message };
+      const passed = fate !== "stuck" && await host.passOn(fate.next, { ...call, tried: trials.sent });
       if (typeof passed === "boolean") return passed;
       const { size } = refusedBy;
-      merge(tried, passed);
+      trials.merge(passed);
       if (refusedBy.size === size) return false; // that node knows itself by another shape
     }
   }
@@ -273,7 +261,7 @@ export class Drives {
     const held = this.#held.get(key);
     const isLeased = held?.leaseEpoch === this.#host.log.epoch;
     if (isLeased && held.drive !== undefined && held.drive.journal.sequence >= sequence) return true;
-    return this.#isSettled(key, sequence);
+    return this.#settled.has(key, sequence);
   }
 
   /**
@@ -336,7 +324,7 @@ export class Drives {
     body: WorkflowBody,
     call: DeliveredCall,
     due: DueTime | undefined,
-    { tried, looks }: { readonly tried: TriedSoFar; readonly looks: number },
+    { trials, looks }: { readonly trials: VersionTrials; readonly looks: number },
   ): HeldRun {
     const host = this.#host;
     const { ref } = call;
@@ -349,9 +337,9 @@ export class Drives {
         return "suspended";
       }
       const { holder, heldAt } = journal;
-      const isGivenUp = (tried.gaveUp.get(holder) ?? -1) >= heldAt;
+      const isGivenUp = trials.hasGivenUp(holder, heldAt);
       if (journal.ended === undefined && isElsewhere(holder, host) && !isGivenUp) return { elsewhere: holder };
-      const { refusedBy } = tried;
+      const { refusedBy } = trials;
       return await this.#drive(held, body, ref, journal, {
         ...{ due: due === undefined ? [] : [due], fresh: false, refusedBy: new Set(refusedBy) },
       });
@@ -406,7 +394,7 @@ export class Drives {
     if (end === "refused") this.#giveUp(keyOf(ref), journal.sequence);
     else if (end === "completed") this.#gaveUp.delete(keyOf(ref));
     if (end === "completed" || end === "suspended") {
-      this.#remember(keyOf(ref), { sequence: journal.sequence, ended: end === "completed", epoch: held.epoch });
+      this.#settled.add(keyOf(ref), { sequence: journal.sequence, ended: end === "completed", epoch: held.epoch });
     }
     return end;
   }
@@ -452,20 +440,6 @@ export class Drives {
     else this.#host.callEach(ref.workflow, [ref.run]).then(() => leases.remove(ref), () => leases.abandon(ref));
   }
 
-  /** Sequence 0 is that of no message: others may have driven a run that waited, and died. */
-  #isSettled(key: string, sequence: number): boolean {
-    const settled = this.#settled.get(key) ?? this.#settledBefore.get(key);
-    if (settled === undefined || settled.epoch !== this.#host.log.epoch) return false;
-    return settled.sequence >= sequence && (settled.ended || sequence > 0);
-  }
-
-  #remember(key: string, settled: Settled): void {
-    this.#settled.set(key, settled);
-    if (this.#settled.size < REMEMBERED) return;
-    this.#settledBefore = this.#settled;
-    this.#settled = new Map();
-  }
-
   /** Puts leases off, and gives one to each run that takes long; to each that is not brief while there are many. */
   #watch(): void {
     const { clock } = this.#host;
@@ -487,11 +461,6 @@ export class Drives {
       if (this.#held.size > 0) this.#watch();
     }, { background: true });
   }
-}
-
-function merge({ refusedBy, gaveUp }: TriedSoFar, more: TriedVersions): void {
-  for (const shape of more.refusedBy) refusedBy.add(shape);
-  for (const [endpoint, sequence] of more.gaveUp) gaveUp.set(endpoint, Math.max(sequence, gaveUp.get(endpoint) ?? 0));
 }
 
 /** Returns true if a run belongs to another node, which is alive. */

@@ -98,8 +98,8 @@ const PLANTS = {
   }],
   "flow-held-again": [{
     file: "src/flow/driven_runs.ts",
-    from: "(tried.gaveUp.get(holder) ?? -1) >= heldAt;",
-    to: "tried.gaveUp.has(holder);",
+    from: "trials.hasGivenUp(holder, heldAt);",
+    to: "trials.hasGivenUp(holder);",
   }],
   "flow-stored": [{
     file: "src/flow/drive_recorder.ts",
@@ -144,7 +144,7 @@ const PLANTS = {
     to: "if (isLease)",
   }],
   "flow-settled": [{
-    file: "src/flow/driven_runs.ts",
+    file: "src/flow/settled_runs.ts",
     from: "(settled.ended || sequence > 0)",
     to: "(settled.ended || sequence >= 0)",
   }],
@@ -179,8 +179,8 @@ const PLANTS = {
     to: "    if (place.sure >= 0) return true;",
   }],
   "flow-epoch": [{
-    file: "src/flow/driven_runs.ts",
-    from: " || settled.epoch !== this.#host.log.epoch",
+    file: "src/flow/settled_runs.ts",
+    from: " || settled.epoch !== this.#log.epoch",
     to: "",
   }],
   "flow-alarm": [{

@@ -1,6 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { AdmissionQueue, type Dropped, QueueEntry, TurnBudget } from "./admission_queue.ts";
+import { AdmissionQueue, type Dropped, QueueEntry } from "./admission_queue.ts";
+import { TurnBudget } from "./turn_budget.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
 class TestEntry extends QueueEntry {

@@ -4,7 +4,8 @@
  */
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission_deadlock.ts";
 import type { MessageContext } from "./message_context.ts";
-import { AdmissionQueue, type TurnBudget } from "./admission_queue.ts";
+import { AdmissionQueue } from "./admission_queue.ts";
+import type { TurnBudget } from "./turn_budget.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type Outcome, Refusal, type RefusalCode } from "./outcome.ts";

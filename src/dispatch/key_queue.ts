@@ -4,7 +4,7 @@
  */
 import type { RunNow } from "./admission_deadlock.ts";
 import type { MessageContext } from "./message_context.ts";
-import type { TurnBudget } from "./admission_queue.ts";
+import type { TurnBudget } from "./turn_budget.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Outcome } from "./outcome.ts";

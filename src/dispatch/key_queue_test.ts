@@ -11,7 +11,7 @@ import { ConcurrencyLimit } from "./concurrency_limit.ts";
 import { KeyQueue } from "./key_queue.ts";
 import { MessageContext } from "./message_context.ts";
 import type { Outcome } from "./outcome.ts";
-import { TurnBudget } from "./admission_queue.ts";
+import { TurnBudget } from "./turn_budget.ts";
 
 const Ordered = command<Job, string>("Ordered", { ordered: true, key: ({ key }) => key });
 

@@ -11,7 +11,7 @@ import { ContractCounts, Counts } from "./contract_counts.ts";
 import type { MessageContext } from "./message_context.ts";
 import { orRefusal } from "./message_schema.ts";
 import type { Registration } from "./registry.ts";
-import { TurnBudget } from "./admission_queue.ts";
+import { TurnBudget } from "./turn_budget.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type BehaviorTools, fold, type RunHandler } from "./behavior_chain.ts";
 import { HandlerCall, type HandlerRun } from "./handler_call.ts";

@@ -23,7 +23,7 @@ import { type MaybePromise, schemaThrew } from "../contract/schema.ts";
 import type { EnqueueOptions, KeepOptions } from "../contract/durable_messages.ts";
 import type { BroadcastOptions, SendArgs, SendOptions } from "../contract/send_options.ts";
 import type { BroadcastResult, SendAllOptions } from "../contract/sender.ts";
-import type { Cache, CacheLoadOptions, CacheSetOptions, Lock, LockOptions } from "../contract/shared_state.ts";
+import type { Cache, Lock, LockOptions } from "../contract/shared_state.ts";
 import { dateOf } from "../data/safe_date.ts";
 import { type CatgaError, isCatgaError } from "../error.ts";
 import { type AppClock, appClock } from "../ports/clock.ts";
@@ -34,7 +34,7 @@ import type { Claims, ContextHost, Envelope, Settling } from "./context_host.ts"
 import { Execution } from "./execution.ts";
 import type { Later, Outcome } from "./outcome.ts";
 import { PendingMessage } from "./pending_message.ts";
-import type { CacheKey } from "../contract/sendable.ts";
+import { RunCache } from "./run_cache.ts";
 
 /**
  * The implementation of `Context`, one for each message, and therefore small: the envelope is made when a handler first
@@ -471,35 +471,3 @@ type Unanswered = Promise<Result<void, never>>;
 const NO_ANCESTRY: readonly string[] = Object.freeze([]);
 
 const NO_OPTIONS: SendOptions = Object.freeze({});
-
-// The cache of a handler's context: waiting for a load ends when the handler's message is aborted.
-
-/** The cache of one run of a handler. */
-export class RunCache implements Cache {
-  readonly #cache: Cache;
-  readonly #run: { readonly signal: AbortSignal };
-
-  constructor(cache: Cache, run: { readonly signal: AbortSignal }) {
-    this.#cache = cache;
-    this.#run = run;
-  }
-
-  get<T>(key: string): Promise<T | undefined> {
-    return this.#cache.get(key);
-  }
-
-  set(key: string, value: unknown, options?: CacheSetOptions): Promise<boolean> {
-    return this.#cache.set(key, value, options);
-  }
-
-  delete(key: string): Promise<void> {
-    return this.#cache.delete(key);
-  }
-
-  getOrSet<T>(key: CacheKey<T>, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T> {
-    const { signal: own } = this.#run;
-    const given = options?.signal;
-    const signal = given instanceof AbortSignal ? AbortSignal.any([own, given]) : given ?? own;
-    return this.#cache.getOrSet(key, load, { ...options, signal });
-  }
-}

@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import type { Cache, CacheLoadOptions } from "../contract/shared_state.ts";
-import { RunCache } from "./message_context.ts";
+import { RunCache } from "./run_cache.ts";
 
 /** The cache of a run, with the calls of the cache below it, and how often the signal of the run was read. */
 function start() {

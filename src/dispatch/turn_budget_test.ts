@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { TurnBudget } from "./admission_queue.ts";
+import { TurnBudget } from "./turn_budget.ts";
 
 /** A clock on which handlers take time within a turn of the event loop; it counts how often it is read. */
 class BusyClock extends VirtualClock {

@@ -1,6 +1,6 @@
 /**
  * The shortest way of a send: to a handler in this process, without options, of a contract that needs no preparation
- * and that no other node handles.
+ * and that no other node handles. `request_builder.ts` prepares every other send.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";

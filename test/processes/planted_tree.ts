@@ -77,7 +77,7 @@ const PLANTS = {
     to: 'holder !== host.endpoint && holder === "nobody";',
   }],
   "shape-request": [{
-    file: "src/cluster/wire/inbound_requests.ts",
+    file: "src/cluster/wire/inbound_request.ts",
     from: "outcome.ofStored ? 2 : 1 : 0);",
     to: "0 : 0);",
   }],

@@ -19,7 +19,7 @@
  * view at the first bounce or silence. For 2.5 s after a reconnect of this node, bounces and silence remove nobody.
  */
 import type { Timer } from "../../ports/clock.ts";
-import { RECONNECT_GRACE, type ReconnectGrace } from "../wire/watchdog.ts";
+import { RECONNECT_GRACE, type ReconnectGrace } from "../wire/reconnect_grace.ts";
 import type { Member } from "./member.ts";
 import type { Membership } from "./membership.ts";
 import type { OwnRecordOptions } from "./own_record.ts";

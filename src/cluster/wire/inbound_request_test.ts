@@ -4,7 +4,7 @@ import { query } from "../../contract/definition.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
-import { InboundRequest } from "./inbound_requests.ts";
+import { InboundRequest } from "./inbound_request.ts";
 import type { Peer } from "./peer.ts";
 import { RunningRequests } from "./running_requests.ts";
 

@@ -8,13 +8,8 @@ import { MessageContext } from "../../dispatch/message_context.ts";
 import type { AdmissionWatcher } from "../../dispatch/execution.ts";
 import { abandoned } from "../../dispatch/unfinished.ts";
 import { CatgaError } from "../../error.ts";
-import {
-  AdmissionQueue,
-  type Backlog,
-  type Dropped,
-  QueueEntry,
-  type TurnBudget,
-} from "../../dispatch/admission_queue.ts";
+import { AdmissionQueue, type Backlog, type Dropped, QueueEntry } from "../../dispatch/admission_queue.ts";
+import type { TurnBudget } from "../../dispatch/turn_budget.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Counts } from "../../dispatch/contract_counts.ts";
@@ -22,18 +17,13 @@ import { EntityOutcome } from "../../dispatch/handler_call.ts";
 import type { Receipt, Runner } from "../../dispatch/runner.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "../../dispatch/admission_deadlock.ts";
-import { type Later, type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
+import { type Later, type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { type CancelItem, unreadable, type WireMeta, type WordItem } from "./frame.ts";
-import { failureItem } from "./frame_writer.ts";
-import { tooLarge } from "./frame_limits.ts";
-import { WireEnvelope } from "./wire_envelope.ts";
+import { InboundRequest, type RequestAnswerOptions } from "./inbound_request.ts";
 import { refuseLate } from "./lateness.ts";
-import type { RunningRequest } from "./running_requests.ts";
-import { answerOf, OpenStreams, ReaderLine } from "./open_streams.ts";
+import { answerOf, OpenStreams } from "./open_streams.ts";
 import type { Peer } from "./peer.ts";
-import { toText } from "../../data/encoding.ts";
 import { Unreadable } from "../../data/tags.ts";
-import { writeError } from "../../dispatch/error_encoding.ts";
 
 /** Dependencies of inbound requests on the node. */
 export interface InboundRequestsOptions extends RequestAnswerOptions {
@@ -344,77 +334,3 @@ class QueuedTurn extends QueueEntry {
 const MAX_ASIDE = 65_536;
 const MOST_ANCESTORS = 64; // runs in a chain, each waiting for the next
 const MAX_TTL = 2_147_483_647;
-
-// A request of another process: its frame, its place in it, what came with it, and how it is answered.
-
-/** Dependencies of an answer on the node. */
-interface RequestAnswerOptions {
-  readonly observer: Observer;
-  /** The largest answer, in bytes. */
-  payloadLimit(): number;
-}
-
-/** A request that came in a frame. */
-export class InboundRequest extends WireEnvelope {
-  readonly peer: Peer;
-  readonly seq: number;
-  readonly index: number;
-  /** The contract's name. */
-  readonly contract: string;
-  /** When its frame arrived, by the monotonic clock. */
-  readonly at: number;
-  override readonly sentAt: number;
-  #items: { readonly line: ReaderLine } | undefined = undefined;
-
-  /** The request at this place among those of the frame. */
-  constructor(peer: Peer, seq: number, index: number, contract: string, meta: WireMeta | undefined) {
-    super(meta);
-    this.peer = peer;
-    this.seq = seq;
-    this.index = index;
-    this.contract = contract;
-    this.at = peer.lastSeenAt;
-    this.sentAt = this.at - peer.late;
-  }
-
-  /** Streams only: the way to its reader. */
-  get items(): { readonly line: ReaderLine } {
-    return this.#items ??= { line: new ReaderLine(this) };
-  }
-
-  /** It runs, or waits for its turn, from now on. */
-  begun(run: RunningRequest): void {
-    this.peer.running.begun(this.seq, this.index, run);
-  }
-
-  /** It does so no longer. */
-  ended(): void {
-    this.peer.running.ended(this.seq, this.index);
-  }
-
-  /** Answers it, or says that it was refused. */
-  answer(outcome: Outcome, { observer, payloadLimit }: RequestAnswerOptions): void {
-    const { peer, seq, index, contract } = this;
-    if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
-    const { value } = outcome;
-    if (outcome.ok && value === undefined) return peer.answer(seq, index, undefined);
-    const fail = (error: CatgaError, refused: 0 | 1 | 2 = 0) =>
-      peer.item(failureItem(seq, index, writeError(error, payloadLimit()), refused), true);
-    if (!outcome.ok) return fail(outcome.error, outcome instanceof SchemaRefusal ? outcome.ofStored ? 2 : 1 : 0);
-    let text: string;
-    try {
-      text = toText(value, "INVALID_RESPONSE", "the answer", contract);
-      const error = tooLarge("the answer", contract, text, payloadLimit());
-      if (error !== undefined) throw error;
-    } catch (thrown) {
-      const error = thrown as CatgaError; // the only one that it throws
-      observer({ type: "fault", during: "answering", error });
-      return fail(error);
-    }
-    peer.answer(seq, index, text);
-  }
-
-  protected override name(): string {
-    return `${this.peer.theirCalls}${this.seq}.${this.index}`;
-  }
-}

@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
-import { RECONNECT_GRACE, ReconnectGrace } from "./watchdog.ts";
+import { RECONNECT_GRACE, ReconnectGrace } from "./reconnect_grace.ts";
 
 describe("ReconnectGrace", () => {
   const clock = { now: 0, monotonic: () => clock.now };

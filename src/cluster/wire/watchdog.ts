@@ -100,31 +100,5 @@ const OWED = 50; // ms without an answer before the first ping
 const PING_EVERY = 100; // ms
 const PING_EACH = 5; // ms for each process that owes an answer, if that is more
 const STANDSTILL = 250; // ms that a check may be late
-
-// The time after this node's own reconnect in which bounces and silence prove nothing: an outage of the server cuts off
-// every node, and the others may still be on their way back.
-
-/** The grace of one node, for all that draw conclusions from bounces. */
-export class ReconnectGrace {
-  readonly #clock: Pick<Clock, "monotonic">;
-  #begunAt = -Infinity;
-
-  constructor(clock: Pick<Clock, "monotonic">) {
-    this.#clock = clock;
-  }
-
-  /** The connection is back: the grace begins anew. */
-  begin(): void {
-    this.#begunAt = this.#clock.monotonic();
-  }
-
-  /** True if the others may still be on their way back. */
-  get running(): boolean {
-    return this.#clock.monotonic() - this.#begunAt < RECONNECT_GRACE;
-  }
-}
-
-/** ms in which all live processes come back to one server. It took up to 1.7 s (docs/internals/measurements.md). */
-export const RECONNECT_GRACE = 2_500;
 /** ms that a live process may need to move to another server, or for its last answers to arrive. */
 export const MAY_RETURN = 3_000;

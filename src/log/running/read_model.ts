@@ -10,7 +10,7 @@ import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { HandledCount } from "../../dispatch/contract_counts.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import type { TurnBudget } from "../../dispatch/admission_queue.ts";
+import type { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { CatgaError } from "../../error.ts";
 import { causeText } from "../../data/cause_text.ts";
 import { decodeText } from "../../data/encoding.ts";

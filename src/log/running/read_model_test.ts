@@ -5,7 +5,7 @@ import type { Observation } from "../../contract/observer.ts";
 import { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { HandlerRun } from "../../dispatch/handler_call.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
-import { TurnBudget } from "../../dispatch/admission_queue.ts";
+import { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { CatgaError } from "../../error.ts";
 import { MemoryEventLog } from "../../memory/event_log.ts";
 import type { Random } from "../../ports/clock.ts";

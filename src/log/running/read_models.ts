@@ -2,7 +2,7 @@
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
-import { TurnBudget } from "../../dispatch/admission_queue.ts";
+import { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";

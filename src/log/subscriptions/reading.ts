@@ -1,6 +1,6 @@
 /** Reads the log for a leader: the messages of its categories behind its position, each once. */
 import { Fifo } from "../../data/queues.ts";
-import { TurnBudget } from "../../dispatch/admission_queue.ts";
+import { TurnBudget } from "../../dispatch/turn_budget.ts";
 import type { CatgaError } from "../../error.ts";
 import type { FollowOptions, LogLoss, LogReader, LogState, StoredMessage } from "../../ports/event_log.ts";
 import type { Place } from "../format/commit.ts";

@@ -1,0 +1,88 @@
+/**
+ * A request of another process: its frame, its place in it, what came with it, and how it is answered.
+ * `inbound_requests.ts` decides when it runs, or refuses it.
+ */
+import type { Observer } from "../../contract/observer.ts";
+import { toText } from "../../data/encoding.ts";
+import type { CatgaError } from "../../error.ts";
+import { writeError } from "../../dispatch/error_encoding.ts";
+import { type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
+import type { WireMeta } from "./frame.ts";
+import { tooLarge } from "./frame_limits.ts";
+import { failureItem } from "./frame_writer.ts";
+import { ReaderLine } from "./open_streams.ts";
+import type { Peer } from "./peer.ts";
+import type { RunningRequest } from "./running_requests.ts";
+import { WireEnvelope } from "./wire_envelope.ts";
+
+/** Dependencies of an answer on the node. */
+export interface RequestAnswerOptions {
+  readonly observer: Observer;
+  /** The largest answer, in bytes. */
+  payloadLimit(): number;
+}
+
+/** A request that came in a frame. */
+export class InboundRequest extends WireEnvelope {
+  readonly peer: Peer;
+  readonly seq: number;
+  readonly index: number;
+  /** The contract's name. */
+  readonly contract: string;
+  /** When its frame arrived, by the monotonic clock. */
+  readonly at: number;
+  override readonly sentAt: number;
+  #items: { readonly line: ReaderLine } | undefined = undefined;
+
+  /** The request at this place among those of the frame. */
+  constructor(peer: Peer, seq: number, index: number, contract: string, meta: WireMeta | undefined) {
+    super(meta);
+    this.peer = peer;
+    this.seq = seq;
+    this.index = index;
+    this.contract = contract;
+    this.at = peer.lastSeenAt;
+    this.sentAt = this.at - peer.late;
+  }
+
+  /** Streams only: the way to its reader. */
+  get items(): { readonly line: ReaderLine } {
+    return this.#items ??= { line: new ReaderLine(this) };
+  }
+
+  /** It runs, or waits for its turn, from now on. */
+  begun(run: RunningRequest): void {
+    this.peer.running.begun(this.seq, this.index, run);
+  }
+
+  /** It does so no longer. */
+  ended(): void {
+    this.peer.running.ended(this.seq, this.index);
+  }
+
+  /** Answers it, or says that it was refused. */
+  answer(outcome: Outcome, { observer, payloadLimit }: RequestAnswerOptions): void {
+    const { peer, seq, index, contract } = this;
+    if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
+    const { value } = outcome;
+    if (outcome.ok && value === undefined) return peer.answer(seq, index, undefined);
+    const fail = (error: CatgaError, refused: 0 | 1 | 2 = 0) =>
+      peer.item(failureItem(seq, index, writeError(error, payloadLimit()), refused), true);
+    if (!outcome.ok) return fail(outcome.error, outcome instanceof SchemaRefusal ? outcome.ofStored ? 2 : 1 : 0);
+    let text: string;
+    try {
+      text = toText(value, "INVALID_RESPONSE", "the answer", contract);
+      const error = tooLarge("the answer", contract, text, payloadLimit());
+      if (error !== undefined) throw error;
+    } catch (thrown) {
+      const error = thrown as CatgaError; // the only one that it throws
+      observer({ type: "fault", during: "answering", error });
+      return fail(error);
+    }
+    peer.answer(seq, index, text);
+  }
+
+  protected override name(): string {
+    return `${this.peer.theirCalls}${this.seq}.${this.index}`;
+  }
+}

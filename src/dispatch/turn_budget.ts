@@ -1,0 +1,89 @@
+/**
+ * The time of handlers in a turn of the event loop. An app's handlers start for at most 5 ms in a turn; those that have
+ * not started by then wait for the next turn. So the node reads pings, cancellations and other messages while its
+ * handlers compute.
+ */
+import { nextTick } from "node:process";
+import { outside } from "../data/async_context.ts";
+import { afterOrAtEnd, type Clock } from "../ports/clock.ts";
+
+/** The time for handlers in a turn of the event loop; each turn has the whole of it. */
+export class TurnBudget {
+  readonly #clock: Clock;
+  #over = false;
+  /** This turn has lasted longer than {@link SHORT}: a timer ends it. */
+  #long = false;
+  /** When the first handler of this turn returned, by the monotonic clock; -1 before. */
+  #since = -1;
+  /** The clock when it was last read. */
+  #now = 0;
+  /** After how many more handlers the clock is read, and after how many from one time to the next. */
+  #unseen = 0;
+  #stride = 1;
+  /** To be called in the next turn. */
+  #waiting: (() => void)[] = [];
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** True if this turn's time is used up. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /**
+   * To be called when a handler has returned, with its result or with a promise. Returns the time by the monotonic
+   * clock; it may be a few handlers old, for the faster they are, the more seldom the clock is read.
+   */
+  spent(): number {
+    if (--this.#unseen > 0) return this.#now;
+    const now = this.#clock.monotonic();
+    if (this.#since < 0) {
+      this.#since = now;
+      this.#stride = 1;
+      nextTick(this.#ended);
+    } else {
+      this.#stride = now - this.#now < FAST ? Math.min(2 * this.#stride, MAX_STRIDE) : 1;
+      if (now - this.#since > SHORT_TURN && !this.#long) this.#lengthen();
+      if (now - this.#since > BUDGET) this.#over = true;
+    }
+    this.#unseen = this.#stride;
+    return this.#now = now;
+  }
+
+  /** Calls back in the next turn of the event loop. */
+  nextTurn(callback: () => void): void {
+    this.#waiting.push(callback);
+  }
+
+  /**
+   * Ends a short turn, when what the event loop called has returned: a timer would cost as much as ten of its handlers.
+   */
+  readonly #ended = (): void => {
+    if (!this.#long) this.#begin();
+  };
+
+  /** Lets a timer end this turn: further callbacks of the same turn of the event loop count, too. */
+  #lengthen(): void {
+    this.#long = true;
+    // no immediate: while one follows another, Deno reads from its sockets every 61st time only (2.9.6)
+    afterOrAtEnd(this.#clock, 0, () => outside(() => this.#next()));
+  }
+
+  #begin(): void {
+    this.#since = -1;
+    this.#unseen = 0;
+    this.#over = this.#long = false;
+  }
+
+  #next(): void {
+    this.#begin();
+    for (const callback of this.#waiting.splice(0)) callback();
+  }
+}
+
+const BUDGET = 5; // ms
+const SHORT_TURN = 1; // ms: a turn whose handlers take less ends without a timer
+const FAST = 0.05; // ms between two readings of the clock below which the stride doubles
+const MAX_STRIDE = 16; // handlers; as many slow ones in a row may go unnoticed

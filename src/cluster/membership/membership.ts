@@ -8,8 +8,7 @@
  * answers pings.
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
-import type { CatgaError } from "../../error.ts";
-import { backoff, delay } from "../../ports/clock.ts";
+import { throughElection } from "../../ports/election.ts";
 import type { Change } from "../../ports/key_value_store.ts";
 import { nodeOf } from "../wire/frame.ts";
 import { PROTOCOL } from "../../version.ts";
@@ -97,8 +96,8 @@ export class Membership {
     const { signal } = this.#stop;
     try {
       await Promise.all([
-        this.#patiently(() => this.#own.register()),
-        this.#patiently(() => bucket.watch("", (change) => this.#onChange(change), { signal })),
+        throughElection(this.#options, signal, () => this.#own.register()),
+        throughElection(this.#options, signal, () => bucket.watch("", (change) => this.#onChange(change), { signal })),
       ]);
       await this.#unproven.listed(FIRST_ANSWERS);
     } catch (error) {
@@ -108,21 +107,6 @@ export class Membership {
     }
     this.#onRecord(this.#options.self(), this.#own.revision);
     this.#own.keep();
-  }
-
-  /** Tries what may be done twice again while the store is unavailable, for {@link ELECTION} ms. */
-  async #patiently(work: () => Promise<void>): Promise<void> {
-    const { clock, random } = this.#options;
-    const end = clock.monotonic() + ELECTION;
-    for (let failures = 0;; failures++) {
-      try {
-        return await work();
-      } catch (error) {
-        const { code, retryable } = error as Partial<CatgaError>;
-        if (code !== "UNAVAILABLE" || retryable !== true || clock.monotonic() >= end) throw error;
-      }
-      await delay(clock, backoff(random, failures, 40, 500), this.#stop.signal);
-    }
   }
 
   /** Removes this node's record for good, and ends all watches. */
@@ -288,5 +272,3 @@ const MAX_SILENT = 256;
 const MAX_AT_ONCE = 16;
 /** How long a start waits for nodes that do not answer, in ms. */
 const FIRST_ANSWERS = 1_000;
-/** How long an election of three servers takes at most, in ms. */
-const ELECTION = 10_000;

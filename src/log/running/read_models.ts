@@ -5,6 +5,7 @@ import type { DurableHandler } from "../../dispatch/mediator.ts";
 import { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
+import { throughElection } from "../../ports/election.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 import { isForbidden } from "../../ports/transport.ts";
 import { OF_ENTITIES, subscriptionName } from "../format/names.ts";
@@ -29,7 +30,7 @@ export interface ReadModelsOptions
 export class ReadModels {
   readonly #options: ReadModelsOptions;
   readonly #models: Following[] = [];
-  #closed = false;
+  readonly #ending = new AbortController();
 
   constructor(options: ReadModelsOptions) {
     this.#options = options;
@@ -73,21 +74,22 @@ export class ReadModels {
     if (this.#models.length === 0) return;
     for (const [ofEntities, models] of Map.groupBy(this.#models, ({ ofEntities }) => ofEntities)) {
       const stream = await this.#options.stream(ofEntities);
-      const state = models.every(({ fromStart }) => fromStart) ? undefined : await stream.state();
+      const last = () => throughElection(this.#options, this.#ending.signal, () => stream.state());
+      const state = models.every(({ fromStart }) => fromStart) ? undefined : await last();
       const now = state && { created: state.created, sequence: state.last };
       for (const { model, fromStart } of models) model.follow(stream, fromStart ? undefined : now);
     }
     while (!this.caughtUp) {
       const [error] = this.#models.map(({ model }) => model.unreadable).filter((error) => error && isLasting(error));
       if (error !== undefined) throw error;
-      if (this.#closed) throw new CatgaError("CLOSED", "the node stopped before its read models had caught up");
+      this.#ending.signal.throwIfAborted();
       await delay(this.#options.clock, CHECK);
     }
   }
 
   /** Begins no further messages. Idempotent. */
   close(): void {
-    this.#closed = true;
+    this.#ending.abort(new CatgaError("CLOSED", "the node stopped before its read models had caught up"));
     for (const { model } of this.#models) model.close();
   }
 }

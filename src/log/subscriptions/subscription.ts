@@ -5,6 +5,7 @@
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
+import { throughElection } from "../../ports/election.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import type { Commit, Head } from "../format/commit.ts";
 import { categorySubject, commitSubject, requestSubject, subscriptionKey } from "../format/names.ts";
@@ -130,10 +131,10 @@ export class LogSubscription {
   }
 
   async #ensure(signal: AbortSignal, another: boolean): Promise<void> {
-    const { host: { clock }, kept, stream, spec } = this.#options;
+    const { host, kept, stream, spec } = this.#options;
     for (let begins = false;;) {
-      const found = await kept.last(this.#subject, { latest: true });
-      const state = await stream.state();
+      const found = await throughElection(host, signal, () => kept.last(this.#subject, { latest: true }));
+      const state = await throughElection(host, signal, () => stream.state());
       if (found === undefined) {
         begins = await this.#store(this.#subject, firstCommit(this.#termName(), firstHead(spec, state)), 0);
         signal.throwIfAborted();
@@ -152,7 +153,7 @@ export class LogSubscription {
       const now = state === undefined ? 0 : endOf(state.last);
       while (!await this.#askFor(missing, now)) signal.throwIfAborted();
       for (let waited = 0; waited < JOIN; waited += JOIN_POLL) {
-        await delay(clock, JOIN_POLL, signal);
+        await delay(host.clock, JOIN_POLL, signal);
         const known = this.#commit;
         if (typeof known !== "object" || this.#missing(known).length > 0) continue;
         this.#ignoresFrom(known);

@@ -5,6 +5,7 @@
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { fewAtOnce } from "../../data/queues.ts";
 import { CatgaError } from "../../error.ts";
+import { throughElection } from "../../ports/election.ts";
 import type { LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { OnceAMinute } from "../../ports/once_a_minute.ts";
 import type { Timer } from "../../ports/clock.ts";
@@ -133,9 +134,11 @@ export class Subscriptions {
 
   /** Follows commits, requests and leases from now on. */
   async #follow(): Promise<void> {
-    const { host: { namespace }, kept } = this.#options;
-    const state = await kept.state();
-    if (this.#ending.signal.aborted) return;
+    const { host, kept } = this.#options;
+    const { namespace } = host;
+    const { signal } = this.#ending;
+    const state = await throughElection(host, signal, () => kept.state());
+    if (signal.aborted) return;
     const services = new Set([...this.#all.values()].map(({ spec: { service } }) => `${token(service)}.*`));
     // busy subscriptions commit often: a node with few of its own follows only these
     const keys = this.#all.size <= MOST_FOLLOWED ? this.#all.keys() : services;

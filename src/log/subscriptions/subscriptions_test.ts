@@ -39,6 +39,31 @@ describe("Subscriptions", () => {
     cluster.close();
   });
 
+  it("start when the log, which lost its leader just before, has one again after 9 s", async () => {
+    const cluster = new Cluster();
+    await cluster.node("a", { handles: BILLING });
+    const { clock, network } = cluster;
+    const connect = network.connect.bind(network);
+    network.connect = (options) => {
+      const connection = connect(options);
+      const open = connection.log.open.bind(connection.log);
+      let opened = 0;
+      connection.log.open = async (...stream) => {
+        const found = await open(...stream);
+        if (++opened === 2) network.log.begin("noLeader"); // both streams are open
+        return found;
+      };
+      return connection;
+    };
+    clock.after(9_000, () => network.log.end("noLeader"));
+    const begun = clock.monotonic();
+    await cluster.node("b", { handles: BILLING });
+    assert(clock.monotonic() - begun >= 9_000, "the log was away");
+    await cluster.publish("Placed", events(20, 7));
+    await cluster.until("all handled", () => cluster.ends.length === 20);
+    cluster.close();
+  });
+
   it("leave the lead to a node whose lease moves while they write their own", async () => {
     for (const moves of [true, false]) {
       const { clock, stream, append } = await subscriptionsStream();

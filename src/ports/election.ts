@@ -1,0 +1,30 @@
+/**
+ * Waits for an election: what a node does with a store when it starts is tried again as long as a store of three
+ * servers may have no leader. An operation by itself gives up before.
+ */
+import type { CatgaError } from "../error.ts";
+import { backoff, type Clock, delay, type Random } from "./clock.ts";
+
+/** How long an election takes at most, in ms. */
+const ELECTION = 10_000;
+
+/**
+ * Does `work`, which may be done twice, again while it rejects with a retryable `UNAVAILABLE`: no attempt begins later
+ * than 10 s from now. Rejects as its last attempt does, or with the signal's reason.
+ */
+export async function throughElection<T>(
+  { clock, random }: { readonly clock: Clock; readonly random: Random },
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  const end = clock.monotonic() + ELECTION;
+  for (let failures = 0;; failures++) {
+    try {
+      return await work();
+    } catch (error) {
+      const { code, retryable } = error as Partial<CatgaError>;
+      if (code !== "UNAVAILABLE" || retryable !== true || clock.monotonic() >= end) throw error;
+    }
+    await delay(clock, backoff(random, failures, 40, 500), signal);
+  }
+}

@@ -1,6 +1,6 @@
 /** The pages: README names them all, no link is dead, and each has an example that runs. */
 import { assertEquals, assertGreater } from "@std/assert";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { describe, it } from "node:test";
@@ -78,6 +78,25 @@ describe("docs", () => {
     );
     assertGreater(named.length, 20);
     assertEquals(named.filter((file) => !existsSync(join(root, file))), []);
+  });
+
+  it("docs/internals/architecture.md: where something is decided names a file of each room, and a name in it", async () => {
+    const rows = [...(await read("docs/internals/architecture.md"))
+      .matchAll(/^\| `(\w+)` +\| (.+?) +\| `([\w./]+\.ts)` +\| `(#?\w+)` +\|$/gm)];
+    assertGreater(rows.length, 100);
+    const wrong: string[] = [];
+    for (const [, room, text, file, name] of rows) {
+      const folder = room === "src" ? "src" : `src/${room}`;
+      for (const other of [file, ...[...text.matchAll(/`([\w./]+\.ts)`/g)].map(([, path]) => path)]) {
+        if (!existsSync(join(root, folder, other))) wrong.push(`${folder}/${other} does not exist`);
+      }
+      const source = existsSync(join(root, folder, file)) ? await read(`${folder}/${file}`) : "";
+      if (!new RegExp(`(?<![\\w#])${name}(?!\\w)`).test(source)) wrong.push(`${folder}/${file} has no ${name}`);
+    }
+    assertEquals(wrong, []);
+    const rooms = readdirSync(join(root, "src"), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    const few = rooms.filter(({ name }) => rows.filter(([, room]) => room === name).length < 2);
+    assertEquals(few.map(({ name }) => name), []);
   });
 
   it("in docs/figures/ are each named in another page, and have no empty table", async () => {

@@ -1,4 +1,7 @@
-/** `runs` and `run`: the runs of workflows: lists, retries and cancels many, shows and changes one. */
+/**
+ * `runs` and `run`: the runs of workflows: lists, retries and cancels many, shows and changes one. `flow/run_infos.ts`
+ * applies the filters, here are their flags.
+ */
 import { hasFailedWith, pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../contract/flow.ts";
 import { shownEntryValue } from "../contract/redaction.ts";
 import { printable, printableJson } from "../data/printable.ts";

@@ -1,6 +1,8 @@
 /**
  * At most so many run at once; further ones wait in a queue, first in, first out. An entry that by the present pace
  * could not start before its deadline is refused at once: it would run for nobody, and hold up the entries behind it.
+ * Requests of other nodes wait in one queue (`cluster/wire/inbound_requests.ts`, which refuses them with `OVERLOADED`);
+ * those of a handler with a `concurrency` in one of its own (`concurrency_limit.ts`).
  */
 import type { Clock } from "../ports/clock.ts";
 import { Deadlined } from "../ports/deadline_wheel.ts";

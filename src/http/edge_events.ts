@@ -13,7 +13,7 @@ import {
   eventStreamBody,
   failureEvent,
   itemText,
-} from "./event_stream.ts";
+} from "./sse_body.ts";
 
 /** What is sent as server-sent events. */
 export interface EdgeEvents<T> extends Pick<EventStream<T>, "items" | "signals" | "keepAlive" | "event"> {

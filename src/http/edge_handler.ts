@@ -27,7 +27,7 @@ import { answer } from "./edge_answer.ts";
 import { eventBytes, eventsResponse } from "./edge_events.ts";
 import type { EdgeCall, EdgeResume, EdgeRoute, OpenRun } from "./edge_types.ts";
 import { etagOf } from "./etag.ts";
-import { type AbortSource, ownAbort, sharedAbort } from "./event_stream.ts";
+import { type AbortSource, ownAbort, sharedAbort } from "./sse_body.ts";
 import { KEEP_ALIVE } from "./events.ts";
 import { EdgeRefusal } from "./refusal.ts";
 import { BodyReader, inputOf, refusedMediaType, VALUES, wantsValues } from "./request_input.ts";

@@ -1,15 +1,7 @@
 /** Streams as server-sent events. */
 import { checkFunction, checkKnown, checkNumber, checkSignal, disown, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { encode } from "../data/utf8.ts";
-import {
-  COMMENT,
-  END,
-  EVENT_STREAM_HEADERS,
-  eventStreamBody,
-  failureEvent,
-  itemText,
-  ownAbort,
-} from "./event_stream.ts";
+import { COMMENT, END, EVENT_STREAM_HEADERS, eventStreamBody, failureEvent, itemText, ownAbort } from "./sse_body.ts";
 
 /** Options of {@link events}. */
 export interface EventsOptions<T> {

@@ -1,4 +1,8 @@
-/** Faults of a `MemoryNetwork`, and the random decisions about them. */
+/**
+ * Faults of a `MemoryNetwork`, and the random decisions about them. They are carried out where a message passes:
+ * `broker.ts` drops it, `server_link.ts` delays it, `store_session.ts` loses the store's answer, and the parts of
+ * streams and buckets have faults of their own.
+ */
 import { checkKnown, checkNumber } from "../data/checks.ts";
 import type { Random } from "../ports/clock.ts";
 

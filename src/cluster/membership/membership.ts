@@ -1,11 +1,11 @@
 /**
- * Decides which nodes are members: what records and pings do to this node's view (`membership_view.ts`).
+ * Decides which nodes are members: what records and pings do to this node's view.
  *
  * Each node has a record in the store (`own_record.ts`), which every node watches. A record alone makes no member: its
  * process has to answer a ping, or send a frame, first (`unproven.ts`). A record that was deleted ends the membership:
  * a node deletes its own when it leaves, and the failure detector (`failure_detector.ts`) deletes that of a node that
  * died. A record that expired or vanished does not, because the store may have been away: the node stays as long as it
- * answers pings.
+ * answers pings (`wire/peer.ts` answers them). The members and the events of their changes are in `membership_view.ts`.
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { throughElection } from "../../ports/election.ts";

@@ -10,6 +10,9 @@
  * | here      | –      | –       | this node | done; waiting when this node refuses it                           |
  * | done      | –      | –       | any       | nothing: it has its result, in each state by deadline or abort    |
  *
+ * The owner of a call (`routing/router.ts`) ends it at its deadline, and `routing/retry_decision.ts` decides with which
+ * error, or whether another attempt follows a failure.
+ *
  * "Waiting" is for a connection, for a node with a handler, or for the end of a backoff: the router has it. A peer's
  * ledger has it while it is gathered or sent. A lost one may have run: its process is gone, or does not respond.
  */

@@ -1,6 +1,7 @@
 /**
  * Writes a leader's commits: each exactly once, under its number, behind the commit before it. The steps are generators
- * of requests to the store, so that tests can put events between any two of them; `store.ts` carries them out.
+ * of requests to the store, so that tests can put events between any two of them; `store.ts` carries them out. How far
+ * a subscription has come is the `place` of a commit's head (`../format/commit.ts`); its leader has it in `ledger.ts`.
  */
 import {
   type Commit,

@@ -1,4 +1,7 @@
-/** Election of a subscription's leader: the order of the live nodes that handle it, and when each may take the lead. */
+/**
+ * Election of a subscription's leader: the order of the live nodes that handle it, and when each may take the lead. How
+ * long a leader's lease stands still, and the write that stops the last leader, are in `leases.ts`.
+ */
 import { readAnnouncement, type Retry } from "../../contract/send_options.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 import { subscriptionKey } from "../format/names.ts";

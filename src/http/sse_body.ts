@@ -1,7 +1,8 @@
 /**
  * The body of a response of server-sent events, for streams and for the tails of an edge. Items are read no faster than
  * the client takes them, a comment keeps the connection alive while none comes, and a response that nobody reads has no
- * timer. What goes wrong with an item, or with the stream, is the last event.
+ * timer. What goes wrong with an item, or with the stream, is the last event. `edge_events.ts` makes
+ * the bytes of an event of an edge.
  */
 import { encode } from "../data/utf8.ts";
 import { toJson, toText } from "../data/encoding.ts";

@@ -1,6 +1,6 @@
 /**
- * The nats-server of a {@link MemoryNetwork}: picks the subscribers of each message, and bounces one that has none. How
- * messages travel to and from it, late or not at all, is up to the {@link ServerLink} of each client.
+ * The nats-server of a {@link MemoryNetwork}: chooses the subscribers of each message, and bounces a message that has
+ * none. The {@link ServerLink} of each client decides how messages travel to and from the broker: late, or not at all.
  */
 import { outside } from "../data/async_context.ts";
 import type { Clock, Random } from "../ports/clock.ts";
@@ -12,11 +12,11 @@ import type { ServerLink } from "./server_link.ts";
 /** A client of the broker. */
 export interface BrokerClient {
   readonly link: ServerLink;
-  /** The server that it is connected to now. */
+  /** Server to which the client is connected now. */
   readonly server: ServerInfo;
 }
 
-/** A subscription as the broker knows it. */
+/** A subscription. */
 export interface BrokerSubscriber {
   readonly subject: string;
   readonly queue?: string | undefined;
@@ -34,7 +34,7 @@ export class Broker {
   readonly clock: Clock;
   readonly random: Random;
   readonly faults: FaultSource;
-  /** The clock of what is in transit. */
+  /** Clock of messages in transit. */
   readonly links: Clock;
   readonly #subscribers = new SubjectTrie<BrokerSubscriber>();
   #waiting: (() => void)[] = [];
@@ -60,7 +60,7 @@ export class Broker {
     else from.link.toServer(() => this.#route(from, epoch, message));
   }
 
-  /** Calls back when everything published so far has been delivered. */
+  /** Calls `callback` when everything published so far has been delivered. */
   settled(callback: () => void): void {
     if (this.#waiting.push(callback) === 1) this.clock.soon(() => outside(() => this.#turn()));
   }
@@ -82,7 +82,7 @@ export class Broker {
     return subscribers.every(({ client }) => client.server.id !== from.server.id) && this.faults.hits("falseBounce");
   }
 
-  /** All subscribers without a queue, and one of each queue by chance, whatever the patterns of its members. */
+  /** Chooses all subscribers without a queue, and a random one of each queue, whatever the patterns of its members. */
   #choose(subject: string): BrokerSubscriber[] {
     const chosen: BrokerSubscriber[] = [];
     let queues: Map<string, BrokerSubscriber[]> | undefined;
@@ -103,8 +103,7 @@ export class Broker {
   }
 
   /**
-   * As nats-server does: sends the bounce to one subscription of the publisher itself that has no queue, and to no
-   * other.
+   * Sends a bounce to one subscription of the publisher itself that has no queue, and to no other, as nats-server does.
    */
   #bounce(from: BrokerClient, epoch: number, reply: string): void {
     if (!from.link.has(epoch)) return;

@@ -5,14 +5,15 @@ import type { FaultSource } from "./faults.ts";
 
 interface StoredEntry {
   readonly entry: Entry;
-  /** When it expires, by the monotonic clock; `Infinity`: never. */
+  /** Time at which the entry expires, by the monotonic clock; `Infinity`: never. */
   readonly end: number;
-  /** The entries with the same ttl; `undefined` if it has none. */
+  /** The line of entries with this entry's ttl; `undefined` if the entry has no ttl. */
   readonly line: ExpiryLine | undefined;
 }
 
 /**
- * Entries of one ttl, in the order in which they expire. They have one timer, for an entry alone costs 2 µs in Deno.
+ * Entries with the same ttl, in the order in which they expire. They share a timer, because a timer for each entry
+ * costs 2 µs in Deno.
  */
 interface ExpiryLine {
   readonly ttl: number; // ms
@@ -26,7 +27,7 @@ export class BucketState {
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;
   readonly #stored = new Map<string, StoredEntry>();
-  /** By ttl. */
+  /** Lines of entries by ttl. */
   readonly #expiring = new Map<number, ExpiryLine>();
   readonly #observers = new Set<(change: Change) => void>();
   #next: number;
@@ -48,7 +49,7 @@ export class BucketState {
     return all.filter(({ key }) => key.startsWith(prefix)).sort((a, b) => a.revision - b.revision);
   }
 
-  /** Writes an entry, which expires after `seconds`; never, without them. */
+  /** Writes an entry, which expires after `seconds`; absent: never. */
   put(key: string, value: string, seconds: number | undefined): number {
     const before = this.#stored.get(key);
     before?.line?.entries.delete(before);
@@ -58,13 +59,13 @@ export class BucketState {
     return entry.revision;
   }
 
-  /** Removes an entry. Returns `false` if there was none. */
+  /** Removes an entry. Returns false if there was none. */
   remove(key: string, type: "delete" | "expire", note?: string): boolean {
     const stored = this.#stored.get(key);
     if (stored === undefined) return false;
     const { line } = stored;
     line?.entries.delete(stored);
-    // not where it expires: its timer goes on with the next
+    // at "expire" the running timer goes on with the next entry
     if (type === "delete" && line?.entries.size === 0) {
       line.timer?.cancel();
       this.#expiring.delete(line.ttl);
@@ -75,13 +76,13 @@ export class BucketState {
     return true;
   }
 
-  /** Calls back synchronously at every change, until the returned function is called. */
+  /** Calls `observer` synchronously at every change, until the returned function is called. */
   observe(observer: (change: Change) => void): () => void {
     this.#observers.add(observer);
     return () => this.#observers.delete(observer);
   }
 
-  /** Ttl of an entry, in ms. */
+  /** Ttl of an entry, in ms, changed by faults. */
   #life(seconds: number): number {
     const late = this.#faults?.hits("lateExpiry") ? this.#faults.random() * 1_000 : 0;
     return seconds * 1_000 * (this.#faults?.hits("earlyExpiry") ? this.#faults.random() : 1) + late;
@@ -94,7 +95,7 @@ export class BucketState {
     }, { background: true });
   }
 
-  /** Keeps an entry for `ttl` ms; for good, without it. */
+  /** Keeps an entry for `ttl` ms; absent: for ever. */
   #store(entry: Entry, ttl: number | undefined): void {
     if (ttl === undefined) return void this.#stored.set(entry.key, { entry, end: Infinity, line: undefined });
     let line = this.#expiring.get(ttl);
@@ -107,7 +108,7 @@ export class BucketState {
     line.entries.add(stored);
   }
 
-  /** Removes the entries of a line when they expire; the first one does so in `ms`. */
+  /** Removes the entries of a line when they expire; the first expires in `ms`. */
   #expireIn(line: ExpiryLine, ms: number): void {
     line.timer = this.#clock.after(ms, () => {
       for (const { entry, end } of line.entries) {

@@ -1,6 +1,6 @@
 /**
- * The port {@link EventLog} within one process: streams in memory, reached over connections that can fail. First their
- * server, then a stream as a client reaches it.
+ * The port {@link EventLog} within one process: streams in memory, reached over connections that can fail. This file
+ * has the streams' server, then a stream as a client reaches it.
  */
 import { CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -40,7 +40,7 @@ export class MemoryEventLog implements EventLog {
   readonly #faults: FaultSource | undefined;
   readonly #streams = new Map<string, StreamState>();
   readonly #doubters = new Set<(name: string) => void>();
-  /** The greatest sequence that a stream of this name has had. */
+  /** Greatest sequence that a stream of this name has had. */
   readonly #greatest = new Map<string, number>();
   #made = 0;
   readonly #outages = new Set<LogOutage | "full">();
@@ -57,7 +57,7 @@ export class MemoryEventLog implements EventLog {
     return this.#openOver(new StoreSession(this.#clock, this.#faults), name, options);
   }
 
-  /** These streams, as a client reaches them over its connection. */
+  /** Returns these streams as a client reaches them over its connection. */
   through(client: SessionClient): EventLog {
     const session = new StoreSession(this.#clock, this.#faults, client);
     return { open: (name, options) => this.#openOver(session, name, options) };
@@ -87,7 +87,7 @@ export class MemoryEventLog implements EventLog {
     if (!this.led) throw unavailable("the streams have no leader now");
   }
 
-  /** Performs a write: at once, or when there is a quorum again, in the order of the calls. */
+  /** Performs a write at once, or, in the order of the calls, when there is a quorum again. */
   readonly write = (perform: () => void): void => {
     if (this.#outages.has("noQuorum")) this.#waiting.push(perform);
     else perform();
@@ -123,7 +123,7 @@ export class MemoryEventLog implements EventLog {
       );
     }
     const least = (this.#greatest.get(name) ?? 0) + 1;
-    // as precise as on NATS; the last digits tell apart streams of one ms
+    // as precise as on NATS; the last digits distinguish streams of the same ms
     const created = new Date(this.#clock.now()).toISOString().replace("Z", `${`${++this.#made}`.padStart(6, "0")}Z`);
     const ready = () => this.#outages.size === 0;
     const lag = () => this.#faults?.lag() ?? 0;
@@ -132,17 +132,17 @@ export class MemoryEventLog implements EventLog {
     return state;
   }
 
-  /** The stream of a name, if there is one. */
+  /** Returns the stream with this name, if there is one. */
   get(name: string): StreamState | undefined {
     return this.#streams.get(name);
   }
 
-  /** The messages of a stream (1,000 at most) behind a sequence; none of a stream that does not exist. */
+  /** Returns the messages of a stream (at most 1,000) behind a sequence; none if the stream does not exist. */
   messages(name: string, after = 0): readonly StoredMessage[] {
     return this.#streams.get(name)?.read(">", after + 1, 1_000) ?? [];
   }
 
-  /** Loses a stream, with everything in it. Throws a `TypeError` if there is none of this name. */
+  /** Loses a stream with everything in it. Throws a `TypeError` if there is none with this name. */
   remove(name: string): void {
     const state = this.#find(name);
     this.#streams.delete(name);
@@ -152,9 +152,9 @@ export class MemoryEventLog implements EventLog {
   }
 
   /**
-   * Loses the messages of a stream behind a sequence. Clients get a doubt, as after the reconnect that mostly comes
-   * with it; `quietly`: they do not, as when the stream's servers restarted and theirs did not. Throws a `TypeError` if
-   * there is none of this name.
+   * Loses the messages of a stream behind a sequence. Clients get a doubt, as after the reconnect that mostly
+   * accompanies a loss; `quietly`: they do not, as when the stream's servers restarted and the clients' own did not.
+   * Throws a `TypeError` if there is no stream with this name.
    */
   truncate(name: string, last: number, { quietly = false }: { readonly quietly?: boolean } = {}): void {
     const state = this.#find(name);
@@ -163,7 +163,7 @@ export class MemoryEventLog implements EventLog {
     if (!quietly) this.#doubt(name);
   }
 
-  /** Loses the last messages of each stream, `count` at most. Returns their number. */
+  /** Loses the last messages of each stream, at most `count`. Returns their number. */
   loseTail(count: number): number {
     let lost = 0;
     for (const [name, { first, next }] of this.#streams) {
@@ -175,12 +175,12 @@ export class MemoryEventLog implements EventLog {
     return lost;
   }
 
-  /** The time of day has been set: schedules that are due by now fire. */
+  /** Call when the time of day was set: due schedules fire. */
   leapt(): void {
     for (const state of this.#streams.values()) state.leapt();
   }
 
-  /** Calls back when a stream has lost messages, until the returned function is called. */
+  /** Calls `listener` when a stream has lost messages, until the returned function is called. */
   onDoubt(listener: (name: string) => void): () => void {
     const own = (name: string) => listener(name);
     this.#doubters.add(own);
@@ -194,7 +194,7 @@ export class MemoryEventLog implements EventLog {
     throw new TypeError(`there is no stream ${JSON.stringify(name)}; there are ${others}`);
   }
 
-  /** To be called before a stream loses messages. */
+  /** Call before a stream loses messages. */
   #noteGreatest(name: string, { next }: StreamState): void {
     this.#greatest.set(name, Math.max(this.#greatest.get(name) ?? 0, next - 1));
   }
@@ -351,24 +351,24 @@ class MemoryStream implements LogStream {
     };
   }
 
-  /** In the store: the stream, which is made again if it was lost. */
+  /** Runs in the store: returns the stream, which is made anew if it was lost. */
   #open(): StreamState {
     return this.#server.stream(this.name, this.#options);
   }
 
-  /** Returns the stream for what needs its leader. */
+  /** Runs in the store: returns the stream for an operation of its leader. */
   #led(): StreamState {
     this.#server.checkLed();
     return this.#open();
   }
 
-  /** Before which sequence a server has what was stored. */
+  /** Returns the sequence before which the answering server has all messages. */
   #seen(state: StreamState): number {
     const { clock, faults } = this.#session.store;
     return faults?.hits("staleRead") ? state.since(clock.now() - LAG * faults.random()) : Infinity;
   }
 
-  /** Refusal of an append that is not even sent. */
+  /** Returns the refusal of an append that is not sent; `undefined`: send it. */
   #refuse(subject: string, size: number): Appended | undefined {
     const { state, maxPayload } = this.#session;
     if (size > maxPayload) {
@@ -384,7 +384,7 @@ class MemoryStream implements LogStream {
   }
 }
 
-/** How far a server lags behind, at most, in ms. */
+/** Maximum delay of a server behind the leader, in ms. */
 const LAG = 100;
 
 function refusal(passing: boolean, code: "UNAVAILABLE" | "CLOSED" | "TOO_LARGE", message: string): Appended {

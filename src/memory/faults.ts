@@ -7,31 +7,29 @@ import { checkKnown, checkNumber } from "../data/checks.ts";
 import type { Random } from "../ports/clock.ts";
 
 /**
- * Faults of a `MemoryNetwork`, by chance: only what can happen with a real NATS, too. Chances are from 0
- * (never) to 1 (always), durations in ms. What is left out never goes wrong.
- *
- * The messages of one connection reach one subscription in their order, whatever their delay; those of different
- * connections may overtake each other.
+ * Random faults of a `MemoryNetwork`, all of which can happen with a real NATS, too. Chances are from 0 (never) to 1
+ * (always), durations in ms. A fault that is left out never happens. The messages of one connection reach one
+ * subscription in order, whatever their delay; those of different connections may overtake each other.
  */
 export interface Faults {
   /**
    * Chance that a message is lost silently, for each subscription that it goes to: as for a slow consumer. A reader of
-   * a log notices, and reads on behind what it got.
+   * a log notices the loss, and reads on behind the last message that it received.
    */
   readonly drop?: number | undefined;
   /**
-   * The longest additional delay of a message to the server, and again from it, in ms; mostly it is much less (the cube
-   * of an even draw). Holds for requests to the store and its answers as well. What is in transit to the server when a
-   * connection breaks is lost, or arrives late: even after what the next connection sends.
+   * Longest additional delay of a message to the server, and again from it, in ms; mostly it is much less (the cube of
+   * a uniform random number). Applies to requests to the store and their answers as well. A message in transit to the
+   * server when a connection breaks is lost, or arrives late: even after messages that the next connection sends.
    */
   readonly delay?: number | undefined;
-  /** Connections break, and are restored. */
+  /** Times at which connections break and are restored. */
   readonly cut?: Outages | undefined;
-  /** Processes freeze, and go on. */
+  /** Times at which processes freeze and go on. */
   readonly pause?: Outages | undefined;
   /**
-   * Chance that a message with a reply subject bounces, undelivered, though somebody subscribes to its subject on
-   * another server. Only with several servers.
+   * Chance that a message with a reply subject bounces, undelivered, although its subject has a subscription on another
+   * server. Only with several servers.
    */
   readonly falseBounce?: number | undefined;
   /**
@@ -40,34 +38,34 @@ export interface Faults {
   readonly lostAck?: number | undefined;
   /** Chance that an entry with a ttl expires early: at any moment of its ttl. */
   readonly earlyExpiry?: number | undefined;
-  /** Chance that an entry outlives its ttl, by 1 s at most: as when the server has forgotten the ttl. */
+  /** Chance that an entry outlives its ttl by up to 1 s: as when the server has forgotten the ttl. */
   readonly lateExpiry?: number | undefined;
   /**
    * Chance that a deleted entry with a ttl is back within a second, at its old revision, for the rest of its ttl: as
-   * after a kill of the server. Watches report nothing before it ends.
+   * after a kill of the server. Watches report nothing until the entry ends.
    */
   readonly revival?: number | undefined;
   /**
-   * Chance that a log's server sends a reader old messages again: as after the death of a leader. The reader drops
+   * Chance that a log's server sends a reader old messages again, as after the death of a leader. The reader drops
    * them.
    */
   readonly redelivery?: number | undefined;
-  /** Chance that a read from a server that may lag behind lacks what a log stored in the last 100 ms. */
+  /** Chance that a read from a server that may lag behind lacks the messages that a log stored in the last 100 ms. */
   readonly staleRead?: number | undefined;
-  /** The logs have no leader for a while: nothing is stored or read from it, and readers begin anew. */
+  /** Times at which the logs have no leader: no message is stored or read, and readers begin anew. */
   readonly noLeader?: Outages | undefined;
   /**
-   * The leader of the logs has no quorum for a while: it stores what it gets, in order, when that is over, answered or
-   * not.
+   * Times at which the leader of the logs has no quorum: it stores the messages that it gets later, in order, when the
+   * outage is over, even if their senders have given up.
    */
   readonly noQuorum?: Outages | undefined;
 }
 
-/** Something that happens again and again, to each connection, or to the logs, at independent moments. */
+/** Recurring outages of each connection, or of the logs, at independent moments. */
 export interface Outages {
-  /** The mean time from the end of one to the beginning of the next, in ms; above 0. */
+  /** Mean time from the end of an outage to the beginning of the next, in ms; above 0. */
   readonly every: number;
-  /** How long one lasts at most, in ms; drawn evenly. */
+  /** Maximum duration of an outage, in ms; uniformly distributed. */
   readonly lasts: number;
 }
 
@@ -84,14 +82,14 @@ const CHANCES = [
 const LOG_OUTAGES = ["noLeader", "noQuorum"] as const;
 const OUTAGES = ["cut", "pause", ...LOG_OUTAGES] as const;
 
-/** A fault that happens by chance, each time. */
+/** A fault that has a chance to happen each time. */
 export type Chance = typeof CHANCES[number];
 /** A fault that begins and ends. */
 export type Outage = typeof OUTAGES[number];
-/** One that befalls the logs. */
+/** An outage of the logs. */
 export type LogOutage = typeof LOG_OUTAGES[number];
 
-/** The current faults, and their random decisions. Draws no random number for a fault that is off. */
+/** The current faults and their random decisions. Uses no random number for a fault that is off. */
 export class FaultSource {
   readonly random: Random;
   #faults: Faults = Object.freeze({});
@@ -110,7 +108,7 @@ export class FaultSource {
     this.#faults = Object.freeze({ ...faults });
   }
 
-  /** Decides whether a fault happens this time. */
+  /** Decides randomly if a fault happens this time. */
   hits(fault: Chance): boolean {
     const chance = this.#faults[fault];
     return chance !== undefined && chance > 0 && this.random() < chance;

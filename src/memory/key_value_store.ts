@@ -1,7 +1,4 @@
-/**
- * The port {@link KeyValueStore} within one process: buckets in memory, reached over connections that can fail. Over
- * 300 lines: one implementation of a port.
- */
+/** The port {@link KeyValueStore} within one process: buckets in memory, reached over connections that can fail. */
 import { outside } from "../data/async_context.ts";
 import type { Clock } from "../ports/clock.ts";
 import { byteLength, exceeds } from "../data/utf8.ts";
@@ -37,7 +34,7 @@ export class MemoryKeyValueStore implements KeyValueStore {
     return this.#openOver(new StoreSession(this.#clock, this.#faults), name, options);
   }
 
-  /** These buckets, as a client reaches them over its connection. */
+  /** Returns these buckets as a client reaches them over its connection. */
   through(client: SessionClient): KeyValueStore {
     const session = new StoreSession(this.#clock, this.#faults, client);
     return { open: (name, options) => this.#openOver(session, name, options) };
@@ -110,7 +107,10 @@ class MemoryBucket implements Bucket {
     return watchBucket(this.#state, this.#session, { prefix, onChange, signal: options.signal });
   }
 
-  /** No async function, nor those that call it: each takes 0.2 µs of an idempotent command of an app without NATS. */
+  /**
+   * Neither this nor its callers are async functions: each would take 0.2 µs of an idempotent command of an app without
+   * NATS.
+   */
   #write(
     key: string,
     value: string,
@@ -126,7 +126,7 @@ class MemoryBucket implements Bucket {
   }
 }
 
-/** Validates a write, and returns it as it is stored. */
+/** Validates a write, and returns it in its stored form. */
 function writable(
   key: string,
   value: string,

@@ -3,8 +3,8 @@ import type { Clock, Random, Timer } from "../ports/clock.ts";
 import { RestingClock } from "../ports/resting_clock.ts";
 
 /**
- * Everything that reaches a process from outside, its timers included, enters here: at once while it runs, later when
- * it is frozen and goes on, never when it is dead.
+ * A process. Everything that reaches it from outside, including its timers, enters here: at once while it runs; later
+ * if it is frozen and goes on; never if it is dead.
  */
 export class MemoryProcess {
   /** The network's clock, with timers that wait while the process is frozen. */
@@ -12,12 +12,12 @@ export class MemoryProcess {
   readonly #clock: RestingClock;
   readonly #random: Random;
   #state: "running" | "frozen" | "dead" = "running";
-  /** How far its wall clock is ahead of that of the network, in ms. */
+  /** Time by which its wall clock is ahead of the network's, in ms. */
   skew = 0;
   #arrivals: (() => void)[] = [];
   #timers: (() => void)[] = [];
 
-  /** `random` decides whether a process that goes on sees its timers or its messages first. */
+  /** `random` decides if a process that goes on handles its timers or its messages first. */
   constructor(clock: Clock, random: Random) {
     this.#clock = new RestingClock(clock);
     this.#random = random;
@@ -37,7 +37,7 @@ export class MemoryProcess {
     return this.#state === "dead";
   }
 
-  /** Runs a callback of the process: something reaches it, or is to be sent by it. */
+  /** Runs a callback for something that reaches the process, or that it sends. */
   enter(callback: () => void): void {
     if (this.#state === "running") callback();
     else if (this.#state === "frozen") this.#arrivals.push(callback);
@@ -47,7 +47,9 @@ export class MemoryProcess {
     if (this.#state === "running") this.#state = "frozen";
   }
 
-  /** Goes on: what has arrived meanwhile enters in turns of its own, before anything that arrives later. */
+  /**
+   * Lets the process go on: everything that has arrived meanwhile enters in turns of its own, before later arrivals.
+   */
   resume(): void {
     if (this.#state !== "frozen") return;
     this.#state = "running";

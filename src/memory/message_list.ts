@@ -1,23 +1,23 @@
-/** Messages by sequence and by subject, of which any may be removed. */
+/** A list of messages by sequence and by subject; any of them may be removed. */
 import { firstIndex } from "../data/queues.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { isPattern, matcher } from "./subject_match.ts";
 
-/** Message that {@link MessageList.push} stores. */
+/** A message to be stored by {@link MessageList.push}, which gives it its sequence. */
 export type Unnumbered = Omit<StoredMessage, "sequence">;
 
 /** Messages in the order of their sequences, which grow by one. */
 export class MessageList {
-  /** One for each sequence from `#base` on; `undefined`: it was removed. */
+  /** Messages by sequence, from `#base` on; `undefined`: removed. */
   #messages: (StoredMessage | undefined)[] = [];
   #base: number;
-  /** The index of the first message that is there. */
+  /** Index of the first message that was not removed. */
   #head = 0;
   readonly #subjects = new Map<string, number[]>();
   #size = 0;
   #bytes = 0;
 
-  /** Empty; the first message gets the sequence `first`. */
+  /** Makes an empty list, whose first message will get the sequence `first`. */
   constructor(first: number) {
     this.#base = first;
   }
@@ -61,7 +61,7 @@ export class MessageList {
     return sequence === undefined ? undefined : this.at(sequence);
   }
 
-  /** The subjects of its messages. */
+  /** The subjects of all messages. */
   get subjects(): Iterable<string> {
     return this.#subjects.keys();
   }
@@ -104,14 +104,14 @@ export class MessageList {
     const sequences = this.#subjects.get(message.subject)!;
     while (sequences.length > 0 && !this.at(sequences.at(-1)!)) sequences.pop();
     if (sequences.length === 0) this.#subjects.delete(message.subject);
-    // those that are gone from the front go in bulk
+    // removed messages at the front are dropped in bulk
     else if (sequences.length > 64 && !this.at(sequences[sequences.length >>> 1])) {
       this.#subjects.set(message.subject, sequences.filter((each) => this.at(each)));
     }
     return message;
   }
 
-  /** The next message gets the sequence behind `last`. Those behind it were removed. */
+  /** Sets the next sequence to the one behind `last`. All messages behind `last` must have been removed. */
   truncate(last: number): void {
     if (last + 1 >= this.next) return;
     if (last + 1 < this.first) {
@@ -122,7 +122,7 @@ export class MessageList {
   }
 }
 
-/** As nats-server counts it in memory, about. */
+/** Approximate size of a message, as nats-server counts it in memory. */
 function sizeOf({ subject, data, headers }: StoredMessage): number {
   let size = subject.length + data.length + 16;
   for (const name in headers) size += name.length + headers[name].length + 4;

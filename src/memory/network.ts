@@ -1,6 +1,6 @@
 /**
  * NATS within one process: `broker.ts` is its server, `key_value_store.ts` its store, `transport.ts` a client's
- * connection, and `faults.ts` says what goes wrong on the way.
+ * connection, and `faults.ts` decides about faults on the way.
  */
 import { checkFunction, checkInteger, checkKnown, checkMethods, checkNumber, disown, show } from "../data/checks.ts";
 import { type Clock, type Random, systemClock, systemRandom, token } from "../ports/clock.ts";
@@ -18,20 +18,20 @@ import { RestingClock } from "../ports/resting_clock.ts";
 
 /** Options of a {@link MemoryNetwork}. */
 export interface MemoryNetworkOptions {
-  /** The clock of every app on it; that of this machine. */
+  /** Clock of every app on the network; default: that of this machine. */
   clock?: Clock | undefined;
-  /** Its source of random numbers, from 0 on and below 1; that of the operating system. */
+  /** Source of random numbers, from 0 to below 1; default: that of the operating system. */
   random?: Random | undefined;
   /** A safe integer that makes the random numbers of apps and faults repeatable; excludes `random`. */
   seed?: number | undefined;
-  /** Faults; none. */
+  /** Faults; default: none. */
   faults?: Faults | undefined;
   /**
-   * Number of servers that the connections are spread over, in turn; each goes on to the next server when it
-   * reconnects; 1.
+   * Number of servers over which the connections are spread in turn; each connection goes on to the next server when it
+   * reconnects; default 1.
    */
   servers?: number | undefined;
-  /** The largest message, headers included, in bytes; 1 MiB, as nats-server has it. */
+  /** Maximum size of a message, headers included, in bytes; default 1 MiB, as on nats-server. */
   maxPayload?: number | undefined;
 }
 
@@ -41,9 +41,12 @@ export interface MemoryNetworkOptions {
  * @internal
  */
 interface MemoryConnectOptions {
-  /** Its name for methods such as {@link MemoryNetwork.cut}, until another connection has that name: an app's id. */
+  /**
+   * Name of the connection for methods such as {@link MemoryNetwork.cut}, until another connection has that name: an
+   * app's id.
+   */
   name?: string | undefined;
-  /** Called with what callbacks of subscriptions throw; logs it to the console. */
+  /** Called with errors that callbacks of subscriptions throw; default: logs them to the console. */
   onError?: ((error: unknown) => void) | undefined;
 }
 
@@ -59,7 +62,10 @@ export interface MemoryConnection extends Transport {
   readonly log: EventLog;
   /** The clock of the program behind the connection: its timers go on when the connection is closed. */
   readonly programClock: Clock;
-  /** These do to this connection what the methods of {@link MemoryNetwork} of the same names do to that of an app. */
+  /**
+   * The following methods do to this connection what the methods of {@link MemoryNetwork} of the same names do to that
+   * of an app.
+   */
   cut(): void;
   restore(): void;
   pause(): void;
@@ -130,10 +136,12 @@ export class MemoryNetwork {
   readonly #outages: OutageSchedule;
   readonly #broker: Broker;
   readonly #named = new Map<string, MemoryConnection>();
-  /** Neither closed, all that they sent before having arrived, nor killed. */
+  /** Connections that are neither killed, nor closed with all their messages arrived. */
   readonly #connected = new Set<MemoryTransport>();
   #count = 0;
-  /** Clock of the store, the log and what is in transit. It rests while nobody is connected: timers would go on. */
+  /**
+   * Clock of the store, the log and messages in transit. It rests while there is no connection, so that no timer runs.
+   */
   readonly #serverClock: RestingClock;
 
   /**
@@ -151,7 +159,7 @@ export class MemoryNetwork {
     }
     this.clock = clock;
     this.random = random === undefined ? seed === undefined ? systemRandom() : seededRandom(seed) : checked(random);
-    // a sequence of their own, so that changing the faults does not change what the apps draw
+    // separate random numbers, so that changing the faults does not change those of the apps
     this.#source = new FaultSource(seed === undefined ? this.random : seededRandom(seed ^ FAULT_SEED));
     this.#serverClock = new RestingClock(clock);
     this.log = new MemoryEventLog(this.#serverClock, this.#source);
@@ -167,7 +175,7 @@ export class MemoryNetwork {
     this.faults = faults;
   }
 
-  /** Faults from now on; set as a whole. */
+  /** The faults; setting them replaces all. */
   get faults(): Faults {
     return this.#source.faults;
   }
@@ -181,7 +189,7 @@ export class MemoryNetwork {
     this.#outages.refresh();
   }
 
-  /** Ends all faults: nothing goes wrong from now on, cut connections are restored, frozen processes and logs go on. */
+  /** Ends all faults: cut connections are restored, frozen processes and logs go on. */
   heal(): void {
     this.faults = {};
     this.log.end("noLeader");
@@ -212,7 +220,7 @@ export class MemoryNetwork {
         MemoryTransport.prototype.kill.call(transport);
         this.#left(transport);
       },
-      // what is in transit until it is closed needs its timers
+      // messages in transit need the timers until the connection is closed
       close: () => MemoryTransport.prototype.close.call(transport).finally(() => this.#left(transport)),
     });
     const { name } = options;
@@ -235,23 +243,26 @@ export class MemoryNetwork {
   }
 
   /**
-   * Breaks the connection of the app with this id: it becomes `disconnected`, what it sends and what is sent to it is
-   * lost, and for the others it is not there. Does nothing when it is cut already. Throws a `TypeError` if no app on
-   * this network has this id.
+   * Breaks the connection of the app with this id: it becomes `disconnected`, messages to and from it are lost, and
+   * other apps do not see it. Does nothing if it is cut already. Throws a `TypeError` if no app on this network has
+   * this id.
    */
   cut(app: string): void {
     this.#find(app).cut();
   }
 
-  /** Restores a connection that was cut: `connected`, to the next server; that of a frozen app when it goes on. */
+  /**
+   * Restores a connection that was cut: it becomes `connected`, to the next server; that of a frozen app when the app
+   * goes on.
+   */
   restore(app: string): void {
     this.#find(app).restore();
   }
 
   /**
-   * Freezes an app as SIGSTOP does: no message, no answer of the store and no timer reaches it, and nothing that it
-   * sends leaves it; for the others it is there, and does not answer. Only code that uses {@link MemoryNetwork.clockOf}
-   * is frozen: code with another clock goes on.
+   * Freezes an app as SIGSTOP does: no message, no answer of the store and no timer reaches it, and it sends nothing;
+   * other apps see it, but get no answer. Only code that uses {@link MemoryNetwork.clockOf} is frozen: code with
+   * another clock goes on.
    */
   pause(app: string): void {
     this.#find(app).pause();
@@ -264,14 +275,14 @@ export class MemoryNetwork {
 
   /**
    * Ends an app as SIGKILL does: its subscriptions vanish, no message and no timer reaches it, its store never answers,
-   * and nothing that it does from now on reaches anybody; what it has sent before still arrives. Its pending promises
-   * never settle, that of `drain` neither. Another app may take its id.
+   * and it sends nothing from now on; messages sent before still arrive. Its pending promises never settle, including
+   * that of `drain`. Another app may take its id.
    */
   kill(app: string): void {
     this.#find(app).kill();
   }
 
-  /** Sets the wall clock of an app apart from that of the network, by `ms`, which may be below 0; 0: no longer. */
+  /** Sets the wall clock of an app to that of the network plus `ms`, which may be negative; 0 ends the difference. */
   skew(app: string, ms: number): void {
     checkNumber("skew: ms", ms, -MAX_SKEW, MAX_SKEW, "ms");
     this.#find(app).skew(ms);
@@ -296,7 +307,7 @@ const OPTIONS: ReadonlySet<string> = new Set<keyof MemoryNetworkOptions>([
   ...["clock", "random", "seed", "faults", "servers", "maxPayload"] as const,
 ]);
 
-/** A source of random numbers of a program, which throws for a value that is none: names would be made of it. */
+/** Wraps a program's source of random numbers, to throw for an invalid number: names are made of them. */
 function checked(random: Random): Random {
   return () => {
     const drawn = random();

@@ -1,4 +1,4 @@
-/** A message on its way into a stream in memory, with the headers that it has on NATS. */
+/** A message to be stored in a stream in memory, with the headers that it has on NATS. */
 import { appendHeaders, type AppendOptions, ttlSeconds } from "../ports/event_log.ts";
 
 /** A message to be stored. */
@@ -12,11 +12,11 @@ export interface NewMessage extends Pick<AppendOptions, "id" | "expect" | "rollu
 
 const encoder = new TextEncoder();
 
-/** The message of an append whose arguments were checked. */
+/** Makes the message of an append whose arguments were checked. */
 export function newMessage(subject: string, data: string | Uint8Array, options: AppendOptions): NewMessage {
   const { id, ttl, expect, rollup, schedule } = options;
   const own = Object.entries(options.headers ?? {}).map(([name, value]) => [name, value.trim()]);
-  // a schedule replaces what its subject has
+  // a schedule replaces the message of its subject
   const headers = appendHeaders({
     ...options,
     headers: Object.fromEntries(own),

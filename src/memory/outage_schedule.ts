@@ -1,9 +1,9 @@
-/** Cuts connections, freezes processes and stops the logs again and again, at random moments, as the faults say. */
+/** Cuts connections, freezes processes and stops the logs repeatedly, at random moments, as the faults say. */
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { MemoryEventLog } from "./event_log.ts";
 import type { FaultSource, Outage } from "./faults.ts";
 
-/** A connection and its process, as far as outages concern them. */
+/** The methods of a connection and its process that outages need. */
 interface Victim {
   cut(): void;
   restore(): void;
@@ -11,11 +11,12 @@ interface Victim {
   resume(): void;
 }
 
-/** The logs' server, as far as outages concern it. */
+/** The methods of the logs' server that outages need. */
 type LogVictim = Pick<MemoryEventLog, "begin" | "end">;
 
 /**
- * The outages of all connections, and of the logs. One that has begun ends by itself, even if the faults have changed.
+ * The outages of all connections and of the logs. An outage that has begun ends by itself, even if the faults have
+ * changed.
  */
 export class OutageSchedule {
   readonly #clock: Clock;
@@ -45,7 +46,7 @@ export class OutageSchedule {
     this.#victims.delete(victim);
   }
 
-  /** The faults have changed: schedules all outages anew. */
+  /** Call when the faults have changed: schedules all outages anew. */
   refresh(): void {
     for (const timer of this.#timers) timer.cancel();
     this.#timers = new Set();

@@ -1,9 +1,9 @@
-/** Random numbers from a seed: the same ones each time. */
+/** Random numbers from a seed: the same sequence each time. */
 import type { Random } from "../ports/clock.ts";
 
 /**
- * Numbers in [0, 1) with 32 random bits, the same ones for the same `seed` (a safe integer): sfc32 of Chris
- * Doty-Humphrey's PractRand, its state spread from the seed by splitmix32. Not for secrets.
+ * Returns a source of numbers in [0, 1) with 32 random bits, the same sequence for the same `seed` (a safe integer):
+ * sfc32 of Chris Doty-Humphrey's PractRand, its state spread from the seed by splitmix32. Not for secrets.
  */
 export function seededRandom(seed: number): Random {
   if (!Number.isSafeInteger(seed)) throw new TypeError(`a seed is a safe integer; got ${seed}`);

@@ -1,6 +1,6 @@
 /**
- * Link between a process and its server: one channel in each direction, which keeps the order, delays as the
- * faults say, and loses what is in transit when the connection breaks.
+ * The link between a process and its server: one channel in each direction, which keeps the order, delays messages as
+ * the faults say, and loses messages in transit when the connection breaks.
  */
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { FaultSource } from "./faults.ts";
@@ -48,8 +48,8 @@ export class ServerLink {
   }
 
   /**
-   * Carries something to the server: calls `arrive` there, at once when nothing is in transit. `lost` is called by
-   * {@link ServerLink.detach}, or at once while there is no connection; what was lost may arrive nevertheless, late.
+   * Carries something to the server: calls `arrive` there, at once if nothing is in transit. `lost` is called by {@link
+   * ServerLink.detach}, or at once while there is no connection; something lost may arrive nevertheless, late.
    */
   toServer(arrive: () => void, lost: () => void = () => {}): void {
     if (!this.process.running) return this.process.enter(() => this.toServer(arrive, lost));
@@ -57,17 +57,17 @@ export class ServerLink {
     this.#toServer.put(arrive, lost, this.#faults.lag());
   }
 
-  /** Carries something to the process, as {@link ServerLink.toServer} does to the server. */
+  /** Carries something to the process, like {@link ServerLink.toServer} in the other direction. */
   toProcess(arrive: () => void, lost: () => void = () => {}): void {
     this.#toProcess.put(arrive, lost, this.#faults.lag());
   }
 
-  /** The process has died: the server notices after everything that the process has sent. */
+  /** Call when the process has died: the server notices after everything that the process has sent. */
   hangUp(noticed: () => void): void {
     this.#toServer.put(noticed, noticed, this.#faults.lag());
   }
 
-  /** The connection breaks: what is in transit is lost, but some of what the process sent may still arrive. */
+  /** Breaks the connection: everything in transit is lost, but some messages of the process may still arrive. */
   detach(): void {
     this.#attached = false;
     const { random, faults: { delay = 0 } } = this.#faults;
@@ -83,7 +83,7 @@ export class ServerLink {
 }
 
 interface Transit {
-  /** When it arrives, by the monotonic clock. */
+  /** Time of arrival, by the monotonic clock. */
   readonly at: number;
   readonly arrive: () => void;
   readonly lost: () => void;
@@ -113,8 +113,8 @@ class Channel {
   }
 
   /**
-   * Loses what is in transit, except the first so many, which arrive so much later, regardless of what is sent after
-   * them.
+   * Loses everything in transit, except the first messages: `survivors` returns how many of them arrive nevertheless
+   * and how much later, in ms, regardless of messages sent after them.
    */
   cut(survivors: (count: number) => [count: number, later: number]): void {
     if (this.#transits.length === 0) return;
@@ -132,7 +132,7 @@ class Channel {
     const wait = Math.max(0, this.#transits[0].at - this.#clock.monotonic());
     this.#timer = this.#clock.after(wait, () => {
       this.#timer = undefined;
-      // what is put meanwhile queues behind what arrives now
+      // messages put meanwhile queue behind those that arrive now
       this.#arriving = true;
       while (this.#transits.length > 0 && this.#transits[0].at <= this.#clock.monotonic()) {
         this.#transits.shift()!.arrive();

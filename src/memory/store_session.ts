@@ -8,12 +8,12 @@ import type { Transport, TransportStatus } from "../ports/transport.ts";
 import type { FaultSource } from "./faults.ts";
 import type { ServerLink } from "./server_link.ts";
 
-/** The client's connection that a session goes over. */
+/** The client's connection under a session. */
 export type SessionClient = Pick<Transport, "status" | "onStatus" | "maxPayload"> & { readonly link: ServerLink };
 
 /** Options of {@link StoreSession.call}. */
 export interface StoreCallOptions {
-  /** In the store: performs the operation, at once or later. */
+  /** Called in the store: performs the operation, at once or later. */
   readonly gate?: (perform: () => void) => void;
   readonly limit?: number;
 }
@@ -22,7 +22,7 @@ export interface StoreCallOptions {
 export interface SessionChannel {
   /** True if the connection is still the same one. */
   readonly open: boolean;
-  /** Calls back in a later turn, after all earlier answers, unless the connection is lost before. */
+  /** Calls `callback` in a later turn, after all earlier answers, unless the connection is lost before. */
   send(callback: () => void): void;
 }
 
@@ -32,19 +32,22 @@ export class StoreSession {
   readonly #faults: FaultSource | undefined;
   readonly #client: SessionClient | undefined;
 
-  /** The store of an app that has no network: turns of the event loop would take longer than all else. */
+  /**
+   * True for the store of an app without a network. It answers without turns of the event loop, which would take longer
+   * than everything else.
+   */
   get #alone(): boolean {
     return this.#client === undefined && this.#faults === undefined;
   }
 
-  /** Without a client, the store is always reachable. */
+  /** Makes a session. Without a client, the store is always reachable. */
   constructor(clock: Clock, faults?: FaultSource, client?: SessionClient) {
     this.#clock = clock;
     this.#faults = faults;
     this.#client = client;
   }
 
-  /** The clock of the store, and what goes wrong there. */
+  /** Clock and faults of the store. */
   get store(): { readonly clock: Clock; readonly faults: FaultSource | undefined } {
     return { clock: this.#clock, faults: this.#faults };
   }
@@ -63,14 +66,14 @@ export class StoreSession {
     return this.#client?.link.process.clock ?? this.#clock;
   }
 
-  /** The largest message, headers included, in bytes; 1 MiB, as nats-server has it. */
+  /** Maximum size of a message, headers included, in bytes; default 1 MiB, as on nats-server. */
   get maxPayload(): number {
     return this.#client?.maxPayload ?? 1_048_576;
   }
 
   /**
-   * Runs an operation in the store, and resolves with its result, unless the connection is lost first. With `gate` it
-   * runs when that calls back, and nobody waits for its answer longer than `limit` ms.
+   * Runs an operation in the store, and resolves with its result, unless the connection is lost first. With `gate`, the
+   * operation runs when that calls back, and its answer is awaited for `limit` ms at most.
    */
   call<T>(operation: () => T, { gate, limit = ANSWER_LIMIT }: StoreCallOptions = {}): Promise<T> {
     const link = this.#client?.link;
@@ -110,14 +113,14 @@ export class StoreSession {
     });
   }
 
-  /** Tells the store something; nothing says whether it arrives. */
+  /** Runs an operation in the store without an answer; it may be lost. */
   tell(operation: () => void): void {
     const link = this.#client?.link;
     if (link === undefined) this.#clock.soon(operation);
     else link.toServer(() => this.#clock.soon(operation));
   }
 
-  /** For an operation in the store: the way back to the client that is connected now. */
+  /** Called by an operation in the store: returns the channel back to the client that is connected now. */
   channel(): SessionChannel {
     const link = this.#client?.link;
     if (link === undefined) return { open: true, send: (callback) => this.#clock.soon(callback) };
@@ -132,7 +135,7 @@ export class StoreSession {
     };
   }
 
-  /** Calls back later, after all earlier answers, even when the connection is lost. */
+  /** Calls `callback` later, after all earlier answers, even if the connection is lost. */
   soon(callback: () => void): void {
     if (this.#alone) return queueMicrotask(callback);
     const link = this.#client?.link;
@@ -141,12 +144,12 @@ export class StoreSession {
     link.toProcess(enter, enter);
   }
 
-  /** Calls back at each change of the connection, until the returned function is called. */
+  /** Calls `listener` at each change of the connection, until the returned function is called. */
   onStatus(listener: (status: TransportStatus) => void): () => void {
     return this.#client?.onStatus(listener) ?? (() => {});
   }
 
-  /** Why the store cannot be reached now: `CLOSED` for good. */
+  /** Returns why the store cannot be reached now; `CLOSED`: for ever. */
   failure(): CatgaError {
     return this.#client?.status.state === "closed"
       ? new CatgaError("CLOSED", "the connection to the store is closed")
@@ -154,7 +157,7 @@ export class StoreSession {
   }
 }
 
-/** How long a client waits for an answer, in ms: as on NATS. */
+/** Time for which a client waits for an answer, in ms, as on NATS. */
 const ANSWER_LIMIT = 5_000;
 
 function silence(limit: number): CatgaError {

@@ -1,4 +1,4 @@
-/** Consumer of a stream in memory: the position of a reader, and how much it has asked for. */
+/** A consumer of a stream in memory: the position of a reader, and the deliveries that it has requested. */
 import type { Clock } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import type { FaultSource } from "./faults.ts";
@@ -6,12 +6,12 @@ import type { StreamState } from "./stream_state.ts";
 
 /** Message of a consumer to its reader. */
 export interface Delivery {
-  /** Each with the consumer's own count, from 1. */
+  /** Messages, each with its number within the consumer, from 1. */
   readonly messages: readonly CountedMessage[];
-  /** Up to this sequence there are no more messages for it: the last of them has the count {@link Delivery.count}. */
+  /** Sequence up to which the reader has all its messages; the last of them has the number {@link Delivery.count}. */
   readonly upTo: number;
   readonly count: number;
-  /** The time of the message {@link Delivery.upTo}. */
+  /** Time of the message with the sequence {@link Delivery.upTo}. */
   readonly time: number | undefined;
   /** True if the consumer is lost, and sends nothing more. */
   readonly lost: boolean;
@@ -22,25 +22,25 @@ export type CountedMessage = readonly [count: number, message: StoredMessage];
 
 /** Options of {@link StreamConsumer}. */
 export interface ConsumerOptions {
-  /** The first sequence that it sends. */
+  /** First sequence to be sent. */
   readonly from: number;
   readonly clock: Clock;
   readonly faults: FaultSource | undefined;
   /** Returns true if there is a reader. */
   alive(): boolean;
   matches(subject: string): boolean;
-  /** Sends something to the reader. */
+  /** Sends a delivery to the reader. */
   send(delivery: Delivery): void;
 }
 
-/** Messages in one delivery, at most. */
+/** Maximum number of messages in a delivery. */
 const MAX_DELIVERY = 256;
-/** How far behind the messages are that come again, at most. */
+/** Maximum distance of messages that are sent again. */
 const AGAIN = 20;
-/** After this time a reader learns that it missed the last message, in ms. */
+/** Time after which a reader learns that it missed the last message, in ms. */
 const HEARTBEAT = 1_000;
 
-/** After this time a reader learns that messages for others were passed by, in ms. */
+/** Time after which a reader learns that messages of other subjects were skipped, in ms. */
 const PASSED_BY = 5_000;
 
 /** Sends the messages of a stream in order, one delivery for each {@link StreamConsumer.more}. */
@@ -53,7 +53,7 @@ export class StreamConsumer {
   #count = 0;
   #wanted = false;
   #passing = false;
-  /** Up to where the reader was told that there is nothing more for it. */
+  /** Sequence up to which the reader knows that there are no more messages for it. */
   #said: number;
 
   constructor(state: StreamState, options: ConsumerOptions) {
@@ -65,7 +65,7 @@ export class StreamConsumer {
     this.#stop = state.observe(() => this.#pump());
   }
 
-  /** The reader can take another delivery. */
+  /** Call when the reader can take another delivery. */
   more(): void {
     this.#wanted = true;
     this.#pump();
@@ -96,7 +96,7 @@ export class StreamConsumer {
     if (counted.length > 0) this.#send(counted);
   }
 
-  /** Tells the reader in a while that messages for others were passed by. */
+  /** Sends the reader its new position, after `PASSED_BY` ms, when messages of other subjects were skipped. */
   #passBy(): void {
     if (this.#passing || this.#next - 1 <= this.#said) return;
     this.#passing = true;
@@ -111,11 +111,11 @@ export class StreamConsumer {
     this.#options.send({ messages, upTo, count: this.#count, time: this.#state.at(upTo)?.time, lost });
   }
 
-  /** Counts messages. As the faults say, some are lost on the way, or old ones come again. */
+  /** Numbers messages. As the faults say, some are lost on the way, or old ones are sent again. */
   #disturb(messages: readonly StoredMessage[]): CountedMessage[] {
     const { faults, clock } = this.#options;
     const again = faults?.hits("redelivery") ? this.#earlier(messages[0].sequence) : [];
-    // a consumer whose leader died repeats messages under counts of their own, or goes back in its count
+    // a consumer whose leader died repeats messages under new numbers, or goes back in its numbers
     const anew = again.length > 0 && faults!.random() < 0.5;
     const sent: CountedMessage[] = again.map((message) => [anew ? ++this.#count : this.#count, copyOf(message)]);
     for (const message of messages) sent.push([++this.#count, copyOf(message)]);
@@ -126,7 +126,7 @@ export class StreamConsumer {
     return arriving;
   }
 
-  /** Messages that were sent before, not in their order. */
+  /** Returns the last messages of the reader before a sequence, in reverse order. */
   #earlier(sequence: number): StoredMessage[] {
     const found: StoredMessage[] = [];
     for (let at = Math.max(this.#options.from, sequence - AGAIN); at < sequence; at++) {
@@ -137,7 +137,7 @@ export class StreamConsumer {
   }
 }
 
-/** A message for one reader, whose data it may keep. */
+/** Copies a message for one reader, which may keep its data. */
 export function copyOf(message: StoredMessage): StoredMessage {
   return Object.freeze({ ...message, data: message.data.slice() });
 }

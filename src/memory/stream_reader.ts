@@ -18,7 +18,7 @@ import { type CountedMessage, type Delivery, StreamConsumer } from "./stream_con
 import type { StreamState } from "./stream_state.ts";
 import { matcher } from "./subject_match.ts";
 
-/** How long to wait before trying again, in ms. */
+/** Pause before another attempt, in ms. */
 const RETRY = 1_000;
 
 /** Answer of the store to a reader that begins. */
@@ -26,7 +26,7 @@ interface StoreStart {
   readonly mark: LogMark;
   readonly state: LogState;
   readonly lost: LogLoss | undefined;
-  /** The last message for it that there is. */
+  /** Sequence of the last message for the reader. */
   readonly last: number;
   readonly consumer: StreamConsumer;
 }
@@ -39,13 +39,13 @@ export class StreamReader implements LogReader {
   readonly #matches: (subject: string) => boolean;
   readonly #unsubscribe: () => void;
   readonly #queue = new Fifo<CountedMessage>();
-  /** Up to where it will have looked when the queue is empty. */
+  /** The delivery that ends the queue: position of the reader once the queue is empty. */
   #upTo: Delivery | undefined;
-  /** Up to where it has looked: there may be no message for it. */
+  /** Position up to which the reader has received its messages; it may be that of another subject's message. */
   #place: LogMark | undefined;
   #mark: LogMark | undefined;
   #consumer: StreamConsumer | undefined;
-  /** Grows with each start: answers and deliveries of earlier ones are ignored. */
+  /** Number of starts; answers and deliveries of earlier starts are ignored. */
   #attempt = 0;
   #count = 0;
   /** Sequence at which it has caught up. */
@@ -58,7 +58,7 @@ export class StreamReader implements LogReader {
   #fault: CatgaError | undefined;
   #reports: OnceAMinute;
 
-  /** `find` is for the store: the stream, or an error. */
+  /** `find` is called in the store: returns the stream or throws. */
   constructor(session: StoreSession, find: () => StreamState, options: FollowOptions) {
     this.#session = session;
     this.#reports = new OnceAMinute(session.clock);
@@ -103,7 +103,7 @@ export class StreamReader implements LogReader {
     this.#unsubscribe();
   }
 
-  /** Ends what it has with the store. */
+  /** Ends the present start. */
   #stop(): void {
     this.#attempt++;
     this.#retry?.cancel();
@@ -129,7 +129,7 @@ export class StreamReader implements LogReader {
     );
   }
 
-  /** In the store: where reading goes on, and who sends it from there. */
+  /** Called in the store: finds the place at which reading goes on, and makes the consumer from there. */
   #begin(attempt: number): StoreStart {
     const state = this.#find();
     const is = state.state();
@@ -198,7 +198,7 @@ export class StreamReader implements LogReader {
       // the last messages were lost on the way
       if (this.#upTo.count !== this.#count) return this.#start();
       this.#place = Object.freeze({ created, sequence: this.#upTo.upTo, time: this.#upTo.time });
-      // nothing but messages for others came for a while
+      // only messages of other subjects came for a while
       if (this.#upTo.messages.length === 0 && this.#upTo.upTo > this.#mark!.sequence) this.#mark = this.#place;
       this.#upTo = undefined;
     }
@@ -224,7 +224,7 @@ export class StreamReader implements LogReader {
   }
 }
 
-/** The first sequence to read behind a mark, and what is lost. */
+/** Returns the first sequence to be read behind a mark, and the loss, if any. */
 function resume(
   state: StreamState,
   is: LogState,
@@ -234,10 +234,10 @@ function resume(
   const { sequence, created, time } = after;
   const lose = (reason: LogLoss["reason"], next: number) => ({ from: next, lost: { reason, after: sequence, next } });
   if (created !== is.created) return lose("remade", is.first);
-  // what was stored since the loss has sequences that were read before
+  // messages stored since the loss reuse sequences that were read before
   if (sequence > is.last) return lose("truncated", time === undefined ? is.last + 1 : state.since(time + 1));
   const there = state.at(sequence);
-  // what was read was lost, and others got its sequences: go on with what was stored since
+  // the last message read was lost, and another has its sequence: go on with those stored since
   if (time !== undefined && there && there.time !== time) {
     return lose("replaced", Math.min(state.since(time), sequence + 1));
   }

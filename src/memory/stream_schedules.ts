@@ -1,23 +1,23 @@
-/** The schedules of a stream in memory: at its time each appends what it stores to its target. */
+/** The schedules of a stream in memory: at its time, each appends its stored data to its target. */
 import { parseCron } from "../data/cron.ts";
 import { Fifo } from "../data/queues.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { type LogSchedule, ttlSeconds } from "../ports/event_log.ts";
 import type { NewMessage } from "./new_message.ts";
 
-/** When, and to which subject, a stored message is appended. */
+/** Times and target of a schedule. */
 export interface ScheduleTimes {
   readonly target: string;
   /** Ttl of appended messages, in seconds. */
   readonly seconds: number | undefined;
-  /** When it is due first, and the first time after a time, in ms since 1970; `undefined`: never again. */
+  /** First due time, in ms since 1970; `next`: the first due time after a time; `undefined`: never again. */
   readonly due: number;
   next(time: number): number | undefined;
-  /** Why no server takes it. */
+  /** Why servers refuse the schedule. */
   readonly invalid?: string | undefined;
 }
 
-/** When a schedule that is stored at the time `now` is due. */
+/** Reads the times of a schedule that is stored at the time `now`. */
 export function scheduled({ at, zone, target, ttl }: LogSchedule, now: number): ScheduleTimes {
   const seconds = ttl === undefined ? undefined : ttlSeconds(ttl);
   if (typeof at === "number") return { target, seconds, due: at, next: () => undefined };
@@ -31,26 +31,26 @@ export function scheduled({ at, zone, target, ttl }: LogSchedule, now: number): 
   }
 }
 
-/** The stream that schedules are in. */
+/** The stream that contains the schedules. */
 export interface ScheduleStream {
-  /** Returns true if its schedules can fire now. */
+  /** Returns true if schedules can fire now. */
   ready(): boolean;
-  /** How long a schedule that is due is in the server's hand before it fires, in ms. */
+  /** Returns the time between a schedule's due time and its firing, in ms. */
   lag(): number;
   append(message: NewMessage): void;
-  /** Removes whatever stands under the subject of a schedule that is done. */
+  /** Removes the message under the subject of a finished schedule, even if it is another one by now. */
   purge(subject: string): void;
 }
 
-/** How long one waits that is due while the stream cannot store anything, in ms. */
+/** Pause before a due schedule is tried again while the stream cannot store messages, in ms. */
 const RETRY_PAUSE = 250;
-/** A schedule that stands under its subject. */
+/** A pending schedule. */
 interface StandingSchedule {
   readonly message: NewMessage;
   readonly schedule: ScheduleTimes;
-  /** Timer until it is due; `undefined`: it is in hand. */
+  /** Timer until the schedule is due; `undefined`: it is about to fire. */
   timer: Timer | undefined;
-  /** By the time of day, in ms since 1970. */
+  /** Due time by the time of day, in ms since 1970. */
   due: number;
 }
 
@@ -58,23 +58,22 @@ interface StandingSchedule {
 interface FiringSchedule {
   readonly message: NewMessage;
   readonly schedule: ScheduleTimes;
-  /** When it is due again. */
+  /** Next due time; `undefined`: none. */
   readonly next: number | undefined;
-  /** When it fires, by the monotonic clock, or behind the one before it. */
+  /** Earliest time of the firing, by the monotonic clock; it fires behind the one before it. */
   readonly at: number;
 }
 
 /**
- * Schedules by subject. As nats-server does, it takes what is due in hand, and fires one
- * after the other; what is put in the place of a schedule meanwhile is removed by its firing, or is due when that
- * schedule would be due again.
+ * Schedules by subject. Like nats-server, it takes due schedules in hand and fires them one after the other; a message
+ * that replaces a schedule meanwhile is removed by that firing, or is due when the old schedule would be due again.
  */
 export class StreamSchedules {
   readonly #clock: Clock;
   readonly #stream: ScheduleStream;
   readonly #standing = new Map<string, StandingSchedule>();
   readonly #taken = new Fifo<FiringSchedule>();
-  /** Timer until the first of them fires. */
+  /** Timer until the first schedule in hand fires. */
   #firing: Timer | undefined;
 
   constructor(clock: Clock, stream: ScheduleStream) {
@@ -82,7 +81,7 @@ export class StreamSchedules {
     this.#stream = stream;
   }
 
-  /** Adds a schedule, or replaces the one of this subject. */
+  /** Adds a schedule, or replaces that of this subject. */
   set(subject: string, message: NewMessage, schedule: ScheduleTimes): void {
     this.delete(subject);
     const standing: StandingSchedule = { message, schedule, timer: undefined, due: schedule.due };
@@ -102,7 +101,7 @@ export class StreamSchedules {
     while (this.#taken.shift() !== undefined);
   }
 
-  /** The time of day has been set: what is due by now fires. */
+  /** Call when the time of day was set: due schedules fire. */
   leapt(): void {
     for (const standing of this.#standing.values()) {
       if (standing.timer === undefined) continue;
@@ -124,7 +123,7 @@ export class StreamSchedules {
   }
 
   #take({ message, schedule }: StandingSchedule): void {
-    // one that was due several times, as while the process stood still, fires once
+    // a schedule that was due several times, as during a standstill of the process, fires once
     const next = schedule.next(this.#clock.now());
     this.#taken.push({ message, schedule, next, at: this.#clock.monotonic() + this.#stream.lag() });
     if (this.#taken.size === 1) this.#fireFirst();
@@ -154,7 +153,7 @@ export class StreamSchedules {
         ...(schedule.seconds === undefined ? {} : { "Nats-TTL": `${schedule.seconds}s` }),
       }),
     });
-    // whatever stands there by now
+    // even if another message is there by now
     if (next === undefined) return this.#stream.purge(subject);
     const standing = this.#standing.get(subject);
     standing?.timer?.cancel();
@@ -162,8 +161,8 @@ export class StreamSchedules {
   }
 }
 
-/** Headers of a schedule that what it appends does not have. */
+/** Headers of a schedule that its appended messages do not get. */
 const REMOVED = /^Nats-(?:Schedule|Expected-|Msg-Id$|TTL$|Rollup$)/;
 
-/** The longest delay of a timer, in ms. */
+/** Maximum delay of a timer, in ms. */
 const MAX_TIMER = 2_147_483_647;

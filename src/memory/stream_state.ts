@@ -10,40 +10,40 @@ import type { NewMessage } from "./new_message.ts";
 import { scheduled, type ScheduleStream, type ScheduleTimes, StreamSchedules } from "./stream_schedules.ts";
 import { isPattern, matcher } from "./subject_match.ts";
 
-/** Answer of {@link StreamState.append}. */
+/** Outcome of {@link StreamState.append}. */
 export type Verdict = Exclude<Appended, { readonly type: "unknown" }>;
 
-/** How a stream begins. */
+/** Origin of a stream. */
 interface StreamOrigin extends Pick<ScheduleStream, "ready" | "lag"> {
   /** When it was created. */
   readonly created: string;
-  /** Its first sequence is the time now in ms, or this if that is greater. */
+  /** Minimum of its first sequence, which otherwise is the present time in ms. */
   readonly least: number;
 }
 
-/** How long ids are remembered, in ms. */
+/** Time for which message ids are remembered, in ms. */
 const DEDUPE = 120_000;
 
 /** The stored messages of one stream. */
 export class StreamState {
   readonly settings: Readonly<LogOptions>;
-  /** When it was created. */
+  /** Creation time; it identifies the stream. */
   readonly created: string;
-  /** Returns true if a subject is one of its own. */
+  /** Returns true if a subject belongs to the stream. */
   readonly takes: (subject: string) => boolean;
   readonly #clock: Clock;
   readonly #log: MessageList;
   readonly #schedules: StreamSchedules;
   readonly #ids = new Map<string, { readonly sequence: number; readonly until: number }>();
-  /** Messages that expire, by their ttl in seconds: in the order of their ends. */
+  /** Messages that expire, by ttl in seconds, in the order in which they expire. */
   readonly #expiring = new Map<number, Fifo<{ readonly sequence: number; readonly end: number }>>();
-  /** When the next message is to expire, by the monotonic clock. */
+  /** Time at which the next message expires, by the monotonic clock. */
   #expiry = Infinity;
   readonly #observers = new Set<() => void>();
   #gone = false;
   #interruptions = 0;
 
-  /** An empty stream. */
+  /** Makes an empty stream. */
   constructor(clock: Clock, settings: Readonly<LogOptions>, { created, least, ready, lag }: StreamOrigin) {
     this.#clock = clock;
     this.settings = settings;
@@ -58,7 +58,7 @@ export class StreamState {
     });
   }
 
-  /** How often its consumers were lost: with messages, or with its leader. */
+  /** Number of times that all consumers were lost: with messages, or with the leader. */
   get interruptions(): number {
     return this.#interruptions;
   }
@@ -99,7 +99,7 @@ export class StreamState {
     this.#forgetIds();
     const known = id === undefined ? undefined : this.#ids.get(id);
     if (known) return { type: "stored", sequence: known.sequence, duplicate: true };
-    // as nats-server does, a schedule replaces what its subject has
+    // like on nats-server, a schedule replaces the message of its subject
     if (rollup || schedule) this.purge(subject);
     else this.#schedules.delete(subject);
     const sequence = this.#log.push({ ...message, time: Math.floor(this.#clock.now()) });
@@ -110,41 +110,41 @@ export class StreamState {
     return { type: "stored", sequence, duplicate: false };
   }
 
-  /** The message of a sequence. */
+  /** Returns the message with this sequence. */
   at(sequence: number): StoredMessage | undefined {
     return this.#log.at(sequence);
   }
 
-  /** The last message of a subject; of those before a sequence. */
+  /** Returns the last message of a subject before a sequence. */
   last(subject: string, before = Infinity): StoredMessage | undefined {
     if (before >= this.next) return this.#log.last(subject);
     const sequence = this.#log.sequences(subject, before).at(-1);
     return sequence === undefined ? undefined : this.at(sequence);
   }
 
-  /** The time of day has been set. */
+  /** Call when the time of day was set. */
   leapt(): void {
     this.#schedules.leapt();
   }
 
-  /** The subjects, of those that match a pattern, that have messages. */
+  /** Returns the subjects that match a pattern and have messages. */
   subjects(pattern: string): string[] {
     const matches = isPattern(pattern) ? matcher([pattern]) : (subject: string) => subject === pattern;
     return [...this.#log.subjects].filter(matches);
   }
 
-  /** The last message of each subject that matches a pattern, of those before a sequence, in order. */
+  /** Returns the last message before a sequence of each subject that matches a pattern, in order. */
   lasts(pattern: string, before: number): StoredMessage[] {
     const found = this.subjects(pattern).flatMap((subject) => this.last(subject, before) ?? []);
     return found.sort((a, b) => a.sequence - b.sequence);
   }
 
-  /** The messages of a subject (a pattern) from a sequence on, `most` at most; of those before a sequence. */
+  /** Returns the messages of a subject (a pattern) from a sequence on and before another, at most `most`. */
   read(subject: string, from: number, most: number, before = Infinity): StoredMessage[] {
     return this.#log.sequences(subject, before, from, most).map((sequence) => this.at(sequence)!);
   }
 
-  /** The sequence of the first message that was stored at a time or later, or of the next one. */
+  /** Returns the sequence of the first message stored at or after a time; if there is none, the next sequence. */
   since(time: number): number {
     let found = this.next;
     for (let sequence = this.next - 1; sequence >= this.#log.first; sequence--) {
@@ -162,7 +162,7 @@ export class StreamState {
     return purged.length;
   }
 
-  /** Loses all messages behind a sequence, and what is known of them: the next message gets the sequence behind it. */
+  /** Loses all messages behind a sequence, with their ids and ttls: the next message gets the sequence behind it. */
   truncate(last: number): void {
     for (let sequence = Math.max(last + 1, this.#log.first); sequence < this.next; sequence++) this.#remove(sequence);
     this.#log.truncate(last);
@@ -174,20 +174,20 @@ export class StreamState {
     this.interrupt();
   }
 
-  /** Ends it: its schedules fire no more, its messages are lost. */
+  /** Ends the stream: its schedules do not fire any more, its messages are lost. */
   remove(): void {
     this.#gone = true;
     this.#schedules.close();
     this.interrupt();
   }
 
-  /** Calls back synchronously when there may be something new, until the returned function is called. */
+  /** Calls `observer` synchronously when there may be new messages, until the returned function is called. */
   observe(observer: () => void): () => void {
     this.#observers.add(observer);
     return () => this.#observers.delete(observer);
   }
 
-  /** Its consumers are lost. */
+  /** Loses all consumers. */
   interrupt(): void {
     this.#interruptions++;
     for (const observer of [...this.#observers]) observer();

@@ -1,6 +1,6 @@
 /** Returns true if a subject matches patterns: `*` stands for one token, `>` at the end for one or more. */
 
-/** A test of subjects: whether one of the patterns matches. */
+/** Returns a test that is true for subjects that match one of the patterns. */
 export function matcher(patterns: readonly string[]): (subject: string) => boolean {
   const literal = new Set(patterns.filter((pattern) => !isPattern(pattern)));
   const wild = patterns.filter(isPattern);
@@ -15,7 +15,7 @@ export function matcher(patterns: readonly string[]): (subject: string) => boole
   };
 }
 
-/** Returns true if it has a wildcard. */
+/** Returns true if a subject has a wildcard. */
 export function isPattern(subject: string): boolean {
   return /(?:^|\.)[*>](?:\.|$)/.test(subject);
 }

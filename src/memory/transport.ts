@@ -20,9 +20,9 @@ import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
 /** Dependencies of a {@link MemoryTransport} on its network. */
 export interface MemoryTransportOptions {
   readonly maxPayload: number;
-  /** The servers that it connects to in turn, starting over at the end. */
+  /** Servers to which the transport connects in turn, cyclically. */
   readonly servers: readonly ServerInfo[];
-  /** Called with what callbacks of subscriptions throw. */
+  /** Called with errors that callbacks of subscriptions throw. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -132,10 +132,10 @@ export class MemoryTransport implements Transport, BrokerClient {
     this.link.detach();
   }
 
-  /** Reconnects to the next server; a frozen process does when it goes on. For the network. */
+  /** Reconnects to the next server; a frozen process does so when it goes on. For the network. */
   restore(): void {
     this.link.process.enter(() => {
-      // a process that has just gone on notices a cut of the meantime in a turn of its own
+      // a process that has just gone on notices a cut that happened meanwhile in a turn of its own
       if (this.#status.state === "connected" && !this.link.attached) return this.clock.soon(() => this.restore());
       if (this.#status.state !== "disconnected") return;
       this.link.attach();
@@ -143,7 +143,7 @@ export class MemoryTransport implements Transport, BrokerClient {
     });
   }
 
-  /** Sets the wall clock of the process apart. For the network. */
+  /** Sets the difference of the process's wall clock to the network's. For the network. */
   skew(ms: number): void {
     this.link.process.skew = ms;
   }
@@ -158,20 +158,20 @@ export class MemoryTransport implements Transport, BrokerClient {
     this.link.process.resume();
   }
 
-  /** Kills the process: what it has sent still arrives, and the server notices after that. For the network. */
+  /** Kills the process: messages sent before still arrive, and the server notices after them. For the network. */
   kill(): void {
     if (this.link.process.dead) return;
     this.link.process.kill();
     this.link.hangUp(() => this.#vanish());
   }
 
-  /** A subscription's callback threw. */
+  /** Reports an error that a subscription's callback threw. */
   report(error: unknown): void {
-    // in a later turn: what the listener throws must not delay other messages
+    // in a later turn: an error of the listener must not delay other messages
     this.clock.soon(() => this.#onError(error));
   }
 
-  /** A subscription has ended. */
+  /** Removes a subscription that has ended. */
   forget(subscription: MemorySubscription): void {
     this.#subscriptions.delete(subscription);
   }
@@ -182,7 +182,7 @@ export class MemoryTransport implements Transport, BrokerClient {
   }
 
   /**
-   * Calls back after a message to the server and back, behind all that is in transit; at once when the connection is
+   * Calls `back` after a message to the server and back, behind everything in transit; at once if the connection is
    * lost. For its subscriptions.
    */
   roundTrip(back: () => void): void {
@@ -229,7 +229,7 @@ class MemorySubscription implements Subscription, BrokerSubscriber {
     const add = () => {
       if (this.#wanted) broker.add(this);
     };
-    // without a connection, it is made with the next one
+    // without a connection, the subscription is made with the next one
     client.link.toServer(add, add);
   }
 
@@ -272,7 +272,7 @@ class MemorySubscription implements Subscription, BrokerSubscriber {
 
 const encoder = new TextEncoder();
 
-/** Headers as they arrive: values are trimmed, and empty headers are `undefined`. */
+/** Copies headers as they arrive: values are trimmed, and empty headers are `undefined`. */
 function copyHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> | undefined {
   const names = Object.keys(headers);
   if (names.length === 0) return undefined;

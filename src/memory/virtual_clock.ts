@@ -6,27 +6,31 @@ import { firstIndex } from "../data/queues.ts";
 import { checkTimer, type Clock, type Timer } from "../ports/clock.ts";
 import { openOnce } from "../ports/open_once.ts";
 
-/** Parts that an app loads when it first needs them: a minute would pass while it does, on a busy machine. */
+/**
+ * Loads the parts that an app would load on first use, because on a busy machine a minute of virtual time would pass
+ * meanwhile.
+ */
 const loadParts = openOnce(async () => await (await import("../catga.ts")).loadParts());
 
 interface DueTimer {
   readonly at: number;
   /** Timers that are due at the same time run in the order in which they were set. */
   readonly order: number;
-  /** Calls back in a microtask, in the async context in which the timer was set. */
+  /** Calls the callback in a microtask, in the async context in which the timer was set. */
   readonly fire: () => void;
 }
 
 /**
- * After so many turns of the event loop without an event nothing is under way: promises, ticks and immediates have run.
+ * Number of turns of the event loop without an event after which the process is at rest: promises, ticks and immediates
+ * have run.
  */
 const QUIET_TURNS = 3;
 const START = Date.UTC(2026, 0, 1);
-/** After so many turns the event loop itself has one: other code of the process goes on. */
+/** Interval, in turns, at which the event loop itself gets a turn, so that other code of the process goes on. */
 const OWN_TURN = 64;
-/** The last moment that a `Date` can be, in ms since 1970. */
+/** Last time that a `Date` can hold, in ms since 1970. */
 const MAX_DATE = 8_640_000_000_000_000;
-/** After so many turns, code that never comes to rest is an error. */
+/** Number of turns after which code that does not come to rest is an error. */
 const MOST_TURNS = 100_000;
 
 /**
@@ -53,24 +57,22 @@ export class VirtualClock implements Clock {
   /** Errors that callbacks threw: the next `advance` throws the first. */
   readonly #thrown: { readonly error: unknown }[] = [];
   #ticks = false;
-  /** Turns so far. */
+  /** Number of turns so far. */
   #turns = 0;
   /** Counts everything that happens on this clock. */
   #events = 0;
-  /** In the order in which they run. */
+  /** Timers in the order in which they run. */
   readonly #timers: DueTimer[] = [];
 
-  /** `start`: the initial wall clock time, in ms since 1970; the beginning of 2026. */
+  /** `start`: initial time of the wall clock, in ms since 1970; default: the beginning of 2026. */
   constructor(start: number = START) {
     checkNumber("VirtualClock: start", start, -MAX_DATE, MAX_DATE, "ms");
     this.#start = start;
   }
 
   /**
-   * A clock that waits for promises and ticks before each timer, and for immediates now and then only: a third of the
-   * time.
-   *
-   * @internal
+   * Makes a clock that waits for promises and ticks before each timer, but for immediates only now and then: this takes
+   * a third of the time. @internal
    */
   static ofTicks(): VirtualClock {
     const clock = new VirtualClock();
@@ -83,7 +85,7 @@ export class VirtualClock implements Clock {
     return this.#timers.length;
   }
 
-  /** In how many ms the next timer is due; `undefined` when none is set. */
+  /** Time until the next timer is due, in ms; `undefined`: none is set. */
   get next(): number | undefined {
     return this.#timers.length === 0 ? undefined : this.#timers[0].at - this.#passed;
   }
@@ -112,7 +114,7 @@ export class VirtualClock implements Clock {
   soon(callback: () => void): void {
     this.#events++;
     this.#soon.push(this.#later(callback));
-    if (this.#advancing || this.#soon.length > 1) return; // else nobody else would call back
+    if (this.#advancing || this.#soon.length > 1) return; // else this is the first callback of the turn
     setImmediate(() => this.#callSoon());
   }
 
@@ -121,8 +123,8 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * A function that calls back in a microtask, in the async context of now. A promise keeps that at a tenth of what
-   * `AsyncLocalStorage.bind` costs in Deno.
+   * Returns a function that calls `callback` in a microtask, in the present async context. A promise keeps the context
+   * at a tenth of the cost of `AsyncLocalStorage.bind` in Deno.
    */
   #later(callback: () => void): () => void {
     let fire!: () => void;
@@ -179,7 +181,9 @@ export class VirtualClock implements Clock {
     this.#leapt += ms;
   }
 
-  /** Ms until the last moment that a `Date` can be. Far behind that, timers would no longer move the time on. */
+  /**
+   * Time until the last moment that a `Date` can hold, in ms. Far behind that, timers would no longer move the time on.
+   */
   get #left(): number {
     return MAX_DATE - this.now();
   }
@@ -207,7 +211,7 @@ export class VirtualClock implements Clock {
     for (let turns = 0; quiet < QUIET_TURNS || this.#soon.length > 0; turns++) {
       if (turns === MOST_TURNS) throw new Error(`the code under test does not come to rest in ${MOST_TURNS} turns`);
       const before = this.#events;
-      // a tick comes when all microtasks have run, an immediate when all ticks have
+      // a tick runs after all microtasks, an immediate after all ticks
       if (!this.#ticks || ++this.#turns % OWN_TURN === 0) await new Promise<void>((resolve) => setImmediate(resolve));
       else await new Promise<void>((resolve) => nextTick(resolve));
       this.#callSoon();
@@ -216,7 +220,10 @@ export class VirtualClock implements Clock {
     if (this.#thrown.length > 0) throw this.#thrown.shift()!.error;
   }
 
-  /** The index of a timer, or the one to insert it at: that of the first timer that is not due before it. */
+  /**
+   * Returns the index of a timer, or the index at which to insert it: that of the first timer that is not due before
+   * it.
+   */
   #place(due: DueTimer): number {
     return firstIndex(this.#timers.length, (index) => {
       const other = this.#timers[index];

@@ -14,18 +14,18 @@ import type { LockManagerOptions } from "./locks/lock_manager.ts";
 import { LockKeys } from "./locks/lock_record.ts";
 
 /**
- * Options of a {@link Leadership}. `endpoint` makes the names of its terms unique among all nodes; `observer` receives
- * what `fn` throws, and failures of the store.
+ * Options of a {@link Leadership}. `endpoint` makes the names of its terms unique among all nodes; `observer` is called
+ * with errors of `fn` and failures of the store.
  */
 export interface LeadershipOptions extends Pick<LockManagerOptions, "clock" | "endpoint" | "observer"> {
   /** Locks in a space of their own; the names of leaderships are their keys. */
   readonly locks: Locks;
 }
 
-/** The leader's function. `signal` aborts when the node leads no longer; the function should end soon then. */
+/** The leader's function. `signal` aborts when the node stops leading; the function should end soon then. */
 export type Lead = (signal: AbortSignal) => MaybePromise<unknown>;
 
-/** The terms of one node. */
+/** The leaderships of one node. */
 export class Leadership {
   readonly #options: LeadershipOptions;
   readonly #terms = new Set<LeaderTerm>();
@@ -37,9 +37,9 @@ export class Leadership {
   }
 
   /**
-   * Runs `fn` whenever this node leads `name`. After `fn` has ended, because it returned, threw, or lost the lock
-   * (`LOCK_LOST`), the next node in the queue leads, and this one stands again a second later, behind them. What `fn`
-   * throws is observed. Throws a `TypeError` or `RangeError` for an invalid name or invalid options.
+   * Runs `fn` whenever this node leads `name`. After `fn` has ended (it returned, threw, or lost the lock with
+   * `LOCK_LOST`), the next node in the queue leads, and this node queues again a second later, behind the others.
+   * Errors of `fn` are observed. Throws a `TypeError` or `RangeError` for an invalid name or invalid options.
    */
   lead(name: string, fn: Lead, options: LeadOptions = {}): Term {
     checkKnown("lead", options, OPTIONS);
@@ -60,7 +60,7 @@ export class Leadership {
     return [...this.#terms].filter(({ leading }) => leading).map(({ name }) => name);
   }
 
-  /** Ends all terms; other nodes lead. To be called before the locks are closed. */
+  /** Ends all terms; other nodes lead then. Call before the locks are closed. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all([...this.#terms].map((term) => term.resign()));
@@ -72,7 +72,7 @@ interface Candidacy {
   readonly name: string;
   readonly fn: Lead;
   readonly ttl: number;
-  /** Identifies it to the locks. */
+  /** Id of the term for the locks. */
   readonly call: string;
   ended(): void;
 }
@@ -130,8 +130,8 @@ class LeaderTerm implements Term {
   }
 
   /**
-   * Resolves when `fn` has ended; after the end of the term it waits for that no longer than a ttl. One that goes on
-   * for a ttl after its signal has aborted is observed.
+   * Runs `fn`, and resolves when it has ended; after the end of the term it waits for that a ttl at most. If `fn` goes
+   * on for a ttl after its signal has aborted, that is observed.
    */
   async #run(lock: Lock): Promise<void> {
     const { clock } = this.#options;

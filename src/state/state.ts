@@ -1,7 +1,4 @@
-/**
- * Wires what a node shares with the others: locks, leadership, claims and the cache, on buckets that are opened on
- * first use.
- */
+/** The shared state of a node: locks, leadership, claims and the cache, on buckets that are opened on first use. */
 import { type BucketKind, bucketName, BUCKETS, type KeyValueStore } from "../ports/key_value_store.ts";
 import type { Liveness, SharedState } from "../dispatch/context_host.ts";
 import { SharedCache } from "./cache/cache.ts";
@@ -13,10 +10,10 @@ import { LockManager, type LockManagerOptions } from "./locks/lock_manager.ts";
 export interface StateOptions extends Omit<LockManagerOptions, "bucket" | "space"> {
   readonly store: KeyValueStore;
   readonly namespace: string;
-  /** On how many servers the buckets are kept. */
+  /** Number of servers on which the buckets are kept. */
   readonly replicas: number;
   readonly liveness: Liveness;
-  /** The largest message of the store, in bytes. */
+  /** Returns the maximum size of a message of the store, in bytes. */
   maxPayload(): number;
 }
 

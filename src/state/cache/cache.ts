@@ -1,7 +1,4 @@
-/**
- * Values that the nodes of a cluster share under keys, kept for a ttl, with one load for all callers that miss
- * (`loads.ts`).
- */
+/** The cache of a cluster: values under keys, kept for a ttl, with one load for all callers that miss. */
 import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { CatgaError, unavailable } from "../../error.ts";
@@ -20,11 +17,11 @@ import { type Load, Loads } from "./loads.ts";
 interface CacheOptions {
   /** Opens the bucket; called until it succeeds. Its reads may lag behind. */
   readonly bucket: () => Promise<Bucket>;
-  /** For `once`: one load at a time in the cluster. */
+  /** Locks for `once`: one load at a time in the cluster. */
   readonly locks: Pick<Locks, "lock">;
   readonly clock: Clock;
   readonly random: Random;
-  /** The largest message of the store, in bytes. */
+  /** Returns the maximum size of a message of the store, in bytes. */
   maxPayload(): number;
 }
 
@@ -50,7 +47,10 @@ export class SharedCache implements Cache {
     this.#bucket = openOnce(options.bucket);
   }
 
-  /** Ends it, and what waits for a load; another operation that has its bucket is not interrupted. */
+  /**
+   * Closes the cache and rejects callers that wait for a load; other operations that have the bucket already are not
+   * interrupted.
+   */
   close(): void {
     const closed = new CatgaError("CLOSED", "the cache is closed: its app has stopped");
     this.#loads.close(closed);
@@ -99,7 +99,8 @@ export class SharedCache implements Cache {
   async #once({ key, asker, abandoned: { signal } }: Load, fill: () => Promise<string>): Promise<string> {
     const lock = await this.#options.locks.lock(LOCK + key, { signal }, asker);
     try {
-      // other nodes must not wait for a load that nobody waits for here; if the release fails, the lock expires
+      // if no caller waits for this load any more, other nodes must not wait for it; if the release fails, the lock
+      // expires
       signal.addEventListener("abort", () => lock.release().catch(() => {}), { once: true });
       // another node may have loaded it before this one got the lock
       return (await this.#entry(key))?.text ?? await fill();
@@ -122,8 +123,8 @@ export class SharedCache implements Cache {
   }
 
   /**
-   * Writes the text of a value; `false` if the fence is smaller than the entry's. That of a `load` replaces none that
-   * was written meanwhile, and is not written after the key was deleted.
+   * Writes the text of a value. Resolves with false if the fence is smaller than the entry's. The value of a `load`
+   * replaces no value written meanwhile, and is not written after the key was deleted.
    */
   async #write(key: string, text: string, { ttl, fence }: CacheSetOptions, load?: Load): Promise<boolean> {
     checkSize(key, text, this.#options.maxPayload());
@@ -136,7 +137,7 @@ export class SharedCache implements Cache {
       if (load?.superseded) return false;
       if (fence !== undefined) return await writeFenced(bucket, key, stored, { ...options, nonce, fence });
       if (load !== undefined) return await bucket.create(key, stored, options) !== undefined;
-      // a first try that was made must not be repeated: it would undo later writes of others
+      // if the first try was stored, it must not be repeated: that would undo later writes of others
       if (tried && (await this.#entry(key))?.nonce === nonce) return true;
       tried = true;
       await bucket.put(key, stored, options);
@@ -183,7 +184,7 @@ function check(method: string, options: CacheSetOptions, known: ReadonlySet<stri
 const SET_OPTIONS: ReadonlySet<string> = new Set<keyof CacheSetOptions>(["ttl", "fence"]);
 const GET_OR_SET_OPTIONS: ReadonlySet<string> = new Set([...SET_OPTIONS, "once", "timeout", "signal"]);
 
-/** Writes by compare-and-set, unless the entry has a greater fence: `false` then. */
+/** Writes by compare-and-set. Resolves with false if the entry has a greater fence. */
 async function writeFenced(
   bucket: Bucket,
   key: string,
@@ -208,11 +209,11 @@ async function writeFenced(
 function readEntry({ key, value }: Entry): { nonce: string | undefined; fence: number | undefined; text: string } {
   const end = value.indexOf("\n");
   try {
-    // of one line there is no head: "420" without its last character would be JSON, too
+    // a text of one line has no head: "420" without its last character would be JSON, too
     const head: unknown = JSON.parse(value.slice(0, Math.max(0, end)));
-    // other JSON than an object has neither member
+    // JSON other than an object has neither member
     const { nonce, fence } = (head ?? {}) as { nonce?: string; fence?: number };
-    // another writer may have stored anything: behind a greater one no token could be written
+    // another writer may have stored anything; with a fence beyond the safe integers no token could be written
     return { nonce, fence: Number.isSafeInteger(fence) ? fence : undefined, text: value.slice(end + 1) };
   } catch (cause) {
     throw notOurs(key, cause);
@@ -252,8 +253,8 @@ function checkSize(key: string, text: string, maxPayload: number): void {
   throw new CatgaError("TOO_LARGE", message, { details: { key, size, limit } });
 }
 
-/** How long an operation is retried without an answer of the store, in ms. */
+/** Time for which an operation is retried without an answer of the store, in ms. */
 const RETRY_LIMIT = 5_000;
 
-/** Races that a fenced write may lose before it fails. */
+/** Number of races that a fenced write may lose before it fails. */
 const MAX_RACES = 100;

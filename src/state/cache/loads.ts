@@ -1,33 +1,38 @@
-/** The loads of a node's cache: one at a time for each key, shared by all callers that miss; none waits for itself. */
+/**
+ * The loads of a node's cache: one at a time for each key, shared by all callers that miss. No load can wait for
+ * itself.
+ */
 import { awaitedBy } from "../../data/async_context.ts";
 import { show } from "../../data/checks.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, onAbort } from "../../ports/clock.ts";
 
-/** How long a caller waits for a load. */
+/** Limits of a caller's wait for a load. */
 interface LoadLimits {
-  /** In ms; absent: as long as the load takes. */
+  /** Timeout in ms; absent: as long as the load takes. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A load under way. */
+/** A running load. */
 export class Load {
   readonly key: string;
-  /** Identifies it to the locks, with the loads that it was begun in: those wait for it. */
+  /** Identifies the load to the locks, together with the loads in which it was begun, which wait for it. */
   readonly asker: { readonly call: string; readonly ancestry: readonly string[] };
-  /** Aborts when no caller waits for it any more. It goes on; the next caller that misses begins another. */
+  /**
+   * Aborts when no caller waits for the load any more. The load goes on; the next caller that misses begins another.
+   */
   readonly abandoned: AbortController = new AbortController();
   /** The value as JSON. */
   value: Promise<string> | undefined = undefined;
-  /** The write of its value, once that is known. */
+  /** Write of the value, once that is known. */
   writing: Promise<unknown> | undefined = undefined;
-  /** The key was deleted while its function ran: its value may be older than that. */
+  /** True if the key was deleted while the function ran: the value may be older than the deletion. */
   superseded = false;
   ended = false;
   /** Number of callers that wait for it. */
   waiting = 0;
-  /** Loads that its function waits for. */
+  /** Loads for which its function waits. */
   readonly waitsFor: Set<Load> = new Set();
 
   constructor(key: string, call: string, within: Load | undefined) {
@@ -36,7 +41,7 @@ export class Load {
     this.asker = { call, ancestry };
   }
 
-  /** Returns true if it is the other one, or waits for it, directly or through further loads. */
+  /** Returns true if this load is the other one or waits for it, directly or through further loads. */
   awaits(other: Load): boolean {
     if (this === other) return true;
     for (const next of this.waitsFor) if (next.awaits(other)) return true;
@@ -57,13 +62,13 @@ export class Loads {
     this.#clock = clock;
   }
 
-  /** Nobody waits for a load any more. */
+  /** Rejects all callers that wait. */
   close(why: CatgaError): void {
     for (const reject of this.#waits) reject(why);
   }
 
   /**
-   * The result of the load of a key: of the one under way, else of a new one, which `begin` begins under a new `name`.
+   * Returns the result of a key's load: of the running one, else of a new one, which `begin` begins under a new `name`.
    * Rejects with `DEADLOCK` in the function of a load that would wait for itself, with `TIMEOUT`, and with the signal's
    * reason, or `CANCELLED` if that is not a `CatgaError`.
    */
@@ -93,13 +98,15 @@ export class Loads {
     }
   }
 
-  /** Calls the function of a load: `value` finds out there that it would wait for itself. */
+  /** Calls the function of a load, so that `value` notices in it if it would wait for itself. */
   call<T>(load: Load, fn: () => T): T {
     this.#running.add(load);
     return awaitedBy.run(load, fn);
   }
 
-  /** The key is about to be deleted: callers from now on get no value of a load that runs, and none is written. */
+  /**
+   * Call before a key is deleted: callers from now on do not get the value of a running load, and that is not written.
+   */
   async supersede(key: string): Promise<void> {
     const loads = [...this.#running].filter((load) => load.key === key);
     for (const load of loads) {
@@ -107,7 +114,7 @@ export class Loads {
       this.#delete(load);
       load.abandoned.abort(); // releases its lock
     }
-    // the deletion must not overtake them
+    // the deletion must not overtake these writes
     await Promise.allSettled(loads.map(({ writing }) => writing));
   }
 
@@ -117,7 +124,7 @@ export class Loads {
       this.#running.delete(load);
       this.#delete(load);
     });
-    load.value.catch(() => {}); // callers that wait get the failure; there may be none
+    load.value.catch(() => {}); // waiting callers get the failure; there may be none
     return load;
   }
 
@@ -153,7 +160,9 @@ function timedOut(key: string, waited: number): CatgaError {
   return new CatgaError("TIMEOUT", message, { retryable: true, details: { key, waited } });
 }
 
-/** The signal's own `CatgaError`, if it has one: it says why the message was given up. */
+/**
+ * Makes the error for an aborted signal: its own `CatgaError`, if it has one, which says why the message was given up.
+ */
 function cancelled(key: string, { reason }: AbortSignal): CatgaError {
   if (isCatgaError(reason)) return reason;
   const message = `cache.getOrSet: the caller gave up waiting for the load of ${show(key)}`;

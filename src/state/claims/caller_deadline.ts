@@ -1,21 +1,21 @@
-/** The wait of the sender of an idempotent command: until its deadline, its signal, or the end of the store. */
+/** How long the sender of an idempotent command waits: until its deadline, its signal, or the end of the store. */
 import { Deadlined, type DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { CatgaError } from "../../error.ts";
 
-/** One caller's deadline. Whoever makes it disposes of it, and has it aborted when the sender gives up. */
+/** The deadline of one caller. Its creator must dispose of it, and abort it when the sender gives up. */
 export class CallerDeadline extends Deadlined implements Disposable {
   readonly #wheel: DeadlineWheel;
   #reject: ((reason: CatgaError) => void) | undefined = undefined;
   #over: CatgaError | undefined = undefined;
 
-  /** Over with `TIMEOUT` at `due` of the monotonic clock. */
+  /** `due`: time at which the deadline ends with `TIMEOUT`, by the monotonic clock. */
   constructor(wheel: DeadlineWheel, due: number) {
     super(due);
     this.#wheel = wheel;
     wheel.add(this);
   }
 
-  /** Why the caller waits no longer; `undefined` while it waits. */
+  /** Why the caller has stopped waiting; `undefined` while it waits. */
   get over(): CatgaError | undefined {
     return this.#over;
   }
@@ -32,8 +32,8 @@ export class CallerDeadline extends Deadlined implements Disposable {
   }
 
   /**
-   * Settles as the work does, or rejects with {@link CallerDeadline.over} if that comes first; the work goes on then.
-   * One call at a time.
+   * Settles as the work does, or rejects with {@link CallerDeadline.over} if the deadline ends first; the work then
+   * goes on. One call at a time.
    */
   wait<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {

@@ -1,16 +1,16 @@
-/** The failures of claims: the result of a sender that gets none of a run, and the error that aborts a run. */
+/** Errors of claims: the result of a sender that gets no result of a run, and the error that aborts a run. */
 import { thrownMessage } from "../../data/cause_text.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { fail, type Failure } from "../../contract/result.ts";
 import type { Claimant } from "../../dispatch/context_host.ts";
 
-/** Known runs of an id, ended or under way: none, another attempt's, or this one's. */
+/** Known runs of an id, ended or running: `new`: none; `elsewhere`: another attempt's; `here`: this attempt's. */
 export type Ran = "new" | "elsewhere" | "here";
 
 /**
- * Result for the sender when an attempt ends with an error in place of a result; `over`: why its caller waits no
- * longer; `last`: what the store failed with before.
+ * Makes the sender's result for an attempt that ended with an error instead of a result. `over`: why its caller has
+ * stopped waiting; `last`: the last error of the store.
  */
 export function withoutResult(
   claimant: Claimant,
@@ -23,7 +23,7 @@ export function withoutResult(
       observer({ type: "fault", during: `keeping a result of ${contract}`, error });
       return outcomeUnknown(claimant, "there is no result", error);
     }
-    // a key that no bucket takes is the sender's mistake
+    // an invalid key is the sender's mistake
     const invalid = error instanceof TypeError || error instanceof RangeError;
     if (!invalid) observer({ type: "fault", during: `claiming an id of ${contract}`, error });
     const message = `${contract}: its id cannot be claimed: ${thrownMessage(error)}`;
@@ -55,7 +55,7 @@ export function noClaim(key: string, bucket: string): Failure {
   return fail("INVALID_RESPONSE", message);
 }
 
-/** Why the signal of a run aborts: another attempt may have its claim. */
+/** Reason with which a run is aborted: another attempt may have its claim. */
 export function claimLost({ contract, id }: Claimant, why: string): CatgaError {
   const message = `the claim of ${contract} (id ${id.slice(0, 80)}) is lost: ${why}. Stop: another attempt may run`;
   return new CatgaError("OUTCOME_UNKNOWN", message, { retryable: true });

@@ -21,14 +21,14 @@ export interface RunningClaim extends AttemptFields {
   readonly state: "running";
 }
 
-/** A recorded result; with neither `value` nor `error` it is the value `undefined`. */
+/** A recorded result; without `value` and `error`: the value `undefined`. */
 export interface DoneClaim extends AttemptFields {
   readonly state: "done";
   readonly value?: unknown;
   readonly error?: unknown;
 }
 
-/** In place of `value` or `error` when its text has tags. */
+/** Used instead of `value` or `error` if the text has tags. */
 interface Tagged {
   readonly tagged?: { readonly value?: unknown; readonly error?: unknown };
 }
@@ -52,12 +52,12 @@ function readTagged({ tagged, ...record }: DoneClaim & Tagged): DoneClaim | unde
     if (typeof value === "string") return { ...record, value: decodeText(value) };
     if (typeof error === "string") return { ...record, error: decodeText(error) };
   } catch {
-    return undefined; // somebody else has written it
+    return undefined; // not written by Catga
   }
   return undefined;
 }
 
-/** The result that a record stands for. */
+/** Decodes the result in a record. */
 export function resultOf(record: DoneClaim): Result<unknown> {
   if (record.error === undefined) return { ok: true, value: record.value };
   const { endpoint, error } = record;
@@ -65,8 +65,8 @@ export function resultOf(record: DoneClaim): Result<unknown> {
 }
 
 /**
- * The text of a record with a result. Throws `INVALID_RESPONSE` for a value that cannot be sent; leaves out the details
- * of an error if they exceed `limit` bytes.
+ * Encodes a record with a result. Throws `INVALID_RESPONSE` for a value that cannot be sent; leaves out the details of
+ * an error if they exceed `limit` bytes.
  */
 export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: number): string {
   const { fingerprint, nonce, endpoint } = claim;
@@ -81,18 +81,21 @@ export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: n
   return isTagged(value) ? `${head},"tagged":${JSON.stringify({ value })}}` : `${head},"value":${value}}`;
 }
 
-/** The final failure that is kept in place of a result that cannot be. */
+/** Makes the final failure that is recorded instead of a result that cannot be recorded. */
 export function unfit({ code, message, details }: CatgaError, what: string): Failure {
   return fail(code, `${what}: ${message}`, { final: true, details });
 }
 
-// Under which key the claim and the result of an idempotent command stand: `<contract>-<shard>/<id>`.
+// The key of the claim and the result of an idempotent command: `<contract>-<shard>/<id>`.
 
-/** The key of an id. It is the same in every version of Catga that shares the bucket. */
+/** Returns the key of an id, which is the same in every version of Catga that shares the bucket. */
 export function claimKey(contract: string, id: string): string {
   const shard = (fnv1a(id) >>> 16) % SHARDS;
   return `${contract}-${shard.toString(16).padStart(2, "0")}/${id}`;
 }
 
-/** Into how many parts the ids of a contract are divided: a waiting attempt watches one part, not the whole bucket. */
+/**
+ * Number of parts into which the ids of a contract are divided: a waiting attempt watches one part, not the whole
+ * bucket.
+ */
 const SHARDS = 64;

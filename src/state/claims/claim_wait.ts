@@ -11,9 +11,7 @@ type ClaimChange =
   | { readonly found: Entry | undefined; readonly gone?: undefined }
   | { readonly found: Entry; readonly gone: true };
 
-/**
- * Every wait in one process: waits for the same key share a watch, those for the same holder share its liveness check.
- */
+/** All waits of one process: waits for the same key share a watch, waits for the same holder share a liveness check. */
 export class ClaimWait {
   readonly #clock: Clock;
   readonly #liveness: Liveness;
@@ -63,7 +61,10 @@ export class ClaimWait {
     }
   }
 
-  /** Resolves when the holder is gone. A claim whose `revision` moves during a check was renewed: its holder lives. */
+  /**
+   * Resolves when the holder is gone. If the claim's `revision` changes during a check, it was renewed: the holder
+   * lives.
+   */
   async #untilGone(endpoint: string, revision: () => number, signal: AbortSignal): Promise<void> {
     while (true) {
       const before = revision();
@@ -78,5 +79,5 @@ export class ClaimWait {
   }
 }
 
-/** Interval between checks of a waiting attempt whether the holder is gone, in ms. */
+/** Interval at which a waiting attempt checks if the holder is gone, in ms. */
 const CHECK_INTERVAL = 1_000;

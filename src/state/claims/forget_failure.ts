@@ -4,8 +4,8 @@ import type { Bucket } from "../../ports/key_value_store.ts";
 import { claimKey, readClaim } from "./claim_record.ts";
 
 /**
- * Resolves when no failure is recorded under the id: a recorded value stays, and so does a claim of an attempt that
- * runs. Rejects as the bucket does, and with `UNAVAILABLE` when the record changes all the time.
+ * Resolves when no failure is recorded under the id: recorded values and claims of running attempts stay. Rejects as
+ * the bucket does, and with `UNAVAILABLE` if the record keeps changing.
  */
 export async function forgetFailure(bucket: Bucket, contract: string, id: string): Promise<void> {
   const key = claimKey(contract, id);
@@ -13,7 +13,7 @@ export async function forgetFailure(bucket: Bucket, contract: string, id: string
     const found = await bucket.get(key);
     const record = found && readClaim(found.value);
     if (record?.state !== "done" || record.error === undefined) return;
-    if (await bucket.delete(key, { revision: found!.revision })) return; // it has a record
+    if (await bucket.delete(key, { revision: found!.revision })) return; // a record was found
   }
   throw unavailable(`the recorded result of ${contract} changes all the time`);
 }

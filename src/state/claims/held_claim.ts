@@ -1,6 +1,6 @@
 /**
  * A claim held by the process that runs its handler: renewed during the run, then replaced by the result or removed.
- * The nonce in the entry shows whose claim it is, whichever acknowledgements are lost; compare-and-set decides every
+ * The nonce in the entry identifies the claim's owner even if acknowledgements are lost; compare-and-set decides every
  * race.
  */
 import { backoff, type Clock, delay, doubled, elapsed, type Random, type Stamp } from "../../ports/clock.ts";
@@ -14,29 +14,30 @@ import type { JumpWatch, Leased } from "../store/jump_watch.ts";
 import { LeasedEntry } from "../store/leased_entry.ts";
 import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.ts";
 
-/** The longest pause of a process, in ms, during which no other attempt runs: what docs/state.md promises. */
+/** Longest pause of a process during which no other attempt runs, in ms, as docs/state.md promises. */
 const MAX_PROCESS_PAUSE = 15_000;
 /** Interval between renewals of a claim, in ms. A pause may begin right before a renewal. */
 const RENEWAL = 3_000;
-/** How long the renewal after the longest pause may take, in ms: until timers run, and until the store has it. */
+/** Time for the renewal after the longest pause, in ms: until timers run and the store has the renewal. */
 const RENEWAL_TIMEOUT = 2_000;
-/** The ttl of a claim, in ms: how long it outlives its holder. */
+/** Ttl of a claim, in ms: the time for which it outlives its holder. */
 export const LEASE = MAX_PROCESS_PAUSE + RENEWAL + RENEWAL_TIMEOUT;
-/** The greatest age of a claim, in ms, at which its handler may begin: it still outlives the longest pause. */
+/** Maximum age of a claim at which its handler may begin, in ms: the claim then still outlives the longest pause. */
 export const FRESH = LEASE - MAX_PROCESS_PAUSE;
 /** Mean delay after a failed renewal, in ms, spread by half: a renewal follows soon after a lost connection is back. */
 const RETRY_DELAY = 500;
 /**
- * How long an answer to a renewal is awaited, in ms, before the entry is read back. A lost connection fails at once.
+ * Time for which an answer to a renewal is awaited before the entry is read back, in ms. A lost connection fails at
+ * once.
  */
 const ANSWER_LIMIT = 3_000;
 /**
- * How long the answer to any other write of a claim is awaited, in ms, after so many failures: a leader that is deposed
- * meanwhile answers nobody, and a store may be slow each time.
+ * Timeout of any other write of a claim after so many failures, in ms: a leader that is deposed during the write never
+ * answers, and a store may be slow each time.
  */
 export const answerLimit = (failures: number): number => doubled(failures, 2_000, 8_000);
 
-/** How the last write of a claim ended: it was made, another attempt has the claim, or the store does not answer. */
+/** Outcome of the last write of a claim: it was made, another attempt has the claim, or the store does not answer. */
 export type Ending = "done" | "lost" | "unknown";
 
 /** Dependencies of a {@link HeldClaim}. */
@@ -58,7 +59,7 @@ export interface Acquired {
   readonly sent: Stamp;
 }
 
-/** One claim. It renews itself from its construction until it is kept, freed, or another attempt's in the store. */
+/** One claim. It is renewed from its construction until it is kept or freed, or another attempt has it. */
 export class HeldClaim extends Deadlined implements Leased {
   /** The revision of the acquisition: grows with every acquisition of the id. */
   readonly fence: number;
@@ -70,7 +71,7 @@ export class HeldClaim extends Deadlined implements Leased {
   #renewing: Promise<void> | undefined;
   #ended = false;
 
-  /** `onLost` is called at most once, and not after `keep` or `free`: another attempt may run from then on. */
+  /** `onLost` is called at most once, and not after `keep` or `free`; from then on another attempt may run. */
   constructor(store: ClaimStore, key: string, claim: RunningClaim, acquired: Acquired, onLost: (why: string) => void) {
     super(0);
     this.#store = store;
@@ -86,7 +87,7 @@ export class HeldClaim extends Deadlined implements Leased {
     this.#scheduleRenewal();
   }
 
-  /** True if another attempt has it, or may have had it. */
+  /** True if another attempt has the claim, or may have had it. */
   get lost(): boolean {
     return this.#lost;
   }
@@ -103,7 +104,7 @@ export class HeldClaim extends Deadlined implements Leased {
   keep(text: string, ttl: number): Promise<Ending> {
     return this.#end(
       (bucket, revision) => bucket.update(this.#entry.key, text, revision, { ttl }),
-      // its own record that is no claim: an earlier try has made it
+      // the own result: an earlier try has written it
       (record) => record?.nonce === this.#claim.nonce ? "done" : "lost",
     );
   }
@@ -116,7 +117,7 @@ export class HeldClaim extends Deadlined implements Leased {
     );
   }
 
-  /** Makes the last write, and repeats it until its outcome is known or a lease has passed. */
+  /** Performs the last write of the claim, and repeats it until its outcome is known or a lease has passed. */
   async #end(
     write: (bucket: Bucket, revision: number) => Promise<number | boolean | undefined>,
     verdict: (found: ClaimRecord | undefined) => Ending,

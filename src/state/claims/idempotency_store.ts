@@ -28,7 +28,7 @@ import { forgetFailure } from "./forget_failure.ts";
 interface IdempotencyOptions extends Pick<ClaimStore, "clock" | "random" | "observer"> {
   /** Opens the bucket; called until it succeeds. */
   readonly bucket: () => Promise<Bucket>;
-  /** This process, `<id>.<nonce>`; no other store has it. */
+  /** Endpoint of this process, `<id>.<nonce>`; unique to this store. */
   readonly endpoint: string;
   readonly liveness: Liveness;
 }
@@ -42,13 +42,13 @@ interface GuardedCall {
   /** Called at most once. */
   readonly run: ClaimedRun;
   readonly deadline: CallerDeadline;
-  /** Known runs of this id, ended or under way: none, another attempt's, or this one's. */
+  /** Known runs of this id. */
   ran: Ran;
-  /** Calls of the store that have failed. */
+  /** Number of failed calls of the store. */
   failures: number;
 }
 
-/** Next step of an attempt: its result, or another look at the entry of its key. */
+/** Next step of an attempt: its result, or the entry of its key to be considered next. */
 type ClaimStep = { readonly result: Result<unknown> } | { readonly found: Entry | undefined };
 
 /**
@@ -72,9 +72,9 @@ export class IdempotencyStore implements Claims {
   /** The deadlines of callers, and the renewals of claims. */
   readonly #wheel: DeadlineWheel;
   readonly #store: ClaimStore;
-  /** The nonces of this process's attempts under way: a claim of this process with another nonce has no holder. */
+  /** Nonces of this process's running attempts: a claim of this process with another nonce has no holder. */
   readonly #attempts = new Set<string>();
-  /** Beginning of its nonces; no other process has it. */
+  /** Prefix of this process's nonces, which no other process has. */
   readonly #own: string;
   #made = 0;
   readonly #closing = new AbortController();
@@ -156,7 +156,7 @@ export class IdempotencyStore implements Claims {
     }
   }
 
-  /** The key was free when it was last read. */
+  /** Claims a key that was free when last read. */
   async #claim(attempt: GuardedCall, bucket: Bucket): Promise<ClaimStep> {
     const { key, text, claimant, deadline } = attempt;
     if (attempt.ran !== "here") {
@@ -168,14 +168,14 @@ export class IdempotencyStore implements Claims {
     return { result: outcomeUnknown(claimant, "it outlived its claim, and no attempt has recorded a result") };
   }
 
-  /** The key has an entry: a claim or a result, of this attempt or another. */
+  /** Acts on the entry of the key: a claim or a result, of this attempt or another. */
   async #consider(attempt: GuardedCall, bucket: Bucket, found: Entry): Promise<ClaimStep> {
     const { claim, claimant } = attempt;
     const record = readClaim(found.value);
     if (record === undefined) return { result: noClaim(found.key, bucket.name) };
     const { state, endpoint, nonce } = record;
     if (state === "running" && attempt.ran !== "here") {
-      // this attempt's own claim, whose acknowledgement was lost or late, is written again: nobody knows how old it is
+      // this attempt's own claim, whose acknowledgement was lost or late, is written again because its age is unknown
       const own = nonce === claim.nonce;
       if (own || (endpoint === claim.endpoint && !this.#attempts.has(nonce))) {
         return await this.#takeOver(attempt, bucket, found);
@@ -212,7 +212,7 @@ export class IdempotencyStore implements Claims {
     const answer = this.#store.answers.within(answerLimit(attempt.failures), writing);
     const revision = await deadline.wait(answer).catch((error) => {
       if (deadline.over !== undefined) {
-        // its acknowledgement may still come; if the removal fails, its lease ends
+        // the acknowledgement may still come: remove the claim then; if that fails, its lease ends
         writing.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
       }
       throw error;
@@ -242,13 +242,13 @@ export class IdempotencyStore implements Claims {
     if (!result.ok && !result.error.final) {
       // if the store does not answer, the lease ends
       const ending = await deadline.wait(held.free()).catch((): Ending => "unknown");
-      // the run may have failed because its signal aborted: the result is that of the attempt which has the claim
+      // the run may have failed because its signal aborted: the result is that of the attempt that has the claim
       return held.lost || ending === "lost" ? { found: undefined } : { result };
     }
     return await this.#record(held, claim, claimant, result);
   }
 
-  /** Keeps a result for the claimant's ttl; in place of one that cannot be kept, the failure that says so. */
+  /** Records a result for the claimant's ttl; if it cannot be recorded, a failure that says so. */
   async #record(held: HeldClaim, claim: RunningClaim, claimant: Claimant, result: Result<unknown>): Promise<ClaimStep> {
     const { contract, id, ttl } = claimant;
     let text: string;
@@ -274,5 +274,5 @@ export class IdempotencyStore implements Claims {
   }
 }
 
-/** How much of an error's details is kept when the store finds the whole too large, in bytes. */
+/** Size of an error's details that is kept if the store finds the record too large, in bytes. */
 const SHORT_ERROR = 1_024;

@@ -28,8 +28,7 @@ export class KeyWatch {
   }
 
   /**
-   * Calls back with the current entry of a key, if there is one, and with every later change. `onChange` must not
-   * throw.
+   * Calls `onChange` with the current entry of a key, if any, and with every later change. `onChange` must not throw.
    */
   watch(key: string, onChange: (change: Change) => void): WatchedKey {
     const prefix = key.slice(0, key.indexOf("/") + 1);

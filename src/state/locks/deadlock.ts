@@ -1,8 +1,8 @@
 /**
- * Finds deadlocks: cycles of waiters. A waiter's run, and the runs that wait for that one to end, cannot release what
- * they hold. So an edge leads from a waiter to every waiter of the run that holds its key, or of a run below that one.
- * A cycle's youngest waiter fails, after a second read of every edge at the stream's leader: an edge that exists at
- * both times existed in between, so all edges of the cycle existed at once.
+ * Finds deadlocks: cycles of waiters. A waiter's run, and the runs that wait for it to end, cannot release the locks
+ * that they hold. So an edge leads from a waiter to every waiter of the run that holds its key, and of the runs below
+ * that run. The youngest waiter of a cycle fails, after a second read of every edge at the stream's leader: an edge
+ * that exists at both times existed in between, so all edges of the cycle existed at once.
  */
 import type { Timer } from "../../ports/clock.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
@@ -11,7 +11,7 @@ import { type LockRecord, readLockRecord, type SeenRecord, type SeenWaiter } fro
 
 /** Dependencies of a {@link DeadlockDetector} on its waiting room. */
 interface DetectorOptions {
-  /** All records, in the order of their writes; `undefined` while they are not known. */
+  /** All records, in the order of their writes; `undefined`: not known yet. */
   view(): LockRecords | undefined;
   /** Returns true if the waiter `nonce` waits in this node. */
   own(nonce: string): boolean;
@@ -19,7 +19,10 @@ interface DetectorOptions {
   fail(nonce: string, cycle: readonly DeadlockEdge[]): void;
 }
 
-/** The detector of one node. It fails only waiters of this node: every cycle has its youngest waiter in one of them. */
+/**
+ * The detector of one node. It fails only this node's waiters: the youngest waiter of a cycle belongs to exactly one
+ * node, which fails it.
+ */
 export class DeadlockDetector {
   readonly #host: LockHost;
   readonly #options: DetectorOptions;
@@ -32,7 +35,7 @@ export class DeadlockDetector {
     this.#options = options;
   }
 
-  /** To be called when records have changed: searches them 100 ms later, once for all changes until then. */
+  /** Call when records have changed: they are searched 100 ms later, once for all changes until then. */
   changed(): void {
     if (this.#closed) return;
     this.#timer ??= this.#host.clock.after(SEARCH_DELAY, () => {
@@ -90,7 +93,7 @@ export class DeadlockDetector {
   }
 }
 
-/** True of a record that this node has released, or lost: it is about to be removed, or expires. */
+/** Returns true for a record that this node has released or lost: it will be removed, or expires. */
 export function isLeftover(host: LockHost, key: string, { endpoint, nonce }: LockRecord): boolean {
   return endpoint === host.endpoint && !host.holds(key, nonce);
 }
@@ -101,18 +104,18 @@ export interface LockRecords {
   waiters(): Iterable<SeenWaiter>;
 }
 
-/** A waiter, and the holder that it waits for. */
+/** A waiter and the holder for which it waits. */
 interface LockWait {
   readonly waiter: SeenWaiter;
   readonly holder: SeenRecord;
 }
 
-/** By run: its waiters, and those of the runs below it. */
+/** Groups waiters by run: each run has its own waiters and those of the runs below it. */
 export function waitsByRun(waits: LockRecords): Map<string, SeenWaiter[]> {
   const byRun = new Map<string, SeenWaiter[]>();
   for (const waiter of waits.waiters()) {
     const { ancestry, call, nonce } = waiter.record;
-    // it holds the key already, and its place is about to be removed
+    // the waiter holds the key already; its place will be removed
     if (waits.holder(waiter.key)?.record.nonce === nonce) continue;
     for (const run of new Set([call, ...ancestry])) {
       const known = byRun.get(run);
@@ -123,7 +126,7 @@ export function waitsByRun(waits: LockRecords): Map<string, SeenWaiter[]> {
   return byRun;
 }
 
-/** The shortest cycle through `youngest` without a younger waiter; `youngest` comes first. */
+/** Finds the shortest cycle through `youngest` that has no younger waiter; `youngest` comes first. */
 export function findCycle(
   waits: LockRecords,
   byRun: ReadonlyMap<string, readonly SeenWaiter[]>,
@@ -151,7 +154,7 @@ export function findCycle(
   return undefined;
 }
 
-/** A cycle, for the details of its error. */
+/** Describes a cycle for the details of its error. */
 function describeCycle(cycle: readonly LockWait[]): DeadlockEdge[] {
   return cycle.map(({ waiter: { record, key }, holder }) => ({
     call: record.call,

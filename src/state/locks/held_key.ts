@@ -1,7 +1,7 @@
 /**
- * A key that this node holds, renewed at a third of its ttl until it is released or lost. `lock_manager.ts` says when
- * it is lost; then the signal of its lock aborts. `check` sees that its lease has ended, `#tryToRenew` that its record
- * is gone or the connection closed; `LockManager.close` loses it when the app stops.
+ * A key that this node holds, renewed at a third of its ttl until it is released or lost. When it is lost, the signal
+ * of its lock aborts: `check` notices the end of its lease, `#tryToRenew` that its record is gone or the connection
+ * closed; `LockManager.close` loses it when the app stops.
  */
 import { delay, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";
@@ -18,20 +18,20 @@ export class HeldKey implements Leased {
   readonly record: LockRecord;
   /** The fencing token: the revision of the acquisition. */
   readonly token: number;
-  /** Called at most once, when it is lost. */
+  /** Called at most once, when the key is lost. */
   onLost: ((error: CatgaError) => void) | undefined;
   readonly #host: LockHost;
   readonly #ended: (held: HeldKey) => void;
   readonly #entry: LeasedEntry;
   #lost: CatgaError | undefined;
-  /** The store has shown another's record, or none: there is nothing to release. */
+  /** True if the store has another holder's record, or none: there is nothing to release. */
   #gone = false;
   #released: Promise<void> | undefined;
   #renewing: Promise<void> | undefined;
   #timer: Timer | undefined;
 
   /**
-   * `revision` is that of the holder's record, which expires no earlier than its ttl after `sent`. `ended` is called
+   * `revision`: revision of the holder's record, which expires no earlier than its ttl after `sent`. `ended` is called
    * once.
    */
   constructor(
@@ -50,7 +50,7 @@ export class HeldKey implements Leased {
     this.#scheduleRenewal();
   }
 
-  /** Why it was lost; `undefined` while it is held, and when it was released before. */
+  /** Why the key was lost; `undefined` while it is held, and if it was released before. */
   get lost(): CatgaError | undefined {
     return this.#lost;
   }
@@ -60,12 +60,12 @@ export class HeldKey implements Leased {
     return this.#entry.revision;
   }
 
-  /** True if less than a third of the ttl is left of its lease: it has to be renewed before a caller gets it. */
+  /** True if less than a third of the lease is left: the key must be renewed before a caller gets it. */
   get stale(): boolean {
     return this.#entry.left < this.record.ttl / 3;
   }
 
-  /** Renews it now. `false` if it is lost. */
+  /** Renews the key now. Resolves with false if it is lost. */
   async confirm(): Promise<boolean> {
     this.#timer?.cancel();
     await this.#renew();
@@ -77,7 +77,7 @@ export class HeldKey implements Leased {
     if (this.#entry.left <= 0) this.lose(this.#entry.overdue);
   }
 
-  /** Ends it before its release: the lock's signal aborts. */
+  /** Loses the key before its release: the lock's signal aborts. */
   lose(why: string): void {
     if (this.#lost !== undefined || this.#released !== undefined) return;
     this.#lost = lockLost(this.key, why, this.#host.node);
@@ -85,7 +85,7 @@ export class HeldKey implements Leased {
     this.onLost?.(this.#lost);
   }
 
-  /** Hands it over to the oldest waiter, or removes its record; does nothing to the record of another. Idempotent. */
+  /** Hands the key over to the oldest waiter, or removes its record; another holder's record stays. Idempotent. */
   release(): Promise<void> {
     return this.#released ??= this.#release();
   }
@@ -120,7 +120,7 @@ export class HeldKey implements Leased {
     return this.#lost === undefined && this.#released === undefined;
   }
 
-  /** Resolves when it is renewed, lost or released. Never rejects. */
+  /** Resolves when the key is renewed, lost or released. Never rejects. */
   async #tryToRenew(): Promise<void> {
     const { clock, random } = this.#host;
     const { ttl } = this.record;
@@ -160,9 +160,9 @@ function entryOf(
 // The end of holding a lock: its record is handed over to the oldest waiter, or removed.
 
 /**
- * Hands over or removes the record of a holder, and never that of another: at the known revision, or at a later one
- * with the same nonce. Resolves after the first try; without an answer of the store it is repeated in the background,
- * until the record has expired.
+ * Hands over or removes the record of a holder, never another holder's record: at the known revision, or at a later one
+ * with the same nonce. Resolves after the first try; if the store does not answer, tries go on in the background until
+ * the record has expired.
  */
 export async function releaseOrHandOver(
   host: LockHost,
@@ -199,14 +199,14 @@ export async function releaseOrHandOver(
   }
 }
 
-/** Replaces the holder's record by one for a waiter. `false` if the revision has changed. */
+/** Replaces the holder's record by one for a waiter. Resolves with false if the revision has changed. */
 async function handOver(host: LockHost, bucket: Bucket, to: SeenWaiter, revision: number): Promise<boolean> {
   const { clock, keys } = host;
   const { ttl } = to.record;
   const record: LockRecord = { ...to.record, since: clock.now(), place: undefined };
   const sent = stamp(clock);
   const writing = bucket.update(keys.holder(to.key), writeLockRecord(record), revision, { ttl });
-  // a late answer says nothing here: the watch does
+  // a late answer is ignored: the watch shows the outcome
   const written = await host.answers.within(ANSWER_LIMIT, writing);
   if (written !== undefined) host.handedOver(to, written, sent);
   return written !== undefined;

@@ -11,12 +11,12 @@ import type { CatgaError } from "../../error.ts";
 import type { Lock } from "../../contract/shared_state.ts";
 import type { HeldKey } from "./held_key.ts";
 
-/** Held as long as all of its keys are. */
+/** A lock, held as long as all of its keys are. */
 export class HeldLock implements Lock {
   /** The greatest token of its keys: the next acquisition of any of them has a greater one. */
   readonly token: number;
   readonly #keys: readonly HeldKey[];
-  /** Made on first use: most locks are released before anybody asks for the signal. */
+  /** Made on first use: most locks are released without any use of the signal. */
   #controller: AbortController | undefined;
   #released: Promise<void> | undefined;
 

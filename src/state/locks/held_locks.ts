@@ -1,4 +1,4 @@
-/** Locks, leaderships and loads of cached values, with those who wait for them: made of the entries of their bucket. */
+/** Locks, leaderships and loads of cached values, with their waiters, as read from the entries of their bucket. */
 import type { Change } from "../../ports/key_value_store.ts";
 import { LockKeys, type LockRecord, readLockRecord } from "./lock_record.ts";
 
@@ -12,16 +12,16 @@ export const LOCK_SPACES: Readonly<Record<LockKind, LockKeys>> = {
   load: new LockKeys("load"),
 };
 
-/** One that is held, or waited for. */
+/** A lock that is held or waited for. */
 export interface LockClaim {
   readonly kind: LockKind;
   readonly key: string;
-  /** Its holder's; `undefined`: nobody holds it. */
+  /** Record of its holder; `undefined`: it is free. */
   record: LockRecord | undefined;
   token: number;
   /** The revision of the holder's record. */
   revision: number;
-  /** Nodes that wait, by their requests, and their places: the smallest is next. */
+  /** Waiting nodes by request, with their places in the queue; the smallest is next. */
   readonly waiters: Map<string, { readonly node: string; readonly place: number }>;
 }
 
@@ -29,14 +29,14 @@ export interface LockClaim {
 export class HeldLocks {
   readonly #held = new Map<string, LockClaim>();
 
-  /** In no order. */
+  /** All locks, in no particular order. */
   get all(): readonly LockClaim[] {
     return [...this.#held.values()];
   }
 
-  /** A change of the bucket. */
+  /** Applies a change of the bucket. */
   take(change: Change): void {
-    for (const kind of Object.keys(LOCK_SPACES) as LockKind[]) { // its keys are all kinds
+    for (const kind of Object.keys(LOCK_SPACES) as LockKind[]) { // its keys are the kinds
       const about = LOCK_SPACES[kind].parse(change.key);
       if (about === undefined) continue;
       const { key, waiter } = about;
@@ -50,7 +50,7 @@ export class HeldLocks {
         held.revision = change.revision;
       } else if (record === undefined) held.waiters.delete(waiter);
       else {
-        // a renewal says where the first record stood
+        // a renewal contains the revision of the first record
         const place = record.place ?? held.waiters.get(waiter)?.place ?? change.revision;
         held.waiters.set(waiter, { node: record.node, place });
       }

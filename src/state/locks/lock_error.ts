@@ -1,4 +1,4 @@
-/** The failures of locks. */
+/** Errors of locks. */
 import { CatgaError, unavailable } from "../../error.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
 import { printable, printableJson } from "../../data/printable.ts";
@@ -11,7 +11,7 @@ import type { JumpWatch } from "../store/jump_watch.ts";
 
 /** A waiter and the holder that it waits for, in the `details.cycle` of a `DEADLOCK`. */
 export interface DeadlockEdge {
-  /** The run that waits, and its node. */
+  /** Waiting run; `node`: its node. */
   readonly call: string;
   readonly node: string;
   readonly waitsFor: string;
@@ -89,15 +89,15 @@ function quote(key: string): string {
   return printableJson(key.length > 80 ? `${key.slice(0, 80)}…` : key)!; // a string has a text
 }
 
-// The lock manager as its parts see it: what they share, and what they ask of each other.
+// What the parts of the lock manager share, and what they ask of each other.
 
 export interface LockHost {
-  /** This node's id, and its process. */
+  /** Id of this node; `endpoint`: its process. */
   readonly node: string;
   readonly endpoint: string;
   readonly clock: Clock;
   readonly random: Random;
-  /** Receives the failures of background work. */
+  /** Called with failures of background work. */
   readonly observer: Observer;
   readonly keys: LockKeys;
   readonly jumps: JumpWatch;
@@ -112,11 +112,11 @@ export interface LockHost {
   holds(key: string, nonce: string): boolean;
   /** The oldest waiter of a key that this node knows of, except `nonce`. */
   next(key: string, nonce: string): SeenWaiter | undefined;
-  /** To be called after a handover: the write that made the waiter the holder has this revision, and was sent then. */
+  /** Call after a handover: the write that made the waiter the holder has this revision, and was sent then. */
   handedOver(waiter: SeenWaiter, revision: number, sent: Stamp): void;
-  /** Owns a promise that nobody awaits: `close` waits for it, its failure is observed. */
+  /** Takes over a promise that no caller awaits: `close` waits for it, and its failure is observed. */
   background(during: string, work: Promise<unknown>): void;
 }
 
-/** How long an answer of the store is awaited, in ms, before the write is read back. */
+/** Time for which an answer of the store is awaited before the write is read back, in ms. */
 export const ANSWER_LIMIT = 1_500;

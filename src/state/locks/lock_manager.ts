@@ -28,19 +28,19 @@ import { HeldLock } from "./held_lock.ts";
 export interface LockManagerOptions extends Pick<LockHost, "clock" | "random" | "node" | "endpoint" | "observer"> {
   /** Opens the bucket; called at the first lock, and again only after a failure. */
   bucket(): Promise<Bucket>;
-  /** Keeps these locks apart from others in the same bucket: letters; none. */
+  /** Prefix (letters) that keeps these locks apart from others in the same bucket; default: none. */
   readonly space?: string;
 }
 
 /** The locks of one node. */
 export class LockManager implements Locks {
-  /** Calls that were given up with `DEADLOCK`. */
+  /** Number of calls that were given up with `DEADLOCK`. */
   cycles = 0;
   readonly #host: LockHost;
   readonly #room: WaitingRoom;
   readonly #held = new Map<string, HeldKey>();
   readonly #requests = new Set<LockRequest>();
-  /** How many calls of this node try to take a key and have no place in the queue yet. */
+  /** Number of calls of this node, by key, that try to take the key and have no place in the queue yet. */
   readonly #trying = new Map<string, number>();
   readonly #background = new Set<Promise<void>>();
   readonly #closing = new AbortController();
@@ -103,7 +103,7 @@ export class LockManager implements Locks {
     this.#host.answers.close();
   }
 
-  /** All keys or none. */
+  /** Takes all keys, or none. */
   async #takeAll(request: LockRequest): Promise<Lock> {
     const taken: HeldKey[] = [];
     try {
@@ -117,7 +117,7 @@ export class LockManager implements Locks {
     }
   }
 
-  /** Rejects as soon as the request is given up; a key that is acquired afterwards is released. */
+  /** Takes a key. Rejects as soon as the request is given up; a key that is acquired later is released. */
   #take(key: string, request: LockRequest): Promise<HeldKey> {
     const { signal } = request;
     return new Promise((resolve, reject) => {
@@ -149,7 +149,7 @@ export class LockManager implements Locks {
       const failed = mayWait ? undefined : request.timedOut(key);
       if (failed !== undefined && request.failure === undefined) throw failed;
       waiter = this.#room.wait(key, record);
-      // a holder's record of this call that is still under way to the store is removed when the waiter ends
+      // if this call's write of a holder's record arrives later, the record is removed when the waiter ends
       if (failed !== undefined) waiter.giveUp(failed);
     } finally {
       const trying = this.#trying.get(key)! - 1;
@@ -174,7 +174,10 @@ export class LockManager implements Locks {
     }
   }
 
-  /** Creates the holder's record, unless the key is `contended` or held. `undefined` when the call has to wait. */
+  /**
+   * Creates the holder's record, unless the key is `contended` or held. Resolves with `undefined` if the call must
+   * wait.
+   */
   async #tryToTake(
     key: string,
     request: LockRequest,
@@ -184,7 +187,7 @@ export class LockManager implements Locks {
     const { clock, keys, random } = this.#host;
     const name = keys.holder(key);
     let first: Stamp | undefined;
-    // a call that does not wait has a second try, which finds out what became of the first write
+    // a call that does not wait gets a second try, to find out the outcome of the first write
     for (let tries = 0; !request.signal.aborted && (request.mayWait || tries < 2); tries++) {
       try {
         const bucket = await this.#host.bucket();
@@ -192,7 +195,7 @@ export class LockManager implements Locks {
           const sent = stamp(clock);
           first ??= sent;
           const creating = bucket.create(name, writeLockRecord(record), { ttl: request.ttl });
-          creating.catch((error) => request.failure = error); // it may come later than this waits for
+          creating.catch((error) => request.failure = error); // the answer may come after the timeout here
           const revision = await this.#host.answers.within(ANSWER_LIMIT, creating);
           if (revision !== undefined) {
             const held = this.#hold(key, record, revision, sent);
@@ -208,7 +211,7 @@ export class LockManager implements Locks {
         }
         if (entry === undefined && !contended) continue;
         request.holder = entry && readLockRecord(entry.value);
-        // the record may be this call's, its acknowledgement lost
+        // the record may be this call's own, if the acknowledgement was lost
         const own = request.holder?.nonce === record.nonce;
         const held = own ? this.#hold(key, record, entry!.revision, first!) : undefined;
         if (held?.stale && !await held.confirm()) continue;

@@ -17,17 +17,17 @@ export interface LockRecord {
   /** The run of a handler that called `lock`, and the runs that wait for it to end, outermost first. */
   readonly call: string;
   readonly ancestry: readonly string[];
-  /** Time that the lock outlives its holder, in ms. */
+  /** Time for which the lock outlives its holder, in ms. */
   readonly ttl: number;
-  /** When it was taken, or waiting began, in ms since 1970 by the writer's clock. For people. */
+  /** Time at which the lock was taken, or waiting began, in ms since 1970 by the writer's clock. Only for people. */
   readonly since: number;
-  /** In the renewal of a waiter: the revision of its first record. The waiter with the smallest is next. */
+  /** In a waiter's renewal: revision of its first record. The waiter with the smallest is next. */
   readonly place?: number | undefined;
-  /** In the renewal of a holder: its token, the revision of the acquisition. For people. */
+  /** In a holder's renewal: its token, the revision of the acquisition. Only for people. */
   readonly token?: number | undefined;
 }
 
-/** The text of a record. */
+/** Encodes a record. */
 export function writeLockRecord(record: LockRecord): string {
   return JSON.stringify(record);
 }
@@ -44,8 +44,8 @@ export function readLockRecord(text: string): LockRecord | undefined {
 }
 
 /**
- * Returns true if a text is no record of any version: those say who holds the lock, and for how long. A waiter removes
- * such a text, as an answer of JetStream.
+ * Returns true if a text is no record of any version, which would name the lock's holder and ttl. Waiters remove such a
+ * text, as an answer of JetStream is.
  */
 export function isJunk(text: string): boolean {
   const { nonce, node, endpoint, ttl } = (parsedJson(text) ?? {}) as Record<string, unknown>;
@@ -83,7 +83,7 @@ export class LockKeys {
     return `${this.waiters}${key}/${nonce}`;
   }
 
-  /** The lock's key and the waiter's nonce in a record's key; `undefined` for one of another space. */
+  /** Parses the lock's key and the waiter's nonce from a record's key; `undefined`: the record is of another space. */
   parse(recordKey: string): { readonly key: string; readonly waiter?: string } | undefined {
     if (recordKey.startsWith(this.holders)) return { key: recordKey.slice(this.holders.length) };
     const slash = recordKey.lastIndexOf("/");
@@ -99,7 +99,7 @@ export const NONCE_LENGTH = 20;
 // view that shows a holder has shown every earlier write. A watch of the queues alone costs less, and suffices to
 // release locks.
 
-/** A record, as the watch last reported it. */
+/** A record as the watch last reported it. */
 export interface SeenRecord {
   readonly record: LockRecord;
   readonly revision: number;
@@ -116,11 +116,12 @@ export interface SeenWaiter extends SeenRecord {
 interface LockViewOptions {
   readonly clock: Clock;
   readonly keys: LockKeys;
-  /** The prefix of the keys that it watches. */
+  /** Prefix of the watched keys. */
   readonly prefix: string;
   bucket(): Promise<Bucket>;
   /**
-   * Called for every change after the current records are known; `waiter`: the nonce of the waiter whose record it is.
+   * Called for every change after the current records are known. `waiter`: nonce of the waiter whose record has
+   * changed.
    */
   changed(key: string, waiter: string | undefined, change: Change): void;
   /** Called when the watch cannot be opened; the view tries again. */
@@ -201,8 +202,8 @@ export class SeenLock {
   }
 }
 
-/** Stands for a holder of another version, whose record this version cannot read. */
+/** Placeholder for a holder of another version, whose record this version cannot read. */
 const UNREADABLE: LockRecord = { nonce: "", node: "?", endpoint: "?", call: "", ancestry: [], ttl: 1_000, since: 0 };
 
-/** Stands for a text under a holder's key that is no record of any version: waiters remove it. */
+/** Placeholder for a text under a holder's key that is no record of any version: waiters remove it. */
 export const JUNK: LockRecord = { ...UNREADABLE };

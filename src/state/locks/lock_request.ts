@@ -12,23 +12,23 @@ import { checkKnown, checkNumber, checkSignal, show } from "../../data/checks.ts
 /** Dependencies of a {@link LockRequest} on its node. */
 type LockRequestHost = Pick<LockHost, "clock" | "keys" | "holder">;
 
-/** A call of `lock` under way. Whoever makes it disposes of it. */
+/** A running call of `lock`. Its creator must dispose of it. */
 export class LockRequest implements Disposable {
-  /** Sorted, and each once. */
+  /** Keys, sorted and without duplicates. */
   readonly keys: readonly string[];
-  /** In ms, whole seconds. */
+  /** Ttl in ms, a multiple of 1,000. */
   readonly ttl: number;
   readonly asker: Asker;
-  /** `false` for a `timeout` of 0: the call fails if a key is taken. */
+  /** False for a `timeout` of 0: the call fails if a key is taken. */
   readonly mayWait: boolean;
-  /** The holder of the key that was tried last, if the store has returned it. */
+  /** Holder of the key that was tried last, if the store has returned it. */
   holder: LockRecord | undefined;
-  /** Error of the store: what it said last of a write, else the first without an answer. */
+  /** Last error with which the store answered a write, else the first error without an answer. */
   failure: unknown;
   readonly #host: LockRequestHost;
   readonly #started: number;
   readonly #end = new AbortController();
-  /** Why it waits no longer, as an error that names a key. */
+  /** Makes the error for a key when the call has stopped waiting; `undefined` while it waits. */
   #why: ((key: string) => CatgaError) | undefined;
   readonly #timer: Timer | undefined;
   readonly #offAbort: () => void;
@@ -58,19 +58,19 @@ export class LockRequest implements Disposable {
     }
   }
 
-  /** Aborts when the call waits no longer; {@link LockRequest.error} says why. */
+  /** Aborts when the call stops waiting; {@link LockRequest.error} returns the reason. */
   get signal(): AbortSignal {
     return this.#end.signal;
   }
 
-  /** Ends waiting, for the first reason that is given. */
+  /** Ends waiting; only the first reason counts. */
   giveUp(why: (key: string) => CatgaError): void {
     if (this.#end.signal.aborted) return;
     this.#why = why;
     this.#end.abort();
   }
 
-  /** Why a key is not waited for any more. To be called after the signal has aborted. */
+  /** Returns why the call has stopped waiting for a key. Call only after the signal has aborted. */
   error(key: string): CatgaError {
     return this.#why!(key);
   }

@@ -25,29 +25,29 @@ export interface WaiterOptions {
   readonly host: LockHost;
   readonly key: string;
   readonly record: LockRecord;
-  /** Makes this node the holder, by the record of this revision, whose write was sent then. */
+  /** Makes this node the holder by the record with this revision, whose write was sent at `sent`. */
   hold(revision: number, sent: Stamp): HeldKey;
   /** Called when its state becomes `over`. */
   ended(waiter: LockWaiter): void;
-  /** Called when it is `waiting` again after it did not get the key. */
+  /** Called when the waiter is `waiting` again because it did not get the key. */
   notTaken(waiter: LockWaiter): void;
 }
 
-/** Writes its place on construction; removes it when it is over. */
+/** A waiter. It writes its place on construction, and removes it when it is over. */
 export class LockWaiter {
   readonly key: string;
   readonly record: LockRecord;
-  /** The key. Rejects with the error given to {@link LockWaiter.giveUp}. */
+  /** Resolves with the held key. Rejects with the error given to {@link LockWaiter.giveUp}. */
   readonly held: Promise<HeldKey>;
   readonly #options: WaiterOptions;
   readonly #result: PromiseWithResolvers<HeldKey> = Promise.withResolvers();
-  /** How long its place outlives it, in ms: 10 s at most, so that others do not wait longer for a dead waiter. */
+  /** Ttl of its place, in ms: 10 s at most, so that others do not wait longer for a dead waiter. */
   readonly #ttl: number;
   readonly #start: Stamp;
-  /** Its last acknowledged writes: each was sent before any write of a greater revision was made. */
+  /** Last acknowledged writes of the place: each was sent before any write of a greater revision was made. */
   #acknowledged: { readonly revision: number; readonly sent: Stamp }[] = [];
   readonly #entry: LeasedEntry;
-  /** The revision of its first write. */
+  /** Revision of the first write of the place. */
   #place: number | undefined;
   #state: "waiting" | "taking" | "over" = "waiting";
   #writing: Promise<void> | undefined;
@@ -61,7 +61,7 @@ export class LockWaiter {
     this.#ttl = Math.min(options.record.ttl, MAX_TTL);
     this.#start = stamp(options.host.clock);
     const name = options.host.keys.waiter(this.key, this.record.nonce);
-    // nobody else writes under its nonce
+    // no other process writes under this nonce
     this.#entry = new LeasedEntry(options.host, name, this.#ttl, { revision: 0, sent: this.#start, isOwn: () => true });
     this.#writePlace();
   }
@@ -70,21 +70,24 @@ export class LockWaiter {
     return this.#state === "waiting";
   }
 
-  /** Its place was removed from the store, by the deletion of this revision: it is written again. */
+  /** Call when the place was removed from the store, by a deletion with this revision: writes it again. */
   placeRemoved(revision: number): void {
     if (revision <= this.#entry.revision) return;
     this.#entry.forget();
     this.#writePlace();
   }
 
-  /** The holder's record names it, by the write of this revision; `sent`: when that was sent, if this node sent it. */
+  /**
+   * Call when the holder's record names this waiter, by a write with this revision. `sent`: when that was sent, if by
+   * this node.
+   */
   async granted(revision: number, sent?: Stamp): Promise<void> {
     if (this.#state !== "waiting") return;
     this.#state = "taking";
     await this.#becomeHolder(this.#options.hold(revision, sent ?? this.#sentBefore(revision)));
   }
 
-  /** Tries to become the holder of a key without one. */
+  /** Tries to become the holder of a free key. */
   async takeFreeKey(): Promise<void> {
     if (this.#state !== "waiting") return;
     this.#state = "taking";
@@ -107,7 +110,7 @@ export class LockWaiter {
     notTaken(this);
   }
 
-  /** Ends waiting with an error; the key is released if it is handed over all the same. */
+  /** Ends waiting with an error; if the key is handed over nevertheless, it is released. */
   giveUp(error: unknown): void {
     if (this.#state === "over") return;
     this.#result.reject(error);
@@ -130,7 +133,7 @@ export class LockWaiter {
     this.#end({ withKey: true });
   }
 
-  /** When its last write was sent that is known to be older than this revision: the key's ttl began no earlier. */
+  /** Returns the time of the last write known to be older than this revision: the key's ttl began no earlier. */
   #sentBefore(revision: number): Stamp {
     return this.#acknowledged.findLast((write) => write.revision < revision)?.sent ?? this.#start;
   }
@@ -143,7 +146,7 @@ export class LockWaiter {
     host.background("leaving the queue of a lock", this.#removePlace(withKey));
   }
 
-  /** Removes its place. A waiter that ended without the key then reads whether it was handed over meanwhile. */
+  /** Removes the place. If the waiter ended without the key, then reads if that was handed over meanwhile. */
   async #removePlace(withKey: boolean): Promise<void> {
     const { host } = this.#options;
     await this.#writing;
@@ -174,7 +177,7 @@ export class LockWaiter {
     await releaseOrHandOver(host, this.key, this.record, entry.revision);
   }
 
-  /** Writes its place, or renews it, and does so again after a third of its ttl. */
+  /** Writes or renews the place, again after each third of its ttl. */
   #writePlace(): void {
     if (this.#state === "over") return;
     this.#timer?.cancel();
@@ -212,7 +215,7 @@ export class LockWaiter {
         this.#acknowledged = [...this.#acknowledged.slice(-2), { revision, sent }];
         return;
       }
-      entry.forget(); // it has expired
+      entry.forget(); // the place has expired
     }
   }
 }

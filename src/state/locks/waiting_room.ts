@@ -14,13 +14,13 @@ import { LockWaiter } from "./waiter.ts";
 /** A waiter that has ended. Another node, whose watch lags behind, may still hand a lock over to it. */
 interface EndedWaiter {
   readonly record: LockRecord;
-  /** When every watch has seen its end. */
+  /** Time by which every watch has seen its end. */
   readonly until: number;
-  /** The last revision at which its acquisition was held here, and has ended. */
+  /** Last revision at which its acquisition was held here; it has ended. */
   revision: number;
 }
 
-/** Makes this node the holder of a key by the record of this revision, whose write was sent then. */
+/** Makes this node the holder of a key by the record with this revision, whose write was sent at `sent`. */
 type Hold = (key: string, record: LockRecord, revision: number, sent: Stamp) => HeldKey;
 
 /** The waiting room of a node. */
@@ -28,19 +28,19 @@ export class WaitingRoom {
   readonly #host: LockHost;
   readonly #hold: Hold;
   readonly #detector: DeadlockDetector;
-  /** Keyed by nonce. */
+  /** Waiters by nonce. */
   readonly #waiters = new Map<string, LockWaiter>();
   readonly #byKey = new Map<string, Set<LockWaiter>>();
   /** Keyed by nonce. */
   readonly #ended = new Map<string, EndedWaiter>();
-  /** Places of other nodes' waiters that have had a lock from this node; each counts again once it is renewed. */
+  /** Places of other nodes' waiters that got a lock from this node; each counts again once it is renewed. */
   readonly #handedOver = new WeakSet<SeenWaiter>();
-  /** By key without a holder: the waiter of this node that will try to take it, and when. */
+  /** For keys without a holder: the waiter of this node that will try to take the key, and when. */
   readonly #scheduledTakes = new Map<
     string,
     { readonly waiter: LockWaiter; readonly at: number; readonly timer: Timer }
   >();
-  /** Views of the queues alone, and of all records. */
+  /** View of the queues alone; `#all`: view of all records. */
   #queues: SeenLock | undefined;
   #all: SeenLock | undefined;
   #sweep: Timer | undefined;
@@ -55,12 +55,12 @@ export class WaitingRoom {
     });
   }
 
-  /** To be called before this node holds a lock. */
+  /** Call before this node holds a lock. */
   watchQueues(): void {
     this.#queues ??= this.#watch(this.#host.keys.waiters, "watching the queues of locks");
   }
 
-  /** A new waiter; it ends when its `held` settles. */
+  /** Adds a waiter; it ends when its `held` settles. */
   wait(key: string, record: LockRecord): LockWaiter {
     this.#all ??= this.#watch("", "watching locks");
     const waiter = new LockWaiter({
@@ -88,25 +88,25 @@ export class WaitingRoom {
     return this.#all?.holder(key)?.record;
   }
 
-  /** The oldest waiter of a key, except `nonce` and those that have had their turn. */
+  /** Returns the oldest waiter of a key, except `nonce` and waiters that have already got the key. */
   next(key: string, nonce: string): SeenWaiter | undefined {
     return this.#queue(key).find(({ record }) => record.nonce !== nonce);
   }
 
-  /** This node has handed a lock over: if to a waiter of its own, that one does not have to wait for the watch. */
+  /** Call when this node has handed a lock over: a waiter of its own then need not wait for the watch. */
   handedOver(to: SeenWaiter, revision: number, sent: Stamp): void {
     const waiter = this.#waiters.get(to.record.nonce);
     if (waiter === undefined) this.#handedOver.add(to);
     else this.#host.background("taking a lock", waiter.granted(revision, sent));
   }
 
-  /** A key is not held by this node any more. */
+  /** Call when this node does not hold a key any more. */
   holderEnded({ record, revision }: HeldKey): void {
     const ended = this.#ended.get(record.nonce);
     if (ended !== undefined) ended.revision = Math.max(ended.revision, revision);
   }
 
-  /** To be called after every waiter has been given up. */
+  /** Call after every waiter has been given up. */
   close(): void {
     this.#detector.close();
     this.#sweep?.cancel();
@@ -143,15 +143,15 @@ export class WaitingRoom {
   }
 
   /**
-   * The waiters of a key, the oldest first, without those that have ended here or have had the lock from here. Without
-   * the latter rule, two nodes hand it to and fro between ended waiters whose places are not removed yet.
+   * Waiters of a key, the oldest first, without those that have ended here or got the lock from here. (Without the
+   * latter rule, two nodes hand it back and forth between ended waiters whose places are not removed yet.)
    */
   #queue(key: string): SeenWaiter[] {
     const view = this.#all?.listed ? this.#all : this.#queues;
     return view?.queue(key).filter((each) => !this.#ended.has(each.record.nonce) && !this.#handedOver.has(each)) ?? [];
   }
 
-  /** Does what the records of a key, as the watch shows them, require of this node. */
+  /** Acts on the records of a key that the watch shows. */
   #act(key: string): void {
     if (!this.#all?.listed) return;
     const holder = this.#all.holder(key);
@@ -172,12 +172,13 @@ export class WaitingRoom {
   }
 
   /**
-   * A key has no holder: the oldest waiter takes it at once, each later one after a delay, in case older ones are dead.
+   * Schedules attempts to take a key without a holder: the oldest waiter at once, each later one after a delay, in case
+   * older ones are dead.
    */
   #scheduleTake(key: string): void {
     const queue = this.#queue(key);
     const rank = queue.findIndex(({ record }) => this.#waiters.has(record.nonce));
-    // none of this node's places has been seen: there may be others before them
+    // no place of this node has been seen: there may be others before them
     if (rank < 0) return this.#cancelTake(key);
     const waiter = this.#waiters.get(queue[rank].record.nonce)!;
     const { clock } = this.#host;

@@ -1,6 +1,6 @@
 /**
- * Failures after which nobody knows whether the store did what it was asked: the acknowledgement may have been lost.
- * Such a write is read back, or made again by compare-and-set.
+ * Failures after which it is unknown if the store has performed a write: the acknowledgement may have been lost. Such a
+ * write is read back, or made again by compare-and-set.
  */
 import { type CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import { isForbidden } from "../../ports/transport.ts";

@@ -10,7 +10,7 @@ interface PendingStoreCall {
   readonly timeOut: () => void;
 }
 
-/** The calls to the store that a node waits for. */
+/** Timeouts of the calls to the store for which a node waits. */
 export class AnswerTimeouts {
   readonly #clock: Clock;
   readonly #pending = new Set<PendingStoreCall>();
@@ -21,15 +21,15 @@ export class AnswerTimeouts {
     this.#clock = clock;
   }
 
-  /** Its node stops: the timer goes with the last call. */
+  /** Call when the node stops: the timer ends with the last call. */
   close(): void {
     this.#closed = true;
     this.#rest();
   }
 
   /**
-   * Settles as the call does. Rejects with `UNAVAILABLE` between `limit` and `limit` + 50 ms without an answer: one
-   * that was lost would take much longer to fail.
+   * Settles as the call does. Without an answer, rejects with `UNAVAILABLE` after `limit` to `limit` + 50 ms: a call
+   * whose answer was lost would fail much later.
    */
   within<T>(limit: number, call: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {

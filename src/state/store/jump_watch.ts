@@ -3,7 +3,7 @@
  */
 import { type Clock, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 
-/** A holder of a lease, which is checked when a clock jumps: timers do not notice that a machine slept. */
+/** A lease, which is checked when a clock jumps: timers do not notice that a machine slept. */
 export interface Leased {
   /** Loses the lease if it has ended. */
   check(): void;
@@ -20,7 +20,7 @@ export class JumpWatch {
     this.#clock = clock;
   }
 
-  /** Its node stops: the timer goes with the last lease. */
+  /** Call when the node stops: the timer ends with the last lease. */
   close(): void {
     this.#closed = true;
     this.#rest();

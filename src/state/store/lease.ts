@@ -1,16 +1,16 @@
 /**
- * How long a process may rely on an entry that it wrote with a ttl: one margin less than the ttl, counted from before
+ * The lease of an entry that this process wrote with a ttl: it lasts one margin less than the ttl, counted from before
  * the write was sent, by whichever clock is further on. So a lease ends in this process before its entry can expire in
  * the store.
  */
 import { type Clock, elapsed, type Stamp } from "../../ports/clock.ts";
 
-/** How long before the end of its ttl a lease ends, in ms: 1 s, or a third of a ttl below 3 s. */
+/** Time before the end of the ttl at which a lease ends, in ms: 1 s, or a third of a ttl below 3 s. */
 export function margin(ttl: number): number {
   return Math.min(1_000, ttl / 3);
 }
 
-/** Ms that are left of the lease of an entry whose write was sent at `since`; 0 or less once it has ended. */
+/** Returns the remaining time of a lease whose entry was sent at `since`, in ms; 0 or less once it has ended. */
 export function left(clock: Clock, since: Stamp, ttl: number): number {
   return ttl - margin(ttl) - elapsed(clock, since);
 }

@@ -26,7 +26,7 @@ interface LeasingStore {
   bucket(): MaybePromise<Bucket>;
 }
 
-/** The entry, and what is known about it. */
+/** An entry of this process, with its known revision and lease. */
 export class LeasedEntry {
   readonly key: string;
   readonly #store: LeasingStore;
@@ -34,12 +34,12 @@ export class LeasedEntry {
   readonly #isOwn: (text: string) => boolean;
   #revision: number;
   #sent: Stamp;
-  /** The error of the last renewal that failed since one succeeded. */
+  /** Error of the last renewal; `undefined`: it succeeded. */
   #failure: string | undefined;
 
   /**
-   * `isOwn` returns whether a text is one that this process may overwrite. `revision`: 0 for an entry that is not
-   * written yet; `sent`: when its write was sent.
+   * `isOwn`: returns true for a text that this process may overwrite. `revision`: 0 for an entry that is not written
+   * yet; `sent`: when its write was sent.
    */
   constructor(
     store: LeasingStore,
@@ -55,34 +55,37 @@ export class LeasedEntry {
     this.#sent = sent;
   }
 
-  /** The last known revision; 0 while it is not in the store. */
+  /** Last known revision; 0: not in the store. */
   get revision(): number {
     return this.#revision;
   }
 
-  /** When its last acknowledged write was sent. */
+  /** Time at which its last acknowledged write was sent. */
   get sent(): Stamp {
     return this.#sent;
   }
 
-  /** Ms that are left of its lease; 0 or less once it has ended. */
+  /** Remaining time of its lease, in ms; 0 or less once it has ended. */
   get left(): number {
     return left(this.#store.clock, this.#sent, this.#ttl);
   }
 
-  /** Why a lease that has ended was lost. */
+  /** Text that says why the ended lease was lost. */
   get overdue(): string {
     const since = Math.round(elapsed(this.#store.clock, this.#sent)).toLocaleString("en");
     const why = this.#failure === undefined ? "" : ` (${this.#failure})`;
     return `it could not be renewed for ${since} ms, of a ttl of ${this.#ttl.toLocaleString("en")} ms${why}`;
   }
 
-  /** It is not in the store: the next write creates it. */
+  /** Call when the entry is not in the store: the next write creates it. */
   forget(): void {
     this.#revision = 0;
   }
 
-  /** Writes it again with this text, or for the first time, within `limit` ms. As {@link LeasedEntry.change}. */
+  /**
+   * Writes the entry, again or for the first time, with this text, within `limit` ms. Otherwise like {@link
+   * LeasedEntry.change}.
+   */
   async renew(limit: number, text: (revision: number) => string): Promise<"written" | Gone> {
     try {
       return await this.change(limit, (bucket, revision) => {
@@ -98,10 +101,10 @@ export class LeasedEntry {
   }
 
   /**
-   * Makes a write at the last known revision, until the store has said what became of it: `write` resolves with a new
-   * revision, with `true`, or with what is neither when the entry is at another revision. It is read back then, and an
-   * own entry, whose acknowledgement was lost and whose age is therefore unknown, is written again. Rejects as `write`
-   * does, and with `UNAVAILABLE` when the write, or the read, takes longer than `limit` ms.
+   * Performs a write at the last known revision until the store has reported the outcome. `write` resolves with a new
+   * revision, with true, or with another value if the entry is at another revision. The entry is then read back; if it
+   * is this process's own (its acknowledgement was lost, so its age is unknown), it is written again. Rejects as
+   * `write` does, and with `UNAVAILABLE` if the write or the read takes longer than `limit` ms.
    */
   async change(
     limit: number,
@@ -127,7 +130,7 @@ export class LeasedEntry {
   }
 }
 
-/** Another's entry, or none, is in the place of one's own. */
+/** The own entry is gone. `found`: another's entry in its place; `undefined`: none. */
 export interface Gone {
   readonly found: Entry | undefined;
 }

@@ -1,20 +1,20 @@
 /**
- * The async context of a program: what `AsyncLocalStorage` of `node:async_hooks` gives to its code. User code runs in
- * the context of its own sender, or in none; never in that of somebody else who happened to make room for it. What
- * calls back for many (timers, connections, what is opened once) runs in none.
+ * The async context of a program, in which its code finds the values of `AsyncLocalStorage` (`node:async_hooks`). User
+ * code runs in the context of its own sender, or in none; never in the context of another sender that happened to make
+ * room for it. Callbacks that serve many (timers, connections, shared openings) run in none.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 
-/** Calls a function in no async context: that in which Catga was loaded. */
+/** Calls a function in no async context: in the one in which Catga was loaded. */
 export const outside: <T, Args extends unknown[]>(fn: (...args: Args) => T, ...args: Args) => T = AsyncLocalStorage
   .snapshot();
 
-/** The load of a cache that waits for the code that runs now, as far as is known; `undefined`: none does. */
+/** The load of a cache that waits for the code running now, as far as known; `undefined`: none. */
 export const awaitedBy: AsyncLocalStorage<unknown> = new AsyncLocalStorage();
 
 /**
- * The async context in which it was made: runs functions there, in a later microtask. A promise keeps the context at a
- * tenth of what `AsyncResource` costs in Deno (2.9.6: 0.1 µs, and 1.5 µs).
+ * Keeps the async context in which it was made, and runs functions in it, in a later microtask. A promise keeps the
+ * context at a tenth of what `AsyncResource` costs in Deno (2.9.6: 0.1 µs, and 1.5 µs).
  */
 export class OwnContext {
   #run!: (fn: () => void) => void;
@@ -23,7 +23,10 @@ export class OwnContext {
     this.#renew();
   }
 
-  /** Resolves with what the function returns, in an object: a promise is not waited for. Rejects if it throws. */
+  /**
+   * Runs a function in the context. Resolves with an object that contains its result, so that a returned promise is not
+   * awaited. Rejects if it throws.
+   */
   run<T>(fn: () => T): Promise<{ readonly returned: T }> {
     return new Promise((resolve, reject) =>
       this.#run(() => {
@@ -36,7 +39,7 @@ export class OwnContext {
     );
   }
 
-  /** Not async: what `then` is called in is the context that counts. */
+  /** Not async, because the context is the one in which `then` is called. */
   #renew(): void {
     new Promise<() => void>((resolve) => this.#run = resolve).then((fn) => {
       this.#renew();

@@ -1,13 +1,13 @@
 /** Text of a thrown value, for operators: name, message and stack of the error and of its causes. */
 import { show } from "./checks.ts";
 
-/** The size of a {@link causeText}, in bytes. */
+/** Maximum size of a {@link causeText}, in bytes. */
 export const MAX_CAUSE = 4_096;
 
 /**
- * The text of what was thrown, of 4 kB at most: the first line is `name: message`; the frames of the program come
- * before those of packages and of the runtime; behind them `caused by`, and the same of its cause. `undefined` for a
- * `CatgaError` without frames and cause: it says nothing that the failure does not. Never throws, whatever was thrown.
+ * Returns the text of a thrown value, at most 4 kB: the first line is `name: message`; then the stack frames, those of
+ * the program before those of packages and of the runtime; then `caused by` and the same for its cause. `undefined` for
+ * a `CatgaError` without frames and cause, for which the failure says everything. Never throws, whatever was thrown.
  */
 export function causeText(thrown: unknown): string | undefined {
   const parts: string[] = [];
@@ -27,13 +27,13 @@ export function causeText(thrown: unknown): string | undefined {
   return parts.length === 0 ? undefined : cut(parts.join("\ncaused by ").toWellFormed());
 }
 
-/** The message of what was thrown, which need not be an error; for the message of another error. */
+/** Returns the message of a thrown value, which need not be an error; for use in the message of another error. */
 export function thrownMessage(thrown: unknown): string {
   const message = typeof thrown === "string" ? thrown : read(thrown, "message");
   return typeof message === "string" ? message : show(thrown);
 }
 
-/** The first line, and the frames in their order. */
+/** Returns the first line of an error, and its frames in order. */
 function partOf(error: unknown): [head: string, frames: string[]] {
   const [name, message, stack] = [read(error, "name"), read(error, "message"), read(error, "stack")];
   if (typeof message !== "string") return [`thrown: ${show(error)}`.slice(0, MOST_OF_HEAD), []];
@@ -62,9 +62,9 @@ function read(from: unknown, name: string): unknown {
   }
 }
 
-/** Frames of packages and of the runtime. */
+/** Matches frames of packages and of the runtime. */
 const OF_OTHERS = /node_modules|[( ](?:node|ext|bun|internal|jsr|npm|https?|deno):|\(?native|<anonymous>\)?$/;
-/** Errors of one chain of causes. */
+/** Maximum number of errors in a chain of causes. */
 const DEPTH = 4;
 const MOST_OF_HEAD = 1_200; // characters
 const MOST_OF_STACK = 65_536;

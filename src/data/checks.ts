@@ -1,18 +1,21 @@
-/** Checks of what a program passes in. Each error names the option, the value that was given, and what it should be. */
+/** Checks of values that a program passes in. Each error names the option, the given value, and the expected one. */
 
 /** Longest timeout: 2^31 - 1 ms, 24.8 days. */
 export const MAX_TIMEOUT = 2_147_483_647;
 
-/** The longest delay of a message, and the longest time that the result of an idempotent command is kept, in ms. */
+/** Maximum delay of a message, and maximum time for which the result of an idempotent command is kept, in ms. */
 export const TEN_YEARS = 10 * 366 * 86_400_000;
 
-/** The longest ttl of what is stored, in ms: a hundred years. nats-server counts in ns, which overflow at 292 years. */
+/** Maximum ttl of stored data, in ms: a hundred years. nats-server counts in ns, which overflow at 292 years. */
 export const LONGEST_TTL = 100 * 365 * 86_400_000;
 
-/** The last ms since 1970 for which programs schedule: months before the server's ns overflow, for clocks differ. */
+/**
+ * Last time for which programs can schedule, in ms since 1970: months before the server's ns overflow, because clocks
+ * differ.
+ */
 export const LATEST = Date.UTC(2262, 0) - 1;
 
-/** Throws if `options` is not a plain object, or has an option that is not known. */
+/** Throws if `options` is not a plain object, or has an unknown option. */
 export function checkKnown(at: string, options: object, known: ReadonlySet<string>): void {
   if (!isPlain(options)) throw new TypeError(`${at} takes an object of options; got ${show(options)}`);
   for (const key of Object.keys(options)) {
@@ -20,7 +23,7 @@ export function checkKnown(at: string, options: object, known: ReadonlySet<strin
   }
 }
 
-/** Throws if the value is not a number, or is outside of its range. */
+/** Throws if the value is not a number or is out of range. */
 export function checkNumber(name: string, value: number, least: number, most: number, unit = ""): void {
   if (typeof value !== "number") {
     throw new TypeError(`${name} must be a number${unit && ` of ${unit}`}; got ${show(value)}`);
@@ -30,7 +33,7 @@ export function checkNumber(name: string, value: number, least: number, most: nu
   }
 }
 
-/** Throws if the value is not a whole number, or is outside of its range. */
+/** Throws if the value is not a whole number or is out of range. */
 export function checkInteger(name: string, value: number, least: number, most: number): void {
   checkNumber(name, value, least, most);
   if (!Number.isInteger(value)) throw new RangeError(`${name} must be a whole number; got ${value}`);
@@ -126,7 +129,7 @@ export function checkSignal(at: string, signal: AbortSignal | undefined): void {
   throw new TypeError(`${at}: signal must be an AbortSignal; got ${show(signal)}`);
 }
 
-/** A value for an error message: short, and with quotes if it is a string. */
+/** Formats a value for an error message: short, and with quotes if it is a string. */
 export function show(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value);
   if (typeof value === "object" && value !== null) return showObject(value);
@@ -149,17 +152,16 @@ const MAX_TOKEN = 64;
 const TOKENS = /^[^\s.]+(?:\.[^\s.]+)*$/;
 
 /**
- * Returns true if a value is a text that stands for itself in a subject: letters, digits, `-` and `_`, `most` of them
- * at most.
+ * Returns true if a value is a string that needs no encoding in a subject: at most `most` letters, digits, `-` and `_`.
  */
 export function isToken(value: unknown, most = Infinity): value is string {
   return typeof value === "string" && value.length <= most && PLAIN_TOKEN.test(value);
 }
 
-/** A token of a subject that stands for itself. */
+/** Matches a token of a subject that needs no encoding. */
 export const PLAIN_TOKEN = /^[\w-]+$/;
 
-// What numbers of others have to be.
+// Checks of numbers from other processes.
 
 /** Returns true if a value is a whole number from 0 on, small enough to be exact. */
 export function isCount(value: unknown): value is number {
@@ -199,27 +201,27 @@ export function isPlain(value: unknown): value is Record<PropertyKey, unknown> {
   return Object.hasOwn(prototype, "hasOwnProperty") || Object.prototype.toString.call(value) === "[object Module]";
 }
 
-/** Returns true if a value has a `then` method: what libraries return as a promise is not always a `Promise`. */
+/** Returns true if a value has a `then` method: libraries may return promises that are not of the class `Promise`. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
 
-/** Handles the rejection of a promise where no promise is allowed: the error that is thrown for it is enough. */
+/** Ignores the rejection of a promise where no promise is allowed: an error is thrown for that already. */
 export function disown(value: unknown): void {
   if (isThenable(value)) Promise.resolve(value).catch(() => {});
 }
 
-// Values that a program passes in and several owners share: nobody can change them.
+// Freezing of values that a program passes in and that several owners share.
 
 /**
- * Freezes a value and all that it holds, as far as these are arrays and plain objects: instances of classes, `Map`,
- * `Set`, `Date`, buffers and what they hold stay as they are. What is frozen already is taken to be so in depth, so
- * that a state that shares parts with the one before costs what is new in it. Calls no getter. Returns the value.
+ * Freezes a value and everything in it, if these are arrays and plain objects: instances of classes, `Map`, `Set`,
+ * `Date`, buffers and their contents stay unfrozen. A part that is frozen already counts as frozen in depth, so that
+ * freezing a state costs only its new parts. Calls no getter. Returns the value.
  */
 export function freezePlain<T>(value: T): T {
   if (Object.isFrozen(value) || !isFreezable(value)) return value;
-  // no recursion: a value may be nested more deeply than the stack is high; frozen before its parts are looked at, so
-  // that a cycle ends
+  // no recursion: a value may be nested more deeply than the stack allows; each part is frozen before its own parts are
+  // visited, so that a cycle ends
   const open: object[] = [Object.freeze(value)];
   const visit = (part: unknown): void => {
     if (!Object.isFrozen(part) && isFreezable(part)) open.push(Object.freeze(part));
@@ -239,7 +241,7 @@ function isFreezable(value: unknown): value is object {
   return Array.isArray(value) ? Object.getPrototypeOf(value) === Array.prototype : isPlain(value);
 }
 
-/** Returns true if a value is of this class, and not of one that extends it: that would arrive as another value. */
+/** Returns true if a value is of this class itself, not of a subclass, which would arrive as another value. */
 export function isOf(value: object, type: { readonly prototype: object }): boolean {
   return Object.getPrototypeOf(value) === type.prototype;
 }

@@ -1,16 +1,19 @@
 /**
- * When a schedule of six fields of cron is due next, in a time zone: as nats-server (2.15) computes it, and as Catga
- * promises it on the two nights in which clocks change. nats-server passes by a local time that is skipped, and fires
- * twice at one that comes twice.
+ * Next times of a cron with six fields, in a time zone: as nats-server (2.15) computes them, and as Catga promises them
+ * on the two nights in which clocks change. (nats-server skips a local time that the change skips, and fires twice at
+ * one that occurs twice.)
  */
 
-/** A schedule that repeats. */
+/** A parsed cron. */
 export interface Cron {
-  /** The first time after `time` (ms since 1970), in whole seconds; `undefined`: none within five years. */
+  /** Returns the first time after `time` (ms since 1970), in whole seconds; `undefined`: none within five years. */
   next(time: number): number | undefined;
 }
 
-/** When nats-server fires a cron next after `time`; `undefined`: never, or only the server can read it. */
+/**
+ * Returns the next time after `time` at which nats-server fires a cron; `undefined`: never, or only the server can read
+ * the cron.
+ */
 export function nextOfCron(pattern: string, time: number, zone?: string): number | undefined {
   try {
     return parseCron(pattern, zone).next(time);
@@ -20,19 +23,19 @@ export function nextOfCron(pattern: string, time: number, zone?: string): number
 }
 
 /**
- * Reads seconds, minutes, hours, days of the month, months and days of the week (0 is Sunday): `*`, `?`, numbers, names
- * of months and days, ranges, steps, lists; or `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly`. A day fits when
- * both of its fields do, or one of them if neither is `*`. Throws a `RangeError` for another pattern, or an unknown
- * time zone. Its times are those at which nats-server fires.
+ * Parses seconds, minutes, hours, days of the month, months and days of the week (0 is Sunday): `*`, `?`, numbers,
+ * names of months and days, ranges, steps, lists; or `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly`. A day
+ * matches if both of its fields match, or one of them if neither is `*`. Throws a `RangeError` for another pattern, or
+ * an unknown time zone. The times are those at which nats-server fires.
  */
 export function parseCron(pattern: string, zone = "UTC"): Cron {
   return serverTimes(readFields(pattern), localTime(zone));
 }
 
 /**
- * Like {@link parseCron}, but its times are those that Catga promises: a schedule at fixed hours (neither `*` nor `/`
- * in them) comes once for each local time: at the end of the gap if clocks skip it, at the first of two. Others come
- * as often as time passes, as on the server.
+ * Like {@link parseCron}, but with the times that Catga promises: a schedule at fixed hours (neither `*` nor `/` in
+ * them) occurs once for each local time: at the end of the gap if the change of clocks skips it, at the first of two if
+ * it occurs twice. Other schedules occur as often as time passes, as on the server.
  */
 export function parseLocalCron(pattern: string, zone = "UTC"): Cron {
   const [fields, local] = [readFields(pattern), localTime(zone)];
@@ -40,7 +43,7 @@ export function parseLocalCron(pattern: string, zone = "UTC"): Cron {
   const walls = serverTimes(fields, localTime("UTC"));
   return {
     next(time) {
-      // earlier local times have come by now, also in an hour that comes a second time
+      // skip local times that have occurred already, also in an hour that occurs twice
       for (let wall = walls.next(local.at(time)); wall !== undefined; wall = walls.next(wall)) {
         const at = local.first(wall);
         if (at > time) return at;
@@ -51,9 +54,9 @@ export function parseLocalCron(pattern: string, zone = "UTC"): Cron {
 }
 
 /**
- * The pattern that nats-server has to count so that it fires at each time of {@link parseLocalCron}; it fires at
- * others, too, which {@link isNeedlessFiring} finds. `undefined`: the pattern itself will do, and each of its firings
- * counts, in the `YEARS` from `now` on. Throws as {@link parseCron}.
+ * Returns a pattern with which nats-server fires at each time of {@link parseLocalCron}; it also fires at others, which
+ * {@link isNeedlessFiring} detects. `undefined`: the pattern itself is right, and each of its firings counts, for the
+ * `YEARS` from `now` on. Throws as {@link parseCron}.
  */
 export function serverCron(pattern: string, zone: string | undefined, now: number): string | undefined {
   if (zone === undefined || zone === "UTC") return undefined;
@@ -75,18 +78,18 @@ export function serverCron(pattern: string, zone: string | undefined, now: numbe
   return differs ? texts.join(" ") : undefined;
 }
 
-/** A schedule, as a program gave it, and as the server counts it. */
+/** A cron as the program gave it, and as the server gets it. */
 export interface CountedCron {
   readonly cron: string;
   readonly zone: string;
-  /** What {@link serverCron} made of it. */
+  /** Result of {@link serverCron}. */
   readonly server: string;
 }
 
 /**
- * Returns true if a message that nats-server fired at `time` is to be passed by: the server counted it for a moment of
- * the last 10 s, which {@link parseLocalCron} does not have. One that is later, after an outage, may stand for an
- * earlier moment, and counts. The same answer in each process and at any time: nobody has to keep what was passed by.
+ * Returns true if a message that nats-server fired at `time` must be skipped: the server fired it for a time within the
+ * last 10 s that {@link parseLocalCron} does not have. A later firing, after an outage, may stand for an earlier time,
+ * and counts. The answer is the same in each process and at any time, so skipped firings need not be recorded.
  */
 export function isNeedlessFiring({ cron, zone, server }: CountedCron, time: number): boolean {
   const counted = parseCron(server, zone);
@@ -96,8 +99,8 @@ export function isNeedlessFiring({ cron, zone, server }: CountedCron, time: numb
 }
 
 /**
- * The time for which a message that was fired at `time` is, in ms since 1970: the last one that {@link parseLocalCron}
- * has until then. The second of `time` where only the server can read the cron.
+ * Returns the time for which a message was fired at `time`, in ms since 1970: the last time of {@link parseLocalCron}
+ * up to then; the second of `time` if only the server can read the cron.
  */
 export function dueOfFiring(
   { cron, zone }: { readonly cron: string; readonly zone?: string | undefined },
@@ -111,7 +114,7 @@ export function dueOfFiring(
     return second;
   }
   const isAfter = (at: number) => (times.next(at) ?? Infinity) > time;
-  // the shortest span before `time` that has one, and then the last one in it
+  // the shortest span before `time` that contains a time of the cron, and then the last one in it
   let span = 1_000;
   while (span < YEARS * 366 * DAY && isAfter(time - span)) span *= 2;
   let [before, after] = [time - span, time];
@@ -121,12 +124,15 @@ export function dueOfFiring(
     if (isAfter(middle)) after = middle;
     else before = middle;
   }
-  return times.next(before)!; // it is not after `time`
+  return times.next(before)!; // a time up to `time` exists
 }
 
-/** How late nats-server fires while it runs, in ms: 4.5 s were measured when the leader of three was killed. */
+/** Maximum delay of a firing while nats-server runs, in ms: 4.5 s were measured when the leader of three was killed. */
 const LATEST_FIRING = 10_000;
-/** How far ahead changes of clocks are looked at: a schedule is counted anew when it is written anew. */
+/**
+ * Number of years for which changes of clocks are considered; the pattern is computed anew when the schedule is written
+ * again.
+ */
 const YEARS = 5;
 
 /** The fields of a cron. */
@@ -152,7 +158,7 @@ function readFields(pattern: string): Fields {
   return { texts, seconds, minutes, hours, days, months, weekdays, isFixed: !/[*?/]/.test(texts[2]) };
 }
 
-/** The times at which nats-server fires. */
+/** Returns the times at which nats-server fires. */
 function serverTimes({ seconds, minutes, hours, days, months, weekdays }: Fields, local: LocalTime): Cron {
   const dayFits = (day: Date) => {
     const [byDate, byWeekday] = [days.has(day.getUTCDate()), weekdays.has(day.getUTCDay())];
@@ -196,7 +202,7 @@ interface FieldRange {
   readonly name: string;
   readonly least: number;
   readonly most: number;
-  /** Its values from `least` on. */
+  /** Names of the values from `least` on. */
   readonly names?: readonly string[];
 }
 
@@ -248,22 +254,27 @@ function valueOf(text: string, range: FieldRange): number {
   return /^\d+$/.test(text) ? Number(text) : NaN;
 }
 
-/** By how much the clock of a zone is ahead of UTC, in ms. Throws a `RangeError` for an unknown zone. */
+/** Returns the offset of a zone's clock to UTC, in ms. Throws a `RangeError` for an unknown zone. */
 export function offsetOf(time: number, zone: string): number {
   return localTime(zone).at(Math.floor(time / 1_000) * 1_000) - Math.floor(time / 1_000) * 1_000;
 }
 
-/** The wall clock of a time zone, as ms since 1970 that `Date`'s UTC methods read. */
+/** The wall clock of a time zone. Its readings are ms since 1970 to be used with `Date`'s UTC methods. */
 interface LocalTime {
   at(time: number): number;
   /**
-   * The time at which the wall clock shows `wall`; behind `after`. Of a wall clock time that is skipped, the one that
-   * follows.
+   * Returns the time after `after` at which the wall clock shows `wall`; if the change of clocks skips that, the time
+   * that follows it.
    */
   instant(wall: number, after: number): number;
-  /** The first time at which the wall clock shows `wall`; the end of the gap if that is skipped. */
+  /**
+   * Returns the first time at which the wall clock shows `wall`; the end of the gap if the change of clocks skips it.
+   */
   first(wall: number): number;
-  /** The changes of the clock between two times: what it shows at that moment by the offset before, and after. */
+  /**
+   * Returns the changes of the clock between two times: its reading at that moment by the offset before, and by the
+   * offset after.
+   */
   changes(from: number, to: number): Iterable<{ readonly before: number; readonly after: number }>;
 }
 
@@ -293,7 +304,7 @@ function localTime(zone: string): LocalTime {
     return Date.UTC(parts.year, parts.month - 1, parts.day, parts.hour, parts.minute, parts.second);
   };
   const offset = (time: number) => at(time) - time;
-  /** The second at which the offset changes, between two times at which it differs. */
+  /** Finds the second at which the offset changes, between two times with different offsets. */
   const change = (from: number, to: number) => {
     const first = offset(from);
     while (to - from > 1_000) {
@@ -306,7 +317,7 @@ function localTime(zone: string): LocalTime {
   return {
     at,
     instant(wall, after) {
-      // the offset before and after: one of them holds, and in a gap the earlier offset gives the time that follows it
+      // the offset before or after is right; in a gap, the earlier offset gives the time that follows it
       const [early, late] = [offset(wall - DAY), offset(wall + DAY)];
       const found = [wall - early, wall - late].find((time) => at(time) === wall) ?? wall - early;
       return Math.max(found, after + 1_000);

@@ -1,7 +1,7 @@
 /**
- * Values as text (`Date`, `Map`, `bigint`, `Temporal` and the like too), for other processes and for the store. Most
- * are plain JSON. The text of a value that JSON would change is `~` and JSON with tags: so a plain one is never
- * searched for tags.
+ * Encodes values as text (including `Date`, `Map`, `bigint`, `Temporal` and the like), for other processes and for the
+ * store. Most texts are plain JSON. The text of a value that JSON would change is `~` and JSON with tags, so a plain
+ * text is never searched for tags.
  */
 import { CatgaError } from "../error.ts";
 import { MAX_DEPTH, STORED_DEPTH, valueText } from "./value_text.ts";
@@ -12,21 +12,21 @@ import { decode } from "./utf8.ts";
 import { UnsendableError } from "./unsendable.ts";
 
 /**
- * The text of a value other than `undefined`. Throws an {@link UnsendableError} for what cannot be sent; its path
- * begins with `root`. `levels`: how many it may have; 1,000.
+ * Encodes a value other than `undefined`. Throws an {@link UnsendableError} if a part of it cannot be sent; the path in
+ * the error begins with `root`. `levels`: maximum depth; default 1,000.
  */
 export function encodeValue(value: unknown, root: string, levels = MAX_DEPTH): string {
   try {
     if (isJson(value)) return JSON.stringify(value);
   } catch {
-    // a getter threw, or the stack is full: what follows needs no stack, and finds out where
+    // a getter threw, or the stack is full: the following code needs no stack, and finds the part
   }
   const { text, tagged, escaped } = valueText(value, "tagged", root, levels);
   if (tagged) return TILDE + text;
   return escaped ? valueText(value, "json", root, levels).text : text;
 }
 
-/** The value of a text. Throws a `SyntaxError` or `TypeError` if it is not one. */
+/** Decodes a text. Throws a `SyntaxError` or `TypeError` if it is invalid. */
 export function decodeText(text: string): unknown {
   return isTagged(text) ? read(JSON.parse(text.slice(1)), STORED_DEPTH) : JSON.parse(text);
 }
@@ -36,13 +36,13 @@ export function parsedJson(data: string | Uint8Array): unknown {
   try {
     return JSON.parse(typeof data === "string" ? data : decode(data));
   } catch {
-    return undefined; // whoever asks reports it
+    return undefined; // the caller reports it
   }
 }
 
 /**
- * The text of a value, as {@link encodeValue} returns it. Throws a `CatgaError` with this code for what cannot be sent.
- * Its message begins with `what`, and the name of what it is `of`; `root` is how the path of a part begins.
+ * Like {@link encodeValue}, but throws a `CatgaError` with this code for a value that cannot be sent. Its message
+ * begins with `what` and the name of `of`; `root`: beginning of the path of a part.
  */
 export function toText(
   value: unknown,
@@ -57,7 +57,7 @@ export function toText(
   }
 }
 
-/** A value as JSON for programs without Catga. */
+/** Encodes a value as JSON for programs without Catga. */
 export function toJson(
   value: unknown,
   code: "INVALID_MESSAGE" | "INVALID_RESPONSE",
@@ -72,8 +72,8 @@ export function toJson(
 }
 
 /**
- * The `CatgaError` of a value that cannot be sent. What a getter threw may hold secrets, and is not part of its
- * message.
+ * Makes the `CatgaError` for a value that cannot be sent. An error thrown by a getter may contain secrets, and is not
+ * part of its message.
  */
 export function cannotBeSent(
   error: unknown,

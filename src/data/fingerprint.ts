@@ -1,15 +1,15 @@
 /**
- * Fingerprints of payloads, which detect reuse of an id: equal values have the same one, whatever the order of their
- * keys.
+ * Fingerprints of payloads, which detect reuse of an id: equal values have the same fingerprint, whatever the order of
+ * their keys.
  */
 import process from "node:process";
 import { TILDE } from "./tags.ts";
 import { valueText } from "./value_text.ts";
 
 /**
- * The SHA-256 of a value's canonical text, 43 letters, digits, `-` and `_`: of its JSON with the keys in RFC 8785's
- * order, or of `~` and the same with tags for what JSON lacks. Members that are `undefined` do not count. Throws a
- * `TypeError` for what cannot be sent.
+ * Returns the SHA-256 of a value's canonical text as 43 letters, digits, `-` and `_`. The text is the value's JSON with
+ * keys in the order of RFC 8785, or, for values that JSON lacks, `~` and such JSON with tags. `undefined` members do
+ * not count. Throws a `TypeError` for a value that cannot be sent.
  */
 export function fingerprint(value: unknown): string {
   // loaded on first use: it costs 3 ms and 1 to 2 MB (measured), and most programs do not need it

@@ -6,8 +6,8 @@ import { STORED_DEPTH } from "./value_text.ts";
 
 /**
  * Returns true if `JSON.parse(JSON.stringify(value))` certainly equals `value`: strings, booleans, `null`, finite
- * numbers other than -0, and arrays and plain objects of these, nested at most 200 levels. Cheap, because almost
- * everything is such a value; `false` means that a closer look is needed.
+ * numbers other than -0, and arrays and plain objects of these, nested at most 200 levels. Cheap, because nearly all
+ * values are of this kind; false means that a closer check is needed.
  */
 export function isJson(value: unknown): boolean {
   return isJsonAt(value, MAX_LEVELS);
@@ -22,7 +22,7 @@ function isJsonAt(value: unknown, levels: number): boolean {
       return value === 0 ? 1 / value > 0 : value - value === 0;
     case "object":
       if (value === null) return true;
-      // JSON.stringify would call it, also one that is inherited or not enumerable
+      // JSON.stringify would call `toJSON`, even an inherited or non-enumerable one
       if (levels === 0 || typeof (value as { toJSON?: unknown }).toJSON === "function") return false;
       return Array.isArray(value) ? isJsonArray(value, levels - 1) : isJsonObject(value, levels - 1);
     default:
@@ -41,21 +41,19 @@ function isJsonArray(value: readonly unknown[], levels: number): boolean {
 function isJsonObject(value: object, levels: number): boolean {
   const prototype = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return false;
-  // an inherited member that is no JSON leads to a closer look, which sees only the object's own
+  // an inherited member that is no JSON causes the closer check, which sees only own members
   for (const key in value) {
     const member = (value as Record<string, unknown>)[key];
-    // a call less for most members: V8 does not inline a recursive one
+    // saves a call for most members: V8 does not inline a recursive function
     if (typeof member !== "string" && !isJsonAt(member, levels)) return false;
   }
   return true;
 }
 
-/** A cycle ends here, too. */
+/** Maximum depth; also ends cycles. */
 const MAX_LEVELS = 200;
 
-/**
- * Returns true if parsed JSON is nested deeper than values are that can be sent, with room for what stands around them.
- */
+/** Returns true if parsed JSON is nested deeper than any value that can be sent, with its envelope. */
 export function isTooDeep(parsed: unknown): boolean {
   return isDeeper(parsed, STORED_DEPTH);
 }
@@ -67,7 +65,7 @@ function isDeeper(parsed: unknown, levels: number): boolean {
     for (const member of parsed) if (isDeeper(member, levels - 1)) return true;
     return false;
   }
-  // for all of a long message: `Object.values` would make a list of each object
+  // `Object.values` would allocate a list for each object of a long message
   for (const key in parsed) if (isDeeper((parsed as Record<string, unknown>)[key], levels - 1)) return true;
   return false;
 }

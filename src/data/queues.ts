@@ -1,8 +1,8 @@
-/** Queues: by age, and by the time at which an entry is due; and those who wait for their turn. */
+/** Queues: first in, first out; by due time; and a gate that limits concurrency. */
 
 /**
- * A queue, first in, first out. The cost of an entry does not grow with their number, as it does in a `Map` that
- * churns.
+ * A queue, first in, first out. The cost of an entry does not grow with the number of entries, as it does in a `Map`
+ * whose entries come and go.
  */
 export class Fifo<T> {
   #items: T[] = [];
@@ -23,7 +23,7 @@ export class Fifo<T> {
     return this.#items.length - this.#first;
   }
 
-  /** The entry with this index, from 0, the oldest; `undefined`: it has none. */
+  /** Returns the entry with this index (0: the oldest); `undefined`: there is none. */
   at(index: number): T | undefined {
     return index < 0 ? undefined : this.#items[this.#first + index];
   }
@@ -36,8 +36,8 @@ export class Fifo<T> {
   shift(): T | undefined {
     if (this.size === 0) return undefined;
     const item = this.#items[this.#first];
-    this.#items[this.#first++] = undefined!; // what has gone is not kept
-    // seldom, and not for each entry of a short one
+    this.#items[this.#first++] = undefined!; // removed entries are not kept in memory
+    // rarely, and not at each removal from a short queue
     if (this.#first > MAX_GONE && 2 * this.#first > this.#items.length) {
       this.#items = this.#items.slice(this.#first);
       this.#first = 0;
@@ -45,17 +45,17 @@ export class Fifo<T> {
     return item;
   }
 
-  /** Removes all entries but these; the cost grows with the number of entries. */
+  /** Removes all entries for which `which` returns false; the cost grows with the number of entries. */
   keep(which: (item: T) => boolean): void {
     this.#items = this.#items.slice(this.#first).filter(which);
     this.#first = 0;
   }
 }
 
-/** Entries that may have gone before the list is made anew. */
+/** Number of removed entries before the array is made anew. */
 const MAX_GONE = 32;
 
-/** A heap of values by their times. */
+/** A heap of values, ordered by time. */
 export class DueHeap<T> {
   readonly #times: number[] = [];
   readonly #values: T[] = [];
@@ -64,7 +64,7 @@ export class DueHeap<T> {
     return this.#times.length;
   }
 
-  /** The time of the earliest one; `undefined` if there is none. */
+  /** Time of the earliest value; `undefined`: the heap is empty. */
   get first(): number | undefined {
     return this.#times[0];
   }
@@ -80,7 +80,7 @@ export class DueHeap<T> {
     this.#set(at, time, value);
   }
 
-  /** Removes and returns the earliest one. */
+  /** Removes and returns the value with the earliest time. */
   pop(): T | undefined {
     const first = this.#values[0];
     const [time, value] = [this.#times.pop(), this.#values.pop()];
@@ -103,9 +103,12 @@ export class DueHeap<T> {
   }
 }
 
-/** Lets few of many in at a time, in the order in which they come: a thousand requests at once would all be late. */
+/**
+ * Limits the number of concurrent operations; the others wait, in the order of their arrival: a thousand requests at
+ * once would all be late.
+ */
 export class Gate {
-  /** Limits how many are inside from now on. */
+  /** Maximum number of concurrent operations from now on. */
   most: number;
   readonly #waiting = new Set<(leave: () => void) => void>();
   #inside = 0;
@@ -115,20 +118,23 @@ export class Gate {
     this.most = most;
   }
 
-  /** True if one more has to wait. */
+  /** True if another operation would have to wait. */
   get isFull(): boolean {
     return this.#inside + 1 > this.most;
   }
 
-  /** Lets it in when its turn comes, at once if that is now: `go`, which must not throw, gets the way out. */
+  /**
+   * Calls `go` when the operation's turn comes, perhaps at once. `go` must not throw; it gets a function to be called
+   * when the operation is done.
+   */
   pass(go: (leave: () => void) => void): void {
     this.#waiting.add(go);
     this.#open();
   }
 
   /**
-   * Resolves with a function that is to be called when it has left. Rejects with the signal's reason when that aborts
-   * before.
+   * Resolves when the operation's turn has come, with a function to be called when it is done. Rejects with the
+   * signal's reason if that aborts before.
    */
   enter(signal?: AbortSignal): Promise<() => void> {
     return new Promise((resolve, reject) => {
@@ -146,7 +152,7 @@ export class Gate {
     });
   }
 
-  /** Not within itself: of thousands that leave as they come, each would let in the next. */
+  /** Not recursive: thousands of operations that end at once would each start the next one. */
   #open(): void {
     if (this.#opening) return;
     this.#opening = true;
@@ -164,8 +170,8 @@ export class Gate {
 }
 
 /**
- * Does something with each value, `most` at once: the next one begins when one is done, none when one has failed.
- * Resolves with the outcomes, in order.
+ * Calls `work` for each value, `most` at once: the next call begins when one has succeeded, none after a failure.
+ * Resolves with the results, in order.
  */
 export async function fewAtOnce<T, R>(
   values: readonly T[],
@@ -173,7 +179,7 @@ export async function fewAtOnce<T, R>(
   work: (value: T) => Promise<R> | R,
 ): Promise<R[]> {
   const outcomes: R[] = [];
-  // all take from it, and a failure ends it
+  // all workers take values from this generator, and a failure ends it
   const left = function* () {
     yield* values.entries();
   }();
@@ -184,7 +190,10 @@ export async function fewAtOnce<T, R>(
   return outcomes;
 }
 
-/** The first of `count` indexes that is not before something, by binary search: those before it come first. */
+/**
+ * Returns the first of `count` indexes for which `isBefore` is false, by binary search: all indexes for which it is
+ * true come first.
+ */
 export function firstIndex(count: number, isBefore: (index: number) => boolean): number {
   let [low, high] = [0, count];
   while (low < high) {

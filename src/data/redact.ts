@@ -1,24 +1,24 @@
 /**
- * Payloads as tools show them: without the members that their contract names as secret. The paths come with the stored
- * message, which anybody may have written: they are bounded, and what cannot be read hides the whole payload.
+ * Hides the secret members of payloads that tools show, as named by their contract. The paths come with the stored
+ * message, which anybody may have written: they are limited, and unreadable ones hide the whole payload.
  */
 
-/** The text that stands in place of what is hidden. */
+/** Text in place of a hidden member. */
 export const HIDDEN = "(hidden)";
 
-/** The most paths of a contract, and the most characters of one. */
+/** Maximum number of paths of a contract, and maximum length of a path, in characters. */
 export const MAX_PATHS = 32;
 export const MAX_PATH_LENGTH = 256;
 
-/** Paths of members that are hidden, or all of the payload. */
+/** Paths of hidden members; `all`: the whole payload. */
 export type Redaction = readonly string[] | "all";
 
-/** The start of a path that names a member at any depth. */
+/** Prefix of a path that names a member at any depth. */
 const ANYWHERE = "**.";
-/** Levels of a payload that are looked through; what is nested more deeply is hidden. */
+/** Maximum depth to which a payload is searched; deeper parts are hidden. */
 const MAX_DEPTH = 256;
 
-/** Why a value is no list of paths; `undefined` if it is one. */
+/** Returns why a value is no list of paths; `undefined`: it is valid. */
 export function whyNoPaths(value: unknown): string | undefined {
   if (!Array.isArray(value)) return "an array of paths of members";
   if (value.length > MAX_PATHS) return `at most ${MAX_PATHS} paths`;
@@ -33,9 +33,9 @@ function isPath(path: unknown): boolean {
 }
 
 /**
- * A copy of a payload with {@link HIDDEN} in place of the members on these paths. A path is the names of members,
- * joined by dots; `*` is any name, a path passes through arrays, sets and maps, and `**.name` is a member of this name
- * at any depth. An instance of a class that has such members becomes a plain object.
+ * Returns a copy of a payload with {@link HIDDEN} in place of the members on these paths. A path is the names of
+ * members, joined by dots; `*` matches any name, a path goes through arrays, sets and maps, and `**.name` is a member
+ * with this name at any depth. An instance of a class that has such members becomes a plain object.
  */
 export function redacted(value: unknown, redaction: Redaction | undefined): unknown {
   if (redaction === undefined || value === undefined) return value;
@@ -43,11 +43,11 @@ export function redacted(value: unknown, redaction: Redaction | undefined): unkn
   return new Redactor(redaction).without(value);
 }
 
-/** Looks through one payload: each object once for the same paths, however often it stands in the payload. */
+/** Copies one payload: each object once for the same paths, however often it occurs in the payload. */
 class Redactor {
   readonly #anywhere = new Set<string>();
   readonly #paths: string[] = [];
-  /** Copies by object and paths; {@link HIDDEN} while the object is being copied: it holds itself. */
+  /** Copies by object and paths; {@link HIDDEN} while an object is being copied, because it may contain itself. */
   readonly #copies = new Map<object, Map<string, unknown>>();
 
   constructor(paths: readonly string[]) {
@@ -57,7 +57,7 @@ class Redactor {
     }
   }
 
-  /** `paths`: what is left of those that lead through this value. */
+  /** Copies a value. `paths`: rests of the paths that lead through it. */
   without(value: unknown, paths: readonly string[] = this.#paths, depth = 0): unknown {
     if (typeof value !== "object" || value === null) return value;
     if (paths.length === 0 && this.#anywhere.size === 0) return value;

@@ -3,7 +3,7 @@
  * that a node that joins or leaves moves only its own keys.
  */
 
-/** The weight of a node for a key: 32 bits, the same on every machine. */
+/** Returns the weight of a node for a key: 32 bits, the same on every machine. */
 export function weight(key: string, node: string): number {
   return mix(fnv1a(node, fnv1a("/", fnv1a(key))));
 }
@@ -16,8 +16,8 @@ function mix(hash: number): number {
 }
 
 /**
- * The FNV-1a hash of a text's UTF-16 code units: an unsigned number of 32 bits. Given the hash of a text as `seed`, it
- * is the hash of both texts, one after the other.
+ * Returns the FNV-1a hash of a text's UTF-16 code units: an unsigned number of 32 bits. With the hash of another text
+ * as `seed`, it is the hash of both texts, one after the other.
  */
 export function fnv1a(text: string, seed = 0x811c9dc5): number {
   let hash = seed;

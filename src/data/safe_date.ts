@@ -1,6 +1,6 @@
-/** Dates of times that anybody may have written: each number of ms has one. */
+/** Makes dates of times that anybody may have written: every number of ms gives a valid date. */
 
-/** The date of a time in ms since 1970; the latest that there is for a later one. */
+/** Returns the date of a time in ms since 1970; the latest possible date for a later time. */
 export function dateOf(ms: number): Date {
   return new Date(Math.min(ms, LATEST_DATE));
 }

@@ -3,8 +3,8 @@ import { PLAIN_TOKEN } from "./checks.ts";
 import { encoder } from "./utf8.ts";
 
 /**
- * Any well-formed string as one token of a subject: letters, digits, `-` and `_` stay; other bytes are `=` and two hex
- * digits.
+ * Encodes any well-formed string as one token of a subject: letters, digits, `-` and `_` stay; other bytes become `=`
+ * and two hex digits.
  */
 export function token(text: string): string {
   if (PLAIN_TOKEN.test(text)) return text;
@@ -16,7 +16,7 @@ export function token(text: string): string {
   return made === "" ? "=" : made;
 }
 
-/** The string of a token; `undefined` if {@link token} does not make it. */
+/** Decodes a token; `undefined` if {@link token} did not make it. */
 export function untoken(text: string): string | undefined {
   if (PLAIN_TOKEN.test(text)) return text;
   if (text === "=") return "";

@@ -1,6 +1,6 @@
 /**
- * Tags: texts that stand for the values that JSON lacks, such as `~Date:0` and `~bigint:ff`. A string of the value's
- * own that begins with `~` gets another one. A `Map` is an array that begins with `~Map`, a `Set` one that begins with
+ * Tags: texts that represent values that JSON lacks, such as `~Date:0` and `~bigint:ff`. A string in a value that
+ * begins with `~` gets another `~` in front. A `Map` is an array that begins with `~Map`, a `Set` one that begins with
  * `~Set`.
  */
 import process from "node:process";
@@ -12,12 +12,12 @@ export const TILDE = "~";
 export const MAP = "~Map";
 /** The first item of the array of a `Set`; its items follow. */
 export const SET = "~Set";
-/** `undefined`. */
+/** Tag of `undefined`. */
 export const UNDEFINED = "~undefined";
-/** The number -0. */
+/** Tag of the number -0. */
 export const MINUS_ZERO = "~-0";
 
-/** The largest bigint in hexadecimal digits: Bun has none of more than 1,048,576 bits. */
+/** Maximum number of hexadecimal digits of a bigint: Bun supports no more than 1,048,576 bits. */
 export const MAX_DIGITS = 262_144;
 
 /** Returns true if a text begins as tags do. */
@@ -25,30 +25,32 @@ export function isTagged(text: string): boolean {
   return text.charCodeAt(0) === 126;
 }
 
-/** The tag of a number that is not finite. */
+/** Returns the tag of a number that is not finite. */
 export function tagOfNumber(value: number): string {
   return TILDE + value;
 }
 
-/** The tag of a bigint; in hexadecimal digits, which are read in linear time. `undefined`: it has too many. */
+/**
+ * Returns the tag of a bigint, in hexadecimal digits, which are parsed in linear time. `undefined`: it has too many.
+ */
 export function tagOfBigint(value: bigint): string | undefined {
   const text = value.toString(16);
   const digits = value < 0n ? text.length - 1 : text.length;
   return digits > MAX_DIGITS ? undefined : `~bigint:${text}`;
 }
 
-/** The tag of a date, in ms since 1970; `NaN` for an invalid one. */
+/** Returns the tag of a date, in ms since 1970; `NaN` for an invalid date. */
 export function tagOfDate(value: Date): string {
   return `~Date:${value.getTime()}`;
 }
 
-/** The tag of bytes: their type, and the bytes as base64. `undefined`: they are of no type that every runtime has. */
+/** Returns the tag of bytes: their type, and the bytes as base64. `undefined`: not every runtime has this type. */
 export function tagOfBytes(value: ArrayBuffer | ArrayBufferView): string | undefined {
   const type = typeOfBytes(value);
   return BYTES.has(type) ? `~${type}:${base64(value)}` : undefined;
 }
 
-/** Bytes as base64. */
+/** Encodes bytes as base64. */
 export function base64(value: ArrayBuffer | ArrayBufferView): string {
   const { Buffer } = process.getBuiltinModule("node:buffer");
   const bytes = ArrayBuffer.isView(value)
@@ -58,10 +60,10 @@ export function base64(value: ArrayBuffer | ArrayBufferView): string {
 }
 
 /**
- * The tag of an instance of a type of `Temporal`, from which exactly this value is made: most by their ISO string; a
- * `ZonedDateTime` by its ns since 1970, zone and calendar, for its string rounds offsets to minutes, and processes may
- * have other versions of the time zone database; a `Duration` by its parts, for its string makes 1 s of 1,000 ms.
- * `undefined` for another value.
+ * Returns the tag of an instance of a type of `Temporal`, from which exactly this value is made again. Most types use
+ * their ISO string. A `ZonedDateTime` uses its ns since 1970, zone and calendar, because its string rounds offsets to
+ * minutes, and processes may have other versions of the time zone database; a `Duration` its parts, because its string
+ * turns 1,000 ms into 1 s. `undefined` for another value.
  */
 export function tagOfTemporal(value: object): string | undefined {
   const types = temporalTypes();
@@ -78,7 +80,7 @@ export function tagOfTemporal(value: object): string | undefined {
   return `~Temporal.${name}:${value}`;
 }
 
-/** The value of a tag of `Temporal`. Throws an {@link UnknownType} if this runtime has no such type. */
+/** Parses a tag of `Temporal`. Throws an {@link UnknownType} if this runtime lacks the type. */
 function readTemporal(name: string, text: string): unknown {
   if (!TEMPORAL.includes(name as TemporalName)) throw new TypeError("a text begins like a tag, and is none");
   const type = temporalTypes()?.[name as TemporalName];
@@ -101,12 +103,12 @@ export class UnknownType extends TypeError {
 }
 
 /**
- * Stands in a message for a payload or an answer of another process that has a value of an {@link UnknownType}; the
+ * Replaces, in a message, a payload or answer of another process that contains a value of an {@link UnknownType}; the
  * other parts of the message can be read.
  */
 export class Unreadable {
   readonly why: string;
-  /** The value, with tags where it could not be read. */
+  /** The value, with tags in place of unreadable parts. */
   readonly given: unknown;
 
   constructor(why: string, given: unknown) {
@@ -152,12 +154,15 @@ interface TemporalType {
   from(text: string): unknown;
 }
 
-/** Read at each use: a polyfill may come after this module. Node 24, and the types of older TypeScript, lack it. */
+/**
+ * Returns the types of `Temporal`, read at each use because a polyfill may be loaded after this module. Node 24 lacks
+ * them, and so do the types of older TypeScript.
+ */
 function temporalTypes(): Readonly<Partial<Record<TemporalName, TemporalType>>> | undefined {
   return (globalThis as { readonly Temporal?: Readonly<Partial<Record<TemporalName, TemporalType>>> }).Temporal;
 }
 
-/** The value of a tagged text. Throws a `TypeError` for one that is no tag. */
+/** Parses a tag. Throws a `TypeError` for another text. */
 export function readTag(text: string): unknown {
   if (text.charCodeAt(1) === 126) return text.slice(1);
   if (PLAIN_TAGS.has(text)) return PLAIN_TAGS.get(text);
@@ -215,7 +220,9 @@ const TYPED_ARRAYS: readonly TypedArray[] = [
   (globalThis as unknown as { readonly Float16Array: TypedArray }).Float16Array,
 ].filter((type) => type !== undefined);
 
-/** How to make each type of its bytes. Throws a `RangeError` for a number of bytes that the type does not have. */
+/**
+ * Functions that make each type from bytes. They throw a `RangeError` for a number of bytes that the type cannot have.
+ */
 const BYTES: ReadonlyMap<string, BytesOf> = new Map<string, BytesOf>([
   ["ArrayBuffer", (buffer) => buffer],
   ["DataView", (buffer) => new DataView(buffer)],
@@ -224,14 +231,14 @@ const BYTES: ReadonlyMap<string, BytesOf> = new Map<string, BytesOf>([
 
 const typedArrayTag = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!;
 
-/** The name of the type; that of what a subclass, such as `Buffer`, derives from. */
+/** Returns the name of the type of bytes; for a subclass, such as `Buffer`, that of its base class. */
 function typeOfBytes(value: ArrayBuffer | ArrayBufferView): string {
   if (!ArrayBuffer.isView(value)) return "ArrayBuffer";
   // the accessor of all typed arrays returns `undefined` for a DataView
   return (typedArrayTag.get!.call(value) as string | undefined) ?? "DataView";
 }
 
-/** Never larger than the text: no length is claimed apart from the bytes. */
+/** Decodes bytes. Never allocates more than the text's length: a tag contains no separate length. */
 function readBytes(make: BytesOf, text: string): ArrayBuffer | ArrayBufferView {
   const { Buffer } = process.getBuiltinModule("node:buffer");
   const decoded = Buffer.from(text, "base64");
@@ -240,7 +247,7 @@ function readBytes(make: BytesOf, text: string): ArrayBuffer | ArrayBufferView {
   if (text.length % 4 !== 0 || decoded.length !== text.length / 4 * 3 - padding) {
     throw new TypeError("bytes are no base64");
   }
-  // a buffer of its own: small ones of `Buffer` share one
+  // a buffer of its own: small instances of `Buffer` share one
   const { buffer } = new Uint8Array(decoded);
   try {
     return make(buffer);

@@ -1,13 +1,13 @@
-/** Errors of values that cannot be sent to another process, with the path to the part that cannot. */
+/** Errors for values that cannot be sent to another process, with the path to the part in question. */
 
-/** A value, or a part of it, that cannot be sent. */
+/** Error: a value, or a part of it, cannot be sent. */
 export class UnsendableError extends TypeError {
   /** Path to the value: `payload.account.close`. */
   readonly path: string;
   /** Reason: `is a function`. */
   readonly why: string;
 
-  /** `cause`: what a getter threw. */
+  /** `cause`: error that a getter threw. */
   constructor(path: string, why: string, cause?: unknown) {
     super(`${path} ${why}`, cause === undefined ? undefined : { cause });
     this.path = path;
@@ -15,7 +15,7 @@ export class UnsendableError extends TypeError {
   }
 }
 
-/** Why a value that is neither JSON nor one of the values that have tags cannot be sent, and what to do. */
+/** Returns why a value that has neither JSON nor a tag cannot be sent, and what to do. */
 export function whyUnsendable(value: unknown): string {
   if (typeof value === "function") return "is a function";
   if (typeof value === "symbol") return "is a symbol";
@@ -27,7 +27,7 @@ export function whyUnsendable(value: unknown): string {
   return `${what}: send a plain object, or a text, that it can be made from`;
 }
 
-/** The name of an object's class. */
+/** Returns the name of an object's class. */
 function classOf(value: object): string | undefined {
   try {
     const { name } = (value as { constructor?: { name?: unknown } }).constructor ?? {};

@@ -1,10 +1,10 @@
-/** Reads JSON with tags: the values that the tags stand for take the places of the texts. */
+/** Decodes JSON with tags: replaces the tags by their values. */
 import { MAX_DEPTH } from "./value_text.ts";
 import { isTagged, MAP, readTag, SET } from "./tags.ts";
 
 /**
- * The value of JSON with tags, parsed; arrays and objects in it are changed in place. Throws a `TypeError` for an
- * invalid tag, and for more than 1,000 levels.
+ * Decodes parsed JSON with tags; changes its arrays and objects in place. Throws a `TypeError` for an invalid tag, and
+ * for more than 1,000 levels.
  */
 export function untag(parsed: unknown): unknown {
   return read(parsed, MAX_DEPTH);
@@ -22,7 +22,7 @@ export function read(parsed: unknown, levels: number): unknown {
     return parsed;
   }
   const members = parsed as Record<string, unknown>;
-  // each is the object's own, also one whose key is `__proto__`
+  // each member is the object's own, even one with the key `__proto__`
   for (const key of Object.keys(members)) members[key] = read(members[key], levels - 1);
   return members;
 }

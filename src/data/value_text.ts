@@ -1,4 +1,4 @@
-/** Values as text: JSON, with tags for the values that JSON lacks, or in other forms. */
+/** Encodes values as text: JSON, with tags for values that JSON lacks, or in other forms. */
 import { isOf, isPlain } from "./checks.ts";
 import { UnsendableError, whyUnsendable } from "./unsendable.ts";
 import {
@@ -27,16 +27,16 @@ import {
  */
 export type Form = "tagged" | "canonical" | "canonical-json" | "json";
 
-/** A text, and what is in it. */
+/** An encoded value, and its properties. */
 interface ValueText {
   readonly text: string;
-  /** It has tags: as JSON it is another value. */
+  /** True if the text has tags: read as JSON, it is another value. */
   readonly tagged: boolean;
-  /** A string in it begins as tags do: it is not the JSON of the value, even without tags. */
+  /** True if a string in the value begins like a tag: the text is not the value's JSON, even without tags. */
   readonly escaped: boolean;
 }
 
-/** A value in one of the {@link Form}s. Throws an {@link UnsendableError} whose path begins with `root`. */
+/** Encodes a value in one of the {@link Form}s. Throws an {@link UnsendableError} whose path begins with `root`. */
 export function valueText(value: unknown, form: Form, root: string, levels = MAX_DEPTH): ValueText {
   const writer = new Writer(form, levels);
   try {
@@ -48,7 +48,7 @@ export function valueText(value: unknown, form: Form, root: string, levels = MAX
   }
 }
 
-/** The levels of arrays, objects and collections that a value may have, alone and with what stands around it. */
+/** Maximum depth of arrays, objects and collections in a value, and in a value with its envelope. */
 export const [MAX_DEPTH, STORED_DEPTH] = [1_000, 1_016];
 
 /** Container of a value. */
@@ -57,7 +57,7 @@ type Holder = "object" | "array" | "map" | "pair" | "set";
 class Writer {
   readonly #form: Form;
   readonly #levels: number;
-  /** The arrays, objects and collections around the value at hand. */
+  /** Arrays, objects and collections that contain the present value. */
   readonly #above = new Set<object>();
   tagged = false;
   escaped = false;
@@ -167,11 +167,11 @@ class Writer {
   }
 }
 
-/** Why the value at hand cannot be sent, and the path that leads to it: `.lines[2].price`. */
+/** Says why a value cannot be sent. `path`: path to the value, such as `.lines[2].price`. */
 class RefusedValue extends Error {
   path = "";
 
-  /** Returns this error with the step from the container to the value before its path. */
+  /** Adds the step from the container to the front of the path. Returns this error. */
   under(step: string): this {
     this.path = step + this.path;
     return this;
@@ -183,12 +183,12 @@ function refusal(error: unknown): RefusedValue {
   return new RefusedValue("cannot be read: a getter threw, or its text is too long", { cause: error });
 }
 
-/** The part of a path that leads to an item. */
+/** Returns the part of a path that leads to an item. */
 function stepTo(index: number, kind: Holder): string {
   if (kind === "array") return `[${index}]`;
   if (kind === "pair") return index === 0 ? ".key" : ".value";
   return kind === "set" ? ".item" : "";
 }
 
-/** Characters of a path that are shown. */
+/** Maximum number of characters of a path that are shown. */
 const MAX_PATH = 200;

@@ -1,6 +1,6 @@
 /**
- * Time and randomness. Everything in Catga takes them from its network, so that a test can run a whole cluster on
- * virtual time and from one seed.
+ * Time and randomness. All code of Catga gets them from its network, so that a test can run a whole cluster on virtual
+ * time and from one seed.
  */
 import timers from "node:timers";
 import { performance } from "node:perf_hooks";
@@ -13,11 +13,11 @@ export interface Clock {
   /** A clock that never goes back, in ms since an arbitrary moment. */
   monotonic(): number;
   /**
-   * Calls back once, `ms` from now (0 or more), never within this call. A `background` timer does not keep the process
-   * alive.
+   * Calls `callback` once, `ms` from now (0 or more), never within this call. A `background` timer does not keep the
+   * process alive.
    */
   after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer;
-  /** Calls back in a later turn of the event loop, without delay, in the order of the calls. */
+  /** Calls `callback` in a later turn of the event loop, without delay, in the order of the calls. */
   soon(callback: () => void): void;
 }
 
@@ -50,13 +50,14 @@ export interface Stamp {
   readonly monotonic: number;
 }
 
-/** Now. */
+/** Returns the present moment by both clocks. */
 export function stamp(clock: Clock): Stamp {
   return { wall: clock.now(), monotonic: clock.monotonic() };
 }
 
 /**
- * Ms since a moment: by the wall clock after the machine slept, by the monotonic one after the wall clock was set back.
+ * Returns the time since a moment, in ms, by the clock that is further on: the wall clock after the machine slept, the
+ * monotonic clock after the wall clock was set back.
  */
 export function elapsed(clock: Clock, since: Stamp): number {
   return Math.max(clock.now() - since.wall, clock.monotonic() - since.monotonic);
@@ -71,8 +72,8 @@ export interface Timer {
 /** A source of random numbers in [0, 1). */
 export type Random = () => number;
 
-// Bound as this module is loaded: fake timers of a test library put others into the place of some of them, and clocks
-// that go apart would end what has just begun.
+// Bound when this module is loaded: fake timers of a test library replace some of them, and two different clocks would
+// end deadlines that have just begun.
 const { clearTimeout, setImmediate: immediate, setTimeout: timeout } = timers;
 const { Date: ownDate, setTimeout: ownTimeout } = globalThis;
 
@@ -93,7 +94,7 @@ export const systemClock: Clock = Object.freeze({
   now: () => ownDate.now(),
   monotonic: () => performance.now(),
   after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
-    // time passes between reading the clock and this call: runtimes warn on stderr of what is below 0
+    // time passes between reading the clock and this call: runtimes warn on stderr of negative delays
     const timer = timeout(callback, Math.max(0, Math.min(ms, MAX_TIMEOUT)));
     if (options?.background) timer.unref();
     return { cancel: () => clearTimeout(timer) };
@@ -103,20 +104,20 @@ export const systemClock: Clock = Object.freeze({
   },
 });
 
-/** A clock some of whose waits end before their time, when its node has ended: `ending_clock.ts`. */
+/** A clock whose waits end early when its node has ended: `ending_clock.ts`. */
 export interface ClockWithEnd extends Clock {
-  /** Calls back once, `ms` from now or at the end, whichever comes first. */
+  /** Calls `callback` once, `ms` from now or at the end of the node, whichever comes first. */
   afterOrAtEnd(ms: number, callback: () => void): Timer;
 }
 
-/** Calls back once after `ms`, or at the end of a clock that has one. */
+/** Calls `callback` once, `ms` from now or, on a {@link ClockWithEnd}, at its end. */
 export function afterOrAtEnd(clock: Clock | ClockWithEnd, ms: number, callback: () => void): Timer {
   return "afterOrAtEnd" in clock ? clock.afterOrAtEnd(ms, callback) : clock.after(ms, callback);
 }
 
 /**
- * Like {@link Clock.soon}, for many: the callbacks of one turn run in the same later turn, so that what they send is
- * one write.
+ * Like {@link Clock.soon}, for many callbacks: those of one turn run in the same later turn, so that the messages they
+ * send are one write.
  */
 export function together(clock: Clock): (callback: () => void) => void {
   let waiting: (() => void)[] = [];
@@ -129,7 +130,7 @@ export function together(clock: Clock): (callback: () => void) => void {
         try {
           each();
         } catch (error) {
-          // the others go on
+          // the other callbacks still run
           clock.soon(() => {
             throw error;
           });
@@ -139,9 +140,9 @@ export function together(clock: Clock): (callback: () => void) => void {
   };
 }
 
-/** A clock for programs: it checks what it is given, and its sleeps end with the signal of a `run`. */
+/** Makes a clock for programs: it checks its arguments, and its sleeps end with the signal of a `run`. */
 export function appClock(clock: Clock, run?: { readonly signal: AbortSignal }): AppClock {
-  const own = clock === systemClock; // whose methods need no `this`
+  const own = clock === systemClock; // its methods need no `this`
   return {
     now: own ? clock.now : () => clock.now(),
     monotonic: own ? clock.monotonic : () => clock.monotonic(),
@@ -173,7 +174,7 @@ export function checkTimer(ms: number, callback: () => void, options?: { backgro
 
 const TIMER_OPTIONS = new Set(["background"]);
 
-/** Random numbers from the operating system, drawn 256 at a time. */
+/** Returns a source of random numbers from the operating system, fetched 256 at a time. */
 export function systemRandom(): Random {
   const drawn = new Uint32Array(512);
   let next = drawn.length;
@@ -189,7 +190,7 @@ export function systemRandom(): Random {
 
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/** A random token of `length` letters and digits (5.95 bits each), valid in a NATS subject. */
+/** Returns a random token of `length` letters and digits (5.95 bits each), valid in a NATS subject. */
 export function token(random: Random, length: number): string {
   let made = "";
   for (let i = 0; i < length; i++) made += ALPHABET[Math.floor(random() * ALPHABET.length)];
@@ -216,7 +217,8 @@ export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
 }
 
 /**
- * Calls back once when the signal aborts, at once if it has; never without one. Returns a function that ends that.
+ * Calls `callback` once when the signal aborts, at once if it has aborted; never without a signal. Returns a function
+ * that removes the listener.
  */
 export function onAbort(signal: AbortSignal | undefined, callback: () => void): () => void {
   if (signal?.aborted) callback();
@@ -230,19 +232,25 @@ export function aborted(signal: AbortSignal | undefined): Promise<void> {
 }
 
 /**
- * The pause before what has failed is tried again, in ms: exponential backoff with full jitter, at most `first` after
- * the first failure and `longest` after many. `failures`: those before the last one.
+ * Returns the pause before the next attempt, in ms: exponential backoff with full jitter, at most `first` after the
+ * first failure and `longest` after many. `failures`: number of failures before the last one.
  */
 export function backoff(random: Random, failures: number, first: number, longest: number): number {
   return random() * doubled(failures, first, longest);
 }
 
-/** A pause, or the limit of an attempt, in ms: `first` at no failure, doubled by each, `longest` after many. */
+/**
+ * Returns a pause, or the limit of an attempt, in ms: `first` after no failure, doubled by each failure, at most
+ * `longest`.
+ */
 export function doubled(failures: number, first: number, longest: number): number {
   return Math.min(longest, first * 2 ** failures);
 }
 
-/** A pause with equal jitter: at least half of it, for what must not be tried again at once. */
+/**
+ * Returns a pause with equal jitter: random, from half of it to all of it. For operations that must not be repeated at
+ * once.
+ */
 export function jittered(random: Random, pause: number): number {
   return pause * (0.5 + random() / 2);
 }

@@ -1,11 +1,11 @@
 /**
- * The deadlines of all messages under way, in one timing wheel (Varghese and Lauck, 1987) of intrusive, doubly linked
- * lists: 5–13 ns to add and remove one, against 100–1,270 ns for a timer each (measured).
+ * The deadlines of all running messages in one timing wheel (Varghese and Lauck, 1987) of intrusive, doubly linked
+ * lists: adding and removing an entry takes 5–13 ns, a timer each would take 100–1,270 ns (measured).
  *
  * A paused process settles nothing. When it resumes, all deadlines that passed meanwhile expire in the first tick; the
- * process reads messages that arrived meanwhile before that tick or after it (measured: Deno runs timers first, Bun
- * reads first). So a send whose deadline passed in the pause ends at once, with the answer that had arrived or with the
- * deadline's error; both are true.
+ * process reads messages that arrived meanwhile before or after that tick (measured: Deno runs timers first, Bun reads
+ * first). So a send whose deadline passed in the pause ends at once, with the answer that had arrived or with the
+ * deadline's error; both are correct.
  */
 import { outside } from "../data/async_context.ts";
 import type { CatgaError } from "../error.ts";
@@ -13,13 +13,13 @@ import type { Clock, Timer } from "./clock.ts";
 
 /** An entry with a deadline; the wheel links it into its lists. */
 export abstract class Deadlined {
-  /** When, in ms of the monotonic clock. */
+  /** Deadline, in ms of the monotonic clock. */
   due: number;
-  /** @internal The bucket's list; `undefined` outside of one. */
+  /** @internal Next entry of the bucket's list; `undefined` outside of a list. */
   wheelNext: Deadlined | undefined = undefined;
   /** @internal */
   wheelPrevious: Deadlined | undefined = undefined;
-  /** @internal The bucket that it stands in, or -1. */
+  /** @internal Index of the entry's bucket; -1: not in the wheel. */
   wheelBucket = -1;
 
   constructor(due: number) {
@@ -27,12 +27,12 @@ export abstract class Deadlined {
   }
 
   /**
-   * Called once, when the deadline has passed and it has left the wheel. Must not throw, even if another entry of the
-   * same tick has just settled it.
+   * Called once, when the deadline has passed and the entry has left the wheel. Must not throw, even if another entry
+   * of the same tick has just settled this one.
    */
   abstract expire(): void;
 
-  /** Ends it before its deadline, for `reason`. Must not throw. */
+  /** Ends the entry before its deadline, for `reason`. Must not throw. */
   abstract abort(reason: CatgaError): void;
 }
 
@@ -41,25 +41,27 @@ export class DeadlineWheel {
   readonly #clock: Clock;
   readonly #buckets: (Deadlined | undefined)[] = new Array(BUCKETS + 1).fill(undefined);
   #size = 0;
-  /** The first tick that has not been processed. */
+  /** First tick that was not processed yet. */
   #tick = 0;
   /** The tick that the timer is set for. */
   #next = 0;
   #timer: Timer | undefined;
-  /** The clocks when they were last read. */
+  /** The wall clock and the monotonic clock when last read. */
   #wall = -1;
   #monotonic = 0;
-  /** Number of entries that {@link DeadlineWheel.addFor} has added in one ms, and that ms. */
+  /** Number of entries that {@link DeadlineWheel.addFor} has added in the ms `#addedAt`. */
   #added = 0;
   #addedAt = -1;
-  /** When it fires, the timeouts of entries begin that were added meanwhile; `undefined` while clocks are read. */
+  /**
+   * Timer at which the timeouts of the entries added meanwhile begin; `undefined`: the clock is read for each entry.
+   */
   #coarse: Timer | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Number of its entries. */
+  /** Number of entries. */
   get size(): number {
     return this.#size;
   }
@@ -96,9 +98,10 @@ export class DeadlineWheel {
   }
 
   /**
-   * Adds an entry whose deadline is in `timeout` ms, or up to {@link COARSE} ms later while many are added: their
-   * timeouts begin together, because reading the clock takes a quarter of a send to an asynchronous handler (measured).
-   * Until then {@link Deadlined.due} is the timeout, and {@link DeadlineWheel.dueOf} returns the deadline.
+   * Adds an entry whose deadline is in `timeout` ms. While many are added, the deadline is up to {@link COARSE} ms
+   * later: their timeouts begin together, because reading the clock takes a quarter of a send to an asynchronous
+   * handler (measured). Until then {@link Deadlined.due} is the timeout, and {@link DeadlineWheel.dueOf} returns the
+   * deadline.
    */
   addFor(entry: Deadlined, timeout: number): void {
     entry.due = timeout;
@@ -118,7 +121,7 @@ export class DeadlineWheel {
     }
   }
 
-  /** The timeouts of the entries begin that {@link DeadlineWheel.addFor} has added meanwhile. */
+  /** Begins the timeouts of the entries that {@link DeadlineWheel.addFor} has added meanwhile. */
   #begin(): void {
     this.#coarse?.cancel();
     this.#coarse = undefined;
@@ -129,7 +132,9 @@ export class DeadlineWheel {
     }
   }
 
-  /** The deadline of an entry of this wheel, by the monotonic clock; that of a timeout which begins at `now`. */
+  /**
+   * Returns the deadline of an entry, by the monotonic clock; if its timeout has not begun, as if it began at `now`.
+   */
   dueOf(entry: Deadlined, now: number): number {
     return entry.wheelBucket === UNTIMED ? now + entry.due : entry.due;
   }
@@ -159,7 +164,7 @@ export class DeadlineWheel {
     for (const entry of all) entry.abort(reason);
   }
 
-  /** Cancels the timers of a wheel without entries, which it keeps for the next one. */
+  /** Cancels the timers that a wheel without entries keeps for its next entry. */
   rest(): void {
     if (this.#size > 0) return;
     this.#begin();
@@ -167,7 +172,7 @@ export class DeadlineWheel {
     this.#timer = undefined;
   }
 
-  /** Sets the timer for a tick, or for an earlier one: it never sleeps longer than {@link LONGEST_SLEEP}. */
+  /** Sets the timer for a tick, or for an earlier one: the wheel never sleeps longer than {@link LONGEST_SLEEP}. */
   #arm(tick: number): void {
     this.#timer?.cancel();
     this.#next = Math.min(tick, this.#tick + LONGEST_SLEEP - 1);
@@ -177,13 +182,15 @@ export class DeadlineWheel {
     );
   }
 
-  /** Entries expire behind all else of this moment: a message that ends at its deadline has ended in time. */
+  /**
+   * Lets entries expire after everything else of this moment: a message that ends at its deadline has ended in time.
+   */
   #wake(): void {
     if (this.#due(this.#clock.monotonic()).length === 0) return this.#process();
     this.#timer = this.#clock.after(0, () => this.#process());
   }
 
-  /** The first tick from now on whose bucket has entries, if the timer sleeps that long. */
+  /** Returns the first tick from now on whose bucket has entries, but none beyond the longest sleep. */
   #occupied(): number {
     let tick = this.#tick;
     while (tick < this.#tick + LONGEST_SLEEP && this.#buckets[tick % BUCKETS] === undefined) tick++;
@@ -221,10 +228,13 @@ export class DeadlineWheel {
 
 const BUCKET_WIDTH = 10; // ms
 const BUCKETS = 4_096; // 41 s a revolution; a later deadline stays in its bucket for another one
-/** The bucket behind the others, of the entries whose timeouts have not begun. */
+/** Index of an additional bucket, for entries whose timeouts have not begun. */
 const UNTIMED = BUCKETS;
-/** So many entries that are added in one ms are many. */
+/** Number of entries added in one ms that counts as many. */
 const MANY = 64;
 const COARSE = 5; // ms
-/** Ticks: 250 ms. A process that has nothing else to do, and no entries, waits for its timer that long at most. */
+/**
+ * Longest sleep, in ticks: 250 ms. A process that has nothing else to do, and no entries, waits for its timer at most
+ * that long.
+ */
 const LONGEST_SLEEP = 25;

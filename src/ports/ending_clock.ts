@@ -3,9 +3,9 @@ import type { ClockWithEnd, Timer } from "./clock.ts";
 import { OverClock } from "./over_clock.ts";
 
 /**
- * Another clock, for the work of one node: when the node has ended, so have its timers. {@link EndingClock.end} cancels
- * background timers, and none is set afterwards; a `delay` or `within` ends at once, because its caller finds that
- * everything is closed. Other timers are left to whoever waits for them.
+ * A clock for the work of one node, over another clock: when the node has ended, so have its timers. {@link
+ * EndingClock.end} cancels background timers, and none is set afterwards; a `delay` or `within` ends at once, because
+ * its caller then finds everything closed. Other timers go on.
  */
 export class EndingClock extends OverClock implements ClockWithEnd {
   readonly #background = new Set<Timer>();

@@ -17,9 +17,9 @@ export interface KeyValueStore {
 
 /** Options of {@link KeyValueStore.open}. */
 export interface BucketOptions {
-  /** Allows reads from a server that may lag behind the leader; `false`. */
+  /** True if reads may come from a server that lags behind the leader. Default: false. */
   direct?: boolean;
-  /** On how many servers each entry is kept; 1. */
+  /** Number of servers on which each entry is kept; default 1. */
   replicas?: number;
 }
 
@@ -36,30 +36,30 @@ export interface BucketOptions {
  */
 export interface Bucket {
   readonly name: string;
-  /** The entry of a key, from the leader unless the bucket is `direct`. */
+  /** Reads the entry of a key, from the leader unless the bucket is `direct`. */
   get(key: string): Promise<Entry | undefined>;
-  /** Writes a key that has no entry. Resolves with the revision, or `undefined` when there was an entry. */
+  /** Writes a key that has no entry. Resolves with the revision, or with `undefined` if there was an entry. */
   create(key: string, value: string, options?: WriteOptions): Promise<number | undefined>;
   /**
-   * Overwrites the entry of this revision. Resolves with the new revision, or `undefined` when the key is at another
-   * one or has no entry. A ttl begins anew; without one the entry stays for good.
+   * Overwrites the entry with this revision. Resolves with the new revision, or with `undefined` if the key is at
+   * another revision or has no entry. A ttl begins anew; without one the entry stays for ever.
    */
   update(key: string, value: string, revision: number, options?: WriteOptions): Promise<number | undefined>;
-  /** Writes, with or without an entry there, more than once if need be. Resolves with the revision. */
+  /** Writes a key, whether it has an entry or not; may write several times. Resolves with the revision. */
   put(key: string, value: string, options?: WriteOptions): Promise<number>;
   /**
-   * Removes the entry and leaves nothing behind, even in a store that is full. With a `revision` only the entry of that
-   * revision: `false` when the key is at another one. Without a `revision`, `true` even if the key has no entry. `note`
-   * is passed on to watches.
+   * Removes the entry and leaves nothing behind, even in a full store. With a `revision`, only the entry with that
+   * revision; resolves with false if the key is at another one. Without a `revision`, resolves with true even if the
+   * key has no entry. `note` is passed on to watches.
    */
   delete(key: string, options?: DeleteOptions): Promise<boolean>;
-  /** The entries whose keys start with `prefix`, ordered by revision. */
+  /** Reads the entries whose keys start with `prefix`, ordered by revision. */
   entries(prefix: string): Promise<Entry[]>;
   /**
-   * Calls back for every current entry whose key starts with `prefix`, resolves, and then calls back for every change;
-   * the revisions of one key only grow. It outlives reconnects, and a store that lost everything: changes in between
-   * are reported afterwards, of each key the last one. Ends when the signal aborts or the store is closed. `onChange`
-   * must not throw.
+   * Calls `onChange` for every current entry whose key starts with `prefix`, resolves, and then calls it for every
+   * change; for each key the revisions only grow. The watch outlives reconnects, and a store that lost everything: of
+   * the changes in between, the last one of each key is reported afterwards. It ends when the signal aborts or the
+   * store is closed. `onChange` must not throw.
    */
   watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void>;
 }
@@ -67,8 +67,8 @@ export interface Bucket {
 /** Options of a write. */
 export interface WriteOptions {
   /**
-   * Ttl of the entry, in ms, rounded up to whole seconds. At least 1,000 (`RangeError`), the shortest in NATS.
-   * Without it, for good.
+   * Ttl of the entry, in ms, rounded up to whole seconds; at least 1,000 (else a `RangeError`), the minimum of NATS.
+   * Absent: for ever.
    */
   ttl?: number;
 }
@@ -83,20 +83,22 @@ export interface DeleteOptions {
 export interface Entry {
   readonly key: string;
   readonly value: string;
-  /** Grows with every write to the bucket, also when the bucket was lost and created again. */
+  /** Grows with every write to the bucket, even if the bucket was lost and created anew in between. */
   readonly revision: number;
 }
 
 /**
- * Change that {@link Bucket.watch} reports. `vanish`: an entry disappeared while the watch was interrupted: deleted,
- * expired, or lost with its store.
+ * A change that {@link Bucket.watch} reports. `vanish`: an entry has disappeared while the watch was interrupted; it
+ * was deleted, has expired, or was lost with its store.
  */
 export type Change =
   | ({ readonly type: "put" } & Entry)
   | { readonly type: "delete"; readonly key: string; readonly revision: number; readonly note?: string }
   | { readonly type: "expire" | "vanish"; readonly key: string; readonly revision: number };
 
-/** The longest key, in UTF-16 code units; and that of a lock, whose records have more in their keys. */
+/**
+ * Maximum length of a key, in UTF-16 code units; `MAX_LOCK_KEY`: of a lock's key, to which its records add characters.
+ */
 export const MAX_KEY_LENGTH = 4_096;
 export const MAX_LOCK_KEY = MAX_KEY_LENGTH - 64;
 
@@ -120,26 +122,26 @@ export function checkBucket(name: string, replicas: number): void {
 }
 
 /**
- * A ttl in whole seconds, rounded up, and a hundred years at most; throws if it is no number, or below 1 s. `name` is
- * that of the option.
+ * Rounds a ttl up to whole seconds, a hundred years at most; throws if it is no number or below 1 s. `name`: name of
+ * the option.
  */
 export function ttlSeconds(ttl: number, name = "ttl"): number {
   checkNumber(name, ttl, 1_000, Number.MAX_SAFE_INTEGER, "ms");
   return Math.ceil(Math.min(ttl, LONGEST_TTL) / 1_000);
 }
 
-// The buckets of a namespace: their names, and the options that each is opened with.
+// The buckets of a namespace: their names and options.
 
 /** A bucket of a namespace. */
 export type BucketKind = "nodes" | "locks" | "idempotency" | "cache" | "snapshots";
 
-/** The options of each kind, the same in every namespace; `replicas` is the app's. */
+/** Options of each kind, the same in every namespace; `replicas` is set by the app. */
 export const BUCKETS: Readonly<Record<BucketKind, Required<Pick<BucketOptions, "direct">>>> = {
   nodes: { direct: false },
   locks: { direct: false },
   idempotency: { direct: false },
   cache: { direct: true },
-  // a snapshot says which message of the stream it was made at, and is compared with it
+  // a snapshot contains the mark of a message of the stream, with which it is compared
   snapshots: { direct: true },
 };
 

@@ -1,4 +1,4 @@
-/** Clocks over another clock: they tell its time, and set its timers in ways of their own. */
+/** Base of clocks over another clock: with its time, and timers set in ways of their own. */
 import type { Clock, Timer } from "./clock.ts";
 
 /** A clock with the time of another one. */

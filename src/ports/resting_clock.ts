@@ -1,13 +1,13 @@
-/** A clock whose timers can rest: those of a store in memory that nobody uses, and of a process that is killed. */
+/** A clock whose timers can rest, as those of an unused store in memory, and of a frozen process. */
 import type { Timer } from "./clock.ts";
 import { OverClock } from "./over_clock.ts";
 
 interface RestingTimer {
-  /** By the monotonic clock. */
+  /** Due time, by the monotonic clock. */
   readonly due: number;
   readonly options: { background?: boolean | undefined } | undefined;
   fire(): void;
-  /** `undefined` while it rests. */
+  /** Timer of the clock below; `undefined` while the timers rest. */
   timer: Timer | undefined;
 }
 
@@ -37,7 +37,7 @@ export class RestingClock extends OverClock {
     };
   }
 
-  /** No timer fires until {@link RestingClock.wake}. */
+  /** Stops all timers until {@link RestingClock.wake}. */
   rest(): void {
     this.#resting = true;
     for (const entry of this.#timers) {
@@ -46,7 +46,7 @@ export class RestingClock extends OverClock {
     }
   }
 
-  /** The timers go on; those that are overdue fire at once. */
+  /** Starts the timers again; overdue ones fire at once. */
   wake(): void {
     this.#resting = false;
     const now = this.clock.monotonic();

@@ -1,10 +1,10 @@
 /**
- * Notices that this process stood still: its machine or a debugger paused it, or a computation blocked its event loop.
- * After that, what it knew of other processes may be out of date, and messages that came before wait in its sockets.
+ * Detects that this process stood still: its machine or a debugger paused it, or a computation blocked its event loop.
+ * Afterwards its knowledge of other processes may be out of date, and messages that arrived before wait in its sockets.
  */
 import { type Clock, elapsed, type Stamp, stamp, type Timer } from "./clock.ts";
 
-/** Watches one process. */
+/** Detects standstills of this process. */
 export class Standstill {
   readonly #clock: Clock;
   readonly #limit: number;
@@ -14,7 +14,7 @@ export class Standstill {
   #timer: Timer | undefined;
   #closed = false;
 
-  /** Notices standstills of more than `limit` ms, until `over()`. */
+  /** Detects standstills of more than `limit` ms, until `over()` returns true. */
   constructor(clock: Clock, limit: number, over: () => boolean) {
     this.#clock = clock;
     this.#limit = limit;
@@ -24,18 +24,18 @@ export class Standstill {
   }
 
   /**
-   * When the last one ended, by the monotonic clock; `-Infinity`: there was none. One that no timer has noticed yet
-   * ends now.
+   * Time at which the last standstill ended, by the monotonic clock; `-Infinity`: there was none. A standstill that no
+   * timer has noticed yet ends now.
    */
   get ended(): number {
-    // read for each message: a clock that has not moved since says that nothing has happened
+    // read for each message, so fast: if the wall clock has not moved since, there was no standstill
     if (this.#clock.now() === this.#looked.wall) return this.#ended;
     if (elapsed(this.#clock, this.#looked) > this.#limit) this.#ended = this.#clock.monotonic();
     this.#looked = stamp(this.#clock);
     return this.#ended;
   }
 
-  /** When it last looked for one, by the monotonic clock. */
+  /** Time of the last check for a standstill, by the monotonic clock. */
   get looked(): number {
     return this.#looked.monotonic;
   }

@@ -16,15 +16,15 @@ export interface Transport {
   readonly clock: Clock;
   /** The random numbers of this network. */
   readonly random: Random;
-  /** The largest message that may be published, headers included, in bytes; may change at a reconnect. */
+  /** Maximum size of a published message, headers included, in bytes; may change at a reconnect. */
   readonly maxPayload: number;
   /** The state of the connection. */
   readonly status: TransportStatus;
   /** The server that this connection is on now; a reconnect may change it. */
   readonly server: ServerInfo;
   /**
-   * Calls back at every change of {@link Transport.status}, after the change. Returns a function that removes the
-   * listener. A listener must not throw.
+   * Calls the listener after every change of {@link Transport.status}. Returns a function that removes the listener. A
+   * listener must not throw.
    */
   onStatus(listener: (status: TransportStatus) => void): () => void;
   /**
@@ -67,9 +67,9 @@ export interface TransportStatus {
 
 /** Information about the server that a transport is connected to. */
 export interface ServerInfo {
-  /** The server's id: the same for all connections to one server. */
+  /** Id of the server: the same for all connections to one server. */
   readonly id: string;
-  /** True if it is one of several servers. */
+  /** True if the server is one of several. */
   readonly clustered: boolean;
   /** The address of this process as the server sees it, when that is known. */
   readonly clientAddress?: string | undefined;
@@ -81,7 +81,10 @@ export interface TransportPublishOptions {
   reply?: string | undefined;
   /** Names are case-sensitive. Values must not have line breaks; spaces at their ends are removed. */
   headers?: Readonly<Record<string, string>> | undefined;
-  /** It is written at once, not at the end of this turn of the event loop: others can work on it meanwhile. */
+  /**
+   * True: writes the message at once, not at the end of this turn of the event loop, so that others can work on it
+   * meanwhile.
+   */
   now?: boolean | undefined;
 }
 
@@ -89,7 +92,9 @@ export interface TransportPublishOptions {
 export interface SubscribeOptions {
   /** The queue group: one of its members gets each message. */
   queue?: string | undefined;
-  /** True if a user may lack the right for good: denied, it is made again at a reconnect only. */
+  /**
+   * True if users may lack the permission permanently: a denied subscription is then made again only at a reconnect.
+   */
   optional?: boolean | undefined;
 }
 
@@ -105,21 +110,24 @@ export interface TransportMessage {
 
 /** A subscription that is open. */
 export interface Subscription {
-  /** True while the server denies it; it is made again by itself. Absent where there are no permissions. */
+  /**
+   * True while the server denies the subscription, which is made again automatically. Absent where there are no
+   * permissions.
+   */
   readonly forbidden?: boolean;
-  /** Takes no more messages from the network; resolves when those already taken have been delivered. */
+  /** Takes no further messages from the network; resolves when those already taken have been delivered. */
   drain(): Promise<void>;
-  /** Ends it at once. Idempotent. */
+  /** Ends the subscription at once. Idempotent. */
   close(): void;
 }
 
-/** Something that a server forbids its client. */
+/** An operation that a server forbids its client. */
 export interface Violation {
   readonly operation: "publish" | "subscribe";
   readonly subject: string;
 }
 
-/** The error for a violation: `UNAVAILABLE`, with the violation as its `details`. */
+/** Makes the error for a violation: `UNAVAILABLE`, with the violation as its `details`. */
 export function mayNot({ operation, subject }: Violation, cause?: unknown): CatgaError {
   return new CatgaError(
     "UNAVAILABLE",
@@ -129,8 +137,8 @@ export function mayNot({ operation, subject }: Violation, cause?: unknown): Catg
 }
 
 /**
- * Publishes from a timer, where an error would end the process: not if the connection is closed. One of the user's
- * refuses messages as soon as it drains, and is reported as closed at the end of that.
+ * Publishes from a timer, where an exception would end the process; does nothing if the connection is closed. (A user's
+ * own connection refuses messages as soon as it drains, and is reported as closed at the end of that.)
  */
 export function publishIfOpen(
   transport: Transport,
@@ -145,18 +153,18 @@ export function publishIfOpen(
   }
 }
 
-/** Returns true if an error is one of {@link mayNot}: nothing was done, and trying again does not help. */
+/** Returns true if an error is one of {@link mayNot}: nothing was done, and another attempt would not help. */
 export function isForbidden({ code, details }: CatgaError): boolean {
   return code === "UNAVAILABLE" && typeof (details as Partial<Violation> | undefined)?.operation === "string";
 }
 
-/** Returns true if an error comes of a store that is full. */
+/** Returns true if the cause of an error is a full store. */
 export function isStoreFull(error: unknown): boolean {
   // another error may be a program's, whose members may throw
   return error instanceof CatgaError && (error.cause as { readonly refusal?: unknown } | undefined)?.refusal === "full";
 }
 
-/** Headers as NATS writes them, before the payload; empty without headers. */
+/** Encodes headers as NATS writes them before the payload; empty without headers. */
 export function headersText(headers: Readonly<Record<string, string>> | undefined): string {
   if (headers === undefined) return "";
   let text = "NATS/1.0\r\n";
@@ -164,7 +172,7 @@ export function headersText(headers: Readonly<Record<string, string>> | undefine
   return `${text}\r\n`;
 }
 
-/** The size of a message in bytes, with its headers as NATS writes them. */
+/** Returns the size of a message in bytes, with its headers as NATS writes them. */
 export function messageSize(
   { data, headers }: {
     readonly data: Uint8Array;

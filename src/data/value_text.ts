@@ -17,12 +17,14 @@ import {
 } from "./tags.ts";
 
 /**
- * - `tagged`: JSON with tags, which is read as the value itself.
- * - `canonical`: the same, of equal values the same: sorted keys (UTF-16 code units, as in RFC 8785), without the
- *   members that are `undefined`.
- * - `canonical-json`: the same for a value without tags: without the second `~` of texts that begin with one.
- * - `json`: JSON as other programs read it: a `Date`, or a value of `Temporal`, is its ISO string, bytes are base64, a
- *   bigint is its digits, a `Map` an array of pairs, a `Set` an array, what is not finite is `null`, and members that
+ * The forms of an encoded value:
+ *
+ * - `tagged`: JSON with tags, from which the value itself is decoded.
+ * - `canonical`: like `tagged`, but equal values have the same text: keys are sorted (by UTF-16 code units, as in RFC
+ *   8785), and members that are `undefined` are left out.
+ * - `canonical-json`: like `canonical`, for a value without tags: strings that begin with `~` get no second one.
+ * - `json`: JSON for other programs: a `Date`, or a value of `Temporal`, becomes its ISO string, bytes become base64, a
+ *   bigint its digits, a `Map` an array of pairs, a `Set` an array, a number that is not finite `null`, and members that
  *   are `undefined` are left out.
  */
 export type Form = "tagged" | "canonical" | "canonical-json" | "json";

@@ -108,7 +108,7 @@ class MemoryBucket implements Bucket {
   }
 
   /**
-   * Neither this nor its callers are async functions: each would take 0.2 µs of an idempotent command of an app without
+   * Not async, nor are its callers: each async function would take 0.2 µs of an idempotent command of an app without
    * NATS.
    */
   #write(

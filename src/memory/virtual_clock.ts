@@ -72,7 +72,9 @@ export class VirtualClock implements Clock {
 
   /**
    * Makes a clock that waits for promises and ticks before each timer, but for immediates only now and then: this takes
-   * a third of the time. @internal
+   * a third of the time.
+   *
+   * @internal
    */
   static ofTicks(): VirtualClock {
     const clock = new VirtualClock();

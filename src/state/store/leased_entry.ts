@@ -34,7 +34,7 @@ export class LeasedEntry {
   readonly #isOwn: (text: string) => boolean;
   #revision: number;
   #sent: Stamp;
-  /** Error of the last renewal; `undefined`: it succeeded. */
+  /** Error of the last failed renewal since a successful one; `undefined`: none has failed. */
   #failure: string | undefined;
 
   /**

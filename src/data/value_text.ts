@@ -24,8 +24,8 @@ import {
  *   8785), and members that are `undefined` are left out.
  * - `canonical-json`: like `canonical`, for a value without tags: strings that begin with `~` get no second one.
  * - `json`: JSON for other programs: a `Date`, or a value of `Temporal`, becomes its ISO string, bytes become base64, a
- *   bigint its digits, a `Map` an array of pairs, a `Set` an array, a number that is not finite `null`, and members that
- *   are `undefined` are left out.
+ *   bigint its digits, a `Map` an array of pairs, a `Set` an array, a number that is not finite `null`, and `undefined`
+ *   members are left out.
  */
 export type Form = "tagged" | "canonical" | "canonical-json" | "json";
 

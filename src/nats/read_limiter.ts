@@ -4,14 +4,14 @@ import type { Clock, Timer } from "../ports/clock.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 
 /**
- * Limits how many reads are under way at once, by the size of their answers, and to what the server answers in time.
+ * Limits the number of concurrent reads by the size of their answers, and by how many the server answers in time.
  *
- * - A server disconnects a client with 64 MiB on their way to it (`max_pending`), whatever the client asked for: 200
- *   reads of 550 kB at once ended the connection, were sent again, and ended the next one.
- * - A server does what it was asked, also when nobody waits for it any more: 2,000 runs that were loaded at once took
- *   it 90 s, because most of their reads were sent several times; now 3 s.
- * - Whoever waits too long gives up and reads again: 400 waiters of a lock over a slow link had 1,200 reads wait for
- *   their turn, and no other read of the node had its own in time.
+ * - A server disconnects a client for which 64 MiB wait (`max_pending`), even if the client requested them: 200
+ *   concurrent reads of 550 kB ended the connection, were sent again, and ended the next one.
+ * - A server answers requests even when no client waits for them any more: 2,000 runs that were loaded at once took it
+ *   90 s, because most of their reads were sent several times; now they take 3 s.
+ * - A caller that waits too long gives up and reads again: 400 waiters of a lock over a slow link had 1,200 reads wait
+ *   for their turn, and no other read of the node was sent in time.
  */
 export class ReadLimiter {
   readonly #clock: Clock;

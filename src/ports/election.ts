@@ -5,10 +5,7 @@
 import type { CatgaError } from "../error.ts";
 import { backoff, type Clock, delay, type Random } from "./clock.ts";
 
-/**
- * How long a store of three servers may have no leader, in ms: an election takes up to 10 s, and up to 15 s were seen on
- * busy machines.
- */
+/** How long a store of three servers may have no leader, in ms: 10 s, and up to 15 s were seen on busy machines. */
 const ELECTION = 15_000;
 
 /**

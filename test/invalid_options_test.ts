@@ -20,8 +20,17 @@ import {
   query,
   type SendOptions,
   stream,
+  workflow,
 } from "../mod.ts";
-import { events, respond } from "../src/http/mod.ts";
+import {
+  type DescriptionInfo,
+  edge,
+  type EdgeEntryOptions,
+  type EdgeHandlerOptions,
+  type EdgeLimit,
+  events,
+  respond,
+} from "../src/http/mod.ts";
 import { logging, rateLimit, retry, timeout } from "../src/behaviors/mod.ts";
 import type { LoggingOptions } from "../src/behaviors/logging.ts";
 import type { RateLimitOptions, RetryBehaviorOptions as RetryBehaviorOptions } from "../src/behaviors/retry.ts";
@@ -273,6 +282,22 @@ const Kept = event<number>("Kept", { durable: true });
 const Sum = entity<number>("Sum", { initial: () => 0 });
 const Add = command<{ id: string }, number>("Add", { key: ({ id }) => id });
 const add = Sum.handle(Add, () => 1);
+const Run = workflow("Run");
+const Other = workflow("Other");
+const Sent = Run.signal("Sent");
+const edged: Wrong<EdgeHandlerOptions> = {
+  base: [...TEXT, "api", "/api/", "/a b"],
+  authorize: [...FUNCTION, undefined],
+  identify: FUNCTION,
+  limit: [...OBJECT, {}],
+  origins: [...TEXTS, ["shop.example"], ["https://shop.example/"]],
+  credentials: BOOLEAN,
+  maxBody: [...FINITE, 0, 1.5],
+  bodyTimeout: FINITE,
+  maxWait: FINITE,
+  keepAlive: FINITE,
+};
+
 const nothing = () => {};
 let app: Catga;
 let cluster: TestCluster;
@@ -351,6 +376,41 @@ const CASES: readonly Case[] = [
     "events",
     { signal: SIGNAL, id: FUNCTION, keepAlive: FINITE, headers: [5] },
     (options) => events((async function* () {})(), options),
+  ),
+  ["edge: its entries", [5, "x", true, null, undefined], (entries) => edge(entries)],
+  ["edge: an entry", [...OBJECT, {}, Told, [], [Ask, 5]], (entry) => edge({ entry })],
+  ...options<Pick<EdgeEntryOptions, "cache" | "failures">>(
+    "edge: a query",
+    { cache: [...TEXT, "a\nb"], failures: [...OBJECT, { A: "409" }, { A: 99 }, { A: 204 }, { A: 409.5 }] },
+    (options) => edge({ ask: [Ask, options] }),
+  ),
+  ...options<Pick<EdgeEntryOptions, "resume">>(
+    "edge: a stream",
+    { resume: [...OBJECT, {}, { id: nothing }, { id: nothing, from: 5 }] },
+    (options) => edge({ items: [Items, options] }),
+  ),
+  ...options<Pick<EdgeEntryOptions, "tell" | "cancel">>(
+    "edge: a workflow",
+    { tell: [...OBJECT, { a: "Sent" }, { a: {} }, { "a/b": Sent }, { a: Other.signal("Sent") }], cancel: BOOLEAN },
+    (options) => edge({ run: [Run, options] }),
+  ),
+  ["edge: its app", [...OBJECT, {}], (app) => edge({ ask: Ask }).handler(app, { authorize: nothing })],
+  ...options<EdgeHandlerOptions>("edge: handler", edged, (options) => edge({ ask: Ask }).handler(app, options), {
+    authorize: nothing,
+  }),
+  ...options<EdgeLimit>(
+    "edge: limit",
+    { rate: [...FINITE, 0], burst: [...FINITE, 0], over: CHOICE },
+    (limit) => edge({ ask: Ask }).handler(app, { authorize: nothing, limit }),
+    { rate: 1 },
+  ),
+  ...(["openapi", "asyncapi"] as const).flatMap((method) =>
+    options<DescriptionInfo>(
+      `edge: ${method}`,
+      { title: TEXT, version: TEXT, base: TEXT },
+      (info) => edge({ ask: Ask })[method](info),
+      { title: "shop", version: "1" },
+    )
   ),
   ...options<PublishOptions>("publish", publish, (options) => app.publish(Told, 1, options)),
   ...options<KeepOptions>("publish of a durable event", keep, (options) => app.publish(Kept, 1, options)),

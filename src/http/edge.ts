@@ -2,11 +2,24 @@
  * An edge: contracts on HTTP, by name. The value is shared by both sides: the server makes a handler of it, a browser
  * knows its type alone. What is not listed cannot be reached.
  */
+import type { Caller } from "../contract/program_types.ts";
 import type { Catga } from "../contract/running_node.ts";
-import { checkKnown, checkObject, isRecord, isToken, show } from "../data/checks.ts";
+import {
+  checkBoolean,
+  checkFunction,
+  checkHeader,
+  checkKnown,
+  checkObject,
+  checkString,
+  isPlain,
+  isRecord,
+  isToken,
+  show,
+} from "../data/checks.ts";
 import { asyncapi, type DescriptionInfo, openapi } from "./descriptions.ts";
 import type { EdgeContract, EdgeEntries, EdgeEntry, EdgeEntryOptions, EdgeRoute } from "./edge_types.ts";
 import { edgeHandler, type EdgeHandlerOptions } from "./edge_handler.ts";
+import { checkFailures } from "./respond.ts";
 
 /** An edge, which {@link edge} makes. */
 export interface Edge<E extends EdgeEntries> {
@@ -14,9 +27,9 @@ export interface Edge<E extends EdgeEntries> {
   readonly "~entries"?: E;
   /**
    * Makes the handler of requests, for `Deno.serve`, `Bun.serve`, Hono and Node. Throws a `TypeError` or `RangeError`
-   * for an invalid option.
+   * for an invalid option. What `authorize` returns is a `caller` of `ProgramTypes`, or `undefined`.
    */
-  handler<Given>(app: Catga, options: EdgeHandlerOptions<Given>): (request: Request) => Promise<Response>;
+  handler<Given extends Caller | undefined>(app: Catga, options: EdgeHandlerOptions<Given>): (request: Request) => Promise<Response>;
   /** The description of commands, queries and workflows for tools: OpenAPI 3.1, from the schemas of the contracts. */
   openapi(info: DescriptionInfo): Record<string, unknown>;
   /** The description of streams and durable events for tools: AsyncAPI 3, from the schemas of the contracts. */
@@ -52,7 +65,7 @@ export function edge<const E extends EdgeEntries>(entries: E): Edge<E> {
   const routes = new Map<string, EdgeRoute>();
   for (const [name, entry] of Object.entries(entries)) routes.set(name, routeOf(name, entry));
   return Object.freeze({
-    handler: <Given>(app: Catga, options: EdgeHandlerOptions<Given>) => edgeHandler(app, routes, options),
+    handler: <Given extends Caller | undefined>(app: Catga, options: EdgeHandlerOptions<Given>) => edgeHandler(app, routes, options),
     openapi: (info: DescriptionInfo) => openapi([...routes.values()], info),
     asyncapi: (info: DescriptionInfo) => asyncapi([...routes.values()], info),
   });
@@ -72,6 +85,7 @@ function routeOf(name: string, entry: EdgeEntry): EdgeRoute {
   const contract = given as unknown as EdgeContract;
   checkObject(at, options, "[contract, options]");
   checkKnown(at, options, OPTIONS[contract.kind]);
+  checkOptions(at, contract, options);
   if (contract.kind === "workflow") {
     return Object.freeze({ name, kind: contract.kind, contract, meta: workflowMeta(contract), options });
   }
@@ -81,10 +95,33 @@ function routeOf(name: string, entry: EdgeEntry): EdgeRoute {
   return Object.freeze({ name, kind: contract.kind, contract, meta: contract.options.meta, options });
 }
 
+function checkOptions(at: string, { name }: EdgeContract, options: EdgeEntryOptions): void {
+  const { cache = "no-cache", failures = {}, tell = {}, cancel = false, resume } = options;
+  checkString(`${at}: cache`, cache);
+  checkHeader("cache-control", cache);
+  checkFailures(at, failures);
+  checkBoolean(`${at}: cancel`, cancel);
+  if (resume !== undefined) {
+    checkKnown(`${at}: resume`, resume, RESUME);
+    checkFunction(`${at}: resume.id`, resume.id);
+    checkFunction(`${at}: resume.from`, resume.from);
+  }
+  if (!isPlain(tell)) throw new TypeError(`${at}: tell must be an object of signals by name; got ${show(tell)}`);
+  for (const [known, signal] of Object.entries(tell)) {
+    if (!isToken(known, 64)) {
+      throw new TypeError(`${at}: tell: a name has 1 to 64 letters, digits, "-" and "_"; got ${show(known)}`);
+    }
+    // one of another workflow would reach runs that the entry does not name
+    if (isRecord(signal) && signal.workflow === name && typeof signal.name === "string") continue;
+    throw new TypeError(`${at}: tell.${known} must be a signal of ${name}; got ${show(signal)}`);
+  }
+}
+
 function workflowMeta(contract: unknown): EdgeRoute["meta"] {
   return (contract as { readonly "~workflow": { readonly meta: EdgeRoute["meta"] } })["~workflow"].meta;
 }
 
+const RESUME: ReadonlySet<string> = new Set(["id", "from"]);
 const OPTIONS: Readonly<Record<EdgeRoute["kind"], ReadonlySet<string>>> = {
   command: new Set(["failures"]),
   query: new Set(["failures", "cache"]),

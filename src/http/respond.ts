@@ -32,12 +32,9 @@ export function respond<T, F extends string>(result: Result<T, F>, options: Resp
   }
   checkKnown("respond", options, RESPOND_OPTIONS);
   const { failures = {}, status = result.ok && result.value === undefined ? 204 : 200, ...init } = options;
-  if (!isPlain(failures)) {
-    throw new TypeError(`respond: failures must be an object like { SOLD_OUT: 409 }; got ${show(failures)}`);
-  }
-  const own = failures as Readonly<Record<string, number | undefined>>;
-  checkStatus("status", status, result.ok && result.value !== undefined);
-  for (const [code, other = 422] of Object.entries(own)) checkStatus(`failures.${code}`, other, true);
+  checkStatus("respond: status", status, result.ok && result.value !== undefined);
+  checkFailures("respond", failures);
+  const own: Readonly<Record<string, number | undefined>> = failures;
   const headers = new Headers(init.headers);
   if (result.ok) {
     if (result.value === undefined) return new Response(null, { ...init, status });
@@ -60,10 +57,18 @@ export function retryAfter({ code, details, retryable }: CatgaError, status: num
   return { "retry-after": `${Number.isSafeInteger(limited) ? Math.max(1, Math.ceil(limited as number / 1_000)) : 1}` };
 }
 
+/** Throws if the option `failures` is not an object of statuses with a body, by code. */
+export function checkFailures(at: string, failures: Readonly<Record<string, number | undefined>>): void {
+  if (!isPlain(failures)) {
+    throw new TypeError(`${at}: failures must be an object like { SOLD_OUT: 409 }; got ${show(failures)}`);
+  }
+  for (const [code, status = 422] of Object.entries(failures)) checkStatus(`${at}: failures.${code}`, status, true);
+}
+
 function checkStatus(option: string, status: number, hasBody: boolean): void {
-  checkInteger(`respond: ${option}`, status, 200, 599);
+  checkInteger(option, status, 200, 599);
   if (hasBody && [204, 205, 304].includes(status)) {
-    throw new RangeError(`respond: ${option} must be a status with a body; got ${status}`);
+    throw new RangeError(`${option} must be a status with a body; got ${status}`);
   }
 }
 

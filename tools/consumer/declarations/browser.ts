@@ -41,6 +41,18 @@ export const calls = {
   unlisted: () => shop.refund.send(),
   // @ts-expect-error the value is there only when the result is ok
   unchecked: async () => (await shop.createOrder.send({ sku: "tea" })).value.on,
+  // @ts-expect-error a type of the input that is not its own
+  typed: () => shop.find.query({ sku: 7 }),
+  // @ts-expect-error an id is a text
+  numbered: () => shop.createOrder.send({ sku: "tea" }, { id: 7 }),
+  // @ts-expect-error a date is no text, though it came as one
+  text: async () => ((await shop.createOrder.send({ sku: "tea" })).value?.on satisfies string | undefined),
+  // @ts-expect-error the error is there only when the result is not ok
+  failed: async () => (await shop.count.query()).error.code,
+  // @ts-expect-error a client is of an edge
+  edge: () => client<{ createOrder: () => string }>("https://shop.example").createOrder,
+  // @ts-expect-error headers have names
+  headers: () => client<typeof api>("https://shop.example", { headers: 5 }),
   // @ts-expect-error nobody fails with that code
   strange: async () => (await shop.createOrder.send({ sku: "tea" })).error?.code === "DECLINED",
 };
@@ -56,6 +68,18 @@ export const reads = {
   },
   // @ts-expect-error no such place
   place: () => shop.placed.follow({ from: "end" }),
+  // @ts-expect-error a key is a text
+  key: () => shop.placed.follow({ key: 7 }),
+  // @ts-expect-error an event is followed, not sent
+  sent: () => shop.placed.send({ order: "7", on: new Date() }),
+  item: async () => {
+    // @ts-expect-error an item is a text
+    for await (const line of shop.tail.stream({ from: 1 })) return line satisfies number;
+  },
+  payload: async () => {
+    // @ts-expect-error the payload is not the event
+    for await (const { order } of shop.placed.follow()) return order;
+  },
   // @ts-expect-error a stream has an input
   input: () => shop.tail.stream(),
 };
@@ -73,6 +97,14 @@ export const runs = {
   unlisted: () => shop.other.run("7").tell("approved", { by: "ann" }),
   // @ts-expect-error the payload of the signal
   payload: () => shop.checkout.run("7").tell("approved", { of: "ann" }),
+  // @ts-expect-error a signal without a payload
+  told: () => shop.checkout.run("7").tell("shipped", { by: "ann" }),
+  // @ts-expect-error a signal with a payload
+  missing: () => shop.checkout.run("7").tell("approved"),
+  // @ts-expect-error the result is what the workflow returns
+  result: async () => ((await shop.other.run("7").result()).value satisfies number | undefined),
+  // @ts-expect-error a run is started with its input
+  empty: () => shop.checkout.start(),
   // @ts-expect-error the edge lists no cancel
   cancelled: () => shop.other.run("7").cancel(),
 };

@@ -1,5 +1,6 @@
 /**
- * A program that names the behaviors around its apps, with its types written out: their codes are those of every send.
+ * A program that names its callers and the behaviors around its apps, with its types written out: the codes of those
+ * are those of every send.
  * What must compile and what must not (`@ts-expect-error`). Only its types are built. No other file of the repository
  * is read together with it: what it adds to `ProgramTypes` holds for a whole program.
  *
@@ -9,7 +10,7 @@ import { type Behavior, type Catga, catga, type CodeOf, type Command, command, t
 import { type Flow, type Handler, type Result, type Workflow, workflow } from "@catga/catga";
 import { logging, rateLimit } from "@catga/catga/behaviors";
 import { client, type ClientResult } from "@catga/catga/client";
-import { type Edge, edge, respond } from "@catga/catga/http";
+import { deny, type Edge, edge, respond } from "@catga/catga/http";
 
 export const allow: Behavior<"FORBIDDEN"> = ({ ctx }, next) =>
   ctx.headers["x-role"] === "buyer" ? next() : fail("FORBIDDEN", "buyers only");
@@ -17,6 +18,7 @@ export const behaviors: readonly [Behavior<"FORBIDDEN">, Behavior] = [allow, log
 
 declare module "@catga/catga" {
   interface ProgramTypes {
+    caller: { id: string };
     behaviors: typeof behaviors;
   }
 }
@@ -55,4 +57,18 @@ export const sends = {
     catga({ behaviors: [rateLimit({ rate: 1 })] }),
   // @ts-expect-error the contract may not fail with RATE_LIMITED
   limited: (): Handler => Free.handle(({ seat }) => seat, { behaviors: [rateLimit({ rate: 1 })] }),
+};
+
+export const callers = {
+  context: ({ caller }: Context): string | undefined => caller?.id,
+  flow: ({ caller }: Flow): string | undefined => caller?.id,
+  named: (app: Catga): unknown =>
+    api.handler(app, { authorize: (request) => request.headers.has("a") ? { id: "a", age: 7 } : deny(401) }),
+  nobody: (app: Catga): unknown => api.handler(app, { authorize: () => undefined }),
+  // @ts-expect-error a caller of this program has an id
+  strange: (app: Catga): unknown => api.handler(app, { authorize: () => ({ name: "ann" }) }),
+  // @ts-expect-error a caller of this program is no text
+  text: (app: Catga): unknown => api.handler(app, { authorize: async () => await "ann" }),
+  // @ts-expect-error there may be no caller
+  unchecked: ({ caller }: Context): string => caller.id,
 };

@@ -46,6 +46,12 @@ export const listed = {
   unknown: () => edge({ pay: [Pay, { failure: { DECLINED: 402 } }] }),
   // @ts-expect-error a status is a number
   status: () => edge({ pay: [Pay, { failures: { DECLINED: "402" } }] }),
+  // @ts-expect-error the failures of the contract are not its options
+  bare: () => edge({ pay: [Pay, ["DECLINED"]] }),
+  // @ts-expect-error a time is no header
+  cache: () => edge({ count: [Count, { cache: 5 }] }),
+  // @ts-expect-error the entry of a stream says how it goes on by functions of items
+  resume: () => edge({ tail: [Tail, { resume: "from" }] }),
   // @ts-expect-error a signal, not its name
   tell: () => edge({ checkout: [Checkout, { tell: { approved: "Approved" } }] }),
 };
@@ -68,6 +74,16 @@ export const served = {
   identify: (app: Catga) => api.handler(app, { authorize, identify: ({ email }) => email }),
   // @ts-expect-error a limit has a rate
   limit: (app: Catga) => api.handler(app, { authorize, limit: { burst: 3 } }),
+  // @ts-expect-error callers are counted by a text
+  number: (app: Catga) => api.handler(app, { authorize, identify: () => 7 }),
+  // @ts-expect-error a limit holds in a process or over the cluster
+  over: (app: Catga) => api.handler(app, { authorize, limit: { rate: 1, over: "world" } }),
+  // @ts-expect-error an unknown option
+  unknown: (app: Catga) => api.handler(app, { authorize, cors: true }),
+  // @ts-expect-error an edge is served for an app, not for what it is connected to
+  address: () => api.handler("nats://localhost:4222", { authorize }),
+  // @ts-expect-error a description has a title
+  untitled: () => api.openapi({ version: "1" }),
   // @ts-expect-error a status that is no refusal
   deny: () => deny(200),
 };

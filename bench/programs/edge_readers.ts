@@ -1,4 +1,7 @@
-/** Readers of one tail of an edge, in this process: each reads a response of server-sent events of its own. */
+/**
+ * Readers of one tail of an edge, in this process: each reads a response of server-sent events of its own. With the
+ * argument `hand` the responses are made by hand, without Catga: what is left is the runtime's.
+ */
 import process from "node:process";
 import { performance } from "node:perf_hooks";
 import { jetstreamManager } from "@nats-io/jetstream";
@@ -7,11 +10,15 @@ import { catga, event, unwrap } from "../../mod.ts";
 import { edge } from "../../src/http/mod.ts";
 import { answer } from "./answer.ts";
 
-const url = process.argv[2];
+const [, , url, mode] = process.argv;
+/** Of responses by hand: what nobody refers to could be collected. */
+const opened = new Set<ReadableStreamDefaultController<Uint8Array>>();
 const Placed = event<{ order: string; qty: number }>("Placed", { durable: true });
 const gateway = await catga({ nats: url, namespace: "edge" });
 const writer = await catga({ nats: url, namespace: "edge" });
-const handle = edge({ placed: Placed }).handler(gateway, { base: "/api", authorize: () => undefined });
+const handle = mode === "hand"
+  ? handler()
+  : edge({ placed: Placed }).handler(gateway, { base: "/api", authorize: () => undefined });
 /** Bytes of `id: <position>`; events are longer. */
 const LONGEST_PLACE = 30;
 const FROM = "http://shop.example/api/placed?from=now";
@@ -21,6 +28,20 @@ let begun = 0;
 /** Events that all readers have got. */
 let got = 0;
 let all: { readonly until: number; resolve(): void } | undefined;
+
+/** Responses that stay open, each with a place and no event until somebody sends one by its controller. */
+function handler(): (request: Request) => Promise<Response> {
+  const place = new TextEncoder().encode("id: 1\n\n");
+  const headers = { "content-type": "text/event-stream" };
+  return () => {
+    const start = (to: ReadableStreamDefaultController<Uint8Array>) => {
+      to.enqueue(place);
+      opened.add(to);
+    };
+    const body = new ReadableStream<Uint8Array>({ start }, { highWaterMark: 1 });
+    return Promise.resolve(new Response(body, { headers }));
+  };
+}
 
 async function read(): Promise<void> {
   const { body } = await handle(new Request(FROM));

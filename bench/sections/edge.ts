@@ -5,6 +5,7 @@
 import { runtimeBinary } from "../../test/processes/node_process.ts";
 import { clientSize } from "../client_size.ts";
 import { alternate } from "../rounds.ts";
+import type { Program } from "../program.ts";
 import type { Stage } from "../stage.ts";
 import type { Table } from "../table.ts";
 import { type Effort, type Measure, timed } from "./section.ts";
@@ -62,24 +63,41 @@ async function commandsOf(stage: Stage, effort: Effort): Promise<Table> {
 
 async function readersOf(stage: Stage, effort: Effort): Promise<Table[]> {
   const words = stage.setting.runtime.startsWith("Deno") ? ["--v8-flags=--expose-gc"] : [];
+  const half = effort.count(4_900, 2_400, 100);
+  const open = async (program: Program) => {
+    await program.ask("open", { count: 200 }); // the program is compiled
+    const first = await program.ask<{ heap: number; resident: number }>("open", { count: half });
+    const further = await program.ask<{ heap: number; resident: number }>("open", { count: half });
+    return { heap: (first.heap + further.heap) / 2, resident: (first.resident + further.resident) / 2, further };
+  };
+  const hand = await open(await stage.start("programs/edge_readers.ts", [stage.url, "hand"], words));
+  await stage.clear();
   const program = await stage.start("programs/edge_readers.ts", [stage.url], words);
-  const count = effort.count(9_800, 4_800, 200);
-  await program.ask("open", { count: 200 }); // the program is compiled
-  const { heap, resident } = await program.ask<{ heap: number; resident: number }>("open", { count });
+  const { heap, resident, further } = await open(program);
   const times: number[] = [];
   for (let round = 0; round < effort.rounds(11, 3); round++) times.push(await program.ask("reach"));
   const consumers = await program.ask<number>("consumers");
   await stage.clear();
   if (consumers !== 1) throw new Error(`the readers of a tail have ${consumers} consumers on the server, not one`);
-  const readers = (count + 200).toLocaleString("en");
+  const readers = (2 * half + 200).toLocaleString("en");
   return [{
     id: "edge-readers",
     title: `Edge: memory of a reader of a tail, one of ${readers} in a process`,
     unit: "bytes",
     columns: ["a reader"],
-    rows: [{ name: "heap in use", cells: [[heap]] }, { name: "resident", cells: [[resident]] }],
+    rows: [
+      { name: "heap in use", cells: [[heap]] },
+      { name: "resident", cells: [[resident]] },
+      { name: "resident, of the further half of them", cells: [[further.resident]] },
+      { name: "by hand: heap in use", cells: [[hand.heap]] },
+      { name: "by hand: resident", cells: [[hand.resident]] },
+      { name: "by hand: resident, of the further half", cells: [[hand.further.resident]] },
+    ],
     pairs: [],
-    notes: ["with the Request and the loop that reads its response; all of them have one consumer on the server"],
+    notes: [
+      "with the Request and the loop that reads its response; all of them have one consumer on the server",
+      "by hand: a Response of a ReadableStream that stays open, without Catga: what the runtime takes",
+    ],
   }, {
     id: "edge-reach",
     title: `Edge: from publish until each of ${readers} readers of a tail has the event`,

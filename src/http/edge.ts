@@ -29,7 +29,10 @@ export interface Edge<E extends EdgeEntries> {
    * Makes the handler of requests, for `Deno.serve`, `Bun.serve`, Hono and Node. Throws a `TypeError` or `RangeError`
    * for an invalid option. What `authorize` returns is a `caller` of `ProgramTypes`, or `undefined`.
    */
-  handler<Given extends Caller | undefined>(app: Catga, options: EdgeHandlerOptions<Given>): (request: Request) => Promise<Response>;
+  handler<Given extends Caller | undefined>(
+    app: Catga,
+    options: EdgeHandlerOptions<Given>,
+  ): (request: Request) => Promise<Response>;
   /** The description of commands, queries and workflows for tools: OpenAPI 3.1, from the schemas of the contracts. */
   openapi(info: DescriptionInfo): Record<string, unknown>;
   /** The description of streams and durable events for tools: AsyncAPI 3, from the schemas of the contracts. */
@@ -65,7 +68,8 @@ export function edge<const E extends EdgeEntries>(entries: E): Edge<E> {
   const routes = new Map<string, EdgeRoute>();
   for (const [name, entry] of Object.entries(entries)) routes.set(name, routeOf(name, entry));
   return Object.freeze({
-    handler: <Given extends Caller | undefined>(app: Catga, options: EdgeHandlerOptions<Given>) => edgeHandler(app, routes, options),
+    handler: <Given extends Caller | undefined>(app: Catga, options: EdgeHandlerOptions<Given>) =>
+      edgeHandler(app, routes, options),
     openapi: (info: DescriptionInfo) => openapi([...routes.values()], info),
     asyncapi: (info: DescriptionInfo) => asyncapi([...routes.values()], info),
   });

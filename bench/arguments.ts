@@ -59,7 +59,7 @@ export interface Wanted {
   readonly transport: TransportName | undefined;
   /** The file that takes the figures as JSON. */
   readonly json: string | undefined;
-  /** The file of an earlier run's figures to compare with. */
+  /** The file of an earlier run's figures to compare with, or the folder of another tree to take turns with. */
   readonly compare: string | undefined;
   /** The folder that takes the pictures. */
   readonly svg: string | undefined;
@@ -85,6 +85,8 @@ take some minutes, counts, types, and packages: whether the reasons in docs/inte
                        ../shared/jsr/registry.ts) to take those of JSR from, as a program that uses Catga does
   --json FILE          writes the figures of all rounds
   --compare FILE       says what has changed since the run whose figures FILE has
+  --compare FOLDER     takes turns with the bench of another tree, as a worktree of an earlier commit, and says what
+                       differs; --rounds N: so many turns
   --markdown           prints tables as docs/figures/ has them
   --docs FOLDER        puts the tables into deno.md or bun.md there: docs/figures
   --svg FOLDER         writes the pictures of the README`;

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { stat } from "node:fs/promises";
 import process from "node:process";
 import { parseArguments, type Section, USAGE, type Wanted } from "./arguments.ts";
 import { asPublished } from "./as_published.ts";
@@ -31,6 +32,7 @@ import { startup } from "./sections/startup.ts";
 import { workflows, workflowsGrowth } from "./sections/workflows.ts";
 import { state } from "./sections/state.ts";
 import { streams } from "./sections/streams.ts";
+import { compareTrees } from "./side_by_side.ts";
 import { Stage } from "./stage.ts";
 import { changesOf, readRun, type Run, writeRun } from "./run.ts";
 import { drawPictures } from "./picture.ts";
@@ -65,7 +67,9 @@ if (args.includes("--help")) {
 } else {
   const wanted = understood(args);
   if (wanted === undefined) process.exitCode = 2;
-  else process.exitCode = await asPublished(wanted, args) ?? await bench(wanted);
+  else if (wanted.compare !== undefined && (await stat(wanted.compare)).isDirectory()) {
+    await compareTrees(wanted.compare, wanted);
+  } else process.exitCode = await asPublished(wanted, args) ?? await bench(wanted);
 }
 
 /** What the arguments ask for; says what is wrong with them when they ask for nothing that there is. */

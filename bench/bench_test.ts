@@ -98,6 +98,14 @@ describe("bench", await requireNatsServer(), () => {
     });
   }
 
+  it("takes turns with the bench of another tree", async () => {
+    const tree = fileURLToPath(new URL("..", import.meta.url));
+    const text = await bench("local", ...TRIAL, join(folder, "turns.json"), "--compare", tree);
+    assertStringIncludes(text, "figures are the same, as far as the rounds can tell");
+    const { tables } = await readRun(join(folder, "turns.json"));
+    assertEquals([tables[0].id, tables[0].rows[0].cells[0].length], ["local", 1]);
+  });
+
   it("says what it was asked for in vain", async () => {
     const error = await bench("fast").then(() => "nothing", String);
     assertStringIncludes(error, "no section fast; there are local");

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { filled } from "./docs.ts";
 import { draw } from "./picture.ts";
 import { amount, markdownOf, textOf } from "./report.ts";
-import { changesOf, type Run } from "./run.ts";
+import { changesOf, pairedChanges, type Run } from "./run.ts";
 import type { Table } from "./table.ts";
 
 const table: Table = {
@@ -65,6 +65,20 @@ describe("report", () => {
     const text = changesOf(run("before", [table]), run("now", [{ ...table, rows: [raw, faster] }]));
     assertStringIncludes(text, "better   +100 %  remote, Catga, 64: 450 k/s → 900 k/s");
     assertStringIncludes(text, "3 of 4 figures are as they were");
+  });
+
+  it("pairedChanges: compares round by round, so that a machine that grows slower changes nothing", () => {
+    const times = (name: string, rounds: number[]) => ({ name, cells: [rounds] });
+    const local = (same: number[], slower: number[]): Table => ({
+      ...{ id: "local", title: "Local", unit: "ns", columns: ["a send"], pairs: [], notes: [] },
+      rows: [times("same", same), times("slower", slower)],
+    });
+    const before = run("before", [local([100, 200, 400], [100, 200, 400])]);
+    const now = run("now", [local([101, 198, 404], [120, 250, 470])]);
+    assertEquals(pairedChanges(before, now).split("\n"), [
+      "worse     +20 %  local, slower, a send: 200 ns → 250 ns; round by round × 1.18–1.25",
+      "1 of 2 figures are the same, as far as the rounds can tell",
+    ]);
   });
 
   it("changesOf: fewer ns are better", () => {

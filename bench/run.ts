@@ -6,7 +6,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { amount } from "./report.ts";
 
-import { median, type Rounds, spread } from "./statistics.ts";
+import { median, ratios, type Rounds, spread } from "./statistics.ts";
 import type { Setting } from "./surroundings.ts";
 import { moreIsBetter, type Table } from "./table.ts";
 
@@ -48,9 +48,30 @@ export function changesOf(before: Run, now: Run): string {
     same ? "" : ` (another runtime or machine: ${machine})`
   }`;
   const all = now.tables.flatMap((table) => inBoth(before, table));
-  const lines = all.filter(isChange).map(lineOf);
+  const lines = all.filter(isChange).map((change) => lineOf(change));
   const rest = `${all.length - lines.length} of ${all.length} figures are as they were, as far as the rounds can tell`;
   return [title, ...lines, rest].map((line, at) => at === 0 ? line : `  ${line}`).join("\n");
+}
+
+/**
+ * What differs between two builds that were measured in turns: each round of one run has its counterpart in the other,
+ * and all of their ratios are on one side of 1. A line each.
+ */
+export function pairedChanges(before: Run, now: Run): string {
+  const all = now.tables.flatMap((table) => inBoth(before, table)).map((change) => ({
+    ...change,
+    times: ratios(change.now, change.before),
+  }));
+  const differing = all.filter(({ times }) =>
+    Math.abs(median(times) - 1) > 0.02 && new Set(times.map((ratio) => Math.sign(ratio - 1))).size === 1
+  );
+  const lines = differing.map((change) => {
+    const { times } = change;
+    const [least, most] = [Math.min(...times), Math.max(...times)].map((ratio) => ratio.toFixed(2));
+    return `${lineOf(change, median(times) - 1)}; round by round × ${least}–${most}`;
+  });
+  const rest = `${all.length - lines.length} of ${all.length} figures are the same, as far as the rounds can tell`;
+  return [...lines, rest].join("\n");
 }
 
 function inBoth(before: Run, table: Table): Change[] {
@@ -69,8 +90,10 @@ function isChange({ before, now }: Change): boolean {
   return Math.abs(median(now) / median(before) - 1) > Math.max(0.02, spread(before), spread(now));
 }
 
-function lineOf({ name, before, now, table: { unit } }: Change): string {
-  const change = median(now) / median(before) - 1;
+function lineOf(
+  { name, before, now, table: { unit } }: Change,
+  change: number = median(now) / median(before) - 1,
+): string {
   const better = change > 0 === moreIsBetter(unit) ? "better" : "worse";
   const percent = `${change > 0 ? "+" : ""}${(change * 100).toFixed(0)} %`;
   return `${better.padEnd(6)}  ${percent.padStart(7)}  ${name}: ${amount(median(before), unit)} → ${

@@ -5,7 +5,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 
-/** Calls a function in no async context: in the one in which Catga was loaded. */
+/** Calls a function outside of any sender's async context: in the context in which Catga was loaded. */
 export const outside: <T, Args extends unknown[]>(fn: (...args: Args) => T, ...args: Args) => T = AsyncLocalStorage
   .snapshot();
 
@@ -39,7 +39,7 @@ export class OwnContext {
     );
   }
 
-  /** Not async, because the context is the one in which `then` is called. */
+  /** no async function: the callback runs in the context in which `then` is called */
   #renew(): void {
     new Promise<() => void>((resolve) => this.#run = resolve).then((fn) => {
       this.#renew();

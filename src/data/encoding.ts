@@ -41,8 +41,8 @@ export function parsedJson(data: string | Uint8Array): unknown {
 }
 
 /**
- * Like {@link encodeValue}, but throws a `CatgaError` with this code for a value that cannot be sent. Its message
- * begins with `what` and the name of `of`; `root`: beginning of the path of a part.
+ * Like {@link encodeValue}, but throws a `CatgaError` with this code for a value that cannot be sent. The error's
+ * message begins with `what` and the name of `of`; `root`: beginning of the path of a part.
  */
 export function toText(
   value: unknown,

@@ -1,4 +1,4 @@
-/** One command of an entity: its deadline, its conflicts, the decision of its handler, and the answer to its sender. */
+/** A command of an entity: its deadline, its conflicts, the decision of its handler, and the answer to its sender. */
 import { OwnContext } from "../data/async_context.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import { applied, Deciding, type EmittedPayload, type EntityDefinition } from "../contract/entity_definition.ts";
@@ -48,7 +48,7 @@ export class CommandDecision implements CommandStanding {
   readonly state: unknown;
   /** The encoded command to be stored; `undefined`: nothing is stored. */
   readonly command: string | undefined;
-  /** Its encoded events, joined by commas. */
+  /** Encoded events of the command, joined by commas. */
   readonly events: string;
   /** Number of events. */
   readonly count: number;
@@ -331,8 +331,8 @@ export class PendingCommand implements Asking, Sought {
   }
 
   /**
-   * Makes a decision without events. If another attempt may have an append under way, or may still be decided, a record
-   * is stored that prevents such attempts from being applied.
+   * Makes a decision without events. If another attempt of the command may be being stored, or may still be decided, a
+   * record is stored that prevents it from being applied.
    */
   #without(on: CommandStanding, outcome: { readonly threw: boolean; readonly value: unknown }): CommandDecision {
     if (!this.again) return new CommandDecision(on, outcome);

@@ -70,7 +70,7 @@ export class StoredCommands {
   }
 }
 
-/** Looks a command up among those of a message. */
+/** Finds a command among the commands of a stored message; `undefined`: the message does not contain it. */
 export function foundIn(stored: readonly EntityCommand[], { name, id, send }: Sought): FoundCommand | undefined {
   for (const command of stored) {
     if (command.name === name && command.id === id) return { type: "stored", command };

@@ -1,4 +1,4 @@
-/** The entries of a bucket in memory: what the server stores, with expiry and its faults, without clients. */
+/** The entries of a bucket in memory, on the server's side: stored entries, their expiry, and faults. */
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { BucketOptions, Change, Entry } from "../ports/key_value_store.ts";
 import type { FaultSource } from "./faults.ts";

@@ -63,8 +63,8 @@ export interface MemoryConnection extends Transport {
   /** The clock of the program behind the connection: its timers go on when the connection is closed. */
   readonly programClock: Clock;
   /**
-   * The following methods do to this connection what the methods of {@link MemoryNetwork} of the same names do to that
-   * of an app.
+   * The following methods act on this connection like the methods of {@link MemoryNetwork} with the same names on an
+   * app.
    */
   cut(): void;
   restore(): void;
@@ -125,7 +125,7 @@ export class MemoryNetwork {
    */
   readonly store: MemoryKeyValueStore;
   /**
-   * The streams that all connections share, reached directly, and what can happen to them.
+   * The streams that all connections share, reached directly, and methods that damage them.
    *
    * @internal
    */
@@ -317,5 +317,5 @@ function checked(random: Random): Random {
   };
 }
 
-/** Makes the random numbers of the faults differ from those of the apps with the same seed. */
+/** Changes the seed for faults, so that their random numbers differ from the apps' numbers. */
 const FAULT_SEED = 0x5eed_fa17;

@@ -89,7 +89,7 @@ interface Transit {
   readonly lost: () => void;
 }
 
-/** One direction: first in, first out. */
+/** One direction of a link: first in, first out. */
 class Channel {
   readonly #clock: Clock;
   #transits: Transit[] = [];

@@ -41,7 +41,9 @@ export class StreamReader implements LogReader {
   readonly #queue = new Fifo<CountedMessage>();
   /** The delivery that ends the queue: position of the reader once the queue is empty. */
   #upTo: Delivery | undefined;
-  /** Position up to which the reader has received its messages; it may be that of another subject's message. */
+  /**
+   * Position up to which the reader has received its messages; the message at the position may be of another subject.
+   */
   #place: LogMark | undefined;
   #mark: LogMark | undefined;
   #consumer: StreamConsumer | undefined;

@@ -13,7 +13,7 @@ export interface ScheduleTimes {
   /** First due time, in ms since 1970; `next`: the first due time after a time; `undefined`: never again. */
   readonly due: number;
   next(time: number): number | undefined;
-  /** Why servers refuse the schedule. */
+  /** Reason why servers refuse the schedule; `undefined`: it is valid. */
   readonly invalid?: string | undefined;
 }
 
@@ -60,7 +60,7 @@ interface FiringSchedule {
   readonly schedule: ScheduleTimes;
   /** Next due time; `undefined`: none. */
   readonly next: number | undefined;
-  /** Earliest time of the firing, by the monotonic clock; it fires behind the one before it. */
+  /** Earliest time of the firing, by the monotonic clock; a schedule fires after the one in front of it. */
   readonly at: number;
 }
 

@@ -1,6 +1,4 @@
-/**
- * The messages of one stream in memory: what the server stores, without clients.
- */
+/** The messages of one stream in memory, on the server's side. */
 import { CatgaError } from "../error.ts";
 import { Fifo } from "../data/queues.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -15,7 +13,7 @@ export type Verdict = Exclude<Appended, { readonly type: "unknown" }>;
 
 /** Origin of a stream. */
 interface StreamOrigin extends Pick<ScheduleStream, "ready" | "lag"> {
-  /** When it was created. */
+  /** Creation time of the stream. */
   readonly created: string;
   /** Minimum of its first sequence, which otherwise is the present time in ms. */
   readonly least: number;

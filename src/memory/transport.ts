@@ -28,7 +28,7 @@ export interface MemoryTransportOptions {
 
 /** A connection to a network in memory. */
 export class MemoryTransport implements Transport, BrokerClient {
-  /** Its timers end when the transport is closed. */
+  /** Clock whose timers end when the transport is closed. */
   readonly clock: Clock;
   /** The clock for timers of the program, which go on when the transport is closed. */
   readonly programClock: Clock;
@@ -111,7 +111,7 @@ export class MemoryTransport implements Transport, BrokerClient {
     if (this.#status.state !== "closed") {
       for (const subscription of this.#subscriptions) subscription.close();
       this.#change({ state: "closed", generation: this.#status.generation });
-      // after what was published before
+      // after earlier publications
       this.link.toServer(() => this.link.detach());
     }
     return new Promise((resolve) =>

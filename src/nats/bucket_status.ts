@@ -7,7 +7,10 @@ import { JetStream } from "./jetstream.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** The status of a bucket; `undefined` if there is none. Takes at most `limit` ms, and rejects as `JetStream.ask`. */
+/**
+ * Returns the status of a bucket; `undefined`: the bucket does not exist. Takes at most `limit` ms, and rejects as
+ * `JetStream.ask`.
+ */
 export async function bucketStatus(
   transport: NatsTransport,
   bucket: string,

@@ -8,7 +8,7 @@ import type { Authenticator, ConnectionOptions, MsgHdrs, NatsConnection } from "
 
 /** The part of nats.js that Catga uses of a client, and the packages that fit it. */
 export interface Driver extends ClientPackage {
-  /** Its name. */
+  /** Name of the driver. */
   readonly name: DriverName;
   /** Loads `@nats-io/jetstream`. */
   jetstream(): Promise<Pick<typeof jetstreamPackage, "jetstream">>;

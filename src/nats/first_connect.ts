@@ -8,11 +8,11 @@ import { type Clock, delay, systemClock, type Timer } from "../ports/clock.ts";
 import { OnceAMinute } from "../ports/once_a_minute.ts";
 import type { Driver } from "./driver.ts";
 
-/** Why there is no connection yet. */
+/** Reason why there is no connection yet. */
 export interface Unreachable {
   /** The addresses that are tried, without credentials. */
   readonly address: string;
-  /** Why the last attempt failed. */
+  /** Error text of the last attempt. */
   readonly reason: string;
 }
 

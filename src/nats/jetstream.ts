@@ -73,7 +73,7 @@ export interface StreamInfo {
   readonly created: string;
   /** The wall clock of the stream's leader. */
   readonly ts?: string;
-  /** When the request was sent, by the monotonic clock. */
+  /** Time at which the request was sent, by the monotonic clock. */
   readonly asked: number;
 }
 

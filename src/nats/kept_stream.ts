@@ -43,7 +43,7 @@ const PASSING: readonly RefusalReason[] = ["no stream", "no responders", "busy",
 /** Refusals after which the next try waits, because it would meet them again at once. */
 const WAITED_FOR: readonly RefusalReason[] = ["busy", "full", "consumer limit"];
 
-/** How {@link KeptStream.attempt} repeats an operation. */
+/** Options of {@link KeptStream.attempt}. */
 export interface AttemptOptions {
   /** True if the operation must not be done twice; else it is also repeated when there was no answer. */
   readonly once?: boolean;
@@ -187,7 +187,7 @@ export class KeptStream {
 
   /** Reads the server's clock, unless its last reading is recent, and younger than `since` on the monotonic clock. */
   async readServerClock(since: number): Promise<void> {
-    // a reading under way may have been requested before `since`
+    // a running reading may have been requested before `since`
     await this.#readingClock;
     if (this.serverClock.freshSince(since)) return;
     await (this.#readingClock ??= this.info().finally(() => this.#readingClock = undefined));

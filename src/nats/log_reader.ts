@@ -48,10 +48,13 @@ export class NatsLogReader implements LogReader, SharingReader {
   #time: number | undefined;
   /** Sequence up to which all of the reader's messages were received. */
   #upTo = 0;
-  /** Why the last start failed; `undefined`: it has succeeded. */
+  /** Error of the last start; `undefined`: it has succeeded. */
   #fault: CatgaError | undefined;
   readonly #reports: OnceAMinute;
-  /** Consumer with which it reads; `#joining`: the one that it wants to join; `#own`: the last one of its own. */
+  /**
+   * Consumer of the reader; `#joining`: consumer that the reader wants to join; `#own`: last consumer that was not
+   * shared.
+   */
   #joined: SharedConsumer | undefined;
   #joining: SharedConsumer | undefined;
   #own: SharedConsumer | undefined;

@@ -31,8 +31,8 @@ export function logSettings(options: LogOptions): Readonly<Record<string, unknow
     duplicate_window: DUPLICATE_WINDOW * 1_000_000,
     // servers that do not know the setting may refuse it
     ...(schedules ? { allow_msg_schedules: true } : {}),
-    // schedules are refused in a stream that refuses new messages; last, so that an error names first what is wrong
-    // either way
+    // "old", because a full stream that refuses new messages cannot have schedules; last, so that an error names other
+    // wrong settings first
     discard: schedules ? "old" : "new",
   };
 }

@@ -66,11 +66,11 @@ export class NatsLogStream implements LogStream {
   #abilities: LogAbilities | undefined;
   /** Settings of a stream that was made by a server without schedules. */
   #withoutSchedules: Readonly<Record<string, unknown>> | undefined;
-  /** Why schedules could not be enabled. */
+  /** Error because of which schedules could not be enabled. */
   #noSchedules: unknown;
-  /** Why a lost stream could not be made anew. */
+  /** Error because of which the lost stream could not be made anew; `undefined`: it is not lost. */
   #lost: CatgaError | undefined;
-  /** Why the stream cannot be used as it is. */
+  /** Error because of which the stream cannot be used, such as wrong settings. */
   #fault: CatgaError | undefined;
 
   constructor(transport: NatsTransport, js: JetStream, name: string, options: LogOptions) {

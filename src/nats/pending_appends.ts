@@ -52,7 +52,7 @@ export class PendingAppends {
   #outcomes: Appended[] = [];
   #timer: Timer | undefined;
   #timerDue = Infinity;
-  /** Why the NATS user cannot receive acknowledgements now. */
+  /** Error because of which the NATS user cannot receive acknowledgements; `undefined`: it can. */
   #deafness: CatgaError | undefined;
   /** Fault of the last answer that was not from the stream. */
   #strange: string | undefined;

@@ -33,7 +33,7 @@ export interface PrivateProtocol {
     /** True if the link is lost. A dial that succeeds at the same moment hides the loss: nats.js never dials again. */
     readonly isClosed?: boolean;
   };
-  /** `null`: no dial is under way. */
+  /** The running dial; `null`: none. */
   readonly connectPromise?: unknown;
   /** Begins to dial. Without it, a connection that was lost right after a dial stays lost. */
   disconnected?(): Promise<void>;

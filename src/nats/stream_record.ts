@@ -6,7 +6,7 @@ import { readTtl, type StoredTime } from "./expiry.ts";
 export interface StreamRecord extends StoredTime {
   readonly subject: string;
   readonly revision: number;
-  /** Its effect on the entry of its key. */
+  /** Effect of the message on the entry of its key. */
   readonly type: "put" | "delete" | "expire";
   readonly data: string;
 }

@@ -48,7 +48,7 @@ export interface NatsTransportOptions {
  * `core-outage`). Messages published shortly before may be lost.
  */
 export class NatsTransport implements Transport {
-  /** Its timers end when the transport is closed. */
+  /** Clock whose timers end when the transport is closed. */
   readonly clock: Clock;
   readonly #clock: EndingClock;
   readonly random: Random = systemRandom();
@@ -222,8 +222,8 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * Subscribes with a callback of nats.js, which must not throw. Throws `CLOSED` once the connection drains, as that of
-   * a user may.
+   * Subscribes with a callback of nats.js, which must not throw. Throws `CLOSED` once the connection drains (a user's
+   * own connection may).
    */
   listen(subject: string, callback: MsgCallback<Msg>, queue?: string): NatsSubscription {
     try {

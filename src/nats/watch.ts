@@ -238,7 +238,7 @@ class Watch {
       // no entry could have been lost, and other watches share this read
       const end = await this.#stream.consumers.lastSequence();
       if (reader.upTo >= end) return;
-      // a heartbeat says where an idle consumer was at the one before (nats-server 2.15)
+      // a heartbeat contains an idle consumer's position at the heartbeat before (nats-server 2.15)
       await delay(clock, 2 * this.#stream.heartbeat + LAG, signal);
       if (reader.upTo < end) throw new Error(`revision ${end} did not come`);
       return;

@@ -107,7 +107,7 @@ export class WatchExpiry {
   async #end(over: WatchedEntry[]): Promise<void> {
     if (this.#options.passive) {
       for (const entry of over) {
-        // at its own revision: the next one may be that of a new write
+        // at the entry's own revision: the next revision may be a new write
         if (this.#entries.has(entry)) this.#entries.vanish(entry, entry.revision);
       }
       return;

@@ -27,7 +27,7 @@ export interface WatchedEntry {
   readonly record: StoredTime;
   /** Time at which this process received the entry, by the monotonic clock. */
   readonly receivedAt: number;
-  /** A ttl and the margin after `receivedAt`: the latest end, whatever the time of storing says. */
+  /** `receivedAt` plus ttl and margin: the entry ends then at the latest, even if its time of storing is wrong. */
   readonly latestEnd: number;
   /** Time at which the entry expires, by the monotonic clock: `latestEnd`, or earlier by the server's clock. */
   end: number;

@@ -43,8 +43,8 @@ export interface LogOptions {
 }
 
 /**
- * A stream. Sequences grow with each message, and are less than 2^43. A lost stream is made anew, empty, by whatever
- * notices the loss: an append (which is then not stored), a reader, or a request; `state` only reports it.
+ * A stream. Sequences grow with each message, and are less than 2^43. A lost stream is made anew, empty, by the first
+ * append (which is then not stored), reader or request that notices the loss; `state` only reports it.
  */
 export interface LogStream {
   readonly name: string;

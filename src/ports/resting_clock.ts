@@ -1,4 +1,4 @@
-/** A clock whose timers can rest, as those of an unused store in memory, and of a frozen process. */
+/** A clock whose timers can be stopped together, as for an unused store in memory, or a frozen process. */
 import type { Timer } from "./clock.ts";
 import { OverClock } from "./over_clock.ts";
 

@@ -61,7 +61,7 @@ export interface TransportStatus {
   readonly state: "connected" | "disconnected" | "closed";
   /** Grows by one at each connection: 1 for the first. */
   readonly generation: number;
-  /** Why the connection closed, unless `close` was called. */
+  /** Error that closed the connection; absent after `close()`. */
   readonly error?: Error | undefined;
 }
 

@@ -115,8 +115,8 @@ export class EventFeed {
   }
 
   /**
-   * The first message in memory behind a sequence; `undefined`: there is none yet; `"in the store"`: messages between
-   * the sequence and the first one in memory have to be read from the store.
+   * Returns the first message in memory behind a sequence. `undefined`: there is none yet; `"in the store"`: earlier
+   * messages behind that sequence must be read from the store first.
    */
   next(sequence: number): StoredEvents | undefined | "in the store" {
     if (sequence < this.#coveredAfter) return "in the store";

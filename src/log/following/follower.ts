@@ -1,4 +1,4 @@
-/** One follower of the events of a contract: its position, and the events that it returns next. */
+/** A follower of the events of a contract: its position, and the events that it returns next. */
 import type { EventFollower, FollowedEvent, FollowEventsOptions } from "../../contract/followed_event.ts";
 import { CatgaError } from "../../error.ts";
 import { onAbort } from "../../ports/clock.ts";

@@ -219,7 +219,7 @@ export function withoutEvents(categories: Iterable<string>): (data: Uint8Array) 
 
 const decoder = new TextDecoder();
 
-/** Maximum length of a command's id, in characters: of ids of users (256) with what Catga adds. */
+/** Maximum length of a command's id, in characters: 256 for ids given by users, and more that Catga adds. */
 const MAX_ID = 512;
 
 function metaOf({ id, correlation, headers }: EntityCommand): LoggedMeta {

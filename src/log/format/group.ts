@@ -211,7 +211,7 @@ type WireItem = readonly [
   form?: 0 | 1 | 2,
 ];
 
-/** Maximum length of a message id, in characters: of ids of users (256) with what a schedule adds. */
+/** Maximum length of a message id, in characters: 256 for ids given by users, and more that a schedule adds. */
 const MAX_ID = 300;
 
 /** Parses a head; `undefined`: malformed. */

@@ -84,8 +84,8 @@ export function whyNoPayload(payload: unknown, form: unknown): string | undefine
 }
 
 /**
- * Maximum size of a stored message, in bytes: less than the network takes, so that it also fits, with what they add,
- * into a request to run it and into the entry of a dead letter.
+ * Returns the maximum size of a stored message, in bytes: less than the network takes, because a request to run the
+ * message, and the entry of a dead letter, add to its size.
  */
 export function largestGroup(maxPayload: number): number {
   return maxPayload - Math.min(ROOM, Math.floor(maxPayload / 4));

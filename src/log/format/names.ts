@@ -132,8 +132,7 @@ export function readSubscriptionKey(key: string): { service: string; name: strin
 }
 
 /**
- * The patterns of the subjects of the stream of subscriptions: their commits, what they have parked, requests, and the
- * leases of nodes.
+ * The patterns of the subjects of the stream of subscriptions: commits, parked messages, requests, and leases of nodes.
  */
 export function subscriptionsSubjects(namespace: string): readonly string[] {
   return [`${below(namespace, "sub")}>`];

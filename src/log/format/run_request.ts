@@ -32,7 +32,7 @@ export type RunRequest = readonly [
   meta: LoggedMeta | null,
 ];
 
-/** Messages to be handled together, those of one key in the order of the log. */
+/** Messages to be handled together; messages of one key are in the order of the log. */
 export type BatchRequest = readonly ["batch", ...RunRequest[]];
 
 /** Maximum number of messages of a batch. */
@@ -168,7 +168,7 @@ function isPositive(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) > 0;
 }
 
-/** Maximum length of a message id, in characters: of ids of users (256) with what a schedule adds. */
+/** Maximum length of a message id, in characters: 256 for ids given by users, and more that a schedule adds. */
 const MAX_ID = 512;
 
 /**

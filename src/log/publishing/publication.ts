@@ -73,7 +73,7 @@ export class Publication extends Deadlined {
     this.#host = host;
     this.#ended = ended;
     this.#signal = parts.signal;
-    // events are not aborted with their handler, which may still publish what it did
+    // publishing an event is not aborted with the handler that publishes it
     this.#execution = parts.contract.kind === "event" ? undefined : parts.parent?.execution;
     this.result = new Promise((resolve) => this.#settle = resolve);
     host.underWay.begin();

@@ -18,7 +18,7 @@ export interface LaneHost {
   /** Returns a message that contains these publications, or the error with which all of them end. */
   message(publications: readonly Publication[], stream: LogStream): StreamMessage | NamedSchedule | CatgaError;
   /**
-   * Stores a schedule in place of the one with the same name. Rejects with a `CatgaError`. `limit`: time limit in ms.
+   * Stores a schedule, replacing a schedule with the same name. Rejects with a `CatgaError`. `limit`: time limit in ms.
    */
   replace(schedule: NamedSchedule, limit: number, abandoned: () => boolean): Promise<unknown>;
   /**
@@ -57,7 +57,7 @@ export class PublicationGroup implements Attempted {
   #monotonic = 0;
   /** True if an attempt ended without an answer. */
   #unanswered = false;
-  /** True while an attempt is under way. */
+  /** True while an attempt waits for its answer. */
   #sending = false;
   #attempts = 0;
   #alive: number;

@@ -212,7 +212,10 @@ export class Publisher implements LaneHost {
   }
 }
 
-/** How a cron in a time zone is stored for nats-server; `undefined`: unchanged, as if only the server can read it. */
+/**
+ * Returns the form in which a cron in a time zone is stored for nats-server; `undefined`: unchanged. A cron that only
+ * the server can read is unchanged, too.
+ */
 function countedBy(cron: string, zone: string | undefined, now: number): CountedCron | undefined {
   try {
     const server = serverCron(cron, zone, now);

@@ -71,7 +71,7 @@ export function runBatch(
 const FAILED_TOO_LATE =
   "batch.fail comes too late: its handler has returned, and the message is done; await what calls it";
 
-/** One run of a batch. */
+/** A run of a batch. */
 export class BatchRun {
   readonly #members: readonly (BatchMember | CatgaError)[];
   readonly #keys: readonly (string | undefined)[];

@@ -1,8 +1,9 @@
 /**
- * The leader that a node obeys: the one whose token is in the subscription's record. A token that this node has not
- * seen yet is checked against the record, so that a forged token neither runs anything nor blocks the real leader. The
- * known token is checked again after this process stood still, and for a request that was sent long ago (as over a link
- * that carried nothing for a while): another leader may have taken over meanwhile, and have handled the same message.
+ * Decides which leader of a subscription a node obeys: the leader whose token is in the subscription's record. A token
+ * that this node has not seen yet is checked against the record, so that a forged token neither runs anything nor
+ * blocks the real leader. The known token is checked again after this process stood still, and for a request that was
+ * sent long ago (as over a link that carried nothing for a while): another leader may have taken over meanwhile, and
+ * have handled the same message.
  */
 import { type CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";

@@ -60,7 +60,7 @@ export interface TakeOptions {
    * last messages.
    */
   readonly jump?: number;
-  /** Returns true if the lead may be taken from this leader; "": nobody leads. */
+  /** Returns true if the lead may be taken from the leader with this endpoint; "": there is no leader. */
   may?(leader: string): boolean;
 }
 

@@ -20,8 +20,8 @@ export interface CapableNode {
 export type CapableNodes = ReadonlyMap<string, readonly CapableNode[]>;
 
 /**
- * Returns the nodes that handle these subscriptions, by subscription key: this node, whatever its record says, and
- * others.
+ * Returns the nodes that handle these subscriptions, by subscription key: this node (even if its record does not say so
+ * yet) and others.
  */
 export function capableNodes(
   { node, endpoint, nodes }: Pick<LogHost, "node" | "endpoint" | "nodes">,

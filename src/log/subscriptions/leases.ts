@@ -31,7 +31,7 @@ export class Leases {
   readonly #seen = new Map<string, SeenSequence>();
   readonly #subject: string;
   #sequence = 0;
-  /** When the last write that succeeded was sent, by the monotonic clock. */
+  /** Time at which the last successful renewal was sent, by the monotonic clock. */
   #renewed = -Infinity;
   #sent = -Infinity;
   /** Error of the last write; `undefined`: it succeeded. */

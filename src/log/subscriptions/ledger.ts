@@ -63,7 +63,7 @@ export interface FoundState extends LastEnd {
   readonly stored: StoredState;
   /** The open, parked and running messages by id, as far as the log or the store still has them. */
   readonly messages: ReadonlyMap<string, FoundMessage>;
-  /** In ms since 1970. */
+  /** Present time of the leader, in ms since 1970. */
   readonly now: number;
 }
 
@@ -207,7 +207,7 @@ export class Ledger {
     this.failed(item, { attempts: 0, error: { code: "INVALID_MESSAGE", message }, dead: now });
   }
 
-  /** Call when reading has reached what was the end of the log at its start. */
+  /** Call when all messages have been read that the log had when reading started. */
   caughtUp(): void {
     this.#suspicion?.caughtUp();
   }

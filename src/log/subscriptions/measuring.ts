@@ -25,7 +25,7 @@ export interface Measured {
 /** The last messages of the stream, as the last measurement found them. */
 export class Measuring {
   readonly #options: MeasuringOptions;
-  /** For each subscription that was behind: sequence of the last message of its categories. */
+  /** Sequence of the last message of a subscription's categories, for each subscription that was behind. */
   readonly #last = new Map<string, number>();
   /** Sequence of the first message of the stream at the last measurement. */
   #first = 0;

@@ -41,7 +41,7 @@ export class LeaderReading {
   #reader: LogReader | undefined;
   /** Categories that are followed; a stored message of an entity may also have events of other categories. */
   #categories: ReadonlySet<string> = new Set();
-  /** For the stream of entities: returns true if a stored message has no event of these categories. */
+  /** Returns true if a stored message has no event of these categories; set only for the stream of entities. */
   #isForeign: ((data: Uint8Array) => boolean) | undefined;
   /**
    * After a loss: the place at which reading goes on once all earlier messages are settled, because its positions may

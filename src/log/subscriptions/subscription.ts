@@ -244,7 +244,7 @@ export class LogSubscription {
     return `${endpoint}.${Math.floor(random() * 2 ** 40).toString(36)}`;
   }
 
-  /** Reports which of these new categories have earlier messages in the log: nobody will handle those. */
+  /** Reports the new categories of which the log has earlier messages: no node will handle these messages. */
   async #passesOver(categories: readonly string[]): Promise<void> {
     const { host: { namespace }, stream } = this.#options;
     const behind: [category: string, last: number][] = [];

@@ -15,13 +15,13 @@ interface SuspectGroup {
   readonly endpoint?: string;
   alone?: Item | undefined;
   /**
-   * For the group of all messages that were open at the crash: time for which a message that begins keeps the others
-   * waiting, in ms.
+   * Set for the group of all messages that were open at the crash: time for which a message that begins keeps the
+   * others waiting, in ms.
    */
   readonly moment?: number;
 }
 
-/** How the last leader ended. */
+/** State in which the last leader left the subscription, and the runs that nodes report. */
 export interface LastEnd {
   /** Ids of messages that run at live nodes, each with its node; `ended`: ids whose runs there have ended lately. */
   readonly running: ReadonlyMap<string, string>;
@@ -99,7 +99,7 @@ export class Suspicion {
     if (--this.#left === 0) this.#upTo = 0;
   }
 
-  /** Call when reading has reached what was the end of the log at its start. */
+  /** Call when all messages have been read that the log had when reading started. */
   caughtUp(): void {
     this.#upTo = 0;
   }
@@ -123,10 +123,10 @@ export class Suspicion {
   }
 
   /**
-   * Divides the ready items into those that begin with the next commit and those that wait. An item that has run for a
-   * while no longer keeps others waiting, so that slow handlers do not hold a subscription up for hours; that while
-   * grows with each process that ends all the same. `pause`: time until the first running item no longer keeps others
-   * waiting, in ms.
+   * Divides the ready items: `begins` begin with the next commit, `later` wait. An item that has run for some time no
+   * longer keeps others waiting, so that slow handlers do not hold a subscription up for hours; that time grows with
+   * each process that ends nevertheless. `pause`: time until the first running item no longer keeps others waiting, in
+   * ms.
    */
   choose(ready: readonly Item[], now: number): {
     readonly begins: readonly Item[];

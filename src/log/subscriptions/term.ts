@@ -426,7 +426,7 @@ export class SubscriptionTerm {
     ledger.carryOut(sequence, request);
   }
 
-  /** Adds categories to those that are read. */
+  /** Begins to read further categories. */
   #join(began: Readonly<Record<string, number>>): void {
     const reading = this.#reading!; // requests are carried out when it reads
     const { categories, ledger } = this.#led!; // it has taken over

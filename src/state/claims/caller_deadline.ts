@@ -1,4 +1,4 @@
-/** How long the sender of an idempotent command waits: until its deadline, its signal, or the end of the store. */
+/** The wait of an idempotent command's sender: until its deadline, the abort of its signal, or the end of the store. */
 import { Deadlined, type DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { CatgaError } from "../../error.ts";
 
@@ -15,7 +15,7 @@ export class CallerDeadline extends Deadlined implements Disposable {
     wheel.add(this);
   }
 
-  /** Why the caller has stopped waiting; `undefined` while it waits. */
+  /** Error with which the caller stops waiting; `undefined` while it waits. */
   get over(): CatgaError | undefined {
     return this.#over;
   }

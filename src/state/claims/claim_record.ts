@@ -16,7 +16,7 @@ interface AttemptFields {
   readonly endpoint: string;
 }
 
-/** An attempt under way; its entry expires unless it is renewed. */
+/** A running attempt; its entry expires unless it is renewed. */
 export interface RunningClaim extends AttemptFields {
   readonly state: "running";
 }

@@ -6,7 +6,7 @@ import { readClaim, type RunningClaim } from "./claim_record.ts";
 import { KeyWatch } from "./key_watch.ts";
 import type { CallerDeadline } from "./caller_deadline.ts";
 
-/** How a claim ended: another entry, none (`undefined`), or the same entry whose holder is gone. */
+/** The end of a claim: another entry, no entry (`undefined`), or the same entry whose holder is gone. */
 type ClaimChange =
   | { readonly found: Entry | undefined; readonly gone?: undefined }
   | { readonly found: Entry; readonly gone: true };
@@ -16,7 +16,7 @@ export class ClaimWait {
   readonly #clock: Clock;
   readonly #liveness: Liveness;
   readonly #watch: KeyWatch;
-  /** Liveness checks under way, by endpoint. */
+  /** Running liveness checks, by endpoint. */
   readonly #checks = new Map<string, Promise<boolean>>();
 
   constructor(clock: Clock, liveness: Liveness, bucket: () => Promise<Bucket>) {

@@ -59,7 +59,7 @@ export interface Acquired {
   readonly sent: Stamp;
 }
 
-/** One claim. It is renewed from its construction until it is kept or freed, or another attempt has it. */
+/** A claim. It is renewed from its construction until it is kept or freed, or another attempt has it. */
 export class HeldClaim extends Deadlined implements Leased {
   /** The revision of the acquisition: grows with every acquisition of the id. */
   readonly fence: number;
@@ -124,7 +124,7 @@ export class HeldClaim extends Deadlined implements Leased {
   ): Promise<Ending> {
     const { clock, random, closing } = this.#store;
     this.#stop();
-    // a renewal under way changes the revision
+    // a running renewal changes the revision
     if (this.#renewing !== undefined) await this.#renewing;
     const end = clock.monotonic() + LEASE;
     for (let failures = 0;; failures++) {
@@ -139,7 +139,7 @@ export class HeldClaim extends Deadlined implements Leased {
     }
   }
 
-  /** Called when a renewal is due, and when the lease ends while a renewal is under way. */
+  /** Called when a renewal is due, and when the lease ends during a renewal. */
   override expire(): void {
     this.check();
     if (this.#renewing !== undefined) return;

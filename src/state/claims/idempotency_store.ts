@@ -33,7 +33,7 @@ interface IdempotencyOptions extends Pick<ClaimStore, "clock" | "random" | "obse
   readonly liveness: Liveness;
 }
 
-/** One call of `guard`. */
+/** A running call of `guard`. */
 interface GuardedCall {
   readonly key: string;
   readonly claim: RunningClaim;
@@ -114,7 +114,7 @@ export class IdempotencyStore implements Claims {
     await forgetFailure(await this.#bucket(), contract, id);
   }
 
-  /** Ends waiting and renewing. A handler under way may end, and its result is kept if its lease has not ended. */
+  /** Ends waiting and renewing. A running handler may end, and its result is recorded if its lease has not ended. */
   close(): Promise<void> {
     this.#closing.abort(claimsClosed());
     this.#wheel.abort(claimsClosed());

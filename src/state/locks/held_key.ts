@@ -50,7 +50,7 @@ export class HeldKey implements Leased {
     this.#scheduleRenewal();
   }
 
-  /** Why the key was lost; `undefined` while it is held, and if it was released before. */
+  /** Error because of which the key was lost; `undefined` while it is held, and if it was released before. */
   get lost(): CatgaError | undefined {
     return this.#lost;
   }
@@ -92,7 +92,7 @@ export class HeldKey implements Leased {
 
   async #release(): Promise<void> {
     if (this.#lost === undefined) this.#end();
-    // a renewal under way changes the revision
+    // a running renewal changes the revision
     await this.#renewing;
     if (!this.#gone) await releaseOrHandOver(this.#host, this.key, this.record, this.#entry.revision);
   }

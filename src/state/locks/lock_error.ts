@@ -89,7 +89,7 @@ function quote(key: string): string {
   return printableJson(key.length > 80 ? `${key.slice(0, 80)}…` : key)!; // a string has a text
 }
 
-// What the parts of the lock manager share, and what they ask of each other.
+// The lock manager as its parts use it: common dependencies, and calls between the parts.
 
 export interface LockHost {
   /** Id of this node; `endpoint`: its process. */

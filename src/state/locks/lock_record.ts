@@ -59,7 +59,7 @@ export class LockKeys {
   readonly holders: string;
   readonly waiters: string;
 
-  /** `space` keeps the locks of one purpose apart from those of another in the same bucket. */
+  /** `space`: prefix that separates the locks of one purpose from others in the same bucket. */
   constructor(space = "") {
     this.holders = `${space}h/`;
     this.waiters = `${space}w/`;

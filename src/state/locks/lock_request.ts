@@ -1,4 +1,4 @@
-/** One call of `lock`: its checked keys and options, and the reason why it stops waiting. */
+/** A call of `lock`: its checked keys and options, and the reason why it stops waiting. */
 import { onAbort, type Timer } from "../../ports/clock.ts";
 import type { CatgaError } from "../../error.ts";
 import { ttlSeconds } from "../../ports/key_value_store.ts";

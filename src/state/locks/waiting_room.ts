@@ -35,7 +35,7 @@ export class WaitingRoom {
   readonly #ended = new Map<string, EndedWaiter>();
   /** Places of other nodes' waiters that got a lock from this node; each counts again once it is renewed. */
   readonly #handedOver = new WeakSet<SeenWaiter>();
-  /** For keys without a holder: the waiter of this node that will try to take the key, and when. */
+  /** Waiters of this node that will try to take a key without a holder, by key, and when. */
   readonly #scheduledTakes = new Map<
     string,
     { readonly waiter: LockWaiter; readonly at: number; readonly timer: Timer }

@@ -83,7 +83,7 @@ const PLANTS = {
   }],
   "shape-message": [{
     file: "src/log/subscriptions/handing_out.ts",
-    from: "if (!outcome.refused || !this.#handedOn(item, outcome, at)) this",
+    from: "if (!outcome.refused || !this.#tryOtherShape(item, outcome, at)) this",
     to: "this",
   }],
   "shape-run": [{

@@ -91,7 +91,7 @@ export class HandingOut {
       if (item.place !== "open" || item.turn === "begun" || error === undefined) continue;
       ledger.failed(item, { attempts, error, due: now() + Math.max(0, due - clock.monotonic()) });
     }
-    this.#waitNoMore();
+    this.#cancelWaits();
   }
 
   /** Stops handing out; answers that arrive later are ignored. */
@@ -100,7 +100,7 @@ export class HandingOut {
     for (const timer of this.#filling.values()) timer.cancel();
     this.#filling.clear();
     this.#pause?.cancel();
-    this.#waitNoMore();
+    this.#cancelWaits();
   }
 
   /** Hands out the messages that may run. */
@@ -252,12 +252,12 @@ export class HandingOut {
     if (isBusy) this.#hanging.set(item, this.#hanging.get(item) ?? now());
     else if (this.#hanging.size > 0) this.#hanging.delete(item);
     if (outcome === "done") {
-      if (item.category.refused.size > 0) this.#wake(item.category);
-      this.#back(item);
+      if (item.category.refused.size > 0) this.#shortenWaits(item.category);
+      this.#endOutage(item);
       handled.add(item.category.name);
       ledger.done(item);
     } else if (typeof outcome === "object" && "code" in outcome) {
-      if (!outcome.refused || !this.#handedOn(item, outcome, at)) this.#failed(item, outcome);
+      if (!outcome.refused || !this.#tryOtherShape(item, outcome, at)) this.#failed(item, outcome);
     } else {
       // a batch would not go to the node where another attempt goes on
       if (outcome === "alone" || isBusy) item.alone = true;
@@ -276,7 +276,7 @@ export class HandingOut {
         item.node = undefined;
         item.error = { code: outcome.code, message: outcome.message };
         ledger.vanished(item, endpoint);
-        this.#wait(item, REFUSED[0]);
+        this.#retryAfter(item, REFUSED[0]);
       } else if (items.length === 1) this.#failed(item, outcome);
     }
     if (!gone && items.length > 1) this.#failedTogether(items, outcome);
@@ -306,8 +306,9 @@ export class HandingOut {
   /**
    * Lets a message wait that certainly did not run; no attempt is counted. `busy`: node where its handler still runs
    * after its timeout; the next attempt goes there and waits for its end.
-   * The more messages are refused, the longer each waits, until {@link HandingOut.#wake}: else they would compete for
-   * the same room in vain, and idempotent commands write a claim for each attempt.
+   *
+   * The more messages are refused, the longer each waits, until {@link HandingOut.#shortenWaits}: else they would
+   * compete for the same room in vain, and idempotent commands write a claim for each attempt.
    */
   #refused(item: Item, busy: string | undefined): void {
     const { ledger, host: { clock, random } } = this.#options;
@@ -316,26 +317,26 @@ export class HandingOut {
     item.node = busy;
     const pause = jittered(random, doubled(item.refusals++, REFUSED[0], REFUSED[1]));
     const shared = item.refusals < REFUSALS ? 0 : jittered(random, Math.min(REFUSED[2], EACH * refused.size));
-    refused.set(this.#wait(item, Math.max(pause, shared)), clock.monotonic() + pause);
+    refused.set(this.#retryAfter(item, Math.max(pause, shared)), clock.monotonic() + pause);
   }
 
   /** A message has run, so there may be room: cuts the shared part of the wait of two refused messages. */
-  #wake({ refused }: Category): void {
+  #shortenWaits({ refused }: Category): void {
     const now = this.#options.host.clock.monotonic();
     let left = 2;
     for (const [timer, from] of refused) {
       if (left-- === 0) return;
       timer.cancel();
-      this.#wait(this.#take(timer), Math.max(0, from - now));
+      this.#retryAfter(this.#removeTimer(timer), Math.max(0, from - now));
     }
   }
 
   /** Hands the item out again after `ms`; its failure is committed first. */
-  #wait(item: Item, ms: number): Timer {
+  #retryAfter(item: Item, ms: number): Timer {
     const { ledger, host: { clock } } = this.#options;
     // not in the background: a process in memory does not end before the next attempt
     const timer = clock.after(ms, () => {
-      ledger.again(this.#take(timer));
+      ledger.again(this.#removeTimer(timer));
       this.pump();
     });
     this.#waiting.set(timer, [item, clock.monotonic() + ms]);
@@ -343,27 +344,27 @@ export class HandingOut {
   }
 
   /** Removes this timer and returns the message that waited for it. */
-  #take(timer: Timer): Item {
+  #removeTimer(timer: Timer): Item {
     const [item] = this.#waiting.get(timer)!; // it waits
     this.#waiting.delete(timer);
     item.category.refused.delete(timer);
     return item;
   }
 
-  #waitNoMore(): void {
+  #cancelWaits(): void {
     for (const timer of this.#waiting.keys()) {
       timer.cancel();
-      this.#take(timer);
+      this.#removeTimer(timer);
     }
   }
 
   /** Registers the outages of messages that the last leader had parked. */
   takeOver(): void {
-    for (const item of this.#options.ledger.parked.values()) if (item.dead === 0) this.#waitsFor(item);
+    for (const item of this.#options.ledger.parked.values()) if (item.dead === 0) this.#beginOutage(item);
   }
 
   /** Registers the outage in which a message failed, if there was one. */
-  #waitsFor(item: Item): void {
+  #beginOutage(item: Item): void {
     const { error, category: { name: contract } } = item;
     if (error?.outage === undefined) return;
     const { code, message, outage: since } = error;
@@ -373,7 +374,7 @@ export class HandingOut {
   }
 
   /** Ends the outage of a message. */
-  #back(item: Item): void {
+  #endOutage(item: Item): void {
     if (this.#outages.delete(item) && this.#outages.size === 0) this.#options.warnings.outage(undefined);
   }
 
@@ -381,7 +382,7 @@ export class HandingOut {
    * Acts on a message that the schema of a node refused: sends it to a node with another shape, or lets it wait for
    * one. Returns false if it must become a dead letter.
    */
-  #handedOn(item: Item, { code, message, cause, awaitsWriter, outage = 0 }: RunFailure, at: string): boolean {
+  #tryOtherShape(item: Item, { code, message, cause, awaitsWriter, outage = 0 }: RunFailure, at: string): boolean {
     const { ledger, now, onProgress, host } = this.#options;
     const { category: { name: contract }, message: { id, meta }, key } = item;
     const nodes = this.#shapedNodes(contract);
@@ -404,9 +405,13 @@ export class HandingOut {
     this.lastFailure = { contract, id, code, message, cause, at: now() };
     item.refusals = 0;
     item.node = undefined;
-    this.#waitsFor(item);
+    this.#beginOutage(item);
     onProgress();
-    ledger.failed(item, { attempts: item.attempts, error, due: awaitsWriter ? now() + this.#again : since + outage });
+    ledger.failed(item, {
+      attempts: item.attempts,
+      error,
+      due: awaitsWriter ? now() + this.#versionRetryPause : since + outage,
+    });
     return true;
   }
 
@@ -414,7 +419,7 @@ export class HandingOut {
    * Pause until a run that waits for another version is tried again, in ms: the cause may have been a thrown error that
    * passes.
    */
-  get #again(): number {
+  get #versionRetryPause(): number {
     return AGAIN + AGAIN_EACH * this.#options.ledger.awaiting.size;
   }
 
@@ -474,7 +479,7 @@ export class HandingOut {
     item.failedAt ??= time;
     onProgress();
     const attempts = after.type !== "dead letter" && after.outage ? item.attempts : item.attempts + 1;
-    if (attempts > item.attempts) this.#back(item);
+    if (attempts > item.attempts) this.#endOutage(item);
     if (after.type === "dead letter") return ledger.failed(item, { attempts, error, dead: now() });
     // the handler may still run there; a node that does not answer twice may be frozen
     item.node = code === "OUTCOME_UNKNOWN" && item.node !== undefined ? undefined : node;
@@ -482,10 +487,10 @@ export class HandingOut {
     if (attempts > item.attempts) {
       const { message: { id } } = item;
       observer({ type: "message-failed", subscription: warnings.label, contract, id, attempt: attempts, code, pause });
-    } else this.#waitsFor(item);
+    } else this.#beginOutage(item);
     if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
     ledger.waits(item, attempts);
-    this.#wait(item, pause);
+    this.#retryAfter(item, pause);
   }
 }
 

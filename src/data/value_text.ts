@@ -83,7 +83,7 @@ class Writer {
     if (!isPlain(value)) {
       const temporal = tagOfTemporal(value);
       if (temporal === undefined) throw new RefusedValue(whyUnsendable(value));
-      return this.#leaf(temporal, () => (value as { toJSON(): string }).toJSON()); // all types of `Temporal` have it
+      return this.#leaf(temporal, () => (value as { toJSON(): string }).toJSON()); // all types of `Temporal` have `toJSON`
     }
     return `{${this.#membersOf(value)}}`;
   }

@@ -234,7 +234,7 @@ const LARGE = 1_048_576;
 
 // Entities that a node keeps in memory: those that were used last, up to a limit of bytes.
 
-/** The warm copies of a node. */
+/** Copies of entities that a node keeps in memory. */
 export class WarmCopies {
   /**
    * Copies by subject, oldest first. To make room, the first is removed, or moved to the end if it was used since it

@@ -35,7 +35,7 @@ export interface ConsumerOptions {
 
 /** Maximum number of messages in a delivery. */
 const MAX_DELIVERY = 256;
-/** Maximum distance of messages that are sent again. */
+/** Maximum distance of messages that are sent again from the next message, in sequences. */
 const AGAIN = 20;
 /** Time after which a reader learns that it missed the last message, in ms. */
 const HEARTBEAT = 1_000;

@@ -116,7 +116,7 @@ export class VirtualClock implements Clock {
   soon(callback: () => void): void {
     this.#events++;
     this.#soon.push(this.#later(callback));
-    if (this.#advancing || this.#soon.length > 1) return; // else this is the first callback of the turn
+    if (this.#advancing || this.#soon.length > 1) return; // the caller of `advance`, or an immediate that is set already, runs the callback
     setImmediate(() => this.#callSoon());
   }
 

@@ -17,7 +17,7 @@ export function bucketSettings(bucket: string, options: Required<BucketOptions>)
     storage: "file",
     discard: "new",
     num_replicas: options.replicas,
-    // with a longer history the server raises short ttls to that of markers
+    // with a longer history the server raises short ttls to the ttl of markers
     max_msgs_per_subject: 1,
     max_age: 0,
     allow_rollup_hdrs: true,

@@ -129,5 +129,5 @@ function reasonOf(error: Error, { timeout, tls }: FirstConnectOptions): string {
     ? "with `max_connections` clients, or with `handshake_first`,"
     : "that requires another certificate";
   if (error.name === "TimeoutError") return `no answer within ${timeout} ms (a server ${silent} does not answer)`;
-  return error.message.replace(/ \(os error \d+\)/, "") || error.name; // added by Deno
+  return error.message.replace(/ \(os error \d+\)/, "") || error.name; // Deno adds this suffix
 }

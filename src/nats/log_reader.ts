@@ -243,7 +243,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   onJoined(consumer: SharedConsumer): void {
     const before = this.#joined;
     this.#joined = consumer;
-    if (before !== undefined) return before.leave(this); // its own
+    if (before !== undefined) return before.leave(this); // a consumer of its own
     this.#left = Promise.withResolvers();
     if (this.#starting !== undefined) this.#begin(this.#starting);
   }

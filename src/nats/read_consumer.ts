@@ -11,7 +11,7 @@ const INACTIVE = 5_000;
 /** A consumer that waits for a subscriber. */
 export interface ReadConsumer {
   readonly name: string;
-  /** The subject to which it delivers. */
+  /** Subject to which the consumer delivers. */
   readonly inbox: string;
   /** Number of messages that the consumer has to deliver. */
   readonly expected: number;

@@ -1,11 +1,11 @@
 /**
- * Removes the entries whose ttl a server has forgotten from a bucket that nobody watches (results, values of the
- * cache), and such markers of removed entries from every bucket, where they would fill the store for good; reads ignore
- * them anyway (`expiry.ts`). Servers forget ttls at restarts only, so a sweep begins 2 s after a reconnect, by one
- * client at a time, and is repeated less and less often until no entry with a ttl is left from before the reconnect.
- * The entry of a turn is removed by whoever wrote it: at the end of its ttl, which a server may forget as well, and
- * after the last sweep at once. One that is there for longer tells a client that opens the bucket that a sweep was
- * broken off by its client's death: it begins anew.
+ * Removes entries whose ttl a server has forgotten from buckets without watches (results, values of the cache), and
+ * such markers of removed entries from every bucket, where they would fill the store for ever; reads ignore both
+ * (`expiry.ts`). Servers forget ttls only at restarts, so a sweep begins 2 s after a reconnect, by one client at a
+ * time, and is repeated at growing intervals until no entry with a ttl from before the reconnect is left. The entry of
+ * a turn is removed by the client that wrote it: at the end of its ttl, which a server may forget as well, and at once
+ * after the last sweep. An entry that exists for longer tells a client that opens the bucket that a sweep was
+ * interrupted by its client's death: this client then sweeps.
  */
 import { OnceAMinute } from "../ports/once_a_minute.ts";
 import type { Timer } from "../ports/clock.ts";

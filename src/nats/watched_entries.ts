@@ -146,7 +146,7 @@ export class WatchedEntries {
     return next;
   }
 
-  /** Moves the end of an entry, and reports it if it was withheld. */
+  /** Sets a later end of an entry; if its value was withheld, reports it. */
   prolong(entry: WatchedEntry, end: number): void {
     const { subject, key, revision, withheld } = entry;
     entry.end = end;

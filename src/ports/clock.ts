@@ -21,7 +21,9 @@ export interface Clock {
   soon(callback: () => void): void;
 }
 
-/** The clock of an app, for a program's own timers: on a test's virtual time they pass as everything else does. */
+/**
+ * The clock of an app, for a program's own timers: in a test on virtual time, these timers run on virtual time, too.
+ */
 export interface AppClock extends Clock {
   /**
    * Resolves after `ms` (0 to 2^31 - 1); rejects with the signal's reason when that aborts first. `ctx.clock.sleep`

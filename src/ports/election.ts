@@ -1,6 +1,6 @@
 /**
- * Waits for an election: what a node does with a store when it starts is tried again as long as a store of three
- * servers may have no leader. An operation by itself gives up before.
+ * Waits for an election: repeats an operation of a starting node as long as a store of three servers may have no
+ * leader. A single operation gives up earlier.
  */
 import type { CatgaError } from "../error.ts";
 import { backoff, type Clock, delay, type Random } from "./clock.ts";
@@ -9,8 +9,8 @@ import { backoff, type Clock, delay, type Random } from "./clock.ts";
 const ELECTION = 15_000;
 
 /**
- * Does `work`, which may be done twice, again while it rejects with a retryable `UNAVAILABLE`: no attempt begins later
- * than 15 s from now. Rejects as its last attempt does, or with the signal's reason.
+ * Repeats `work`, which may be done twice, while it rejects with a retryable `UNAVAILABLE`; the last attempt begins at
+ * most 15 s from now. Rejects as the last attempt does, or with the signal's reason.
  */
 export async function throughElection<T>(
   { clock, random }: { readonly clock: Clock; readonly random: Random },

@@ -51,7 +51,7 @@ export interface Transport {
    * connection is lost before, with `CLOSED` after {@link Transport.close}.
    */
   flush(): Promise<void>;
-  /** Sends what was published, then closes the connection, unless it was given to this transport open. Idempotent. */
+  /** Sends all published messages, then closes the connection, unless the user has opened it. Idempotent. */
   close(): Promise<void>;
 }
 

@@ -1,7 +1,7 @@
 /** Reads a stream backwards, which NATS does not offer. */
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 
-/** A part: the messages from a sequence on, up to those of the part read before. */
+/** A part of the messages, read backwards: from the sequence `from` up to the part that was read before. */
 export interface MessagePart {
   readonly from: number;
   /** Messages, the newest first. */

@@ -49,7 +49,7 @@ export interface EntityCommand {
 
 /** Publisher and time of a message. */
 export interface EntityOrigin {
-  /** Endpoint of the process. */
+  /** Endpoint of the publishing process. */
   readonly endpoint: string;
   /** Sequence number of the first event within this process; no two messages of the process have the same. */
   readonly first: number;

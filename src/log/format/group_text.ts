@@ -93,7 +93,7 @@ export function largestGroup(maxPayload: number): number {
 
 const ROOM = 16_384;
 
-/** Elements before the first item. */
+/** Number of elements of a message before its first item. */
 const HEADERS = 5;
 
 /** Makes the result for a message that is invalid in any version. */

@@ -164,7 +164,7 @@ export class PublicationGroup implements Attempted {
     if (appended.type === "stored") {
       const { replaces } = this.#message!; // was appended
       if (replaces === undefined) return this.#stored();
-      this.#unanswered = true; // from now on a publication that ends may be stored
+      this.#unanswered = true; // the message is stored: a publication that ends now has an unknown outcome
       this.#host.takeBack(replaces, this.#left).then(() => this.#stored(), ({ message }: CatgaError) => {
         if (!this.#over) {
           this.#endAll(

@@ -274,7 +274,7 @@ export class ReadModel {
     const { timer, opens, keys } = this.#filling.get(category)!; // a timer exists only with a batch
     timer.cancel();
     this.#filling.delete(category);
-    void this.#runBatch(this.#options.handlers.get(category)!, opens, keys); // what has none is not taken
+    void this.#runBatch(this.#options.handlers.get(category)!, opens, keys); // messages without a handler are not taken
   }
 
   /** Runs a batch. Messages that failed in it run alone afterwards, before those queued behind them. Never rejects. */
@@ -308,11 +308,11 @@ export class ReadModel {
   /** Releases a key after a batch has ended. `left`: messages of the key that are not done, each with its error. */
   #release(key: string | undefined, left: readonly (readonly [Open, CatgaError | undefined])[]): void {
     const lanes = this.#lanes;
-    const waiting = lanes.get(key)!; // it is held
+    const waiting = lanes.get(key)!; // a held key has a queue
     if (left.length === 0) {
       lanes.delete(key);
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        const { batch } = this.#options.handlers.get(next.message.category)!; // what has none is not taken
+        const { batch } = this.#options.handlers.get(next.message.category)!; // messages without a handler are not taken
         if (batch !== undefined) this.#collect(next, batch);
         else if (lanes.has(key)) lanes.get(key)!.push(next);
         else {
@@ -347,7 +347,7 @@ export class ReadModel {
     const own = new OwnRun(host);
     const logged = { id: own.call, attempt: 1, position: undefined, key: undefined, meta: undefined, fence: undefined };
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, own));
-    const running = batch!.run(run, ctx); // it takes batches
+    const running = batch!.run(run, ctx); // only called with a batch handler
     const late = () =>
       `a batch of ${contract.name} has not ended within ${timeout} ms: later messages of its keys wait for it`;
     const outcome = running instanceof Promise ? await this.#ended(running, ctx, messages, late) : running;
@@ -362,7 +362,7 @@ export class ReadModel {
   /** Runs a message. Returns true if it is finished, else the reason for another attempt, or a promise of either. */
   #run(message: LoggedMessage, attempt: number): MaybePromise<true | ReadRetry> {
     const { host, handlers } = this.#options;
-    const { contract, timeout, run } = handlers.get(message.category)!; // what has none is not taken
+    const { contract, timeout, run } = handlers.get(message.category)!; // messages without a handler are not taken
     const { id, position, key, meta, tagged, payload: given, time } = message;
     // a tagged payload is a string: readGroup has checked that
     const made = () => tagged ? decodeText(given as string) : copyJson(given);
@@ -397,7 +397,7 @@ export class ReadModel {
     // called when the run is aborted, and when it has ended
     ctx.execution.begin(() => {
       if (over || ctx.waiting || ctx.aborted?.code !== "TIMEOUT") return;
-      this.#pause(this.#options.handlers.get(ctx.contract.name)!.timeout).then(() => { // it has run
+      this.#pause(this.#options.handlers.get(ctx.contract.name)!.timeout).then(() => { // set: the handler has run
         if (over) return;
         this.#stuck.set(messages, this.#options.clock.now());
       });

@@ -8,9 +8,9 @@ import { CatgaError } from "../../error.ts";
 import { type FailedRun, MAX_ANSWER_CODE, MAX_ANSWER_MESSAGE, type RunAnswer } from "../format/run_request.ts";
 import { refusedOver } from "./category_handlers.ts";
 
-/** The message was handled. */
+/** Answer: the message was handled. */
 export const DONE: Result<RunAnswer> = Object.freeze({ ok: true, value: 0 });
-/** The message was not run: the node knows of a later leader. */
+/** Answer: the message was not run, because the node knows a later leader. */
 export const DEPOSED: Result<RunAnswer> = Object.freeze({ ok: true, value: 1 });
 
 /**

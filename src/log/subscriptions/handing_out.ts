@@ -131,7 +131,7 @@ export class HandingOut {
     const { ledger, host: { clock } } = this.#options;
     while (ledger.isFull(category)) this.#sendBatch(category);
     if (this.#filling.has(category)) return;
-    const timer = clock.after(category.batch!.within, () => { // it has batches
+    const timer = clock.after(category.batch!.within, () => { // set for a batch
       this.#filling.delete(category);
       if (this.paused) return; // filled again once handing out goes on
       while (this.#sendBatch(category));
@@ -345,7 +345,7 @@ export class HandingOut {
 
   /** Removes this timer and returns the message that waited for it. */
   #removeTimer(timer: Timer): Item {
-    const [item] = this.#waiting.get(timer)!; // it waits
+    const [item] = this.#waiting.get(timer)!; // set while it waits
     this.#waiting.delete(timer);
     item.category.refused.delete(timer);
     return item;
@@ -453,7 +453,7 @@ export class HandingOut {
   #wakeReadable(): void {
     const { ledger, host: { random } } = this.#options;
     for (let left = MAX_WOKEN - ledger.running; left > 0 && this.#readable.length > 0; left--) {
-      const item = this.#readable.pop()!; // there is one
+      const item = this.#readable.pop()!; // not empty
       item.refusedBy = new Set(item.error?.refusedBy);
       item.alone = true;
       item.node = nodeOfKey(untriedNodes(this.#shapedNodes(item.category.name), item.refusedBy), item.key, random);

@@ -215,7 +215,7 @@ export class Ledger {
   /** Offers parked messages whose time has come. */
   #wake(now: number): void {
     for (let { first } = this.#due; first !== undefined && first <= now; { first } = this.#due) {
-      const item = this.#due.pop()!; // there is a first
+      const item = this.#due.pop()!; // not empty
       if (item.due === first) this.#offer(item);
     }
   }

@@ -149,7 +149,7 @@ export class Suspicion {
       : Math.min(MAX_CONCURRENT, Math.ceil(this.#most / FIRST_PART));
     const most = isFree ? group?.size ?? others : 0;
     const [begins, later]: Item[][] = [[], []];
-    const oldest = Math.min(now, ...recent.map((item) => this.#begun.get(item)!)); // it has begun
+    const oldest = Math.min(now, ...recent.map((item) => this.#begun.get(item)!)); // set
     for (const item of ready) {
       if (recent.length + begins.length >= most || (group !== undefined && !group.ids.has(item.id))) later.push(item);
       else {

@@ -281,7 +281,7 @@ export class SubscriptionTerm {
 
   #take(messages: readonly LoggedMessage[], size: number): void {
     const { leases } = this.#options;
-    const { categories, ledger, handing } = this.#led!; // it reads: it has taken over
+    const { categories, ledger, handing } = this.#led!; // set: it reads
     if (!leases.holds) handing.paused = true;
     for (const message of messages) {
       if (!categories.passes(message)) ledger.add(message, size);
@@ -324,7 +324,7 @@ export class SubscriptionTerm {
 
   #onDead({ category, message: { id }, attempts, error }: Item): void {
     const { host: { observer }, warnings: { label } } = this.#options;
-    observer({ type: "dead-letter", subscription: label, contract: category.name, id, attempts, ...error! }); // is set
+    observer({ type: "dead-letter", subscription: label, contract: category.name, id, attempts, ...error! }); // dead
   }
 
   /** Writes a commit after the one that is being written. Resolves with true if it is stored. Never rejects. */
@@ -361,7 +361,7 @@ export class SubscriptionTerm {
       }
       if (commits.sequence < sequence) {
         this.#garbage.forget();
-        this.onRequest(); // sequences are used again
+        this.onRequest(); // the store reuses sequences
       }
       const runs = ledger.stored(told);
       const { upTo: requests, parked } = ledger;

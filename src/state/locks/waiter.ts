@@ -221,4 +221,4 @@ export class LockWaiter {
 }
 
 const MAX_TTL = 10_000; // ms of a place
-const MAX_REMOVALS = 5; // to remove a place, before it is left to expire
+const MAX_REMOVALS = 5; // attempts to remove a place; then it is left to expire

@@ -64,10 +64,18 @@ export const startup: Measure = async (stage, effort) => {
       { name: "catga() and the first answer to another node", cells: [joins.map(({ answered }) => answered)] },
       ...[...processes].map(([name, rounds]) => ({ name: `a process ${name}`, cells: [rounds] })),
     ],
-    pairs: [],
+    pairs: rawTransports.map((transport) => overOf(transport, rawTransports)).flatMap((over) => {
+      const [connected, byHand] = [`a process to connect() done${over}`, `a process to a node by hand${over}`];
+      return [
+        { row: `a process to catga() done${over}`, against: connected },
+        { row: byHand, against: connected },
+        { row: `a process to catga() done${over}`, against: byHand },
+      ];
+    }),
     notes: [
       "catga() resolves when the others can reach the node; processes do not check types",
-      "a node by hand: a connection, a KV bucket, its record, a watch and a subscription over the modules of nats.js",
+      "a node by hand: a connection, a KV bucket, its record, a watch and a subscription over the modules of nats.js; " +
+      "what it takes beside connect() is the least for any node",
     ],
   }, {
     id: "startup-steps",

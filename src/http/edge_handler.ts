@@ -300,7 +300,7 @@ class EdgeHandler<Given> {
     const result = await this.#app.send(of, input, { headers: this.#headers(called), signal: request.signal });
     if (!result.ok || result.value === undefined) return answer(result, { values, failures });
     const text = values ? encodeValue(result.value, "result") : toJson(result.value, "INVALID_RESPONSE", "the value");
-    const headers = { etag: etagOf(text), "cache-control": cache, vary: "accept" };
+    const headers = { etag: etagOf(text), "cache-control": cache, vary: VARY };
     if (matches(request, headers.etag)) return new Response(null, { status: 304, headers });
     return new Response(text, { headers: { ...headers, "content-type": values ? VALUES : "application/json" } });
   }
@@ -311,7 +311,7 @@ class EdgeHandler<Given> {
     const place = placeOf(of, resume);
     const last = request.headers.get("last-event-id");
     let input = inputOf(queryOf(request).get("input") ?? "");
-    if (last !== null && last !== "") input = place === undefined ? raise(NO_RESUME) : place.from(input, last);
+    if (last !== null && last !== "") input = place === undefined ? raise(NO_RESUME) : inputBehind(place, input, last);
     const items = this.#app.stream(of, input, { headers: this.#headers(called), signal: request.signal });
     const event = (item: unknown) => eventBytes(place?.id(item), item, values);
     const { keepAlive = KEEP_ALIVE } = this.#options;
@@ -430,11 +430,24 @@ function actionsOf(
   return Object.hasOwn(options.tell ?? {}, signal) ? SIGNAL_ACTIONS : raise(NOT_FOUND);
 }
 
+/** How a stream goes on behind an item. */
+interface StreamPlace {
+  id(item: unknown): string;
+  from(input: unknown, id: string): unknown;
+}
+
+/** The input behind an item. Throws a refusal for a text of the client that the function of the program cannot read. */
+function inputBehind(place: StreamPlace, input: unknown, id: string): unknown {
+  try {
+    return place.from(input, id);
+  } catch (error) {
+    if (error instanceof EdgeRefusal) throw error;
+    throw new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind that item");
+  }
+}
+
 /** How a stream goes on behind an item; `undefined`: it does not. */
-function placeOf(
-  { options: { resume: own } }: AnyContract,
-  resume: EdgeResume | undefined,
-): { id(item: unknown): string; from(input: unknown, id: string): unknown } | undefined {
+function placeOf({ options: { resume: own } }: AnyContract, resume: EdgeResume | undefined): StreamPlace | undefined {
   const named = (text: string) => {
     if (text.length <= MAX_PLACE && /^[\x21-\x7e]*$/.test(text)) return text;
     throw new CatgaError(
@@ -585,6 +598,8 @@ const PLAIN_URL = /^https?:\/\/[\w.:[\]-]+\/[\w/-]*(?:\?|$)/;
 const HTTPS = "https://";
 const NOT_FOUND = new EdgeRefusal(404, "NOT_FOUND", "there is nothing here");
 const NO_RESUME = new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind an item");
+/** Headers that an answer depends on: also a browser's cache keeps those of two callers apart. */
+const VARY = "accept, authorization, cookie";
 const PREFLIGHT = {
   "access-control-allow-methods": "GET, POST, DELETE",
   "access-control-allow-headers": "accept, authorization, content-type, idempotency-key, last-event-id, prefer",

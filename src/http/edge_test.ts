@@ -377,6 +377,31 @@ describe("edge", () => {
     );
   });
 
+  it("a place that the function resume cannot read is 400 (it was 500, and logged)", async () => {
+    const Lines = stream<{ from: number }, { at: number }>("Lines", { resume: (_, last) => ({ from: last!.at + 1 }) });
+    await using app = await catga({ logger: QUIET, handlers: Lines.handle(function* () {}) });
+    const from = (input: { from: number }, id: string) => ({ from: input.from + BigInt(id).toString().length });
+    const listed = { own: Lines, given: [Lines, { resume: { id: () => "1", from } }] } as const;
+    const handle = edge(listed).handler(app, { authorize: () => undefined });
+    const ask = async (path: string, last: string) =>
+      await problemOf(await handle(new Request(`http://shop.example/${path}`, { headers: { "last-event-id": last } })));
+    for (const path of ["own?input=1", "given", "given?input=1"]) {
+      assertEquals(await ask(path, "null"), [400, "INVALID_MESSAGE"], path);
+    }
+  });
+
+  it("no cache gives a caller the answer that was another's: it depends on who sends the request", async () => {
+    await using server = await start();
+    const read = await server.ask("GET", "double?input=21");
+    assertEquals(read.headers.get("vary"), "accept, authorization, cookie");
+    const etag = read.headers.get("etag")!;
+    const again = await server.ask("GET", "double?input=21", { headers: { "if-none-match": etag } });
+    assertEquals([again.status, again.headers.get("vary")], [304, "accept, authorization, cookie"]);
+    // an ETag of another answer says nothing of this one
+    const other = await server.ask("GET", "double?input=4", { headers: { "if-none-match": etag } });
+    assertEquals([other.status, await other.text()], [200, "8"]);
+  });
+
   it("an item that cannot be sent ends a stream with a failure, and is logged (the response went on without it)", async () => {
     const Odd = stream<void, number>("Odd");
     const odd = Odd.handle(function* () {

@@ -47,7 +47,9 @@ export class FencedResource implements AsyncDisposable {
     this.#sockets.add(socket);
     socket.on("error", () => socket.destroy());
     socket.on("close", () => this.#sockets.delete(socket));
-    createInterface({ input: socket }).on("line", (text) => {
+    const lines = createInterface({ input: socket });
+    lines.on("error", () => {}); // it repeats the socket's
+    lines.on("line", (text) => {
       const line = JSON.parse(text) as ResourceLine;
       if ("want" in line) return this.waiting.set(line.id, { key: line.want, since: Date.now() });
       this.waiting.delete(line.id);

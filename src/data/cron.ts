@@ -221,7 +221,7 @@ const FIELDS: readonly FieldRange[] = [
 ];
 
 interface CronField {
-  /** True if it has a `*` without a step. */
+  /** True if the field has a `*` without a step. */
   readonly any: boolean;
   has(value: number): boolean;
 }

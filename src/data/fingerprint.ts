@@ -12,12 +12,12 @@ import { valueText } from "./value_text.ts";
  * not count. Throws a `TypeError` for a value that cannot be sent.
  */
 export function fingerprint(value: unknown): string {
-  // loaded on first use: it costs 3 ms and 1 to 2 MB (measured), and most programs do not need it
+  // loaded on first use: the module costs 3 ms and 1 to 2 MB (measured), and most programs do not need it
   return process.getBuiltinModule("node:crypto").hash("sha256", canonicalText(value), "base64url");
 }
 
 function canonicalText(value: unknown): string {
-  // `undefined` has no JSON: the empty text stands for it
+  // `undefined` has no JSON; the empty text represents it
   if (value === undefined) return "";
   const { text, tagged, escaped } = valueText(value, "canonical", "payload");
   if (tagged) return TILDE + text;

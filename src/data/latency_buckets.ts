@@ -3,7 +3,7 @@
  * search. Histograms of several nodes can be added up.
  */
 
-/** Number of buckets. The last one begins at 26 min. */
+/** Number of buckets; the last bucket begins at 26 min. */
 export const LATENCY_BUCKETS = 63;
 
 /** Returns the bucket of a duration in ms: 0 for less than 1 µs and for negative durations. */

@@ -22,7 +22,7 @@ export function byteLength(text: string): number {
   return text.length <= MAX_READ_LENGTH && isAscii(text) ? text.length : encode(text).length;
 }
 
-/** Returns true if each character is one byte. */
+/** Returns true if each character of a text is one byte. */
 function isAscii(text: string): boolean {
   for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 127) return false;
   return true;

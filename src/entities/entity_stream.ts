@@ -91,7 +91,7 @@ export class EntityStream {
     return subject;
   }
 
-  /** Identity of the stream: one that was lost and made again has another. Rejects with `UNAVAILABLE`. */
+  /** Returns the identity of the stream: a stream made anew after a loss has another. Rejects with `UNAVAILABLE`. */
   created(): string | Promise<string> {
     return this.#created ?? (this.#readingCreated ??= this.#readCreated());
   }

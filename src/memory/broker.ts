@@ -118,7 +118,7 @@ export class Broker {
     const { link } = subscriber.client;
     const { epoch, processClear } = link;
     const arrive = () => {
-      // lost when the connection broke in between, even if it is restored by now
+      // the message is lost if the connection broke in between, even if it is restored by now
       if (!link.has(epoch)) return;
       if (link.process.running) subscriber.deliver(message);
       else link.process.enter(() => subscriber.deliver(message));

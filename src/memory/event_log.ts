@@ -221,7 +221,7 @@ function compare(name: string, is: LogOptions, wanted: LogOptions): void {
   }
 }
 
-// A stream, as a client reaches it.
+// A stream as a client reaches it.
 
 const ABILITIES: LogAbilities = Object.freeze({ at: true, cron: true, version: "memory" });
 

@@ -22,7 +22,7 @@ export class MessageList {
     this.#base = first;
   }
 
-  /** The sequence of the first message, or of the next one. */
+  /** Sequence of the first message; if there is none, of the next one. */
   get first(): number {
     return this.#base + this.#head;
   }

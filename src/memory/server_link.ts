@@ -27,7 +27,7 @@ export class ServerLink {
     return this.#attached;
   }
 
-  /** Grows by one with each reconnect. */
+  /** Number of the connection; each reconnect adds 1. */
   get epoch(): number {
     return this.#epoch;
   }

@@ -50,7 +50,7 @@ export class StreamReader implements LogReader {
   /** Number of starts; answers and deliveries of earlier starts are ignored. */
   #attempt = 0;
   #count = 0;
-  /** Sequence at which it has caught up. */
+  /** Sequence at which the reader has caught up. */
   #target = Infinity;
   #asked = false;
   #paused = false;

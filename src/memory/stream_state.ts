@@ -61,7 +61,7 @@ export class StreamState {
     return this.#interruptions;
   }
 
-  /** The sequence of its first message, or of the next one. */
+  /** Sequence of its first message; if there is none, of the next one. */
   get first(): number {
     return this.#log.first;
   }
@@ -153,7 +153,7 @@ export class StreamState {
     return found;
   }
 
-  /** Removes the messages of a subject (a pattern), those before a sequence. Returns their number. */
+  /** Removes the messages of a subject (a pattern) before a sequence. Returns their number. */
   purge(subject: string, before = Infinity): number {
     const purged = this.#log.sequences(subject, before);
     for (const sequence of purged) this.#remove(sequence);
@@ -167,7 +167,7 @@ export class StreamState {
     for (const [id, { sequence }] of this.#ids) {
       if (sequence > last) this.#ids.delete(id);
     }
-    // other messages will get their sequences
+    // new messages will get these sequences
     for (const queue of this.#expiring.values()) queue.keep(({ sequence }) => sequence <= last);
     this.interrupt();
   }

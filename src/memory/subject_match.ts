@@ -1,4 +1,4 @@
-/** Returns true if a subject matches patterns: `*` stands for one token, `>` at the end for one or more. */
+/** Matching of subjects with patterns: `*` stands for one token, `>` at the end for one or more. */
 
 /** Returns a test that is true for subjects that match one of the patterns. */
 export function matcher(patterns: readonly string[]): (subject: string) => boolean {

@@ -1,4 +1,4 @@
-/** The stream under a bucket: writes to its subjects, and which of its messages have expired. */
+/** The stream of a bucket: writes to its subjects, and the expiry of its messages. */
 import type { CatgaError } from "../error.ts";
 import { type BucketOptions, bucketStreamName } from "../ports/key_value_store.ts";
 import { bucketSettings, checkSettings, HIGHEST } from "./bucket_settings.ts";

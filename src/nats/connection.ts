@@ -35,7 +35,7 @@ export interface NatsLink {
 /** The oldest nats-server with a ttl for single keys, and with markers of their expiry. */
 const OLDEST = [2, 11] as const;
 
-/** The longest pause between dials, and the longest jitter of one, in ms: a day. */
+/** Maximum pause between dials, and maximum jitter of a pause, in ms: a day. */
 const LONGEST_PAUSE = 86_400_000;
 
 /**

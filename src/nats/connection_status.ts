@@ -53,7 +53,7 @@ export class ConnectionStatus {
 
   /** Ends with the status `closed`, also for a connection that stays open. */
   close(): void {
-    // the iterator of nats.js has `stop`, its type does not
+    // the iterator of nats.js has `stop`, but its type lacks it
     (this.#events as { stop?(): void }).stop?.();
     this.#move("closed");
   }
@@ -84,7 +84,7 @@ export class ConnectionStatus {
     }
   }
 
-  /** The one place where the status changes. */
+  /** Changes the status; no other method does. */
   #move(state: TransportStatus["state"], error?: Error): void {
     const before = this.current;
     // nats.js emits "reconnect" twice if a connection was lost during a dial

@@ -27,7 +27,7 @@ export function dialWhenClockWasPutBack(connection: NatsConnection): void {
   const { options, servers } = protocolOf(connection) ?? {};
   const delay = options?.reconnectDelayHandler;
   if (options === undefined || delay === undefined) return;
-  // nats.js calls it before it reads `lastConnect`
+  // nats.js calls this handler before it reads `lastConnect`
   options.reconnectDelayHandler = () => {
     const now = systemClock.now();
     for (const server of servers?.servers ?? []) if (server.lastConnect > now) server.lastConnect = 0;

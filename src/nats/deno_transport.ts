@@ -122,7 +122,7 @@ export class DenoTransport implements Transport {
     } catch (error) {
       reason = error as Error;
     } finally {
-      // `disconnect` ends it by itself, once everything is written
+      // `disconnect` ends the connection itself, once everything is written
       if (!this.#ended) await this.#end(reason, { flush: false, dialAgain: true });
     }
   }
@@ -245,7 +245,7 @@ export class DenoTransport implements Transport {
    * Ends the connection, once. `flush` waits until waiting frames are written, `dialAgain` makes nats.js dial again.
    */
   async #end(reason: Error | undefined, { flush, dialAgain }: { flush: boolean; dialAgain: boolean }): Promise<void> {
-    // a second call does not wait, and cuts short a first one that does
+    // a second call does not wait, and ends the wait of the first
     if (this.#ended) return this.#release();
     this.#ended = true;
     if (reason !== undefined) this.closeError = reason;

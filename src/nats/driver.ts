@@ -52,9 +52,8 @@ const DEFAULT_IN_DENO: DriverName = "deno";
 const OF_DENO: ReadonlySet<string> = new Set<DriverName>(["deno", "official"]);
 
 /**
- * Loads a driver: the one that is named, else the runtime's own. With a CA or a client certificate the default is
- * `node`: Deno cannot present a certificate after the server's INFO, and trusts its built-in CAs as well as the given
- * one.
+ * Loads the named driver, else the runtime's own. With a CA or a client certificate the default is `node`: Deno cannot
+ * present a certificate after the server's INFO, and trusts its built-in CAs as well as the given one.
  */
 export async function loadDriver(name: DriverName | undefined, tls?: ConnectionOptions["tls"]): Promise<Driver> {
   if (name !== undefined && !Object.hasOwn(DRIVERS, name)) {
@@ -65,7 +64,7 @@ export async function loadDriver(name: DriverName | undefined, tls?: ConnectionO
   }
   const certificates = tls?.ca ?? tls?.cert ?? tls?.certFile ?? tls?.key ?? tls?.keyFile;
   const picked = name ?? ("Deno" in globalThis && certificates === undefined ? DEFAULT_IN_DENO : "node");
-  // each may have its own copy of nats-core, from another registry: their types are alike, not the same
+  // drivers may have copies of nats-core from different registries, whose types are alike, not the same
   const client = await DRIVERS[picked]() as ClientPackage;
   return { ...client, name: picked, ...(picked === "node" ? await ofNode() : OF_JSR) };
 }

@@ -39,7 +39,7 @@ interface NodeTransportFile {
   readonly nodeResolveHost: unknown;
 }
 
-/** Loads the driver. A version that has the file elsewhere keeps its own transport, for connections without TLS. */
+/** Loads the driver. If a version has the file elsewhere, its own transport is used for connections without TLS. */
 export async function loadNodeDriver(): Promise<Shared & Connects> {
   const [client, file] = await Promise.all([importNodeClient(), importNodeTransport()]) as [
     NodeClient,

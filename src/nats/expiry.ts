@@ -23,8 +23,8 @@ export interface StoredTime {
 }
 
 /**
- * The ttl in a `Nats-TTL` header, in ms; `undefined` if the message does not expire. The server accepts whole seconds,
- * durations of Go, and `never`. A ttl that is not recognised here would keep its entry alive for ever.
+ * Parses the ttl in a `Nats-TTL` header, in ms; `undefined`: the message does not expire. The server accepts whole
+ * seconds, durations of Go, and `never`. A ttl that is not recognised here would keep its entry alive for ever.
  */
 export function readTtl(header: string | undefined): number | undefined {
   if (header === undefined || header === "") return undefined;
@@ -107,7 +107,7 @@ export class ServerClock {
     const now = this.#clock.monotonic();
     const drifted = (now - this.#read) * DRIFT;
     const [least, most] = [ms - now, ms + 1 - asked];
-    // an earlier, quicker reading may be more exact, as long as it agrees
+    // an earlier, quicker reading may be more exact, unless the two contradict each other
     const [lower, upper] = [Math.max(least, this.#least - drifted), Math.min(most, this.#most + drifted)];
     const agree = lower <= upper;
     [this.#least, this.#most] = agree ? [lower, upper] : [least, most];

@@ -74,7 +74,7 @@ export class Feed {
     options?: FeedOptions,
   ): Promise<void> {
     const listed = Promise.withResolvers<void>();
-    // it may reject before it is awaited
+    // the promise may reject before it is awaited
     listed.promise.catch(() => {});
     const feed = await Feed.open(stream, filter, limit, {
       onMessage,

@@ -80,7 +80,10 @@ export interface StreamInfo {
 /** Maximum number of consumers of a new stream: nats-server 2.15 takes "no limit" as 1,000. */
 const MAX_CONSUMERS = 100_000;
 
-/** Requests to JetStream on one connection. Each takes at most `limit` ms; a read may wait for its turn before. */
+/**
+ * Requests to JetStream on one connection. A request takes at most `limit` ms; a read may wait for its turn before
+ * that.
+ */
 export class JetStream {
   /** Reads of messages. */
   readonly reads: ReadLimiter;
@@ -115,7 +118,8 @@ export class JetStream {
   }
 
   /**
-   * Creates a stream, unless it exists with these settings. It may have 100,000 consumers, or as many as the account.
+   * Creates a stream, unless it exists with these settings. It may have 100,000 consumers, or the account's maximum if
+   * that is lower.
    */
   async createStream(config: StreamConfig, limit: number): Promise<StreamInfo> {
     const create = (settings: StreamConfig) => this.#dated((jsm) => jsm.streams.add({ ...settings }), limit);
@@ -280,7 +284,7 @@ export class JetStream {
     const { seq } = await publisher.publish(subject, data, options).catch((error) => {
       throw refusalIn(error);
     });
-    // another client subscribes to the bucket's subjects, and replied
+    // the answer came from another client that subscribes to the bucket's subjects
     if (typeof seq !== "number") throw new JetStreamRefusal("other", "no acknowledgement: it has no sequence");
     return seq;
   }

@@ -12,7 +12,7 @@ export type RefusalReason =
   | "no stream"
   /** No responders: JetStream is not running, or the stream has no leader; certainly not done. */
   | "no responders"
-  /** The server cannot do it at the moment; certainly not done. */
+  /** The server cannot perform the operation at the moment; certainly not done. */
   | "busy"
   /** The subject is at another revision than expected; certainly not done. */
   | "lost race"
@@ -22,11 +22,11 @@ export type RefusalReason =
   | "too large"
   /** The server, the account or the stream has no room; certainly not done. */
   | "full"
-  /** The stream or the account has as many consumers as it may; certainly not done. */
+  /** The stream or the account has its maximum number of consumers; certainly not done. */
   | "consumer limit"
   /** JetStream is not enabled for this account; certainly not done. */
   | "disabled"
-  /** No answer: it may have been done. */
+  /** No answer: the operation may have been done. */
   | "no answer"
   | "other";
 

@@ -83,7 +83,7 @@ export class KeptStream {
   readonly what: string;
   readonly transport: NatsTransport;
   readonly js: JetStream;
-  /** The clock of the stream's leader, which expires its messages. */
+  /** The clock of the stream's leader, by which messages expire. */
   readonly serverClock: ServerClock;
   /** Interval of heartbeats to its consumers while there is no message, in ms. */
   readonly heartbeat: number;
@@ -185,7 +185,10 @@ export class KeptStream {
     if (revision > this.#highest && revision < this.#options.most) this.#highest = revision;
   }
 
-  /** Reads the server's clock, unless its last reading is recent, and younger than `since` on the monotonic clock. */
+  /**
+   * Reads the server's clock, unless the last reading is recent and was requested after `since`, by the monotonic
+   * clock.
+   */
   async readServerClock(since: number): Promise<void> {
     // a running reading may have been requested before `since`
     await this.#readingClock;
@@ -227,7 +230,7 @@ export class KeptStream {
     if (this.#checking !== undefined) return this.#checking;
     if (now - this.#checkedAt < CHECK) return undefined;
     return this.#checking = this.js.info(this.name, TRY_LIMIT).then((info) => this.#accept(info)).catch((error) => {
-      // the operation that follows meets the same refusal, and a stream that does not exist is created and checked then
+      // ignored: the following operation gets the same refusal, and a missing stream is created and checked then
       if (!(error instanceof JetStreamRefusal)) throw error;
     }).finally(() => this.#checking = undefined);
   }

@@ -18,7 +18,7 @@ export function encodeKey(key: string): string {
   return slash < 0 ? encodePart(key) : `${encodePart(key.slice(0, slash))}.${encodePart(key.slice(slash + 1))}`;
 }
 
-/** Returns true if a subject contains a hash: then {@link unpackValue} gives the key. */
+/** Returns true if a subject contains a hash; {@link unpackValue} then returns the key. */
 export function isHashed(subject: string): boolean {
   return subject.startsWith("==") || subject.includes(".==");
 }

@@ -190,7 +190,7 @@ class NatsBucket implements Bucket {
     // the listing server may lag behind: the listing must reach the revision that the leader had at its beginning
     const leading = this.#options.replicas > 1 ? js.last(name, prefix + filter, limit) : undefined;
     leading?.catch(() => {});
-    // a key that is written during the listing comes twice
+    // a key that is written during the listing is delivered twice
     const latest = new Map<string, StreamRecord>();
     await Feed.list(this.#stream, prefix + filter, limit, (message) => {
       latest.delete(message.subject);

@@ -1,7 +1,7 @@
 /**
- * The messages that one consumer of a stream delivers: in order, without gaps, until it breaks. The ordered consumers
- * of `@nats-io/jetstream` lose messages, or are silent for long: docs/internals/packages.md, rows `ordered-pull` and
- * `ordered-push`.
+ * Receives the messages of one consumer of a stream: in order, without gaps, until the delivery breaks. The ordered
+ * consumers of `@nats-io/jetstream` lose messages, or are silent for long: docs/internals/packages.md, rows
+ * `ordered-pull` and `ordered-push`.
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
 import type { Timer } from "../ports/clock.ts";
@@ -32,7 +32,7 @@ interface DeliveryListener {
 
 /** The subscription to which a consumer delivers. */
 export class LogDelivery {
-  /** Number of messages that it has delivered. */
+  /** Number of received messages. */
   received = 0;
   readonly #transport: NatsTransport;
   readonly #listener: DeliveryListener;
@@ -124,7 +124,7 @@ export class LogDelivery {
     const silence = SILENCE * this.#heartbeat;
     if (begun - this.#lastSign >= silence) return this.#break(`no message or heartbeat for ${silence} ms`);
     this.#timer = clock.after(this.#heartbeat / 2, () => {
-      // this process was paused, and messages may wait in its socket: it gets the time to read them
+      // this process was paused, and messages may wait in its socket: give it time to read them
       if (clock.monotonic() - begun >= this.#heartbeat / 2 + LATE) this.#signed = true;
       this.#checkSilence();
     }, { background: true });

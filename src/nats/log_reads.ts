@@ -60,7 +60,7 @@ async function batchOfLeader(
     }
     let fresh = 0;
     for (const message of answers) {
-      // behind the end of the stream: later answers may have messages that were stored after this one
+      // the end of the stream: answers to later sequences may contain messages that were stored meanwhile
       if (message === undefined) return found.slice(0, most);
       if (message.sequence < next) continue;
       found.push(message);

@@ -29,7 +29,7 @@ export function logSettings(options: LogOptions): Readonly<Record<string, unknow
     deny_delete: false,
     allow_direct: true,
     duplicate_window: DUPLICATE_WINDOW * 1_000_000,
-    // servers that do not know the setting may refuse it
+    // only if set: servers that do not know the setting may refuse it
     ...(schedules ? { allow_msg_schedules: true } : {}),
     // "old", because a full stream that refuses new messages cannot have schedules; last, so that an error names other
     // wrong settings first

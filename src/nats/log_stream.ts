@@ -131,7 +131,7 @@ export class NatsLogStream implements LogStream {
   }
 
   get abilities(): LogAbilities | undefined {
-    // `undefined` while disconnected: the last one stays valid
+    // `undefined` while disconnected: the last version stays valid
     const version = this.#transport.connection.info?.version;
     if (version !== undefined && version !== this.#version) {
       this.#version = version;

@@ -7,9 +7,9 @@ import type { TransportStatus, Violation } from "../ports/transport.ts";
 
 /** Kind of a failed request. */
 export type RequestFailure =
-  /** No subscriber on its subject: certainly not handled. */
+  /** The subject has no subscriber: the request was certainly not handled. */
   | "no responders"
-  /** No answer in time, or the connection was lost: it may have been handled. */
+  /** No answer in time, or the connection was lost: the request may have been handled. */
   | "timeout"
   /** The NATS user lacks the permission. */
   | "forbidden"

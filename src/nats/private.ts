@@ -24,8 +24,8 @@ export interface PrivateProtocol {
   flushPending?(): void;
   readonly transport?: {
     /**
-     * The socket of transport-node, which Catga destroys when a link is dead: nats.js waits until its buffers are
-     * written, for a quarter of an hour with 20 MB published into a dead link. Without it Catga waits as long.
+     * The socket of transport-node, which Catga destroys when a link is dead: nats.js would wait until its buffers are
+     * written, for a quarter of an hour with 20 MB published into a dead link. Without this field, Catga waits as long.
      */
     readonly socket?: { destroy(): void };
     /** The socket in Deno, which Catga closes for the same reason. */

@@ -18,7 +18,7 @@ export class ReadLimiter {
   readonly #gate = new Gate(MOST_READS);
   /** Reads that wait for their turn, by the name of what they read. */
   readonly #waiting: Map<string, Promise<unknown>> = new Map();
-  /** The size of an answer, in bytes: the average, or the last one if that is larger. */
+  /** Expected size of an answer, in bytes: the average, or the last size if that is larger. */
   #size = 1024 * 1024;
   /**
    * Number of concurrent reads that the server answers in time: halved after a read without an answer, increased after

@@ -36,7 +36,7 @@ export async function remove(
     ...(expired ? { "Nats-Marker-Reason": "MaxAge" } : { "KV-Operation": "PURGE" }),
     "Nats-Rollup": "sub",
   };
-  // without a ttl a marker stays for ever, as those of kv.delete of nats.js do
+  // without a ttl a marker stays for ever, like the markers of `kv.delete` of nats.js
   const ttl = `${MARKER_TTL}s`;
   const writeMarker = (expected: number | undefined) =>
     stream.write(subject, data, { ttl, expected, headers }, { whenFull: "fail" });

@@ -1,4 +1,4 @@
-/** Batches of messages that the server sends on request, received over one subscription for all of a connection. */
+/** Receives batches of messages that the server sends on request, over one subscription for a whole connection. */
 import type { Msg, Subscription } from "@nats-io/nats-core";
 import { mayNot } from "../ports/transport.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";

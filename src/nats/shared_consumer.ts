@@ -248,8 +248,8 @@ export class SharedConsumer implements Progress {
   }
 
   /**
-   * Place at which reading goes on after an interruption, for the readers that are furthest; the others find their
-   * places themselves.
+   * Returns the place at which reading goes on after an interruption, for the readers that are furthest; the other
+   * readers look up their own.
    */
   async #placeAfterInterruption(): Promise<LogPlace | undefined> {
     if (this.#current !== undefined || this.#readers.size === 0) return undefined;

@@ -7,13 +7,13 @@
 export interface WrongSetting {
   readonly setting: string;
   readonly is: unknown;
-  /** `null`: it must be off. */
+  /** Required value; `null`: the setting must be off. */
   readonly wanted: unknown;
 }
 
 /**
- * Settings of any stream that an operator may choose: they can make it slow, full or unreachable, but lose or change
- * nothing in it.
+ * Settings of any stream that an operator may choose: they can make the stream slow, full or unreachable, but lose or
+ * change no message.
  */
 export const OPERATORS: readonly string[] = [
   "name",
@@ -45,7 +45,7 @@ export function wrongSetting(
   return undefined;
 }
 
-/** The part of an error that says that a setting must be off, and why, unless its name explains it. */
+/** Returns the part of an error that says that a setting must be off, and why, unless its name explains that. */
 export function neededOff(setting: string, harm: Readonly<Record<string, string>>): string {
   const why = harm[setting] ?? HARM[setting];
   return `Catga needs it to be off${why === undefined ? "" : `, because ${why}`}`;
@@ -60,7 +60,7 @@ const HARM: Readonly<Record<string, string>> = {
   persist_mode: "it may lose acknowledged writes",
 };
 
-/** Returns true if a setting has the value that the API returns for an unset one; -1 is no limit. */
+/** Returns true if a setting has the value that the API returns for an unset setting; -1 is no limit. */
 function isOff(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.values(value).every(isOff);
   return value === undefined || value === null || value === false || value === 0 || value === -1 ||

@@ -16,7 +16,7 @@ export interface SubscriptionCallbacks {
 interface SubscriptionHandleOptions extends Omit<SubscriptionCallbacks, "receive"> {
   readonly optional: boolean;
   subscribe(): NatsSubscription;
-  /** Called when it ends, possibly twice. */
+  /** Called when the subscription ends, possibly twice. */
   ended(): void;
 }
 

@@ -22,14 +22,14 @@ import { recordOf, type StreamRecord } from "./stream_record.ts";
 /** Pause between two sweeps: `LEAST` ms, or this part of the time since the reconnect if that is longer. */
 const LEAST = 2_000;
 const PART = 0.2;
-/** The subject of the entry by which one client at a time takes a turn; it is not the subject of any key. */
+/** Subject of the entry by which one client at a time takes a turn; no key has this subject. */
 const TURN_SUBJECT = "=sweep";
 /** Timeout of the check if the bucket exists, in ms. */
 const ANSWER = 2_000;
 /** Number of entries that are removed at once. */
 const REMOVALS = 32;
 
-/** Sweeps one bucket after each reconnect, and after a sweep that was broken off, until its connection is closed. */
+/** Sweeps one bucket after each reconnect, and after an interrupted sweep, until the connection is closed. */
 export class Sweeper {
   readonly #stream: BucketStream;
   readonly #onNotice: (notice: string) => void;
@@ -57,7 +57,7 @@ export class Sweeper {
     this.#lastTurn().then((last) => {
       if (last?.state === "over" && current()) this.#schedule(0);
     }, () => {
-      // the sweep after the next reconnect will see it
+      // the sweep after the next reconnect will find these entries
     });
   }
 
@@ -127,7 +127,10 @@ export class Sweeper {
     return next;
   }
 
-  /** Ends a turn even if its sweep fails or may not list: the next one, which would replace it, may be hours away. */
+  /**
+   * Ends a turn even if its sweep fails or may not list entries: the next turn, which would replace it, may be hours
+   * away.
+   */
   #endTurnLater(turn: number, ms: number): void {
     const current = this.#sameConnection();
     this.#turnTimer?.cancel();
@@ -145,8 +148,8 @@ export class Sweeper {
   }
 
   /**
-   * Takes the turn to sweep, for the length of a pause. Resolves with the revision of its entry, 0 where there is no
-   * room for one; `undefined` if another client has it.
+   * Takes the turn to sweep, for the length of a pause. Resolves with the revision of the turn's entry; with 0 if the
+   * store has no room for one; with `undefined` if another client has the turn.
    */
   async #takeTurn(seconds: number): Promise<number | undefined> {
     const ttl = `${seconds}s`;

@@ -131,7 +131,7 @@ export class NatsTransport implements Transport {
   }
 
   publish(subject: string, data: string | Uint8Array, options?: TransportPublishOptions): void {
-    // most messages have the subject of the last one
+    // most messages have the same subject as the last message
     if (subject !== this.#checkedSubject) {
       checkSubject(subject);
       this.#checkedSubject = subject;
@@ -212,7 +212,7 @@ export class NatsTransport implements Transport {
         }, queue),
       allowed: () => {
         subscriber.allowed?.();
-        // rights that were taken away together come back together
+        // permissions that were revoked together are restored together
         for (const each of this.#subscriptions) each.again();
       },
       ended: () => this.#subscriptions.delete(handle),
@@ -294,7 +294,7 @@ export class NatsTransport implements Transport {
     this.#clock.end();
   }
 
-  /** Waits for `work`, but not after the limit or the loss of the connection, with which it may fail or hang. */
+  /** Waits for `work` until the limit or the loss of the connection at most; `work` may fail or hang at a loss. */
   async #atMost(work: Promise<void>): Promise<void> {
     const limit = new AbortController();
     const stop = this.onStatus((status) => status.state !== "connected" && limit.abort());
@@ -333,7 +333,7 @@ export class NatsTransport implements Transport {
 
   /** Reads the server's INFO if it has changed. */
   #readInfo(): void {
-    // `undefined` while disconnected: the last one stays valid
+    // `undefined` while disconnected: the last INFO stays valid
     const info = this.connection.info;
     if (info === undefined || info === this.#info) return;
     this.#info = info;

@@ -90,9 +90,7 @@ class Watch {
     return first.promise;
   }
 
-  /**
-   * Opens one feed after the other. Rejects at the end of the watch, or when the first feed cannot be opened in time.
-   */
+  /** Opens one feed after the other. Rejects at the end of the watch, or if the first feed cannot be opened in time. */
   async #run(onFirst: () => void): Promise<never> {
     const { clock, random } = this.#stream.transport;
     let listed = false;
@@ -114,7 +112,7 @@ class Watch {
         }
         const notice = `watching ${this.#filter} anew: ${message}`;
         const { state } = this.#stream.transport.status;
-        // a lost connection is reported by the transport; a bucket stays wrong until an operator mends it
+        // the transport reports a lost connection; wrong settings of a bucket stay until an operator corrects them
         if (state === "connected" && this.#notices.due(notice)) this.#request.onNotice(notice);
       }
       await delay(clock, backoff(random, failures, 20, 2_000), this.#end.signal);

@@ -90,7 +90,7 @@ export class WatchExpiry {
         this.#entries.prolong(entry, earlier(stamped, entry.latestEnd));
         continue;
       }
-      // not due again before its removal has succeeded or failed
+      // the entry is not due again before its removal has succeeded or failed
       entry.end = Infinity;
       over.push(entry);
     }
@@ -131,7 +131,7 @@ export class WatchExpiry {
     try {
       const below = subject.slice(this.#stream.prefix.length);
       const removed = await remove(this.#stream, { subject: below, key, revision, expired: true });
-      // the feed delivers a marker; without one, or when another client was faster, the leader is asked
+      // the feed will deliver the marker; if there is none, or another client was faster, the leader is asked
       if (removed?.marker === undefined) await this.#entries.confirmMissing([subject]);
     } catch (error) {
       this.#notice("cannot remove expired entries", error);

@@ -19,7 +19,7 @@ export const LOOKUP_LIMIT = 2_000;
 /** Time for which a removal is remembered, so that a server that lags behind does not bring the entry back, in ms. */
 const REMEMBERED = 10_000;
 
-/** An entry that was received and not removed since. Another revision of its key is another object. */
+/** A present entry: it was received and not removed since. Another revision of the same key is another object. */
 export interface WatchedEntry {
   readonly subject: string;
   readonly key: string;
@@ -33,7 +33,10 @@ export interface WatchedEntry {
   end: number;
   /** True if an entry of this key was reported to the receiver. */
   reported: boolean;
-  /** The value, if it seemed expired when it was received: reported if the server's clock shows that it is alive. */
+  /**
+   * The value of an entry that seemed expired when it was received; reported if the server's clock shows that the entry
+   * is alive.
+   */
   withheld: string | undefined;
   /** Number of failed attempts to remove the entry. */
   failures: number;

@@ -6,7 +6,7 @@ import timers from "node:timers";
 import { performance } from "node:perf_hooks";
 import { checkBoolean, checkFunction, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../data/checks.ts";
 
-/** The clock that an app reads and sets its timers on. */
+/** The clock of an app: time and timers. */
 export interface Clock {
   /** The wall clock, in ms since 1970. May jump. */
   now(): number;
@@ -80,8 +80,8 @@ const { clearTimeout, setImmediate: immediate, setTimeout: timeout } = timers;
 const { Date: ownDate, setTimeout: ownTimeout } = globalThis;
 
 /**
- * Throws a `TypeError` while a test library fakes the time of the process by replacing its globals: {@link systemClock}
- * does not follow.
+ * Throws a `TypeError` while a test library fakes the time of the process by replacing its globals, which {@link
+ * systemClock} would not notice.
  */
 export function refuseFakeTimers(): void {
   if (globalThis.Date === ownDate || globalThis.setTimeout === ownTimeout) return;

@@ -36,7 +36,7 @@ export abstract class Deadlined {
   abstract abort(reason: CatgaError): void;
 }
 
-/** A timing wheel. It ticks only while it has entries, when the next of them is due. */
+/** A timing wheel. It ticks only when one of its entries is due. */
 export class DeadlineWheel {
   readonly #clock: Clock;
   readonly #buckets: (Deadlined | undefined)[] = new Array(BUCKETS + 1).fill(undefined);

@@ -26,8 +26,8 @@ export interface LogOptions {
   /** Number of servers on which each message is kept. */
   readonly replicas: number;
   /**
-   * True if messages may be scheduled in it: it then drops its oldest messages when it is full, instead of refusing new
-   * ones.
+   * True if messages may be scheduled in the stream; a full stream then drops its oldest messages instead of refusing
+   * new ones.
    */
   readonly schedules: boolean;
   /**
@@ -357,7 +357,7 @@ export function checkLog(name: string, { subjects, replicas }: LogOptions): void
   checkPatterns(subjects);
 }
 
-/** Throws a `TypeError` unless these are patterns, one at least. */
+/** Throws a `TypeError` if one of these is no pattern, or if there is none. */
 export function checkPatterns(subjects: readonly string[]): void {
   if (subjects.length === 0) throw new TypeError("one subject is needed at least");
   for (const subject of subjects) checkPattern(subject);

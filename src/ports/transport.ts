@@ -20,7 +20,7 @@ export interface Transport {
   readonly maxPayload: number;
   /** The state of the connection. */
   readonly status: TransportStatus;
-  /** The server that this connection is on now; a reconnect may change it. */
+  /** The server of this connection; a reconnect may change it. */
   readonly server: ServerInfo;
   /**
    * Calls the listener after every change of {@link Transport.status}. Returns a function that removes the listener. A
@@ -59,7 +59,7 @@ export interface Transport {
 export interface TransportStatus {
   /** `closed` is final. */
   readonly state: "connected" | "disconnected" | "closed";
-  /** Grows by one at each connection: 1 for the first. */
+  /** Number of the connection to a server, from 1; each reconnect adds 1. */
   readonly generation: number;
   /** Error that closed the connection; absent after `close()`. */
   readonly error?: Error | undefined;
@@ -104,7 +104,7 @@ export interface TransportMessage {
   readonly data: Uint8Array;
   readonly reply?: string | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** True if it is a bounce: a message of this connection with this reply subject reached no subscription. */
+  /** True if the message is a bounce: a message of this connection with this reply subject reached no subscription. */
   readonly noResponders: boolean;
 }
 
@@ -160,7 +160,7 @@ export function isForbidden({ code, details }: CatgaError): boolean {
 
 /** Returns true if the cause of an error is a full store. */
 export function isStoreFull(error: unknown): boolean {
-  // another error may be a program's, whose members may throw
+  // an error of a program may have members that throw
   return error instanceof CatgaError && (error.cause as { readonly refusal?: unknown } | undefined)?.refusal === "full";
 }
 

@@ -90,7 +90,7 @@ class LeaderTerm implements Term {
     this.#over = this.#stand().finally(() => candidacy.ended());
   }
 
-  /** Name of its leadership. */
+  /** Name of the leadership. */
   get name(): string {
     return this.#candidacy.name;
   }

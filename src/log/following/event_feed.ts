@@ -99,7 +99,7 @@ export class EventFeed {
     this.#listeners.add(listener);
   }
 
-  /** Removes a follower; the feed ends with the last one. */
+  /** Removes a follower; without the last follower, the feed ends. */
   remove(listener: FeedFollower): void {
     if (!this.#listeners.delete(listener) || this.#listeners.size > 0 || this.#closed) return;
     this.close();

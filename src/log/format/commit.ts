@@ -50,7 +50,7 @@ export interface Place {
 /** An open message: its position and its failed attempts. */
 export type OpenEntry = readonly [position: number, attempts: number];
 
-/** Messages that a leader may have begun before it ended without a hand-over. */
+/** Messages that a leader may have begun before it crashed. */
 export interface Doubt {
   /** Position up to which messages may have been begun. */
   readonly upTo: number;

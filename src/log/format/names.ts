@@ -75,7 +75,7 @@ export function categorySubject(namespace: string, category: string): string {
   return `${below(namespace, "log")}${token(category)}`;
 }
 
-/** The subject of a schedule, which is its identity. */
+/** The subject of a schedule, which identifies the schedule. */
 export function scheduleSubject(namespace: string, category: string, id: string): string {
   return `${below(namespace, "at")}${token(category)}.${token(id)}`;
 }

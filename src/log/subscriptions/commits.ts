@@ -17,7 +17,7 @@ import type { Item } from "./category.ts";
 
 /** A request to the store. */
 export type Request =
-  /** Appends a commit, if the last one has this sequence. */
+  /** Appends a commit, if the last commit has the sequence `expect`. */
   | { readonly type: "commit"; readonly text: string; readonly expect: number }
   /** Stores parked messages; each is retried until it is acknowledged. */
   | { readonly type: "entries"; readonly items: readonly Item[] }
@@ -28,7 +28,7 @@ export type Request =
   /** Waits before the last request is repeated. */
   | { readonly type: "pause" };
 
-/** A commit as it is stored. */
+/** A stored commit. */
 export interface StoredCommit {
   readonly sequence: number;
   /** The parsed commit. A string: why it is invalid. */
@@ -238,7 +238,7 @@ export function firstCommit(term: string, head: Head, base = 0): string {
 function* stored(base: number, upTo: number): CommitSteps<StoredState | string | undefined> {
   for (let from = Math.min(base, upTo);;) {
     const commits = commitsOf(yield { type: "commits", from });
-    // a server that lags behind does not have the last one yet
+    // a server that lags behind may lack the last commit
     if (commits.some(({ sequence }) => sequence >= upTo)) {
       const valid = commits.flatMap(({ commit }) => typeof commit === "string" ? [] : [commit]);
       const state = stateOf(valid);

@@ -46,7 +46,10 @@ type WaitedOutage = NonNullable<SubscriptionHealth["outage"]>;
 /** Hands out the messages of one leader. */
 export class HandingOut {
   readonly #options: HandingOutOptions;
-  /** Timers of messages that wait for their next attempt, and when it is due, by the monotonic clock. */
+  /**
+   * Timers of messages that wait for their next attempt, each with the message and the due time, by the monotonic
+   * clock.
+   */
   readonly #waiting = new Map<Timer, readonly [item: Item, due: number]>();
   /** While true, no message is handed out; runs go on. */
   paused = true;
@@ -139,7 +142,7 @@ export class HandingOut {
     this.#filling.set(category, timer);
   }
 
-  /** Hands out one batch of a category, which may be short; returns false if nothing waits. */
+  /** Hands out one batch of a category, perhaps an incomplete one; returns false if no message waits. */
   #sendBatch(category: Category): boolean {
     const { ledger, token, host: { network } } = this.#options;
     const items = ledger.batch(category, network.maxPayload / 2, sizeOf);
@@ -259,7 +262,7 @@ export class HandingOut {
     } else if (typeof outcome === "object" && "code" in outcome) {
       if (!outcome.refused || !this.#tryOtherShape(item, outcome, at)) this.#failed(item, outcome);
     } else {
-      // a batch would not go to the node where another attempt goes on
+      // alone: a batch would not go to the node where the earlier attempt runs
       if (outcome === "alone" || isBusy) item.alone = true;
       this.#refused(item, isBusy ? outcome.busy : undefined);
     }

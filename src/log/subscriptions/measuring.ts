@@ -18,11 +18,11 @@ export interface MeasuringOptions {
 export interface Measured {
   readonly key: string;
   readonly categories: Iterable<string>;
-  /** Positions up to this one are read. */
+  /** Position up to which messages were read. */
   readonly read: number;
 }
 
-/** The last messages of the stream, as the last measurement found them. */
+/** The sequences of the stream's messages at the last measurement. */
 export class Measuring {
   readonly #options: MeasuringOptions;
   /** Sequence of the last message of a subscription's categories, for each subscription that was behind. */

@@ -60,7 +60,7 @@ export class SharedCache implements Cache {
   async get<T>(key: string): Promise<T | undefined> {
     checkKey("cache.get", key);
     const text = (await this.#entry(key))?.text;
-    // that it is a T is the caller's claim
+    // the caller claims the type T
     return text === undefined ? undefined : decode(key, text) as T;
   }
 
@@ -91,7 +91,7 @@ export class SharedCache implements Cache {
         const fill = () => this.#fill(loading, load, writing);
         return once ? this.#once(loading, fill) : fill();
       });
-    // that it is a T is the caller's claim
+    // the caller claims the type T
     return decode(key, text) as T;
   }
 

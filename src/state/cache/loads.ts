@@ -30,7 +30,7 @@ export class Load {
   /** True if the key was deleted while the function ran: the value may be older than the deletion. */
   superseded = false;
   ended = false;
-  /** Number of callers that wait for it. */
+  /** Number of callers that wait for the load. */
   waiting = 0;
   /** Loads for which its function waits. */
   readonly waitsFor: Set<Load> = new Set();

@@ -1,4 +1,4 @@
-/** The record in the store under the id of an idempotent command: that it runs, or its result. */
+/** The record in the store under the id of an idempotent command: a running attempt, or the recorded result. */
 import type { CatgaError } from "../../error.ts";
 import { readError, writeError } from "../../dispatch/error_encoding.ts";
 import { decodeText, parsedJson, toText } from "../../data/encoding.ts";
@@ -10,7 +10,7 @@ import { fnv1a } from "../../data/rendezvous_hash.ts";
 interface AttemptFields {
   /** Fingerprint of the payload: detects reuse of the id with another one. */
   readonly fingerprint: string;
-  /** Identifies the attempt, so that it recognizes its claim after a lost acknowledgement. */
+  /** Identifies the attempt, which thus recognizes its claim after a lost acknowledgement. */
   readonly nonce: string;
   /** The process of the attempt. */
   readonly endpoint: string;

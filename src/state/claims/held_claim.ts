@@ -53,7 +53,7 @@ export interface ClaimStore {
   readonly closing: AbortSignal;
 }
 
-/** An acquired claim: its revision, and when its write was sent. */
+/** An acquired claim: its revision, and the time at which its write was sent. */
 export interface Acquired {
   readonly revision: number;
   readonly sent: Stamp;

@@ -196,8 +196,8 @@ export class IdempotencyStore implements Claims {
   }
 
   /**
-   * Writes the claim, runs the handler under it, then records its result or frees the id. `undefined` when another
-   * attempt was faster, or the claim is too old by now to run under.
+   * Writes the claim, runs the handler under it, then records its result or frees the id. `undefined`: another attempt
+   * was faster, or the claim is too old by now.
    */
   async #runUnder(
     attempt: GuardedCall,
@@ -269,7 +269,7 @@ export class IdempotencyStore implements Claims {
     if (ending === "unknown") {
       return { result: outcomeUnknown(claimant, "the store does not say whether its result was kept") };
     }
-    // the result as other attempts will read it: the text is that of a DoneClaim
+    // return the result as other attempts will read it; the text is that of a DoneClaim
     return { result: resultOf(readClaim(text) as DoneClaim) };
   }
 }

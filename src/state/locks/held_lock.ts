@@ -13,7 +13,7 @@ import type { HeldKey } from "./held_key.ts";
 
 /** A lock, held as long as all of its keys are. */
 export class HeldLock implements Lock {
-  /** The greatest token of its keys: the next acquisition of any of them has a greater one. */
+  /** Greatest token of its keys: the next acquisition of any of these keys has a greater one. */
   readonly token: number;
   readonly #keys: readonly HeldKey[];
   /** Made on first use: most locks are released without any use of the signal. */

@@ -235,7 +235,8 @@ export class LockManager implements Locks {
   }
 
   /**
-   * Returns true if another call is known to hold or want a key: a new one has no chance without a place in the queue.
+   * Returns true if another call is known to hold or want a key: a new call then has no chance without a place in the
+   * queue.
    */
   #isContended(key: string): boolean {
     return this.#trying.has(key) || this.#held.has(key) || this.#room.hasWaiters(key);

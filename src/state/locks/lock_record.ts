@@ -108,7 +108,7 @@ export interface SeenRecord {
 /** The record of a waiter. */
 export interface SeenWaiter extends SeenRecord {
   readonly key: string;
-  /** The revision of its first write: the oldest waiter has the smallest. */
+  /** Revision of its first write: the oldest waiter has the smallest. */
   readonly place: number;
 }
 

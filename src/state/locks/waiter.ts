@@ -101,7 +101,7 @@ export class LockWaiter {
       const revision = await host.answers.within(ANSWER_LIMIT, creating);
       if (revision !== undefined) return await this.#becomeHolder(hold(revision, sent));
     } catch (error) {
-      // if the write was made, the watch will show it
+      // the watch will show whether the write was made
       if (!isAmbiguous(error)) return this.giveUp(error);
       await delay(clock, 100 + 100 * host.random());
     }
@@ -205,7 +205,7 @@ export class LockWaiter {
     const entry = this.#entry;
     while (!this.#over) {
       const written = await entry.renew(ANSWER_LIMIT, (revision) => {
-        // an earlier write whose acknowledgement was lost was the first one
+        // the first write was an earlier one, whose acknowledgement was lost
         if (revision > 0) this.#place ??= revision;
         return writeLockRecord({ ...this.record, place: this.#place });
       });

@@ -1,8 +1,8 @@
 /**
- * The waiters of a node, for all keys. Those of one key, at all nodes, get its lock in the order in which their records
- * were first written (`SeenLock.queue` in `lock_record.ts`). They share one watch of all lock records, which lasts a
- * little longer than they do. A node that only holds locks watches the queues alone, to know the waiter that a lock is
- * handed over to.
+ * The waiters of a node, for all keys. The waiters of one key, at all nodes, get its lock in the order in which their
+ * records were first written (`SeenLock.queue` in `lock_record.ts`). The waiters of a node share one watch of all lock
+ * records, which lasts a little longer than they do. A node that only holds locks watches the queues alone, to know the
+ * waiter to which a lock is handed over.
  */
 import type { Stamp, Timer } from "../../ports/clock.ts";
 import { type HeldKey, releaseOrHandOver } from "./held_key.ts";

@@ -10,7 +10,7 @@ export function isAmbiguous(error: unknown): boolean {
   return isCatgaError(error) && error.code === "UNAVAILABLE" && !isForbidden(error);
 }
 
-/** The failure of a read that contradicts the write before it: another try may reach the stream's leader. */
+/** Makes the error for a read that contradicts the write before it: another attempt may reach the stream's leader. */
 export function staleAnswer(): CatgaError {
   return unavailable("the store's answer came from a server that lags behind");
 }

@@ -52,7 +52,7 @@ export class JumpWatch {
       // after a pause this timer is one of the first to run: renewals are due later
       const stoodStill = now.monotonic - due > STANDSTILL;
       if (gained > MAX_GAIN || stoodStill) { for (const leased of [...this.#leased]) leased.check(); }
-      // without a jump `last` stays, so that a slow drift adds up to one
+      // without a jump `last` stays unchanged, so that a slow drift adds up to a jump
       this.#compareLater(Math.abs(gained) > MAX_GAIN ? now : last);
     }, { background: true });
   }

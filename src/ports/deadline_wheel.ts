@@ -36,7 +36,7 @@ export abstract class Deadlined {
   abstract abort(reason: CatgaError): void;
 }
 
-/** A timing wheel. It ticks only when one of its entries is due. */
+/** A timing wheel. Its timer fires when the next entry is due, or after the longest sleep. */
 export class DeadlineWheel {
   readonly #clock: Clock;
   readonly #buckets: (Deadlined | undefined)[] = new Array(BUCKETS + 1).fill(undefined);

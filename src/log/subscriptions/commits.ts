@@ -51,9 +51,7 @@ export interface TakeOptions {
   readonly leader: string;
   /** A name that no other term has. */
   readonly term: string;
-  /**
-   * With at most this many parked messages, each commit lists all of them; with more, most commits list only changes.
-   */
+  /** With fewer parked messages than this, each commit lists all of them; with more, most commits list only changes. */
   readonly few: number;
   /**
    * Increase of the token, at least 1. Random, so that no two terms have the same token after the store has lost its

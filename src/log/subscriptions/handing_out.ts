@@ -523,5 +523,8 @@ const ENVELOPE = 128;
 const GONE = Object.freeze({ code: "INVALID_MESSAGE", message: "what was put aside of it is gone from the store" });
 /** First pause after a refusal, longest pause, and longest pause if many are refused, in ms. */
 const REFUSED = [50, 2_000, 60_000] as const;
-/** After `REFUSALS` refusals of a message, its pause grows by `EACH` ms for each refused message of its category. */
+/**
+ * From the refusal number `REFUSALS` of a message on, its pause grows by `EACH` ms for each refused message of its
+ * category.
+ */
 const [REFUSALS, EACH] = [6, 60];

@@ -428,7 +428,7 @@ const JOIN = 30_000;
 const JOIN_POLL = 50; // ms
 const CHECK = 5_000; // ms
 const ANSWER_TIMEOUT = 2_000; // ms
-/** With at most this many parked messages, each commit lists all of them. */
+/** With fewer parked messages than this, each commit lists all of them. */
 const MAX_LISTED_PARKED = 200;
 /** Maximum random increase of the token of a new term. */
 const MAX_TOKEN_STEP = 1_000;

@@ -9,7 +9,8 @@ import { type NatsServer, requireNatsServer, startNatsServer } from "../../tools
 import { cli } from "./main.ts";
 import { commandText, entityGroupText, eventText } from "../log/format/entity_group.ts";
 import { entitySubject } from "../log/format/names.ts";
-import { streamName, streamOptions } from "../log/format/streams.ts";
+import { streamOptions } from "../log/format/streams.ts";
+import { streamName } from "../log/format/stream_name.ts";
 import { NatsEventLog } from "../nats/log_stream.ts";
 import { openNats } from "../nats/open.ts";
 import { cliHere } from "../../test/support/cli_here.ts";

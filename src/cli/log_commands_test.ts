@@ -14,15 +14,15 @@ import { type Head, messageId } from "../log/format/commit.ts";
 import {
   categorySubject,
   commitSubject,
-  logName,
   logSubjects,
   parkedSubject,
   requestSubject,
   scheduleSubject,
   subscriptionKey,
 } from "../log/format/names.ts";
+import { streamName } from "../log/format/stream_name.ts";
 import { endOf, positionOf } from "../log/format/group_text.ts";
-import { streamName, streamOptions } from "../log/format/streams.ts";
+import { streamOptions } from "../log/format/streams.ts";
 import { readRequest } from "../log/format/subscription_request.ts";
 import { NatsEventLog } from "../nats/log_stream.ts";
 import { openNats } from "../nats/open.ts";
@@ -94,7 +94,7 @@ describe("the tool and the log", await requireNatsServer(), () => {
       assertEquals([code, out], [0, ""]);
       assertMatch(err, /^(no subscriptions|no dead letters|nothing is scheduled) in the namespace default at 127/);
     }
-    stream = await new NatsEventLog(client.transport).open(logName("default"), {
+    stream = await new NatsEventLog(client.transport).open(streamName("default", "log"), {
       subjects: logSubjects("default"),
       replicas: 1,
       schedules: true,

@@ -2,7 +2,8 @@
 import { printable } from "../data/printable.ts";
 import type { ServerView, StreamView } from "../dashboard/view.ts";
 import { isCatgaError } from "../error.ts";
-import { STREAM_KINDS, streamName } from "../log/format/streams.ts";
+import { STREAM_KINDS } from "../log/format/streams.ts";
+import { streamName } from "../log/format/stream_name.ts";
 import { JetStream } from "../nats/jetstream.ts";
 import { JetStreamRefusal } from "../nats/jetstream_refusal.ts";
 import { noAnswer, noJetStream } from "../nats/stream_errors.ts";

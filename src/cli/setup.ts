@@ -4,7 +4,8 @@
  */
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { isCatgaError } from "../error.ts";
-import { STREAM_KINDS, type StreamKind, streamName, streamOptions } from "../log/format/streams.ts";
+import { STREAM_KINDS, streamOptions } from "../log/format/streams.ts";
+import { type StreamKind, streamName } from "../log/format/stream_name.ts";
 import { bucketSettings } from "../nats/bucket_settings.ts";
 import { logSettings } from "../nats/log_settings.ts";
 import { ClusterView, isStream, MISMATCHES } from "./cluster_view.ts";

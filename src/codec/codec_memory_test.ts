@@ -1,6 +1,5 @@
 import { type Catga, catga } from "../../mod.ts";
-import { logName } from "../log/format/names.ts";
-import { streamName } from "../log/format/streams.ts";
+import { streamName } from "../log/format/stream_name.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { bucketName, BUCKETS } from "../ports/key_value_store.ts";
 import { QUIET } from "../../test/support/quiet.ts";
@@ -17,7 +16,11 @@ codecSuite("in memory", {}, () => {
       return app;
     },
     async stored() {
-      const streams = [logName("default"), streamName("default", "entities"), streamName("default", "subscriptions")];
+      const streams = [
+        streamName("default", "log"),
+        streamName("default", "entities"),
+        streamName("default", "subscriptions"),
+      ];
       const messages = streams.flatMap((name) =>
         network.log.messages(name).map(({ subject, data }) => `${subject} ${new TextDecoder().decode(data)}`)
       );

@@ -4,7 +4,7 @@
  */
 import type { RunInfo, RunsOptions } from "../contract/flow.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
-import type { StreamKind } from "../log/format/streams.ts";
+import type { StreamKind } from "../log/format/stream_name.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { Bucket, BucketKind } from "../ports/key_value_store.ts";
 import type { Transport } from "../ports/transport.ts";

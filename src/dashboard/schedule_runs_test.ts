@@ -3,8 +3,8 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, fail, unwrap, workflow } from "../../mod.ts";
 import { Administration } from "../log/administration/administration.ts";
-import { streamName, streamOptions } from "../log/format/streams.ts";
-import type { StreamKind } from "../log/format/streams.ts";
+import { streamOptions } from "../log/format/streams.ts";
+import { type StreamKind, streamName } from "../log/format/stream_name.ts";
 import { testCluster } from "../testing/mod.ts";
 import { readScheduleRuns } from "./dashboard.ts";
 

@@ -7,7 +7,8 @@ import { type Catga, CatgaError, fail, type RunInfo, unwrap, workflow } from "@c
 import { type TestCluster, testCluster } from "@catga/catga/testing";
 import { commandText, entityGroupText, eventText } from "../log/format/entity_group.ts";
 import { entitySubject } from "../log/format/names.ts";
-import { streamName, streamOptions } from "../log/format/streams.ts";
+import { streamOptions } from "../log/format/streams.ts";
+import { streamName } from "../log/format/stream_name.ts";
 import { runContracts } from "../contract/workflow.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import type { RecordedOutcome } from "./journal.ts";

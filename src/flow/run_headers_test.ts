@@ -9,7 +9,8 @@ import { CALLER_HEADER } from "../contract/program_types.ts";
 import { encodeValue } from "../data/encoding.ts";
 import { edge } from "../http/mod.ts";
 import { entitySubject } from "../log/format/names.ts";
-import { streamName, streamOptions } from "../log/format/streams.ts";
+import { streamOptions } from "../log/format/streams.ts";
+import { streamName } from "../log/format/stream_name.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 import { entryOf } from "./journal.ts";
 

@@ -22,7 +22,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 import { NO_LEADER, ScriptedStream, SILENCE } from "../../test/support/scripted_stream.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
-import { streamName } from "../log/format/streams.ts";
+import { streamName } from "../log/format/stream_name.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { textOf } from "../ports/event_log.ts";
 import { Runs } from "./runs.ts";

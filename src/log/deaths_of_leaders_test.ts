@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import { fail } from "../../mod.ts";
 import type { SubscriptionOptions } from "../contract/handler.ts";
 import type { Catga } from "../contract/running_node.ts";
-import { logName } from "./format/names.ts";
+import { streamName } from "./format/stream_name.ts";
 import { sequenceOf } from "./format/group_text.ts";
 import { LogApps, type Order, Placed } from "../../test/support/log_apps.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
@@ -174,13 +174,13 @@ describe("a log that has lost its end", () => {
       const before = await apps.letters();
       // the last one is gone from the log, the letter stays
       const last = sequenceOf(before[1].position);
-      apps.cluster.network.log.truncate(logName("default"), last - 1, { quietly });
+      apps.cluster.network.log.truncate(streamName("default", "log"), last - 1, { quietly });
       await apps.clock.advance(10_000);
       // of another key, and of the letter's own
       await apps.publish({ n: 2, key: "z" });
       await apps.publish({ n: 3, key: "y" });
       await apps.clock.advance(10_000);
-      const [{ sequence }] = apps.cluster.network.log.messages(logName("default"), last - 1);
+      const [{ sequence }] = apps.cluster.network.log.messages(streamName("default", "log"), last - 1);
       assertEquals(sequence, last);
       assertEquals([apps.handled(2), apps.handled(3)], [true, false]);
       assertEquals((await apps.letters()).map(({ payload }) => payload), before.map(({ payload }) => payload));
@@ -202,7 +202,7 @@ describe("two dead letters at one position", () => {
       await apps.until("a dead letter", async () => (await apps.letters()).length === 1);
       await apps.clock.advance(1_500);
       const [{ position }] = await apps.letters();
-      apps.cluster.network.log.truncate(logName("default"), sequenceOf(position) - 1);
+      apps.cluster.network.log.truncate(streamName("default", "log"), sequenceOf(position) - 1);
       await apps.clock.advance(10_000);
       await apps.publish({ n: 1, key: "y" });
       await apps.until("two dead letters", async () => (await apps.letters()).length === 2);

@@ -11,7 +11,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 import { QUIET } from "../../test/support/quiet.ts";
-import { logName } from "./format/names.ts";
+import { streamName } from "./format/stream_name.ts";
 import { streamOptions } from "./format/streams.ts";
 import { logSettings } from "../nats/log_settings.ts";
 
@@ -28,8 +28,8 @@ describe("a log that was deleted while no process ran", await requireNatsServer(
       const { streams } = await jetstreamManager(connection);
       const settings = logSettings(streamOptions("default", "log", 1));
       await connection.request(
-        `$JS.API.STREAM.CREATE.${logName("default")}`,
-        JSON.stringify({ name: logName("default"), ...settings, first_seq: Date.now() + AHEAD }),
+        `$JS.API.STREAM.CREATE.${streamName("default", "log")}`,
+        JSON.stringify({ name: streamName("default", "log"), ...settings, first_seq: Date.now() + AHEAD }),
         PATIENT,
       );
       const positions: number[] = [];
@@ -44,7 +44,7 @@ describe("a log that was deleted while no process ran", await requireNatsServer(
         await using _app = await catga({ nats, service: "shop", logger: QUIET, handlers });
         await handled(1, 0);
       }
-      await streams.delete(logName("default"));
+      await streams.delete(streamName("default", "log"));
       await handled(2, 1);
       assertEquals(positions.length, 2);
       assertGreater(positions[1], positions[0]);

@@ -1,5 +1,6 @@
 /** Opens a stream of the log. */
-import { openStream, type StreamKind } from "./format/streams.ts";
+import { openStream } from "./format/streams.ts";
+import type { StreamKind } from "./format/stream_name.ts";
 import type { LogHost } from "./log_host.ts";
 import type { LogStream } from "../ports/event_log.ts";
 

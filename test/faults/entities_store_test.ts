@@ -8,7 +8,7 @@ import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Catga, catga, command, entity, type Result } from "../../mod.ts";
-import { entitiesName } from "../../src/log/format/names.ts";
+import { streamName } from "../../src/log/format/stream_name.ts";
 import { bucketName, bucketStreamName } from "../../src/ports/key_value_store.ts";
 import { QUIET } from "../support/quiet.ts";
 import { Standstill } from "../support/standstill.ts";
@@ -24,7 +24,7 @@ const add = List.handle(Add, (list, { text, times = 1 }) => {
   return list.state.length;
 });
 
-const LOADED_FROM = [entitiesName("default"), bucketStreamName(bucketName("default", "snapshots"))];
+const LOADED_FROM = [streamName("default", "entities"), bucketStreamName(bucketName("default", "snapshots"))];
 
 /** Servers that can be stopped, copied, and started again on what they had, or on a copy. */
 interface Servers {
@@ -44,7 +44,7 @@ async function oneServer(): Promise<Servers> {
   let server: NatsServer = await startNatsServer({ storeDir });
   const { port, url } = server;
   // the stream alone: snapshots are newer than it
-  const stream = join(storeDir, "jetstream", "$G", "streams", entitiesName("default"));
+  const stream = join(storeDir, "jetstream", "$G", "streams", streamName("default", "entities"));
   return {
     ...{ urls: [url], replicas: 1, stores: [stream] },
     async stop(signal) {

@@ -8,7 +8,7 @@ import process from "node:process";
 import { setTimeout as wait } from "node:timers/promises";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { ServerTrio } from "../processes/server_trio.ts";
-import { entitiesName } from "../../src/log/format/names.ts";
+import { streamName } from "../../src/log/format/stream_name.ts";
 import { EntityCluster, NAMESPACE } from "../support/entity_cluster.ts";
 import { leaderOf } from "../support/log_stream.ts";
 
@@ -32,7 +32,7 @@ describe("an entity and its faults", await requireNatsServer(), () => {
         await cluster.more(50);
         await cluster.start(id);
       }
-      const leader = await leaderOf(urls, entitiesName(NAMESPACE));
+      const leader = await leaderOf(urls, streamName(NAMESPACE, "entities"));
       await nats.server(leader).stop("SIGKILL");
       await cluster.more(50);
       await nats.server(leader).start({ wipe: false });

@@ -6,7 +6,7 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import type { LogHandler } from "../processes/log_node.ts";
 import { plantedTree, type SourcePlant } from "../processes/planted_tree.ts";
 import { startTcpProxy } from "../processes/tcp_proxy.ts";
-import { logName } from "../../src/log/format/names.ts";
+import { streamName } from "../../src/log/format/stream_name.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 import { loseAcknowledgements } from "../support/lost_acknowledgements.ts";
 import { withManager } from "../support/log_stream.ts";
@@ -101,7 +101,7 @@ const lostStream: Run = async (root) => {
   await using cluster = await open(root, ["b1"]);
   await cluster.publish("Happened", { entry: "before", key: "k" });
   await cluster.settled();
-  await withManager(cluster.urls, (manager) => manager.streams.delete(logName(cluster.namespace)));
+  await withManager(cluster.urls, (manager) => manager.streams.delete(streamName(cluster.namespace, "log")));
   await cluster.publish("Happened", { entry: "after", key: "k" });
   await cluster.until("what is new to be handled", (history) => history.isHandled(SUB, "after"));
   const said = cluster.violations({ stream: false });

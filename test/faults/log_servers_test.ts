@@ -9,8 +9,7 @@ import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import type { LogHandler } from "../processes/log_node.ts";
-import { logName } from "../../src/log/format/names.ts";
-import { streamName } from "../../src/log/format/streams.ts";
+import { streamName } from "../../src/log/format/stream_name.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 import { withManager } from "../support/log_stream.ts";
 import { Standstill } from "../support/standstill.ts";
@@ -47,7 +46,7 @@ describe("the log and its server", await requireNatsServer(), () => {
       ["the loss of its stream", (cluster) =>
         withManager(cluster.urls, async (manager) => {
           cluster.lost();
-          await manager.streams.delete(logName(cluster.namespace));
+          await manager.streams.delete(streamName(cluster.namespace, "log"));
         })],
       ["the loss of its records", (cluster) =>
         withManager(cluster.urls, async (manager) => {
@@ -92,7 +91,7 @@ describe("the log and its server", await requireNatsServer(), () => {
     };
     await all("old", 20);
     // a copy of the log alone: the records are newer than it
-    const stream = join("jetstream", "$G", "streams", logName(cluster.namespace));
+    const stream = join("jetstream", "$G", "streams", streamName(cluster.namespace, "log"));
     const copy = join(cluster.folder, "copy");
     await cluster.server.kill("SIGTERM");
     await cp(join(cluster.server.storeDir, stream), copy, { recursive: true });
@@ -107,7 +106,7 @@ describe("the log and its server", await requireNatsServer(), () => {
     await cluster.restartServer();
     await all("new", 20);
     cluster.fault("purged");
-    await withManager(cluster.urls, (manager) => manager.streams.purge(logName(cluster.namespace)));
+    await withManager(cluster.urls, (manager) => manager.streams.purge(streamName(cluster.namespace, "log")));
     await all("newest", 20);
     assertEquals((await cluster.read()).violations, []);
     assertMatch(cluster.output, /lost|behind|replaced|truncated/i);

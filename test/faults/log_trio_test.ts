@@ -6,7 +6,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import type { LogHandler } from "../processes/log_node.ts";
 import { ServerTrio } from "../processes/server_trio.ts";
-import { logName } from "../../src/log/format/names.ts";
+import { streamName } from "../../src/log/format/stream_name.ts";
 import { LogCluster } from "../support/log_cluster.ts";
 import { leaderOf } from "../support/log_stream.ts";
 
@@ -27,7 +27,7 @@ describe("the log on three servers", await requireNatsServer(), () => {
       const publishers = await Promise.all(["d8", "b8"].map((id) => cluster.publisher(id, load)));
       for (let round = 0; round < 3; round++) {
         await more(cluster, 200);
-        const server = await leaderOf(urls, logName(cluster.namespace));
+        const server = await leaderOf(urls, streamName(cluster.namespace, "log"));
         const before = await cluster.leader("billing");
         cluster.fault(`n${server} killed`);
         await nats.server(server).stop("SIGKILL");

@@ -13,7 +13,7 @@
  */
 import process from "node:process";
 import { type Catga, catga, CatgaError } from "../../mod.ts";
-import { entitiesName } from "../../src/log/format/names.ts";
+import { streamName } from "../../src/log/format/stream_name.ts";
 import { seededRandom } from "../../src/memory/seeded_random.ts";
 import { delay, type Random } from "../../src/ports/clock.ts";
 import { Add, type EntityLine, Ledger, sum, withEntry } from "../processes/entity_contracts.ts";
@@ -156,7 +156,7 @@ class Run {
    */
   lose(): void {
     const [clock, random, { log }] = [this.#clock, this.#random, this.#network];
-    const name = entitiesName("default");
+    const name = streamName("default", "entities");
     if (this.#away) return;
     this.#away = true;
     const behind = random() < 0.5;
@@ -284,7 +284,7 @@ interface Stored extends StoredCommand {
 }
 
 function readStored(network: MemoryNetwork): Stored[] {
-  return network.log.messages(entitiesName("default")).flatMap((message) => {
+  return network.log.messages(streamName("default", "entities")).flatMap((message) => {
     const entity = message.subject.split(".").at(-1)!; // subjects have tokens
     return storedCommands("default", message).map((command) => ({ ...command, entity, sequence: message.sequence }));
   });

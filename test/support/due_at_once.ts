@@ -4,7 +4,8 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { assertEquals } from "@std/assert";
 import { groupText, itemText } from "../../src/log/format/group.ts";
-import { categorySubject, logName, logSubjects, scheduleSubject } from "../../src/log/format/names.ts";
+import { categorySubject, logSubjects, scheduleSubject } from "../../src/log/format/names.ts";
+import { streamName } from "../../src/log/format/stream_name.ts";
 import { NatsEventLog } from "../../src/nats/log_stream.ts";
 import { openTransport } from "../../src/nats/harness_suite.ts";
 import type { NatsTransport } from "../../src/nats/transport.ts";
@@ -82,7 +83,7 @@ export async function firings(
 }
 
 async function openLog(transport: NatsTransport, replicas: number): Promise<LogStream> {
-  return await new NatsEventLog(transport).open(logName("default"), {
+  return await new NatsEventLog(transport).open(streamName("default", "log"), {
     subjects: logSubjects("default"),
     replicas,
     schedules: true,

@@ -3,7 +3,8 @@ import { assert } from "@std/assert";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { entitiesName, entitiesSubjects, entitySubject } from "../../src/log/format/names.ts";
+import { entitiesSubjects, entitySubject } from "../../src/log/format/names.ts";
+import { streamName } from "../../src/log/format/stream_name.ts";
 import { connectNats } from "../../src/nats/connection.ts";
 import { NatsEventLog } from "../../src/nats/log_stream.ts";
 import { NatsTransport } from "../../src/nats/transport.ts";
@@ -126,7 +127,7 @@ export class EntityCluster implements AsyncDisposable {
         schedules: false,
         lasting: true,
       };
-      const stream = await new NatsEventLog(transport).open(entitiesName(NAMESPACE), options);
+      const stream = await new NatsEventLog(transport).open(streamName(NAMESPACE, "entities"), options);
       const subject = entitySubject(NAMESPACE, "Ledger", ENTITY);
       const end = (await stream.last(subject, { latest: true }))?.sequence ?? 0;
       const stored: StoredCommand[] = [];

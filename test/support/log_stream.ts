@@ -8,7 +8,7 @@ import {
 } from "@nats-io/jetstream";
 import { type NatsConnection, TimeoutError } from "@nats-io/transport-node";
 import { isReadable, readGroup } from "../../src/log/format/group.ts";
-import { logName } from "../../src/log/format/names.ts";
+import { streamName } from "../../src/log/format/stream_name.ts";
 import type { Task } from "../processes/log_messages.ts";
 import { eventually } from "./eventually.ts";
 import { connectTo } from "./store_check.ts";
@@ -41,7 +41,7 @@ export async function readLogEntries(urls: readonly string[], namespace: string)
 async function readerOf(connection: NatsConnection, namespace: string): Promise<[Consumer, number] | undefined> {
   const options = { filter_subjects: `catga.${namespace}.log.>` };
   try {
-    const consumer = await jetstream(connection).consumers.get(logName(namespace), options);
+    const consumer = await jetstream(connection).consumers.get(streamName(namespace, "log"), options);
     return [consumer, (await consumer.info()).num_pending];
   } catch (error) {
     if (error instanceof JetStreamApiError && error.status === 503 || error instanceof TimeoutError) return undefined;

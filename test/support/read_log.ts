@@ -1,7 +1,8 @@
 /** What stands in the log, for checks. */
 import { isReadable, readGroup } from "../../src/log/format/group.ts";
 import type { LoggedMessage } from "../../src/log/format/logged_message.ts";
-import { logName, logSubjects } from "../../src/log/format/names.ts";
+import { logSubjects } from "../../src/log/format/names.ts";
+import { streamName } from "../../src/log/format/stream_name.ts";
 import type { EventLog } from "../../src/ports/event_log.ts";
 
 /** All events and queued commands, in their order. Rejects for a message that cannot be read. */
@@ -18,7 +19,11 @@ export async function logReader(
   namespace = "default",
   replicas = 1,
 ): Promise<() => Promise<LoggedMessage[]>> {
-  const stream = await log.open(logName(namespace), { subjects: logSubjects(namespace), replicas, schedules: true });
+  const stream = await log.open(streamName(namespace, "log"), {
+    subjects: logSubjects(namespace),
+    replicas,
+    schedules: true,
+  });
   const found: LoggedMessage[] = [];
   let from = 0;
   return async () => {

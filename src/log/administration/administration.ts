@@ -10,13 +10,13 @@ import type { LogStream } from "../../ports/event_log.ts";
 import {
   COMMANDS,
   commitSubject,
-  entitiesName,
   OF_ENTITIES,
   parkedSubject,
   requestSubject,
   streamOf,
   subscriptionKey,
 } from "../format/names.ts";
+import { streamName } from "../format/stream_name.ts";
 import type { ParkedMessage } from "../format/parked_message.ts";
 import { listDeadLetters } from "./dead_letters.ts";
 import { placeOf } from "./place.ts";
@@ -170,7 +170,7 @@ export class Administration {
 
   async #stream(name: string): Promise<LogStream | undefined> {
     const { namespace, stream, entities } = this.#options;
-    return name === entitiesName(namespace) ? await entities?.() : await stream();
+    return name === streamName(namespace, "entities") ? await entities?.() : await stream();
   }
 
   async #kept(): Promise<KeptCommits | undefined> {

@@ -4,7 +4,8 @@ import { catga, command, entity, unwrap } from "../../../mod.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { BUCKETS } from "../../ports/key_value_store.ts";
 import { entitySubject, snapshotKey } from "../format/names.ts";
-import { streamName, streamOptions } from "../format/streams.ts";
+import { streamOptions } from "../format/streams.ts";
+import { streamName } from "../format/stream_name.ts";
 import { entityEvents, entityInfo, type EntityPlace } from "./entity_history.ts";
 import { MemoryNetwork } from "../../testing/mod.ts";
 

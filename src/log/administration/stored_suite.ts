@@ -8,7 +8,8 @@ import { type Commit, type Head, messageId, type ParkedState, writeCommit } from
 import type { LoggedMessage } from "../format/logged_message.ts";
 import { commitSubject, parkedSubject, subscriptionKey } from "../format/names.ts";
 import { type ParkedMessage, writeParked } from "../format/parked_message.ts";
-import { streamName, streamOptions } from "../format/streams.ts";
+import { streamOptions } from "../format/streams.ts";
+import { streamName } from "../format/stream_name.ts";
 import type { KeptCommits } from "./stored_subscriptions.ts";
 
 export const NAMESPACE = "default";

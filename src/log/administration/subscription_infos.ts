@@ -7,7 +7,8 @@ import type { Clock } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isReadable, readGroup } from "../format/group.ts";
 import { endsIn } from "../format/logged_message.ts";
-import { categoryPattern, entitiesName, messagePattern, requestSubject, streamOf } from "../format/names.ts";
+import { categoryPattern, messagePattern, requestSubject, streamOf } from "../format/names.ts";
+import { streamName } from "../format/stream_name.ts";
 import { lagOf, sequenceOf } from "../format/group_text.ts";
 import type { StoredSubscription } from "./stored_subscriptions.ts";
 
@@ -118,7 +119,7 @@ class LogView {
    */
   async behind(category: string, position: number): Promise<{ last: number; first: StoredMessage } | undefined> {
     const subject = categoryPattern(this.#namespace, this.#stream.name, category);
-    if (this.#stream.name === entitiesName(this.#namespace)) {
+    if (this.#stream.name === streamName(this.#namespace, "entities")) {
       const [first] = await this.#stream.read(subject, { from: sequenceOf(position) + 1, most: 1 });
       return first && { last: this.state.last, first };
     }

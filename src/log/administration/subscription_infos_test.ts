@@ -5,14 +5,8 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, type OpenEntry } from "../format/commit.ts";
 import { groupText } from "../format/group.ts";
-import {
-  categorySubject,
-  entitiesName,
-  logName,
-  messagePattern,
-  requestSubject,
-  subscriptionKey,
-} from "../format/names.ts";
+import { categorySubject, messagePattern, requestSubject, subscriptionKey } from "../format/names.ts";
+import { streamName } from "../format/stream_name.ts";
 import { endOf, positionOf } from "../format/group_text.ts";
 import { type GivenParked, headOf, parkedState } from "./stored_suite.ts";
 import type { StoredSubscription } from "./stored_subscriptions.ts";
@@ -34,9 +28,11 @@ function streamWith(
       time: sequence * 100,
       data,
       headers: undefined,
-    })).filter((each) => subject === messagePattern(NAMESPACE, logName(NAMESPACE)) || each.subject === subject);
+    })).filter((each) =>
+      subject === messagePattern(NAMESPACE, streamName(NAMESPACE, "log")) || each.subject === subject
+    );
   const stream = {
-    name: logName(NAMESPACE),
+    name: streamName(NAMESPACE, "log"),
     state: () => Promise.resolve(state),
     last: (subject: string) => {
       asked.push(subject);
@@ -195,7 +191,7 @@ describe("subscriptionInfos", () => {
     assertEquals((await infoOf(stream, { name: "billing:entities" })).lag, 0);
     const first = { sequence: 60, time: 6_000, subject: "catga.default.entity.Box.1", data: new Uint8Array() };
     const entities = {
-      name: entitiesName(NAMESPACE),
+      name: streamName(NAMESPACE, "entities"),
       state: () => Promise.resolve(STATE),
       read: (subject: string, { from }: { from: number }) =>
         Promise.resolve(subject === "catga.default.entity.Box.*" && from <= 60 ? [first] : []),

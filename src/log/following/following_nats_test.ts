@@ -6,7 +6,7 @@ import { catga } from "../../../mod.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
-import { logName } from "../format/names.ts";
+import { streamName } from "../format/stream_name.ts";
 import { followingSuite, Placed } from "./following_suite.ts";
 
 followingSuite("over NATS", await requireNatsServer(), async () => {
@@ -49,7 +49,7 @@ describe("follow, over a server that is killed", await requireNatsServer(), () =
       const connection = await connect({ servers: server.url });
       const { consumers } = await jetstreamManager(connection);
       let count = 0;
-      for await (const info of consumers.list(logName("default"))) {
+      for await (const info of consumers.list(streamName("default", "log"))) {
         count += info.config.filter_subject === undefined ? 0 : 1;
       }
       assertEquals(count, 1);

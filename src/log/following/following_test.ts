@@ -11,7 +11,7 @@ import { QUIET } from "../../../test/support/quiet.ts";
 import { openStream } from "../format/streams.ts";
 import { EventFeed } from "./event_feed.ts";
 import { Follower } from "./follower.ts";
-import { logName } from "../format/names.ts";
+import { streamName } from "../format/stream_name.ts";
 import { followingSuite, Placed, take } from "./following_suite.ts";
 
 followingSuite("in memory", {}, async () => {
@@ -47,8 +47,11 @@ describe("follow", () => {
       for (let n = 1; n <= 3; n++) unwrap(await clock.until(app.publish(Placed, { n })));
       const follower = app.follow(Placed, { from: "start" });
       for (let n = 1; n <= 3; n++) assertEquals((await clock.until(follower.next())).value?.payload.n, n);
-      if (loss === "remove") network.log.remove(logName("default"));
-      else network.log.truncate(logName("default"), network.log.messages(logName("default"))[0].sequence);
+      if (loss === "remove") network.log.remove(streamName("default", "log"));
+      else {network.log.truncate(
+          streamName("default", "log"),
+          network.log.messages(streamName("default", "log"))[0].sequence,
+        );}
       const waiting = follower.next();
       waiting.catch(() => {});
       unwrap(await clock.until(app.publish(Placed, { n: 4 })));

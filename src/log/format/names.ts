@@ -1,10 +1,8 @@
-/**
- * Names of the log: streams, subjects, keys of buckets, and the internal contracts by which leaders send messages to
- * nodes.
- */
+/** Names of the log: subjects, keys of buckets, and the internal contracts by which leaders send messages to nodes. */
 import { OF_ENTITIES } from "../../contract/send_options.ts";
 import { isToken } from "../../data/checks.ts";
 import { token, untoken } from "../../data/subject_token.ts";
+import { streamName } from "./stream_name.ts";
 
 export {
   announcement,
@@ -15,22 +13,12 @@ export {
   subscriptionName,
 } from "../../contract/send_options.ts";
 
-/** The stream of events, queued commands and schedules. */
-export function logName(namespace: string): string {
-  return `catga_${namespace}_log`;
-}
-
-/** The patterns of its subjects. */
+/** The patterns of the subjects of the stream of events, queued commands and schedules. */
 export function logSubjects(namespace: string): readonly string[] {
   return [`${below(namespace, "log")}>`, schedulePattern(namespace)];
 }
 
-/** The stream of entities. */
-export function entitiesName(namespace: string): string {
-  return `catga_${namespace}_entities`;
-}
-
-/** The patterns of its subjects. */
+/** The patterns of the subjects of the stream of entities. */
 export function entitiesSubjects(namespace: string): readonly string[] {
   return [`${below(namespace, "entity")}>`];
 }
@@ -96,7 +84,7 @@ export function readScheduleSubject(namespace: string, subject: string): { categ
  * all of its events.
  */
 export function categoryPattern(namespace: string, stream: string, category: string): string {
-  if (stream !== entitiesName(namespace)) return categorySubject(namespace, category);
+  if (stream !== streamName(namespace, "entities")) return categorySubject(namespace, category);
   return entityPattern(namespace, category.split(".", 1)[0]);
 }
 
@@ -107,12 +95,12 @@ export function categoryPatterns(namespace: string, stream: string, categories: 
 
 /** The pattern of the subjects of all messages of a stream, without schedules. */
 export function messagePattern(namespace: string, stream: string): string {
-  return `${below(namespace, stream === entitiesName(namespace) ? "entity" : "log")}>`;
+  return `${below(namespace, stream === streamName(namespace, "entities") ? "entity" : "log")}>`;
 }
 
 /** The stream that a subscription of this name reads. */
 export function streamOf(namespace: string, subscription: string): string {
-  return subscription.endsWith(OF_ENTITIES) ? entitiesName(namespace) : logName(namespace);
+  return subscription.endsWith(OF_ENTITIES) ? streamName(namespace, "entities") : streamName(namespace, "log");
 }
 
 /** The category of a subject; `undefined` for another subject. */

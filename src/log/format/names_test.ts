@@ -6,10 +6,8 @@ import {
   categoryPatterns,
   categorySubject,
   commitSubject,
-  entitiesName,
   entitySubject,
   leaseSubject,
-  logName,
   messagePattern,
   parkedSubject,
   readCommitSubject,
@@ -24,6 +22,7 @@ import {
   streamOf,
   subscriptionKey,
 } from "./names.ts";
+import { streamName } from "./stream_name.ts";
 import { token, untoken } from "../../data/subject_token.ts";
 
 /** Texts of users that must not change the subject, or key, that they stand in. */
@@ -99,7 +98,7 @@ describe("the subject of a category", () => {
   });
 
   it("is what a reader of the stream of events asks for; one of entities asks for each type of entity once", () => {
-    const [log, entities] = [logName("shop"), entitiesName("shop")];
+    const [log, entities] = [streamName("shop", "log"), streamName("shop", "entities")];
     assertEquals(categoryPatterns("shop", log, ["a.B", "a.C", "a.B"]), [
       "catga.shop.log.a=2EB",
       "catga.shop.log.a=2EC",
@@ -108,7 +107,10 @@ describe("the subject of a category", () => {
       "catga.shop.entity.Order.*",
       "catga.shop.entity.Cart.*",
     ]);
-    assertEquals(categoryPattern("shop", entitiesName("other"), "Order.Placed"), "catga.shop.log.Order=2EPlaced");
+    assertEquals(
+      categoryPattern("shop", streamName("other", "entities"), "Order.Placed"),
+      "catga.shop.log.Order=2EPlaced",
+    );
     assertEquals([messagePattern("shop", log), messagePattern("shop", entities)], [
       "catga.shop.log.>",
       "catga.shop.entity.>",

@@ -1,12 +1,7 @@
-/** The streams of a namespace: their names, and the options that each is opened with. */
+/** The streams of a namespace, and the options that each is opened with. */
 import type { EventLog, LogOptions, LogStream } from "../../ports/event_log.ts";
 import { entitiesSubjects, logSubjects, subscriptionsSubjects } from "./names.ts";
-
-/**
- * A stream of a namespace. `log`: events, queued commands and schedules. `entities`: events of entities.
- * `subscriptions`: the state of subscriptions.
- */
-export type StreamKind = "log" | "entities" | "subscriptions";
+import { type StreamKind, streamName } from "./stream_name.ts";
 
 const STREAMS = {
   log: { subjects: logSubjects, schedules: true, lasting: false },
@@ -16,11 +11,6 @@ const STREAMS = {
 
 /** All kinds of streams. */
 export const STREAM_KINDS = Object.keys(STREAMS) as readonly StreamKind[];
-
-/** Returns the name of a stream. */
-export function streamName(namespace: string, kind: StreamKind): string {
-  return `catga_${namespace}_${kind}`;
-}
 
 /** Returns the options with which a stream is opened. `replicas`: from the app. */
 export function streamOptions(namespace: string, kind: StreamKind, replicas: number): LogOptions {

@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { STREAM_KINDS, streamName, streamOptions } from "./streams.ts";
+import { STREAM_KINDS, streamOptions } from "./streams.ts";
+import { streamName } from "./stream_name.ts";
 
 describe("the streams of a namespace", () => {
   it("have names and subjects of their own; what entities have had is never dropped for what is new", () => {

@@ -12,7 +12,8 @@ import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.t
 import { NatsEventLog } from "../../nats/log_stream.ts";
 import { openTransport } from "../../nats/harness_suite.ts";
 import { groupText, itemText } from "../format/group.ts";
-import { categorySubject, logName, logSubjects, scheduleSubject } from "../format/names.ts";
+import { categorySubject, logSubjects, scheduleSubject } from "../format/names.ts";
+import { streamName } from "../format/stream_name.ts";
 
 const Close = command<string>("Close", { durable: true });
 const ZONE = "Europe/Berlin";
@@ -38,7 +39,7 @@ describe("a cron whose zone changes its clocks, over NATS", await requireNatsSer
     const transport = await openTransport(server.url);
     await using _closed = { [Symbol.asyncDispose]: () => transport.close() };
     const settings = { subjects: logSubjects("default"), replicas: 1, schedules: true };
-    const stream = await new NatsEventLog(transport).open(logName("default"), settings);
+    const stream = await new NatsEventLog(transport).open(streamName("default", "log"), settings);
     const hour = Number(new Intl.DateTimeFormat("en", { timeZone: ZONE, hour: "numeric", hourCycle: "h23" }).format());
     /** Of the hours in which the test may run, and of the others. */
     const [here, elsewhere] = [[hour, (hour + 1) % 24], [(hour + 12) % 24]].map((hours) => `* * ${hours} * * *`);

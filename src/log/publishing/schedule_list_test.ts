@@ -4,7 +4,8 @@ import { CatgaError } from "../../error.ts";
 import { MemoryEventLog } from "../../memory/event_log.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogSchedule, StoredMessage } from "../../ports/event_log.ts";
-import { categorySubject, logName, logSubjects, scheduleSubject } from "../format/names.ts";
+import { categorySubject, logSubjects, scheduleSubject } from "../format/names.ts";
+import { streamName } from "../format/stream_name.ts";
 import { OverdueSchedules } from "./overdue_schedules.ts";
 import { type PendingSchedule, pendingSchedules } from "./schedule_list.ts";
 import { unschedule } from "./unschedule.ts";
@@ -151,7 +152,11 @@ const HOURLY = scheduleSubject("shop", "Send.Mail", "hourly");
 async function start(seen = (message: StoredMessage) => message) {
   const clock = new VirtualClock();
   const log = new MemoryEventLog(clock);
-  const stream = await log.open(logName("shop"), { subjects: logSubjects("shop"), replicas: 1, schedules: true });
+  const stream = await log.open(streamName("shop", "log"), {
+    subjects: logSubjects("shop"),
+    replicas: 1,
+    schedules: true,
+  });
   const put = async (
     id: string,
     schedule: Pick<LogSchedule, "at" | "zone">,

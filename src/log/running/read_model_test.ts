@@ -11,7 +11,8 @@ import { MemoryEventLog } from "../../memory/event_log.ts";
 import type { Random } from "../../ports/clock.ts";
 import { localApp } from "../../../test/support/local_app.ts";
 import { groupText, itemText } from "../format/group.ts";
-import { categorySubject, logName, logSubjects } from "../format/names.ts";
+import { categorySubject, logSubjects } from "../format/names.ts";
+import { streamName } from "../format/stream_name.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { ReadModel } from "./read_model.ts";
 
@@ -118,7 +119,11 @@ describe("ReadModel", () => {
 async function start(run: HandlerRun, random: Random = () => 0) {
   const { inside, clock } = localApp();
   const log = new MemoryEventLog(clock);
-  const stream = await log.open(logName("shop"), { subjects: logSubjects("shop"), replicas: 1, schedules: true });
+  const stream = await log.open(streamName("shop", "log"), {
+    subjects: logSubjects("shop"),
+    replicas: 1,
+    schedules: true,
+  });
   const seen: Observation[] = [];
   const observer = (observation: Observation) => void seen.push(observation);
   const settings = {

@@ -4,7 +4,8 @@ import { type Catga, catga, event, fail, type Result } from "../../../mod.ts";
 import { MemoryCluster } from "../../../test/support/memory_cluster.ts";
 import { rateLimit } from "../../behaviors/mod.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
-import { categorySubject, logName, logSubjects } from "../format/names.ts";
+import { categorySubject, logSubjects } from "../format/names.ts";
+import { streamName } from "../format/stream_name.ts";
 
 const Counted = event<{ n: number; key?: string }>("Counted", { durable: true, key: ({ key }) => key ?? "one" });
 const Loose = event<{ n: number }>("Loose", { durable: true });
@@ -259,7 +260,7 @@ describe("a read model", () => {
     const publisher = await cluster.start("p");
     const log = cluster.network.connect().log;
     const options = { subjects: logSubjects("default"), replicas: 1, schedules: true };
-    const stream = await cluster.clock.until(log.open(logName("default"), options));
+    const stream = await cluster.clock.until(log.open(streamName("default", "log"), options));
     const subject = categorySubject("default", "Counted");
     for (const text of ["garbage", "[1]", '[9,"a.1",0,0,0,[1]]']) {
       await cluster.clock.until(stream.append(subject, text, { timeout: 1_000 }));
@@ -281,7 +282,7 @@ describe("a read model", () => {
     await publish(cluster, publisher, 0, 5);
     const seen: number[] = [];
     await cluster.start("a", { handlers: Counted.on(({ n }) => void seen.push(n), EACH) });
-    cluster.network.log.remove(logName("default"));
+    cluster.network.log.remove(streamName("default", "log"));
     await publish(cluster, publisher, 5, 8);
     await cluster.clock.advance(10_000);
     assertEquals(seen, [0, 1, 2, 3, 4, 5, 6, 7]);

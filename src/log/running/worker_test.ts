@@ -11,7 +11,8 @@ import { type LocalApp, localApp } from "../../../test/support/local_app.ts";
 import { counting } from "../../../test/support/schemas.ts";
 import { COMMANDS, commitSubject, controlName, runName, subscriptionKey } from "../format/names.ts";
 import { type RunRequest, STILL_RUNNING } from "../format/run_request.ts";
-import { streamName, streamOptions } from "../format/streams.ts";
+import { streamOptions } from "../format/streams.ts";
+import { streamName } from "../format/stream_name.ts";
 import { leads } from "../../../test/support/commits.ts";
 import { announced, serve } from "./worker.ts";
 

@@ -31,12 +31,12 @@ import {
   categorySubject,
   COMMANDS,
   commitSubject,
-  logName,
   logSubjects,
   requestSubject,
   subscriptionKey,
 } from "../format/names.ts";
-import { streamName, streamOptions } from "../format/streams.ts";
+import { streamName } from "../format/stream_name.ts";
+import { streamOptions } from "../format/streams.ts";
 import { type SubscriptionRequest, writeRequest } from "../format/subscription_request.ts";
 import type { RunAnswer, RunRequest } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
@@ -112,7 +112,7 @@ export class Cluster {
   async stream(): Promise<LogStream> {
     const { log } = this.#observer ??= this.network.connect();
     const options = { subjects: logSubjects(NAMESPACE), replicas: 1, schedules: true };
-    return this.#stream ??= await this.again(() => log.open(logName(NAMESPACE), options));
+    return this.#stream ??= await this.again(() => log.open(streamName(NAMESPACE, "log"), options));
   }
 
   /** The stream of subscriptions. */
@@ -386,7 +386,7 @@ export class Node {
     const { log } = connection;
     const [kept, opened] = await Promise.all([
       log.open(streamName(NAMESPACE, "subscriptions"), streamOptions(NAMESPACE, "subscriptions", 1)),
-      log.open(logName(NAMESPACE), { subjects: logSubjects(NAMESPACE), replicas: 1, schedules: true }),
+      log.open(streamName(NAMESPACE, "log"), { subjects: logSubjects(NAMESPACE), replicas: 1, schedules: true }),
     ]);
     const cluster = this.#cluster;
     const stream: LogStream = {

@@ -4,7 +4,8 @@ import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogReader, LogStream } from "../../ports/event_log.ts";
 import { leasePattern } from "../format/names.ts";
-import { streamName, streamOptions } from "../format/streams.ts";
+import { streamOptions } from "../format/streams.ts";
+import { streamName } from "../format/stream_name.ts";
 import { Leases } from "./leases.ts";
 
 const NAMESPACE = "test";

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { delay } from "../../ports/clock.ts";
-import { logName } from "../format/names.ts";
+import { streamName } from "../format/stream_name.ts";
 import { Cluster, events } from "./cluster_suite.ts";
 
 const BILLING = { billing: { Placed: {} } };
@@ -280,7 +280,7 @@ describe("Subscriptions, when the log changes", () => {
     await cluster.publish("Placed", events(10, 3));
     await cluster.until("all handled", () => cluster.ends.length === 10);
     await cluster.clock.advance(2_000);
-    cluster.network.log.remove(logName("test"));
+    cluster.network.log.remove(streamName("test", "log"));
     await cluster.reopen();
     for (let i = 0; i < 10; i++) {
       await cluster.publish("Placed", [[10 + i, "k"]]);
@@ -298,7 +298,7 @@ describe("Subscriptions, when the log changes", () => {
     for (let i = 0; i < 10; i++) sequences.push(await cluster.publish("Placed", [[i, "k"]]));
     await cluster.until("all handled", () => cluster.ends.length === 10);
     await cluster.clock.advance(2_000);
-    cluster.network.log.truncate(logName("test"), sequences[4]);
+    cluster.network.log.truncate(streamName("test", "log"), sequences[4]);
     const leader = await cluster.leader("billing");
     leader.kill();
     for (let i = 0; i < 3; i++) await cluster.publish("Placed", [[10 + i, "k"]]);

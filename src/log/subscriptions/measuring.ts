@@ -2,7 +2,8 @@
 import { NEARLY_FULL } from "../../contract/alarms.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { LogStream } from "../../ports/event_log.ts";
-import { categoryPattern, entitiesName } from "../format/names.ts";
+import { categoryPattern } from "../format/names.ts";
+import { streamName } from "../format/stream_name.ts";
 import { lagOf, sequenceOf } from "../format/group_text.ts";
 
 /** Options of {@link Measuring}. */
@@ -80,7 +81,7 @@ export class Measuring {
         let last = asked.get(category);
         if (last === undefined) {
           last = await this.#lastOf(category, state.last, read);
-          if (stream.name !== entitiesName(namespace)) asked.set(category, last);
+          if (stream.name !== streamName(namespace, "entities")) asked.set(category, last);
         }
         found.set(key, Math.max(last, found.get(key) ?? 0));
       }
@@ -96,7 +97,7 @@ export class Measuring {
   async #lastOf(category: string, end: number, read: number): Promise<number> {
     const { stream, namespace } = this.#options;
     const pattern = categoryPattern(namespace, stream.name, category);
-    if (stream.name !== entitiesName(namespace)) return (await stream.last(pattern))?.sequence ?? 0;
+    if (stream.name !== streamName(namespace, "entities")) return (await stream.last(pattern))?.sequence ?? 0;
     const [behind] = await stream.read(pattern, { from: sequenceOf(read) + 1, most: 1 });
     return behind === undefined ? 0 : end;
   }

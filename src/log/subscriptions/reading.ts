@@ -7,7 +7,8 @@ import type { Place } from "../format/commit.ts";
 import { withoutEvents } from "../format/entity_group.ts";
 import { isAnswer, isReadable, readGroup } from "../format/group.ts";
 import { type LoggedMessage, unusable } from "../format/logged_message.ts";
-import { categoryOf, categoryPatterns, entitiesName, entityPattern } from "../format/names.ts";
+import { categoryOf, categoryPatterns, entityPattern } from "../format/names.ts";
+import { streamName } from "../format/stream_name.ts";
 import { endOf, positionOf, sequenceOf } from "../format/group_text.ts";
 import type { SubscriptionStoreOptions } from "./store.ts";
 
@@ -83,7 +84,7 @@ export class LeaderReading {
     this.#reader?.close();
     this.#behindLoss = undefined;
     this.#categories = new Set(categories);
-    this.#isForeign = stream.name === entitiesName(namespace) ? withoutEvents(this.#categories) : undefined;
+    this.#isForeign = stream.name === streamName(namespace, "entities") ? withoutEvents(this.#categories) : undefined;
     this.#held = new Fifo();
     this.#paused = false;
     this.#reader = undefined;
@@ -123,7 +124,7 @@ export class LeaderReading {
     const { stream, namespace, fault } = this.#options;
     const mark = this.#reader?.mark;
     const { place } = this.#ledger;
-    if (!this.caughtUp || mark?.created !== place.created || stream.name === entitiesName(namespace)) return; // nothing expires there
+    if (!this.caughtUp || mark?.created !== place.created || stream.name === streamName(namespace, "entities")) return; // nothing expires there
     const [had, read] = [this.#had, sequenceOf(place.read)];
     if (had?.created === place.created && Math.max(mark.sequence, read) >= had.last) {
       this.#had = undefined;

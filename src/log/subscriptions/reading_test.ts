@@ -14,7 +14,7 @@ import type {
 import type { Place } from "../format/commit.ts";
 import { groupText, itemText } from "../format/group.ts";
 import { endOf, sequenceOf } from "../format/group_text.ts";
-import { entitiesName, logName } from "../format/names.ts";
+import { streamName } from "../format/stream_name.ts";
 import { LeaderReading } from "./reading.ts";
 
 describe("Reading", () => {
@@ -136,7 +136,7 @@ describe("Reading", () => {
   });
 
   it("a message of an entity without an event that is followed is passed by without being parsed", () => {
-    const { ledger, reader, got } = start({ stream: entitiesName("shop"), category: "Cart.Paid" });
+    const { ledger, reader, got } = start({ stream: streamName("shop", "entities"), category: "Cart.Paid" });
     const text = (event: string) => `[1,"n.1",7,0,[0,["Pay","i",1]],["${event}",1]`;
     reader.message(1, "catga.shop.entity.Cart.7", `${text("Noted")}, never ends`);
     reader.message(2, "catga.shop.entity.Cart.7", `${text("Paid")}]`);
@@ -162,7 +162,7 @@ describe("Reading", () => {
 
 /** A reading of a stream whose messages a test gives. */
 function start(
-  { onMessages, settled = () => true, stream = logName("shop"), category = "Placed" }: {
+  { onMessages, settled = () => true, stream = streamName("shop", "log"), category = "Placed" }: {
     readonly onMessages?: (sequence: number) => void;
     readonly settled?: () => boolean;
     readonly stream?: string;

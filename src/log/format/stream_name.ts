@@ -1,0 +1,12 @@
+/** The streams of a namespace, and their names; `streams.ts` has the options that each is opened with. */
+
+/**
+ * A stream of a namespace. `log`: events, queued commands and schedules. `entities`: events of entities.
+ * `subscriptions`: the state of subscriptions.
+ */
+export type StreamKind = "log" | "entities" | "subscriptions";
+
+/** Returns the name of a stream. */
+export function streamName(namespace: string, kind: StreamKind): string {
+  return `catga_${namespace}_${kind}`;
+}

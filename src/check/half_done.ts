@@ -171,7 +171,7 @@ function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
     soon: (callback) => clock.soon(callback),
     ...{
       wake: done,
-      takeBack: nothing,
+      takeBack: () => Promise.resolve(),
       startChild: refused,
       cancelChild: refused,
       ended: done,

@@ -48,7 +48,7 @@ export interface DriveHost {
    */
   wake(ref: RunRef, step: string, at: number): Promise<void>;
   /** A run has ended, and needs the schedules of these steps no more. */
-  takeBack(ref: RunRef, steps: readonly string[]): void;
+  takeBack(ref: RunRef, steps: readonly string[]): Promise<void>;
   /** Calls back in a later turn of the event loop, together with the other runs. */
   soon(callback: () => void): void;
   /** Starts a run that tells this one its end. */

@@ -28,6 +28,8 @@ export class DriveTimes {
   readonly #due = new Map<string, number>();
   /** When schedules fire that this drive has stored, in ms since 1970, by step. */
   readonly #woken = new Map<string, number>();
+  /** When schedules fire that a drive before this one may have stored without having recorded it. */
+  readonly #unrecorded = new Map<string, number>();
 
   constructor({ host, ref, journal, activity, refuse }: TimedDrive, due: readonly DueTime[]) {
     this.#host = host;
@@ -50,9 +52,17 @@ export class DriveTimes {
     return [...this.#due].map(([step, at]) => ({ step, at }));
   }
 
-  /** Steps whose schedules fire after this time, in ms since 1970: an end may come before what would record them. */
+  /** A drive before this one, whose process has died, may have stored a schedule that fires then. */
+  mayBeScheduled(step: string, at: number): void {
+    this.#unrecorded.set(step, at);
+  }
+
+  /**
+   * Steps that may have schedules which fire after this time, in ms since 1970: an end may come before what would
+   * record them.
+   */
   schedulesAfter(time: number): readonly string[] {
-    return [...this.#woken].flatMap(([step, at]) => at > time ? [step] : []);
+    return [...this.#unrecorded, ...this.#woken].flatMap(([step, at]) => at > time ? [step] : []);
   }
 
   /** Returns true if the schedule of this time, or of a later one, has fired. */
@@ -96,7 +106,8 @@ export class DriveTimes {
 
   /** Schedules of this drive may stand in the place of those of the node that has the run now, and fire later. */
   giveBack(): void {
-    const { failures, sleeps, waits } = this.#journal;
+    const { failures, sleeps, waits, ended } = this.#journal;
+    if (ended !== undefined) return; // they are taken back
     for (const step of this.#woken.keys()) {
       const at = failures.get(step)?.next ?? sleeps.get(step)?.until ?? waits.get(step)?.until;
       if (at === undefined) continue;

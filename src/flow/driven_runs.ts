@@ -387,9 +387,10 @@ export class Drives {
     held.sequence = journal.sequence;
     host.read(ref, journal);
     if (end === "restart" && drive.error !== undefined) throw drive.error;
-    if (end === "completed") {
+    // also if another node has ended it: a schedule that this one stored late would stand
+    if (journal.ended !== undefined) {
       for (const step of journal.schedulesAfter(host.clock.now() + FIRES)) schedules.add(step);
-      host.takeBack(ref, [...schedules]);
+      await host.takeBack(ref, [...schedules]);
     }
     if (end === "refused") this.#giveUp(keyOf(ref), journal.sequence);
     else if (end === "completed") this.#gaveUp.delete(keyOf(ref));

@@ -28,7 +28,7 @@ function node(
     append = () => undefined,
     ended = () => Promise.resolve(),
     wake = none,
-    takeBack = () => {},
+    takeBack = () => Promise.resolve(),
     startChild = none,
     cancelChild = none,
     lease = () => Promise.resolve(),
@@ -43,7 +43,7 @@ function node(
     readonly append?: (text: string) => Appended | undefined;
     readonly ended?: () => Promise<void>;
     readonly wake?: () => Promise<void>;
-    readonly takeBack?: (steps: readonly string[]) => void;
+    readonly takeBack?: (steps: readonly string[]) => Promise<void>;
     readonly startChild?: DrivesHost["startChild"];
     readonly cancelChild?: DrivesHost["cancelChild"];
     readonly lease?: DrivesHost["lease"];
@@ -503,7 +503,7 @@ describe("drives", () => {
         ];
         await Promise.race(race);
       },
-      { wake: () => Promise.resolve(), takeBack: (steps) => void taken.push(...steps) },
+      { wake: () => Promise.resolve(), takeBack: (steps) => Promise.resolve(void taken.push(...steps)) },
     );
     one.run().catch(() => {}); // it waits
     await one.clock.advance(6_000);
@@ -512,6 +512,57 @@ describe("drives", () => {
     one.call(one.messages.length).catch(() => {}); // its outcome is below
     await one.clock.advance(1_000);
     assertEquals(taken.toSorted(), ["Go", "failing", "long"]);
+  });
+
+  it("one that has ended takes back what a dead node stored for it without recording it (it stood for days)", async () => {
+    const taken: string[] = [];
+    let wake = () => new Promise<void>(() => {}); // its process dies
+    const one = node((flow) => flow.wait({ workflow: "One", name: "Go" }, { timeout: 3 * 86_400_000 }), {
+      wake: () => wake(),
+      takeBack: (steps) => Promise.resolve(void taken.push(...steps)),
+    });
+    one.run().catch(() => {}); // it dies, too
+    await one.clock.advance(100);
+    one.die("b.1");
+    wake = () => Promise.resolve();
+    await one.clock.until(one.log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
+    await one.clock.until(one.call(one.messages.length));
+    assertEquals([await one.ended(), taken], [true, ["Go"]]);
+  });
+
+  it("a late node takes back what it stored for a run that another one has ended", async () => {
+    const taken: string[] = [];
+    const { promise: stored, resolve } = Promise.withResolvers<void>();
+    const woken: string[] = [];
+    const one = node((flow) => flow.wait({ workflow: "One", name: "Go" }, { timeout: 3 * 86_400_000 }), {
+      wake: () => (woken.push("Go"), stored),
+      takeBack: (steps) => Promise.resolve(void taken.push(...steps)),
+    });
+    const run = one.run();
+    await one.clock.advance(100);
+    const ended = { t: "ended", outcome: { ok: true }, until: one.clock.now() + 60_000 } as const;
+    const { sequence, entries, mark } = (await one.log.end(REF))!;
+    const message = one.log.messages.of(REF, [{ t: "held" }, ended], { version: 1, holder: "b.1" });
+    await one.log.append(REF, message, { sequence, entries: entries.length, mark, sure: 0 }, () => true);
+    resolve();
+    await one.clock.until(run);
+    assertEquals([taken, woken], [["Go"], ["Go"]]);
+  });
+
+  it("one is not over before its schedules are taken back: else nobody would, if its process died", async () => {
+    const { promise: takenBack, resolve } = Promise.withResolvers<void>();
+    const one = node((flow) => flow.wait({ workflow: "One", name: "Go" }, { timeout: 3 * 86_400_000 }), {
+      wake: () => Promise.resolve(),
+      takeBack: () => takenBack,
+    });
+    await one.clock.until(one.run());
+    await one.clock.until(one.log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
+    let isOver = false;
+    const called = one.call(one.messages.length).then(() => isOver = true);
+    await one.clock.advance(1_000);
+    assertEquals([await one.ended(), isOver], [true, false]);
+    resolve();
+    await one.clock.until(called);
   });
 
   it("a cancelled run ends with the one that it started, though it is told so before it has recorded that one", async () => {

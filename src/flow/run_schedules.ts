@@ -34,15 +34,15 @@ export class RunSchedules {
   }
 
   /** Removes schedules of a run that has ended. One that is left fires in the end, and is passed by. */
-  takeBack(ref: RunRef, steps: readonly string[]): void {
+  async takeBack(ref: RunRef, steps: readonly string[]): Promise<void> {
     if (steps.length === 0) return;
-    const { app } = this.#node;
     const { due } = this.#node.contractsOf(ref.workflow);
-    app.durable()
-      .then((log) =>
-        fewAtOnce(steps, TAKEN_BACK_AT_ONCE, (step) => log.unschedule(due as AnyContract, wakeId(ref, step)))
-      )
-      .catch(() => {});
+    try {
+      const log = await this.#node.app.durable();
+      await fewAtOnce(steps, TAKEN_BACK_AT_ONCE, (step) => log.unschedule(due as AnyContract, wakeId(ref, step)));
+    } catch {
+      // they fire
+    }
   }
 
   /** Stores a lease, in place of the one of this name. Rejects with a `CatgaError`. */

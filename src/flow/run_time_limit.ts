@@ -23,6 +23,7 @@ export class RunTimeLimit {
     this.#timer = undefined;
     if (deadline === undefined) return;
     const left = deadline - state.now;
+    if (!state.isFresh) state.times.mayBeScheduled(TIME_OUT, deadline);
     if (left > 0 && !state.times.hasFired(TIME_OUT, deadline)) {
       this.#timer = state.activity.timer(left, () => this.start(), true);
       return;

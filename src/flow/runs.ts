@@ -194,8 +194,8 @@ export class Runs implements DrivesHost, NodeRuns {
     return this.#schedules.wake(ref, step, at);
   }
 
-  takeBack(ref: RunRef, steps: readonly string[]): void {
-    this.#schedules.takeBack(ref, steps);
+  takeBack(ref: RunRef, steps: readonly string[]): Promise<void> {
+    return this.#schedules.takeBack(ref, steps);
   }
 
   startChild(

@@ -63,7 +63,11 @@ export class Waits {
   sleep(name: string, until: number | Date): Promise<void> {
     const state = this.#state;
     const { journal } = state;
-    return this.#call(name, () => checkUntil(`sleep ${name}`, until), (call, resolve) => {
+    const check = () => {
+      checkUntil(`sleep ${name}`, until);
+      this.#mayBeScheduled(name, until);
+    };
+    return this.#call(name, check, (call, resolve) => {
       const woken = journal.woken.get(name);
       if (woken !== undefined && state.sees(woken)) return state.ends.deliver(name, resolve);
       if (this.#isDecided(call)) return;
@@ -94,6 +98,7 @@ export class Waits {
       if (timeout !== undefined) checkUntil(`wait ${name}: timeout`, timeout);
       this.#numbers.set(signal, count);
       this.#open.set(name, signal);
+      if (timeout !== undefined) this.#mayBeScheduled(name, timeout);
     };
     return this.#call<unknown>(name, check, (call, resolve, reject) => {
       const took = journal.took.get(name);
@@ -165,6 +170,12 @@ export class Waits {
     };
     state.call(call);
     return promise;
+  }
+
+  /** Another drive may have come to this call, and not to record it. */
+  #mayBeScheduled(name: string, until: number | Date): void {
+    const { isFresh, times, host } = this.#state;
+    if (!isFresh) times.mayBeScheduled(name, timeOf(until, host.latest));
   }
 
   /** Returns true if a call records no end any more. */

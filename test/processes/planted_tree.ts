@@ -52,7 +52,8 @@ interface Change {
  *   `flow-unnoted`: a step that is stuck beside dropped decisions is stored without a note for operators.
  *   `flow-starved`: a process tells a run however much, without an answer; `flow-unanswered`: drivers answer before
  *   they have stored; `flow-undriven`: so do nodes that do not drive the run. `flow-loser`: a step that lost a race
- *   does not learn that its run has ended; `flow-early`: it is aborted before that is stored.
+ *   does not learn that its run has ended; `flow-early`: it is aborted before that is stored. `flow-left`: a run that
+ *   has ended leaves its schedules; `flow-unrecorded`: those that a process did not record which has died.
  * - `shape-request`, `shape-message`, `shape-run`: what one version refuses does not go on to another, nor waits.
  *   `flow-gave-up`: a node whose version did not take a run begins a step without having stored that it holds the run
  *   again; `flow-held-again`: one that does hold it again is taken for one that has given it up.
@@ -288,6 +289,16 @@ const PLANTS = {
     file: "src/flow/drive.ts",
     from: "    this.#waits.abandon();\n    state.calls.clear();\n",
     to: "    this.#waits.abandon();\n    this.#steps.abandon();\n    state.calls.clear();\n",
+  }],
+  "flow-left": [{
+    file: "src/flow/driven_runs.ts",
+    from: "      await host.takeBack(ref, [...schedules]);\n",
+    to: "",
+  }],
+  "flow-unrecorded": [{
+    file: "src/flow/drive_times.ts",
+    from: "    return [...this.#unrecorded, ...this.#woken].flatMap(",
+    to: "    return [...this.#woken].flatMap(",
   }],
   "flow-fresh": [{
     file: "src/flow/drive_state.ts",

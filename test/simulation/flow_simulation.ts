@@ -60,6 +60,7 @@ const SUMS = [
   "limits",
   "floods",
   "losers",
+  "takenBack",
 ] as const;
 type Sum = (typeof SUMS)[number];
 
@@ -104,6 +105,12 @@ const FLOOD_LATENCY = 1;
 const MOST_CONFLICTS = 8;
 /** In which a step that lost a race learns that its run has ended, without faults, in ms. */
 const LOSER_LEARNS = 200;
+/** How long runs wait for a signal at most in some seeds, in ms. */
+const FAR = 3 * 86_400_000;
+/** Schedules that fire within this time are left to runs that have ended, in ms. */
+const NEAR = 600_000;
+/** In which a run that has ended takes its schedules back, in ms. */
+const TAKEN_BACK = 60_000;
 /** In which every run ends after the last fault, beyond the time of its program. */
 const LIMIT = 150_000;
 
@@ -168,6 +175,8 @@ class Simulation {
   /** For that client, and when it begins: other seeds are as without it. */
   readonly flood: Random;
   readonly client: Process | undefined;
+  /** In these seeds waits without a limit have one that never comes, and so has the run. */
+  readonly far: boolean;
   /** The longest time that a request takes to the store, and an answer back, in ms. */
   readonly lag: number;
   readonly violations: string[] = [];
@@ -204,6 +213,7 @@ class Simulation {
     this.limit = seededRandom(seed + 4_000_000);
     this.flooding = seed % 17 === 10;
     this.flood = seededRandom(seed + 5_000_000);
+    this.far = seed % 7 === 2 && !this.limited && !this.losing;
     this.lag = this.flooding ? 20 : this.interjecting ? [3, 5, 20][seed % 3] : 3;
     if (this.flooding) this.client = new Process(this, CLIENT);
   }
@@ -224,15 +234,19 @@ class Simulation {
     });
     let longest = 0;
     for (const { length } of this.runs.values()) longest = Math.max(longest, length);
-    const end = this.now + STORM + longest + LIMIT;
-    while (this.#events.length > 0 && this.now < end) {
+    let end = this.now + STORM + longest + LIMIT;
+    while (this.#events.length > 0 && this.#events[0].at < end) {
       const event = this.#next();
       this.now = Math.max(this.now, event.at);
       event.call();
       // whatever follows from it without time
       await new Promise<void>((resolve) => setImmediate(resolve));
-      if ([...this.runs.values()].every(({ over }) => over) && !this.storm) break;
+      if ([...this.runs.values()].every(({ over }) => over) && !this.storm) {
+        if (!this.far) break;
+        end = Math.min(end, this.now + TAKEN_BACK);
+      }
     }
+    if (this.far) this.#checkSchedules();
     for (const run of this.runs.values()) run.check();
     return { violations: this.violations, sums: this.sums };
   }
@@ -331,6 +345,10 @@ class Simulation {
     return live[Math.floor(this.random() * live.length)];
   }
 
+  alive(endpoint: string): boolean {
+    return this.processes.some((process) => process.endpoint === endpoint && !process.dead);
+  }
+
   violation(text: string): void {
     this.violations.push(`${Math.round(this.now - START)}: ${text}`);
   }
@@ -414,6 +432,17 @@ class Simulation {
     const scheduled = this.#schedules.get(`${id}:${step}`);
     scheduled?.timer?.cancel();
     if (scheduled !== undefined) scheduled.fired = Math.min(scheduled.fired, this.now);
+  }
+
+  /**
+   * What has ended has no schedule that fires much later, unless the process died that ended it: the next one does not
+   * know of a schedule that a process before both has not recorded.
+   */
+  #checkSchedules(): void {
+    for (const { run, step, at, fired } of this.#schedules.values()) {
+      if (fired < Infinity || at <= this.now + NEAR || !run.over || !this.alive(run.journal.holder)) continue;
+      this.violation(`${run.id} has ended, and left a schedule for ${step}`);
+    }
   }
 
   #arm(scheduled: Scheduled): void {
@@ -741,8 +770,9 @@ class Process implements DrivesHost {
     return Promise.resolve(false);
   }
 
-  /** Takes back all of them at once, also those that nodes leave to fire. */
+  /** Takes back all of them at once, also those that nodes leave to fire, unless there are some that never do. */
   ended(ref: RunRef, journal: Journal): Promise<void> {
+    if (this.simulation.far) return Promise.resolve();
     const run = this.simulation.runs.get(ref.run)!;
     for (const step of journal.schedulesAfter(this.simulation.now)) {
       this.request(() => this.simulation.takeBack(run, step), () => {});
@@ -750,7 +780,15 @@ class Process implements DrivesHost {
     return Promise.resolve();
   }
 
-  takeBack(): void {}
+  async takeBack({ run }: RunRef, steps: readonly string[]): Promise<void> {
+    const { simulation } = this;
+    if (!simulation.far) return;
+    const takeBack = (step: string): Promise<void> => {
+      simulation.sums.takenBack++;
+      return this.request(() => simulation.takeBack(simulation.runs.get(run)!, step), () => takeBack(step));
+    };
+    await Promise.all(steps.map(takeBack));
+  }
 
   lease(lease: RunLease): Promise<void> {
     const { simulation, endpoint: by } = this;
@@ -888,7 +926,7 @@ class SimulatedRun {
     const fails = random() < 0.4;
     // at its end it waits for what never comes
     if (simulation.limited) parts.push({ type: "wait", name: "end", ms: undefined });
-    const timeout = simulation.limited ? 8_000 + random() * 40_000 : undefined;
+    const timeout = simulation.limited ? 8_000 + random() * 40_000 : simulation.far ? FAR : undefined;
     const limit = simulation.limiting ? 1_000 + simulation.limit() * 15_000 : undefined;
     this.program = { parts, fails, timeout, limit };
     const { deploy } = simulation;
@@ -1258,7 +1296,7 @@ class SimulatedRun {
         seen.push(part.name);
       } else if (part.type === "wait") {
         await (part.ms === undefined
-          ? flow.wait(TOLD, { name: part.name })
+          ? flow.wait(TOLD, { name: part.name, ...(this.#simulation.far ? { timeout: FAR } : {}) })
           : flow.wait(TOLD, { name: part.name, timeout: part.ms }));
         seen.push(part.name);
       } else if (part.type === "either") {

@@ -32,6 +32,7 @@ describe("simulation of workflows", () => {
       limits: 0,
       floods: 0,
       losers: 0,
+      takenBack: 0,
     };
     for (const seed of PLAYED) {
       const { violations, sums } = await simulateFlow(seed);
@@ -93,6 +94,8 @@ describe("simulation of workflows", () => {
       ["flow-undriven", /is starved/, 120],
       ["flow-loser", /does not learn of it/],
       ["flow-early", /aborts .*, which is needed/],
+      ["flow-left", /left a schedule/],
+      ["flow-unrecorded", /left a schedule/, 2_120],
       // versions of the workflow: driven_runs.ts
       ["flow-gave-up", /while .* performs it|has two outcomes|is not undone/],
       ["flow-held-again", /while .* performs it|has two outcomes|is not undone/, 2_800],

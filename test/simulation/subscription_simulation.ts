@@ -1138,8 +1138,8 @@ class SimLeader {
         if (own === "busy" || own === "thrown") {
           ledger.refused(item);
           item.alone = true;
-          if (own === "busy") this.#node.after(20, () => this.#over || ledger.again(item));
-          else ledger.again(item);
+          if (own === "busy") this.#node.after(20, () => this.#over || ledger.retry(item));
+          else ledger.retry(item);
         } else this.#settle(item, own, endpoint);
       }
       this.#begin();
@@ -1189,7 +1189,7 @@ class SimLeader {
     item.node = undefined;
     const attempts = item.attempts + 1;
     const error = { code: outcome, message: "" };
-    const later = (ms: number) => this.#node.after(ms, () => this.#over || ledger.again(item));
+    const later = (ms: number) => this.#node.after(ms, () => this.#over || ledger.retry(item));
     if (outcome === "outvoted") return this.#end();
     if (outcome === "done") ledger.done(item);
     else if (outcome === "refused" || outcome === "thrown") {
@@ -1201,13 +1201,13 @@ class SimLeader {
       later(20);
     } else if (outcome === "outage") {
       if (item.place === "open" && run.random() < 0.5) {
-        ledger.waits(item, item.attempts);
+        ledger.failedInPlace(item, item.attempts);
         later(30);
       } else ledger.failed(item, { attempts: item.attempts, error, due: Math.floor(run.now + run.random() * 500) });
     } else if (outcome === "final" || attempts >= this.#category.attempts) {
       ledger.failed(item, { attempts, error, dead: run.now });
     } else if (item.place === "open" && run.random() < 0.5) {
-      ledger.waits(item, attempts);
+      ledger.failedInPlace(item, attempts);
       later(30);
     } else ledger.failed(item, { attempts, error, due: Math.floor(run.now + run.random() * 500) });
   }

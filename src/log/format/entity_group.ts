@@ -53,7 +53,7 @@ export interface EntityOrigin {
   readonly endpoint: string;
   /** Sequence number of the first event within this process; no two messages of the process have the same. */
   readonly first: number;
-  /** Time by the publisher's wall clock, in ms since 1970. */
+  /** Time at which the message was made, by the publisher's wall clock, in ms since 1970. */
   readonly sentAt: number;
 }
 

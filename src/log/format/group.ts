@@ -34,7 +34,7 @@ export interface GroupHead {
   readonly endpoint: string;
   /** Sequence number of the first item within this process; an item without an id gets one made of it. */
   readonly first: number;
-  /** Time by the publisher's wall clock, in ms since 1970. */
+  /** Time at which the message was made, by the publisher's wall clock, in ms since 1970. */
   readonly sentAt: number;
   /** Time for which the message is kept, in ms; `undefined`: 7 days; 0: for ever. */
   readonly keep: number | undefined;

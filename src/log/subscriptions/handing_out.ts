@@ -187,7 +187,7 @@ export class HandingOut {
         ledger.refused(item);
         item.alone = true;
         item.node = failure.node;
-        ledger.again(item);
+        ledger.retry(item);
       } else if (item.key !== undefined && held.has(item.key)) ledger.refused(item);
       else this.#failed(item, failure);
       if (item.key !== undefined) held.add(item.key);
@@ -339,7 +339,7 @@ export class HandingOut {
     const { ledger, host: { clock } } = this.#options;
     // not in the background: a process in memory does not end before the next attempt
     const timer = clock.after(ms, () => {
-      ledger.again(this.#removeTimer(timer));
+      ledger.retry(this.#removeTimer(timer));
       this.pump();
     });
     this.#waiting.set(timer, [item, clock.monotonic() + ms]);
@@ -397,7 +397,7 @@ export class HandingOut {
       ledger.refused(item);
       item.alone = true; // a batch goes to any node
       item.node = nodeOfKey(untriedNodes(nodes, refusedBy), key, host.random);
-      ledger.again(item);
+      ledger.retry(item);
       return true;
     }
     const since = item.error?.refusedBy === undefined ? now() : item.error.outage ?? now();
@@ -492,7 +492,7 @@ export class HandingOut {
       observer({ type: "message-failed", subscription: warnings.label, contract, id, attempt: attempts, code, pause });
     } else this.#beginOutage(item);
     if (after.type === "parked") return ledger.failed(item, { attempts, error, due: now() + pause });
-    ledger.waits(item, attempts);
+    ledger.failedInPlace(item, attempts);
     this.#retryAfter(item, pause);
   }
 }

@@ -303,15 +303,15 @@ export class Ledger {
   }
 
   /**
-   * Call when an attempt failed and the message is to stay open, not parked. {@link Ledger.again} lets it run again.
+   * Call when an attempt failed and the message is to stay open, not parked. {@link Ledger.retry} lets it run again.
    */
-  waits(item: Item, attempts: number): void {
+  failedInPlace(item: Item, attempts: number): void {
     if (!this.#ended(item)) return;
     item.attempts = attempts;
     this.#uncommitted.add(item);
   }
 
-  /** Call when the message certainly did not run: no attempt is counted. {@link Ledger.again} lets it run again. */
+  /** Call when the message certainly did not run: no attempt is counted. {@link Ledger.retry} lets it run again. */
   refused(item: Item): void {
     if (item.turn === "begun") {
       this.running--;
@@ -323,7 +323,7 @@ export class Ledger {
 
   /**
    * Call when the process at this endpoint ended while it ran this message. If no other message ran there, that counts
-   * as an attempt; else all messages that ran there become suspects. {@link Ledger.again} lets the message run again.
+   * as an attempt; else all messages that ran there become suspects. {@link Ledger.retry} lets the message run again.
    */
   vanished(item: Item, endpoint: string): void {
     this.refused(item);
@@ -334,7 +334,7 @@ export class Ledger {
   }
 
   /** Call when the pause after a failure is over. The message may run again once a commit has recorded the failure. */
-  again(item: Item): void {
+  retry(item: Item): void {
     if (item.place === "gone" || item.turn !== "waits" || !this.#isFirst(item)) return;
     if (this.#uncommitted.has(item)) this.#after.push(item);
     else this.#push(item);

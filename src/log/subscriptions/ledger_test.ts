@@ -364,7 +364,7 @@ describe("Ledger", () => {
       kit.ledger.vanished(runs.get(2)!, "n");
       assertEquals([runs.get(1)!.attempts, runs.get(2)!.attempts], [0, 0]);
       kit.ledger.done(runs.get(3)!);
-      for (const position of [1, 2]) kit.ledger.again(runs.get(position)!);
+      for (const position of [1, 2]) kit.ledger.retry(runs.get(position)!);
       kit.commit();
       kit.begin();
       assertEquals([...kit.commit().keys()], [1]); // alone

@@ -33,7 +33,7 @@ export function readTtl(header: string | undefined): number | undefined {
   if (!/^(?:[\d.]+(?:h|m|s|ms|us|µs|ns))+$/.test(header)) return undefined;
   let ms = 0;
   for (const [, amount, unit] of header.matchAll(/([\d.]+)(h|ms|m|s|us|µs|ns)/g)) ms += Number(amount) * UNITS[unit];
-  // rounded down to whole seconds, as the server does
+  // round down to whole seconds, as the server does
   return Math.floor(ms / 1_000) * 1_000;
 }
 

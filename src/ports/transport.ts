@@ -160,7 +160,7 @@ export function isForbidden({ code, details }: CatgaError): boolean {
 
 /** Returns true if the cause of an error is a full store. */
 export function isStoreFull(error: unknown): boolean {
-  // an error of a program may have members that throw
+  // only members of a CatgaError are read: those of another error may be getters that throw
   return error instanceof CatgaError && (error.cause as { readonly refusal?: unknown } | undefined)?.refusal === "full";
 }
 

@@ -211,8 +211,8 @@ export class SubscriptionRuns {
     for (const request of requests) {
       const key = request[4];
       const outcome = held.has(key) ? undefined : await this.#begin(request, ctx);
-      // a message that did not run is answered as one behind another, which the leader sends again; one that took too
-      // long, as one to be sent alone: that run counts as its attempt
+      // answer 2, "send again", if the message did not run; 3, "send it alone", if its handler took too long: only the
+      // run alone then counts as an attempt
       const answer = outcome === undefined || outcome instanceof Refusal
         ? 2
         : outcome.ok

@@ -18,12 +18,14 @@ export class RunTimeLimit {
   /** Cancels the run if its time is over; else a timer does. */
   start(): void {
     const state = this.#state;
+    const { started, startedAt } = state.journal;
+    // also of a run that is cancelled
+    if (!state.isFresh && started?.timeout) state.times.mayBeScheduled(TIME_OUT, startedAt + started.timeout);
     const deadline = this.#deadline;
     this.#timer?.cancel();
     this.#timer = undefined;
     if (deadline === undefined) return;
     const left = deadline - state.now;
-    if (!state.isFresh) state.times.mayBeScheduled(TIME_OUT, deadline);
     if (left > 0 && !state.times.hasFired(TIME_OUT, deadline)) {
       this.#timer = state.activity.timer(left, () => this.start(), true);
       return;

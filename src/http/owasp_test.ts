@@ -93,6 +93,9 @@ describe("OWASP API security, at an edge", () => {
       const own = await ask("GET", "placed?key=ann-1");
       assertEquals(own.status, 200);
       await own.body?.cancel();
+      const bobs = { authorization: "bob:buyer", "idempotency-key": "1" };
+      assertEquals((await ask("POST", "trip", { body: '{"to":"rome"}', headers: bobs })).status, 202);
+      assertEquals((await ask("GET", "trip/bob%2F1", { headers: bobs })).status, 202);
       assertEquals((await ask("GET", "trip/bob%2F1")).status, 404);
       assertEquals((await ask("POST", "trip/bob%2F1/packed")).status, 404);
       const started = await ask("POST", "trip", { body: '{"to":"oslo"}', headers: { "idempotency-key": "1" } });

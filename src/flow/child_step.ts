@@ -55,7 +55,7 @@ export class ChildStep extends StepCall {
       try {
         if (!await state.recorder.ready(this.needsOutcome ? name : undefined) || this.#isGivenUp()) return;
         if (this.#mustCancel && !journal.wasTold(name, child)) await this.#cancel(child);
-        else await this.#start(child);
+        else if (!state.isTooLong()) await this.#start(child);
       } finally {
         this.#isUnderWay = false;
         const goesOn = !state.leaving && (this.#mustCancel || journal.wasTold(name, child));
@@ -87,7 +87,9 @@ export class ChildStep extends StepCall {
 
   async #start(child: RunRef): Promise<void> {
     const { name, state, state: { journal, recorder } } = this;
-    const started = journal.wasTold(name, child) ? { ok: true } as const : await this.#startRun(child);
+    state.attempts++;
+    const starting = journal.wasTold(name, child) ? { ok: true } as const : this.#startRun(child);
+    const started = await Promise.resolve(starting).finally(() => state.attempts--);
     if (state.over || journal.outcomes.has(name) || journal.children.has(name)) return;
     if (started.ok) {
       recorder.record({ t: "child", step: name, ...child, ...this.undoFlag });

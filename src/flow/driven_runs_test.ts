@@ -583,6 +583,22 @@ describe("drives", () => {
     assertEquals(await one.ended(), true);
   });
 
+  it("a run with 10,000 entries starts no other, and is stuck", async () => {
+    const step = Promise.withResolvers<void>();
+    const started: string[] = [];
+    const one = node((flow) => flow.step("a", () => step.promise).then(() => flow.send(workflow("Child"))), {
+      startChild: (_contract, run) => Promise.resolve({ ok: true, value: started.push(run) && run }),
+    });
+    const run = one.run();
+    await one.clock.advance(10);
+    const signal = (by: string) => ({ t: "signalled", signal: "Go", by }) as const;
+    await one.clock.until(Promise.all(Array.from({ length: 10_000 }, () => one.log.tell(REF, signal, () => false))));
+    one.news();
+    step.resolve();
+    await one.clock.until(run);
+    assertEquals([started, one.stuck], [[], [" TOO_LARGE"]]);
+  });
+
   it("a cancelled run stores no end of one that it has not tried to start (a late node did, behind its end)", async () => {
     const cancelled: string[] = [];
     let isCancelled = false;

@@ -1,5 +1,6 @@
 /**
- * Checks all leases of a node when the wall clock jumps ahead, as after the machine slept: timers do not notice it.
+ * Checks the leases of locks, or of claims, when the wall clock jumps ahead, as after the machine slept: timers do not
+ * notice it. The leases of subscriptions and of runs are not among them.
  */
 import { type Clock, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 
@@ -9,7 +10,7 @@ export interface Leased {
   check(): void;
 }
 
-/** Checks all leases of a node when the wall clock jumps ahead. One timer for all of them, and none without a lease. */
+/** Checks its leases when the wall clock jumps ahead: one timer for all of them, and none without a lease. */
 export class JumpWatch {
   readonly #clock: Clock;
   readonly #leased = new Set<Leased>();

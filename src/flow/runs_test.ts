@@ -19,7 +19,6 @@ import { type TestCluster, testCluster } from "@catga/catga/testing";
 import type { Context } from "../contract/context.ts";
 import type { LogFields } from "../contract/observer.ts";
 import { eventually } from "../../test/support/eventually.ts";
-import { PATIENT } from "../../test/support/patient.ts";
 import { NO_LEADER, ScriptedStream, SILENCE } from "../../test/support/scripted_stream.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { streamName } from "../log/format/stream_name.ts";
@@ -32,6 +31,9 @@ import { infoOf } from "./run_suite.ts";
 /** A contract as a program without types may make it. */
 const forged = (kind: string) => ({ kind, name: "Charge" }) as never;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** Runs of 10,000 entries and more, which are listed again and again: a busy machine takes minutes. */
+const LARGE = { timeout: 600_000 };
 
 describe("runs", () => {
   it("a node without the handler starts runs, and gets their results", async () => {
@@ -455,7 +457,7 @@ describe("runs", () => {
     assertEquals(seen, ["begins", "begins", "left"]);
   });
 
-  it("a run of 1,000 entries warns, and one of 10,000 is stuck with TOO_LARGE", PATIENT, async () => {
+  it("a run of 1,000 entries warns, and one of 10,000 is stuck with TOO_LARGE", LARGE, async () => {
     const Endless = workflow("Endless");
     const said: string[] = [];
     const handlers = Endless.handle(async (flow) => {
@@ -473,7 +475,7 @@ describe("runs", () => {
     assert(said.some((text) => /has 1,?\d{3} entries: a run may have 10,000/.test(text)), said.join("\n"));
   });
 
-  it("a run that takes one stored signal after the other is stuck too at 10,000 entries", PATIENT, async () => {
+  it("a run that takes one stored signal after the other is stuck too at 10,000 entries", LARGE, async () => {
     const Fed = workflow("Fed");
     const Go = Fed.signal("Go");
     const Crumb = Fed.signal<number>("Crumb");
@@ -490,7 +492,7 @@ describe("runs", () => {
     assert(timeline.length < 10_010, `${timeline.length}`);
   });
 
-  it("a run of 12,000 steps at once is stuck too, and a cancel ends it, with all undone", PATIENT, async () => {
+  it("a run of 12,000 steps at once is stuck too, and a cancel ends it, with all undone", LARGE, async () => {
     const Wide = workflow("Wide");
     let done = 0;
     let undone = 0;

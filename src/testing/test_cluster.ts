@@ -84,7 +84,6 @@ export class TestCluster implements AsyncDisposable {
   readonly #nodes = new Map<string, Catga | undefined>();
   readonly #frozen = new Set<string>();
   readonly #cut = new Set<string>();
-  #loaded: Promise<void> | undefined;
 
   /** A cluster without nodes; {@link testCluster} makes one with nodes. */
   constructor(options: TestClusterOptions = {}) {
@@ -133,7 +132,7 @@ export class TestCluster implements AsyncDisposable {
     const { node, seed: _s, faults: _f, servers: _n, maxPayload: _m, time: _t, ...common } = this.#options;
     const given = node === undefined ? {} : checkNodeOptions(`node(${id})`, node(id));
     const own = { ...common, ...given, ...checkNodeOptions(`start ${id}`, options) };
-    if (this.#pace.isVirtual) await (this.#loaded ??= loadLog());
+    if (this.#pace.isVirtual) await (loaded ??= loadLog());
     const behaviors = [this.#recorder.behavior, ...own.behaviors ?? []];
     if (!this.#nodes.has(id)) this.#nodes.set(id, undefined);
     const starting = catga({ logger: this.#logger(), ...own, network: this.network, id, behaviors });
@@ -321,6 +320,9 @@ export class TestCluster implements AsyncDisposable {
     return { debug: note("debug"), info: note("info"), warn: note("warn"), error };
   }
 }
+
+/** One for the process: what is loaded stays. */
+let loaded: Promise<void> | undefined;
 
 /** Loads the log, entities, workflows and streams now: virtual time would pass while a node loaded them. */
 async function loadLog(): Promise<void> {

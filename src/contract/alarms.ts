@@ -1,7 +1,7 @@
 /**
- * Alarms for operators: one function from observations to alarms, for `health()`, metrics, `catga top`, `catga doctor`
- * and the dashboard. An alarm stands as long as what it is about; `docs/alarms.md` has a section for each kind. Over
- * 300 lines: each kind of alarm, and what it is concluded from.
+ * Alarms for operators: one function makes alarms of observations, for `health()`, metrics, `catga top`, `catga
+ * doctor` and the dashboard. An alarm stands as long as its cause lasts; `docs/alarms.md` has a section for each kind.
+ * Over 300 lines: the kinds of alarms, and the observations that each is concluded from.
  */
 import { listed } from "../data/printable.ts";
 import { isErrorCode } from "../error.ts";
@@ -16,20 +16,22 @@ export interface Observed {
   readonly now: number;
   /** Time since which there is no connection to NATS. */
   readonly disconnected?: { readonly since: number } | undefined;
-  /** `gone`: its process ended, and it had not drained. `ahead`: of the right time, in ms. */
+  /**
+   * `gone`: the node's process ended without a drain. `ahead`: by how much its clock is ahead of the right time, in ms.
+   */
   readonly nodes?: readonly {
     readonly label: string;
     readonly state: "live" | "suspect" | "gone";
     readonly since: number;
     readonly ahead?: number | undefined;
   }[];
-  /** Contracts that some node handled, or some node sends. */
+  /** Contracts that a node handled or sends. */
   readonly contracts?: readonly ObservedContract[];
   readonly subscriptions?: readonly ObservedSubscription[];
   /** Dead letters by subscription, contract, code and cause. */
   readonly letters?: readonly ObservedLetters[];
   readonly streams?: readonly ObservedStream[];
-  /** The store of the account, in bytes; a limit of 0 or less: none. */
+  /** Size of the account's store, in bytes; a `limit` of 0 or less means that there is no limit. */
   readonly store?: { readonly used: number; readonly limit: number } | undefined;
   readonly breakers?: readonly { readonly node: string; readonly since: number }[];
   readonly runs?: readonly {
@@ -37,20 +39,21 @@ export interface Observed {
     readonly run: string;
     readonly since: number;
     readonly why: string;
-    /** What its last attempt threw. */
+    /** Error that the last attempt threw. */
     readonly cause?: string | undefined;
   }[];
   /**
-   * Messages of other nodes that wait for a turn of this one, since when all are taken, and when one became free last.
+   * Messages of other nodes that wait because this node runs as many as it may:
+   * `since`, time since which every turn is taken; `freed`, time at which a turn last became free.
    */
   readonly backlog?:
     | { readonly node: string; readonly count: number; readonly since: number; readonly freed: number }
     | undefined;
   /** Entities that a node could not read. */
   readonly entities?: readonly UnreadableEntity[];
-  /** Contracts of which programs that run have versions that do not fit. */
+  /** Contracts whose versions in running programs do not fit each other. */
   readonly mismatches?: readonly ObservedMismatch[];
-  /** Alarms of other observers, which see what this one does not. */
+  /** Alarms of other observers, about things that this observer does not see. */
   readonly others?: readonly Alarm[];
 }
 
@@ -60,36 +63,42 @@ export interface UnreadableEntity {
   readonly id: string;
   /** Time of the first attempt to read it, in ms since 1970. */
   readonly since: number;
-  /** The event, its number, and the path that its schema refuses. */
+  /** The number of the event, and the path that the event's schema refuses. */
   readonly why: string;
 }
 
 /** Nodes that handle a contract in a version that does not fit the version of a node that sends it. */
 export interface ObservedMismatch {
   readonly contract: string;
-  /** The nodes that handle it. */
+  /** The nodes that handle the contract. */
   readonly nodes: readonly string[];
-  /** What they would refuse of what is sent, and what the sender would refuse of what they answer: paths, and why. */
+  /**
+   * `unread`: parts of the sender's messages that the handlers refuse; `unreadable`: parts of their answers that the
+   * sender refuses; each is a path and a reason.
+   */
   readonly unread: readonly string[];
   readonly unreadable: readonly string[];
-  /** The node that sends it. */
+  /** The node that sends the contract. */
   readonly sender?: string;
 }
 
-/** A contract, and who handles it. */
+/** A contract, and the nodes that handle it. */
 export interface ObservedContract {
   readonly name: string;
   /** Live nodes with a handler. */
   readonly handlers: number;
-  /** The nodes that handled it last. */
+  /** The nodes that last handled the contract. */
   readonly last: readonly string[];
   /** Messages that wait for a handler. */
   readonly waiting: number;
-  /** Time since which nobody handles it, whether all of the last have signed off, and whether it is still sent. */
+  /**
+   * `since`: time since which no node handles the contract; `signedOff`: all its last nodes have signed off; `wanted`:
+   * a node still sends it.
+   */
   readonly since?: number | undefined;
   readonly signedOff?: boolean;
   readonly wanted?: boolean;
-  /** Failures in the last seconds that are no decision of the handler, by code. */
+  /** Failures of the last seconds that the handler did not decide on, by code. */
   readonly failures?: Readonly<Record<string, number>>;
   /** Cause: the error that a handler threw, or failed with, if known. */
   readonly cause?: string | undefined;
@@ -99,10 +108,10 @@ export interface ObservedContract {
 export interface ObservedSubscription {
   /** `<service>/<name>`. */
   readonly label: string;
-  /** Why it hands nothing out. */
+  /** Reason why the subscription hands nothing out. */
   readonly stopped?: string | undefined;
   readonly since?: number | undefined;
-  /** The latest failures. */
+  /** Text of the latest failure. */
   readonly cause?: string | undefined;
   readonly abandoned?: boolean;
   readonly lag: number;
@@ -110,7 +119,10 @@ export interface ObservedSubscription {
   readonly growing?: boolean;
   /** Time until its oldest message ends unhandled, in ms; `undefined`: not soon. */
   readonly ends?: number | undefined;
-  /** The failure that a read model, which has no dead letters, tries again, and the messages that are not handled. */
+  /**
+   * For a read model, which has no dead letters: the failure that it retries, and the number of messages that are not
+   * handled.
+   */
   readonly failing?: { readonly contract: string; readonly code: string; readonly count: number } | undefined;
   /** Messages whose handlers go on long after their timeout. */
   readonly hanging?: SubscriptionHealth["hanging"] | undefined;
@@ -121,13 +133,13 @@ export interface ObservedLetters {
   readonly subscription: string;
   readonly contract: string;
   readonly code: string;
-  /** In a line; and all that is known of it. */
+  /** `why`: the failure in one line; `cause`: all that is known of the failure. */
   readonly why: string;
   readonly cause: string;
   readonly count: number;
-  /** True if there may be more. */
+  /** True if there may be more dead letters than `count`. */
   readonly partial?: boolean;
-  /** Times at which the first and the last of them became dead letters. */
+  /** Times at which the first and the last of these messages became dead letters. */
   readonly first: number;
   readonly last: number;
 }
@@ -140,23 +152,27 @@ export interface ObservedStream {
   readonly limit: number;
   /** Number of servers that should keep it. */
   readonly replicas: number;
-  /** Servers that should have it, and are away or behind. */
+  /** Servers that should keep the stream, but are away or behind. */
   readonly missing: readonly string[];
 }
 
-/** A failure that the handler decided on, `fail("SOLD_OUT", …)`, and no error of operation. */
+/**
+ * Returns true for the code of a failure that a handler decided on, such as `fail("SOLD_OUT", …)`; false for Catga's
+ * own codes.
+ */
 export function isBusiness(code: string): boolean {
   return code !== "" && !isErrorCode(code);
 }
 
-/** A failure of a handler that it did not decide on. */
+/** Returns true for the code of a handler's failure that the handler did not decide on. */
 export function isHandlerFailing(code: string): boolean {
   return !isBusiness(code) && !NOT_HANDLER.has(code);
 }
 
 /**
- * The alarms of what was observed, the most urgent first. `before`: those of the last time, which say since when what
- * has no time of its own stands.
+ * Makes the alarms of the observations, the most urgent first.
+ * `before`: the previous alarms; an observation without a time takes its `since` from the alarm of the same kind and
+ * subject there.
  */
 export function alarmsOf(observed: Observed, before: readonly Alarm[] = []): readonly Alarm[] {
   const since = new Map(before.map((alarm) => [keyOf(alarm), alarm.since]));
@@ -176,11 +192,11 @@ export function alarmsOf(observed: Observed, before: readonly Alarm[] = []): rea
   );
 }
 
-/** Versions that do not fit, as two senders see them. */
+/** Joins two mismatches of one contract that different senders have reported. */
 function withOther(known: Alarm, { about, message, count }: Pick<Alarm, "about" | "message" | "count">): Alarm {
   const begin = misfitsOf(about);
   const more = message.startsWith(begin) ? message.slice(begin.length) : message;
-  // of many senders the first are named
+  // only the mismatches of the first senders are named
   if (known.count >= MOST_MISFITS || known.message.includes(more.slice(0, -1))) return known;
   return { ...known, count: known.count + count, message: `${known.message.slice(0, -1)}; ${more}` };
 }
@@ -205,7 +221,7 @@ function* raised(observed: Observed): Iterable<Raised> {
     yield { kind: "disconnected", about: "NATS", severity: "error", count: 1, message, since: disconnected.since };
   }
   for (const node of nodes) yield* ofNode(node, now);
-  const full = others.some(({ kind }) => kind === "store-full"); // of a node whose write was refused
+  const full = others.some(({ kind }) => kind === "store-full"); // reported by a node whose write was refused
   for (const contract of asDeclared(contracts)) yield* ofContract(contract, now, full);
   for (const subscription of subscriptions) yield* ofSubscription(subscription, full);
   for (const group of letters) yield* ofLetters(group, now);
@@ -279,13 +295,13 @@ function* ofNode(
   }
 }
 
-/** A contract as programs declare it: those by which a workflow's runs are driven are named after the workflow. */
+/** The name by which programs declare a contract: a contract that drives runs of a workflow counts as the workflow. */
 export function declaredName(contract: string): string {
   const workflow = drivenWorkflow(contract);
   return workflow === undefined ? contract : `workflow ${workflow}`;
 }
 
-/** Contracts as programs declare them, each once. */
+/** The contracts as programs declare them, each once. */
 function asDeclared(contracts: readonly ObservedContract[]): Iterable<ObservedContract> {
   const declared = new Map<string, ObservedContract>();
   for (const contract of contracts) {
@@ -335,7 +351,7 @@ function* ofSubscription(
     const message = `${label} handles nothing any more: ${stopped}`;
     yield { kind: "subscription-stopped", about, severity: "error", count: lag, message, since, cause };
   } else if (abandoned) {
-    if (lag === 0) return; // its program was stopped, or it is not needed any more
+    if (lag === 0) return; // its program was stopped, or the subscription is not needed any more
     const message = `No running program has the subscription ${label}. ${waits(lag)}`;
     yield { kind: "subscription-abandoned", about, severity: "warning", count: lag, message };
   } else if (growing) {
@@ -367,7 +383,7 @@ function* ofLetters(
   { subscription, contract, code, why, cause, count, partial, first, last }: ObservedLetters,
   now: number,
 ): Iterable<Raised> {
-  if (now - last > NEW) return; // known since long
+  if (now - last > NEW) return; // not new any more
   const message = `${partial ? "At least " : ""}${
     some(count, "message")
   } of ${contract} could not be handled by ${subscription}, and ${
@@ -401,7 +417,7 @@ function* ofCopies(streams: readonly ObservedStream[]): Iterable<Raised> {
   }
 }
 
-/** A lag in words: an upper bound, because it also counts messages for other handlers. */
+/** A lag in words. The number is an upper bound: a lag also counts messages for other handlers. */
 function waits(n: number): string {
   return n === 1 ? "1 message waits." : `Up to ${some(n, "message")} wait.`;
 }
@@ -422,22 +438,24 @@ function hours(ms: number): string {
 const NOT_HANDLER: ReadonlySet<string> = new Set([
   ...["NO_HANDLER", "OVERLOADED", "DRAINING", "CANCELLED", "CLOSED", "INVALID_MESSAGE", "ID_REUSED"],
 ]);
-/** Failures of handlers that wait for a store which takes no writes. */
+/** Failure codes of handlers that wait for a store which takes no writes. */
 const REFUSED: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN"]);
 /** Duration of the alarm about a node that has gone, in ms. */
 const GONE = 15 * 60_000;
 /** Age up to which a dead letter is an alarm, in ms. */
 const NEW = 3_600_000;
-/** Times for which all turns of a node are taken, and for which none became free: then messages stand still; in ms. */
+/** Backlog alarm: all turns have been taken for the first time, and none became free for the second, in ms. */
 const [BACKLOG, STILL] = [10_000, 30_000];
-/** Difference of clocks from which on it is an alarm, in ms. */
+/** Difference of clocks, in ms, above which there is an alarm. */
 const APART = 2_000;
 /** Number of misfits of one contract that an alarm names. */
 const MOST_MISFITS = 4;
-/** Share of a limit from which on it is an alarm. */
+/** Share of a limit above which there is an alarm. */
 export const NEARLY_FULL = 0.85;
 
-/** Advice for each kind, the most urgent first, in a sentence; `docs/alarms.md` has a section of each name. */
+/**
+ * One sentence of advice for each kind of alarm, the most urgent first; `docs/alarms.md` has a section for each kind.
+ */
 export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "disconnected": "Look whether nats-server runs and can be reached. Programs reconnect by themselves.",
   "no-node": "Start a program that handles it. What waits is handled then.",
@@ -463,25 +481,25 @@ export const ADVICE: Readonly<Record<Alarm["kind"], string>> = {
   "clocks-apart": "Let NTP set the clock of that machine: schedules and ages are wrong there.",
 };
 
-/** All kinds, the most urgent first. */
-export const ALARM_KINDS = Object.keys(ADVICE) as readonly Alarm["kind"][]; // its keys are all kinds
+/** All kinds of alarms, the most urgent first. */
+export const ALARM_KINDS = Object.keys(ADVICE) as readonly Alarm["kind"][]; // the keys of `ADVICE` are all kinds
 
 /**
- * A label of a node for people: an id that names its service, or else the service, and the beginning of an id that was
- * drawn.
+ * Label of a node for people: its id, if the id begins with the service's name; else the service and the id. A
+ * generated id is cut to 4 characters.
  */
 export function nodeLabel({ id, service }: Pick<NodeInfo, "id" | "service">): string {
   return id.startsWith(`${service}-`) ? id : `${service}/${/^[A-Za-z0-9]{10}$/.test(id) ? id.slice(0, 4) : id}`;
 }
 
-/** A lag, when it was noted, and how often in a row it was greater than before. */
+/** A lag, the time at which it was noted, and how many times in a row it was greater than before. */
 export interface Lag {
   readonly lag: number;
   readonly at: number;
   readonly grown: number;
 }
 
-/** The next one: compared each 10 s; a lag that has grown {@link GROWN} times in a row grows and grows. */
+/** Returns the next note of a lag. It compares at most every 10 s; a lag of 0 resets the count. */
 export function lagOf(known: Lag | undefined, lag: number, now: number): Lag {
   if (known === undefined) return { lag, at: now, grown: 0 };
   if (lag === 0) return { lag, at: now, grown: 0 };
@@ -489,6 +507,7 @@ export function lagOf(known: Lag | undefined, lag: number, now: number): Lag {
   return { lag, at: now, grown: lag > known.lag && lag >= SMALL ? known.grown + 1 : 0 };
 }
 
-/** Number of times in a row that a lag has to grow to be an alarm, and the least such lag. */
+/** Number of times in a row that a lag has to grow to be an alarm. */
 export const GROWN = 3;
+/** Smallest lag that counts as growing. */
 const SMALL = 10;

@@ -11,16 +11,17 @@ import type { Result } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
 
 /**
- * Wraps a handler: may change the result, call `next` again, or not call it. The app's behaviors come first, outermost
- * first, then the handler's own. `next` never rejects: what the handler throws comes back as `HANDLER_FAILED`, and so
- * does what the behavior itself throws. A behavior runs on the node that handles the message, once for each attempt
- * there.
+ * Wraps a handler. A behavior may change the result, call
+ * `next` again, or not call it. The app's behaviors come first, outermost first, then the handler's own. `next` never
+ * rejects: an error that the handler throws comes back as
+ * `HANDLER_FAILED`; an error that the behavior throws becomes `HANDLER_FAILED`, too. A behavior runs on the node that
+ * handles the message, once for each attempt there.
  *
- * `F`: the codes that it fails with itself, besides Catga's own: `Behavior<"FORBIDDEN">`. Around a handler whose
- * contract has failures of its own they must be among those; those around apps are named in `ProgramTypes`.
+ * `F`: the codes that the behavior itself fails with, besides Catga's own: `Behavior<"FORBIDDEN">`. For a handler whose
+ * contract declares failures, `F` must be among these failures. `ProgramTypes` names the behaviors around apps.
  *
- * Most behaviors are just a function. It may have members: `send` wraps what the app sends, `attach` is called with the
- * app, to observe what happens outside of handlers.
+ * Most behaviors are just a function. The function may have members: `send` wraps the app's sends; `attach` is called
+ * with the app, to observe events outside of handlers.
  *
  * @example
  * ```ts
@@ -38,7 +39,7 @@ import type { MaybePromise } from "./schema.ts";
  * ```
  */
 export interface Behavior<F extends string = never> {
-  /** Carries the type of the codes that it fails with; never has a value. */
+  /** Carries the type of the behavior's own failure codes; never has a value. */
   readonly "~fails"?: () => F;
   (message: BehaviorMessage, next: () => Promise<Result<unknown>>): MaybePromise<Result<unknown>>;
   /**
@@ -47,41 +48,41 @@ export interface Behavior<F extends string = never> {
    */
   readonly send?: SendBehavior | undefined;
   /**
-   * Called once with each app that has this behavior, or a handler with it, before the app is a node of its cluster:
-   * `catga()` waits for it, and rejects with what it throws.
+   * Called once with each app that has this behavior, around the app or around a handler, before the app joins its
+   * cluster. `catga()` waits for the returned promise, and rejects with an error that it throws.
    */
   readonly attach?: ((app: Catga) => MaybePromise<Attachment | void>) | undefined;
-  /** Makes spans for runs of workflows, for Catga: `tracing()` has it. */
+  /** Internal: makes spans for runs of workflows; `tracing()` sets it. */
   readonly "~runs"?: object | undefined;
 }
 
-/** Any behavior, whatever it fails with. */
+/** Any behavior, whatever its failure codes. */
 export type AnyBehavior = Behavior<string>;
 
 /** The message that a {@link Behavior} handles. */
 export interface BehaviorMessage {
   /** The contract whose handler is called. */
   readonly contract: AnyContract;
-  /** The payload as the handler gets it: parsed, when the contract has a schema. */
+  /** The payload as the handler gets it: parsed, if the contract has a schema. */
   readonly payload: unknown;
   /** The context that the handler will get: the same object. */
   readonly ctx: Context;
-  /** The name of the handler's subscription, if its contract is durable; `undefined`. */
+  /** The name of the handler's subscription if its contract is durable, else `undefined`. */
   readonly subscription: string | undefined;
   /** The app's time, which is virtual in some tests. */
   readonly clock: Clock;
   /** The app's random numbers, which come from a seed in some tests. */
   readonly random: Random;
-  /** The `logger` that the app was given; `undefined` when it was given none. */
+  /** The `logger` option of the app; `undefined` if the app has none. */
   readonly logger: Logger | undefined;
 }
 
 /**
- * Wraps what an app sends: may change the result, call `next` again, or not call it. `next` takes headers, which are
- * added to those of the sender and replace those of the same name; an idempotent command that is sent again has the
- * same id. `next` sends with the time that the message has left. When that is over the send ends, whatever the behavior
- * does, and `next` sends nothing any more. `next` rejects only for misuse (a strategy that throws, a route that
- * needs a key): let that pass. The send rejects with what the behavior itself throws.
+ * Wraps a send of an app. It may change the result, call `next` again, or not call it. `next` takes headers, which are
+ * added to the sender's and replace headers of the same name; an idempotent command that is sent again keeps its id.
+ * `next` sends with the time that the message has left. At the message's deadline the send ends, whatever the behavior
+ * does, and `next` sends nothing more. `next` rejects only for misuse (a strategy that throws, a route that needs a
+ * key): do not catch that. The send rejects with an error that the behavior throws.
  *
  * @example
  * ```ts
@@ -104,17 +105,17 @@ export type SendBehavior = (
 export interface OutgoingMessage {
   /**
    * The method that was called; `"send"` for each message of `sendAll`. The value of a broadcast is the array of its
-   * answers, that of a stream how many items came: `next` resolves when it has ended. A stream that has items is not
-   * sent again.
+   * answers. The value of a stream is its number of items: `next` resolves when the stream has ended. A stream that has
+   * delivered items is not sent again.
    */
   readonly method: "send" | "publish" | "broadcast" | "enqueue" | "stream";
   /** The contract that is sent. */
   readonly contract: AnyContract;
   /** The payload as the sender gave it. */
   readonly payload: unknown;
-  /** The options as the sender gave them; `{}`. */
+  /** The options as the sender gave them; `{}` without options. */
   readonly options: Readonly<SendOptions & EnqueueOptions>;
-  /** The context of the handler that sends; `undefined` when none does. */
+  /** The context of the handler that sends; `undefined` outside of handlers. */
   readonly ctx: Context | undefined;
   /** The id of the node that sends. */
   readonly node: string;
@@ -124,13 +125,13 @@ export interface OutgoingMessage {
 
 /** Callbacks of a behavior at one app, returned by {@link Behavior.attach}. */
 export interface Attachment {
-  /** Called with what happens outside of handlers. What it throws is logged. */
+  /** Called with each event of the app that happens outside of handlers. An error that it throws is logged. */
   readonly observe?: ((observation: Observation) => void) | undefined;
-  /** Called when the app has stopped, or could not start. What it throws is logged. */
+  /** Called when the app has stopped, or could not start. An error that it throws is logged. */
   readonly detach?: (() => void) | undefined;
 }
 
-/** Throws a `TypeError` for a value that is not an array of behaviors. `name` is the option's. */
+/** Throws a `TypeError` unless the value is an array of behaviors. `name`: the name of the option. */
 export function checkBehaviors(name: string, value: readonly AnyBehavior[]): void {
   if (!Array.isArray(value)) throw new TypeError(`${name} must be an array of functions; got ${show(value)}`);
   value.forEach((behavior, index) => {
@@ -141,7 +142,7 @@ export function checkBehaviors(name: string, value: readonly AnyBehavior[]): voi
   });
 }
 
-/** Throws a `TypeError` for a value that `attach` of a behavior must not return. */
+/** Throws a `TypeError` if `attach` of a behavior must not return this value. */
 export function checkAttachment(value: unknown): asserts value is Attachment {
   if (!isRecord(value)) {
     throw new TypeError(`attach of a behavior must return { observe, detach } or nothing; got ${show(value)}`);

@@ -1,31 +1,33 @@
 /**
- * Compatibility of two versions of a schema: may a reader read all that a writer may write? Decided on JSON Schemas
- * (draft 2020-12), as validators give them through `~standard.jsonSchema`. Whatever is not decided is `unknown`, never
- * `yes`.
+ * Compatibility of two versions of a schema: can a reader read everything that a writer may write? The comparison works
+ * on JSON Schemas (draft 2020-12), as validators give them through
+ * `~standard.jsonSchema`. A comparison that cannot be decided is `unknown`, never `yes`.
  *
- * A writer writes the members that its schema declares, and no others: validators leave objects open, and otherwise no
- * optional member could ever be added. `yes` speaks of the JSON Schemas: they lack refinements, coercion and
- * transforms.
+ * A writer is taken to write the members that its schema declares, and no others: validators leave objects open, and
+ * without this rule no optional member could ever be added. `yes` covers the JSON Schemas only, not refinements,
+ * coercions and transforms.
  */
 import { isRecord } from "../data/checks.ts";
 import { effectJsonSchema } from "./effect_schema.ts";
 import type { Schema } from "./schema.ts";
 
-/** A JSON Schema: of the draft 2020-12. */
+/** A JSON Schema of draft 2020-12. */
 export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
 
-/** The result of {@link reads}: a reader of one schema takes all values that a writer of another may write, or not. */
+/**
+ * The result of {@link reads}: whether a reader of one schema accepts every value that a writer of another may write.
+ */
 export type Compatibility =
   | { readonly reads: "yes" }
   /** `paths`: each is a path and the reason in words: `buyer: required by the reader, not written`. */
   | { readonly reads: "no"; readonly paths: readonly string[] }
-  /** `keyword`: what was not decided: most often a keyword of JSON Schema. */
+  /** `keyword`: the part that could not be decided, most often a keyword of JSON Schema. */
   | { readonly reads: "unknown"; readonly keyword: string };
 
 /**
- * The JSON Schema of what a validator takes: the input side, as payloads and answers travel and are stored unparsed.
- * `undefined` if it has none: the library does not offer Standard JSON Schema, or has none for a part of this schema,
- * such as a `Date`: then zod throws, arktype is told to, and effect describes something else.
+ * Returns the JSON Schema of a validator's input side, because payloads and answers travel and are stored unparsed.
+ * `undefined`: the library does not offer Standard JSON Schema, or has none for a part of this schema, such as a `Date`
+ * (zod throws; arktype is made to throw; effect's schema is discarded).
  */
 export function jsonSchemaOf(schema: Schema<never, unknown>): JsonSchema | undefined {
   const { vendor, jsonSchema } = schema["~standard"] as {
@@ -38,13 +40,13 @@ export function jsonSchemaOf(schema: Schema<never, unknown>): JsonSchema | undef
     if (vendor === "effect" && made !== undefined) made = effectJsonSchema(schema, made);
     return isSchema(made) ? made : undefined;
   } catch {
-    return undefined; // it has no JSON Schema, which is what its library says by throwing
+    return undefined; // libraries throw for a schema that has no JSON Schema
   }
 }
 
 /**
- * Returns whether a reader of one schema reads every value that a writer of the other may write. Pure. Both may come
- * from another process: no schema makes it throw, run long, or evaluate a pattern.
+ * Returns whether a reader of one schema reads every value that a writer of the other may write. Pure. Both schemas may
+ * come from another process: no schema makes this function throw, run long, or evaluate a pattern.
  */
 export function reads(reader: JsonSchema, writer: JsonSchema): Compatibility {
   const odd = malformed(reader) ?? malformed(writer);
@@ -54,14 +56,15 @@ export function reads(reader: JsonSchema, writer: JsonSchema): Compatibility {
     if (canonical(reader) === canonical(writer)) return YES;
     return new Comparison(reader, writer).judge(reader, writer, "");
   } catch (error) {
-    if (error instanceof RangeError) return unknown("size"); // a keyword that nobody knows has a value nested too deep
+    // an unknown keyword may have a value that is nested too deep
+    if (error instanceof RangeError) return unknown("size");
     throw error;
   }
 }
 
 /**
- * Fallbacks that throw for types without a JSON Schema: arktype describes them as anything else. A predicate has none,
- * as refinements of other libraries have none.
+ * Options that make arktype throw for types without a JSON Schema, which it would describe as accepting anything.
+ * Predicates do not throw: refinements of other libraries have no JSON Schema either.
  */
 const THROWING = Object.fromEntries(
   ["arrayObject", "domain", "patternIntersection", "proto", "symbolKey", "unit", "date"].map((code) => [
@@ -82,7 +85,7 @@ function unknown(keyword: string): Compatibility {
   return { reads: "unknown", keyword };
 }
 
-/** All have to be read: a no decides, then what is unknown. */
+/** Joins verdicts that all have to be `yes`: a `no` decides, else an `unknown`. */
 function every(verdicts: readonly Compatibility[]): Compatibility {
   const paths = verdicts.flatMap((each) => (each.reads === "no" ? each.paths : []));
   if (paths.length > 0) return { reads: "no", paths: [...new Set(paths)] };
@@ -92,13 +95,13 @@ function every(verdicts: readonly Compatibility[]): Compatibility {
 type Node = { readonly [keyword: string]: unknown };
 type SchemaMembers = { readonly [name: string]: JsonSchema };
 
-/** Two schemas, each with the root that its references begin at. */
+/** Compares two schemas; references resolve from the root of each. */
 class Comparison {
   readonly #reader: JsonSchema;
   readonly #writer: JsonSchema;
-  /** Pairs that are being judged, with the length of the path: recursive schemas come back to them. */
+  /** Pairs that are being judged, with the length of the path: recursive schemas come back to these pairs. */
   readonly #open = new Map<unknown, Map<unknown, number>>();
-  /** Schemas that stand for parts of others, so that a recursive schema meets them again. */
+  /** Schemas made from parts of other schemas, cached so that a recursive schema meets the same object again. */
   readonly #derived = new Map<unknown, Map<string, JsonSchema>>();
   #steps = 0;
 
@@ -114,7 +117,7 @@ class Comparison {
     if (r === undefined || w === undefined) return unknown("$ref");
     if (isNever(w) || isAny(r)) return YES;
     if (isNever(r)) return no(path, "written, not read");
-    const node = r as Node; // no boolean: those are decided above
+    const node = r as Node; // no boolean: booleans are decided above
     const source: Node = w === true ? {} : w as Node;
     const odd = Object.keys(node).find((key) => !KEYWORDS.has(key)) ?? unions(node);
     const oddWritten = Object.keys(source).find((key) => !KEYWORDS.has(key) && !NARROWING.has(key)) ?? unions(source);
@@ -123,7 +126,7 @@ class Comparison {
     }
     const visited = this.#open.get(node) ?? new Map<unknown, number>();
     const before = visited.get(source);
-    // of a recursive schema: what is assumed of a part is shown by the whole
+    // a recursive schema: an assumption about a part is proved by the whole
     if (before !== undefined) return before < path.length ? YES : unknown("$ref");
     this.#open.set(node, visited.set(source, path.length));
     const verdict = this.#judge(node, source, path, depth + 1);
@@ -131,7 +134,7 @@ class Comparison {
     if (verdict.reads === "yes" || !Object.keys(source).some((key) => NARROWING.has(key))) {
       return verdict.reads === "unknown" && this.#isSame(node, source) ? YES : verdict;
     }
-    // less is written than was judged
+    // the writer writes less than was judged
     return this.#isSame(node, source) ? YES : unknown(Object.keys(source).find((key) => NARROWING.has(key)) ?? "");
   }
 
@@ -185,7 +188,7 @@ class Comparison {
     return every(verdicts);
   }
 
-  /** A union that is read: the member that can take what is written decides, if it is one alone. */
+  /** Judges a union of the reader: if only one member can accept the written value, that member decides. */
   #judgeAlternatives(r: Node, read: readonly JsonSchema[], w: Node, path: string, depth: number): Compatibility {
     const { anyOf: _, oneOf, ...rest } = r;
     const near = read.filter((each) => !this.#isApart(each, w));
@@ -195,12 +198,12 @@ class Comparison {
       : this.judge(this.#derive(r, "rest", () => rest), w, path, depth);
     if (near.length === 0) return every([others, no(path, this.#taken(read, w))]);
     if (near.length === 1) return every([others, ...verdicts]);
-    // of `oneOf` two members may take one value, which is then refused
+    // with `oneOf`, a value that two members accept is refused
     if (oneOf === undefined && verdicts.some((each) => each.reads === "yes")) return others;
     return every([others, verdicts.find((each) => each.reads === "unknown") ?? unknown(oneOf ? "oneOf" : "anyOf")]);
   }
 
-  /** What a union reads, for a value that none of its members takes. */
+  /** Returns the reason when no member of the reader's union accepts the written value. */
   #taken(read: readonly JsonSchema[], w: Node): string {
     const members = read.map((each) => this.#resolved(each, this.#reader));
     const [tag, written] =
@@ -216,7 +219,7 @@ class Comparison {
     return `${typeName(w)} is written, ${[...new Set(types)].join(" or ")} is read`;
   }
 
-  /** One value that may be written. */
+  /** Judges one value that may be written. */
   #judgeValue(r: Node, value: unknown, path: string, depth: number): Compatibility {
     const read = alternatives(r);
     if (read !== undefined) {
@@ -305,12 +308,12 @@ class Comparison {
   }
 
   /**
-   * The members that a writer declares, and the schema of others, if it may write others: a record whose names are
-   * listed declares these.
+   * Returns the members that a writer declares, and the schema of further members, if it may write any. A record whose
+   * names are listed declares these names.
    */
   #membersOf(w: Node): { names: SchemaMembers; more: JsonSchema | undefined } {
     const own = w.properties as SchemaMembers ?? {};
-    // "an object", without a word about its members, may have any
+    // an object schema that says nothing about members may have any
     const more = w.additionalProperties as JsonSchema | undefined ?? !("properties" in w);
     const listed = valuesOf(this.#resolved(w.propertyNames as JsonSchema ?? true, this.#writer));
     const added = more === false ? w.required as string[] ?? [] : listed ?? [];
@@ -322,7 +325,7 @@ class Comparison {
   #arrays(r: Node, w: Node, path: string, depth: number): Compatibility {
     const read = r.prefixItems as JsonSchema[] ?? [];
     const written = w.prefixItems as JsonSchema[] ?? [];
-    // behind the items that are declared one by one there are others only if they are declared, too
+    // behind the items that are declared one by one, there are more only if `items` declares them
     const more = (w.items ?? (w.prefixItems === undefined ? true : false)) as JsonSchema;
     const verdicts: Compatibility[] = [];
     for (let i = 0; i < Math.max(read.length, written.length); i++) {
@@ -340,7 +343,7 @@ class Comparison {
     return every(verdicts);
   }
 
-  /** Returns true if no value that is written fits the schema that is read. */
+  /** Returns true if no written value fits the reader's schema. */
   #isApart(read: JsonSchema, w: Node, depth = 0): boolean {
     const r = this.#resolved(read, this.#reader);
     if (r === undefined || depth > MAX_DEPTH || ++this.#steps > MAX_STEPS) return false;
@@ -372,7 +375,7 @@ class Comparison {
     });
   }
 
-  /** What a schema is once its references are followed; `undefined`: one leads nowhere, or to another document. */
+  /** Follows a schema's references; `undefined`: a reference leads nowhere, or to another document. */
   #resolved(schema: JsonSchema, root: JsonSchema): JsonSchema | undefined {
     let at: unknown = schema;
     for (let hops = 0; isRecord(at) && typeof at.$ref === "string"; hops++) {
@@ -388,7 +391,7 @@ class Comparison {
     return isSchema(at) ? at : undefined;
   }
 
-  /** The schemas that `allOf` demands, with what stands beside it. */
+  /** Returns the schemas of `allOf`, and the schema of the keywords beside `allOf`. */
   #parts(node: Node, root: JsonSchema): readonly JsonSchema[] | undefined {
     if (!Array.isArray(node.allOf)) return undefined;
     const { allOf, ...rest } = node;
@@ -397,8 +400,8 @@ class Comparison {
   }
 
   /**
-   * A writer's schema without `allOf`: its parts as one; `undefined`: they cannot be joined. A value fits all parts,
-   * and has the members that they declare together.
+   * Returns a writer's schema without `allOf`, its parts joined into one; `undefined`: the parts cannot be joined. A
+   * value fits all parts, and has the members that the parts declare together.
    */
   #flat(w: Node): JsonSchema | undefined {
     const parts = this.#parts(w, this.#writer);
@@ -438,7 +441,9 @@ class Comparison {
     return made;
   }
 
-  /** Returns true if both are one schema, and no reference in it leads to another. */
+  /**
+   * Returns true if both schemas are equal and contain no reference: equal references may lead to different schemas.
+   */
   #isSame(r: Node, w: Node): boolean {
     if (++this.#compared > MAX_COMPARED) return false;
     const text = canonical(r);
@@ -448,7 +453,7 @@ class Comparison {
   #compared = 0;
 }
 
-/** Joins what two parts of `allOf` say by one keyword; `undefined`: they are not joined. */
+/** Joins the values that two parts of `allOf` have for one keyword; `undefined`: they cannot be joined. */
 function join(key: string, a: unknown, b: unknown): unknown {
   if (canonicalPart(key, a) === canonicalPart(key, b)) return a;
   if (key === "required") return [...new Set([...a as string[], ...b as string[]])];
@@ -490,14 +495,17 @@ function numbers(r: Node, w: Node, path: string): Compatibility {
   return every(verdicts);
 }
 
-/** For one number: it is a multiple of itself, and 0 of every number. */
+/**
+ * The `multipleOf` of one number: the number itself, and for 0 the reader's `multipleOf`, because 0 is a multiple of
+ * every number.
+ */
 function whole(r: Node, value: number): { multipleOf?: number } {
   return r.multipleOf === undefined ? {} : { multipleOf: value === 0 ? r.multipleOf as number : value };
 }
 
 function texts(r: Node, w: Node, path: string): Compatibility {
   const verdicts: Compatibility[] = [];
-  // what a pattern or a format lets through has a length that is not known
+  // strings that match a pattern or a format have an unknown length
   const isFree = w.pattern === undefined && w.format === undefined;
   const [least, most] = [w.minLength as number ?? 0, w.maxLength as number ?? Infinity];
   const lengths = counts(r.minLength, r.maxLength, least, most, "characters", path);
@@ -508,12 +516,12 @@ function texts(r: Node, w: Node, path: string): Compatibility {
       isFree ? no(path, `any string is written, ${key} ${shortened(r[key] as string)} is read`) : unknown(key),
     );
   }
-  // one format with two patterns is what two libraries, or two options of one, mean by it
+  // one format with different patterns: two libraries, or two options of one library, mean different things by it
   if (r.format !== undefined && r.format === w.format && r.pattern !== w.pattern) verdicts.push(unknown("format"));
   return every(verdicts);
 }
 
-/** Lengths and numbers of members. */
+/** Compares ranges of lengths, or of numbers of members. */
 function counts(from: unknown, to: unknown, least: number, most: number, of: string, path: string): Compatibility {
   const verdicts: Compatibility[] = [];
   if (from !== undefined && least < (from as number)) {
@@ -526,7 +534,7 @@ function counts(from: unknown, to: unknown, least: number, most: number, of: str
   return every(verdicts);
 }
 
-/** The end of a range of numbers; `out`: it is not in it. */
+/** The end of a range of numbers; `out`: the end itself is not in the range. */
 interface Bound {
   readonly at: number;
   readonly out: boolean;
@@ -550,12 +558,12 @@ function alternatives(node: Node): readonly JsonSchema[] | undefined {
   return (node.anyOf ?? node.oneOf) as readonly JsonSchema[] | undefined;
 }
 
-/** With both each would have to be met, which is not judged. */
+/** Returns the name of a keyword that is not judged: a schema with both `anyOf` and `oneOf` would have to meet both. */
 function unions(node: Node): string | undefined {
   return "anyOf" in node && "oneOf" in node ? "oneOf" : undefined;
 }
 
-/** The values that `const` or `enum` allows, without those that its `type` excludes. */
+/** The values that `const` or `enum` allows, without values that `type` excludes. */
 function valuesOf(schema: JsonSchema | undefined): readonly unknown[] | undefined {
   if (!isRecord(schema)) return undefined;
   const values = "const" in schema ? [schema.const] : Array.isArray(schema.enum) ? schema.enum : undefined;
@@ -600,7 +608,7 @@ function shown(value: unknown): string {
   return shortened(JSON.stringify(value));
 }
 
-/** The values that a reader takes. */
+/** The reader's values, in words. */
 function listed(values: readonly unknown[]): string {
   const texts = values.map((value) => (typeof value === "string" ? value : JSON.stringify(value)));
   return shortened([...new Set(texts)].join(", "));
@@ -618,12 +626,12 @@ function isAny(schema: JsonSchema): boolean {
   return schema === true || (isRecord(schema) && Object.keys(schema).every((key) => ANNOTATIONS.has(key)));
 }
 
-/** Returns true for `false`, and for `{ not: {} }`, as zod writes it. */
+/** Returns true for `false`, and for `{ not: {} }`, which zod writes for `never`. */
 function isNever(schema: JsonSchema): boolean {
   return schema === false || (isRecord(schema) && isSchema(schema.not) && isAny(schema.not));
 }
 
-/** The part of a document that a reference names. */
+/** The part of a document that a reference points to. */
 function pointed(reference: string, root: JsonSchema): JsonSchema | undefined {
   if (reference !== "#" && !reference.startsWith("#/")) return undefined;
   let at: unknown = root;
@@ -636,7 +644,7 @@ function pointed(reference: string, root: JsonSchema): JsonSchema | undefined {
   return isSchema(at) ? at : undefined;
 }
 
-/** The schema as a text that the order of its keywords and members, and what only describes it, do not change. */
+/** The schema as text, independent of the order of keywords and members, and without keywords that only describe. */
 function canonical(schema: unknown): string {
   if (!isRecord(schema)) return JSON.stringify(schema);
   const keys = Object.keys(schema).filter((key) => !DESCRIPTIONS.has(key)).sort();
@@ -651,11 +659,14 @@ function canonicalPart(key: string, value: unknown): string {
   return `{${Object.keys(members).sort().map((name) => `${JSON.stringify(name)}:${canonical(members[name])}`).join()}}`;
 }
 
-/** A keyword whose value is not what JSON Schema says; `undefined`: there is none. */
+/**
+ * Returns the first keyword whose value violates JSON Schema, or `size` for a schema that is too large; `undefined`:
+ * none.
+ */
 function malformed(root: JsonSchema): string | undefined {
   const open: [JsonSchema, number][] = [[root, 0]];
   for (let visited = 0; open.length > 0; visited++) {
-    const [schema, depth] = open.pop()!; // there is one
+    const [schema, depth] = open.pop()!; // the loop's condition: `open` is not empty
     if (visited > MAX_NODES || depth > MAX_DEPTH) return "size";
     if (typeof schema === "boolean") continue;
     for (const [key, value] of Object.entries(schema)) {
@@ -683,7 +694,7 @@ const areNamed = (value: unknown) => isRecord(value) && Object.values(value).eve
 const NAMED: ReadonlySet<string> = new Set(["properties", "$defs", "definitions"]);
 const LISTED: ReadonlySet<string> = new Set(["anyOf", "oneOf", "allOf", "prefixItems"]);
 const SINGLE: ReadonlySet<string> = new Set(["additionalProperties", "propertyNames", "items"]);
-/** What the value of a keyword has to be. */
+/** Checks of the values of keywords. */
 const SHAPES: Readonly<Record<string, (value: unknown) => boolean>> = Object.assign(Object.create(null), {
   ...Object.fromEntries([...NAMED].map((key) => [key, areNamed])),
   ...Object.fromEntries([...LISTED].map((key) => [key, areSchemas])),
@@ -706,7 +717,7 @@ const DESCRIPTIONS: ReadonlySet<string> = new Set([
 ]);
 /** Keywords that allow and forbid nothing. */
 const ANNOTATIONS: ReadonlySet<string> = new Set([...DESCRIPTIONS, "$defs", "definitions"]);
-/** Keywords that are judged. */
+/** Keywords that are compared. */
 const KEYWORDS: ReadonlySet<string> = new Set([
   ...ANNOTATIONS,
   ...NAMED,
@@ -716,7 +727,10 @@ const KEYWORDS: ReadonlySet<string> = new Set([
   ...["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"],
   ...["minItems", "maxItems", "minProperties", "maxProperties"],
 ]);
-/** Of a writer they only take values away: what is read without them is read with them. */
+/**
+ * Keywords of a writer that only exclude values: if the reader accepts the values without them, it accepts the rest,
+ * too.
+ */
 const NARROWING: ReadonlySet<string> = new Set([
   ...["not", "contains", "minContains", "maxContains", "dependentRequired", "contentMediaType"],
 ]);
@@ -728,10 +742,13 @@ const UPPER: ReadonlySet<string> = new Set([
   ...["maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"],
 ]);
 
-/** Limits of what is judged: a schema may come from another process. */
+/**
+ * Limits of a comparison, because a schema may come from another process: depth of nesting, number of subschemas,
+ * steps, and texts that are compared.
+ */
 const MAX_DEPTH = 200;
 const MAX_NODES = 10_000;
 const MAX_STEPS = 20_000;
 const MAX_COMPARED = 200;
-/** The longest value in words, in characters. */
+/** Maximum length of a value in a message, in characters. */
 const MAX_SHOWN = 100;

@@ -5,9 +5,9 @@ import type { Caller } from "./program_types.ts";
 import type { Sender } from "./sender.ts";
 
 /**
- * The context of a handler: its message's metadata, and the methods that it sends with. What is sent with them inherits
- * the deadline, the correlation, the trace headers (`traceparent`, `tracestate`, `baggage`) and those of the option
- * `carry`, and is cancelled with the message.
+ * The context of a handler: its message's metadata, and the methods that it sends with. Messages sent with these
+ * methods inherit the deadline, the correlation, the trace headers (`traceparent`, `tracestate`, `baggage`) and the
+ * headers of the option `carry`, and are cancelled with the handler's message.
  *
  * @example
  * ```ts
@@ -25,11 +25,11 @@ import type { Sender } from "./sender.ts";
  * ```
  */
 export interface Context extends Sender {
-  /** The message id: what the sender gave as `id`, else one that Catga made; the same in every attempt. */
+  /** The message id: the sender's `id`, else an id that Catga made; the same in every attempt. */
   readonly id: string;
-  /** The id of the first message of this chain of sends; the message's own when it is the first. */
+  /** The id of the first message of this chain of sends; the message's own id if it is the first. */
   readonly correlationId: string;
-  /** The id of the message whose handler sent this one; `undefined` when no handler did. */
+  /** The id of the message whose handler sent this message; `undefined` if no handler did. */
   readonly causationId: string | undefined;
   /**
    * Headers of the message: the sender's `headers`, and the trace headers and `carry` headers of the message that it
@@ -37,15 +37,17 @@ export interface Context extends Sender {
    */
   readonly headers: Readonly<Record<string, string>>;
   /**
-   * Who sent the first message of this chain, as the `authorize` function of an edge said; goes on with what handlers
-   * send, like the headers of `carry`. `undefined`: nobody said so. Its type is that of {@link ProgramTypes}.
+   * The sender of the first message of this chain, as returned by the `authorize` function of an edge. Messages that
+   * handlers send inherit it, like the headers of `carry`. `undefined`: no edge named a caller. {@link ProgramTypes}
+   * sets its type.
    */
   readonly caller: Caller | undefined;
-  /** When the sender stops waiting, in ms since 1970 by this node's clock. */
+  /** Deadline: the time at which the sender stops waiting, in ms since 1970 by this node's clock. */
   readonly deadline: number;
   /**
-   * Aborts with a `CatgaError` when the sender gives up (`CANCELLED`), the deadline passes (`TIMEOUT`), the app stops
-   * (`CLOSED`), or, of an idempotent command, when its claim is lost and another attempt may run (`OUTCOME_UNKNOWN`).
+   * Aborts with a `CatgaError` when the sender gives up (`CANCELLED`), the deadline passes (`TIMEOUT`), or the app
+   * stops (`CLOSED`); for an idempotent command also when its claim is lost and another attempt may run
+   * (`OUTCOME_UNKNOWN`).
    */
   readonly signal: AbortSignal;
   /**
@@ -54,8 +56,8 @@ export interface Context extends Sender {
    */
   readonly draining: AbortSignal;
   /**
-   * The app's time. Its `sleep` rejects with the reason of {@link Context.signal} when that aborts; its other timers do
-   * not end.
+   * The app's time. Its `sleep` rejects with the reason of {@link Context.signal} when the signal aborts; its other
+   * timers are not affected.
    */
   readonly clock: AppClock;
   /** The id of the node that this handler runs on. */
@@ -63,11 +65,11 @@ export interface Context extends Sender {
   /** Number of this attempt to handle the message, from 1. */
   readonly attempt: number;
   /**
-   * A fencing token. Of an idempotent command the revision of its claim, which grows with each run of the handler for
-   * this id: a run that was paused for more than 15 s, or had no connection for more than 4 s, may still be going on
-   * when the next one begins. Of a message of the log that of the subscription's leader, which grows with each new
-   * leader. Have the store that the handler changes refuse a smaller one. `undefined` for other messages, and in read
-   * models.
+   * A fencing token: have the store that the handler changes refuse a smaller token. For an idempotent command it is
+   * the revision of its claim, which grows with each run of the handler for this id: a run that was paused for more
+   * than 15 s, or had no connection for more than 4 s, may still be going on when the next run begins. For a message of
+   * the log it is the token of the subscription's leader, which grows with each new leader. `undefined` for other
+   * messages, and in read models.
    *
    * @example
    * ```ts
@@ -81,36 +83,36 @@ export interface Context extends Sender {
    */
   readonly fence: number | undefined;
   /**
-   * Messages of the log only: where it stands, a safe integer that grows with each message of its stream; `undefined`
-   * for others. Store it in one transaction with what you write, and skip what is not greater: then a message that is
-   * handled again has one effect.
+   * Messages of the log only: the message's position in the log, a safe integer that grows with each message of its
+   * stream; `undefined` for other messages. Store it in one transaction with your changes, and skip positions that are
+   * not greater: then a message that is handled again has one effect.
    */
   readonly position: number | undefined;
   /**
-   * Messages of the log only: when it was stored, by the server's clock; a date of its own each time that it is read.
-   * `undefined` for others.
+   * Messages of the log only: the time at which the message was stored, by the server's clock; a new `Date` at each
+   * reading. `undefined` for other messages.
    */
   readonly stored: Date | undefined;
   /**
-   * Scheduled messages (`delay`, `at`, `cron`) only: the time that it was scheduled for, by the server's clock, however
-   * late it comes; of a `cron` the last of its times. That is the night that a nightly job is for. `undefined` for
-   * others, and for what was due when it was published.
+   * Scheduled messages (`delay`, `at`, `cron`) only: the time that the message was scheduled for, by the server's
+   * clock, however late it comes: for a nightly job, the night that the job is for. With `cron`, the last of its times.
+   * `undefined` for other messages, and for a message that was due when it was published.
    */
   readonly due: Date | undefined;
   /**
-   * Messages of the log only: its key, which is the id of the entity for an event of one; `undefined` without one, and
-   * for others.
+   * Messages of the log only: the message's key; for an event of an entity, the entity's id. `undefined` without a key,
+   * and for other messages.
    */
   readonly key: string | undefined;
 }
 
 /** Members of a context for Catga's own behaviors. */
 export interface Abortable {
-  /** Ends the message for `reason`, as its deadline would. */
+  /** Aborts the message with `reason`, as its deadline would. */
   abort(reason: CatgaError): void;
   /**
-   * Returns a function that releases the locks that the handler has taken since this call, and ends its waits for
-   * others. That never rejects; `undefined` without a lock to release.
+   * Begins a scope of locks. The returned function releases the locks that the handler has taken since then, and ends
+   * its waits for locks of that scope. Its promise never rejects; it returns `undefined` without a lock to release.
    */
   lockScope(): () => Promise<unknown> | undefined;
 }

@@ -14,7 +14,7 @@ import { checkInteger, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts"
  */
 export type Kind = "command" | "query" | "event" | "stream";
 
-/** The options of any contract; those that were not given are left out. */
+/** The options of any contract. Options that were not given are left out. */
 export interface ContractOptions {
   /** Checks and parses the payload. */
   readonly input?: Schema<never, unknown> | undefined;
@@ -24,13 +24,13 @@ export interface ContractOptions {
   readonly key?: ((payload: never) => string) | undefined;
   /** The strategy that chooses a node. */
   readonly route?: Route | undefined;
-  /** The messages of one key run one at a time. */
+  /** True: the messages of one key run one at a time. */
   readonly ordered?: boolean | undefined;
   /** Timeout of a send, retries included, in ms. */
   readonly timeout?: number | undefined;
   /** Number of further attempts after the first. */
   readonly retries?: number | undefined;
-  /** What the program says of the contract. */
+  /** Metadata that the program gives the contract. */
   readonly meta?: ContractMeta | undefined;
   /** Paths of members of the payload that tools hide. */
   readonly redact?: readonly string[] | undefined;
@@ -38,17 +38,17 @@ export interface ContractOptions {
   readonly failures?: readonly string[] | undefined;
   /** The message id of a payload. */
   readonly id?: ((payload: never) => string) | undefined;
-  /** One recorded result for each message id. */
+  /** True or `{ ttl }`: one recorded result for each message id. */
   readonly idempotent?: boolean | { readonly ttl?: number | undefined } | undefined;
-  /** Its version, where JSON Schemas do not show a change. */
+  /** Version of the contract, for changes that JSON Schemas do not show. */
   readonly version?: number | undefined;
-  /** Kept in the log until it has been handled. */
+  /** True or `{ keep }`: messages are kept in the log until they have been handled. */
   readonly durable?: boolean | { readonly keep?: number | undefined } | undefined;
-  /** Events of entities only: its type. */
+  /** Events of entities only: the type of the entity. */
   readonly entity?: string | undefined;
   /** Streams only: checks and parses each item. */
   readonly items?: Schema<never, unknown> | undefined;
-  /** Streams only: the input for another node when it breaks. */
+  /** Streams only: makes the input for another node when the stream breaks. */
   readonly resume?: ((input: never, last: never) => unknown) | undefined;
   /** Streams only: time that a reader waits for an item, in ms. */
   readonly idle?: number | undefined;
@@ -57,11 +57,13 @@ export interface ContractOptions {
 }
 
 /**
- * A contract: its kind, its name, the type of its payload and that of its answer. `F`: the codes
- * that its handler may fail with.
+ * A contract: its kind, its name, and the types of its payload and its answer. `F`: the codes that its handler may fail
+ * with.
  */
 export interface Contract<K extends Kind, In, Out, F extends string = AnyCode> {
-  /** For the compiler, which names it where another method is called; never has a value. */
+  /**
+   * Compile time only: the compiler's error names this method if the contract is passed to another; never has a value.
+   */
   readonly "~use"?: K extends "event" ? "app.publish(event, input)"
     : K extends "stream" ? "app.stream(stream, input)"
     : K extends "query" ? "app.send(query, input)"
@@ -90,22 +92,25 @@ export interface DurableContract<K extends "command" | "event", In> extends Cont
   readonly options: DurableContractOptions;
 }
 
-/** An event that `publish` takes: not one of an entity. */
+/** An event that `publish` takes. Events of entities are excluded. */
 export interface PublishableEvent<In> extends Contract<"event", In, void> {
-  /** For the compiler; never has a value. */
+  /** Compile time only: excludes events of entities; never has a value. */
   readonly "~emitted"?: undefined;
 }
 
 /** Any contract. */
 export type AnyContract = Contract<Kind, never, unknown>;
 
-/** The type that a contract's sender gives. */
+/** The type of the payload that a contract's sender gives. */
 export type InputOf<C extends AnyContract> = C extends Contract<Kind, infer In, unknown> ? In : never;
 
-/** The type that a contract's sender gets. */
+/** The type of the answer that a contract's sender gets. */
 export type OutputOf<C extends AnyContract> = C extends Contract<Kind, never, infer Out> ? Out : never;
 
-/** The codes that a contract's sender may get: those of its failures, of the program's behaviors, and Catga's own. */
+/**
+ * The codes that a contract's sender may get: the contract's failures, the codes of the program's behaviors, and
+ * Catga's own.
+ */
 export type CodeOf<C extends AnyContract> = C extends Contract<Kind, never, unknown, infer F>
   ? F | ProgramCode | ErrorCode
   : never;
@@ -115,21 +120,22 @@ export function isContractName(name: string): boolean {
   return name.length <= MAX_NAME_LENGTH && /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name);
 }
 
-/** Returns true if a name is that of an internal contract, which begins with `@`. */
+/** Returns true for the name of an internal contract, which begins with `@`. */
 export function isInternalName(name: string): boolean {
   return name.charCodeAt(0) === 64;
 }
 
-/** Returns true if a name is that of a message of a workflow's runs. */
+/** Returns true for the name of a message of a workflow's runs. */
 export function isRunMessage(name: string): boolean {
   return RUN_MESSAGE.test(name);
 }
 
-/** The end of the type of a workflow's runs. */
+/** Suffix of the type of a workflow's runs. */
 export const RUN = "-run";
 /**
- * The last tokens of the names of their messages: starts that their node drives, other entries that call for somebody
- * to go on, and those that do not; a time that has come, a message for who holds a run, and the announcement of ends.
+ * Last tokens of the names of messages of runs. `BEGUN`: starts that their own node drives; `CALLED`: other entries
+ * after which a node has to drive the run; `RECORDED`: entries that need no driving; `DUE`: times that have come;
+ * `JOIN`: messages for the node that holds a run; `ENDED`: announcements of ends.
  */
 export const BEGUN = "begun";
 export const CALLED = "called";
@@ -140,24 +146,24 @@ export const ENDED = "ended";
 
 const RUN_MESSAGE = new RegExp(`^[\\w-]{1,48}${RUN}\\.(${[BEGUN, CALLED, RECORDED, DUE, JOIN, ENDED].join("|")})$`);
 
-/** The longest name of a contract, in characters. */
+/** Maximum length of a contract's name, in characters. */
 export const MAX_NAME_LENGTH = 256;
 
 // Checks of what contracts, sends and apps have in common.
 
-/** Throws if `timeout` or `retries` is invalid; `at` is written before their names. */
+/** Throws if `timeout` or `retries` is invalid. `at`: prefix of the options' names in the error. */
 export function checkTimes(at: string, options: { timeout?: number | undefined; retries?: number | undefined }): void {
   if (options.timeout !== undefined) checkNumber(`${at}timeout`, options.timeout, 1, MAX_TIMEOUT, "ms");
   if (options.retries !== undefined) checkInteger(`${at}retries`, options.retries, 0, 1_000);
 }
 
-/** Throws if the value is neither a strategy nor the name of one. */
+/** Throws unless the value is a strategy or the name of a strategy. */
 export function checkRoute(name: string, value: Route): void {
   if (typeof value === "function" || ROUTES.has(value)) return;
   throw new TypeError(`${name} must be one of ${[...ROUTES].join(", ")}, or a function; got ${show(value)}`);
 }
 
-/** The greatest number of handlers that may run, or of sends that may be under way, at once. */
+/** Maximum number of handlers that run at once, or of sends under way at once. */
 export const MAX_CONCURRENCY = 65_536;
 const ROUTES: ReadonlySet<RouteName | Route> = new Set<RouteName>([
   "round-robin",

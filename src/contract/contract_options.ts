@@ -1,6 +1,6 @@
 /**
- * The options of contracts: which ones each kind takes, and the check of all of them; what holds without them:
- * `defaults.ts`.
+ * The options of contracts: which options each kind takes, and the check of all of them. `defaults.ts` has the
+ * defaults.
  */
 import { checkRoute, checkTimes, type ContractOptions, type Kind } from "./contract.ts";
 import {
@@ -23,7 +23,7 @@ import type { ContractMeta } from "./program_types.ts";
 import { frozenPaths, type RedactedPath } from "./redaction.ts";
 import { checkSchema, type Schema } from "./schema.ts";
 
-/** Options of {@link event}. `In` is what a sender gives, `Payload` what the handler gets. */
+/** Options of {@link event}. `In`: the type that a sender gives; `Payload`: the type that the handler gets. */
 export type EventOptions<In, Payload = In> = DurableEventOptions<In, Payload> | TransientEventOptions<In, Payload>;
 
 /** Options of an event that is durable. */
@@ -31,22 +31,28 @@ export interface DurableEventOptions<In, Payload = In> {
   /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
   input?: Schema<In, Payload> | undefined;
   /**
-   * True or `{ keep }`: stored in the log until every subscription has handled it; `publish` is ok when it is stored.
+   * True or `{ keep }`: the event is stored in the log until every subscription has handled it; `publish` returns ok
+   * when it is stored.
    */
   durable: Durable;
-  /** Key: messages of one key are handled one at a time, in the order of storing, in each subscription; none. */
+  /**
+   * Key of a payload: in each subscription, messages of one key are handled one at a time, in the order in which they
+   * were stored. Default: none.
+   */
   key?: ((payload: NoInfer<In>) => string) | undefined;
   /**
-   * Paths of members that tools hide: the command line, the dashboard, listings of dead letters; up to 32, each of up
-   * to 256 characters. They are stored with each message. None.
+   * Paths of members that tools hide (the command line, the dashboard, listings of dead letters): up to 32 paths, each
+   * of up to 256 characters. The paths are stored with each message. Default: none.
    */
   redact?: readonly RedactedPath<NoInfer<In>>[] | undefined;
-  /** What the program says of the contract, for its behaviors and the edge: a plain object, which is frozen; none. */
+  /**
+   * Metadata of the contract, for the program's behaviors and its edge: a plain object, which is frozen. Default: none.
+   */
   meta?: ContractMeta | undefined;
   /**
-   * Raise it when the schemas change in what their JSON Schemas do not show, such as a refinement, a transform or a
-   * coercion: nodes with different versions know by it that the other one may take what they refuse. A positive
-   * integer; none.
+   * Version of the schemas: a positive integer. Raise it for changes that the JSON Schemas do not show, such as a
+   * refinement, a transform or a coercion: nodes with different versions then know that the other may accept messages
+   * that they refuse. Default: none.
    */
   version?: number | undefined;
 }
@@ -56,16 +62,16 @@ export interface TransientEventOptions<In, Payload = In>
   extends Pick<DurableEventOptions<In, Payload>, "input" | "redact" | "meta" | "version"> {
   /** Not durable. */
   durable?: false | undefined;
-  /** Only a durable event has a key. */
+  /** Must be absent: only a durable event has a key. */
   key?: undefined;
 }
 
-/** `keep`: how long a message stays in the log, in ms: 120,000 to 36,500 days, or `Infinity`; 7 days. */
+/** `keep`: how long a message stays in the log, in ms: 120,000 to 36,500 days, or `Infinity`. Default: 7 days. */
 export type Durable = true | { keep?: number | undefined };
 
 /**
- * Options of {@link query}. `Returned` is what the handler returns, `Out` what the sender gets, `F` the codes that the
- * handler may fail with.
+ * Options of {@link query}. `Returned`: the type that the handler returns; `Out`: the type that the sender gets; `F`:
+ * the codes that the handler may fail with.
  */
 export type QueryOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
   & RequestOptions<In, Out, F, Payload, Returned>
@@ -113,26 +119,28 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
   /** Checks the answer where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
   output?: Schema<Returned, Out> | undefined;
   /**
-   * The codes that the handler may fail with, for contracts whose types come from schemas. A handler that fails with
-   * another one (of plain JavaScript, or by throwing) is an `INVALID_RESPONSE`; Catga's own codes may always be passed
-   * on. Any code.
+   * The codes that the handler may fail with, for contracts whose types come from schemas. A failure with another code
+   * (of plain JavaScript, or thrown) becomes `INVALID_RESPONSE`; Catga's own codes may always be passed on. Default:
+   * any code.
    */
   failures?: readonly F[] | undefined;
   /**
-   * The routing key of a payload, unless a send has another: the `hash` strategy sends the same key to the same node;
-   * none.
+   * The routing key of a payload, unless a send names another key: the `hash` strategy sends the same key to the same
+   * node. Default: none.
    */
   key?: ((payload: NoInfer<In>) => string) | undefined;
   /** Timeout of a send, retries included, in ms: 1 to 2^31 - 1; the app's. */
   timeout?: number | undefined;
   /** Number of further attempts after the first: 0 to 1,000; the app's. */
   retries?: number | undefined;
-  /** What the program says of the contract, for its behaviors and the edge: a plain object, which is frozen; none. */
+  /**
+   * Metadata of the contract, for the program's behaviors and its edge: a plain object, which is frozen. Default: none.
+   */
   meta?: ContractMeta | undefined;
   /**
-   * Raise it when the schemas change in what their JSON Schemas do not show, such as a refinement, a transform or a
-   * coercion: nodes with different versions know by it that the other one may take what they refuse. A positive
-   * integer; none.
+   * Version of the schemas: a positive integer. Raise it for changes that the JSON Schemas do not show, such as a
+   * refinement, a transform or a coercion: nodes with different versions then know that the other may accept messages
+   * that they refuse. Default: none.
    */
   version?: number | undefined;
 }
@@ -141,19 +149,19 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
 export interface AnyCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestOptions<In, Out, F, Payload, Returned> {
   /**
-   * Idempotent commands only: the message id of a payload, 1 to 256 characters, for sends without an `id` of their own.
-   * Called where it is sent, with a payload that fits `input`; what else it returns or throws is `INVALID_MESSAGE`.
-   * None.
+   * Idempotent commands only: makes the message id of a payload, 1 to 256 characters, for sends without an `id` of
+   * their own. Called at the sender, with a payload that fits `input`; another return value, or an error, is
+   * `INVALID_MESSAGE`. Default: none.
    */
   id?: ((payload: NoInfer<In>) => string) | undefined;
   /**
-   * Paths of members that tools hide: the command line, the dashboard, listings of dead letters; up to 32, each of up
-   * to 256 characters. They are stored with each message that is enqueued. None.
+   * Paths of members that tools hide (the command line, the dashboard, listings of dead letters): up to 32 paths, each
+   * of up to 256 characters. The paths are stored with each message that is enqueued. Default: none.
    */
   redact?: readonly RedactedPath<NoInfer<In>>[] | undefined;
 }
 
-// The combinations, each in types of their own without type parameters, so that the compiler makes them once.
+// The combinations of options, each in types of its own without type parameters, so that the compiler makes them once.
 
 /** Options of a contract with a key, ordered or not. */
 export interface Ordered {
@@ -161,37 +169,37 @@ export interface Ordered {
    * `true`: the messages of one key run one at a time, in the order in which they arrive at the key's node; `false`.
    */
   ordered?: boolean | undefined;
-  /** A function of the payload. */
+  /** The option `key`: a function of the payload. */
   key: object;
-  /** An ordered contract has this route by itself. */
+  /** The route: an ordered contract always has `"hash"`. */
   route?: "hash" | undefined;
 }
 
 /** Options of a contract with a key, and any route. */
 export interface Keyed {
-  /** A function of the payload. */
+  /** The option `key`: a function of the payload. */
   key: object;
   /** The strategy that chooses a node; the app's. */
   route?: Route | undefined;
-  /** `true`: the messages of one key run one at a time. */
+  /** Must be false here: see {@link Ordered}. */
   ordered?: false | undefined;
 }
 
 /** Options of a contract without a key. */
 export interface Keyless {
-  /** None. */
+  /** Must be absent. */
   key?: undefined;
-  /** The strategy that chooses a node; `"hash"` needs a `key`; the app's. */
+  /** Strategy that chooses a node; not `"hash"`, which needs a `key`. Default: the app's `route`. */
   route?: Exclude<Route, "hash"> | undefined;
-  /** `true` needs a `key`. */
+  /** Must be false: an ordered contract needs a `key`. */
   ordered?: false | undefined;
 }
 
-/** Runs each time that it is sent. */
+/** Options of a command that runs each time that it is sent. */
 export interface NotIdempotent {
-  /** `true` or `{ ttl }`: one recorded result for each message id. */
+  /** Must be false; for `true` or `{ ttl }` see {@link Idempotent}. */
   idempotent?: false | undefined;
-  /** Needs `idempotent`. */
+  /** Must be absent: an `id` function needs `idempotent`. */
   id?: undefined;
 }
 
@@ -199,42 +207,47 @@ export interface NotIdempotent {
 export interface WithoutId {
   /** `true` or `{ ttl }`: one recorded result for each message id; `false`. */
   idempotent?: boolean | { ttl?: number | undefined } | undefined;
-  /** Needs `idempotent`. */
+  /** Must be absent. */
   id?: undefined;
 }
 
-/** One result for each message id. */
+/** Options of a command with one result for each message id. */
 export interface Idempotent {
   /**
-   * One recorded result for each message id, which every sender with that id gets, from whichever node. The command is
-   * sent again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s without a connection,
-   * the handler may run again: fence what it changes with `ctx.fence`. The same id with another payload is `ID_REUSED`.
-   * `ttl`: how long a result is kept, in ms, from 1,000 to ten years; a day.
+   * True or `{ ttl }`: one recorded result for each message id, which every sender with that id gets, from whichever
+   * node. The command is sent again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s
+   * without a connection, the handler may run again: fence its changes with `ctx.fence`. The same id with another
+   * payload is `ID_REUSED`. `ttl`: how long a result is kept, in ms, from 1,000 to ten years. Default: a day.
    */
   idempotent: true | { ttl?: number | undefined };
 }
 
-/** Durable or not. */
+/** Options of a command, durable or not. */
 export interface MaybeDurable {
-  /** May be stored by `enqueue`, and is then run at least once, whatever its service; `false`. */
+  /**
+   * True or `{ keep }`: `enqueue` may store the command, which then runs at least once, on any service that handles it.
+   * Default: `false`.
+   */
   durable?: boolean | Durable | undefined;
 }
 
-/** Durable. */
+/** Options of a durable command. */
 export interface DurableOption {
-  /** May be stored by `enqueue`, and is then run at least once, whatever its service. */
+  /**
+   * True or `{ keep }`: `enqueue` may store the command, which then runs at least once, on any service that handles it.
+   */
   durable: Durable;
 }
 
 /** Options of a command that is not durable. */
 export interface NotDurable {
-  /** `true` or `{ keep }`: may be stored by `enqueue`. */
+  /** Must be false: `enqueue` takes durable commands only. */
   durable?: false | undefined;
 }
 
 /**
- * The options of a contract, frozen, without those that are `undefined`. Throws a `TypeError` or `RangeError` for an
- * invalid one.
+ * Returns the options of a contract, frozen, without options that are `undefined`. Throws a `TypeError` or `RangeError`
+ * for an invalid option.
  */
 export function contractOptions(kind: Kind, name: string, options: object | undefined): ContractOptions {
   if (options === undefined) return NO_OPTIONS;
@@ -310,7 +323,7 @@ const WINDOW_OPTIONS = new Set(["items", "bytes"]);
 /** The largest window of a stream, in items. */
 const MAX_WINDOW = 65_536;
 
-/** Throws a `TypeError` for `failures` that are no codes. */
+/** Throws a `TypeError` unless `failures` is an array of codes. */
 export function checkFailures(at: string, failures: readonly string[]): void {
   if (Array.isArray(failures) && failures.every((code) => typeof code === "string" && code !== "")) return;
   throw new TypeError(`${at}: failures must be an array of codes, like ["SOLD_OUT"]; got ${show(failures)}`);
@@ -341,7 +354,8 @@ function checkDurable(at: string, durable: NonNullable<ContractOptions["durable"
 
 const DURABLE_OPTIONS = new Set(["keep"]);
 /**
- * The shortest: a publish is repeated for 105 s, and a server that restarts forgets the ids of what has expired. In ms.
+ * Minimum of `keep`, in ms: a publish is repeated for 105 s, and a server that restarts forgets the ids of expired
+ * messages.
  */
 const LEAST_KEEP = 120_000;
 

@@ -54,8 +54,8 @@ export interface RequestContract<
   Returned = Out,
 > extends Contract<K, In, Out, F> {
   /**
-   * Makes the handler: `fn` returns the value or `fail(…)`, or throws; sync or async. Pass it to `catga`, which takes
-   * one handler for this contract.
+   * Makes the handler: `fn` returns the value or `fail(…)`, or throws; it may be async. Pass the handler to `catga`,
+   * which takes one handler for this contract.
    */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<F>>,
@@ -63,16 +63,16 @@ export interface RequestContract<
   ): Handler;
 }
 
-/** A command: {@link command} makes it. */
+/** A command, made by {@link command}. */
 export interface Command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestContract<"command", In, Out, F, Payload, Returned> {}
 
-/** A command that is durable: `enqueue` takes it. */
+/** A durable command, which `enqueue` takes. */
 export interface DurableCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends Command<In, Out, F, Payload, Returned> {
   /** Its options, with `durable`. */
   readonly options: DurableContractOptions;
-  /** Makes the handler, as that of other commands; `retry` is of what was enqueued. */
+  /** Makes the handler, like the `handle` of other commands; `retry` applies to messages that were enqueued. */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<F>>,
     options?: CommandHandlerOptions<F>,
@@ -95,20 +95,21 @@ export interface KeyedCommand<In = void, Out = void, F extends string = AnyCode,
 
 /** The options of a {@link KeyedCommand}. */
 export interface KeyedContractOptions extends ContractOptions {
-  /** The routing key of a payload, which is the id of its entity. */
+  /** The routing key of a payload: the id of the entity that decides the command. */
   readonly key: (payload: never) => string;
-  /** An entity remembers the results of its commands by itself. */
+  /** Must be false: an entity itself records the results of its commands. */
   readonly idempotent?: false | undefined;
 }
 
-/** A query: {@link query} makes it. */
+/** A query, made by {@link query}. */
 export interface Query<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestContract<"query", In, Out, F, Payload, Returned> {}
 
-/** An event: {@link event} makes it. */
+/** An event, made by {@link event}. */
 export interface EventContract<In = void, Payload = In> extends Contract<"event", In, void> {
   /**
-   * Makes a handler; an event may have any number of them. What it returns is ignored, and what it throws is logged.
+   * Makes a handler; an event may have any number of handlers. The return value is ignored; an error that `fn` throws
+   * is logged.
    */
   on(fn: (payload: Payload, ctx: Context) => unknown, options?: EventHandlerOptions): Handler;
 }
@@ -118,14 +119,14 @@ export interface DurableEvent<In = void, Payload = In> extends EventContract<In,
   /** Its options, with `durable`. */
   readonly options: DurableContractOptions;
   /**
-   * Makes a handler; an event may have any number of them. What it returns is ignored; what it throws, and `fail(…)`,
-   * is tried again, and becomes a dead letter in the end.
+   * Makes a handler; an event may have any number of handlers. The return value is ignored, except `fail(…)`: after a
+   * failure, returned or thrown, the event is tried again, and in the end becomes a dead letter.
    */
   on(fn: (payload: Payload, ctx: Context) => unknown, options?: SubscriptionOptions): Handler;
   /**
-   * Makes a handler of batches: of up to `max` events at once (1 to 1,000; 500), after waiting for more for `within` ms
-   * at most (0 to 60,000; 20). If it fails, each member is handled alone, and only that is an attempt; `batch.fail` has
-   * one member fail.
+   * Makes a handler of batches: of up to `max` events at once (1 to 1,000; default: 500), after waiting up to `within`
+   * ms for more (0 to 60,000; default: 20). If a batch fails, each member is handled alone, and only that run counts as
+   * an attempt; `batch.fail` fails one member.
    */
   onBatch(
     fn: (batch: Batch<Payload>, ctx: Context) => unknown,
@@ -135,9 +136,11 @@ export interface DurableEvent<In = void, Payload = In> extends EventContract<In,
 
 /** An event of an entity: only commands of its entity emit it. */
 export interface EmittedEvent<In, Payload = In> extends DurableEvent<In, Payload> {
-  /** For the compiler; never has a value. */
+  /**
+   * Compile time only: the compiler's error names the reason if the event is passed to `publish`; never has a value.
+   */
   readonly "~emitted"?: "commands of its entity emit it, and nobody publishes it";
-  /** As of other durable events; the context has the entity's id as `key`. */
+  /** Like `on` of other durable events; `ctx.key` is the entity's id. */
   on(
     fn: (payload: Payload, ctx: Context & { readonly key: string }) => unknown,
     options?: SubscriptionOptions,
@@ -145,13 +148,13 @@ export interface EmittedEvent<In, Payload = In> extends DurableEvent<In, Payload
 }
 
 /**
- * Defines a command: a message that changes something. Catga never runs it twice: when it may have run, the sender gets
+ * Defines a command: a message that changes something. Catga never runs it twice: if it may have run, the sender gets
  * `OUTCOME_UNKNOWN`.
  *
- * The types are the type arguments, or those of the schemas in `options`; the third are the codes that the handler may
- * fail with (`command<In, Out, "SOLD_OUT" | "TOO_MANY">`, or `failures` in the options), any code without it. The name
- * is one or more tokens of letters, digits, `-` and `_`, joined by dots, 256 characters at most. Throws a `TypeError`
- * for an invalid name, and a `TypeError` or `RangeError` for an invalid option.
+ * The types come from the type arguments, or from the schemas in `options`. The third type argument, or `failures` in
+ * the options, names the codes that the handler may fail with (`command<In, Out, "SOLD_OUT" | "TOO_MANY">`); without
+ * it, any code. The name is one or more tokens of letters, digits, `-` and `_`, joined by dots, 256 characters at most.
+ * Throws a `TypeError` for an invalid name, and a `TypeError` or `RangeError` for an invalid option.
  *
  * @example
  * ```ts
@@ -182,7 +185,7 @@ export function command<In = void, Out = void, F extends string = AnyCode, Paylo
   name: SendableName<In, Returned>,
   options: IdempotentCommandOptions<In, Out, F, Payload, Returned>,
 ): Command<In, Out, F, Payload, Returned>;
-/** Defines any command. Of five signatures the compiler shows the errors of the last alone, so it takes all options. */
+/** Defines any command. Takes all options, because the compiler reports only the errors of the last overload. */
 export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
   name: SendableName<In, Returned>,
   options?: CommandOptions<In, Out, F, Payload, Returned>,
@@ -195,7 +198,7 @@ export function command<In, Out, F extends string, Payload, Returned>(
 }
 
 /**
- * Defines a query: a message that reads something. It may run more than once, when a node is lost or silent.
+ * Defines a query: a message that reads something. It may run more than once, if a node is lost or does not answer.
  *
  * Types and errors as for {@link command}.
  *
@@ -216,7 +219,7 @@ export function query<In = void, Out = void, F extends string = AnyCode, Payload
   return requestContract("query", checkName(name), options);
 }
 
-/** A command or a query of a name that is valid. */
+/** Makes a command or a query whose name has been checked. */
 export function requestContract<K extends "command" | "query">(kind: K, name: string, options: object | undefined) {
   const contract = Object.freeze({
     kind,
@@ -228,8 +231,8 @@ export function requestContract<K extends "command" | "query">(kind: K, name: st
 }
 
 /**
- * Defines an event: a message that reports something. Each service that has handlers for it gets it at most once, and
- * so does each node that has handlers with `each: "node"`.
+ * Defines an event: a message that reports something. Each service that has handlers for the event gets it at most
+ * once, and so does each node that has handlers with `each: "node"`.
  *
  * Types and errors as for {@link command}.
  *
@@ -255,7 +258,7 @@ export function event<In, Payload>(name: string, options?: EventOptions<In, Payl
   return eventContract(checkName(name), contractOptions("event", name, options));
 }
 
-/** Defines an event of an entity, of a valid name: durable for good, with the entity's id as its key. */
+/** Makes an event of an entity, whose name has been checked: kept for ever, with the entity's id as its key. */
 export function entityEvent<In, Payload>(
   name: string,
   entity: string,
@@ -265,7 +268,7 @@ export function entityEvent<In, Payload>(
   return eventContract(name, Object.freeze(options));
 }
 
-/** An event of a name that is valid. */
+/** Makes an event whose name has been checked. */
 export function eventContract<Options extends ContractOptions>(name: string, options: Options) {
   const contract = Object.freeze({
     kind: "event" as const,
@@ -277,7 +280,7 @@ export function eventContract<Options extends ContractOptions>(name: string, opt
   return contract;
 }
 
-/** Tells a batch that its function begins, each time. */
+/** Wraps the function of a batch handler so that each call first calls the batch's {@link BEGINS}. */
 function beginning(fn: HandlerFn): HandlerFn {
   return (batch: { [BEGINS]?(): void }, ctx: never) => {
     batch[BEGINS]?.();
@@ -305,7 +308,7 @@ export function checkName(name: string): string {
   );
 }
 
-/** The handler of a contract. `at`: how errors begin. */
+/** Makes the handler of a contract. `at`: prefix of error messages. */
 export function handlerOf(
   contract: AnyContract,
   method: "handle" | "on" | "onBatch",
@@ -337,9 +340,7 @@ export type HandlerFn = (payload: never, ctx: never) => unknown;
 
 // The check of a contract that a program passes in: the error says which kind was expected and what was given instead.
 
-/**
- * Throws a `TypeError` for a value that is not a contract of one of these kinds. `method` is the one that was called.
- */
+/** Throws a `TypeError` unless the value is a contract of one of these kinds. `method`: the method that was called. */
 export function checkContract(method: string, contract: AnyContract, ...kinds: Kind[]): void {
   const isOfKind = kinds.includes(contract?.kind);
   if (isOfKind && typeof contract.name === "string" && isRecord(contract.options)) return;
@@ -349,7 +350,7 @@ export function checkContract(method: string, contract: AnyContract, ...kinds: K
   );
 }
 
-/** The value that was given, and what was probably meant. */
+/** Describes the value that was given, and what was probably meant. */
 export function describe(given: AnyContract): string {
   if (isHandler(given)) return `a handler: give its contract, ${given.contract.name}`;
   if (given?.kind === undefined) return show(given);

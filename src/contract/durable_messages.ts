@@ -2,13 +2,16 @@
 import { checkKnown, checkNumber, checkString, LATEST, show, TEN_YEARS } from "../data/checks.ts";
 import { checkSending, type SendOptions } from "./send_options.ts";
 
-/** Options of `publish` for a durable event, and those that `enqueue` shares with it. */
+/** Options of `publish` for a durable event; `enqueue` takes them, too. */
 export interface KeepOptions extends Pick<SendOptions, "id" | "headers" | "signal" | "timeout"> {
-  /** Delay before it is handled, in ms by the server's clock: 0 to 10 years; 0. Needs nats-server 2.12. */
+  /**
+   * Delay before the message is handled, in ms by the server's clock: 0 to 10 years. Needs nats-server 2.12. Default:
+   * 0.
+   */
   delay?: number | undefined;
   /**
-   * Earliest time at which it is handled, by this process's clock, translated to the server's when published: before
-   * the year 2262; at once. Needs nats-server 2.12.
+   * Earliest time at which the message is handled, before the year 2262, by this process's clock; translated to the
+   * server's clock when published. Needs nats-server 2.12. Default: at once.
    */
   at?: Date | undefined;
 }
@@ -16,24 +19,24 @@ export interface KeepOptions extends Pick<SendOptions, "id" | "headers" | "signa
 /** Options of `enqueue`. */
 export interface EnqueueOptions extends KeepOptions {
   /**
-   * Repeats it: six fields of cron, seconds first, or `@hourly` and the like. `id` is its name. Needs nats-server
-   * 2.14.
+   * Repeats the message: six fields of cron, seconds first, or `@hourly` and the like. `id` is the schedule's name.
+   * Needs nats-server 2.14.
    */
   cron?: string | undefined;
-  /** The time zone of `cron`, as `"Europe/Berlin"`; UTC. */
+  /** The time zone of `cron`, such as `"Europe/Berlin"`. Default: UTC. */
   zone?: string | undefined;
 }
 
-/** Filter of dead letters; all of the namespace. */
+/** Filter of dead letters. Default: all dead letters of the namespace. */
 export interface DeadLetterOptions {
-  /** Dead letters of this service. */
+  /** Only dead letters of this service. */
   service?: string | undefined;
-  /** Dead letters of this subscription. */
+  /** Only dead letters of this subscription. */
   subscription?: string | undefined;
 }
 
 /**
- * A message that a subscription failed to handle too often, or that cannot be read. It is kept until it is replayed or
+ * A message that a subscription failed to handle too often, or could not read. It is kept until it is replayed or
  * discarded.
  */
 export interface DeadLetter {
@@ -45,72 +48,74 @@ export interface DeadLetter {
   readonly subscription: string;
   /** The name of the contract. */
   readonly contract: string;
-  /** Its key, if it has one. */
+  /** The message's key, if it has one. */
   readonly key: string | undefined;
-  /** Payload as it was published: before the contract's schema. */
+  /** Payload as it was published, before the contract's schema parsed it. */
   readonly payload: unknown;
-  /** Headers that it was published with. */
+  /** Headers that the message was published with. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Position in the log. */
+  /** The message's position in the log. */
   readonly position: number;
   /**
-   * Failure of its last attempt. `cause` is what the handler threw, for operators: `name: message` on the first
-   * line, then the stack; 4 kB at most, and none with `causes: false`.
+   * Failure of the last attempt. `cause`: the error that the handler threw, for operators: `name: message` on the first
+   * line, then the stack; 4 kB at most; absent with `causes: false`.
    */
   readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined };
   /** Attempts so far. */
   readonly attempts: number;
-  /** When it was stored in the log, by the server's clock. */
+  /** Time at which the message was stored in the log, by the server's clock. */
   readonly stored: Date;
-  /** The time that it was scheduled for; `undefined`: it was not scheduled. */
+  /** The time that the message was scheduled for; `undefined`: it was not scheduled. */
   readonly due: Date | undefined;
-  /** Time at which it became a dead letter. */
+  /** Time at which the message became a dead letter. */
   readonly at: Date;
-  /** Later messages of its contract and key that wait behind it. */
+  /** Number of later messages of the same contract and key that wait behind this dead letter. */
   readonly heldBehind: number;
   /**
-   * Its payloads before it was edited, oldest first: since when it was a dead letter with each, and that as JSON, cut.
+   * Earlier payloads of an edited dead letter, oldest first, as JSON that is cut if it is long; `at`: the time since
+   * which the message was a dead letter with that payload.
    */
   readonly history: readonly { readonly at: Date; readonly payload: string }[];
   /**
-   * Handles it again, with all its attempts, and then those behind it; with another payload, if one is given, under its
-   * key. Resolves when the request is stored. Rejects with `TOO_LARGE` for a payload that `publish` would refuse so.
+   * Handles the message again, with all its attempts, and then the messages behind it. `payload` replaces the payload;
+   * the key stays. Resolves when the request is stored. Rejects with `TOO_LARGE` for a payload that is too large for
+   * `publish`.
    */
   replay(options?: { readonly payload?: unknown }): Promise<void>;
-  /** Removes it; those behind it go on. Resolves when the request is stored. */
+  /** Removes the dead letter; the messages behind it go on. Resolves when the request is stored. */
   discard(): Promise<void>;
 }
 
 /** The state of a subscription. */
 export interface SubscriptionInfo {
-  /** Whose subscription it is. */
+  /** The service of the subscription. */
   readonly service: string;
-  /** Its name. */
+  /** The name of the subscription. */
   readonly name: string;
-  /** The contracts whose messages it handles. */
+  /** The contracts whose messages the subscription handles. */
   readonly contracts: readonly string[];
-  /** Up to where it has read. */
+  /** Position in the log up to which the subscription has read. */
   readonly position: number;
-  /** Messages of the stream behind that position: each has 1 to 512 events. */
+  /** Number of messages of the stream behind that position; each has 1 to 512 events. */
   readonly lag: number;
-  /** Messages that it has read, and neither handled nor put aside. */
+  /** Number of messages that were read, but neither handled nor put aside. */
   readonly open: number;
-  /** Age of the oldest message that it has not handled, in ms; 0 if there is none. */
+  /** Age of the oldest message that is not handled, in ms; 0 if there is none. */
   readonly oldest: number;
   /**
-   * How soon the first of those that it has not handled is deleted from the log, in ms, if that is in the last quarter
-   * of its `keep`.
+   * Time until the first unhandled message is deleted from the log, in ms, if that is in the last quarter of its
+   * `keep`.
    */
   readonly ends?: number | undefined;
-  /** Messages that wait for their next attempt, or behind another of their key. */
+  /** Number of messages that wait for their next attempt, or behind another message of their key. */
   readonly retrying: number;
-  /** Dead letters. */
+  /** Number of dead letters. */
   readonly dead: number;
-  /** The id of the node that leads it; `undefined`: none. */
+  /** The id of the node that leads the subscription; `undefined`: none. */
   readonly leader: string | undefined;
-  /** True if no live node handles it; it stays until it is removed. */
+  /** True if no live node handles the subscription; it stays until it is removed. */
   readonly abandoned: boolean;
-  /** True until its leader has carried out every `rewind`, `replay` and `discard`. */
+  /** True until the leader has carried out every `rewind`, `replay` and `discard`. */
   readonly requested: boolean;
 }
 
@@ -127,7 +132,7 @@ export function checkKeepOptions(method: "publish" | "enqueue", name: string, op
   if (cron !== undefined && id === undefined) throw new TypeError(`${at}: a cron needs an id, which is its name`);
 }
 
-/** Throws a `TypeError` or `RangeError` for a time, a cron or its time zone that is none. */
+/** Throws a `TypeError` or `RangeError` if `at`, `cron` or `zone` is invalid. */
 export function checkTimes(at: string, { at: when, cron, zone }: Pick<EnqueueOptions, "at" | "cron" | "zone">): void {
   if (when !== undefined && !(when instanceof Date && !Number.isNaN(when.getTime()))) {
     throw new TypeError(`${at}: at must be a valid Date; got ${show(when)}`);
@@ -144,7 +149,7 @@ export function checkTimes(at: string, { at: when, cron, zone }: Pick<EnqueueOpt
   if (zone !== undefined && cron === undefined) throw new TypeError(`${at}: zone is that of cron: give it a cron, too`);
 }
 
-/** Throws for options of dead letters that are invalid. */
+/** Throws if the options of `deadLetters` are invalid. */
 export function checkDeadLetterOptions(options: DeadLetterOptions): void {
   checkKnown("deadLetters", options, DEAD_LETTER_OPTIONS);
   for (const [option, value] of Object.entries(options)) {

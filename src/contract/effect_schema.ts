@@ -1,22 +1,23 @@
 /**
- * JSON Schemas of effect. They describe the JSON that effect would make of a value, a text for a `Date` and null for
- * `undefined`, while its validator takes the value itself, which is what Catga sends: only some of them hold for that.
+ * JSON Schemas of effect. They describe the JSON that effect would make of a value: text for a `Date`, null for
+ * `undefined`. But effect's validator takes the value itself, which is what Catga sends, so only some of these JSON
+ * Schemas hold.
  */
 import { isRecord } from "../data/checks.ts";
 
-/** The JSON Schema, if it describes the values that the validator takes; else `undefined`. */
+/** Returns the JSON Schema if it describes the values that the validator takes; else `undefined`. */
 export function effectJsonSchema(validator: unknown, schema: unknown): unknown {
   const { ast } = validator as { readonly ast?: unknown }; // a property of each schema of effect
   return isDescribed(ast, new Set()) ? withPlainNumbers(schema) : undefined;
 }
 
-/** Returns true if the JSON of each value that a node of a schema takes is that value. */
+/** Returns true if every value that this node of a schema accepts is equal to its JSON. */
 function isDescribed(node: unknown, seen: Set<unknown>): boolean {
   if (!isRecord(node)) return false;
-  if (seen.has(node)) return true; // it is looked at already
+  if (seen.has(node)) return true; // this node is being checked already
   seen.add(node);
   const each = (nodes: unknown) => Array.isArray(nodes) && nodes.every((own) => isDescribed(own, seen));
-  // the last one is what a payload has, before a transformation
+  // `to` of the last link is the encoded side: what the payload holds before effect transforms it
   if (Array.isArray(node.encoding) && node.encoding.length > 0) return isDescribed(node.encoding.at(-1)?.to, seen);
   switch (node._tag) {
     case "String":
@@ -48,7 +49,7 @@ function typesOf(signatures: unknown): readonly unknown[] {
   return Array.isArray(signatures) ? signatures.map((own) => isRecord(own) ? own.type : undefined) : [undefined];
 }
 
-/** Replaces a number, or one of the texts for NaN and the infinities, by a number. */
+/** Replaces "a number, or one of the texts for NaN and the infinities" by "a number". */
 function withPlainNumbers(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(withPlainNumbers);
   if (!isRecord(schema)) return schema;
@@ -57,5 +58,5 @@ function withPlainNumbers(schema: unknown): unknown {
   return Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, withPlainNumbers(value)]));
 }
 
-/** JSON Schema of effect for a number that need not be finite. */
+/** The JSON Schema that effect makes of a number that need not be finite. */
 const NUMBER_OR_TEXT = '[{"type":"number"},{"type":"string","enum":["Infinity","-Infinity","NaN"]}]';

@@ -1,6 +1,6 @@
 /**
- * Entities: things with an id whose state is what their events made of it, changed by one command at a time. What a
- * program declares; how one is loaded and stored is in `entities/`.
+ * Entities: things with an id whose state is computed from their events, and which change by one command at a time.
+ * This file has the declarations of programs; `entities/` loads and stores entities.
  */
 import type { AnyCode } from "../error.ts";
 import type { AnyContract } from "./contract.ts";
@@ -25,9 +25,12 @@ import { workflowOf } from "./workflow.ts";
 
 /** Options of {@link entity}. */
 export interface EntityOptions<State> {
-  /** The state of one that has no events yet, as plain data. It gets frozen. */
+  /** Returns the state of an entity without events, as plain data. The state gets frozen. */
   initial: (id: string) => State;
-  /** Raise it when what `apply` functions make of events changes: snapshots of another version are not used; 1. */
+  /**
+   * Version of the `apply` functions. Raise it when they make another state of the same events: snapshots of another
+   * version are not used. Default: 1.
+   */
   version?: number | undefined;
 }
 
@@ -35,18 +38,18 @@ export interface EntityOptions<State> {
 export interface EntityEventOptions<In, Payload = In> {
   /**
    * Checks the payload where it is emitted, and parses it where it is applied or handled: its transforms bring old
-   * events into today's shape. It must be synchronous; none.
+   * events into today's shape. It must be synchronous. Default: none.
    */
   input?: Schema<In, Payload> | undefined;
   /**
-   * Paths of members that tools hide: the command line, the dashboard, listings of dead letters; up to 32, each of up
-   * to 256 characters. They are stored with each event. With one such event in a history, tools hide the state of the
-   * snapshot, too. None.
+   * Paths of members that tools hide (the command line, the dashboard, listings of dead letters): up to 32 paths, each
+   * of up to 256 characters. The paths are stored with each event. If a history has such an event, tools hide the state
+   * of the snapshot, too. Default: none.
    */
   redact?: readonly RedactedPath<NoInfer<In>>[] | undefined;
 }
 
-/** An event of an entity. It is durable, and its key is the entity's id. Only commands of its entity emit it. */
+/** An event of an entity. It is durable, and its key is the entity's id. Only commands of the entity emit it. */
 export interface EntityEvent<State, In = void, Payload = In> extends EmittedEvent<In, Payload> {
   /** Carries the type of the state. */
   readonly "~state": (state: State) => State;
@@ -64,32 +67,32 @@ export interface EntityHandler<State, In, Returned, F extends string = AnyCode> 
 export interface Entity<State> {
   /** The name of the type. */
   readonly name: string;
-  /** The inside, for Catga. */
+  /** Internal: the definition of the entity. */
   readonly "~entity": EntityDefinition<State>;
   /**
-   * The event that remains of an entity that was forgotten, `<Entity>.forgotten`: read models remove what they know of
-   * it.
+   * The event `<Entity>.forgotten`, which remains of an entity that was forgotten: read models handle it by removing
+   * their data about the entity.
    */
   readonly forgotten: EmittedEvent<{ readonly id: string }>;
   /**
-   * Defines an event of it, called `<Entity>.<name>`. `apply` makes the next state of a state and the event; it is
-   * pure. The state that it gets is frozen (a `Map` or `Set` in it is not: copy it). Throws a `TypeError` for an
-   * invalid or repeated name.
+   * Defines an event of the entity, called `<Entity>.<name>`. `apply` makes the next state of a state and the event; it
+   * must be pure. The state that it gets is frozen (except a `Map` or `Set` in it: copy it). Throws a `TypeError` for
+   * an invalid or repeated name.
    */
   event<In = void, Payload = In>(
     name: SendableName<In>,
     apply: {
       (state: State, payload: NoInfer<Payload>): State;
-      /** For the compiler; never has a value. */
+      /** Compile time only: the compiler's error names the right order of arguments; never has a value. */
       readonly input?: "apply is the second argument, input an option: event(name, apply, { input })";
     },
     options?: EntityEventOptions<In, Payload>,
   ): EntityEvent<State, In, Payload>;
   /**
-   * Makes the handler of a command, whose `key` is the entity's id. What it emits is stored as one, or not at all, and
-   * the command is applied once for its id; what it returns or fails with is its result. It may run again, when another
-   * command came first: effects belong into a subscription to its events. One with `durable: true` may be enqueued,
-   * too: it is run in its time, and applied once.
+   * Makes the handler of a command whose `key` is the entity's id. The events that `decide` emits are stored together
+   * or not at all, and the command is applied once for its id; the value or failure that `decide` returns is the
+   * result. `decide` may run again if another command came first: put effects into a subscription to the events. A
+   * command with `durable: true` may be enqueued, too: it then runs later, and is applied once.
    */
   handle<In, Out, F extends string, Payload, Returned>(
     command: KeyedCommand<In, Out, F, Payload, Returned>,
@@ -97,8 +100,8 @@ export interface Entity<State> {
     options?: CommandHandlerOptions<NoInfer<F>>,
   ): EntityHandler<State, In, Returned, F>;
   /**
-   * Decides a command by values alone, for tests: no app, nothing is stored. Rejects with what `apply`, a schema or the
-   * handler throws.
+   * Decides a command by values alone, for tests: without an app, and without storing anything. Rejects with an error
+   * that `apply`, a schema or the handler throws.
    */
   decide<In, Returned, F extends string>(
     handler: EntityHandler<State, In, Returned, F>,
@@ -107,9 +110,9 @@ export interface Entity<State> {
 }
 
 /**
- * Defines a type of entity: its state is what its events make of it. The name is one token of letters, digits, `-` and
- * `_`, 64 characters at most, and does not end with `-run`: workflow runs are stored so. Throws a `TypeError` for an
- * invalid name or option.
+ * Defines a type of entity, whose state is computed from its events. The name is one token of letters, digits, `-` and
+ * `_`, 64 characters at most; it must not end with `-run`, the suffix of stored workflow runs. Throws a `TypeError` for
+ * an invalid name or option.
  *
  * @example
  * ```ts
@@ -165,7 +168,7 @@ export function entity<State>(name: string, options: EntityOptions<State>): Enti
         "~state": (state: State) => state,
         of: (payload?: unknown) => Object.freeze({ event: contract.name, payload }),
       });
-      // the event's type arguments say what `apply` gets
+      // the event's type arguments say which payload `apply` gets
       definition.events.set(contract.name, {
         contract: full,
         apply: apply as (state: State, payload: unknown) => State,
@@ -204,7 +207,7 @@ function entityHandler(
   }
   if (typeof decide !== "function") throw new TypeError(`${at} ${name} takes a function; got ${show(decide)}`);
   const entity: EntityBody = Object.freeze({ definition, decide });
-  // the context is that of a running app, which loads and stores
+  // the context belongs to a running app, which loads and stores entities
   const fn: HandlerFn = (payload, ctx) => (ctx as EntityContext)["~decide"](entity, payload);
   const { "~handler": body } = handlerOf(contract, "handle", fn, options, `${at} ${name}`);
   return Object.freeze({ contract, "~handler": Object.freeze({ ...body, entity }) });

@@ -1,4 +1,4 @@
-/** A command of an entity decided by values, for tests. */
+/** Decides a command of an entity by values, for tests. */
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { checkKnown, freezePlain, isRecord, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
@@ -9,11 +9,11 @@ import type { Handler } from "./handler.ts";
 import { isFailure, type Result } from "./result.ts";
 import { firstIssue, validate } from "./schema.ts";
 
-/** An event with its payload, as `of` makes it. */
+/** An event with its payload, made by `of`. */
 export interface Given<State> {
   /** The name of the contract. */
   readonly event: string;
-  /** Payload as it is stored. */
+  /** Payload as it would be stored. */
   readonly payload: unknown;
   /** Carries the type of the state; never has a value. */
   readonly "~state"?: (state: State) => State;
@@ -21,13 +21,13 @@ export interface Given<State> {
 
 /** Input of `decide`: earlier events and the command. */
 export interface DecisionOptions<State, In> {
-  /** The events that the entity has had, oldest first; none. */
+  /** Events of the entity before the command, oldest first. Default: none. */
   given?: readonly Given<State>[] | undefined;
   /** The payload of the command. */
   when: In;
   /**
-   * Members of the context that the handler reads, and stand-ins for what it sends with; reading another one throws;
-   * none.
+   * Members of the context that the handler reads, and stand-ins for the methods that it sends with; reading another
+   * member throws. Default: none.
    */
   ctx?: Partial<Context> | undefined;
 }
@@ -36,13 +36,13 @@ export interface DecisionOptions<State, In> {
 export interface Decision<State, Returned, F extends string = AnyCode> {
   /** The handler's return value, or its failure. */
   readonly result: Result<Returned, F>;
-  /** Events that it emitted; none if it failed. */
+  /** Events that the handler emitted; none if it failed. */
   readonly emitted: readonly { readonly event: string; readonly payload: unknown }[];
-  /** The state with what it emitted. */
+  /** The state after the emitted events. */
   readonly state: State;
 }
 
-/** See `Entity.decide`. */
+/** Decides a command by values; see `Entity.decide`. */
 export async function decideByValues<State>(
   definition: EntityDefinition<State>,
   handler: Handler,
@@ -81,8 +81,8 @@ export async function decideByValues<State>(
 }
 
 /**
- * The state after these events, read as they are stored. Frozen, as in an app: an `apply` that
- * changes what it gets throws.
+ * Returns the state after these events, parsed like stored events. The states are frozen, as in an app: an `apply` that
+ * changes its argument throws.
  */
 function stateOf<State>(
   definition: EntityDefinition<State>,
@@ -108,7 +108,7 @@ function checkGiven(at: string, given: readonly unknown[]): void {
   });
 }
 
-/** A value for an error: a contract by its name. */
+/** Shows a value in an error message; a contract is shown by its name. */
 function named(value: unknown): string {
   const { kind, name } = (value ?? {}) as Partial<AnyContract>;
   return typeof kind === "string" && typeof name === "string" ? `the ${kind} ${name} itself` : show(value);
@@ -116,7 +116,7 @@ function named(value: unknown): string {
 
 const DECISION_OPTIONS = new Set(["given", "when", "ctx"]);
 
-/** A context that has what a test gave it, and says what it lacks. */
+/** Makes a context of the members that a test gave; reading another member throws. */
 function contextOf(given: Partial<Context>): Context {
   return new Proxy(given, {
     get: (target, member) => {

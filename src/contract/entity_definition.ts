@@ -11,59 +11,57 @@ export interface OfEntity<State, In> extends Contract<"event", In, void> {
 
 /** An entity while a command is decided. */
 export interface Loaded<State> {
-  /** Its id: the key of the command. */
+  /** The entity's id: the key of the command. */
   readonly id: string;
-  /** Number of its stored events, without those that are being emitted. */
+  /** Number of stored events, without events that the command has emitted. */
   readonly version: number;
   /**
-   * State after its events and those emitted so far. Frozen, arrays and plain objects in depth: emit events to
-   * change it.
+   * State after the stored events and the events emitted so far. Frozen, arrays and plain objects in depth: emit events
+   * to change it.
    */
   readonly state: State;
-  /**
-   * Emits an event: it is stored with all others of this command as one, when the handler has returned without failing.
-   */
+  /** Emits an event. All events of a command are stored together when the handler has returned without failing. */
   emit<In>(
     event: OfEntity<State, In>,
     ...args: undefined extends In ? [payload?: NoInfer<In>] : [payload: NoInfer<In>]
   ): void;
 }
 
-/** A type of entity. */
+/** The definition of a type of entity. */
 export interface EntityDefinition<State> {
-  /** Its name. */
+  /** The name of the type. */
   readonly name: string;
-  /** Makes the state of one without events. */
+  /** Returns the state of an entity without events. */
   readonly initial: (id: string) => State;
-  /** Version of its `apply` functions. */
+  /** Version of the `apply` functions. */
   readonly version: number;
   /** Events by the names of their contracts. */
   readonly events: Map<string, EntityEventDefinition<State>>;
 }
 
-/** One of its events. */
+/** An event of an entity's definition. */
 export interface EntityEventDefinition<State> {
   /** The event contract that subscribers handle. */
   readonly contract: AnyContract;
-  /** Makes the next state. */
+  /** Returns the next state. */
   readonly apply: (state: State, payload: unknown) => State;
 }
 
-/** An entity as `load` reads it. */
+/** An entity, as returned by `load`. */
 export interface LoadedEntity<State> {
-  /** Its id. */
+  /** The entity's id. */
   readonly id: string;
-  /** Number of its events. */
+  /** Number of the entity's events. */
   readonly version: number;
-  /** State after its events. Other readers get the same value: frozen, arrays and plain objects in depth. */
+  /** State after these events. Other readers get the same value: frozen, arrays and plain objects in depth. */
   readonly state: State;
 }
 
 /** Options of `load`. */
 export interface LoadOptions {
   /**
-   * Reads up to the last event that the leader of the stream has; else from a server that may lag behind a little;
-   * `false`.
+   * True reads up to the last event that the leader of the stream has; false reads from a server that may lag a little.
+   * Default: `false`.
    */
   latest?: boolean | undefined;
 }
@@ -72,13 +70,13 @@ export interface LoadOptions {
 export interface AnyEntity<State> {
   /** The name of the type. */
   readonly name: string;
-  /** The inside, for Catga. */
+  /** Internal: the definition of the entity. */
   readonly "~entity": EntityDefinition<State>;
 }
 
-// An entity while a command is decided: its state, and what has been emitted.
+// An entity while a command is decided: its state, and the events emitted so far.
 
-/** An event that was emitted: its payload as it was given, which is what is stored. */
+/** An emitted event with its payload as given, which is also how it is stored. */
 export interface EmittedPayload {
   readonly event: string;
   readonly payload: unknown;
@@ -116,15 +114,15 @@ export class Deciding<State> implements Loaded<State> {
     this.emitted.push({ event: event.name, payload });
   }
 
-  /** Ends the emitting. */
+  /** Forbids further events: called when the handler has ended. */
   end(): void {
     this.#over = true;
   }
 }
 
 /**
- * Why an event cannot be applied: the entity does not have it; its schema refuses its payload, throws, or checks
- * asynchronously.
+ * Reason why an event cannot be applied: the entity does not define it, or its schema refuses the payload, throws, or
+ * is asynchronous.
  */
 export interface Inapplicable {
   readonly cause: "unknown event" | "schema";
@@ -134,8 +132,8 @@ export interface Inapplicable {
 }
 
 /**
- * The next state. Throws the error that `refuse` makes of an event that cannot be applied, else a `TypeError`; and what
- * `apply` throws.
+ * Returns the next state. If the event cannot be applied, throws the error that `refuse` makes, or a `TypeError`
+ * without `refuse`. Throws an error that `apply` throws.
  */
 export function applied<State>(
   definition: EntityDefinition<State>,
@@ -164,7 +162,7 @@ export function applied<State>(
   return nextState(known.apply(state, parsed.value as never), state, known.contract.name);
 }
 
-/** Refuses what is no state, before it is stored that the event has led there. */
+/** Throws if `apply` returned no state, before the event is stored. */
 function nextState<State>(next: State, before: State, event: string): State {
   if (!(next instanceof Promise) && (next !== undefined || before === undefined)) return next;
   disown(next);
@@ -172,7 +170,10 @@ function nextState<State>(next: State, before: State, event: string): State {
   throw new TypeError(`the function of the event ${event} must return the next state; got ${what}`);
 }
 
-/** The state of an entity without events, frozen. Throws what `initial` throws, and a `TypeError` if it is no state. */
+/**
+ * Returns the state of an entity without events, frozen. Throws an error that `initial` throws, and a `TypeError` if
+ * `initial` returns no state.
+ */
 export function initialState<State>({ name, initial }: EntityDefinition<State>, id: string): State {
   const state = initial(id);
   if (!(state instanceof Promise)) return freezePlain(state);

@@ -1,11 +1,12 @@
 /**
- * The status of HTTP that says what an error says: for plain NATS clients, which expect such a number, and for HTTP
- * (`http/respond.ts` has `NO_HANDLER` otherwise).
+ * The HTTP status of an error, for plain NATS clients, which expect such a number, and for HTTP (`http/respond.ts` has
+ * another status for `NO_HANDLER`).
  */
 import type { CatgaError, ErrorCode } from "../error.ts";
 
 /**
- * The status of an error. A handler's own code that is such a number is used as it is; other codes of its own are 422.
+ * Returns the status of an error: a handler's own code that is a number from 400 to 599 is used as it is; another code
+ * of a handler is 422.
  */
 export function statusOf({ code }: Pick<CatgaError, "code">): number {
   if (/^[45]\d\d$/.test(code)) return Number(code);
@@ -23,7 +24,7 @@ const STATUS: Record<ErrorCode | "RATE_LIMITED", number> = {
   NO_RUN: 404,
   FORGOTTEN: 410,
   TOO_LARGE: 413,
-  RATE_LIMITED: 429, // of the behavior rateLimit()
+  RATE_LIMITED: 429, // the behavior `rateLimit()` sets this code
   CANCELLED: 499,
   HANDLER_FAILED: 500,
   INVALID_RESPONSE: 500,

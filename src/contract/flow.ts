@@ -9,13 +9,18 @@ import type { Failure, Success } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 import type { SendArgs } from "./send_options.ts";
 
-/** A workflow, made by `workflow`. */
+/** A workflow, made by `workflow()`. */
 export interface WorkflowContract<In, Out, F extends string = AnyCode> {
-  /** For the compiler, which names it where another method is called; never has a value. */
+  /**
+   * Compile time only: the compiler's error names this method if the workflow is passed to another; never has a value.
+   */
   readonly "~use"?: "app.start(workflow, input)";
-  /** For the compiler, which says by it that a workflow is started, not sent; never has a value. */
+  /**
+   * Compile time only: keeps a workflow from methods that take messages, because it is started, not sent; never has a
+   * value.
+   */
   readonly options?: undefined;
-  /** Tells it from other contracts. */
+  /** Distinguishes a workflow from other contracts. */
   readonly kind: "workflow";
   /** 1 to 48 letters, digits, `-` and `_`; the same on every node. */
   readonly name: string;
@@ -31,48 +36,49 @@ export type AnyWorkflow = Pick<WorkflowContract<never, unknown>, "kind" | "name"
 /** Any signal. */
 export type AnySignal = Pick<Signal<never, unknown>, "workflow" | "name" | "~input">;
 
-/** Something that a run can wait for: `Workflow.signal` makes it. `Payload`: what its schema makes of what is told. */
+/**
+ * Something that a run can wait for, made by `Workflow.signal`. `T`: the type that a sender gives; `Payload`: the type
+ * that the run gets, after the schema.
+ */
 export interface Signal<T = void, Payload = T> {
   /** The name of the workflow. */
   readonly workflow: string;
-  /** Its own name. */
+  /** The signal's own name. */
   readonly name: string;
   /** Carries the type; never has a value. */
   readonly "~payload"?: (payload: T) => void;
-  /** Carries the type behind the schema; never has a value. */
+  /** Carries the type that the schema returns; never has a value. */
   readonly "~parsed"?: () => Payload;
-  /** The schema, for Catga. */
+  /** Internal: the schema. */
   readonly "~input"?: Schema<never, unknown> | undefined;
 }
 
 /** Argument of the function of a step. */
 export interface Step {
   /**
-   * Id of the step, the same in each attempt and on each node: `<workflow>:<run>:<name>`. Pass it to what the step
-   * calls, as the id of its request.
+   * Id of the step, the same in each attempt and on each node: `<workflow>:<run>:<name>`. Give it to the systems that
+   * the step calls, as the id of the request.
    */
   readonly id: string;
   /** Number of the attempt, from 1. */
   readonly attempt: number;
-  /**
-   * Aborts when the run is cancelled, the attempt's time is over, the app stops, or another node has taken the run
-   * over.
-   */
+  /** Aborts when the run is cancelled, the attempt times out, the app stops, or another node has taken the run over. */
   readonly signal: AbortSignal;
 }
 
 /** Options of a step. */
 export interface StepOptions<T> {
   /**
-   * Takes the step back if the run fails or is cancelled later. It may have steps of its own. If it throws, or takes
-   * longer than `timeout` without one of them, it is tried again as `retry` says; if it returns a failure, the run is
-   * stuck. None.
+   * Undoes the step if the run fails or is cancelled later. It may have steps of its own. If it throws, or takes longer
+   * than `timeout` without a step of its own, it is tried again according to `retry`; if it returns a failure, the run
+   * is stuck. Default: none.
    */
   undo?: ((value: T) => MaybePromise<unknown>) | undefined;
   /**
-   * Attempts, if they throw: `attempts`, the first included (1 to 1,000,000; no limit), after pauses that double,
-   * `delay`: the first and the longest in ms (1 to 2^31 - 1; `[1_000, 3_600_000]`). After the last attempt the run is
-   * stuck. Where the step is another run, this and `timeout` are those of its `undo`: that run has its own.
+   * Retry after an error of the step. `attempts`: number of attempts, the first included (1 to 1,000,000; default: no
+   * limit). `delay`: the first and the longest pause in ms (1 to 2^31 - 1; default: `[1_000, 3_600_000]`); pauses
+   * double. After the last attempt the run is stuck. For a step that starts a run, `retry` and `timeout` apply to its
+   * `undo` only.
    */
   retry?: { attempts?: number | undefined; delay?: readonly [first: number, longest: number] | undefined } | undefined;
   /** Timeout of an attempt, in ms: 1 to 2^31 - 1; the app's. */
@@ -81,15 +87,15 @@ export interface StepOptions<T> {
 
 /** Options of `flow.send`. */
 export interface FlowSendOptions<T> extends StepOptions<T> {
-  /** The name of the step; that of the contract. A run that sends a contract twice needs it. */
+  /** The name of the step. A run that sends a contract twice needs it. Default: the contract's name. */
   name?: string | undefined;
 }
 
 /** Options of `flow.wait`. */
 export interface WaitOptions {
-  /** The name of this wait in the run; that of the signal, from the second wait on with a number. */
+  /** The name of this wait in the run. Default: the signal's name, from the second wait on with a number. */
   name?: string | undefined;
-  /** End of the wait, as ms from now or as a time; no limit. */
+  /** End of the wait, in ms from now or as a time. Default: no limit. */
   timeout?: number | Date | undefined;
 }
 
@@ -97,77 +103,84 @@ export interface WaitOptions {
 export type Decided<T, F extends string> = Success<T> | (Failure<F> & { readonly error: { readonly code: F } });
 
 /**
- * A run, as the handler of its workflow sees it. Names of steps and sleeps are unique in a run: a second use rejects
- * with a `TypeError`.
+ * A run, as the handler of its workflow sees it. Names of steps and sleeps are unique in a run: a second use of a name
+ * rejects with a `TypeError`.
  */
 export interface Flow {
   /** The id of the run. */
   readonly id: string;
   /** The version that the workflow had when this run was started. */
   readonly version: number;
-  /** The headers of its start, or of the handler or run that started it. */
+  /** The headers given to `start`, or inherited from the handler or run that started this run. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Who started it, as an edge said; `undefined`: nobody said so. A value of its own each time that it is read. */
+  /**
+   * The caller that an edge named for the start of the run; `undefined`: no edge named one. A new value at each
+   * reading.
+   */
   readonly caller: Caller | undefined;
   /**
-   * Runs a function until it returns, and records what it returned (1 MiB at most), a failure included. Several may run
-   * at once.
+   * Runs a function until it returns, and records the value that it returned (1 MiB at most), a failure included.
+   * Several steps may run at once.
    */
   step<T>(name: string, fn: (step: Step) => MaybePromise<T>, options?: StepOptions<NoInfer<T>>): Promise<T>;
   /**
    * A step that sends a command or a query with the step's id, or runs another workflow to its end. Failures of
-   * operation (`UNAVAILABLE`, `OVERLOADED`, `TIMEOUT`, …) are tried again for as long as the run may take; what comes
-   * back is what the handler decided.
+   * operation (`UNAVAILABLE`, `OVERLOADED`, `TIMEOUT`, …) are tried again for as long as the run may take, so the
+   * result is a value or failure that the handler decided on.
    */
   send<In, Out, F extends string>(
     contract: Contract<"command" | "query", In, Out, F> | WorkflowContract<In, Out, F>,
     ...args: SendArgs<In, FlowSendOptions<Out>>
   ): Promise<Decided<Out, F | ProgramCode>>;
-  /** Goes on after so many ms, or at a time. No process waits. */
+  /** Resolves after so many ms, or at a time. No process waits meanwhile. */
   sleep(name: string, until: number | Date): Promise<void>;
-  /** The next signal of this kind that the run has not taken yet; `undefined` after the `timeout`. */
+  /** Resolves with the next signal of this kind that the run has not taken yet. */
   wait<T>(signal: Signal<never, T>, options?: { name?: string | undefined; timeout?: undefined }): Promise<T>;
-  /** Waits no longer than `timeout`, after which it resolves with `undefined`. */
+  /** Resolves with the next signal of this kind that the run has not taken yet, or with `undefined` after `timeout`. */
   wait<T>(signal: Signal<never, T>, options: WaitOptions): Promise<T | undefined>;
   /**
-   * Says where the run is, for people: `RunInfo.stage`, 1 to 64 characters. It is recorded once, before the next step
-   * begins, which costs an append; in an `undo` it does nothing. Throws a `TypeError` for another text.
+   * Names the stage that the run has reached, for people: `RunInfo.stage`, 1 to 64 characters. The stage is recorded
+   * once, before the next step begins, which costs an append; in an `undo` the call does nothing. Throws a `TypeError`
+   * for an invalid name.
    */
   stage(name: string): void;
 }
 
 /** Options of `start`. */
 export interface StartOptions {
-  /** The id of the run, 1 to 128 characters; what the contract's `id` makes of the input, else one is made. */
+  /**
+   * The id of the run, 1 to 128 characters. Default: the id that the workflow's `id` makes of the input, else a
+   * generated id.
+   */
   id?: string | undefined;
-  /** Not before this time, which is before the year 2262. `unschedule` takes it back until then. */
+  /** Earliest time of the start, before the year 2262. Until then `unschedule` can cancel it. Default: at once. */
   at?: Date | undefined;
   /**
-   * Again and again: six fields of cron, seconds first, or `@hourly` and the like. `id` is its name, and each of its
-   * runs has the id `<id>@<ms>`, the time in ms since 1970. The same `id` again replaces it, and `unschedule` ends it.
-   * Needs nats-server 2.14.
+   * Starts a run again and again: six fields of cron, seconds first, or `@hourly` and the like. `id` is the schedule's
+   * name; each run has the id `<id>@<ms>`, with the time in ms since 1970. The same `id` again replaces the schedule,
+   * and `unschedule` ends it. Needs nats-server 2.14.
    */
   cron?: string | undefined;
-  /** The time zone of `cron`, as `"Europe/Berlin"`; UTC. */
+  /** The time zone of `cron`, such as `"Europe/Berlin"`. Default: UTC. */
   zone?: string | undefined;
   /**
-   * Stored with the run: the handler's `flow.headers`. What `carry` names, the trace and the caller go on with what its
-   * steps send. None; in a handler those that go on with what it sends.
+   * Headers that are stored with the run, for `flow.headers`. The steps' sends inherit the headers that `carry` names,
+   * the trace and the caller. Default: none; in a handler, the headers that its sends inherit.
    */
   headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Options of `result`. */
 export interface ResultOptions {
-  /** Time to wait for the end, in ms: 1 to 2^31 - 1; the app's. */
+  /** Time to wait for the run's end, in ms: 1 to 2^31 - 1. Default: the app's `timeout`. */
   timeout?: number | undefined;
-  /** Ends the waiting when it aborts: `CANCELLED`. None. */
+  /** Ends the wait when it aborts: `CANCELLED`. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
 /** Options of `tell`. */
 export interface TellOptions {
-  /** Id of the signal: a second one with the same id is ignored; made by Catga. */
+  /** Id of the signal: a second signal with the same id is ignored. Default: a generated id. */
   id?: string | undefined;
 }
 
@@ -177,29 +190,29 @@ export interface TellOptions {
  */
 export type RunStatus = typeof RUN_STATUS[number];
 
-/** All of them. */
+/** All statuses of runs. */
 export const RUN_STATUS = ["running", "waiting", "retrying", "stuck", "undoing", "done", "failed"] as const;
 
-/** Something that a run does now, or waits for. */
+/** A step, sleep or wait that a run has begun and not ended. */
 export interface PendingStep {
-  /** The step, sleep or wait; empty: the handler itself, which threw. */
+  /** The name of the step, sleep or wait; empty for the handler itself, which threw. */
   readonly name: string;
   /** Time since which it is pending. */
   readonly since: Date;
-  /** Attempts that failed. */
+  /** Number of attempts that failed. */
   readonly attempts: number;
-  /** Time at which it goes on by itself; `undefined`: now, or not by itself. */
+  /** Time at which the run goes on by itself; `undefined`: now, or not by itself. */
   readonly next: Date | undefined;
   /**
-   * Error of the last attempt; `cause`: what it threw, or the handler that it sent to in the same process: the message
-   * in the first line, then the stack; 4 kB at most, and none with `causes: false`.
+   * Error of the last attempt. `cause`: the error that the step threw, or that the handler threw to which it sent in
+   * the same process: the message in the first line, then the stack; 4 kB at most; absent with `causes: false`.
    */
   readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined } | undefined;
 }
 
-/** Such a thing for people. */
+/** Describes a pending step for people. */
 export function pendingText({ name, attempts, next, error }: PendingStep): string {
-  // of a handler that threw the failure itself says only where
+  // if a handler threw, the failure's own message says only where
   const [thrown = ""] = error?.cause?.split("\n", 1) ?? [];
   const parts = [
     name === "" ? "the handler" : name,
@@ -212,22 +225,22 @@ export function pendingText({ name, attempts, next, error }: PendingStep): strin
   return parts.filter((part) => part !== "").join(", ");
 }
 
-/** Returns true if the error of something that is pending has this text in it. */
+/** Returns true if the error of a pending step contains this text. */
 export function hasFailedWith({ pending }: Pick<RunInfo, "pending">, text: string): boolean {
   return pending.some(({ error }) => error !== undefined && `${error.code}: ${error.message}`.includes(text));
 }
 
-/** Something that is recorded of a run. */
+/** An entry in the timeline of a run. */
 export interface RunEntry {
-  /** Time of its storing, by the server's clock. */
+  /** Time at which the entry was stored, by the server's clock. */
   readonly at: Date;
-  /** The process that stored it, as `<node>.<token>`. */
+  /** The process that stored the entry, as `<node>.<token>`. */
   readonly by: string;
   /** `started`, `done`, `failed`, `slept`, `signalled`, … */
   readonly type: string;
-  /** The step, sleep, wait or signal; empty if it is about none. */
+  /** The name of the step, sleep, wait or signal; empty if the entry concerns none. */
   readonly name: string;
-  /** The input, what a step returned, an error, a reason. */
+  /** The entry's value: the input, a step's result, an error, or a reason. */
   readonly value: unknown;
 }
 
@@ -249,30 +262,30 @@ export interface RunInfo {
   readonly endedAt: Date | undefined;
   /** Steps, sleeps and waits that are pending. */
   readonly pending: readonly PendingStep[];
-  /** All that is recorded of it, in order. */
+  /** The entries of the run, in order. */
   readonly timeline: readonly RunEntry[];
   /**
-   * Paths of members of those values that tools hide, as the workflow's `redact` had them at the start; `"all"`: what
-   * is stored there cannot be read, and tools hide all values; none.
+   * Paths of members that tools hide in the values of `timeline`, from the workflow's `redact` at the start. `"all"`:
+   * the stored paths cannot be read, so tools hide all values. `undefined`: none.
    */
   readonly redact?: readonly string[] | "all" | undefined;
   /**
-   * Has what is pending tried at once, and a stuck run go on. Rejects with a `CatgaError`: `NO_RUN` if the run has
-   * ended, `UNAVAILABLE`.
+   * Tries pending steps at once, and lets a stuck run go on. Rejects with a `CatgaError`: `NO_RUN` if the run has
+   * ended, or `UNAVAILABLE`.
    */
   retry(): Promise<void>;
-  /** Records a value for a step that has none, by hand. The reason stays in the timeline. Rejects as `retry`. */
+  /** Records a value by hand for a step that has none. The reason stays in the timeline. Rejects like `retry`. */
   skip(step: string, value: unknown, reason: string): Promise<void>;
 }
 
-/** Filter of runs; all of them. */
+/** Filter of runs. Default: all runs. */
 export interface RunsOptions {
-  /** The name of the workflow; all of them. */
+  /** Only runs of the workflow of this name. Default: all workflows. */
   workflow?: string | undefined;
-  /** Their status; any. */
+  /** Only runs with this status. Default: any. */
   status?: RunStatus | undefined;
-  /** True: those that have not ended; false: those that have; both. */
+  /** True: only runs that have not ended; false: only runs that have ended. Default: both. */
   open?: boolean | undefined;
-  /** The id of one; all of them. */
+  /** Only the run with this id. Default: all runs. */
   id?: string | undefined;
 }

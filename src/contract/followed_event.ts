@@ -4,20 +4,20 @@ import { checkKnown, checkSignal, checkString, show } from "../data/checks.ts";
 
 /** A durable event, as `follow` takes it. */
 export interface FollowableEvent<Payload> extends DurableContract<"event", never> {
-  /** Has the type of the payload, after the event's schema. */
+  /** Carries the type of the payload that the event's schema returns. */
   on(fn: (payload: Payload) => unknown): unknown;
 }
 
 /** Options of `follow`. */
 export interface FollowEventsOptions {
   /**
-   * Where it begins: `"now"`: events stored after the call; `"start"`: the oldest event that is stored; a position: the
-   * events behind it; a time of this process's clock: the events stored since then. `"now"`.
+   * Where to begin: `"now"`: events stored after the call; `"start"`: the oldest event that is stored; a position: the
+   * events behind it; a time of this process's clock: the events stored since then. Default: `"now"`.
    */
   from?: "now" | "start" | number | Date | undefined;
-  /** Only events with this key; all of them. */
+  /** Only events with this key. Default: all events. */
   key?: string | undefined;
-  /** Ends it when it aborts. None. */
+  /** Ends the follower when it aborts. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
@@ -26,27 +26,27 @@ export interface FollowEventsOptions {
  * you want to change.
  */
 export interface FollowedEvent<T> {
-  /** Its position in the log, a safe integer that grows with each event; `from: position` goes on behind it. */
+  /** The event's position in the log, a safe integer that grows with each event; `from: position` begins behind it. */
   readonly position: number;
   /** The message id. */
   readonly id: string;
-  /** Its key, which is the id of the entity for an event of one; `undefined` without one. */
+  /** The event's key: for an event of an entity, the entity's id; `undefined` without a key. */
   readonly key: string | undefined;
   /** The payload, parsed by the event's schema. */
   readonly payload: T;
-  /** When it was stored, by the server's clock. */
+  /** Time at which the event was stored, by the server's clock. */
   readonly stored: Date;
-  /** The time that it was scheduled for, as `ctx.due` of its handlers; `undefined`: it was not scheduled. */
+  /** The time that the event was scheduled for, as `ctx.due` of its handlers; `undefined`: it was not scheduled. */
   readonly due: Date | undefined;
-  /** The headers that it was published with. */
+  /** The headers that the event was published with. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** The events that `follow` returns, in order. Leave it with `break`, `return()` or the signal. */
+/** The events that `follow` returns, in order. End it with `break`, `return()` or the signal. */
 export interface EventFollower<T> extends AsyncIterableIterator<FollowedEvent<T>> {
   /**
-   * The position up to which it has read: that of the last event that it returned or passed over because of its key, or
-   * of the end of the log if there was none behind it. `undefined` until it has begun.
+   * The position up to which the follower has read: the position of the last event that it returned, or passed over
+   * because of its key; or the end of the log if there was no such event behind it. `undefined` until it has begun.
    */
   readonly position: number | undefined;
 }

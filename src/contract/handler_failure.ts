@@ -1,17 +1,22 @@
-/** The failure that a sender gets when a handler threw: the thrown error itself stays in the log of its node. */
+/**
+ * The failure that a sender gets when a handler threw. The thrown error itself stays in the log of the handler's node.
+ */
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
 import { CatgaError } from "../error.ts";
 
-/** Origin of an exception: the handler of a message, or a behavior around it. */
+/** The function that threw: the handler of a message, or a behavior around it. */
 export type Thrower = "handler" | "behavior";
 
-/** The failure of a handler, or of a behavior around it, that threw `cause`. */
+/** Makes the failure of a message whose handler, or a behavior around it, threw `cause`. */
 export function handlerFailure(contract: AnyContract, ctx: Context, cause: unknown, by: Thrower): CatgaError {
   return new CatgaError("HANDLER_FAILED", messageOf(contract, ctx, by), { cause, node: ctx.node });
 }
 
-/** Returns true if an error is the {@link handlerFailure} of this message's own handler, not of one that it sent to. */
+/**
+ * Returns true if the error is the {@link handlerFailure} of this message's own handler, and not of a handler that it
+ * sent to.
+ */
 export function isHandlerFailure({ code, message }: CatgaError, contract: AnyContract, ctx: Context): boolean {
   return code === "HANDLER_FAILED" &&
     (["handler", "behavior"] as const).some((by) => message === messageOf(contract, ctx, by));

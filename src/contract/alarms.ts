@@ -63,7 +63,7 @@ export interface UnreadableEntity {
   readonly id: string;
   /** Time of the first attempt to read it, in ms since 1970. */
   readonly since: number;
-  /** The number of the event, and the path that the event's schema refuses. */
+  /** The name and number of the event, and the path that the event's schema refuses. */
   readonly why: string;
 }
 

@@ -248,13 +248,13 @@ export interface RunEntry {
 export interface RunInfo {
   /** The name of the workflow. */
   readonly workflow: string;
-  /** Its id. */
+  /** The id of the run. */
   readonly id: string;
   /** Status of the run. */
   readonly status: RunStatus;
-  /** The last stage that its handler named by `flow.stage`; `undefined`: none. */
+  /** The last stage that the handler named by `flow.stage`; `undefined`: none. */
   readonly stage: string | undefined;
-  /** The version that the workflow had when it was started. */
+  /** The version that the workflow had when the run was started. */
   readonly version: number;
   /** Time of the start. */
   readonly startedAt: Date;

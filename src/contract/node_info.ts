@@ -3,79 +3,77 @@ import type { CatgaError } from "../error.ts";
 
 /** A node as other nodes see it. Frozen. */
 export interface NodeInfo {
-  /** Its id: unique in the cluster. */
+  /** The node's id, unique in the cluster. */
   readonly id: string;
-  /** The process behind the id: `<id>.<nonce>`, the nonce new at every start. */
+  /** The process of the node: `<id>.<nonce>`, with a new nonce at every start. */
   readonly endpoint: string;
-  /** The service that it is a replica of. */
+  /** The service that the node is a replica of. */
   readonly service: string;
-  /** The names of the contracts that it has handlers for, sorted. */
+  /** The names of the contracts that the node has handlers for, sorted. */
   readonly handles: readonly string[];
   /**
-   * Kinds of {@link NodeInfo.handles}, a letter each: `c`ommand, `q`uery, `e`vent or `s`tream; without it kinds are not
-   * compared.
+   * Kinds of {@link NodeInfo.handles}, a letter each: `c`ommand, `q`uery, `e`vent or `s`tream. If it is absent, kinds
+   * are not compared.
    */
   readonly kinds?: string;
   /**
-   * Subscriptions of its handlers to the log, sorted: `<subscription>/<event>` each, and `@/<command>` for commands
-   * that it takes from the log; left out by nodes without.
+   * Subscriptions of the node's handlers to the log, sorted: `<subscription>/<event>`, and `@/<command>` for commands
+   * that it takes from the log. Absent if there are none.
    */
   readonly subscriptions?: readonly string[];
-  /** Commands of entities among {@link NodeInfo.handles}, sorted; left out by nodes without. */
+  /** Commands of entities among {@link NodeInfo.handles}, sorted. Absent if there are none. */
   readonly entities?: readonly string[];
   /**
-   * One hash of the shapes of its contracts: nodes with the same one handle the same contracts with the same schemas.
-   * Made after it has joined; left out by nodes none of whose contracts has a schema.
+   * One hash of the shapes of the node's contracts: nodes with equal hashes handle the same contracts with the same
+   * schemas. Computed after the node has joined. Absent if none of its contracts has a schema.
    */
   readonly shapes?: string;
-  /** When it started, in ms since 1970 by its own clock. */
+  /** Time at which the node started, in ms since 1970 by its own clock. */
   readonly startedAt: number;
-  /** When it last wrote its record, in ms since 1970 by its own clock. */
+  /** Time at which the node last wrote its record, in ms since 1970 by its own clock. */
   readonly lastSeen: number;
-  /**
-   * The `metadata` that it was started with; over NATS also the `host` that it runs on, and its `address` as the server
-   * sees it.
-   */
+  /** The `metadata` option of the node; over NATS also its `host`, and its `address` as the server sees it. */
   readonly metadata: Readonly<Record<string, string>>;
   /**
-   * Load when it was last seen: handlers that ran and sends that awaited their answers (`inFlight`), and requests that
-   * waited for their handlers (`queued`).
+   * Load when the node last wrote its record: `inFlight`, handlers that ran and sends that awaited answers; `queued`,
+   * requests that waited for their handlers.
    */
   readonly load: { readonly inFlight: number; readonly queued: number };
-  /** The id of the NATS server, or memory network, that it is connected to; empty without either. */
+  /** The id of the NATS server, or memory network, that the node is connected to; empty without a connection. */
   readonly server: string;
-  /** The version of the wire protocol that it speaks. */
+  /** The version of the node's wire protocol. */
   readonly protocol: number;
-  /** The version of Catga that it runs. */
+  /** The node's version of Catga. */
   readonly version: string;
 }
 
 /** A change in the membership of a cluster. */
 export interface NodeChange {
   /**
-   * `join`: it has a record, and has answered. `leave`: its record was deleted, or has expired and it does not answer.
-   * `update`: it wrote its record again, as it does at every third of its `heartbeat`, or another process took its id.
+   * `join`: the node has a record, and has answered. `leave`: its record was deleted, or has expired and the node does
+   * not answer. `update`: it wrote its record again, as it does at every third of its `heartbeat`, or another process
+   * took its id.
    */
   readonly type: "join" | "update" | "leave";
   /** The node, as last seen. */
   readonly node: NodeInfo;
 }
 
-/** The request, for a {@link Strategy}. */
+/** The request that a {@link Strategy} chooses a node for. */
 export interface RouteRequest {
-  /** The routing key, when the send or the contract gives one. */
+  /** The routing key, if the send or the contract gives one. */
   readonly key?: string | undefined;
   /** The id of the node that sends. */
   readonly self: string;
-  /** 1 for the first attempt. */
+  /** Number of the attempt, from 1. */
   readonly attempt: number;
 }
 
 /**
- * Chooses the node for a request: one of the candidates, or `undefined` for none of them, which ends the send with
+ * Chooses the node for a request: returns one of the candidates, or `undefined` for none, which ends the send with
  * `NO_HANDLER` 500 ms later. Candidates are the live nodes that handle the contract, at least one; suspect nodes, nodes
- * whose breaker is open and nodes that this send has failed on are left out as long as there are others. Called for
- * every attempt; must be quick. The send rejects with what it throws.
+ * whose breaker is open, and nodes that this send has failed on are left out as long as there are others. Called for
+ * every attempt; must be quick. The send rejects with an error that the strategy throws.
  *
  * @example
  * ```ts
@@ -102,7 +100,7 @@ export type Route = RouteName | Strategy;
 // The health of a node, for an orchestrator's probes, a load balancer or a dashboard.
 
 /**
- * The health of a node: what `app.health()` returns. A new value at each call, made without the network: read it as
+ * The health of a node, returned by `app.health()`. Each call makes a new value without using the network: call it as
  * often as you like.
  */
 export interface Health {
@@ -119,33 +117,34 @@ export interface Health {
    * - `"stopped"`: it has stopped, after a drain or an error.
    */
   readonly status: "starting" | "ready" | "disconnected" | "unlisted" | "forbidden" | "draining" | "stopped";
-  /** True if it should get work: `status` is `"ready"`. For a readiness probe. */
+  /** True if the node should get work: `status` is `"ready"`. For a readiness probe. */
   readonly ready: boolean;
-  /** False if it should be restarted: `status` is `"stopped"`. For a liveness probe. */
+  /** False if the node should be restarted: `status` is `"stopped"`. For a liveness probe. */
   readonly live: boolean;
-  /** Its id. */
+  /** The node's id. */
   readonly node: string;
   /** The connection to the network; `"none"` for an app in memory. */
   readonly connection: "none" | "connected" | "disconnected" | "closed";
   /**
-   * True if its record is in the membership, so that others send to it. Always for an app in memory, until it drains.
+   * True if the node's record is in the membership, so that other nodes send to it. For an app in memory: true until it
+   * drains.
    */
   readonly member: boolean;
-  /** Number of live nodes that it knows: itself until it drains. */
+  /** Number of live nodes that this node knows, including itself until it drains. */
   readonly nodes: number;
-  /** Asynchronous handlers that run here, and sends from here that wait for their answers. */
+  /** Number of asynchronous handlers that run here, and of sends from here that wait for their answers. */
   readonly inFlight: number;
-  /** Messages of other nodes that wait here for their handlers. */
+  /** Number of messages of other nodes that wait here for their handlers. */
   readonly queued: number;
   /**
-   * The subscriptions that this node has handlers of, as it sees them; read models too. `subscriptions()` asks the
+   * The subscriptions that this node has handlers of, as it sees them, read models included. `subscriptions()` asks the
    * store for all.
    */
   readonly subscriptions: readonly SubscriptionHealth[];
   /**
-   * Alarms about what this node sees, the most urgent first; each stands as long as what it is about. `message` is a
-   * sentence for people, `count` how many are concerned (messages, bytes, ms), `since` a time in ms since 1970, `docs`
-   * the page that says what to do, and `cause` what a handler threw, if that is known.
+   * Alarms about the state that this node sees, the most urgent first; each stands as long as its cause lasts.
+   * `message`: a sentence for people; `count`: how many messages, bytes or ms are concerned; `since`: a time in ms
+   * since 1970; `docs`: the page that says what to do; `cause`: the error that a handler threw, if known.
    */
   readonly alarms: readonly {
     readonly kind:
@@ -171,7 +170,7 @@ export interface Health {
       | "clocks-apart";
     /** The contract, subscription, node or stream. */
     readonly about: string;
-    /** `warning`: nothing is lost or stands still yet. */
+    /** `warning`: nothing is lost, and nothing stands still yet. */
     readonly severity: "error" | "warning";
     readonly message: string;
     readonly since: number;
@@ -182,13 +181,13 @@ export interface Health {
 }
 
 /**
- * The state of a subscription, as far as this node knows without asking. The figures are those of the node that leads
- * it; 0 elsewhere.
+ * The state of a subscription, as far as this node knows without asking. The counts are known to the node that leads
+ * the subscription; on other nodes they are 0.
  */
 export interface SubscriptionHealth {
-  /** Whose subscription it is; `"@"` for queued commands. */
+  /** The service of the subscription; `"@"` for queued commands. */
   readonly service: string;
-  /** Its name. */
+  /** The name of the subscription. */
   readonly name: string;
   /**
    * - `"leading"`: this node reads the log for it, and hands the messages out.
@@ -201,28 +200,32 @@ export interface SubscriptionHealth {
    *   log had when it began.
    */
   readonly state: "leading" | "stalled" | "stopped" | "following" | "catching up" | "caught up";
-  /** Why it is stalled: most often the code `CONSUMER_LIMIT`. */
+  /** Reason why the subscription is stalled; most often its code is `CONSUMER_LIMIT`. */
   readonly error?: CatgaError;
-  /** Messages that were read and are not handled: they run, or wait for others of their key. */
+  /** Number of messages that were read and are not handled: they run, or wait for other messages of their key. */
   readonly open: number;
   /**
-   * Messages of the stream that are not read, 10 s ago at most: each has 1 to 512 events. Of a read model: of those
-   * that have arrived.
+   * Number of messages of the stream that were not read, as of 10 s ago at most; each has 1 to 512 events. For a read
+   * model: only messages that have arrived.
    */
   readonly lag: number;
   /** Age of the oldest message that was read and is not handled, parked ones included, in ms; 0 if there is none. */
   readonly oldest: number;
-  /** Messages that are parked: they wait for their next attempt, or behind another of their key. */
+  /** Number of parked messages: they wait for their next attempt, or behind another message of their key. */
   readonly retrying: number;
-  /** Dead letters. */
+  /** Number of dead letters. */
   readonly dead: number;
-  /** How soon the oldest of `open` is deleted from the log, in ms, if that is in the last quarter of its `keep`. */
+  /**
+   * Time until the oldest message of `open` is deleted from the log, in ms, if that is in the last quarter of its
+   * `keep`.
+   */
   readonly ends?: number;
-  /** Messages that wait for a node that handles them, by contract, if there are any. */
+  /** Number of messages that wait for a node that handles them, by contract, if there are any. */
   readonly unhandled?: Readonly<Record<string, number>>;
   /**
-   * The newest failure of a handler since this node leads it: of which message, and what the handler threw (`cause`, as
-   * in a dead letter). Of a read model: of the first message that it tries again and again, while it does.
+   * The newest failure of a handler since this node leads the subscription: its message, and the error that the handler
+   * threw (`cause`, as in a dead letter). For a read model: the failure of the first message that it keeps retrying, as
+   * long as it does.
    */
   readonly lastFailure?: {
     readonly contract: string;
@@ -233,23 +236,26 @@ export interface SubscriptionHealth {
     /** Time of the failure, in ms since 1970. */
     readonly at: number;
   };
-  /** The outage that messages wait for: something that their handler calls is out of reach, which is no attempt. */
+  /**
+   * The outage that messages wait for: something that their handler calls is out of reach. Failures because of an
+   * outage do not count as attempts.
+   */
   readonly outage?: {
     readonly contract: string;
     readonly code: string;
     readonly message: string;
-    /** Time since which the first of them waits, in ms since 1970. */
+    /** Time since which the first of these messages waits, in ms since 1970. */
     readonly since: number;
   };
   /**
-   * The messages whose handlers, aborted when their `timeout` was over, still went on when that had passed again: the
-   * next attempt waits for their end. `contract` and `node` (its id): those of the first.
+   * Messages whose handlers were aborted at their `timeout`, and still went on when the same time had passed again: the
+   * next attempt waits for their end. `contract` and `node` (its id): of the first of these messages.
    */
   readonly hanging?: {
     readonly contract: string;
     readonly node: string | undefined;
     readonly count: number;
-    /** Time since which the first of them is known, in ms since 1970. */
+    /** Time since which the first of these messages is known, in ms since 1970. */
     readonly since: number;
   };
 }

@@ -1,54 +1,54 @@
-/** Counts of a node since its start, as it answers to the tools: `catga top`, the dashboard. */
+/** Counts of a node since its start, for the tools: `catga top`, the dashboard. */
 import { PROTOCOL, VERSION } from "../version.ts";
 import type { Alarm, UnreadableEntity } from "./alarms.ts";
 import type { Kind } from "./contract.ts";
 import type { NodeInfo } from "./node_info.ts";
 
 /**
- * The counts of one node. All but the gauges (`inHand`, `queued`, `leads`, `locks`, `process.rss`) only grow: a rate is
- * the difference of two answers by that of their `up`. Those of one `endpoint` belong together; after a restart all
- * begin at 0.
+ * The counts of one node. All counts except the gauges (`inHand`, `queued`, `leads`, `locks`, `process.rss`) only grow:
+ * a rate is the difference between two answers, divided by the difference of their `up`. Compare only counts of one
+ * `endpoint`; after a restart all counts begin at 0.
  */
 export interface NodeStats {
   readonly id: string;
-  /** The process: `<id>.<nonce>`. */
+  /** The process of the node: `<id>.<nonce>`. */
   readonly endpoint: string;
   readonly service: string;
   /** The wall clock of the node, in ms. */
   readonly now: number;
   /** Uptime, in ms, by a clock that does not jump. */
   readonly up: number;
-  /** Handlers that run, and sends that wait for answers. */
+  /** Number of handlers that run, and of sends that wait for answers. */
   readonly inFlight: number;
-  /** Messages of other nodes that wait for their turn. */
+  /** Number of messages of other nodes that wait for their turn. */
   readonly queued: number;
-  /** Contracts that the node handles, and those that it has sent or published; the busiest first. */
+  /** Contracts that the node handles, and contracts that it has sent or published; the busiest first. */
   readonly contracts: readonly ContractStats[];
   /** Number of contracts that the answer has no room for. */
   readonly moreContracts: number;
-  /** The processes that it has sent requests to, those with the most first. */
+  /** The processes that the node has sent requests to; the process with the most requests first. */
   readonly peers: readonly PeerStats[];
-  /** Names of its leaderships. */
+  /** Names of the leaderships that the node holds. */
   readonly leads: readonly string[];
-  /** Locks that it holds. */
+  /** Number of locks that the node holds. */
   readonly locks: number;
-  /** Deadlocks of locks that ended because this node gave up a lock. */
+  /** Number of deadlocks of locks that ended because this node gave up a lock. */
   readonly cycles: number;
-  /** Alarms about what the node sees, without causes; none is left out. */
+  /** Alarms about the state that the node sees, all of them, without causes. */
   readonly alarms?: readonly Alarm[];
-  /** Entities that it could not read, the first 100. */
+  /** The first 100 entities that the node could not read. */
   readonly unreadable?: readonly UnreadableEntity[];
   readonly process: {
     /** Resident memory, in bytes. */
     readonly rss: number;
-    /** CPU time that it has used, in ms. */
+    /** CPU time that the process has used, in ms. */
     readonly cpu: number;
   };
 }
 
-/** The node that has counted this, for those who find no record of it. */
+/** Makes the description of the node that answered with these counts, for readers that find no record of the node. */
 export function nodeOfStats({ id, endpoint, service, now, up, contracts, inFlight, queued }: NodeStats): NodeInfo {
-  // it counts the contracts of its handlers, and those that it sends
+  // the node has counts of its handlers' contracts, and of the contracts that it sends
   const handled = contracts.filter(({ handled, sent, published }) => handled > 0 || sent + published === 0);
   return {
     ...{ id, endpoint, service, handles: handled.map(({ name }) => name), metadata: {}, load: { inFlight, queued } },
@@ -57,47 +57,45 @@ export function nodeOfStats({ id, endpoint, service, now, up, contracts, inFligh
 }
 
 /**
- * Counts of a node about one contract. Failures stand by their code; those after the first 64 codes, other than
- * Catga's, are `_OTHER`.
+ * Counts of a node about one contract. Failures are counted by code; after the first 64 codes other than Catga's,
+ * further codes count as `_OTHER`.
  */
 export interface ContractStats {
   readonly name: string;
   readonly kind: Kind;
-  /** Runs of handlers that have ended: requests, events, and messages of the log. */
+  /** Number of runs of handlers that have ended: requests, events, and messages of the log. */
   readonly handled: number;
-  /**
-   * Failed ones, and requests that were refused before a handler saw them (`OVERLOADED`, for instance).
-   */
+  /** Number of failed runs, and of requests refused before a handler got them (`OVERLOADED`, for instance), by code. */
   readonly failed: Readonly<Record<string, number>>;
-  /** Code and message of the last failure that the handler did not decide on; the beginning of a long one. */
+  /** Code and message of the last failure that the handler did not decide on; a long text is cut. */
   readonly failure?: string;
-  /** Handlers that run, those that return at once not counted. */
+  /** Number of handlers that run, except handlers that return at once. */
   readonly inHand: number;
-  /** Messages of other nodes that wait for their turn. */
+  /** Number of messages of other nodes that wait for their turn. */
   readonly queued: number;
   /**
-   * Runs of handlers by how long they took, in the buckets of `data/latency_buckets.ts`, cut behind the last that is
-   * not 0: from the arrival of the message at this node (of a send of its own, from the send) to the end of the
-   * handler. Requests of other processes are all timed; of sends, events and messages of the log that are many in a ms,
-   * one that is timed stands for up to 4,096. Streams are not timed.
+   * Runs of handlers by duration, in the buckets of `data/latency_buckets.ts`, cut behind the last bucket that is not
+   * 0. A duration goes from the arrival of the message at this node (for a send of this node: from the send) to the end
+   * of the handler. Every request of another process is timed. Of sends, events and messages of the log, if there are
+   * many in a ms, one timed run stands for up to 4,096. Streams are not timed.
    */
   readonly latency: readonly number[];
-  /** Requests that this node has sent and that have ended; to its own handlers, too. */
+  /** Number of requests that this node has sent and that have ended, including requests to its own handlers. */
   readonly sent: number;
-  /** Requests among them that failed, by code. */
+  /** Number of failed requests among `sent`, by code. */
   readonly sendFailed: Readonly<Record<string, number>>;
-  /** Events that arrived, once for each handler of this node. */
+  /** Number of events that arrived, counted once for each handler of this node. */
   readonly heard: number;
-  /** Events that it has published, and queued commands. */
+  /** Number of events, and of queued commands, that the node has published. */
   readonly published: number;
 }
 
-/** The part of the counts between two answers. */
+/** The difference between the counts of two answers. */
 export type Counted = ReturnType<typeof countedSince>;
 
 /**
- * Counts of each contract since an earlier answer of its process; `undefined` if they are not known: there is no
- * earlier answer, or it had no room for the contract, which begins with the next one then.
+ * Counts of each contract since an earlier answer of the same process. `undefined`: unknown, because there is no
+ * earlier answer, or it had no room for the contract, which counts from the next answer on.
  */
 export function countedBetween(
   before: Pick<NodeStats, "contracts" | "moreContracts"> | undefined,
@@ -112,8 +110,8 @@ export function countedBetween(
 }
 
 /**
- * Counts of a contract since an earlier answer of its process; `undefined`: since its start. Counts only grow: one that
- * has become less is of something else, and taken as 0.
+ * Counts of a contract since an earlier answer of the same process; `undefined`: since its start. Counts only grow: a
+ * count that has become less belongs to something else, and its difference is taken as 0.
  */
 function countedSince(now: ContractStats, before: ContractStats | undefined) {
   const grown = (to: number, from = 0) => Math.max(0, to - from);
@@ -121,9 +119,9 @@ function countedSince(now: ContractStats, before: ContractStats | undefined) {
     handled: grown(now.handled, before?.handled),
     sent: grown(now.sent, before?.sent),
     published: grown(now.published, before?.published),
-    /** Requests that found no node. */
+    /** Number of requests that found no node. */
     unhandled: grown(now.sendFailed.NO_HANDLER ?? 0, before?.sendFailed.NO_HANDLER),
-    /** Failures by code, those that there were. */
+    /** Failures by code; only codes with failures. */
     failed: Object.entries(now.failed)
       .map(([code, count]) => [code, grown(count, before?.failed[code])] as const)
       .filter(([, count]) => count > 0),
@@ -131,15 +129,15 @@ function countedSince(now: ContractStats, before: ContractStats | undefined) {
   };
 }
 
-/** Counts of a node about another process. */
+/** Counts of a node about requests to another process. */
 export interface PeerStats {
   readonly id: string;
-  /** `<id>.<nonce>`. */
+  /** The other process: `<id>.<nonce>`. */
   readonly endpoint: string;
-  /** Requests of the node to it. */
+  /** Number of requests that the node has sent to the process. */
   readonly sent: number;
-  /** Requests that it answered with a value. */
+  /** Number of requests that the process answered with a value. */
   readonly answered: number;
-  /** Requests that it answered with a failure or refused, or that it did not get or answer. */
+  /** Number of requests that the process answered with a failure, refused, did not get, or did not answer. */
   readonly failed: number;
 }

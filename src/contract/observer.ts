@@ -1,10 +1,10 @@
 /** Events inside an app that are not part of any result, as typed values for logs, behaviors and tests. */
 
-/** Something that happened in an app outside of the handlers' own code; given to the logger and to behaviors. */
+/** An event inside an app, outside of the handlers' own code; passed to the logger and to behaviors. */
 export type Observation =
   /**
-   * A handler threw, with `behavior: true` a behavior around it; the caller has `HANDLER_FAILED`. With `schema`: this
-   * schema of its contract threw, on the node of the handler; the caller has `INVALID_MESSAGE` or `INVALID_RESPONSE`.
+   * A handler threw, or, with `behavior: true`, a behavior around it; the caller gets `HANDLER_FAILED`. With `schema`:
+   * this schema of the contract threw, on the handler's node; the caller gets `INVALID_MESSAGE` or `INVALID_RESPONSE`.
    */
   | {
     readonly type: "handler-failed";
@@ -21,7 +21,7 @@ export type Observation =
     readonly contract: string;
     readonly node: string;
     readonly reason: string;
-    /** The attempt that follows. */
+    /** Number of the attempt that follows. */
     readonly attempt: number;
     /** The headers of the message. */
     readonly headers?: Readonly<Record<string, string>> | undefined;
@@ -33,51 +33,54 @@ export type Observation =
   /** The breaker for a node has changed its state. */
   | { readonly type: "breaker"; readonly node: string; readonly state: "closed" | "open" | "half-open" }
   /**
-   * Events were dropped, `count` of them since the last such observation of this contract: too many wait for their
-   * handlers already. Reported at once, and then once a minute.
+   * Events were dropped because too many already wait for their handlers. `count`: dropped since the last such
+   * observation of this contract. Reported at once, and then once a minute.
    */
   | { readonly type: "event-dropped"; readonly contract: string; readonly count: number }
-  /** A lock was waited for, this many ms for this key; with a `code` when it was not acquired. */
+  /** A handler or program waited `ms` for the lock of `key`; `code`: of the error if it did not get the lock. */
   | { readonly type: "lock-wait"; readonly key: string; readonly ms: number; readonly code: string | undefined }
-  /** A process is gone, as far as this node can tell, with `inHand` requests of this node that it had not answered. */
+  /**
+   * A process is gone, as far as this node can tell. `inHand`: number of requests of this node that the process had not
+   * answered.
+   */
   | { readonly type: "gone"; readonly endpoint: string; readonly inHand: number }
   /**
-   * A drain waited `ms` in vain for what `by` names, such as `command Brew (2)`, and goes on without it: handlers and
-   * sends that it aborts, or steps that the store has not confirmed.
+   * A drain waited `ms` in vain, and goes on: `by` names the handlers and sends that it aborts, such as
+   * `command Brew (2)`, or steps that the store has not confirmed.
    */
   | { readonly type: "held-up"; readonly ms: number; readonly by: readonly string[] }
-  /** Messages that are not valid frames arrived, `count` of them since the last such observation. */
+  /** Messages that are not valid frames arrived. `count`: since the last such observation. */
   | { readonly type: "malformed"; readonly subject: string; readonly reason: string; readonly count: number }
-  /** The connection was lost, closed, or made again. */
+  /** The connection was lost, closed, or established again. */
   | {
     readonly type: "connection";
     readonly state: "connected" | "disconnected" | "closed";
     readonly generation: number;
   }
   /**
-   * `waitOnFirstConnect` waits for NATS at these addresses, or a reconnect is refused the credentials; reported at
-   * once, and then once a minute.
+   * `waitOnFirstConnect` waits for NATS at these addresses, or the server refuses the credentials of a reconnect.
+   * Reported at once, and then once a minute.
    */
   | { readonly type: "unreachable"; readonly address: string; readonly reason: string }
-  /** A node joined, changed or left; `lost`: without signing off. */
+  /** A node joined, changed or left the cluster; `lost`: it left without signing off. */
   | {
     readonly type: "node";
     readonly change: "join" | "update" | "leave" | "lost" | "suspect" | "alive";
     readonly node: string;
   }
   /**
-   * Records of nodes were passed over since the last such observation, a minute ago at least: `unproven` of them
-   * because too many nodes have not answered yet, `members` of them because the view is full.
+   * Records of nodes were ignored since the last such observation, a minute ago at least: `unproven` of them because
+   * too many nodes have not answered yet, `members` of them because the view is full.
    */
   | { readonly type: "crowded"; readonly unproven: number; readonly members: number }
-  /** The server forbids this node something; reported once a minute for each subject. */
+  /** The server denies this node a permission; reported once a minute for each subject. */
   | { readonly type: "forbidden"; readonly operation: "publish" | "subscribe"; readonly subject: string }
-  /** The app was given `nats: undefined`, as that of a variable that is not set: it runs alone, in memory. */
+  /** The app was given `nats: undefined`, perhaps from a variable that is not set: it runs alone, in memory. */
   | { readonly type: "island" }
   /**
-   * A subscription (`<service>/<name>`) is led by this node, or no longer: `deposed`, because another took it; or it
-   * has stopped, waits, goes on, or went back in the log; or it has `begun` behind messages that are stored; or it is
-   * `existing`, so that its `from` has no effect.
+   * The state of a subscription (`<service>/<name>`) changed: this node leads it, or does not any more (`deposed`:
+   * another node took it); it has stopped, waits, goes on, or went back in the log; it has `begun` behind stored
+   * messages; or it is `existing`, so that its `from` has no effect.
    */
   | {
     readonly type: "subscription";
@@ -95,8 +98,8 @@ export type Observation =
     readonly reason: string | undefined;
   }
   /**
-   * The log has lost messages that a subscription has not read, or was made again: it was read up to the sequence
-   * `after` and goes on behind the loss, at `next`; `count` messages that were open are missing.
+   * The log has lost messages that a subscription has not read, or was created anew. The subscription had read up to
+   * the sequence `after`, and goes on behind the loss, at `next`. `count`: number of open messages that are missing.
    */
   | {
     readonly type: "log-lost";
@@ -106,7 +109,10 @@ export type Observation =
     readonly next: number;
     readonly count?: number;
   }
-  /** The oldest message that a subscription has not handled ends in `left` ms: every 10 minutes. */
+  /**
+   * The oldest message that a subscription has not handled is deleted from the log in `left` ms. Reported every 10
+   * minutes.
+   */
   | {
     readonly type: "near-expiry";
     readonly subscription: string;
@@ -114,14 +120,11 @@ export type Observation =
     readonly id: string;
     readonly left: number;
   }
-  /** A stream has a limit of its size, and drops its oldest messages soon. */
+  /** A stream with a limit of its size is nearly full, and drops its oldest messages soon. */
   | { readonly type: "log-filling"; readonly stream: string; readonly bytes: number; readonly maxBytes: number }
-  /** A message of the stream was stored, with `count` messages of a contract. Not logged. */
+  /** A message of the stream was stored; it holds `count` messages of the contract. Not logged. */
   | { readonly type: "stored"; readonly contract: string; readonly count: number }
-  /**
-   * Messages of a contract were handled for a subscription, `count` of them since the last such observation. Not
-   * logged.
-   */
+  /** Messages of a contract were handled for a subscription. `count`: since the last such observation. Not logged. */
   | { readonly type: "handled"; readonly subscription: string; readonly contract: string; readonly count: number }
   /** The handler of a message of the log failed; it is tried again after `pause` ms. */
   | {
@@ -142,12 +145,12 @@ export type Observation =
     readonly attempts: number;
     readonly code: string;
     readonly message: string;
-    /** Error that the handler threw, if it is known. */
+    /** Text of the error that the handler threw, if known. */
     readonly cause?: string | undefined;
   }
   /**
    * An attempt of a step of a run failed with `error`; it is tried again after `pause` ms. `step` is empty for the
-   * handler itself. What is out of reach is reported at the first attempt only.
+   * handler itself. An outage is reported at the first attempt only.
    */
   | {
     readonly type: "run-failed";
@@ -162,7 +165,7 @@ export type Observation =
   }
   /**
    * A run of a workflow does not go on by itself: an operator has to decide. `step` is empty for the handler itself;
-   * `error` is what it threw, if it threw.
+   * `error`: the error that it threw, if it threw.
    */
   | {
     readonly type: "run-stuck";
@@ -171,7 +174,10 @@ export type Observation =
     readonly step: string;
     readonly code: string;
     readonly message: string;
-    /** Text of what its last attempt threw, or the handler that it sent to in this process, if it is recorded. */
+    /**
+     * Text of the error that the last attempt threw, or that the handler threw to which it sent in this process, if
+     * recorded.
+     */
     readonly cause?: string | undefined;
     readonly error?: unknown;
   }
@@ -189,28 +195,28 @@ export type Observation =
     readonly ms: number;
     readonly code: string | undefined;
   }
-  /** A run of a workflow has so many entries that it may come to the limit. */
+  /** A run of a workflow has so many entries that it may reach the limit. */
   | { readonly type: "run-long"; readonly workflow: string; readonly run: string; readonly entries: number }
-  /** Something that an operator may want to know. */
+  /** A text that an operator may want to read. */
   | { readonly type: "notice"; readonly text: string }
-  /** Something failed in the background that should not fail; the app goes on. */
+  /** A background task failed unexpectedly; the app goes on. */
   | { readonly type: "fault"; readonly during: string; readonly error: unknown };
 
-/** Takes observations. Must not throw. */
+/** A function that is called with each observation. It must not throw. */
 export type Observer = (observation: Observation) => void;
 
-// What an app logs, at which level: a line for people, and fields for programs.
+// The log of an app: a line for people, and fields for programs.
 
 /**
- * The fields of a log line: `node`, the id of the node that logs; `type`, that of the {@link Observation}; and the
- * observation's other fields, with its own `node` as `peer`. An error is in `error`.
+ * The fields of a log line: `node`, the id of the node that logs; `type`, the observation's type; and the other fields
+ * of the {@link Observation}, with its own `node` as `peer`. An error is in `error`.
  */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /**
- * Destination of an app's log; `console` is one. Every message is one line and begins with `catga <node id>:`; control
- * characters from other processes are escaped in it (docs/security.md), and are not in the fields. What a method throws
- * goes to the console.
+ * Destination of an app's log; `console` is one. Every message is one line and begins with `catga <node id>:`. Control
+ * characters are escaped in the message (docs/security.md), but not in `fields`: escape those where you print them. An
+ * error that a method throws goes to the console.
  *
  * @example
  * ```ts
@@ -223,16 +229,16 @@ export type LogFields = Readonly<Record<string, unknown>>;
  * ```
  */
 export interface Logger {
-  /** Each retry, each frame that bounced, and each wait for a lock. */
+  /** Called with each retry, each frame that bounced, and each wait for a lock. */
   debug(message: string, fields: LogFields): void;
-  /** Nodes that join, leave, or stop answering; breakers that open and close. */
+  /** Called with nodes that join, leave, or stop answering, and with breakers that open and close. */
   info(message: string, fields: LogFields): void;
   /**
-   * A connection that was lost, and its return; a first one that is waited for; what NATS forbids; messages that are
-   * malformed, events that were dropped because too many wait, records of nodes that were passed over (each once a
-   * minute at most); and bounces that do not arrive.
+   * Called when the connection is lost or returns, while the app waits for its first connection, when NATS denies a
+   * permission, and when bounces do not arrive; at most once a minute each for malformed messages, events that were
+   * dropped because too many wait, and records of nodes that were ignored.
    */
   warn(message: string, fields: LogFields): void;
-  /** Errors that handlers and schemas threw, and failures in the background: `fields.error`. */
+  /** Called with errors that handlers and schemas threw, and with failures in the background: `fields.error`. */
   error(message: string, fields: LogFields): void;
 }

@@ -1,20 +1,22 @@
-/** A codec around payloads: what an app does with their bytes before they leave the process, and after they arrive. */
+/**
+ * A codec around payloads: it encodes their bytes before they leave the process, and decodes them after they arrive.
+ */
 import { checkMethods, isRecord, show } from "../data/checks.ts";
 import type { MaybePromise } from "./schema.ts";
 
 /**
  * Bytes to bytes, for encryption or compression: around payloads, results and states on the wire and in the store.
- * Keys, names, ids and headers stay readable. Whoever decodes needs to know from the bytes themselves how, such as by
- * the id of a key at their beginning: so keys can be rotated.
+ * Keys, names, ids and headers stay readable. The encoded bytes must say how to decode them, for instance by the id of
+ * a key at their beginning, so that keys can be rotated.
  */
 export interface PayloadCodec {
-  /** Makes bytes of those of a payload. Should not change its argument. */
+  /** Encodes the bytes of a payload. It should not change its argument. */
   encode(bytes: Uint8Array<ArrayBuffer>): MaybePromise<Uint8Array>;
-  /** Returns what `encode` was given; throws or rejects for other bytes. */
+  /** Returns the bytes that `encode` was given; throws or rejects if it cannot decode the argument. */
   decode(bytes: Uint8Array<ArrayBuffer>): MaybePromise<Uint8Array>;
 }
 
-/** Throws a `TypeError` for a codec that is none. */
+/** Throws a `TypeError` if the codec is invalid. */
 export function checkCodec(name: string, codec: PayloadCodec): void {
   if (!isRecord(codec)) throw new TypeError(`${name} must have encode and decode; got ${show(codec)}`);
   checkMethods(name, codec, ["encode", "decode"]);

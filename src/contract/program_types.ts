@@ -1,12 +1,12 @@
 /**
- * Types that a program gives to Catga: who sends a message, and what contracts say of themselves. A program names them
- * once, by adding members to {@link ProgramTypes}.
+ * Types that a program gives to Catga: of the caller of a message, and of the metadata of contracts. A program declares
+ * them once, by adding members to {@link ProgramTypes}.
  */
 
 /**
- * Types of the program: `caller` is the type of `ctx.caller`, `meta` that of the option `meta` of contracts, and
- * `behaviors` that of the array of behaviors around its apps, whose codes every send may fail with. Without a member
- * `caller` is `unknown`, `meta` an object, and no behavior adds a code.
+ * Types of the program. `caller`: the type of `ctx.caller`; `meta`: the type of the option `meta` of contracts;
+ * `behaviors`: the type of the array of behaviors around its apps, whose codes every send may fail with. Without a
+ * member, `caller` is `unknown`, `meta` an object, and no behavior adds a code.
  *
  * @example
  * ```ts ignore
@@ -28,21 +28,26 @@ export type Caller = ProgramTypes extends { caller: infer Given } ? Given : unkn
 /** The type of the option `meta` of contracts. */
 export type ContractMeta = ProgramTypes extends { meta: infer Given } ? Given : Readonly<Record<string, unknown>>;
 
-/** The codes of the behaviors around the program's apps, as {@link ProgramTypes} has them; `never`: it has none. */
+/**
+ * The failure codes of the behaviors around the program's apps, from {@link ProgramTypes}; `never`: none are declared.
+ */
 export type ProgramCode = BehaviorCodes<ProgramTypes>;
 
-/** The codes of the behaviors in a type like {@link ProgramTypes}. */
+/** The failure codes of the behaviors in a type like {@link ProgramTypes}. */
 export type BehaviorCodes<Types> = Types extends { behaviors: readonly (infer Given)[] } ? CodeOfBehavior<Given>
   : never;
 
-/** The codes that a behavior fails with itself, by its type. */
+/** The codes that a behavior itself fails with, by its type. */
 export type CodeOfBehavior<B> = B extends { readonly "~fails"?: () => infer F extends string } ? F : never;
 
-/** The codes that a behavior around an app may have: those that {@link ProgramTypes} has, or any. */
+/**
+ * The failure codes that a behavior around an app may have: the codes in {@link ProgramTypes}, or any if none are
+ * declared.
+ */
 export type AppBehaviorCode = ProgramTypes extends { behaviors: unknown } ? ProgramCode : string;
 
 /**
- * The header that carries the caller, as text of a payload. It goes on with what a handler sends. Whoever may send
- * requests to nodes over NATS may name any caller.
+ * The header that carries the caller, as the text of a payload. Messages that a handler sends inherit it. Clients that
+ * may send requests to nodes over NATS can name any caller.
  */
 export const CALLER_HEADER = "catga-caller";

@@ -7,8 +7,8 @@ import type { RunEntry, RunInfo } from "./flow.ts";
 import { batchOf } from "./handler.ts";
 
 /**
- * Paths of members of a payload, for the option `redact`. The first name is one of its members; a path goes on behind a
- * dot, passes through arrays, and `**.name` is a member at any depth.
+ * Paths of members of a payload, for the option `redact`. The first name is a member of the payload; a dot leads to a
+ * member of that member. A path passes through arrays; `**.name` is a member at any depth.
  */
 export type RedactedPath<In> = unknown extends In ? string
   : In extends object ? `**.${string}` | `${MemberOf<In>}` | `${MemberOf<In>}.${string}`
@@ -20,10 +20,13 @@ export type MemberOf<In> = In extends readonly (infer Item)[] ? Extract<keyof It
   : In extends object ? Extract<keyof In, string>
   : never;
 
-/** The header of a message whose contract has `redact`: the paths as JSON, of an entity's events by their names. */
+/**
+ * The header of a stored message whose contract has `redact`: the paths as JSON; for an entity's events, the paths by
+ * event name.
+ */
 export const REDACT_HEADER = "catga-redact";
 
-/** The paths, frozen; `undefined` for none. Throws a `TypeError` unless they are paths. */
+/** Returns the paths, frozen; `undefined` for an empty list. Throws a `TypeError` unless they are paths. */
 export function frozenPaths(at: string, redact: readonly string[] | undefined): readonly string[] | undefined {
   if (redact === undefined) return undefined;
   const expected = whyNoPaths(redact);
@@ -32,9 +35,9 @@ export function frozenPaths(at: string, redact: readonly string[] | undefined): 
 }
 
 /**
- * The members of a stored message that are hidden, by its headers; `undefined`: none. A header that cannot be read
- * hides the whole payload. The values in a message of a workflow's run are hidden: those of the run are shown by what
- * knows its `redact`.
+ * Returns the members of a stored message that tools hide, by its headers; `undefined`: none. A header that cannot be
+ * read hides the whole payload. In a message of a workflow's run all values are hidden; the tools that know the run's
+ * `redact` show them in its timeline.
  */
 export function redactionOf(
   headers: Readonly<Record<string, string>> | undefined,
@@ -47,7 +50,7 @@ export function redactionOf(
     const value: unknown = JSON.parse(text);
     if (Array.isArray(value)) return whyNoPaths(value) === undefined ? value : "all";
     if (typeof value !== "object" || value === null) return "all";
-    // of the events of one command: this one may have none
+    // the header is shared by the events of one command: this event may have no paths
     const event = contract.slice(contract.indexOf(".") + 1);
     if (!Object.hasOwn(value, event)) return undefined;
     const own: unknown = (value as Record<string, unknown>)[event];
@@ -57,7 +60,7 @@ export function redactionOf(
   }
 }
 
-/** Members of the entries of runs, and of the times that they wait for, that hold values of programs. */
+/** Members that hold the program's values, in the entries of runs and in their timers. */
 const OF_RUNS: Redaction = ["input", "outcome", "value", "error", "start"];
 
 /** Headers and contract of a stored message, which name the members of its payload that tools hide. */
@@ -67,9 +70,9 @@ interface RedactedMessage {
 }
 
 /**
- * The payload of a message as tools show it: in full with `secrets`, else without the members that its contract hides.
- * A payload that was not parsed comes as its text, which is hidden as a whole if the contract hides any member: one
- * that cannot be read, the beginning of one that is too large, or the payload of a dead letter before it was edited.
+ * Returns the payload of a message as tools show it: in full with `secrets`, else without the members that its contract
+ * hides. A payload that is given as unparsed text is hidden as a whole if the contract hides any member: it could not
+ * be read, is the beginning of a payload that is too large, or is the payload of a dead letter before it was edited.
  */
 export function shownPayload(payload: string, about: RedactedMessage, secrets: boolean): string;
 export function shownPayload(payload: unknown, about: RedactedMessage, secrets: boolean): unknown;
@@ -80,8 +83,9 @@ export function shownPayload(payload: unknown, { headers, contract }: RedactedMe
 }
 
 /**
- * The payload of a message as a behavior may log it: without the members that its contract names in `redact`, and those
- * that its sender's did, by the header of a stored message. Each member of a batch has its own header.
+ * Returns the payload of a message as a behavior may log it: without the members that its contract names in `redact`,
+ * and without those that the header of a stored message names, from the sender's contract. Each member of a batch has
+ * its own header.
  */
 export function loggedPayload(
   { name, options }: AnyContract,
@@ -95,7 +99,7 @@ export function loggedPayload(
   return batch.map((member) => ({ ...member, payload: hidden(member.payload, member.headers) }));
 }
 
-/** The value of an entry of a run's timeline as tools show it. `secrets`: in full. */
+/** Returns the value of an entry of a run's timeline as tools show it. `secrets`: in full. */
 export function shownEntryValue({ redact }: RunInfo, { type, value }: RunEntry, secrets: boolean): unknown {
   if (secrets || redact === undefined) return value;
   if (type !== "skipped") return redacted(value, redact);

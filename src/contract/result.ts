@@ -1,4 +1,4 @@
-/** Results: a value or an error. What goes wrong in operation is a result, and never thrown. */
+/** Results: a value or an error. A failure of operation is a result, and is never thrown. */
 import { type AnyCode, CatgaError, type CatgaErrorOptions, isCatgaError } from "../error.ts";
 import { checkBoolean, checkKnown, checkString, show } from "../data/checks.ts";
 import type { SendableDetails } from "./sendable.ts";
@@ -19,7 +19,9 @@ export interface Success<T> {
   readonly error?: undefined;
 }
 
-/** A {@link Result} with an error. A handler may return one: that of {@link fail}, or that of another send. */
+/**
+ * A {@link Result} with an error. A handler may return a failure made by {@link fail}, or the failure of another send.
+ */
 export interface Failure<F extends string = AnyCode> {
   /** Tells the two kinds of result apart. */
   readonly ok: false;
@@ -31,7 +33,7 @@ export interface Failure<F extends string = AnyCode> {
 
 /** Options of {@link fail}. */
 export interface FailOptions<D = unknown> extends Omit<CatgaErrorOptions, "node" | "details"> {
-  /** Data for the sender, for programs; crosses the wire, so it must be a value that can be sent. */
+  /** Data for the sender's program. It crosses the wire, so it must be a value that can be sent. */
   details?: SendableDetails<D>;
 }
 
@@ -69,12 +71,13 @@ function checkFailOptions(at: string, options: Omit<FailOptions, "details">): vo
   if (final !== undefined) checkBoolean(`${at}: final`, final);
 }
 
-/** Other processes get no more of a code. */
+/** Maximum length of a code, in characters: more does not reach other processes. */
 const MAX_CODE_LENGTH = 128;
 const FAIL_OPTIONS: ReadonlySet<string> = new Set<keyof FailOptions>(["retryable", "details", "final", "cause"]);
 
 /**
- * The value of a result; throws its error, a {@link CatgaError}. Thrown in a handler it keeps its code.
+ * Returns the value of a result; throws its error, a {@link CatgaError}, if it failed. Thrown in a handler, the error
+ * keeps its code.
  *
  * @example
  * ```ts
@@ -86,7 +89,7 @@ const FAIL_OPTIONS: ReadonlySet<string> = new Set<keyof FailOptions>(["retryable
  * ```
  */
 export function unwrap<T>(result: Result<T>): T {
-  // programs without a compiler may pass anything
+  // untyped programs may pass anything
   if (result?.ok) return result.value;
   if (result?.error !== undefined) throw result.error;
   throw new TypeError(

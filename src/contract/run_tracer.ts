@@ -1,4 +1,4 @@
-/** Spans that `tracing()` makes around runs of workflows: of starts, of runs, and of attempts of their steps. */
+/** Spans that `tracing()` makes around runs of workflows: around starts, runs, and attempts of steps. */
 import type { AnyBehavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import type { Result } from "./result.ts";
@@ -6,7 +6,7 @@ import type { Result } from "./result.ts";
 /** Headers of a message, or of a run. */
 export type MessageHeaders = Readonly<Record<string, string>>;
 
-/** The tracer among these behaviors; `undefined`: none of them is `tracing()`. */
+/** Returns the tracer of the behavior `tracing()`; `undefined`: it is not among these behaviors. */
 export function runTracerOf(behaviors: readonly AnyBehavior[]): RunTracer | undefined {
   // only `tracing()` sets it
   return behaviors.find((behavior) => behavior["~runs"] !== undefined)?.["~runs"] as RunTracer | undefined;
@@ -14,13 +14,13 @@ export function runTracerOf(behaviors: readonly AnyBehavior[]): RunTracer | unde
 
 /** Makes spans for runs of workflows. The headers of a run carry its span to every node that drives it. */
 export interface RunTracer {
-  /** A program or a handler starts a run. `undefined`: nothing is traced now. */
+  /** Called before a program or a handler starts a run. Returns its span; `undefined`: nothing is traced now. */
   start(start: TracedStart): StartSpan | undefined;
-  /** A run is about to be stored. `undefined`: nothing is traced now. */
+  /** Called before a run is stored. Returns its span; `undefined`: nothing is traced now. */
   run(run: TracedRun): RunSpan | undefined;
-  /** Runs an attempt of a step, or of its `undo`. `perform` takes the headers of what the attempt sends. */
+  /** Runs an attempt of a step, or of its `undo`, by calling `perform` with the headers for the attempt's sends. */
   attempt<T>(step: TracedStep, perform: (headers: MessageHeaders | undefined) => Promise<T>): Promise<T>;
-  /** A run has ended, and that is stored. */
+  /** Called when a run has ended and its end is stored. */
   ended(run: EndedRun): void;
 }
 
@@ -34,11 +34,11 @@ interface RunOnNode {
   readonly headers: MessageHeaders | undefined;
 }
 
-/** The start of a run, as it is asked for. */
+/** A start of a run that a program or a handler has requested. */
 export interface TracedStart extends RunOnNode {
   /** The headers in the options of the start. */
   readonly own: MessageHeaders | undefined;
-  /** The message whose handler starts it. */
+  /** The message whose handler starts the run; `undefined` outside of handlers. */
   readonly ctx: Context | undefined;
 }
 
@@ -61,7 +61,7 @@ export interface TracedRun extends RunOnNode {
 export interface RunSpan {
   /** The headers of the run, with the trace context of this span. */
   readonly headers: MessageHeaders;
-  /** The run is stored. Not called for one that is not, or was before. */
+  /** Called when the run is stored. Not called for a run that is not stored, or was stored before. */
   stored(): void;
 }
 
@@ -81,9 +81,9 @@ export interface TracedStep extends RunOnNode {
 export interface EndedRun extends RunOnNode {
   /** The id of the run. */
   readonly run: string;
-  /** Time of its start and its end, in ms since 1970. */
+  /** Times at which the run started (`startedAt`) and ended (`endedAt`), in ms since 1970. */
   readonly startedAt: number;
   readonly endedAt: number;
-  /** Why it failed; `undefined`: it did not. */
+  /** Error of the run; `undefined`: it did not fail. */
   readonly error: { readonly code: string; readonly message: string } | undefined;
 }

@@ -12,24 +12,24 @@ import type { LeadOptions, Term } from "./shared_state.ts";
 /** Options of {@link Catga.drain}. */
 export interface DrainOptions {
   /**
-   * Time for running handlers to end, in ms: 0 to 2^31 - 1; then their signals abort, and they have 500 ms more.
-   * 30,000.
+   * Time for running handlers to end, in ms: 0 to 2^31 - 1. Then their signals abort, and they have 500 ms more.
+   * Default: 30,000.
    */
   timeout?: number | undefined;
 }
 
-/** A running node: what `catga()` resolves with. `await using` drains it. */
+/** A running node: `catga()` resolves with it. `await using` drains it. */
 export interface Catga extends Sender, AsyncDisposable {
   /**
-   * Runs `fn` on one node of the cluster at a time: whenever this node leads `name`. Its signal aborts when it leads no
-   * longer (`LOCK_LOST`), or the term or the app ends (`CLOSED`). When the leader's node dies another takes over within
-   * `ttl` and 1.5 s (plus an election of JetStream, up to 10 s, when a NATS server died too); when it drains, at once.
-   * When `fn` ends, another node that waits may lead, and this one stands again a second later; what `fn` throws is
-   * logged. A process that was paused for longer than `ttl` may run `fn` while the next leader does, until it looks at
-   * the signal.
+   * Runs `fn` on one node of the cluster at a time: on the node that leads `name`. The signal aborts when the node does
+   * not lead any more (`LOCK_LOST`), or when the term or the app ends (`CLOSED`). If the leader's node dies, another
+   * takes over within `ttl` and 1.5 s (plus an election of JetStream, up to 10 s, if a NATS server died too); if the
+   * leader drains, at once. When `fn` ends, another node that waits may lead, and this node is a candidate again a
+   * second later; an error that `fn` throws is logged. A process that was paused for longer than `ttl` may still run
+   * `fn` while the next leader does, until it checks the signal.
    *
-   * Returns at once. Throws a `TypeError` for a bad name, a `RangeError` for a bad ttl, and a `CatgaError` `CLOSED`
-   * when the app stops.
+   * Returns at once. Throws a `TypeError` for a bad name, a `RangeError` for a bad ttl, and a `CatgaError` `CLOSED` if
+   * the app stops.
    *
    * @example
    * ```ts
@@ -46,24 +46,28 @@ export interface Catga extends Sender, AsyncDisposable {
    * ```
    */
   lead(name: string, fn: (signal: AbortSignal) => MaybePromise<unknown>, options?: LeadOptions): Term;
-  /** The app's time: this machine's, or that of its `MemoryNetwork`. */
+  /** The app's time: this machine's clock, or the clock of its `MemoryNetwork`. */
   readonly clock: AppClock;
   /**
-   * Aborts (`DRAINING`) when this node drains, once new messages go to other nodes: end what would last for as long as
-   * the drain may, as an HTTP response that has no end does.
+   * Aborts (`DRAINING`) when this node drains, once new messages go to other nodes: end work that would otherwise last
+   * as long as the drain, such as an HTTP response without an end.
    */
   readonly draining: AbortSignal;
   /** This node as other nodes see it; a new value at each reading. */
   readonly self: NodeInfo;
   /**
-   * Resolves when the app has stopped; rejects with the error when it had to stop by itself. Nobody needs to await it:
-   * the error is logged, too.
+   * Resolves when the app has stopped; rejects with the error if it had to stop by itself. It need not be awaited: the
+   * error is logged, too.
    */
   readonly closed: Promise<void>;
-  /** The live nodes of the cluster as this one knows them, sorted by id: itself until it drains. None after a drain. */
+  /**
+   * The live nodes of the cluster that this node knows, sorted by id, itself included until it drains; none after a
+   * drain.
+   */
   nodes(): readonly NodeInfo[];
   /**
-   * The nodes that join, change and leave from now on; ends when the signal aborts or the app stops.
+   * Changes of the membership from now on: nodes that join, change and leave. Ends when the signal aborts or the app
+   * stops.
    *
    * @example
    * ```ts
@@ -93,15 +97,18 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   health(): Health;
   /**
-   * Resolves with the state of the subscriptions of the namespace, sorted by service and name. Rejects with
-   * `UNAVAILABLE` when the log does not answer.
+   * Resolves with the state of all subscriptions of the namespace, sorted by service and name. Rejects with
+   * `UNAVAILABLE` if the log does not answer.
    */
   subscriptions(): Promise<readonly SubscriptionInfo[]>;
-  /** The dead letters, oldest first by subscription. Rejects with `UNAVAILABLE` when the store does not answer. */
+  /**
+   * Returns the dead letters, oldest first within each subscription. Rejects with `UNAVAILABLE` if the store does not
+   * answer.
+   */
   deadLetters(options?: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
   /**
-   * The runs of workflows of this namespace, those that changed longest ago first, until they are forgotten. Rejects
-   * with `UNAVAILABLE` when the stream does not answer.
+   * Returns the runs of workflows of this namespace; the run that changed longest ago comes first. Runs are forgotten
+   * some time after their end. Rejects with `UNAVAILABLE` if the stream does not answer.
    *
    * @example
    * ```ts
@@ -113,13 +120,14 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   runs(options?: RunsOptions): AsyncIterableIterator<RunInfo>;
   /**
-   * Follows a durable event: its events in the order of their positions, each once, on any node, without a
-   * subscription. It begins at the call, and ends when it is left, when its signal aborts, and when this app drains.
-   * All followers of a process share one reader of the log; one that is slow holds no other up.
+   * Follows a durable event: returns its events in the order of their positions, each once, on any node, without a
+   * subscription. The follower begins at the call, and ends with `break` or `return()`, when its signal aborts, and
+   * when this app drains. All followers of a process share one reader of the log; a slow follower does not hold up the
+   * others.
    *
-   * The first `next` rejects with `UNAVAILABLE` when the log does not answer. Any may reject with a `CatgaError`, which
-   * ends it: `LOG_MISMATCH` when the log has lost messages, or those behind a position have expired; `INVALID_MESSAGE`
-   * for an event that does not fit the schema. `details.position` is where a new follower may begin.
+   * The first `next` rejects with `UNAVAILABLE` if the log does not answer. Any `next` may reject with a `CatgaError`,
+   * which ends the follower: `LOG_MISMATCH` if the log has lost messages, or messages behind a position have expired;
+   * `INVALID_MESSAGE` for an event that does not fit the schema. `details.position`: where a new follower may begin.
    *
    * @example
    * ```ts
@@ -136,22 +144,23 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   follow<Payload>(event: FollowableEvent<Payload>, options?: FollowEventsOptions): EventFollower<Payload>;
   /**
-   * Makes a subscription of this service, or else a queued command by its contract's name, handle again what stands
-   * behind a place: `"start"`, a position, or what was stored since a time of this process's clock; a place that it has
-   * not reached changes nothing. Resolves when the request is recorded; rejects with a `TypeError` for an unknown
-   * subscription.
+   * Makes a subscription of this service handle messages again from a position on: `"start"`, a position, or a time of
+   * this process's clock, which stands for the messages stored since then. `subscription`: its name; for a queued
+   * command, the contract's name. A position that the subscription has not reached changes nothing. Resolves when the
+   * request is recorded; rejects with a `TypeError` for an unknown subscription.
    */
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
   /**
-   * Forgets an entity for good: its events and its snapshot are removed. `<Entity>.forgotten` remains, for subscribers;
-   * later commands get `FORGOTTEN`. Resolves when all is removed; after a failure call it again. Rejects with
-   * `UNAVAILABLE`.
+   * Forgets an entity for ever: its events and its snapshot are removed, and later commands get `FORGOTTEN`. The event
+   * `<Entity>.forgotten` remains, for subscribers. Resolves when all is removed; after a failure call it again. Rejects
+   * with `UNAVAILABLE`.
    */
   forget<State>(entity: AnyEntity<State>, id: string): Promise<void>;
   /**
-   * Leaves the cluster, refuses requests of other nodes (`DRAINING`; they go to another node), waits for what runs, and
-   * closes what it opened; afterwards sends fail with `CLOSED`. Idempotent: later calls wait for the first, and their
-   * options are ignored. Works while disconnected. A `timeout` out of range is a `RangeError`.
+   * Leaves the cluster, refuses requests of other nodes (`DRAINING`; they go to another node), waits for running
+   * handlers and sends, and closes everything that the app opened; afterwards sends fail with `CLOSED`. Idempotent:
+   * later calls wait for the first, and their options are ignored. Works while disconnected. A `timeout` out of range
+   * is a `RangeError`.
    */
   drain(options?: DrainOptions): Promise<void>;
 }

@@ -43,11 +43,11 @@ export type SchemaResult<T> =
   | { readonly value: T; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] };
 
-/** An issue that a {@link Schema} found. */
+/** An issue that a {@link Schema} found in a value. */
 export interface SchemaIssue {
   /** Message for people. */
   readonly message: string;
-  /** Path to the part, from the outermost key to the innermost; left out for the whole value. */
+  /** Path to the invalid part, from the outermost key to the innermost; absent for the whole value. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
@@ -79,22 +79,25 @@ export function checkSchema(name: string, schema: Schema<never, unknown> | undef
   );
 }
 
-/** Returns true if {@link validate} made the error, in this process, because a schema threw: its `cause`. */
+/**
+ * Returns true if {@link validate} made the error, in this process, because a schema threw; the thrown error is its
+ * `cause`.
+ */
 export function schemaThrew({ details }: CatgaError): boolean {
   return details === THREW;
 }
 
 const THREW = Object.freeze([Object.freeze({ message: "the schema threw", path: Object.freeze([]) })]);
 
-/** The first issue that {@link validate} found. */
+/** Returns the message of the first issue that {@link validate} found. */
 export function firstIssue({ details }: CatgaError): string {
-  // validate made it
+  // `validate` made the details
   return (details as readonly SchemaIssue[])[0]?.message ?? "no reason given";
 }
 
-/** The first issue that {@link validate} found, with its path, if it has one: `seat.row: expected a string`. */
+/** Returns the first issue that {@link validate} found, with its path, if it has one: `seat.row: expected a string`. */
 export function issueWithPath(error: CatgaError): string {
-  // validate made it
+  // `validate` made the details
   const { path = [] } = (error.details as readonly SchemaIssue[])[0] ?? {};
   return `${path.length === 0 ? "" : `${path.map(String).join(".")}: `}${firstIssue(error)}`;
 }

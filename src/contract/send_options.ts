@@ -1,4 +1,4 @@
-/** The options of one send, publish or broadcast, and their check; what holds without them: `defaults.ts`. */
+/** The options of one send, publish or broadcast, and their check. `defaults.ts` has the defaults. */
 import { DEFAULT_RETRY } from "./defaults.ts";
 import type { Route } from "./node_info.ts";
 import { CALLER_HEADER } from "./program_types.ts";
@@ -18,31 +18,34 @@ import {
 /** Options of one `send`. */
 export interface SendOptions {
   /**
-   * The message id, 1 to 256 characters: the handler's `ctx.id`; Catga makes one otherwise. All sends of an idempotent
-   * command with this id get one result.
+   * The message id, 1 to 256 characters, which the handler gets as `ctx.id`. All sends of an idempotent command with
+   * this id get one result. Default: a generated id.
    */
   id?: string | undefined;
   /**
-   * Time of the first send of a command of an entity that is sent again with its `id`. The events of the entity since
-   * then are looked through for it; without this, those of the last two minutes.
+   * For a command of an entity that is sent again with its `id`: the time of the first send. The entity's events since
+   * then are searched for the command. Default: two minutes ago.
    */
   firstSent?: Date | undefined;
   /**
-   * The routing key; what the contract's `key` returns for the payload. For a command of an entity any other is
-   * `INVALID_MESSAGE`.
+   * The routing key. For a command of an entity a key other than the contract's is `INVALID_MESSAGE`. Default: the key
+   * that the contract's `key` makes of the payload.
    */
   key?: string | undefined;
-  /** The id of the only node that may handle it, in every attempt; any node. */
+  /** The id of the only node that may handle the message, in every attempt. Default: any node. */
   node?: string | undefined;
-  /** The strategy that chooses a node; the contract's, else the app's. */
+  /** The strategy that chooses a node. Default: the contract's `route`, else the app's. */
   route?: Route | undefined;
-  /** Timeout, retries included, in ms: 1 to 2^31 - 1; the contract's, else the app's. */
+  /** Timeout of the send, retries included, in ms: 1 to 2^31 - 1. Default: the contract's `timeout`, else the app's. */
   timeout?: number | undefined;
-  /** Number of further attempts after the first: 0 to 1,000; the contract's, else the app's. */
+  /** Number of further attempts after the first: 0 to 1,000. Default: the contract's `retries`, else the app's. */
   retries?: number | undefined;
-  /** Ends the send when it aborts: `CANCELLED`, and the handler's `ctx.signal` aborts. None. */
+  /**
+   * Ends the send when it aborts: the send fails with `CANCELLED`, and the handler's `ctx.signal` aborts. Default:
+   * none.
+   */
   signal?: AbortSignal | undefined;
-  /** Sent with the message; the handler's `ctx.headers`. None. */
+  /** Headers that are sent with the message; the handler gets them as `ctx.headers`. Default: none. */
   headers?: Readonly<Record<string, string>> | undefined;
 }
 
@@ -55,13 +58,16 @@ export type SendArgs<In, Options = SendOptions> = undefined extends In ? [payloa
 /** Options of one `publish`. */
 export type PublishOptions = Pick<SendOptions, "id" | "headers" | "signal">;
 
-/** Options of one `app.stream`. `timeout`: for the whole stream; none. */
+/** Options of one `app.stream`. `timeout` limits the whole stream. Default of `timeout`: none. */
 export interface StreamOptions extends Omit<SendOptions, "id" | "firstSent"> {
-  /** Time to wait for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; the contract's, else 30,000. */
+  /**
+   * Time to wait for an item, in ms: 1 to 2^31 - 1; then the stream fails with `TIMEOUT`. Default: the contract's
+   * `idle`, else 30,000.
+   */
   idle?: number | undefined;
 }
 
-/** Options of one `broadcast`: every node gets one attempt, so that there is no route, and no retry. */
+/** Options of one `broadcast`. Every node gets one attempt, so there is no route, and no retry. */
 export type BroadcastOptions = Omit<SendOptions, "route" | "retries" | "firstSent">;
 
 /** Throws if the options of a send, a publish or a broadcast are invalid. */
@@ -83,7 +89,7 @@ export function checkStreamOptions({ name }: AnyContract, options: StreamOptions
   checkSendOptions("stream", name, sending);
 }
 
-/** Throws if the options that all that is sent has in common are invalid. */
+/** Throws if the options that sends of all kinds have in common are invalid. */
 export function checkSending(at: string, options: SendOptions): void {
   const { id, key, node, route, signal, headers, firstSent } = options;
   if (id !== undefined) checkId(at, id);
@@ -103,19 +109,19 @@ function checkFirstSent(at: string, firstSent: Date, id: string | undefined): vo
   if (id === undefined) throw new TypeError(`${at}: firstSent is of a command that is sent again: give its id, too`);
 }
 
-/** Throws if a value is no message id. */
+/** Throws if the value is not a message id. */
 export function checkId(at: string, id: string): void {
   if (typeof id === "string" && id !== "" && id.length <= MAX_ID) return;
   throw new TypeError(`${at}: id must be a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
 }
 
-/** Longest message id, in characters. */
+/** Maximum length of a message id, in characters. */
 export const MAX_ID = 256;
 
 const STREAM_OPTIONS = new Set(["key", "node", "route", "timeout", "retries", "signal", "headers", "idle"]);
 const SEND_OPTIONS = new Set(["id", "firstSent", "key", "node", "route", "timeout", "retries", "signal", "headers"]);
 
-/** Names of options that stored messages alone take. */
+/** Names of options that only stored messages take. */
 const SCHEDULE_OPTIONS = ["delay", "at"];
 
 const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
@@ -125,36 +131,36 @@ const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
   broadcast: new Set(["id", "key", "node", "timeout", "signal", "headers"]),
 };
 
-// What a node's record says about its handlers of messages of the log, `NodeInfo.subscriptions`:
-// `<subscription>/<event>`, and `@/<command>` for queued commands. And the names of the internal contracts that follow
-// from it.
+// The entries of `NodeInfo.subscriptions`, which say what handlers of messages of the log a node has:
+// `<subscription>/<event>`, and `@/<command>` for queued commands; and the names of the internal contracts that follow
+// from an entry.
 
 /**
- * In place of a service: that of the subscriptions to queued commands, one for each contract and called as it is,
- * whatever the service.
+ * Stands for the service in keys of subscriptions to queued commands: each command has one, named after its contract
+ * and shared by all services.
  */
 export const COMMANDS = "@";
 
 /**
- * Suffix of the name of a subscription to events of entities, behind the name that the program gave: these events
- * are in a stream of their own, in which it has a position and a leader of its own.
+ * Suffix of the name of a subscription to events of entities, behind the name that the program gave. These events are
+ * in a stream of their own, in which the subscription has its own position and leader.
  */
 export const OF_ENTITIES = ":entities";
 
 /**
- * Details of the failure of a message of the log that was not run, which is no attempt: a member of a batch is then
- * handed out alone, and a message of its own at another node.
+ * Details of the failure of a message of the log that was not run, so that no attempt counts: a member of a batch is
+ * then handed out alone, and a message that was handed out alone goes to another node.
  */
 export const ALONE = "~alone";
 
 /**
- * Details of the failure of a message of the log that no version which is there takes: it waits for another one. The
- * internal handlers of workflows fail with them.
+ * Details of the failure of a message of the log that no running version of its handler accepts: it waits for another
+ * version. The internal handlers of workflows fail with these details.
  */
 export const AWAITS_VERSION = "~awaits version";
 
 /**
- * The name by which nodes know the subscription of a handler of this contract, for which the program gave this name.
+ * The name by which nodes know the subscription of a handler of this contract. `name`: the name that the program gave.
  */
 export function subscriptionName({ options: { entity } }: AnyContract, name: string): string {
   return entity === undefined ? name : name + OF_ENTITIES;
@@ -168,7 +174,9 @@ export interface Retry {
   readonly delay: readonly [first: number, longest: number];
 }
 
-/** Two handlers of one subscription and contract run for each message: the more patient settings hold. */
+/**
+ * Returns the more patient settings of two handlers of one subscription and contract, which both run for each message.
+ */
 export function morePatient(one: Retry, other: Retry): Retry {
   return {
     attempts: Math.max(one.attempts, other.attempts),
@@ -177,9 +185,9 @@ export function morePatient(one: Retry, other: Retry): Retry {
 }
 
 /**
- * Entry of `NodeInfo.subscriptions` for a category that a node handles: `<subscription>/<contract>`, and `@/<contract>`
- * for a queued command; and behind another slash, if they are not the usual ones, `<attempts>,<first pause>,<longest
- * pause>`.
+ * Makes the entry of `NodeInfo.subscriptions` for a category that a node handles: `<subscription>/<contract>`, or
+ * `@/<contract>` for a queued command. Retry settings other than the defaults follow another slash:
+ * `<attempts>,<first pause>,<longest pause>`.
  */
 export function announcement(service: string, name: string, category: string, retry: Retry = DEFAULT_RETRY): string {
   const { attempts, delay: [first, longest] } = retry;
@@ -189,7 +197,7 @@ export function announcement(service: string, name: string, category: string, re
   return usual ? text : `${text}/${attempts},${Math.ceil(first)},${Math.ceil(longest)}`;
 }
 
-/** Returns true if a node's record may have this entry in `subscriptions`. */
+/** Returns true if the text is a valid entry of `subscriptions` in a node's record. */
 export function isAnnounced(text: string): boolean {
   const [subscription, category = "", retry, more] = text.split("/");
   return (subscription === COMMANDS || isToken(subscription)) && isContractName(category) && more === undefined &&
@@ -197,8 +205,8 @@ export function isAnnounced(text: string): boolean {
 }
 
 /**
- * The subscription that a node of a service announces so, and how its runs are repeated. Of a text that {@link
- * isAnnounced}.
+ * Reads an entry of `NodeInfo.subscriptions` that {@link isAnnounced} accepts: returns the subscription and its retry
+ * settings. `service`: of the node with the entry.
  */
 export function readAnnouncement(
   service: string,
@@ -216,18 +224,20 @@ function readRetry(text: string): Retry | undefined {
   return attempts === undefined || first > longest ? undefined : { attempts, delay: [first, longest] };
 }
 
-/** The internal contracts that a node of a service handles because of this part of its record. */
+/** The internal contracts that a node of a service handles because of this entry of its record. */
 export function internalNames(service: string, text: string): readonly string[] {
   const { service: owner, name, category } = readAnnouncement(service, text);
   return [runName(owner, name, category), controlName(owner, name)];
 }
 
-/** The name of the internal contract that a subscription's leader sends an event of a category by. */
+/** The name of the internal contract with which a subscription's leader sends an event of a category to a node. */
 export function runName(service: string, name: string, category: string): string {
   return `@${service}/${name}/${category}`;
 }
 
-/** The name of the internal contract that a subscription's leader asks its nodes by: barriers. */
+/**
+ * The name of the internal contract with which a subscription's leader sends control requests to its nodes: barriers.
+ */
 export function controlName(service: string, name: string): string {
   return `@${service}/${name}`;
 }
@@ -250,5 +260,5 @@ const MAX_TOKEN = 256;
 /** The headers that carry a trace: W3C Trace Context and Baggage. */
 export const TRACE_HEADERS: readonly string[] = Object.freeze(["traceparent", "tracestate", "baggage"]);
 
-/** The headers that go on with what a handler sends, without the option `carry`. */
+/** The headers that messages sent by a handler inherit even without the option `carry`. */
 export const INHERITED_HEADERS: readonly string[] = Object.freeze([...TRACE_HEADERS, CALLER_HEADER]);

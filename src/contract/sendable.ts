@@ -2,51 +2,51 @@
  * Types of values that can be sent, checked when a program is compiled; `data/value_text.ts` checks values when they
  * are sent.
  *
- * Whether a type can be sent is one question of assignability. The compiler answers it once for each type that it
- * meets, and assumes yes where a type refers to itself; so it carries neither path nor depth. Only a type that cannot
- * be sent is searched for the paths of what is wrong with it.
+ * Each check is one question of assignability. The compiler answers it once for each type that it meets, and assumes
+ * yes where a type refers to itself, so the check carries neither path nor depth. Only a type that cannot be sent is
+ * searched for the paths of its unsendable parts.
  */
 
 /**
- * The type of a contract's name. When what a sender gives, or what the handler returns, cannot be sent, no name fits,
- * and the compiler says why: `Argument of type '"Pay"' is not assignable to parameter of type '"cannot be sent:
- * payload.account.close"'`.
+ * The type of a contract's name. If the sender's type or the handler's return type cannot be sent, no name fits, and
+ * the compiler says why:
+ * `Argument of type '"Pay"' is not assignable to parameter of type '"cannot be sent: payload.account.close"'`.
  */
 export type SendableName<In, Returned = void> = [In, Returned] extends [Sendable<In>, Sendable<Returned>] ? string
   : `cannot be sent: ${Unsendable<In> | Unsendable<Returned, "result">}`;
 
 /**
- * The type of a key of the cache: as {@link SendableName} is that of a contract's name, of the value, which cannot be
- * `undefined` either.
+ * The type of a key of the cache: like {@link SendableName}, no key fits if the value's type cannot be sent or may be
+ * `undefined`.
  */
 export type CacheKey<T> = unknown extends T ? string
   : [T] extends [NonNullable<unknown> | null]
     ? [T] extends [Sendable<T>] ? string : `cannot be sent: ${Unsendable<T, "value">}`
   : "cannot be kept: value may be undefined; keep null instead";
 
-/** The type of a failure's details: as {@link SendableName} is that of a contract's name. */
+/** The type of a failure's details: like {@link SendableName}, nothing fits if the type cannot be sent. */
 export type SendableDetails<T> = [T] extends [Sendable<T>] ? T : `cannot be sent: ${Unsendable<T, "details">}`;
 
 /**
- * The paths in a type of what cannot be sent: functions, constructors, symbols, errors and members with symbol keys,
- * and so promises, iterables and classes with methods; `never` if there is nothing. Of several paths those nearest to
- * the root. `any` and `unknown` are not looked at. A member with a symbol key whose type is a literal, or an object of
- * literals, is a brand, which no value has.
+ * The paths of the parts of a type that cannot be sent: functions, constructors, symbols, errors and members with
+ * symbol keys, and so promises, iterables and classes with methods; `never` if there are none. Of several paths, only
+ * the paths nearest to the root. `any` and `unknown` are not checked. A member with a symbol key whose type is a
+ * literal, or an object of literals, is a brand, which no value has.
  */
 export type Unsendable<T, Path extends string = "payload"> = [T] extends [Sendable<T>] ? never
   : Search<TypePart<Path, T>, Path>;
 
-/** `T` if it can be sent, else what `T` is not assignable to. */
+/** `T` if it can be sent, else a type that `T` is not assignable to. */
 export type Sendable<T> = unknown extends T ? unknown
   : T extends Leaf ? T
   : T extends NeverSendable ? never
   : T extends { forEach: unknown } ? SendableItems<T>
-  // the members of an Error are those of many objects, but for `stack` and `cause`
+  // many objects have the members of an Error, except `stack` and `cause`
   : T extends Error ? Required<T> extends Required<Error> ? never : Members<T>
   : Members<T>;
 
 /**
- * Sent as one value.
+ * A value that is sent as one.
  *
  * @internal
  */
@@ -64,7 +64,7 @@ type Leaf =
   | Temporal;
 
 /**
- * A type of the global `Temporal`, by its tag: the types of older TypeScript have no such namespace.
+ * A type of the global `Temporal`, by its tag: the types of older TypeScript lack that namespace.
  *
  * @internal
  */
@@ -81,7 +81,7 @@ interface Temporal {
 }
 
 /**
- * Not sent: functions and constructors, whatever their parameters, and symbols.
+ * Types that cannot be sent: functions and constructors, whatever their parameters, and symbols.
  *
  * @internal
  */
@@ -120,7 +120,7 @@ type AreLiterals<T> = [T] extends [string | number | boolean | symbol | null | u
   : false;
 
 /**
- * A part of a type, and where it stands.
+ * A part of a type, and its path.
  *
  * @internal
  */
@@ -130,8 +130,8 @@ interface TypePart<At extends string, T> {
 }
 
 /**
- * Breadth first: the paths of these parts if they are refused themselves, else those of their members. `Seen`: types
- * whose members have been looked at; `Depth`: ends the search in a type that has no end.
+ * Searches breadth first: the paths of these parts if they are refused themselves, else the paths of their members.
+ * `Seen`: types whose members have been checked; `Depth`: ends the search in a type that has no end.
  *
  * @internal
  */
@@ -143,11 +143,11 @@ type Search<P, Root extends string, Seen = never, Depth extends readonly 0[] = [
 
 type TypeOf<P> = P extends TypePart<string, infer T> ? T : never;
 
-/** The paths of those parts that are refused themselves, not because of a member. */
+/** The paths of parts that are refused themselves, not because of a member. */
 type RefusedPaths<P> = P extends TypePart<infer At, infer T> ? RefusedPath<T, At> : never;
 type RefusedPath<T, At extends string> = T extends unknown ? [Sendable<T>] extends [never] ? At : never : never;
 
-/** Parts that cannot be sent, without those whose members have been checked. */
+/** Parts that cannot be sent, without parts whose members have been checked. */
 type Unsendables<P, Seen> = P extends TypePart<string, infer T> ? [T] extends [Sendable<T> | Seen] ? never : P : never;
 
 type MembersOf<P> = P extends TypePart<infer At, infer T> ? MembersAt<T, At> : never;

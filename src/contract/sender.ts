@@ -9,9 +9,9 @@ import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "./s
 import type { Result } from "./result.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";
 
-/** Options of `sendAll`: those of each send, and the limit of sends under way at once. */
+/** Options of `sendAll`: the options of each send, and the limit of sends under way at once. */
 export interface SendAllOptions extends Omit<SendOptions, "id" | "firstSent"> {
-  /** Limit of sends under way at once: 1 to 65,536; 512, as many as fit into a frame. */
+  /** Maximum number of sends under way at once: 1 to 65,536. Default: 512, as many as fit into a frame. */
   concurrency?: number | undefined;
 }
 
@@ -19,13 +19,13 @@ export interface SendAllOptions extends Omit<SendOptions, "id" | "firstSent"> {
 export interface BroadcastResult<T, F extends string = AnyCode> {
   /** The node's id. */
   readonly node: string;
-  /** Its answer, or the error. */
+  /** The node's answer, or the error. */
   readonly result: Result<T, F>;
 }
 
 /**
- * State that an app and a handler's context share with the other nodes: locks, a cache and entities, kept in JetStream,
- * or in memory without NATS.
+ * State that an app and a handler's context share with the other nodes: locks, a cache and entities. It is kept in
+ * JetStream, or in memory without NATS.
  */
 export interface Sharing {
   /**
@@ -43,7 +43,7 @@ export interface Sharing {
   readonly cache: Cache;
   /**
    * Takes a lock of the cluster, or several at once (in sorted order, all or none). Waiting is first come, first
-   * served; a lock is not reentrant. In a handler's context: it is released when the handler ends, and its waiting ends
+   * served; a lock is not reentrant. With `ctx.lock`, the lock is released when the handler ends, and the wait ends
    * with the message's deadline.
    *
    * A lock is held for `ttl` and renewed while its process runs. A process that is paused for longer loses it and
@@ -67,9 +67,10 @@ export interface Sharing {
    */
   lock(key: string | readonly string[], options?: LockOptions): Promise<Lock>;
   /**
-   * Reads an entity: its state, and how many events made it; the initial state if it has none. Any node may read it.
-   * Rejects with `UNAVAILABLE` when the stream does not answer, `FORGOTTEN` when it was forgotten, and with what an
-   * `apply` function throws; in a handler's context also when the message is aborted, with the reason.
+   * Reads an entity: its state, and the number of its events; the initial state if it has no events. Any node may read
+   * it. Rejects with `UNAVAILABLE` if the stream does not answer, with `FORGOTTEN` if the entity was forgotten, and
+   * with an error that an `apply` function throws; in a handler's context also when the message is aborted, with the
+   * reason.
    *
    * @example
    * ```ts
@@ -86,14 +87,14 @@ export interface Sharing {
 }
 
 /**
- * Sends messages. What goes wrong in operation comes back as a result; misuse (an unknown option, a wrong kind of
- * contract) throws `TypeError` or `RangeError`.
+ * Sends messages. A failure of operation comes back as a result; misuse (an unknown option, a wrong kind of contract)
+ * throws a `TypeError` or `RangeError`.
  */
 export interface Sender extends Sharing {
   /**
-   * Sends a command or a query to one node that handles it, and resolves with its answer. After the `timeout` at the
-   * latest it resolves with `TIMEOUT` (a query), `OUTCOME_UNKNOWN` (a command that was sent) or `UNAVAILABLE` (what was
-   * not sent).
+   * Sends a command or a query to one node that handles it, and resolves with its answer. At the `timeout` at the
+   * latest it resolves with `TIMEOUT` (a query), `OUTCOME_UNKNOWN` (a command that was sent) or `UNAVAILABLE` (a
+   * message that was not sent).
    *
    * @example
    * ```ts
@@ -112,9 +113,9 @@ export interface Sender extends Sharing {
   ): Promise<Result<Out, F | ProgramCode>>;
   /**
    * Sends many payloads of one contract, each as `send` does with these options, and resolves with their results in the
-   * order of the payloads. A send that fails does not affect the others. Payloads are read when they can be sent: a
-   * generator is not read ahead, and an iterable that is not an array is read no further once a send has failed because
-   * the caller gave up, or the app has stopped. Rejects for misuse.
+   * order of the payloads. A failed send does not affect the others. A payload is read when it can be sent: a generator
+   * is not read ahead, and an iterable that is not an array is read no further once a send has failed because the
+   * caller gave up or the app has stopped. Rejects for misuse.
    *
    * @example
    * ```ts
@@ -132,10 +133,10 @@ export interface Sender extends Sharing {
     options?: SendAllOptions,
   ): Promise<Result<Out, F | ProgramCode>[]>;
   /**
-   * Reads a stream: its items in order, each once; a failure is thrown as a `CatgaError` after the items before it. The
-   * first `next()` sends the request; `break`, `return()`, the signal and the reader's end have the handler end.
-   * `STREAM_BROKEN`: its node is gone, or `DRAINING`: it stops; `details.received` is the number of items that came.
-   * It is read once: a second iteration, when the first has ended or was left, throws a `TypeError`.
+   * Reads a stream: returns its items in order, each once; a failure is thrown as a `CatgaError` after the items before
+   * it. The first `next()` sends the request. `break`, `return()`, the signal and the reader's end also end the
+   * handler. `STREAM_BROKEN`: the stream's node is gone; `DRAINING`: it stops; `details.received`: number of items
+   * received. A stream is read once: a second iteration, after the first has ended, throws a `TypeError`.
    *
    * @example
    * ```ts
@@ -154,10 +155,10 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, StreamOptions>
   ): AsyncIterableIterator<Item>;
   /**
-   * Publishes an event: one node of each service that has handlers for it gets it, and every node that has handlers
-   * with `each: "node"`, at most once. Ok when this process is connected and has accepted the event, even if no node
-   * handles it: it is sent at the end of this turn of the event loop, or of the next. {@link Catga.drain} waits until
-   * the network has it; `process.exit` right after the ok may lose it.
+   * Publishes an event: one node of each service that has handlers for the event gets it, and so does every node that
+   * has handlers with `each: "node"`, at most once. Ok when this process is connected and has accepted the event, even
+   * if no node handles it: the event is sent at the end of this turn of the event loop, or of the next.
+   * {@link Catga.drain} waits until the network has it; `process.exit` right after the ok may lose it.
    *
    * @example
    * ```ts
@@ -175,9 +176,10 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, KeepOptions>
   ): Promise<Result<void, never>>;
   /**
-   * Stores a durable command (`durable: true`), and is ok when it is stored: a node that handles it runs it, at least
-   * once, in its time. With the `id` of an `idempotent` command its one result is what `send` with that id gives. With
-   * `delay`, `at` or `cron` it is stored as a schedule, which its `id` names: the same id again replaces it.
+   * Stores a durable command (`durable: true`), and is ok when it is stored: a node that handles the command runs it
+   * later, at least once. An `idempotent` command that is enqueued with an `id` has one result, which `send` with that
+   * id also gets. With `delay`, `at` or `cron` the command is stored as a schedule, which its `id` names: the same id
+   * again replaces the schedule.
    *
    * @example
    * ```ts
@@ -195,15 +197,15 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, EnqueueOptions>
   ): Promise<Result<void, never>>;
   /**
-   * Takes back what was scheduled under this `id`, a start of a workflow, too: `true`, and it will not be handled;
-   * `false`, it has gone already, or never was. Rejects with `UNAVAILABLE` when the log does not answer, and with
-   * `OUTCOME_UNKNOWN` when nobody knows which of both it is.
+   * Cancels the schedule with this `id`: of a message, or of the start of a workflow. `true`: it will not be handled;
+   * `false`: it has fired already, or never existed. Rejects with `UNAVAILABLE` if the log does not answer, and with
+   * `OUTCOME_UNKNOWN` if the outcome of the removal is unknown.
    */
   unschedule(contract: DurableContract<"event" | "command", never> | AnyWorkflow, id: string): Promise<boolean>;
   /**
-   * Sends to every node that handles the message, this one included, and waits for each answer: one attempt each,
-   * without retries. No node handles it: an empty array. An idempotent command runs once for its id on every node,
-   * where its `ctx.id` is `<id>@<node>`.
+   * Sends to every node that handles the message, this node included, and waits for each answer: one attempt each,
+   * without retries. Resolves with an empty array if no node handles it. An idempotent command runs once for its id on
+   * every node, where its `ctx.id` is `<id>@<node>`.
    *
    * @example
    * ```ts
@@ -222,8 +224,8 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, BroadcastOptions>
   ): Promise<BroadcastResult<Out, F | ProgramCode>[]>;
   /**
-   * Starts a run of a workflow, and is ok, with the id of the run, when that is stored: it goes to its end from then
-   * on, whatever process dies. The same id with the same input is the same run; with another input, `ID_REUSED`.
+   * Starts a run of a workflow. Ok, with the id of the run, when the start is stored: from then on the run goes to its
+   * end, whatever process dies. The same id with the same input is the same run; with another input, `ID_REUSED`.
    *
    * @example
    * ```ts
@@ -245,8 +247,8 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, StartOptions>
   ): Promise<Result<string, never>>;
   /**
-   * Resolves with the result of a run, as soon as it has ended; `NOT_ENDED` after the `timeout`, or when the `signal`
-   * aborts: the run goes on. `NO_RUN`: it was never started, or is forgotten.
+   * Resolves with the result of a run, as soon as it has ended; with `NOT_ENDED` after the `timeout`, or when the
+   * `signal` aborts, while the run goes on. `NO_RUN`: the run was never started, or is forgotten.
    */
   result<Out, F extends string>(
     workflow: WorkflowContract<never, Out, F>,
@@ -254,8 +256,8 @@ export interface Sender extends Sharing {
     options?: ResultOptions,
   ): Promise<Result<Out, F>>;
   /**
-   * Sends a signal to a run, before or while it waits for it; ok when the signal is stored. `NO_RUN`: it was never
-   * started, or has ended.
+   * Sends a signal to a run, before or while the run waits for it; ok when the signal is stored. `NO_RUN`: the run was
+   * never started, or has ended.
    *
    * @example
    * ```ts
@@ -272,8 +274,8 @@ export interface Sender extends Sharing {
    */
   tell<T>(signal: Signal<T, unknown>, run: string, ...args: SendArgs<T, TellOptions>): Promise<Result<void, never>>;
   /**
-   * Cancels a run, which ends with `CANCELLED`; ok when the request is stored: what runs is aborted, and finished steps
-   * are undone. `NO_RUN` as for {@link Sender.tell}.
+   * Cancels a run, which ends with `CANCELLED`. Ok when the request is stored: running steps are aborted, and finished
+   * steps are undone. `NO_RUN` as for {@link Sender.tell}.
    */
   cancel(workflow: WorkflowContract<never, unknown>, run: string, reason: string): Promise<Result<void, never>>;
 }

@@ -1,7 +1,7 @@
 /**
- * The shape of a contract: a short hash that two programs share exactly if their versions of the contract look the same
- * to others. It covers the kind, the options that matter to others, the failures, the JSON Schemas of input, output and
- * items, and `version`. Descriptions, and the order of members, do not count.
+ * The shape of a contract: a short hash. Two programs have the same shape exactly if their versions of the contract
+ * look the same to others. The shape covers the kind, the options that matter to others, the failures, the JSON Schemas
+ * of input, output and items, and `version`. Descriptions, and the order of members, do not count.
  */
 import { isCount, isRecord } from "../data/checks.ts";
 import { fingerprint } from "../data/fingerprint.ts";
@@ -12,21 +12,21 @@ import type { EntityDefinition } from "./entity_definition.ts";
 import { drivenWorkflow } from "./workflow.ts";
 import type { WorkflowDefinition } from "./workflow_body.ts";
 
-/** A contract as it looks to other programs: what a node answers that is asked for it. Plain JSON. */
+/** A contract as it looks to other programs, in plain JSON. Nodes send it when they are asked for a contract. */
 export interface ContractDescription {
   readonly kind: Kind;
   readonly version?: number | undefined;
-  /** The names of the options that matter to others, and are set, sorted. */
+  /** The names of the options that are set and matter to others, sorted. */
   readonly options?: readonly string[] | undefined;
   readonly failures?: readonly string[] | undefined;
-  /** JSON Schemas; left out without a validator, `null` for a validator that has none. */
+  /** JSON Schemas; absent without a validator, `null` for a validator that has no JSON Schema. */
   readonly input?: JsonSchema | null | undefined;
   readonly output?: JsonSchema | null | undefined;
   readonly items?: JsonSchema | null | undefined;
 }
 
 /**
- * The shapes of a program's contracts. Each is made when it is first asked for: that takes some 0.5 ms. The internal
+ * The shapes of a program's contracts. Each is computed when it is first needed, which takes some 0.5 ms. The internal
  * contracts of a workflow have the shape of the workflow.
  */
 export class ContractShapes {
@@ -35,13 +35,13 @@ export class ContractShapes {
   readonly #known = new WeakMap<object, { readonly shape: string | undefined }>();
   readonly #copies = new WeakMap<AnyContract, AnyContract>();
 
-  /** `workflows`, `entities`: those that this program handles. */
+  /** `workflows`, `entities`: the workflows and entities that this program handles. */
   constructor(workflows: readonly WorkflowDefinition[] = [], entities: readonly EntityDefinition<unknown>[] = []) {
     this.#workflows = new Map(workflows.map((workflow) => [workflow.name, workflow]));
     this.#entities = [...new Set(entities)];
   }
 
-  /** The shapes of the events that this program can apply, by names that no contracts have. */
+  /** The shapes of the events that this program can apply, under names that no contract can have. */
   get ofEvents(): Readonly<Record<string, string | null>> {
     return Object.fromEntries(
       this.#entities.flatMap(({ events }) =>
@@ -56,7 +56,9 @@ export class ContractShapes {
     return workflow === undefined ? isShaped(contract) : isShapedWorkflow(workflow);
   }
 
-  /** The shape of a contract; `undefined` without one, and if a validator has no JSON Schema: it is unknown then. */
+  /**
+   * The shape of a contract; `undefined`: it has none, or the shape is unknown because a validator has no JSON Schema.
+   */
   of(given: AnyContract): string | undefined {
     const contract = this.#copies.get(given) ?? given;
     const workflow = this.#workflowOf(contract);
@@ -64,14 +66,14 @@ export class ContractShapes {
     return isShaped(contract) ? this.#of(contract, () => describeContract(contract)) : undefined;
   }
 
-  /** The shape of a workflow: of its schemas, failures and version; else as {@link ContractShapes.of}. */
+  /** The shape of a workflow, from its schemas, failures and version; `undefined` as for {@link ContractShapes.of}. */
   ofWorkflow(workflow: WorkflowDefinition): string | undefined {
     if (!isShapedWorkflow(workflow)) return undefined;
     const { version, input, output, failures } = workflow;
     return this.#of(workflow, () => ({ kind: "command", version, ...schemasOf({ input, output, failures }) }));
   }
 
-  /** A contract without some of its options has its shape all the same. */
+  /** Gives a copy of a contract without some of its options the shape of the contract. */
   copied(copy: AnyContract, contract: AnyContract): void {
     this.#copies.set(copy, contract);
   }
@@ -89,17 +91,20 @@ export class ContractShapes {
   }
 }
 
-/** Returns true if versions of a workflow can be told apart: it has a schema, or its first version is over. */
+/** Returns true if versions of a workflow can be distinguished: it has a schema, or its version is above 1. */
 export function isShapedWorkflow({ input, output, version }: WorkflowDefinition): boolean {
   return (input ?? output) !== undefined || version > 1;
 }
 
-/** Returns true if a contract has a shape: a validator, or a version. Without them nodes refuse nothing by schema. */
+/**
+ * Returns true if a contract has a shape: it has a validator, or a version. Without both, nodes refuse nothing by
+ * schema.
+ */
 export function isShaped({ options: { input, output, items, version } }: AnyContract): boolean {
   return (input ?? output ?? items ?? version) !== undefined;
 }
 
-/** A contract as it looks to other programs. */
+/** Describes a contract as it looks to other programs. */
 export function describeContract({ kind, options }: AnyContract): ContractDescription {
   const { input, output, items, failures, version } = options;
   const set = OPTIONS.filter((name) => options[name]);
@@ -122,7 +127,7 @@ function schemasOf(
   };
 }
 
-/** The shape of a description; `undefined` if a validator has no JSON Schema, or one that is too deep. */
+/** The shape of a description; `undefined` if a validator has no JSON Schema, or one that is nested too deep. */
 export function shapeOf(description: ContractDescription): string | undefined {
   const { input, output, items } = description;
   if (input === null || output === null || items === null) return undefined;
@@ -136,12 +141,12 @@ export function shapeOf(description: ContractDescription): string | undefined {
   }
 }
 
-/** One hash of all shapes of a node, by contract. */
+/** One hash of all shapes of a node. */
 export function shapesHash(shapes: NodeShapes["handles"]): string {
   return fingerprint(shapes).slice(0, SHAPE_LENGTH);
 }
 
-/** Returns true if a value is a shape, or a hash of shapes. */
+/** Returns true if the value is a shape, or a hash of shapes. */
 export function isShape(value: unknown): value is string {
   return typeof value === "string" && value.length === SHAPE_LENGTH && /^[A-Za-z0-9_-]+$/.test(value);
 }
@@ -153,7 +158,7 @@ function schemaOf(schema: Schema<never, unknown>): JsonSchema | null {
   return jsonSchemaOf(schema) ?? null;
 }
 
-/** A JSON Schema without notes for people, its sets sorted. `isMap`: its members are named by the program. */
+/** A JSON Schema without notes for people, with its sets sorted. `isMap`: the program names the members of `schema`. */
 function significant(schema: unknown, isMap = false): unknown {
   if (Array.isArray(schema)) return schema.map((each) => significant(each));
   if (!isRecord(schema)) return schema;
@@ -173,7 +178,7 @@ function sorted(values: readonly unknown[]): readonly string[] {
   return values.map((value) => JSON.stringify(value) ?? "").sort();
 }
 
-/** Keywords that say nothing about which values are valid. */
+/** Keywords that do not decide which values are valid. */
 const NOTES = new Set([
   ...["$schema", "$comment", "$id", "title", "description", "examples", "default", "deprecated"],
   ...["readOnly", "writeOnly"],
@@ -182,20 +187,20 @@ const NOTES = new Set([
 const MAPS = new Set(["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"]);
 /** Keywords whose order does not matter. */
 const SETS = new Set(["required", "anyOf", "oneOf", "allOf", "type"]);
-/** Keywords that have values, and no schemas. */
+/** Keywords whose values are no schemas. */
 const VALUES = new Set(["enum", "const"]);
 
-// What a node answers that is asked for its shapes.
+// The answer of a node that is asked for its shapes.
 
 /** The shapes of a node, by contract; `null`: unknown. */
 export interface NodeShapes {
-  /** Of the contracts that it has handlers for. */
+  /** Shapes of contracts that the node has handlers for. */
   readonly handles: Readonly<Record<string, string | null>>;
-  /** Of those that it has sent, and has no handlers for. */
+  /** Shapes of contracts that the node sends and does not handle. */
   readonly sends: Readonly<Record<string, string | null>>;
 }
 
-/** Checks an answer that came from another process; `undefined` for what is none. */
+/** Parses an answer from another process; `undefined` if it is invalid. */
 export function readNodeShapes(value: unknown): NodeShapes | undefined {
   if (!isRecord(value)) return undefined;
   const { handles, sends } = value;
@@ -206,7 +211,7 @@ function areShapes(value: unknown): value is Record<string, string | null> {
   return isRecord(value) && Object.values(value).every((shape) => shape === null || isShape(shape));
 }
 
-/** Checks a description that came from another process; `undefined` for what is none. */
+/** Parses a description from another process; `undefined` if it is invalid. */
 export function readDescription(value: unknown): ContractDescription | undefined {
   if (!isRecord(value)) return undefined;
   const { kind, version, input, output, items } = value;
@@ -216,7 +221,7 @@ export function readDescription(value: unknown): ContractDescription | undefined
   if (!known.every(([, schema]) => schema === null || typeof schema === "boolean" || isRecord(schema))) {
     return undefined;
   }
-  // each of them has been checked
+  // each member has been checked
   return { kind, ...(isCount(version) ? { version } : {}), ...Object.fromEntries(known) } as ContractDescription;
 }
 

@@ -1,17 +1,17 @@
 /**
- * What follows when the input schema of a node refuses a message, while nodes of other shapes handle its contract, too:
- * decisions as pure functions, for requests and for stored messages. Nodes of one shape refuse the same messages. A
- * node whose shape is unknown is a shape of its own.
+ * Decides what follows when the input schema of a node refuses a message, while nodes of other shapes handle its
+ * contract, too. Pure functions, for requests and for stored messages. Nodes of one shape refuse the same messages. A
+ * node whose shape is unknown counts as a shape of its own.
  */
 
 /** A live node that handles a contract. */
 export interface ShapedNode {
   readonly id: string;
-  /** The shape of the contract there; `undefined`: unknown. */
+  /** The shape of the contract on this node; `undefined`: unknown. */
   readonly shape: string | undefined;
 }
 
-/** Name of the shape of a node: of a node whose shape is unknown, one that no other node has. */
+/** Name of the shape of a node; if the shape is unknown, a name that no other node has. */
 export function shapeName({ id, shape }: ShapedNode): string {
   return shape ?? `?${id}`;
 }
@@ -25,8 +25,9 @@ export function untriedNodes<Node extends ShapedNode>(
 }
 
 /**
- * The nodes of the sender's own shape, if there are any: what the sender writes they read, and what they answer it
- * reads. An answer that is refused after the handler ran cannot be undone. All nodes if the own shape is unknown.
+ * Returns the nodes of the sender's own shape, if there are any: sender and handler then read each other's payloads and
+ * answers. Other nodes might answer with a value that the sender refuses after the handler ran, which cannot be undone.
+ * Returns all nodes if the sender's shape is unknown.
  */
 export function ownShapeFirst<Node extends ShapedNode>(
   nodes: readonly Node[],
@@ -37,8 +38,8 @@ export function ownShapeFirst<Node extends ShapedNode>(
 }
 
 /**
- * What becomes of a request that a schema refused: it goes to another shape; or it has failed: with `INVALID_MESSAGE`,
- * or with `OUTCOME_UNKNOWN` if an earlier attempt may have run.
+ * Decides about a request that a schema refused. `next`: it goes to a node of another shape. Without one it fails:
+ * `invalid` (`INVALID_MESSAGE`), or `unknown` (`OUTCOME_UNKNOWN`) if an earlier attempt may have run.
  */
 export function afterRefusedRequest(
   untried: readonly ShapedNode[],
@@ -49,9 +50,9 @@ export function afterRefusedRequest(
 }
 
 /**
- * What becomes of a stored message that a schema refused. It goes to each shape that is there. Refused by all, it waits
- * if its writer's shape is not among those that refused it: a deploy or a rollback has taken that away. If its writer's
- * shape refused it, or is not known, every version refuses it.
+ * Decides about a stored message that a schema refused. `next`: it goes to a shape that has not refused it. Refused by
+ * all shapes: it `waits` if its writer's shape has not refused it, because a deploy or a rollback has removed that
+ * shape; it becomes a `dead letter` if its writer's shape refused it, or is not known.
  */
 export function afterRefusedMessage(
   nodes: readonly ShapedNode[],
@@ -62,7 +63,7 @@ export function afterRefusedMessage(
   return writer === undefined || refusedBy.has(writer) ? "dead letter" : "waits";
 }
 
-/** Returns true if a message that waits for a shape is to be tried now: one is there that has not refused it. */
+/** Returns true if a message that waits for a shape should be tried now: a node has a shape that has not refused it. */
 export function mayBeReadNow(nodes: readonly ShapedNode[], refusedBy: ReadonlySet<string>): boolean {
   return untriedNodes(nodes, refusedBy).length > 0;
 }

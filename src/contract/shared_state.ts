@@ -3,21 +3,23 @@ import type { MaybePromise } from "./schema.ts";
 import type { Result } from "./result.ts";
 import type { CacheKey } from "./sendable.ts";
 
-/** Options of `lock`. All of them may be left out; a value out of range is a `RangeError`. */
+/** Options of `lock`. A value out of range is a `RangeError`. */
 export interface LockOptions {
   /**
-   * Time that the lock outlives its holder, in ms: 1,000 at least, rounded up to whole seconds; renewed at a third.
-   * 10,000.
+   * Time that the lock outlives its holder, in ms: 1,000 at least, rounded up to whole seconds. The holder renews it
+   * after a third of this time. Default: 10,000.
    */
   ttl?: number | undefined;
-  /** Time to wait for all of its keys, in ms: `LOCK_TIMEOUT` then; 0 does not wait, `Infinity` waits on. 30,000. */
+  /**
+   * Time to wait for all keys, in ms; then `LOCK_TIMEOUT`. 0 does not wait; `Infinity` has no limit. Default: 30,000.
+   */
   timeout?: number | undefined;
-  /** Stops waiting when it aborts: `CANCELLED`; a lock that is held stays so. None. */
+  /** Ends the wait when it aborts: `CANCELLED`. It does not release a lock that is held. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * A lock that is held, and renewed until it is released: what `lock` resolves with. `await using` releases it.
+ * A lock that is held, and renewed until it is released. `lock` resolves with it. `await using` releases it.
  *
  * @example
  * ```ts
@@ -32,19 +34,19 @@ export interface LockOptions {
  */
 export interface Lock extends AsyncDisposable {
   /**
-   * The fencing token, a safe integer: grows with every acquisition of the key; of several keys the greatest. Give it
-   * to the resource, and have the resource refuse a smaller one: nothing else stops a holder that was paused for longer
-   * than its ttl.
+   * The fencing token, a safe integer: it grows with every acquisition of the key; for several keys, the greatest of
+   * their tokens. Give it to the resource, and have the resource refuse a smaller token: nothing else stops a holder
+   * that was paused for longer than its ttl.
    */
   readonly token: number;
   /**
-   * Aborts with `LOCK_LOST` before somebody else can hold the lock, as long as this process runs and its clock agrees
-   * with the server's to 1 s (to a third of a ttl below 3 s); also when the app stops. Not by `release`.
+   * Aborts with `LOCK_LOST` before another holder can get the lock, as long as this process runs and its clock agrees
+   * with the server's to 1 s (to a third of a ttl below 3 s). Also aborts when the app stops; not on `release`.
    */
   readonly signal: AbortSignal;
   /**
-   * Releases the lock; who waits for it gets it. Idempotent, and without effect on a lock that is lost. Does not reject
-   * when the store does not answer: it is tried again in the background until the lock has expired.
+   * Releases the lock; the next waiter gets it. Idempotent, and without effect on a lock that is lost. Does not reject
+   * if the store does not answer: the release is tried again in the background until the lock has expired.
    */
   release(): Promise<void>;
 }
@@ -52,13 +54,14 @@ export interface Lock extends AsyncDisposable {
 /** Options of `lead`. */
 export interface LeadOptions {
   /**
-   * Time that leadership outlives its node, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds; 10,000.
+   * Time that leadership outlives its node, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds. Default:
+   * 10,000.
    */
   ttl?: number | undefined;
 }
 
 /**
- * A node's candidacy: what `lead` returns. It ends with the app, or by `resign`; `await using` resigns.
+ * A node's candidacy, returned by `lead`. It ends with the app, or by `resign`; `await using` resigns.
  *
  * @example
  * ```ts
@@ -76,7 +79,7 @@ export interface LeadOptions {
  * ```
  */
 export interface Term extends AsyncDisposable {
-  /** True while this node leads, and its function runs. */
+  /** True while this node leads and its function runs. */
   readonly leading: boolean;
   /**
    * Ends the candidacy: the signal aborts, and another node may lead when the function has ended, or a ttl later.
@@ -87,29 +90,33 @@ export interface Term extends AsyncDisposable {
 
 /** Options of a cache write. */
 export interface CacheSetOptions {
-  /** Ttl, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds; for good. */
+  /**
+   * Ttl of the entry, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds. Default: none, the entry is
+   * kept for ever.
+   */
   ttl?: number | undefined;
   /**
-   * A fencing token, `lock.token` or `ctx.fence`: the write is refused when the present entry was written with a
-   * greater one. `TypeError` if it is not a whole number. None.
+   * A fencing token, `lock.token` or `ctx.fence`: the write is refused if the present entry was written with a greater
+   * token. `TypeError` if it is not a whole number. Default: none.
    */
   fence?: number | undefined;
 }
 
 /** Options of `cache.getOrSet`. */
 export interface CacheLoadOptions extends CacheSetOptions {
-  /** One load at a time in the cluster, instead of in this node; `false`. */
+  /** True: one load at a time in the cluster; false: one in this node. Default: `false`. */
   once?: boolean | undefined;
   /** Timeout of a load, in ms: 1 to 2^31 - 1; none. */
   timeout?: number | undefined;
-  /** Stops waiting when it aborts: `CANCELLED`. None. */
+  /** Ends the wait when it aborts: `CANCELLED`. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Values that the nodes of a cluster share. Every read asks the store; with several replicas it may lag behind a write.
+ * Values that the nodes of a cluster share. Every read asks the store; with several replicas a read may lag behind a
+ * write.
  *
- * All methods reject with a `CatgaError` `UNAVAILABLE` when the store does not answer within 5 s (a write may have
+ * All methods reject with a `CatgaError`: `UNAVAILABLE` if the store does not answer within 5 s (a write may have
  * happened), `BUCKET_MISMATCH` or `CLOSED`; with a `TypeError` or `RangeError` for a key that is no well-formed string
  * of at most 4,096 characters.
  *
@@ -125,25 +132,27 @@ export interface CacheLoadOptions extends CacheSetOptions {
  * ```
  */
 export interface Cache {
-  /** The value of a key, a copy; `undefined` when there is none. That it is a `T` is not checked. */
+  /**
+   * Resolves with a copy of the value of a key; `undefined` if there is none. The type `T` of the value is not checked.
+   */
   get<T>(key: string): Promise<T | undefined>;
   /**
-   * Writes a value; `false` when `fence` is smaller than that of the entry which is there. What cannot be sent,
-   * `undefined` too, is a `TypeError`; what exceeds the server's `max_payload` is `TOO_LARGE`.
+   * Writes a value; `false` if `fence` is smaller than the fence of the present entry. A value that cannot be sent,
+   * `undefined` included, is a `TypeError`; a value that exceeds the server's `max_payload` is `TOO_LARGE`.
    */
   set<T>(key: CacheKey<T>, value: T, options?: CacheSetOptions): Promise<boolean>;
-  /** Removes a key, and its fence with it; nothing when it is not there. */
+  /** Removes a key and its fence; does nothing if the key does not exist. */
   delete(key: string): Promise<void>;
   /**
-   * The value of a key, or what `load` returns, which is then kept. One load at a time per key in this node; with
-   * `once` in the cluster, by a lock with a ttl of 10 s (`LOCK_TIMEOUT` after 30 s of waiting for another node's load).
-   * What `load` throws is thrown, and not kept.
+   * Resolves with the value of a key, or calls `load` and stores the value that it returns. One load at a time per key
+   * in this node; with `once` in the cluster, by a lock with a ttl of 10 s (`LOCK_TIMEOUT` after 30 s of waiting for
+   * another node's load). An error that `load` throws is thrown, and not stored.
    *
    * Waits until the load ends, until `timeout` or `signal` ends the wait, and in `ctx.cache` until the message's
-   * deadline. A load that nothing waits for any more goes on, and its value is kept unless there is one by then; the
-   * next call that misses begins another load. So does one after a `delete` by this node: the value of a load that ran
-   * meanwhile is not kept. A `load` that would wait for itself, by its own key or through other loads of this node, is
-   * a `DEADLOCK`.
+   * deadline. A load that no caller waits for any more goes on, and its value is stored unless the key has one by then;
+   * the next call that misses begins another load. After a `delete` by this node the next call also begins another
+   * load: the value of a load that ran meanwhile is not stored. A `load` that would wait for itself, by its own key or
+   * through other loads of this node, is a `DEADLOCK`.
    */
   getOrSet<T>(key: CacheKey<T>, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T>;
 }

@@ -1,6 +1,6 @@
 /**
- * Streams: requests that are answered item by item. What a program declares; how items travel is in `streams/`, loaded
- * when one is first read or handled.
+ * Streams: requests that are answered item by item. This file has the declarations of programs; `streams/`, loaded when
+ * a stream is first read or handled, moves the items.
  */
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
@@ -21,15 +21,15 @@ export type StreamContractOptions<In, Item, F extends string = AnyCode, Payload 
     /** Checks each item where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
     items?: Schema<Returned, Item> | undefined;
     /**
-     * Input for another node when the stream breaks: made of the input and of the last item, which is `undefined`
-     * before the first one. Without it a stream that breaks ends with `STREAM_BROKEN`.
+     * Makes the input for another node when the stream breaks, of the input and the last item, which is `undefined`
+     * before the first item. Without it, a stream that breaks ends with `STREAM_BROKEN`.
      */
     resume?: ((input: NoInfer<In>, last: NoInfer<Item> | undefined) => NoInfer<In>) | undefined;
     /** Time that a reader waits for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; 30,000. */
     idle?: number | undefined;
     /**
-     * How far the handler may be ahead of its reader: `items` (1 to 65,536; 256) or `bytes` (1 to 2^26; 1,048,576),
-     * whichever is less; one item may always be.
+     * How far the handler may be ahead of its reader: `items` (1 to 65,536; default: 256) or `bytes` (1 to 2^26;
+     * default: 1,048,576), whichever is reached first; one item may always be under way.
      */
     window?: { items?: number | undefined; bytes?: number | undefined } | undefined;
   };
@@ -39,12 +39,12 @@ export type Items<Item, F extends string> =
   | AsyncIterable<Item, Failure<F> | void, undefined>
   | Iterable<Item, Failure<F> | void, undefined>;
 
-/** A stream: {@link stream} makes it. */
+/** A stream, made by {@link stream}. */
 export interface Stream<In = void, Item = void, F extends string = AnyCode, Payload = In, Returned = Item>
   extends Contract<"stream", In, Item, F> {
   /**
    * Makes the handler: an `async function*`, or another function that returns an iterable. `return fail(…)` ends the
-   * stream with a failure, which the reader gets after the items before it. When the reader has ended `ctx.signal`
+   * stream with a failure, which the reader gets after the items before it. When the reader has ended, `ctx.signal`
    * aborts, and the generator ends at its next `yield`: its `finally` runs.
    */
   handle(
@@ -54,10 +54,10 @@ export interface Stream<In = void, Item = void, F extends string = AnyCode, Payl
 }
 
 /**
- * Defines a stream: a request whose handler answers with items, one after the other, no faster than they are read. The
- * reader gets them in order, each once, or an error.
+ * Defines a stream: a request whose handler answers with items, one after the other, no faster than the reader reads.
+ * The reader gets the items in order, each once, or an error.
  *
- * Types and errors as for {@link command}: the second type is that of an item.
+ * Types and errors as for {@link command}; the second type argument is the type of an item.
  *
  * @example
  * ```ts
@@ -88,9 +88,9 @@ export function stream<In = void, Item = void, F extends string = AnyCode, Paylo
   return contract;
 }
 
-/** The context of a running app: it passes on what handlers of streams yield. */
+/** The context of a running app, which passes on the items that handlers of streams yield. */
 export interface StreamingContext extends Context {
-  /** Calls the handler, and resolves with how many items it gave, or with its failure. */
+  /** Calls the handler. Resolves with the number of its items, or with its failure. */
   "~items"(fn: HandlerFn, payload: unknown): Promise<unknown>;
 }
 

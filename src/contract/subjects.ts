@@ -1,9 +1,10 @@
 /**
- * The subjects of messages between processes, below `catga.<namespace>`. Without its last part each is the prefix of
- * many. Streams, and the subjects of the log, entities and subscriptions: `log/format/names.ts`; buckets: `bucketName`.
+ * The subjects of messages between processes, below `catga.<namespace>`. Without its last argument each function
+ * returns a prefix of subjects. `log/format/names.ts` has the streams, and the subjects of the log, entities and
+ * subscriptions; `bucketName` the buckets.
  */
 
-/** Frames from one process to another. */
+/** Subject of frames to a process; `from`: the sending process. */
 export function nodeSubject(namespace: string, to: string, from = ""): string {
   return `catga.${namespace}.node.${to}.${from}`;
 }
@@ -13,17 +14,17 @@ export function bounceSubject(namespace: string, endpoint: string, rest = ""): s
   return `catga.${namespace}.bounce.${endpoint}.${rest}`;
 }
 
-/** Prefixes of the subjects that a node cannot do without: frames, and bounces. */
+/** Prefixes of the subjects that a node cannot work without: frames, and bounces. */
 export function framePrefixes(namespace: string): readonly string[] {
   return [`catga.${namespace}.node.`, `catga.${namespace}.bounce.`];
 }
 
-/** Events. */
+/** Subject of an event. */
 export function eventSubject(namespace: string, contract = ""): string {
   return `catga.${namespace}.event.${contract}`;
 }
 
-/** Requests of programs without Catga. */
+/** Subject of requests of programs without Catga. */
 export function callSubject(namespace: string, contract = ""): string {
   return `catga.${namespace}.call.${contract}`;
 }

@@ -5,8 +5,8 @@ import { checkDelay, checkInteger, checkKnown, checkNumber, checkObject, checkTo
 import type { BatchSettings, SubscriptionOptions, SubscriptionSettings } from "./handler.ts";
 
 /**
- * The settings of a handler's subscription; `undefined` for a contract that is not durable, whose handlers take none of
- * these options. Throws a `TypeError` or `RangeError` for an invalid one. `at`: how messages begin.
+ * Returns the settings of a handler's subscription; `undefined` for a contract that is not durable, whose handlers take
+ * none of these options. Throws a `TypeError` or `RangeError` for an invalid option. `at`: prefix of error messages.
  */
 export function subscriptionSettings(
   at: string,
@@ -53,6 +53,7 @@ const ONLY_DURABLE = ["name", "from", "retry", "timeout"] as const;
 const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);
 /** The longest pause between attempts, in ms: a day. */
 const MAX_PAUSE = 86_400_000;
-/** Default and greatest time of an outage, in ms: 7 days and ten years. */
+/** Default of `outage`, in ms: 7 days. */
 const OUTAGE = 7 * MAX_PAUSE;
+/** Maximum of `outage`, in ms: ten years. */
 const MAX_OUTAGE = 3_660 * MAX_PAUSE;

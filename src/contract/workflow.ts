@@ -1,6 +1,6 @@
 /**
- * Workflows: functions that survive their process. What a program declares; how a run is driven, stored and resumed is
- * in `flow/`, which is loaded when a node handles or starts one.
+ * Workflows: functions that survive their process. This file has the declarations of programs; `flow/`, loaded when a
+ * node handles or starts a workflow, drives, stores and resumes runs.
  */
 import { checkFunction, checkInteger, checkKnown, checkNumber, isToken, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
@@ -21,69 +21,73 @@ import type { SendableName } from "./sendable.ts";
 
 /** Options of {@link workflow}. */
 export interface WorkflowOptions<In, Payload = In, Out = unknown, F extends string = AnyCode, Returned = Out> {
-  /** Checks the input at the start (`INVALID_MESSAGE`), and parses it in each run of the handler; none. */
+  /** Checks the input at the start (`INVALID_MESSAGE`), and parses it in each run of the handler. Default: none. */
   input?: Schema<In, Payload> | undefined;
   /**
-   * Checks and parses what the handler returns; what it makes of it is recorded. With a value that it refuses the run
-   * is stuck (`INVALID_RESPONSE`). None.
+   * Checks and parses the handler's return value; the parsed value is recorded. If the schema refuses the value, the
+   * run is stuck (`INVALID_RESPONSE`). Default: none.
    */
   output?: Schema<Returned, Out> | undefined;
   /**
-   * The codes that the handler may fail with, for workflows whose types come from schemas. With another one the run
-   * fails with `INVALID_RESPONSE`; Catga's own codes may always be passed on. Any code.
+   * The codes that the handler may fail with, for workflows whose types come from schemas. A run that fails with
+   * another code fails with `INVALID_RESPONSE` instead; Catga's own codes may always be passed on. Default: any code.
    */
   failures?: readonly F[] | undefined;
   /**
-   * The id of the run, 1 to 128 characters; else `start` takes one, or makes one. The same id with another input is
-   * `ID_REUSED`.
+   * Makes the id of the run, 1 to 128 characters, of the input. The same id with another input is `ID_REUSED`. Default:
+   * the `id` of `start`, else a generated id.
    */
   id?: ((input: NoInfer<In>) => string) | undefined;
   /**
-   * Time limit of a run from its start, waiting included, in ms: 1 to ten years; then it is cancelled with `TIMEOUT`.
-   * No limit.
+   * Time limit of a run from its start, waiting included, in ms: 1 to ten years; then the run is cancelled with
+   * `TIMEOUT`. Default: no limit.
    */
   timeout?: number | undefined;
-  /** Retention of a run after its end, in ms: 60,000 to ten years; 7 days. Then its id is free. */
+  /** Retention of a run after its end, in ms: 60,000 to ten years. Then its id is free. Default: 7 days. */
   keep?: number | undefined;
   /**
-   * Raise it when the handler changes so that open runs must go the old way, once all nodes have the new handler:
-   * `flow.version` is that of the start; 1.
+   * Version of the handler. Raise it once all nodes have a new handler that must treat open runs in the old way:
+   * `flow.version` is the version at the run's start. Default: 1.
    */
   version?: number | undefined;
-  /** What the program says of the workflow, for the edge: a plain object, which is frozen; none. */
+  /** Metadata of the workflow, for the program's edge: a plain object, which is frozen. Default: none. */
   meta?: ContractMeta | undefined;
   /**
-   * Paths of members that tools hide in all values that are recorded of a run: its input, what its steps and signals
-   * gave, its result; up to 32, each of up to 256 characters. They are stored with its start. None.
+   * Paths of members that tools hide in all recorded values of a run: its input, the values of its steps and signals,
+   * its result. Up to 32 paths, each of up to 256 characters; they are stored with the run's start. Default: none.
    */
   redact?: readonly string[] | undefined;
 }
 
-/** A workflow: {@link workflow} makes it. */
+/** A workflow, made by {@link workflow}. */
 export interface Workflow<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends WorkflowContract<In, Out, F> {
-  /** The inside, for Catga. */
+  /** Internal: the definition of the workflow. */
   readonly "~workflow": WorkflowDefinition;
-  /** Defines something that a run can wait for. The name is 1 to 64 letters, digits, `-` and `_`. */
+  /** Defines a signal, which a run can wait for. The name is 1 to 64 letters, digits, `-` and `_`. */
   signal<T = void, Parsed = T>(name: SendableName<T>, options?: SignalOptions<T, Parsed>): Signal<T, Parsed>;
   /**
-   * Makes the handler. It runs from its top again after each death and each wait, while steps that are recorded give
-   * what they gave: outside of steps it has no effects. What it returns ends the run. A failure, returned or thrown,
-   * has the `undo` of each finished step run, the latest first; what else it throws is tried again.
+   * Makes the handler. It runs from its top again after each death of its process and each wait, while recorded steps
+   * return their recorded values: outside of steps it must have no effects. Its return value ends the run. After a
+   * failure, returned or thrown, the `undo` of each finished step runs, the latest first; after another error the
+   * handler is tried again.
    */
   handle(fn: (flow: Flow, input: Payload) => MaybePromise<Returned | Failure<NoInfer<F>>>): Handler;
 }
 
 /** Options of a signal. */
 export interface SignalOptions<T, Parsed = T> {
-  /** Checks what is told (`INVALID_MESSAGE`), and parses it where the run gets it, in each run of its handler; none. */
+  /**
+   * Checks the signal's payload where it is sent (`INVALID_MESSAGE`), and parses it where the run gets it, in each run
+   * of its handler. Default: none.
+   */
   input?: Schema<T, Parsed> | undefined;
 }
 
 /**
  * Defines a workflow: a function of steps that goes to its end, whatever process dies. The types are the type
- * arguments; the third are the codes that it may fail with. The name is 1 to 48 letters, digits, `-` and `_`. Throws a
- * `TypeError` or `RangeError` for an invalid name or option.
+ * arguments; the third names the codes that the workflow may fail with. The name is 1 to 48 letters, digits, `-` and
+ * `_`. Throws a `TypeError` or `RangeError` for an invalid name or option.
  *
  * @example
  * ```ts
@@ -119,7 +123,7 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
         throw new TypeError(`${at}: a signal's name is 1 to 64 letters, digits, "-" and "_"; got ${show(signal)}`);
       }
       checkKnown(`${at}: signal ${signal}`, options, SIGNAL_OPTIONS);
-      // the types of its schema are those of the signal
+      // the types of the schema are the types of the signal
       const input = options.input as Signal["~input"];
       checkSchema(`${at}: signal ${signal}: input`, input);
       return Object.freeze({ workflow: name, name: signal, ...(input === undefined ? {} : { "~input": input }) });
@@ -132,7 +136,7 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
   });
 }
 
-/** Returns true for the name of a workflow. */
+/** Returns true if the value is a valid name of a workflow. */
 export function isWorkflowName(name: unknown): name is string {
   return isToken(name, 48);
 }
@@ -142,12 +146,12 @@ export function runType(workflow: string): string {
   return `${workflow}${RUN}`;
 }
 
-/** The workflow whose runs have this type; `undefined`: it is that of other entities. */
+/** The workflow whose runs have this type; `undefined`: the type belongs to other entities. */
 export function workflowOf(type: string): string | undefined {
   return type.endsWith(RUN) ? type.slice(0, -RUN.length) : undefined;
 }
 
-/** The workflow whose runs are driven by the contract of this name; `undefined`: none. */
+/** The workflow whose runs the contract of this name drives; `undefined`: it drives none. */
 export function drivenWorkflow(contract: string): string | undefined {
   const end = contract.lastIndexOf(".");
   return DRIVING.has(contract.slice(end + 1)) ? workflowOf(contract.slice(0, end)) : undefined;
@@ -155,7 +159,7 @@ export function drivenWorkflow(contract: string): string | undefined {
 
 const DRIVING: ReadonlySet<string> = new Set([BEGUN, CALLED, DUE, JOIN]);
 
-/** The endpoint of the node that does what one of those that handle a workflow has to do; `undefined`: none does. */
+/** First node, by endpoint, that handles the workflow: it does the work that one node must do; `undefined`: none. */
 export function firstHandling(
   workflow: string,
   nodes: readonly { readonly endpoint: string; readonly handles: readonly string[] }[],
@@ -164,14 +168,14 @@ export function firstHandling(
   return nodes.filter(({ handles }) => handles.includes(called)).map(({ endpoint }) => endpoint).sort()[0];
 }
 
-/** The name of the schedule that starts a run, among those of {@link RunContracts.due}. */
+/** The name of the schedule that starts a run, among the schedules of {@link RunContracts.due}. */
 export function startName(run: string): string {
   return `start ${run}`;
 }
 
 /**
- * The run that the message with this id of a schedule has started, if it is one of a workflow's `due`; a run of a cron
- * has the id of the message.
+ * The id of the run that a message of a schedule has started, if its contract is a workflow's `due` event; a run of a
+ * cron has the id of the message.
  */
 export function runOfStart(
   contract: string,
@@ -182,26 +186,29 @@ export function runOfStart(
   return { workflow, run: id.slice(startName("").length) };
 }
 
-/** Why a schedule must not be cancelled alone: it wakes a run, which would wait for ever; `undefined`: it may be. */
+/**
+ * Returns an error message if the schedule wakes a workflow run, which would wait for ever without it; `undefined`: the
+ * schedule may be cancelled.
+ */
 export function wakesRun(contract: string, id: string): string | undefined {
   const workflow = contract.endsWith(`.${DUE}`) ? drivenWorkflow(contract) : undefined;
   if (workflow === undefined || id.startsWith(startName(""))) return undefined;
   return `${id} wakes a run of workflow ${workflow}, which would wait for ever without it: cancel the run`;
 }
 
-/** The events and the command that a workflow's runs are driven by. */
+/** The contracts that drive a workflow's runs. */
 export interface RunContracts {
-  /** Event of starts that their node drives. */
+  /** Event: a start that its own node drives. */
   readonly begun: EmittedEvent<unknown>;
-  /** Event of other entries that call for somebody to go on. */
+  /** Event: another entry after which a node has to drive the run. */
   readonly called: EmittedEvent<unknown>;
-  /** Of times that have come. */
+  /** Event: a time that a run waits for has come. */
   readonly due: DurableEvent<RunDue>;
-  /** A message for the node that holds a run. */
+  /** Command: a message for the node that holds a run. */
   readonly join: Command<RunJoin, RunJoined>;
 }
 
-/** Those of the workflow with this type of runs. */
+/** Makes the contracts of the workflow with this type of runs. */
 export function runContracts(type: string): RunContracts {
   return {
     begun: entityEvent<unknown, unknown>(`${type}.${BEGUN}`, type, {}),
@@ -211,7 +218,7 @@ export function runContracts(type: string): RunContracts {
   };
 }
 
-/** The handler of the same workflow with another function, made of its own: for test kits. */
+/** Makes a handler of the same workflow with a function that wraps the original one: for test kits. */
 export function wrapWorkflow(
   { "~handler": { workflow } }: Handler,
   wrap: (fn: WorkflowBody["fn"]) => WorkflowBody["fn"],
@@ -220,7 +227,7 @@ export function wrapWorkflow(
   return workflowHandler(Object.freeze({ definition, fn: wrap(fn) }));
 }
 
-/** One handler for the program; the others come with it. */
+/** Makes the one handler that a program passes to `catga`; it brings the internal handlers with it. */
 function workflowHandler(body: WorkflowBody): Handler {
   const { type } = body.definition;
   const { begun, called, due, join } = runContracts(type);
@@ -233,7 +240,7 @@ function workflowHandler(body: WorkflowBody): Handler {
     timeout: 30_000,
   } as const;
   const others = [
-    // most of them have ended by then
+    // most runs have ended within these 100 ms
     begun.onBatch(async (batch, ctx) => await (await runs(ctx)).started(body, batch), { ...options, within: 100 }),
     due.on(async (payload, ctx) => await (await runs(ctx)).due(body, payload, ctx), options),
     join.handle(async (payload, ctx) => await (await runs(ctx)).join(body, payload)),
@@ -254,7 +261,7 @@ function definitionOf<In, Payload, Out, F extends string, Returned>(
   const at = `workflow ${name}`;
   checkKnown(at, options, OPTIONS);
   const { input, output, failures, id, timeout, keep = KEEP, version = 1, meta, redact } = options;
-  // the types of its input are those of its contract
+  // the types of the schema are the types of the contract
   const parsed = input as WorkflowDefinition["input"];
   checkSchema(`${at}: input`, parsed);
   const made = output as WorkflowDefinition["output"];

@@ -1,6 +1,6 @@
 /**
- * The composition root: from options to a running node. The only file that knows both backends, and the only one that
- * knows the order in which a node starts.
+ * The composition root: makes a running node of options. Only this file knows both backends, and the order in which a
+ * node starts.
  */
 import { outside } from "./data/async_context.ts";
 import { hostname } from "node:os";
@@ -39,15 +39,15 @@ import { PROTOCOL, VERSION } from "./version.ts";
 export type { CatgaOptions, ConnectionOptions, NatsConnection };
 
 /**
- * Starts a node. Resolves when it has joined the cluster and knows the other nodes (it waits 1 s at most for their
- * first answers to pings); without `nats` and `network` at once.
+ * Starts a node. Resolves when the node has joined the cluster and knows the other nodes (it waits 1 s at most for
+ * their first answers to pings); without `nats` and `network` at once.
  *
- * Rejects with a `TypeError` or `RangeError` for a bad option and under fake timers, before anything is opened, and
- * then with a `CatgaError`: `UNAVAILABLE` when the server cannot be reached, refuses the credentials or the subjects of
- * a node, is older than 2.11, or has no JetStream, and when the membership's bucket is missing and this user may not
- * create it; `CONSUMER_LIMIT` when that, or the log for a read model, has as many consumers as it may;
- * `BUCKET_MISMATCH` when the membership's bucket has other settings, or some that could do harm; `ID_TAKEN` when the id
- * belongs to another live process; `CLOSED` when the given connection is closed.
+ * Before it opens anything, rejects with a `TypeError` or `RangeError` for a bad option, and under fake timers. Then
+ * rejects with a `CatgaError`: `UNAVAILABLE` if the server cannot be reached, refuses the credentials or the subjects
+ * of a node, is older than 2.11, or has no JetStream, or if the membership's bucket is missing and this user may not
+ * create it; `CONSUMER_LIMIT` if the bucket, or the log for a read model, has as many consumers as it may;
+ * `BUCKET_MISMATCH` if the bucket has other settings, or settings that could do harm; `ID_TAKEN` if the id belongs to
+ * another live process; `CLOSED` if the given connection is closed.
  *
  * @example
  * ```ts
@@ -60,11 +60,13 @@ export type { CatgaOptions, ConnectionOptions, NatsConnection };
  * ```
  */
 export function catga(options: CatgaOptions = {}): Promise<Catga> {
-  // what it opens serves all senders
+  // outside of the caller's async context: the app serves all senders
   return outside(start, options);
 }
 
-/** Parts that an app loads when it first needs them: once for all apps, so that later ones wait for a promise alone. */
+/**
+ * Parts that an app loads when it first needs them: loaded once for all apps, so that later apps only await a promise.
+ */
 const parts = {
   worker: openOnce(() => import("./log/running/worker.ts")),
   log: openOnce(() => import("./log/log.ts")),
@@ -75,7 +77,7 @@ const parts = {
 };
 
 /**
- * Loads all parts of apps, for virtual time: while one of them is loaded, real time passes.
+ * Loads all parts of apps, for virtual time: while a part is loaded, real time passes.
  *
  * @internal
  */
@@ -193,7 +195,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
     };
     const sending = foldSends(behaviors);
     const app = made = sending === undefined ? new App(own, close) : new AppWithSendBehaviors(own, close, sending);
-    // App is typed for any contract; its public face checks the types of each
+    // `App` is typed for any contract; its public interface checks the types of each contract
     const face = app as unknown as Catga;
 
     // 4. Attach behaviors before the first message of another node, so that they observe it.
@@ -240,7 +242,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
         }
       };
       transport.onStatus(failIfClosed);
-      // it may have closed since the join
+      // the connection may have closed since the join
       failIfClosed(transport.status);
     } else if (options.signals) drainAtSignals(app, Promise.resolve());
 
@@ -252,7 +254,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
     evaluation?.add(app);
     return face;
   } catch (error) {
-    // it leaves, as far as it was there; what it cannot give back expires
+    // the node leaves the cluster if it had joined; records that cannot be deleted expire
     await made?.drain({ timeout: 0 }).catch((error) => observer({ type: "fault", during: "stopping", error }));
     await close();
     hooks.detach();
@@ -260,11 +262,14 @@ async function start(options: CatgaOptions): Promise<Catga> {
   }
 }
 
-/** Has SIGTERM and SIGINT drain an app; one that joins does so first: a node leaves what it is part of. */
+/**
+ * Makes SIGTERM and SIGINT drain an app. An app that is joining its cluster joins first, so that it leaves it properly.
+ */
 function drainAtSignals(app: App, joined: Promise<void>): void {
   const drain = () => app.drain();
   const off = onSignals(() => joined.then(drain, drain));
-  // a turn later than `closed`, for which another app of this process may wait, to end it when no listener is left
+  // a turn later than `closed`, for which another app of this process may wait, to end the process when no listener is
+  // left
   const later = () => systemClock.soon(off);
   app.closed.then(later, later);
 }
@@ -272,21 +277,21 @@ function drainAtSignals(app: App, joined: Promise<void>): void {
 const evaluation = hotEvaluation();
 
 function checkNetwork(network: unknown): void {
-  // not by its class: no program but a test loads that
+  // not by its class, whose module only tests load
   if (network === undefined || typeof (network as Partial<MemoryNetwork> | null)?.connect === "function") return;
   throw new TypeError(`network must be a MemoryNetwork; got ${show(network)}`);
 }
 
-/** The ground of a node: time, randomness and a store, and a transport when there may be other nodes. */
+/** The environment of a node: time, randomness and a store, and a transport if there may be other nodes. */
 interface Link {
-  /** Goes on when the node has ended: programs have timers on it. */
+  /** The clock, which goes on after the node has ended: programs have timers on it. */
   readonly clock: Clock;
   readonly random: Random;
   readonly transport?: Transport;
   readonly store: KeyValueStore;
   /** The log, loaded when it is first needed. */
   log(): Promise<EventLog>;
-  /** Rejects when the server forbids something that a node cannot do without. */
+  /** Rejects if the server denies a permission that a node cannot work without. */
   permitted(): Promise<void>;
   close(): Promise<void>;
 }
@@ -327,10 +332,10 @@ async function connect(
   }
   if (Object.hasOwn(options, "nats")) observer({ type: "island" });
   const { MemoryKeyValueStore } = await import("./memory/key_value_store.ts");
-  // for days its timers would keep what an app that is gone had in memory
+  // otherwise its timers would keep the memory of an ended app for days
   const clock = new RestingClock(systemClock);
   const store = new MemoryKeyValueStore(clock);
-  // one for all who ask: what entities emit is what their subscribers read
+  // one log for all: the subscribers of entities' events read the log to which entities write
   let memory: Promise<EventLog> | undefined;
   const log = () => memory ??= import("./memory/event_log.ts").then(({ MemoryEventLog }) => new MemoryEventLog(clock));
   return {
@@ -343,7 +348,7 @@ async function connect(
   };
 }
 
-/** The link with sealed payloads, if there is a codec. */
+/** Returns the link with payloads sealed by the codec; without a codec, the link itself. */
 async function sealedBy(
   codec: PayloadCodec | undefined,
   link: Link,
@@ -356,7 +361,7 @@ async function sealedBy(
   return sealed(link, codec, { namespace, onError });
 }
 
-/** The node as other nodes will see it. */
+/** The description of the node that other nodes will see. */
 function describe(
   { nats, metadata }: CatgaOptions,
   { id, service, mediator, link, subscriptions }: {

@@ -63,30 +63,30 @@ const OWN_CODES: Readonly<Record<ErrorCode, true>> = {
   CLOSED: true,
 };
 
-/** A {@link CatgaError}'s code: Catga's, or the one that a handler gave to `fail`. */
+/** The code of a {@link CatgaError}: Catga's, or the code that a handler gave to `fail`. */
 export type Code = ErrorCode | AnyCode;
 
-/** Any string, as the code of a failure; editors still offer those that are known. */
+/** Any string, as the code of a failure; editors still suggest the known codes. */
 export type AnyCode = string & Record<never, never>;
 
 /** Options of a {@link CatgaError}. */
 export interface CatgaErrorOptions {
-  /** True if a retry may help; `false`. Catga itself does not retry what a handler has answered. */
+  /** True if a retry may help. Catga itself does not retry a failure that a handler returned. Default: `false`. */
   retryable?: boolean | undefined;
-  /** Data for the sender, for programs; crosses the wire, so it must be a value that can be sent. */
+  /** Data for the sender's program. It crosses the wire, so it must be a value that can be sent. */
   details?: unknown;
   /** The id of the node that failed. */
   node?: string | undefined;
-  /** True keeps this failure as the result for an idempotent command's id; `false`. */
+  /** True keeps this failure as the recorded result for an idempotent command's id. Default: `false`. */
   final?: boolean | undefined;
-  /** Cause, for logs; not sent to other nodes. */
+  /** Cause, for logs; it is not sent to other nodes. */
   cause?: unknown;
 }
 
 /**
- * An operational failure: in a `Result`, thrown by `unwrap`, or what `catga` rejects with when it cannot start. The
- * fields `code`, `message`, `retryable`, `details`, `node` and `final` are sent to other nodes; stack and cause never
- * are. `F`: the codes that it may have besides Catga's own.
+ * A failure of operation: in a `Result`, thrown by `unwrap`, or the rejection of `catga` if it cannot start. The fields
+ * `code`, `message`, `retryable`, `details`, `node` and `final` are sent to other nodes; stack and cause never are.
+ * `F`: the codes that the error may have besides Catga's own.
  *
  * @example
  * ```ts
@@ -97,9 +97,9 @@ export interface CatgaErrorOptions {
  * ```
  */
 export class CatgaError<F extends string = AnyCode> extends Error {
-  /** For the compiler: without it `instanceof` would make the codes of an error `any`. */
+  /** Compile time only: without it `instanceof` would make the codes of an error `any`. */
   declare static readonly [Symbol.hasInstance]: (value: unknown) => value is CatgaError;
-  /** Always `"CatgaError"`; recognize the error by this, because there may be several copies of the class. */
+  /** Always `"CatgaError"`. Recognize the error by its name, because there may be several copies of the class. */
   override readonly name: "CatgaError" = "CatgaError";
   /** Code of the failure, for programs. */
   readonly code: F | ErrorCode;
@@ -107,9 +107,9 @@ export class CatgaError<F extends string = AnyCode> extends Error {
   readonly retryable: boolean;
   /** Data for the sender. */
   readonly details: unknown;
-  /** The id of the node that failed; `undefined` when none did. */
+  /** The id of the node that failed; `undefined` if no node did. */
   readonly node: string | undefined;
-  /** True if this failure is kept as the result for an idempotent command's id. */
+  /** True if this failure is kept as the recorded result for an idempotent command's id. */
   readonly final: boolean;
 
   /** Makes an error. Handlers return `fail(…)` instead. */
@@ -125,7 +125,7 @@ export class CatgaError<F extends string = AnyCode> extends Error {
     this.final = options.final ?? false;
   }
 
-  /** For `JSON.stringify`, and so for HTTP answers and logs: without stack and cause. */
+  /** The fields for `JSON.stringify`, and so for HTTP answers and logs: without stack and cause. */
   toJSON(): Pick<CatgaError<F>, "name" | "code" | "message" | "retryable" | "details" | "node"> {
     const { name, code, message, retryable, details, node } = this;
     return { name, code, message, retryable, details, node };
@@ -138,7 +138,7 @@ export function isCatgaError(error: unknown): error is CatgaError {
     (error instanceof Error && error.name === "CatgaError" && typeof (error as { code?: unknown }).code === "string");
 }
 
-/** An error that may pass: what is needed is out of reach now. */
+/** Makes an error that may pass: something needed is out of reach now. */
 export function unavailable(message: string, options?: Omit<CatgaErrorOptions, "retryable" | "final">): CatgaError {
   return new CatgaError("UNAVAILABLE", message, { ...options, retryable: true });
 }

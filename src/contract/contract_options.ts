@@ -28,7 +28,7 @@ export type EventOptions<In, Payload = In> = DurableEventOptions<In, Payload> | 
 
 /** Options of an event that is durable. */
 export interface DurableEventOptions<In, Payload = In> {
-  /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
+  /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`). Default: none. */
   input?: Schema<In, Payload> | undefined;
   /**
    * True or `{ keep }`: the event is stored in the log until every subscription has handled it; `publish` returns ok
@@ -114,9 +114,9 @@ export type IdempotentCommandOptions<In, Out, F extends string = AnyCode, Payloa
 
 /** Options that commands and queries take in all combinations. */
 export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> {
-  /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`); none. */
+  /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`). Default: none. */
   input?: Schema<In, Payload> | undefined;
-  /** Checks the answer where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
+  /** Checks the answer where it is made and parses it where it arrives (`INVALID_RESPONSE`). Default: none. */
   output?: Schema<Returned, Out> | undefined;
   /**
    * The codes that the handler may fail with, for contracts whose types come from schemas. A failure with another code
@@ -129,9 +129,9 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
    * node. Default: none.
    */
   key?: ((payload: NoInfer<In>) => string) | undefined;
-  /** Timeout of a send, retries included, in ms: 1 to 2^31 - 1; the app's. */
+  /** Timeout of a send, retries included, in ms: 1 to 2^31 - 1. Default: the app's `timeout`. */
   timeout?: number | undefined;
-  /** Number of further attempts after the first: 0 to 1,000; the app's. */
+  /** Number of further attempts after the first: 0 to 1,000. Default: the app's `retries`. */
   retries?: number | undefined;
   /**
    * Metadata of the contract, for the program's behaviors and its edge: a plain object, which is frozen. Default: none.
@@ -166,7 +166,8 @@ export interface AnyCommandOptions<In, Out, F extends string = AnyCode, Payload 
 /** Options of a contract with a key, ordered or not. */
 export interface Ordered {
   /**
-   * `true`: the messages of one key run one at a time, in the order in which they arrive at the key's node; `false`.
+   * `true`: the messages of one key run one at a time, in the order in which they arrive at the key's node. Default:
+   * `false`.
    */
   ordered?: boolean | undefined;
   /** The option `key`: a function of the payload. */
@@ -179,7 +180,7 @@ export interface Ordered {
 export interface Keyed {
   /** The option `key`: a function of the payload. */
   key: object;
-  /** The strategy that chooses a node; the app's. */
+  /** The strategy that chooses a node. Default: the app's `route`. */
   route?: Route | undefined;
   /** Must be false here: see {@link Ordered}. */
   ordered?: false | undefined;
@@ -205,7 +206,7 @@ export interface NotIdempotent {
 
 /** Options of a command without an `id` function, idempotent or not. */
 export interface WithoutId {
-  /** `true` or `{ ttl }`: one recorded result for each message id; `false`. */
+  /** `true` or `{ ttl }`: one recorded result for each message id. Default: `false`. */
   idempotent?: boolean | { ttl?: number | undefined } | undefined;
   /** Must be absent. */
   id?: undefined;

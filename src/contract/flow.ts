@@ -81,7 +81,7 @@ export interface StepOptions<T> {
    * `undo` only.
    */
   retry?: { attempts?: number | undefined; delay?: readonly [first: number, longest: number] | undefined } | undefined;
-  /** Timeout of an attempt, in ms: 1 to 2^31 - 1; the app's. */
+  /** Timeout of an attempt, in ms: 1 to 2^31 - 1. Default: the app's `timeout`. */
   timeout?: number | undefined;
 }
 

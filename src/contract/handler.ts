@@ -57,7 +57,7 @@ export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
    * Start of a new subscription in the log; with `each: "node"`, where each node begins at its start. Default: `"now"`.
    */
   from?: "now" | "start" | undefined;
-  /** Timeout of a run, in ms: 1 to 2^31 - 1; the app's. */
+  /** Timeout of a run, in ms: 1 to 2^31 - 1. Default: the app's `timeout`. */
   timeout?: number | undefined;
 }
 

@@ -106,7 +106,7 @@ export interface CacheSetOptions {
 export interface CacheLoadOptions extends CacheSetOptions {
   /** True: one load at a time in the cluster; false: one in this node. Default: `false`. */
   once?: boolean | undefined;
-  /** Timeout of a load, in ms: 1 to 2^31 - 1; none. */
+  /** Timeout of a load, in ms: 1 to 2^31 - 1. Default: none. */
   timeout?: number | undefined;
   /** Ends the wait when it aborts: `CANCELLED`. Default: none. */
   signal?: AbortSignal | undefined;

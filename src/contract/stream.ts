@@ -18,14 +18,14 @@ export type StreamContractOptions<In, Item, F extends string = AnyCode, Payload 
   & Omit<RequestOptions<In, Item, F, Payload, Returned>, "output">
   & (Keyed | Keyless)
   & {
-    /** Checks each item where it is made and parses it where it arrives (`INVALID_RESPONSE`); none. */
+    /** Checks each item where it is made and parses it where it arrives (`INVALID_RESPONSE`). Default: none. */
     items?: Schema<Returned, Item> | undefined;
     /**
      * Makes the input for another node when the stream breaks, of the input and the last item, which is `undefined`
      * before the first item. Without it, a stream that breaks ends with `STREAM_BROKEN`.
      */
     resume?: ((input: NoInfer<In>, last: NoInfer<Item> | undefined) => NoInfer<In>) | undefined;
-    /** Time that a reader waits for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`; 30,000. */
+    /** Time that a reader waits for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`. Default: 30,000. */
     idle?: number | undefined;
     /**
      * How far the handler may be ahead of its reader: `items` (1 to 65,536; default: 256) or `bytes` (1 to 2^26;

@@ -41,8 +41,8 @@ export interface WorkflowBody {
 /** Driver of the runs of a workflow, called by its internal handlers. */
 export interface RunDriver {
   /**
-   * Called with starts that their own nodes drive. Fails each start whose run still goes on, so that it is delivered
-   * again, alone.
+   * Called with starts that their own nodes drive. A single start is handled like an entry of {@link RunDriver.called};
+   * of several, each start whose run still goes on is failed, so that it is delivered again, alone.
    */
   started(body: WorkflowBody, starts: StartedRuns): Promise<void>;
   /** Called with an entry of a run after which a node has to drive the run. */

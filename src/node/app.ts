@@ -1,6 +1,6 @@
 /**
- * A running node: its sends, its state and its end. How a send is prepared and where it goes is in `send_path.ts`, the
- * order in which a drain goes in `drain.ts`.
+ * A running node: its sends, its state and its end. `send_path.ts` prepares and routes a send; `drain.ts` has the order
+ * of a drain.
  */
 import { outside } from "../data/async_context.ts";
 import { failure } from "../dispatch/outcome.ts";
@@ -67,42 +67,41 @@ import { sendAll, SendPath } from "./send_path.ts";
 export interface AppParts extends SendDefaults {
   /** The node as it is without a cluster. */
   readonly self: NodeInfo;
-  /** Ends with the node. */
+  /** The node's own clock: its timers end with the node. */
   readonly clock: Clock;
-  /** The clock of programs, whose timers go on when the node has ended. */
+  /** The clock of programs, whose timers go on after the node has ended. */
   readonly programClock: Clock;
   readonly mediator: Mediator;
   readonly observer: Observer;
   /** The node's alarms. */
   readonly alarms: NodeAlarms;
-  /** Makes what the nodes share; called once, with the new app. */
+  /** Makes the state that nodes share; called once, with the new app. */
   state(app: App): SharedState;
-  /** Opens the log; called when it is first needed, once. Never rejects with anything but a `CatgaError`. */
+  /** Opens the log; called once, when it is first needed. Rejects only with a `CatgaError`. */
   log(app: App): Promise<DurableLog>;
-  /**
-   * Makes what the node does for runs of workflows; called when it is first needed, once. Never rejects with anything
-   * but a `CatgaError`.
-   */
+  /** Makes the driver of runs of workflows; called once, when it is first needed. Rejects only with a `CatgaError`. */
   runs(app: App): Promise<NodeRuns>;
-  /** Loads what reads and feeds streams. */
+  /** Loads the engine that reads and feeds streams. */
   streams(): Promise<StreamEngine>;
-  /** Makes the entities; called when they are first needed, once. Never rejects with anything but a `CatgaError`. */
+  /** Makes the entities; called once, when they are first needed. Rejects only with a `CatgaError`. */
   entities(app: App): Promise<Entities>;
 }
 
-/** The method that all three runtimes ask for what they print of a value. */
+/** Key of the method that all three runtimes call to print a value. */
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 
-/** The app, typed for any contract. {@link Catga} is its public face, with the types of each contract. */
+/** The app, typed for any contract. {@link Catga} is its public interface, with the types of each contract. */
 export class App implements NodeHost, DrainableNode {
   readonly node: string;
-  /** `<id>.<nonce>`: this process among all others. */
+  /** This process among all others: `<id>.<nonce>`. */
   readonly endpoint: string;
   readonly clock: AppClock;
   readonly wheel: DeadlineWheel;
   readonly state: SharedState;
   readonly underWay: UnderWay = new UnderWay();
-  /** Number of behaviors around sends in {@link App.underWay}: their sends are counted themselves. */
+  /**
+   * Number of behaviors around sends in {@link App.underWay}, to be subtracted: the sends within them are counted, too.
+   */
   around = 0;
   readonly observer: Observer;
   /** Runs this node's handlers. */
@@ -115,9 +114,9 @@ export class App implements NodeHost, DrainableNode {
   readonly #sendPath: SendPath;
   #remote: Remote | undefined;
   #calls = 0;
-  /** Aborts while this node drains, when it gets no more messages. */
+  /** Aborts when this node drains and gets no more messages. */
   readonly #draining = new AbortController();
-  /** The drain that has begun. */
+  /** The drain, once it has begun. */
   #drain: Promise<void> | undefined;
   readonly #release: () => Promise<void>;
   #log: Promise<DurableLog> | undefined;
@@ -129,7 +128,7 @@ export class App implements NodeHost, DrainableNode {
   #ownRuns: NodeRuns | undefined;
   readonly #nodeListeners: Set<() => void> = new Set();
 
-  /** `release` closes what was opened for the app, when it has drained. */
+  /** `release`: closes everything that was opened for the app; called after the drain. */
   constructor(parts: AppParts, release: () => Promise<void>) {
     this.#parts = parts;
     this.node = parts.self.id;
@@ -148,24 +147,27 @@ export class App implements NodeHost, DrainableNode {
     this.#sendPath = new SendPath({ node: this.node, builder, mediator, runner, log: () => this.log() });
     this.#release = release;
     this.closed = this.#stop.promise;
-    this.closed.catch(() => {}); // logged where it was rejected; an app whose end nobody waits for must not crash
+    // the rejection was logged where it was made; an app whose end is not awaited must not crash
+    this.closed.catch(() => {});
     this.refresh();
   }
 
-  /** What `console.log` prints of an app, in Deno, Bun and Node: one line instead of its inside. */
+  /** Text that `console.log` prints for an app, in Deno, Bun and Node: one line instead of its members. */
   [INSPECT](): string {
     const { id, service, handles } = this.self;
     const { status, nodes } = this.health();
     return `Catga { id: ${id}, service: ${service}, status: ${status}, handles: ${handles.length}, nodes: ${nodes} }`;
   }
 
-  /** From now on this node belongs to a cluster. */
+  /** Makes this node part of a cluster; called before it joins. */
   join(remote: Remote): void {
     this.#remote = remote;
     this.refresh();
   }
 
-  /** The membership has changed. */
+  /**
+   * Called by the cluster when the membership has changed: updates everything that depends on other nodes' handlers.
+   */
   refresh(): void {
     const { mediator } = this.#parts;
     const alone = new Set(mediator.served.filter((name) => this.#remote?.alone(name) ?? true));
@@ -182,7 +184,9 @@ export class App implements NodeHost, DrainableNode {
     return this.#remote?.shapeAt(node, name);
   }
 
-  /** Calls back when the nodes, or what they handle, have changed. Returns a function that removes the listener. */
+  /**
+   * Adds a listener that is called when the nodes, or their handlers, have changed. Returns a function that removes it.
+   */
   onNodes(listener: () => void): () => void {
     this.#nodeListeners.add(listener);
     return () => this.#nodeListeners.delete(listener);
@@ -221,7 +225,7 @@ export class App implements NodeHost, DrainableNode {
       inFlight: this.inFlight,
       queued,
       subscriptions: this.#opened?.health ?? [],
-      alarms: status === "stopped" ? [] : this.alarms, // it sees nothing any more
+      alarms: status === "stopped" ? [] : this.alarms, // a stopped node sees no state any more
     };
   }
 
@@ -242,7 +246,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#parts.alarms.unreadable;
   }
 
-  /** Handlers that run, and sends that wait for answers. */
+  /** Number of handlers that run, and of sends that wait for answers. */
   get inFlight(): number {
     return this.underWay.count - this.around;
   }
@@ -287,7 +291,7 @@ export class App implements NodeHost, DrainableNode {
     return this.state.lead(name, fn, options);
   }
 
-  /** Resolves with true if no process is at an endpoint any more, as far as the cluster can tell. */
+  /** Resolves with true if the process of an endpoint is gone, as far as the cluster can tell. */
   gone(endpoint: string): Promise<boolean> {
     return this.#remote?.gone(endpoint) ?? Promise.resolve(false);
   }
@@ -306,12 +310,12 @@ export class App implements NodeHost, DrainableNode {
     return this.#sendPath.send(contract, payload, more[0], more[1]);
   }
 
-  /** Sends a message of Catga's own: not through behaviors around sends, and not prepared. Never rejects. */
+  /** Sends a message of Catga's own, without behaviors around sends and without preparation. Never rejects. */
   sendInternal(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>> {
     return this.#sendPath.internal(contract, payload, options);
   }
 
-  /** As {@link App.sendInternal}, without a promise. */
+  /** Like {@link App.sendInternal}, but calls `caller` instead of returning a promise. */
   handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: TrackedCaller): void {
     this.#sendPath.handOut(contract, payload, options, caller);
   }
@@ -343,7 +347,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#parts.streams();
   }
 
-  /** Reads a stream. Nothing is sent before the first `next()`. */
+  /** Reads a stream. The request is sent at the first `next()`. */
   stream(
     contract: AnyContract,
     input: unknown,
@@ -361,7 +365,7 @@ export class App implements NodeHost, DrainableNode {
     return lazyReading(async () => (await this.streams()).read(opening), this.draining);
   }
 
-  /** Asks for a stream; resolves with how it ended. */
+  /** Sends the request of a stream. Resolves with the result that ended the stream. */
   protected openStream(
     contract: AnyContract,
     input: unknown,
@@ -409,7 +413,7 @@ export class App implements NodeHost, DrainableNode {
     return await (await this.log()).unschedule(contract, id);
   }
 
-  /** The log, opened when it is first needed. Rejects with a `CatgaError`; the next call tries again. */
+  /** Returns the log, opened when it is first needed. Rejects with a `CatgaError`; the next call tries again. */
   log(): Promise<DurableLog> {
     return this.#log ??= this.#openLog().catch((error) => {
       this.#log = undefined;
@@ -418,7 +422,7 @@ export class App implements NodeHost, DrainableNode {
   }
 
   #openLog(): Promise<DurableLog> {
-    // it serves all senders
+    // outside of the sender's async context: the log serves all senders
     return outside(async () => {
       const log = this.#opened = await this.#parts.log(this);
       this.#lookNowAndThen();
@@ -428,7 +432,7 @@ export class App implements NodeHost, DrainableNode {
 
   #look: Timer | undefined;
 
-  /** A lag that grows is seen, although nobody asks for alarms. */
+  /** Computes the alarms every 5 s, so that a growing lag is noticed even if no program reads the alarms. */
   #lookNowAndThen(): void {
     this.#look = this.clock.after(ALARM_POLL, () => {
       if (this.#builder.stopped) return;
@@ -444,7 +448,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#ownRuns = runs;
   });
 
-  /** Messages of these contracts were lost. */
+  /** Called by the log when messages of these contracts were lost. */
   lost(contracts: readonly string[]): void {
     for (const workflow of new Set(contracts.flatMap((name) => drivenWorkflow(name) ?? []))) {
       this.nodeRuns().then((runs) => runs.lost(workflow), (error) => this.fault(`going on with ${workflow}`, error));
@@ -472,7 +476,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#ofRuns((runs) => runs.cancel(workflow, run, reason));
   }
 
-  /** The runs of this namespace. */
+  /** Returns the runs of workflows of this namespace. */
   async *runs(options: RunsOptions = {}): AsyncIterableIterator<RunInfo> {
     this.#checkOpen();
     yield* (await this.nodeRuns()).infos(options);
@@ -492,11 +496,11 @@ export class App implements NodeHost, DrainableNode {
     return await call(runs);
   }
 
-  /** Ends the log, the entities and the runs, if they were opened. */
+  /** Ends the log, the entities and the runs, as far as they were opened. */
   async closeLog(): Promise<void> {
     this.#ownRuns?.close();
     await this.#ownEntities?.close();
-    const opened = await this.#log?.catch(() => undefined); // whoever opened it was told that this failed
+    const opened = await this.#log?.catch(() => undefined); // the caller that opened the log got the rejection
     await opened?.close().catch((error) => this.fault("closing the log", error));
   }
 
@@ -513,7 +517,7 @@ export class App implements NodeHost, DrainableNode {
     return await (await this.#openedEntities()).load(definition, id, options);
   }
 
-  /** Forgets an entity. Rejects as {@link App.load}. */
+  /** Forgets an entity. Rejects like {@link App.load}. */
   async forget<State>(entity: AnyEntity<State>, id: string): Promise<void> {
     const definition = definitionOf("forget", entity);
     await (await this.#openedEntities()).forget(definition, id);
@@ -538,7 +542,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#draining.signal;
   }
 
-  /** True while it stops. */
+  /** True if the drain has begun. */
   get isDraining(): boolean {
     return this.#drain !== undefined;
   }
@@ -640,7 +644,10 @@ export class App implements NodeHost, DrainableNode {
     this.drain({ timeout: 0 }).catch((error) => this.fault("stopping", error));
   }
 
-  /** An app in memory is its only node. No generator: its `return` would wait for a `next` that waits. */
+  /**
+   * The changes of membership of an app in memory, which is its only node: none. Not a generator, because its `return`
+   * would wait for a pending `next`.
+   */
   #noChanges(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange> {
     const returned = Promise.withResolvers<void>();
     const end = Promise.race([returned.promise, aborted(signal), this.closed.catch(() => {})]);
@@ -655,7 +662,9 @@ export class App implements NodeHost, DrainableNode {
   }
 }
 
-/** An iterator that is made at its first call. `draining` is for the responses that are made of it (`src/http`). */
+/**
+ * Makes an iterator at the first call of its methods. `draining`: for HTTP responses made of the iterator (`src/http`).
+ */
 function lazyReading(
   make: () => Promise<AsyncIterableIterator<unknown>>,
   draining: AbortSignal,
@@ -677,7 +686,7 @@ function lazyReading(
       return { done: true, value };
     },
     [Symbol.asyncIterator]() {
-      // one that has ended may have been read by next() alone
+      // an iterator that has ended may have been read by `next()` alone
       if (iterated) made?.[Symbol.asyncIterator]();
       iterated = true;
       return this;
@@ -685,10 +694,10 @@ function lazyReading(
   };
 }
 
-/** A follower that begins at once, behind a promise of it. */
+/** Returns a follower at once, while `beginning` is pending: `next` waits for it, and rejects if it rejects. */
 function begunFollower(beginning: Promise<EventFollower<unknown>>): EventFollower<unknown> {
   let begun: EventFollower<unknown> | undefined;
-  beginning.then((follower) => begun = follower, () => {}); // `next` rejects with it
+  beginning.then((follower) => begun = follower, () => {}); // `next` rejects with the same error
   return {
     get position() {
       return begun?.position;
@@ -712,7 +721,7 @@ function definitionOf<State>(method: string, entity: AnyEntity<State>): EntityDe
   throw new TypeError(`${method} takes what entity(…) gives; got ${show(entity)}`);
 }
 
-/** Between two looks at the alarms, in ms: a lag is compared every 10 s. */
+/** Time between two computations of the alarms, in ms: a lag is compared every 10 s. */
 const ALARM_POLL = 5_000;
 
 /** The status of a node that is not draining. */
@@ -723,7 +732,7 @@ function statusOf({ connection, member, forbidden }: typeof IN_MEMORY, caughtUp:
   return member ? "ready" : "unlisted";
 }
 
-/** What a cluster adds to the health of a node, for one that has none. */
+/** Health of the cluster connection for a node without a cluster. */
 const IN_MEMORY: Pick<Health, "connection" | "member" | "queued"> & { readonly forbidden: boolean } = {
   connection: "none",
   member: true,

@@ -25,80 +25,88 @@ import { consoleWarnings } from "./logging.ts";
 
 /** Options of `catga()`. All of them may be left out. */
 export interface CatgaOptions {
-  /** A module namespace (`import * as orders`), a handler, or an array of these; none. */
+  /** A module namespace (`import * as orders`), a handler, or an array of these. Default: none. */
   handlers?: Handlers | undefined;
   /**
-   * A NATS URL, URLs, nats.js options, or an open connection, which Catga then never closes; none: in memory.
-   * `undefined`, as that of a variable that is not set, is in memory too, with a warning.
+   * A NATS URL, several URLs, nats.js options, or an open connection, which Catga then never closes. Default: none, the
+   * app runs in memory. An explicit `undefined`, as from a variable that is not set, also means in memory, with a
+   * warning.
    */
   nats?: string | readonly string[] | ConnectionOptions | NatsConnection | undefined;
-  /** A network in memory: several apps of one process as one cluster, for tests; none. */
+  /** A network in memory, which makes one cluster of several apps of one process, for tests. Default: none. */
   network?: MemoryNetwork | undefined;
-  /** Keeps applications apart on one NATS: 1 to 64 letters, digits, `-` and `_`; `"default"`. */
+  /** Name that separates applications on one NATS: 1 to 64 letters, digits, `-` and `_`. Default: `"default"`. */
   namespace?: string | undefined;
   /**
-   * The service that this node is a replica of, named like a namespace: one node of each service gets an event;
-   * `"app"`.
+   * The service that this node is a replica of, named like a namespace: one node of each service gets an event.
+   * Default: `"app"`.
    */
   service?: string | undefined;
-  /** This node's id, named like a namespace and unique in it; 10 random letters and digits. */
+  /** This node's id, named like a namespace and unique in it. Default: 10 random letters and digits. */
   id?: string | undefined;
-  /** Metadata that other nodes see; over NATS its `address`, and its `host` unless given, are added; none. */
+  /** Metadata that other nodes see. Over NATS its `address` is added, and its `host` unless given. Default: none. */
   metadata?: Readonly<Record<string, string>> | undefined;
   /**
-   * Client of nats.js: `"deno"`, Catga's own, `"official"`, `@nats-io/transport-deno` (both in Deno only), or `"node"`,
-   * `@nats-io/transport-node`; `"deno"` in Deno, else `"node"`.
+   * Client of nats.js: `"deno"`, Catga's own, or `"official"`, `@nats-io/transport-deno` (both in Deno only), or
+   * `"node"`, `@nats-io/transport-node`. Default: `"deno"` in Deno, else `"node"`.
    */
   transport?: "deno" | "node" | "official" | undefined;
-  /** SIGTERM and SIGINT drain the app, then end the process, in Deno SIGTERM by its exit code, 143; `false`. */
+  /**
+   * True: SIGTERM and SIGINT drain the app, then end the process; in Deno, SIGTERM ends it with exit code 143. Default:
+   * `false`.
+   */
   signals?: boolean | undefined;
-  /** Timeout of a send, retries included, in ms: 1 to 2^31 - 1; 30,000. */
+  /** Timeout of a send, retries included, in ms: 1 to 2^31 - 1. Default: 30,000. */
   timeout?: number | undefined;
-  /** Number of further attempts after the first: 0 to 1,000; 3. */
+  /** Number of further attempts after the first: 0 to 1,000. Default: 3. */
   retries?: number | undefined;
-  /** The strategy that chooses a node for a send; `"round-robin"`. */
+  /** The strategy that chooses a node for a send. Default: `"round-robin"`. */
   route?: Route | undefined;
   /**
-   * Number of handlers that run at once for other nodes: 1 to 65,536; further messages wait, 65,536 at most. 1,024. A
-   * request that cannot begin before its deadline is refused with `OVERLOADED`.
+   * Maximum number of handlers that run at once for other nodes: 1 to 65,536. Further messages wait, 65,536 at most. A
+   * request that cannot begin before its deadline is refused with `OVERLOADED`. Default: 1,024.
    */
   concurrency?: number | undefined;
   /**
-   * Ttl of a membership record, in ms: 3,000 to 2^31 - 1; n / 32 times as long in a cluster of n > 32 nodes. It is
-   * refreshed at a third of that. 30,000.
+   * Ttl of a membership record, in ms: 3,000 to 2^31 - 1; n / 32 times as long in a cluster of n > 32 nodes. The record
+   * is refreshed at a third of its ttl. Default: 30,000.
    */
   heartbeat?: number | undefined;
   /**
-   * After `failures` failed deliveries in a row (1 to 1,000,000; 5) nothing is sent to a node for `cooldown` ms (1 to
-   * 2^31 - 1; 5,000); then one request decides whether it is sent to again. An error that a handler answers is not a
-   * failed delivery.
+   * Circuit breaker of a node. After `failures` failed deliveries in a row (1 to 1,000,000; default: 5) the node gets
+   * no requests for `cooldown` ms (1 to 2^31 - 1; default: 5,000); then one request decides whether the breaker closes.
+   * An error that a handler returns is not a failed delivery.
    */
   breaker?: { failures?: number | undefined; cooldown?: number | undefined } | undefined;
-  /** Behaviors around every handler, and around sends when they have a `send`, outermost first; none. */
+  /** Behaviors around every handler, and around sends if they have a `send`, outermost first. Default: none. */
   behaviors?: readonly Behavior<AppBehaviorCode>[] | undefined;
   /**
-   * Headers that go on with everything that a handler sends with its context, as those of the trace do: 32 names at
-   * most, each of 1 to 64 lower-case letters, digits, `-`, `_` and `.`. A header of the send itself wins; none.
+   * Names of headers that every message sent by a handler with its context inherits, like the headers of the trace: 32
+   * names at most, each of 1 to 64 lower-case letters, digits, `-`, `_` and `.`. A header of the send itself wins.
+   * Default: none.
    */
   carry?: readonly string[] | undefined;
   /**
-   * `true` keeps the error that a handler of a durable message throws with the message, stack included, for those who
-   * may read the log: retries, dead letters, the dashboard; that of a read model is in `health()` of its node. A caller
-   * never gets it; `true`.
+   * True: the error that a handler of a durable message throws is kept with the message, stack included, for users who
+   * may read the log: in retries, dead letters, the dashboard. The error of a read model is in `health()` of its node.
+   * A sender never gets it. Default: `true`.
    */
   causes?: boolean | undefined;
   /**
    * Bytes to bytes around payloads, results and states, on the wire between nodes and in the store, such as encryption;
-   * the same for all nodes of a namespace. Messages may then have 0.7 of the server's `max_payload`. None.
+   * all nodes of a namespace must have the same codec. With a codec, messages may have 0.7 of the server's
+   * `max_payload`. Default: none.
    */
   codec?: PayloadCodec | undefined;
-  /** Destination of its log; warnings and errors to the console. */
+  /** Destination of the app's log. Default: warnings and errors go to the console. */
   logger?: Logger | undefined;
-  /** Number of NATS servers that keep each bucket and stream: nodes, shared state, log, entities; 1 to 5; 1. */
+  /**
+   * Number of NATS servers that keep each bucket and stream (nodes, shared state, log, entities): 1 to 5. Default: 1.
+   */
   replicas?: number | undefined;
 }
 
-/** The options that have a default, each as given or by its default. */
+/** Returns the options that have a default, each as given or with its default. */
 export function withDefaults(options: CatgaOptions) {
   const { failures = 5, cooldown = 5_000 } = options.breaker ?? {};
   return {
@@ -118,11 +126,11 @@ export function withDefaults(options: CatgaOptions) {
   };
 }
 
-/** Check of each option that was given, by its name. */
+/** The check of each option, called if the option was given. */
 const CHECKS: {
   readonly [Name in keyof CatgaOptions]-?: (name: Name, value: NonNullable<CatgaOptions[Name]>) => void;
 } = {
-  // checked by those who read them
+  // these options are checked by the code that uses them
   ...{ handlers() {}, nats() {}, network() {} },
   namespace: checkToken,
   service: checkToken,
@@ -152,11 +160,14 @@ const CHECKS: {
   replicas: (name, value) => checkInteger(name, value, 1, 5),
 };
 
-/** The names of the options. */
+/** The names of all options. */
 export const OPTIONS: ReadonlySet<string> = new Set(Object.keys(CHECKS));
 const BREAKER_OPTIONS = new Set(["failures", "cooldown"]);
 
-/** Throws a `TypeError` or `RangeError` for an invalid option: it says the option, the value, and what it should be. */
+/**
+ * Throws a `TypeError` or `RangeError` for an invalid option: the message has the option, the value, and the valid
+ * values.
+ */
 export function checkOptions(options: CatgaOptions): void {
   checkKnown("catga", options, OPTIONS);
   if (options.nats !== undefined && options.network !== undefined) {

@@ -1,6 +1,6 @@
 /**
- * The order in which a node stops. What other nodes send goes elsewhere first; then what runs here ends; then what the
- * node holds is given back; the connection is closed last, because every step before it may need it.
+ * The order in which a node stops. First, other nodes' messages are directed to other nodes; then running handlers end;
+ * then the node gives back locks and claims. The connection is closed last, because every step before may need it.
  */
 import type { UnderWay } from "../ports/under_way.ts";
 import { within } from "../ports/clock.ts";
@@ -11,31 +11,34 @@ import { CatgaError } from "../error.ts";
 /** A node that can be drained. */
 export interface DrainableNode extends Pick<ContextHost, "node" | "clock" | "wheel"> {
   readonly state: Pick<SharedState, "abdicate" | "close">;
-  /** What has begun here and has not ended: handlers, sends, publications, runs of workflows. */
+  /** Everything that has begun here and has not ended: handlers, sends, publications, runs of workflows. */
   readonly underWay: UnderWay;
 }
 
 /** Steps of a drain outside the node. */
 export interface DrainSteps {
-  /** Takes sends off the fast path: those of handlers that still run must know that the node drains. */
+  /** Takes sends off the fast path, so that sends of handlers that still run take the draining into account. */
   endFastPaths(): void;
   /** Gives up the lead of subscriptions of the log. */
   leaveLog(): Promise<void>;
-  /** Has streams that can be resumed go on elsewhere, and tells handlers and responses that the node drains. */
+  /** Moves streams that can be resumed to other nodes, and aborts the `draining` signals of handlers and responses. */
   moveStreams(): void;
-  /** Settles what is being published, and ends the log. */
+  /** Settles publications that are under way, and ends the log. */
   closeLog(): Promise<void>;
   /** The cluster; `undefined` for an app in memory. */
   remote(): Pick<Remote, "leave" | "close"> | undefined;
-  /** Has every send fail with `CLOSED` from now on. */
+  /** Makes every send from now on fail with `CLOSED`. */
   stopSends(): void;
-  /** The drain has waited so many ms in vain for what is under way. */
+  /** Called when the drain has waited for this time, in ms, in vain for everything under way. */
   heldUp(ms: number): void;
   /** Closes the connection, unless the program opened it. */
   release(): Promise<void>;
 }
 
-/** Drains a node. `timeout`: how long what runs may take, in ms. Rejects with what the last three steps reject with. */
+/**
+ * Drains a node. `timeout`: maximum time for running handlers and sends, in ms. Rejects with the rejection of one of
+ * the last three steps.
+ */
 export async function drain(node: DrainableNode, timeout: number, steps: DrainSteps): Promise<void> {
   const { clock, wheel, state, underWay } = node;
   const begun = clock.monotonic();

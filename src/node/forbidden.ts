@@ -1,7 +1,7 @@
 /**
- * Permissions that the NATS server denies this node: reported once a minute for each subject, and an error of the start
- * when a node cannot do without it. Subjects of one kind share a report, so that the reply subjects that plain clients
- * choose do not fill the log.
+ * Permissions that the NATS server denies this node. A denial is reported once a minute for each subject, and is an
+ * error of the start if the node cannot work without the permission. Subjects of one kind share a report, so that the
+ * reply subjects that plain clients choose do not fill the log.
  */
 import { callSubject, eventSubject, framePrefixes } from "../contract/subjects.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -9,19 +9,22 @@ import { OnceAMinute } from "../ports/once_a_minute.ts";
 import type { Observer } from "../contract/observer.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
 
-/** The violations of one node. */
+/** The denied permissions of one node. */
 export class Forbidden {
   readonly #clock: Clock;
   readonly #observer: Observer;
   readonly #reports: OnceAMinute;
   readonly #essential: (violation: Violation) => boolean;
-  /** Prefixes of subjects that share one report each. */
+  /** Prefixes of subjects; all subjects of a prefix share one report. */
   readonly #kinds: readonly string[];
-  /** Those of plain clients, which are granted together. */
+  /** Prefixes of the subjects of plain clients, whose permission is granted for the whole prefix. */
   readonly #plain: readonly string[];
   #first: Violation | undefined;
 
-  /** `namespace` decides which subjects a node cannot do without: those of frames, bounces and its events. */
+  /**
+   * `namespace`: decides which subjects the node cannot work without: subjects of frames and bounces, and subscriptions
+   * to events.
+   */
   constructor(clock: Clock, observer: Observer, namespace: string) {
     this.#clock = clock;
     this.#reports = new OnceAMinute(clock);
@@ -35,11 +38,12 @@ export class Forbidden {
       (operation === "subscribe" && subject.startsWith(events));
   }
 
-  /** Adds a violation that the server has reported. */
+  /** Adds a denial that the server has reported. */
   add(violation: Violation): void {
     const { operation } = violation;
     const kind = this.#kinds.find((prefix) => violation.subject.startsWith(prefix)) ?? violation.subject;
-    // who grants all frames lets the node speak for every other one
+    // frames keep their exact subject: a permission for all frames would let the node send in the name of every other
+    // node
     const subject = this.#plain.includes(kind) ? `${kind}>` : violation.subject;
     const answer = operation === "publish" && !OWNED.test(subject);
     if (this.#essential(violation)) this.#first ??= violation;
@@ -47,13 +51,13 @@ export class Forbidden {
     this.#observer({ type: "forbidden", operation, subject });
   }
 
-  /** Rejects with the first violation of a subject that a node cannot do without; `UNAVAILABLE`. */
+  /** Rejects with `UNAVAILABLE` for the first denied subject that the node cannot work without. */
   async check(): Promise<void> {
-    // violations that came with the last answer are added in this turn of the event loop
+    // denials that came with the last answer are added in this turn of the event loop
     await new Promise<void>((resolve) => this.#clock.soon(resolve));
     if (this.#first !== undefined) throw mayNot(this.#first);
   }
 }
 
-/** Subjects of NATS and Catga; a node publishes to others only to answer plain clients. */
+/** Subjects of NATS and Catga; a node publishes to other subjects only to answer plain clients. */
 const OWNED = /^(?:\$|catga\.)/;

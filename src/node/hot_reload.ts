@@ -1,6 +1,6 @@
 /**
- * `bun --hot` evaluates a program's modules again in the same process when a file has changed, Catga's too, and stops
- * nothing: the apps of the evaluation before are drained before the new one starts its first.
+ * `bun --hot` evaluates a program's modules, Catga's included, again in the same process when a file has changed, and
+ * stops nothing: a new evaluation drains the apps of the previous evaluation before it starts its first app.
  */
 import process from "node:process";
 import { constants } from "node:os";
@@ -14,23 +14,23 @@ export interface Reloadable {
 /** One evaluation of the program's modules. */
 interface Evaluation {
   /**
-   * Drains the apps of earlier evaluations. Resolves when they have stopped; a drain's failure is logged by its app.
+   * Drains the apps of earlier evaluations. Resolves when they have stopped; an app logs the failure of its own drain.
    */
   drainEarlier(): Promise<void>;
-  /** Adds an app that has started. It is drained at once when a later evaluation has begun meanwhile. */
+  /** Adds an app that has started. The app is drained at once if a later evaluation has begun meanwhile. */
   add(app: Reloadable): void;
 }
 
-/** Begins an evaluation in `bun --hot`; `undefined` wherever modules are evaluated once. */
+/** Begins an evaluation under `bun --hot`; returns `undefined` elsewhere, where modules are evaluated once. */
 export function hotEvaluation(): Evaluation | undefined {
   if (!("Bun" in globalThis) || !process.execArgv.includes("--hot")) return undefined;
-  // by the module's address: another copy of Catga in this program has apps of its own
+  // the key has the module's address: another copy of Catga in this program has apps of its own
   const key = Symbol.for(`catga.evaluations ${import.meta.url}`);
   const global = globalThis as { [key]?: Evaluations };
   return (global[key] ??= new Evaluations()).begin();
 }
 
-/** The evaluations of one process, and their apps. */
+/** Evaluations of a program's modules by `bun --hot` in one process, and the apps that each has started. */
 export class Evaluations {
   #last = 0;
   readonly #apps = new Map<Reloadable, number>();
@@ -54,11 +54,11 @@ export class Evaluations {
 }
 
 async function stop(app: Reloadable): Promise<void> {
-  // what a drain rejects with is in the log: `closed` rejects with it, too
+  // the app has logged the rejection of its drain: `closed` rejects with it, too
   await app.drain({ timeout: HANDLERS_END_WITHIN }).catch(() => {});
 }
 
-/** ms that handlers have to end; then their signals abort. */
+/** Time for handlers to end before their signals abort, in ms. */
 const HANDLERS_END_WITHIN = 1_000;
 
 // SIGTERM and SIGINT: they drain an app, then end the process.
@@ -66,23 +66,23 @@ const HANDLERS_END_WITHIN = 1_000;
 const SIGNALS = ["SIGTERM", "SIGINT"] as const;
 type ReloadSignal = (typeof SIGNALS)[number];
 
-/** ms that a signal of this process to itself may take. */
+/** Maximum time that a signal of this process to itself takes, in ms. */
 const ARRIVAL = 1_000;
 
-/** Listeners of the apps: the process has one for all of them, because Deno warns of more than ten. */
+/** Listeners of the apps: the process has one listener for all of them, because Deno warns of more than ten. */
 const listeners = new Set<(signal: ReloadSignal) => void>();
-/** The signal for which one of them drains. */
+/** The signal for which an app drains. */
 let draining: ReloadSignal | undefined;
 const tell = (signal: ReloadSignal) => {
   for (const listener of [...listeners]) listener(signal);
 };
 
 /**
- * At the first SIGTERM or SIGINT calls `drain`, and ends the process when that has settled. A second signal of the same
- * kind does so at once; one of the other kind changes nothing, because Deno's watcher adds a SIGTERM to Ctrl-C. When
- * another listener is there then (another app of this process, or the program's own, unless it was one of `once`), that
- * one has to end the process. An app that starts while another one drains for a signal has got it, too. Returns a
- * function that removes the listeners.
+ * At the first SIGTERM or SIGINT calls `drain`, and ends the process when the drain has settled. A second signal of the
+ * same kind ends it at once; a second signal of the other kind changes nothing, because Deno's watcher adds a SIGTERM
+ * to Ctrl-C. If the process then has another listener (of another app, or the program's own, unless added with `once`),
+ * that listener has to end the process. An app that starts while another one drains for a signal is treated as if it
+ * got the signal, too. Returns a function that removes the listeners.
  */
 export function onSignals(drain: () => Promise<void>): () => void {
   const seen = new Set<ReloadSignal>();
@@ -108,11 +108,11 @@ export function onSignals(drain: () => Promise<void>): () => void {
   return off;
 }
 
-/** Ends the process as the signal would have without listeners; in Deno SIGTERM becomes its exit code, 143. */
+/** Ends the process as the signal would without listeners; in Deno, SIGTERM ends it with exit code 143. */
 function endProcess(signal: ReloadSignal): void {
   const exit = () => process.exit(128 + constants.signals[signal]);
-  // `deno run --watch` calls the listeners of SIGTERM before it starts a program again: an exit ends only the program
-  // then, a signal would end the watcher (observed, 2.9.6)
+  // `deno run --watch` calls the listeners of SIGTERM before it starts a program again: then an exit ends only the
+  // program, but a signal would end the watcher (observed, 2.9.6)
   if ("Deno" in globalThis && signal === "SIGTERM") return exit();
   process.kill(process.pid, signal);
   // in Deno another thread ends the process, and the first process of a container ignores its own signals

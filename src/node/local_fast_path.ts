@@ -1,6 +1,6 @@
 /**
- * The shortest way of a send: to a handler in this process, without options, of a contract that needs no preparation
- * and that no other node handles. `request_builder.ts` prepares every other send.
+ * The fastest way of a send: to a handler in this process, without options, of a contract that needs no preparation and
+ * that no other node handles. `request_builder.ts` prepares every other send.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
@@ -16,8 +16,8 @@ import { LocalSends, type RefusedSends } from "./local_send.ts";
 import type { RequestBuilder } from "./request_builder.ts";
 
 /**
- * The fast paths of a node by their contracts: another contract of the name is checked first. To be made again when the
- * membership has changed. `alone`: the names of the contracts that this node handles, and no other node.
+ * Makes the fast paths of a node, by contract; a send of another contract of the same name takes the normal way. They
+ * must be made again when the membership has changed. `alone`: the names of the contracts that only this node handles.
  */
 export function fastPaths(
   host: ContextHost,
@@ -38,13 +38,13 @@ export function fastPaths(
   return paths;
 }
 
-/** Tries a send again that its handler in this process has refused. */
+/** Repeats a send that its handler in this process has refused. */
 export type TryAgain = (contract: AnyContract, payload: unknown, refusal: Refusal) => MaybePromise<Result<unknown>>;
 
 /**
- * The sends of one contract to its handler in this process. Written so that the compilers of both runtimes put all of
- * it into the loop that sends: then the promise of a plain value is made and awaited in half of the time (31 ns instead
- * of 61 in Deno), which an async function, or a result that another function made, takes from it (measured).
+ * The sends of one contract to its handler in this process. The code is shaped so that the compilers of both runtimes
+ * inline all of it into the loop that sends: the promise of a plain value is then made and awaited in half of the time
+ * (31 ns instead of 61 in Deno). An async function, or a result that another function made, would lose that (measured).
  */
 export class LocalFastPath implements RefusedSends {
   readonly #host: ContextHost;
@@ -58,10 +58,12 @@ export class LocalFastPath implements RefusedSends {
 
   readonly #refused: TryAgain;
   readonly #sends: LocalSends;
-  /** True if its key is to be made: that of an entity's command is made where it is decided. */
+  /**
+   * True if the fast path makes the routing key. The key of an entity's command is made where the command is decided.
+   */
   readonly #keyed: boolean;
 
-  /** `timeout` in ms. */
+  /** `timeout`: of a send, in ms. */
   constructor(
     host: ContextHost,
     { contract, runs: [run], call, counts, entity }: Dispatch,
@@ -82,7 +84,7 @@ export class LocalFastPath implements RefusedSends {
 
   send(payload: unknown): Promise<Result<unknown>> {
     if (this.#keyed) {
-      // nothing follows from it here; but one that cannot be made fails the send, whoever else handles the contract
+      // the key decides nothing here; but a key that cannot be made fails the send on every way
       const key = keyOf(this.#contract, payload);
       if (typeof key === "object") return Promise.resolve(key);
     }
@@ -110,7 +112,7 @@ export class LocalFastPath implements RefusedSends {
     }
   }
 
-  /** The outcome of a handler with something around it, which may refuse, or of what is no plain value. */
+  /** Ends a send whose handler has something around it, which may refuse, or did not return a plain value. */
   #ended(
     outcome: MaybePromise<Outcome>,
     payload: unknown,
@@ -124,7 +126,7 @@ export class LocalFastPath implements RefusedSends {
     return this.#sends.ended(outcome, ctx, timing, payload, this);
   }
 
-  /** Tries a send again that was refused here. */
+  /** Repeats a send that was refused here. */
   again(payload: unknown, refusal: Refusal): MaybePromise<Result<unknown>> {
     return this.#refused(this.#contract, payload, refusal);
   }

@@ -1,6 +1,6 @@
 /**
- * The shortest way of a send to an asynchronous handler: what a send needs beside its context and its promise, three
- * functions among it, is made once and used again (docs/internals/measurements.md).
+ * The fastest way of a send to an asynchronous handler. Everything that a send needs beside its context and its
+ * promise, three functions among it, is made once and used again (docs/internals/measurements.md).
  */
 import type { ContractCounts, Timing } from "../dispatch/contract_counts.ts";
 import type { HandlerCall } from "../dispatch/handler_call.ts";
@@ -10,12 +10,12 @@ import { PendingMessage } from "../dispatch/pending_message.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 
-/** The sends of one node by the shortest way. */
+/** The sends of one node by the fastest way. */
 export class LocalSends {
   #free: LocalSend | undefined = undefined;
   #left = MOST_KEPT;
 
-  /** The result of what a handler returned, its promise; a failure at the deadline of its message. */
+  /** Resolves with the result of the handler's promise, or with a failure at the deadline of its message. */
   settled(
     handler: Promise<unknown>,
     ctx: MessageContext,
@@ -31,7 +31,7 @@ export class LocalSends {
     return result;
   }
 
-  /** Like {@link LocalSends.settled}, for a handler with something around it, whose refusals `again` tries again. */
+  /** Like {@link LocalSends.settled}, for a handler with something around it. `again` repeats sends that it refused. */
   ended(
     outcome: Promise<Outcome>,
     ctx: MessageContext,
@@ -60,7 +60,7 @@ export class LocalSends {
     return send;
   }
 
-  /** Keeps a send that has ended for another one. */
+  /** Keeps a send that has ended, to be used again. */
   free(send: LocalSend): void {
     if (this.#left === 0) return;
     this.#left--;
@@ -69,18 +69,19 @@ export class LocalSends {
   }
 }
 
-/** Calls back once; a promise may have a `then` of its own, which need not. */
+/** Calls back exactly once, which a promise with a `then` of its own might not do. */
 const { then } = Promise.prototype;
 
-/** A send that is under way, or free. */
+/** A send that is under way, or free to be used again. */
 class LocalSend extends PendingMessage<MessageContext> {
-  /** Its handler, if nothing runs around it. */
+  /** The call of the handler, if nothing runs around the handler. */
   call: HandlerCall | undefined = undefined;
-  /** Else its payload, and what tries it again. */
+  /** The payload, if something runs around the handler. */
   payload: unknown = undefined;
+  /** Repeats the send if it is refused, if something runs around the handler. */
   path: RefusedSends | undefined = undefined;
   timing: Timing | undefined = undefined;
-  /** The next one that is free. */
+  /** The next free send. */
   next: LocalSend | undefined = undefined;
   readonly #all: LocalSends;
 
@@ -90,7 +91,7 @@ class LocalSend extends PendingMessage<MessageContext> {
   }
 
   readonly begun = (resolve: (result: Result<unknown>) => void): void => {
-    // no turn was waited for, so that the outcome is no refusal
+    // the send did not wait for admission, so the outcome is no refusal
     this.settle = resolve as (outcome: Outcome) => void;
   };
 
@@ -113,18 +114,18 @@ class LocalSend extends PendingMessage<MessageContext> {
   };
 
   #end(result: MaybePromise<Result<unknown>>): void {
-    this.ctx!.end(result as Outcome); // a promise resolves its own
+    this.ctx!.end(result as Outcome); // if `result` is a promise, resolving with it adopts its result
     this.ctx = this.settle = this.payload = undefined;
     this.#all.free(this);
   }
 }
 
-/** The sends of one contract that its handler here has refused. */
+/** The sends of one contract that its handler in this process has refused. */
 export interface RefusedSends {
   readonly counts: ContractCounts;
-  /** Tries one again. */
+  /** Repeats a send. */
   again(payload: unknown, refusal: Refusal): MaybePromise<Result<unknown>>;
 }
 
-/** So many that have ended are kept: 80 kB. */
+/** Maximum number of ended sends that are kept for reuse: 80 kB. */
 const MOST_KEPT = 256;

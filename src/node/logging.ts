@@ -7,7 +7,7 @@ import { isCatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import { OnceAMinute } from "../ports/once_a_minute.ts";
 
-/** Warnings and errors to the console; the default. */
+/** The default logger: warnings and errors go to the console. */
 export const consoleWarnings: Logger = Object.freeze({
   debug() {},
   info() {},
@@ -16,18 +16,19 @@ export const consoleWarnings: Logger = Object.freeze({
     error === undefined ? console.error(message) : console.error(message, error),
 });
 
-/** An observer that logs each observation at its level. */
+/** Makes an observer that logs each observation at its level. */
 export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotonic">): Observer {
   let isLost = false;
   const outages = new OnceAMinute(clock);
   return (seen) => {
-    // an exception here would end the request, or the connection, that was observed
+    // an exception thrown here would end the request, or the connection, that was observed
     const failed = (error: unknown) => console.error(`catga ${node}: the logger threw`, error);
     try {
       if (seen.type === "stored" || seen.type === "handled") return; // figures, not news
       if (seen.type === "connection") isLost = seen.state === "disconnected";
       const [own, text] = lineOf(seen);
-      // that the connection is lost, or that a stream does not answer, has been logged: all that needs it meets that
+      // a lost connection, or a stream that does not answer, has been logged: every operation that needs it fails with
+      // the same
       const outage = seen.type === "fault" ? OUTAGE.exec(text) : null;
       const isKnown = outage !== null && (isLost || !outages.due(outage[1]));
       const level = isKnown || (seen.type === "fault" && isOfClosed(seen.error)) ? "debug" : own;
@@ -39,10 +40,13 @@ export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotoni
   };
 }
 
-/** The line of something that failed because a stream, a bucket or the like is out of reach, or a message not run. */
+/** Matches the line of a failure because a stream, a bucket or the like is out of reach, or a message was not run. */
 const OUTAGE = /\((?:UNAVAILABLE|OUTCOME_UNKNOWN): (?:.*?\b(?:stream|bucket) |(?:command|event|query) )?([^\s:]+)/;
 
-/** The node stops, and closed its connection over what NATS did not answer, or "running this node" has failed. */
+/**
+ * Returns true for the error of a closed connection to NATS: the node stops, or its end has been logged as "running
+ * this node failed".
+ */
 function isOfClosed(error: unknown): boolean {
   return isCatgaError(error) && error.code === "CLOSED" && error.message === "the connection to NATS is closed";
 }
@@ -71,7 +75,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
       return error(`${what} ${seen.contract} threw (${messageLabel(seen.id, seen.correlationId)})`);
     }
     case "fault":
-      // where Catga noticed an outage helps nobody: a line without a stack
+      // the place where Catga noticed an outage helps nobody: a line without a stack
       return isCatgaError(seen.error) && /^(?:UNAVAILABLE|OUTCOME_UNKNOWN)$/.test(seen.error.code)
         ? warn(`${seen.during} failed (${seen.error.code}: ${seen.error.message})`)
         : error(`${seen.during} failed`);
@@ -143,7 +147,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
     case "run-failed": {
       const what = `${seen.step === "" ? "the handler" : seen.step} of run ${seen.run} of ${seen.workflow}`;
       const then = `attempt ${seen.attempt}; again in ${duration(seen.pause)}`;
-      // the node of its handler has logged what it threw
+      // the node of the handler has logged the thrown error
       if (isCatgaError(seen.error) && seen.code === "HANDLER_FAILED") {
         return debug(`${what} failed (${seen.code}: ${seen.message}), ${then}`);
       }
@@ -199,12 +203,12 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
   }
 }
 
-/** Advice for a state of a subscription. */
+/** Advice for a state of a subscription, appended to its line. */
 const ADVICE: { readonly [State in keyof typeof STATES]?: string } = {
   "stopped": ". Nothing is passed over; it goes on by itself when it can",
   "begun": '. To handle these, too: from: "start" for a new subscription, or catga rewind',
   "existing": ". To handle stored messages again: catga rewind",
-  "waiting": "", // its reason says it
+  "waiting": "", // the observation's reason says it
 };
 
 const LOSSES = {

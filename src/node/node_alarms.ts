@@ -1,6 +1,6 @@
 /**
- * The alarms that one node can see: of its connection, the nodes that it knows, what it leads, and its breakers. It
- * asks nobody.
+ * The alarms that one node can compute without asking others: about its connection, the nodes that it knows, its
+ * subscriptions, and its breakers.
  */
 import {
   type Alarm,
@@ -21,7 +21,7 @@ import type { ClusterHealth } from "../dispatch/remote.ts";
 import type { Clock } from "../ports/clock.ts";
 import { isStoreFull } from "../ports/transport.ts";
 
-/** Takes what happens, and says what of it is an alarm. */
+/** Collects observations, and returns the alarms that follow from them. */
 export class NodeAlarms {
   readonly #clock: Clock;
   readonly #label: string;
@@ -29,31 +29,31 @@ export class NodeAlarms {
   #alarms: readonly Alarm[] = [];
   #disconnected: { readonly since: number } | undefined;
   readonly #breakers = new Map<string, number>();
-  /** Why subscriptions stand still, and since when. */
+  /** Reason why a subscription stands still, and since when, by label. */
   readonly #stopped = new Map<string, { readonly why: string; readonly since: number }>();
   readonly #letters = new Map<string, ObservedLetters>();
   readonly #runs = new Map<string, NonNullable<Observed["runs"]>[number]>();
   /** Entities that could not be read, by type and id. */
   readonly #unreadable = new Map<string, UnreadableEntity>();
   readonly #streams = new Map<string, { readonly bytes: number; readonly limit: number }>();
-  /** The alarm of a store that has no room, and when it refused the last write. */
+  /** The alarm about a store that has no room, and the time at which the store refused the last write. */
   #full: { readonly alarm: Alarm; readonly at: number } | undefined;
   readonly #seen = new Map<string, NodeInfo>();
-  /** Nodes that were lost, by id, and when that was. */
+  /** Nodes that were lost, by id, and when each was lost. */
   readonly #gone = new Map<string, { readonly info: NodeInfo; readonly since: number }>();
-  /** By contract, who was lost that handled it, and when that was. */
+  /** By contract: the last lost node that handled it, and when that node was lost. */
   readonly #last = new Map<string, { readonly label: string; readonly since: number }>();
-  /** The lag of subscriptions some time ago, and whether it has grown since. */
+  /** Last noted lag of each subscription, by label, and how many times in a row it has grown; compared every 10 s. */
   readonly #lags = new Map<string, Lag>();
 
-  /** `self`: this node; `nodes` returns those that are there. */
+  /** `self`: this node; `nodes`: returns the nodes that are alive. */
   constructor(clock: Clock, self: Pick<NodeInfo, "id" | "service">, nodes: () => readonly NodeInfo[]) {
     this.#clock = clock;
     this.#label = nodeLabel(self);
     this.#nodes = nodes;
   }
 
-  /** Something happened. */
+  /** Called with each observation of the app. */
   take(seen: Observation): void {
     const now = this.#clock.now();
     switch (seen.type) {
@@ -105,7 +105,9 @@ export class NodeAlarms {
     return [...this.#unreadable.values()];
   }
 
-  /** The alarms of this moment, with these subscriptions, and what waits for a turn of this node. */
+  /**
+   * The current alarms. `subscriptions`: their state; `backlog`: messages of other nodes that wait for admission here.
+   */
   alarms(
     subscriptions: readonly SubscriptionHealth[],
     backlog?: ClusterHealth["backlog"],
@@ -118,7 +120,8 @@ export class NodeAlarms {
       const replaced = nodes.some((node) => node.service === service && node.startedAt > lastSeen);
       if (replaced || now - since > FADES) this.#gone.delete(id);
     }
-    // hardly ever: of 50 nodes with 100 contracts it takes longer than all else of an answer to the page
+    // rarely needed: with 50 nodes of 100 contracts, making this set takes longer than the rest of an answer to the
+    // page
     const handled = this.#last.size === 0 ? undefined : new Set(nodes.flatMap(({ handles }) => handles));
     for (const [name, { since }] of this.#last) if (handled?.has(name) || now - since > FADES) this.#last.delete(name);
     if (this.#full !== undefined && now - this.#full.at > REFUSES) this.#full = undefined;
@@ -147,7 +150,7 @@ export class NodeAlarms {
     }, this.#alarms);
   }
 
-  /** `epoch`: when the monotonic clock began. */
+  /** `epoch`: the time at which the monotonic clock began, in ms since 1970. */
   #backlog(backlog: ClusterHealth["backlog"], epoch: number): Observed["backlog"] {
     if (backlog === undefined) return undefined;
     return { node: this.#label, ...backlog, since: epoch + backlog.since, freed: epoch + backlog.endedAt };
@@ -161,14 +164,14 @@ export class NodeAlarms {
   }
 
   #node(change: string, id: string, now: number): void {
-    // an update: another process has its id, or it is alive again
+    // an update: another process has taken the id, or the node is alive again
     const left = change === "leave" || change === "lost";
     if (left || change === "update") this.#breakers.delete(id);
     if (change === "join" && this.#gone.size > 0) {
       const service = this.#look().find((node) => node.id === id)?.service;
       for (const [gone, { info }] of this.#gone) if (info.service === service) this.#gone.delete(gone);
     }
-    if (change === "suspect") this.#look(); // it is not there any more when it leaves
+    if (change === "suspect") this.#look(); // when the node leaves, it is not in the list of nodes any more
     if (!left) return;
     const info = this.#seen.get(id);
     this.#seen.delete(id);
@@ -180,7 +183,7 @@ export class NodeAlarms {
     }
   }
 
-  /** The nodes that are there, which are noted. */
+  /** Returns the nodes that are alive, and notes them. */
   #look(): readonly NodeInfo[] {
     const nodes = this.#nodes();
     for (const info of nodes) this.#seen.set(info.id, info);
@@ -215,7 +218,7 @@ export class NodeAlarms {
     return next.grown >= GROWN;
   }
 
-  /** Dead letters that are still there. */
+  /** Returns the dead letters that still exist. */
   #lettersOf(subscriptions: readonly SubscriptionHealth[]): ObservedLetters[] {
     const dead = new Map(subscriptions.map(({ service, name, dead }) => [`${service}/${name}`, dead]));
     const letters: ObservedLetters[] = [];
@@ -234,7 +237,7 @@ export class NodeAlarms {
     if (known === undefined && this.#letters.size >= MAX_OBSERVATIONS) return;
     const { count, first } = known ?? { count: 0, first: now };
     const failure = `${code}: ${message}`;
-    // the failure's own message differs from message to message; what was thrown is not for all who ask this node
+    // the failure's own message differs from message to message; the thrown error is not for everybody who reads alarms
     const why = code === "HANDLER_FAILED" ? "its handler or a behavior threw" : failure;
     const group = { subscription, contract, code, why, cause: cause ?? failure };
     this.#letters.set(key, { ...group, count: count + 1, first, last: now });
@@ -244,8 +247,11 @@ export class NodeAlarms {
 /** States of read models. */
 const READ_MODEL: ReadonlySet<string> = new Set(["catching up", "caught up"]);
 const UNHANDLED = Object.freeze({ handlers: 0, last: [], waiting: 0, wanted: false });
-/** Time for which a full store stands after its last refusal, in ms: a node's record is tried again within 7 s. */
+/**
+ * Time that the alarm about a full store lasts after the last refusal, in ms: a node's record is tried again within 7
+ * s.
+ */
 const REFUSES = 15_000;
-/** Time for which an observation that came once stands, in ms. */
+/** Time that an alarm lasts whose observation came once, in ms. */
 const FADES = 15 * 60_000;
 const MAX_OBSERVATIONS = 1_000;

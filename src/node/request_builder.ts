@@ -1,6 +1,6 @@
 /**
- * Prepares what a node sends, before a node is chosen for it: options, deadline, routing key, meta, and the payload as
- * the contract's schema parses it. A message that this node alone handles takes a shorter way (`local_fast_path.ts`).
+ * Prepares a node's sends, before a node is chosen for them: options, deadline, routing key, meta, and the payload as
+ * parsed by the contract's schema. A message that only this node handles takes a shorter way (`local_fast_path.ts`).
  */
 import { NO_HEADERS, withCarried } from "../dispatch/carried_headers.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
@@ -22,34 +22,36 @@ import { failure, notSent, unsent } from "../dispatch/outcome.ts";
 import { idOf } from "../dispatch/message_id.ts";
 import { keyOf } from "../dispatch/routing_key.ts";
 
-/** The options of sends when neither the send nor its contract has them. */
+/** The options of sends if neither the send nor its contract has them. */
 export interface SendDefaults {
-  /** In ms. */
+  /** Timeout of a send, in ms. */
   readonly timeout: number;
   readonly retries: number;
   readonly route: Route;
-  /** The headers that go on with what handlers send, besides those of the trace; none. */
+  /** The names of the headers that handlers' sends inherit, besides the headers of the trace. Default: none. */
   readonly carry?: readonly string[];
 }
 
 /** A message that is to be stored. */
 export type StoredRequest = RemoteRequest & { readonly schedule: Schedule | undefined };
 
-/** So many sends may wait for each other: one that goes on without end fails long before it has filled the stack. */
+/** Maximum number of sends that wait for each other: an endless recursion fails long before it fills the stack. */
 const MOST_WITHIN = 100;
 
-/** Prepares what one node sends. */
+/** Prepares the sends of one node. */
 export class RequestBuilder {
   readonly #host: ContextHost;
   readonly #defaults: SendDefaults;
-  /** The headers that go on with what handlers send. */
+  /** The names of the headers that handlers' sends inherit. */
   readonly carried: readonly string[];
   readonly #ofEntity: (name: string) => boolean;
-  /** What it says of the contracts that were sent since the membership has changed. */
+  /** Results of `#ofEntity` for the contracts sent since the membership last changed. */
   readonly #ofEntities: Map<string, boolean> = new Map();
   #stopped = false;
 
-  /** `ofEntity`: whether all who handle a contract of this name say that it is a command of an entity. */
+  /**
+   * `ofEntity`: returns true if all nodes that handle a contract of this name say that it is a command of an entity.
+   */
   constructor(host: ContextHost, defaults: SendDefaults, ofEntity: (name: string) => boolean = () => false) {
     this.#host = host;
     this.#ofEntity = ofEntity;
@@ -62,7 +64,7 @@ export class RequestBuilder {
     return this.#stopped;
   }
 
-  /** From now on all that is sent fails with `CLOSED`. */
+  /** Makes all further sends fail with `CLOSED`. */
   stop(): void {
     this.#stopped = true;
   }
@@ -86,9 +88,9 @@ export class RequestBuilder {
   }
 
   /**
-   * The message with its options, deadline and meta, or why it is not sent. The routing key of a contract with a schema
-   * follows in {@link RequestBuilder.parse}. `checked`: the options have been. Throws a `TypeError` or `RangeError` for
-   * misuse.
+   * Makes the request, with options, deadline and meta, or the failure of a message that is not sent.
+   * {@link RequestBuilder.parse} adds the routing key of a contract with a schema. `checked`: the options have been
+   * checked already. Throws a `TypeError` or `RangeError` for misuse.
    */
   prepare(
     method: string,
@@ -150,7 +152,7 @@ export class RequestBuilder {
     };
   }
 
-  /** Returns true if a contract is a command of an entity, as far as this node knows its handlers. */
+  /** Returns true if the contract is a command of an entity, as far as this node knows its handlers. */
   ofEntity({ kind, name, options: { key } }: AnyContract): boolean {
     if (kind !== "command" || key === undefined) return false;
     let known = this.#ofEntities.get(name);
@@ -158,14 +160,14 @@ export class RequestBuilder {
     return known;
   }
 
-  /** The membership has changed. */
+  /** Called when the membership has changed. */
   refresh(): void {
     this.#ofEntities.clear();
   }
 
   /**
-   * As {@link RequestBuilder.prepare}, for a message that is stored: with the time when it is to be handled. Its key
-   * follows when it has passed the schema.
+   * Like {@link RequestBuilder.prepare}, for a message that is stored: adds its schedule. Its key is made later, when
+   * the payload has passed the schema.
    */
   prepareDurable(
     method: "publish" | "enqueue",
@@ -179,16 +181,16 @@ export class RequestBuilder {
     return "contract" in request ? { ...request, schedule: options && scheduleOf(options) } : request;
   }
 
-  /** Timeout of a message that is sent now, in ms: no longer than the message whose handler sends it. */
+  /** Timeout of a message that is sent now, in ms: at most the time left of the message whose handler sends it. */
   timeLeft(contract: AnyContract, options: SendOptions | undefined, parent: ParentMessage | undefined): number {
     const timeout = options?.timeout ?? this.timeoutOf(contract);
     return parent === undefined ? timeout : Math.min(timeout, parent.remaining(this.#host.clock.monotonic()));
   }
 
   /**
-   * The id that was given. An idempotent command without one gets an id here, because every attempt must have the same:
-   * its contract's, which {@link RequestBuilder.parse} makes if there is a schema, or a new one. What is stored is
-   * named in the log.
+   * Returns the id given in the options. An idempotent command without one gets its id here, because every attempt must
+   * have the same id: the contract's (made by {@link RequestBuilder.parse} if there is a schema), or a generated one. A
+   * stored message without an id is named by the log.
    */
   #idOf(
     contract: AnyContract,
@@ -211,7 +213,7 @@ export class RequestBuilder {
     return route ?? (ordered ? "hash" : this.#defaults.route);
   }
 
-  /** Why a message is not sent; `undefined` when it is. */
+  /** Returns why a message is not sent; `undefined` if it may be sent. */
   #refused(
     contract: AnyContract,
     timeout: number,
@@ -222,7 +224,7 @@ export class RequestBuilder {
     if (closed !== undefined) return closed;
     if (signal?.aborted) return { ok: false, error: cancelled(contract) };
     if (timeout <= 0) return { ok: false, error: unavailable(`${unsent(contract)}: its deadline had passed`) };
-    // a handler that was given up on may still publish what it has done
+    // a handler that was given up on may still publish events about its work
     if (contract.kind === "event" || parent?.aborted === undefined) return undefined;
     return { ok: false, error: parent.aborted };
   }
@@ -233,8 +235,8 @@ export class RequestBuilder {
   }
 
   /**
-   * Runs the contract's input schema: `go` gets the request with its parsed payload and key. The key of what is stored
-   * is left to `go`. Resolves with what `go` returns, or why the message is not sent.
+   * Runs the contract's input schema, and calls `go` with the request, its parsed payload and its key; for a stored
+   * message, `go` makes the key. Resolves with the result of `go`, or with the failure of a message that is not sent.
    */
   parse<T, R extends RemoteRequest | StoredRequest = RemoteRequest>(
     request: R,
@@ -263,7 +265,10 @@ export class RequestBuilder {
     });
   }
 
-  /** `applied`: the timeout of a command of an entity; `redact`: paths of members that tools hide. */
+  /**
+   * Makes the meta of a message. `applied`: the timeout of a command of an entity; `redact`: paths of members that
+   * tools hide.
+   */
   #metaOf(
     id: string | undefined,
     options: SendOptions | undefined,
@@ -277,7 +282,7 @@ export class RequestBuilder {
     const headers = redact === undefined
       ? options?.headers
       : { ...options?.headers, [REDACT_HEADER]: JSON.stringify(redact) };
-    // the contract may be ordered where it is handled
+    // the contract may be ordered on its handler's node
     const key = options?.key;
     const sends = applied === undefined || options?.id === undefined ? undefined : {
       send: this.#host.nextCall(),

@@ -1,6 +1,6 @@
 /**
- * An app with behaviors around its sends. A class of its own, so that an app without them does not have to look for
- * them at each send.
+ * An app with behaviors around its sends. A class of its own, so that an app without them need not check for them at
+ * each send.
  */
 import { App, type AppParts } from "./app.ts";
 import { type AnyBehavior, type Attachment, checkAttachment, type OutgoingMessage } from "../contract/behavior.ts";
@@ -20,13 +20,13 @@ import type { BroadcastResult } from "../contract/sender.ts";
 import type { Catga } from "../contract/running_node.ts";
 import type { Observation, Observer } from "../contract/observer.ts";
 
-/** Passes a message through the behaviors around sends; `go` sends it, with these headers besides its own. */
+/** Passes a message through the behaviors around sends. `go` sends it, with these headers added to its own. */
 type Sending = (
   message: OutgoingMessage,
   go: (headers: Readonly<Record<string, string>> | undefined) => Promise<Result<unknown>>,
 ) => Promise<Result<unknown>>;
 
-/** The `send` of each behavior, folded into one, outermost first; `undefined` when none has a `send`. */
+/** Folds the `send` of each behavior into one function, outermost first; `undefined` if no behavior has a `send`. */
 export function foldSends(behaviors: readonly AnyBehavior[]): Sending | undefined {
   const around = behaviors.flatMap(({ send }) => send === undefined ? [] : [send]);
   if (around.length === 0) return undefined;
@@ -48,7 +48,7 @@ export class AppWithSendBehaviors extends App {
   readonly #sending: Sending;
   readonly #host: Pick<ContextHost, "wheel" | "underWay">;
 
-  /** As for {@link App}; `sending` comes from {@link foldSends}. */
+  /** Like the constructor of {@link App}; `sending` comes from {@link foldSends}. */
   constructor(parts: AppParts, release: () => Promise<void>, sending: Sending) {
     super(parts, release);
     this.#sending = sending;
@@ -66,7 +66,7 @@ export class AppWithSendBehaviors extends App {
     return this.#through(message, options, (ready) => super.send(contract, payload, ready, parent));
   }
 
-  /** Behaviors see how a stream ended, and cannot change what its reader has. */
+  /** Opens a stream through the behaviors: they see how it ended, and cannot change the items that its reader has. */
   protected override async openStream(
     contract: AnyContract,
     input: unknown,
@@ -120,11 +120,11 @@ export class AppWithSendBehaviors extends App {
       const value = await super.broadcast(contract, payload, ready, parent);
       return { ok: true, value };
     });
-    // a behavior may have given something else: it is as much of a broadcast as its author makes it
+    // a behavior may have returned another value, which is passed on as it is
     return result.ok ? result.value as BroadcastResult<unknown>[] : [{ node: this.node, result }];
   }
 
-  /** Passes a message through the behaviors, whose time ends with that of the message. */
+  /** Passes a message through the behaviors, whose time ends with the deadline of the message. */
   #through<Options extends SendOptions>(
     message: Outgoing,
     given: Options | undefined,
@@ -137,10 +137,11 @@ export class AppWithSendBehaviors extends App {
     const sends = new Sends(message);
     const result = this.#sending(message, (headers) => {
       const left = due - this.wheel.now();
-      // a deadline that had passed before is refused by the send itself, as without behaviors
+      // the send itself refuses a message whose deadline had passed before, as without behaviors
       if (sends.over === undefined && (left > 0 || timeout <= 0)) {
         const timed = left < timeout && left > 0 && (method !== "publish" || contract.options.durable)
-          ? { ...options, timeout: Math.max(1, left) } as Options // options without any are those of any kind
+          // the cast is safe: `timeout` belongs to every kind of options
+          ? { ...options, timeout: Math.max(1, left) } as Options
           : options;
         return sends.add(send(withHeaders(timed, headers)));
       }
@@ -151,20 +152,20 @@ export class AppWithSendBehaviors extends App {
     return untilDeadline(this.#host, sent, result, (reason) => {
       sends.over = reason;
       if (!sends.begun) return notSent(contract, reason);
-      // what the behaviors have sent ends now, too; they may still change its result
+      // sends that the behaviors have begun end now, too; the behaviors may still change the result
       const known = sends.ended().then(() => new Promise<void>((resolve) => this.clock.soon(resolve)));
       return Promise.race([result, known.then(() => sends.verdict(reason))]);
     });
   }
 
   /**
-   * The options, with an id for an idempotent command, or one of an entity: a behavior that sends it again must send
-   * the same id. One that the contract makes of the payload is the same each time.
+   * Returns the options, with a generated id for an idempotent command, or a command of an entity: a behavior that
+   * sends it again must send the same id. An id that the contract makes of the payload is the same each time.
    */
   #named<Options extends SendOptions>(contract: AnyContract, options: Options | undefined): Options | undefined {
     const { idempotent, id } = contract.options;
     if (!(idempotent || this.ofEntity(contract)) || id !== undefined || options?.id !== undefined) return options;
-    // options without any are those of any kind
+    // the cast is safe: `id` belongs to every kind of options
     return { ...options, id: this.nextCall() } as Options;
   }
 
@@ -184,15 +185,15 @@ export class AppWithSendBehaviors extends App {
   }
 }
 
-/** A message that behaviors pass on, with the context of the handler that sends it. */
+/** A message that passes through behaviors, with the context of the handler that sends it. */
 type Outgoing = OutgoingMessage & { readonly ctx: ParentMessage | undefined };
 
-/** The result of a message that nobody answers: a behavior may have given another value. */
+/** The result of a message without an answer: a value that a behavior has given is dropped. */
 function withoutValue(result: Result<unknown>): Result<void> {
   return result.ok ? { ok: true, value: undefined } : result;
 }
 
-/** The app as the host of behaviors around sends: a drain waits for them, and they do not count as in flight. */
+/** The app as the host of behaviors around sends: a drain waits for them, but they do not count as in flight. */
 function hostOf(app: App): Pick<ContextHost, "wheel" | "underWay"> {
   return {
     wheel: app.wheel,
@@ -209,9 +210,9 @@ function hostOf(app: App): Pick<ContextHost, "wheel" | "underWay"> {
   };
 }
 
-/** Messages that behaviors have sent for one message. */
+/** The sends that behaviors have made for one message. */
 class Sends {
-  /** Why the message was given up; `undefined` before. */
+  /** Why the message was given up; `undefined`: it was not. */
   over: CatgaError | undefined = undefined;
   begun = false;
   readonly #contract: AnyContract;
@@ -239,16 +240,16 @@ class Sends {
     return this.#method === "enqueue" || (this.#method === "publish" && !!this.#contract.options.durable);
   }
 
-  /** Resolves when all of them have ended. */
+  /** Resolves when all sends have ended. */
   async ended(): Promise<void> {
-    // a publish of what is not stored ends by itself, at once
+    // a publish of an event that is not stored ends by itself, at once
     if (this.#contract.kind !== "event" || this.#stored) await Promise.all(this.#underWay);
   }
 
   /**
-   * The result at the deadline, when the behaviors have not returned one: the failure that every send had, else an
-   * error that says that the message was sent. A successful result counts only of a broadcast: behaviors may have
-   * wanted to change it.
+   * The result at the deadline, if the behaviors have not returned one: the failure that every send had, else an error
+   * that says that the message was sent. A successful result counts only for a broadcast: behaviors might have changed
+   * it.
    */
   verdict(reason: CatgaError): Result<unknown> {
     const last = this.#results.at(-1);
@@ -270,25 +271,26 @@ function withHeaders<Options extends SendOptions>(
   options: Options | undefined,
   headers: Readonly<Record<string, string>> | undefined,
 ): Options | undefined {
-  // options without any are those of any kind
+  // the cast is safe: headers belong to every kind of options
   return headers === undefined ? options : { ...options, headers: { ...options?.headers, ...headers } } as Options;
 }
 
-// The `attach` of an app's behaviors: what happens in the app is reported to what they return, until it is detached.
+// The `attach` of an app's behaviors: observations of the app are passed to the returned attachments until they are
+// detached.
 
 /** The attached behaviors of one app. */
 export class BehaviorHooks {
-  /** True if a behavior observes: only then observations that are not logged are made. */
+  /** True if a behavior observes: only then are observations made that are not logged. */
   watched = false;
   readonly #log: Observer;
   readonly #attached: Attachment[] = [];
 
-  /** `log` gets every observation, and a fault for each behavior that throws. */
+  /** `log`: gets every observation, and a fault for each behavior that throws. */
   constructor(log: Observer) {
     this.#log = log;
   }
 
-  /** The app's observer: to the log, then to each attached behavior. */
+  /** The app's observer: passes an observation to the log, then to each attached behavior. */
   readonly observe: Observer = (observation: Observation) => {
     this.#log(observation);
     for (const { observe } of this.#attached) {
@@ -296,7 +298,10 @@ export class BehaviorHooks {
     }
   };
 
-  /** Attaches every behavior to the app, one after the other. Rejects with what one throws, or for what it returns. */
+  /**
+   * Attaches every behavior to the app, one after the other. Rejects with an error that `attach` throws, or if it
+   * returned an invalid value.
+   */
   async attach(behaviors: Iterable<AnyBehavior>, app: Catga): Promise<void> {
     for (const { attach } of behaviors) {
       const attachment: unknown = await attach?.(app);
@@ -307,13 +312,13 @@ export class BehaviorHooks {
     }
   }
 
-  /** Detaches all of them. Idempotent. */
+  /** Detaches all behaviors. Idempotent. */
   detach(): void {
     this.watched = false;
     for (const { detach } of this.#attached.splice(0)) this.#call("detaching a behavior", () => detach?.());
   }
 
-  /** Logs what it throws, and what it rejects with: the type accepts `async` functions. */
+  /** Calls a function of a behavior. Logs its error or rejection: the type accepts `async` functions. */
   #call(during: string, call: () => unknown): void {
     const failed = (error: unknown) => this.#log({ type: "fault", during, error });
     try {

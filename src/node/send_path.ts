@@ -1,12 +1,12 @@
 /**
- * The way of a message from its sender to where it is handled, top to bottom: prepared, its payload checked by the
- * contract's schema, then run in this process, or handed to the cluster if other nodes handle it, too: there
- * `cluster/routing/router.ts` decides which node it goes to, this one included. `local_fast_path.ts` is the shorter way
- * of sends that need no preparation. docs/internals/sends.md follows a send further: to its handler, and to another
- * node and back.
+ * The way of a message from its sender to its handler, top to bottom: it is prepared, its payload is checked by the
+ * contract's schema, and then it runs in this process, or goes to the cluster if other nodes handle it, too: there
+ * `cluster/routing/router.ts` chooses the node, which may be this one. `local_fast_path.ts` is the shorter way of sends
+ * that need no preparation. docs/internals/sends.md follows a send further: to its handler, and to another node and
+ * back.
  *
- * Methods with closures over `this` stand apart from those that are called for each send: V8 allocates 40 bytes for
- * such closures at each call of the method around them, even when it makes none.
+ * Methods with closures over `this` are separate from the methods that are called for each send: V8 allocates 40 bytes
+ * for such closures at each call of the method around them, even if it makes none.
  */
 import { checkContract } from "../contract/definition.ts";
 import { type AnyContract, MAX_CONCURRENCY } from "../contract/contract.ts";
@@ -56,7 +56,7 @@ export class SendPath {
   readonly #log: () => Promise<DurableLog>;
   #opened: DurableLog | undefined;
   #remote: Remote | undefined;
-  /** Contracts that this node handles, and no other node. */
+  /** Names of the contracts that only this node handles. */
   #alone: ReadonlySet<string> = new Set();
   #draining = false;
 
@@ -68,18 +68,24 @@ export class SendPath {
     this.#log = log;
   }
 
-  /** There is a cluster, or its membership has changed: `alone` are the contracts that no node but this one handles. */
+  /**
+   * Called at the start, on joining a cluster, and when the membership changes. `remote`: `undefined` without a
+   * cluster; `alone`: names of contracts that no other node handles.
+   */
   refresh(remote: Remote | undefined, alone: ReadonlySet<string>): void {
     this.#remote = remote;
     this.#alone = alone;
   }
 
-  /** From now on the router does not choose this node. */
+  /** Called when the drain begins: from then on the router does not choose this node. */
   drain(): void {
     this.#draining = true;
   }
 
-  /** First the message is prepared: options, deadline, meta. Throws a `TypeError` or `RangeError` for misuse. */
+  /**
+   * Sends a command or a query. First step: preparing the options, deadline and meta. Throws a `TypeError` or
+   * `RangeError` for misuse.
+   */
   send(
     contract: AnyContract,
     payload: unknown,
@@ -94,8 +100,9 @@ export class SendPath {
   }
 
   /**
-   * Like {@link SendPath.send}, for a plain NATS client, whose request passes `admit` as those of other nodes do if it
-   * runs in this process, and for a stream, whose `items` are taken: then it resolves with how that ended.
+   * Like {@link SendPath.send}, for plain NATS clients and for streams. A plain client's request passes `admit`, like
+   * requests of other nodes, if it runs in this process. A stream's items go to `items`; the promise resolves with how
+   * the stream ended.
    */
   relay(
     contract: AnyContract,
@@ -110,7 +117,7 @@ export class SendPath {
     return this.#parse("contract" in request ? { ...request, ...more } : request);
   }
 
-  /** A message of Catga's own, with all its options: neither checked nor prepared. */
+  /** Sends a message of Catga's own, with all its options: neither checked nor prepared. */
   internal(
     contract: AnyContract,
     payload: unknown,
@@ -120,7 +127,10 @@ export class SendPath {
     return closed === undefined ? this.#route(this.#own(contract, payload, options)) : Promise.resolve(closed);
   }
 
-  /** As {@link SendPath.internal}, without a promise, for what is sent a hundred thousand times a second. */
+  /**
+   * Like {@link SendPath.internal}, but calls `caller` instead of returning a promise: some messages are sent a hundred
+   * thousand times a second.
+   */
   handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: TrackedCaller): void {
     const closed = this.#builder.closed(contract);
     if (closed !== undefined) return caller.resolve(closed);
@@ -142,7 +152,7 @@ export class SendPath {
       parsed: payload,
       timeout: timeout ?? this.#builder.timeoutOf(contract),
       retries: retries ?? 0,
-      // without a key, any node is as good
+      // without a key, `hash` cannot choose: any node will do
       route: route === "hash" && key === undefined ? "least-loaded" : route,
       key,
       node,
@@ -153,7 +163,7 @@ export class SendPath {
     };
   }
 
-  /** Then the contract's input schema runs, when it has one. */
+  /** Second step of a send: running the contract's input schema, if it has one. */
   #parse(request: RemoteRequest | Failure): Promise<Result<unknown>> {
     if (!("contract" in request)) return Promise.resolve(request);
     return request.contract.options.input === undefined ? this.#route(request) : this.#parseBySchema(request);
@@ -164,8 +174,8 @@ export class SendPath {
   }
 
   /**
-   * Then the request goes to this node's own handler, if no other node has one or there is no cluster; else to the
-   * router (`cluster/routing/router.ts`), which may choose this node, too.
+   * Third step of a send: the request goes to this node's own handler, if no other node has one or there is no cluster;
+   * else to the router (`cluster/routing/router.ts`), which may choose this node, too.
    */
   #route(request: RemoteRequest): Promise<Result<unknown>> {
     const remote = this.#remote;
@@ -173,8 +183,9 @@ export class SendPath {
   }
 
   /**
-   * A strategy of the user's is called even when there is only one node. While this node drains, the router does not
-   * choose it: handlers that still run may send to a handler that no other node has, and must be able to end.
+   * Returns true if this node handles the request without the router. A strategy of the user's is called even when
+   * there is only one node. While this node drains, the router does not choose it: handlers that still run may send to
+   * a handler that only this node has, and must be able to end.
    */
   #isForHere({ contract, route, node }: RemoteRequest): boolean {
     const here = node === undefined
@@ -183,7 +194,7 @@ export class SendPath {
     return here && (typeof route === "string" || this.#draining);
   }
 
-  /** Here: this node's handler, or none. */
+  /** Runs the request in this process; `NO_HANDLER` if this node has no handler. */
   #run(request: RemoteRequest): Promise<Result<unknown>> {
     if (request.node !== undefined && request.node !== this.#node) {
       return Promise.resolve(noHandler(request.contract, request.node));
@@ -193,13 +204,13 @@ export class SendPath {
     );
   }
 
-  /** Tries a send without options again that its handler here has refused, as one with options. */
+  /** Repeats a send without options that its handler in this process has refused, as a send with options. */
   readonly again: TryAgain = (contract, payload, refusal) => {
     const request = this.#builder.prepare("send", contract, payload, undefined, undefined);
     return "contract" in request ? this.#refused(request, refusal) : request;
   };
 
-  /** What was refused here is tried again, here or at a node that handles it by then. */
+  /** Repeats a request that was refused here, in this process or on a node that handles it by then. */
   #refused(request: RemoteRequest, refusal: Refusal): MaybePromise<Result<unknown>> {
     const remote = this.#remote;
     return remote === undefined || this.#draining
@@ -212,7 +223,7 @@ export class SendPath {
     return plainResult(result);
   }
 
-  /** Publishes an event: prepared and checked as a send is, then handed to the cluster or to this node's handlers. */
+  /** Publishes an event: prepared and checked like a send, then handed to the cluster or to this node's handlers. */
   publish(
     contract: AnyContract,
     payload: unknown,
@@ -236,7 +247,7 @@ export class SendPath {
     return this.#emitParsed(event);
   }
 
-  /** Stores a command, to be run in its time. */
+  /** Stores a command, which runs later. */
   async enqueue(
     contract: AnyContract,
     payload: unknown,
@@ -250,7 +261,7 @@ export class SendPath {
     return await this.#store("enqueue", contract, payload, options, parent);
   }
 
-  /** Prepares and checks a durable message as a send, then stores it. */
+  /** Prepares and checks a durable message like a send, then stores it. */
   #store(
     method: "publish" | "enqueue",
     contract: AnyContract,
@@ -267,7 +278,7 @@ export class SendPath {
     return this.#builder.parse(request, (parsed) => this.#toLog(parsed));
   }
 
-  /** Its key is made of the payload before the schema, which has passed it. */
+  /** Stores a message. Its key is made of the payload before the schema, after the schema has accepted the payload. */
   #toLog(request: StoredRequest): Promise<Result<void>> {
     const key = keyOf(request.contract, request.payload);
     if (typeof key === "object") return Promise.resolve(key);
@@ -299,7 +310,7 @@ export class SendPath {
     return { ok: true, value: undefined };
   }
 
-  /** Sends to every node that handles the message; without a cluster, to this one. */
+  /** Sends to every node that handles the message; without a cluster, to this node only. */
   broadcast(
     contract: AnyContract,
     payload: unknown,
@@ -340,7 +351,7 @@ interface SendAllHost {
   over(): boolean;
 }
 
-/** Sends each payload, as `Sender.sendAll` says. */
+/** Sends each payload; see `Sender.sendAll`. */
 export async function sendAll(
   { name }: AnyContract,
   payloads: Iterable<unknown>,
@@ -370,12 +381,12 @@ export async function sendAll(
   const sender = async () => {
     try {
       while (!read) {
-        read = true; // what throws, or is done, is not closed
+        read = true; // an iterable that throws, or is done, is not closed
         const step = left.next();
         if (step.done) return;
         read = false;
         const place = next++;
-        // the last one: its result says why
+        // the last payload: its result says why no more are read
         if (!finite && over()) close();
         const result = results[place] = await send(step.value, each);
         if (!finite && result.error !== undefined && over()) close();
@@ -393,8 +404,8 @@ export async function sendAll(
 }
 
 /**
- * Yields to the event loop when the sends have kept it for too long: sends to handlers that return at once would never
- * yield, and no timer would fire.
+ * Yields to the event loop if the sends have kept it busy for too long: sends to handlers that return at once would
+ * never yield, and no timer would fire.
  */
 class TurnYield {
   readonly #clock: Clock;
@@ -408,7 +419,7 @@ class TurnYield {
     this.#clock = clock;
   }
 
-  /** A send has ended; returns whether the next has to wait for {@link TurnYield.turn}. */
+  /** Called when a send has ended. Returns true if the next send has to wait for {@link TurnYield.turn}. */
   spent(): boolean {
     if (this.#turn !== undefined) return true;
     if (++this.#sends % CHECK_EVERY !== 0) return false;
@@ -423,7 +434,7 @@ class TurnYield {
     return false;
   }
 
-  /** Resolves in the next turn of the event loop, for all senders that wait for it. */
+  /** Resolves in the next turn of the event loop, for all senders that wait. */
   turn(): Promise<void> {
     return this.#turn ??= new Promise((resolve) => this.#next = resolve);
   }

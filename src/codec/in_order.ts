@@ -1,22 +1,25 @@
-/** Values that are made at their own pace, and what follows from each, in the order of the calls. */
+/** Passes on values that are made asynchronously, in the order of the calls. */
 import type { MaybePromise } from "../contract/schema.ts";
 
-/** A queue. What is there at once, with nothing before it, is passed on at once. */
+/** A queue of values. A value that is available at once, with nothing waiting before it, is passed on at once. */
 export class InOrder {
   #waiting = 0;
   #last: Promise<void> = Promise.resolve();
 
-  /** True if nothing waits. */
+  /** True if no value waits. */
   get isIdle(): boolean {
     return this.#waiting === 0;
   }
 
-  /** Resolves when all that waits now has been passed on. */
+  /** Resolves when all values that wait now have been passed on. */
   get passed(): Promise<void> {
     return this.#last;
   }
 
-  /** `failed` gets what the value rejects with, and what `then` throws. */
+  /**
+   * Calls `then` with the value, after the values of earlier calls. `failed`: called with the rejection of the value,
+   * or with an error that `then` throws.
+   */
   pass<T>(value: MaybePromise<T>, then: (value: T) => void, failed: (error: unknown) => void): void {
     if (!(value instanceof Promise) && this.#waiting === 0) return attempt(then, value, failed);
     this.#waiting++;

@@ -1,4 +1,4 @@
-/** The ports of a node around a codec. */
+/** Wraps the ports of a node in a codec. */
 import { eventSubject, nodeSubject } from "../contract/subjects.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";
 import type { EventLog } from "../ports/event_log.ts";
@@ -9,7 +9,7 @@ import { SealedStore } from "./sealed_store.ts";
 import { SealedTransport } from "./sealed_transport.ts";
 import { Sealing } from "./sealing.ts";
 
-/** The ports that have payloads. */
+/** The ports of a node that carry payloads. */
 export interface SealablePorts {
   close(): Promise<void>;
   readonly transport?: Transport;
@@ -17,7 +17,10 @@ export interface SealablePorts {
   log(): Promise<EventLog>;
 }
 
-/** Wraps the ports of a node so that payloads are sealed. `onError` gets messages that cannot be sealed or opened. */
+/**
+ * Wraps the ports of a node so that payloads are sealed. `onError`: called for messages that cannot be sealed or
+ * opened.
+ */
 export function sealed<L extends SealablePorts>(
   link: L,
   codec: PayloadCodec,
@@ -25,7 +28,7 @@ export function sealed<L extends SealablePorts>(
 ): L {
   const { store } = link;
   const sealing = new Sealing(codec);
-  // frames and events: what programs without Catga send and get, and what operators ask of nodes, has no codec
+  // only frames and events are sealed: programs without Catga, and operators' requests to nodes, have no codec
   const prefixes = [nodeSubject(namespace, "").slice(0, -1), eventSubject(namespace)];
   const seals = (subject: string) => prefixes.some((prefix) => subject.startsWith(prefix));
   const transport = link.transport && new SealedTransport(link.transport, sealing, seals, onError);
@@ -42,7 +45,10 @@ export function sealed<L extends SealablePorts>(
   };
 }
 
-/** A transport that opens the sealed messages that it receives, for tools: what it publishes is not sealed. */
+/**
+ * Wraps a transport, for tools: it opens sealed messages that it receives, but does not seal messages that it
+ * publishes.
+ */
 export function openedTransport(
   transport: Transport,
   codec: PayloadCodec,
@@ -51,7 +57,7 @@ export function openedTransport(
   return new SealedTransport(transport, new Sealing(codec), () => false, onError);
 }
 
-/** The payloads of a log alone, for tools. */
+/** Wraps only a log, for tools: its payloads are sealed and opened. */
 export function sealedLog(log: EventLog, codec: PayloadCodec): EventLog {
   return new SealedLog(log, new Sealing(codec));
 }

@@ -1,7 +1,7 @@
 /**
- * Streams whose payloads are sealed: what is appended is sealed before, in the order of the calls, what is read is
- * opened. A payload that cannot be opened, as of a key that is not known here, stays sealed, and is unreadable for
- * those who want its value: a dead letter keeps it as it is.
+ * Streams whose payloads are sealed: appended messages are sealed first, in the order of the calls, and read messages
+ * are opened. A payload that cannot be opened, for instance because its key is unknown here, stays sealed. Readers that
+ * need its value find it unreadable; a dead letter keeps it as it is.
  */
 import { CatgaError } from "../error.ts";
 import type { MaybePromise } from "../contract/schema.ts";
@@ -153,7 +153,7 @@ export class SealedStream implements LogStream {
     return changePayloads(bytes, (text) => this.#sealing.seal(text));
   }
 
-  /** Never rejects. */
+  /** Returns the message with opened payloads. Never rejects. */
   #open(message: StoredMessage): MaybePromise<StoredMessage> {
     const opened = changePayloads(message.data, (text) => this.#sealing.openOrKeep(text));
     const { sequence, subject, time, headers } = message;
@@ -161,11 +161,11 @@ export class SealedStream implements LogStream {
   }
 }
 
-/** Follows a stream: messages and starts in their order, when they are opened. */
+/** Follows a stream: passes on opened messages, and starts of the stream, in their order. */
 class SealedReader implements LogReader {
   readonly #reader: LogReader;
   readonly #arrived = new InOrder();
-  /** The last one that was delivered, while others wait. */
+  /** The last message that was delivered, while others wait to be opened. */
   #delivered: LogMark | undefined;
   #created = "";
   #closed = false;
@@ -220,7 +220,9 @@ class SealedReader implements LogReader {
   }
 }
 
-/** A payload that could not be sealed is certainly not stored; sealing it may succeed later. */
+/**
+ * The outcome of an append whose payload could not be sealed: it is certainly not stored; sealing may succeed later.
+ */
 function unsealed(cause: unknown): Appended {
   const error = new CatgaError("UNAVAILABLE", "the codec could not encode a payload", { cause });
   return { type: "not stored", passing: true, error };

@@ -14,7 +14,7 @@ import {
 import { InOrder } from "./in_order.ts";
 import { type Sealing, then } from "./sealing.ts";
 
-/** The buckets that have payloads. */
+/** The buckets whose values are payloads. */
 const SEALED: readonly BucketKind[] = ["idempotency", "cache", "snapshots"];
 
 /** A store whose payloads are sealed. */
@@ -77,7 +77,7 @@ export class SealedBucket implements Bucket {
   async watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void> {
     const changes = new InOrder();
     const fail = (error: unknown) => {
-      throw error; // `onChange` must not throw, and what is opened does not reject
+      throw error; // `onChange` must not throw, and opening a value does not reject
     };
     await this.#bucket.watch(prefix, (change) => {
       const opened = change.type === "put" ? this.#open(change) : change;
@@ -86,7 +86,10 @@ export class SealedBucket implements Bucket {
     await changes.passed;
   }
 
-  /** Never rejects: what cannot be opened stays as it is, and is malformed for whoever reads it. */
+  /**
+   * Returns the entry with an opened value. Never rejects: a value that cannot be opened stays sealed, and its readers
+   * find it malformed.
+   */
   #open<E extends Entry>(entry: E): MaybePromise<E> {
     return then(this.#sealing.openOrKeep(entry.value), (value) => ({ ...entry, value }));
   }

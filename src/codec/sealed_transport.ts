@@ -1,6 +1,4 @@
-/**
- * A transport some of whose messages are sealed, as a whole. Messages keep their order.
- */
+/** A transport that seals messages of some subjects, each as a whole. Messages keep their order. */
 import type { MaybePromise } from "../contract/schema.ts";
 import { checkHeader, checkSubject } from "../data/checks.ts";
 import { encode } from "../data/utf8.ts";
@@ -19,7 +17,7 @@ import {
 import { InOrder } from "./in_order.ts";
 import { type Sealing, then, unsealedLimit } from "./sealing.ts";
 
-/** A transport around another one. */
+/** Wraps a transport. */
 export class SealedTransport implements Transport {
   readonly #transport: Transport;
   readonly #sealing: Sealing;
@@ -28,7 +26,7 @@ export class SealedTransport implements Transport {
   readonly #out = new InOrder();
   readonly #in = new InOrder();
 
-  /** `seals`: true for the subjects whose messages are sealed. */
+  /** `seals`: returns true for subjects whose messages are sealed. */
   constructor(
     transport: Transport,
     sealing: Sealing,
@@ -65,7 +63,7 @@ export class SealedTransport implements Transport {
     return this.#transport.onStatus(listener);
   }
 
-  /** Resolves when what was published so far is with the transport below. */
+  /** Resolves when all messages published so far have been given to the wrapped transport. */
   get sent(): Promise<void> {
     return this.#out.passed;
   }
@@ -81,7 +79,7 @@ export class SealedTransport implements Transport {
     }
     checkSubject(subject); // throws at once
     if (options?.reply !== undefined) checkSubject(options.reply);
-    // a connection that is closed says so at once
+    // on a closed connection `publish` throws at once
     if (this.#transport.status.state === "closed") return this.#transport.publish(subject, bytes, options);
     const given = { ...options, ...(options?.headers === undefined ? {} : { headers: { ...options.headers } }) };
     const publish = (sealed: Uint8Array) => this.#transport.publish(subject, sealed, given);
@@ -122,7 +120,7 @@ export class SealedTransport implements Transport {
 
   #open(message: TransportMessage): MaybePromise<TransportMessage> {
     const opened = this.#sealing.openBytes(message.data);
-    // its data is this callback's alone
+    // no copy needed: the data belongs to this callback only
     if (opened === message.data && this.#in.isIdle) return message;
     const { subject, reply, headers, noResponders } = message;
     if (opened === message.data) return { subject, reply, headers, noResponders, data: message.data.slice() };

@@ -1,13 +1,14 @@
 /**
- * Sealed texts and bytes: what a codec makes of them, marked so that a reader knows them from others. A sealed text is
- * one with a tag that stands for no value, `~"~sealed:<base64>"`: formats that have payloads take it for one with tags.
+ * Sealed texts and bytes: the output of a codec, with a mark by which readers recognize it. A sealed text has the form
+ * of a text with a tag, but the tag stands for no value, `~"~sealed:<base64>"`: formats that contain payloads treat it
+ * like any text with tags.
  */
 import type { MaybePromise } from "../contract/schema.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";
 import { base64 } from "../data/tags.ts";
 import { encode } from "../data/utf8.ts";
 
-/** A codec as the ports use it. What it throws is rejected. */
+/** A codec as the ports use it. An error that the codec throws becomes a rejection. */
 export class Sealing {
   readonly #codec: PayloadCodec;
 
@@ -15,19 +16,22 @@ export class Sealing {
     this.#codec = codec;
   }
 
-  /** Seals a text, unless it is sealed: nobody here could read it, or it is passed on as it is. */
+  /**
+   * Seals a text. A text that is sealed already stays as it is: it could not be opened here, or it is passed on
+   * unchanged.
+   */
   seal(text: string): MaybePromise<string> {
     return isSealed(text) ? text : then(this.#encode(encode(text)), (bytes) => `${HEAD}${base64(bytes)}${END}`);
   }
 
-  /** The text behind a sealed one; another text as it is. Rejects if the codec cannot read it. */
+  /** Returns the opened text; a text that is not sealed stays as it is. Rejects if the codec cannot decode it. */
   open(text: string): MaybePromise<string> {
     if (!isSealed(text)) return text;
     const bytes = new Uint8Array(Buffer.from(text.slice(HEAD.length, -END.length), "base64"));
     return then(this.#decode(bytes), (opened) => utf8.decode(opened));
   }
 
-  /** Like {@link Sealing.open}, but a text that the codec cannot read stays sealed. Never rejects. */
+  /** Like {@link Sealing.open}, but a text that the codec cannot decode stays sealed. Never rejects. */
   openOrKeep(text: string): MaybePromise<string> {
     const opened = this.open(text);
     return opened instanceof Promise ? opened.catch(() => text) : opened;
@@ -43,13 +47,13 @@ export class Sealing {
     });
   }
 
-  /** The bytes behind sealed ones; others as they are. Rejects if the codec cannot read them. */
+  /** Returns the opened bytes; bytes that are not sealed stay as they are. Rejects if the codec cannot decode them. */
   openBytes(bytes: Uint8Array): MaybePromise<Uint8Array> {
     return MARK.every((byte, i) => bytes[i] === byte) ? this.#decode(bytes.slice(MARK.length)) : bytes;
   }
 
   #encode(bytes: Uint8Array): MaybePromise<Uint8Array> {
-    return made(() => this.#codec.encode(bytes as Uint8Array<ArrayBuffer>)); // its own, of no other buffer
+    return made(() => this.#codec.encode(bytes as Uint8Array<ArrayBuffer>)); // the bytes have their own buffer
   }
 
   #decode(bytes: Uint8Array): MaybePromise<Uint8Array> {
@@ -62,7 +66,7 @@ export function isSealed(text: string): boolean {
   return text.startsWith(HEAD) && text.endsWith(END);
 }
 
-/** Calls the function with a value: at once, or when its promise resolves. */
+/** Calls a function with a value: at once, or when its promise resolves. */
 export function then<T, R>(value: MaybePromise<T>, next: (value: T) => R): MaybePromise<R> {
   return value instanceof Promise ? value.then(next) : next(value);
 }
@@ -81,15 +85,18 @@ function checked(bytes: Uint8Array): Uint8Array {
   throw new TypeError("the codec gave something else than a Uint8Array");
 }
 
-/** The largest message for an app whose network takes `maxPayload` bytes: base64, and what a codec adds to payloads. */
+/**
+ * Maximum size of a message for an app with a codec, whose network takes `maxPayload` bytes: base64 and the codec make
+ * payloads longer.
+ */
 export function unsealedLimit(maxPayload: number): number {
   return Math.floor(maxPayload * 0.7) - Math.min(MESSAGE_OVERHEAD, maxPayload >> 3);
 }
 
 const HEAD = '~"~sealed:';
 const END = '"';
-/** No JSON begins so. */
+/** First bytes of sealed bytes: no JSON begins with these. */
 const MARK = new Uint8Array([0, 0x63]);
-/** For 512 payloads of a message, in bytes. */
+/** Bytes that sealing adds to the 512 payloads of a message. */
 const MESSAGE_OVERHEAD = 40_960;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

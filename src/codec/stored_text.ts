@@ -1,7 +1,7 @@
 /**
- * The payloads in what is stored: messages of the log and of entities, messages that are put aside, and requests to
- * replay one. Each is replaced alone, so that keys, names and ids stay readable. What is none of these is left as it
- * is.
+ * Finds the payloads in stored data: in messages of the log and of entities, in messages that are put aside, and in
+ * requests to replay a message. Each payload is replaced separately, so that keys, names and ids stay readable. Other
+ * data is left unchanged.
  */
 import type { MaybePromise } from "../contract/schema.ts";
 import { isRecord } from "../data/checks.ts";
@@ -11,13 +11,13 @@ import { parsedJson } from "../data/encoding.ts";
 import { GROUP_VERSION, PLAIN, TAGGED, UNDEFINED } from "../log/format/group_text.ts";
 import { then } from "./sealing.ts";
 
-/** A payload as text, in its place. */
+/** A payload as text, with a function that replaces it. */
 interface PayloadSlot {
   readonly text: string;
   set(text: string): void;
 }
 
-/** Replaces each payload by what `change` makes of its text. */
+/** Replaces each payload by the text that `change` returns for it. */
 export function changePayloads(
   data: Uint8Array,
   change: (text: string) => MaybePromise<string>,
@@ -30,7 +30,7 @@ export function changePayloads(
     for (const [i, slot] of slots.entries()) slot.set(all[i]);
     return encode(JSON.stringify(value));
   };
-  // no promise among them
+  // the cast is safe: no promise is among them
   return texts.some((text) => text instanceof Promise)
     ? then(Promise.all(texts), changed)
     : changed(texts as readonly string[]);
@@ -56,7 +56,7 @@ function* slotsIn(value: unknown): Generator<PayloadSlot> {
   else if (isRecord(value) && value.kind === "replay") yield* requestSlots(value);
 }
 
-/** The payload of an item, and its form, by their places. */
+/** Finds the payload of an item. `payload`, `form`: indexes in the item of the payload and of its form. */
 function itemSlot(item: unknown[], payload: number, form: number): PayloadSlot | undefined {
   const given = item[form] ?? PLAIN;
   if (given === UNDEFINED || (given === TAGGED && typeof item[payload] !== "string")) return undefined;
@@ -103,5 +103,5 @@ function* requestSlots(request: Record<string, unknown>): Generator<PayloadSlot>
   };
 }
 
-/** The place of a command's result. */
+/** Index of a command's result. */
 const RESULT = 3;

@@ -1,4 +1,4 @@
-/** Detects a message that waits for admission until runs end that wait for the message itself. */
+/** Detects a message whose admission waits for runs that themselves wait for this message. */
 import type { Clock } from "../ports/clock.ts";
 import { type Dropped, QueueEntry } from "./admission_queue.ts";
 import type { MessageContext } from "./message_context.ts";
@@ -6,8 +6,8 @@ import type { MaybePromise } from "../contract/schema.ts";
 import type { Outcome } from "./outcome.ts";
 
 /**
- * Drops an entry with `DEADLOCK` if all that run in its queue are runs that wait for it (`held`): when it enters, and
- * still 100 ms later. A handler that sends without awaiting, and ends meanwhile, is therefore no deadlock.
+ * Drops an entry with `DEADLOCK` if every run that holds a place in its queue waits for the entry (`held`): when the
+ * entry enters, and still 100 ms later. The delay excludes handlers that send without awaiting, and end meanwhile.
  */
 export function watchForDeadlock(
   clock: Clock,
@@ -28,10 +28,11 @@ export function areAmong(runs: readonly string[], messages: Iterable<MessageCont
   return true;
 }
 
-/** How long a deadlock has to last, in ms; the deadlock detection of locks waits as long. */
+/** Time that a deadlock has to last before it is reported, in ms; the deadlock detection of locks waits as long. */
 export const DEADLOCK_DELAY = 100;
 
-// How a message is admitted to its handler: the functions involved, and the entry of a message that waits for it.
+// How a message is admitted to its handler: the functions involved, and the entry of a message that waits for
+// admission.
 
 /** Runs the handler of a message that has been admitted. Never throws, never rejects. */
 export type RunNow = () => MaybePromise<Outcome>;
@@ -44,7 +45,7 @@ export class QueuedMessage extends QueueEntry {
   readonly #ctx: MessageContext;
   readonly #then: { start(): void; drop(why: Dropped): void };
 
-  /** One of the two callbacks is called, once. */
+  /** `then`: one of its two functions is called, once. */
   constructor(ctx: MessageContext, clock: Clock, then: { start(): void; drop(why: Dropped): void }) {
     super(ctx.dueAt(clock.monotonic()));
     this.#ctx = ctx;

@@ -1,8 +1,9 @@
 /**
- * At most so many run at once; further ones wait in a queue, first in, first out. An entry that by the present pace
- * could not start before its deadline is refused at once: it would run for nobody, and hold up the entries behind it.
- * Requests of other nodes wait in one queue (`cluster/wire/inbound_requests.ts`, which refuses them with `OVERLOADED`);
- * those of a handler with a `concurrency` in one of its own (`concurrency_limit.ts`).
+ * A queue that limits how many entries run at once; further entries wait, first in, first out. An entry that, by the
+ * present pace, could not start before its deadline is refused at once: its result would come too late, and it would
+ * hold up the entries behind it. Requests of other nodes wait in one queue (`cluster/wire/inbound_requests.ts`, which
+ * refuses them with `OVERLOADED`); messages of a handler with a `concurrency` wait in a queue of its own
+ * (`concurrency_limit.ts`).
  */
 import type { Clock } from "../ports/clock.ts";
 import { Deadlined } from "../ports/deadline_wheel.ts";
@@ -10,27 +11,28 @@ import type { CatgaError } from "../error.ts";
 import type { TurnBudget } from "./turn_budget.ts";
 
 /**
- * Why an entry left its queue without starting: its deadline passed or it was aborted; the node stops; it would start
- * too late; or the runs that could make room for it wait for it themselves.
+ * Reason why an entry left its queue without starting. `LATE`: its deadline passed, or it was aborted; `DRAINING`: the
+ * node stops; `OVERLOADED`: it would start too late; `DEADLOCK`: the runs that could make room wait for the entry
+ * itself.
  */
 export type Dropped = "LATE" | "DRAINING" | "OVERLOADED" | "DEADLOCK";
 
-/** Something that wants to run, and may wait for it in a queue. While it waits it can be aborted. */
+/** An entry that wants to run, and may wait in a queue. It can be aborted while it waits. */
 export abstract class QueueEntry extends Deadlined {
-  /** @internal The queue that it waits in. */
+  /** @internal The queue in which the entry waits. */
   queue: AdmissionQueue | undefined = undefined;
-  /** @internal The entry behind it. */
+  /** @internal The entry behind this one. */
   queueNext: QueueEntry | undefined = undefined;
-  /** @internal The entry before it. */
+  /** @internal The entry before this one. */
   queuePrevious: QueueEntry | undefined = undefined;
 
-  /** Called when it may run; {@link AdmissionQueue.leave} is to be called at its end. Must not throw. */
+  /** Called when the entry may run. Call {@link AdmissionQueue.leave} when it has ended. Must not throw. */
   abstract start(): void;
 
-  /** Called when it left the queue without starting. Must not throw. */
+  /** Called when the entry left the queue without starting. Must not throw. */
   abstract drop(why: Dropped): void;
 
-  /** Takes it out of its queue and drops it; nothing happens when it does not wait. */
+  /** Takes the entry out of its queue and drops it; does nothing if it does not wait. */
   quit(why: Dropped): void {
     if (this.queue?.remove(this)) this.drop(why);
   }
@@ -44,7 +46,7 @@ export abstract class QueueEntry extends Deadlined {
   }
 }
 
-/** Entries that find all turns taken; {@link AdmissionQueue.backlog} says what each is. */
+/** Backlog of a queue whose places are all taken; see {@link AdmissionQueue.backlog}. */
 export interface Backlog {
   readonly count: number;
   readonly since: number;
@@ -53,15 +55,15 @@ export interface Backlog {
 
 /** Options of an {@link AdmissionQueue}. */
 interface AdmissionQueueOptions {
-  /** How many run at once. */
+  /** Maximum number of entries that run at once. */
   readonly limit: number;
-  /** How many may wait; 65,536. */
+  /** Maximum number of entries that wait. Default: 65,536. */
   readonly capacity?: number;
-  /** While it is used up, nothing starts; without one, whatever may start does at once. */
+  /** While the budget is used up, no entry starts. Without a budget, entries start as soon as there is room. */
   readonly budget?: TurnBudget;
 }
 
-/** Entries that run, and entries that wait. */
+/** A queue of entries that run, and entries that wait. */
 export class AdmissionQueue {
   readonly #clock: Clock;
   readonly #limit: number;
@@ -71,22 +73,24 @@ export class AdmissionQueue {
   #waiting = 0;
   #first: QueueEntry | undefined;
   #last: QueueEntry | undefined;
-  /** Entries are being started: one that ends within its start must not start others in a loop of its own. */
-  #starting = false;
-  /** Starting goes on in the next turn of the event loop. */
-  #resumes = false;
   /**
-   * How many have ended in each of the last ten tenths of a second, in a circle; and the number of the newest tenth.
+   * True while entries are being started: an entry that ends within its start must not start others in a loop of its
+   * own.
    */
+  #starting = false;
+  /** True if starting goes on in the next turn of the event loop. */
+  #resumes = false;
+  /** Ring buffer: number of entries that ended in each of the last ten tenths of a second. */
   readonly #ended: number[] = new Array(TENTHS).fill(0);
+  /** Number of the newest tenth of a second in `#ended`. */
   #tenth = 0;
-  /** When one ended last, by the monotonic clock. */
+  /** Time at which an entry last ended, by the monotonic clock. */
   #endedAt = 0;
-  /** When the waiting entries were last checked, by the monotonic clock. */
+  /** Time at which the waiting entries were last checked, by the monotonic clock. */
   #checkedAt = -Infinity;
-  /** Since when at least one has been waiting; -1 while none is. */
+  /** Time since which at least one entry has been waiting, by the monotonic clock; -1: none waits. */
   #busySince = -1;
-  /** Since when entries that came have found as many running as may; -1: there is room. */
+  /** Time since which every new entry has found all places taken, by the monotonic clock; -1: there is room. */
   #fullSince = -1;
 
   constructor(clock: Clock, { limit, capacity = 65_536, budget }: AdmissionQueueOptions) {
@@ -96,44 +100,45 @@ export class AdmissionQueue {
     this.#budget = budget;
   }
 
-  /** How many run. */
+  /** Number of entries that run. */
   get running(): number {
     return this.#running;
   }
 
-  /** How many wait. */
+  /** Number of entries that wait. */
   get waiting(): number {
     return this.#waiting;
   }
 
   /**
-   * How many wait, since when those that come have found all turns taken, and when one ended last, both by the
-   * monotonic clock; `undefined`: there is room.
+   * `count`: number of entries that wait; `since`: time since which new entries find all places taken; `endedAt`: time
+   * at which an entry last ended; both by the monotonic clock. `undefined`: there is room.
    */
   get backlog(): Backlog | undefined {
     return this.#fullSince < 0 ? undefined : { count: this.#waiting, since: this.#fullSince, endedAt: this.#endedAt };
   }
 
-  /** True if as many run as may. */
+  /** True if as many entries run as may. */
   get full(): boolean {
     return this.#running >= this.#limit;
   }
 
-  /** True if an entry that came now would start at once. */
+  /** True if a new entry would start at once. */
   get open(): boolean {
     return this.#running < this.#limit && this.#waiting === 0 && this.#budget?.over !== true;
   }
 
   /**
-   * Counts one more as running, without an entry: the queue is {@link AdmissionQueue.open}, or it had stepped aside, or
-   * it needs no room.
+   * Counts one more run, without an entry. Call it if the queue is {@link AdmissionQueue.open}, if the run had stepped
+   * aside, or if the run needs no room.
    */
   occupy(): void {
     this.#running++;
   }
 
   /**
-   * Starts an entry, at once or when there is room. `false`: the queue is full, or it would start after its deadline.
+   * Starts an entry, at once or when there is room. Returns false if the queue is full, or if the entry would start
+   * after its deadline.
    */
   enter(entry: QueueEntry): boolean {
     if (this.open) {
@@ -152,7 +157,7 @@ export class AdmissionQueue {
     return true;
   }
 
-  /** Takes out an entry that waits, without dropping it; `false` when it does not wait here. */
+  /** Takes a waiting entry out of the queue without dropping it; false if it does not wait here. */
   remove(entry: QueueEntry): boolean {
     if (entry.queue !== this) return false;
     const { queueNext: next, queuePrevious: previous } = entry;
@@ -165,14 +170,14 @@ export class AdmissionQueue {
     return true;
   }
 
-  /** The entries that wait now, in order; a copy. */
+  /** A copy of the waiting entries, in order. */
   entries(): QueueEntry[] {
     const all: QueueEntry[] = [];
     for (let entry = this.#first; entry !== undefined; entry = entry.queueNext) all.push(entry);
     return all;
   }
 
-  /** One that ran has ended, `now` by the monotonic clock. */
+  /** Call it when an entry that ran has ended; `now` by the monotonic clock. */
   leave(now: number = this.#clock.monotonic()): void {
     this.#advance(now);
     this.#ended[this.#tenth % TENTHS]++;
@@ -180,7 +185,7 @@ export class AdmissionQueue {
     this.stepAside();
   }
 
-  /** One makes room without having ended: it waits for something else, or does not run after all. */
+  /** Call it when an entry makes room without having ended: it waits for something else, or does not run after all. */
   stepAside(): void {
     this.#running--;
     this.#startNext();
@@ -225,7 +230,7 @@ export class AdmissionQueue {
     this.#waiting++;
   }
 
-  /** The time between two starts, in ms, by the pace of the last second; 0 before there is one. */
+  /** The time between two starts, in ms, by the pace of the last second; 0 while the pace is unknown. */
   #each(now: number): number {
     if (this.#busySince < 0 || now - this.#busySince < LEARN) return 0;
     this.#advance(now);
@@ -233,11 +238,11 @@ export class AdmissionQueue {
     // the oldest tenth is counted whole, the newest as far as it has gone
     const counted = now - 100 * (this.#tenth - TENTHS + 1);
     if (ended > 0) return Math.min(counted, now - this.#busySince) / ended;
-    // none has ended in the last second: at best, all that run end after as long again
+    // no entry has ended in the last second: the best guess is that all running entries end after as long again
     return (now - Math.max(this.#busySince, this.#endedAt)) / this.#limit;
   }
 
-  /** Drops the entries that cannot start in time: they entered before there was a pace, or by a better one. */
+  /** Drops entries that cannot start in time: they entered before the pace was known, or when it was better. */
   #dropLate(now: number, each: number): void {
     // with no end in the last second the pace is a guess: good enough to refuse by, not to drop by
     if (each === 0 || now - this.#checkedAt < LEARN || this.#ended.every((count) => count === 0)) return;
@@ -251,7 +256,7 @@ export class AdmissionQueue {
     }
   }
 
-  /** Empties the tenths that have begun since the last count. */
+  /** Clears the tenths of a second that have begun since the last count. */
   #advance(now: number): void {
     const tenth = Math.floor(now / 100);
     if (tenth <= this.#tenth) return; // the time that a budget returns may be a little old
@@ -263,10 +268,13 @@ export class AdmissionQueue {
 const TENTHS = 10;
 const LEARN = 100; // ms of waiting before there is a pace, and between two checks of the waiting entries
 
-/** How long a message may wait for its turn, in ms, if its sender waits for `left`, and it `lasts` so long. */
+/**
+ * Maximum time that a message may wait for its turn, in ms. `left`: time that its sender waits; `lasts`: time that its
+ * run takes.
+ */
 export function patience(left: number, lasts: number | undefined): number {
   return lasts === undefined ? left : Math.max(0, left - lasts - ANSWERING);
 }
 
-/** Time for an answer on its way, in ms. */
+/** Time that an answer takes on its way, in ms. */
 const ANSWERING = 250;

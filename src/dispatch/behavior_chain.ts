@@ -9,12 +9,12 @@ import type { Result } from "../contract/result.ts";
 import { plainFailure } from "./error_encoding.ts";
 import { isThenable, show } from "../data/checks.ts";
 
-/** Tools of an app for its behaviors. */
+/** Values of an app that its behaviors get with each message. */
 export interface BehaviorTools {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger?: Logger | undefined;
-  /** Subscription of the handler, if its contract is durable. */
+  /** Name of the handler's subscription, if its contract is durable. */
   readonly subscription?: string | undefined;
 }
 
@@ -22,8 +22,8 @@ export interface BehaviorTools {
 export type RunHandler<Ctx extends Context> = (payload: unknown, ctx: Ctx) => MaybePromise<Result<unknown>>;
 
 /**
- * Folds behaviors around a handler. `caught` makes a result of an error that a behavior throws. Without behaviors it
- * returns the handler itself: an app that has none pays nothing.
+ * Folds behaviors around a handler. `caught`: makes a result of an error that a behavior throws. Without behaviors,
+ * returns the handler itself, so that such an app pays nothing.
  */
 export function fold<Ctx extends Context>(
   contract: AnyContract,
@@ -43,7 +43,7 @@ export function fold<Ctx extends Context>(
         return caught(error, ctx);
       }
     };
-    // not async: an async function, and one as `next`, take as long as all else around a handler
+    // not async: an async function, with another one as `next`, takes as long as everything else around a handler
     return (payload, ctx) => {
       try {
         const message = { contract, payload, ctx, subscription, clock, random, logger };
@@ -53,7 +53,7 @@ export function fold<Ctx extends Context>(
           outcome = inner(payload, ctx);
           return given = outcome instanceof Promise ? outcome : Promise.resolve(outcome);
         });
-        // it returned what `next` gave: a result that was checked, and that may be there already
+        // the behavior returned the result of `next`: it was checked, and may be there already
         if (result === given && outcome !== undefined) return outcome;
         if (!isThenable(result)) return checked(result, ctx);
         return Promise.resolve(result).then((result) => checked(result, ctx), (error) => caught(error, ctx));

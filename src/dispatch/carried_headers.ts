@@ -1,11 +1,13 @@
-/** Headers that go on: from a message, or the start of a run, to what its handlers and steps send. */
+/** Headers that are inherited: from a message, or the start of a run, by the sends of its handlers and steps. */
 import { CALLER_HEADER } from "../contract/program_types.ts";
 import { decodeText } from "../data/encoding.ts";
 
 /** No headers. */
 export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 
-/** The headers of these names that were inherited, and a message's own, which win; `undefined`: there are none. */
+/**
+ * Returns the inherited headers with these names, and a message's own headers, which win; `undefined`: there are none.
+ */
 export function withCarried(
   names: readonly string[],
   inherited: Readonly<Record<string, string>>,
@@ -20,13 +22,13 @@ export function withCarried(
   return headers && Object.freeze(headers);
 }
 
-/** Who sent the first message of the chain, as an edge said; `undefined`: nobody said so. */
+/** Returns the sender of the first message of the chain, as named by an edge; `undefined`: no edge named one. */
 export function callerIn(headers: Readonly<Record<string, string>>): unknown {
   const text = headers[CALLER_HEADER];
   if (text === undefined) return undefined;
   try {
     return decodeText(text);
   } catch {
-    return undefined; // a client that is no edge wrote it
+    return undefined; // the header was written by a client that is no edge
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The concurrency of a handler: it runs at most so many messages at once, whoever sends; further messages wait in
- * order of arrival.
+ * The concurrency of a handler: the maximum number of messages that it runs at once, whoever sends them. Further
+ * messages wait in order of arrival.
  */
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission_deadlock.ts";
 import type { MessageContext } from "./message_context.ts";
@@ -30,8 +30,8 @@ export class ConcurrencyLimit {
   }
 
   /**
-   * Runs it when fewer than `limit` run, at once if so; or returns a {@link Refusal}. `left` is called when it has
-   * ended or was refused. Never throws, never rejects.
+   * Runs a message when fewer than `limit` messages run, perhaps at once; or resolves with a {@link Refusal}. `left`:
+   * called when the message has ended or was refused. Never throws, never rejects.
    */
   admit(ctx: MessageContext, run: RunNow, left?: () => void): MaybePromise<Outcome> {
     const queue = this.#queue;
@@ -53,7 +53,7 @@ export class ConcurrencyLimit {
       return start();
     }
     const begin = (): MaybePromise<Outcome> => {
-      // after a pause of the process its claim may be lost, though no timer has run yet
+      // after a pause of the process the claim of the message may be lost, though no timer has run yet
       return ctx.aborted === undefined ? start() : leave(new Refusal("LATE", ctx));
     };
     return new Promise<RefusalCode | undefined>((resolve) => {
@@ -68,7 +68,7 @@ export class ConcurrencyLimit {
       if (!queue.enter(message)) drop("OVERLOADED");
       else watchForDeadlock(this.#clock, message, ctx.ancestry, () => this.#heldBy(ctx.ancestry));
     }).then((dropped) => {
-      // here, not where its turn comes: there it would run in the async context of the message that has ended
+      // called here, not in `start`, which would run it in the async context of the message that has ended
       if (dropped !== undefined) {
         left?.();
         return new Refusal(dropped, ctx);
@@ -78,7 +78,7 @@ export class ConcurrencyLimit {
     });
   }
 
-  /** Returns true if as many run as may, and all of them are among these runs. */
+  /** Returns true if all places are taken, and all runs that hold them are among `runs`. */
   #heldBy(runs: readonly string[]): boolean {
     return this.#queue.full && areAmong(runs, this.#holders);
   }

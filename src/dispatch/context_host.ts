@@ -1,4 +1,4 @@
-/** The envelope of a message, and the dependencies of a context on its app. */
+/** The envelope of a message, and the interfaces of an app that a context depends on. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
 import type { EntityBody } from "../contract/handler.ts";
@@ -21,7 +21,7 @@ import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "..
 
 /** Metadata of a message. */
 export interface Envelope {
-  /** Identifies this run of a handler among all runs: `<endpoint>.<number>…`. */
+  /** Name of this run of a handler, unique among all runs: `<endpoint>.<number>…`. */
   readonly call: string;
   readonly id: string;
   readonly attempt: number;
@@ -30,35 +30,36 @@ export interface Envelope {
   /** The runs that wait for this one, outermost first. */
   readonly ancestry: readonly string[];
   readonly headers: Readonly<Record<string, string>>;
-  /** The routing key in the sender's options; of an ordered contract. */
+  /** Ordered contracts only: the routing key in the sender's options. */
   readonly key?: string | undefined;
-  /** Name of this send, the same in all of its attempts, for a command of an entity with an id of its sender's. */
+  /** Commands of entities with an id from the sender only: name of this send, the same in all of its attempts. */
   readonly send?: string | undefined;
-  /**
-   * Time from the first send to the deadline, in ms, of a command of an entity that may have been decided before.
-   */
+  /** Commands of entities that may have been decided before only: time from the first send to the deadline, in ms. */
   readonly span?: number | undefined;
   /**
-   * An event that another node of the service refused: the handlers that run once in each service take it, and it goes
-   * no further.
+   * True for an event that another node of the service refused: only handlers that run once in each service take it,
+   * and it is not passed on again.
    */
   readonly passedOn?: true | undefined;
-  /** It is the only attempt of its send, which made its id for this run: no other run has it, or ever will. */
+  /** True if the message came without an envelope: this run is its only attempt, and its id was made for this run. */
   readonly only?: true;
-  /** When it was sent first, as far as is known here, by the monotonic clock of this process; it was now. */
+  /**
+   * Time of the first send, as far as known here, by the monotonic clock of this process; absent: it was sent just now.
+   */
   readonly sentAt?: number | undefined;
-  /** Streams only: where its items go. */
+  /** Streams only: the target of its items. */
   readonly items?: ItemTarget | undefined;
-  /** Time of storing of a message of the log, by the server's clock, in ms since 1970. */
+  /** Messages of the log only: the time of storing, by the server's clock, in ms since 1970. */
   readonly storedAt?: number | undefined;
-  /** Scheduled messages of the log only: the time that it was scheduled for, in ms since 1970. */
+  /** Scheduled messages of the log only: the time that the message was scheduled for, in ms since 1970. */
   readonly due?: number | undefined;
-  /** Messages of the log only: where it stands. */
+  /** Messages of the log only: the position in the log. */
   readonly position?: number | undefined;
-  /** Messages of the log only: the token of its leader. */
+  /** Messages of the log only: the fencing token of the subscription's leader. */
   readonly fence?: number | undefined;
   /**
-   * Until when its sender waits, by the monotonic clock, if its own time begins with its turn: messages of the log.
+   * Messages of the log only, whose own time begins with their turn: returns the time until which the sender waits, by
+   * the monotonic clock.
    */
   senderWaits?(now: number): number | undefined;
 }
@@ -66,14 +67,14 @@ export interface Envelope {
 /** The message whose handler sends: its sends inherit its deadline, its abort and its trace. */
 export interface ParentMessage extends Context {
   readonly envelope: Envelope;
-  /** Why it was aborted, or how its claim was lost; `undefined` if neither. */
+  /** Why the message was aborted, or how its claim was lost; `undefined` if neither. */
   readonly aborted: CatgaError | undefined;
-  /** Sends are aborted with the message whose handler sent them. */
+  /** Aborts sends together with the message whose handler sent them. */
   readonly execution: {
     adopt(child: Deadlined): void;
     release(child: Deadlined): void;
   };
-  /** The time until its deadline, in ms; `now` by the monotonic clock. */
+  /** The time until the message's deadline, in ms; `now` by the monotonic clock. */
   remaining(now: number): number;
 }
 
@@ -81,29 +82,31 @@ export interface ParentMessage extends Context {
 export interface DecidingMessage extends Context {
   readonly contract: AnyContract;
   readonly envelope: Envelope;
-  /** Why it was aborted; `undefined`: it was not. */
+  /** Why the message was aborted; `undefined`: it was not. */
   readonly aborted: CatgaError | undefined;
   readonly execution: {
     /** The payload before the schema. */
     readonly payload: unknown;
-    /** `turn` while it waits for its turn: aborted meanwhile, it certainly did not run. */
+    /** `turn` while the message waits for its turn: if it is aborted meanwhile, it certainly did not run. */
     stage: Stage;
-    /** The value of `work`, user code for this message; the value of `onAbort` if the message is aborted first. */
+    /**
+     * Resolves like `work`, user code for this message; or with the value of `onAbort` if the message is aborted first.
+     */
     until<T>(work: Promise<T>, onAbort: (reason: CatgaError) => T): Promise<T>;
   };
-  /** The time until its deadline, in ms; `now` by the monotonic clock. */
+  /** The time until the message's deadline, in ms; `now` by the monotonic clock. */
   remaining(now: number): number;
 }
 
-/** Gets how something ends, once: the ends of a promise, or what costs less. */
+/** The receiver of an outcome, which is called once: the functions of a promise, or an object that costs less. */
 export interface Settling {
   resolve(value: unknown): void;
   reject(reason: unknown): void;
 }
 
 /**
- * Stage of a message on its way to its handler, which begins in the last one. A message that waits for
- * admission does so besides.
+ * Stage of a message on its way to its handler, which begins in the last stage. Waiting for admission is independent of
+ * the stage.
  *
  * | stage       | what runs                                    | when it is aborted                           |
  * | ----------- | -------------------------------------------- | -------------------------------------------- |
@@ -114,23 +117,23 @@ export interface Settling {
  */
 export type Stage = "preparing" | "claiming" | "turn" | "handler";
 
-/** Dependencies of contexts on their app. */
+/** The parts of an app that contexts depend on. */
 export interface ContextHost extends RunSender {
   readonly node: string;
-  /** Aborts while the node drains, when new messages go to other nodes. */
+  /** Aborts when the node drains, once new messages go to other nodes. */
   readonly draining: AbortSignal;
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
-  /** How many asynchronous handlers run, and how many sends wait for an answer: a drain waits for them. */
+  /** Counts asynchronous handlers that run, and sends that wait for an answer: a drain waits for them. */
   readonly underWay: Pick<UnderWay, "begin" | "end">;
   /** Locks, claims and the cache. */
   readonly state: SharedState;
   readonly observer: Observer;
   /** Reports an error that no caller receives. */
   fault(during: string, error: unknown): void;
-  /** A handler of this contract runs into its deadline: its message aborts with this error. */
+  /** Called when a handler of this contract passes its deadline: its message is aborted with this error. */
   expired(contract: AnyContract, error: CatgaError): void;
-  /** A new id for a run or a message. */
+  /** Makes a new id for a run or a message. */
   nextCall(): string;
   send(contract: AnyContract, payload: unknown, options: SendOptions, parent: ParentMessage): Promise<Result<unknown>>;
   sendAll(
@@ -147,7 +150,7 @@ export interface ContextHost extends RunSender {
     parent: ParentMessage,
   ): Promise<Result<void>>;
   unschedule(contract: AnyContract | AnyWorkflow, id: string): Promise<boolean>;
-  /** What reads and feeds streams, loaded when it is first needed. */
+  /** Returns the engine that reads and feeds streams, loaded when it is first needed. */
   streams(): Promise<StreamEngine>;
   stream(
     contract: AnyContract,
@@ -163,15 +166,15 @@ export interface ContextHost extends RunSender {
   ): Promise<BroadcastResult<unknown>[]>;
   /** Loads an entity. Rejects with a `TypeError` for misuse, and with a `CatgaError`. */
   load<State>(entity: AnyEntity<State>, id: string, options?: LoadOptions): Promise<LoadedEntity<State>>;
-  /** Has a command of an entity decided, and stores what it emits. */
+  /** Lets an entity decide a command, and stores the events that it emits. */
   decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void;
 }
 
-/** Starts runs of workflows, and reaches them. */
+/** Starts runs of workflows, and sends to them. */
 export interface RunSender {
-  /** Drives those that this node handles. Rejects with a `CatgaError`. */
+  /** Returns the driver of the runs that this node handles. Rejects with a `CatgaError`. */
   nodeRuns(): Promise<RunDriver>;
-  /** `parent`: the message whose handler starts the run; its headers go on with the run. */
+  /** Starts a run. `parent`: the message whose handler starts it; the run inherits its headers. */
   start(
     workflow: AnyWorkflow,
     input: unknown,
@@ -183,14 +186,14 @@ export interface RunSender {
   cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>>;
 }
 
-// What an app needs of its entities. `entities/` implements it, `catga.ts` wires it.
+// The interface that an app uses of its entities. `entities/` implements it, `catga.ts` connects it.
 
 /** The entities of a namespace, as one node reads and changes them. */
 export interface Entities {
   /**
-   * Has a command decided: loads the entity, and stores what is emitted. Resolves `to` with what the handler returned,
-   * or its failure; with the recorded result for a command that was stored already. Rejects it with a `CatgaError`, and
-   * with what the handler throws.
+   * Decides a command: loads the entity, calls the handler, and stores the emitted events. Resolves `to` with the
+   * handler's return value or failure; for a command that was stored already, with its recorded result. Rejects `to`
+   * with a `CatgaError`, or with an error that the handler throws.
    */
   decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void;
   load<State>(definition: EntityDefinition<State>, id: string, options: LoadOptions): Promise<LoadedEntity<State>>;
@@ -199,86 +202,89 @@ export interface Entities {
   close(): Promise<void>;
 }
 
-// What an app needs of the state that nodes share; `state/` implements it.
+// The interface that an app uses of the state that nodes share; `state/` implements it.
 
 /** Requester of a lock: a run of a handler, or code outside of handlers. */
 export interface Asker {
-  /** Identifies this run among all runs. */
+  /** Name of the run, unique among all runs. */
   readonly call: string;
-  /** The runs that wait for this one to end, outermost first. */
+  /** The runs that wait for this run to end, outermost first. */
   readonly ancestry: readonly string[];
 }
 
 /** The locks of a cluster. */
 export interface Locks {
   /**
-   * Takes a key, or several in sorted order: all or none. Rejects with a `CatgaError`: see {@link LockOptions},
-   * `DEADLOCK`.
+   * Takes the lock of a key, or of several keys in sorted order: all or none. Rejects with a `CatgaError`: see
+   * {@link LockOptions}, `DEADLOCK`.
    */
   lock(keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock>;
-  /** Releases the locks of this node; those that are waited for are rejected with `CLOSED`. */
+  /** Releases the locks of this node; waits for locks are rejected with `CLOSED`. */
   close(): Promise<void>;
 }
 
-/** A message whose id is to have one recorded result. */
+/** An idempotent message, whose id is to have one recorded result. */
 export interface Claimant {
   readonly contract: string;
   readonly id: string;
-  /** Before the schema, after the wire. Its fingerprint detects reuse of the id for another payload. */
+  /** The payload before the schema. Its fingerprint detects reuse of the id for another payload. */
   readonly payload: unknown;
-  /** How long a result is kept, in ms. */
+  /** Retention of a result, in ms. */
   readonly ttl: number;
   /** Deadline of the caller, by the monotonic clock. */
   readonly due: number;
-  /** Has the attempt aborted when the message is, at once if it was; called at most once. */
+  /** Aborts the attempt to get the claim when the message is aborted, or at once if it was. Called at most once. */
   adopt(attempt: Deadlined): void;
-  /** Called at most once, before the result of `run` is recorded: another attempt may run from now on. */
+  /**
+   * Called at most once, before the result of `run` is recorded, if the claim is lost: another attempt may run from now
+   * on.
+   */
   lost(reason: CatgaError): void;
 }
 
 /** Idempotency: one recorded result for each id of a command. */
 export interface Claims {
   /**
-   * Runs `run` with the claim's revision (the fence) if the id is new, and records its result. Otherwise resolves with
-   * the recorded result, waiting for it while another attempt runs; `ID_REUSED` for another payload. Never rejects.
+   * Calls `run` with the claim's revision (the fence) if the id is new, and records its result. If the id has a result,
+   * or another attempt is running, resolves with the recorded result; `ID_REUSED` for another payload. Never rejects.
    */
   guard(claimant: Claimant, run: ClaimedRun): Promise<Result<unknown>>;
-  /** Removes a recorded failure, so that the id may be tried again. Rejects when the store does not answer. */
+  /** Removes a recorded failure, so that the id may be tried again. Rejects if the store does not answer. */
   forgetFailure(contract: string, id: string): Promise<void>;
-  /** Ends waiting and renewing. */
+  /** Ends waits for claims, and the renewing of claims. */
   close(): Promise<void>;
 }
 
 /** Liveness of processes, for leases; the cluster implements it. */
 export interface Liveness {
   /**
-   * Resolves with true if pings to this endpoint have bounced for longer than a process needs to return that loses its
-   * connection for up to 4 s. `false` if that is not known, or if the endpoint answers.
+   * Resolves with true if pings to this endpoint have bounced for longer than a process needs to return after it lost
+   * its connection for up to 4 s; with false if that is not known, or if the endpoint answers.
    */
   gone(endpoint: string): Promise<boolean>;
 }
 
 /** Locks and leaderships of a node, for its statistics. */
 export interface Holdings {
-  /** Names of its leaderships. */
+  /** Names of the leaderships that the node holds. */
   readonly leads: readonly string[];
-  /** Locks that it holds. */
+  /** Number of locks that the node holds. */
   readonly locks: number;
-  /** Locks that it gave up because waiting for them would never have ended. */
+  /** Number of locks that the node gave up because waiting for them would never have ended. */
   readonly cycles: number;
 }
 
 /** The locks, claims, cache and leadership of one node. */
 export interface SharedState {
-  /** Counted when it is read. */
+  /** Computed at each reading. */
   readonly holdings: Holdings;
   readonly locks: Locks;
   readonly claims: Claims;
   readonly cache: Cache;
   /** Runs `fn` whenever this node leads `name`. */
   lead(name: string, fn: (signal: AbortSignal) => MaybePromise<unknown>, options?: LeadOptions): Term;
-  /** Gives up every leadership; others take over at once. */
+  /** Gives up every leadership; other nodes take over at once. */
   abdicate(): Promise<void>;
-  /** Releases what this node holds. */
+  /** Releases the locks and claims that this node holds. */
   close(): Promise<void>;
 }

@@ -1,7 +1,4 @@
-/**
- * Counts of a node by contract: plain fields of objects that stand on the way of a message anyway. Nobody is
- * told; who wants to know asks.
- */
+/** Counts of a node by contract: plain fields of objects that each message passes anyway. Readers poll them. */
 import { isHandlerFailing } from "../contract/alarms.ts";
 import { type AnyContract, isInternalName, type Kind } from "../contract/contract.ts";
 import type { ContractStats } from "../contract/node_stats.ts";
@@ -12,7 +9,7 @@ import type { Observer } from "../contract/observer.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { type Outcome, Refusal } from "./outcome.ts";
 
-/** The counts of one contract in one node; {@link ContractStats} says what each is. */
+/** The counts of one contract in one node; see {@link ContractStats}. */
 export class ContractCounts {
   readonly name: string;
   readonly kind: Kind;
@@ -24,18 +21,21 @@ export class ContractCounts {
   sent = 0;
   heard = 0;
   published = 0;
-  /** Sends of this process to its own handler by the shortest way: sent and handled at once. */
+  /** Number of sends of this process to its own handler by the fast path: counted as sent and handled at once. */
   local = 0;
-  /** Sends to an asynchronous handler, and how many of them have ended. */
+  /** Number of sends by the fast path to an asynchronous handler that have begun. */
   localBegun = 0;
+  /** Number of these sends that have ended. */
   localDone = 0;
   #failed: Map<string, number> | undefined = undefined;
   #failure: string | undefined = undefined;
   #sendFailed: Map<string, number> | undefined = undefined;
   #latency: number[] | undefined = undefined;
-  /** After how many more runs one is timed, and for how many it stands; when that was last, by the monotonic clock. */
+  /** Number of runs until the next one is timed. */
   #untimed = 0;
+  /** Number of runs that a timed run stands for. */
   #stride = 1;
+  /** Time at which a run was last timed, by the monotonic clock. */
   #timedAt = -Infinity;
 
   constructor({ name, kind }: Pick<AnyContract, "name" | "kind">) {
@@ -43,7 +43,7 @@ export class ContractCounts {
     this.kind = kind;
   }
 
-  /** A handler has ended, or its message was refused; `timing` timed it. */
+  /** Call it when a handler has ended, or its message was refused; `timing` measures the run. */
   end(outcome: Outcome, timing?: Timing): void {
     timing?.end();
     if (outcome instanceof Refusal) return this.refused(outcome.code);
@@ -51,7 +51,10 @@ export class ContractCounts {
     if (!outcome.ok) this.#handlerFailed(outcome);
   }
 
-  /** A handler runs into its deadline. That counts at once, for it may never end; what it ends with then, no more. */
+  /**
+   * Call it when a handler passes its deadline. That counts at once as a failure, because the handler may never end;
+   * its later outcome does not count.
+   */
   expired(error: CatgaError): void {
     this.#handlerFailed({ ok: false, error });
     EXPIRED.add(error);
@@ -63,26 +66,26 @@ export class ContractCounts {
     if (isHandlerFailing(code)) this.#failure = `${code}: ${message}`;
   }
 
-  /** As {@link ContractCounts.end}, of what was in hand. */
+  /** Like {@link ContractCounts.end}, for a message that was counted as in hand. */
   endInHand(outcome: Outcome, timing?: Timing): void {
     this.inHand--;
     this.end(outcome, timing);
   }
 
-  /** A request was refused before a handler saw it. */
+  /** Call it when a request was refused before a handler got it. */
   refused(code: string): void {
     count(this.#failed ??= new Map(), code);
   }
 
-  /** A run took so long, in ms, and `runs` others as long as that. */
+  /** Adds the duration of a run, in ms, for `runs` runs. */
   took(ms: number, runs = 1): void {
     (this.#latency ??= new Array<number>(LATENCY_BUCKETS).fill(0))[latencyBucket(ms)] += runs;
   }
 
   /**
-   * A run begins that no request of another process asked for, which has the time of its arrival: what times it;
-   * `undefined` if another one stands for it. To read the clock takes longer than a run may (80 ns in Deno): the more
-   * runs in a ms, the fewer are timed.
+   * Begins to time a run. `undefined`: an earlier timed run stands for it. Reading the clock takes longer than a run
+   * may (80 ns in Deno), so the more runs in a ms, the fewer are timed. Not for requests of other processes, which have
+   * the time of their arrival.
    */
   timing(clock: Clock): Timing | undefined {
     return --this.#untimed > 0 ? undefined : this.#timing(clock);
@@ -97,18 +100,18 @@ export class ContractCounts {
     return timing;
   }
 
-  /** A request that was sent has failed. */
+  /** Call it when a request that was sent has failed. */
   sendFailed(code: string): void {
     count(this.#sendFailed ??= new Map(), code);
   }
 
-  /** A send by the shortest way has ended. */
+  /** Call it when a send by the fast path has ended. */
   localResult(result: Result<unknown>): Result<unknown> {
     this.local++;
     return result.ok ? result : this.#localFailed(result);
   }
 
-  /** A send by the shortest way to an asynchronous handler has ended, `timing` timed it. */
+  /** Call it when a send by the fast path to an asynchronous handler has ended; `timing` measures the run. */
   localEnd(result: Result<unknown>, timing: Timing | undefined): Result<unknown> {
     this.localDone++;
     timing?.end();
@@ -121,14 +124,14 @@ export class ContractCounts {
     return failure;
   }
 
-  /** All messages that were counted. */
+  /** Number of all messages that were counted. */
   get total(): number {
     return this.handled + this.sent + this.heard + this.published + 2 * (this.local + this.localDone);
   }
 
-  /** As it is answered: without what is 0 or empty. */
+  /** The counts as JSON for an answer: without counts that are 0 or empty. */
   toJSON(): Pick<ContractStats, "name" | "kind"> & Partial<ContractStats> {
-    // whoever asks again in a second shall find the runs that are seldom by then
+    // makes the next run be timed: a reader that asks again in a second shall see contracts with few runs, too
     this.#untimed = this.#stride = 1;
     const { name, kind, queued, heard, published, localBegun, localDone } = this;
     const local = this.local + localDone;
@@ -153,14 +156,14 @@ export class ContractCounts {
   }
 }
 
-/** Times a run. */
+/** Measures a run. */
 export class Timing {
   readonly #counts: ContractCounts;
   readonly #clock: Clock;
   readonly #began: number;
   readonly #runs: number;
 
-  /** `runs`: for how many it stands. */
+  /** `runs`: number of runs that this one stands for. */
   constructor(counts: ContractCounts, clock: Clock, began: number, runs: number) {
     this.#counts = counts;
     this.#clock = clock;
@@ -168,7 +171,7 @@ export class Timing {
     this.#runs = runs;
   }
 
-  /** Its handler has ended. */
+  /** Call it when the handler has ended. */
   end(): void {
     this.#counts.took(this.#clock.monotonic() - this.#began, this.#runs);
   }
@@ -196,7 +199,7 @@ export class Counts {
     if (counts !== undefined) counts.queued += more;
   }
 
-  /** A request of this contract that was sent has ended. */
+  /** Call it when a request of this contract that was sent has ended. */
   sent(contract: AnyContract, { error }: Result<unknown>): void {
     const counts = this.of(contract);
     counts.sent++;
@@ -204,24 +207,27 @@ export class Counts {
     if (error !== undefined) counts.sendFailed(error.code);
   }
 
-  /** Adds `more` events of this contract, or queued commands, that were published. */
+  /** Adds `more` published messages of this contract: events, or queued commands. */
   published(contract: Pick<AnyContract, "name" | "kind"> & Partial<AnyContract>, more: number): void {
     const counts = this.of(contract);
     counts.published += more;
     if (contract.options !== undefined) counts.contract ??= contract as AnyContract;
   }
 
-  /** The contracts of which this process has sent messages. */
+  /** The contracts whose messages this process has sent. */
   get sentContracts(): readonly AnyContract[] {
     return [...this.#byName.values()].flatMap(({ contract }) => contract ?? []);
   }
 
-  /** A message that was in hand waits for a turn of its own. */
+  /** Moves one message from `inHand` to `queued`: it was in hand, and now waits for a turn of its own. */
   stepAside(name: string): void {
     this.#move(name, 1);
   }
 
-  /** Such a message goes on, or has ended. */
+  /**
+   * Undoes {@link Counts.stepAside}: moves a message from `queued` to `inHand`, when it is admitted, resumes or is
+   * dropped.
+   */
   stepBack(name: string): void {
     this.#move(name, -1);
   }
@@ -233,7 +239,7 @@ export class Counts {
     counts.inHand -= waiting;
   }
 
-  /** All of them, the busiest first. */
+  /** The counts of all contracts, the busiest first. */
   get all(): ContractCounts[] {
     return [...this.#byName.values()].sort((a, b) => b.total - a.total);
   }
@@ -252,47 +258,48 @@ function count(codes: Map<string, number>, code: string): void {
   codes.set(key, (codes.get(key) ?? 0) + 1);
 }
 
-/** Reasons of aborts that are counted. */
+/** Errors that `expired` has counted already. */
 const EXPIRED = new WeakSet<CatgaError>();
 const MAX_CONTRACTS = 16_384; // names may come from anywhere, such as a gateway's clients
 const MAX_CODES = 64;
 const MOST_OF_FAILURE = 400; // characters
-/** Between two runs that are timed: fewer are from then on, in ms; and the most runs that one stands for. */
+/** Time between two timed runs, in ms, below which fewer runs are timed. */
 const OFTEN = 1;
+/** Maximum number of runs that a timed run stands for. */
 const MAX_STRIDE = 4_096;
 const OTHER_CODES = "_OTHER";
 
-// How many messages were handled for a subscription: observed once a second, and only while somebody looks.
+// Number of messages that were handled for a subscription: observed once a second, and only while a behavior observes.
 
 /** Dependencies of a {@link HandledCount} on its node. */
 interface HandledCountHost {
   readonly clock: Clock;
   readonly observer: Observer;
-  /** `watched`: anybody observes what is not logged. */
+  /** `watched`: true if a behavior gets observations that are not logged. */
   readonly hooks: { readonly watched: boolean };
 }
 
-/** The messages of one subscription that this node saw handled. */
+/** Counts the messages of one subscription that this node saw handled. */
 export class HandledCount {
   readonly #host: HandledCountHost;
   readonly #subscription: string;
-  /** By contract, since the last observation. */
+  /** Counts by contract, since the last observation. */
   readonly #counts = new Map<string, number>();
   #timer: Timer | undefined;
 
-  /** `subscription`: for observations, `<service>/<name>`. */
+  /** `subscription`: its label in observations, `<service>/<name>`. */
   constructor(host: HandledCountHost, subscription: string) {
     this.#host = host;
     this.#subscription = subscription;
   }
 
-  /** A message of this contract was handled. */
+  /** Call it when a message of this contract was handled. */
   add(contract: string): void {
     this.#counts.set(contract, (this.#counts.get(contract) ?? 0) + 1);
     this.#timer ??= this.#host.clock.after(COUNT_INTERVAL, () => this.flush(), { background: true });
   }
 
-  /** Observes what was counted, before the pause is over. */
+  /** Observes the counts at once, before the interval is over. */
   flush(): void {
     this.#timer?.cancel();
     this.#timer = undefined;

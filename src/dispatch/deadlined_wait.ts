@@ -1,6 +1,6 @@
 /**
- * Waits for user code that end with the message that it belongs to: code that never settles blocks neither a send nor
- * a drain.
+ * Waits for user code that end together with the message of the code, so that code that never settles blocks neither a
+ * send nor a drain.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
@@ -8,13 +8,13 @@ import type { ContextHost, ParentMessage } from "./context_host.ts";
 import { Deadlined } from "../ports/deadline_wheel.ts";
 import { cancelled } from "./unfinished.ts";
 
-/** A wait for `work`. What it settles with after the wait was aborted has no effect. */
+/** A wait for `work`. After the wait was aborted, the outcome of `work` has no effect. */
 export class DeadlinedWait<T> extends Deadlined {
-  /** Settles as the work does, or as `onAbort` does. */
+  /** Settles like `work`, or with the value of `onAbort`. */
   readonly outcome: Promise<T>;
   readonly #abort: (reason: CatgaError) => void;
 
-  /** `onAbort` returns the outcome if the wait is aborted before the work has settled; `ended` is called once. */
+  /** `onAbort`: returns the outcome if the wait is aborted before the work has settled; `ended`: called once. */
   constructor(
     due: number,
     work: Promise<T>,
@@ -26,7 +26,7 @@ export class DeadlinedWait<T> extends Deadlined {
     const end = (settle: () => void) => {
       if (over) return;
       over = true;
-      settle(); // first: code that waits for it may start something that a drain has to wait for
+      settle(); // first: code that waits for the outcome may start something that a drain has to wait for
       ended();
     };
     this.outcome = promise;
@@ -46,15 +46,15 @@ export class DeadlinedWait<T> extends Deadlined {
 /** A message that is being sent. */
 interface Sent {
   readonly contract: AnyContract;
-  /** The time until its deadline, in ms. */
+  /** The time until the message's deadline, in ms. */
   readonly timeout: number;
   readonly signal: AbortSignal | undefined;
   readonly parent: ParentMessage | undefined;
 }
 
 /**
- * Settles as `work` does, or as `onAbort` does if the message's deadline passes, its sender aborts, or the app stops
- * before that. A drain waits for it.
+ * Settles like `work`, or with the value of `onAbort` if the message's deadline passes, its sender aborts, or the app
+ * stops before that. A drain waits for it.
  */
 export function untilDeadline<T>(
   host: Pick<ContextHost, "wheel" | "underWay">,
@@ -62,7 +62,7 @@ export function untilDeadline<T>(
   work: Promise<T>,
   onAbort: (reason: CatgaError) => T | Promise<T>,
 ): Promise<T> {
-  // events are not aborted with their handler: it may still publish what it did
+  // events are not aborted with the handler that publishes them: it may still publish events about its work
   const execution = contract.kind === "event" ? undefined : parent?.execution;
   const cancel = () => wait.abort(cancelled(contract));
   const ended = () => {

@@ -1,7 +1,7 @@
 /**
- * Errors as text, on the wire and in the recorded results of idempotent commands. Only named members are sent: no stack
- * leaves the node. What a handler throws that is no `CatgaError` has become `HANDLER_FAILED`, without its text, before:
- * in `HandlerCall.thrown` (`handler_call.ts`).
+ * Errors as text, on the wire and in the recorded results of idempotent commands. Only the members named here are sent:
+ * no stack leaves the node. An error that a handler throws and that is no `CatgaError` has become `HANDLER_FAILED`,
+ * without its text, before: in `HandlerCall.thrown` (`handler_call.ts`).
  */
 import { CatgaError } from "../error.ts";
 import { isRecord, show } from "../data/checks.ts";
@@ -10,8 +10,9 @@ import { exceeds } from "../data/utf8.ts";
 import type { Failure } from "../contract/result.ts";
 
 /**
- * An error as text (`data/encoding.ts`) of at most `limit` bytes: code, message, retryable, final, node and details;
- * never a stack, never a cause. Details that cannot be sent, or are too large, are replaced by a note that says so.
+ * Writes an error as text (`data/encoding.ts`) of at most `limit` bytes: code, message, retryable, final, node and
+ * details; never a stack or a cause. Details that cannot be sent, or are too large, are replaced by a note that says
+ * so.
  */
 export function writeError(error: CatgaError, limit: number): string {
   return write(error, limit, (members) => encodeValue(members, "error"));
@@ -48,10 +49,7 @@ function write(error: CatgaError, limit: number, encode: (members: object) => st
   });
 }
 
-/**
- * The error that such a text stands for; `wire` is the text, parsed. It came from the network: invalid members are left
- * out.
- */
+/** Reads an error. `wire`: its text, parsed. The text came from the network, so invalid members are left out. */
 export function readError(wire: unknown, node: string): CatgaError {
   const { code, message, retryable, details, final, node: origin } = isRecord(wire) ? wire : {};
   return new CatgaError(
@@ -67,12 +65,16 @@ export function readError(wire: unknown, node: string): CatgaError {
 }
 
 const MAX_CODE = 128;
-/** Stands in place of details that cannot be encoded. */
+/** Text in place of details that cannot be encoded. */
 export const UNSENDABLE_DETAILS = "(the details could not be sent)";
 
-// Errors that handlers and behaviors end with, made plain: programs may define any members, and getters that throw.
+// Errors that handlers and behaviors end with, as plain errors: programs may define any members, and getters that
+// throw.
 
-/** The failure itself, if its error is plain; else one with what can be read of it. Never throws. */
+/**
+ * Returns the failure itself if its error is plain; else a failure with the readable members of the error. Never
+ * throws.
+ */
 export function plainFailure(failure: Failure): Failure {
   const error: unknown = read(failure, "error");
   const plain = plainError(error);
@@ -80,8 +82,8 @@ export function plainFailure(failure: Failure): Failure {
 }
 
 /**
- * The error itself, if its members are of their types and no getters; else one with what can be read of it, and with
- * the code `HANDLER_FAILED` if it has none. Never throws.
+ * Returns the error itself if its members have the right types and are no getters; else an error with its readable
+ * members, and with the code `HANDLER_FAILED` if it has no code. Never throws.
  */
 export function plainError(error: unknown): CatgaError {
   if (isPlain(error)) return error;

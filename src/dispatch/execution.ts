@@ -13,58 +13,59 @@ import { Deadlined } from "../ports/deadline_wheel.ts";
 import type { Later, Outcome } from "./outcome.ts";
 import { DeadlinedWait } from "./deadlined_wait.ts";
 
-/** Notified when a message begins to wait for admission. */
+/** Its methods are called when a message begins to take no turn, and when it takes one again. */
 export interface AdmissionWatcher {
-  /** It begins to wait. */
+  /** Called when a message begins to wait for admission, or to rest, unless it does either already. */
   waits(contract: AnyContract): void;
-  /** It is admitted. Not called when it is dropped instead. */
+  /**
+   * Called when the message neither waits nor rests any more: it was admitted, or woken. Not called if it is dropped
+   * instead.
+   */
   goes(contract: AnyContract): void;
 }
 
-/**
- * The execution of one message. The message of a handler that returns at once and uses none of this has no execution.
- */
+/** The execution of one message. A message has no execution if its handler returns at once and uses nothing of it. */
 export class Execution extends Deadlined {
-  /** The key whose messages run one at a time; of an ordered contract. */
+  /** Ordered contracts only: the key whose messages run one at a time. */
   key: string | undefined = undefined;
-  /** The payload before the schema; of an idempotent command. */
+  /** Idempotent commands and commands of entities only: the payload before the schema. */
   payload: unknown = undefined;
-  /** Decision of a command of an entity that did not fail. */
+  /** Commands of entities only: the decision, unless it failed. */
   decision: Promise<unknown> | undefined = undefined;
-  /** The revision of its claim; of an idempotent command whose handler has begun. */
+  /** Idempotent commands only, once the handler has begun: the revision of the claim. */
   fence: number | undefined = undefined;
-  /** Its stage on the way to its handler. */
+  /** The message's stage on the way to its handler. */
   stage: Stage = "handler";
   /**
-   * Calls {@link Execution.loseClaim} if the lease of its claim has ended; set while its handler runs under a claim.
+   * Set while the handler runs under a claim: calls {@link Execution.loseClaim} if the lease of the claim has ended.
    */
   checkClaim: (() => void) | undefined = undefined;
-  /** Error of an outage that the handler of a durable contract threw: something that it called was out of reach. */
+  /** Durable contracts only: the error that the handler threw because something that it called was out of reach. */
   passedOn: CatgaError | undefined = undefined;
-  /** Called when it is aborted while it is `preparing`. */
+  /** Called if the message is aborted while it is `preparing`. */
   drop: ((reason: CatgaError) => void) | undefined = undefined;
-  /** Notified when it begins to wait for admission, and when it is admitted. */
+  /** Notified when the message begins to wait for admission or to rest, and when it takes a turn again. */
   watcher: AdmissionWatcher | undefined = undefined;
   readonly #host: ContextHost;
   readonly #contract: AnyContract;
   #controller: AbortController | undefined = undefined;
   #aborted: CatgaError | undefined = undefined;
-  /** Set when its claim is lost: its handler should stop, but its sender still waits. */
+  /** Set when the claim is lost: the handler should stop, but the sender still waits. */
   #lost: CatgaError | undefined = undefined;
   #attempt: Deadlined | undefined = undefined;
   #children: Set<Deadlined> | undefined = undefined;
-  /** The locks that its handler holds, and those that it waits for. */
+  /** The locks that the handler holds, and the locks that it waits for. */
   #locks: Set<RunLock> | undefined = undefined;
   /** Number of the last scope of locks. */
   #scope = 0;
   #running = false;
-  /** Its place in the queue in which it waits for admission. */
+  /** The entry of the message in the queue in which it waits for admission. */
   #entry: QueueEntry | undefined = undefined;
-  /** It waits for something that runs without it. */
+  /** True while the message waits for something that runs without it. */
   #resting = false;
-  /** How long it may take from its turn on, in ms, if it has no other deadline. */
+  /** Maximum time of a run from its turn on, in ms, if the message has no other deadline. */
   #lasts: number | undefined = undefined;
-  /** Settles the send that waits for it in this process. */
+  /** Settles the send that waits for the message in this process. */
   #settle: ((outcome: Outcome) => void) | undefined = undefined;
 
   /** `due`: the deadline, in ms of the monotonic clock. */
@@ -74,18 +75,18 @@ export class Execution extends Deadlined {
     this.#contract = contract;
   }
 
-  /** Why it was aborted, or how its claim was lost; `undefined` if neither. */
+  /** Why the message was aborted, or how its claim was lost; `undefined` if neither. */
   get aborted(): CatgaError | undefined {
     this.checkClaim?.();
     return this.#aborted ?? this.#lost;
   }
 
-  /** True if it was not aborted, and its handler has asked for no lock. */
+  /** True if the message was not aborted, and its handler has asked for no lock. */
   get untouched(): boolean {
     return this.#aborted === undefined && this.#locks === undefined;
   }
 
-  /** For the handler: aborts when the message is aborted or its claim is lost. */
+  /** The handler's signal: it aborts when the message is aborted, or its claim is lost. */
   get signal(): AbortSignal {
     this.checkClaim?.();
     if (this.#controller === undefined) {
@@ -97,15 +98,15 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Aborts the attempt to have its id claimed when the message is aborted. After a lost claim the sender waits for the
-   * result of another attempt.
+   * Aborts the attempt to get a claim when the message is aborted. After a lost claim the sender waits for the result
+   * of another attempt.
    */
   claim(attempt: Deadlined): void {
     if (this.#aborted !== undefined) attempt.abort(this.#aborted);
     else this.#attempt = attempt;
   }
 
-  /** Takes a lock for its handler; it is released at the end of the handler at the latest. */
+  /** Takes a lock for the handler; it is released at the end of the handler at the latest. */
   lock(key: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
     const lock = this.#lock(key, options, asker);
     // a handler may not await its lock, and then end: the rejection must not end the process
@@ -130,7 +131,7 @@ export class Execution extends Deadlined {
       await lock.release();
     } catch (error) {
       if (wait.signal.aborted) throw wait.signal.reason;
-      // the reason as the signal has it, so that a handler that fails with it is recognized as aborted
+      // the same reason as the signal's, so that a handler that fails with it is recognized as aborted
       const reason = this.#aborted ?? this.#lost?.cause;
       if (reason !== undefined && isCatgaError(error) && error.cause === reason) throw reason;
       throw error;
@@ -141,8 +142,9 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * To be called when its handler has ended: releases its locks, and waits for no more. Never rejects; `undefined`
-   * without a lock. With a `scope`, only an attempt has ended: what was asked for before that scope remains.
+   * Releases the handler's locks, and ends its waits for locks. Call it when the handler has ended; or, with a `scope`,
+   * when an attempt has ended: locks that were asked for before that scope remain. The promise never rejects;
+   * `undefined` without a lock.
    */
   releaseLocks(scope?: number): Promise<unknown> | undefined {
     if (scope === undefined) this.#running = false;
@@ -157,7 +159,7 @@ export class Execution extends Deadlined {
     return released && Promise.all(released);
   }
 
-  /** As {@link Abortable.lockScope}. */
+  /** Like {@link Abortable.lockScope}. */
   lockScope(): () => Promise<unknown> | undefined {
     const scope = ++this.#scope;
     return () => this.releaseLocks(scope);
@@ -167,17 +169,17 @@ export class Execution extends Deadlined {
     return new CatgaError("LOCK_LOST", `the handler of ${this.#contract.name} had ended before it was given its lock`);
   }
 
-  /** True if it waits for admission, or was dropped while it did: its handler has not begun. */
+  /** True if the message waits for admission, or was dropped while it did: its handler has not begun. */
   get waiting(): boolean {
     return this.#entry !== undefined;
   }
 
-  /** True if it takes no turn: it waits for admission, or rests. */
+  /** True if the message takes no turn: it waits for admission, or rests. */
   get aside(): boolean {
     return this.#resting || this.waiting;
   }
 
-  /** It waits for admission from now on; aborting it aborts the entry. */
+  /** Call it when the message begins to wait for admission; aborting the message aborts the entry. */
   wait(entry: QueueEntry): void {
     const { aside } = this;
     this.#entry = entry;
@@ -185,14 +187,16 @@ export class Execution extends Deadlined {
     if (!aside) this.watcher?.waits(this.#contract);
   }
 
-  /** It has been admitted. */
+  /** Call it when the message has been admitted. */
   go(): void {
     this.#entry = undefined;
     if (this.#lasts !== undefined) this.#postpone(this.#host.wheel.now() + this.#lasts);
     if (!this.#resting) this.watcher?.goes(this.#contract);
   }
 
-  /** Its turn is to come before `due`; its time of so many ms begins with its turn. */
+  /**
+   * Sets the deadline of the message's turn, `due`, and the maximum time of its run, which begins with its turn, in ms.
+   */
   hurry(due: number, lasts: number): void {
     this.#lasts = lasts;
     this.#postpone(due);
@@ -206,14 +210,17 @@ export class Execution extends Deadlined {
     if (timed) wheel.add(this);
   }
 
-  /** It waits for what runs without it, and takes no turn until {@link Execution.wake}, or its end. */
+  /**
+   * Call it when the message waits for something that runs without it: it takes no turn until {@link Execution.wake},
+   * or its end.
+   */
   rest(): void {
     const { aside } = this;
     this.#resting = true;
     if (!aside) this.watcher?.waits(this.#contract);
   }
 
-  /** It rests no more. */
+  /** Ends {@link Execution.rest}. */
   wake(): void {
     if (!this.#resting) return;
     this.#resting = false;
@@ -221,8 +228,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * An asynchronous handler runs: from now on the deadline ends it. `ended` is called with the outcome, after the
-   * handler.
+   * Call it when an asynchronous handler runs: from now on the deadline ends it. `ended`: called with the outcome after
+   * the handler.
    */
   run(handler: Later, ended: (outcome: Outcome) => void): void {
     this.#start();
@@ -230,8 +237,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Like {@link Execution.run}, for callers that call {@link Execution.end} themselves. `settle` is called with the
-   * outcome, and before that with a failure if it is aborted first.
+   * Like {@link Execution.run}, for callers that call {@link Execution.end} themselves. `settle`: called with the
+   * outcome, and before that with a failure if the message is aborted first.
    */
   begin(settle: (outcome: Outcome) => void): void {
     this.#settle = settle;
@@ -239,7 +246,7 @@ export class Execution extends Deadlined {
     this.#start();
   }
 
-  /** The handler after {@link Execution.begin} has ended. */
+  /** Call it when the handler has ended, after {@link Execution.begin}. */
   end(outcome: Outcome): void {
     this.#end(outcome, this.#settle!);
   }
@@ -259,28 +266,30 @@ export class Execution extends Deadlined {
     this.watcher = undefined;
     const released = this.releaseLocks();
     if (released === undefined) this.#done();
-    else released.then(() => this.#done()); // a drain waits for it
+    else released.then(() => this.#done()); // a drain waits for the release
   }
 
   #done(): void {
     this.#host.underWay.end();
   }
 
-  /** The value of `work`, user code for this message; the value of `onAbort` if the message is aborted first. */
+  /**
+   * Resolves like `work`, user code for this message; or with the value of `onAbort` if the message is aborted first.
+   */
   until<T>(work: Promise<T>, onAbort: (reason: CatgaError) => T): Promise<T> {
     const wait = new DeadlinedWait(Infinity, work, { onAbort, ended: () => this.release(wait) });
     this.adopt(wait);
     return wait.outcome;
   }
 
-  /** Aborts the child, a send of its handler, when this message is aborted. */
+  /** Aborts the child, a send of the handler, when this message is aborted. */
   adopt(child: Deadlined): void {
     const { aborted } = this;
     if (aborted !== undefined) child.abort(aborted);
     else (this.#children ??= new Set()).add(child);
   }
 
-  /** The child has ended. */
+  /** Call it when the child has ended. */
   release(child: Deadlined): void {
     this.#children?.delete(child);
   }
@@ -304,7 +313,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Its claim is lost: its handler should stop, or does not begin. Its sender waits for the result of another attempt.
+   * Call it when the claim is lost: the handler should stop, or does not begin. The sender waits for the result of
+   * another attempt.
    */
   loseClaim(reason: CatgaError): void {
     if (this.#aborted !== undefined || this.#lost !== undefined) return;
@@ -327,9 +337,9 @@ export class Execution extends Deadlined {
   }
 }
 
-/** A lock that a handler holds, or waits for: as long as it stands in the set of its run. */
+/** A lock that a handler holds or waits for, as long as it is in the set of the handler's run. */
 class RunLock implements Lock {
-  /** The scope in which it was asked for. */
+  /** The scope in which the lock was asked for. */
   readonly scope: number;
   readonly wait: AbortController = new AbortController();
   readonly #all: Set<RunLock>;

@@ -1,4 +1,6 @@
-/** One handler as a function that neither throws nor rejects: an error that it throws becomes `HANDLER_FAILED`. */
+/**
+ * Wraps one handler in a function that neither throws nor rejects: an error that it throws becomes `HANDLER_FAILED`.
+ */
 import type { AnyContract } from "../contract/contract.ts";
 import type { EntityBody, Handler } from "../contract/handler.ts";
 import { handlerFailure, type Thrower } from "../contract/handler_failure.ts";
@@ -15,16 +17,16 @@ import { plainError, plainFailure } from "./error_encoding.ts";
 import { isThenable } from "../data/checks.ts";
 import type { RunHandler } from "./behavior_chain.ts";
 
-/** A handler with all that runs around it: takes a parsed payload, never throws, never rejects. */
+/** A handler with everything around it: takes a parsed payload, never throws, never rejects. */
 export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;
 
-/** The call of one handler, with nothing around it. */
+/** The call of one handler, without anything around it. */
 export class HandlerCall {
-  /** The user's function. */
+  /** The function that the program gave. */
   readonly fn: (payload: unknown, ctx: Context) => unknown;
-  /** Counts of its contract. */
+  /** Counts of the handler's contract. */
   readonly counts: ContractCounts;
-  /** If it decides commands of an entity, which it does without the user's function: with this. */
+  /** Handlers of commands of entities only: the entity that decides them, instead of `fn`. */
   readonly entity: EntityBody | undefined;
   readonly #contract: AnyContract;
   readonly #observer: Observer;
@@ -37,7 +39,7 @@ export class HandlerCall {
     this.#observer = observer;
   }
 
-  /** Calls it. Never throws, never rejects. */
+  /** Calls the handler. Never throws, never rejects. */
   readonly run: RunHandler<MessageContext> = (payload, ctx) => {
     try {
       return this.result(this.fn(payload, ctx), ctx);
@@ -46,7 +48,7 @@ export class HandlerCall {
     }
   };
 
-  /** Has its entity decide a command that was sent in this process: one promise. */
+  /** Lets the entity decide a command that was sent in this process; makes one promise. */
   decide(
     entity: EntityBody,
     payload: unknown,
@@ -56,13 +58,13 @@ export class HandlerCall {
     return new Promise((resolve) => {
       const { counts } = this;
       counts.localBegun++;
-      // no turn was waited for, so that the outcome is no refusal
+      // the command did not wait for admission, so the outcome is no refusal
       ctx.execution.begin(resolve as (outcome: Outcome) => void);
       this.decideLater(entity, payload, ctx).then((result) => ctx.execution.end(counts.localEnd(result, timing)));
     });
   }
 
-  /** Has its entity decide a command: no promise at all. */
+  /** Lets the entity decide a command; makes no promise. */
   decideLater(entity: EntityBody, payload: unknown, ctx: MessageContext): EntityOutcome {
     const decision = new EntityOutcome(this, ctx);
     try {
@@ -73,9 +75,9 @@ export class HandlerCall {
     return decision;
   }
 
-  /** The result of what it returned. Throws what a getter of that throws. */
+  /** Makes the result of the handler's return value. Throws an error that a getter of the value throws. */
   result(returned: unknown, ctx: MessageContext): MaybePromise<Result<unknown>> {
-    // a thenable may be no Promise, or a class derived from it, as those of some database clients are
+    // a thenable may be no Promise, or of a class derived from it, like the promises of some database clients
     return isThenable(returned) ? this.#settled(Promise.resolve(returned), ctx) : this.#toResult(returned);
   }
 
@@ -83,7 +85,7 @@ export class HandlerCall {
     return returned.then((value) => this.success(value, ctx), (error) => this.failure(error, ctx));
   }
 
-  /** The result of what its promise was resolved with. Never throws. */
+  /** Makes the result of the value that the handler's promise was resolved with. Never throws. */
   success(value: unknown, ctx: MessageContext): Result<unknown> {
     try {
       return this.#toResult(value);
@@ -92,10 +94,10 @@ export class HandlerCall {
     }
   }
 
-  /** The result of what it threw. */
+  /** Makes the result of the error that the handler threw. */
   failure(error: unknown, ctx: MessageContext): Failure {
     const failed = this.#checked(this.thrown(error, ctx, "handler"));
-    // nothing is stored of a command whose entity cannot be read here
+    // nothing was stored for a command whose entity cannot be read here
     return this.entity !== undefined && isOfAnotherVersion(error) ? new SchemaRefusal(failed.error, true) : failed;
   }
 
@@ -103,7 +105,7 @@ export class HandlerCall {
     return isFailure(returned) ? this.#checked(plainFailure(returned)) : { ok: true, value: returned };
   }
 
-  /** Its failure, or `INVALID_RESPONSE` if the contract has `failures` and this is none of them. */
+  /** Returns the failure, or `INVALID_RESPONSE` if the contract has `failures` without its code. */
   #checked(failed: Failure): Failure {
     const { name, options: { failures } } = this.#contract;
     const { code, message, final } = failed.error;
@@ -113,8 +115,8 @@ export class HandlerCall {
   }
 
   /**
-   * The result of what the handler, or a behavior around it, threw: a `CatgaError`, or what `fail` made, as it is
-   * (`error_encoding.ts`); anything else is observed, and becomes `HANDLER_FAILED`.
+   * Makes the result of the error that the handler, or a behavior around it, threw. A `CatgaError`, or a failure made
+   * by `fail`, stays as it is (`error_encoding.ts`); any other error is observed, and becomes `HANDLER_FAILED`.
    */
   thrown(error: unknown, ctx: MessageContext, by: Thrower): Failure {
     try {
@@ -122,12 +124,12 @@ export class HandlerCall {
         const plain = plainError(error);
         const { kind, options: { durable } } = this.#contract;
         if (durable && OUT_OF_REACH.has(plain.code)) ctx.execution.passedOn = plain;
-        // what is final for a message that it sent need not be for this one
+        // an error that is final for a message that the handler sent need not be final for this one
         return { ok: false, error: durable && kind === "event" && plain.final ? notFinal(plain) : plain };
       }
       if (isFailure(error)) return plainFailure(error);
     } catch {
-      // a proxy, or an error with getters, that cannot even be looked at: it is anything else
+      // a proxy, or an error with getters, that cannot even be read: treated as any other error
     }
     const { id, correlationId } = ctx;
     const behavior = by === "behavior" ? { behavior: true } as const : {};
@@ -144,10 +146,7 @@ function notFinal(error: CatgaError): CatgaError {
 /** Codes of sends that something out of reach failed with. */
 const OUT_OF_REACH: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", "OVERLOADED", "TIMEOUT"]);
 
-/**
- * Outcome of a command that its entity decides, like a promise that calls one back at once. A class, for many live at
- * once (docs/internals/measurements.md).
- */
+/** Codes of failed sends that mean that something was out of reach. */
 export class EntityOutcome implements Settling {
   readonly #call: HandlerCall;
   readonly #ctx: MessageContext;

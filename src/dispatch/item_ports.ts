@@ -1,4 +1,7 @@
-/** Ports between the handler of a stream and its reader; `streams/` implements them, loaded when it is first needed. */
+/**
+ * Interfaces between the handler of a stream and its reader; `streams/`, loaded when it is first needed, implements
+ * them.
+ */
 import type { StreamOptions } from "../contract/send_options.ts";
 import type { Context } from "../contract/context.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -7,106 +10,105 @@ import type { Result } from "../contract/result.ts";
 import type { CatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 
-/** The way from a handler to a reader in another process. */
+/** The line from a handler to a reader in another process. */
 export interface ItemLine {
-  /** The largest item, in bytes. */
+  /** Maximum size of an item, in bytes. */
   readonly limit: number;
-  /** The turns of all lines of the process. */
+  /** The limit of bursts, shared by all lines of the process. */
   readonly bursts: Bursts;
-  /** The handler's side, which sets it. */
+  /** The handler's side of the line, set by the handler. */
   sender: LineSender | undefined;
-  /** Calls {@link LineSender.write} when this turn of the event loop ends. */
+  /** Schedules a call of {@link LineSender.write} for the end of this turn of the event loop. */
   gather(): void;
 }
 
 /** The handler's side of a line. */
 export interface LineSender {
   /**
-   * The reader says how many items it has consumed and received; `again`: it may lack some of those that were sent
-   * since.
+   * Called when the reader reports how many items it has consumed and received. `again`: some of the items sent since
+   * may be missing there.
    */
   word(consumed: number, received: number, again: boolean): void;
-  /** Writes what is to be sent. */
+  /** Writes the items and reports that are to be sent. */
   write(out: ItemWriter): void;
 }
 
-/** Writes into the frames of one turn. */
+/** Writes items and reports into the frames of one turn. */
 export interface ItemWriter {
   /**
-   * Items from number `n` on: those of `list` from `first` on, which are texts; `strings`: strings that have to be
-   * encoded.
+   * Writes items: `list` from index `first` on, encoded as texts; `n`: number of the first item. `strings`: the items
+   * are strings that have to be encoded.
    */
   items(n: number, list: readonly string[], first: number, strings: boolean): void;
-  /** Asks the reader to report when it has consumed `n` items. */
+  /** Asks the reader for a report when it has consumed `n` items. */
   ask(n: number): void;
-  /** Says that there are `n` items in all. */
+  /** Reports that the stream has `n` items in all. */
   end(n: number): void;
 }
 
-/**
- * Has streams send one after the other, so that the items of each stand together, and leaves time for everything else.
- */
+/** Makes streams send one after the other, so that the items of each stay together, and leaves time for other work. */
 export interface Bursts {
-  /** Returns true if a stream may send a burst in this turn of the event loop; it has to, if so. */
+  /** Takes one burst of this turn; false if none is left. After true the caller must send. */
   take(): boolean;
-  /** Calls back in a later turn, when it may. */
+  /** Calls `go` in a later turn, when the caller may try again. */
   wait(go: () => void): void;
 }
 
-/** The way back, of one attempt. */
+/** The line back from the reader to one attempt of the handler. */
 export interface ItemSource {
-  /** Says how many items were consumed and received; `again`: some may be missing. */
+  /** Reports how many items were consumed and received; `again`: some may be missing. */
   word(consumed: number, received: number, again: boolean): void;
 }
 
-/** Outlet of the items of a handler of a stream in this process. */
+/** Outlet for the items of a stream's handler in this process. */
 export interface ItemOutlet {
   /** True if there is room for another item. */
   readonly room: boolean;
-  /** Resolves when there is. */
+  /** Resolves when there is room for another item. */
   ready(): Promise<void>;
-  /** Puts an item there. Throws a `CatgaError` for one that cannot be sent. */
+  /** Sends an item. Throws a `CatgaError` for an item that cannot be sent. */
   send(item: unknown): void;
-  /** There are no more. Resolves when the reader has all. */
+  /** Ends the items. Resolves when the reader has all of them. */
   end(): Promise<void>;
-  /** Nothing more is sent: who waits goes on. */
+  /** Ends the sending: callers that wait in `ready` go on. */
   close(): void;
 }
 
 /** A reader of a stream. */
 export interface ItemSink {
-  /** How many items have come. */
+  /** Number of items that have arrived. */
   readonly received: number;
-  /** For a handler in its own process. */
+  /** Outlet for a handler in the reader's own process. */
   readonly here: ItemOutlet;
-  /** As `ItemReceiver` has them. */
+  /** Called with items, a request for a report, or the end of the stream; see `ItemReceiver`. */
   items(source: ItemSource, n: number, list: readonly unknown[], first: number): void;
   report(source: ItemSource, n: number): void;
   end(source: ItemSource, n: number): void;
   doubt(source: ItemSource): void;
 }
 
-/** Destination of a handler's items: a reader in its process, or the wire. */
+/** Target of a handler's items: a reader in its process, or the wire. */
 export type ItemTarget = (Pick<ItemSink, "here"> | { readonly line: ItemLine }) & {
-  /** The last run of the handler, and whether an item was sent. */
+  /** The last run of the handler. */
   run?: Promise<unknown>;
+  /** True if an item was sent. */
   begun?: boolean;
 };
 
 /** The context of the handler of a stream. */
 export interface FeedingContext extends Context {
-  /** Ends the message for `reason`, as its deadline would. */
+  /** Aborts the message with `reason`, as its deadline would. */
   abort(reason: CatgaError): void;
   readonly envelope: { readonly items?: ItemTarget | undefined };
-  /** Observes a result of the schema of its items if the schema threw. */
+  /** Observes the result of the items' schema if the schema threw. */
   checkedBy<T extends Result<unknown>>(schema: "items", result: T): T;
 }
 
-/** Reads and feeds streams. */
+/** The engine that reads and feeds streams. */
 export interface StreamEngine {
   /**
-   * Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects
-   * with what it throws. After the first item a further call ends as the run that gave it.
+   * Sends the items that a handler yields. Resolves with their number, or with the handler's failure; rejects with an
+   * error that the handler throws. After the first item, a further call ends like the run that gave that item.
    */
   feed(contract: AnyContract, fn: HandlerFn, payload: unknown, ctx: FeedingContext): Promise<unknown>;
   /** Reads a stream. */
@@ -120,8 +122,8 @@ export interface StreamOpening {
   readonly options: StreamOptions;
   readonly clock: Clock;
   /**
-   * Sends the request, and resolves with how the stream ended. `timeout`: what is left of that of the whole stream, in
-   * ms. Rejects with what a user's strategy or key throws.
+   * Sends the request. Resolves with the result that ended the stream. `timeout`: time left for the whole stream, in
+   * ms. Rejects with an error that a user's strategy or key function throws.
    */
   open(
     input: unknown,

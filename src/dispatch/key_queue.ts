@@ -1,6 +1,6 @@
 /**
- * The order of an ordered contract: messages of one key run one at a time, in order of arrival; those of other keys
- * run beside them.
+ * The order of an ordered contract: messages of one key run one at a time, in order of arrival; messages of different
+ * keys run concurrently.
  */
 import type { RunNow } from "./admission_deadlock.ts";
 import type { MessageContext } from "./message_context.ts";
@@ -22,13 +22,14 @@ export class KeyQueue {
     this.#budget = budget;
   }
 
-  /** How many keys have a message that runs or waits. */
+  /** Number of keys that have a message that runs or waits. */
   get size(): number {
     return this.#limits.size;
   }
 
   /**
-   * Runs it after those of its key that came before it; at once if it has no key. As {@link ConcurrencyLimit.admit}.
+   * Runs a message after earlier messages of its key; at once if it has no key. Otherwise like
+   * {@link ConcurrencyLimit.admit}.
    */
   admit(ctx: MessageContext, run: RunNow): MaybePromise<Outcome> {
     const { key } = ctx.execution;

@@ -1,5 +1,5 @@
 /**
- * The handlers of a node by contract name, with all that runs around them. They are compiled once, when the app
+ * The handlers of a node by contract name, with everything that runs around them. They are compiled once, when the app
  * starts.
  */
 import type { AnyBehavior } from "../contract/behavior.ts";
@@ -23,14 +23,14 @@ import { KeyQueue } from "./key_queue.ts";
 export class Mediator {
   /** The time that these handlers may take in a turn of the event loop. */
   readonly budget: TurnBudget;
-  /** Handlers of durable contracts. Only messages of the log reach those of events. */
+  /** Handlers of durable contracts. Of these, handlers of events get messages only from the log. */
   readonly durable: readonly DurableHandler[];
   /** Counts of the node by contract. */
   readonly counts: Counts = new Counts();
   readonly #dispatches: Map<string, Dispatch> = new Map();
-  /** Dispatches of contracts that only Catga itself sends. */
+  /** Dispatches of contracts whose messages only Catga itself sends. */
   readonly #internal: Map<string, Dispatch> = new Map();
-  /** The contracts by which nodes drive runs of workflows. */
+  /** Names of the contracts that drive runs of workflows. */
   readonly #ofWorkflows: Set<string> = new Set();
 
   constructor(
@@ -48,7 +48,7 @@ export class Mediator {
       const { runs, nodeRuns } = this.#dispatches.get(contract.name) ?? { runs: [], nodeRuns: [] };
       const counts = this.counts.of(contract);
       const call = new HandlerCall(handler, observer, counts);
-      // what drives workflows is no message of the program's
+      // messages that drive workflows are not the program's
       const driven = handler["~handler"].workflow !== undefined;
       if (driven) this.#ofWorkflows.add(contract.name);
       const around = driven ? [] : behaviors;
@@ -91,18 +91,18 @@ export class Mediator {
     return [...this.#dispatches.keys(), ...this.#internal.keys()];
   }
 
-  /** The handlers of a contract that messages reach without the log; `undefined` if it has none here. */
+  /** The handlers of a contract whose messages need not come from the log; `undefined`: this node has none. */
   find(name: string): Dispatch | undefined {
     return this.#dispatches.get(name) ?? this.#internal.get(name);
   }
 
-  /** Handles a contract that only Catga itself sends: it is none of {@link Mediator.names}. */
+  /** Adds the handler of a contract whose messages only Catga itself sends; {@link Mediator.names} excludes it. */
   serve(contract: AnyContract, run: HandlerRun, how: Pick<Dispatch, "always" | "lasts"> = {}): void {
     const own = { contract, runs: [run], nodeRuns: [], call: undefined, entity: false, ...how };
     this.#internal.set(contract.name, { ...own, counts: new ContractCounts(contract) });
   }
 
-  /** The commands, queries and streams of the program with handlers, sorted by name. */
+  /** The program's commands, queries and streams with handlers, sorted by name. */
   get requests(): readonly AnyContract[] {
     return this.#contracts.filter(({ kind, name }) => kind !== "event" && !this.#ofWorkflows.has(name));
   }
@@ -117,7 +117,7 @@ export class Mediator {
     return [...this.#dispatches.values()].filter(({ contract }) => contract.kind === "event");
   }
 
-  /** Contracts with handlers, once each, sorted by name. */
+  /** The contracts with handlers, once each, sorted by name. */
   get #contracts(): readonly AnyContract[] {
     const contracts = new Map(
       [...this.durable, ...this.#dispatches.values()].map(({ contract }) => [contract.name, contract]),
@@ -126,39 +126,47 @@ export class Mediator {
   }
 }
 
-/** Nothing that comes to it needs a turn, as messages for a run of a workflow, which wait for what runs. */
+/**
+ * A {@link Dispatch.always} for contracts whose messages never need a turn, such as messages for a run of a workflow:
+ * they wait for running code.
+ */
 export const ALWAYS = (): boolean => true;
 
 /** A handler of a durable contract. */
 export interface DurableHandler {
   readonly contract: AnyContract;
   readonly settings: SubscriptionSettings;
-  /** With all that runs around it. */
+  /** The handler with everything that runs around it. */
   readonly run: HandlerRun;
-  /** True if its contract is a command of an entity. */
+  /** True if the contract is a command of an entity. */
   readonly entity: boolean;
 }
 
-/** The handlers of one contract: one of a command or a query, any number of an event. */
+/** The handlers of one contract: one for a command or a query, any number for an event. */
 export interface Dispatch {
   readonly contract: AnyContract;
-  /** The one handler of a command or a query; of an event, those that run once in each service. */
+  /** For a command or a query, its one handler; for an event, the handlers that run once in each service. */
   readonly runs: readonly HandlerRun[];
-  /** Handlers of an event that run on every node. */
+  /** For an event, the handlers that run on every node. */
   readonly nodeRuns: readonly HandlerRun[];
-  /** Handler of a command or a query, if nothing runs around it. */
+  /** For a command or a query, the call of its handler, if nothing runs around it. */
   readonly call: HandlerCall | undefined;
-  /** True if it is a command of an entity. */
+  /** True if the contract is a command of an entity. */
   readonly entity: boolean;
-  /** Returns true for a payload that needs no turn: it begins nothing of the program, or waits for what runs. */
+  /**
+   * Returns true for a payload that needs no turn, because it begins no code of the program, or waits for running code.
+   */
   readonly always?: ((payload: unknown) => boolean) | undefined;
-  /** How long it may run, in ms: it waits for its turn only while its sender will wait as long; any time. */
+  /**
+   * Maximum time of a run, in ms: a message waits for its turn only as long as its sender will still wait for that
+   * time. Absent: no limit.
+   */
   readonly lasts?: number | undefined;
-  /** Counts its messages. */
+  /** Counts of the contract's messages. */
   readonly counts: ContractCounts;
 }
 
-/** Wraps a handler, from the outside in: the order of its key, its claim, its concurrency, its behaviors. */
+/** Wraps a handler, from the outside in: in the order of its key, its claim, its concurrency, its behaviors. */
 function compile(
   { contract, "~handler": { behaviors, concurrency } }: Handler,
   around: readonly AnyBehavior[],
@@ -172,13 +180,13 @@ function compile(
     ? folded
     : admitted(new ConcurrencyLimit(clock, budget, concurrency), folded);
   const once = idempotent === false ? limited : runOnce(idempotent === true ? {} : idempotent, clock, limited);
-  // the order of a key is that of arrival, not the one in which claims are acknowledged
+  // the order of a key is the order of arrival, not the order in which claims are acknowledged
   return ordered ? admitted(new KeyQueue(clock, budget), once) : once;
 }
 
 /**
- * A handler and the behaviors around it. If the message is aborted before one of them has called the handler, it does
- * not begin.
+ * Wraps a handler in its behaviors. If the message is aborted before a behavior has called the handler, the handler
+ * does not begin.
  */
 function aroundHandler(
   contract: AnyContract,
@@ -197,12 +205,12 @@ function aroundHandler(
   return (payload, ctx) => {
     ctx.preparing = true;
     const result = folded(payload, ctx);
-    // once the handler has begun, what it has done counts, and nothing is refused
+    // once the handler has begun, its effects count, and the message is not refused any more
     return result instanceof Promise && ctx.preparing ? orRefusal(ctx, result) : result;
   };
 }
 
-/** A handler of the log that is counted, and timed. */
+/** Wraps a handler of the log with counting and timing. */
 function counted(counts: ContractCounts, run: HandlerRun, clock: Clock): HandlerRun {
   return (payload, ctx) => {
     const timing = counts.timing(clock);

@@ -1,6 +1,6 @@
 /**
- * The context that every handler gets: what it may read and send, and, through its execution, its deadline and its
- * abort.
+ * The context that every handler gets: its message's metadata and the methods that it sends with. The execution of the
+ * message has its deadline and its abort.
  */
 import type { Abortable } from "../contract/context.ts";
 import type { AnyContract, Contract, Kind } from "../contract/contract.ts";
@@ -37,7 +37,7 @@ import { PendingMessage } from "./pending_message.ts";
 import { RunCache } from "./run_cache.ts";
 
 /**
- * The implementation of `Context`, one for each message, and therefore small: the envelope is made when a handler first
+ * The implementation of `Context`. It is small, because each message has one: the envelope is made when a handler first
  * reads it, the {@link Execution} for handlers that do not return at once (docs/internals/measurements.md).
  */
 export class MessageContext implements EntityContext, RunContext, StreamingContext, Abortable {
@@ -47,12 +47,12 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   #envelope: Envelope | undefined;
   #execution: Execution | undefined;
   #pending: PendingMessage<MessageContext> | undefined;
-  /** Its stage is `preparing`, as long as it has no execution. */
+  /** True if the message's stage is `preparing`, as long as it has no execution. */
   #preparing: boolean;
 
   /**
-   * `timeout` in ms, counted from the first use of the deadline; `envelope`: what came with the message, if anything
-   * did.
+   * `timeout`: in ms, counted from the first use of the deadline; `envelope`: metadata that came with the message, if
+   * any.
    */
   constructor(host: ContextHost, contract: AnyContract, timeout: number, envelope: Envelope | undefined) {
     this.contract = contract;
@@ -64,7 +64,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     this.#preparing = false;
   }
 
-  /** Its execution, made when it is first needed. */
+  /** The message's execution, made when it is first needed. */
   get execution(): Execution {
     return this.#execution ?? this.#begin(this.#host.wheel.now());
   }
@@ -76,26 +76,26 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     const execution = new Execution(host, this.contract, due);
     if (this.#preparing) execution.stage = "preparing";
     if (pending !== undefined) {
-      execution.begin(pending.settle!); // first: a drain must not find nothing under way
+      execution.begin(pending.settle!); // first: a drain must not find that nothing is under way
       this.#endPending(pending);
     }
     return this.#execution = execution;
   }
 
-  /** True if its stage is `preparing`. */
+  /** True if the message's stage is `preparing`. */
   get preparing(): boolean {
     return this.#execution === undefined ? this.#preparing : this.#execution.stage === "preparing";
   }
 
-  /** Its stage is `preparing` from now on, or `handler`. */
+  /** Sets the message's stage to `preparing` or `handler`. */
   set preparing(preparing: boolean) {
     if (this.#execution === undefined) this.#preparing = preparing;
     else this.#execution.stage = preparing ? "preparing" : "handler";
   }
 
   /**
-   * As {@link Execution.begin}, with an execution only if there is one already. `pending` is used for nothing else
-   * until {@link MessageContext.end}.
+   * Like {@link Execution.begin}, but makes no execution. `pending` is used for nothing else until
+   * {@link MessageContext.end}.
    */
   begin(settle: (outcome: Outcome) => void, pending: PendingMessage<MessageContext> = new PendingMessage()): void {
     pending.ctx = this;
@@ -106,7 +106,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     underWay.begin();
   }
 
-  /** As {@link Execution.end}. */
+  /** Like {@link Execution.end}. */
   end(outcome: Outcome): void {
     if (this.#execution !== undefined) return this.#execution.end(outcome);
     const pending = this.#pending!;
@@ -115,7 +115,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   #endPending(pending: PendingMessage<MessageContext>): void {
-    this.#pending = pending.settle = undefined; // what a handler that has ended asks for has ended, too
+    this.#pending = pending.settle = undefined; // requests of a handler that has ended have ended, too
     this.#host.wheel.delete(pending);
     this.#host.underWay.end();
   }
@@ -129,7 +129,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.envelope.id;
   }
 
-  /** The id that its contract makes of the payload, for a message that came without one. */
+  /** Sets the id that the contract makes of the payload, for a message that came without an id. */
   set id(id: string) {
     const { call, attempt, correlation, causation, ancestry, headers, key, send, span, sentAt } = this.envelope;
     const { position, fence, storedAt, due } = this.envelope;
@@ -139,7 +139,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     };
   }
 
-  /** True if the sender gave it an id. */
+  /** True if the sender gave the message an id. */
   get named(): boolean {
     return this.envelope.id !== this.envelope.call;
   }
@@ -164,17 +164,17 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.#envelope?.attempt ?? 1;
   }
 
-  /** The id of its run; `undefined` if none was made, so that no other run can refer to it. */
+  /** The name of the message's run; `undefined` if none was made, so that no other run can refer to it. */
   get call(): string | undefined {
     return this.#envelope?.call;
   }
 
-  /** The runs that wait for this one. */
+  /** The runs that wait for this run, outermost first. */
   get ancestry(): readonly string[] {
     return this.#envelope?.ancestry ?? NO_ANCESTRY;
   }
 
-  /** As {@link Envelope.sentAt}. */
+  /** Like {@link Envelope.sentAt}. */
   get sentAt(): number | undefined {
     return this.#envelope?.sentAt;
   }
@@ -222,7 +222,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     contract: Contract<"command" | "query", In, Out, F>,
     ...args: SendArgs<In>
   ): Promise<Result<Out, F | ProgramCode>> {
-    // the contract's types say that what comes back is an Out, or one of its failures
+    // the contract's types guarantee that the result is an `Out`, or one of its failures
     return this.#host.send(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
       Result<Out, F | ProgramCode>
     >;
@@ -268,7 +268,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
   "~decide"(entity: EntityBody, payload: unknown): Promise<unknown> {
     const { execution } = this;
-    // behaviors may call it again, as `retry()` does after one that threw: what was decided is not decided anew
+    // behaviors may call the handler again, like `retry()` after an error: a decision that did not fail is kept
     const decision = execution.decision ??= new Promise((resolve, reject) =>
       this.decide(entity, payload, { resolve, reject })
     );
@@ -288,19 +288,19 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     contract: Contract<"stream", In, Item, F>,
     ...args: SendArgs<In, StreamOptions>
   ): AsyncIterableIterator<Item> {
-    // the contract's types say that its items are such
+    // the contract's types guarantee the type of its items
     return this.#host.stream(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as AsyncIterableIterator<
       Item
     >;
   }
 
-  /** Has a command of an entity decided. */
+  /** Lets an entity decide a command. */
   decide(entity: EntityBody, payload: unknown, to: Settling): void {
     this.#host.decide(entity, payload, this, to);
   }
 
   "~runs"(): Promise<RunDriver> {
-    // the steps of the run that it waits for may wait for a turn
+    // the steps of the run that the message waits for may wait for a turn
     this.execution.rest();
     return this.#host.nodeRuns();
   }
@@ -317,7 +317,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     run: string,
     options: ResultOptions = {},
   ): Promise<Result<Out, F>> {
-    // the contract's types say that what comes back is an Out, or one of its failures
+    // the contract's types guarantee that the result is an `Out`, or one of its failures
     return this.#host.result(contract, run, options) as Promise<Result<Out, F>>;
   }
 
@@ -347,7 +347,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.execution.lock(key, options, { call, ancestry });
   }
 
-  /** Observes a result of this schema of its contract if the schema threw; `id`: of a message of its batch. */
+  /** Observes the result of this schema of the contract if the schema threw. `id`: of a message in the batch. */
   checkedBy<T extends Result<unknown>>(schema: "input" | "output" | "items", result: T, id?: string): T {
     if (result.error !== undefined && schemaThrew(result.error)) {
       const { contract: { name: contract }, correlationId } = this;
@@ -357,12 +357,12 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return result;
   }
 
-  /** Why it was aborted, or how its claim was lost; `undefined` if neither. */
+  /** Why the message was aborted, or how its claim was lost; `undefined` if neither. */
   get aborted(): CatgaError | undefined {
     return this.#execution?.aborted;
   }
 
-  /** True if it was not aborted, and its handler has asked for no lock. */
+  /** True if the message was not aborted, and its handler has asked for no lock. */
   get untouched(): boolean {
     return this.#execution?.untouched ?? true;
   }
@@ -372,11 +372,11 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   lockScope(): () => Promise<unknown> | undefined {
-    // without an execution it has asked for no lock yet: all that it asks for from now on is in the scope
+    // without an execution, the handler has asked for no lock yet: all later locks are in the scope
     return this.#execution?.lockScope() ?? (() => this.#execution?.releaseLocks(0));
   }
 
-  /** The deadline by the monotonic clock; the timeout begins at `now` if it has not begun. */
+  /** The deadline by the monotonic clock. The timeout begins at `now` if it has not begun. */
   dueAt(now: number): number {
     return (this.#execution ?? this.#begin(now)).due;
   }
@@ -387,27 +387,27 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return Math.min(this.dueAt(now) - now, this.#timeout);
   }
 
-  /** As {@link Execution.waiting}. */
+  /** Like {@link Execution.waiting}. */
   get waiting(): boolean {
     return this.#execution?.waiting ?? false;
   }
 
-  /** As {@link Execution.aside}. */
+  /** Like {@link Execution.aside}. */
   get aside(): boolean {
     return this.#execution?.aside ?? false;
   }
 
-  /** A run that this message began waits for admission, or rests: so does this one. */
+  /** Called when a run that this message began waits for admission, or rests: this message rests, too. */
   waits(): void {
     this.execution.rest();
   }
 
-  /** It does so no longer. */
+  /** Called when that run takes a turn again: this message stops resting. */
   goes(): void {
     this.execution.wake();
   }
 
-  /** As {@link Execution.wait}. */
+  /** Like {@link Execution.wait}. */
   wait(entry: QueueEntry): void {
     const now = this.#host.clock.monotonic();
     const due = this.#envelope?.senderWaits?.(now);
@@ -415,12 +415,12 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     this.execution.wait(entry);
   }
 
-  /** As {@link Execution.run}. */
+  /** Like {@link Execution.run}. */
   run(handler: Later, ended: (outcome: Outcome) => void): void {
     this.execution.run(handler, ended);
   }
 
-  /** Runs one of several handlers of this message as a run of its own: a lock of one is not a lock of the others. */
+  /** Runs one of several handlers of this message as a separate run, so that the handlers do not share locks. */
   apart(handle: (own: MessageContext) => MaybePromise<Outcome>): Promise<Outcome> {
     const host = this.#host;
     const { id, attempt, correlation, causation, ancestry, headers, key, position, fence } = this.envelope;
@@ -444,8 +444,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 }
 
 /**
- * The envelope of a message that came without one. A class, for it lives while an entity's append is under way
- * (docs/internals/measurements.md).
+ * The envelope of a message that came without an envelope. A class, because it lives while an entity's append is under
+ * way (docs/internals/measurements.md).
  */
 class OwnEnvelope implements Envelope {
   readonly call: string;

@@ -5,9 +5,9 @@ import type { AnyContract } from "../contract/contract.ts";
 import { MAX_ID } from "../contract/send_options.ts";
 import { notMade } from "./routing_key.ts";
 
-/** The id of a payload, or `INVALID_MESSAGE`; `undefined` if the contract has no `id` function. */
+/** Returns the id of a payload, or `INVALID_MESSAGE`; `undefined` if the contract has no `id` function. */
 export function idOf({ name, options: { id } }: AnyContract, payload: unknown): string | Failure | undefined {
-  // the payload has the contract's type: its schema or its type arguments say so
+  // the payload has the contract's type, guaranteed by its schema or its type arguments
   const makes = id as ((payload: unknown) => unknown) | undefined;
   if (makes === undefined) return undefined;
   try {

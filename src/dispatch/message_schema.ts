@@ -1,4 +1,4 @@
-/** A contract's schemas at its messages: the payload before the handler, the answer after it. */
+/** Runs a contract's schemas: on the payload before the handler, on the answer after it. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew, validate } from "../contract/schema.ts";
@@ -7,7 +7,7 @@ import type { MessageContext } from "./message_context.ts";
 import { failure, type Outcome, Refusal, SchemaRefusal } from "./outcome.ts";
 import type { CatgaError } from "../error.ts";
 
-/** The payload as the handler receives it, or `INVALID_MESSAGE`. */
+/** Returns the payload as the handler receives it, or `INVALID_MESSAGE`. */
 export function parsePayload(contract: AnyContract, payload: unknown): MaybePromise<Result<unknown>> {
   const { input } = contract.options;
   return input === undefined
@@ -15,7 +15,7 @@ export function parsePayload(contract: AnyContract, payload: unknown): MaybeProm
     : validate(input, payload, "INVALID_MESSAGE", contract.name);
 }
 
-/** The answer as the sender receives it, or `INVALID_RESPONSE`; a failure stays as it is. */
+/** Returns the answer as the sender receives it, or `INVALID_RESPONSE`; a failure stays as it is. */
 export function parseAnswer(contract: AnyContract, result: Result<unknown>): MaybePromise<Result<unknown>> {
   const { output } = contract.options;
   return output === undefined || !result.ok
@@ -24,8 +24,8 @@ export function parseAnswer(contract: AnyContract, result: Result<unknown>): May
 }
 
 /**
- * Runs a handler with the parsed payload, at once if the schema is synchronous; refused if it is aborted meanwhile.
- * `id`: of this message of a batch.
+ * Runs a handler with the parsed payload, at once if the schema is synchronous. Refused if the message is aborted
+ * meanwhile. `id`: of this message in a batch.
  */
 export function withParsedPayload(
   contract: AnyContract,
@@ -46,7 +46,9 @@ export function withParsedPayload(
   });
 }
 
-/** The outcome of a payload that did not pass the schema; a schema that threw has refused nothing. */
+/**
+ * The outcome of a payload that the schema did not accept. A schema that threw counts as a failure, not as a refusal.
+ */
 function refusedBySchema(ctx: MessageContext, { error }: Failure, id: string | undefined): Failure {
   const isRefusal = error.code === "INVALID_MESSAGE" && !schemaThrew(error);
   return isRefusal ? new SchemaRefusal(error) : ctx.checkedBy("input", { ok: false, error } as const, id);
@@ -61,7 +63,7 @@ export function withParsedAnswer(
   return andThen(handled, (outcome) => parseOutcome(contract, outcome, ctx));
 }
 
-/** For a sender elsewhere, which parses the answer itself: the outcome as it is, or `INVALID_RESPONSE`. */
+/** For a sender in another process, which parses the answer itself: the unchanged outcome, or `INVALID_RESPONSE`. */
 export function withCheckedAnswer(
   contract: AnyContract,
   handled: MaybePromise<Outcome>,
@@ -74,7 +76,10 @@ export function withCheckedAnswer(
     ));
 }
 
-/** The handler has run: if the message is aborted while the schema runs, a command's outcome is unknown. */
+/**
+ * Parses the answer after the handler has run: if the message is aborted while the schema runs, a command's outcome is
+ * unknown.
+ */
 function parseOutcome(contract: AnyContract, outcome: Outcome, ctx: MessageContext): MaybePromise<Outcome> {
   if (outcome instanceof Refusal) return outcome;
   const answer = parseAnswer(contract, outcome);
@@ -87,11 +92,11 @@ function andThen<T, R>(given: MaybePromise<T>, then: (value: T) => MaybePromise<
   return given instanceof Promise ? given.then(then) : then(given);
 }
 
-// What takes its time before a handler begins, a schema or a behavior: a message aborted meanwhile is not run.
+// Work before a handler begins, of a schema or a behavior: a message that is aborted meanwhile does not run.
 
 /**
- * The outcome of `work`, which runs while the execution is `preparing`; that of {@link refusalOf} as soon as the
- * message is aborted before its handler has begun, for then the handler will not begin.
+ * Resolves with the outcome of `work`, which runs while the execution is `preparing`; or with {@link refusalOf} as soon
+ * as the message is aborted before its handler has begun, because then the handler will not begin.
  */
 export function orRefusal(ctx: MessageContext, work: Promise<Outcome>): Promise<Outcome> {
   const { execution } = ctx;
@@ -99,17 +104,17 @@ export function orRefusal(ctx: MessageContext, work: Promise<Outcome>): Promise<
     return Promise.resolve(refusalOf(ctx, execution.aborted));
   }
   return new Promise((resolve) => {
-    // not Execution.until(): every message with a behavior passes here, and the object that it makes takes twice as
-    // long
+    // not `Execution.until()`: every message with a behavior passes here, and the object that `until()` makes takes
+    // twice as long
     execution.drop = (reason) => resolve(refusalOf(ctx, reason));
     work.then(resolve);
   });
 }
 
 /**
- * The outcome of a message that was aborted before its handler began: a refusal. A message of the log whose time is
- * over has failed: refused, it would be run again without end, and what took its time is likely to take it again. So
- * has one whose sender has time left: the behavior `timeout()` gave it less.
+ * The outcome of a message that was aborted before its handler began: a refusal, with two exceptions. A message of the
+ * log that timed out has failed: refused, it would run again without end, and would probably time out again. A message
+ * whose sender has time left has failed, too: the behavior `timeout()` gave it less time.
  */
 export function refusalOf(ctx: MessageContext, reason: CatgaError): Outcome {
   const { contract, node, position, clock } = ctx;

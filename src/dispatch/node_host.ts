@@ -1,6 +1,6 @@
 /**
- * Dependencies of a cluster, and of what is kept in streams, on their node, which `node/` implements, and of a node on
- * the runs of workflows, which `flow/` implements.
+ * Interfaces of a node: as a cluster, and the parts that keep messages in streams, use it (`node/` implements them),
+ * and of the runs of workflows, as a node uses them (`flow/` implements them).
  */
 import type { UnreadableEntity } from "../contract/alarms.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -21,34 +21,34 @@ import type { EventLog } from "../ports/event_log.ts";
 export interface NodeHost extends ContextHost {
   /** Runs this node's handlers. */
   readonly runner: Runner;
-  /** Its locks and leaderships. */
+  /** Locks and leaderships of the node. */
   readonly holdings: Holdings;
-  /** Alarms about what it sees. */
+  /** Alarms about the state that the node sees. */
   readonly alarms: Health["alarms"];
-  /** Entities that it could not read. */
+  /** Entities that the node could not read. */
   readonly unreadable: readonly UnreadableEntity[];
-  /** How many handlers run, and how many sends wait for answers. */
+  /** Number of handlers that run, and of sends that wait for answers. */
   readonly inFlight: number;
   /** The timeout of a message that is sent now, in ms. */
   timeLeft(contract: AnyContract): number;
   /** Returns true if requests of a contract are routed by key. */
   keyed(contract: AnyContract): boolean;
-  /** The headers that go on with what handlers send. */
+  /** The names of the headers that handlers' sends inherit. */
   readonly carried: readonly string[];
-  /** Sends for a plain NATS client; this node's own handlers run it through `admit`. */
+  /** Sends a message for a plain NATS client; if this node's own handlers run it, they run it through `admit`. */
   relay(
     contract: AnyContract,
     payload: unknown,
     options: SendOptions,
     how: { readonly admit: Admission; readonly refusedBy: ReadonlySet<string> | undefined },
   ): Promise<Result<unknown>>;
-  /** To be called when the view has changed: other nodes, or other contracts of theirs. */
+  /** To be called when the membership has changed: other nodes, or other contracts of nodes. */
   refresh(): void;
   /** Stops the node at once, because it cannot go on. */
   fail(error: CatgaError): void;
 }
 
-/** A node, as its parts see it that keep messages in streams. */
+/** A node, as its parts that keep messages in streams use it. */
 export interface StreamsHost {
   readonly namespace: string;
   readonly endpoint: string;
@@ -62,14 +62,14 @@ export interface StreamsHost {
 
 /** The runs of a namespace, as one node starts, drives and reaches them. */
 export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
-  /** The workflow of each run that goes on here; each is something under way. */
+  /** The workflow of each run that goes on here; a drain waits for each of these runs. */
   readonly driven: readonly string[];
   infos(options: RunsOptions): AsyncIterableIterator<RunInfo>;
-  /** Somebody asks which runs are stuck: looks which are not any more, and observes it. */
+  /** Called when a program or tool asks which runs are stuck: observes runs that are not stuck any more. */
   look(): void;
-  /** The streams have lost messages that may have brought runs of a workflow on: has those that are open go on. */
+  /** Called when the streams have lost messages that may have resumed runs of the workflow: resumes its open runs. */
   lost(workflow: string): void;
-  /** Begins no more attempts of steps; what runs comes to its end. For the begin of a drain. */
+  /** Begins no more attempts of steps; running attempts go on to their end. Called when a drain begins. */
   leave(): void;
   /** Ends everything. */
   close(): void;

@@ -10,7 +10,7 @@ import type { Dropped } from "./admission_queue.ts";
 /** The outcome of a message at a handler. */
 export type Outcome = Result<unknown> | Refusal;
 
-/** An outcome that may not be there yet: a promise, or what costs less. */
+/** An outcome that may not be there yet: a promise, or an object that costs less. */
 export interface Later {
   then(ended: (outcome: Outcome) => void): unknown;
 }
@@ -21,15 +21,15 @@ export function asResult(outcome: Outcome): Result<unknown> {
 }
 
 /**
- * The failure of a message that the input schema of its handlers refused, none of which began: a node where the
- * contract has another shape may take it. What a schema throws, and whatever fails later, is none. It is a class so
- * that no handler can make one: a handler that returns the failure of a send of its own has run.
+ * The failure of a message whose handlers' input schema refused it, so that no handler began: a node where the contract
+ * has another shape may accept it. An error that a schema throws, and any later failure, is not a refusal. It is a
+ * class so that no handler can make one: a handler that returns the failure of its own send has run.
  */
 export class SchemaRefusal implements Failure {
   readonly ok = false;
   readonly value = undefined;
   readonly error: CatgaError;
-  /** True if a stored event of its entity was refused, and not the message. */
+  /** True if the schema refused a stored event of the entity, and not the message. */
   readonly ofStored: boolean;
 
   constructor(error: CatgaError, ofStored = false) {
@@ -38,30 +38,32 @@ export class SchemaRefusal implements Failure {
   }
 }
 
-/** Marks the error of an event of an entity that this version cannot apply: a node of another version may. */
+/** Marks the error of an entity's event that this version cannot apply: a node of another version may be able to. */
 export function ofAnotherVersion(error: CatgaError): CatgaError {
   OF_ANOTHER_VERSION.add(error);
   return error;
 }
 
-/** Returns true for an error that {@link ofAnotherVersion} has marked. */
+/** Returns true for an error marked by {@link ofAnotherVersion}. */
 export function isOfAnotherVersion(error: unknown): boolean {
   return OF_ANOTHER_VERSION.has(error as object);
 }
 
 const OF_ANOTHER_VERSION: Pick<WeakSet<object>, "add" | "has"> = new WeakSet();
 
-/** A result for a program, whose handler may return it as its own: a refusal by schema becomes a plain failure. */
+/**
+ * Makes a result for a program, whose handler may return it as its own: a refusal by schema becomes a plain failure.
+ */
 export function plainResult(result: Result<unknown>): Result<unknown> {
   return result instanceof SchemaRefusal ? { ok: false, error: result.error } : result;
 }
 
-/** Why a message was refused: it certainly did not run. */
+/** Reason why a message was refused: it certainly did not run. */
 export type RefusalCode = "OVERLOADED" | Dropped;
 
 /**
- * The outcome of a message whose handler did not run. It is no {@link Result}, so that no result can be taken for it: a
- * handler that returns the failure of a send of its own has run.
+ * The outcome of a message whose handler did not run. It is no {@link Result}, so that no result can be mistaken for
+ * it: a handler that returns the failure of its own send has run.
  */
 export class Refusal {
   readonly code: RefusalCode;
@@ -72,7 +74,7 @@ export class Refusal {
     this.#ctx = ctx;
   }
 
-  /** The time until the deadline of its message, in ms; `now` by the monotonic clock. */
+  /** The time until the message's deadline, in ms; `now` by the monotonic clock. */
   remaining(now: number): number {
     return this.#ctx.remaining(now);
   }
@@ -100,9 +102,9 @@ const WHY: Record<RefusalCode, string> = {
   DEADLOCK: "every run that holds the turn waits for this message",
 };
 
-// Failures of messages that reached no handler: no node has one, or the message was not sent.
+// Failures of messages that reached no handler: no node has a handler, or the message was not sent.
 
-/** The failure of a request that no live node handles, or that the node named in the options does not. */
+/** The failure of a request that no live node handles, or that the node named in the options does not handle. */
 export function noHandler(contract: AnyContract, node?: string): Failure {
   return failure(
     "NO_HANDLER",
@@ -117,7 +119,7 @@ export function noneChosen(contract: AnyContract): Failure {
   return failure("NO_HANDLER", `${unsent(contract)}: the strategy of its route chose none of the nodes that handle it`);
 }
 
-/** The failure of a request that an app without a cluster has no handler for. */
+/** The failure of a request if the app has no cluster and no handler for it. */
 export function noHandlerHere({ kind, name }: AnyContract): Failure {
   return failure(
     "NO_HANDLER",
@@ -125,7 +127,7 @@ export function noHandlerHere({ kind, name }: AnyContract): Failure {
   );
 }
 
-/** The error of a message that is another kind of message where it is handled, on that node. */
+/** The error of a message whose contract is of another kind on the node that handles it. */
 export function wrongKind(kind: Kind, name: string, handled: Kind, node: string): CatgaError {
   const message =
     `${kind} ${name} did not run: node ${node} handles ${handled === "event" ? "an" : "a"} ${handled} of this name; ` +
@@ -140,7 +142,7 @@ export function notSent(contract: AnyContract, reason: CatgaError): Failure {
   return { ok: false, error: unavailable(message, { cause: reason }) };
 }
 
-/** For error messages: what was not sent. */
+/** Beginning of an error message, with the kind and name of the message that was not sent. */
 export function unsent({ kind, name }: AnyContract): string {
   return `${kind} ${name} was not sent`;
 }

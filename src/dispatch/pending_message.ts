@@ -1,16 +1,16 @@
 /**
- * A message whose asynchronous handler has asked for nothing: its deadline, and what settles it. It takes a third of
- * the memory of an execution, which replaces it when it is first needed.
+ * A message whose asynchronous handler has not used its context: its deadline, and the function that settles it. It
+ * takes a third of the memory of an execution, which replaces it when an execution is first needed.
  */
 import type { CatgaError } from "../error.ts";
 import { Deadlined } from "../ports/deadline_wheel.ts";
 import type { Outcome } from "./outcome.ts";
 
-/** The deadline of such a message. */
+/** The deadline of a pending message. */
 export class PendingMessage<Ctx extends PendingContext = PendingContext> extends Deadlined {
-  /** `undefined` before it has begun, and when it has ended or was replaced. */
+  /** Settles the message; `undefined` before it has begun, and when it has ended or was replaced. */
   settle: ((outcome: Outcome) => void) | undefined = undefined;
-  /** Its message. */
+  /** The context of the message. */
   ctx: Ctx | undefined = undefined;
 
   constructor() {
@@ -26,7 +26,7 @@ export class PendingMessage<Ctx extends PendingContext = PendingContext> extends
   }
 }
 
-/** Whose execution is made when it is first needed. */
+/** A context whose execution is made when it is first needed. */
 interface PendingContext {
   readonly execution: Pick<Deadlined, "expire" | "abort">;
 }

@@ -6,13 +6,13 @@ import { isPlain, show } from "../data/checks.ts";
 /** A handler and its place in the option. */
 export interface Registration {
   readonly handler: Handler;
-  /** Like `handlers.createOrder` in a module, or `handlers[2]` in an array. */
+  /** Its place, such as `handlers.createOrder` in a module, or `handlers[2]` in an array. */
   readonly name: string;
 }
 
 /**
  * Returns every handler in modules, values and arrays of these, in order. A handler that is found twice counts once.
- * Throws `TypeError` for a module without handlers, for any other value, for a second handler of a command or query,
+ * Throws a `TypeError` for a module without handlers, for any other value, for a second handler of a command or query,
  * and for handlers of two definitions of one entity, naming both.
  */
 export function collect(handlers: Handlers | undefined): Registration[] {
@@ -79,7 +79,7 @@ function visit(value: Handlers, name: string, found: Map<Handler, Registration>)
   for (const [each, handler] of exported) visit(handler, each, found);
 }
 
-/** The handlers among what a module exports, with their names: also those of its arrays and its modules. */
+/** Returns the handlers that a module exports, with their names, including those in its arrays and its modules. */
 function handlersIn(module: object, name: string): [name: string, handler: Handler][] {
   const found: [name: string, handler: Handler][] = [];
   // modules may export each other, and large data

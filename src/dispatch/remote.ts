@@ -1,4 +1,4 @@
-/** Dependencies of an app on its cluster; `cluster/` implements it, `catga.ts` wires it. */
+/** The interface that an app uses of its cluster; `cluster/` implements it, `catga.ts` connects it. */
 import type { Backlog } from "./admission_queue.ts";
 import type { ObservedMismatch } from "../contract/alarms.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -17,121 +17,128 @@ export interface Remote {
   /** This node. */
   readonly self: NodeInfo;
   readonly router: RequestRouter;
-  /** Its connection, membership and queue. */
+  /** State of the cluster's connection, membership and queue. */
   readonly health: ClusterHealth;
-  /** The live nodes, this one included, sorted by id. */
+  /** The live nodes, this node included, sorted by id. */
   nodes(): readonly NodeInfo[];
-  /** The changes from now on. Ends when the signal aborts or the node stops. */
+  /** Returns the changes of membership from now on. Ends when the signal aborts or the node stops. */
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange>;
   /** The shape of a contract on a node; `undefined`: unknown. */
   shapeAt(node: NodeInfo, name: string): string | undefined;
-  /** What this node sends and nodes of other versions would refuse, and the other way round, as far as is known. */
+  /**
+   * Parts of messages and answers that nodes of other versions would refuse from this node, or this node from them, as
+   * far as known.
+   */
   readonly mismatches: readonly ObservedMismatch[];
   /** Returns true if this node has joined, and no other node in its view handles a contract. */
   alone(name: string): boolean;
-  /** Returns true if all nodes that handle a contract, or the last one that did, say that it is one of an entity. */
+  /**
+   * Returns true if all nodes that handle a contract, or the last node that did, say that it is a command of an entity.
+   */
   ofEntity(name: string): boolean;
   /**
-   * Resolves with true if pings to this endpoint have bounced for so long that its process is gone. `false` if that is
-   * not known.
+   * Resolves with true if pings to this endpoint have bounced for so long that its process is gone; with false if that
+   * is not known.
    */
   gone(endpoint: string): Promise<boolean>;
-  /** Publishes an event: it is sent within two turns of the event loop, by {@link Remote.close} at the latest. */
+  /** Publishes an event. It is sent within two turns of the event loop, by {@link Remote.close} at the latest. */
   publish(event: RemoteEvent): Result<void>;
-  /** Removes this node from the membership; it refuses new requests from then on. */
+  /** Removes this node from the membership; afterwards it refuses new requests. */
   leave(): Promise<void>;
-  /** Sends what is still to be sent, and ends every subscription. */
+  /** Sends everything that is still to be sent, and ends every subscription. */
   close(): Promise<void>;
 }
 
-/** Chooses the nodes that handle requests. */
+/** Chooses the nodes for requests, and sends the requests. */
 export interface RequestRouter {
   /**
-   * Has a request handled by one node, which may be this one; `refused`: this node has refused it, as its first
-   * attempt. Rejects only with what a user's strategy throws.
+   * Lets one node handle a request; it may be this node. `refused`: the refusal by this node, if its first attempt was
+   * here. Rejects only with an error that a user's strategy throws.
    */
   request(request: RemoteRequest, refused?: Refusal): Promise<Result<unknown>>;
-  /** As {@link RequestRouter.request}, without a promise. */
+  /** Like {@link RequestRouter.request}, but calls `caller` instead of returning a promise. */
   begin(request: RemoteRequest, caller: ResultReceiver, refused?: Refusal): void;
-  /** Has a request handled by every node that has a handler for it. Never rejects. */
+  /** Lets every node that has a handler handle a request. Never rejects. */
   broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
 }
 
-/** Part of the health of an app that its cluster adds. */
+/** The part of an app's health that its cluster adds. */
 export type ClusterHealth = Pick<Health, "member" | "queued"> & {
   readonly connection: "connected" | "disconnected" | "closed";
-  /** True while the server denies it a subscription that a node cannot do without. */
+  /** True while the server denies a subscription that the node cannot work without. */
   readonly forbidden: boolean;
-  /** Messages of other nodes that find all turns of this one taken. */
+  /** Messages of other nodes that find all turns of this node taken. */
   readonly backlog?: Backlog | undefined;
 };
 
-/** A request for which a node is to be selected. Its payload has passed the contract's schema. */
+/** A request for which a node is to be chosen. Its payload has passed the contract's schema. */
 export interface RemoteRequest {
   readonly contract: AnyContract;
-  /** Before the contract's schema: what is sent. */
+  /** The payload before the contract's schema: this value is sent. */
   readonly payload: unknown;
-  /** The payload as text, if it has been encoded already: that of a broadcast, for all its nodes. */
+  /** The payload as text, if it has been encoded already: a broadcast encodes it once for all nodes. */
   readonly text?: string | undefined;
-  /** After the contract's schema: for a handler in this process. */
+  /** The payload after the contract's schema: for a handler in this process. */
   readonly parsed: unknown;
-  /** The time until its deadline, in ms. */
+  /** The time until the request's deadline, in ms. */
   readonly timeout: number;
   readonly retries: number;
   readonly route: Route;
   readonly key: string | undefined;
-  /** The id of the one node that may handle it; `undefined`: any. */
+  /** The id of the only node that may handle the request; `undefined`: any node. */
   readonly node: string | undefined;
   readonly signal: AbortSignal | undefined;
   readonly meta: Meta | undefined;
   readonly parent: ParentMessage | undefined;
   /**
-   * True if it is a command of an entity: applied once for its id, whoever decides it, so that it may be sent again.
+   * True if the request is a command of an entity: it is applied once for its id, whichever node decides it, so it may
+   * be sent again.
    */
   readonly ofEntity?: boolean | undefined;
-  /** Streams only: its reader. */
+  /** Streams only: the reader. */
   readonly items?: ItemSink | undefined;
   /** Admission to the handlers of this process, for requests of plain NATS clients; absent: run at once. */
   readonly admit?: Admission | undefined;
-  /** The names of shapes whose schemas have refused it, if any have. */
+  /** The names of the shapes whose schemas have refused the request, if any. */
   readonly refusedBy?: ReadonlySet<string> | undefined;
-  /** Gets the endpoint of each node that the router sends it to, this one included. */
+  /** Gets the endpoint of each node to which the router sends the request, this node included. */
   readonly sent?: TrackedCaller | undefined;
 }
 
-/** Who waits for the result of a request. It is told once, perhaps within the call that sends the request. */
+/**
+ * The receiver of a request's result. One of its methods is called, once, perhaps within the call that sends the
+ * request.
+ */
 export interface ResultReceiver {
   resolve(result: Result<unknown>): void;
-  /** A strategy of the user's threw. */
+  /** Called if a strategy of the user's threw. */
   reject(error: unknown): void;
 }
 
-/** A caller that wants to know which process its request was sent to last. */
+/** A receiver that also gets the endpoint of the process to which its request was sent last. */
 export interface TrackedCaller extends ResultReceiver {
   endpoint: string;
 }
 
-/** Metadata of a message, where it is not the default. */
+/** Metadata of a message. Members with default values are absent. */
 export interface Meta {
   readonly id?: string | undefined;
-  /** Id of the message that the chain began with. */
+  /** Id of the first message of the chain. */
   readonly correlation?: string | undefined;
   /** Id of the message whose handler sent this one. */
   readonly causation?: string | undefined;
-  /** Names of the handler runs that await this one, the outermost first. */
+  /** Names of the handler runs that await this message, the outermost first. */
   readonly ancestry?: readonly string[] | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** The routing key of an ordered contract, if it is not that of the payload. */
+  /** Ordered contracts only: the routing key, if it is not the key of the payload. */
   readonly key?: string | undefined;
-  /** Name of this send, the same in all of its attempts, for a command of an entity with an id of its sender's. */
+  /** Commands of entities with an id from the sender only: name of this send, the same in all of its attempts. */
   readonly send?: string | undefined;
-  /**
-   * Time from the first send to the deadline, in ms, of a command of an entity that may have been decided before.
-   */
+  /** Commands of entities that may have been decided before only: time from the first send to the deadline, in ms. */
   readonly span?: number | undefined;
   /**
-   * An event that another node of the service refused: the handlers that run once in each service take it, and it goes
-   * no further.
+   * True for an event that another node of the service refused: only handlers that run once in each service take it,
+   * and it is not passed on again.
    */
   readonly passedOn?: true | undefined;
 }
@@ -143,39 +150,41 @@ export interface RemoteEvent {
   readonly meta: Meta | undefined;
 }
 
-// What an app needs of the log: durable events and queued commands. `log/` implements it, `catga.ts` wires it.
+// The interface that an app uses of the log, for durable events and queued commands. `log/` implements it, `catga.ts`
+// connects it.
 
 /**
- * A message to be stored. Its payload has passed the contract's schema, but is stored as it was before. It is tried for
- * `timeout` ms. `parent`: the message whose handler sends it: a queued command ends with it, unless it is stored.
+ * A message to be stored. Its payload has passed the contract's schema, but is stored as it was before the schema.
+ * Storing is tried for `timeout` ms. `parent`: the message whose handler sends it; when that message ends, a queued
+ * command that is not stored yet ends, too.
  */
 export interface DurableMessage
   extends Pick<RemoteRequest, "contract" | "payload" | "key" | "meta" | "timeout" | "signal" | "parent"> {
-  /** When it is to be handled, if not now. */
+  /** Time or cron at which the message is to be handled; `undefined`: now. */
   readonly schedule: Schedule | undefined;
 }
 
-/** When a message is to be handled. */
+/** Time or cron at which a message is to be handled. */
 export type Schedule =
   | { readonly delay: number }
   | { readonly at: Date }
   | { readonly cron: string; readonly zone: string | undefined };
 
-/** The log of one node. Opened when it is first needed. */
+/** The log of one node, opened when it is first needed. */
 export interface DurableLog {
-  /** Ok when it is stored. Never rejects. */
+  /** Stores a message; ok when it is stored. Never rejects. */
   publish(message: DurableMessage): Promise<Result<void>>;
   unschedule(contract: AnyContract, id: string): Promise<boolean>;
-  /** Begins the read models of this node, before it joins its cluster; resolves when they have caught up. */
+  /** Starts the read models of this node, before it joins its cluster. Resolves when they have caught up. */
   catchUp(): Promise<void>;
   /**
-   * Begins the subscriptions of this node's handlers, when it has joined: resolves when each has a record, so that what
-   * is published from then on is handled.
+   * Starts the subscriptions of this node's handlers, after it has joined. Resolves when each has a record, so that
+   * messages published from then on are handled.
    */
   start(): Promise<void>;
   /** True if the read models have caught up. */
   readonly caughtUp: boolean;
-  /** The subscriptions of this node's handlers, read models too; made without the network. */
+  /** The subscriptions of this node's handlers, read models included; made without the network. */
   readonly health: readonly SubscriptionHealth[];
   subscriptions(): Promise<readonly SubscriptionInfo[]>;
   deadLetters(options: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
@@ -183,19 +192,19 @@ export interface DurableLog {
   /** Follows the events of a durable contract. */
   follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown>;
   /**
-   * Gives up the lead of its subscriptions, handing over what is open; takes no more messages. For the begin of a
-   * drain.
+   * Gives up the lead of its subscriptions, handing over open messages, and takes no more messages. Called when a drain
+   * begins.
    */
   leave(): Promise<void>;
-  /** Settles what is being published, and ends everything. */
+  /** Settles publications that are under way, and ends the log. */
   close(): Promise<void>;
 }
 
 // One node's part of a broadcast.
 
 /**
- * The request for one node of a broadcast. An idempotent command has an id of its own for each node, and runs once on
- * each.
+ * Makes the request for one node of a broadcast. An idempotent command gets a different id for each node, and runs once
+ * on each.
  */
 export function requestOf(broadcast: RemoteRequest, node: string): RemoteRequest {
   const { contract, meta } = broadcast;

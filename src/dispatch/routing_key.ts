@@ -1,5 +1,5 @@
 /**
- * The routing key of a payload: it decides which node handles the message, and which messages of a contract run in
+ * The routing key of a payload. It decides which node handles the message, and which messages of a contract run in
  * order.
  */
 import type { Failure } from "../contract/result.ts";
@@ -8,9 +8,9 @@ import type { MessageContext } from "./message_context.ts";
 import { disown, show } from "../data/checks.ts";
 import type { AnyContract } from "../contract/contract.ts";
 
-/** The key of a payload, or `INVALID_MESSAGE`; `undefined` if the contract has no `key` function. */
+/** Returns the key of a payload, or `INVALID_MESSAGE`; `undefined` if the contract has no `key` function. */
 export function keyOf({ name, options: { key } }: AnyContract, payload: unknown): string | Failure | undefined {
-  // the payload has the contract's type: its schema or its type arguments say so
+  // the payload has the contract's type, guaranteed by its schema or its type arguments
   const makes = key as ((payload: unknown) => unknown) | undefined;
   if (makes === undefined) return undefined;
   try {
@@ -23,7 +23,9 @@ export function keyOf({ name, options: { key } }: AnyContract, payload: unknown)
   }
 }
 
-/** Key of a message of an ordered contract: that of its sender, or of its payload; or `INVALID_MESSAGE`. */
+/**
+ * Returns the key of a message of an ordered contract, from the sender's options or the payload; or `INVALID_MESSAGE`.
+ */
 export function orderKeyOf({ contract, envelope, node }: MessageContext, payload: unknown): string | Failure {
   const key = envelope.key ?? keyOf(contract, payload);
   if (typeof key === "string") return key;
@@ -32,7 +34,7 @@ export function orderKeyOf({ contract, envelope, node }: MessageContext, payload
   return failure("INVALID_MESSAGE", message, { cause: key?.error.cause, node });
 }
 
-/** The failure of a payload that a `key` or `id` function makes nothing of. */
+/** The failure of a payload of which a `key` or `id` function cannot make a key or an id. */
 export function notMade(what: "key" | "id", name: string, why: string, cause?: unknown): Failure {
   const message = `the ${what} of ${name} cannot be made of this payload: ${why}`;
   return failure("INVALID_MESSAGE", message, { cause });

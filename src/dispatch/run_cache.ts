@@ -1,4 +1,4 @@
-/** The cache of a handler's context: waiting for a load ends when the handler's message is aborted. */
+/** The cache in a handler's context: waiting for a load ends when the handler's message is aborted. */
 import type { MaybePromise } from "../contract/schema.ts";
 import type { CacheKey } from "../contract/sendable.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../contract/shared_state.ts";

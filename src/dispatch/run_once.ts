@@ -8,7 +8,7 @@ import type { HandlerRun } from "./handler_call.ts";
 
 /**
  * Runs the handler under a claim of the message id, and records its result. A second message with the id waits for the
- * recorded result, and takes no place of the handler meanwhile. `ttl`: how long the result is kept, in ms.
+ * recorded result; meanwhile it takes no place of the handler's concurrency. `ttl`: retention of the result, in ms.
  */
 export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, clock: Clock, run: HandlerRun): HandlerRun {
   return async (payload, ctx) => {
@@ -47,6 +47,7 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
 }
 
 /**
- * The time between giving up the claim and the deadline, in ms: the sender still receives that the handler did not run.
+ * Time between giving up the claim and the deadline, in ms: in this time the sender can still learn that the handler
+ * did not run.
  */
 const CLAIM_MARGIN = 50;

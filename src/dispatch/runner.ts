@@ -1,6 +1,6 @@
 /**
- * Runs handlers: for senders in this process, for requests from the wire, and for events. Every run has a context of
- * its own, with the deadline and the abort of its message.
+ * Runs handlers: for senders in this process, for requests from other processes, and for events. Every run has its own
+ * context, with the deadline and the abort of its message.
  */
 import type { Observer } from "../contract/observer.ts";
 import type { Failure, Result } from "../contract/result.ts";
@@ -24,11 +24,11 @@ import { cancelled } from "./unfinished.ts";
 import { idOf } from "./message_id.ts";
 import { orderKeyOf } from "./routing_key.ts";
 
-/** A message from the wire whose handler was called. */
+/** A message from another process whose handler was called. */
 export interface Receipt {
   readonly ctx: MessageContext;
   readonly result: MaybePromise<Outcome> | EntityOutcome;
-  /** To be told how a request ends; events are counted already. */
+  /** Counts to be updated when a request ends; events are counted already. */
   readonly counts: ContractCounts;
 }
 
@@ -37,7 +37,7 @@ interface RunnerOptions {
   readonly host: ContextHost;
   readonly mediator: Mediator;
   readonly observer: Observer;
-  /** The timeout of an event's handler, in ms: its signal aborts then. */
+  /** Timeout of an event's handler, in ms; then its signal aborts. */
   readonly timeout: number;
 }
 
@@ -55,7 +55,7 @@ export class Runner {
     this.#timeout = timeout;
   }
 
-  /** The time that its handlers may take in a turn of the event loop. */
+  /** The time that the node's handlers may take in a turn of the event loop. */
   get budget(): TurnBudget {
     return this.#mediator.budget;
   }
@@ -70,14 +70,14 @@ export class Runner {
     return this.#mediator.find(name)?.always?.(payload) === true;
   }
 
-  /** How long a request may wait for its turn whose sender waits for so many ms. */
+  /** Maximum time that a request may wait for its turn, in ms. `timeout`: time that its sender waits, in ms. */
   patience(name: string, timeout: number): number {
     return patience(timeout, this.#mediator.find(name)?.lasts);
   }
 
   /**
-   * Runs a request of a sender in this process, also for the router when it selects this node: with its deadline and
-   * abort, the answer parsed.
+   * Runs a request of a sender in this process, also when the router has chosen this node: with its deadline and abort.
+   * The answer is parsed.
    */
   local(request: RemoteRequest, attempt: number): Promise<Outcome> {
     const dispatch = this.#mediator.find(request.contract.name);
@@ -107,7 +107,7 @@ export class Runner {
     const answered = request.contract.options.output === undefined
       ? handled
       : withParsedAnswer(request.contract, handled, ctx);
-    // it has ended: nothing is left to wait for, or to abort
+    // the request has ended: nothing is left to wait for, or to abort
     if (!(answered instanceof Promise) && ctx.untouched) {
       counts.endInHand(answered, timing);
       untie?.();
@@ -117,8 +117,8 @@ export class Runner {
   }
 
   /**
-   * Runs a request from the wire: parses the payload, and checks the answer without changing it, for the sender parses
-   * it. `undefined` if there is no handler. Never throws, never rejects.
+   * Runs a request from another process: parses the payload, and checks the answer without changing it, because the
+   * sender parses it. `undefined` if there is no handler. Never throws, never rejects.
    */
   receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined {
     const dispatch = this.#mediator.find(name);
@@ -135,7 +135,7 @@ export class Runner {
 
   /** Runs every handler of an event from this process, in a later turn. */
   publish(name: string, payload: unknown, envelope: Envelope): void {
-    // nobody waits for what handles an event
+    // no load of a cache waits for the handlers of an event
     if (awaitedBy.getStore() !== undefined) {
       return awaitedBy.run(undefined, () => this.publish(name, payload, envelope));
     }
@@ -160,10 +160,11 @@ export class Runner {
   }
 
   /**
-   * Calls `take` with each handler of an event from the wire: with those that run once in each service, or with those
-   * that run on every node; `envelope` makes one for each. What `take` is given runs the handler, when it is admitted;
-   * it never throws, and its result never rejects. `passOn` gives an event that the schema refuses to a node with
-   * another version of the contract, and returns false if there is none.
+   * Calls `take` for each handler of an event from another process: for the handlers that run once in each service, or
+   * for those that run on every node. `envelope`: makes the envelope of one run. `take` gets a function that runs the
+   * handler; it is to be called when the message is admitted; it never throws, and its result never rejects. `passOn`:
+   * sends an event that the schema refuses to a node with another version of the contract; returns false if there is
+   * none.
    */
   deliver(
     name: string,
@@ -175,7 +176,7 @@ export class Runner {
     const dispatch = this.#mediator.find(name);
     if (dispatch === undefined || dispatch.contract.kind !== "event") return;
     const { contract, runs, nodeRuns, counts } = dispatch;
-    // once, however many handlers it has
+    // passed on once, however many handlers the event has
     let passedOn: boolean | undefined;
     const refused = each === "node" || passOn === undefined || contract.options.input === undefined
       ? undefined
@@ -214,7 +215,7 @@ export class Runner {
     return { ctx, result, counts };
   }
 
-  /** Observes the failure of an event that no other node is given: no sender receives it. */
+  /** Observes the failure of an event that is not passed on to another node: no sender receives it. */
   #ended(ctx: MessageContext, outcome: Outcome, refused?: (ctx: MessageContext) => boolean): void {
     if (outcome instanceof SchemaRefusal && refused?.(ctx)) return;
     this.failed(ctx, asResult(outcome));
@@ -222,7 +223,7 @@ export class Runner {
 
   /** Observes the result of an event if it is a failure that has not been observed. */
   failed(ctx: MessageContext, failure: Result<unknown>): void {
-    // observed where it was thrown
+    // the failure was observed where it was thrown
     if (failure.ok || failure.error.code === "HANDLER_FAILED" || schemaThrew(failure.error)) return;
     this.#observer({ type: "fault", during: `event ${ctx.contract.name} (${ctx.id})`, error: failure.error });
   }
@@ -247,8 +248,8 @@ export class Runner {
 }
 
 /**
- * Has a run aborted with its sender's signal, and with the message whose handler sent it, until the returned function
- * is called; `undefined` if it has neither.
+ * Aborts a run with its sender's signal, and with the message whose handler sent it, until the returned function is
+ * called; `undefined` if it has neither.
  */
 function tied(ctx: MessageContext, { contract, signal, parent }: RemoteRequest): (() => void) | undefined {
   if (signal === undefined && parent === undefined) return undefined;
@@ -261,7 +262,7 @@ function tied(ctx: MessageContext, { contract, signal, parent }: RemoteRequest):
   };
 }
 
-/** Outcome for the sender: that of the handler, or a failure when the run is aborted before that. */
+/** Resolves with the outcome for the sender: the handler's, or a failure if the run is aborted first. */
 function outcomeOf(
   handler: Promise<Outcome>,
   ctx: MessageContext,
@@ -295,8 +296,8 @@ function runRequest(dispatch: Dispatch, request: RemoteRequest, ctx: MessageCont
 }
 
 /**
- * Runs every handler of a contract; a command or a query has one. The result of an event is its first failure. One that
- * was passed on has been heard already by the handlers that run on every node.
+ * Runs every handler of a contract; a command or a query has one. The result of an event is its first failure. An event
+ * that was passed on does not run on the handlers for every node, which have run already.
  */
 function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): MaybePromise<Outcome> {
   const { contract, runs, nodeRuns } = dispatch;
@@ -313,8 +314,9 @@ function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): Maybe
 }
 
 /**
- * Gives a message the id that its contract makes of the payload, if its sender gave it none: a plain contract object of
- * the same name, as that of the command line tool. Returns why that cannot be done.
+ * Gives a message the id that its contract makes of the payload, if it came without one because the sender's contract
+ * has no `id` function, such as the contract objects of the command line tool. Returns the failure if the id cannot be
+ * made.
  */
 function named(ctx: MessageContext, payload: unknown): Failure | undefined {
   if (ctx.contract.options.id === undefined || ctx.named) return undefined;
@@ -325,8 +327,8 @@ function named(ctx: MessageContext, payload: unknown): Failure | undefined {
 }
 
 /**
- * Returns true if the sender's contract has made of the payload, and its key, what the handler's own would: they may be
- * two of one name.
+ * Returns true if the sender's contract parses the payload and makes the key like the handler's contract would: they
+ * may be two contracts of one name.
  */
 function isPreparedFor({ contract }: Dispatch, { contract: sent }: RemoteRequest): boolean {
   if (contract === sent) return true;

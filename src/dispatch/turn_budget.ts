@@ -1,26 +1,27 @@
 /**
- * The time of handlers in a turn of the event loop. An app's handlers start for at most 5 ms in a turn; those that have
- * not started by then wait for the next turn. So the node reads pings, cancellations and other messages while its
- * handlers compute.
+ * Limits the time of handlers in a turn of the event loop. An app's handlers start for at most 5 ms in a turn; handlers
+ * that have not started by then wait for the next turn. So the node reads pings, cancellations and other messages while
+ * its handlers compute.
  */
 import { nextTick } from "node:process";
 import { outside } from "../data/async_context.ts";
 import { afterOrAtEnd, type Clock } from "../ports/clock.ts";
 
-/** The time for handlers in a turn of the event loop; each turn has the whole of it. */
+/** The time for handlers in a turn of the event loop; each turn begins with the full time. */
 export class TurnBudget {
   readonly #clock: Clock;
   #over = false;
-  /** This turn has lasted longer than {@link SHORT}: a timer ends it. */
+  /** True if this turn has lasted longer than `SHORT_TURN`: a timer ends it. */
   #long = false;
-  /** When the first handler of this turn returned, by the monotonic clock; -1 before. */
+  /** Time at which the first handler of this turn returned, by the monotonic clock; -1 before. */
   #since = -1;
-  /** The clock when it was last read. */
+  /** The monotonic clock when it was last read. */
   #now = 0;
-  /** After how many more handlers the clock is read, and after how many from one time to the next. */
+  /** Number of handlers until the clock is read next. */
   #unseen = 0;
+  /** Number of handlers between two readings of the clock. */
   #stride = 1;
-  /** To be called in the next turn. */
+  /** Callbacks for the next turn. */
   #waiting: (() => void)[] = [];
 
   constructor(clock: Clock) {
@@ -34,7 +35,7 @@ export class TurnBudget {
 
   /**
    * To be called when a handler has returned, with its result or with a promise. Returns the time by the monotonic
-   * clock; it may be a few handlers old, for the faster they are, the more seldom the clock is read.
+   * clock, which may be a few handlers old: the faster the handlers, the more seldom the clock is read.
    */
   spent(): number {
     if (--this.#unseen > 0) return this.#now;
@@ -58,7 +59,8 @@ export class TurnBudget {
   }
 
   /**
-   * Ends a short turn, when what the event loop called has returned: a timer would cost as much as ten of its handlers.
+   * Ends a short turn when the present callback of the event loop has returned: a timer would cost as much as ten of
+   * its handlers.
    */
   readonly #ended = (): void => {
     if (!this.#long) this.#begin();
@@ -67,7 +69,7 @@ export class TurnBudget {
   /** Lets a timer end this turn: further callbacks of the same turn of the event loop count, too. */
   #lengthen(): void {
     this.#long = true;
-    // no immediate: while one follows another, Deno reads from its sockets every 61st time only (2.9.6)
+    // no immediate: while one immediate follows another, Deno reads from its sockets only every 61st time (2.9.6)
     afterOrAtEnd(this.#clock, 0, () => outside(() => this.#next()));
   }
 

@@ -4,7 +4,7 @@ import type { Failure } from "../contract/result.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import { failure } from "./outcome.ts";
 
-/** Why the handler of a message that was aborted while it was `preparing` did not begin. */
+/** Reason why the handler of a message that was aborted while it was `preparing` did not begin. */
 export const NOT_PREPARED = "a schema or behavior before it had not ended";
 
 /** The failure of a message that was aborted before its handler began: it certainly did not run. */

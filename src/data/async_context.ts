@@ -1,7 +1,7 @@
 /**
  * The async context of a program, in which its code finds the values of `AsyncLocalStorage` (`node:async_hooks`). User
- * code runs in the context of its own sender, or in none; never in the context of another sender that happened to make
- * room for it. Callbacks that serve many (timers, connections, shared openings) run in none.
+ * code runs in the context of its own sender, or in none; never in the context of another sender whose end made room
+ * for it. Callbacks that serve several senders (timers, connections, shared openings) run in no sender's context.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 
@@ -39,7 +39,7 @@ export class OwnContext {
     );
   }
 
-  /** no async function: the callback runs in the context in which `then` is called */
+  /** not an async function: the callback runs in the context in which `then` is called */
   #renew(): void {
     new Promise<() => void>((resolve) => this.#run = resolve).then((fn) => {
       this.#renew();

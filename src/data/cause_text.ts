@@ -62,7 +62,7 @@ function read(from: unknown, name: string): unknown {
   }
 }
 
-/** Matches frames of packages and of the runtime. */
+/** Matches frames that belong to packages or to the runtime. */
 const OF_OTHERS = /node_modules|[( ](?:node|ext|bun|internal|jsr|npm|https?|deno):|\(?native|<anonymous>\)?$/;
 /** Maximum number of errors in a chain of causes. */
 const DEPTH = 4;

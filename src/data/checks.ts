@@ -105,18 +105,18 @@ export function checkString(name: string, value: string): void {
   if (typeof value !== "string") throw new TypeError(`${name} must be a string; got ${show(value)}`);
 }
 
-/** Throws if the value is not a function; `wanted` says which. */
+/** Throws if the value is not a function. `wanted`: describes the expected function. */
 export function checkFunction(name: string, value: unknown, wanted = "a function"): void {
   if (typeof value !== "function") throw new TypeError(`${name} must be ${wanted}; got ${show(value)}`);
 }
 
-/** Throws if the value is not an object; `wanted` says which. */
+/** Throws if the value is not an object. `wanted`: describes the expected object. */
 export function checkObject(name: string, value: unknown, wanted: string): void {
   if (typeof value === "object" && value !== null) return;
   throw new TypeError(`${name} must be ${wanted}; got ${show(value)}`);
 }
 
-/** Throws if the value has not all of these methods; unlike options it may be an instance of a class. */
+/** Throws if the value lacks one of these methods; unlike options it may be an instance of a class. */
 export function checkMethods(name: string, value: unknown, methods: readonly string[]): void {
   checkObject(name, value, `an object with the methods ${methods.join(", ")}`);
   // each member is checked
@@ -206,7 +206,7 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
 
-/** Ignores the rejection of a promise where no promise is allowed: an error is thrown for that already. */
+/** Ignores the rejection of a promise where no promise is allowed: the caller throws an error anyway. */
 export function disown(value: unknown): void {
   if (isThenable(value)) Promise.resolve(value).catch(() => {});
 }
@@ -214,9 +214,9 @@ export function disown(value: unknown): void {
 // Freezing of values that a program passes in and that several owners share.
 
 /**
- * Freezes a value and everything in it, if these are arrays and plain objects: instances of classes, `Map`, `Set`,
- * `Date`, buffers and their contents stay unfrozen. A part that is frozen already counts as frozen in depth, so that
- * freezing a state costs only its new parts. Calls no getter. Returns the value.
+ * Freezes a value and everything in it, as far as these are arrays and plain objects: instances of classes, `Map`,
+ * `Set`, `Date`, buffers and their contents stay unfrozen. A part that is frozen already counts as frozen in depth, so
+ * that freezing a state costs only its new parts. Calls no getter. Returns the value.
  */
 export function freezePlain<T>(value: T): T {
   if (Object.isFrozen(value) || !isFreezable(value)) return value;
@@ -241,7 +241,9 @@ function isFreezable(value: unknown): value is object {
   return Array.isArray(value) ? Object.getPrototypeOf(value) === Array.prototype : isPlain(value);
 }
 
-/** Returns true if a value is of this class itself, not of a subclass, which would arrive as another value. */
+/**
+ * Returns true if a value is an instance of this class itself: an instance of a subclass would arrive as another value.
+ */
 export function isOf(value: object, type: { readonly prototype: object }): boolean {
   return Object.getPrototypeOf(value) === type.prototype;
 }

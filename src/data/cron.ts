@@ -1,7 +1,7 @@
 /**
- * Next times of a cron with six fields, in a time zone: as nats-server (2.15) computes them, and as Catga promises them
- * on the two nights in which clocks change. (nats-server skips a local time that the change skips, and fires twice at
- * one that occurs twice.)
+ * Next times of a cron with six fields, in a time zone: the times at which nats-server (2.15) fires, and the times that
+ * Catga promises, which differ in the two nights in which clocks change. (nats-server skips a local time that the
+ * change skips, and fires twice at a local time that occurs twice.)
  */
 
 /** A parsed cron. */
@@ -33,9 +33,9 @@ export function parseCron(pattern: string, zone = "UTC"): Cron {
 }
 
 /**
- * Like {@link parseCron}, but with the times that Catga promises: a schedule at fixed hours (neither `*` nor `/` in
- * them) occurs once for each local time: at the end of the gap if the change of clocks skips it, at the first of two if
- * it occurs twice. Other schedules occur as often as time passes, as on the server.
+ * Like {@link parseCron}, but with the times that Catga promises. A schedule at fixed hours (no `*` or `/` in the field
+ * of hours) occurs once for each local time: at the end of the gap if the change of clocks skips that time, at the
+ * first of two if the time occurs twice. Other schedules occur as often as time passes, like on the server.
  */
 export function parseLocalCron(pattern: string, zone = "UTC"): Cron {
   const [fields, local] = [readFields(pattern), localTime(zone)];
@@ -54,9 +54,9 @@ export function parseLocalCron(pattern: string, zone = "UTC"): Cron {
 }
 
 /**
- * Returns a pattern with which nats-server fires at each time of {@link parseLocalCron}; it also fires at others, which
- * {@link isNeedlessFiring} detects. `undefined`: the pattern itself is right, and each of its firings counts, for the
- * `YEARS` from `now` on. Throws as {@link parseCron}.
+ * Returns a pattern with which nats-server fires at each time of {@link parseLocalCron}; it also fires at other times,
+ * which {@link isNeedlessFiring} detects. `undefined`: the pattern itself is right, and each of its firings counts, for
+ * `YEARS` years from `now` on. Throws like {@link parseCron}.
  */
 export function serverCron(pattern: string, zone: string | undefined, now: number): string | undefined {
   if (zone === undefined || zone === "UTC") return undefined;
@@ -78,7 +78,7 @@ export function serverCron(pattern: string, zone: string | undefined, now: numbe
   return differs ? texts.join(" ") : undefined;
 }
 
-/** A cron as the program gave it, and as the server gets it. */
+/** A cron with the pattern of the program, and the pattern that the server gets. */
 export interface CountedCron {
   readonly cron: string;
   readonly zone: string;
@@ -100,7 +100,7 @@ export function isNeedlessFiring({ cron, zone, server }: CountedCron, time: numb
 
 /**
  * Returns the time for which a message was fired at `time`, in ms since 1970: the last time of {@link parseLocalCron}
- * up to then; the second of `time` if only the server can read the cron.
+ * up to `time`; the second of `time` if only the server can read the cron.
  */
 export function dueOfFiring(
   { cron, zone }: { readonly cron: string; readonly zone?: string | undefined },
@@ -114,7 +114,7 @@ export function dueOfFiring(
     return second;
   }
   const isAfter = (at: number) => (times.next(at) ?? Infinity) > time;
-  // the shortest span before `time` that contains a time of the cron, and then the last one in it
+  // the shortest span before `time` that contains a time of the cron, and then the last such time in the span
   let span = 1_000;
   while (span < YEARS * 366 * DAY && isAfter(time - span)) span *= 2;
   let [before, after] = [time - span, time];
@@ -263,17 +263,18 @@ export function offsetOf(time: number, zone: string): number {
 interface LocalTime {
   at(time: number): number;
   /**
-   * Returns the time after `after` at which the wall clock shows `wall`; if the change of clocks skips that, the time
+   * Returns the time after `after` at which the wall clock shows `wall`; if the change of clocks skips `wall`, the time
    * that follows it.
    */
   instant(wall: number, after: number): number;
   /**
-   * Returns the first time at which the wall clock shows `wall`; the end of the gap if the change of clocks skips it.
+   * Returns the first time at which the wall clock shows `wall`; if the change of clocks skips `wall`, the end of the
+   * gap.
    */
   first(wall: number): number;
   /**
-   * Returns the changes of the clock between two times: its reading at that moment by the offset before, and by the
-   * offset after.
+   * Returns the changes of the clock between two times. `before`, `after`: reading of the clock at the change, by the
+   * offset before the change and by the offset after it.
    */
   changes(from: number, to: number): Iterable<{ readonly before: number; readonly after: number }>;
 }

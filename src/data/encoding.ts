@@ -19,7 +19,7 @@ export function encodeValue(value: unknown, root: string, levels = MAX_DEPTH): s
   try {
     if (isJson(value)) return JSON.stringify(value);
   } catch {
-    // a getter threw, or the stack is full: the following code needs no stack, and finds the part
+    // a getter threw, or the stack is full: `valueText` needs no stack, and finds the part
   }
   const { text, tagged, escaped } = valueText(value, "tagged", root, levels);
   if (tagged) return TILDE + text;

@@ -45,7 +45,7 @@ export class Fifo<T> {
     return item;
   }
 
-  /** Removes all entries for which `which` returns false; the cost grows with the number of entries. */
+  /** Removes all entries for which `which` returns false. Its cost grows with the number of entries. */
   keep(which: (item: T) => boolean): void {
     this.#items = this.#items.slice(this.#first).filter(which);
     this.#first = 0;
@@ -104,8 +104,8 @@ export class DueHeap<T> {
 }
 
 /**
- * Limits the number of concurrent operations; the others wait, in the order of their arrival: a thousand requests at
- * once would all be late.
+ * Limits the number of concurrent operations: a thousand requests at once would all be late. Further operations wait,
+ * in the order of their arrival.
  */
 export class Gate {
   /** Maximum number of concurrent operations from now on. */
@@ -133,8 +133,8 @@ export class Gate {
   }
 
   /**
-   * Resolves when the operation's turn has come, with a function to be called when it is done. Rejects with the
-   * signal's reason if that aborts before.
+   * Resolves when the operation's turn has come, with a function to be called when the operation is done. Rejects with
+   * the signal's reason if the signal aborts before.
    */
   enter(signal?: AbortSignal): Promise<() => void> {
     return new Promise((resolve, reject) => {

@@ -6,8 +6,9 @@
 /** Text in place of a hidden member. */
 export const HIDDEN = "(hidden)";
 
-/** Maximum number of paths of a contract, and maximum length of a path, in characters. */
+/** Maximum number of paths of a contract. */
 export const MAX_PATHS = 32;
+/** Maximum length of a path, in characters. */
 export const MAX_PATH_LENGTH = 256;
 
 /** Paths of hidden members; `all`: the whole payload. */

@@ -1,8 +1,8 @@
 /**
  * Catga: commands, queries and events with types, in one process or over a cluster. Without a NATS address everything
- * runs in memory; with one the same program becomes a node of a cluster: each message goes to a node that handles it,
- * and to another node when the first certainly did not run it. Results say whether a command ran, did not run, or may
- * have run.
+ * runs in memory. With an address the same program becomes a node of a cluster: each message goes to a node that
+ * handles it, and to another node if the first node certainly did not run it. Results say whether a command ran, did
+ * not run, or may have run.
  *
  * @example
  * ```ts

@@ -94,7 +94,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
   const { behaviors, logger, namespace, replicas, causes, ...settings } = withDefaults(options);
   await evaluation?.drainEarlier();
 
-  // 2. Name the node and connect. Clock and randomness come with the network: all that follows is made of them.
+  // 2. Name the node and connect. Clock and randomness come with the network; everything below uses them.
   const id = options.id ?? token(options.network?.random ?? systemRandom(), 10);
   let alarms: NodeAlarms | undefined;
   const log = logTo(logger, id, options.network?.clock ?? systemClock);
@@ -115,7 +115,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
   const seen = alarms = new NodeAlarms(clock, { id, service: settings.service }, () => made?.nodes() ?? []);
   let made: App | undefined;
   try {
-    // 3. Make the app: its handlers, and what it shares with other nodes. Nothing reaches it from outside yet.
+    // 3. Make the app: its handlers, and the state that it shares with other nodes. No message reaches it yet.
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
     const { durable } = mediator;
     const workflows = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
@@ -198,14 +198,14 @@ async function start(options: CatgaOptions): Promise<Catga> {
     // `App` is typed for any contract; its public interface checks the types of each contract
     const face = app as unknown as Catga;
 
-    // 4. Attach behaviors before the first message of another node, so that they observe it.
+    // 4. Attach behaviors before the first message of another node, so that they observe that message.
     const ofHandlers = registrations.flatMap(({ handler }) => handler["~handler"].behaviors);
     await hooks.attach(new Set([...behaviors, ...ofHandlers]), face);
     const detach = () => hooks.detach();
     app.closed.then(detach, detach);
 
-    // 5. Take messages of the log from those who lead subscriptions, and read what read models need to know: no request
-    // reaches one that does not know it yet.
+    // 5. Take messages of the log from the leaders of subscriptions, and let read models catch up: a request reaches a
+    // read model only after it has caught up.
     hanging = running?.serve({
       ...{ host: app, mediator, service, namespace, replicas, causes, timeout: settings.timeout },
       log: () => link.log(),
@@ -215,8 +215,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
     if (workflows.length > 0) await app.nodeRuns();
 
     if (transport !== undefined) {
-      // 6. Open the membership's bucket, then subscribe. Only then may a record say that this node is there: other
-      //    nodes send to it from that moment, and its handlers send to them, for which the app must know the cluster.
+      // 6. Open the membership's bucket, then subscribe. Only then may a record say that this node is there: from that
+      // moment other nodes send to it, and its handlers send to them, so the app must know the cluster.
       const bucket = await store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
       const { events, requests, handled } = mediator;
       const cluster = new Cluster(
@@ -225,17 +225,18 @@ async function start(options: CatgaOptions): Promise<Catga> {
       );
       app.join(cluster);
 
-      // 7. Write the record, read those of the others, then take requests of plain NATS clients. A signal ends the
-      //    process at once until here: from now on other nodes may have sent it something.
+      // 7. Write this node's record, read the records of the other nodes, then take requests of plain NATS clients.
+      // Until here a signal ends the process at once; from now on it drains the app, because other nodes may have sent
+      // it requests.
       const joined = cluster.join();
       if (options.signals) drainAtSignals(app, joined);
       await joined;
 
-      // 8. See what the server forbids. It says so some time after a subscription, and by now has answered later
-      //    requests.
+      // 8. Check for permissions that the server denies. It reports them some time after a subscription; by now it has
+      // answered later requests, and so has reported them.
       await link.permitted();
 
-      // 9. Stop the app when its connection closes for good. Before, that is an error of the start.
+      // 9. Stop the app when its connection closes for good. Until here, a closed connection was an error of the start.
       const failIfClosed = ({ state, error }: TransportStatus) => {
         if (state === "closed") {
           app.fail(new CatgaError("CLOSED", "the network connection was closed", { cause: error }));
@@ -246,10 +247,11 @@ async function start(options: CatgaOptions): Promise<Catga> {
       failIfClosed(transport.status);
     } else if (options.signals) drainAtSignals(app, Promise.resolve());
 
-    // 10. Begin the subscriptions: what is published from now on is handled.
+    // 10. Begin the subscriptions: messages published from now on are handled.
     await durableLog?.start();
 
-    // 11. A program gets no app that a signal has meanwhile stopped: what it threw then would cut the drain off.
+    // 11. If a signal has begun a drain meanwhile, wait until the drain has ended before returning the app: an error
+    // that the program threw because of the stopping app would interrupt the drain.
     if (app.isDraining) await app.drain().then(() => app.closed);
     evaluation?.add(app);
     return face;

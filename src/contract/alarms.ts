@@ -61,7 +61,7 @@ export interface Observed {
 export interface UnreadableEntity {
   readonly entity: string;
   readonly id: string;
-  /** Time of the first attempt to read it, in ms since 1970. */
+  /** Time of the first attempt to read the entity, in ms since 1970. */
   readonly since: number;
   /** The name and number of the event, and the path that the event's schema refuses. */
   readonly why: string;
@@ -115,16 +115,16 @@ export interface ObservedSubscription {
   readonly cause?: string | undefined;
   readonly abandoned?: boolean;
   readonly lag: number;
-  /** True if its lag has grown several times in a row. */
+  /** True if the lag has grown several times in a row. */
   readonly growing?: boolean;
-  /** Time until its oldest message ends unhandled, in ms; `undefined`: not soon. */
+  /** Time until the oldest message is deleted unhandled, in ms; `undefined`: not soon. */
   readonly ends?: number | undefined;
   /**
    * For a read model, which has no dead letters: the failure that it retries, and the number of messages that are not
    * handled.
    */
   readonly failing?: { readonly contract: string; readonly code: string; readonly count: number } | undefined;
-  /** Messages whose handlers go on long after their timeout. */
+  /** Messages whose handlers are still running long after their timeout. */
   readonly hanging?: SubscriptionHealth["hanging"] | undefined;
 }
 
@@ -133,7 +133,7 @@ export interface ObservedLetters {
   readonly subscription: string;
   readonly contract: string;
   readonly code: string;
-  /** `why`: the failure in one line; `cause`: all that is known of the failure. */
+  /** `why`: the failure in one line; `cause`: the failure with all known details. */
   readonly why: string;
   readonly cause: string;
   readonly count: number;
@@ -150,7 +150,7 @@ export interface ObservedStream {
   readonly bytes: number;
   /** 0 or less: no limit. */
   readonly limit: number;
-  /** Number of servers that should keep it. */
+  /** Number of servers that should keep the stream. */
   readonly replicas: number;
   /** Servers that should keep the stream, but are away or behind. */
   readonly missing: readonly string[];
@@ -403,7 +403,7 @@ function* ofStream({ name, bytes, limit }: ObservedStream): Iterable<Raised> {
   }
 }
 
-/** An alarm for each NATS server: one that is away is missing in each stream. */
+/** Makes an alarm for each NATS server that is away: such a server is missing in many streams. */
 function* ofCopies(streams: readonly ObservedStream[]): Iterable<Raised> {
   for (const server of new Set(streams.flatMap(({ missing }) => missing))) {
     const without = streams.filter(({ missing }) => missing.includes(server));
@@ -448,7 +448,7 @@ const NEW = 3_600_000;
 const [BACKLOG, STILL] = [10_000, 30_000];
 /** Difference of clocks, in ms, above which there is an alarm. */
 const APART = 2_000;
-/** Number of misfits of one contract that an alarm names. */
+/** Maximum number of mismatches that the alarm of one contract names. */
 const MOST_MISFITS = 4;
 /** Share of a limit above which there is an alarm. */
 export const NEARLY_FULL = 0.85;

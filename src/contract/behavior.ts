@@ -43,8 +43,8 @@ export interface Behavior<F extends string = never> {
   readonly "~fails"?: () => F;
   (message: BehaviorMessage, next: () => Promise<Result<unknown>>): MaybePromise<Result<unknown>>;
   /**
-   * Wraps every send, publish, enqueue, broadcast and stream of the app and its handlers. Not called for a handler's
-   * own behavior.
+   * Wraps every send, publish, enqueue, broadcast and stream of the app and its handlers. Not called if the behavior is
+   * only around a handler.
    */
   readonly send?: SendBehavior | undefined;
   /**
@@ -123,7 +123,7 @@ export interface OutgoingMessage {
   readonly clock: Clock;
 }
 
-/** Callbacks of a behavior at one app, returned by {@link Behavior.attach}. */
+/** Callbacks of a behavior for one app, returned by {@link Behavior.attach}. */
 export interface Attachment {
   /** Called with each event of the app that happens outside of handlers. An error that it throws is logged. */
   readonly observe?: ((observation: Observation) => void) | undefined;

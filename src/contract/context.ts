@@ -1,4 +1,4 @@
-/** The context of a message: what its handler can read about it, and the methods that it sends with. */
+/** The context of a message: its metadata, and the methods that its handler sends with. */
 import type { CatgaError } from "../error.ts";
 import type { AppClock } from "../ports/clock.ts";
 import type { Caller } from "./program_types.ts";
@@ -32,8 +32,8 @@ export interface Context extends Sender {
   /** The id of the message whose handler sent this message; `undefined` if no handler did. */
   readonly causationId: string | undefined;
   /**
-   * Headers of the message: the sender's `headers`, and the trace headers and `carry` headers of the message that it
-   * was handling; `{}`.
+   * Headers of the message: the sender's `headers`; and, if a handler sent the message, the trace headers and `carry`
+   * headers of the message that this handler was handling. `{}` if there are none.
    */
   readonly headers: Readonly<Record<string, string>>;
   /**

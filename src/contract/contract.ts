@@ -1,6 +1,7 @@
 /**
- * The contract as senders need it: kind, name, options, and the types of payload and answer. A contract is a plain
- * frozen value, safe to share between the programs that send it and those that handle it. `definition.ts` defines them.
+ * A contract as its senders need it: kind, name, options, and the types of payload and answer. A contract is a plain
+ * frozen value, safe to share between the programs that send its messages and the programs that handle them.
+ * `definition.ts` defines contracts.
  */
 import type { AnyCode, ErrorCode } from "../error.ts";
 import type { Route, RouteName } from "./node_info.ts";
@@ -68,11 +69,13 @@ export interface Contract<K extends Kind, In, Out, F extends string = AnyCode> {
     : K extends "stream" ? "app.stream(stream, input)"
     : K extends "query" ? "app.send(query, input)"
     : "app.send(command, input)";
-  /** Kind of its messages: only commands and queries can be sent, only events published. */
+  /** Kind of the contract's messages: only commands and queries can be sent, only events published. */
   readonly kind: K;
-  /** One or more tokens of letters, digits, `-` and `_`, joined by dots; the same on every node. */
+  /**
+   * The contract's name: one or more tokens of letters, digits, `-` and `_`, joined by dots; the same on every node.
+   */
   readonly name: string;
-  /** The options that it was defined with. */
+  /** The options with which the contract was defined. */
   readonly options: ContractOptions;
   /** Carries the types; never has a value. */
   readonly "~types"?: (payload: In) => Out;
@@ -82,13 +85,13 @@ export interface Contract<K extends Kind, In, Out, F extends string = AnyCode> {
 
 /** The options of a durable contract. */
 export interface DurableContractOptions extends ContractOptions {
-  /** Kept in the log until it has been handled. */
+  /** Must be set: messages are kept in the log until they have been handled. */
   readonly durable: true | { readonly keep?: number | undefined };
 }
 
 /** A contract whose messages are stored: `enqueue` and `unschedule` take no other. */
 export interface DurableContract<K extends "command" | "event", In> extends Contract<K, In, unknown> {
-  /** Its options, with `durable`. */
+  /** The contract's options, with `durable`. */
   readonly options: DurableContractOptions;
 }
 

@@ -1,6 +1,4 @@
-/**
- * Defining contracts: `command`, `query` and `event`, their options, and the handlers that they make.
- */
+/** Defines contracts: `command`, `query` and `event`, their options, and the handlers that they make. */
 import type { Context } from "./context.ts";
 import { checkBehaviors } from "./behavior.ts";
 import {
@@ -70,7 +68,7 @@ export interface Command<In = void, Out = void, F extends string = AnyCode, Payl
 /** A durable command, which `enqueue` takes. */
 export interface DurableCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends Command<In, Out, F, Payload, Returned> {
-  /** Its options, with `durable`. */
+  /** The contract's options, with `durable`. */
   readonly options: DurableContractOptions;
   /** Makes the handler, like the `handle` of other commands; `retry` applies to messages that were enqueued. */
   handle(
@@ -82,14 +80,14 @@ export interface DurableCommand<In = void, Out = void, F extends string = AnyCod
 /** A durable command with a `key` that is not idempotent: `enqueue` takes it, and an entity may decide it. */
 export interface DurableKeyedCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends DurableCommand<In, Out, F, Payload, Returned> {
-  /** Its options, with `durable` and `key`. */
+  /** The contract's options, with `durable` and `key`. */
   readonly options: DurableContractOptions & KeyedContractOptions;
 }
 
 /** A command with a `key` that is not idempotent: an entity may decide it. */
 export interface KeyedCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends Command<In, Out, F, Payload, Returned> {
-  /** Its options, with `key`. */
+  /** The contract's options, with `key`. */
   readonly options: KeyedContractOptions;
 }
 
@@ -116,7 +114,7 @@ export interface EventContract<In = void, Payload = In> extends Contract<"event"
 
 /** An event that is durable. */
 export interface DurableEvent<In = void, Payload = In> extends EventContract<In, Payload> {
-  /** Its options, with `durable`. */
+  /** The contract's options, with `durable`. */
   readonly options: DurableContractOptions;
   /**
    * Makes a handler; an event may have any number of handlers. The return value is ignored, except `fail(…)`: after a
@@ -325,7 +323,7 @@ export function handlerOf(
     throw new TypeError(`${at}: each must be "service" or "node"; got ${show(each)}`);
   }
   const body: HandlerBody = {
-    // the payload that arrives has the type of this contract: its schema or its type arguments say so
+    // the payload that arrives has the type of this contract, guaranteed by its schema or its type arguments
     fn: (method === "onBatch" ? beginning(fn) : fn) as HandlerBody["fn"],
     behaviors: Object.freeze([...behaviors]),
     concurrency,

@@ -1,9 +1,9 @@
-/** The entity as handlers of its commands see it, and the inside of its definition, for `entities/`. */
+/** An entity as handlers of its commands see it, and the internal definition of a type of entity, for `entities/`. */
 import type { AnyContract, Contract } from "./contract.ts";
 import { disown, freezePlain, show } from "../data/checks.ts";
 import { issueWithPath, validate } from "./schema.ts";
 
-/** Type of an event that `emit` takes: its entity's state and its payload. */
+/** Type of an event that `emit` takes, with the types of its entity's state and of its payload. */
 export interface OfEntity<State, In> extends Contract<"event", In, void> {
   /** Carries the type of the state. */
   readonly "~state": (state: State) => State;
@@ -35,7 +35,7 @@ export interface EntityDefinition<State> {
   readonly initial: (id: string) => State;
   /** Version of the `apply` functions. */
   readonly version: number;
-  /** Events by the names of their contracts. */
+  /** The type's events, by the names of their contracts. */
   readonly events: Map<string, EntityEventDefinition<State>>;
 }
 

@@ -197,7 +197,7 @@ export const RUN_STATUS = ["running", "waiting", "retrying", "stuck", "undoing",
 export interface PendingStep {
   /** The name of the step, sleep or wait; empty for the handler itself, which threw. */
   readonly name: string;
-  /** Time since which it is pending. */
+  /** Time since which the step is pending. */
   readonly since: Date;
   /** Number of attempts that failed. */
   readonly attempts: number;
@@ -258,7 +258,7 @@ export interface RunInfo {
   readonly version: number;
   /** Time of the start. */
   readonly startedAt: Date;
-  /** Time of the end; `undefined`: it has not ended. */
+  /** Time at which the run ended; `undefined`: it has not ended. */
   readonly endedAt: Date | undefined;
   /** Steps, sleeps and waits that are pending. */
   readonly pending: readonly PendingStep[];

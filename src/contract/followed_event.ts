@@ -2,7 +2,7 @@
 import type { DurableContract } from "./contract.ts";
 import { checkKnown, checkSignal, checkString, show } from "../data/checks.ts";
 
-/** A durable event, as `follow` takes it. */
+/** A durable event that `follow` takes. */
 export interface FollowableEvent<Payload> extends DurableContract<"event", never> {
   /** Carries the type of the payload that the event's schema returns. */
   on(fn: (payload: Payload) => unknown): unknown;

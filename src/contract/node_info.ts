@@ -105,14 +105,16 @@ export type Route = RouteName | Strategy;
  */
 export interface Health {
   /**
-   * - `"starting"`: its read models have not caught up with the log: it reads it for the first time, or anew because it
-   *   was lost.
+   * Status of the node:
+   *
+   * - `"starting"`: its read models have not caught up with the log, which they read for the first time, or anew
+   *   because it was lost.
    * - `"ready"`: it takes requests of other nodes.
-   * - `"disconnected"`: the connection to NATS is lost; it reconnects by itself.
+   * - `"disconnected"`: the connection to NATS is lost; the node reconnects by itself.
    * - `"unlisted"`: it is connected, but its record is not in the store, so that other nodes do not see it, or soon
-   *   will not. It writes the record again by itself.
-   * - `"forbidden"`: NATS denies its user the subscription to requests, bounces or events, which the log names; it
-   *   subscribes again by itself.
+   *   will not. The node writes its record again by itself.
+   * - `"forbidden"`: NATS denies its user the subscription to requests, bounces or events. The app's log names the
+   *   denied subject; the node subscribes again by itself.
    * - `"draining"`: it is leaving the cluster.
    * - `"stopped"`: it has stopped, after a drain or an error.
    */
@@ -190,14 +192,16 @@ export interface SubscriptionHealth {
   /** The name of the subscription. */
   readonly name: string;
   /**
-   * - `"leading"`: this node reads the log for it, and hands the messages out.
-   * - `"stalled"`: this node leads it, or has it as a read model, and cannot read, or leads it while the store takes no
-   *   writes: {@link SubscriptionHealth.error} says why. It goes on by itself when it can.
-   * - `"stopped"`: this node leads it, and hands nothing out because failed messages cannot be put aside: too many are,
-   *   or the store is full.
-   * - `"following"`: another node leads it, or none.
-   * - `"catching up"`, `"caught up"`: a read model, which each node reads for itself: whether it has handled what the
-   *   log had when it began.
+   * State of the subscription on this node:
+   *
+   * - `"leading"`: this node leads it: reads the log, and hands out the messages.
+   * - `"stalled"`: this node leads it, or has it as a read model, and cannot read the log; or this node leads it, and
+   *   the store takes no writes. {@link SubscriptionHealth.error} says why. Work resumes by itself.
+   * - `"stopped"`: this node leads it, and hands nothing out because failed messages cannot be put aside: too many are
+   *   put aside already, or the store is full.
+   * - `"following"`: another node leads it, or no node does.
+   * - `"catching up"`: a read model, which each node reads for itself, that has not yet handled the messages that the
+   *   log had when it began; `"caught up"`: one that has.
    */
   readonly state: "leading" | "stalled" | "stopped" | "following" | "catching up" | "caught up";
   /** Reason why the subscription is stalled; most often its code is `CONSUMER_LIMIT`. */

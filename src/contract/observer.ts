@@ -26,11 +26,11 @@ export type Observation =
     /** The headers of the message. */
     readonly headers?: Readonly<Record<string, string>> | undefined;
   }
-  /** A frame of this node bounced: no process subscribes to its subject. */
+  /** A frame that this node sent bounced: no process subscribes to the frame's subject. */
   | { readonly type: "bounce"; readonly endpoint: string }
   /** Frames do not bounce: something subscribes to every subject. */
   | { readonly type: "no-bounces" }
-  /** The breaker for a node has changed its state. */
+  /** The circuit breaker for a node has changed its state. */
   | { readonly type: "breaker"; readonly node: string; readonly state: "closed" | "open" | "half-open" }
   /**
    * Events were dropped because too many already wait for their handlers. `count`: dropped since the last such
@@ -126,7 +126,7 @@ export type Observation =
   | { readonly type: "stored"; readonly contract: string; readonly count: number }
   /** Messages of a contract were handled for a subscription. `count`: since the last such observation. Not logged. */
   | { readonly type: "handled"; readonly subscription: string; readonly contract: string; readonly count: number }
-  /** The handler of a message of the log failed; it is tried again after `pause` ms. */
+  /** The handler of a message of the log failed; the message is tried again after `pause` ms. */
   | {
     readonly type: "message-failed";
     readonly subscription: string;
@@ -183,11 +183,11 @@ export type Observation =
   }
   /** A run that was stuck goes on, or has ended. */
   | { readonly type: "run-resumed"; readonly workflow: string; readonly run: string }
-  /** Stored events of an entity cannot be read or applied by this node, and commands to it fail. */
+  /** This node cannot read or apply stored events of an entity, so commands to the entity fail here. */
   | { readonly type: "entity-unreadable"; readonly entity: string; readonly id: string; readonly message: string }
   /** An entity that could not be read was read again, or is forgotten. */
   | { readonly type: "entity-readable"; readonly entity: string; readonly id: string }
-  /** A run of a workflow ended on this node, `ms` after its start; `code`: of its failure. */
+  /** A run of a workflow ended on this node, `ms` after its start; `code`: the code of its failure. */
   | {
     readonly type: "run-ended";
     readonly workflow: string;

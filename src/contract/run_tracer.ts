@@ -8,7 +8,7 @@ export type MessageHeaders = Readonly<Record<string, string>>;
 
 /** Returns the tracer of the behavior `tracing()`; `undefined`: it is not among these behaviors. */
 export function runTracerOf(behaviors: readonly AnyBehavior[]): RunTracer | undefined {
-  // only `tracing()` sets it
+  // only `tracing()` sets `~runs`
   return behaviors.find((behavior) => behavior["~runs"] !== undefined)?.["~runs"] as RunTracer | undefined;
 }
 
@@ -30,7 +30,7 @@ interface RunOnNode {
   readonly node: string;
   /** The name of the workflow. */
   readonly workflow: string;
-  /** The headers of the run; `undefined`: it has none. */
+  /** The headers of the run; `undefined`: the run has none. */
   readonly headers: MessageHeaders | undefined;
 }
 
@@ -53,7 +53,7 @@ export interface StartSpan {
 export interface TracedRun extends RunOnNode {
   /** The id of the run. */
   readonly run: string;
-  /** True for a run that another one has started as a step. */
+  /** True for a run that another run has started as a step. */
   readonly isChild: boolean;
 }
 
@@ -71,7 +71,7 @@ export interface TracedStep extends RunOnNode {
   readonly run: string;
   /** The name of the step. */
   readonly step: string;
-  /** True for an attempt of its `undo`. */
+  /** True for an attempt of the step's `undo`. */
   readonly isUndo: boolean;
   /** Number of the attempt, from 1. */
   readonly attempt: number;

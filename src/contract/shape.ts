@@ -50,7 +50,7 @@ export class ContractShapes {
     );
   }
 
-  /** Returns true if a contract, or the workflow of an internal one, has a shape. */
+  /** Returns true if a contract has a shape; for the internal contract of a workflow, if the workflow has one. */
   has(contract: AnyContract): boolean {
     const workflow = this.#workflowOf(contract);
     return workflow === undefined ? isShaped(contract) : isShapedWorkflow(workflow);

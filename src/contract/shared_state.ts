@@ -157,5 +157,8 @@ export interface Cache {
   getOrSet<T>(key: CacheKey<T>, load: () => MaybePromise<T>, options?: CacheLoadOptions): Promise<T>;
 }
 
-/** Runs the handler under a claim. `check` reports the claim as lost if its lease has ended: timers may run late. */
+/**
+ * Runs the handler under a claim. `check`: reports the claim as lost if the claim's lease has ended, because timers may
+ * run late.
+ */
 export type ClaimedRun = (fence: number, check: () => void) => MaybePromise<Result<unknown>>;

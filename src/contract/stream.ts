@@ -94,7 +94,7 @@ export interface StreamingContext extends Context {
   "~items"(fn: HandlerFn, payload: unknown): Promise<unknown>;
 }
 
-/** How far a handler may be ahead of its reader. */
+/** Limits how far a handler may be ahead of its reader. */
 export interface Window {
   readonly items: number;
   readonly bytes: number;

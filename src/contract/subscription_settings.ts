@@ -1,4 +1,4 @@
-/** The options of a handler of a durable contract about its subscription: their check, and their defaults. */
+/** The subscription options of a handler of a durable contract: their check, and their defaults. */
 import { type AnyContract, checkTimes } from "./contract.ts";
 import { DEFAULT_RETRY } from "./defaults.ts";
 import { checkDelay, checkInteger, checkKnown, checkNumber, checkObject, checkToken, show } from "../data/checks.ts";

@@ -4,11 +4,11 @@ import type { Context } from "./context.ts";
 import type { Flow } from "./flow.ts";
 import type { Schema } from "./schema.ts";
 
-/** A workflow with its defaults. */
+/** A workflow's options, with their defaults. */
 export interface WorkflowDefinition {
   /** The name of the workflow. */
   readonly name: string;
-  /** The type of its runs in the stream of entities. */
+  /** The type of the workflow's runs in the stream of entities. */
   readonly type: string;
   /** Checks and parses the input. */
   readonly input: Schema<never, unknown> | undefined;
@@ -38,7 +38,7 @@ export interface WorkflowBody {
   readonly fn: (flow: Flow, input: never) => unknown;
 }
 
-/** Driver of the runs of a workflow, called by its internal handlers. */
+/** Driver of the runs of a workflow, called by the workflow's internal handlers. */
 export interface RunDriver {
   /**
    * Called with starts that their own nodes drive. A single start is handled like an entry of {@link RunDriver.called};
@@ -58,7 +58,7 @@ export type StartedRuns =
   & readonly StartedRun[]
   & { fail(start: StartedRun, code: string, message: string, options: { readonly details: string }): void };
 
-/** The start of a run as it is read. */
+/** The start of a run, as a handler of batches gets it. */
 interface StartedRun {
   readonly payload: unknown;
   readonly key: string | undefined;
@@ -76,9 +76,9 @@ export interface RunDue {
   readonly run: string;
   /** The step, sleep or wait that the time belongs to. */
   readonly step: string;
-  /** The time for which it was scheduled, in ms since 1970. */
+  /** The time for which the timer was scheduled, in ms since 1970. */
   readonly at: number;
-  /** For a run that is to be started: its input as text. */
+  /** For a run that is to be started: the run's input as text. */
   readonly start?: string | undefined;
   /** True: each firing starts a run, named after the firing. */
   readonly cron?: true | undefined;

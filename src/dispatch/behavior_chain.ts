@@ -1,4 +1,7 @@
-/** The behaviors around a handler as one function: outermost first, each with the next ones as its `next`. */
+/**
+ * Folds the behaviors around a handler into one function, outermost first: each gets the rest of the chain as its
+ * `next`.
+ */
 import type { AnyBehavior } from "../contract/behavior.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import type { Logger } from "../contract/observer.ts";

@@ -27,7 +27,7 @@ export interface Envelope {
   readonly attempt: number;
   readonly correlation: string | undefined;
   readonly causation: string | undefined;
-  /** The runs that wait for this one, outermost first. */
+  /** The runs that wait for this run, outermost first. */
   readonly ancestry: readonly string[];
   readonly headers: Readonly<Record<string, string>>;
   /** Ordered contracts only: the routing key in the sender's options. */

@@ -13,7 +13,7 @@ import { type Outcome, Refusal } from "./outcome.ts";
 export class ContractCounts {
   readonly name: string;
   readonly kind: Kind;
-  /** The contract of its sender, once this process has sent a message of it. */
+  /** The contract object of the sender, once this process has sent a message of this contract. */
   contract: AnyContract | undefined = undefined;
   handled = 0;
   inHand = 0;
@@ -163,7 +163,7 @@ export class Timing {
   readonly #began: number;
   readonly #runs: number;
 
-  /** `runs`: number of runs that this one stands for. */
+  /** `runs`: number of runs that the timed run stands for. */
   constructor(counts: ContractCounts, clock: Clock, began: number, runs: number) {
     this.#counts = counts;
     this.#clock = clock;
@@ -271,7 +271,7 @@ const OTHER_CODES = "_OTHER";
 
 // Number of messages that were handled for a subscription: observed once a second, and only while a behavior observes.
 
-/** Dependencies of a {@link HandledCount} on its node. */
+/** The parts of a node that a {@link HandledCount} depends on. */
 interface HandledCountHost {
   readonly clock: Clock;
   readonly observer: Observer;

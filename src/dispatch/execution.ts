@@ -109,7 +109,7 @@ export class Execution extends Deadlined {
   /** Takes a lock for the handler; it is released at the end of the handler at the latest. */
   lock(key: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
     const lock = this.#lock(key, options, asker);
-    // a handler may not await its lock, and then end: the rejection must not end the process
+    // a handler may end without awaiting its lock: the rejection must not end the process
     lock.catch((error) => {
       if (!this.#running) this.#host.fault(`taking a lock of ${this.#contract.name}, whose handler has ended`, error);
     });

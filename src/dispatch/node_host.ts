@@ -44,7 +44,7 @@ export interface NodeHost extends ContextHost {
   ): Promise<Result<unknown>>;
   /** To be called when the membership has changed: other nodes, or other contracts of nodes. */
   refresh(): void;
-  /** Stops the node at once, because it cannot go on. */
+  /** Stops the node at once because of an error after which it cannot go on. */
   fail(error: CatgaError): void;
 }
 

@@ -30,7 +30,7 @@ export interface Remote {
    * far as known.
    */
   readonly mismatches: readonly ObservedMismatch[];
-  /** Returns true if this node has joined, and no other node in its view handles a contract. */
+  /** Returns true if this node has joined, and no other node in its view handles the contract. */
   alone(name: string): boolean;
   /**
    * Returns true if all nodes that handle a contract, or the last node that did, say that it is a command of an entity.
@@ -125,7 +125,7 @@ export interface Meta {
   readonly id?: string | undefined;
   /** Id of the first message of the chain. */
   readonly correlation?: string | undefined;
-  /** Id of the message whose handler sent this one. */
+  /** Id of the message whose handler sent this message. */
   readonly causation?: string | undefined;
   /** Names of the handler runs that await this message, the outermost first. */
   readonly ancestry?: readonly string[] | undefined;

@@ -88,4 +88,4 @@ export class TurnBudget {
 const BUDGET = 5; // ms
 const SHORT_TURN = 1; // ms: a turn whose handlers take less ends without a timer
 const FAST = 0.05; // ms between two readings of the clock below which the stride doubles
-const MAX_STRIDE = 16; // handlers; as many slow ones in a row may go unnoticed
+const MAX_STRIDE = 16; // handlers; as many slow handlers in a row may go unnoticed

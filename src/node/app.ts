@@ -300,7 +300,7 @@ export class App implements NodeHost, DrainableNode {
   send(
     contract: AnyContract,
     payload: unknown,
-    // a rest parameter: declared one by one, options that a call leaves out cost it 6 ns (measured, Deno 2.9)
+    // a rest parameter: with separate parameters, leaving out the options costs a call 6 ns (measured, Deno 2.9)
     ...more: [options?: SendOptions, parent?: ParentMessage]
   ): Promise<Result<unknown>> {
     if (more.length === 0 || (more[0] === undefined && more[1] === undefined)) {

@@ -23,7 +23,7 @@ import type { ConnectionOptions, NatsConnection } from "../nats/open.ts";
 import { INHERITED_HEADERS } from "../contract/send_options.ts";
 import { consoleWarnings } from "./logging.ts";
 
-/** Options of `catga()`. All of them may be left out. */
+/** Options of `catga()`. All options may be left out. */
 export interface CatgaOptions {
   /** A module namespace (`import * as orders`), a handler, or an array of these. Default: none. */
   handlers?: Handlers | undefined;

@@ -45,12 +45,12 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   const until = begun + timeout;
   const closed = new CatgaError("CLOSED", `node ${node.node} is stopping`);
 
-  // 1. Route every send from now on: what only this node handles runs here, all else goes to other nodes.
+  // 1. Route every send from now on: messages that only this node handles run here, all others go to other nodes.
   steps.endFastPaths();
 
   // 2. Leave the membership, refuse requests of other nodes, give up leadership. A store that does not answer delays
-  //    this no longer than `timeout`: the records there expire by themselves.
-  //    Streams move as soon as new requests go elsewhere, or after a second: a store may be silent for longer.
+  // this no longer than `timeout`: the records there expire by themselves. Streams move as soon as new requests go to
+  // other nodes, or after a second, because a store may be silent for longer.
   const leaving = Promise.resolve(steps.remote()?.leave());
   const moved = within(clock, Math.min(timeout, LEAVE_WITHIN), leaving).finally(() => steps.moveStreams());
   await within(clock, timeout, Promise.all([steps.leaveLog(), leaving, state.abdicate(), moved]));
@@ -58,18 +58,18 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   // 3. Wait until nothing runs.
   await underWay.none(clock, until);
 
-  // 4. Abort what has not ended in time. Its handlers have half a second to heed their signals.
+  // 4. Abort handlers and sends that have not ended in time. Handlers have half a second to react to their signals.
   if (underWay.count > 0) {
     if (timeout > 0) steps.heldUp(clock.monotonic() - begun);
     wheel.abort(closed);
     await underWay.none(clock, clock.monotonic() + HANDLERS_END_WITHIN);
   }
 
-  // 5. Refuse sends, and abort those that began meanwhile.
+  // 5. Refuse sends, and abort those sends that began meanwhile.
   steps.stopSends();
   wheel.abort(closed);
 
-  // 6. Settle what is being published, and give back locks and claims.
+  // 6. Settle publications that are under way, and give back locks and claims.
   await within(clock, Math.max(HANDLERS_END_WITHIN, until - clock.monotonic()), steps.closeLog());
   await within(clock, HANDLERS_END_WITHIN, state.close());
 

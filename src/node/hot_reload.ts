@@ -61,7 +61,7 @@ async function stop(app: Reloadable): Promise<void> {
 /** Time for handlers to end before their signals abort, in ms. */
 const HANDLERS_END_WITHIN = 1_000;
 
-// SIGTERM and SIGINT: they drain an app, then end the process.
+// SIGTERM and SIGINT: the first one drains an app, then the process ends.
 
 const SIGNALS = ["SIGTERM", "SIGINT"] as const;
 type ReloadSignal = (typeof SIGNALS)[number];

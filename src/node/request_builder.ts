@@ -298,7 +298,7 @@ export class RequestBuilder {
       ...sends,
       correlation: parent.correlationId,
       causation: parent.id,
-      // nobody waits for an event's handlers, so that they cannot be part of a deadlock
+      // no sender waits for an event's handlers, so they cannot be part of a deadlock
       ...(awaited ? { ancestry: [...parent.envelope.ancestry, parent.envelope.call] } : {}),
       headers: withCarried(this.carried, parent.headers, headers),
     };

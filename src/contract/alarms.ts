@@ -1,14 +1,14 @@
 /**
- * Alarms for operators: one function makes alarms of observations, for `health()`, metrics, `catga top`, `catga
- * doctor` and the dashboard. An alarm stands as long as its cause lasts; `docs/alarms.md` has a section for each kind.
- * Over 300 lines: the kinds of alarms, and the observations that each is concluded from.
+ * Alarms for operators: one function makes alarms of observations, for `health()`, metrics, `catga top`, `catga doctor`
+ * and the dashboard. An alarm lasts as long as its cause; `docs/alarms.md` has a section for each kind. The file is
+ * long because it has all kinds of alarms, and the observations from which each is concluded.
  */
 import { listed } from "../data/printable.ts";
 import { isErrorCode } from "../error.ts";
 import type { Health, NodeInfo, SubscriptionHealth } from "./node_info.ts";
 import { drivenWorkflow } from "./workflow.ts";
 
-/** An alarm. */
+/** An alarm, as `app.health()` returns it. */
 export type Alarm = Health["alarms"][number];
 
 /** Observations, from which alarms are made. All times are in ms since 1970, by the observer's clock. */
@@ -85,11 +85,11 @@ export interface ObservedMismatch {
 /** A contract, and the nodes that handle it. */
 export interface ObservedContract {
   readonly name: string;
-  /** Live nodes with a handler. */
+  /** Number of live nodes with a handler. */
   readonly handlers: number;
   /** The nodes that last handled the contract. */
   readonly last: readonly string[];
-  /** Messages that wait for a handler. */
+  /** Number of messages that wait for a handler. */
   readonly waiting: number;
   /**
    * `since`: time since which no node handles the contract; `signedOff`: all its last nodes have signed off; `wanted`:
@@ -104,9 +104,9 @@ export interface ObservedContract {
   readonly cause?: string | undefined;
 }
 
-/** A subscription. */
+/** State of a subscription, from which alarms are made. */
 export interface ObservedSubscription {
-  /** `<service>/<name>`. */
+  /** Label of the subscription: `<service>/<name>`. */
   readonly label: string;
   /** Reason why the subscription hands nothing out. */
   readonly stopped?: string | undefined;
@@ -128,7 +128,7 @@ export interface ObservedSubscription {
   readonly hanging?: SubscriptionHealth["hanging"] | undefined;
 }
 
-/** Dead letters that failed alike. */
+/** Dead letters of one subscription and contract that failed with the same code. */
 export interface ObservedLetters {
   readonly subscription: string;
   readonly contract: string;
@@ -144,11 +144,11 @@ export interface ObservedLetters {
   readonly last: number;
 }
 
-/** A stream or bucket of NATS. */
+/** State of a stream or bucket of NATS. */
 export interface ObservedStream {
   readonly name: string;
   readonly bytes: number;
-  /** 0 or less: no limit. */
+  /** Maximum size in bytes; 0 or less: no limit. */
   readonly limit: number;
   /** Number of servers that should keep the stream. */
   readonly replicas: number;
@@ -444,7 +444,10 @@ const REFUSED: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "OUTCOME
 const GONE = 15 * 60_000;
 /** Age up to which a dead letter is an alarm, in ms. */
 const NEW = 3_600_000;
-/** Backlog alarm: all turns have been taken for the first time, and none became free for the second, in ms. */
+/**
+ * Backlog alarm, in ms. `BACKLOG`: minimum time for which all turns have been taken; `STILL`: minimum time since a turn
+ * last became free.
+ */
 const [BACKLOG, STILL] = [10_000, 30_000];
 /** Difference of clocks, in ms, above which there is an alarm. */
 const APART = 2_000;

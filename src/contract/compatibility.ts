@@ -710,12 +710,12 @@ const SHAPES: Readonly<Record<string, (value: unknown) => boolean>> = Object.ass
   uniqueItems: (value: unknown) => typeof value === "boolean",
 });
 
-/** Keywords that only describe. */
+/** Keywords that only describe a schema for people. */
 const DESCRIPTIONS: ReadonlySet<string> = new Set([
   ...["$schema", "$comment", "title", "description", "examples", "default"],
   ...["deprecated", "readOnly", "writeOnly"],
 ]);
-/** Keywords that allow and forbid nothing. */
+/** Keywords that do not restrict which values are valid. */
 const ANNOTATIONS: ReadonlySet<string> = new Set([...DESCRIPTIONS, "$defs", "definitions"]);
 /** Keywords that are compared. */
 const KEYWORDS: ReadonlySet<string> = new Set([
@@ -728,8 +728,8 @@ const KEYWORDS: ReadonlySet<string> = new Set([
   ...["minItems", "maxItems", "minProperties", "maxProperties"],
 ]);
 /**
- * Keywords of a writer that only exclude values: if the reader accepts the values without them, it accepts the rest,
- * too.
+ * Keywords of a writer that only exclude values: if the reader accepts all values of the schema without these keywords,
+ * it also accepts the values of the schema with them.
  */
 const NARROWING: ReadonlySet<string> = new Set([
   ...["not", "contains", "minContains", "maxContains", "dependentRequired", "contentMediaType"],

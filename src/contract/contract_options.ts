@@ -60,7 +60,7 @@ export interface DurableEventOptions<In, Payload = In> {
 /** Options of an event that is not durable, and so has no key. */
 export interface TransientEventOptions<In, Payload = In>
   extends Pick<DurableEventOptions<In, Payload>, "input" | "redact" | "meta" | "version"> {
-  /** Not durable. */
+  /** Must be false or absent: the event is not durable. */
   durable?: false | undefined;
   /** Must be absent: only a durable event has a key. */
   key?: undefined;
@@ -188,7 +188,7 @@ export interface Keyed {
 
 /** Options of a contract without a key. */
 export interface Keyless {
-  /** Must be absent. */
+  /** Must be absent: the contract has no key. */
   key?: undefined;
   /** Strategy that chooses a node; not `"hash"`, which needs a `key`. Default: the app's `route`. */
   route?: Exclude<Route, "hash"> | undefined;
@@ -208,7 +208,7 @@ export interface NotIdempotent {
 export interface WithoutId {
   /** `true` or `{ ttl }`: one recorded result for each message id. Default: `false`. */
   idempotent?: boolean | { ttl?: number | undefined } | undefined;
-  /** Must be absent. */
+  /** Must be absent: the command has no `id` function. */
   id?: undefined;
 }
 

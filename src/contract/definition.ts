@@ -112,7 +112,7 @@ export interface EventContract<In = void, Payload = In> extends Contract<"event"
   on(fn: (payload: Payload, ctx: Context) => unknown, options?: EventHandlerOptions): Handler;
 }
 
-/** An event that is durable. */
+/** A durable event, made by {@link event}. */
 export interface DurableEvent<In = void, Payload = In> extends EventContract<In, Payload> {
   /** The contract's options, with `durable`. */
   readonly options: DurableContractOptions;

@@ -61,7 +61,7 @@ export interface DeadLetter {
    * line, then the stack; 4 kB at most; absent with `causes: false`.
    */
   readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined };
-  /** Attempts so far. */
+  /** Number of attempts so far. */
   readonly attempts: number;
   /** Time at which the message was stored in the log, by the server's clock. */
   readonly stored: Date;

@@ -256,7 +256,7 @@ export interface RunInfo {
   readonly stage: string | undefined;
   /** The version that the workflow had when the run was started. */
   readonly version: number;
-  /** Time of the start. */
+  /** Time at which the run started. */
   readonly startedAt: Date;
   /** Time at which the run ended; `undefined`: it has not ended. */
   readonly endedAt: Date | undefined;

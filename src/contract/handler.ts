@@ -54,7 +54,8 @@ export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
    */
   name?: string | undefined;
   /**
-   * Start of a new subscription in the log; with `each: "node"`, where each node begins at its start. Default: `"now"`.
+   * Where a new subscription begins in the log: at messages published from now on, or at the oldest stored message.
+   * With `each: "node"`, where each node begins whenever it starts. Default: `"now"`.
    */
   from?: "now" | "start" | undefined;
   /** Timeout of a run, in ms: 1 to 2^31 - 1. Default: the app's `timeout`. */
@@ -126,7 +127,7 @@ export interface SubscriptionSettings {
   readonly batch?: BatchSettings | undefined;
 }
 
-/** Settings of batches. */
+/** Settings of the batches of a handler made by `onBatch`. */
 export interface BatchSettings {
   /** Maximum number of members. */
   readonly max: number;

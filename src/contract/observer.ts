@@ -136,7 +136,7 @@ export type Observation =
     readonly code: string;
     readonly pause: number;
   }
-  /** A message of the log is a dead letter now. */
+  /** A message of the log has become a dead letter. */
   | {
     readonly type: "dead-letter";
     readonly subscription: string;

@@ -11,7 +11,7 @@ export type Result<T, F extends string = AnyCode> = Success<T> | Failure<F>;
 
 /** A {@link Result} with a value. */
 export interface Success<T> {
-  /** Tells the two kinds of result apart. */
+  /** Distinguishes a success from a failure. */
   readonly ok: true;
   /** Return value of the handler. */
   readonly value: T;
@@ -23,11 +23,11 @@ export interface Success<T> {
  * A {@link Result} with an error. A handler may return a failure made by {@link fail}, or the failure of another send.
  */
 export interface Failure<F extends string = AnyCode> {
-  /** Tells the two kinds of result apart. */
+  /** Distinguishes a failure from a success. */
   readonly ok: false;
   /** Never has a value. */
   readonly value?: undefined;
-  /** The failure. */
+  /** The error, with its code and message. */
   readonly error: CatgaError<F>;
 }
 

@@ -168,9 +168,9 @@ export function subscriptionName({ options: { entity } }: AnyContract, name: str
 
 /** Retry settings of a message of the log. */
 export interface Retry {
-  /** Attempts of a message. */
+  /** Maximum number of attempts of a message. */
   readonly attempts: number;
-  /** The pauses between attempts, in ms. */
+  /** The first and the longest pause between attempts, in ms. */
   readonly delay: readonly [first: number, longest: number];
 }
 

@@ -100,7 +100,7 @@ export interface Window {
   readonly bytes: number;
 }
 
-/** The window of a contract. */
+/** Returns the window of a contract, with defaults. */
 export function windowOf({ options: { window } }: AnyContract): Window {
   return { items: window?.items ?? WINDOW.items, bytes: window?.bytes ?? WINDOW.bytes };
 }

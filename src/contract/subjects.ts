@@ -19,7 +19,7 @@ export function framePrefixes(namespace: string): readonly string[] {
   return [`catga.${namespace}.node.`, `catga.${namespace}.bounce.`];
 }
 
-/** Subject of an event. */
+/** Subject of the events of a contract. */
 export function eventSubject(namespace: string, contract = ""): string {
   return `catga.${namespace}.event.${contract}`;
 }

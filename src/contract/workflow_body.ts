@@ -12,7 +12,7 @@ export interface WorkflowDefinition {
   readonly type: string;
   /** Checks and parses the input. */
   readonly input: Schema<never, unknown> | undefined;
-  /** Checks and parses what the handler returns. */
+  /** Checks and parses the handler's return value. */
   readonly output: Schema<never, unknown> | undefined;
   /** The codes that the workflow may fail with, besides Catga's; `undefined`: any. */
   readonly failures: readonly string[] | undefined;
@@ -34,7 +34,7 @@ export interface WorkflowDefinition {
 export interface WorkflowBody {
   /** The workflow that the handler handles. */
   readonly definition: WorkflowDefinition;
-  /** The function of the program. */
+  /** The handler's function, as the program gave it. */
   readonly fn: (flow: Flow, input: never) => unknown;
 }
 
@@ -84,7 +84,7 @@ export interface RunDue {
   readonly cron?: true | undefined;
   /** The shape of the workflow on the node that scheduled the start; absent if it has none. */
   readonly shape?: string | undefined;
-  /** The headers of the start. */
+  /** The headers given to the start of the run. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /** For a lease that was not put off, instead of a run: its runs, and the endpoint of the node that held them. */
   readonly lease?: { readonly runs: readonly string[]; readonly by: string } | undefined;

@@ -144,7 +144,7 @@ interface Fields {
   readonly days: CronField;
   readonly months: CronField;
   readonly weekdays: CronField;
-  /** True if the hours have neither `*` nor `/`. */
+  /** True if the field of hours has neither `*` nor `/`. */
   readonly isFixed: boolean;
 }
 

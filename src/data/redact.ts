@@ -19,7 +19,9 @@ const ANYWHERE = "**.";
 /** Maximum depth to which a payload is searched; deeper parts are hidden. */
 const MAX_DEPTH = 256;
 
-/** Returns why a value is no list of paths; `undefined`: it is valid. */
+/**
+ * Returns what the value should be, for an error message, if it is not a valid list of paths; `undefined`: it is valid.
+ */
 export function whyNoPaths(value: unknown): string | undefined {
   if (!Array.isArray(value)) return "an array of paths of members";
   if (value.length > MAX_PATHS) return `at most ${MAX_PATHS} paths`;

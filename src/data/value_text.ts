@@ -53,7 +53,7 @@ export function valueText(value: unknown, form: Form, root: string, levels = MAX
 /** Maximum depth of arrays, objects and collections: of a value, and of a value with its envelope. */
 export const [MAX_DEPTH, STORED_DEPTH] = [1_000, 1_016];
 
-/** Container of a value. */
+/** Kind of the container of a value. */
 type Holder = "object" | "array" | "map" | "pair" | "set";
 
 class Writer {

@@ -2,7 +2,7 @@
 import { CALLER_HEADER } from "../contract/program_types.ts";
 import { decodeText } from "../data/encoding.ts";
 
-/** No headers. */
+/** An object without headers. */
 export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 
 /**

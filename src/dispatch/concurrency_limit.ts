@@ -15,7 +15,7 @@ export class ConcurrencyLimit {
   readonly #clock: Clock;
   readonly #budget: TurnBudget;
   readonly #queue: AdmissionQueue;
-  /** The messages that run. */
+  /** The messages that run now. */
   readonly #holders: Set<MessageContext> = new Set();
 
   constructor(clock: Clock, budget: TurnBudget, limit: number) {

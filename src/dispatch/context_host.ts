@@ -47,7 +47,7 @@ export interface Envelope {
    * Time of the first send, as far as known here, by the monotonic clock of this process; absent: it was sent just now.
    */
   readonly sentAt?: number | undefined;
-  /** Streams only: the target of its items. */
+  /** Streams only: the target of the handler's items. */
   readonly items?: ItemTarget | undefined;
   /** Messages of the log only: the time of storing, by the server's clock, in ms since 1970. */
   readonly storedAt?: number | undefined;
@@ -126,7 +126,7 @@ export interface ContextHost extends RunSender {
   readonly wheel: DeadlineWheel;
   /** Counts asynchronous handlers that run, and sends that wait for an answer: a drain waits for them. */
   readonly underWay: Pick<UnderWay, "begin" | "end">;
-  /** Locks, claims and the cache. */
+  /** The locks, claims and cache of the node. */
   readonly state: SharedState;
   readonly observer: Observer;
   /** Reports an error that no caller receives. */

@@ -71,6 +71,6 @@ export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
   lost(workflow: string): void;
   /** Begins no more attempts of steps; running attempts go on to their end. Called when a drain begins. */
   leave(): void;
-  /** Ends everything. */
+  /** Ends all runs on this node, and everything that drives them. */
   close(): void;
 }

@@ -147,7 +147,7 @@ export function unsent({ kind, name }: AnyContract): string {
   return `${kind} ${name} was not sent`;
 }
 
-/** A failed result. */
+/** Makes a failed result. */
 export function failure(code: ErrorCode, message: string, options?: CatgaErrorOptions): Failure {
   return { ok: false, error: new CatgaError(code, message, options) };
 }

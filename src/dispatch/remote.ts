@@ -14,7 +14,7 @@ import type { EventFollower, FollowEventsOptions } from "../contract/followed_ev
 
 /** The cluster of a node. */
 export interface Remote {
-  /** This node. */
+  /** Description of this node. */
   readonly self: NodeInfo;
   readonly router: RequestRouter;
   /** State of the cluster's connection, membership and queue. */
@@ -95,7 +95,7 @@ export interface RemoteRequest {
    * be sent again.
    */
   readonly ofEntity?: boolean | undefined;
-  /** Streams only: the reader. */
+  /** Streams only: the reader of the items. */
   readonly items?: ItemSink | undefined;
   /** Admission to the handlers of this process, for requests of plain NATS clients; absent: run at once. */
   readonly admit?: Admission | undefined;

@@ -120,11 +120,11 @@ export class App implements NodeHost, DrainableNode {
   #drain: Promise<void> | undefined;
   readonly #release: () => Promise<void>;
   #log: Promise<DurableLog> | undefined;
-  /** The log, once it is open. */
+  /** The log, if it is open. */
   #opened: DurableLog | undefined;
-  /** The entities, once they are loaded. */
+  /** The entities, if they are loaded. */
   #ownEntities: Entities | undefined;
-  /** The runs, once they are loaded. */
+  /** The runs, if they are loaded. */
   #ownRuns: NodeRuns | undefined;
   readonly #nodeListeners: Set<() => void> = new Set();
 
@@ -724,7 +724,7 @@ function definitionOf<State>(method: string, entity: AnyEntity<State>): EntityDe
 /** Time between two computations of the alarms, in ms: a lag is compared every 10 s. */
 const ALARM_POLL = 5_000;
 
-/** The status of a node that is not draining. */
+/** Returns the status of a node that is not draining. */
 function statusOf({ connection, member, forbidden }: typeof IN_MEMORY, caughtUp: boolean): Health["status"] {
   if (connection === "disconnected" || connection === "closed") return "disconnected";
   if (forbidden) return "forbidden";

@@ -15,7 +15,7 @@ export interface DrainableNode extends Pick<ContextHost, "node" | "clock" | "whe
   readonly underWay: UnderWay;
 }
 
-/** Steps of a drain outside the node. */
+/** Steps of a drain that the node's parts carry out. */
 export interface DrainSteps {
   /** Takes sends off the fast path, so that sends of handlers that still run take the draining into account. */
   endFastPaths(): void;

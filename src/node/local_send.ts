@@ -81,7 +81,7 @@ class LocalSend extends PendingMessage<MessageContext> {
   /** Repeats the send if it is refused, if something runs around the handler. */
   path: RefusedSends | undefined = undefined;
   timing: Timing | undefined = undefined;
-  /** The next free send. */
+  /** The next send in the list of free sends. */
   next: LocalSend | undefined = undefined;
   readonly #all: LocalSends;
 
@@ -123,7 +123,7 @@ class LocalSend extends PendingMessage<MessageContext> {
 /** The sends of one contract that its handler in this process has refused. */
 export interface RefusedSends {
   readonly counts: ContractCounts;
-  /** Repeats a send. */
+  /** Repeats a send that the handler here has refused. */
   again(payload: unknown, refusal: Refusal): MaybePromise<Result<unknown>>;
 }
 

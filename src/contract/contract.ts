@@ -152,7 +152,7 @@ const RUN_MESSAGE = new RegExp(`^[\\w-]{1,48}${RUN}\\.(${[BEGUN, CALLED, RECORDE
 /** Maximum length of a contract's name, in characters. */
 export const MAX_NAME_LENGTH = 256;
 
-// Checks of what contracts, sends and apps have in common.
+// Checks of options that contracts, sends and apps have in common.
 
 /** Throws if `timeout` or `retries` is invalid. `at`: prefix of the options' names in the error. */
 export function checkTimes(at: string, options: { timeout?: number | undefined; retries?: number | undefined }): void {

@@ -1,4 +1,4 @@
-/** Following durable events: options of `follow`, and what a follower returns. */
+/** Following durable events: the options of `follow`, and the follower that it returns. */
 import type { DurableContract } from "./contract.ts";
 import { checkKnown, checkSignal, checkString, show } from "../data/checks.ts";
 
@@ -22,8 +22,8 @@ export interface FollowEventsOptions {
 }
 
 /**
- * A durable event as a follower gets it. It is frozen, and the same object for all followers of a process: copy what
- * you want to change.
+ * A durable event as a follower gets it. It is frozen, and all followers of a process get the same object: copy the
+ * parts that you want to change.
  */
 export interface FollowedEvent<T> {
   /** The event's position in the log, a safe integer that grows with each event; `from: position` begins behind it. */

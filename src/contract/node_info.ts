@@ -144,9 +144,9 @@ export interface Health {
    */
   readonly subscriptions: readonly SubscriptionHealth[];
   /**
-   * Alarms about the state that this node sees, the most urgent first; each stands as long as its cause lasts.
-   * `message`: a sentence for people; `count`: how many messages, bytes or ms are concerned; `since`: a time in ms
-   * since 1970; `docs`: the page that says what to do; `cause`: the error that a handler threw, if known.
+   * Alarms about the state that this node sees, the most urgent first; each lasts as long as its cause. `message`: a
+   * sentence for people; `count`: how many messages, bytes or ms are concerned; `since`: a time in ms since 1970;
+   * `docs`: the page with advice; `cause`: the error that a handler threw, if known.
    */
   readonly alarms: readonly {
     readonly kind:
@@ -172,7 +172,7 @@ export interface Health {
       | "clocks-apart";
     /** The contract, subscription, node or stream. */
     readonly about: string;
-    /** `warning`: nothing is lost, and nothing stands still yet. */
+    /** `warning`: nothing is lost or blocked yet. */
     readonly severity: "error" | "warning";
     readonly message: string;
     readonly since: number;

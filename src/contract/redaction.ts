@@ -84,8 +84,8 @@ export function shownPayload(payload: unknown, { headers, contract }: RedactedMe
 
 /**
  * Returns the payload of a message as a behavior may log it: without the members that its contract names in `redact`,
- * and without those that the header of a stored message names, from the sender's contract. Each member of a batch has
- * its own header.
+ * and without the members that the header of a stored message names, from the sender's contract. Each member of a batch
+ * has its own header.
  */
 export function loggedPayload(
   { name, options }: AnyContract,

@@ -131,7 +131,7 @@ const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
   broadcast: new Set(["id", "key", "node", "timeout", "signal", "headers"]),
 };
 
-// The entries of `NodeInfo.subscriptions`, which say what handlers of messages of the log a node has:
+// The entries of `NodeInfo.subscriptions`, which list a node's handlers of messages of the log:
 // `<subscription>/<event>`, and `@/<command>` for queued commands; and the names of the internal contracts that follow
 // from an entry.
 

@@ -9,7 +9,7 @@ export function nodeSubject(namespace: string, to: string, from = ""): string {
   return `catga.${namespace}.node.${to}.${from}`;
 }
 
-/** Subject to which the server answers that a frame of this process reached nobody; `rest` names the frame. */
+/** Subject to which the server answers that no process got a frame of this process; `rest` names the frame. */
 export function bounceSubject(namespace: string, endpoint: string, rest = ""): string {
   return `catga.${namespace}.bounce.${endpoint}.${rest}`;
 }

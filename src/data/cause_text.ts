@@ -5,9 +5,9 @@ import { show } from "./checks.ts";
 export const MAX_CAUSE = 4_096;
 
 /**
- * Returns the text of a thrown value, at most 4 kB: the first line is `name: message`; then the stack frames, those of
- * the program before those of packages and of the runtime; then `caused by` and the same for its cause. `undefined` for
- * a `CatgaError` without frames and cause, for which the failure says everything. Never throws, whatever was thrown.
+ * Returns the text of a thrown value, at most 4 kB: the first line is `name: message`; then the stack frames, first the
+ * program's, then the frames of packages and of the runtime; then `caused by` and the same for its cause. `undefined`
+ * for a `CatgaError` without frames and cause, because the failure has all its data. Never throws, whatever was thrown.
  */
 export function causeText(thrown: unknown): string | undefined {
   const parts: string[] = [];

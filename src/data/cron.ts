@@ -26,7 +26,7 @@ export function nextOfCron(pattern: string, time: number, zone?: string): number
  * Parses seconds, minutes, hours, days of the month, months and days of the week (0 is Sunday): `*`, `?`, numbers,
  * names of months and days, ranges, steps, lists; or `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly`. A day
  * matches if both of its fields match, or one of them if neither is `*`. Throws a `RangeError` for another pattern, or
- * an unknown time zone. The times are those at which nats-server fires.
+ * an unknown time zone. The result has the times at which nats-server fires.
  */
 export function parseCron(pattern: string, zone = "UTC"): Cron {
   return serverTimes(readFields(pattern), localTime(zone));

@@ -20,7 +20,7 @@ export function printable(text: string): string {
  * nested too deeply for that. A value that cannot be shown becomes a text in parentheses.
  */
 export function printableJson(value: unknown, indent?: number): string | undefined {
-  // only strings contain such characters; JSON escapes those below U+0020 in them, so that the others are its own line
+  // only strings contain hidden characters; JSON escapes all below U+0020 in strings, so the others are JSON's own line
   // breaks
   return json(value, indent)?.replace(HIDDEN_IN_JSON, jsonEscaped);
 }

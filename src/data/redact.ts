@@ -1,6 +1,7 @@
 /**
  * Hides the secret members of payloads that tools show, as named by their contract. The paths come with the stored
- * message, which anybody may have written: they are limited, and unreadable ones hide the whole payload.
+ * message, which any client may have written: the number and length of paths are limited, and unreadable paths hide the
+ * whole payload.
  */
 
 /** Text in place of a hidden member. */

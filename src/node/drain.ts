@@ -65,7 +65,7 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
     await underWay.none(clock, clock.monotonic() + HANDLERS_END_WITHIN);
   }
 
-  // 5. Refuse sends, and abort those sends that began meanwhile.
+  // 5. Refuse sends, and abort the sends that began meanwhile.
   steps.stopSends();
   wheel.abort(closed);
 

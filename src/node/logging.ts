@@ -75,7 +75,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
       return error(`${what} ${seen.contract} threw (${messageLabel(seen.id, seen.correlationId)})`);
     }
     case "fault":
-      // the place where Catga noticed an outage helps nobody: a line without a stack
+      // the stack shows only where Catga noticed the outage: log a line without it
       return isCatgaError(seen.error) && /^(?:UNAVAILABLE|OUTCOME_UNKNOWN)$/.test(seen.error.code)
         ? warn(`${seen.during} failed (${seen.error.code}: ${seen.error.message})`)
         : error(`${seen.during} failed`);

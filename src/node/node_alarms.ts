@@ -29,7 +29,7 @@ export class NodeAlarms {
   #alarms: readonly Alarm[] = [];
   #disconnected: { readonly since: number } | undefined;
   readonly #breakers = new Map<string, number>();
-  /** Reason why a subscription stands still, and since when, by label. */
+  /** Reason why a subscription is stopped, and since when, by label. */
   readonly #stopped = new Map<string, { readonly why: string; readonly since: number }>();
   readonly #letters = new Map<string, ObservedLetters>();
   readonly #runs = new Map<string, NonNullable<Observed["runs"]>[number]>();

@@ -189,8 +189,8 @@ export class RequestBuilder {
 
   /**
    * Returns the id given in the options. An idempotent command without one gets its id here, because every attempt must
-   * have the same id: the contract's (made by {@link RequestBuilder.parse} if there is a schema), or a generated one. A
-   * stored message without an id is named by the log.
+   * have the same id: the contract's (made by {@link RequestBuilder.parse} if there is a schema), or a generated one.
+   * If the message is stored and has no id, the log makes one.
    */
   #idOf(
     contract: AnyContract,

@@ -37,19 +37,20 @@ interface ClusterOptions {
   readonly host: NodeHost;
   readonly transport: Transport;
   readonly namespace: string;
-  /** This node, except for what changes while it runs. */
+  /** Description of this node, without members that change while it runs. */
   readonly info: NodeInfo;
   /** The events that this node has handlers for. */
   readonly events: readonly Dispatch[];
   /** The commands and queries that this node has handlers for. */
   readonly requests: readonly AnyContract[];
-  /** All contracts that it has handlers for, and their shapes. */
+  /** All contracts that this node has handlers for. */
   readonly handled: readonly AnyContract[];
+  /** Shapes of this program's contracts. */
   readonly shapes: ContractShapes;
   readonly observer: Observer;
-  /** Ttl of a membership record, in ms. */
+  /** Time to live of a membership record, in ms. */
   readonly heartbeat: number;
-  /** Number of handlers that run at once for other nodes. */
+  /** Maximum number of handlers that run at once for other nodes. */
   readonly concurrency: number;
   readonly breaker: BreakerOptions;
 }
@@ -69,16 +70,17 @@ export class Cluster implements Remote {
   readonly #membership: Membership;
   readonly #failureDetector: FailureDetector;
   readonly #shapes: ShapeView;
-  /** It knows the other nodes. */
+  /** True once {@link Cluster.join} has registered this node and read the other nodes' records. */
   #joined = false;
   readonly #stop = new AbortController();
 
   /**
-   * Subscribes at once; {@link Cluster.join} makes the node known to the others. `bucket`: that of the membership.
+   * Subscribes at once; {@link Cluster.join} makes the node known to the others. `bucket`: the bucket of the membership
+   * records.
    *
    * The parts need each other in a circle: the endpoint reports to the failure detector and the router, and both send
-   * through the endpoint. So each is made after the parts that it uses while it is made (the failure detector after the
-   * membership, the router after the endpoint), and reaches the others by callbacks: nothing arrives before the
+   * through the endpoint. So each part is made after the parts that its constructor uses (the failure detector after
+   * the membership, the router after the endpoint), and reaches the others by callbacks: nothing arrives before this
    * constructor has returned.
    */
   constructor(options: ClusterOptions, bucket: Bucket) {
@@ -86,7 +88,7 @@ export class Cluster implements Remote {
     const { host, transport, namespace, observer, info, info: { service, endpoint }, heartbeat } = options;
     const { clock, random } = transport;
     const malformed = this.#malformed = new MalformedCount(transport, observer);
-    // of all that send and receive, and of all that follow the other nodes
+    // options that parts share: `wire` for those that send and receive, `view` for those that follow the other nodes
     const wire = { transport, namespace, endpoint, observer, malformed };
     const view = { clock, random, observer, connected: () => this.#endpoint.connected, server: () => transport.server };
     const dropped = this.#dropped = new DroppedEvents(clock, observer);
@@ -221,7 +223,10 @@ export class Cluster implements Remote {
     };
   }
 
-  /** Registers this node, and reads which others there are. Rejects with `ID_TAKEN`. */
+  /**
+   * Registers this node, and reads the records of the other nodes. Rejects with `ID_TAKEN` if a live process has its
+   * id.
+   */
   async join(): Promise<void> {
     await this.#membership.join();
     this.router.joined();
@@ -229,7 +234,8 @@ export class Cluster implements Remote {
     this.#options.host.refresh();
     this.#shapes.begin();
     this.#failureDetector.start();
-    // not before: a process that fails to join would lose the requests that it has taken
+    // plain requests are accepted only after joining: a process that fails to join would lose those that it had
+    // accepted
     await this.#interop.start();
   }
 
@@ -264,7 +270,7 @@ export class Cluster implements Remote {
   }
 
   gone(endpoint: string): Promise<boolean> {
-    // it comes from a record that anybody may have written, and becomes part of a subject
+    // the endpoint comes from a record that anybody may have written, and becomes part of a subject
     return isEndpoint(endpoint) ? this.#absence.gone(endpoint) : Promise.resolve(false);
   }
 
@@ -277,9 +283,9 @@ export class Cluster implements Remote {
       // the record expires by itself, or the failure detector of another node removes it
       observer({ type: "fault", during: "leaving the membership", error });
     });
-    // a store that does not answer must not delay the rest
+    // a store that does not answer must not delay the rest of the drain
     await within(transport.clock, LEAVE, left);
-    // what NATS has delivered already is still handled here
+    // messages that NATS has delivered already are still handled here
     await Promise.all([this.#events.close(), this.#interop.close()]);
     this.#endpoint.refuse(this.#membership.view.members.map(({ info }) => info.endpoint));
   }
@@ -295,7 +301,7 @@ export class Cluster implements Remote {
     this.#dropped.report();
   }
 
-  /** Handles news of another process, from its frames, or from frames and pings to it. */
+  /** Tells the parts that another process is alive, that a frame to it bounced, or that it did not answer a ping. */
   #onPeer(peer: Peer, news: "alive" | "bounced" | "silent"): void {
     const { endpoint } = peer;
     if (news !== "silent") this.#probe.report(endpoint, news === "alive");
@@ -309,8 +315,9 @@ export class Cluster implements Remote {
   }
 
   /**
-   * Gives an event that this node's schema refuses to a node of the service with another version of the contract, once:
-   * what that refuses, too, is observed as any failure of an event. Returns false if there is none.
+   * Passes an event that this node's schema refuses to a node of the service with another version of the contract,
+   * once. If that node fails, too, the failure is observed like any failure of an event. Returns false if no such node
+   * exists.
    */
   #passOn(host: NodeHost, service: string, ctx: MessageContext, payload: unknown): boolean {
     const { contract, envelope: { id, correlation, causation, headers } } = ctx;
@@ -341,5 +348,5 @@ export class Cluster implements Remote {
   }
 }
 
-/** How long a drain waits for the store to remove this node's record, in ms. */
+/** Maximum time that a drain waits for the store to remove this node's record, in ms. */
 const LEAVE = 2_000;

@@ -1,4 +1,4 @@
-/** The counts of this node for whoever asks: made on demand, ten times a second at most. */
+/** This node's counts for processes that request them: computed on demand, at most ten times a second. */
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -27,7 +27,10 @@ export class StatsAnswer {
     this.#began = options.clock.monotonic();
   }
 
-  /** The {@link NodeStats} as JSON, without what is 0 or empty. What has no room is left out, the least used first. */
+  /**
+   * The {@link NodeStats} as JSON, without members that are 0 or empty. If the text is too long, leaders, peers and
+   * contracts that do not fit are left out, the least used first.
+   */
   text(): string {
     const now = this.#options.clock.monotonic();
     if (now - this.#madeAt < ANSWER_AGE) return this.#text;
@@ -39,7 +42,7 @@ export class StatsAnswer {
     const { clock, info: { id, endpoint, service }, host, endpoint: { inbound, payloadLimit } } = this.#options;
     const { user, system } = cpuUsage();
     const { leads, locks, cycles } = host.holdings;
-    // what handlers threw stays here: more may ask for statistics than may read the log
+    // errors that handlers threw are left out: more users may request statistics than may read the log
     const alarms = host.alarms.slice(0, MOST_ALARMS).map(({ cause: _, ...alarm }) => alarm);
     const unreadable = host.unreadable.slice(0, MOST_UNREADABLE).map(({ why, ...entity }) => {
       return { ...entity, why: why.slice(0, LONGEST_WHY) };
@@ -69,7 +72,7 @@ export class StatsAnswer {
   }
 }
 
-/** The answer with as much as there is room for, in bytes, and how many contracts are left out. */
+/** Returns the answer as JSON of at most `limit` bytes, with the number of contracts that are left out. */
 function cut(
   { head, leads, peers, contracts }: { head: object } & Record<"leads" | "peers" | "contracts", readonly unknown[]>,
   limit: number,
@@ -87,7 +90,7 @@ function cut(
   });
 }
 
-/** How many of the values there is room for, as JSON in bytes, and the size of these. */
+/** Returns how many of the values fit into `room` bytes as JSON, and their size in bytes. */
 function fitting(values: readonly unknown[], room: number): { count: number; size: number } {
   let [count, size] = [0, 0];
   for (const value of values) {
@@ -99,13 +102,13 @@ function fitting(values: readonly unknown[], room: number): { count: number; siz
   return { count, size };
 }
 
-/** The most urgent ones. */
+/** Maximum number of alarms in an answer; the most urgent come first. */
 const MOST_ALARMS = 20;
-/** Entities that cannot be read, and characters of the reason of each. */
+/** Maximum number of unreadable entities in an answer, and maximum length of each reason, in characters. */
 const [MOST_UNREADABLE, LONGEST_WHY] = [100, 400];
-const ANSWER_AGE = 100; // ms in which an answer is given again
-const COMMAS = 256; // bytes: names and brackets of the lists, and the counts of what is left out
-/** Bytes of an answer: some 1,000 contracts. */
+const ANSWER_AGE = 100; // ms during which a computed answer is returned again
+const COMMAS = 256; // bytes: names and brackets of the lists, and the counts of values that are left out
+/** Maximum length of an answer, in bytes: room for some 1,000 contracts. */
 export const MAX_ANSWER = 262_144;
-/** Bytes that stand around an answer in its frame. */
+/** Bytes that surround an answer in its frame. */
 export const ANSWER_MARGIN = 256;

@@ -10,17 +10,17 @@ export class CallStats {
   #ms = 0;
   #lastError = "";
 
-  /** Counts a request that was answered after so many ms. */
+  /** Counts a request that was answered after `ms` milliseconds. */
   count(ms: number, error: CatgaError | undefined): void {
     this.#requests++;
     this.#ms += ms;
     if (error === undefined) return;
     this.#errors++;
-    // never its message: others than the caller may read the statistics
+    // the message of an error is left out: users other than the caller may read the statistics
     this.#lastError = printable(`${statusOf(error)}:${error.code}`);
   }
 
-  /** By the names of NATS's service protocol; times in ns. */
+  /** The counts, under the names of NATS's service protocol; times in ns. */
   get counts(): Readonly<Record<string, number | string>> {
     const time = Math.round(this.#ms * 1e6);
     return {

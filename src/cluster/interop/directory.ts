@@ -15,7 +15,7 @@ interface DirectoryOptions
   readonly info: NodeInfo;
 }
 
-/** Describes what this node serves, and how often it was called. */
+/** Describes the contracts that this node serves, and how often each was called. */
 export class Directory {
   readonly #options: DirectoryOptions;
   #subscriptions: Subscription[] = [];
@@ -25,7 +25,7 @@ export class Directory {
     this.#options = options;
   }
 
-  /** Answers from now on. */
+  /** Starts to answer. */
   start(): void {
     const { transport, malformed, info: { service, id } } = this.#options;
     const ping = () => JSON.stringify({ type: `${TYPE}.ping_response`, ...this.#identity() });
@@ -48,7 +48,7 @@ export class Directory {
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }
 
-  /** With the schemas, if they all fit into one message. */
+  /** Describes the contracts with their schemas, if all schemas fit into one message. */
   #describe(): string {
     const full = this.#describeWith((contract) => jsonSchemas(contract));
     return exceeds(full, this.#options.transport.maxPayload) ? this.#describeWith(() => ({})) : full;

@@ -12,11 +12,11 @@ import { Directory } from "./directory.ts";
 
 /** Dependencies of interop on its node. */
 interface InteropOptions extends Omit<PlainCallsOptions, "served"> {
-  /** This node, except for what changes while it runs. */
+  /** Description of this node, without members that change while it runs. */
   readonly info: NodeInfo;
   /** The commands and queries that this node has handlers for. */
   readonly requests: readonly AnyContract[];
-  /** The contract that requests of plain clients are sent with. */
+  /** Returns the contract with which this node sends the requests of plain clients. */
   plainOf(contract: AnyContract): AnyContract;
 }
 
@@ -25,7 +25,7 @@ export class Interop {
   readonly calls: PlainCalls;
   readonly #directory: Directory;
   readonly #transport: Transport;
-  /** A node without contracts has nothing to call, and is not listed. */
+  /** True if the node has contracts: without any it is not listed. */
   readonly #serves: boolean;
 
   constructor(options: InteropOptions) {
@@ -42,16 +42,16 @@ export class Interop {
     this.#directory = new Directory({ ...options, served });
   }
 
-  /** Takes requests from now on. Resolves when the server has the subscriptions. */
+  /** Starts to accept requests. Resolves when the server has the subscriptions. */
   async start(): Promise<void> {
     if (!this.#serves) return;
     this.calls.start();
     this.#directory.start();
-    // if the connection is lost just now, the subscriptions are made with the next one
+    // if the connection is lost at this moment, the subscriptions are made with the next connection
     await this.#transport.flush().catch(() => {});
   }
 
-  /** Takes no more requests. Resolves when all those that have been delivered have begun. Idempotent. */
+  /** Accepts no more requests. Resolves when all delivered requests have begun. Idempotent. */
   async close(): Promise<void> {
     await Promise.all([this.calls.close(), this.#directory.close()]);
   }

@@ -1,6 +1,6 @@
 /**
  * Requests of NATS clients without Catga, with JSON as payload and answer, on `catga.<namespace>.call.<Name>`. The
- * nodes that handle a contract share a queue group. The node that NATS picks sends the request as one of its own, so
+ * nodes that handle a contract share a queue group. The node that NATS picks sends the request as its own request, so
  * that keys, order, retries and ids work as between nodes; before its own handlers the request waits for admission,
  * like requests of other nodes.
  */
@@ -23,13 +23,13 @@ import type { CallStats } from "./call_stats.ts";
 import { FORBIDDEN_REPLY, mayAnswer, respond } from "./plain_answer.ts";
 import { errorHeaders } from "./service_error.ts";
 
-/** The queue group of all nodes: the default one of NATS services. */
+/** Name of the queue group of all nodes: the default queue group of NATS services. */
 export const QUEUE = "q";
 
 /** A contract that plain clients may call. */
 export interface ServedContract {
   readonly contract: AnyContract;
-  /** The contract without schemas of answers: a plain client gets the handler's value. */
+  /** The contract without schemas of answers: a plain client gets the value that the handler returned. */
   readonly plain: AnyContract;
   readonly subject: string;
   readonly stats: CallStats;
@@ -38,17 +38,17 @@ export interface ServedContract {
 /** Dependencies of plain calls on their node. */
 export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "namespace" | "observer" | "malformed"> {
   readonly served: readonly ServedContract[];
-  /** A drain waits until nothing is pending there. */
+  /** `underWay`: a drain waits until it is 0. */
   readonly host: Pick<ContextHost, "node" | "underWay" | "wheel">;
-  /** The headers that go on with what handlers send; their names are in lower case. */
+  /** Lower-case names of the headers that handlers pass on with the messages that they send. */
   readonly carried: readonly string[];
   /** Returns true if requests of a contract are routed by a key. */
   keyed(contract: AnyContract): boolean;
-  /** Timeout of a request of a contract, in ms. */
+  /** Returns the timeout of a request of a contract, in ms. */
   timeLeft(contract: AnyContract): number;
   /**
-   * Sends a request as this node. May throw, or reject with, what a strategy throws. `refusedBy`: names of shapes that
-   * have refused its payload.
+   * Sends a request as this node. May throw, or reject with, any error that a user's strategy throws. `refusedBy`:
+   * names of shapes that have refused its payload.
    */
   send(
     contract: AnyContract,
@@ -56,39 +56,43 @@ export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "
     options: SendOptions,
     refusedBy?: ReadonlySet<string>,
   ): Promise<Result<unknown>>;
-  /** The name of this node's shape of a contract, if nodes with others handle it, too. */
+  /**
+   * Returns the name of this node's shape of a contract, if nodes with other shapes handle it, too; else `undefined`.
+   */
   shapeBesideOthers(contract: AnyContract): string | undefined;
   /** Reads a stream as this node. */
   stream(contract: AnyContract, payload: unknown, options: StreamOptions): AsyncIterable<unknown>;
-  /** Prefix of the reply subjects of items: who is not there bounces. The stream's number follows. */
+  /**
+   * Prefix of the reply subjects of items, followed by the stream's number: an item without a subscriber bounces there.
+   */
   readonly bounces: string;
 }
 
-/** Takes the plain requests of one node. */
+/** Handles the plain requests that one node gets. */
 export class PlainCalls {
   readonly #options: PlainCallsOptions;
   #subscriptions: Subscription[] = [];
   #underWay = 0;
-  /** The streams that are being fed, by their numbers. */
+  /** The streams that are being fed, by number. */
   readonly #streams: Map<number, AbortController> = new Map();
   #count = 0;
-  /** How many items there were before these ends of streams. */
+  /** Number of items that were sent before each end of a stream. */
   readonly #ends: WeakMap<Result<string>, string> = new WeakMap();
 
   constructor(options: PlainCallsOptions) {
     this.#options = options;
   }
 
-  /** Takes requests from now on. */
+  /** Starts to accept requests. */
   start(): void {
     const { transport, served } = this.#options;
-    // one for each contract: with a wildcard, NATS would also pick nodes without its handler
+    // one subscription for each contract: with a wildcard, NATS would also pick nodes without its handler
     this.#subscriptions = served.map((each) =>
       transport.subscribe(each.subject, { queue: QUEUE, optional: true }, (message) => this.#onMessage(each, message))
     );
   }
 
-  /** Takes no more requests. Resolves when all those that have been delivered have begun. */
+  /** Accepts no more requests. Resolves when all delivered requests have begun. */
   async close(): Promise<void> {
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }
@@ -128,14 +132,14 @@ export class PlainCalls {
       const result = await send(plain, payload, options);
       // validated, but not transformed: like a node, the client gets what the handler returned
       const checked = await this.#checked(contract, result, due);
-      if (!checked.ok && schemaThrew(checked.error)) throw checked.error; // it is observed
+      if (!checked.ok && schemaThrew(checked.error)) throw checked.error; // it is reported
       return checked.ok ? this.#asText(contract, result.value) : checked;
     } catch (error) {
       return { ok: false, error: this.#known(contract, error) };
     }
   }
 
-  /** An answer as JSON. Throws `INVALID_RESPONSE` or `TOO_LARGE`. */
+  /** Encodes an answer as JSON. Throws `INVALID_RESPONSE` or `TOO_LARGE`. */
   #asText({ name }: AnyContract, value: unknown): Result<string> {
     if (value === undefined) return { ok: true, value: "" };
     const text = toJson(value, "INVALID_RESPONSE", "the answer", name);
@@ -144,14 +148,17 @@ export class PlainCalls {
     return { ok: true, value: text };
   }
 
-  /** Resolves with true if this node's schema refuses a payload; not if it throws, or does not end in time. */
+  /**
+   * Resolves with true if this node's schema refuses a payload; with false if the schema throws, or does not end in
+   * time.
+   */
   async #refuses(contract: AnyContract, payload: unknown, due: number): Promise<boolean> {
     const parsed = parsePayload(contract, payload);
     const { error } = parsed instanceof Promise ? await this.#inTime(contract, parsed, due) : parsed;
     return error?.code === "INVALID_MESSAGE" && !schemaThrew(error);
   }
 
-  /** Nobody has subscribed any more to where the items of this stream go. */
+  /** Called when items of this stream bounced: ends it, because its client has unsubscribed. */
   unread(stream: number): void {
     this.#streams.get(stream)?.abort();
   }
@@ -184,7 +191,7 @@ export class PlainCalls {
           throw new CatgaError("TOO_LARGE", `an item of ${contract.name} is larger than the server takes`);
         }
         transport.publish(reply, text, { reply: bounces + number });
-        // the client has no window: no further ahead than the server has read
+        // the client has no window: wait until the server has read the items sent so far
         if (++count % FLUSH_EVERY === 0) await transport.flush();
       }
       return ended({ ok: true, value: "" });
@@ -193,7 +200,7 @@ export class PlainCalls {
     }
   }
 
-  /** The failure that a client is told. What a user's strategy threw is for the log. */
+  /** Returns the error for the client. An error that is not Catga's, such as a strategy's, is logged in its place. */
   #known({ kind, name }: AnyContract, error: unknown): CatgaError {
     const { host, observer } = this.#options;
     const known = isCatgaError(error);
@@ -205,7 +212,7 @@ export class PlainCalls {
     return new CatgaError("HANDLER_FAILED", `${where}; the log of that node says why`);
   }
 
-  /** Validates an answer by the contract's schema, within the deadline: the handler has run already. */
+  /** Validates an answer by the contract's schema, until the deadline; the handler has run already. */
   #checked(contract: AnyContract, result: Result<unknown>, due: number): MaybePromise<Result<unknown>> {
     const checked = parseAnswer(contract, result);
     return checked instanceof Promise ? this.#inTime(contract, checked, due) : checked;
@@ -229,15 +236,15 @@ export class PlainCalls {
 }
 
 /**
- * A contract without its input schema and items: the schema of another version may take the request, and this version
- * does not know its answers.
+ * Returns a contract without its input schema and items: a node with another version may accept the request, and this
+ * node's schemas do not fit its answers.
  */
 function ofAnyVersion(plain: AnyContract): AnyContract {
   const { input: _, items: __, ...options } = plain.options;
   return { ...plain, options };
 }
 
-/** Parses a body; an empty one is `undefined`. Throws `INVALID_MESSAGE`. */
+/** Parses a body as JSON; an empty body is `undefined`. Throws `INVALID_MESSAGE`. */
 function readPayload({ name }: AnyContract, data: Uint8Array): unknown {
   if (data.length === 0) return undefined;
   try {
@@ -247,7 +254,7 @@ function readPayload({ name }: AnyContract, data: Uint8Array): unknown {
   }
 }
 
-/** Reads the send options and the message's headers from those of the request. Throws `INVALID_MESSAGE`. */
+/** Reads the send options and the message's headers from the headers of the request. Throws `INVALID_MESSAGE`. */
 function readHeaders(
   { name, options }: AnyContract,
   given: Readonly<Record<string, string>>,
@@ -260,7 +267,7 @@ function readHeaders(
     const known = header.toLowerCase();
     if (known === "nats-msg-id") id = value;
     else if (known === "catga-key") key = value;
-    // some clients capitalize them
+    // some clients capitalize the names of headers
     else if (carried.includes(known)) headers[known] = value;
     else if (!known.startsWith("nats-")) headers[header] = value;
   }
@@ -273,12 +280,12 @@ function readHeaders(
   return { headers, ...(id === undefined ? {} : { id }), ...(key === undefined ? {} : { key }) };
 }
 
-/** Returns true if JetStream made a message: a stream's republished one, or the heartbeat of a consumer. */
+/** Returns true if JetStream made a message: a stream's republished message, or the heartbeat of a consumer. */
 function isOfStream(headers: Readonly<Record<string, string>> | undefined): boolean {
   return headers !== undefined && ("Nats-Stream" in headers || "Nats-Last-Stream" in headers);
 }
 
-/** The contract for a request of a plain client: without a schema of answers. */
+/** Returns the contract for a request of a plain client: without a schema of answers. */
 export function forPlainClient(contract: AnyContract): AnyContract {
   const { output: _, items: __, ...options } = contract.options;
   return { ...contract, options };
@@ -289,4 +296,4 @@ const MAX_UNDER_WAY = 65_536;
 const FLUSH_EVERY = 256; // items
 const OF_STREAM = "a stream or a consumer of JetStream sent it, no client";
 const TOO_MANY = `${MAX_UNDER_WAY} plain requests are under way already`;
-const MAX_HEADERS = 4_096; // bytes: more than those of any error
+const MAX_HEADERS = 4_096; // bytes: more than the headers of any error

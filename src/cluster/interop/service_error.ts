@@ -3,7 +3,7 @@ import type { CatgaError } from "../../error.ts";
 import { statusOf } from "../../contract/error_status.ts";
 import { printable } from "../../data/printable.ts";
 
-/** The headers of an error. Long texts are cut: the body has them in full. */
+/** Returns the headers of an error. Long texts are cut: the body has them in full. */
 export function errorHeaders(error: CatgaError): Record<string, string> {
   return {
     "Nats-Service-Error": line(error.message, MAX_MESSAGE) || error.name,
@@ -12,7 +12,7 @@ export function errorHeaders(error: CatgaError): Record<string, string> {
   };
 }
 
-/** A text on one line that is safe in a header and on a terminal. */
+/** Returns a text on one line that is safe in a header and on a terminal. */
 function line(text: string, length: number): string {
   // deno-lint-ignore no-control-regex
   const line = text.slice(0, length).replace(/[\x00-\x1f\x7f]+/g, " ");

@@ -1,8 +1,8 @@
 /**
  * Decides whether a process is certainly gone, so that its idempotency claims may be freed. The failure detector is
  * faster, and may be wrong about a node that is cut off; a claim that is freed by mistake would let a command run
- * twice. So pings have to bounce for longer than a short cut lasts, as seen by a process that was connected and awake
- * all the while.
+ * twice. So pings have to bounce for longer than a short loss of the connection lasts, as seen by a process that was
+ * connected and awake all the while.
  *
  * A bounce shows that nobody subscribed to the endpoint at some moment between the sending of its ping and its arrival.
  * So an absence begins no later than the arrival of the first bounce, and lasts at least until the last ping was sent.
@@ -10,36 +10,37 @@
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
 
-/** How long a node may lose its connection without losing its claims, in ms. */
+/** Time for which a node may lose its connection without losing its claims, in ms. */
 export const CUT = 4_000;
 /**
- * A reconnect is tried every 250 ms (`src/nats/connection.ts`), with up to 1 s of jitter that nats.js adds with TLS.
+ * Maximum time between two reconnect attempts: 250 ms (`src/nats/connection.ts`), and up to 1 s of jitter that nats.js
+ * adds with TLS.
  */
 const REDIAL = 1_250; // ms
-/** For the handshake of the reconnect on a busy machine. */
+/** Time that the handshake of a reconnect may take on a busy machine. */
 const HANDSHAKE = 750; // ms
-/** Time for which pings to a process have to bounce until it is gone, in ms. */
+/** Time for which pings to a process have to bounce until it counts as gone, in ms. */
 const ABSENT = CUT + REDIAL + HANDSHAKE;
-/** Between a bounce and the next ping. */
+/** Pause between a bounce and the next ping. */
 const PING_INTERVAL = 250; // ms
-/** Bounces that are further apart do not prove an absence between them. */
+/** Maximum time between two bounces that prove an absence between them. */
 const GAP = 1_000; // ms
-/** Without a bounce and without an answer for this long, nothing is known. */
+/** Time without a bounce and without an answer after which a question ends with `false`. */
 const ENDS_AFTER = 1_000; // ms
 
-/** Dependencies on its node. */
+/** Dependencies of an {@link Absence} on its node. */
 interface AbsenceOptions {
   readonly clock: Clock;
   /**
-   * Returns true if a bounce proves that nobody is there; `false` after a reconnect of this process, and with several
-   * servers.
+   * Returns true if a bounce proves that no process subscribes to the endpoint; `false` soon after a reconnect of this
+   * process, and with several servers.
    */
   conclusive(): boolean;
   /** Sends a ping. Returns the number of the last frame that was sent before it. */
   ping(endpoint: string): number;
 }
 
-/** The questions of one process. */
+/** The pending questions of one process about others: each asks whether a process is gone. */
 export class Absence {
   readonly #options: AbsenceOptions;
   readonly #questions = new Map<string, Question>();
@@ -49,8 +50,8 @@ export class Absence {
   }
 
   /**
-   * Resolves with `true` when the process at this endpoint has been gone for 6 s, with `false` as soon as that is not
-   * certain.
+   * Resolves with `true` when the process at this endpoint has been gone for 6 s, with `false` as soon as its absence
+   * is not certain.
    */
   gone(endpoint: string): Promise<boolean> {
     let question = this.#questions.get(endpoint);
@@ -63,17 +64,17 @@ export class Absence {
     return question.answer;
   }
 
-  /** Ends the question for a process, with `false` when a frame has come from it. */
+  /** Ends the question about a process; called with `false` when a frame has come from it. */
   conclude(endpoint: string, gone: boolean): void {
     this.#questions.get(endpoint)?.end(gone);
   }
 
-  /** The frame of this number bounced. */
+  /** Called when the frame of this number to the endpoint bounced. */
   bounced(endpoint: string, seq: number): void {
     this.#questions.get(endpoint)?.bounced(seq);
   }
 
-  /** This process has lost its connection: earlier bounces do not count. */
+  /** Ends all questions with `false`: this process has lost its connection, so earlier bounces do not count. */
   reset(): void {
     for (const question of this.#questions.values()) question.end(false);
   }
@@ -86,13 +87,16 @@ class Question {
   readonly #endpoint: string;
   readonly #resolve: (gone: boolean) => void;
   #timer: Timer | undefined;
-  /** The number of the last frame before the ping that is under way; -1 when none is. */
+  /** Number of the last frame before the ping that is under way; -1 if no ping is under way. */
   #before = -1;
-  /** When the last ping was sent, by both clocks: the monotonic one may stand still while a machine is suspended. */
+  /**
+   * Time at which the last ping was sent, by both clocks: the monotonic one may stand still while a machine is
+   * suspended.
+   */
   #sent = { wall: 0, monotonic: 0 };
-  /** When the last ping was sent that bounced, by both clocks. */
+  /** Time at which the last ping that bounced was sent, by both clocks. */
   #bounced: { readonly wall: number; readonly monotonic: number } | undefined;
-  /** When the first bounce arrived that has no gap after it, by the monotonic clock. */
+  /** Arrival of the first bounce that has no gap after it, by the monotonic clock. */
   #since = 0;
 
   constructor(options: AbsenceOptions, endpoint: string) {

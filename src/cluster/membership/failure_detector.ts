@@ -28,17 +28,17 @@ import type { OwnRecordOptions } from "./own_record.ts";
 interface FailureDetectorOptions
   extends Pick<OwnRecordOptions, "clock" | "random" | "observer" | "connected" | "server"> {
   readonly membership: Membership;
-  /** While it runs, other nodes may still be reconnecting after an outage that this node has seen, too. */
+  /** `running`: other nodes may still be reconnecting after an outage that cut off this node, too. */
   readonly grace: Pick<ReconnectGrace, "running">;
   /** This node's id. */
   readonly self: string;
   /** Sends a ping; {@link FailureDetector.report} is called with its outcome. */
   ping(endpoint: string): void;
-  /** How long a process may leave a ping unanswered, in ms. */
+  /** Returns how long a process may leave a ping unanswered until it is suspect, in ms. */
   patience(endpoint: string): number;
   /**
-   * Reports to a node on another server that frames to `endpoint` bounce here: {@link FailureDetector.accused} is
-   * called there.
+   * Reports to the node `witness` on another server that frames to `endpoint` bounce on this one; the witness then
+   * calls {@link FailureDetector.accused}.
    */
   accuse(witness: string, endpoint: string, server: string): void;
 }
@@ -46,14 +46,16 @@ interface FailureDetectorOptions
 /** The failure detector of one node. */
 export class FailureDetector {
   readonly #options: FailureDetectorOptions;
-  /** When endpoints were first pinged that have not answered since, by the monotonic clock. */
+  /**
+   * Time of the first unanswered ping, by endpoint, by the monotonic clock; an answer or a bounce removes the entry.
+   */
   readonly #unanswered: Map<string, number> = new Map();
   /** Ids whose records are being removed. */
   readonly #removing: Set<string> = new Set();
   #timer: Timer | undefined;
-  /** At the end of the grace. */
+  /** Timer of the round of pings at the end of the grace. */
   #lastLook: Timer | undefined;
-  /** Until pings are given up. */
+  /** Timers at whose end an unanswered ping makes its node a suspect. */
   readonly #limits = new Set<Timer>();
   #stopped = false;
 
@@ -61,7 +63,7 @@ export class FailureDetector {
     this.#options = options;
   }
 
-  /** Begins to ping. */
+  /** Starts the rounds of pings. */
   start(): void {
     if (this.#stopped) return;
     this.#timer = this.#options.clock.after(PERIOD, () => {
@@ -79,8 +81,8 @@ export class FailureDetector {
   }
 
   /**
-   * This node has reconnected: bounces so far, and those until the others are back as well, prove nothing. Who still
-   * bounces then is dead.
+   * Called when this node has reconnected: forgets all bounces, because the other nodes may still be reconnecting, and
+   * pings again when the grace ends. A node that bounces then is dead.
    */
   resume(): void {
     this.#unanswered.clear();
@@ -94,7 +96,7 @@ export class FailureDetector {
     if (this.#options.connected()) this.#ping(member);
   }
 
-  /** Takes news of another process, from its frames, or from frames and pings to it. */
+  /** Takes the state of another process, as seen by its frames, or by frames and pings to it. */
   report(endpoint: string, state: "alive" | "bounced" | "silent"): void {
     const { membership } = this.#options;
     const pinged = state !== "silent" && this.#unanswered.delete(endpoint);
@@ -105,7 +107,10 @@ export class FailureDetector {
     if (state === "bounced") this.#bounced(member, pinged);
   }
 
-  /** A node on that server reports that frames to this process have bounced there for a while. */
+  /**
+   * Called when a node on `server` reports that frames to the process at `endpoint` bounce there: pings it from here,
+   * too.
+   */
   accused(endpoint: string, server: string): void {
     const { clock, connected, membership, server: ours } = this.#options;
     const member = membership.view.find(endpoint);
@@ -151,7 +156,7 @@ export class FailureDetector {
     if (member.recordGone && !grace.running) membership.removeMember(member, "silent");
   }
 
-  /** `pinged`: the frame may have been a ping of ours. */
+  /** Handles a bounce. `pinged`: the frame may have been a ping of this failure detector. */
   #bounced(member: Member, pinged: boolean): void {
     const { clock, grace, membership, server, self } = this.#options;
     const now = clock.monotonic();
@@ -165,13 +170,16 @@ export class FailureDetector {
         return this.#dead(member);
       }
     }
-    // its successor may be dead as well, and the dead node no longer pings it
+    // the dead node's successor may be dead as well, and the dead node no longer pings it
     if (first && pinged) {
       this.#ping(successorsOf(member.info.id, membership.view.members).find(({ info }) => info.id !== self));
     }
   }
 
-  /** It has bounced for long enough, as seen from this node. */
+  /**
+   * The member has bounced for long enough: removes its record, or with several servers has a node on another one ping
+   * it.
+   */
   #dead(member: Member): void {
     const { accuse, membership, random, server, self } = this.#options;
     const { id, clustered } = server();
@@ -183,7 +191,8 @@ export class FailureDetector {
     if (witnesses.length > 0) {
       accuse(witnesses[Math.floor(random() * witnesses.length)].info.endpoint, endpoint, id);
     } else if (member.info.server === id) {
-      // no node is on another server, and its own server has bounced the frames; otherwise its record expires
+      // no live node is on another server, and the dead node's own server bounced the frames; otherwise its record
+      // expires
       this.#removeRecord(member);
     }
   }
@@ -200,16 +209,19 @@ export class FailureDetector {
   }
 }
 
-/** All nodes but the one with this id, in the order of the ring, beginning with its successor. */
+/** Returns all nodes except the one with this id, in the order of the ring, beginning with its successor. */
 function successorsOf(id: string, members: readonly Member[]): Member[] {
   return [...members.filter(({ info }) => info.id > id), ...members.filter(({ info }) => info.id < id)];
 }
 
-/** Between two rounds of pings, in ms. */
+/** Time between two rounds of pings, in ms. */
 const PERIOD = 1_000;
-/** A timer that is later than this, in ms, shows that its own process was paused. */
+/** Delay of a timer, in ms, from which it shows that its own process was paused. */
 const STANDSTILL = 250;
-/** Between the first bounce and the one that removes the record, in ms: a period, less the inaccuracy of timers. */
+/**
+ * Minimum time between the first bounce and the one that removes the record, in ms: a period, less the inaccuracy of
+ * timers.
+ */
 const SECOND_BOUNCE = 900;
 /**
  * {@link SECOND_BOUNCE} with several servers: a live node needs up to 1.7 s to move (`docs/internals/measurements.md`).

@@ -1,6 +1,6 @@
 /**
- * Asks other nodes whether a contract that nobody handles was handled lately: a node that has just started has not
- * seen it. It asks on demand, and by name, so that records and frames carry no lists of names.
+ * Asks other nodes whether a contract that no node handles was handled lately: a node that has just started does not
+ * remember it. Questions are sent on demand, and by name, so that records and frames carry no lists of names.
  */
 import type { Member } from "./member.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -13,16 +13,16 @@ export interface GapInquiryOptions {
   /** This node's id. */
   readonly self: string;
   readonly view: { readonly members: readonly Member[]; handles(name: string): boolean };
-  /** Asks the process; {@link GapInquiry.answered} is called with its answer, if it has one. */
+  /** Asks a process; {@link GapInquiry.answered} is called with its answer, if it remembers the contract. */
   askGap(endpoint: string, name: string): void;
-  /** Another node says that this contract was handled lately. */
+  /** Called when another node answers that this contract was handled lately. */
   gapFound(name: string): void;
 }
 
-/** The questions and answers of one node. */
+/** The questions that one node asks, and its answers to others. */
 export class GapInquiry {
   readonly #options: GapInquiryOptions;
-  /** The contracts asked about, and until when an answer counts, by the monotonic clock. */
+  /** Contracts asked about, with the time until which an answer counts, by the monotonic clock. */
   readonly #asked: Map<string, number> = new Map();
 
   constructor(options: GapInquiryOptions) {
@@ -34,7 +34,7 @@ export class GapInquiry {
     return this.#options.gaps.left(name) > 0;
   }
 
-  /** Asks the nodes that started first, which have seen most; once in 500 ms for each contract. */
+  /** Asks the nodes that started first, which remember most; at most once in 500 ms for each contract. */
   ask(name: string): void {
     const { clock, self, view, askGap } = this.#options;
     const now = clock.monotonic();
@@ -49,7 +49,7 @@ export class GapInquiry {
     for (const { info } of others.slice(0, WITNESSES)) askGap(info.endpoint, name);
   }
 
-  /** Another node has answered. An answer to no question is ignored. */
+  /** Takes another node's answer. An answer to no question is ignored. */
   answered(name: string, left: number): void {
     const { clock, gaps, gapFound } = this.#options;
     if (left <= 0 || !((this.#asked.get(name) ?? 0) > clock.monotonic())) return;
@@ -58,17 +58,17 @@ export class GapInquiry {
     gapFound(name);
   }
 
-  /** Answer of this node: how long it remembers the contract, in ms; 0 for no answer. */
+  /** Returns this node's answer: how long it remembers the contract, in ms; 0: it sends no answer. */
   answer(name: string): number {
-    // a live handler may not have answered the pings of the node that asks yet
+    // a live handler may not have answered the pings of the asking node yet
     const { gaps, view } = this.#options;
     return view.handles(name) ? REMEMBERED : Math.ceil(gaps.left(name));
   }
 }
 
-/** How long a send waits for a contract that nobody is known to have handled, in ms. */
+/** Time that a send waits for a contract that no known node has handled, in ms. */
 const ANSWER_WAIT = 500;
-/** Nodes asked about a contract. */
+/** Maximum number of nodes that are asked about a contract. */
 const WITNESSES = 3;
-/** Contracts asked about at once. */
+/** Maximum number of contracts that are asked about at once. */
 export const MOST_ASKED = 1_024;

@@ -1,26 +1,26 @@
 /**
- * The contracts that a member handled lately and that none handles now, as while the only replica of a service
- * restarts. A send of one of these waits for a node until its deadline; one of a contract that nobody ever handled
+ * The contracts that a member handled lately and that no member handles now, as while the only replica of a service
+ * restarts. A send of such a contract waits for a node until its deadline; a send of a contract that was never handled
  * fails soon.
  */
 import type { Clock } from "../../ports/clock.ts";
 
-/** The gaps that one node remembers: each for 5 minutes, and the last 4,096. */
+/** The contracts without a handler that one node remembers, each for 5 minutes: at most the last 4,096. */
 export class Gaps {
   readonly #clock: Clock;
-  /** When each is forgotten, by the monotonic clock; in the order in which they were noted. */
+  /** Time at which each contract is forgotten, by the monotonic clock; in the order in which they were noted. */
   readonly #until: Map<string, number> = new Map();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** The last member that handled this contract has left, or handles it no longer. */
+  /** Remembers a contract whose last handling member left, or ceased to handle it. */
   open(name: string): void {
     this.learn(name, REMEMBERED);
   }
 
-  /** Another node reports a gap that it will remember for `left` ms more. */
+  /** Remembers a contract that another node will remember for `left` ms more. */
   learn(name: string, left: number): void {
     const until = this.#clock.monotonic() + Math.min(left, REMEMBERED);
     this.#until.delete(name);
@@ -28,7 +28,7 @@ export class Gaps {
     if (this.#until.size > MOST) this.#until.delete(this.#until.keys().next().value!);
   }
 
-  /** How long this contract is still remembered, in ms; 0 if it is not. */
+  /** Returns how long this contract is still remembered, in ms; 0 if it is not remembered. */
   left(name: string): number {
     const until = this.#until.get(name);
     if (until === undefined) return 0;
@@ -39,7 +39,9 @@ export class Gaps {
   }
 }
 
-/** How long a contract that nobody handles any more is waited for, in ms: longer than a process takes to restart. */
+/**
+ * Time for which a contract that no node handles any more is remembered, in ms: longer than a process takes to restart.
+ */
 export const REMEMBERED = 300_000;
-/** Names that are remembered: anybody who may write records chooses names. */
+/** Maximum number of remembered names: anybody who may write records chooses names. */
 export const MOST = 4_096;

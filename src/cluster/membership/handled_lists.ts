@@ -1,6 +1,6 @@
 /**
- * The contracts that each node handles. Equal lists are kept once: replicas handle the same contracts, and write their
- * records again every few seconds.
+ * The contracts that each node handles. Equal lists are kept once: replicas handle the same contracts, and rewrite
+ * their records every few seconds.
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Kind } from "../../contract/contract.ts";
@@ -9,7 +9,7 @@ import { internalNames } from "../../contract/send_options.ts";
 /** The lists of all nodes. */
 export class HandledLists {
   readonly #unhandled: (name: string) => void;
-  /** By their joined names and kinds. */
+  /** Lists by their names and kinds, joined to one text. */
   readonly #lists: Map<string, HandledList> = new Map();
   /** Number of nodes that handle each contract. */
   readonly #nodes: Map<string, number> = new Map();
@@ -23,7 +23,7 @@ export class HandledLists {
     this.#unhandled = unhandled;
   }
 
-  /** Counts a node with such a record. To be released when the node leaves, or handles others. */
+  /** Counts a node with this record. Release the list when the node leaves, or handles other contracts. */
   retain(info: Handling): HandledList {
     const { handles, kinds = "", service = "", subscriptions, entities } = info;
     const text = `${handles.join()} ${kinds}` +
@@ -37,7 +37,7 @@ export class HandledLists {
     return list;
   }
 
-  /** A node handles these no longer. */
+  /** Uncounts a node that left, or that handles other contracts now. */
   release(list: HandledList): void {
     if (--list.nodes === 0) this.#lists.delete(list.text);
     for (const name of list.entities ?? []) {
@@ -54,14 +54,17 @@ export class HandledLists {
         this.#unhandled(name);
       } else this.#nodes.set(name, left);
     }
-    // a node may announce other names again and again
+    // a node may announce other names again and again, so the number of remembered ones is limited
     for (const oldest of this.#wereOfEntities) {
       if (this.#wereOfEntities.size <= MOST_REMEMBERED) break;
       this.#wereOfEntities.delete(oldest);
     }
   }
 
-  /** Returns true if all nodes that handle a contract, or the last that did, handle it as a command of an entity. */
+  /**
+   * Returns true if all nodes that handle a contract, or the last node that handled it, handle it as a command of an
+   * entity.
+   */
   ofEntity(name: string): boolean {
     const nodes = this.#nodes.get(name);
     return nodes === undefined ? this.#wereOfEntities.has(name) : nodes === this.#ofEntities.get(name);
@@ -75,22 +78,20 @@ export class HandledLists {
 
 const MOST_REMEMBERED = 4_096;
 
-/** Contracts that a node handles, as its record says. */
+/** The members of a node's record that say which contracts it handles. */
 type Handling =
   & Pick<NodeInfo, "handles" | "kinds" | "subscriptions" | "entities">
   & Partial<Pick<NodeInfo, "service">>;
 
-/** The contracts that one or more nodes handle; the lists as the record has them, frozen. */
+/** The contracts that one or more nodes handle; the lists as in the record, frozen. */
 export class HandledList {
   readonly names: readonly string[];
   readonly subscriptions: readonly string[] | undefined;
   readonly entities: readonly string[] | undefined;
   readonly text: string;
-  /** How many nodes. */
+  /** Number of nodes that have this list. */
   nodes = 0;
-  /**
-   * Contracts, the internal ones of subscriptions too, and their kinds; `undefined` where the record does not say.
-   */
+  /** Kinds by contract, internal contracts of subscriptions included; `undefined` where the record has no kind. */
   readonly kinds: ReadonlyMap<string, Kind | undefined>;
 
   constructor({ handles, kinds = "", service = "", subscriptions, entities }: Handling, text: string) {
@@ -106,5 +107,5 @@ export class HandledList {
   }
 }
 
-/** By the letters of a record. */
+/** Kinds by their letters in a record. */
 const KINDS: Readonly<Record<string, Kind>> = { c: "command", q: "query", e: "event", s: "stream" };

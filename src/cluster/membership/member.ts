@@ -1,4 +1,4 @@
-/** A node in this node's view: its record, and whether its process seems to be there. */
+/** A node in this node's view: its record, and the signs that its process is alive or dead. */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { freeze } from "./node_record.ts";
 import type { HandledList } from "./handled_lists.ts";
@@ -6,21 +6,21 @@ import type { HandledList } from "./handled_lists.ts";
 /** One node as this node sees it. All times are those of the monotonic clock. */
 export class Member {
   readonly info: NodeInfo;
-  /** The contracts that it handles. */
+  /** The contracts that the node handles. */
   handled: HandledList;
-  /** The revision of its record. */
+  /** Revision of the node's record. */
   readonly revision: number;
-  /** It has not answered lately: requests prefer other nodes. */
+  /** True if the node has not answered lately: requests prefer other nodes. */
   suspect = false;
-  /** When the first frame bounced since the node last showed that it is alive; -1 for none. */
+  /** Time of the first bounce since the node last showed that it is alive; -1: none. */
   bouncedAt = -1;
-  /** When a node on another server last reported that frames to it bounce there; -1 for never. */
+  /** Time at which a node on another server last reported that frames to this one bounce there; -1: never. */
   accusedAt = -1;
-  /** How its record has gone, if it has: it stays in the view as long as it answers pings. */
+  /** Reason why the record is gone, if it is: the node stays in the view as long as it answers pings. */
   recordGone: "expire" | "vanish" | undefined;
 
   constructor(info: NodeInfo, revision: number, handled: HandledList) {
-    // replicas write equal lists: all members share one
+    // replicas write equal lists: all members share one object
     const { names: handles, subscriptions, entities } = handled;
     const own = info.handles === handles && info.subscriptions === subscriptions && info.entities === entities;
     this.info = own ? info : freeze({
@@ -33,7 +33,7 @@ export class Member {
     this.revision = revision;
   }
 
-  /** Earlier bounces no longer count. */
+  /** Forgets earlier bounces, and reports of bounces. */
   clearBounces(): void {
     this.bouncedAt = this.accusedAt = -1;
   }

@@ -1,11 +1,12 @@
 /**
- * Decides which nodes are members: what records and pings do to this node's view.
+ * Decides which nodes are members: how records and pings change this node's view.
  *
  * Each node has a record in the store (`own_record.ts`), which every node watches. A record alone makes no member: its
  * process has to answer a ping, or send a frame, first (`unproven.ts`). A record that was deleted ends the membership:
- * a node deletes its own when it leaves, and the failure detector (`failure_detector.ts`) deletes that of a node that
- * died. A record that expired or vanished does not, because the store may have been away: the node stays as long as it
- * answers pings (`wire/peer.ts` answers them). The members and the events of their changes are in `membership_view.ts`.
+ * a node deletes its own when it leaves, and the failure detector (`failure_detector.ts`) deletes the record of a node
+ * that died. A record that expired or vanished does not, because the store may have been away: the node stays as long
+ * as it answers pings (`wire/peer.ts` answers them). The members and the events of their changes are in
+ * `membership_view.ts`.
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { throughElection } from "../../ports/election.ts";
@@ -33,9 +34,9 @@ interface MembershipOptions
    * Sends the nth ping to a process; {@link Membership.alive} or {@link Membership.bounced} is called with its outcome.
    */
   ping(endpoint: string, n: number): void;
-  /** Returns true if a bounce proves that nobody is there. */
+  /** Returns true if a bounce proves that no process subscribes to the endpoint. */
   conclusive(): boolean;
-  /** The record of a member has expired or vanished: the node has to show that it is alive. */
+  /** Called when the record of a member expired or vanished: the node has to show that it is alive. */
   recordGone(member: Member): void;
 }
 
@@ -43,7 +44,7 @@ interface MembershipOptions
 export class Membership {
   /** The members. */
   readonly view: MembershipView;
-  /** The contracts that members handled lately, and that none handles now. */
+  /** The contracts that members handled lately, and that no member handles now. */
   readonly gaps: GapInquiry;
   readonly #options: MembershipOptions;
   readonly #own: OwnRecord;
@@ -55,7 +56,7 @@ export class Membership {
   readonly #silent: Map<string, Member> = new Map();
   /** Ids whose records are being read. */
   readonly #lookingUp: Set<string> = new Set();
-  /** How many records of unproven nodes are being removed. */
+  /** Number of records of unproven nodes that are being removed. */
   #removing = 0;
   /** Limits log lines of failed removals. */
   readonly #failures: OnceAMinute;
@@ -87,9 +88,9 @@ export class Membership {
   }
 
   /**
-   * Registers this node and reads the records of the others, side by side, and pings them: those that answer within 1 s
-   * are members when it resolves. A store that does not answer is waited for, as long as an election takes. Rejects
-   * with `ID_TAKEN` when this node's id belongs to a live process.
+   * Registers this node, reads the records of the others at the same time, and pings their nodes: nodes that answer
+   * within 1 s are members when the promise resolves. Waits for a store that does not answer, as long as an election
+   * takes. Rejects with `ID_TAKEN` if this node's id belongs to a live process.
    */
   async join(): Promise<void> {
     const { bucket } = this.#options;
@@ -118,42 +119,42 @@ export class Membership {
     this.view.close();
   }
 
-  /** What this node's record says has changed. */
+  /** Writes this node's record again, because its content has changed. */
   refresh(): void {
     this.#own.refresh();
   }
 
-  /** The connection is there again: the own record may have expired, or the store may be another one. */
+  /** Called when the connection is back: the own record may have expired, or the store may be another one. */
   resume(): void {
     this.#own.refresh();
   }
 
-  /**
-   * Deletes the record of a dead member, unless it has been written since; the watches of all nodes then remove the
-   * node.
-   */
+  /** Deletes the record of a dead member, unless it was rewritten; the watches of all nodes then remove the node. */
   async removeRecord(member: Member): Promise<void> {
     const { info, revision } = member;
     const removed = await this.#options.bucket.delete(info.id, { revision });
     if (removed && this.view.get(info.id)?.revision === revision) this.#remove(info.id, "lost");
   }
 
-  /** Removes a member whose record is gone and that does not show that it is alive; a `silent` one may come back. */
+  /** Removes a member whose record is gone and that does not show that it is alive; after `silent` it may come back. */
   removeMember(member: Member, why: "bounced" | "silent"): void {
     const { id } = member.info;
     if (this.view.get(id) !== member) return;
-    // while the watch was interrupted it may have signed off
+    // while the watch was interrupted the node may have deleted its record itself
     this.#remove(id, member.recordGone === "vanish" && why === "bounced" ? "leave" : "lost");
     if (why === "bounced") return;
     this.#silent.set(id, member);
-    // one that is forgotten here still comes back with its own next record
+    // a forgotten node still comes back with its own next record
     for (const [oldest] of this.#silent) {
       if (this.#silent.size <= MAX_SILENT) break;
       this.#silent.delete(oldest);
     }
   }
 
-  /** A process that is no member has shown that it is alive: it becomes one, if it has a record or was one before. */
+  /**
+   * Called when a process that is no member has shown that it is alive: makes it a member if it has a record or was a
+   * member before.
+   */
   alive(endpoint: string): void {
     const proven = this.#unproven.prove(endpoint);
     if (proven !== undefined) return this.#admit(proven.info, proven.revision);
@@ -165,7 +166,7 @@ export class Membership {
     this.view.restore(member);
   }
 
-  /** A ping to a process that is no member bounced. */
+  /** Called when a ping to a process that is no member bounced. */
   bounced(endpoint: string): void {
     this.#unproven.bounced(endpoint);
   }
@@ -174,7 +175,7 @@ export class Membership {
     const { key } = change;
     const own = key === this.#self.id;
     if (change.type !== "put") {
-      if (own) { // removed by mistake, or the store was away
+      if (own) { // this node's record was removed by mistake, or the store was away
         if (change.type === "vanish" || change.revision > this.#own.revision) this.#own.lost();
         return;
       }
@@ -190,12 +191,12 @@ export class Membership {
       return;
     }
     if (own && (info.endpoint !== this.#self.endpoint || info.protocol !== PROTOCOL)) {
-      this.#own.refresh(); // which finds out whether that process is alive
+      this.#own.refresh(); // writing the own record finds out whether that process is alive
       return;
     }
     if (info.protocol === PROTOCOL) return this.#onRecord(info, change.revision);
     this.#unproven.delete(key);
-    this.#remove(key, "leave"); // a node of another protocol has replaced it: nothing can be sent there
+    this.#remove(key, "leave"); // a node of another protocol has replaced the member: nothing can be sent there
   }
 
   #onRecord(info: NodeInfo, revision: number): void {
@@ -216,7 +217,7 @@ export class Membership {
     this.#options.recordGone(member);
   }
 
-  /** Makes the node of a record a member, unless there are too many. */
+  /** Makes the node of a record a member, unless the view is full. */
   #admit(info: NodeInfo, revision: number): void {
     const { view } = this;
     if (view.get(info.id) === undefined && view.members.length >= MAX_MEMBERS && info.id !== this.#self.id) {
@@ -231,11 +232,11 @@ export class Membership {
     this.view.remove(id, how);
   }
 
-  /** Reads the record of a process that is alive: it may be among those that were skipped. */
+  /** Reads the record of a process that is alive: it may be among the skipped records. */
   async #lookUp(endpoint: string): Promise<void> {
     const { bucket, observer } = this.#options;
     const id = nodeOf(endpoint);
-    // its own next record makes it a member as well
+    // if it is skipped here, the node's own next record makes it a member
     if (this.#lookingUp.has(id) || this.#lookingUp.size >= MAX_AT_ONCE) return;
     this.#lookingUp.add(id);
     try {
@@ -265,10 +266,11 @@ export class Membership {
   }
 }
 
-/** Members of a view: four times the largest cluster that is planned for. */
+/** Maximum number of members of a view: four times the largest cluster that is planned for. */
 export const MAX_MEMBERS = 4_096;
+/** Maximum number of silent former members that are remembered. */
 const MAX_SILENT = 256;
-/** Reads, and removals, of records at once. */
+/** Maximum number of records that are read, and of records that are removed, at once. */
 const MAX_AT_ONCE = 16;
-/** How long a start waits for nodes that do not answer, in ms. */
+/** Time that a start waits for nodes that do not answer, in ms. */
 const FIRST_ANSWERS = 1_000;

@@ -1,6 +1,6 @@
 /**
  * The nodes of the cluster as this node sees them: the members, sorted by id and found by id or endpoint, and the
- * events that follow a change. What makes a node a member, and what ends it, is decided in `membership.ts`.
+ * events that follow a change. `membership.ts` decides what makes a node a member, and what ends its membership.
  */
 import type { NodeChange, NodeInfo } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -14,11 +14,11 @@ export interface MembershipViewOptions {
   readonly self: string;
   readonly observer: Observer;
   /**
-   * A node joined, changed, left, or became suspect or trusted again; `handled`: which process handles which contract
-   * changed.
+   * Called when a node joined, changed, left, or became suspect or trusted again. `handled`: the relation of processes
+   * and the contracts that they handle changed.
    */
   changed(handled: boolean): void;
-  /** The last node that handled this contract left, or handles it no longer. */
+  /** Called when the last node that handled this contract left, or ceased to handle it. */
   unhandled(name: string): void;
 }
 
@@ -36,17 +36,17 @@ export class MembershipView {
     this.#handled = new HandledLists((name) => options.unhandled(name));
   }
 
-  /** All nodes, this one included once it has joined, sorted by id. */
+  /** All nodes, sorted by id; this node is included once it has joined. */
   get members(): readonly Member[] {
     return this.#sorted;
   }
 
-  /** The node with this id. */
+  /** Returns the node with this id; `undefined`: none. */
   get(id: string): Member | undefined {
     return this.#byId.get(id);
   }
 
-  /** The node of the process at this endpoint. */
+  /** Returns the node of the process at this endpoint; `undefined`: none. */
   find(endpoint: string): Member | undefined {
     return this.#byEndpoint.get(endpoint);
   }
@@ -58,8 +58,8 @@ export class MembershipView {
   }
 
   /**
-   * Returns true if all nodes that handle a contract, or the last one that did, handle it as a command of an entity: a
-   * node that drains has left the view while its own sends come to their end.
+   * Returns true if all nodes that handle a contract, or the last node that handled it, handle it as a command of an
+   * entity: a node that drains has left the view before its own sends have ended.
    */
   ofEntity(name: string): boolean {
     return this.#handled.ofEntity(name);
@@ -70,7 +70,7 @@ export class MembershipView {
     return this.#handled.count(name) > 0;
   }
 
-  /** Calls back at every change, until the returned function is called. */
+  /** Calls `onEvent` at every change, until the returned function is called. */
   watch(onEvent: (event: NodeChange) => void): () => void {
     this.#watchers.add(onEvent);
     return () => this.#watchers.delete(onEvent);
@@ -81,7 +81,7 @@ export class MembershipView {
     this.#watchers.clear();
   }
 
-  /** Adds the node of a record, or replaces the one with its id. */
+  /** Adds the node of a record, or replaces the node with the same id. */
   put(info: NodeInfo, revision: number): void {
     const known = this.#byId.get(info.id);
     // a refreshed record is not worth a log line, unless it ends a suspicion
@@ -89,7 +89,7 @@ export class MembershipView {
     this.#add(new Member(info, revision, this.#handled.retain(info)), logged);
   }
 
-  /** Adds a member again that was removed. */
+  /** Adds a removed member again. */
   restore(member: Member): void {
     member.suspect = false;
     member.clearBounces();
@@ -97,7 +97,7 @@ export class MembershipView {
     this.#add(member, true);
   }
 
-  /** Removes the node with this id, if there is one; `lost`: it has not signed off. */
+  /** Removes the node with this id, if it exists; `lost`: it did not delete its record itself. */
   remove(id: string, how: "leave" | "lost"): void {
     const known = this.#byId.get(id);
     if (known === undefined) return;
@@ -109,7 +109,7 @@ export class MembershipView {
     this.#report("leave", known.info, true);
   }
 
-  /** A member does not answer: requests prefer others. */
+  /** Marks a member that does not answer as suspect: requests prefer other nodes. */
   suspect(member: Member): void {
     if (member.suspect) return;
     member.suspect = true;
@@ -117,7 +117,7 @@ export class MembershipView {
     this.#options.changed(false);
   }
 
-  /** A member has shown that it is alive. */
+  /** Marks a member that has shown that it is alive as trusted. */
   trust(member: Member): void {
     member.clearBounces();
     if (!member.suspect) return;
@@ -148,7 +148,7 @@ export class MembershipView {
   }
 }
 
-/** The index of a node among the sorted members, or the one to insert it at. */
+/** Returns the index of a node among the sorted members, or the index at which to insert it. */
 function indexOf(sorted: readonly Member[], id: string): number {
   return firstIndex(sorted.length, (index) => sorted[index].info.id < id);
 }

@@ -10,15 +10,15 @@ import { isNotNegative, isRecord, isStringArray, isStrings } from "../../data/ch
 import { parsedJson } from "../../data/encoding.ts";
 import { isEndpoint, nodeOf } from "../wire/frame.ts";
 
-/** Note of a node that deletes its own record; one that another deletes has none. */
+/** Note in the deletion of a record by its own node; a deletion by another node has no such note. */
 export const SIGNED_OFF = "signed off";
 
-/** The text of a record. */
+/** Returns the text of a record. */
 export function writeRecord(info: NodeInfo): string {
   return JSON.stringify(info);
 }
 
-/** Parses the record under this key. Returns a string that says what is wrong with it if it is invalid. */
+/** Parses the record under this key. Returns a string that says what is wrong if the record is invalid. */
 export function readRecord(key: string, text: string): NodeInfo | string {
   const value = parsedJson(text);
   if (value === undefined) return "no JSON";

@@ -1,19 +1,19 @@
 /** The changes of a membership as an async iterator, which `app.watchNodes()` returns. */
 import type { NodeChange } from "../../contract/node_info.ts";
 
-/** Iterates over the changes since it was made, until `return` is called or the signal aborts. */
+/** Iterates over the changes since its construction, until `return` is called or the signal aborts. */
 export class NodeWatch implements AsyncIterableIterator<NodeChange> {
   #events: NodeChange[] = [];
   #waiting: ((result: IteratorResult<NodeChange>) => void)[] = [];
   readonly #end: () => void;
   #ended = false;
 
-  /** `watch` calls back at every change, until the function that it returns is called. */
+  /** `watch` calls its callback at every change, until the function that it returns is called. */
   constructor(watch: (onEvent: (event: NodeChange) => void) => () => void, signal: AbortSignal) {
     const off = watch((event) => {
       const next = this.#waiting.shift();
       if (next !== undefined) return next({ done: false, value: event });
-      // a reader that is slow finds one update of a node, the latest: those before it would pile up
+      // a slow reader gets only the latest update of a node: earlier updates would pile up
       const place = event.type === "update" ? this.#events.findLastIndex(({ node }) => node.id === event.node.id) : -1;
       const unread = this.#events[place];
       if (unread === undefined || unread.type === "leave") this.#events.push(event);

@@ -1,8 +1,8 @@
 /**
  * This node's record in the store. It is registered under an id that no other live process has, written again after
- * some third of its lifetime, and sooner when it is gone or a write has failed, and deleted when the node leaves. Every
- * node reads every write: the lifetime grows with the cluster, so that what a node reads a second does not. What it
- * says of the node: `describe` in `catga.ts`, and `self` in `cluster/cluster.ts`.
+ * some third of its lifetime, and sooner if it is gone or a write failed, and deleted when the node leaves. Every node
+ * reads every write: so the lifetime grows with the cluster, and the number of writes that a node reads a second does
+ * not. Its content comes from `describe` in `catga.ts`, and `self` in `cluster/cluster.ts`.
  */
 import { type Clock, delay, type Random, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
@@ -18,36 +18,37 @@ export interface OwnRecordOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: Observer;
-  /** How long a record lives in a cluster of up to {@link FEW} nodes, in ms. */
+  /** Lifetime of a record in a cluster of up to {@link FEW} nodes, in ms. */
   readonly heartbeat: number;
-  /** This node as it is now. */
+  /** Returns the current description of this node. */
   self(): NodeInfo;
   /** Returns true if frames can be sent. */
   connected(): boolean;
-  /** The server that this node is connected to. */
+  /** Returns the server that this node is connected to. */
   server(): ServerInfo;
   /**
-   * Resolves with `true` when a process answers at that endpoint, `false` when a ping bounces, `undefined` for neither.
+   * Resolves with `true` if a process answers at that endpoint, `false` if a ping bounces, `undefined` if neither
+   * happens.
    */
   probe(endpoint: string): Promise<boolean | undefined>;
-  /** Another live process has taken this node's id: this node has to stop. */
+  /** Called when another live process has taken this node's id: this node has to stop. */
   evicted(error: CatgaError): void;
 }
 
 /** The record of this node. */
 export class OwnRecord {
   readonly #options: OwnRecordOptions;
-  /** How many nodes there are. */
+  /** Returns the number of nodes in the cluster. */
   readonly #nodes: () => number;
   #revision = 0;
   /** Ttl of the last written record, in ms. */
   #lifetime = 0;
-  /** When the last written record expires, by the monotonic clock. */
+  /** Time at which the last written record expires, by the monotonic clock. */
   #expires = -Infinity;
   #kept = false;
   #leaving = false;
   #refreshing: Promise<void> | undefined;
-  /** To be written once more when the write under way has ended. */
+  /** True if the record has to be written once more when the write under way has ended. */
   #stale = false;
   #timer: Timer | undefined;
   #retry: Timer | undefined;
@@ -62,12 +63,12 @@ export class OwnRecord {
     return this.#revision;
   }
 
-  /** True if it is in the store, as far as this node knows. */
+  /** True if the record is in the store, as far as this node knows. */
   get listed(): boolean {
     return this.#kept && !this.#leaving && this.#options.clock.monotonic() < this.#expires;
   }
 
-  /** Writes it for the first time. Rejects with `ID_TAKEN` when this node's id belongs to a live process. */
+  /** Writes the record for the first time. Rejects with `ID_TAKEN` if this node's id belongs to a live process. */
   async register(): Promise<void> {
     const { bucket, clock, self } = this.#options;
     const info = self();
@@ -76,7 +77,7 @@ export class OwnRecord {
     const revision = await bucket.create(info.id, writeRecord(info), ttl);
     if (revision !== undefined) return this.#written(revision, sent, ttl.ttl);
     const entry = await bucket.get(info.id);
-    if (entry === undefined) return await this.register(); // it was removed meanwhile
+    if (entry === undefined) return await this.register(); // the record was removed meanwhile
     const other = readRecord(info.id, entry.value);
     if (typeof other !== "string") {
       if (other.endpoint === info.endpoint) { // the acknowledgement of an earlier attempt was lost
@@ -91,19 +92,19 @@ export class OwnRecord {
     this.#written(taking, sent, ttl.ttl);
   }
 
-  /** Writes it again and again from now on. */
+  /** Starts to write the record again and again. */
   keep(): void {
     this.#kept = true;
     this.#beat();
   }
 
-  /** It is gone from the store: writes it anew. */
+  /** Called when the record is gone from the store: writes it anew. */
   lost(): void {
     this.#expires = -Infinity;
     this.refresh();
   }
 
-  /** Writes it again, one write at a time. Does nothing before {@link OwnRecord.keep}. */
+  /** Writes the record again, one write at a time. Does nothing before {@link OwnRecord.keep}. */
   refresh(): void {
     const { clock, connected, observer } = this.#options;
     this.#stale = this.#refreshing !== undefined;
@@ -119,7 +120,7 @@ export class OwnRecord {
     });
   }
 
-  /** Deletes it for good. */
+  /** Deletes the record for good. */
   async leave(): Promise<void> {
     this.#leaving = true;
     this.#timer?.cancel();
@@ -132,7 +133,7 @@ export class OwnRecord {
   #beat(): void {
     if (this.#leaving) return;
     const { clock, random } = this.#options;
-    // by up to a third sooner or later than a third of it: nodes that started together would write together for ever
+    // the interval varies around a third of the lifetime: nodes that started together would write together for ever
     this.#timer = clock.after(this.#lifetime * LONGEST * (1 + random()) / 2, () => {
       this.refresh();
       this.#beat();
@@ -164,7 +165,7 @@ export class OwnRecord {
         continue;
       }
       const other = readRecord(id, entry.value);
-      // anybody may have written it: only a process that is there takes the id from this node
+      // anybody may have written the other record: only a process that is alive takes the id from this node
       if (typeof other !== "string" && other.endpoint !== endpoint && await this.#alive(other) !== false) {
         return evicted(taken(other, true));
       }
@@ -174,15 +175,15 @@ export class OwnRecord {
   }
 
   /**
-   * Resolves with true if the process that has this node's id is alive; `undefined` when it neither answers nor
-   * bounces.
+   * Resolves with true if the process that has this node's id is alive, false if it is not; `undefined` if it neither
+   * answers nor bounces.
    */
   async #alive({ endpoint, server: theirs }: NodeInfo): Promise<boolean | undefined> {
     const { clock, probe, server } = this.#options;
     const alive = await probe(endpoint);
     const { id, clustered } = server();
     if (alive !== false || !clustered || theirs === id) return alive;
-    // it may be moving from one server to another, and must not lose its id for that
+    // the process may be moving from one server to another, and must not lose its id for that
     await delay(clock, SERVER_CHANGE);
     return await probe(endpoint);
   }
@@ -194,9 +195,12 @@ export class OwnRecord {
 export const FEW = 32;
 /** Greatest interval between two writes of a record, as a share of its lifetime; the least is half of it. */
 export const LONGEST = 4 / 9;
-/** A live node needs up to 1.7 s to move to another server, in ms (`docs/internals/measurements.md`). */
+/**
+ * Time to wait for a live node that moves to another server, in ms: it needs up to 1.7 s
+ * (`docs/internals/measurements.md`).
+ */
 const SERVER_CHANGE = 2_000;
-/** After a write that failed, in ms. */
+/** Pause after a write that failed, in ms. */
 const RETRY = 1_000;
 
 function taken({ id, endpoint, service, metadata }: NodeInfo, alive: boolean | undefined): CatgaError {

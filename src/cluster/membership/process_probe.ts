@@ -9,7 +9,7 @@ interface ProcessProbeOptions {
   ping(endpoint: string): void;
 }
 
-/** The questions of one node. */
+/** The questions of one node about other processes. */
 export class ProcessProbe {
   readonly #options: ProcessProbeOptions;
   readonly #pending: Map<string, (alive: boolean) => void> = new Map();
@@ -19,9 +19,9 @@ export class ProcessProbe {
   }
 
   /**
-   * Resolves with whether a process is at an endpoint; `undefined` when neither an answer nor a bounce comes within 1
-   * s, twice: the server may still route to a process that was killed a moment ago. One question at a time for each
-   * endpoint. Rejects with `UNAVAILABLE` when the connection is lost meanwhile.
+   * Resolves with true if a process answers at an endpoint, false if a ping to it bounces; `undefined` if neither
+   * happens within 1 s, twice: the server may still route to a process that was killed a moment ago. At most one
+   * question at a time for each endpoint. Rejects with `UNAVAILABLE` if the connection is lost meanwhile.
    */
   async isAlive(endpoint: string): Promise<boolean | undefined> {
     const { transport, ping } = this.#options;
@@ -35,7 +35,7 @@ export class ProcessProbe {
     try {
       for (let asked = 0; alive === undefined && asked < PINGS; asked++) {
         ping(endpoint);
-        // the server answers in order, so a bounce comes before this: however late, it is not missed
+        // the server answers in order, so a bounce comes before the flush resolves: however late, it is not missed
         await Promise.race([shown, transport.flush()]);
         await within(transport.clock, PING_TIMEOUT, shown);
       }
@@ -45,7 +45,7 @@ export class ProcessProbe {
     }
   }
 
-  /** A frame has come from a process, or one to it has bounced. */
+  /** Ends the question about a process: a frame has come from it, or one to it has bounced. */
   report(endpoint: string, alive: boolean): void {
     this.#pending.get(endpoint)?.(alive);
   }

@@ -1,27 +1,27 @@
 /**
- * Compares the contracts of which this node has sent messages with those of the nodes that handle them, where their
- * shapes differ: what it sends, they have to read, and what they answer, it has to read. A node that handles a contract
- * compares it as well, as soon as it sends a message of it.
+ * Compares contracts of which this node has sent messages with the same contracts of the nodes that handle them, where
+ * their shapes differ: they have to be able to read its messages, and it has to be able to read their answers. A node
+ * that handles a contract compares it as well, as soon as it sends a message of it.
  */
 import type { ObservedMismatch } from "../../contract/alarms.ts";
 import { type JsonSchema, reads } from "../../contract/compatibility.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { type ContractDescription, describeContract } from "../../contract/shape.ts";
 
-/** Nodes that handle contracts with the same schemas, and what some of these contracts look like there. */
+/** Nodes that handle contracts with the same schemas, and descriptions of some of these contracts. */
 export interface HandlingNodes {
-  /** The hash of their shapes. */
+  /** Hash of the shapes of these nodes. */
   readonly hash: string;
   /** Labels of the nodes, for people. */
   readonly nodes: readonly string[];
   readonly looks: ReadonlyMap<string, ContractDescription>;
 }
 
-/** The comparisons of one node. Each pair is compared once. */
+/** The comparisons of one node. Each pair of contract and hash is compared once. */
 export class SchemaMismatches {
   readonly #verdicts = new WeakMap<AnyContract, Map<string, Paths>>();
 
-  /** What does not fit, by contract. `handling`: nodes with other shapes. */
+  /** Returns the mismatches, by contract. `handling`: nodes with other shapes. */
   find(sent: Iterable<AnyContract>, handling: readonly HandlingNodes[]): readonly ObservedMismatch[] {
     const found: ObservedMismatch[] = [];
     for (const contract of sent) {
@@ -55,13 +55,16 @@ export class SchemaMismatches {
   }
 }
 
-/** Paths, with the reasons in words: of what is sent and not read, and of what is answered and not read. */
+/**
+ * Paths, with the reasons in words, of values that are sent and not readable, and of values that are answered and not
+ * readable.
+ */
 interface Paths {
   readonly unread: readonly string[];
   readonly unreadable: readonly string[];
 }
 
-/** What a reader does not read of what a writer writes; nothing where that is not known. */
+/** Paths of values that `writer` allows and `reader` does not; empty if a schema is unknown. */
 function pathsOf(reader: JsonSchema | null | undefined, writer: JsonSchema | null | undefined): readonly string[] {
   if (reader == null || writer == null) return [];
   const verdict = reads(reader, writer);

@@ -1,7 +1,7 @@
 /**
  * The shapes of contracts on the nodes of the cluster, as this node knows them. Each node announces one hash of all its
- * shapes in its record, made after it has joined; a node that sees a hash which is not its own asks one of the nodes
- * that have it, once. Between nodes of one version nothing is asked. A node none of whose contracts has a schema
+ * shapes in its record, computed after it has joined. A node that sees another hash than its own asks one of the nodes
+ * that have that hash, once. Nodes of one version ask each other nothing. A node whose contracts have no schemas
  * announces nothing.
  */
 import type { AnyContract } from "../../contract/contract.ts";
@@ -29,15 +29,18 @@ export interface ShapeViewOptions {
   readonly shapes: ContractShapes;
   /** The contracts that this node has handlers for. */
   readonly handled: readonly AnyContract[];
-  /** The contracts of which this node has sent messages. */
+  /** Returns the contracts of which this node has sent messages. */
   sent(): Iterable<AnyContract>;
-  /** The nodes that are there, this one included. */
+  /** Returns the nodes of the cluster, this node included. */
   members(): readonly { readonly info: NodeInfo; readonly suspect: boolean }[];
-  /** Asks a process for its shapes, or for what contracts look like: {@link ShapeView.answered} gets its answer. */
+  /**
+   * Requests a process's shape hashes, or, with `names`, the descriptions of those contracts; {@link
+   * ShapeView.answered} is called with the answer.
+   */
   ask(endpoint: string, n: number, names: readonly string[]): void;
-  /** This node has a hash to announce. */
+  /** Called when this node has a hash to announce. */
   announce(): void;
-  /** Shapes of other nodes have become known. */
+  /** Called when shapes of other nodes have become known. */
   changed(): void;
 }
 
@@ -46,9 +49,9 @@ export class ShapeView {
   readonly #options: ShapeViewOptions;
   readonly #handled: ReadonlyMap<string, AnyContract>;
   #hash: string | undefined;
-  /** By hash. */
+  /** Shapes of nodes, by the hash of all shapes of a node. */
   readonly #known = new Map<string, NodeShapes>();
-  /** What contracts look like behind hashes, of which this node has sent messages; empty while that is asked. */
+  /** Descriptions of contracts of which this node has sent messages, by the hash of the node's shapes, then by name. */
   readonly #looks = new Map<string, Map<string, ContractDescription>>();
   readonly #mismatches = new SchemaMismatches();
   /** Questions that have no answer yet, by number. */
@@ -64,12 +67,12 @@ export class ShapeView {
     );
   }
 
-  /** The hash of this node's shapes, once it is made. */
+  /** The hash of this node's shapes; `undefined` until it is computed. */
   get hash(): string | undefined {
     return this.#hash;
   }
 
-  /** This node has joined: makes its shapes, some in each turn of the event loop, and announces them. */
+  /** Called when this node has joined: computes its shapes, some in each turn of the event loop, and announces them. */
   begin(): void {
     const left = [...this.#handled.values()];
     const { clock, shapes, announce } = this.#options;
@@ -86,7 +89,7 @@ export class ShapeView {
     clock.soon(next);
   }
 
-  /** The members have changed: asks for the shapes behind hashes that are new. */
+  /** Called when the members have changed: asks for the shapes of hashes that are new. */
   look(): void {
     const { members, clock, self } = this.#options;
     if (this.#closed) return;
@@ -106,7 +109,7 @@ export class ShapeView {
     }, { background: true });
   }
 
-  /** What does not fit between what this node sends and what nodes of other shapes handle, as far as is known. */
+  /** Mismatches between messages of this node and the nodes of other shapes that handle them, as far as is known. */
   get mismatches(): readonly ObservedMismatch[] {
     if (this.#known.size === 0) return [];
     this.#askLooks();
@@ -117,7 +120,7 @@ export class ShapeView {
     return this.#mismatches.find(this.#options.sent(), handling.filter(({ nodes }) => nodes.length > 0));
   }
 
-  /** Asks what those contracts look like of which this node has sent messages, and that differ elsewhere. */
+  /** Requests the descriptions of contracts of which this node has sent messages, and whose shapes differ elsewhere. */
   #askLooks(): void {
     const { shapes, members, sent } = this.#options;
     for (const hash of this.#looks.keys()) if (!this.#known.has(hash)) this.#looks.delete(hash);
@@ -135,7 +138,7 @@ export class ShapeView {
     }
   }
 
-  /** Asks a process about a hash, unless that is asked already, or too much is. */
+  /** Asks a process about a hash, unless that hash was asked about already, or too many questions are open. */
   #ask(about: ShapeQuestion["about"], hash: string, endpoint: string, names: readonly string[]): void {
     const open = this.#openQuestions(about);
     if (open.length >= MAX_ASKED || open.some((question) => question.hash === hash)) return;
@@ -144,14 +147,14 @@ export class ShapeView {
     this.#options.ask(endpoint, n, names);
   }
 
-  /** The questions whose answers are still waited for. */
+  /** Returns the questions whose answers are still awaited. */
   #openQuestions(about: ShapeQuestion["about"]): readonly ShapeQuestion[] {
     const now = this.#options.clock.monotonic();
     for (const [n, { at }] of this.#questions) if (now - at >= ANSWER_WAIT) this.#questions.delete(n);
     return [...this.#questions.values()].filter((question) => question.about === about);
   }
 
-  /** The shape of a contract on a node; `undefined`: unknown. */
+  /** Returns the shape of a contract on a node; `undefined`: unknown. */
   of({ id, shapes: hash }: NodeInfo, name: string): string | undefined {
     const { self, shapes } = this.#options;
     if (id === self || (hash !== undefined && hash === this.#hash)) {
@@ -162,7 +165,7 @@ export class ShapeView {
     return this.#known.get(hash)?.handles[name] ?? undefined;
   }
 
-  /** The answer of this node, as JSON: its shapes; with names, what these contracts look like. */
+  /** Returns this node's answer as JSON: its shapes, or, with `names`, the descriptions of these contracts. */
   answer(names: readonly string[], limit: number): string {
     if (names.length === 0) {
       const text = JSON.stringify(this.#own());
@@ -182,7 +185,7 @@ export class ShapeView {
     return JSON.stringify(looks);
   }
 
-  /** A process has answered. An answer to no question is ignored. */
+  /** Takes the answer of a process. An answer to no question is ignored. */
   answered(n: number, answer: unknown): void {
     const question = this.#questions.get(n);
     if (question === undefined) return;
@@ -223,18 +226,20 @@ export class ShapeView {
   }
 }
 
-/** The last question to a process, about its shapes or its contracts, by the hash of its shapes. */
+/** A question to a process about its shapes or its contracts, with the hash of its shapes. */
 interface ShapeQuestion {
   readonly about: "shapes" | "looks";
   readonly hash: string;
   readonly at: number;
 }
 
-/** Contracts whose shapes are made in one turn: some 5 ms. */
+/** Number of contracts whose shapes are computed in one turn: some 5 ms. */
 const MAX_SHAPES_A_TURN = 8;
-/** How long an answer is waited for until another node is asked, in ms. */
+/** Time for which an answer is awaited before another node is asked, in ms. */
 const ANSWER_WAIT = 1_000;
+/** Maximum number of open questions of each kind. */
 const MAX_ASKED = 64;
-/** Contracts asked about at once, and kept of nodes with one hash. */
+/** Maximum number of contracts in one question. */
 const MAX_LOOKS = 64;
+/** Maximum number of descriptions kept for one hash. */
 const MAX_SENT = 1_024;

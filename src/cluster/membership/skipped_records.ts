@@ -1,12 +1,12 @@
 /**
- * Counts the records that this node ignored because there were too many, and reports them at most once a minute: a
- * flood of records is one line in the log.
+ * Counts the records that this node ignored because there were too many, and reports the counts at most once a minute:
+ * a flood of records is one line in the log.
  */
 import type { Observer } from "../../contract/observer.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { OnceAMinute } from "../../ports/once_a_minute.ts";
 
-/** The records that made no member. */
+/** Counts of the records that made no node a member. */
 export class SkippedRecords {
   readonly #reports: OnceAMinute;
   readonly #observer: Observer;
@@ -18,7 +18,7 @@ export class SkippedRecords {
     this.#observer = observer;
   }
 
-  /** `unproven`: newer records displaced it before its node answered; `members`: the view is full. */
+  /** Counts a record. `unproven`: newer records displaced it before its node answered; `members`: the view is full. */
   add(why: "unproven" | "members"): void {
     if (why === "unproven") this.#unproven++;
     else this.#members++;

@@ -1,8 +1,9 @@
 /**
  * Nodes that have a record and have not shown yet that they are alive. Anybody who may write to the bucket can forge
- * records, so none makes a member before its process has answered a ping. It is pinged as soon as its record is seen,
- * and again later, since the servers may not route to a node yet that has just started on another server. A flood of
- * records is bounded: so many are kept, and so many pings a second are sent for all of them together.
+ * records, so no node becomes a member before its process has answered a ping. A process is pinged as soon as its
+ * record is seen, and again later, because the servers may not route yet to a node that has just started on another
+ * server. Against floods of records, the number of kept records, and of pings a second for all of them together, is
+ * limited.
  */
 import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
@@ -21,11 +22,11 @@ interface UnprovenOptions {
   connected(): boolean;
   /** Sends the nth ping to a process; {@link Unproven.prove} or {@link Unproven.bounced} is called with its outcome. */
   ping(endpoint: string, n: number): void;
-  /** Returns true if a bounce proves that nobody is there. */
+  /** Returns true if a bounce proves that no process subscribes to the endpoint. */
   conclusive(): boolean;
-  /** Nobody is there: two pings, a second apart, have bounced. */
+  /** Called when two pings to the record's process, a second apart, have bounced: it is not there. */
   gone(info: NodeInfo, revision: number): void;
-  /** The oldest record was dropped, because there are too many. */
+  /** Called when the oldest record was dropped, because there are too many. */
   dropped(): void;
 }
 
@@ -33,13 +34,13 @@ interface UnprovenOptions {
 interface UnprovenRecord {
   readonly info: NodeInfo;
   readonly revision: number;
-  /** How many times it was pinged. */
+  /** Number of pings so far. */
   pings: number;
-  /** When a ping first bounced, by the monotonic clock; -1 for never. */
+  /** Time of the first bounce of a ping, by the monotonic clock; -1: never. */
   bouncedAt: number;
-  /** It was removed; queues skip it. */
+  /** True if the record was removed; queues skip it. */
   gone: boolean;
-  /** When its next ping is due, by the monotonic clock. */
+  /** Time at which the next ping is due, by the monotonic clock. */
   dueAt: number;
 }
 
@@ -48,13 +49,13 @@ export class Unproven {
   readonly #options: UnprovenOptions;
   readonly #byId: Map<string, UnprovenRecord> = new Map();
   readonly #byEndpoint: Map<string, UnprovenRecord> = new Map();
-  /** In the order of their arrival. */
+  /** The records in the order of their arrival. */
   readonly #order: Fifo<UnprovenRecord> = new Fifo();
-  /** Records that were never pinged; the last, which is the newest, is pinged first. */
+  /** Records whose processes were never pinged; the last, which is the newest, is pinged first. */
   #new: UnprovenRecord[] = [];
-  /** Records that were pinged, a queue for each number of pings: all in one queue wait for the same time. */
+  /** Records whose processes were pinged, a queue for each number of pings: all in one queue wait for the same time. */
   readonly #again: readonly Fifo<UnprovenRecord>[] = PAUSES.map(() => new Fifo());
-  /** Pinged once, with neither an answer nor a bounce yet. */
+  /** Records whose processes were pinged once, with neither an answer nor a bounce yet. */
   readonly #open: Set<UnprovenRecord> = new Set();
   #settled: (() => void)[] = [];
   #lossy = false;
@@ -69,17 +70,17 @@ export class Unproven {
     this.#filledAt = options.clock.monotonic();
   }
 
-  /** How many there are. */
+  /** Number of records. */
   get size(): number {
     return this.#byId.size;
   }
 
-  /** True if any was ever dropped. */
+  /** True if any record was ever dropped. */
   get lossy(): boolean {
     return this.#lossy;
   }
 
-  /** Adds the record of a node, in place of an older one with its id. */
+  /** Adds the record of a node, in place of an older record with its id. */
   put(info: NodeInfo, revision: number): void {
     const known = this.#byId.get(info.id);
     if (known !== undefined && known.revision >= revision) return;
@@ -98,7 +99,7 @@ export class Unproven {
     this.#new.push(pending);
     this.#order.push(pending);
     while (this.#byId.size > MAX_UNPROVEN) this.#drop();
-    // removed ones are still in the queues
+    // removed records are still in the queues
     if (this.#order.size > 2 * MAX_UNPROVEN) this.#order.keep(({ gone }) => !gone);
     if (this.#new.length > 2 * MAX_UNPROVEN) this.#new = this.#new.filter(({ gone, pings }) => !gone && pings === 0);
     // of a long listing the newest are pinged first, once it is over
@@ -115,14 +116,14 @@ export class Unproven {
     this.#answered(pending);
   }
 
-  /** A process has shown that it is alive: removes its record, and returns it. */
+  /** Called when a process has shown that it is alive: removes its record, and returns it. */
   prove(endpoint: string): { readonly info: NodeInfo; readonly revision: number } | undefined {
     const pending = this.#byEndpoint.get(endpoint);
     if (pending !== undefined) this.delete(pending.info.id);
     return pending;
   }
 
-  /** A ping to this process bounced. */
+  /** Called when a ping to this process bounced. */
   bounced(endpoint: string): void {
     const pending = this.#byEndpoint.get(endpoint);
     if (pending === undefined) return;
@@ -135,8 +136,8 @@ export class Unproven {
   }
 
   /**
-   * All records of the bucket have been read: pings the newest, and resolves when each of these has answered or
-   * bounced, or after `limit` ms.
+   * Called when all records of the bucket have been read: pings the newest, and resolves when each of these has
+   * answered or bounced, or after `limit` ms.
    */
   async listed(limit: number): Promise<void> {
     this.#listing = false;
@@ -179,7 +180,7 @@ export class Unproven {
     this.#tokens = Math.min(BURST, this.#tokens + (now - this.#filledAt) / 1_000 * RATE);
     this.#filledAt = now;
     if (connected()) {
-      // a quarter is reserved for those that were pinged before: a stream of new ones must not starve them
+      // a quarter is reserved for records pinged before: a stream of new ones must not starve them
       this.#pingAgain(now, this.#tokens / 4);
       this.#pingNew(now);
       this.#pingAgain(now, this.#tokens);
@@ -221,34 +222,35 @@ export class Unproven {
   }
 }
 
-/** How many are kept; the oldest are dropped first. */
+/** Maximum number of records; the oldest are dropped first. */
 export const MAX_UNPROVEN = 4_096;
 /**
- * Pings at once, and then a second: a cluster of 1,000 is proven at once, and a flood of records causes no flood of
+ * Maximum number of pings at once: a cluster of 1,000 is proven at once, and a flood of records causes no flood of
  * pings.
  */
 export const BURST = 1_024;
+/** Maximum number of pings a second, after a burst. */
 export const RATE = 256;
-/** Pings that are sent during the listing, so that a start waits less for the answers. */
+/** Number of pings that may be sent during the listing, so that a start waits less for the answers. */
 const EAGER = 256;
 const TICK_INTERVAL = 20; // ms
 /**
- * Between the pings of one, in ms: pings from another server bounced for up to 30 ms
+ * Pauses between the pings to one process, in ms: pings from another server bounced for up to 30 ms
  * (`docs/internals/measurements.md`).
  */
 const PAUSES = [20, 40, 80, 160, 320, 640, 1_000];
-/** Between the first bounce and the one that counts, in ms, as in `failure_detector.ts`. */
+/** Minimum time between the first bounce and the one that counts, in ms, as in `failure_detector.ts`. */
 const GONE = 900;
 
-// Pings processes that have a record and that this node has exchanged no frame with, to find out whether they are
-// there. It does so under an endpoint of its own: anybody may have written the record, and pings from the node's own
-// endpoint would make it keep state for whatever process the record names.
+// Pings processes that have a record and have exchanged no frame with this node, to find out whether they are there.
+// The pings have an endpoint of their own as sender: anybody may have written the record, and pings from the node's own
+// endpoint would make it keep state for any process that a record names.
 
 /** Dependencies of a prover on its node. */
 interface ProverOptions extends Pick<EndpointOptions, "transport" | "namespace" | "endpoint" | "malformed"> {
-  /** A process has answered. */
+  /** Called when a process has answered. */
   alive(endpoint: string): void;
-  /** Nobody is there. */
+  /** Called when a ping to a process has bounced. */
   bounced(endpoint: string): void;
 }
 
@@ -299,7 +301,7 @@ export class Prover {
     alive(sender);
   }
 
-  /** Any client may publish to this subject; only a bounce by the server itself counts. */
+  /** Handles a bounce. Any client may publish to this subject; only a bounce by the server itself counts. */
   #onBounce({ subject, data, noResponders }: TransportMessage): void {
     if (!noResponders || data.length > 0 || !subject.startsWith(this.#bounces)) return;
     const place = subject.slice(this.#bounces.length);
@@ -307,15 +309,18 @@ export class Prover {
   }
 }
 
-/** The endpoint of the process that a frame's sender belongs to: a prover's frame shows that its process is alive. */
+/**
+ * Returns the endpoint of the process that a frame's sender belongs to: a prover's frame shows that its process is
+ * alive.
+ */
 export function processOf(endpoint: string): string {
   return endpoint.endsWith(SUFFIX) ? endpoint.slice(0, -SUFFIX.length) : endpoint;
 }
 
-/** The endpoint of a process's prover. */
+/** Returns the endpoint of a process's prover. */
 export function proverOf(endpoint: string): string {
   return endpoint + SUFFIX;
 }
 
-/** Ends a prover's endpoint; the nonces of processes are letters and digits. */
+/** Suffix of a prover's endpoint; the nonces of processes are letters and digits. */
 const SUFFIX = "-ping";

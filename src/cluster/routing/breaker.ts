@@ -1,19 +1,19 @@
 /**
- * A circuit breaker (Nygard, Release It!) for one process: after some failures in a row nothing is sent to it for a
- * while (open); after the cooldown it is half-open: one request is sent, the trial, and its result closes or opens it
- * again.
+ * A circuit breaker (Nygard, Release It!) for one process: after some failures in a row no request is sent to the
+ * process for a while (open); after the cooldown the breaker is half-open: one request is sent, the trial, and its
+ * result closes or opens the breaker again.
  */
 import type { Clock } from "../../ports/clock.ts";
 
-/** When a breaker opens and for how long. */
+/** Conditions under which a breaker opens, and how long it stays open. */
 export interface BreakerOptions {
-  /** Failed deliveries in a row that open it, 1 or more; 5. */
+  /** Number of failed deliveries in a row that open the breaker, 1 or more. Default: 5. */
   readonly failures: number;
-  /** How long it stays open before a trial, in ms; 5,000. */
+  /** Time that the breaker stays open before a trial, in ms. Default: 5,000. */
   readonly cooldown: number;
 }
 
-/** `half-open`: one trial is sent, and decides. */
+/** `half-open`: one trial is sent, and its result closes or opens the breaker. */
 export type BreakerState = "closed" | "open" | "half-open";
 
 /** The breaker of one process. */
@@ -22,11 +22,11 @@ export class Breaker {
   readonly #clock: Clock;
   readonly #onChange: (state: BreakerState) => void;
   #state: BreakerState = "closed";
-  /** In a row, while closed. */
+  /** Number of failures in a row, while the breaker is closed. */
   #failures = 0;
-  /** When it opened, by the monotonic clock. */
+  /** Time at which the breaker opened, by the monotonic clock. */
   #openedAt = 0;
-  /** When the trial was sent; -1 for none. */
+  /** Time at which the trial was sent, by the monotonic clock; -1: none. */
   #trialAt = -1;
 
   constructor(options: BreakerOptions, clock: Clock, onChange: (state: BreakerState) => void) {
@@ -35,7 +35,7 @@ export class Breaker {
     this.#onChange = onChange;
   }
 
-  /** Its state now; the end of the cooldown makes it half-open. */
+  /** The breaker's present state; the end of the cooldown makes it half-open. */
   get state(): BreakerState {
     if (this.#state === "open" && this.#clock.monotonic() - this.#openedAt >= this.#options.cooldown) {
       this.#move("half-open");
@@ -43,7 +43,7 @@ export class Breaker {
     return this.#state;
   }
 
-  /** True if something may be sent now. */
+  /** True if a request may be sent now. */
   get allows(): boolean {
     if (this.#state === "closed") return true;
     if (this.state !== "half-open") return false;
@@ -51,18 +51,18 @@ export class Breaker {
     return this.#trialAt < 0 || this.#clock.monotonic() - this.#trialAt >= this.#options.cooldown;
   }
 
-  /** A request is sent: in the half-open state it is the trial. */
+  /** Called when a request is sent: in the half-open state it is the trial. */
   sent(): void {
     if (this.#state === "half-open") this.#trialAt = this.#clock.monotonic();
   }
 
-  /** The process answered, with whatever result. */
+  /** Called when the process answered, even with an error: closes the breaker. */
   succeeded(): void {
     this.#failures = 0;
     if (this.#state !== "closed") this.#move("closed");
   }
 
-  /** A delivery failed. */
+  /** Called when a delivery failed. */
   failed(): void {
     this.#failures++;
     if (this.state === "half-open" || (this.#state === "closed" && this.#failures >= this.#options.failures)) {
@@ -70,7 +70,7 @@ export class Breaker {
     }
   }
 
-  /** The one place where the state changes. */
+  /** Changes the state; every transition goes through this function. */
   #move(state: BreakerState): void {
     this.#state = state;
     this.#trialAt = -1;

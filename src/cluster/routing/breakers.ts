@@ -9,9 +9,9 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 /** A node as the membership knows it. */
 export interface KnownNode {
   readonly info: NodeInfo;
-  /** It did not answer lately: others are preferred. */
+  /** True if the node did not answer lately: other nodes are preferred. */
   readonly suspect: boolean;
-  /** The contracts that it handles, with their kinds as far as they are known. */
+  /** Contracts that the node handles, with their kinds as far as they are known. */
   readonly handled: { readonly kinds: ReadonlyMap<string, Kind | undefined> };
 }
 
@@ -19,20 +19,20 @@ export interface KnownNode {
 interface BreakersOptions extends BreakerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
-  /** The nodes as the membership has them now. */
+  /** Returns the present members. */
   members(): readonly KnownNode[];
-  /** A breaker allows requests now, or does not any more. */
+  /** Called when a breaker begins or ceases to allow requests. */
   changed(): void;
 }
 
-/** All of them. */
+/** The breakers of one process, by the process that they are for. */
 export class Breakers {
   readonly #options: BreakersOptions;
-  /** Breakers of processes that a delivery has failed to; they are forgotten with their peers. */
+  /** Breakers of processes to which a delivery failed; a breaker is forgotten with its peer. */
   readonly #breakers: WeakMap<Peer, Breaker> = new WeakMap();
-  /** True if there has been one: most nodes never need any. */
+  /** True if a breaker was ever made: most nodes never need any. */
   #any = false;
-  /** The ends of cooldowns. */
+  /** Timers of the ends of cooldowns. */
   readonly #timers: Set<Timer> = new Set();
   #closed = false;
 
@@ -40,13 +40,14 @@ export class Breakers {
     this.#options = options;
   }
 
-  /** Returns true if a request may be sent there now. */
+  /** Returns true if a request may be sent to this process now. */
   allows(peer: Peer | undefined): boolean {
     return this.#of(peer)?.allows ?? true;
   }
 
   /**
-   * Called before a request is sent; `false`: it must not be. In the half-open state it is the trial, and the only one.
+   * Called before a request is sent; false: it must not be sent. In the half-open state the request becomes the only
+   * trial.
    */
   passes(peer: Peer): boolean {
     const breaker = this.#of(peer);
@@ -59,12 +60,12 @@ export class Breakers {
     return true;
   }
 
-  /** The process has answered, or shown that it is alive. */
+  /** Called when the process has answered, or shown that it is alive. */
   succeeded(peer: Peer | undefined): void {
     this.#of(peer)?.succeeded();
   }
 
-  /** A delivery has failed. */
+  /** Called when a delivery has failed; makes the process's breaker at its first failure. */
   failed(peer: Peer): void {
     let breaker = this.#of(peer);
     if (breaker === undefined) {
@@ -81,13 +82,13 @@ export class Breakers {
   #make(peer: Peer): Breaker {
     const { clock, observer, members, changed, cooldown } = this.#options;
     return new Breaker(this.#options, clock, (state) => {
-      // of a process that has left nobody would report that it is closed again
+      // a change of a breaker is not reported for a process that left: its closing would never be reported
       const isMember = members().some(({ info }) => info.endpoint === peer.endpoint);
       if (isMember) observer({ type: "breaker", node: peer.node, state });
       if (state === "open" && !this.#closed) {
         const timer = clock.after(cooldown, () => {
           this.#timers.delete(timer);
-          this.allows(peer); // moves it to half-open
+          this.allows(peer); // reading the state moves the breaker to half-open
           changed();
         }, { background: true });
         this.#timers.add(timer);

@@ -7,8 +7,8 @@ import type { CatgaError } from "../../error.ts";
 import { toText } from "../../data/encoding.ts";
 
 /**
- * Sends a request once to each of `nodes`, or only to the node that the request names. A send that fails is not
- * repeated, neither to its node nor to another one.
+ * Sends a request once to each of `nodes`, or only to the node that the request names. A failed send is not repeated,
+ * neither to its node nor to another one.
  */
 export async function broadcast(
   request: RemoteRequest,
@@ -19,10 +19,10 @@ export async function broadcast(
   const { contract: { name }, payload } = request;
   let text: string | undefined;
   try {
-    // before this node's own handler runs
+    // the payload is encoded before this node's own handler runs
     if (payload !== undefined && wanted.length > 1) text = toText(payload, "INVALID_MESSAGE", "the payload", name);
   } catch (thrown) {
-    const result: Failure = { ok: false, error: thrown as CatgaError }; // the only one that it throws
+    const result: Failure = { ok: false, error: thrown as CatgaError }; // `toText` throws only CatgaErrors
     return wanted.map(({ id }) => ({ node: id, result }));
   }
   return await Promise.all(

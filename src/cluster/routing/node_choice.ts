@@ -1,7 +1,7 @@
 /**
- * Candidates: the nodes that may handle a request, and the one among them that the contract's strategy picks.
- * Candidates are the nodes that are not suspect, whose breakers are closed, and that have not failed this call; failing
- * these, the suspect ones; failing these, all.
+ * Candidates: the nodes that may handle a request, and the choice among them by the contract's strategy. Candidates are
+ * nodes that are not suspect, whose breakers are closed, and that have not failed this call; without such nodes,
+ * suspect ones; without these, all.
  */
 import type { AnyContract, Kind } from "../../contract/contract.ts";
 import { ownShapeFirst, type ShapedNode, shapeName, untriedNodes } from "../../contract/shape_rules.ts";
@@ -24,32 +24,32 @@ interface CandidatesOptions {
   readonly breakers: Breakers;
   /** Number of requests of this process without a result. */
   underWay(): number;
-  /** The nodes as the membership has them now, this one included. */
+  /** Returns the present members, this node included. */
   members(): readonly KnownNode[];
   readonly shapes: KnownShapes;
 }
 
 /** Shapes of contracts, as this node knows them. */
 export interface KnownShapes {
-  /** On a node; `undefined`: unknown. */
+  /** Returns the shape of a contract on a node; `undefined`: unknown. */
   of(node: NodeInfo, name: string): string | undefined;
-  /** Of a contract of this program; `undefined`: unknown. */
+  /** Returns the shape of a contract of this program; `undefined`: unknown. */
   own(contract: AnyContract): string | undefined;
 }
 
 /** The nodes that handle a contract. */
 interface ContractNodes {
-  /** Kind of the contract on all of them; `undefined` if none says, `"mixed"` if they differ. */
+  /** Kind of the contract on all of these nodes; `undefined` if none of them says it, `"mixed"` if they differ. */
   readonly kind: Kind | "mixed" | undefined;
-  /** All of them. */
+  /** All nodes that handle the contract. */
   readonly all: readonly NodeInfo[];
   /** Nodes whose breakers let requests through. */
   readonly allowed: readonly NodeInfo[];
   /** Allowed nodes that are not suspect. */
   readonly trusted: readonly NodeInfo[];
-  /** The trusted; when every one is suspect, the allowed. */
+  /** The trusted nodes; if there are none, the allowed nodes. */
   readonly preferred: readonly NodeInfo[];
-  /** The shapes of the contract by node, if they differ. */
+  /** Shapes of the contract by node id; `undefined` if they are all the same. */
   readonly shapes: ReadonlyMap<string, string | undefined> | undefined;
 }
 
@@ -61,7 +61,7 @@ export class Candidates {
   /** The ids of the nodes whose breakers are open. */
   #blocked: ReadonlySet<string> = new Set();
   readonly #strategies: Map<string, { route: unknown; strategy: Strategy }> = new Map();
-  /** The membership or a breaker has changed since the tables were made. */
+  /** True if the membership or a breaker has changed since the tables were made. */
   #stale = false;
 
   constructor(options: CandidatesOptions) {
@@ -79,27 +79,29 @@ export class Candidates {
     };
   }
 
-  /** The membership or a breaker has changed: the tables are made anew at the next request, once for many changes. */
+  /**
+   * Called when the membership or a breaker has changed: the next request makes the tables anew, once for many changes.
+   */
   refresh(): void {
     this.#stale = true;
   }
 
-  /** Every node that handles a contract. */
+  /** Returns every node that handles a contract. */
   handling(name: string): readonly NodeInfo[] {
     return this.#table(name)?.all ?? [];
   }
 
-  /** Returns true if a trusted node other than this one handles a contract. */
+  /** Returns true if a trusted node other than `node` handles a contract. */
   trustedBesides(name: string, node: string): boolean {
     return this.#table(name)?.trusted.some(({ id }) => id !== node) ?? false;
   }
 
-  /** Returns true if a node that handles a contract is neither suspect nor behind an open breaker. */
+  /** Returns true if a contract is handled by a node that is neither suspect nor behind an open breaker. */
   reachable(name: string): boolean {
     return (this.#table(name)?.trusted.length ?? 0) > 0;
   }
 
-  /** The candidates of a call. */
+  /** Returns the candidates of a call. */
   of(call: Call): readonly NodeInfo[] {
     const { request, failedOn } = call;
     const { name, kind } = request.contract;
@@ -109,7 +111,7 @@ export class Candidates {
     const ofShapes = ofKind.shapes === undefined ? ofKind : this.#ofShapes(ofKind, ofKind.shapes, call);
     const table = call.refusedByVersions === undefined ? ofShapes : otherVersions(ofShapes, call.refusedByVersions);
     if (request.node !== undefined) return table.all.filter(({ id }) => id === request.node);
-    if (table.allowed.length === 0) return table.all; // each of them refuses it, which counts as an attempt
+    if (table.allowed.length === 0) return table.all; // each breaker refuses it, which counts as an attempt
     const { self, endpoint } = this.#options;
     if (!endpoint.connected) {
       const own = table.all.filter(({ id }) => id === self);
@@ -121,8 +123,8 @@ export class Candidates {
   }
 
   /**
-   * A table without the nodes whose shapes have refused a call; of the others those of its own shape are preferred,
-   * unless its key, or a strategy of the user's, chooses the node.
+   * Returns a table without the nodes whose shapes have refused a call. Nodes with this node's own shape are preferred,
+   * unless the call's key, or a strategy of the user's, chooses the node.
    */
   #ofShapes(
     table: ContractNodes,
@@ -146,8 +148,8 @@ export class Candidates {
   }
 
   /**
-   * The input schema of a node refused a call: so do all nodes with the shape of that node. `ofStored`: its version
-   * refused what is stored of the call's entity.
+   * Notes that the input schema of a node refused a call: no node with the same shape gets it. `ofStored`: the node
+   * refused the stored state or events of the call's entity, so no node of the same version gets the call.
    */
   refused(call: Call, node: string, ofStored = false): void {
     const { name } = call.request.contract;
@@ -157,7 +159,9 @@ export class Candidates {
     (call.refusedBy ??= new Set()).add(shapeName({ id: node, shape }));
   }
 
-  /** The name of this node's shape of a contract, if nodes with others handle it, too. */
+  /**
+   * Returns the name of this node's shape of a contract, if nodes with other shapes handle it, too; else `undefined`.
+   */
   shapeBesideOthers({ name }: AnyContract): string | undefined {
     const { self } = this.#options;
     const shapes = this.#table(name)?.shapes;
@@ -165,8 +169,8 @@ export class Candidates {
   }
 
   /**
-   * A node of a service that handles another version of a contract than this node, chosen at random, among those that
-   * are not suspect if there are any; `undefined`: there is none.
+   * Returns a random node of a service that handles another version of a contract than this node, preferably one that
+   * is not suspect; `undefined`: none.
    */
   ofAnotherVersion(contract: AnyContract, service: string): NodeInfo | undefined {
     const { self, random } = this.#options;
@@ -178,14 +182,14 @@ export class Candidates {
     return candidates[Math.floor(random() * candidates.length)]?.info;
   }
 
-  /** The nodes whose shapes have not refused this call. */
+  /** Returns the nodes whose shapes have not refused this call. */
   unrefused(call: Call): readonly ShapedNode[] {
     const { request: { contract }, refusedBy = new Set(), refusedByVersions } = call;
     const nodes = this.#shapedMembers(contract).filter(({ info }) => !refusedByVersions?.has(versionOf(info)));
     return untriedNodes(nodes, refusedBy);
   }
 
-  /** The members that handle a contract, with their shapes of it. */
+  /** Returns the members that handle a contract, with their shapes of it. */
   #shapedMembers({ name, kind }: AnyContract) {
     const { shapes, members } = this.#options;
     return members().flatMap(({ info, suspect, handled }) => {
@@ -194,12 +198,14 @@ export class Candidates {
     });
   }
 
-  /** Returns `true` for a candidate that has not failed this call. */
+  /** Returns true if a candidate has not failed this call. */
   untried(call: Call): boolean {
     return this.of(call).some(({ id }) => !call.failedOn?.has(id));
   }
 
-  /** Why a call has no candidates although nodes handle its contract's name: there it is another kind of message. */
+  /**
+   * Returns the error of a call for whose contract's name nodes handle another kind of message; `undefined`: none do.
+   */
   otherKind({ request: { contract: { name, kind }, node } }: Call): CatgaError | undefined {
     for (const { info, handled } of this.#options.members()) {
       const other = handled.kinds.get(name);
@@ -210,8 +216,8 @@ export class Candidates {
   }
 
   /**
-   * The one of these candidates, at least one, that gets the call; `undefined` when the user's strategy picks none.
-   * Throws what such a strategy throws, and a TypeError when it picks another node.
+   * Returns the candidate that gets the call, of at least one; `undefined` if the user's strategy picks none. Throws
+   * any error of such a strategy, and a TypeError if it picks a node that is no candidate.
    */
   choose({ request, attempt }: Call, candidates: readonly NodeInfo[]): NodeInfo | undefined {
     const { contract, route, key, admit, node } = request;
@@ -219,7 +225,7 @@ export class Candidates {
     if (candidates.length === 1 && typeof route === "string") return candidates[0];
     const { self } = this.#options;
     if (admit !== undefined && (route === "round-robin" || route === "random")) {
-      // NATS has picked already: this node
+      // NATS has picked this node already
       const own = candidates.find(({ id }) => id === self);
       if (own !== undefined) return own;
     }
@@ -228,7 +234,7 @@ export class Candidates {
       known = { route, strategy: strategyOf(route, this.#host) };
       this.#strategies.set(contract.name, known);
     }
-    // a program's own may sort or shorten the array, which is that of all requests
+    // a strategy of the user's may sort or shorten the array, which all requests share
     const nodes = typeof route === "function" ? [...candidates] : candidates;
     const chosen = known!.strategy(nodes, key === undefined ? { self, attempt } : { key, self, attempt });
     if (chosen === undefined || candidates.includes(chosen)) return chosen;
@@ -238,7 +244,9 @@ export class Candidates {
     );
   }
 
-  /** Made on demand: most contracts are not sent between one change of the membership and the next. */
+  /**
+   * Returns the table of a contract, made on demand: most contracts are not sent between two changes of the membership.
+   */
   #table(name: string): ContractNodes | undefined {
     if (this.#stale) this.#update();
     const known = this.#tables.get(name);
@@ -249,7 +257,7 @@ export class Candidates {
     return table;
   }
 
-  /** The nodes that handle a contract; with a kind, without those where it is another one. */
+  /** Makes the table of a contract's name; with `wanted`, without nodes where the contract is of another kind. */
   #tableOf(name: string, wanted?: Kind): ContractNodes {
     const kinds = new Set<Kind | undefined>();
     const all: NodeInfo[] = [];
@@ -270,7 +278,7 @@ export class Candidates {
     return { kind, all, allowed, trusted, preferred, shapes: this.#shapesOf(name, all) };
   }
 
-  /** The shapes of a contract on these nodes; `undefined` if they are the same. */
+  /** Returns the shapes of a contract on these nodes; `undefined` if they are all the same. */
   #shapesOf(name: string, nodes: readonly NodeInfo[]): ReadonlyMap<string, string | undefined> | undefined {
     if (nodes.every(({ shapes }) => shapes === undefined)) return undefined;
     const shapes = new Map(nodes.map((info) => [info.id, this.#options.shapes.of(info, name)]));
@@ -284,7 +292,7 @@ export class Candidates {
     const blocked = new Set<string>();
     for (const { info, suspect } of members()) {
       const peer = endpoint.find(info.endpoint);
-      if (!suspect) breakers.succeeded(peer); // each failure makes a node suspect: it has been seen alive since
+      if (!suspect) breakers.succeeded(peer); // each failure makes a node suspect: this one was seen alive since
       if (info.id !== self && !breakers.allows(peer)) blocked.add(info.id);
     }
     this.#blocked = blocked;
@@ -292,12 +300,12 @@ export class Candidates {
   }
 }
 
-/** The version of a node: the hash of all its shapes; if it has none, that of no other node. */
+/** Returns the version of a node: the hash of all its shapes; without a hash, a name that only this node has. */
 function versionOf({ id, shapes }: Pick<NodeInfo, "id" | "shapes">): string {
   return shapes ?? `?${id}`;
 }
 
-/** A table without the nodes of these versions. */
+/** Returns a table without the nodes of these versions. */
 function otherVersions(table: ContractNodes, versions: ReadonlySet<string>): ContractNodes {
   const left = (nodes: readonly NodeInfo[]) => nodes.filter((info) => !versions.has(versionOf(info)));
   const [all, allowed, trusted] = [left(table.all), left(table.allowed), left(table.trusted)];

@@ -1,7 +1,7 @@
 /**
- * Decides which node handles a send, this one or another: sends each call that is under way to a candidate
- * (`node_choice.ts`), lets it wait where it cannot be sent now (`WaitingCalls`), and when an attempt fails does what
- * `decideRetry` says: another attempt, or an error.
+ * Decides which node handles a send, this node or another: sends each call that is under way to a candidate
+ * (`node_choice.ts`), has a call that cannot be sent now wait (`WaitingCalls`), and when an attempt fails follows
+ * `decideRetry`: another attempt, or an error.
  */
 import type { Result } from "../../contract/result.ts";
 import type { BroadcastResult } from "../../contract/sender.ts";
@@ -34,7 +34,7 @@ export interface RouterOptions {
   readonly random: Random;
   readonly observer: Observer;
   readonly breaker: BreakerOptions;
-  /** The nodes as the membership has them now, this one included. */
+  /** Returns the present members, this node included. */
   members(): readonly KnownNode[];
   readonly gaps: KnownGaps;
   readonly shapes: KnownShapes;
@@ -49,7 +49,7 @@ export class Router implements CallOwner, RequestRouter {
   /** Resolves when this node has joined, or closes. */
   readonly #joining = Promise.withResolvers<void>();
   #joined = false;
-  /** Calls without a result. */
+  /** Number of calls without a result. */
   #underWay = 0;
 
   constructor(options: RouterOptions) {
@@ -80,14 +80,17 @@ export class Router implements CallOwner, RequestRouter {
     return new Promise((resolve, reject) => this.begin(request, { resolve, reject }, refused));
   }
 
-  /** Sends a request to every node that handles it: one attempt each, on that node and no other. */
+  /** Sends a request to every node that handles it: one attempt for each node, and none elsewhere. */
   async broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]> {
     await this.#joining.promise;
     const nodes = this.#candidates.handling(request.contract.name);
     return await broadcast(request, nodes, (each) => this.request(each));
   }
 
-  /** This node has joined: it knows the others, and itself. Until then others may have sent it requests already. */
+  /**
+   * Called when this node has joined: its view now has the other nodes and itself. Others may have sent it requests
+   * already.
+   */
   joined(): void {
     this.#joined = true;
     this.#joining.resolve();
@@ -108,7 +111,7 @@ export class Router implements CallOwner, RequestRouter {
     else this.failed(call, { how: "undelivered", code: refused.code }, app.node);
   }
 
-  /** Sends a call to a node, or has it wait for one. `left`: what is left of its time, in ms. */
+  /** Sends a call to a node, or has it wait for a node. `left`: the rest of its time, in ms. */
   #dispatch(call: Call, left: number): void {
     if (call.done) return;
     const { app, endpoint } = this.#options;
@@ -125,7 +128,10 @@ export class Router implements CallOwner, RequestRouter {
     endpoint.send(call, peer, Math.max(1, left));
   }
 
-  /** `undefined` without a candidate, or when the user's strategy picks none or throws: the latter ends the call. */
+  /**
+   * Returns the node for a call; `undefined` without a candidate, or if the user's strategy picks none or throws; a
+   * strategy that throws ends the call.
+   */
   #choose(call: Call): NodeInfo | undefined {
     const candidates = this.#candidates.of(call);
     const error = candidates.length === 0 ? call.refusal ?? this.#candidates.otherKind(call) : undefined;
@@ -139,13 +145,13 @@ export class Router implements CallOwner, RequestRouter {
     }
   }
 
-  /** Runs this node's own handler: its context has the deadline, and is aborted with the sender's. */
+  /** Runs this node's own handler: its context has the call's deadline, and is aborted with the sender's. */
   #runHere(call: Call, left: number): void {
     const { app } = this.#options;
     app.wheel.delete(call);
     call.at = app.node;
     const { request, meta } = call;
-    // its first attempt needs no copy
+    // the first attempt of a request needs no copy
     const isSame = left === request.timeout && meta === request.meta;
     const own = isSame ? request : { ...request, timeout: Math.max(1, left), meta };
     app.runner.local(own, call.attempt).then((outcome) => {
@@ -157,54 +163,62 @@ export class Router implements CallOwner, RequestRouter {
     });
   }
 
-  /** The name of this node's shape of a contract, if nodes with others handle it, too. */
+  /**
+   * Returns the name of this node's shape of a contract, if nodes with other shapes handle it, too; else `undefined`.
+   */
   shapeBesideOthers(contract: AnyContract): string | undefined {
     return this.#candidates.shapeBesideOthers(contract);
   }
 
-  /** A node of this service with another version of a contract; `undefined`: none. */
+  /** Returns a node of this service with another version of a contract; `undefined`: none. */
   ofAnotherVersion(contract: AnyContract, service: string): NodeInfo | undefined {
     return this.#candidates.ofAnotherVersion(contract, service);
   }
 
-  /** Another node says that this contract was handled lately. */
+  /** Called when another node reports that this contract was handled lately. */
   gapFound(name: string): void {
     this.#waiting.gapFound(name);
   }
 
-  /** This node stops: it notices no node that joins from now on, and waits for none. */
+  /** Called when this node stops: it will not notice nodes that join, so no call waits long for one. */
   stop(): void {
     this.#waiting.stop();
   }
 
-  /** The membership or a breaker has changed. */
+  /** Called when the membership or a breaker has changed. */
   refresh(): void {
     this.#candidates.refresh();
     this.#waiting.nodesChanged();
   }
 
-  /** The connection is back: sends the calls that waited for it. */
+  /** Called when the connection is back: sends the calls that waited for it. */
   resume(): void {
     this.#waiting.connected();
   }
 
   /** Stops the breakers' timers. */
   close(): void {
-    this.#joining.resolve(); // it may never have joined
+    this.#joining.resolve(); // this node may never have joined
     this.#breakers.close();
   }
 
-  /** A process has shown that it is alive. */
+  /** Called when a process has shown that it is alive. */
   reachable(peer: Peer): void {
     this.#breakers.succeeded(peer);
   }
 
-  /** A frame to a process has bounced; in the grace after a reconnect that says nothing about the process. */
+  /**
+   * Called when a frame to a process has bounced; in the grace after a reconnect a bounce says nothing about the
+   * process.
+   */
   deliveryFailed(peer: Peer): void {
     if (!this.#options.endpoint.grace.running) this.#breakers.failed(peer);
   }
 
-  /** A process does not respond: calls that may run twice move to another node, if a trusted one handles them. */
+  /**
+   * Called when a process does not respond: calls that may run twice move to another node, if a trusted node handles
+   * them.
+   */
   moveFrom(peer: Peer): void {
     peer.release((call) => {
       const { request, retriesLeft } = call;
@@ -239,14 +253,14 @@ export class Router implements CallOwner, RequestRouter {
     const { observer, clock, random, endpoint } = this.#options;
     const { contract, meta, ofEntity } = call.request;
     const undelivered = failed.how === "undelivered";
-    // the node may be on its way back from an outage: such attempts are not counted
+    // the node may be on its way back from an outage: attempts that bounce then are not counted
     const returning = undelivered && failed.code === "BOUNCED" && endpoint.grace.running;
     const stuck = undelivered && failed.code === "DEADLOCK" && !this.#mayMove(call, node);
     (call.failedOn ??= new Set()).add(node);
     const moves = undelivered && mayMoveOn(call) && this.#candidates.untried(call);
     const left = stuck ? 0 : returning || moves ? 1 : call.retriesLeft;
     const next = decideRetry(contract, failed, left, node, { ofEntity, fate: call.fate });
-    if (next === "wait") return; // for an answer, or the deadline
+    if (next === "wait") return; // wait for an answer, or the deadline
     if (next !== "again") return isAway(failed) ? this.#waiting.forReturn(call, next) : this.#fail(call, next);
     if (!undelivered) {
       call.fate = "was not answered";
@@ -256,23 +270,24 @@ export class Router implements CallOwner, RequestRouter {
     const reason = undelivered ? failed.code : failed.how;
     observer({ type: "retry", contract: contract.name, node, reason, attempt: call.attempt, headers: meta?.headers });
     if (call.request.node === undefined && this.#candidates.of(call).length > 0) return this.#retry(call);
-    // every node has failed: each has another chance
+    // every node has failed the call: each gets another chance
     call.failedOn = undefined;
     const pause = returning ? random() * RETURN_PAUSE : retryPause(call, failed, random);
     if (isOverload(failed) && clock.monotonic() + pause >= call.due) {
-      // without attempts left there is no "again"
+      // without attempts left the decision is never "again"
       return this.#fail(call, decideRetry(contract, failed, 0, node, { ofEntity, fate: call.fate }) as CatgaError);
     }
     clock.after(pause, () => this.#retry(call), { background: true }); // its deadline keeps the process alive
   }
 
-  /** Returns true if another node may run it now; an ordered key has its turn at one node. */
+  /** Returns true if another node may run the call now; a message with an ordered key has its turn at one node. */
   #mayMove(call: Call, node: string): boolean {
     return !call.request.contract.options.ordered && this.#candidates.of(call).some(({ id }) => id !== node);
   }
 
   /**
-   * Makes another attempt, unless the deadline has passed: the wheel is up to two ticks late, and later after a freeze.
+   * Makes another attempt, unless the deadline has passed: the timer wheel is up to two ticks late, and later after a
+   * freeze.
    */
   #retry(call: Call): void {
     const left = call.due - this.#options.clock.monotonic();
@@ -280,7 +295,7 @@ export class Router implements CallOwner, RequestRouter {
     this.#dispatch(call, left);
   }
 
-  /** The caller does not wait any longer. */
+  /** Ends a call whose caller waits no longer. */
   #giveUp(call: Call, failed: GivenUp): void {
     const { peer, at = call.ran ?? "" } = call;
     if (peer !== undefined) {
@@ -291,7 +306,10 @@ export class Router implements CallOwner, RequestRouter {
     if (error instanceof CatgaError) this.#settle(call, { ok: false, error });
   }
 
-  /** It was answered. UNAVAILABLE, by a node that could not claim the id, says nothing about an earlier attempt. */
+  /**
+   * Ends a call that was answered. `UNAVAILABLE` from a node that could not claim the id does not tell if an earlier
+   * attempt ran.
+   */
   #conclude(call: Call, result: Result<unknown>): void {
     if (result instanceof SchemaRefusal) return this.#refused(call, result);
     if (call.ran !== undefined && result.error?.code === "UNAVAILABLE") this.#fail(call, result.error);
@@ -299,8 +317,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * The input schema of a node refused it, or what is stored of its entity, and no handler began: it goes on to each
-   * other shape once, which uses up no retry. A request for one node ends there.
+   * Handles a refusal of the call by a node's schema (or by what is stored of its entity), before a handler began: the
+   * call goes on to each other shape once, which uses up no retry. A request for one node ends there.
    */
   #refused(call: Call, { error, ofStored }: SchemaRefusal): void {
     if (call.done) return;
@@ -313,7 +331,7 @@ export class Router implements CallOwner, RequestRouter {
     const next = afterRefusedRequest(untried, { mayHaveRun: call.ran !== undefined });
     if (next === "invalid") return this.#settle(call, { ok: false, error });
     if (next === "unknown") return this.#fail(call, error);
-    if (node === app.node) app.wheel.add(call); // while it ran here it was not in it
+    if (node === app.node) app.wheel.add(call); // while the call ran here it was not in the wheel
     call.at = undefined;
     call.count(true);
     observer({
@@ -327,7 +345,10 @@ export class Router implements CallOwner, RequestRouter {
     this.#retry(call);
   }
 
-  /** The last attempt failed: the result is its error, or OUTCOME_UNKNOWN when an earlier attempt may have run. */
+  /**
+   * Ends a call whose last attempt failed: the result is its error, or `OUTCOME_UNKNOWN` if an earlier attempt may have
+   * run.
+   */
   #fail(call: Call, error: CatgaError): void {
     const { ran: node, request: { contract: { kind, name } } } = call;
     if (node === undefined) return this.#settle(call, { ok: false, error });
@@ -341,7 +362,7 @@ export class Router implements CallOwner, RequestRouter {
     call.caller.resolve(plainResult(result));
   }
 
-  /** `false` when it has ended already. */
+  /** Ends a call. Returns false if it has ended already. */
   #finish(call: Call): boolean {
     if (call.done) return false;
     call.done = true;
@@ -356,4 +377,4 @@ export class Router implements CallOwner, RequestRouter {
   }
 }
 
-const RETURN_PAUSE = 100; // ms at most between attempts in the grace after a reconnect
+const RETURN_PAUSE = 100; // ms: maximum pause between attempts in the grace after a reconnect

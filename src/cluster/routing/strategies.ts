@@ -1,23 +1,23 @@
 /**
- * The built-in strategies, each a function of its candidates; one instance for each contract, so that their turns do
- * not mix.
+ * The built-in strategies: functions that choose among candidates. Each contract has an instance of its own, so that
+ * contracts do not share turns.
  */
 import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_info.ts";
 import type { Random } from "../../ports/clock.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 
-/** Information for strategies. */
+/** Functions that strategies use. */
 export interface StrategyHost {
   readonly random: Random;
-  /** A number that stays the same for the sends of one turn of the event loop. */
+  /** Returns a number that stays the same for the sends of one turn of the event loop. */
   turn(): number;
-  /** Number of requests of this process without a result. */
+  /** Returns the number of requests of this process without a result. */
   underWay(): number;
-  /** How much is under way at a node, as far as this process knows. */
+  /** Returns the number of requests under way at a node, as far as this process knows. */
   load(node: NodeInfo): number;
 }
 
-/** The strategy that a route names, or is. */
+/** Returns the strategy that a route names, or the route itself if it is a function. */
 export function strategyOf(route: Route, host: StrategyHost): Strategy {
   return typeof route === "function" ? route : BUILT_IN[route](host);
 }
@@ -31,9 +31,10 @@ const BUILT_IN: Record<RouteName, (host: StrategyHost) => Strategy> = {
 };
 
 /**
- * The next in turn. Within one turn of the event loop, once more than 32 are sent, runs of 32 go to one node: full
- * frames have 1.5 to 2 times the rate (docs/internals/measurements.md). While more than 32 for each candidate are under
- * way, runs begin with the turn: the requests that follow one turn's answers are then sent in one frame again.
+ * Picks the next candidate in turn. Within one turn of the event loop, once more than 32 requests are sent, runs of 32
+ * go to one node: full frames have 1.5 to 2 times the rate (docs/internals/measurements.md). While more than 32
+ * requests for each candidate are under way, runs begin with the turn: the requests that follow one turn's answers are
+ * then sent in one frame again.
  */
 function roundRobin({ random, turn, underWay }: StrategyHost): Strategy {
   let next = Math.floor(random() * 65_536); // many senders must not begin with the same node
@@ -58,13 +59,13 @@ function roundRobin({ random, turn, underWay }: StrategyHost): Strategy {
 
 const RUN_LENGTH = 32;
 
-/** This node when it is among the candidates, else the next in turn. */
+/** Picks this node if it is among the candidates, else the next in turn. */
 function localFirst(host: StrategyHost): Strategy {
   const others = roundRobin(host);
   return (candidates, request) => candidates.find(({ id }) => id === request.self) ?? others(candidates, request);
 }
 
-/** The candidate with the highest weight for the key: a join or leave moves 1/n of the keys. */
+/** Picks the candidate with the highest weight for the key: a join or leave moves 1/n of the keys. */
 function hash(): Strategy {
   return (candidates, { key }) => {
     if (key === undefined) {
@@ -83,7 +84,7 @@ function hash(): Strategy {
   };
 }
 
-/** The less loaded of two drawn at random (Mitzenmacher, The Power of Two Choices, 2001). */
+/** Picks the less loaded of two random candidates (Mitzenmacher, The Power of Two Choices, 2001). */
 function leastLoaded({ random, load }: StrategyHost): Strategy {
   return (candidates) => {
     const first = Math.floor(random() * candidates.length);

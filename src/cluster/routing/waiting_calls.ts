@@ -1,4 +1,4 @@
-/** Calls that cannot be sent now: they wait for the connection, or for a node that handles them. */
+/** Calls that cannot be sent now: each waits for the connection, or for a node that handles its contract. */
 import { noHandler, noneChosen } from "../../dispatch/outcome.ts";
 import { type CatgaError, unavailable } from "../../error.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
@@ -6,11 +6,11 @@ import type { Call } from "../wire/call.ts";
 import type { Candidates } from "./node_choice.ts";
 import { nextTick } from "node:process";
 
-/** The contracts that a node handled lately, and that none handles now: a node that handles them may be restarting. */
+/** Gaps: contracts that a node handled lately, and that no node handles now, perhaps because it restarts. */
 export interface KnownGaps {
-  /** Returns true if this contract is known to be one of them. */
+  /** Returns true if this contract is known to be in a gap. */
   knows(name: string): boolean;
-  /** Asks other nodes; {@link WaitingCalls.gapFound} is called when one says so. */
+  /** Asks other nodes; {@link WaitingCalls.gapFound} is called when one of them remembers the contract. */
   ask(name: string): void;
 }
 
@@ -19,27 +19,27 @@ interface WaitingCallsOptions {
   readonly clock: Clock;
   readonly candidates: Pick<Candidates, "of" | "handling" | "reachable">;
   readonly gaps: KnownGaps;
-  /** It need not wait any longer. */
+  /** Sends a call that need not wait any longer. */
   retry(call: Call): void;
-  /** It has waited for long enough, or too many wait already. */
+  /** Fails a call that has waited for long enough, or that came when too many were waiting. */
   fail(call: Call, error: CatgaError): void;
 }
 
-/** How a call waits for a node. */
+/** A call's wait for a node. */
 interface NodeWait {
-  /** Ends the wait; without one the call waits until its deadline. */
+  /** Ends the wait; `undefined`: the call waits until its deadline. */
   timer: Timer | undefined;
-  /** There were nodes that handle it, and none of them was there when the call was sent. */
+  /** True if the call was sent to nodes that handle its contract, and they were not there. */
   readonly away: boolean;
 }
 
 /** The waiting calls of one node. */
 export class WaitingCalls {
   readonly #options: WaitingCallsOptions;
-  /** In the order in which they came. */
+  /** Calls that wait for the connection, in the order in which they came. */
   readonly #forConnection: Set<Call> = new Set();
   readonly #forNode: Map<Call, NodeWait> = new Map();
-  /** How many of these wait for a node that was away. */
+  /** Number of calls that wait for a node that was away. */
   #away = 0;
   #checking = false;
   #polling = false;
@@ -67,8 +67,9 @@ export class WaitingCalls {
   }
 
   /**
-   * The attempts of a call are used up, and its last one found nobody there. Has it wait until its deadline for a node,
-   * and try again; `error` is its result if it may not, because it has no retries or is for one node.
+   * Called when the attempts of a call are used up, and the node of the last one was not there. Has the call wait until
+   * its deadline for a node, and sends it again. Fails it with `error` if it has no retries, or is for one node, or if
+   * too many calls wait or this node stops.
    */
   forReturn(call: Call, error: CatgaError): void {
     const { request } = call;
@@ -76,7 +77,7 @@ export class WaitingCalls {
       return this.#options.fail(call, error);
     }
     call.failedOn = undefined;
-    // the last one was used up without a node
+    // the last retry was used up on a node that was not there
     call.retriesLeft = Math.max(call.retriesLeft, 1);
     this.#forNode.set(call, { timer: undefined, away: true });
     this.#away++;
@@ -89,7 +90,9 @@ export class WaitingCalls {
     return wait !== undefined && wait.timer === undefined;
   }
 
-  /** It has turned out that a contract is in a gap: calls that would wait for 500 ms wait until their deadlines. */
+  /**
+   * Called when a contract turns out to be in a gap: its calls that would wait for 500 ms wait until their deadlines.
+   */
   gapFound(name: string): void {
     if (this.#stopping) return;
     for (const [call, wait] of this.#forNode) {
@@ -99,20 +102,23 @@ export class WaitingCalls {
     }
   }
 
-  /** This node stops, and notices no node that joins: calls wait for one no longer than 500 ms. */
+  /** Called when this node stops, and no longer notices nodes that join: calls wait for a node for at most 500 ms. */
   stop(): void {
     this.#stopping = true;
     for (const [call, wait] of this.#forNode) wait.timer ??= this.#limit(call);
   }
 
-  /** The connection is back, or this node has joined. */
+  /** Called when the connection is back, or this node has joined. */
   connected(): void {
     const calls = [...this.#forConnection];
     this.#forConnection.clear();
     for (const call of calls) this.#options.retry(call);
   }
 
-  /** The nodes have changed: those that wait for one are looked at in the next tick, once for many changes. */
+  /**
+   * Called when the nodes have changed: the calls that wait for a node are checked in the next tick, once for many
+   * changes.
+   */
   nodesChanged(): void {
     if (this.#forNode.size === 0 || this.#checking) return;
     this.#checking = true;
@@ -122,7 +128,7 @@ export class WaitingCalls {
     });
   }
 
-  /** A call has ended. */
+  /** Called when a call has ended. */
   delete(call: Call): void {
     if (this.#forConnection.size > 0) this.#forConnection.delete(call);
     if (this.#forNode.size > 0) this.#leave(call);
@@ -137,7 +143,7 @@ export class WaitingCalls {
     this.#options.fail(call, unavailable(message));
   }
 
-  /** Returns true if any node may have the call, and none handles its contract. */
+  /** Returns true if the call is for no particular node, and no node handles its contract. */
   #isUnhandled({ request }: Call): boolean {
     return request.node === undefined && this.#options.candidates.handling(request.contract.name).length === 0;
   }
@@ -165,7 +171,10 @@ export class WaitingCalls {
     this.#forNode.delete(call);
   }
 
-  /** In the order in which they came. A node that has just joined queues what is too much for it, or refuses it. */
+  /**
+   * Sends the calls that have a node now, in the order in which they came. A node that has just joined queues or
+   * refuses requests that are too many for it.
+   */
   #check(): void {
     const { candidates, retry } = this.#options;
     // a copy: a call may have to wait again
@@ -178,7 +187,10 @@ export class WaitingCalls {
     }
   }
 
-  /** A node that refuses because it stops is no suspect, so that no change may follow. */
+  /**
+   * Checks the calls again after a pause: a node that stops is not suspect, so that its return may cause no change of
+   * the membership.
+   */
   #poll(): void {
     if (this.#polling) return;
     this.#polling = true;
@@ -192,7 +204,7 @@ export class WaitingCalls {
   }
 }
 
-/** Limit of waiting calls. */
+/** Maximum number of waiting calls. */
 export const MAX_WAITING = 65_536;
 const NO_HANDLER_WAIT = 500; // ms: a node that has just joined is in every view some milliseconds later
 const POLL = 250; // ms

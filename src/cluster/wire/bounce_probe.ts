@@ -1,6 +1,6 @@
 /**
- * Finds out whether messages to nobody bounce. They do not when somebody subscribes to every subject (a tap, a
- * stream); then a node's death is found later, by unanswered pings.
+ * Finds out whether messages to a subject without subscribers bounce. They do not if a client or stream subscribes to
+ * every subject (a tap); then a node's death is found later, by unanswered pings.
  */
 import type { Timer } from "../../ports/clock.ts";
 import { publishIfOpen, type Transport } from "../../ports/transport.ts";
@@ -8,22 +8,22 @@ import { publishIfOpen, type Transport } from "../../ports/transport.ts";
 /** Options of a probe. */
 interface BounceProbeOptions {
   readonly transport: Transport;
-  /** A subject that nobody of Catga subscribes to. */
+  /** A subject to which no part of Catga subscribes. */
   readonly subject: string;
   /** Subject at which the bounce arrives; its subscriber calls {@link BounceProbe.stop}. */
   readonly reply: string;
-  /** Messages to nobody do not bounce. Called once at most. */
+  /** Called at most once, if messages without subscribers do not bounce. */
   noBounces(): void;
 }
 
-/** One probe. It is repeated once when nothing bounces: a single message may get lost. */
+/** One probe. It is repeated once if nothing bounces: a single message may get lost. */
 export class BounceProbe {
   readonly #options: BounceProbeOptions;
   #unanswered = 0;
   #stopped = false;
   #timer: Timer | undefined;
 
-  /** Publishes at once, if the transport is connected. */
+  /** Publishes the probe at once, if the transport is connected. */
   constructor(options: BounceProbeOptions) {
     this.#options = options;
     this.#publish();
@@ -40,9 +40,9 @@ export class BounceProbe {
     if (state !== "connected") return;
     publishIfOpen(transport, subject, "", { reply });
     this.#after(BOUNCE_TIMEOUT, () => {
-      // the server answers in order: after this answer no bounce follows
+      // the server answers in order: after the answer to the flush no bounce follows
       transport.flush().then(() => this.#after(SETTLE, () => this.#noBounce(generation)), () => {
-        // the connection was lost, and perhaps the message with it: that says nothing
+        // the connection was lost, and perhaps the message with it: the missing bounce proves nothing
       });
     });
   }
@@ -60,6 +60,6 @@ export class BounceProbe {
   }
 }
 
-const BOUNCE_TIMEOUT = 1_000; // ms; a bounce takes less than one (docs/internals/measurements.md)
+const BOUNCE_TIMEOUT = 1_000; // ms; a bounce takes less than 1 ms (docs/internals/measurements.md)
 const SETTLE = 10; // ms from the arrival of a message to its subscriber
 const PROBES = 2;

@@ -25,38 +25,39 @@ import { cancelled } from "../../dispatch/unfinished.ts";
 import { nodeOf } from "./frame.ts";
 import { tooLarge } from "./frame_limits.ts";
 
-/** How an attempt failed on a node. */
+/** Failure of an attempt on a node. */
 export type AttemptFailure =
-  /** It certainly did not run there: a bounce, a refusal, or a pong that reports its frame missing. */
+  /** The request certainly did not run there: a bounce, a refusal, or a pong that reports its frame missing. */
   | { readonly how: "undelivered"; readonly code: NotRunCode }
   /**
-   * It was delivered, or perhaps, and the process is gone; `answered`: the process is there, and its answer was lost.
+   * The request was, or may have been, delivered, and the process is gone; `answered`: the process is there, and its
+   * answer was lost.
    */
   | { readonly how: "lost"; readonly answered?: true }
-  /** Its process does not answer pings: it may have run, and may yet. */
+  /** The process does not answer pings: the request may have run, and may still run. */
   | { readonly how: "silent" };
 
-/** Is called with what becomes of a call. */
+/** Owner of a call; its methods are called when the state of the call changes. */
 export interface CallOwner {
-  /** The node answered. */
+  /** Called when the node answered. */
   answered(call: Call, result: Result<unknown>): void;
-  /** The attempt on this node failed. */
+  /** Called when the attempt on this node failed. */
   failed(call: Call, failure: AttemptFailure, node: string): void;
-  /** The connection was lost before its frame left. */
+  /** Called when the connection was lost before the call's frame left. */
   disconnected(call: Call): void;
-  /** Its deadline has passed. */
+  /** Called when the call's deadline has passed. */
   expired(call: Call): void;
-  /** The caller gave up, or the app stops. */
+  /** Called when the caller gave up, or the app stops. */
   aborted(call: Call, reason: CatgaError): void;
 }
 
-/** The process that a call waits for. */
+/** The process whose answer a call waits for. */
 export interface Answerer {
-  /** The caller has given up: sends the process a cancellation. */
+  /** Sends a cancellation to the process, because the caller has given up. */
   cancel(call: Call): void;
-  /** No answer to this call is awaited any more. */
+  /** Called when no answer to this call is awaited any more. */
   settle(call: Call): void;
-  /** The reader of a stream says how far it is. */
+  /** Tells the process how many items the reader of a stream has consumed and received. */
   word(call: Call, consumed: number, received: number, again: boolean): void;
 }
 
@@ -64,11 +65,11 @@ export interface Answerer {
 export class SentFrame {
   readonly seq: number;
   readonly calls: readonly Call[];
-  /** When it was sent, by the monotonic clock. */
+  /** Time at which the frame was sent, by the monotonic clock. */
   readonly at: number;
-  /** Written at once, before the end of its turn. */
+  /** True if the frame was written at once, before the end of its turn. */
   readonly now: boolean;
-  /** Number of its calls that wait for an answer. */
+  /** Number of calls in the frame that wait for an answer. */
   open = 0;
 
   constructor(seq: number, calls: readonly Call[], at: number, now = false) {
@@ -79,7 +80,7 @@ export class SentFrame {
   }
 }
 
-/** Why a request certainly did not run on a node. */
+/** Reason why a request certainly did not run on a node. */
 export type NotRunCode =
   | "BOUNCED"
   | "LOST"
@@ -91,51 +92,56 @@ export type NotRunCode =
   | "TOO_LARGE"
   | "BREAKER_OPEN";
 
-/** The codes of a node's refusals; one with another code did not run there either. */
+/** Codes with which a node refuses a request; a node that answers with another refusal code did not run it either. */
 const REFUSALS = ["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"] as const;
 
-/** Returns true if a code is that of a node's refusal. */
+/** Returns true if a code is one of a node's refusals. */
 export function isRefusal(code: string): code is typeof REFUSALS[number] {
   return REFUSALS.some((each) => each === code);
 }
 
-/** A request on its way. */
+/** A request on its way to another process. */
 export class Call extends Deadlined {
   readonly request: RemoteRequest;
   readonly owner: CallOwner;
   readonly caller: ResultReceiver;
-  /** The payload as text, once it has been encoded; `undefined` for `undefined`. */
+  /** The payload as text, once {@link Call.encode} has been called; `undefined` for a payload that is `undefined`. */
   text: string | undefined = undefined;
   encoded = false;
   attempt = 1;
-  /** Retries that are left. */
+  /** Number of retries that are left. */
   retriesLeft: number;
-  /** How many attempts went on to an untried node, and used up no retry. */
+  /** Number of attempts that went on to an untried node, and used up no retry. */
   moves = 0;
   /** The message id: the sender's, or the name that the request had in its first frame; the same in every attempt. */
   id: string | undefined;
-  /** The process whose answer it waits for. */
+  /** The process whose answer this call waits for. */
   peer: Answerer | undefined = undefined;
-  /** The frame that it was sent in; `undefined` before. */
+  /** The frame in which this call was sent; `undefined` before. */
   frame: SentFrame | undefined = undefined;
-  /** The id of the node where it may be running, or have run; `undefined` while it certainly runs nowhere. */
+  /** Id of the node where this call may be running, or have run; `undefined` while it certainly runs nowhere. */
   at: string | undefined = undefined;
-  /** The id of the node where an earlier attempt of a command may have run, whatever becomes of this one. */
+  /** Id of the node where an earlier attempt of a command may have run, whatever the outcome of the present one. */
   ran: string | undefined = undefined;
-  /** How it is described when its last attempt certainly did not run: an earlier one may have. */
+  /**
+   * Description of the call in the error if its last attempt certainly did not run: an earlier attempt may have run.
+   */
   fate: "did not run" | "was not answered" = "did not run";
-  /** Its place among the frame's requests. */
+  /** Place of this call among the requests of its frame. */
   index = 0;
-  /** The ids of the nodes that it failed on since all had a chance. */
+  /** Ids of the nodes on which this call failed; emptied when every node has failed it, for another chance. */
   failedOn: Set<string> | undefined = undefined;
-  /** The shapes whose schemas refused it, and what the last of them said. */
+  /** Names of the shapes whose schemas refused this call. */
   refusedBy: Set<string> | undefined = undefined;
+  /** The last refusal by a schema. */
   refusal: CatgaError | undefined = undefined;
-  /** Versions of nodes that refused what is stored of its entity: the hashes of all their shapes. */
+  /**
+   * Versions of nodes that refused the stored state or events of this call's entity: the hashes of all their shapes.
+   */
   refusedByVersions: Set<string> | undefined = undefined;
-  /** It has its result. */
+  /** True if this call has its result. */
   done = false;
-  /** The listener on the caller's signal. */
+  /** Listener on the caller's signal. */
   onAbort: (() => void) | undefined = undefined;
 
   constructor(
@@ -152,39 +158,40 @@ export class Call extends Deadlined {
     this.id = request.meta?.id;
   }
 
-  /** Encodes the payload; returns the error of one that cannot be sent, or that takes more than `limit` bytes. */
+  /** Encodes the payload. Returns an error if the payload cannot be sent, or takes more than `limit` bytes. */
   encode(limit: number): CatgaError | undefined {
     const { contract: { name }, payload, text: known, meta } = this.request;
     try {
       if (payload !== undefined) this.text = known ?? toText(payload, "INVALID_MESSAGE", "the payload", name);
     } catch (error) {
-      return error as CatgaError; // the only one that it throws
+      return error as CatgaError; // `toText` throws only CatgaErrors
     }
     this.encoded = true;
     const text = (this.text ?? "") + (meta === undefined ? "" : JSON.stringify(meta));
     return tooLarge(meta?.headers === undefined ? "the payload" : "payload and headers", name, text, limit);
   }
 
-  /** Its meta in this attempt; `undefined`: all of it is default. */
+  /** The request's meta in this attempt; `undefined`: all of its members have their defaults. */
   get meta(): Meta | undefined {
     const { request: { meta, ofEntity, timeout }, id, ran } = this;
     const span = meta?.span ?? (ofEntity && ran !== undefined ? timeout : undefined);
     return id === undefined && span === undefined ? meta : { ...meta, id, span };
   }
 
-  /** Says how far the reader of this stream is, while it runs elsewhere. */
+  /** Tells the process that feeds this stream how many items its reader has consumed and received. */
   word(consumed: number, received: number, again: boolean): void {
     this.peer?.word(this, consumed, received, again);
   }
 
-  /** Aborts it with the caller's signal. */
+  /** Aborts this call when the caller's signal aborts. */
   listen(signal: AbortSignal): void {
     this.onAbort = () => this.abort(cancelled(this.request.contract));
     signal.addEventListener("abort", this.onAbort, { once: true });
   }
 
   /**
-   * An attempt has failed, and another one follows; `moves`: on a node that has not failed it, which uses up no retry.
+   * Counts a failed attempt that another one follows. `moves`: it goes to a node that has not failed this call, which
+   * uses up no retry.
    */
   count(moves: boolean): void {
     this.attempt++;
@@ -206,7 +213,10 @@ export class Call extends Deadlined {
   }
 }
 
-/** Prefix of the names of requests. Frames are counted for each receiver anew, so its nonce stands there. */
+/**
+ * Returns the prefix of the names of requests. Frames are numbered for each receiver anew, so the prefix includes its
+ * nonce.
+ */
 export function callPrefix(sender: string, receiver: string): string {
   return `${sender}.${receiver.slice(nodeOf(receiver).length + 1)}.`;
 }

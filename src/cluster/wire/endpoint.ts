@@ -1,7 +1,7 @@
 /**
- * This process on the wire: its subscriptions, its peers, and the frames that are sent to them at the end of each turn
- * of the event loop. `frame_receiver.ts` takes the frames that arrive; `watchdog.ts` says what bounces and silence
- * mean.
+ * This process on the wire: its subscriptions, its peers, and the frames that it sends to them at the end of each turn
+ * of the event loop. `frame_receiver.ts` handles the frames that arrive; `watchdog.ts` decides the meaning of bounces
+ * and silence.
  */
 import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
@@ -35,39 +35,45 @@ export interface EndpointOptions
   readonly endpoint: string;
   readonly observer: Observer;
   readonly malformed: MalformedCount;
-  /** Another process was seen alive after a while, or a frame to it bounced, or it does not answer pings. */
+  /**
+   * Called when another process was seen alive after a while, or a frame to it bounced, or it does not answer pings.
+   */
   observed(peer: Peer, sign: "alive" | "bounced" | "silent"): void;
-  /** The connection is back. */
+  /** Called when the connection is back. */
   reconnected(): void;
-  /** Items of this stream of a plain client have bounced. */
+  /** Called when items of this stream of a plain client have bounced. */
   unread(stream: number): void;
 }
 
 type Passed = "concurrency" | "host" | "runner";
 
-/** This process on the wire. */
+/** The endpoint of this process: sends and receives frames. */
 export class Endpoint implements PeerHost {
   readonly endpoint: string;
   /** Requests of other processes. */
   readonly inbound: InboundRequests;
-  /** Runs after each reconnect of this process. */
+  /** The time after each reconnect of this process in which bounces prove nothing. */
   readonly grace: ReconnectGrace;
-  /** Grows by one when a turn's frames are sent: sends of the same turn see the same number. */
+  /** Number of the turn. It grows when a turn's frames are sent: sends of the same turn see the same number. */
   turn = 0;
-  /** As {@link frameLimit} and {@link payloadLimit} have them; what the server takes is looked up in each turn. */
+  /** Result of {@link frameLimit}, computed in each turn from the server's present limit. */
   frameLimit = 0;
+  /** Result of {@link payloadLimit}, computed in each turn from the server's present limit. */
   payloadLimit = 0;
   readonly bursts: TurnBursts;
   readonly #options: EndpointOptions;
   readonly #transport: Transport;
   readonly #peers: PeerTable;
-  /** Peers with something to send in this turn. */
+  /** Peers to which frames are to be sent in this turn. */
   #toFlush: Peer[] = [];
   #closed = false;
   readonly #bounceProbe: BounceProbe;
   readonly #watchdog: Watchdog;
   readonly #resendBuffer: ResendBuffer;
-  /** The wall clock when this process began: with the monotonic clock added it is one that does not jump. */
+  /**
+   * Wall clock minus monotonic clock at the start of this process: with the monotonic clock added, a time that does not
+   * jump.
+   */
   readonly #epoch: number;
   readonly #framePrefix: string;
   readonly #bouncePrefix: string;
@@ -137,22 +143,22 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * True if a bounce says that a process, or its connection, is gone with what it had in hand: not with several
-   * servers, and not while others may be on their way back from an outage.
+   * True if a bounce proves that a process, or its connection, is gone with the requests that it had: not with several
+   * servers, and not while other processes may be on their way back from an outage.
    */
   get conclusive(): boolean {
     return !this.#transport.server.clustered && !this.grace.running;
   }
 
   /**
-   * Returns true if a bounce proves that this process is gone with what it had in hand: one that leaves has answered
-   * that, and the bounce has overtaken the answers.
+   * Returns true if a bounce proves that this process is gone with the requests that it had. It does not for a process
+   * that leaves: that process has answered its requests, and the bounce has overtaken the answers.
    */
   concludes(peer: Peer): boolean {
     return this.conclusive && !peer.leaving;
   }
 
-  /** True while the server denies one of its subscriptions. */
+  /** True while the server denies a subscription of this endpoint. */
   get forbidden(): boolean {
     return this.#subscriptions.some(({ forbidden }) => forbidden);
   }
@@ -170,22 +176,22 @@ export class Endpoint implements PeerHost {
     this.#options.observer({ type: "fault", during, error });
   }
 
-  /** All other processes that it knows. */
+  /** All other processes that this one knows. */
   get peers(): Iterable<Peer> {
     return this.#peers.values();
   }
 
-  /** The other process of this name, if frames were exchanged with it. */
+  /** Returns the process at this endpoint, if frames were exchanged with it. */
   find(endpoint: string): Peer | undefined {
     return this.#peers.find(endpoint);
   }
 
-  /** The other process of this name. */
+  /** Returns the process at this endpoint. */
   peer(endpoint: string): Peer {
     return this.#peers.get(endpoint);
   }
 
-  /** Sends a request with this much time left, in ms; the call's owner is called with what becomes of it. */
+  /** Sends a request with `ttl` ms left; a method of the call's owner is called with its outcome. */
   send(call: Call, peer: Peer, ttl: number): void {
     peer.request(call, ttl);
     if (!this.#watchdog.running) this.#watchdog.start();
@@ -207,15 +213,15 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Refuses requests with `DRAINING` from now on. The others are told while this process is subscribed, by a refusal of
-   * no request: so they know it before a frame bounces, however late they learn that its record is gone.
+   * Refuses requests with `DRAINING` from now on. Sends the others a refusal of no request while this process is still
+   * subscribed, so that they know that it leaves before a frame bounces, however late they see that its record is gone.
    */
   refuse(others: readonly string[]): void {
     this.inbound.refuse();
     for (const other of others) if (other !== this.endpoint) this.peer(other).add(["n", 0, 0, "DRAINING"]);
   }
 
-  /** Sends everything that is gathered, and ends the subscriptions. */
+  /** Sends all gathered items, and ends the subscriptions. */
   async close(): Promise<void> {
     this.inbound.close();
     await this.#linger();
@@ -230,8 +236,9 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Stays until no request has come for a while: one that bounces tells its sender, unless it knows that this process
-   * leaves, that what was in hand here is lost, and must not overtake the answers, or the refusals, of those before it.
+   * Waits until no request has come for 50 ms, at most 500 ms. To a sender that does not know that this process leaves,
+   * a bounce means that its requests here are lost: so no bounce may overtake the answers, or the refusals, of earlier
+   * requests.
    */
   async #linger(): Promise<void> {
     const until = this.now() + LONGEST_LINGER;
@@ -248,7 +255,7 @@ export class Endpoint implements PeerHost {
     this.frameLimit = frameLimit(maxPayload);
   }
 
-  /** Subject of frames of this process to another one. */
+  /** Returns the subject of frames from this process to another one. */
   #subjectOf(endpoint: string): string {
     return nodeSubject(this.#options.namespace, endpoint, this.endpoint);
   }
@@ -263,7 +270,7 @@ export class Endpoint implements PeerHost {
 
   #onStatus({ state, generation }: TransportStatus): void {
     this.#options.observer({ type: "connection", state, generation });
-    // who was not there before this process was cut off itself may be back since
+    // a process that was not there before this one was cut off may be back since
     for (const peer of this.#peers.values()) peer.bouncedAt = -1;
     if (state !== "connected") return;
     this.#measure();
@@ -272,19 +279,19 @@ export class Endpoint implements PeerHost {
     for (const peer of this.#peers.values()) {
       peer.pingedAt = -1; // a ping from before the cut may never have arrived
       peer.resume();
-      // requests from before the cut may be lost, and answers that were on their way: ask for both at once
+      // requests and answers from before the cut may be lost: the ping asks for both
       if (peer.ledger.outstanding > 0) peer.ping(true);
     }
     this.#options.reconnected();
   }
 
-  /** Nobody subscribes to the target of that frame. */
+  /** Handles a bounce: no process subscribes to the target of the frame. */
   #onBounce(message: TransportMessage): void {
     // anybody may publish here; only the server's own 503 counts
     if (!message.noResponders || message.data.length > 0) return;
     if (!message.subject.startsWith(this.#bouncePrefix)) return this.#options.malformed.add(message.subject, ELSEWHERE);
     const place = message.subject.slice(this.#bouncePrefix.length);
-    if (place === PROBE) return this.#bounceProbe.stop(); // messages to nobody bounce
+    if (place === PROBE) return this.#bounceProbe.stop(); // messages without subscribers bounce
     if (place.startsWith(PLAIN)) return this.#options.unread(Number(place.slice(PLAIN.length)));
     if (!/^\d+\.\d+$/.test(place)) return;
     const [slot, seq] = place.split(".").map(Number);
@@ -296,11 +303,11 @@ export class Endpoint implements PeerHost {
 }
 
 /**
- * Code units; V8 copies a large text that lives on at each garbage collection, and bytes not
- * (docs/internals/measurements.md).
+ * Length in code units up to which frames are kept as text: V8 copies a large text that lives on at each garbage
+ * collection, and does not copy bytes (docs/internals/measurements.md).
  */
 const KEPT_AS_TEXT = 1_024;
-const PROBE = "probe"; // in the place of a slot and a number
-const PLAIN = "plain."; // the same
-const LINGER = 50; // ms: many times what a message takes
+const PROBE = "probe"; // stands in place of a slot and a number
+const PLAIN = "plain."; // stands in place of a slot; the stream's number follows
+const LINGER = 50; // ms: many times as long as a message takes
 const LONGEST_LINGER = 500; // ms

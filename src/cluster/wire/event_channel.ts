@@ -1,6 +1,6 @@
 /**
- * Events on the wire: those of one name and one meta that are published in one turn of the event loop travel as one
- * message, or those of two turns if there are few. Nodes of a service subscribe in a queue group named after the
+ * Events on the wire: events of one name and one meta that are published in one turn of the event loop travel as one
+ * message, or events of two turns if there are few. Nodes of a service subscribe in a queue group named after the
  * service, so that one of them gets each event.
  */
 import { eventSubject } from "../../contract/subjects.ts";
@@ -28,7 +28,10 @@ interface EventChannelOptions
   readonly service: string;
   /** Counts of the node by contract. */
   readonly counts: Counts;
-  /** Runs the handlers of an event: those that run once in each service, or those that run on every node. */
+  /**
+   * Runs the handlers of an event: with `each: "service"` those that run once in each service, else those that run on
+   * every node.
+   */
   deliver(name: string, payload: unknown, from: { envelope: () => Envelope; each: "service" | "node" }): void;
 }
 
@@ -49,23 +52,23 @@ export class EventChannel {
   readonly #subjects: Map<string, string> = new Map();
   #seq = 0;
   #runs = 0;
-  /** Events since the last flush. */
+  /** Number of events since the last flush. */
   #gathered = 0;
   #ticking = false;
   #closing = false;
-  /** When a message was last sent, by the wall clock. */
+  /** Time at which a message was last sent, by the wall clock. */
   #sentAt = -Infinity;
 
   constructor(options: EventChannelOptions) {
     this.#options = options;
   }
 
-  /** True while the server denies one of its subscriptions. */
+  /** True while the server denies a subscription of this channel. */
   get forbidden(): boolean {
     return this.#subscriptions.some(({ forbidden }) => forbidden);
   }
 
-  /** Receives the events of this name from now on: this node's share of its service, or all. */
+  /** Starts to receive the events of this name: this node's share of its service's events, or all events. */
   subscribe(name: string, each: "service" | "node"): void {
     const { transport, service } = this.#options;
     const onMessage = (message: TransportMessage) => this.#onMessage(name, message, each);
@@ -84,7 +87,7 @@ export class EventChannel {
     try {
       if (payload !== undefined) text = toText(payload, "INVALID_MESSAGE", "the payload", contract.name);
     } catch (error) {
-      return { ok: false, error: error as CatgaError }; // the only one that it throws
+      return { ok: false, error: error as CatgaError }; // `toText` throws only CatgaErrors
     }
     const { name } = contract;
     const metaText = meta === undefined ? "" : JSON.stringify(meta);
@@ -118,19 +121,19 @@ export class EventChannel {
     return { ok: true, value: undefined };
   }
 
-  /** The connection is back: sends what had gathered when it was lost. */
+  /** Called when the connection is back: sends the events that were gathered when it was lost. */
   resume(): void {
     this.#flush();
   }
 
-  /** Sends what has gathered, and ends the subscriptions; events that NATS has delivered are handled. */
+  /** Sends the gathered events, and ends the subscriptions; events that NATS has delivered are handled. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#flush();
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }
 
-  /** Subject of a name: the same string each time, which the transport compares with the last one. */
+  /** Returns the subject of a name: the same string each time, which the transport compares with the last one. */
   #subject(name: string): string {
     let subject = this.#subjects.get(name);
     if (subject === undefined) {
@@ -141,14 +144,15 @@ export class EventChannel {
   }
 
   /**
-   * One event in each turn would be a message, and a write to the socket, for each. So few events of a turn that ends
-   * within 1 ms of the last message share one with the next turn, which follows at once: 1.5 to 1.7 times as many
-   * events a second (docs/internals/measurements.md).
+   * Ends a turn: sends its events, or gathers them with those of the next turn. With few events in each turn, every
+   * event would be a message and a write to the socket. So the few events of a turn that ends within 1 ms of the last
+   * message share a message with the next turn, which follows at once: 1.5 to 1.7 times as many events a second
+   * (docs/internals/measurements.md).
    */
   readonly #endTurn = (): void => {
     const { clock } = this.#options.transport;
     const many = this.#gathered > MAX_EVENTS / 2;
-    // a wall clock that has jumped does no harm
+    // a wall clock that has jumped does no harm here
     if (many || this.#closing || Math.abs(clock.now() - this.#sentAt) > 1) this.#flush();
     else clock.soon(this.#flush);
   };
@@ -176,7 +180,7 @@ export class EventChannel {
   #onMessage(name: string, message: TransportMessage, each: "service" | "node"): void {
     if (message.noResponders) return;
     const { malformed } = this.#options;
-    // no node sends such: what JetStream publishes has headers, or is on another subject
+    // no node sends headers: messages that JetStream publishes have headers, or are on another subject
     if (message.headers !== undefined) return malformed.add(message.subject, HEADERS);
     if (message.subject !== this.#subject(name)) return malformed.add(message.subject, "it is on another subject");
     let frame: EventFrame;
@@ -202,7 +206,7 @@ export class EventChannel {
   readonly #nextRun = (): string => `${this.#options.endpoint}.e${++this.#runs}`;
 }
 
-/** The envelope of one handler's run for an event: that of this index in a batch. */
+/** The envelope of one handler's run for the event at one index of a batch. */
 class EventEnvelope extends WireEnvelope {
   readonly #frame: EventFrame;
   readonly #index: number;
@@ -224,7 +228,7 @@ class EventEnvelope extends WireEnvelope {
     return `${sender}.e${meta.seq}.${this.#index}`;
   }
 
-  /** None: the publisher does not wait for the handlers, so they cannot deadlock with it. */
+  /** Always empty: the publisher does not wait for the handlers, so they cannot deadlock with it. */
   override get ancestry(): readonly string[] {
     return [];
   }
@@ -234,11 +238,11 @@ const MAX_EVENTS = 64; // a queue group gives the whole batch to one node
 
 // Events that were dropped because too many waited: counted by contract, and reported at once and then once a minute.
 
-/** The count of one node. */
+/** Counts the dropped events of one node. */
 export class DroppedEvents {
   readonly #clock: Clock;
   readonly #observer: Observer;
-  /** Contracts that were reported less than a minute ago. */
+  /** Contracts whose dropped events were reported less than a minute ago. */
   readonly #reported: Map<string, Unreported> = new Map();
 
   constructor(clock: Clock, observer: Observer) {
@@ -252,7 +256,7 @@ export class DroppedEvents {
     else this.#report(contract, 1);
   }
 
-  /** Reports those since the last report. */
+  /** Reports the events dropped since the last report. */
   report(): void {
     for (const [contract, { count, timer }] of this.#reported) {
       timer.cancel();
@@ -262,7 +266,7 @@ export class DroppedEvents {
   }
 
   #report(contract: string, count: number): void {
-    // the rest is reported although no other may follow
+    // reports the rest after a minute, even if no other event is dropped
     const timer = this.#clock.after(60_000, () => this.#endMinute(contract), { background: true });
     this.#reported.set(contract, { count: 0, timer });
     this.#observer({ type: "event-dropped", contract, count });
@@ -275,7 +279,7 @@ export class DroppedEvents {
   }
 }
 
-/** The events of one contract since its last report. */
+/** Dropped events of one contract since its last report. */
 interface Unreported {
   count: number;
   readonly timer: Timer;

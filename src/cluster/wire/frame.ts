@@ -1,7 +1,7 @@
 /**
- * The format of frames, and how they are read; `frame_writer.ts` writes them. A frame is a JSON text with everything
- * that one process sends to another in one turn of the event loop: `[1, seq, sentAt, item, item, …]`. Nothing that
- * arrives is trusted: a frame is accepted as a whole or not at all.
+ * The format of frames, and their reader; `frame_writer.ts` writes them. A frame is a JSON text with everything that
+ * one process sends to another in one turn of the event loop: `[1, seq, sentAt, item, item, …]`. Nothing that arrives
+ * is trusted: a frame is accepted as a whole or not at all.
  */
 import { isInternalContract } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
@@ -14,7 +14,7 @@ import type { Meta } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { PROTOCOL } from "../../version.ts";
 
-/** In place of the version: a batch of events whose payloads have tags. */
+/** Stands in place of the version in a batch of events whose payloads have tags. */
 export const TAGGED_PROTOCOL = "~1";
 
 /**
@@ -22,19 +22,20 @@ export const TAGGED_PROTOCOL = "~1";
  * `undefined`.
  */
 type RequestsItem = ["q", name: string, ttl: number, ...payloads: unknown[]];
-/** `["m", name, ttl, meta, payload]`: one request with what is not default. */
+/** `["m", name, ttl, meta, payload]`: one request with meta that is not default. */
 type RequestItem = ["m", name: string, ttl: number, meta: WireMeta, payload?: unknown];
 /** `["r", seq, index, value, …]`: answers to consecutive requests; without a value, one answer that is `undefined`. */
 export type AnswersItem = ["r", seq: number, index: number, ...values: unknown[]];
 /**
- * `["e", seq, index, error]`: the handler failed. With a 1 its input schema refused the payload, and it did not begin;
- * with a 2 it refused what is stored of the request's entity.
+ * `["e", seq, index, error]`: the handler failed. A 1 at the end: the input schema refused the payload, and no handler
+ * began; a 2: the stored state or events of the request's entity were refused.
  */
 type FailureItem = ["e", seq: number, index: number, error: unknown, refused?: 1 | 2];
-/** `["n", seq, index, code]`: refused before a handler saw it. */
+/** `["n", seq, index, code]`: the request was refused before its handler began. */
 type RefusalItem = ["n", seq: number, index: number, code: string];
 /**
- * `["c", seq, index]`: the caller has given up. With a 1 the request has moved to another node; a run here may go on.
+ * `["c", seq, index]`: the caller has given up. A 1 at the end: the request has moved to another node, so that a run
+ * here may go on.
  */
 export type CancelItem = ["c", seq: number, index: number, moved?: 1];
 /** `["i", seq, index, n, value, …]`: items of a stream, the request at this place, from number `n` on. */
@@ -43,36 +44,42 @@ type ItemsItem = ["i", seq: number, index: number, n: number, ...values: unknown
 type AskItem = ["a", seq: number, index: number, n: number];
 /** `["z", seq, index, n]`: a stream has `n` items in all. */
 type EndItem = ["z", seq: number, index: number, n: number];
-/** `["w", seq, index, consumed, received]`: the reader of a stream; with a 1 it may lack what was sent since. */
+/**
+ * `["w", seq, index, consumed, received]`: progress of the reader of a stream. A 1 at the end: items sent since may be
+ * lost.
+ */
 export type WordItem = ["w", seq: number, index: number, consumed: number, received: number, again?: 1];
 /**
- * `["p", n]`: ping. With a 1 its sender has reconnected, and asks for all answers again; else for those in `missing`
- * frames.
+ * `["p", n]`: ping. With a 1, its sender has reconnected, and asks for all answers again; else for the answers in the
+ * frames of `missing`.
  */
 export type PingItem = ["p", n: number, again?: 0 | 1, missing?: number[]];
 /**
  * `["o", n, upTo, missing, load]`: pong. Its sender has received frames up to `upTo`, except those in `missing`
- * (`[from, to, from, to, …]`, both included), which it will never run; `load` is `[in flight, queued]`. To a ping with
- * `missing` it adds which of the pinger's requests it has in hand, `[seq, index, seq, index, …]`.
+ * (`[from, to, from, to, …]`, both included), whose requests it will never run; `load` is `[in flight, queued]`. The
+ * pong for a ping with `missing` adds the pinger's requests that it has in hand, `[seq, index, seq, index, …]`.
  */
 export type PongItem = ["o", n: number, upTo: number, missing: number[], load: [number, number], inHand?: number[]];
-/** `["v", version, …]`: the versions of the protocol that the sender speaks, in answer to a frame of another. */
-export type VersionsItem = ["v", ...versions: number[]];
-/** `["b", endpoint, server]`: frames to that process bounce on that server; the receiver, on another one, pings it. */
-type BouncesItem = ["b", endpoint: string, server: string];
 /**
- * `["h", name]`: asks whether the receiver has seen a node that handles this contract; without an answer it has not.
+ * `["v", version, …]`: the versions of the protocol that the sender speaks, in answer to a frame of another version.
  */
+export type VersionsItem = ["v", ...versions: number[]];
+/**
+ * `["b", endpoint, server]`: frames to that process bounce on that server; the receiver, on another server, pings it.
+ */
+type BouncesItem = ["b", endpoint: string, server: string];
+/** `["h", name]`: asks whether the receiver remembers a node that handles this contract; if not, it sends no answer. */
 type HandledItem = ["h", name: string];
 /** `["g", name, left]`: a node handled this contract lately; its sender will remember that for `left` ms more. */
 type GapItem = ["g", name: string, left: number];
-/** `["s", n]`: asks what the receiver has counted. */
+/** `["s", n]`: asks for the receiver's statistics. */
 export type StatsAskedItem = ["s", n: number];
-/** `["t", n, stats]`: the answer, a `NodeStats` without what is 0 or empty. Nodes ignore it. */
+/** `["t", n, stats]`: the answer, a `NodeStats` without members that are 0 or empty. Nodes ignore it. */
 type StatsItem = ["t", n: number, stats: unknown];
 
 /**
- * `["k", n, name, …]`: asks for the shapes of the receiver's contracts; with names, for what these contracts look like.
+ * `["k", n, name, …]`: asks for the shapes of the receiver's contracts, or, with names, for the descriptions of these
+ * contracts.
  */
 export type ShapesAskedItem = ["k", n: number, ...names: string[]];
 /** `["l", n, answer]`: a `NodeShapes`, or descriptions of contracts by name. */
@@ -102,38 +109,41 @@ export type FrameItem =
   | ShapesItem;
 
 /**
- * A frame that has been checked: every item has its shape. Items of unknown kinds are left out. `Q`, `M`, `R`, `E`
- * and `I` on the wire are `q`, `m`, `r`, `e` and `i` whose payloads, values and errors have tags; here they have been
- * read.
+ * A frame that has been checked: every item has the form of its kind. Items of unknown kinds are left out. `Q`, `M`,
+ * `R`, `E` and `I` on the wire are `q`, `m`, `r`, `e` and `i` with tagged payloads, values and errors; here the tags
+ * have been read.
  */
 export interface Frame {
   readonly seq: number;
-  /** By a clock of the sender's that does not jump, in ms; lateness is measured by its differences. */
+  /**
+   * Time of sending in ms, by a clock of the sender's that does not jump; lateness is measured by differences of such
+   * times.
+   */
   readonly sentAt: number;
   readonly items: readonly FrameItem[];
 }
 
-/** Members of a request that are not default, as they travel. */
+/** Members of a request's meta that are not default, as on the wire. */
 export interface WireMeta extends Meta {
-  /** 1 when left out. */
+  /** The attempt; absent: 1. */
   readonly attempt?: number;
 }
 
 /**
- * A batch of events as it travels: `[1, sender, sentAt, meta, payload, …]`; `seq` in `meta` counts the sender's
+ * A batch of events as on the wire: `[1, sender, sentAt, meta, payload, …]`; `seq` in `meta` counts the sender's
  * batches.
  */
 export interface EventFrame {
   readonly sender: string;
-  /** By the sender's wall clock, in ms. */
+  /** Time of sending in ms, by the sender's wall clock. */
   readonly sentAt: number;
   readonly meta: WireMeta & { readonly seq: number };
   readonly payloads: readonly unknown[];
 }
 
-/** Bytes that are not a frame, and why. */
+/** Error for bytes that are no valid frame; its message is the reason. */
 export class Malformed extends Error {
-  /** The version of a frame of another version. */
+  /** The protocol version of a frame of another version; else `undefined`. */
   readonly version: number | undefined;
 
   constructor(reason: string, version?: number) {
@@ -142,7 +152,7 @@ export class Malformed extends Error {
   }
 }
 
-/** Reads a frame; throws {@link Malformed}. */
+/** Parses a frame. Throws {@link Malformed}. */
 export function readFrame(data: Uint8Array): Frame {
   const frame = readItems(data);
   let unreadable = false;
@@ -163,7 +173,7 @@ function readItems(data: Uint8Array): Frame {
   return { seq, sentAt, items };
 }
 
-/** Reads a batch of events; throws {@link Malformed}. */
+/** Parses a batch of events. Throws {@link Malformed}. */
 export function readEventFrame(data: Uint8Array): EventFrame {
   const [version, sender, sentAt, meta, ...payloads] = readArray(data, PROTOCOL, TAGGED_PROTOCOL);
   if (typeof sender !== "string" || !isEndpoint(sender)) throw new Malformed("sender is not an endpoint");
@@ -180,12 +190,12 @@ export function isEndpoint(text: string): boolean {
   return /^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}$/.test(text);
 }
 
-/** The id of the node behind an endpoint. */
+/** Returns the id of the node behind an endpoint. */
 export function nodeOf(endpoint: string): string {
   return endpoint.slice(0, endpoint.indexOf("."));
 }
 
-/** The answers and refusals in a frame of ours, as text for another frame. */
+/** Returns the answers and refusals in a frame of this process, as text for another frame. */
 export function answersIn(frame: string | Uint8Array): string {
   const { items } = readItems(typeof frame === "string" ? encode(frame) : frame);
   return items.filter(([kind]) => "renRE".includes(kind)).map((item) => "," + JSON.stringify(item)).join("");
@@ -193,7 +203,7 @@ export function answersIn(frame: string | Uint8Array): string {
 
 const MAX_VERSIONS = 16;
 
-/** The first item of the array is one of the `versions`. */
+/** Parses an array whose first item is one of the `versions`. Throws {@link Malformed}. */
 function readArray(data: Uint8Array, ...versions: readonly unknown[]): unknown[] {
   const value = parsedJson(data);
   if (value === undefined) throw new Malformed("it is not JSON");
@@ -206,7 +216,10 @@ function readArray(data: Uint8Array, ...versions: readonly unknown[]): unknown[]
   return value;
 }
 
-/** `false` for an item of an unknown kind; throws for a known one with the wrong shape. */
+/**
+ * Returns false for an item of an unknown kind. Throws {@link Malformed} for an item of a known kind with the wrong
+ * form.
+ */
 function isItem(item: unknown): item is FrameItem {
   if (!Array.isArray(item) || typeof item[0] !== "string") throw new Malformed("an item is not an array with a kind");
   const fits = SHAPES.get(item[0]);
@@ -216,7 +229,7 @@ function isItem(item: unknown): item is FrameItem {
   return true;
 }
 
-/** By kind: returns true if an item has the shape that its type says; meta apart. */
+/** Functions by kind that return true if an item has the form of its type; meta is checked apart. */
 const SHAPES: ReadonlyMap<string, (item: readonly unknown[]) => boolean> = new Map([
   ["q", isRequest],
   ["Q", isRequest],
@@ -247,7 +260,7 @@ const SHAPES: ReadonlyMap<string, (item: readonly unknown[]) => boolean> = new M
   ["l", ([, n]) => isCount(n)],
 ]);
 
-/** Returns true for a request; it reads the members by place, as taking an array apart costs a fifth of the reading. */
+/** Returns true for a request. Reads the members by index, because destructuring costs a fifth of the reading. */
 function isRequest(item: readonly unknown[]): boolean {
   return isName(item[1]) && typeof item[2] === "number";
 }
@@ -269,8 +282,8 @@ function isNumbered(item: readonly unknown[]): boolean {
 }
 
 /**
- * Puts the values in place of their tags: the item becomes one of the kind without tags. Returns true if a value is
- * {@link Unreadable}.
+ * Replaces tags by values, and the kind of the item by the kind without tags. Returns true if a value is {@link
+ * Unreadable}.
  */
 function readTags(item: FrameItem): boolean {
   // on the wire there are more kinds than in a frame that has been read
@@ -288,14 +301,17 @@ function readTagsFrom(values: unknown[], first: number): boolean {
       unreadable ||= values[i] instanceof Unreadable;
     }
   } catch (error) {
-    // a RangeError is that of a bigint or an array that this runtime cannot hold
+    // a RangeError comes from a bigint or an array that this runtime cannot hold
     if (!(error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError)) throw error;
     throw new Malformed(`invalid tags: ${error.message}`);
   }
   return unreadable;
 }
 
-/** The value, or why it cannot be read here: its message is refused then, and the other items of its frame are read. */
+/**
+ * Returns the value, or an {@link Unreadable} with the reason: only the message with this value is refused, not its
+ * frame.
+ */
 function untagged(value: unknown): unknown {
   try {
     return untag(value);
@@ -305,7 +321,9 @@ function untagged(value: unknown): unknown {
   }
 }
 
-/** The items that stand for this one: each answer that is {@link Unreadable} is an error; requests stay. */
+/**
+ * Returns the items that replace this one: an unreadable answer, or item of a stream, becomes an error; requests stay.
+ */
 function withoutUnreadable(item: FrameItem): FrameItem[] {
   if (item[0] === "r") {
     const [, seq, first, ...values] = item;
@@ -319,11 +337,11 @@ function withoutUnreadable(item: FrameItem): FrameItem[] {
   // the reader gets none of these items, and the error ends its stream
   if (item[0] === "i" && value !== undefined) return [["e", item[1], item[2], invalidResponse("an item", value)]];
   if (item[0] !== "e" || value === undefined) return [item];
-  // the details are read last
+  // the details are the last member that is read
   return [["e", item[1], item[2], { ...value.given as object, details: "(the details could not be read)" }]];
 }
 
-/** The error of a message whose payload is {@link Unreadable}. */
+/** Returns the error of a message whose payload is {@link Unreadable}. */
 export function unreadable(contract: string, { why }: Unreadable): CatgaError {
   return new CatgaError("INVALID_MESSAGE", `the payload of ${contract} cannot be read: ${why}`, { final: true });
 }

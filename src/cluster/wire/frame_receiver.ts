@@ -1,7 +1,7 @@
 /**
- * Takes the frames that arrive: each is checked, its sender is noted as alive, its requests go to their handlers and
+ * Handles the frames that arrive: each is checked, its sender is noted as alive, its requests go to their handlers and
  * its answers to the calls that wait for them. A frame that came before, or was reported missing, is refused; the time
- * by which a frame is late is taken off the time of its requests.
+ * by which a frame is late is subtracted from the time of its requests.
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { TransportMessage } from "../../ports/transport.ts";
@@ -29,35 +29,33 @@ import { ELSEWHERE, HEADERS, type MalformedCount } from "./malformed_count.ts";
 export interface FrameReceiverOptions {
   /** Prefix of the subjects of frames to this process; the sender follows. */
   readonly prefix: string;
-  /** With the monotonic clock added: the time by a clock that does not jump. */
+  /** Added to the monotonic clock: the time by a clock that does not jump. */
   readonly epoch: number;
   readonly clock: Clock;
   readonly peers: PeerTable;
   readonly inbound: InboundRequests;
   readonly malformed: MalformedCount;
-  /** The sender is alive; called for its first frame, and for those that follow a ping. */
+  /** Called for the first frame of a sender, and for frames that follow a ping: the sender is alive. */
   observed(peer: Peer): void;
-  /** A process has reconnected, and asks for its last answers again. */
+  /** Called when a process has reconnected, and asks for its last answers again. */
   askedAgain(peer: Peer): void;
-  /** A process has not received the frames in these ranges, and asks for the answers in them. */
+  /** Called when a process has not received the frames in these ranges, and asks for the answers in them. */
   missing(peer: Peer, ranges: readonly number[]): void;
-  /** Another node reports that frames to `endpoint` bounce on its server. */
+  /** Called when another node reports that frames to `endpoint` bounce on its server. */
   accused(endpoint: string, server: string): void;
-  /**
-   * A process asks whether a node has handled this contract: how long that is still remembered here, in ms; 0 if not.
-   */
+  /** Returns how long this node remembers that a node handled this contract, in ms; 0 if it does not. */
   asked(name: string): number;
-  /** Another process remembers, for `left` ms more, a node that handled this contract. */
+  /** Called when another process remembers, for `left` ms more, that a node handled this contract. */
   gap(name: string, left: number): void;
-  /** Counts of this process, as JSON. */
+  /** Returns the statistics of this process, as JSON. */
   stats(): string;
-  /** The shapes of this node as JSON; with names, what these contracts look like. */
+  /** Returns the shapes of this node as JSON; with `names`, the descriptions of these contracts. */
   shapes(names: readonly string[]): string;
-  /** The answer to this question of this node. */
+  /** Called with the answer to question `n` of this node about shapes. */
   shapesKnown(n: number, answer: unknown): void;
 }
 
-/** Receives the frames of one process. */
+/** Receives the frames for one process. */
 export class FrameReceiver {
   readonly #options: FrameReceiverOptions;
 
@@ -65,7 +63,7 @@ export class FrameReceiver {
     this.#options = options;
   }
 
-  /** Takes a message of the node's subscription. */
+  /** Handles a message of the node's subscription. */
   receive(message: TransportMessage): void {
     if (message.noResponders) return;
     const { prefix, epoch, clock, peers, inbound, malformed } = this.#options;
@@ -74,7 +72,7 @@ export class FrameReceiver {
     if (peers.find(sender) === undefined && !isEndpoint(sender)) {
       return malformed.add(message.subject, "the sender is not an endpoint");
     }
-    // no node sends any: what JetStream publishes has some
+    // no node sends headers: messages that JetStream publishes have some
     if (message.headers !== undefined) return malformed.add(message.subject, HEADERS);
     let frame: Frame;
     try {
@@ -114,10 +112,10 @@ export class FrameReceiver {
         malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
       } else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
     }
-    // what is in the gap, or was sent to it meanwhile, may never arrive
+    // items in the missing frames, or sent to the peer meanwhile, may never arrive
     if (upTo > 0 && frame.seq > upTo + 1) peer.doubt();
     if (index > 0) inbound.busyAt = peer.lastSeenAt;
-    // one answer for a frame, however many pings or questions are in it
+    // one answer for each frame, however many pings or questions the frame has
     if (ping >= 0) peer.pong(ping, inbound.load, lacking);
     if (asked >= 0) peer.item(`["t",${asked},${this.#options.stats()}]`);
     if (askedShapes !== undefined) {
@@ -127,8 +125,8 @@ export class FrameReceiver {
   }
 
   /**
-   * Returns the place of the frame's next request. `late`: by how many ms the frame is; `Infinity`: its requests must
-   * not run.
+   * Handles an item and returns the place of the frame's next request. `late`: the frame's lateness in ms; `Infinity`:
+   * its requests must not run.
    */
   #onItem(peer: Peer, seq: number, item: OtherItem, index: number, late: number): number {
     const { inbound } = this.#options;
@@ -187,7 +185,7 @@ export class FrameReceiver {
           peer.lostUpTo = item[3][item[3].length - 1];
           peer.doubt();
         }
-        // answers that were lost since that ping will be asked for with the next one
+        // answers lost since that ping are requested with the next ping
         if (item[5] !== undefined && peer.received.settle(item[1])) peer.ledger.inHand(item[2], item[5]);
         return index;
       case "b":
@@ -210,7 +208,7 @@ export class FrameReceiver {
   }
 }
 
-/** Items whose place in the frame matters. */
+/** Items that are handled in their order; the place of a request in the frame matters. */
 type OtherItem = Exclude<FrameItem, PingItem | VersionsItem | StatsAskedItem | ShapesAskedItem>;
 
 const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;

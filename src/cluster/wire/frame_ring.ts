@@ -1,4 +1,4 @@
-/** Sent frames by number, in a ring: numbers follow each other, so that few of them need a map. */
+/** Sent frames by number, in a ring: numbers follow each other, so that few frames need a map. */
 
 /**
  * Values by ascending frame number: a ring for the 256 newest, a small Map for stragglers. A Map for all of them cost
@@ -9,12 +9,12 @@ export class FrameRing<T extends { readonly seq: number }> {
   #stragglers: Map<number, T> | undefined;
   #size = 0;
 
-  /** How many there are. */
+  /** Number of values. */
   get size(): number {
     return this.#size;
   }
 
-  /** Adds one; its number is higher than all before. */
+  /** Adds a value; its number is higher than all before. */
   add(value: T): void {
     const ring = this.#ring ??= new Array(RING).fill(undefined);
     const place = value.seq % RING;
@@ -24,13 +24,13 @@ export class FrameRing<T extends { readonly seq: number }> {
     this.#size++;
   }
 
-  /** The one of this number. */
+  /** Returns the value with this number. */
   get(seq: number): T | undefined {
     const value = this.#ring?.[seq % RING];
     return value?.seq === seq ? value : this.#stragglers?.get(seq);
   }
 
-  /** Removes one, if it is there. */
+  /** Removes the value with this number, if there is one. */
   delete(seq: number): void {
     const place = seq % RING;
     if (this.#ring?.[place]?.seq === seq) this.#ring[place] = undefined;
@@ -38,7 +38,7 @@ export class FrameRing<T extends { readonly seq: number }> {
     this.#size--;
   }
 
-  /** All of them, as they are now; in no order. */
+  /** Returns all present values, in no order. */
   values(): T[] {
     if (this.#size === 0) return [];
     const all = this.#ring!.filter((value) => value !== undefined);

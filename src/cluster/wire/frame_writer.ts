@@ -1,23 +1,23 @@
 /**
- * Writes frames. Requests of one contract in one frame are one item, and so are answers to consecutive requests; items
- * with tags (`data/tags.ts`) stand by themselves. An item that does not fit into a frame begins another one.
+ * Writes frames. Requests of one contract in one frame are one item, and so are answers to consecutive requests; values
+ * with tags (`data/tags.ts`) have items of their own. An item that does not fit into a frame begins another one.
  */
 import { isTagged } from "../../data/tags.ts";
 import type { Meta } from "../../dispatch/remote.ts";
 import { PROTOCOL } from "../../version.ts";
 import { type FrameItem, TAGGED_PROTOCOL } from "./frame.ts";
 
-/** The items of one frame: requests first, then answers and everything else. */
+/** The items of one frame: requests first, then answers and all other items. */
 export interface WrittenItems {
   readonly requests: string;
   readonly others: string;
-  /** True if an answer or a refusal is among them, not only pings and the like. */
+  /** True if the items include an answer or a refusal, not only pings and the like. */
   readonly answering: boolean;
 }
 
-/** The frame that a writer writes. */
+/** The limit of the frame that a writer writes. */
 export interface OpenFrame {
-  /** Length of its items, in UTF-16 code units, at which another frame is begun (`frame_limits.ts`). */
+  /** Length of the frame's items, in UTF-16 code units, at which another frame is begun (`frame_limits.ts`). */
   readonly frameLimit: number;
 }
 
@@ -27,18 +27,20 @@ export class FrameWriter {
   readonly #send: () => void;
   #requests = "";
   #count = 0;
-  /** The contract and ttl of the item that is open at the end of `#requests`. */
+  /** Contract of the item that is open at the end of `#requests`. */
   #openName = "";
+  /** Ttl of the item that is open at the end of `#requests`. */
   #openTtl = 0;
   #openTagged = false;
   #others = "";
   #answering = false;
-  /** The frame, and the place after the last answer, of the item that is open at the end of `#others`. */
+  /** Frame number of the item that is open at the end of `#others`. */
   #openSeq = 0;
+  /** Place after the last answer of the item that is open at the end of `#others`. */
   #openIndex = 0;
   #answersTagged = false;
 
-  /** `send` is called when the frame is full: it takes and sends what has been gathered. */
+  /** `send` is called when the frame is full: it has to take and send the gathered items. */
   constructor(frame: OpenFrame, send: () => void) {
     this.#frame = frame;
     this.#send = send;
@@ -50,7 +52,7 @@ export class FrameWriter {
   }
 
   /**
-   * Adds a request. `ttl`: what is left of its time, in ms; payload as text, meta as JSON, `undefined` if there is
+   * Adds a request. `ttl`: the rest of its time, in ms; `payload` as text and `meta` as JSON, `undefined` if there is
    * none.
    */
   request(name: string, ttl: number, payload: string | undefined, meta: string | undefined): void {
@@ -109,7 +111,7 @@ export class FrameWriter {
       );
       let values = itemsText(list.slice(from, to), strings, tagged);
       while (values.length > room && to > from + 1) {
-        to = (from + to) >> 1; // there are escapes in the strings
+        to = (from + to) >> 1; // the strings contain escapes
         values = itemsText(list.slice(from, to), strings, tagged);
       }
       this.#closeAnswers();
@@ -130,7 +132,7 @@ export class FrameWriter {
     this.#others += "," + text;
   }
 
-  /** Returns what has been gathered, and begins anew. */
+  /** Returns the gathered items, and begins a new frame. */
   take(): WrittenItems {
     this.#closeRequests();
     this.#closeAnswers();
@@ -152,22 +154,25 @@ export class FrameWriter {
   }
 }
 
-/** Items as JSON without the brackets. */
+/** Returns items as JSON without the brackets. */
 function itemsText(list: readonly string[], strings: boolean, tagged: boolean): string {
   if (strings) return JSON.stringify(list).slice(1, -1);
   return (tagged ? list.map((text) => text.slice(1)) : list).join();
 }
 
 const AROUND = 3; // quotes and a comma
-/** Requests in a frame; 4,096 and 128 were slower (see docs/internals/measurements.md). */
+/** Maximum number of requests in a frame; 4,096 and 128 were slower (docs/internals/measurements.md). */
 const MAX_REQUESTS = 512;
 
-/** A frame; `items` as {@link FrameWriter.take} returns them. */
+/** Returns the text of a frame; `items` as {@link FrameWriter.take} returns them. */
 export function frameText(seq: number, sentAt: number, items: string): string {
   return "[" + PROTOCOL + "," + seq + "," + sentAt + items + "]";
 }
 
-/** A batch of events; `payloads` are JSON texts, each behind a comma; `tagged`: all of them have tags. */
+/**
+ * Returns the text of a batch of events; `payloads` are JSON texts, each after a comma; `tagged`: all of them have
+ * tags.
+ */
 export function eventFrameText(
   sender: string,
   sentAt: number,
@@ -181,14 +186,14 @@ export function eventFrameText(
   return `[${version},"${sender}",${sentAt},${wire}${payloads}]`;
 }
 
-/** The item of an error as text. `refused`: as in {@link FailureItem}; 0: it was not. */
+/** Returns the item of an error as text. `refused`: as in {@link FailureItem}; 0: no refusal. */
 export function failureItem(seq: number, index: number, error: string, refused: 0 | 1 | 2 = 0): string {
   const place = `${seq},${index},`;
   const end = refused === 0 ? "]" : `,${refused}]`;
   return isTagged(error) ? `["E",${place}${error.slice(1)}${end}` : `["e",${place}${error}${end}`;
 }
 
-/** Rounds a ttl down, so that requests of one turn stand in one group. */
+/** Rounds a ttl down, so that requests of one turn share an item. */
 function roundTtl(ttl: number): number {
   if (ttl > 1_000) return ttl - ttl % 100;
   return ttl > 100 ? ttl - ttl % 10 : Math.ceil(ttl);

@@ -1,6 +1,6 @@
 /**
- * A request of another process: its frame, its place in it, what came with it, and how it is answered.
- * `inbound_requests.ts` decides when it runs, or refuses it.
+ * A request of another process: its frame, its place in the frame, its meta, and its answer. `inbound_requests.ts`
+ * decides when it runs, or refuses it.
  */
 import type { Observer } from "../../contract/observer.ts";
 import { toText } from "../../data/encoding.ts";
@@ -18,7 +18,7 @@ import { WireEnvelope } from "./wire_envelope.ts";
 /** Dependencies of an answer on the node. */
 export interface RequestAnswerOptions {
   readonly observer: Observer;
-  /** The largest answer, in bytes. */
+  /** Returns the size of the largest answer, in bytes. */
   payloadLimit(): number;
 }
 
@@ -27,14 +27,14 @@ export class InboundRequest extends WireEnvelope {
   readonly peer: Peer;
   readonly seq: number;
   readonly index: number;
-  /** The contract's name. */
+  /** Name of the contract. */
   readonly contract: string;
-  /** When its frame arrived, by the monotonic clock. */
+  /** Arrival of the request's frame, by the monotonic clock. */
   readonly at: number;
   override readonly sentAt: number;
   #items: { readonly line: ReaderLine } | undefined = undefined;
 
-  /** The request at this place among those of the frame. */
+  /** Makes the request at place `index` among the requests of frame `seq`. */
   constructor(peer: Peer, seq: number, index: number, contract: string, meta: WireMeta | undefined) {
     super(meta);
     this.peer = peer;
@@ -45,22 +45,22 @@ export class InboundRequest extends WireEnvelope {
     this.sentAt = this.at - peer.late;
   }
 
-  /** Streams only: the way to its reader. */
+  /** The line to the reader of the request's stream; streams only. */
   get items(): { readonly line: ReaderLine } {
     return this.#items ??= { line: new ReaderLine(this) };
   }
 
-  /** It runs, or waits for its turn, from now on. */
+  /** Called when the request begins to run or to wait for its turn. */
   begun(run: RunningRequest): void {
     this.peer.running.begun(this.seq, this.index, run);
   }
 
-  /** It does so no longer. */
+  /** Called when the request neither runs nor waits any more. */
   ended(): void {
     this.peer.running.ended(this.seq, this.index);
   }
 
-  /** Answers it, or says that it was refused. */
+  /** Answers the request: with its result, or with the code of a refusal. */
   answer(outcome: Outcome, { observer, payloadLimit }: RequestAnswerOptions): void {
     const { peer, seq, index, contract } = this;
     if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
@@ -75,7 +75,7 @@ export class InboundRequest extends WireEnvelope {
       const error = tooLarge("the answer", contract, text, payloadLimit());
       if (error !== undefined) throw error;
     } catch (thrown) {
-      const error = thrown as CatgaError; // the only one that it throws
+      const error = thrown as CatgaError; // `toText` throws only CatgaErrors
       observer({ type: "fault", during: "answering", error });
       return fail(error);
     }

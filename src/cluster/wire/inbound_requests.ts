@@ -1,6 +1,7 @@
 /**
- * Requests and events of other processes: admitted to their handlers, so many at once, and answered or refused. Every 5
- * ms the event loop takes its turn, so that pings, cancellations and other senders are served while handlers compute.
+ * Admits requests and events of other processes to their handlers, a limited number at once, and answers or refuses
+ * them. Every 5 ms the event loop takes its turn, so that pings, cancellations and other senders are served while
+ * handlers compute.
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
@@ -30,7 +31,7 @@ export interface InboundRequestsOptions extends RequestAnswerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly host: Pick<ContextHost, "wheel" | "underWay">;
-  /** Number of handlers that run at once for other nodes. */
+  /** Maximum number of handlers that run at once for other nodes. */
   readonly concurrency: number;
   readonly runner: Pick<Runner, "always" | "budget" | "counts" | "patience" | "receive">;
 }
@@ -42,14 +43,12 @@ export class InboundRequests implements AdmissionWatcher {
   readonly #budget: TurnBudget;
   readonly #counts: Counts;
   readonly #streams: OpenStreams;
-  /** Messages that were admitted, and wait for the turn of their handler or key, or rest: others run meanwhile. */
+  /** Number of admitted messages that wait for the turn of their handler or key, or rest: others run meanwhile. */
   #aside = 0;
   #refusing = false;
-  /**
-   * The messages that were admitted, to detect deadlocks; not kept where there are more turns than a chain can hold.
-   */
+  /** Admitted messages, to detect deadlocks; `undefined` if there are more turns than a chain of messages can hold. */
   readonly #admitted: Set<MessageContext> | undefined;
-  /** When a request last arrived or was answered, by the monotonic clock. */
+  /** Time at which a request last arrived or was answered, by the monotonic clock. */
   busyAt = -Infinity;
 
   constructor(options: InboundRequestsOptions) {
@@ -62,17 +61,17 @@ export class InboundRequests implements AdmissionWatcher {
     this.#admitted = concurrency <= MOST_ANCESTORS ? new Set() : undefined;
   }
 
-  /** Handlers that run for other processes, and messages that wait. */
+  /** Number of handlers that run for other processes, and number of messages that wait. */
   get load(): readonly [inFlight: number, queued: number] {
     return [this.#queue.running, this.#queue.waiting + this.#aside];
   }
 
-  /** Messages that find all turns taken. */
+  /** The messages that wait while all turns are taken; `undefined`: none. */
   get backlog(): Backlog | undefined {
     return this.#queue.backlog;
   }
 
-  /** Refuses requests with `DRAINING` from now on, and those that wait; events that wait still have their turn. */
+  /** Refuses new and waiting requests with `DRAINING` from now on; events that wait still get their turn. */
   refuse(): void {
     this.#refusing = true;
     for (const entry of this.#queue.entries()) if (entry.due < Infinity) entry.quit("DRAINING");
@@ -85,7 +84,7 @@ export class InboundRequests implements AdmissionWatcher {
     for (const entry of this.#queue.entries()) entry.quit("DRAINING");
   }
 
-  /** Runs, queues or refuses the request at this place. `ttl`: what is left of its time, in ms. */
+  /** Runs, queues or refuses the request at this place. `ttl`: the rest of its time, in ms. */
   request(peer: Peer, seq: number, index: number, name: string, ttl: number, payload: unknown, meta?: WireMeta): void {
     if (this.#refusing) {
       this.#counts.find(name)?.refused("DRAINING");
@@ -104,7 +103,10 @@ export class InboundRequests implements AdmissionWatcher {
     this.#wait(request, payload, timeout);
   }
 
-  /** Apart from {@link InboundRequests.request}, which makes no closures. */
+  /**
+   * Queues a request, or refuses it. Separate from {@link InboundRequests.request}, so that requests that run at once
+   * need no closures.
+   */
   #wait(request: InboundRequest, payload: unknown, timeout: number): void {
     const { peer, seq, index, ancestry, contract } = request;
     const { clock, host: { wheel }, runner } = this.#options;
@@ -133,7 +135,10 @@ export class InboundRequests implements AdmissionWatcher {
     refuse("OVERLOADED");
   }
 
-  /** Runs a handler of an event of this name when its turn comes. `false`: too many wait, and it is dropped. */
+  /**
+   * Runs a handler of an event of this name when its turn comes. Returns false if too many wait and the event is
+   * dropped.
+   */
   event(name: string, begin: () => Receipt): boolean {
     const counts = this.#counts;
     if (this.#queue.open && this.#aside < MAX_ASIDE) {
@@ -142,7 +147,7 @@ export class InboundRequests implements AdmissionWatcher {
       return true;
     }
     const { host } = this.#options;
-    // its time begins with its turn
+    // the event's time begins with its turn
     const waiting = new QueuedTurn(Infinity, (why) => {
       counts.queued(name, -1);
       if (why === undefined) this.#runEvent(begin);
@@ -152,12 +157,12 @@ export class InboundRequests implements AdmissionWatcher {
       counts.find(name)?.refused("OVERLOADED");
       return false;
     }
-    host.underWay.begin(); // a drain waits for it
+    host.underWay.begin(); // a drain waits for the event
     counts.queued(name, 1);
     return true;
   }
 
-  /** Runs a request that came in no frame (from a plain NATS client) when its turn comes. */
+  /** Runs a request without a frame (of a plain NATS client) when its turn comes. */
   admit(ctx: MessageContext, run: RunNow): MaybePromise<Outcome> {
     if (this.#refusing) return new Refusal("DRAINING", ctx);
     if (ctx.contract.kind === "stream") return run();
@@ -195,14 +200,17 @@ export class InboundRequests implements AdmissionWatcher {
     });
   }
 
-  /** The sender has given a request up, or moved it to another node: then a run that has its id's claim goes on. */
+  /**
+   * Called when the sender has given up a request, or moved it to another node: then a run that has claimed its id goes
+   * on.
+   */
   cancel(peer: Peer, [, seq, index, moved]: CancelItem): void {
     const run = peer.running.find(seq, index);
     if (moved === 1 && run instanceof MessageContext && run.fence !== undefined && !run.waiting) return;
     run?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
   }
 
-  /** The reader of a stream says how far it is. */
+  /** Called when the reader of a stream tells how many items it has consumed and received. */
   word(peer: Peer, [, seq, index, consumed, received, again]: WordItem): void {
     const run = peer.running.find(seq, index);
     if (!(run instanceof MessageContext)) return;
@@ -249,13 +257,13 @@ export class InboundRequests implements AdmissionWatcher {
       counts.endInHand(outcome);
       counts.took(now - request.at);
       const { aborted } = ctx;
-      // the reason of an abort does not say what the handler had done by then
+      // the reason of an abort does not say how far the handler had come by then
       const gaveUp = aborted !== undefined && !(outcome instanceof Refusal) && outcome.error === aborted;
       request.answer(gaveUp ? abandoned(ctx.contract, aborted) : outcome, this.#options);
     });
   }
 
-  /** A stream takes no turn from the requests: most of its time it waits for its reader. */
+  /** Runs a stream. It takes no turn from the requests: most of its time it waits for its reader. */
   #feed(request: InboundRequest, { ctx, result, counts }: Receipt): void {
     request.begun(ctx);
     counts.inHand++;
@@ -283,7 +291,7 @@ export class InboundRequests implements AdmissionWatcher {
     else this.#queue.leave(this.#budget.spent());
   }
 
-  /** A handler is asynchronous, or waits for a turn of its own: calls back with its outcome. */
+  /** Waits for a handler that is asynchronous, or waits for a turn of its own, and calls back with its outcome. */
   #onEnd(ctx: MessageContext, result: Later, ended: (outcome: Outcome, now: number) => void): void {
     this.#watch(ctx);
     ctx.run(result, (outcome) => {
@@ -294,14 +302,14 @@ export class InboundRequests implements AdmissionWatcher {
     this.#budget.spent();
   }
 
-  /** While it waits for a turn of its own, or for what runs already, it does not count as running. */
+  /** Watches a message: while it waits for a turn of its own, or for a run under way, it does not count as running. */
   #watch(ctx: MessageContext): void {
     if (ctx.aside) this.waits(ctx.contract);
     ctx.execution.watcher = this;
     this.#admitted?.add(ctx);
   }
 
-  /** An asynchronous handler has ended. `now`: by the clock of the budget. */
+  /** Called when an asynchronous handler has ended. `now`: by the clock of the budget. */
   #finished(ctx: MessageContext, outcome: Outcome, now: number): void {
     this.#admitted?.delete(ctx);
     if (ctx.aside) {
@@ -312,7 +320,7 @@ export class InboundRequests implements AdmissionWatcher {
   }
 }
 
-/** A message that waits for its turn. `onEnd` is called once: with the reason if it has none. */
+/** A message that waits for its turn. `onEnd` is called once; if the message is dropped, with the reason. */
 class QueuedTurn extends QueueEntry {
   readonly #onEnd: (why?: Dropped) => void;
 
@@ -330,7 +338,7 @@ class QueuedTurn extends QueueEntry {
   }
 }
 
-/** Messages that may wait aside; more would fill the memory. */
+/** Maximum number of messages that wait aside; more would fill the memory. */
 const MAX_ASIDE = 65_536;
-const MOST_ANCESTORS = 64; // runs in a chain, each waiting for the next
+const MOST_ANCESTORS = 64; // maximum number of runs in a chain, each waiting for the next
 const MAX_TTL = 2_147_483_647;

@@ -1,11 +1,11 @@
 /**
- * How late the messages of one sender are. A paused process gets messages seconds late, with their time to live
- * unchanged (docs/internals/measurements.md). The smallest difference of the two clocks that was seen is the clocks'
- * own difference plus the shortest way; a message is late by the rest. Its lateness is taken off the time of its
- * requests, and requests that have none left are refused.
+ * Measures how late the messages of one sender are. A paused process gets messages seconds late, with their time to
+ * live unchanged (docs/internals/measurements.md). The smallest seen `receivedAt - sentAt` is the difference of the two
+ * clocks plus the shortest way; a message is late by the rest of its own difference. Its lateness is subtracted from
+ * the time of its requests, and requests that have no time left are refused.
  */
 
-/** Refuses a request that has come after its deadline, `ttl` ms before it, and returns whether it did. */
+/** Refuses a request that came after its deadline (`ttl` of 0 or less), and returns true if it did. */
 export function refuseLate(
   sender: { refuse(seq: number, index: number, code: "LATE"): void },
   seq: number,
@@ -17,26 +17,30 @@ export function refuseLate(
   return true;
 }
 
-/** The smallest difference among the messages of 30 s. */
+/** The smallest `receivedAt - sentAt` among the messages of 30 s. */
 interface LatenessWindow {
-  /** When its first message arrived. */
+  /** Arrival of the window's first message. */
   readonly begun: number;
+  /** The smallest `receivedAt - sentAt`, in ms. */
   least: number;
-  /** When that one arrived. */
+  /** Arrival of the message with the smallest difference. */
   at: number;
 }
 
 /**
- * The lateness of one sender's messages. The smallest difference counts for one to two windows of messages: a sender
- * whose clock stood still (its machine was suspended) or lied is believed again after that. Windows change when a
- * message arrives and not with time, so that the first messages after a long pause are still measured by those before
- * it.
+ * The lateness of one sender's messages. The base is the smallest `receivedAt - sentAt` of the current and the last
+ * window: a sender whose clock stood still (its machine was suspended) or was wrong is believed again after one to two
+ * windows. Windows change when a message arrives and not with time, so that the first messages after a long pause are
+ * still measured by the messages before it.
  */
 export class Lateness {
   #last: LatenessWindow | undefined;
   #now: LatenessWindow | undefined;
 
-  /** Notes a message and returns how late it is, in ms; 0 for the first one. Both times by clocks that do not jump. */
+  /**
+   * Notes a message and returns its lateness, in ms; 0 for the first message. Both times are of clocks that do not
+   * jump.
+   */
   note(sentAt: number, receivedAt: number): number {
     const difference = receivedAt - sentAt;
     const now = this.#now;
@@ -60,5 +64,5 @@ export class Lateness {
 }
 
 const WINDOW_LENGTH = 30_000; // ms
-/** Two clocks may drift apart by 1 ms a second: twice what NTP lets a clock slew (500 ppm). */
+/** Maximum drift of two clocks, in ms for each ms: twice the rate at which NTP lets a clock slew (500 ppm). */
 const DRIFT = 0.001;

@@ -21,7 +21,7 @@ export class MalformedCount {
     if (this.#reports.due()) this.report();
   }
 
-  /** Reports those that have come since the last report. */
+  /** Reports the number of malformed messages since the last report; does nothing if there were none. */
   report(): void {
     if (this.#count === 0) return;
     this.#observer({ type: "malformed", ...this.#last, count: this.#count });
@@ -29,9 +29,9 @@ export class MalformedCount {
   }
 }
 
-/** The reason when a frame or an event has headers. */
+/** Reason for refusing a frame or an event with headers. */
 export const HEADERS = "it has headers, and no node sends any";
 
-/** The reason when a message is on a subject that the node did not subscribe to. */
+/** Reason for refusing a message on a subject to which the node did not subscribe. */
 export const ELSEWHERE =
   "it came on a subject that is not this node's: a mapping or an import of the server changes subjects";

@@ -1,7 +1,7 @@
 /**
- * The streams that handlers of this process feed for other processes: sends their items, and ends those that nobody
- * reads any more. A reader's process pings, because it awaits an answer; one that does not is pinged, and counts as
- * gone 3 s after a bounce. A reader whose cancellation was lost is found by a question every 10 s.
+ * The streams that handlers of this process feed for other processes: sends their items, and ends streams that have
+ * lost their readers. A reader's process pings, because it awaits an answer; a process that is silent is pinged, and
+ * counts as gone 3 s after a bounce. A reader whose cancellation was lost is found by a question every 10 s.
  */
 import type { Bursts, ItemLine, LineSender } from "../../dispatch/item_ports.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
@@ -13,21 +13,21 @@ import type { FrameWriter } from "./frame_writer.ts";
 import type { Peer } from "./peer.ts";
 import { MAY_RETURN } from "./watchdog.ts";
 
-/** The request that a stream answers. */
+/** The request whose answer is a stream. */
 interface StreamRequest {
   readonly peer: Peer;
   readonly seq: number;
   readonly index: number;
 }
 
-/** The way from a handler to its reader. */
+/** Sends the items of one handler's stream to its reader. */
 export class ReaderLine implements ItemLine {
   sender: LineSender | undefined = undefined;
-  /** Questions since the reader was last heard of. */
+  /** Number of questions since the reader last sent its progress. */
   asked = 0;
   readonly #request: StreamRequest;
   #questions = false;
-  /** Its peer knows that there is something to write. */
+  /** True if the peer will call {@link ReaderLine.write} when the turn ends. */
   #waits = false;
 
   constructor(request: StreamRequest) {
@@ -43,7 +43,7 @@ export class ReaderLine implements ItemLine {
   }
 
   /**
-   * It is written when the turn ends, so that its items stand together although other streams have theirs in between.
+   * Has the line written when the turn ends, so that its items stand together although other streams send between them.
    */
   gather(): void {
     if (this.#waits) return;
@@ -51,14 +51,14 @@ export class ReaderLine implements ItemLine {
     this.#request.peer.gather(this);
   }
 
-  /** Asks the reader to report at once. */
+  /** Asks the reader to report its progress at once. */
   question(): void {
     this.asked++;
     this.#questions = true;
     this.gather();
   }
 
-  /** Writes what is to be sent in this turn. */
+  /** Writes the items and questions of this turn. */
   write(writer: FrameWriter): void {
     const { seq, index } = this.#request;
     this.#waits = false;
@@ -71,14 +71,14 @@ export class ReaderLine implements ItemLine {
     });
   }
 
-  /** The reader says how far it is. */
+  /** Called when the reader tells how many items it has consumed and received. */
   word(consumed: number, received: number, again: boolean): void {
     this.asked = 0;
     this.sender?.word(consumed, received, again);
   }
 }
 
-/** A stream that is fed. */
+/** A stream that is being fed. */
 interface OpenStream {
   readonly peer: Peer;
   readonly line: ReaderLine;
@@ -93,14 +93,15 @@ export class OpenStreams {
   #ticks = 0;
   #timer: Timer | undefined;
 
-  /** `concurrency`: the handlers that run at once for other nodes. */
+  /** `concurrency`: maximum number of handlers that run at once for other nodes. */
   constructor(clock: Clock, concurrency: number) {
     this.#clock = clock;
     this.#most = MAX_STREAMS * concurrency;
   }
 
   /**
-   * A stream is fed from now on, until the function that this returns is called. It is aborted if there are too many.
+   * Adds a stream, until the returned function is called. If too many are open, the stream is aborted with
+   * `OVERLOADED`.
    */
   add(stream: OpenStream): () => void {
     const { size } = this.#open;
@@ -112,7 +113,7 @@ export class OpenStreams {
     return () => this.#open.delete(stream);
   }
 
-  /** Asks no more: the process leaves. */
+  /** Stops the checks, because the process leaves. */
   stop(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -146,24 +147,26 @@ export class OpenStreams {
   }
 }
 
-/** The answer to a stream: a reader that was taken for dead may go on elsewhere; one that has left gets nothing. */
+/**
+ * Returns the answer to a stream: a reader that was taken for dead may go on elsewhere; a reader that left gets none.
+ */
 export function answerOf({ aborted, contract: { name }, node }: MessageContext, outcome: Outcome): Outcome {
   if (aborted?.code !== "CANCELLED" || asResult(outcome).error?.code !== "CANCELLED") return outcome;
   const options = { retryable: true, node };
   return { ok: false, error: new CatgaError("STREAM_BROKEN", `stream ${name} broke: ${aborted.message}`, options) };
 }
 
-/** The turns of the streams of one process: some at a time, first come, first served. */
+/** The bursts of the streams of one process: a limited number in each turn, first come, first served. */
 export class TurnBursts implements Bursts {
   readonly #clock: Clock;
   readonly #host: { readonly turn: number };
   readonly #waiting: Fifo<() => void> = new Fifo();
   #left = MAX_BURSTS;
-  /** The turn in which they are left. */
+  /** The turn for which `#left` counts. */
   #turn = 0;
   #resumes = false;
 
-  /** `turn` grows when the frames of a turn have been sent. */
+  /** `host.turn` grows when the frames of a turn have been sent. */
   constructor(clock: Clock, host: { readonly turn: number }) {
     this.#clock = clock;
     this.#host = host;
@@ -201,8 +204,8 @@ export class TurnBursts implements Bursts {
   }
 }
 
-const MAX_BURSTS = 16; // in a turn: with 128 items of 100 bytes each, 200 KB
-const MAX_STREAMS = 64; // that are fed at once, for each handler that may run at once
+const MAX_BURSTS = 16; // bursts in a turn: with 128 items of 100 bytes each, 200 KB
+const MAX_STREAMS = 64; // streams that are fed at once, for each handler that may run at once
 const LOOK_INTERVAL = 1_000; // ms
 const QUESTION = 10; // checks
 const MOST_QUESTIONS = 3; // without an answer

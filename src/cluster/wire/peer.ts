@@ -1,5 +1,5 @@
 /**
- * One other process as this one sees it: when it was last seen, the frames that came from it, and the outgoing frame,
+ * One other process as this one sees it: when it was last seen, the frames received from it, and the outgoing frame,
  * which is sent as one message when the turn of the event loop ends. Its unanswered requests are in its ledger.
  */
 import { isCatgaError } from "../../error.ts";
@@ -15,36 +15,36 @@ import { RequestLedger } from "./request_ledger.ts";
 
 /** Dependencies of a peer on the endpoint that it belongs to. */
 export interface PeerHost extends OpenFrame {
-  /** This process: `<id>.<nonce>`. */
+  /** Endpoint of this process: `<id>.<nonce>`. */
   readonly endpoint: string;
   /** True if frames can be sent. */
   readonly connected: boolean;
-  /** The largest payload, answer or item, in bytes. */
+  /** Size of the largest payload, answer or item, in bytes. */
   readonly payloadLimit: number;
-  /** The turns of the streams that it feeds. */
+  /** Limits how many bursts of stream items this endpoint sends in one turn of the event loop. */
   readonly bursts: Bursts;
   /** Calls {@link Peer.flush} when this turn's microtasks have run. */
   scheduleFlush(peer: Peer): void;
-  /** Sends a frame with these items and returns it, in a form to be `kept`. Throws when it cannot be sent. */
+  /** Sends a frame with these items and returns it, in a form to be `kept`. Throws if it cannot be sent. */
   publish(peer: Peer, frame: SentFrame, items: string, kept: boolean): string | Uint8Array;
   /**
-   * A frame with answers has been sent. `until`: when to give them up, by the monotonic clock, if they were sent
-   * before.
+   * Called when a frame with answers has been sent. `until`: for repeated answers, when to give them up, by the
+   * monotonic clock.
    */
   answersSent(peer: Peer, seq: number, frame: string | Uint8Array, until?: number): void;
-  /** The monotonic clock, in ms. */
+  /** Returns the time by the monotonic clock, in ms. */
   now(): number;
-  /** Reports an error that nobody waits for. */
+  /** Reports an error that no caller waits for. */
   fault(during: string, error: unknown): void;
 }
 
-/** How an endpoint knows a peer. */
+/** Identity of a peer within an endpoint. */
 export interface PeerIdentity {
   /** This process's number for the peer, which stands in bounce subjects. */
   readonly slot: number;
-  /** Its frames are numbered from the next number on. */
+  /** Number after which the numbers of frames to the peer begin. */
   readonly after: number;
-  /** It may have been known before, and forgotten. */
+  /** True if the peer may have been known before, and forgotten. */
   readonly forgotten: boolean;
 }
 
@@ -53,65 +53,71 @@ interface LateWriter {
   write(writer: FrameWriter): void;
 }
 
-/** One other process. */
+/** One other process, as this one sees it. */
 export class Peer {
   /** `<id>.<nonce>`. */
   readonly endpoint: string;
-  /** The id of the node behind it. */
+  /** Id of the node behind the peer. */
   readonly node: string;
-  /** Prefix of the names of its requests to this process; frame and place follow. */
+  /** Prefix of the names of the peer's requests to this process; frame and place follow. */
   readonly theirCalls: string;
-  /** This process's number for it, which stands in bounce subjects. */
+  /** This process's number for the peer, which stands in bounce subjects. */
   readonly slot: number;
-  /** Subject of frames to it. */
+  /** Subject of frames to the peer. */
   readonly subject: string;
-  /** Prefix of the bounce subjects of frames to it; the frame's number follows. */
+  /** Prefix of the bounce subjects of frames to the peer; the frame's number follows. */
   readonly bounces: string;
-  /** Requests of this process to it. */
+  /** Requests of this process to the peer. */
   readonly ledger: RequestLedger;
   readonly received: ReceivedFrames;
   readonly lateness: Lateness = new Lateness();
-  /** Its requests to this process. */
+  /** The peer's requests to this process. */
   readonly running: RunningRequests = new RunningRequests();
-  /** When a frame of it last arrived, by the monotonic clock; -1 for never, or not since a frame to it bounced. */
+  /** Arrival of the peer's last frame, by the monotonic clock; -1: never, or not since a frame to the peer bounced. */
   lastSeenAt = -1;
-  /** How late its last frame was, in ms. */
+  /** Lateness of the peer's last frame, in ms. */
   late = 0;
-  /** When the first frame bounced since it was last seen, by the monotonic clock; -1 for none. */
+  /** Time of the first bounce since the peer was last seen, by the monotonic clock; -1: none. */
   bouncedAt = -1;
-  /** The last frame that bounced: later ones may well have arrived. */
+  /** Number of the last frame that bounced: later frames may well have arrived. */
   bouncedSeq = 0;
-  /** When the oldest unanswered ping was sent; -1 for none. */
+  /** Time at which the oldest unanswered ping was sent; -1: none. */
   pingedAt = -1;
-  /** When the last ping was sent. */
+  /** Time at which the last ping was sent. */
   lastPingAt = -1;
-  /** Its quickest pong, in ms; one that becomes slower is believed slowly, for it may be busy and not far away. */
+  /**
+   * Time of the peer's quickest pong, in ms; it grows slowly when pongs become slower: the peer may be busy, not far
+   * away.
+   */
   #quickest = Infinity;
-  /** The ping whose pong is timed. */
+  /** The ping whose pong is being timed. */
   #timed: { readonly n: number; readonly at: number } | undefined;
-  /** When it last got its answers again because it asked for them, by the monotonic clock; -1 for never. */
+  /** Time at which answers were last sent to the peer again at its request, by the monotonic clock; -1: never. */
   answeredAgainAt = -1;
-  /** Up to here its pongs have reported frames missing. */
+  /** Highest frame number that the peer's pongs have reported missing. */
   lostUpTo = 0;
-  /** It leaves: what has reached it is answered or refused, though the bounce of a later frame may come first. */
+  /**
+   * True if the peer leaves: it answers or refuses all requests that have reached it, though the bounce of a later
+   * frame may come first.
+   */
   leaving = false;
-  /** Its load in its last pong: in flight and queued. */
+  /** The peer's load in its last pong: requests in flight plus queued. */
   load = 0;
 
   readonly #host: PeerHost;
   readonly #writer: FrameWriter;
   readonly #late: LateWriter[] = [];
-  /** The gathered requests. */
+  /** The gathered requests of the next frame. */
   #calls: Call[] = [];
-  /** The number of the last frame. */
+  /** Number of the last frame. */
   #seq: number;
   #pings = 0;
   #versionsSent = false;
   #flushScheduled = false;
-  /** Answers and the like that wait for the connection, a frame's worth each. */
+  /** Answers and other items that wait for the connection, by frame. */
   readonly #offline: { readonly items: string; readonly answering: boolean }[] = [];
 
-  /** `subject` and `bounces` as the fields of these names. */
+  /** `subject` and `bounces`: values of the fields of these names. */
   constructor(
     host: PeerHost,
     endpoint: string,
@@ -130,28 +136,28 @@ export class Peer {
     this.#writer = new FrameWriter(host, () => this.flush());
   }
 
-  /** The largest item of a stream, in bytes. */
+  /** Size of the largest item of a stream, in bytes. */
   get payloadLimit(): number {
     return this.#host.payloadLimit;
   }
 
-  /** The turns of the streams that this process feeds. */
+  /** Limits how many bursts of stream items this process sends in one turn. */
   get bursts(): Bursts {
     return this.#host.bursts;
   }
 
-  /** The number of the last frame that was sent to it. */
+  /** Number of the last frame that was sent to the peer. */
   get seq(): number {
     return this.#seq;
   }
 
-  /** True if nothing is under way in either direction, so that it may be forgotten. */
+  /** True if nothing is under way in either direction, so that the peer may be forgotten. */
   get idle(): boolean {
     return this.ledger.outstanding === 0 && this.running.none && !this.#flushScheduled &&
       this.#offline.length === 0;
   }
 
-  /** Puts a request into the next frame. `ttl`: what is left of its time, in ms. */
+  /** Puts a request into the next frame. `ttl`: the rest of its time, in ms. */
   request(call: Call, ttl: number): void {
     this.#writer.request(call.request.contract.name, ttl, call.text, metaText(call));
     call.peer = this;
@@ -170,17 +176,17 @@ export class Peer {
     this.#schedule();
   }
 
-  /** No answer to this call is awaited any more. */
+  /** Called when no answer to this call is awaited any more. */
   settle(call: Call): void {
     this.ledger.settle(call);
   }
 
-  /** Sends a cancellation: the caller has given up. That of a call that is gathered follows when its frame is sent. */
+  /** Sends a cancellation, because the caller has given up. A gathered call is cancelled after its frame is sent. */
   cancel({ frame, index }: Call): void {
     if (frame !== undefined) this.add(["c", frame.seq, index]);
   }
 
-  /** The reader of a stream says how far it is. */
+  /** Sends the progress of a stream's reader to the peer that feeds the stream. */
   word({ frame, index }: Call, consumed: number, received: number, again: boolean): void {
     if (frame === undefined) return;
     const word: WordItem = ["w", frame.seq, index, consumed, received];
@@ -188,13 +194,16 @@ export class Peer {
     this.add(word);
   }
 
-  /** Has this written into the next frame, when the turn ends. */
+  /** Has `later` write its items into the next frame, when the turn ends. */
   gather(later: LateWriter): void {
     this.#late.push(later);
     this.#schedule();
   }
 
-  /** Frames were lost, in either direction: the readers of its streams say where they stand. */
+  /**
+   * Called when frames may have been lost, in either direction: the readers of the peer's streams report their
+   * progress.
+   */
   doubt(): void {
     if (this.ledger.outstanding === 0) return;
     for (const frame of this.ledger.sent.values()) {
@@ -202,7 +211,10 @@ export class Peer {
     }
   }
 
-  /** Takes back the sent calls that `may` go elsewhere although this process may have received them. */
+  /**
+   * Takes back the sent calls for which `may` returns true: they go elsewhere although this peer may have received
+   * them.
+   */
   release(may: (call: Call) => boolean): void {
     this.ledger.release((call) => {
       if (!may(call)) return false;
@@ -231,8 +243,8 @@ export class Peer {
   }
 
   /**
-   * Asks whether it is alive and which frames it has received, and for its last answers `again`; lists the frames of it
-   * that are missing here, with the answers in them. Returns the sequence of the frame that is open.
+   * Asks whether the peer is alive and which frames it has received, and for its last answers `again`; lists the peer's
+   * frames that are missing here, to get their answers. Returns the number of the last frame that was sent.
    */
   ping(again = false): number {
     const now = this.#host.now();
@@ -249,34 +261,34 @@ export class Peer {
     return seq;
   }
 
-  /** It has answered that ping. */
+  /** Called when the peer has answered ping `n`. */
   ponged(n: number): void {
     if (n !== this.#timed?.n) return;
     this.#quickest = Math.min(this.#host.now() - this.#timed.at, SLOWER * this.#quickest + 1);
     this.#timed = undefined;
   }
 
-  /** How long it may leave a ping unanswered until it is suspect, in ms: longer over a slow link. */
+  /** How long the peer may leave a ping unanswered until it is suspect, in ms: longer over a slow link. */
   get patience(): number {
     const far = this.#quickest < Infinity ? 2 * this.#quickest : 0;
     return Math.min(Math.max(SILENT_FOR, far), LONGEST_SILENCE);
   }
 
   /**
-   * Answers a ping; `lacking`: it listed missing frames, so that its sender has to know which of its requests are in
+   * Answers a ping. `lacking`: the ping listed missing frames, so its sender has to know which of its requests are in
    * hand.
    */
   pong(n: number, load: readonly [number, number], lacking = false): void {
     const pong: PongItem = ["o", n, this.received.upTo, this.received.report(), [...load]];
     const inHand = lacking ? this.running.places : undefined;
-    // too many for a frame: the answers that were lost are then noticed at their deadlines
+    // if the list is too long for a frame, the callers notice lost answers at their deadlines
     if (inHand !== undefined && inHand.length * LONGEST_PLACE <= this.#host.frameLimit) pong.push(inHand);
     this.add(pong);
   }
 
   /**
-   * Sends the versions of the protocol that this process speaks; once, or two versions would answer each other for
-   * ever.
+   * Sends the versions of the protocol that this process speaks; only once, because two versions would answer each
+   * other for ever.
    */
   versions(versions: readonly number[]): void {
     if (this.#versionsSent) return;
@@ -285,8 +297,8 @@ export class Peer {
   }
 
   /**
-   * Sends what is gathered as one frame, to be written `now` or at the end of the turn. While disconnected requests go
-   * back to their owner, and answers wait.
+   * Sends the gathered items as one frame, to be written `now` or at the end of the turn. While disconnected, requests
+   * go back to their owner, and answers wait.
    */
   flush(now = false): void {
     this.#flushScheduled = false;
@@ -302,12 +314,12 @@ export class Peer {
     if (calls.length > 0 || items !== "") this.#send(calls, requests, items, { answering, now });
   }
 
-  /** The connection is back: sends the answers that waited for it. */
+  /** Called when the connection is back: sends the answers that waited for it. */
   resume(): void {
     for (const { items, answering } of this.#offline.splice(0)) this.#send([], "", items, { answering });
   }
 
-  /** Sends answers again; `until`: when they are given up, by the monotonic clock. */
+  /** Sends answers again. `until`: when to give them up, by the monotonic clock. */
   resend(answers: string, until: number): void {
     this.#send([], "", answers, { answering: true, until });
   }
@@ -331,7 +343,7 @@ export class Peer {
       for (const call of calls) this.ledger.refused(call, tooLarge ? "TOO_LARGE" : "BOUNCED");
       return;
     }
-    // their callers gave up after they were gathered
+    // the callers of these calls gave up after the calls were gathered
     for (const { done, index } of calls) if (done) this.add(["c", seq, index]);
   }
 
@@ -343,19 +355,20 @@ export class Peer {
 }
 
 /**
- * Commands of entities in a frame: its node and the server take many times as long for one as its sender, and begin
- * with the first while it goes on (docs/internals/measurements.md).
+ * Maximum number of commands of entities in a frame: the receiving node and the server take many times as long for a
+ * command as its sender, and begin with the first command while the sender goes on (docs/internals/measurements.md).
  */
 const MOST_COMMANDS = 32;
-/** Silence that makes a process suspect, in ms: of one that is near, and at most. */
+/** Time without an answer that makes a nearby process suspect, in ms. */
 const SILENT_FOR = 500;
+/** Time without an answer that makes any process suspect, in ms, however slow the link. */
 const LONGEST_SILENCE = 3_000;
-/** Factor by which the quickest pong may be slower than the one before. */
+/** Factor by which the quickest pong may grow with each slower one. */
 const SLOWER = 1.01;
-/** The characters of a frame's number, and a comma. */
+/** Maximum length of a place as text: the characters of a frame's number, and a comma. */
 const LONGEST_PLACE = 17;
 
-/** Text of the meta of a call; `undefined` when all of it is default. */
+/** Returns the meta of a call as text; `undefined` if all of it is default. */
 function metaText(call: Call): string | undefined {
   if (call.request.meta === undefined && call.attempt === 1) return undefined;
   return JSON.stringify({ ...call.meta, attempt: call.attempt === 1 ? undefined : call.attempt });

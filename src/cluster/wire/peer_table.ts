@@ -1,6 +1,6 @@
 /**
- * The other processes that this one exchanges frames with, as many as fit into the memory: forged senders must not
- * fill it.
+ * The other processes that this one exchanges frames with, in a limited number: forged senders must not fill the
+ * memory.
  */
 import type { Random } from "../../ports/clock.ts";
 import type { Peer, PeerIdentity } from "./peer.ts";
@@ -12,11 +12,11 @@ export class PeerTable {
   readonly #peers: Map<string, Peer> = new Map();
   readonly #bySlot: Map<number, Peer> = new Map();
   #slots = 0;
-  /** Peers have been forgotten: a new one may be an old one. */
+  /** True if peers have been forgotten: a new peer may be one of them. */
   #forgot = false;
-  /** The highest number of a frame to a forgotten peer, which would take a lower one for an old frame. */
+  /** Highest number of a frame to a forgotten peer: the peer would take a frame with a lower number for an old one. */
   #forgottenSeq = 0;
-  /** How many peers there may be before some are forgotten. */
+  /** Number of peers from which on some are forgotten. */
   #room = MAX_PEERS;
 
   /** `make` is called for each new peer. */
@@ -25,22 +25,25 @@ export class PeerTable {
     this.#make = make;
   }
 
-  /** All of them. */
+  /** Returns all peers. */
   values(): Iterable<Peer> {
     return this.#peers.values();
   }
 
-  /** The peer of this endpoint, if frames were exchanged with it. */
+  /** Returns the peer of this endpoint, if frames were exchanged with it. */
   find(endpoint: string): Peer | undefined {
     return this.#peers.get(endpoint);
   }
 
-  /** The peer with this number. */
+  /** Returns the peer with this number. */
   bySlot(slot: number): Peer | undefined {
     return this.#bySlot.get(slot);
   }
 
-  /** The peer of this endpoint; a new one takes the place of forgotten ones when there are too many. */
+  /**
+   * Returns the peer of this endpoint. A new peer is made if there is none; if there are too many, others are
+   * forgotten.
+   */
   get(endpoint: string): Peer {
     const known = this.#peers.get(endpoint);
     if (known !== undefined) return known;
@@ -53,16 +56,16 @@ export class PeerTable {
   }
 
   /**
-   * First number of frames to a new peer: a random one, so that nobody can guess which answers it may
-   * give. Above those of forgotten peers the range is a small part of what is left, which therefore lasts however many
-   * are forgotten.
+   * Returns the first number of frames to a new peer: a random number, so that nobody can guess which requests the peer
+   * may answer. It is above the numbers of forgotten peers, in a small part of the remaining range, which therefore
+   * lasts however many peers are forgotten.
    */
   #begin(): number {
     const range = (HIGHEST_BEGIN - this.#forgottenSeq) / (this.#forgot ? 65_536 : 16);
     return this.#forgottenSeq + Math.floor(this.#random() * range);
   }
 
-  /** Forgets peers with nothing under way, those that were last seen the longest ago. */
+  /** Forgets peers with nothing under way, beginning with the peer that was last seen the longest ago. */
   #forget(): void {
     const idle = [...this.#peers.values()].filter((peer) => peer.idle).sort((a, b) => a.lastSeenAt - b.lastSeenAt);
     for (const peer of idle.slice(0, MAX_PEERS / 2)) {
@@ -71,12 +74,12 @@ export class PeerTable {
       this.#forgot = true;
       this.#forgottenSeq = Math.max(this.#forgottenSeq, peer.seq);
     }
-    // when most of them are busy, not to look through all of them at every message
+    // while most peers are busy, the room grows, so that they are not all checked at every message
     this.#room = Math.max(MAX_PEERS, 2 * this.#peers.size);
   }
 }
 
-/** Peers before some are forgotten. */
+/** Number of peers from which on some are forgotten. */
 export const MAX_PEERS = 4_096;
 /** Numbers up to the highest safe integer, 2^53 - 1, remain for the frames. */
 const HIGHEST_BEGIN = 2 ** 52;

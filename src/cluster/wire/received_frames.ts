@@ -5,31 +5,31 @@
 
 /** The received frames of one sender: at most {@link MAX_GAPS} gaps are kept. */
 export class ReceivedFrames {
-  /** The highest number so far. */
+  /** The highest received number. */
   #upTo = 0;
-  /** Gaps that may still arrive: `[from, to]`, ascending. */
+  /** Gaps whose frames may still arrive: `[from, to]`, ascending. */
   #missing: [from: number, to: number][] = [];
-  /** Gaps that were reported: they are refused. */
+  /** Gaps that were reported to the sender: their frames are refused. */
   #refused: [from: number, to: number][] = [];
-  /** Frames up to here are refused: their gaps are forgotten. */
+  /** Highest number of the forgotten gaps: frames up to it are refused. */
   #forgotten = 0;
-  /** The last ping that listed gaps, and the highest number when it was sent. */
+  /** The last ping that listed gaps, and the highest received number when it was sent. */
   #asked: { readonly ping: number; readonly upTo: number } = { ping: 0, upTo: 0 };
-  /** For gaps up to here the sender has sent its answers again, if it had them. */
+  /** Number up to which the sender has answered for gaps: it has sent the answers in them again, if it had them. */
   #settled = 0;
-  /** The sender was known before, and forgotten: which frames came before the next one is not known. */
+  /** True if the sender was known before, and forgotten: its frames before the next one are unknown. */
   #unknown: boolean;
 
   constructor(options: { forgotten?: boolean } = {}) {
     this.#unknown = options.forgotten ?? false;
   }
 
-  /** The highest number so far. */
+  /** The highest received number. */
   get upTo(): number {
     return this.#upTo;
   }
 
-  /** Notes a frame. `false`: its requests must not run, because it came before, or was reported missing. */
+  /** Notes a frame. Returns false if its requests must not run, because it came before, or was reported missing. */
   take(seq: number): boolean {
     if (this.#unknown) {
       this.#unknown = false;
@@ -53,7 +53,7 @@ export class ReceivedFrames {
     return true;
   }
 
-  /** The gaps, flat: `[from, to, from, to, …]`. From now on they are refused. */
+  /** Returns the gaps as `[from, to, from, to, …]`. From now on their frames are refused. */
   report(): number[] {
     this.#refused.push(...this.#missing);
     this.#missing = [];
@@ -65,7 +65,10 @@ export class ReceivedFrames {
     return this.#refused.flat();
   }
 
-  /** The gaps that the sender has not answered for yet, flat, for the ping of this number. They may still arrive. */
+  /**
+   * Returns the gaps for which the sender has not answered yet, flat, for the ping of this number. Their frames may
+   * still arrive.
+   */
   ask(ping: number): number[] {
     const gaps = this.#unsettled;
     if (gaps.length > 0) this.#asked = { ping, upTo: this.#upTo };
@@ -73,8 +76,8 @@ export class ReceivedFrames {
   }
 
   /**
-   * The sender has answered for the gaps in the ping of this number. Returns whether it has for all that there are by
-   * now.
+   * Notes that the sender has answered for the gaps listed in ping number `ping`. Returns true if no present gap is
+   * left that it has not answered for.
    */
   settle(ping: number): boolean {
     if (ping >= this.#asked.ping) this.#settled = this.#asked.upTo;
@@ -85,17 +88,17 @@ export class ReceivedFrames {
     return [...this.#refused, ...this.#missing].filter(([, to]) => to > this.#settled);
   }
 
-  /** Forgets the oldest gap when there are too many: a frame adds one at most. */
+  /** Forgets the oldest gap if there are too many: a frame adds one gap at most. */
   #bound(): void {
     if (this.#missing.length > MAX_GAPS) this.#forgotten = this.#missing.shift()![1];
   }
 }
 
-/** Returns `true` for a number in one of these ranges, `[from, to, from, to, …]`. */
+/** Returns true if a number is in one of these ranges, `[from, to, from, to, …]`. */
 export function isWithin(seq: number, ranges: readonly number[]): boolean {
   for (let i = 0; i < ranges.length; i += 2) if (seq >= ranges[i] && seq <= ranges[i + 1]) return true;
   return false;
 }
 
-/** Gaps kept for one sender. */
+/** Maximum number of gaps kept for one sender. */
 export const MAX_GAPS = 64;

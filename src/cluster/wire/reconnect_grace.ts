@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../ports/clock.ts";
 
-/** The grace of one node, for all that draw conclusions from bounces. */
+/** The grace of one node, for all parts that draw conclusions from bounces. */
 export class ReconnectGrace {
   readonly #clock: Pick<Clock, "monotonic">;
   #begunAt = -Infinity;
@@ -13,16 +13,18 @@ export class ReconnectGrace {
     this.#clock = clock;
   }
 
-  /** The connection is back: the grace begins anew. */
+  /** Called when the connection is back: the grace begins anew. */
   begin(): void {
     this.#begunAt = this.#clock.monotonic();
   }
 
-  /** True if the others may still be on their way back. */
+  /** True if other nodes may still be on their way back. */
   get running(): boolean {
     return this.#clock.monotonic() - this.#begunAt < RECONNECT_GRACE;
   }
 }
 
-/** ms in which all live processes come back to one server. It took up to 1.7 s (docs/internals/measurements.md). */
+/**
+ * Time in ms in which all live processes come back to one server. It took up to 1.7 s (docs/internals/measurements.md).
+ */
 export const RECONNECT_GRACE = 2_500;

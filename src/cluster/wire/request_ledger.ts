@@ -1,6 +1,6 @@
 /**
- * The requests on their way to one process: gathered for its next frame, or sent and unanswered. Each leaves the
- * ledger once: answered, refused, bounced, lost with the process or the answer, taken back, or given up. `call.ts` has
+ * The requests on their way to one process: gathered for its next frame, or sent and unanswered. Each leaves the ledger
+ * once: answered, refused, bounced, lost with the process or the answer, taken back, or given up. `call.ts` documents
  * the states of a call.
  */
 import type { AttemptFailure, Call, NotRunCode, SentFrame } from "./call.ts";
@@ -8,22 +8,20 @@ import type { AnswersItem } from "./frame.ts";
 import { FrameRing } from "./frame_ring.ts";
 import { isWithin } from "./received_frames.ts";
 
-/** The ledger of one process. */
+/** The requests of this process to one other process. */
 export class RequestLedger {
-  /** Requests without a result. */
+  /** Number of requests without a result. */
   outstanding = 0;
-  /**
-   * Requests that were given to it; those that the process answered with a value; those that failed there, or on the
-   * way.
-   */
+  /** Number of requests that were ever put into this ledger. */
   requested = 0;
+  /** Number of requests that the process answered with a value. */
   succeeded = 0;
   failed = 0;
   /** The frames with requests that wait for an answer. */
   readonly sent: FrameRing<SentFrame> = new FrameRing();
   /** The id of the node behind the process. */
   readonly #node: string;
-  /** Prefix of the names of requests to it; frame and place follow. */
+  /** Prefix of the names of requests to the process; frame and place follow. */
   readonly #names: string;
 
   constructor(node: string, names: string) {
@@ -31,7 +29,7 @@ export class RequestLedger {
     this.#names = names;
   }
 
-  /** A frame is about to be sent: its calls wait for answers from now on. */
+  /** Adds a frame that is about to be sent: its calls wait for answers from now on. */
   add(frame: SentFrame): void {
     for (const call of frame.calls) {
       if (call.done) continue;
@@ -41,14 +39,14 @@ export class RequestLedger {
     if (frame.open > 0) this.sent.add(frame);
   }
 
-  /** The call at this place of a sent frame, if it waits for an answer. */
+  /** Returns the call at this place of a sent frame, if it waits for an answer. */
   find(seq: number, index: number): Call | undefined {
     const frame = this.sent.get(seq);
     const call = frame?.calls[index];
     return call?.frame === frame ? call : undefined;
   }
 
-  /** The process answered these requests. */
+  /** Called when the process answered these requests. */
   answered(item: AnswersItem): void {
     const frame = this.sent.get(item[1]);
     if (frame === undefined) return;
@@ -64,7 +62,7 @@ export class RequestLedger {
     }
   }
 
-  /** No answer to this call is awaited any more. */
+  /** Called when no answer to this call is awaited any more. */
   settle(call: Call): void {
     this.outstanding--;
     const { frame } = call;
@@ -72,14 +70,14 @@ export class RequestLedger {
     if (frame !== undefined && --frame.open === 0) this.sent.delete(frame.seq);
   }
 
-  /** The connection was lost before the frame of this call was sent. */
+  /** Called when the connection was lost before the frame of this call was sent. */
   disconnected(call: Call): void {
     this.settle(call);
     call.at = undefined;
     call.owner.disconnected(call);
   }
 
-  /** This call certainly did not run there. */
+  /** Called when this call certainly did not run on the process. */
   refused(call: Call, code: NotRunCode): void {
     if (call.done) return;
     this.#takeBack(call);
@@ -88,7 +86,7 @@ export class RequestLedger {
     call.owner.failed(call, { how: "undelivered", code }, this.#node);
   }
 
-  /** The requests of this frame certainly did not run. */
+  /** Called when the requests of this frame certainly did not run. */
   undelivered(seq: number, code: NotRunCode): void {
     const frame = this.sent.get(seq);
     if (frame === undefined) return;
@@ -97,7 +95,10 @@ export class RequestLedger {
     }
   }
 
-  /** The process reports frames up to `upTo` missing, as ranges `[from, to, from, to, …]`: it will never run them. */
+  /**
+   * Called when the process reports frames up to `upTo` missing, in ranges `[from, to, from, to, …]`: it will never run
+   * their requests.
+   */
   missing(upTo: number, ranges: readonly number[]): void {
     if (this.sent.size === 0) return;
     for (const { seq } of this.sent.values()) {
@@ -106,8 +107,8 @@ export class RequestLedger {
   }
 
   /**
-   * The process, which has received frames up to `upTo`, has these requests in hand, `[seq, index, seq, index, …]`: it
-   * has answered the others, and the answers that have not come by now are lost.
+   * Called when the process has received frames up to `upTo`, and has these requests in hand, `[seq, index, seq, index,
+   * …]`: it has answered the others, and the answers that have not arrived by now are lost.
    */
   inHand(upTo: number, places: readonly number[]): void {
     if (this.sent.size === 0) return;
@@ -119,18 +120,21 @@ export class RequestLedger {
   }
 
   /**
-   * The process is gone: what is unanswered in frames before `seq` was delivered, or perhaps. Returns how many calls.
+   * Called when the process is gone: fails the unanswered calls in frames before `seq`, which may have been delivered.
+   * Returns their number.
    */
   lost(seq: number): number {
     return this.#fail(LOST, (_, frame) => frame.seq < seq);
   }
 
-  /** The process does not respond: takes back the sent calls that `go` elsewhere. */
+  /**
+   * Called when the process does not respond: takes back the sent calls for which `go` returns true; they go elsewhere.
+   */
   release(go: (call: Call) => boolean): void {
     this.#fail(SILENT, go);
   }
 
-  /** Takes back the sent calls that this is true of: they have failed so. Returns how many. */
+  /** Takes back the sent calls for which `which` returns true, and fails them with `failure`. Returns their number. */
   #fail(failure: AttemptFailure, which: (call: Call, frame: SentFrame) => boolean): number {
     let count = 0;
     for (const frame of this.sent.values()) {
@@ -146,7 +150,7 @@ export class RequestLedger {
   }
 
   #takeBack(call: Call): void {
-    // the name that it had there stays its own
+    // the name of the request in its first frame stays its id
     if (call.frame !== undefined) call.id ??= `${this.#names}${call.frame.seq}.${call.index}`;
     this.settle(call);
   }

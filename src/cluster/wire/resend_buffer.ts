@@ -1,8 +1,8 @@
 /**
  * Answers that were sent lately. An answer whose frame bounces is sent again until its caller is back; answers that a
  * server, or a dying connection of either side, may have lost are sent again after a reconnect; answers whose frames a
- * caller's ping lists as missing are sent again at once: else a caller waits for its deadline although the work is
- * done.
+ * caller's ping lists as missing are sent again at once. Otherwise a caller would wait for its deadline although the
+ * work is done.
  */
 import { answersIn } from "./frame.ts";
 import { isWithin, MAX_GAPS } from "./received_frames.ts";
@@ -13,9 +13,11 @@ import type { Peer } from "./peer.ts";
 interface SentAnswers {
   readonly peer: Peer;
   readonly seq: number;
-  /** A large one as bytes: as texts they cost a quarter of the rate (docs/internals/measurements.md). */
+  /**
+   * The frame; a large one as bytes, because as texts they cost a quarter of the rate (docs/internals/measurements.md).
+   */
   readonly frame: string | Uint8Array;
-  /** When it is given up, by the monotonic clock. */
+  /** Time at which the frame is given up, by the monotonic clock. */
   readonly until: number;
 }
 
@@ -24,20 +26,24 @@ interface ResendBufferOptions {
   readonly clock: Clock;
   /** Returns true if frames can be sent. */
   connected(): boolean;
-  /** Returns true if this is still the peer of its endpoint: it may have been forgotten. */
+  /** Returns true if this is still the peer of its endpoint: a peer may be forgotten. */
   isCurrent(peer: Peer): boolean;
 }
 
 /** The last answers of one process, to all others: at most 256 frames, and about 4 MiB. */
 export class ResendBuffer {
   readonly #options: ResendBufferOptions;
-  /** In the order in which they were sent, from `#first` on; `undefined` for those that have bounced. */
+  /**
+   * Frames in the order in which they were sent, from `#first` on; `undefined` in place of frames that have bounced.
+   */
   readonly #last: (SentAnswers | undefined)[] = [];
-  /** Index of the first that is kept: a shift at each frame costs as much as all the rest (measured). */
+  /**
+   * Index of the first kept frame: removing the first element at each frame costs as much as all the rest (measured).
+   */
   #first = 0;
-  /** The length of all of them. */
+  /** Sum of the lengths of all kept frames. */
   #size = 0;
-  /** Answers to be sent again. */
+  /** Frames whose answers are to be sent again. */
   #due: SentAnswers[] = [];
   #timer: Timer | undefined;
 
@@ -45,7 +51,7 @@ export class ResendBuffer {
     this.#options = options;
   }
 
-  /** Keeps a frame with answers that has been sent. `until`: when to give it up; 10 s from now. */
+  /** Keeps a frame with answers that has been sent. `until`: when to give it up; default: in 10 s. */
   add(
     peer: Peer,
     seq: number,
@@ -57,7 +63,7 @@ export class ResendBuffer {
     while (this.#count > MAX_FRAMES || (this.#size > MAX_SIZE && this.#count > 1)) this.#take(this.#first);
   }
 
-  /** A frame bounced: the answers in it are sent again after a while. */
+  /** Called when a frame bounced: the answers in it are sent again after a while. */
   bounced(peer: Peer, seq: number): void {
     const at = this.#last.findIndex((sent) => sent?.peer === peer && sent.seq === seq);
     if (at < 0) return;
@@ -66,13 +72,15 @@ export class ResendBuffer {
     this.#wait();
   }
 
-  /** Sends nothing again: the process leaves. */
+  /** Stops sending again, because the process leaves. */
   stop(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
   }
 
-  /** The connection is back: sends everything again, for it may be lost. Receivers ignore duplicates. */
+  /**
+   * Called when the connection is back: sends all answers again, because they may be lost. Receivers ignore duplicates.
+   */
   resume(): void {
     this.#due.push(...this.#last.splice(0).filter((sent) => sent !== undefined));
     this.#size = this.#first = 0;
@@ -80,8 +88,8 @@ export class ResendBuffer {
   }
 
   /**
-   * Called when that process has reconnected: answers to it may have been lost, without a bounce. Sends them again,
-   * once a second at most.
+   * Called when that process has reconnected: answers to it may have been lost, without a bounce. Sends them again, at
+   * most once a second.
    */
   again(peer: Peer): void {
     const now = this.#options.clock.monotonic();
@@ -94,8 +102,8 @@ export class ResendBuffer {
   }
 
   /**
-   * Called with the ranges of frames that that process has not received, `[from, to, from, to, …]`: sends the answers
-   * in them again. Looks at no more ranges than a process keeps.
+   * Called with the ranges of frames that a process has not received, `[from, to, from, to, …]`: sends the answers in
+   * them again. Ignores more ranges than a process keeps.
    */
   missing(peer: Peer, listed: readonly number[]): void {
     const ranges = listed.slice(0, MAX_RANGES);
@@ -106,7 +114,7 @@ export class ResendBuffer {
     if (this.#due.length > 0) this.#resend();
   }
 
-  /** How many are kept, bounced ones included until they are forgotten. */
+  /** Number of kept frames; bounced ones count until they are forgotten. */
   get #count(): number {
     return this.#last.length - this.#first;
   }
@@ -139,9 +147,9 @@ export class ResendBuffer {
   }
 }
 
-const MAX_FRAMES = 256; // frames: a bounce comes within ms
-const MAX_SIZE = 4_194_304; // length of all of them: 256 frames of a megabyte would fill the memory
-const MAX_RANGES = 4 * MAX_GAPS; // numbers: the gaps that may still be filled, and those that were reported
-const RESEND_PAUSE = 250; // ms between two attempts, as between two of a connection
+const MAX_FRAMES = 256; // a bounce comes within ms
+const MAX_SIZE = 4_194_304; // sum of lengths: 256 frames of a megabyte would fill the memory
+const MAX_RANGES = 4 * MAX_GAPS; // numbers: the gaps that may still be filled, and the reported gaps
+const RESEND_PAUSE = 250; // ms between two attempts, as between two reconnect attempts
 const ASKED_PAUSE = 1_000; // ms: anybody may ask
-const GIVE_UP_AFTER = 10_000; // ms: a caller that stays away longer has counted this node as gone, or is gone itself
+const GIVE_UP_AFTER = 10_000; // ms: a caller that stays away longer takes this node for gone, or is gone itself

@@ -1,4 +1,4 @@
-/** The requests of one other process that run or wait for their turn here, by their frames and places. */
+/** The requests of one other process that run or wait for their turn in this one, by frame and place. */
 import type { CatgaError } from "../../error.ts";
 import { FrameRing } from "./frame_ring.ts";
 
@@ -10,7 +10,7 @@ export interface RunningRequest {
 /** The requests of one frame that still run. */
 interface FrameRequests {
   readonly seq: number;
-  /** By their places; `undefined` for those that have ended. */
+  /** Requests by place; `undefined` in place of ended ones. */
   readonly requests: (RunningRequest | undefined)[];
   open: number;
 }
@@ -19,24 +19,24 @@ interface FrameRequests {
 export class RunningRequests {
   readonly #frames: FrameRing<FrameRequests> = new FrameRing();
 
-  /** `true` if none runs. */
+  /** True if no request runs or waits. */
   get none(): boolean {
     return this.#frames.size === 0;
   }
 
-  /** The requests in hand as `[seq, index, seq, index, …]`. */
+  /** The requests that run or wait, as `[seq, index, seq, index, …]`. */
   get places(): number[] {
     return this.#frames.values().flatMap(({ seq, requests }) =>
       requests.flatMap((request, index) => request === undefined ? [] : [seq, index])
     );
   }
 
-  /** The request at this place. */
+  /** Returns the request at this place, if it runs or waits. */
   find(seq: number, index: number): RunningRequest | undefined {
     return this.#frames.get(seq)?.requests[index];
   }
 
-  /** A request of the newest frame runs, or waits for its turn, from now on. */
+  /** Called when a request of the newest frame begins to run, or to wait for its turn. */
   begun(seq: number, index: number, request: RunningRequest): void {
     let frame = this.#frames.get(seq);
     if (frame === undefined) this.#frames.add(frame = { seq, requests: [], open: 0 });
@@ -44,7 +44,7 @@ export class RunningRequests {
     frame.open++;
   }
 
-  /** A request has ended, or left its queue. */
+  /** Called when a request has ended, or left its queue. */
   ended(seq: number, index: number): void {
     const frame = this.#frames.get(seq);
     if (frame === undefined) return;

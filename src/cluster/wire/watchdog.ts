@@ -1,6 +1,6 @@
 /**
- * Finds out what became of unanswered requests: pings their processes, and concludes from bounces that a process is
- * gone with the requests in hand, and from unanswered pings that it does not respond.
+ * Finds out what became of unanswered requests: pings their processes, concludes from bounces that a process is gone
+ * with the requests in hand, and from unanswered pings that it does not respond.
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -13,26 +13,27 @@ interface WatchdogOptions {
   /** Returns true if frames can be sent. */
   connected(): boolean;
   /**
-   * Returns true if there are several servers: then a bounce only says that nobody is there as seen from one of them.
+   * Returns true if there are several servers: then a bounce only proves that no process subscribes as seen from one of
+   * them.
    */
   clustered(): boolean;
   /**
-   * Returns true if a bounce says that a process is gone; else it may be on its way back, or on another server, or
-   * leave in order.
+   * Returns true if a bounce proves that a process is gone; else the process may be on its way back, or on another
+   * server, or leave in order.
    */
   conclusive(peer: Peer): boolean;
-  /** Every process that is known. */
+  /** Returns every process that is known. */
   peers(): Iterable<Peer>;
-  /** A frame to a process bounced, or it has not answered a ping in time. */
+  /** Called when a frame to a process bounced, or the process has not answered a ping in time. */
   observed(peer: Peer, sign: "bounced" | "silent"): void;
 }
 
 /** The watchdog of one process. It runs only while requests are unanswered. */
 export class Watchdog {
-  /** True while it checks. */
+  /** True while the watchdog checks. */
   running = false;
   readonly #options: WatchdogOptions;
-  /** When the next check is due, by the monotonic clock. */
+  /** Time at which the next check is due, by the monotonic clock. */
   #checkAt = 0;
   #timer: Timer | undefined;
   #stopped = false;
@@ -41,7 +42,7 @@ export class Watchdog {
     this.#options = options;
   }
 
-  /** A request waits for an answer from now on, and it is not running. */
+  /** Called when a request waits for an answer and the watchdog is not running. */
   start(): void {
     if (this.#stopped) return;
     this.running = true;
@@ -54,13 +55,13 @@ export class Watchdog {
     this.#timer?.cancel();
   }
 
-  /** The frame of this number bounced: its requests did not run, and the process, or its connection, is gone. */
+  /** Called when a frame bounced: its requests did not run, and the process, or its connection, is gone. */
   bounced(peer: Peer, seq: number): void {
     const { clock, conclusive, observed, observer } = this.#options;
     observer({ type: "bounce", endpoint: peer.endpoint });
     if (peer.bouncedAt < 0) peer.bouncedAt = clock.monotonic();
     peer.bouncedSeq = Math.max(peer.bouncedSeq, seq);
-    peer.pingedAt = peer.lastSeenAt = -1; // its next frame shows that it is alive
+    peer.pingedAt = peer.lastSeenAt = -1; // the next frame of the process shows that it is alive
     peer.ledger.undelivered(seq, "BOUNCED");
     observed(peer, "bounced");
     if (conclusive(peer)) this.#gone(peer, seq);
@@ -73,7 +74,7 @@ export class Watchdog {
     const owing = [...peers()].filter((peer) => peer.ledger.outstanding > 0);
     if (owing.length === 0) return;
     const now = clock.monotonic();
-    // after a late check answers may lie in the socket: it is this process that stood still
+    // after a late check answers may lie in the socket: this process stood still
     const onTime = now - this.#checkAt < STANDSTILL;
     for (const peer of connected() ? owing : []) {
       // a live process may be on its way from a dead server to another one, or leave: its late answer still counts
@@ -88,7 +89,7 @@ export class Watchdog {
     this.start();
   }
 
-  /** A process is gone. The requests in its hands may have run. */
+  /** Called when a process is gone. The requests in its hands may have run. */
   #gone(peer: Peer, before: number): void {
     const inHand = peer.ledger.lost(before);
     if (inHand > 0) this.#options.observer({ type: "gone", endpoint: peer.endpoint, inHand });
@@ -96,9 +97,9 @@ export class Watchdog {
 }
 
 const CHECK_EVERY = 50; // ms
-const OWED = 50; // ms without an answer before the first ping
+const OWED = 50; // ms without an answer until the first ping
 const PING_EVERY = 100; // ms
-const PING_EACH = 5; // ms for each process that owes an answer, if that is more
-const STANDSTILL = 250; // ms that a check may be late
-/** ms that a live process may need to move to another server, or for its last answers to arrive. */
+const PING_EACH = 5; // ms for each process that owes an answer, if their sum is more
+const STANDSTILL = 250; // ms: maximum delay of a check that counts
+/** Time that a live process may need to move to another server, or for its last answers to arrive, in ms. */
 export const MAY_RETURN = 3_000;

@@ -1,4 +1,7 @@
-/** The envelope of a message that came over the wire. It is made on demand: most handlers read none of it. */
+/**
+ * The envelope of a message that came over the wire. Its members are computed on demand: most handlers read none of
+ * them.
+ */
 import { NO_HEADERS } from "../../dispatch/carried_headers.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
 import type { WireMeta } from "./frame.ts";
@@ -9,18 +12,18 @@ export abstract class WireEnvelope implements Envelope {
   #call: string | undefined = undefined;
   #headers: Readonly<Record<string, string>> | undefined = undefined;
 
-  /** As `Envelope.sentAt`; undefined for what came without a frame. */
+  /** Like `Envelope.sentAt`; `undefined` for messages that came without a frame. */
   readonly sentAt: number | undefined = undefined;
 
-  /** `meta`: what is not default about the message. */
+  /** `meta`: the members of the message's meta that are not default. */
   constructor(meta: WireMeta | undefined) {
     this.#meta = meta;
   }
 
-  /** The name of this run, different from all others. */
+  /** Returns the name of this run, different from the names of all others. */
   protected abstract name(): string;
 
-  /** The message id if the sender set none. */
+  /** Returns the message id, if the sender set none. */
   protected defaultId(): string {
     return this.call;
   }

@@ -1,4 +1,4 @@
-/** `bench`: a quick measurement of echoes over the server. */
+/** `bench`: measures latency and rate of echoes over the server, quickly. */
 import { performance } from "node:perf_hooks";
 import { type Catga, type Query, query, unwrap } from "../../mod.ts";
 import { token } from "../ports/clock.ts";
@@ -9,7 +9,7 @@ import { showMillis } from "./duration.ts";
 import { type CliCommand, DONE } from "./cli_command.ts";
 import { Listing } from "./listing.ts";
 
-/** The command. */
+/** The `bench` command. */
 export const bench: CliCommand = {
   name: "bench",
   summary: "measures how fast this server carries an echo",
@@ -31,7 +31,7 @@ the network, not for a cluster: two processes on two cores do about twice that.`
           const listing = new Listing(terminal, flags.has("json"), COLUMNS);
           for (const atOnce of [1, 64, 1_024]) {
             if (terminal.signal.aborted) break;
-            await measure(client, Echo, text, { atOnce, ms: 200 }); // until the runtime has compiled the code
+            await measure(client, Echo, text, { atOnce, ms: 200 }); // warms up, so that the runtime compiles the code
             const row = await measure(client, Echo, text, { atOnce, ms: seconds * 1_000 });
             const { perSecond, p50, p99 } = row;
             const figures = [atOnce, perSecond].map((figure) => figure.toLocaleString("en"));
@@ -48,8 +48,9 @@ the network, not for a cluster: two processes on two cores do about twice that.`
 interface BenchRow {
   readonly atOnce: number;
   readonly perSecond: number;
-  /** In ms. */
+  /** Median latency, in ms. */
   readonly p50: number;
+  /** 99th percentile of the latency, in ms. */
   readonly p99: number;
 }
 

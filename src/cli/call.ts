@@ -31,7 +31,7 @@ type CalledContract =
   | Contract<"stream", unknown, unknown>
   | Contract<"event", unknown, void>;
 
-/** The command. */
+/** The `call` command. */
 export const call: CliCommand = {
   name: "call",
   words: "<Name> [json]",
@@ -73,7 +73,7 @@ one of them failed.`,
       }
       return await disposing(joinCluster(view, flags, terminal), async (app) => {
         if (flags.has("all")) {
-          // an id for each node, for the command may be idempotent, and one id would run it on one node only
+          // an idempotent command, so that each node gets an id of its own: with one id it would run on one node only
           const each = contract.kind === "command" ? command<unknown, unknown>(name, { idempotent: true }) : contract;
           return showAll(await app.broadcast(each, payload, options), name, flags, terminal);
         }
@@ -108,7 +108,7 @@ one of them failed.`,
   },
 };
 
-/** Kind of the contract by the records of the nodes; a command if none says. */
+/** Returns the kind of a contract by the records of the nodes; `"command"` if no record says it. */
 function kindOf(name: string, nodes: readonly NodeInfo[]): Kind {
   const letters: Record<string, Kind> = { q: "query", e: "event", s: "stream" };
   for (const { handles, kinds = "" } of nodes) {
@@ -118,7 +118,7 @@ function kindOf(name: string, nodes: readonly NodeInfo[]): Kind {
   return "command";
 }
 
-/** Prints each item of a stream on a line of its own. */
+/** Prints each item of a stream on its own line. */
 async function showItems(items: AsyncIterable<unknown>, flags: Flags, terminal: Terminal): Promise<number> {
   try {
     for await (const item of items) terminal.write(`${printableJson(item) ?? "null"}\n`);
@@ -130,7 +130,7 @@ async function showItems(items: AsyncIterable<unknown>, flags: Flags, terminal: 
   }
 }
 
-/** One node runs its handlers of an event: a broadcast to that node. */
+/** Runs an event's handlers on one node: by a broadcast to that node. */
 async function sendEvent(
   app: Catga,
   contract: CalledContract,
@@ -143,7 +143,7 @@ async function sendEvent(
   return { ok: false, error: new CatgaError("NO_HANDLER", `no live node handles event ${contract.name}`) };
 }
 
-/** A contract without a schema: the receiver checks the payload. */
+/** Returns a contract without a schema: the receiver checks the payload. */
 function contractOf(name: string, kind: Kind): CalledContract {
   try {
     if (kind === "event") return event<unknown>(name);
@@ -186,13 +186,13 @@ function sendOptions(flags: Flags): SendOptions {
   return { id, key, node, timeout, headers, ...(route === undefined ? {} : { route }) };
 }
 
-/** A value as indented JSON, or on one line with `--json`; empty for `undefined`, but `null` with `--json`. */
+/** Returns a value as indented JSON, or on one line with `--json`; `undefined` is empty, but `null` with `--json`. */
 function answer(value: unknown, flags: Flags): string {
   if (value === undefined) return flags.has("json") ? "null\n" : "";
   return `${printableJson(value, flags.has("json") ? undefined : 2)}\n`;
 }
 
-/** An error as `--json` prints it. */
+/** Returns an error as `--json` prints it. */
 function plain({ code, message, retryable, node, details }: CatgaError): Record<string, unknown> {
   return { code, message, retryable, node, details };
 }

@@ -1,4 +1,6 @@
-/** `check` and `contracts`: what a deploy of a program would break, and its contracts as a file. */
+/**
+ * `check` and `contracts`: finds the breaks that a deploy of a program would cause, and writes its contracts to a file.
+ */
 import { pathToFileURL } from "node:url";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
@@ -14,7 +16,7 @@ import { ClusterView } from "./cluster_view.ts";
 import { looksOf } from "./contract_looks.ts";
 import { bold, dim, type Terminal } from "./terminal.ts";
 
-/** The command that looks for breaks. */
+/** The `check` command, which finds breaks. */
 export const check: CliCommand = {
   name: "check",
   words: "FILE…",
@@ -53,7 +55,7 @@ BREAK: messages would be refused, or nobody would handle them; the exit code is
         findings.push(...await running(program, flags, terminal));
       } catch (error) {
         if (!isCatgaError(error)) throw error;
-        // nothing is known of what runs: no break, and no all-clear
+        // without knowledge of the running nodes there is no break to report, and no all-clear
         terminal.say(printable(`${error.code}: ${error.message}`));
         return UNJUDGED;
       }
@@ -62,7 +64,7 @@ BREAK: messages would be refused, or nobody would handle them; the exit code is
   },
 };
 
-/** The command that describes a program. */
+/** The `contracts` command, which describes a program. */
 export const contracts: CliCommand = {
   name: "contracts",
   words: "FILE…",
@@ -79,7 +81,7 @@ catga contracts src/*.ts > contracts.json`,
   },
 };
 
-/** Compares with what runs and with what is stored. */
+/** Compares a program with the running nodes and with the stored data. */
 async function running(program: Program, flags: Flags, terminal: Terminal): Promise<Finding[]> {
   const { compareLooks, compareRunning, serviceOf, silentNodes } = await import("../check/running.ts");
   const { checkStored } = await import("../check/stored.ts");
@@ -146,7 +148,7 @@ async function textOf(file: string): Promise<string> {
   }
 }
 
-/** Prints what was found, and returns the exit code. */
+/** Prints the findings, and returns the exit code. */
 function report(findings: readonly Finding[], flags: Flags, terminal: Terminal): number {
   const count = (level: Finding["level"]) => findings.filter((each) => each.level === level).length;
   const [breaks, unknown] = [count("break"), count("unknown")];
@@ -179,7 +181,7 @@ function report(findings: readonly Finding[], flags: Flags, terminal: Terminal):
 
 const ORDER = { break: 0, unknown: 1, note: 2 } as const;
 const LEVELS = { break: "BREAK  ", unknown: "UNKNOWN", note: "NOTE   " } as const;
-/** Exit code if nothing breaks for certain, and something could not be judged. */
+/** Exit code if no certain break was found, and something could not be judged. */
 const UNJUDGED = 2;
-/** How often the progress is printed, in ms. */
+/** Interval at which the progress is printed, in ms. */
 const PROGRESS_INTERVAL = 2_000;

@@ -2,22 +2,22 @@
 import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../contract/node_stats.ts";
 import { quantile } from "../data/latency_buckets.ts";
 
-/** The last two answers of a node, as far as there are any. */
+/** The last two answers of a node, if there are any. */
 export interface NodeSample {
   readonly id: string;
   readonly service: string;
   readonly before?: NodeStats | undefined;
   readonly now?: NodeStats | undefined;
-  /** Why there is no answer now. */
+  /** Reason why there is no answer now. */
   readonly note?: string | undefined;
 }
 
-/** A node in the interval; without `rates` until it has answered twice. */
+/** Rates of a node in the interval; without `rates` until the node has answered twice. */
 export interface NodeRates {
   readonly node: string;
   readonly service: string;
   readonly note?: string;
-  /** In ms. */
+  /** Time since the process began, in ms. */
   readonly up?: number;
   readonly inFlight?: number;
   readonly queued?: number;
@@ -25,37 +25,39 @@ export interface NodeRates {
   readonly rss?: number;
   readonly leads?: readonly string[];
   readonly rates?: {
-    /** Runs of handlers that ended, a second; sends that ended; failures of both. */
+    /** Ended runs of handlers, a second. */
     readonly handled: number;
+    /** Ended sends, a second. */
     readonly sent: number;
     readonly failed: number;
-    /** The share of a core that it used. */
+    /** Share of a core that the process used. */
     readonly cpu: number;
   };
 }
 
 /**
- * A contract in the interval, on all nodes together. All rates are a second; `inHand` and `queued` are at its end.
+ * Rates of a contract in the interval, for all nodes together, a second; `inHand` and `queued` are counts at its end.
  */
 export interface ContractRow
   extends Pick<ContractStats, "kind" | "handled" | "failed" | "inHand" | "queued" | "sent" | "published"> {
   readonly contract: string;
-  /** How long runs took, in ms; absent if there were none. */
+  /** Median duration of runs, in ms; absent if there were none. */
   readonly p50?: number;
+  /** 99th percentile of the duration of runs, in ms; absent if there were none. */
   readonly p99?: number;
-  /** How many nodes have counted it. */
+  /** Number of nodes that have counted this contract. */
   readonly nodes: number;
 }
 
-/** All nodes, sorted by id, and all contracts, those with the most messages first. */
+/** Rates of all nodes, sorted by id, and of all contracts, those with the most messages first. */
 export interface ClusterRates {
   readonly nodes: readonly NodeRates[];
   readonly contracts: readonly ContractRow[];
-  /** Contracts that nodes left out of their answers, at most. */
+  /** Number of contracts that a node left out of its answer: the greatest of all nodes. */
   readonly moreContracts: number;
 }
 
-/** Makes the rates of the answers of all nodes. */
+/** Computes the rates from the answers of all nodes. */
 export function clusterRates(samples: readonly NodeSample[]): ClusterRates {
   const sums = new Map<string, Sum>();
   const nodes = samples.map((sample): NodeRates => {
@@ -85,13 +87,13 @@ export function clusterRates(samples: readonly NodeSample[]): ClusterRates {
   };
 }
 
-/** The earlier answer, if it is one of the same process and older. */
+/** Returns the earlier answer, if it is of the same process and older. */
 function earlier({ before, now }: NodeSample): NodeStats | undefined {
   if (before === undefined || now === undefined || before.endpoint !== now.endpoint) return undefined;
   return now.up - before.up >= SHORTEST ? before : undefined;
 }
 
-/** A contract on the nodes that were added. */
+/** Sums of one contract's rates over the nodes that were added. */
 class Sum {
   readonly #contract: Pick<ContractStats, "name" | "kind">;
   readonly #totals = { handled: 0, sent: 0, published: 0, inHand: 0, queued: 0, nodes: 0 };
@@ -102,7 +104,7 @@ class Sum {
     this.#contract = contract;
   }
 
-  /** Adds what a node has counted in so many seconds; `undefined`: that is not known. */
+  /** Adds the rates of a node over `seconds`. `counted`: what it counted in that time; `undefined`: unknown. */
   add(
     now: ContractStats,
     counted: Counted | undefined,
@@ -131,7 +133,7 @@ class Sum {
   get rates(): ContractRow {
     const { name: contract, kind } = this.#contract;
     const [p50, p99] = [quantile(this.#latency, 0.5), quantile(this.#latency, 0.99)];
-    const failed: Record<string, number> = Object.create(null); // a code may be `__proto__`
+    const failed: Record<string, number> = Object.create(null); // without a prototype: a code may be `__proto__`
     for (const [code, rate] of [...this.#failed].sort(([, a], [, b]) => b - a)) failed[code] = rate;
     return {
       contract,
@@ -147,4 +149,4 @@ function busy({ handled, sent, published }: ContractRow): number {
   return handled + sent + published;
 }
 
-const SHORTEST = 10; // ms between two answers of which rates are made
+const SHORTEST = 10; // ms: minimum time between two answers for which rates are computed

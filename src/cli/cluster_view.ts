@@ -1,6 +1,6 @@
 /**
- * A view of a cluster from outside, without being a node: what its buckets contain. It creates no bucket unless `setup`
- * asks for it, changes no entry unless `locks --release` does, and takes no message away from a node.
+ * Reads a cluster's buckets and streams as a client that is no node. It creates no bucket unless `setup` asks for it,
+ * changes no entry unless `locks --release` does, and takes no message away from a node.
  */
 import { type Bucket, type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
@@ -33,16 +33,16 @@ import type { Terminal } from "./terminal.ts";
 
 type Opened = Awaited<ReturnType<typeof openNats>>;
 
-/** A lock that is held. */
+/** A held lock. */
 export type ShownLock = LockClaim & { readonly record: LockRecord };
 
-/** The kinds, in the order of the table. */
+/** The kinds of locks, in the order of the table. */
 export const LOCK_KINDS = Object.keys(LOCK_SPACES) as readonly LockKind[];
 
-/** The codes for a bucket or a stream whose settings nodes would refuse. */
+/** Error codes for a bucket or a stream with settings that nodes would refuse. */
 export const MISMATCHES: ReadonlySet<string> = new Set(["BUCKET_MISMATCH", "LOG_MISMATCH"]);
 
-/** Returns true for a stream of messages, and false for a bucket. */
+/** Returns true for the kind of a stream, and false for the kind of a bucket. */
 export function isStream(kind: BucketKind | StreamKind): kind is StreamKind {
   return STREAM_KINDS.some((each) => each === kind);
 }
@@ -50,17 +50,17 @@ export function isStream(kind: BucketKind | StreamKind): kind is StreamKind {
 /** A passive connection to one namespace. */
 export class ClusterView implements DashboardSource, AsyncDisposable {
   readonly namespace: string;
-  /** The address of the NATS server, to print. */
+  /** Address of the NATS server, to print. */
   readonly address: string;
   readonly transport: Opened["transport"];
-  /** Receives events that are not kept, opened with the codec of `--codec`. */
+  /** Receives events that are not durable, decrypted with the codec of `--codec`. */
   readonly events: Pick<Transport, "subscribe" | "clock">;
   readonly showSecrets: boolean;
-  /** Aborts when the NATS user turned out to lack a permission, which has been printed. */
+  /** Aborts when the NATS user turned out to lack a needed permission; the missing permission has been printed. */
   readonly refused: AbortSignal;
   readonly #store: Opened["store"];
   readonly #log: EventLog;
-  /** Streams that are open, or are being opened. */
+  /** Streams that are open, or are being opened, by kind. */
   readonly #streams = new Map<StreamKind, Promise<LogStream | undefined>>();
   readonly #server: ServerLook;
 
@@ -81,7 +81,10 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     this.#server = new ServerLook(opened.transport, namespace, this.address);
   }
 
-  /** Connects. Rejects as `catga` does if that fails. `isNeeded`: whether a denial is printed, and aborts `refused`. */
+  /**
+   * Connects. Rejects like `catga` if that fails. `isNeeded` returns true for a denial that is to be printed and to
+   * abort {@link ClusterView.refused}.
+   */
   static async open(
     flags: Flags,
     terminal: Terminal,
@@ -115,29 +118,29 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     return new ClusterView(opened, { log: sealedLog(log, codec), events }, flags, refused.signal);
   }
 
-  /** Runs `work` with a view, and closes it when `work` has ended, however it ends. */
+  /** Runs `work` with a view, and closes the view when `work` has ended or failed. */
   static during<T>(flags: Flags, terminal: Terminal, work: (view: ClusterView) => Promise<T>): Promise<T> {
     return disposing(ClusterView.open(flags, terminal), work);
   }
 
-  /** The namespace and the server, for people. */
+  /** Text with the namespace and the server. */
   get place(): string {
     return `in the namespace ${this.namespace} at ${this.address}`;
   }
 
-  /** The `replicas` of the bucket `nodes`; `undefined` before the first node. */
+  /** Resolves with the `replicas` of the bucket `nodes`; `undefined` before the first node. */
   async replicas(): Promise<number | undefined> {
     return (await this.#settings("nodes"))?.replicas;
   }
 
-  /** The records of the nodes, sorted by id. */
+  /** Resolves with the records of the nodes, sorted by id. */
   async nodes(): Promise<NodeInfo[]> {
     const entries = await (await this.bucket("nodes"))?.entries("") ?? [];
     const infos = entries.map(({ key, value }) => readRecord(key, value)).filter((info) => typeof info !== "string");
     return infos.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
-  /** The locks that are held, sorted by kind and key. */
+  /** Resolves with the held locks, sorted by kind and key. */
   async locks(): Promise<ShownLock[]> {
     const locks = new HeldLocks();
     for (const entry of await (await this.bucket("locks"))?.entries("") ?? []) locks.take({ type: "put", ...entry });
@@ -145,19 +148,20 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     return held.sort((a, b) => LOCK_KINDS.indexOf(a.kind) - LOCK_KINDS.indexOf(b.kind) || (a.key < b.key ? -1 : 1));
   }
 
-  /** Removes the record of a lock; `false` if the record has changed since it was read. */
+  /** Removes the record of a lock; resolves with false if the record has changed since it was read. */
   async release({ kind, key, revision }: ShownLock): Promise<boolean> {
     return await (await this.bucket("locks"))?.delete(LOCK_SPACES[kind].holder(key), { revision }) ?? false;
   }
 
-  /** Opens a bucket with its own settings; `undefined` if it does not exist. Rejects as `KeyValueStore.open` does. */
+  /** Opens a bucket with its present settings; `undefined` if it does not exist. Rejects like `KeyValueStore.open`. */
   async bucket(kind: BucketKind): Promise<Bucket | undefined> {
     const settings = await this.#settings(kind);
     return settings && await this.#store.open(bucketName(this.namespace, kind), settings);
   }
 
   /**
-   * The settings of a bucket; `undefined` if it does not exist. With other settings it would not open, or be created.
+   * Resolves with the settings of a bucket; `undefined` if it does not exist. With other settings, opening it would
+   * fail, or create it.
    */
   async #settings(kind: BucketKind): Promise<{ replicas: number; direct: boolean } | undefined> {
     const bucket = bucketName(this.namespace, kind);
@@ -168,7 +172,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
         if (error.refusal === "no answer" && attempt < MAX_ATTEMPTS) continue;
-        // rejects with what is wrong, or waits until the bucket can be opened
+        // rejects with the reason, or waits until the bucket can be opened
         await this.#store.open(bucket, BUCKETS[kind]);
         return { replicas: 1, direct: BUCKETS[kind].direct };
       }
@@ -176,14 +180,14 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   }
 
   /**
-   * Creates a bucket or stream: `true`; or checks the existing one. Rejects as `KeyValueStore.open` and `EventLog.open`
-   * do.
+   * Creates a bucket or stream, and resolves with true; or checks the existing one, and resolves with false. Rejects
+   * like `KeyValueStore.open` and `EventLog.open`.
    */
   async setUp(kind: BucketKind | StreamKind, replicas: number): Promise<boolean> {
     const name = isStream(kind) ? streamName(this.namespace, kind) : bucketName(this.namespace, kind);
     const found = isStream(kind) ? this.#config(name) : bucketStatus(this.transport, name, SERVER_TIMEOUT);
     const existing = await found.catch((error) => {
-      if (!(error instanceof JetStreamRefusal)) throw error; // a refusal comes again when it is opened
+      if (!(error instanceof JetStreamRefusal)) throw error; // opening the bucket or stream reports a refusal again
       return "refused";
     });
     if (isStream(kind)) await this.#log.open(name, streamOptions(this.namespace, kind, replicas));
@@ -191,7 +195,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     return existing === undefined;
   }
 
-  /** The configuration of a stream; `undefined` if there is none. */
+  /** Resolves with the configuration of a stream; `undefined` if there is no such stream. */
   async #config(stream: string) {
     try {
       return (await new JetStream(this.transport).info(stream, SERVER_TIMEOUT)).config;
@@ -202,7 +206,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   }
 
   async stream(kind: StreamKind): Promise<LogStream | undefined> {
-    // one that is open has subscriptions of its own, for as long as the connection
+    // each stream is opened once: an open stream has subscriptions of its own, until the connection ends
     const opening = this.#streams.get(kind) ?? this.#open(kind);
     this.#streams.set(kind, opening);
     const opened = await opening.catch((error) => {
@@ -231,7 +235,10 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     yield* this.runsInOrder({ ...options, newest: true });
   }
 
-  /** Runs of workflows, those that have changed longest ago first, or `newest`. Rejects with `UNAVAILABLE`. */
+  /**
+   * Lists runs of workflows, the longest unchanged first, or with `newest` the last changed. Rejects with
+   * `UNAVAILABLE`.
+   */
   async *runsInOrder(options: RunsOptions & { readonly newest?: boolean }): AsyncIterableIterator<RunInfo> {
     const log = await this.runLog();
     if (log !== undefined) yield* runInfos(log, options, (ref, entry) => tellRun(log, ref, entry));
@@ -243,7 +250,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     await tellRun(log, { workflow, run }, log.cancelled(reason));
   }
 
-  /** The runs as they are stored; `undefined`: there have been none. */
+  /** Resolves with the log of runs; `undefined`: there have been none. */
   async runLog(): Promise<RunLog | undefined> {
     const stream = await this.stream("entities");
     if (stream === undefined) return undefined;
@@ -257,7 +264,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     });
   }
 
-  /** Administration of the log, for operators. */
+  /** Returns the administration of the log, for operators. */
   administration(): Administration {
     return new Administration({
       namespace: this.namespace,
@@ -285,12 +292,12 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   }
 }
 
-/** Buckets without which there is nothing to show; of the others is shown what the user may see. */
+/** Buckets that every view needs; the others are shown if the user may see them. */
 const NEEDED: readonly BucketKind[] = ["nodes", "locks"];
 
-/** How long a process may take to answer, in ms. */
+/** Time that a process may take to answer, in ms. */
 const PROCESS_TIMEOUT = 1_000;
-/** How long the server may take to answer whether a bucket exists, in ms. */
+/** Time that the server may take to answer if a bucket exists, in ms. */
 const SERVER_TIMEOUT = 2_000;
-/** How often it is asked for the settings of a bucket before it is opened without. */
+/** Maximum number of questions for a bucket's settings before the bucket is opened without them. */
 const MAX_ATTEMPTS = 3;

@@ -9,8 +9,8 @@ import { CONNECTION_FLAGS, type Flags, UsageError } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
- * The options of the connection. Throws {@link UsageError} for flags that exclude each other, and an `Error` for an
- * unreadable file.
+ * Returns the options of the connection. Throws {@link UsageError} for flags that exclude each other, and an `Error`
+ * for an unreadable file.
  */
 export async function connectionOptions(flags: Flags, terminal: Terminal): Promise<ConnectionOptions> {
   const given = (name: Exclude<keyof typeof CONNECTION_FLAGS, "nats" | "namespace" | "json" | "codec">) =>
@@ -38,7 +38,9 @@ export async function connectionOptions(flags: Flags, terminal: Terminal): Promi
   };
 }
 
-/** The codec of `--codec`; `undefined`: none was given. Throws an `Error` for a module that has none. */
+/**
+ * Loads the codec of `--codec`; `undefined` without that flag. Rejects with an `Error` for a module without a codec.
+ */
 export async function codecOf(flags: Flags, terminal: Terminal): Promise<PayloadCodec | undefined> {
   const file = flags.text("codec") ?? (terminal.environment[CONNECTION_FLAGS.codec.variable] || undefined);
   if (file === undefined) return undefined;
@@ -47,7 +49,7 @@ export async function codecOf(flags: Flags, terminal: Terminal): Promise<Payload
   return codec;
 }
 
-/** The addresses of NATS; one value may contain several, separated by commas. */
+/** Returns the addresses of NATS; one value may contain several, separated by commas. */
 function addresses(flags: Flags, terminal: Terminal): string[] {
   const given = flags.has("nats") ? flags.texts("nats") : [terminal.environment.NATS_URL || "nats://localhost:4222"];
   return given.flatMap((text) => text.split(",")).map((text) => text.trim());
@@ -61,7 +63,7 @@ async function contents(flag: string, file: string): Promise<string> {
   }
 }
 
-/** Signs in with the contents of a file. */
+/** Makes an authenticator with the contents of a file. */
 async function authenticator(
   kind: "creds" | "nkey",
   file: string,
@@ -69,7 +71,7 @@ async function authenticator(
   const text = (await contents(`--${kind}`, file)).trim();
   const { credsAuthenticator, nkeyAuthenticator } = await loadDriver(undefined);
   const encode = (text: string) => new TextEncoder().encode(text);
-  // its parser expects a line break at the end
+  // the parser of credentials expects a line break at the end
   const made = kind === "creds" ? credsAuthenticator(encode(`${text}\n`)) : nkeyAuthenticator(encode(text));
   try {
     made("a nonce"); // parses the text, so that an invalid file is not reported as refused by the server
@@ -80,9 +82,9 @@ async function authenticator(
   return made;
 }
 
-// `await using` in a form that Node 22 can read.
+// `await using` in a form that Node 22 can parse.
 
-/** Runs `work` with a resource, and disposes of it when `work` has ended, however it ends. */
+/** Runs `work` with a resource, and disposes of the resource when `work` has ended or failed. */
 export async function disposing<R extends AsyncDisposable, T>(
   opening: Promise<R>,
   work: (resource: R) => Promise<T>,

@@ -1,4 +1,4 @@
-/** What the nodes that run say of the contracts of a program. */
+/** Descriptions of a program's contracts by the nodes that run. */
 import type { Look } from "../check/running.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import { type NodeShapes, readDescription, readNodeShapes } from "../contract/shape.ts";
@@ -29,7 +29,7 @@ export async function looksOf(
       ...Object.entries(shapes.handles).map(([name, shape]) => ({ name, shape, handles: true })),
       ...Object.entries(shapes.sends).map(([name, shape]) => ({ name, shape, handles: false })),
     ].filter(({ name }) => wantedNames.has(name));
-    // a shape that is not known is one of each node
+    // an unknown shape counts as a shape of that node alone
     const keyOf = ({ name, shape }: { name: string; shape: string | null }) => `${name} ${shape ?? `?${endpoint}`}`;
     let left = wanted.filter((each) => !known.has(keyOf(each)));
     while (left.length > 0) {
@@ -43,7 +43,7 @@ export async function looksOf(
         const { input, output, items } = look;
         known.set(keyOf(each), { node: id, service, handles: each.handles, name: each.name, input, output, items });
       }
-      // what did not fit into one answer is asked for again
+      // asks again for contracts that did not fit into one answer
       if (known.size === before) break;
       left = left.filter((each) => !known.has(keyOf(each)));
     }
@@ -55,7 +55,7 @@ export async function looksOf(
   return { looks: found.flat(), silent };
 }
 
-/** The names of contracts of which there are several shapes. */
+/** Returns the names of contracts that have several shapes. */
 function differing(all: readonly NodeShapes[]): ReadonlySet<string> {
   const shapes = new Map<string, Set<string | null>>();
   for (const { handles, sends } of all) {
@@ -67,7 +67,9 @@ function differing(all: readonly NodeShapes[]): ReadonlySet<string> {
   return new Set([...shapes].filter(([, known]) => known.size > 1).map(([name]) => name));
 }
 
-/** Nodes that are asked at once, names in one question, and how long an answer may take, in ms. */
+/** Maximum number of nodes that are asked at once. */
 const MAX_CONCURRENT_NODES = 16;
+/** Maximum number of names in one question. */
 const MOST_NAMES = 100;
+/** Time that an answer may take, in ms. */
 const ANSWER_TIMEOUT = 2_000;

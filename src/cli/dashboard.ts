@@ -1,4 +1,4 @@
-/** `dashboard`: serves a page that shows the cluster as it lives. */
+/** `dashboard`: serves a page that shows the cluster live. */
 import { printable } from "../data/printable.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { UsageError } from "./flags.ts";
@@ -7,7 +7,7 @@ import { disposing } from "./connection.ts";
 import { print } from "./listing.ts";
 import { aborted } from "../ports/clock.ts";
 
-/** The command. */
+/** The `dashboard` command. */
 export const dashboard: CliCommand = {
   name: "dashboard",
   summary: "serves a page that shows the cluster as it lives",
@@ -55,5 +55,5 @@ encryption. While no browser is connected, it asks the cluster for nothing.`,
 };
 
 const PORT = 4280;
-/** The codes of errors that another port avoids: it is in use, or only for privileged processes. */
+/** Codes of errors that another port avoids: the port is in use, or only for privileged processes. */
 const OF_PORT: ReadonlySet<string> = new Set(["EADDRINUSE", "EACCES"]);

@@ -1,4 +1,4 @@
-/** `dead`: dead letters: list, show, replay, discard. */
+/** `dead`: lists, shows, replays and discards dead letters. */
 import type { DeadLetter } from "../../mod.ts";
 import type { DeadLetterOptions } from "../contract/durable_messages.ts";
 import { shownPayload } from "../contract/redaction.ts";
@@ -15,7 +15,7 @@ const VERBS = ["list", "show", "replay", "discard"] as const;
 type Verb = typeof VERBS[number];
 const FILTERS = ["service", "subscription", "contract", "code", "cause"] as const;
 
-/** The command. */
+/** The `dead` command. */
 export const dead: CliCommand = {
   name: "dead",
   words: "[VERB] [ID…]",
@@ -64,7 +64,9 @@ interface DeadCommand {
   readonly terminal: Terminal;
 }
 
-/** The subscriptions that the flags choose; `SERVICE/NAME` as the list shows it, too. `undefined`: all. */
+/**
+ * Returns the subscriptions that the flags choose; `SERVICE/NAME`, as in the list, is accepted, too. `undefined`: all.
+ */
 function placeOf(flags: Flags): DeadLetterOptions | undefined {
   const [service, word] = [flags.text("service"), flags.text("subscription")];
   if (word === undefined) return service === undefined ? undefined : { service };
@@ -72,7 +74,7 @@ function placeOf(flags: Flags): DeadLetterOptions | undefined {
   return { service: slash < 0 ? service : word.slice(0, slash), subscription: word.slice(slash + 1) };
 }
 
-/** That there is no subscription at a place; `undefined`: there is one. */
+/** Returns an error message if no subscription matches; `undefined` if one does. */
 function noSubscription(
   { service, subscription }: DeadLetterOptions,
   all: readonly { readonly service: string; readonly name: string }[],
@@ -83,7 +85,7 @@ function noSubscription(
   return `there is no subscription ${subscription === undefined ? "of " : ""}${wanted}; there are ${known}`;
 }
 
-/** The dead letters that the command line chooses; takes their ids and positions out of `missing`. */
+/** Yields the dead letters that the command line chooses, and removes their ids and positions from `missing`. */
 async function* chosen(
   letters: AsyncIterable<DeadLetter>,
   { ids, flags }: DeadCommand,
@@ -105,7 +107,10 @@ function hasCause({ message, cause = "" }: DeadLetter["error"], text: string): b
   return message.includes(text) || cause.includes(text);
 }
 
-/** Prints that nothing was found, unless it is said of each ID, and returns the exit code. */
+/**
+ * Prints that nothing was found, unless the command line had ids (each is reported by itself), and returns the exit
+ * code.
+ */
 function none(run: DeadCommand): number {
   if (run.ids.length === 0) run.terminal.say(`no dead letters${where(run)}`);
   return DONE;
@@ -131,7 +136,7 @@ async function list(letters: AsyncIterable<DeadLetter>, run: DeadCommand): Promi
       `${attempts}`,
       showDuration(now - at.getTime()),
       `${heldBehind}`,
-      // the cause says what a handler threw; the message only where
+      // the first line of the cause is the error of the handler; the message only says where it was thrown
       `${error.code}: ${error.cause?.split("\n", 1)[0] ?? error.message}`,
     ]);
   }
@@ -153,7 +158,7 @@ async function show(letters: AsyncIterable<DeadLetter>, run: DeadCommand): Promi
   return count === 0 ? none(run) : DONE;
 }
 
-/** The cause as an array of its lines, for people. */
+/** Returns a letter with the cause as an array of its lines, for people. */
 function inLines({ error, ...letter }: Plain): Record<string, unknown> {
   const { cause } = error;
   return { ...letter, error: cause === undefined ? error : { ...error, cause: cause.split("\n") } };
@@ -161,7 +166,7 @@ function inLines({ error, ...letter }: Plain): Record<string, unknown> {
 
 type Plain = Record<string, unknown> & Pick<DeadLetter, "error">;
 
-/** A dead letter as `--json` prints it. */
+/** Returns a dead letter as `--json` prints it. */
 function plain({ stored, due, at, replay: _, discard: __, ...letter }: DeadLetter, showSecrets: boolean): Plain {
   const times = { stored: stored.toISOString(), ...(due && { due: due.toISOString() }), at: at.toISOString() };
   const payload = shownPayload(letter.payload, letter, showSecrets);

@@ -1,6 +1,4 @@
-/**
- * `doctor`: looks at a cluster once, and says what is wrong and what to do.
- */
+/** `doctor`: examines a cluster once, and prints what is wrong and what to do. */
 import type { NodeInfo } from "../../mod.ts";
 import { listed, printable, printableJson } from "../data/printable.ts";
 import { isCatgaError } from "../error.ts";
@@ -23,7 +21,7 @@ import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import { inFlags } from "./wording.ts";
 import { bold, dim, SEVERITIES, type Terminal } from "./terminal.ts";
 
-/** The command. */
+/** The `doctor` command. */
 export const doctor: CliCommand = {
   name: "doctor",
   summary: "says what is wrong with a cluster, and what to do",
@@ -59,7 +57,8 @@ docs), and what was looked at.`,
           : "Look whether nats-server runs there, and whether --nats and the credentials are right.",
       });
     }
-    // a node that this user may not ask is not silent, and buckets that it may not see may be there
+    // a node without an answer, or a bucket that cannot be found, is no finding if this user lacks the permission for
+    // it
     const may = (subject: string) => !denied.some((violation) => violation.subject.includes(subject));
     const known = seen.findings.filter(({ kind, about }) =>
       (kind !== "not-set-up" || may(`.INFO.${bucketStreamName(bucketName(about, "nodes"))}`)) &&
@@ -71,25 +70,25 @@ docs), and what was looked at.`,
   },
 };
 
-/** Something that is wrong. */
+/** A problem that the examination found. */
 interface DoctorFinding extends Pick<Alarm, "about" | "severity" | "message" | "docs" | "cause"> {
   readonly kind: string;
   readonly advice: string;
 }
 
-/** Findings, and the parts that were looked at. */
+/** Findings, and names of the examined parts. */
 interface Examination {
   readonly findings: DoctorFinding[];
   readonly looked: string[];
 }
 
-/** The nodes, and the endpoints of those with a record. */
+/** The nodes, and the endpoints of nodes with a record. */
 interface Nodes {
   readonly nodes: readonly NodeInfo[];
   readonly listed: ReadonlySet<string>;
 }
 
-/** Adds what is wrong, and what is well. */
+/** Examines the cluster: adds the findings, and the examined parts, to `seen`. */
 async function examine(view: ClusterView, seen: Examination): Promise<void> {
   const { findings, looked } = seen;
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
@@ -104,12 +103,12 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
     }
     const versions = await ofVersions(view);
     const differing = new Set(versions.map(({ about }) => about));
-    // an alarm of a node names only its own messages; the comparison of all nodes includes them
+    // a node's alarm names only its own messages; the comparison of all nodes includes them
     const seenByNodes = findings.filter(({ kind, about }) => kind === "schema-mismatch" && differing.has(about));
     for (const each of seenByNodes) findings.splice(findings.indexOf(each), 1);
     findings.push(...versions);
     if (watch.server !== undefined) ofServer(watch.server, view, seen);
-    if (found === undefined) return; // that they cannot be read is said
+    if (found === undefined) return; // the failure to read the nodes is a finding already
     const { nodes } = found;
     ofNodes(found, seen);
     looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
@@ -122,9 +121,9 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
   }
 }
 
-/** Versions of contracts that do not fit, as the nodes describe them. */
+/** Finds versions of contracts that do not fit, by the descriptions of the nodes. */
 async function ofVersions(view: ClusterView): Promise<DoctorFinding[]> {
-  const nodes = await view.nodes().catch(() => []); // that they cannot be read is found elsewhere
+  const nodes = await view.nodes().catch(() => []); // the failure to read the nodes is found elsewhere
   if (nodes.length < 2) return [];
   const { compareNodes } = await import("../check/running.ts");
   const { looksOf } = await import("./contract_looks.ts");
@@ -137,7 +136,7 @@ async function ofVersions(view: ClusterView): Promise<DoctorFinding[]> {
   }));
 }
 
-/** Opens each stream and bucket that there is, which checks its settings. Returns the nodes, if they can be read. */
+/** Opens each existing stream and bucket, which checks its settings. Returns the nodes, if they can be read. */
 async function settings(view: ClusterView, findings: DoctorFinding[]): Promise<Nodes | undefined> {
   const check = async (name: string, open: () => Promise<unknown>) => {
     try {
@@ -152,7 +151,7 @@ async function settings(view: ClusterView, findings: DoctorFinding[]): Promise<N
       });
     }
   };
-  // what a user of the tool need not see is not looked at
+  // buckets that a user of the tool need not see are not examined
   for (const kind of SEEN) await check(bucketName(view.namespace, kind), () => view.bucket(kind));
   for (const kind of STREAM_KINDS) await check(streamName(view.namespace, kind), () => view.stream(kind));
   const listed = await view.nodes().catch(() => undefined);
@@ -229,7 +228,7 @@ function ofNodes({ nodes, listed }: Nodes, { findings }: Examination): void {
   }
 }
 
-/** Queued commands that no node has ever handled: of others an alarm says that they wait. */
+/** Finds queued commands that no node has ever handled; for other waiting commands there is an alarm. */
 async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], { findings }: Examination): Promise<void> {
   const stream = await view.stream("log").catch(() => undefined);
   if (stream === undefined) return;
@@ -249,7 +248,7 @@ async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], { finding
   }
 }
 
-/** Schedules that fire for nobody, or do not fire. */
+/** Finds schedules that fire without a handler, or do not fire. */
 async function ofSchedules(
   view: ClusterView,
   handled: ReadonlySet<string>,
@@ -290,7 +289,7 @@ async function ofSchedules(
   }
 }
 
-/** Runs that no schedule woke when they were due. */
+/** Finds runs that no schedule woke when they were due. */
 async function ofRuns(view: ClusterView, handled: ReadonlySet<string>, { findings }: Examination): Promise<void> {
   const latest = ((await view.stream("entities"))?.serverTime ?? 0) - LATE_RUN;
   const late = await view.runLog().then((log) => log && lateRuns(log, handled, latest)) ?? [];
@@ -317,16 +316,16 @@ function finding(kind: string, about: string, error: unknown): Omit<DoctorFindin
   return { kind, about, severity: "error", message, docs: "docs/errors.md#startup" };
 }
 
-/** Each once: an operation that fails of a missing permission says so, too. */
+/** Removes duplicates of findings: an operation that fails for lack of a permission reports the permission, too. */
 function distinct(findings: readonly DoctorFinding[]): DoctorFinding[] {
   const denied = findings.filter(({ kind }) => kind === "forbidden").map(({ about }) => about);
   const all = new Map<string, DoctorFinding>();
   for (const each of findings) {
     const isUnreadable = each.kind === "unreadable";
     if (isUnreadable && denied.some((subject) => each.message.includes(subject))) continue;
-    // many parts fail for one cause, with and without its code
+    // many parts fail for one cause, with and without its error code
     const key = `${each.kind} ${isUnreadable ? each.message.replace(/^[A-Z_]+: /, "") : each.about}`
-      .replace(/_INBOX\.[^.\s]+/, "_INBOX"); // drawn for each connection
+      .replace(/_INBOX\.[^.\s]+/, "_INBOX"); // the inbox is random for each connection
     if (!all.has(key)) all.set(key, each);
   }
   return [...all.values()].sort((a, b) => Number(a.severity === "warning") - Number(b.severity === "warning"));
@@ -344,16 +343,16 @@ function report(findings: readonly DoctorFinding[], looked: readonly string[], f
   }
   const count = findings.length;
   lines.push("", count === 0 ? "Nothing is wrong." : count === 1 ? "1 thing is wrong." : `${count} things are wrong.`);
-  terminal.write(`${lines.join("\n").trimStart()}\n`); // nothing may have been looked at
+  terminal.write(`${lines.join("\n").trimStart()}\n`); // perhaps nothing was examined
 }
 
 const READ = "If that does not say why, its leader may be changing: try again; then look at nats-server and its log.";
 const KINDS: Readonly<Record<string, string>> = { c: "a command", q: "a query", e: "an event" };
-/** Buckets that the permissions of the tool name. */
+/** Buckets that the permissions of the tool include. */
 const SEEN: readonly BucketKind[] = ["nodes", "locks"];
-/** Schedules that are looked at. */
+/** Maximum number of examined schedules. */
 const MAX_SCHEDULES = 10_000;
-/** A schedule that is due for so long does not fire, in ms. */
+/** Time after which a due schedule counts as one that does not fire, in ms. */
 const OVERDUE_AFTER = 10_000;
-/** A run that is due for so long was not woken, in ms: its node may be busy for a while. */
+/** Time after which a due run counts as not woken, in ms: its node may be busy for a while. */
 const LATE_RUN = 60_000;

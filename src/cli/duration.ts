@@ -1,15 +1,15 @@
-/** Durations: parsed from flags, and formatted for tables; times and values of tables. */
+/** Parses durations of flags, and formats durations, times and values for tables. */
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 
-/** `500ms`, `5s`, `2m`, `1h`, or a number of ms; `undefined` for anything else. */
+/** Parses `500ms`, `5s`, `2m`, `1h`, or a number of ms; `undefined` for any other text. */
 export function readDuration(text: string): number | undefined {
   const [, figure, unit = "ms"] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
   // the pattern matches no other unit
   return figure === undefined ? undefined : Number(figure) * UNITS[unit as keyof typeof UNITS];
 }
 
-/** A duration in one or two units: `850 ms`, `12 s`, `3 m 20 s`, `2 h 5 m`, `4 d 1 h`. */
+/** Formats a duration in one or two units: `850 ms`, `12 s`, `3 m 20 s`, `2 h 5 m`, `4 d 1 h`. */
 export function showDuration(ms: number): string {
   if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`;
   const seconds = Math.floor(ms / 1_000);
@@ -20,17 +20,17 @@ export function showDuration(ms: number): string {
   return hours < 24 ? `${hours} h ${minutes % 60} m` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** A round trip in ms, with two or three significant figures. */
+/** Formats a round trip in ms, with two or three significant figures. */
 export function showMillis(ms: number): string {
   return `${ms < 1 ? ms.toFixed(2) : ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 }
 
-/** The text of a time; `-` for an invalid one, which a stored message may have. */
+/** Formats a time; `-` for an invalid time, which a stored message may have. */
 export function showTime(time: Date): string {
   return Number.isNaN(time.getTime()) ? "-" : time.toISOString();
 }
 
-/** The beginning of a text that is too long for a table. */
+/** Returns the beginning of a text that is too long for a table. */
 export function showShort(text: string): string {
   return text.length <= LONG ? text : `${text.slice(0, LONG).toWellFormed()}… (${text.length} characters)`;
 }

@@ -3,21 +3,21 @@ import { parseArgs } from "node:util";
 import { checkToken, MAX_TIMEOUT } from "../data/checks.ts";
 import { readDuration } from "./duration.ts";
 
-/** The command line is invalid; exit code 2. */
+/** Thrown if the command line is invalid; the exit code is 2. */
 export class UsageError extends Error {}
 
 /** A flag and its help. */
 export interface FlagSpec {
-  /** The name of its value in the help; absent: it takes none. */
+  /** Name of the flag's value in the help; absent: the flag has no value. */
   readonly value?: string;
   readonly short?: string;
   readonly repeatable?: boolean;
-  /** The environment variable in its place. */
+  /** Environment variable that is used without the flag. */
   readonly variable?: string;
   readonly summary: string;
 }
 
-/** Flags of every command that speaks to a cluster. */
+/** Flags of every command that connects to a cluster. */
 export const CONNECTION_FLAGS = {
   nats: {
     value: "URL",
@@ -85,7 +85,7 @@ export type FlagName = keyof typeof CONNECTION_FLAGS | keyof typeof COMMAND_FLAG
 /** All flags. */
 export const FLAGS: Readonly<Record<FlagName, FlagSpec>> = { ...CONNECTION_FLAGS, ...COMMAND_FLAGS };
 
-/** The flags that were given, checked. */
+/** The given flags, checked. */
 export class Flags {
   readonly #given: ReturnType<typeof parseArgs>["values"];
 
@@ -103,11 +103,11 @@ export class Flags {
   }
 
   texts(name: FlagName): readonly string[] {
-    // and an array of strings for a repeatable one
+    // an array of strings for a repeatable flag
     return (this.#given[name] as string[] | undefined) ?? [];
   }
 
-  /** A whole number. */
+  /** Returns the value as a whole number from `least` to `most`. Throws {@link UsageError} if it is invalid. */
   number(name: FlagName, least: number, most: number): number | undefined {
     return this.#read(name, `a whole number from ${least} to ${most}`, (text) => {
       const value = Number(text);
@@ -115,12 +115,12 @@ export class Flags {
     });
   }
 
-  /** How many rows to show: 100 unless `--limit` says more; all of them with `--json`. */
+  /** Returns the maximum number of rows to show: `--limit`, or else 100, and without limit with `--json`. */
   limit(): number {
     return this.number("limit", 1, Number.MAX_SAFE_INTEGER) ?? (this.has("json") ? Infinity : 100);
   }
 
-  /** In ms. */
+  /** Returns the value as a duration in ms. Throws {@link UsageError} if it is invalid. */
   duration(name: FlagName): number | undefined {
     return this.#read(name, "a time such as 500ms, 5s or 2m", (text) => {
       const ms = readDuration(text);
@@ -163,7 +163,7 @@ interface Words {
   readonly words: readonly string[];
   readonly help: boolean;
   readonly version: boolean;
-  /** The names of the flags that were given. */
+  /** Names of the given flags. */
   readonly given: readonly string[];
 }
 
@@ -197,12 +197,15 @@ export function readWords(args: readonly string[]): Words {
   };
 }
 
-/** An error of parseArgs in our words: its own differ between the runtimes, and contain advice on quoting. */
+/**
+ * Returns an error of parseArgs in the words of this tool: its own differ between the runtimes, and contain advice on
+ * quoting.
+ */
 function complaint({ message }: Error): string {
-  // in Bun (1.4) without its dash if it stands behind another one, as in -wx
+  // Bun (1.4) omits the dash of an option that stands behind another one, as in -wx
   const [, unknown] = /^unknown option ['"]-?([^'"]*)['"]/i.exec(message) ?? [];
   if (unknown !== undefined) return `there is no option -${unknown}`;
-  // 'Option '-s, --nats <value>' argument missing'
+  // parses 'Option '-s, --nats <value>' argument missing'
   const [, option] = /['"](?:-\w, )?(-[^'"]*)['"]/.exec(message) ?? [];
   const name = option?.replace(/^-+/, "").replace(/[ =].*$/, "") ?? "";
   const [long, spec] = Object.entries(FLAGS).find(([long, { short }]) => long === name || short === name) ?? [name];

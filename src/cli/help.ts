@@ -1,9 +1,9 @@
-/** Lays out `--help`: the commands are listed in `main.ts`, their words stand in their own files. */
+/** Lays out `--help`: the commands are listed in `main.ts`, their help texts stand in their own files. */
 import { CONNECTION_FLAGS, type FlagName, FLAGS } from "./flags.ts";
 import type { CliCommand } from "./cli_command.ts";
 import { bold, type Terminal } from "./terminal.ts";
 
-/** The help of the tool. */
+/** Returns the help of the tool. */
 export function helpOfAll(commands: readonly CliCommand[], terminal: Terminal): string {
   const usage = commands.map(({ name, words }) => (words === undefined ? name : `${name} ${words}`));
   const width = Math.max(...usage.map((text) => text.length));
@@ -26,7 +26,7 @@ export function helpOfAll(commands: readonly CliCommand[], terminal: Terminal): 
   ].join("\n");
 }
 
-/** The help of a command. */
+/** Returns the help of a command. */
 export function helpOf({ name, words, summary, flags, more }: CliCommand, terminal: Terminal): string {
   return [
     `${summary[0].toUpperCase()}${summary.slice(1)}.`,
@@ -58,7 +58,7 @@ function column(rows: readonly (readonly [string, string])[]): string[] {
   return rows.map(([flag, summary]) => `  ${flag.padEnd(WIDTH)}  ${summary}`);
 }
 
-/** The width of the widest flag. */
+/** Width of the widest flag, in characters. */
 const WIDTH = Math.max(
   ...Object.entries(FLAGS).map(([name, { value }]) => `    --${name}${value === undefined ? "" : ` ${value}`}`.length),
 );

@@ -1,4 +1,6 @@
-/** A node of the service `cli` for the duration of one command, without handlers for the cluster's contracts. */
+/**
+ * Joins a cluster as a node of the service `cli` for the duration of one command, without handlers for its contracts.
+ */
 import { type Catga, catga, type CatgaOptions } from "../../mod.ts";
 import { printable } from "../data/printable.ts";
 import { token } from "../ports/clock.ts";
@@ -7,7 +9,7 @@ import { codecOf, connectionOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Joins the cluster of a view. Warnings go to standard error. */
+/** Joins the cluster of a view. Warnings are printed to standard error. */
 export async function joinCluster(
   view: ClusterView,
   flags: Flags,
@@ -24,7 +26,7 @@ export async function joinCluster(
     service: "cli",
     id: `cli-${token(view.transport.random, 8)}`,
     logger: { debug() {}, info() {}, warn, error: warn },
-    // with another number than it was made with the bucket would not open
+    // the bucket would not open with another number of replicas than it was created with
     ...(replicas === undefined ? {} : { replicas }),
     ...options,
   });

@@ -1,9 +1,9 @@
-/** Results: for programs JSON, a value a line; for people text and tables. */
+/** Prints results: as JSON for programs, a value a line; as text and tables for people. */
 import { printable, printableJson } from "../data/printable.ts";
 import { table } from "./table.ts";
 import { bold, type Terminal } from "./terminal.ts";
 
-/** Prints a result: its value for programs, its text for people. */
+/** Prints a result: `value` for programs, `text` for people. */
 export function print(terminal: Terminal, json: boolean, value: unknown, text: string): void {
   terminal.write(`${json ? printableJson(value) : printable(text)}\n`);
 }
@@ -14,7 +14,7 @@ export class Listing {
   readonly #json: boolean;
   readonly #columns: readonly string[];
   readonly #rows: string[][] = [];
-  /** How many there are. */
+  /** Number of rows. */
   count = 0;
 
   /** `columns` as in {@link table}. */
@@ -37,7 +37,7 @@ export class Listing {
   }
 }
 
-/** Lines about one thing, under its name. */
+/** Prints lines about one thing, under its name. */
 export function facts(terminal: Terminal, name: string, lines: readonly (readonly [title: string, text: string])[]) {
   const shown = lines.map(([title, text]) => `${title.padEnd(LONGEST_TITLE)}  ${printable(text)}`);
   terminal.write(`${[bold(terminal, printable(name)), ...shown].join("\n")}\n`);

@@ -99,7 +99,7 @@ export async function cli(
 }
 
 async function run(args: readonly string[], terminal: Terminal): Promise<number> {
-  // options that nobody knows are found before the command is
+  // unknown options are reported before the command is known
   let running: CliCommand | undefined = COMMANDS.find(({ name }) => name === args[0]);
   try {
     const { flags, words: [name, ...words], help, version, given } = readWords(args);
@@ -123,7 +123,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
     const foreign = given.find((flag) => !(flag in CONNECTION_FLAGS) && !command.flags.some((own) => own === flag));
     if (foreign !== undefined) throw new UsageError(`${command.name} has no option --${foreign}`);
     const { words: usage = "" } = command;
-    const required = countWords(usage.replace(/\[.*?\]/g, "")); // not those in brackets
+    const required = countWords(usage.replace(/\[.*?\]/g, "")); // arguments in brackets are optional
     const allowed = usage.includes("…") ? Infinity : countWords(usage);
     if (words.length < required || words.length > allowed) {
       throw new UsageError(`usage: ${`catga ${command.name} ${usage}`.trimEnd()}`);
@@ -138,28 +138,29 @@ function countWords(text: string): number {
   return text.match(/\S+/g)?.length ?? 0;
 }
 
-/** Prints an error, and returns its exit code. */
+/** Prints an error, and returns the exit code. */
 function ended(error: unknown, command: CliCommand | undefined, terminal: Terminal): number {
   if (error instanceof UsageError) {
     const about = command === undefined ? "" : `${command.name} `;
     terminal.say(`catga: ${printable(error.message)}\n\`catga ${about}--help\` says more`);
     return MISUSED;
   }
-  // an invalid address, from the command line, is a TypeError of `catga`
+  // an invalid address on the command line is a TypeError of `catga`
   const { message, code } = error as Error & { code?: unknown };
   const isOurs = typeof code === "string" && (error as Error).name === "CatgaError";
   terminal.say(printable(`${isOurs ? code : "catga"}: ${message}`));
   return error instanceof TypeError ? MISUSED : FAILED;
 }
 
-/** The terminal of this process. */
+/** Returns the terminal of this process. */
 function ownTerminal(): Terminal {
   const { stdin, stdout, stderr, env } = process;
   let stop: AbortController | undefined;
   let isRead = true;
   const lose = (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") {
-      // `catga watch | head`: the reader has closed the pipe. A node of `call` leaves the cluster, else it is an alarm
+      // the reader of the pipe has closed it, as in `catga watch | head`; a node of `call` first leaves the cluster, to
+      // avoid an alarm
       if (stop === undefined) process.exit(DONE);
       if (isRead) process.once("exit", () => process.exitCode = DONE);
       isRead = false;
@@ -169,13 +170,13 @@ function ownTerminal(): Terminal {
     process.exit(FAILED);
   };
   stdout.on("error", lose);
-  stderr.on("error", () => {}); // nobody reads what it says: the exit code tells how it ended
+  stderr.on("error", () => {}); // without a reader of standard error, only the exit code reports the result
   return {
     write(text) {
       try {
         stdout.write(text);
       } catch (error) {
-        lose(error as NodeJS.ErrnoException); // Deno throws for a file, in callbacks that nobody awaits, too
+        lose(error as NodeJS.ErrnoException); // for a file, Deno throws, in callbacks that nobody awaits, too
       }
     },
     say: (line) => void (isRead && stderr.write(`${line}\n`)),
@@ -185,14 +186,15 @@ function ownTerminal(): Terminal {
       return text;
     },
     get columns() {
-      return stdout.isTTY ? stdout.columns || 80 : undefined; // 0 in a pseudo-terminal that nobody gave a size
+      return stdout.isTTY ? stdout.columns || 80 : undefined; // 0 in a pseudo-terminal without a size
     },
     get rows() {
       return stdout.isTTY ? stdout.rows || 24 : undefined;
     },
     colors: stdout.isTTY === true && !env.NO_COLOR,
     environment: env,
-    // on demand: Ctrl-C ends the process at once in commands that do not read this, and when it is pressed again
+    // made on demand: Ctrl-C ends the process at once in commands that do not use this signal, and when it is pressed
+    // again
     get signal() {
       if (stop === undefined) {
         const controller = stop = new AbortController();

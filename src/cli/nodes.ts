@@ -1,4 +1,4 @@
-/** `nodes`: the nodes of a namespace, once or as they change. */
+/** `nodes`: lists the nodes of a namespace, once or as they change. */
 import type { NodeInfo } from "../../mod.ts";
 import { drivenWorkflow } from "../contract/workflow.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
@@ -12,7 +12,7 @@ import { Listing } from "./listing.ts";
 import { table } from "./table.ts";
 import { aborted } from "../ports/clock.ts";
 
-/** The command. */
+/** The `nodes` command. */
 export const nodes: CliCommand = {
   name: "nodes",
   summary: "lists the nodes, what they handle, and their load",
@@ -38,12 +38,12 @@ output is not a terminal, each change is a line instead: join, update or leave.`
   },
 };
 
-/** The names that programs declare: one workflow instead of the contracts that drive its runs. */
+/** Returns the names that programs declare: one workflow in place of the contracts that drive its runs. */
 export function declaredNames(handles: readonly string[]): string[] {
   return [...new Set(handles.map((name) => drivenWorkflow(name) ?? name))].sort();
 }
 
-/** The message for a namespace without nodes. */
+/** Returns the message for a namespace without nodes. */
 export function noNodes({ place }: ClusterView): string {
   return `no nodes ${place}; if some run, catga doctor says why`;
 }
@@ -99,7 +99,7 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     if (!signal.aborted) throw error;
   });
   if (live) draw();
-  // redrawn every second: for the ages, and for changes
+  // redrawn every second, for the ages and for changes
   const timer = live ? setInterval(draw, 1_000) : undefined;
   await aborted(signal);
   clearInterval(timer);

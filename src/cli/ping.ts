@@ -1,4 +1,4 @@
-/** `ping`: the round trip time to each node, and whether it answers. */
+/** `ping`: measures the round trip time to each node. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
 import { printable } from "../data/printable.ts";
@@ -10,7 +10,7 @@ import type { NoAnswer, Pong } from "../dashboard/dashboard_source.ts";
 import type { Pinger } from "./pinger.ts";
 import { Listing } from "./listing.ts";
 
-/** The command. */
+/** The `ping` command. */
 export const ping: CliCommand = {
   name: "ping",
   words: "[node]",
@@ -58,8 +58,9 @@ interface PingRow {
   readonly service: string;
   readonly sent: number;
   readonly answered: number;
-  /** In ms. */
+  /** Shortest round trip, in ms. */
   readonly min?: number;
+  /** Median round trip, in ms. */
   readonly median?: number;
   readonly max?: number;
   readonly load?: { readonly inFlight: number; readonly queued: number };
@@ -72,7 +73,7 @@ async function pings(
   { count, limit, signal }: { count: number; limit: number; signal: AbortSignal },
 ): Promise<PingRow> {
   const echoes: (Pong | NoAnswer)[] = [];
-  // a first ping, not counted, so that the route is warm
+  // the first ping is not counted: it warms the route
   if (count > 1) await pinger.ping(endpoint, limit);
   while (echoes.length < count && !signal.aborted) {
     if (echoes.length > 0) await wait(100);

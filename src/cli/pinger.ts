@@ -1,6 +1,6 @@
 /**
- * Pings processes as nodes do, without being a node, and asks them what they have counted. A process that has ended is
- * distinguished from one that is silent.
+ * Pings processes as nodes do, without being a node, and asks for their statistics. Its results distinguish a process
+ * that has ended from a silent one.
  */
 import { bounceSubject, nodeSubject } from "../contract/subjects.ts";
 import { isEndpoint, readFrame } from "../cluster/wire/frame.ts";
@@ -24,7 +24,7 @@ export class Pinger implements SourceAsker {
   constructor(transport: Transport, namespace: string) {
     this.#transport = transport;
     this.#namespace = namespace;
-    // an id that permissions can name; the nonce makes it this process's own
+    // permissions can name the id; the nonce distinguishes this process from others
     this.#endpoint = `cli.${token(transport.random, 12)}`;
     const inbox = nodeSubject(namespace, this.#endpoint);
     const bounces = bounceSubject(namespace, this.#endpoint);
@@ -45,14 +45,14 @@ export class Pinger implements SourceAsker {
       }),
       transport.subscribe(`${bounces}>`, {}, ({ subject, noResponders }) => {
         if (!subject.startsWith(bounces)) return;
-        // <target id>.<target nonce>.<n>, as `ping` wrote it
+        // `<target id>.<target nonce>.<n>`, as the ping's reply subject has it
         const place = subject.slice(bounces.length).replace(/\.(\d+)$/, " $1");
         if (noResponders) this.#waiting.get(place)?.({ type: "bounce" });
       }),
     ];
   }
 
-  /** Note for a process that does not answer: it is silent, or this tool is cut off. */
+  /** Note for a process that does not answer: the process is silent, or this tool is cut off. */
   get silence(): string {
     return this.#transport.status.state === "connected" ? "no answer" : "no connection";
   }
@@ -61,7 +61,7 @@ export class Pinger implements SourceAsker {
     const { clock } = this.#transport;
     const sent = clock.monotonic();
     const echo = await this.#ask(endpoint, "p", limit);
-    // a process that answers something else has not answered the ping
+    // another answer than a pong does not count as an answer to the ping
     if (echo.type === "stats" || echo.type === "silence" || echo.type === "looks") return { type: "silence" };
     return echo.type === "pong" ? { ...echo, ms: clock.monotonic() - sent } : echo;
   }
@@ -71,9 +71,7 @@ export class Pinger implements SourceAsker {
     return told.type === "pong" || told.type === "looks" ? { type: "silence" } : told;
   }
 
-  /**
-   * Asks a node for the shapes of its contracts, or with names what these look like; `undefined`: it does not answer.
-   */
+  /** Requests a node's shapes, or, with `names`, those contracts' descriptions; `undefined`: no answer. */
   async looks(endpoint: string, names: readonly string[], limit: number): Promise<unknown> {
     const told = await this.#ask(endpoint, "k", limit, names);
     return told.type === "looks" ? told.answer : undefined;
@@ -85,7 +83,7 @@ export class Pinger implements SourceAsker {
     limit: number,
     more: readonly string[] = [],
   ): Promise<PingAnswer> {
-    // some come from what is stored, which anybody may have written, and become a part of a subject
+    // some endpoints come from stored data, which anybody may have written, and become a part of a subject
     if (!isEndpoint(endpoint)) return { type: "bounce" };
     const { clock } = this.#transport;
     const n = ++this.#pings;
@@ -106,7 +104,7 @@ export class Pinger implements SourceAsker {
     }
   }
 
-  /** Ends: what waits for an answer gets none, and leaves no timer. */
+  /** Ends all pending questions without an answer, and leaves no timer. */
   [Symbol.dispose](): void {
     for (const subscription of this.#subscriptions) subscription.close();
     for (const answered of this.#waiting.values()) answered({ type: "silence" });

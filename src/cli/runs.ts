@@ -1,6 +1,6 @@
 /**
- * `runs` and `run`: the runs of workflows: lists, retries and cancels many, shows and changes one. `flow/run_infos.ts`
- * applies the filters, here are their flags.
+ * `runs` and `run`: lists, retries and cancels runs of workflows; shows and changes one run. The filters are applied in
+ * `flow/run_infos.ts`; their flags are parsed here.
  */
 import { hasFailedWith, pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../contract/flow.ts";
 import { shownEntryValue } from "../contract/redaction.ts";
@@ -15,7 +15,7 @@ import { table } from "./table.ts";
 import { drivenWorkflow, isWorkflowName } from "../contract/workflow.ts";
 import { isCatgaError } from "../error.ts";
 
-/** The command that lists them, and changes many at once. */
+/** The `runs` command, which lists runs, and changes many at once. */
 export const runs: CliCommand = {
   name: "runs",
   words: "[WORKFLOW | VERB]",
@@ -63,11 +63,11 @@ They only count what they would do, until --yes.`,
   },
 };
 
-/** Which runs the flags choose. */
+/** The runs that the flags choose. */
 interface Choice {
   readonly workflow: string | undefined;
   readonly status: RunStatus | undefined;
-  /** A part of the error of something that is pending. */
+  /** Text that the error of a pending step or handler must contain. */
   readonly cause: string | undefined;
 }
 
@@ -93,7 +93,7 @@ async function checkWorkflowIsKnown(view: ClusterView, workflow: string | undefi
   throw new UsageError(`there is no workflow ${workflow} ${view.place}; nodes handle ${known}`);
 }
 
-/** Retries or cancels all that match, or counts them. */
+/** Retries, cancels or counts all runs that match. */
 async function changeAll(
   verb: "retry" | "cancel",
   choice: Choice,
@@ -113,10 +113,10 @@ async function changeAll(
       count++;
       if (!flags.has("yes")) continue;
       try {
-        await (verb === "retry" ? retry() : view.cancelRun(workflow, id, reason!)); // it is checked above
+        await (verb === "retry" ? retry() : view.cancelRun(workflow, id, reason!)); // checked above
       } catch (error) {
         if (!isCatgaError(error)) throw error;
-        // it has ended meanwhile, for example
+        // for example because the run has ended meanwhile
         failed++;
         terminal.say(printable(`${workflow} ${id}: ${error.code}: ${error.message}`));
         continue;
@@ -135,7 +135,7 @@ async function changeAll(
   });
 }
 
-/** The command about one of them. */
+/** The `run` command, which shows or changes one run. */
 export const run: CliCommand = {
   name: "run",
   words: "WORKFLOW ID [VERB …]",
@@ -166,7 +166,7 @@ is recorded. cancel and skip take --reason, which stays with the run.`,
   },
 };
 
-/** A change of a run. */
+/** A change of one run. */
 type RunChange =
   | { readonly verb: "retry" }
   | { readonly verb: "cancel"; readonly reason: string }
@@ -175,7 +175,7 @@ type RunChange =
     readonly reason: string;
     readonly step: string;
     readonly value: unknown;
-    /** Also if nothing is recorded of the step yet. */
+    /** True if the step may be skipped before it is recorded. */
     readonly ahead: boolean;
   };
 
@@ -233,7 +233,7 @@ async function changed(
   return DONE;
 }
 
-/** True if a step is recorded, or the run has ended and no step can be skipped. */
+/** Returns true if a step is recorded, or the run has ended and no step can be skipped. */
 function isKnown({ pending, timeline, endedAt }: RunInfo, step: string): boolean {
   return endedAt !== undefined || [...pending, ...timeline].some(({ name }) => name === step);
 }
@@ -257,7 +257,7 @@ function statusIn({ status, stage }: RunInfo): string {
   return stage === undefined ? status : `${status}: ${stage}`;
 }
 
-/** What the last attempts threw, as far as it is known, with the first frames. */
+/** Returns the stored errors of the last attempts, with their first stack frames, as lines of a table. */
 function causesIn({ pending }: RunInfo): (readonly [string, string])[] {
   return pending.flatMap(({ error }) =>
     (error?.cause?.split("\n").slice(0, 4) ?? []).map((line, i) => [i === 0 ? "cause" : "", line] as const)
@@ -299,7 +299,7 @@ function show(info: RunInfo, limit: number, flags: Flags, terminal: Terminal): v
   if (earlier > 0) terminal.say(`${earlier} earlier entries are left out: --limit shows more`);
 }
 
-/** A run as `--json` prints it. */
+/** Returns a run as `--json` prints it. */
 function plain({ startedAt, endedAt, pending, timeline: _, retry: __, skip: ___, ...info }: RunInfo) {
   return {
     type: "run",

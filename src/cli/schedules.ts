@@ -1,4 +1,4 @@
-/** `schedules`: messages that are scheduled for later: lists them, takes one back. */
+/** `schedules`: lists messages that are scheduled for later, and cancels one. */
 import { isWorkflowName, runContracts, runOfStart, runType, startName, wakesRun } from "../contract/workflow.ts";
 import { offsetOf } from "../data/cron.ts";
 import { printable } from "../data/printable.ts";
@@ -12,7 +12,7 @@ import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import type { Terminal } from "./terminal.ts";
 import { Listing, print } from "./listing.ts";
 
-/** The command. */
+/** The `schedules` command. */
 export const schedules: CliCommand = {
   name: "schedules",
   words: "[cancel NAME ID]",
@@ -83,14 +83,14 @@ async function cancel(
   return DONE;
 }
 
-/** A time on the clock of a zone, with its offset, as `2027-03-28T03:00:00+02:00`; of an unknown zone in UTC. */
+/** Formats a time in a zone, with its offset, as `2027-03-28T03:00:00+02:00`; in UTC if the zone is unknown. */
 function localText(time: number, zone = "UTC"): string {
   const utc = new Date(time).toISOString().slice(0, 19);
   let offset = 0;
   try {
     offset = offsetOf(time, zone);
   } catch {
-    // somebody else wrote it
+    // another program may have written the zone
   }
   if (offset === 0) return `${utc}Z`;
   const minutes = Math.abs(offset) / 60_000;

@@ -1,4 +1,6 @@
-/** NATS itself, as one connection sees it: the store of the account, and the streams and buckets of a namespace. */
+/**
+ * The state of NATS as one connection sees it: the store of the account, and the streams and buckets of a namespace.
+ */
 import { printable } from "../data/printable.ts";
 import type { ServerView, StreamView } from "../dashboard/view.ts";
 import { isCatgaError } from "../error.ts";
@@ -11,21 +13,22 @@ import type { NatsTransport } from "../nats/transport.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { isForbidden } from "../ports/transport.ts";
 
-/** Looks again and again; remembers what did not answer or may not be seen. */
+/** Reads the state of NATS repeatedly; remembers streams that did not answer or may not be seen. */
 export class ServerLook {
   readonly #transport: NatsTransport;
   readonly #jetStream: JetStream;
   readonly #namespace: string;
   readonly #address: string;
   #mayNotAsk = false;
-  /** How long an answer may take, in ms. */
+  /** Time that an answer may take, in ms. */
   #patience = FIRST_LOOK;
-  /** How many looks in a row copies were not current. */
+  /** Number of looks in a row at which a copy was not current, by copy. */
   readonly #behind = new Map<string, number>();
-  /** Streams that this user may not look at. */
+  /** Streams that this user may not see. */
   readonly #unseen = new Set<string>();
-  /** The last answers of the store and of each stream. */
+  /** Last answer about the store. */
   #lastRoom: ServerView["store"];
+  /** Last answer about each stream, by name. */
   readonly #lastStreams = new Map<string, StreamView>();
 
   constructor(transport: NatsTransport, namespace: string, address: string) {
@@ -36,13 +39,13 @@ export class ServerLook {
   }
 
   /**
-   * NATS itself: its store, and the streams and buckets of this namespace. Rejects with a `CatgaError` if it does not
-   * answer.
+   * Resolves with the state of NATS: its store, and the streams and buckets of this namespace. Rejects with a
+   * `CatgaError` if the server does not answer.
    */
   async look(): Promise<ServerView> {
     const { connection, clock } = this.#transport;
     const began = clock.monotonic();
-    await connection.rtt(); // it returns whole ms: 0 of a server nearby
+    await connection.rtt(); // `rtt()` returns whole ms: 0 for a server nearby
     const rtt = clock.monotonic() - began;
     const names = shownStreams(this.#namespace).filter((name) => !this.#unseen.has(name));
     const [room, ...found] = await Promise.all([
@@ -54,7 +57,7 @@ export class ServerLook {
     this.#patience = LATER_LOOK;
     const silent = [room, ...found].filter((one) => one instanceof JetStreamRefusal);
     if (silent.length === found.length + 1) throw silent[0];
-    // between two leaders one does not answer; what the others say may be why
+    // a store between two leaders does not answer; the other answers may show why
     if (!(room instanceof JetStreamRefusal)) this.#lastRoom = room;
     const streams = found.map((stream, i) => {
       const last = this.#lastStreams.get(names[i]);
@@ -72,7 +75,10 @@ export class ServerLook {
     };
   }
 
-  /** Use and limits of the account's store; `undefined` if this user may not ask; a refusal if nobody answers. */
+  /**
+   * Resolves with the use and limits of the account's store; `undefined` if this user may not ask; a refusal if the
+   * server does not answer.
+   */
   async #room(): Promise<ServerView["store"] | JetStreamRefusal> {
     if (this.#mayNotAsk) return undefined;
     try {
@@ -86,7 +92,9 @@ export class ServerLook {
     }
   }
 
-  /** A stream; `undefined` if there is none, or this user may not look at it; a refusal if it does not answer. */
+  /**
+   * Resolves with a stream; `undefined` if there is none, or this user may not see it; a refusal if it does not answer.
+   */
   async #stream(name: string): Promise<StreamView | JetStreamRefusal | undefined> {
     try {
       const { config, state, cluster } = await this.#jetStream.info(name, this.#patience);
@@ -111,22 +119,22 @@ export class ServerLook {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       if (isSilence(error)) return error;
       if (!(isCatgaError(error) && isForbidden(error))) throw error;
-      this.#unseen.add(name); // a refusal is a line in the server's log
+      this.#unseen.add(name); // not asked again: each refusal is a line in the server's log
       return undefined;
     }
   }
 }
 
-/** An error that says what to do, for a refusal to read something. */
+/** Returns an error that says what to do, for a refusal to read something. */
 export function explained(error: unknown, what: string, address: string): unknown {
   if (!(error instanceof JetStreamRefusal)) return error;
   const without = error.refusal === "no responders" || error.refusal === "disabled";
   return without ? noJetStream(address, error) : noAnswer(what, error);
 }
 
-/** The streams and buckets of a namespace. */
+/** Returns the names of the streams and buckets of a namespace. */
 export function shownStreams(namespace: string): string[] {
-  const kinds = Object.keys(BUCKETS) as BucketKind[]; // its keys are all kinds
+  const kinds = Object.keys(BUCKETS) as BucketKind[]; // the keys of `BUCKETS` are all kinds
   return [
     ...STREAM_KINDS.map((kind) => streamName(namespace, kind)),
     ...kinds.map((kind) => bucketStreamName(bucketName(namespace, kind))),
@@ -137,13 +145,11 @@ function isSilence(error: unknown): error is JetStreamRefusal {
   return error instanceof JetStreamRefusal && error.refusal === "no answer";
 }
 
-/** A copy that has said nothing for so long is away, in ns: they say something each second. */
+/** Time without news from a copy after which it counts as away, in ns: copies send some each second. */
 const SILENT = 2.5e9;
-/** How many looks in a row a copy is not current that is behind. */
+/** Number of looks in a row without being current after which a copy counts as behind. */
 const BEHIND = 3;
-/**
- * How long a stream, and the account, may take to answer how it stands, in ms: the first time, after which `doctor`
- * concludes, and later, when what it has answered before is shown meanwhile.
- */
+/** Time that a stream, or the account, may take to answer at the first look, in ms; after it `doctor` concludes. */
 const FIRST_LOOK = 5_000;
+/** Time that it may take at later looks, in ms, while the last answer is shown. */
 const LATER_LOOK = 1_000;

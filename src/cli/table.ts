@@ -4,7 +4,10 @@ import { bold, type Terminal } from "./terminal.ts";
 
 const GAP = "  ";
 
-/** The lines of a table, with its titles. Before that of a column of figures, which stand right, is a `>`. */
+/**
+ * Returns the lines of a table, with its titles. The title of a column of numbers, which are right-aligned, begins with
+ * `>`.
+ */
 export function table(terminal: Terminal, columns: readonly string[], cells: readonly (readonly string[])[]): string[] {
   const rows = cells.map((row) => row.map(printable));
   const last = columns.length - 1;
@@ -21,7 +24,7 @@ export function table(terminal: Terminal, columns: readonly string[], cells: rea
   return [bold(terminal, line(titles)), ...rows.map(line)];
 }
 
-/** The line, cut off with `…` if it is too long. */
+/** Returns the line, cut with `…` if it is longer than `columns`. */
 export function cut(text: string, columns: number | undefined): string {
   if (columns === undefined || width(text) <= columns) return text;
   let [kept, taken] = ["", 0];
@@ -33,7 +36,7 @@ export function cut(text: string, columns: number | undefined): string {
   return `${kept}…`;
 }
 
-/** The width of a text on the screen: wide characters take two places, combining marks none. */
+/** Returns the width of a text on the screen: wide characters take two places, combining marks none. */
 function width(text: string): number {
   let places = 0;
   for (const character of text) places += MARK.test(character) ? 0 : WIDE.test(character) ? 2 : 1;

@@ -1,38 +1,38 @@
-/** All that the tool uses of its process: output, input, environment, and Ctrl-C. */
+/** The parts of its process that the tool uses: output, input, environment, and Ctrl-C. */
 import { styleText } from "node:util";
 
-/** A terminal, or a stand-in for one; without one `cli` uses that of the process. */
+/** A terminal, or a stand-in for it; `cli` uses the terminal of the process by default. */
 export interface Terminal {
-  /** Writes to standard output, unchanged: the results. */
+  /** Writes results to standard output, unchanged. */
   write(text: string): void;
-  /** Writes a line to standard error: everything else. */
+  /** Writes a line to standard error: everything but results. */
   say(line: string): void;
-  /** All of standard input. */
+  /** Resolves with all of standard input. */
   read(): Promise<string>;
-  /** How many characters fit on a line; absent if standard output is not a terminal: then nothing is cut. */
+  /** Number of characters in a line; absent if standard output is not a terminal: then no line is cut. */
   readonly columns?: number | undefined;
-  /** How many lines fit on the screen; absent if that is not known. */
+  /** Number of lines on the screen; absent if unknown. */
   readonly rows?: number | undefined;
   /** True if standard output is a terminal that shows colors. */
   readonly colors: boolean;
-  /** The environment: `NATS_URL` and the like. */
+  /** Environment variables, such as `NATS_URL`. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Aborts at Ctrl-C. */
   readonly signal: AbortSignal;
 }
 
-/** The terminal of the tool, which may be a stand-in, says whether there are colors; not that of the process. */
+/** {@link Terminal.colors} decides if there are colors, not the terminal of the process. */
 const ALWAYS = { validateStream: false };
 
-/** Bold text, if the terminal has colors. */
+/** Returns bold text, if the terminal has colors. */
 export function bold(terminal: Terminal, text: string): string {
   return terminal.colors ? styleText("bold", text, ALWAYS) : text;
 }
 
-/** Dim text, if the terminal has colors. */
+/** Returns dim text, if the terminal has colors. */
 export function dim(terminal: Terminal, text: string): string {
   return terminal.colors ? styleText("dim", text, ALWAYS) : text;
 }
 
-/** Severities of alarms and findings, as wide as each other. */
+/** Texts for the severities of alarms and findings, of the same width. */
 export const SEVERITIES = { error: "ERROR  ", warning: "WARNING" } as const;

@@ -1,6 +1,4 @@
-/**
- * `top`: what each node and each contract does in a second, as it changes.
- */
+/** `top`: shows the rates of each node and each contract, as they change. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
 import type { Violation } from "../ports/transport.ts";
@@ -20,7 +18,7 @@ import { noNodes } from "./nodes.ts";
 import { dim, SEVERITIES, type Terminal } from "./terminal.ts";
 import { cut, table } from "./table.ts";
 
-/** The command. */
+/** The `top` command. */
 export const top: CliCommand = {
   name: "top",
   summary: "shows what nodes and contracts do in a second",
@@ -40,7 +38,8 @@ update. With --once one second is measured and shown. With --json, or if
 standard output is not a terminal, each update is one line. The exit code with
 --once is 1 if a node did not answer.`,
   async run(_, flags, terminal) {
-    // what alarms are made of besides is shown to those who may see it
+    // the other sources of alarms are optional: a denial ends `top` only for the nodes bucket or outside the JetStream
+    // API
     const needed = ({ subject }: Violation) => !subject.startsWith("$JS.API.") || subject.includes("_nodes");
     return await disposing(ClusterView.open(flags, terminal, needed), (view) => follow(view, flags, terminal));
   },
@@ -70,9 +69,9 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
       terminal.say(noNodes(view));
       return FAILED;
     }
-    const pause = () => wait(INTERVAL, undefined, { signal }).catch(() => {}); // aborted: looked at below
+    const pause = () => wait(INTERVAL, undefined, { signal }).catch(() => {}); // an abort is handled below
     let next = pause();
-    await answers.ask(nodes.values()); // nothing to compare it with yet
+    await answers.ask(nodes.values()); // the first answers, with which later ones are compared
     while (!signal.aborted) {
       await next;
       if (signal.aborted) break;
@@ -92,15 +91,15 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   return view.refused.aborted ? FAILED : DONE;
 }
 
-/** The last answer of each process. Alarms are made of the same answers: each is asked once a second. */
+/** Keeps the last answer of each process. Alarms use the same answers: each process is asked once a second. */
 export class Answers implements SourceAsker {
   readonly #pinger: SourceAsker & Pick<Pinger, "silence">;
   readonly #limit: number;
-  /** Answers that were asked for alarms, since {@link Answers.ask}. */
+  /** Answers that were requested for alarms, since the last {@link Answers.ask}, by endpoint. */
   #asked = new Map<string, Promise<CountedStats | NoAnswer>>();
   #last: ReadonlyMap<string, NodeStats> = new Map();
 
-  /** `limit`: how long a node has to answer, in ms. */
+  /** `limit`: time that a node has to answer, in ms. */
   constructor(pinger: SourceAsker & Pick<Pinger, "silence">, limit: number) {
     this.#pinger = pinger;
     this.#limit = limit;
@@ -116,7 +115,7 @@ export class Answers implements SourceAsker {
     return told;
   }
 
-  /** Asks all of them at once, but those that were asked since the last time. */
+  /** Asks all nodes at once, except those that were asked for alarms since the last call. */
   async ask(nodes: Iterable<NodeInfo>): Promise<NodeSample[]> {
     const [before, asked] = [this.#last, this.#asked];
     this.#asked = new Map();
@@ -147,7 +146,7 @@ function show(
   const live = terminal.columns !== undefined && !flags.has("json");
   if (!live) return terminal.write(`${printableJson({ at: new Date().toISOString(), ...rates })}\n`);
   const once = flags.has("once");
-  // title, two headings, two empty lines, two lines that say what was left out
+  // 7 lines: the title, two headings, two empty lines, two lines about the rows that are left out
   const raised = alarmLines(rates.alarms, once ? Infinity : MOST_ALARMS, terminal);
   const room = once ? Infinity : Math.max(4, (terminal.rows ?? 24) - 7 - raised.length);
   const shownNodes = Math.min(rates.nodes.length, Math.max(2, Math.floor(room / 3)));
@@ -166,7 +165,7 @@ function show(
   terminal.write(`${once ? "" : "\x1b[H\x1b[2J"}${lines.join("\n")}\n`);
 }
 
-/** Alarms, a line each, the most urgent first. */
+/** Returns lines of alarms, the most urgent first. */
 function alarmLines(alarms: readonly Alarm[], most: number, terminal: Terminal): string[] {
   const lines = alarms.slice(0, most).map(({ severity, since, message, docs }) => {
     const lasts = showDuration(Math.max(0, Date.now() - since));
@@ -179,7 +178,7 @@ function moreOf(count: number, what: string, terminal: Terminal): string[] {
   return count > 0 ? [dim(terminal, `… and ${count} more ${what}${count === 1 ? "" : "s"}`)] : [];
 }
 
-/** Columns of a table: the title of each as in {@link table}, and its cell of a row. */
+/** Columns of a table: the title of each as in {@link table}, and the function that returns its cell of a row. */
 type Columns<Row> = readonly (readonly [title: string, cell: (row: Row) => string])[];
 
 function tableOf<Row>(terminal: Terminal, columns: Columns<Row>, rows: readonly Row[]): string[] {
@@ -217,12 +216,12 @@ const CONTRACT_COLUMNS: Columns<ContractRow> = [
   ],
 ];
 
-/** A figure; `-` for one that is not known. */
+/** Formats a number with `show`; `-` for `undefined`. */
 export function known(figure: number | undefined, show: (figure: number) => string): string {
   return figure === undefined ? "-" : show(figure);
 }
 
-/** How often in a second. */
+/** Formats a number of events a second. */
 function showRate(rate: number): string {
   if (rate === 0) return "0";
   if (rate < 10) return rate.toFixed(1);
@@ -230,7 +229,7 @@ function showRate(rate: number): string {
   return rate < 1e6 ? `${(rate / 1e3).toFixed(1)}k` : `${(rate / 1e6).toFixed(1)}M`;
 }
 
-/** Alarms that are shown while it is updated. */
+/** Maximum number of alarms that are shown in a live view. */
 const MOST_ALARMS = 5;
 const INTERVAL = 1_000; // ms between two questions
 const ANSWER_TIMEOUT = 900; // ms: a node that does not answer must not delay the next question

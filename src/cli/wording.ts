@@ -1,12 +1,12 @@
-/** How the tool words errors of the library: with its flags in place of options, and each missing permission once. */
+/** Rewords errors of the library for the tool: with its flags in place of options, and each missing permission once. */
 import type { Terminal } from "./terminal.ts";
 
-/** A terminal whose lines on standard error are worded so. One for each command line. */
+/** Returns a terminal that rewords lines for standard error. Make one for each command line. */
 export function worded(terminal: Terminal): Terminal {
   const denied = new Set<string>();
   return Object.assign(Object.create(terminal), {
     say(line: string) {
-      // the connection reports what the server denied, and so does each operation that failed of it
+      // the connection reports what the server denied, and so does each operation that failed because of it
       if (DENIED.test(line)) {
         if (denied.has(line)) return;
         denied.add(line);
@@ -16,7 +16,7 @@ export function worded(terminal: Terminal): Terminal {
   });
 }
 
-/** The advice of an error for the caller of `catga()`, as advice for whoever typed the command. */
+/** Replaces the advice in an error for callers of `catga()` by advice for users of the command line. */
 export function inFlags(message: string): string {
   return ADVICE.reduce((text, [option, flags]) => text.replace(option, flags), message);
 }

@@ -1,6 +1,6 @@
 /**
- * What is known of a cluster, as alarms, and a timeline of what happened to it. The parts are set as they are read;
- * alarms are made of the newest of each.
+ * The state of a cluster as alarms, and a timeline of events in it. The parts of the state are set as they are read;
+ * alarms are computed from the newest of each.
  */
 import {
   ADVICE,
@@ -23,23 +23,23 @@ import type { AlarmView, LetterGroup, RetryView, RunView, ServerView, TimelineEn
 /** The alarms of a cluster. */
 export class AlarmBoard {
   nodes: NodeBook["observed"] = [];
-  /** Alarms that only nodes can see. */
+  /** Alarms that only nodes can see, as they report them. */
   others: readonly Alarm[] = [];
   server: ServerView | undefined;
   retries: readonly RetryView[] = [];
-  /** Stuck runs; `undefined`: they were not read. */
+  /** Stuck runs; `undefined`: not read. */
   runs: readonly RunView[] | undefined;
   #disconnected: { readonly since: number } | undefined;
   #contracts: readonly ObservedContract[] = [];
   #subscriptions: readonly ObservedSubscription[] = [];
-  /** Messages that wait for a queued command, by its name. */
+  /** Number of messages that wait for a queued command, by the command's name. */
   #queued = new Map<string, number>();
   #groups: readonly LetterGroup[] = [];
   #alarms: readonly Alarm[] = [];
-  /** Who handled each contract last, since when nobody does. */
+  /** Nodes that last handled each contract without a present handler, and the time since which it has none. */
   readonly #away = new Map<string, { readonly last: readonly string[]; readonly since: number; signedOff: boolean }>();
   readonly #lags = new Map<string, Lag>();
-  /** Who leads what. */
+  /** Leaders of subscriptions and streams, by the name of what they lead. */
   readonly #leaders = new Map<string, string>();
   #timeline: readonly TimelineEntry[] = [];
   #n = 0;
@@ -48,7 +48,7 @@ export class AlarmBoard {
     return this.#timeline;
   }
 
-  /** Something happened to the cluster. */
+  /** Adds an entry to the timeline. */
   note(at: number, what: string, about: string): void {
     this.#timeline = [{ n: ++this.#n, at, what, about }, ...this.#timeline.slice(0, MAX_ENTRIES - 1)];
   }
@@ -58,7 +58,7 @@ export class AlarmBoard {
     else this.#disconnected ??= { since: now };
   }
 
-  /** Who handles each contract, and what became of its messages lately. */
+  /** Sets the handlers of each contract, and the recent outcomes of its messages. */
   contracts(handlers: NodeBook["handlers"], rates: ContractRates["observed"]): void {
     for (const [name, { now, last, since, signedOff }] of handlers) {
       const known = this.#away.get(name);
@@ -72,7 +72,7 @@ export class AlarmBoard {
       const { last = [], since, signedOff = false } = this.#away.get(name) ?? {};
       const { failures = {}, wanted = false, cause } = rates.get(name) ?? {};
       const waiting = this.#queued.get(name) ?? 0;
-      if (now === 0 && last.length === 0 && waiting === 0 && !wanted) return []; // it is only published
+      if (now === 0 && last.length === 0 && waiting === 0 && !wanted) return []; // the contract is only published
       return [{
         name: shownText(name),
         handlers: now,
@@ -87,7 +87,7 @@ export class AlarmBoard {
     });
   }
 
-  /** How subscriptions stand, and what their dead letters failed with. */
+  /** Sets the states of subscriptions, and the failures of their dead letters. */
   subscriptions(now: number, infos: readonly SubscriptionInfo[], groups: readonly LetterGroup[]): void {
     this.#groups = groups;
     this.#queued = new Map();
@@ -99,7 +99,7 @@ export class AlarmBoard {
       this.#lags.set(label, known);
       const waiting = lag + open + retrying;
       if (abandoned && service === COMMANDS) {
-        // that nobody handles the command says it
+        // the alarm that no node handles the command covers its messages
         this.#queued.set(name, waiting);
         return [];
       }
@@ -114,12 +114,12 @@ export class AlarmBoard {
     });
   }
 
-  /** Who leads the streams. */
+  /** Sets the leaders of the streams. */
   elections(now: number, { streams }: ServerView): void {
     for (const { name, leader } of streams) this.#elected(now, `stream ${name}`, leader || undefined);
   }
 
-  /** The alarms of this moment. */
+  /** Returns the present alarms. */
   view(now: number): readonly AlarmView[] {
     const observed: Observed = {
       now,
@@ -136,7 +136,7 @@ export class AlarmBoard {
       streams: this.server?.streams ?? [],
       store: this.server?.store,
       runs: (this.runs ?? []).map(({ workflow, id, since, pending }) => ({ workflow, run: id, since, why: pending })),
-      // a node does not see that a run goes on at another one
+      // a node does not see that a run goes on at another node
       others: this.others.filter(({ kind }) => kind !== "run-stuck" || this.runs === undefined).map(shownAlarm),
     };
     const alarms = alarmsOf(observed, this.#alarms);
@@ -150,7 +150,7 @@ export class AlarmBoard {
     return alarms.slice(0, SHOWN).map((alarm) => ({ ...alarm, advice: ADVICE[alarm.kind] }));
   }
 
-  /** What a handler of a contract threw last, as far as it is stored. */
+  /** Returns the stored cause of the last failure of a contract's handler; `undefined` if none is stored. */
   #causeOf(contract: string): string | undefined {
     const shown = shownText(contract);
     const letter = this.#groups.find((group) => group.contract === shown);
@@ -171,7 +171,7 @@ function causeOf({ cause, stack, code }: LetterGroup): string {
   return stack === "" ? `${code}: ${cause}` : stack;
 }
 
-/** Of another process: anything may stand in it. */
+/** Returns an alarm of another process with its texts made safe. */
 function shownAlarm(alarm: Alarm): Alarm {
   const { about, message, cause } = alarm;
   return {
@@ -182,13 +182,14 @@ function shownAlarm(alarm: Alarm): Alarm {
   };
 }
 
-/** The service of queued commands. */
+/** Service of the subscriptions to queued commands. */
 const COMMANDS = "@";
-/** So many messages of a subscription may be parked. */
+/** Number of parked messages at which a subscription is full. */
 const MOST_PARKED = 10_000;
-/** Entries of the timeline, and alarms that are shown. */
+/** Maximum number of entries of the timeline. */
 const MAX_ENTRIES = 200;
+/** Maximum number of alarms that are shown. */
 const SHOWN = 100;
 const MOST_CONTRACTS = 5_000;
-/** Nodes that are named. */
+/** Maximum number of nodes that are named in an alarm. */
 const NAMED = 3;

@@ -1,7 +1,4 @@
-/**
- * The alarms of a cluster as they stand, for tools without a page: collected as the page collects them, from its making
- * on.
- */
+/** The present alarms of a cluster, for tools without a page: collected as for the page, from the construction on. */
 import type { AlarmView, Problem, ServerView, Topic, Topics } from "./view.ts";
 import type { DashboardSource, SourceAsker } from "./dashboard_source.ts";
 import { Collector } from "./collector.ts";
@@ -9,16 +6,19 @@ import type { Timer } from "../ports/clock.ts";
 
 /** Watches a cluster, until it is disposed of. */
 export class AlarmWatch implements Disposable {
-  /** Resolves when each part was looked at once, or has failed, and alarms were made of it; after 20 s at most. */
+  /**
+   * Resolves after three rounds of statistics, when every part was read or failed and alarms were computed; after 20 s
+   * at most.
+   */
   readonly looked: Promise<void>;
-  /** Parts that cannot be read, or were not in time. */
+  /** Parts that cannot be read, or were not read in time. */
   problems: readonly Problem[] = [];
   server: ServerView | undefined;
   readonly #collector: Collector;
   readonly #patience: Timer;
   #now: readonly AlarmView[] = [];
 
-  /** `asker`: asks the nodes, until it is disposed of with this watch. */
+  /** `asker` asks the nodes; it is disposed of with this watch. */
   constructor(source: DashboardSource, asker: SourceAsker = source.asker()) {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.looked = promise;
@@ -32,7 +32,8 @@ export class AlarmWatch implements Disposable {
         wanted.delete(topic);
         for (const { part } of this.problems) for (const each of wanted) if (part === PARTS[each]) wanted.delete(each);
         if (wanted.size > 0) return;
-        // a node is silent that has not answered twice; alarms are made behind each round of questions
+        // a node counts as silent after two questions without an answer; alarms are computed after each round of
+        // questions
         if (topic === "contracts") rounds++;
         if (topic === "alarms" && rounds >= ROUNDS) resolve();
       },
@@ -47,7 +48,7 @@ export class AlarmWatch implements Disposable {
     this.#collector.start();
   }
 
-  /** The alarms of this moment, the most urgent first. */
+  /** The present alarms, the most urgent first. */
   get now(): readonly AlarmView[] {
     return this.#now;
   }
@@ -58,13 +59,13 @@ export class AlarmWatch implements Disposable {
   }
 }
 
-/** The part of the collector that sends a topic. */
+/** Names of the collector's parts by the topic that they send. */
 const PARTS: Readonly<Partial<Record<Topic, string>>> = {
   nodes: "pings",
   contracts: "pings",
   subscriptions: "subscriptions",
   server: "streams",
 };
-/** How often all nodes are asked. */
+/** Number of rounds in which all nodes are asked. */
 const ROUNDS = 3;
 const PATIENCE = 20_000; // ms

@@ -1,7 +1,7 @@
 /**
- * What the dashboard may change: nothing without `--allow-changes` (`server.ts` refuses it), and these with it:
- * scheduled messages are cancelled, dead letters replayed, edited and discarded, runs of workflows tried again and
- * cancelled, and their steps skipped. A request is checked as a whole before anything is done.
+ * The changes that the dashboard can make: none without `--allow-changes` (`server.ts` refuses all); with it, it
+ * cancels scheduled messages, replays, edits and discards dead letters, retries and cancels runs of workflows, and
+ * skips their steps. A request is validated as a whole before it is carried out.
  */
 import { isContractName } from "../contract/contract.ts";
 import { RUN_STATUS } from "../contract/flow.ts";
@@ -26,7 +26,7 @@ import type {
 } from "./view.ts";
 import type { DashboardSource } from "./dashboard_source.ts";
 
-/** Parses it; a string says what is wrong with it. */
+/** Parses the body of a change request. Returns a string that says what is wrong if it is invalid. */
 export function readChange(body: string): ChangeRequest | string {
   const value = parsedJson(body);
   if (value === undefined) return "the body is not JSON";
@@ -88,9 +88,9 @@ function isReason(reason: unknown): reason is string {
 const NO_REASON = (what: string) => `${what} takes a reason, a text of 1 to ${MAX_REASON} characters`;
 /** The status of runs that have not ended. */
 const OPEN = RUN_STATUS.filter((status) => status !== "done" && status !== "failed");
-/** Characters of a reason. */
+/** Maximum length of a reason, in characters. */
 const MAX_REASON = 400;
-/** Letters in one request. */
+/** Maximum number of letters in one request. */
 const MAX_LETTERS = 1_000;
 const FILTERS: readonly string[] = ["service", "subscription", "contract", "code", "cause"];
 
@@ -103,7 +103,7 @@ function isText(value: unknown): value is string {
   return typeof value === "string";
 }
 
-/** Carries out a change. Rejects with what is no error of a single message. */
+/** Carries out a change. Rejects with errors that do not concern a single message; those are in the answer. */
 export function carryOut(
   source: DashboardSource,
   administration: Letters,
@@ -116,7 +116,7 @@ export function carryOut(
   return settleLetters(administration, request);
 }
 
-/** The answer to a change of one thing, which resolves with why it was refused. */
+/** Returns the answer to a change of one thing; `change` resolves with the reason of a refusal, or `undefined`. */
 async function answerOf(change: Promise<string | undefined>): Promise<ChangeAnswer> {
   const refusal = await change.catch((error) => {
     if (!isCatgaError(error)) throw error;
@@ -149,7 +149,7 @@ function isOfRuns(request: ChangeRequest): request is RunsRequest {
   return request.do === "retry runs" || request.do === "cancel runs";
 }
 
-/** Changes all runs that match, each by itself. Rejects with what is no error of a single run. */
+/** Changes each run that matches. An error of a single run is in the answer; rejects with all others. */
 async function changeRuns(
   source: DashboardSource,
   { do: what, matching, reason = "" }: RunsRequest,
@@ -168,7 +168,7 @@ async function changeRuns(
   return { done, failed, error };
 }
 
-/** Takes back what is scheduled; what fires again and again, too. */
+/** Cancels a scheduled message, or a repeated schedule. */
 async function cancel(source: DashboardSource, { contract, id }: CancelRequest): Promise<ChangeAnswer> {
   const none = { done: 0, failed: 1, error: "nothing is scheduled under this id: it has fired, or never was" };
   if (!isContractName(contract)) return none;

@@ -1,28 +1,28 @@
 /**
- * Who may talk to the dashboard. A page of another origin must neither read nor change anything: the `Host` of a
- * request is an address, `localhost` or the name that the operator gave (a name that an attacker's DNS points here is
- * none of them), its `Origin`, if it has one, is the page's own, and all but the exchange of the token needs the
- * cookie. The page's own origin has the protocol and the host that a reverse proxy names in `X-Forwarded-Proto` and
- * `X-Forwarded-Host`: a page of another origin cannot set these headers, because the browser asks first whether it may,
- * and nothing here allows it.
+ * Controls access to the dashboard. A page of another origin must neither read nor change anything: so the `Host` of a
+ * request has to be an address, `localhost` or the name that the operator gave (a name that an attacker's DNS points
+ * here is none of these), its `Origin`, if it has one, the page's own, and all requests except the exchange of the
+ * token need the cookie. The page's own origin has the protocol and the host that a reverse proxy names in
+ * `X-Forwarded-Proto` and `X-Forwarded-Host`: a page of another origin cannot set these headers, because the browser
+ * asks first if they are allowed, and no response here allows them.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { isIP } from "node:net";
 
-/** What of a request decides. */
+/** The parts of a request that decide about access. */
 export interface AccessRequest {
   readonly method: string;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
-/** A refusal. */
+/** A refusal of a request. */
 export interface AccessRefusal {
   /** Status of the HTTP response. */
   readonly status: number;
   readonly message: string;
 }
 
-/** A browser that has not opened the printed address. */
+/** Refusal of a browser that has not opened the printed address. */
 export const NO_SESSION: AccessRefusal = {
   status: 401,
   message: "open the address that `catga dashboard` printed: it lets this browser in",
@@ -30,29 +30,29 @@ export const NO_SESSION: AccessRefusal = {
 
 /** The secrets of one run of the dashboard. */
 export class Access {
-  /** In the printed address; whoever has it may look, and with `--allow-changes` change. */
+  /** Token in the printed address: its holders may look, and with `--allow-changes` change. */
   readonly token = randomBytes(24).toString("base64url");
-  /** The folder of the page, so that servers on other ports of this machine are not sent the cookie. */
+  /** Folder of the page, so that the browser sends the cookie to no server on another port of this machine. */
   readonly folder = `/${randomBytes(9).toString("base64url")}/`;
   readonly #session = randomBytes(24).toString("base64url");
   readonly #host: string;
 
-  /** `host`: the name or address that the server was told to listen on. */
+  /** `host`: name or address that the server listens on. */
   constructor(host: string) {
     this.#host = host.toLowerCase();
   }
 
-  /** Whether this is the token of the printed address. */
+  /** Returns true if a text is the token of the printed address. */
   isToken(text: string): boolean {
     return isSame(text, this.token);
   }
 
-  /** The value of `Set-Cookie` in exchange for the token. */
+  /** Value of `Set-Cookie` in exchange for the token. */
   get cookie(): string {
     return `${COOKIE}=${this.#session}; Path=${this.folder}; HttpOnly; SameSite=Strict`;
   }
 
-  /** Why a request is refused whoever sends it; `undefined`: its host and origin are right. */
+  /** Returns the refusal of a request with a wrong host or origin, for any sender; `undefined`: both are right. */
   refusesOrigin({ method, headers }: AccessRequest): AccessRefusal | undefined {
     const host = one(headers.host);
     if (host === undefined || !this.#isHost(host)) {
@@ -70,7 +70,7 @@ export class Access {
     return undefined;
   }
 
-  /** Why a request for data or changes is refused; `undefined`: it has the cookie. */
+  /** Returns the refusal of a request for data or changes without the cookie; `undefined`: the request has it. */
   refusesSession({ headers }: AccessRequest): AccessRefusal | undefined {
     const site = one(headers["sec-fetch-site"]);
     const foreign = site !== undefined && site !== "same-origin" && site !== "none";
@@ -88,7 +88,7 @@ export class Access {
   }
 }
 
-/** Of all responses. Nothing is run, loaded or framed that this server does not serve as a file. */
+/** Headers of all responses. They forbid scripts, resources and frames that this server does not serve as files. */
 export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; " +
@@ -103,7 +103,7 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
 
 const COOKIE = "catga_dashboard";
 
-/** The origin of the page as the browser sees it. */
+/** Returns the origin of the page as the browser sees it. */
 function ownOrigin(headers: AccessRequest["headers"], host: string): string {
   const forwarded = (name: string) => one(headers[name])?.split(",", 1)[0].trim();
   return `${forwarded("x-forwarded-proto") ?? "http"}://${forwarded("x-forwarded-host") ?? host}`;
@@ -113,7 +113,7 @@ function one(header: string | string[] | undefined): string | undefined {
   return Array.isArray(header) ? header[0] : header;
 }
 
-/** Takes as long for every text. */
+/** Compares two texts in a time that does not depend on them. */
 function isSame(given: string, wanted: string): boolean {
   const digest = (text: string) => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(given), digest(wanted));

@@ -1,6 +1,6 @@
 /**
- * A collection for the page: follows the buckets of nodes and locks, asks for the rest again and again, each part by
- * itself (`repeated_parts.ts`), and sends what it finds to the browsers.
+ * A collection for the page: follows the buckets of nodes and locks, reads the other parts again and again, each by
+ * itself (`repeated_parts.ts`), and sends the results to the browsers.
  */
 import { Administration } from "../log/administration/administration.ts";
 import { nextOf, pendingSchedules } from "../log/publishing/schedule_list.ts";
@@ -20,15 +20,15 @@ import type { Streams } from "./streams.ts";
 import type { SubscriptionRates } from "./subscription_rates.ts";
 import { Traffic } from "./traffic.ts";
 
-/** The parts that tools without a page read. */
+/** The parts that a tool without a page reads. */
 export interface CollectedParts {
-  /** No others, and each no more once the user turned out to lack a permission. */
+  /** Names of the parts to read. A part is not read again after an error for lack of a permission. */
   readonly parts: ReadonlySet<string>;
-  /** Asks the nodes. */
+  /** Asks the nodes for statistics and pings them. */
   readonly asker: SourceAsker;
 }
 
-/** What stays while no browser is connected. */
+/** State that stays while no browser is connected. */
 export interface CollectorState {
   readonly source: DashboardSource;
   readonly streams: Pick<Streams, "send" | "sendPoints">;
@@ -38,7 +38,7 @@ export interface CollectorState {
   readonly alarms: AlarmBoard;
 }
 
-/** Collects from when the first browser connects until the last one leaves. */
+/** Collects while at least one browser is connected. */
 export class Collection {
   readonly #kept: CollectorState;
   readonly #end = new AbortController();
@@ -125,12 +125,12 @@ export class Collection {
     this.#end.abort();
   }
 
-  /** How long a node has to answer, in ms: its way to NATS may be as long as this tool's. */
+  /** Time that a node has to answer, in ms: it may be as far from NATS as this tool is. */
   get #patience(): number {
     return PATIENCE + 2 * (this.#kept.alarms.server?.rtt ?? 0);
   }
 
-  /** Says so while there is no connection to NATS. */
+  /** Reports the lack of a connection to NATS as a problem, while there is none. */
   #connection(): void {
     const { state } = this.#kept.source.transport.status;
     const connected = state === "connected";
@@ -172,7 +172,7 @@ export class Collection {
 
   async #subscriptions(): Promise<void> {
     const { clock } = this.#kept.source.transport;
-    const log = await this.#kept.source.stream("log").catch(() => undefined); // whoever reads it says what is wrong
+    const log = await this.#kept.source.stream("log").catch(() => undefined); // its reader reports the error
     this.#nodes.serverAhead = log && log.serverTime - clock.now();
     const stored = await this.#administration.stored();
     const infos = await this.#administration.infosOf(stored);
@@ -205,12 +205,12 @@ export class Collection {
         all.push({ ...text, next, zone: zone === undefined ? undefined : shownText(zone) });
       }
     }
-    // one whose time is not known is first
+    // schedules with an unknown time come first
     const shown = all.sort((a, b) => (a.next ?? 0) - (b.next ?? 0)).slice(0, ROWS);
     this.#kept.streams.send("schedules", { shown, total: all.length });
   }
 
-  /** Follows a bucket once it exists, and sends what it has at most ten times a second. */
+  /** Follows a bucket once it exists, and calls `send` at most ten times a second when it changes. */
   #follow(kind: BucketKind, take: (change: Change) => void, send: () => void): void {
     const { signal } = this.#end;
     const { clock } = this.#kept.source.transport;
@@ -244,9 +244,9 @@ export class Collection {
 }
 
 const SECOND = 1_000; // ms
-/** How long a node has to answer, in ms, on ways without a delay. */
+/** Time that a node has to answer, in ms, over a link without delay. */
 const PATIENCE = 900;
-/** Schedules that are put in order. */
+/** Maximum number of schedules that are read and sorted. */
 const MOST_SCHEDULES = 10_000;
-/** Rows of one table. */
+/** Maximum number of rows in one table. */
 export const ROWS = 200;

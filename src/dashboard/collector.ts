@@ -1,6 +1,6 @@
 /**
- * Collects what the page shows, between `start` and `stop`, and keeps graphs and alarms in between. What is collected,
- * and how often: `collection.ts`.
+ * Collects the data of the page, between `start` and `stop`, and keeps graphs and alarms in between. `collection.ts`
+ * decides which data, and how often.
  */
 import { AlarmBoard } from "./alarm_board.ts";
 import { type CollectedParts, Collection, type CollectorState, ROWS } from "./collection.ts";
@@ -9,7 +9,7 @@ import type { DashboardSource } from "./dashboard_source.ts";
 import { SubscriptionRates } from "./subscription_rates.ts";
 import type { Topics } from "./view.ts";
 
-/** Collects for the browsers that are connected. */
+/** Collects data for the connected browsers. */
 export class Collector {
   readonly #kept: CollectorState;
   #collection: Collection | undefined;
@@ -19,18 +19,20 @@ export class Collector {
     this.#kept = { source, streams, only, subscriptions, contracts, alarms };
   }
 
-  /** Begins. Idempotent. */
+  /** Starts to collect. Idempotent. */
   start(): void {
     this.#collection ??= new Collection(this.#kept);
   }
 
-  /** The graphs of the contracts. */
+  /** Returns the graphs of the contracts. */
   history(): Topics["history"] {
     const { contracts } = this.#kept;
     return contracts.history(contracts.view(ROWS).shown.map(({ name }) => name));
   }
 
-  /** Ends: nothing is asked or received after that, but answers that are on their way. Idempotent. */
+  /**
+   * Stops collecting: from then on nothing is requested or received, except answers that are on their way. Idempotent.
+   */
   stop(): void {
     this.#collection?.stop();
     this.#collection = undefined;

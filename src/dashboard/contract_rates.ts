@@ -1,6 +1,6 @@
 /**
- * What contracts do, from what nodes have counted: rates, failures and latencies of the last seconds, and of the last
- * 15 minutes. The counts of a process only grow, so that only differences between two answers of one process count.
+ * Rates, failures and latencies of contracts in the last seconds, and in the last 15 minutes, computed from the counts
+ * of nodes. The counts of a process only grow, so they are differences between two answers of one process.
  */
 import { isBusiness, type ObservedContract } from "../contract/alarms.ts";
 import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../contract/node_stats.ts";
@@ -14,29 +14,29 @@ interface RateWindow {
   latency: number[];
   /** Failures by code. */
   readonly codes: Map<string, number>;
-  /** Requests that failed because no node handles it. */
+  /** Number of requests that failed because no node handles the contract. */
   unhandled: number;
 }
 
 interface RatedContract {
   readonly name: string;
   readonly kind: ContractView["kind"];
-  /** The last seconds, the newest last. */
+  /** Counts of the last seconds, the newest last. */
   readonly seconds: RateWindow[];
   readonly points: ContractPoint[];
-  /** Failures by code, since the dashboard began to look. */
+  /** Number of failures by code, since the dashboard first asked the nodes. */
   readonly codes: Map<string, number>;
-  /** The last failure that a handler did not decide on. */
+  /** Last failure that a handler did not report with a code of its own. */
   failure?: string | undefined;
   inHand: Map<string, number>;
 }
 
-/** The contracts of a cluster. */
+/** Rates of the contracts of a cluster. */
 export class ContractRates {
   readonly #contracts = new Map<string, RatedContract>();
   #ticks = 0;
 
-  /** An answer of a node, and the one before, if there was one since somebody looks. */
+  /** Adds an answer of a node. `before`: its earlier answer, if there is one since collecting began. */
   take(now: Pick<NodeStats, "endpoint" | "contracts">, before?: Pick<NodeStats, "contracts" | "moreContracts">): void {
     for (const [stats, counted] of countedBetween(before, now)) {
       const contract = this.#of(stats);
@@ -48,14 +48,14 @@ export class ContractRates {
     }
   }
 
-  /** Forgets processes but these. */
+  /** Forgets all processes except those at these endpoints. */
   keep(endpoints: ReadonlySet<string>): void {
     for (const { inHand } of this.#contracts.values()) {
       for (const endpoint of inHand.keys()) if (!endpoints.has(endpoint)) inHand.delete(endpoint);
     }
   }
 
-  /** Ends a second. Returns the new points, if it ends a point of the graphs. */
+  /** Ends a second. Returns the new points if it also ends a point of the graphs. */
   tick(): Readonly<Record<string, ContractPoint>> | undefined {
     const isPoint = ++this.#ticks % POINT === 0;
     const made: Record<string, ContractPoint> = Object.create(null);
@@ -72,7 +72,9 @@ export class ContractRates {
     return isPoint ? made : undefined;
   }
 
-  /** What alarms are made of: failures of the last seconds by code, the last one, and whether requests find no node. */
+  /**
+   * Data for alarms, by contract: failures of the last seconds by code, the last failure, and if requests find no node.
+   */
   get observed(): ReadonlyMap<string, Required<Pick<ObservedContract, "failures" | "wanted" | "cause">>> {
     return new Map([...this.#contracts.values()].map(({ name, seconds, failure: cause }) => {
       const failures: Record<string, number> = Object.create(null);
@@ -83,14 +85,14 @@ export class ContractRates {
     }));
   }
 
-  /** The busiest first. `handlers`: the labels of the nodes that handle each. */
+  /** Returns the contracts, the busiest first. `handlers` returns the labels of the nodes that handle a contract. */
   view(most: number, handlers: (name: string) => readonly string[] = () => []): Capped<ContractView> {
     const all = [...this.#contracts.values()].map((contract) => viewOf(contract, handlers(contract.name)))
       .sort((a, b) => b.rate - a.rate || b.failing - a.failing || (a.name < b.name ? -1 : 1));
     return { shown: all.slice(0, most), total: all.length };
   }
 
-  /** The graphs of these contracts. */
+  /** Returns the graphs of these contracts. */
   history(names: Iterable<string>): Readonly<Record<string, readonly ContractPoint[]>> {
     const history: Record<string, readonly ContractPoint[]> = Object.create(null);
     for (const name of names) history[name] = this.#contracts.get(name)?.points ?? [];
@@ -107,9 +109,9 @@ export class ContractRates {
   }
 }
 
-/** Adds what was counted since the answer before. */
+/** Adds the counts since the earlier answer. */
 function add(contract: RatedContract, { handled, failed, unhandled, latency }: Counted): void {
-  const second = contract.seconds.at(-1)!; // there is one always
+  const second = contract.seconds.at(-1)!; // there is always a second
   second.handled += handled;
   second.unhandled += unhandled;
   for (const [code, count] of failed) {
@@ -158,19 +160,21 @@ function nullable(ms: number | undefined): number | null {
   return ms === undefined ? null : short(ms);
 }
 
-/** Three digits that count. */
+/** Rounds to three significant digits. */
 function short(n: number): number {
   return Number(n.toPrecision(3));
 }
 
-/** Seconds in which a failure is new. */
+/** Number of seconds in which a failure counts as new. */
 const RECENT = 3;
-/** Nodes that are named. */
+/** Maximum number of nodes that are named for a contract. */
 const NAMED = 12;
-/** Seconds of a point, and points of 15 minutes. */
+/** Seconds of one point of a graph. */
 const POINT = 10;
+/** Number of points in 15 minutes. */
 const POINTS = 90;
-/** Contracts that are followed, and codes of each. */
+/** Maximum number of contracts that are followed. */
 const MAX_CONTRACTS = 5_000;
+/** Maximum number of codes that are counted for a contract. */
 const CODES = 64;
 const SHOWN_CODES = 5;

@@ -1,6 +1,6 @@
 /**
- * The dashboard: a server for browsers on this machine, and what it shows of a cluster. A client of the cluster, no
- * node of it.
+ * The dashboard: a server for browsers on this machine, and the data of a cluster that it shows. It is a client of the
+ * cluster, not a node.
  */
 import { isWorkflowName, runOfStart } from "../contract/workflow.ts";
 import { RUN_STATUS, type RunsOptions } from "../contract/flow.ts";
@@ -21,15 +21,15 @@ import { countRuns, runViews } from "./run_views.ts";
 
 /** Options of {@link serveDashboard}. */
 export interface DashboardOptions {
-  /** What to listen on: a name or an address. */
+  /** Name or address to listen on. */
   readonly host: string;
-  /** 0: any that is free. */
+  /** Port to listen on; 0: any free port. */
   readonly port: number;
-  /** Whether the page may replay and discard dead letters. */
+  /** True if the page may make changes, such as replaying and discarding dead letters. */
   readonly allowChanges: boolean;
 }
 
-/** Serves a page, until it is disposed of. Asks the cluster for nothing while no browser is connected. */
+/** Serves a page, until it is disposed of. Sends no request to the cluster while no browser is connected. */
 export async function serveDashboard(
   source: DashboardSource,
   { host, port, allowChanges }: DashboardOptions,
@@ -46,7 +46,7 @@ export async function serveDashboard(
     ...{ namespace, clock, network: source.transport },
     stream: () => source.stream("log"),
     kept: () => source.stream("subscriptions"),
-    nodes: () => [], // not asked for dead letters
+    nodes: () => [], // nodes are not needed for dead letters
   });
   let searching: Promise<unknown> = Promise.resolve();
   return await DashboardServer.listen({
@@ -65,7 +65,7 @@ export async function serveDashboard(
       },
       letter: (given) => letterText(administration, given("place"), source.showSecrets),
       search(given) {
-        // one at a time: each reads up to 10,000 messages
+        // one search at a time: each reads up to 10,000 messages
         const found = searching.then(() => search(source, administration, given("text")));
         searching = found.catch(() => {});
         return found;
@@ -75,7 +75,7 @@ export async function serveDashboard(
   });
 }
 
-/** Which runs a browser asks for; what it asks wrongly is left out. */
+/** Parses which runs a browser requests; invalid parameters are ignored. */
 function readRuns(workflow: string, status: string): RunsOptions {
   return {
     workflow: isWorkflowName(workflow) ? workflow : undefined,
@@ -83,7 +83,7 @@ function readRuns(workflow: string, status: string): RunsOptions {
   };
 }
 
-/** The last runs of a schedule, a line for each. Rejects as `LogStream.read`. */
+/** Resolves with the last runs of a schedule, a line for each. Rejects like `LogStream.read`. */
 export async function readScheduleRuns(
   source: Pick<DashboardSource, "namespace" | "stream" | "runs">,
   administration: Pick<Administration, "stored">,
@@ -122,6 +122,7 @@ const OUTCOMES = {
   dead: "a dead letter of",
 } as const;
 
-/** Runs that are read when a browser asks for them, and those of a schedule. */
+/** Maximum number of runs in an answer to a browser. */
 const MOST_RUNS = 500;
+/** Maximum number of runs that are listed for a schedule. */
 const MOST_RUNS_OF_SCHEDULE = 20;

@@ -1,6 +1,6 @@
 /**
- * The connection to a cluster as the dashboard uses it, and only while somebody looks. The command line tool provides
- * it.
+ * The connection to a cluster as the dashboard uses it, only while a browser is connected. The command line tool
+ * provides it.
  */
 import type { RunInfo, RunsOptions } from "../contract/flow.ts";
 import type { NodeStats } from "../contract/node_stats.ts";
@@ -15,44 +15,39 @@ export interface DashboardSource {
   readonly namespace: string;
   /** The address of the NATS server, for people. */
   readonly address: string;
-  /** True if payloads are shown in full, members included that contracts hide by their `redact`; false. */
+  /** True if payloads are shown in full, including members that contracts hide by `redact`. Default: false. */
   readonly showSecrets?: boolean;
   readonly transport: Pick<Transport, "subscribe" | "clock" | "status" | "onStatus" | "maxPayload">;
-  /** Receives events that are not kept, opened with the codec if there is one. */
+  /** Receives events that are not durable, decrypted with the codec if there is one. */
   readonly events: Pick<Transport, "subscribe" | "clock">;
-  /** A bucket; `undefined` if it does not exist. Rejects as `KeyValueStore.open` does. */
+  /** Opens a bucket; `undefined` if it does not exist. Rejects like `KeyValueStore.open`. */
   bucket(kind: BucketKind): Promise<Bucket | undefined>;
-  /**
-   * A stream, which is opened once; `undefined` if it does not exist yet. Rejects as `EventLog.open` does.
-   */
+  /** Opens a stream, once; `undefined` if it does not exist yet. Rejects like `EventLog.open`. */
   stream(kind: StreamKind): Promise<LogStream | undefined>;
-  /** NATS itself. Rejects if it does not answer. */
+  /** Resolves with the state of NATS. Rejects if NATS does not answer. */
   server(): Promise<ServerView>;
-  /** Runs of workflows, those that have changed last first. Rejects with `UNAVAILABLE`. */
+  /** Lists runs of workflows, the last changed first. Rejects with `UNAVAILABLE`. */
   runs(options: RunsOptions): AsyncIterable<RunInfo>;
-  /** Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`. */
+  /** Cancels a run. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`. */
   cancelRun(workflow: string, id: string, reason: string): Promise<void>;
-  /** Asks processes, until it is disposed of. */
+  /** Returns an asker for processes, until it is disposed of. */
   asker(): SourceAsker;
 }
 
-/**
- * Asks processes whether they are there, and what they have counted, without being a node. Resolves after `limit` ms at
- * the latest.
- */
+/** Pings processes, and requests their statistics, without being a node. Resolves after `limit` ms at the latest. */
 export interface SourceAsker extends Disposable {
   ping(endpoint: string, limit: number): Promise<Pong | NoAnswer>;
-  /** Asks what the process has counted. */
+  /** Requests the statistics of a process. */
   stats(endpoint: string, limit: number): Promise<CountedStats | NoAnswer>;
 }
 
-/** Counts of a process. */
+/** Statistics of a process. */
 export interface CountedStats {
   readonly type: "stats";
   readonly stats: NodeStats;
 }
 
-/** An answer: running handlers and waiting sends, requests that wait; and how long it took, in ms. */
+/** Answer to a ping: load (running handlers and waiting sends, requests that wait), and its time in ms. */
 export interface Pong {
   readonly type: "pong";
   readonly ms: number;
@@ -62,6 +57,6 @@ export interface Pong {
 /** `bounce`: no process has this endpoint. */
 export interface NoAnswer {
   readonly type: "bounce" | "silence";
-  /** Says why an answer that came is none. */
+  /** Reason why an answer that came is invalid. */
   readonly why?: string;
 }

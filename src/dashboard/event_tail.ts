@@ -1,6 +1,6 @@
 /**
- * The end of the log, and events as they are published. A log that grows faster than a page can show is not read to its
- * end: what was passed by is counted.
+ * The end of the log, and events as they are published. If the log grows faster than a page can show, some messages are
+ * skipped, and counted.
  */
 import { shownPayload } from "../contract/redaction.ts";
 import { eventSubject } from "../contract/subjects.ts";
@@ -13,7 +13,7 @@ import type { Subscription, Transport } from "../ports/transport.ts";
 import { shownId, shownText, shownValue } from "./shown.ts";
 import type { EventsView, EventView } from "./view.ts";
 
-/** The newest events, the last one first. */
+/** The newest events, the last event first. */
 export class EventTail {
   readonly #namespace: string;
   readonly #showSecrets: boolean;
@@ -22,10 +22,10 @@ export class EventTail {
   #created = "";
   #n = 0;
   #left = 0;
-  /** Events that may still be taken in this second. */
+  /** Number of events that may still be accepted in this second. */
   #room = A_SECOND;
 
-  /** `showSecrets`: payloads with what contracts hide by their `redact`. */
+  /** `showSecrets`: payloads include members that contracts hide by `redact`. */
   constructor(namespace: string, showSecrets = false) {
     this.#namespace = namespace;
     this.#showSecrets = showSecrets;
@@ -35,12 +35,12 @@ export class EventTail {
     return { shown: this.#events, left: this.#left };
   }
 
-  /** Begins a new second. */
+  /** Starts a new second. */
   tick(): void {
     this.#room = A_SECOND;
   }
 
-  /** Reads what the log has got since the last call; at first its last messages. */
+  /** Reads the messages of the log since the last call; at the first call the last messages of the log. */
   async read(stream: LogStream): Promise<void> {
     const state = await stream.state();
     if (state === undefined) return;
@@ -50,7 +50,7 @@ export class EventTail {
     this.#read = from - 1;
     if (from > state.last) return;
     const messages = await stream.read(messagePattern(this.#namespace, stream.name), { from, most: MAX_BATCH });
-    // a server that lags behind has less than the state says: the next read begins behind what it answered
+    // a server that lags behind has less than the state says: the next read begins after its last message
     this.#read = messages.at(-1)?.sequence ?? this.#read;
     for (const message of messages) {
       const group = readGroup(this.#namespace, message);
@@ -69,7 +69,7 @@ export class EventTail {
     }
   }
 
-  /** Takes the events that are not kept, until the subscription is closed. */
+  /** Accepts events that are not durable, until the subscription is closed. */
   listen(transport: Pick<Transport, "subscribe" | "clock">): Subscription {
     const prefix = eventSubject(this.#namespace);
     return transport.subscribe(`${prefix}>`, {}, ({ subject, data }) => {
@@ -78,7 +78,7 @@ export class EventTail {
       try {
         frame = readEventFrame(data);
       } catch {
-        return; // no event
+        return; // the message is no event
       }
       const { sender, meta: { seq, id, headers }, payloads } = frame;
       const name = subject.slice(prefix.length);
@@ -107,11 +107,11 @@ export class EventTail {
   }
 }
 
-/** Events that the page has. */
+/** Maximum number of events on the page. */
 const MAX_EVENTS = 200;
-/** Events that are taken in one second. */
+/** Maximum number of events that are accepted in one second. */
 const A_SECOND = 100;
-/** Messages of the log that are read at once. */
+/** Maximum number of messages of the log that are read at once. */
 const MAX_BATCH = 100;
-/** Characters of a payload. */
+/** Maximum length of a payload, in characters. */
 const MAX_PAYLOAD = 1_000;

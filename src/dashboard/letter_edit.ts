@@ -1,6 +1,7 @@
 /**
- * A dead letter as somebody edits it: its payload as JSON, with hidden characters visible, and the request to handle it
- * with another one. The node that handles it checks the payload by the contract's schema, as that of any message.
+ * Edits of a dead letter: its payload as JSON, with hidden characters visible, and the request to handle it with
+ * another payload. The node that handles it checks the payload by the contract's schema, like the payload of any
+ * message.
  */
 import type { DeadLetter } from "../contract/durable_messages.ts";
 import { redactionOf } from "../contract/redaction.ts";
@@ -13,7 +14,10 @@ import type { EditRequest, LetterText } from "./view.ts";
 
 export type Letters = Pick<Administration, "deadLetters">;
 
-/** The payload of a letter; a string says why it cannot be edited; `undefined`: it is no dead letter any more. */
+/**
+ * Resolves with the payload of a letter; a string: the reason why it cannot be edited; `undefined`: it is no dead
+ * letter any more.
+ */
 export async function letterText(
   administration: Letters,
   place: string,
@@ -37,7 +41,10 @@ export async function letterText(
     : `its payload has more than ${LONGEST_PAYLOAD} characters`;
 }
 
-/** Has a letter handled again with another payload. Resolves with why it was refused; rejects with a `CatgaError`. */
+/**
+ * Has a letter handled again with another payload. Resolves with the reason of a refusal, or `undefined`; rejects with
+ * a `CatgaError`.
+ */
 export async function editLetter(
   administration: Letters,
   { letter: place, payload: text, tagged }: EditRequest,
@@ -62,5 +69,5 @@ async function letterAt(administration: Letters, place: string): Promise<DeadLet
   return undefined;
 }
 
-/** Characters of a payload that is edited. */
+/** Maximum length of an edited payload, in characters. */
 const LONGEST_PAYLOAD = 200_000;

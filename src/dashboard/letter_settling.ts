@@ -7,7 +7,7 @@ import { readPlace, shownCause } from "./parked_views.ts";
 import { shownText } from "./shown.ts";
 import type { ChangeAnswer, LetterFilter, LettersRequest } from "./view.ts";
 
-/** Carries out a change: each letter by itself. Rejects with what is no error of a single letter. */
+/** Carries out a change of dead letters. An error of a single letter is in the answer; rejects with all others. */
 export async function settleLetters(
   administration: Letters,
   { do: what, letters, matching = {} }: LettersRequest,
@@ -34,7 +34,7 @@ export async function settleLetters(
     return { done, failed, error };
   }
   const places = letters.flatMap((place) => readPlace(place) ?? []);
-  // a service has no slash
+  // the names of services contain no slash
   for (const own of Map.groupBy(places, ({ service, name }) => `${service}/${name}`).values()) {
     const [{ service, name: subscription }] = own;
     const ids = new Set(own.map(({ id }) => id));
@@ -52,7 +52,7 @@ export async function settleLetters(
 /** Returns true if the page shows a letter with all texts of the filter. */
 function matches({ service, subscription, contract, error }: DeadLetter, filter: LetterFilter): boolean {
   const own = { service, subscription, contract, code: error.code };
-  // of the names that `readChange` lets through
+  // `readChange` accepts no other names
   return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) =>
     (name === "cause" ? shownCause(error) : shownText(own[name])) === filter[name]
   );

@@ -1,11 +1,11 @@
-/** Locks, leaderships and loads of cached values, with those who wait for them, followed as they change. */
+/** Locks, leaderships and loads of cached values, with the nodes that wait for them, followed as they change. */
 import { HeldLocks, type LockClaim } from "../state/locks/held_locks.ts";
 import { shownId, shownText } from "./shown.ts";
 import type { Capped, LockView } from "./view.ts";
 
-/** The entries of the bucket. */
+/** The entries of the locks bucket, for the page. */
 export class LockWatch extends HeldLocks {
-  /** Those that most wait for first; then leaderships, locks and loads by key. */
+  /** Returns the entries with the most waiters first, then by kind and key. */
   view(most: number, label: (node: string) => string = shownText): Capped<LockView> {
     const all = this.all.toSorted((a, b) =>
       b.waiters.size - a.waiters.size || (a.kind < b.kind ? -1 : a.kind > b.kind ? 1 : a.key < b.key ? -1 : 1)
@@ -14,7 +14,7 @@ export class LockWatch extends HeldLocks {
   }
 }
 
-/** Waiters that are named. */
+/** Maximum number of waiters that are named. */
 const NAMED = 20;
 
 function viewOf({ kind, key, record, token, waiters }: LockClaim, label: (node: string) => string): LockView {

@@ -1,6 +1,6 @@
 /**
- * The nodes, and whether they are alive: their records as they change, and an answer of each about once a second. A
- * process that has ended, or has no connection at the moment, bounces a ping at once; one that is silent is suspect.
+ * Observes the nodes: their records as they change, and an answer of each about once a second. A process that has
+ * ended, or has no connection at the moment, bounces a ping at once; a silent process is suspect.
  */
 import { readRecord, SIGNED_OFF } from "../cluster/membership/node_record.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
@@ -17,27 +17,32 @@ interface Watched {
   info: NodeInfo;
   state: NodeView["state"];
   since: number;
-  /** When its record was first seen. */
+  /** Time at which the node's record was first seen. */
   readonly joined: number;
-  /** By how much its clock is ahead of this one's, in ms. */
+  /** Time by which the node's clock is ahead of this process's clock, in ms. */
   ahead: number | undefined;
-  /** Whether its record is there: it is asked then, also when it was gone. */
+  /** True if the record is there, or expired or vanished: then the node is asked. */
   recorded: boolean;
-  /** How its record has gone, if not deleted; one that vanished while this watch saw nothing may have signed off. */
+  /**
+   * How the record has gone, unless it was deleted; a node whose record vanished while this watch was interrupted may
+   * have signed off.
+   */
   without: "expire" | "vanish" | undefined;
   load: readonly [number, number];
   ping: number | undefined;
-  /** Questions in a row that were not answered. */
+  /** Number of questions in a row that were not answered. */
   silences: number;
-  /** It was asked what it has not answered yet. */
+  /** True while a question has no answer. */
   asked: boolean;
   stats: NodeStats | undefined;
   cpu: number | undefined;
-  /** How often it is only pinged before it is asked for statistics again: it left that question unanswered. */
+  /**
+   * Number of pings before the node is asked for statistics again, because it left the last such question unanswered.
+   */
   pings: number;
 }
 
-/** All nodes with a record, and for a while those that had one. */
+/** All nodes with a record, and for a while nodes whose records are gone. */
 export class NodeBook {
   readonly #clock: Clock;
   readonly #nodes = new Map<string, Watched>();
@@ -45,12 +50,12 @@ export class NodeBook {
   readonly #onChange: (what: NodeEvent, node: NodeInfo, more?: string) => void;
   readonly #began: number;
   #turn = 0;
-  /** When there was no connection last, by the monotonic clock. */
+  /** Time at which there was last no connection, by the monotonic clock. */
   #lost = -Infinity;
 
   /**
-   * `onStats` gets what nodes have counted, and had before, `onChange` what becomes of them, and more about it for
-   * people.
+   * `onStats` is called with the statistics of a node, and its earlier ones. `onChange` is called with each event in
+   * the life of a node, and a text about it for people.
    */
   constructor(
     clock: Clock,
@@ -63,15 +68,18 @@ export class NodeBook {
     this.#onChange = onChange;
   }
 
-  /** The nodes that have a record and whose processes have not ended. */
+  /** Nodes that have a record and whose processes have not ended. */
   get present(): NodeInfo[] {
     return [...this.#nodes.values()].filter(isThere).map(({ info }) => info);
   }
 
-  /** By how much the clock of NATS is ahead of this one's, in ms; `undefined`: the median clock is taken for right. */
+  /**
+   * Time by which NATS's clock is ahead of this process's clock, in ms; `undefined`: the median of the nodes' clocks
+   * counts as right.
+   */
   serverAhead: number | undefined;
 
-  /** What alarms are made of; one that is gone counts until another of its service has joined. */
+  /** Nodes for the computation of alarms; a node that is gone counts until another node of its service has joined. */
   get observed(): NonNullable<Observed["nodes"]> {
     const all = [...this.#nodes.values()];
     const median = all.flatMap(({ ahead, state }) => ahead === undefined || state !== "live" ? [] : [ahead])
@@ -89,15 +97,16 @@ export class NodeBook {
   }
 
   /**
-   * Alarms that only nodes can see, who were there before, and while this watch saw nothing; that of a node that has
-   * gone unless it was seen here, and of a contract unless a node that is there handles it, which is newer.
+   * Alarms that only nodes can see, because they ran before, and while this watch was interrupted. Left out: the alarm
+   * of a gone node that this watch has seen itself, and of a contract without a node that a present node handles by its
+   * newer record.
    */
   get alarms(): readonly Alarm[] {
     const all = [...this.#nodes.values()];
     const seen = ({ state, without }: Watched) => state !== "gone" && !(state === "drained" && without === "vanish");
     const known = new Set(all.filter(seen).map(({ info }) => nodeLabel(info)));
     const there = all.filter(isThere);
-    // hardly ever needed
+    // computed on demand, because hardly ever needed
     let handled: ReadonlySet<string> | undefined;
     const declared = () => handled ??= new Set(there.flatMap(({ info }) => info.handles.map(declaredName)));
     return there.flatMap(({ stats }) => stats?.alarms ?? []).filter(({ kind, about }) =>
@@ -106,7 +115,9 @@ export class NodeBook {
     );
   }
 
-  /** By contract, the labels of the nodes that handle it now, and of those that did before they ended. */
+  /**
+   * Labels of the nodes that handle each contract now, and of the nodes that handled it before they ended, by contract.
+   */
   get handlers(): ReadonlyMap<string, ContractHandlers> {
     const found = new Map<string, ContractHandlers>();
     for (const { info, state, since } of this.#nodes.values()) {
@@ -125,11 +136,11 @@ export class NodeBook {
     return found;
   }
 
-  /** A change of the bucket of records. */
+  /** Applies a change of the bucket of records. */
   take(change: Change): void {
     const known = this.#nodes.get(change.key);
     if (change.type !== "put") {
-      // one that expired or vanished could not be written, as in a full store: its process is asked whether it lives
+      // an expired or vanished record may be one that could not be written, as in a full store: its process is asked
       if (known === undefined) return;
       if (change.type !== "delete") return void (known.without ??= change.type);
       known.recorded = false;
@@ -149,15 +160,18 @@ export class NodeBook {
     if (changes !== "") this.#onChange("deployed", info, changes);
   }
 
-  /** There is no connection now: for some time, in which nodes connect again, too, nothing shows that one is away. */
+  /**
+   * Called when there is no connection: for some time, in which nodes reconnect, too, silence and bounces prove
+   * nothing.
+   */
   lost(): void {
     this.#lost = this.#clock.monotonic();
     for (const node of this.#nodes.values()) node.silences = 0;
   }
 
   /**
-   * Asks the nodes whose turn it is, {@link AT_ONCE} at most, and resolves when all have answered or `limit` ms are
-   * over.
+   * Asks the nodes whose turn it is, {@link MAX_CONCURRENT_PINGS} at most, and resolves when all have answered or
+   * `limit` ms are over.
    */
   async ask(asker: SourceAsker, limit: number): Promise<void> {
     const now = this.#clock.now();
@@ -173,7 +187,7 @@ export class NodeBook {
     await Promise.all(turn.map((node) => this.#ask(node, asker, limit)));
   }
 
-  /** Asks a process that has no record, as in a full store. One that answers is a node, and returned. */
+  /** Asks a process without a record, as in a full store. If it answers, it is added as a node, and returned. */
   async meet(endpoint: string, asker: SourceAsker, limit: number): Promise<NodeInfo | undefined> {
     const told = await asker.stats(endpoint, limit);
     const { id } = told.type === "stats" ? told.stats : { id: "" };
@@ -184,7 +198,7 @@ export class NodeBook {
     return info;
   }
 
-  /** Troubled ones first, then by service and id. */
+  /** Returns the nodes, those in trouble first, then by service and id. */
   view(most: number): Capped<NodeView> {
     const order = { suspect: 0, gone: 1, drained: 2, live: 3 } as const;
     const all = this.#shown.sort((a, b) =>
@@ -193,7 +207,7 @@ export class NodeBook {
     return { shown: all.slice(0, most).map(viewOf), total: all.length };
   }
 
-  /** Those that are there, for the picture. */
+  /** Present nodes, for the picture of the traffic. */
   get circles(): TrafficNode[] {
     return this.#shown
       .map(({ info, state }) => ({
@@ -202,25 +216,25 @@ export class NodeBook {
       .sort((a, b) => compare(a.service, b.service) || compare(a.id, b.id));
   }
 
-  /** The label of a node by its id; the id, if no such node is known. */
+  /** Returns the label of the node with this id; without such a node, the id. */
   label(id: string): string {
     const known = this.#nodes.get(id);
     return known === undefined ? shownText(id) : labelOf(known.info);
   }
 
-  /** Deadlocks of locks that nodes have ended. */
+  /** Number of deadlocks of locks that nodes have ended. */
   get cycles(): number {
     return [...this.#nodes.values()].reduce((sum, { stats }) => sum + (stats?.cycles ?? 0), 0);
   }
 
-  /** How many are in each state. */
+  /** Returns the number of nodes in each state. */
   counts(): Readonly<Record<NodeView["state"], number>> {
     const counts = { live: 0, suspect: 0, gone: 0, drained: 0 };
     for (const { state } of this.#shown) counts[state]++;
     return counts;
   }
 
-  /** The nodes that are there, or were until a moment ago. */
+  /** Nodes that are present, or were until a moment ago. */
   get #shown(): Watched[] {
     const now = this.#clock.now();
     return [...this.#nodes.values()].filter((node) => isThere(node) || now - node.since <= SHOWN);
@@ -234,11 +248,11 @@ export class NodeBook {
     const only = node.pings > 0;
     const [told, echo] = await Promise.all([
       only ? undefined : asker.stats(endpoint, limit),
-      // one that has answered need not be pinged, too
+      // a node that has answered need not be pinged, too
       node.stats === undefined ? asker.ping(endpoint, limit) : undefined,
     ]);
     node.asked = false;
-    if (!node.recorded) return; // removed meanwhile
+    if (!node.recorded) return; // the record was removed meanwhile
     if (told?.type === "stats") {
       node.ping = echo?.type === "pong" ? echo.ms : this.#clock.monotonic() - sent;
       node.ahead = told.stats.now + (this.#clock.monotonic() - sent) / 2 - this.#clock.now();
@@ -248,12 +262,12 @@ export class NodeBook {
       node.pings = only ? node.pings - 1 : PINGS;
     } else if (this.#clock.monotonic() - this.#lost < RECONNECT_GRACE) return;
     else if (told?.type === "bounce" || echo?.type === "bounce") {
-      // after silence, as over a link that carried nothing, it may be on its way that the node has signed off
+      // after silence, as over a link that carried nothing, the deletion of the record may still be on its way
       if (node.silences > 0) return void (node.silences = 0);
-      // as the nodes see it; they say so if they know that it has not signed off
+      // a vanished record counts as signed off, as for the nodes; if they know better, they report it by an alarm
       return this.#become(node, node.without === "vanish" && node.state !== "gone" ? "drained" : "gone");
     } else {
-      // one that is gone does not become so again later, when another has taken its place
+      // a gone node does not become suspect later, when another node has taken its place
       if (++node.silences >= SILENCES && node.state !== "gone") this.#become(node, "suspect");
       return;
     }
@@ -262,7 +276,7 @@ export class NodeBook {
   }
 
   #counted(node: Watched, stats: NodeStats): void {
-    // what one that was gone has done meanwhile has no time
+    // work of a gone node until it answers again has no known duration, so no rates
     const before = node.state === "gone" ? undefined : node.stats;
     const passed = before === undefined ? 0 : stats.up - before.up;
     if (before === undefined || passed > 0) {
@@ -283,8 +297,8 @@ export class NodeBook {
   }
 
   /**
-   * The version and metadata of a node that has begun since this watch did, where no other of its service has them: it
-   * was deployed anew. Empty: it is the first of its service, or as another one.
+   * Returns the differences in version and metadata between a node that began after this watch and all others of its
+   * service: a new deployment. Empty: it is the first of its service, or equals others in each value.
    */
   #changes(info: NodeInfo): string {
     const others = [...this.#nodes.values()].filter(({ info: { service } }) => service === info.service);
@@ -304,20 +318,21 @@ export class NodeBook {
   }
 }
 
-/** Pings at once: a cluster of more nodes is asked in turns. */
+/** Maximum number of nodes that are asked at once; in a larger cluster the nodes take turns. */
 const MAX_CONCURRENT_PINGS = 256;
-/** Time after a lost connection in which no answer shows nothing, in ms: nodes connect again, too. */
+/** Time after a lost connection in which silence proves nothing, in ms: nodes reconnect, too. */
 const RECONNECT_GRACE = 3_000;
-/** Questions without an answer until a node is suspect. */
+/** Number of questions without an answer after which a node is suspect. */
 const SILENCES = 2;
-/** Earlier values that are named. */
+/** Maximum number of earlier values that are named. */
 const NAMED = 3;
-/** Pings of a node that did not answer what it has counted. */
+/** Number of rounds in which a node that did not answer a question for statistics is only pinged. */
 const PINGS = 30;
-/** How long a node is shown that has gone, and remembered for alarms, in ms. */
+/** Time for which a gone node is shown, in ms. */
 const SHOWN = 60_000;
+/** Time for which a gone node is remembered for alarms, in ms. */
 const REMEMBERED = 15 * 60_000;
-/** Kinds of alarms that nobody else can see. */
+/** Kinds of alarms that only nodes can see. */
 const OF_NODES: ReadonlySet<string> = new Set([
   "no-node",
   "breaker-open",
@@ -334,10 +349,10 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "store-full",
 ]);
 
-/** Events in the life of a node; `deployed`: it is the first of its service with another version or other metadata. */
+/** Events in the life of a node; `deployed`: the first node of its service with another version or other metadata. */
 export type NodeEvent = "joined" | "deployed" | "answers" | "suspect" | "gone" | "drained";
 
-/** Version and metadata by which releases differ; the host and the address do not belong to a release. */
+/** Returns the version and metadata by which releases differ; the host and the address do not belong to a release. */
 function tellingOf({ version, metadata: { host: _, address: __, ...metadata } }: NodeInfo): Record<string, string> {
   return { ...metadata, Catga: version };
 }
@@ -345,8 +360,9 @@ function tellingOf({ version, metadata: { host: _, address: __, ...metadata } }:
 interface ContractHandlers {
   readonly now: string[];
   readonly last: string[];
-  /** When the last of those that are away went, and whether all of them have signed off. */
+  /** Time at which the last absent node went. */
   since: number;
+  /** True if all absent nodes have signed off. */
   signedOff: boolean;
 }
 
@@ -358,7 +374,7 @@ function isThere({ state }: Pick<Watched, "state">): boolean {
   return state === "live" || state === "suspect";
 }
 
-/** The label of a node, safe to show. */
+/** Returns the label of a node, safe to show. */
 export function labelOf(info: NodeInfo): string {
   return shownText(nodeLabel(info), 60);
 }
@@ -378,7 +394,7 @@ function viewOf({ info, state, since, load: [busy, queued], ping, stats, cpu }: 
     version: shownText(version, 40),
     host: shownText(metadata.host ?? ""),
     handles: handles.length,
-    // so that it is not sent again for nothing
+    // rounded, so that an unchanged value is not sent again
     memory: stats && Math.round(stats.process.rss / 1_000_000) * 1_000_000,
     cpu: cpu === undefined ? undefined : Math.round(cpu * 100) / 100,
   };

@@ -1,6 +1,6 @@
 /**
- * What the subscriptions have put aside, as the page shows it: dead letters, and messages that wait for their next
- * attempt.
+ * The messages that subscriptions have parked, as the page shows them: dead letters, and messages that wait for their
+ * next attempt.
  */
 import { isBusiness } from "../contract/alarms.ts";
 import { shownPayload } from "../contract/redaction.ts";
@@ -12,11 +12,14 @@ import { payloadOf } from "../log/format/logged_message.ts";
 import { shownId, shownLines, shownText, shownValue } from "./shown.ts";
 import type { Capped, LetterGroup, LetterView, ParkedView, RetryView } from "./view.ts";
 
-/** What is stored beside the states of subscriptions. */
+/** Stored data besides the states of subscriptions. */
 export interface ParkedSource {
-  /** A parked message of a subscription, by their key and id; `undefined`: it is gone. */
+  /**
+   * Resolves with a parked message of a subscription, by the subscription's key and the message's id; `undefined`: it
+   * is gone.
+   */
   message(key: string, id: string): Promise<ParkedMessage | undefined>;
-  /** What a subscription's leader is asked about letters, by their ids. */
+  /** Resolves with the requests to a subscription's leader about letters, by the ids of the letters. */
   requested(stored: StoredSubscription): Promise<ReadonlyMap<string, "replay" | "discard">>;
 }
 
@@ -26,25 +29,25 @@ interface Parked {
   readonly state: ParkedState;
 }
 
-/** The rows of both tables. Keeps the messages that it has read, as long as they are shown. */
+/** The rows of both tables. Keeps the messages that were read, as long as they are shown. */
 export class ParkedViews {
   readonly #source: ParkedSource;
   readonly #showSecrets: boolean;
   #read = new Map<string, ParkedMessage>();
-  /** What is known of dead letters, by where they are kept. */
+  /** Digests of the dead letters that were read, by their places. */
   #known = new Map<string, Digest>();
-  /** Stacks, each once: many letters have the same. */
+  /** Stack traces, each stored once: many letters have the same. */
   #stacks = new Map<string, string>();
 
-  /** `showSecrets`: payloads with what contracts hide by their `redact`. */
+  /** `showSecrets`: payloads include members that contracts hide by `redact`. */
   constructor(source: ParkedSource, showSecrets = false) {
     this.#source = source;
     this.#showSecrets = showSecrets;
   }
 
   /**
-   * Dead letters by what they failed with, those with the newest first. Reads some of those that it does not know at
-   * each call, of each subscription in turn: of many, the counts grow for a while.
+   * Resolves with dead letters, grouped by their failures, the group with the newest letter first. Each call reads some
+   * of the unknown letters, of each subscription in turn: with many letters, the counts grow for a while.
    */
   async groups(subscriptions: readonly StoredSubscription[], most: number): Promise<Capped<LetterGroup>> {
     const known = new Map<string, Digest>();
@@ -95,7 +98,10 @@ export class ParkedViews {
     return { shown: all.sort(newer), total: groups.length };
   }
 
-  /** The newest dead letters, of each subscription in turn, and the retries that are due next: `most` of each. */
+  /**
+   * Resolves with the newest dead letters, of each subscription in turn, and the retries that are due next: `most` of
+   * each.
+   */
   async of(
     subscriptions: readonly StoredSubscription[],
     most: number,
@@ -146,7 +152,7 @@ export class ParkedViews {
     { stored: { key }, id, state: { attempts, dead } }: Parked,
     read: Map<string, ParkedMessage>,
   ): Promise<ParkedMessage | undefined> {
-    // its error is another one after each attempt
+    // the key has the number of attempts, because each attempt has another error
     const of = `${placeOf(key, id)} ${attempts} ${dead}`;
     const message = this.#read.get(of) ?? await this.#source.message(key, id);
     if (message !== undefined) read.set(of, message);
@@ -154,7 +160,7 @@ export class ParkedViews {
   }
 }
 
-/** The first of each subscription, then the second of each, and so on: those of one hide no other's. */
+/** Returns the first item of each subscription, then the second of each, and so on: no subscription hides another's. */
 function inTurns<T>(items: readonly T[], most: number, subscriptionOf: (item: T) => string): T[] {
   const lists = [...Map.groupBy(items, subscriptionOf).values()];
   const taken: T[] = [];
@@ -164,7 +170,7 @@ function inTurns<T>(items: readonly T[], most: number, subscriptionOf: (item: T)
   return taken.slice(0, most);
 }
 
-/** Who writes there may write any time. */
+/** Formats a time; `-` if it is invalid, because anybody who may write a letter chooses it. */
 function timeOf(ms: number): string {
   return ms <= 8.64e15 ? new Date(ms).toISOString() : "-";
 }
@@ -186,27 +192,30 @@ function digestOf({ service, name }: StoredSubscription, { dead }: ParkedState, 
   };
 }
 
-/** What letters are grouped by: the first line of the cause, or else the message, with its numbers left out. */
+/**
+ * Returns the text by which letters are grouped: the first line of the cause, or else the message, without its numbers.
+ */
 export function shownCause(error: FailedWith | undefined): string {
   const line = error?.cause?.split("\n", 1)[0];
-  // of a failure that the handler decided on, which has its code beside it
+  // an error that the handler decided on has its code beside it, so its message is enough
   const text = line === undefined || line.startsWith("CatgaError ") ? error?.message ?? "" : line;
   // ids differ from letter to letter
   return shownText(text.replace(/\b\d[\d.,:-]*\b/g, "#"), 300);
 }
 
-/** Earlier payloads that are shown: anybody may write a letter. */
+/** Maximum number of earlier payloads that are shown: anybody may write a letter with many. */
 const MAX_EARLIER = 5;
-/** Letters that are read at each call, and at once. */
+/** Maximum number of letters that are read in one call. */
 const MAX_LETTERS = 400;
+/** Maximum number of letters that are read at once. */
 const MAX_BATCH = 16;
 
-/** Where a letter is kept: by the key of its subscription, and its identity. */
+/** Returns the place of a letter: the key of its subscription, and its id. */
 export function placeOf(key: string, id: string): string {
   return `${key}.${id}`;
 }
 
-/** The subscription and identity of a place; `undefined` if it is none. */
+/** Parses a place into the subscription and the id of a letter; `undefined` if it is invalid. */
 export function readPlace(place: string): { service: string; name: string; id: string } | undefined {
   const dot = place.lastIndexOf(".");
   const [key, id] = [place.slice(0, dot), place.slice(dot + 1)];

@@ -1,8 +1,8 @@
-/** How much is read of streams for one question of a browser, and how the page says how much that was. */
+/** Limits how much is read of streams for one question of a browser, and formats how much was read. */
 import type { Clock } from "../ports/clock.ts";
 import { shownCount } from "./shown.ts";
 
-/** How much may be read for one question of a browser: so many bytes, for so long. */
+/** The allowance for one question of a browser: a number of bytes, and a time. */
 export class ReadAllowance {
   readonly #clock: Pick<Clock, "monotonic">;
   readonly #until: number;
@@ -22,13 +22,14 @@ export class ReadAllowance {
   }
 }
 
-/** How many messages of a stream were read: those from `end` on. */
+/** Returns a text with the number of messages of a stream that were read: those from `end` on. */
 export function shownPart({ first, last }: { readonly first: number; readonly last: number }, end: number): string {
   const [read, all] = [last + 1 - end, Math.max(0, last + 1 - first)];
   return read >= all ? `all ${shownCount(all)}` : `the last ${shownCount(read)} of ${shownCount(all)}`;
 }
 
-/** The most messages of a stream that are read for one question. */
+/** Maximum number of messages of a stream that are read for one question. */
 export const MAX_MESSAGES = 10_000;
+/** Maximum number of bytes that are read for one question. */
 const MAX_BYTES = 32 * 1_048_576;
 const PATIENCE = 5_000; // ms

@@ -1,6 +1,6 @@
 /**
- * Parts of a collection: each is asked for again and again until the end. A part that fails is tried again, and the
- * page says so; a part never waits for another one, and is never asked for twice at once.
+ * Parts of a collection: each is read again and again until the end. A part that fails is tried again, and the page
+ * shows its problem; a part never waits for another one, and is never read twice at once.
  */
 import { isCatgaError } from "../error.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -16,7 +16,7 @@ export class RepeatedParts {
   readonly #send: (problems: readonly Problem[]) => void;
   readonly #problems = new Map<string, Problem>();
 
-  /** `only`: no others are repeated, and each no more once the user turned out to lack a permission. */
+  /** `only`: names of the parts to repeat; a part that fails for lack of a permission is then not repeated. */
   constructor(
     clock: Clock,
     end: AbortSignal,
@@ -29,7 +29,7 @@ export class RepeatedParts {
     this.#send = send;
   }
 
-  /** Runs a part, and `pause` ms later again, until the end. */
+  /** Runs a part, and again `pause` ms after each end, until `end` aborts. */
   repeat(part: string, pause: number, work: () => Promise<void>): void {
     const end = this.#end;
     if (this.#only?.has(part) === false) return;
@@ -53,7 +53,7 @@ export class RepeatedParts {
     if (this.#problems.get(part)?.message !== message) this.setProblem(part, message);
   }
 
-  /** Sets the problem of a part; `undefined`: there is none. Sends all problems. */
+  /** Sets the problem of a part; `undefined`: none. Sends all problems. */
   setProblem(part: string, message: string | undefined): void {
     if (message === undefined) this.#problems.delete(part);
     else this.#problems.set(part, { part, message });

@@ -6,7 +6,9 @@ import { shownId, shownText } from "./shown.ts";
 import type { RunCount, RunsRequest, RunView } from "./view.ts";
 import type { DashboardSource } from "./dashboard_source.ts";
 
-/** The first `most` of them. `showSecrets`: values with what workflows hide by their `redact`. */
+/**
+ * Resolves with the first `most` of these runs. `showSecrets`: values include members that workflows hide by `redact`.
+ */
 export async function runViews(
   runs: AsyncIterable<RunInfo>,
   most: number,
@@ -20,7 +22,7 @@ export async function runViews(
   return views;
 }
 
-/** The runs that a change is of. */
+/** Yields the runs that match a request for changes. */
 export async function* matchingRuns(
   source: Pick<DashboardSource, "runs">,
   { status, workflow, cause }: RunsRequest["matching"],
@@ -30,7 +32,7 @@ export async function* matchingRuns(
   }
 }
 
-/** How many match. */
+/** Resolves with the number of runs that match. */
 export async function countRuns(
   source: Pick<DashboardSource, "runs">,
   matching: RunsRequest["matching"],
@@ -42,7 +44,7 @@ export async function countRuns(
 
 function viewOf(info: RunInfo, showSecrets: boolean): RunView {
   const { workflow, id, status, stage = "", startedAt, pending, timeline } = info;
-  // not by spreading: a run may have stored that it waits for very much
+  // not by `Math.min(...)`: a run may have stored very many pending entries
   let since = (timeline.at(-1)?.at ?? startedAt).getTime();
   for (const each of pending) since = Math.min(since, each.since.getTime());
   const shown = pending.slice(0, LINES).map(pendingText);
@@ -67,11 +69,12 @@ function viewOf(info: RunInfo, showSecrets: boolean): RunView {
   };
 }
 
-/** The first steps that a run does or waits for, each as it is shown and by its name. */
+/** Returns the first pending steps of a run, each as it is shown and by its name. */
 export function stepsOf({ pending }: Pick<RunInfo, "pending">): readonly (readonly [shown: string, name: string])[] {
   return pending.slice(0, LINES).filter(({ name }) => name !== "").map(({ name }) => [shownText(name), name]);
 }
 
-/** What a run waits for, entries of a timeline, the last ones, and characters of a value. */
+/** Maximum number of pending entries, and of entries of the timeline (the last ones), that are shown. */
 const LINES = 100;
+/** Maximum length of a value in the timeline, in characters. */
 const LINE = 300;

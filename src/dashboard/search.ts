@@ -1,6 +1,6 @@
 /**
- * Looks for an id, a key, a correlation id or a causation in what is stored: the end of the log, what subscriptions
- * have put aside, and entities and runs by their ids. It reads so much and no more, and says what.
+ * Searches stored data for an id, a key, a correlation id or a causation: the end of the log, the parked messages of
+ * subscriptions, and entities and runs by their ids. The amount that is read is limited, and part of the result.
  */
 import type { Administration } from "../log/administration/administration.ts";
 import { newest } from "../log/administration/newest.ts";
@@ -21,14 +21,14 @@ import { shownCount, shownId, shownText } from "./shown.ts";
 import type { SearchView } from "./view.ts";
 import type { DashboardSource } from "./dashboard_source.ts";
 
-/** What a search reads. */
+/** The stored data that a search reads. */
 export type SearchSource = Pick<DashboardSource, "namespace" | "stream" | "runs" | "showSecrets"> & {
   readonly transport: Pick<DashboardSource["transport"], "clock">;
 };
 
 /**
- * Finds what has this id, key, correlation id or causation. A string: it cannot be looked for. Rejects as
- * `LogStream.read`.
+ * Finds messages, entities and runs with this id, key, correlation id or causation. A string: the text cannot be
+ * searched for. Rejects like `LogStream.read`.
  */
 export async function search(
   source: SearchSource,
@@ -46,7 +46,7 @@ export async function search(
   return { hits: found.hits, searched: found.searched };
 }
 
-/** The end of the log, the newest first. */
+/** Searches the end of the log, the newest messages first. */
 async function readLog(namespace: string, stream: LogStream, found: SearchHits): Promise<void> {
   const state = await stream.state();
   if (state === undefined || state.last < state.first) return;
@@ -66,7 +66,7 @@ async function readLog(namespace: string, stream: LogStream, found: SearchHits):
   found.searched.push(`${shownPart(state, end)} messages of the log`);
 }
 
-/** What subscriptions have put aside. */
+/** Searches the parked messages of subscriptions. */
 async function readParkedMessages(
   source: SearchSource,
   administration: Pick<Administration, "stored">,
@@ -83,7 +83,7 @@ async function readParkedMessages(
       for (const { subject, data } of messages) {
         found.allowance.take(data.length);
         const id = readParkedSubject(source.namespace, subject)?.id ?? "";
-        const state = parked.get(id); // else it was handled since
+        const state = parked.get(id); // `undefined`: handled since
         const message = state && readParked(id, decoder.decode(data));
         if (message === undefined || typeof message === "string") continue;
         read++;
@@ -95,7 +95,7 @@ async function readParkedMessages(
   found.searched.push(`${part} dead letters and retries`);
 }
 
-/** Entities and runs of this id. */
+/** Searches entities and runs by their id. */
 async function readRuns(source: SearchSource, text: string, found: SearchHits): Promise<void> {
   found.searched.push("entities and runs by id");
   const { namespace } = source;
@@ -118,7 +118,7 @@ async function readRuns(source: SearchSource, text: string, found: SearchHits): 
 }
 
 const decoder = new TextDecoder();
-/** Characters of what is looked for. */
+/** Maximum length of the searched text, in characters. */
 const MAX_QUERY = 300;
 const MOST_OF_ID = 50;
 const PAGE = 500;

@@ -1,4 +1,4 @@
-/** The hits of a search, and how much may still be read for more. */
+/** The hits of a search, and the allowance for reading more. */
 import { shownPayload } from "../contract/redaction.ts";
 import { type LoggedMessage, payloadOf } from "../log/format/logged_message.ts";
 import type { ReadAllowance } from "./read_allowance.ts";
@@ -19,12 +19,12 @@ export class SearchHits {
     this.allowance = allowance;
   }
 
-  /** Returns true if enough was found, or read. */
+  /** Returns true if enough hits were found, or the allowance is used up. */
   get full(): boolean {
     return this.hits.length >= MAX_HITS || this.allowance.spent;
   }
 
-  /** Takes a message if it is looked for. */
+  /** Adds a message to the hits if it matches. */
   take(message: LoggedMessage, where: SearchHit["where"], place: string): void {
     const { id, key, meta, category, time } = message;
     if (![id, key, meta?.c, meta?.a].includes(this.#text) || this.hits.length >= MAX_HITS) return;

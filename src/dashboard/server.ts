@@ -1,6 +1,6 @@
 /**
- * The HTTP server of the dashboard: the page's files, the stream of what it shows, and changes. `authentication.ts`
- * says who gets in.
+ * The HTTP server of the dashboard: the page's files, the stream of its data, and changes. `authentication.ts` decides
+ * about access.
  */
 import type { LookupAddress } from "node:dns";
 import { lookup } from "node:dns/promises";
@@ -14,40 +14,40 @@ import { PAGE_FILES, type PageFile } from "./page/page.ts";
 
 /** Options of {@link DashboardServer.listen}. */
 interface ServerOptions {
-  /** What to listen on: a name or an address. */
+  /** Name or address to listen on. */
   readonly host: string;
-  /** 0: any that is free. */
+  /** Port to listen on; 0: any free port. */
   readonly port: number;
   readonly streams: Streams;
-  /** What a browser may read, by the name in its request. */
+  /** Functions that read data for a browser, by the name in its request. */
   readonly reads: Readonly<Record<string, Read>>;
   /** Carries out a change; `undefined`: changes are not allowed. */
   readonly change: ((request: ChangeRequest) => Promise<ChangeAnswer>) | undefined;
 }
 
 /**
- * Reads what a browser asks for with these parameters; a string: why it cannot be asked for; `undefined`: there is
- * nothing. A parameter that was not given is empty.
+ * Reads the data for a request of a browser with these parameters; a string: the reason of a refusal; `undefined`: not
+ * found. An absent parameter is empty.
  */
 export type Read = (given: (parameter: string) => string) => Promise<object | string | undefined>;
 
-/** A server that listens. */
+/** A server that is listening. */
 export class DashboardServer implements AsyncDisposable {
-  /** What to open in a browser. */
+  /** Address to open in a browser. */
   readonly address: string;
   readonly #http: Server;
-  /** The browsers that look. */
+  /** The connected browsers. */
   readonly streams: Streams;
 
   private constructor(http: Server, { host, streams }: ServerOptions, { token }: Access) {
     this.#http = http;
     this.streams = streams;
-    const { port } = http.address() as AddressInfo; // it listens on a port
+    const { port } = http.address() as AddressInfo; // a server that listens on a port has an `AddressInfo`
     const name = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "[::1]" : host.includes(":") ? `[${host}]` : host;
     this.address = `http://${name}:${port}/?token=${token}`;
   }
 
-  /** Begins to listen. Rejects with the error of the operating system if it cannot. */
+  /** Starts to listen. Rejects with the error of the operating system if the server cannot. */
   static async listen(options: ServerOptions): Promise<DashboardServer> {
     const access = new Access(options.host);
     const http = createServer((request, response) => {
@@ -56,7 +56,7 @@ export class DashboardServer implements AsyncDisposable {
         else response.destroy();
       });
     });
-    const found = await lookup(options.host); // Bun (1.4) gives a name that nobody has any code, such as EADDRINUSE
+    const found = await lookup(options.host); // Bun (1.4) gives errors of unknown names any code, such as EADDRINUSE
     if ("Deno" in globalThis) await requestListen(found, options.port);
     await new Promise<void>((resolve, reject) => {
       http.once("error", reject);
@@ -74,7 +74,7 @@ export class DashboardServer implements AsyncDisposable {
   }
 }
 
-/** Rejects with `EPERM` if Deno does not permit it: its server (2.9.6) throws that where nothing catches it. */
+/** Rejects with `EPERM` if Deno does not permit listening: its server (2.9.6) throws that where it cannot be caught. */
 async function requestListen({ address, family }: LookupAddress, port: number): Promise<void> {
   const name = `${family === 6 ? `[${address}]` : address}:${port}`;
   const { state } = await Deno.permissions.request({ name: "net", host: name });
@@ -91,10 +91,11 @@ async function handle(
   const wrong = access.refusesOrigin({ method, headers });
   if (wrong !== undefined) return refuse(response, wrong);
   const { url: path = "" } = request;
-  // joined, not resolved: of `//` the next would be a host; what is no path is nothing that is here
+  // joined, not resolved: in `//x`, x would become the host; a path without `/` at its beginning becomes an unknown
+  // path
   const url = new URL(`http://dashboard${path.startsWith("/") ? path : "/-"}`);
   if (method === "GET" && url.pathname === "/") return enter(response, url, access);
-  // says the same of every path, so that nobody can look for the folder
+  // the same refusal for every path, so that nobody can search for the folder
   if (!url.pathname.startsWith(access.folder)) return refuse(response, NO_SESSION);
   const stranger = access.refusesSession({ method, headers });
   if (stranger !== undefined) return refuse(response, stranger);
@@ -114,7 +115,7 @@ async function handle(
   response.writeHead(200, { ...SECURITY_HEADERS, "content-type": type }).end(text);
 }
 
-/** Exchanges the token for the cookie, and leads to the page without it. */
+/** Exchanges the token for the cookie, and redirects to the page without the token. */
 function enter(response: ServerResponse, url: URL, access: Access): void {
   const token = url.searchParams.get("token");
   if (token === null || !access.isToken(token)) return refuse(response, NO_SESSION);
@@ -125,7 +126,7 @@ function stream(response: ServerResponse, streams: Streams): void {
   response.on("close", () => streams.remove(response));
   response.on("error", () => streams.remove(response));
   const type = "text/event-stream; charset=utf-8";
-  // nginx passes nothing on until the response ends, unless it is told so
+  // tells nginx to pass parts of the response on before it ends
   response.writeHead(200, { ...SECURITY_HEADERS, "content-type": type, "x-accel-buffering": "no" });
   if (!streams.add(response)) response.end("event: full\ndata: {}\n\n");
 }

@@ -1,6 +1,6 @@
 /**
- * The browsers that are connected, as server-sent events: each topic whole, only when it has changed, and to a browser
- * that connects what there is now. While none is connected, nothing is collected.
+ * Sends data to the connected browsers, as server-sent events: each topic whole, only when it has changed, and all
+ * present topics to a browser that connects. While no browser is connected, nothing is collected.
  */
 import type { Hello, Topic, Topics } from "./view.ts";
 
@@ -16,10 +16,11 @@ export interface StreamResponse {
 /** Options of {@link Streams}. */
 export interface StreamsOptions {
   hello(): Hello;
-  /** What a browser gets that topics do not have. */
+  /** Returns the data that a browser gets in addition to topics when it connects. */
   history(): Topics["history"];
-  /** The first browser has connected; the last one has left. */
+  /** Called when the first browser has connected. */
   onLook(): void;
+  /** Called when the last browser has left. */
   onLeave(): void;
 }
 
@@ -34,12 +35,12 @@ export class Streams {
     this.#options = options;
   }
 
-  /** How many browsers are connected. */
+  /** Number of connected browsers. */
   get size(): number {
     return this.#open.size;
   }
 
-  /** Adds a browser; `false`: there are too many. The caller has written the head of the response. */
+  /** Adds a browser. Returns false if there are too many. The caller has written the head of the response. */
   add(response: StreamResponse): boolean {
     if (this.#open.size >= MAX_BROWSERS) return false;
     this.#open.add(response);
@@ -47,14 +48,14 @@ export class Streams {
     response.write(message("history", JSON.stringify(this.#options.history())));
     for (const [topic, text] of this.#last) response.write(message(topic, text));
     if (this.#open.size === 1) {
-      // tells the page that the connection is alive
+      // the heartbeat shows the page that the connection is alive
       this.#heartbeat = setInterval(() => this.#write(message("beat", `${Date.now()}`)), HEARTBEAT);
       this.#options.onLook();
     }
     return true;
   }
 
-  /** Removes one. Idempotent. */
+  /** Removes a browser. Idempotent. */
   remove(response: StreamResponse): void {
     if (!this.#open.delete(response) || this.#open.size > 0) return;
     clearInterval(this.#heartbeat);
@@ -62,7 +63,7 @@ export class Streams {
     this.#options.onLeave();
   }
 
-  /** Sends a topic to all, unless it is what they have. */
+  /** Sends a topic to all browsers, unless it has not changed. */
   send<T extends Exclude<Topic, "hello" | "history" | "points">>(topic: T, value: Topics[T]): void {
     if (this.#open.size === 0) return;
     const text = JSON.stringify(value);
@@ -76,7 +77,7 @@ export class Streams {
     this.#write(message("points", JSON.stringify(points)));
   }
 
-  /** Ends all. */
+  /** Ends all connections. */
   close(): void {
     for (const response of [...this.#open]) {
       this.remove(response);
@@ -87,7 +88,7 @@ export class Streams {
   #write(text: string): void {
     for (const response of [...this.#open]) {
       if (response.writableLength <= MOST_UNREAD) response.write(text);
-      else { // it connects again when it can
+      else { // the browser reconnects when it can
         this.remove(response);
         response.destroy();
       }
@@ -95,9 +96,9 @@ export class Streams {
   }
 }
 
-/** Browsers at once. */
+/** Maximum number of connected browsers. */
 const MAX_BROWSERS = 32;
-/** Bytes that wait for one browser. */
+/** Maximum number of bytes that wait for one browser. */
 const MOST_UNREAD = 16 * 1_048_576;
 const HEARTBEAT = 2_000; // ms
 

@@ -1,4 +1,4 @@
-/** How fast subscriptions read, and how their lag was in the last 15 minutes. */
+/** The rates at which subscriptions read, and their lag in the last 15 minutes. */
 import type { SubscriptionInfo } from "../contract/durable_messages.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { shownText } from "./shown.ts";
@@ -8,23 +8,23 @@ interface Past {
   sequence: number;
   at: number;
   rate: number;
-  /** When the last lag was noted. */
+  /** Time at which the last lag was noted, by a monotonic clock. */
   noted: number;
   lags: number[];
 }
 
-/** The past of the subscriptions. */
+/** Earlier positions and lags of the subscriptions. */
 export class SubscriptionRates {
   readonly #past = new Map<string, Past>();
 
-  /** A subscription as it stands now, in ms of a clock that never goes back. */
+  /** Returns a subscription with its rate and lags. `monotonic`: the time, in ms of a clock that never goes back. */
   view(info: SubscriptionInfo, monotonic: number, label: (node: string) => string = shownText): SubscriptionView {
     const key = `${info.service}/${info.name}`;
     const sequence = sequenceOf(info.position);
     const past = this.#past.get(key) ?? { sequence, at: monotonic, rate: 0, noted: -Infinity, lags: [] };
     this.#past.set(key, past);
     const seconds = (monotonic - past.at) / 1_000;
-    // sequences begin with the time of the stream's creation: a first read of it is no rate
+    // sequences begin with the time of the stream's creation: the first progress from 0 is no rate
     if (seconds > 0.2) {
       const read = sequence - past.sequence;
       past.rate = read < 0 || past.sequence === 0 ? 0 : read / seconds;
@@ -48,8 +48,9 @@ export class SubscriptionRates {
   }
 }
 
-/** Points of 15 minutes, and the ms between two. */
+/** Number of points in 15 minutes. */
 const POINTS = 90;
+/** Time between two points, in ms. */
 const POINT_INTERVAL = 10_000;
-/** Contracts that are named. */
+/** Maximum number of contracts that are named. */
 const CONTRACTS = 20;

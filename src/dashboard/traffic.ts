@@ -1,6 +1,6 @@
 /**
- * Who sends how many requests to whom, from what nodes have counted of each other; by service in a cluster of many
- * nodes.
+ * Rates of the requests between nodes, from the counts that each node has of each other; between services in a cluster
+ * of many nodes.
  */
 import type { NodeStats } from "../contract/node_stats.ts";
 import { shownText } from "./shown.ts";
@@ -17,10 +17,10 @@ export interface TrafficNode {
 
 /** The traffic of a cluster. */
 export class Traffic {
-  /** By the endpoint of a node and the id of another one: requests and failures a second. */
+  /** Requests and failures a second, by the endpoint of the sending node, then by the id of the receiving one. */
   readonly #rates = new Map<string, ReadonlyMap<string, readonly [rate: number, failing: number]>>();
 
-  /** An answer of a node, and an earlier one, if there is one. */
+  /** Adds an answer of a node, and its earlier answer, if there is one. */
   take(
     { endpoint, up, peers }: Pick<NodeStats, "endpoint" | "up" | "peers">,
     before?: Pick<NodeStats, "up" | "peers">,
@@ -39,7 +39,7 @@ export class Traffic {
     this.#rates.set(endpoint, rates);
   }
 
-  /** Forgets processes but these. */
+  /** Forgets all processes except those at these endpoints. */
   keep(endpoints: ReadonlySet<string>): void {
     for (const endpoint of this.#rates.keys()) if (!endpoints.has(endpoint)) this.#rates.delete(endpoint);
   }
@@ -70,6 +70,7 @@ export class Traffic {
   }
 }
 
-/** Circles in the picture, and lines between them. */
+/** Maximum number of circles in the picture. */
 const MOST_NODES = 32;
+/** Maximum number of lines between circles. */
 const MOST_EDGES = 200;

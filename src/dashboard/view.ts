@@ -1,6 +1,7 @@
 /**
- * What the page is sent: a topic each, as JSON, whole and only when it has changed. Times are in ms since 1970 by the
- * clock of the process that serves the page, unless said otherwise; all texts are made safe and cut by `shown.ts`.
+ * The data that the page gets: topics, as JSON, each whole and only when it has changed. Times are in ms since 1970 by
+ * the clock of the process that serves the page, unless stated otherwise; all texts are made safe and cut by
+ * `shown.ts`.
  */
 import type { Alarm, ObservedLetters, ObservedStream } from "../contract/alarms.ts";
 import type { Kind } from "../contract/contract.ts";
@@ -8,7 +9,7 @@ import type { DeadLetter, SubscriptionInfo } from "../contract/durable_messages.
 import type { RunStatus } from "../contract/flow.ts";
 import type { PendingSchedule } from "../log/publishing/schedule_list.ts";
 
-/** The topics. */
+/** The topics and their values. */
 export interface Topics {
   readonly hello: Hello;
   readonly problems: readonly Problem[];
@@ -16,12 +17,12 @@ export interface Topics {
   readonly timeline: readonly TimelineEntry[];
   readonly server: ServerView;
   readonly groups: Capped<LetterGroup>;
-  /** Those that are stuck. */
+  /** Stuck runs. */
   readonly runs: readonly RunView[];
   readonly nodes: NodesView;
   readonly traffic: TrafficView;
   readonly contracts: Capped<ContractView>;
-  /** Sent once to a browser that connects: of each contract the points of 15 minutes, oldest first. */
+  /** Sent once to a browser that connects: the points of 15 minutes of each contract, oldest first. */
   readonly history: Readonly<Record<string, readonly ContractPoint[]>>;
   /** The next point of each contract, every 10 s. */
   readonly points: Readonly<Record<string, ContractPoint>>;
@@ -36,10 +37,10 @@ export interface Topics {
 /** The name of a topic. */
 export type Topic = keyof Topics;
 
-/** A list that was cut to what a page can show. */
+/** A list that was cut to the length that a page can show. */
 export interface Capped<T> {
   readonly shown: readonly T[];
-  /** How many there are. */
+  /** Number of all items. */
   readonly total: number;
 }
 
@@ -49,7 +50,7 @@ export interface Hello {
   readonly address: string;
   readonly version: string;
   readonly allowChanges: boolean;
-  /** The time of the serving process. */
+  /** Time of the serving process. */
   readonly now: number;
 }
 
@@ -64,23 +65,23 @@ export interface AlarmView extends Alarm {
   readonly advice: string;
 }
 
-/** Something that happened to the cluster while somebody looked. */
+/** An event in the cluster while a browser was connected. */
 export interface TimelineEntry {
-  /** Grows from entry to entry. */
+  /** Number that grows from entry to entry. */
   readonly n: number;
   readonly at: number;
-  /** `joined`, `drained`, `elected`, … */
+  /** Kind of the event: `joined`, `drained`, `elected`, … */
   readonly what: string;
   readonly about: string;
 }
 
-/** NATS itself. */
+/** The state of NATS. */
 export interface ServerView {
   readonly name: string;
   readonly version: string;
-  /** The way to the server and back, in ms. */
+  /** Round trip to the server, in ms. */
   readonly rtt: number;
-  /** Bytes of the account's store, and its limit; 0 or less: none; `undefined`: it is not told. */
+  /** Used bytes of the account's store, and its limit (0 or less: none); `undefined`: unknown. */
   readonly store?: { readonly used: number; readonly limit: number } | undefined;
   readonly streams: readonly StreamView[];
 }
@@ -88,7 +89,7 @@ export interface ServerView {
 /** A stream or bucket of the namespace. */
 export interface StreamView extends ObservedStream {
   readonly messages: number;
-  /** The server that leads it; empty: a lone server, or none leads. */
+  /** Name of the server that leads the stream; empty: a single server, or no leader. */
   readonly leader: string;
   readonly consumers: number;
 }
@@ -97,18 +98,18 @@ export interface StreamView extends ObservedStream {
 export interface RunView {
   readonly workflow: string;
   readonly id: string;
-  /** Its id as it is stored: for requests, not for people. */
+  /** Id of the run as it is stored: for requests, not for people. */
   readonly key: string;
   readonly status: RunStatus;
-  /** The last stage that its handler named; empty: none. */
+  /** Last stage that the run's handler named; empty: none. */
   readonly stage: string;
   readonly startedAt: number;
-  /** Since when it does, or waits for, what is pending. */
+  /** Time since which the oldest pending entry is pending. */
   readonly since: number;
   readonly pending: string;
-  /** The steps among it, which may be skipped. */
+  /** Names of the pending steps, which may be skipped. */
   readonly steps: readonly string[];
-  /** A line for each entry. */
+  /** Text with a line for each entry. */
   readonly timeline: string;
 }
 
@@ -116,56 +117,59 @@ export interface RunView {
 export interface LetterGroup
   extends Pick<ObservedLetters, "subscription" | "contract" | "code" | "count" | "first" | "last"> {
   readonly service: string;
-  /** The first line of the cause, or else the message. */
+  /** First line of the cause, or else the message. */
   readonly cause: string;
-  /** The whole cause of the newest. */
+  /** Whole cause of the newest letter. */
   readonly stack: string;
-  /** Whether the handler decided so, with a code of its own. */
+  /** True if the handler reported the failure with a code of its own. */
   readonly business: boolean;
-  /** True if letters of its subscription are still unread: there may be more. */
+  /** True if letters of the group's subscription are still unread: there may be more. */
   readonly partial: boolean;
 }
 
-/** The nodes, and how many are in each state. */
+/** The nodes, and their number in each state. */
 export interface NodesView extends Capped<NodeView> {
   readonly counts: Readonly<Record<NodeView["state"], number>>;
-  /** Deadlocks of locks that ended because a node gave up a lock, since the nodes began. */
+  /** Number of deadlocks of locks that ended because a node gave up a lock, since the nodes began. */
   readonly cycles: number;
 }
 
 /** A node. */
 export interface NodeView {
   readonly id: string;
-  /** `payments/ab12`. */
+  /** Label, such as `payments/ab12`. */
   readonly label: string;
   readonly service: string;
-  /** `suspect`: it does not answer; `gone`: its process has ended; `drained`: it has left. */
+  /** State; `suspect`: the node does not answer; `gone`: its process has ended; `drained`: it has left. */
   readonly state: "live" | "suspect" | "gone" | "drained";
-  /** When it got into this state. */
+  /** Time at which the node got into this state. */
   readonly since: number;
-  /** Running handlers and waiting sends; requests that wait. */
+  /** Number of running handlers and waiting sends. */
   readonly busy: number;
+  /** Number of requests that wait. */
   readonly queued: number;
-  /** How long its last answer took, in ms; `undefined` before the first. */
+  /** Time that the last answer took, in ms; `undefined` before the first. */
   readonly ping?: number | undefined;
-  /** By its own clock. */
+  /** Start of the process, by its own clock. */
   readonly startedAt: number;
   readonly version: string;
   readonly host: string;
-  /** How many contracts it handles. */
+  /** Number of contracts that the node handles. */
   readonly handles: number;
-  /** Resident memory, in bytes, and the share of one core that it uses; `undefined`: it does not say. */
+  /** Resident memory, in bytes; `undefined`: unknown. */
   readonly memory?: number | undefined;
+  /** Share of one core that the process uses; `undefined`: unknown. */
   readonly cpu?: number | undefined;
 }
 
 /** The picture of the requests. */
 export interface TrafficView {
-  /** Whether each circle is a service, because there are too many nodes. */
+  /** True if each circle is a service, because there are too many nodes. */
   readonly byService: boolean;
   readonly nodes: readonly TrafficCircle[];
-  /** The busiest; there are `total`. */
+  /** The busiest lines. */
   readonly edges: readonly TrafficEdge[];
+  /** Number of all lines. */
   readonly total: number;
 }
 
@@ -173,84 +177,87 @@ export interface TrafficView {
 export interface TrafficCircle {
   readonly label: string;
   readonly state: NodeView["state"];
-  /** How many nodes it stands for. */
+  /** Number of nodes that the circle stands for. */
   readonly count: number;
 }
 
-/** From one circle to another, by their places: requests a second, and those of them that fail. */
+/** A line from one circle to another, by their indexes: requests a second, and failing requests a second. */
 export type TrafficEdge = readonly [from: number, to: number, rate: number, failing: number];
 
-/** A contract, in all nodes. */
+/** A contract, on all nodes together. */
 export interface ContractView {
   readonly name: string;
   readonly kind: Kind;
-  /** Runs of handlers a second in the last 10 s, and those that failed. */
+  /** Runs of handlers a second in the last 10 s. */
   readonly rate: number;
+  /** Failed runs a second in the last 10 s. */
   readonly failing: number;
-  /** How long runs took in the last 10 s, in ms; `null`: there were none. */
+  /** Median duration of runs in the last 10 s, in ms; `null`: no runs. */
   readonly p50: number | null;
+  /** 99th percentile of the duration of runs in the last 10 s, in ms; `null`: no runs. */
   readonly p99: number | null;
-  /** Running, or waiting for their turn. */
+  /** Number of messages that run, or wait for their turn. */
   readonly inHand: number;
-  /** Failures since the page was first opened, the most frequent codes. */
+  /** The most frequent codes of failures since the page was first opened, with their counts. */
   readonly codes: readonly (readonly [code: string, count: number])[];
-  /** Labels of live nodes that handle it, cut; and how many there are. */
+  /** Labels of live nodes that handle the contract, cut. */
   readonly nodes: readonly string[];
+  /** Number of nodes that handle the contract. */
   readonly handlers: number;
-  /** Those of `failing` that the handler decided on, with a code of its own: no error of operation. */
+  /** Part of `failing` that handlers reported with a code of their own: no error of operation. */
   readonly refusing: number;
 }
 
-/** 10 s of a contract: see {@link ContractView}. */
+/** The rates of a contract in 10 s: see {@link ContractView}. */
 export type ContractPoint = readonly [rate: number, failing: number, p50: number | null, p99: number | null];
 
 /** A subscription to durable messages. */
 export interface SubscriptionView extends Omit<SubscriptionInfo, "position" | "requested"> {
-  /** Messages of the log that it read, a second. */
+  /** Number of messages of the log that the subscription reads a second. */
   readonly rate: number;
-  /** Its lag in the last 15 minutes, oldest first. */
+  /** Lag of the subscription in the last 15 minutes, oldest first. */
   readonly lags: readonly number[];
 }
 
-/** A message that its subscription has put aside. */
+/** A message that its subscription has parked. */
 export interface ParkedView
   extends Pick<DeadLetter, "service" | "subscription" | "position" | "id" | "contract" | "key" | "attempts"> {
-  /** The error of its last attempt; empty: it waits behind another. */
+  /** Code of the error of the last attempt; empty: the message waits behind another one. */
   readonly code: string;
   readonly error: string;
-  /** What its handler threw: a first line, and the stack below; empty: it is not kept. */
+  /** Error that the handler threw: a first line, and the stack below; empty: not stored. */
   readonly cause: string;
 }
 
 /** A dead letter. */
 export interface LetterView extends ParkedView {
-  /** Where it is kept. */
+  /** Place of the letter, for requests. */
   readonly place: string;
-  /** When it became a dead letter. */
+  /** Time at which the message became a dead letter. */
   readonly at: number;
-  /** JSON, cut. */
+  /** Payload as JSON, cut. */
   readonly payload: string;
-  /** A request that its subscription's leader has not carried out yet. */
+  /** Request that the subscription's leader has not carried out yet. */
   readonly request: "replay" | "discard" | undefined;
-  /** The {@link LetterGroup.cause} of its group. */
+  /** {@link LetterGroup.cause} of the letter's group. */
   readonly group: string;
-  /** Whether the handler decided so, with a code of its own. */
+  /** True if the handler reported the failure with a code of its own. */
   readonly business: boolean;
-  /** Its payloads before it was edited, and since when each was a dead letter; cut; empty: it was not. */
+  /** Payloads before edits, with the time since which each was a dead letter, cut; empty: never edited. */
   readonly history: string;
 }
 
-/** A message that waits for its next attempt, or behind another of its key. */
+/** A message that waits for its next attempt, or behind another message of its key. */
 export interface RetryView extends ParkedView {
-  /** When it is to be tried again; 0: as soon as it is the first of its key. */
+  /** Time of the next attempt; 0: as soon as the message is the first of its key. */
   readonly due: number;
 }
 
-/** Something that is scheduled for later. */
+/** A message that is scheduled for later. */
 export interface ScheduleView extends PendingSchedule {
-  /** Its id as it is stored: for requests, not for people. */
+  /** Id of the schedule as it is stored: for requests, not for people. */
   readonly key: string;
-  /** When it is due next, in ms since 1970; `undefined`: only the server can tell. */
+  /** Time at which the schedule is due next, in ms since 1970; `undefined`: only the server can compute it. */
   readonly next: number | undefined;
 }
 
@@ -260,24 +267,25 @@ export interface LockView {
   readonly key: string;
   readonly holder: string;
   readonly token: number;
-  /** By the holder's clock. */
+  /** Time since which the lock is held, by the holder's clock. */
   readonly since: number;
   readonly ttl: number;
-  /** The nodes that wait, the next one first, cut; and how many there are. */
+  /** Names of the nodes that wait, the next one first, cut. */
   readonly waiters: readonly string[];
+  /** Number of nodes that wait. */
   readonly waiting: number;
 }
 
 /** The end of the log, and events as they are published. */
 export interface EventsView {
   readonly shown: readonly EventView[];
-  /** Events that came too fast to be shown, since the page was opened. */
+  /** Number of events that came too fast to be shown, since the page was opened. */
   readonly left: number;
 }
 
 /** An event. */
 export interface EventView {
-  /** Grows from event to event. */
+  /** Number that grows from event to event. */
   readonly n: number;
   readonly at: number;
   readonly durable: boolean;
@@ -285,30 +293,31 @@ export interface EventView {
   readonly id: string;
   readonly key: string | undefined;
   readonly from: string;
-  /** JSON, cut. */
+  /** Payload as JSON, cut. */
   readonly payload: string;
 }
 
 /** The last runs of a schedule, in answer to `GET schedule?contract=…&id=…`; a line for each, the newest first. */
 export type ScheduleRunsView = readonly string[];
 
-/** Entities that have changed last, in answer to `GET entities?type=…`. */
+/** The last changed entities, in answer to `GET entities?type=…`. */
 export interface EntitiesView {
   readonly shown: readonly EntityRow[];
-  /** What was read for it, and how much of it. */
+  /** Text with the parts that were read for the answer, and how much of them. */
   readonly searched: string;
 }
 
-/** An entity among others. */
+/** An entity in a list. */
 export interface EntityRow {
   readonly type: string;
   readonly id: string;
-  /** Its id as it is stored: for requests, not for people. */
+  /** Id of the entity as it is stored: for requests, not for people. */
   readonly key: string;
-  /** How many events it has had; `undefined`: its last message cannot be read. */
+  /** Number of the entity's events; `undefined`: its last message cannot be read. */
   readonly version: number | undefined;
-  /** Its last event, `forgotten`, or why its last message cannot be read; and when that was stored. */
+  /** Name of its last event, `forgotten`, or the reason why its last message cannot be read. */
   readonly last: string;
+  /** Time at which its last message was stored. */
   readonly at: number;
 }
 
@@ -316,77 +325,78 @@ export interface EntityRow {
 export interface EntityView {
   readonly type: string;
   readonly id: string;
-  /** How many events it has had. */
+  /** Number of the entity's events. */
   readonly version: number;
   readonly created: number | undefined;
   readonly changed: number | undefined;
   readonly forgotten: boolean;
-  /** The version and state of its snapshot, cut; or why there is none. */
+  /** Version and state of the snapshot, cut; or the reason why there is none. */
   readonly snapshot: string;
-  /** The last ones, oldest first; one without a name is a fault, which its payload explains. */
+  /** The last events, oldest first; an event without a name is a fault, which its payload explains. */
   readonly events: readonly {
     readonly position: number;
     readonly at: number;
     readonly event: string;
     readonly version: number | undefined;
-    /** The name and message id of the command that emitted it. */
+    /** Name and message id of the command that emitted the event. */
     readonly command: string;
     readonly payload: string;
   }[];
 }
 
-/** What was found, in answer to `GET search?text=…`. */
+/** The result of a search, in answer to `GET search?text=…`. */
 export interface SearchView {
   readonly hits: readonly SearchHit[];
-  /** What was read for it, and how much of it. */
+  /** Texts with the parts that were read for the answer, and how much of them. */
   readonly searched: readonly string[];
 }
 
-/** Something with an id, a key, a correlation id or a causation that was looked for; empty: it has none. */
+/** A message, entity or run with the searched id, key, correlation id or causation; an absent member is empty. */
 export interface SearchHit {
   readonly where: "event" | "dead letter" | "retry" | "run" | "entity";
-  /** The contract, the workflow or the type of entity. */
+  /** Name of the contract, the workflow or the type of entity. */
   readonly name: string;
   readonly id: string;
   readonly key: string;
   readonly correlation: string;
   readonly causation: string;
-  /** When it was stored or started; 0: it is not said. */
+  /** Time at which it was stored or started; 0: unknown. */
   readonly at: number;
-  /** Its position, subscription or status. */
+  /** Position in the log, subscription or status. */
   readonly place: string;
   readonly payload: string;
 }
 
-/** The body of `POST change`: of dead letters, or what takes back a schedule. */
+/** The body of `POST change`: a change of dead letters, schedules or runs. */
 export type ChangeRequest = LettersRequest | EditRequest | CancelRequest | RunChangeRequest | RunsRequest;
 
-/** Changes all runs that match: of a status, and of a workflow or with a part of an error, unless these are empty. */
+/** Changes all runs that match: of a status, and of a workflow or with a text in an error, unless these are empty. */
 export interface RunsRequest {
   readonly do: "retry runs" | "cancel runs";
   readonly matching: { readonly status: RunStatus; readonly workflow: string; readonly cause: string };
-  /** Stays with the runs; a retry has none. */
+  /** Reason that is stored with the runs; retries have none. */
   readonly reason?: string;
 }
 
-/** How many runs match, in answer to `GET count-runs?workflow=…&status=…&cause=…`. */
+/** Number of runs that match, in answer to `GET count-runs?workflow=…&status=…&cause=…`. */
 export interface RunCount {
   readonly count: number;
 }
 
-/** Has a run of a workflow try again what is pending, records a value for a step by hand, or ends the run. */
+/** Retries the pending entries of a workflow's run, records a value for a step by hand, or cancels the run. */
 export interface RunChangeRequest {
   readonly do: "retry run" | "skip step" | "cancel run";
   readonly workflow: string;
   readonly id: string;
-  /** Stays with the run; a retry has none. */
+  /** Reason that is stored with the run; a retry has none. */
   readonly reason?: string;
-  /** One of {@link RunView.steps}, and its value as JSON has it. */
+  /** Step to skip: one of {@link RunView.steps}. */
   readonly step?: string;
+  /** Value of the skipped step, as JSON. */
   readonly value?: unknown;
 }
 
-/** Takes back what is scheduled. */
+/** Cancels a scheduled message. */
 export interface CancelRequest {
   readonly do: "cancel";
   readonly contract: string;
@@ -396,7 +406,7 @@ export interface CancelRequest {
 /** Replays or discards dead letters. */
 export interface LettersRequest {
   readonly do: "replay" | "discard";
-  /** The {@link LetterView.place} of each; or all that match. */
+  /** {@link LetterView.place} of each letter; absent: all letters that match. */
   readonly letters?: readonly string[];
   readonly matching?: LetterFilter;
 }
@@ -404,33 +414,33 @@ export interface LettersRequest {
 /** Replays a dead letter with another payload. */
 export interface EditRequest extends LetterText {
   readonly do: "edit";
-  /** Its {@link LetterView.place}. */
+  /** {@link LetterView.place} of the letter. */
   readonly letter: string;
 }
 
 /** The payload of a dead letter, in answer to `GET letter?place=…`. */
 export interface LetterText {
-  /** JSON. */
+  /** Payload as JSON. */
   readonly payload: string;
-  /** Whether it has tags of what JSON lacks, such as dates. */
+  /** True if the payload has tags for values that JSON lacks, such as dates. */
   readonly tagged: boolean;
 }
 
-/** Which dead letters, by what the page shows of them; what is left out does not matter. */
+/** A filter for dead letters, by the texts that the page shows of them; an absent text matches all. */
 export interface LetterFilter {
   readonly service?: string;
   readonly subscription?: string;
   readonly contract?: string;
   readonly code?: string;
-  /** As in {@link LetterGroup.cause}. */
+  /** Text as in {@link LetterGroup.cause}. */
   readonly cause?: string;
 }
 
 /** The answer to a change. */
 export interface ChangeAnswer {
-  /** How many requests were recorded; the leaders carry them out. */
+  /** Number of requests that were recorded; the leaders carry them out. */
   readonly done: number;
   readonly failed: number;
-  /** The first error. */
+  /** Text of the first error. */
   readonly error: string | undefined;
 }

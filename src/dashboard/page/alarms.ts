@@ -1,11 +1,12 @@
-/** Alarms with their causes and advice; the latest events of the cluster; NATS itself. */
+/** The sections of alarms with their causes and advice, of the latest events of the cluster, and of NATS itself. */
 import type { AlarmView, StreamView, TimelineEntry } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
+ * globals.
  */
 export function alarmsSection(
   { age, byId, clock, count, latency, say, some }: Elements,
@@ -71,7 +72,7 @@ export function alarmsSection(
       say(byId("alarms-title"), what === "" ? "Alarms" : `Alarms: ${what}`);
       const title = document.title.replace(/^\(\d+\) /, "");
       document.title = view.length === 0 ? title : `(${view.length}) ${title}`;
-      // a page that was just opened tells nobody what they see
+      // a page that was just opened does not announce the alarms that its users see anyway
       if (!isFirst) say(byId("alarms-said"), what === "" ? "no alarms" : what);
       isFirst = false;
     },

@@ -1,6 +1,6 @@
 /**
- * The page: each topic goes to its sections. Updates are drawn once a frame at most, and none while nobody sees the
- * page.
+ * The page: passes each topic to its sections. Updates are drawn at most once a frame, and not while the page is
+ * hidden.
  */
 import type { Topic, Topics } from "../view.ts";
 import type { Elements } from "./elements.ts";
@@ -8,12 +8,13 @@ import type { Section, Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
+ * globals.
  */
 export function app(elements: Elements, tables: Tables, sections: readonly Section[]) {
   const { byId, make, say, setClock, some } = elements;
 
-  /** The server is heard every 2 s, in ms. */
+  /** Time without a message after which the page reconnects, in ms; the server sends a heartbeat every 2 s. */
   const SILENCE = 8_000;
 
   const own: Shows = {
@@ -35,12 +36,12 @@ export function app(elements: Elements, tables: Tables, sections: readonly Secti
   const all: readonly Shows[] = [own, ...sections.map((section) => section(elements, tables))];
   const topics = new Set(all.flatMap((shows) => Object.keys(shows) as Topic[]));
 
-  /** What has come and is not drawn yet: of each topic the newest. */
+  /** Functions that draw received topics: of each topic the newest value that is not drawn yet. */
   const waiting = new Map<Topic, () => void>();
   let heard = performance.now();
   let source = open();
 
-  // a browser does not try again after a refusal, and does not notice a connection that is silent
+  // a browser does not reconnect after a refusal, and does not notice a connection that is silent
   setInterval(() => {
     if (source.readyState !== EventSource.CLOSED && performance.now() - heard < SILENCE) return;
     source.close();
@@ -54,7 +55,10 @@ export function app(elements: Elements, tables: Tables, sections: readonly Secti
     if (target instanceof HTMLAnchorElement) scrollTo(target.hash.slice(1), 30);
   });
 
-  /** Again each frame: a section has its height only when it comes near the screen, and moves those behind it. */
+  /**
+   * Scrolls to a section, again in each frame: a section has its height only when it comes near the screen, and then
+   * moves those below it.
+   */
   function scrollTo(id: string, frames: number): void {
     byId(id).scrollIntoView();
     if (frames > 0) requestAnimationFrame(() => scrollTo(id, frames - 1));
@@ -97,7 +101,7 @@ export function app(elements: Elements, tables: Tables, sections: readonly Secti
   }
 
   function draw(): void {
-    // one topic a frame: all of them at once would take several
+    // one topic a frame: all topics at once would take several frames
     for (const [topic, show] of waiting) {
       waiting.delete(topic);
       if (waiting.size > 0) requestAnimationFrame(draw);

@@ -8,7 +8,8 @@ import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
+ * globals.
  */
 export function searchSection({ ask, byId, reading, some, time }: Elements, { table, dim }: Tables): Shows {
   let hits: readonly SearchHit[] = [];
@@ -38,7 +39,8 @@ export function searchSection({ ask, byId, reading, some, time }: Elements, { ta
 }
 
 /**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
+ * globals.
  */
 export function entitiesSection({ ask, byId, reading, count, time }: Elements, { table, dim }: Tables): Shows {
   type Event = EntityView["events"][number];

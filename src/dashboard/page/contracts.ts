@@ -5,13 +5,14 @@ import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
+ * globals.
  */
 export function contractsSection(
   { byId, count, latency, rate }: Elements,
   { table, dim, named, sparkline }: Tables,
 ): Shows {
-  /** Points of 10 s in 15 minutes. */
+  /** Number of points of 10 s in 15 minutes. */
   const POINTS = 90;
   const NONE: readonly ContractPoint[] = [];
   const past = new Map<string, readonly ContractPoint[]>();
@@ -71,13 +72,13 @@ export function contractsSection(
 
   return {
     contracts: (view) => contracts.show(now = view),
-    // what there was before this page
+    // the points before this page was opened
     history(history) {
       past.clear();
       for (const [name, points] of Object.entries(history)) past.set(name, points);
       contracts.show(now);
     },
-    // the next point of each
+    // the next point of each contract
     points(points) {
       for (const [name, point] of Object.entries(points)) {
         past.set(name, [...(past.get(name) ?? []).slice(-(POINTS - 1)), point]);

@@ -3,29 +3,31 @@
  */
 import type { ChangeAnswer, ChangeRequest } from "../view.ts";
 
-/** Something that the user enters. */
+/** A field of a dialog that the user fills in. */
 interface PageField {
   readonly name: string;
   readonly title: string;
   readonly value?: string;
   /** True if the text must be JSON. */
   readonly json?: boolean;
-  /** One of these. */
+  /** Values to choose from. */
   readonly options?: readonly string[];
-  /** Of so many lines, and of so many characters at most. */
+  /** Number of lines of the field. */
   readonly lines?: number;
+  /** Maximum length of the text, in characters. */
   readonly most?: number;
 }
 
 /**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
+ * globals.
  */
 export function elements() {
-  // made once: `toLocaleString` looks its language up each time, which took three quarters of the time of all tables
+  // made once: `toLocaleString` looks up its language each time, which took three quarters of the time of all tables
   const NUMBER = new Intl.NumberFormat("en-US");
   const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
-  /** ms as `340 ms`, `7 s`, `12 m 5 s`, `3 h 20 m`, `2 d 4 h`. */
+  /** Formats ms as `340 ms`, `7 s`, `12 m 5 s`, `3 h 20 m`, `2 d 4 h`. */
   function duration(ms: number): string {
     if (ms < 0) return "0 s";
     if (ms < 1_000) return `${Math.round(ms)} ms`;
@@ -37,63 +39,63 @@ export function elements() {
     return h < 24 ? `${h} h ${m % 60} m` : `${Math.floor(h / 24)} d ${h % 24} h`;
   }
 
-  /** ms of a latency: `0.4 ms`, `12 ms`, `1.2 s`. */
+  /** Formats the ms of a latency: `0.4 ms`, `12 ms`, `1.2 s`. */
   function latency(ms: number | undefined): string {
     if (ms === undefined) return "-";
     if (ms < 10) return `${ms.toFixed(1)} ms`;
     return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
   }
 
-  /** `1,234`. */
+  /** Formats a number: `1,234`. */
   function count(n: number): string {
     return NUMBER.format(Math.round(n));
   }
 
-  /** A rate: `0`, `0.4`, `12`, `1,234`. */
+  /** Formats a rate: `0`, `0.4`, `12`, `1,234`. */
   function rate(n: number): string {
     if (n === 0) return "0";
     return n < 10 ? n.toFixed(1) : count(n);
   }
 
-  /** How far the server's clock is ahead of the browser's, in ms. */
+  /** Time by which the server's clock is ahead of the browser's, in ms. */
   let ahead = 0;
 
-  /** Takes the time of the server. */
+  /** Sets the time of the server. */
   function setClock(now: number): void {
     ahead = now - Date.now();
   }
 
-  /** How long until then, in ms, by the server's clock. */
+  /** Returns the time until `ms`, in ms, by the server's clock. */
   function until(ms: number): number {
     return ms - Date.now() - ahead;
   }
 
-  /** How long ago that was, as `duration` has it. */
+  /** Returns the time since `ms`, formatted by `duration`. */
   function age(ms: number): string {
     return duration(-until(ms));
   }
 
-  /** `14:03:22`. */
+  /** Formats a time as `14:03:22`. */
   function clock(ms: number): string {
     return Number.isFinite(ms) ? TIME.format(ms) : "";
   }
 
-  /** `2026-01-01T14:03:22.000Z`; a dash: never. */
+  /** Formats a time as `2026-01-01T14:03:22.000Z`; `undefined` as a dash. */
   function time(ms: number | undefined): string {
     return ms === undefined ? "-" : new Date(ms).toISOString();
   }
 
-  /** `1 node`, `2 nodes`. */
+  /** Formats a number of things: `1 node`, `2 nodes`. */
   function some(n: number, what: string): string {
     return `${count(n)} ${what}${n === 1 ? "" : "s"}`;
   }
 
-  /** The element with this id, which the page has. */
+  /** Returns the element with this id, which the page has. */
   function byId<E extends HTMLElement = HTMLElement>(id: string): E {
     return document.getElementById(id) as E;
   }
 
-  /** A new element with a text. */
+  /** Makes an element with a text. */
   function make<K extends keyof HTMLElementTagNameMap>(
     tag: K,
     text = "",
@@ -105,25 +107,25 @@ export function elements() {
     return element;
   }
 
-  /** The element, with these in it. */
+  /** Appends children to an element, and returns it. */
   function filled<E extends Element>(element: E, ...children: readonly (Node | string)[]): E {
     element.append(...children);
     return element;
   }
 
-  /** A button. */
+  /** Makes a button. */
   function button(text: string, onClick: () => void, attributes: Readonly<Record<string, string>> = {}) {
     const made = make("button", text, { type: "button", ...attributes });
     made.addEventListener("click", onClick);
     return made;
   }
 
-  /** Sets a text if it is another one: an unchanged one costs no layout. */
+  /** Sets a text unless the element has it already: an unchanged text costs no layout. */
   function say(element: Element, text: string): void {
     if (element.textContent !== text) element.textContent = text;
   }
 
-  /** Tells the user what became of a change, also one who does not see the page. */
+  /** Tells the user the outcome of a change, including a user who does not see the page. */
   function announce(text: string): void {
     const said = byId("said");
     said.textContent = text;
@@ -133,12 +135,12 @@ export function elements() {
 
   let silence: ReturnType<typeof setTimeout> | undefined;
 
-  /** Whether the user agrees. The default of the keyboard is not to. */
+  /** Resolves with true if the user agrees. The button that the keyboard selects first is to refuse. */
   async function confirmed(question: string, yes: string): Promise<boolean> {
     return await asked(question, yes, []) !== undefined;
   }
 
-  /** What the user enters into these fields, by their names; `undefined`: the user does not agree. */
+  /** Resolves with the user's input for these fields, by name; `undefined`: the user does not agree. */
   function asked(
     question: string,
     yes: string,
@@ -173,7 +175,7 @@ export function elements() {
       };
       no.onclick = () => end(false);
       doIt.onclick = () => inputs.every((input, i) => isGood(input, fields[i])) && end(true);
-      // the event of the dialog before may come late: browsers send it with a frame
+      // the close event of an earlier dialog may come late: browsers send it with a frame
       dialog.onclose = () => dialog.open || end(false);
       dialog.showModal();
       (inputs[0] ?? no).focus();
@@ -201,14 +203,14 @@ export function elements() {
     "cancel runs": "runs to be cancelled",
   } as const;
 
-  /** Asks the server a question. Rejects with the text of a refusal. */
+  /** Sends a question to the server. Rejects with the text of a refusal. */
   async function ask<T>(what: string, parameters: Readonly<Record<string, string>>): Promise<T> {
     const response = await fetch(`${what}?${new URLSearchParams(parameters)}`);
     if (!response.ok) throw new Error(await response.text());
     return await response.json();
   }
 
-  /** Asks for a change, and tells the user what became of it. */
+  /** Requests a change, and tells the user its outcome. */
   async function change(request: ChangeRequest): Promise<void> {
     const response = await fetch("change", {
       method: "POST",
@@ -223,8 +225,8 @@ export function elements() {
   }
 
   /**
-   * Reads when the user submits the form of a section, and shows what `read` resolves with, and its text; an answer
-   * that comes behind that to a later question is left out. Returns what reads again.
+   * Calls `read` when the user submits the form of a section, and shows its text; an answer that comes after the answer
+   * to a later question is ignored. Returns a function that reads again.
    */
   function reading(section: string, read: () => Promise<() => string>): () => Promise<void> {
     const about = byId(`${section}-about`);
@@ -250,5 +252,5 @@ export function elements() {
   };
 }
 
-/** Its return type. */
+/** The functions that {@link elements} returns. */
 export type Elements = ReturnType<typeof elements>;

@@ -5,7 +5,8 @@ import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
+ * globals.
  */
 export function eventsSection(
   { button, byId, filled, make, say, clock, count }: Elements,

@@ -1,11 +1,14 @@
-/** Dead letters: look, replay, edit, discard; one, all that failed alike, or all that match. */
+/**
+ * Dead letters: the user can look at, replay, edit and discard one letter, all that failed alike, or all that match.
+ */
 import type { LetterFilter, LetterGroup, LettersRequest, LetterText, LetterView, Topics } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
+ * globals.
  */
 export function lettersSection(
   { age, announce, ask, asked, confirmed, change, button, byId, filled, make, count, some }: Elements,
@@ -91,13 +94,13 @@ export function lettersSection(
     },
   };
 
-  /** What the user has chosen. */
+  /** Returns the filter that the user has chosen. */
   function chosen(): LetterFilter {
     const given = selects.filter(({ select }) => select.value !== "");
     return Object.fromEntries(given.map(({ name, select }) => [name, select.value]));
   }
 
-  /** Those that match, of all that are shown. */
+  /** Returns the shown letters that match the filter. */
   function matching(): readonly LetterView[] {
     return all.shown.filter((letter) =>
       selects.every(({ name, select }) => select.value === "" || letter[name] === select.value)
@@ -110,12 +113,12 @@ export function lettersSection(
     for (const each of buttons) each.disabled = shown.length === 0;
   }
 
-  /** All of a group, also those that are not shown. */
+  /** Changes all letters of a group, including those that are not shown. */
   async function settleGroup(what: What, key: string): Promise<void> {
     const group = groups.row(key);
     if (group === undefined) return;
     const { service, subscription, contract, code, cause } = group;
-    const more = group.partial ? " or more" : ""; // all are changed, those that are unread, too
+    const more = group.partial ? " or more" : ""; // all are changed, including unread ones
     const which = `${some(group.count, "dead letter")}${more} of ${contract} in ${service}/${subscription}`;
     await settleThese(what, `${which} (${code}: ${cause})`, { service, subscription, contract, code, cause });
   }
@@ -164,7 +167,7 @@ export function lettersSection(
     if (given !== undefined) await change({ do: "edit", letter: place, payload: given.payload, tagged });
   }
 
-  /** Offers these values besides all, and keeps what was chosen. */
+  /** Offers these values in addition to "all", and keeps the chosen value. */
   function fill(select: HTMLSelectElement, values: readonly string[]): void {
     const wanted = [...new Set(values)].sort().slice(0, 100);
     if (select.value !== "" && !wanted.includes(select.value)) wanted.push(select.value);

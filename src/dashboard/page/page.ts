@@ -1,7 +1,7 @@
 /**
- * The files of the page, as browsers get them. The script is made of the texts of functions: so it is checked as the
- * rest of Catga is, and is part of the package and of a compiled binary. A function in it uses its parameters and what
- * every browser has, and nothing else.
+ * The files of the page, as browsers get them. The script is made of the source texts of functions: so it is checked
+ * like the rest of Catga, and is part of the package and of a compiled binary. These functions may use only their
+ * parameters and browser globals.
  */
 import { alarmsSection } from "./alarms.ts";
 import { app } from "./app.ts";
@@ -46,7 +46,7 @@ ${SECTIONS.map((section) => `(${section}),`).join("\n")}
 ]);
 `;
 
-/** By name. */
+/** The files by name. */
 export const PAGE_FILES: Readonly<Record<string, PageFile>> = {
   "index.html": { type: "text/html; charset=utf-8", text: MARKUP },
   "page.css": { type: "text/css; charset=utf-8", text: STYLE },

@@ -1,11 +1,12 @@
-/** Runs of workflows: those that are stuck, or those that are asked for by workflow and status. */
+/** Runs of workflows: the stuck ones, or those of a workflow and status that the user asks for. */
 import type { RunChangeRequest, RunCount, RunsRequest, RunView } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
+ * globals.
  */
 export function runsSection(
   { age, ask, asked, announce, byId, button, change, confirmed, reading, some }: Elements,
@@ -14,7 +15,9 @@ export function runsSection(
   const OPEN: ReadonlySet<string> = new Set(["running", "waiting", "retrying", "stuck", "undoing"]);
   const REASON = { name: "reason", title: "Reason, which stays with the run" };
 
-  /** Asks the user for what a change needs; `undefined`: it is not to be. */
+  /**
+   * Functions that ask the user for the details of a change; they resolve with `undefined` if the user does not agree.
+   */
   const ACTS: { readonly [What in RunChangeRequest["do"]]: (run: RunView) => Promise<RunChangeRequest | undefined> } = {
     async "retry run"({ workflow, id, key }) {
       const agreed = await confirmed(`Try again what is pending of ${workflow} ${id}?`, "Retry it");
@@ -62,7 +65,7 @@ export function runsSection(
     detail: ({ timeline }) => timeline,
     unfold: "Timeline",
   });
-  /** Whether the user has asked: then stuck ones do not replace the answer. */
+  /** True if the user has asked for runs: then stuck runs do not replace the answer. */
   let hasAsked = false;
   const look = reading("runs", async () => {
     hasAsked = true;
@@ -84,7 +87,10 @@ export function runsSection(
 
   return { runs: (stuck) => hasAsked ? undefined : runs.show(stuck) };
 
-  /** Changes all runs of the workflow and status that the form has, whose error has the text: asks how many first. */
+  /**
+   * Changes all runs that match the form: their workflow, status and a text in their error. Shows their number first,
+   * and asks the user.
+   */
   async function actOnAll(what: RunsRequest["do"]): Promise<void> {
     const status = byId<HTMLSelectElement>("runs-status").value as RunsRequest["matching"]["status"];
     if (!OPEN.has(status)) return announce("choose a status of runs that have not ended");

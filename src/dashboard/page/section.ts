@@ -3,7 +3,7 @@ import type { Topic, Topics } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Tables } from "./table.ts";
 
-/** A section of the page: makes its elements, and returns what shows the topics that it is about. */
+/** A section of the page: makes its elements, and returns the functions that show its topics. */
 export type Section = (elements: Elements, tables: Tables) => Shows;
 
 /** Functions that show each topic. */

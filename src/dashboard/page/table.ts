@@ -1,17 +1,17 @@
 /**
- * A table whose rows keep their elements, so that the focus and what is selected survive an update, and only what
- * changed is written; and the small graphs in it.
+ * A table whose rows keep their elements, so that the focus and the selection survive an update, and only changes are
+ * written; and the small graphs in it.
  */
 import type { Capped, ParkedView } from "../view.ts";
 import type { Elements } from "./elements.ts";
 
-/** A cell: a text, or one with a class, or an element that is updated in place. */
+/** A cell: a text, a text with a class, or an element that is updated in place. */
 interface Cell {
   readonly text?: string;
   /** A class: `good`, `bad`, `warn`, `dim`. */
   readonly tone?: string;
   readonly title?: string;
-  /** Draws a chart, unless that is of the same numbers as the last time. */
+  /** Draws a chart, unless `of` has the same numbers as the last time. */
   readonly draw?: (place: HTMLElement) => void;
   readonly of?: unknown;
 }
@@ -25,28 +25,30 @@ interface TableOptions<Row> {
   readonly columns: readonly Column<Row>[];
   readonly key: (row: Row) => string;
   readonly empty: string;
-  /** Buttons of a row, made once for it. */
+  /** Returns the buttons of a row, made once for it. */
   readonly actions?: (key: string) => readonly HTMLElement[];
-  /** The text below a row that unfolds, which may be read only then, and the text of its button; `"Show"`. */
+  /** Returns the text below a row that unfolds; it is called only then. */
   readonly detail?: (row: Row) => string | Promise<string>;
+  /** Text of the button that unfolds a row. Default: `"Show"`. */
   readonly unfold?: string;
 }
 
 /** A table in a section of the page. */
 export interface Table<Row> {
-  /** The row of a key, as it was shown last. */
+  /** Returns the row of a key, as it was last shown. */
   row(key: string): Row | undefined;
   /** Shows these rows. */
   show(rows: readonly Row[] | Capped<Row>): void;
 }
 
 /**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
+ * globals.
  */
 export function tableMaker({ button, filled, make, say, count }: Elements) {
   /**
-   * Draws lines over the same time, oldest first, each with its own class, scaled to the greatest of all; with a text
-   * for those who see none.
+   * Draws lines over the same time, oldest point first, each with its own class, scaled to the greatest value of all;
+   * with a text for users who see no graphics.
    */
   function sparkline(place: HTMLElement, lines: readonly (readonly number[])[], label: string): void {
     let svg = place.firstElementChild as SVGSVGElement | null;
@@ -72,7 +74,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     if (svg.getAttribute("aria-label") !== label) svg.setAttribute("aria-label", label);
   }
 
-  /** The newest is at the right end; where there is none, the line has a gap. */
+  /** Returns the path of a line. The newest value is at the right end; a missing value is a gap. */
   function pathOf(values: readonly number[], most: number): string {
     let d = "";
     let pen = false;
@@ -90,19 +92,20 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     return d;
   }
 
-  /** Rows of a page; characters of a cell that are too many. */
+  /** Number of rows on a page of the table. */
   const PAGE = 50;
+  /** Length from which a text of a cell is shortened, in characters. */
   const LONG = 120;
   const SVG = "http://www.w3.org/2000/svg";
   const WIDTH = 180;
   const HEIGHT = 28;
-  /** Points of 15 minutes. */
+  /** Number of points in 15 minutes. */
   const POINTS = 90;
 
   interface Shown {
     readonly tr: HTMLTableRowElement;
     readonly cells: readonly HTMLElement[];
-    /** What each cell has: to read it from the element takes longer. */
+    /** Present content of each cell: reading it from the element takes longer. */
     readonly now: unknown[];
     detail?: HTMLElement;
   }
@@ -110,7 +113,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
   /** Functions that show the rows of each table again. */
   const tables: (() => void)[] = [];
 
-  /** Shows the same rows again, for their ages. */
+  /** Shows the same rows again, to update their ages. */
   function refresh(): void {
     for (const again of tables) again();
   }
@@ -119,8 +122,8 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
   function table<Row>(options: TableOptions<Row>): Table<Row> {
     const { place, columns, key: keyOf, empty, actions, detail, unfold = "Show" } = options;
     const body = make("tbody");
-    const note = make("p", empty && "looking", { class: "note" }); // nothing is known yet
-    // who has no mouse scrolls it with the keyboard
+    const note = make("p", empty && "looking", { class: "note" }); // no data has come yet
+    // users without a mouse scroll the table with the keyboard
     const frame = make("div", "", { class: "frame", tabindex: "0", role: "group" });
     const shown = new Map<string, Shown>();
     const pager = make("p", "", { class: "bar" });
@@ -148,7 +151,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     pager.hidden = true;
     place.append(frame, filled(pager, previous, next, where), note);
 
-    /** The rows of the page. */
+    /** Draws the rows of the page. */
     function draw(): void {
       const pages = Math.max(1, Math.ceil(all.length / PAGE));
       page = Math.min(Math.max(0, page), pages - 1);
@@ -159,7 +162,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
       next.disabled = page === pages - 1;
       say(where, `${count(first + 1)} to ${count(first + rows.length)} of ${count(all.length)}`);
       const ids = new Set(rows.map(keyOf));
-      // first, or all others would have to be moved past them
+      // old rows are removed first, because otherwise all others would have to be moved past them
       for (const [id, { tr, detail }] of shown) {
         if (ids.has(id)) continue;
         tr.remove();
@@ -183,7 +186,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
       say(note, rows.length === 0 ? empty : `${count(more)} more are not shown`);
     }
 
-    /** The elements of a row. */
+    /** Makes the elements of a row. */
     function rowOf(key: string): Shown {
       const tr = make("tr");
       const cells = columns.map(([title, , kind]) => {
@@ -237,7 +240,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
           continue;
         }
         say(inner, text);
-        // a long id shows its beginning, until it has the focus
+        // only the beginning of a long id is visible, until the cell has the focus
         const isLong = text.length > LONG && kind !== "wide";
         const name = isLong ? `${tone} long`.trim() : tone;
         if (inner.className !== name) inner.className = name;
@@ -253,7 +256,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     }
 
     tables.push(() => {
-      for (const row of rows) update(shown.get(keyOf(row))!, row); // drawn
+      for (const row of rows) update(shown.get(keyOf(row))!, row); // the rows were drawn
     });
     return {
       row: rowAt,
@@ -264,22 +267,22 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     };
   }
 
-  /** A muted text. */
+  /** Returns a muted text. */
   function dim(text: string): Cell {
     return { text, tone: "dim" };
   }
 
-  /** A number that is a bad sign unless it is 0. */
+  /** Returns a number that is a bad sign unless it is 0. */
   function counted(n: number, tone: "warn" | "bad"): Cell {
     return { text: count(n), tone: n > 0 ? tone : "" };
   }
 
-  /** Names, of which there may be more. */
+  /** Returns names, and the number of names that are left out. */
   function named(names: readonly string[], total: number): string {
     return `${names.join(", ")}${total > names.length ? ` and ${count(total - names.length)} more` : ""}`;
   }
 
-  /** The columns that say which message of a subscription it is. */
+  /** The columns that identify a message of a subscription. */
   const messageColumns: readonly Column<ParkedView>[] = [
     ["Subscription", ({ service, subscription }) => `${service}/${subscription}`],
     ["Contract", ({ contract }) => contract],
@@ -287,7 +290,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     ["Id", ({ id }) => dim(id)],
   ];
 
-  /** A failure in a line: what a handler threw, not where. */
+  /** Returns a failure in one line: the error that the handler threw, not its place. */
   function failure({ code, error, cause }: ParkedView): string {
     return `${code}: ${/^(?!CatgaError ).+/.exec(cause)?.[0] ?? error}`;
   }
@@ -295,5 +298,5 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
   return { table, refresh, sparkline, dim, counted, named, messageColumns, failure };
 }
 
-/** Its return type. */
+/** The functions that {@link tableMaker} returns. */
 export type Tables = ReturnType<typeof tableMaker>;

@@ -1,11 +1,12 @@
-/** The tables of what there is now: nodes, subscriptions, retries, locks, schedules. */
+/** The tables of the present state: nodes, subscriptions, retries, locks, schedules. */
 import type { LockView, NodeView, RetryView, ScheduleRunsView, ScheduleView, SubscriptionView } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
+ * globals.
  */
 export function shownTables(
   { age, ask, byId, button, change, confirmed, count, duration, latency, rate, time, until }: Elements,

@@ -1,10 +1,11 @@
-/** The numbers at the top, for a look from afar. */
+/** The numbers at the top of the page, for an overview. */
 import type { ContractView, LockView, SubscriptionView } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 
 /**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
+ * globals.
  */
 export function tilesSection({ byId, filled, make, say, count, latency, rate, some }: Elements): Shows {
   const nodes = tile("Nodes");
@@ -59,7 +60,7 @@ export function tilesSection({ byId, filled, make, say, count, latency, rate, so
     return all.reduce((sum, each) => sum + of(each), 0);
   }
 
-  /** Makes a tile, and returns what sets it. */
+  /** Makes a tile, and returns the function that sets it. */
   function tile(title: string): (value: string, note: string, tone?: string) => void {
     const [value, note] = [make("dd", "-"), make("dd", "", { class: "note" })];
     byId("tiles").append(filled(make("div"), make("dt", title), value, note));

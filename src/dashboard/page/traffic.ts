@@ -1,13 +1,14 @@
 /**
- * The picture of the requests: circles are nodes (or services), dots on a line are requests on their way, the more the
- * busier. It stands still for those who want less motion, while there is no traffic, and while nobody sees it.
+ * The picture of the requests: circles are nodes (or services), dots on a line are requests on their way; more dots
+ * mean more requests. It does not move for users who want less motion, without traffic, and while it is hidden.
  */
 import type { TrafficCircle, TrafficView } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 
 /**
- * Its text becomes a part of the page's script: it uses its parameters and what every browser has, and nothing else.
+ * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
+ * globals.
  */
 export function trafficSection({ byId, say, rate, some }: Elements): Shows {
   interface Point {
@@ -24,7 +25,7 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
 
   const TURN = 2 * Math.PI;
   const RADIUS = 9;
-  /** How long a dot takes from one circle to the other, in ms. */
+  /** Time that a dot takes from one circle to the other, in ms. */
   const CROSSING = 1_600;
 
   new IntersectionObserver(([entry]) => {
@@ -91,7 +92,7 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
       if (still.matches) continue;
       context.globalAlpha = 1;
       context.fillStyle = color(failing > 0 ? "--warn" : "--accent");
-      // a dot for each request would be too many: their number grows with the rate's logarithm
+      // one dot for each request would be too many: the number of dots grows with the rate's logarithm
       const dots = Math.min(12, 1 + Math.floor(Math.log2(1 + n)));
       for (let i = 0; i < dots; i++) {
         const t = (now / CROSSING + i / dots) % 1;
@@ -133,7 +134,7 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
     context.fillText(text, x + dx, y + dy, room); // a longer text is set narrower
   }
 
-  /** A color of the style sheet. */
+  /** Returns a color of the style sheet. */
   function color(name: string): string {
     const known = colors[name];
     if (known !== undefined) return known;
@@ -141,14 +142,14 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
     colors = { ...colors, [name]: color };
     return color;
   }
-  /** Around an ellipse, the first at the left. */
+  /** Returns a place on an ellipse, the first at the left. */
   function placeOf(index: number, count: number, width: number, height: number): Point {
     const angle = Math.PI + (TURN * index) / Math.max(1, count);
     const [rx, ry] = [Math.max(40, Math.min(width * 0.3, width / 2 - 110, 420)), height / 2 - 34];
     return { x: width / 2 + rx * Math.cos(angle), y: height / 2 + ry * Math.sin(angle) };
   }
 
-  /** Both directions of a pair have a line of their own. */
+  /** Returns the middle of a curved line, so that both directions of a pair have their own line. */
   function bend(a: Point, b: Point): Point {
     return { x: (a.x + b.x) / 2 - (b.y - a.y) * 0.12, y: (a.y + b.y) / 2 + (b.x - a.x) * 0.12 };
   }

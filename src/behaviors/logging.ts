@@ -1,4 +1,4 @@
-/** `logging()`: a log line for each message that was handled. */
+/** `logging()`: writes a log line for each handled message. */
 import type { Behavior } from "../contract/behavior.ts";
 import { checkBoolean, checkKnown, checkMethods, show } from "../data/checks.ts";
 import { isHandlerFailure } from "../contract/handler_failure.ts";
@@ -8,22 +8,22 @@ import { messageLabel, printable } from "../data/printable.ts";
 
 /** Options of {@link logging}. */
 export interface LoggingOptions {
-  /** Destination; the app's `logger`, or the console, with the time and without fields, if the app has none. */
+  /** Destination. Default: the app's `logger`; if the app has none, the console, with the time and without fields. */
   logger?: Pick<Logger, "debug" | "info" | "warn"> | undefined;
-  /** The level for successful messages; a failure is a warning. `"info"`. */
+  /** Level for successful messages; a failure is a warning. Default: `"info"`. */
   level?: "debug" | "info" | undefined;
   /**
-   * `true` logs payloads, too, without the members that the contract's `redact` names: `(hidden)` stands in their
-   * place; `false`.
+   * True if payloads are logged, too, with `(hidden)` in place of the members that the contract's `redact` names.
+   * Default: `false`.
    */
   payload?: boolean | undefined;
 }
 
 /**
  * Logs each message when its handler has ended. The fields are `node`, `type` (`"handled"`), `contract`, `kind`, `id`,
- * `correlationId`, `attempt`, `at` (when it ended, in ms since 1970), `ms` (how long it took), `outcome` (`"ok"` or the
- * error's code), and `error` after a failure. What a handler throws is in the app's log already, as an error: without a
- * `logger` of its own `logging()` has no line for it.
+ * `correlationId`, `attempt`, `at` (when the handler ended, in ms since 1970), `ms` (how long it took), `outcome`
+ * (`"ok"` or the error's code), and `error` after a failure. Errors that a handler throws are in the app's log already:
+ * without a `logger` of its own, `logging()` writes no line for them.
  *
  * @example
  * ```ts
@@ -67,7 +67,7 @@ export function logging(options: LoggingOptions = {}): Behavior {
         },
       );
     } catch (error) {
-      console.error(`catga ${node}: the logger of logging() threw`, error); // the message has been handled: its result stays
+      console.error(`catga ${node}: the logger of logging() threw`, error); // the message keeps its result
     }
     return result;
   };

@@ -17,12 +17,12 @@ import { VERSION } from "../version.ts";
  * Records metrics of the app and its handlers: `catga.handler.duration` and `catga.send.duration` by contract and
  * outcome, `catga.in_flight`, `catga.queued`, `catga.nodes`, `catga.breakers.open`, `catga.lock.wait.duration`, and
  * counters of `catga.retries`, `catga.bounces`, `catga.malformed`, `catga.breaker.transitions`, `catga.disconnects` and
- * `catga.events.dropped`. Of the log, by subscription: counters of what was stored, handled, failed, became a dead
- * letter or was lost, and gauges of what is not handled yet, from the node that leads it. docs/observability.md says
- * what each is.
+ * `catga.events.dropped`. For each subscription to the log it records counters of messages that were stored, handled,
+ * failed, became dead letters or were lost, and, on the leading node, gauges of messages that are not handled yet.
+ * docs/observability.md describes each metric.
  *
- * It needs an SDK that is registered before the app starts; without one it does nothing. Given to a handler, it
- * measures that handler alone.
+ * This behavior needs an SDK that is registered before the app starts; without an SDK it does nothing. Given to a
+ * handler, it measures that handler alone.
  *
  * @example
  * ```ts
@@ -158,7 +158,7 @@ function instrumentsOf(meter: Meter) {
   };
 }
 
-/** Changes of a node that end its breaker; `update`: another process has its id, or it is alive again. */
+/** Changes of a node that end its breaker; `update`: another process has its id, or the node is alive again. */
 const END_BREAKER: ReadonlySet<string> = new Set(["leave", "lost", "update"]);
 const NOTHING = { dead: 0, retrying: 0, open: 0, lag: 0, oldest: 0 };
 
@@ -185,12 +185,12 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
     for (const kind of ALARM_KINDS) {
       const count = health.alarms.filter((alarm) => alarm.kind === kind).length;
       if (count > 0) raised.add(kind);
-      // an SDK goes on to tell the last figure of a kind that is over
+      // an SDK keeps reporting the last value of a kind of alarm that has ended, so 0 is recorded
       if (raised.has(kind)) result.observe(alarms, count, { ...node, "catga.alarm": kind });
     }
     for (const { service, name, state, ...known } of health.subscriptions) {
       const subscription = `${service}/${name}`;
-      // the node that leads it knows the figures; an SDK goes on to tell the last ones of a node that led it
+      // only the leader knows the values; a node that no longer leads records 0, because an SDK keeps reporting its last
       if (state !== "following") led.add(subscription);
       else if (!led.has(subscription)) continue;
       const figures = state === "following" ? NOTHING : known;
@@ -243,7 +243,7 @@ function count(instruments: Instruments, outcomes: Outcomes, seen: Observation):
       return instruments.failures.add(1, failureOf(outcomes, seen));
     case "dead-letter": {
       const attributes = failureOf(outcomes, seen);
-      if (seen.attempts > 0) instruments.failures.add(1, attributes); // none: it could not be read
+      if (seen.attempts > 0) instruments.failures.add(1, attributes); // 0 attempts: the message could not be read
       return instruments.deadLetters.add(1, attributes);
     }
     case "run-ended":
@@ -273,8 +273,8 @@ function failureOf(
 }
 
 /**
- * Outcomes as attributes, a limited number of them: each is a series of its own, and other nodes may send any code.
- * Catga's codes always stand: alarms are made of them.
+ * Outcomes as attributes, in a limited number: each makes a series of its own, and other nodes may send any code.
+ * Catga's own codes are always kept, because alarms depend on them.
  */
 class Outcomes {
   readonly #codes: Set<string> = new Set();
@@ -283,7 +283,7 @@ class Outcomes {
     return result.ok ? "ok" : this.known(result.error.code);
   }
 
-  /** The code of a failure. */
+  /** Returns the code of a failure, or a common one for codes beyond the limit. */
   known(code: string): string {
     if (isErrorCode(code) || this.#codes.has(code)) return code;
     if (this.#codes.size >= MAX_CODES || !/^[\w.-]{1,64}$/.test(code)) return "_OTHER";
@@ -295,12 +295,13 @@ class Outcomes {
 const MAX_CODES = 100;
 
 /**
- * In s: the boundaries of the conventions for messaging, and three below, for a send within a data center is shorter.
+ * Boundaries in s: those of the conventions for messaging, and three lower ones, because a send within a data center is
+ * shorter.
  */
 const BOUNDARIES = [
   ...[0.0005, 0.001, 0.0025],
   ...[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
 ];
 
-/** In s: a run may take weeks. */
+/** Boundaries in s: a run may take weeks. */
 const RUN_BOUNDARIES = [0.01, 0.1, 1, 10, 60, 600, 3_600, 21_600, 86_400, 604_800, 2_592_000];

@@ -1,20 +1,25 @@
-/** Counts open runs by workflow and status. Of the nodes that handle a workflow, the first by its endpoint counts. */
+/**
+ * Counts open runs by workflow and status. Of the nodes that handle a workflow, the node with the first endpoint
+ * counts.
+ */
 import type { RunStatus } from "../contract/flow.ts";
 import type { Catga } from "../contract/running_node.ts";
 import { drivenWorkflow, firstHandling } from "../contract/workflow.ts";
 import type { Timer } from "../ports/clock.ts";
 
-/** Open runs of a workflow in one status. */
+/** Number of open runs of a workflow in one status. */
 export interface OpenRunCount {
   readonly workflow: string;
   readonly status: RunStatus;
   readonly count: number;
 }
 
-/** The open runs as one node sees them. */
+/** The numbers of open runs that one node counts. */
 export class OpenRuns {
   readonly #app: Catga;
-  /** By workflow and status; those that were counted once stay, with 0: an SDK goes on to tell the last figure. */
+  /**
+   * Counts by workflow and status. A pair that was counted once stays, with 0: an SDK keeps reporting the last value.
+   */
   readonly #counts = new Map<string, Map<RunStatus, number>>();
   #timer: Timer;
   #closed = false;
@@ -24,14 +29,14 @@ export class OpenRuns {
     this.#timer = this.#after(FIRST_COUNT_AFTER);
   }
 
-  /** As they were counted last. */
+  /** The results of the last count. */
   get counts(): readonly OpenRunCount[] {
     return [...this.#counts].flatMap(([workflow, counts]) =>
       [...counts].map(([status, count]) => ({ workflow, status, count }))
     );
   }
 
-  /** Counts no more. */
+  /** Stops counting. */
   close(): void {
     this.#closed = true;
     this.#timer.cancel();
@@ -41,7 +46,7 @@ export class OpenRuns {
     return this.#app.clock.after(ms, () => {
       const { clock } = this.#app;
       const began = clock.monotonic();
-      // what cannot be read now is counted the next time: the log of the app says that it is out of reach
+      // a failed count is repeated later; the app's log reports that the store cannot be reached
       this.#count().catch(() => {}).finally(() => {
         if (!this.#closed) this.#timer = this.#after(Math.max(COUNT_INTERVAL, SHARE * (clock.monotonic() - began)));
       });
@@ -60,21 +65,22 @@ export class OpenRuns {
     }
     const counting = new Set(workflowsOf(this.#app));
     for (const [workflow, counts] of this.#counts) {
-      // another node counts them now
+      // another node counts the runs of this workflow now
       if (!counting.has(workflow)) { for (const status of counts.keys()) counts.set(status, 0); }
     }
   }
 }
 
-/** The workflows that an app handles, as the first by its endpoint of all nodes that do. */
+/** Returns the workflows that an app handles, if its endpoint is the first of all nodes that handle them. */
 function workflowsOf(app: Catga): readonly string[] {
   const nodes = app.nodes();
   const workflows = new Set(app.self.handles.flatMap((contract) => drivenWorkflow(contract) ?? []));
   return [...workflows].filter((workflow) => firstHandling(workflow, nodes) === app.self.endpoint);
 }
 
-/** Until the first count, and between two, in ms. */
+/** Time until the first count, in ms. */
 const FIRST_COUNT_AFTER = 5_000;
+/** Minimum time between two counts, in ms. */
 const COUNT_INTERVAL = 60_000;
-/** A pause is so many times as long as the count before it. */
+/** Minimum ratio of a pause to the duration of the count before it. */
 const SHARE = 20;

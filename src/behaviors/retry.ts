@@ -8,25 +8,25 @@ import { fail } from "../contract/result.ts";
 
 /** Options of {@link retry}. */
 export interface RetryBehaviorOptions {
-  /** Greatest number of runs of the handler, including the first: 2 to 1,000; 3. */
+  /** Maximum number of runs of the handler, including the first: 2 to 1,000. Default: 3. */
   attempts?: number | undefined;
   /**
-   * After which failures it runs again: codes, or a function, which may be async. `HANDLER_FAILED`, and whatever is
-   * `retryable`.
+   * Failures after which the handler runs again: codes, or a function, which may be async. Default: `HANDLER_FAILED`,
+   * and failures that are `retryable`.
    */
   on?: readonly Code[] | ((error: CatgaError) => boolean | Promise<boolean>) | undefined;
   /**
-   * The pause before the second attempt is drawn from 0 to this, in ms: 0 to 2^31 - 1; for each further attempt from
-   * twice as much. 10.
+   * Maximum pause before the second attempt, in ms: 0 to 2^31 - 1; it doubles for each further attempt. Each pause is
+   * random, from 0 to its maximum. Default: 10.
    */
   backoff?: number | undefined;
 }
 
 /**
- * Runs a failed handler again, within the deadline of its message: it repeats what it did before it failed, and may
- * take again what it had locked with `ctx.lock`. Returns the last failure when its attempts are used up, when the next
- * one would start after the deadline, and when the message is aborted. A failure that is `final` is never retried, nor
- * is that of a stream after its first item.
+ * Runs a failed handler again, within the deadline of its message. The handler repeats the effects that it had before
+ * it failed; its locks of `ctx.lock` are released, so that it may take them again. Returns the last failure when the
+ * attempts are used up, when the next attempt would start after the deadline, and when the message is aborted. A
+ * failure that is `final` is never retried, nor is a failure of a stream after its first item.
  *
  * The `retries` of a send repeat messages that did not arrive; without this behavior, a handler's answer is never
  * retried.
@@ -68,7 +68,7 @@ export function retry(options: RetryBehaviorOptions = {}): Behavior {
       } catch { // the message was aborted: no sender waits for another attempt
         return result;
       }
-      if (ctx.signal.aborted) return result; // while its locks were released
+      if (ctx.signal.aborted) return result; // the message was aborted while its locks were released
     }
   };
 }
@@ -82,14 +82,14 @@ const OPTIONS: ReadonlySet<string> = new Set<keyof RetryBehaviorOptions>(["attem
 // `timeout()`: a time limit for a handler, below the timeout of its senders.
 
 /**
- * Aborts a message after its handler, with the behaviors inside of this one, has run for `ms` (1 to 2^31 - 1), as its
- * deadline would: `ctx.signal` aborts with `TIMEOUT`, the handler's sends are cancelled, its waits for locks end, and
- * no attempt of `retry()` follows. A sender in this process gets the failure at once: `TIMEOUT` of a query,
- * `OUTCOME_UNKNOWN` of a command; `UNAVAILABLE` if a behavior inside has not called the handler, which then does not
- * run. A sender elsewhere gets its result when the handler has ended, or fails at its own deadline.
+ * Aborts a message after its handler, with the behaviors inside of this one, has run for `ms` (1 to 2^31 - 1), as the
+ * deadline of the message would: `ctx.signal` aborts with `TIMEOUT`, the handler's sends are cancelled, its waits for
+ * locks end, and no attempt of `retry()` follows. A sender in this process gets the failure at once: `TIMEOUT` of a
+ * query, `OUTCOME_UNKNOWN` of a command; `UNAVAILABLE` if a behavior inside has not called the handler, which then does
+ * not run. A sender elsewhere gets its result when the handler has ended, or fails at its own deadline.
  *
  * A handler that ignores `ctx.signal` cannot be stopped: it goes on, and keeps its place and its locks until it has
- * ended. What it returns then is the result for a sender elsewhere, and the recorded result of an idempotent command.
+ * ended. Its late result is the result for a sender elsewhere, and the recorded result of an idempotent command.
  *
  * @example
  * ```ts
@@ -125,19 +125,19 @@ export function timeout(ms: number): Behavior {
 
 /** Options of {@link rateLimit}. */
 export interface RateLimitOptions {
-  /** Messages that pass in `per` ms, on average: more than 0, 1,000,000,000 at most, and one in ten years at least. */
+  /** Messages that pass in `per` ms, on average: more than 0, at most 1,000,000,000, and at least one in ten years. */
   rate: number;
-  /** In ms, more than 0; 1,000. */
+  /** Period of `rate`, in ms, more than 0. Default: 1,000. */
   per?: number | undefined;
-  /** Messages that may pass at once after a pause, 1 at least; `rate`, or 1 when that is less. */
+  /** Messages that may pass at once after a pause, at least 1. Default: `rate`, or 1 if `rate` is less. */
   burst?: number | undefined;
 }
 
 /**
  * Lets messages pass at a limited rate, and refuses the others at once, without running their handler: `RATE_LIMITED`,
  * which is `retryable`; `details.retryAfter` is the time in ms after which a message would pass. Refused messages do
- * not wait, for they would hold places of others; and they do not go to another node, for this is the handler's answer.
- * A refused plain event is lost, and logged; a refused durable message waits, which is no attempt.
+ * not wait, because they would hold places of others; and they do not go to another node, because the refusal is the
+ * handler's answer. A refused plain event is lost, and logged; a refused durable message waits, which is no attempt.
  *
  * The code is in the type: a contract with failures of its own has it among them.
  *
@@ -183,8 +183,8 @@ export function rateLimit(options: RateLimitOptions): Behavior<"RATE_LIMITED"> {
 }
 
 /**
- * A sum of times is rounded: without this, who has waited for `retryAfter` may be refused for 1 ms more. The long run
- * has no more messages, for each takes a whole token.
+ * Tolerance for rounded sums of times: without it, a sender that has waited for `retryAfter` may be refused for 1 ms
+ * more. No more messages pass in the long run, because each takes a whole token.
  */
 const ROUNDING = 1e-4;
 

@@ -29,20 +29,20 @@ type Api = typeof import("@opentelemetry/api");
  * for each run of a handler (`process Name`), which is a child of the span of its send, on whichever node. Sends of the
  * handler, and spans of your own within it, are its children.
  *
- * A durable event or a queued command is handled later, perhaps days, and the event by each subscription: the
- * span of that run begins a trace of its own, with a link to the publisher's span.
+ * A durable event or a queued command is handled later, perhaps after days, and an event by each subscription: the span
+ * of such a run begins a trace of its own, with a link to the publisher's span.
  *
  * A run of a workflow has a trace of its own, over all nodes that drive it: `run Name`, with a link to `start Name`,
  * the span of its start. Attempts of its steps are its children (`step pay`, `undo pay`), and so is `end Name`, which
  * lasts from the start to the end of the run.
  *
- * Spans of commands and queries are of the kinds CLIENT and SERVER, for the sender waits for the answer; those of
- * events and queued commands are PRODUCER and CONSUMER. The attributes are those of OpenTelemetry's conventions for
- * messaging. A failure sets the status and `error.type`, its code; a further attempt on another node is an event
+ * Spans of commands and queries are of the kinds CLIENT and SERVER, because the sender waits for the answer; spans of
+ * events and queued commands are of the kinds PRODUCER and CONSUMER. The attributes follow OpenTelemetry's conventions
+ * for messaging. A failure sets the status and `error.type`, its code; a further attempt on another node is an event
  * `retry` of the send's span.
  *
- * It needs an SDK, registered before or after the app starts; without one it looks for one at each message, and does
- * nothing else. Given to a handler, it traces that handler alone, and no sends.
+ * This behavior needs an SDK, registered before or after the app starts; without an SDK it looks for one at each
+ * message, and does nothing else. Given to a handler, it traces that handler alone, and no sends.
  *
  * @example
  * ```ts
@@ -79,12 +79,12 @@ export function tracing(): Behavior {
 class Spans {
   #api: Api | undefined;
   #tracer: Tracer | undefined;
-  /** The provider of the API while no SDK is registered. */
+  /** Provider of the API while no SDK is registered. */
   #noop: TracerProvider | undefined;
   #on = false;
-  /** The trace context of each handler: for its sends from callbacks in which the runtime has lost the active one. */
+  /** Trace context of each handler, for its sends from callbacks in which the runtime has lost the active context. */
   readonly #inside: WeakMap<Context, TraceContext> = new WeakMap();
-  /** The spans of sends that have not ended, by span id. */
+  /** Spans of sends that have not ended, by span id. */
   readonly #sends: Map<string, Span> = new Map();
 
   async load(): Promise<void> {
@@ -105,13 +105,13 @@ class Spans {
     next: () => Promise<Result<unknown>>,
   ): Promise<Result<unknown>> {
     const [api, tracer] = [this.#api!, this.#tracer!];
-    // not the active context: it is that of the connection's reader, or of another message's sender
+    // not the active context, which belongs to the connection's reader, or to another message's sender
     const sender = extract(api, ctx.headers);
     const { SERVER, CONSUMER } = api.SpanKind;
     const { position } = ctx;
     const batch = position === undefined && contract.options.durable ? batchOf(payload) : undefined;
     const publishers = position === undefined ? batch?.map(({ headers }) => extract(api, headers)) ?? [] : [sender];
-    // it may be days since the message was stored, and it is handled by each subscription: linked, not a child
+    // the message may have been stored days ago, and each subscription handles it: so the span is linked, not a child
     const parent = position === undefined ? sender : api.trace.deleteSpan(sender);
     const stored = position === undefined
       ? batch && { "messaging.batch.message_count": batch.length }
@@ -192,7 +192,7 @@ class Spans {
     const [api, tracer] = [this.#api!, this.#tracer!];
     const starter = extract(api, headers ?? {});
     const start = api.trace.getSpanContext(starter);
-    // it may go on for days; another run that waits for it is its parent
+    // a run may take days, so it is linked to its start; a run that another run waits for is its child
     const parent = isChild ? starter : api.trace.deleteSpan(starter);
     const span = tracer.startSpan(`run ${workflow}`, {
       kind: api.SpanKind.CONSUMER,
@@ -214,7 +214,7 @@ class Spans {
     perform: (headers: MessageHeaders | undefined) => Promise<T>,
   ): Promise<T> {
     const [api, tracer] = [this.#api!, this.#tracer!];
-    // not the active context: it is that of the program's own code around the call
+    // not the active context, which belongs to the program's own code around the call
     const parent = extract(api, headers ?? {});
     const span = tracer.startSpan(`${isUndo ? "undo" : "step"} ${step}`, {
       attributes: {
@@ -258,7 +258,10 @@ class Spans {
     this.#sends.get(spanIdOf(headers) ?? "")?.addEvent("retry", event);
   }
 
-  /** The parent of a send: the context in its own headers, else the active one, else that of the handler that sends. */
+  /**
+   * Returns the parent of a send: the context in its own headers, else the active context, else that of the sending
+   * handler.
+   */
   #outside(api: Api, headers: MessageHeaders | undefined, ctx: Context | undefined): TraceContext {
     if (headers !== undefined) {
       const given = extract(api, headers);
@@ -288,7 +291,7 @@ class Spans {
   }
 }
 
-/** https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/ */
+/** Returns attributes by https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/. */
 function attributesOf(
   { kind, name }: { readonly kind: string; readonly name: string },
   operation: string,
@@ -305,17 +308,17 @@ function attributesOf(
   };
 }
 
-// The trace context in the headers of a message: written and read by the registered propagator; without one, by W3C
+// The trace context in the headers of a message is written and read by the registered propagator; without one, by W3C
 // Trace Context, so that exported traces are linked in any case.
 
-/** The trace context of these headers; the root context if they have none. */
+/** Returns the trace context of these headers; the root context if they have none. */
 export function extract({ propagation, trace, ROOT_CONTEXT }: Api, headers: MessageHeaders): TraceContext {
   if (propagation.fields().length > 0) return propagation.extract(ROOT_CONTEXT, headers);
   const remote = read(headers[TRACEPARENT]);
   return remote === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, remote);
 }
 
-/** The headers for a trace context. */
+/** Returns the headers for a trace context. */
 export function inject({ propagation, trace }: Api, context: TraceContext): MessageHeaders {
   const headers: Record<string, string> = {};
   if (propagation.fields().length > 0) {
@@ -327,7 +330,7 @@ export function inject({ propagation, trace }: Api, context: TraceContext): Mess
   return headers;
 }
 
-/** The id of the parent span in these headers. */
+/** Returns the id of the parent span in these headers. */
 export function spanIdOf(headers: MessageHeaders | undefined): string | undefined {
   return read(headers?.[TRACEPARENT])?.spanId;
 }
@@ -335,8 +338,8 @@ export function spanIdOf(headers: MessageHeaders | undefined): string | undefine
 const [TRACEPARENT] = TRACE_HEADERS;
 
 /**
- * https://www.w3.org/TR/trace-context/#traceparent-header; version 00 ends with the flags, what a later one appends is
- * ignored.
+ * Parses a `traceparent` header by https://www.w3.org/TR/trace-context/#traceparent-header. Version 00 ends with the
+ * flags; text that a later version appends is ignored.
  */
 function read(traceparent: string | undefined): SpanContext | undefined {
   const found = traceparent?.match(

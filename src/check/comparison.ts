@@ -1,13 +1,13 @@
 /**
- * Compares two versions of a program by their descriptions: `before`, which others still speak, and `after`, which is
- * to be deployed. What others, and the past, have written has to be read by the new version; what it writes has to be
- * read by those that do not change with it.
+ * Compares two versions of a program by their descriptions: `before`, which other nodes still run, and `after`, which
+ * is to be deployed. The new version has to read the messages of other nodes and the stored ones; nodes that do not
+ * change with it have to read its messages.
  */
 import { reads } from "../contract/compatibility.ts";
 import type { Described, DescribedContract, Description } from "./description.ts";
 import type { Finding } from "./finding.ts";
 
-/** Returns what a deploy of `after` would break among those that still run `before`. */
+/** Returns the breaks that a deploy of `after` would cause among nodes that still run `before`. */
 export function compare(before: Description, after: Description): Finding[] {
   const found: Finding[] = [];
   for (const [name, was] of Object.entries(before.contracts)) {
@@ -80,7 +80,7 @@ export function compare(before: Description, after: Description): Finding[] {
   return found;
 }
 
-/** Compares what two versions say of one contract. */
+/** Compares one contract in two versions of a program. */
 export function compareContract(name: string, was: DescribedContract, is: DescribedContract): Finding[] {
   if (was.kind !== is.kind) {
     return [{
@@ -127,7 +127,7 @@ export function compareContract(name: string, was: DescribedContract, is: Descri
     found.push(...answers(name, "answer", was.output, is.output), ...answers(name, "items", was.items, is.items));
     if (isStored) found.push(...rollback(name, was.input, is.input));
   } else if (!was.handled) {
-    // its handler is another program, which is not deployed with this one
+    // the contract's handler is in another program, which is not deployed with this one
     found.push(...refusals(name, "what this program writes", was.input, is.input, HANDLER));
     found.push(...refusals(name, "the answer of its handler", is.output, was.output, ANSWERS, "answer"));
     found.push(...refusals(name, "the items of its handler", is.items, was.items, ANSWERS, "items"));
@@ -135,14 +135,14 @@ export function compareContract(name: string, was: DescribedContract, is: Descri
   return found;
 }
 
-/** Findings about answers of the new handler that older senders refuse. */
+/** Returns findings about answers of the new handler that older senders refuse. */
 function answers(name: string, what: string, reader: Described, writer: Described): Finding[] {
   const found = refusals(name, `the new ${what} in older senders`, reader, writer, OLD_SENDERS, what);
-  // without a schema the handler's types say what it answers
+  // without a schema, the handler's types alone decide its answers
   return writer === undefined ? [] : found;
 }
 
-/** That a schema refuses what another one lets through. */
+/** Returns a finding if the reader's schema refuses values that the writer's schema allows, or if that is unknown. */
 export function refusals(
   about: string,
   what: string,
@@ -161,7 +161,7 @@ export function refusals(
   return [{ level: "break", kind, about, message, advice }];
 }
 
-/** That what the new version stores could not be read by the old one. */
+/** Returns a finding if the old version could not read data that the new version stores. */
 function rollback(about: string, reader: Described, writer: Described): Finding[] {
   const verdict = judge(reader, writer);
   if (verdict.reads !== "no") return [];
@@ -174,7 +174,7 @@ function rollback(about: string, reader: Described, writer: Described): Finding[
   }];
 }
 
-/** The result of {@link reads} for schemas of which either may be missing or have no JSON Schema. */
+/** Like {@link reads}, for schemas of which either may be missing or lack a JSON Schema. */
 export function judge(reader: Described, writer: Described): ReturnType<typeof reads> {
   if (reader === undefined) return { reads: "yes" };
   if (reader === "unknown") return { reads: "unknown", keyword: "the reader's schema has no JSON Schema" };

@@ -1,6 +1,6 @@
 /**
- * What a program says to others, as a value that is kept in a file, `contracts.json`: its contracts with their JSON
- * Schemas, the events of its entities, its workflows and its subscriptions.
+ * Describes the interface of a program as a value that is kept in a file, `contracts.json`: its contracts with their
+ * JSON Schemas, the events of its entities, its workflows and its subscriptions.
  */
 import { type JsonSchema, jsonSchemaOf } from "../contract/compatibility.ts";
 import type { Kind } from "../contract/contract.ts";
@@ -10,53 +10,52 @@ import { parsedJson } from "../data/encoding.ts";
 import type { Program } from "./program.ts";
 
 /**
- * The JSON Schema of a validator; `"unknown"`: there is a validator, and it has none; `undefined`: there is no
- * validator.
+ * The JSON Schema of a validator; `"unknown"`: the validator has no JSON Schema; `undefined`: there is no validator.
  */
 export type Described = JsonSchema | "unknown" | undefined;
 
-/** A program, described. */
+/** The description of a program. */
 export interface Description {
   /** Version of this format. */
   readonly catga: 1;
   readonly contracts: Readonly<Record<string, DescribedContract>>;
   readonly entities: Readonly<Record<string, DescribedEntity>>;
   readonly workflows: Readonly<Record<string, DescribedWorkflow>>;
-  /** The events of each subscription. */
+  /** Names of the events of each subscription. */
   readonly subscriptions: Readonly<Record<string, readonly string[]>>;
 }
 
-/** A contract. Flags that are false are left out. */
+/** The description of a contract. Flags that are false are left out. */
 export interface DescribedContract {
   readonly kind: Kind;
-  /** The program has a handler for it. */
+  /** True if the program has a handler for the contract. */
   readonly handled?: true;
   readonly durable?: true;
   readonly idempotent?: true;
-  /** Its messages have a routing key. */
+  /** True if the contract's messages have a routing key. */
   readonly keyed?: true;
-  /** The entity that decides it. */
+  /** Name of the entity that decides the command. */
   readonly entity?: string;
   readonly input?: Described;
   readonly output?: Described;
-  /** Streams only: the schema of an item. */
+  /** Schema of an item; streams only. */
   readonly items?: Described;
 }
 
-/** An entity: its version, and the schemas of its events by their names. */
+/** The description of an entity: its version, and the schemas of its events by name. */
 export interface DescribedEntity {
   readonly version: number;
   readonly events: Readonly<Record<string, { readonly input?: Described }>>;
 }
 
-/** A workflow. */
+/** The description of a workflow. */
 export interface DescribedWorkflow {
   readonly version: number;
   readonly handled?: true;
   readonly input?: Described;
 }
 
-/** Describes a program. Names are sorted: the text changes only if the program does. */
+/** Describes a program. Names are sorted, so that the text changes only if the program does. */
 export function describe({ contracts, entities, workflows, subscriptions }: Program): Description {
   return {
     catga: 1,
@@ -84,7 +83,7 @@ export function describe({ contracts, entities, workflows, subscriptions }: Prog
   };
 }
 
-/** The JSON Schema of a validator, without the line that names the draft. */
+/** Returns the JSON Schema of a validator, without the line that names the draft. */
 export function described(validator: Schema<never, unknown> | undefined): Described {
   if (validator === undefined) return undefined;
   const made = jsonSchemaOf(validator);
@@ -93,12 +92,12 @@ export function described(validator: Schema<never, unknown> | undefined): Descri
   return rest;
 }
 
-/** The text of a file. */
+/** Returns the text of `contracts.json`. */
 export function descriptionText(description: Description): string {
   return `${JSON.stringify(description, undefined, 2)}\n`;
 }
 
-/** Parses the text of `contracts.json`. Returns the reason, as a string, if the text is invalid. */
+/** Parses the text of `contracts.json`. Returns a string that says what is wrong if it is invalid. */
 export function readDescription(text: string): Description | string {
   const value = parsedJson(text);
   if (!isRecord(value)) return "it is not a JSON object: `catga contracts FILES… > contracts.json` makes it";
@@ -121,7 +120,7 @@ export function readDescription(text: string): Description | string {
   return value as unknown as Description;
 }
 
-/** The path of the first invalid member of a record; `undefined`: all are valid. */
+/** Returns the path of the first invalid member of a record; `undefined`: all are valid. */
 function whyNotAll(
   name: string,
   value: unknown,
@@ -141,7 +140,7 @@ function isDescribed(value: unknown): boolean {
 
 function sorted<T, R>(map: ReadonlyMap<string, T>, describe: (value: T) => R): Record<string, R> {
   const names = [...map.keys()].sort();
-  return Object.fromEntries(names.map((name) => [name, describe(map.get(name)!)])); // it has each
+  return Object.fromEntries(names.map((name) => [name, describe(map.get(name)!)])); // each name is a key of the map
 }
 
 function flag<Name extends string>(name: Name, is: boolean): { readonly [N in Name]?: true } {

@@ -1,6 +1,6 @@
 /**
- * Replays the open runs of workflows with the handlers of a program: in memory, up to where something new would be
- * recorded. The journal refuses that, so that no step begins: nothing is stored, sent or started.
+ * Replays the open runs of workflows with the handlers of a program, in memory, up to the point at which they would
+ * record something new. The journal refuses new entries, so that no step begins: nothing is stored, sent or started.
  */
 import { issueWithPath, type Schema, schemaThrew, validate } from "../contract/schema.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
@@ -19,18 +19,21 @@ import type { Finding } from "./finding.ts";
 import type { Program } from "./program.ts";
 import { Tally } from "./tally.ts";
 
-/** Where the runs are. */
+/** The stores of the runs. */
 export interface RunStores {
   readonly namespace: string;
-  /** The stream of entities; `undefined`: there is none. */
+  /** The stream of entities; `undefined`: it does not exist. */
   readonly entities: Pick<LogStream, "at" | "last" | "lasts" | "read"> | undefined;
   readonly clock: Clock;
   readonly random: Random;
-  /** Called now and then, with the number of runs that were replayed. */
+  /** Called from time to time with the number of runs that were replayed. */
   progress(what: string, runs: number): void;
 }
 
-/** Returns what open runs would do with the program's handlers. Rejects as `LogStream.read`. */
+/**
+ * Resolves with findings about open runs that would not continue with the program's handlers. Rejects like
+ * `LogStream.read`.
+ */
 export async function checkRuns({ workflows, signals }: Program, stores: RunStores): Promise<Finding[]> {
   const { namespace, entities, clock, progress } = stores;
   const tally = new Tally();
@@ -47,7 +50,7 @@ export async function checkRuns({ workflows, signals }: Program, stores: RunStor
       const log = new RefusingLog(host);
       const journal = await log.load(ref);
       progress(`runs of ${name}`, ++count);
-      // a run that is cancelled or failing runs its undo functions alone, not its handler
+      // the handler of a cancelled or failing run does not run, only its undo functions
       if (journal === undefined || (journal.ended ?? journal.cancelled ?? journal.failing) !== undefined) return;
       for (const [signal, input] of signals.get(name) ?? []) {
         const told = [...journal.signals.get(signal) ?? []].map((n) => journal.signal(n));
@@ -62,7 +65,7 @@ export async function checkRuns({ workflows, signals }: Program, stores: RunStor
   return tally.findings();
 }
 
-/** Passes the value of a signal that a run has not taken yet through the program's schema. */
+/** Validates the value of a signal that a run has not taken yet by the program's schema. */
 async function judgeSignal(
   tally: Tally,
   { name, signal, run }: { readonly name: string; readonly signal: string; readonly run: string },
@@ -77,7 +80,7 @@ async function judgeSignal(
   } else tally.add("break", "signal", name, `${of} are refused: ${issueWithPath(error)}`, run, SIGNAL);
 }
 
-/** Why a run would not go on as it would have; `undefined`: it would. */
+/** Returns the reason why a run would not continue as it would have; `undefined`: it would. */
 async function replay(
   ref: RunRef,
   body: WorkflowBody,
@@ -118,13 +121,13 @@ async function replay(
     : `would go on with ${added.join(", ")} without having reached ${steps}`;
 }
 
-/** The steps, sleeps and waits that a run has recorded, ended or pending. */
+/** Returns the names of the steps, sleeps and waits that a run has recorded, ended or pending. */
 function namesIn({ ends, strays, sleeps, waits, children, failures }: Journal): Set<string> {
   const names = [...ends, ...sleeps.keys(), ...waits.keys(), ...children.keys(), ...failures.keys()];
   return new Set(names.filter((name) => name !== "" && !isOwn(name) && !isUndo(name) && !strays.has(name)));
 }
 
-/** A run's log that stores nothing: what a drive wants to record ends the drive. */
+/** A log of a run that stores nothing: a drive ends at the first entry that it would record. */
 class RefusingLog extends RunLog {
   override readonly messages: RefusedMessages;
 
@@ -133,7 +136,7 @@ class RefusingLog extends RunLog {
     this.messages = new RefusedMessages(host);
   }
 
-  /** The entries that were to be stored. */
+  /** The last entries that were to be stored. */
   get refused(): readonly JournalEntry[] {
     return this.messages.entries;
   }
@@ -143,9 +146,9 @@ class RefusingLog extends RunLog {
   }
 }
 
-/** Messages that are not stored. */
+/** Makes the messages of a run, which are not stored. */
 class RefusedMessages extends RunMessages {
-  /** The entries of the last one. */
+  /** The entries of the last message. */
   entries: readonly JournalEntry[] = [];
 
   override of(...args: Parameters<RunMessages["of"]>): ReturnType<RunMessages["of"]> {
@@ -154,7 +157,7 @@ class RefusedMessages extends RunMessages {
   }
 }
 
-/** The host of a drive that has no effects. */
+/** Returns the host of a drive without effects. */
 function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
   const nothing = () => {};
   const done = () => Promise.resolve();
@@ -183,7 +186,7 @@ function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
   };
 }
 
-/** The methods of a stream that read. */
+/** Returns the methods of a stream that only read. */
 function reading(stream: NonNullable<RunStores["entities"]>) {
   const { at, last, lasts, read } = stream;
   return { at: at.bind(stream), last: last.bind(stream), lasts: lasts.bind(stream), read: read.bind(stream) };
@@ -199,11 +202,11 @@ function labelOf({ workflow, run }: RunRef): string {
 
 const SIGNAL = "Read what is stored, too, until these runs have ended: both forms in the signal's schema.";
 const VERSION = "Have runs that began before go the old way: raise the workflow's version, and ask flow.version.";
-/** The process that would drive the runs: none has this name. */
+/** Endpoint of the process that would drive the runs: no process has this name. */
 const ENDPOINT = "check.check";
-/** The largest message that could be stored, in bytes. */
+/** Size of the largest message that could be stored, in bytes. */
 const MAX_PAYLOAD = 1 << 20;
-/** Runs that are loaded and replayed at once. */
+/** Maximum number of runs that are loaded and replayed at once. */
 const MAX_CONCURRENT_RUNS = 16;
-/** How long a handler may take to come to rest, in ms. */
+/** Time that a handler may take to come to rest, in ms. */
 const REST_TIMEOUT = 5_000;

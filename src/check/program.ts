@@ -1,6 +1,6 @@
 /**
- * A program as its modules declare it: contracts, handlers, entities, workflows and subscriptions, found among what the
- * modules export. Nothing runs: no app is made, and no handler is called.
+ * The declarations of a program's modules: contracts, handlers, entities, workflows and subscriptions, found among
+ * their exports. Nothing runs: no app is made, and no handler is called.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { EntityDefinition } from "../contract/entity_definition.ts";
@@ -11,17 +11,19 @@ import type { Schema } from "../contract/schema.ts";
 import type { WorkflowBody, WorkflowDefinition } from "../contract/workflow_body.ts";
 import { isPlain, isRecord } from "../data/checks.ts";
 
-/** A program. */
+/** The declarations of a program. */
 export interface Program {
-  /** Contracts that it handles or exports, by name. */
+  /** Contracts that the program handles or exports, by name. */
   readonly contracts: ReadonlyMap<string, ProgramContract>;
-  /** Entities that it decides or exports, by name. */
+  /** Entities that the program decides or exports, by name. */
   readonly entities: ReadonlyMap<string, EntityDefinition<unknown>>;
-  /** Workflows that it handles or exports, by name. */
+  /** Workflows that the program handles or exports, by name. */
   readonly workflows: ReadonlyMap<string, ProgramWorkflow>;
-  /** Signals that it exports and that have a schema, by workflow and name. */
+  /** Signals with a schema that the program exports, by workflow and name. */
   readonly signals: ReadonlyMap<string, ReadonlyMap<string, Schema<never, unknown>>>;
-  /** Subscriptions of its service, by name; read models have none that is stored. */
+  /**
+   * Event names of the stored subscriptions of the program's service, by name; read models have no stored subscription.
+   */
   readonly subscriptions: ReadonlyMap<string, readonly string[]>;
 }
 
@@ -30,22 +32,22 @@ export interface ProgramContract {
   readonly contract: AnyContract;
   /** True if the program has a handler for the contract; false: `catga check` assumes that the program sends it. */
   readonly handled: boolean;
-  /** The entity that decides it. */
+  /** Name of the entity that decides the command. */
   readonly entity: string | undefined;
-  /** The names of the subscriptions that read it from the log, read models left out. */
+  /** Names of the subscriptions that read the contract from the log, without read models. */
   readonly subscriptions: ReadonlySet<string>;
-  /** True if a read model, or a new subscription, reads all that is stored of it. */
+  /** True if a read model, or a new subscription, reads all stored messages of the contract. */
   readonly fromStart: boolean;
 }
 
 /** A workflow in a program. */
 export interface ProgramWorkflow {
   readonly definition: WorkflowDefinition;
-  /** Its handler, if the program has it. */
+  /** The workflow's handler, if the program has it. */
   readonly body: WorkflowBody | undefined;
 }
 
-/** Returns what the modules, and arrays and modules in them, export. */
+/** Returns the declarations that the modules export, also in arrays and modules among the exports. */
 export function programOf(modules: readonly unknown[]): Program {
   const contracts = new Map<string, ProgramContract>();
   const entities = new Map<string, EntityDefinition<unknown>>();
@@ -56,7 +58,7 @@ export function programOf(modules: readonly unknown[]): Program {
     const { contract, "~handler": { workflow, entity, subscription, with: others = [] } } = handler;
     if (workflow !== undefined) {
       workflows.set(workflow.definition.name, { definition: workflow.definition, body: workflow });
-      return; // its messages are its own
+      return; // messages of a run are internal to its workflow
     }
     const known = contracts.get(contract.name);
     const names = new Set(known?.subscriptions);
@@ -76,7 +78,7 @@ export function programOf(modules: readonly unknown[]): Program {
   };
   const seen = new Set<unknown>();
   const left: unknown[] = [...modules];
-  // handlers first: a contract that is exported beside its handler is handled
+  // handlers come first: a contract that is exported beside its handler counts as handled
   const exported: unknown[] = [];
   for (const value of left) {
     if (seen.has(value)) continue;

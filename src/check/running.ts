@@ -1,4 +1,4 @@
-/** Compares a program with the nodes that run, and with the subscriptions that are stored. */
+/** Compares a program with the running nodes, and with the stored subscriptions. */
 import { isInternalName, isRunMessage } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import { COMMANDS, readAnnouncement } from "../contract/send_options.ts";
@@ -12,15 +12,15 @@ import { type Described, described } from "./description.ts";
 import type { Finding } from "./finding.ts";
 import type { Program } from "./program.ts";
 
-/** Nodes and subscriptions of a cluster. */
+/** The nodes and subscriptions of a cluster. */
 export interface RunningProgram {
   readonly nodes: readonly NodeInfo[];
   readonly stored: readonly StoredSubscription[];
 }
 
 /**
- * The service that the program is a version of: the one whose nodes handle most of what it handles, or whose
- * subscriptions have most of its names; `undefined`: none.
+ * Returns the service that the program is a version of: the service whose nodes handle most of the program's contracts,
+ * or whose subscriptions have most of its names; `undefined`: none.
  */
 export function serviceOf(
   { contracts, workflows, subscriptions }: Program,
@@ -40,7 +40,7 @@ export function serviceOf(
   return [...scores].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1))[0]?.[0];
 }
 
-/** Returns what a deploy of the program, in place of all nodes of its service, would break. */
+/** Returns the breaks that a deploy of the program, in place of all nodes of its service, would cause. */
 export function compareRunning(
   program: Program,
   { nodes, stored }: RunningProgram,
@@ -87,7 +87,7 @@ export function compareRunning(
       const read = (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text));
       const durable = read.some(({ category }) => category === name) || node.entities?.includes(name);
       const isDurable = Boolean(contract.options.durable);
-      // a command of an entity may be durable, or not, and nodes take both
+      // a command of an entity may be durable or not: nodes accept both
       if (contract.kind !== "event" || durable === isDurable || (durable && handled)) continue;
       const [is, was] = isDurable ? ["durable", "not"] : ["not durable", "durable"];
       found.push({
@@ -101,11 +101,11 @@ export function compareRunning(
   return [...found, ...compareStored(program, own, stored, service)];
 }
 
-/** How a contract looks to a node that runs. `null` in place of a schema: its validator has no JSON Schema. */
+/** The description of a contract by a running node. `null` in place of a schema: its validator has no JSON Schema. */
 export interface Look {
   readonly node: string;
   readonly service: string;
-  /** The node has a handler for the contract; else it has sent it. */
+  /** True if the node has a handler for the contract; false: it has sent messages of it. */
   readonly handles: boolean;
   readonly name: string;
   readonly input?: JsonSchema | null | undefined;
@@ -114,8 +114,8 @@ export interface Look {
 }
 
 /**
- * Compares the program with what nodes of other services say of the same contracts: those of its own service are
- * replaced by it, and what they have stored is looked at by itself. Looks that are alike are compared once.
+ * Compares the program with the descriptions of the same contracts by nodes of other services. Nodes of its own service
+ * are replaced by it, and their stored messages are checked separately. Equal descriptions are compared once.
  */
 export function compareLooks({ contracts }: Program, looks: readonly Look[], service: string | undefined): Finding[] {
   const found = new Map<string, Finding>();
@@ -200,14 +200,14 @@ function pathsOf(sender: Look, handler: Look): Pick<ObservedMismatch, "unread" |
   };
 }
 
-/** The differences that a reader refuses in a writer's values; empty where they are not known. */
+/** Returns the differences because of which the reader refuses values of the writer; empty if a schema is unknown. */
 function refusedPaths(reader: JsonSchema | null | undefined, writer: JsonSchema | null | undefined): readonly string[] {
   if (reader === null || reader === undefined || writer === null || writer === undefined) return [];
   const verdict = reads(reader, writer);
   return verdict.reads === "no" ? verdict.paths : [];
 }
 
-/** That nodes of other services, which handle contracts of the program, do not say what these look like. */
+/** Returns findings for nodes of other services that handle contracts of the program, and do not describe them. */
 export function silentNodes(
   { contracts }: Program,
   silent: readonly NodeInfo[],
@@ -243,7 +243,7 @@ function compareStored(
   for (const { service: of, name, state: { head: { began, open }, parked } } of stored) {
     if (of !== service) continue;
     const events = Object.keys(began).filter((event) => !isRunMessage(event));
-    // without a node that handles it now it was abandoned before
+    // a subscription without a node that handles it now was abandoned before
     const left = events.filter((event) =>
       !(subscriptions.get(name) ?? []).includes(event) &&
       announced.some((each) => each.name === name && each.category === event)

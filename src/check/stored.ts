@@ -1,6 +1,6 @@
 /**
- * Passes what is stored through the schemas and functions of a program: messages of durable contracts, those that were
- * put aside, schedules, events and snapshots of entities, and results of idempotent commands. It only reads.
+ * Passes stored data through the schemas and functions of a program: messages of durable contracts, parked messages,
+ * schedules, events and snapshots of entities, and results of idempotent commands. It only reads.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { applied, initialState } from "../contract/entity_definition.ts";
@@ -39,7 +39,7 @@ import type { Finding } from "./finding.ts";
 import type { Program } from "./program.ts";
 import { Tally } from "./tally.ts";
 
-/** Where it is stored. A stream or bucket that does not exist is `undefined`. */
+/** The stores that are checked. A stream or bucket that does not exist is `undefined`. */
 export interface Stores {
   readonly namespace: string;
   readonly log: LogStream | undefined;
@@ -49,15 +49,15 @@ export interface Stores {
   readonly idempotency: Bucket | undefined;
   readonly stored: readonly StoredSubscription[];
   readonly clock: Clock;
-  /** The service that the program is a version of. */
+  /** Name of the service that the program is a version of. */
   readonly service: string | undefined;
-  /** States of entities that are kept at once; 50,000. */
+  /** Maximum number of states of entities that are in memory at once. Default: 50,000. */
   readonly mostStates?: number;
-  /** Called now and then, with the number of messages that were read. */
+  /** Called from time to time with the number of messages that were read. */
   progress(what: string, messages: number): void;
 }
 
-/** Returns what the program refuses of what is stored. Rejects with a `CatgaError`. */
+/** Resolves with findings about stored data that the program refuses. Rejects with a `CatgaError`. */
 export async function checkStored(program: Program, stores: Stores): Promise<Finding[]> {
   const tally = new Tally();
   await checkLog(program, stores, tally);
@@ -75,7 +75,7 @@ async function checkLog({ contracts, entities }: Program, stores: Stores, tally:
   for (const [name, { contract, handled, subscriptions, fromStart }] of contracts) {
     const { durable, input, entity } = contract.options;
     if (!durable || input === undefined || !handled) continue;
-    // the events of entities that the program defines are applied, too
+    // the events of entities that the program defines are checked by `checkEntities`, which also applies them
     if (entity !== undefined && entities.has(entity)) continue;
     const stream = entity === undefined ? stores.log : stores.entities;
     const subject = entity === undefined ? categorySubject(namespace, name) : entityPattern(namespace, entity);
@@ -103,7 +103,7 @@ async function checkLog({ contracts, entities }: Program, stores: Stores, tally:
   }
 }
 
-/** Returns true for positions that are still to be handled by a subscription of the program. */
+/** Returns a function that returns true for positions that a subscription of the program still has to handle. */
 function waitingFrom(
   { stored, service }: Stores,
   { kind, name }: AnyContract,
@@ -115,7 +115,7 @@ function waitingFrom(
     : service === undefined
     ? undefined
     : [...subscriptions].map((own) => subscriptionKey(service, own));
-  // whose subscriptions are not known may have all of them before itself
+  // a program whose subscriptions are unknown may still have all messages before it
   if (keys === undefined || (kind === "event" && keys.length === 0)) return () => true;
   const known = keys.map((key) => stored.find((each) => each.key === key)?.state.head);
   if (known.some((head) => head === undefined) && fromStart) return () => true;
@@ -209,26 +209,26 @@ function decoded(text: string): unknown {
   try {
     return decodeText(text);
   } catch {
-    return text; // whoever has written it, no handler is given it
+    return text; // no handler gets this text, whoever wrote it
   }
 }
 
 // entities ------------------------------------------------------------------------------------------
 
-/** An entity while its events are applied; `undefined` in its place: it is not applied any more. */
+/** An entity while its events are applied; `undefined` in its place: its events are no longer applied. */
 interface Replayed {
   version: number;
   state: unknown;
-  /** The text of the state of its snapshot, and at which version. */
+  /** Text of the state of the entity's snapshot, and the version of that state. */
   snapshot: { readonly version: number; readonly state: string } | undefined;
 }
 
 /**
- * Passes the events of all entities of a type through their schemas and functions. States are kept while a pass reads;
- * of more entities than fit, each pass takes a part.
+ * Replays the events of all entities of a type through their schemas and functions. If more than `mostStates` states
+ * would be in memory, entities are split by a hash of their id, with one pass for each part.
  */
 async function checkEntities(definition: EntityDefinition<unknown>, stores: Stores, tally: Tally): Promise<void> {
-  // the first pass finds out how many parts are needed
+  // the first pass determines how many parts are needed
   const parts = await checkPart(definition, stores, tally, 0, 1);
   for (let part = 1; part < parts; part++) await checkPart(definition, stores, tally, part, parts);
 }
@@ -271,7 +271,7 @@ async function checkPart(
     });
   };
   const apply = (id: string, at: Replayed | undefined, group: EntityGroup) => {
-    if (at === undefined || group.version < at.version) return; // refused, forgotten, or it does not continue them
+    if (at === undefined || group.version < at.version) return; // refused, forgotten, or a gap
     at.version = group.version;
     for (const event of group.messages) {
       try {
@@ -335,8 +335,8 @@ async function checkResults({ contracts }: Program, stores: Stores, tally: Tally
 // parts ---------------------------------------------------------------------------------------------
 
 /**
- * Calls `take` with the messages of a subject (a pattern) that are there now, in order, one after the other. Rejects as
- * `LogStream.read`, and with what `take` rejects with.
+ * Calls `take` with the present messages of a subject (a pattern), in order, one after the other. Rejects like
+ * `LogStream.read`, and with errors of `take`.
  */
 async function eachMessage(
   { progress, clock }: Stores,
@@ -356,7 +356,7 @@ async function eachMessage(
     reader.pause();
     taken.then(() => {
       busy = false;
-      while (!busy && waiting.size > 0) pass(waiting.shift()!); // there is one
+      while (!busy && waiting.size > 0) pass(waiting.shift()!); // `waiting` is not empty
       if (!busy) reader.resume();
     }).catch(reject);
   };
@@ -382,7 +382,7 @@ async function eachMessage(
   }
 }
 
-/** Calls back with why a payload is refused. */
+/** Validates a payload, and calls `refused` with the reason if the schema refuses it. */
 function refusal(
   schema: Schema<never, unknown>,
   message: Pick<LoggedMessage, "payload" | "tagged">,
@@ -406,12 +406,12 @@ const EDIT = "Edit or discard them: `catga dead`.";
 const APPLY = "It has to make a state for each id.";
 const RAISE = "Raise the entity's version: snapshots of other versions are not used.";
 const RESULT = "A send that comes again would get INVALID_RESPONSE: read both until the results have expired.";
-/** Messages between two notes of the progress. */
+/** Number of messages between two reports of the progress. */
 const PROGRESS = 1_000;
-/** Interval between looks whether all has been read, in ms. */
+/** Interval between checks whether all messages have been read, in ms. */
 const DONE_POLL = 5;
-/** States that are kept at once: some 1 kB each. */
+/** Maximum number of states that are in memory at once: some 1 kB each. */
 const MOST_STATES = 50_000;
-/** Entities of a type whose snapshots are compared. */
+/** Maximum number of entities of a type whose snapshots are compared. */
 const MOST_SNAPSHOTS = 200;
 const SHARDS = 64;

@@ -1,7 +1,7 @@
-/** Findings that are alike are one, with their number and the id of the first. */
+/** Counts findings: equal findings become one, with their number and the id of the first. */
 import type { Finding } from "./finding.ts";
 
-/** Findings, counted. */
+/** Counts findings. */
 export class Tally {
   readonly #found = new Map<string, Finding & { count: number }>();
   readonly #reasons = new Map<string, number>();
@@ -12,7 +12,7 @@ export class Tally {
     let known = this.#found.get(key);
     if (known === undefined) {
       const reasons = this.#reasons.get(of) ?? 0;
-      // messages of validators may have the value in them
+      // messages of validators may contain the value, so that each reason would be another one
       if (reasons >= MOST_REASONS) {
         key = of;
         known = this.#found.get(key);
@@ -28,5 +28,5 @@ export class Tally {
   }
 }
 
-/** Reasons of one kind that are told apart. */
+/** Maximum number of reasons of one kind of finding that are counted separately. */
 const MOST_REASONS = 8;

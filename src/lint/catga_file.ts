@@ -1,38 +1,39 @@
 /**
  * The contracts, handlers, apps, contexts and sends of a file, recognized by its syntax: imports from `@catga/catga`,
- * constants, and type annotations. What the syntax does not prove is not recognized, so that no rule reports it.
+ * constants, and type annotations. An expression whose meaning the syntax does not prove is not recognized, so that no
+ * rule reports it.
  */
 import { type Binding, type FunctionNode, isFunction, Scopes } from "./scopes.ts";
 
 /** The call that makes a handler: `Contract.handle(fn)`, `Entity.handle(Contract, fn)`, `Event.on(fn)`, `onBatch`. */
 export interface HandlerDefinition {
-  /** The contract, as it is written. */
+  /** The expression of the contract. */
   readonly contract: Deno.lint.Node;
   /** The function, if it is defined in this file. */
   readonly fn: FunctionNode | undefined;
-  /** A workflow's, which gets no context. */
+  /** True for the handler of a workflow, which gets no context. */
   readonly isWorkflow: boolean;
 }
 
 /** A call of an app or of a handler's context. */
 export interface SenderCall {
-  /** The app or the context, as it is written. */
+  /** The expression of the app or the context. */
   readonly sender: Deno.lint.Node;
-  /** Which of the two it is; `undefined` if only its first argument, a contract, shows that it is one of them. */
+  /** Kind of the sender; `undefined` if only the call's first argument, a contract, shows that it is a sender. */
   readonly is: "app" | "context" | undefined;
-  /** The method that is called. */
+  /** Name of the called method. */
   readonly method: SenderMethod;
 }
 
-/** The methods that an app and a context have in common. */
+/** Methods that an app and a context have in common. */
 export type SenderMethod = "send" | "sendAll" | "publish" | "broadcast" | "lock";
 
-/** Recognizes the Catga parts of one file. */
+/** Recognizes the uses of Catga in one file. */
 export class CatgaFile {
   /** The declarations of the file. */
   readonly scopes: Scopes = new Scopes();
 
-  /** The name of the export of `@catga/catga` that an expression refers to. */
+  /** Returns the name of the export of `@catga/catga` that an expression refers to. */
   exportOf(expression: Deno.lint.Node): string | undefined {
     const { type } = expression;
     if (type === "Identifier") {
@@ -49,7 +50,7 @@ export class CatgaFile {
     return isCatgas(binding) && binding.name === "*" ? property : undefined;
   }
 
-  /** The kind of contract that a call defines. */
+  /** Returns the kind of the contract that a call defines. */
   contractKind(expression: Deno.lint.Node | null): "command" | "query" | "event" | "stream" | undefined {
     const call = expression && bare(expression);
     if (call?.type !== "CallExpression") return undefined;
@@ -57,7 +58,7 @@ export class CatgaFile {
     return name === "command" || name === "query" || name === "event" || name === "stream" ? name : undefined;
   }
 
-  /** The call that defines a contract of this file. */
+  /** Returns the call that defines a contract of this file. */
   definition(expression: Deno.lint.Node): Deno.lint.CallExpression | undefined {
     const binding = this.#bindingOf(expression);
     if (binding?.kind !== "variable" || this.contractKind(binding.declarator.init) === undefined) return undefined;
@@ -65,8 +66,8 @@ export class CatgaFile {
   }
 
   /**
-   * Returns true if an expression is a contract of this file, or an import that looks like one: a name like
-   * `CreateOrder`.
+   * Returns `"own"` for a contract of this file, `"imported"` for an import with a name like a contract's
+   * (`CreateOrder`), `undefined` for all other expressions.
    */
   contract(expression: Deno.lint.Node): "own" | "imported" | undefined {
     const node = bare(expression);
@@ -83,7 +84,7 @@ export class CatgaFile {
     return isContractLike(name) && isForeign(this.scopes.resolve(node.object)) ? "imported" : undefined;
   }
 
-  /** The handler that a call makes. */
+  /** Returns the handler that a call makes. */
   handlerCall(call: Deno.lint.CallExpression): HandlerDefinition | undefined {
     const { object, method = "" } = methodCall(call) ?? {};
     if (object === undefined || !HANDLING.has(method)) return undefined;
@@ -94,7 +95,7 @@ export class CatgaFile {
     return fn.type === "Identifier" ? { contract, fn: this.#functionOf(fn), isWorkflow } : undefined;
   }
 
-  /** The app or the context that a call is made on. */
+  /** Returns the app or the context on which a call is made. */
   senderCall(call: Deno.lint.CallExpression): SenderCall | undefined {
     const { arguments: [first] } = call;
     const { object: sender, method = "" } = methodCall(call) ?? {};
@@ -108,7 +109,7 @@ export class CatgaFile {
   }
 
   /**
-   * The method of an app, a context or the `flow` of a workflow that a call calls, if what that returns is to be
+   * Returns the name of the called method of an app, a context or the `flow` of a workflow, if its result has to be
    * awaited.
    */
   awaitedMethod(call: Deno.lint.CallExpression): string | undefined {
@@ -123,12 +124,12 @@ export class CatgaFile {
     return AWAITED_OF_FLOW.has(method) && this.#isFlow(object) ? method : undefined;
   }
 
-  /** Returns true if an expression is an app or a handler's context. */
+  /** Returns the kind of sender that an expression is: an app, or a handler's context; `undefined`: neither. */
   senderKind(expression: Deno.lint.Node): "app" | "context" | undefined {
     const binding = this.#bindingOf(expression);
     if (binding?.kind !== "variable" && binding?.kind !== "parameter") return undefined;
     if (binding.id.type !== "Identifier") return undefined;
-    // `x: Catga` and `x: Context`
+    // annotations: `x: Catga` and `x: Context`
     const type = this.#typeOf(binding.id);
     if (type === "Catga" || type === "Context") return type === "Catga" ? "app" : "context";
     if (binding.kind === "variable") {
@@ -146,14 +147,14 @@ export class CatgaFile {
     return call.type === "CallExpression" && this.exportOf(call.callee) === "catga";
   }
 
-  /** Returns true if a function is written as the handler of a message, which gets a context. */
+  /** Returns true if a function is the argument of a call that makes a handler of messages, which gets a context. */
   isHandlerFunction(fn: FunctionNode): boolean {
     const { parent } = fn;
     return parent.type === "CallExpression" && parent.arguments[0] === fn &&
       this.handlerCall(parent)?.isWorkflow === false;
   }
 
-  /** Returns true if a reference is one to what a declarator declares. */
+  /** Returns true if a reference refers to the variable of a declarator. */
   refersTo(reference: Deno.lint.Identifier, declarator: Deno.lint.VariableDeclarator): boolean {
     const { id } = declarator;
     if (id.type !== "Identifier" || reference.name !== id.name) return false;
@@ -161,15 +162,15 @@ export class CatgaFile {
     return binding?.kind === "variable" && binding.declarator === declarator;
   }
 
-  /** The name of the type of this package that an identifier is annotated with. */
+  /** Returns the name of this package's type with which an identifier is annotated. */
   #typeOf(id: Deno.lint.Identifier): string | undefined {
     const type = id.typeAnnotation?.typeAnnotation;
     return type?.type === "TSTypeReference" ? this.exportOf(type.typeName) : undefined;
   }
 
   /**
-   * `x: Flow`, and the first parameter of the handler of a workflow: one of this file, or an import that looks like a
-   * contract if the parameter is named `flow`.
+   * Returns true for `x: Flow`, and for the first parameter of a workflow's handler: of a workflow of this file, or of
+   * an import with a name like a contract's if the parameter is named `flow`.
    */
   #isFlow(expression: Deno.lint.Node): boolean {
     const binding = this.#bindingOf(expression);
@@ -185,7 +186,7 @@ export class CatgaFile {
     return this.#isMadeBy("workflow", object) || (id.name === "flow" && this.contract(object) === "imported");
   }
 
-  /** Returns true if an expression is a constant of this file that is made by `workflow(…)`, or `entity(…)`. */
+  /** Returns true if an expression is a constant of this file whose value is `workflow(…)`, or `entity(…)`. */
   #isMadeBy(maker: "workflow" | "entity", expression: Deno.lint.Node): boolean {
     const binding = this.#bindingOf(expression);
     const init = binding?.kind === "variable" && binding.declarator.init ? bare(binding.declarator.init) : undefined;
@@ -205,7 +206,7 @@ export class CatgaFile {
     return object !== undefined && method === "event" && this.#isMadeBy("entity", object);
   }
 
-  /** The declaration of the name that an expression is. */
+  /** Returns the declaration of the name that an expression consists of. */
   #bindingOf(expression: Deno.lint.Node): Binding | undefined {
     const node = bare(expression);
     return node.type === "Identifier" ? this.scopes.resolve(node) : undefined;
@@ -220,7 +221,7 @@ export class CatgaFile {
   }
 }
 
-/** A rule; it visits nothing in a file that imports nothing from `@catga/catga`. */
+/** Makes a rule. It visits no nodes in a file that imports nothing from `@catga/catga`. */
 export function rule(
   visitor: (file: CatgaFile, context: Deno.lint.RuleContext) => Deno.lint.LintVisitor,
 ): Deno.lint.Rule {
@@ -234,7 +235,7 @@ export function rule(
   };
 }
 
-/** An expression without the wrappers that do not change which value it is: `as`, `satisfies`, `!`, `?.`. */
+/** Returns an expression without wrappers that do not change its value: `as`, `satisfies`, `!`, `?.`. */
 export function bare(expression: Deno.lint.Node): Deno.lint.Node {
   switch (expression.type) {
     case "TSAsExpression":
@@ -248,14 +249,14 @@ export function bare(expression: Deno.lint.Node): Deno.lint.Node {
   }
 }
 
-/** The name of `a.name` and of `a["name"]`. */
+/** Returns the member's name in `a.name` and in `a["name"]`. */
 export function memberName(member: Deno.lint.MemberExpression): string | undefined {
   const { computed, property } = member;
   if (!computed) return property.type === "Identifier" ? property.name : undefined;
   return property.type === "Literal" && typeof property.value === "string" ? property.value : undefined;
 }
 
-/** The parts of `object.method(…)`. */
+/** Returns the parts of `object.method(…)`. */
 export function methodCall(
   { callee }: Deno.lint.CallExpression,
 ): { readonly object: Deno.lint.Node; readonly method: string } | undefined {
@@ -265,8 +266,9 @@ export function methodCall(
 }
 
 const HANDLING: ReadonlySet<string> = new Set(["handle", "on", "onBatch"]);
-/** Further methods of apps and contexts that do something, and return a promise. */
+/** Further methods of apps and contexts that have effects, and return a promise. */
 const AWAITED: ReadonlySet<string> = new Set(["enqueue", "start", "tell", "cancel", "result", "unschedule"]);
+/** Methods of members of apps and contexts that have effects, and return a promise. */
 const AWAITED_OF_PARTS: ReadonlySet<string> = new Set(["clock.sleep", "cache.set", "cache.delete", "cache.getOrSet"]);
 const AWAITED_OF_FLOW: ReadonlySet<string> = new Set(["step", "send", "sleep", "wait"]);
 
@@ -274,14 +276,14 @@ function isSenderMethod(name: string): name is SenderMethod {
   return name === "send" || name === "sendAll" || name === "publish" || name === "broadcast" || name === "lock";
 }
 
-/** `app`, `this.app`, `ctx`, …: a sender of unknown origin is recognized only if its name is a usual one, too. */
+/** Returns true for `app`, `this.app`, `ctx`, …: a sender of unknown origin is recognized only by a usual name. */
 function isNamedSender(expression: Deno.lint.Node): boolean {
   const node = bare(expression);
   const name = node.type === "Identifier" ? node.name : node.type === "MemberExpression" ? memberName(node) : undefined;
   return name !== undefined && /^(?:app|catga|ctx|context)$/i.test(name);
 }
 
-/** The package as it is named in Deno (`jsr:`) and in Bun (`@jsr/`), with a version or without. */
+/** Returns true for the name of this package in Deno (`jsr:`) and in Bun (`@jsr/`), with a version or without. */
 function isCatga(module: string): boolean {
   return /^(?:(?:jsr:|npm:)\/?)?(?:@catga\/catga|@jsr\/catga__catga)(?:@[^/]+)?$/.test(module);
 }
@@ -290,7 +292,7 @@ function isCatgas(binding: Binding | undefined): binding is Extract<Binding, { k
   return binding?.kind === "import" && isCatga(binding.module);
 }
 
-/** An import from another module, which may export contracts. */
+/** Returns true for an import from another module, which may export contracts. */
 function isForeign(binding: Binding | undefined): boolean {
   return binding?.kind === "import" && !isCatga(binding.module) && !binding.module.startsWith("node:");
 }

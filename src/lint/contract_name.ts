@@ -2,18 +2,19 @@
 import { bare, type CatgaFile, methodCall, rule } from "./catga_file.ts";
 
 /**
- * Reports a contract whose name is not that of its constant: mostly a copy that was not renamed, and in a cluster two
- * contracts of one name are one contract.
+ * Reports a contract whose name differs from the name of its constant: mostly a copy that was not renamed, and in a
+ * cluster two contracts of one name are one contract.
  *
- * It ignores case, `-` and `_`, and `Command`, `Query`, `Event`, `Stream` and `Contract` at the end; of a name with
- * dots, the constant's name has to contain the last token. A constant named `contract`, `command`, `query`, `event` or
- * `stream` may have any. There is no fix: either name may be the right one, and other code may use it.
+ * The comparison ignores case, `-` and `_`, and `Command`, `Query`, `Event`, `Stream` and `Contract` at the end; if a
+ * contract's name has dots, the constant's name has to contain the last token. A constant named `contract`, `command`,
+ * `query`, `event` or `stream` may hold a contract of any name. There is no fix: either name may be the right one, and
+ * other code may use it.
  */
 export const contractName: Deno.lint.Rule = rule((file, context) => ({
   VariableDeclarator({ id, init }): void {
     const kind = file.contractKind(init);
     if (id.type !== "Identifier" || init === null || kind === undefined) return;
-    const call = bare(init) as Deno.lint.CallExpression; // contractKind has checked that
+    const call = bare(init) as Deno.lint.CallExpression; // `contractKind` has checked the type
     const [name] = call.arguments;
     if (name?.type !== "Literal" || typeof name.value !== "string" || agree(id.name, name.value)) return;
     context.report({
@@ -41,19 +42,19 @@ function withoutKind(name: string): string {
   return plain(name).replace(/(?<=.)(?:command|query|event|stream|contract)$/, "");
 }
 
-// `catga/idempotent-id`: an idempotent command is deduplicated by its message id, which must be the same when it is
-// sent again.
+// `catga/idempotent-id`: an idempotent command is deduplicated by its message id, which must be the same when the
+// command is sent again.
 
 /**
  * Reports a send of a command that is `idempotent` without an `id`, neither in the contract nor in the options: each
- * such send has a new id, and the command runs for each. Contracts of other files are not reported.
+ * such send has a new id, so that the command runs for each. Contracts of other files are not reported.
  */
 export const idempotentId: Deno.lint.Rule = rule((file, context) => ({
   CallExpression(call): void {
     const method = file.senderCall(call)?.method;
     const [contract, , options] = call.arguments;
     if (method === undefined || contract === undefined || !needsId(file, contract)) return;
-    // the step of a workflow gives it one
+    // the step of a workflow gives the command an id
     if (isOfFlow(call)) return;
     if (call.arguments.some(({ type }) => type === "SpreadElement")) return;
     if (method !== "sendAll" && mayHaveId(options)) return;
@@ -66,7 +67,7 @@ export const idempotentId: Deno.lint.Rule = rule((file, context) => ({
   },
 }));
 
-/** Returns true if a call is one of `flow`, as the handlers of workflows call what they get. */
+/** Returns true if a call is made on `flow`, the usual name of the parameter of a workflow's handler. */
 function isOfFlow(call: Deno.lint.CallExpression): boolean {
   const object = methodCall(call)?.object;
   return object?.type === "Identifier" && object.name === "flow";
@@ -83,7 +84,7 @@ function needsId(file: CatgaFile, expression: Deno.lint.Node): boolean {
   });
 }
 
-/** Returns true if options may have an `id`: an object that is not written out may. */
+/** Returns true if options may have an `id`; options that are not an object literal may. */
 function mayHaveId(given: Deno.lint.Node | undefined): boolean {
   if (given === undefined) return false;
   const options = bare(given);

@@ -1,4 +1,4 @@
-/** The functions of a file that run as handlers, and the nodes inside of them. */
+/** The functions of a file that run as handlers, and the nodes inside these functions. */
 import { bare, type CatgaFile, rule } from "./catga_file.ts";
 import { type FunctionNode, functionsAround, isReference, parentOf } from "./scopes.ts";
 
@@ -11,7 +11,7 @@ export class HandlerFunctions {
     this.#file = file;
   }
 
-  /** Adds the handler of a call, if it is one of `handle` or `on`. */
+  /** Adds the function of a call that makes a handler. */
   visit(call: Deno.lint.CallExpression): void {
     const fn = this.#file.handlerCall(call)?.fn;
     if (fn !== undefined) this.#found.add(fn);
@@ -22,7 +22,7 @@ export class HandlerFunctions {
     return this.#found.has(fn);
   }
 
-  /** Returns true if a node is inside of a handler, at any depth. */
+  /** Returns true if a node is inside a handler, at any depth. */
   contain(node: Deno.lint.Node): boolean {
     return functionsAround(node).some((fn) => this.#found.has(fn));
   }
@@ -31,8 +31,8 @@ export class HandlerFunctions {
 // `catga/handler-registered`: a handler does nothing until it is passed to `catga`.
 
 /**
- * Reports a handler that cannot be registered: it is not assigned at all, or assigned to a constant that is neither
- * exported nor used. There is no fix: an export would start it.
+ * Reports a handler that cannot be registered: it is not assigned, or is assigned to a constant that is neither
+ * exported nor used. There is no fix: an export would start the handler.
  */
 export const handlerRegistered: Deno.lint.Rule = rule((file, context) => {
   const kept: Deno.lint.VariableDeclarator[] = [];
@@ -62,7 +62,7 @@ export const handlerRegistered: Deno.lint.Rule = rule((file, context) => {
     "Program:exit"(): void {
       for (const declarator of kept) {
         if (references.some((reference) => file.refersTo(reference, declarator))) continue;
-        const id = declarator.id as Deno.lint.Identifier; // only these are kept
+        const id = declarator.id as Deno.lint.Identifier; // `kept` has only identifiers
         context.report({
           node: id,
           message: `The handler ${id.name} is not exported and not used, so that it never runs`,

@@ -3,9 +3,9 @@ import { type CatgaFile, memberName, rule } from "./catga_file.ts";
 import { functionsAround, isFunction, isReference, parentOf } from "./scopes.ts";
 
 /**
- * Reports a lock of an app or a context that nothing releases: it is not assigned, or only its `token` and `signal` are
- * read. It does not report one that is released by hand, returned or passed on. Unreleased, an app's lock is held until
- * the app stops, a context's until the handler ends.
+ * Reports a lock of an app or a context that is never released: it is not assigned, or only its `token` and `signal`
+ * are read. A lock that is released by hand, returned or passed on is not reported. An unreleased lock of an app is
+ * held until the app stops, a lock of a context until the handler ends.
  *
  * The fix writes `await using` for a constant at the top level of a function or of the module: there the lock is held
  * as long as any code can use it.
@@ -31,7 +31,7 @@ export const lockUsing: Deno.lint.Rule = rule((file, context) => {
     },
     "Program:exit"(): void {
       for (const declarator of kept) {
-        const id = declarator.id as Deno.lint.Identifier; // only these are kept
+        const id = declarator.id as Deno.lint.Identifier; // `kept` has only identifiers
         const uses = references.filter((reference) => file.refersTo(reference, declarator));
         if (!uses.every(isLook)) continue;
         const message = `Nothing releases the lock ${id.name}`;
@@ -42,7 +42,7 @@ export const lockUsing: Deno.lint.Rule = rule((file, context) => {
   };
 });
 
-/** `lock.token`, `lock.signal` */
+/** Returns true for an identifier in `lock.token` or `lock.signal`. */
 function isLook(identifier: Deno.lint.Identifier): boolean {
   const { parent } = identifier;
   if (parent.type !== "MemberExpression" || parent.object !== identifier) return false;
@@ -63,13 +63,13 @@ function usingInstead(declarator: Deno.lint.VariableDeclarator): Deno.lint.Repor
 /**
  * Reports `await using app = await catga(…)` with `nats` or `signals` at the top level of a module that awaits nothing
  * after it: the app drains when the module has run, that is at once. With `signals`, a send of the app itself does not
- * count as awaiting. It does not report a script that sends and ends.
+ * count as awaiting. A script that sends and ends is not reported.
  *
  * The fix writes `const`.
  */
 export const noTopLevelUsing: Deno.lint.Rule = rule((file, context) => {
   const apps: { declaration: Deno.lint.VariableDeclaration; signals: boolean }[] = [];
-  /** Where the module awaits something; `own`: a send of its own app. */
+  /** Places at which the module awaits something; `own`: a send of its own app. */
   const waits: { at: number; own: boolean }[] = [];
   const wait = (node: Deno.lint.Node, own: boolean) => {
     if (functionsAround(node).length === 0) waits.push({ at: node.range[0], own });
@@ -107,7 +107,7 @@ export const noTopLevelUsing: Deno.lint.Rule = rule((file, context) => {
   };
 });
 
-/** The options of `await catga({ … })`. */
+/** Returns the options of `await catga({ … })`. */
 function optionsOf(file: CatgaFile, init: Deno.lint.Expression): Deno.lint.ObjectExpression | undefined {
   if (init.type !== "AwaitExpression" || init.argument.type !== "CallExpression" || !file.isCatgaCall(init)) {
     return undefined;
@@ -116,7 +116,7 @@ function optionsOf(file: CatgaFile, init: Deno.lint.Expression): Deno.lint.Objec
   return options?.type === "ObjectExpression" ? options : undefined;
 }
 
-/** Returns true if an option is given, and not as `false` or `undefined`. */
+/** Returns true if an option is given, and is not the literal `false` or `undefined`. */
 function has(options: Deno.lint.ObjectExpression, name: string): boolean {
   return options.properties.some((property) => {
     if (property.type !== "Property" || property.computed || property.key.type !== "Identifier") return false;

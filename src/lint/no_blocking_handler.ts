@@ -1,4 +1,4 @@
-/** `catga/no-blocking-handler`: while a handler blocks, its node answers nothing. */
+/** `catga/no-blocking-handler`: while a handler blocks, its node answers no requests. */
 import { type CatgaFile, memberName, methodCall, rule } from "./catga_file.ts";
 import { HandlerFunctions } from "./handler_functions.ts";
 import { isFunction, parentOf } from "./scopes.ts";
@@ -32,10 +32,10 @@ export const noBlockingHandler: Deno.lint.Rule = rule((file, context) => {
 
 /** Modules of Node with functions that block. */
 const BLOCKING_MODULES = /^(?:node:)?(?:fs|child_process|crypto|zlib)$/;
-/** Functions that only fill existing memory: their asynchronous forms are no faster. */
+/** Functions that only fill existing memory: the asynchronous forms are no faster. */
 const HARMLESS = new Set(["randomFillSync"]);
 
-/** What to use instead of a call that blocks; `undefined` for one that does not. */
+/** Returns the replacement for a call that blocks; `undefined` if the call does not block. */
 function insteadOf({ scopes }: CatgaFile, call: Deno.lint.CallExpression): string | undefined {
   const { callee } = call;
   if (callee.type === "Identifier") {
@@ -60,7 +60,7 @@ function withoutSync(name: string): string | undefined {
   return name.endsWith("Sync") && !HARMLESS.has(name) ? name.slice(0, -"Sync".length) : undefined;
 }
 
-// `catga/no-busy-loop`: a handler that loops without `await` keeps all others from running.
+// `catga/no-busy-loop`: a handler that loops without `await` keeps all other handlers from running.
 
 type Loop = Deno.lint.WhileStatement | Deno.lint.DoWhileStatement | Deno.lint.ForStatement;
 
@@ -112,14 +112,17 @@ export const noBusyLoop: Deno.lint.Rule = rule((file, context) => {
   };
 });
 
-/** The loops around a node, within its function. */
+/** Returns the loops around a node, within its function. */
 function loopsAround(node: Deno.lint.Node): Loop[] {
   const loops: Loop[] = [];
   for (let at = parentOf(node); at !== undefined && !isFunction(at); at = parentOf(at)) if (isLoop(at)) loops.push(at);
   return loops;
 }
 
-/** The loop that a reading of the clock ends: the call is in its test, or in that of an `if` that leaves it. */
+/**
+ * Returns the loop that a call of the clock ends: the call is in the loop's test, or in the test of an `if` that leaves
+ * it.
+ */
 function decidedBy(call: Deno.lint.CallExpression): Loop | undefined {
   let leaves = false;
   let child: Deno.lint.Node = call;

@@ -7,12 +7,12 @@ import { isFunction, mayAwait } from "./scopes.ts";
 
 /**
  * Reports a `send`, `publish`, `enqueue`, `lock` or `start` of an app or a context, a write into its cache, a sleep of
- * its clock, or a `step`, `send`, `sleep` or `wait` of a workflow, and what else of them does something, if it is not
- * awaited, returned or assigned. Nobody waits for it or learns of its failure, and its rejection is unhandled. `void`
- * before it says that this is meant.
+ * its clock, or a `step`, `send`, `sleep` or `wait` of a workflow, and their other methods with effects, if the call is
+ * not awaited, returned or assigned. Then no code waits for it or learns of its failure, and its rejection is
+ * unhandled. `void` before the call shows that this is intended.
  *
- * The fix awaits `publish` and `sleep` where `await` is allowed; the others return a value that the author has to look
- * at.
+ * The fix awaits `publish` and `sleep` where `await` is allowed; the other methods return a value that the author has
+ * to check.
  */
 export const noFloating: Deno.lint.Rule = rule((file, context) => ({
   ExpressionStatement({ expression }): void {
@@ -30,7 +30,7 @@ export const noFloating: Deno.lint.Rule = rule((file, context) => ({
   },
 }));
 
-/** The calls whose value may be that of an expression. */
+/** Returns the calls whose value may be the value of an expression. */
 function callsIn(expression: Deno.lint.Node): Deno.lint.CallExpression[] {
   const node = bare(expression);
   switch (node.type) {
@@ -47,13 +47,14 @@ function callsIn(expression: Deno.lint.Node): Deno.lint.CallExpression[] {
   }
 }
 
-// `catga/no-ignored-result`: a failure is in the result of a send, or in what a handler returns, and nowhere else.
+// `catga/no-ignored-result`: a failure is in the result of a send, or in the return value of a handler, and nowhere
+// else.
 
 /**
  * Reports a `send`, `sendAll`, `enqueue`, `start`, `tell` or `cancel` that is awaited and whose result is not used,
- * also several in `Promise.all`. They do not throw for failures in operation, so that the failure is lost. `void`
- * before `await` says that this is meant. Also reports a `fail` that is a statement: it ends nothing, and the handler
- * succeeds.
+ * also several in `Promise.all`. These methods do not throw for failures in operation, so that the failure is lost.
+ * `void` before `await` shows that this is intended. Also reports a `fail` that is a statement: it ends nothing, and
+ * the handler succeeds.
  */
 export const noIgnoredResult: Deno.lint.Rule = rule((file, context) => ({
   ExpressionStatement({ expression }): void {
@@ -73,7 +74,7 @@ export const noIgnoredResult: Deno.lint.Rule = rule((file, context) => ({
   },
 }));
 
-/** The send whose result is the value of an expression, alone or in `Promise.all`. */
+/** Returns the send whose result is the value of an expression, alone or in `Promise.all`. */
 function sendIn(file: CatgaFile, expression: Deno.lint.Node): Deno.lint.CallExpression | undefined {
   const call = bare(expression);
   if (call.type !== "CallExpression") return undefined;
@@ -85,14 +86,14 @@ function sendIn(file: CatgaFile, expression: Deno.lint.Node): Deno.lint.CallExpr
   return list?.type === "CallExpression" ? sendInMap(file, list) : undefined;
 }
 
-/** `list.map((one) => app.send(…))` */
+/** Returns the send in `list.map((one) => app.send(…))`. */
 function sendInMap(file: CatgaFile, call: Deno.lint.CallExpression): Deno.lint.CallExpression | undefined {
   const { arguments: [fn] } = call;
   if (methodCall(call)?.method !== "map" || fn === undefined) return undefined;
   return isFunction(fn) && fn.body !== null && fn.body.type !== "BlockStatement" ? sendIn(file, fn.body) : undefined;
 }
 
-/** Further methods whose result says what went wrong. */
+/** Further methods whose result may be a failure. */
 const WITH_RESULT: ReadonlySet<string> = new Set(["enqueue", "start", "tell", "cancel"]);
 
 function isPromiseAll({ scopes }: CatgaFile, call: Deno.lint.CallExpression): boolean {

@@ -6,9 +6,9 @@ import { HandlerFunctions } from "./handler_functions.ts";
 import { type FunctionNode, isFunction, parentOf } from "./scopes.ts";
 
 /**
- * Reports `app.send`, `sendAll`, `publish`, `broadcast` and `lock` in a handler: those of the context carry on the
- * deadline, the cancellation and the trace, and detect deadlocks. It does not report code that runs later than the
- * handler (the callback of a timer, an event listener): there the context has ended.
+ * Reports `app.send`, `sendAll`, `publish`, `broadcast` and `lock` in a handler: the context's methods pass on the
+ * deadline, the cancellation and the trace, and detect deadlocks. Code that runs later than the handler (the callback
+ * of a timer, an event listener) is not reported: there the context has ended.
  *
  * The fix replaces the app by the context, if the handler has a parameter for it.
  */
@@ -43,7 +43,10 @@ export const preferContext: Deno.lint.Rule = rule((file, context) => {
 
 const IN_PLACE = new Set(["map", "flatMap", "forEach", "filter", "find", "reduce", "some", "every"]);
 
-/** The handler that a node runs in: the function around it, or around callbacks that an array method calls at once. */
+/**
+ * Returns the handler in which a node runs: the function around it, or around callbacks that an array method calls at
+ * once.
+ */
 function handlerOf(node: Deno.lint.Node, handlers: HandlerFunctions): FunctionNode | undefined {
   for (let at = parentOf(node); at !== undefined; at = parentOf(at)) {
     if (!isFunction(at)) continue;

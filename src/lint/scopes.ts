@@ -1,4 +1,4 @@
-/** The declarations of a file, from its syntax alone: one table for each scope, made when it is first read. */
+/** The declarations of a file, from its syntax alone: one table for each scope, made when the scope is first read. */
 
 /** A function of any form. */
 export type FunctionNode =
@@ -18,18 +18,20 @@ export type Binding =
 export class Scopes {
   readonly #tables = new Map<Deno.lint.Node, Map<string, Binding>>();
 
-  /** The declaration of an identifier's name; `undefined` for a global. A `var` counts as declared in its block. */
+  /**
+   * Returns the declaration of an identifier's name; `undefined` for a global. A `var` counts as declared in its block.
+   */
   resolve(identifier: Deno.lint.Identifier): Binding | undefined {
     return this.lookUp(identifier.name, identifier);
   }
 
-  /** Returns true if an expression is a global of one of these names. */
+  /** Returns true if an expression is a global with one of these names. */
   isGlobal(expression: Deno.lint.Node, ...names: readonly string[]): boolean {
     return expression.type === "Identifier" && names.includes(expression.name) &&
       this.resolve(expression) === undefined;
   }
 
-  /** The declaration that a name refers to at a node. */
+  /** Returns the declaration that a name refers to at a node. */
   lookUp(name: string, node: Deno.lint.Node): Binding | undefined {
     let at = parentOf(node);
     while (at !== undefined) {
@@ -43,9 +45,9 @@ export class Scopes {
   }
 }
 
-/** The node around a node; `undefined` for the program. */
+/** Returns the node around a node; `undefined` for the program. */
 export function parentOf(node: Deno.lint.Node): Deno.lint.Node | undefined {
-  // the types of Deno 2.9 lack one kind of parent in Node: that of a `constructor(private x)`
+  // in the types of Deno 2.9, one node has no `parent`: the parameter in `constructor(private x)`
   return "parent" in node ? (node.parent ?? undefined) as Deno.lint.Node | undefined : undefined;
 }
 
@@ -55,7 +57,7 @@ export function isFunction(node: Deno.lint.Node): node is FunctionNode {
     node.type === "FunctionDeclaration";
 }
 
-/** The functions around a node, the innermost first. */
+/** Returns the functions around a node, the innermost first. */
 export function functionsAround(node: Deno.lint.Node): FunctionNode[] {
   const found: FunctionNode[] = [];
   for (let at = parentOf(node); at !== undefined; at = parentOf(at)) if (isFunction(at)) found.push(at);
@@ -71,7 +73,7 @@ export function mayAwait(node: Deno.lint.Node): boolean {
   return true;
 }
 
-/** Returns true if an identifier is a reference: neither a key, nor the name of a member, nor a declaration. */
+/** Returns true if an identifier is a reference, and no key, name of a member, or declaration. */
 export function isReference(identifier: Deno.lint.Identifier): boolean {
   const parent = parentOf(identifier);
   switch (parent?.type) {
@@ -176,7 +178,7 @@ function declare(table: Map<string, Binding>, statement: Deno.lint.Node): void {
   }
 }
 
-/** The names that a pattern declares. */
+/** Returns the names that a pattern declares. */
 function namesIn(pattern: Deno.lint.Node): Deno.lint.Identifier[] {
   switch (pattern.type) {
     case "Identifier":

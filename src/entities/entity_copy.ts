@@ -223,7 +223,7 @@ export function blank<State>(definition: EntityDefinition<State>, id: string): E
 
 /** Number of events between two snapshots. */
 const SNAPSHOT_EVENTS = 100;
-/** Number of events after which a snapshot is written within the pause, too. */
+/** Number of events after which a snapshot is due even if `SNAPSHOT_PAUSE` has not passed. */
 const MAX_SNAPSHOT_EVENTS = 500;
 /** Minimum time between two snapshots of an entity. */
 const SNAPSHOT_PAUSE = 1_000; // ms

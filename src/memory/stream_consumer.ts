@@ -115,7 +115,7 @@ export class StreamConsumer {
   #disturb(messages: readonly StoredMessage[]): CountedMessage[] {
     const { faults, clock } = this.#options;
     const again = faults?.hits("redelivery") ? this.#earlier(messages[0].sequence) : [];
-    // a consumer whose leader died repeats messages under new numbers, or goes back in its numbers
+    // after its leader died, a consumer repeats messages: with new delivery numbers, or with the last number again
     const anew = again.length > 0 && faults!.random() < 0.5;
     const sent: CountedMessage[] = again.map((message) => [anew ? ++this.#count : this.#count, copyOf(message)]);
     for (const message of messages) sent.push([++this.#count, copyOf(message)]);

@@ -45,7 +45,7 @@ export function wrongSetting(
   return undefined;
 }
 
-/** Returns the part of an error that says that a setting must be off, and why, unless its name explains that. */
+/** Returns the end of an error message: that the setting must be off, and, unless the setting's name says it, why. */
 export function neededOff(setting: string, harm: Readonly<Record<string, string>>): string {
   const why = harm[setting] ?? HARM[setting];
   return `Catga needs it to be off${why === undefined ? "" : `, because ${why}`}`;

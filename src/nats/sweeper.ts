@@ -166,7 +166,10 @@ export class Sweeper {
     }
   }
 
-  /** Returns the last turn that the server has: it was ended, it lasts, or it is over but its entry still exists. */
+  /**
+   * Resolves with the last turn to sweep that the server stores; `undefined`: none. `ended`: its entry was removed;
+   * `lasts`: its ttl has not passed; `over`: its ttl has passed, but its entry is still stored.
+   */
   async #lastTurn(): Promise<{ revision: number; state: "ended" | "lasts" | "over" } | undefined> {
     const { js, name, prefix, serverClock, transport } = this.#stream;
     const asked = transport.clock.monotonic();

@@ -86,30 +86,33 @@ export interface LogStream {
   follow(options: FollowOptions): LogReader;
   /**
    * Reads the last message of a subject, from the leader if `latest`, else from a server that may lag behind. Rejects
-   * as `state`.
+   * like {@link LogStream.state}.
    */
   last(subject: string, options?: { latest?: boolean }): Promise<StoredMessage | undefined>;
-  /** Reads the message with this sequence, from the leader; `undefined`: there is none. Rejects as `state`. */
+  /**
+   * Reads the message with this sequence, from the leader; `undefined`: there is none. Rejects like
+   * {@link LogStream.state}.
+   */
   at(sequence: number): Promise<StoredMessage | undefined>;
   /**
    * Reads messages of a subject (a pattern) that exist now, in order: from a sequence on, or stored at or after a time
    * of the server (ms since 1970). Returns at most `most` (1,000 or fewer). Fewer do not mean that the end is reached;
-   * only an empty answer does. From a server that may lag behind. Rejects as `state`.
+   * only an empty answer does. From a server that may lag behind. Rejects like {@link LogStream.state}.
    */
   read(subject: string, options: ReadOptions): Promise<StoredMessage[]>;
   /**
-   * Reads the subjects that match a pattern and have messages now, in no particular order, from the leader. Rejects as
-   * `state`.
+   * Reads the subjects that match a pattern and have messages now, in no particular order, from the leader. Rejects
+   * like {@link LogStream.state}.
    */
   subjects(pattern: string): Promise<string[]>;
   /**
    * Calls `onMessage` with the last message of each subject that matches a pattern, in order, from a server that may
-   * lag behind; after a failure in between, some messages are repeated. Rejects as `state`.
+   * lag behind; after a failure in between, some messages are repeated. Rejects like {@link LogStream.state}.
    */
   lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void>;
   /**
    * Removes the messages of a subject (a pattern): all, or those before the sequence `before`. Resolves with their
-   * number. Rejects as `state`.
+   * number. Rejects like {@link LogStream.state}.
    */
   purge(subject: string, options?: { before?: number }): Promise<number>;
   /**
@@ -130,8 +133,8 @@ export type ReadOptions = ({ readonly from: number } | { readonly since: number 
 };
 
 /**
- * Yields the messages of a subject (a pattern) from a sequence on; reads `most` of them at a time. Rejects as {@link
- * LogStream.read}.
+ * Yields the messages of a subject (a pattern) from a sequence on; reads `most` of them at a time. Rejects as
+ * {@link LogStream.read}.
  */
 export async function* messagesFrom(
   stream: Pick<LogStream, "read">,

@@ -34,8 +34,8 @@ export interface ShapeViewOptions {
   /** Returns the nodes of the cluster, this node included. */
   members(): readonly { readonly info: NodeInfo; readonly suspect: boolean }[];
   /**
-   * Requests a process's shape hashes, or, with `names`, the descriptions of those contracts; {@link
-   * ShapeView.answered} is called with the answer.
+   * Requests a process's shape hashes, or, with `names`, the descriptions of those contracts;
+   * {@link ShapeView.answered} is called with the answer.
    */
   ask(endpoint: string, n: number, names: readonly string[]): void;
   /** Called when this node has a hash to announce. */

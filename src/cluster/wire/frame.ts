@@ -282,8 +282,8 @@ function isNumbered(item: readonly unknown[]): boolean {
 }
 
 /**
- * Replaces tags by values, and the kind of the item by the kind without tags. Returns true if a value is {@link
- * Unreadable}.
+ * Replaces tags by values, and the kind of the item by the kind without tags. Returns true if a value is
+ * {@link Unreadable}.
  */
 function readTags(item: FrameItem): boolean {
   // on the wire there are more kinds than in a frame that has been read

@@ -107,8 +107,8 @@ export class RequestLedger {
   }
 
   /**
-   * Called when the process has received frames up to `upTo`, and has these requests in hand, `[seq, index, seq, index,
-   * …]`: it has answered the others, and the answers that have not arrived by now are lost.
+   * Called when the process has received frames up to `upTo`, and has these requests in hand,
+   * `[seq, index, seq, index, …]`: it has answered the others, and the answers that have not arrived by now are lost.
    */
   inHand(upTo: number, places: readonly number[]): void {
     if (this.sent.size === 0) return;

@@ -76,8 +76,9 @@ export type FailedRun = readonly [
  */
 export const STILL_RUNNING = "still running";
 
-/** Maximum number of characters of an answer's message, and of its code; longer ones are cut. */
+/** Maximum length of an answer's message, in characters; longer messages are cut. */
 export const MAX_ANSWER_MESSAGE = 4_096;
+/** Maximum length of an answer's code, in characters; longer codes are cut. */
 export const MAX_ANSWER_CODE = 128;
 
 /** Asks a node to refuse runs with lower tokens from now on, and to list the messages that run. */

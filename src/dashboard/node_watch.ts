@@ -97,9 +97,9 @@ export class NodeBook {
   }
 
   /**
-   * Alarms that only nodes can see, because they ran before, and while this watch was interrupted. Left out: the alarm
-   * of a gone node that this watch has seen itself, and of a contract without a node that a present node handles by its
-   * newer record.
+   * Alarms that only nodes can see, because they ran before, and while this watch was interrupted. Left out: an alarm
+   * that a node is gone if this watch knows that the node is present or has signed off, and an alarm that no node
+   * handles a contract if a present node handles it by its record, which is newer.
    */
   get alarms(): readonly Alarm[] {
     const all = [...this.#nodes.values()];

@@ -60,7 +60,7 @@ export class EntityStream {
     this.#commands = commands;
   }
 
-  /** Returns the opened stream. Rejects as `EventLog.open` does; the next call tries again. */
+  /** Returns the opened stream. Rejects like `EventLog.open`; the next call tries again. */
   get(): LogStream | Promise<LogStream> {
     return this.#stream ?? this.#open();
   }
@@ -185,7 +185,7 @@ export class EntityStream {
 
   /**
    * Calls `onMessage` with the messages of a subject that were stored since this server time, in order, up to the
-   * existing sequence `upTo`. Rejects as {@link EntityStream.current}.
+   * existing sequence `upTo`. Rejects like {@link EntityStream.current}.
    */
   async since(
     subject: string,

@@ -25,7 +25,7 @@ export class StreamSource {
     this.#seen = seen;
   }
 
-  /** Returns the opened stream. Rejects as `EventLog.open` does; the next call tries again. */
+  /** Returns the opened stream. Rejects like `EventLog.open`; the next call tries again. */
   get(): LogStream | Promise<LogStream> {
     return this.#stream ?? this.#open();
   }

@@ -64,7 +64,7 @@ export class Feed {
 
   /**
    * Calls `onMessage` with the last message of each subject of `filter`; twice for a subject that is written meanwhile.
-   * Rejects as `JetStream.createConsumer` does, and with the refusal "no answer" when the feed breaks.
+   * Rejects like `JetStream.createConsumer`, and with the refusal "no answer" when the feed breaks.
    */
   static async list(
     stream: KeptStream,

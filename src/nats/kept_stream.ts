@@ -112,12 +112,12 @@ export class KeptStream {
     transport.onStatus(() => this.#checkedAt = -Infinity);
   }
 
-  /** Finds the stream or creates it. Rejects as `KeyValueStore.open` and `EventLog.open` do. */
+  /** Finds the stream or creates it. Rejects like `KeyValueStore.open` and `EventLog.open`. */
   async open(): Promise<void> {
     await this.#ensure(this.transport.clock.monotonic() + OPEN_LIMIT);
   }
 
-  /** Finds the stream, or creates it anew. Call when nothing answers for it. Rejects as {@link open}. */
+  /** Finds the stream, or creates it anew. Call when nothing answers for it. Rejects like {@link open}. */
   async restore(): Promise<void> {
     await this.#ensure(this.transport.clock.monotonic() + OPERATION_LIMIT);
   }
@@ -125,8 +125,8 @@ export class KeptStream {
   /**
    * Calls `work` with its time limit in ms, and repeats it for up to 5 s after refusals for which it was certainly not
    * done and which may pass: the stream is lost (and is created anew), has no leader or no consumer left, or (for up to
-   * 1 s) is full. Rejects with a `CatgaError`, or with a {@link JetStreamRefusal} that the caller must interpret: `lost
-   * race`, `too large`, `full` with `whenFull`, `no stream` with `whenMissing`.
+   * 1 s) is full. Rejects with a `CatgaError`, or with a {@link JetStreamRefusal} that the caller must interpret:
+   * `lost race`, `too large`, `full` with `whenFull`, `no stream` with `whenMissing`.
    */
   async attempt<T>(
     work: (limit: number) => Promise<T>,
@@ -167,7 +167,7 @@ export class KeptStream {
   }
 
   /**
-   * Reads the stream's settings and state from its leader, and notes the leader's clock. Rejects as {@link attempt}.
+   * Reads the stream's settings and state from its leader, and notes the leader's clock. Rejects like {@link attempt}.
    */
   async info(options?: AttemptOptions): Promise<StreamInfo> {
     const info = await this.attempt((limit) => this.js.info(this.name, limit), options);

@@ -23,7 +23,7 @@ export interface LogPlace {
   readonly lost: LogLoss | undefined;
 }
 
-/** Finds the place behind the mark `after`. Rejects as `LogStream.state`, and with the signal's reason. */
+/** Finds the place behind the mark `after`. Rejects like `LogStream.state`, and with the signal's reason. */
 export async function findPlace(
   stream: KeptStream,
   after: LogMark | undefined,

@@ -98,7 +98,7 @@ export class NatsLogStream implements LogStream {
     );
   }
 
-  /** Finds the stream or creates it; enables schedules if an older server made it. Rejects as `EventLog.open`. */
+  /** Finds the stream or creates it; enables schedules if an older server made it. Rejects like `EventLog.open`. */
   async open(): Promise<void> {
     const { js, name } = this.#stream;
     await this.#stream.open();

@@ -31,7 +31,7 @@ export interface OpenNatsOptions extends ConnectNatsOptions {
   passive?: boolean;
 }
 
-/** Opens a connection, or takes over an open one. Rejects as `connectNats` does. */
+/** Opens a connection, or takes over an open one. Rejects like `connectNats`. */
 export async function openNats(
   nats: NatsAddress,
   options: OpenNatsOptions,

@@ -19,7 +19,7 @@ export interface ReadConsumer {
 
 /**
  * Makes a consumer that begins to deliver when it has a subscriber. `onNamed` is called with its name before the
- * request: without an answer the consumer may exist nevertheless. Rejects as `JetStream.createConsumer`.
+ * request: without an answer the consumer may exist nevertheless. Rejects like `JetStream.createConsumer`.
  */
 export async function createConsumer(
   stream: KeptStream,

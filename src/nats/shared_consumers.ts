@@ -28,7 +28,7 @@ export class SharedConsumers {
     this.stream = stream;
   }
 
-  /** Returns the last sequence of the stream's leader, at most 1 s old. Rejects as `KeptStream.attempt`. */
+  /** Returns the last sequence of the stream's leader, at most 1 s old. Rejects like `KeptStream.attempt`. */
   lastSequence(): Promise<number> {
     const now = this.stream.transport.clock.monotonic();
     if (this.#asked === undefined || now - this.#asked.at > RECENT) {

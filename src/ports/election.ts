@@ -10,7 +10,7 @@ const ELECTION = 15_000;
 
 /**
  * Repeats `work`, which may be done twice, while it rejects with a retryable `UNAVAILABLE`; the last attempt begins at
- * most 15 s from now. Rejects as the last attempt does, or with the signal's reason.
+ * most 15 s from now. Rejects like the last attempt, or with the signal's reason.
  */
 export async function throughElection<T>(
   { clock, random }: { readonly clock: Clock; readonly random: Random },

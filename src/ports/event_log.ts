@@ -133,7 +133,7 @@ export type ReadOptions = ({ readonly from: number } | { readonly since: number 
 };
 
 /**
- * Yields the messages of a subject (a pattern) from a sequence on; reads `most` of them at a time. Rejects as
+ * Yields the messages of a subject (a pattern) from a sequence on; reads `most` of them at a time. Rejects like
  * {@link LogStream.read}.
  */
 export async function* messagesFrom(

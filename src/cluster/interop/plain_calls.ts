@@ -38,7 +38,7 @@ export interface ServedContract {
 /** Dependencies of plain calls on their node. */
 export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "namespace" | "observer" | "malformed"> {
   readonly served: readonly ServedContract[];
-  /** `underWay`: a drain waits until it is 0. */
+  /** `underWay` counts the requests: a drain waits for them. */
   readonly host: Pick<ContextHost, "node" | "underWay" | "wheel">;
   /** Lower-case names of the headers that handlers pass on with the messages that they send. */
   readonly carried: readonly string[];

@@ -66,7 +66,7 @@ export class InboundRequests implements AdmissionWatcher {
     return [this.#queue.running, this.#queue.waiting + this.#aside];
   }
 
-  /** The messages that wait while all turns are taken; `undefined`: none. */
+  /** The messages that wait because all turns are taken; `undefined`: a turn is free. */
   get backlog(): Backlog | undefined {
     return this.#queue.backlog;
   }

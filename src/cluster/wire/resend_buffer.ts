@@ -103,7 +103,7 @@ export class ResendBuffer {
 
   /**
    * Called with the ranges of frames that a process has not received, `[from, to, from, to, …]`: sends the answers in
-   * them again. Ignores more ranges than a process keeps.
+   * them again. Ignores ranges beyond the number that a process keeps.
    */
   missing(peer: Peer, listed: readonly number[]): void {
     const ranges = listed.slice(0, MAX_RANGES);

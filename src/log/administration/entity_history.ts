@@ -71,7 +71,7 @@ export interface EntityFault {
 }
 
 /**
- * Returns a summary of the entity; `undefined`: nothing is stored for it. Reads all of its messages. Rejects as
+ * Returns a summary of the entity; `undefined`: nothing is stored for it. Reads all of its messages. Rejects like
  * `LogStream.read`.
  */
 export async function entityInfo(place: EntityPlace): Promise<EntityInfo | undefined> {
@@ -100,7 +100,7 @@ export async function entityInfo(place: EntityPlace): Promise<EntityInfo | undef
   };
 }
 
-/** Yields the events behind a version, in order, with the faults between them. Rejects as `LogStream.read`. */
+/** Yields the events behind a version, in order, with the faults between them. Rejects like `LogStream.read`. */
 export async function* entityEvents(
   place: EntityPlace,
   { after = 0 }: { readonly after?: number } = {},

@@ -10,7 +10,7 @@ export interface MessagePart {
 
 /**
  * Reads the messages of a subject (a pattern) in parts, the newest first, down to the sequence `least`. The parts
- * become longer where such messages are rare. Rejects as `LogStream.read`.
+ * become longer where such messages are rare. Rejects like `LogStream.read`.
  */
 export async function* newest(
   stream: Pick<LogStream, "read">,

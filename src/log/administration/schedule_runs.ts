@@ -35,7 +35,7 @@ interface SchedulePlace {
 
 /**
  * Returns the last runs of a schedule that the log still has, at most `most`, the newest first. Looks only at the last
- * {@link MAX_MESSAGES} messages of the contract. Rejects as `LogStream.read`.
+ * {@link MAX_MESSAGES} messages of the contract. Rejects like `LogStream.read`.
  */
 export async function scheduleRuns(place: SchedulePlace, most: number): Promise<ScheduleRun[]> {
   const { namespace, stream, subscriptions, contract, id } = place;

@@ -18,7 +18,7 @@ export function streamOptions(namespace: string, kind: StreamKind, replicas: num
   return { subjects: subjects(namespace), replicas, schedules, lasting };
 }
 
-/** Opens a stream. Rejects as `EventLog.open` does. */
+/** Opens a stream. Rejects like `EventLog.open`. */
 export function openStream(
   { log, namespace, replicas }: { readonly log: EventLog; readonly namespace: string; readonly replicas: number },
   kind: StreamKind,

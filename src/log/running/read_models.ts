@@ -22,7 +22,7 @@ export interface ReadModelsOptions
   readonly timeout: number;
   /** All handlers of durable contracts of this node, including those that are no read models. */
   readonly handlers: readonly DurableHandler[];
-  /** Opens the stream of the log, or of entities. Rejects as `EventLog.open` does. */
+  /** Opens the stream of the log, or of entities. Rejects like `EventLog.open`. */
   stream(ofEntities: boolean): LogStream | Promise<LogStream>;
 }
 

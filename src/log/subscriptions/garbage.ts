@@ -59,7 +59,7 @@ export class Garbage {
     return isOld(this.#commits[0]?.[1]) || isOld(message) || isOld(this.#requests[0]?.[1]);
   }
 
-  /** Erases garbage that is old enough, a part at a time. Rejects as the store does; the next call tries again. */
+  /** Erases garbage that is old enough, a part at a time. Rejects like the store; the next call tries again. */
   async erase(now: number): Promise<void> {
     if (this.#busy) return;
     this.#busy = true;

@@ -125,7 +125,7 @@ export class Collection {
     this.#end.abort();
   }
 
-  /** Time that a node has to answer, in ms: it may be as far from NATS as this tool is. */
+  /** Time that a node has to answer, in ms: the node may be as far from NATS as this tool. */
   get #patience(): number {
     return PATIENCE + 2 * (this.#kept.alarms.server?.rtt ?? 0);
   }

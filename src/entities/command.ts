@@ -84,8 +84,9 @@ export class PendingCommand implements Asking, Sought {
   readonly entity: string;
   readonly ctx: DecidingMessage;
   readonly id: string;
-  /** Time of the command's arrival; `due`: deadline of its attempts; by the monotonic clock. */
+  /** Time of the command's arrival, by the monotonic clock. */
   readonly arrived: number;
+  /** Deadline of the command's attempts, by the monotonic clock. */
   readonly due: number;
   /** True if the command's id may be used by another send: its sender made the id, or the command was queued. */
   readonly named: boolean;

@@ -50,8 +50,9 @@ export class EntityStream {
   #epoch = 0;
   /** Time of the last answer of the stream's leader, by the monotonic clock. */
   #heardAt = -Infinity;
-  /** Server's time minus the monotonic clock; `#offsetAt`: time at which it was read. */
+  /** Server's time minus the monotonic clock. */
   #offset = 0;
+  /** Time at which `#offset` was read. */
   #offsetAt = -Infinity;
 
   constructor(host: EntitiesHost, snapshots: Snapshots, commands: StoredCommands) {
@@ -429,8 +430,9 @@ const MOST_UNREADABLE = 1_000;
 /** Number of messages that are read at a time. */
 const PART = 1_000;
 const LONGEST_PAUSE = 50; // ms
-/** First pause before an unanswered read is repeated; `LONGEST_WAIT`: the longest; in ms. */
+/** First pause before an unanswered read is repeated, in ms. */
 const FIRST_WAIT = 50;
+/** Longest pause before an unanswered read is repeated, in ms. */
 const LONGEST_WAIT = 500;
 /** Maximum number of cached subjects of a type. */
 const MOST_SUBJECTS = 16_384;

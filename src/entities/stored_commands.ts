@@ -11,8 +11,9 @@ import type { StoredAt } from "./entity_copy.ts";
 export interface Sought {
   /** Subject of its entity. */
   readonly subject: string;
-  /** Name of its contract; `id`: id of the command. */
+  /** Name of the command's contract. */
   readonly name: string;
+  /** Id of the command. */
   readonly id: string;
   /** Id of the send, the same in all of its attempts: the command's id if Catga made that. */
   readonly send: string;

@@ -141,8 +141,9 @@ export class ServerClock {
 
 /** Maximum drift between two clocks, in ms for each ms: quartz, and a server's clock that is being corrected. */
 const DRIFT = 0.0005;
-/** Maximum age of an {@link ServerClock.exact} reading; `APART`: maximum distance of its bounds; in ms. */
+/** Maximum age of an {@link ServerClock.exact} reading, in ms. */
 const STEADY = 30_000;
+/** Maximum distance of the bounds of an {@link ServerClock.exact} reading, in ms. */
 const APART = 50;
 /**
  * Maximum difference between the wall clock and the monotonic clock about a duration, in ms, unless the machine slept.

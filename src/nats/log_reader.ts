@@ -43,8 +43,9 @@ export class NatsLogReader implements LogReader, SharingReader {
   #paused = false;
   /** Ends the present start. */
   #breakOff: (() => void) | undefined;
-  /** Sequence of the last message read; `#time`: its time. */
+  /** Sequence of the last message read. */
   #sequence = 0;
+  /** Time of the last message read. */
   #time: number | undefined;
   /** Sequence up to which all of the reader's messages were received. */
   #upTo = 0;

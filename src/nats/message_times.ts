@@ -5,8 +5,9 @@
  * most of the time of reading a message, because the server writes nanoseconds: `2026-11-22T05:08:29.050123456Z`.
  */
 export class MessageTimes {
-  /** Text of the last second, as `2026-11-22T05:08:29.`; `#time`: its time. */
+  /** Text of the last second, as `2026-11-22T05:08:29.`. */
   #second = "?";
+  /** Time of the last second, in ms since 1970. */
   #time = NaN;
 
   /** Like `Date.parse`, in whole ms. */

@@ -47,8 +47,9 @@ export class PendingAppends {
   #ring: (PendingAppend | undefined)[] = new Array(PLACES).fill(undefined);
   /** Number of the next message. */
   #next = 1;
-  /** Receivers whose outcomes are known; `#outcomes`: these outcomes. */
+  /** Receivers whose outcomes are known. */
   #settled: AppendReceiver[] = [];
+  /** Outcomes for the receivers in `#settled`, in the same order. */
   #outcomes: Appended[] = [];
   #timer: Timer | undefined;
   #timerDue = Infinity;

@@ -35,8 +35,9 @@ const ADVANCE = 5_000;
 
 /** Position of a consumer. */
 export interface Progress {
-  /** Sequence of the last message that the consumer has delivered or skipped; `time`: its time stamp. */
+  /** Sequence of the last message that the consumer has delivered or skipped. */
   readonly sequence: number;
+  /** Time stamp of the message with this `sequence`. */
   readonly time: number | undefined;
   /** Sequence up to which all messages for the consumer were delivered. */
   readonly upTo: number;

@@ -23,8 +23,9 @@ export interface TextMessage {
 /** Publishes texts over one connection. */
 export class TextPublisher {
   readonly #protocol: Protocol;
-  /** Waiting messages as one text in NATS's protocol, if all of them are ASCII; `#messages`: the messages. */
+  /** Waiting messages as one text in NATS's protocol, if all of them are ASCII. */
   #waiting = "";
+  /** The waiting messages. */
   #messages: WaitingPublish[] = [];
   /** Length of `#waiting` at the last check for further messages; -1: no check is pending. */
   #seen = -1;

@@ -5,7 +5,9 @@
 import type { CatgaError } from "../error.ts";
 import { backoff, type Clock, delay, type Random } from "./clock.ts";
 
-/** How long a store of three servers may have no leader, in ms: 10 s, and up to 15 s were seen on busy machines. */
+/**
+ * Time for which a store of three servers may have no leader, in ms: 10 s, and up to 15 s were seen on busy machines.
+ */
 const ELECTION = 15_000;
 
 /**

@@ -313,8 +313,9 @@ export interface FollowOptions {
 /** A loss of messages, because of which reading goes on elsewhere. */
 export interface LogLoss {
   readonly reason: "remade" | "truncated" | "replaced" | "expired";
-  /** Last sequence read; `next`: the first sequence at which reading goes on. */
+  /** Last sequence read. */
   readonly after: number;
+  /** First sequence at which reading goes on. */
   readonly next: number;
 }
 

@@ -200,7 +200,7 @@ export class PlainCalls {
     }
   }
 
-  /** Returns the error for the client. An error that is not Catga's, such as a strategy's, is logged in its place. */
+  /** Returns the error for the client; in place of an error that is not Catga's, which is logged, `HANDLER_FAILED`. */
   #known({ kind, name }: AnyContract, error: unknown): CatgaError {
     const { host, observer } = this.#options;
     const known = isCatgaError(error);

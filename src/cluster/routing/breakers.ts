@@ -25,7 +25,7 @@ interface BreakersOptions extends BreakerOptions {
   changed(): void;
 }
 
-/** The breakers of one process, by the process that they are for. */
+/** The breakers of one process for all other processes. */
 export class Breakers {
   readonly #options: BreakersOptions;
   /** Breakers of processes to which a delivery failed; a breaker is forgotten with its peer. */

@@ -180,7 +180,7 @@ export class Router implements CallOwner, RequestRouter {
     this.#waiting.gapFound(name);
   }
 
-  /** Called when this node stops: it will not notice nodes that join, so no call waits long for one. */
+  /** Called when this node stops: calls wait for a node that joins for at most 500 ms. */
   stop(): void {
     this.#waiting.stop();
   }

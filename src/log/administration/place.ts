@@ -70,5 +70,5 @@ async function firstAt(
 
 /** Clocks that differ by less count as equal, in ms: so the time stamp of a message denotes exactly that message. */
 const SAME = 1_000;
-/** How far a server may lag behind, in ms. */
+/** Maximum time by which a server may lag behind, in ms. */
 const LAG = 1_000;

@@ -28,8 +28,9 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
   /** Position behind which the follower began: events of the same message up to it are skipped. */
   #after = 0;
   #losses = 0;
-  /** Events of one message that are returned next; `#index`: the first of them not yet returned. */
+  /** Events of one message that are returned next. */
   #ready: readonly StoredEvent[] = [];
+  /** Index in `#ready` of the first event that was not returned yet. */
   #index = 0;
   #fromStore: readonly StoredEvents[] = [];
   /** The last call of `next`: calls are answered in their order. */

@@ -100,8 +100,9 @@ export function withPayload(message: LoggedMessage, text: string, dead: number):
   };
 }
 
-/** Number of earlier payloads that are kept; `MOST_OF_EARLIER`: characters of each. */
+/** Maximum number of earlier payloads that are kept. */
 const EARLIER = 5;
+/** Maximum length of an earlier payload that is kept, in characters. */
 const MOST_OF_EARLIER = 16_384;
 
 /** Returns the times of a message for programs. */

@@ -15,8 +15,9 @@ export interface Planned {
   readonly schedule: Schedule;
   /** Time at which the message is due, by the monotonic clock; a string: a cron expression. */
   readonly due: number | string;
-  /** Id of the schedule; `subject`: its subject, which contains the id. */
+  /** Id of the schedule. */
   readonly id: string;
+  /** Subject of the schedule, which contains its id. */
   readonly subject: string;
 }
 

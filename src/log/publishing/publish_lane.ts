@@ -21,8 +21,9 @@ export class PublishLane {
   #gone = 0;
   /** Maximum number of publications in a message; halved when one was too large. */
   #most = MOST_IN_GROUP;
-  /** Number of messages that are being sent; `#several`: they have ids of their own, so there may be more than one. */
+  /** Number of messages that are being sent. */
   #underWay = 0;
+  /** True if the messages under way have ids of their own, so that there may be more than one. */
   #several = false;
 
   /** `idle` is called whenever no publication is left. */

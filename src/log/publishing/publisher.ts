@@ -53,11 +53,13 @@ export class Publisher implements LaneHost {
   readonly #lanes = new Map<string, PublishLane>();
   /** Lanes of schedules, by subject. */
   readonly #schedules = new Map<string, PublishLane>();
-  /** Number of messages that wait or are being sent; `#chars`: their characters. */
+  /** Number of messages that wait or are being sent. */
   #waiting = 0;
+  /** Number of characters of the messages that wait or are being sent. */
   #chars = 0;
-  /** Number of messages of the stream made so far; `#items`: number of their items. */
+  /** Number of messages of the stream that were made so far. */
   #groups = 0;
+  /** Number of items in the messages of the stream that were made so far. */
   #items = 0;
   #marks = 0;
 

@@ -46,6 +46,7 @@ export function header({ headers = {} }: StoredMessage, name: string): string | 
 export const HELD_HEADER = "Catga-Held";
 export const ONCE = "once";
 
-/** Maximum delay of a firing cron; `WRITE_TIME`: duration of a write; in ms. */
+/** Maximum delay with which a cron fires, in ms. */
 const MAX_CRON_DELAY = 1_000;
+/** Duration of a write, in ms. */
 const WRITE_TIME = 500;

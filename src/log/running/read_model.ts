@@ -55,8 +55,9 @@ export class ReadModel {
   #bytes = 0;
   #reader: LogReader | undefined;
   #stream: LogStream | undefined;
-  /** Messages of the stored message that is being handed out; `#next`: index of the next one. */
+  /** Messages of the stored message that is being handed out. */
   #group: readonly LoggedMessage[] = [];
+  /** Index of the next message of `#group` to hand out. */
   #next = 0;
   /** Size of each of these messages, in bytes. */
   #size = 0;

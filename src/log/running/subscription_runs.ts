@@ -299,8 +299,9 @@ export class SubscriptionRuns {
   }
 }
 
-/** Number of ended runs that are remembered; `LATELY`: for how long, in ms. */
+/** Maximum number of ended runs that are remembered. */
 const MOST_ENDED = 256;
+/** Time for which an ended run is remembered, in ms. */
 const LATELY = 10_000;
 
 /** A message that runs, alone or in a batch. */

@@ -105,6 +105,7 @@ export class Categories {
   }
 }
 
-/** Maximum number of open messages for each live node; `MAX_OPEN`: for all. */
+/** Maximum number of open messages for each live node. */
 const MAX_OPEN_AT_NODE = 1_024;
+/** Maximum number of open messages for all nodes together. */
 const MAX_OPEN = 8_192;

@@ -65,8 +65,9 @@ export async function takeOver(
 
 /** Answers of nodes. */
 interface NodeAnswers {
-  /** Ids of running messages, with the id of their node; `ended`: ids of messages whose runs have ended lately. */
+  /** Nodes of running messages, by the message's id. */
   readonly running: Map<string, string>;
+  /** Ids of messages whose runs have ended lately. */
   readonly ended: Set<string>;
   /** Endpoints of the nodes that answered. */
   readonly alive: Set<string>;
@@ -193,8 +194,9 @@ function near(sequences: readonly number[], at: number): number {
 /** Number and length (ms) of the waits of a new leader for runs from before a rewind. */
 const MAX_RUNNING_WAITS = 60;
 const RUNNING_WAIT = 1_000;
-/** Greatest distance between two neighbours that are read in one request; `MAX_READ_SPAN`: and between all of them. */
+/** Maximum distance between two neighbours that are read in one request. */
 const MAX_READ_GAP = 16;
+/** Maximum distance between the first and the last message that are read in one request. */
 const MAX_READ_SPAN = 200;
 /** Maximum number of concurrent reads from the stream's leader. */
 const MAX_BATCH = 64;

@@ -11,8 +11,9 @@ export interface Replaced {
   readonly base: number;
   /** Requests up to this sequence are carried out. */
   readonly requests: number;
-  /** Ids of messages that are no longer parked; `parked`: messages that are, by id. */
+  /** Ids of messages that are no longer parked. */
   readonly ended: readonly string[];
+  /** Messages that are parked, by id. */
   readonly parked: ReadonlyMap<string, unknown>;
 }
 

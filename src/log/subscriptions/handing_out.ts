@@ -506,8 +506,9 @@ function nodeOfKey(nodes: readonly ShapedNode[], key: string | undefined, random
 
 /** A shape name that no node has. */
 const AWAY = "";
-/** Pause before a run that waits for another version is tried again, in ms; `AGAIN_EACH` more for each waiting run. */
+/** Pause before a run that waits for another version is tried again, in ms. */
 const AGAIN = 60_000;
+/** Time added to `AGAIN` for each waiting run, in ms. */
 const AGAIN_EACH = 30;
 
 /** Messages that waited for a shape are woken while fewer than this many messages run. */

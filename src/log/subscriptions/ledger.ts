@@ -40,13 +40,15 @@ export interface FailedMessage {
 /** Content of the next commit. */
 export interface Draft {
   readonly head: Omit<Head, "leader" | "token">;
-  /** Parked messages that have changed since the last draft; `ended`: ids of messages that are no longer parked. */
+  /** Parked messages that have changed since the last draft. */
   readonly changed: readonly ParkedState[];
+  /** Ids of messages that are no longer parked. */
   readonly ended: readonly string[];
   /** Items whose message or error must be stored before the commit. */
   readonly entries: readonly Item[];
-  /** Items whose run begins when the commit is stored; `after`: items that may run from then on. */
+  /** Items whose run begins when the commit is stored. */
   readonly begins: readonly Item[];
+  /** Items that may run when the commit is stored. */
   readonly after: readonly Item[];
   /** Items whose failed attempts the commit records. */
   readonly failed: readonly Item[];
@@ -81,8 +83,9 @@ export class Ledger {
   #awaitingShape = 0;
   /** Position in the log up to which messages were read. */
   place: Place;
-  /** Number of dead letters; `running`: number of messages that were handed out and have no outcome yet. */
+  /** Number of dead letters. */
   dead = 0;
+  /** Number of messages that were handed out and have no outcome yet. */
   running = 0;
   /** Requests up to this sequence are carried out. */
   upTo: number;

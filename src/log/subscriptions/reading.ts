@@ -56,8 +56,9 @@ export class LeaderReading {
   #waits = false;
   readonly #budget: TurnBudget;
   #over = false;
-  /** Time of the last request for the state of the log, by the monotonic clock; `#had`: the answer. */
+  /** Time of the last request for the state of the log, by the monotonic clock. */
   #skipped = -Infinity;
+  /** State of the log in the last answer. */
   #had: LogState | undefined;
 
   /** `ledger`: reading starts at its `place` and moves it. */

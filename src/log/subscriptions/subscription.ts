@@ -23,8 +23,9 @@ import { Warnings } from "./warnings.ts";
 /** Options of a {@link LogSubscription}. */
 export interface SubscriptionParts {
   readonly host: LogHost;
-  /** The stream of messages; `kept`: the stream of subscription records. */
+  /** The stream of messages. */
   readonly stream: LogStream;
+  /** The stream of subscription records. */
   readonly kept: LogStream;
   readonly leases: Leases;
   readonly mostParked: number;

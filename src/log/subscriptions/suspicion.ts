@@ -11,8 +11,9 @@ interface SuspectGroup {
   /** Number of its messages that may run at once. */
   size: number;
   readonly ids: Set<string>;
-  /** Endpoint of the process that ran these messages and ended; `alone`: its only message, if it ran just one. */
+  /** Endpoint of the process that ran these messages and ended. */
   readonly endpoint?: string;
+  /** The only message of that process, if it ran just one. */
   alone?: Item | undefined;
   /**
    * Set for the group of all messages that were open at the crash: time for which a message that begins keeps the
@@ -23,11 +24,13 @@ interface SuspectGroup {
 
 /** State in which the last leader left the subscription, and the runs that nodes report. */
 export interface LastEnd {
-  /** Ids of messages that run at live nodes, each with its node; `ended`: ids whose runs there have ended lately. */
+  /** Nodes of messages that run at live nodes, by the message's id. */
   readonly running: ReadonlyMap<string, string>;
+  /** Ids of messages whose runs at live nodes have ended lately. */
   readonly ended: ReadonlySet<string>;
-  /** True if the last leader's process crashed, or is silent; `end`: position of the end of the log. */
+  /** True if the last leader's process crashed, or is silent. */
   readonly unclean: boolean;
+  /** Position of the end of the log. */
   readonly end: number;
 }
 
@@ -40,8 +43,9 @@ export class Suspicion {
   readonly #begun = new Map<Item, number>();
   /** Items that the last leader may have begun and that have had no outcome yet. */
   readonly #suspects = new Set<Item>();
-  /** Greatest number of suspects at once; `#left`: number of suspects that may still be added. */
+  /** Greatest number of suspects at once so far. */
   #most = 0;
+  /** Number of suspects that may still be added. */
   #left = MOST_READ;
   /** The message that ran alone when the last leader's process ended; `undefined`: several or none ran. */
   alone: Item | undefined = undefined;

@@ -52,8 +52,9 @@ export class SubscriptionTerm {
   #reading: LeaderReading | undefined;
   /** The last error of the takeover; `undefined`: none yet. */
   #untaken: CatgaError | undefined;
-  /** The commit that is being written; `#dirty`: state has changed since the last commit was drafted. */
+  /** The commit that is being written. */
   #writing: Promise<boolean> | undefined;
+  /** True if the state has changed since the last commit was drafted. */
   #dirty = true;
   /** The place in the last commit. */
   #told: Place | undefined;
@@ -483,6 +484,6 @@ const COMMIT_INTERVAL = 100;
 const MOST_BYTES = 33_554_432;
 /** Time for which reading may wait for room before later messages of the slowest key are parked, in ms. */
 const SLOW = 1_000;
-/** How far a follower of the stream may lag behind its leader, in ms. */
+/** Maximum time by which a follower of the stream may lag behind its leader, in ms. */
 const LAG = 1_000;
 const LAG_POLL = 50; // ms

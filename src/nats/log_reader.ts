@@ -22,11 +22,9 @@ const PAUSE = 2_000;
 /** Maximum number of messages, and of bytes, that a paused reader takes from a shared consumer before it leaves it. */
 const MOST_EXCESS = 256;
 const MOST_EXCESS_BYTES = 1_048_576;
-/**
- * Interval at which a reader with its own consumer tries to share one, in ms; `ALONE`: time for which it does not try
- * after it could not keep up.
- */
+/** Interval at which a reader with its own consumer tries to share another one, in ms. */
 const AGAIN = 1_000;
+/** Time for which a reader that could not keep up does not try to share a consumer, in ms. */
 const ALONE = 5_000;
 
 /** A reader of a stream. */
@@ -52,16 +50,15 @@ export class NatsLogReader implements LogReader, SharingReader {
   /** Error of the last start; `undefined`: it has succeeded. */
   #fault: CatgaError | undefined;
   readonly #reports: OnceAMinute;
-  /**
-   * Consumer of the reader; `#joining`: consumer that the reader wants to join; `#own`: last consumer that was not
-   * shared.
-   */
+  /** Consumer of the reader. */
   #joined: SharedConsumer | undefined;
+  /** Consumer that the reader wants to join. */
   #joining: SharedConsumer | undefined;
+  /** The reader's last consumer that was not shared. */
   #own: SharedConsumer | undefined;
   /** Resolves when the reader has no consumer. */
   #left = Promise.withResolvers<void>();
-  /** Earliest time at which it joins a shared consumer, by the monotonic clock. */
+  /** Earliest time at which the reader joins a shared consumer, by the monotonic clock. */
   #joinsAt = -Infinity;
   /** Messages and bytes that arrived from a shared consumer since the reader was paused. */
   #excess = { messages: 0, bytes: 0 };

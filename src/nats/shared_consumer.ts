@@ -20,11 +20,9 @@ import { SubjectRoutes } from "./subject_routes.ts";
  * Maximum distance of a reader from the others to join them, in sequences: the messages between are delivered again.
  */
 const NEAR = 4_096;
-/**
- * Wait before the first consumer is made, because many readers mostly join at once; `PACE`: minimum interval at which
- * it is made anew; in ms.
- */
+/** Wait before the first consumer is made, in ms, because many readers mostly join at once. */
 const FIRST = 5;
+/** Minimum interval at which the consumer is made anew, in ms. */
 const PACE = 100;
 /** Time after which the consumer is made anew without the filters of readers that have left, in ms. */
 const NARROW = 5_000;

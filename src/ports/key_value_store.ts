@@ -96,10 +96,9 @@ export type Change =
   | { readonly type: "delete"; readonly key: string; readonly revision: number; readonly note?: string }
   | { readonly type: "expire" | "vanish"; readonly key: string; readonly revision: number };
 
-/**
- * Maximum length of a key, in UTF-16 code units; `MAX_LOCK_KEY`: of a lock's key, to which its records add characters.
- */
+/** Maximum length of a key, in UTF-16 code units. */
 export const MAX_KEY_LENGTH = 4_096;
+/** Maximum length of a lock's key, in UTF-16 code units: the records of locks add characters to it. */
 export const MAX_LOCK_KEY = MAX_KEY_LENGTH - 64;
 
 /** Throws if the key is invalid for a bucket. */

@@ -17,11 +17,9 @@ export type SubscriptionRequest = LetterRequest | RewindRequest | JoinRequest;
 /** A request to run a dead letter again, or to discard it. */
 export interface LetterRequest {
   readonly kind: "replay" | "discard";
-  /**
-   * Id of the dead letter; `dead`: the time since which it is dead: the request is not for a later death of the same
-   * message.
-   */
+  /** Id of the dead letter. */
   readonly message: string;
+  /** Time since which the message is dead: the request is not for a later death of the same message. */
   readonly dead: number;
   /** New payload, as `encodeValue` writes it; absent: unchanged. */
   readonly payload?: string;

@@ -143,15 +143,15 @@ export class Item {
   attempts: number;
   /** `open`; `parked`, dead letters included; `gone`: done or discarded. */
   place: "open" | "parked" | "gone" = "open";
-  /** `waits` for its turn; `ready` to be handed out; `begun`: handed out, or to be with the next commit. */
-  turn: "waits" | "ready" | "begun" = "waits";
   /**
-   * Time of the next attempt, in ms since 1970; 0: at once. `dead`: time at which it became a dead letter; 0: it is
-   * none.
+   * `waits`: for its turn; `ready`: to be handed out; `begun`: handed out, or to be handed out with the next commit.
    */
+  turn: "waits" | "ready" | "begun" = "waits";
+  /** Time of the next attempt, in ms since 1970; 0: at once. */
   due = 0;
+  /** Time at which the message became a dead letter, in ms since 1970; 0: it is no dead letter. */
   dead = 0;
-  /** Failure of its last attempt. */
+  /** Failure of the message's last attempt. */
   error: FailedWith | undefined = undefined;
   /** True if the message is handed out alone, not in a batch: it was in a batch that failed. */
   alone = false;
@@ -159,11 +159,9 @@ export class Item {
   joins = false;
   /** Id of the node to which the next attempt goes, because the message may still run there. */
   node: string | undefined = undefined;
-  /**
-   * Number of successive sends that certainly did not run the message; `failedAt`: time of its first failure, by the
-   * monotonic clock.
-   */
+  /** Number of successive sends that certainly did not run the message. */
   refusals = 0;
+  /** Time of the message's first failure, by the monotonic clock. */
   failedAt: number | undefined = undefined;
   /** Names of the shapes whose schemas refused the message since its last attempt. */
   refusedBy: Set<string> | undefined = undefined;

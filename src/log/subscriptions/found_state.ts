@@ -191,8 +191,9 @@ function near(sequences: readonly number[], at: number): number {
   return sequences[last] - sequences[at] + 1;
 }
 
-/** Number and length (ms) of the waits of a new leader for runs from before a rewind. */
+/** Maximum number of waits of a new leader for runs from before a rewind. */
 const MAX_RUNNING_WAITS = 60;
+/** Duration of one wait of a new leader for runs from before a rewind, in ms. */
 const RUNNING_WAIT = 1_000;
 /** Maximum distance between two neighbours that are read in one request. */
 const MAX_READ_GAP = 16;

@@ -97,13 +97,11 @@ export class Ledger {
   #waitingForRoom: (readonly [Item, FailedMessage | undefined])[] = [];
   /** `undefined`: no message is suspected. */
   #suspicion: Suspicion | undefined;
-  /**
-   * Items that begin when the next commit is stored; `#beingStored`: number of items of the commit that is being
-   * stored.
-   */
+  /** Items that begin when the next commit is stored. */
   #beginning: Item[] = [];
+  /** Number of items of the commit that is being stored. */
   #beingStored = 0;
-  /** Time until more suspected messages may begin, in ms; `undefined`: none waits for that. */
+  /** Time until more suspected messages may begin, in ms; `undefined`: no message waits for that. */
   pause: number | undefined = undefined;
   /** Nodes, by message id, of the messages that ran when this leader took over. */
   #joined: ReadonlyMap<string, string> = new Map();

@@ -1,4 +1,4 @@
-/** `retry()`: runs a handler again, on the same node, after a failure that may pass. */
+/** `retry()`: runs a handler again, on the same node, after a temporary failure. */
 import type { Behavior } from "../contract/behavior.ts";
 import { delay, doubled } from "../ports/clock.ts";
 import { CatgaError, type Code } from "../error.ts";

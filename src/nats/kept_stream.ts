@@ -11,8 +11,9 @@ import { JetStreamRefusal, type RefusalReason } from "./jetstream_refusal.ts";
 import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing, tooManyConsumers } from "./stream_errors.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** Time for which an operation is tried, in ms; an election in a cluster takes up to 10 s. */
+/** Time for which an operation is tried, in ms. */
 const OPERATION_LIMIT = 5_000;
+/** Time for which opening a stream is tried, in ms: an election in a cluster takes up to 10 s. */
 const OPEN_LIMIT = 12_000;
 /**
  * Time for which a full store is waited for, in ms: less than locks and claims wait for an answer, which then gives the

@@ -19,8 +19,9 @@ import { DeliveredMessage } from "./stored_message.ts";
 
 /** Longest pause between two tries to start, in ms. */
 const PAUSE = 2_000;
-/** Maximum number of messages, and of bytes, that a paused reader takes from a shared consumer before it leaves it. */
+/** Maximum number of messages that a paused reader takes from a shared consumer before it leaves the consumer. */
 const MOST_EXCESS = 256;
+/** Maximum number of bytes that a paused reader takes from a shared consumer before it leaves the consumer. */
 const MOST_EXCESS_BYTES = 1_048_576;
 /** Interval at which a reader with its own consumer tries to share another one, in ms. */
 const AGAIN = 1_000;

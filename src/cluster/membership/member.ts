@@ -14,7 +14,7 @@ export class Member {
   suspect = false;
   /** Time of the first bounce since the node last showed that it is alive; -1: none. */
   bouncedAt = -1;
-  /** Time at which a node on another server last reported that frames to this one bounce there; -1: never. */
+  /** Time at which a node on another server last reported that frames to this member bounce there; -1: never. */
   accusedAt = -1;
   /** Reason why the record is gone, if it is: the node stays in the view as long as it answers pings. */
   recordGone: "expire" | "vanish" | undefined;

@@ -300,8 +300,9 @@ function lossError({ name }: AnyContract, { reason, after, next }: LogLoss): Cat
   return new CatgaError("LOG_MISMATCH", message, { details: { reason, position } });
 }
 
-/** Maximum number of messages of the stream in memory, each with up to 512 events; and of their bytes. */
+/** Maximum number of messages of the stream in memory, each with up to 512 events. */
 const MAX_RECENT = 1_024;
+/** Maximum number of bytes of the messages in memory. */
 const MAX_RECENT_BYTES = 4_194_304;
 /** Maximum number of concurrent reads from the store by one feed; each has a consumer on the server. */
 const MAX_STORE_READS = 16;

@@ -61,9 +61,11 @@ export function parseGroup(data: Uint8Array, known = new KnownNames()): ParsedGr
   return { endpoint, first, head, items: value.slice(HEADERS) };
 }
 
-/** Forms of an item's payload: plain JSON; a text with tags; left out because it is `undefined`. */
+/** Form of an item's payload: plain JSON. */
 export const PLAIN = 0;
+/** Form of an item's payload: a text with tags. */
 export const TAGGED = 1;
+/** Form of an item's payload: left out, because the payload is `undefined`. */
 export const UNDEFINED = 2;
 
 /** Returns the form of a payload's text, as `encodeValue` writes it. */

@@ -250,9 +250,11 @@ const STORED = Object.freeze({ ok: true, value: undefined });
 const REPEATED_FOR = 105_000;
 /** Minimum time left for another attempt, in ms: an attempt that ends without an answer makes the outcome unknown. */
 const SHORTEST_TIMEOUT = 50;
-/** Timeout of the first attempt, in ms; doubled with each attempt up to `LONGEST_TIMEOUT`. */
+/** Timeout of the first attempt, in ms; doubled with each attempt. */
 const FIRST_TIMEOUT = 1_000;
+/** Longest timeout of an attempt, in ms. */
 const LONGEST_TIMEOUT = 5_000;
-/** First pause between attempts, in ms; doubled with each attempt up to `LONGEST_PAUSE`. */
+/** First pause between attempts, in ms; doubled with each attempt. */
 const FIRST_PAUSE = 20;
+/** Longest pause between attempts, in ms. */
 const LONGEST_PAUSE = 500;

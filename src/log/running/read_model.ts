@@ -529,9 +529,11 @@ class OwnRun {
 
 /** Number of failures up to which the start of a node waits for a message. */
 const PATIENCE = 3;
-/** Maximum number of open messages, and of their bytes in the log; beyond that, reading stops. */
+/** Maximum number of open messages; beyond it, reading stops. */
 const MOST_OPEN = 10_000;
+/** Maximum number of bytes of the open messages in the log; beyond it, reading stops. */
 const MOST_OPEN_BYTES = 33_554_432;
-/** Maximum number of messages of the stream in memory, each with up to 512 events; and of their bytes. */
+/** Maximum number of messages of the stream in memory, each with up to 512 events. */
 const MOST_STORED = 1_024;
+/** Maximum number of bytes of the messages of the stream in memory. */
 const MOST_BYTES = 4_194_304;

@@ -69,7 +69,9 @@ export class Absence {
     this.#questions.get(endpoint)?.end(gone);
   }
 
-  /** Called when the frame of this number to the endpoint bounced. */
+  /**
+   * Called when the frame of this number to the endpoint bounced: counts the bounce for the question about its process.
+   */
   bounced(endpoint: string, seq: number): void {
     this.#questions.get(endpoint)?.bounced(seq);
   }

@@ -166,7 +166,7 @@ export class Membership {
     this.view.restore(member);
   }
 
-  /** Called when a ping to a process that is no member bounced. */
+  /** Called when a ping to a process that is no member bounced: after a second bounce, its record is deleted. */
   bounced(endpoint: string): void {
     this.#unproven.bounced(endpoint);
   }

@@ -123,7 +123,7 @@ export class Unproven {
     return pending;
   }
 
-  /** Called when a ping to this process bounced. */
+  /** Called when a ping to this process bounced: the second bounce shows that the process is gone. */
   bounced(endpoint: string): void {
     const pending = this.#byEndpoint.get(endpoint);
     if (pending === undefined) return;

@@ -62,7 +62,7 @@ export class Breaker {
     if (this.#state !== "closed") this.#move("closed");
   }
 
-  /** Called when a delivery failed. */
+  /** Counts a failed delivery: after enough of them in a row, or in the half-open state, the breaker opens. */
   failed(): void {
     this.#failures++;
     if (this.state === "half-open" || (this.#state === "closed" && this.#failures >= this.#options.failures)) {

@@ -60,12 +60,12 @@ export class Breakers {
     return true;
   }
 
-  /** Called when the process has answered, or shown that it is alive. */
+  /** Closes the breaker of a process that has answered, or shown that it is alive. */
   succeeded(peer: Peer | undefined): void {
     this.#of(peer)?.succeeded();
   }
 
-  /** Called when a delivery has failed; makes the process's breaker at its first failure. */
+  /** Counts a failed delivery to a process; makes the process's breaker at the first one. */
   failed(peer: Peer): void {
     let breaker = this.#of(peer);
     if (breaker === undefined) {

@@ -175,7 +175,7 @@ export class Router implements CallOwner, RequestRouter {
     return this.#candidates.ofAnotherVersion(contract, service);
   }
 
-  /** Called when another node reports that this contract was handled lately. */
+  /** Has calls of this contract wait until their deadlines: another node reports that it was handled lately. */
   gapFound(name: string): void {
     this.#waiting.gapFound(name);
   }
@@ -185,7 +185,7 @@ export class Router implements CallOwner, RequestRouter {
     this.#waiting.stop();
   }
 
-  /** Called when the membership or a breaker has changed. */
+  /** Called when the membership or a breaker has changed: makes the tables anew, and checks the waiting calls. */
   refresh(): void {
     this.#candidates.refresh();
     this.#waiting.nodesChanged();
@@ -202,7 +202,7 @@ export class Router implements CallOwner, RequestRouter {
     this.#breakers.close();
   }
 
-  /** Called when a process has shown that it is alive. */
+  /** Closes the breaker of a process that has shown that it is alive. */
   reachable(peer: Peer): void {
     this.#breakers.succeeded(peer);
   }

@@ -108,7 +108,7 @@ export class WaitingCalls {
     for (const [call, wait] of this.#forNode) wait.timer ??= this.#limit(call);
   }
 
-  /** Called when the connection is back, or this node has joined. */
+  /** Called when the connection is back, or this node has joined: sends the calls that waited for it. */
   connected(): void {
     const calls = [...this.#forConnection];
     this.#forConnection.clear();
@@ -128,7 +128,7 @@ export class WaitingCalls {
     });
   }
 
-  /** Called when a call has ended. */
+  /** Removes a call that has ended. */
   delete(call: Call): void {
     if (this.#forConnection.size > 0) this.#forConnection.delete(call);
     if (this.#forNode.size > 0) this.#leave(call);

@@ -50,12 +50,12 @@ export class InboundRequest extends WireEnvelope {
     return this.#items ??= { line: new ReaderLine(this) };
   }
 
-  /** Called when the request begins to run or to wait for its turn. */
+  /** Notes that the request runs, or waits for its turn, so that it can be cancelled. */
   begun(run: RunningRequest): void {
     this.peer.running.begun(this.seq, this.index, run);
   }
 
-  /** Called when the request neither runs nor waits any more. */
+  /** Notes that the request neither runs nor waits any more. */
   ended(): void {
     this.peer.running.ended(this.seq, this.index);
   }

@@ -210,7 +210,7 @@ export class InboundRequests implements AdmissionWatcher {
     run?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
   }
 
-  /** Called when the reader of a stream tells how many items it has consumed and received. */
+  /** Passes the progress of a stream's reader (items consumed and received) to the handler's line. */
   word(peer: Peer, [, seq, index, consumed, received, again]: WordItem): void {
     const run = peer.running.find(seq, index);
     if (!(run instanceof MessageContext)) return;

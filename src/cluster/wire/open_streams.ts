@@ -71,7 +71,7 @@ export class ReaderLine implements ItemLine {
     });
   }
 
-  /** Called when the reader tells how many items it has consumed and received. */
+  /** Passes the progress of the reader (items consumed and received) to the sender of the items. */
   word(consumed: number, received: number, again: boolean): void {
     this.asked = 0;
     this.sender?.word(consumed, received, again);

@@ -176,7 +176,7 @@ export class Peer {
     this.#schedule();
   }
 
-  /** Called when no answer to this call is awaited any more. */
+  /** Removes a call from the ledger: no answer to it is awaited any more. */
   settle(call: Call): void {
     this.ledger.settle(call);
   }
@@ -261,7 +261,7 @@ export class Peer {
     return seq;
   }
 
-  /** Called when the peer has answered ping `n`. */
+  /** Takes the time of the pong to ping `n`, for {@link Peer.patience}. */
   ponged(n: number): void {
     if (n !== this.#timed?.n) return;
     this.#quickest = Math.min(this.#host.now() - this.#timed.at, SLOWER * this.#quickest + 1);

@@ -46,7 +46,7 @@ export class RequestLedger {
     return call?.frame === frame ? call : undefined;
   }
 
-  /** Called when the process answered these requests. */
+  /** Ends the calls that the process answered with values. */
   answered(item: AnswersItem): void {
     const frame = this.sent.get(item[1]);
     if (frame === undefined) return;
@@ -62,7 +62,7 @@ export class RequestLedger {
     }
   }
 
-  /** Called when no answer to this call is awaited any more. */
+  /** Removes a call: no answer to it is awaited any more. */
   settle(call: Call): void {
     this.outstanding--;
     const { frame } = call;
@@ -70,14 +70,14 @@ export class RequestLedger {
     if (frame !== undefined && --frame.open === 0) this.sent.delete(frame.seq);
   }
 
-  /** Called when the connection was lost before the frame of this call was sent. */
+  /** Gives a call back to its owner: the connection was lost before the call's frame was sent. */
   disconnected(call: Call): void {
     this.settle(call);
     call.at = undefined;
     call.owner.disconnected(call);
   }
 
-  /** Called when this call certainly did not run on the process. */
+  /** Fails a call that certainly did not run on the process. */
   refused(call: Call, code: NotRunCode): void {
     if (call.done) return;
     this.#takeBack(call);
@@ -86,7 +86,7 @@ export class RequestLedger {
     call.owner.failed(call, { how: "undelivered", code }, this.#node);
   }
 
-  /** Called when the requests of this frame certainly did not run. */
+  /** Fails the calls of a frame: they certainly did not run. */
   undelivered(seq: number, code: NotRunCode): void {
     const frame = this.sent.get(seq);
     if (frame === undefined) return;

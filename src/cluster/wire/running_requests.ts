@@ -36,7 +36,7 @@ export class RunningRequests {
     return this.#frames.get(seq)?.requests[index];
   }
 
-  /** Called when a request of the newest frame begins to run, or to wait for its turn. */
+  /** Adds a request of the newest frame, which begins to run, or to wait for its turn. */
   begun(seq: number, index: number, request: RunningRequest): void {
     let frame = this.#frames.get(seq);
     if (frame === undefined) this.#frames.add(frame = { seq, requests: [], open: 0 });
@@ -44,7 +44,7 @@ export class RunningRequests {
     frame.open++;
   }
 
-  /** Called when a request has ended, or left its queue. */
+  /** Removes a request that has ended, or left its queue. */
   ended(seq: number, index: number): void {
     const frame = this.#frames.get(seq);
     if (frame === undefined) return;

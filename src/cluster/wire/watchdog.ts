@@ -42,7 +42,7 @@ export class Watchdog {
     this.#options = options;
   }
 
-  /** Called when a request waits for an answer and the watchdog is not running. */
+  /** Starts the checks; called when a request waits for an answer and the watchdog is not running. */
   start(): void {
     if (this.#stopped) return;
     this.running = true;
@@ -89,7 +89,7 @@ export class Watchdog {
     this.start();
   }
 
-  /** Called when a process is gone. The requests in its hands may have run. */
+  /** Fails the calls of a process that is gone, in frames before `before`: they may have run. */
   #gone(peer: Peer, before: number): void {
     const inHand = peer.ledger.lost(before);
     if (inHand > 0) this.#options.observer({ type: "gone", endpoint: peer.endpoint, inHand });

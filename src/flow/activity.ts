@@ -1,6 +1,6 @@
 /**
- * The activity of a drive: attempts of steps, appends, reads and timers. The drive does not rest before all of it has
- * ended. Each end asks for a turn of the drive, and so does whoever changes what a turn looks at.
+ * Counts the activity of a drive: attempts of steps, appends, reads and timers. The drive does not rest before all of
+ * it has ended. When an activity ends, and when state that a turn reads changes, a turn is requested.
  */
 import { MAX_TIMEOUT } from "../data/checks.ts";
 import { isCatgaError } from "../error.ts";
@@ -11,16 +11,19 @@ export interface ActivityHost {
   readonly clock: Clock;
   /** Calls back in a later turn of the event loop. */
   soon(callback: () => void): void;
-  /** A turn: not in the turn of the event loop that asked for it, and never after the end. */
+  /**
+   * A turn of the drive. Called in a later turn of the event loop than the request for it, and never after {@link
+   * Activity.stop}.
+   */
   turn(): void;
-  /** Gets what {@link Activity.work} rejects with. */
+  /** Called with the error if the `work` of {@link Activity.work} rejects. */
   broken(error: unknown): void;
 }
 
 /** The activity of a drive. */
 export class Activity {
   readonly #host: ActivityHost;
-  /** How much goes on. */
+  /** Number of activities that are under way. */
   #count = 0;
   #isTurnAskedFor = false;
   #isOver = false;
@@ -30,7 +33,7 @@ export class Activity {
     this.#host = host;
   }
 
-  /** True while anything is under way. */
+  /** True while an activity is under way. */
   get isGoingOn(): boolean {
     return this.#count > 0;
   }
@@ -39,7 +42,7 @@ export class Activity {
     return this.#isOver;
   }
 
-  /** Asks for a turn. All that follows from what happens now has been called by then. */
+  /** Requests a turn of the drive. By then, all callbacks that follow from the current event have run. */
   askForTurn(): void {
     if (this.#isTurnAskedFor || this.#isOver) return;
     this.#isTurnAskedFor = true;
@@ -49,7 +52,7 @@ export class Activity {
     });
   }
 
-  /** Goes on until `work` has settled. Settles as `work` does. */
+  /** Runs `work`, which is an activity until it has settled. Settles like `work`. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     this.#count++;
     try {
@@ -59,12 +62,12 @@ export class Activity {
     }
   }
 
-  /** Goes on until `work` has settled. What that rejects with ends the drive. */
+  /** Runs `work`, which is an activity until it has settled. If `work` rejects, the drive ends with its error. */
   work(work: () => Promise<void>): void {
     this.during(work).catch((error) => this.#host.broken(error));
   }
 
-  /** A timer, which goes on until it fires or is cancelled; a background one does not count as going on. */
+  /** Starts a timer. Unless `background` is set, it is an activity until it fires or is cancelled. */
   timer(ms: number, then: () => void, background = false): Timer {
     if (!background) this.#count++;
     let isOver = false;
@@ -90,8 +93,8 @@ export class Activity {
   }
 
   /**
-   * Does something until it succeeds. Resolves with `undefined` when the drive is over before. Rejects with an error
-   * whose code is not in `passing`; `undefined`: with none.
+   * Calls `what` until it succeeds. Resolves with `undefined` if the drive ends before that. Rejects with an error
+   * whose code is not in `passing`; without `passing`, each error is retried.
    */
   insist<T>(what: () => Promise<T>, passing: ReadonlySet<string> | undefined): Promise<T | undefined> {
     return this.during(async () => {
@@ -108,7 +111,7 @@ export class Activity {
     });
   }
 
-  /** Ends it: no timer fires, and no turn comes any more. */
+  /** Cancels the timers: no timer fires, and no turn is called any more. */
   stop(): void {
     this.#isOver = true;
     for (const timer of this.#timers) timer.cancel();

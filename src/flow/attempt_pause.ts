@@ -1,12 +1,10 @@
-/**
- * The pause behind a failed attempt of the handler, or of an `undo`. A step has its own (`attempted_step.ts`).
- */
+/** The pause after a failed attempt of the handler, or of an `undo`. The pauses of steps are in `attempted_step.ts`. */
 import type { Timer } from "../ports/clock.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";
 
 /**
- * Returns true if the next attempt of this name may not begin yet; `next` is called when it may. Until then the drive
- * rests, if a schedule ends the pause, or an operator has to decide.
+ * Returns true if the next attempt of the handler or `undo` with this name has to wait; `next` is called once it may
+ * begin. Meanwhile the drive rests if a schedule ends the pause, or if an operator has to decide.
  */
 export function pausesBefore(state: DriveState, name: string, next: () => void): boolean {
   if (state.times.pauseOf(name) === 0) return false;

@@ -3,11 +3,11 @@
  *
  * | state      | it waits for                                                     | then                          |
  * | ---------- | ---------------------------------------------------------------- | ----------------------------- |
- * | idle       | a schedule, or an operator, or somebody else's entry             | attempts, when news come      |
- * | pauses     | the pause behind a failed attempt, on this node                  | attempts                      |
- * | begins     | what it follows is stored, and that this node holds the run      | attempts, or is idle          |
+ * | idle       | a schedule, an operator, or an entry that another process stored | attempts, when news come      |
+ * | pauses     | the pause after a failed attempt, on this node                   | attempts                      |
+ * | begins     | the store, to have earlier entries and this node as the holder   | attempts, or is idle          |
  * | attempts   | the work, within its timeout                                     | outcome, pauses, or is idle   |
- * | given up   | nothing: the run is cancelled, and there is nothing to take back | –                             |
+ * | given up   | nothing: the run is cancelled, and there is nothing to undo      | –                             |
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { CatgaError, isCatgaError } from "../error.ts";
@@ -34,11 +34,11 @@ export class AttemptedStep extends StepCall {
   /** How long an attempt may take, in ms. */
   readonly #timeout: number;
   readonly #retry: StepRetry;
-  /** No attempt began before this drive. */
+  /** True if no attempt of the step began before this drive. */
   readonly #isFresh: boolean;
-  /** An attempt has begun in this drive. */
+  /** True once an attempt has begun in this drive. */
   #hasBegun = false;
-  /** It pauses, begins or attempts. */
+  /** True while the step pauses, begins or attempts. */
   #isUnderWay = false;
   #attempt: StepAttempt | undefined;
   #ongoing: OngoingAttempt | undefined;
@@ -47,7 +47,7 @@ export class AttemptedStep extends StepCall {
   constructor(state: DriveState, failures: FailedAttempts, called: CalledStep, { work, timeout, retry }: StepWork) {
     super(state, called);
     this.#failures = failures;
-    // in the async context of this call, not of what its turn came with
+    // runs in the async context in which the step was called: a turn runs in the context of what caused it
     this.#perform = AsyncLocalStorage.bind((attempt) => attempt.perform(state, called.name, work));
     this.#timeout = timeout;
     this.#retry = retry;
@@ -76,21 +76,21 @@ export class AttemptedStep extends StepCall {
       if (outcome === undefined || state.over) return;
       this.end();
       state.ends.deliver(this.name, () => {
-        // behind a cancel the handler sees nothing any more
+        // after a cancel the handler sees no further outcomes
         if (state.journal.cancelled === undefined || state.phase !== "handler" || !this.isMain) this.settle(outcome);
         else state.halt();
       });
     });
   }
 
-  /** Attempts it until it has an outcome; `undefined`: it is idle, or over. */
+  /** Runs attempts until the step has an outcome. Resolves with `undefined` if the step is idle or over. */
   async #toOutcome(): Promise<RecordedOutcome | undefined> {
     const { name, state } = this;
     const { times, recorder } = state;
     while (true) {
       if (this.isSettled) return undefined;
       const left = times.pauseOf(name);
-      // a stuck one is given up like any other
+      // a cancelled run gives up a stuck step, too
       if (left === Infinity) return void this.#isGivenUp();
       if (left > 0) {
         if (times.isScheduled(name, state.journal.failures.get(name)!)) return undefined;
@@ -98,7 +98,7 @@ export class AttemptedStep extends StepCall {
         continue;
       }
       if (this.#isGivenUp() || !await recorder.ready(this.needsOutcome ? name : undefined)) return undefined;
-      // what was read, or given up, meanwhile
+      // meanwhile the step may have got an outcome, or may have been given up
       if (this.isSettled || this.#isGivenUp()) return undefined;
       if (state.isTooLong()) return undefined;
       const outcome = await state.activity.during(() => this.#attemptOnce());
@@ -106,7 +106,10 @@ export class AttemptedStep extends StepCall {
     }
   }
 
-  /** Performs one attempt. `undefined`: it counts for nothing, because the step or the drive is over. */
+  /**
+   * Performs one attempt. Resolves with `undefined` if it does not count: the step or the drive is over, or the node
+   * stops.
+   */
   async #attemptOnce(): Promise<RecordedOutcome | "failed" | undefined> {
     const { name, state } = this;
     const retry = this.#retry;
@@ -129,7 +132,7 @@ export class AttemptedStep extends StepCall {
     } catch (thrown) {
       if (this.isSettled) return undefined;
       const error = readable(thrown);
-      // what a step without undo throws when it is aborted is no failure
+      // an error that a step without `undo` throws after its abort is no failure
       if (!this.needsOutcome && this.#isGivenUp()) return undefined;
       if (isCatgaError(error) && error.code === "CLOSED" && !(error instanceof DecidedFailure)) {
         state.leaving = true;
@@ -151,7 +154,10 @@ export class AttemptedStep extends StepCall {
     return new StepAttempt(stepId(ref, name), number, this.#isFresh && number === 1);
   }
 
-  /** Aborts an attempt after its timeout. The timer is set in a later turn, by which many attempts have ended. */
+  /**
+   * Aborts an attempt after its timeout. The timer is set in a later turn of the event loop: many attempts have ended
+   * by then.
+   */
   #limitTime(attempt: StepAttempt, began: number): Timer {
     const { name, state } = this;
     const timeout = this.#timeout;
@@ -165,7 +171,9 @@ export class AttemptedStep extends StepCall {
     return { cancel: () => timer?.cancel() };
   }
 
-  /** Gives it up if the run is cancelled, and there is nothing to undo of it, or it has not begun. */
+  /**
+   * Gives the step up if the run is cancelled, and the step has not begun or need not be undone. Returns true if so.
+   */
   #isGivenUp(): boolean {
     const { phase, journal } = this.state;
     if (journal.cancelled === undefined || phase !== "handler") return false;
@@ -174,7 +182,7 @@ export class AttemptedStep extends StepCall {
     return true;
   }
 
-  /** Waits on this node; news end it. */
+  /** Waits for the pause on this node; news of the run end it early. */
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = this.state.activity.timer(ms, () => this.endPause());

@@ -1,20 +1,21 @@
 /**
- * Replay: a run while this node drives it. The handler runs from its top, recorded steps give what they gave
- * (`DriveState.sees`), and what is new is done and recorded (`steps.ts`, `waits.ts`); what a failed run has done is
- * undone (`undoing.ts`). A drive ends when the run has ended, when all that goes on waits for something outside, or
+ * Replay: a run while this node drives it. The handler runs from its top; recorded steps return their recorded outcomes
+ * (`DriveState.sees`), and new steps are performed and recorded (`steps.ts`, `waits.ts`); the steps of a failed run are
+ * undone (`undoing.ts`). A drive ends when the run has ended, when all pending calls wait for something outside, or
  * when the run is no longer this node's.
  *
  * The rules, each held by `test/simulation/flow_simulation_test.ts`:
- * 1. No step begins before what the handler has seen so far is stored, and before the run is stored as this node's.
- *    Outcomes that are ready together are one append; the last step and the end are one.
- * 2. Each append expects the last message that was read. Another driver's message in its place ends this drive at once,
- *    and so does the loss of that message: sequences come again after the store has lost its end.
- * 3. A schedule stands before the entry that waits for it.
- * 4. A run that fails waits for the outcomes of all steps that began, then undoes, the latest first. One whose handler
- *    returns ends at once, and nothing is recorded behind its end.
- * 5. After a cancel the handler sees nothing that was recorded behind it; steps with `undo` that may have begun get an
- *    outcome, and are undone.
- * 6. The handler sees what has ended in the order of the journal, one at a time: each replay takes the same way.
+ * 1. No step begins before all that the handler has seen is stored, and the run is stored as this node's. Outcomes that
+ *    are ready together are one append; the last step and the end are one.
+ * 2. Each append expects the last message that was read. If another driver's message has its place, or if that message
+ *    is lost, this drive ends at once: a store that has lost its end reuses sequences.
+ * 3. A schedule is stored before the entry that waits for it.
+ * 4. A run that fails waits for the outcomes of all steps that began, then undoes them, the latest first. A run whose
+ *    handler returns ends at once, and nothing is recorded after its end.
+ * 5. The handler sees no entry that was recorded after a cancel; steps with `undo` that may have begun get an outcome,
+ *    and are undone.
+ * 6. The handler sees ends of steps, sleeps and waits in the order of the journal, one at a time: each replay takes the
+ *    same way.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { STEP_PAUSES } from "../contract/defaults.ts";
@@ -45,7 +46,7 @@ import { Waits } from "./waits.ts";
 /** A run on this node. */
 export class Drive {
   readonly journal: Journal;
-  /** Resolves once. */
+  /** Resolves once, when the drive ends. */
   readonly end: Promise<DriveEnd>;
   readonly #body: WorkflowBody;
   readonly #state: DriveState;
@@ -55,21 +56,22 @@ export class Drive {
   readonly #timeLimit: RunTimeLimit;
   readonly #ending: RunEnding;
   readonly #undoing: Undoing;
-  /** How the handler ended, or will. */
+  /** Set when the handler has failed, or can come no further; called when the drive comes to rest. */
   #finish: (() => void) | undefined;
-  /** It has begun to run, from its top, in this drive. */
+  /** True once the handler has begun to run in this drive. */
   #runs = false;
-  /** How often the handler said where the run is: in this drive, and as recorded when the drive began. */
+  /** Number of stages that the handler has reported in this drive. */
   #stages = 0;
+  /** Number of stages that were recorded when the drive began. */
   #stagesBefore = 0;
-  /** Runs while the handler awaits what no call of `flow` returned. */
+  /** Timer that runs while the handler awaits a promise that no call of `flow` returned. */
   #stray: Timer | undefined;
   #news: Promise<void> | undefined;
-  /** There may be news that are not being read. */
+  /** True if the run may have news that are not being read. */
   #behind = false;
-  /** Why the schema refuses its input. */
+  /** The error of the schema that refused the run's input. */
   #inputRefusal: Error | undefined;
-  /** Why another version of the workflow is to go on with it. */
+  /** The error because of which another version of the workflow has to drive the run. */
   #refusal: unknown;
 
   constructor(options: DriveOptions) {
@@ -92,7 +94,7 @@ export class Drive {
     this.#undoing = new Undoing(state, this.#steps, this.#failures, this.#ending);
   }
 
-  /** Begins. */
+  /** Begins the drive. */
   begin(): void {
     const { journal } = this;
     if (journal.ended !== undefined) return this.#ending.announce();
@@ -114,42 +116,44 @@ export class Drive {
     return this.#state.names;
   }
 
-  /** Attempts that the next drive goes on with after `restart`. */
+  /** Attempts that were under way when this drive ended with `restart`: the next drive continues them. */
   get handedOver(): OngoingAttempts {
     return this.#state.handedOver;
   }
 
-  /** Steps with an undo that may have begun, and have no outcome; `undefined`: there may be others. */
+  /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: unknown. */
   get begun(): readonly string[] | undefined {
     return this.#state.begun;
   }
 
-  /** Steps whose schedules fire after this time, in ms since 1970, as far as this drive has stored them. */
+  /** Names of steps that may have a schedule which fires after this time, in ms since 1970. */
   schedulesAfter(time: number): readonly string[] {
     return this.#state.times.schedulesAfter(time);
   }
 
-  /** Messages of others came before an append: resolves when it is stored, or the drive is over. */
+  /**
+   * Set while messages of others keep an append from being stored; resolves when it is stored, or the drive is over.
+   */
   get starved(): Promise<void> | undefined {
     return this.#state.recorder.starved;
   }
 
-  /** Times that have come. */
+  /** Schedules that have fired. */
   get due(): readonly DueTime[] {
     return this.#state.times.due;
   }
 
-  /** Why this version does not take it, when it has ended with `refused`. */
+  /** The error because of which this version refused the run, if the drive has ended with `refused`. */
   get refusal(): unknown {
     return this.#refusal;
   }
 
-  /** Why it could not go on, when it has ended with `again`; `undefined`: there is something new. */
+  /** The error of the store, if it ended the drive with `restart`; `undefined`: the drive ended for another reason. */
   get error(): unknown {
     return this.#state.error;
   }
 
-  /** There may be news: reads on. `due`: a time that has come. */
+  /** Reads news that the run may have. `due`: a schedule that has fired. */
   tell(due?: DueTime): Promise<void> {
     if (this.over) return Promise.resolve();
     if (due !== undefined) this.#state.times.timerFired(due);
@@ -158,7 +162,7 @@ export class Drive {
     return this.#news ??= this.#readNews().finally(() => this.#news = undefined);
   }
 
-  /** What is stored while it reads may not be among what it reads. */
+  /** Reads until no news are left: an entry that is stored during a read may be missing in it. */
   async #readNews(): Promise<void> {
     while (this.#behind && !this.over) {
       this.#behind = false;
@@ -168,13 +172,15 @@ export class Drive {
     }
   }
 
-  /** The node stops: begins no more attempts, and ends when those that run have outcomes. */
+  /**
+   * Called when the node stops: begins no more attempts, and ends the drive when the attempts under way have outcomes.
+   */
   leave(): void {
     this.#state.leaving = true;
     this.#state.activity.askForTurn();
   }
 
-  /** Ends it at once, and aborts what runs. */
+  /** Ends the drive at once, and aborts its attempts. */
   stop(): void {
     this.#state.stop("shutdown");
   }
@@ -185,7 +191,7 @@ export class Drive {
     if (pausesBefore(this.#state, "", () => this.#runHandler())) return;
     this.#runs = true;
     const flow = this.#flow();
-    // not in the async context of whoever touched the run last
+    // not in the async context of the event that caused this run of the handler
     outside(() => this.#input().then((input) => this.#body.fn(flow, input as never))).then(
       (returned) => isFailure(returned) ? this.#failed(returned) : this.#returned(returned),
     ).catch((thrown) => {
@@ -196,7 +202,7 @@ export class Drive {
     }).finally(() => this.#state.activity.askForTurn());
   }
 
-  /** The input, parsed. Rejects if it does not fit the schema. */
+  /** Parses the input of the run. Rejects if it does not fit the schema. */
   async #input(): Promise<unknown> {
     const { definition: { input, name } } = this.#body;
     const given = this.journal.started!.input;
@@ -226,7 +232,7 @@ export class Drive {
     } as Flow;
   }
 
-  /** Records where the run is, unless a run of the handler before this one has said so. */
+  /** Records the stage of the run, unless an earlier run of the handler has recorded it. */
   #stage(stage: string): void {
     if (typeof stage !== "string" || stage === "" || stage.length > MAX_STAGE || !stage.isWellFormed()) {
       throw new TypeError(`stage: it is a text of 1 to ${MAX_STAGE} characters; got ${show(stage)}`);
@@ -237,12 +243,12 @@ export class Drive {
   }
 
   /**
-   * The handler has called, in this drive, all steps with an `undo` that may have begun: those that are recorded, and
-   * those that a process began that has ended since.
+   * True once the handler has called, in this drive, all recorded steps, and all steps with an `undo` that a process
+   * which has ended since may have begun.
    */
   get #hasReachedAllBegunSteps(): boolean {
     const { outcomes, failing, children, failures, strays } = this.journal;
-    // all that had begun has an outcome by then
+    // once `failing` is recorded, all steps that had begun have an outcome
     if (failing === undefined && !this.#state.hasReachedAllBegun) return false;
     const ended = [...outcomes].flatMap(([name, { index }]) =>
       strays.has(name) || index > (failing?.index ?? Infinity) ? [] : [name]
@@ -251,7 +257,7 @@ export class Drive {
     return [...ended, ...open].every((name) => this.#state.names.has(name));
   }
 
-  /** The handler's own calls are over. */
+  /** True if the drive is over, or the handler has ended. */
   get #handlerIsOver(): boolean {
     return this.over || this.#state.phase !== "handler";
   }
@@ -259,7 +265,7 @@ export class Drive {
   #returned(value: unknown): void {
     const state = this.#state;
     if (this.#handlerIsOver) return;
-    if (state.isHalting) return this.#fails(); // all the same
+    if (state.isHalting) return this.#fails(); // a halted run fails also if its handler returns
     state.phase = "finishing";
     this.#waits.abandon();
     state.calls.clear();
@@ -297,7 +303,7 @@ export class Drive {
     this.#fails(recordable);
   }
 
-  /** An error in place of one whose code the workflow does not declare. */
+  /** Returns the error, or an `INVALID_RESPONSE` in its place if the workflow does not declare its code. */
   #declared(error: CatgaError): CatgaError {
     const { definition: { failures, name } } = this.#body;
     if (failures === undefined || failures.includes(error.code) || isErrorCode(error.code)) return error;
@@ -306,7 +312,10 @@ export class Drive {
     return new CatgaError("INVALID_RESPONSE", message, { details: error.details, cause: error });
   }
 
-  /** Undoes when all has come to rest, also because of what was decided before, or meanwhile. */
+  /**
+   * Undoes the steps once the drive has come to rest. `error` counts unless another error, or a cancel, is recorded by
+   * then.
+   */
   #fails(error?: RecordedError): void {
     this.#finish = () => this.#undoing.begin(error);
     this.#state.failed = true;
@@ -315,15 +324,15 @@ export class Drive {
 
   #threw(error: unknown): void {
     if (this.#handlerIsOver) return;
-    // what began of it another version can undo
+    // another version can undo the steps that have begun
     if (!this.#state.isHalting || this.#mayBeTaken(error)) return this.#runAgain(error);
-    // other branches may go further
+    // other branches of the handler may still reach the remaining steps
     this.#finish = () => this.#hasReachedAllBegunSteps ? this.#undoing.begin() : this.#runAgain(error);
   }
 
   #runAgain(error: unknown): void {
     const state = this.#state;
-    // a stored signal that a wait behind the error would take goes before a time that is over
+    // a stored signal has precedence over a time that is over: a wait after the error might take it
     this.#waits.stop();
     if (this.#mayBeTaken(error)) {
       this.#refusal = error;
@@ -331,23 +340,26 @@ export class Drive {
     }
     state.activity.work(async () => {
       await this.#failures.record("", error, { attempts: HANDLER_ATTEMPTS, delay: STEP_PAUSES });
-      // from its top again, with what is recorded
+      // the handler runs again from its top, on the recorded entries
       state.recorder.restart();
     });
   }
 
-  /** Returns true if another version of the workflow is to go on with it: one that is there, or is waited for. */
+  /**
+   * Returns true if another version of the workflow is to drive the run: a version that a node has, or that is waited
+   * for.
+   */
   #mayBeTaken(error: unknown): boolean {
     const { host, ref, refusedBy } = this.#state;
     if (isCatgaError(error) && error.code === "CLOSED") return false; // this process stops
     const fate = host.afterRefusal(ref, this.journal, new Set(refusedBy));
     if (fate !== "waits") return fate !== "stuck";
-    if (this.#state.isHalting && this.#hasReachedAllBegunSteps) return false; // a cancelled one ends
-    // what a handler throws may pass
+    if (this.#state.isHalting && this.#hasReachedAllBegunSteps) return false; // a cancelled run ends
+    // an error that the handler throws may pass: it is retried first
     return error === this.#inputRefusal || this.#failures.isLast("", error, ATTEMPTS_BEFORE_WAIT);
   }
 
-  /** Goes on with what waits. */
+  /** Lets pending calls continue, after messages of others were applied. */
   #onNews(): void {
     const state = this.#state;
     if (state.over) return;
@@ -365,7 +377,7 @@ export class Drive {
     // attempts that were under way have ended, and are stored
     if (this.#refusal !== undefined) return state.stop("refused");
     if (state.phase === "handler") {
-      // the handler has come as far as it may
+      // the handler of a cancelled or failing run has come as far as it may
       if (
         (journal.failing ?? journal.cancelled) !== undefined && this.#runs && this.#finish === undefined &&
         (state.calls.size > 0 || state.halted > 0)
@@ -383,13 +395,16 @@ export class Drive {
     else if (state.phase === "handler") this.#strays();
   }
 
-  /** The handler has called nothing of `flow` that it could await: nobody else would notice if it never goes on. */
+  /**
+   * Fails the handler if it awaits no call of `flow` for the app's timeout: nobody else would notice that it never
+   * continues.
+   */
   #strays(): void {
     const state = this.#state;
     const { names: { size }, host: { app: { timeout } } } = state;
     this.#stray ??= state.activity.timer(timeout, () => {
       this.#stray = undefined;
-      // what goes on comes to rest again
+      // an activity that is under way brings the drive to rest again
       if (this.#finish !== undefined || state.activity.isGoingOn || state.calls.size + state.halted > 0) return;
       if (state.names.size > size) this.#strays();
       else this.#threw(new Error(`it ${STRAYS}, for ${timeout} ms`));
@@ -407,14 +422,14 @@ export class Drive {
   }
 }
 
-/** Characters of a stage. */
+/** Maximum length of a stage, in characters. */
 const MAX_STAGE = 64;
 const STRAYS = "has awaited what no call of flow returned, or the schema of its input has not ended";
-/** How often a handler that throws is tried. */
+/** Maximum number of attempts of a handler that throws. */
 const HANDLER_ATTEMPTS = 10;
-/** How often it is tried before it waits for another version of the workflow: some 3 s. */
+/** Number of attempts of a handler that throws before it waits for another version of the workflow: some 3 s. */
 const ATTEMPTS_BEFORE_WAIT = 3;
-/** After so many deaths of processes in a row an operator has to decide. */
+/** Number of consecutive takeovers without a recorded entry after which an operator has to decide. */
 const MOST_TAKEOVERS = 20;
-/** After news could not be read. */
+/** Pause after news could not be read. */
 const NEWS = 500; // ms

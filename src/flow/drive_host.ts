@@ -11,26 +11,29 @@ import type { Journal, Parent, RecordedError } from "./journal.ts";
 import type { RunLog } from "./run_log.ts";
 import type { RunRef } from "./run_ref.ts";
 
-/** The app that runs are driven in. */
+/** The app in which runs are driven. */
 export interface DriveApp {
-  /** How long an attempt of a step may take without an own timeout, in ms. */
+  /** Timeout of an attempt of a step that has no timeout of its own, in ms. */
   readonly timeout: number;
   readonly random: Random;
-  /** True if errors of attempts of steps are recorded. */
+  /** True if the causes of failed attempts are recorded. */
   readonly causes: boolean;
-  /** Gets attempts of steps that failed, when the next one follows, and that a run has many entries. */
+  /**
+   * Receives events about runs: for instance failed attempts that are followed by another, and runs with many entries.
+   */
   readonly observer: Observer;
   /** The id of the node. */
   readonly node: string;
-  /** The headers that go on with what steps send. */
+  /** Names of the headers that steps pass on in the messages that they send. */
   readonly carried: readonly string[];
-  /** Makes spans; `undefined`: nothing is traced. */
+  /** Makes spans; `undefined`: tracing is off. */
   readonly tracer: RunTracer | undefined;
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
-  /** True for a command of an entity: one that may be sent again when nobody knows whether it ran. */
+  /** Returns true for a command of an entity, which may be sent again although its outcome is unknown. */
   ofEntity(contract: AnyContract): boolean;
-  /** A run begins to be driven here, and ends to be: a drain waits for it. */
+  /** Called when this node begins to drive a run; a drain waits for the call of {@link DriveApp.over}. */
   begun(): void;
+  /** Called when this node no longer drives a run. */
   over(): void;
 }
 
@@ -40,18 +43,20 @@ export interface DriveHost {
   readonly endpoint: string;
   readonly clock: Clock;
   readonly log: RunLog;
-  /** The latest time that the server's clock may show, in ms since 1970: what lasts for a while lasts from then on. */
+  /**
+   * The latest time that the server's clock may show, in ms since 1970. Durations of sleeps and waits count from it.
+   */
   readonly latest: number;
   /**
-   * Stores that the run is to be called at a time, in ms since 1970. The same step again replaces it. Rejects with a
-   * `CatgaError`.
+   * Stores a schedule that calls the run at a time, in ms since 1970, in place of an earlier schedule of the step.
+   * Rejects with a `CatgaError`.
    */
   wake(ref: RunRef, step: string, at: number): Promise<void>;
-  /** A run has ended, and needs the schedules of these steps no more. */
+  /** Removes the schedules of these steps, after the run has ended. */
   takeBack(ref: RunRef, steps: readonly string[]): Promise<void>;
-  /** Calls back in a later turn of the event loop, together with the other runs. */
+  /** Calls back in a later turn of the event loop, together with the callbacks of other runs. */
   soon(callback: () => void): void;
-  /** Starts a run that tells this one its end. */
+  /** Starts a run that reports its end to this run, its parent. */
   startChild(
     contract: AnyContract,
     id: string,
@@ -60,34 +65,43 @@ export interface DriveHost {
     headers: Readonly<Record<string, string>> | undefined,
   ): Promise<Result<string>>;
   /**
-   * Resolves with whether the run was started: it has told, or will tell, its end. One that was not is stored as ended,
-   * so that a start that comes later does nothing. Rejects with a `CatgaError`. `contract`: of one that may come.
+   * Cancels a child. Resolves with true if the child was started: its end is, or will be, appended to its parent. A
+   * child that was not started is stored as ended if `contract` is given, so that a later start does nothing. Rejects
+   * with a `CatgaError`.
    */
   cancelChild(child: RunRef, reason: string, contract?: AnyContract): Promise<boolean>;
-  /** The run has ended: tells who waits for it. Rejects with a `CatgaError`. */
+  /**
+   * Announces the end of a run to its waiters, and appends it to the parent of the run. Rejects with a `CatgaError`.
+   */
   ended(ref: RunRef, journal: Journal): Promise<void>;
-  /** The run is about to be stuck, by what was thrown. Rejects with a `CatgaError` if that could not be noted. */
+  /**
+   * Notes that a run is about to be stuck; `thrown`: the thrown error, if any. Rejects with a `CatgaError` if the note
+   * is not stored.
+   */
   stuck(ref: RunRef, step: string, error: RecordedError, thrown: unknown): Promise<void>;
-  /** The run was read, or driven; `undefined`: there is none. */
+  /** Called when a run was read, or driven; `journal` is `undefined` if there is no such run. */
   read(ref: RunRef, journal: Journal | undefined): void;
-  /** The shape of a workflow in this process, as {@link Journal.shape}. */
+  /** Returns the shape of a workflow in this process, in the form of {@link Journal.shape}. */
   shapeOf(workflow: string): string;
-  /** Its name, which is that of no other node if it is unknown. */
+  /** Returns the name of a workflow's shape in this process; if the shape is unknown, no other node has the name. */
   shapeNameOf(workflow: string): string;
   /**
-   * Decides about a run that this node's version refused. `refusedBy`: the other shapes of its workflow that refused
-   * it, to which the shape of this node is added.
+   * Decides about a run that this node's version refused. `refusedBy`: the shapes of its workflow that have refused the
+   * run; the shape of this node is added.
    */
   afterRefusal(ref: RunRef, journal: Journal, refusedBy: Set<string>): RefusedRunFate;
 }
 
-/** A refused run goes to a node of another version, which may take it; waits for one; or an operator has to decide. */
+/**
+ * Fate of a refused run. `next`: endpoint of a node whose version may take it; `waits`: for a node with another
+ * version; `stuck`: an operator has to decide.
+ */
 export type RefusedRunFate = { readonly next: string } | "waits" | "stuck";
 
-/** A time that a run waited for has come. */
+/** A schedule of a run that has fired. */
 export interface DueTime {
-  /** The step, sleep or wait. */
+  /** Name of the step, sleep or wait. */
   readonly step: string;
-  /** That time, in ms since 1970. */
+  /** Time of the schedule, in ms since 1970. */
   readonly at: number;
 }

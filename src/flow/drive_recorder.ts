@@ -1,12 +1,12 @@
 /**
- * The record of a drive: entries that wait to be stored, their appends, one at a time, and messages that others have
+ * The record of a drive: it queues entries, appends them one message at a time, and applies messages that others have
  * stored.
  *
- * A decision of the driver is a function of journal, handler and clock; it holds only on the journal that it was made
- * on. Messages of others may come between a decision and its append. The rules, without each of which
- * `flow_simulation_test.ts` goes red:
- * 1. Whatever is in flight, split off or queued is checked when a message of others is applied, before a call sees it.
- *    If one decision fails, all decisions are dropped, and the handler runs from its top on the same journal.
+ * A decision of the driver is a function of journal, handler and clock; it holds only on the journal on which it was
+ * made. Messages of others may come between a decision and its append. The rules, without each of which
+ * `flow_simulation_test.ts` fails:
+ * 1. When a message of others is applied, all entries in flight, split off or queued are checked before a call sees the
+ *    message. If one decision fails, all decisions are dropped, and the handler runs from its top on the same journal.
  * 2. Outcomes are no decisions: `done`, `failed` of a step, `child`, `undone`, `held` and `limited` are stored before
  *    the handler runs again, except a `done` whose step has an outcome by then, which drops the decisions. `failed` of
  *    the handler is a decision. Attempts under way are handed to the next run of the handler, with their timeouts.
@@ -17,9 +17,10 @@
  * 4. `took` of a signal holds. `ended` and `failing` fail on a cancel that they were decided without, and whenever
  *    something before them fails. Losers of a race are aborted when `ended` is stored. A cancelled run whose handler
  *    throws fails once the handler has called all steps with an `undo` that may have begun: `Journal.begun`.
- * 5. That a step, or an `undo`, is stuck holds; behind a `retried` it is a failed attempt that is followed at once.
- * 6. Messages of others do not keep a run from storing: a process that tells a run something sends news to its driver,
- *    which answers when the append that met a conflict is stored. Few messages are stored without an answer.
+ * 5. An entry that says that a step, or an `undo`, is stuck holds; after a `retried` it becomes a failed attempt that
+ *    is followed at once.
+ * 6. Messages of others do not keep a run from storing: a process that appends one sends news to the driver, which
+ *    answers when the append that met a conflict is stored. A process stores few messages of a run without an answer.
  */
 import { exceeds } from "../data/utf8.ts";
 import type { Activity } from "./activity.ts";
@@ -38,19 +39,19 @@ export interface RecordedDrive {
   readonly activity: Activity;
   readonly ends: Ends;
   readonly over: boolean;
-  /** The node stops: no more attempts begin. */
+  /** True if the node stops: no more attempts begin. */
   readonly leaving: boolean;
   readonly phase: "handler" | "finishing" | "undoing";
-  /** It ends because it was cancelled. */
+  /** True if the run ends because it was cancelled. */
   readonly byCancel: boolean;
-  /** Steps with an undo that may have begun, and have no outcome; `undefined`: there may be others. */
+  /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: unknown. */
   readonly begun: readonly string[] | undefined;
   /** Returns true if a wait whose end is not stored could take a stored signal. */
   couldTakeSignal(): boolean;
-  /** Messages of others were applied. */
+  /** Called after messages of others were applied. */
   hasNews(): void;
   stop(end: "superseded" | "restart"): void;
-  /** It could not be stored. */
+  /** Called with the error if an append fails. */
   broken(error: unknown): void;
 }
 
@@ -62,31 +63,37 @@ export class DriveRecorder {
   readonly #journal: Journal;
   readonly #activity: Activity;
   readonly #ends: Ends;
-  /** It has read what another node has stored, which drives the run. */
+  /** True once a message was read by which another node drives the run. */
   #lost = false;
-  /** Mark of the message that it appended last: it may be read before that is answered. */
+  /** Mark of the message that was appended last: it may be read before the append is answered. */
   #appending: string | undefined;
-  /** Entries that are not stored yet, and the append that is under way. */
+  /** Entries that are not stored yet. */
   #queue: JournalEntry[] = [];
+  /** The append that is under way. */
   #storing: Promise<void> | undefined;
-  /** A decision does not hold, or the handler has seen ends in another order: the handler has to restart. */
+  /** True if the handler has to restart: a decision does not hold, or the handler has seen ends in another order. */
   #mustRestart = false;
-  /** Its end is recorded: nothing is behind it. */
+  /** True once the end of the run is recorded: nothing is recorded after it. */
   #ending = false;
-  /** It is cancelled, which may not be stored yet. */
+  /** True once a cancel is recorded, which may not be stored yet. */
   #cancelling = false;
-  /** Entries that are being stored now. */
+  /** Entries of the append that is under way. */
   #inFlight: readonly JournalEntry[] = [];
-  /** Entries split off from those in flight, because a message has a size. */
+  /** Entries split off from those in flight, because their message would be too large. */
   readonly #splitOff: JournalEntry[] = [];
   /** Resolves when the append that met a conflict is stored, or the drive is over. */
   #starved: PromiseWithResolvers<void> | undefined;
-  /** Nothing begins before the run is stored as this node's, though it was before. */
+  /**
+   * True if no attempt may begin before a new `held` entry is stored, even if the journal names this node as the
+   * holder.
+   */
   #mustHold: boolean;
-  /** Outcomes that came behind an `ended` that is not stored yet: they are stored if it is dropped. */
+  /**
+   * Outcomes that were recorded after an `ended` which is not stored yet: they are stored if the `ended` is dropped.
+   */
   readonly #behindEnd: JournalEntry[] = [];
 
-  /** `mustHold`: this node has given the run up before, so that another one may be about to hold it. */
+  /** `mustHold`: this node has given the run up before, so another node may be about to hold it. */
   constructor(drive: RecordedDrive, mustHold: boolean) {
     this.#drive = drive;
     this.#host = drive.host;
@@ -97,12 +104,12 @@ export class DriveRecorder {
     this.#mustHold = mustHold;
   }
 
-  /** How many entries wait to be stored. */
+  /** Number of entries that wait to be stored. */
   get queued(): number {
     return this.#queue.length;
   }
 
-  /** A cancel is recorded, which may not be stored yet. */
+  /** True once a cancel is recorded, which may not be stored yet. */
   get isCancelling(): boolean {
     return this.#cancelling;
   }
@@ -120,7 +127,7 @@ export class DriveRecorder {
     this.#activity.askForTurn();
   }
 
-  /** An operator has to decide. `thrown`: because of that. */
+  /** Records that an operator has to decide about a step. `thrown`: the thrown error, if any. */
   refuse(step: string, error: RecordedError, thrown?: unknown): void {
     if (this.#drive.over) return;
     const entry = this.failedAttempt(step, error);
@@ -129,19 +136,24 @@ export class DriveRecorder {
     this.record(entry);
   }
 
-  /** An operator has to decide before anything else is done: {@link refuse}, and the handler restarts. */
+  /**
+   * Like {@link DriveRecorder.refuse}; then restarts the handler, so that nothing else is done before an operator
+   * decides.
+   */
   recordStuck(step: string, error: RecordedError): void {
     this.refuse(step, error);
     this.restart();
   }
 
-  /** An entry without `next`; that of the handler says what had begun, if this drive knows that. */
+  /**
+   * Makes a `failed` entry without `next`; for the handler it names the steps that had begun, if this drive knows them.
+   */
   failedAttempt(step: string, error: RecordedError): JournalEntry & { readonly t: "failed" } {
     const begun = step === "" ? this.#drive.begun : undefined;
     return { t: "failed", step, error, ...(begun !== undefined && begun.length <= MAX_BEGUN ? { begun } : {}) };
   }
 
-  /** Stores what is recorded so far. Resolves with `false` when the drive is over. */
+  /** Stores all that was recorded so far. Resolves with `false` if the drive is over. */
   async stored(): Promise<boolean> {
     while (!this.#drive.over && this.#isStoring) {
       await this.#storeQueue();
@@ -150,9 +162,9 @@ export class DriveRecorder {
   }
 
   /**
-   * Stores all that was recorded so far, and that this node holds the run, before an attempt begins. `step`: a step
-   * with an `undo`; if the handler's last error does not name it among those that had begun, that error counts no more.
-   * Resolves with `false` when the drive is over, or no attempt may begin.
+   * Stores all recorded entries, and that this node holds the run; to be awaited before an attempt begins. `step`: name
+   * of a step with an `undo`: if {@link Journal.begun} does not have it, a new `held` entry is stored, which discards
+   * that list. Resolves with `false` if the drive is over, or no attempt may begin.
    */
   async ready(step?: string): Promise<boolean> {
     while (this.#mayBegin) {
@@ -175,7 +187,7 @@ export class DriveRecorder {
     return !this.#drive.over && !this.#drive.leaving && !this.#ending;
   }
 
-  /** Calls back when what is recorded so far is stored. */
+  /** Calls `then` once all that was recorded so far is stored; never if the drive ends before. */
   after(then: () => void): void {
     this.#activity.work(async () => {
       if (await this.stored()) then();
@@ -183,8 +195,8 @@ export class DriveRecorder {
   }
 
   /**
-   * Has the handler run from its top, when all that is recorded is stored: also outcomes that were recorded while a
-   * store was awaited.
+   * Restarts the handler once all recorded entries are stored, including outcomes that are recorded while an append is
+   * awaited.
    */
   restart(): void {
     this.#activity.work(async () => {
@@ -197,12 +209,12 @@ export class DriveRecorder {
     return this.#queue.length > 0 || this.#storing !== undefined;
   }
 
-  /** Stores what waits, unless nothing does. Called in each turn in which the handler has nothing more to see. */
+  /** Begins to store the queued entries, if any. Called in each turn in which the handler has nothing more to see. */
   flush(): void {
     if (this.#queue.length > 0) void this.#storeQueue();
   }
 
-  /** One append at a time. */
+  /** Stores queued entries, or waits for the append that is under way: there is one at a time. */
   #storeQueue(): Promise<void> {
     return this.#storing ??= this.#activity.during(() => this.#store());
   }
@@ -214,7 +226,7 @@ export class DriveRecorder {
       await this.#noteStuck(entries);
       if (!await this.#append(entries)) return this.#drive.stop("superseded");
       if (this.#mustRestart) {
-        // decisions are dropped, outcomes are stored
+        // drops decisions, and stores outcomes
         while (this.#queue.length + this.#behindEnd.length > 0) {
           const more = [...this.#queue.splice(0), ...this.#behindEnd.splice(0)].filter((entry) =>
             this.#isOutcome(entry)
@@ -235,7 +247,7 @@ export class DriveRecorder {
     }
   }
 
-  /** Has operators find the run before it is stuck, however often that takes. */
+  /** Stores a note for operators before the entry that makes the run stuck; retries while the store is unavailable. */
   async #noteStuck(entries: readonly JournalEntry[]): Promise<void> {
     for (const entry of entries) {
       if (entry.t !== "failed" || entry.next !== undefined) continue;
@@ -247,8 +259,9 @@ export class DriveRecorder {
   }
 
   /**
-   * Appends entries behind what the journal has, and applies them. What others have told the run meanwhile is applied
-   * first. Resolves with `false` when another node drives the run, or it is gone. Rejects as {@link RunLog.append}.
+   * Appends entries after the last message of the journal, and applies them. Messages that others have stored meanwhile
+   * are applied first. Resolves with `false` if another node drives the run, or the run is gone. Rejects like {@link
+   * RunLog.append}.
    */
   async #append(entries: readonly JournalEntry[]): Promise<boolean> {
     const { log, endpoint: holder } = this.#host;
@@ -284,33 +297,35 @@ export class DriveRecorder {
   }
 
   /**
-   * Reads what others have stored. Resolves with `false` when another node drives the run, or it has ended or is gone.
-   * Rejects with `UNAVAILABLE`.
+   * Reads and applies messages that others have stored. Resolves with `false` if another node drives the run, or the
+   * run has ended or is gone. Rejects with `UNAVAILABLE`.
    */
   async #readOn(): Promise<boolean> {
     const [ref, journal] = [this.#ref, this.#journal];
     const found = await this.#host.log.readOn(ref, journal, (stored) => {
-      // its own message before the one in flight may be read when it is applied already
+      // a message of this drive may be read after it was applied
       if (stored.sequence <= journal.sequence) return;
-      // also what the one before has stored late: the handler has not seen it
+      // also a late message of an earlier drive on this node: the handler has not seen it
       this.#lost ||= stored.mark !== this.#appending && !stored.entries.every(isCalled);
       this.#apply(stored);
     });
     return found && !this.#lost && journal.ended === undefined;
   }
 
-  /** Messages of others came before an append: resolves when it is stored, or the drive is over. */
+  /**
+   * Set while messages of others keep an append from being stored; resolves when it is stored, or the drive is over.
+   */
   get starved(): Promise<void> | undefined {
     return this.#starved?.promise;
   }
 
-  /** Lets go who waits for {@link starved}. */
+  /** Resolves {@link DriveRecorder.starved}. */
   endStarvation(): void {
     this.#starved?.resolve();
     this.#starved = undefined;
   }
 
-  /** Applies a message, once: news may be read while entries are stored. */
+  /** Applies a message, unless it is applied already: news may be read while entries are stored. */
   #apply(stored: RunLogMessage): void {
     if (stored.sequence <= this.#journal.sequence) return;
     this.#journal.apply(stored);
@@ -319,7 +334,10 @@ export class DriveRecorder {
     this.#mustRestart = this.#ends.takeIn() || this.#mustRestart;
   }
 
-  /** Checks whether all that is not stored yet would be decided on the journal as it is now. */
+  /**
+   * Checks whether the entries that are not stored yet would be decided on the present journal; if not, the handler
+   * restarts.
+   */
   #checkDecisions(): void {
     const { cancelled, failing, outcomes } = this.#journal;
     const pending = [...this.#inFlight, ...this.#splitOff, ...this.#queue];
@@ -327,7 +345,7 @@ export class DriveRecorder {
       this.#drive.phase !== "undoing";
     const byTime = (entry: JournalEntry) => entry.t === "woken" || (entry.t === "took" && entry.n === undefined);
     const holds = (entry: JournalEntry) => {
-      // an operator gave a step an outcome
+      // does not hold if an operator has given the step an outcome
       if (entry.t === "done") return !outcomes.has(entry.step);
       if (entry.t === "ended" || entry.t === "failing") return !isCancelled;
       return !byTime(entry) || !isCancelled;
@@ -335,21 +353,24 @@ export class DriveRecorder {
     this.#mustRestart ||= !pending.every(holds) || (pending.some(byTime) && this.#drive.couldTakeSignal());
   }
 
-  /** True for an entry that holds whatever the handler has seen. */
+  /** Returns true for an entry that holds whatever the handler has seen: it records what happened. */
   #isOutcome(entry: JournalEntry): boolean {
     if (entry.t === "done") return !this.#journal.outcomes.has(entry.step);
     // an error of the handler follows from what it has seen
     return OUTCOMES.has(entry.t) && !(entry.t === "failed" && entry.step === "");
   }
 
-  /** An operator had the run tried again before a step's last attempt was stored: the next one follows at once. */
+  /**
+   * Returns the entry; if it says that a step is stuck, and an operator retried the run since, the next attempt follows
+   * at once.
+   */
   #asRetried(entry: JournalEntry): JournalEntry {
     if (entry.t !== "failed" || entry.next !== undefined) return entry;
     const decidedAt = DECIDED_AT.get(entry) ?? Infinity;
     return this.#journal.retriedAt < decidedAt ? entry : { ...entry, next: this.#host.log.now };
   }
 
-  /** Reads what others have told the run. Resolves with `false` if it cannot be read now. */
+  /** Reads and applies messages that others have stored. Resolves with `false` if they cannot be read now. */
   async readNews(): Promise<boolean> {
     return await this.#activity.during(async () => {
       try {
@@ -366,18 +387,18 @@ export class DriveRecorder {
   }
 }
 
-/** Thrown values, by the entry that says that an operator has to decide. */
+/** Thrown values, by the `failed` entry which says that an operator has to decide. */
 const THROWN = new WeakMap<JournalEntry, unknown>();
-/** How many entries the journal had when it was decided that an operator has to decide. */
+/** Number of entries of the journal when a `failed` entry, which says that an operator has to decide, was made. */
 const DECIDED_AT = new WeakMap<JournalEntry, number>();
 /** Entries that end a step, sleep or wait. */
 const ENDS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "woken", "took"]);
-/** Entries that say what happened, and hold whatever the handler has seen. */
+/** Entries that record what happened: they hold whatever the handler has seen. */
 const OUTCOMES: ReadonlySet<JournalEntry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
 const isHeld = ({ t }: JournalEntry) => t === "held";
-/** How many entries are stored together. */
+/** Maximum number of entries in one append. */
 const MAX_TOGETHER = 256;
-/** How many steps that may have begun an error of the handler names; it names none if there are more. */
+/** Maximum number of begun steps that an error of the handler names; if there are more, it names none. */
 const MAX_BEGUN = 100;
-/** How many entries a run has when it is observed that it has many. */
+/** Number of entries at which a run is reported as long. */
 const WARN_ENTRIES = 1_000;

@@ -1,10 +1,10 @@
 /**
- * The state of a drive, and its turns. A drive goes on in its turns alone (`#turn`): between two of them it waits. That
- * is its one suspension point. Whatever changes what a turn looks at asks for the next one (`activity.ts`).
+ * The state of a drive, and its turns. A drive advances only in its turns (`#turn`), and waits between two of them:
+ * this is its only suspension point. A change of state that a turn reads requests the next turn (`activity.ts`).
  *
  * Invariants:
- * 1. The handler sees ends in the order of the journal, one in a turn, so that all that follows from it has been called
- *    before the next one (`ends.ts`).
+ * 1. The handler sees ends in the order of the journal, one in a turn, so that all calls that follow from one end have
+ *    been made before the next end (`ends.ts`).
  * 2. An attempt of a step begins only when all that is recorded is stored, and the run is stored as this node's
  *    (`DriveRecorder.ready`).
  * 3. The drive rests only in a turn in which the handler has nothing to see, nothing is to be stored, and nothing goes
@@ -37,37 +37,37 @@ export interface DriveOptions {
   readonly ref: RunRef;
   readonly body: WorkflowBody;
   readonly journal: Journal;
-  /** Times that have come. */
+  /** Schedules that have fired. */
   readonly due: readonly DueTime[];
-  /** This node has just started it. */
+  /** True if this node has just started the run. */
   readonly fresh?: boolean;
-  /** Attempts that the drive before this one handed over. */
+  /** Attempts that the previous drive handed over. */
   readonly handedOver?: OngoingAttempts;
-  /** {@link DriveState.begun} of the drive before this one. */
+  /** {@link DriveState.begun} of the previous drive. */
   readonly begun?: readonly string[] | undefined;
   /** Other shapes of the workflow that do not take the run. */
   readonly refusedBy?: ReadonlySet<string> | undefined;
-  /** This node has given the run up: another one may be about to hold it. */
+  /** True if this node has given the run up before: another node may be about to hold it. */
   readonly gaveUp?: boolean;
 }
 
-/** Something that waits: a call of the handler, or the pause before a handler or an `undo` runs again. */
+/** A pending call of the handler, or the pause before the handler or an `undo` runs again. */
 export interface PendingCall {
-  /** Looks whether it can go on. Called again after news. */
+  /** Continues if it can. Called at the start, and again after news of the run. */
   go(): void;
 }
 
-/** The drive, as its state calls it. */
+/** Callbacks from the state of a drive to the drive. */
 export interface DriveOwner {
-  /** All that goes on by itself has come to rest. */
+  /** Called in a turn in which nothing is under way, and nothing is left to see or to store. */
   rest(): void;
-  /** A wait whose end is not stored could take a stored signal. */
+  /** Returns true if a wait whose end is not stored could take a stored signal. */
   couldTakeSignal(): boolean;
-  /** Steps with an undo that the handler has called, and that have no outcome. */
+  /** Returns the names of steps with an `undo` that the handler has called, and that have no outcome. */
   undoable(): readonly string[];
-  /** Messages of others were applied. */
+  /** Called in the turn after messages of others were applied. */
   onNews(): void;
-  /** The drive is over: what runs is aborted. */
+  /** Called once, when the drive ends: aborts its attempts, with the error that `why` returns. */
   stopped(why: () => CatgaError, end: DriveEnd): void;
 }
 
@@ -76,47 +76,47 @@ export class DriveState {
   readonly host: DriveHost;
   readonly ref: RunRef;
   readonly journal: Journal;
-  /** Attempts of the drive before this one that the handler has not called yet. */
+  /** Attempts of the previous drive whose steps the handler has not called yet. */
   readonly handedOver: OngoingAttempts;
-  /** Resolves once. */
+  /** Resolves once, when the drive ends. */
   readonly end: Promise<DriveEnd>;
   /** Calls that the handler awaits, or an `undo` that runs now. */
   readonly calls = new Set<PendingCall>();
   /** Names of the steps, sleeps and waits that were called. */
   readonly names = new Set<string>();
-  /** The node stops: no more attempts begin. */
+  /** True if the node stops: no more attempts begin. */
   leaving = false;
-  /** How many calls of the handler never settle, because the run is cancelled or fails. */
+  /** Number of the handler's calls that never settle, because the run is cancelled or fails. */
   halted = 0;
-  /** Attempts of steps that are under way; each ends with an entry. */
+  /** Number of attempts of steps that are under way; each ends with an entry. */
   attempts = 0;
-  /** Something may not begin, for the run has as many entries as it may have. */
+  /** True once a step could not begin because the run has the maximum number of entries. */
   tooLong = false;
-  /** It ends because it was cancelled. */
+  /** True if the run ends because it was cancelled. */
   byCancel = false;
-  /** The handler has failed: it begins nothing more. */
+  /** True once the handler has failed: it begins nothing more. */
   failed = false;
   /** `undoing`: `undo` functions run, and the handler's own calls are over. */
   phase: "handler" | "finishing" | "undoing" = "handler";
-  /** Why it could not go on. */
+  /** The error of the store that ended the drive, if any. */
   error: unknown;
   /** Other shapes of the workflow that do not take the run. */
   readonly refusedBy: ReadonlySet<string>;
-  /** The steps, sleeps and waits that have ended. */
+  /** The ends of steps, sleeps and waits. */
   readonly ends: Ends;
   /** Work that is under way: the drive does not rest while there is any. */
   readonly activity: Activity;
-  /** Entries of this drive on their way to the store, and those that others have stored. */
+  /** Stores the entries of this drive, and applies those that others have stored. */
   readonly recorder: DriveRecorder;
   /** Schedules and pauses. */
   readonly times: DriveTimes;
   readonly #owner: DriveOwner;
   readonly #resolve: (end: DriveEnd) => void;
-  /** This drive began the run. */
+  /** True if this node has just started the run, with this drive. */
   readonly #isFirst: boolean;
-  /** {@link begun} as it was before this drive. */
+  /** {@link DriveState.begun} at the start of this drive. */
   readonly #begunBefore: ReadonlySet<string> | undefined;
-  /** Messages of others were applied: calls have not been told of that yet. */
+  /** True if messages of others were applied, and pending calls were not called since. */
   #hasNews = false;
 
   constructor(options: DriveOptions, owner: DriveOwner) {
@@ -162,7 +162,7 @@ export class DriveState {
     return headers && withCarried(this.host.app.carried, headers, undefined);
   }
 
-  /** Cancelled or failing: the handler's pending calls never settle. */
+  /** True if the run is cancelled or failing: the handler's pending calls never settle. */
   get isHalting(): boolean {
     const { cancelled, failing } = this.journal;
     if (this.phase === "undoing") return false;
@@ -170,21 +170,21 @@ export class DriveState {
   }
 
   /**
-   * A step that is called now did not begin in another drive. That this drive has stored something does not say so: the
-   * handler may be where another one was.
+   * True if no other drive can have begun a step that is called now. Entries that this drive has stored do not prove
+   * it: the handler may still be where another drive was.
    */
   get isFresh(): boolean {
     return this.#isFirst || this.ends.isBehindOthers;
   }
 
-  /** Steps with an undo that may have begun, and have no outcome; `undefined`: there may be others. */
+  /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: unknown. */
   get begun(): readonly string[] | undefined {
     return this.isFresh || this.#begunBefore !== undefined
       ? [...this.#owner.undoable(), ...this.#notReached]
       : undefined;
   }
 
-  /** The handler has called all steps with an undo that may have begun, and have no outcome. */
+  /** True once the handler has called all steps with an `undo` that may have begun and have no outcome. */
   get hasReachedAllBegun(): boolean {
     return this.begun !== undefined && this.#notReached.length === 0;
   }
@@ -194,13 +194,13 @@ export class DriveState {
     return [...this.#begunBefore ?? []].filter((name) => !names.has(name) && !outcomes.has(name));
   }
 
-  /** Returns true if the handler may see this entry of the journal. */
+  /** Returns true if the handler may see the journal entry of this number. */
   sees(index: number): boolean {
     const { cancelled, failing } = this.journal;
     return this.phase === "undoing" || index < Math.min(cancelled?.index ?? Infinity, failing?.index ?? Infinity);
   }
 
-  /** Takes the name of a step, sleep or wait. Throws a `TypeError` if it is invalid, or taken. */
+  /** Registers the name of a step, sleep or wait. Throws a `TypeError` if the name is invalid or in use. */
   name(name: string): void {
     if (typeof name !== "string" || !/^[^@]/.test(name) || name.length > MAX_NAME_LENGTH || !name.isWellFormed()) {
       throw new TypeError(
@@ -213,7 +213,10 @@ export class DriveState {
     this.names.add(name);
   }
 
-  /** Rejects a call of `flow` that is invalid: no attempt follows, for the handler's code has to change. */
+  /**
+   * Returns a promise that rejects, for an invalid call of `flow`. No attempt follows: the handler's code has to
+   * change.
+   */
   misused(error: unknown): Promise<never> {
     MISUSES.add(error as TypeError); // checks throw errors
     const rejected = Promise.reject(error);
@@ -221,14 +224,14 @@ export class DriveState {
     return rejected;
   }
 
-  /** Something waits from now on, if it cannot go on at once. */
+  /** Adds a pending call, which continues at once if it can. */
   call(call: PendingCall): void {
     this.calls.add(call);
     call.go();
     this.activity.askForTurn();
   }
 
-  /** A call of the handler that never settles. */
+  /** Counts a call of the handler that never settles. */
   halt(): void {
     this.halted++;
     this.activity.askForTurn();
@@ -238,15 +241,15 @@ export class DriveState {
     return this.#owner.couldTakeSignal();
   }
 
-  /** Messages of others were applied: calls look in the next turn whether they can go on. */
+  /** Called after messages of others were applied: in the next turn, pending calls continue if they can. */
   hasNews(): void {
     this.#hasNews = true;
     this.activity.askForTurn();
   }
 
   /**
-   * Returns true if nothing more may begin: with the attempts under way the run has as many entries as it may have. It
-   * is stuck then when it comes to rest. A cancelled run may go on to its end.
+   * Returns true if no step may begin, because the run, with its attempts under way, has the maximum number of entries.
+   * The run is stuck once the drive rests. A cancelled run may continue to its end.
    */
   isTooLong(): boolean {
     const { entries, cancelled } = this.journal;
@@ -257,7 +260,9 @@ export class DriveState {
 
   // going on, and the end ---------------------------------------------------------------------------
 
-  /** The only place where calls hear of news, the handler goes on, what is recorded is stored, and the drive rests. */
+  /**
+   * A turn: the only place where calls react to news, the handler continues, entries are stored, and the drive rests.
+   */
   #turn(): void {
     if (this.#hasNews) {
       this.#hasNews = false;
@@ -288,7 +293,7 @@ export class DriveState {
     this.#resolve(end);
   }
 
-  /** Ends the drive after an error of the store: whoever is called next tries again. */
+  /** Ends the drive after an error of the store. The next call for the run tries again. */
   broken(error: unknown): void {
     if (this.over) return;
     this.error = error;
@@ -299,5 +304,5 @@ export class DriveState {
 /** Errors of invalid calls of `flow`. One set for all drives: one for each costs a tenth of a short run. */
 export const MISUSES: Pick<WeakSet<object>, "add" | "has"> = new WeakSet();
 const NO_SHAPES: ReadonlySet<string> = new Set();
-/** How many entries a run may have. */
+/** Maximum number of entries of a run. */
 const MAX_ENTRIES = 10_000;

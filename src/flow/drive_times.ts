@@ -1,5 +1,6 @@
 /**
- * The times of a drive: schedules that have fired, those that it stores, and the pauses behind failed attempts.
+ * The times of a drive: schedules that have fired, schedules that the drive stores, and the pauses after failed
+ * attempts.
  */
 import type { Activity } from "./activity.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
@@ -13,7 +14,7 @@ export interface TimedDrive {
   readonly ref: RunRef;
   readonly journal: Journal;
   readonly activity: Activity;
-  /** Records that an operator has to decide. */
+  /** Records that an operator has to decide about a step. */
   refuse(step: string, error: RecordedError): void;
 }
 
@@ -24,11 +25,11 @@ export class DriveTimes {
   readonly #journal: Journal;
   readonly #activity: Activity;
   readonly #refuse: (step: string, error: RecordedError) => void;
-  /** Times that have come, by the clock of the server: by step, the latest, in ms since 1970. */
+  /** The latest time of a schedule that has fired, by step, by the clock of the server, in ms since 1970. */
   readonly #due = new Map<string, number>();
-  /** When schedules fire that this drive has stored, in ms since 1970, by step. */
+  /** Times of the schedules that this drive has stored, in ms since 1970, by step. */
   readonly #woken = new Map<string, number>();
-  /** When schedules fire that a drive before this one may have stored without having recorded it. */
+  /** Times of schedules that an earlier drive may have stored without recording them, in ms since 1970, by step. */
   readonly #unrecorded = new Map<string, number>();
 
   constructor({ host, ref, journal, activity, refuse }: TimedDrive, due: readonly DueTime[]) {
@@ -40,49 +41,50 @@ export class DriveTimes {
     for (const one of due) this.timerFired(one);
   }
 
-  /** A schedule has fired. */
+  /** Notes that a schedule has fired. */
   timerFired({ step, at }: DueTime): void {
-    // any node may say so: what is far ahead of this node's clock is waited for here
+    // any node may report a firing: a time far ahead of this node's clock is waited for here
     const time = Math.min(at, this.#host.clock.now() + MAX_AHEAD);
     this.#due.set(step, Math.max(time, this.#due.get(step) ?? 0));
   }
 
-  /** Times that have come. */
+  /** Schedules that have fired. */
   get due(): readonly DueTime[] {
     return [...this.#due].map(([step, at]) => ({ step, at }));
   }
 
-  /** A drive before this one, whose process has died, may have stored a schedule that fires then. */
+  /** Notes that an earlier drive, whose process has died, may have stored a schedule for this time. */
   mayBeScheduled(step: string, at: number): void {
     this.#unrecorded.set(step, at);
   }
 
   /**
-   * Steps that may have schedules which fire after this time, in ms since 1970: an end may come before what would
-   * record them.
+   * Returns the steps that may have a schedule which fires after this time, in ms since 1970: a run may end before an
+   * entry records its schedules.
    */
   schedulesAfter(time: number): readonly string[] {
     return [...this.#unrecorded, ...this.#woken].flatMap(([step, at]) => at > time ? [step] : []);
   }
 
-  /** Returns true if the schedule of this time, or of a later one, has fired. */
+  /** Returns true if the step's schedule for this time, or for a later time, has fired. */
   hasFired(step: string, time: number | undefined): boolean {
     return time !== undefined && (this.#due.get(step) ?? -1) >= time;
   }
 
   /**
-   * Whether a schedule is still to come: one that came too early, of a node that had lost the run, has taken its place.
+   * Returns true if a stored schedule of the step has not fired. A schedule that fired too early, stored by a node that
+   * had lost the run, has replaced the right one.
    */
   isScheduled(step: string, { scheduled }: { readonly scheduled: boolean }): boolean {
     return scheduled && !this.#due.has(step);
   }
 
   /**
-   * Stores a schedule, however often that takes. Resolves with `false` when the drive is over before, and when the
-   * server cannot: the run is stuck then.
+   * Stores a schedule, and retries until it is stored. Resolves with `false` if the drive ends before that, or if the
+   * server refuses the schedule: the run is stuck then.
    */
   async wake(step: string, at: number): Promise<boolean> {
-    this.#due.delete(step); // it came too early
+    this.#due.delete(step); // a schedule fired too early
     this.#woken.set(step, at);
     try {
       await this.#activity.insist(() => this.#host.wake(this.#ref, step, Math.ceil(at)), UNSTORED);
@@ -93,7 +95,7 @@ export class DriveTimes {
     return !this.#activity.isOver;
   }
 
-  /** How long until an attempt may follow those that failed, in ms; `Infinity`: an operator has to decide. */
+  /** Returns the time until the next attempt of a step may begin, in ms; `Infinity`: an operator has to decide. */
   pauseOf(step: string): number {
     const failures = this.#journal.failures.get(step);
     if (failures === undefined || this.hasFired(step, failures.next)) return 0;
@@ -104,18 +106,22 @@ export class DriveTimes {
     return this.pauseOf(step) === Infinity;
   }
 
-  /** Schedules of this drive may stand in the place of those of the node that has the run now, and fire later. */
+  /**
+   * Stores the run's schedules again for the node that drives it now: this drive's may have replaced them, and fire
+   * later.
+   */
   giveBack(): void {
     const { failures, sleeps, waits, ended } = this.#journal;
-    if (ended !== undefined) return; // they are taken back
+    if (ended !== undefined) return; // the run's schedules are removed
     for (const step of this.#woken.keys()) {
       const at = failures.get(step)?.next ?? sleeps.get(step)?.until ?? waits.get(step)?.until;
       if (at === undefined) continue;
-      // later than now: what is due already is published once for its id. If it is not stored, the own schedule fires
+      // later than now: a message that is due already is published only once for its id. If this schedule is not
+      // stored, the one that this drive stored fires
       this.#host.wake(this.#ref, step, Math.max(at, this.#host.clock.now() + 1_000)).catch(() => {});
     }
   }
 }
 
-/** How far the clock of a node may be behind that of the server before the node waits, in ms. */
+/** Maximum lag of a node's clock behind the server's, in ms: a node that lags further waits. */
 const MAX_AHEAD = 60_000;

@@ -1,15 +1,15 @@
 /**
- * The runs that this node drives, one drive for each, and what brings a run to a node: an entry that calls for somebody
- * to go on, a time that has come, a start. A run belongs to the node that its last message names for as long as that is
- * alive: others pass on to it what they get for the run.
+ * The runs that this node drives, one drive for each. A run is brought to a node by an entry that calls for it to go
+ * on, by a schedule that fires, or by a start. A run belongs to the node that its last message names while that node is
+ * alive: other nodes pass calls for the run on to it.
  *
- * Who brings something waits until the run has ended or waits for something else, so that it is brought again when this
- * process dies. A run that takes long has a lease instead, and each run while there are many: a schedule that calls for
- * it, which is put off for as long as this process lives.
+ * The caller that brings a run waits until the run has ended or waits for something else, so that the run is brought
+ * again when this process dies. A long run, and each run while there are many, has a lease instead: a schedule that
+ * calls for the run, which this process puts off while it lives.
  *
- * A run that this node's version of the workflow does not take goes to a node of another version, which then may hold
- * it in this node's place: this node begins nothing more of it without having stored that it holds it again. If no
- * version takes it, and the one that wrote it is not there, the call resolves with {@link RefusedRun}: it waits.
+ * A run that this node's version of the workflow refuses goes to a node of another version, which may then hold it:
+ * this node begins nothing more of the run without storing that it holds the run again. If no version takes the run,
+ * and no node has the version that wrote it, the call resolves with {@link RefusedRun}, and the run waits.
  */
 import { ALONE } from "../contract/send_options.ts";
 import type { RefusedRun, TriedVersions, WorkflowBody } from "../contract/workflow_body.ts";
@@ -28,50 +28,54 @@ import { SettledRuns } from "./settled_runs.ts";
 import { VersionTrials } from "./version_trials.ts";
 import { SHORTEST_KEEP } from "./run_sweep.ts";
 
-/** What {@link Drives} need of their node. */
+/** Dependencies of {@link Drives} on their node. */
 export interface DrivesHost extends DriveHost, Omit<RunLeasesHost, "log"> {
-  /** Whether the process at an endpoint is alive, as far as this node knows. */
+  /** Returns true if the process at an endpoint is alive, as far as this node knows. */
   alive(endpoint: string): boolean;
-  /** Has the node at an endpoint go on with a run. Resolves with `false` if it may not have done so. */
+  /**
+   * Passes a call for a run on to the node at an endpoint. Resolves with `false` if that node may not have carried it
+   * out.
+   */
   passOn(endpoint: string, call: DeliveredCall): Promise<boolean | RefusedRun>;
   /**
-   * Has the node at an endpoint put the leases of runs off, as {@link Drives.putOff}; `undefined`: it does not answer.
+   * Has the node at an endpoint put off the leases of runs, like {@link Drives.putOff}. Resolves with `undefined` if
+   * the node does not answer.
    */
   putOffAt(endpoint: string, workflow: string, runs: readonly string[]): Promise<readonly (0 | 1)[] | undefined>;
-  /** Stores that each of these runs is to be called, as by its lease. Rejects with a `CatgaError`. */
+  /** Stores a call for each of these runs, like the call of a lease. Rejects with a `CatgaError`. */
   callEach(workflow: string, runs: readonly string[]): Promise<void>;
 }
 
-/** What is brought to a run. */
+/** A call for a run to go on. */
 export interface DeliveredCall {
   readonly ref: RunRef;
-  /** The message of the stream that the run has to have read; 0: none in particular. */
+  /** Sequence of the message that the run has to have read; 0: none in particular. */
   readonly sequence: number;
-  /** When that message was stored, in ms since 1970; `undefined`: unknown. */
+  /** When the message was stored, in ms since 1970; `undefined`: unknown. */
   readonly stored?: number | undefined;
   readonly due?: DueTime | undefined;
-  /** Set once a version has refused it. */
+  /** Versions that were tried; set once a version has refused the run. */
   readonly tried?: TriedVersions | undefined;
 }
 
-/** How a drive ended; `elsewhere`: it did not begin, because that node holds the run. */
+/** How a drive ended. `elsewhere`: the drive did not begin, because the node at this endpoint holds the run. */
 type HeldEnd = DriveEnd | { readonly elsewhere: string };
 
-/** A run on this node: being loaded, or driven. */
+/** A run on this node, which is being loaded or driven. */
 interface HeldRun {
   readonly end: Promise<HeldEnd | { readonly failed: unknown }>;
   drive: Drive | undefined;
   readonly ref: RunRef;
   readonly since: number;
   readonly epoch: number;
-  /** Resolves when it has a lease. */
+  /** Resolves when the run has a lease. */
   readonly leased: Promise<"leased">;
   readonly lease: (epoch: number) => void;
-  /** The epoch of the store in which its lease was stored; `undefined`: it was not. */
+  /** The epoch of the store in which the run's lease was stored; `undefined`: it was not stored. */
   leaseEpoch: number | undefined;
-  /** It is in a lease, which may not be stored yet. */
+  /** True if the run is in a lease, which may not be stored yet. */
   hasLease: boolean;
-  /** The last message that it had read, when it ended. */
+  /** Sequence of the last message that the run had read when its drive ended. */
   sequence: number;
 }
 
@@ -80,15 +84,15 @@ export class Drives {
   readonly #host: DrivesHost;
   readonly #held = new Map<string, HeldRun>();
   readonly #settled: SettledRuns;
-  /** Runs that this node's version did not take, with the last message that it had read: others may hold them. */
+  /** Runs that this node's version refused, with the last message that was read of each: other nodes may hold them. */
   readonly #gaveUp = new Map<string, number>();
   readonly #looks = new Gate(MOST_LOOKS);
   readonly #leases: RunLeases;
-  /** With more runs than this each has a lease. */
+  /** Number of driven runs above which each run has a lease. */
   readonly #few: number;
   #leaving = false;
   #timer: Timer | undefined;
-  /** When it fires, by the monotonic clock. */
+  /** When the timer fires, by the monotonic clock. */
   #ticksAt = Infinity;
 
   constructor(host: DrivesHost, few = FEW) {
@@ -98,19 +102,19 @@ export class Drives {
     this.#settled = new SettledRuns(host.log);
   }
 
-  /** The workflow of each run that this node drives now. */
+  /** The workflow of each run that this node drives now; one entry for each run. */
   get driven(): readonly string[] {
     return [...this.#held.values()].map(({ ref }) => ref.workflow);
   }
 
-  /** Whether this node drives a run now. */
+  /** Returns true if this node drives a run now. */
   drives(ref: RunRef): boolean {
     return this.#held.has(keyOf(ref));
   }
 
   /**
-   * The node has stored the start of a run, and drives it. `stored` resolves with its first message, or `undefined` if
-   * it is not stored.
+   * Drives a run whose start this node is storing. `stored` resolves with the first message of the run, or with
+   * `undefined` if the start is not stored.
    */
   start(body: WorkflowBody, ref: RunRef, stored: Promise<RunLogMessage | undefined>, journal: Journal): void {
     const key = keyOf(ref);
@@ -120,16 +124,16 @@ export class Drives {
       if (first === undefined) return "suspended";
       journal.apply(first);
       const end = await this.#drive(held, body, ref, journal, { due: [], fresh: true });
-      // nothing has called for it yet
+      // nothing else calls for the run yet
       if (end === "refused") this.#host.soon(() => void this.news(body, { ref, sequence: first.sequence }));
       return end;
     });
   }
 
   /**
-   * Has a run go on here, or at the node that holds it. Resolves when it has ended, or waits for something else.
-   * Resolves with {@link RefusedRun} if no version that is there takes it, and it waits for another one. Rejects with
-   * `UNAVAILABLE` if that is to be tried again, elsewhere.
+   * Drives a run here, or has the node that holds it drive it. Resolves when the run has ended, or waits for something
+   * else. Resolves with {@link RefusedRun} if no version on a live node takes the run, which then waits for another
+   * version. Rejects with `UNAVAILABLE` if the call has to be tried again, on another node.
    */
   async call(body: WorkflowBody, call: DeliveredCall, holder?: string): Promise<RefusedRun | undefined> {
     const host = this.#host;
@@ -140,8 +144,8 @@ export class Drives {
     let hint = holder;
     let vain = 0;
     /**
-     * Waits before it looks again. Resolves with `false` if what it was called for is certainly lost. Rejects when that
-     * may be, or it was never stored.
+     * Waits before the next look at the run. Resolves with `false` if the message of the call is certainly lost.
+     * Rejects if the message may be lost, or was never stored.
      */
     const pause = async () => {
       if (++vain > MOST_TURNS) {
@@ -158,7 +162,7 @@ export class Drives {
         const passed = await host.passOn(hint, call);
         if (passed === true) return undefined;
         if (passed !== false) {
-          // that node may not know this one yet
+          // that node may not know this node yet
           if (passed.refusedBy.includes(host.shapeNameOf(call.ref.workflow))) return passed;
           trials.merge(passed);
           continue;
@@ -167,7 +171,7 @@ export class Drives {
         if (turn > 0 && !await pause()) return undefined;
         continue;
       }
-      // one that is being loaded does not learn what is due
+      // a drive that is still being loaded does not receive `due`
       const isLoaded = held === undefined;
       const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
       if (held === undefined) {
@@ -178,7 +182,7 @@ export class Drives {
       }
       const end = await Promise.race([held.end, held.leased]);
       if (end === "leased") {
-        // the lease that was brought is used up, and one that the store had before it lost its end may be lost
+        // the lease that called is used up, and a lease from before the store lost its end may be lost
         if (isLease || held.leaseEpoch !== host.log.epoch) await this.#leases.again([call.ref]);
         await held.drive?.tell(due);
         if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) {
@@ -188,7 +192,7 @@ export class Drives {
         continue;
       }
       if (end === "refused") {
-        const handedOn = await this.#handOn(call, held.drive!, trials); // it has ended so
+        const handedOn = await this.#handOn(call, held.drive!, trials); // a run that was refused has a drive
         if (handedOn === true) return undefined;
         if (handedOn !== false) return handedOn;
         if (!await pause()) return undefined;
@@ -206,7 +210,7 @@ export class Drives {
         continue;
       }
       if (end === "completed") return undefined;
-      // a drive that was there before may have ended without seeing this
+      // an earlier drive may have ended without seeing this call
       if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return undefined;
       if (end === "suspended" && isLoaded && !await pause()) return undefined;
       if (end === "superseded") await delay(host.clock, 20);
@@ -214,8 +218,8 @@ export class Drives {
   }
 
   /**
-   * Has a node of another version go on with a run, having given it up. Resolves with `false` if this node is to load
-   * it again: a node was out of reach, or all versions have refused it, and an operator has to decide.
+   * Passes a run, which this node has given up, to a node of another version. Resolves with `false` if this node has to
+   * load the run again: a node was out of reach, or all versions have refused the run, and an operator has to decide.
    */
   async #handOn(
     call: DeliveredCall,
@@ -232,11 +236,11 @@ export class Drives {
       if (typeof passed === "boolean") return passed;
       const { size } = refusedBy;
       trials.merge(passed);
-      if (refusedBy.size === size) return false; // that node knows itself by another shape
+      if (refusedBy.size === size) return false; // that node has another name for its shape
     }
   }
 
-  /** A lease has called for runs: those that its node does not drive any more are called for one by one. */
+  /** Handles a lease that has fired: calls, one by one, for the runs that the lease's node drives no longer. */
   async leaseOver({ workflow, runs, by }: OverdueLease): Promise<void> {
     const { endpoint } = this.#host;
     let held: readonly (0 | 1)[] | undefined;
@@ -247,15 +251,18 @@ export class Drives {
   }
 
   /**
-   * A lease has called for runs that this node may drive. Resolves with 1 for each that has a lease that was stored
-   * since, or has ended here, and needs none.
+   * Puts off the leases of runs, after a lease that this node stored has fired. Resolves with 1 for each run that has a
+   * lease which was stored since, or that has ended here and needs none; else with 0.
    */
   async putOff(workflow: string, runs: readonly string[]): Promise<readonly (0 | 1)[]> {
     await this.#leases.again(runs.map((run) => ({ workflow, run })));
     return runs.map((run) => this.isOver({ workflow, run }, 0) ? 1 : 0);
   }
 
-  /** Whether a run has ended or waits, or has a lease, having read a message: nobody needs to be called for that. */
+  /**
+   * Returns true if a run has read this message, and has ended, waits, or has a lease: no call for the message is
+   * needed.
+   */
   isOver(ref: RunRef, sequence: number): boolean {
     const key = keyOf(ref);
     const held = this.#held.get(key);
@@ -265,10 +272,10 @@ export class Drives {
   }
 
   /**
-   * Something was stored for a run that this node drives, or drove last: it goes on at once. Its subscription sees to
-   * that, too, and later, while it has no leader. Resolves when the append of its driver that met a conflict is stored.
-   * While this node does not drive the run, resolves when it has gone on, after {@link UNDRIVEN_PAUSE} at the latest:
-   * a node that is to drive it has to store something first.
+   * Lets a run that this node drives, or drove last, continue at once after an entry was stored for it. The run's
+   * subscription does so, too, but later, while it has no leader. Resolves when the append of the driver that met a
+   * conflict is stored. While this node does not drive the run, resolves when the run has gone on, after {@link
+   * UNDRIVEN_PAUSE} at the latest: a node that is to drive the run has to store an entry first.
    */
   async news(body: WorkflowBody | undefined, call: DeliveredCall): Promise<void> {
     const held = this.#held.get(keyOf(call.ref));
@@ -282,7 +289,10 @@ export class Drives {
     await within(clock, UNDRIVEN_PAUSE, goesOn);
   }
 
-  /** The store may have lost its end: each drive looks whether what it has read is still there. */
+  /**
+   * Called when the store may have lost its end: each drive checks whether the messages that it has read are still
+   * stored.
+   */
   doubt(): void {
     for (const held of this.#held.values()) {
       this.#looks.pass((leave) => void (held.drive?.tell() ?? Promise.resolve()).finally(leave));
@@ -290,8 +300,8 @@ export class Drives {
   }
 
   /**
-   * Has a run go on that nothing may bring any more, since the store has lost its end. Rejects as {@link Drives.call},
-   * and as {@link DriveHost.wake} and {@link DriveHost.ended}.
+   * Drives a run that no call may reach any more, because the store has lost its end. Rejects like {@link Drives.call},
+   * {@link DriveHost.wake} and {@link DriveHost.ended}.
    */
   async bring(body: WorkflowBody, ref: RunRef): Promise<void> {
     const host = this.#host;
@@ -305,13 +315,13 @@ export class Drives {
     await this.call(body, { ref, sequence: 0 });
   }
 
-  /** Begins no more attempts. */
+  /** Begins no more attempts, in any drive. */
   leave(): void {
     this.#leaving = true;
     for (const { drive } of this.#held.values()) drive?.leave();
   }
 
-  /** Ends all of them. */
+  /** Ends all drives. */
   close(): void {
     this.#leaving = true;
     this.#timer?.cancel();
@@ -319,7 +329,7 @@ export class Drives {
     for (const { drive } of this.#held.values()) drive?.stop();
   }
 
-  /** Loads a run that this node does not drive. `looks`: how often it was loaded before, without being there. */
+  /** Loads a run that this node does not drive. `looks`: number of earlier loads that did not find the run. */
   #load(
     body: WorkflowBody,
     call: DeliveredCall,
@@ -347,13 +357,13 @@ export class Drives {
   }
 
   /**
-   * Returns whether a run that could not be found was forgotten, or is lost. A server that has just been elected may
-   * not have what another one has delivered.
+   * Returns true if a run that was not found was forgotten, or is lost. A newly elected server may lack a message that
+   * another server has delivered.
    */
   async #isForgotten({ ref, sequence, stored }: DeliveredCall, looks: number): Promise<boolean> {
     const { log, clock } = this.#host;
     if (sequence > 0 && await log.isReplaced(ref, sequence)) return true;
-    // it is kept for longer
+    // a run is kept for longer than this
     if (stored !== undefined && clock.now() - stored < SHORTEST_KEEP) return false;
     return looks >= LOOKS;
   }
@@ -387,7 +397,8 @@ export class Drives {
     held.sequence = journal.sequence;
     host.read(ref, journal);
     if (end === "restart" && drive.error !== undefined) throw drive.error;
-    // also if another node has ended it: a schedule that this one stored late would stand
+    // also if another node ended the run: a schedule that this node stored after the end would otherwise stay until it
+    // fires
     if (journal.ended !== undefined) {
       for (const step of journal.schedulesAfter(host.clock.now() + FIRES)) schedules.add(step);
       await host.takeBack(ref, [...schedules]);
@@ -431,8 +442,8 @@ export class Drives {
   }
 
   /**
-   * Ends the lease of a run that has ended, or waits. Others are called for, also those that another node drives: it
-   * may be dead, and what was brought here was left to the lease.
+   * Ends the lease of a run that this node no longer drives. Unless the run has ended or waits, it is called for, even
+   * if another node drives it: that node may be dead, and calls that came here were left to the lease.
    */
   #endLease(ref: RunRef, end: HeldEnd | { readonly failed: unknown }): void {
     const leases = this.#leases;
@@ -441,7 +452,10 @@ export class Drives {
     else this.#host.callEach(ref.workflow, [ref.run]).then(() => leases.remove(ref), () => leases.abandon(ref));
   }
 
-  /** Puts leases off, and gives one to each run that takes long; to each that is not brief while there are many. */
+  /**
+   * Stores leases when they are due, and gives a lease to each long run; while there are many runs, to each that is not
+   * brief.
+   */
   #watch(): void {
     const { clock } = this.#host;
     const isMany = () => this.#held.size > this.#few;
@@ -464,7 +478,7 @@ export class Drives {
   }
 }
 
-/** Returns true if a run belongs to another node, which is alive. */
+/** Returns true if the holder of a run is another node, which is alive. */
 function isElsewhere(holder: string | undefined, host: DrivesHost): holder is string {
   return holder !== undefined && holder !== "" && holder !== host.endpoint && host.alive(holder);
 }
@@ -473,33 +487,34 @@ function runUnavailable({ workflow, run }: RunRef, why: string, details?: unknow
   return unavailable(`run ${run} of ${workflow} ${why}`, { details });
 }
 
-/** A lease that has called for its runs. */
+/** A lease that has fired. */
 interface OverdueLease {
   readonly workflow: string;
   readonly runs: readonly string[];
-  /** The endpoint of the node that has stored it. */
+  /** Endpoint of the node that stored the lease. */
   readonly by: string;
 }
 
-/** In place of a step: the lease of a run that takes long. */
+/** Name, in place of a step's, for the lease of a run. */
 export const LEASE = "@lease";
-/** How long news of a run wait at most for an answer while nobody drives it, in ms. */
+/** Maximum time for which news of a run wait for an answer while no node drives the run, in ms. */
 export const UNDRIVEN_PAUSE = 200;
-/** How long a run is held without a lease, in ms. */
+/** Time for which a run is held without a lease, in ms. */
 const HELD = 10_000;
 const TICK = 500; // ms
 /**
- * With more runs than this a node holds them without a lease only for so long, in ms: what is brought to a run is in
- * hand until then, of 1,024 messages for each node.
+ * Number of runs above which a node gives each run a lease after `BRIEF` ms: until then the message that brought the
+ * run is in hand, and a node has at most 1,024 of them in hand.
  */
 const FEW = 256;
+/** Time for which a run is held without a lease while there are more than `FEW`, in ms. */
 const BRIEF = 200;
 const MANY_TICK = 100; // ms
-/** A schedule of a run that has ended is left to fire, and is passed by, if it does so within this time, in ms. */
+/** A schedule of an ended run that fires within this time, in ms, is not removed: its firing is ignored. */
 const FIRES = 600_000;
 const REMEMBERED = 5_000;
-/** How many drives look at once whether the store has lost its end. */
+/** Maximum number of drives that check at once whether the store has lost its end. */
 const MOST_LOOKS = 32;
 const MOST_TURNS = 8;
-/** How often a run is looked for again, within 2.5 s, before it counts as forgotten. */
+/** Number of loads, within 2.5 s, after which a run that was not found counts as forgotten. */
 const LOOKS = 6;

@@ -1,7 +1,6 @@
 /**
  * The ends of steps, sleeps and waits as the handler sees them: in the order of the journal, one in each turn of the
- * drive, when all that follows from the one before has been called. So each replay takes the way that the run has
- * taken.
+ * drive, after all calls that follow from the previous end. So each replay takes the way that the run has taken.
  */
 import type { Journal } from "./journal.ts";
 
@@ -10,35 +9,35 @@ export interface EndsHost {
   readonly journal: Journal;
   /** The names of the steps, sleeps and waits that the handler has called. */
   readonly names: ReadonlySet<string>;
-  /** Something is to be done in a turn. */
+  /** Requests a turn of the drive. */
   askForTurn(): void;
 }
 
 /** An end that the handler has not seen yet. */
 interface UnseenEnd {
   stored: boolean;
-  /** Stored before this drive, so that another one may have gone on with it. */
+  /** True if the end was stored before this drive began: another drive may have gone on with it. */
   readonly before: boolean;
-  /** Has the handler go on, once it asks for this one. */
+  /** Lets the handler continue with this end; `undefined`: the handler does not await it yet. */
   see: (() => void) | undefined;
 }
 
 /** The ends of the calls of a drive. */
 export class Ends {
   readonly #drive: EndsHost;
-  /** By name, in the order of the journal. */
+  /** Ends that the handler has not seen, by name, in the order of the journal. */
   #unseen: Map<string, UnseenEnd>;
-  /** How many of the journal's ends are among them, or were. */
+  /** Number of the journal's ends that were taken in. */
   #known: number;
-  /** Names of ends that the handler has seen before they are stored. */
+  /** Names of ends that the handler saw before they were stored. */
   readonly #ahead = new Set<string>();
-  /** How many of them the handler asks for. */
+  /** Number of unseen ends that the handler awaits. */
   #asked = 0;
-  /** The handler asks for these, and they were passed over before. */
+  /** Callbacks for ends that the handler awaits now, and that were passed over before. */
   readonly #late: (() => void)[] = [];
-  /** Decisions that are not made before the handler has seen all that is stored. */
+  /** Decisions that wait until the handler has seen all stored ends. */
   readonly #behindStored: (() => void)[] = [];
-  /** The handler has gone on with an end that no drive before this one has seen. */
+  /** True once the handler has continued with an end that no earlier drive has seen. */
   isBehindOthers = false;
 
   constructor(drive: EndsHost) {
@@ -48,7 +47,7 @@ export class Ends {
     this.#known = ends.length;
   }
 
-  /** The handler asks for one: `see` has it go on, in a turn. */
+  /** Called when the handler awaits an end; `see` lets it continue, in a turn. */
   deliver(name: string, see: () => void): void {
     const end = this.#unseen.get(name);
     if (end === undefined) this.#late.push(see);
@@ -59,20 +58,23 @@ export class Ends {
     this.#drive.askForTurn();
   }
 
-  /** Calls back in a turn in which the handler has seen all that is stored, and has called what follows from it. */
+  /**
+   * Calls `decide` in a turn in which the handler has seen all stored ends, and has made the calls that follow from
+   * them.
+   */
   afterStored(decide: () => void): void {
     this.#behindStored.push(decide);
     this.#drive.askForTurn();
   }
 
-  /** One is to be stored. */
+  /** Adds an end that is to be stored. */
   record(name: string): void {
     if (!this.#unseen.has(name)) this.#unseen.set(name, { stored: false, before: false, see: undefined });
   }
 
   /**
-   * Takes in what has ended by what was applied to the journal. Returns true if the handler has seen something that is
-   * behind it.
+   * Takes in the ends of messages that were applied to the journal. Returns true if the handler has already seen an end
+   * that stands behind a new one.
    */
   takeIn(): boolean {
     const { ends } = this.#drive.journal;
@@ -82,7 +84,7 @@ export class Ends {
       const own = this.#unseen.get(name);
       if (own !== undefined) own.stored = true;
       else if (!this.#ahead.delete(name)) {
-        // of others: it comes before what is not stored yet
+        // an end that others stored comes before ends that are not stored yet
         const all = [...this.#unseen, [name, { stored: true, before: false, see: undefined }] as const];
         this.#unseen = new Map([...all.filter(([, { stored }]) => stored), ...all.filter(([, { stored }]) => !stored)]);
         contradicts ||= this.#ahead.size > 0;
@@ -92,16 +94,16 @@ export class Ends {
   }
 
   /**
-   * The handler goes on with the next end, or a decision is made, or an end that it has not called is passed over.
-   * Returns false if there is nothing of it to be done.
+   * Lets the handler continue with the next end, makes the next decision, or passes over an end whose step the handler
+   * has not called. Returns false if there is nothing to do.
    */
   goOn(): boolean {
     return this.#deliverNext() || this.#decideNext() || this.passOver(false);
   }
 
   /**
-   * Passes over what the handler does not ask for, as it was changed, or an operator gave it: what it has not called,
-   * and anything if all `rests`. Returns true if it goes on.
+   * Passes over ends that the handler does not await, because it was changed, or because an operator gave the outcome:
+   * ends whose steps it has not called, and any end if the drive `rests`. Returns true if the turn goes on.
    */
   passOver(rests: boolean): boolean {
     if (this.#asked === 0 && this.#behindStored.length === 0) return false;
@@ -113,7 +115,7 @@ export class Ends {
     return true;
   }
 
-  /** The handler's calls are over: an `undo` does not wait for what they did not see. */
+  /** Drops ends that the handler has called for and does not await: an `undo` does not wait for them. */
   handlerIsOver(): void {
     const { names } = this.#drive;
     for (const [name, { see }] of this.#unseen) if (see === undefined && names.has(name)) this.#unseen.delete(name);

@@ -1,6 +1,6 @@
 /**
- * Failed attempts of a drive: of steps, of `undo` functions, and of the handler itself, whose name is empty. Each is
- * recorded with the time of the next one, or as the last one: the run is stuck then, and an operator has to decide.
+ * Failed attempts of a drive: of steps, of `undo` functions, and of the handler, whose name is empty. Each is recorded
+ * with the time of the next attempt, or as the last attempt: the run is stuck then, and an operator has to decide.
  */
 import { isFailure } from "../contract/result.ts";
 import { doubled } from "../ports/clock.ts";
@@ -8,11 +8,11 @@ import { type DriveState, MISUSES } from "./drive_state.ts";
 import { causeOf, DecidedFailure, Passing, recorded } from "./recorded_error.ts";
 import { HOLD } from "./wait_times.ts";
 
-/** The attempts that follow a failed one. */
+/** Number of attempts of a step, and the pauses between them. */
 export interface StepRetry {
-  /** The most attempts, the first included. */
+  /** Maximum number of attempts, the first included. */
   readonly attempts: number;
-  /** Pauses between them, in ms: the first one, doubled by each failure up to the longest. */
+  /** Pauses between attempts, in ms: the first pause, doubled by each failure up to the longest. */
   readonly delay: readonly [first: number, longest: number];
 }
 
@@ -24,18 +24,20 @@ export class FailedAttempts {
     this.#state = state;
   }
 
-  /** Returns true if the attempt under way is the last one: a retryable failure is its outcome. */
+  /** Returns true if the attempt under way is the last one, so that even a retryable failure is the step's outcome. */
   isLastAttempt(name: string, { attempts }: Pick<StepRetry, "attempts">): boolean {
     return (this.#state.journal.failures.get(name)?.attempts ?? 0) + 1 >= attempts;
   }
 
-  /** Returns true if no attempt follows one that failed so. */
+  /** Returns true if no attempt follows an attempt that failed with this error. */
   isLast(name: string, error: unknown, attempts: number): boolean {
     if (error instanceof DecidedFailure || MISUSES.has(error as object)) return true;
     return !(error instanceof Passing) && this.isLastAttempt(name, { attempts });
   }
 
-  /** Records a failed attempt, and when the next one follows. Resolves when that is stored, or the drive is over. */
+  /**
+   * Records a failed attempt, and when the next one follows. Resolves when the entry is stored, or the drive is over.
+   */
   async record(name: string, thrown: unknown, { attempts, delay: [first, longest] }: StepRetry): Promise<void> {
     const state = this.#state;
     const error = isFailure(thrown) ? thrown.error : thrown;
@@ -49,7 +51,7 @@ export class FailedAttempts {
       await state.recorder.stored();
       return;
     }
-    // a failure of operation ends with what caused it: pauses follow how long that has lasted
+    // a failure of operation ends when its cause does: pauses grow with the time since the first failure
     const lasted = failures === undefined || failures.attempts === 0 ? 0 : clock.now() - failures.first;
     const pause = passing ? Math.min(longest, Math.max(first, lasted / 5)) : doubled(failed - 1, first, longest);
     const next = clock.now() + pause * (0.75 + random() / 4);
@@ -57,7 +59,7 @@ export class FailedAttempts {
     if (scheduled && !await state.times.wake(name, next)) return;
     state.recorder.record({ ...state.recorder.failedAttempt(name, what), next, ...(scheduled ? { scheduled } : {}) });
     if (!await state.recorder.stored()) return;
-    // an outage may last for days, and be that of each run
+    // reported once: an outage may last for days, and stop each run
     if (passing && failures?.error.code === what.code) return;
     const { code, message } = what;
     const attempt = (failures?.total ?? 0) + 1;

@@ -1,7 +1,7 @@
 /**
- * What is recorded of a run, and what it makes of the run: pure, no time, no input or output. A run is the list of its
- * entries; `Journal` is what they say together (`steps.ts` records them, `run_log.ts` stores them, `drive.ts` has the
- * handler see them), as maps that grow with each entry, so that a long run is resumed in linear time.
+ * The entries of a run, and the state that follows from them: pure, without time, input or output. A run is the list of
+ * its entries. `Journal` is their sum, as maps that grow with each entry, so that a long run is resumed in linear time.
+ * `steps.ts` records entries, `run_log.ts` stores them, and `drive.ts` shows them to the handler.
  */
 import type { RunStatus } from "../contract/flow.ts";
 import { isCount, isRecord, isStringArray, isStrings, isToken } from "../data/checks.ts";
@@ -12,11 +12,11 @@ export interface RecordedError {
   readonly message: string;
   readonly retryable?: boolean;
   readonly details?: unknown;
-  /** Text of what was thrown, of a failed attempt. */
+  /** Text of the thrown error, for a failed attempt. */
   readonly cause?: string;
 }
 
-/** What a step gave: a value, or a failure that its function or handler decided on. */
+/** Outcome of a step: a value, or a failure that its function or handler returned. */
 export interface RecordedOutcome {
   readonly ok: boolean;
   readonly value?: unknown;
@@ -28,12 +28,13 @@ export interface Parent {
   readonly workflow: string;
   readonly run: string;
   readonly step: string;
-  /** How many runs wait for the end of this one, one for the other; 1. */
+  /** Number of runs that wait for the end of this one, each within the next. */
   readonly depth?: number;
 }
 
 /**
- * Entries of those who call for the run to go on: anybody appends them. `by`: who drives the run, as far as they know.
+ * Entries that call for the run to go on: any process appends them. `by`: driver of the run, as far as that process
+ * knows.
  */
 export type CalledEntry =
   & { readonly by: string }
@@ -41,7 +42,7 @@ export type CalledEntry =
     | Started
     | { readonly t: "signalled"; readonly signal: string; readonly id?: string; readonly value?: unknown }
     | { readonly t: "cancelled"; readonly code: "CANCELLED" | "TIMEOUT"; readonly reason: string }
-    /** How the run that a step had started has ended: counts if the step did start that one. */
+    /** The end of a run that a step had started; ignored unless the step did start this run. */
     | {
       readonly t: "told";
       readonly step: string;
@@ -61,33 +62,38 @@ export interface Started {
   readonly keep: number;
   readonly timeout?: number;
   readonly parent?: Parent;
-  /** The shape of the workflow at the process that started it, as {@link Journal.shape}; left out if it is empty. */
+  /**
+   * The shape of the workflow at the process that started the run, in the form of {@link Journal.shape}; absent if
+   * empty.
+   */
   readonly shape?: string;
-  /** Headers of the messages that its steps send; left out if there are none. */
+  /** Headers of the messages that the run's steps send; absent if there are none. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Paths of members that tools hide; left out if there are none. */
+  /** Paths of members that tools hide; absent if there are none. */
   readonly redact?: readonly string[];
 }
 
 /** Entries of the node that drives the run. Times are in ms since 1970. */
 export type DrivenEntry =
-  /** Another node drives it from here on; `shape`: of the workflow there, if it differs from {@link Journal.shape}. */
+  /**
+   * Another node drives the run from here on; `shape`: of the workflow there, if it differs from {@link Journal.shape}.
+   */
   | { readonly t: "held"; readonly shape?: string }
-  /** `undo`: it has to be taken back if the run fails. */
+  /** A step has its outcome. `undo`: the step has to be undone if the run fails. */
   | { readonly t: "done"; readonly step: string; readonly outcome: RecordedOutcome; readonly undo?: boolean }
-  /** An attempt failed; `next`: when the next one follows; without it the run is stuck. */
+  /** An attempt failed. `next`: time of the next attempt; absent: the run is stuck. */
   | {
     readonly t: "failed";
     readonly step: string;
     readonly error: RecordedError;
     readonly next?: number;
-    /** A start of the handler: see {@link Journal.begun}. */
+    /** For an attempt of the handler: see {@link Journal.begun}. */
     readonly begun?: readonly string[];
   } & TimedEntry
   | { readonly t: "slept"; readonly step: string; readonly until: number } & TimedEntry
   | { readonly t: "woken"; readonly step: string }
   | { readonly t: "waits"; readonly step: string; readonly signal: string; readonly until?: number } & TimedEntry
-  /** A wait took the signal of this number; without it its time was over. */
+  /** A wait ended. `n`: number of the signal that it took; absent: its time was over. */
   | { readonly t: "took"; readonly step: string; readonly n?: number }
   | {
     readonly t: "child";
@@ -96,18 +102,18 @@ export type DrivenEntry =
     readonly run: string;
     readonly undo?: boolean;
   }
-  /** The handler says where the run is, for people. */
+  /** The handler reports the stage of the run, for people. */
   | { readonly t: "staged"; readonly stage: string }
-  /** A schedule ends the time that it may take. */
+  /** A schedule is stored for the time limit of the run. */
   | { readonly t: "limited" }
   /** From here on steps are undone; the run ends with this error. */
   | { readonly t: "failing"; readonly error: RecordedError }
   | { readonly t: "undone"; readonly step: string }
   | { readonly t: "ended"; readonly outcome: RecordedOutcome; readonly until: number };
 
-/** Something that ends at a time. */
+/** Part of the entries that have an end time. */
 export interface TimedEntry {
-  /** By a schedule; else by a timer of the node that drives the run. */
+  /** True if a schedule ends the time; else a timer of the node that drives the run does. */
   readonly scheduled?: boolean;
 }
 
@@ -117,11 +123,11 @@ export type JournalEntry = CalledEntry | DrivenEntry;
 /** A message of the stream: entries that were stored together. */
 export interface RunLogMessage {
   readonly sequence: number;
-  /** When it was stored, in ms since 1970. */
+  /** When the message was stored, in ms since 1970. */
   readonly time: number;
   /**
-   * The endpoint of the node that drives the run from here on; empty: none has; `undefined`: as before, for it cannot
-   * be read.
+   * Endpoint of the node that drives the run from here on; empty: no node has driven the run; `undefined`: unchanged,
+   * because the message cannot be read.
    */
   readonly holder: string | undefined;
   readonly entries: readonly JournalEntry[];
@@ -131,11 +137,12 @@ export interface RunLogMessage {
 
 /** Failed attempts of a step. */
 export interface Failures {
-  /** Since an operator had it tried again. */
+  /** Number of failed attempts since an operator last retried the run. */
   readonly attempts: number;
   readonly total: number;
-  /** When the first of them was recorded, and the last one. */
+  /** Time of the first failed attempt, or of the last retry by an operator, in ms since 1970. */
   readonly first: number;
+  /** Time of the last failed attempt, in ms since 1970. */
   readonly last: number;
   readonly error: RecordedError;
   /** When the next attempt follows, in ms since 1970; `undefined`: an operator has to decide. */
@@ -150,77 +157,81 @@ export interface Timed {
   readonly scheduled: boolean;
 }
 
-/** What the entries of a run say together. */
+/** The state of a run: the sum of its entries. */
 export class Journal {
-  /** The sequence of its last message; 0: none. */
+  /** Sequence of the last message; 0: none. */
   sequence = 0;
-  /** Its mark. */
+  /** Mark of the last message. */
   mark = "";
-  /** {@link RunLog.epoch} in which the store is known to have it. */
+  /** {@link RunLog.epoch} in which the store is known to have the last message. */
   sure = -1;
-  /** How many entries there are. */
+  /** Number of entries. */
   entries = 0;
   holder = "";
-  /** The sequence of the message by which its holder has it; 0: the first one. */
+  /** Sequence of the message by which the holder took the run over; 0: the first message. */
   heldAt = 0;
   /**
-   * The shape of the workflow where it was driven last, or else where it was started: empty if its versions have none,
-   * {@link UNKNOWN_SHAPE} if its validator has no JSON Schema.
+   * Shape of the workflow at the node that drove the run last, or else at the process that started the run: empty if
+   * the workflow's versions have no shape, {@link UNKNOWN_SHAPE} if its validator has no JSON Schema.
    */
   shape = "";
   started: Started | undefined;
-  /** Its headers, without a prototype; `undefined`: there are none. */
+  /** Headers of the run, without a prototype; `undefined`: none. */
   headers: Readonly<Record<string, string>> | undefined;
   startedAt = 0;
   changedAt = 0;
-  /** Outcomes of steps; `index`: the number of its entry; `undo`: its step had one when it was recorded. */
+  /** Outcomes of steps. `index`: number of the entry; `undo`: the step had an `undo` when the outcome was recorded. */
   readonly outcomes = new Map<string, RecordedOutcome & { readonly index: number; readonly undo: boolean }>();
-  /** Steps that have one from an operator, and of which nothing else is recorded. */
+  /** Steps whose outcome an operator gave, and of which nothing else is recorded. */
   readonly strays = new Set<string>();
   /** The names of steps, sleeps and waits that have ended, in order. */
   readonly ends: string[] = [];
-  /** Of steps that failed, and the handler itself (the empty name), while they have no outcome. */
+  /** Failed attempts of steps, and of the handler (the empty name), while they have no outcome. */
   readonly failures = new Map<string, Failures>();
   /**
-   * Steps with an `undo` that may have begun, and had no outcome when the handler threw; `undefined`: others may have
-   * begun, too, for a process may have gone on since, or did not know what those before it had begun.
+   * Steps with an `undo` that may have begun, and had no outcome when the handler threw; `undefined`: unknown, because
+   * a process may have gone on since, or did not know which steps earlier processes had begun.
    */
   begun: ReadonlySet<string> | undefined;
   readonly sleeps = new Map<string, Timed>();
-  /** The number of the entry that says so. */
+  /** Numbers of the entries that ended sleeps, by sleep. */
   readonly woken = new Map<string, number>();
   readonly waits = new Map<string, Timed & { readonly signal: string }>();
-  /** The number of the signal that a wait took (none: its time was over), and of the entry that says so. */
+  /**
+   * Ends of waits. `n`: number of the signal that the wait took (`undefined`: its time was over); `index`: number of
+   * the entry.
+   */
   readonly took = new Map<string, { readonly n: number | undefined; readonly index: number }>();
-  /** The numbers of those that no wait has taken, by name, in order. */
+  /** Numbers of the signals that no wait has taken, by name of the signal, in order. */
   readonly signals = new Map<string, Set<number>>();
   readonly children = new Map<
     string,
     { readonly workflow: string; readonly run: string; readonly since: number; readonly undo: boolean }
   >();
   readonly undone = new Set<string>();
-  /** How often the handler said where the run is, and what it said last. */
+  /** Number of stages that the handler has reported. */
   stages = 0;
+  /** The stage that the handler has reported last. */
   stage: string | undefined;
   cancelled: { readonly index: number; readonly error: RecordedError } | undefined;
   failing: { readonly index: number; readonly error: RecordedError } | undefined;
   limited = false;
-  /** The number of the last entry by which an operator has it tried again. */
+  /** Number of the last entry by which an operator retried the run. */
   retriedAt = -1;
   ended: RecordedOutcome | undefined;
   endedAt = 0;
-  /** How often another node took it over since something was last recorded. */
+  /** Number of takeovers since an entry other than `held` was recorded. */
   takeovers = 0;
   readonly #signals: { readonly signal: string; readonly value: unknown }[] = [];
   readonly #ids = new Set<string>();
-  /** Steps of which a cancel has ended a pause. */
+  /** Steps whose pause a cancel has ended. */
   readonly #hastened = new Set<string>();
-  /** When schedules fire that were stored for steps, in ms since 1970. */
+  /** Times of the schedules that were stored for steps, in ms since 1970, by step. */
   readonly #schedules = new Map<string, number>();
-  /** Ends of runs, by the step that is told and the run. */
+  /** Outcomes of runs that have ended, by the parent's step and the run. */
   readonly #told = new Map<string, RecordedOutcome>();
 
-  /** Applies a message. Messages come in order, each once. */
+  /** Applies a message. To be called for each message once, in order. */
   apply({ sequence, time, holder, entries, mark }: RunLogMessage): void {
     this.sequence = sequence;
     this.mark = mark;
@@ -232,18 +243,18 @@ export class Journal {
     }
   }
 
-  /** The value of a signal that a wait took. */
+  /** Returns the value of a signal that a wait took. */
   signal(n: number): unknown {
     return this.#signals[n]?.value;
   }
 
-  /** The step whose `undo` has this name; `undefined`: none, or the run does not undo its steps. */
+  /** Returns the step whose `undo` has this name; `undefined`: no step, or the run does not undo its steps. */
   undoes(name: string): string | undefined {
     const step = name.slice(UNDO.length);
     return this.failing !== undefined && name.startsWith(UNDO) && this.outcomes.has(step) ? step : undefined;
   }
 
-  /** Whether a step has its outcome, or an `undo` is over. */
+  /** Returns true if a step has its outcome, or an `undo` is over. */
   isSettled(name: string): boolean {
     const undone = this.undoes(name);
     return undone === undefined ? this.outcomes.has(name) : this.undone.has(undone);
@@ -251,7 +262,7 @@ export class Journal {
 
   #entry(entry: JournalEntry, time: number): void {
     this.takeovers = entry.t === "held" ? this.takeovers + 1 : 0;
-    // the handler has come further than where it threw
+    // the handler has come further than in the attempt that threw
     if (PROGRESS.has(entry.t)) this.failures.delete("");
     switch (entry.t) {
       case "held":
@@ -283,7 +294,7 @@ export class Journal {
       case "failed": {
         if (entry.scheduled) this.#schedules.set(entry.step, entry.next ?? 0);
         if (entry.step === "") this.begun = entry.begun && new Set(entry.begun);
-        // an operator skipped it while the attempt ran
+        // an operator skipped the step while the attempt ran
         if (this.isSettled(entry.step)) return;
         const before = this.failures.get(entry.step);
         this.failures.set(entry.step, {
@@ -334,7 +345,7 @@ export class Journal {
         return this.#childOutcome(entry.step);
       case "cancelled":
         this.cancelled ??= { index: this.entries, error: { code: entry.code, message: entry.reason } };
-        // a failure that nobody decided on is no reason to wait
+        // an error that the handler threw is no reason to wait
         this.failures.delete("");
         for (const step of this.failures.keys()) this.#hasten(step);
         return;
@@ -354,7 +365,7 @@ export class Journal {
         this.failures.delete(TIME_OUT);
         return;
       case "failing":
-        if (this.failing === undefined) this.failures.clear(); // its undos come, and have failures of their own
+        if (this.failing === undefined) this.failures.clear(); // from now on the failures of `undo` functions count
         this.failing ??= { index: this.entries, error: entry.error };
         return;
       case "undone":
@@ -369,8 +380,8 @@ export class Journal {
   }
 
   /**
-   * A cancel ends one pause of each step: the one that it finds, or that of the attempt that it finds; for the handler
-   * also when it is stuck: a cancelled one needs to come no further.
+   * Ends the pause of a step after a cancel, once for each step: the pending pause, or the pause after the attempt
+   * under way. A stuck handler runs again, too: in a cancelled run it need not come further.
    */
   #hasten(step: string): void {
     const failures = this.failures.get(step);
@@ -380,7 +391,7 @@ export class Journal {
     this.failures.set(step, { ...failures, next: 0 });
   }
 
-  /** The times that schedules end, in ms since 1970, by the step. */
+  /** Times of the schedules that wake the run, in ms since 1970, by step. */
   get scheduled(): readonly (readonly [step: string, at: number])[] {
     const { failures, sleeps, waits, limited, started, startedAt } = this;
     const failed = [...failures].map(([step, { next, scheduled }]) => [step, { until: next, scheduled }] as const);
@@ -390,24 +401,24 @@ export class Journal {
     return limited ? [...times, [TIME_OUT, startedAt + started!.timeout!]] : times;
   }
 
-  /** The steps, ended ones included, whose schedules fire after this time, in ms since 1970. */
+  /** Returns the steps, ended ones included, whose schedules fire after this time, in ms since 1970. */
   schedulesAfter(time: number): readonly string[] {
     return [...this.#schedules].flatMap(([step, at]) => at > time ? [step] : []);
   }
 
-  /** Whether the end of a run is known that a step may have started. */
+  /** Returns true if the end of a run is known that a step may have started. */
   wasTold(step: string, child: { readonly workflow: string; readonly run: string }): boolean {
     return this.#told.has(childKey(step, child));
   }
 
-  /** A child may end before it is recorded that the step has started it. */
+  /** Gives a step the outcome of its child, if known: a child may end before the entry that the step has started it. */
   #childOutcome(step: string): void {
     const child = this.children.get(step);
     const outcome = child === undefined ? undefined : this.#told.get(childKey(step, child));
     if (outcome !== undefined) this.#outcome(step, outcome, child!.undo);
   }
 
-  /** The first outcome of a step counts. */
+  /** Sets the outcome of a step, unless it has one. */
   #outcome(step: string, outcome: RecordedOutcome, undo = false): void {
     if (!this.outcomes.has(step)) {
       this.outcomes.set(step, { ...outcome, index: this.entries, undo });
@@ -422,21 +433,21 @@ function childKey(step: string, { workflow, run }: { readonly workflow: string; 
   return `${workflow}/${run}/${step}`;
 }
 
-/** Returns true for what stands in place of a step and cannot be skipped: the handler itself, or {@link TIME_OUT}. */
+/** Returns true for a name that is no step's and cannot be skipped: the handler's, or {@link TIME_OUT}. */
 export function isOwn(step: string): boolean {
   return step === "" || (step.startsWith("@") && !isUndo(step));
 }
 
-/** Entries of a handler that goes on. */
+/** Entries that show progress of the handler. */
 const PROGRESS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "slept", "woken", "waits", "took", "child"]);
 
-/** In place of the shape of a workflow whose validator has no JSON Schema. */
+/** Stands for the shape of a workflow whose validator has no JSON Schema. */
 export const UNKNOWN_SHAPE = "?";
 
-/** In place of a step: the time that the run may take. */
+/** Name, in place of a step's, for the time limit of the run. */
 export const TIME_OUT = "@timeout";
 
-/** The name by which the failures of a step's `undo` are recorded: that of no step. */
+/** Returns the name under which failures of a step's `undo` are recorded: no step has it. */
 export function undoName(step: string): string {
   return `${UNDO}${step}`;
 }
@@ -447,7 +458,7 @@ export function isUndo(name: string): boolean {
 
 const UNDO = "@undo ";
 
-/** The steps that are to be undone, in that order: those that finished last come first. */
+/** Returns the steps that are to be undone, in order: the step that finished last comes first. */
 export function undoOrder(
   { outcomes, undone }: Journal,
   hasUndo: (step: string, recorded: boolean) => boolean,
@@ -458,13 +469,13 @@ export function undoOrder(
   return steps.reverse();
 }
 
-/** The number of the first signal of a name that neither a recorded wait took, nor `taken` has; `undefined`: none. */
+/** Returns the number of the first signal of a name that no recorded wait took and `taken` lacks; `undefined`: none. */
 export function nextSignal({ signals }: Journal, name: string, taken: ReadonlySet<number>): number | undefined {
   for (const n of signals.get(name) ?? []) if (!taken.has(n)) return n;
   return undefined;
 }
 
-/** How a run stands. */
+/** Returns the status of a run. */
 export function statusOf({ ended, failures, failing, cancelled, sleeps, waits, children }: Journal): RunStatus {
   if (ended !== undefined) return ended.ok ? "done" : "failed";
   for (const { next } of failures.values()) if (next === undefined) return "stuck";
@@ -473,17 +484,17 @@ export function statusOf({ ended, failures, failing, cancelled, sleeps, waits, c
   return sleeps.size + waits.size + children.size > 0 ? "waiting" : "running";
 }
 
-// Entries as they are read: whoever may write to a run's subject decides what the run does (docs/security.md), but what
-// is malformed neither ends a node, nor has one spin, nor hides the run from operators. What is no entry is passed over
-// as a whole.
+// Parsing of entries. A process that may write to a run's subject decides what the run does (docs/security.md), but a
+// malformed entry neither ends a node, nor makes a node spin, nor hides the run from operators. An invalid entry is
+// skipped as a whole.
 
-/** The entry that a payload is; `undefined`: it is none, or a member of it is invalid. */
+/** Parses a payload as a journal entry. Returns `undefined` if it is not one, or if a member is invalid. */
 export function entryOf(payload: unknown): JournalEntry | undefined {
   if (!isRecord(payload) || typeof payload.t !== "string") return undefined;
-  // those of a later version are left to the journal, which ignores them
+  // entries of a later version are left to the journal, which ignores them
   const members = Object.hasOwn(MEMBERS, payload.t) ? MEMBERS[payload.t as JournalEntry["t"]] : {};
   for (const [member, isValid] of Object.entries(members)) if (!isValid(payload[member])) return undefined;
-  // each member is checked
+  // the cast is safe: each member is checked
   return payload as unknown as JournalEntry;
 }
 

@@ -1,7 +1,7 @@
 /**
- * What this process tells runs, appended one message after the other: of several appends at once all but one would be
- * refused. Entries that wait go into one message. Few messages of a run are stored before its driver answers their
- * news, so that the driver comes to store its own.
+ * Appends entries to runs for others than their drivers, one message after the other: of several appends at once all
+ * but one would be refused. Entries that wait go into one message. A process stores few messages of a run before the
+ * driver has answered their news, so that the driver can store its own.
  */
 import { exceeds } from "../data/utf8.ts";
 import { unavailable } from "../error.ts";
@@ -25,20 +25,20 @@ interface NoticeLog {
 }
 
 /**
- * Makes what a run is told. Called again when something was stored meanwhile: what it has read of the run holds when
- * its entry is stored.
+ * Makes an entry for a run; `by`: the driver of the run. Called again if another message was stored meanwhile, so that
+ * state which the function has read of the run still holds when the entry is stored.
  */
 export type EntryFor = (by: string) => CalledEntry | Promise<CalledEntry>;
 
-/** Something that a run was told is stored. */
+/** An entry that a {@link NoticeQueue} has stored. */
 export interface StoredNotice {
   readonly holder: string;
   readonly sequence: number;
-  /** True for one of those that were stored together. */
+  /** True for the first of the entries that were stored together. */
   readonly isFirst: boolean;
 }
 
-/** An entry that is to be stored, in its turn. */
+/** An entry queued until earlier entries of its run are stored. */
 interface PendingNotice {
   readonly entryFor: EntryFor;
   readonly over: () => boolean;
@@ -46,12 +46,12 @@ interface PendingNotice {
   reject(error: unknown): void;
 }
 
-/** Entries of others than the driver, on their way to the store. */
+/** Entries of others than the driver, until they are stored. */
 export class NoticeQueue {
   readonly #log: NoticeLog;
-  /** Entries that wait to be stored behind the append that is under way, by run; without one there is no list. */
+  /** Entries that wait behind the append under way, by run; a run without an append has no list. */
   readonly #pending = new Map<string, PendingNotice[]>();
-  /** News of messages that this process has stored, which the driver has not answered, by run. */
+  /** News of messages that this process has stored, and that the driver has not answered, by run. */
   readonly #unanswered = new Map<string, Set<Promise<void>>>();
 
   constructor(log: NoticeLog) {
@@ -76,7 +76,7 @@ export class NoticeQueue {
     const key = keyOf(ref);
     const all = this.#unanswered.get(key) ?? new Set();
     this.#unanswered.set(key, all);
-    // a driver that does not answer is found by its subscription
+    // if the driver does not answer, the subscription calls for the run
     const own = answer.catch(() => {}).then(() => {
       all.delete(own);
       if (all.size === 0 && this.#unanswered.get(key) === all) this.#unanswered.delete(key);
@@ -106,8 +106,8 @@ export class NoticeQueue {
   }
 
   /**
-   * Appends what goes into one message. The others, and all if something else was stored meanwhile, are put in front of
-   * those that wait. Never rejects.
+   * Appends the entries that fit into one message. The other entries, and all entries if another message was stored
+   * meanwhile, are put in front of those that wait. Never rejects.
    */
   async #append(ref: RunRef, some: readonly PendingNotice[], waiting: PendingNotice[]): Promise<void> {
     const log = this.#log;
@@ -125,7 +125,7 @@ export class NoticeQueue {
       try {
         const entry = one.entryFor(holder);
         if (entry instanceof Promise && told.length > 0) {
-          // it reads the run: nothing may be stored before it
+          // this entry depends on a read of the run: nothing may be stored before it
           entry.catch(() => {});
           waiting.unshift(...some.slice(i));
           break;
@@ -153,7 +153,7 @@ export class NoticeQueue {
   }
 }
 
-/** How many entries are stored together. */
+/** Maximum number of entries in one message. */
 const MAX_TOGETHER = 100;
-/** How many messages a process stores for a run whose driver has not answered their news. */
+/** Maximum number of messages that a process stores for a run whose driver has not answered their news. */
 const MAX_UNANSWERED = 8;

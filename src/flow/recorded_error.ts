@@ -1,6 +1,6 @@
 /**
- * Errors as they are recorded, and read back: those of failed attempts, for operators, and failures that a handler
- * decided on, which are recorded whole. Which of them are followed by another attempt.
+ * Errors as they are recorded and read back: errors of failed attempts, for operators, and failures that a handler
+ * returned, which are recorded whole. Also decides after which errors another attempt follows.
  */
 import { causeText, thrownMessage } from "../data/cause_text.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
@@ -10,14 +10,14 @@ import { UNSENDABLE_DETAILS } from "../dispatch/error_encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { RecordedError } from "./journal.ts";
 
-/** A failure of operation: it is tried again for as long as the run may take. */
+/** A failure of operation: the step is retried for as long as the run may take. */
 export class Passing extends CatgaError {
   constructor({ code, message }: CatgaError) {
     super(code, message, { retryable: true });
   }
 }
 
-/** A failure that trying again does not change. */
+/** A failure that another attempt would not change. */
 export class DecidedFailure extends CatgaError {
   constructor({ code, message, details }: RecordedError) {
     super(code, message, { details });
@@ -25,9 +25,9 @@ export class DecidedFailure extends CatgaError {
 }
 
 /**
- * A failure that a handler returned, as it is recorded: whole. Details that cannot be sent are replaced by a note, like
- * in an answer from another node. Throws {@link DecidedFailure} with `TOO_LARGE` for one that fits into no message of
- * the store.
+ * Makes the record of a failure that a handler returned: the whole failure, but details that cannot be sent are
+ * replaced by a note, like in an answer from another node. Throws {@link DecidedFailure} with `TOO_LARGE` if the
+ * failure fits into no message of the store.
  */
 export function decided(
   { code, message, retryable, details }: CatgaError,
@@ -44,7 +44,7 @@ export function decided(
   if (details !== undefined) {
     try {
       text = encodeValue(details, "details");
-      failure = { ...plain, details: decodeText(text) }; // what the program changes in its own later is not recorded
+      failure = { ...plain, details: decodeText(text) }; // a copy: later changes by the program are not recorded
     } catch {
       failure = { ...plain, details: UNSENDABLE_DETAILS };
     }
@@ -59,12 +59,12 @@ export function decided(
   return failure;
 }
 
-/** The error that was recorded. */
+/** Makes an error from its record. */
 export function errorOf({ code, message, retryable, details }: RecordedError): CatgaError {
   return new CatgaError(code, message, { retryable: retryable ?? false, details });
 }
 
-/** What user code threw; an error in place of what cannot be read. */
+/** Returns the value that user code threw, or an error in its place if it cannot be read. */
 export function readable(thrown: unknown): unknown {
   try {
     recorded(isFailure(thrown) ? thrown.error : thrown);
@@ -74,7 +74,7 @@ export function readable(thrown: unknown): unknown {
   }
 }
 
-/** The text of what an attempt threw, or the handler that it sent to in this process; nothing if none is known. */
+/** Returns the text of the error that an attempt, or its handler in this process, threw; nothing if it is unknown. */
 export function causeOf(error: unknown): { readonly cause?: string } {
   const thrown = isCatgaError(error) ? error.cause : error;
   const cause = thrown === undefined ? undefined : causeText(thrown);
@@ -82,8 +82,9 @@ export function causeOf(error: unknown): { readonly cause?: string } {
 }
 
 /**
- * The error of a failed attempt as it is recorded, for operators: texts of up to {@link MAX_TEXT} characters, and
- * details of up to {@link MAX_DETAILS}. Throws for one that cannot be read. {@link decided}: what a handler returned.
+ * Makes the record of a failed attempt's error, for operators: texts of up to {@link MAX_TEXT} characters, and details
+ * of up to {@link MAX_DETAILS}. Throws if the error cannot be read. For failures that a handler returned use {@link
+ * decided}.
  */
 export function recorded(error: unknown): RecordedError {
   if (isCatgaError(error)) {
@@ -111,7 +112,7 @@ function brief(text: string): string {
   return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
 }
 
-/** Codes of a send that is tried again for as long as the run may take. */
+/** Error codes of a send that is retried for as long as the run may take. */
 export const PASSING: ReadonlySet<string> = new Set([
   "UNAVAILABLE",
   "NO_HANDLER",
@@ -124,7 +125,7 @@ export const PASSING: ReadonlySet<string> = new Set([
   "CONFLICT",
   "CLOSED",
 ]);
-/** Codes of a schedule, or a start, that is stored when it is tried again. */
+/** Error codes after which storing a schedule, or a start, is retried. */
 export const UNSTORED: ReadonlySet<string> = new Set(["UNAVAILABLE", "OUTCOME_UNKNOWN", "OVERLOADED"]);
 const MAX_DETAILS = 4_096;
 const MAX_TEXT = 1_024;

@@ -1,23 +1,23 @@
-/**
- * Values as they are recorded, and given to user code, which may change what it gets.
- */
+/** Values as they are recorded, and copies of them for user code, which may change its copy. */
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { exceeds } from "../data/utf8.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import { DecidedFailure, errorOf } from "./recorded_error.ts";
 
-/** Value or failure that a step returns to its handler. */
+/** Makes the value or failure that a step returns to its handler; `raw`: a value is wrapped in a `Result`, too. */
 export function valueOf({ ok, value, error }: RecordedOutcome, raw: boolean): unknown {
   if (ok) return raw ? { ok: true, value: ownOf(value) } : ownOf(value);
   return { ok: false, error: errorOf(error!) };
 }
 
-/** A recorded value for user code, which may change it: what is recorded stays as it is. */
+/** Copies a recorded value for user code: a change of the copy does not change the record. */
 export function ownOf(value: unknown): unknown {
   return typeof value === "object" && value !== null ? decodeText(encodeValue(value, "value")) : value;
 }
 
-/** A value as it is read back. Throws {@link DecidedFailure} for one that cannot be recorded: what gave it has run. */
+/**
+ * Returns the value as it will be read back. Throws {@link DecidedFailure} if it cannot be recorded: its step has run.
+ */
 export function copyOf(value: unknown, what: string, mostBytes: number): unknown {
   if (value === undefined) return undefined;
   let text: string;

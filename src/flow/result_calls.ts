@@ -17,7 +17,7 @@ import type { RunsNode } from "./runs_node.ts";
 export class ResultCalls {
   readonly #node: RunsNode;
   readonly #results: Results;
-  /** Each resolves a call. */
+  /** Functions that resolve the open calls. */
   readonly #open = new Set<(result: Result<unknown>) => void>();
 
   constructor(node: RunsNode, results: Results) {
@@ -54,7 +54,10 @@ export class ResultCalls {
     }
   }
 
-  /** The result after the timeout of a call: its end may have been announced while nobody could hear it. */
+  /**
+   * Returns the result after the timeout of a call, from the store: the end may have been announced while no node
+   * listened.
+   */
   async #late(ref: RunRef, timeout: number): Promise<Result<unknown>> {
     const { workflow, run } = ref;
     const { log, clock } = this.#node;
@@ -76,7 +79,7 @@ export class ResultCalls {
   }
 }
 
-/** How a run goes on whose last entry this is. */
+/** Describes how a run goes on, by its last entry. */
 function goingOn(workflow: string, holder: string, last: JournalEntry): string {
   if (holder === "") return `no node has begun it; does a node with a handler of ${workflow} run?`;
   if (last.t === "waits" || last.t === "slept" || last.t === "child") return `it waits for ${last.step}`;

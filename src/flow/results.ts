@@ -1,10 +1,9 @@
 /**
- * Waits on this node for the ends of runs. A node announces each end to the nodes of the network that wait for runs of
- * that workflow, and again after a reconnect, for a link may lose what it was given shortly before it broke. What no
- * announcement brings is found in the stream: when the waiting begins, when this node is connected again or another one
- * is gone, and by looks every 1.5 s, of 100 runs a second at most. Runs that this node drives tell it their ends: they
- * are read once a minute alone, for 10,000 that were waited for when they were started were all read a second later, in
- * the way of what they did.
+ * Waits on this node for the ends of runs. A node announces each end to the nodes that wait for runs of the workflow,
+ * and again after a reconnect, because a link may lose messages shortly before it breaks. Ends without an announcement
+ * are found in the stream: when a wait begins, when this node reconnects, when another node is gone, and by looks every
+ * 1.5 s, at up to 100 runs a second. Runs that this node drives report their ends, and are read only once a minute:
+ * when 10,000 runs were awaited from their start, and all were read a second later, the reads slowed the runs down.
  */
 import { parsedJson } from "../data/encoding.ts";
 import { Gate } from "../data/queues.ts";
@@ -17,46 +16,49 @@ import { runType } from "../contract/workflow.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 
-/** What {@link Results} need of their node. */
+/** Dependencies of {@link Results} on their node. */
 export interface ResultsHost {
   readonly namespace: string;
   readonly clock: Clock;
   /** Calls back in a later turn of the event loop. */
   soon(callback: () => void): void;
-  /** `undefined`: there are no other nodes. */
+  /** The connection to other nodes; `undefined`: there are none. */
   readonly transport: Pick<Transport, "publish" | "subscribe" | "onStatus" | "status"> | undefined;
   /** Calls back when another node is gone. Returns a function that removes the listener. */
   onGone(listener: () => void): () => void;
   /** True if this node drives the run now, as far as it knows. */
   drives(ref: RunRef): boolean;
-  /** Reads how a run has ended; `undefined`: it has not; "no run": there is none. Rejects with a `CatgaError`. */
+  /**
+   * Reads the outcome of a run; `undefined`: it has not ended; "no run": there is none. Rejects with a `CatgaError`.
+   */
   read(ref: RunRef): Promise<RecordedOutcome | "no run" | undefined>;
 }
 
-/** Called once with how a run has ended. */
+/** Called once with the outcome of a run. */
 type ResultListener = (outcome: RecordedOutcome | "no run") => void;
 
-/** A run that is waited for. */
+/** A run whose end is awaited. */
 interface Waited {
   readonly ref: RunRef;
   readonly waiters: Set<ResultListener>;
-  /** It is being read; "again": and announced meanwhile. */
+  /** True while the run is being read; "again": and its end was announced meanwhile. */
   reading: boolean | "again";
-  /** When it was looked at last, and read last, by the monotonic clock; -Infinity: its last read has failed. */
+  /** Time of the last look at the run, by the monotonic clock; -Infinity: its last read has failed. */
   looked: number;
+  /** Time of the last read of the run, by the monotonic clock. */
   read: number;
 }
 
-/** Those who wait. */
+/** Calls that wait for the ends of runs. */
 export class Results {
   readonly #host: ResultsHost;
   readonly #waiting = new Map<string, Waited>();
-  /** Few at once: reads that wait for each other are late, and are sent again. */
+  /** Limits concurrent reads: reads that wait for each other are late, and are sent again. */
   readonly #reads = new Gate(MOST_READS);
   readonly #subscriptions = new Map<string, Subscription>();
-  /** By workflow: ends that are to be announced. */
+  /** Ids of ended runs that are to be announced, by workflow. */
   readonly #ended = new Map<string, string[]>();
-  /** Ends that were announced lately, oldest first: the connection may lose what it has taken. */
+  /** Ends that were announced lately, oldest first: the connection may lose messages that it has accepted. */
   #announced: Announced[] = [];
   readonly #offs: (() => void)[] = [];
   #timer: Timer | undefined;
@@ -75,7 +77,7 @@ export class Results {
     );
   }
 
-  /** Calls back once when the run has ended. Returns a function that ends the waiting. */
+  /** Calls `waiter` once when the run has ended. Returns a function that ends the wait. */
   wait(ref: RunRef, waiter: ResultListener): () => void {
     const key = keyOf(ref);
     const now = this.#host.clock.monotonic();
@@ -93,7 +95,7 @@ export class Results {
     };
   }
 
-  /** A run of this node has ended. */
+  /** Called when a run that this node drove has ended: calls its waiters, and announces the end. */
   ended(ref: RunRef, outcome: RecordedOutcome): void {
     this.#settle(ref, outcome);
     if (this.#host.transport === undefined) return;
@@ -103,7 +105,7 @@ export class Results {
     this.#ended.set(ref.workflow, [ref.run]);
   }
 
-  /** Announces what has ended in one turn in one message. */
+  /** Announces the ends of one turn of the event loop together. */
   #announce(): void {
     const at = this.#host.clock.monotonic();
     for (const [workflow, runs] of this.#ended) {
@@ -114,7 +116,7 @@ export class Results {
     if (this.#announced.length >= 2 * MAX_ANNOUNCED || this.#announced[0]?.at < at - 2 * ANNOUNCED) this.#forget(at);
   }
 
-  /** What was announced while the connection was about to break, or broken, may have reached nobody. */
+  /** Repeats the last announcements: messages sent while the connection was breaking may be lost. */
   #announceAgain(): void {
     this.#forget(this.#host.clock.monotonic());
     for (const { workflow, runs } of this.#announced) this.#publish(workflow, runs);
@@ -159,8 +161,8 @@ export class Results {
   }
 
   /**
-   * Looks at the runs whose last look was long ago, the same number in each tick. An announcement may be lost without a
-   * sign that reaches this node: the route between two servers may break, or the announcing process die.
+   * Looks at the runs whose last look was long ago, at most `LOOKS` in a tick. An announcement may be lost without a
+   * sign that reaches this node: the route between two servers may break, or the announcing process may die.
    */
   #watch(): void {
     this.#timer ??= this.#host.clock.after(TICK, () => {
@@ -183,14 +185,14 @@ export class Results {
     for (const entry of this.#waiting.values()) this.#look(entry, now);
   }
 
-  /** Reads how a run has ended, unless this node drives it and has read it a short while ago. */
+  /** Reads the outcome of a run, unless this node drives the run and has read it within `DRIVEN_LOOK` ms. */
   #look(entry: Waited, now: number): void {
     entry.looked = now;
     if (!this.#host.drives(entry.ref) || now - entry.read >= DRIVEN_LOOK) this.#check(entry);
   }
 
   #check(entry: Waited): void {
-    // anybody may announce what he likes
+    // any process may publish announcements: a run is read once at a time
     if (entry.reading !== false) return void (entry.reading = "again");
     entry.reading = true;
     this.#reads.pass((leave) => this.#read(entry, leave));
@@ -219,7 +221,7 @@ export class Results {
   }
 }
 
-/** The runs that an announcement is about; none for what is no announcement. */
+/** Parses an announcement. Returns the runs that have ended; none if the announcement is invalid. */
 function readEnds(data: Uint8Array): readonly string[] {
   const said = parsedJson(data);
   return isRecord(said) && isStringArray(said.runs) ? said.runs : [];
@@ -233,18 +235,18 @@ interface Announced {
   readonly at: number;
 }
 
-/** The most ends in a message: each has an id of up to 128 characters. */
+/** Maximum number of ends in a message: each has an id of up to 128 characters. */
 const MOST_ENDS = 100;
-/** How long an end is announced again after a reconnect, in ms: a dead link is noticed after 15 s. */
+/** Time for which an end is announced again after a reconnect, in ms: a dead link is noticed after 15 s. */
 const ANNOUNCED = 30_000;
-/** How many announcements are kept for that, at most. */
+/** Maximum number of announcements that are kept for a reconnect. */
 const MAX_ANNOUNCED = 5_000;
-/** How many runs are read at once. */
+/** Maximum number of concurrent reads. */
 const MOST_READS = 32;
-/** Least time between two looks at a run, in ms. */
+/** Minimum time between two looks at a run, in ms. */
 const LOOK = 1_500;
 /** Time between two reads of a run that this node drives, in ms. */
 const DRIVEN_LOOK = 60_000;
 const TICK = 500; // ms
-/** How many runs are looked at in a tick, at most: they are reads by the leader of the stream. */
+/** Maximum number of runs that are looked at in a tick: each look is a read by the leader of the stream. */
 const LOOKS = 50;

@@ -1,4 +1,4 @@
-/** Answers to what programs ask of runs. */
+/** Answers to a program's calls about runs. */
 import type { Result } from "../contract/result.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { RecordedOutcome } from "./journal.ts";
@@ -7,7 +7,7 @@ import { ownOf } from "./recorded_value.ts";
 import type { RunRef } from "./run_ref.ts";
 import type { DriveHost } from "./drive_host.ts";
 
-/** The result of a run that has ended. */
+/** Makes the result of a run that has ended. */
 export function resultOf({ ok, value, error }: RecordedOutcome): Result<unknown> {
   return ok ? { ok: true, value: ownOf(value) } : { ok: false, error: errorOf(error!) };
 }
@@ -17,7 +17,7 @@ export function failed(code: CatgaError["code"], message: string, cause?: unknow
   return { ok: false, error: new CatgaError(code, message, { retryable, cause }) as CatgaError<never> };
 }
 
-/** The input of a run, or the id that its contract makes of it, is invalid. */
+/** Makes the failure of a start whose input is invalid, or for whose input the contract makes an invalid id. */
 export function notStarted(workflow: string, cause: unknown): Result<never, never> {
   const { message } = recorded(readable(cause)); // the contract's function may throw anything
   return failed("INVALID_MESSAGE", `workflow ${workflow} was not started: ${message}`, cause);
@@ -27,7 +27,7 @@ export function noRun({ workflow, run }: RunRef, why = ", or it has ended"): Res
   return failed("NO_RUN", `workflow ${workflow} has no run ${run}${why}`);
 }
 
-/** A failure with what was thrown. */
+/** Makes a failure of a thrown value. */
 export function failedWith(error: unknown): Result<never, never> {
   return { ok: false, error: asError(error) as CatgaError<never> };
 }
@@ -36,7 +36,7 @@ function asError(error: unknown): CatgaError {
   return isCatgaError(error) ? error : new CatgaError("UNAVAILABLE", recorded(error).message, { cause: error });
 }
 
-/** Waits for what a program asked of a run, for the app's timeout and a second: later it may still be carried out. */
+/** Settles like `asked`; after the app's timeout and a second, with `OUTCOME_UNKNOWN`: it may still be carried out. */
 export function inTime<T>(
   { app: { timeout }, clock }: Pick<DriveHost, "app" | "clock">,
   what: string,
@@ -51,7 +51,7 @@ export function inTime<T>(
   });
 }
 
-/** How much later than its timeout an answer may come: a frozen server answers nobody, in ms. */
+/** Time for which an answer is awaited beyond its timeout, in ms: a frozen server answers nobody. */
 export const LAST_LOOK = 1_000;
-/** After these codes the same call may succeed later. */
+/** Codes after which the same call may succeed later. */
 const RETRYABLE: ReadonlySet<string> = new Set(["UNAVAILABLE", "NOT_ENDED"]);

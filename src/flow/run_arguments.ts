@@ -1,11 +1,11 @@
-/** Arguments of a program's calls about runs, checked: what is invalid throws a `TypeError` before anything is done. */
+/** Checks the arguments of a program's calls about runs. Throws a `TypeError` before anything is done. */
 import { describe } from "../contract/definition.ts";
 import { checkTimes } from "../contract/durable_messages.ts";
 import type { AnyWorkflow, StartOptions } from "../contract/flow.ts";
 import type { WorkflowDefinition } from "../contract/workflow_body.ts";
 import { checkKnown, checkStrings, show } from "../data/checks.ts";
 
-/** The definition of a workflow. */
+/** Returns the definition of a workflow. Throws a `TypeError` if the argument is no workflow. */
 export function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDefinition {
   const definition = (workflow as { readonly "~workflow"?: WorkflowDefinition })?.["~workflow"];
   if (workflow?.kind === "workflow" && definition !== undefined) return definition;
@@ -31,7 +31,7 @@ export function checkRun(at: string, id: string, most = MAX_RUN): void {
   throw new TypeError(`${at} must be a well-formed string of 1 to ${most} characters; got ${show(id)}`);
 }
 
-/** Checks the id of a run that exists: a child has the id of its step. */
+/** Checks the id of an existing run, which may be longer than a given id: a child has the id of its step. */
 export function checkExistingRun(at: string, id: string): void {
   checkRun(at, id, MAX_CHILD);
 }

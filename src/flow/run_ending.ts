@@ -1,4 +1,4 @@
-/** The end of a run: it is recorded, then observed, then sent to whoever waits for it, and the drive is over. */
+/** The end of a run. It is recorded, observed, and sent to those who wait for it; then the drive ends. */
 import type { DriveState } from "./drive_state.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import type { Steps } from "./steps.ts";
@@ -13,7 +13,10 @@ export class RunEnding {
     this.#steps = steps;
   }
 
-  /** Records the end, unless it is dropped with a decision before it, and ends the drive when it is stored. */
+  /**
+   * Records the end of the run, and ends the drive when the end is stored. If a decision before it fails, the end is
+   * dropped.
+   */
   endWith(outcome: RecordedOutcome): void {
     const state = this.#state;
     const { journal } = state;
@@ -30,7 +33,7 @@ export class RunEnding {
     });
   }
 
-  /** The end is stored: sends it to whoever waits for it, however often that takes, and ends the drive. */
+  /** Sends the stored end of the run to those who wait for it, retrying until it is sent, and ends the drive. */
   announce(): void {
     const state = this.#state;
     state.activity.work(async () => {

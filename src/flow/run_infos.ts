@@ -1,4 +1,4 @@
-/** Runs as operators see them, and what operators do to them. */
+/** Runs as operators see them, and the actions of operators on runs. */
 import { RUN_STATUS, type RunEntry, type RunInfo, type RunsOptions } from "../contract/flow.ts";
 import { drivenWorkflow } from "../contract/workflow.ts";
 import { checkBoolean, checkKnown, checkString, show } from "../data/checks.ts";
@@ -11,17 +11,18 @@ import type { RunLog } from "./run_log.ts";
 import type { RunRef } from "./run_ref.ts";
 import type { NotedRun } from "./stuck_notes.ts";
 
-/** Tells a run something. Rejects with a `CatgaError`: `NO_RUN`, `UNAVAILABLE`; and with what `entry` rejects with. */
+/** Appends an entry to a run. Rejects with `NO_RUN` or `UNAVAILABLE`, and with the error that `entry` rejects with. */
 export type TellRun = (ref: RunRef, entry: EntryFor) => Promise<void>;
 
-/** Tells a run something, without a node. Rejects as {@link TellRun}. */
+/** Appends an entry to a run, without a node. Rejects like {@link TellRun}. */
 export async function tellRun(log: RunLog, ref: RunRef, entry: EntryFor): Promise<void> {
   if (await log.tell(ref, entry, () => true) !== undefined) return;
   throw new CatgaError("NO_RUN", `workflow ${ref.workflow} has no run ${ref.run}, or it has ended`);
 }
 
 /**
- * The runs that fit the options, those that have changed longest ago first, or `newest`. Rejects with `UNAVAILABLE`.
+ * Yields the runs that match the options: the least recently changed first, or with `newest` the most recently changed.
+ * Rejects with `UNAVAILABLE`.
  */
 export async function* runInfos(
   log: RunLog,
@@ -55,7 +56,7 @@ export async function* runInfos(
   }
 }
 
-/** The runs of `handled` workflows whose time came before this, in ms since 1970, and that have not gone on. */
+/** Returns the runs of `handled` workflows that should have gone on before a time, in ms since 1970, and have not. */
 export async function lateRuns(log: RunLog, handled: ReadonlySet<string>, before: number): Promise<string[]> {
   const workflows = new Set([...handled].map(drivenWorkflow));
   const open = (await log.all(undefined)).filter(({ ref, ended }) => !ended && workflows.has(ref.workflow));
@@ -69,22 +70,22 @@ export async function lateRuns(log: RunLog, handled: ReadonlySet<string>, before
 }
 
 /**
- * Loads each of them, in their order, a few ahead: else each answer would wait for the one before, and for all that the
- * node does meanwhile.
+ * Loads all items, in order, a few ahead: else each load would wait for the previous answer, and for the other work of
+ * the node.
  */
 async function* ahead<T, R>(all: readonly T[], load: (one: T) => Promise<R>): AsyncGenerator<readonly [T, R]> {
   const loading: Promise<R>[] = [];
   for (const [i, one] of all.entries()) {
     while (loading.length < AHEAD && i + loading.length < all.length) {
       const loaded = load(all[i + loading.length]);
-      loaded.catch(() => {}); // rejects in its turn, if that comes
+      loaded.catch(() => {}); // thrown when the item is awaited, if it is
       loading.push(loaded);
     }
     yield [one, await loading.shift()!];
   }
 }
 
-/** A run that was noted as stuck is not, unless that is being stored just now. */
+/** Removes the note of a run that is not stuck, unless the note is so new that the run may still become stuck. */
 async function passed(log: RunLog, { ref, time, sequence }: NotedRun): Promise<void> {
   if (log.now - time < SETTLING) return;
   await log.stuckNotes.remove(ref, sequence).catch(() => {}); // who may only read leaves it to others
@@ -128,7 +129,7 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
   };
 }
 
-/** Anybody may have stored it. */
+/** Returns the paths of members to hide; "all" if the stored paths are invalid, as any process may have stored them. */
 function redactOf(redact: unknown): Pick<RunInfo, "redact"> {
   if (redact === undefined) return {};
   return { redact: whyNoPaths(redact) === undefined ? redact as readonly string[] : "all" };
@@ -153,7 +154,7 @@ function dateOf(time: number | undefined): Date | undefined {
   return time === undefined ? undefined : new Date(time);
 }
 
-/** The name and the value of an entry in a timeline. */
+/** Returns the name and the value of an entry in a timeline. */
 function shown(entry: JournalEntry): { readonly name: string; readonly value: unknown } {
   const name = "step" in entry ? entry.step : "signal" in entry ? entry.signal : "stage" in entry ? entry.stage : "";
   return { name, value: valueIn(entry) };
@@ -184,7 +185,7 @@ function valueIn(entry: JournalEntry): unknown {
   }
 }
 
-/** Throws for options that are invalid. */
+/** Throws if the options are invalid. */
 export function checkRunsOptions(options: RunsOptions): void {
   checkKnown("runs", options, RUNS_OPTIONS);
   const { workflow, status, id, open } = options;
@@ -196,8 +197,8 @@ export function checkRunsOptions(options: RunsOptions): void {
   }
 }
 
-/** How long after it was noted a run is stored as stuck, in ms, at most. */
+/** Maximum time between the note of a stuck run and the entry that makes the run stuck, in ms. */
 const SETTLING = 600_000;
-/** How many runs are loaded at once. */
+/** Maximum number of runs that are loaded at once. */
 const AHEAD = 4;
 const RUNS_OPTIONS = new Set(["workflow", "status", "id", "open"]);

@@ -1,6 +1,7 @@
 /**
- * The leases of the runs that a node drives: schedules that call for its runs unless it puts them off, as it does once
- * a second while it lives. A lease has up to 64 runs of one workflow, so that thousands of runs cost tens of writes.
+ * Leases of the runs that a node drives. A lease is a schedule that calls for its runs unless the node puts it off,
+ * once a second while the node lives. A lease has up to 64 runs of one workflow, so that thousands of runs cost tens of
+ * writes.
  */
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -10,11 +11,11 @@ import { keyOf, type RunRef } from "./run_ref.ts";
 export interface RunLeasesHost {
   readonly endpoint: string;
   readonly clock: Clock;
-  /** Its `epoch` tells a store that has lost its end, and perhaps leases, from the one before. */
+  /** The log's `epoch` changes when the store may have lost its end, and perhaps leases. */
   readonly log: { readonly epoch: number };
-  /** Stores a lease, in place of the one of this name. Rejects with a `CatgaError`. */
+  /** Stores a lease, in place of an earlier lease with its name. Rejects with a `CatgaError`. */
   lease(lease: RunLease): Promise<void>;
-  /** Removes a lease, which calls for its runs if that fails. */
+  /** Removes a lease; if that fails, the lease calls for its runs. */
   unlease(lease: Pick<RunLease, "workflow" | "name">): void;
 }
 
@@ -24,7 +25,7 @@ export interface RunLease {
   /** Name among the leases of the workflow. */
   readonly name: string;
   readonly runs: readonly string[];
-  /** When it calls for them, in ms since 1970. */
+  /** When the lease calls for its runs, in ms since 1970. */
   readonly at: number;
 }
 
@@ -32,7 +33,7 @@ export interface RunLease {
 export class RunLeases {
   readonly #host: RunLeasesHost;
   readonly #leases = new Map<string, Lease>();
-  /** By run, its lease. */
+  /** Leases by the key of a run. */
   readonly #byRun = new Map<string, Lease>();
   #names = 0;
 
@@ -40,14 +41,14 @@ export class RunLeases {
     this.#host = host;
   }
 
-  /** How many there are. */
+  /** Number of leases. */
   get size(): number {
     return this.#leases.size;
   }
 
   /**
-   * Has a run be in a lease. Calls back each time that one which has it is stored, while it is held, with the epoch of
-   * the store when its write began.
+   * Adds a run to a lease. Calls `onStored` each time that a lease with this run is stored, until the run is removed,
+   * with the epoch of the store when the write began.
    */
   add(ref: RunRef, onStored: (epoch: number) => void): void {
     if (this.#byRun.has(keyOf(ref))) return;
@@ -59,15 +60,15 @@ export class RunLeases {
   }
 
   /**
-   * A lease has called for these runs. Resolves when the leases that have them now were stored again; rejects with
-   * `UNAVAILABLE` if one of them is not put off any more.
+   * Stores the leases of these runs again, after a lease of theirs has fired. Rejects with `UNAVAILABLE` if one of the
+   * leases is no longer put off.
    */
   async again(refs: readonly RunRef[]): Promise<void> {
     const leases = new Set(refs.flatMap((ref) => this.#byRun.get(keyOf(ref)) ?? []));
     await Promise.all([...leases].map((lease) => this.#again(lease)));
   }
 
-  /** A run needs its lease no more. */
+  /** Removes a run that needs no lease any more. */
   remove(ref: RunRef): void {
     const lease = this.#take(ref);
     if (lease === undefined || lease.runs.size > 0) return;
@@ -75,7 +76,10 @@ export class RunLeases {
     this.#unlease(lease);
   }
 
-  /** A run needs to be called for, as this node drives it no more: its lease is put off no longer. */
+  /**
+   * Removes a run that this node drives no longer: its lease is not put off any more, and calls for the run when it
+   * fires.
+   */
   abandon(ref: RunRef): void {
     const lease = this.#take(ref);
     if (lease === undefined) return;
@@ -90,7 +94,7 @@ export class RunLeases {
     lease.fail();
   }
 
-  /** Puts none off any more. */
+  /** Stops putting leases off. */
   close(): void {
     for (const lease of this.#leases.values()) {
       lease.isAbandoned = true;
@@ -101,7 +105,7 @@ export class RunLeases {
     this.#byRun.clear();
   }
 
-  /** Stores those that are to be put off, or have runs that no stored one has. To be called often. */
+  /** Stores the leases that are to be put off, or have runs that are in no stored lease. To be called often. */
   tick(): void {
     const now = this.#host.clock.monotonic();
     for (const lease of this.#leases.values()) if (lease.due <= now && lease.retry <= now) this.#write(lease);
@@ -153,14 +157,14 @@ export class RunLeases {
       lease.waiting.unshift(...waiting);
       if (lease.isAbandoned) return lease.fail();
       lease.due = -Infinity;
-      // a server that has no schedules has none in half a second, either
+      // a server without schedules has none half a second later, either
       const unsupported = isCatgaError(error) && error.code === "UNSUPPORTED";
       lease.retry = clock.monotonic() + (unsupported ? UNSUPPORTED_PAUSE : PAUSE);
       if (lease.runs.size === 0) this.#unlease(lease);
     });
   }
 
-  /** Removes a lease without runs, behind the write that is under way. */
+  /** Removes a lease without runs, once no write of it is under way. */
   #unlease(lease: Lease): void {
     for (const { resolve } of lease.waiting.splice(0)) resolve();
     if (lease.isStored && !lease.isWriting && !lease.isAbandoned) this.#host.unlease(lease);
@@ -170,17 +174,18 @@ export class RunLeases {
 class Lease {
   readonly workflow: string;
   readonly name: string;
-  /** By run, what is called when it is stored. */
+  /** Functions that are called when the lease is stored, by run. */
   readonly runs = new Map<string, (epoch: number) => void>();
   chars = 0;
-  /** When it is to be stored again, and the earliest time after a failure, by the monotonic clock. */
+  /** When the lease is to be stored again, by the monotonic clock. */
   due = -Infinity;
+  /** Earliest time of the next write after a failed write, by the monotonic clock. */
   retry = -Infinity;
   isWriting = false;
-  /** It may be stored. */
+  /** True if the lease may be stored. */
   isStored = false;
   isAbandoned = false;
-  /** Callers that wait for it to be stored again. */
+  /** Callers that wait until the lease is stored again. */
   waiting: { readonly resolve: () => void; readonly reject: (error: CatgaError) => void }[] = [];
 
   constructor(workflow: string, name: string) {
@@ -188,18 +193,21 @@ class Lease {
     this.name = name;
   }
 
-  /** It is not put off any more. */
+  /** Rejects the callers that wait: the lease is not put off any more. */
   fail(): void {
     for (const { reject } of this.waiting.splice(0)) reject(unavailable(`${this.name} is not put off any more`));
   }
 }
 
-/** After how long without its node a lease calls for its runs, and how often it is put off, in ms. */
+/** Time after which a lease that is not put off calls for its runs, in ms. */
 const LEASE_LENGTH = 4_000;
+/** Interval at which a lease is put off, in ms. */
 const PUT_OFF = 1_000;
-/** Pauses after a write that failed, in ms. */
+/** Pause after a failed write, in ms. */
 const PAUSE = 500;
+/** Pause after a server without schedules has refused a write, in ms. */
 const UNSUPPORTED_PAUSE = 10_000;
-/** The runs of a lease, and the characters of their ids, at most. */
+/** Maximum number of runs in a lease. */
 const MAX_RUNS = 64;
+/** Maximum length of all ids of runs in a lease together, in characters. */
 const MAX_CHARS = 4_096;

@@ -1,7 +1,7 @@
 /**
- * One run as it is stored: its messages are a subject of the stream of entities, in the format of those. Each append
- * expects the last message that its writer has read, so that of two who drive a run one loses. Whether the run has
- * ended, and who drives it, stand in each message, so that its last message alone says so.
+ * The stored messages of runs. Those of a run have a subject of their own in the stream of entities, and the format of
+ * entity messages. Each append expects the last message that its writer has read, so that of two nodes that drive a run
+ * one fails. Each message says who drives the run, and whether the run has ended: reading the last message is enough.
  */
 import { runType, workflowOf } from "../contract/workflow.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
@@ -17,28 +17,28 @@ import { endOf, readMessage, type RunEnd, type RunMessage, RunMessages, storedOf
 import type { RunRef } from "./run_ref.ts";
 import { StuckNotes } from "./stuck_notes.ts";
 
-/** What is needed to read and write runs. */
+/** Dependencies of {@link RunLog} on its node. */
 export interface RunLogHost extends Pick<StreamsHost, "namespace" | "endpoint" | "clock"> {
   /** The stream of entities, opened. Rejects with a `CatgaError`. */
   stream(): RunStream | Promise<RunStream>;
-  /** The numbers of so many events among all that this process stores in this stream. */
+  /** Reserves a number for each of these events among all events of this process in the stream; returns the first. */
   number(events: number): number;
   /** The largest message that the network takes now, in bytes. */
   maxPayload(): number;
 }
 
-/** What runs need of the stream. */
+/** The part of the stream that runs use. */
 export type RunStream = Pick<LogStream, "append" | "at" | "last" | "lasts" | "read" | "purge">;
 
 /** How far a run has been read. */
 type RunPlace = Pick<Journal, "sequence" | "entries" | "mark" | "sure">;
-/** Gets a message of a run. */
+/** Receives a message of a run. */
 type Take = (stored: RunLogMessage) => void;
 
 /** The runs of a namespace as they are stored. */
 export class RunLog {
   readonly #host: RunLogHost;
-  /** How often the store may have lost its end. */
+  /** Number of times that the store may have lost its end. */
   epoch = 0;
   /** Makes messages of runs. */
   readonly messages: RunMessages;
@@ -65,12 +65,12 @@ export class RunLog {
     return this.#host.maxPayload() - 8_192;
   }
 
-  /** The store may have lost its end, and sequences come again. */
+  /** Invalidates what was read: the store may have lost its end, and may reuse sequences. */
   doubt(): void {
     this.epoch++;
   }
 
-  /** True if the store still has the message that was read last. Rejects with `UNAVAILABLE`. */
+  /** Returns true if the store still has the message that was read last. Rejects with `UNAVAILABLE`. */
   async #has(ref: RunRef, place: RunPlace): Promise<boolean> {
     const { epoch } = this;
     if (place.sure === epoch) return true;
@@ -81,13 +81,19 @@ export class RunLog {
     return has;
   }
 
-  /** True if another message has the place of one that a run had. Rejects with `UNAVAILABLE`. */
+  /**
+   * Returns true if a message of another subject has this sequence: the run's message is lost. Rejects with
+   * `UNAVAILABLE`.
+   */
   async isReplaced(ref: RunRef, sequence: number): Promise<boolean> {
     const message = await (await this.#host.stream()).at(sequence);
     return message !== undefined && message.subject !== this.subject(ref);
   }
 
-  /** The last message of a run that can be read, from the leader. Rejects with `UNAVAILABLE`. */
+  /**
+   * Returns the last readable message of a run, from the leader; `undefined`: there is none. Rejects with
+   * `UNAVAILABLE`.
+   */
   async end(ref: RunRef): Promise<RunEnd | undefined> {
     const last = await this.#last(ref);
     if (last === undefined) return undefined;
@@ -102,7 +108,9 @@ export class RunLog {
     return { sequence, ended: ended !== undefined, holder, entries: readable?.entries ?? [], version, mark };
   }
 
-  /** How a run has ended; `undefined`: it has not; "no run": there is none. Rejects with `UNAVAILABLE`. */
+  /**
+   * Returns the outcome of a run; `undefined`: it has not ended; "no run": there is none. Rejects with `UNAVAILABLE`.
+   */
   async outcome(ref: RunRef): Promise<RecordedOutcome | "no run" | undefined> {
     const end = await this.end(ref);
     if (end === undefined) return "no run";
@@ -115,36 +123,36 @@ export class RunLog {
   }
 
   /**
-   * Appends the first message of a run, behind `place`, which is empty. `conflict`: there is such a run. Rejects as
+   * Appends the first message of a run; `place` is empty. Resolves with "conflict" if the run exists. Rejects like
    * {@link RunLog.append}.
    */
   async begin(ref: RunRef, message: RunMessage, place: RunPlace, over: () => boolean): Promise<number | "conflict"> {
     for (let after = place;;) {
       const stored = await this.append(ref, message, after, over);
       if (stored !== "conflict" || await this.start(ref) !== undefined) return stored;
-      // what cannot be read is no run
+      // messages that cannot be read are no run: append after them
       after = { sequence: (await this.#last(ref))?.sequence ?? 0, entries: 0, mark: "", sure: -1 };
     }
   }
 
-  /** How a run was started. Rejects with `UNAVAILABLE`. */
+  /** Returns the first entry of a run; `undefined`: there is no run. Rejects with `UNAVAILABLE`. */
   async start(ref: RunRef): Promise<Started | undefined> {
     const entry = (await this.first(ref))?.entries[0];
     return entry?.t === "started" ? entry : (await this.load(ref))?.started;
   }
 
-  /** The first entry of a run. */
+  /** Returns the first message of a run; `undefined`: there is none. */
   async first(ref: RunRef): Promise<RunLogMessage | undefined> {
     const [message] = await (await this.#host.stream()).read(this.subject(ref), { from: 0, most: 1 });
     return message === undefined ? undefined : storedOf(ref, message);
   }
 
   /**
-   * Reads on, up to the last message that the leader has. Resolves with `false` if the run is gone: it was forgotten,
-   * or the store has lost it. Rejects with `UNAVAILABLE`.
+   * Reads the messages of a run after `place`, up to the last one that the leader has. Resolves with `false` if the run
+   * is gone: it was forgotten, or the store has lost it. Rejects with `UNAVAILABLE`.
    *
-   * Mostly the last message is the next one, as the number of entries before it says, and the only read: a server that
-   * looks for the messages of a run passes over those of the others, one after the other, which takes it a ms with
+   * Usually the last message is also the next one, as its number of earlier entries shows, and no other read is needed.
+   * A server that searches for the messages of a run passes over those of other runs, one after the other: 1 ms with
    * 10,000 runs under way.
    */
   async readOn(ref: RunRef, place: RunPlace, take: Take): Promise<boolean> {
@@ -177,7 +185,7 @@ export class RunLog {
     return true;
   }
 
-  /** Reads a run from its first message on; `undefined`: there is none. Rejects with `UNAVAILABLE`. */
+  /** Reads a run from its first message; `undefined`: there is no run. Rejects with `UNAVAILABLE`. */
   async load(ref: RunRef, each?: Take): Promise<Journal | undefined> {
     const journal = new Journal();
     journal.sure = this.epoch;
@@ -189,7 +197,7 @@ export class RunLog {
   }
 
   /**
-   * The last message of each run that is stored, of a workflow or of all; those that have changed longest ago first.
+   * Returns the last message of each stored run, of one workflow or of all, the least recently changed run first.
    * Rejects with `UNAVAILABLE`.
    */
   async all(workflow: string | undefined): Promise<(RunEnd & { readonly ref: RunRef })[]> {
@@ -210,7 +218,9 @@ export class RunLog {
     return runs;
   }
 
-  /** The ends of runs of a workflow that were stored before a time, in ms since 1970. Rejects with `UNAVAILABLE`. */
+  /**
+   * Yields the ends of a workflow's runs that were stored before a time, in ms since 1970. Rejects with `UNAVAILABLE`.
+   */
   async *ends(
     workflow: string,
     before: number,
@@ -233,9 +243,10 @@ export class RunLog {
   }
 
   /**
-   * Appends one message behind `place`, however often that takes. `conflict`: another message came before, or the
-   * store has lost that place. Rejects with a `CatgaError` when it certainly is not stored and trying again does not
-   * help, and when `over` says that nobody wants it any more: with `OUTCOME_UNKNOWN` if it may be stored.
+   * Appends one message after `place`, and retries until it is stored. Resolves with "conflict" if another message was
+   * stored first, or if the store has lost the message of `place`. Rejects with a `CatgaError` if the message is
+   * certainly not stored and another attempt would not help, or if `over` returns true after a failed attempt: with
+   * `OUTCOME_UNKNOWN` if the message may be stored.
    */
   async append(
     ref: RunRef,
@@ -244,7 +255,7 @@ export class RunLog {
     over: () => boolean,
   ): Promise<number | "conflict"> {
     const { clock } = this.#host;
-    // the run may be read on meanwhile
+    // a copy: the run may be read further meanwhile
     const { sequence: expect, entries, mark: last, sure } = place;
     const after: RunPlace = { sequence: expect, entries, mark: last, sure };
     const subject = this.subject(ref);
@@ -277,12 +288,15 @@ export class RunLog {
     }
   }
 
-  /** Reads until the stream answers, or `over` says that nobody wants the answer any more. Rejects as the read does. */
+  /** Retries `read` until the stream answers, or `over` returns true. Rejects like `read`. */
   patient<T>(read: () => Promise<T>, over: () => boolean): Promise<T> {
     return untilAnswered(this.#host.clock, read, [FIRST_PAUSE, LONGEST_PAUSE], over);
   }
 
-  /** Cancels a run. Throws `TOO_LARGE` for a reason that does not fit into its end, and the cancels of its children. */
+  /**
+   * Makes the entry of a cancel. Throws `TOO_LARGE` if the reason does not fit into the run's end and its children's
+   * cancels.
+   */
   cancelled(reason: string): EntryFor {
     return (by) => {
       if (!exceeds(encodeValue(reason, "reason"), this.mostBytes)) {
@@ -293,23 +307,24 @@ export class RunLog {
   }
 
   /**
-   * Appends an entry of somebody who does not drive the run, while it has not ended; with it all that this process
-   * tells the run meanwhile. Resolves with `undefined` if the run is over, or was never started. Rejects as {@link
-   * RunLog.append}, and with what `entryFor` rejects with.
+   * Appends an entry for a process that does not drive the run, unless the run has ended; other entries of this process
+   * that wait go into the same message. Resolves with `undefined` if the run is over, or was never started. Rejects
+   * like {@link RunLog.append}, and with the error that `entryFor` rejects with.
    */
   tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<StoredNotice | undefined> {
     return this.#notices.tell(ref, entryFor, over);
   }
 
   /**
-   * News of a message that was told are on their way: without an answer a process stores few messages of a run, so that
-   * its driver stores something between them. `answer` ends in time.
+   * Counts a stored message as unanswered until `answer`, the driver's answer to its news, settles: while too many are
+   * unanswered, this process stores no other message of the run, so that the driver can store one. `answer` has to
+   * settle in time.
    */
   awaitAnswer(ref: RunRef, answer: Promise<void>): void {
     this.#notices.awaitAnswer(ref, answer);
   }
 
-  /** The sequence of a message behind another one. */
+  /** Returns the sequence of the message with this mark after a place; `undefined`: it is not stored. */
   async #find(ref: RunRef, mark: string, after: RunPlace): Promise<number | undefined> {
     let found: number | undefined;
     await this.readOn(ref, after, (stored) => {
@@ -321,8 +336,12 @@ export class RunLog {
 
 const PART = 1_000;
 const MOST_PAUSES = 1_000; // ms
-/** How long the first attempt waits for its answer, in ms, and the longest: a leader that is deposed answers nobody. */
+/**
+ * Timeout of the first attempt to append, in ms; doubled after each unknown outcome up to `ATTEMPT`. A deposed leader
+ * never answers.
+ */
 const FIRST_ATTEMPT = 1_000;
+/** Longest timeout of an attempt to append, in ms. */
 const ATTEMPT = 5_000;
 const FIRST_PAUSE = 5; // ms
 const LONGEST_PAUSE = 500; // ms

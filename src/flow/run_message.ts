@@ -20,13 +20,13 @@ import type { StoredMessage } from "../ports/event_log.ts";
 import { entryOf, type JournalEntry, type RunLogMessage } from "./journal.ts";
 import type { RunRef } from "./run_ref.ts";
 
-/** A message that is to be appended. `mark` names it. */
+/** A message that is to be appended. `mark`: its name. */
 export interface RunMessage {
   readonly text: string;
   readonly mark: string;
 }
 
-/** How many entries a run has before a message, and who drives it. */
+/** Number of entries that a run has before a message, and the driver of the run. */
 interface MessageOf {
   readonly version: number;
   readonly holder: string;
@@ -38,7 +38,7 @@ export interface RunEnd {
   readonly ended: boolean;
   readonly holder: string;
   readonly entries: readonly JournalEntry[];
-  /** How many entries there are. */
+  /** Number of entries of the run. */
   readonly version: number;
   readonly mark: string;
 }
@@ -47,7 +47,7 @@ export interface RunEnd {
 interface RunWriter {
   readonly endpoint: string;
   readonly clock: Clock;
-  /** The numbers of so many events among all that this process stores in this stream. */
+  /** Reserves a number for each of these events among all events of this process in the stream; returns the first. */
   number(events: number): number;
 }
 
@@ -59,12 +59,12 @@ export class RunMessages {
     this.#writer = writer;
   }
 
-  /** A message with these entries. */
+  /** Makes a message with these entries. */
   of(ref: RunRef, entries: readonly JournalEntry[], how: MessageOf): RunMessage {
     return this.ofTexts(ref, entries.map(entryText), how, entries.at(-1)?.t === "ended" ? ENDED : undefined);
   }
 
-  /** A message with entries of these texts, which do not end the run unless `result` says so. */
+  /** Makes a message with entries of these texts; it ends the run only if `result` says so. */
   ofTexts(
     { workflow, run }: RunRef,
     texts: readonly string[],
@@ -79,12 +79,12 @@ export class RunMessages {
   }
 }
 
-/** Returns true if an entry calls for somebody to go on. */
+/** Returns true if an entry calls for the run to go on. */
 export function isCalled({ t }: JournalEntry): boolean {
   return CALLS.has(t);
 }
 
-/** An entry as it is stored. */
+/** Encodes an entry as it is stored. */
 export function entryText(entry: JournalEntry): string {
   return eventText(eventOf(entry), encodeValue(entry, "entry", STORED_DEPTH));
 }
@@ -96,12 +96,12 @@ function eventOf(entry: JournalEntry): string {
 
 const CALLS: ReadonlySet<string> = new Set(["started", "signalled", "cancelled", "told", "retried", "skipped"]);
 
-/** A message of a run, read. What cannot be read has no entries. */
+/** Reads a message of a run. A message that cannot be read has no entries. */
 export function storedOf(ref: RunRef, message: StoredMessage): RunLogMessage {
   return toStored(message, readMessage(ref, message));
 }
 
-/** A message of a run with what was read of it. */
+/** Joins a message of a run with its parsed content; `undefined`: it could not be read. */
 export function toStored({ sequence, time }: StoredMessage, read: EntityMessage | undefined): RunLogMessage {
   return {
     sequence,
@@ -130,7 +130,7 @@ function entryIn(item: StoredItem): JournalEntry | undefined {
   }
 }
 
-/** The last message of a run, in short. */
+/** Returns the last message of a run, in short; `undefined`: it cannot be read. */
 export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
   const read = readMessage(ref, message);
   if (read === undefined) return undefined;

@@ -1,6 +1,6 @@
 /**
- * What runs are told by others than their drivers: signals, cancels, and the ends of their children. Each is an entry
- * that is appended to the run; its driver then gets news, and goes on at once.
+ * Entries for runs from others than their drivers: signals, cancels, and the ends of children. Each is appended to the
+ * run; then the run's driver gets news, and continues at once.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { describe } from "../contract/definition.ts";
@@ -19,7 +19,7 @@ import type { RunPeers } from "./run_peers.ts";
 import type { RunsNode } from "./runs_node.ts";
 import { refusedInTime } from "./schema_in_time.ts";
 
-/** Tells runs something. */
+/** Appends entries to runs, and sends news to their drivers. */
 export class RunNotices {
   readonly #node: RunsNode;
   readonly #peers: RunPeers;
@@ -87,7 +87,7 @@ export class RunNotices {
     }
   }
 
-  /** Tells the run that has started a child how that has ended. Rejects as {@link RunLog.tell}. */
+  /** Appends the end of a child to its parent. Rejects like {@link RunLog.tell}. */
   async tellParent(
     { workflow, run, step }: Parent,
     child: RunRef,
@@ -117,7 +117,9 @@ export class RunNotices {
     }
   }
 
-  /** Resolves with `false` if the run is over, or was never started. Rejects as {@link RunLog.tell}. */
+  /**
+   * Appends an entry. Resolves with `false` if the run is over, or was never started. Rejects like {@link RunLog.tell}.
+   */
   async #append(ref: RunRef, entry: EntryFor, over: () => boolean): Promise<boolean> {
     const { log } = this.#node;
     const stored = await log.tell(ref, entry, over);
@@ -125,14 +127,17 @@ export class RunNotices {
     return stored !== undefined;
   }
 
-  /** Has the node that drives a run, or drove it last, go on at once; its subscription does it later. */
+  /**
+   * Sends news to the node that drives a run, or drove it last: it continues at once, else its subscription calls for
+   * it later.
+   */
   async #news(ref: RunRef, { holder, sequence }: StoredNotice): Promise<void> {
     const { endpoint, clock, bodies } = this.#node;
     if (this.#drives.drives(ref) || holder === endpoint) {
       return await this.#drives.news(bodies.get(ref.workflow), { ref, sequence });
     }
     if (holder !== "" && this.#peers.alive(holder) && await this.#peers.sendNews(holder, ref, sequence)) return;
-    // nobody answers: whoever is to drive the run has to store that it does
+    // nobody answers: the next driver has to store first that it holds the run
     await delay(clock, UNDRIVEN_PAUSE);
   }
 }

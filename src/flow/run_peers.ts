@@ -43,7 +43,7 @@ export class RunPeers {
       ...(tried && { tried }),
     };
     const gone = new AbortController();
-    // one that is frozen does not answer, and is no node any more after a while
+    // a frozen node does not answer, and leaves the membership after a while
     const off = this.#node.app.onNodes(() => {
       if (!this.alive(endpoint)) gone.abort();
     });
@@ -55,12 +55,18 @@ export class RunPeers {
     }
   }
 
-  /** Has the node at an endpoint put the leases of runs off: 0 or 1 for each; `undefined`: it does not answer. */
+  /**
+   * Has the node at an endpoint put off the leases of runs: 0 or 1 for each, like {@link Drives.putOff}; `undefined`:
+   * no answer.
+   */
   putOff(endpoint: string, workflow: string, leased: readonly string[]): Promise<readonly (0 | 1)[] | undefined> {
     return this.#ask(workflow, endpoint, { leased });
   }
 
-  /** Asks the node at an endpoint which of its runs are over: 0 or 1 for each; `undefined`: it does not answer. */
+  /**
+   * Asks the node at an endpoint which of its runs are over: 1 for each that is, else 0; `undefined`: it does not
+   * answer.
+   */
   async areOver(
     endpoint: string,
     workflow: string,
@@ -69,17 +75,17 @@ export class RunPeers {
     return this.alive(endpoint) ? await this.#ask(workflow, endpoint, { asked }) : undefined;
   }
 
-  /** Sends news of a run to the node that drives it. Resolves with `false` if that has not answered in time. */
+  /** Sends news of a run to the node that drives it. Resolves with `false` if the node has not answered in time. */
   async sendNews(endpoint: string, { workflow, run }: RunRef, sequence: number): Promise<boolean> {
     return (await this.#join(workflow, endpoint, { run, sequence, news: true }, NEWS_TIMEOUT)).ok;
   }
 
   async #ask(workflow: string, endpoint: string, asked: RunJoin): Promise<readonly (0 | 1)[] | undefined> {
     const { ok, value } = await this.#join(workflow, endpoint, asked, ANSWER_TIMEOUT);
-    return ok && Array.isArray(value) ? value : undefined; // its contract says so
+    return ok && Array.isArray(value) ? value : undefined; // its contract has this type
   }
 
-  /** Sends the node at an endpoint a message, once. */
+  /** Sends a message to the node at an endpoint, without retries. */
   #join(
     workflow: string,
     endpoint: string,
@@ -93,7 +99,7 @@ export class RunPeers {
   }
 }
 
-/** Returns true for what a process has sent as {@link TriedVersions}. */
+/** Returns true if a value that another process sent is a {@link TriedVersions}. */
 export function isTried(value: unknown): value is TriedVersions {
   if (!isRecord(value) || !Array.isArray(value.refusedBy) || !Array.isArray(value.gaveUp)) return false;
   if (!value.refusedBy.every((shape) => typeof shape === "string")) return false;
@@ -104,9 +110,9 @@ function isRefusedRun(value: unknown): value is RefusedRun {
   return isTried(value) && typeof (value as Partial<RefusedRun>).why === "string";
 }
 
-/** How long a node has to bring a run to its end, or to where it waits, in ms. */
+/** Timeout of a node for bringing a run to its end, or to where it waits, in ms. */
 const PASS_ON_TIMEOUT = 30_000;
-/** How long the node that holds runs has for an answer about them, in ms. */
+/** Timeout of the node that holds runs for an answer about them, in ms. */
 const ANSWER_TIMEOUT = 5_000;
-/** How long news of a run wait for the answer of its driver, in ms. */
+/** Timeout of the driver of a run for its answer to news, in ms. */
 const NEWS_TIMEOUT = 5_000;

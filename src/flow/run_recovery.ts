@@ -11,7 +11,7 @@ import type { RunsNode } from "./runs_node.ts";
 export class RunRecovery {
   readonly #node: RunsNode;
   readonly #drives: Drives;
-  /** Workflows whose runs are about to be brought on. */
+  /** Workflows whose runs will be brought on soon. */
   readonly #coming = new Set<string>();
 
   constructor(node: RunsNode, drives: Drives) {
@@ -37,7 +37,7 @@ export class RunRecovery {
     await fewAtOnce(going, BROUGHT_AT_ONCE, ({ ref }) => this.#insist(() => this.#drives.bring(body, ref)));
   }
 
-  /** Does something until it succeeds, or fails for good, or the node stops: never rejects. */
+  /** Retries `work` until it succeeds, fails for good, or the node stops. Never rejects. */
   async #insist<T>(work: () => Promise<T>): Promise<T | undefined> {
     for (let failures = 0; !this.#node.isClosed; failures++) {
       try {
@@ -54,7 +54,7 @@ export class RunRecovery {
   }
 }
 
-/** How long after a loss was noticed runs are brought on, in ms: losses of streams are noticed one after the other. */
+/** Pause between a noticed loss and the recovery, in ms: losses of several streams are noticed one after the other. */
 const AFTER_LOSS = 1_000;
 const BROUGHT_AT_ONCE = 100;
 const FIRST_PAUSE = 100; // ms

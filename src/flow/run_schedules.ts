@@ -1,6 +1,6 @@
 /**
- * The schedules of runs: what a run waits for, leases of runs, and starts at a time. Each is a message of the log to
- * the internal contract `due` of its workflow.
+ * Schedules of runs: they wake a run, call for the runs of a lease, or start a run. Each is a message of the log to the
+ * internal contract `due` of its workflow.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
@@ -23,7 +23,7 @@ export class RunSchedules {
     this.#node = node;
   }
 
-  /** Stores that a run is to be started. */
+  /** Stores a schedule that starts a run. */
   startAt(workflow: string, due: RunDue, when: Schedule): Promise<Result<void, never>> {
     return this.#publish(workflow, startName(due.run), due, when);
   }
@@ -33,7 +33,7 @@ export class RunSchedules {
     return this.#schedule(ref.workflow, wakeId(ref, step), { run: ref.run, step, at });
   }
 
-  /** Removes schedules of a run that has ended. One that is left fires in the end, and is passed by. */
+  /** Removes schedules of a run that has ended. A schedule that could not be removed fires, and is ignored. */
   async takeBack(ref: RunRef, steps: readonly string[]): Promise<void> {
     if (steps.length === 0) return;
     const { due } = this.#node.contractsOf(ref.workflow);
@@ -41,37 +41,37 @@ export class RunSchedules {
       const log = await this.#node.app.durable();
       await fewAtOnce(steps, TAKEN_BACK_AT_ONCE, (step) => log.unschedule(due as AnyContract, wakeId(ref, step)));
     } catch {
-      // they fire
+      // the schedules fire, and are ignored
     }
   }
 
-  /** Stores a lease, in place of the one of this name. Rejects with a `CatgaError`. */
+  /** Stores a lease, in place of an earlier lease with its name. Rejects with a `CatgaError`. */
   async lease({ workflow, name, runs, at }: RunLease): Promise<void> {
     const lease = { runs, by: this.#node.endpoint };
     await this.#schedule(workflow, name, { run: name, step: LEASE, at, lease });
   }
 
-  /** Removes a lease. One that is left fires in the end, and its runs have ended. */
+  /** Removes a lease. If that fails, the lease fires after its runs have ended. */
   unlease({ workflow, name }: Pick<RunLease, "workflow" | "name">): void {
     const { due } = this.#node.contractsOf(workflow);
     this.#node.app.durable().then((log) => log.unschedule(due as AnyContract, name)).catch(() => {});
   }
 
-  /** Stores that each of these runs is to be called now, as by its lease. Rejects with a `CatgaError`. */
+  /** Stores a call for each of these runs, due now, like the call of a lease. Rejects with a `CatgaError`. */
   async callEach(workflow: string, runs: readonly string[]): Promise<void> {
     const at = this.#node.clock.now();
     const stored = await Promise.all(runs.map((run) => this.#publish(workflow, undefined, { run, step: LEASE, at })));
     for (const { error } of stored) if (error !== undefined) throw error;
   }
 
-  /** Stores what is due at its time, in place of what was stored under this id. */
+  /** Stores a schedule for `due.at`, in place of an earlier schedule with this id. */
   async #schedule(workflow: string, id: string, due: RunDue): Promise<void> {
     const delay = Math.max(0, Math.min(due.at, LATEST) - this.#node.clock.now());
     const stored = await this.#publish(workflow, id, due, { delay });
     if (!stored.ok) throw stored.error;
   }
 
-  /** Without an id and a schedule it is due now. */
+  /** Publishes a `due` message; without `schedule` it is due now. */
   async #publish(
     workflow: string,
     id: string | undefined,
@@ -93,5 +93,5 @@ export class RunSchedules {
   }
 }
 
-/** How many schedules of a run are removed at once. */
+/** Maximum number of schedules of a run that are removed at once. */
 const TAKEN_BACK_AT_ONCE = 100;

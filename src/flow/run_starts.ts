@@ -27,7 +27,7 @@ import type { RunVersions } from "./run_versions.ts";
 import type { RunsNode } from "./runs_node.ts";
 import { refusedInTime } from "./schema_in_time.ts";
 
-/** How a run is started. */
+/** Options of a start. */
 interface StartHow {
   readonly shape?: string | undefined;
   readonly parent?: Parent;
@@ -79,7 +79,7 @@ export class RunStarts {
     return started;
   }
 
-  /** Starts a run now, or stores the schedule that does. */
+  /** Starts a run now, or stores a schedule that starts it. */
   async #asAsked(
     what: string,
     definition: WorkflowDefinition,
@@ -120,11 +120,11 @@ export class RunStarts {
       }
       if (known === undefined) return await this.#schedule(ref, text, { at: later }, how);
     }
-    // as other nodes and later runs read it
+    // a copy, as other nodes and later runs read the input
     return await this.#start(definition, run, text === "" ? undefined : decodeText(text), how);
   }
 
-  /** Stores that a run is to be started, with the text of its input. */
+  /** Stores a schedule that starts a run. `start`: text of the input. */
   async #schedule(
     { workflow, run }: RunRef,
     start: string,
@@ -141,7 +141,7 @@ export class RunStarts {
     return stored.ok ? { ok: true, value: run } : stored;
   }
 
-  /** A schedule is due that starts a run. Rejects with a `CatgaError` if it is to be tried again. */
+  /** Starts a run whose schedule has fired. Rejects with a `CatgaError` if the start is to be tried again. */
   async startDue(definition: WorkflowDefinition, run: string, { start, shape, headers }: RunDue): Promise<void> {
     const how = { shape, headers: isStrings(headers) ? headers : undefined };
     const input = start === "" || start === undefined ? undefined : decodeText(start);
@@ -201,7 +201,7 @@ export class RunStarts {
     return await this.#store(definition, run, input, traced, span);
   }
 
-  /** Stores a start. `span`: of the run, which is told if it was not stored before. */
+  /** Stores a start. `span`: of the run; its `stored` is called if the start was not stored before. */
   async #store(
     definition: WorkflowDefinition,
     run: string,
@@ -220,7 +220,7 @@ export class RunStarts {
       const journal = new Journal();
       const appending = log.begin(ref, message, journal, this.#node.callerTime());
       if (body !== undefined && holder !== "") {
-        // held before it is stored: what is brought to the run meanwhile waits for it
+        // held before the start is stored: calls for the run meanwhile wait for it
         const { mark } = message;
         const first = appending.then(
           (sequence) =>
@@ -236,7 +236,7 @@ export class RunStarts {
       if (!await this.#isSame(ref, input)) {
         return failed("ID_REUSED", `run ${run} of ${workflow} was started with another input`);
       }
-      // a child that has told its end to an earlier run of this id
+      // a child may have reported its end to an earlier parent of the same id
       const { parent } = how;
       const outcome = parent && await log.outcome(ref);
       if (typeof outcome === "object") {
@@ -248,17 +248,17 @@ export class RunStarts {
     }
   }
 
-  /** Returns true if the run that is stored was started with this input. */
+  /** Returns true if the stored run was started with this input. */
   async #isSame(ref: RunRef, input: unknown): Promise<boolean> {
     const { log } = this.#node;
     const started = await log.start(ref);
     if (started === undefined || fingerprint(started.input) === fingerprint(input)) return started !== undefined;
-    // its parent was cancelled before it was started
+    // a run that its parent cancelled before its start has no input
     return (await log.first(ref))?.entries[1]?.t === "ended";
   }
 }
 
-/** The first entry of a run. */
+/** Makes the first entry of a run. */
 function startEntry(
   { version, keep, timeout, redact }: WorkflowDefinition,
   input: unknown,
@@ -276,5 +276,5 @@ function startEntry(
   };
 }
 
-/** How many runs may wait within each other: a cycle of workflows grows faster than it is cancelled. */
+/** Maximum number of runs that wait within each other: a cycle of workflows grows faster than it is cancelled. */
 const MAX_DEPTH = 1_000;

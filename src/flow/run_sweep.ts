@@ -1,6 +1,6 @@
 /**
- * Runs whose time is over are forgotten: one of the nodes that handle a workflow reads its runs, the oldest first,
- * removes those past their `keep`, and stops at the first that is too young.
+ * Removes runs whose `keep` time is over: one of the nodes that handle a workflow reads its ended runs, the oldest
+ * first, removes those past their `keep`, and stops at the first that is too young.
  */
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
@@ -17,7 +17,7 @@ export interface SweepHost {
   readonly log: Pick<RunLog, "ends" | "forget">;
 }
 
-/** Sweeps the runs of a workflow from time to time, until the function that it returns is called. */
+/** Sweeps the runs of a workflow at intervals. Returns a function that stops the sweeps. */
 export function startSweep(
   { app, endpoint, clock, log }: SweepHost,
   { name, keep }: Pick<WorkflowDefinition, "name" | "keep">,
@@ -46,7 +46,7 @@ export function startSweep(
   };
 }
 
-/** The shortest time that a workflow may keep its runs for, in ms. */
+/** Minimum time for which a workflow may keep its runs, in ms. */
 export const SHORTEST_KEEP = 60_000;
-/** The longest time between two sweeps, in ms. */
+/** Maximum time between two sweeps, in ms. */
 const LONGEST_PAUSE = 3_600_000;

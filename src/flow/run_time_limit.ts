@@ -1,6 +1,6 @@
 /**
- * The time that a run may take, by the `timeout` of its workflow. A timer of the drive cancels the run when it is over;
- * while the run is suspended, a schedule does. It does not count for a run that is cancelled or fails.
+ * The time limit of a run, from the `timeout` of its workflow. When the time is over, a timer of the drive cancels the
+ * run; while the run is suspended, a schedule does. The limit does not count for a run that is cancelled or fails.
  */
 import type { Timer } from "../ports/clock.ts";
 import type { DriveState } from "./drive_state.ts";
@@ -15,11 +15,11 @@ export class RunTimeLimit {
     this.#state = state;
   }
 
-  /** Cancels the run if its time is over; else a timer does. */
+  /** Cancels the run if its time is over; else starts a timer that does. */
   start(): void {
     const state = this.#state;
     const { started, startedAt } = state.journal;
-    // also of a run that is cancelled
+    // also for a run that is cancelled
     if (!state.isFresh && started?.timeout) state.times.mayBeScheduled(TIME_OUT, startedAt + started.timeout);
     const deadline = this.#deadline;
     this.#timer?.cancel();
@@ -35,19 +35,19 @@ export class RunTimeLimit {
     state.recorder.after(() => state.hasNews());
   }
 
-  /** The schedule of the limit has fired, by the clock of the server. */
+  /** Called when the schedule of the limit has fired, by the clock of the server. */
   scheduleFired(): void {
     if (this.#timer !== undefined) this.start();
   }
 
-  /** Returns true if the drive may be suspended: a schedule ends the time, or nothing does. */
+  /** True if the drive may be suspended: a schedule is stored for the end of the time, or the time does not end. */
   get isKept(): boolean {
     const { times, journal: { limited: scheduled } } = this.#state;
-    // one that came too early does not come again: the store may say that the run was started later
+    // a schedule that fired too early does not fire again: the store may say that the run was started later
     return this.#deadline === undefined || times.isScheduled(TIME_OUT, { scheduled }) || times.isStuck(TIME_OUT);
   }
 
-  /** Stores the schedule that ends the time while the run is suspended. */
+  /** Stores the schedule that ends the run's time while the run is suspended. */
   schedule(): void {
     const { activity, times, recorder, journal } = this.#state;
     const deadline = this.#deadline!;
@@ -57,7 +57,10 @@ export class RunTimeLimit {
     });
   }
 
-  /** When the time is over, in ms since 1970; `undefined`: there is no limit, or it does not count any more. */
+  /**
+   * The end of the run's time, in ms since 1970; `undefined`: the run has no limit, or its limit does not count any
+   * more.
+   */
   get #deadline(): number | undefined {
     const { started, startedAt, cancelled, failing, ended } = this.#state.journal;
     if (cancelled !== undefined || failing !== undefined || ended !== undefined) return undefined;

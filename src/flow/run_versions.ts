@@ -1,6 +1,6 @@
 /**
- * The versions of workflows, told from each other by their shapes: the one of this node, and who takes a run that it
- * has refused.
+ * Versions of workflows, which their shapes distinguish: the version of this node, and the nodes that may take a run
+ * that it has refused.
  */
 import { isShapedWorkflow } from "../contract/shape.ts";
 import { afterRefusedMessage, type ShapedNode, shapeName, untriedNodes } from "../contract/shape_rules.ts";
@@ -17,7 +17,7 @@ export class RunVersions {
     this.#node = node;
   }
 
-  /** The shape of a start by this process, as it is stored. */
+  /** Returns the shape of a start by this process, as it is stored. */
   ofStart(definition: WorkflowDefinition): { readonly shape?: string } {
     if (!isShapedWorkflow(definition)) return {};
     return { shape: this.#node.app.shapes.ofWorkflow(definition) ?? UNKNOWN_SHAPE };
@@ -44,7 +44,10 @@ export class RunVersions {
     return { next: untried[Math.floor(this.#node.app.random() * untried.length)].endpoint };
   }
 
-  /** The live nodes that drive runs of a workflow, with its shape there. Where no version has one, they are equal. */
+  /**
+   * The live nodes that drive runs of a workflow, each with its shape there. If no version has a shape, all nodes are
+   * equal.
+   */
   #takers(workflow: string): readonly (ShapedNode & { readonly endpoint: string })[] {
     const { app } = this.#node;
     const { join: { name } } = this.#node.contractsOf(workflow);
@@ -57,12 +60,12 @@ export class RunVersions {
   }
 }
 
-/** The shape that is stored; `undefined`: unknown. */
+/** Returns a stored shape; `undefined`: unknown. */
 function known(shape: string): string | undefined {
   return shape === UNKNOWN_SHAPE ? undefined : shape;
 }
 
-/** The shape that started the run, or the one that drove it last: one that has not refused it, if there is one. */
+/** Returns the shape that started the run, or that drove it last: preferably one that has not refused the run. */
 function writerOf({ started, shape: driver }: Journal, refusedBy: ReadonlySet<string>): string | undefined {
   const writers = [known(started?.shape ?? ""), known(driver)];
   return writers.find((shape) => shape !== undefined && !refusedBy.has(shape)) ?? writers[0];

@@ -12,7 +12,7 @@ import type { RunsHost } from "./runs_host.ts";
 export class RunsNode {
   readonly app: RunsHost;
   readonly endpoint: string;
-  /** With the stream's wall clock, once it is open: what a run waits for is due at the same time at each node. */
+  /** Shows the stream's wall clock once the stream is open, so that a schedule is due at the same time at each node. */
   readonly clock: Clock;
   /** Calls back in a later turn of the event loop, together with the other runs. */
   readonly soon: (callback: () => void) => void;
@@ -51,7 +51,7 @@ export class RunsNode {
     this.log = new RunLog({
       ...{ namespace, endpoint, clock },
       stream: () => this.#stream ?? open(),
-      // its publisher numbers what it stores for entities by itself: these are apart
+      // run messages are numbered from 2^51, apart from the numbers of the entity publisher
       number: (events) => FIRST_NUMBER + (this.#numbers += events) - events,
       maxPayload: () => app.maxPayload(),
     });
@@ -66,7 +66,7 @@ export class RunsNode {
     return this.#isClosed;
   }
 
-  /** Returns a function that returns true once a caller's time is over, which begins now. */
+  /** Begins a caller's time. Returns a function that returns true once the time is over, or the node is closed. */
   callerTime(): () => boolean {
     const due = this.clock.monotonic() + this.app.timeout;
     return () => this.#isClosed || this.clock.monotonic() > due;
@@ -90,5 +90,5 @@ export class RunsNode {
   }
 }
 
-/** The first number of what this process stores for runs. */
+/** Number of the first event that this process stores for runs. */
 const FIRST_NUMBER = 2 ** 51;

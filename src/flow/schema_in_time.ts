@@ -1,4 +1,4 @@
-/** Schemas of programs, which may never settle: they are waited for as long as the app's timeout. */
+/** Schemas of programs, which may never settle: each is awaited for the app's timeout at most. */
 import type { Result } from "../contract/result.ts";
 import { type Schema, validate } from "../contract/schema.ts";
 import type { CatgaError } from "../error.ts";
@@ -11,13 +11,15 @@ interface TimedApp {
   readonly app: { readonly timeout: number };
 }
 
-/** A schema, and of what it is, for errors. */
+/** A schema, and the name of its subject, for errors. */
 interface NamedSchema {
   readonly name: string;
   readonly schema: Schema<never, unknown>;
 }
 
-/** The value as its schema parses it, or the refusal; `undefined`: the schema has not settled in time. */
+/**
+ * Parses a value with its schema. Resolves with the result, or with `undefined` if the schema has not settled in time.
+ */
 export async function parsedInTime(
   { clock, app }: TimedApp,
   { name, schema }: NamedSchema,
@@ -31,8 +33,8 @@ export async function parsedInTime(
 }
 
 /**
- * Why a schema refuses the input of a program; `undefined`: it does not. `outcome`: what has not been done then.
- * `late`: the code for a schema that has not settled in time.
+ * Checks the input of a program with its schema. Resolves with the refusal; `undefined`: the input is valid. `outcome`:
+ * begin of the error message for a schema that has not settled in time; `late`: the code of that error.
  */
 export async function refusedInTime(
   node: TimedApp,

@@ -25,7 +25,7 @@ async function send(
   { timeout, headers }: { readonly timeout: number; readonly headers: MessageHeaders | undefined },
 ): Promise<RecordedOutcome> {
   const { app, log } = host;
-  // an entity looks for what was sent before
+  // an entity looks for an earlier send of the command
   const again = fresh || !app.ofEntity(contract) ? {} : { firstSent: new Date(journal.startedAt - CLOCK_DIFFERENCE) };
   const result = await app.send(contract, payload, { id, signal, timeout, headers, ...again });
   if (result.ok) return { ok: true, value: copyOf(result.value, `the answer of ${contract.name}`, log.mostBytes) };
@@ -44,5 +44,5 @@ async function send(
   throw new DecidedFailure(recorded(error));
 }
 
-/** How much the clocks of two nodes may differ, in ms. */
+/** Maximum difference between the clocks of two nodes, in ms. */
 const CLOCK_DIFFERENCE = 2_000;

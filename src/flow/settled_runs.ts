@@ -1,15 +1,15 @@
 /**
- * The runs that ended on a node lately, or began to wait: what is brought to them again needs no drive. A run counts
- * only in the epoch of the store in which it was read.
+ * Runs that ended on this node lately, or began to wait: another call for such a run needs no drive. A run counts only
+ * in the epoch of the store in which it was read.
  */
 import type { RunLog } from "./run_log.ts";
 
 /** A run that has ended, or waits. */
 interface SettledRun {
-  /** The last message that it had read. */
+  /** Sequence of the last message that was read of the run. */
   readonly sequence: number;
   readonly ended: boolean;
-  /** {@link RunLog.epoch} when it was read. */
+  /** {@link RunLog.epoch} when the run was read. */
   readonly epoch: number;
 }
 
@@ -17,7 +17,7 @@ interface SettledRun {
 export class SettledRuns {
   readonly #log: Pick<RunLog, "epoch">;
   #runs = new Map<string, SettledRun>();
-  /** The ones before: a map that forgets its oldest entry with each new one costs a tenth of a run. */
+  /** The previous map of runs: a map that forgets its oldest entry with each new one costs a tenth of a run. */
   #before: ReadonlyMap<string, SettledRun> = new Map();
 
   constructor(log: Pick<RunLog, "epoch">) {
@@ -25,8 +25,8 @@ export class SettledRuns {
   }
 
   /**
-   * Returns true if a run has ended or waits, having read a message. Sequence 0 is that of no message: others may have
-   * driven a run that waited, and died.
+   * Returns true if a run has read the message of this sequence, and has ended or waits. For sequence 0 only an ended
+   * run counts: another node may have driven a run that waited, and died.
    */
   has(key: string, sequence: number): boolean {
     const settled = this.#runs.get(key) ?? this.#before.get(key);

@@ -1,5 +1,6 @@
 /**
- * An attempt of a step, which can be aborted; the ids of what steps send, and of the schedules that wake a run.
+ * An attempt of a step, which can be aborted. Also makes the ids of messages that steps send, and of schedules that
+ * wake a run.
  */
 import type { Step } from "../contract/flow.ts";
 import type { MessageHeaders } from "../contract/run_tracer.ts";
@@ -13,18 +14,18 @@ import type { RunRef } from "./run_ref.ts";
 interface AttemptDrive {
   readonly host: Pick<DriveHost, "app">;
   readonly ref: RunRef;
-  /** Headers of the messages that it sends; `undefined`: none. */
+  /** Headers of the messages that the step sends; `undefined`: none. */
   readonly carried: MessageHeaders | undefined;
 }
 
-/** What an attempt of a step does. */
+/** The work of an attempt of a step. */
 export type AttemptWork = (attempt: StepAttempt, headers: MessageHeaders | undefined) => Promise<RecordedOutcome>;
 
 /** An attempt of a step. */
 export class StepAttempt implements Step {
   readonly id: string;
   readonly attempt: number;
-  /** There was none before. */
+  /** True if no earlier attempt of the step can have begun. */
   readonly fresh: boolean;
   #controller: AbortController | undefined;
   #aborted: CatgaError | undefined;
@@ -36,7 +37,7 @@ export class StepAttempt implements Step {
     this.fresh = fresh;
   }
 
-  /** Made when it is asked for: many functions do not take it, and it costs more than all else of an attempt. */
+  /** Created at the first access: many functions do not use it, and it costs more than the rest of an attempt. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
@@ -52,12 +53,12 @@ export class StepAttempt implements Step {
     this.#reject?.(why);
   }
 
-  /** Does the work within a span. */
+  /** Runs the work within a span. */
   perform(drive: AttemptDrive, step: string, work: AttemptWork): Promise<RecordedOutcome> {
     return inSpan(drive, { step, attempt: this.attempt, isUndo: false }, (headers) => work(this, headers));
   }
 
-  /** Settles with its outcome; rejects with the reason of its abort if that comes first. */
+  /** Settles like `performed`; rejects with the reason of an abort that comes first. */
   outcome(performed: Promise<RecordedOutcome>): Promise<RecordedOutcome> {
     return new Promise((resolve, reject) => {
       this.#reject = reject;
@@ -67,7 +68,9 @@ export class StepAttempt implements Step {
   }
 }
 
-/** Runs an attempt of a step, or of its `undo`, within a span. `perform` takes the headers of what it sends. */
+/**
+ * Runs an attempt of a step, or of its `undo`, within a span. `perform` gets the headers of the messages that it sends.
+ */
 export function inSpan<T>(
   { host: { app }, ref, carried: headers }: AttemptDrive,
   attempt: { readonly step: string; readonly attempt: number; readonly isUndo: boolean },
@@ -78,25 +81,25 @@ export function inSpan<T>(
   return tracer.attempt({ node, ...ref, headers, ...attempt }, perform);
 }
 
-/** An attempt that is under way while its handler restarts; `began`: by the clock, in ms since 1970. */
+/** An attempt that is under way while its handler restarts; `began`: when it began, in ms since 1970. */
 export interface OngoingAttempt {
   readonly attempt: StepAttempt;
   readonly outcome: Promise<RecordedOutcome>;
   readonly began: number;
 }
 
-/** Attempts that go on while their handler restarts, by step. */
+/** Attempts that are under way while their handler restarts, by step. */
 export type OngoingAttempts = Map<string, OngoingAttempt>;
 
 /**
- * The id of a step's requests. The name has no colon there, so that no step of another run has the id. Ids that are too
- * long end with their fingerprint.
+ * Returns the id of a step's requests. Colons in the name are escaped, so that no step of another run has the id. An id
+ * that is too long is cut, and ends with its fingerprint.
  */
 export function stepId({ workflow, run }: RunRef, name: string): string {
   return idOf(`${workflow}:${run}:${name.replaceAll("%", "%25").replaceAll(":", "%3A")}`);
 }
 
-/** The name of the schedule that wakes a run: no other run has it, nor a start. */
+/** Returns the name of the schedule that wakes a run for a step: no other run, and no start, has it. */
 export function wakeId({ run }: RunRef, step: string): string {
   return idOf(`${step.length} ${run}:${step}`);
 }

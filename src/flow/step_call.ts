@@ -1,6 +1,6 @@
 /**
- * A step that the handler, or an `undo`, has called: it waits until the journal has its outcome, then the caller goes
- * on with that in its turn (`ends.ts`). How it comes to an outcome: `attempted_step.ts`, `child_step.ts`.
+ * A step that the handler, or an `undo`, has called. It waits until the journal has its outcome; then its caller
+ * continues with the outcome, in a turn (`ends.ts`). `attempted_step.ts` and `child_step.ts` bring the outcome.
  */
 import { CatgaError } from "../error.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";
@@ -10,11 +10,11 @@ import type { OngoingAttempt } from "./step_attempt.ts";
 /** How a step was called. */
 export interface CalledStep {
   readonly name: string;
-  /** By the handler itself, not by an `undo`. */
+  /** True if the handler itself called the step, not an `undo`. */
   readonly isMain: boolean;
-  /** With an `undo`, by the handler. */
+  /** True if the handler called the step with an `undo`. */
   readonly hasUndo: boolean;
-  /** A cancelled run waits for its outcome: there may be something to undo, which a child does itself. */
+  /** True if a cancelled run waits for the outcome: the step may have to be undone, which a child does itself. */
   readonly needsOutcome: boolean;
   /** Settles the call. */
   settle(outcome: RecordedOutcome): void;
@@ -26,7 +26,7 @@ export abstract class StepCall implements PendingCall {
   readonly isMain: boolean;
   readonly needsOutcome: boolean;
   protected readonly state: DriveState;
-  /** What is recorded with it: a handler that was changed may not call it any more. */
+  /** Recorded with the outcome: a changed handler may not call the step any more. */
   protected readonly undoFlag: { readonly undo?: boolean };
   protected readonly settle: (outcome: RecordedOutcome) => void;
   #isOver = false;
@@ -40,12 +40,12 @@ export abstract class StepCall implements PendingCall {
     this.settle = settle;
   }
 
-  /** It has its outcome, or is given up. */
+  /** True if the step has its outcome, or is given up. */
   get isOver(): boolean {
     return this.#isOver;
   }
 
-  /** Returns true if this drive needs no outcome of it any more. */
+  /** True if this drive needs no outcome of the step any more. */
   get isSettled(): boolean {
     return this.#isOver || this.state.over || this.state.journal.outcomes.has(this.name);
   }
@@ -55,7 +55,7 @@ export abstract class StepCall implements PendingCall {
     return undefined;
   }
 
-  /** Waits from now on, if it cannot go on at once. */
+  /** Makes the step a pending call, which continues at once if it can. */
   begin(): void {
     this.state.calls.add(this);
     this.go();
@@ -73,7 +73,7 @@ export abstract class StepCall implements PendingCall {
     else this.state.halt();
   }
 
-  /** The run has ended without it. */
+  /** Ends the step, because the run has ended without its outcome. */
   abandon(): void {
     if (this.isSettled) return;
     this.end();
@@ -87,7 +87,7 @@ export abstract class StepCall implements PendingCall {
   /** Ends the pause before the next attempt, if there is one. */
   endPause(): void {}
 
-  /** Goes on towards an outcome, if it may. Called again after news. */
+  /** Continues towards an outcome, if possible. Called again after news of the run. */
   protected abstract proceed(): void;
 
   protected end(): void {
@@ -95,7 +95,7 @@ export abstract class StepCall implements PendingCall {
     this.state.calls.delete(this);
   }
 
-  /** It waits for nothing, and never settles: the drive may rest, and news find it still. */
+  /** Gives the step up: it never settles, and the drive may rest; it stays a pending call. */
   protected giveUp(): void {
     this.#isOver = true;
   }

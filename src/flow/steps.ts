@@ -1,7 +1,7 @@
 /**
- * The steps of a run while it is driven here: calls of `flow.step` and `flow.send`, checked, and either answered with
- * their recorded outcome, or made a {@link StepCall}. A step performs a function or a send in attempts
- * (`attempted_step.ts`), or starts another run (`child_step.ts`). They are undone in `undoing.ts`.
+ * The steps of a run while it is driven here: calls of `flow.step` and `flow.send` are checked, and answered with their
+ * recorded outcome, or made a {@link StepCall}. A step performs a function or a send in attempts (`attempted_step.ts`),
+ * or starts another run (`child_step.ts`). `undoing.ts` undoes steps.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { AnyContract } from "../contract/contract.ts";
@@ -32,13 +32,13 @@ import { sending } from "./sent_attempt.ts";
 import { type AttemptWork, inSpan } from "./step_attempt.ts";
 import type { CalledStep, StepCall } from "./step_call.ts";
 
-/** Retries of a step and its `undo`; `timeout`: that of an attempt, in ms. */
+/** Retries of a step and of its `undo`; `timeout`: of an attempt, in ms. */
 type StepPolicy = StepRetry & { readonly timeout: number };
 
 /** The `undo` of a step, which takes the value that is recorded for it. */
 export type Undo = (value: unknown) => MaybePromise<unknown>;
 
-/** Makes a step of a call. */
+/** Makes a step from a call. */
 type MakeStep = (called: CalledStep, policy: StepPolicy) => StepCall;
 
 /** The steps of a drive. */
@@ -55,18 +55,18 @@ export class Steps {
     this.#failures = failures;
   }
 
-  /** Gives up what the handler has returned without: what runs is aborted; children go on by themselves. */
+  /** Aborts the steps whose outcomes the handler did not wait for; children continue by themselves. */
   abandon(): void {
     for (const step of this.#steps.values()) step.abandon();
   }
 
-  /** Returns true if a step that has begun, or may have begun, has no outcome. */
+  /** True if a step that has begun, or may have begun, has no outcome. */
   get open(): boolean {
     const { outcomes } = this.#state.journal;
     return [...this.#steps.values()].some(({ isOver, name }) => !isOver && !outcomes.has(name));
   }
 
-  /** Steps with an undo that have begun, or may begin, and have no outcome. */
+  /** Names of steps with an `undo`, or a child, that have begun, or may begin, and have no outcome. */
   get undoable(): readonly string[] {
     return [...this.#steps.values()].flatMap(({ needsOutcome, isSettled, name }) =>
       needsOutcome && !isSettled ? [name] : []
@@ -77,12 +77,12 @@ export class Steps {
     return this.#undos.get(step);
   }
 
-  /** The policy of a step that was called. */
+  /** Returns the policy of a step that was called. */
   policyOf(step: string): StepPolicy {
     return this.#policies.get(step)!;
   }
 
-  /** The drive is over. `restarts`: the next one goes on with attempts that are under way. */
+  /** Called when the drive ends. `restarts`: attempts under way are handed to the next drive; else they are aborted. */
   stopped(why: () => CatgaError, restarts: boolean): void {
     const { handedOver, journal: { failures } } = this.#state;
     if (restarts) {
@@ -96,7 +96,9 @@ export class Steps {
     for (const { attempt } of handedOver.values()) attempt.abort(why());
   }
 
-  /** The run is cancelled: steps that have nothing to take back are aborted, and none waits for its next attempt. */
+  /**
+   * Called when the run is cancelled: aborts steps that need not be undone, and ends the pauses before next attempts.
+   */
   cancelled(message: string): void {
     for (const step of this.#steps.values()) {
       if (!step.needsOutcome) step.abort(new CatgaError("CANCELLED", message));
@@ -116,7 +118,7 @@ export class Steps {
       if (isFailure(value)) return { ok: false, error: decided(value.error, "the step", mostBytes) };
       return { ok: true, value: copyOf(value, "the result", mostBytes) };
     });
-    return this.#call(name, options, make, {}) as Promise<T>; // the program's types say what it gave
+    return this.#call(name, options, make, {}) as Promise<T>; // safe: the value has the type of the function
   }
 
   send(contract: AnyContract, payload: unknown, options: FlowSendOptions<never>): Promise<unknown> {
@@ -137,7 +139,7 @@ export class Steps {
       return this.#call(name, rest, make, { isSend: true, isChild: true });
     }
     const timeout = rest.timeout ?? contract.options.timeout ?? state.host.app.timeout;
-    // the send has its own end; the attempt's is for a send that has none
+    // a send ends at its own timeout; the attempt's is for a send that does not
     const make = this.#attempted(
       Math.min(MAX_TIMEOUT, timeout + SEND_GRACE),
       sending(state, contract, payload, timeout),
@@ -145,7 +147,7 @@ export class Steps {
     return this.#call(name, rest, make, { isSend: true });
   }
 
-  /** Makes a step of a call that does `work` in attempts. */
+  /** Returns a function that makes a step from a call; the attempts of the step do `work`. */
   #attempted(timeout: number, work: AttemptWork): MakeStep {
     return (called, retry) => new AttemptedStep(this.#state, this.#failures, called, { work, timeout, retry });
   }
@@ -190,7 +192,7 @@ export class Steps {
     return policy;
   }
 
-  /** Keeps the `undo` of a step, which runs in the async context of this call. */
+  /** Keeps the `undo` of a step, to be run in the async context of this call. */
   #setUndo(name: string, undo: Undo): void {
     const state = this.#state;
     const attempt = () => 1 + (state.journal.failures.get(undoName(name))?.total ?? 0);
@@ -200,7 +202,7 @@ export class Steps {
     this.#undos.set(name, traced);
   }
 
-  /** Aborts an attempt of the drive before this one that nobody waits for. */
+  /** Aborts an attempt that the previous drive handed over, and that no call awaits. */
   #abortHandedOver(name: string): void {
     const { handedOver } = this.#state;
     handedOver.get(name)?.attempt.abort(new CatgaError("CANCELLED", `${name} is not waited for any more`));
@@ -215,10 +217,10 @@ export class Steps {
   }
 }
 
-/** What an attempt of a send may take beyond the timeout of the send, in ms. */
+/** Time that an attempt of a send may take beyond the timeout of the send, in ms. */
 const SEND_GRACE = 2_000;
 
-/** Throws for options that are invalid. */
+/** Throws if the options are invalid. */
 function checkStep(at: string, options: StepOptions<never>): void {
   checkKnown(at, options, STEP_OPTIONS);
   const { undo, retry, timeout } = options;

@@ -1,6 +1,6 @@
 /**
- * Notes of runs that are stuck: each is stored before its run is, so that stuck runs are found without reading the
- * others. A note may stay when its run has gone on.
+ * Notes of stuck runs. A note is stored before the entry that makes its run stuck, so that stuck runs are found without
+ * reading all runs. A note may stay after its run has gone on.
  */
 import { isToken } from "../data/checks.ts";
 import { parsedJson } from "../data/encoding.ts";
@@ -15,7 +15,7 @@ export interface NotedRun {
   readonly sequence: number;
 }
 
-/** Where notes are. */
+/** Dependencies of {@link StuckNotes} on their node. */
 interface StuckNotesHost {
   readonly namespace: string;
   /** The stream of entities, opened. Rejects with a `CatgaError`. */
@@ -39,7 +39,7 @@ export class StuckNotes {
     if (appended.type !== "stored" && appended.type !== "conflict") throw appended.error;
   }
 
-  /** The runs that were noted, those noted first come first. Rejects with `UNAVAILABLE`. */
+  /** Returns the runs that were noted, the earliest note first. Rejects with `UNAVAILABLE`. */
   async all(): Promise<NotedRun[]> {
     const stream = await this.#host.stream();
     const found = new Map<string, NotedRun>();
@@ -62,11 +62,11 @@ export class StuckNotes {
 
 function readRef(data: Uint8Array): RunRef | undefined {
   const { workflow, run } = (parsedJson(data) ?? {}) as Partial<RunRef>;
-  // each is a part of a subject
+  // both are parts of a subject
   return isToken(workflow) && typeof run === "string" && run.isWellFormed() ? { workflow, run } : undefined;
 }
 
-/** In place of a type: the runs that are stuck, or were. */
+/** Stands for the entity type in the subjects of notes. */
 const STUCK = "-stuck";
-/** How long a note waits for its answer, in ms. */
+/** Timeout for storing a note, in ms. */
 const ANSWER_TIMEOUT = 5_000;

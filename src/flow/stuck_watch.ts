@@ -1,7 +1,7 @@
 /**
- * The runs that are stuck as far as this node knows: those whose drives here ended so. Observes that they are, and that
- * they are no more, also when that is another node's doing. `statusOf` in `journal.ts` decides when a run is stuck;
- * `FailedAttempts.record` and `DriveRecorder.refuse` record what leads there.
+ * The stuck runs that this node knows: runs that became stuck while it drove them. Reports to the observer that a run
+ * is stuck, and that it is stuck no longer, even if another node resumed it. `statusOf` in `journal.ts` decides when a
+ * run is stuck; `FailedAttempts.record` and `DriveRecorder.refuse` record the entries that lead there.
  */
 import type { Observer } from "../contract/observer.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -14,9 +14,9 @@ export class StuckRuns {
   readonly #log: Pick<RunLog, "end" | "load">;
   readonly #clock: Clock;
   readonly #observer: Observer;
-  /** With the last message that was read of each; 0 before. */
+  /** Stuck runs, by key. `sequence`: of the last message that was read of the run; 0: none yet. */
   readonly #runs = new Map<string, { readonly ref: RunRef; sequence: number }>();
-  /** When they were last looked at, by the monotonic clock. */
+  /** Time of the last check of the runs, by the monotonic clock. */
   #looked = -Infinity;
 
   constructor(log: Pick<RunLog, "end" | "load">, clock: Clock, observer: Observer) {
@@ -25,30 +25,31 @@ export class StuckRuns {
     this.#observer = observer;
   }
 
-  /** A run is about to be stuck. `error`: what was thrown, if anything was. */
+  /** Adds a run that is about to be stuck. `error`: the thrown error, if any. */
   add(ref: RunRef, step: string, { code, message, cause }: RecordedError, error: unknown): void {
     if (this.#runs.size < MOST) this.#runs.set(keyOf(ref), { ref, sequence: 0 });
     const thrown = { ...(error === undefined ? {} : { error }), ...(cause === undefined ? {} : { cause }) };
     this.#observer({ type: "run-stuck", workflow: ref.workflow, run: ref.run, step, code, message, ...thrown });
   }
 
-  /** A run was read, or driven; `undefined`: there is no such run. */
+  /** Called when a run was read, or driven; `journal` is `undefined` if there is no such run. */
   read({ workflow, run }: RunRef, journal: Journal | undefined): void {
     if (journal !== undefined && statusOf(journal) === "stuck") return;
     if (this.#runs.delete(keyOf({ workflow, run }))) this.#observer({ type: "run-resumed", workflow, run });
   }
 
   /**
-   * Somebody asks for them: looks, some at a time and not again at once, which of them another node has gone on with.
+   * Checks whether another node has resumed the runs: some of them in each call, and not again within `PAUSE` ms.
+   * Called when the stuck runs are asked for.
    */
   look(): void {
     const now = this.#clock.monotonic();
     if (this.#runs.size === 0 || now - this.#looked < PAUSE) return;
     this.#looked = now;
     for (const [key, known] of [...this.#runs].slice(0, AT_ONCE)) {
-      this.#runs.delete(key); // the last one next time
+      this.#runs.delete(key); // to the end: checked last next time
       this.#runs.set(key, known);
-      this.#look(known).catch(() => {}); // whoever asks again has it looked at again
+      this.#look(known).catch(() => {}); // a later call checks it again
     }
   }
 
@@ -61,8 +62,9 @@ export class StuckRuns {
   }
 }
 
-/** Runs that are remembered, and those that are looked at at once. */
+/** Maximum number of runs that are remembered. */
 const MOST = 1_000;
+/** Maximum number of runs that are checked at once. */
 const AT_ONCE = 20;
-/** Between two looks, in ms. */
+/** Minimum time between two checks, in ms. */
 const PAUSE = 2_000;

@@ -1,6 +1,6 @@
 /**
- * Undoing: the last phase of a run that has failed or was cancelled. It ends children that the handler did not get to,
- * undoes what is finished, the latest first and one at a time, and ends the run with the error that it failed with.
+ * Undoing: the last phase of a run that has failed or was cancelled. It cancels children whose steps the handler did
+ * not reach, undoes finished steps, the latest first and one at a time, and ends the run with its error.
  *
  * | state              | it waits for                                  | then                                      |
  * | ------------------ | --------------------------------------------- | ----------------------------------------- |
@@ -29,7 +29,7 @@ export class Undoing {
   readonly #steps: Steps;
   readonly #failures: FailedAttempts;
   readonly #ending: RunEnding;
-  /** Steps that are left, the next one first. */
+  /** Steps that are left to undo, the next one first. */
   #left: string[] = [];
   /** The step whose `undo` runs. */
   #running: string | undefined;
@@ -47,13 +47,13 @@ export class Undoing {
   }
 
   /**
-   * Begins. The run ends with this error, unless another one is recorded. `isHalted`: the handler has not ended, and
-   * one that was changed may have steps to undo behind where it waits.
+   * Begins. The run ends with `error`, unless another error, or a cancel, is recorded. `isHalted`: the handler has not
+   * ended, and a changed handler may have steps to undo that it has not reached.
    */
   begin(error?: RecordedError, isHalted = false): void {
     const state = this.#state;
     const { journal } = state;
-    const why = (journal.failing ?? journal.cancelled)?.error ?? error!; // it has one of them
+    const why = (journal.failing ?? journal.cancelled)?.error ?? error!; // one of them is set
     const isUndone = (step: string, recorded: boolean) =>
       this.#steps.undoOf(step) !== undefined || (isHalted && recorded && !state.names.has(step));
     this.#left = [...undoOrder(journal, isUndone)];
@@ -63,7 +63,7 @@ export class Undoing {
     this.#cancelChildren(why);
   }
 
-  /** Cancels children whose steps a handler that was changed does not call: nobody else would end them. */
+  /** Cancels children whose steps a changed handler does not call: nobody else would end them. */
   #cancelChildren(why: RecordedError): void {
     const { journal: { children, cancelled }, names, activity, host } = this.#state;
     const left = [...children].filter(([step]) => cancelled !== undefined && !names.has(step));
@@ -102,7 +102,7 @@ export class Undoing {
     }).catch((error) => state.broken(error));
   }
 
-  /** Resolves with `false` if the step is not undone: the drive restarts, or is over. */
+  /** Undoes a step. Resolves with `false` if the step is not undone: the drive restarts, or is over. */
   async #undo(step: string, undo: Undo): Promise<boolean> {
     const state = this.#state;
     const name = undoName(step);
@@ -136,7 +136,7 @@ export class Undoing {
     return true;
   }
 
-  /** Settles as `undo` does. Rejects once it has taken the timeout, in which no step of its own was under way. */
+  /** Settles like `undo`. Rejects with `TIMEOUT` after a timeout in which no step that `undo` called was under way. */
   #inTime(step: string, timeout: number, undo: () => Promise<unknown>): Promise<unknown> {
     const { activity, calls, journal } = this.#state;
     return new Promise((resolve, reject) => {

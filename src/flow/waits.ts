@@ -1,7 +1,7 @@
 /**
- * What a handler waits for: times and signals. That a wait began is stored behind the schedule that ends it, and that
- * it ended before the handler goes on, so that what a run that was just loaded does next follows from nothing that is
- * not stored.
+ * Waits of a handler, for times and signals. The start of a wait is stored after the schedule that ends it. The end of
+ * a wait that took a signal is stored before the handler continues, so that the next calls of a run that was just
+ * loaded follow from stored entries only.
  */
 import type { Signal, WaitOptions } from "../contract/flow.ts";
 import type { Schema } from "../contract/schema.ts";
@@ -17,21 +17,21 @@ const WAIT_OPTIONS: ReadonlySet<string> = new Set<keyof WaitOptions>(["name", "t
 /** The sleeps and waits of a drive. */
 export class Waits {
   readonly #state: DriveState;
-  /** Signals that waits took, until that is stored. */
+  /** Numbers of the signals that waits of this drive have taken. */
   readonly #taken = new Set<number>();
-  /** How often the handler has waited for signals of a name. */
+  /** Number of waits of the handler, by name of the signal. */
   readonly #numbers = new Map<string, number>();
-  /** Those that a timer ends. */
+  /** Timers that end sleeps and waits, by name. */
   readonly #ticking = new Map<string, Timer>();
-  /** Those whose end is being stored. */
+  /** Calls whose end is recorded. */
   readonly #noted = new Set<PendingCall>();
-  /** Waits whose ends are not stored, and the names of their signals. */
+  /** Names of the signals of waits whose end is not stored, by wait. */
   readonly #open: Map<string, string> = new Map();
-  /** Calls that are being recorded: news must not record them again. */
+  /** Calls whose start is being recorded: news must not record it again. */
   readonly #beginning = new Set<PendingCall>();
   /** Calls whose signal is being parsed. */
   readonly #parsing = new Set<PendingCall>();
-  /** Calls whose time is over; `true`: that may be recorded, for the handler has seen all that is stored. */
+  /** Calls whose time is over; `true`: the end may be recorded, for the handler has seen all that is stored. */
   readonly #overdue = new Map<PendingCall, boolean>();
   #isStopped = false;
 
@@ -39,18 +39,18 @@ export class Waits {
     this.#state = state;
   }
 
-  /** Gives up what the handler has returned without. */
+  /** Cancels the timers, because the handler has ended. */
   abandon(): void {
     for (const timer of this.#ticking.values()) timer.cancel();
   }
 
-  /** The handler has thrown, and runs again: its sleeps and waits decide nothing, as what would follow is unknown. */
+  /** Called when the handler has thrown and will run again: no sleep or wait ends, as later calls are unknown. */
   stop(): void {
     this.#isStopped = true;
     this.abandon();
   }
 
-  /** Whether a wait whose end is not stored could take a stored signal. */
+  /** Returns true if a wait whose end is not stored could take a stored signal. */
   couldTakeSignal(): boolean {
     const { journal } = this.#state;
     for (const [name, signal] of this.#open) {
@@ -130,7 +130,7 @@ export class Waits {
     });
   }
 
-  /** The value of a signal as its schema parses it; an error if today's schema refuses a value that was told. */
+  /** Parses the value of a signal; `then` gets an error if the present schema refuses the stored value. */
   #parse(
     call: PendingCall,
     schema: Schema<never, unknown>,
@@ -172,7 +172,7 @@ export class Waits {
     return promise;
   }
 
-  /** Another drive may have come to this call, and not to record it. */
+  /** Notes that another drive may have stored a schedule for this call without recording it. */
   #mayBeScheduled(name: string, until: number | Date): void {
     const { isFresh, times, host } = this.#state;
     if (!isFresh) times.mayBeScheduled(name, timeOf(until, host.latest));
@@ -183,7 +183,7 @@ export class Waits {
     return this.#state.isHalting || this.#isStopped || this.#noted.has(call);
   }
 
-  /** Records what a call has waited for, and goes on with it when that is stored. */
+  /** Records the end of a call, and lets the call continue when the entry is stored. */
   #note(call: PendingCall, entry: JournalEntry): void {
     if (this.#noted.has(call)) return;
     this.#noted.add(call);
@@ -192,9 +192,9 @@ export class Waits {
   }
 
   /**
-   * The time of a call is over: the handler goes on before that is stored, so that an end that follows from it is one
-   * append with it. A signal that is stored by then goes first, also when the run is replayed and its wait is called
-   * behind steps that have ended.
+   * Called when the time of a call is over. The handler continues before the entry is stored, so that an end that
+   * follows from it is in the same append. A signal that is stored by then has precedence, even if a replay calls its
+   * wait only after steps that have ended.
    */
   #timeIsOver(call: PendingCall, entry: JournalEntry & { readonly t: "woken" | "took" }, see: () => void): void {
     const state = this.#state;
@@ -212,7 +212,7 @@ export class Waits {
     state.ends.deliver(entry.step, () => state.isHalting || see());
   }
 
-  /** Records that something waits, behind the schedule that ends it. */
+  /** Records the start of a sleep or wait, after the schedule that ends it is stored. */
   #begin(
     call: PendingCall,
     name: string,
@@ -227,7 +227,7 @@ export class Waits {
         if (state.times.isStuck(name) || state.isTooLong() || !await state.recorder.ready()) return;
         const scheduled = until !== undefined && until - state.now > HOLD;
         if (scheduled && !await state.times.wake(name, until)) return;
-        // it took a signal meanwhile
+        // the call took a signal meanwhile
         if (this.#noted.has(call) || !state.calls.has(call)) return;
         state.recorder.record({ ...entry(until), ...(scheduled ? { scheduled } : {}) });
         if (!await state.recorder.stored()) return;
@@ -238,7 +238,7 @@ export class Waits {
     });
   }
 
-  /** Whether a time has come; if it comes soon, the call goes on then. */
+  /** Returns true if the time has come; if it comes soon, a timer lets the call continue then. */
   #isDue(name: string, timed: Timed, call: PendingCall): boolean {
     const state = this.#state;
     const { until } = timed;

@@ -18,13 +18,13 @@ import { firstDifference, GlobalsWatch } from "./repeatable.ts";
 import { shrink } from "./shrink.ts";
 import { type Situation, Situations, situationTable } from "./situations.ts";
 
-/** Result of {@link explore}, if no seed was red. */
+/** Result of {@link explore}, if no seed broke a promise. */
 export interface Explored {
   /** Number of seeds that were run. */
   readonly seeds: number;
-  /** Which operation was in which phase when which fault began, and how often. */
+  /** The situations that were met: operation, phase of the operation, fault that began meanwhile, and how often. */
   readonly situations: readonly Situation[];
-  /** The situations as a table, to be printed. */
+  /** The situations as a table, for printing. */
   readonly report: string;
 }
 
@@ -78,7 +78,7 @@ export async function explore<World = undefined>(options: ExploreOptions<World>)
   return explored(seeds, situations.all);
 }
 
-/** Runs the seeds on several threads, and a red one once more here. */
+/** Runs the seeds on several threads; a seed that breaks a promise runs once more on this thread. */
 async function byThreads<World>(
   options: ExploreOptions<World>,
   { seeds, first, workers }: { readonly seeds: number; readonly first: number; readonly workers: number },
@@ -149,7 +149,10 @@ async function checkRepeatable<World>(
   );
 }
 
-/** Draws the plan of a seed. `horizon`: how long a workload takes, in ms; `steering`: what seeds have met so far. */
+/**
+ * Draws the plan of a seed. `horizon`: duration of the workload, in ms; `steering`: the situations that were met so
+ * far.
+ */
 function drawPlan<World>(
   options: ExploreOptions<World>,
   seed: number,
@@ -192,7 +195,7 @@ const PLAN_SEED = 0x91a7_5eed;
 const DELAYS = [0, 2, 20, 100];
 const MOST_FAULTS = 4;
 const SEEDS = 100;
-/** Ms of real time for shrinking. */
+/** Time for shrinking, in ms of real time. */
 const SHRINK = 60_000;
-/** Ms within which faults begin, before a run has shown how long the workload takes. */
+/** Time within which faults begin, in ms, before a run has shown how long the workload takes. */
 const FIRST_HORIZON = 1_000;

@@ -1,4 +1,4 @@
-/** The error of a red seed: its message is a page. */
+/** The error of a seed that breaks a promise; its message is a page. */
 import process from "node:process";
 import { planText } from "./explore_plan.ts";
 import type { ExploredRun } from "./explored_run.ts";
@@ -6,17 +6,17 @@ import { BrokenPromise, type History } from "./history.ts";
 import { historyPicture } from "./history_picture.ts";
 import { timelinePage } from "./timeline.ts";
 
-/** A red seed: `explore` rejects with it. */
+/** The error with which `explore` rejects if a seed breaks a promise. */
 export class ExploreError extends Error {
-  /** Tells it from other errors. */
+  /** Distinguishes this error from others. */
   override readonly name = "ExploreError";
   /** The seed. */
   readonly seed: number;
   /** Text for the option `replay`, which runs the smallest red run again. */
   readonly replay: string;
-  /** History of that run. */
+  /** History of the smallest red run. */
   readonly history: History;
-  /** Timeline of that run, on a page. */
+  /** Timeline of the smallest red run, on a page. */
   readonly timeline: string;
   /** The error that the check threw, or the reason why the run did not end. */
   override readonly cause: Error;
@@ -48,7 +48,7 @@ export class ExploreError extends Error {
 
   /**
    * The timeline as a picture, the text of an SVG file: nodes are lines, messages are arrows, faults are bands. Its
-   * colours are those of the reader's page, light or dark.
+   * colours follow the light or dark scheme of the reader's page.
    */
   get picture(): string {
     const shownBy = this.cause instanceof BrokenPromise ? this.cause.shownBy : [];

@@ -1,4 +1,4 @@
-/** Options of `explore`, and what a workload and a check get. */
+/** Options of `explore`, and the arguments of workloads and checks. */
 import type { Catga, CatgaOptions, Handlers } from "../../mod.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import {
@@ -45,65 +45,68 @@ export const EXPLORE_FAULTS: readonly ExploreFault[] = [
   ...["full", "lostTail"] as const,
 ];
 
-/** Options of `explore`. `World`: what `world` makes. */
+/** Options of `explore`. `World`: the type of the value that `world` returns. */
 export interface ExploreOptions<World = undefined> {
-  /** The actions of clients. The run of a seed ends when it has settled, and all that it caused has been handled. */
+  /**
+   * The actions of clients. The run of a seed ends when this function has settled, and all that it caused is handled.
+   */
   workload: (run: Workload<World>) => MaybePromise<unknown>;
   /**
-   * Handlers of the nodes, or a function that makes those of a process each time that one starts: what such a function
-   * declares is memory of that process, and is lost with it. None.
+   * Handlers of the nodes, or a function that makes the handlers of a process each time that a process starts:
+   * variables that this function declares are memory of that process, and are lost with it. Default: none.
    */
   handlers?: Handlers | ((start: ProcessStart<World>) => Handlers) | undefined;
   /**
-   * Nodes: a number, or the groups by their names, which are services. A number in place of a group is its count. A
-   * group named `client` with no handlers of its own has none, and is not killed: the workload calls its first node.
+   * Nodes: a number, or groups by name, which is their service. A number in place of a group is its count. A group
+   * named `client` without handlers of its own has none, and is not killed: the workload calls its first node. Default:
    * `{ app: 2, client: 1 }`.
    */
   nodes?: number | Readonly<Record<string, number | ExploreGroup<World>>> | undefined;
-  /** Other versions of the program, each rolled out over the nodes at some moment of a run, and mostly back. None. */
+  /**
+   * Other versions of the program. Each is rolled out over the nodes at some time of a run, and mostly back. Default:
+   * none.
+   */
   deploys?: readonly ExploreDeploy<World>[] | undefined;
-  /** Kinds of faults that happen meanwhile, `"all"` but `lostTail`, or `"none"`; `"all"`. */
+  /** Kinds of faults that happen meanwhile: a list, `"all"` (all but `lostTail`), or `"none"`. Default: `"all"`. */
   faults?: "all" | "none" | readonly ExploreFault[] | undefined;
   /**
-   * Makes the world outside of the cluster, such as a bank with its accounts, once for each run: what survives kills.
-   * Handlers get it when a process starts, the workload and checks get it, too.
+   * Makes the world outside of the cluster, such as a bank with its accounts, once for each run: it survives kills.
+   * Handlers get it when a process starts; the workload and checks get it, too.
    */
   world?: (() => World) | undefined;
   /**
-   * Throws if the run has broken a promise; several are called one behind the other. Without one a run is red if the
-   * workload throws, or what it caused is not handled in time.
+   * Throws if the run has broken a promise; several checks are called one after the other. Without a check, a run is
+   * red if the workload throws, or if not all that it caused is handled in time.
    */
   check?: ExploreCheck<World> | readonly ExploreCheck<World>[] | undefined;
-  /** Number of seeds, 1 or more; 100. */
+  /** Number of seeds, 1 or more. Default: 100. */
   seeds?: number | undefined;
-  /** The first seed, a safe integer of 0 or more; 1. */
+  /** The first seed, a safe integer of 0 or more. Default: 1. */
   seed?: number | undefined;
-  /** Runs one run again: a text that the error of a red seed shows. No other seeds are run. None. */
+  /** Replays one run, given as the text that the error of a red seed shows. No other seeds are run. Default: none. */
   replay?: string | undefined;
-  /** Options of `catga` for every node; none. */
+  /** Options of `catga` for every node. Default: none. */
   options?: ExploreNodeOptions | undefined;
   /**
-   * Time that a run may take, in ms of virtual time, from the beginning of the workload until all is handled, 1 to
-   * 2^31 - 1; 300,000.
+   * Time limit of a run, in ms of virtual time, from the beginning of the workload until all is handled, 1 to 2^31 - 1.
+   * Default: 300,000.
    */
   limit?: number | undefined;
-  /** Seeds look for situations that no earlier seed has met; `false`: each is drawn alone. True. */
+  /** True: seeds look for situations that no earlier seed has met. False: each seed is drawn alone. Default: true. */
   steer?: boolean | undefined;
   /**
-   * The first seed is run twice, and `explore` rejects if the runs differ; `false`: it is run once. True. Differences
-   * of values alone, such as random ids, do not count.
+   * True: the first seed is run twice, and `explore` rejects if the two runs differ; differences of values alone, such
+   * as random ids, do not count. False: the first seed is run once. Default: true.
    */
   repeatable?: boolean | undefined;
-  /**
-   * Number of threads, 1 to 64, each of which imports `program` and runs a part of the seeds; 1.
-   */
+  /** Number of threads, 1 to 64, each of which imports `program` and runs a part of the seeds. Default: 1. */
   workers?: number | undefined;
   /**
-   * URL of a module whose default export has these options, as `new URL("./program.ts", import.meta.url)`; `workers`
-   * need it. None.
+   * URL of a module whose default export has these options, such as `new URL("./program.ts", import.meta.url)`;
+   * required with `workers`. Default: none.
    */
   program?: URL | undefined;
-  /** Time for shrinking a red run, in ms of real time, 0 to 2^31 - 1: 0 leaves it as it is; 60,000. */
+  /** Time for shrinking a red run, in ms of real time, 0 (no shrinking) to 2^31 - 1. Default: 60,000. */
   shrink?: number | undefined;
 }
 
@@ -115,29 +118,31 @@ export type ExploreNodeOptions = Omit<
 
 /** A group of nodes of one service. */
 export interface ExploreGroup<World = undefined> {
-  /** Number of nodes, 1 to 100; 1. */
+  /** Number of nodes, 1 to 100. Default: 1. */
   count?: number | undefined;
-  /** Their handlers; those of `explore`. `[]`: none. */
+  /** Handlers of the group; `[]`: none. Default: the handlers of `explore`. */
   handlers?: ExploreOptions<World>["handlers"];
-  /** Options of `catga` for them, besides those of all. */
+  /** Options of `catga` for the group's nodes, besides the options for all nodes. */
   options?: ExploreNodeOptions | undefined;
 }
 
 /** Another version of the program. */
 export interface ExploreDeploy<World = undefined> {
-  /** Its handlers, for the nodes that have those of `explore`. */
+  /** Handlers of the version, for nodes that have the handlers of `explore`. */
   handlers: NonNullable<ExploreOptions<World>["handlers"]>;
-  /** When it begins, in ms since the workload began; `"any"`: at a time or a moment that the seed draws. `"any"`. */
+  /**
+   * When the deploy begins, in ms since the workload began; `"any"` (default): at a time or moment that the seed draws.
+   */
   at?: "any" | number | undefined;
-  /** True: it is never taken back. False: some seeds take it back. False. */
+  /** True: the deploy is never taken back. False (default): some seeds take it back. */
   forGood?: boolean | undefined;
 }
 
 /** A process that starts. */
 export interface ProcessStart<World = undefined> {
-  /** The id of its node, such as `app-1`. */
+  /** Id of the process's node, such as `app-1`. */
   readonly node: string;
-  /** Name of its group. */
+  /** Name of the node's group. */
   readonly service: string;
   /** The value that `world` made for this run. */
   readonly world: World;
@@ -149,13 +154,13 @@ export interface ProcessStart<World = undefined> {
 export interface Workload<World = undefined> {
   /** The app of the first client. */
   readonly app: Catga;
-  /** The app of another client, by its id: `client-2`. Throws a `TypeError` if there is none. */
+  /** Returns the app of another client, by its id: `client-2`. Throws a `TypeError` if there is no such client. */
   readonly client: (id: string) => Catga;
   /** Random choices of the seed. */
   readonly random: WorkloadRandom;
   /**
-   * Names an action, and runs it. Shrinking leaves out steps, whose value is `undefined` then, so that the workload
-   * must not need it. Random numbers that are drawn in a step are its own: leaving out others does not change them.
+   * Names an action, and runs it. Shrinking leaves steps out; the value of a step that is left out is `undefined`, so
+   * the workload must not need it. Random numbers drawn in a step do not depend on other steps.
    */
   readonly step: <T>(name: string, action: (random: WorkloadRandom) => MaybePromise<T>) => Promise<T | undefined>;
   /** The time of the cluster: `await clock.sleep(100)`. */
@@ -165,19 +170,19 @@ export interface Workload<World = undefined> {
   /** The seed. */
   readonly seed: number;
   /**
-   * Waits for something outside of the cluster, such as a query of a real database: no virtual time passes until the
-   * promise has settled. Settles as it does.
+   * Waits for a promise of something outside of the cluster, such as a query of a real database: no virtual time passes
+   * until the promise has settled. Settles like the promise.
    */
   readonly io: <T>(promise: Promise<T>) => Promise<T>;
 }
 
-/** Random choices: the same ones for the same seed. */
+/** Random choices; they are equal for equal seeds. */
 export interface WorkloadRandom {
-  /** A number from 0 on and below 1. */
+  /** Returns a number of at least 0 and less than 1. */
   (): number;
-  /** An integer from `least` to `most`, both included. */
+  /** Returns an integer from `least` to `most`, both included. */
   readonly int: (least: number, most: number) => number;
-  /** One of several values. */
+  /** Returns one of several values. */
   readonly pick: <T>(values: readonly T[]) => T;
 }
 
@@ -185,7 +190,7 @@ export interface WorkloadRandom {
 export interface ExploreOutcome<World = undefined> {
   /** History of operations, handlers, steps and nodes. */
   readonly history: History;
-  /** An app of the cluster, which is calm now: its `load`, `runs` and `send` tell the state at the end. */
+  /** An app of the cluster, which has no faults any more: its `load`, `runs` and `send` show the state at the end. */
   readonly state: Catga;
   /** The value that `world` made for this run. */
   readonly world: World;
@@ -193,21 +198,21 @@ export interface ExploreOutcome<World = undefined> {
   readonly io: <T>(promise: Promise<T>) => Promise<T>;
 }
 
-/** Throws if a run has broken a promise. */
+/** A check: throws if a run has broken a promise. */
 export type ExploreCheck<World = undefined> = (outcome: ExploreOutcome<World>) => MaybePromise<unknown>;
 
-/** A group with its defaults. */
+/** A group of nodes, with defaults filled in. */
 export interface ExploredGroup<World> {
   readonly name: string;
   readonly ids: readonly string[];
-  /** Handlers by deploy, from 0 on. */
+  /** Handlers by number of the deploy, from 0. */
   readonly versions: readonly ExploreOptions<World>["handlers"][];
   readonly options: ExploreNodeOptions;
-  /** True: the workload calls its nodes, and they are not killed. */
+  /** True if the workload calls the group's nodes, which are not killed. */
   readonly isClient: boolean;
 }
 
-/** The groups of nodes that options describe. Throws a `TypeError` or `RangeError` if they are invalid. */
+/** Returns the groups of nodes that options describe. Throws a `TypeError` or `RangeError` if they are invalid. */
 export function groupsOf<World>(options: ExploreOptions<World>): ExploredGroup<World>[] {
   const { nodes = 2, handlers, deploys = [], options: common = {} } = options;
   if (typeof nodes !== "number" && !isPlain(nodes)) {
@@ -235,7 +240,7 @@ export function groupsOf<World>(options: ExploreOptions<World>): ExploredGroup<W
   });
 }
 
-/** Throws a `TypeError` or `RangeError` for invalid options. */
+/** Throws a `TypeError` or `RangeError` if the options are invalid. */
 export function checkExplore<World>(options: ExploreOptions<World>): void {
   if (!isPlain(options)) throw new TypeError(`explore takes an object of options; got ${show(options)}`);
   checkKnown("explore", options, OPTION_NAMES);
@@ -293,7 +298,7 @@ export function checkExplore<World>(options: ExploreOptions<World>): void {
   groupsOf(options);
 }
 
-/** The kinds of faults of an option. Throws a `TypeError` for an invalid one. */
+/** Returns the kinds of faults of an option. Throws a `TypeError` if the option is invalid. */
 export function faultsOf(faults: ExploreOptions["faults"] = "all"): readonly ExploreFault[] {
   if (faults === "all") return EXPLORE_FAULTS.filter((fault) => fault !== "lostTail");
   if (faults === "none") return [];
@@ -310,7 +315,7 @@ function checkNodes(at: string, options: ExploreNodeOptions): void {
   checkKnown(at, options, NODE_OPTIONS);
 }
 
-/** Throws a `TypeError` for handlers that `catga` would refuse; a function makes them later. */
+/** Throws a `TypeError` if `catga` would refuse the handlers; a function is not called, as it makes them later. */
 function checkHandlers(handlers: unknown): void {
   if (typeof handlers !== "function" && handlers !== undefined) collect(handlers as Handlers);
 }

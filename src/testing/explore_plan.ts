@@ -1,37 +1,40 @@
 /**
- * The plan of one run: everything that `explore` chooses besides the order that the seed of the network gives. A plan
- * is text, to be run again, and is made smaller by leaving out and shortening what is in it.
+ * The plan of one run: everything that `explore` chooses besides the order that the network's seed gives. A plan can be
+ * written as text and run again, and is shrunk by leaving out and shortening its parts.
  */
 import type { Random } from "../ports/clock.ts";
 import { EXPLORE_FAULTS, type ExploreFault } from "./explore_options.ts";
 
 /** When a fault or a deploy begins. */
 export type FaultMoment =
-  /** In ms since the workload began. */
+  /** Time in ms since the workload began. */
   | { readonly type: "time"; readonly at: number }
-  /** At the `count`th time that this happens, such as `attempt begins command Charge`, and `after` ms. */
+  /** `after` ms after this moment, such as `attempt begins command Charge`, has happened for the `count`th time. */
   | { readonly type: "moment"; readonly moment: string; readonly count: number; readonly after: number };
 
-/** A fault that a plan has. */
+/** A fault of a plan. */
 export interface PlannedFault {
   readonly fault: ExploreFault;
-  /** Id of the node that it befalls; `here`: the one of its moment; `undefined`: it befalls no single node. */
+  /**
+   * Id of the node that the fault befalls; `here`: the node of its moment; `undefined`: the fault befalls no single
+   * node.
+   */
   readonly node: string | undefined;
   readonly when: FaultMoment;
-  /** How long it lasts, in ms: until a killed node starts again, or a frozen one goes on. */
+  /** Duration of the fault, in ms: until a killed node starts again, or a frozen node resumes. */
   readonly lasts: number;
-  /** Chance of those that happen by chance; ms of a skew; number of messages of a lost tail. */
+  /** Strength of the fault: chance of a fault by chance, ms of a skew, or number of messages of a lost tail. */
   readonly amount: number;
 }
 
-/** A deploy that a plan has. */
+/** A deploy of a plan. */
 export interface PlannedDeploy {
-  /** Its number among the versions: 0 is that of `handlers`, 1 the first deploy. */
+  /** Number of the version: 0 is the version of `handlers`, 1 the first deploy. */
   readonly version: number;
   readonly when: FaultMoment;
-  /** True: it begins with the node of its moment; false: with one by chance. */
+  /** True: the deploy begins with the node of its moment; false: with a random node. */
   readonly isHere: boolean;
-  /** Pause between two nodes, in ms. */
+  /** Pause between the deploys to two nodes, in ms. */
   readonly pause: number;
 }
 
@@ -42,14 +45,14 @@ export interface Plan {
   readonly delay: number;
   readonly faults: readonly PlannedFault[];
   readonly deploys: readonly PlannedDeploy[];
-  /** Steps of the workload that are left out, by their numbers in the order of their calls. */
+  /** Numbers of the workload's steps that are left out, in the order of their calls. */
   readonly skips: readonly number[];
 }
 
 /** Faults that befall one node. */
 export const OF_NODES: ReadonlySet<ExploreFault> = new Set(["kill", "freeze", "cut", "skew"]);
 
-/** How long a fault lasts, and how strong it is. */
+/** Duration and strength of a fault. */
 export function extentOf(fault: ExploreFault, random: Random): Pick<PlannedFault, "lasts" | "amount"> {
   const [longest, most] = EXTENTS[fault];
   const lasts = Math.ceil(random() ** 2 * longest);
@@ -58,7 +61,7 @@ export function extentOf(fault: ExploreFault, random: Random): Pick<PlannedFault
   return { lasts, amount: Math.round(random() * most * 100) / 100 };
 }
 
-/** The longest duration of a fault in ms, and its greatest amount. */
+/** Maximum duration of a fault, in ms, and its maximum strength. */
 const EXTENTS: Readonly<Record<ExploreFault, readonly [longest: number, most: number]>> = {
   kill: [5_000, 0],
   freeze: [40_000, 0],
@@ -73,7 +76,7 @@ const EXTENTS: Readonly<Record<ExploreFault, readonly [longest: number, most: nu
   full: [4_000, 0],
   lostTail: [1, 5],
 };
-/** Text of a plan, for `replay`. */
+/** Returns the text of a plan, for `replay`. */
 export function planText({ seed, delay, faults, deploys, skips }: Plan): string {
   const parts = [`seed ${seed}`];
   if (delay > 0) parts.push(`delay ${delay}`);
@@ -92,7 +95,7 @@ function whenText(when: FaultMoment): string {
   return when.type === "time" ? `at ${when.at}` : `on ${when.count} ${when.moment} after ${when.after}`;
 }
 
-/** Reads the text of a plan. Throws a `TypeError` for another text. */
+/** Parses the text of a plan. Throws a `TypeError` if it is invalid. */
 export function parsePlan(text: string): Plan {
   const plan = {
     seed: NaN,

@@ -8,7 +8,7 @@ import type { Situation } from "./situations.ts";
 export interface ThreadTask {
   /** URL of the module whose default export has the options. */
   readonly program: string;
-  /** Options in place of those of the module. */
+  /** Options that replace the options of the module. */
   readonly options: Pick<ExploreOptions, "seed" | "seeds" | "steer" | "shrink" | "repeatable">;
 }
 
@@ -19,8 +19,8 @@ export type ThreadAnswer =
   | { readonly error: string };
 
 /**
- * Runs tasks, each on a thread of its own, until all have answered, or one has found something. Rejects with an `Error`
- * for a program that cannot be imported, or that `explore` refuses.
+ * Runs tasks, each on a thread of its own, until all have answered, or one has found a broken promise. Rejects with an
+ * `Error` if the program cannot be imported, or if `explore` refuses it.
  */
 export async function runThreads(tasks: readonly ThreadTask[]): Promise<ThreadAnswer[]> {
   const threads: Worker[] = [];
@@ -40,5 +40,5 @@ export async function runThreads(tasks: readonly ThreadTask[]): Promise<ThreadAn
   }
 }
 
-/** That of this module, which packages may have as JavaScript. */
+/** File name extension of this module, which is JavaScript in packages. */
 const EXTENSION = import.meta.url.endsWith(".js") ? ".js" : ".ts";

@@ -28,25 +28,25 @@ export interface ExploredRun {
   readonly failure: Error | undefined;
   /** Number of steps of the workload, and of its calls outside of steps. */
   readonly steps: number;
-  /** When the workload ended, in ms of virtual time since it began. */
+  /** When the workload ended, in ms of virtual time since the workload began. */
   readonly lasted: number;
-  /** Log of all nodes: time, level and message. */
+  /** Log lines of all nodes: time, level and message. */
   readonly log: readonly ExploreLine[];
 }
 
 /** A line of a node's log. */
 export interface ExploreLine {
-  /** Ms of virtual time since the workload began. */
+  /** Time in ms of virtual time since the workload began. */
   readonly at: number;
   readonly level: "debug" | "info" | "warn" | "error";
   readonly text: string;
 }
 
-/** Callbacks of what steers the seeds. */
+/** Callbacks to the code that steers the seeds. */
 export interface RunObserver {
-  /** Something began or ended. */
+  /** Called when an operation, attempt, step or lock began or ended. */
   moment(moment: RecordedMoment): void;
-  /** A fault begins, or one that lasts ends. */
+  /** Called when a fault begins, and when a fault that lasts ends. */
   fault(
     fault: ExploreFault | "deploy" | "thaw" | "restore" | "restart",
     node: string | undefined,
@@ -54,7 +54,7 @@ export interface RunObserver {
   ): void;
 }
 
-/** Runs a plan. Rejects only for what is no result of the run, such as options that `catga` refuses. */
+/** Runs a plan. Rejects only for errors that are no result of the run, such as options that `catga` refuses. */
 export function exploreRun<World>(
   options: ExploreOptions<World>,
   plan: Plan,
@@ -63,7 +63,7 @@ export function exploreRun<World>(
   return new RunOfPlan(options, plan, helpers).play();
 }
 
-/** State that runs share. */
+/** State that several runs share. */
 export interface RunHelpers {
   readonly observer?: RunObserver | undefined;
   readonly patience: RealPatience;
@@ -71,9 +71,9 @@ export interface RunHelpers {
 
 /** Real time for code of the program that waits for neither Catga nor virtual time. */
 export interface RealPatience {
-  /** Ms of real time that are left in this run. */
+  /** Real time that is left in this run, in ms. */
   left: number;
-  /** True: all waits were in vain so far, so that a run waits less. */
+  /** True if all waits so far were in vain, so that a run waits for a shorter time. */
   isInVain: boolean;
 }
 
@@ -87,7 +87,7 @@ interface ExploredNode<World> {
   version: number;
   isFrozen: boolean;
   isCut: boolean;
-  /** A start or a drain is under way. */
+  /** True while a start or a drain is under way. */
   isChanging: boolean;
 }
 
@@ -103,20 +103,20 @@ class RunOfPlan<World> {
   readonly #nodes = new Map<string, ExploredNode<World>>();
   readonly #world: World;
   readonly #log: ExploreLine[] = [];
-  /** Windows of faults that happen by chance, which are open now: their chances. */
+  /** Chances of the random faults whose windows are open now. */
   readonly #windows = new Map<PlannedFault, number>();
-  /** How often each moment has been. */
+  /** Number of times that each moment has happened. */
   readonly #moments = new Map<string, number>();
-  /** Ends of the faults that last, in the order of their beginnings. */
+  /** Functions that end the faults under way, in the order in which the faults began. */
   readonly #ends = new Set<() => void>();
   /** Starts, drains and deploys that are under way. */
   readonly #changes = new Set<Promise<unknown>>();
-  /** Real waits of the program that `io` knows of. */
+  /** Number of promises that the program has given to `io`, and that have not settled. */
   #io = 0;
   readonly #patience: RealPatience;
   #broken: Error | undefined;
   #steps = 0;
-  /** Name of the workload's step that code belongs to. */
+  /** Name of the workload's step in which code runs. */
   readonly #step = new AsyncLocalStorage<string>();
   #isOver = false;
 
@@ -128,7 +128,7 @@ class RunOfPlan<World> {
     this.#observer = observer;
     this.#network = new MemoryNetwork({ clock: this.#clock, seed: plan.seed });
     this.#recorder = new HistoryRecorder(this.#clock);
-    // a world that is not made is `undefined`, and so is its type
+    // without the option `world` its value is `undefined`, and so is its type
     this.#world = options.world?.() as World;
     for (const group of groupsOf(options)) {
       for (const id of group.ids) {
@@ -242,14 +242,14 @@ class RunOfPlan<World> {
       at = -1;
       node.version = version;
       const { app, process, isChanging, isFrozen } = node;
-      if (app === undefined || isChanging || isFrozen) continue; // it starts with its version
+      if (app === undefined || isChanging || isFrozen) continue; // the node starts with its version
       this.#observer?.fault("deploy", node.id, this.#recorder);
       node.isChanging = true;
       await app.drain({ timeout: DRAIN });
       this.#recorder.end<NodeProcess>(process!.span as never, { endedBy: "drain" });
-      if (node.app !== app) continue; // it was killed meanwhile
+      if (node.app !== app) continue; // the node was killed meanwhile
       node.app = undefined;
-      node.isFrozen = node.isCut = false; // another process, with a connection of its own
+      node.isFrozen = node.isCut = false; // the node has a new process, with a new connection
       await this.#start(node);
       await delay(this.#clock, pause);
     }
@@ -444,11 +444,11 @@ class RunOfPlan<World> {
     for (let step = FIRST_STEP;; step = Math.min(LONGEST_STEP, step * 2)) {
       const next = await this.#left().catch((error) => {
         if (!(error instanceof CatgaError)) throw error;
-        this.#unhandled = [error.message]; // there are faults
+        this.#unhandled = [error.message]; // a fault may cause this error
         return 0;
       });
       if (next === undefined) return;
-      if (next > LEAP && !this.#calming) return; // calm comes first
+      if (next > LEAP && !this.#calming) return; // faults end first
       if (next > LEAP) {
         this.#clock.leap(next);
         this.#network.log.leapt();
@@ -458,7 +458,7 @@ class RunOfPlan<World> {
     }
   }
 
-  /** In how many ms something goes on by itself; `undefined`: nothing is left. */
+  /** Returns the time until something goes on by itself, in ms; `undefined`: nothing is left. */
   async #left(): Promise<number | undefined> {
     const well = [...this.#nodes.values()].filter(({ isFrozen, isCut }) => !isFrozen && !isCut);
     const apps = new Map(well.flatMap(({ id, app }) => app === undefined ? [] : [[id, app] as const]));
@@ -473,7 +473,7 @@ class RunOfPlan<World> {
 
   #unhandled: readonly string[] = [];
 
-  /** Runs that go on by themselves. */
+  /** Returns the runs that go on by themselves. */
   async #openRuns(app: Catga): Promise<RunInfo[]> {
     const open: RunInfo[] = [];
     for await (const run of app.runs({ open: true })) {
@@ -516,7 +516,7 @@ class RunOfPlan<World> {
     }
   }
 
-  /** Waits for 1 ms of real time. Resolves with true if something that the program waited for has come. */
+  /** Waits for 1 ms of real time. Resolves with true if a promise for which the program waited outside has settled. */
   async #waitOutside(): Promise<boolean> {
     const before = this.#outside();
     const io = this.#io;
@@ -529,7 +529,7 @@ class RunOfPlan<World> {
     return isOver;
   }
 
-  /** The program waits for something that virtual time must not pass for. */
+  /** Returns true if the program waits for something outside, during which virtual time must not pass. */
   #isOutside(): boolean {
     if (this.#io > 0) return true;
     return this.#patience.left > 0 && this.#outside().length > 0;
@@ -561,12 +561,12 @@ class RunOfPlan<World> {
   }
 }
 
-/** Text of a moment in plans. */
+/** Returns the text of a moment in plans. */
 export function momentText({ type, at, label }: RecordedMoment): string {
   return `${type} ${at} ${label}`;
 }
 
-/** When a run goes on by itself, in ms from now; `Infinity`: it waits for a signal. */
+/** Returns the time until a run goes on by itself, in ms; `Infinity`: it waits for a signal. */
 function nextOf({ status, pending }: RunInfo, now: number): number {
   if (status !== "waiting" && status !== "retrying") return 0;
   const nexts = pending.map(({ next }) => next === undefined ? Infinity : Math.max(0, next.getTime() - now));
@@ -588,7 +588,7 @@ const WORKLOAD_SEED = 0x0ca7_9a00;
 const LIMIT = 300_000; // ms of virtual time
 const START_LIMIT = 60_000;
 const SETTLE = 120_000;
-/** Ms in which faults go on after the workload, while what it caused is handled. */
+/** Time in which faults go on after the workload, in ms, while all that the workload caused is handled. */
 const GRACE = 60_000;
 const DRAIN = 5_000;
 const RESTART = 300;
@@ -596,11 +596,11 @@ const MOST_STARTS = 200;
 const STEP = 50;
 const FIRST_STEP = 10;
 const LONGEST_STEP = 1_000;
-/** A wait of a run that is at least this long, in ms, is leapt over at the end. */
+/** Minimum length of a run's wait, in ms, that virtual time leaps over at the end. */
 const LEAP = 10_000;
-/** Ms of real time that functions of the program may wait for something outside, without `io`. */
+/** Real time that functions of the program may wait for something outside without `io`, in ms. */
 const PATIENCE = 1_000;
-/** Ms of it where waiting was in vain in the runs before. */
+/** Like `PATIENCE`, if waiting was in vain in earlier runs. */
 const SHORT_PATIENCE = 50;
-/** Ms of real time after which `io` is an error: 60 s. */
+/** Real time after which a pending `io` is an error, in ms. */
 const IO_LIMIT = 60_000;

@@ -1,6 +1,6 @@
 /**
- * `guarantees`: a check for `explore` that takes what has to hold from contracts. What the docs promise of a command,
- * a query, a durable event, a workflow, an entity, locks and leadership is checked in the history of each run.
+ * `guarantees`: a check for `explore` that derives promises from contracts. The promises of the docs for a command, a
+ * query, a durable event, a workflow, an entity, locks and leadership are checked in the history of each run.
  */
 import { isDeepStrictEqual } from "node:util";
 import { CatgaError } from "../error.ts";
@@ -61,7 +61,7 @@ export function guarantees(...promised: readonly Guaranteed[]): (run: { readonly
 /** Returns the breaches of all promises of these contracts in a history, and of locks and leadership. */
 export function breachesOf(history: History, promised: readonly Guaranteed[]): Breach[] {
   const workflows = promised.filter((one) => "kind" in one && one.kind === "workflow").map(({ name }) => name);
-  // what is neither a workflow nor an entity is a contract
+  // a value that is neither a workflow nor an entity is a contract
   const contracts = promised.filter((one) => "kind" in one && one.kind !== "workflow") as AnyContract[];
   const entities = promised.filter((one) => "~entity" in one).map(({ name }) => name);
   const requests = contracts.filter(({ kind }) => kind === "command" || kind === "query");
@@ -94,7 +94,7 @@ function ofRequests(history: History, contract: AnyContract): Breach[] {
   return [...broken, ...checkMessages(observationsOf(history, contract, kind, { attempts, sends }))];
 }
 
-/** All results that are `ok` of one id are equal. */
+/** Checks that all `ok` results of one id are equal. */
 function oneResult({ kind, name, options }: AnyContract, sends: readonly HistoryOperation[]): Breach[] {
   const ids = Map.groupBy(
     sends.flatMap((operation) => {
@@ -172,7 +172,7 @@ function observationsOf(
   return observations;
 }
 
-/** Runs of a command that was sent several times under one id are several messages. */
+/** Splits the runs of a command that was sent several times under one id into messages. */
 function kindOfRun(kind: RequestKind, sends: number | undefined): RequestKind {
   return kind === "command" && (sends ?? 1) > 1 ? "idempotent" : kind;
 }
@@ -194,7 +194,7 @@ function timeoutOf({ options }: HistoryOperation): number | undefined {
   return typeof timeout === "number" ? timeout : undefined;
 }
 
-/** Codes of sends that say nothing of their runs. */
+/** Codes of sends that say nothing about the runs of the handler. */
 const LOCAL: ReadonlySet<string> = new Set([
   ...["INVALID_MESSAGE", "INVALID_RESPONSE", "TOO_LARGE", "ID_REUSED", "FORBIDDEN", "ACCESS_DENIED"],
 ]);

@@ -1,11 +1,11 @@
 /**
- * The history of one run of `explore`: what the workload and handlers did, on which node, when, and what came of it.
+ * The history of one run of `explore`: the operations of the workload and of handlers, with node, time and outcome.
  * Checks read it; `history_recorder.ts` writes it.
  */
 import type { Result } from "../../mod.ts";
 import type { RunInfo } from "../contract/flow.ts";
 
-/** Kind of contract that an operation, or an attempt of a handler, is of. */
+/** Kind of the contract of an operation, or of a handler's attempt. */
 export type HistoryKind =
   | "command"
   | "query"
@@ -19,23 +19,23 @@ export type HistoryKind =
 
 /**
  * Outcome of an operation or an attempt. `failed`: a `Result` with an error, or a thrown `CatgaError`; `thrown`:
- * another error. A failure with `OUTCOME_UNKNOWN` or `TIMEOUT` may have had its effect, and so may whatever has no
- * outcome.
+ * another error. An operation that failed with `OUTCOME_UNKNOWN` or `TIMEOUT`, or that has no outcome, may have had its
+ * effect.
  */
 export type HistoryOutcome =
   | { readonly type: "ok"; readonly value: unknown }
   | { readonly type: "failed"; readonly code: string; readonly message: string }
   | { readonly type: "thrown"; readonly message: string; readonly error: unknown };
 
-/** Something that begins, and may end. */
+/** A part of the history that begins, and may end. */
 export interface HistorySpan {
-  /** Place of its beginning among all beginnings and ends of this history, from 0: no two are at one place. */
+  /** Place of the beginning among all beginnings and ends of this history, from 0; each place is unique. */
   readonly began: number;
-  /** Place of its end; `undefined`: it has not ended, because its node was killed or the run of the seed was over. */
+  /** Place of the end; `undefined`: not ended, because the node was killed or the run of the seed was over. */
   readonly ended: number | undefined;
-  /** Time of its beginning, in ms of virtual time since the first operation could begin. */
+  /** Time of the beginning, in ms of virtual time since the first operation could begin. */
   readonly start: number;
-  /** Time of its end. */
+  /** Time of the end. */
   readonly end: number | undefined;
 }
 
@@ -49,7 +49,7 @@ export interface HistoryOperation extends HistorySpan {
   readonly kind: HistoryKind;
   /** Name of the contract, workflow, entity, lock or cache entry. */
   readonly contract: string;
-  /** The key: that of the send, or what the contract makes of the input; the id of a run or of an entity. */
+  /** The key that the send has, or that the contract makes of the input; or the id of a run or entity. */
   readonly key: string | undefined;
   /** The message id, or the id of the run, if the caller gave one. */
   readonly id: string | undefined;
@@ -59,23 +59,23 @@ export interface HistoryOperation extends HistorySpan {
   readonly options: Readonly<Record<string, unknown>> | undefined;
   /** Node whose app was called. */
   readonly node: string;
-  /** The step of the workload in which it was called; `undefined`: outside of one, or by a handler. */
+  /** Step of the workload in which the operation was called; `undefined`: called outside of a step, or by a handler. */
   readonly step: string | undefined;
-  /** The attempt whose handler called it, or the step of a workflow; `undefined`: the workload. */
+  /** Attempt of the handler, or step of a workflow, that called the operation; `undefined`: the workload called it. */
   readonly by: HandlerAttempt | WorkflowStep | undefined;
-  /** Its outcome; `undefined`: it has not ended. */
+  /** Outcome of the operation; `undefined`: it has not ended. */
   readonly outcome: HistoryOutcome | undefined;
 }
 
 /** A run of a handler. Handlers of workflows have their {@link WorkflowStep}s instead. */
 export interface HandlerAttempt extends HistorySpan {
-  /** Tells it from a {@link WorkflowStep}. */
+  /** Distinguishes an attempt from a {@link WorkflowStep}. */
   readonly type: "attempt";
   /** Kind of the contract. */
   readonly kind: "command" | "query" | "event" | "stream";
   /** Name of the contract. */
   readonly contract: string;
-  /** Name of the entity whose command it is; `undefined`: of none. */
+  /** Name of the entity that the command belongs to; `undefined`: no entity. */
   readonly entity: string | undefined;
   /** Key of the message. */
   readonly key: string | undefined;
@@ -83,23 +83,23 @@ export interface HandlerAttempt extends HistorySpan {
   readonly id: string;
   /** Number of the attempt, from 1, as the handler sees it. */
   readonly attempt: number;
-  /** The input as the handler got it; of a batch the array of its members' payloads. */
+  /** The input as the handler got it; for a batch the array of the members' payloads. */
   readonly input: unknown;
-  /** The members of a run of `onBatch`; `undefined` for others. */
+  /** Members of the batch in a run of `onBatch`; `undefined` in other runs. */
   readonly batch: readonly HistoryMember[] | undefined;
   /** Id of the node. */
   readonly node: string;
-  /** Number of starts of the node so far: another process has another number. */
+  /** Number of starts of the node so far: each process of a node has another number. */
   readonly process: number;
   /** Name of the subscription, if the contract is durable. */
   readonly subscription: string | undefined;
-  /** Position in the log, if the message is of the log. */
+  /** Position in the log; `undefined` for a message that is not in the log. */
   readonly position: number | undefined;
   /** The fencing token that the handler got. */
   readonly fence: number | undefined;
-  /** The operation that sent the message; `undefined`: an entity emitted it, or it is not known. */
+  /** Operation that sent the message; `undefined`: unknown, or an entity emitted the message. */
   readonly operation: number | undefined;
-  /** Its outcome; `undefined`: it has not ended. */
+  /** Outcome of the attempt; `undefined`: it has not ended. */
   readonly outcome: HistoryOutcome | undefined;
 }
 
@@ -115,7 +115,7 @@ export interface HistoryMember {
   readonly attempt: number;
   /** The payload. */
   readonly payload: unknown;
-  /** The operation that sent the message, if it is known. */
+  /** Operation that sent the message; `undefined`: unknown. */
   readonly operation: number | undefined;
 }
 
@@ -129,17 +129,17 @@ export interface WorkflowStep extends HistorySpan {
   readonly run: string;
   /** Name of the step. */
   readonly name: string;
-  /** Number of the attempt, from 1; of an `undo` 0. */
+  /** Number of the attempt, from 1; 0 for an `undo`. */
   readonly attempt: number;
   /** Id of the node. */
   readonly node: string;
   /** Number of starts of the node so far. */
   readonly process: number;
-  /** Its outcome; `undefined`: it has not ended. */
+  /** Outcome of the step; `undefined`: it has not ended. */
   readonly outcome: HistoryOutcome | undefined;
 }
 
-/** A lock that was held: from its acquisition until its release, or until its signal was aborted. */
+/** A lock that was held, from its acquisition until its release, or until its signal was aborted. */
 export interface LockHold extends HistorySpan {
   /** The keys, sorted. */
   readonly keys: readonly string[];
@@ -149,15 +149,15 @@ export interface LockHold extends HistorySpan {
   readonly node: string;
   /** Number of starts of the node so far. */
   readonly process: number;
-  /** How it ended: by `release`, or because it was lost; `undefined`: not yet, or its node was killed. */
+  /** Reason of the end: `release`, or the lock was lost; `undefined`: it has not ended, or its node was killed. */
   readonly endedBy: "release" | "loss" | undefined;
-  /** The attempt or step that held it; `undefined`: the workload. */
+  /** Attempt or step that held the lock; `undefined`: the workload held it. */
   readonly by: HandlerAttempt | WorkflowStep | undefined;
 }
 
 /** A term of leadership: a call of the function that was given to `lead`. */
 export interface HistoryTerm extends HistorySpan {
-  /** Its name. */
+  /** Name of the lead. */
   readonly name: string;
   /** Id of the node. */
   readonly node: string;
@@ -165,25 +165,25 @@ export interface HistoryTerm extends HistorySpan {
   readonly process: number;
 }
 
-/** A fault that `explore` caused, until it ended it. */
+/** A fault that `explore` caused, until it ended. */
 export interface InjectedFault extends HistorySpan {
   /** Kind of the fault. */
   readonly fault: string;
-  /** Node that it befell; `undefined`: the network, the store or the log. */
+  /** Node that the fault befell; `undefined`: the network, the store or the log. */
   readonly node: string | undefined;
   /** Further values, such as the ms of a skew, for the timeline. */
   readonly detail: string | undefined;
 }
 
-/** The process of a node: from its start until it was killed, or has drained. */
+/** The process of a node, from its start until it was killed, or had drained. */
 export interface NodeProcess extends HistorySpan {
   /** Id of the node. */
   readonly node: string;
-  /** Number of its starts so far. */
+  /** Number of starts of the node so far. */
   readonly process: number;
-  /** The deploy whose handlers it has, from 1; 0: the first handlers. */
+  /** Number of the deploy whose handlers the process has, from 1; 0: the first handlers. */
   readonly deploy: number;
-  /** How it ended; `undefined`: it was there at the end. */
+  /** How the process ended; `undefined`: it was running at the end. */
   readonly endedBy: "kill" | "drain" | undefined;
 }
 
@@ -205,9 +205,9 @@ export interface History {
   readonly faults: readonly InjectedFault[];
   /** Processes of nodes. */
   readonly processes: readonly NodeProcess[];
-  /** The runs of workflows as they are at the end, with all that is recorded of each. */
+  /** The runs of workflows with their states at the end, and with all that is recorded of each. */
   readonly runs: readonly RunInfo[];
-  /** Messages that became dead letters, and are at the end. */
+  /** Dead letters that exist at the end. */
   readonly deadLetters: readonly HistoryLetter[];
 }
 
@@ -230,18 +230,18 @@ export interface HistoryLetter {
 }
 
 /**
- * A promise that a run has broken: a check throws it. Other errors do as well; this one names the promise, and the
- * places of the history that show it, which the timeline marks.
+ * The error that a check throws if a run has broken a promise. Other errors work as well; this error also names the
+ * promise, and the places of the history that show the breach, which the timeline marks.
  */
 export class BrokenPromise extends Error {
-  /** Tells it from other errors. */
+  /** Distinguishes this error from others. */
   override readonly name = "BrokenPromise";
   /** The promise, as the documentation states it. */
   readonly promise: string;
-  /** The entries of the history that show that it is broken. */
+  /** The entries of the history that show the breach. */
   readonly shownBy: readonly HistorySpan[];
 
-  /** Creates the error of a promise that is broken. */
+  /** Creates the error of a broken promise. */
   constructor(promise: string, message: string, shownBy: readonly HistorySpan[] = []) {
     super(message);
     this.promise = promise;
@@ -249,13 +249,13 @@ export class BrokenPromise extends Error {
   }
 }
 
-/** The outcome of a result. */
+/** Returns the outcome of a result. */
 export function outcomeOf(result: Result<unknown>): HistoryOutcome {
   if (result.ok) return { type: "ok", value: result.value };
   return { type: "failed", code: result.error.code, message: result.error.message };
 }
 
-/** Returns true if what has this outcome may have had its effect. */
+/** Returns true if an operation with this outcome may have had its effect. */
 export function mayHaveHappened(outcome: HistoryOutcome | undefined): boolean {
   if (outcome === undefined || outcome.type !== "failed") return true;
   return UNCERTAIN.has(outcome.code);

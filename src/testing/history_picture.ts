@@ -13,7 +13,7 @@ export function historyPicture(history: History, title: string, shownBy: readonl
   const width = LEFT + nodes.length * COLUMN;
   const height = TOP + (lines.length + 1) * ROW;
   const x = (node: string) => LEFT + nodes.indexOf(node) * COLUMN + BAND;
-  /** The row of a place, or of the next one that is shown; `undefined`: the end. */
+  /** Returns the row of a place, or of the next place that is shown; `undefined`: the end. */
   const y = (place: number | undefined) => {
     const row = place === undefined ? -1 : lines.findIndex((line) => line.place >= place);
     return TOP + (row < 0 ? lines.length : row) * ROW;
@@ -71,7 +71,7 @@ function row({ at, what, value, isBad, type, span }: TimelineLine, y: number, x:
     `<text class="${kind}" x="${x}" y="${y + 4}">${whole}${escaped(cut(text, LONGEST))}</text>`;
 }
 
-/** An arrow from a node to another one, whose boxes it does not touch. */
+/** Draws an arrow from one node to another, between their boxes. */
 function arrow(kind: string, fromX: number, fromY: number, toX: number, toY: number): string {
   const side = fromX < toX ? 5 : -5;
   return `<line class="${kind}" x1="${fromX + side}" y1="${fromY}" x2="${
@@ -93,9 +93,9 @@ function escaped(text: string): string {
     .replaceAll(/[\x00-\x08\x0b\x0c\x0e-\x1f]/g, "?");
 }
 
-/** Pixels. */
+/** Sizes in pixels. */
 const [LEFT, TOP, COLUMN, ROW, BAND] = [90, 70, 290, 18, 14];
-/** Characters of a row's text. */
+/** Maximum length of a row's text, in characters. */
 const LONGEST = 44;
 const STYLE = `
 svg { --page: #fff; --ink: #1f2328; --soft: #656d76; --line: #8c959f; --fault: #cf222e; --call: #0969da; --ok: #1a7f37 }

@@ -1,7 +1,7 @@
 /**
- * Writes the {@link History} of a run: it stands around the apps that a workload calls, around the handlers of nodes,
- * and around the contexts that these get. It knows which functions of the program run, and which of them wait for
- * something that is neither Catga nor virtual time.
+ * Writes the {@link History} of a run: wraps the apps that a workload calls, the handlers of nodes, and the contexts of
+ * handlers. It knows which functions of the program run, and which of them wait for something that is neither Catga nor
+ * virtual time.
  */
 import {
   type Behavior,
@@ -37,13 +37,13 @@ import type {
 } from "./history.ts";
 import { outcomeOf } from "./history.ts";
 
-/** Header by which the attempts of a handler name the operation that sent their message. */
+/** Header in which a message carries the number of its operation to the attempts of its handler. */
 const OPERATION_HEADER = "explore-operation";
 
-/** A span whose end is written later. */
+/** A part of the history whose end is written later. */
 type Unended<T> = { -readonly [Member in keyof T]: T[Member] };
 
-/** A process of a node, as records name it. */
+/** A process of a node, as records identify it. */
 export interface RecordedProcess {
   readonly node: string;
   /** Number of starts of the node so far. */
@@ -54,7 +54,7 @@ export interface RecordedProcess {
 export interface RunningCode {
   readonly label: string;
   readonly of: RecordedProcess | undefined;
-  /** Calls of Catga that it has made and that have not ended. */
+  /** Number of calls of Catga that the function has made, and that have not ended. */
   calls: number;
   hasEnded: boolean;
 }
@@ -66,7 +66,10 @@ export function isOutside({ calls, hasEnded }: RunningCode): boolean {
 
 type Cause = HandlerAttempt | WorkflowStep;
 
-/** A moment that faults may aim at: something began or ended. `retry`: an attempt or a step that is not the first. */
+/**
+ * A moment that faults may aim at: something began or ended. `retry`: the second or a later attempt of a handler or a
+ * step.
+ */
 export interface RecordedMoment {
   readonly type: "operation" | "attempt" | "retry" | "step" | "lock";
   readonly at: "begins" | "ends";
@@ -90,7 +93,7 @@ export class HistoryRecorder {
   readonly #clock: Clock;
   #origin = 0;
   #place = 0;
-  /** After the end of the run nothing is recorded. */
+  /** True after the end of the run: nothing is recorded any more. */
   #closed = false;
   readonly #running = new Set<RunningCode>();
   readonly #dead = new Set<RecordedProcess>();
@@ -99,12 +102,12 @@ export class HistoryRecorder {
     this.#clock = clock;
   }
 
-  /** The workload begins: times count from now on. */
+  /** Called when the workload begins: times count from now on. */
   start(): void {
     this.#origin = this.#clock.monotonic();
   }
 
-  /** The run is over. */
+  /** Called when the run is over. */
   close(): void {
     this.#closed = true;
   }
@@ -114,27 +117,27 @@ export class HistoryRecorder {
     return this.#clock.monotonic() - this.#origin;
   }
 
-  /** A span that begins now. */
+  /** Returns a part of the history that begins now. */
   begin<T extends HistorySpan>(list: T[], fields: Omit<T, keyof HistorySpan>): Unended<T> {
-    // the members that are missing are those of the span
+    // the caller gives the members that are missing here
     const span = { began: this.#place++, ended: undefined, start: this.now, end: undefined, ...fields } as Unended<T>;
     if (!this.#closed) list.push(span as T);
     return span;
   }
 
-  /** A span ends now, unless it has ended. */
+  /** Ends a part of the history now, unless it has ended. */
   end<T extends HistorySpan>(span: Unended<T>, fields: Partial<T> = {}): void {
     if (span.ended !== undefined || this.#closed) return;
     Object.assign(span, { ended: this.#place++, end: this.now }, fields);
   }
 
-  /** A process was killed: what its code waits for does not count any more. */
+  /** Called when a process was killed: its functions do not count as running any more. */
   forget(of: RecordedProcess): void {
     this.#dead.add(of);
     for (const code of this.#running) if (code.of === of) this.#running.delete(code);
   }
 
-  /** Functions that run and wait neither for Catga nor for virtual time, on nodes that are awake. */
+  /** Returns the functions that run and wait neither for Catga nor for virtual time, on nodes that are not frozen. */
   outside(awake: (node: string) => boolean): RunningCode[] {
     return [...this.#running].filter((code) => isOutside(code) && (code.of === undefined || awake(code.of.node)));
   }
@@ -151,14 +154,14 @@ export class HistoryRecorder {
     return this.#sender(app, { of, step, leavesOut, by: undefined, code: undefined });
   }
 
-  /** Handlers of a process: a copy whose functions are recorded. */
+  /** Returns a copy of a process's handlers whose functions are recorded. */
   handlers(handlers: Handlers | undefined, of: RecordedProcess): Handler[] {
     const given = collect(handlers).map(({ handler }) => handler);
     const inner = new Set(given.flatMap((handler) => handler["~handler"].with ?? []));
     return given.filter((handler) => !inner.has(handler)).map((handler) => this.#handler(handler, of));
   }
 
-  /** A behavior that records the attempts of handlers, outermost. */
+  /** Returns the outermost behavior, which records the attempts of handlers. */
   behavior(of: RecordedProcess): Behavior {
     return async ({ contract, payload, ctx, subscription }, next) => {
       if (isRunMessage(contract.name)) return await next();
@@ -220,7 +223,7 @@ export class HistoryRecorder {
 
   #instant: { at: number; moments: RecordedMoment[] } = { at: -1, moments: [] };
 
-  /** Entries that began or ended at this very moment of virtual time. */
+  /** Parts of the history that began or ended at this very moment of virtual time. */
   get instant(): readonly RecordedMoment[] {
     return this.#instant.at === this.now ? this.#instant.moments : [];
   }
@@ -262,7 +265,7 @@ export class HistoryRecorder {
     });
     return {
       entity: recorded,
-      // the context is that of a running app, which loads and stores
+      // the context belongs to a running app, which loads and stores
       fn: (payload, ctx) => (ctx as EntityContext)["~decide"](recorded, payload),
     };
   }
@@ -413,7 +416,7 @@ export class HistoryRecorder {
       this.end<LockHold>(hold, { endedBy });
       this.#moment("lock", "ends", "lock", key, at.of.node);
     };
-    // its lease may have ended while its holder was frozen, before it had the answer
+    // the lease may have ended while the holder was frozen, before the holder got the lock
     if (lock.signal.aborted) end("loss");
     else lock.signal.addEventListener("abort", () => end("loss"), { once: true });
     const release = () => (end("release"), this.#waits(at.code, lock.release()));
@@ -448,7 +451,7 @@ export class HistoryRecorder {
     });
   }
 
-  /** Timers that code sets on its clock are waits for virtual time, until they fire. */
+  /** Wraps a clock: timers that code sets on it count as waits for virtual time until they fire. */
   #clockOf(clock: object, { code }: RecordedCaller): object {
     if (code === undefined) return clock;
     return new Proxy({}, {
@@ -471,17 +474,17 @@ export class HistoryRecorder {
   }
 }
 
-/** Who calls an app or a context. */
+/** Caller of an app or a context. */
 interface RecordedCaller {
   readonly of: RecordedProcess;
   step(): string | undefined;
   leavesOut?(): boolean;
   readonly by: Cause | undefined;
-  /** The function that calls; `undefined`: the workload. */
+  /** Function that calls; `undefined`: the workload calls. */
   readonly code: RunningCode | undefined;
 }
 
-/** The contract that a call is about; `undefined`: the call is none of the history. */
+/** Returns the contract of a call; `undefined`: the call is not recorded in the history. */
 function targetOf(
   method: string,
   [first, second, third]: unknown[],
@@ -520,15 +523,15 @@ const METHODS: ReadonlySet<string> = new Set([
   ...["send", "sendAll", "publish", "enqueue", "broadcast", "stream", "start", "result", "tell", "cancel"],
   ...["unschedule", "load"],
 ]);
-/** The options of a call: the third argument, of a signal the fourth. */
+/** Returns the options of a call: its third argument, or for a signal the fourth. */
 function optionsOf(method: string, args: readonly unknown[]): Readonly<Record<string, unknown>> | undefined {
   const options = args[method === "tell" ? 3 : method === "lock" ? 1 : 2];
   return isRecord(options) ? { ...options } : undefined;
 }
 
-/** The methods that resolve with a result, and may be refused. */
+/** Methods that resolve with a result, and may be refused. */
 const REFUSABLE: ReadonlySet<string> = new Set(["send", "publish", "enqueue", "start", "tell", "cancel"]);
-/** The methods whose third argument may have headers. */
+/** Methods whose third argument may have headers. */
 const HEADERS: ReadonlySet<string> = new Set(["send", "publish", "enqueue", "broadcast"]);
 
 function withHeader([contract, payload, options]: unknown[], number: number): unknown[] {
@@ -542,14 +545,14 @@ function operationOf(headers: Readonly<Record<string, string>>): number | undefi
   return text === undefined ? undefined : Number(text);
 }
 
-/** The key that a contract makes of a payload; `undefined`: none, or its function throws. */
+/** Returns the key that a contract makes of a payload; `undefined`: none, or its function throws. */
 function keyOf({ options }: AnyContract, payload: unknown): string | undefined {
   const key = options?.key;
   if (key === undefined) return undefined;
   try {
     return String(key(payload as never));
   } catch {
-    return undefined; // Catga says so to the sender
+    return undefined; // Catga reports the error to the sender
   }
 }
 
@@ -567,7 +570,7 @@ function thrown(error: unknown): HistoryOutcome {
   return { type: "thrown", message: error instanceof Error ? error.message : String(error), error };
 }
 
-/** A failure that a step returned is its outcome. */
+/** Returns the outcome of a step that returned a value: a returned failure is a failed outcome. */
 function returnedValue(value: unknown): HistoryOutcome {
   if (isResult(value)) return outcomeOf(value);
   return { type: "ok", value };

@@ -9,17 +9,17 @@ import { VirtualClock } from "../memory/virtual_clock.ts";
 export interface Pace {
   /** The clock for the network. */
   readonly clock: Clock;
-  /** True: time passes in steps, so that what is loaded meanwhile would come too late. */
+  /** True if time passes in steps: code that is loaded meanwhile would come too late. */
   readonly isVirtual: boolean;
-  /** The test awaits a promise of a node: time passes until it has settled, unless time passes by hand. */
+  /** Called when the test awaits a promise of a node: time passes until it has settled, unless time passes by hand. */
   drive<T>(node: string, promise: Promise<T>): Promise<T>;
   /** Lets time pass until a promise has settled. */
   until<T>(promise: Promise<T>): Promise<T>;
   /** Lets `ms` pass. */
   advance(ms: number): Promise<void>;
-  /** Moves the time of day on by `ms`, and calls back. */
+  /** Moves the time of day forward by `ms`, and calls `moved`. */
   leap(ms: number, moved: () => void): Promise<void>;
-  /** No virtual time passes until a promise has settled; settles as it does. */
+  /** Lets no virtual time pass until a promise has settled; settles like the promise. */
   io<T>(promise: Promise<T>): Promise<T>;
   /** Lets time pass until `condition` returns true; resolves to `false` if it does not within `limit` ms. */
   reach(condition: () => boolean, limit: number): Promise<boolean>;
@@ -29,7 +29,7 @@ export interface Pace {
 interface VirtualPaceOptions {
   /** True if time passes by itself. */
   readonly auto: boolean;
-  /** Returns true if a node is running and not frozen: time does not pass for promises of other nodes. */
+  /** Returns true if a node is running and not frozen: only for promises of such a node does time pass. */
   awake(node: string): boolean;
   /** Returns true if handlers run. */
   busy(): boolean;
@@ -37,9 +37,7 @@ interface VirtualPaceOptions {
   asleep(): boolean;
 }
 
-/**
- * Virtual time. It passes only while the test awaits the cluster: none passes while the test computes or reads a file.
- */
+/** Virtual time. It passes only while the test awaits the cluster, and not while the test computes or reads a file. */
 export class VirtualPace implements Pace {
   readonly clock: VirtualClock = new VirtualClock();
   readonly isVirtual = true;
@@ -52,14 +50,14 @@ export class VirtualPace implements Pace {
   #running = false;
   /** Calls of {@link VirtualPace.io} that have not ended. */
   #io = 0;
-  /** Virtual ms that have passed while handlers ran, since real time last did. */
+  /** Virtual time that has passed while handlers ran, since real time last passed, in ms. */
   #passedBusy = 0;
-  /** For how many more ms of real time handlers that run may wait for something outside of virtual time. */
+  /** Real time that is left for running handlers to wait for something outside of virtual time, in ms. */
   #patience = PATIENCE;
 
   constructor(options: VirtualPaceOptions) {
     this.#options = options;
-    this.#broken.promise.catch(() => {}); // every awaited promise is raced against it
+    this.#broken.promise.catch(() => {}); // each awaited promise is raced against this one
   }
 
   drive<T>(node: string, promise: Promise<T>): Promise<T> {
@@ -137,7 +135,7 @@ export class VirtualPace implements Pace {
     if (this.#wanted) await this.clock.advance(next);
   }
 
-  /** Runs one at a time: the clock must not be advanced twice at once. */
+  /** Runs one step at a time: the clock must not be advanced twice at once. */
   #alone<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#last.then(work);
     this.#last = done.catch(() => {});
@@ -194,12 +192,12 @@ export class RealPace implements Pace {
  */
 const MAX_BUSY = 100;
 /**
- * The same for handlers none of which waits for `ctx.clock`: they wait for a file, a socket or a real timer, or for
- * Catga. Those have a second of real time before 10 s have passed.
+ * Like `MAX_BUSY`, but for handlers none of which waits for `ctx.clock`: they wait for a file, a socket, a real timer,
+ * or Catga. They have a second of real time before 10 s have passed.
  */
 const MAX_OUTSIDE = 10;
 const PATIENCE = 1_000; // ms of real time
-/** In place of a node: the test itself awaits the promise. */
+/** Stands for a node if the test itself awaits the promise. */
 const TEST = "the test";
 
 // The app that a test works with: virtual time passes while the test awaits one of its promises.
@@ -231,14 +229,14 @@ export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>
   });
 }
 
-/** Not a generator, which would have `return` wait for the item that is awaited. */
+/** Wraps an iterator; no generator, as the `return` of a generator would wait for the item that is awaited. */
 function drivenItems(
   items: AsyncIterableIterator<unknown>,
   drive: <R>(promise: Promise<R>) => Promise<R>,
 ): AsyncIterableIterator<unknown> {
   return {
     next: () => drive(items.next()),
-    return: (value) => drive(items.return!(value)), // streams have it
+    return: (value) => drive(items.return!(value)), // streams have this method
     [Symbol.asyncIterator]() {
       items[Symbol.asyncIterator]();
       return this;
@@ -264,12 +262,12 @@ function isResource(value: unknown): value is object {
     !(Symbol.asyncIterator in value);
 }
 
-// How far the subscriptions of a test cluster are: who leads each, and what is not handled yet.
+// The progress of a test cluster's subscriptions: the leader of each, and messages that are not handled yet.
 
 /** The nodes that run, and are neither frozen nor cut off, by id. */
 export type WellNodes = ReadonlyMap<string, Catga>;
 
-/** The id of the node that leads a subscription, `name` or `service/name`; `undefined`: none. */
+/** Returns the id of the node that leads a subscription, given as `name` or `service/name`; `undefined`: none. */
 export function leaderOf(nodes: WellNodes, subscription: string): string | undefined {
   for (const [id, app] of nodes) {
     for (const { service, name, state } of app.health().subscriptions) {
@@ -280,14 +278,14 @@ export function leaderOf(nodes: WellNodes, subscription: string): string | undef
   return undefined;
 }
 
-/** The subscriptions that nodes lead, sorted. */
+/** Returns the subscriptions that nodes lead, sorted. */
 export function ledSubscriptions(nodes: WellNodes): string[] {
   const all = [...nodes.values()].flatMap((app) => app.health().subscriptions);
   return [...new Set(all.filter(({ state }) => LED.has(state)).map(({ service, name }) => `${service}/${name}`))]
     .sort();
 }
 
-/** Describes messages that are not handled yet; empty when all that is stored is handled, or a dead letter. */
+/** Describes messages that are not handled yet; empty if each stored message is handled, or a dead letter. */
 export async function unhandled(nodes: WellNodes): Promise<string[]> {
   const left: string[] = [];
   for (const [id, app] of nodes) {
@@ -309,10 +307,10 @@ export async function unhandled(nodes: WellNodes): Promise<string[]> {
   }
 }
 
-/** Describes what is left of a subscription whose leader has nothing in hand. */
+/** Describes the rest of a subscription whose leader has no message in hand. */
 function leftOf(nodes: WellNodes, info: SubscriptionInfo): string[] {
   const { service, name, abandoned, leader, lag, open, retrying, dead, requested } = info;
-  if (abandoned) return []; // no node handles it
+  if (abandoned) return []; // no node handles the contract
   if (leader === undefined || !nodes.has(leader)) return [`${service}/${name} has no leader`];
   if (lag > 0) return [`${service}/${name} on ${leader} has not recorded ${lag} message(s) of the log as handled`];
   if (requested) return [`${service}/${name} on ${leader} has not carried out a rewind, replay or discard`];
@@ -320,11 +318,11 @@ function leftOf(nodes: WellNodes, info: SubscriptionInfo): string[] {
   if (known !== undefined && known.dead !== dead) {
     return [`${service}/${name} on ${leader} has not recorded its dead letters: ${dead} of ${known.dead}`];
   }
-  // the leader has begun since it was asked for what it has in hand
+  // the leader has begun messages since it reported its messages in hand
   if (open > 0) {
     return [`${service}/${name} on ${leader} has not recorded ${open} message(s) that it took over as handled`];
   }
-  // carried out since the leader was asked
+  // the messages were handled since the leader reported
   if (retrying > 0) return [`${service}/${name} on ${leader} has ${waiting(retrying)}`];
   return leaderOf(nodes, `${service}/${name}`) === leader ? [] : [`${leader} has not begun to lead ${service}/${name}`];
 }

@@ -1,4 +1,4 @@
-/** A recorder of what apps send, publish and handle. */
+/** A recorder of the messages that apps send, publish and handle. */
 import { clearTimeout, setTimeout } from "node:timers";
 import type { Behavior, Contract, Result } from "../../mod.ts";
 import { show } from "../data/checks.ts";
@@ -16,9 +16,9 @@ export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCod
    * Kind of the record. A message that is sent and handled is recorded twice, and once more for each further attempt.
    */
   readonly type: RecordType;
-  /** The kind of its contract. */
+  /** Kind of the message's contract. */
   readonly kind: Kind;
-  /** The name of its contract. */
+  /** Name of the message's contract. */
   readonly name: string;
   /**
    * Payload as the sender passed it; of a handled message, as the handler received it. A run of `onBatch` is one
@@ -26,23 +26,23 @@ export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCod
    * `position`.
    */
   readonly payload: In;
-  /** The id of the node that sent it, or handled it. */
+  /** Id of the node that sent or handled the message. */
   readonly node: string;
   /** Time of the send, or of the handler's start, in ms since 1970 by the node's clock. */
   readonly at: number;
-  /** The message id; of a sent message, only if it is in the options of the send. */
+  /** The message id; for a sent message only if the options of the send have an id. */
   readonly id: string | undefined;
   /** The headers in the options of the send, or in the context of the handler. */
   readonly headers: Readonly<Record<string, string>>;
   /** The correlation id; `undefined` for a message that no handler sent. */
   readonly correlationId: string | undefined;
-  /** Number of the attempt to handle it, from 1; `undefined` for a message that is sent. */
+  /** Number of the attempt to handle the message, from 1; `undefined` for a sent message. */
   readonly attempt: number | undefined;
-  /** Position of a message of the log, when it is handled; `undefined` for others. */
+  /** Position in the log, for a handled message of the log; else `undefined`. */
   readonly position: number | undefined;
-  /** The name of the subscription that handles a message of the log; `undefined` for others. */
+  /** Name of the subscription that handles the message, for a message of the log; else `undefined`. */
   readonly subscription: string | undefined;
-  /** Its result; `undefined` until it has one. The value of a broadcast is an array of `BroadcastResult`. */
+  /** Result of the message; `undefined` until it has one. The value of a broadcast is an array of `BroadcastResult`. */
   readonly result: Result<Out, F> | undefined;
 }
 
@@ -62,7 +62,7 @@ export interface Recorder {
   broadcast<In, Out, F extends string>(
     contract: Contract<Kind, In, Out, F>,
   ): readonly Recorded<In, BroadcastResult<Out, F>[], F>[];
-  /** The messages of a contract whose handlers ran, one for each run. */
+  /** Runs of handlers of a contract, one record for each run. */
   handled<In, Out, F extends string>(contract: Contract<Kind, In, Out, F>): readonly Recorded<In, Out, F>[];
   /**
    * The next record of a contract that has a result (or whose handler has begun, for the type `"started"`) and that
@@ -77,11 +77,11 @@ export interface Recorder {
   clear(): void;
 }
 
-/** RecorderTime of a recorder, by the time of its cluster. */
+/** Time for a recorder: the time of its cluster. */
 export interface RecorderTime {
-  /** Calls back after `ms`; the function that it returns cancels that. */
+  /** Calls back after `ms`; returns a function that cancels the call. */
   after(ms: number, callback: () => void): () => void;
-  /** The test awaits this promise. */
+  /** Called with a promise that the test awaits. */
   drive<T>(promise: Promise<T>): Promise<T>;
 }
 
@@ -121,9 +121,9 @@ export class MessageRecorder implements Recorder {
   readonly handled: Recorder["handled"] = (contract) => this.#of("handled", contract);
   readonly #waiting: RecorderTime;
   readonly #running = new Map<string, Set<symbol>>();
-  /** Handlers that have not ended, also when they were aborted: what each runs, by node. */
+  /** Handlers that have not ended, aborted ones included, with the name of the contract that each runs, by node. */
   readonly #unended = new Map<string, Set<{ readonly label: string }>>();
-  /** Virtual timers that handlers wait for. */
+  /** Number of virtual timers that handlers wait for. */
   #sleeps = 0;
   readonly #queues = new Map<string, RecordQueue>();
   #all: Recorded[] = [];
@@ -176,12 +176,12 @@ export class MessageRecorder implements Recorder {
     return this.#sleeps > 0;
   }
 
-  /** Handlers that have not ended on a node: the names of what they run. */
+  /** Returns the names of the contracts whose handlers have not ended on a node. */
   unended(node: string): readonly string[] {
     return [...new Set([...this.#unended.get(node) ?? []].map(({ label }) => label))];
   }
 
-  /** The node was killed: handlers that run there do not count any more. */
+  /** Called when a node was killed: handlers that run there do not count any more. */
   forget(node: string): void {
     this.#running.delete(node);
     this.#unended.delete(node);
@@ -264,7 +264,7 @@ export class MessageRecorder implements Recorder {
     return queue;
   }
 
-  /** A handler begins; the function that it returns is called at its end. */
+  /** Called when a handler begins; returns a function that is to be called when the handler ends. */
   #run(node: string): () => void {
     let runs = this.#running.get(node);
     if (runs === undefined) this.#running.set(node, runs = new Set());
@@ -273,7 +273,9 @@ export class MessageRecorder implements Recorder {
     return () => void runs.delete(run);
   }
 
-  /** A handler begins; the function that it returns is called when it has ended, or thrown. */
+  /**
+   * Called when a handler begins; returns a function that is to be called when the handler has ended, or has thrown.
+   */
   #enter(node: string, label: string): () => void {
     let handlers = this.#unended.get(node);
     if (handlers === undefined) this.#unended.set(node, handlers = new Set());
@@ -282,7 +284,7 @@ export class MessageRecorder implements Recorder {
     return () => void handlers.delete(handler);
   }
 
-  /** Counts the timers that a handler sets by its `ctx.clock`, and that have not fired. */
+  /** Counts the timers that a handler sets on its `ctx.clock`, until they fire. */
   #watchClock(ctx: Context): void {
     const begin = () => {
       let set = true;

@@ -2,13 +2,13 @@
 import { recordingOf } from "./timeline.ts";
 import type { History } from "./history.ts";
 
-/** First difference of two runs of a plan. */
+/** First difference between two runs of a plan. */
 export interface RunDifference {
-  /** The lines of both at that place; empty: that run has ended. */
+  /** The lines of both runs at that place; empty if a run has ended. */
   readonly lines: readonly [first: string, second: string];
 }
 
-/** The first difference of two histories, values left out; `undefined`: none. */
+/** Returns the first difference of two histories without values; `undefined`: none. */
 export function firstDifference(first: History, second: History): RunDifference | undefined {
   const [left, right] = [recordingOf(first, false), recordingOf(second, false)];
   for (let i = 0; i < Math.max(left.length, right.length); i++) {
@@ -17,12 +17,12 @@ export function firstDifference(first: History, second: History): RunDifference 
   return undefined;
 }
 
-/** Uses of time, randomness and the network of the machine by the program, such as `Date.now at orders.ts:7:20`. */
+/** Watches uses of the machine's time, randomness and network by the program, such as `Date.now at orders.ts:7:20`. */
 export class GlobalsWatch implements Disposable {
   readonly #uses = new Set<string>();
   readonly #undo: (() => void)[] = [];
 
-  /** Watches until it is disposed. */
+  /** Watches until the object is disposed. */
   constructor() {
     const { crypto, performance } = globalThis;
     for (
@@ -72,7 +72,7 @@ export class GlobalsWatch implements Disposable {
  */
 function programPlace(stack: string): string | undefined {
   const frames = stack.split("\n").map((line) => /((?:file:\/\/|https?:\/\/|\/)[^\s()]+:\d+:\d+)/.exec(line)?.[1]);
-  for (const frame of frames.slice(2)) { // behind the message, and the frame of the watch
+  for (const frame of frames.slice(2)) { // after the message, and the frame of the watch
     if (frame === undefined || isOfCatga(frame)) return undefined;
     if (!frame.includes("/node_modules/")) return frame;
   }

@@ -4,8 +4,8 @@ import type { ExploredRun } from "./explored_run.ts";
 import { BrokenPromise } from "./history.ts";
 
 /**
- * The smallest red run that is found in time: `play` runs a plan, `isTime` returns false when the time is over. It
- * leaves out faults, deploys and steps of the workload, in halves and then one by one, and shortens what is left.
+ * Returns the smallest red run that is found in time. `play` runs a plan; `isTime` returns false when the time is over.
+ * Faults, deploys and steps of the workload are left out, in halves and then one by one, and the rest is shortened.
  */
 export async function shrink(
   red: ExploredRun,
@@ -50,7 +50,7 @@ async function leaveOut<T>(list: () => readonly T[], attempt: (left: readonly T[
   }
 }
 
-/** Tries faults at earlier moments of the same kind: what the workload does before can be left out then. */
+/** Tries faults at earlier moments of the same kind: actions of the workload before can be left out then. */
 async function moveUp(plan: () => Plan, attempt: (plan: Plan) => Promise<boolean>): Promise<void> {
   for (let i = 0; i < plan().faults.length; i++) {
     const { when } = plan().faults[i];
@@ -63,7 +63,7 @@ async function moveUp(plan: () => Plan, attempt: (plan: Plan) => Promise<boolean
   }
 }
 
-/** Tries faults that are shorter, and faults and deploys that begin at their moment itself. */
+/** Tries shorter faults, and faults and deploys without a delay after their moment. */
 async function shorten(plan: () => Plan, attempt: (plan: Plan) => Promise<boolean>): Promise<void> {
   for (let i = 0; i < plan().faults.length; i++) {
     const change = (change: Partial<Plan["faults"][number]>) => {
@@ -89,7 +89,7 @@ function sizeOf({ faults, deploys, delay, skips }: Plan): string {
   return JSON.stringify([faults, deploys, delay, skips.length]);
 }
 
-/** Name of the failure: the promise, or the message without its numbers and names. */
+/** Returns the name of a failure: the broken promise, or the message without its numbers and names. */
 function failureKind(error: Error): string {
   if (error instanceof BrokenPromise) return error.promise;
   const text = error.message.replaceAll(/\d+|"[^"]*"/g, "#").replaceAll(/#(?:[\s,;]*#)+/g, "#");

@@ -1,6 +1,6 @@
 /**
- * The situations that seeds have met: which operation was in which phase when which fault began. Plans are steered to
- * those that no seed has met yet.
+ * The situations that seeds have met: an operation, its phase, and the fault that began then. Plans are steered towards
+ * situations that no seed has met yet.
  */
 import type { Random } from "../ports/clock.ts";
 import { extentOf, type FaultMoment, OF_NODES, type PlannedDeploy, type PlannedFault } from "./explore_plan.ts";
@@ -12,7 +12,7 @@ import type { HistoryRecorder } from "./history_recorder.ts";
 export interface Situation {
   /** Kind and name of the contract, or of the workflow's step, such as `command Charge` or `step Order.charge`. */
   readonly operation: string;
-  /** The fault; also `deploy`, and the ends of faults: `thaw` of a freeze, `restore` of a cut. */
+  /** The fault. Also `deploy`, and the ends of faults: `thaw` of a freeze, `restore` of a cut. */
   readonly fault: string;
   /**
    * `sent`: it was called, and no handler had begun. `handled`: its handler ran on another node than the one that the
@@ -33,20 +33,20 @@ export interface Situation {
     | "begun"
     | "done"
     | "returned";
-  /** Number of times that seeds met it. */
+  /** Number of times that seeds met the situation. */
   readonly count: number;
 }
 
 /** The situations of all seeds so far. */
 export class Situations implements RunObserver {
   readonly #met = new Map<string, number>();
-  /** How often a moment was in one run at most. */
+  /** Maximum number of times that each moment happened in one run. */
   readonly #moments = new Map<string, number>();
   #momentsOfRun = new Map<string, number>();
-  /** How often plans aimed a fault at a moment. */
+  /** Number of times that plans aimed a fault at each moment. */
   readonly #aimed = new Map<string, number>();
 
-  /** All of them, sorted. */
+  /** All situations, sorted. */
   get all(): Situation[] {
     return [...this.#met].sort(([a], [b]) => a < b ? -1 : 1).map(([text, count]) => {
       const [operation, fault, phase] = text.split("\t");
@@ -54,7 +54,7 @@ export class Situations implements RunObserver {
     });
   }
 
-  /** Number of them. */
+  /** Number of situations. */
   get size(): number {
     return this.#met.size;
   }
@@ -66,7 +66,7 @@ export class Situations implements RunObserver {
     if (count > (this.#moments.get(text) ?? 0)) this.#moments.set(text, count);
   }
 
-  /** A run begins. */
+  /** Called when a run begins. */
   begin(): void {
     this.#momentsOfRun = new Map();
   }
@@ -107,8 +107,8 @@ export class Situations implements RunObserver {
   }
 
   /**
-   * Draws a fault at a moment: first those that lead to a situation that no seed has met, else those at which plans
-   * have aimed least often. `undefined`: no moment is known yet.
+   * Draws a fault at a moment. Prefers faults that lead to a situation that no seed has met, then moments at which
+   * plans have aimed least often. Returns `undefined` if no moment is known yet.
    */
   aim(
     faults: readonly ExploreFault[],
@@ -124,7 +124,7 @@ export class Situations implements RunObserver {
     return { fault, node, when, ...extentOf(fault, random) };
   }
 
-  /** Draws a moment for a deploy, as {@link Situations.aim} does for a fault. */
+  /** Draws a moment for a deploy, like {@link Situations.aim} for a fault. */
   aimDeploy(random: Random): Pick<PlannedDeploy, "when" | "isHere"> | undefined {
     const aim = this.#draw(["deploy"], random);
     return aim && { when: this.#momentOf(aim, random), isHere: aim.isHere };
@@ -164,7 +164,7 @@ export class Situations implements RunObserver {
 
 type AimedFault = ExploreFault | "deploy";
 
-/** A fault at a moment: at the node of the moment, or at another one. */
+/** Makes a fault at a moment: at the node of the moment, or at another node. */
 interface Aim<Fault> {
   readonly moment: string;
   readonly fault: Fault;
@@ -175,7 +175,7 @@ function aimText({ moment, fault, isHere }: Aim<AimedFault>): string {
   return `${fault} ${isHere ? "here" : "elsewhere"} ${moment}`;
 }
 
-/** The situations that a fault at a moment mostly leads to. */
+/** Returns the situations to which a fault at a moment mostly leads. */
 function situationsAt(moment: string, fault: AimedFault, isHere: boolean): string[] {
   const [, what = "", operation = ""] = /^(\w+ \w+) (.*)$/.exec(moment) ?? [];
   if (what.startsWith("operation") && /^(lock|cache|entity) /.test(operation)) return [];
@@ -185,7 +185,7 @@ function situationsAt(moment: string, fault: AimedFault, isHere: boolean): strin
   return [phase, ...ofNodes].flatMap((phase) => phase === undefined ? [] : [`${operation}\t${fault}\t${phase}`]);
 }
 
-/** Phases of faults that come in the very moment. */
+/** Phases for faults that come in the very moment. */
 const MOMENTS: Readonly<Record<string, Situation["phase"]>> = {
   "operation begins": "called",
   "operation ends": "returned",
@@ -211,10 +211,10 @@ const PHASES_ELSEWHERE: Readonly<Record<string, Situation["phase"]>> = {
   "retry begins": "handled",
   "retry ends": "answered",
 };
-/** After so many faults at a moment, a situation that was not met is taken for one that cannot be. */
+/** Number of faults at a moment after which a situation that was not met counts as impossible. */
 const MOST_TRIES = 6;
 
-/** Situations as a table: a line for each operation and phase, with the faults that it has met. */
+/** Returns situations as a table: a line for each operation and phase, with the faults that were met. */
 export function situationTable(situations: readonly Situation[]): string {
   const rows = Map.groupBy(situations, ({ operation, phase }) => `${operation}\t${phase}`);
   const cells = [...rows].map(([key, met]) => {

@@ -71,7 +71,7 @@ export async function testCluster(
 
 /** A cluster in memory: {@link testCluster} makes it. `await using` drains its nodes. */
 export class TestCluster implements AsyncDisposable {
-  /** Their network. Its faults may be changed at any time. */
+  /** The network of the nodes. Its faults may be changed at any time. */
   readonly network: MemoryNetwork;
   /** Records of what was sent, published and handled. */
   readonly recorder: Recorder;
@@ -80,7 +80,7 @@ export class TestCluster implements AsyncDisposable {
   readonly #options: TestClusterOptions;
   readonly #recorder: MessageRecorder;
   readonly #pace: Pace;
-  /** In the order in which they first started. */
+  /** Nodes, in the order in which they first started. */
   readonly #nodes = new Map<string, Catga | undefined>();
   readonly #frozen = new Set<string>();
   readonly #cut = new Set<string>();
@@ -115,7 +115,7 @@ export class TestCluster implements AsyncDisposable {
     return this.network.clock;
   }
 
-  /** The running node with this id. Throws a `TypeError` if there is none. */
+  /** Returns the running node with this id. Throws a `TypeError` if there is none. */
   app(id: string): Catga {
     const app = this.#nodes.get(id);
     if (app !== undefined) return app;
@@ -165,14 +165,14 @@ export class TestCluster implements AsyncDisposable {
     this.#frozen.add(id);
   }
 
-  /** Resumes a frozen node: it receives all messages of the meantime now. */
+  /** Resumes a frozen node: it now receives all messages of the meantime. */
   resume(id: string): void {
     this.app(id);
     this.network.resume(id);
     this.#frozen.delete(id);
   }
 
-  /** Breaks a node's connection: the others cannot reach it. */
+  /** Breaks the connection of a node: other nodes cannot reach it. */
   cut(id: string): void {
     this.app(id);
     this.network.cut(id);
@@ -199,8 +199,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Moves the time of day on by `ms`, 0 or more, at once: what is scheduled until then fires, and sleeping workflows go
-   * on. Nothing else passes: no timeouts, no leases, no heartbeats, so that days take no longer than milliseconds.
+   * Moves the time of day forward by `ms`, 0 or more, at once: schedules until then fire, and sleeping workflows go on.
+   * No timeouts, leases or heartbeats pass, so that days take no longer than milliseconds.
    */
   leap(ms: number): Promise<void> {
     return this.#pace.leap(ms, () => this.network.log.leapt());
@@ -214,7 +214,7 @@ export class TestCluster implements AsyncDisposable {
     return this.#pace.io(promise);
   }
 
-  /** Lets time pass until a promise has settled, and settles as it does. */
+  /** Lets time pass until a promise has settled, and settles like the promise. */
   until<T>(promise: Promise<T>): Promise<T> {
     return this.#pace.until(promise);
   }
@@ -253,7 +253,7 @@ export class TestCluster implements AsyncDisposable {
     }
   }
 
-  /** For errors: the handlers that have not ended. */
+  /** Names the handlers that have not ended, for errors. */
   #unended(): string {
     const handlers = [...this.#nodes.keys()].flatMap((id) =>
       this.#recorder.unended(id).map((label) => `the handler of ${label} on ${id} has not ended`)
@@ -278,7 +278,7 @@ export class TestCluster implements AsyncDisposable {
     throw new Error(`no node leads the subscription ${subscription} within ${limit} ms; those that are led: ${others}`);
   }
 
-  /** As {@link TestCluster.drain}. */
+  /** Alias of {@link TestCluster.drain}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.drain();
   }
@@ -308,7 +308,7 @@ export class TestCluster implements AsyncDisposable {
     this.#recorder.forget(id);
   }
 
-  /** A logger that appends to {@link TestCluster.log}. */
+  /** Makes a logger that appends to {@link TestCluster.log}. */
   #logger(): Logger {
     const note = (level: string) => (message: string) => void this.log.push(`${level} ${message}`);
     const { faults } = this.#options;
@@ -321,17 +321,20 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-/** One for the process: what is loaded stays. */
+/** The one load of this process: modules stay loaded. */
 let loaded: Promise<void> | undefined;
 
-/** Loads the log, entities, workflows and streams now: virtual time would pass while a node loaded them. */
+/**
+ * Loads the modules for the log, entities, workflows and streams now: else virtual time would pass while a node loads
+ * them.
+ */
 async function loadLog(): Promise<void> {
   // a copy of the machine's clock: beside fake timers, no app starts on that clock itself
   const network = new MemoryNetwork({ clock: { ...systemClock } });
   const app = await catga({ network, handlers: event<void>("Loaded", { durable: true }).on(() => {}) });
   await app.load(entity("Loaded", { initial: () => 0 }), "none");
   await app.cancel(workflow("Loaded"), "none", "there is none");
-  await app.stream(stream("Items")).next().catch(() => {}); // nobody handles it
+  await app.stream(stream("Items")).next().catch(() => {}); // the stream has no handler
   await app.drain();
 }
 

@@ -4,26 +4,26 @@ import { checkFunction, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../da
 import type { Faults } from "../memory/faults.ts";
 import { OPTIONS } from "../node/app_options.ts";
 
-/** Options of `testCluster`: options of `catga` for every node, and these. */
+/** Options of `testCluster`: options of `catga` for every node, and the options below. */
 export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network" | "id" | "transport" | "signals"> {
-  /** Further options of one node, such as its service or its handlers; called with its id whenever it starts. */
+  /** Further options of one node, such as its service or its handlers; called with the node's id whenever it starts. */
   node?: ((id: string) => Partial<Omit<CatgaOptions, "nats" | "network" | "id">>) | undefined;
-  /** The seed of all random numbers, a safe integer; 1. Runs with the same seed are the same. */
+  /** Seed of all random numbers, a safe integer; equal seeds give equal runs. Default: 1. */
   seed?: number | undefined;
-  /** Random faults, from when all nodes have joined; none. */
+  /** Random faults, which begin when all nodes have joined. Default: none. */
   faults?: Faults | undefined;
-  /** Number of simulated NATS servers; 1. */
+  /** Number of simulated NATS servers. Default: 1. */
   servers?: number | undefined;
-  /** The largest message, in bytes; 1 MiB. */
+  /** Maximum size of a message, in bytes. Default: 1 MiB. */
   maxPayload?: number | undefined;
   /**
-   * `"virtual"`: an hour passes in milliseconds, but only while the test awaits something of the cluster. `"manual"`:
-   * time passes only in `advance` and `until`. `"real"`: real time. `"virtual"`.
+   * `"virtual"` (default): an hour passes in milliseconds, but only while the test awaits a promise of the cluster.
+   * `"manual"`: time passes only in `advance` and `until`. `"real"`: real time.
    */
   time?: "virtual" | "manual" | "real" | undefined;
 }
 
-/** Throws a `TypeError` for options that a test cluster does not take. */
+/** Throws a `TypeError` if a test cluster does not take the options. */
 export function checkTestOptions(options: TestClusterOptions): void {
   const given: Readonly<Record<string, unknown>> = { ...options };
   const foreign = NOT_OF_TESTS.find((name) => given[name] !== undefined);
@@ -40,25 +40,25 @@ export function checkTestOptions(options: TestClusterOptions): void {
   checkList(options);
 }
 
-/** Throws a `TypeError` for options that one node of a test cluster does not take; else returns them. */
+/** Returns the options of one node. Throws a `TypeError` if a node of a test cluster does not take them. */
 export function checkNodeOptions<T extends Partial<CatgaOptions>>(at: string, options: T): T {
   checkKnown(at, options, NODE_OPTIONS);
   checkList(options);
   return options;
 }
 
-/** The behavior of the recorder is put before those of the test; `catga` checks each of them. */
+/** Puts the behavior of the recorder before the behaviors of the test; `catga` checks each of them. */
 function checkList({ behaviors }: Pick<CatgaOptions, "behaviors">): void {
   if (behaviors === undefined || Array.isArray(behaviors)) return;
   throw new TypeError(`behaviors must be an array of functions; got ${show(behaviors)}`);
 }
 
-/** Throws a `TypeError` or `RangeError` for an invalid limit of a method. */
+/** Throws a `TypeError` or `RangeError` if the limit given to a method is invalid. */
 export function checkLimit(method: string, limit: number): void {
   checkNumber(`${method}: limit`, limit, 0, Number.MAX_VALUE, "ms");
 }
 
-/** The ids of the nodes. Throws a `RangeError` for an invalid size, and a `TypeError` for a repeated id. */
+/** Returns the ids of the nodes. Throws a `RangeError` for an invalid size, and a `TypeError` for a repeated id. */
 export function idsOf(size: number | readonly string[]): readonly string[] {
   if (typeof size !== "number") {
     if (!Array.isArray(size)) {
@@ -79,14 +79,14 @@ export function idsOf(size: number | readonly string[]): readonly string[] {
 /** Options of `catga` that a cluster of tests sets itself, or has no use for. */
 const NOT_OF_TESTS = ["nats", "network", "id", "transport", "signals"];
 
-/** Its options: its own first, then those of every node. */
+/** Options of a cluster: its own options first, then the options of every node. */
 const KNOWN = [
   ...["node", "time", "seed", "faults", "servers", "maxPayload"],
   ...[...OPTIONS].filter((name) => !NOT_OF_TESTS.includes(name)),
 ];
 const NODE_OPTIONS = new Set([...OPTIONS].filter((name) => !["nats", "network", "id"].includes(name)));
 
-// Which record a test waits for, and for how long.
+// Kinds of records that a test can wait for, and the options of a wait.
 
 /** Kind of a record: a message was sent, published, enqueued or broadcast by an app, or handled by one. */
 export type RecordType = "sent" | "published" | "enqueued" | "broadcast" | "handled";
@@ -98,11 +98,11 @@ export interface NextOptions {
    * of handlers that have begun, which have no result yet: they get it later, as `"handled"` records.
    */
   type?: RecordType | "started" | undefined;
-  /** Time to wait, in ms of the cluster's time, 0 to 2^31 - 1; 30,000. */
+  /** Time to wait, in ms of the cluster's time, 0 to 2^31 - 1. Default: 30,000. */
   limit?: number | undefined;
 }
 
-/** Throws a `TypeError` or `RangeError` for invalid options. */
+/** Throws a `TypeError` or `RangeError` if the options are invalid. */
 export function checkNextOptions(options: NextOptions): void {
   checkKnown("recorder.next", options, NEXT_OPTIONS);
   const { type, limit } = options;

@@ -1,4 +1,4 @@
-/** The history of a run as text: what happened, in order, one line each. */
+/** The history of a run as text: events in order, one on each line. */
 import { styleText } from "node:util";
 import type { History, HistoryOutcome, HistorySpan } from "./history.ts";
 import type { ExploreLine } from "./explored_run.ts";
@@ -7,11 +7,11 @@ import type { ExploreLine } from "./explored_run.ts";
 export interface TimelineLine {
   /** Place among all beginnings and ends. */
   readonly place: number;
-  /** Ms of virtual time since the workload began. */
+  /** Time in ms of virtual time since the workload began. */
   readonly at: number;
   readonly node: string;
   readonly type: "call" | "handler" | "step" | "lock" | "fault" | "process" | "log";
-  /** True: it fails, or is a fault that begins. */
+  /** True if the event is a failure, or the beginning of a fault. */
   readonly isBad: boolean;
   /** The event in words, without values. */
   readonly what: string;
@@ -20,7 +20,7 @@ export interface TimelineLine {
   readonly span: HistorySpan | undefined;
 }
 
-/** All lines of a history, in order. */
+/** Returns all lines of a history, in order. */
 export function timelineOf(history: History): TimelineLine[] {
   const lines: TimelineLine[] = [];
   const add = (
@@ -91,14 +91,12 @@ export function timelineOf(history: History): TimelineLine[] {
   return lines.sort((a, b) => a.place - b.place);
 }
 
-/** Text of a run for the comparison with another run of the same plan: `values` or without. */
+/** Returns the text of a run, with or without `values`, for the comparison with another run of the same plan. */
 export function recordingOf(history: History, values: boolean): string[] {
   return timelineOf(history).map(({ at, node, what, value }) => `${at} ${node} ${what}${values ? ` ${value}` : ""}`);
 }
 
-/**
- * The page that a red run is shown as. `shownBy`: what shows that a promise is broken. `colour`: for a terminal.
- */
+/** Returns the page that shows a red run. `shownBy`: entries that show the breach; `colour`: true for a terminal. */
 export function timelinePage(
   history: History,
   log: readonly ExploreLine[],
@@ -161,10 +159,10 @@ const STYLES: Readonly<Record<TimelineLine["type"], Style>> = {
   process: "red",
   log: "gray",
 };
-/** The caller says whether there are colours; not the standard output of the process. */
+/** Colours do not depend on the standard output of the process: the caller decides. */
 const ALWAYS = { validateStream: false };
 
-/** One line for what begins and ends with nothing between. */
+/** Joins the lines of a beginning and an end with nothing between into one line. */
 function merged(lines: readonly TimelineLine[]): TimelineLine[] {
   const shown: TimelineLine[] = [];
   for (const line of lines) {
@@ -176,7 +174,7 @@ function merged(lines: readonly TimelineLine[]): TimelineLine[] {
   return shown;
 }
 
-/** The lines that fit on a page; `undefined` for each that is left out. */
+/** Returns the lines that fit on a page; `undefined` for each line that is left out. */
 export function pageOf(lines: readonly TimelineLine[], marked: ReadonlySet<HistorySpan>): (TimelineLine | undefined)[] {
   if (lines.length <= PAGE) return [...lines];
   const weight = (line: TimelineLine, i: number): number => {
@@ -193,7 +191,7 @@ export function pageOf(lines: readonly TimelineLine[], marked: ReadonlySet<Histo
   return lines.map((line, i) => kept.has(i) ? line : undefined);
 }
 
-/** Lines of a page. */
+/** Number of lines of a page. */
 const PAGE = 56;
 
 function labelOf(by: object): string {
@@ -216,7 +214,7 @@ function isFailure(outcome: HistoryOutcome | undefined): boolean {
   return outcome !== undefined && outcome.type !== "ok";
 }
 
-/** A value in a line. */
+/** Returns the text of a value in a line. */
 function show(value: unknown): string {
   if (value === undefined) return "";
   let text: string;

@@ -1,6 +1,6 @@
 /** The guarantees of README.md as one function: the results that a message may have, by how often its handler ran. */
 
-/** Kind of a message with a result; an idempotent command may run again, and has one result all the same. */
+/** Kind of a message with a result. An idempotent command may run again, but has one result. */
 export type RequestKind = "command" | "query" | "idempotent";
 
 /**
@@ -10,11 +10,12 @@ export type RequestKind = "command" | "query" | "idempotent";
 const NOT_RUN: readonly string[] = ["UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER", "TIMEOUT"];
 /** Codes of commands that may have run. */
 const MAY_HAVE_RUN: readonly string[] = ["OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"];
-/** Codes of queries that failed, besides those of their handlers. */
+/** Codes of queries that failed, besides the codes of their handlers. */
 const QUERY_FAILURES: readonly string[] = [...NOT_RUN, "CANCELLED", "CLOSED"];
 
 /**
- * Returns true if a message may have this result after `runs` runs: `"ok"`, or a code, which may be the handler's own.
+ * Returns true if a message may have this result after `runs` runs. The result is `"ok"` or a code, possibly the
+ * handler's own code.
  */
 export function isAllowed(kind: RequestKind, result: string, runs: number): boolean {
   if (kind === "query") {

@@ -10,9 +10,12 @@ export interface Breach {
   readonly subject: string;
   /** Observations that contradict the promise. */
   readonly text: string;
-  /** Time of the observation that contradicts it, in the unit of the history; `undefined` if something is missing. */
+  /**
+   * Time of the observation that contradicts the promise, in the unit of the history; `undefined`: something is
+   * missing.
+   */
   readonly at: number | undefined;
-  /** Entries of the history of `explore` that show it; none. */
+  /** Entries of the history of `explore` that show the breach. Default: none. */
   readonly shownBy?: readonly HistorySpan[] | undefined;
 }
 

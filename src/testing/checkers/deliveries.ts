@@ -1,4 +1,4 @@
-/** Durable events and queued commands: stored messages are handled at least once, those of one key in order. */
+/** Durable events and queued commands: stored messages are handled at least once, messages of one key in order. */
 import type { AnyContract } from "../../contract/contract.ts";
 import { type HandlerAttempt, type History, type HistoryOperation, mayHaveHappened } from "../history.ts";
 import type { Breach } from "./breach.ts";
@@ -8,11 +8,9 @@ export type DeliveryHistory = Pick<History, "operations" | "attempts" | "deadLet
 
 /**
  * Returns a breach for each broken promise of durable contracts: a stored message that a subscription has neither
- * handled nor made a dead letter of, a handled message whose publisher was told that it is not stored, and a message
- * that began before an earlier one of its contract, key and subscription was done.
- *
- * Subscriptions are those of which a handler ran. A message that {@link checkDeliveries} has to find handled is one of
- * `publish` or `enqueue` without a schedule.
+ * handled nor made a dead letter, a handled message whose publisher got the result that it is not stored, and a message
+ * that began before an earlier message of its contract, key and subscription was done. Only subscriptions of which a
+ * handler ran are checked, and only messages of `publish` or `enqueue` without a schedule must be handled.
  */
 export function checkDeliveries(history: DeliveryHistory, contracts: readonly AnyContract[]): Breach[] {
   return contracts.flatMap((contract) => {
@@ -27,9 +25,11 @@ export function checkDeliveries(history: DeliveryHistory, contracts: readonly An
 
 /** A message of the log in a run of a handler. */
 interface ObservedDelivery {
-  /** Subscription, with its service: services have subscriptions of the same name. Commands have one for all. */
+  /**
+   * Subscription with its service, as services have subscriptions of the same name. Commands have one for all services.
+   */
   readonly subscription: string;
-  /** Its name alone. */
+  /** Name of the subscription alone. */
   readonly name: string;
   readonly id: string;
   readonly key: string | undefined;
@@ -37,7 +37,7 @@ interface ObservedDelivery {
   readonly operation: number | undefined;
   readonly began: number;
   readonly start: number;
-  /** Place of the end of a run that handled it, in a process that was alive then. */
+  /** Place of the end of a run that handled the message, in a process that was alive then. */
   readonly done: number | undefined;
   readonly attempt: HandlerAttempt;
 }
@@ -100,7 +100,7 @@ function missing(
       });
     }
     if (mayHaveHappened(outcome) || outcome?.type !== "failed") return [];
-    // another operation may have stored the message of this id
+    // another operation may have stored the message under this id
     if (id !== undefined && [...ids].some(([other, otherId]) => other !== operation && otherId === id)) return [];
     const own = deliveries.find(isOf);
     if (own === undefined) return [];
@@ -168,7 +168,7 @@ function idOf({ options }: AnyContract, { id, input }: HistoryOperation): string
   }
 }
 
-/** Returns true if a publish, an enqueue or a start is for a later time. */
+/** Returns true if a publish, an enqueue or a start is scheduled for a later time. */
 export function isScheduled({ options: { at, delay, cron } = {} }: HistoryOperation): boolean {
   return at !== undefined || delay !== undefined || cron !== undefined;
 }

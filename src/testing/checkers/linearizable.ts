@@ -16,7 +16,7 @@ export interface Operation<In = unknown, Out = unknown> {
   readonly input: In;
   /** Result, if the operation has returned. */
   readonly output?: Out | undefined;
-  /** Time of the call. Operations are concurrent unless one's `to` is smaller than the other's `from`. */
+  /** Time of the call. Two operations are concurrent unless the `to` of one is smaller than the other's `from`. */
   readonly from: number;
   /**
    * Time of the return, in the unit of `from`: ms, or numbers of events. `undefined`: the outcome is unknown; the
@@ -27,19 +27,19 @@ export interface Operation<In = unknown, Out = unknown> {
   readonly by?: string | undefined;
 }
 
-/** The object as it would behave if operations came one after the other. States are values: `apply` changes none. */
+/** The object as it would behave if operations came one after the other. `apply` must not change the state it gets. */
 export interface SequentialModel<State, In, Out> {
   /** The state of a key before its first operation. */
   readonly initial: (key: string) => State;
   /** The next state and the output of an operation. */
   readonly apply: (state: State, input: In) => { readonly state: State; readonly output: Out };
-  /** Returns true if an observed output is allowed; default: equal in depth to that of the model. */
+  /** Returns true if an observed output is allowed. Default: deep equality with the output of the model. */
   readonly fits?: ((observed: Out | undefined, output: Out) => boolean) | undefined;
 }
 
 /** Options of {@link checkLinearizable}. */
 export interface LinearizableOptions {
-  /** Greatest number of states that are visited for one key, 1 or more; 1,000,000. */
+  /** Maximum number of states that are visited for one key, 1 or more. Default: 1,000,000. */
   readonly states?: number | undefined;
 }
 
@@ -93,7 +93,7 @@ export function checkLinearizable<State, In, Out>(
   });
 }
 
-/** A call or a return in the list of those that are not explained yet. */
+/** A call or a return in the list of operations that are not explained yet. */
 interface SearchPlace {
   readonly n: number;
   /** The return of a call; `undefined` for a return, and for a call of unknown outcome. */
@@ -116,7 +116,7 @@ function search<State, In, Out>(
   let [state, done] = [model.initial(key), 0n];
   let longest: { readonly order: readonly number[]; readonly stuck: number } | undefined;
   let place = head.after;
-  // at the end of the list no return is left: what remains is of unknown outcome, and need not have happened
+  // without a return in the list, only operations of unknown outcome are left, which need not have happened
   while (place !== undefined) {
     if (place.isCall) {
       const { input, output, to } = operations[place.n];
@@ -150,7 +150,7 @@ function search<State, In, Out>(
   return undefined;
 }
 
-/** Calls and returns by time; at one time calls come first, so that operations which touch are concurrent. */
+/** Sorts calls and returns by time; at one time calls come first, so that operations which touch are concurrent. */
 function listOf(operations: readonly Operation[]): SearchPlace {
   const events = operations.flatMap(({ from, to }, n) => {
     const end: SearchPlace | undefined = to === undefined

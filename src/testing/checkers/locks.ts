@@ -1,4 +1,4 @@
-/** Locks and leadership: one holder at a time as far as anybody can promise it, growing tokens, fenced writes. */
+/** Locks and leadership: one holder at a time, unless it was away, growing fencing tokens, and fenced writes. */
 import type { Breach } from "./breach.ts";
 
 /** A lock, or a lead, that was held. */
@@ -7,7 +7,7 @@ export interface ObservedHold {
   readonly key: string;
   /** Holder: the node, or another name of the process. */
   readonly by: string;
-  /** Fencing token; left out for a lead. Holds with one token are one holder's. */
+  /** Fencing token; left out for a lead. All holds with one token belong to one holder. */
   readonly token?: number | undefined;
   /** Time of the acquisition, in ms. */
   readonly from: number;
@@ -15,7 +15,7 @@ export interface ObservedHold {
   readonly to: number | undefined;
 }
 
-/** A write with a fencing token, as the resource that the lock protects had it; in the order of the writes. */
+/** A write with a fencing token, as the resource observed it that the lock protects; in the order of the writes. */
 export interface FencedWrite {
   /** Key of the lock. */
   readonly key: string;
@@ -23,19 +23,19 @@ export interface FencedWrite {
   readonly by: string;
   /** Fencing token of the write. */
   readonly token: number;
-  /** False: the resource refused it. */
+  /** False if the resource refused the write. */
   readonly accepted: boolean;
   /** Time of the write, in ms. */
   readonly at: number;
 }
 
-/** A time in which a holder did not run or could not reach the store: it may hold beside the next one. */
+/** A time in which a holder did not run or could not reach the store: it may overlap with the next holder. */
 export interface AwaySpan {
   /** Holder, as `by` of its {@link ObservedHold}. */
   readonly by: string;
-  /** Time of its beginning, in ms. */
+  /** Time at which the holder went away, in ms. */
   readonly from: number;
-  /** `undefined`: for ever, as after a kill. */
+  /** Time at which the holder was back, in ms; `undefined`: never, as after a kill. */
   readonly to: number | undefined;
 }
 
@@ -43,9 +43,9 @@ export interface AwaySpan {
 export interface LockHistory {
   /** Locks that were held, in any order. */
   readonly holds: readonly ObservedHold[];
-  /** Writes at resources; none. */
+  /** Writes at resources. Default: none. */
   readonly writes?: readonly FencedWrite[] | undefined;
-  /** Pauses, cuts and kills of holders; none. */
+  /** Pauses, cuts and kills of holders. Default: none. */
   readonly away?: readonly AwaySpan[] | undefined;
 }
 
@@ -67,7 +67,9 @@ export function checkLocks({ holds, writes = [], away = [] }: LockHistory): Brea
   return [...tokensThatDoNotGrow(holds, away), ...overlaps(holds, away, ONE_HOLDER), ...wrongWrites(holds, writes)];
 }
 
-/** Returns a breach for each time at which two nodes led under one name, unless the first was away while it led. */
+/**
+ * Returns a breach for each time at which two nodes led under one name, unless the first node was away while it led.
+ */
 export function checkLeadership({ holds, away = [] }: Pick<LockHistory, "holds" | "away">): Breach[] {
   return overlaps(holds, away, ONE_LEADER);
 }
@@ -83,7 +85,7 @@ function tokensThatDoNotGrow(holds: readonly ObservedHold[], away: readonly Away
       last.set(key, { by, token, from });
       return [];
     }
-    // a holder that was frozen while the store answered learns late of a lock that it has lost
+    // a holder that was frozen while the store answered notices late that it has lost the lock
     if (wasAway({ by, from: before.from }, from, away)) return [];
     const text = `${by} was given the token ${token}, after ${before.by} had ${before.token}`;
     return [{ promise: "lock: tokens of a key grow", subject: key, text, at: from }];

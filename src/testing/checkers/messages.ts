@@ -51,16 +51,16 @@ export type MessageObservation =
   | { readonly type: "kill"; readonly at: number; readonly node: string }
   /** A node started: it cannot measure how late the first message of a peer is. */
   | { readonly type: "start"; readonly at: number; readonly node: string }
-  /** A node was frozen from `since` until then. */
+  /** A node was frozen from `since` until `at`. */
   | { readonly type: "resume"; readonly at: number; readonly node: string; readonly since: number };
 
 /** Options of {@link checkMessages}. */
 export interface MessageCheckOptions {
-  /** The right value of a query, as text; without it, the value of any of its runs is right. */
+  /** The right value of a query, as text. Default: the value of any of its runs is right. */
   readonly answer?: ((message: string | number) => string) | undefined;
   /**
-   * Time after its deadline in which a send may settle and a run begin, in ms: a tick of the deadline wheel and a turn
-   * of the event loop; 20.
+   * Time after its deadline in which a send may settle and a run may begin, in ms. Default: 20, for a tick of the
+   * deadline wheel and a turn of the event loop.
    */
   readonly margin?: number | undefined;
 }
@@ -130,7 +130,7 @@ function wrongSends(
     const told = result.ok ? outcomeText(result.value) : result.error.code;
     const differs = (text: string) => wrong(RESULT_OF_RUN, text, settled.at);
     const fits = ({ outcome }: Run) => outcome === undefined || outcome === told;
-    // a handler may fail with any code: that of a call of its own, if it throws what that gave
+    // a handler may fail with any code, for instance with the code of a call of its own
     const isOwn = !result.ok && ran.some(({ outcome }) => outcome === told);
     if (!isOwn && !isAllowed(kind, result.ok ? "ok" : told, ran.length)) {
       wrong(RESULT_OF_RUN, `told ${told}, and ${where}`, settled.at);
@@ -148,12 +148,12 @@ function wrongSends(
   return found;
 }
 
-/** Returns the text of a handler's value, as it stands in `outcome` of a run. */
+/** Returns the text of a handler's value, in the form of `outcome` of a run. */
 export function outcomeText(value: unknown): string {
   return typeof value === "string" ? value : shown(value);
 }
 
-/** Message ids that ran twice, and events that a subscriber got twice. */
+/** Finds message ids that ran twice, and events that a subscriber got twice. */
 function doubles(history: readonly MessageObservation[]): Breach[] {
   const commands = history.filter((it) => it.type === "run" && it.kind === "command") as Run[];
   const ids = [...Map.groupBy(commands, ({ id }) => id)].filter(([, runs]) => runs.length > 1);
@@ -180,7 +180,7 @@ function doubles(history: readonly MessageObservation[]): Breach[] {
 type Run = Extract<MessageObservation, { type: "run" }>;
 type Resume = Extract<MessageObservation, { type: "resume" }>;
 
-/** The first time at or after `moment` at which a node was not frozen. */
+/** Returns the first time at or after `moment` at which a node was not frozen. */
 function frozenUntil(resumes: readonly Resume[], node: string, moment: number, margin: number): number {
   let until = moment;
   for (const it of resumes) {

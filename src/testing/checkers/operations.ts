@@ -1,4 +1,4 @@
-/** The operations of a history of `explore`, as `checkLinearizable` takes them. */
+/** Converts the operations of a history of `explore` for `checkLinearizable`. */
 import type { AnyContract } from "../../contract/contract.ts";
 import { isErrorCode } from "../../error.ts";
 import { type History, type HistoryOperation, mayHaveHappened } from "../history.ts";

@@ -1,4 +1,4 @@
-/** Workflows: every run ends, no effect is missing, none comes after its undo, and what was answered `ok` counts. */
+/** Workflows: every run ends, no effect is missing or follows its undo, and a signal or cancel that was `ok` counts. */
 import type { RunInfo } from "../../contract/flow.ts";
 import type { History, HistoryOperation, HistorySpan, WorkflowStep } from "../history.ts";
 import type { Breach } from "./breach.ts";
@@ -12,7 +12,7 @@ export type WorkflowHistory = Pick<History, "operations" | "steps" | "runs" | "f
  * signal or a time; a recorded step that no attempt has done; an undone step that goes on or begins again behind its
  * undo; an undo of a step that was not done; a run that is done though its cancel was `ok`; an entry behind the end.
  *
- * A step on a node that was frozen or cut off, or was killed, may go on behind its undo: others have taken its run
+ * A step on a node that was frozen, cut off or killed may go on after its undo, because another node has taken the run
  * over.
  */
 export function checkRuns(history: WorkflowHistory, workflows: readonly string[]): Breach[] {
@@ -37,7 +37,7 @@ export function checkRuns(history: WorkflowHistory, workflows: readonly string[]
   ];
 }
 
-/** Runs whose start was `ok` and that are not there. */
+/** Finds runs whose start was `ok` and that do not exist. */
 function neverStored({ operations, runs }: WorkflowHistory, names: ReadonlySet<string>): Breach[] {
   const known = new Set(runs.map(({ workflow, id }) => `${workflow} ${id}`));
   return operations.flatMap((operation) => {
@@ -73,7 +73,7 @@ function unended(run: RunInfo): Breach[] {
   }];
 }
 
-/** Recorded steps without an attempt that has done them; those of sends have no attempts here. */
+/** Finds recorded steps without an attempt that has done them; steps that send have no attempts in the history. */
 function missingEffects(run: RunInfo, steps: readonly WorkflowStep[]): Breach[] {
   const skipped = new Set(run.timeline.filter(({ type }) => type === "skipped").map(({ name }) => name));
   return run.timeline.flatMap(({ type, name }) => {
@@ -136,7 +136,7 @@ function wasTakenOver({ faults, processes }: WorkflowHistory, attempt: WorkflowS
     );
 }
 
-/** A cancel that was `ok` is seen by the run: it does not end as done. */
+/** Finds cancelled runs that ended as done although their cancel was `ok`. */
 function unseenCancels(operations: readonly HistoryOperation[], run: RunInfo): Breach[] {
   if (run.status !== "done") return [];
   return operations.flatMap((operation) => {

@@ -23,58 +23,58 @@ import { read, write } from "./values.ts";
 
 export type { ClientCode, ContractOf, EdgeEntries, EdgeEntry, OpenRun, OptionsOf };
 
-/** An edge, as a client knows it: by its type. */
+/** An edge, as a client sees it: only its type. */
 export interface ClientEdge<E extends EdgeEntries> {
-  /** Carries the types; never has a value. */
+  /** Carries the types of the entries; never has a value. */
   readonly "~entries"?: E;
 }
 
 /** Options of {@link client}. */
 export interface ClientOptions {
-  /** Headers of each request, or a function that makes them, such as one that gets a token; none. */
+  /** Headers of each request, or a function that returns them, for instance with a token. Default: none. */
   headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
-  /** Sends requests; the global `fetch`. */
+  /** Sends requests. Default: the global `fetch`. */
   fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
-  /** Whether cookies are sent to another origin, as in `fetch`; `same-origin`. */
+  /** Credentials mode, as in `fetch`: are cookies sent to another origin? Default: `same-origin`. */
   credentials?: RequestCredentials | undefined;
-  /** First and longest pause before a stream or tail that broke is opened again, in ms; `[250, 10_000]`. */
+  /** First and longest pause before a broken stream or tail is opened again, in ms. Default: `[250, 10_000]`. */
   pause?: readonly [first: number, longest: number] | undefined;
 }
 
 /** Options of one call. */
 export interface CallOptions {
-  /** Ends the call when it aborts: `CANCELLED`. None. */
+  /** Ends the call when it aborts, with the code `CANCELLED`. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
 /** Options of a command, a start or a signal. */
 export interface ClientSendOptions extends CallOptions {
   /**
-   * The `Idempotency-Key`: all sends of an idempotent command with it get one result, so that one without an answer may
-   * be sent again. A random one for each call, for a browser may repeat a request by itself.
+   * The `Idempotency-Key`: all sends of an idempotent command with one key get one result, so that a send without an
+   * answer may be repeated. Default: a random key for each call, because a browser may repeat a request by itself.
    */
   id?: string | undefined;
 }
 
-/** The error of a call: of the handler, of Catga, of the edge, or of the way there. */
+/** The error of a call, from the handler, Catga, the edge, or the network between. */
 export class ClientError<Code extends string = string> extends Error {
-  /** Tells it from other errors. */
+  /** Distinguishes this error from others. */
   override readonly name = "ClientError";
   /**
-   * The code. `OUTCOME_UNKNOWN`: the request may have been carried out, and its answer did not come; `UNAVAILABLE`: it
-   * was a query, or was not sent.
+   * The code. `OUTCOME_UNKNOWN`: the request may have been carried out, but its answer was not received. `UNAVAILABLE`:
+   * the request was a query, or was not sent.
    */
   readonly code: Code;
-  /** Status of the response; 0: there was none. */
+  /** Status of the response; 0: there was no response. */
   readonly status: number;
   /** Details of the handler's failure. */
   readonly details: unknown;
-  /** Whether it may help to try again. */
+  /** True if another try may help. */
   readonly retryable: boolean;
-  /** Time after which it may be tried again, in ms; `undefined`: the server did not say. */
+  /** Time after which the call may be repeated, in ms; `undefined`: the server gave none. */
   readonly retryAfter: number | undefined;
 
-  /** Made by the client. */
+  /** Called by the client only. */
   constructor(
     code: Code,
     message: string,
@@ -94,36 +94,36 @@ export type ClientResult<T, F extends string> =
   | { readonly ok: true; readonly value: T; readonly error?: undefined }
   | { readonly ok: false; readonly value?: undefined; readonly error: ClientError<ClientCode<F>> };
 
-/** The arguments of a call: an input that may be `undefined` may be left out. */
+/** Arguments of a call: an input that may be `undefined` may be left out. */
 export type CallArgs<In, Options> = undefined extends In ? [input?: In, options?: Options]
   : [input: In, options?: Options];
 
 /** A command on a client. */
 export interface ClientCommand<In, Out, F extends string> {
-  /** Sends it. */
+  /** Sends the command. */
   send(...args: CallArgs<In, ClientSendOptions>): Promise<ClientResult<Out, F>>;
 }
 
 /** A query on a client. */
 export interface ClientQuery<In, Out, F extends string> {
-  /** Sends it, as GET: the browser's cache holds for it. */
+  /** Sends the query as GET, so that the browser's cache applies. */
   query(...args: CallArgs<In, CallOptions>): Promise<ClientResult<Out, F>>;
 }
 
 /** A stream on a client. */
 export interface ClientStream<In, Item> {
   /**
-   * Reads it: items in order. One that can go on (`resume`) is opened again after a lost connection, behind the last
-   * item; others end with `STREAM_BROKEN`. A failure is thrown as a {@link ClientError}.
+   * Reads the items of the stream, in order. After a lost connection, a stream with `resume` is opened again, after the
+   * last item; another stream ends with `STREAM_BROKEN`. A failure is thrown as a {@link ClientError}.
    */
   stream(...args: CallArgs<In, CallOptions>): AsyncIterableIterator<Item>;
 }
 
-/** Where a tail begins: what is stored from now on, all that is stored, behind a position, or since a time. */
+/** Options of a tail: from where, and which events. */
 export interface TailOptions extends CallOptions {
-  /** `"now"`. */
+  /** Start of the tail: new events, all stored events, events after a position, or since a time. Default: `"now"`. */
   from?: "now" | "start" | number | Date | undefined;
-  /** Only events with this key; all. */
+  /** Only events with this key. Default: all events. */
   key?: string | undefined;
 }
 
@@ -132,24 +132,24 @@ export type TailEvent<T> = Omit<FollowedEvent<T>, "headers">;
 
 /** A durable event on a client. */
 export interface ClientEvent<T> {
-  /** Follows it: each event once, in the order of their positions, also over lost connections. */
+  /** Follows the event: yields each event once, in the order of positions, also across lost connections. */
   follow(options?: TailOptions): AsyncIterableIterator<TailEvent<T>>;
 }
 
 /** A run of a workflow on a client. */
 export interface ClientRun<Out, F extends string, Told, Cancels> {
-  /** Its id. */
+  /** Id of the run. */
   readonly id: string;
-  /** Waits for its end. */
+  /** Waits for the end of the run. */
   result(options?: CallOptions): Promise<ClientResult<Out, F>>;
-  /** Its state: `undefined`, it has ended. */
+  /** Returns the state of the run; `undefined`: the run has ended. */
   open(options?: CallOptions): Promise<ClientResult<OpenRun | undefined, F>>;
-  /** Sends it a signal that the edge lists. */
+  /** Sends the run a signal that the edge lists. */
   tell<N extends keyof Told & string>(
     signal: N,
     ...args: CallArgs<Told[N], ClientSendOptions>
   ): Promise<ClientResult<void, never>>;
-  /** Cancels it, where the edge allows that. */
+  /** Cancels the run, if the edge allows that. */
   readonly cancel: Cancels extends true ? (reason?: string, options?: CallOptions) => Promise<ClientResult<void, never>>
     : never;
 }
@@ -158,7 +158,7 @@ export interface ClientRun<Out, F extends string, Told, Cancels> {
 export interface ClientWorkflow<In, Out, F extends string, Told, Cancels> {
   /** Starts a run. */
   start(...args: CallArgs<In, ClientSendOptions>): Promise<ClientResult<ClientRun<Out, F, Told, Cancels>, never>>;
-  /** A run by its id. */
+  /** Returns the run with this id. */
   run(id: string): ClientRun<Out, F, Told, Cancels>;
 }
 
@@ -180,15 +180,15 @@ export type ClientEntry<E extends EdgeEntry> = ContractOf<E> extends WorkflowCon
 export type Client<T> = T extends ClientEdge<infer E> ? { readonly [N in keyof E]: ClientEntry<E[N]> } : never;
 
 /**
- * Makes the client of an edge, whose handler is at `url`. `T` is the type of the edge: `client<typeof api>(…)`. What
- * goes wrong in operation comes back as a result; misuse throws a `TypeError`.
+ * Makes the client of an edge, whose handler is at `url`. `T` is the type of the edge: `client<typeof api>(…)`.
+ * Failures in operation are returned as results; misuse throws a `TypeError`.
  */
 export function client<T>(url: string, options: ClientOptions = {}): Client<T> {
   const entries = new Map<string, unknown>();
   const base = url.replace(/\/$/, "");
   return new Proxy({}, {
     get(_, name) {
-      // a client is no promise: `await` looks for `then`
+      // a client is not a promise, although `await` looks for `then`
       if (typeof name !== "string" || name === "then") return undefined;
       if (!entries.has(name)) entries.set(name, entry(`${base}/${encodeURIComponent(name)}`, options));
       return entries.get(name);
@@ -239,7 +239,7 @@ function runOf(url: string, id: string, options: ClientOptions): object {
     async open(of: CallOptions = {}) {
       const answer = await get(of);
       if (answer.ok) return { ok: true, value: answer.status === 202 ? answer.value : undefined };
-      // the failure of a run is its end
+      // a run that has failed has ended
       return ["NO_RUN", "NOT_FOUND"].includes(answer.error.code) || isPassing(answer.error)
         ? answer
         : { ok: true, value: undefined };
@@ -250,7 +250,7 @@ function runOf(url: string, id: string, options: ClientOptions): object {
   };
 }
 
-/** Seconds that one request waits for the end of a run. */
+/** Maximum time that one request waits for the end of a run, in s. */
 const WAIT = 20;
 
 type AnsweredResult = ClientResult<unknown, string> & { readonly status?: number };
@@ -261,7 +261,8 @@ async function call(
   url: string,
   { input, headers, signal }: HttpCall,
 ): Promise<AnsweredResult> {
-  // Deno's fetch sends a text again when a kept connection breaks, though it may have been handled; never a Blob
+  // never a text, always a Blob: Deno's fetch sends a text again when a kept connection breaks, even if it may have
+  // been handled
   const body = method === "POST" ? new Blob(input === undefined ? [] : [write(input)]) : undefined;
   let response: Response;
   try {
@@ -304,7 +305,7 @@ async function request(
   });
 }
 
-/** Reads server-sent events, over lost connections. */
+/** Reads server-sent events, across lost connections. */
 async function* events(
   options: ClientOptions,
   url: string,
@@ -315,7 +316,7 @@ async function* events(
   let received = 0;
   for (;;) {
     let error: ClientError | undefined;
-    // aborts the request when the reader leaves
+    // its abort ends the request when the reader leaves
     const over = new AbortController();
     const abort = () => over.abort();
     signal?.addEventListener("abort", abort);
@@ -344,7 +345,7 @@ async function* events(
       over.abort();
     }
     if (error !== undefined && !isPassing(error)) throw error;
-    // without a place it would begin again from the start
+    // without a place, a new request would begin from the start
     if (last === "" && received > 0) {
       throw new ClientError("STREAM_BROKEN", `${url} broke`, { details: { received }, cause: error });
     }
@@ -382,7 +383,7 @@ async function* sse({ body }: Response): AsyncGenerator<Sse> {
       }
     }
   } finally {
-    reader.cancel().catch(() => {}); // it is over for us
+    reader.cancel().catch(() => {}); // the reader is done, so errors do not matter
   }
 }
 
@@ -390,7 +391,7 @@ function failure(response: Response, text: string): ClientError {
   try {
     return problem(valueOf(response, text), response.status, response.headers.get("retry-after"));
   } catch {
-    // a proxy answered
+    // the response comes from a proxy
     return problem({}, response.status, response.headers.get("retry-after"));
   }
 }
@@ -433,7 +434,7 @@ function idHeader({ id = randomId() }: ClientSendOptions): Record<string, string
   return { "idempotency-key": id };
 }
 
-/** `crypto.randomUUID` is there only on pages of HTTPS and of localhost. */
+/** Makes a random id. `crypto.randomUUID` exists only on pages of HTTPS and of localhost. */
 function randomId(): string {
   return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }

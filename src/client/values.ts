@@ -1,9 +1,9 @@
 /**
- * Values as text, in a browser: the same text as `src/data/encoding.ts` writes and reads, with what every browser has.
+ * Values as text, in a browser: the same text as in `src/data/encoding.ts`, made with functions that every browser has.
  * `values_test.ts` compares the two.
  */
 
-/** The text of a value; `""` for `undefined`. Throws a `TypeError` for what cannot be sent. */
+/** Encodes a value as text; `undefined` as `""`. Throws a `TypeError` if the value cannot be sent. */
 export function write(value: unknown): string {
   if (value === undefined) return "";
   let tagged = false;
@@ -45,7 +45,7 @@ export function write(value: unknown): string {
   return tagged ? `~${made}` : escaped ? JSON.stringify(value) : made;
 }
 
-/** The value of a text. Throws if it is none. */
+/** Decodes a value from its text. Throws if the text is invalid. */
 export function read(text: string): unknown {
   if (text === "") return undefined;
   return text[0] === "~" ? untag(JSON.parse(text.slice(1))) : JSON.parse(text);
@@ -55,7 +55,7 @@ function untag(part: unknown): unknown {
   if (typeof part === "string") return part[0] === "~" ? tagValue(part.slice(1)) : part;
   if (typeof part !== "object" || part === null) return part;
   if (!Array.isArray(part)) {
-    // defined, not assigned: a key may be __proto__
+    // defined, not assigned: the key may be `__proto__`
     return Object.fromEntries(Object.entries(part).map(([key, member]) => [key, untag(member)]));
   }
   const [head, ...rest] = part;

@@ -1,6 +1,6 @@
 /**
- * Descriptions of an edge for tools, from the JSON Schemas of its contracts (Standard JSON Schema): OpenAPI 3.1 of
- * commands, queries and workflows, AsyncAPI 3 of streams and durable events. A contract without such a schema is
+ * Descriptions of an edge for tools, from the JSON Schemas of its contracts (Standard JSON Schema): OpenAPI 3.1 for
+ * commands, queries and workflows, AsyncAPI 3 for streams and durable events. A contract without a JSON Schema is
  * described as any JSON.
  */
 import type { AnyContract } from "../contract/contract.ts";
@@ -8,19 +8,19 @@ import { checkKnown, checkString } from "../data/checks.ts";
 import type { EdgeRoute } from "./edge_types.ts";
 import { httpStatusOfCode, titleOf } from "./respond.ts";
 
-/** What a description says of the API as a whole. */
+/** Data of a description about the API as a whole. */
 export interface DescriptionInfo {
-  /** Its title. */
+  /** Title of the API. */
   readonly title: string;
-  /** Its version. */
+  /** Version of the API. */
   readonly version: string;
-  /** The path of the handler, as in its options; `""`. */
+  /** Base path, as in the options of the handler. Default: `""`. */
   readonly base?: string | undefined;
 }
 
 type Json = Record<string, unknown>;
 
-/** OpenAPI 3.1 of an edge. */
+/** Returns the OpenAPI 3.1 description of an edge. */
 export function openapi(routes: readonly EdgeRoute[], info: DescriptionInfo): Json {
   const { title, version, base } = checkedInfo("openapi", info);
   const paths: Json = {};
@@ -33,7 +33,7 @@ export function openapi(routes: readonly EdgeRoute[], info: DescriptionInfo): Js
   };
 }
 
-/** AsyncAPI 3 of an edge. */
+/** Returns the AsyncAPI 3 description of an edge. */
 export function asyncapi(routes: readonly EdgeRoute[], info: DescriptionInfo): Json {
   const { title, version, base } = checkedInfo("asyncapi", info);
   const channels: Json = {};
@@ -138,7 +138,7 @@ function pathsOf(path: string, route: EdgeRoute): Json {
   return paths;
 }
 
-/** The JSON Schema of a validator, of its input or its output side; any JSON if it has none. */
+/** Returns the JSON Schema of a validator, for its input or its output; any JSON if it has no JSON Schema. */
 function schemaOf(schema: unknown, side: "input" | "output"): Json {
   const { "~standard": standard } = (schema ?? {}) as {
     readonly "~standard"?: {
@@ -149,7 +149,7 @@ function schemaOf(schema: unknown, side: "input" | "output"): Json {
     const { $schema: _, ...made } = standard?.jsonSchema?.[side]?.({ target: "draft-2020-12" }) as Json ?? {};
     return made;
   } catch {
-    return {}; // it has a part that JSON Schema cannot say
+    return {}; // a part of it cannot be expressed in JSON Schema
   }
 }
 
@@ -190,7 +190,7 @@ function json(schema: Json, description = "The value"): Json {
   return { description, content: { "application/json": { schema } } };
 }
 
-/** Responses of failures by status, each with its codes. */
+/** Returns the responses for failures, by status, each with its codes. */
 function problems(failures: readonly string[], statuses: Readonly<Record<string, number>> = {}): Json {
   const codes = [...failures, ...Object.keys(statuses), "INVALID_MESSAGE", "UNAUTHORIZED", "FORBIDDEN", "UNAVAILABLE"];
   const byStatus = Map.groupBy(new Set(codes), (code) => statuses[code] ?? OWN_STATUS[code] ?? httpStatusOfCode(code));
@@ -212,7 +212,7 @@ function checkedInfo(
   return { title, version, base };
 }
 
-/** Statuses of codes of the edge itself. */
+/** Statuses of the edge's own codes. */
 const OWN_STATUS: Readonly<Record<string, number>> = { UNAUTHORIZED: 401, FORBIDDEN: 403 };
 const INFO: ReadonlySet<string> = new Set<keyof DescriptionInfo>(["title", "version", "base"]);
 const IDEMPOTENCY_KEY = {

@@ -1,6 +1,6 @@
 /**
- * An edge: contracts on HTTP, by name. The value is shared by both sides: the server makes a handler of it, a browser
- * knows its type alone. What is not listed cannot be reached.
+ * An edge: contracts on HTTP, by name. Both sides share the value: the server makes a handler of it, and a browser
+ * imports only its type. A contract that is not listed cannot be reached.
  */
 import type { Caller } from "../contract/program_types.ts";
 import type { Catga } from "../contract/running_node.ts";
@@ -21,21 +21,21 @@ import type { EdgeContract, EdgeEntries, EdgeEntry, EdgeEntryOptions, EdgeRoute 
 import { edgeHandler, type EdgeHandlerOptions } from "./edge_handler.ts";
 import { checkFailures } from "./respond.ts";
 
-/** An edge, which {@link edge} makes. */
+/** An edge, made by {@link edge}. */
 export interface Edge<E extends EdgeEntries> {
   /** Carries the types of the entries for clients; never has a value. */
   readonly "~entries"?: E;
   /**
    * Makes the handler of requests, for `Deno.serve`, `Bun.serve`, Hono and Node. Throws a `TypeError` or `RangeError`
-   * for an invalid option. What `authorize` returns is a `caller` of `ProgramTypes`, or `undefined`.
+   * if an option is invalid. `authorize` returns a `caller` of `ProgramTypes`, `undefined`, or a refusal.
    */
   handler<Given extends Caller | undefined>(
     app: Catga,
     options: EdgeHandlerOptions<Given>,
   ): (request: Request) => Promise<Response>;
-  /** The description of commands, queries and workflows for tools: OpenAPI 3.1, from the schemas of the contracts. */
+  /** The OpenAPI 3.1 description of commands, queries and workflows for tools, from the schemas of the contracts. */
   openapi(info: DescriptionInfo): Record<string, unknown>;
-  /** The description of streams and durable events for tools: AsyncAPI 3, from the schemas of the contracts. */
+  /** The AsyncAPI 3 description of streams and durable events for tools, from the schemas of the contracts. */
   asyncapi(info: DescriptionInfo): Record<string, unknown>;
 }
 
@@ -115,7 +115,7 @@ function checkOptions(at: string, { name }: EdgeContract, options: EdgeEntryOpti
     if (!isToken(known, 64)) {
       throw new TypeError(`${at}: tell: a name has 1 to 64 letters, digits, "-" and "_"; got ${show(known)}`);
     }
-    // one of another workflow would reach runs that the entry does not name
+    // a signal of another workflow would reach runs that the entry does not name
     if (isRecord(signal) && signal.workflow === name && typeof signal.name === "string") continue;
     throw new TypeError(`${at}: tell.${known} must be a signal of ${name}; got ${show(signal)}`);
   }

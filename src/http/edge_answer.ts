@@ -5,16 +5,16 @@ import { problemValue } from "./problem_value.ts";
 import { VALUES } from "./request_input.ts";
 import { httpStatus, respond, retryAfter } from "./respond.ts";
 
-/** What an answer depends on besides the result. */
+/** Data besides the result on which an answer depends. */
 export interface AnswerOptions {
-  /** The client takes values with tags. */
+  /** True if the client accepts values with tags. */
   readonly values: boolean;
   readonly failures: Readonly<Record<string, number>>;
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** The response to a result. A client never sees a cause, a node or a stack. */
+/** Returns the response to a result. It never shows a cause, a node or a stack. */
 export function answer(result: Result<unknown>, { values, failures, status, headers }: AnswerOptions): Response {
   if (result.ok && result.value !== undefined && !values) {
     const text = toJson(result.value, "INVALID_RESPONSE", "the value");

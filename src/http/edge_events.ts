@@ -1,7 +1,7 @@
 /**
- * Server-sent events of an edge: items of streams, and events of tails. Each has an id, by which a client that comes
- * again goes on behind it. After the last one comes `end`, or `failure` with problem details; a response that just ends
- * was cut off, or its node drains: the client comes again.
+ * Server-sent events of an edge: items of streams, and events of tails. Each has an id, after which a client that
+ * reconnects continues. The last event is followed by `end`, or by `failure` with problem details. A response that ends
+ * without either was cut off, or its node drains: the client reconnects.
  */
 import { encode } from "../data/utf8.ts";
 import { isCatgaError } from "../error.ts";
@@ -15,21 +15,21 @@ import {
   itemText,
 } from "./sse_body.ts";
 
-/** What is sent as server-sent events. */
+/** Source of a response of server-sent events. */
 export interface EdgeEvents<T> extends Pick<EventStream<T>, "items" | "signals" | "keepAlive" | "event"> {
-  /** The place from which a client that comes again goes on, if no item is there; `undefined`: none is known. */
+  /** Place from which a client that reconnects continues if it has received no item; `undefined`: unknown. */
   readonly place: string | undefined;
-  /** True if the end of the items is the end of the response for the client, too. */
+  /** True if the end of the items also ends the response for the client, which does not reconnect. */
   readonly finite: boolean;
 }
 
-/** A response of server-sent events. */
+/** Makes a response of server-sent events. */
 export function eventsResponse<T>(source: EdgeEvents<T>, values: boolean): Response {
   const { items, signals, keepAlive, finite } = source;
   const body = eventStreamBody<T>({
     ...{ items, signals, keepAlive },
     event: (item) => source.event(item),
-    // an id without data: a client notes it, and sees no event
+    // an id without data: a client stores it, and dispatches no event
     idle: () => source.place === undefined ? COMMENT : encode(`id: ${source.place}\n\n`),
     end: finite ? END : undefined,
     failed: (thrown) => isDraining(thrown) ? undefined : failureEvent(thrown, values),
@@ -37,12 +37,12 @@ export function eventsResponse<T>(source: EdgeEvents<T>, values: boolean): Respo
   return new Response(body, { headers: Object.fromEntries(EVENT_STREAM_HEADERS) });
 }
 
-/** An event with an id, for {@link EdgeEvents.event}. `id`: undefined for an item at which nobody can go on. */
+/** Encodes an event, for {@link EdgeEvents.event}. `id`: `undefined` if no client can continue after the item. */
 export function eventBytes(id: string | number | undefined, item: unknown, values: boolean): Uint8Array {
   return encode(`${id === undefined ? "" : `id: ${id}\n`}data: ${itemText(item, values)}\n\n`);
 }
 
-/** The node of the stream, or of this response, stops: the client goes on at another one. */
+/** Returns true if the node of the stream, or of this response, stops: the client continues at another node. */
 function isDraining(thrown: unknown): boolean {
   return isCatgaError(thrown) && (thrown.code === "CLOSED" || thrown.code === "DRAINING");
 }

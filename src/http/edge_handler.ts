@@ -1,6 +1,6 @@
 /**
- * The server side of an edge: from a request to a response. What is checked, in this order: the path, the method, the
- * origin, the media type, who sends it (`authorize`), how often, and only then the body.
+ * The server side of an edge: from a request to a response. The order of the checks: path, method, origin, media type,
+ * caller (`authorize`), rate limit, and only then the body.
  */
 import type { AnyContract, Contract } from "../contract/contract.ts";
 import type { EventFollower, FollowedEvent } from "../contract/followed_event.ts";
@@ -36,43 +36,47 @@ import { TokenBuckets } from "./token_buckets.ts";
 
 /** Options of the handler of an edge. */
 export interface EdgeHandlerOptions<Given = unknown> {
-  /** The path before the names, as `/api`; `""`. */
+  /** Base path before the names, such as `/api`. Default: `""`. */
   base?: string | undefined;
   /**
-   * Says who sends a request, before its body is read: any value that can be sent, which handlers see as `ctx.caller`
-   * (`undefined`: nobody in particular), or a refusal that `deny` makes. What it throws is 500, and logged.
+   * Returns the caller of a request, before the body is read: any value that can be sent, which handlers get as
+   * `ctx.caller` (`undefined`: nobody in particular), or a refusal made by `deny`. If it throws, the status is 500, and
+   * the error is logged.
    */
   authorize: (request: Request, call: EdgeCall) => MaybePromise<Given | EdgeRefusal>;
   /**
-   * One text for each caller: `limit` counts by it, and idempotency keys of different callers do not meet; without it
-   * both are common to all callers. None.
+   * Returns one text for each caller: `limit` counts calls by this text, and equal idempotency keys of different
+   * callers are different. Without it, all callers share the limit and the keys. Default: none.
    */
   identify?: ((caller: Given, request: Request) => string) | undefined;
-  /** How often one caller may call; no limit. */
+  /** Limit of the calls of one caller. Default: none. */
   limit?: EdgeLimit | undefined;
-  /** Origins whose pages may call, besides the handler's own: names like `https://shop.example`; none. */
+  /** Origins whose pages may call, besides the handler's own origin, such as `https://shop.example`. Default: none. */
   origins?: readonly string[] | undefined;
-  /** Whether pages of `origins` may send cookies; `false`. */
+  /** True if pages of `origins` may send cookies. Default: false. */
   credentials?: boolean | undefined;
-  /** Largest body, in bytes: 1 to 2^31 - 1; 1,048,576. */
+  /** Maximum size of a body, in bytes, 1 to 2^31 - 1. Default: 1,048,576. */
   maxBody?: number | undefined;
-  /** Time for a body to come, in ms: 1 to 2^31 - 1; 10,000. */
+  /** Time within which a body has to arrive, in ms, 1 to 2^31 - 1. Default: 10,000. */
   bodyTimeout?: number | undefined;
-  /** Longest time that a client may have a result awaited (`Prefer: wait=…`), in ms: 0 to 2^31 - 1; 30,000. */
+  /** Maximum time that a client may wait for a result (`Prefer: wait=…`), in ms, 0 to 2^31 - 1. Default: 30,000. */
   maxWait?: number | undefined;
-  /** How often a comment keeps a response of events alive, in ms: 1 to 2^31 - 1; 5,000. */
+  /** Interval of the comments that keep a response of events alive, in ms, 1 to 2^31 - 1. Default: 5,000. */
   keepAlive?: number | undefined;
 }
 
-/** A limit of calls by caller: a bucket of `burst` tokens, filled at `rate`; beyond it 429 with `Retry-After`. */
+/**
+ * A rate limit for each caller: a bucket of `burst` tokens, filled at `rate`. Without a token: 429 with `Retry-After`.
+ */
 export interface EdgeLimit {
-  /** Calls a second: more than 0. */
+  /** Calls a second, more than 0. */
   rate: number;
-  /** Calls at once: 1 or more; `rate`, at least 1. */
+  /** Maximum number of calls at once, 1 or more. Default: `rate`, at least 1. */
   burst?: number | undefined;
   /**
-   * `"process"`: each process counts for itself. `"cluster"`: each has its share, the rate divided by the number of
-   * live nodes of its service, without a message: a caller that reaches one process alone has that share. `"process"`.
+   * `"process"` (default): each process counts for itself. `"cluster"`: each process has its share, the rate divided by
+   * the number of live nodes of its service, without messages between nodes: a caller that reaches only one process has
+   * only that share.
    */
   over?: "process" | "cluster" | undefined;
 }
@@ -88,7 +92,7 @@ export function edgeHandler<Given>(
   return (request) => handler.handle(request);
 }
 
-/** One call: what it asks for, and of whom. */
+/** A call: its action and its target. */
 interface Called<Given> {
   readonly request: Request;
   readonly route: EdgeRoute;
@@ -100,7 +104,7 @@ interface Called<Given> {
   readonly values: boolean;
 }
 
-/** A route, and what its path names behind it. */
+/** A route, with the run and the signal that the path names after it. */
 interface RoutePlace {
   readonly route: EdgeRoute;
   readonly run: string | undefined;
@@ -112,14 +116,14 @@ class EdgeHandler<Given> {
   readonly #routes: ReadonlyMap<string, EdgeRoute>;
   readonly #options: EdgeHandlerOptions<Given>;
   readonly #base: string;
-  /** The routes by their paths. */
+  /** Routes by path. */
   readonly #places: ReadonlyMap<string, RoutePlace>;
   readonly #origins: ReadonlySet<string>;
   readonly #bodies: BodyReader;
-  /** Aborts when the app drains: one listener for all open responses of events. */
+  /** Calls back when the app drains: one listener serves all open responses of events. */
   readonly #draining: AbortSource;
   readonly #buckets: TokenBuckets | undefined;
-  /** Texts of followed events, which all responses of a tail share. */
+  /** Encoded events of tails, which all responses share: as JSON, and as values with tags. */
   readonly #texts = [new WeakMap<object, Uint8Array>(), new WeakMap<object, Uint8Array>()] as const;
 
   constructor(app: Catga, routes: ReadonlyMap<string, EdgeRoute>, options: EdgeHandlerOptions<Given>) {
@@ -176,7 +180,7 @@ class EdgeHandler<Given> {
   #failed(error: unknown): Response {
     if (error instanceof EdgeRefusal) return error.response(titleOf(error.status));
     if (isCatgaError(error)) return answer({ ok: false, error }, { values: false, failures: {} });
-    console.error("edge:", error); // no node has logged it, and the client gets a code alone
+    console.error("edge:", error); // no node has logged it, and the client gets only a code
     return answer({ ok: false, error: new CatgaError("HANDLER_FAILED", "the call failed") }, {
       values: false,
       failures: {},
@@ -194,7 +198,7 @@ class EdgeHandler<Given> {
     const key = kind === "event" ? queryOf(request).get("key") ?? undefined : undefined;
     const call: EdgeCall = { name, kind, contract: contract.name, meta, run, action, key, signal };
     const given = this.#options.authorize(request, call);
-    // not awaited if it is at hand: each promise costs 0.1 µs
+    // awaited only if it is a promise: each promise costs 0.1 µs
     return isThenable(given)
       ? Promise.resolve(given).then((caller) => this.#admit(request, place, action, caller))
       : this.#admit(request, place, action, given);
@@ -231,7 +235,10 @@ class EdgeHandler<Given> {
     }
   }
 
-  /** The route of a path, with the run and the signal behind its name. */
+  /**
+   * Returns the route of a path, with the run and the signal that follow the route's name. Throws a refusal if there is
+   * none.
+   */
   #find(pathname: string): RoutePlace {
     const listed = this.#places.get(pathname);
     if (listed !== undefined) return listed;
@@ -244,7 +251,10 @@ class EdgeHandler<Given> {
     return { route, run, signal };
   }
 
-  /** A request with cookies that may change something comes of the handler's own pages, or of `origins`. */
+  /**
+   * Throws a refusal if a request with cookies that may change state comes neither from the own origin nor from
+   * `origins`.
+   */
   #checkOrigin(request: Request): void {
     if (request.method === "GET" || !request.headers.has("cookie")) return;
     const site = request.headers.get("sec-fetch-site");
@@ -263,7 +273,7 @@ class EdgeHandler<Given> {
     return caller === undefined ? undefined : { [CALLER_HEADER]: encodeValue(caller, "caller") };
   }
 
-  /** The id of a message or run of this caller; `undefined` without an `Idempotency-Key`. */
+  /** Returns the id of a message or run of this caller; `undefined` without an `Idempotency-Key`. */
   #idOf({ request, identity }: Called<Given>): string | undefined {
     const key = request.headers.get("idempotency-key") ?? undefined;
     if (key === undefined) return undefined;
@@ -279,13 +289,13 @@ class EdgeHandler<Given> {
     const { route: { contract, options: { failures = {} } }, values, request } = called;
     const of = contract as Contract<"command" | "query", unknown, unknown>;
     const given = this.#idOf(called);
-    // a contract that makes ids decides which messages are one, whatever key a caller gives
+    // a contract that makes ids decides which messages are equal, whatever key a caller gives
     const id = of.options.id === undefined ? given : undefined;
     if (given !== undefined && of.kind !== "command") {
       throw new EdgeRefusal(400, "INVALID_MESSAGE", "a query takes no Idempotency-Key");
     }
     const input = await this.#bodies.input(request);
-    // a command goes on when its client leaves: what it changes is not cut off half-way
+    // a command continues when its client leaves: its changes are not cut off half-way
     const signal = of.kind === "query" ? request.signal : undefined;
     const headers = this.#headers(called);
     const isPlain = id === undefined && headers === undefined && signal === undefined;
@@ -321,7 +331,10 @@ class EdgeHandler<Given> {
     );
   }
 
-  /** What ends a response of events: its client leaves, or this node drains, and the client comes again elsewhere. */
+  /**
+   * Returns the signals that end a response of events: the client leaves, or this node drains and the client
+   * reconnects.
+   */
   #endsOf(request: Request): readonly AbortSource[] {
     return [ownAbort(request.signal), this.#draining];
   }
@@ -331,7 +344,7 @@ class EdgeHandler<Given> {
     const from = request.headers.get("last-event-id") || query.get("from") || "now";
     const key = query.get("key") ?? undefined;
     const follow = this.#app.follow as (contract: unknown, options: object) => EventFollower<unknown>;
-    // the response ends it when the client leaves
+    // the response ends the iteration when the client leaves
     const items = follow.call(this.#app, contract, { from: fromOf(from), key });
     const texts = this.#texts[values ? 1 : 0];
     const bytesOf = (event: FollowedEvent<unknown>) => {
@@ -410,7 +423,7 @@ class EdgeHandler<Given> {
   }
 }
 
-/** The action of a method on a path. Throws a refusal for a method that the path does not have. */
+/** Returns the action of a method on a path. Throws a refusal if the path does not have the method. */
 function actionOf(method: string, { route, run, signal }: RoutePlace): EdgeAction {
   const actions = actionsOf(route, run, signal);
   const action = actions.get(method);
@@ -419,7 +432,7 @@ function actionOf(method: string, { route, run, signal }: RoutePlace): EdgeActio
   throw new EdgeRefusal(405, "METHOD_NOT_ALLOWED", `the method must be ${allow}`, { allow });
 }
 
-/** The actions of a path, by method. Throws a refusal for a signal that the route does not list. */
+/** Returns the actions of a path, by method. Throws a refusal for a signal that the route does not list. */
 function actionsOf(
   { kind, options }: EdgeRoute,
   run: string | undefined,
@@ -430,13 +443,13 @@ function actionsOf(
   return Object.hasOwn(options.tell ?? {}, signal) ? SIGNAL_ACTIONS : raise(NOT_FOUND);
 }
 
-/** How a stream goes on behind an item. */
+/** Functions to resume a stream after an item: the text of an item's place, and the input that continues after it. */
 interface StreamPlace {
   id(item: unknown): string;
   from(input: unknown, id: string): unknown;
 }
 
-/** The input behind an item. Throws a refusal for a text of the client that the function of the program cannot read. */
+/** Returns the input that continues after an item. Throws a refusal if the program cannot read the client's text. */
 function inputBehind(place: StreamPlace, input: unknown, id: string): unknown {
   try {
     return place.from(input, id);
@@ -446,7 +459,7 @@ function inputBehind(place: StreamPlace, input: unknown, id: string): unknown {
   }
 }
 
-/** How a stream goes on behind an item; `undefined`: it does not. */
+/** Returns the functions to resume a stream after an item; `undefined`: the stream cannot be resumed. */
 function placeOf({ options: { resume: own } }: AnyContract, resume: EdgeResume | undefined): StreamPlace | undefined {
   const named = (text: string) => {
     if (text.length <= MAX_PLACE && /^[\x21-\x7e]*$/.test(text)) return text;
@@ -468,7 +481,7 @@ function placeOf({ options: { resume: own } }: AnyContract, resume: EdgeResume |
   };
 }
 
-/** Where a tail begins; throws a refusal for a place that is none. */
+/** Parses the place where a tail begins. Throws a refusal if it is invalid. */
 function fromOf(text: string): "now" | "start" | number | Date {
   if (text === "now" || text === "start") return text;
   if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
@@ -485,7 +498,7 @@ function openRun({ id, status, stage, pending }: RunInfo): OpenRun {
   return { run: id, status, ...(stage === undefined ? {} : { stage }), pending: shown };
 }
 
-/** The wait that a request prefers (RFC 7240), in ms; 0. */
+/** Returns the wait that a request prefers (RFC 7240), in ms; 0 if the request has no preference. */
 function waitOf(request: Request): number {
   const [, seconds] = /(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])/.exec(request.headers.get("prefer") ?? "") ?? [];
   return Number(seconds ?? 0) * 1_000;
@@ -496,12 +509,12 @@ function matches(request: Request, etag: string): boolean {
   return wanted !== null && wanted.split(",").some((each) => each.trim() === etag || each.trim() === "*");
 }
 
-/** Returns true if a part of a path may be the id of a run: there is no run with another id. */
+/** Returns true if a part of a path may be the id of a run: no run has another id. */
 function isRunId(part: string | undefined): boolean {
   return part !== undefined && part !== "" && part.length <= MAX_ID;
 }
 
-/** A part of a path, or a place, without escapes. Throws a refusal for one whose escapes are invalid. */
+/** Decodes a part of a path, or a place. Throws a refusal if its escapes are invalid. */
 function decodedPart(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -510,7 +523,7 @@ function decodedPart(text: string): string {
   }
 }
 
-/** The path of a URL. `URL` is slow: it is left to what may have to be normalized. */
+/** Returns the path of a URL. `URL` is slow, and is used only if the path may have to be normalized. */
 function pathOf(url: string): string {
   if (!PLAIN_URL.test(url)) return new URL(url).pathname;
   const query = url.indexOf("?");
@@ -593,26 +606,29 @@ const HANDLER_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeHandlerOptions>([
   "keepAlive",
 ]);
 const LIMIT_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeLimit>(["rate", "burst", "over"]);
-/** A URL whose path is as it stands: without escapes, dots and what else `URL` changes. */
+/** Matches a URL whose path needs no normalization: no escapes, dots or other characters that `URL` changes. */
 const PLAIN_URL = /^https?:\/\/[\w.:[\]-]+\/[\w/-]*(?:\?|$)/;
 const HTTPS = "https://";
 const NOT_FOUND = new EdgeRefusal(404, "NOT_FOUND", "there is nothing here");
 const NO_RESUME = new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind an item");
-/** Headers that an answer depends on: also a browser's cache keeps those of two callers apart. */
+/** Request headers on which an answer depends: a browser's cache, too, keeps answers for two callers apart. */
 const VARY = "accept, authorization, cookie";
 const PREFLIGHT = {
   "access-control-allow-methods": "GET, POST, DELETE",
   "access-control-allow-headers": "accept, authorization, content-type, idempotency-key, last-event-id, prefer",
   "access-control-max-age": "600",
 };
-/** In bytes. */
+/** Default of `maxBody`, in bytes. */
 const MAX_BODY = 1_048_576;
-/** In ms. */
+/** Default of `bodyTimeout`, in ms. */
 const BODY_TIMEOUT = 10_000;
+/** Default of `maxWait`, in ms. */
 const MAX_WAIT = 30_000;
-/** Characters of an `Idempotency-Key`: a message id has 256, with the caller's text. */
+/**
+ * Maximum length of an `Idempotency-Key`, in characters: with the caller's text it has to fit into a message id of 256.
+ */
 const MAX_KEY = 128;
-/** Characters of an item's place, in a header. */
+/** Maximum length of an item's place, which is sent in a header, in characters. */
 const MAX_PLACE = 4_096;
-/** Callers that are counted at once. */
+/** Maximum number of callers whose calls are counted at once. */
 const MAX_CALLERS = 100_000;

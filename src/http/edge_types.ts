@@ -1,4 +1,4 @@
-/** Types of an edge: what it lists, and what the server says of callers. Both sides of HTTP know them. */
+/** Types of an edge: its entries, and the data about calls. Both sides of HTTP use them. */
 import type { AnyContract, Contract, DurableContract } from "../contract/contract.ts";
 import type { AnySignal, WorkflowContract } from "../contract/flow.ts";
 import type { ContractMeta, ProgramCode } from "../contract/program_types.ts";
@@ -10,28 +10,31 @@ export type EdgeContract =
   | DurableContract<"event", never>
   | WorkflowContract<never, unknown, string>;
 
-/** Options of an entry of an edge. */
+/** Options of an edge's entry. */
 export interface EdgeEntryOptions {
-  /** Queries only: the header `Cache-Control` of answers; `no-cache`: a browser asks each time, with the ETag. */
+  /**
+   * Queries only: header `Cache-Control` of answers. Default: `no-cache`, so that a browser asks each time, with the
+   * ETag.
+   */
   cache?: string | undefined;
-  /** The statuses of the handler's own codes: 200 to 599 but 204, 205 and 304; 422. */
+  /** Statuses of the handler's own codes: 200 to 599 without 204, 205 and 304. Default: 422. */
   failures?: Readonly<Record<string, number>> | undefined;
-  /** Workflows only: the signals that a caller may send to a run, by the names that it knows; none. */
+  /** Workflows only: the signals that a caller may send to a run, by the names that the caller uses. Default: none. */
   tell?: Readonly<Record<string, AnySignal>> | undefined;
-  /** Workflows only: whether a caller may cancel a run; `false`. */
+  /** Workflows only: true if a caller may cancel a run. Default: false. */
   cancel?: boolean | undefined;
   /**
-   * Streams only: the text of an item by which it can be found again, 4,096 characters at most, and the input that
-   * goes on behind it. Without it, and with `resume` in the contract, the item itself is that text.
+   * Streams only: functions that make a text of an item, of at most 4,096 characters, and the input that continues
+   * after the item with this text. Default with `resume` in the contract: the item itself is the text; else none.
    */
   resume?: EdgeResume | undefined;
 }
 
-/** How a stream goes on behind an item that a client has seen. */
+/** Functions to resume a stream after an item that a client has received. */
 export interface EdgeResume {
-  /** The text of an item. */
+  /** Returns the text that identifies an item. */
   readonly id: (item: never) => string;
-  /** The input that goes on behind the item with this text. */
+  /** Returns the input that continues after the item with this text. */
   readonly from: (input: never, id: string) => unknown;
 }
 
@@ -47,7 +50,7 @@ export type ContractOf<E extends EdgeEntry> = E extends readonly [infer C, unkno
 /** The options of an entry. */
 export type OptionsOf<E extends EdgeEntry> = E extends readonly [unknown, infer O] ? O : Record<never, never>;
 
-/** Codes of the edge itself, besides those of Catga and of handlers. */
+/** Codes of the edge itself, besides codes of Catga and of handlers. */
 export type EdgeCode =
   | "UNAUTHORIZED"
   | "FORBIDDEN"
@@ -57,22 +60,22 @@ export type EdgeCode =
   | "REQUEST_TIMEOUT"
   | "RATE_LIMITED";
 
-/** Codes that a client may get of a contract with the failures `F`. */
+/** Codes that a client may get for a contract with the failures `F`. */
 export type ClientCode<F extends string> = F | ProgramCode | ErrorCode | EdgeCode;
 
 /** A call of an entry, as `authorize` sees it: before the body is read. */
 export interface EdgeCall {
   /** The name of the entry. */
   readonly name: string;
-  /** Kind of its contract. */
+  /** Kind of the entry's contract. */
   readonly kind: "command" | "query" | "stream" | "event" | "workflow";
-  /** Name of its contract. */
+  /** Name of the entry's contract. */
   readonly contract: string;
-  /** The option `meta` of its contract. */
+  /** The option `meta` of the entry's contract. */
   readonly meta: ContractMeta | undefined;
   /** Workflows only: the id of the run; `undefined` for a start. */
   readonly run: string | undefined;
-  /** What the caller asks for. */
+  /** The action that the caller requests. */
   readonly action: "send" | "read" | "follow" | "start" | "result" | "tell" | "cancel";
   /** Events only: the key that the caller follows; `undefined`: all. */
   readonly key: string | undefined;
@@ -82,13 +85,13 @@ export interface EdgeCall {
 
 /** A run of a workflow that has not ended, as a client sees it. */
 export interface OpenRun {
-  /** Its id. */
+  /** Id of the run. */
   readonly run: string;
-  /** Its status: `running`, `waiting`, `retrying`, `stuck` or `undoing`. */
+  /** Status of the run: `running`, `waiting`, `retrying`, `stuck` or `undoing`. */
   readonly status: string;
-  /** The last stage that its handler named by `flow.stage`; left out: none. */
+  /** The last stage that the run's handler reported by `flow.stage`; absent: none. */
   readonly stage?: string | undefined;
-  /** Steps, sleeps and waits that are pending, by name; `next`: when it goes on by itself, as an ISO date. */
+  /** Names of pending steps, sleeps and waits; `next`: when one goes on by itself, as an ISO date. */
   readonly pending: readonly { readonly name: string; readonly next?: string | undefined }[];
 }
 

@@ -1,7 +1,7 @@
 /** Entity tags of answers. */
 import process from "node:process";
 
-/** The strong entity tag of a text: equal texts have equal ones, others do not. */
+/** Returns the strong entity tag of a text: equal texts have equal tags, different texts have different tags. */
 export function etagOf(text: string): string {
   // loaded on first use, as for fingerprints
   return `"${process.getBuiltinModule("node:crypto").hash("sha1", text, "base64url")}"`;

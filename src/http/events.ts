@@ -5,24 +5,27 @@ import { COMMENT, END, EVENT_STREAM_HEADERS, eventStreamBody, failureEvent, item
 
 /** Options of {@link events}. */
 export interface EventsOptions<T> {
-  /** The request's: the stream ends when it aborts. The stream ends in any case when the client leaves. None. */
+  /** Signal of the request: its abort ends the stream. The stream also ends when the client leaves. Default: none. */
   signal?: AbortSignal | undefined;
   /**
-   * The id of an item, which a browser sends as `Last-Event-ID` when it comes again; the number of the item, from 1.
+   * Returns the id of an item, which a browser that reconnects sends as `Last-Event-ID`. Default: the number of the
+   * item, from 1.
    */
   id?: ((item: T, n: number) => string | number) | undefined;
-  /** How often a comment keeps the connection alive while no item comes, in ms: 1 to 2^31 - 1; 5,000. */
+  /**
+   * Interval of the comments that keep the connection alive while no item comes, in ms, 1 to 2^31 - 1. Default: 5,000.
+   */
   keepAlive?: number | undefined;
-  /** Further headers; none. */
+  /** Further headers. Default: none. */
   headers?: ResponseInit["headers"] | undefined;
 }
 
 /**
- * A response of server-sent events, one for each item, as JSON, with an `id`. After the last one comes an event `end`,
- * or `failure` with problem details; a browser would come again otherwise. Items that JSON cannot hold, and errors of
- * the stream or of `id` that are no `CatgaError`, are logged to the console. Items are read no faster than the client
- * takes them; when it leaves, the stream ends. When the app of a stream that `app.stream` returned drains, the response
- * ends without `end`, so that a browser comes again, to another gateway.
+ * Returns a response of server-sent events, one for each item, as JSON, with an `id`. After the last item an event
+ * `end` follows, or `failure` with problem details: otherwise a browser would reconnect. Items that JSON cannot hold,
+ * and errors of the stream or of `id` that are no `CatgaError`, are logged to the console. Items are read no faster
+ * than the client takes them; when the client leaves, the stream ends. When the app of a stream that `app.stream`
+ * returned drains, the response ends without `end`, so that a browser reconnects to another gateway.
  *
  * @example
  * ```ts
@@ -59,10 +62,10 @@ export function events<T>(stream: AsyncIterable<T>, options: EventsOptions<T> = 
   return new Response(body, { headers });
 }
 
-/** In ms; `Bun.serve` ends a response that is silent for 10 s, and looks every 4 s. */
+/** Default interval of comments, in ms: `Bun.serve` ends a response that is silent for 10 s, and checks every 4 s. */
 export const KEEP_ALIVE = 5_000;
 const EVENTS_OPTIONS = new Set(["signal", "id", "keepAlive", "headers"] satisfies (keyof EventsOptions<unknown>)[]);
-/** An id on one line. Throws a `TypeError` for a value that is none. */
+/** Returns an id as one line. Throws a `TypeError` if the value is no valid id. */
 function line(id: string | number): string {
   if (typeof id !== "string" && !Number.isFinite(id)) {
     disown(id);

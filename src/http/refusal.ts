@@ -1,8 +1,8 @@
-/** What an edge refuses by itself: status, code, and a text that says no more than the caller may know. */
+/** Refusals of an edge itself: status, code, and a text that says no more than the caller may know. */
 import { checkInteger, checkString } from "../data/checks.ts";
 import type { EdgeCode } from "./edge_types.ts";
 
-/** A refusal: `authorize` returns one, which {@link deny} makes. */
+/** A refusal. `authorize` returns one, made by {@link deny}. */
 export class EdgeRefusal {
   /** The HTTP status. */
   readonly status: number;
@@ -21,7 +21,7 @@ export class EdgeRefusal {
     this.headers = headers;
   }
 
-  /** The response, with problem details (RFC 9457). */
+  /** Makes the response, with problem details (RFC 9457). */
   response(title: string): Response {
     const { status, code, detail } = this;
     const headers = new Headers(this.headers);

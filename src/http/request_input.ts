@@ -1,11 +1,11 @@
-/** The input of a call: of the body of a request, or of its URL. */
+/** The input of a call, from the body of a request or from its URL. */
 import { decode, joinBytes } from "../data/utf8.ts";
 import { decodeText } from "../data/encoding.ts";
 import { isTagged } from "../data/tags.ts";
 import { type Clock, systemClock, type Timer } from "../ports/clock.ts";
 import { EdgeRefusal } from "./refusal.ts";
 
-/** Media type of values with tags, which Catga's client sends and takes: what JSON lacks arrives as what it was. */
+/** Media type of values with tags, which Catga's client sends and accepts: values that JSON lacks keep their types. */
 export const VALUES = "application/vnd.catga+json";
 
 /** True if a request wants values with tags, not plain JSON. */
@@ -13,7 +13,7 @@ export function wantsValues(request: Request): boolean {
   return request.headers.get("accept")?.includes(VALUES) ?? false;
 }
 
-/** Why a body of this media type is not read; `undefined`: it is JSON, or there is none. */
+/** Returns why a body of this media type is refused; `undefined`: it is JSON, or there is no body. */
 export function refusedMediaType(request: Request): EdgeRefusal | undefined {
   const type = request.headers.get("content-type");
   if (type === null && (request.body === null || request.headers.get("content-length") === "0")) return undefined;
@@ -23,7 +23,7 @@ export function refusedMediaType(request: Request): EdgeRefusal | undefined {
   return new EdgeRefusal(415, "UNSUPPORTED_MEDIA_TYPE", "the body must be application/json");
 }
 
-/** The value of a text of a URL or of a body. Throws a refusal for one that is neither JSON nor a value with tags. */
+/** Parses a text of a URL or a body. Throws a refusal if the text is neither JSON nor a value with tags. */
 export function inputOf(text: string): unknown {
   if (text === "") return undefined;
   try {
@@ -35,22 +35,22 @@ export function inputOf(text: string): unknown {
 
 /** Options of a {@link BodyReader}. */
 export interface BodyReaderOptions {
-  /** Largest body, in bytes. */
+  /** Maximum size of a body, in bytes. */
   readonly most: number;
-  /** Time for a body to come, in ms. */
+  /** Time within which a body has to arrive, in ms. */
   readonly limit: number;
   /** Aborts when the node begins to drain. */
   readonly draining: AbortSignal;
   readonly clock?: Clock;
 }
 
-/** Reads bodies of requests, each up to a size and within a time. */
+/** Reads bodies of requests, each up to a maximum size and within a time limit. */
 export class BodyReader {
   readonly #most: number;
   readonly #limit: number;
   readonly #draining: AbortSignal;
   readonly #clock: Clock;
-  /** Bodies that have not come, the oldest first: one timer serves all. */
+  /** Bodies that have not arrived, oldest first: one timer serves all. */
   readonly #pending = new Set<PendingBody>();
   #timer: Timer | undefined;
 
@@ -62,18 +62,18 @@ export class BodyReader {
     draining.addEventListener("abort", () => this.#rest(), { once: true });
   }
 
-  /** The input that a body holds. Rejects with a refusal for one that is too large, too late, no UTF-8 or no JSON. */
+  /** Reads and parses a body. Rejects with a refusal if the body is too large, too late, or neither UTF-8 nor JSON. */
   input(request: Request): Promise<unknown> {
     const { headers } = request;
     const length = headers.get("content-length");
     if (Number(length) > this.#most) return Promise.reject(this.#tooLarge());
-    // beside a transfer coding a length says nothing (RFC 9112, 6.3)
+    // with a transfer coding, `content-length` does not count (RFC 9112, 6.3)
     const isBounded = length !== null && /^\d+$/.test(length) && !headers.has("transfer-encoding");
     return new Promise((resolve, reject) => {
       const pending: PendingBody = { due: this.#clock.monotonic() + this.#limit, resolve, reject, cancel: undefined };
       this.#pending.add(pending);
       this.#timer ??= this.#arm(this.#limit);
-      // servers end a body at its length: it is read at once, in a third of the time
+      // servers end a body at its length: the body is read as a whole, in a third of the time
       const read = isBounded ? bytesOf(request) : this.#chunks(request, pending);
       read.then((bytes) => this.#came(pending, bytes), (error) => this.#failed(pending, error));
     });
@@ -103,7 +103,7 @@ export class BodyReader {
   async #chunks({ body }: Request, pending: PendingBody): Promise<Uint8Array> {
     if (body === null) return NO_BYTES;
     const reader = body.getReader();
-    pending.cancel = () => void reader.cancel().catch(() => {}); // the sender has left, or is not wanted any more
+    pending.cancel = () => void reader.cancel().catch(() => {}); // the sender has left, or the body is refused
     const chunks: Uint8Array[] = [];
     let size = 0;
     try {
@@ -118,7 +118,9 @@ export class BodyReader {
     }
   }
 
-  /** Cancels the timer of a draining node when no body is awaited. Others keep it: one for each body costs as much. */
+  /**
+   * Called while the node drains: cancels the timer if no body is awaited. Before, it is kept, not set for each body.
+   */
   #rest(): void {
     if (this.#pending.size > 0) return;
     this.#timer?.cancel();
@@ -146,20 +148,20 @@ export class BodyReader {
   }
 }
 
-/** The whole body. */
+/** Returns the whole body. */
 function bytesOf(request: Request): Promise<Uint8Array> {
-  // in Bun a third faster than arrayBuffer(), which alone the requests of adapters for Node have
+  // in Bun a third faster than `arrayBuffer()`; requests made by adapters for Node have only `arrayBuffer()`
   if (Object.getPrototypeOf(request) === Request.prototype) return request.bytes();
   return request.arrayBuffer().then((buffer) => new Uint8Array(buffer));
 }
 
-/** A body that has not come. */
+/** A body that has not arrived. */
 interface PendingBody {
-  /** By the monotonic clock. */
+  /** When the body is too late, by the monotonic clock. */
   readonly due: number;
   readonly resolve: (input: unknown) => void;
   readonly reject: (refusal: EdgeRefusal) => void;
-  /** Stops reading it. */
+  /** Stops reading the body. */
   cancel: (() => void) | undefined;
 }
 

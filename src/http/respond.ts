@@ -7,7 +7,7 @@ import { type AnyCode, type CatgaError, isErrorCode } from "../error.ts";
 
 /** Options of {@link respond}. */
 export interface RespondOptions<F extends string = AnyCode> extends ResponseInit {
-  /** The statuses of the handler's own codes: 200 to 599 but 204, 205 and 304; 422. */
+  /** Statuses of the handler's own codes: 200 to 599 without 204, 205 and 304. Default: 422. */
   failures?: { readonly [Code in F]?: number } | undefined;
 }
 
@@ -50,14 +50,14 @@ export function respond<T, F extends string>(result: Result<T, F>, options: Resp
   return new Response(problem(error, failed), { ...init, status: failed, statusText: "", headers });
 }
 
-/** The header `retry-after`, in s, where it may be tried again: 1, or what `rateLimit` of any node says. */
+/** Returns the header `retry-after`, in s, if a retry may help: 1, or the value of `rateLimit`. */
 export function retryAfter({ code, details, retryable }: CatgaError, status: number): Readonly<Record<string, string>> {
   if (status !== 503 && !retryable) return {};
   const limited = code === "RATE_LIMITED" && isRecord(details) ? details.retryAfter : undefined;
   return { "retry-after": `${Number.isSafeInteger(limited) ? Math.max(1, Math.ceil(limited as number / 1_000)) : 1}` };
 }
 
-/** Throws if the option `failures` is not an object of statuses with a body, by code. */
+/** Throws if the option `failures` is not an object that maps codes to statuses which allow a body. */
 export function checkFailures(at: string, failures: Readonly<Record<string, number | undefined>>): void {
   if (!isPlain(failures)) {
     throw new TypeError(`${at}: failures must be an object like { SOLD_OUT: 409 }; got ${show(failures)}`);
@@ -72,7 +72,7 @@ function checkStatus(option: string, status: number, hasBody: boolean): void {
   }
 }
 
-/** Problem details, as JSON. What went wrong inside is for the log of the node that it went wrong on. */
+/** Returns problem details as JSON. Details of internal errors are only in the log of the node where they occurred. */
 export function problem(error: CatgaError, status: number): string {
   const { code, message, details } = error;
   const title = titleOf(status);
@@ -82,22 +82,22 @@ export function problem(error: CatgaError, status: number): string {
   try {
     return text(isShown ? { detail: message, details } : {});
   } catch {
-    return text({ detail: message }); // details that cannot be sent
+    return text({ detail: message }); // the details cannot be sent
   }
 }
 
-/** The status of an error. */
+/** Returns the status of an error. */
 export function httpStatus({ code }: CatgaError): number {
   return httpStatusOfCode(code);
 }
 
-/** The status of the error with a code. */
+/** Returns the status of the error with a code. */
 export function httpStatusOfCode(code: string): number {
-  return code === "NO_HANDLER" ? 503 : statusOf({ code }); // a service that is not there, and not an address that is wrong
+  return code === "NO_HANDLER" ? 503 : statusOf({ code }); // the service is missing, the address is right
 }
 
 const RESPOND_OPTIONS = new Set(["status", "statusText", "headers", "failures"]);
-/** The title of a status. */
+/** Returns the title of a status. */
 export function titleOf(status: number): string {
   return TITLES[status] ?? (status < 500 ? "Request Failed" : "Server Error");
 }

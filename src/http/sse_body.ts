@@ -1,8 +1,8 @@
 /**
  * The body of a response of server-sent events, for streams and for the tails of an edge. Items are read no faster than
- * the client takes them, a comment keeps the connection alive while none comes, and a response that nobody reads has no
- * timer. What goes wrong with an item, or with the stream, is the last event. `edge_events.ts` makes
- * the bytes of an event of an edge.
+ * the client takes them, a comment keeps the connection alive while no item comes, and a response that nobody reads has
+ * no timer. An error of an item, or of the stream, is sent as the last event. `edge_events.ts` encodes the events of an
+ * edge.
  */
 import { encode } from "../data/utf8.ts";
 import { toJson, toText } from "../data/encoding.ts";
@@ -11,27 +11,27 @@ import { onAbort, systemClock, type Timer } from "../ports/clock.ts";
 import { problemValue } from "./problem_value.ts";
 import { httpStatus, problem } from "./respond.ts";
 
-/** The parts of a body. */
+/** The parts of a body of events. */
 export interface EventStream<T> {
   readonly items: AsyncIterator<T>;
-  /** Each ends the body, without an event. */
+  /** Abort sources, each of which ends the body without an event. */
   readonly signals: readonly AbortSource[];
-  /** How often {@link EventStream.idle} is sent while no item comes, in ms. */
+  /** Interval at which {@link EventStream.idle} is sent while no item comes, in ms. */
   readonly keepAlive: number;
-  /** The event of an item. What it throws goes to {@link EventStream.failed}. */
+  /** Encodes the event of an item. If it throws, {@link EventStream.failed} gets the error. */
   event(item: T): Uint8Array;
-  /** Sent while no item comes. */
+  /** Returns the bytes to send while no item comes. */
   idle(): Uint8Array;
-  /** The last event after the last item; `undefined`: the client comes again. */
+  /** The event after the last item; `undefined`: none, so that the client reconnects. */
   readonly end: Uint8Array | undefined;
-  /** The last event after a failure; `undefined`: the client comes again. */
+  /** Returns the event after a failure; `undefined`: none, so that the client reconnects. */
   failed(thrown: unknown): Uint8Array | undefined;
 }
 
-/** An abort that comes once at most. Calls back at once if it has; returns a function that removes the callback. */
+/** Calls back at the abort, or at once if it has happened. Returns a function that removes the callback. */
 export type AbortSource = (callback: () => void) => () => void;
 
-/** A signal that many wait for: it has one listener, however many there are. */
+/** Shares one listener of a signal among many callbacks. */
 export function sharedAbort(signal: AbortSignal): AbortSource {
   const callbacks = new Set<() => void>();
   onAbort(signal, () => {
@@ -44,7 +44,7 @@ export function sharedAbort(signal: AbortSignal): AbortSource {
   };
 }
 
-/** A signal that one response waits for. */
+/** Adds a listener of its own to a signal, for one response. */
 export function ownAbort(signal: AbortSignal): AbortSource {
   return (callback) => onAbort(signal, callback);
 }
@@ -62,13 +62,13 @@ export const END: Uint8Array = encode("event: end\ndata:\n\n");
 
 const FIRST_PAUSE = 50;
 
-/** Makes the body. */
+/** Makes the body of a response of events. */
 export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8Array> {
   const { items, signals, keepAlive } = stream;
   let alive: Timer | undefined;
   let offs: readonly (() => void)[] = [];
   let over = false;
-  /** In ms: a client learns soon where it is, so that one whose connection breaks at once loses nothing. */
+  /** In ms: short at first, so that a client that soon loses its connection already knows its place. */
   let pause = FIRST_PAUSE;
 
   const end = () => {
@@ -76,19 +76,19 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
     over = true;
     alive?.cancel();
     for (const off of offs) off();
-    (async () => await items.return?.())().catch(() => {}); // nobody is left who could be told
+    (async () => await items.return?.())().catch(() => {}); // there is no caller left for the error
   };
   const keepAliveWhileIdle = (to: ReadableStreamDefaultController<Uint8Array>) => {
     alive = systemClock.after(Math.min(pause, keepAlive), () => {
       pause *= 2;
-      // not while it waits for the client
+      // not while the client is slower than the items
       if ((to.desiredSize ?? 0) > 0) to.enqueue(stream.idle());
       keepAliveWhileIdle(to);
     });
   };
   return new ReadableStream({
     start(to) {
-      to.enqueue(COMMENT); // so that the client has the headers
+      to.enqueue(COMMENT); // so that the client gets the headers
       const close = () => {
         if (over) return;
         end();
@@ -96,7 +96,7 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
       };
       offs = signals.map((onAborted) => onAborted(close));
     },
-    /** Comments come only meanwhile: a response that nobody reads has no timer. */
+    /** Comments are sent only during a pull: a response that nobody reads has no timer. */
     async pull(to) {
       keepAliveWhileIdle(to);
       let event: Uint8Array | undefined;
@@ -120,8 +120,8 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
 }
 
 /**
- * An item as text: a value with tags, or JSON. One that cannot be sent is logged here: no node has logged it, and the
- * client gets only a code.
+ * Returns an item as text: a value with tags, or JSON. An error of an item that cannot be sent is logged here: no node
+ * has logged it, and the client gets only a code.
  */
 export function itemText(item: unknown, values: boolean): string {
   try {
@@ -132,7 +132,9 @@ export function itemText(item: unknown, values: boolean): string {
   }
 }
 
-/** The event of what a stream threw, as problem details; what is no `CatgaError` is logged. */
+/**
+ * Encodes the event of an error that a stream threw, as problem details; an error that is no `CatgaError` is logged.
+ */
 export function failureEvent(thrown: unknown, values: boolean): Uint8Array {
   return encode(`event: failure\ndata: ${failureText(thrown, values)}\n\n`);
 }
@@ -142,7 +144,7 @@ function failureText(thrown: unknown, values: boolean): string {
   try {
     if (isCatgaError(thrown)) return textOf(thrown);
   } catch {
-    // it cannot be read
+    // the thrown value cannot be read
   }
   console.error("events: the stream, or the function id, threw:", thrown); // no caller is left
   return textOf(new CatgaError("HANDLER_FAILED", "the stream failed"));

@@ -1,14 +1,14 @@
-/** Limits of calls by caller: a token bucket each, in this process. */
+/** Limits of calls by caller: a token bucket for each caller, in this process. */
 import type { Clock } from "../ports/clock.ts";
 
 /** Options of {@link TokenBuckets}. */
 export interface TokenBucketsOptions {
   readonly clock: Pick<Clock, "monotonic">;
-  /** Tokens a second. */
+  /** Tokens added to each bucket a second. */
   readonly rate: () => number;
-  /** Tokens that a bucket holds at most. */
+  /** Maximum number of tokens in a bucket. */
   readonly burst: () => number;
-  /** Buckets at most; those that were used longest ago go first. */
+  /** Maximum number of buckets; the least recently used buckets are removed first. */
   readonly most: number;
 }
 
@@ -21,14 +21,14 @@ interface TokenBucket {
 /** Token buckets by caller. */
 export class TokenBuckets {
   readonly #options: TokenBucketsOptions;
-  /** In the order of their last use. */
+  /** Buckets in the order of their last use. */
   readonly #buckets = new Map<string, TokenBucket>();
 
   constructor(options: TokenBucketsOptions) {
     this.#options = options;
   }
 
-  /** Takes a token. Returns the time until there is one, in ms; 0: it was taken. */
+  /** Takes a token. Returns 0 if it was taken; else the time until a token is available, in ms. */
   take(caller: string): number {
     const { clock, most } = this.#options;
     const [rate, burst, now] = [this.#options.rate(), this.#options.burst(), clock.monotonic()];
@@ -37,7 +37,7 @@ export class TokenBuckets {
     bucket.at = now;
     this.#buckets.delete(caller);
     this.#buckets.set(caller, bucket);
-    // a bucket that is full again says nothing: only callers who are many at once are forgotten early
+    // a full bucket needs no memory: callers are forgotten early only if very many call at once
     if (this.#buckets.size > most) this.#buckets.delete(this.#buckets.keys().next().value!);
     if (bucket.tokens < 1) return (1 - bucket.tokens) / rate * 1_000;
     bucket.tokens--;

@@ -1,6 +1,6 @@
 /**
- * The handler's side of a stream: its generator is asked for an item while its reader has room, and ended when nobody
- * reads any more.
+ * The handler's side of a stream: its generator is asked for an item while the reader has room, and is ended when
+ * nobody reads any more.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { onAbort } from "../ports/clock.ts";
@@ -24,9 +24,9 @@ import { CatgaError } from "../error.ts";
 import { ItemSender, SingleWait } from "./flow_control.ts";
 
 /**
- * Passes on what a handler gives. Resolves with how many items there were, or with the handler's failure; rejects with
- * what it throws. The generator has ended when it settles. Called again, as by `retry()`, it waits for the run before:
- * one that gave an item is the last, and its end that of all later calls.
+ * Runs a stream's handler and sends its items. Resolves with the number of items, or with the handler's failure;
+ * rejects with the error that the handler throws. The generator has ended when the promise settles. A repeated call, as
+ * by `retry()`, waits for the run before it: after a run that has sent an item, later calls settle like that run.
  */
 export async function feed(
   contract: AnyContract,
@@ -41,7 +41,7 @@ export async function feed(
   }
   const before = target.run;
   const run = async () => {
-    await before?.catch(() => {}); // below
+    await before?.catch(() => {}); // awaited again below if it counts
     return target.begun ? await before : await feedTo(target, contract, fn, payload, ctx);
   };
   return await (target.run = run());
@@ -50,13 +50,13 @@ export async function feed(
 async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Parameters<typeof feed>): Promise<unknown> {
   const outlet = "here" in target ? target.here : new WireOutlet(contract, target.line);
   const { signal } = ctx;
-  // the payload that arrives has the type of this contract: its schema or its type arguments say so
+  // the cast is safe: the payload has the type of this contract, by its schema or its type arguments
   const given: unknown = await fn(payload as never, ctx as never);
   if (isFailure(given)) return given;
   const iterator = iteratorOf(contract, given);
   let returned: Promise<unknown> | undefined;
   let open = true;
-  // not a plain call: what it throws where a signal aborts would end the process
+  // async, because an error thrown while a signal aborts would end the process
   const end = async () => await iterator.return?.();
   let stopped = false;
   const stop = () => {
@@ -66,9 +66,9 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
     returned = end();
     returned.catch(() => {}); // awaited below
   };
-  // the generator ends in its reader's async context, not in that of what aborts it
+  // the generator ends in the async context of its reader, not in the context of the abort
   const off = onAbort(signal, AsyncLocalStorage.bind(stop));
-  // its reader goes on at another node
+  // while the node drains, the reader of a resumable stream continues at another node
   const offDraining = contract.options.resume === undefined
     ? undefined
     : onAbort(ctx.draining, () => ctx.abort(new CatgaError("CLOSED", `node ${ctx.node} is stopping`)));
@@ -101,7 +101,7 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
         count++;
       }
     } catch (error) {
-      // items that cannot be sent; what the generator itself threw has ended it
+      // an item could not be sent; if the generator itself threw, it has ended
       if (open && !stopped) returned = end().catch(() => {}); // the first error is thrown
       open = false;
       threw = true;
@@ -118,13 +118,13 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
   }
 }
 
-/** How a stream that was aborted ended. */
+/** Returns the error of a stream that was aborted. */
 function endOf({ name }: AnyContract, reason: CatgaError, node: string): CatgaError {
   if (reason.code !== "CLOSED") return reason;
   return new CatgaError("DRAINING", `stream ${name} broke: node ${node} is stopping`, { retryable: true, node });
 }
 
-/** An iterator of any kind. */
+/** A synchronous or asynchronous iterator. */
 interface AnyIterator {
   next(): unknown;
   return?(): unknown;
@@ -158,7 +158,7 @@ class WireOutlet implements ItemOutlet, LineSender {
   readonly #sender: ItemSender;
   readonly #waiting = new SingleWait();
   #closed = false;
-  /** How many items are left of its burst; the first item of all waits for none. */
+  /** Number of items that are left of the burst; the first item of the stream waits for no burst. */
   #left = 1;
   #queued = false;
 
@@ -214,7 +214,7 @@ class WireOutlet implements ItemOutlet, LineSender {
     this.#waiting.wake();
   }
 
-  /** Goes on when there is room, and it is its turn. */
+  /** Lets the handler continue when the reader has room, and the stream may send its next burst. */
   #burst(): void {
     if (this.#left > 0) return this.#waiting.wake();
     if (this.#queued) return;
@@ -230,9 +230,12 @@ class WireOutlet implements ItemOutlet, LineSender {
   }
 }
 
-/** Items in a burst: half of the usual window, so that the reader has some in hand while the others are under way. */
+/**
+ * Number of items in a burst: half of the usual window, so that the reader has items in hand while others are on their
+ * way.
+ */
 const BURST = 128;
-/** Bytes of a UTF-16 code unit in JSON, at most: of a control character. */
+/** Maximum number of bytes of a UTF-16 code unit in JSON: the length of an escaped control character. */
 const LONGEST_ESCAPE = 6;
-/** JSON with the tag of `undefined`. */
+/** JSON of `undefined`, as a tagged value. */
 const UNDEFINED_TEXT = '~"~undefined"';

@@ -1,9 +1,9 @@
 /**
- * Flow control (backpressure): how the items of one stream get from its handler to its reader in another process, over
- * frames that may be lost: two state machines without time. Items are numbered. The sender keeps each until the reader
- * has consumed it, and is at most a window ahead (`WINDOW` in `contract/defaults.ts`). The receiver takes the next
- * number alone, and asks for those that it lacks. Neither has timers: whoever carries the frames calls
- * {@link ItemReceiver.doubt} when frames of either direction were lost.
+ * Flow control (backpressure): brings the items of one stream from its handler to its reader in another process, over
+ * frames that may be lost, by two state machines without time. Items are numbered. The sender keeps each item until the
+ * reader has consumed it, and is at most a window ahead (`WINDOW` in `contract/defaults.ts`). The receiver takes only
+ * the item with the next number, and asks for items that it lacks. Neither has timers: the code that carries the frames
+ * calls {@link ItemReceiver.doubt} when frames of either direction were lost.
  */
 import type { Window } from "../contract/stream.ts";
 import { Fifo } from "../data/queues.ts";
@@ -13,23 +13,25 @@ import type { ItemLine, ItemSource, ItemWriter, LineSender } from "../dispatch/i
 export class ItemSender implements LineSender {
   readonly #window: Window;
   readonly #line: Pick<ItemLine, "gather">;
-  /** The items from `#first` on; those before `#consumed` may be forgotten. */
+  /** The items from number `#first` on; items before `#consumed` may be dropped. */
   #items: string[] = [];
   #strings = true;
   #first = 0;
   #next = 0;
-  /** Those from here on are to be written. */
+  /** Number of the first item that is to be written. */
   #unwritten = 0;
   #received = 0;
   #consumed = 0;
-  /** The length of those that were not consumed. */
+  /** Total length of the items that the reader has not consumed. */
   #bytes = 0;
-  /** The reader is asked to report when it has consumed so many; and the length of those sent since. */
+  /** Number of consumed items at which the reader is asked to report. */
   #asked = 0;
+  /** Total length of the items sent since the reader was last asked to report. */
   #bytesSince = 0;
   #ended = false;
-  /** To be written: what it asks, and its end. */
+  /** True if the request for a report is to be written. */
   #asks = false;
+  /** True if the end of the stream is to be written. */
   #ends = false;
 
   constructor(window: Window, line: Pick<ItemLine, "gather">) {
@@ -37,19 +39,19 @@ export class ItemSender implements LineSender {
     this.#line = line;
   }
 
-  /** Whether the reader has room for another item. */
+  /** True if the reader has room for another item. */
   get room(): boolean {
     return this.#next - this.#consumed < this.#window.items && this.#bytes < this.#window.bytes;
   }
 
-  /** Whether the stream has ended, and the reader has all of its items. */
+  /** True if the stream has ended, and the reader has received all of its items. */
   get delivered(): boolean {
     return this.#ended && this.#received === this.#next;
   }
 
   /**
-   * Whether all items so far are strings. Those are encoded together when a turn ends, which takes a third of the time
-   * (measured); what else a handler makes it may change until then.
+   * True if all items so far are strings. Strings are encoded together when a turn ends, which takes a third of the
+   * time (measured). Other items are encoded at once, because the handler may change them until then.
    */
   get strings(): boolean {
     return this.#strings;
@@ -76,14 +78,14 @@ export class ItemSender implements LineSender {
     this.#line.gather();
   }
 
-  /** There are no more items. */
+  /** Ends the stream: no more items follow. */
   end(): void {
     this.#ended = this.#ends = true;
     this.#line.gather();
   }
 
   word(consumed: number, received: number, again: boolean): void {
-    // of a process that lies, or of a stream before this one
+    // sent by a process with wrong data, or for an earlier stream
     if (consumed > received || received > this.#next) return;
     this.#received = Math.max(this.#received, received);
     while (this.#consumed < consumed) this.#bytes -= this.#items[this.#consumed++ - this.#first].length;
@@ -117,65 +119,65 @@ export class ItemSender implements LineSender {
 
 /** The reader's side. */
 export class ItemReceiver {
-  /** How many items wait to be consumed at most: a sender that heeds the window sends no more. */
+  /** Maximum number of items that wait to be consumed: a sender that respects the window sends no more. */
   readonly #most: number;
   readonly #items: Fifo<unknown> = new Fifo();
   #received = 0;
   #consumed = 0;
-  /** The sender is to be told when so many are consumed. */
+  /** Number of consumed items at which the sender gets a report. */
   #report = Infinity;
-  /** How many items there are in all, when that is known. */
+  /** Total number of items of the stream, once it is known. */
   #count = Infinity;
-  /** Where items were missed last: they are asked for once. */
+  /** Number at which items were last missed: each gap is asked for once. */
   #missed = -1;
-  /** Items came that there was no room for. */
+  /** True if items were refused because there was no room for them. */
   #refused = false;
 
   constructor(most: number) {
     this.#most = most;
   }
 
-  /** How many wait to be consumed. */
+  /** Number of items that wait to be consumed. */
   get size(): number {
     return this.#items.size;
   }
 
-  /** How many have come. */
+  /** Number of items that were received. */
   get received(): number {
     return this.#received;
   }
 
-  /** Items from number `n` on: those of `list` from `first` on. */
+  /** Receives items, the first of which has number `n`: the items of `list` from index `first` on. */
   items(source: ItemSource, n: number, list: readonly unknown[], first: number): void {
     if (n > this.#received) return this.#miss(source);
     for (let i = first + this.#received - n; i < list.length; i++) {
-      // of a process that lies, or whose contract has a larger window
+      // the sender sends wrong data, or its contract has a larger window
       if (this.#items.size >= this.#most) return void (this.#refused = true);
       this.#items.push(list[i]);
       this.#received++;
     }
   }
 
-  /** An item of a handler in this process. */
+  /** Receives an item of a handler in this process. */
   push(item: unknown): void {
     this.#items.push(item);
     this.#received++;
   }
 
-  /** The sender wants to know when `n` items are consumed. */
+  /** Sends a report to the sender once `n` items are consumed. */
   report(source: ItemSource, n: number): void {
     if (n <= this.#consumed) source.word(this.#consumed, this.#received, false);
     else this.#report = n;
   }
 
-  /** The stream has `n` items in all. */
+  /** Called when the sender has ended the stream, which has `n` items in all. */
   end(source: ItemSource, n: number): void {
     this.#count = n;
     if (this.#received < n) this.#miss(source);
     else source.word(this.#consumed, this.#received, false);
   }
 
-  /** The oldest item; there is one. */
+  /** Takes the oldest item; there must be one. */
   take(source: ItemSource | undefined): unknown {
     const item = this.#items.shift();
     if (++this.#consumed >= this.#report) {
@@ -189,12 +191,12 @@ export class ItemReceiver {
     return item;
   }
 
-  /** Frames were lost, in either direction: says where it stands, and asks for what it lacks. */
+  /** Called when frames of either direction were lost: reports the receiver's position, and asks for missing items. */
   doubt(source: ItemSource): void {
     source.word(this.#consumed, this.#received, true);
   }
 
-  /** Whether all of `n` items have come, and the sender said that there are no more. */
+  /** Returns true if all `n` items were received, unless the sender reported another total. */
   complete(n: number): boolean {
     return this.#received === n && (this.#count === n || this.#count === Infinity);
   }
@@ -206,11 +208,11 @@ export class ItemReceiver {
   }
 }
 
-/** A wait for something that comes, of one caller at a time. */
+/** Lets one caller at a time wait to be woken. */
 export class SingleWait {
   #resolve: (() => void) | undefined;
 
-  /** Whether somebody waits. */
+  /** True if a caller waits. */
   get some(): boolean {
     return this.#resolve !== undefined;
   }

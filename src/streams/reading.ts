@@ -1,6 +1,6 @@
 /**
- * The reader's side of a stream: an iterator over its items, which opens it at the first call, and again where it
- * breaks if its contract says how.
+ * The reader's side of a stream: an iterator over the stream's items. It opens the stream at the first call, and opens
+ * it again after a break if the contract has `resume`.
  */
 import type { Result } from "../contract/result.ts";
 import { type Schema, validate } from "../contract/schema.ts";
@@ -22,20 +22,21 @@ export const streams: StreamEngine = Object.freeze({
 /** One iteration over a stream. */
 export class StreamReading implements AsyncIterableIterator<unknown> {
   readonly #opening: StreamOpening;
-  /** The attempt that is read. */
+  /** The attempt that is being read. */
   #attempt: ReadAttempt | undefined;
   #input: unknown;
-  /** Items that were handed out, of all attempts, and the last of them. */
+  /** Number of items that were returned, of all attempts together. */
   #count = 0;
+  /** The last item that was returned. */
   #last: unknown;
   #over = false;
-  /** The call that is under way; others wait for it. */
+  /** The call that is under way; later calls wait for it. */
   #turn: Promise<unknown> | undefined;
-  /** Whether an item that is there is handed out as it is: no schema, no abort. */
+  /** True if a received item is returned as it is, because there is no schema to parse it, and no abort. */
   #plain: boolean;
   readonly #idle: number;
   #timer: Timer | undefined;
-  /** Since when an item is waited for, by the monotonic clock; -1: none is. */
+  /** Time since which the reader waits for an item, by the monotonic clock; -1: the reader does not wait. */
   #waitingSince = -1;
   readonly #stop = new AbortController();
   readonly #offAbort: () => void;
@@ -53,7 +54,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     });
   }
 
-  /** Throws a `TypeError` when it has ended: a second iteration would have no items, as if there were none. */
+  /** Throws a `TypeError` if the iteration has ended: a second iteration would look like a stream without items. */
   [Symbol.asyncIterator](): this {
     if (!this.#over) return this;
     throw new TypeError(`stream ${this.#opening.contract.name} has been read; call stream(…) again to read it anew`);
@@ -131,10 +132,10 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     return attempt;
   }
 
-  /** The error after the idle time. */
+  /** The error of a reader that has waited for the idle time. */
   #late: CatgaError | undefined;
 
-  /** One timer for many waits: it looks how long the present one lasts. */
+  /** Sets one timer for many waits: when it fires, it checks how long the present wait lasts. */
   #watch(ms: number): void {
     if (this.#timer !== undefined) return;
     const { clock, contract } = this.#opening;
@@ -143,7 +144,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
       this.#timer = undefined;
       if (this.#over) return;
       const now = clock.monotonic();
-      // the process stood still: in Deno timers run before what came meanwhile is read
+      // the process stood still: in Deno timers run before messages received meanwhile are read
       if (now - due > STANDSTILL && this.#waitingSince >= 0) this.#waitingSince = now;
       const waited = this.#waitingSince < 0 ? 0 : now - this.#waitingSince;
       if (waited < this.#idle) return this.#watch(this.#idle - waited);
@@ -152,7 +153,9 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     }, { background: true });
   }
 
-  /** `undefined`: the reader gave up first. A schema that never settles ends with the idle time, or the signal. */
+  /**
+   * Parses an item. `undefined`: the reader gave up first. A schema that never settles is ended by idle time or signal.
+   */
   async #parsed(
     schema: Schema<never, unknown>,
     item: unknown,
@@ -168,7 +171,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     return undefined;
   }
 
-  /** Waits for something within the idle time. */
+  /** Waits for a promise, for the idle time at most. */
   async #waited<T>(what: Promise<T>): Promise<T> {
     this.#waitingSince = this.#opening.clock.monotonic();
     this.#watch(this.#idle);
@@ -179,14 +182,14 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     }
   }
 
-  /** Throws if it is over for the reader. */
+  /** Throws if the reader has waited for the idle time, or if its signal has aborted. */
   #checkEnd(): void {
     const { contract, options: { signal } } = this.#opening;
     if (this.#late !== undefined) throw this.#late;
     if (signal?.aborted) throw new CatgaError("CANCELLED", `the reader of stream ${contract.name} gave up`);
   }
 
-  /** A stream that broke goes on elsewhere if its contract says how; else its error is thrown. */
+  /** Prepares to resume a broken stream if its contract has `resume`; else throws the error of the stream. */
   async #failed(attempt: ReadAttempt, error: CatgaError): Promise<void> {
     const { contract, clock, input } = this.#opening;
     const { resume } = contract.options;
@@ -205,15 +208,15 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
       await delay(clock, pause, this.#stop.signal).catch(() => {});
     }
     this.#retries++;
-    // the contract's types say that it takes its input and its items
+    // the cast is safe: the contract's types say that `resume` takes its input and its items
     if (this.#count > 0) this.#input = (resume as (input: unknown, last: unknown) => unknown)(input, this.#last);
-    disown(this.#input); // it is refused as a payload
+    disown(this.#input); // a promise is refused as a payload
     this.#attempt = undefined;
   }
 
   #retries = 0;
   #brokenSince = 0;
-  /** When its timeout is over, by the monotonic clock. */
+  /** Time at which the timeout to resume is over, by the monotonic clock. */
   #due = Infinity;
 
   #close(): void {
@@ -221,18 +224,18 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     this.#over = true;
     this.#timer?.cancel();
     this.#offAbort();
-    if (this.#attempt?.result === undefined || this.#retries > 0) this.#stop.abort(); // a pause, too
+    if (this.#attempt?.result === undefined || this.#retries > 0) this.#stop.abort(); // ends a pause, too
     this.#attempt?.wake();
   }
 }
 
-/** Codes of a node that is not there yet, while a stream is opened again. */
+/** Error codes of a node that is not available yet, while a stream is opened again. */
 const AWAY: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", "OVERLOADED"]);
 const FIRST_PAUSE = 100; // ms
 const STANDSTILL = 1_000; // ms that the timer may be late before the process is said to have stood still
 const LONGEST_PAUSE = 1_000; // ms
 
-/** What a broken stream's reader gets: with how many items came before. */
+/** Returns the error for the reader of a broken stream, with the number of items received before. */
 function withCount(error: CatgaError, received: number): CatgaError {
   if (error.code !== "STREAM_BROKEN" && error.code !== "DRAINING") return error;
   const { code, message, retryable, node, cause } = error;
@@ -241,7 +244,7 @@ function withCount(error: CatgaError, received: number): CatgaError {
 
 /** One attempt to read a stream, at one node. */
 class ReadAttempt extends ItemReceiver implements ItemSink {
-  /** How it ended. */
+  /** Result of the attempt; `undefined`: it has not ended. */
   result: Result<unknown> | undefined;
   readonly here: LocalOutlet;
   readonly #news = new SingleWait();
@@ -253,7 +256,7 @@ class ReadAttempt extends ItemReceiver implements ItemSink {
     this.here = new LocalOutlet(this, window, soon);
   }
 
-  /** The oldest item; there is one. */
+  /** Takes the oldest item; there must be one. */
   next(): unknown {
     const item = this.take(this.#source);
     if (this.#source === undefined) this.here.took();
@@ -276,13 +279,16 @@ class ReadAttempt extends ItemReceiver implements ItemSink {
     this.wake();
   }
 
-  /** A user's function threw where the stream was opened. */
+  /** Called when a user's function threw while the stream was opened. */
   threw(error: unknown): void {
     this.#threw = { error };
     this.ended({ ok: false, error: new CatgaError("CANCELLED", "it was not opened") });
   }
 
-  /** Why it ended before its end; `undefined`: it did not. Throws what a user's function threw. */
+  /**
+   * Returns the error of an attempt that broke; `undefined`: it is complete. Throws the error that a user's function
+   * threw.
+   */
   failure(): CatgaError | undefined {
     if (this.#threw !== undefined) throw this.#threw.error;
     if (this.result?.ok === false) return this.result.error;
@@ -291,7 +297,7 @@ class ReadAttempt extends ItemReceiver implements ItemSink {
       : new CatgaError("STREAM_BROKEN", "the stream broke: items are missing", { retryable: true });
   }
 
-  /** Resolves when something has come. */
+  /** Resolves when an item or the result has been received. */
   news(): Promise<void> {
     return this.#news.wait();
   }
@@ -302,15 +308,15 @@ class ReadAttempt extends ItemReceiver implements ItemSink {
 }
 
 /**
- * Hands the items of a handler in this process to its reader, as they are. After a window of items it goes on in a
- * later turn of the event loop: a handler and a reader that never wait would keep that for themselves.
+ * Hands the items of a handler in this process to its reader, as they are. After a window of items, the handler
+ * continues in a later turn of the event loop: else a handler and a reader that never wait would block the event loop.
  */
 class LocalOutlet implements ItemOutlet {
   readonly #receiver: ItemReceiver;
   readonly #window: number;
   readonly #soon: (then: () => void) => void;
   readonly #waiting = new SingleWait();
-  /** How many more items may be put there in this turn. */
+  /** Number of items that may still be handed over in this turn. */
   #left: number;
   #closed = false;
 
@@ -345,10 +351,10 @@ class LocalOutlet implements ItemOutlet {
     this.#waiting.wake();
   }
 
-  /** An item was taken. */
+  /** Called when the reader has taken an item. */
   took(): void {
     if (!this.#waiting.some || this.#left < 0 || 2 * this.#receiver.size > this.#window) return;
-    this.#left = -1; // until that turn
+    this.#left = -1; // until the later turn
     this.#soon(() => {
       this.#left = this.#window;
       this.#waiting.wake();

@@ -9,7 +9,7 @@ import { type Clock, doubled, type Timer } from "../ports/clock.ts";
 /** The part of a drive that its {@link Activity} uses. */
 export interface ActivityHost {
   readonly clock: Clock;
-  /** Calls back in a later turn of the event loop. */
+  /** Calls `callback` in a later turn of the event loop. */
   soon(callback: () => void): void;
   /**
    * A turn of the drive. Called in a later turn of the event loop than the request for it, and never after {@link

@@ -25,9 +25,10 @@ import { DriveRecorder } from "./drive_recorder.ts";
 import type { RunRef } from "./run_ref.ts";
 
 /**
- * How a drive ends. `superseded`: another node drives the run, or it is gone; `restart`: decisions were dropped, or an
- * attempt of the handler failed, and the handler runs from its top; `shutdown`: the node stops; `refused`: this version
- * of the workflow does not take the run, and another one may.
+ * How a drive ends. `completed`: the run has ended; `suspended`: all pending calls wait for something outside;
+ * `superseded`: another node drives the run, or the run is gone; `restart`: decisions were dropped, or an attempt of
+ * the handler failed, and the handler runs from its top; `shutdown`: the node stops; `refused`: this version of the
+ * workflow does not take the run, and another version may.
  */
 export type DriveEnd = "completed" | "suspended" | "superseded" | "restart" | "shutdown" | "refused";
 
@@ -104,11 +105,11 @@ export class DriveState {
   readonly refusedBy: ReadonlySet<string>;
   /** The ends of steps, sleeps and waits. */
   readonly ends: Ends;
-  /** Work that is under way: the drive does not rest while there is any. */
+  /** Work of the drive that is under way: the drive does not rest while there is any. */
   readonly activity: Activity;
   /** Stores the entries of this drive, and applies those that others have stored. */
   readonly recorder: DriveRecorder;
-  /** Schedules and pauses. */
+  /** Schedules and pauses of the drive. */
   readonly times: DriveTimes;
   readonly #owner: DriveOwner;
   readonly #resolve: (end: DriveEnd) => void;
@@ -156,7 +157,7 @@ export class DriveState {
     return this.host.clock.now();
   }
 
-  /** Headers of the messages that its steps send; `undefined`: none. */
+  /** Headers of the messages that the run's steps send; `undefined`: none. */
   get carried(): Readonly<Record<string, string>> | undefined {
     const { headers } = this.journal;
     return headers && withCarried(this.host.app.carried, headers, undefined);
@@ -218,9 +219,9 @@ export class DriveState {
    * change.
    */
   misused(error: unknown): Promise<never> {
-    MISUSES.add(error as TypeError); // checks throw errors
+    MISUSES.add(error as TypeError); // safe: checks throw errors
     const rejected = Promise.reject(error);
-    rejected.catch(() => {}); // a handler that does not await it must not end one process after the other
+    rejected.catch(() => {}); // without a listener, the rejection would end the process
     return rejected;
   }
 

@@ -59,8 +59,8 @@ export class DriveTimes {
   }
 
   /**
-   * Returns the steps that may have a schedule which fires after this time, in ms since 1970: a run may end before an
-   * entry records its schedules.
+   * Returns the steps that may have a schedule which fires after this time, in ms since 1970; a run may end before its
+   * schedules are recorded.
    */
   schedulesAfter(time: number): readonly string[] {
     return [...this.#unrecorded, ...this.#woken].flatMap(([step, at]) => at > time ? [step] : []);

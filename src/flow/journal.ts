@@ -6,7 +6,7 @@
 import type { RunStatus } from "../contract/flow.ts";
 import { isCount, isRecord, isStringArray, isStrings, isToken } from "../data/checks.ts";
 
-/** An error as it is recorded. */
+/** The record of an error. */
 export interface RecordedError {
   readonly code: string;
   readonly message: string;
@@ -23,7 +23,7 @@ export interface RecordedOutcome {
   readonly error?: RecordedError;
 }
 
-/** The run that started this one, and waits for it in a step. */
+/** The run that started this run, and waits for its end in a step. */
 export interface Parent {
   readonly workflow: string;
   readonly run: string;
@@ -117,7 +117,7 @@ export interface TimedEntry {
   readonly scheduled?: boolean;
 }
 
-/** What is recorded of a run. */
+/** An entry of a run's journal. */
 export type JournalEntry = CalledEntry | DrivenEntry;
 
 /** A message of the stream: entries that were stored together. */
@@ -145,7 +145,7 @@ export interface Failures {
   /** Time of the last failed attempt, in ms since 1970. */
   readonly last: number;
   readonly error: RecordedError;
-  /** When the next attempt follows, in ms since 1970; `undefined`: an operator has to decide. */
+  /** Time of the next attempt, in ms since 1970; `undefined`: an operator has to decide. */
   readonly next: number | undefined;
   readonly scheduled: boolean;
 }
@@ -544,5 +544,5 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   ended: { outcome: isOutcome, until: isTime },
 };
 
-/** The types of entries, which the docs explain. */
+/** The types of entries. The docs explain each. */
 export const ENTRY_TYPES: readonly string[] = Object.keys(MEMBERS);

@@ -1,6 +1,6 @@
 /**
- * Calls of a program for the result of a run: each waits until the run has ended, its timeout is over, the caller gives
- * up, or the node stops. How the end is noticed: `results.ts`.
+ * Calls of a program for the result of a run: each waits until the run has ended, its timeout is over, the caller
+ * gives up, or the node stops. `results.ts` notices the end.
  */
 import type { AnyWorkflow, ResultOptions } from "../contract/flow.ts";
 import type { Result } from "../contract/result.ts";

@@ -20,13 +20,13 @@ import { keyOf, type RunRef } from "./run_ref.ts";
 export interface ResultsHost {
   readonly namespace: string;
   readonly clock: Clock;
-  /** Calls back in a later turn of the event loop. */
+  /** Calls `callback` in a later turn of the event loop. */
   soon(callback: () => void): void;
   /** The connection to other nodes; `undefined`: there are none. */
   readonly transport: Pick<Transport, "publish" | "subscribe" | "onStatus" | "status"> | undefined;
-  /** Calls back when another node is gone. Returns a function that removes the listener. */
+  /** Calls `listener` when another node has left the membership. Returns a function that removes the listener. */
   onGone(listener: () => void): () => void;
-  /** True if this node drives the run now, as far as it knows. */
+  /** Returns true if this node drives the run now, as far as it knows. */
   drives(ref: RunRef): boolean;
   /**
    * Reads the outcome of a run; `undefined`: it has not ended; "no run": there is none. Rejects with a `CatgaError`.
@@ -132,7 +132,7 @@ export class Results {
       try {
         transport.publish(this.#subject(workflow), JSON.stringify({ runs: runs.slice(at, at + MOST_ENDS) }));
       } catch {
-        // waiters look into the stream
+        // waiters find the end in the stream
       }
     }
   }

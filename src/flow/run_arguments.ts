@@ -25,7 +25,7 @@ export function checkStartOptions(at: string, options: StartOptions, { id: made 
   }
 }
 
-/** Checks the id of a run that is to be started, or of a signal. */
+/** Checks the id of a run to start, or of a signal. Throws a `TypeError` if it is invalid. */
 export function checkRun(at: string, id: string, most = MAX_RUN): void {
   if (typeof id === "string" && id !== "" && id.length <= most && id.isWellFormed()) return;
   throw new TypeError(`${at} must be a well-formed string of 1 to ${most} characters; got ${show(id)}`);

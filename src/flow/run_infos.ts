@@ -88,7 +88,7 @@ async function* ahead<T, R>(all: readonly T[], load: (one: T) => Promise<R>): As
 /** Removes the note of a run that is not stuck, unless the note is so new that the run may still become stuck. */
 async function passed(log: RunLog, { ref, time, sequence }: NotedRun): Promise<void> {
   if (log.now - time < SETTLING) return;
-  await log.stuckNotes.remove(ref, sequence).catch(() => {}); // who may only read leaves it to others
+  await log.stuckNotes.remove(ref, sequence).catch(() => {}); // without write permission, it stays
 }
 
 async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo | undefined> {
@@ -135,7 +135,7 @@ function redactOf(redact: unknown): Pick<RunInfo, "redact"> {
   return { redact: whyNoPaths(redact) === undefined ? redact as readonly string[] : "all" };
 }
 
-/** Steps, sleeps and waits that a run does now or waits for, as far as they are recorded. */
+/** Returns the steps, sleeps and waits of a run that are under way or pending, as far as they are recorded. */
 function pendingOf({ ended, failures, sleeps, waits, children, failing }: Journal): RunInfo["pending"] {
   if (ended !== undefined) return [];
   const failed = [...failures].map(([name, { first, total, next, error: { code, message, cause } }]) => ({

@@ -19,18 +19,18 @@ import { StuckNotes } from "./stuck_notes.ts";
 
 /** Dependencies of {@link RunLog} on its node. */
 export interface RunLogHost extends Pick<StreamsHost, "namespace" | "endpoint" | "clock"> {
-  /** The stream of entities, opened. Rejects with a `CatgaError`. */
+  /** Opens the stream of entities, once. Rejects with a `CatgaError`. */
   stream(): RunStream | Promise<RunStream>;
   /** Reserves a number for each of these events among all events of this process in the stream; returns the first. */
   number(events: number): number;
-  /** The largest message that the network takes now, in bytes. */
+  /** Returns the maximum size of a message of the network at present, in bytes. */
   maxPayload(): number;
 }
 
 /** The part of the stream that runs use. */
 export type RunStream = Pick<LogStream, "append" | "at" | "last" | "lasts" | "read" | "purge">;
 
-/** How far a run has been read. */
+/** The position up to which a run has been read. */
 type RunPlace = Pick<Journal, "sequence" | "entries" | "mark" | "sure">;
 /** Receives a message of a run. */
 type Take = (stored: RunLogMessage) => void;
@@ -40,7 +40,7 @@ export class RunLog {
   readonly #host: RunLogHost;
   /** Number of times that the store may have lost its end. */
   epoch = 0;
-  /** Makes messages of runs. */
+  /** Encodes the messages of runs. */
   readonly messages: RunMessages;
   readonly stuckNotes: StuckNotes;
   readonly #notices: NoticeQueue;
@@ -60,7 +60,7 @@ export class RunLog {
     return this.#host.clock.now();
   }
 
-  /** The largest value that an entry may have, in bytes. */
+  /** Maximum size of a value in an entry, in bytes. */
   get mostBytes(): number {
     return this.#host.maxPayload() - 8_192;
   }
@@ -270,7 +270,7 @@ export class RunLog {
         const appended = await stream.append(subject, text, { timeout, expect });
         if (appended.type === "stored") return appended.sequence;
         if (appended.type === "conflict") {
-          // an earlier attempt may have been stored
+          // an earlier attempt may have stored the message
           return unanswered ? await this.#find(ref, mark, after) ?? "conflict" : "conflict";
         }
         if (appended.type === "unknown") {

@@ -1,6 +1,7 @@
 /**
- * The messages of a run, written and read. They have the format of messages of entities: a run is an entity whose
- * events are its entries. The command in a message names who drives the run; its result says that the run has ended.
+ * Encodes and decodes the messages of a run. They have the format of messages of entities: a run is an entity whose
+ * events are its entries. The command in a message names the driver of the run; its result says that the run has
+ * ended.
  */
 import { BEGUN, CALLED, RECORDED } from "../contract/contract.ts";
 import { runType } from "../contract/workflow.ts";
@@ -51,7 +52,7 @@ interface RunWriter {
   number(events: number): number;
 }
 
-/** Makes messages of runs. */
+/** Encodes the messages of runs. */
 export class RunMessages {
   readonly #writer: RunWriter;
 
@@ -126,7 +127,7 @@ function entryIn(item: StoredItem): JournalEntry | undefined {
   try {
     return entryOf(payloadOf(item));
   } catch {
-    return undefined; // its tags are invalid
+    return undefined; // the tags of the payload are invalid
   }
 }
 
@@ -145,5 +146,5 @@ export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
   };
 }
 
-/** The result of the command of a run's last message. */
+/** Result of the command in the message that ends a run. */
 const ENDED = "ended";

@@ -78,7 +78,7 @@ export class RunNotices {
     return await inTime(this.#node, `cancel ${name}`, stored);
   }
 
-  /** Appends an entry within the time of a caller. Fails with `NO_RUN` if the run is over, or was never started. */
+  /** Appends an entry within the app's timeout. Fails with `NO_RUN` if the run is over, or was never started. */
   async tell(ref: RunRef, entry: EntryFor): Promise<Result<void, never>> {
     try {
       return await this.#append(ref, entry, this.#node.callerTime()) ? { ok: true, value: undefined } : noRun(ref);
@@ -107,7 +107,7 @@ export class RunNotices {
       if (await this.#append(ref, cancelled, over)) return true;
       const end = await log.end(ref);
       if (end?.ended) return end.entries[0]?.t !== "started";
-      if (end !== undefined) continue; // it was started meanwhile
+      if (end !== undefined) continue; // the child was started meanwhile
       if (contract === undefined) return false;
       const { version, keep } = definitionOf("flow.send", contract as unknown as AnyWorkflow);
       const until = clock.now() + keep;

@@ -1,4 +1,4 @@
-/** The other nodes that drive runs: which of them live, and messages to them about runs that they hold. */
+/** The other nodes that drive runs: tells which are alive, and sends them messages about runs that they hold. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
 import type { RefusedRun, RunJoin, RunsAsked, TriedVersions } from "../contract/workflow_body.ts";
@@ -21,7 +21,7 @@ export class RunPeers {
     return endpoint === own || app.nodes().some((node) => node.endpoint === endpoint);
   }
 
-  /** Calls back when another node is gone. Returns a function that removes the listener. */
+  /** Calls `listener` when another node has left the membership. Returns a function that removes the listener. */
   onGone(listener: () => void): () => void {
     const { app } = this.#node;
     const endpoints = () => new Set(app.nodes().map(({ endpoint }) => endpoint));

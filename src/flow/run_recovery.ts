@@ -1,4 +1,7 @@
-/** Recovery after the streams have lost messages that may have brought runs on: all open runs of a workflow go on. */
+/**
+ * Recovery after the streams have lost messages that may have called for runs: all open runs of a workflow are driven
+ * on.
+ */
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { fewAtOnce } from "../data/queues.ts";
 import { isCatgaError } from "../error.ts";
@@ -7,11 +10,11 @@ import type { Drives } from "./driven_runs.ts";
 import { UNSTORED } from "./recorded_error.ts";
 import type { RunsNode } from "./runs_node.ts";
 
-/** Brings runs on after a loss. */
+/** Drives runs on after a loss. */
 export class RunRecovery {
   readonly #node: RunsNode;
   readonly #drives: Drives;
-  /** Workflows whose runs will be brought on soon. */
+  /** Workflows whose runs will be driven on soon. */
   readonly #coming = new Set<string>();
 
   constructor(node: RunsNode, drives: Drives) {
@@ -19,7 +22,7 @@ export class RunRecovery {
     this.#drives = drives;
   }
 
-  /** Has the open runs of a workflow go on, once for losses that are noticed one after the other. */
+  /** Drives the open runs of a workflow on, once for losses that are noticed one after the other. */
   lost(workflow: string): void {
     const { bodies, clock } = this.#node;
     const body = bodies.get(workflow);

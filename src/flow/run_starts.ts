@@ -1,6 +1,6 @@
 /**
- * Starts of runs: by a program, at once or at a time; by a schedule that is due; and by a step of another run. A start
- * is the first message of the run. The node that stores it drives the run, if it handles the workflow.
+ * Starts of runs: by a program, at once or at a time; by a schedule that has fired; and by a step of another run. A
+ * start is the first message of the run. The node that stores the start drives the run if it handles the workflow.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";

@@ -9,7 +9,7 @@ import type { RefusedRunFate } from "./drive_host.ts";
 import { type Journal, UNKNOWN_SHAPE } from "./journal.ts";
 import type { RunsNode } from "./runs_node.ts";
 
-/** The versions of workflows. */
+/** The versions of workflows, as one node knows them. */
 export class RunVersions {
   readonly #node: RunsNode;
 

@@ -18,11 +18,11 @@ export interface RunsHost extends DriveApp, StreamsHost {
   readonly shapes: ContractShapes;
   maxPayload(): number;
   nodes(): readonly NodeInfo[];
-  /** The shape of a contract on another node; `undefined`: unknown. */
+  /** Returns the shape of a contract on another node; `undefined`: unknown. */
   shapeAt(node: NodeInfo, contract: string): string | undefined;
-  /** Calls back when {@link RunsHost.nodes} has changed. Returns a function that removes the listener. */
+  /** Calls `listener` when {@link RunsHost.nodes} has changed. Returns a function that removes the listener. */
   onNodes(listener: () => void): () => void;
-  /** The log of this node, for schedules. */
+  /** Resolves with the log of this node, in which schedules are stored. */
   durable(): Promise<DurableLog>;
   sendInternal(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
 }

@@ -14,7 +14,7 @@ export class RunsNode {
   readonly endpoint: string;
   /** Shows the stream's wall clock once the stream is open, so that a schedule is due at the same time at each node. */
   readonly clock: Clock;
-  /** Calls back in a later turn of the event loop, together with the other runs. */
+  /** Calls `callback` in a later turn of the event loop, together with the callbacks of other runs. */
   readonly soon: (callback: () => void) => void;
   readonly log: RunLog;
   /** The workflows that this node handles, by name. */
@@ -79,7 +79,7 @@ export class RunsNode {
     return contracts;
   }
 
-  /** Observes an error that no caller receives. */
+  /** Reports an error that no caller receives to the observer. */
   fault(during: string, error: unknown): void {
     this.app.observer({ type: "fault", during, error });
   }

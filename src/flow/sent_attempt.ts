@@ -1,4 +1,4 @@
-/** One attempt of a step that sends a command or a query, and what its result means for the step. */
+/** One attempt of a step that sends a command or a query, and the outcome of the step by the result of the send. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { MessageHeaders } from "../contract/run_tracer.ts";
 import { isErrorCode } from "../error.ts";
@@ -10,8 +10,8 @@ import type { AttemptWork, StepAttempt } from "./step_attempt.ts";
 
 /**
  * Returns the work of an attempt that sends once. It resolves with the outcome of the step: a value, or a failure that
- * the handler decided on. It rejects with {@link Passing} if another attempt may help, and with {@link DecidedFailure}
- * if none does.
+ * the handler decided on. It rejects with {@link Passing} if another attempt may help, with {@link DecidedFailure} if
+ * no other attempt can help, and with the error of a handler that threw.
  */
 export function sending(state: DriveState, contract: AnyContract, payload: unknown, timeout: number): AttemptWork {
   return (attempt, headers) => send(state, contract, payload, attempt, { timeout, headers });

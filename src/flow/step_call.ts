@@ -7,7 +7,7 @@ import type { DriveState, PendingCall } from "./drive_state.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import type { OngoingAttempt } from "./step_attempt.ts";
 
-/** How a step was called. */
+/** Parameters of a step's call. */
 export interface CalledStep {
   readonly name: string;
   /** True if the handler itself called the step, not an `undo`. */
@@ -50,7 +50,7 @@ export abstract class StepCall implements PendingCall {
     return this.#isOver || this.state.over || this.state.journal.outcomes.has(this.name);
   }
 
-  /** The attempt under way, for a handler that restarts. */
+  /** The attempt under way, which the next drive continues if the handler restarts. */
   get ongoing(): OngoingAttempt | undefined {
     return undefined;
   }

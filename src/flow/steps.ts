@@ -45,7 +45,7 @@ type MakeStep = (called: CalledStep, policy: StepPolicy) => StepCall;
 export class Steps {
   readonly #state: DriveState;
   readonly #failures: FailedAttempts;
-  /** Steps that had no outcome when they were called. */
+  /** Calls of steps that had no outcome at the time of the call, by name. */
   readonly #steps = new Map<string, StepCall>();
   readonly #undos = new Map<string, Undo>();
   readonly #policies = new Map<string, StepPolicy>();

@@ -9,7 +9,7 @@ import type { Window } from "../contract/stream.ts";
 import { Fifo } from "../data/queues.ts";
 import type { ItemLine, ItemSource, ItemWriter, LineSender } from "../dispatch/item_ports.ts";
 
-/** The handler's side. */
+/** The handler's side of a stream's flow control. */
 export class ItemSender implements LineSender {
   readonly #window: Window;
   readonly #line: Pick<ItemLine, "gather">;
@@ -67,7 +67,7 @@ export class ItemSender implements LineSender {
     this.send(text);
   }
 
-  /** Sends an item: a string, while there are only {@link ItemSender.strings}. */
+  /** Sends an item: a string while {@link ItemSender.strings} is true, else the text of an item. */
   send(item: string): void {
     this.#items.push(item);
     this.#bytes += item.length;
@@ -117,7 +117,7 @@ export class ItemSender implements LineSender {
   }
 }
 
-/** The reader's side. */
+/** The reader's side of a stream's flow control. */
 export class ItemReceiver {
   /** Maximum number of items that wait to be consumed: a sender that respects the window sends no more. */
   readonly #most: number;

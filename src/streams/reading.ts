@@ -13,7 +13,7 @@ import { delay, doubled, onAbort, type Timer } from "../ports/clock.ts";
 import { feed } from "./feeding.ts";
 import { ItemReceiver, SingleWait } from "./flow_control.ts";
 
-/** Reads and feeds streams. */
+/** Opens readings of streams, and feeds streams. */
 export const streams: StreamEngine = Object.freeze({
   feed,
   read: (opening: StreamOpening) => new StreamReading(opening),
@@ -60,7 +60,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     throw new TypeError(`stream ${this.#opening.contract.name} has been read; call stream(…) again to read it anew`);
   }
 
-  /** Not async: most items are there already. */
+  /** Returns the next item. Not async, because most items were received already. */
   next(): Promise<IteratorResult<unknown>> {
     const attempt = this.#attempt;
     if (this.#plain && this.#turn === undefined && attempt !== undefined && attempt.size > 0 && !this.#over) {

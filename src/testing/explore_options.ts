@@ -17,12 +17,12 @@ import { OPTIONS } from "../node/app_options.ts";
 import type { History } from "./history.ts";
 
 /**
- * A kind of fault of `explore`. `kill`: a node dies as by SIGKILL, and is started again. `freeze`: it stops as by
- * SIGSTOP, and goes on. `cut`: its connection breaks, and is restored. `skew`: its wall clock jumps, and jumps back.
- * `drop`: messages between nodes are lost. `lostAck`: the store does what it is asked, and its answer is lost.
- * `staleRead`: reads of the log lack the last 100 ms. `redelivery`: a reader of the log gets old messages again.
- * `noLeader`, `noQuorum`: the log has none for a while. `full`: the log takes no more messages for a while.
- * `lostTail`: the log loses its last messages, which were acknowledged: no part of `"all"`, because a cluster of
+ * A kind of fault of `explore`. `kill`: a node dies as by SIGKILL, and is started again. `freeze`: a node stops as by
+ * SIGSTOP, and resumes. `cut`: a node's connection breaks, and is restored. `skew`: a node's wall clock jumps, and
+ * jumps back. `drop`: messages between nodes are lost. `lostAck`: the store carries a request out, and the answer is
+ * lost. `staleRead`: reads of the log lack the last 100 ms. `redelivery`: a reader of the log gets old messages again.
+ * `noLeader`, `noQuorum`: the log has no leader or quorum for a while. `full`: the log stores no more messages for a
+ * while. `lostTail`: the log loses its last messages, which were acknowledged; not in `"all"`, because a cluster of
  * servers with replicas does not lose them.
  */
 export type ExploreFault =

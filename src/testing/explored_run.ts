@@ -26,7 +26,7 @@ export interface ExploredRun {
   readonly history: History;
   /** The failure of the run; `undefined`: none. */
   readonly failure: Error | undefined;
-  /** Number of steps of the workload, and of its calls outside of steps. */
+  /** Number of the workload's steps and of its calls outside of steps, together. */
   readonly steps: number;
   /** When the workload ended, in ms of virtual time since the workload began. */
   readonly lasted: number;
@@ -416,7 +416,7 @@ class RunOfPlan<World> {
     this.#clock.after(ms, once);
   }
 
-  /** The faults of the network by chance, from the windows that are open. */
+  /** Sets the chances of the network's random faults, from the windows that are open. */
   #refresh(): void {
     const faults: Record<string, number> = this.#plan.delay > 0 ? { delay: this.#plan.delay } : {};
     for (const [{ fault }, chance] of this.#windows) faults[fault] = Math.max(faults[fault] ?? 0, chance);
@@ -425,7 +425,7 @@ class RunOfPlan<World> {
 
   #calming = false;
 
-  /** Ends all faults, and lets all nodes be there again. */
+  /** Ends all faults, and waits until all nodes are back. */
   async #calm(): Promise<void> {
     this.#calming = true;
     for (const end of [...this.#ends]) end();
@@ -439,7 +439,7 @@ class RunOfPlan<World> {
 
   // the end ----------------------------------------------------------------------------------------------
 
-  /** Resolves when all that is stored has been handled, and no run goes on by itself. */
+  /** Resolves when all stored messages are handled, and no run goes on by itself. */
   async #handled(): Promise<void> {
     for (let step = FIRST_STEP;; step = Math.min(LONGEST_STEP, step * 2)) {
       const next = await this.#left().catch((error) => {

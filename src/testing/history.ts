@@ -41,7 +41,9 @@ export interface HistorySpan {
 
 /** A call of an app, or of a handler's context. */
 export interface HistoryOperation extends HistorySpan {
-  /** Number of the operation, from 0, in the order of the calls. Attempts of handlers that it caused name it. */
+  /**
+   * Number of the operation, from 0, in the order of the calls. Attempts of handlers refer to their operation by it.
+   */
   readonly number: number;
   /** The method that was called, such as `send`, `publish`, `start`, `lock`, `load` or `cache.set`. */
   readonly method: string;

@@ -143,8 +143,8 @@ export class HistoryRecorder {
   }
 
   /**
-   * The app of a node, for the workload: its calls are operations. `step`: the name of the step that calls; `leavesOut`
-   * returns true if the next call outside of steps is to be refused.
+   * Returns the app of a node for the workload, whose calls are recorded as operations. `step`: returns the name of
+   * the step that calls; `leavesOut`: returns true if the next call outside of steps is to be refused.
    */
   app<T extends object>(
     app: T,

@@ -15,7 +15,7 @@ export interface Pace {
   drive<T>(node: string, promise: Promise<T>): Promise<T>;
   /** Lets time pass until a promise has settled. */
   until<T>(promise: Promise<T>): Promise<T>;
-  /** Lets `ms` pass. */
+  /** Lets `ms` of the cluster's time pass. */
   advance(ms: number): Promise<void>;
   /** Moves the time of day forward by `ms`, and calls `moved`. */
   leap(ms: number, moved: () => void): Promise<void>;
@@ -44,11 +44,11 @@ export class VirtualPace implements Pace {
   readonly #options: VirtualPaceOptions;
   /** The promises that the test awaits, and the node of each. */
   readonly #awaited = new Map<symbol, string>();
-  /** Rejects when the code under test never becomes idle. */
+  /** Its promise rejects when the code under test never becomes idle. */
   readonly #broken = Promise.withResolvers<never>();
   #last: Promise<unknown> = Promise.resolve();
   #running = false;
-  /** Calls of {@link VirtualPace.io} that have not ended. */
+  /** Number of calls of {@link VirtualPace.io} that have not ended. */
   #io = 0;
   /** Virtual time that has passed while handlers ran, since real time last passed, in ms. */
   #passedBusy = 0;
@@ -203,9 +203,10 @@ const TEST = "the test";
 // The app that a test works with: virtual time passes while the test awaits one of its promises.
 
 /**
- * A proxy of an object whose methods hand the promises that they return to `drive`; so do those of the locks, terms,
- * cache, clock and dead letters that it returns. Iterators are returned as they are, as their next value may never
- * come, but for those of dead letters and runs, which end, and of streams, which wait no longer than `idle`.
+ * Returns a proxy of an object. Its methods pass the promises that they return to `drive`, and so do the methods of
+ * returned locks, terms, caches, clocks and dead letters. Iterators are returned unchanged, because their next value
+ * may never come, except for iterators of dead letters and runs, which end, and of streams, which wait for `idle` at
+ * most.
  */
 export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>) => Promise<R>): T {
   const wrap = (value: unknown): unknown => {

@@ -21,8 +21,8 @@ export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCod
   /** Name of the message's contract. */
   readonly name: string;
   /**
-   * Payload as the sender passed it; of a handled message, as the handler received it. A run of `onBatch` is one
-   * record, whose payload is the batch, an array of members with a `payload` each, despite its type; it has no
+   * Payload as the sender passed it; for a handled message, as the handler received it. A run of `onBatch` is one
+   * record: despite its type, its payload is the batch, an array of members with a `payload` each, and it has no
    * `position`.
    */
   readonly payload: In;
@@ -48,7 +48,7 @@ export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCod
 
 /** Records of messages: made by {@link recorder}, and in every `TestCluster`. */
 export interface Recorder {
-  /** For an app, before other behaviors: `catga({ behaviors: [recorder.behavior] })`. */
+  /** Behavior for an app, to be put before other behaviors: `catga({ behaviors: [recorder.behavior] })`. */
   readonly behavior: Behavior;
   /** All records, in the order in which the messages were sent or their handlers began. */
   readonly all: readonly Recorded[];
@@ -65,9 +65,9 @@ export interface Recorder {
   /** Runs of handlers of a contract, one record for each run. */
   handled<In, Out, F extends string>(contract: Contract<Kind, In, Out, F>): readonly Recorded<In, Out, F>[];
   /**
-   * The next record of a contract that has a result (or whose handler has begun, for the type `"started"`) and that
-   * `next` has not returned yet for this type: an earlier one, or else the first to come, so that none is missed
-   * between two calls. Rejects if none comes within the limit.
+   * Resolves with the next record of a contract that has a result (for the type `"started"`: whose handler has begun),
+   * and that `next` has not returned yet for this type. Earlier records come first, so that no record is missed
+   * between two calls. Rejects if no record comes within the limit.
    */
   next<In, Out, F extends string>(
     contract: Contract<Kind, In, Out, F>,
@@ -166,7 +166,7 @@ export class MessageRecorder implements Recorder {
     return [...this.#all];
   }
 
-  /** Returns true if handlers run on a node whose senders still wait. */
+  /** Returns true if handlers run on a node, and their senders still wait. */
   busy(node: string): boolean {
     return (this.#running.get(node)?.size ?? 0) > 0;
   }

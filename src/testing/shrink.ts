@@ -40,7 +40,7 @@ export async function shrink(
   return smallest;
 }
 
-/** Tries lists without some of their members: all, halves, quarters, …, single ones. */
+/** Tries lists without some of their members: without all, a half, a quarter, and so on down to a single one. */
 async function leaveOut<T>(list: () => readonly T[], attempt: (left: readonly T[]) => Promise<boolean>): Promise<void> {
   for (let size = list().length; size >= 1; size = Math.floor(size / 2)) {
     for (let from = 0; from < list().length;) {

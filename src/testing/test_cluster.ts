@@ -73,7 +73,7 @@ export async function testCluster(
 export class TestCluster implements AsyncDisposable {
   /** The network of the nodes. Its faults may be changed at any time. */
   readonly network: MemoryNetwork;
-  /** Records of what was sent, published and handled. */
+  /** Records of the messages that were sent, published and handled. */
   readonly recorder: Recorder;
   /** The log of all nodes, one entry a line: level and message. */
   readonly log: string[] = [];
@@ -124,8 +124,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Starts one more node, or one that was killed or drained, with these options besides those of the cluster. Rejects
-   * as `catga` does, and with a `TypeError` if the node is running.
+   * Starts a new node, or a node that was killed or drained, with these options besides the options of the cluster.
+   * Rejects like `catga`, and with a `TypeError` if the node is running.
    */
   async start(id: string, options: Partial<Omit<CatgaOptions, "nats" | "network" | "id">> = {}): Promise<Catga> {
     if (this.#nodes.get(id) !== undefined) throw new TypeError(`the node ${JSON.stringify(id)} is there already`);
@@ -156,7 +156,7 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Freezes a node as SIGSTOP does: it stays connected, and does not answer. Its promises do not settle until it
+   * Freezes a node as SIGSTOP does: the node stays connected, and does not answer. Its promises do not settle until it
    * resumes.
    */
   pause(id: string): void {
@@ -207,8 +207,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * For handlers that wait for something outside of the cluster, such as a query of a real database:
-   * `await cluster.io(database.query(…))`. No virtual time passes until the promise has settled; settles as it does.
+   * For handlers that wait for something outside of the cluster, such as a query of a real database: `await
+   * cluster.io(database.query(…))`. No virtual time passes until the promise has settled; settles like the promise.
    */
   io<T>(promise: Promise<T>): Promise<T> {
     return this.#pace.io(promise);
@@ -220,8 +220,9 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Lets time pass until all nodes that are neither frozen nor cut off see each other, and no others: some seconds
-   * after a kill, 30 s after a freeze. Rejects if they do not within `limit` ms of the cluster's time; 60,000.
+   * Lets time pass until all nodes that are neither frozen nor cut off see each other, and no other nodes: some
+   * seconds after a kill, 30 s after a freeze. Rejects if this takes longer than `limit` ms of the cluster's time
+   * (default 60,000).
    */
   async agreed(limit = 60_000): Promise<void> {
     checkLimit("agreed", limit);
@@ -234,9 +235,10 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Lets time pass until all that the log has stored was handled by every subscription, retries and all, or is a dead
-   * letter. Asks the nodes that are neither frozen nor cut off. What is scheduled for later does not count before its
-   * time. Rejects with what is left if that does not happen within `limit` ms of the cluster's time; 60,000.
+   * Lets time pass until each stored message of the log was handled by every subscription, with its retries, or is a
+   * dead letter. Only nodes that are neither frozen nor cut off are asked. A schedule for later does not count before
+   * its time. Rejects with the remaining messages if they are not handled within `limit` ms of the cluster's time
+   * (default 60,000).
    */
   async handled(limit = 60_000): Promise<void> {
     checkLimit("handled", limit);
@@ -266,7 +268,8 @@ export class TestCluster implements AsyncDisposable {
 
   /**
    * Lets time pass until a node leads a subscription, given as its name or `service/name`, and resolves with the id of
-   * that node, to kill it for example. Rejects if none does within `limit` ms of the cluster's time; 60,000.
+   * the leader, for instance to kill it. Rejects if no node leads it within `limit` ms of the cluster's time (default
+   * 60,000).
    */
   async leader(subscription: string, limit = 60_000): Promise<string> {
     checkString("leader: subscription", subscription);

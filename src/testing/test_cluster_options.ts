@@ -76,7 +76,7 @@ export function idsOf(size: number | readonly string[]): readonly string[] {
   return Array.from({ length: size }, (_, i) => `node-${i + 1}`);
 }
 
-/** Options of `catga` that a cluster of tests sets itself, or has no use for. */
+/** Options of `catga` that a test cluster sets itself, or that have no use in it. */
 const NOT_OF_TESTS = ["nats", "network", "id", "transport", "signals"];
 
 /** Options of a cluster: its own options first, then the options of every node. */
@@ -94,8 +94,8 @@ export type RecordType = "sent" | "published" | "enqueued" | "broadcast" | "hand
 /** Options of `Recorder.next`. */
 export interface NextOptions {
   /**
-   * Kind of records to wait for; `"published"` for an event, `"handled"` for a command or a query. `"started"`: those
-   * of handlers that have begun, which have no result yet: they get it later, as `"handled"` records.
+   * Kind of records to wait for. Default: `"published"` for an event, `"handled"` for a command or a query.
+   * `"started"`: records of handlers that have begun; each gets its result later, as a `"handled"` record.
    */
   type?: RecordType | "started" | undefined;
   /** Time to wait, in ms of the cluster's time, 0 to 2^31 - 1. Default: 30,000. */

@@ -27,7 +27,7 @@ export function isAllowed(kind: RequestKind, result: string, runs: number): bool
   return MAY_HAVE_RUN.includes(result) ? runs <= 1 : runs === 1;
 }
 
-/** Returns true if this result leaves open whether a command ran. */
+/** Returns true if a command with this result may or may not have run. */
 export function isUndecided(result: string): boolean {
   return MAY_HAVE_RUN.includes(result);
 }

@@ -1,8 +1,8 @@
-/** A promise that a history breaks, as every checker reports it. */
+/** Breaches: reports of broken promises in a history. */
 import { encodeValue } from "../../data/encoding.ts";
 import type { HistorySpan } from "../history.ts";
 
-/** A promise that a checker found broken. */
+/** A broken promise that a checker has found. */
 export interface Breach {
   /** The promise, in the words of the docs: `"command: never runs twice"`. */
   readonly promise: string;

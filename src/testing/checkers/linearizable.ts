@@ -29,9 +29,9 @@ export interface Operation<In = unknown, Out = unknown> {
 
 /** The object as it would behave if operations came one after the other. `apply` must not change the state it gets. */
 export interface SequentialModel<State, In, Out> {
-  /** The state of a key before its first operation. */
+  /** Returns the state of a key before its first operation. */
   readonly initial: (key: string) => State;
-  /** The next state and the output of an operation. */
+  /** Returns the next state and the output of an operation. */
   readonly apply: (state: State, input: In) => { readonly state: State; readonly output: Out };
   /** Returns true if an observed output is allowed. Default: deep equality with the output of the model. */
   readonly fits?: ((observed: Out | undefined, output: Out) => boolean) | undefined;

@@ -68,7 +68,7 @@ export function operationsOf(
   });
 }
 
-/** Returns true if the handler's decision is known. */
+/** Returns true if an outcome shows the decision of the handler. */
 function isDecided({ outcome }: HistoryOperation): boolean {
   return outcome?.type === "ok" || (outcome?.type === "failed" && !isErrorCode(outcome.code));
 }

@@ -7,8 +7,8 @@
  * The rules, each held by `test/simulation/flow_simulation_test.ts`:
  * 1. No step begins before all that the handler has seen is stored, and the run is stored as this node's. Outcomes that
  *    are ready together are one append; the last step and the end are one.
- * 2. Each append expects the last message that was read. If another driver's message has its place, or if that message
- *    is lost, this drive ends at once: a store that has lost its end reuses sequences.
+ * 2. Each append expects the last message that was read. If another driver has stored a message after the last one, or
+ *    if the last one is lost, this drive ends at once: a store that has lost its end reuses sequences.
  * 3. A schedule is stored before the entry that waits for it.
  * 4. A run that fails waits for the outcomes of all steps that began, then undoes them, the latest first. A run whose
  *    handler returns ends at once, and nothing is recorded after its end.
@@ -396,15 +396,15 @@ export class Drive {
   }
 
   /**
-   * Fails the handler if it awaits no call of `flow` for the app's timeout: nobody else would notice that it never
-   * continues.
+   * Fails the handler's attempt if the handler awaits no call of `flow` for the app's timeout: nobody else would
+   * notice that it never continues.
    */
   #strays(): void {
     const state = this.#state;
     const { names: { size }, host: { app: { timeout } } } = state;
     this.#stray ??= state.activity.timer(timeout, () => {
       this.#stray = undefined;
-      // an activity that is under way brings the drive to rest again
+      // while an activity is under way, the drive will come to rest, and get here, again
       if (this.#finish !== undefined || state.activity.isGoingOn || state.calls.size + state.halted > 0) return;
       if (state.names.size > size) this.#strays();
       else this.#threw(new Error(`it ${STRAYS}, for ${timeout} ms`));

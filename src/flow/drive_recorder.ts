@@ -14,11 +14,12 @@
  *    decided when the handler has seen all that is stored, and has called the waits that follow from it; a handler that
  *    has thrown decides none. Handlers see them before they are stored, so that an end that follows from them is one
  *    append with them.
- * 4. `took` of a signal holds. `ended` and `failing` fail on a cancel that they were decided without, and whenever
- *    something before them fails. Losers of a race are aborted when `ended` is stored. A cancelled run whose handler
- *    throws fails once the handler has called all steps with an `undo` that may have begun: `Journal.begun`.
- * 5. An entry that says that a step, or an `undo`, is stuck holds; after a `retried` it becomes a failed attempt that
- *    is followed at once.
+ * 4. `took` of a signal always holds. `ended` and `failing` fail if a cancel is stored that they were decided without,
+ *    and whenever an earlier decision fails. Steps that lost a race are aborted when `ended` is stored. A cancelled run
+ *    whose handler throws fails once the handler has called all steps with an `undo` that may have begun
+ *    (`Journal.begun`).
+ * 5. An entry that says that a step, or an `undo`, is stuck always holds; after a `retried` it becomes a failed attempt
+ *    that the next attempt follows at once.
  * 6. Messages of others do not keep a run from storing: a process that appends one sends news to the driver, which
  *    answers when the append that met a conflict is stored. A process stores few messages of a run without an answer.
  */
@@ -79,7 +80,7 @@ export class DriveRecorder {
   #cancelling = false;
   /** Entries of the append that is under way. */
   #inFlight: readonly JournalEntry[] = [];
-  /** Entries split off from those in flight, because their message would be too large. */
+  /** Entries split off from the append under way, because their message would be too large. */
   readonly #splitOff: JournalEntry[] = [];
   /** Resolves when the append that met a conflict is stored, or the drive is over. */
   #starved: PromiseWithResolvers<void> | undefined;

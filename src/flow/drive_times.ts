@@ -72,8 +72,8 @@ export class DriveTimes {
   }
 
   /**
-   * Returns true if a stored schedule of the step has not fired. A schedule that fired too early, stored by a node that
-   * had lost the run, has replaced the right one.
+   * Returns true if a schedule of the step is stored and has not fired. If one has fired, even too early, none is
+   * left: a node that had lost the run may have replaced the schedule with an earlier one.
    */
   isScheduled(step: string, { scheduled }: { readonly scheduled: boolean }): boolean {
     return scheduled && !this.#due.has(step);

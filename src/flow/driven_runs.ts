@@ -49,7 +49,7 @@ export interface DrivesHost extends DriveHost, Omit<RunLeasesHost, "log"> {
 /** A call for a run to go on. */
 export interface DeliveredCall {
   readonly ref: RunRef;
-  /** Sequence of the message that the run has to have read; 0: none in particular. */
+  /** Sequence of the message that the run has to have read before the call is done; 0: no message. */
   readonly sequence: number;
   /** When the message was stored, in ms since 1970; `undefined`: unknown. */
   readonly stored?: number | undefined;

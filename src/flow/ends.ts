@@ -73,8 +73,8 @@ export class Ends {
   }
 
   /**
-   * Takes in the ends of messages that were applied to the journal. Returns true if the handler has already seen an end
-   * that stands behind a new one.
+   * Adds the ends of messages that were applied to the journal. Returns true if the handler has already seen an end
+   * that comes after a new one in the journal.
    */
   takeIn(): boolean {
     const { ends } = this.#drive.journal;

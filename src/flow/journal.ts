@@ -76,7 +76,8 @@ export interface Started {
 /** Entries of the node that drives the run. Times are in ms since 1970. */
 export type DrivenEntry =
   /**
-   * Another node drives the run from here on; `shape`: of the workflow there, if it differs from {@link Journal.shape}.
+   * The node that appends this entry drives the run from here on. `shape`: shape of the workflow at this node, if it
+   * differs from {@link Journal.shape}.
    */
   | { readonly t: "held"; readonly shape?: string }
   /** A step has its outcome. `undo`: the step has to be undone if the run fails. */
@@ -111,9 +112,9 @@ export type DrivenEntry =
   | { readonly t: "undone"; readonly step: string }
   | { readonly t: "ended"; readonly outcome: RecordedOutcome; readonly until: number };
 
-/** Part of the entries that have an end time. */
+/** Part of entries that wait for a time. */
 export interface TimedEntry {
-  /** True if a schedule ends the time; else a timer of the node that drives the run does. */
+  /** True if a schedule ends the wait; false: a timer of the node that drives the run does. */
   readonly scheduled?: boolean;
 }
 
@@ -150,7 +151,7 @@ export interface Failures {
   readonly scheduled: boolean;
 }
 
-/** A wait or a sleep that is recorded. */
+/** A recorded wait or sleep that has not ended. */
 export interface Timed {
   readonly since: number;
   readonly until: number | undefined;
@@ -406,7 +407,7 @@ export class Journal {
     return [...this.#schedules].flatMap(([step, at]) => at > time ? [step] : []);
   }
 
-  /** Returns true if the end of a run is known that a step may have started. */
+  /** Returns true if the outcome of this run, which the step may have started, is known. */
   wasTold(step: string, child: { readonly workflow: string; readonly run: string }): boolean {
     return this.#told.has(childKey(step, child));
   }

@@ -105,7 +105,7 @@ export class Results {
     this.#ended.set(ref.workflow, [ref.run]);
   }
 
-  /** Announces the ends of one turn of the event loop together. */
+  /** Announces the ends of one turn of the event loop, together for each workflow. */
   #announce(): void {
     const at = this.#host.clock.monotonic();
     for (const [workflow, runs] of this.#ended) {

@@ -35,7 +35,7 @@ export interface ClientOptions {
   headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
   /** Sends requests. Default: the global `fetch`. */
   fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
-  /** Credentials mode, as in `fetch`: are cookies sent to another origin? Default: `same-origin`. */
+  /** Credentials mode of `fetch`, which decides if cookies are sent to another origin. Default: `same-origin`. */
   credentials?: RequestCredentials | undefined;
   /** First and longest pause before a broken stream or tail is opened again, in ms. Default: `[250, 10_000]`. */
   pause?: readonly [first: number, longest: number] | undefined;
@@ -142,7 +142,7 @@ export interface ClientRun<Out, F extends string, Told, Cancels> {
   readonly id: string;
   /** Waits for the end of the run. */
   result(options?: CallOptions): Promise<ClientResult<Out, F>>;
-  /** Returns the state of the run; `undefined`: the run has ended. */
+  /** Resolves with the state of the run; `undefined`: the run has ended. */
   open(options?: CallOptions): Promise<ClientResult<OpenRun | undefined, F>>;
   /** Sends the run a signal that the edge lists. */
   tell<N extends keyof Told & string>(

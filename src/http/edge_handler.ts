@@ -449,7 +449,10 @@ interface StreamPlace {
   from(input: unknown, id: string): unknown;
 }
 
-/** Returns the input that continues after an item. Throws a refusal if the program cannot read the client's text. */
+/**
+ * Returns the input that continues after an item. Throws a refusal if the program's function throws for the client's
+ * text.
+ */
 function inputBehind(place: StreamPlace, input: unknown, id: string): unknown {
   try {
     return place.from(input, id);

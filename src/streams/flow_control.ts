@@ -128,7 +128,7 @@ export class ItemReceiver {
   #report = Infinity;
   /** Total number of items of the stream, once it is known. */
   #count = Infinity;
-  /** Number at which items were last missed: each gap is asked for once. */
+  /** Number of the first missing item when items were last asked for: each gap is asked for once. */
   #missed = -1;
   /** True if items were refused because there was no room for them. */
   #refused = false;

@@ -216,7 +216,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
 
   #retries = 0;
   #brokenSince = 0;
-  /** Time at which the timeout to resume is over, by the monotonic clock. */
+  /** End of the option `timeout`, by the monotonic clock: the stream is not resumed later. */
   #due = Infinity;
 
   #close(): void {

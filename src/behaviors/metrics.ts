@@ -190,7 +190,7 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
     }
     for (const { service, name, state, ...known } of health.subscriptions) {
       const subscription = `${service}/${name}`;
-      // only the leader knows the values; a node that no longer leads records 0, because an SDK keeps reporting its last
+      // only the leader knows the values; a node that no longer leads records 0, as an SDK keeps its last value
       if (state !== "following") led.add(subscription);
       else if (!led.has(subscription)) continue;
       const figures = state === "following" ? NOTHING : known;

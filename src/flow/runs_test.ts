@@ -32,8 +32,17 @@ import { infoOf } from "./run_suite.ts";
 const forged = (kind: string) => ({ kind, name: "Charge" }) as never;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** Runs of 10,000 entries and more, which are listed again and again: a busy machine takes minutes. */
+/** Runs of 10,000 entries and more: a busy machine takes minutes. */
 const LARGE = { timeout: 600_000 };
+
+/** A logger that tells of the first stuck run: a large run is not to be read again and again until it is. */
+function stuckLogger() {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const error = (text: string) => {
+    if (/ is stuck: /.test(text)) resolve();
+  };
+  return { stuck: promise, logger: { ...quiet, error } };
+}
 
 describe("runs", () => {
   it("a node without the handler starts runs, and gets their results", async () => {
@@ -465,10 +474,12 @@ describe("runs", () => {
         await Promise.all(Array.from({ length: 250 }, (_, i) => flow.step(`${n + i}`, () => {})));
       }
     });
-    await using app = await catga({ handlers, logger: { ...quiet, warn: (text) => void said.push(text) } });
+    const { stuck, logger } = stuckLogger();
+    await using app = await catga({ handlers, logger: { ...logger, warn: (text) => void said.push(text) } });
     const run = unwrap(await app.start(Endless));
     await app.result(Endless, run, { timeout: 20_000, signal: AbortSignal.timeout(1) });
-    await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
+    await stuck;
+    await eventually("that to be stored", async () => (await infoOf(app, run)).status === "stuck");
     const { timeline } = await infoOf(app, run);
     assertEquals(timeline.filter(({ type }) => type === "failed").length >= 1, true);
     assert(timeline.length >= 10_000 && timeline.length < 11_000, `${timeline.length}`);
@@ -483,11 +494,13 @@ describe("runs", () => {
       await flow.wait(Go);
       while (true) await flow.wait(Crumb);
     });
-    await using app = await catga({ handlers, logger: quiet });
+    const { stuck, logger } = stuckLogger();
+    await using app = await catga({ handlers, logger });
     const run = unwrap(await app.start(Fed));
     await Promise.all(Array.from({ length: 6_000 }, (_, n) => app.tell(Crumb, run, n)));
     unwrap(await app.tell(Go, run));
-    await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
+    await stuck;
+    await eventually("that to be stored", async () => (await infoOf(app, run)).status === "stuck");
     const { timeline } = await infoOf(app, run);
     assert(timeline.length < 10_010, `${timeline.length}`);
   });
@@ -500,9 +513,11 @@ describe("runs", () => {
       const step = (_: unknown, i: number) => flow.step(`${i}`, () => void done++, { undo: () => void undone++ });
       await Promise.all(Array.from({ length: 12_000 }, step));
     });
-    await using app = await catga({ handlers, logger: quiet });
+    const { stuck, logger } = stuckLogger();
+    await using app = await catga({ handlers, logger });
     const run = unwrap(await app.start(Wide));
-    await eventually("the run is stuck", async () => (await infoOf(app, run)).status === "stuck");
+    await stuck;
+    await eventually("that to be stored", async () => (await infoOf(app, run)).status === "stuck");
     const { timeline, pending } = await infoOf(app, run);
     assertEquals(timeline.filter(({ type }) => type === "failed").length, 1);
     assert(timeline.length < 10_010, `${timeline.length}`);

@@ -31,8 +31,8 @@ describe("the sanitized node:test", () => {
   it("fails a test that leaves a timer, also one that fires before the suite ends, and not its neighbours", async () => {
     const row = await run(`
       describe("suite", () => {
-        it("leaves one", () => void setTimeout(() => {}, 20));
-        describe("inner", () => it("waits", () => new Promise((resolve) => setTimeout(resolve, 1_000))));
+        it("leaves one", () => void setTimeout(() => {}, 500));
+        describe("inner", () => it("waits", () => new Promise((resolve) => setTimeout(resolve, 2_000))));
         it("is clean", () => {});
       });
     `);

@@ -587,7 +587,10 @@ describe("drives", () => {
     const step = Promise.withResolvers<void>();
     const started: string[] = [];
     const one = node((flow) => flow.step("a", () => step.promise).then(() => flow.send(workflow("Child"))), {
-      startChild: (_contract, run) => Promise.resolve({ ok: true, value: started.push(run) && run }),
+      startChild: (_contract, run) => {
+        started.push(run);
+        return Promise.resolve({ ok: true, value: run });
+      },
     });
     const run = one.run();
     await one.clock.advance(10);

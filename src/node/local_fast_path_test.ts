@@ -162,7 +162,7 @@ describe("a send to a handler with behaviors by the local fast path", () => {
   const Count = query<number, number>("Count");
   const handlers = [(n: number) => n, (n: number) => Promise.resolve(n)].map((handler) => Count.handle(handler));
 
-  /** What a send gives with this behavior, for a handler that returns at once, and for one that does not. */
+  /** The results of a send with this behavior: of a handler that returns at once, and of one that does not. */
   async function through(behavior: Behavior): Promise<unknown[]> {
     const given: unknown[] = [];
     for (const handler of handlers) {

@@ -2,10 +2,11 @@
  * Links that break under a client of `@nats-io/transport-node`: the part of the cases in which it does not do what
  * Catga needs of it, for docs/internals/packages.md.
  */
-import { type AddressInfo, createConnection, createServer, type Server, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { connect } from "@nats-io/transport-node";
+import { startTcpProxy, type TcpProxy } from "../../test/processes/tcp_proxy.ts";
 
 /** How long a client has to get away from a broken link, in ms; Catga's takes 1 s. */
 const PATIENCE = 5_000;
@@ -15,12 +16,13 @@ const MESSAGES = 100;
 /** 1 if a lost connection is not dialled after the wall clock was set back by an hour. */
 export async function dialsNotAfterAClockChange(url: string): Promise<number> {
   await using link = await openLink(url);
-  const nc = await connect({ servers: link.address, reconnectTimeWait: 50, maxReconnectAttempts: -1 });
+  const nc = await connect({ servers: link.url, reconnectTimeWait: 50, maxReconnectAttempts: -1 });
   const back = seen(nc, "reconnect");
   const now = Date.now;
   Date.now = () => now() - 3_600_000;
   try {
-    link.drop();
+    link.cut();
+    link.restore();
     return await within(PATIENCE, back) ? 0 : 1;
   } finally {
     Date.now = now;
@@ -31,7 +33,7 @@ export async function dialsNotAfterAClockChange(url: string): Promise<number> {
 /** 1 if a dead link whose buffers are full is kept long after it was found dead. */
 export async function keepsADeadLink(url: string): Promise<number> {
   await using link = await openLink(url);
-  const nc = await connect({ servers: link.address, pingInterval: 50, maxPingOut: 2, reconnectTimeWait: 50 });
+  const nc = await connect({ servers: link.url, pingInterval: 50, maxPingOut: 2, reconnectTimeWait: 50 });
   const left = seen(nc, "disconnect");
   link.strand();
   for (let i = 0; i < 20; i++) nc.publish("large", new Uint8Array(1_000_000));
@@ -43,7 +45,7 @@ export async function keepsADeadLink(url: string): Promise<number> {
 /** The part of the messages that are published without an error during an outage, and never come. */
 export async function losesWhatItAccepts(url: string, watcher: NatsConnection, subject: string): Promise<number> {
   await using link = await openLink(url);
-  const nc = await connect({ servers: link.address, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
+  const nc = await connect({ servers: link.url, reconnectTimeWait: 100, maxReconnectAttempts: -1 });
   let [published, came] = [0, 0];
   watcher.subscribe(subject, { max: MESSAGES, callback: () => void came++ });
   await watcher.flush();
@@ -62,7 +64,7 @@ export async function losesWhatItAccepts(url: string, watcher: NatsConnection, s
 /** 1 if a request that is under way when the link is lost is rejected at the next dial only. */
 export async function rejectsAtTheNextDial(url: string, responder: NatsConnection, subject: string): Promise<number> {
   await using link = await openLink(url);
-  const nc = await connect({ servers: link.address, reconnectTimeWait: PATIENCE, maxReconnectAttempts: -1 });
+  const nc = await connect({ servers: link.url, reconnectTimeWait: PATIENCE, maxReconnectAttempts: -1 });
   responder.subscribe(subject, { max: 1, callback() {} });
   await responder.flush();
   const lost = seen(nc, "disconnect");
@@ -82,8 +84,9 @@ export async function keepsTheSocketOfADial(): Promise<number> {
     sockets.add(socket);
     socket.on("error", () => {}).on("close", () => sockets.delete(socket)).resume();
   });
-  const address = await listen(server);
-  await connect({ servers: address, timeout: 300, reconnect: false }).catch(() => {});
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo; // it listens on a port
+  await connect({ servers: `127.0.0.1:${port}`, timeout: 300, reconnect: false }).catch(() => {});
   for (const start = performance.now(); sockets.size > 0 && performance.now() - start < 1_000;) await sleep(20);
   const open = sockets.size;
   for (const socket of sockets) socket.destroy();
@@ -91,52 +94,9 @@ export async function keepsTheSocketOfADial(): Promise<number> {
   return open > 0 ? 1 : 0;
 }
 
-/** A way to the server at `url` that breaks when it is told to. */
-async function openLink(url: string) {
-  const target = new URL(url.includes("://") ? url : `nats://${url}`);
-  const sockets = new Set<Socket>();
-  let open = true;
-  const drop = () => {
-    for (const socket of sockets) socket.destroy();
-  };
-  const server = createServer((near) => {
-    if (!open) return void near.destroy();
-    const far = createConnection(Number(target.port), target.hostname);
-    for (const [from, to] of [[near, far], [far, near]]) {
-      sockets.add(from);
-      from.on("error", () => {}).on("close", () => {
-        sockets.delete(from);
-        to.destroy();
-      }).pipe(to);
-    }
-  });
-  const address = await listen(server);
-  return {
-    address,
-    /** Ends all connections; new ones are accepted. */
-    drop,
-    /** Ends all connections, and each new one. */
-    cut() {
-      open = false;
-      drop();
-    },
-    restore() {
-      open = true;
-    },
-    /** Reads no more from the connections of now, and does not end them. */
-    strand() {
-      for (const socket of sockets) socket.unpipe().pause();
-    },
-    async [Symbol.asyncDispose]() {
-      drop();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
-    },
-  };
-}
-
-async function listen(server: Server): Promise<string> {
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return `127.0.0.1:${(server.address() as AddressInfo).port}`; // it listens on a port
+/** A link to the server at `url`, a port of this machine, that breaks when it is told to. */
+function openLink(url: string): Promise<TcpProxy> {
+  return startTcpProxy(Number(new URL(url.includes("://") ? url : `nats://${url}`).port));
 }
 
 /** Resolves at the first event of this type. */

@@ -35,13 +35,22 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 /** Runs of 10,000 entries and more: a busy machine takes minutes. */
 const LARGE = { timeout: 600_000 };
 
-/** A logger that tells of the first stuck run: a large run is not to be read again and again until it is. */
-function stuckLogger() {
+/** Tells of the first stuck run: a large run is not to be read again and again until it is. */
+function stuckWatch() {
   const { promise, resolve } = Promise.withResolvers<void>();
   const error = (text: string) => {
     if (/ is stuck: /.test(text)) resolve();
   };
-  return { stuck: promise, logger: { ...quiet, error } };
+  return {
+    logger: { ...quiet, error },
+    /** The run once it is stuck. */
+    async stuck(app: Catga, run: string): Promise<RunInfo> {
+      await promise;
+      let info: RunInfo | undefined;
+      await eventually("that to be stored", async () => (info = await infoOf(app, run)).status === "stuck");
+      return info!; // it was read
+    },
+  };
 }
 
 describe("runs", () => {
@@ -474,13 +483,11 @@ describe("runs", () => {
         await Promise.all(Array.from({ length: 250 }, (_, i) => flow.step(`${n + i}`, () => {})));
       }
     });
-    const { stuck, logger } = stuckLogger();
+    const { stuck, logger } = stuckWatch();
     await using app = await catga({ handlers, logger: { ...logger, warn: (text) => void said.push(text) } });
     const run = unwrap(await app.start(Endless));
     await app.result(Endless, run, { timeout: 20_000, signal: AbortSignal.timeout(1) });
-    await stuck;
-    await eventually("that to be stored", async () => (await infoOf(app, run)).status === "stuck");
-    const { timeline } = await infoOf(app, run);
+    const { timeline } = await stuck(app, run);
     assertEquals(timeline.filter(({ type }) => type === "failed").length >= 1, true);
     assert(timeline.length >= 10_000 && timeline.length < 11_000, `${timeline.length}`);
     assert(said.some((text) => /has 1,?\d{3} entries: a run may have 10,000/.test(text)), said.join("\n"));
@@ -494,14 +501,12 @@ describe("runs", () => {
       await flow.wait(Go);
       while (true) await flow.wait(Crumb);
     });
-    const { stuck, logger } = stuckLogger();
+    const { stuck, logger } = stuckWatch();
     await using app = await catga({ handlers, logger });
     const run = unwrap(await app.start(Fed));
     await Promise.all(Array.from({ length: 6_000 }, (_, n) => app.tell(Crumb, run, n)));
     unwrap(await app.tell(Go, run));
-    await stuck;
-    await eventually("that to be stored", async () => (await infoOf(app, run)).status === "stuck");
-    const { timeline } = await infoOf(app, run);
+    const { timeline } = await stuck(app, run);
     assert(timeline.length < 10_010, `${timeline.length}`);
   });
 
@@ -513,12 +518,10 @@ describe("runs", () => {
       const step = (_: unknown, i: number) => flow.step(`${i}`, () => void done++, { undo: () => void undone++ });
       await Promise.all(Array.from({ length: 12_000 }, step));
     });
-    const { stuck, logger } = stuckLogger();
+    const { stuck, logger } = stuckWatch();
     await using app = await catga({ handlers, logger });
     const run = unwrap(await app.start(Wide));
-    await stuck;
-    await eventually("that to be stored", async () => (await infoOf(app, run)).status === "stuck");
-    const { timeline, pending } = await infoOf(app, run);
+    const { timeline, pending } = await stuck(app, run);
     assertEquals(timeline.filter(({ type }) => type === "failed").length, 1);
     assert(timeline.length < 10_010, `${timeline.length}`);
     assertEquals(pending.map(({ name, error }) => [name, error?.code]), [["", "TOO_LARGE"]]);

@@ -47,11 +47,9 @@ describe("follow", () => {
       for (let n = 1; n <= 3; n++) unwrap(await clock.until(app.publish(Placed, { n })));
       const follower = app.follow(Placed, { from: "start" });
       for (let n = 1; n <= 3; n++) assertEquals((await clock.until(follower.next())).value?.payload.n, n);
-      if (loss === "remove") network.log.remove(streamName("default", "log"));
-      else {network.log.truncate(
-          streamName("default", "log"),
-          network.log.messages(streamName("default", "log"))[0].sequence,
-        );}
+      const name = streamName("default", "log");
+      if (loss === "remove") network.log.remove(name);
+      else network.log.truncate(name, network.log.messages(name)[0].sequence);
       const waiting = follower.next();
       waiting.catch(() => {});
       unwrap(await clock.until(app.publish(Placed, { n: 4 })));

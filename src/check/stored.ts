@@ -219,7 +219,7 @@ function decoded(text: string): unknown {
 interface Replayed {
   version: number;
   state: unknown;
-  /** Text of the state of the entity's snapshot, and the version of that state. */
+  /** The entity's stored snapshot: its state as text, and the entity's version at that state; `undefined`: none. */
   snapshot: { readonly version: number; readonly state: string } | undefined;
 }
 

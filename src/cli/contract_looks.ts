@@ -29,7 +29,7 @@ export async function looksOf(
       ...Object.entries(shapes.handles).map(([name, shape]) => ({ name, shape, handles: true })),
       ...Object.entries(shapes.sends).map(([name, shape]) => ({ name, shape, handles: false })),
     ].filter(({ name }) => wantedNames.has(name));
-    // an unknown shape counts as a shape of that node alone
+    // a node that does not know its shape (`null`) is asked by itself: no other node answers for it
     const keyOf = ({ name, shape }: { name: string; shape: string | null }) => `${name} ${shape ?? `?${endpoint}`}`;
     let left = wanted.filter((each) => !known.has(keyOf(each)));
     while (left.length > 0) {

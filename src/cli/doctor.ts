@@ -352,7 +352,7 @@ const KINDS: Readonly<Record<string, string>> = { c: "a command", q: "a query", 
 const SEEN: readonly BucketKind[] = ["nodes", "locks"];
 /** Maximum number of examined schedules. */
 const MAX_SCHEDULES = 10_000;
-/** Time after which a due schedule counts as one that does not fire, in ms. */
+/** A schedule that is overdue for longer than this, in ms, is reported as one that does not fire. */
 const OVERDUE_AFTER = 10_000;
 /** Time after which a due run counts as not woken, in ms: its node may be busy for a while. */
 const LATE_RUN = 60_000;

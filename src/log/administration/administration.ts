@@ -1,6 +1,7 @@
 /**
- * Administration of the log for operators, from any node and from the command line. It leads no subscription: requests
- * are stored beside the commits of subscriptions, and leaders carry them out.
+ * Administration of the durable log for operators, from any node and from the command line. The administration leads
+ * no subscription: it stores requests in the stream of subscriptions, and the leader of the subscription carries them
+ * out.
  */
 import { CatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../../contract/durable_messages.ts";
@@ -31,23 +32,26 @@ import {
 } from "./stored_subscriptions.ts";
 import { handles, subscriptionInfos } from "./subscription_infos.ts";
 
-/** Options of an {@link Administration}. Functions resolve with `undefined` for a stream that does not exist (yet). */
+/**
+ * Options of an {@link Administration}. A function for a stream resolves with `undefined` if the stream does not
+ * exist (yet).
+ */
 export interface AdministrationOptions {
   readonly namespace: string;
   readonly clock: Clock;
   /** `maxPayload`: present maximum size of a message, in bytes. */
   readonly network: { readonly maxPayload: number };
-  /** The stream of the log. */
+  /** Opens the stream of the log (events, queued commands and schedules). */
   stream(): Promise<LogStream | undefined>;
-  /** The stream of entities; absent or `undefined`: there is none. */
+  /** Opens the stream of entities; absent, or resolving with `undefined`: the stream does not exist. */
   entities?(): Promise<LogStream | undefined>;
-  /** The stream of subscriptions. */
+  /** Opens the stream of subscriptions, which holds their commits, parked messages and requests. */
   kept(): Promise<LogStream | undefined>;
-  /** The live nodes. */
+  /** Returns the live nodes. */
   nodes(): readonly NodeInfo[] | Promise<readonly NodeInfo[]>;
   /**
-   * Asks a process for its node's record, for a leader that is not among `nodes()`: in a full store nodes cannot write
-   * their records. `undefined`: no answer.
+   * Asks the process at this endpoint for its node's record; called for a leader that is not among `nodes()`, because
+   * nodes cannot write their records into a full store. Resolves with `undefined` if no answer comes.
    */
   ask?(endpoint: string): Promise<NodeInfo | undefined>;
 }
@@ -55,14 +59,14 @@ export interface AdministrationOptions {
 /** The log of one namespace, as operators see it. */
 export class Administration {
   readonly #options: AdministrationOptions;
-  /** Subscriptions as they were last read, by key. */
+  /** The stored subscriptions as the last call of `stored()` found them, by key. */
   #known: ReadonlyMap<string, StoredSubscription> = new Map();
 
   constructor(options: AdministrationOptions) {
     this.#options = options;
   }
 
-  /** Returns the state of all subscriptions, sorted by service and name. Unreadable ones are left out. */
+  /** Returns the state of all subscriptions, sorted by service and name. Unreadable subscriptions are left out. */
   async subscriptions(): Promise<readonly SubscriptionInfo[]> {
     return await this.infosOf(await this.stored());
   }
@@ -81,13 +85,16 @@ export class Administration {
     return kept && await parkedMessage(kept, key, id);
   }
 
-  /** Reads the requests about dead letters that the leader has not carried out yet, by message id. */
+  /**
+   * Reads the requests to replay or discard dead letters that the subscription's leader has not carried out yet, by
+   * message id.
+   */
   async requested(stored: StoredSubscription): Promise<ReadonlyMap<string, "replay" | "discard">> {
     const kept = await this.#kept();
     return kept === undefined ? new Map() : await requestedLetters(kept, stored);
   }
 
-  /** Returns the state of these subscriptions, in the given order. */
+  /** Returns the state of the given subscriptions, in the given order. */
   async infosOf(stored: readonly StoredSubscription[]): Promise<readonly SubscriptionInfo[]> {
     const kept = stored.length === 0 ? undefined : await this.#options.kept();
     if (kept === undefined) return [];
@@ -97,7 +104,7 @@ export class Administration {
     return await subscriptionInfos({ namespace, clock, kept, streams, nodes, stored });
   }
 
-  /** Returns the live nodes, including leaders of these subscriptions that have no record. */
+  /** Returns the live nodes, and the leaders of the given subscriptions that are not among them but answer. */
   async nodes(stored: readonly StoredSubscription[]): Promise<readonly NodeInfo[]> {
     const nodes = await this.#options.nodes();
     const leaders = new Set(stored.map(({ state }) => state.head.leader));
@@ -106,7 +113,10 @@ export class Administration {
     return [...nodes, ...asked.filter((node) => node !== undefined)];
   }
 
-  /** Lists the dead letters by service, subscription and position. `only`: only messages with these ids. */
+  /**
+   * Lists the dead letters, sorted by service, subscription and position. `only`: ids of the messages to list;
+   * default: all.
+   */
   async *deadLetters(options: DeadLetterOptions = {}, only?: ReadonlySet<string>): AsyncIterableIterator<DeadLetter> {
     const kept = await this.#kept();
     if (kept === undefined) return;
@@ -115,15 +125,16 @@ export class Administration {
   }
 
   /**
-   * Requests that a subscription handles the messages behind a place again. If the service has no subscription of this
-   * name, the queued command of this name is meant. Resolves when the request is stored. Rejects with a `TypeError`
-   * that lists the existing subscriptions if there is none.
+   * Asks the leader of a subscription to handle the log's messages behind a place again. If the service has no
+   * subscription of this name, the subscription of the queued command of this name is rewound. Resolves when the
+   * request is stored. Rejects with a `TypeError` that lists the existing subscriptions if there is no such
+   * subscription.
    */
   async rewind(service: string, name: string, to: "start" | number | Date): Promise<void> {
     const { kept, key, name: own } = await this.#find(service, name, COMMANDS);
     const { namespace, clock } = this.#options;
     const place = to === "start" ? 0 : await placeOf(await this.#stream(streamOf(namespace, own)), this.#options, to);
-    // an equal request of the same ms may exist already
+    // the result does not matter: if the request exists, an equal rewind was requested in the same ms
     await storeRequest(kept, key, `rewind-${Math.floor(clock.now())}-${place}`, { kind: "rewind", to: place });
   }
 
@@ -153,7 +164,10 @@ export class Administration {
     return state.parked.size;
   }
 
-  /** Finds a subscription of a service, or, if it has none of this name, of `other`. */
+  /**
+   * Finds the subscription of this service and name; if it does not exist, the subscription of the service `other`
+   * with this name. Rejects with a `TypeError` if neither exists.
+   */
   async #find(
     service: string,
     name: string,

@@ -1,4 +1,4 @@
-/** Dead letters as programs see them. */
+/** Lists dead letters (messages whose attempts are used up) for programs, which can replay or discard them. */
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messages.ts";
 import { checkKnown } from "../../data/checks.ts";
@@ -23,8 +23,8 @@ import {
 } from "./stored_subscriptions.ts";
 
 /**
- * Lists the dead letters by service, subscription and position; each subscription is read when its turn comes. `only`:
- * only messages with these ids.
+ * Lists the dead letters, sorted by service, subscription and position; each subscription is read when its turn
+ * comes. `only`: ids of the messages to list; default: all.
  */
 export async function* listDeadLetters(
   kept: Omit<LetterSource, "latest">,
@@ -45,7 +45,7 @@ export async function* listDeadLetters(
       const messages = await Promise.all(some.map(([id]) => parkedMessage(kept, key, id)));
       for (const [n, parked] of messages.entries()) {
         const [id, state] = some[n];
-        // erased since
+        // undefined: the dead letter was erased after the list of ids was read
         if (parked !== undefined) yield letterOf({ ...kept, latest }, stored, parked, state, behind.get(id) ?? 0);
       }
     }
@@ -53,8 +53,8 @@ export async function* listDeadLetters(
 }
 
 /**
- * Calls `work` for each letter, several at once, because a link may be slow. Yields the letters in order, each with its
- * error if `work` failed. Throws any error that is no `CatgaError`.
+ * Calls `work` for several letters at once, because a link may be slow. Yields the letters in order, each with the
+ * `CatgaError` with which `work` rejected for it. Throws any other error of `work`.
  */
 export async function* settled(
   letters: AsyncIterable<DeadLetter>,
@@ -62,7 +62,7 @@ export async function* settled(
 ): AsyncGenerator<readonly [DeadLetter, CatgaError | undefined]> {
   const begun = new Fifo<Promise<readonly [DeadLetter, unknown]>>();
   const next = async (): Promise<readonly [DeadLetter, CatgaError | undefined]> => {
-    const [letter, error] = await begun.shift()!; // not empty
+    const [letter, error] = await begun.shift()!; // `begun` is not empty here
     if (error !== undefined && !isCatgaError(error)) throw error;
     return [letter, error];
   };
@@ -73,7 +73,10 @@ export async function* settled(
   while (begun.size > 0) yield await next();
 }
 
-/** A subscription; `latest` reads its present state: calls that wait share one read, and only new commits are read. */
+/**
+ * A subscription whose dead letters are listed. `latest` reads the subscription's present state: waiting calls share
+ * one read, and only new commits are read.
+ */
 interface LetterSource extends KeptCommits {
   readonly network: { readonly maxPayload: number };
   readonly latest: () => Promise<StoredSubscription | undefined>;
@@ -85,14 +88,14 @@ function latestOf(kept: KeptCommits, stored: StoredSubscription): LetterSource["
   let next: ReturnType<LetterSource["latest"]> | undefined;
   return () =>
     next ??= (async () => {
-      await last?.catch(() => {}); // its caller gets the error
+      await last?.catch(() => {}); // the caller of that read gets the error
       next = undefined;
       const reading = last = storedSubscription(kept, stored.key, known);
       return known = await reading;
     })();
 }
 
-/** For each dead letter, the number of messages of its contract and key that wait behind it. */
+/** Counts, for each dead letter, the messages of its contract and key that wait behind it. */
 async function heldBehind(kept: KeptCommits, stored: StoredSubscription): Promise<Map<string, number>> {
   const lines = await parkedLines(kept, stored);
   const counts = new Map<string, number>();
@@ -159,7 +162,10 @@ interface LetterPlace {
   readonly id: string;
 }
 
-/** Stores a request. A discard replaces a replay that was not carried out yet: both have the same id. */
+/**
+ * Stores a request to replay or discard a dead letter. A discard replaces a replay that was not carried out yet: both
+ * requests have the same id.
+ */
 async function ask(
   kept: LetterSource,
   { key, service, name, position, id }: LetterPlace,
@@ -177,7 +183,7 @@ async function ask(
     }
     const { dead } = state;
     if (dead === 0) {
-      if (kind === "replay" && payload === undefined) return; // a new attempt is under way already
+      if (kind === "replay" && payload === undefined) return; // the letter was replayed already, and its new attempt is under way
       throw is("is no dead letter: it was replayed, and is being tried again");
     }
     const of = letterRequest(id, dead);
@@ -191,11 +197,11 @@ async function ask(
   throw is("is asked for by others all the time; try again");
 }
 
-/** Id of requests about a dead letter, made of its message and the time since which it is dead. */
+/** Makes the id of requests about a dead letter from the message's id and the time since which the message is dead. */
 function letterRequest(id: string, dead: number): string {
   return `letter-${id}-${dead}`;
 }
 
 const MAX_ATTEMPTS = 5;
-/** Number of messages that are read at once, and of letters that are worked on at once: each may have a MB. */
+/** Number of messages that are read at once, and of letters that `work` handles at once; each message may have 1 MB. */
 const [MAX_BATCH, MAX_CONCURRENT_LETTERS] = [16, 64];

@@ -1,7 +1,7 @@
 /**
- * History of one entity for operators: its events in order, each with its cause, and its snapshot. The state of the
- * entity is not known here (a program's `apply` functions compute it), except in a snapshot. The stream may contain
- * anything: messages that nodes skip are reported with the reason.
+ * History of one entity for operators: the entity's events in order, each with its cause, and the entity's snapshot.
+ * This file does not compute the entity's state (a program's `apply` functions do); it returns only the state stored
+ * in a snapshot. The stream may contain anything: messages that nodes skip are reported with the reason.
  */
 import { REDACT_HEADER } from "../../contract/redaction.ts";
 import { decodeText } from "../../data/encoding.ts";
@@ -13,7 +13,7 @@ import { entitySubject, snapshotKeys } from "../format/names.ts";
 import { positionOf } from "../format/group_text.ts";
 import { readSnapshotText, type SnapshotText } from "../format/snapshot_text.ts";
 
-/** An entity and its stream. */
+/** Arguments for reading an entity: its type, its id, and the stream that has its events. */
 export interface EntityPlace {
   readonly namespace: string;
   readonly stream: LogStream;
@@ -25,33 +25,39 @@ export interface EntityPlace {
 
 /** Summary of an entity. */
 export interface EntityInfo {
-  /** Number of its events. */
+  /** Number of the entity's events. */
   readonly version: number;
-  /** Time at which its first event was stored; `undefined`: a forgotten entity, whose events are gone. */
+  /**
+   * Time at which the entity's first event was stored; `undefined`: the entity was forgotten, and its events are
+   * gone.
+   */
   readonly created: Date | undefined;
-  /** Time at which its last event was stored, or at which it was forgotten. */
+  /** Time at which the entity's last event was stored, or at which the entity was forgotten. */
   readonly changed: Date | undefined;
   readonly forgotten: boolean;
-  /** The snapshot; a string: why it is not used. */
+  /** The entity's snapshot; a string: the reason why nodes do not use it. */
   readonly snapshot: EntitySnapshot | string | undefined;
-  /** True if tools hide members of one of its events, and therefore the state, which is made of the events. */
+  /**
+   * True if tools must hide members of one of the entity's events; they then hide the state, too, because it is
+   * computed from the events.
+   */
   readonly redacts: boolean;
 }
 
-/** A stored state. */
+/** A state of an entity, stored as a snapshot. */
 export interface EntitySnapshot {
   /** Number of events that the state includes. */
   readonly version: number;
-  /** `version` of the definition that made the state. */
+  /** `version` of the entity definition whose `apply` functions computed the state. */
   readonly definition: number;
   readonly state: unknown;
 }
 
 /** An event of an entity. */
 export interface StoredEntityEvent {
-  /** Number of the event; `undefined`: the event that records that the entity was forgotten. */
+  /** Number of the event within its entity, from 1; `undefined`: the event records that the entity was forgotten. */
   readonly version: number | undefined;
-  /** Name of its contract. */
+  /** Name of the event's contract. */
   readonly event: string;
   readonly position: number;
   readonly time: Date;
@@ -63,7 +69,7 @@ export interface StoredEntityEvent {
   readonly payload: unknown;
 }
 
-/** A message of the entity's subject that nodes skip, or a gap in its events. */
+/** A message with the entity's subject that nodes skip, or a gap in the entity's events. */
 export interface EntityFault {
   readonly fault: string;
   readonly position: number;
@@ -71,8 +77,8 @@ export interface EntityFault {
 }
 
 /**
- * Returns a summary of the entity; `undefined`: nothing is stored for it. Reads all of its messages. Rejects like
- * `LogStream.read`.
+ * Returns a summary of the entity; `undefined`: nothing is stored for it. Reads all messages of the entity. Rejects
+ * like `LogStream.read`.
  */
 export async function entityInfo(place: EntityPlace): Promise<EntityInfo | undefined> {
   let [version, messages, first, last, sequence, forgotten]: [number, number, number?, number?, number?, boolean?] = [
@@ -100,13 +106,13 @@ export async function entityInfo(place: EntityPlace): Promise<EntityInfo | undef
   };
 }
 
-/** Yields the events behind a version, in order, with the faults between them. Rejects like `LogStream.read`. */
+/** Yields the entity's events behind a version, in order, and the faults among them. Rejects like `LogStream.read`. */
 export async function* entityEvents(
   place: EntityPlace,
   { after = 0 }: { readonly after?: number } = {},
 ): AsyncGenerator<StoredEntityEvent | EntityFault> {
   for await (const { message, group, events, fault, version, forgotten } of steps(place)) {
-    // faults behind that version come with the events that follow
+    // a fault behind the version `after` is yielded; an event up to `after` is not
     if (!forgotten && (version < after || (version === after && events.length > 0))) continue;
     const time = new Date(message.time);
     if (fault !== undefined) yield { fault, position: positionOf(message.sequence, 0), time };
@@ -134,9 +140,9 @@ export async function* entityEvents(
 /** A message of the entity's subject, as nodes interpret it. */
 interface HistoryStep {
   readonly message: StoredMessage;
-  /** `undefined`: unreadable. */
+  /** The parsed message; `undefined`: it is unreadable. */
   readonly group: EntityGroup | undefined;
-  /** Events that nodes apply. */
+  /** Events of the message that nodes apply. */
   readonly events: readonly LoggedMessage[];
   readonly fault: string | undefined;
   /** Version of the entity after this message. */
@@ -144,7 +150,10 @@ interface HistoryStep {
   readonly forgotten: boolean;
 }
 
-/** Interprets the messages as `entities/` does: a message that does not continue the events before it is skipped. */
+/**
+ * Interprets the entity's messages as nodes do (`src/entities/`): a message that does not continue the events before
+ * it is skipped.
+ */
 async function* steps({ namespace, stream, type, id }: EntityPlace): AsyncGenerator<HistoryStep> {
   let [version, forgotten] = [0, false];
   const subject = entitySubject(namespace, type, id);
@@ -170,7 +179,10 @@ async function* steps({ namespace, stream, type, id }: EntityPlace): AsyncGenera
   }
 }
 
-/** Returns the entity's snapshot if it belongs to this stream. `last`: sequence of the entity's last message. */
+/**
+ * Returns the entity's snapshot if it belongs to the events of this stream; a string: why it is not used. `last`:
+ * sequence of the entity's last message.
+ */
 async function snapshotOf(
   { stream, snapshots, type, id }: EntityPlace,
   last: number,
@@ -181,7 +193,7 @@ async function snapshotOf(
   if (found.length === 0) return undefined;
   const { created } = await stream.state() ?? {};
   const fitting = found.filter((read) => typeof read === "object" && read.id === id && read.created === created);
-  // the latest snapshot of those that different program versions have made
+  // different program versions may each have made a snapshot: the latest one is returned
   const [read] = (fitting as SnapshotText[]).filter(({ sequence }) => sequence <= last).toSorted((a, b) =>
     b.version - a.version
   );
@@ -200,5 +212,5 @@ function dateOf(time: number | undefined): Date | undefined {
   return time === undefined ? undefined : new Date(time);
 }
 
-/** Number of messages that are read at once: each may have 1 MB or more. */
+/** Number of messages that are read at once; each may have 1 MB or more. */
 const MAX_BATCH = 100;

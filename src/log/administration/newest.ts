@@ -1,16 +1,16 @@
-/** Reads a stream backwards, which NATS does not offer. */
+/** Reads the messages of a stream from the newest to the oldest, which NATS does not offer. */
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 
-/** A part of the messages, read backwards: from the sequence `from` up to the part that was read before. */
+/** A part of a stream read from its end: the messages from the sequence `from` up to the part yielded before. */
 export interface MessagePart {
   readonly from: number;
-  /** Messages, the newest first. */
+  /** Messages of the part, the newest first. */
   readonly messages: readonly StoredMessage[];
 }
 
 /**
- * Reads the messages of a subject (a pattern) in parts, the newest first, down to the sequence `least`. The parts
- * become longer where such messages are rare. Rejects like `LogStream.read`.
+ * Reads the messages of a subject (a pattern) in parts, the newest part first, down to the sequence `least`. A part
+ * covers more sequences where messages of the subject are rare. Rejects like `LogStream.read`.
  */
 export async function* newest(
   stream: Pick<LogStream, "read">,
@@ -27,7 +27,7 @@ export async function* newest(
       if (found.length >= MAX_BATCH && width > MAX_BATCH) break;
     }
     if (found.length >= MAX_BATCH && width > MAX_BATCH) {
-      width = MAX_BATCH; // messages are dense here: one read has them all
+      width = MAX_BATCH; // messages of the subject are dense here: a narrower part, with at most MAX_BATCH messages, is read instead
       continue;
     }
     yield { from, messages: found.reverse() };

@@ -1,4 +1,4 @@
-/** The place in the log to which a rewind goes. */
+/** Finds the position in the log to which an operator rewinds a subscription. */
 import { show } from "../../data/checks.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
@@ -7,9 +7,9 @@ import { endOf } from "../format/group_text.ts";
 import { messagePattern } from "../format/names.ts";
 
 /**
- * Returns the position behind which a rewound subscription goes on: the given number, or, for a date, the position
- * before the first message stored at or after that time of this process's clock. Throws a `TypeError` or `RangeError`
- * for another value.
+ * Returns the position behind which a rewound subscription goes on: `to` itself if it is a number; for a date, the
+ * position before the first message stored at or after that time of this process's clock. Throws a `TypeError` or
+ * `RangeError` for another value.
  */
 export async function placeOf(
   stream: LogStream | undefined,
@@ -26,17 +26,14 @@ export async function placeOf(
   const state = await stream?.state();
   if (stream === undefined || state === undefined) return 0;
   await stream.measureTime();
-  // messages have the server's time, which may be minutes away from this process's
+  // time stamps of messages are by the server's clock, which may be minutes away from this process's clock
   const ahead = clock.now() - stream.serverTime;
   const time = to.getTime() - (Math.abs(ahead) < SAME ? 0 : ahead);
   const sequence = await firstAt(stream, clock, messagePattern(namespace, stream.name), time, state);
   return endOf(Math.min(sequence ?? state.last + 1, MAX_SEQUENCE) - 1);
 }
 
-/**
- * Finds the sequence of the first message stored at or after a time: by bisection, because time stamps grow with
- * sequences.
- */
+/** Finds the sequence of the first message stored at or after a time, by bisection: time stamps grow with sequences. */
 async function firstAt(
   stream: LogStream,
   clock: Clock,
@@ -55,12 +52,12 @@ async function firstAt(
         `the log ${stream.name} answered with an earlier message than it was asked for`,
       );
     }
-    // a server that lags behind may not have the message yet
+    // a server that lags behind its stream's leader may not have the message yet
     if (message === undefined && !waited) {
       waited = true;
       await delay(clock, LAG);
     } else if (message === undefined || message.time >= time) {
-      // the gap before this message is empty
+      // no message of the subject lies between `middle` and the message found
       if (message !== undefined) found = message.sequence;
       high = middle;
     } else low = message.sequence + 1;
@@ -68,7 +65,10 @@ async function firstAt(
   return found;
 }
 
-/** Clocks that differ by less count as equal, in ms: so the time stamp of a message denotes exactly that message. */
+/**
+ * Difference between this process's clock and the server's clock, in ms, below which the clocks count as equal: so
+ * the time stamp of a message denotes exactly that message.
+ */
 const SAME = 1_000;
-/** Maximum time by which a server may lag behind, in ms. */
+/** Maximum time by which a server may lag behind the stream's leader, in ms. */
 const LAG = 1_000;

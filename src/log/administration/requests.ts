@@ -1,4 +1,7 @@
-/** Stores requests to the leader of a subscription, which carries them out; if there is none, the next leader does. */
+/**
+ * Stores requests of operators to a subscription's leader, which carries them out; if no node leads, the next leader
+ * does.
+ */
 import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import { requestSubject } from "../format/names.ts";
@@ -6,9 +9,10 @@ import { type SubscriptionRequest, writeRequest } from "../format/subscription_r
 import type { KeptCommits } from "./stored_subscriptions.ts";
 
 /**
- * Stores a request under an id, in place of the last request with this id if that has this sequence (0: there is none).
- * Resolves with true if it was stored, with false if another request is there; that may be this one, from an attempt
- * whose answer was lost. Rejects with a `CatgaError` if it cannot be stored; `OUTCOME_UNKNOWN`: it may have been.
+ * Stores a request under an id, if the last request stored under this id has the sequence `expect` (0: none is
+ * stored). Resolves with true if the request was stored, with false if another request is there, which may be this
+ * one, stored by an attempt whose answer was lost. Rejects with a `CatgaError` if the request cannot be stored; with
+ * the code `OUTCOME_UNKNOWN` it may have been stored.
  */
 export async function storeRequest(
   { stream, namespace, clock }: KeptCommits,
@@ -27,7 +31,8 @@ export async function storeRequest(
     });
     if (appended.type === "stored") return true;
     if (appended.type === "conflict") return false;
-    // after an attempt without an answer, the certain failure of a later attempt does not say that nothing was stored
+    // keep OUTCOME_UNKNOWN of an earlier attempt without an answer: it may have stored the request, although a later
+    // one failed
     if (error?.code !== "OUTCOME_UNKNOWN") ({ error } = appended);
     const passing = appended.type === "unknown" || appended.passing;
     if (!passing || tries === MAX_ATTEMPTS) {
@@ -38,7 +43,10 @@ export async function storeRequest(
   }
 }
 
-/** Timeout of an attempt, in ms. */
+/** Time for which an attempt to store a request waits for its acknowledgement, in ms. */
 const ANSWER_TIMEOUT = 5_000;
-/** Maximum number of attempts; `ATTEMPT_PAUSE`: pause between them, in ms. */
+/**
+ * Maximum number of attempts to store a request; `ATTEMPT_PAUSE`: pause after the first attempt, in ms, which grows
+ * with each.
+ */
 const [MAX_ATTEMPTS, ATTEMPT_PAUSE] = [4, 100];

@@ -17,14 +17,14 @@ export interface ScheduleRun {
   readonly outcomes: readonly ScheduleOutcome[];
 }
 
-/** Outcome of a message in a subscription. `handled` includes discarded messages. */
+/** Outcome of a scheduled message in one subscription. `handled` includes discarded messages. */
 export interface ScheduleOutcome {
   readonly service: string;
   readonly subscription: string;
   readonly outcome: "handled" | "waits" | "retrying" | "dead";
 }
 
-/** A schedule and its stream. */
+/** A schedule, the stream that has it, and the subscriptions that may handle its messages. */
 interface SchedulePlace {
   readonly namespace: string;
   readonly stream: LogStream;
@@ -34,8 +34,8 @@ interface SchedulePlace {
 }
 
 /**
- * Returns the last runs of a schedule that the log still has, at most `most`, the newest first. Looks only at the last
- * {@link MAX_MESSAGES} messages of the contract. Rejects like `LogStream.read`.
+ * Returns the last runs of a schedule that the log still has, the newest first: at most `most`. Looks only at the
+ * last {@link MAX_MESSAGES} messages of the schedule's contract. Rejects like `LogStream.read`.
  */
 export async function scheduleRuns(place: SchedulePlace, most: number): Promise<ScheduleRun[]> {
   const { namespace, stream, subscriptions, contract, id } = place;
@@ -52,7 +52,7 @@ export async function scheduleRuns(place: SchedulePlace, most: number): Promise<
     for (const message of messages) {
       if (message.headers?.["Nats-Scheduler"] !== subject) continue;
       const group = readGroup(namespace, message);
-      if (!isReadable(group) || group.length === 0) continue; // this firing is skipped: clocks change, and the cron has another time that night
+      if (!isReadable(group) || group.length === 0) continue; // empty: nodes skip this firing of a cron, because the clocks of its time zone change that night
       const [{ id, position, time }] = group;
       const outcomes = own.flatMap((each) => outcomeOf(each, state.created, position, time) ?? []);
       runs.push({ id, at: new Date(time), position, outcomes });
@@ -69,7 +69,7 @@ export async function scheduleRuns(place: SchedulePlace, most: number): Promise<
     position: number,
     time: number,
   ): ScheduleOutcome | undefined {
-    if (position <= began[contract]) return undefined; // stored before the subscription began
+    if (position <= began[contract]) return undefined; // the message was stored before the subscription began
     const state = parked.get(messageId({ position, time }));
     const waits = place.created !== created || position > place.read || open.some(([each]) => each === position);
     const outcome = state !== undefined ? state.dead > 0 ? "dead" : "retrying" : waits ? "waits" : "handled";
@@ -77,5 +77,5 @@ export async function scheduleRuns(place: SchedulePlace, most: number): Promise<
   }
 }
 
-/** Maximum number of messages of the contract that are read. */
+/** Maximum number of messages of the schedule's contract that are read. */
 const MAX_MESSAGES = 10_000;

@@ -1,6 +1,6 @@
 /**
- * Reads the stored subscriptions of a namespace, for processes that do not lead them: their state from their commits,
- * and their parked messages.
+ * Reads the stored subscriptions of a namespace, for processes that do not lead them: each subscription's state from
+ * its commits, and its parked messages.
  */
 import { fewAtOnce } from "../../data/queues.ts";
 import { unavailable } from "../../error.ts";
@@ -19,7 +19,7 @@ import { sequenceOf } from "../format/group_text.ts";
 import { type ParkedMessage, readParked } from "../format/parked_message.ts";
 import { readRequest, type SubscriptionRequest } from "../format/subscription_request.ts";
 
-/** The stream of subscriptions. */
+/** Access to the stream of subscriptions, and the clock for pauses between reads. */
 export interface KeptCommits {
   readonly namespace: string;
   readonly clock: Clock;
@@ -27,19 +27,19 @@ export interface KeptCommits {
   readonly stream: LogStream;
 }
 
-/** A stored subscription. */
+/** A subscription as the stream of subscriptions has it. */
 export interface StoredSubscription {
   readonly key: string;
   readonly service: string;
   readonly name: string;
-  /** Sequence of its last commit. */
+  /** Sequence of the subscription's last commit. */
   readonly sequence: number;
   readonly state: StoredState;
 }
 
 /**
- * Reads all subscriptions, sorted by service and name. Unreadable ones are left out. `known`: the result of an earlier
- * read, by key.
+ * Reads all stored subscriptions, sorted by service and name. Unreadable subscriptions are left out. `known`: the
+ * result of an earlier call, by key; only newer commits are then read.
  */
 export async function storedSubscriptions(
   kept: KeptCommits,
@@ -54,13 +54,16 @@ export async function storedSubscriptions(
   );
 }
 
-/** Returns the greatest sequence of a log that any subscription has read; 0: none. */
+/** Returns the greatest sequence of the log's stream that any subscription has read; 0: none has read anything. */
 export async function mostRead(kept: KeptCommits): Promise<number> {
   const read = (await storedSubscriptions(kept)).map(({ state: { head: { place } } }) => sequenceOf(place.read));
   return Math.max(0, ...read);
 }
 
-/** Reads one subscription; `undefined`: missing or unreadable. Rejects with `UNAVAILABLE`. */
+/**
+ * Reads one subscription; `undefined`: missing or unreadable. Rejects with `UNAVAILABLE` if the server lags behind
+ * for too long.
+ */
 export async function storedSubscription(
   kept: KeptCommits,
   key: string,
@@ -81,38 +84,41 @@ export async function storedSubscription(
       const messages: StoredMessage[] = [];
       for await (const message of messagesFrom(stream, subject, from, PAGE)) {
         messages.push(message);
-        if (message.sequence >= last.sequence) break; // new commits may arrive faster than they are read
+        if (message.sequence >= last.sequence) break; // stop at the last known commit: new commits may be stored faster than they are read
       }
-      // the server that answered lags behind
+      // the server that answered lags behind the stream's leader: read again
       if (!messages.some(({ sequence }) => sequence >= last.sequence)) break;
       const commits = messages.flatMap((message) => commitOf(message) ?? []);
       const state = stateOf(commits);
       if (state !== undefined) return { key, ...place, sequence: messages[messages.length - 1].sequence, state };
       if (from === 0) return undefined;
       const earlier = Math.min(from, ...commits.map(({ base }) => base));
-      // a commit of another writer may name any base
+      // an invalid commit may name any `base`: then read from the start
       from = earlier < from ? earlier : 0;
     }
   }
   throw unavailable(`the server lags behind with what is stored of ${subject}; try again`);
 }
 
-/** Reads a parked message; `undefined`: missing or unreadable. */
+/**
+ * Reads a parked message (one that waits in the store for its next attempt, or is dead); `undefined`: missing or
+ * unreadable.
+ */
 export async function parkedMessage(
   { stream, namespace }: KeptCommits,
   key: string,
   id: string,
 ): Promise<ParkedMessage | undefined> {
   const subject = parkedSubject(namespace, key, id);
-  // a server that lags behind may not have the message yet
+  // a server that lags behind may not have the message yet: ask the stream's leader
   const message = await stream.last(subject) ?? await stream.last(subject, { latest: true });
   const parked = message && readParked(id, textOf(message));
   return typeof parked === "string" ? undefined : parked;
 }
 
 /**
- * Reads contract and key of the parked messages that have a key, by message id. Payloads are not kept: all of them
- * together may exceed the memory.
+ * Reads the contract and key of those parked messages that have a key, by message id. Payloads are dropped: all of
+ * them together may exceed the memory.
  */
 export async function parkedLines(kept: KeptCommits, { key, state }: StoredSubscription): Promise<Map<string, string>> {
   const { stream, namespace } = kept;
@@ -136,14 +142,14 @@ export async function parkedLines(kept: KeptCommits, { key, state }: StoredSubsc
   return lines;
 }
 
-/** Sorts parked messages in the order of the log. */
+/** Sorts parked messages by their position in the log. */
 export function inOrder(parked: ReadonlyMap<string, ParkedState>): (readonly [id: string, state: ParkedState])[] {
   return [...parked].sort(([, a], [, b]) => a.epoch - b.epoch || a.position - b.position || a.time - b.time);
 }
 
 /**
- * Reads the last request with an id if the leader has not carried it out; else only the sequence that the next request
- * replaces.
+ * Reads the last request stored under an id, unless the leader has carried it out. `sequence`: sequence of the last
+ * message under this id, which a new request must expect; 0: there is none.
  */
 export async function pendingRequest(
   { stream, namespace }: KeptCommits,
@@ -156,7 +162,7 @@ export async function pendingRequest(
   return { request: typeof request === "string" ? undefined : request, sequence: message.sequence };
 }
 
-/** Reads the requests about dead letters that the leader has not carried out, by message id. */
+/** Reads the requests to replay or discard dead letters that the leader has not carried out, by message id. */
 export async function requestedLetters(
   { stream, namespace }: KeptCommits,
   { key, state: { head, parked } }: StoredSubscription,
@@ -185,5 +191,5 @@ function compare(a: string, b: string): number {
 const MAX_CONCURRENT_READS = 16;
 /** Number of messages that are read at once. */
 const PAGE = 64;
-/** Maximum number of reads from servers that lag behind; `READ_PAUSE`: pause between them, in ms. */
+/** Maximum number of reads while the answering servers lag behind; `READ_PAUSE`: pause between them, in ms. */
 const [MAX_READS, READ_PAUSE] = [40, 50];

@@ -1,4 +1,7 @@
-/** Computes the state of subscriptions for operators from their commits, the streams, and the live nodes. */
+/**
+ * Computes the state of subscriptions for operators: from the subscriptions' commits, the streams that they read, and
+ * the live nodes.
+ */
 import { readAnnouncement } from "../../contract/send_options.ts";
 import type { SubscriptionInfo } from "../../contract/durable_messages.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
@@ -12,7 +15,7 @@ import { streamName } from "../format/stream_name.ts";
 import { lagOf, sequenceOf } from "../format/group_text.ts";
 import type { StoredSubscription } from "./stored_subscriptions.ts";
 
-/** Sources of {@link subscriptionInfos}. */
+/** Arguments of {@link subscriptionInfos}. */
 export interface InfoSources {
   readonly namespace: string;
   readonly clock: Clock;
@@ -38,12 +41,12 @@ export async function subscriptionInfos(sources: InfoSources): Promise<readonly 
   );
 }
 
-/** Returns true if a node handles a subscription: it announces that, or was its last leader. */
+/** Returns true if a node handles a subscription: the node announces the subscription, or is its last leader. */
 export function handles(node: NodeInfo, { service, name, state }: StoredSubscription): boolean {
   return announced(node, service, name).length > 0 || node.endpoint === state.head.leader;
 }
 
-/** Returns the contracts of a subscription that a node announces. */
+/** Returns the names of the contracts of a subscription that the node announces to handle. */
 export function announced(node: NodeInfo, service: string, name: string): string[] {
   return (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text))
     .filter((about) => about.service === service && about.name === name).map(({ category }) => category);
@@ -65,7 +68,7 @@ async function infoOf(
   const unread: StoredMessage[] = [];
   let lag = 0;
   if (log !== undefined) {
-    // messages stored before a category was added are not for the subscription
+    // messages stored before the subscription began to read a contract are not counted
     const behind = (await Promise.all(contracts.map((category) =>
       log.behind(category, Math.max(read, began[category] ?? 0))
     )))
@@ -100,7 +103,7 @@ async function infoOf(
   });
 }
 
-/** A stream; the last message of each category is read once for all subscriptions. */
+/** A stream and its state. The last message of each contract is read once for all subscriptions. */
 class LogView {
   readonly state: LogState;
   readonly #namespace: string;
@@ -114,8 +117,8 @@ class LogView {
   }
 
   /**
-   * Returns the sequence of a category's last message, and its first message behind a position; `undefined`: none is
-   * behind it.
+   * Returns the sequence of a contract's last message, and the contract's first message behind a position;
+   * `undefined`: no message is behind it.
    */
   async behind(category: string, position: number): Promise<{ last: number; first: StoredMessage } | undefined> {
     const subject = categoryPattern(this.#namespace, this.#stream.name, category);
@@ -131,7 +134,7 @@ class LogView {
     return { last: last.sequence, first };
   }
 
-  /** Reads the message with this sequence, or the next one. */
+  /** Reads the message with this sequence, or the next message of the stream. */
   async at(sequence: number): Promise<StoredMessage | undefined> {
     return (await this.#stream.read(messagePattern(this.#namespace, this.#stream.name), { from: sequence, most: 1 }))[
       0

@@ -1,8 +1,8 @@
 /**
- * The stored events of one contract for all followers in this process: one reader of the stream, which keeps the newest
- * events in memory. A follower that is further behind reads from the store until it has caught up. Promises: each
- * follower gets every event behind its position, in order, once, or an error that says where it may go on. A follower
- * that does not ask for events uses no memory and delays no other.
+ * The stored events of one contract for all followers in this process: one reader of the stream keeps the newest
+ * events in memory; a follower that is further behind reads from the store until it has caught up. Each follower gets
+ * every event behind its position, in order, once, or an error that says from which position it may go on. A follower
+ * that does not ask for its next event uses no memory and delays no other follower.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -26,17 +26,17 @@ export interface EventFeedOptions {
   stream(): MaybePromise<LogStream>;
   /** Maximum number of messages of the stream in memory; default 1,024. */
   readonly maxRecent?: number;
-  /** Called when the last follower has left. */
+  /** Called when the feed's last follower has left. */
   onUnused(): void;
 }
 
 /** A follower that waits for the next event, or for the end of the feed. */
 export interface FeedFollower {
-  /** Called at each new event and at the end of the feed; must not throw. */
+  /** Called by the feed at each new event and at its end; must not throw. */
   changed(): void;
 }
 
-/** The events of one message of the stream, in order. */
+/** The events in one message of the stream, in order. */
 export interface StoredEvents {
   readonly sequence: number;
   readonly events: readonly StoredEvent[];
@@ -49,16 +49,21 @@ export class EventFeed {
   /** The newest messages of the stream with events of the contract. */
   readonly #recent = new Fifo<StoredEvents & { readonly bytes: number }>();
   #bytes = 0;
-  /** `#recent` has all events of the contract in messages with a greater sequence. */
+  /**
+   * Lower bound of the events in memory: `#recent` has all events of the contract in messages with a greater
+   * sequence.
+   */
   #coveredAfter = Infinity;
-  /** All messages up to this sequence have been read. */
+  /** Sequence up to which the feed has read the stream. */
   #readUpTo = 0;
   #stream: LogStream | undefined;
   /** Identity of the stream; see {@link LogState.created}. */
   #created = "";
   #reader: LogReader | undefined;
   readonly #started: Promise<void>;
-  /** Number of losses of the stream so far; a follower that began before a loss ends. */
+  /**
+   * Number of times that the stream has lost messages; a follower that began before the last loss ends with an error.
+   */
   #losses = 0;
   #lastLoss: CatgaError | undefined;
   #closed = false;
@@ -67,15 +72,18 @@ export class EventFeed {
   constructor(options: EventFeedOptions) {
     this.#options = options;
     this.#started = this.#start();
-    this.#started.catch(() => {}); // each follower awaits it
+    this.#started.catch(() => {}); // each follower awaits `started` and gets its error
   }
 
-  /** Resolves when the feed reads. Rejects with a `CatgaError` if the stream cannot be reached. */
+  /** Resolves when the feed has begun to read. Rejects with a `CatgaError` if the stream cannot be reached. */
   get started(): Promise<void> {
     return this.#started;
   }
 
-  /** Position of the newest event that was read, or of a later message of the stream that the reader has passed. */
+  /**
+   * Position up to which the feed has read: the position of the newest event, or of a later message of another
+   * contract.
+   */
   get end(): number {
     return endOf(Math.max(this.#readUpTo, this.#reader?.mark?.sequence ?? 0));
   }
@@ -85,7 +93,7 @@ export class EventFeed {
     return this.#losses;
   }
 
-  /** The last loss, as the error for followers. */
+  /** The last loss of messages of the stream, as the error with which followers end. */
   get lastLoss(): CatgaError | undefined {
     return this.#lastLoss;
   }
@@ -99,14 +107,14 @@ export class EventFeed {
     this.#listeners.add(listener);
   }
 
-  /** Removes a follower; without the last follower, the feed ends. */
+  /** Removes a follower; when the last follower is removed, the feed ends. */
   remove(listener: FeedFollower): void {
     if (!this.#listeners.delete(listener) || this.#listeners.size > 0 || this.#closed) return;
     this.close();
     this.#options.onUnused();
   }
 
-  /** Ends the feed: its followers end. Idempotent. */
+  /** Ends the feed and its followers. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -115,14 +123,14 @@ export class EventFeed {
   }
 
   /**
-   * Returns the first message in memory behind a sequence. `undefined`: there is none yet; `"in the store"`: earlier
-   * messages behind that sequence must be read from the store first.
+   * Returns the first message in memory behind a sequence. `undefined`: no such message exists yet; `"in the store"`:
+   * earlier messages behind that sequence are no longer in memory and must be read from the store first.
    */
   next(sequence: number): StoredEvents | undefined | "in the store" {
     if (sequence < this.#coveredAfter) return "in the store";
     const last = this.#recent.last;
     if (last === undefined || last.sequence <= sequence) return undefined;
-    // most followers wait for the newest message
+    // fast path: most followers wait for the newest message
     const before = this.#recent.size < 2 ? undefined : this.#recent.at(this.#recent.size - 2);
     if (before === undefined || before.sequence <= sequence) return last;
     let [low, high] = [0, this.#recent.size - 1];
@@ -135,11 +143,12 @@ export class EventFeed {
   }
 
   /**
-   * Reads messages behind a sequence from the store, in order, up to a limit of bytes. `upTo`: no event up to this
-   * sequence is missing in `found`. Rejects with `LOG_MISMATCH` if some are lost.
+   * Reads messages behind a sequence from the store, in order, until they have {@link MAX_STORE_READ_BYTES} bytes.
+   * Resolves with the messages and with `upTo`, the sequence up to which no event is missing in `found`. Rejects with
+   * `LOG_MISMATCH` if the stream has lost some of these events.
    */
   async readStore(sequence: number): Promise<{ readonly found: StoredEvents[]; readonly upTo: number }> {
-    const stream = this.#stream!; // followers read after the start only
+    const stream = this.#stream!; // only followers call this, after the feed has started
     const leave = await this.#storeReads.enter();
     try {
       return await this.#readPart(stream, sequence);
@@ -184,7 +193,7 @@ export class EventFeed {
         await Promise.race([done.promise, delay(this.#options.clock, CAUGHT_UP_CHECK)]);
       }
       if (failed !== undefined) throw failed;
-      // only messages of other subjects lie between
+      // the reader has caught up: only messages of other contracts lie between the last message found and `end`
       if (bytes < MAX_STORE_READ_BYTES && reader.caughtUp) upTo = Math.max(upTo, end);
       return { found, upTo };
     } finally {
@@ -192,18 +201,18 @@ export class EventFeed {
     }
   }
 
-  /** Throws `LOG_MISMATCH` if events behind a position may be missing now. */
+  /** Throws `LOG_MISMATCH` if the stream may have lost events behind this position. */
   async checkPosition(position: number): Promise<void> {
     const { first, last } = await this.#state(this.#stream!);
     const sequence = sequenceOf(position);
     const { contract } = this.#options;
-    // later events of the same message would be missing, too
+    // the position may be inside a message: later events of that message must still exist, too
     const wanted = position === endOf(sequence) ? sequence + 1 : sequence;
     if (sequence > last) throw lossError(contract, { reason: "truncated", after: sequence, next: last + 1 });
     if (wanted < first) throw lossError(contract, { reason: "expired", after: sequence, next: first });
   }
 
-  /** The stream, once the feed has started. */
+  /** The opened stream; call only after `started` has resolved. */
   get stream(): LogStream {
     return this.#stream!;
   }
@@ -247,7 +256,7 @@ export class EventFeed {
     this.#bytes += bytes;
     const { maxRecent = MAX_RECENT } = this.#options;
     while (this.#recent.size > maxRecent || (this.#bytes > MAX_RECENT_BYTES && this.#recent.size > 1)) {
-      const oldest = this.#recent.shift()!; // not empty
+      const oldest = this.#recent.shift()!; // `#recent` is not empty here
       this.#bytes -= oldest.bytes;
       this.#coveredAfter = oldest.sequence;
     }
@@ -267,8 +276,8 @@ export class EventFeed {
   }
 
   /**
-   * Handles a stream that was made anew, or has lost messages: positions that followers have seen may be used again, or
-   * events be missing.
+   * Ends the followers after the stream was made anew or has lost messages: new events may get positions that
+   * followers have seen, and events may be missing.
    */
   #lost(lost: LogLoss): void {
     while (this.#recent.size > 0) this.#recent.shift();

@@ -1,4 +1,4 @@
-/** A follower of the events of a contract: its position, and the events that it returns next. */
+/** A follower of the events of one contract: it keeps its position and returns the events one after the other. */
 import type { EventFollower, FollowedEvent, FollowEventsOptions } from "../../contract/followed_event.ts";
 import { CatgaError } from "../../error.ts";
 import { onAbort } from "../../ports/clock.ts";
@@ -16,24 +16,25 @@ export interface FollowerOptions extends Pick<FollowEventsOptions, "from" | "key
 type Next = IteratorResult<FollowedEvent<unknown>, undefined>;
 
 /**
- * A follower of a feed. It ends with an error, when its iterator returns, when its signal aborts, and with the feed.
+ * A follower of an {@link EventFeed}. The follower ends with an error, when its iterator returns, when its signal
+ * aborts, or when the feed ends.
  */
 export class Follower implements EventFollower<unknown>, FeedFollower {
   readonly #feed: EventFeed;
   readonly #key: string | undefined;
   readonly #began: Promise<void>;
   #position: number | undefined;
-  /** Events in messages up to this sequence were returned, or are in `#ready`. */
+  /** Sequence up to which all events were returned or are in `#ready`. */
   #sequence = 0;
-  /** Position behind which the follower began: events of the same message up to it are skipped. */
+  /** Position behind which the follower began: events up to this position in the same message are skipped. */
   #after = 0;
   #losses = 0;
-  /** Events of one message that are returned next. */
+  /** Events of one message of the stream, to be returned next. */
   #ready: readonly StoredEvent[] = [];
-  /** Index in `#ready` of the first event that was not returned yet. */
+  /** Index in `#ready` of the next event to return. */
   #index = 0;
   #fromStore: readonly StoredEvents[] = [];
-  /** The last call of `next`: calls are answered in their order. */
+  /** The last call of `next`, which each new call awaits: calls are answered in their order. */
   #last: Promise<unknown> = Promise.resolve();
   #wake: (() => void) | undefined;
   #over = false;
@@ -54,7 +55,7 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
 
   next(): Promise<Next> {
     const next = this.#last.then(() => this.#next());
-    this.#last = next.catch(() => {}); // its caller gets the error
+    this.#last = next.catch(() => {}); // the caller of `next` gets the error
     return next;
   }
 
@@ -84,7 +85,7 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
     } else if (from instanceof Date) this.#after = await positionAt(from);
     this.#position = this.#after;
     const sequence = sequenceOf(this.#after);
-    // the message at the position may have events behind it
+    // the message at the start position may have further events behind it: read that message again
     this.#sequence = this.#after === endOf(sequence) ? sequence : Math.max(0, sequence - 1);
   }
 
@@ -147,16 +148,16 @@ export class Follower implements EventFollower<unknown>, FeedFollower {
     this.#index = 0;
   }
 
-  /** Call when no event up to this sequence is left. */
+  /** Records that all events up to this sequence were returned or do not concern the follower. */
   #passed(sequence: number): void {
     if (sequence <= this.#sequence) return;
     this.#sequence = sequence;
     this.#position = Math.max(this.#position ?? 0, endOf(sequence));
   }
 
-  /** Resolves at the next change of the feed, or at the end of this follower. */
+  /** Resolves at the next change of the feed, or at the end of the follower. */
   #change(): Promise<void> {
-    // a change since the last check must not be missed
+    // do not wait if the feed has changed since the caller looked
     if (this.#over || this.#feed.closed || this.#feed.next(this.#sequence) !== undefined) return Promise.resolve();
     if (this.#feed.losses > this.#losses) return Promise.resolve();
     return new Promise((resolve) => this.#wake = resolve);

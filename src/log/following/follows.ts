@@ -1,4 +1,4 @@
-/** The followers of this process: one feed for each contract that has a follower. */
+/** All followers of durable events in this process: they share one feed for each contract. */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { EventFollower, FollowEventsOptions } from "../../contract/followed_event.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -14,7 +14,7 @@ export interface FollowsOptions {
   readonly namespace: string;
   readonly clock: Clock;
   readonly observer: Observer;
-  /** Opens the log, or the stream of entities. */
+  /** Opens the stream of the log, or, if `ofEntities`, the stream of entities. */
   stream(ofEntities: boolean): MaybePromise<LogStream>;
 }
 
@@ -40,7 +40,7 @@ export class Follows {
         onUnused: () => this.#feeds.delete(contract),
       });
       this.#feeds.set(contract, feed);
-      // the next follower tries again
+      // a feed that cannot start is removed: the next follower makes another
       made.started.catch(() => this.#feeds.get(contract) === made && this.#feeds.delete(contract));
       if (this.#closed) made.close();
     }
@@ -52,7 +52,7 @@ export class Follows {
     });
   }
 
-  /** Ends all followers. Idempotent. */
+  /** Ends all followers of this node. Idempotent. */
   close(): void {
     this.#closed = true;
     for (const feed of this.#feeds.values()) feed.close();

@@ -8,7 +8,7 @@ import { parsePayload } from "../../dispatch/message_schema.ts";
 import { CatgaError } from "../../error.ts";
 import { headersOf, type LoggedMessage, timesOf } from "../format/logged_message.ts";
 
-/** A stored event. Its payload is decoded and parsed once for all followers, when the first asks for it. */
+/** A stored event. Its payload is decoded and parsed once for all followers, when the first follower asks for it. */
 export class StoredEvent {
   readonly #contract: AnyContract;
   readonly #logged: LoggedMessage;
@@ -27,7 +27,7 @@ export class StoredEvent {
     return this.#logged.key;
   }
 
-  /** The event for followers, one frozen object for all; an error: why it cannot be read. */
+  /** The event as all followers receive it, a frozen object; an error: why the event cannot be read. */
   get event(): MaybePromise<FollowedEvent<unknown> | CatgaError> {
     return this.#made ??= this.#make();
   }
@@ -36,7 +36,7 @@ export class StoredEvent {
     const { payload, tagged } = this.#logged;
     let decoded: unknown;
     try {
-      decoded = tagged ? decodeText(payload as string) : payload; // a tagged payload is a string
+      decoded = tagged ? decodeText(payload as string) : payload; // a payload marked as tagged is a string
     } catch (cause) {
       return this.#unreadable(new CatgaError("INVALID_MESSAGE", "its payload cannot be decoded", { cause }));
     }

@@ -1,32 +1,35 @@
 /**
- * A commit of a subscription: its whole state, except that of parked messages a commit may contain only the changes
- * since the commit before. A commit is one message of the stream `catga_<ns>_subscriptions`. Anybody with access can
- * write one, so it is validated.
+ * A commit: the state of a subscription, which its leader stores as a message of the stream
+ * `catga_<ns>_subscriptions`. A commit contains the whole state, except that it may list only those parked messages
+ * that have changed since the commit before. Anybody with access can write one, so commits are validated.
  */
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isNotNegative, isRecord, isStringArray } from "../../data/checks.ts";
 import { readNumbers, readRecord, writeNumbers } from "./record_text.ts";
 
-/** Identity of a commit: the n-th of a leader's term. A number is never used for two contents. */
+/** Identity of a commit: number `n` of a leader's term. A leader never uses a number for two different contents. */
 export type CommitId = readonly [term: string, n: number];
 
-/** State of a subscription, without its parked messages. */
+/**
+ * State of a subscription, without its parked messages (messages that wait in the store for their next attempt, or
+ * are dead).
+ */
 export interface Head {
-  /** Endpoint of the leader; empty: no node leads, and any may take the lead at once. */
+  /** Endpoint of the node that leads the subscription; empty: no node leads, and any node may take the lead at once. */
   readonly leader: string;
-  /** Token of the leader. It grows with each leader, so that nodes recognize earlier ones. */
+  /** Token of the leader. Each new leader's token is greater, so that nodes recognize requests of earlier leaders. */
   readonly token: number;
-  /** The log that is read, and the position reached. */
+  /** The log that the subscription reads, and the position reached. */
   readonly place: Place;
-  /** Messages up to `place.read` that are neither done nor parked, each with its failed attempts. */
+  /** Messages up to `place.read` that are neither handled nor parked, each with its number of failed attempts. */
   readonly open: readonly OpenEntry[];
-  /** Start of each category: the subscription does not handle its messages up to this position. */
+  /** Start position by contract name: the subscription does not handle the contract's messages up to this position. */
   readonly began: Readonly<Record<string, number>>;
-  /** Requests up to this sequence of the stream are carried out. */
+  /** Sequence in the stream of subscriptions up to which the leader has carried out requests. */
   readonly requests: number;
   /**
-   * Set while one of the messages is suspected of ending the process that runs it: until that is settled, a message
-   * begins only after a commit that names it.
+   * Set while a message is suspected of ending the process that runs it. Until that is settled, a message begins only
+   * after a commit that names it.
    */
   readonly doubt: Doubt | undefined;
 }
@@ -35,27 +38,34 @@ export interface Head {
 export interface Place {
   /** `LogState.created` of the log; empty: nothing was read yet. */
   readonly created: string;
-  /** Position up to which messages were read. */
+  /** Position up to which the subscription has read messages. */
   readonly read: number;
   /** Time stamp of the message at `read`, in ms since 1970; 0: unknown. */
   readonly time: number;
-  /** Server time at which the log had no message of this subscription behind `read`, in ms; absent: unknown. */
+  /** Server time at which the log had no message for this subscription behind `read`, in ms; absent: unknown. */
   readonly at?: number | undefined;
-  /** Number of times that reading went back because the log had lost messages: positions are then used again. */
+  /**
+   * Number of times that the subscription went back because the log had lost messages; positions are used again after
+   * a loss.
+   */
   readonly epoch: number;
-  /** True after a rewind until the next leader has begun: runs that go on were handed out before the rewind. */
+  /**
+   * True after a rewind until the next leader has begun: runs that still go on at nodes belong to the time before the
+   * rewind.
+   */
   readonly rewound?: boolean;
 }
 
-/** An open message: its position and its failed attempts. */
+/** A message that was read and is neither handled nor parked: its position and its number of failed attempts. */
 export type OpenEntry = readonly [position: number, attempts: number];
 
-/** Messages that a leader may have begun before it crashed. */
+/** Messages that a leader may have begun before its process crashed: one of them may have caused the crash. */
 export interface Doubt {
-  /** Position up to which messages may have been begun. */
+  /** Position up to which the crashed leader may have begun messages. */
   readonly upTo: number;
   /**
-   * Groups of messages that ran when a leader ended, those of the last leader first; `size` of them may run at once.
+   * Groups of messages that ran when a leader's process ended, the group of the last leader first. At most `size`
+   * messages of a group run at once.
    */
   readonly groups: readonly { readonly size: number; readonly ids: readonly string[] }[];
   /** Ids of messages that have begun, or begin with this commit. */
@@ -79,29 +89,32 @@ export interface ParkedState {
   readonly dead: number;
 }
 
-/** A commit. */
+/** A commit of a subscription; see the file's comment. */
 export interface Commit {
   readonly id: CommitId;
   /** Identity of the commit before this one; `undefined`: this is the first. */
   readonly prev: CommitId | undefined;
-  /** True if `parked` has all parked messages, not only those that have changed. */
+  /** True if `parked` lists all parked messages; false: only the messages that have changed since the commit before. */
   readonly full: boolean;
-  /** Sequence of the commit before the last full one: with the commits from there on, all parked messages are known. */
+  /**
+   * Sequence of the commit before the last full commit. A reader that starts with that commit learns all parked
+   * messages.
+   */
   readonly base: number;
   readonly head: Head;
   readonly parked: readonly ParkedState[];
-  /** Ids of messages that are no longer parked. */
+  /** Ids of messages that are no longer parked since the commit before. */
   readonly ended: readonly string[];
   /** Number of parked messages, dead letters included, and number of dead letters. */
   readonly counts: { readonly parked: number; readonly dead: number };
 }
 
-/** Makes the id of a message in its subscription. */
+/** Makes the id of a message in its subscription from its position and its time. */
 export function messageId({ position, time }: { readonly position: number; readonly time: number }): string {
   return `${position}-${time}`;
 }
 
-/** Parses the id of a message; `undefined`: invalid. */
+/** Parses an id made by {@link messageId}; `undefined`: invalid. */
 export function readMessageId(id: string): { position: number; time: number } | undefined {
   const [, position, time] = /^(0|[1-9]\d{0,15})-(0|[1-9]\d{0,15})$/.exec(id) ?? [];
   return position === undefined ? undefined : { position: Number(position), time: Number(time) };
@@ -170,20 +183,20 @@ export function readCommit(text: string): Commit | string {
   };
 }
 
-/** Stored state of a subscription. */
+/** State of a subscription as its commits have stored it. */
 export interface StoredState {
   readonly id: CommitId;
   readonly head: Head;
-  /** Endpoint of the last leader that wrote more than the commit by which it took the lead. */
+  /** Endpoint of the last leader that wrote at least one commit after the commit with which it took the lead. */
   readonly writer: string;
   /** Parked messages by id. */
   readonly parked: ReadonlyMap<string, ParkedState>;
 }
 
 /**
- * Computes the state after these commits, given in the order in which they are stored. A commit whose `prev` is not the
- * valid commit before it is ignored: its leader did not know that commit. `undefined`: no valid commit is full, so
- * earlier commits are needed.
+ * Computes a subscription's state from commits, given in the order in which they are stored. A commit is ignored if
+ * its `prev` does not name the last valid commit before it: its leader did not know that commit. Returns `undefined`
+ * if no valid commit is full: earlier commits are then needed.
  */
 export function stateOf(commits: Iterable<Commit>): StoredState | undefined {
   let [last, writer]: [last: CommitId | undefined, writer: string] = [undefined, ""];
@@ -201,17 +214,17 @@ export function stateOf(commits: Iterable<Commit>): StoredState | undefined {
   return state;
 }
 
-/** Returns true if both are the identity of the same commit. */
+/** Returns true if both arguments identify the same commit. */
 export function isSame([term, n]: CommitId, [other, m]: CommitId): boolean {
   return term === other && n === m;
 }
 
 /**
- * Maximum number of categories of a subscription: the leader's consumer has a filter for each. nats-server 2.15 takes
- * 0.2 s to create a consumer with so many filters, and 3.6 s with four times as many (measured).
+ * Maximum number of contracts of a subscription: the leader's consumer has a filter for each. nats-server 2.15 takes
+ * 0.2 s to create a consumer with 1,024 filters, and 3.6 s with four times as many (measured).
  */
 export const MOST_CATEGORIES = 1_024;
-/** Greatest valid token; nodes would refuse a commit with a token beyond the safe integers. */
+/** Greatest valid token of a leader; tokens beyond it would leave the safe integers. */
 const MOST_TOKEN = 2 ** 52;
 const MOST_EPOCHS = 2 ** 32;
 
@@ -241,8 +254,8 @@ function readDoubt(value: unknown): Doubt | undefined {
 }
 
 /**
- * Encodes open messages, grouped by attempts; each position as the distance from the one before, mostly one to three
- * characters.
+ * Encodes open messages, grouped by their number of attempts. Each position is written as its distance from the one
+ * before, mostly one to three characters.
  */
 function writeOpen(entries: readonly OpenEntry[]): (readonly [attempts: number, positions: string])[] {
   const groups = new Map<number, number[]>();
@@ -274,8 +287,8 @@ function readOpen(value: unknown): OpenEntry[] | undefined {
 }
 
 /**
- * Encodes parked messages: each position as the distance from the one before, times as distances from the time of
- * storing.
+ * Encodes parked messages: each position as its distance from the one before, other times as distances from the time
+ * of storing.
  */
 function writeParked(parked: readonly ParkedState[]): string {
   const numbers: number[] = [];

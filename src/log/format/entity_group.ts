@@ -29,21 +29,26 @@ import {
 import type { LoggedMessage, LoggedMeta } from "./logged_message.ts";
 import { readEntitySubject } from "./names.ts";
 
-/** A command whose events are in a message. */
+/** A command whose events are stored in a message. */
 export interface EntityCommand {
-  /** Name of its contract; empty: no command emitted the message. */
+  /** Name of the command's contract; empty: no command emitted the message (see `withoutName`). */
   readonly name: string;
-  /** Id of the command. Without a name: the send whose attempts are over, or empty: the entity is forgotten. */
+  /**
+   * Id of the command. If the command has no name: id of the send whose attempts are over, or empty, if the message
+   * says that the entity is forgotten.
+   */
   readonly id: string;
   /** Number of the message's events that this command emitted. */
   readonly events: number;
   /** Result of the command as `encodeValue` writes it; `undefined`: its result is `undefined`. */
   readonly result: string | undefined;
-  /** Fingerprint of its payload; `undefined`: Catga made the command's id, which no other payload has. */
+  /**
+   * Fingerprint of the command's payload; `undefined`: Catga made the command's id, so no other payload has this id.
+   */
   readonly fingerprint: string | undefined;
-  /** Correlation id; absent: the command's own id. */
+  /** Correlation id of the command; absent: the command's own id. */
   readonly correlation: string | undefined;
-  /** Headers that are passed on with messages that handlers send. */
+  /** Headers of the command that are passed on with messages sent by handlers. */
   readonly headers: Readonly<Record<string, string>> | undefined;
 }
 
@@ -51,13 +56,16 @@ export interface EntityCommand {
 export interface EntityOrigin {
   /** Endpoint of the publishing process. */
   readonly endpoint: string;
-  /** Sequence number of the first event within this process; no two messages of the process have the same. */
+  /**
+   * Sequence number of the message's first event within the publishing process; no two messages of a process have the
+   * same number.
+   */
   readonly first: number;
-  /** Time at which the message was made, by the publisher's wall clock, in ms since 1970. */
+  /** Time at which the publishing process made the message, by its wall clock, in ms since 1970. */
   readonly sentAt: number;
 }
 
-/** A message, parsed and checked. */
+/** A message of the stream of entities, parsed and checked. */
 export interface EntityMessage {
   /** Unique identity of the message, as {@link markOf} makes it. */
   readonly mark: string;
@@ -69,18 +77,21 @@ export interface EntityMessage {
   readonly items: readonly StoredItem[];
 }
 
-/** A stored event: the name of its contract without that of the entity, the payload, and the payload's form. */
+/** A stored event: the event's name (without the entity's name), its payload, and the payload's form. */
 export type StoredItem = readonly [event: string, payload: unknown, form?: 0 | 1 | 2];
 
-/** A message as subscribers receive it. */
+/** A message of the stream of entities as subscribers receive it. */
 export interface EntityGroup extends Omit<EntityMessage, "items"> {
   readonly messages: readonly LoggedMessage[];
 }
 
-/** Name of the event that remains of a forgotten entity; its payload is `{ id }`. */
+/** Name of the only event that remains of a forgotten entity; the event's payload is `{ id }`. */
 export const FORGOTTEN_EVENT = "forgotten";
 
-/** Makes the mark of a message, which is unique: no two messages have the same publisher and number. */
+/**
+ * Makes the mark that identifies a message: its publisher's endpoint and the number of its first event, which no
+ * other message shares.
+ */
 export function markOf({ endpoint, first }: Pick<EntityOrigin, "endpoint" | "first">): string {
   return `${endpoint}.${first}`;
 }
@@ -111,7 +122,7 @@ export function eventText(event: string, text: string | undefined): string {
   return `["${event}",${form === TAGGED ? JSON.stringify(text) : "null"},${form}]`;
 }
 
-/** Encodes a message from the texts of {@link commandText} and {@link eventText}. */
+/** Encodes a message of the stream of entities from texts of {@link commandText} and {@link eventText}. */
 export function entityGroupText(
   { endpoint, first, sentAt }: EntityOrigin,
   version: number,
@@ -122,7 +133,10 @@ export function entityGroupText(
   return `[${GROUP_VERSION},"${endpoint}",${first},${sentAt},[${version},${commands.join()}]${after}]`;
 }
 
-/** Makes the command of a message that ends a send, or, for the send "", that says that the entity is forgotten. */
+/**
+ * Makes the nameless command of a message that ends the attempts of a send. An empty `send`: the message says that
+ * the entity is forgotten.
+ */
 export function withoutName(send: string): EntityCommand {
   return {
     ...{ name: "", id: send, events: send === "" ? 1 : 0, result: undefined, fingerprint: undefined },
@@ -130,7 +144,10 @@ export function withoutName(send: string): EntityCommand {
   };
 }
 
-/** Parses and checks a message. `known`: shared by calls for messages of one type, for speed. Never throws. */
+/**
+ * Parses and checks a message of the stream of entities. `known`: names already checked, shared by calls for messages
+ * of one entity type, for speed. Never throws.
+ */
 export function readEntityMessage(
   type: string,
   data: Uint8Array,
@@ -155,7 +172,7 @@ export function readEntityMessage(
     const wrong = whyMalformed(type, items[index], known);
     if (wrong !== undefined) return unreadable(`event ${index}: ${wrong}`);
   }
-  // all items are well formed
+  // `whyMalformed` has found no malformed item
   return {
     mark: markOf({ endpoint, first }),
     endpoint,
@@ -166,7 +183,7 @@ export function readEntityMessage(
   };
 }
 
-/** Decodes the payload of an event. Throws if its tagged text cannot be decoded: no handler's event was stored so. */
+/** Decodes the payload of an event. Throws if the payload's text cannot be decoded, which no handler's event has. */
 export function payloadOf([, payload, form]: StoredItem): unknown {
   return form === UNDEFINED ? undefined : form === TAGGED ? decodeText(payload as string) : payload;
 }
@@ -204,9 +221,9 @@ export function readEntityGroup(
 }
 
 /**
- * Returns a function that returns true for a message of this format version without events of these categories. It
- * searches the text instead of parsing it: a subscription follows few of an entity's messages, the leader of a workflow
- * one in four.
+ * Returns a predicate for stored messages: true if the message has this format version and no event of these
+ * contracts. The predicate searches the text instead of parsing it: a subscription handles few of an entity's
+ * messages, the leader of a workflow one in four.
  */
 export function withoutEvents(categories: Iterable<string>): (data: Uint8Array) => boolean {
   const begins = `[${GROUP_VERSION},"`;
@@ -231,7 +248,7 @@ function metaOf({ id, correlation, headers }: EntityCommand): LoggedMeta {
   };
 }
 
-/** Parses a command; `undefined`: malformed. */
+/** Parses a command of a stored message; `undefined`: malformed. */
 function readCommand(value: unknown, known: KnownNames): EntityCommand | undefined {
   if (!Array.isArray(value) || value.length < 3 || value.length > 7) return undefined;
   const [name, id, events, result, fingerprint, correlation, headers] = value;
@@ -258,7 +275,7 @@ function isText(value: unknown): value is string | null | undefined {
   return value === undefined || value === null || typeof value === "string";
 }
 
-/** Reason why an item is invalid; `undefined`: it is valid. */
+/** Returns why a stored event is invalid; `undefined`: it is valid. */
 function whyMalformed(type: string, item: unknown, known: KnownNames): string | undefined {
   if (!Array.isArray(item) || item.length < 2 || item.length > 3) return "it is not an array of 2 or 3 elements";
   const [event, payload, form] = item;

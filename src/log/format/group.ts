@@ -28,34 +28,37 @@ import {
 import { type LoggedMessage, type LoggedMeta, whyNoMeta } from "./logged_message.ts";
 import { categoryOf } from "./names.ts";
 
-/** Members that all items of a message share. */
+/** Members that all items of a stored message share. */
 export interface GroupHead {
   /** Endpoint of the process that published the message. */
   readonly endpoint: string;
-  /** Sequence number of the first item within this process; an item without an id gets one made of it. */
+  /**
+   * Sequence number of the message's first item within the publishing process; an item without an id gets one made
+   * from this number.
+   */
   readonly first: number;
-  /** Time at which the message was made, by the publisher's wall clock, in ms since 1970. */
+  /** Time at which the publishing process made the message, by its wall clock, in ms since 1970. */
   readonly sentAt: number;
   /** Time for which the message is kept, in ms; `undefined`: 7 days; 0: for ever. */
   readonly keep: number | undefined;
   /**
-   * The schedule that appends the message. `counted`: a cron that nats-server interprets otherwise when clocks change,
-   * so that some of its firings are skipped.
+   * The schedule that appended the message. `counted`: the cron, if nats-server interprets it otherwise when clocks
+   * change; some of its firings are then skipped.
    */
   readonly schedule: GroupSchedule | undefined;
-  /** True for commands. */
+  /** True if the message has queued commands, not events. */
   readonly queued?: boolean;
-  /** Shape of its contract at the publisher; `undefined`: unknown. */
+  /** Name of the contract's shape (a hash of its schemas and options) at the publisher; `undefined`: unknown. */
   readonly shape?: string | undefined;
 }
 
-/** The schedule that appends a message. */
+/** A schedule, as stored in the head of the message that it appends. */
 interface GroupSchedule {
   readonly id: string;
-  /** Due time, in ms since 1970; 0: a cron, which fires repeatedly. */
+  /** Due time of the schedule, in ms since 1970; 0: the schedule is a cron, which fires repeatedly. */
   readonly due: number;
   readonly counted?: CountedCron | undefined;
-  /** A cron that nats-server interprets as it is. */
+  /** The cron expression and its time zone, if nats-server interprets them as Catga does. */
   readonly cron?: { readonly cron: string; readonly zone?: string | undefined } | undefined;
 }
 
@@ -64,12 +67,12 @@ export interface GroupItem {
   /** Payload as `encodeValue` writes it; `undefined` for the payload `undefined`. */
   readonly text: string | undefined;
   readonly key: string | undefined;
-  /** Id; `undefined`: the id is made of publisher and number. */
+  /** Id of the item given by the program; `undefined`: readers make one from publisher and number. */
   readonly id: string | undefined;
   readonly meta: ItemMeta | undefined;
 }
 
-/** Metadata of an item, without the members that the head has for all items. */
+/** Metadata of an item, without the members that the message's head has for all items. */
 type ItemMeta = Omit<LoggedMeta, "d" | "k" | "w">;
 
 /** Encodes an item for {@link groupText}. */
@@ -102,28 +105,28 @@ export function groupText(
   return `[${GROUP_VERSION},${JSON.stringify(endpoint)},${first},${sentAt},${head},${items}]`;
 }
 
-/** Makes the id of an item that a process published without one. */
+/** Makes the id of an item that a process published without an id. */
 export function madeId(endpoint: string, number: number): string {
   return `${endpoint}.e${number}`;
 }
 
 /**
- * Makes the id of a message that a schedule has appended; each firing has its own. `due`: due time of the schedule; 0:
- * a cron, for which the time of storing is used.
+ * Makes the id of a message that a schedule has appended; each firing gets its own id. `due`: due time of the
+ * schedule; 0: a cron, for which the time of storing is used.
  */
 function firedId({ id, due }: GroupSchedule, stored: number): string {
   return `${id}@${due === 0 ? stored : due}`;
 }
 
-/** Time for which a message was scheduled, in ms since 1970. */
+/** Returns the time for which a scheduled message was due, in ms since 1970. */
 function timeFor({ due, counted, cron = counted }: GroupSchedule, stored: number): number {
   if (due !== 0) return due;
   return cron === undefined ? Math.floor(stored / 1_000) * 1_000 : dueOfFiring(cron, stored);
 }
 
 /**
- * Reads the messages in a message of either stream, or returns why it cannot be read. Empty if a cron fired at a time
- * that does not count, because the clocks of its zone change. Never throws.
+ * Reads the messages in a stored message of either stream, or returns why it cannot be read. Empty if a cron fired at
+ * a time that does not count, because the clocks of its zone change. Never throws.
  */
 export function readGroup(
   namespace: string,
@@ -170,9 +173,7 @@ export function readGroup(
   return messages;
 }
 
-/**
- * Returns true if a stored message is the one that this process made with this number of its first item. Never throws.
- */
+/** Returns true if this process made the stored message with `first` as the number of its first item. Never throws. */
 export function isPublication(data: Uint8Array, { endpoint, first }: Pick<GroupHead, "endpoint" | "first">): boolean {
   const parsed = parseGroup(data);
   return "items" in parsed && parsed.endpoint === endpoint && parsed.first === first;
@@ -185,8 +186,8 @@ export function isQueued(data: Uint8Array): boolean {
 }
 
 /**
- * Returns true if an unreadable message is an answer of JetStream. Such messages are skipped, so that a flood of them
- * does not fill a subscription with dead letters. Never throws.
+ * Returns true if an unreadable message is an answer of the JetStream API that was stored in the stream. Readers skip
+ * such messages, so that a flood of them does not fill a subscription with dead letters. Never throws.
  */
 export function isAnswer(data: Uint8Array): boolean {
   const value = parsedJson(data);
@@ -197,12 +198,12 @@ export function isAnswer(data: Uint8Array): boolean {
     : typeof stream === "string" && isCount(seq);
 }
 
-/** Returns true if {@link readGroup} could read a message. */
+/** Returns true if {@link readGroup} could read the message. */
 export function isReadable(group: readonly LoggedMessage[] | UnreadableGroup): group is readonly LoggedMessage[] {
   return Array.isArray(group);
 }
 
-/** A parsed and checked item. */
+/** An item of a stored message, parsed and checked. */
 type WireItem = readonly [
   payload: unknown,
   key?: string | null,
@@ -214,7 +215,7 @@ type WireItem = readonly [
 /** Maximum length of a message id, in characters: 256 for ids given by users, and more that a schedule adds. */
 const MAX_ID = 300;
 
-/** Parses a head; `undefined`: malformed. */
+/** Parses the head of a stored message; `undefined`: malformed. */
 function readHead(head: unknown): Pick<GroupHead, "keep" | "schedule" | "shape"> | undefined {
   if (head === 0) return { keep: undefined, schedule: undefined, shape: undefined };
   if (!isRecord(head)) return undefined;
@@ -234,7 +235,7 @@ function readCounted([cron, zone, server]: readonly string[]): CountedCron | und
   try {
     for (const pattern of [cron, server]) parseCron(pattern, zone);
   } catch {
-    return undefined; // this runtime does not know the zone: each firing counts
+    return undefined; // the runtime does not know the cron's time zone: each firing counts
   }
   return { cron, zone, server };
 }
@@ -248,7 +249,7 @@ export function countedCron(data: Uint8Array): CountedCron | undefined {
   return "head" in parsed ? readHead(parsed.head)?.schedule?.counted : undefined;
 }
 
-/** Reason why an item is invalid; `undefined`: it is valid. */
+/** Returns why an item is invalid; `undefined`: it is valid. */
 function whyMalformed(item: unknown): string | undefined {
   if (!Array.isArray(item) || item.length < 1 || item.length > 5) return "it is not an array of 1 to 5 elements";
   if (item.length === 1) return undefined;
@@ -258,7 +259,7 @@ function whyMalformed(item: unknown): string | undefined {
   return (meta == null ? undefined : whyNoMeta(meta)) ?? whyNoPayload(payload, form);
 }
 
-/** Reads the metadata of an item; unknown members are left out. */
+/** Reads the metadata of an item; unknown members are dropped. */
 function readMeta({ c, a, h }: ItemMeta, shared: LoggedMeta): LoggedMeta {
   return {
     ...(c === undefined ? {} : { c }),

@@ -1,8 +1,8 @@
 /**
- * Common format of the messages of both streams: the JSON text `[version, endpoint, first, sentAt, head, item, …]`; and
- * positions, each of which names an item of a message. A message holds up to 512 items, so a position is the message's
- * sequence and, in the lowest 10 bits, the item's index. Sequences begin with a time in ms (41 bits): a position is a
- * safe integer.
+ * Common text format of the messages of the log and of entities, `[version, endpoint, first, sentAt, head, item, …]`
+ * in JSON; and positions, each of which names one item of a message. A message holds up to 512 items, so a position
+ * is the message's sequence and, in the lowest 10 bits, the item's index. Sequences begin with a time in ms (41
+ * bits): a position is a safe integer.
  */
 import { isTagged } from "../../data/tags.ts";
 import { isTooDeep } from "../../data/is_json.ts";
@@ -13,14 +13,14 @@ import { isCount } from "../../data/checks.ts";
 /** Version of the format that is written and read here. */
 export const GROUP_VERSION = 1;
 
-/** A message of the stream that this version of Catga cannot read. */
+/** A stored message that this version of Catga cannot read. */
 export interface UnreadableGroup {
   readonly reason: string;
-  /** Version of a newer format, which newer nodes can read; `undefined`: invalid in any version. */
+  /** Format version of the message, if newer nodes can read it; `undefined`: the message is invalid in any version. */
   readonly version: number | undefined;
 }
 
-/** A message whose head and items are still to be checked. */
+/** A parsed message whose head and items are still to be checked. */
 export interface ParsedGroup {
   readonly endpoint: string;
   readonly first: number;
@@ -29,8 +29,8 @@ export interface ParsedGroup {
 }
 
 /**
- * Names that were valid in the message read before: most messages have the same ones, which are then not checked again.
- * NaN: none yet, equal to nothing.
+ * Names that were valid in the message read before: most messages have the same names, which are then not checked
+ * again. NaN stands for no name yet: it is equal to nothing.
  */
 export class KnownNames {
   endpoint: unknown = NaN;
@@ -38,11 +38,11 @@ export class KnownNames {
   event: unknown = NaN;
 }
 
-/** Parses a message. Never throws. */
+/** Parses the text of a stored message. Never throws. */
 export function parseGroup(data: Uint8Array, known = new KnownNames()): ParsedGroup | UnreadableGroup {
   const value = parsedJson(data);
   if (!Array.isArray(value)) return unreadable("it is not a JSON array");
-  // a level takes two bytes at least
+  // a nesting level takes two bytes at least
   if (data.length > 2 * MAX_DEPTH && isTooDeep(value)) return unreadable("it is nested too deeply");
   const [version, endpoint, first, sentAt, head] = value;
   if (version !== GROUP_VERSION) {
@@ -78,7 +78,7 @@ export function orNull(text: string | undefined): string {
   return text === undefined ? "null" : JSON.stringify(text);
 }
 
-/** Reason why the payload and form of an item are invalid; `undefined`: they are valid. */
+/** Returns why the payload and form of an item are invalid; `undefined`: they are valid. */
 export function whyNoPayload(payload: unknown, form: unknown): string | undefined {
   if (form === undefined || form === PLAIN || form === UNDEFINED) return undefined;
   if (form !== TAGGED) return "its form is not known";
@@ -86,8 +86,8 @@ export function whyNoPayload(payload: unknown, form: unknown): string | undefine
 }
 
 /**
- * Returns the maximum size of a stored message, in bytes: less than the network takes, because a request to run the
- * message, and the entry of a dead letter, add to its size.
+ * Returns the maximum size of a stored message, in bytes. It is below the network's maximum, because a request to run
+ * the message, and its dead letter, are larger than the message.
  */
 export function largestGroup(maxPayload: number): number {
   return maxPayload - Math.min(ROOM, Math.floor(maxPayload / 4));
@@ -95,23 +95,23 @@ export function largestGroup(maxPayload: number): number {
 
 const ROOM = 16_384;
 
-/** Number of elements of a message before its first item. */
+/** Number of elements of a stored message before its first item. */
 const HEADERS = 5;
 
-/** Makes the result for a message that is invalid in any version. */
+/** Makes the result for a stored message that is invalid in any version. */
 export function unreadable(reason: string): UnreadableGroup {
   return { reason, version: undefined };
 }
 
-/** Maximum number of items in one message. */
+/** Maximum number of items in one stored message. */
 export const MOST_IN_GROUP = 512;
 
-/** Returns the position of an item. */
+/** Returns the position of an item from its message's sequence and its index in the message. */
 export function positionOf(sequence: number, index: number): number {
   return sequence * SCALE + index;
 }
 
-/** Returns the greatest position in a message: no item of it is behind that. */
+/** Returns the greatest position in the message with this sequence: none of its items is behind that position. */
 export function endOf(sequence: number): number {
   return positionOf(sequence, SCALE - 1);
 }

@@ -1,4 +1,4 @@
-/** An event or a queued command in the log: one item of a message of the stream. */
+/** An event or a queued command in the log: one item of a stored message. */
 import { KEEP } from "../../contract/defaults.ts";
 import { isShape } from "../../contract/shape.ts";
 import { isNotNegative, isRecord, isStrings } from "../../data/checks.ts";
@@ -6,15 +6,15 @@ import { decodeText } from "../../data/encoding.ts";
 import { isTagged } from "../../data/tags.ts";
 import { dateOf } from "../../data/safe_date.ts";
 
-/** A stored message of the log. */
+/** An event or a queued command, as read from the log. */
 export interface LoggedMessage {
   /** Position in the log. */
   readonly position: number;
-  /** Name of its contract. */
+  /** Name of the message's contract. */
   readonly category: string;
   /** Message id: given by the publisher, or made by Catga. */
   readonly id: string;
-  /** Ordering key: messages of one key and category are handled in order. */
+  /** Ordering key: messages of the same key and contract are handled in order. */
   readonly key: string | undefined;
   /** The payload; if `tagged`, the text that `encodeValue` has written for a value that JSON cannot hold. */
   readonly payload: unknown;
@@ -22,13 +22,16 @@ export interface LoggedMessage {
   readonly meta: LoggedMeta | undefined;
   /** Time at which the message was stored, by the server's clock, in ms since 1970. */
   readonly time: number;
-  /** Earlier payloads of an edited dead letter, oldest first, each with the time since which it was dead. */
+  /**
+   * Earlier payloads of a dead letter that operators have edited, oldest first, each with the time since which the
+   * message was dead with it.
+   */
   readonly earlier?: readonly (readonly [dead: number, payload: string])[];
 }
 
 /**
- * Makes the payload of a message that cannot be kept unchanged, to be marked as tagged: people can read it, and no
- * handler receives it, because it cannot be decoded.
+ * Makes a stand-in for a payload that cannot be kept. Mark it as tagged: people can read it, and no handler receives
+ * it, because it cannot be decoded.
  */
 export function unusable(why: string, excerpt: string): string {
   return `(${why}) ${excerpt.slice(0, MOST_EXCERPT)}`;
@@ -36,22 +39,22 @@ export function unusable(why: string, excerpt: string): string {
 
 const MOST_EXCERPT = 1_024; // characters
 
-/** Metadata that differs from the defaults, with names of one letter, as stored. */
+/** Metadata of a message as stored: members that differ from the defaults, with names of one letter. */
 export interface LoggedMeta {
-  /** Correlation id. */
+  /** Correlation id of the message. */
   readonly c?: string;
-  /** Id of the message whose handler published this one: its causation. */
+  /** Causation id: id of the message whose handler published this message. */
   readonly a?: string;
   readonly h?: Readonly<Record<string, string>>;
   /** Time for which the message was scheduled, in ms since 1970; absent: not scheduled. */
   readonly d?: number;
   /** Time for which the message is kept, in ms; absent: 7 days; 0: for ever. */
   readonly k?: number;
-  /** Shape of its contract at its writer; absent: unknown. */
+  /** Name of the shape (a hash of its schemas and options) of the message's contract at its writer; absent: unknown. */
   readonly w?: string;
 }
 
-/** Returns why a value is no {@link LoggedMeta}; `undefined`: it is valid. */
+/** Returns why a value is no valid {@link LoggedMeta}; `undefined`: it is valid. */
 export function whyNoMeta(value: unknown): string | undefined {
   if (!isRecord(value)) return "no meta";
   const { c = "", a = "", h = {}, d = 0, k = 0, w } = value;
@@ -63,8 +66,8 @@ export function whyNoMeta(value: unknown): string | undefined {
 }
 
 /**
- * Returns the time until a message is removed from the log, in ms, if the last quarter of its time has begun; else
- * `undefined`.
+ * Returns the time until the log removes a message, in ms, if the last quarter of the message's lifetime has begun;
+ * else `undefined`.
  */
 export function endsIn({ time, meta }: Pick<LoggedMessage, "time" | "meta">, now: number): number | undefined {
   const keep = meta?.k ?? KEEP;
@@ -73,8 +76,8 @@ export function endsIn({ time, meta }: Pick<LoggedMessage, "time" | "meta">, now
 }
 
 /**
- * Returns the payload for people, as it was published. A text that cannot be decoded is returned as it is: Catga did
- * not write it.
+ * Returns the payload of a message as it was published, for people. A text that cannot be decoded is returned as it
+ * is: Catga did not write it.
  */
 export function payloadOf({ payload, tagged }: Pick<LoggedMessage, "payload" | "tagged">): unknown {
   if (!tagged || typeof payload !== "string") return payload;
@@ -86,8 +89,8 @@ export function payloadOf({ payload, tagged }: Pick<LoggedMessage, "payload" | "
 }
 
 /**
- * Returns a dead letter with another payload, as `encodeValue` writes it. The earlier payload is kept, cut to a limit.
- * Repeating an edit has no effect.
+ * Returns a dead letter with another payload (a text of `encodeValue`). The present payload is added to `earlier`,
+ * cut to a limit. Repeating the same edit has no effect.
  */
 export function withPayload(message: LoggedMessage, text: string, dead: number): LoggedMessage {
   const { earlier = [] } = message;
@@ -100,12 +103,12 @@ export function withPayload(message: LoggedMessage, text: string, dead: number):
   };
 }
 
-/** Maximum number of earlier payloads that are kept. */
+/** Maximum number of earlier payloads of a dead letter that are kept. */
 const EARLIER = 5;
 /** Maximum length of an earlier payload that is kept, in characters. */
 const MOST_OF_EARLIER = 16_384;
 
-/** Returns the times of a message for programs. */
+/** Returns the times of a message as handlers and followers receive them. */
 export function timesOf(time: number, meta: LoggedMeta | null | undefined): LoggedTimes {
   return { stored: dateOf(time), due: meta?.d === undefined ? undefined : dateOf(meta.d) };
 }

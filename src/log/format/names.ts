@@ -42,23 +42,23 @@ export function entityPattern(namespace: string, type: string): string {
 }
 
 /**
- * Key of an entity's snapshot for a version of its definition. Snapshots of a few versions coexist, as while a new
- * version is rolled out; versions whose numbers differ by 4 share a key.
+ * Key of an entity's snapshot, for a version of the entity's definition. Snapshots of several versions coexist while
+ * a new version is rolled out; versions whose numbers differ by 4 share a key.
  */
 export function snapshotKey(type: string, id: string, version: number): string {
   return snapshotKeys(type, id)[version % SNAPSHOTS];
 }
 
-/** Returns all keys that snapshots of an entity may have. */
+/** Returns all keys that snapshots of an entity may have, one for each coexisting version of its definition. */
 export function snapshotKeys(type: string, id: string): readonly string[] {
   const of = token(id);
   return Array.from({ length: SNAPSHOTS }, (_, n) => `${type}.${of}/${n}`);
 }
 
-/** Maximum number of versions of a definition that have a snapshot of an entity at once. */
+/** Maximum number of versions of an entity's definition that have a snapshot at once. */
 const SNAPSHOTS = 4;
 
-/** The subject of a category: the events, or queued commands, of one contract. */
+/** The subject of a category: of the events, or the queued commands, of one contract. */
 export function categorySubject(namespace: string, category: string): string {
   return `${below(namespace, "log")}${token(category)}`;
 }
@@ -80,15 +80,15 @@ export function readScheduleSubject(namespace: string, subject: string): { categ
 }
 
 /**
- * The pattern of a category's subjects in a stream. In the stream of entities it matches each entity of the type, with
- * all of its events.
+ * The pattern of the subjects in a stream that have messages of one contract (category). In the stream of entities it
+ * matches all entities of the contract's type, with all of their events.
  */
 export function categoryPattern(namespace: string, stream: string, category: string): string {
   if (stream !== streamName(namespace, "entities")) return categorySubject(namespace, category);
   return entityPattern(namespace, category.split(".", 1)[0]);
 }
 
-/** Patterns of the subjects of several categories, without duplicates. */
+/** Patterns of the subjects of several contracts (categories), without duplicates. */
 export function categoryPatterns(namespace: string, stream: string, categories: Iterable<string>): string[] {
   return [...new Set([...categories].map((category) => categoryPattern(namespace, stream, category)))];
 }
@@ -98,17 +98,17 @@ export function messagePattern(namespace: string, stream: string): string {
   return `${below(namespace, stream === streamName(namespace, "entities") ? "entity" : "log")}>`;
 }
 
-/** The stream that a subscription of this name reads. */
+/** Name of the stream that the subscription of this name reads: the log, or the stream of entities. */
 export function streamOf(namespace: string, subscription: string): string {
   return subscription.endsWith(OF_ENTITIES) ? streamName(namespace, "entities") : streamName(namespace, "log");
 }
 
-/** The category of a subject; `undefined` for another subject. */
+/** The category (contract name) in a subject; `undefined` for another subject. */
 export function categoryOf(namespace: string, subject: string): string | undefined {
   return untokenOf(restOf(below(namespace, "log"), subject));
 }
 
-/** The key of a subscription: service and name, each as one token. */
+/** The key that identifies a subscription: its service and its name, each as one token. */
 export function subscriptionKey(service: string, name: string): string {
   return `${token(service)}.${token(name)}`;
 }
@@ -145,7 +145,9 @@ export function parkedSubject(namespace: string, key: string, id: string): strin
   return `${below(namespace, "sub.park")}${key}.${id}`;
 }
 
-/** The subscription's key, and the message's identity; `undefined` for another subject. */
+/**
+ * The subscription's key, and the message's id, in the subject of a parked message; `undefined` for another subject.
+ */
 export function readParkedSubject(namespace: string, subject: string): { key: string; id: string } | undefined {
   return readPlace(below(namespace, "sub.park"), subject);
 }
@@ -155,12 +157,12 @@ export function requestSubject(namespace: string, key: string, id: string): stri
   return `${below(namespace, "sub.req")}${key}.${id}`;
 }
 
-/** The subscription's key, and the request's id; `undefined` for another subject. */
+/** The subscription's key, and the request's id, in the subject of a request; `undefined` for another subject. */
 export function readRequestSubject(namespace: string, subject: string): { key: string; id: string } | undefined {
   return readPlace(below(namespace, "sub.req"), subject);
 }
 
-/** The subject of a node's lease, by its endpoint. */
+/** The subject of a node's lease; the node is named by its endpoint. */
 export function leaseSubject(namespace: string, endpoint: string): string {
   return `${below(namespace, "sub.node")}${token(endpoint)}`;
 }
@@ -191,7 +193,7 @@ function untokenOf(text: string | undefined): string | undefined {
   return text === undefined ? undefined : untoken(text);
 }
 
-/** Prefix of a namespace's subjects of one kind. */
+/** Prefix of all subjects of one kind in a namespace. */
 function below(
   namespace: string,
   part: "log" | "at" | "entity" | "sub" | "sub.rec" | "sub.park" | "sub.req" | "sub.node",

@@ -1,7 +1,7 @@
 /**
- * A parked message of a subscription with its last error: a message of the stream `catga_<ns>_subscriptions`, under
- * `parkedSubject(…)`. Commits say whether it is still parked, and until when. Anybody with access can write one, so it
- * is validated.
+ * A parked message: a message of a subscription that waits in the store for its next attempt, or is dead, with its
+ * last error. It is stored in the stream `catga_<ns>_subscriptions`, under `parkedSubject(…)`. The subscription's
+ * commits say whether it is still parked, and until when. Anybody with access can write one, so it is validated.
  */
 import { MAX_CAUSE } from "../../data/cause_text.ts";
 import { isContractName } from "../../contract/contract.ts";
@@ -11,35 +11,42 @@ import { messageId } from "./commit.ts";
 import { type LoggedMessage, type LoggedMeta, unusable, whyNoMeta } from "./logged_message.ts";
 import { readRecord } from "./record_text.ts";
 
-/** Failure of an attempt. `cause`: the error that its handler threw, if that is kept. */
+/** Failure of an attempt to handle a message. `cause`: the error that the handler threw, if it is kept. */
 export interface FailedWith {
   readonly code: string;
   readonly message: string;
   readonly cause?: string | undefined;
   /**
-   * Time since which a service that the handler calls is unavailable, in ms since 1970: attempts do not count at first.
+   * Time since which a service that the handler calls has been unavailable, in ms since 1970. Failed attempts do not
+   * count at the beginning of such an outage.
    */
   readonly outage?: number | undefined;
-  /** Names of the shapes that refused the message, which waits for a node with another shape of its contract. */
+  /**
+   * Names of the shapes (hashes of schemas and options) of the contract that refused the message: it waits for a node
+   * with another shape.
+   */
   readonly refusedBy?: readonly string[] | undefined;
 }
 
-/** A parked message. */
+/** A message that waits in the store for its next attempt, or is dead. */
 export interface ParkedMessage {
   readonly message: LoggedMessage;
-  /** Failure of its last attempt; `undefined`: the message waits behind another of its key. */
+  /**
+   * Failure of the message's last attempt; `undefined`: none failed, and the message waits behind another message of
+   * its key.
+   */
   readonly error: FailedWith | undefined;
 }
 
-/** A parked message in a list; without payload and cause if it is large. */
+/** A parked message in a list: without payload and cause if it is large. */
 export interface ListedMessage extends ParkedMessage {
   readonly in: "store";
   readonly loaded: boolean;
 }
 
 /**
- * Encodes a parked message. The message of its error is cut to `mostOfError` characters, its code to 200, so that a
- * large payload fits into the store, too. With 0, the cause and earlier payloads are left out.
+ * Encodes a parked message. The text of its error is cut to `mostOfError` characters, the error's code to 200, so
+ * that a large payload fits into the store, too. With 0, the cause and earlier payloads are left out.
  */
 export function writeParked({ message, error }: ParkedMessage, mostOfError = 1_000): string {
   const { position, category, id, key, payload, tagged, meta, time } = message;

@@ -1,11 +1,12 @@
 /**
- * Common format of everything stored for a subscription: a JSON object of version 1. Whole numbers are short texts,
- * because a commit holds thousands of them, mostly small. Anybody with access can write one, so it is validated.
+ * Common format of all texts stored for a subscription: a JSON object of version 1. Lists of whole numbers are
+ * written as short texts, because a commit holds thousands of numbers, mostly small ones. Anybody with access can
+ * write such a text, so it is validated.
  */
 import { isRecord } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
 
-/** Parses the text of a record. Returns a string that says what is wrong if it is invalid. */
+/** Parses a text stored for a subscription. Returns a string that says what is wrong if the text is invalid. */
 export function readRecord(text: string): Readonly<Record<string, unknown>> | string {
   const value = parsedJson(text);
   if (value === undefined) return "no JSON";
@@ -14,8 +15,8 @@ export function readRecord(text: string): Readonly<Record<string, unknown>> | st
 }
 
 /**
- * Encodes safe integers, each as digits of base 32, lowest first; all digits but the last have 32 added; the lowest bit
- * is the sign.
+ * Encodes safe integers as a text. Each is written in digits of base 32, lowest first; all digits but the last have
+ * 32 added; the lowest bit is the sign.
  */
 export function writeNumbers(values: readonly number[]): string {
   let text = "";
@@ -43,7 +44,7 @@ export function readNumbers(text: unknown): number[] | undefined {
     numbers.push(value % 2 === 0 ? value / 2 : -(value + 1) / 2);
     [value, weight] = [0, 1];
   }
-  // invalid if the text ends within a number
+  // invalid if the text ends in the middle of a number
   return weight === 1 ? numbers : undefined;
 }
 

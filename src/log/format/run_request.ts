@@ -1,6 +1,6 @@
 /**
- * Requests of a subscription's leader to a node, and their answers: to run a message (payload and result of the
- * internal command `runName(…)`, and the outcome of the run), and barriers (payload and result of `controlName(…)`).
+ * Requests that the leader of a subscription sends to a node, and the node's answers: to run a message (the internal
+ * command `runName(…)`), and barriers, which stop runs of earlier leaders (`controlName(…)`).
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
@@ -15,12 +15,15 @@ export function internalCommand(name: string): AnyContract {
   return Object.freeze({ kind: "command", name, options: Object.freeze({}) });
 }
 
-/** A message to be handled now. An array, for speed. The category is in the contract's name. */
+/**
+ * A request to handle one message now. An array, for speed. The name of the internal contract contains the message's
+ * contract.
+ */
 export type RunRequest = readonly [
-  /** Token of the leader, which grows with each takeover. */
+  /** Token of the leader that sends the request; each new leader's token is greater. */
   token: number,
   position: number,
-  /** Number of the attempt, from 1. */
+  /** Number of the attempt to handle the message, from 1. */
   attempt: number,
   id: string,
   key: string | null,
@@ -32,36 +35,37 @@ export type RunRequest = readonly [
   meta: LoggedMeta | null,
 ];
 
-/** Messages to be handled together; messages of one key are in the order of the log. */
+/** A request to handle several messages together; messages of one key are in the order of the log. */
 export type BatchRequest = readonly ["batch", ...RunRequest[]];
 
 /** Maximum number of messages of a batch. */
 const MOST_OF_BATCH = 1_000;
 
 /**
- * Outcome of each message of a batch, if not all of them are handled. `2`: it waits behind one of its key that failed.
- * `3`: it did not run, or took too long, and is to be handled alone. A batch whose handler failed is answered like a
- * single message.
+ * Answer to a batch of messages that were not all handled: the outcome of each message. `2`: the message waits behind
+ * one of its key that failed. `3`: the message did not run, or took too long, and is to be sent alone. A batch whose
+ * handler failed is answered like a single message.
  */
 export interface BatchAnswer {
   readonly of: readonly (0 | 2 | 3 | FailedRun)[];
 }
 
 /**
- * Answer of a node that was asked to run a message. `0`: handled without failure. `1`: not run, because the node knows
- * a greater token. An array: the handler failed. Members of the array: `final`, 1: no further attempt (`fail(…, {
- * final: true })`, or the contract refuses the payload); 2: no further attempt here: the input schema refused it, and
- * no handler began; 3: a workflow run that no live version accepts, but its writer's would. `cause`: the thrown error,
- * for operators. `outage`: a service that the handler called was unavailable, which does not count as an attempt until
- * it has lasted for so many ms.
+ * Answer of a node that was asked to run a message. `0`: handled without failure. `1`: not run, because the node
+ * knows a later leader (a greater token). An array: the handler failed. Members of the array: `final`, 1: no further
+ * attempt (`fail(…, { final: true })`, or the contract refuses the payload); 2: no further attempt here: the input
+ * schema refused it, and no handler began; 3: no further attempt here: no live version of the workflow accepts the
+ * run, but the version that wrote it would. `cause`: the thrown error, for operators. `outage`: a service that the
+ * handler called was unavailable, which does not count as an attempt until it has lasted for so many ms.
  *
  * The command itself fails, and names the node, with `TIMEOUT` (the handler did not end in time and may go on), with
  * `OUTCOME_UNKNOWN` (the node stopped during the run), and with `UNAVAILABLE` and the details {@link STILL_RUNNING}
- * (not run, because the handler of an earlier attempt goes on there). Other failures mean that the message did not run.
+ * (not run, because the handler of an earlier attempt goes on there). Other failures mean that the message did not
+ * run.
  */
 export type RunAnswer = 0 | 1 | FailedRun;
 
-/** Answer of a run that failed. */
+/** Answer of a node whose handler failed; see {@link RunAnswer} for its members. */
 export type FailedRun = readonly [
   code: string,
   message: string,
@@ -71,22 +75,25 @@ export type FailedRun = readonly [
 ];
 
 /**
- * Details of the failure of a message that did not run because an earlier run of it goes on: the next attempt goes to
- * the same node.
+ * `details` of the failure of a message that did not run, because an earlier run of the message goes on at the node:
+ * the next attempt goes to the same node.
  */
 export const STILL_RUNNING = "still running";
 
-/** Maximum length of an answer's message, in characters; longer messages are cut. */
+/** Maximum length of the error message in a node's answer, in characters; longer ones are cut. */
 export const MAX_ANSWER_MESSAGE = 4_096;
-/** Maximum length of an answer's code, in characters; longer codes are cut. */
+/** Maximum length of the error code in a node's answer, in characters; longer ones are cut. */
 export const MAX_ANSWER_CODE = 128;
 
-/** Asks a node to refuse runs with lower tokens from now on, and to list the messages that run. */
+/**
+ * A barrier: asks a node to refuse runs with lower tokens (of earlier leaders) from now on, and to list the messages
+ * that run there.
+ */
 export type BarrierRequest = readonly ["barrier", token: number];
 
 /**
- * Ids of messages that run at this node, and of messages whose runs have ended in the last seconds. A request to run a
- * message that runs joins that run.
+ * Answer of a node to a barrier: the ids of messages that run there, and of messages whose runs have ended in the
+ * last seconds. A later request to run a message that already runs joins that run.
  */
 export type BarrierAnswer = { readonly running: readonly string[]; readonly ended: readonly string[] };
 
@@ -122,7 +129,7 @@ export function readBatchRequest(value: unknown): readonly RunRequest[] | string
   return requests;
 }
 
-/** Parses the answer of a batch; `undefined`: invalid. */
+/** Parses a node's answer to a batch; `undefined`: invalid. */
 export function readBatchAnswer(value: unknown, count: number): BatchAnswer["of"] | undefined {
   if (!isRecord(value) || !Array.isArray(value.of) || value.of.length !== count) return undefined;
   const answers: (0 | 2 | 3 | FailedRun)[] = [];
@@ -134,7 +141,7 @@ export function readBatchAnswer(value: unknown, count: number): BatchAnswer["of"
   return answers;
 }
 
-/** Parses an answer; `undefined`: invalid. */
+/** Parses a node's answer to a run request; `undefined`: invalid. */
 export function readRunAnswer(value: unknown): RunAnswer | undefined {
   if (value === 0 || value === 1) return value;
   if (!Array.isArray(value) || value.length < 3 || value.length > 5) return undefined;
@@ -148,13 +155,13 @@ export function readRunAnswer(value: unknown): RunAnswer | undefined {
   return why === undefined ? known : [...known, why];
 }
 
-/** Parses a barrier and returns its token; `undefined`: invalid. */
+/** Parses a barrier request and returns its token; `undefined`: invalid. */
 export function readBarrier(value: unknown): number | undefined {
   if (!Array.isArray(value) || value.length !== 2 || value[0] !== "barrier") return undefined;
   return isPositive(value[1]) ? value[1] : undefined;
 }
 
-/** Parses a barrier's answer; `undefined`: invalid. */
+/** Parses a node's answer to a barrier; `undefined`: invalid. */
 export function readBarrierAnswer(value: unknown): BarrierAnswer | undefined {
   if (!isRecord(value)) return undefined;
   const { running, ended } = value;
@@ -173,44 +180,45 @@ function isPositive(value: unknown): value is number {
 const MAX_ID = 512;
 
 /**
- * Outcome of an attempt. `done`: handled. `not run`: certainly not run. `busy`: not run, because the handler of an
- * earlier attempt goes on at the node with this id. `alone`: not run in a batch, and to be handed out alone. Else the
- * failure.
+ * Outcome of an attempt to run a message at a node. `done`: handled. `not run`: certainly not run. `busy`: not run,
+ * because the handler of an earlier attempt goes on at the node with this id. `alone`: not run as part of a batch,
+ * and to be sent alone. Else the failure.
  */
 export type RunOutcome = "done" | "not run" | "alone" | { readonly busy: string | undefined } | RunFailure;
 
-/** A failed attempt. */
+/** A failed attempt to run a message. */
 export interface RunFailure {
   readonly code: string;
   readonly message: string;
   /** Text of the error that the handler threw. */
   readonly cause?: string | undefined;
-  /** True if there must be no further attempt. */
+  /** True if the message must not be tried again. */
   readonly final: boolean;
   /**
-   * True if the input schema refused the message before a handler began: a node with another shape of the contract may
-   * accept it.
+   * True if a node's input schema refused the message before a handler began: a node with another shape of the
+   * contract may accept it.
    */
   readonly refused?: boolean;
   /**
-   * True if the writer's shape does not count among those that refuse the message, whatever shape is stored with it.
+   * True if the shape of the message's writer does not count among the shapes that refuse the message, whatever shape
+   * is stored with it.
    */
   readonly awaitsWriter?: boolean;
-  /** Duration in ms up to which this outage of a service that the handler called does not count as an attempt. */
+  /** Duration in ms for which the outage of a service that the handler called may last before attempts count. */
   readonly outage?: number | undefined;
   /** Id of the node where the message may still run. */
   readonly node: string | undefined;
 }
 
 /**
- * Turns the result of a run request into an outcome. Answers of nodes are not trusted: an invalid one counts as a
- * failure.
+ * Turns the result of a run request into the message's outcome. Answers of nodes are not trusted: an invalid answer
+ * counts as a failure.
  */
 export function outcomeOf(result: Result<unknown>): RunOutcome {
   if (result.ok) {
     const answer = readRunAnswer(result.value);
     if (answer === 0) return "done";
-    if (answer === 1) return "not run"; // the node knows a later leader: the next commit shows if there is one
+    if (answer === 1) return "not run"; // the node knows a later leader; if there is one, this leader's next commit fails
     if (answer !== undefined) return failureOf(answer);
     return {
       code: "INVALID_RESPONSE",
@@ -225,7 +233,7 @@ export function outcomeOf(result: Result<unknown>): RunOutcome {
   return { code, message, final: final || code === "TOO_LARGE", node: unknown ? node : undefined };
 }
 
-/** Returns the outcome of each message of a batch; `undefined`: all have the outcome of the result itself. */
+/** Returns the outcome of each message of a batch; `undefined`: the result itself is the outcome of all messages. */
 export function outcomesOf(result: Result<unknown>, count: number): readonly RunOutcome[] | undefined {
   const answers = result.ok ? readBatchAnswer(result.value, count) : undefined;
   return answers?.map((answer) =>
@@ -243,13 +251,13 @@ function failureOf([code, message, final, cause, outage]: FailedRun): RunFailure
   };
 }
 
-/** Returns the outcome of a request that was not sent, such as one with an invalid key. */
+/** Returns the outcome for a request that was not sent because of this error, such as an invalid key. */
 export function outcomeOfError(error: unknown): RunOutcome {
   if (isCatgaError(error)) return outcomeOf({ ok: false, error });
   return { code: "INVALID_MESSAGE", message: String(error), final: false, node: undefined };
 }
 
-/** Error codes of messages that certainly did not run. */
+/** Error codes of run requests whose messages certainly did not run. */
 const NOT_RUN: ReadonlySet<string> = new Set([
   "NO_HANDLER",
   "UNAVAILABLE",
@@ -260,14 +268,15 @@ const NOT_RUN: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Copies a payload that `JSON.parse` has made, so that changes by one handler do not reach another. Throws a
- * `RangeError` for one that is nested deeper than the stack.
+ * Copies a payload that `JSON.parse` has made, so that a change by one handler does not reach another handler. Throws
+ * a `RangeError` if the payload is nested deeper than the stack.
  */
 export function copyJson(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(copyJson);
   const copy: Record<string, unknown> = { ...value };
-  // a member called __proto__ is an own property of the copy by now
+  // a member called __proto__ is an own property of the copy already, so that this assignment does not set the
+  // prototype
   for (const key of Object.keys(copy)) copy[key] = copyJson(copy[key]);
   return copy;
 }

@@ -5,15 +5,15 @@
 import { isCount } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
 
-/** Origin of a snapshot. */
+/** Origin of an entity's snapshot: its first line. */
 export interface SnapshotHead {
   /** `version` of the entity's definition that made the state. */
   readonly definition: number;
-  /** {@link LogState.created} of the stream. */
+  /** {@link LogState.created} (identity) of the stream whose events the state includes. */
   readonly created: string;
   /** Sequence of the last message that the state includes. */
   readonly sequence: number;
-  /** Mark of the message with that sequence, as `markOf` makes it. */
+  /** Mark of the message with that sequence, which identifies it; `markOf` makes marks. */
   readonly mark: string;
   /** Number of events that the state includes. */
   readonly version: number;
@@ -21,13 +21,13 @@ export interface SnapshotHead {
   readonly id: string;
 }
 
-/** A snapshot with an unparsed state. */
+/** An entity's snapshot with an unparsed state. */
 export interface SnapshotText extends SnapshotHead {
-  /** The state, as `encodeValue` writes it; empty for the state `undefined`. */
+  /** The entity's state, as `encodeValue` writes it; empty for the state `undefined`. */
   readonly state: string;
 }
 
-/** Encodes a snapshot. `state` has no line breaks: JSON escapes them. */
+/** Encodes a snapshot. `state` must have no line breaks: JSON escapes them. */
 export function writeSnapshotText(
   { definition, created, sequence, mark, version, id, state }: SnapshotText,
 ): string {

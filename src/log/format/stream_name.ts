@@ -1,7 +1,7 @@
-/** The streams of a namespace, and their names; `streams.ts` has the options that each is opened with. */
+/** The names of the streams of a namespace; `streams.ts` has the options with which each stream is opened. */
 
 /**
- * A stream of a namespace. `log`: events, queued commands and schedules. `entities`: events of entities.
+ * Kind of a stream of a namespace. `log`: events, queued commands and schedules. `entities`: events of entities.
  * `subscriptions`: the state of subscriptions.
  */
 export type StreamKind = "log" | "entities" | "subscriptions";

@@ -1,4 +1,4 @@
-/** The streams of a namespace, and the options that each is opened with. */
+/** The streams of a namespace, and the options with which each is opened. */
 import type { EventLog, LogOptions, LogStream } from "../../ports/event_log.ts";
 import { entitiesSubjects, logSubjects, subscriptionsSubjects } from "./names.ts";
 import { type StreamKind, streamName } from "./stream_name.ts";
@@ -12,7 +12,7 @@ const STREAMS = {
 /** All kinds of streams. */
 export const STREAM_KINDS = Object.keys(STREAMS) as readonly StreamKind[];
 
-/** Returns the options with which a stream is opened. `replicas`: from the app. */
+/** Returns the options with which a stream is opened. `replicas`: number of servers that keep a copy of it. */
 export function streamOptions(namespace: string, kind: StreamKind, replicas: number): LogOptions {
   const { subjects, schedules, lasting } = STREAMS[kind];
   return { subjects: subjects(namespace), replicas, schedules, lasting };

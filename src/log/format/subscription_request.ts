@@ -1,7 +1,7 @@
 /**
- * Requests of nodes and operators to a subscription's leader: messages of the stream `catga_<ns>_subscriptions`, under
- * `requestSubject(…)`. The leader carries requests out in the order in which they are stored; its commits contain the
- * sequence of the last one. Anybody with access can write one, so it is validated.
+ * Requests of nodes and operators to a subscription's leader: messages of the stream `catga_<ns>_subscriptions`,
+ * under `requestSubject(…)`. The leader carries requests out in the order in which they are stored; its commits
+ * contain the sequence of the last one. Anybody with access can write a request, so requests are validated.
  */
 import { isContractName } from "../../contract/contract.ts";
 import { isCount, isRecord } from "../../data/checks.ts";
@@ -19,28 +19,28 @@ export interface LetterRequest {
   readonly kind: "replay" | "discard";
   /** Id of the dead letter. */
   readonly message: string;
-  /** Time since which the message is dead: the request is not for a later death of the same message. */
+  /** Time since which the message is dead: the request has no effect on a later death of the same message. */
   readonly dead: number;
-  /** New payload, as `encodeValue` writes it; absent: unchanged. */
+  /** New payload of the message, as `encodeValue` writes it; absent: the payload stays unchanged. */
   readonly payload?: string;
 }
 
-/** A request to handle all messages behind a position again. */
+/** A request to handle all messages of the log behind a position again. */
 export interface RewindRequest {
   readonly kind: "rewind";
   readonly to: number;
 }
 
 /**
- * A request to read these categories, too. Each begins behind the given position, or behind the leader's own if that is
- * greater.
+ * A request to read further contracts (categories). Each begins behind its given position, or behind the leader's
+ * position if that is greater.
  */
 export interface JoinRequest {
   readonly kind: "join";
   readonly began: Readonly<Record<string, number>>;
 }
 
-/** Encodes a request. A payload without tags is embedded as JSON: as a string it could need twice its size. */
+/** Encodes a request. A payload without tags is embedded as JSON, because as a string it could need twice its size. */
 export function writeRequest(request: SubscriptionRequest): string {
   if (request.kind !== "replay" || formOf(request.payload) !== PLAIN) return JSON.stringify({ v: 1, ...request });
   const { payload, ...rest } = request;

@@ -1,7 +1,7 @@
 /**
- * Alarms for operators: one function makes alarms of observations, for `health()`, metrics, `catga top`, `catga doctor`
- * and the dashboard. An alarm lasts as long as its cause; `docs/alarms.md` has a section for each kind. The file is
- * long because it has all kinds of alarms, and the observations from which each is concluded.
+ * Alarms for operators: `alarmsOf` makes alarms of observations of a cluster, for `health()`, metrics, `catga top`,
+ * `catga doctor` and the dashboard. An alarm lasts as long as its cause; `docs/alarms.md` has a section for each kind.
+ * The file is long because it has all kinds of alarms, and the observations from which each is concluded.
  */
 import { listed } from "../data/printable.ts";
 import { isErrorCode } from "../error.ts";
@@ -11,13 +11,14 @@ import { drivenWorkflow } from "./workflow.ts";
 /** An alarm, as `app.health()` returns it. */
 export type Alarm = Health["alarms"][number];
 
-/** Observations, from which alarms are made. All times are in ms since 1970, by the observer's clock. */
+/** Observations of a cluster, from which alarms are made. All times are in ms since 1970, by the observer's clock. */
 export interface Observed {
   readonly now: number;
-  /** Time since which there is no connection to NATS. */
+  /** Time since which the observer has no connection to NATS. */
   readonly disconnected?: { readonly since: number } | undefined;
   /**
-   * `gone`: the node's process ended without a drain. `ahead`: by how much its clock is ahead of the right time, in ms.
+   * `gone`: the node's process ended without a drain. `ahead`: by how much the node's clock is ahead of the right time,
+   * in ms.
    */
   readonly nodes?: readonly {
     readonly label: string;
@@ -28,10 +29,12 @@ export interface Observed {
   /** Contracts that a node handled or sends. */
   readonly contracts?: readonly ObservedContract[];
   readonly subscriptions?: readonly ObservedSubscription[];
-  /** Dead letters by subscription, contract, code and cause. */
+  /** Dead letters (messages that a subscription gave up on), grouped by subscription, contract, code and cause. */
   readonly letters?: readonly ObservedLetters[];
   readonly streams?: readonly ObservedStream[];
-  /** Size of the account's store, in bytes; a `limit` of 0 or less means that there is no limit. */
+  /**
+   * Bytes that the NATS account has stored, and the account's `limit` in bytes; a `limit` of 0 or less means no limit.
+   */
   readonly store?: { readonly used: number; readonly limit: number } | undefined;
   readonly breakers?: readonly { readonly node: string; readonly since: number }[];
   readonly runs?: readonly {
@@ -39,21 +42,21 @@ export interface Observed {
     readonly run: string;
     readonly since: number;
     readonly why: string;
-    /** Error that the last attempt threw. */
+    /** Error that the last attempt of the run's stuck step threw. */
     readonly cause?: string | undefined;
   }[];
   /**
-   * Messages of other nodes that wait because this node runs as many as it may:
-   * `since`, time since which every turn is taken; `freed`, time at which a turn last became free.
+   * Messages of other nodes that wait because this node already runs its maximum number of handlers: `since`, time
+   * since which that maximum has been reached; `freed`, time at which a handler last ended.
    */
   readonly backlog?:
     | { readonly node: string; readonly count: number; readonly since: number; readonly freed: number }
     | undefined;
-  /** Entities that a node could not read. */
+  /** Entities whose stored events a node could not read. */
   readonly entities?: readonly UnreadableEntity[];
-  /** Contracts whose versions in running programs do not fit each other. */
+  /** Contracts of which running programs have versions that do not fit each other. */
   readonly mismatches?: readonly ObservedMismatch[];
-  /** Alarms of other observers, about things that this observer does not see. */
+  /** Alarms that other observers reported, about things that this observer does not see. */
   readonly others?: readonly Alarm[];
 }
 
@@ -73,34 +76,37 @@ export interface ObservedMismatch {
   /** The nodes that handle the contract. */
   readonly nodes: readonly string[];
   /**
-   * `unread`: parts of the sender's messages that the handlers refuse; `unreadable`: parts of their answers that the
-   * sender refuses; each is a path and a reason.
+   * `unread`: parts of the sender's messages that the handling nodes refuse; `unreadable`: parts of the handling nodes'
+   * answers that the sender refuses. Each entry is a path and a reason.
    */
   readonly unread: readonly string[];
   readonly unreadable: readonly string[];
-  /** The node that sends the contract. */
+  /** The node that sends messages of the contract. */
   readonly sender?: string;
 }
 
-/** A contract, and the nodes that handle it. */
+/** A contract, and the nodes that handle its messages. */
 export interface ObservedContract {
   readonly name: string;
-  /** Number of live nodes with a handler. */
+  /** Number of live nodes that have a handler for the contract. */
   readonly handlers: number;
-  /** The nodes that last handled the contract. */
+  /** The nodes that last handled messages of the contract. */
   readonly last: readonly string[];
-  /** Number of messages that wait for a handler. */
+  /** Number of messages of the contract that wait for a handler. */
   readonly waiting: number;
   /**
-   * `since`: time since which no node handles the contract; `signedOff`: all its last nodes have signed off; `wanted`:
-   * a node still sends it.
+   * `since`: time since which no node handles the contract; `signedOff`: all nodes that last handled it have left the
+   * cluster in an orderly way; `wanted`: a node still sends messages of it.
    */
   readonly since?: number | undefined;
   readonly signedOff?: boolean;
   readonly wanted?: boolean;
-  /** Failures of the last seconds that the handler did not decide on, by code. */
+  /**
+   * Failures of the contract's handlers in the last seconds, counted by code, without failures that a handler returned
+   * on purpose.
+   */
   readonly failures?: Readonly<Record<string, number>>;
-  /** Cause: the error that a handler threw, or failed with, if known. */
+  /** The error that a handler of the contract threw, or failed with, if known. */
   readonly cause?: string | undefined;
 }
 
@@ -108,20 +114,20 @@ export interface ObservedContract {
 export interface ObservedSubscription {
   /** Label of the subscription: `<service>/<name>`. */
   readonly label: string;
-  /** Reason why the subscription hands nothing out. */
+  /** Reason why the subscription has stopped giving messages to its handlers; `undefined`: it has not stopped. */
   readonly stopped?: string | undefined;
   readonly since?: number | undefined;
-  /** Text of the latest failure. */
+  /** Text of the latest failure of the subscription. */
   readonly cause?: string | undefined;
   readonly abandoned?: boolean;
   readonly lag: number;
-  /** True if the lag has grown several times in a row. */
+  /** True if the number of unread messages has grown several times in a row. */
   readonly growing?: boolean;
-  /** Time until the oldest message is deleted unhandled, in ms; `undefined`: not soon. */
+  /** Time until the oldest unhandled message is deleted from the log, in ms; `undefined`: not soon. */
   readonly ends?: number | undefined;
   /**
-   * For a read model, which has no dead letters: the failure that it retries, and the number of messages that are not
-   * handled.
+   * Only for a read model, which retries a failed event instead of giving it up: the failure, and the number of
+   * messages that are not handled yet.
    */
   readonly failing?: { readonly contract: string; readonly code: string; readonly count: number } | undefined;
   /** Messages whose handlers are still running long after their timeout. */
@@ -137,7 +143,7 @@ export interface ObservedLetters {
   readonly why: string;
   readonly cause: string;
   readonly count: number;
-  /** True if there may be more dead letters than `count`. */
+  /** True if not all dead letters were read, so that there may be more than `count`. */
   readonly partial?: boolean;
   /** Times at which the first and the last of these messages became dead letters. */
   readonly first: number;
@@ -148,31 +154,33 @@ export interface ObservedLetters {
 export interface ObservedStream {
   readonly name: string;
   readonly bytes: number;
-  /** Maximum size in bytes; 0 or less: no limit. */
+  /** Maximum size of the stream, in bytes; 0 or less: no limit. */
   readonly limit: number;
-  /** Number of servers that should keep the stream. */
+  /** Number of servers that should have a copy of the stream. */
   readonly replicas: number;
-  /** Servers that should keep the stream, but are away or behind. */
+  /** Servers that should have a copy of the stream, but are away or behind. */
   readonly missing: readonly string[];
 }
 
 /**
- * Returns true for the code of a failure that a handler decided on, such as `fail("SOLD_OUT", …)`; false for Catga's
+ * Returns true for a code that a handler chose itself, such as `SOLD_OUT` in `fail("SOLD_OUT", …)`; false for Catga's
  * own codes.
  */
 export function isBusiness(code: string): boolean {
   return code !== "" && !isErrorCode(code);
 }
 
-/** Returns true for the code of a handler's failure that the handler did not decide on. */
+/**
+ * Returns true for a code which says that a handler broke (it threw, timed out, …); false for a code that the handler
+ * chose itself, and for failures of messages that reached no handler.
+ */
 export function isHandlerFailing(code: string): boolean {
   return !isBusiness(code) && !NOT_HANDLER.has(code);
 }
 
 /**
- * Makes the alarms of the observations, the most urgent first.
- * `before`: the previous alarms; an observation without a time takes its `since` from the alarm of the same kind and
- * subject there.
+ * Makes the alarms of the observations, the most urgent first. `before`: the previous alarms. An alarm that continues
+ * one of them (same kind and subject) keeps its `since`, if the observation has no time of its own.
  */
 export function alarmsOf(observed: Observed, before: readonly Alarm[] = []): readonly Alarm[] {
   const since = new Map(before.map((alarm) => [keyOf(alarm), alarm.since]));
@@ -192,11 +200,11 @@ export function alarmsOf(observed: Observed, before: readonly Alarm[] = []): rea
   );
 }
 
-/** Joins two mismatches of one contract that different senders have reported. */
+/** Adds a mismatch of a contract, reported by another sender, to the known alarm about the same contract. */
 function withOther(known: Alarm, { about, message, count }: Pick<Alarm, "about" | "message" | "count">): Alarm {
   const begin = misfitsOf(about);
   const more = message.startsWith(begin) ? message.slice(begin.length) : message;
-  // only the mismatches of the first senders are named
+  // the alarm's text names only the mismatches of the first senders
   if (known.count >= MOST_MISFITS || known.message.includes(more.slice(0, -1))) return known;
   return { ...known, count: known.count + count, message: `${known.message.slice(0, -1)}; ${more}` };
 }
@@ -205,7 +213,7 @@ function misfitsOf(contract: string): string {
   return `Programs run with versions of ${contract} that do not fit: `;
 }
 
-/** Key of an alarm: its kind and subject. */
+/** Identifies an alarm by its kind and its subject. */
 export function keyOf({ kind, about }: Pick<Alarm, "kind" | "about">): string {
   return `${kind} ${about}`;
 }
@@ -221,7 +229,7 @@ function* raised(observed: Observed): Iterable<Raised> {
     yield { kind: "disconnected", about: "NATS", severity: "error", count: 1, message, since: disconnected.since };
   }
   for (const node of nodes) yield* ofNode(node, now);
-  const full = others.some(({ kind }) => kind === "store-full"); // reported by a node whose write was refused
+  const full = others.some(({ kind }) => kind === "store-full"); // a node reports it when its write was refused
   for (const contract of asDeclared(contracts)) yield* ofContract(contract, now, full);
   for (const subscription of subscriptions) yield* ofSubscription(subscription, full);
   for (const group of letters) yield* ofLetters(group, now);
@@ -324,7 +332,7 @@ function* ofContract(
   full: boolean,
 ): Iterable<Raised> {
   if (handlers === 0) {
-    // a contract that was taken out of use
+    // no alarm: the contract was taken out of use
     if (waiting === 0 && !wanted && (signedOff || now - (since ?? now) > GONE)) return;
     const [one, more] = signedOff ? ["has signed off", "have signed off"] : ["is gone", "are gone"];
     const who = last.length === 0 ? "" : `: ${last.join(", ")} did, and ${last.length === 1 ? one : more}`;
@@ -351,7 +359,7 @@ function* ofSubscription(
     const message = `${label} handles nothing any more: ${stopped}`;
     yield { kind: "subscription-stopped", about, severity: "error", count: lag, message, since, cause };
   } else if (abandoned) {
-    if (lag === 0) return; // its program was stopped, or the subscription is not needed any more
+    if (lag === 0) return; // no message waits: the program was stopped, or the subscription is no longer needed
     const message = `No running program has the subscription ${label}. ${waits(lag)}`;
     yield { kind: "subscription-abandoned", about, severity: "warning", count: lag, message };
   } else if (growing) {
@@ -383,7 +391,7 @@ function* ofLetters(
   { subscription, contract, code, why, cause, count, partial, first, last }: ObservedLetters,
   now: number,
 ): Iterable<Raised> {
-  if (now - last > NEW) return; // not new any more
+  if (now - last > NEW) return; // no alarm: the dead letters are too old
   const message = `${partial ? "At least " : ""}${
     some(count, "message")
   } of ${contract} could not be handled by ${subscription}, and ${
@@ -403,7 +411,7 @@ function* ofStream({ name, bytes, limit }: ObservedStream): Iterable<Raised> {
   }
 }
 
-/** Makes an alarm for each NATS server that is away: such a server is missing in many streams. */
+/** Makes one alarm for each NATS server that is away, instead of one for each stream whose copy it has. */
 function* ofCopies(streams: readonly ObservedStream[]): Iterable<Raised> {
   for (const server of new Set(streams.flatMap(({ missing }) => missing))) {
     const without = streams.filter(({ missing }) => missing.includes(server));
@@ -417,7 +425,7 @@ function* ofCopies(streams: readonly ObservedStream[]): Iterable<Raised> {
   }
 }
 
-/** A lag in words. The number is an upper bound: a lag also counts messages for other handlers. */
+/** Says in words how many messages wait. The number is an upper bound: it also counts messages for other handlers. */
 function waits(n: number): string {
   return n === 1 ? "1 message waits." : `Up to ${some(n, "message")} wait.`;
 }
@@ -434,26 +442,26 @@ function hours(ms: number): string {
   return ms < 3_600_000 ? some(Math.ceil(ms / 60_000), "minute") : some(Math.floor(ms / 3_600_000), "hour");
 }
 
-/** Failures of messages that reached no handler, or that their sender ended. */
+/** Codes of failures of messages that reached no handler, or that their sender cancelled. */
 const NOT_HANDLER: ReadonlySet<string> = new Set([
   ...["NO_HANDLER", "OVERLOADED", "DRAINING", "CANCELLED", "CLOSED", "INVALID_MESSAGE", "ID_REUSED"],
 ]);
-/** Failure codes of handlers that wait for a store which takes no writes. */
+/** Codes with which handlers fail while NATS stores nothing, because its store is full. */
 const REFUSED: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN"]);
-/** Duration of the alarm about a node that has gone, in ms. */
+/** How long there is an alarm about a node that died, in ms. */
 const GONE = 15 * 60_000;
-/** Age up to which a dead letter is an alarm, in ms. */
+/** Maximum age of a dead letter that causes an alarm, in ms. */
 const NEW = 3_600_000;
 /**
- * Backlog alarm, in ms. `BACKLOG`: minimum time for which all turns have been taken; `STILL`: minimum time since a turn
- * last became free.
+ * When waiting messages cause an alarm, in ms. `BACKLOG`: minimum time for which the node has run its maximum number of
+ * handlers; `STILL`: minimum time since a handler last ended, for the alarm to be an error.
  */
 const [BACKLOG, STILL] = [10_000, 30_000];
-/** Difference of clocks, in ms, above which there is an alarm. */
+/** Difference between two machines' clocks above which there is an alarm, in ms. */
 const APART = 2_000;
 /** Maximum number of mismatches that the alarm of one contract names. */
 const MOST_MISFITS = 4;
-/** Share of a limit above which there is an alarm. */
+/** Share of a stream's or account's size limit above which there is an alarm. */
 export const NEARLY_FULL = 0.85;
 
 /**
@@ -495,14 +503,20 @@ export function nodeLabel({ id, service }: Pick<NodeInfo, "id" | "service">): st
   return id.startsWith(`${service}-`) ? id : `${service}/${/^[A-Za-z0-9]{10}$/.test(id) ? id.slice(0, 4) : id}`;
 }
 
-/** A lag, the time at which it was noted, and how many times in a row it was greater than before. */
+/**
+ * Number of messages that a subscription has not read yet, the time at which it was counted, and how many times in a
+ * row it was greater than before.
+ */
 export interface Lag {
   readonly lag: number;
   readonly at: number;
   readonly grown: number;
 }
 
-/** Returns the next note of a lag. It compares at most every 10 s; a lag of 0 resets the count. */
+/**
+ * Returns the record that follows `known` for a new count of unread messages. Counts are compared at most every 10 s; a
+ * count of 0 starts the record anew.
+ */
 export function lagOf(known: Lag | undefined, lag: number, now: number): Lag {
   if (known === undefined) return { lag, at: now, grown: 0 };
   if (lag === 0) return { lag, at: now, grown: 0 };
@@ -510,7 +524,7 @@ export function lagOf(known: Lag | undefined, lag: number, now: number): Lag {
   return { lag, at: now, grown: lag > known.lag && lag >= SMALL ? known.grown + 1 : 0 };
 }
 
-/** Number of times in a row that a lag has to grow to be an alarm. */
+/** How many times in a row the number of unread messages has to grow to cause an alarm. */
 export const GROWN = 3;
-/** Smallest lag that counts as growing. */
+/** A number of unread messages below this does not count as growing. */
 const SMALL = 10;

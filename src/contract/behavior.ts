@@ -69,7 +69,7 @@ export interface BehaviorMessage {
   readonly ctx: Context;
   /** The name of the handler's subscription if its contract is durable, else `undefined`. */
   readonly subscription: string | undefined;
-  /** The app's time, which is virtual in some tests. */
+  /** The app's clock, whose time is virtual in some tests. */
   readonly clock: Clock;
   /** The app's random numbers, which come from a seed in some tests. */
   readonly random: Random;
@@ -123,7 +123,7 @@ export interface OutgoingMessage {
   readonly clock: Clock;
 }
 
-/** Callbacks of a behavior for one app, returned by {@link Behavior.attach}. */
+/** Callbacks of one behavior for one app, returned by the behavior's `attach`. */
 export interface Attachment {
   /** Called with each event of the app that happens outside of handlers. An error that it throws is logged. */
   readonly observe?: ((observation: Observation) => void) | undefined;
@@ -131,7 +131,7 @@ export interface Attachment {
   readonly detach?: (() => void) | undefined;
 }
 
-/** Throws a `TypeError` unless the value is an array of behaviors. `name`: the name of the option. */
+/** Throws a `TypeError` unless the value is an array of behaviors. `name`: the option's name, for the error. */
 export function checkBehaviors(name: string, value: readonly AnyBehavior[]): void {
   if (!Array.isArray(value)) throw new TypeError(`${name} must be an array of functions; got ${show(value)}`);
   value.forEach((behavior, index) => {
@@ -142,7 +142,7 @@ export function checkBehaviors(name: string, value: readonly AnyBehavior[]): voi
   });
 }
 
-/** Throws a `TypeError` if `attach` of a behavior must not return this value. */
+/** Throws a `TypeError` unless the value that a behavior's `attach` returned has the shape of an {@link Attachment}. */
 export function checkAttachment(value: unknown): asserts value is Attachment {
   if (!isRecord(value)) {
     throw new TypeError(`attach of a behavior must return { observe, detach } or nothing; got ${show(value)}`);

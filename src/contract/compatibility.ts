@@ -19,9 +19,9 @@ export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
  */
 export type Compatibility =
   | { readonly reads: "yes" }
-  /** `paths`: each is a path and the reason in words: `buyer: required by the reader, not written`. */
+  /** `paths`: each entry is a path and the reason in words, such as `buyer: required by the reader, not written`. */
   | { readonly reads: "no"; readonly paths: readonly string[] }
-  /** `keyword`: the part that could not be decided, most often a keyword of JSON Schema. */
+  /** `keyword`: the part of the schema that could not be decided, most often a keyword of JSON Schema. */
   | { readonly reads: "unknown"; readonly keyword: string };
 
 /**
@@ -52,18 +52,18 @@ export function reads(reader: JsonSchema, writer: JsonSchema): Compatibility {
   const odd = malformed(reader) ?? malformed(writer);
   if (odd !== undefined) return unknown(odd);
   try {
-    // a value that its own schema accepts is accepted by the same schema, whatever keywords are in it
+    // equal schemas: the reader accepts every value, whatever keywords the schemas have
     if (canonical(reader) === canonical(writer)) return YES;
     return new Comparison(reader, writer).judge(reader, writer, "");
   } catch (error) {
-    // an unknown keyword may have a value that is nested too deep
+    // the value of an unknown keyword may be nested too deep to be compared
     if (error instanceof RangeError) return unknown("size");
     throw error;
   }
 }
 
 /**
- * Options that make arktype throw for types without a JSON Schema, which it would describe as accepting anything.
+ * Options with which arktype throws for a type that JSON Schema cannot express, instead of describing it as "anything".
  * Predicates do not throw: refinements of other libraries have no JSON Schema either.
  */
 const THROWING = Object.fromEntries(
@@ -85,7 +85,7 @@ function unknown(keyword: string): Compatibility {
   return { reads: "unknown", keyword };
 }
 
-/** Joins verdicts that all have to be `yes`: a `no` decides, else an `unknown`. */
+/** Combines verdicts that must all be `yes`: the result is `no` if any is `no`, else `unknown` if any is `unknown`. */
 function every(verdicts: readonly Compatibility[]): Compatibility {
   const paths = verdicts.flatMap((each) => (each.reads === "no" ? each.paths : []));
   if (paths.length > 0) return { reads: "no", paths: [...new Set(paths)] };
@@ -95,13 +95,19 @@ function every(verdicts: readonly Compatibility[]): Compatibility {
 type Node = { readonly [keyword: string]: unknown };
 type SchemaMembers = { readonly [name: string]: JsonSchema };
 
-/** Compares two schemas; references resolve from the root of each. */
+/** Compares a reader's schema with a writer's; a `$ref` resolves from the root of the schema that it stands in. */
 class Comparison {
   readonly #reader: JsonSchema;
   readonly #writer: JsonSchema;
-  /** Pairs that are being judged, with the length of the path: recursive schemas come back to these pairs. */
+  /**
+   * Pairs of subschemas whose comparison has begun, with the length of the path there: a recursive schema reaches the
+   * same pair again.
+   */
   readonly #open = new Map<unknown, Map<unknown, number>>();
-  /** Schemas made from parts of other schemas, cached so that a recursive schema meets the same object again. */
+  /**
+   * Schemas made from parts of other schemas, cached by their origin, so that a recursive schema meets the same object
+   * again.
+   */
   readonly #derived = new Map<unknown, Map<string, JsonSchema>>();
   #steps = 0;
 
@@ -117,7 +123,7 @@ class Comparison {
     if (r === undefined || w === undefined) return unknown("$ref");
     if (isNever(w) || isAny(r)) return YES;
     if (isNever(r)) return no(path, "written, not read");
-    const node = r as Node; // no boolean: booleans are decided above
+    const node = r as Node; // no boolean: booleans are handled above
     const source: Node = w === true ? {} : w as Node;
     const odd = Object.keys(node).find((key) => !KEYWORDS.has(key)) ?? unions(node);
     const oddWritten = Object.keys(source).find((key) => !KEYWORDS.has(key) && !NARROWING.has(key)) ?? unions(source);
@@ -126,7 +132,7 @@ class Comparison {
     }
     const visited = this.#open.get(node) ?? new Map<unknown, number>();
     const before = visited.get(source);
-    // a recursive schema: an assumption about a part is proved by the whole
+    // a recursive schema: the pair counts as compatible here, and the outer comparison of the pair decides
     if (before !== undefined) return before < path.length ? YES : unknown("$ref");
     this.#open.set(node, visited.set(source, path.length));
     const verdict = this.#judge(node, source, path, depth + 1);
@@ -134,7 +140,7 @@ class Comparison {
     if (verdict.reads === "yes" || !Object.keys(source).some((key) => NARROWING.has(key))) {
       return verdict.reads === "unknown" && this.#isSame(node, source) ? YES : verdict;
     }
-    // the writer writes less than was judged
+    // a keyword such as `not` makes the writer write less than was compared
     return this.#isSame(node, source) ? YES : unknown(Object.keys(source).find((key) => NARROWING.has(key)) ?? "");
   }
 
@@ -188,7 +194,10 @@ class Comparison {
     return every(verdicts);
   }
 
-  /** Judges a union of the reader: if only one member can accept the written value, that member decides. */
+  /**
+   * Compares a union of the reader with the writer's schema: if only one member of the union can accept the written
+   * values, this member decides.
+   */
   #judgeAlternatives(r: Node, read: readonly JsonSchema[], w: Node, path: string, depth: number): Compatibility {
     const { anyOf: _, oneOf, ...rest } = r;
     const near = read.filter((each) => !this.#isApart(each, w));
@@ -198,12 +207,12 @@ class Comparison {
       : this.judge(this.#derive(r, "rest", () => rest), w, path, depth);
     if (near.length === 0) return every([others, no(path, this.#taken(read, w))]);
     if (near.length === 1) return every([others, ...verdicts]);
-    // with `oneOf`, a value that two members accept is refused
+    // with `oneOf`, the reader refuses a value that fits two members
     if (oneOf === undefined && verdicts.some((each) => each.reads === "yes")) return others;
     return every([others, verdicts.find((each) => each.reads === "unknown") ?? unknown(oneOf ? "oneOf" : "anyOf")]);
   }
 
-  /** Returns the reason when no member of the reader's union accepts the written value. */
+  /** Returns the reason, in words, why no member of the reader's union accepts the written value. */
   #taken(read: readonly JsonSchema[], w: Node): string {
     const members = read.map((each) => this.#resolved(each, this.#reader));
     const [tag, written] =
@@ -219,7 +228,7 @@ class Comparison {
     return `${typeName(w)} is written, ${[...new Set(types)].join(" or ")} is read`;
   }
 
-  /** Judges one value that may be written. */
+  /** Compares the reader's schema with one value that the writer may write. */
   #judgeValue(r: Node, value: unknown, path: string, depth: number): Compatibility {
     const read = alternatives(r);
     if (read !== undefined) {
@@ -308,12 +317,12 @@ class Comparison {
   }
 
   /**
-   * Returns the members that a writer declares, and the schema of further members, if it may write any. A record whose
-   * names are listed declares these names.
+   * Returns the members that a writer's object schema declares, and the schema of undeclared members, if it allows any.
+   * A record whose names are listed declares these names.
    */
   #membersOf(w: Node): { names: SchemaMembers; more: JsonSchema | undefined } {
     const own = w.properties as SchemaMembers ?? {};
-    // an object schema that says nothing about members may have any
+    // an object schema without `properties` allows any members
     const more = w.additionalProperties as JsonSchema | undefined ?? !("properties" in w);
     const listed = valuesOf(this.#resolved(w.propertyNames as JsonSchema ?? true, this.#writer));
     const added = more === false ? w.required as string[] ?? [] : listed ?? [];
@@ -325,7 +334,7 @@ class Comparison {
   #arrays(r: Node, w: Node, path: string, depth: number): Compatibility {
     const read = r.prefixItems as JsonSchema[] ?? [];
     const written = w.prefixItems as JsonSchema[] ?? [];
-    // behind the items that are declared one by one, there are more only if `items` declares them
+    // after the items of `prefixItems` more items follow only if `items` declares them
     const more = (w.items ?? (w.prefixItems === undefined ? true : false)) as JsonSchema;
     const verdicts: Compatibility[] = [];
     for (let i = 0; i < Math.max(read.length, written.length); i++) {
@@ -343,7 +352,7 @@ class Comparison {
     return every(verdicts);
   }
 
-  /** Returns true if no written value fits the reader's schema. */
+  /** Returns true if certainly no value of the writer fits the reader's schema. */
   #isApart(read: JsonSchema, w: Node, depth = 0): boolean {
     const r = this.#resolved(read, this.#reader);
     if (r === undefined || depth > MAX_DEPTH || ++this.#steps > MAX_STEPS) return false;
@@ -366,7 +375,7 @@ class Comparison {
       return true;
     }
     if (types?.length !== 1 || types[0] !== "object" || others?.length !== 1 || others[0] !== "object") return false;
-    // a tag: a member that is always written
+    // a required member with a fixed value, by which the members of a union are told apart
     return (w.required as string[] ?? []).some((name) => {
       const own = memberOf(w, name);
       const written = own === undefined ? undefined : this.#resolved(own, this.#writer);
@@ -375,7 +384,9 @@ class Comparison {
     });
   }
 
-  /** Follows a schema's references; `undefined`: a reference leads nowhere, or to another document. */
+  /**
+   * Follows the `$ref` of a schema to its target; `undefined`: the target does not exist, or is in another document.
+   */
   #resolved(schema: JsonSchema, root: JsonSchema): JsonSchema | undefined {
     let at: unknown = schema;
     for (let hops = 0; isRecord(at) && typeof at.$ref === "string"; hops++) {
@@ -391,7 +402,7 @@ class Comparison {
     return isSchema(at) ? at : undefined;
   }
 
-  /** Returns the schemas of `allOf`, and the schema of the keywords beside `allOf`. */
+  /** Returns the schemas in a node's `allOf`, and one more of the keywords beside `allOf`; `undefined`: no `allOf`. */
   #parts(node: Node, root: JsonSchema): readonly JsonSchema[] | undefined {
     if (!Array.isArray(node.allOf)) return undefined;
     const { allOf, ...rest } = node;
@@ -496,8 +507,8 @@ function numbers(r: Node, w: Node, path: string): Compatibility {
 }
 
 /**
- * The `multipleOf` of one number: the number itself, and for 0 the reader's `multipleOf`, because 0 is a multiple of
- * every number.
+ * The `multipleOf` that describes one number: the number itself; for 0, the reader's `multipleOf`, because 0 is a
+ * multiple of every number.
  */
 function whole(r: Node, value: number): { multipleOf?: number } {
   return r.multipleOf === undefined ? {} : { multipleOf: value === 0 ? r.multipleOf as number : value };
@@ -505,7 +516,7 @@ function whole(r: Node, value: number): { multipleOf?: number } {
 
 function texts(r: Node, w: Node, path: string): Compatibility {
   const verdicts: Compatibility[] = [];
-  // strings that match a pattern or a format have an unknown length
+  // the length of strings that match a pattern or a format is not known
   const isFree = w.pattern === undefined && w.format === undefined;
   const [least, most] = [w.minLength as number ?? 0, w.maxLength as number ?? Infinity];
   const lengths = counts(r.minLength, r.maxLength, least, most, "characters", path);
@@ -516,12 +527,12 @@ function texts(r: Node, w: Node, path: string): Compatibility {
       isFree ? no(path, `any string is written, ${key} ${shortened(r[key] as string)} is read`) : unknown(key),
     );
   }
-  // one format with different patterns: two libraries, or two options of one library, mean different things by it
+  // equal formats with different patterns: two libraries, or two options of one library, define the format differently
   if (r.format !== undefined && r.format === w.format && r.pattern !== w.pattern) verdicts.push(unknown("format"));
   return every(verdicts);
 }
 
-/** Compares ranges of lengths, or of numbers of members. */
+/** Compares a range of lengths, or of numbers of members or items, that is written with the range that is read. */
 function counts(from: unknown, to: unknown, least: number, most: number, of: string, path: string): Compatibility {
   const verdicts: Compatibility[] = [];
   if (from !== undefined && least < (from as number)) {
@@ -534,7 +545,7 @@ function counts(from: unknown, to: unknown, least: number, most: number, of: str
   return every(verdicts);
 }
 
-/** The end of a range of numbers; `out`: the end itself is not in the range. */
+/** One end of a range of numbers; `out`: the number `at` itself is not in the range. */
 interface Bound {
   readonly at: number;
   readonly out: boolean;
@@ -558,7 +569,7 @@ function alternatives(node: Node): readonly JsonSchema[] | undefined {
   return (node.anyOf ?? node.oneOf) as readonly JsonSchema[] | undefined;
 }
 
-/** Returns the name of a keyword that is not judged: a schema with both `anyOf` and `oneOf` would have to meet both. */
+/** Returns `oneOf` for a schema with both `anyOf` and `oneOf`, which is not compared; otherwise `undefined`. */
 function unions(node: Node): string | undefined {
   return "anyOf" in node && "oneOf" in node ? "oneOf" : undefined;
 }
@@ -608,7 +619,7 @@ function shown(value: unknown): string {
   return shortened(JSON.stringify(value));
 }
 
-/** The reader's values, in words. */
+/** Shows the values that the reader accepts, for a message. */
 function listed(values: readonly unknown[]): string {
   const texts = values.map((value) => (typeof value === "string" ? value : JSON.stringify(value)));
   return shortened([...new Set(texts)].join(", "));
@@ -631,7 +642,7 @@ function isNever(schema: JsonSchema): boolean {
   return schema === false || (isRecord(schema) && isSchema(schema.not) && isAny(schema.not));
 }
 
-/** The part of a document that a reference points to. */
+/** Returns the part of a document that the `$ref` text `reference` points to; `undefined` if there is none. */
 function pointed(reference: string, root: JsonSchema): JsonSchema | undefined {
   if (reference !== "#" && !reference.startsWith("#/")) return undefined;
   let at: unknown = root;
@@ -644,7 +655,10 @@ function pointed(reference: string, root: JsonSchema): JsonSchema | undefined {
   return isSchema(at) ? at : undefined;
 }
 
-/** The schema as text, independent of the order of keywords and members, and without keywords that only describe. */
+/**
+ * Returns the schema as text that does not depend on the order of keywords and members, without keywords that only
+ * describe.
+ */
 function canonical(schema: unknown): string {
   if (!isRecord(schema)) return JSON.stringify(schema);
   const keys = Object.keys(schema).filter((key) => !DESCRIPTIONS.has(key)).sort();
@@ -660,8 +674,8 @@ function canonicalPart(key: string, value: unknown): string {
 }
 
 /**
- * Returns the first keyword whose value violates JSON Schema, or `size` for a schema that is too large; `undefined`:
- * none.
+ * Returns the first keyword whose value violates JSON Schema, or `size` for a schema that is too large; `undefined` for
+ * a valid schema.
  */
 function malformed(root: JsonSchema): string | undefined {
   const open: [JsonSchema, number][] = [[root, 0]];
@@ -694,7 +708,7 @@ const areNamed = (value: unknown) => isRecord(value) && Object.values(value).eve
 const NAMED: ReadonlySet<string> = new Set(["properties", "$defs", "definitions"]);
 const LISTED: ReadonlySet<string> = new Set(["anyOf", "oneOf", "allOf", "prefixItems"]);
 const SINGLE: ReadonlySet<string> = new Set(["additionalProperties", "propertyNames", "items"]);
-/** Checks of the values of keywords. */
+/** By keyword: the check that its value in a JSON Schema is valid. */
 const SHAPES: Readonly<Record<string, (value: unknown) => boolean>> = Object.assign(Object.create(null), {
   ...Object.fromEntries([...NAMED].map((key) => [key, areNamed])),
   ...Object.fromEntries([...LISTED].map((key) => [key, areSchemas])),
@@ -717,7 +731,7 @@ const DESCRIPTIONS: ReadonlySet<string> = new Set([
 ]);
 /** Keywords that do not restrict which values are valid. */
 const ANNOTATIONS: ReadonlySet<string> = new Set([...DESCRIPTIONS, "$defs", "definitions"]);
-/** Keywords that are compared. */
+/** Keywords that the comparison understands. */
 const KEYWORDS: ReadonlySet<string> = new Set([
   ...ANNOTATIONS,
   ...NAMED,
@@ -728,8 +742,8 @@ const KEYWORDS: ReadonlySet<string> = new Set([
   ...["minItems", "maxItems", "minProperties", "maxProperties"],
 ]);
 /**
- * Keywords of a writer that only exclude values: if the reader accepts all values of the schema without these keywords,
- * it also accepts the values of the schema with them.
+ * Keywords of a writer's schema that only exclude values: a reader that accepts all values without these keywords also
+ * accepts the values with them.
  */
 const NARROWING: ReadonlySet<string> = new Set([
   ...["not", "contains", "minContains", "maxContains", "dependentRequired", "contentMediaType"],
@@ -744,11 +758,11 @@ const UPPER: ReadonlySet<string> = new Set([
 
 /**
  * Limits of a comparison, because a schema may come from another process: depth of nesting, number of subschemas,
- * steps, and texts that are compared.
+ * number of steps, and number of subschemas compared as text.
  */
 const MAX_DEPTH = 200;
 const MAX_NODES = 10_000;
 const MAX_STEPS = 20_000;
 const MAX_COMPARED = 200;
-/** Maximum length of a value in a message, in characters. */
+/** Maximum length of a value that is shown in a message, in characters. */
 const MAX_SHOWN = 100;

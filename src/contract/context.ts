@@ -27,7 +27,7 @@ import type { Sender } from "./sender.ts";
 export interface Context extends Sender {
   /** The message id: the sender's `id`, else an id that Catga made; the same in every attempt. */
   readonly id: string;
-  /** The id of the first message of this chain of sends; the message's own id if it is the first. */
+  /** Correlation id: the id of the message that began this chain of sends; the message's own id if it is the first. */
   readonly correlationId: string;
   /** The id of the message whose handler sent this message; `undefined` if no handler did. */
   readonly causationId: string | undefined;
@@ -51,8 +51,9 @@ export interface Context extends Sender {
    */
   readonly signal: AbortSignal;
   /**
-   * Aborts (`DRAINING`) when the handler's node drains, once new messages go to other nodes: the handler may go on
-   * until the drain's `timeout`, and should end before. One signal for all handlers of the node: remove your listeners.
+   * Aborts (`DRAINING`) when the handler's node shuts down in an orderly way, as soon as new messages go to other
+   * nodes: the handler may go on until the drain's `timeout`, and should end before. One signal for all handlers of the
+   * node: remove your listeners.
    */
   readonly draining: AbortSignal;
   /**
@@ -62,14 +63,14 @@ export interface Context extends Sender {
   readonly clock: AppClock;
   /** The id of the node that this handler runs on. */
   readonly node: string;
-  /** Number of this attempt to handle the message, from 1. */
+  /** Number of this attempt to handle the message; the first is 1. */
   readonly attempt: number;
   /**
-   * A fencing token: have the store that the handler changes refuse a smaller token. For an idempotent command it is
-   * the revision of its claim, which grows with each run of the handler for this id: a run that was paused for more
-   * than 15 s, or had no connection for more than 4 s, may still be going on when the next run begins. For a message of
-   * the log it is the token of the subscription's leader, which grows with each new leader. `undefined` for other
-   * messages, and in read models.
+   * A fencing token: a number that grows with each run. The store that the handler changes should refuse a smaller
+   * number than the last. For an idempotent command it is the revision of its claim, which grows with each run of the
+   * handler for this id: a run that was paused for more than 15 s, or had no connection for more than 4 s, may still be
+   * going on when the next run begins. For a message of the log it is the token of the subscription's leader, which
+   * grows with each new leader. `undefined` for other messages, and in read models.
    *
    * @example
    * ```ts
@@ -94,9 +95,9 @@ export interface Context extends Sender {
    */
   readonly stored: Date | undefined;
   /**
-   * Scheduled messages (`delay`, `at`, `cron`) only: the time that the message was scheduled for, by the server's
-   * clock, however late it comes: for a nightly job, the night that the job is for. With `cron`, the last of its times.
-   * `undefined` for other messages, and for a message that was due when it was published.
+   * Scheduled messages (`delay`, `at`, `cron`) only: the time for which the message was scheduled, by the server's
+   * clock, however late it arrives: for a nightly job, the night that the job is for. With `cron`, the schedule's
+   * latest time. `undefined` for other messages, and for a message that was due when it was published.
    */
   readonly due: Date | undefined;
   /**
@@ -108,11 +109,12 @@ export interface Context extends Sender {
 
 /** Members of a context for Catga's own behaviors. */
 export interface Abortable {
-  /** Aborts the message with `reason`, as its deadline would. */
+  /** Ends the handler's message with the error `reason`, in the way in which its deadline does. */
   abort(reason: CatgaError): void;
   /**
-   * Begins a scope of locks. The returned function releases the locks that the handler has taken since then, and ends
-   * its waits for locks of that scope. Its promise never rejects; it returns `undefined` without a lock to release.
+   * Begins a scope of locks. The returned function releases the locks that the handler has taken since the call, and
+   * cancels its pending requests for locks. Its promise never rejects; it returns `undefined` if there is no lock to
+   * release.
    */
   lockScope(): () => Promise<unknown> | undefined;
 }

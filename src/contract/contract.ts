@@ -1,7 +1,7 @@
 /**
  * A contract as its senders need it: kind, name, options, and the types of payload and answer. A contract is a plain
  * frozen value, safe to share between the programs that send its messages and the programs that handle them.
- * `definition.ts` defines contracts.
+ * `definition.ts` has the functions that make contracts.
  */
 import type { AnyCode, ErrorCode } from "../error.ts";
 import type { Route, RouteName } from "./node_info.ts";
@@ -15,45 +15,47 @@ import { checkInteger, checkNumber, MAX_TIMEOUT, show } from "../data/checks.ts"
  */
 export type Kind = "command" | "query" | "event" | "stream";
 
-/** The options of any contract. Options that were not given are left out. */
+/** The options of any contract. An option that was not given is absent. */
 export interface ContractOptions {
   /** Checks and parses the payload. */
   readonly input?: Schema<never, unknown> | undefined;
   /** Checks and parses the answer. */
   readonly output?: Schema<never, unknown> | undefined;
-  /** The routing key of a payload. */
+  /** Makes the routing key of a payload. */
   readonly key?: ((payload: never) => string) | undefined;
-  /** The strategy that chooses a node. */
+  /** The strategy that chooses the node that handles a message. */
   readonly route?: Route | undefined;
   /** True: the messages of one key run one at a time. */
   readonly ordered?: boolean | undefined;
-  /** Timeout of a send, retries included, in ms. */
+  /** Timeout of a send, in ms; retries are part of this time. */
   readonly timeout?: number | undefined;
-  /** Number of further attempts after the first. */
+  /** Number of further attempts of a send after the first. */
   readonly retries?: number | undefined;
   /** Metadata that the program gives the contract. */
   readonly meta?: ContractMeta | undefined;
-  /** Paths of members of the payload that tools hide. */
+  /** Paths of members of the payload that the command line and the dashboard hide. */
   readonly redact?: readonly string[] | undefined;
   /** The codes that the handler may fail with. */
   readonly failures?: readonly string[] | undefined;
-  /** The message id of a payload. */
+  /** Makes the message id of a payload. */
   readonly id?: ((payload: never) => string) | undefined;
-  /** True or `{ ttl }`: one recorded result for each message id. */
+  /**
+   * True or `{ ttl }`: the handler's result is recorded once for each message id, and repeated sends get the record.
+   */
   readonly idempotent?: boolean | { readonly ttl?: number | undefined } | undefined;
-  /** Version of the contract, for changes that JSON Schemas do not show. */
+  /** Version of the contract's schemas, to be raised for changes that JSON Schemas do not show. */
   readonly version?: number | undefined;
-  /** True or `{ keep }`: messages are kept in the log until they have been handled. */
+  /** True or `{ keep }`: messages are stored until they have been handled. */
   readonly durable?: boolean | { readonly keep?: number | undefined } | undefined;
-  /** Events of entities only: the type of the entity. */
+  /** Events of entities only: the name of the type of entity. */
   readonly entity?: string | undefined;
   /** Streams only: checks and parses each item. */
   readonly items?: Schema<never, unknown> | undefined;
-  /** Streams only: makes the input for another node when the stream breaks. */
+  /** Streams only: makes the input with which another node continues when the stream breaks. */
   readonly resume?: ((input: never, last: never) => unknown) | undefined;
-  /** Streams only: time that a reader waits for an item, in ms. */
+  /** Streams only: maximum time that a reader waits for an item, in ms. */
   readonly idle?: number | undefined;
-  /** Streams only: limit of items sent and not consumed. */
+  /** Streams only: maximum number and bytes of items that were sent and not read yet. */
   readonly window?: { readonly items?: number | undefined; readonly bytes?: number | undefined } | undefined;
 }
 
@@ -63,13 +65,14 @@ export interface ContractOptions {
  */
 export interface Contract<K extends Kind, In, Out, F extends string = AnyCode> {
   /**
-   * Compile time only: the compiler's error names this method if the contract is passed to another; never has a value.
+   * Compile time only, never has a value: its text appears in the compiler's error when the contract is passed to the
+   * wrong method, and names the right one.
    */
   readonly "~use"?: K extends "event" ? "app.publish(event, input)"
     : K extends "stream" ? "app.stream(stream, input)"
     : K extends "query" ? "app.send(query, input)"
     : "app.send(command, input)";
-  /** Kind of the contract's messages: only commands and queries can be sent, only events published. */
+  /** Kind of the contract's messages: only commands and queries can be sent; only events can be published. */
   readonly kind: K;
   /**
    * The contract's name: one or more tokens of letters, digits, `-` and `_`, joined by dots; the same on every node.
@@ -77,31 +80,31 @@ export interface Contract<K extends Kind, In, Out, F extends string = AnyCode> {
   readonly name: string;
   /** The options with which the contract was defined. */
   readonly options: ContractOptions;
-  /** Carries the types; never has a value. */
+  /** Compile time only, never has a value: carries the types of payload and answer. */
   readonly "~types"?: (payload: In) => Out;
-  /** Carries the type of the failures; never has a value. */
+  /** Compile time only, never has a value: carries the type of the failure codes. */
   readonly "~fails"?: () => F;
 }
 
-/** The options of a durable contract. */
+/** The options of a durable contract (its messages are stored until they are handled). */
 export interface DurableContractOptions extends ContractOptions {
-  /** Must be set: messages are kept in the log until they have been handled. */
+  /** Present on every durable contract: messages are stored until they have been handled. */
   readonly durable: true | { readonly keep?: number | undefined };
 }
 
 /** A contract whose messages are stored: `enqueue` and `unschedule` take no other. */
 export interface DurableContract<K extends "command" | "event", In> extends Contract<K, In, unknown> {
-  /** The contract's options, with `durable`. */
+  /** The contract's options, which include `durable`. */
   readonly options: DurableContractOptions;
 }
 
-/** An event that `publish` takes. Events of entities are excluded. */
+/** An event that `publish` accepts: any event but the events of an entity, which only the entity's commands emit. */
 export interface PublishableEvent<In> extends Contract<"event", In, void> {
-  /** Compile time only: excludes events of entities; never has a value. */
+  /** Compile time only, never has a value: excludes events of entities. */
   readonly "~emitted"?: undefined;
 }
 
-/** Any contract. */
+/** Any contract, whatever its kind and types. */
 export type AnyContract = Contract<Kind, never, unknown>;
 
 /** The type of the payload that a contract's sender gives. */
@@ -128,17 +131,18 @@ export function isInternalName(name: string): boolean {
   return name.charCodeAt(0) === 64;
 }
 
-/** Returns true for the name of a message of a workflow's runs. */
+/** Returns true for the name of a contract whose messages belong to runs of a workflow. */
 export function isRunMessage(name: string): boolean {
   return RUN_MESSAGE.test(name);
 }
 
-/** Suffix of the type of a workflow's runs. */
+/** Suffix that stored workflow runs add to the workflow's name, where entities have their type's name. */
 export const RUN = "-run";
 /**
- * Last tokens of the names of messages of runs. `BEGUN`: starts that their own node drives; `CALLED`: other entries
- * after which a node has to drive the run; `RECORDED`: entries that need no driving; `DUE`: times that have come;
- * `JOIN`: messages for the node that holds a run; `ENDED`: announcements of ends.
+ * Last tokens of the names of messages about workflow runs. `BEGUN`: a run was started, and the starting node executes
+ * it; `CALLED`: another entry after which some node has to execute the run; `RECORDED`: an entry after which nothing
+ * has to be executed; `DUE`: a timer of a run has fired; `JOIN`: a message for the node that executes a run; `ENDED`: a
+ * run has ended.
  */
 export const BEGUN = "begun";
 export const CALLED = "called";
@@ -152,21 +156,24 @@ const RUN_MESSAGE = new RegExp(`^[\\w-]{1,48}${RUN}\\.(${[BEGUN, CALLED, RECORDE
 /** Maximum length of a contract's name, in characters. */
 export const MAX_NAME_LENGTH = 256;
 
-// Checks of options that contracts, sends and apps have in common.
+// Checks of options that contracts, sends and apps share.
 
-/** Throws if `timeout` or `retries` is invalid. `at`: prefix of the options' names in the error. */
+/** Throws if `timeout` or `retries` is invalid. `at`: text before the option's name in the error. */
 export function checkTimes(at: string, options: { timeout?: number | undefined; retries?: number | undefined }): void {
   if (options.timeout !== undefined) checkNumber(`${at}timeout`, options.timeout, 1, MAX_TIMEOUT, "ms");
   if (options.retries !== undefined) checkInteger(`${at}retries`, options.retries, 0, 1_000);
 }
 
-/** Throws unless the value is a strategy or the name of a strategy. */
+/**
+ * Throws unless the value is a routing strategy (a function) or the name of one. `name`: the option's name, for the
+ * error.
+ */
 export function checkRoute(name: string, value: Route): void {
   if (typeof value === "function" || ROUTES.has(value)) return;
   throw new TypeError(`${name} must be one of ${[...ROUTES].join(", ")}, or a function; got ${show(value)}`);
 }
 
-/** Maximum number of handlers that run at once, or of sends under way at once. */
+/** Largest value of `concurrency` options: handlers that run at once, or sends in progress at once. */
 export const MAX_CONCURRENCY = 65_536;
 const ROUTES: ReadonlySet<RouteName | Route> = new Set<RouteName>([
   "round-robin",

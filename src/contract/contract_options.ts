@@ -26,18 +26,18 @@ import { checkSchema, type Schema } from "./schema.ts";
 /** Options of {@link event}. `In`: the type that a sender gives; `Payload`: the type that the handler gets. */
 export type EventOptions<In, Payload = In> = DurableEventOptions<In, Payload> | TransientEventOptions<In, Payload>;
 
-/** Options of an event that is durable. */
+/** Options of an event that is durable (stored until it is handled). */
 export interface DurableEventOptions<In, Payload = In> {
   /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`). Default: none. */
   input?: Schema<In, Payload> | undefined;
   /**
    * True or `{ keep }`: the event is stored in the log until every subscription has handled it; `publish` returns ok
-   * when it is stored.
+   * once the event is stored.
    */
   durable: Durable;
   /**
-   * Key of a payload: in each subscription, messages of one key are handled one at a time, in the order in which they
-   * were stored. Default: none.
+   * Makes the key of a payload: in each subscription, messages of one key are handled one at a time, in the order in
+   * which they were stored. Default: none.
    */
   key?: ((payload: NoInfer<In>) => string) | undefined;
   /**
@@ -51,18 +51,18 @@ export interface DurableEventOptions<In, Payload = In> {
   meta?: ContractMeta | undefined;
   /**
    * Version of the schemas: a positive integer. Raise it for changes that the JSON Schemas do not show, such as a
-   * refinement, a transform or a coercion: nodes with different versions then know that the other may accept messages
-   * that they refuse. Default: none.
+   * refinement, a transform or a coercion: two nodes with different versions then know that one may accept messages
+   * that the other refuses. Default: none.
    */
   version?: number | undefined;
 }
 
-/** Options of an event that is not durable, and so has no key. */
+/** Options of an event that is not durable, and therefore has no key. */
 export interface TransientEventOptions<In, Payload = In>
   extends Pick<DurableEventOptions<In, Payload>, "input" | "redact" | "meta" | "version"> {
-  /** Must be false or absent: the event is not durable. */
+  /** Must be false or absent, because this event is not durable. */
   durable?: false | undefined;
-  /** Must be absent: only a durable event has a key. */
+  /** Must be absent, because only a durable event has a key. */
   key?: undefined;
 }
 
@@ -77,21 +77,21 @@ export type QueryOptions<In, Out, F extends string = AnyCode, Payload = In, Retu
   & RequestOptions<In, Out, F, Payload, Returned>
   & (Ordered | Keyed | Keyless);
 
-/** Options of {@link command}. */
+/** Options of {@link command}, in every allowed combination. */
 export type CommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
   & AnyCommandOptions<In, Out, F, Payload, Returned>
   & MaybeDurable
   & (Ordered | Keyed | Keyless)
   & (WithoutId | Idempotent);
 
-/** Options of a command that is durable. */
+/** Options of a command that is durable (`enqueue` can store it). */
 export type DurableCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
   & AnyCommandOptions<In, Out, F, Payload, Returned>
   & DurableOption
   & (Ordered | Keyed | Keyless)
   & (WithoutId | Idempotent);
 
-/** Options of a command that is durable, has a key, and is not idempotent. */
+/** Options of a command that is durable and has a key, and is not idempotent. */
 export type DurableKeyedCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
   & AnyCommandOptions<In, Out, F, Payload, Returned>
   & DurableOption
@@ -105,14 +105,14 @@ export type KeyedCommandOptions<In, Out, F extends string = AnyCode, Payload = I
   & (Ordered | Keyed)
   & NotIdempotent;
 
-/** Options of a command that is idempotent. */
+/** Options of a command that is idempotent (one recorded result for each message id). */
 export type IdempotentCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
   & AnyCommandOptions<In, Out, F, Payload, Returned>
   & MaybeDurable
   & (Ordered | Keyed | Keyless)
   & Idempotent;
 
-/** Options that commands and queries take in all combinations. */
+/** Options that every command and every query may have. */
 export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> {
   /** Checks the payload where it is sent and parses it where it is handled (`INVALID_MESSAGE`). Default: none. */
   input?: Schema<In, Payload> | undefined;
@@ -125,13 +125,13 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
    */
   failures?: readonly F[] | undefined;
   /**
-   * The routing key of a payload, unless a send names another key: the `hash` strategy sends the same key to the same
-   * node. Default: none.
+   * Makes the routing key of a payload, for sends that name no `key`: the `hash` strategy sends the same key to the
+   * same node. Default: none.
    */
   key?: ((payload: NoInfer<In>) => string) | undefined;
-  /** Timeout of a send, retries included, in ms: 1 to 2^31 - 1. Default: the app's `timeout`. */
+  /** Timeout of a send, in ms, retries included: 1 to 2^31 - 1. Default: the `timeout` of `catga()`. */
   timeout?: number | undefined;
-  /** Number of further attempts after the first: 0 to 1,000. Default: the app's `retries`. */
+  /** Number of further attempts of a send after the first: 0 to 1,000. Default: the `retries` of `catga()`. */
   retries?: number | undefined;
   /**
    * Metadata of the contract, for the program's behaviors and its edge: a plain object, which is frozen. Default: none.
@@ -139,13 +139,13 @@ export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = I
   meta?: ContractMeta | undefined;
   /**
    * Version of the schemas: a positive integer. Raise it for changes that the JSON Schemas do not show, such as a
-   * refinement, a transform or a coercion: nodes with different versions then know that the other may accept messages
-   * that they refuse. Default: none.
+   * refinement, a transform or a coercion: two nodes with different versions then know that one may accept messages
+   * that the other refuses. Default: none.
    */
   version?: number | undefined;
 }
 
-/** Options that commands take in all combinations. */
+/** Options that every command may have. */
 export interface AnyCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestOptions<In, Out, F, Payload, Returned> {
   /**
@@ -161,7 +161,7 @@ export interface AnyCommandOptions<In, Out, F extends string = AnyCode, Payload 
   redact?: readonly RedactedPath<NoInfer<In>>[] | undefined;
 }
 
-// The combinations of options, each in types of its own without type parameters, so that the compiler makes them once.
+// The combinations of options. Each is a type of its own, without type parameters, so that the compiler makes it once.
 
 /** Options of a contract with a key, ordered or not. */
 export interface Ordered {
@@ -170,55 +170,61 @@ export interface Ordered {
    * `false`.
    */
   ordered?: boolean | undefined;
-  /** The option `key`: a function of the payload. */
+  /** The function that makes the key of a payload. */
   key: object;
-  /** The route: an ordered contract always has `"hash"`. */
+  /** The routing strategy: `"hash"`, the only one that an ordered contract may have. */
   route?: "hash" | undefined;
 }
 
 /** Options of a contract with a key, and any route. */
 export interface Keyed {
-  /** The option `key`: a function of the payload. */
+  /** The function that makes the key of a payload. */
   key: object;
-  /** The strategy that chooses a node. Default: the app's `route`. */
+  /** The routing strategy, which chooses the node. Default: the `route` of `catga()`. */
   route?: Route | undefined;
-  /** Must be false here: see {@link Ordered}. */
+  /** Must be false or absent: a contract with `ordered: true` takes no other route than `"hash"`. */
   ordered?: false | undefined;
 }
 
 /** Options of a contract without a key. */
 export interface Keyless {
-  /** Must be absent: the contract has no key. */
+  /** Must be absent, because the contract has no key. */
   key?: undefined;
-  /** Strategy that chooses a node; not `"hash"`, which needs a `key`. Default: the app's `route`. */
+  /**
+   * The routing strategy, which chooses the node; not `"hash"`, which needs a `key`. Default: the `route` of `catga()`.
+   */
   route?: Exclude<Route, "hash"> | undefined;
-  /** Must be false: an ordered contract needs a `key`. */
+  /** Must be false or absent, because an ordered contract needs a `key`. */
   ordered?: false | undefined;
 }
 
-/** Options of a command that runs each time that it is sent. */
+/** Options of a command that is not idempotent: its handler runs each time that the command is sent. */
 export interface NotIdempotent {
-  /** Must be false; for `true` or `{ ttl }` see {@link Idempotent}. */
+  /** Must be false or absent, because the command is not idempotent. */
   idempotent?: false | undefined;
-  /** Must be absent: an `id` function needs `idempotent`. */
+  /** Must be absent, because only an idempotent command has an `id` function. */
   id?: undefined;
 }
 
 /** Options of a command without an `id` function, idempotent or not. */
 export interface WithoutId {
-  /** `true` or `{ ttl }`: one recorded result for each message id. Default: `false`. */
+  /**
+   * `true` or `{ ttl }`: the handler's result is recorded for each message id, and repeated sends get the record.
+   * Default: `false`.
+   */
   idempotent?: boolean | { ttl?: number | undefined } | undefined;
-  /** Must be absent: the command has no `id` function. */
+  /** Must be absent, because the command has no `id` function. */
   id?: undefined;
 }
 
-/** Options of a command with one result for each message id. */
+/** Options of an idempotent command, which has one result for each message id. */
 export interface Idempotent {
   /**
-   * True or `{ ttl }`: one recorded result for each message id, which every sender with that id gets, from whichever
-   * node. The command is sent again when its node is lost. After a crash, a pause of more than 15 s, or more than 4 s
-   * without a connection, the handler may run again: fence its changes with `ctx.fence`. The same id with another
-   * payload is `ID_REUSED`. `ttl`: how long a result is kept, in ms, from 1,000 to ten years. Default: a day.
+   * True or `{ ttl }`: one result is recorded for each message id, and every sender of that id gets this result,
+   * whichever node answers. The command is sent again when its node is lost. After a crash, a pause of more than 15 s,
+   * or more than 4 s without a connection, the handler may run again: pass `ctx.fence` to the store that it changes, so
+   * that the store can refuse the older run. The same id with another payload is `ID_REUSED`. `ttl`: how long a result
+   * is kept, in ms, from 1,000 to ten years. Default: a day.
    */
   idempotent: true | { ttl?: number | undefined };
 }
@@ -226,8 +232,8 @@ export interface Idempotent {
 /** Options of a command, durable or not. */
 export interface MaybeDurable {
   /**
-   * True or `{ keep }`: `enqueue` may store the command, which then runs at least once, on any service that handles it.
-   * Default: `false`.
+   * True or `{ keep }`: `enqueue` may store the command; a stored command then runs at least once, on any service that
+   * handles it. Default: `false`.
    */
   durable?: boolean | Durable | undefined;
 }
@@ -235,20 +241,21 @@ export interface MaybeDurable {
 /** Options of a durable command. */
 export interface DurableOption {
   /**
-   * True or `{ keep }`: `enqueue` may store the command, which then runs at least once, on any service that handles it.
+   * True or `{ keep }`: `enqueue` may store the command; a stored command then runs at least once, on any service that
+   * handles it.
    */
   durable: Durable;
 }
 
 /** Options of a command that is not durable. */
 export interface NotDurable {
-  /** Must be false: `enqueue` takes durable commands only. */
+  /** Must be false or absent, because the command is not durable, and `enqueue` does not take it. */
   durable?: false | undefined;
 }
 
 /**
- * Returns the options of a contract, frozen, without options that are `undefined`. Throws a `TypeError` or `RangeError`
- * for an invalid option.
+ * Returns the options of a contract, checked and frozen, without options that are `undefined`. Throws a `TypeError` or
+ * `RangeError` for an invalid option.
  */
 export function contractOptions(kind: Kind, name: string, options: object | undefined): ContractOptions {
   if (options === undefined) return NO_OPTIONS;
@@ -302,7 +309,10 @@ export function contractOptions(kind: Kind, name: string, options: object | unde
   return Object.freeze(given);
 }
 
-/** A copy of the `meta` of a contract, frozen. Throws a `TypeError` unless it is a plain object. */
+/**
+ * Returns a frozen copy of a contract's `meta`. Throws a `TypeError` unless `meta` is a plain object. `at`: text before
+ * the option's name in the error.
+ */
 export function frozenMeta(at: string, meta: ContractMeta): ContractMeta {
   if (!isPlain(meta)) {
     throw new TypeError(`${at}: meta must be a plain object, like { role: "admin" }; got ${show(meta)}`);
@@ -321,10 +331,10 @@ function checkStream(at: string, { resume, idle, window }: ContractOptions): voi
 }
 
 const WINDOW_OPTIONS = new Set(["items", "bytes"]);
-/** The largest window of a stream, in items. */
+/** The largest `window` of a stream: maximum number of items that were sent and not read yet. */
 const MAX_WINDOW = 65_536;
 
-/** Throws a `TypeError` unless `failures` is an array of codes. */
+/** Throws a `TypeError` unless `failures` is an array of valid failure codes. */
 export function checkFailures(at: string, failures: readonly string[]): void {
   if (Array.isArray(failures) && failures.every((code) => typeof code === "string" && code !== "")) return;
   throw new TypeError(`${at}: failures must be an array of codes, like ["SOLD_OUT"]; got ${show(failures)}`);
@@ -355,8 +365,8 @@ function checkDurable(at: string, durable: NonNullable<ContractOptions["durable"
 
 const DURABLE_OPTIONS = new Set(["keep"]);
 /**
- * Minimum of `keep`, in ms: a publish is repeated for 105 s, and a server that restarts forgets the ids of expired
- * messages.
+ * Minimum of `keep`, the time that a message stays in the log, in ms: a publish is repeated for 105 s, and a server
+ * that restarts forgets the ids of expired messages.
  */
 const LEAST_KEEP = 120_000;
 

@@ -42,7 +42,7 @@ import {
 } from "./handler.ts";
 import { subscriptionSettings } from "./subscription_settings.ts";
 
-/** A command or a query. */
+/** A command or a query, which a program can `send`. */
 export interface RequestContract<
   K extends "command" | "query",
   In,
@@ -52,8 +52,8 @@ export interface RequestContract<
   Returned = Out,
 > extends Contract<K, In, Out, F> {
   /**
-   * Makes the handler: `fn` returns the value or `fail(…)`, or throws; it may be async. Pass the handler to `catga`,
-   * which takes one handler for this contract.
+   * Makes the contract's handler from `fn`, which returns the value or `fail(…)`, or throws; it may be async. Pass the
+   * handler to `catga`, which takes one handler for each command or query.
    */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<F>>,
@@ -65,37 +65,40 @@ export interface RequestContract<
 export interface Command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestContract<"command", In, Out, F, Payload, Returned> {}
 
-/** A durable command, which `enqueue` takes. */
+/** A durable command: `enqueue` can store it. */
 export interface DurableCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends Command<In, Out, F, Payload, Returned> {
-  /** The contract's options, with `durable`. */
+  /** The contract's options, which include `durable`. */
   readonly options: DurableContractOptions;
-  /** Makes the handler, like the `handle` of other commands; `retry` applies to messages that were enqueued. */
+  /** Makes the command's handler. The option `retry` applies only to messages that were enqueued. */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Returned | Failure<F>>,
     options?: CommandHandlerOptions<F>,
   ): Handler;
 }
 
-/** A durable command with a `key` that is not idempotent: `enqueue` takes it, and an entity may decide it. */
+/**
+ * A durable command with a `key` that is not idempotent: `enqueue` can store it, and an entity may have the handler for
+ * it.
+ */
 export interface DurableKeyedCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends DurableCommand<In, Out, F, Payload, Returned> {
-  /** The contract's options, with `durable` and `key`. */
+  /** The contract's options, which include `durable` and `key`. */
   readonly options: DurableContractOptions & KeyedContractOptions;
 }
 
-/** A command with a `key` that is not idempotent: an entity may decide it. */
+/** A command with a `key` that is not idempotent: an entity may have the handler for it. */
 export interface KeyedCommand<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends Command<In, Out, F, Payload, Returned> {
-  /** The contract's options, with `key`. */
+  /** The contract's options, which include `key`. */
   readonly options: KeyedContractOptions;
 }
 
-/** The options of a {@link KeyedCommand}. */
+/** Options of a command that an entity may handle: with a `key`, and not idempotent. */
 export interface KeyedContractOptions extends ContractOptions {
-  /** The routing key of a payload: the id of the entity that decides the command. */
+  /** Makes the key of a payload: the id of the entity that handles the command. */
   readonly key: (payload: never) => string;
-  /** Must be false: an entity itself records the results of its commands. */
+  /** Must be false or absent, because the entity itself records the results of its commands. */
   readonly idempotent?: false | undefined;
 }
 
@@ -103,28 +106,29 @@ export interface KeyedContractOptions extends ContractOptions {
 export interface Query<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestContract<"query", In, Out, F, Payload, Returned> {}
 
-/** An event, made by {@link event}. */
+/** An event, made by {@link event}; programs publish it and subscribe to it. */
 export interface EventContract<In = void, Payload = In> extends Contract<"event", In, void> {
   /**
-   * Makes a handler; an event may have any number of handlers. The return value is ignored; an error that `fn` throws
-   * is logged.
+   * Makes a handler of the event, which may have any number of handlers. The return value of `fn` is ignored; an error
+   * that `fn` throws is logged.
    */
   on(fn: (payload: Payload, ctx: Context) => unknown, options?: EventHandlerOptions): Handler;
 }
 
-/** A durable event, made by {@link event}. */
+/** A durable event (stored until all its subscriptions have handled it), made by {@link event}. */
 export interface DurableEvent<In = void, Payload = In> extends EventContract<In, Payload> {
-  /** The contract's options, with `durable`. */
+  /** The contract's options, which include `durable`. */
   readonly options: DurableContractOptions;
   /**
-   * Makes a handler; an event may have any number of handlers. The return value is ignored, except `fail(…)`: after a
-   * failure, returned or thrown, the event is tried again, and in the end becomes a dead letter.
+   * Makes a handler of the event, which may have any number of handlers. The return value of `fn` is ignored, except
+   * `fail(…)`: after a failure, returned or thrown, the event is tried again, and after the last attempt becomes a dead
+   * letter.
    */
   on(fn: (payload: Payload, ctx: Context) => unknown, options?: SubscriptionOptions): Handler;
   /**
-   * Makes a handler of batches: of up to `max` events at once (1 to 1,000; default: 500), after waiting up to `within`
-   * ms for more (0 to 60,000; default: 20). If a batch fails, each member is handled alone, and only that run counts as
-   * an attempt; `batch.fail` fails one member.
+   * Makes a handler that gets several events in one call: up to `max` (1 to 1,000; default: 500), after waiting up to
+   * `within` ms for more events (0 to 60,000; default: 20). If a batch fails, each of its events is handled alone, and
+   * only the run of the single event counts as an attempt; `batch.fail` fails one event of a batch.
    */
   onBatch(
     fn: (batch: Batch<Payload>, ctx: Context) => unknown,
@@ -132,13 +136,17 @@ export interface DurableEvent<In = void, Payload = In> extends EventContract<In,
   ): Handler;
 }
 
-/** An event of an entity: only commands of its entity emit it. */
+/** An event of an entity: only commands of the entity emit it; programs cannot publish it. */
 export interface EmittedEvent<In, Payload = In> extends DurableEvent<In, Payload> {
   /**
-   * Compile time only: the compiler's error names the reason if the event is passed to `publish`; never has a value.
+   * Compile time only, never has a value: its text appears in the compiler's error when the event is passed to
+   * `publish`, and names the reason.
    */
   readonly "~emitted"?: "commands of its entity emit it, and nobody publishes it";
-  /** Like `on` of other durable events; `ctx.key` is the entity's id. */
+  /**
+   * Makes a handler of the event, which may have any number of handlers; after a failure the event is tried again, and
+   * after the last attempt becomes a dead letter. `ctx.key` is the entity's id.
+   */
   on(
     fn: (payload: Payload, ctx: Context & { readonly key: string }) => unknown,
     options?: SubscriptionOptions,
@@ -183,7 +191,10 @@ export function command<In = void, Out = void, F extends string = AnyCode, Paylo
   name: SendableName<In, Returned>,
   options: IdempotentCommandOptions<In, Out, F, Payload, Returned>,
 ): Command<In, Out, F, Payload, Returned>;
-/** Defines any command. Takes all options, because the compiler reports only the errors of the last overload. */
+/**
+ * Defines any command. This last overload takes every option, because the compiler reports only the errors of the last
+ * overload.
+ */
 export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
   name: SendableName<In, Returned>,
   options?: CommandOptions<In, Out, F, Payload, Returned>,
@@ -217,7 +228,7 @@ export function query<In = void, Out = void, F extends string = AnyCode, Payload
   return requestContract("query", checkName(name), options);
 }
 
-/** Makes a command or a query whose name has been checked. */
+/** Makes a command or a query. The caller has checked the name. */
 export function requestContract<K extends "command" | "query">(kind: K, name: string, options: object | undefined) {
   const contract = Object.freeze({
     kind,
@@ -256,7 +267,7 @@ export function event<In, Payload>(name: string, options?: EventOptions<In, Payl
   return eventContract(checkName(name), contractOptions("event", name, options));
 }
 
-/** Makes an event of an entity, whose name has been checked: kept for ever, with the entity's id as its key. */
+/** Makes an event of an entity: kept for ever, with the entity's id as its key. The caller has checked the name. */
 export function entityEvent<In, Payload>(
   name: string,
   entity: string,
@@ -266,7 +277,7 @@ export function entityEvent<In, Payload>(
   return eventContract(name, Object.freeze(options));
 }
 
-/** Makes an event whose name has been checked. */
+/** Makes an event. The caller has checked the name. */
 export function eventContract<Options extends ContractOptions>(name: string, options: Options) {
   const contract = Object.freeze({
     kind: "event" as const,
@@ -278,7 +289,10 @@ export function eventContract<Options extends ContractOptions>(name: string, opt
   return contract;
 }
 
-/** Wraps the function of a batch handler so that each call first calls the batch's {@link BEGINS}. */
+/**
+ * Wraps the function of a batch handler so that each call first forgets the failures that an earlier call recorded on
+ * the same batch.
+ */
 function beginning(fn: HandlerFn): HandlerFn {
   return (batch: { [BEGINS]?(): void }, ctx: never) => {
     batch[BEGINS]?.();
@@ -295,7 +309,7 @@ const HANDLER_OPTIONS = {
   onBatch: new Set([...ON_OPTIONS, "max", "within"]),
 };
 
-/** Returns the name of a contract; throws a `TypeError` for an invalid one. */
+/** Returns the name of a contract; throws a `TypeError` if it is invalid. */
 export function checkName(name: string): string {
   const isName = typeof name === "string" && isContractName(name);
   if (isName && isRunMessage(name)) throw new TypeError(`${name} is a message of the runs of a workflow`);
@@ -306,7 +320,7 @@ export function checkName(name: string): string {
   );
 }
 
-/** Makes the handler of a contract. `at`: prefix of error messages. */
+/** Makes the handler of a contract. `at`: text at the beginning of error messages. */
 export function handlerOf(
   contract: AnyContract,
   method: "handle" | "on" | "onBatch",
@@ -323,7 +337,7 @@ export function handlerOf(
     throw new TypeError(`${at}: each must be "service" or "node"; got ${show(each)}`);
   }
   const body: HandlerBody = {
-    // the payload that arrives has the type of this contract, guaranteed by its schema or its type arguments
+    // the contract's schema or type arguments guarantee the type of the payload
     fn: (method === "onBatch" ? beginning(fn) : fn) as HandlerBody["fn"],
     behaviors: Object.freeze([...behaviors]),
     concurrency,
@@ -348,7 +362,9 @@ export function checkContract(method: string, contract: AnyContract, ...kinds: K
   );
 }
 
-/** Describes the value that was given, and what was probably meant. */
+/**
+ * Describes, for an error, a value that was passed in place of the expected contract, and says what was probably meant.
+ */
 export function describe(given: AnyContract): string {
   if (isHandler(given)) return `a handler: give its contract, ${given.contract.name}`;
   if (given?.kind === undefined) return show(given);

@@ -10,8 +10,8 @@ export interface KeepOptions extends Pick<SendOptions, "id" | "headers" | "signa
    */
   delay?: number | undefined;
   /**
-   * Earliest time at which the message is handled, before the year 2262, by this process's clock; translated to the
-   * server's clock when published. Needs nats-server 2.12. Default: at once.
+   * Earliest time at which the message is handled, before the year 2262, by this process's clock; `publish` and
+   * `enqueue` translate it to the server's clock. Needs nats-server 2.12. Default: at once.
    */
   at?: Date | undefined;
 }
@@ -19,11 +19,11 @@ export interface KeepOptions extends Pick<SendOptions, "id" | "headers" | "signa
 /** Options of `enqueue`. */
 export interface EnqueueOptions extends KeepOptions {
   /**
-   * Repeats the message: six fields of cron, seconds first, or `@hourly` and the like. `id` is the schedule's name.
-   * Needs nats-server 2.14.
+   * Repeats the message at the times of a cron expression: six fields, seconds first, or `@hourly` and the like. `id`
+   * is the schedule's name. Needs nats-server 2.14.
    */
   cron?: string | undefined;
-  /** The time zone of `cron`, such as `"Europe/Berlin"`. Default: UTC. */
+  /** The time zone in which `cron` is read, such as `"Europe/Berlin"`. Default: UTC. */
   zone?: string | undefined;
 }
 
@@ -46,9 +46,9 @@ export interface DeadLetter {
   readonly service: string;
   /** The name of the subscription. */
   readonly subscription: string;
-  /** The name of the contract. */
+  /** The name of the message's contract. */
   readonly contract: string;
-  /** The message's key, if it has one. */
+  /** The message's key; `undefined`: it has none. */
   readonly key: string | undefined;
   /** Payload as it was published, before the contract's schema parsed it. */
   readonly payload: unknown;
@@ -61,28 +61,30 @@ export interface DeadLetter {
    * line, then the stack; 4 kB at most; absent with `causes: false`.
    */
   readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined };
-  /** Number of attempts so far. */
+  /** Number of attempts to handle the message so far. */
   readonly attempts: number;
   /** Time at which the message was stored in the log, by the server's clock. */
   readonly stored: Date;
-  /** The time that the message was scheduled for; `undefined`: it was not scheduled. */
+  /** The time for which the message was scheduled; `undefined`: it was not scheduled. */
   readonly due: Date | undefined;
   /** Time at which the message became a dead letter. */
   readonly at: Date;
-  /** Number of later messages of the same contract and key that wait behind this dead letter. */
+  /**
+   * Number of later messages of the same contract and key, which wait until this dead letter is replayed or discarded.
+   */
   readonly heldBehind: number;
   /**
-   * Earlier payloads of an edited dead letter, oldest first, as JSON that is cut if it is long; `at`: the time since
-   * which the message was a dead letter with that payload.
+   * The payloads that the dead letter had before it was edited, oldest first, as JSON that is cut if it is long; `at`:
+   * the time since which it was a dead letter with that payload.
    */
   readonly history: readonly { readonly at: Date; readonly payload: string }[];
   /**
-   * Handles the message again, with all its attempts, and then the messages behind it. `payload` replaces the payload;
-   * the key stays. Resolves when the request is stored. Rejects with `TOO_LARGE` for a payload that is too large for
-   * `publish`.
+   * Has the message handled again, with all its attempts, and then the messages that wait behind it. `payload` replaces
+   * the message's payload; its key stays. Resolves when the request is stored. Rejects with `TOO_LARGE` for a payload
+   * that is too large for `publish`.
    */
   replay(options?: { readonly payload?: unknown }): Promise<void>;
-  /** Removes the dead letter; the messages behind it go on. Resolves when the request is stored. */
+  /** Removes the dead letter; messages that waited behind it are then handled. Resolves when the request is stored. */
   discard(): Promise<void>;
 }
 
@@ -94,13 +96,13 @@ export interface SubscriptionInfo {
   readonly name: string;
   /** The contracts whose messages the subscription handles. */
   readonly contracts: readonly string[];
-  /** Position in the log up to which the subscription has read. */
+  /** Position in the log up to which the subscription has read messages. */
   readonly position: number;
-  /** Number of messages of the stream behind that position; each has 1 to 512 events. */
+  /** Number of messages of the log's stream that the subscription has not read yet; each has 1 to 512 events. */
   readonly lag: number;
-  /** Number of messages that were read, but neither handled nor put aside. */
+  /** Number of messages that the subscription has read, and that are neither handled nor dead letters. */
   readonly open: number;
-  /** Age of the oldest message that is not handled, in ms; 0 if there is none. */
+  /** Age of the subscription's oldest unhandled message, in ms; 0 if there is none. */
   readonly oldest: number;
   /**
    * Time until the first unhandled message is deleted from the log, in ms, if that is in the last quarter of its
@@ -109,13 +111,15 @@ export interface SubscriptionInfo {
   readonly ends?: number | undefined;
   /** Number of messages that wait for their next attempt, or behind another message of their key. */
   readonly retrying: number;
-  /** Number of dead letters. */
+  /** Number of dead letters of the subscription. */
   readonly dead: number;
   /** The id of the node that leads the subscription; `undefined`: none. */
   readonly leader: string | undefined;
   /** True if no live node handles the subscription; it stays until it is removed. */
   readonly abandoned: boolean;
-  /** True until the leader has carried out every `rewind`, `replay` and `discard`. */
+  /**
+   * True while an operator's `rewind`, `replay` or `discard` is waiting for the subscription's leader to carry it out.
+   */
   readonly requested: boolean;
 }
 
@@ -132,7 +136,10 @@ export function checkKeepOptions(method: "publish" | "enqueue", name: string, op
   if (cron !== undefined && id === undefined) throw new TypeError(`${at}: a cron needs an id, which is its name`);
 }
 
-/** Throws a `TypeError` or `RangeError` if `at`, `cron` or `zone` is invalid. */
+/**
+ * Throws a `TypeError` or `RangeError` if `at`, `cron` or `zone` is invalid. `at` (first argument): text at the
+ * beginning of the error.
+ */
 export function checkTimes(at: string, { at: when, cron, zone }: Pick<EnqueueOptions, "at" | "cron" | "zone">): void {
   if (when !== undefined && !(when instanceof Date && !Number.isNaN(when.getTime()))) {
     throw new TypeError(`${at}: at must be a valid Date; got ${show(when)}`);
@@ -149,7 +156,7 @@ export function checkTimes(at: string, { at: when, cron, zone }: Pick<EnqueueOpt
   if (zone !== undefined && cron === undefined) throw new TypeError(`${at}: zone is that of cron: give it a cron, too`);
 }
 
-/** Throws if the options of `deadLetters` are invalid. */
+/** Throws if the options of the method `deadLetters` are invalid. */
 export function checkDeadLetterOptions(options: DeadLetterOptions): void {
   checkKnown("deadLetters", options, DEAD_LETTER_OPTIONS);
   for (const [option, value] of Object.entries(options)) {

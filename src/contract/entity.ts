@@ -1,6 +1,6 @@
 /**
- * Entities: things with an id whose state is computed from their events, and which change by one command at a time.
- * This file has the declarations of programs; `entities/` loads and stores entities.
+ * Entities: things with an id whose state is computed from their stored events, and which change by one command at a
+ * time. This file has the declarations that programs use; the folder `entities/` loads and stores entities.
  */
 import type { AnyCode } from "../error.ts";
 import type { AnyContract } from "./contract.ts";
@@ -23,13 +23,13 @@ import type { MaybePromise, Schema } from "./schema.ts";
 import type { SendableName } from "./sendable.ts";
 import { workflowOf } from "./workflow.ts";
 
-/** Options of {@link entity}. */
+/** Options of {@link entity}, which defines a type of entity. */
 export interface EntityOptions<State> {
-  /** Returns the state of an entity without events, as plain data. The state gets frozen. */
+  /** Makes the state of an entity that has no events yet, as plain data. Catga freezes the state. */
   initial: (id: string) => State;
   /**
-   * Version of the `apply` functions. Raise it when they make another state of the same events: snapshots of another
-   * version are not used. Default: 1.
+   * Version of the `apply` functions. Raise it when they compute another state from the same events: stored snapshots
+   * of another version are then ignored. Default: 1.
    */
   version?: number | undefined;
 }
@@ -37,62 +37,69 @@ export interface EntityOptions<State> {
 /** Options of an entity's `event`. */
 export interface EntityEventOptions<In, Payload = In> {
   /**
-   * Checks the payload where it is emitted, and parses it where it is applied or handled: its transforms bring old
-   * events into today's shape. It must be synchronous. Default: none.
+   * Checks the payload when the event is emitted, and parses it when the event is applied or handled: transforms of the
+   * schema bring old events into today's shape. The schema must be synchronous. Default: none.
    */
   input?: Schema<In, Payload> | undefined;
   /**
    * Paths of members that tools hide (the command line, the dashboard, listings of dead letters): up to 32 paths, each
-   * of up to 256 characters. The paths are stored with each event. If a history has such an event, tools hide the state
-   * of the snapshot, too. Default: none.
+   * of up to 256 characters. The paths are stored with each event. If an entity has an event with hidden members, tools
+   * hide the state in its snapshot, too. Default: none.
    */
   redact?: readonly RedactedPath<NoInfer<In>>[] | undefined;
 }
 
 /** An event of an entity. It is durable, and its key is the entity's id. Only commands of the entity emit it. */
 export interface EntityEvent<State, In = void, Payload = In> extends EmittedEvent<In, Payload> {
-  /** Carries the type of the state. */
+  /** Compile time only: carries the type of the state. */
   readonly "~state": (state: State) => State;
-  /** Makes a value of this event with a payload, for `given` of {@link Entity.decide} in tests. */
+  /** Pairs this event with a payload, for the option `given` of {@link Entity.decide} in tests. */
   of(...args: undefined extends In ? [payload?: NoInfer<In>] : [payload: NoInfer<In>]): Given<State>;
 }
 
-/** A handler that an entity makes. The type parameters are for {@link Entity.decide}. */
+/**
+ * A handler of a command, made by an entity's `handle`. Its type parameters let {@link Entity.decide} check a test's
+ * values.
+ */
 export interface EntityHandler<State, In, Returned, F extends string = AnyCode> extends Handler {
-  /** Carries the types; never has a value. */
+  /** Compile time only, never has a value: carries the types. */
   readonly "~decides"?: (state: State, payload: In) => Returned | Failure<F>;
 }
 
-/** A type of entity. */
+/** A type of entity, made by {@link entity}. */
 export interface Entity<State> {
-  /** The name of the type. */
+  /** The name of the type of entity. */
   readonly name: string;
-  /** Internal: the definition of the entity. */
+  /** Internal: the initial state, events and version of the type of entity. */
   readonly "~entity": EntityDefinition<State>;
   /**
-   * The event `<Entity>.forgotten`, which remains of an entity that was forgotten: read models handle it by removing
+   * The event `<Entity>.forgotten`, the only event left of an entity after `forget`. Read models handle it by removing
    * their data about the entity.
    */
   readonly forgotten: EmittedEvent<{ readonly id: string }>;
   /**
-   * Defines an event of the entity, called `<Entity>.<name>`. `apply` makes the next state of a state and the event; it
-   * must be pure. The state that it gets is frozen (except a `Map` or `Set` in it: copy it). Throws a `TypeError` for
-   * an invalid or repeated name.
+   * Defines an event of the entity, called `<Entity>.<name>`. `apply` returns the state after the event, computed from
+   * the state before it and the payload; it must be pure. The state that it gets is frozen (except a `Map` or `Set` in
+   * it: copy it). Throws a `TypeError` for an invalid or repeated name.
    */
   event<In = void, Payload = In>(
     name: SendableName<In>,
     apply: {
       (state: State, payload: NoInfer<Payload>): State;
-      /** Compile time only: the compiler's error names the right order of arguments; never has a value. */
+      /**
+       * Compile time only, never has a value: its text appears in the compiler's error, and names the right order of
+       * arguments.
+       */
       readonly input?: "apply is the second argument, input an option: event(name, apply, { input })";
     },
     options?: EntityEventOptions<In, Payload>,
   ): EntityEvent<State, In, Payload>;
   /**
    * Makes the handler of a command whose `key` is the entity's id. The events that `decide` emits are stored together
-   * or not at all, and the command is applied once for its id; the value or failure that `decide` returns is the
-   * result. `decide` may run again if another command came first: put effects into a subscription to the events. A
-   * command with `durable: true` may be enqueued, too: it then runs later, and is applied once.
+   * or not at all, and the command is applied once for its message id; the value or failure that `decide` returns is
+   * the command's result. `decide` may run again if another command changed the entity meanwhile: put side effects into
+   * a subscription to the events. A command with `durable: true` may be enqueued, too: it then runs later, and is
+   * applied once.
    */
   handle<In, Out, F extends string, Payload, Returned>(
     command: KeyedCommand<In, Out, F, Payload, Returned>,
@@ -100,8 +107,8 @@ export interface Entity<State> {
     options?: CommandHandlerOptions<NoInfer<F>>,
   ): EntityHandler<State, In, Returned, F>;
   /**
-   * Decides a command by values alone, for tests: without an app, and without storing anything. Rejects with an error
-   * that `apply`, a schema or the handler throws.
+   * Runs the handler of a command on given events, for tests: without an app, and without storing anything. Rejects
+   * with an error that `apply`, a schema or the handler throws.
    */
   decide<In, Returned, F extends string>(
     handler: EntityHandler<State, In, Returned, F>,

@@ -1,4 +1,4 @@
-/** Decides a command of an entity by values, for tests. */
+/** Runs the handler of an entity's command on given events, for tests. */
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { checkKnown, freezePlain, isRecord, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
@@ -9,47 +9,47 @@ import type { Handler } from "./handler.ts";
 import { isFailure, type Result } from "./result.ts";
 import { firstIssue, validate } from "./schema.ts";
 
-/** An event with its payload, made by `of`. */
+/** An event with its payload, made by an entity event's `of`, as input of a test. */
 export interface Given<State> {
-  /** The name of the contract. */
+  /** The name of the event's contract. */
   readonly event: string;
-  /** Payload as it would be stored. */
+  /** The payload in the form in which it would be stored. */
   readonly payload: unknown;
-  /** Carries the type of the state; never has a value. */
+  /** Compile time only, never has a value: carries the type of the state. */
   readonly "~state"?: (state: State) => State;
 }
 
-/** Input of `decide`: earlier events and the command. */
+/** Input of an entity's `decide` in a test: earlier events and the command. */
 export interface DecisionOptions<State, In> {
   /** Events of the entity before the command, oldest first. Default: none. */
   given?: readonly Given<State>[] | undefined;
   /** The payload of the command. */
   when: In;
   /**
-   * Members of the context that the handler reads, and stand-ins for the methods that it sends with; reading another
-   * member throws. Default: none.
+   * Members of the context that the handler reads, with stand-ins for the methods that it calls; reading another member
+   * throws. Default: none.
    */
   ctx?: Partial<Context> | undefined;
 }
 
-/** Outcome of `decide`. */
+/** What an entity's `decide` resolves with in a test: the result of the command, its events, and the new state. */
 export interface Decision<State, Returned, F extends string = AnyCode> {
   /** The handler's return value, or its failure. */
   readonly result: Result<Returned, F>;
-  /** Events that the handler emitted; none if it failed. */
+  /** Events that the handler emitted; none if the handler failed. */
   readonly emitted: readonly { readonly event: string; readonly payload: unknown }[];
-  /** The state after the emitted events. */
+  /** The state of the entity after the emitted events. */
   readonly state: State;
 }
 
-/** Decides a command by values; see `Entity.decide`. */
+/** Runs the handler of an entity's command on given events; the implementation of `Entity.decide`. */
 export async function decideByValues<State>(
   definition: EntityDefinition<State>,
   handler: Handler,
   options: DecisionOptions<State, unknown>,
 ): Promise<Decision<State, never>> {
   const at = `${definition.name}.decide`;
-  // untyped callers may pass a contract
+  // a program without types may pass a contract instead of a handler
   const { contract, "~handler": inside } = (handler ?? {}) as Partial<Handler>;
   const body = inside?.entity;
   if (contract === undefined || body?.definition !== definition) {
@@ -58,7 +58,7 @@ export async function decideByValues<State>(
   checkKnown(at, options, DECISION_OPTIONS);
   const { given = [], when, ctx = {} } = options;
   checkGiven(at, given);
-  // a context may be an instance of a class
+  // the context may be an instance of a class, so only these values are refused
   if (typeof ctx !== "object" || ctx === null || Array.isArray(ctx)) {
     throw new TypeError(`${at}: ctx must be an object with members of the context; got ${show(ctx)}`);
   }
@@ -81,8 +81,8 @@ export async function decideByValues<State>(
 }
 
 /**
- * Returns the state after these events, parsed like stored events. The states are frozen, as in an app: an `apply` that
- * changes its argument throws.
+ * Returns the state that the events lead to; their payloads are parsed like payloads of stored events. The states are
+ * frozen, as in an app: an `apply` that changes its argument throws.
  */
 function stateOf<State>(
   definition: EntityDefinition<State>,
@@ -97,7 +97,7 @@ function stateOf<State>(
   return state;
 }
 
-/** Throws a `TypeError` unless these are events with their payloads. */
+/** Throws a `TypeError` unless every element of `given` was made by an event's `of`. */
 function checkGiven(at: string, given: readonly unknown[]): void {
   if (!Array.isArray(given)) throw new TypeError(`${at}: given must be an array of events; got ${show(given)}`);
   given.forEach((each, index) => {
@@ -108,7 +108,7 @@ function checkGiven(at: string, given: readonly unknown[]): void {
   });
 }
 
-/** Shows a value in an error message; a contract is shown by its name. */
+/** Shows a value in an error message; for a contract, its name. */
 function named(value: unknown): string {
   const { kind, name } = (value ?? {}) as Partial<AnyContract>;
   return typeof kind === "string" && typeof name === "string" ? `the ${kind} ${name} itself` : show(value);
@@ -116,7 +116,7 @@ function named(value: unknown): string {
 
 const DECISION_OPTIONS = new Set(["given", "when", "ctx"]);
 
-/** Makes a context of the members that a test gave; reading another member throws. */
+/** Makes a context that has only the members of `given`; reading another member throws. */
 function contextOf(given: Partial<Context>): Context {
   return new Proxy(given, {
     get: (target, member) => {

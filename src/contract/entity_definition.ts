@@ -1,23 +1,29 @@
-/** An entity as handlers of its commands see it, and the internal definition of a type of entity, for `entities/`. */
+/**
+ * An entity as the handlers of its commands see it, and the internal definition of a type of entity, which the folder
+ * `entities/` uses.
+ */
 import type { AnyContract, Contract } from "./contract.ts";
 import { disown, freezePlain, show } from "../data/checks.ts";
 import { issueWithPath, validate } from "./schema.ts";
 
-/** Type of an event that `emit` takes, with the types of its entity's state and of its payload. */
+/**
+ * An event that `emit` takes: an event of the entity whose command is being handled. Its type has the types of that
+ * entity's state and of the payload.
+ */
 export interface OfEntity<State, In> extends Contract<"event", In, void> {
-  /** Carries the type of the state. */
+  /** Compile time only: carries the type of the state. */
   readonly "~state": (state: State) => State;
 }
 
-/** An entity while a command is decided. */
+/** An entity as the handler of one of its commands gets it. */
 export interface Loaded<State> {
   /** The entity's id: the key of the command. */
   readonly id: string;
-  /** Number of stored events, without events that the command has emitted. */
+  /** Number of stored events of the entity, without the events that the running command has emitted. */
   readonly version: number;
   /**
-   * State after the stored events and the events emitted so far. Frozen, arrays and plain objects in depth: emit events
-   * to change it.
+   * State of the entity after its stored events and the events emitted so far. The state is frozen, arrays and plain
+   * objects in depth: emit events to change it.
    */
   readonly state: State;
   /** Emits an event. All events of a command are stored together when the handler has returned without failing. */
@@ -27,23 +33,23 @@ export interface Loaded<State> {
   ): void;
 }
 
-/** The definition of a type of entity. */
+/** Internal: a type of entity. */
 export interface EntityDefinition<State> {
-  /** The name of the type. */
+  /** The name of the type of entity. */
   readonly name: string;
-  /** Returns the state of an entity without events. */
+  /** Makes the state of an entity that has no events yet. */
   readonly initial: (id: string) => State;
-  /** Version of the `apply` functions. */
+  /** Version of the `apply` functions, which snapshots are stored with. */
   readonly version: number;
-  /** The type's events, by the names of their contracts. */
+  /** The events of the type of entity, by the names of their contracts. */
   readonly events: Map<string, EntityEventDefinition<State>>;
 }
 
-/** An event of an entity's definition. */
+/** Internal: one event of a type of entity. */
 export interface EntityEventDefinition<State> {
   /** The event contract that subscribers handle. */
   readonly contract: AnyContract;
-  /** Returns the next state. */
+  /** Computes the state after the event from the state before it. */
   readonly apply: (state: State, payload: unknown) => State;
 }
 
@@ -51,38 +57,41 @@ export interface EntityEventDefinition<State> {
 export interface LoadedEntity<State> {
   /** The entity's id. */
   readonly id: string;
-  /** Number of the entity's events. */
+  /** Number of the entity's stored events. */
   readonly version: number;
-  /** State after these events. Other readers get the same value: frozen, arrays and plain objects in depth. */
+  /**
+   * State of the entity after its stored events. Other callers of `load` get the same object, so it is frozen, arrays
+   * and plain objects in depth.
+   */
   readonly state: State;
 }
 
-/** Options of `load`. */
+/** Options of `app.load`, which reads an entity. */
 export interface LoadOptions {
   /**
-   * True reads up to the last event that the leader of the stream has; false reads from a server that may lag a little.
-   * Default: `false`.
+   * True reads up to the newest event, from the NATS server that leads the stream; false may read from another server,
+   * which may lag a little. Default: `false`.
    */
   latest?: boolean | undefined;
 }
 
-/** Type of an entity that `load` and `forget` take. */
+/** A type of entity, as `load` and `forget` take it. */
 export interface AnyEntity<State> {
-  /** The name of the type. */
+  /** The name of the type of entity. */
   readonly name: string;
-  /** Internal: the definition of the entity. */
+  /** Internal: the initial state, events and version of the type of entity. */
   readonly "~entity": EntityDefinition<State>;
 }
 
-// An entity while a command is decided: its state, and the events emitted so far.
+// An entity whose command is being handled: its state, and the events emitted so far.
 
-/** An emitted event with its payload as given, which is also how it is stored. */
+/** An emitted event. Its payload is stored as the handler gave it. */
 export interface EmittedPayload {
   readonly event: string;
   readonly payload: unknown;
 }
 
-/** The implementation of {@link Loaded}. */
+/** The entity that the handler of one of its commands gets: the implementation of {@link Loaded}. */
 export class Deciding<State> implements Loaded<State> {
   readonly id: string;
   readonly version: number;
@@ -114,7 +123,7 @@ export class Deciding<State> implements Loaded<State> {
     this.emitted.push({ event: event.name, payload });
   }
 
-  /** Forbids further events: called when the handler has ended. */
+  /** Ends the command: from now on, `emit` throws. Called when the handler has ended. */
   end(): void {
     this.#over = true;
   }
@@ -127,13 +136,13 @@ export class Deciding<State> implements Loaded<State> {
 export interface Inapplicable {
   readonly cause: "unknown event" | "schema";
   readonly message: string;
-  /** The error that the schema threw. */
+  /** The error that the event's schema threw. */
   readonly error?: unknown;
 }
 
 /**
- * Returns the next state. If the event cannot be applied, throws the error that `refuse` makes, or a `TypeError`
- * without `refuse`. Throws an error that `apply` throws.
+ * Returns the state after an event. If the event cannot be applied (see {@link Inapplicable}), it throws the error that
+ * `refuse` makes, or a `TypeError` without `refuse`; it also throws an error that `apply` throws.
  */
 export function applied<State>(
   definition: EntityDefinition<State>,
@@ -162,7 +171,10 @@ export function applied<State>(
   return nextState(known.apply(state, parsed.value as never), state, known.contract.name);
 }
 
-/** Throws if `apply` returned no state, before the event is stored. */
+/**
+ * Returns the state that `apply` returned, frozen; throws if `apply` returned no state, so that such an event is never
+ * stored.
+ */
 function nextState<State>(next: State, before: State, event: string): State {
   if (!(next instanceof Promise) && (next !== undefined || before === undefined)) return next;
   disown(next);
@@ -171,8 +183,8 @@ function nextState<State>(next: State, before: State, event: string): State {
 }
 
 /**
- * Returns the state of an entity without events, frozen. Throws an error that `initial` throws, and a `TypeError` if
- * `initial` returns no state.
+ * Returns the state of an entity that has no events, frozen. Throws an error that `initial` throws, and a `TypeError`
+ * if `initial` returns no state.
  */
 export function initialState<State>({ name, initial }: EntityDefinition<State>, id: string): State {
   const state = initial(id);

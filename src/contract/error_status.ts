@@ -1,6 +1,6 @@
 /**
- * The HTTP status of an error, for plain NATS clients, which expect such a number, and for HTTP (`http/respond.ts` has
- * another status for `NO_HANDLER`).
+ * The HTTP status for each error code: for plain NATS clients, which expect such a number in an error, and for HTTP
+ * (`http/respond.ts` has another status for `NO_HANDLER`).
  */
 import type { CatgaError, ErrorCode } from "../error.ts";
 

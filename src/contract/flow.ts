@@ -1,6 +1,6 @@
 /**
- * Workflows as programs see them: the context of the handler, options of `start` and `result`, and runs as operators
- * see them.
+ * Workflows as programs see them: the context that the handler of a workflow gets, options of `start` and `result`, and
+ * runs as operators see them.
  */
 import type { AnyCode } from "../error.ts";
 import type { Contract } from "./contract.ts";
@@ -12,99 +12,106 @@ import type { SendArgs } from "./send_options.ts";
 /** A workflow, made by `workflow()`. */
 export interface WorkflowContract<In, Out, F extends string = AnyCode> {
   /**
-   * Compile time only: the compiler's error names this method if the workflow is passed to another; never has a value.
+   * Compile time only, never has a value: its text appears in the compiler's error when the workflow is passed to the
+   * wrong method, and names the right one.
    */
   readonly "~use"?: "app.start(workflow, input)";
   /**
-   * Compile time only: keeps a workflow from methods that take messages, because it is started, not sent; never has a
-   * value.
+   * Compile time only, never has a value: keeps methods that take messages from accepting a workflow, which is started,
+   * not sent.
    */
   readonly options?: undefined;
   /** Distinguishes a workflow from other contracts. */
   readonly kind: "workflow";
-  /** 1 to 48 letters, digits, `-` and `_`; the same on every node. */
+  /** The workflow's name: 1 to 48 letters, digits, `-` and `_`; the same on every node. */
   readonly name: string;
-  /** Carries the types; never has a value. */
+  /** Compile time only, never has a value: carries the types of input and result. */
   readonly "~types"?: (payload: In) => Out;
-  /** Carries the type of the failures; never has a value. */
+  /** Compile time only, never has a value: carries the type of the failure codes. */
   readonly "~fails"?: () => F;
 }
 
-/** Any workflow. */
+/** Any workflow, whatever its types. */
 export type AnyWorkflow = Pick<WorkflowContract<never, unknown>, "kind" | "name">;
 
-/** Any signal. */
+/** Any signal, whatever its workflow and types. */
 export type AnySignal = Pick<Signal<never, unknown>, "workflow" | "name" | "~input">;
 
 /**
- * Something that a run can wait for, made by `Workflow.signal`. `T`: the type that a sender gives; `Payload`: the type
- * that the run gets, after the schema.
+ * A signal that a run of a workflow can wait for, made by `Workflow.signal`. `T`: the type that the signal's sender
+ * gives; `Payload`: the type that the run gets, after the schema.
  */
 export interface Signal<T = void, Payload = T> {
-  /** The name of the workflow. */
+  /** The name of the signal's workflow. */
   readonly workflow: string;
-  /** The signal's own name. */
+  /** The signal's own name, unique in its workflow. */
   readonly name: string;
-  /** Carries the type; never has a value. */
+  /** Compile time only, never has a value: carries the type of the payload that the signal's sender gives. */
   readonly "~payload"?: (payload: T) => void;
-  /** Carries the type that the schema returns; never has a value. */
+  /** Compile time only, never has a value: carries the type that the schema returns. */
   readonly "~parsed"?: () => Payload;
-  /** Internal: the schema. */
+  /** Internal: the schema of the signal's payload. */
   readonly "~input"?: Schema<never, unknown> | undefined;
 }
 
-/** Argument of the function of a step. */
+/** The argument that Catga passes to the function of a step. */
 export interface Step {
   /**
    * Id of the step, the same in each attempt and on each node: `<workflow>:<run>:<name>`. Give it to the systems that
-   * the step calls, as the id of the request.
+   * the step calls, as the id of the request, so that they can ignore repeated requests.
    */
   readonly id: string;
-  /** Number of the attempt, from 1. */
+  /** Number of this attempt of the step; the first is 1. */
   readonly attempt: number;
   /** Aborts when the run is cancelled, the attempt times out, the app stops, or another node has taken the run over. */
   readonly signal: AbortSignal;
 }
 
-/** Options of a step. */
+/** Options of `flow.step`. */
 export interface StepOptions<T> {
   /**
-   * Undoes the step if the run fails or is cancelled later. It may have steps of its own. If it throws, or takes longer
-   * than `timeout` without a step of its own, it is tried again according to `retry`; if it returns a failure, the run
-   * is stuck. Default: none.
+   * Undoes the step if the run fails or is cancelled later. The function may have steps of its own. If it throws, or
+   * takes longer than `timeout` without a step of its own, it is tried again according to `retry`; if it returns a
+   * failure, the run is stuck (it waits for an operator). Default: none.
    */
   undo?: ((value: T) => MaybePromise<unknown>) | undefined;
   /**
    * Retry after an error of the step. `attempts`: number of attempts, the first included (1 to 1,000,000; default: no
    * limit). `delay`: the first and the longest pause in ms (1 to 2^31 - 1; default: `[1_000, 3_600_000]`); pauses
-   * double. After the last attempt the run is stuck. For a step that starts a run, `retry` and `timeout` apply to its
-   * `undo` only.
+   * double. After the last attempt the run is stuck: it waits for an operator. For a step that starts a run, `retry`
+   * and `timeout` apply to its `undo` only.
    */
   retry?: { attempts?: number | undefined; delay?: readonly [first: number, longest: number] | undefined } | undefined;
-  /** Timeout of an attempt, in ms: 1 to 2^31 - 1. Default: the app's `timeout`. */
+  /** Timeout of one attempt of the step, in ms: 1 to 2^31 - 1. Default: the `timeout` of `catga()`. */
   timeout?: number | undefined;
 }
 
-/** Options of `flow.send`. */
+/** Options of `flow.send`, which sends a command or query as a step. */
 export interface FlowSendOptions<T> extends StepOptions<T> {
-  /** The name of the step. A run that sends a contract twice needs it. Default: the contract's name. */
+  /** The name of the step. A run that sends messages of one contract twice needs it. Default: the contract's name. */
   name?: string | undefined;
 }
 
-/** Options of `flow.wait`. */
+/** Options of `flow.wait`, which waits for a signal. */
 export interface WaitOptions {
-  /** The name of this wait in the run. Default: the signal's name, from the second wait on with a number. */
+  /**
+   * The name of this wait, unique in the run. Default: the signal's name, from the run's second wait for this signal on
+   * with a number.
+   */
   name?: string | undefined;
-  /** End of the wait, in ms from now or as a time. Default: no limit. */
+  /** Time at which the wait ends without a signal, or ms from now until then. Default: no limit. */
   timeout?: number | Date | undefined;
 }
 
-/** Result of `flow.send`: the value or a failure of the handler; failures of operation are retried instead. */
+/**
+ * Result of `flow.send`: the value that the handler returned, or a failure that the handler chose. Other failures
+ * (`TIMEOUT`, `UNAVAILABLE`, …) never come back: the step is tried again.
+ */
 export type Decided<T, F extends string> = Success<T> | (Failure<F> & { readonly error: { readonly code: F } });
 
 /**
- * A run, as the handler of its workflow sees it. Names of steps and sleeps are unique in a run: a second use of a name
- * rejects with a `TypeError`.
+ * A run, as the handler of its workflow sees it. The names of steps and sleeps are unique in a run: a second use of a
+ * name rejects with a `TypeError`.
  */
 export interface Flow {
   /** The id of the run. */
@@ -119,29 +126,35 @@ export interface Flow {
    */
   readonly caller: Caller | undefined;
   /**
-   * Runs a function until it returns, and records the value that it returned (1 MiB at most), a failure included.
-   * Several steps may run at once.
+   * Runs a function as a step of the run: until it returns, and then never again. Records the value or failure that it
+   * returned (1 MiB at most). Several steps may run at once.
    */
   step<T>(name: string, fn: (step: Step) => MaybePromise<T>, options?: StepOptions<NoInfer<T>>): Promise<T>;
   /**
-   * A step that sends a command or a query with the step's id, or runs another workflow to its end. Failures of
-   * operation (`UNAVAILABLE`, `OVERLOADED`, `TIMEOUT`, …) are tried again for as long as the run may take, so the
-   * result is a value or failure that the handler decided on.
+   * Sends a command or a query as a step, with the step's id as message id; or runs another workflow to its end. After
+   * a failure that the handler did not choose (`UNAVAILABLE`, `OVERLOADED`, `TIMEOUT`, …) the step is tried again for
+   * as long as the run may take.
    */
   send<In, Out, F extends string>(
     contract: Contract<"command" | "query", In, Out, F> | WorkflowContract<In, Out, F>,
     ...args: SendArgs<In, FlowSendOptions<Out>>
   ): Promise<Decided<Out, F | ProgramCode>>;
-  /** Resolves after so many ms, or at a time. No process waits meanwhile. */
+  /** Resolves at a time, or after a number of ms. The wait is stored: no process has to live meanwhile. */
   sleep(name: string, until: number | Date): Promise<void>;
-  /** Resolves with the next signal of this kind that the run has not taken yet. */
+  /**
+   * Resolves with the oldest signal of this kind that the run has received and not yet waited for; waits for one if
+   * there is none.
+   */
   wait<T>(signal: Signal<never, T>, options?: { name?: string | undefined; timeout?: undefined }): Promise<T>;
-  /** Resolves with the next signal of this kind that the run has not taken yet, or with `undefined` after `timeout`. */
+  /**
+   * Resolves with the oldest signal of this kind that the run has received and not yet waited for, or with `undefined`
+   * after `timeout`.
+   */
   wait<T>(signal: Signal<never, T>, options: WaitOptions): Promise<T | undefined>;
   /**
-   * Names the stage that the run has reached, for people: `RunInfo.stage`, 1 to 64 characters. The stage is recorded
-   * once, before the next step begins, which costs an append; in an `undo` the call does nothing. Throws a `TypeError`
-   * for an invalid name.
+   * Tells people which stage the run has reached: `RunInfo.stage`, 1 to 64 characters. The stage is recorded once,
+   * before the next step begins, which costs an append; in an `undo` the call does nothing. Throws a `TypeError` for an
+   * invalid name.
    */
   stage(name: string): void;
 }
@@ -156,37 +169,38 @@ export interface StartOptions {
   /** Earliest time of the start, before the year 2262. Until then `unschedule` can cancel it. Default: at once. */
   at?: Date | undefined;
   /**
-   * Starts a run again and again: six fields of cron, seconds first, or `@hourly` and the like. `id` is the schedule's
-   * name; each run has the id `<id>@<ms>`, with the time in ms since 1970. The same `id` again replaces the schedule,
-   * and `unschedule` ends it. Needs nats-server 2.14.
+   * Starts a run at each time of a cron expression: six fields of cron, seconds first, or `@hourly` and the like. `id`
+   * is the schedule's name; each run has the id `<id>@<ms>`, with the time in ms since 1970. The same `id` again
+   * replaces the schedule, and `unschedule` ends it. Needs nats-server 2.14.
    */
   cron?: string | undefined;
-  /** The time zone of `cron`, such as `"Europe/Berlin"`. Default: UTC. */
+  /** The time zone in which `cron` is read, such as `"Europe/Berlin"`. Default: UTC. */
   zone?: string | undefined;
   /**
-   * Headers that are stored with the run, for `flow.headers`. The steps' sends inherit the headers that `carry` names,
-   * the trace and the caller. Default: none; in a handler, the headers that its sends inherit.
+   * Headers that are stored with the run; its handler reads them as `flow.headers`. Messages that the steps send
+   * inherit the headers that the option `carry` names, the trace headers and the caller. Default: none; in a handler,
+   * the headers that its sends inherit.
    */
   headers?: Readonly<Record<string, string>> | undefined;
 }
 
-/** Options of `result`. */
+/** Options of `result`, which waits for the end of a run. */
 export interface ResultOptions {
   /** Time to wait for the run's end, in ms: 1 to 2^31 - 1. Default: the app's `timeout`. */
   timeout?: number | undefined;
-  /** Ends the wait when it aborts: `CANCELLED`. Default: none. */
+  /** Aborting this signal ends the wait, with `CANCELLED`. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
-/** Options of `tell`. */
+/** Options of `tell`, which sends a signal to a run. */
 export interface TellOptions {
-  /** Id of the signal: a second signal with the same id is ignored. Default: a generated id. */
+  /** Id of the signal: the run ignores a second signal with the same id. Default: a generated id. */
   id?: string | undefined;
 }
 
 /**
- * Status of a run. `waiting`: for a time, a signal or another run. `retrying`: a step failed, and is tried again.
- * `stuck`: an operator has to decide.
+ * Status of a run. `waiting`: until a time, or for a signal or another run. `retrying`: a step failed, and is tried
+ * again. `stuck`: an operator has to decide.
  */
 export type RunStatus = typeof RUN_STATUS[number];
 
@@ -197,22 +211,23 @@ export const RUN_STATUS = ["running", "waiting", "retrying", "stuck", "undoing",
 export interface PendingStep {
   /** The name of the step, sleep or wait; empty for the handler itself, which threw. */
   readonly name: string;
-  /** Time since which the step is pending. */
+  /** Time at which the step, sleep or wait began. */
   readonly since: Date;
-  /** Number of attempts that failed. */
+  /** Number of failed attempts of the step. */
   readonly attempts: number;
-  /** Time at which the run goes on by itself; `undefined`: now, or not by itself. */
+  /** Time at which the run continues by itself; `undefined`: it continues now, or not by itself. */
   readonly next: Date | undefined;
   /**
-   * Error of the last attempt. `cause`: the error that the step threw, or that the handler threw to which it sent in
-   * the same process: the message in the first line, then the stack; 4 kB at most; absent with `causes: false`.
+   * Error of the step's last attempt. `cause`: the error that the step threw, or that the handler of the step's message
+   * threw in the same process: the message in the first line, then the stack; 4 kB at most; absent with `causes:
+   * false`.
    */
   readonly error: { readonly code: string; readonly message: string; readonly cause?: string | undefined } | undefined;
 }
 
-/** Describes a pending step for people. */
+/** Describes a pending step in a sentence for people. */
 export function pendingText({ name, attempts, next, error }: PendingStep): string {
-  // if a handler threw, the failure's own message says only where
+  // the thrown error says more than the failure's message, which only names the handler
   const [thrown = ""] = error?.cause?.split("\n", 1) ?? [];
   const parts = [
     name === "" ? "the handler" : name,
@@ -225,7 +240,7 @@ export function pendingText({ name, attempts, next, error }: PendingStep): strin
   return parts.filter((part) => part !== "").join(", ");
 }
 
-/** Returns true if the error of a pending step contains this text. */
+/** Returns true if the error of one of the run's pending steps contains this text. */
 export function hasFailedWith({ pending }: Pick<RunInfo, "pending">, text: string): boolean {
   return pending.some(({ error }) => error !== undefined && `${error.code}: ${error.message}`.includes(text));
 }
@@ -236,11 +251,11 @@ export interface RunEntry {
   readonly at: Date;
   /** The process that stored the entry, as `<node>.<token>`. */
   readonly by: string;
-  /** `started`, `done`, `failed`, `slept`, `signalled`, … */
+  /** What the entry records: `started`, `done`, `failed`, `slept`, `signalled`, … */
   readonly type: string;
   /** The name of the step, sleep, wait or signal; empty if the entry concerns none. */
   readonly name: string;
-  /** The entry's value: the input, a step's result, an error, or a reason. */
+  /** The value that the entry recorded: the input, a step's result, an error, or a reason. */
   readonly value: unknown;
 }
 
@@ -262,19 +277,22 @@ export interface RunInfo {
   readonly endedAt: Date | undefined;
   /** Steps, sleeps and waits that are pending. */
   readonly pending: readonly PendingStep[];
-  /** The entries of the run, in order. */
+  /** The entries of the run, oldest first. */
   readonly timeline: readonly RunEntry[];
   /**
-   * Paths of members that tools hide in the values of `timeline`, from the workflow's `redact` at the start. `"all"`:
-   * the stored paths cannot be read, so tools hide all values. `undefined`: none.
+   * Paths of members that tools hide in the values of `timeline`, from the workflow's option `redact` when the run
+   * started. `"all"`: the stored paths cannot be read, so tools hide all values. `undefined`: none.
    */
   readonly redact?: readonly string[] | "all" | undefined;
   /**
-   * Tries pending steps at once, and lets a stuck run go on. Rejects with a `CatgaError`: `NO_RUN` if the run has
-   * ended, or `UNAVAILABLE`.
+   * Tries the run's pending steps at once, and lets a stuck run continue. Rejects with a `CatgaError`: `NO_RUN` if the
+   * run has ended, or `UNAVAILABLE`.
    */
   retry(): Promise<void>;
-  /** Records a value by hand for a step that has none. The reason stays in the timeline. Rejects like `retry`. */
+  /**
+   * Records a value by hand for a pending step, which then counts as done. The reason is recorded in the timeline.
+   * Rejects with a `CatgaError`: `NO_RUN` if the run has ended, or `UNAVAILABLE`.
+   */
   skip(step: string, value: unknown, reason: string): Promise<void>;
 }
 

@@ -1,23 +1,23 @@
-/** Following durable events: the options of `follow`, and the follower that it returns. */
+/** Following durable events: the options of `app.follow`, and the iterator of events that it returns. */
 import type { DurableContract } from "./contract.ts";
 import { checkKnown, checkSignal, checkString, show } from "../data/checks.ts";
 
-/** A durable event that `follow` takes. */
+/** A durable event, as `follow` takes it. */
 export interface FollowableEvent<Payload> extends DurableContract<"event", never> {
-  /** Carries the type of the payload that the event's schema returns. */
+  /** Compile time only: carries the type of the payload that the event's schema returns. */
   on(fn: (payload: Payload) => unknown): unknown;
 }
 
-/** Options of `follow`. */
+/** Options of `follow`, which reads durable events without a subscription. */
 export interface FollowEventsOptions {
   /**
-   * Where to begin: `"now"`: events stored after the call; `"start"`: the oldest event that is stored; a position: the
-   * events behind it; a time of this process's clock: the events stored since then. Default: `"now"`.
+   * The first event to return: `"now"`: events stored after the call; `"start"`: the oldest event that is still stored;
+   * a position: the events after it; a time of this process's clock: the events stored since then. Default: `"now"`.
    */
   from?: "now" | "start" | number | Date | undefined;
   /** Only events with this key. Default: all events. */
   key?: string | undefined;
-  /** Ends the follower when it aborts. Default: none. */
+  /** Aborting this signal ends the follower. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
@@ -26,7 +26,10 @@ export interface FollowEventsOptions {
  * parts that you want to change.
  */
 export interface FollowedEvent<T> {
-  /** The event's position in the log, a safe integer that grows with each event; `from: position` begins behind it. */
+  /**
+   * The event's position in the log, a safe integer that grows with each event. `from: position` continues after this
+   * event.
+   */
   readonly position: number;
   /** The message id. */
   readonly id: string;
@@ -36,17 +39,17 @@ export interface FollowedEvent<T> {
   readonly payload: T;
   /** Time at which the event was stored, by the server's clock. */
   readonly stored: Date;
-  /** The time that the event was scheduled for, as `ctx.due` of its handlers; `undefined`: it was not scheduled. */
+  /** The time for which the event was scheduled; `undefined`: it was not scheduled. */
   readonly due: Date | undefined;
   /** The headers that the event was published with. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** The events that `follow` returns, in order. End it with `break`, `return()` or the signal. */
+/** The events that `follow` returns, in the order of the log. End it with `break`, `return()` or the signal. */
 export interface EventFollower<T> extends AsyncIterableIterator<FollowedEvent<T>> {
   /**
-   * The position up to which the follower has read: the position of the last event that it returned, or passed over
-   * because of its key; or the end of the log if there was no such event behind it. `undefined` until it has begun.
+   * The position up to which the follower has read: the position of the last event that it returned or skipped because
+   * of its key, or the end of the log. `undefined` until the follower has begun to read.
    */
   readonly position: number | undefined;
 }

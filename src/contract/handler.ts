@@ -7,7 +7,7 @@ import type { FailOptions, Failure } from "./result.ts";
 import type { MaybePromise } from "./schema.ts";
 import type { WorkflowBody } from "./workflow_body.ts";
 
-/** Options of `handle` and `on`. `F`: the codes that the contract may fail with. */
+/** Options of `handle` and `on`, which make handlers. `F`: the codes that the contract may fail with. */
 export interface HandlerOptions<F extends string = string> {
   /**
    * Behaviors around this handler, inside the app's own, outermost first. Their failure codes must be among the
@@ -15,8 +15,8 @@ export interface HandlerOptions<F extends string = string> {
    */
   behaviors?: readonly Behavior<F>[] | undefined;
   /**
-   * Maximum number of runs of this handler at once on this node, whoever sent the messages: 1 to 65,536; further
-   * messages wait, first come, first served. Default: no limit of its own.
+   * Maximum number of runs of this handler at once on this node, for messages of any sender: 1 to 65,536; further
+   * messages wait, first come, first served. Default: no limit.
    */
   concurrency?: number | undefined;
 }
@@ -40,17 +40,18 @@ export interface RetryOptions {
 /** Options of `handle` for a command. */
 export interface CommandHandlerOptions<F extends string = string> extends HandlerOptions<F>, RetryOptions {}
 
-/** Options of `on`. */
+/** Options of `on`, which makes a handler of an event. */
 export interface EventHandlerOptions extends HandlerOptions {
   /** Receivers of an event: one node of each `"service"`, or every `"node"`. Default: `"service"`. */
   each?: "service" | "node" | undefined;
 }
 
-/** Options of `on` for a durable event. */
+/** Options of `on` for a durable event, whose handlers form a subscription. */
 export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
   /**
-   * The name of the subscription, one token of letters, digits, `-` and `_`: handlers of one name in a service share a
-   * position in the log, whatever their events. Default: the contract's name, with `-` for dots.
+   * The name of the subscription, one token of letters, digits, `-` and `_`: all handlers of a service with the same
+   * subscription name share one position in the log, whatever their events. Default: the contract's name, with `-` for
+   * dots.
    */
   name?: string | undefined;
   /**
@@ -58,19 +59,19 @@ export interface SubscriptionOptions extends EventHandlerOptions, RetryOptions {
    * With `each: "node"`, where each node begins whenever it starts. Default: `"now"`.
    */
   from?: "now" | "start" | undefined;
-  /** Timeout of a run, in ms: 1 to 2^31 - 1. Default: the app's `timeout`. */
+  /** Timeout of one run of the handler, in ms: 1 to 2^31 - 1. Default: the `timeout` of `catga()`. */
   timeout?: number | undefined;
 }
 
 /**
- * Key of a method of a batch, called when the batch's function begins: it discards the calls of `fail` of an earlier
- * call of the function.
+ * Key of a method of a batch. It is called when the batch's function begins, and discards the failures that an earlier
+ * call of the function has reported with `fail`.
  */
 export const BEGINS: unique symbol = Symbol("catga.begins");
 
 /**
- * The messages of one run of a handler made by `onBatch`, in the order of the log: messages of one key follow each
- * other.
+ * The messages that a handler made by `onBatch` gets in one call, in the order of the log; messages of one key follow
+ * each other.
  */
 export type Batch<Payload> =
   & readonly {
@@ -78,21 +79,21 @@ export type Batch<Payload> =
     /** The message id; the same in every attempt. */
     readonly id: string;
     readonly key: string | undefined;
-    /** Position in the log, as `ctx.position` of a single message. */
+    /** The message's position in the log, a safe integer that grows with each message of the stream. */
     readonly position: number;
-    /** Like `ctx.stored` of a single message. */
+    /** The time at which the message was stored, by the server's clock; a new `Date` at each reading. */
     readonly stored: Date;
-    /** Like `ctx.due` of a single message. */
+    /** The time for which the message was scheduled, by the server's clock; `undefined`: it was not scheduled. */
     readonly due: Date | undefined;
-    /** Number of the attempt of this message, from 1. */
+    /** Number of this attempt to handle the message; the first is 1. */
     readonly attempt: number;
-    /** Like `ctx.headers` of a single message. */
+    /** The headers that the message was published with. */
     readonly headers: Readonly<Record<string, string>>;
   }[]
   & {
     /**
-     * Fails one member. Later members of its key wait for it, and are handled again; all other members are done when
-     * the handler returns.
+     * Reports that one message of the batch failed. Later messages of its key wait for it, and are handled again after
+     * it; all other messages count as handled when the handler returns.
      */
     fail(member: Batch<Payload>[number], code: string, message: string, options?: FailOptions): void;
   };
@@ -109,9 +110,9 @@ export function batchOf(payload: unknown): Batch<unknown> | undefined {
  * their defaults.
  */
 export interface SubscriptionSettings {
-  /** The name of the subscription in its service. */
+  /** The name of the subscription, unique in its service. */
   readonly name: string;
-  /** Start of a new subscription in the log. */
+  /** Where a new subscription begins in the log: at messages published from now on, or at the oldest stored message. */
   readonly from: "now" | "start";
   /** Receivers of a message: one node of the service, or every node. */
   readonly each: "service" | "node";
@@ -119,9 +120,9 @@ export interface SubscriptionSettings {
   readonly attempts: number;
   /** The first and the longest pause between attempts, in ms. */
   readonly delay: readonly [first: number, longest: number];
-  /** Time for which failures because of an outage do not count as attempts, in ms. */
+  /** For this time, in ms, failures because of an outage do not count as attempts. */
   readonly outage: number;
-  /** Timeout of a run, in ms; `undefined`: the app's `timeout`. */
+  /** Timeout of one run of the handler, in ms; `undefined`: the `timeout` of `catga()`. */
   readonly timeout: number | undefined;
   /** Settings of batches; `undefined`: messages are handled one by one. */
   readonly batch?: BatchSettings | undefined;
@@ -129,9 +130,9 @@ export interface SubscriptionSettings {
 
 /** Settings of the batches of a handler made by `onBatch`. */
 export interface BatchSettings {
-  /** Maximum number of members. */
+  /** Maximum number of messages in a batch. */
   readonly max: number;
-  /** Time that a batch waits for more members, in ms. */
+  /** Time that a batch waits for more messages, in ms. */
   readonly within: number;
 }
 
@@ -149,15 +150,15 @@ export interface HandlerBody {
   readonly fn: (payload: unknown, ctx: Context) => unknown;
   /** The behaviors given to `handle` or `on`, outermost first. */
   readonly behaviors: readonly AnyBehavior[];
-  /** Maximum number of runs at once; `undefined`: no limit of its own. */
+  /** Maximum number of runs of the handler at once; `undefined`: no limit. */
   readonly concurrency: number | undefined;
   /** Receivers of an event: one node of each service, or every node. */
   readonly each: "service" | "node";
-  /** Handlers of a durable contract only: settings of the subscription. */
+  /** Handlers of a durable contract only: settings of the handler's subscription. */
   readonly subscription: SubscriptionSettings | undefined;
-  /** Handlers of an entity's command only: the function that decides it. */
+  /** Handlers of an entity's command only: the entity, and the program's function that decides the command. */
   readonly entity?: EntityBody | undefined;
-  /** Handlers of a workflow only: its body. */
+  /** Handlers of a workflow only: the workflow, and the program's function. */
   readonly workflow?: WorkflowBody | undefined;
   /** Further handlers that are registered together with this one. */
   readonly with?: readonly Handler[] | undefined;
@@ -166,7 +167,7 @@ export interface HandlerBody {
 /** A module (`import * as orders`), a handler, or an array of these. */
 export type Handlers = Handler | HandlerModule | readonly Handlers[];
 
-/** A module namespace; exports that are neither handlers nor arrays or modules of handlers are ignored. */
+/** A module namespace; `catga` ignores its exports that are neither handlers nor arrays or modules of handlers. */
 export type HandlerModule = { readonly [name: string]: unknown };
 
 /** Returns true if a value is a {@link Handler}. */
@@ -174,17 +175,17 @@ export function isHandler(value: unknown): value is Handler {
   return typeof value === "object" && value !== null && Object.hasOwn(value, "~handler");
 }
 
-// The parts of a handler of an entity's command, and the context that runs it.
+// Internal parts of a handler of an entity's command, and the context with which it runs.
 
 /** Internal parts of a handler made by an entity. */
 export interface EntityBody {
-  /** The definition of the entity. */
+  /** The type of the entity. */
   readonly definition: EntityDefinition<unknown>;
-  /** The function given to `handle`. */
+  /** The program's function, given to the entity's `handle`, that decides which events the command emits. */
   readonly decide: (entity: Loaded<unknown>, payload: unknown, ctx: Context) => MaybePromise<unknown | Failure>;
 }
 
-/** The context of a running app, which decides commands of entities. */
+/** The context that a running app gives to handlers of entities' commands. */
 export interface EntityContext extends Context {
   /**
    * Loads the entity, calls `decide`, and stores the events that it emits. Resolves with the handler's return value.

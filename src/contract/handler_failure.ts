@@ -1,5 +1,6 @@
 /**
- * The failure that a sender gets when a handler threw. The thrown error itself stays in the log of the handler's node.
+ * The failure `HANDLER_FAILED`, which a sender gets when a handler threw. The thrown error itself stays in the log of
+ * the handler's node.
  */
 import type { Context } from "./context.ts";
 import type { AnyContract } from "./contract.ts";
@@ -8,14 +9,14 @@ import { CatgaError } from "../error.ts";
 /** The function that threw: the handler of a message, or a behavior around it. */
 export type Thrower = "handler" | "behavior";
 
-/** Makes the failure of a message whose handler, or a behavior around it, threw `cause`. */
+/** Makes the failure `HANDLER_FAILED` of a message whose handler, or a behavior around it, threw `cause`. */
 export function handlerFailure(contract: AnyContract, ctx: Context, cause: unknown, by: Thrower): CatgaError {
   return new CatgaError("HANDLER_FAILED", messageOf(contract, ctx, by), { cause, node: ctx.node });
 }
 
 /**
- * Returns true if the error is the {@link handlerFailure} of this message's own handler, and not of a handler that it
- * sent to.
+ * Returns true if the error says that this message's own handler threw; false if it says so of another handler, to
+ * which this handler sent a message.
  */
 export function isHandlerFailure({ code, message }: CatgaError, contract: AnyContract, ctx: Context): boolean {
   return code === "HANDLER_FAILED" &&

@@ -1,19 +1,19 @@
 /** Information that nodes share about each other, and the strategies that choose a node for a request. */
 import type { CatgaError } from "../error.ts";
 
-/** A node as other nodes see it. Frozen. */
+/** A node as other nodes see it. The object is frozen. */
 export interface NodeInfo {
   /** The node's id, unique in the cluster. */
   readonly id: string;
-  /** The process of the node: `<id>.<nonce>`, with a new nonce at every start. */
+  /** Names the node's process: `<id>.<nonce>`, with a new nonce at every start. */
   readonly endpoint: string;
   /** The service that the node is a replica of. */
   readonly service: string;
   /** The names of the contracts that the node has handlers for, sorted. */
   readonly handles: readonly string[];
   /**
-   * Kinds of {@link NodeInfo.handles}, a letter each: `c`ommand, `q`uery, `e`vent or `s`tream. If it is absent, kinds
-   * are not compared.
+   * By position in {@link NodeInfo.handles}, the kind of the contract, a letter each: `c`ommand, `q`uery, `e`vent or
+   * `s`tream. If it is absent, other nodes do not compare kinds.
    */
   readonly kinds?: string;
   /**
@@ -21,11 +21,12 @@ export interface NodeInfo {
    * that it takes from the log. Absent if there are none.
    */
   readonly subscriptions?: readonly string[];
-  /** Commands of entities among {@link NodeInfo.handles}, sorted. Absent if there are none. */
+  /** The names in {@link NodeInfo.handles} that are commands of entities, sorted. Absent if there are none. */
   readonly entities?: readonly string[];
   /**
-   * One hash of the shapes of the node's contracts: nodes with equal hashes handle the same contracts with the same
-   * schemas. Computed after the node has joined. Absent if none of its contracts has a schema.
+   * One hash of the schemas and options of all contracts of the node: two nodes with equal hashes handle the same
+   * contracts with the same schemas. Computed after the node has joined. Absent if no contract of the node has a
+   * schema.
    */
   readonly shapes?: string;
   /** Time at which the node started, in ms since 1970 by its own clock. */
@@ -35,8 +36,8 @@ export interface NodeInfo {
   /** The `metadata` option of the node; over NATS also its `host`, and its `address` as the server sees it. */
   readonly metadata: Readonly<Record<string, string>>;
   /**
-   * Load when the node last wrote its record: `inFlight`, handlers that ran and sends that awaited answers; `queued`,
-   * requests that waited for their handlers.
+   * Load of the node when it last wrote its record: `inFlight`, running handlers and sends that waited for answers;
+   * `queued`, requests that waited for a handler.
    */
   readonly load: { readonly inFlight: number; readonly queued: number };
   /** The id of the NATS server, or memory network, that the node is connected to; empty without a connection. */
@@ -47,7 +48,7 @@ export interface NodeInfo {
   readonly version: string;
 }
 
-/** A change in the membership of a cluster. */
+/** A change in the membership of a cluster: a node joined, changed or left. */
 export interface NodeChange {
   /**
    * `join`: the node has a record, and has answered. `leave`: its record was deleted, or has expired and the node does
@@ -55,25 +56,25 @@ export interface NodeChange {
    * took its id.
    */
   readonly type: "join" | "update" | "leave";
-  /** The node, as last seen. */
+  /** The node, as this process last saw it. */
   readonly node: NodeInfo;
 }
 
-/** The request that a {@link Strategy} chooses a node for. */
+/** A request, as the {@link Strategy} that chooses its node gets it. */
 export interface RouteRequest {
-  /** The routing key, if the send or the contract gives one. */
+  /** The routing key; absent if neither the send nor the contract gives one. */
   readonly key?: string | undefined;
   /** The id of the node that sends. */
   readonly self: string;
-  /** Number of the attempt, from 1. */
+  /** Number of this attempt to send the request; the first is 1. */
   readonly attempt: number;
 }
 
 /**
  * Chooses the node for a request: returns one of the candidates, or `undefined` for none, which ends the send with
  * `NO_HANDLER` 500 ms later. Candidates are the live nodes that handle the contract, at least one; suspect nodes, nodes
- * whose breaker is open, and nodes that this send has failed on are left out as long as there are others. Called for
- * every attempt; must be quick. The send rejects with an error that the strategy throws.
+ * whose circuit breaker is open, and nodes that this send has failed on are left out as long as there are others.
+ * Called for every attempt; must be quick. The send rejects with an error that the strategy throws.
  *
  * @example
  * ```ts
@@ -94,7 +95,7 @@ export type Strategy = (candidates: readonly NodeInfo[], request: RouteRequest) 
 /** The names of the built-in strategies. */
 export type RouteName = "round-robin" | "local-first" | "hash" | "least-loaded" | "random";
 
-/** A built-in strategy's name, or a strategy. */
+/** A routing strategy: the name of a built-in one, or a function. */
 export type Route = RouteName | Strategy;
 
 // The health of a node, for an orchestrator's probes, a load balancer or a dashboard.
@@ -107,14 +108,13 @@ export interface Health {
   /**
    * Status of the node:
    *
-   * - `"starting"`: its read models have not caught up with the log, which they read for the first time, or anew
-   *   because it was lost.
+   * - `"starting"`: its read models are still reading the log, for the first time, or anew because the log was lost.
    * - `"ready"`: it takes requests of other nodes.
    * - `"disconnected"`: the connection to NATS is lost; the node reconnects by itself.
    * - `"unlisted"`: it is connected, but its record is not in the store, so that other nodes do not see it, or soon
    *   will not. The node writes its record again by itself.
-   * - `"forbidden"`: NATS denies its user the subscription to requests, bounces or events. The app's log names the
-   *   denied subject; the node subscribes again by itself.
+   * - `"forbidden"`: NATS denies the node's user the subscription to requests, undelivered frames or events. The app's
+   *   log names the denied subject; the node subscribes again by itself.
    * - `"draining"`: it is leaving the cluster.
    * - `"stopped"`: it has stopped, after a drain or an error.
    */
@@ -125,26 +125,26 @@ export interface Health {
   readonly live: boolean;
   /** The node's id. */
   readonly node: string;
-  /** The connection to the network; `"none"` for an app in memory. */
+  /** The connection to NATS; `"none"` for an app in memory. */
   readonly connection: "none" | "connected" | "disconnected" | "closed";
   /**
-   * True if the node's record is in the membership, so that other nodes send to it. For an app in memory: true until it
-   * drains.
+   * True if the node's record is in the store, so that other nodes send requests to it. For an app in memory: true
+   * until it drains.
    */
   readonly member: boolean;
   /** Number of live nodes that this node knows, including itself until it drains. */
   readonly nodes: number;
-  /** Number of asynchronous handlers that run here, and of sends from here that wait for their answers. */
+  /** Number of asynchronous handlers that run on this node, plus the sends of this node that wait for answers. */
   readonly inFlight: number;
-  /** Number of messages of other nodes that wait here for their handlers. */
+  /** Number of messages of other nodes that wait on this node for their handlers. */
   readonly queued: number;
   /**
-   * The subscriptions that this node has handlers of, as it sees them, read models included. `subscriptions()` asks the
-   * store for all.
+   * The subscriptions that this node has handlers for, as far as this node knows, read models included. The method
+   * `subscriptions()` asks the store for all subscriptions.
    */
   readonly subscriptions: readonly SubscriptionHealth[];
   /**
-   * Alarms about the state that this node sees, the most urgent first; each lasts as long as its cause. `message`: a
+   * Alarms about problems that this node sees, the most urgent first; each lasts as long as its cause. `message`: a
    * sentence for people; `count`: how many messages, bytes or ms are concerned; `since`: a time in ms since 1970;
    * `docs`: the page with advice; `cause`: the error that a handler threw, if known.
    */
@@ -170,9 +170,9 @@ export interface Health {
       | "schema-mismatch"
       | "breaker-open"
       | "clocks-apart";
-    /** The contract, subscription, node or stream. */
+    /** The contract, subscription, node or stream that the alarm concerns. */
     readonly about: string;
-    /** `warning`: nothing is lost or blocked yet. */
+    /** `warning`: nothing is lost or blocked yet; `error`: something is. */
     readonly severity: "error" | "warning";
     readonly message: string;
     readonly since: number;
@@ -183,8 +183,8 @@ export interface Health {
 }
 
 /**
- * The state of a subscription, as far as this node knows without asking. The counts are known to the node that leads
- * the subscription; on other nodes they are 0.
+ * The state of a subscription, as far as this node knows without asking. Only the node that leads the subscription
+ * knows its counts; on other nodes they are 0.
  */
 export interface SubscriptionHealth {
   /** The service of the subscription; `"@"` for queued commands. */
@@ -194,7 +194,7 @@ export interface SubscriptionHealth {
   /**
    * State of the subscription on this node:
    *
-   * - `"leading"`: this node leads it: reads the log, and hands out the messages.
+   * - `"leading"`: this node leads it: reads the log, and gives messages to the nodes with handlers.
    * - `"stalled"`: this node leads it, or has it as a read model, and cannot read the log; or this node leads it, and
    *   the store takes no writes. {@link SubscriptionHealth.error} says why. Work resumes by itself.
    * - `"stopped"`: this node leads it, and hands nothing out because failed messages cannot be put aside: too many are
@@ -204,32 +204,38 @@ export interface SubscriptionHealth {
    *   log had when it began; `"caught up"`: one that has.
    */
   readonly state: "leading" | "stalled" | "stopped" | "following" | "catching up" | "caught up";
-  /** Reason why the subscription is stalled; most often its code is `CONSUMER_LIMIT`. */
+  /** The error because of which the state is `stalled`; most often its code is `CONSUMER_LIMIT`. */
   readonly error?: CatgaError;
-  /** Number of messages that were read and are not handled: they run, or wait for other messages of their key. */
+  /**
+   * Number of messages that the subscription has read and not handled: they run, or wait for other messages of their
+   * key.
+   */
   readonly open: number;
   /**
-   * Number of messages of the stream that were not read, as of 10 s ago at most; each has 1 to 512 events. For a read
-   * model: only messages that have arrived.
+   * Number of messages of the stream that the subscription has not read, at most 10 s old; each message has 1 to 512
+   * events. For a read model: only messages that have arrived.
    */
   readonly lag: number;
-  /** Age of the oldest message that was read and is not handled, parked ones included, in ms; 0 if there is none. */
+  /**
+   * Age of the oldest message that the subscription has read and not handled, in ms; parked messages count, too; 0 if
+   * there is none.
+   */
   readonly oldest: number;
-  /** Number of parked messages: they wait for their next attempt, or behind another message of their key. */
+  /** Number of parked messages, which wait for their next attempt, or behind another message of their key. */
   readonly retrying: number;
-  /** Number of dead letters. */
+  /** Number of dead letters of the subscription. */
   readonly dead: number;
   /**
-   * Time until the oldest message of `open` is deleted from the log, in ms, if that is in the last quarter of its
-   * `keep`.
+   * Time until the subscription's oldest unhandled message is deleted from the log, in ms, if that is in the last
+   * quarter of its `keep`.
    */
   readonly ends?: number;
-  /** Number of messages that wait for a node that handles them, by contract, if there are any. */
+  /** Number of messages that wait because no node handles their contract, by contract; absent if there are none. */
   readonly unhandled?: Readonly<Record<string, number>>;
   /**
-   * The newest failure of a handler since this node leads the subscription: its message, and the error that the handler
-   * threw (`cause`, as in a dead letter). For a read model: the failure of the first message that it keeps retrying, as
-   * long as it does.
+   * The newest failure of a handler of the subscription since this node leads it: its message, and the error that the
+   * handler threw (`cause`, as in a dead letter). For a read model: the failure of the first message that it keeps
+   * retrying, as long as it does.
    */
   readonly lastFailure?: {
     readonly contract: string;
@@ -241,25 +247,26 @@ export interface SubscriptionHealth {
     readonly at: number;
   };
   /**
-   * The outage that messages wait for: something that their handler calls is out of reach. Failures because of an
+   * The outage (something that a handler calls is out of reach) because of which messages wait. Failures because of an
    * outage do not count as attempts.
    */
   readonly outage?: {
     readonly contract: string;
     readonly code: string;
     readonly message: string;
-    /** Time since which the first of these messages waits, in ms since 1970. */
+    /** Time since which the first message waits because of the outage, in ms since 1970. */
     readonly since: number;
   };
   /**
-   * Messages whose handlers were aborted at their `timeout`, and still went on when the same time had passed again: the
-   * next attempt waits for their end. `contract` and `node` (its id): of the first of these messages.
+   * Messages whose handlers were aborted at their `timeout`, and were still running when the same time had passed
+   * again. Their next attempts wait for the end of the handlers. `contract` and `node` (its id): of the first of these
+   * messages.
    */
   readonly hanging?: {
     readonly contract: string;
     readonly node: string | undefined;
     readonly count: number;
-    /** Time since which the first of these messages is known, in ms since 1970. */
+    /** Time since which the first of these handlers is known to hang, in ms since 1970. */
     readonly since: number;
   };
 }

@@ -1,4 +1,4 @@
-/** Counts of a node since its start, for the tools: `catga top`, the dashboard. */
+/** Counts of a node since its start, as `catga top` and the dashboard ask for them. */
 import { PROTOCOL, VERSION } from "../version.ts";
 import type { Alarm, UnreadableEntity } from "./alarms.ts";
 import type { Kind } from "./contract.ts";
@@ -11,30 +11,30 @@ import type { NodeInfo } from "./node_info.ts";
  */
 export interface NodeStats {
   readonly id: string;
-  /** The process of the node: `<id>.<nonce>`. */
+  /** Names the node's process: `<id>.<nonce>`. */
   readonly endpoint: string;
   readonly service: string;
-  /** The wall clock of the node, in ms. */
+  /** The time of the node's wall clock when it answered, in ms since 1970. */
   readonly now: number;
-  /** Uptime, in ms, by a clock that does not jump. */
+  /** Time since the node's start, in ms, by a clock that does not jump. */
   readonly up: number;
-  /** Number of handlers that run, and of sends that wait for answers. */
+  /** Number of handlers that run on the node, plus its sends that wait for answers. */
   readonly inFlight: number;
-  /** Number of messages of other nodes that wait for their turn. */
+  /** Number of messages of other nodes that wait on the node for their handlers. */
   readonly queued: number;
   /** Contracts that the node handles, and contracts that it has sent or published; the busiest first. */
   readonly contracts: readonly ContractStats[];
-  /** Number of contracts that the answer has no room for. */
+  /** Number of further contracts, for which the answer has no room. */
   readonly moreContracts: number;
   /** The processes that the node has sent requests to; the process with the most requests first. */
   readonly peers: readonly PeerStats[];
-  /** Names of the leaderships that the node holds. */
+  /** Names of the leaderships (`app.lead`) that the node holds. */
   readonly leads: readonly string[];
   /** Number of locks that the node holds. */
   readonly locks: number;
-  /** Number of deadlocks of locks that ended because this node gave up a lock. */
+  /** Number of deadlocks between locks that ended because this node gave up a lock. */
   readonly cycles: number;
-  /** Alarms about the state that the node sees, all of them, without causes. */
+  /** All alarms about problems that the node sees, without their causes. */
   readonly alarms?: readonly Alarm[];
   /** The first 100 entities that the node could not read. */
   readonly unreadable?: readonly UnreadableEntity[];
@@ -46,9 +46,9 @@ export interface NodeStats {
   };
 }
 
-/** Makes the description of the node that answered with these counts, for readers that find no record of the node. */
+/** Makes a {@link NodeInfo} from the counts that a node answered with, for tools that find no record of the node. */
 export function nodeOfStats({ id, endpoint, service, now, up, contracts, inFlight, queued }: NodeStats): NodeInfo {
-  // the node has counts of its handlers' contracts, and of the contracts that it sends
+  // the counts also contain contracts that the node only sends
   const handled = contracts.filter(({ handled, sent, published }) => handled > 0 || sent + published === 0);
   return {
     ...{ id, endpoint, service, handles: handled.map(({ name }) => name), metadata: {}, load: { inFlight, queued } },
@@ -63,39 +63,39 @@ export function nodeOfStats({ id, endpoint, service, now, up, contracts, inFligh
 export interface ContractStats {
   readonly name: string;
   readonly kind: Kind;
-  /** Number of runs of handlers that have ended: requests, events, and messages of the log. */
+  /** Number of runs of handlers that have ended: for requests, events, and messages of the log. */
   readonly handled: number;
   /** Number of failed runs, and of requests refused before a handler got them (`OVERLOADED`, for instance), by code. */
   readonly failed: Readonly<Record<string, number>>;
-  /** Code and message of the last failure that the handler did not decide on; a long text is cut. */
+  /** Code and message of the last failure that a handler did not choose itself; a long text is cut. */
   readonly failure?: string;
-  /** Number of handlers that run, except handlers that return at once. */
+  /** Number of handlers of the contract that run, except handlers that return at once. */
   readonly inHand: number;
-  /** Number of messages of other nodes that wait for their turn. */
+  /** Number of the contract's messages from other nodes that wait for a handler. */
   readonly queued: number;
   /**
-   * Runs of handlers by duration, in the buckets of `data/latency_buckets.ts`, cut behind the last bucket that is not
-   * 0. A duration goes from the arrival of the message at this node (for a send of this node: from the send) to the end
-   * of the handler. Every request of another process is timed. Of sends, events and messages of the log, if there are
-   * many in a ms, one timed run stands for up to 4,096. Streams are not timed.
+   * Runs of handlers by duration, in the buckets of `data/latency_buckets.ts`, without the empty buckets at the end. A
+   * duration goes from the arrival of the message at this node (for a send of this node: from the send) to the end of
+   * the handler. Every request of another process is timed. Of many sends, events or messages of the log in one ms,
+   * only some are timed: one timed run counts for up to 4,096. Streams are not timed.
    */
   readonly latency: readonly number[];
   /** Number of requests that this node has sent and that have ended, including requests to its own handlers. */
   readonly sent: number;
   /** Number of failed requests among `sent`, by code. */
   readonly sendFailed: Readonly<Record<string, number>>;
-  /** Number of events that arrived, counted once for each handler of this node. */
+  /** Number of events that arrived, counted once for each handler of this node that gets them. */
   readonly heard: number;
   /** Number of events, and of queued commands, that the node has published. */
   readonly published: number;
 }
 
-/** The difference between the counts of two answers. */
+/** The difference between the counts of a contract in two answers of one process. */
 export type Counted = ReturnType<typeof countedSince>;
 
 /**
- * Counts of each contract since an earlier answer of the same process. `undefined`: unknown, because there is no
- * earlier answer, or it had no room for the contract, which counts from the next answer on.
+ * Returns the counts of each contract since an earlier answer of the same process; `undefined` for a contract whose
+ * earlier counts are not known: there is no earlier answer, or it had no room for the contract.
  */
 export function countedBetween(
   before: Pick<NodeStats, "contracts" | "moreContracts"> | undefined,
@@ -110,8 +110,8 @@ export function countedBetween(
 }
 
 /**
- * Counts of a contract since an earlier answer of the same process; `undefined`: since its start. Counts only grow: a
- * count that has become less belongs to something else, and its difference is taken as 0.
+ * Returns the counts of a contract since an earlier answer of the same process; without one, since the process's start.
+ * Counts only grow: a count that has become less belongs to something else, and its difference is taken as 0.
  */
 function countedSince(now: ContractStats, before: ContractStats | undefined) {
   const grown = (to: number, from = 0) => Math.max(0, to - from);
@@ -119,9 +119,9 @@ function countedSince(now: ContractStats, before: ContractStats | undefined) {
     handled: grown(now.handled, before?.handled),
     sent: grown(now.sent, before?.sent),
     published: grown(now.published, before?.published),
-    /** Number of requests that found no node. */
+    /** Number of requests for which there was no node (`NO_HANDLER`). */
     unhandled: grown(now.sendFailed.NO_HANDLER ?? 0, before?.sendFailed.NO_HANDLER),
-    /** Failures by code; only codes with failures. */
+    /** Number of failures, by code; codes without failures are left out. */
     failed: Object.entries(now.failed)
       .map(([code, count]) => [code, grown(count, before?.failed[code])] as const)
       .filter(([, count]) => count > 0),
@@ -129,10 +129,10 @@ function countedSince(now: ContractStats, before: ContractStats | undefined) {
   };
 }
 
-/** Counts of a node about requests to another process. */
+/** Counts of a node about the requests that it has sent to one other process. */
 export interface PeerStats {
   readonly id: string;
-  /** The other process: `<id>.<nonce>`. */
+  /** Names the other process: `<id>.<nonce>`. */
   readonly endpoint: string;
   /** Number of requests that the node has sent to the process. */
   readonly sent: number;

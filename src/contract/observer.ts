@@ -1,10 +1,11 @@
-/** Events inside an app that are not part of any result, as typed values for logs, behaviors and tests. */
+/** Events inside an app that are not part of the result of any send, as typed values for logs, behaviors and tests. */
 
-/** An event inside an app, outside of the handlers' own code; passed to the logger and to behaviors. */
+/** An event inside an app, outside of the handlers' own code. The app passes it to the logger and to behaviors. */
 export type Observation =
   /**
    * A handler threw, or, with `behavior: true`, a behavior around it; the caller gets `HANDLER_FAILED`. With `schema`:
-   * this schema of the contract threw, on the handler's node; the caller gets `INVALID_MESSAGE` or `INVALID_RESPONSE`.
+   * this schema of the contract (`input`, `output`) threw, on the handler's node; the caller gets `INVALID_MESSAGE` or
+   * `INVALID_RESPONSE`.
    */
   | {
     readonly type: "handler-failed";
@@ -21,56 +22,56 @@ export type Observation =
     readonly contract: string;
     readonly node: string;
     readonly reason: string;
-    /** Number of the attempt that follows. */
+    /** Number of the attempt that follows; the first attempt is 1. */
     readonly attempt: number;
     /** The headers of the message. */
     readonly headers?: Readonly<Record<string, string>> | undefined;
   }
-  /** A frame that this node sent bounced: no process subscribes to the frame's subject. */
+  /** A frame that this node sent came back (bounced): no process subscribes to the frame's subject. */
   | { readonly type: "bounce"; readonly endpoint: string }
-  /** Frames do not bounce: something subscribes to every subject. */
+  /** Frames to dead nodes do not come back, because something subscribes to every subject. */
   | { readonly type: "no-bounces" }
   /** The circuit breaker for a node has changed its state. */
   | { readonly type: "breaker"; readonly node: string; readonly state: "closed" | "open" | "half-open" }
   /**
-   * Events were dropped because too many already wait for their handlers. `count`: dropped since the last such
-   * observation of this contract. Reported at once, and then once a minute.
+   * Events were dropped because too many events already wait for their handlers. `count`: number of events of this
+   * contract dropped since the last such observation. Reported at once, and then once a minute.
    */
   | { readonly type: "event-dropped"; readonly contract: string; readonly count: number }
-  /** A handler or program waited `ms` for the lock of `key`; `code`: of the error if it did not get the lock. */
+  /** A handler or a program waited `ms` for the lock of `key`; `code`: code of the error if it did not get the lock. */
   | { readonly type: "lock-wait"; readonly key: string; readonly ms: number; readonly code: string | undefined }
   /**
-   * A process is gone, as far as this node can tell. `inHand`: number of requests of this node that the process had not
-   * answered.
+   * Another process has died, as far as this node can tell. `inHand`: number of this node's requests that the process
+   * had not answered.
    */
   | { readonly type: "gone"; readonly endpoint: string; readonly inHand: number }
   /**
-   * A drain waited `ms` in vain, and goes on: `by` names the handlers and sends that it aborts, such as
-   * `command Brew (2)`, or steps that the store has not confirmed.
+   * A drain (orderly shutdown) waited `ms` in vain, and continues: `by` names the handlers and sends that it aborts,
+   * such as `command Brew (2)`, or steps that the store has not confirmed.
    */
   | { readonly type: "held-up"; readonly ms: number; readonly by: readonly string[] }
-  /** Messages that are not valid frames arrived. `count`: since the last such observation. */
+  /** Messages arrived that are not valid frames. `count`: their number since the last such observation. */
   | { readonly type: "malformed"; readonly subject: string; readonly reason: string; readonly count: number }
-  /** The connection was lost, closed, or established again. */
+  /** The connection to NATS was lost, closed, or established again. */
   | {
     readonly type: "connection";
     readonly state: "connected" | "disconnected" | "closed";
     readonly generation: number;
   }
   /**
-   * `waitOnFirstConnect` waits for NATS at these addresses, or the server refuses the credentials of a reconnect.
-   * Reported at once, and then once a minute.
+   * The app cannot connect: with `waitOnFirstConnect` it waits for NATS at these addresses, or the server refuses its
+   * credentials when it reconnects. Reported at once, and then once a minute.
    */
   | { readonly type: "unreachable"; readonly address: string; readonly reason: string }
-  /** A node joined, changed or left the cluster; `lost`: it left without signing off. */
+  /** A node joined, changed or left the cluster; `lost`: it left without an orderly shutdown. */
   | {
     readonly type: "node";
     readonly change: "join" | "update" | "leave" | "lost" | "suspect" | "alive";
     readonly node: string;
   }
   /**
-   * Records of nodes were ignored since the last such observation, a minute ago at least: `unproven` of them because
-   * too many nodes have not answered yet, `members` of them because the view is full.
+   * Records of nodes were ignored since the last such observation, which is a minute ago or more: `unproven` records
+   * because too many nodes have not answered yet, `members` records because the list of nodes is full.
    */
   | { readonly type: "crowded"; readonly unproven: number; readonly members: number }
   /** The server denies this node a permission; reported once a minute for each subject. */
@@ -78,9 +79,9 @@ export type Observation =
   /** The app was given `nats: undefined`, perhaps from a variable that is not set: it runs alone, in memory. */
   | { readonly type: "island" }
   /**
-   * The state of a subscription (`<service>/<name>`) changed: this node leads it, or does not any more (`deposed`:
-   * another node took it); it has stopped, waits, goes on, or went back in the log; it has `begun` behind stored
-   * messages; or it is `existing`, so that its `from` has no effect.
+   * The state of a subscription (`<service>/<name>`) changed: this node leads it, or no longer does (`deposed`: another
+   * node took it over); it has stopped, waits, continues, or went back in the log; it is new and has `begun` after the
+   * stored messages; or it is `existing`, so that its `from` has no effect.
    */
   | {
     readonly type: "subscription";
@@ -99,7 +100,8 @@ export type Observation =
   }
   /**
    * The log has lost messages that a subscription has not read, or was created anew. The subscription had read up to
-   * the sequence `after`, and goes on behind the loss, at `next`. `count`: number of open messages that are missing.
+   * the sequence `after`, and continues after the loss, at `next`. `count`: number of messages lost that it had read
+   * and not handled.
    */
   | {
     readonly type: "log-lost";
@@ -110,7 +112,7 @@ export type Observation =
     readonly count?: number;
   }
   /**
-   * The oldest message that a subscription has not handled is deleted from the log in `left` ms. Reported every 10
+   * The oldest message that a subscription has not handled will be deleted from the log in `left` ms. Reported every 10
    * minutes.
    */
   | {
@@ -120,11 +122,14 @@ export type Observation =
     readonly id: string;
     readonly left: number;
   }
-  /** A stream with a limit of its size is nearly full, and drops its oldest messages soon. */
+  /** A stream with a size limit is nearly full, and will soon delete its oldest messages. */
   | { readonly type: "log-filling"; readonly stream: string; readonly bytes: number; readonly maxBytes: number }
-  /** A message of the stream was stored; it holds `count` messages of the contract. Not logged. */
+  /** A message was stored in the log; it holds `count` messages of the contract. Not logged. */
   | { readonly type: "stored"; readonly contract: string; readonly count: number }
-  /** Messages of a contract were handled for a subscription. `count`: since the last such observation. Not logged. */
+  /**
+   * Messages of a contract were handled for a subscription. `count`: their number since the last such observation. Not
+   * logged.
+   */
   | { readonly type: "handled"; readonly subscription: string; readonly contract: string; readonly count: number }
   /** The handler of a message of the log failed; the message is tried again after `pause` ms. */
   | {
@@ -149,8 +154,8 @@ export type Observation =
     readonly cause?: string | undefined;
   }
   /**
-   * An attempt of a step of a run failed with `error`; it is tried again after `pause` ms. `step` is empty for the
-   * handler itself. An outage is reported at the first attempt only.
+   * An attempt of a step of a run failed with `error`; it is tried again after `pause` ms. `step` is empty if the
+   * workflow's handler itself failed. An outage is reported at the first attempt only.
    */
   | {
     readonly type: "run-failed";
@@ -164,8 +169,8 @@ export type Observation =
     readonly error: unknown;
   }
   /**
-   * A run of a workflow does not go on by itself: an operator has to decide. `step` is empty for the handler itself;
-   * `error`: the error that it threw, if it threw.
+   * A run of a workflow is stuck: an operator has to decide how it continues. `step` is empty if the workflow's handler
+   * itself failed; `error`: the error that the handler threw, if it threw.
    */
   | {
     readonly type: "run-stuck";
@@ -175,19 +180,19 @@ export type Observation =
     readonly code: string;
     readonly message: string;
     /**
-     * Text of the error that the last attempt threw, or that the handler threw to which it sent in this process, if
-     * recorded.
+     * Text of the error that the step's last attempt threw, or that the handler of the step's message threw in this
+     * process, if recorded.
      */
     readonly cause?: string | undefined;
     readonly error?: unknown;
   }
-  /** A run that was stuck goes on, or has ended. */
+  /** A run of a workflow that was stuck continues, or has ended. */
   | { readonly type: "run-resumed"; readonly workflow: string; readonly run: string }
-  /** This node cannot read or apply stored events of an entity, so commands to the entity fail here. */
+  /** This node cannot read or apply stored events of an entity, so that commands to the entity fail on this node. */
   | { readonly type: "entity-unreadable"; readonly entity: string; readonly id: string; readonly message: string }
-  /** An entity that could not be read was read again, or is forgotten. */
+  /** This node has read an entity that it could not read before, or the entity was forgotten. */
   | { readonly type: "entity-readable"; readonly entity: string; readonly id: string }
-  /** A run of a workflow ended on this node, `ms` after its start; `code`: the code of its failure. */
+  /** A run of a workflow ended on this node, `ms` after its start; `code`: the code of its failure, if it failed. */
   | {
     readonly type: "run-ended";
     readonly workflow: string;
@@ -197,19 +202,19 @@ export type Observation =
   }
   /** A run of a workflow has so many entries that it may reach the limit. */
   | { readonly type: "run-long"; readonly workflow: string; readonly run: string; readonly entries: number }
-  /** A text that an operator may want to read. */
+  /** A notice in words, which an operator may want to read. */
   | { readonly type: "notice"; readonly text: string }
-  /** A background task failed unexpectedly; the app goes on. */
+  /** A background task of the app failed unexpectedly; the app continues. */
   | { readonly type: "fault"; readonly during: string; readonly error: unknown };
 
-/** A function that is called with each observation. It must not throw. */
+/** Called with each observation of an app. It must not throw. */
 export type Observer = (observation: Observation) => void;
 
-// The log of an app: a line for people, and fields for programs.
+// The logger of an app: each line has a text for people and fields for programs.
 
 /**
  * The fields of a log line: `node`, the id of the node that logs; `type`, the observation's type; and the other fields
- * of the {@link Observation}, with its own `node` as `peer`. An error is in `error`.
+ * of the {@link Observation}; if the observation has a field `node`, that one is named `peer`. An error is in `error`.
  */
 export type LogFields = Readonly<Record<string, unknown>>;
 
@@ -229,16 +234,19 @@ export type LogFields = Readonly<Record<string, unknown>>;
  * ```
  */
 export interface Logger {
-  /** Called with each retry, each frame that bounced, and each wait for a lock. */
+  /** Called for debug lines: each retry, each frame that came back undelivered, and each wait for a lock. */
   debug(message: string, fields: LogFields): void;
-  /** Called with nodes that join, leave, or stop answering, and with breakers that open and close. */
+  /** Called for information: nodes that join, leave, or stop answering, and circuit breakers that open and close. */
   info(message: string, fields: LogFields): void;
   /**
-   * Called when the connection is lost or returns, while the app waits for its first connection, when NATS denies a
-   * permission, and when bounces do not arrive; at most once a minute each for malformed messages, events that were
-   * dropped because too many wait, and records of nodes that were ignored.
+   * Called for warnings: when the connection is lost or returns, while the app waits for its first connection, when
+   * NATS denies a permission, and when bounces do not arrive; at most once a minute each for malformed messages, events
+   * that were dropped because too many wait, and records of nodes that were ignored.
    */
   warn(message: string, fields: LogFields): void;
-  /** Called with errors that handlers and schemas threw, and with failures in the background: `fields.error`. */
+  /**
+   * Called for errors: errors that handlers and schemas threw, and failures in the background; the error is
+   * `fields.error`.
+   */
   error(message: string, fields: LogFields): void;
 }

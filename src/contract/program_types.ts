@@ -1,12 +1,12 @@
 /**
- * Types that a program gives to Catga: of the caller of a message, and of the metadata of contracts. A program declares
- * them once, by adding members to {@link ProgramTypes}.
+ * Types that a program tells Catga: the type of a message's caller, and the type of contracts' metadata. A program
+ * declares them once, by adding members to the interface {@link ProgramTypes}.
  */
 
 /**
  * Types of the program. `caller`: the type of `ctx.caller`; `meta`: the type of the option `meta` of contracts;
- * `behaviors`: the type of the array of behaviors around its apps, whose codes every send may fail with. Without a
- * member, `caller` is `unknown`, `meta` an object, and no behavior adds a code.
+ * `behaviors`: the type of the array of behaviors around its apps, whose codes every send may fail with. A member that
+ * is not added has a default: `caller` is `unknown`, `meta` an object, and no behavior adds a code.
  *
  * @example
  * ```ts ignore
@@ -33,7 +33,7 @@ export type ContractMeta = ProgramTypes extends { meta: infer Given } ? Given : 
  */
 export type ProgramCode = BehaviorCodes<ProgramTypes>;
 
-/** The failure codes of the behaviors in a type like {@link ProgramTypes}. */
+/** The failure codes of the behaviors in the member `behaviors` of a type. */
 export type BehaviorCodes<Types> = Types extends { behaviors: readonly (infer Given)[] } ? CodeOfBehavior<Given>
   : never;
 
@@ -41,13 +41,13 @@ export type BehaviorCodes<Types> = Types extends { behaviors: readonly (infer Gi
 export type CodeOfBehavior<B> = B extends { readonly "~fails"?: () => infer F extends string } ? F : never;
 
 /**
- * The failure codes that a behavior around an app may have: the codes in {@link ProgramTypes}, or any if none are
- * declared.
+ * The failure codes that a behavior around an app may have: the codes that {@link ProgramTypes} declares, or any code
+ * if it declares none.
  */
 export type AppBehaviorCode = ProgramTypes extends { behaviors: unknown } ? ProgramCode : string;
 
 /**
- * The header that carries the caller, as the text of a payload. Messages that a handler sends inherit it. Clients that
- * may send requests to nodes over NATS can name any caller.
+ * Name of the header with the caller of a message, encoded like a payload. Messages that a handler sends inherit it.
+ * Clients that may send requests to nodes over NATS can name any caller.
  */
 export const CALLER_HEADER = "catga-caller";

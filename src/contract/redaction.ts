@@ -1,4 +1,7 @@
-/** Members of payloads that tools hide: the option `redact` of contracts, and the header that stored messages have. */
+/**
+ * Members of payloads that tools hide: the option `redact` of contracts, and the header that stores it with each
+ * message.
+ */
 import { show } from "../data/checks.ts";
 import { HIDDEN, redacted, type Redaction, whyNoPaths } from "../data/redact.ts";
 import type { Context } from "./context.ts";
@@ -7,7 +10,7 @@ import type { RunEntry, RunInfo } from "./flow.ts";
 import { batchOf } from "./handler.ts";
 
 /**
- * Paths of members of a payload, for the option `redact`. The first name is a member of the payload; a dot leads to a
+ * Path of a member of a payload, for the option `redact`. The first name is a member of the payload; a dot leads to a
  * member of that member. A path passes through arrays; `**.name` is a member at any depth.
  */
 export type RedactedPath<In> = unknown extends In ? string
@@ -21,12 +24,15 @@ export type MemberOf<In> = In extends readonly (infer Item)[] ? Extract<keyof It
   : never;
 
 /**
- * The header of a stored message whose contract has `redact`: the paths as JSON; for an entity's events, the paths by
+ * Name of a stored message's header with the paths of hidden members, as JSON; for an entity's events, the paths by
  * event name.
  */
 export const REDACT_HEADER = "catga-redact";
 
-/** Returns the paths, frozen; `undefined` for an empty list. Throws a `TypeError` unless they are paths. */
+/**
+ * Returns the paths of hidden members, frozen; `undefined` for an empty list. Throws a `TypeError` unless all are valid
+ * paths. `at`: text at the beginning of the error.
+ */
 export function frozenPaths(at: string, redact: readonly string[] | undefined): readonly string[] | undefined {
   if (redact === undefined) return undefined;
   const expected = whyNoPaths(redact);
@@ -36,8 +42,8 @@ export function frozenPaths(at: string, redact: readonly string[] | undefined): 
 
 /**
  * Returns the members of a stored message that tools hide, by its headers; `undefined`: none. A header that cannot be
- * read hides the whole payload. In a message of a workflow's run all values are hidden; the tools that know the run's
- * `redact` show them in its timeline.
+ * read hides the whole payload. In a message of a workflow's run all values are hidden; tools show them in the run's
+ * timeline, where they know the workflow's `redact`.
  */
 export function redactionOf(
   headers: Readonly<Record<string, string>> | undefined,
@@ -50,7 +56,7 @@ export function redactionOf(
     const value: unknown = JSON.parse(text);
     if (Array.isArray(value)) return whyNoPaths(value) === undefined ? value : "all";
     if (typeof value !== "object" || value === null) return "all";
-    // the header is shared by the events of one command: this event may have no paths
+    // events of one command share a header, so this event may have no paths in it
     const event = contract.slice(contract.indexOf(".") + 1);
     if (!Object.hasOwn(value, event)) return undefined;
     const own: unknown = (value as Record<string, unknown>)[event];
@@ -60,10 +66,10 @@ export function redactionOf(
   }
 }
 
-/** Members that hold the program's values, in the entries of runs and in their timers. */
+/** Members with values of the program, in the entries of workflow runs and in the timers of runs. */
 const OF_RUNS: Redaction = ["input", "outcome", "value", "error", "start"];
 
-/** Headers and contract of a stored message, which name the members of its payload that tools hide. */
+/** Contract and headers of a stored message, from which follows which members of its payload tools hide. */
 interface RedactedMessage {
   readonly headers: Readonly<Record<string, string>> | undefined;
   readonly contract: string;
@@ -71,8 +77,8 @@ interface RedactedMessage {
 
 /**
  * Returns the payload of a message as tools show it: in full with `secrets`, else without the members that its contract
- * hides. A payload that is given as unparsed text is hidden as a whole if the contract hides any member: it could not
- * be read, is the beginning of a payload that is too large, or is the payload of a dead letter before it was edited.
+ * hides. If the contract hides any member, a payload that could not be parsed, or is only the beginning of a payload,
+ * is hidden as a whole.
  */
 export function shownPayload(payload: string, about: RedactedMessage, secrets: boolean): string;
 export function shownPayload(payload: unknown, about: RedactedMessage, secrets: boolean): unknown;
@@ -83,9 +89,9 @@ export function shownPayload(payload: unknown, { headers, contract }: RedactedMe
 }
 
 /**
- * Returns the payload of a message as a behavior may log it: without the members that its contract names in `redact`,
- * and without the members that the header of a stored message names, from the sender's contract. Each member of a batch
- * has its own header.
+ * Returns the payload of a message as a behavior may log it: without the members that `redact` of its contract names,
+ * and without the members that the message's header names, which come from the sender's contract. Each message of a
+ * batch has its own header.
  */
 export function loggedPayload(
   { name, options }: AnyContract,
@@ -99,7 +105,10 @@ export function loggedPayload(
   return batch.map((member) => ({ ...member, payload: hidden(member.payload, member.headers) }));
 }
 
-/** Returns the value of an entry of a run's timeline as tools show it. `secrets`: in full. */
+/**
+ * Returns the value of an entry of a run's timeline as tools show it: in full with `secrets`, else without hidden
+ * members.
+ */
 export function shownEntryValue({ redact }: RunInfo, { type, value }: RunEntry, secrets: boolean): unknown {
   if (secrets || redact === undefined) return value;
   if (type !== "skipped") return redacted(value, redact);

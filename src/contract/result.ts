@@ -1,4 +1,4 @@
-/** Results: a value or an error. A failure of operation is a result, and is never thrown. */
+/** Results of sends: a value or an error. A failure of a send is returned as a result, and never thrown. */
 import { type AnyCode, CatgaError, type CatgaErrorOptions, isCatgaError } from "../error.ts";
 import { checkBoolean, checkKnown, checkString, show } from "../data/checks.ts";
 import type { SendableDetails } from "./sendable.ts";
@@ -13,9 +13,9 @@ export type Result<T, F extends string = AnyCode> = Success<T> | Failure<F>;
 export interface Success<T> {
   /** Distinguishes a success from a failure. */
   readonly ok: true;
-  /** Return value of the handler. */
+  /** The handler's return value. */
   readonly value: T;
-  /** Never has a value. */
+  /** Absent in a success. */
   readonly error?: undefined;
 }
 
@@ -25,7 +25,7 @@ export interface Success<T> {
 export interface Failure<F extends string = AnyCode> {
   /** Distinguishes a failure from a success. */
   readonly ok: false;
-  /** Never has a value. */
+  /** Absent in a failure. */
   readonly value?: undefined;
   /** The error, with its code and message. */
   readonly error: CatgaError<F>;
@@ -71,7 +71,7 @@ function checkFailOptions(at: string, options: Omit<FailOptions, "details">): vo
   if (final !== undefined) checkBoolean(`${at}: final`, final);
 }
 
-/** Maximum length of a code, in characters: more does not reach other processes. */
+/** Maximum length of a failure code, in characters; other processes do not accept a longer one. */
 const MAX_CODE_LENGTH = 128;
 const FAIL_OPTIONS: ReadonlySet<string> = new Set<keyof FailOptions>(["retryable", "details", "final", "cause"]);
 
@@ -89,7 +89,7 @@ const FAIL_OPTIONS: ReadonlySet<string> = new Set<keyof FailOptions>(["retryable
  * ```
  */
 export function unwrap<T>(result: Result<T>): T {
-  // untyped programs may pass anything
+  // a program without types may pass anything
   if (result?.ok) return result.value;
   if (result?.error !== undefined) throw result.error;
   throw new TypeError(
@@ -97,7 +97,7 @@ export function unwrap<T>(result: Result<T>): T {
   );
 }
 
-/** Returns true if a value is a failure made by `fail`. */
+/** Returns true if a value is a failure, as `fail` makes it. */
 export function isFailure(returned: unknown): returned is Failure {
   return typeof returned === "object" && returned !== null && (returned as Failure).ok === false &&
     isCatgaError((returned as Failure).error);

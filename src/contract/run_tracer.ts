@@ -1,4 +1,7 @@
-/** Spans that `tracing()` makes around runs of workflows: around starts, runs, and attempts of steps. */
+/**
+ * The interface through which `tracing()` makes spans for runs of workflows: for their starts, for the runs, and for
+ * attempts of steps.
+ */
 import type { AnyBehavior } from "./behavior.ts";
 import type { Context } from "./context.ts";
 import type { Result } from "./result.ts";
@@ -6,27 +9,30 @@ import type { Result } from "./result.ts";
 /** Headers of a message, or of a run. */
 export type MessageHeaders = Readonly<Record<string, string>>;
 
-/** Returns the tracer of the behavior `tracing()`; `undefined`: it is not among these behaviors. */
+/** Returns the tracer of the behavior `tracing()`; `undefined` if `tracing()` is not among the behaviors. */
 export function runTracerOf(behaviors: readonly AnyBehavior[]): RunTracer | undefined {
   // only `tracing()` sets `~runs`
   return behaviors.find((behavior) => behavior["~runs"] !== undefined)?.["~runs"] as RunTracer | undefined;
 }
 
-/** Makes spans for runs of workflows. The headers of a run carry its span to every node that drives it. */
+/** Makes spans for runs of workflows. The headers of a run carry its span to every node that executes the run. */
 export interface RunTracer {
-  /** Called before a program or a handler starts a run. Returns its span; `undefined`: nothing is traced now. */
+  /**
+   * Called before a program or a handler starts a run. Returns the span of the start; `undefined`: this start is not
+   * traced.
+   */
   start(start: TracedStart): StartSpan | undefined;
-  /** Called before a run is stored. Returns its span; `undefined`: nothing is traced now. */
+  /** Called before a run is stored. Returns the span of the run; `undefined`: this run is not traced. */
   run(run: TracedRun): RunSpan | undefined;
   /** Runs an attempt of a step, or of its `undo`, by calling `perform` with the headers for the attempt's sends. */
   attempt<T>(step: TracedStep, perform: (headers: MessageHeaders | undefined) => Promise<T>): Promise<T>;
-  /** Called when a run has ended and its end is stored. */
+  /** Called when the end of a run is stored. */
   ended(run: EndedRun): void;
 }
 
-/** A run on a node. */
+/** A run of a workflow, on the node that calls the tracer. */
 interface RunOnNode {
-  /** The id of the node. */
+  /** The id of the node that calls the tracer. */
   readonly node: string;
   /** The name of the workflow. */
   readonly workflow: string;
@@ -34,17 +40,17 @@ interface RunOnNode {
   readonly headers: MessageHeaders | undefined;
 }
 
-/** A start of a run that a program or a handler has requested. */
+/** A start of a run, requested by a program or a handler. */
 export interface TracedStart extends RunOnNode {
-  /** The headers in the options of the start. */
+  /** The headers that the program gave in the options of `start`. */
   readonly own: MessageHeaders | undefined;
   /** The message whose handler starts the run; `undefined` outside of handlers. */
   readonly ctx: Context | undefined;
 }
 
-/** The span of a start. */
+/** The span of the start of a run. */
 export interface StartSpan {
-  /** The headers of the run, with the trace context of this span. */
+  /** The headers with which the run is started; they contain the trace context of this span. */
   readonly headers: MessageHeaders;
   end(result: Result<string, never>): void;
 }
@@ -59,13 +65,15 @@ export interface TracedRun extends RunOnNode {
 
 /** The span of a run. */
 export interface RunSpan {
-  /** The headers of the run, with the trace context of this span. */
+  /** The headers of the run; they contain the trace context of this span. */
   readonly headers: MessageHeaders;
-  /** Called when the run is stored. Not called for a run that is not stored, or was stored before. */
+  /**
+   * Called when the run is stored for the first time; never called for a run that is not stored, or existed already.
+   */
   stored(): void;
 }
 
-/** An attempt of a step. */
+/** An attempt of a step of a run. */
 export interface TracedStep extends RunOnNode {
   /** The id of the run. */
   readonly run: string;
@@ -73,11 +81,11 @@ export interface TracedStep extends RunOnNode {
   readonly step: string;
   /** True for an attempt of the step's `undo`. */
   readonly isUndo: boolean;
-  /** Number of the attempt, from 1. */
+  /** Number of the attempt of the step; the first is 1. */
   readonly attempt: number;
 }
 
-/** A run that has ended. */
+/** A run of a workflow that has ended. */
 export interface EndedRun extends RunOnNode {
   /** The id of the run. */
   readonly run: string;

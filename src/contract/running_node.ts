@@ -1,4 +1,4 @@
-/** A running node as its users see it. */
+/** A running node, as the program that started it sees it. */
 import type { AppClock } from "../ports/clock.ts";
 import type { RunInfo, RunsOptions } from "./flow.ts";
 import type { Health, NodeChange, NodeInfo } from "./node_info.ts";
@@ -9,7 +9,7 @@ import type { AnyEntity } from "./entity_definition.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "./durable_messages.ts";
 import type { LeadOptions, Term } from "./shared_state.ts";
 
-/** Options of {@link Catga.drain}. */
+/** Options of `drain`, the orderly shutdown of a node. */
 export interface DrainOptions {
   /**
    * Time for running handlers to end, in ms: 0 to 2^31 - 1. Then their signals abort, and they have 500 ms more.
@@ -21,12 +21,12 @@ export interface DrainOptions {
 /** A running node: `catga()` resolves with it. `await using` drains it. */
 export interface Catga extends Sender, AsyncDisposable {
   /**
-   * Runs `fn` on one node of the cluster at a time: on the node that leads `name`. The signal aborts when the node does
-   * not lead any more (`LOCK_LOST`), or when the term or the app ends (`CLOSED`). If the leader's node dies, another
+   * Runs `fn` on one node of the cluster at a time: on the node that leads `name`. The signal aborts when the node no
+   * longer leads (`LOCK_LOST`), or when the candidacy or the app ends (`CLOSED`). If the leader's node dies, another
    * takes over within `ttl` and 1.5 s (plus an election of JetStream, up to 10 s, if a NATS server died too); if the
-   * leader drains, at once. When `fn` ends, another node that waits may lead, and this node is a candidate again a
-   * second later; an error that `fn` throws is logged. A process that was paused for longer than `ttl` may still run
-   * `fn` while the next leader does, until it checks the signal.
+   * leader drains, at once. When `fn` ends, another candidate may lead, and this node is a candidate again a second
+   * later; an error that `fn` throws is logged. A process that was paused for longer than `ttl` may still run `fn`
+   * while the next leader does, until it checks the signal.
    *
    * Returns at once. Throws a `TypeError` for a bad name, a `RangeError` for a bad ttl, and a `CatgaError` `CLOSED` if
    * the app stops.
@@ -46,14 +46,14 @@ export interface Catga extends Sender, AsyncDisposable {
    * ```
    */
   lead(name: string, fn: (signal: AbortSignal) => MaybePromise<unknown>, options?: LeadOptions): Term;
-  /** The app's time: this machine's clock, or the clock of its `MemoryNetwork`. */
+  /** The app's clock: this machine's clock, or the clock of the app's `MemoryNetwork`. */
   readonly clock: AppClock;
   /**
-   * Aborts (`DRAINING`) when this node drains, once new messages go to other nodes: end work that would otherwise last
-   * as long as the drain, such as an HTTP response without an end.
+   * Aborts (`DRAINING`) when this node shuts down in an orderly way, as soon as new messages go to other nodes: end
+   * work that would otherwise last as long as the drain, such as an HTTP response without an end.
    */
   readonly draining: AbortSignal;
-  /** This node as other nodes see it; a new value at each reading. */
+  /** This node, as other nodes see it; a new object at each reading. */
   readonly self: NodeInfo;
   /**
    * Resolves when the app has stopped; rejects with the error if it had to stop by itself. It need not be awaited: the
@@ -84,7 +84,7 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   watchNodes(options?: { signal?: AbortSignal | undefined }): AsyncIterableIterator<NodeChange>;
   /**
-   * The health of this node, for probes; made without the network.
+   * Returns the health of this node, for probes; the call does not use the network.
    *
    * @example
    * ```ts
@@ -102,8 +102,8 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   subscriptions(): Promise<readonly SubscriptionInfo[]>;
   /**
-   * Returns the dead letters, oldest first within each subscription. Rejects with `UNAVAILABLE` if the store does not
-   * answer.
+   * Returns the dead letters (messages that a subscription gave up on), oldest first within each subscription. Rejects
+   * with `UNAVAILABLE` if the store does not answer.
    */
   deadLetters(options?: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
   /**
@@ -126,8 +126,9 @@ export interface Catga extends Sender, AsyncDisposable {
    * others.
    *
    * The first `next` rejects with `UNAVAILABLE` if the log does not answer. Any `next` may reject with a `CatgaError`,
-   * which ends the follower: `LOG_MISMATCH` if the log has lost messages, or messages behind a position have expired;
-   * `INVALID_MESSAGE` for an event that does not fit the schema. `details.position`: where a new follower may begin.
+   * which ends the follower: `LOG_MISMATCH` if the log has lost messages, or messages after the position `from` have
+   * expired; `INVALID_MESSAGE` for an event that does not fit the schema. The error's `details.position` is the
+   * position from which a new follower can begin.
    *
    * @example
    * ```ts
@@ -144,16 +145,16 @@ export interface Catga extends Sender, AsyncDisposable {
    */
   follow<Payload>(event: FollowableEvent<Payload>, options?: FollowEventsOptions): EventFollower<Payload>;
   /**
-   * Makes a subscription of this service handle messages again from a position on: `"start"`, a position, or a time of
-   * this process's clock, which stands for the messages stored since then. `subscription`: its name; for a queued
-   * command, the contract's name. A position that the subscription has not reached changes nothing. Resolves when the
-   * request is recorded; rejects with a `TypeError` for an unknown subscription.
+   * Makes a subscription of this service handle messages again, from `to` on: `"start"` (the oldest stored message), a
+   * position in the log, or a time of this process's clock (the messages stored since then). `subscription`: its name;
+   * for a queued command, the contract's name. Nothing changes if the subscription has not yet reached that position.
+   * Resolves when the request is recorded; rejects with a `TypeError` for an unknown subscription.
    */
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
   /**
    * Forgets an entity for ever: its events and its snapshot are removed, and later commands get `FORGOTTEN`. The event
-   * `<Entity>.forgotten` remains, for subscribers. Resolves when all is removed; after a failure call it again. Rejects
-   * with `UNAVAILABLE`.
+   * `<Entity>.forgotten` remains, for subscribers. Resolves when everything is removed. Rejects with `UNAVAILABLE`;
+   * then call it again.
    */
   forget<State>(entity: AnyEntity<State>, id: string): Promise<void>;
   /**

@@ -6,7 +6,7 @@ import { isThenable, show } from "../data/checks.ts";
 import { CatgaError, type ErrorCode } from "../error.ts";
 import type { Failure, Result } from "./result.ts";
 
-/** A value, or a promise of one. */
+/** A value of type `T`, or a promise of one. */
 export type MaybePromise<T> = T | Promise<T>;
 
 /**
@@ -29,7 +29,7 @@ export type MaybePromise<T> = T | Promise<T>;
  * ```
  */
 export interface Schema<In, Out = In> {
-  /** The interface that validators agree on. */
+  /** The member by which Standard Schema libraries expose their validator. */
   readonly "~standard": {
     readonly version: 1;
     readonly vendor: string;
@@ -38,22 +38,23 @@ export interface Schema<In, Out = In> {
   };
 }
 
-/** Result of a {@link Schema}. */
+/** Result of a validator: the parsed value, or the issues that it found. */
 export type SchemaResult<T> =
   | { readonly value: T; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] };
 
-/** An issue that a {@link Schema} found in a value. */
+/** An issue that a validator found in a value. */
 export interface SchemaIssue {
-  /** Message for people. */
+  /** The issue in words. */
   readonly message: string;
   /** Path to the invalid part, from the outermost key to the innermost; absent for the whole value. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
 /**
- * Runs a validator on the payload (`INVALID_MESSAGE`) or the answer (`INVALID_RESPONSE`) of a contract. Never throws or
- * rejects. The error's `details` are the issues: `{ message, path }[]`, the path as an array of keys.
+ * Runs a validator on the payload or the answer of a contract. An invalid value becomes an error (`INVALID_MESSAGE` or
+ * `INVALID_RESPONSE`); the function never throws or rejects. The error's `details` are the issues: `{ message, path
+ * }[]`, the path as an array of keys.
  */
 export function validate(
   schema: Schema<never, unknown>,
@@ -71,7 +72,10 @@ export function validate(
   }
 }
 
-/** Throws a `TypeError` if a value is neither `undefined` nor a validator. */
+/**
+ * Throws a `TypeError` if `schema` is neither `undefined` nor a Standard Schema validator. `name`: the option's name,
+ * for the error.
+ */
 export function checkSchema(name: string, schema: Schema<never, unknown> | undefined): void {
   if (schema === undefined || typeof schema?.["~standard"]?.validate === "function") return;
   throw new TypeError(
@@ -80,8 +84,8 @@ export function checkSchema(name: string, schema: Schema<never, unknown> | undef
 }
 
 /**
- * Returns true if {@link validate} made the error, in this process, because a schema threw; the thrown error is its
- * `cause`.
+ * Returns true if the error says that a schema itself threw (instead of refusing the value), in this process; the
+ * thrown error is then the error's `cause`.
  */
 export function schemaThrew({ details }: CatgaError): boolean {
   return details === THREW;
@@ -89,15 +93,18 @@ export function schemaThrew({ details }: CatgaError): boolean {
 
 const THREW = Object.freeze([Object.freeze({ message: "the schema threw", path: Object.freeze([]) })]);
 
-/** Returns the message of the first issue that {@link validate} found. */
+/** Returns the message of the first issue in an error that {@link validate} made. */
 export function firstIssue({ details }: CatgaError): string {
-  // `validate` made the details
+  // `validate` makes such details
   return (details as readonly SchemaIssue[])[0]?.message ?? "no reason given";
 }
 
-/** Returns the first issue that {@link validate} found, with its path, if it has one: `seat.row: expected a string`. */
+/**
+ * Returns the first issue in an error that {@link validate} made, with its path, if it has one: `seat.row: expected a
+ * string`.
+ */
 export function issueWithPath(error: CatgaError): string {
-  // `validate` made the details
+  // `validate` makes such details
   const { path = [] } = (error.details as readonly SchemaIssue[])[0] ?? {};
   return `${path.length === 0 ? "" : `${path.map(String).join(".")}: `}${firstIssue(error)}`;
 }

@@ -15,7 +15,7 @@ import {
   show,
 } from "../data/checks.ts";
 
-/** Options of one `send`. */
+/** Options of one `send` of a command or a query. */
 export interface SendOptions {
   /**
    * The message id, 1 to 256 characters, which the handler gets as `ctx.id`. All sends of an idempotent command with
@@ -23,26 +23,32 @@ export interface SendOptions {
    */
   id?: string | undefined;
   /**
-   * For a command of an entity that is sent again with its `id`: the time of the first send. The entity's events since
-   * then are searched for the command. Default: two minutes ago.
+   * For a command of an entity that is sent again with its former `id`: the time at which it was first sent. Catga
+   * searches the entity's events since then for the effects of the first send. Default: two minutes ago.
    */
   firstSent?: Date | undefined;
   /**
-   * The routing key. For a command of an entity a key other than the contract's is `INVALID_MESSAGE`. Default: the key
-   * that the contract's `key` makes of the payload.
+   * The routing key. For a command of an entity, only the key that the contract's `key` makes is allowed
+   * (`INVALID_MESSAGE` otherwise). Default: the key that the contract's `key` makes of the payload.
    */
   key?: string | undefined;
   /** The id of the only node that may handle the message, in every attempt. Default: any node. */
   node?: string | undefined;
-  /** The strategy that chooses a node. Default: the contract's `route`, else the app's. */
+  /** The routing strategy, which chooses the node. Default: the contract's `route`, else the `route` of `catga()`. */
   route?: Route | undefined;
-  /** Timeout of the send, retries included, in ms: 1 to 2^31 - 1. Default: the contract's `timeout`, else the app's. */
+  /**
+   * Timeout of the send, in ms, retries included: 1 to 2^31 - 1. Default: the contract's `timeout`, else the `timeout`
+   * of `catga()`.
+   */
   timeout?: number | undefined;
-  /** Number of further attempts after the first: 0 to 1,000. Default: the contract's `retries`, else the app's. */
+  /**
+   * Number of further attempts after the first: 0 to 1,000. Default: the contract's `retries`, else the `retries` of
+   * `catga()`.
+   */
   retries?: number | undefined;
   /**
-   * Ends the send when it aborts: the send fails with `CANCELLED`, and the handler's `ctx.signal` aborts. Default:
-   * none.
+   * Aborting this signal ends the send: the send fails with `CANCELLED`, and the handler's `ctx.signal` aborts.
+   * Default: none.
    */
   signal?: AbortSignal | undefined;
   /** Headers that are sent with the message; the handler gets them as `ctx.headers`. Default: none. */
@@ -50,27 +56,31 @@ export interface SendOptions {
 }
 
 /**
- * The arguments after the contract: payload and options; a payload that may be `undefined` (or `void`) may be left out.
+ * The arguments of a sending method after the contract: payload and options; a payload that may be `undefined` (or
+ * `void`) may be left out.
  */
 export type SendArgs<In, Options = SendOptions> = undefined extends In ? [payload?: NoInfer<In>, options?: Options]
   : [payload: NoInfer<In>, options?: Options];
 
-/** Options of one `publish`. */
+/** Options of one `publish` of an event that is not durable. */
 export type PublishOptions = Pick<SendOptions, "id" | "headers" | "signal">;
 
-/** Options of one `app.stream`. `timeout` limits the whole stream. Default of `timeout`: none. */
+/** Options of one `app.stream`. `timeout` limits the time of the whole stream; it has no default. */
 export interface StreamOptions extends Omit<SendOptions, "id" | "firstSent"> {
   /**
-   * Time to wait for an item, in ms: 1 to 2^31 - 1; then the stream fails with `TIMEOUT`. Default: the contract's
-   * `idle`, else 30,000.
+   * Maximum time that the reader waits for an item, in ms: 1 to 2^31 - 1; then the stream fails with `TIMEOUT`.
+   * Default: the contract's `idle`, else 30,000.
    */
   idle?: number | undefined;
 }
 
-/** Options of one `broadcast`. Every node gets one attempt, so there is no route, and no retry. */
+/** Options of one `broadcast`. Every node gets exactly one attempt, so there is neither a route nor a retry. */
 export type BroadcastOptions = Omit<SendOptions, "route" | "retries" | "firstSent">;
 
-/** Throws if the options of a send, a publish or a broadcast are invalid. */
+/**
+ * Throws if the options of a send, a publish or a broadcast are invalid. `method`, `name`: the method and the contract,
+ * for the error.
+ */
 export function checkSendOptions(method: string, name: string, options: SendOptions): void {
   const at = `${method} ${name}`;
   const known = OPTIONS_OF[method] ?? SEND_OPTIONS;
@@ -89,7 +99,7 @@ export function checkStreamOptions({ name }: AnyContract, options: StreamOptions
   checkSendOptions("stream", name, sending);
 }
 
-/** Throws if the options that sends of all kinds have in common are invalid. */
+/** Throws if an option that sends of all kinds share is invalid. `at`: text at the beginning of the error. */
 export function checkSending(at: string, options: SendOptions): void {
   const { id, key, node, route, signal, headers, firstSent } = options;
   if (id !== undefined) checkId(at, id);
@@ -109,7 +119,7 @@ function checkFirstSent(at: string, firstSent: Date, id: string | undefined): vo
   if (id === undefined) throw new TypeError(`${at}: firstSent is of a command that is sent again: give its id, too`);
 }
 
-/** Throws if the value is not a message id. */
+/** Throws unless `id` is a valid message id. `at`: text at the beginning of the error. */
 export function checkId(at: string, id: string): void {
   if (typeof id === "string" && id !== "" && id.length <= MAX_ID) return;
   throw new TypeError(`${at}: id must be a string of 1 to ${MAX_ID} characters; got ${show(id)}`);
@@ -121,7 +131,7 @@ export const MAX_ID = 256;
 const STREAM_OPTIONS = new Set(["key", "node", "route", "timeout", "retries", "signal", "headers", "idle"]);
 const SEND_OPTIONS = new Set(["id", "firstSent", "key", "node", "route", "timeout", "retries", "signal", "headers"]);
 
-/** Names of options that only stored messages take. */
+/** Names of options that only methods that store messages take. */
 const SCHEDULE_OPTIONS = ["delay", "at"];
 
 const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
@@ -131,51 +141,53 @@ const OPTIONS_OF: Readonly<Record<string, ReadonlySet<string>>> = {
   broadcast: new Set(["id", "key", "node", "timeout", "signal", "headers"]),
 };
 
-// The entries of `NodeInfo.subscriptions`, which list a node's handlers of messages of the log:
-// `<subscription>/<event>`, and `@/<command>` for queued commands; and the names of the internal contracts that follow
-// from an entry.
+// Entries of `NodeInfo.subscriptions`, with which a node tells other nodes which messages of the log it handles:
+// `<subscription>/<event>`, and `@/<command>` for queued commands; and the names of the internal contracts that the
+// node with such an entry handles.
 
 /**
- * Stands for the service in keys of subscriptions to queued commands: each command has one, named after its contract
- * and shared by all services.
+ * Takes the place of the service in the keys of subscriptions to queued commands: each command has one subscription,
+ * named after its contract and shared by all services.
  */
 export const COMMANDS = "@";
 
 /**
- * Suffix of the name of a subscription to events of entities, behind the name that the program gave. These events are
- * in a stream of their own, in which the subscription has its own position and leader.
+ * Suffix of the name of a subscription to events of entities, after the name that the program gave. These events are in
+ * a stream of their own, in which the subscription has its own position and leader.
  */
 export const OF_ENTITIES = ":entities";
 
 /**
- * Details of the failure of a message of the log that was not run, so that no attempt counts: a member of a batch is
- * then handed out alone, and a message that was handed out alone goes to another node.
+ * In the details of a failure: the message of the log was not run, so that no attempt counts. A message of a batch is
+ * then given to a handler alone, and a message that was alone goes to another node.
  */
 export const ALONE = "~alone";
 
 /**
- * Details of the failure of a message of the log that no running version of its handler accepts: it waits for another
- * version. The internal handlers of workflows fail with these details.
+ * In the details of a failure: no running version of the handler accepts this message of the log, which waits for
+ * another version. The internal handlers of workflows fail with these details.
  */
 export const AWAITS_VERSION = "~awaits version";
 
 /**
- * The name by which nodes know the subscription of a handler of this contract. `name`: the name that the program gave.
+ * Returns the name by which nodes know the subscription of a handler of this contract. `name`: the name that the
+ * program gave the subscription.
  */
 export function subscriptionName({ options: { entity } }: AnyContract, name: string): string {
   return entity === undefined ? name : name + OF_ENTITIES;
 }
 
-/** Retry settings of a message of the log. */
+/** How messages of the log are tried again after a failure. */
 export interface Retry {
-  /** Maximum number of attempts of a message. */
+  /** Maximum number of attempts of a message, the first included. */
   readonly attempts: number;
   /** The first and the longest pause between attempts, in ms. */
   readonly delay: readonly [first: number, longest: number];
 }
 
 /**
- * Returns the more patient settings of two handlers of one subscription and contract, which both run for each message.
+ * Combines the retry settings of two handlers that both run for each message of one subscription and contract: more
+ * attempts, longer pauses.
  */
 export function morePatient(one: Retry, other: Retry): Retry {
   return {
@@ -185,8 +197,8 @@ export function morePatient(one: Retry, other: Retry): Retry {
 }
 
 /**
- * Makes the entry of `NodeInfo.subscriptions` for a category that a node handles: `<subscription>/<contract>`, or
- * `@/<contract>` for a queued command. Retry settings other than the defaults follow another slash:
+ * Makes the entry of `NodeInfo.subscriptions` for one kind of message that a node handles: `<subscription>/<contract>`,
+ * or `@/<contract>` for a queued command. Retry settings other than the defaults follow another slash:
  * `<attempts>,<first pause>,<longest pause>`.
  */
 export function announcement(service: string, name: string, category: string, retry: Retry = DEFAULT_RETRY): string {
@@ -206,7 +218,7 @@ export function isAnnounced(text: string): boolean {
 
 /**
  * Reads an entry of `NodeInfo.subscriptions` that {@link isAnnounced} accepts: returns the subscription and its retry
- * settings. `service`: of the node with the entry.
+ * settings. `service`: the service of the node that has the entry.
  */
 export function readAnnouncement(
   service: string,
@@ -224,25 +236,29 @@ function readRetry(text: string): Retry | undefined {
   return attempts === undefined || first > longest ? undefined : { attempts, delay: [first, longest] };
 }
 
-/** The internal contracts that a node of a service handles because of this entry of its record. */
+/** Returns the names of the internal contracts that a node of a service handles if its record has the entry `text`. */
 export function internalNames(service: string, text: string): readonly string[] {
   const { service: owner, name, category } = readAnnouncement(service, text);
   return [runName(owner, name, category), controlName(owner, name)];
 }
 
-/** The name of the internal contract with which a subscription's leader sends an event of a category to a node. */
+/**
+ * Returns the name of the internal contract with which a subscription's leader sends stored messages of one kind to a
+ * node.
+ */
 export function runName(service: string, name: string, category: string): string {
   return `@${service}/${name}/${category}`;
 }
 
 /**
- * The name of the internal contract with which a subscription's leader sends control requests to its nodes: barriers.
+ * Returns the name of the internal contract with which a subscription's leader sends control requests (barriers) to the
+ * nodes of the subscription.
  */
 export function controlName(service: string, name: string): string {
   return `@${service}/${name}`;
 }
 
-/** Returns true if a text is a {@link runName} or {@link controlName}. */
+/** Returns true if a text is the name of an internal contract between a subscription's leader and its nodes. */
 export function isInternalContract(text: string): boolean {
   if (!isInternalName(text)) return false;
   const [service, name, category, ...more] = text.slice(1).split("/");
@@ -250,15 +266,15 @@ export function isInternalContract(text: string): boolean {
     (category === undefined || isContractName(category)) && more.length === 0;
 }
 
-/** Returns true if a text is a valid name of a subscription. */
+/** Returns true if a text is a valid name of a subscription: one token. */
 function isToken(text: string): boolean {
   return text.length <= MAX_TOKEN + OF_ENTITIES.length && /^[\w-]{1,256}(:entities)?$/.test(text);
 }
 
 const MAX_TOKEN = 256;
 
-/** The headers that carry a trace: W3C Trace Context and Baggage. */
+/** Names of the headers that carry a trace: W3C Trace Context and Baggage. */
 export const TRACE_HEADERS: readonly string[] = Object.freeze(["traceparent", "tracestate", "baggage"]);
 
-/** The headers that messages sent by a handler inherit even without the option `carry`. */
+/** Names of the headers that messages sent by a handler inherit even without the option `carry`. */
 export const INHERITED_HEADERS: readonly string[] = Object.freeze([...TRACE_HEADERS, CALLER_HEADER]);

@@ -2,9 +2,9 @@
  * Types of values that can be sent, checked when a program is compiled; `data/value_text.ts` checks values when they
  * are sent.
  *
- * Each check is one question of assignability. The compiler answers it once for each type that it meets, and assumes
- * yes where a type refers to itself, so the check carries neither path nor depth. Only a type that cannot be sent is
- * searched for the paths of its unsendable parts.
+ * Each check asks the compiler once whether a type is assignable to its sendable version. The compiler caches the
+ * answer, and assumes yes where a type refers to itself, so the check carries neither path nor depth. Only a type that
+ * cannot be sent is searched for the paths of its unsendable parts.
  */
 
 /**
@@ -16,15 +16,15 @@ export type SendableName<In, Returned = void> = [In, Returned] extends [Sendable
   : `cannot be sent: ${Unsendable<In> | Unsendable<Returned, "result">}`;
 
 /**
- * The type of a key of the cache: like {@link SendableName}, no key fits if the value's type cannot be sent or may be
- * `undefined`.
+ * The type of a key of the cache. If the value's type cannot be sent, or may be `undefined`, no key fits, and the
+ * compiler says why.
  */
 export type CacheKey<T> = unknown extends T ? string
   : [T] extends [NonNullable<unknown> | null]
     ? [T] extends [Sendable<T>] ? string : `cannot be sent: ${Unsendable<T, "value">}`
   : "cannot be kept: value may be undefined; keep null instead";
 
-/** The type of a failure's details: like {@link SendableName}, nothing fits if the type cannot be sent. */
+/** The type of a failure's details. If the type cannot be sent, nothing fits, and the compiler says why. */
 export type SendableDetails<T> = [T] extends [Sendable<T>] ? T : `cannot be sent: ${Unsendable<T, "details">}`;
 
 /**
@@ -41,12 +41,12 @@ export type Sendable<T> = unknown extends T ? unknown
   : T extends Leaf ? T
   : T extends NeverSendable ? never
   : T extends { forEach: unknown } ? SendableItems<T>
-  // many objects have the members of an Error, except `stack` and `cause`
+  // many objects have the members of an Error except `stack` and `cause`, so these are required, too
   : T extends Error ? Required<T> extends Required<Error> ? never : Members<T>
   : Members<T>;
 
 /**
- * A value that is sent as one.
+ * A value that is sent whole, without a look at its members.
  *
  * @internal
  */
@@ -64,7 +64,7 @@ type Leaf =
   | Temporal;
 
 /**
- * A type of the global `Temporal`, by its tag: the types of older TypeScript lack that namespace.
+ * A type of the global `Temporal`, recognized by its tag, because the types of older TypeScript lack `Temporal`.
  *
  * @internal
  */
@@ -98,7 +98,7 @@ type SendableItems<T> = T extends readonly (infer U)[] ? readonly Sendable<U>[]
   : T extends ReadonlySet<infer V> ? Each<Sendable<V>, unknown>
   : Members<T>;
 
-/** Structural type of a `Map` or `Set`, by the parameters of its `forEach`. */
+/** The structure of a `Map` or `Set`, recognized by the parameters of its `forEach`. */
 interface Each<V, K> {
   forEach(each: (value: V, key: K) => void): void;
 }
@@ -120,7 +120,7 @@ type AreLiterals<T> = [T] extends [string | number | boolean | symbol | null | u
   : false;
 
 /**
- * A part of a type, and its path.
+ * A part of a type, and its path from the payload.
  *
  * @internal
  */
@@ -130,8 +130,9 @@ interface TypePart<At extends string, T> {
 }
 
 /**
- * Searches breadth first: the paths of these parts if they are refused themselves, else the paths of their members.
- * `Seen`: types whose members have been checked; `Depth`: ends the search in a type that has no end.
+ * Searches types breadth first for unsendable parts: returns the paths of the parts that are refused themselves, else
+ * searches their members. `Seen`: types whose members have been searched; `Depth`: ends the search in a type that has
+ * no end.
  *
  * @internal
  */
@@ -143,11 +144,11 @@ type Search<P, Root extends string, Seen = never, Depth extends readonly 0[] = [
 
 type TypeOf<P> = P extends TypePart<string, infer T> ? T : never;
 
-/** The paths of parts that are refused themselves, not because of a member. */
+/** The paths of the parts that are unsendable themselves, not because of a member. */
 type RefusedPaths<P> = P extends TypePart<infer At, infer T> ? RefusedPath<T, At> : never;
 type RefusedPath<T, At extends string> = T extends unknown ? [Sendable<T>] extends [never] ? At : never : never;
 
-/** Parts that cannot be sent, without parts whose members have been checked. */
+/** The parts that cannot be sent, without parts whose members have already been searched. */
 type Unsendables<P, Seen> = P extends TypePart<string, infer T> ? [T] extends [Sendable<T> | Seen] ? never : P : never;
 
 type MembersOf<P> = P extends TypePart<infer At, infer T> ? MembersAt<T, At> : never;

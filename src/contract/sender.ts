@@ -9,9 +9,11 @@ import type { BroadcastOptions, SendArgs, SendOptions, StreamOptions } from "./s
 import type { Result } from "./result.ts";
 import type { Cache, Lock, LockOptions } from "./shared_state.ts";
 
-/** Options of `sendAll`: the options of each send, and the limit of sends under way at once. */
+/** Options of `sendAll`: the options of each send, and the maximum number of sends in progress at once. */
 export interface SendAllOptions extends Omit<SendOptions, "id" | "firstSent"> {
-  /** Maximum number of sends under way at once: 1 to 65,536. Default: 512, as many as fit into a frame. */
+  /**
+   * Maximum number of sends in progress at once: 1 to 65,536. Default: 512, as many as fit into one network message.
+   */
   concurrency?: number | undefined;
 }
 
@@ -19,7 +21,7 @@ export interface SendAllOptions extends Omit<SendOptions, "id" | "firstSent"> {
 export interface BroadcastResult<T, F extends string = AnyCode> {
   /** The node's id. */
   readonly node: string;
-  /** The node's answer, or the error. */
+  /** The node's answer, or the error of the request to the node. */
   readonly result: Result<T, F>;
 }
 
@@ -29,7 +31,7 @@ export interface BroadcastResult<T, F extends string = AnyCode> {
  */
 export interface Sharing {
   /**
-   * Values that all nodes share.
+   * A cache: values that all nodes share.
    *
    * @example
    * ```ts
@@ -67,7 +69,7 @@ export interface Sharing {
    */
   lock(key: string | readonly string[], options?: LockOptions): Promise<Lock>;
   /**
-   * Reads an entity: its state, and the number of its events; the initial state if it has no events. Any node may read
+   * Reads an entity: its state (the initial state if it has no events), and the number of its events. Any node may read
    * it. Rejects with `UNAVAILABLE` if the stream does not answer, with `FORGOTTEN` if the entity was forgotten, and
    * with an error that an `apply` function throws; in a handler's context also when the message is aborted, with the
    * reason.
@@ -87,8 +89,8 @@ export interface Sharing {
 }
 
 /**
- * Sends messages. A failure of operation comes back as a result; misuse (an unknown option, a wrong kind of contract)
- * throws a `TypeError` or `RangeError`.
+ * Methods that send messages. A failure of a send comes back as a result; misuse (an unknown option, a wrong kind of
+ * contract) throws a `TypeError` or `RangeError`.
  */
 export interface Sender extends Sharing {
   /**
@@ -135,8 +137,8 @@ export interface Sender extends Sharing {
   /**
    * Reads a stream: returns its items in order, each once; a failure is thrown as a `CatgaError` after the items before
    * it. The first `next()` sends the request. `break`, `return()`, the signal and the reader's end also end the
-   * handler. `STREAM_BROKEN`: the stream's node is gone; `DRAINING`: it stops; `details.received`: number of items
-   * received. A stream is read once: a second iteration, after the first has ended, throws a `TypeError`.
+   * handler. `STREAM_BROKEN`: the stream's node died; `DRAINING`: the node shuts down; `details.received`: number of
+   * items received. A stream is read once: a second iteration, after the first has ended, throws a `TypeError`.
    *
    * @example
    * ```ts
@@ -156,8 +158,8 @@ export interface Sender extends Sharing {
   ): AsyncIterableIterator<Item>;
   /**
    * Publishes an event: one node of each service that has handlers for the event gets it, and so does every node that
-   * has handlers with `each: "node"`, at most once. Ok when this process is connected and has accepted the event, even
-   * if no node handles it: the event is sent at the end of this turn of the event loop, or of the next.
+   * has handlers with `each: "node"`, at most once. The result is ok when this process is connected and has accepted
+   * the event, even if no node handles it: the event is sent at the end of this turn of the event loop, or of the next.
    * {@link Catga.drain} waits until the network has it; `process.exit` right after the ok may lose it.
    *
    * @example
@@ -176,10 +178,10 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, KeepOptions>
   ): Promise<Result<void, never>>;
   /**
-   * Stores a durable command (`durable: true`), and is ok when it is stored: a node that handles the command runs it
-   * later, at least once. An `idempotent` command that is enqueued with an `id` has one result, which `send` with that
-   * id also gets. With `delay`, `at` or `cron` the command is stored as a schedule, which its `id` names: the same id
-   * again replaces the schedule.
+   * Stores a durable command (`durable: true`). The result is ok when the command is stored: a node that handles it
+   * runs it later, at least once. An `idempotent` command that is enqueued with an `id` has one result, which `send`
+   * with that id also gets. With `delay`, `at` or `cron` the command is stored as a schedule, which its `id` names: the
+   * same id again replaces the schedule.
    *
    * @example
    * ```ts
@@ -197,15 +199,15 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, EnqueueOptions>
   ): Promise<Result<void, never>>;
   /**
-   * Cancels the schedule with this `id`: of a message, or of the start of a workflow. `true`: it will not be handled;
-   * `false`: it has fired already, or never existed. Rejects with `UNAVAILABLE` if the log does not answer, and with
-   * `OUTCOME_UNKNOWN` if the outcome of the removal is unknown.
+   * Cancels the scheduled message, or the scheduled start of a workflow, with this `id`. Resolves with `true`: it will
+   * not happen; with `false`: it has happened already, or never existed. Rejects with `UNAVAILABLE` if the log does not
+   * answer, and with `OUTCOME_UNKNOWN` if the outcome of the removal is unknown.
    */
   unschedule(contract: DurableContract<"event" | "command", never> | AnyWorkflow, id: string): Promise<boolean>;
   /**
-   * Sends to every node that handles the message, this node included, and waits for each answer: one attempt each,
-   * without retries. Resolves with an empty array if no node handles it. An idempotent command runs once for its id on
-   * every node, where its `ctx.id` is `<id>@<node>`.
+   * Sends a message to every node that handles it, this node included, and waits for the answer of each: one attempt
+   * each, without retries. Resolves with an empty array if no node handles it. An idempotent command runs once for its
+   * id on every node, where its `ctx.id` is `<id>@<node>`.
    *
    * @example
    * ```ts
@@ -224,8 +226,9 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, BroadcastOptions>
   ): Promise<BroadcastResult<Out, F | ProgramCode>[]>;
   /**
-   * Starts a run of a workflow. Ok, with the id of the run, when the start is stored: from then on the run goes to its
-   * end, whatever process dies. The same id with the same input is the same run; with another input, `ID_REUSED`.
+   * Starts a run of a workflow. The result is ok, with the id of the run, when the start is stored: from then on the
+   * run continues to its end, whichever process dies. A second start with the same id and input returns the same run;
+   * with another input it fails with `ID_REUSED`.
    *
    * @example
    * ```ts
@@ -247,8 +250,8 @@ export interface Sender extends Sharing {
     ...args: SendArgs<In, StartOptions>
   ): Promise<Result<string, never>>;
   /**
-   * Resolves with the result of a run, as soon as it has ended; with `NOT_ENDED` after the `timeout`, or when the
-   * `signal` aborts, while the run goes on. `NO_RUN`: the run was never started, or is forgotten.
+   * Resolves with the result of a run as soon as the run has ended. Resolves with `NOT_ENDED` after the `timeout`, or
+   * when the `signal` aborts; the run then continues. `NO_RUN`: the run was never started, or is forgotten.
    */
   result<Out, F extends string>(
     workflow: WorkflowContract<never, Out, F>,
@@ -256,8 +259,8 @@ export interface Sender extends Sharing {
     options?: ResultOptions,
   ): Promise<Result<Out, F>>;
   /**
-   * Sends a signal to a run, before or while the run waits for it; ok when the signal is stored. `NO_RUN`: the run was
-   * never started, or has ended.
+   * Sends a signal to a run, before or while the run waits for it. The result is ok when the signal is stored.
+   * `NO_RUN`: the run was never started, or has ended.
    *
    * @example
    * ```ts
@@ -274,8 +277,8 @@ export interface Sender extends Sharing {
    */
   tell<T>(signal: Signal<T, unknown>, run: string, ...args: SendArgs<T, TellOptions>): Promise<Result<void, never>>;
   /**
-   * Cancels a run, which ends with `CANCELLED`. Ok when the request is stored: running steps are aborted, and finished
-   * steps are undone. `NO_RUN` as for {@link Sender.tell}.
+   * Cancels a run, which ends with `CANCELLED`. The result is ok when the request is stored: running steps are then
+   * aborted, and finished steps are undone. `NO_RUN`: the run was never started, or has ended.
    */
   cancel(workflow: WorkflowContract<never, unknown>, run: string, reason: string): Promise<Result<void, never>>;
 }

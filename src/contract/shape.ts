@@ -1,7 +1,8 @@
 /**
- * The shape of a contract: a short hash. Two programs have the same shape exactly if their versions of the contract
- * look the same to others. The shape covers the kind, the options that matter to others, the failures, the JSON Schemas
- * of input, output and items, and `version`. Descriptions, and the order of members, do not count.
+ * The shape of a contract: a short hash of its declaration. Two programs have the same shape exactly if other programs
+ * can see no difference between their versions of the contract. The shape covers the kind, the options that other
+ * programs depend on, the failures, the JSON Schemas of input, output and items, and `version`. Descriptions, and the
+ * order of members, do not count.
  */
 import { isCount, isRecord } from "../data/checks.ts";
 import { fingerprint } from "../data/fingerprint.ts";
@@ -12,22 +13,22 @@ import type { EntityDefinition } from "./entity_definition.ts";
 import { drivenWorkflow } from "./workflow.ts";
 import type { WorkflowDefinition } from "./workflow_body.ts";
 
-/** A contract as it looks to other programs, in plain JSON. Nodes send it when they are asked for a contract. */
+/** A contract as other programs see it, in plain JSON. A node answers with it when it is asked for a contract. */
 export interface ContractDescription {
   readonly kind: Kind;
   readonly version?: number | undefined;
-  /** The names of the options that are set and matter to others, sorted. */
+  /** The names of the options that are set and that other programs depend on, sorted. */
   readonly options?: readonly string[] | undefined;
   readonly failures?: readonly string[] | undefined;
-  /** JSON Schemas; absent without a validator, `null` for a validator that has no JSON Schema. */
+  /** JSON Schemas of the validators; absent without a validator, `null` for a validator that has no JSON Schema. */
   readonly input?: JsonSchema | null | undefined;
   readonly output?: JsonSchema | null | undefined;
   readonly items?: JsonSchema | null | undefined;
 }
 
 /**
- * The shapes of a program's contracts. Each is computed when it is first needed, which takes some 0.5 ms. The internal
- * contracts of a workflow have the shape of the workflow.
+ * The shapes (hashes of the declarations) of a program's contracts. A shape is computed when it is first needed, which
+ * takes some 0.5 ms. The internal contracts of a workflow have the shape of the workflow.
  */
 export class ContractShapes {
   readonly #workflows: ReadonlyMap<string, WorkflowDefinition>;
@@ -41,7 +42,7 @@ export class ContractShapes {
     this.#entities = [...new Set(entities)];
   }
 
-  /** The shapes of the events that this program can apply, under names that no contract can have. */
+  /** The shapes of the entities' events that this program can apply, under names that no contract can have. */
   get ofEvents(): Readonly<Record<string, string | null>> {
     return Object.fromEntries(
       this.#entities.flatMap(({ events }) =>
@@ -50,15 +51,16 @@ export class ContractShapes {
     );
   }
 
-  /** Returns true if a contract has a shape; for the internal contract of a workflow, if the workflow has one. */
+  /**
+   * Returns true if a contract has a shape: it has a schema or a version. For the internal contract of a workflow: if
+   * the workflow has a shape.
+   */
   has(contract: AnyContract): boolean {
     const workflow = this.#workflowOf(contract);
     return workflow === undefined ? isShaped(contract) : isShapedWorkflow(workflow);
   }
 
-  /**
-   * The shape of a contract; `undefined`: it has none, or the shape is unknown because a validator has no JSON Schema.
-   */
+  /** Returns the shape of a contract; `undefined`: the contract has none, or a validator has no JSON Schema. */
   of(given: AnyContract): string | undefined {
     const contract = this.#copies.get(given) ?? given;
     const workflow = this.#workflowOf(contract);
@@ -66,14 +68,17 @@ export class ContractShapes {
     return isShaped(contract) ? this.#of(contract, () => describeContract(contract)) : undefined;
   }
 
-  /** The shape of a workflow, from its schemas, failures and version; `undefined` as for {@link ContractShapes.of}. */
+  /**
+   * Returns the shape of a workflow, from its schemas, failures and version; `undefined`: it has none, or a validator
+   * has no JSON Schema.
+   */
   ofWorkflow(workflow: WorkflowDefinition): string | undefined {
     if (!isShapedWorkflow(workflow)) return undefined;
     const { version, input, output, failures } = workflow;
     return this.#of(workflow, () => ({ kind: "command", version, ...schemasOf({ input, output, failures }) }));
   }
 
-  /** Gives a copy of a contract without some of its options the shape of the contract. */
+  /** Gives `copy`, a copy of a contract without some of its options, the shape of the original contract. */
   copied(copy: AnyContract, contract: AnyContract): void {
     this.#copies.set(copy, contract);
   }
@@ -91,20 +96,23 @@ export class ContractShapes {
   }
 }
 
-/** Returns true if versions of a workflow can be distinguished: it has a schema, or its version is above 1. */
+/**
+ * Returns true if a workflow has a shape, by which its versions are told apart: it has a schema, or its version is
+ * above 1.
+ */
 export function isShapedWorkflow({ input, output, version }: WorkflowDefinition): boolean {
   return (input ?? output) !== undefined || version > 1;
 }
 
 /**
- * Returns true if a contract has a shape: it has a validator, or a version. Without both, nodes refuse nothing by
- * schema.
+ * Returns true if a contract has a shape, by which its versions are told apart: it has a validator, or a version.
+ * Without both, no node refuses its messages.
  */
 export function isShaped({ options: { input, output, items, version } }: AnyContract): boolean {
   return (input ?? output ?? items ?? version) !== undefined;
 }
 
-/** Describes a contract as it looks to other programs. */
+/** Describes a contract as other programs see it, in plain JSON. */
 export function describeContract({ kind, options }: AnyContract): ContractDescription {
   const { input, output, items, failures, version } = options;
   const set = OPTIONS.filter((name) => options[name]);
@@ -127,7 +135,9 @@ function schemasOf(
   };
 }
 
-/** The shape of a description; `undefined` if a validator has no JSON Schema, or one that is nested too deep. */
+/**
+ * Returns the shape of a description; `undefined` if a validator has no JSON Schema, or one that is nested too deep.
+ */
 export function shapeOf(description: ContractDescription): string | undefined {
   const { input, output, items } = description;
   if (input === null || output === null || items === null) return undefined;
@@ -135,18 +145,18 @@ export function shapeOf(description: ContractDescription): string | undefined {
     const [own, answer, item] = [input, output, items].map((schema) => significant(schema));
     return fingerprint({ ...description, input: own, output: answer, items: item }).slice(0, SHAPE_LENGTH);
   } catch (error) {
-    // nested deeper than the stack, or with values that JSON lacks
+    // a schema that is nested deeper than the stack, or has values that JSON lacks
     if (error instanceof RangeError || error instanceof TypeError) return undefined;
     throw error;
   }
 }
 
-/** One hash of all shapes of a node. */
+/** Returns one hash of the shapes of all contracts that a node handles. */
 export function shapesHash(shapes: NodeShapes["handles"]): string {
   return fingerprint(shapes).slice(0, SHAPE_LENGTH);
 }
 
-/** Returns true if the value is a shape, or a hash of shapes. */
+/** Returns true if the value is a valid shape: a hash as text. */
 export function isShape(value: unknown): value is string {
   return typeof value === "string" && value.length === SHAPE_LENGTH && /^[A-Za-z0-9_-]+$/.test(value);
 }
@@ -158,7 +168,10 @@ function schemaOf(schema: Schema<never, unknown>): JsonSchema | null {
   return jsonSchemaOf(schema) ?? null;
 }
 
-/** A JSON Schema without notes for people, with its sets sorted. `isMap`: the program names the members of `schema`. */
+/**
+ * Returns a JSON Schema without keywords for people, and with its sets sorted. `isMap`: the keys of `schema` are names
+ * that the program chose, not keywords.
+ */
 function significant(schema: unknown, isMap = false): unknown {
   if (Array.isArray(schema)) return schema.map((each) => significant(each));
   if (!isRecord(schema)) return schema;
@@ -178,21 +191,21 @@ function sorted(values: readonly unknown[]): readonly string[] {
   return values.map((value) => JSON.stringify(value) ?? "").sort();
 }
 
-/** Keywords that do not decide which values are valid. */
+/** Keywords of JSON Schema that do not decide which values are valid. */
 const NOTES = new Set([
   ...["$schema", "$comment", "$id", "title", "description", "examples", "default", "deprecated"],
   ...["readOnly", "writeOnly"],
 ]);
-/** Keywords whose members are named by the program. */
+/** Keywords of JSON Schema whose value has names that the program chose. */
 const MAPS = new Set(["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"]);
-/** Keywords whose order does not matter. */
+/** Keywords of JSON Schema whose value is a set: the order of its items does not matter. */
 const SETS = new Set(["required", "anyOf", "oneOf", "allOf", "type"]);
-/** Keywords whose values are no schemas. */
+/** Keywords of JSON Schema whose value holds plain values, no schemas. */
 const VALUES = new Set(["enum", "const"]);
 
-// The answer of a node that is asked for its shapes.
+// The answer of a node that is asked for the shapes of its contracts.
 
-/** The shapes of a node, by contract; `null`: unknown. */
+/** The shapes of a node's contracts, by contract name; `null`: the shape is unknown. */
 export interface NodeShapes {
   /** Shapes of contracts that the node has handlers for. */
   readonly handles: Readonly<Record<string, string | null>>;
@@ -200,7 +213,7 @@ export interface NodeShapes {
   readonly sends: Readonly<Record<string, string | null>>;
 }
 
-/** Parses an answer from another process; `undefined` if it is invalid. */
+/** Parses another node's answer with its shapes; `undefined` if the answer is invalid. */
 export function readNodeShapes(value: unknown): NodeShapes | undefined {
   if (!isRecord(value)) return undefined;
   const { handles, sends } = value;
@@ -211,7 +224,7 @@ function areShapes(value: unknown): value is Record<string, string | null> {
   return isRecord(value) && Object.values(value).every((shape) => shape === null || isShape(shape));
 }
 
-/** Parses a description from another process; `undefined` if it is invalid. */
+/** Parses another node's description of a contract; `undefined` if the description is invalid. */
 export function readDescription(value: unknown): ContractDescription | undefined {
   if (!isRecord(value)) return undefined;
   const { kind, version, input, output, items } = value;
@@ -221,7 +234,7 @@ export function readDescription(value: unknown): ContractDescription | undefined
   if (!known.every(([, schema]) => schema === null || typeof schema === "boolean" || isRecord(schema))) {
     return undefined;
   }
-  // each member has been checked
+  // the type is certain: each member has been checked
   return { kind, ...(isCount(version) ? { version } : {}), ...Object.fromEntries(known) } as ContractDescription;
 }
 

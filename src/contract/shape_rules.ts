@@ -1,22 +1,23 @@
 /**
- * Decides what follows when the input schema of a node refuses a message, while nodes of other shapes handle its
- * contract, too. Pure functions, for requests and for stored messages. Nodes of one shape refuse the same messages. A
- * node whose shape is unknown counts as a shape of its own.
+ * Decides which node tries a message next after the input schema of one node has refused it, while other nodes handle
+ * the contract in another version (another shape, a hash of the contract's declaration). Pure functions, for requests
+ * and for stored messages. Nodes of one shape refuse the same messages. A node whose shape is unknown counts as a shape
+ * of its own.
  */
 
-/** A live node that handles a contract. */
+/** A live node that handles the message's contract. */
 export interface ShapedNode {
   readonly id: string;
   /** The shape of the contract on this node; `undefined`: unknown. */
   readonly shape: string | undefined;
 }
 
-/** Name of the shape of a node; if the shape is unknown, a name that no other node has. */
+/** Returns a name of the node's shape; if the shape is unknown, a name that no other node has. */
 export function shapeName({ id, shape }: ShapedNode): string {
   return shape ?? `?${id}`;
 }
 
-/** The nodes whose shapes have not refused the message. */
+/** Returns the nodes whose shapes have not refused the message yet. */
 export function untriedNodes<Node extends ShapedNode>(
   nodes: readonly Node[],
   refusedBy: ReadonlySet<string>,
@@ -38,8 +39,9 @@ export function ownShapeFirst<Node extends ShapedNode>(
 }
 
 /**
- * Decides about a request that a schema refused. `next`: it goes to a node of another shape. Without one it fails:
- * `invalid` (`INVALID_MESSAGE`), or `unknown` (`OUTCOME_UNKNOWN`) if an earlier attempt may have run.
+ * Decides about a request that a schema refused. `next`: a node of another shape tries it. If there is no such node,
+ * the request fails: `invalid` (`INVALID_MESSAGE`), or `unknown` (`OUTCOME_UNKNOWN`) if an earlier attempt may have
+ * run.
  */
 export function afterRefusedRequest(
   untried: readonly ShapedNode[],
@@ -50,9 +52,9 @@ export function afterRefusedRequest(
 }
 
 /**
- * Decides about a stored message that a schema refused. `next`: it goes to a shape that has not refused it. Refused by
- * all shapes: it `waits` if its writer's shape has not refused it, because a deploy or a rollback has removed that
- * shape; it becomes a `dead letter` if its writer's shape refused it, or is not known.
+ * Decides about a stored message that a schema refused. `next`: a node of another shape, which has not refused the
+ * message, tries it. If all shapes have refused it: `waits` if the shape of its writer is not among them, because a
+ * deploy or a rollback has removed that shape; `dead letter` if the writer's shape refused it, or is not known.
  */
 export function afterRefusedMessage(
   nodes: readonly ShapedNode[],
@@ -63,7 +65,10 @@ export function afterRefusedMessage(
   return writer === undefined || refusedBy.has(writer) ? "dead letter" : "waits";
 }
 
-/** Returns true if a message that waits for a shape should be tried now: a node has a shape that has not refused it. */
+/**
+ * Returns true if a node has a shape that has not refused the message, so that a message that waits for a shape should
+ * be tried now.
+ */
 export function mayBeReadNow(nodes: readonly ShapedNode[], refusedBy: ReadonlySet<string>): boolean {
   return untriedNodes(nodes, refusedBy).length > 0;
 }

@@ -1,4 +1,4 @@
-/** Shared state of a cluster, as programs see it: locks, leadership and a cache. */
+/** Locks, leadership and a cache, which the nodes of a cluster share: their types and options, as programs see them. */
 import type { MaybePromise } from "./schema.ts";
 import type { Result } from "./result.ts";
 import type { CacheKey } from "./sendable.ts";
@@ -6,15 +6,16 @@ import type { CacheKey } from "./sendable.ts";
 /** Options of `lock`. A value out of range is a `RangeError`. */
 export interface LockOptions {
   /**
-   * Time that the lock outlives its holder, in ms: 1,000 at least, rounded up to whole seconds. The holder renews it
-   * after a third of this time. Default: 10,000.
+   * How long the lock stays held when its holder dies, in ms: 1,000 at least, rounded up to whole seconds. A live
+   * holder renews the lock after a third of this time. Default: 10,000.
    */
   ttl?: number | undefined;
   /**
-   * Time to wait for all keys, in ms; then `LOCK_TIMEOUT`. 0 does not wait; `Infinity` has no limit. Default: 30,000.
+   * Time to wait for all keys, in ms; then `lock` rejects with `LOCK_TIMEOUT`. 0 does not wait; `Infinity` has no
+   * limit. Default: 30,000.
    */
   timeout?: number | undefined;
-  /** Ends the wait when it aborts: `CANCELLED`. It does not release a lock that is held. Default: none. */
+  /** Aborting this signal ends the wait, with `CANCELLED`. It does not release a lock that is held. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
@@ -51,17 +52,17 @@ export interface Lock extends AsyncDisposable {
   release(): Promise<void>;
 }
 
-/** Options of `lead`. */
+/** Options of `lead`, which runs a function on one node at a time. */
 export interface LeadOptions {
   /**
-   * Time that leadership outlives its node, in ms: 1,000 at least (`RangeError`), rounded up to whole seconds. Default:
-   * 10,000.
+   * How long a node still counts as the leader when it dies, in ms: 1,000 at least (`RangeError`), rounded up to whole
+   * seconds. Default: 10,000.
    */
   ttl?: number | undefined;
 }
 
 /**
- * A node's candidacy, returned by `lead`. It ends with the app, or by `resign`; `await using` resigns.
+ * A node's candidacy for a leadership, returned by `lead`. It ends with the app, or by `resign`; `await using` resigns.
  *
  * @example
  * ```ts
@@ -83,7 +84,7 @@ export interface Term extends AsyncDisposable {
   readonly leading: boolean;
   /**
    * Ends the candidacy: the signal aborts, and another node may lead when the function has ended, or a ttl later.
-   * Idempotent.
+   * Repeated calls do nothing.
    */
   resign(): Promise<void>;
 }
@@ -104,11 +105,13 @@ export interface CacheSetOptions {
 
 /** Options of `cache.getOrSet`. */
 export interface CacheLoadOptions extends CacheSetOptions {
-  /** True: one load at a time in the cluster; false: one in this node. Default: `false`. */
+  /**
+   * True: at most one load of a key at a time in the whole cluster; false: at most one in this node. Default: `false`.
+   */
   once?: boolean | undefined;
-  /** Timeout of a load, in ms: 1 to 2^31 - 1. Default: none. */
+  /** Timeout of one load, in ms: 1 to 2^31 - 1. Default: none. */
   timeout?: number | undefined;
-  /** Ends the wait when it aborts: `CANCELLED`. Default: none. */
+  /** Aborting this signal ends the wait, with `CANCELLED`. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
@@ -133,15 +136,17 @@ export interface CacheLoadOptions extends CacheSetOptions {
  */
 export interface Cache {
   /**
-   * Resolves with a copy of the value of a key; `undefined` if there is none. The type `T` of the value is not checked.
+   * Resolves with a copy of the value of a key; `undefined` if the key has none. Nothing checks that the value has the
+   * type `T`.
    */
   get<T>(key: string): Promise<T | undefined>;
   /**
-   * Writes a value; `false` if `fence` is smaller than the fence of the present entry. A value that cannot be sent,
-   * `undefined` included, is a `TypeError`; a value that exceeds the server's `max_payload` is `TOO_LARGE`.
+   * Writes a value. Resolves with `false`, without writing, if `fence` is smaller than the fence of the present entry.
+   * A value that cannot be sent, `undefined` included, is a `TypeError`; a value that exceeds the server's
+   * `max_payload` is `TOO_LARGE`.
    */
   set<T>(key: CacheKey<T>, value: T, options?: CacheSetOptions): Promise<boolean>;
-  /** Removes a key and its fence; does nothing if the key does not exist. */
+  /** Removes a key with its value and fence; does nothing if the key does not exist. */
   delete(key: string): Promise<void>;
   /**
    * Resolves with the value of a key, or calls `load` and stores the value that it returns. One load at a time per key
@@ -158,7 +163,7 @@ export interface Cache {
 }
 
 /**
- * Runs the handler under a claim. `check`: reports the claim as lost if the claim's lease has ended, because timers may
- * run late.
+ * Runs the handler of an idempotent command under a claim (the lock of its id). Calling `check` reports the claim as
+ * lost if its lease has ended, which a late timer may not have noticed yet.
  */
 export type ClaimedRun = (fence: number, check: () => void) => MaybePromise<Result<unknown>>;

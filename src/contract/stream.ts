@@ -1,6 +1,6 @@
 /**
- * Streams: requests that are answered item by item. This file has the declarations of programs; `streams/`, loaded when
- * a stream is first read or handled, moves the items.
+ * Streams: requests that are answered item by item. This file has the declarations that programs use; the folder
+ * `streams/`, loaded when a stream is first read or handled, sends and receives the items.
  */
 import type { AnyCode } from "../error.ts";
 import type { Context } from "./context.ts";
@@ -13,23 +13,28 @@ import type { Failure } from "./result.ts";
 import type { MaybePromise, Schema } from "./schema.ts";
 import type { SendableName } from "./sendable.ts";
 
-/** Options of {@link stream}. */
+/** Options of {@link stream}, which defines a stream. */
 export type StreamContractOptions<In, Item, F extends string = AnyCode, Payload = In, Returned = Item> =
   & Omit<RequestOptions<In, Item, F, Payload, Returned>, "output">
   & (Keyed | Keyless)
   & {
-    /** Checks each item where it is made and parses it where it arrives (`INVALID_RESPONSE`). Default: none. */
+    /**
+     * Checks each item where the handler makes it, and parses it where it arrives (`INVALID_RESPONSE`). Default: none.
+     */
     items?: Schema<Returned, Item> | undefined;
     /**
-     * Makes the input for another node when the stream breaks, of the input and the last item, which is `undefined`
-     * before the first item. Without it, a stream that breaks ends with `STREAM_BROKEN`.
+     * Makes the input with which another node continues when the stream breaks, from the input and the last item, which
+     * is `undefined` before the first item. Without this function, a stream that breaks ends with `STREAM_BROKEN`.
      */
     resume?: ((input: NoInfer<In>, last: NoInfer<Item> | undefined) => NoInfer<In>) | undefined;
-    /** Time that a reader waits for an item, in ms: 1 to 2^31 - 1, then `TIMEOUT`. Default: 30,000. */
+    /**
+     * Maximum time that a reader waits for an item, in ms: 1 to 2^31 - 1; then the stream fails with `TIMEOUT`.
+     * Default: 30,000.
+     */
     idle?: number | undefined;
     /**
      * How far the handler may be ahead of its reader: `items` (1 to 65,536; default: 256) or `bytes` (1 to 2^26;
-     * default: 1,048,576), whichever is reached first; one item may always be under way.
+     * default: 1,048,576), whichever is reached first; one item may always be on its way.
      */
     window?: { items?: number | undefined; bytes?: number | undefined } | undefined;
   };
@@ -43,9 +48,9 @@ export type Items<Item, F extends string> =
 export interface Stream<In = void, Item = void, F extends string = AnyCode, Payload = In, Returned = Item>
   extends Contract<"stream", In, Item, F> {
   /**
-   * Makes the handler: an `async function*`, or another function that returns an iterable. `return fail(…)` ends the
-   * stream with a failure, which the reader gets after the items before it. When the reader has ended, `ctx.signal`
-   * aborts, and the generator ends at its next `yield`: its `finally` runs.
+   * Makes the stream's handler from `fn`: an `async function*`, or another function that returns an iterable. `return
+   * fail(…)` ends the stream with a failure, which the reader gets after the items before it. When the reader has
+   * ended, `ctx.signal` aborts, and the generator ends at its next `yield`: its `finally` runs.
    */
   handle(
     fn: (payload: Payload, ctx: Context) => MaybePromise<Items<Returned, NoInfer<F>> | Failure<NoInfer<F>>>,
@@ -88,9 +93,12 @@ export function stream<In = void, Item = void, F extends string = AnyCode, Paylo
   return contract;
 }
 
-/** The context of a running app, which passes on the items that handlers of streams yield. */
+/** The context that a running app gives to handlers of streams, with the method that sends their items. */
 export interface StreamingContext extends Context {
-  /** Calls the handler. Resolves with the number of its items, or with its failure. */
+  /**
+   * Calls the handler of a stream and sends its items. Resolves with the number of items, or with the failure that the
+   * handler returned.
+   */
   "~items"(fn: HandlerFn, payload: unknown): Promise<unknown>;
 }
 
@@ -100,7 +108,7 @@ export interface Window {
   readonly bytes: number;
 }
 
-/** Returns the window of a contract, with defaults. */
+/** Returns how far the handler of a contract may be ahead of its reader: the contract's `window`, with defaults. */
 export function windowOf({ options: { window } }: AnyContract): Window {
   return { items: window?.items ?? WINDOW.items, bytes: window?.bytes ?? WINDOW.bytes };
 }

@@ -1,12 +1,12 @@
-/** The subscription options of a handler of a durable contract: their check, and their defaults. */
+/** The options that a handler of a durable contract has for its subscription: their check, and their defaults. */
 import { type AnyContract, checkTimes } from "./contract.ts";
 import { DEFAULT_RETRY } from "./defaults.ts";
 import { checkDelay, checkInteger, checkKnown, checkNumber, checkObject, checkToken, show } from "../data/checks.ts";
 import type { BatchSettings, SubscriptionOptions, SubscriptionSettings } from "./handler.ts";
 
 /**
- * Returns the settings of a handler's subscription; `undefined` for a contract that is not durable, whose handlers take
- * none of these options. Throws a `TypeError` or `RangeError` for an invalid option. `at`: prefix of error messages.
+ * Returns the settings of a handler's subscription; `undefined` for a contract that is not durable. Throws a
+ * `TypeError` or `RangeError` for an invalid option. `at`: text at the beginning of the error.
  */
 export function subscriptionSettings(
   at: string,
@@ -51,9 +51,9 @@ export function subscriptionSettings(
 
 const ONLY_DURABLE = ["name", "from", "retry", "timeout"] as const;
 const RETRY_OPTIONS = new Set(["attempts", "delay", "outage"]);
-/** The longest pause between attempts, in ms: a day. */
+/** Longest pause that may be set between attempts, in ms: a day. */
 const MAX_PAUSE = 86_400_000;
-/** Default of `outage`, in ms: 7 days. */
+/** Default of the option `outage`, in ms: 7 days. */
 const OUTAGE = 7 * MAX_PAUSE;
-/** Maximum of `outage`, in ms: ten years. */
+/** Maximum of the option `outage`, in ms: ten years. */
 const MAX_OUTAGE = 3_660 * MAX_PAUSE;

@@ -1,6 +1,6 @@
 /**
- * Workflows: functions that survive their process. This file has the declarations of programs; `flow/`, loaded when a
- * node handles or starts a workflow, drives, stores and resumes runs.
+ * Workflows: functions that survive the death of their process. This file has the declarations that programs use; the
+ * folder `flow/`, loaded when a node handles or starts a workflow, stores, executes and resumes runs.
  */
 import { checkFunction, checkInteger, checkKnown, checkNumber, isToken, show } from "../data/checks.ts";
 import type { AnyCode } from "../error.ts";
@@ -19,13 +19,16 @@ import type { Failure } from "./result.ts";
 import { checkSchema, type MaybePromise, type Schema } from "./schema.ts";
 import type { SendableName } from "./sendable.ts";
 
-/** Options of {@link workflow}. */
+/** Options of {@link workflow}, which defines a workflow. */
 export interface WorkflowOptions<In, Payload = In, Out = unknown, F extends string = AnyCode, Returned = Out> {
-  /** Checks the input at the start (`INVALID_MESSAGE`), and parses it in each run of the handler. Default: none. */
+  /**
+   * Checks the input when a run is started (`INVALID_MESSAGE`), and parses it each time the handler is executed.
+   * Default: none.
+   */
   input?: Schema<In, Payload> | undefined;
   /**
    * Checks and parses the handler's return value; the parsed value is recorded. If the schema refuses the value, the
-   * run is stuck (`INVALID_RESPONSE`). Default: none.
+   * run is stuck (it waits for an operator) with `INVALID_RESPONSE`. Default: none.
    */
   output?: Schema<Returned, Out> | undefined;
   /**
@@ -34,8 +37,8 @@ export interface WorkflowOptions<In, Payload = In, Out = unknown, F extends stri
    */
   failures?: readonly F[] | undefined;
   /**
-   * Makes the id of the run, 1 to 128 characters, of the input. The same id with another input is `ID_REUSED`. Default:
-   * the `id` of `start`, else a generated id.
+   * Makes the id of the run, 1 to 128 characters, from the input. Starting the same id with another input fails with
+   * `ID_REUSED`. Default: the `id` of `start`, else a generated id.
    */
   id?: ((input: NoInfer<In>) => string) | undefined;
   /**
@@ -43,11 +46,13 @@ export interface WorkflowOptions<In, Payload = In, Out = unknown, F extends stri
    * `TIMEOUT`. Default: no limit.
    */
   timeout?: number | undefined;
-  /** Retention of a run after its end, in ms: 60,000 to ten years. Then its id is free. Default: 7 days. */
+  /**
+   * How long a run is kept after its end, in ms: 60,000 to ten years. Then its id can be used again. Default: 7 days.
+   */
   keep?: number | undefined;
   /**
    * Version of the handler. Raise it once all nodes have a new handler that must treat open runs in the old way:
-   * `flow.version` is the version at the run's start. Default: 1.
+   * `flow.version` tells the handler the version at the run's start. Default: 1.
    */
   version?: number | undefined;
   /** Metadata of the workflow, for the program's edge: a plain object, which is frozen. Default: none. */
@@ -62,30 +67,30 @@ export interface WorkflowOptions<In, Payload = In, Out = unknown, F extends stri
 /** A workflow, made by {@link workflow}. */
 export interface Workflow<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends WorkflowContract<In, Out, F> {
-  /** Internal: the definition of the workflow. */
+  /** Internal: the workflow's options, with their defaults. */
   readonly "~workflow": WorkflowDefinition;
-  /** Defines a signal, which a run can wait for. The name is 1 to 64 letters, digits, `-` and `_`. */
+  /** Defines a signal, which a run can wait for. The signal's name has 1 to 64 letters, digits, `-` and `_`. */
   signal<T = void, Parsed = T>(name: SendableName<T>, options?: SignalOptions<T, Parsed>): Signal<T, Parsed>;
   /**
-   * Makes the handler. It runs from its top again after each death of its process and each wait, while recorded steps
-   * return their recorded values: outside of steps it must have no effects. Its return value ends the run. After a
-   * failure, returned or thrown, the `undo` of each finished step runs, the latest first; after another error the
-   * handler is tried again.
+   * Makes the workflow's handler from `fn`. After each wait, and after each death of its process, `fn` is executed from
+   * its top again, where finished steps only return their recorded values: outside of steps it must have no effects.
+   * Its return value ends the run. After a failure, returned or thrown, the `undo` of each finished step runs, the
+   * latest first; after another error the handler is tried again.
    */
   handle(fn: (flow: Flow, input: Payload) => MaybePromise<Returned | Failure<NoInfer<F>>>): Handler;
 }
 
-/** Options of a signal. */
+/** Options of a workflow's signal. */
 export interface SignalOptions<T, Parsed = T> {
   /**
-   * Checks the signal's payload where it is sent (`INVALID_MESSAGE`), and parses it where the run gets it, in each run
-   * of its handler. Default: none.
+   * Checks the signal's payload when it is sent (`INVALID_MESSAGE`), and parses it each time the run's handler gets it.
+   * Default: none.
    */
   input?: Schema<T, Parsed> | undefined;
 }
 
 /**
- * Defines a workflow: a function of steps that goes to its end, whatever process dies. The types are the type
+ * Defines a workflow: a function of steps that continues to its end, whichever process dies. The types are the type
  * arguments; the third names the codes that the workflow may fail with. The name is 1 to 48 letters, digits, `-` and
  * `_`. Throws a `TypeError` or `RangeError` for an invalid name or option.
  *
@@ -123,7 +128,7 @@ export function workflow<In = void, Out = void, F extends string = AnyCode, Payl
         throw new TypeError(`${at}: a signal's name is 1 to 64 letters, digits, "-" and "_"; got ${show(signal)}`);
       }
       checkKnown(`${at}: signal ${signal}`, options, SIGNAL_OPTIONS);
-      // the types of the schema are the types of the signal
+      // the schema has the types that the signal declares
       const input = options.input as Signal["~input"];
       checkSchema(`${at}: signal ${signal}: input`, input);
       return Object.freeze({ workflow: name, name: signal, ...(input === undefined ? {} : { "~input": input }) });
@@ -141,17 +146,20 @@ export function isWorkflowName(name: unknown): name is string {
   return isToken(name, 48);
 }
 
-/** The type of a workflow's runs in the stream of entities. */
+/** Returns the type name under which a workflow's runs are stored in the stream of entities. */
 export function runType(workflow: string): string {
   return `${workflow}${RUN}`;
 }
 
-/** The workflow whose runs have this type; `undefined`: the type belongs to other entities. */
+/** Returns the workflow whose runs are stored under this type name; `undefined`: the type belongs to other entities. */
 export function workflowOf(type: string): string | undefined {
   return type.endsWith(RUN) ? type.slice(0, -RUN.length) : undefined;
 }
 
-/** The workflow whose runs the contract of this name drives; `undefined`: it drives none. */
+/**
+ * Returns the workflow whose runs the internal contract of this name executes; `undefined`: the contract belongs to no
+ * workflow.
+ */
 export function drivenWorkflow(contract: string): string | undefined {
   const end = contract.lastIndexOf(".");
   return DRIVING.has(contract.slice(end + 1)) ? workflowOf(contract.slice(0, end)) : undefined;
@@ -159,7 +167,10 @@ export function drivenWorkflow(contract: string): string | undefined {
 
 const DRIVING: ReadonlySet<string> = new Set([BEGUN, CALLED, DUE, JOIN]);
 
-/** First node, by endpoint, that handles the workflow: it does the work that one node must do; `undefined`: none. */
+/**
+ * Returns the node that does the work which only one node of a workflow must do: of the nodes that handle the workflow,
+ * the first by endpoint; `undefined`: no node handles it.
+ */
 export function firstHandling(
   workflow: string,
   nodes: readonly { readonly endpoint: string; readonly handles: readonly string[] }[],
@@ -168,14 +179,14 @@ export function firstHandling(
   return nodes.filter(({ handles }) => handles.includes(called)).map(({ endpoint }) => endpoint).sort()[0];
 }
 
-/** The name of the schedule that starts a run, among the schedules of {@link RunContracts.due}. */
+/** Returns the name of the schedule that starts a run at a later time. */
 export function startName(run: string): string {
   return `start ${run}`;
 }
 
 /**
- * The id of the run that a message of a schedule has started, if its contract is a workflow's `due` event; a run of a
- * cron has the id of the message.
+ * Returns the id of the run that a scheduled message has started, if the message's contract is the `due` event of a
+ * workflow; a run started by a cron schedule has the id of the message.
  */
 export function runOfStart(
   contract: string,
@@ -187,8 +198,8 @@ export function runOfStart(
 }
 
 /**
- * Returns an error message if the schedule wakes a workflow run, which would wait for ever without it; `undefined`: the
- * schedule may be cancelled.
+ * Returns an error message if a workflow run waits for this schedule, and would wait for ever without it; `undefined`:
+ * the schedule may be cancelled.
  */
 export function wakesRun(contract: string, id: string): string | undefined {
   const workflow = contract.endsWith(`.${DUE}`) ? drivenWorkflow(contract) : undefined;
@@ -196,19 +207,19 @@ export function wakesRun(contract: string, id: string): string | undefined {
   return `${id} wakes a run of workflow ${workflow}, which would wait for ever without it: cancel the run`;
 }
 
-/** The contracts that drive a workflow's runs. */
+/** The internal contracts with which nodes execute a workflow's runs. */
 export interface RunContracts {
-  /** Event: a start that its own node drives. */
+  /** Event: a run was started, and the node that started it executes it. */
   readonly begun: EmittedEvent<unknown>;
-  /** Event: another entry after which a node has to drive the run. */
+  /** Event: another entry of a run was stored, after which some node has to execute the run. */
   readonly called: EmittedEvent<unknown>;
-  /** Event: a time that a run waits for has come. */
+  /** Event: a time for which a run waited has come. */
   readonly due: DurableEvent<RunDue>;
-  /** Command: a message for the node that holds a run. */
+  /** Command: a message for the node that executes a run. */
   readonly join: Command<RunJoin, RunJoined>;
 }
 
-/** Makes the contracts of the workflow with this type of runs. */
+/** Makes the internal contracts of the workflow whose runs are stored under this type name. */
 export function runContracts(type: string): RunContracts {
   return {
     begun: entityEvent<unknown, unknown>(`${type}.${BEGUN}`, type, {}),
@@ -218,7 +229,7 @@ export function runContracts(type: string): RunContracts {
   };
 }
 
-/** Makes a handler of the same workflow with a function that wraps the original one: for test kits. */
+/** Returns a copy of a workflow's handler whose function wraps the original function: for test kits. */
 export function wrapWorkflow(
   { "~handler": { workflow } }: Handler,
   wrap: (fn: WorkflowBody["fn"]) => WorkflowBody["fn"],
@@ -227,12 +238,14 @@ export function wrapWorkflow(
   return workflowHandler(Object.freeze({ definition, fn: wrap(fn) }));
 }
 
-/** Makes the one handler that a program passes to `catga`; it brings the internal handlers with it. */
+/**
+ * Makes the handler that a program passes to `catga`; the workflow's internal handlers are registered together with it.
+ */
 function workflowHandler(body: WorkflowBody): Handler {
   const { type } = body.definition;
   const { begun, called, due, join } = runContracts(type);
   const runs = (ctx: Context) => (ctx as RunContext)["~runs"]();
-  // a run that takes longer gets a lease
+  // a lease, which outlives this timeout, covers a run that takes longer
   const options = {
     name: type,
     from: "start",
@@ -261,7 +274,7 @@ function definitionOf<In, Payload, Out, F extends string, Returned>(
   const at = `workflow ${name}`;
   checkKnown(at, options, OPTIONS);
   const { input, output, failures, id, timeout, keep = KEEP, version = 1, meta, redact } = options;
-  // the types of the schema are the types of the contract
+  // the schema has the types that the contract declares
   const parsed = input as WorkflowDefinition["input"];
   checkSchema(`${at}: input`, parsed);
   const made = output as WorkflowDefinition["output"];

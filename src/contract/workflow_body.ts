@@ -1,4 +1,4 @@
-/** Internal parts of a workflow: the parts of its handlers, and the interface that drives its runs. */
+/** Internal parts of a workflow: its options, its handler, and the interface through which its runs are executed. */
 import type { ContractMeta } from "./program_types.ts";
 import type { Context } from "./context.ts";
 import type { Flow } from "./flow.ts";
@@ -8,21 +8,21 @@ import type { Schema } from "./schema.ts";
 export interface WorkflowDefinition {
   /** The name of the workflow. */
   readonly name: string;
-  /** The type of the workflow's runs in the stream of entities. */
+  /** The type name under which the workflow's runs are stored in the stream of entities. */
   readonly type: string;
   /** Checks and parses the input. */
   readonly input: Schema<never, unknown> | undefined;
-  /** Checks and parses the handler's return value. */
+  /** Checks and parses the return value of the workflow's handler. */
   readonly output: Schema<never, unknown> | undefined;
   /** The codes that the workflow may fail with, besides Catga's; `undefined`: any. */
   readonly failures: readonly string[] | undefined;
-  /** Makes the id of a run of its input. */
+  /** Makes the id of a run from its input. */
   readonly id: ((input: never) => string) | undefined;
-  /** Time limit of a run, in ms. */
+  /** Time limit of a run, in ms; `undefined`: no limit. */
   readonly timeout: number | undefined;
-  /** Retention of a run after its end, in ms. */
+  /** How long a run is kept after its end, in ms. */
   readonly keep: number;
-  /** Version of the handler. */
+  /** Version of the workflow's handler. */
   readonly version: number;
   /** Metadata that the program gives the workflow. */
   readonly meta: ContractMeta | undefined;
@@ -30,35 +30,36 @@ export interface WorkflowDefinition {
   readonly redact: readonly string[] | undefined;
 }
 
-/** The handler of a workflow. */
+/** The handler of a workflow: the workflow and the program's function. */
 export interface WorkflowBody {
   /** The workflow that the handler handles. */
   readonly definition: WorkflowDefinition;
-  /** The handler's function, as the program gave it. */
+  /** The function that the program gave to `handle`. */
   readonly fn: (flow: Flow, input: never) => unknown;
 }
 
-/** Driver of the runs of a workflow, called by the workflow's internal handlers. */
+/** Executes the runs of a workflow. The workflow's internal handlers call it. */
 export interface RunDriver {
   /**
-   * Called with starts that their own nodes drive. A single start is handled like an entry of {@link RunDriver.called};
-   * of several, each start whose run still goes on is failed, so that it is delivered again, alone.
+   * Called with stored starts of runs, which the nodes that started the runs execute. A single start is handled like an
+   * entry of `called`; of several starts, each one whose run has not ended is failed, so that it is delivered again,
+   * alone.
    */
   started(body: WorkflowBody, starts: StartedRuns): Promise<void>;
-  /** Called with an entry of a run after which a node has to drive the run. */
+  /** Called with a stored entry of a run after which some node has to execute the run. */
   called(body: WorkflowBody, entry: unknown, ctx: Context): Promise<void>;
-  /** Called when a time that a run waits for has come. */
+  /** Called when a time for which a run waits has come. */
   due(body: WorkflowBody, due: RunDue, ctx: Context): Promise<void>;
-  /** Called with a message of another node for a run that this node may hold. */
+  /** Called with a message from another node about a run that this node may be executing. */
   join(body: WorkflowBody, join: RunJoin): Promise<RunJoined>;
 }
 
-/** Starts as a batch, as a handler of batches gets them. */
+/** Stored starts of runs, as a handler of batches gets them. */
 export type StartedRuns =
   & readonly StartedRun[]
   & { fail(start: StartedRun, code: string, message: string, options: { readonly details: string }): void };
 
-/** The start of a run, as a handler of batches gets it. */
+/** One stored start of a run in a batch. */
 interface StartedRun {
   readonly payload: unknown;
   readonly key: string | undefined;
@@ -66,79 +67,88 @@ interface StartedRun {
   readonly stored: Date | undefined;
 }
 
-/** The context of a running app, which drives runs. */
+/** The context that a running app gives to the internal handlers of workflows. */
 export interface RunContext extends Context {
   "~runs"(): Promise<RunDriver>;
 }
 
-/** A message of a schedule: a time that a run waits for has come. */
+/** A scheduled message: a time for which a run waits has come. */
 export interface RunDue {
   readonly run: string;
-  /** The step, sleep or wait that the time belongs to. */
+  /** The name of the step, sleep or wait to which the timer belongs. */
   readonly step: string;
   /** The time for which the timer was scheduled, in ms since 1970. */
   readonly at: number;
-  /** For a run that is to be started: the run's input as text. */
+  /** For a scheduled start of a run: the run's input as text. */
   readonly start?: string | undefined;
-  /** True: each firing starts a run, named after the firing. */
+  /** True if a cron schedule sent this message, which starts a run; the run is named after the message. */
   readonly cron?: true | undefined;
-  /** The shape of the workflow on the node that scheduled the start; absent if it has none. */
+  /**
+   * The shape (hash of the declaration) of the workflow on the node that scheduled the start; absent if it has none.
+   */
   readonly shape?: string | undefined;
   /** The headers given to the start of the run. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** For a lease that was not put off, instead of a run: its runs, and the endpoint of the node that held them. */
+  /**
+   * For an expired lease (its node did not renew it, so it probably died): the runs that the lease covers, and the
+   * endpoint of the node that executed them.
+   */
   readonly lease?: { readonly runs: readonly string[]; readonly by: string } | undefined;
 }
 
-/** A message for the node that may hold a run. */
+/** A message for the node that may be executing a run. */
 export type RunJoin = RunCall | RunsAsked | RunsLeased;
 
-/** Concerns a run that the receiver may hold. */
+/** A message about one run, which the receiver may be executing. */
 export interface RunCall {
   readonly run: string;
-  /** Sequence of the message of the stream that the receiver must have read. */
+  /** Sequence of the message of the stream up to which the receiver must have read. */
   readonly sequence: number;
-  /** Time at which that message was stored, in ms since 1970, if known. */
+  /** Time at which the message with this sequence was stored, in ms since 1970, if known. */
   readonly stored?: number | undefined;
-  /** The timer that is due. */
+  /** The timer that has fired. */
   readonly due?: Pick<RunDue, "step" | "at"> | undefined;
-  /** True: the receiver goes on with the run, and answers when the run's driver can store. */
+  /** True: the receiver continues the run, and answers when it can store entries of the run. */
   readonly news?: boolean | undefined;
-  /** Set after a version of the workflow has refused the run. */
+  /** Present if a version of the workflow has already refused the run. */
   readonly tried?: TriedVersions | undefined;
 }
 
 /** Versions of a workflow that refused a run. */
 export interface TriedVersions {
-  /** The names of the shapes of these versions. */
+  /** The names of the shapes (hashes of the declarations) of the versions that refused the run. */
   readonly refusedBy: readonly string[];
   /**
-   * Endpoints of nodes that have given the run up because their version refused it, with the last message that each had
-   * read: after a later message the node may hold the run again.
+   * Endpoints of nodes that have stopped executing the run because their version refused it, each with the last message
+   * of the stream that the node had read: after a later message it may be executing the run again.
    */
   readonly gaveUp: readonly (readonly [endpoint: string, sequence: number])[];
 }
 
 /**
- * Asks which of these runs have ended or wait. For each run the receiver must have read the message of the stream with
- * this sequence.
+ * A question to another node: which of these runs have ended, or wait? With each run, the sequence of the message of
+ * the stream up to which the receiver must have read.
  */
 export interface RunsAsked {
   readonly asked: readonly (readonly [run: string, sequence: number])[];
 }
 
-/** Says that the lease of these runs was not put off: the receiver, which has stored the lease, must store it again. */
+/**
+ * Tells another node that its lease of these runs has expired: the receiver, which has stored the lease, must store it
+ * again.
+ */
 export interface RunsLeased {
   readonly leased: readonly string[];
 }
 
-/** No running version of the workflow accepts the run: it waits for another version. */
+/** An answer: no running version of the workflow accepts the run, which waits for another version. */
 export interface RefusedRun extends TriedVersions {
   readonly why: string;
 }
 
 /**
- * Answer to {@link RunsAsked}: 1 for each run that has ended or waits, 0 for each other run, as far as the receiver
- * knows. Answer to {@link RunsLeased}: 1 for each run that has a lease, or needs none.
+ * The answer to a message about runs. To {@link RunsAsked}, which asks whether runs have ended or wait: 1 for each run
+ * that has, as far as the receiver knows, else 0. To {@link RunsLeased}, which says that a lease has expired: 1 for
+ * each run that has a lease again, or needs none.
  */
 export type RunJoined = readonly (0 | 1)[] | RefusedRun | void;

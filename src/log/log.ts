@@ -1,6 +1,6 @@
 /**
- * The log of one node: opens streams when first needed, makes them anew when they were lost, and connects publisher,
- * subscriptions, read models and followers.
+ * The durable log of one node: opens the log's streams when first needed, makes them anew after they were lost, and
+ * connects publisher, subscriptions, read models and followers.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { SubscriptionHealth } from "../contract/node_info.ts";
@@ -22,17 +22,20 @@ import { Subscriptions } from "./subscriptions/subscriptions.ts";
 
 /** Arguments of {@link openLog}, from the composition root. */
 export interface OpenLogOptions {
-  /** The node. */
+  /** Dependencies of the log on its node. */
   readonly host: LogHost;
   /** The node's handlers of durable contracts. */
   readonly handlers: readonly DurableHandler[];
-  /** The app, for the contexts of handlers. */
+  /** The app, which makes the contexts of handlers. */
   readonly app: ContextHost;
-  /** Returns dead letters of a subscription whose handlers still run at this node. */
+  /**
+   * Returns the dead letters of a subscription whose handlers still run at this node, although their timeout has
+   * passed.
+   */
   hanging(service: string, name: string): SubscriptionHealth["hanging"];
 }
 
-/** Makes the log of a node. Opens no stream yet. */
+/** Makes the log of a node. Streams are opened later, when first needed. */
 export function openLog(options: OpenLogOptions): DurableLog {
   return new NodeLog(options);
 }
@@ -46,9 +49,9 @@ class NodeLog implements DurableLog {
   readonly #follows: Follows;
   /** The stream of entities, whose events are followed like those of the log. */
   readonly #entities: StreamSource;
-  /** The stream of subscriptions. */
+  /** The stream of subscriptions: their commits, parked messages and requests. */
   readonly #kept: StreamSource;
-  /** Subscriptions to the log, and those to events of entities. */
+  /** The subscriptions of this node: to the log, and to events of entities. */
   #subscriptions: Subscriptions | undefined;
   readonly #overdue: OverdueSchedules;
   #left = false;

@@ -1,4 +1,4 @@
-/** Dependencies of the log on its node. */
+/** Dependencies of the durable log on its node. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { Result } from "../contract/result.ts";
@@ -7,43 +7,44 @@ import type { SendOptions } from "../contract/send_options.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
 import type { Random } from "../ports/clock.ts";
 
-/** Dependencies of the log on its node. */
+/** Dependencies of the durable log on its node. */
 export interface LogHost extends StreamsHost {
   readonly service: string;
   /** Id of this node. */
   readonly node: string;
-  /** `maxPayload`: present maximum size of a message, in bytes. */
+  /** `maxPayload`: maximum size of a message that the network accepts at present, in bytes. */
   readonly network: { readonly maxPayload: number };
   readonly random: Random;
-  /** `watched`: true if observers want figures of stored and handled messages, which are not logged. */
+  /** `watched`: true if observers want figures of stored and handled messages, which the node does not log. */
   readonly hooks: { readonly watched: boolean };
-  /** True if failures include the errors that handlers throw. */
+  /** True if recorded failures include the errors that handlers throw. */
   readonly causes: boolean;
   /** True if the node is connected to its network. */
   readonly connected: boolean;
-  /** The live nodes, including this one; `subscriptions` of each lists what it handles. */
+  /** Returns the live nodes, including this one; `subscriptions` of a node lists the contracts that it handles. */
   nodes(): readonly NodeInfo[];
   /** Calls the listener when {@link LogHost.nodes} has changed. Returns a function that removes the listener. */
   onNodes(listener: () => void): () => void;
-  /** The shape of a contract on a node; `undefined`: unknown. */
+  /** Returns the shape of a contract (a hash of its schemas and options) on a node; `undefined`: unknown. */
   shapeAt(node: NodeInfo, contract: string): string | undefined;
-  /** The shape of a contract of this program; `undefined`: unknown. */
+  /** Returns the shape of a contract (a hash of its schemas and options) in this program; `undefined`: unknown. */
   shapeOf(contract: AnyContract): string | undefined;
   /**
-   * Resolves with true when pings to an endpoint have bounced for 6 s; with false as soon as that can no longer be
-   * certain.
+   * Resolves with true when pings to the endpoint have bounced for 6 s: its process has ended. Resolves with false as
+   * soon as that can no longer be certain.
    */
   gone(endpoint: string): Promise<boolean>;
   /**
-   * Removes the recorded failure of an idempotent command, so that its id may be tried again. Rejects when the store
-   * does not answer.
+   * Removes the recorded failure of an idempotent command, so that the command may be tried again under the same id.
+   * Rejects when the store does not answer.
    */
   forgetFailure(contract: string, id: string): Promise<void>;
   /**
-   * Called when a subscription to these contracts that this node leads has noticed a loss of messages in its stream.
+   * Called when a subscription that this node leads has noticed a loss of messages in its stream. `contracts`: names
+   * of the subscription's contracts.
    */
   lost(contracts: readonly string[]): void;
-  /** Sends an internal command, without behaviors: to this node, or through the router. */
+  /** Sends an internal command, without running behaviors: to this node, or through the router. */
   send(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>>;
   /** Like {@link LogHost.send}; passes the result to `caller` instead of a promise. */
   handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: TrackedCaller): void;

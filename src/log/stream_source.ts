@@ -1,20 +1,23 @@
-/** Opens a stream of the log. */
+/** Opens a stream of the log when it is first needed, and makes it anew after it was lost. */
 import { openStream } from "./format/streams.ts";
 import type { StreamKind } from "./format/stream_name.ts";
 import type { LogHost } from "./log_host.ts";
 import type { LogStream } from "../ports/event_log.ts";
 
-/** A stream of a node's log. */
+/** A stream of a node's log, opened when first needed. */
 export class StreamSource {
   readonly #host: Pick<LogHost, "namespace" | "replicas" | "clock" | "log">;
   readonly #kind: StreamKind;
   #stream: LogStream | undefined;
   #opening: Promise<LogStream> | undefined;
   readonly #seen: (() => Promise<number>) | undefined;
-  /** Time of the last check that the stream exists, by the monotonic clock. */
+  /** Time of the last check if the stream still exists, by the monotonic clock. */
   #checked = -Infinity;
 
-  /** Opens nothing yet. `seen`: see `LogOptions.seen`. */
+  /**
+   * Opens nothing yet. `seen`: returns a sequence of the stream that other processes have seen; see
+   * `LogOptions.seen`.
+   */
   constructor(
     host: Pick<LogHost, "namespace" | "replicas" | "clock" | "log">,
     kind: StreamKind,
@@ -30,7 +33,7 @@ export class StreamSource {
     return this.#stream ?? this.#open();
   }
 
-  /** Returns the stream after a failure. Makes it anew if it was lost; checks that at most once a second. */
+  /** Returns the stream after a failure. Makes the stream anew if it was lost; checks that at most once a second. */
   again(): LogStream | Promise<LogStream> {
     const stream = this.#stream;
     if (stream === undefined) return this.#open();

@@ -1,20 +1,20 @@
 /**
- * A fence: a schedule that is due at once. Once it has fired, so have all schedules that the server was about to fire
- * before.
+ * A fence: a schedule that is due at once. When the fence has fired, all schedules that the server was about to fire
+ * before it have fired, too.
  */
 import { CatgaError, unavailable } from "../../error.ts";
 import { type Clock, delay, doubled } from "../../ports/clock.ts";
 import type { LogStream } from "../../ports/event_log.ts";
 
-/** A fence that has fired: its sequence in the stream, and when it was due, by the server's clock. */
+/** A fence that has fired. `sequence`: sequence of its message; `due`: when it was due, by the server's clock. */
 export interface Fence {
   readonly sequence: number;
   readonly due: number;
 }
 
 /**
- * Writes a fence under a subject, and resolves when it has fired. By then all schedules that the server was about to
- * fire have fired, too: the server fires due schedules in rounds, one round after the other. Rejects with
+ * Stores a fence under a subject and resolves when the fence has fired. By then all schedules that the server was
+ * about to fire have fired, too: the server fires due schedules in rounds, one round after the other. Rejects with
  * `UNAVAILABLE`.
  */
 export async function passFence(
@@ -37,11 +37,11 @@ export async function passFence(
   }
 }
 
-/** Makes the error one after which the caller tries again: `UNAVAILABLE`. */
+/** Turns an error into one with the code `UNAVAILABLE`, after which the caller tries again. */
 export function passing(error: CatgaError): CatgaError {
   if (error.code === "UNAVAILABLE") return error;
   return unavailable(error.message, { cause: error });
 }
 
-/** Time that an attempt waits for its answer, in ms. */
+/** Time that an attempt to store a message waits for its acknowledgement, in ms. */
 export const ATTEMPT_TIMEOUT = 2_000;

@@ -14,17 +14,17 @@ import { schedulePattern, scheduleSubject } from "../format/names.ts";
 import { passFence } from "./fence.ts";
 import { dueOf, firesWithin, header } from "./stored_schedule.ts";
 
-/** Dependencies of {@link OverdueSchedules} on the node. */
+/** Dependencies of {@link OverdueSchedules} on its node. */
 interface Host extends Pick<StreamsHost, "namespace" | "endpoint" | "clock" | "observer"> {
   readonly random: Random;
 }
 
 /**
- * Writes schedules again that the server no longer fires, when a full store has room. A schedule for one time then
- * fires at once, under the same id; a cron at its next time. A schedule for one time is overdue if it was due before a
- * fence and still exists after the fence has fired. When the server will fire a cron is unknown, so each cron that was
- * due since the store was full is written again. Each write expects the message that it replaces, so that a schedule
- * replaced or taken back meanwhile is not restored.
+ * Stores schedules again that the server no longer fires, after a full store has room again. A schedule for one time
+ * then fires at once, under the same id; a cron at its next time. A schedule for one time counts as overdue if it was
+ * due before a fence (a schedule that is due at once) and still exists after the fence has fired. When the server
+ * will fire a cron is unknown, so each cron that was due since the store was full is stored again. Each write expects
+ * the message that it replaces, so that a schedule replaced or taken back meanwhile is not restored.
  */
 export class OverdueSchedules {
   readonly #host: Host;
@@ -36,13 +36,13 @@ export class OverdueSchedules {
   #timer: Timer | undefined;
   readonly #ending = new AbortController();
 
-  /** `stream`: returns the opened log; rejects with a `CatgaError`. */
+  /** `stream`: returns the opened stream of the log; rejects with a `CatgaError`. */
   constructor(host: Host, stream: () => LogStream | Promise<LogStream>) {
     this.#host = host;
     this.#stream = stream;
   }
 
-  /** Call with each error of a write: if its cause is a full store, overdue schedules are checked later. */
+  /** Call with each error of a write. If the error was caused by a full store, overdue schedules are checked later. */
   noteError(error: unknown): void {
     if (!isStoreFull(error) || this.#ending.signal.aborted) return;
     this.#since ??= this.#host.clock.monotonic();
@@ -54,7 +54,10 @@ export class OverdueSchedules {
     this.#timer?.cancel();
   }
 
-  /** Waits a random time, so that processes do not rewrite the same schedules at once. */
+  /**
+   * Plans the check for overdue schedules after a random pause, so that processes do not store the same schedules at
+   * once.
+   */
   #wait(): void {
     const { clock, random } = this.#host;
     this.#timer?.cancel();
@@ -62,14 +65,14 @@ export class OverdueSchedules {
   }
 
   async #try(): Promise<void> {
-    const since = this.#since!; // set before the timer
+    const since = this.#since!; // `#since` is set before the timer that calls this
     this.#since = undefined;
     try {
       await this.#fire(since);
     } catch (error) {
       if (this.#ending.signal.aborted) return;
       this.#host.observer({ type: "fault", during: "firing schedules that are overdue", error });
-      if (isForbidden(error as CatgaError)) return; // a stream rejects with no other type
+      if (isForbidden(error as CatgaError)) return; // a stream rejects with CatgaErrors only
       this.#since = since;
       this.#wait();
     }
@@ -83,7 +86,7 @@ export class OverdueSchedules {
     const subject = `${scheduleSubject(namespace, "fence", endpoint)}.0`;
     const fence = await passFence(stream, subject, { clock, until, signal: this.#ending.signal });
     const began = stream.serverTime - (clock.monotonic() - since) - FULL_UNNOTICED_FOR;
-    const crons: StoredMessage[] = []; // rewritten last: each may wait for its moment
+    const crons: StoredMessage[] = []; // crons are stored last: each may have to wait for its next firing
     for (let from = 1; from < fence.sequence;) {
       const messages = await stream.read(schedulePattern(namespace), { from, most: MAX_BATCH });
       await Promise.all(
@@ -99,8 +102,8 @@ export class OverdueSchedules {
   }
 
   /**
-   * Writes a cron again if it was due between `began` and `now`, by the server's clock. Waits first if it is about to
-   * fire.
+   * Stores a cron again if it was due between `began` and `now`, by the server's clock. If the cron is about to fire,
+   * waits for that first.
    */
   async #rewriteCron(stream: LogStream, cron: StoredMessage, { began, now }: { began: number; now: number }) {
     const text = header(cron, "Nats-Schedule")!; // `dueOf` has found it
@@ -112,14 +115,14 @@ export class OverdueSchedules {
     await this.#rewrite(stream, cron, text);
   }
 
-  /** Writes a schedule again unchanged, unless Catga did not write it. */
+  /** Stores a schedule again unchanged, unless Catga did not write it. */
   async #rewrite(stream: LogStream, message: StoredMessage, at: number | string): Promise<void> {
     const target = header(message, "Nats-Schedule-Target");
     const zone = header(message, "Nats-Schedule-Time-Zone");
     const ttl = header(message, "Nats-Schedule-TTL");
     if (target === undefined || (ttl !== undefined && !/^\d+s$/.test(ttl))) return;
     this.#ending.signal.throwIfAborted();
-    const own = Object.entries(message.headers!).filter(([name]) => !/^nats-/i.test(name)); // a schedule has headers
+    const own = Object.entries(message.headers!).filter(([name]) => !/^nats-/i.test(name)); // each schedule has headers
     let written: Appended;
     try {
       written = await stream.append(message.subject, message.data, {
@@ -127,23 +130,24 @@ export class OverdueSchedules {
         schedule: { at, zone, target, ttl: ttl === undefined ? undefined : Number.parseInt(ttl) * 1_000 },
       });
     } catch (error) {
-      if (error instanceof TypeError || error instanceof RangeError) return; // not written by Catga
+      if (error instanceof TypeError || error instanceof RangeError) return; // the schedule was not written by Catga: leave it as it is
       throw error;
     }
     if (written.type === "unknown") throw written.error;
-    // a schedule that the server refuses, as it is too large now, must not keep others from firing
+    // a schedule that the server refuses for good (it may be too large now) is skipped: the others must still be
+    // stored
     if (written.type === "not stored" && (written.passing || isForbidden(written.error))) throw written.error;
   }
 }
 
 /**
- * Pause between the last refusal of a full store and the check for overdue schedules: random, `AFTER` / 2 to `AFTER`
+ * Pause between the last refusal by a full store and the check for overdue schedules: random, `AFTER` / 2 to `AFTER`
  * ms.
  */
 const AFTER = 10_000;
-/** Time for which the store may have been full before a process notices it, in ms. */
+/** Time for which the store may have been full before this process notices it, in ms. */
 const FULL_UNNOTICED_FOR = 60_000;
-/** Time limit of the fence, and of each write, in ms. */
+/** Time limit for firing the fence, and for each write of a schedule, in ms. */
 const PATIENCE = 10_000;
-/** Number of schedules that are read, and written again, at once. */
+/** Number of schedules that are read and stored again at once. */
 const MAX_BATCH = 256;

@@ -1,4 +1,7 @@
-/** A message that is being published. It ends when it is stored, at its deadline, or when its sender gives up. */
+/**
+ * A message that is being published to the log. The publication ends when the message is stored, at its deadline, or
+ * when its sender gives up.
+ */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Result } from "../../contract/result.ts";
 import type { ContextHost, ParentMessage } from "../../dispatch/context_host.ts";
@@ -7,10 +10,10 @@ import type { DurableMessage, Schedule } from "../../dispatch/remote.ts";
 import { cancelled } from "../../dispatch/unfinished.ts";
 import { CatgaError, unavailable } from "../../error.ts";
 
-/** Dependencies of a {@link Publication} on its app. A drain waits for all publications. */
+/** Dependencies of a {@link Publication} on its app. A drain of the app waits for all publications. */
 export type PublicationHost = Pick<ContextHost, "wheel" | "underWay">;
 
-/** A schedule to be stored. */
+/** The schedule of a message that is published for a later time. */
 export interface Planned {
   readonly schedule: Schedule;
   /** Time at which the message is due, by the monotonic clock; a string: a cron expression. */
@@ -21,39 +24,39 @@ export interface Planned {
   readonly subject: string;
 }
 
-/** State of the stored message that contains a publication. */
+/** State of a message of the stream that contains a publication. */
 export interface Attempted {
-  /** True if an attempt without an answer may have stored it. */
+  /** True if an attempt that got no answer may have stored the message. */
   readonly ambiguous: boolean;
-  /** Error of the last attempt. */
+  /** Error of the last attempt to store the message. */
   readonly error: CatgaError | undefined;
-  /** Call when one of its publications has ended. */
+  /** Call when one of the message's publications has ended. */
   left(): void;
 }
 
-/** Arguments of a publication. */
+/** Arguments of a {@link Publication}. */
 export interface PublicationParts extends Pick<DurableMessage, "contract" | "key" | "timeout" | "signal" | "parent"> {
-  /** The message encoded as an item of a stored message. */
+  /** The published message, encoded as an item of a message of the stream. */
   readonly item: string;
-  /** Id given by the program. */
+  /** Id of the message given by the program; `undefined`: none. */
   readonly id: string | undefined;
-  /** Time for which the message is kept, in ms. */
+  /** Time for which the log keeps the message, in ms. */
   readonly keep: number;
   readonly planned: Planned | undefined;
 }
 
-/** A message that is being published. */
+/** A message that is being published to the log. */
 export class Publication extends Deadlined {
   readonly contract: AnyContract;
   readonly id: string | undefined;
   readonly key: string | undefined;
   readonly keep: number;
   readonly planned: Planned | undefined;
-  /** Resolves once, when the publication ends. */
+  /** The publication's result; resolves once, when the publication ends. */
   readonly result: Promise<Result<void>>;
-  /** The encoded message; emptied when the publication has ended. */
+  /** The published message, encoded; emptied when the publication has ended. */
   item: string;
-  /** The stored message that contains this publication; `undefined`: it waits. */
+  /** The message of the stream that contains this publication; `undefined`: the publication still waits to be sent. */
   attempted: Attempted | undefined;
   readonly #host: PublicationHost;
   readonly #ended: (publication: Publication) => void;
@@ -62,7 +65,7 @@ export class Publication extends Deadlined {
   #settle: ((result: Result<void>) => void) | undefined;
   #cancel: (() => void) | undefined;
 
-  /** `ended` is called once, when the publication ends. */
+  /** `ended` is called once, when the publication has ended. */
   constructor(host: PublicationHost, parts: PublicationParts, ended: (publication: Publication) => void) {
     super(host.wheel.now() + parts.timeout);
     this.contract = parts.contract;
@@ -74,7 +77,7 @@ export class Publication extends Deadlined {
     this.#host = host;
     this.#ended = ended;
     this.#signal = parts.signal;
-    // publishing an event is not aborted with the handler that publishes it
+    // a handler's abort ends its publications of commands, but not of events
     this.#execution = parts.contract.kind === "event" ? undefined : parts.parent?.execution;
     this.result = new Promise((resolve) => this.#settle = resolve);
     host.underWay.begin();
@@ -91,7 +94,7 @@ export class Publication extends Deadlined {
     return this.#settle === undefined;
   }
 
-  /** Ends the publication with this result, unless it has ended already. */
+  /** Ends the publication with this result. Does nothing if the publication has ended already. */
   end(result: Result<void>): void {
     const settle = this.#settle;
     if (settle === undefined) return;
@@ -101,7 +104,7 @@ export class Publication extends Deadlined {
     this.#execution?.release(this);
     this.#ended(this);
     this.item = "";
-    settle(result); // before `underWay.end()`: code that awaits it may start work for which a drain waits
+    settle(result); // before `underWay.end()`: the code that awaits the result may start work for which a drain must wait
     this.#host.underWay.end();
     this.attempted?.left();
   }
@@ -117,7 +120,9 @@ export class Publication extends Deadlined {
     } else this.end(this.#failed(reason.message));
   }
 
-  /** Ends the publication with an error: it can no longer be stored, or its outcome can no longer be found out. */
+  /**
+   * Ends the publication with an error: the message was not stored and no longer can be, or it may have been stored.
+   */
   fail(why: string): void {
     this.end(this.#failed(why));
   }

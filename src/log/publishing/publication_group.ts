@@ -1,6 +1,6 @@
 /**
- * A message of the stream that contains publications. It is sent again until it is stored or until no sender waits for
- * it; once an attempt may have stored it, it is repeated unchanged.
+ * A message of the stream that contains publications (messages of the program). It is sent again until it is stored
+ * or until no sender waits for it; once an attempt may have stored it, it is repeated unchanged.
  */
 import { thrownMessage } from "../../data/cause_text.ts";
 import { CatgaError } from "../../error.ts";
@@ -10,61 +10,76 @@ import type { Attempted, Publication } from "./publication.ts";
 import { textOf } from "./schedule_time.ts";
 import type { Replacement } from "./schedule_write.ts";
 
-/** Dependencies of lanes and their groups on the publisher. */
+/** Dependencies of publishing queues ({@link PublishLane}) and their messages on the publisher. */
 export interface LaneHost {
   readonly clock: Clock;
-  /** Returns the opened stream. `again`: an attempt failed, so the stream may be gone. Rejects with a `CatgaError`. */
+  /**
+   * Returns the opened stream. `again`: true after a failed attempt, because the stream may be gone. Rejects with a
+   * `CatgaError`.
+   */
   stream(again: boolean): LogStream | Promise<LogStream>;
-  /** Returns a message that contains these publications, or the error with which all of them end. */
+  /**
+   * Makes the message of the stream that contains these publications; an error: it cannot be made, and the
+   * publications end with this error.
+   */
   message(publications: readonly Publication[], stream: LogStream): StreamMessage | NamedSchedule | CatgaError;
   /**
-   * Stores a schedule, replacing a schedule with the same name. Rejects with a `CatgaError`. `limit`: time limit in ms.
+   * Stores a schedule, replacing a schedule with the same name. Rejects with a `CatgaError`. `limit`: time limit in
+   * ms; `abandoned`: returns true when no sender waits any more.
    */
   replace(schedule: NamedSchedule, limit: number, abandoned: () => boolean): Promise<unknown>;
   /**
-   * Takes back the schedule under this subject. Resolves with true if there was one. Rejects with a `CatgaError`.
-   * `limit`: time limit in ms.
+   * Takes back the schedule under this subject, so that it does not fire. Resolves with true if there was one.
+   * Rejects with a `CatgaError`. `limit`: time limit in ms.
    */
   takeBack(subject: string, limit: number): Promise<boolean>;
-  /** Called when these publications are stored; there is at least one. */
+  /** Called when these publications (at least one) are stored. */
   stored(publications: readonly Publication[]): void;
 }
 
-/** A message of the stream. */
+/** A message for the stream: its subject, data and options. */
 export interface StreamMessage {
   readonly subject: string;
   readonly data: string;
   readonly options: Omit<AppendOptions, "timeout">;
-  /** Subject of a schedule that this message replaces: that is taken back when this message is stored. */
+  /** Subject of a schedule to be taken back when this message is stored. */
   readonly replaces?: string | undefined;
 }
 
-/** A schedule that replaces another one with the same name. */
+/** A schedule to be stored in place of another schedule with the same name. */
 export interface NamedSchedule {
   readonly subject: string;
   readonly replacement: Replacement;
 }
 
-/** A message of the stream until it is stored. Once an attempt may have stored it, it is repeated unchanged. */
+/**
+ * A message of the stream until it is stored. Once an attempt may have stored the message, it is repeated unchanged.
+ */
 export class PublicationGroup implements Attempted {
   publications: readonly Publication[];
   error: CatgaError | undefined;
   readonly #host: LaneHost;
   readonly #finish: (split: boolean) => void;
   #message: StreamMessage | undefined;
-  /** Time of the first attempt that may have stored the message, by the wall clock and the monotonic clock. */
+  /**
+   * Time of the first attempt that may have stored the message, by the wall clock; `#monotonic`: by the monotonic
+   * clock.
+   */
   #wall = 0;
   #monotonic = 0;
-  /** True if an attempt ended without an answer. */
+  /** True if an attempt has ended without an answer: it may have stored the message. */
   #unanswered = false;
-  /** True while an attempt waits for its answer. */
+  /** True while an attempt to store the message waits for its answer. */
   #sending = false;
   #attempts = 0;
   #alive: number;
   #timer: Timer | undefined;
   #over = false;
 
-  /** `finish` is called once; with true if the publications must be sent in several smaller messages. */
+  /**
+   * `finish` is called once, when the message is stored or given up; with true if the publications must be sent again
+   * in several smaller messages.
+   */
   constructor(host: LaneHost, publications: readonly Publication[], finish: (split: boolean) => void) {
     this.#host = host;
     this.publications = publications;
@@ -77,7 +92,7 @@ export class PublicationGroup implements Attempted {
     return this.#unanswered || this.#sending;
   }
 
-  /** Stops when all publications have ended. */
+  /** Stops sending when all publications of the message have ended. */
   left(): void {
     if (--this.#alive > 0 || this.#over) return;
     this.#over = true;
@@ -96,7 +111,7 @@ export class PublicationGroup implements Attempted {
     else stream.then((opened) => this.#measure(opened), (error) => this.#failed(error));
   }
 
-  /** Measures the server's time before a schedule is stored. */
+  /** Measures the difference to the server's clock before a schedule is stored. */
   #measure(stream: LogStream): void {
     const measuring = this.publications[0].planned === undefined ? undefined : stream.measureTime();
     if (measuring === undefined) this.#attempt(stream);
@@ -106,7 +121,8 @@ export class PublicationGroup implements Attempted {
   #attempt(stream: LogStream): void {
     if (this.#over) return;
     const { clock } = this.#host;
-    // while it is certainly not stored, the message is made anew, without publications that have ended as "not stored"
+    // as long as no attempt may have stored the message, each attempt makes it anew, without publications that have
+    // ended
     if (this.#message === undefined || !this.#unanswered) {
       this.publications = this.publications.filter(({ over }) => !over);
       const made = this.#host.message(this.publications, stream);
@@ -120,7 +136,7 @@ export class PublicationGroup implements Attempted {
       this.#wall = clock.now();
       this.#monotonic = now;
     } else if (elapsed > REPEATED_FOR) {
-      // the stream may have forgotten its id and would store the message a second time
+      // after this time the stream may have forgotten the message's id and would store the message a second time
       return this.#endAll("no acknowledgement came for so long that another attempt could store it twice");
     }
     const timeout = Math.max(1, Math.min(this.#left, doubled(this.#attempts, FIRST_TIMEOUT, LONGEST_TIMEOUT)));
@@ -152,7 +168,7 @@ export class PublicationGroup implements Attempted {
     });
   }
 
-  /** Time until the last deadline of the publications, in ms. */
+  /** Time until the last deadline of the message's publications, in ms. */
   get #left(): number {
     const due = this.publications.reduce((most, { due, over }) => over ? most : Math.max(most, due), 0);
     return due - this.#host.clock.monotonic();
@@ -162,9 +178,9 @@ export class PublicationGroup implements Attempted {
     if (this.#over) return;
     this.#sending = false;
     if (appended.type === "stored") {
-      const { replaces } = this.#message!; // was appended
+      const { replaces } = this.#message!; // `#message` is set: it was stored
       if (replaces === undefined) return this.#stored();
-      this.#unanswered = true; // the message is stored: a publication that ends now has an unknown outcome
+      this.#unanswered = true; // a publication that ends from now on has an unknown outcome, because its message is stored
       this.#host.takeBack(replaces, this.#left).then(() => this.#stored(), ({ message }: CatgaError) => {
         if (!this.#over) {
           this.#endAll(
@@ -188,12 +204,15 @@ export class PublicationGroup implements Attempted {
   #stored(): void {
     if (this.#over) return;
     this.#over = true;
-    this.#finish(false); // first: the next message is sent before senders continue
+    this.#finish(false); // before senders continue: the queue's next message is then sent first
     for (const publication of this.publications) publication.end(STORED);
     this.#host.stored(this.publications);
   }
 
-  /** Adds the contract and the option to an error with which the server refuses a schedule: it names neither. */
+  /**
+   * Adds the contract and the program's schedule to an error with which the server refuses a schedule; the server's
+   * error names neither.
+   */
   #named(error: CatgaError): CatgaError {
     const [{ contract, planned }] = this.publications;
     if (error.code !== "INVALID_MESSAGE" || planned === undefined) return error;
@@ -201,7 +220,10 @@ export class PublicationGroup implements Attempted {
     return new CatgaError(error.code, `${what}: ${error.message}`, { cause: error });
   }
 
-  /** Call when the stream could not be opened. */
+  /**
+   * Handles an error of opening the stream: tries again later, or ends the publications if another attempt would not
+   * help.
+   */
   #failed(error: unknown): void {
     if (this.#over) return;
     if (!(error instanceof CatgaError)) {
@@ -215,11 +237,11 @@ export class PublicationGroup implements Attempted {
 
   #later(): void {
     const pause = doubled(this.#attempts - 1, FIRST_PAUSE, LONGEST_PAUSE);
-    if (!this.#unanswered && this.#left - pause < SHORTEST_TIMEOUT) return; // the deadlines of the publications end it
+    if (!this.#unanswered && this.#left - pause < SHORTEST_TIMEOUT) return; // too little time is left for another attempt: the publications end at their deadlines
     this.#timer = this.#host.clock.after(pause, () => this.begin());
   }
 
-  /** Ends the publications: the message is not stored, and another attempt would not help. */
+  /** Ends the publications after the message was refused for good. A message that is too large is split instead. */
   #refused(error: CatgaError): void {
     this.error = error;
     if (this.#unanswered) return this.#endAll("the last attempt was refused");
@@ -228,7 +250,7 @@ export class PublicationGroup implements Attempted {
       return this.#finish(true);
     }
     this.#over = true;
-    // deferred: thousands of publications that are refused at once would overflow the stack
+    // deferred: if thousands of publications are refused at once, calls from here would overflow the stack
     queueMicrotask(() => this.#finish(false));
     for (const publication of this.publications) publication.end({ ok: false, error });
   }
@@ -246,15 +268,21 @@ function cannotBeStored(subject: string, cause: unknown): CatgaError {
 }
 
 const STORED = Object.freeze({ ok: true, value: undefined });
-/** Time for which a message is repeated, in ms: less than the 2 minutes for which the stream recognizes its id. */
+/**
+ * Time for which a message is repeated, in ms: less than the 2 minutes for which the stream recognizes the message's
+ * id.
+ */
 const REPEATED_FOR = 105_000;
-/** Minimum time left for another attempt, in ms: an attempt that ends without an answer makes the outcome unknown. */
+/**
+ * Minimum time left for another attempt, in ms. With less, none begins, because an attempt that ends without an
+ * answer makes the outcome unknown.
+ */
 const SHORTEST_TIMEOUT = 50;
-/** Timeout of the first attempt, in ms; doubled with each attempt. */
+/** Timeout of the first attempt to store a message, in ms; doubled with each further attempt. */
 const FIRST_TIMEOUT = 1_000;
-/** Longest timeout of an attempt, in ms. */
+/** Longest timeout of an attempt to store a message, in ms. */
 const LONGEST_TIMEOUT = 5_000;
-/** First pause between attempts, in ms; doubled with each attempt. */
+/** First pause between attempts to store a message, in ms; doubled with each further attempt. */
 const FIRST_PAUSE = 20;
-/** Longest pause between attempts, in ms. */
+/** Longest pause between attempts to store a message, in ms. */
 const LONGEST_PAUSE = 500;

@@ -1,6 +1,6 @@
 /**
- * A queue of publications with one subject, which keeps their order. A message of the stream contains several
- * publications, and few messages are sent at once.
+ * A queue of publications (messages to publish) with one subject, which keeps their order. Several publications
+ * travel in one message of the stream, and few messages are sent at once.
  */
 import { Fifo } from "../../data/queues.ts";
 import { MOST_IN_GROUP } from "../format/group_text.ts";
@@ -13,20 +13,20 @@ export class PublishLane {
   readonly #idle: (() => void) | undefined;
   readonly #waiting = new Fifo<Publication>();
   /**
-   * By key: publications that wait for a message with an id and this key. An entry exists while such a message is being
-   * sent.
+   * Publications that wait because a message with an id and the same key is being sent, by key. A key has an entry
+   * only while such a message is being sent.
    */
   readonly #behind = new Map<string, Fifo<Publication>>();
-  /** Number of waiting publications that have ended. */
+  /** Number of publications in `#waiting` that have ended already. */
   #gone = 0;
-  /** Maximum number of publications in a message; halved when one was too large. */
+  /** Maximum number of publications in a message; halved after a message was too large. */
   #most = MOST_IN_GROUP;
   /** Number of messages that are being sent. */
   #underWay = 0;
-  /** True if the messages under way have ids of their own, so that there may be more than one. */
+  /** True if the messages being sent have ids from the program, so that several may be sent at once. */
   #several = false;
 
-  /** `idle` is called whenever no publication is left. */
+  /** `idle` is called whenever the queue has no publication left. */
   constructor(host: LaneHost, idle?: () => void) {
     this.#host = host;
     this.#idle = idle;
@@ -38,7 +38,7 @@ export class PublishLane {
     this.#next();
   }
 
-  /** Call when a waiting publication has ended: many of them are removed together. */
+  /** Call when a waiting publication has ended; ended publications are removed from the queue many at a time. */
   left(): void {
     this.#gone++;
     if (this.#gone < 1_024) return;
@@ -111,7 +111,7 @@ export class PublishLane {
     }
   }
 
-  /** Takes the publications for the next message from the queue. A scheduled one gets a message of its own. */
+  /** Takes the publications for the next message from the queue. A scheduled publication gets a message of its own. */
   #take(): Publication[] {
     const taken: Publication[] = [];
     const waiting = this.#waiting;
@@ -131,10 +131,7 @@ export class PublishLane {
     return taken;
   }
 
-  /**
-   * Sends the publications of a message that was too large for the server, and is certainly not stored, in smaller
-   * ones.
-   */
+  /** Sends the publications of a message that was too large, and is certainly not stored, again in smaller messages. */
   #split({ publications }: PublicationGroup): void {
     this.#most = Math.ceil(publications.length / 2);
     const later: Publication[] = [];
@@ -149,8 +146,8 @@ export class PublishLane {
 }
 
 /**
- * Returns true if the publication is sent in a message of its own, at once with others: it has an id from the program
- * and is not scheduled.
+ * Returns true if the publication gets a message of its own, which is sent beside others: the publication has an id
+ * from the program and is not scheduled.
  */
 function isSingle({ id, planned }: Publication): boolean {
   return id !== undefined && planned === undefined;

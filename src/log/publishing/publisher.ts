@@ -30,17 +30,23 @@ import type { LaneHost, NamedSchedule, StreamMessage } from "./publication_group
 
 /** Options of a {@link Publisher}. */
 export interface PublisherOptions extends Pick<StreamsHost, "namespace" | "endpoint" | "clock"> {
-  /** The node; its drain waits for all publications. */
+  /** The node, whose drain waits for all publications. */
   readonly host: PublicationHost;
-  /** Returns the opened stream; see {@link LaneHost.stream}. */
+  /** Returns the opened stream of the log; see {@link LaneHost.stream}. */
   readonly stream: LaneHost["stream"];
-  /** Present maximum size of a message, in bytes. */
+  /** Returns the maximum size of a message that the network accepts at present, in bytes. */
   maxPayload(): number;
-  /** Called when a message of the stream was stored, with the number of its messages. */
+  /**
+   * Called when a message of the stream was stored. `contract`: name of its contract; `count`: number of published
+   * messages in it.
+   */
   readonly onStored?: ((contract: string, count: number) => void) | undefined;
-  /** Returns the shape of a contract, which is stored with its messages; absent: none is stored. */
+  /**
+   * Returns the shape of a contract (a hash of its schemas and options), which is stored with messages; absent: no
+   * shape is stored.
+   */
   readonly shapeOf?: ((contract: AnyContract) => string | undefined) | undefined;
-  /** Maximum number of waiting messages; default {@link MOST_WAITING}. */
+  /** Maximum number of messages that wait or are being sent; default {@link MOST_WAITING}. */
   readonly most?: number | undefined;
 }
 
@@ -49,17 +55,17 @@ export class Publisher implements LaneHost {
   readonly clock: Clock;
   readonly #options: PublisherOptions;
   readonly #most: number;
-  /** Lanes of messages, by category. */
+  /** Queues of messages to publish, by contract name. */
   readonly #lanes = new Map<string, PublishLane>();
-  /** Lanes of schedules, by subject. */
+  /** Queues of scheduled messages, by subject. */
   readonly #schedules = new Map<string, PublishLane>();
-  /** Number of messages that wait or are being sent. */
+  /** Number of published messages that wait or are being sent. */
   #waiting = 0;
-  /** Number of characters of the messages that wait or are being sent. */
+  /** Number of characters of the published messages that wait or are being sent. */
   #chars = 0;
-  /** Number of messages of the stream that were made so far. */
+  /** Number of messages of the stream that this publisher has made so far. */
   #groups = 0;
-  /** Number of items in the messages of the stream that were made so far. */
+  /** Number of published messages in the messages of the stream made so far. */
   #items = 0;
   #marks = 0;
 
@@ -135,7 +141,7 @@ export class Publisher implements LaneHost {
     if (planned === undefined) return unscheduled;
     const { schedule, due, subject } = planned;
     const lacking = unsupported(due, stream.abilities);
-    // a message that is due already is stored without a schedule; with an id it replaces an earlier schedule of that id
+    // a message that is due already is stored unscheduled; if it has an id, a schedule with that id is taken back
     if (typeof due === "number" && due <= this.clock.monotonic()) {
       return { ...unscheduled, replaces: id === undefined || lacking !== undefined ? undefined : subject };
     }
@@ -169,8 +175,8 @@ export class Publisher implements LaneHost {
   }
 
   /**
-   * Takes back a schedule. Resolves with true if it will not fire; with false if it had fired or never existed. Rejects
-   * with a `CatgaError`. `limit`: time limit in ms, a minute at most.
+   * Takes back a schedule, so that it does not fire. Resolves with true if it will not fire; with false if it has
+   * fired or never existed. Rejects with a `CatgaError`. `limit`: time limit in ms, a minute at most.
    */
   unschedule({ name }: AnyContract, id: string, limit: number): Promise<boolean> {
     return this.takeBack(scheduleSubject(this.#options.namespace, name, id), limit);
@@ -184,8 +190,8 @@ export class Publisher implements LaneHost {
     const { endpoint, host } = this.#options;
     const mark = `${endpoint}.${this.#marks++}`;
     const stream = (again: boolean) => this.stream(again);
-    const timeout = Math.min(limit, 60_000); // shorter than a mark stays, and than the stream remembers an id
-    host.underWay.begin(); // a drain waits for it
+    const timeout = Math.min(limit, 60_000); // less than the time for which a mark, and a message's id, are kept in the stream
+    host.underWay.begin(); // a drain waits for `work`
     try {
       return await work({ clock: this.clock, stream, mark, timeout });
     } finally {
@@ -194,8 +200,8 @@ export class Publisher implements LaneHost {
   }
 
   /**
-   * Returns a lane, making it if needed. `brief`: the lane is removed when idle, because the number of schedules has no
-   * limit.
+   * Returns the queue with this name, making it if needed. `brief`: the queue is removed when it becomes empty,
+   * because the number of schedules has no limit.
    */
   #laneIn(lanes: Map<string, PublishLane>, name: string, brief: boolean): PublishLane {
     let lane = lanes.get(name);
@@ -215,21 +221,21 @@ export class Publisher implements LaneHost {
 }
 
 /**
- * Returns the form in which a cron in a time zone is stored for nats-server; `undefined`: unchanged. A cron that only
- * the server can read is unchanged, too.
+ * Returns the cron that nats-server must get so that it fires at the times that `cron` means in its time zone;
+ * `undefined`: the cron is stored unchanged, as is a cron that only the server can read.
  */
 function countedBy(cron: string, zone: string | undefined, now: number): CountedCron | undefined {
   try {
     const server = serverCron(cron, zone, now);
-    return server === undefined ? undefined : { cron, zone: zone!, server }; // `server` exists only with a zone
+    return server === undefined ? undefined : { cron, zone: zone!, server }; // `server` is defined only for a cron with a zone
   } catch {
-    return undefined; // the server refuses it, and says why
+    return undefined; // an invalid cron: the server refuses it, and says why
   }
 }
 
 /** Maximum number of messages of one process that wait for the log or are being sent. */
 export const MOST_WAITING = 262_144;
-/** Maximum number of their characters. */
+/** Maximum number of characters of one process's messages that wait for the log or are being sent. */
 const MOST_CHARS = 64 * 1_048_576;
 
 function tooLarge(contract: AnyContract, size: number, limit: number): CatgaError {
@@ -243,7 +249,7 @@ function unstored(code: ErrorCode, { kind, name }: AnyContract, why: string): Ca
   return new CatgaError(code, `${kind} ${name} was not stored: ${why}`, { retryable: code === "OVERLOADED" });
 }
 
-/** Encodes the time for which a message is kept: `undefined` for the default, 0 for ever. */
+/** Encodes the time for which the log keeps a message: `undefined` for the default, 0 for ever. */
 function keptAs(keep: number): number | undefined {
   if (keep === KEEP) return undefined;
   return keep === Infinity ? 0 : keep;

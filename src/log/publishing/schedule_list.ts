@@ -1,4 +1,4 @@
-/** Lists the pending schedules: the messages under their subjects. */
+/** Lists the pending schedules of a namespace, from their messages in the stream. */
 import { type LogStream, messagesFrom, type StoredMessage } from "../../ports/event_log.ts";
 import { parseLocalCron } from "../../data/cron.ts";
 import { countedCron } from "../format/group.ts";
@@ -10,21 +10,24 @@ import { markOf } from "./unschedule.ts";
 export interface PendingSchedule {
   readonly contract: string;
   readonly id: string;
-  /** An ISO time, or the fields of a cron expression. */
+  /** When the schedule fires: an ISO time, or the fields of a cron expression. */
   readonly when: string;
   readonly zone: string | undefined;
   /** Time at which the schedule was stored, as an ISO string. */
   readonly since: string;
 }
 
-/** Returns the next time of a schedule, in ms since 1970; `undefined` for a cron that only the server can read. */
+/**
+ * Returns the time at which a schedule fires next, in ms since 1970; `undefined` for a cron that only the server can
+ * read.
+ */
 export function nextOf(schedule: Pick<PendingSchedule, "when" | "zone">, now: number): number | undefined {
   return nextTimes(schedule, now, 1)[0];
 }
 
 /**
- * Returns the next times of a schedule, in ms since 1970, at most `most`; none for a cron that only the server can
- * read.
+ * Returns the next `most` times at which a schedule fires, in ms since 1970; empty for a cron that only the server
+ * can read.
  */
 export function nextTimes(
   { when, zone }: Pick<PendingSchedule, "when" | "zone">,
@@ -38,12 +41,12 @@ export function nextTimes(
     const cron = parseLocalCron(when, zone);
     for (let time = cron.next(now); time !== undefined && times.length < most; time = cron.next(time)) times.push(time);
   } catch {
-    return []; // only the server can read this cron
+    return []; // an extension of the server, which Catga cannot read
   }
   return times;
 }
 
-/** Reads the pending schedules, in the order in which they were stored. */
+/** Yields the pending schedules, in the order in which they were stored. */
 export async function* pendingSchedules(namespace: string, stream: LogStream): AsyncGenerator<PendingSchedule> {
   for await (const message of messagesFrom(stream, schedulePattern(namespace), 1)) {
     const pending = pendingOf(namespace, message);
@@ -51,7 +54,7 @@ export async function* pendingSchedules(namespace: string, stream: LogStream): A
   }
 }
 
-/** Parses a stored schedule; `undefined` if it was taken back, or if the message is no schedule. */
+/** Parses a stored schedule; `undefined` if the schedule was taken back, or if the message is no schedule. */
 function pendingOf(namespace: string, message: StoredMessage): PendingSchedule | undefined {
   const about = readScheduleSubject(namespace, message.subject);
   const text = header(message, "Nats-Schedule");

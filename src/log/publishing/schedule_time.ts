@@ -1,11 +1,11 @@
-/** The time of a schedule as the stream stores it, and the abilities of the server that it needs. */
+/** Converts the time of a schedule to its stored form, and says which schedules the server cannot store. */
 import type { Schedule } from "../../dispatch/remote.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogAbilities, LogStream } from "../../ports/event_log.ts";
 
 /**
- * Returns the due time of a schedule made now, by this process's monotonic clock; a string: a cron expression. A date
- * is converted with the wall clock of this process.
+ * Returns the time at which a schedule made now is due, by this process's monotonic clock; a string: a cron
+ * expression. A date is converted with this process's wall clock.
  */
 export function dueOf(schedule: Schedule, clock: Clock): number | string {
   if ("cron" in schedule) return schedule.cron.trim();
@@ -13,14 +13,14 @@ export function dueOf(schedule: Schedule, clock: Clock): number | string {
 }
 
 /**
- * Converts a due time to the server's time, in ms since 1970: never earlier than meant, and not before now. A cron
- * stays unchanged.
+ * Converts a due time of this process's monotonic clock to the server's time, in ms since 1970. The result is never
+ * earlier than meant, and not before now. A cron expression stays unchanged.
  */
 export function timeOf(due: number | string, clock: Clock, { latestServerTime }: LogStream): number | string {
   return typeof due === "string" ? due : Math.ceil(latestServerTime + Math.max(0, due - clock.monotonic()));
 }
 
-/** Describes the options of the program, for an error. */
+/** Describes the time that the program has given for a schedule, for an error's text. */
 export function textOf(schedule: Schedule): string {
   if ("delay" in schedule) return `delay ${schedule.delay}`;
   if ("at" in schedule) return `at ${schedule.at.toISOString()}`;
@@ -28,7 +28,7 @@ export function textOf(schedule: Schedule): string {
   return `cron ${JSON.stringify(cron)}${zone === undefined ? "" : ` and zone ${JSON.stringify(zone)}`}`;
 }
 
-/** Returns why the server cannot store such a schedule; `undefined`: it can, as far as is known. */
+/** Returns why the server cannot store a schedule with this due time; `undefined`: it can, as far as is known. */
 export function unsupported(due: number | string, abilities: LogAbilities | undefined): string | undefined {
   if (abilities === undefined) return undefined;
   const { version } = abilities;

@@ -20,50 +20,54 @@ import { isForbidden } from "../../ports/transport.ts";
 import { ATTEMPT_TIMEOUT, type Fence, passFence, passing } from "./fence.ts";
 import { cronOf, dueOf, firesWithin, header, HELD_HEADER, isHeld, ONCE } from "./stored_schedule.ts";
 
-/** Dependencies of {@link overwrite}. */
+/** Options of {@link overwrite}: the stream, and how long it may be tried. */
 export interface OverwriteOptions {
   readonly clock: Clock;
-  /** Returns the opened stream. `again`: an attempt failed. */
+  /** Returns the opened stream. `again`: true after a failed attempt. */
   stream(again: boolean): LogStream | Promise<LogStream>;
-  /** Text that no other writer uses; it names the fences. */
+  /** Text that no other writer uses; names this writer's fences (see the file's comment). */
   readonly mark: string;
-  /** Time limit, in ms: less than the time for which the stream remembers an id. */
+  /** Time limit of the whole operation, in ms: less than the time for which the stream remembers a message's id. */
   readonly timeout: number;
-  /** Returns true if no caller waits any more: the work then ends, unless the message was stored. */
+  /** Returns true if no caller waits any more. The operation then ends, unless its message was stored. */
   abandoned?(): boolean;
 }
 
-/** The schedule to be stored. */
+/** A schedule, or a mark, that is to be stored in place of a schedule. */
 export interface Replacement {
   /**
-   * Returns the message to be written. A schedule for one time must not fire before `notBefore`, by the server's clock.
+   * Makes the message to be stored. A schedule for one time must not fire before `notBefore`, by the server's clock.
    */
   write(stream: LogStream, options: { version: number; notBefore: number }): Written;
-  /** Returns true if a stored message is the replacement itself, from an earlier attempt. */
+  /** Returns true if a stored message is this replacement, stored by an earlier attempt. */
   isOwn(found: StoredMessage): boolean;
-  /** Returns true if this message of another writer must not be replaced. */
+  /** Returns true if a message of another writer must stay: it is then not replaced. */
   yieldsTo(found: StoredMessage): boolean;
-  /** True if the message is also stored when no schedule exists; that is tried first. */
+  /**
+   * True if the replacement is stored even if no schedule exists to be replaced; storing without one is then tried
+   * first.
+   */
   readonly alone: boolean;
   /**
-   * True if an old schedule that may fire now should be left to fire, as far as possible, because it matters whether it
-   * did: several servers accept a message in place of a schedule that is firing already, and then both take effect.
+   * True if an old schedule that may be firing now should fire first, as far as possible, because the caller needs to
+   * know if it has fired. (A server may accept a message in place of a schedule that is firing already; then both
+   * take effect.)
    */
   readonly patient: boolean;
-  /** Verb for errors, such as "stored". */
+  /** Verb that errors use for the operation, such as "stored". */
   readonly done: string;
 }
 
-/** A message as it is written. */
+/** A message to be written: its data and options. */
 interface Written {
   readonly data: string;
   readonly options: Pick<AppendOptions, "id" | "ttl" | "schedule">;
 }
 
 /**
- * Resolves with true when the message is stored, to stay until it fires or another write replaces it; with false if no
- * schedule existed, or one to which the message yields. Rejects with a `CatgaError`: `OUTCOME_UNKNOWN` if the message
- * may have been stored, `UNAVAILABLE` if it was not.
+ * Stores a replacement under a subject, so that it stays until it fires or another write replaces it. Resolves with
+ * true when it is stored; with false if there was no schedule to replace, or if the existing message must stay.
+ * Rejects with a `CatgaError`: `OUTCOME_UNKNOWN` if the message may have been stored, `UNAVAILABLE` if it was not.
  */
 export function overwrite(subject: string, replacement: Replacement, options: OverwriteOptions): Promise<boolean> {
   return new Overwriting(subject, replacement, options).run();
@@ -75,25 +79,28 @@ class Overwriting {
   readonly #options: OverwriteOptions;
   readonly #until: number;
   /**
-   * Number of writes that were stored. Each gets another message id, by which the stream detects repeats of a write
-   * without an answer.
+   * Number of this operation's writes that were stored. Each version has its own message id, by which the stream
+   * detects a repeated write whose answer was lost.
    */
   #version = 0;
-  /** Due time of the earliest write of this version that had no answer; `undefined`: all had one. */
+  /** Due time of the earliest write of this version that got no answer; `undefined`: all writes got one. */
   #unanswered: number | undefined;
-  /** Server time from which the stored message may have fired and be gone; `undefined`: it was not stored yet. */
+  /** Server time from which the stored message may have fired and be gone; `undefined`: nothing was stored yet. */
   #goneFrom: number | undefined;
   /** Due time of the replaced schedule, by the server's clock. */
   #replacedDue = Infinity;
-  /** The replaced cron, or one that may have been replaced before. */
+  /** Cron expression of the replaced schedule, or of one replaced by an earlier write; `undefined`: no cron. */
   #replacedCron: string | undefined;
-  /** Latest time to which the firing of that cron may have moved the message; `Infinity`: it has not moved it. */
+  /**
+   * Latest time to which the firing of the replaced cron may have moved the new message; `Infinity`: it has not moved
+   * it.
+   */
   #movedTo = Infinity;
-  /** Due time of the last schedule found there that is not this process's own. */
+  /** Due time of the last schedule of another writer that was found under the subject. */
   #foundDue = Infinity;
-  /** A schedule that was due before the last fence and still exists: the server will not fire it. */
+  /** A schedule that was due before the last fence and still exists after the fence: the server will not fire it. */
   #stuck: { readonly found: StoredMessage; readonly fence: number } | undefined;
-  /** Time at which the message was first stored in place of the present predecessor, by the server's clock. */
+  /** Time at which the new message was first stored in place of the schedule found now, by the server's clock. */
   #time: number | undefined;
   #fenced = false;
   #fences = 0;
@@ -134,14 +141,14 @@ class Overwriting {
   }
 
   /**
-   * Takes the next step for the message found under the subject. Resolves with the result, or with `undefined` if
-   * another step must follow.
+   * Takes the next step, given the message found under the subject. Resolves with the operation's result, or with
+   * `undefined` if another step must follow.
    */
   async #next(stream: LogStream, found: StoredMessage | undefined): Promise<boolean | undefined> {
     if (found === undefined) return await this.#whenNothing(stream);
     if (this.#replacement.isOwn(found)) return await this.#whenOwn(stream, found);
     if (this.#replacement.yieldsTo(found)) return false;
-    if (this.#goneFrom !== undefined) return true; // a later write has replaced it
+    if (this.#goneFrom !== undefined) return true; // another writer has replaced the new message after it was stored
     const due = this.#foundDue = dueOf(found, Infinity);
     if (this.#stuck?.found.sequence !== found.sequence) {
       this.#stuck = undefined;
@@ -167,8 +174,8 @@ class Overwriting {
   }
 
   async #whenNothing(stream: LogStream): Promise<boolean | undefined> {
-    if (!this.#replacement.alone) return false; // the schedule is gone, or it fired and removed its replacement
-    // a firing cron removes nothing: it moved the own message to an earlier time, so that has fired
+    if (!this.#replacement.alone) return false; // the schedule was removed, or it has fired, which removes its replacement
+    // a firing cron removes nothing: it had moved the new message to an earlier time, so the new message has fired
     const moved = this.#replacedCron !== undefined && this.#goneFrom !== Infinity;
     if (this.#goneFrom !== undefined && (moved || this.#goneFrom <= stream.latestServerTime)) {
       throw new RefusedSchedule(
@@ -191,7 +198,7 @@ class Overwriting {
       await this.#fence(stream);
       this.#fenced = true;
       const [cron, { latestServerTime: now }] = [this.#replacedCron, stream];
-      // computed without the zone: it only matters whether the time is near
+      // computed without the cron's zone: enough to know if the time is near
       if (cron !== undefined && this.#goneFrom !== Infinity) this.#movedTo = nextOfCron(cron, now) ?? now + 1_000;
       return undefined;
     }
@@ -203,7 +210,7 @@ class Overwriting {
     if (fires > stream.latestServerTime + ATTEMPT_TIMEOUT) {
       return await this.#write(stream, found.sequence, false) ? true : undefined;
     }
-    // wait until the held message has fired or stays: if it fired during the next write, it would fire twice
+    // wait until the held message must have fired: if it fired during the next write, it would fire twice
     await delay(this.#options.clock, Math.max(0, fires + NEAR - stream.serverTime));
     await this.#fence(stream);
     this.#movedTo = Infinity;
@@ -211,8 +218,8 @@ class Overwriting {
   }
 
   /**
-   * Resolves with true if the schedule that an own message has replaced certainly has not fired: the server will not
-   * fire it, and no new leader of the stream (which would fire it) has done so meanwhile.
+   * Resolves with true if the schedule replaced by this writer's message has certainly not fired: the server will not
+   * fire it, and no new leader of the stream (which would fire it) was elected meanwhile.
    */
   async #hasNotFired(stream: LogStream, own: StoredMessage): Promise<boolean> {
     const target = this.#stuck && header(this.#stuck.found, "Nats-Schedule-Target");
@@ -225,23 +232,27 @@ class Overwriting {
     return true;
   }
 
-  /** Returns true if the server may have been firing the replaced schedule. */
+  /** Returns true if the server may have begun to fire the replaced schedule. */
   #mayBeInHand({ latestServerTime }: LogStream): boolean {
     return this.#replacedDue <= latestServerTime + NEAR;
   }
 
-  /** Due time of a message, or of the schedule that it had replaced; `-Infinity`: unknown. */
+  /** Returns the due time of the message found, or of the schedule that it has replaced; `-Infinity`: unknown. */
   #dueOf(stream: LogStream, found: StoredMessage): number {
     if (isHeld(found)) return -Infinity;
     const due = dueOf(found, -Infinity);
     if (due !== -Infinity) return due;
-    // a cron that fires while an equal cron replaces it moves that to the time that it has anyway
+    // `Infinity` for an equal cron: its firing can only move the new message to the time that it has anyway
     const { at, zone } = this.#replacement.write(stream, { version: 0, notBefore: 0 }).options.schedule ?? {};
     const same = at === header(found, "Nats-Schedule") && zone === header(found, "Nats-Schedule-Time-Zone");
     return same ? Infinity : due;
   }
 
-  /** Writes the message. Resolves with true if it was stored; if not, the message that is now there says why. */
+  /**
+   * Writes the new message if the last message of the subject has the sequence `expect`. `held`: with a later time,
+   * see the file's comment. Resolves with true if it was stored, with false if the message now under the subject must
+   * be looked at.
+   */
   async #write(stream: LogStream, expect: number, held: boolean): Promise<boolean> {
     const notBefore = held ? stream.latestServerTime + HELD : 0;
     const { data, options } = this.#replacement.write(stream, { version: this.#version, notBefore });
@@ -293,7 +304,7 @@ class Overwriting {
   }
 }
 
-/** A refusal for which another attempt would not help. */
+/** A refusal of the new message for which another attempt would not help. */
 class RefusedSchedule extends Error {
   readonly error: CatgaError;
 
@@ -304,14 +315,14 @@ class RefusedSchedule extends Error {
 }
 
 /**
- * Delay of a held message, in ms: if it is never written with its own time, it fires at most so late. Longer than a
- * fence takes.
+ * Delay of a held message (see the file's comment), in ms. If the message is never written with its own time, it
+ * fires at most so late. The delay is longer than a fence takes.
  */
 const HELD = 10_000;
 /** Maximum difference between the clocks of a cluster's servers, in ms. */
 const NEAR = 50;
 /**
- * Maximum number of fences that wait for an old schedule to fire: it may not be due at the first, or its firing may
- * fail.
+ * Maximum number of fences for which the operation waits for an old schedule to fire: the schedule may not be due at
+ * the first fence, or its firing may fail.
  */
 const MOST_AWAITED = 3;

@@ -1,8 +1,11 @@
-/** Reads stored schedules: when one is due, and whether it is held. */
+/** Reads messages of schedules: when a schedule is due, and if it is held (see `schedule_write.ts`). */
 import { nextOfCron } from "../../data/cron.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 
-/** Due time of a schedule, by the server's clock; `again` for a cron, `Infinity` for a message that is no schedule. */
+/**
+ * Returns the due time of a schedule, by the server's clock. Returns `again` for a cron, `Infinity` for a message
+ * that is no schedule.
+ */
 export function dueOf(found: StoredMessage, again: number): number {
   const text = header(found, "Nats-Schedule");
   if (text === undefined) return Infinity;
@@ -11,9 +14,9 @@ export function dueOf(found: StoredMessage, again: number): number {
 }
 
 /**
- * Time until a cron that is due about now has fired, in ms; 0: it is not due soon, or it is due again at once. The
- * server counts a cron that replaces another one from the replacement on: a firing that was due before and has not
- * happened is lost.
+ * Returns the time until a cron that is due about now has fired, in ms; 0: it is not due soon, or is due again at
+ * once. Wait so long before replacing it: the server counts a new cron from its storing on, so a firing that was due
+ * before and has not happened is lost.
  */
 export function firesWithin(stream: LogStream, found: StoredMessage): number {
   const cron = header(found, "Nats-Schedule");
@@ -24,7 +27,10 @@ export function firesWithin(stream: LogStream, found: StoredMessage): number {
   return due + MAX_CRON_DELAY - stream.serverTime;
 }
 
-/** The cron of a message, or, for a held message, the cron that it replaced and whose firing moves it. */
+/**
+ * Returns the cron expression of a message. For a held message, the cron expression of the schedule that it has
+ * replaced, whose firing may move the message.
+ */
 export function cronOf(found: StoredMessage): string | undefined {
   const held = header(found, HELD_HEADER);
   if (held !== undefined) return held === ONCE ? undefined : held;
@@ -35,18 +41,19 @@ export function isHeld(found: StoredMessage): boolean {
   return header(found, HELD_HEADER) !== undefined;
 }
 
-/** Value of a header; `undefined`: absent. */
+/** Returns the value of a message's header; `undefined`: absent. */
 export function header({ headers = {} }: StoredMessage, name: string): string | undefined {
   return Object.hasOwn(headers, name) ? headers[name] : undefined;
 }
 
 /**
- * Header of a held message, which has replaced a schedule that the server may have been firing: that cron, or `ONCE`.
+ * Header of a held message, which has replaced a schedule that the server may have been firing. Value: the cron
+ * expression of that schedule, or `ONCE`.
  */
 export const HELD_HEADER = "Catga-Held";
 export const ONCE = "once";
 
-/** Maximum delay with which a cron fires, in ms. */
+/** Maximum delay with which the server fires a cron, in ms. */
 const MAX_CRON_DELAY = 1_000;
-/** Duration of a write, in ms. */
+/** Assumed duration of a write, in ms. */
 const WRITE_TIME = 500;

@@ -1,5 +1,5 @@
 /**
- * A batch in the node that handles it: its members as the handler receives them, and the outcome of each.
+ * A batch of messages on the node that handles it: its members as the handler receives them, and the outcome of each.
  * (`Ledger.batch` fills a batch, `HandingOut` sends it.)
  */
 import { type Batch, BEGINS } from "../../contract/handler.ts";
@@ -23,10 +23,7 @@ interface MemberMessage
   readonly meta: LoggedMeta | null | undefined;
 }
 
-/**
- * Makes a member of a batch from a message of the log. Returns an error if its payload cannot be read. A tagged payload
- * is a string: its reader has checked that.
- */
+/** Makes a member of a batch from a message of the log. Returns an error if the message's payload cannot be read. */
 export function memberOf(
   contract: string,
   { payload: given, tagged, id, key, position, attempt, time, meta }: MemberMessage,
@@ -43,8 +40,8 @@ export function memberOf(
 }
 
 /**
- * Runs a handler with a batch of these members. Returns its outcome and the members for which it called `fail`; later
- * calls of `fail` throw.
+ * Runs a handler with a batch of these members. Returns the handler's outcome, and each member for which the handler
+ * has called `fail` with its error; later calls of `fail` throw.
  */
 export function runBatch(
   handler: DurableHandler,
@@ -62,7 +59,7 @@ export function runBatch(
       if (!failures.has(member)) failures.set(member, fail(...failure).error);
     },
   });
-  // `batch.fail` is defined by now
+  // the cast is safe: `batch.fail` was defined above
   const outcome = handler.run(Object.freeze(batch) as unknown as Batch<unknown>, ctx);
   if (!(outcome instanceof Promise)) isOver = true;
   return { outcome: outcome instanceof Promise ? outcome.finally(() => isOver = true) : outcome, failures };
@@ -71,26 +68,29 @@ export function runBatch(
 const FAILED_TOO_LATE =
   "batch.fail comes too late: its handler has returned, and the message is done; await what calls it";
 
-/** A run of a batch. */
+/** One run of a batch by its handler. */
 export class BatchRun {
   readonly #members: readonly (BatchMember | CatgaError)[];
   readonly #keys: readonly (string | undefined)[];
   #failures: ReadonlyMap<BatchMember, CatgaError> = new Map();
-  /** Errors of members that the schema refused. */
+  /** Errors of members whose payload the schema refused. */
   readonly #refused = new Set<CatgaError>();
-  /** Members as the handler received them, by index; an error for each member that it did not receive. */
+  /** Members as the handler received them, by index; an error: the handler did not receive the member. */
   #parsed: readonly (BatchMember | CatgaError)[] = [];
 
   /**
-   * `members`: in the order of the log; an error stands for a message whose payload cannot be read. `keys`: the key of
-   * each.
+   * `members`: in the order of the log; an error stands for a message whose payload cannot be read. `keys`: the
+   * ordering key of each member.
    */
   constructor(members: readonly (BatchMember | CatgaError)[], keys: readonly (string | undefined)[]) {
     this.#members = members;
     this.#keys = keys;
   }
 
-  /** Returns true if this is the error of a member that the schema refused: the handler did not receive it. */
+  /**
+   * Returns true if the error is that of a member whose payload the schema refused, so that the handler did not
+   * receive it.
+   */
   isRefusal(error: CatgaError): boolean {
     return this.#refused.has(error);
   }
@@ -102,8 +102,8 @@ export class BatchRun {
   }
 
   /**
-   * Outcome of each member once the handler has returned: the error; `"behind"`: an earlier member of its key failed;
-   * `undefined`: done.
+   * Outcome of each member after the handler has returned. An error: the member failed; `"behind"`: an earlier member
+   * of its key failed; `undefined`: handled.
    */
   get outcomes(): readonly (CatgaError | "behind" | undefined)[] {
     const held = new Set<string>();
@@ -124,7 +124,7 @@ export class BatchRun {
       if (outcome instanceof Refusal) return outcome.failure.error;
       if (outcome.ok) return { ...member, payload: outcome.value };
       const { code, message, details, node } = outcome.error;
-      // not final: a schema that did not end in time may do so in the next attempt
+      // a timeout is not final: a schema that did not end in time may do so in the next attempt
       const error = new CatgaError(code, message, { details, node, final: code !== "TIMEOUT", cause: outcome.error });
       if (outcome instanceof SchemaRefusal) this.#refused.add(error);
       return error;

@@ -1,6 +1,6 @@
 /**
- * The handlers of one category in one subscription, which run together for each message, and the envelope of such a
- * message for their context.
+ * The handlers of one contract (category) in one subscription, which run together for each message; and the message's
+ * envelope, which their context reads.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
@@ -15,30 +15,30 @@ import { CatgaError } from "../../error.ts";
 import { headersOf, type LoggedMeta } from "../format/logged_message.ts";
 import { type BatchRun, runBatch } from "./batch_run.ts";
 
-/** The handlers of a category as one. */
+/** The handlers of one contract in one subscription, as one. */
 export interface CategoryHandlers {
   readonly contract: AnyContract;
-  /** Timeout of a run, in ms. */
+  /** Timeout of a run of the handlers, in ms. */
   readonly timeout: number;
   /** Maximum number of attempts of a message. */
   readonly attempts: number;
-  /** Time for which a service that the handlers call may be unavailable before attempts count, in ms. */
+  /** Time for which a service that the handlers call may be unavailable before failed attempts count, in ms. */
   readonly outage: number;
   /**
-   * Runs the handlers. `payload`: the published payload, a copy for this run alone. `again`: makes another copy,
-   * because handlers may change theirs. Never throws.
+   * Runs the handlers with a message. `payload`: the published payload, a copy for this run alone. `again`: makes
+   * another copy for the next handler, because a handler may change its copy. Never throws.
    */
   run(payload: unknown, again: () => unknown, ctx: MessageContext): MaybePromise<Outcome>;
-  /** Runs several messages at once; `undefined` if a handler takes single messages. */
+  /** Handles several messages at once; `undefined` if a handler takes single messages. */
   readonly batch: BatchHandler | undefined;
 }
 
-/** A handler of batches. */
+/** A handler that takes batches of messages, and its settings. */
 export interface BatchHandler extends BatchSettings {
   run(run: BatchRun, ctx: MessageContext): MaybePromise<Outcome>;
 }
 
-/** Combines the handlers of a category, at least one. `timeout`: the app's default, in ms. */
+/** Combines the handlers of one contract in one subscription, at least one. `timeout`: the app's default, in ms. */
 export function categoryHandlers(given: readonly DurableHandler[], timeout: number): CategoryHandlers {
   const handlers = given.map((handler) => handler.settings.batch === undefined ? handler : ofOne(handler));
   const [first] = handlers;
@@ -57,7 +57,7 @@ export function categoryHandlers(given: readonly DurableHandler[], timeout: numb
   };
 }
 
-/** Runs all handlers. The outcome is the first failure; a refusal only if no handler ran. */
+/** Runs all handlers with a message. The outcome is the first failure; it is a refusal only if no handler ran. */
 async function runTogether(
   handlers: readonly DurableHandler[],
   payloads: readonly unknown[],
@@ -79,14 +79,15 @@ async function runTogether(
 }
 
 /**
- * Returns the outcome, or a refusal if a rate limit refused the message before its handler began: that is no attempt.
+ * Returns the outcome of a run, or a refusal if a rate limit refused the message before its handler began, because
+ * that does not count as an attempt.
  */
 export function refusedOver(outcome: Outcome, ctx: MessageContext): Outcome {
   if (outcome instanceof Refusal || outcome.ok || outcome.error.code !== "RATE_LIMITED") return outcome;
   return ctx.execution.stage === "preparing" ? new Refusal("OVERLOADED", ctx) : outcome;
 }
 
-/** Wraps a handler of batches, which then receives a batch of one message. */
+/** Wraps a handler of batches so that it takes single messages: it receives a batch of one message. */
 function ofOne(handler: DurableHandler): DurableHandler {
   return {
     ...handler,
@@ -103,14 +104,17 @@ function ofOne(handler: DurableHandler): DurableHandler {
   };
 }
 
-/** Runs a handler with the payload parsed by its contract. A payload that the contract refuses is a final failure. */
+/**
+ * Runs a handler with the payload parsed by the handler's contract. A payload that the contract refuses is a final
+ * failure.
+ */
 function parsedRun(
   { contract, run, entity }: DurableHandler,
   payload: unknown,
   ctx: MessageContext,
 ): MaybePromise<Outcome> {
   const { input, idempotent, ordered } = contract.options;
-  // an idempotency claim compares the payload, and an entity is found by it
+  // the run needs the parsed payload: an idempotency claim compares it, and an entity is found by it
   if (idempotent || entity) ctx.execution.payload = payload;
   if (ordered) {
     const key = orderKeyOf(ctx, payload);
@@ -128,37 +132,40 @@ function parsedRun(
 }
 
 function asFinal(outcome: Outcome): Outcome {
-  // not final: a schema that did not end in time may do so in the next attempt
+  // a timeout is not final: a schema that did not end in time may do so in the next attempt
   if (outcome instanceof Refusal || outcome.ok || outcome.error.code === "TIMEOUT") return outcome;
   const { code, message, details, node } = outcome.error;
   const error = new CatgaError(code, message, { details, node, final: true, cause: outcome.error });
   return outcome instanceof SchemaRefusal ? new SchemaRefusal(error) : { ok: false, error };
 }
 
-/** Source of a {@link RunEnvelope}. */
+/** The message, or the batch, for which a {@link RunEnvelope} is made. */
 export interface Logged {
   readonly id: string;
   readonly attempt: number;
-  /** Position in the log; `undefined` for a batch. */
+  /** Position of the message in the log; `undefined` for a batch. */
   readonly position: number | undefined;
   readonly key: string | undefined;
   readonly meta: LoggedMeta | null | undefined;
-  /** The leader's token; `undefined` for read models, which have no leader. */
+  /** Token of the leader that has sent the message; `undefined` for read models, which have no leader. */
   readonly fence: number | undefined;
   /** Time at which the message was stored; see `Envelope.storedAt`. */
   readonly storedAt?: number;
 }
 
 /**
- * Identifies a run: `call` is read only when needed. For the request of a leader it also gives the deadline until which
- * the leader waits.
+ * Identifies a run. `call` is read only when needed. For a request of a leader, it also gives the deadline until
+ * which the leader waits.
  */
 export interface RunOf {
   readonly envelope: { readonly call: string };
   dueAt?(now: number): number;
 }
 
-/** The envelope of a message of the log. Kept small: one is made for each run. */
+/**
+ * The envelope of a message from the log, for the context of its handler. The object is kept small: one is made for
+ * each run.
+ */
 export class RunEnvelope implements Envelope {
   readonly id: string;
   readonly attempt: number;

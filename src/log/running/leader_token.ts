@@ -1,9 +1,9 @@
 /**
- * Decides which leader of a subscription a node obeys: the leader whose token is in the subscription's record. A token
- * that this node has not seen yet is checked against the record, so that a forged token neither runs anything nor
- * blocks the real leader. The known token is checked again after this process stood still, and for a request that was
- * sent long ago (as over a link that carried nothing for a while): another leader may have taken over meanwhile, and
- * have handled the same message.
+ * Decides which leader of a subscription a node obeys: the leader whose token is in the subscription's last commit. A
+ * token that this node has not seen yet is checked against that commit, so that a forged token neither runs anything
+ * nor blocks the real leader. The known token is checked again after this process stood still, and for a request that
+ * was sent long ago (as over a link that carried nothing for a while): another leader may have taken over meanwhile,
+ * and have handled the same message.
  */
 import { type CatgaError, isCatgaError, unavailable } from "../../error.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -11,7 +11,10 @@ import type { Standstill } from "../../ports/standstill.ts";
 import { type StoredMessage, textOf } from "../../ports/event_log.ts";
 import { readCommit } from "../format/commit.ts";
 
-/** Result of the check of a token: it is the leader's, or an earlier leader's; an error: that is unknown now. */
+/**
+ * Result of the check of a token. `leader`: the token is the present leader's; `earlier`: an earlier leader's; an
+ * error: that cannot be found out now.
+ */
 export type TokenCheck = "leader" | "earlier" | CatgaError;
 
 /** Options of a {@link LeaderToken}. */
@@ -21,44 +24,50 @@ export interface LeaderTokenOptions {
   readonly clock: Clock;
   /** Times at which this process stood still; see `Standstill`. */
   readonly standstill: Pick<Standstill, "ended" | "looked">;
-  /** Reads the subscription's last commit from the stream's leader. Rejects with a `CatgaError`. */
+  /** Reads the subscription's last commit, from the leader of the stream. Rejects with a `CatgaError`. */
   record(): Promise<StoredMessage | undefined>;
 }
 
-/** The token of a subscription's leader, as one node knows it. */
+/** The token of a subscription's leader, as far as this node knows it. */
 export class LeaderToken {
   readonly #options: LeaderTokenOptions;
   #known = 0;
-  /** Time at which the read began that confirmed the known token, by the monotonic clock. */
+  /** Time at which the read that confirmed the known token has begun, by the monotonic clock. */
   #confirmed = -Infinity;
   #reading: Promise<number | CatgaError> | undefined;
   #next: Promise<number | CatgaError> | undefined;
-  /** Time since which the record has had a lower token than the known one, by the monotonic clock. */
+  /** Time since which the last commit has had a lower token than the known one, by the monotonic clock. */
   #lowerSince = Infinity;
 
   constructor(options: LeaderTokenOptions) {
     this.#options = options;
   }
 
-  /** The token of the leader that this node obeys; 0 if there is none yet, and while the token must be confirmed. */
+  /**
+   * Token of the leader that this node obeys. 0 if no token is known yet, and while the known token must be confirmed
+   * again.
+   */
   get known(): number {
     return this.#confirmed < this.#options.standstill.ended ? 0 : this.#known;
   }
 
-  /** Approximate present time, by the monotonic clock: the last check for a standstill, without reading the clock. */
+  /**
+   * Approximate present time, by the monotonic clock: the time of the last check for a standstill. Faster than
+   * reading the clock.
+   */
   get looked(): number {
     return this.#options.standstill.looked;
   }
 
   /**
-   * Returns true if a request is certainly from the leader. `sentAt`: when it was sent, by the monotonic clock;
-   * default: now.
+   * Returns true if a request with this token is certainly from the present leader. `sentAt`: when it was sent, by
+   * the monotonic clock; default: now.
    */
   obeys(token: number, sentAt = Infinity): boolean {
     return token === this.known && this.looked - Math.max(sentAt, this.#confirmed) <= TOKEN_TRUSTED_FOR;
   }
 
-  /** Like {@link LeaderToken.obeys}, but reads the record if needed. Never rejects. */
+  /** Like {@link LeaderToken.obeys}, but reads the subscription's last commit if needed. Never rejects. */
   async check(token: number, sentAt?: number): Promise<TokenCheck> {
     if (this.obeys(token, sentAt)) return "leader";
     const began = this.#options.clock.monotonic();
@@ -67,7 +76,7 @@ export class LeaderToken {
     this.#learn(current);
     this.#confirmed = Math.max(this.#confirmed, began);
     if (token < this.#known) return "earlier";
-    // this process may have stood still during the read
+    // check again: this process may have stood still during the read
     if (token === this.#known) return token === this.known ? "leader" : await this.check(token, sentAt);
     const { service, name } = this.#options;
     return unavailable(`the record of subscription ${service}/${name} has no leader with this token`);
@@ -80,7 +89,8 @@ export class LeaderToken {
       this.#known = current;
       return;
     }
-    // tokens grow: a lower one comes from a server that lags behind, or an older copy of the bucket was restored
+    // tokens only grow: a lower one was read from a server that lags behind, or an older copy of the stream was
+    // restored
     const now = clock.monotonic();
     if (this.#lowerSince === Infinity) this.#lowerSince = now;
     if (now - this.#lowerSince >= LAG) {
@@ -90,7 +100,8 @@ export class LeaderToken {
   }
 
   /**
-   * Reads the token in the record. A read that has begun already does not count; calls that wait share the next one.
+   * Reads the token in the subscription's last commit. A read that has begun before the call does not count: waiting
+   * calls share the next read.
    */
   #read(): Promise<number | CatgaError> {
     if (this.#reading === undefined) return this.#reading = this.#get().finally(() => this.#reading = undefined);
@@ -118,8 +129,8 @@ export class LeaderToken {
 
 /**
  * Maximum age of a request of the known leader, and of the last confirmation of its token, in ms. Another leader can
- * exist 0.6 s later at the earliest, and then asks this node (for up to 3 s) before it hands out anything.
+ * exist 0.6 s after that at the earliest, and first asks this node (for up to 3 s) before it hands out anything.
  */
 const TOKEN_TRUSTED_FOR = 2_000;
-/** Time for which the record must have had a lower token before that is believed, in ms. */
+/** Time for which the last commit must have had a lower token before the lower token is accepted, in ms. */
 const LAG = 5_000;

@@ -1,5 +1,6 @@
 /**
- * A run of a handler that did not return at once. The leader gets its answer when the handler ends or at its timeout.
+ * A run of a handler that did not return at once. The leader of the subscription gets its answer when the handler
+ * ends, or at the handler's timeout.
  */
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
@@ -8,9 +9,12 @@ import { CatgaError } from "../../error.ts";
 import type { CategoryHandlers } from "./category_handlers.ts";
 import { answerTo } from "./run_answer.ts";
 
-/** A handler that did not return at once. */
+/** A run of a handler that returned a promise. */
 export class PendingRun {
-  /** Answer to the leader; resolves when the handler has ended or its timeout has passed. Never rejects. */
+  /**
+   * Answer to the leader of the subscription; resolves when the handler has ended or its timeout has passed. Never
+   * rejects.
+   */
   readonly answer: Promise<Outcome>;
   answered = false;
   readonly #ctx: MessageContext;
@@ -19,7 +23,10 @@ export class PendingRun {
   readonly #resolve: (outcome: Outcome) => void;
   #waiting: Set<() => void> | undefined = undefined;
 
-  /** `outer`: context of the leader's request, which gives up its turn of the node while the handler waits for one. */
+  /**
+   * `outer`: context of the leader's request. It gives up its place among the node's concurrent messages while the
+   * handler waits for a place.
+   */
   constructor(ctx: MessageContext, outer: MessageContext, handlers: CategoryHandlers, causes: boolean) {
     this.#ctx = ctx;
     if (ctx.aside) outer.waits();
@@ -31,11 +38,13 @@ export class PendingRun {
     this.#resolve = resolve;
   }
 
-  /** Starts the deadline, which aborts the run. `ended` is called when the handler has ended. */
+  /**
+   * Starts the deadline, which aborts the run. `ended` is called when the handler has ended, even after the deadline.
+   */
   watch(outcome: Promise<Outcome>, ended: () => void): void {
     const { execution } = this.#ctx;
     let over = false;
-    // called when the run is aborted, and when it has ended
+    // `#settle` is called when the run is aborted, and when the handler has ended
     execution.begin((settled) => this.#settle(settled, over));
     outcome.then((own) => {
       over = true;
@@ -45,12 +54,15 @@ export class PendingRun {
     });
   }
 
-  /** Time since the timeout of the run, in ms; negative before it, and while the run waits for its turn. */
+  /**
+   * Time that has passed since the timeout of the run, in ms. Negative before the timeout, and while the run waits
+   * for its turn.
+   */
   late(now: number): number {
     return this.answered ? -this.#ctx.remaining(now) : -Infinity;
   }
 
-  /** Resolves with true when the handler has ended, with false if that takes longer than `ms`. */
+  /** Resolves with true when the handler has ended, with false if it has not ended after `ms`. */
   ended(host: ContextHost, ms: number): Promise<boolean> {
     return new Promise((resolve) => {
       const done = (ended: boolean) => {
@@ -69,14 +81,14 @@ export class PendingRun {
     const ctx = this.#ctx;
     const { aborted, contract, node, execution } = ctx;
     const begun = !ctx.waiting && execution.stage !== "preparing" && execution.stage !== "claiming";
-    if (!begun && !over) return; // its outcome follows
+    if (!begun && !over) return; // the handler has not begun: its outcome follows
     this.answered = true;
-    // an aborted handler may end with an error of its own: the reason of the abort is more useful
+    // the reason of the abort is more useful than the error with which an aborted handler ends
     if (aborted === undefined || !begun || (over && (outcome instanceof Refusal || outcome.ok))) {
       return this.#resolve(answerTo(outcome, ctx, this.#causes, this.#handlers.outage));
     }
     if (aborted.code === "TIMEOUT") {
-      if (aborted.node !== undefined) return this.#resolve({ ok: false, error: aborted }); // by a behavior: the error names its limit
+      if (aborted.node !== undefined) return this.#resolve({ ok: false, error: aborted }); // the timeout is a behavior's: its error names the behavior's limit
       const message = `the handler of ${contract.name} did not end within ${this.#handlers.timeout} ms on node ${node}`;
       return this.#resolve({ ok: false, error: new CatgaError("TIMEOUT", message, { node }) });
     }

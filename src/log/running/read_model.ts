@@ -31,35 +31,35 @@ export interface ReadModelOptions {
   readonly random: Random;
   readonly observer: Observer;
   readonly handled: HandledCount;
-  /** Time that read models may take in one turn of the event loop. */
+  /** Limits the time for which read models run in one turn of the event loop. */
   readonly budget: TurnBudget;
   readonly namespace: string;
-  /** Label in observations: `<service>/<name>`. */
+  /** Name of the read model in observations: `<service>/<name>`. */
   readonly label: string;
-  /** Handlers by category. */
+  /** Handlers by contract name. */
   readonly handlers: ReadonlyMap<string, CategoryHandlers>;
-  /** First and longest pause after a failure, in ms. */
+  /** First and longest pause before a failed message is tried again, in ms. */
   readonly delay: readonly [first: number, longest: number];
-  /** True if failures include the errors that handlers throw. */
+  /** True if reported failures include the errors that handlers throw. */
   readonly causes: boolean;
 }
 
-/** A read model of one node. */
+/** A read model on one node; see the file's comment. */
 export class ReadModel {
   readonly #options: ReadModelOptions;
   /** Waiting messages by key. A key has an entry while one of its messages runs or waits for its next attempt. */
   readonly #lanes: Map<string | undefined, Fifo<Open>> = new Map();
-  /** Batches by category that are not full yet. */
+  /** Batches that are not full yet, by contract name. */
   readonly #filling: Map<string, Filling> = new Map();
   readonly #stored: Fifo<StoredMessage> = new Fifo();
   #bytes = 0;
   #reader: LogReader | undefined;
   #stream: LogStream | undefined;
-  /** Messages of the stored message that is being handed out. */
+  /** The messages contained in the stored message whose messages are being handed out to handlers. */
   #group: readonly LoggedMessage[] = [];
-  /** Index of the next message of `#group` to hand out. */
+  /** Index in `#group` of the next message to hand out. */
   #next = 0;
-  /** Size of each of these messages, in bytes. */
+  /** Size of each message of `#group`, in bytes. */
   #size = 0;
   /** Number of messages that run, wait for their next attempt, or wait behind others of their key. */
   #open = 0;
@@ -69,14 +69,13 @@ export class ReadModel {
   /** Messages of `#held` that fail again and again or run longer than their timeout; with the last error. */
   readonly #failing: Map<LoggedMessage, Failing> = new Map();
   /**
-   * Messages of runs that last longer than twice their timeout, and since when: others may wait for their place for
-   * ever.
+   * Messages whose runs last longer than twice their timeout, and since when: messages behind them may wait for ever.
    */
   readonly #stuck: Map<readonly LoggedMessage[], number> = new Map();
   #caughtUp = false;
   #paused = false;
   #pumping = false;
-  /** True if handing out goes on in the next turn of the event loop. */
+  /** True if messages are handed out again in the next turn of the event loop. */
   #resumes = false;
   #closed = false;
   readonly #retries: Set<Timer> = new Set();
@@ -86,8 +85,8 @@ export class ReadModel {
   }
 
   /**
-   * True once all messages have been handled that the log had when reading began, or began anew. Messages do not count
-   * if they wait behind one that fails again and again: that may last for ever.
+   * True once all messages have been handled that the log had when this read model began to read it (again after a
+   * loss). Messages that wait behind one that fails again and again do not count, because that may last for ever.
    */
   get caughtUp(): boolean {
     if (this.#caughtUp || this.#retrying < this.#open) return this.#caughtUp;
@@ -102,14 +101,14 @@ export class ReadModel {
     return true;
   }
 
-  /** Why the log cannot be read now; `undefined` while it can, and after `close()`. */
+  /** The error because of which the log cannot be read now; `undefined` while it can be read, and after `close()`. */
   get unreadable(): CatgaError | undefined {
     return this.#closed ? undefined : this.#reader?.fault;
   }
 
   /**
-   * Counts of messages that were received and not handled; `retrying`: messages that failed, and those that wait behind
-   * them.
+   * Counts of messages that this read model has received and not handled. `retrying`: messages that failed, and those
+   * that wait behind them. `oldest`: age of the oldest message, in ms.
    */
   get figures(): { readonly open: number; readonly lag: number; readonly oldest: number; readonly retrying: number } {
     const [first = this.#group[this.#next] ?? this.#stored.first] = this.#held;
@@ -127,7 +126,7 @@ export class ReadModel {
     return { contract, node: this.#options.host.node, count, since };
   }
 
-  /** The failure of the first message that fails again and again. */
+  /** The failure of the first message that fails again and again; `undefined`: none does. */
   get lastFailure(): SubscriptionHealth["lastFailure"] {
     for (const [{ category: contract, id }, { error, at }] of this.#failing) {
       if (at === undefined) continue;
@@ -143,12 +142,12 @@ export class ReadModel {
     return count;
   }
 
-  /** True if as many messages as allowed are open. */
+  /** True if the maximum number of messages, or of their bytes, is open (received and not handled). */
   get #isFull(): boolean {
     return this.#open >= MOST_OPEN || this.#openBytes >= MOST_OPEN_BYTES;
   }
 
-  /** Reads the stream behind this place; without a place, from its first message on. */
+  /** Reads the stream behind this place; `undefined`: from the first message on. */
   follow(stream: LogStream, after: LogMark | undefined): void {
     const { namespace, handlers, observer, label } = this.#options;
     this.#stream = stream;
@@ -161,7 +160,7 @@ export class ReadModel {
     });
   }
 
-  /** Begins no further messages. Idempotent. */
+  /** Stops: no further message begins. Idempotent. */
   close(): void {
     this.#closed = true;
     this.#reader?.close();
@@ -175,7 +174,7 @@ export class ReadModel {
   #started({ lost }: Parameters<FollowOptions["onStart"]>[0]): void {
     if (lost === undefined) return;
     const { observer, label } = this.#options;
-    // the stream was made anew: this node has not handled its messages yet
+    // the stream was made anew: this node has not handled the messages of the new stream yet
     if (lost.reason === "remade") this.#caughtUp = false;
     observer({ type: "log-lost", subscription: label, ...lost });
   }
@@ -189,7 +188,10 @@ export class ReadModel {
     this.#reader?.pause();
   }
 
-  /** Hands out messages until the time of this turn is used up or too many messages are open. */
+  /**
+   * Hands messages out to their handlers until the time of this turn of the event loop is used up or too many
+   * messages are open.
+   */
   #pump(): void {
     if (this.#pumping || this.#resumes) return;
     const { budget } = this.#options;
@@ -227,7 +229,7 @@ export class ReadModel {
     return true;
   }
 
-  /** Runs a message, or queues it behind others of its key. */
+  /** Runs a message, or queues it behind other messages of its key. */
   #take(message: LoggedMessage): void {
     const handlers = this.#options.handlers.get(message.category);
     if (handlers === undefined) return;
@@ -251,8 +253,8 @@ export class ReadModel {
   }
 
   /**
-   * Adds a message to the batch of its category. If its key is in use outside that batch, the message is queued
-   * instead. The batch keeps the key until it has ended.
+   * Adds a message to the batch of its contract. If the message's key is in use outside that batch, the message is
+   * queued instead. The batch keeps the key until the batch has ended.
    */
   #collect(open: Open, { max, within }: BatchHandler): void {
     const { category, key } = open.message;
@@ -272,13 +274,16 @@ export class ReadModel {
   }
 
   #endBatch(category: string): void {
-    const { timer, opens, keys } = this.#filling.get(category)!; // a timer exists only with a batch
+    const { timer, opens, keys } = this.#filling.get(category)!; // `#filling` has a batch while its timer runs
     timer.cancel();
     this.#filling.delete(category);
-    void this.#runBatch(this.#options.handlers.get(category)!, opens, keys); // messages without a handler are not taken
+    void this.#runBatch(this.#options.handlers.get(category)!, opens, keys); // there is a handler: messages without one are not taken
   }
 
-  /** Runs a batch. Messages that failed in it run alone afterwards, before those queued behind them. Never rejects. */
+  /**
+   * Runs a batch. Messages that failed in the batch run alone afterwards, before those queued behind them. Never
+   * rejects.
+   */
   async #runBatch(
     handlers: CategoryHandlers,
     opens: readonly Open[],
@@ -306,14 +311,17 @@ export class ReadModel {
     this.#pump();
   }
 
-  /** Releases a key after a batch has ended. `left`: messages of the key that are not done, each with its error. */
+  /**
+   * Frees a key after a batch has ended, so that the messages queued behind it run. `left`: messages of the key that
+   * are not done, each with its error.
+   */
   #release(key: string | undefined, left: readonly (readonly [Open, CatgaError | undefined])[]): void {
     const lanes = this.#lanes;
-    const waiting = lanes.get(key)!; // a held key has a queue
+    const waiting = lanes.get(key)!; // a key held by a batch has a queue
     if (left.length === 0) {
       lanes.delete(key);
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-        const { batch } = this.#options.handlers.get(next.message.category)!; // messages without a handler are not taken
+        const { batch } = this.#options.handlers.get(next.message.category)!; // there is a handler: messages without one are not taken
         if (batch !== undefined) this.#collect(next, batch);
         else if (lanes.has(key)) lanes.get(key)!.push(next);
         else {
@@ -335,9 +343,7 @@ export class ReadModel {
     );
   }
 
-  /**
-   * Runs the handlers of a batch. Resolves with the outcome of each message; `undefined`: the batch failed as a whole.
-   */
+  /** Runs the batch handler. Resolves with the outcome of each message; `undefined`: the batch failed as a whole. */
   async #runTogether(
     { contract, timeout, batch }: CategoryHandlers,
     messages: readonly LoggedMessage[],
@@ -348,7 +354,7 @@ export class ReadModel {
     const own = new OwnRun(host);
     const logged = { id: own.call, attempt: 1, position: undefined, key: undefined, meta: undefined, fence: undefined };
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, own));
-    const running = batch!.run(run, ctx); // only called with a batch handler
+    const running = batch!.run(run, ctx); // called only for a contract with a batch handler
     const late = () =>
       `a batch of ${contract.name} has not ended within ${timeout} ms: later messages of its keys wait for it`;
     const outcome = running instanceof Promise ? await this.#ended(running, ctx, messages, late) : running;
@@ -360,12 +366,15 @@ export class ReadModel {
     this.#openBytes += count * size;
   }
 
-  /** Runs a message. Returns true if it is finished, else the reason for another attempt, or a promise of either. */
+  /**
+   * Runs a message. Returns true if the message is finished, else the reason for another attempt; or a promise of
+   * either.
+   */
   #run(message: LoggedMessage, attempt: number): MaybePromise<true | ReadRetry> {
     const { host, handlers } = this.#options;
-    const { contract, timeout, run } = handlers.get(message.category)!; // messages without a handler are not taken
+    const { contract, timeout, run } = handlers.get(message.category)!; // there is a handler: messages without one are not taken
     const { id, position, key, meta, tagged, payload: given, time } = message;
-    // a tagged payload is a string: readGroup has checked that
+    // the cast is safe: readGroup has checked that a tagged payload is a string
     const made = () => tagged ? decodeText(given as string) : copyJson(given);
     let payload: unknown;
     try {
@@ -387,7 +396,7 @@ export class ReadModel {
     );
   }
 
-  /** Waits for a run that did not end at once; at its timeout, reports the text that `late` returns. */
+  /** Waits for a run that did not end at once. At the run's timeout, reports the text that `late` returns. */
   async #ended(
     outcome: Promise<Outcome>,
     ctx: MessageContext,
@@ -395,10 +404,10 @@ export class ReadModel {
     late: () => string,
   ): Promise<Outcome> {
     let over = false;
-    // called when the run is aborted, and when it has ended
+    // called when the run is aborted, and when its handlers have ended
     ctx.execution.begin(() => {
       if (over || ctx.waiting || ctx.aborted?.code !== "TIMEOUT") return;
-      this.#pause(this.#options.handlers.get(ctx.contract.name)!.timeout).then(() => { // set: the handler has run
+      this.#pause(this.#options.handlers.get(ctx.contract.name)!.timeout).then(() => { // there is a handler: it has run
         if (over) return;
         this.#stuck.set(messages, this.#options.clock.now());
       });
@@ -414,7 +423,9 @@ export class ReadModel {
     return ended;
   }
 
-  /** Holds the key of a message until it is finished, with retries, then runs the messages queued behind it. */
+  /**
+   * Holds the key of a message until the message is finished, with retries; then runs the messages queued behind it.
+   */
   async #hold(open: Open, first: MaybePromise<true | ReadRetry>): Promise<void> {
     const lanes = this.#lanes;
     const { clock, delay: [initial, longest], random, observer, label } = this.#options;
@@ -447,7 +458,7 @@ export class ReadModel {
       this.#failing.delete(message);
       this.#options.handled.add(message.category);
       if (this.#closed) return;
-      if (lane.size > 0) this.#pump(); // there may be room for other keys
+      if (lane.size > 0) this.#pump(); // there may be room now: messages of other keys are handed out, too
     }
     lanes.delete(key);
     this.#pump();
@@ -464,8 +475,8 @@ export class ReadModel {
   }
 
   /**
-   * Decides about a message that has run: true if it is finished, else the reason for another attempt. `ctx`: context
-   * of its run, if it ran alone.
+   * Decides about a message that has run. Returns true if it is finished (handled, or skipped for good), else the
+   * reason for another attempt. `ctx`: context of its run, if it ran alone.
    */
   #failed({ category, id }: LoggedMessage, outcome: Outcome, ctx?: MessageContext): true | ReadRetry {
     const ended = ctx === undefined ? outcome : refusedOver(outcome, ctx);
@@ -476,23 +487,26 @@ export class ReadModel {
     return true;
   }
 
-  /** Reports a message that is skipped, because no attempt could handle it. */
+  /** Reports that a message is skipped, because no further attempt could handle it. */
   #skipped(what: string, error: unknown): void {
     const { observer, label } = this.#options;
     observer({ type: "fault", during: `reading ${what}, which ${label} passes over`, error });
   }
 }
 
-/** Why a message is not handled. `at`: time of the failure, in ms since 1970; `undefined`: its handler still runs. */
+/**
+ * Failure of a message that is not handled yet. `at`: time of the failure, in ms since 1970; `undefined`: its handler
+ * still runs.
+ */
 interface Failing {
   readonly error: CatgaError;
   readonly at?: number | undefined;
 }
 
-/** Reason for another attempt: the message failed, or was refused. */
+/** Why a message needs another attempt: it failed, or it was refused. */
 interface ReadRetry {
   readonly error: CatgaError;
-  /** True if the message did not run: it waits, and no attempt is counted. */
+  /** True if the message did not run: it is tried again, and no attempt is counted. */
   readonly refused: boolean;
 }
 
@@ -503,13 +517,13 @@ interface Filling {
   readonly timer: Timer;
 }
 
-/** A message that runs or waits, and its size in bytes. */
+/** A message that runs or waits in this read model, and its size in bytes. */
 interface Open {
   readonly message: LoggedMessage;
   readonly size: number;
 }
 
-/** Identity of a run that no request started; its id is made when first needed. */
+/** Identity of a run that no request of a leader started; its id is made when first needed. */
 class OwnRun {
   readonly #host: ContextHost;
   #call: string | undefined = undefined;
@@ -527,11 +541,11 @@ class OwnRun {
   }
 }
 
-/** Number of failures up to which the start of a node waits for a message. */
+/** Number of failures of a message after which the start of a node no longer waits for it. */
 const PATIENCE = 3;
-/** Maximum number of open messages; beyond it, reading stops. */
+/** Maximum number of open messages (received and not handled); beyond it, reading stops. */
 const MOST_OPEN = 10_000;
-/** Maximum number of bytes of the open messages in the log; beyond it, reading stops. */
+/** Maximum size of all open messages (received and not handled), in bytes; beyond it, reading stops. */
 const MOST_OPEN_BYTES = 33_554_432;
 /** Maximum number of messages of the stream in memory, each with up to 512 events. */
 const MOST_STORED = 1_024;

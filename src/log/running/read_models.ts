@@ -1,4 +1,4 @@
-/** The read models of a node: one for each subscription name among its handlers that run on every node. */
+/** The read models of a node: one for each subscription name among the handlers that run on every node. */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
@@ -12,17 +12,17 @@ import { OF_ENTITIES, subscriptionName } from "../format/names.ts";
 import { categoryHandlers } from "./category_handlers.ts";
 import { ReadModel, type ReadModelOptions } from "./read_model.ts";
 
-/** Options of read models. */
+/** Options of {@link ReadModels}. */
 export interface ReadModelsOptions
   extends Pick<ReadModelOptions, "host" | "namespace" | "clock" | "random" | "observer" | "causes"> {
   readonly service: string;
   /** `watched`: true if the app has observers beside its log. */
   readonly hooks: { readonly watched: boolean };
-  /** Default timeout of the app, in ms. */
+  /** Default timeout of handlers, from the app's options, in ms. */
   readonly timeout: number;
   /** All handlers of durable contracts of this node, including those that are no read models. */
   readonly handlers: readonly DurableHandler[];
-  /** Opens the stream of the log, or of entities. Rejects like `EventLog.open`. */
+  /** Opens the stream of the log, or, if `ofEntities`, the stream of entities. Rejects like `EventLog.open`. */
   stream(ofEntities: boolean): LogStream | Promise<LogStream>;
 }
 
@@ -51,7 +51,7 @@ export class ReadModels {
     }
   }
 
-  /** True if all read models that read the log from its start have caught up. */
+  /** True if all read models have caught up that read the log from its start. */
   get caughtUp(): boolean {
     return this.#models.every(({ model, fromStart }) => !fromStart || model.caughtUp);
   }
@@ -67,8 +67,8 @@ export class ReadModels {
   }
 
   /**
-   * Starts the read models. Resolves when they have caught up. Rejects if the connection is closed for good, or if only
-   * an operator can make the log readable.
+   * Starts the read models. Resolves when they have caught up with the log. Rejects if the connection is closed for
+   * good, or if only an operator can make the log readable.
    */
   async catchUp(): Promise<void> {
     if (this.#models.length === 0) return;
@@ -87,14 +87,14 @@ export class ReadModels {
     }
   }
 
-  /** Begins no further messages. Idempotent. */
+  /** Stops all read models: no further message begins. Idempotent. */
   close(): void {
     this.#ending.abort(new CatgaError("CLOSED", "the node stopped before its read models had caught up"));
     for (const { model } of this.#models) model.close();
   }
 }
 
-/** A read model with the stream that it follows. */
+/** A read model, and the stream that it reads. */
 interface Following {
   readonly name: string;
   readonly model: ReadModel;
@@ -103,14 +103,15 @@ interface Following {
 }
 
 /**
- * Groups handlers by subscription name; handlers of entities' events separately, because they are in another stream.
+ * Groups handlers by subscription name. Handlers of entities' events are grouped separately, because these events are
+ * in another stream.
  */
 function byName(handlers: readonly DurableHandler[]): Map<string, DurableHandler[]> {
   const own = handlers.filter(({ contract, settings }) => contract.kind === "event" && settings.each === "node");
   return Map.groupBy(own, ({ contract, settings }) => subscriptionName(contract, settings.name));
 }
 
-/** Returns true if another attempt would not help, or only after an operator has changed something. */
+/** Returns true if another attempt to read would not help before an operator has changed something. */
 function isLasting(error: CatgaError): boolean {
   return error.code === "CLOSED" || error.code === "CONSUMER_LIMIT" || isForbidden(error);
 }

@@ -1,4 +1,4 @@
-/** Answers of a node to a leader: the outcome of a message. */
+/** Makes the answers of a node to the leader of a subscription: how the run of a message ended. */
 import type { Result } from "../../contract/result.ts";
 import { ALONE, AWAITS_VERSION } from "../../contract/send_options.ts";
 import { causeText } from "../../data/cause_text.ts";
@@ -8,21 +8,23 @@ import { CatgaError } from "../../error.ts";
 import { type FailedRun, MAX_ANSWER_CODE, MAX_ANSWER_MESSAGE, type RunAnswer } from "../format/run_request.ts";
 import { refusedOver } from "./category_handlers.ts";
 
-/** Answer: the message was handled. */
+/** Answer to a leader: the message was handled. */
 export const DONE: Result<RunAnswer> = Object.freeze({ ok: true, value: 0 });
-/** Answer: the message was not run, because the node knows a later leader. */
+/** Answer to a leader: the message was not run, because the node knows a later leader. */
 export const DEPOSED: Result<RunAnswer> = Object.freeze({ ok: true, value: 1 });
 
 /**
- * Turns the outcome of a handler into that of the internal command that ran it. A handler's failure becomes an answer,
- * which counts as an attempt; a refusal, or a failure before the handler began, stays as it is. `causes`: true if the
- * leader gets the thrown error. `outage`: time for which a service that the handler calls may be unavailable, in ms.
+ * Turns the outcome of a handler into the outcome of the internal command with which the leader asked for the run. A
+ * handler's failure becomes an answer, which counts as an attempt; a refusal, or a failure before the handler began,
+ * stays as it is. `causes`: true if the leader gets the thrown error. `outage`: time for which a service that the
+ * handler calls may be unavailable, in ms.
  */
 export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, outage: number): Outcome {
   const outcome = refusedOver(given, ctx);
   if (outcome instanceof Refusal) return outcome;
   if (outcome.ok) return DONE;
-  // the claim of an idempotent command was not acquired: its handler did not run, and no result is recorded
+  // the claim of an idempotent command was not acquired, so its handler did not run: this does not count as an
+  // attempt
   if (ctx.contract.options.idempotent && ctx.execution.stage === "claiming" && WAITED.has(outcome.error.code)) {
     return outcome;
   }
@@ -39,8 +41,8 @@ export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, o
 }
 
 /**
- * Marks a failure of the last attempt as final, so that leaders of other versions, which do not know the handler's
- * settings, do not retry. A failure that may not count as an attempt stays as it is.
+ * Marks the failure of a message's last attempt as final, so that leaders of other versions, which do not know the
+ * handler's settings, do not retry. A failure that may not count as an attempt stays as it is.
  */
 export function lastAnswer(outcome: Outcome): Outcome {
   if (outcome instanceof Refusal) return outcome;
@@ -58,7 +60,7 @@ export function lastAnswer(outcome: Outcome): Outcome {
 }
 
 /**
- * Encodes a handler's failure as an answer, which can be sent whatever the error contains. With `causes` it includes
+ * Encodes a handler's failure as an answer, which can be sent whatever the error contains. `causes`: true to include
  * the error's cause, or else its stack.
  */
 export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
@@ -70,8 +72,8 @@ export function failureAnswer(error: CatgaError, causes: boolean): FailedRun {
 }
 
 /**
- * Encodes the answer for a message that the input schema refused. `outage`: time for which it may wait for a node that
- * accepts it, in ms.
+ * Encodes the answer for a message that the input schema refused. `outage`: time for which the message may wait for a
+ * node that accepts it, in ms.
  */
 export function refusedAnswer(error: CatgaError, causes: boolean, outage: number, how: 2 | 3 = 2): FailedRun {
   const [code, message, , ...cause] = failureAnswer(error, causes);
@@ -83,5 +85,5 @@ function cut(text: string, most: number): string {
   return (text.length > most ? `${text.slice(0, most - 1)}…` : text).toWellFormed();
 }
 
-/** Error codes of a failed wait for a claim that another run holds. */
+/** Error codes with which a run fails that has waited in vain for an idempotency claim of another run. */
 const WAITED: ReadonlySet<string> = new Set(["UNAVAILABLE", "TIMEOUT", "OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"]);

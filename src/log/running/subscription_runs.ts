@@ -1,6 +1,6 @@
 /**
- * The runs of one category of a subscription on this node. A message never runs twice at once: a second request for it
- * joins the run; after the run's timeout it waits for the handler's end.
+ * The runs of one contract of a subscription on this node. A message never runs twice at once: a second request for a
+ * running message joins the run; after the run's timeout it waits for the handler's end.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
@@ -26,29 +26,29 @@ import type { LeaderToken } from "./leader_token.ts";
 import { PendingRun } from "./pending_run.ts";
 import { answerTo, DEPOSED, failureAnswer, lastAnswer, refusedAnswer } from "./run_answer.ts";
 
-/** Dependencies of runs of subscriptions on the node. */
+/** Dependencies of {@link SubscriptionRuns} on the node. */
 export interface DrainingHost extends ContextHost {
-  /** True if the node drains: it begins no further runs. */
+  /** True while the node drains: it begins no further runs. */
   readonly isDraining: boolean;
 }
 
-/** Options of the runs of a category. */
+/** Options of {@link SubscriptionRuns}. */
 export interface SubscriptionRunsOptions {
   readonly host: DrainingHost;
   readonly handlers: CategoryHandlers;
   readonly token: LeaderToken;
-  /** True if leaders get the errors that handlers throw. */
+  /** True if a subscription's leader gets the errors that handlers throw. */
   readonly causes: boolean;
 }
 
-/** The runs of one category. */
+/** The runs of one contract of a subscription on this node; see the file's comment. */
 export class SubscriptionRuns {
   readonly #options: SubscriptionRunsOptions;
   /** Runs that have not ended, by message id. */
   readonly #running: Map<string, RunningMessage> = new Map();
   /**
-   * Ring buffer of the last ended runs: position and time of the message, and when the run ended, by the monotonic
-   * clock.
+   * Ring buffer of the last ended runs. Each takes three elements: position and time of its message, and the time at
+   * which the run ended, by the monotonic clock.
    */
   readonly #ended = new Float64Array(3 * MOST_ENDED);
   #next = 0;
@@ -57,14 +57,14 @@ export class SubscriptionRuns {
     this.#options = options;
   }
 
-  /** Ids of messages that run. */
+  /** Ids of messages that run at this node. */
   get running(): Iterable<string> {
     return this.#running.keys();
   }
 
   /**
-   * Messages whose last attempt lasts longer than twice its timeout: they are dead letters by now, and no leader asks
-   * for them again.
+   * Messages whose last attempt runs longer than twice its timeout: they are dead letters by now, and no leader asks
+   * for them again. `undefined`: there are none.
    */
   get hanging(): SubscriptionHealth["hanging"] {
     const { host: { clock, node }, handlers: { contract, timeout } } = this.#options;
@@ -75,20 +75,23 @@ export class SubscriptionRuns {
     return { contract: contract.name, node, count: late.length, since: clock.now() - Math.max(...late) };
   }
 
-  /** Ids of messages whose runs have ended in the last seconds; only the last ones if there are many. */
+  /** Ids of messages whose runs have ended in the last seconds. If there are many, only the last ones are known. */
   get ended(): Iterable<string> {
     const since = this.#options.host.wheel.now() - LATELY;
     return Array.from({ length: MOST_ENDED }, (_, i) => this.#ended.subarray(3 * i, 3 * i + 3))
       .flatMap(([position, time, at]) => position > 0 && at >= since ? [messageId({ position, time })] : []);
   }
 
-  /** Returns true if this request of a leader would join a run. */
+  /** Returns true if this request of a leader is for a message that runs already, and would join that run. */
   joins(payload: unknown): boolean {
     const request = readRunRequest(payload);
     return typeof request === "object" && this.#running.has(messageId({ position: request[1], time: request[7] }));
   }
 
-  /** Handles a leader's request, whose payload is not trusted. Never throws, never rejects. */
+  /**
+   * Handles the request of a leader to run a message or a batch. The payload is not trusted. Never throws, never
+   * rejects.
+   */
   readonly handle = (payload: unknown, ctx: MessageContext): MaybePromise<Outcome> => {
     const batch = readBatchRequest(payload);
     const request = batch ?? readRunRequest(payload);
@@ -98,11 +101,11 @@ export class SubscriptionRuns {
       return { ok: false, error: new CatgaError("INVALID_MESSAGE", message, { node: ctx.node }) };
     }
     if (batch === request) return this.#ofLeader(batch[0], ctx, () => this.#admittedTogether(batch, ctx));
-    const single = request as RunRequest; // no batch, and valid
+    const single = request as RunRequest; // the request is valid, and no batch
     return this.#ofLeader(single, ctx, () => this.#admitted(single, ctx));
   };
 
-  /** Calls `then` if the request is from the present leader. */
+  /** Calls `then` if the request's token is the present leader's; else returns a refusal or an error. */
   #ofLeader(
     [given]: RunRequest,
     { sentAt }: MessageContext,
@@ -116,7 +119,7 @@ export class SubscriptionRuns {
     });
   }
 
-  /** Handles a request whose token was accepted: joins the message's run, or begins one. */
+  /** Handles a request whose token was accepted: joins the run of its message, or begins a run. */
   #admitted(request: RunRequest, ctx: MessageContext): MaybePromise<Outcome> {
     const going = this.#running.size === 0
       ? undefined
@@ -124,11 +127,11 @@ export class SubscriptionRuns {
     if (going === undefined) {
       return this.#options.host.isDraining ? new Refusal("DRAINING", ctx) : this.#begin(request, ctx);
     }
-    ctx.execution.rest(); // the joined run has a turn of its own
+    ctx.execution.rest(); // this request needs no place among the node's concurrent messages: the joined run has its own
     return going.run.answered ? this.#after(going, request, ctx) : going.answer();
   }
 
-  /** Waits until the handler of an earlier attempt has ended, then runs the message. */
+  /** Waits until the handler of the message's earlier attempt has ended, then runs the message. */
   async #after(going: RunningMessage, request: RunRequest, ctx: MessageContext): Promise<Outcome> {
     const { host, handlers: { timeout } } = this.#options;
     const left = Math.min(ctx.remaining(host.clock.monotonic()), timeout);
@@ -157,8 +160,8 @@ export class SubscriptionRuns {
   ): MaybePromise<Outcome> {
     const { host, handlers, causes } = this.#options;
     const { contract, timeout, attempts, outage } = handlers;
-    // a copy: on the leader's node this is the object that the leader may send again, or park; a tagged payload is a
-    // string: readRunRequest has checked that
+    // a copy, because on the leader's own node the payload is the object that the leader may send again; the cast is
+    // safe: readRunRequest has checked that a tagged payload is a string
     const made = () => tagged === 1 ? decodeText(given as string) : copyJson(given);
     let payload: unknown;
     try {
@@ -169,7 +172,7 @@ export class SubscriptionRuns {
       return { ok: true, value: failureAnswer(error, causes) };
     }
     const logged = { id, attempt, position, key: key ?? undefined, meta, fence: token, storedAt: time };
-    // the run is part of the leader's request, which therefore waits for whatever the run waits for
+    // `outer`: the leader's request contains the run, so it waits for whatever the run waits for
     const ctx = new MessageContext(host, contract, timeout, new RunEnvelope(logged, outer));
     const outcome = handlers.run(payload, made, ctx);
     const isLast = attempt >= attempts;
@@ -190,7 +193,7 @@ export class SubscriptionRuns {
 
   #admittedTogether(requests: readonly RunRequest[], ctx: MessageContext): MaybePromise<Outcome> {
     const going = requests.some(([, position, , , , , , time]) => this.#running.has(messageId({ position, time })));
-    // the leader then sends each message alone
+    // one of the messages still runs: the leader then sends each message alone
     if (going) return this.#notRun(ctx, STILL_RUNNING);
     if (this.#options.host.isDraining) return new Refusal("DRAINING", ctx);
     return this.#options.handlers.batch === undefined
@@ -204,15 +207,18 @@ export class SubscriptionRuns {
     return { ok: false, error: unavailable(message, { node, details }) };
   }
 
-  /** Runs the messages of a batch one by one: this node, unlike the leader's, has a handler of single messages. */
+  /**
+   * Runs the messages of a batch one by one, because this node, unlike the leader's, has a handler of single
+   * messages.
+   */
   async #oneByOne(requests: readonly RunRequest[], ctx: MessageContext): Promise<Outcome> {
     const held = new Set<string | null>();
     const of: BatchAnswer["of"][number][] = [];
     for (const request of requests) {
       const key = request[4];
       const outcome = held.has(key) ? undefined : await this.#begin(request, ctx);
-      // answer 2, "send again", if the message did not run; 3, "send it alone", if its handler took too long: only the
-      // run alone then counts as an attempt
+      // 2 ("send again"): the message did not run; 3 ("send it alone"): its handler took too long, which counts as an
+      // attempt only if the message runs alone
       const answer = outcome === undefined || outcome instanceof Refusal
         ? 2
         : outcome.ok
@@ -253,13 +259,13 @@ export class SubscriptionRuns {
     const ended = () => {
       for (const [, position, , , , , , time] of requests) this.#onEnded(position, time);
     };
-    /** The answer once the handler has returned: the outcome of each message. */
+    /** Makes the answer after the batch handler has returned: the outcome of each message. */
     const answered = (answer: Outcome): Outcome => {
       if (answer instanceof Refusal || !answer.ok || answer.value !== 0) return answer;
       const of = each();
       return of.every((one) => one === 0) ? answer : { ok: true, value: { of } satisfies BatchAnswer };
     };
-    const outcome = handlers.batch!.run(batch, ctx); // a batch is handled only with a batch handler
+    const outcome = handlers.batch!.run(batch, ctx); // called only for a contract with a batch handler
     if (!(outcome instanceof Promise)) {
       ended();
       return answered(answerTo(outcome, ctx, causes, handlers.outage));
@@ -277,19 +283,23 @@ export class SubscriptionRuns {
     return answer;
   }
 
-  /** Answers a leader that asks for one message of a running batch: failures of its other messages do not count. */
+  /**
+   * Answers a leader that asks for one message of a running batch: failures of the batch's other messages do not
+   * count.
+   */
   async #answerOf(answer: Promise<Outcome>, i: number, ctx: MessageContext): Promise<Outcome> {
     const outcome = await answer;
     if (outcome instanceof Refusal) return outcome;
     if (!outcome.ok) return outcome.error.code === "OUTCOME_UNKNOWN" ? outcome : this.#notRun(ctx, STILL_RUNNING);
-    const value = outcome.value as 0 | FailedRun | BatchAnswer; // made by `answered`
+    const value = outcome.value as 0 | FailedRun | BatchAnswer; // `answered` has made this value
     if (value === 0) return outcome;
     const one = "of" in value ? value.of[i] : 2;
     return one === 2 || one === 3 ? this.#notRun(ctx) : { ok: true, value: one };
   }
 
   /**
-   * Remembers an ended run. Called for each run: allocates nothing, and reads no clock for a run that returned at once.
+   * Remembers that a run has ended. Allocates nothing, because it is called for each run. `at`: the present time; for
+   * runs that returned at once, an approximate time that needs no reading of the clock.
    */
   #onEnded(position: number, time: number, at = this.#options.host.wheel.now()): void {
     this.#ended[this.#next] = position;
@@ -307,13 +317,16 @@ const LATELY = 10_000;
 /** A message that runs, alone or in a batch. */
 interface RunningMessage {
   readonly run: PendingRun;
-  /** Answer to the leader. */
+  /** Returns the answer to the leader. */
   answer(): Promise<Outcome>;
-  /** True if a report was made that the handler still runs after its timeout. */
+  /** True if it was reported that the handler still runs after its timeout. */
   reported: boolean;
   /** True if this is the last attempt of the message. */
   readonly isLast: boolean;
 }
 
-/** Time before its deadline at which a waiting request gives up, in ms, so that the leader still gets the answer. */
+/**
+ * Time before its deadline at which a request waiting for an earlier run gives up, in ms, so that the leader still
+ * gets the answer.
+ */
 const ANSWER_MARGIN = 50;

@@ -1,6 +1,6 @@
 /**
- * Handles the messages that leaders of subscriptions send to this node, by internal contracts that only Catga sends.
- * They pass the router, so that its guarantees of delivery apply.
+ * Handles the messages that leaders of subscriptions send to this node, under internal contracts that only Catga
+ * sends. Requests pass the router, so that the router's guarantees of delivery apply.
  */
 import {
   announcement,
@@ -27,21 +27,24 @@ import { categoryHandlers } from "./category_handlers.ts";
 import { LeaderToken } from "./leader_token.ts";
 import { type DrainingHost, SubscriptionRuns } from "./subscription_runs.ts";
 
-/** Options of a worker. */
+/** Options of {@link serve}. */
 export interface WorkerOptions {
   readonly host: DrainingHost & { readonly closed: Promise<void> };
   readonly mediator: Mediator;
   readonly service: string;
   readonly namespace: string;
   readonly replicas: number;
-  /** Default timeout of the app, in ms. */
+  /** Default timeout of handlers, from the app's options, in ms. */
   readonly timeout: number;
-  /** True if leaders get the errors that handlers throw. */
+  /** True if a subscription's leader gets the errors that handlers throw. */
   readonly causes: boolean;
   log(): Promise<EventLog>;
 }
 
-/** Returns the announcements of these handlers for the node's record, sorted; `undefined`: none. */
+/**
+ * Returns the announcements of these handlers for the node's record, sorted. An announcement names a subscription, a
+ * contract and the retry settings. `undefined`: none.
+ */
 export function announced(service: string, handlers: readonly DurableHandler[]): readonly string[] | undefined {
   const texts = [...byCategory(service, handlers).values()].map(({ owner, name, category, handlers }) =>
     announcement(owner, name, category, handlers.map(({ settings }): Retry => settings).reduce(morePatient))
@@ -50,8 +53,8 @@ export function announced(service: string, handlers: readonly DurableHandler[]):
 }
 
 /**
- * Makes the mediator handle the internal contracts of its durable handlers. Call before other nodes see this one.
- * Returns a function that lists the dead letters of a subscription whose handlers still run here.
+ * Registers the internal contracts of the node's durable handlers with the mediator. Call before other nodes see this
+ * node. Returns a function that lists the dead letters of a subscription whose handlers still run at this node.
  */
 export function serve(options: WorkerOptions): (owner: string, name: string) => SubscriptionHealth["hanging"] {
   const { host, mediator, service, namespace, replicas, timeout, causes, log } = options;
@@ -68,7 +71,8 @@ export function serve(options: WorkerOptions): (owner: string, name: string) => 
       const token = new LeaderToken({ service: owner, name, clock: host.clock, standstill, record });
       subscriptions.set(key, subscription = { token, categories: [] });
       const own = subscription;
-      // always admitted: if a full node refused a barrier, its running messages would be run a second time elsewhere
+      // always admitted: if a full node refused a barrier, its running messages would be run a second time at another
+      // node
       const how = { always: ALWAYS };
       mediator.serve(internalCommand(controlName(owner, name)), (payload, ctx) => control(own, payload, ctx), how);
     }
@@ -85,16 +89,16 @@ export function serve(options: WorkerOptions): (owner: string, name: string) => 
   };
 }
 
-/** The handlers of one category in one subscription. */
+/** The handlers of one contract in one subscription. */
 interface HandledCategory {
-  /** Service of the subscription. */
+  /** Name of the service to which the subscription belongs. */
   readonly owner: string;
   readonly name: string;
   readonly category: string;
   readonly handlers: DurableHandler[];
 }
 
-/** Groups the handlers that share a subscription with other nodes, by announcement. */
+/** Groups the handlers by subscription and contract, for subscriptions that nodes share. */
 function byCategory(service: string, handlers: readonly DurableHandler[]): Map<string, HandledCategory> {
   const categories = new Map<string, HandledCategory>();
   for (const handler of handlers) {
@@ -111,7 +115,10 @@ function byCategory(service: string, handlers: readonly DurableHandler[]): Map<s
   return categories;
 }
 
-/** Handles a barrier: refuses runs of earlier leaders from now on, and answers with the messages that run. */
+/**
+ * Handles a barrier: this node refuses runs of earlier leaders from now on, and answers with the messages that run
+ * there.
+ */
 function control(
   { token, categories }: { readonly token: LeaderToken; readonly categories: readonly SubscriptionRuns[] },
   payload: unknown,
@@ -137,7 +144,7 @@ function control(
 }
 
 /**
- * Duration of a standstill after which another node may lead a subscription of this node, in ms: less than the 3 s
- * after which an unrenewed lease is taken over.
+ * Duration of a standstill of this process after which another node may lead a subscription of this node, in ms: less
+ * than the 3 s after which an unrenewed lease is taken over.
  */
 const STOOD_STILL = 2_000;

@@ -1,6 +1,6 @@
 /**
- * The consequence of a failed run. A message also becomes a dead letter if it has no attempt left when its turn comes
- * (`Ledger.begin`), or if it cannot be read (`Ledger.bury`).
+ * Decides what follows a failed run of a message: another attempt, or a dead letter. A message also becomes a dead
+ * letter if it has no attempt left when its turn comes (`Ledger.begin`), or if it cannot be read (`Ledger.bury`).
  */
 import type { Retry } from "../../contract/send_options.ts";
 import { backoff, jittered, type Random } from "../../ports/clock.ts";
@@ -9,15 +9,17 @@ import type { Item } from "./category.ts";
 
 /**
  * Consequence of a failed attempt: the next attempt after `pause` ms (until then the message waits in memory, or
- * parked), or a dead letter. `outage`: the failure does not count as an attempt.
+ * parked in the store), or a dead letter. `outage`: the failure does not count as an attempt, because a service that
+ * the handler calls is unavailable.
  */
 export type AfterFailure =
   | { readonly type: "dead letter" }
   | { readonly type: "waits" | "parked"; readonly pause: number; readonly outage?: true };
 
 /**
- * Decides the consequence of a failed run. `now`: by the monotonic clock. `lasted`: for an outage of a service that the
- * handler calls, its duration so far, in ms. While it is shorter than the handler's `outage`, no attempt counts.
+ * Decides what follows a failed run. `now`: by the monotonic clock. `lasted`: duration so far of the outage of a
+ * service that the handler calls, in ms; `undefined`: no outage. While an outage is shorter than the handler's
+ * `outage` setting, no attempt counts.
  */
 export function afterFailure(
   { attempts, place, failedAt = Infinity }: Item,
@@ -31,7 +33,7 @@ export function afterFailure(
 ): AfterFailure {
   const isOutage = !final && lasted < outage;
   if (!isOutage && (final || attempts + 1 >= most)) return { type: "dead letter" };
-  // the pause is the duration so far: so pauses double, under the next leader, too
+  // during an outage the pause is its duration so far: so pauses double, also across a change of leader
   const pause = isOutage
     ? jittered(random, Math.min(longest, Math.max(first, lasted)))
     : backoff(random, Math.min(attempts, 64), first, longest);
@@ -43,5 +45,5 @@ export function afterFailure(
   };
 }
 
-/** Time for which a failing message stays in memory and blocks its key, in ms; then it is parked. */
+/** Time for which a failing message stays in memory and blocks its key, in ms; after that it is parked in the store. */
 const IN_MEMORY = 5_000;

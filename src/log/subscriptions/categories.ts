@@ -1,6 +1,6 @@
 /**
- * The categories of a subscription in its leader: their names, start positions, settings, and how many of their
- * messages may be open.
+ * The categories (contracts) of a subscription in its leader: their names, start positions and settings, and how many
+ * of their messages may be open (read and not handled).
  */
 import { morePatient } from "../../contract/send_options.ts";
 import { MOST_CATEGORIES } from "../format/commit.ts";
@@ -9,17 +9,17 @@ import { Category } from "./category.ts";
 import type { CapableNode } from "./leader_election.ts";
 import { DEFAULT_SETTINGS, type SubscriptionSpec } from "./spec.ts";
 
-/** The categories of one leader. */
+/** The categories (contracts) that one leader reads. */
 export class Categories {
-  /** Categories by name of which there were messages. */
+  /** Categories of which the leader has seen messages, by contract name. */
   readonly all: Map<string, Category> = new Map();
   readonly #spec: SubscriptionSpec;
-  /** Default timeout of the app, in ms. */
+  /** Default timeout of handlers, from the app's options, in ms. */
   readonly #timeout: number;
-  /** Start positions of the categories in the record. */
+  /** Start positions of the categories, as the subscription's commits record them, by contract name. */
   readonly #began = new Map<string, number>();
   #nodes: readonly CapableNode[] = [];
-  /** Maximum number of open messages. */
+  /** Maximum number of open messages (read and not handled) at present. */
   window: number = MAX_OPEN_AT_NODE;
 
   constructor(spec: SubscriptionSpec, began: Readonly<Record<string, number>>, timeout: number) {
@@ -34,17 +34,20 @@ export class Categories {
     for (const [name, position] of Object.entries(began)) this.#began.set(name, position);
   }
 
-  /** The categories that are read, with their start positions, for the record. */
+  /** Start positions of the categories that are read, by contract name, for the next commit. */
   get began(): Record<string, number> {
     return Object.fromEntries(this.#began);
   }
 
-  /** Maximum duration of a run, in ms. */
+  /** Longest timeout of the categories' runs, in ms. */
   get patience(): number {
     return Math.max(this.#timeout, ...[...this.all.values()].map(({ timeout }) => timeout));
   }
 
-  /** The category of this name. If this node has no handler of it, the settings that other nodes announce apply. */
+  /**
+   * Returns the category of this contract name. If this node has no handler of it, the settings that other nodes
+   * announce apply.
+   */
   of(name: string): Category {
     let category = this.all.get(name);
     if (category === undefined) {
@@ -56,14 +59,14 @@ export class Categories {
     return category;
   }
 
-  /** Returns true if a message is not for this subscription, or was read already. */
+  /** Returns true if a message is to be skipped: the subscription does not read its category, or begins behind it. */
   passes({ category, position }: LoggedMessage): boolean {
     return position <= (this.#began.get(category) ?? 0);
   }
 
   /**
-   * Adds new categories, as many as a commit can hold; they begin behind `read` at the earliest. Returns true if any
-   * was added.
+   * Adds further categories, as many as a commit can hold; each begins behind `read` at the earliest. Returns true if
+   * any was added.
    */
   add(began: Readonly<Record<string, number>>, read: number): boolean {
     const room = Math.max(0, MOST_CATEGORIES - this.#began.size);
@@ -73,8 +76,8 @@ export class Categories {
   }
 
   /**
-   * Corrects start positions behind the end of the log, whose categories would be passed by for ever: they begin behind
-   * `read`. Returns the names of these categories.
+   * Corrects start positions behind the end of the log, whose categories would be skipped for ever: these now begin
+   * behind `read`. Returns the names of the corrected categories.
    */
   limit(end: number, read: number): readonly string[] {
     const beyond = [...this.#began].flatMap(([name, position]) => position > end ? [name] : []);
@@ -82,12 +85,15 @@ export class Categories {
     return beyond;
   }
 
-  /** Call when positions begin again lower: all categories begin at the start. */
+  /**
+   * Call after the log was made anew, so that positions begin again: all categories then begin at the start of the
+   * log.
+   */
   reset(): void {
     for (const name of this.#began.keys()) this.#began.set(name, 0);
   }
 
-  /** Call when the live nodes, or their categories, have changed. */
+  /** Call when the live nodes, or the categories that they handle, have changed. */
   refresh(nodes: readonly CapableNode[]): void {
     this.#nodes = nodes;
     this.window = Math.min(MAX_OPEN, MAX_OPEN_AT_NODE * Math.max(1, nodes.length));
@@ -105,7 +111,7 @@ export class Categories {
   }
 }
 
-/** Maximum number of open messages for each live node. */
+/** Maximum number of open messages (read and not handled) per live node. */
 const MAX_OPEN_AT_NODE = 1_024;
-/** Maximum number of open messages for all nodes together. */
+/** Maximum number of open messages (read and not handled) for all nodes together. */
 const MAX_OPEN = 8_192;

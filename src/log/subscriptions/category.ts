@@ -1,6 +1,6 @@
 /**
- * A category of a subscription and its messages in the leader's memory: how they are sent, the state of each, and the
- * order of those with the same key.
+ * A category (contract) of a subscription in the leader's memory: how its messages are sent to nodes, the state of
+ * each message, and the order of messages with the same key.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
@@ -13,26 +13,29 @@ import type { FailedWith } from "../format/parked_message.ts";
 import { type BatchRequest, internalCommand, type RunRequest } from "../format/run_request.ts";
 import type { CategorySettings } from "./spec.ts";
 
-/** A category of a subscription. */
+/** A category (contract) of a subscription, in its leader. */
 export class Category {
   readonly name: string;
-  /** Settings of batches; `undefined`: its messages are handed out one by one. */
+  /** Settings of the handler's batches; `undefined`: messages are handed out one by one. */
   readonly batch: BatchSettings | undefined;
   /** Maximum number of attempts of a message. */
   attempts: number;
   /** First and longest pause before the next attempt of a message, in ms. */
   delay: readonly [first: number, longest: number];
-  /** Internal command that hands its messages out. */
+  /** Internal command with which the category's messages are sent to nodes. */
   readonly contract: AnyContract;
-  /** Options of sends without a key. */
+  /** Options with which messages without a key are sent. */
   readonly options: SendOptions;
-  /** Timeout of a send, in ms. */
+  /** Timeout of a sent request to handle a message, in ms. */
   readonly timeout: number;
-  /** Timers of messages that were refused, and the earliest times of their next attempts, by the monotonic clock. */
+  /**
+   * Timers of messages that nodes have refused to handle for now, each with the earliest time of the next attempt, by
+   * the monotonic clock.
+   */
   readonly refused: Map<Timer, number> = new Map();
-  /** Open and parked messages by key. */
+  /** Queues of open and parked messages, by key. */
   readonly lines: Map<string, KeyLine> = new Map();
-  /** Messages that wait for a live node that handles the category. */
+  /** Messages that wait until a live node handles the category. */
   readonly held: Item[] = [];
   /** Number of live nodes that handle the category. */
   capable = 0;
@@ -47,26 +50,26 @@ export class Category {
     this.attempts = attempts;
     this.delay = delay;
     this.batch = batch;
-    // the node aborts the run at `timeout`; its answer needs some time to arrive
+    // longer than the run's own timeout, at which the node aborts the run: the node's answer needs time to arrive
     this.timeout = Math.min(MAX_TIMEOUT, (timeout ?? appTimeout) + ANSWER_TIMEOUT);
     this.contract = internalCommand(runName(subscription.service, subscription.name, name));
     this.options = Object.freeze({ route: "least-loaded", timeout: this.timeout });
   }
 
-  /** Request to a message's node. */
+  /** Makes the request to handle a message; `token` is the leader's. */
   request({ message, attempts }: Item, token: number): RunRequest {
     const { position, id, key, payload, tagged, time, meta } = message;
     return [token, position, attempts + 1, id, key ?? null, payload, tagged ? 1 : 0, time, meta ?? null];
   }
 
-  /** Request to the node of a batch. */
+  /** Makes the request to handle a batch of messages; `token` is the leader's. */
   batchRequest(items: readonly Item[], token: number): BatchRequest {
     return ["batch", ...items.map((item) => this.request(item, token))];
   }
 
   /**
-   * Options with which a message is sent. A message that the node of its key has refused goes to any node that has
-   * room.
+   * Options with which a message is sent. A message goes to the node of its key; if that node has refused it, to any
+   * node that has room.
    */
   optionsOf({ key, node, refusals }: Item): SendOptions {
     const { options, timeout } = this;
@@ -75,13 +78,13 @@ export class Category {
   }
 }
 
-/** Time for a node's answer, in ms. */
+/** Time that a node's answer may take after the run's timeout, in ms. */
 const ANSWER_TIMEOUT = 2_000;
 const MAX_TIMEOUT = 2_147_483_647;
 
 /**
- * The messages of a key in the order of the log: open messages come before parked ones. A linked list: an array for
- * each key, mostly of one message, costs a leader more (measured).
+ * The messages of one key in the order of the log: open messages come before parked ones. A linked list, because an
+ * array for each key, mostly with one message, costs a leader more (measured).
  */
 export class KeyLine implements Iterable<Item> {
   first: Item | undefined = undefined;
@@ -94,7 +97,7 @@ export class KeyLine implements Iterable<Item> {
     return count;
   }
 
-  /** Inserts an item at its place. Returns the item before it. */
+  /** Inserts an item at its place in the order of the log. Returns the item before it. */
   insert(item: Item): Item | undefined {
     let before = this.last;
     while (before?.isBehind(item)) before = before.previous;
@@ -109,7 +112,7 @@ export class KeyLine implements Iterable<Item> {
     return before;
   }
 
-  /** Removes an item and its links, so that it keeps no other item in memory. */
+  /** Removes an item from the list and clears its links, so that it keeps no other item in memory. */
   leave(item: Item): void {
     const { previous, next } = item;
     if (previous === undefined) this.first = next;
@@ -121,33 +124,40 @@ export class KeyLine implements Iterable<Item> {
 
   *[Symbol.iterator](): Iterator<Item> {
     for (let item = this.first; item !== undefined;) {
-      const { next } = item; // `item` may leave meanwhile
+      const { next } = item; // read first: the loop's body may remove `item` from the list
       yield item;
       item = next;
     }
   }
 }
 
-/** A message of a subscription that is neither done nor discarded. */
+/** A message of a subscription in the leader's memory, from reading until it is handled or discarded. */
 export class Item {
   message: LoggedMessage;
-  /** False for a large parked message whose payload and cause are not in memory: they are read again before it runs. */
+  /**
+   * False for a large parked message whose payload and cause are only in the store: they are loaded before the
+   * message runs.
+   */
   loaded = true;
-  /** Size in the log, in bytes; 0: unknown. */
+  /** Size of the message in the log, in bytes; 0: unknown. */
   size = 0;
-  /** Index in {@link InHand}. */
+  /** Index of the item in {@link InHand}, the list of open messages. */
   slot = 0;
   readonly category: Category;
   readonly epoch: number;
-  /** Attempts that failed. */
+  /** Number of attempts that have failed. */
   attempts: number;
-  /** `open`; `parked`, dead letters included; `gone`: done or discarded. */
+  /**
+   * State of the message. `open`: in memory only; `parked`: in the store, dead letters included; `gone`: handled or
+   * discarded.
+   */
   place: "open" | "parked" | "gone" = "open";
   /**
-   * `waits`: for its turn; `ready`: to be handed out; `begun`: handed out, or to be handed out with the next commit.
+   * `waits`: for its turn; `ready`: to be handed out to a node; `begun`: handed out, or to be handed out with the
+   * next commit.
    */
   turn: "waits" | "ready" | "begun" = "waits";
-  /** Time of the next attempt, in ms since 1970; 0: at once. */
+  /** Time of the message's next attempt, in ms since 1970; 0: at once. */
   due = 0;
   /** Time at which the message became a dead letter, in ms since 1970; 0: it is no dead letter. */
   dead = 0;
@@ -155,22 +165,22 @@ export class Item {
   error: FailedWith | undefined = undefined;
   /** True if the message is handed out alone, not in a batch: it was in a batch that failed. */
   alone = false;
-  /** True if the message runs at a node already: handing it out joins that run. */
+  /** True if the message runs at a node already: a request to that node joins the run. */
   joins = false;
-  /** Id of the node to which the next attempt goes, because the message may still run there. */
+  /** Id of the node to which the next attempt is sent, because an earlier run of the message may go on there. */
   node: string | undefined = undefined;
-  /** Number of successive sends that certainly did not run the message. */
+  /** Number of successive requests that certainly did not run the message. */
   refusals = 0;
   /** Time of the message's first failure, by the monotonic clock. */
   failedAt: number | undefined = undefined;
   /** Names of the shapes whose schemas refused the message since its last attempt. */
   refusedBy: Set<string> | undefined = undefined;
   /**
-   * True if the message waits for a shape that no live node has, or behind a message of its key that does: it does not
-   * count towards `mostParked`.
+   * True if the message waits for a node with another shape of its contract, or waits behind such a message of its
+   * key. Such messages do not count towards `mostParked`.
    */
   awaitsShape = false;
-  /** The list of its key, while the message is in it. */
+  /** The queue of the message's key, while the message is in it. */
   line: KeyLine | undefined = undefined;
   previous: Item | undefined = undefined;
   next: Item | undefined = undefined;

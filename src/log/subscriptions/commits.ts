@@ -15,11 +15,11 @@ import {
 import type { Draft, Ledger } from "./ledger.ts";
 import type { Item } from "./category.ts";
 
-/** A request to the store. */
+/** A request to the store of a subscription. */
 export type Request =
-  /** Appends a commit, if the last commit has the sequence `expect`. */
+  /** Appends a commit if the last stored commit has the sequence `expect`. */
   | { readonly type: "commit"; readonly text: string; readonly expect: number }
-  /** Stores parked messages; each is retried until it is acknowledged. */
+  /** Stores parked messages; each write is retried until it is acknowledged. */
   | { readonly type: "entries"; readonly items: readonly Item[] }
   /** Reads the last commit, from the stream's leader. */
   | { readonly type: "last" }
@@ -35,59 +35,59 @@ export interface StoredCommit {
   readonly commit: Commit | string;
 }
 
-/** Outcome of a request. A read that fails is repeated by the store until it succeeds. */
+/** Outcome of a {@link Request}. The store repeats a failed read until it succeeds. */
 export type RequestAnswer =
   | { readonly type: "stored"; readonly sequence: number }
   | { readonly type: "not stored" }
   | { readonly type: "commits"; readonly commits: readonly StoredCommit[] }
   | { readonly type: "done" };
 
-/** Requests to the store, with the result at the end. */
+/** Yields requests to the store, receives their outcomes, and returns the result of the whole operation. */
 export type CommitSteps<T> = Generator<Request, T, RequestAnswer>;
 
-/** Options of taking the lead. */
+/** Options of {@link Commits.take}, with which a node takes the lead of a subscription. */
 export interface TakeOptions {
   /** Endpoint of the new leader. */
   readonly leader: string;
-  /** A name that no other term has. */
+  /** Name of the new leader's term, which no other term has. */
   readonly term: string;
-  /** With fewer parked messages than this, each commit lists all of them; with more, most commits list only changes. */
+  /** Number of parked messages below which each commit lists all of them; with more, most commits list only changes. */
   readonly few: number;
   /**
-   * Increase of the token, at least 1. Random, so that no two terms have the same token after the store has lost its
-   * last messages.
+   * Increase of the leader's token, at least 1. Random, so that no two terms have the same token after the store has
+   * lost its last messages.
    */
   readonly jump?: number;
-  /** Returns true if the lead may be taken from the leader with this endpoint; "": there is no leader. */
+  /** Returns true if this node may take the lead from the leader with this endpoint; "": no node leads. */
   may?(leader: string): boolean;
 }
 
-/** A term that has begun. */
+/** Result of taking the lead: the commits of the new term, and the state found. */
 export interface TakenLead {
   readonly commits: Commits;
-  /** State that earlier leaders have stored. */
+  /** State of the subscription that earlier leaders have stored. */
   readonly stored: StoredState;
 }
 
-/** The commits of one term. */
+/** Writes the commits of one leader's term. */
 export class Commits {
   readonly token: number;
   readonly #options: TakeOptions;
-  /** The last commit that is known to be stored. */
+  /** Identity of the last commit that is known to be stored. */
   #id: CommitId;
   /** Sequence of the last commit that is known to be stored. */
   sequence: number;
   /**
-   * Sequence of the commit before the last full one: the earliest commit that a reader needs. `undefined`: the next
-   * commit must be full.
+   * Sequence of the commit before the last full commit: the earliest commit that a reader needs. `undefined`: the
+   * next commit must be full.
    */
   base: number | undefined;
-  /** Number of commits since the last full one. */
+  /** Number of commits of this term since the last full commit. */
   #since = 0;
   /** Greatest commit number used in this term. */
   #used = 1;
   /**
-   * True if the store may have lost its last messages since the last commit was verified: sequences are then used
+   * True if the store may have lost its last messages since the last commit was verified; sequences are then used
    * again.
    */
   inDoubt = true;
@@ -102,7 +102,10 @@ export class Commits {
     this.#from = from;
   }
 
-  /** Takes the lead. `undefined`: another node has it. A string: why the stored record is invalid. */
+  /**
+   * Takes the lead of a subscription by storing a commit. Returns `undefined` if another node has the lead, a string
+   * if the stored commits are invalid (why).
+   */
   static *take(options: TakeOptions): CommitSteps<TakenLead | string | undefined> {
     const { leader, term, jump = 1 } = options;
     const found = yield* last();
@@ -113,9 +116,10 @@ export class Commits {
     const before = yield* stored(base, sequence);
     if (typeof before !== "object") return before && typeof commit === "string" ? commit : before;
     const { id: prev, head, parked } = before;
-    // the leader of an invalid commit may not know yet that it does not lead
+    // ask with the leader of the last commit even if that commit is invalid: its leader may not know yet that it does
+    // not lead
     if (options.may?.((known ?? before).head.leader) === false) return undefined;
-    // nodes may have read the token of an invalid commit, and refuse lower ones for a while
+    // nodes may have seen the token of an invalid commit, and refuse lower tokens for a while
     const token = Math.max(head.token, known?.head.token ?? 0, sequence) + jump;
     const id: CommitId = [term, 1];
     const dead = [...parked.values()].filter(({ dead }) => dead > 0).length;
@@ -130,12 +134,12 @@ export class Commits {
   }
 
   /**
-   * Writes the ledger's state in a commit; an empty `leader` hands the lead over. Returns the draft; `undefined`:
-   * another node leads.
+   * Stores the ledger's state in a commit. An empty `leader` hands the lead over. Returns the draft that was stored;
+   * `undefined`: another node leads.
    */
   *write(ledger: Ledger, leader = this.#options.leader): CommitSteps<Draft | undefined> {
     let draft = ledger.draft();
-    // made before the entries are stored: the commit has the state of the draft, without later changes
+    // made before the parked messages are stored, so that the commit has the state of the draft without later changes
     let commit = this.#commitOf(ledger, draft, leader);
     let text = writeCommit(commit);
     yield* this.#put(draft.entries);
@@ -150,14 +154,15 @@ export class Commits {
       }
       if (found?.sequence === this.sequence && isOf(theirs, this.#id)) {
         yield { type: "pause" };
-        continue; // the same, under the same number
+        continue; // the last commit is still the one before ours: append the same commit again
       }
       const isOwn = typeof theirs === "object" && theirs.id[0] === this.#options.term;
       const id = isOwn ? theirs.id : found === undefined ? this.#id : yield* this.#lastBefore(found);
       if (id === undefined) return undefined;
-      // the store has lost its last commits, or another node wrote without knowing the last one: write the state anew
+      // the store has lost its last commits, or another node has written one without knowing ours: write the present
+      // state in a new commit
       this.#id = id;
-      if (isOwn || found === undefined) this.base = undefined; // else kept: another full commit would count
+      if (isOwn || found === undefined) this.base = undefined; // otherwise `base` stays: it is still valid, and another full commit would cost more
       this.sequence = found?.sequence ?? 0;
       ledger.restored(this.sequence);
       draft = joined(draft, ledger.draft());
@@ -168,8 +173,8 @@ export class Commits {
   }
 
   /**
-   * Returns true if this stored commit of this term is valid: after a loss, another commit may stand where its
-   * predecessor was expected.
+   * Returns true if this stored commit of this term is valid. It is not if the store has lost commits and another
+   * commit now stands where its predecessor was expected.
    */
   *#counts({ id, base }: Commit, sequence: number): CommitSteps<boolean> {
     while (this.inDoubt) {
@@ -180,7 +185,10 @@ export class Commits {
     return true;
   }
 
-  /** Returns the last valid commit, if it is of this term: an invalid commit of another leader may stand behind it. */
+  /**
+   * Returns the identity of the last valid commit if it is of this term: an invalid commit of another leader may
+   * stand behind it. `undefined`: it is of another term.
+   */
   *#lastBefore({ sequence }: StoredCommit): CommitSteps<CommitId | undefined> {
     const state = this.base === undefined ? undefined : yield* stored(this.base, sequence);
     return typeof state === "object" && state.id[0] === this.#options.term ? state.id : undefined;
@@ -190,7 +198,10 @@ export class Commits {
     if (items.length > 0) yield { type: "entries", items };
   }
 
-  /** Makes a commit. `base`: make it full, with this as the sequence from which readers need earlier commits. */
+  /**
+   * Makes a commit from a draft. `base`: makes a full commit, with this sequence as the start for readers that need
+   * earlier commits.
+   */
   #commitOf(ledger: Ledger, { head, changed, ended }: Draft, leader: string, base?: number): Commit {
     const counts = { parked: ledger.parked.size, dead: ledger.dead };
     const told = { ...head, leader, token: this.token };
@@ -212,10 +223,10 @@ export class Commits {
   }
 }
 
-/** A full commit is written after at most this many: a new leader reads no more to find all parked messages. */
+/** Maximum number of commits between two full commits. A new leader reads no more to find all parked messages. */
 const MOST_COMMITS = 50;
 
-/** The text of the first commit of a subscription. To replace invalid commits, pass a `base` beyond them. */
+/** Makes the text of a subscription's first commit. `base`: to replace invalid commits, a sequence behind them. */
 export function firstCommit(term: string, head: Head, base = 0): string {
   return writeCommit({
     id: [term, 1],
@@ -230,19 +241,20 @@ export function firstCommit(term: string, head: Head, base = 0): string {
 }
 
 /**
- * Reads the state after the commit with the sequence `upTo`, from commits since `base`, or from earlier ones if those
- * are not enough. `undefined`: no commit has this sequence. A string: why no commit is valid.
+ * Reads the state of the subscription after the commit with the sequence `upTo`, from the commits since `base`, or
+ * from earlier ones if those are not enough. Returns `undefined` if no commit has the sequence `upTo`, a string if no
+ * commit is valid (why).
  */
 function* stored(base: number, upTo: number): CommitSteps<StoredState | string | undefined> {
   for (let from = Math.min(base, upTo);;) {
     const commits = commitsOf(yield { type: "commits", from });
-    // a server that lags behind may lack the last commit
+    // otherwise the server that answered lags behind and lacks the last commit
     if (commits.some(({ sequence }) => sequence >= upTo)) {
       const valid = commits.flatMap(({ commit }) => typeof commit === "string" ? [] : [commit]);
       const state = stateOf(valid);
       if (state !== undefined || from === 0) return state ?? "no commit lists everything that is parked";
       const earlier = Math.min(from, ...valid.map((commit) => commit.base));
-      // a commit of another writer may name any base
+      // an invalid commit may name any `base`: then read from the start
       from = earlier < from ? earlier : 0;
       continue;
     }
@@ -264,7 +276,7 @@ function commitsOf(answer: RequestAnswer): readonly StoredCommit[] {
   return answer.type === "commits" ? answer.commits : [];
 }
 
-/** Joins the draft of a commit that was not stored with the next one. */
+/** Merges the draft of a commit that was not stored with the following draft. */
 function joined(before: Draft, after: Draft): Draft {
   return {
     head: after.head,

@@ -1,6 +1,6 @@
 /**
- * State that a new leader finds: the messages that run at nodes (a barrier makes nodes refuse runs of earlier leaders),
- * the stored state, and the messages of the log that its predecessor left open.
+ * Collects the state from which a new leader goes on: the messages that run at nodes (a barrier makes nodes refuse
+ * runs of earlier leaders), the state in the last commit, and the messages of the log that its predecessor left open.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import { fewAtOnce } from "../../data/queues.ts";
@@ -21,7 +21,7 @@ import { garbageMessage } from "./reading.ts";
 import type { SubscriptionSpec } from "./spec.ts";
 import { readAgain, type SubscriptionStore } from "./store.ts";
 
-/** Options of a {@link barrier}. */
+/** Options of {@link barrier}. */
 export interface BarrierOptions {
   readonly host: Pick<LogHost, "clock" | "send" | "gone">;
   readonly spec: Pick<SubscriptionSpec, "service" | "name">;
@@ -35,22 +35,22 @@ export interface BarrierOptions {
 export interface TakeoverOptions extends BarrierOptions, TakenLead {
   readonly commits: Commits;
   readonly host: LogHost;
-  /** The stream of messages. */
+  /** The stream that has the subscription's messages. */
   readonly stream: LogStream;
   readonly store: SubscriptionStore;
   fault(error: unknown): void;
 }
 
 /**
- * Collects the state for a new leader. `garbage`: ids of stored messages that are no longer parked. Rejects when the
- * signal aborts.
+ * Collects the state for a new leader. `garbage`: ids of messages in the store that are no longer parked. Rejects
+ * when the signal aborts.
  */
 export async function takeOver(
   options: TakeoverOptions,
 ): Promise<{ readonly found: Omit<FoundState, "now">; readonly garbage: readonly string[] }> {
   const { host: { clock }, store, stored, signal } = options;
   let runs = await barrier(options);
-  // after a rewind the same messages are handed out again: wait, as a run that goes on is of before the rewind
+  // after a rewind all messages are handed out again: wait first until runs begun before the rewind have ended
   const { rewound } = stored.head.place;
   for (let waits = 0; rewound && runs.running.size > 0 && waits < MAX_RUNNING_WAITS; waits++) {
     await delay(clock, RUNNING_WAIT, signal);
@@ -63,19 +63,20 @@ export async function takeOver(
   return { found: { stored, messages: new Map([...inLog, ...parked]), ...runs, unclean, end }, garbage };
 }
 
-/** Answers of nodes. */
+/** Answers of nodes to a barrier. */
 interface NodeAnswers {
-  /** Nodes of running messages, by the message's id. */
+  /** Id of the node that runs a message, by the message's id. */
   readonly running: Map<string, string>;
-  /** Ids of messages whose runs have ended lately. */
+  /** Ids of messages whose runs at nodes have ended in the last seconds. */
   readonly ended: Set<string>;
   /** Endpoints of the nodes that answered. */
   readonly alive: Set<string>;
 }
 
 /**
- * Resolves with the messages that run at each node. A node without an answer is skipped when it is gone, or after 3 s:
- * it may be frozen, and its messages are then run again beside it. Rejects when the signal aborts.
+ * Asks all nodes of the subscription to refuse runs of earlier leaders. Resolves with the messages that run at each
+ * node. A node without an answer is skipped when its process has ended, or after 3 s: it may be frozen, and its
+ * messages are then run again at another node. Rejects when the signal aborts.
  */
 export async function barrier(options: BarrierOptions): Promise<NodeAnswers> {
   const answered = { running: new Map<string, string>(), ended: new Set<string>(), alive: new Set<string>() };
@@ -110,16 +111,16 @@ async function ask(
   }
 }
 
-/** First and longest pause before a node is asked again, and time that it gets to answer, in ms. */
+/** First and longest pause before a node is asked again, and time that a node gets to answer, in ms. */
 const [FIRST_PAUSE, LONGEST_PAUSE, ANSWER_TIMEOUT] = [50, 1_000, 2_000];
-/** Time that all nodes get to answer, in ms. */
+/** Time that all nodes together get to answer a barrier, in ms. */
 const PATIENCE = 3_000;
-/** Maximum number of ids accepted from one node. */
+/** Maximum number of message ids accepted from one node. */
 const MAX_MESSAGES_OF_NODE = 10_000;
 
 /**
- * Reads from the log the messages that are open, that run, and that are parked but missing from the store. `end`: end
- * of the log.
+ * Reads from the log the messages that are open, that run at nodes, and that are parked but missing from the store.
+ * `end`: last sequence of the log.
  */
 async function read(
   { host: { clock, namespace }, stream, stored: { head, parked }, signal, fault }: TakeoverOptions,
@@ -135,14 +136,14 @@ async function read(
   if (positions.size === 0 && !unclean) return { messages, end: 0 };
   const state = await readAgain({ clock, signal, fault }, () => stream.state());
   const end = state === undefined ? 0 : endOf(state.last);
-  // the stream was made anew: these positions belong to other messages
+  // the stream was made anew, so positions in the commits belong to messages of the earlier stream
   if (state === undefined || state.created !== place.created) return { messages, end };
   const last = state.last;
   const sequences = [...new Set([...positions].map(sequenceOf).filter((each) => each <= last))].sort((a, b) => a - b);
   const subject = messagePattern(namespace, stream.name);
   const take = (message: LoggedMessage, unreadable?: string) => {
     const id = messageId(message);
-    // after a loss another message may have the position
+    // the time tells if the message is the one that was open: after a loss another message may have its position
     const isOpen = open.has(message.position) && (place.time === 0 || message.time <= place.time);
     if (isOpen || wanted.has(id)) messages.set(id, { in: "log", message, unreadable });
   };
@@ -155,9 +156,9 @@ async function read(
 }
 
 /**
- * Resolves with the messages of these sequences (in order) that the stream still has. Neighbours are read in one
- * request from any server: a server that has one message has all before it. The rest is read from the leader. Waits
- * while the store is unavailable. Rejects when the signal aborts.
+ * Reads the messages with these sequences (in ascending order), as far as the stream still has them. Neighbours are
+ * read in one request from any server: a server that has a message has all messages before it. The others are read
+ * from the stream's leader. Waits while the store is unavailable. Rejects when the signal aborts.
  */
 export async function storedMessages(
   options: Parameters<typeof readAgain>[0] & { readonly stream: Pick<LogStream, "at" | "read"> },
@@ -173,7 +174,7 @@ export async function storedMessages(
     const most = near(sequences, at);
     const read = await readAgain(options, () => stream.read(subject, { from, most }));
     const last = read.at(-1);
-    if (last === undefined) break; // the end of the stream, or a server that lags behind
+    if (last === undefined) break; // the stream ends here, or the server that answered lags behind
     found.push(...read.filter(({ sequence }) => wanted.has(sequence)));
     while (at < sequences.length && sequences[at] <= last.sequence) at++;
   }
@@ -181,7 +182,7 @@ export async function storedMessages(
   return [...found, ...rest.filter((message) => message !== undefined)];
 }
 
-/** Number of messages from this sequence to the last one that is near enough to be read with it. */
+/** Number of sequences from this message to the last one that is near enough to be read in the same request. */
 function near(sequences: readonly number[], at: number): number {
   let last = at;
   while (
@@ -191,13 +192,13 @@ function near(sequences: readonly number[], at: number): number {
   return sequences[last] - sequences[at] + 1;
 }
 
-/** Maximum number of waits of a new leader for runs from before a rewind. */
+/** Maximum number of times that a new leader waits for runs begun before a rewind to end. */
 const MAX_RUNNING_WAITS = 60;
-/** Duration of one wait of a new leader for runs from before a rewind, in ms. */
+/** Duration of one wait of a new leader for runs begun before a rewind, in ms. */
 const RUNNING_WAIT = 1_000;
-/** Maximum distance between two neighbours that are read in one request. */
+/** Maximum distance between the sequences of two neighbours that are read in one request. */
 const MAX_READ_GAP = 16;
-/** Maximum distance between the first and the last message that are read in one request. */
+/** Maximum distance between the first and the last sequence that are read in one request. */
 const MAX_READ_SPAN = 200;
 /** Maximum number of concurrent reads from the stream's leader. */
 const MAX_BATCH = 64;

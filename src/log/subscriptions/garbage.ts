@@ -1,15 +1,15 @@
 /**
- * Garbage in a subscription's store: commits, requests and parked messages that are no longer needed. They are erased
- * once the store can no longer lose their replacement, and only by a leader right after its commit was stored: a later
- * leader may need them.
+ * Garbage in a subscription's store: commits, requests and parked messages that a later commit has made unnecessary.
+ * Garbage is erased once the store can no longer lose that commit, and only by a leader right after it has stored
+ * another commit: a later leader may still need the garbage.
  */
 import type { SubscriptionStore } from "./store.ts";
 
-/** Messages that a commit makes unnecessary. */
+/** Messages of the store that a new commit makes unnecessary. */
 export interface Replaced {
-  /** Commits before this sequence are no longer needed. */
+  /** Sequence before which commits are no longer needed. */
   readonly base: number;
-  /** Requests up to this sequence are carried out. */
+  /** Sequence up to which the leader has carried out requests. */
   readonly requests: number;
   /** Ids of messages that are no longer parked. */
   readonly ended: readonly string[];
@@ -17,10 +17,13 @@ export interface Replaced {
   readonly parked: ReadonlyMap<string, unknown>;
 }
 
-/** The garbage of one leader. */
+/** The garbage that one leader will erase. */
 export class Garbage {
   readonly #store: SubscriptionStore;
-  /** Garbage in the order in which it was added, each with the time of that, by the monotonic clock. */
+  /**
+   * Sequences before which commits are garbage, each with the time at which it was added, by the monotonic clock; the
+   * oldest first.
+   */
   #commits: [before: number, at: number][] = [];
   #requests: [upTo: number, at: number][] = [];
   readonly #messages = new Map<string, number>();
@@ -30,12 +33,15 @@ export class Garbage {
     this.#store = store;
   }
 
-  /** Adds ids of stored messages that a new leader finds not to be parked. */
+  /** Adds ids of messages in the store that are not parked according to the commits, as a new leader finds them. */
   found(ids: Iterable<string>, now: number): void {
     for (const id of ids) this.#messages.set(id, now);
   }
 
-  /** Adds the garbage of a stored commit. `progress`: the commit was written for changes, not only to erase garbage. */
+  /**
+   * Adds the garbage that a stored commit makes. `progress`: true if the commit has changes; false if it was written
+   * only to erase garbage.
+   */
   stored({ base, requests, ended, parked }: Replaced, now: number, progress: boolean): void {
     if (progress && (this.#commits.at(-1)?.[0] ?? 0) < base) push(this.#commits, base, now);
     if ((this.#requests.at(-1)?.[0] ?? 0) < requests) push(this.#requests, requests, now);
@@ -44,8 +50,8 @@ export class Garbage {
   }
 
   /**
-   * Call when the store has lost its last messages: nothing listed so far is erased, because earlier messages are
-   * needed again and sequences are reused.
+   * Call when the store has lost its last messages. Garbage listed so far is not erased: it may be needed again, and
+   * sequences are reused.
    */
   forget(): void {
     this.#commits = [];
@@ -53,14 +59,16 @@ export class Garbage {
     this.#messages.clear();
   }
 
-  /** Returns true if something can be erased. */
+  /** Returns true if some garbage is old enough to be erased. */
   due(now: number): boolean {
     const isOld = (at: number | undefined) => at !== undefined && now - at > OLD;
     const [message] = this.#messages.values();
     return isOld(this.#commits[0]?.[1]) || isOld(message) || isOld(this.#requests[0]?.[1]);
   }
 
-  /** Erases garbage that is old enough, a part at a time. Rejects like the store; the next call tries again. */
+  /**
+   * Erases garbage that is old enough, a limited amount at a time. Rejects like the store; the next call tries again.
+   */
   async erase(now: number): Promise<void> {
     if (this.#busy) return;
     this.#busy = true;
@@ -81,20 +89,20 @@ export class Garbage {
   }
 }
 
-/** Adds an entry; entries of the same second become one, else there would be thousands. */
+/** Adds a sequence and its time to a list; entries of the same second are merged, to keep the list short. */
 function push(list: [number, number][], value: number, now: number): void {
   const before = list.at(-2);
   if (before !== undefined && now - before[1] < SECOND) list[list.length - 1] = [value, now];
   else list.push([value, now]);
 }
 
-/** Removes all old entries. Returns the value of the last one. */
+/** Removes all entries that are old enough to be erased. Returns the value of the last one. */
 function takeOld(list: [number, number][], now: number): number | undefined {
   const count = list.findLastIndex(([, at]) => now - at > OLD) + 1;
   return list.splice(0, count).at(-1)?.[0];
 }
 
-/** Time for which garbage stays, in ms: a single server may lose what it stored in the last 2 minutes. */
+/** Time for which garbage is kept, in ms: a single server may lose what it has stored in the last 2 minutes. */
 const OLD = 180_000;
 const SECOND = 1_000; // ms
 const MAX_BATCH = 256;

@@ -1,16 +1,16 @@
-/** A request that a leader has handed out, and its answer. */
+/** A request of a subscription's leader to a node to handle messages, and the node's answer. */
 import type { Result } from "../../contract/result.ts";
 import type { TrackedCaller } from "../../dispatch/remote.ts";
 import { outcomeOf, outcomeOfError, outcomesOf, type RunOutcome } from "../format/run_request.ts";
 import type { Item } from "./category.ts";
 
-/** A request that was handed out: one message, or a batch. */
+/** A request to handle one message, or a batch, that was sent to a node. */
 export class HandedOut implements TrackedCaller {
-  /** The messages; emptied when they are settled, because the request may be kept in memory for longer. */
+  /** The messages of the request. Emptied when they are settled, because the request may stay in memory for longer. */
   items: readonly Item[];
   endpoint: string;
   outcome: RunOutcome = "not run";
-  /** The outcome of each message of a batch, if they differ. */
+  /** Outcome of each message of a batch; `undefined`: all messages have the outcome of the request. */
   outcomes: readonly RunOutcome[] | undefined = undefined;
   readonly #onAnswer: (handed: HandedOut) => void;
 

@@ -1,6 +1,6 @@
 /**
- * Sends messages that may run to a node that handles them, and acts on each answer. Which message may run, and its
- * state, is the ledger's.
+ * Sends the messages that may run to nodes that handle them, and acts on each answer. The ledger decides which
+ * message may run, and keeps its state.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import {
@@ -34,46 +34,52 @@ export interface HandingOutOptions {
   readonly store: Pick<SubscriptionStore, "load">;
   /** The live nodes that handle the subscription. */
   nodes(): readonly CapableNode[];
-  /** The leader's time, in ms since 1970. */
+  /** Returns the leader's time, in ms since 1970. */
   now(): number;
-  /** Called when state has changed that belongs into the next commit. */
+  /** Called when state has changed that the next commit must record. */
   onProgress(): void;
 }
 
-/** An outage whose end messages wait for, as in the health of their subscription. */
+/** An outage (of a service that handlers call) for whose end messages wait; in the subscription's health. */
 type WaitedOutage = NonNullable<SubscriptionHealth["outage"]>;
 
-/** Hands out the messages of one leader. */
+/** Hands out the messages of one leader to nodes. */
 export class HandingOut {
   readonly #options: HandingOutOptions;
-  /**
-   * Timers of messages that wait for their next attempt, each with the message and the due time, by the monotonic
-   * clock.
-   */
+  /** Messages that wait for their next attempt, by their timer, each with its due time by the monotonic clock. */
   readonly #waiting = new Map<Timer, readonly [item: Item, due: number]>();
-  /** While true, no message is handed out; runs go on. */
+  /** While true, no message is sent to nodes; runs that have begun go on. */
   paused = true;
   #closed = false;
-  /** The newest failure of a handler. */
+  /** The newest failure of a handler, for the subscription's health. */
   lastFailure: SubscriptionHealth["lastFailure"];
-  /** Messages that wait for the end of an outage, in the order in which they began to wait. */
+  /**
+   * Messages that wait for the end of an outage of a service that their handler calls, in the order in which they
+   * began to wait.
+   */
   readonly #outages = new Map<Item, WaitedOutage>();
-  /** Messages whose handler still runs after its timeout, and since when that is known, in ms since 1970. */
+  /**
+   * Messages whose handler still runs after its timeout, each with the time since which that is known, in ms since
+   * 1970.
+   */
   readonly #hanging = new Map<Item, number>();
-  /** Requests that were answered in this turn of the event loop and are not settled yet. */
+  /** Requests that nodes have answered in this turn of the event loop, and whose messages are not settled yet. */
   #answers: HandedOut[] = [];
-  /** Messages that waited for a shape that is live now, in reverse order. */
+  /** Messages that waited for a node with another shape of their contract, which is live now; in reverse order. */
   #readable: Item[] = [];
-  /** Timers of categories whose next batch is not full: when one ends, the batch is handed out as it is. */
+  /** Timers of incomplete batches, by category: when a timer ends, its batch is sent incomplete. */
   readonly #filling = new Map<Category, Timer>();
-  /** Timer until more may be handed out: suspected messages must have run for a while. */
+  /**
+   * Timer until more messages may be sent: first, messages suspected of ending their process must have run for a
+   * while.
+   */
   #pause: Timer | undefined;
 
   constructor(options: HandingOutOptions) {
     this.#options = options;
   }
 
-  /** The first outage whose end messages wait for. */
+  /** The first outage of a service for whose end messages wait; `undefined`: none. */
   get outage(): WaitedOutage | undefined {
     return this.#outages.values().next().value;
   }
@@ -86,7 +92,10 @@ export class HandingOut {
     return { contract, node, count: this.#hanging.size, since };
   }
 
-  /** Parks messages that failed and wait in memory, with their errors, so that the next leader finds them. */
+  /**
+   * Parks messages that have failed and wait in memory: the store then has them, with their errors, for the next
+   * leader.
+   */
   putAside(): void {
     const { ledger, now, host: { clock } } = this.#options;
     for (const [item, due] of this.#waiting.values()) {
@@ -97,7 +106,7 @@ export class HandingOut {
     this.#cancelWaits();
   }
 
-  /** Stops handing out; answers that arrive later are ignored. */
+  /** Stops sending messages; answers that arrive later are ignored. */
   close(): void {
     this.#closed = this.paused = true;
     for (const timer of this.#filling.values()) timer.cancel();
@@ -106,21 +115,21 @@ export class HandingOut {
     this.#cancelWaits();
   }
 
-  /** Hands out the messages that may run. */
+  /** Sends all messages that may run. */
   pump(): void {
     if (this.paused) return;
     const { ledger, now, onProgress } = this.#options;
     if (this.#readable.length > 0) this.#wakeReadable();
     ledger.begin(now, this.send);
     if (ledger.pause !== undefined) this.#pumpAfter(ledger.pause);
-    // measured: an iterator for each message is expensive
+    // a check first, because an iterator for each message is expensive (measured)
     if (ledger.filling.size > 0) { for (const category of ledger.filling.keys()) this.#fill(category); }
     if (ledger.waitsForCommit || ledger.changed) onProgress();
   }
 
   /**
-   * Calls `pump()` after `pause` ms, unless messages begin with a commit, which calls `pump()` itself. (The tick of the
-   * term calls it every 100 ms anyway.)
+   * Calls `pump()` after `pause` ms, unless messages wait for a commit, after which `pump()` is called anyway. (The
+   * term also calls it every 100 ms.)
    */
   #pumpAfter(pause: number): void {
     this.#pause?.cancel();
@@ -129,20 +138,20 @@ export class HandingOut {
     }, { background: true });
   }
 
-  /** Hands out the full batches of a category now, and the last, incomplete one after the category's `within` ms. */
+  /** Sends the full batches of a category now, and the last, incomplete batch after the category's `within` ms. */
   #fill(category: Category): void {
     const { ledger, host: { clock } } = this.#options;
     while (ledger.isFull(category)) this.#sendBatch(category);
     if (this.#filling.has(category)) return;
-    const timer = clock.after(category.batch!.within, () => { // set for a batch
+    const timer = clock.after(category.batch!.within, () => { // `batch` is set for a category with batches
       this.#filling.delete(category);
-      if (this.paused) return; // filled again once handing out goes on
+      if (this.paused) return; // the batch is collected again when `paused` ends
       while (this.#sendBatch(category));
     });
     this.#filling.set(category, timer);
   }
 
-  /** Hands out one batch of a category, perhaps an incomplete one; returns false if no message waits. */
+  /** Sends one batch of a category, which may be incomplete. Returns false if no message waits. */
   #sendBatch(category: Category): boolean {
     const { ledger, token, host: { network } } = this.#options;
     const items = ledger.batch(category, network.maxPayload / 2, sizeOf);
@@ -151,7 +160,7 @@ export class HandingOut {
     return items.length > 0;
   }
 
-  /** Settles messages that have one outcome. `at`: endpoint of the process to which they were sent last. */
+  /** Settles messages that have the same outcome. `at`: endpoint of the process to which they were sent last. */
   #answered(items: readonly Item[], outcome: RunOutcome, at: string): void {
     const failure = typeof outcome === "object" && "code" in outcome ? outcome : undefined;
     if (failure?.code === "OUTCOME_UNKNOWN" && failure.node !== undefined) {
@@ -162,8 +171,8 @@ export class HandingOut {
   }
 
   /**
-   * Settles the messages of a batch, each with its own outcome. A message behind one of its key that is not done counts
-   * as not run.
+   * Settles the messages of a batch, each with its own outcome. A message whose predecessor of the same key is not
+   * done counts as not run.
    */
   #eachAnswered(items: readonly Item[], outcomes: readonly RunOutcome[], at: string): void {
     const held = new Set<string | undefined>();
@@ -175,8 +184,9 @@ export class HandingOut {
   }
 
   /**
-   * Settles a batch that failed as a whole: no attempt is counted; each message is handed out alone. During an outage
-   * of a service that the handler calls, the first message of each key waits for its end, in front of the others.
+   * Settles a batch that failed as a whole: no attempt is counted, and each message is sent alone. During an outage
+   * of a service that the handler calls, only the first message of each key waits for the end of the outage; the
+   * others wait behind it.
    */
   #failedTogether(items: readonly Item[], failure: RunFailure): void {
     const { ledger, now } = this.#options;
@@ -194,7 +204,7 @@ export class HandingOut {
     }
   }
 
-  /** Sends a message that has begun. */
+  /** Sends a message that the ledger has begun. */
   readonly send = (item: Item): void => {
     if (item.loaded) this.#send(item);
     else void this.#load(item);
@@ -225,11 +235,14 @@ export class HandingOut {
     try {
       host.handOut(contract, request, options, handed);
     } catch (error) {
-      handed.reject(error); // a key that cannot be sent
+      handed.reject(error); // a message whose key cannot be sent
     }
   }
 
-  /** Settles all answers of a turn of the event loop together (measured: this costs a leader less). */
+  /**
+   * Collects an answer. All answers of a turn of the event loop are settled together (measured: this costs a leader
+   * less).
+   */
   readonly #onAnswer = (handed: HandedOut): void => {
     if (this.#answers.push(handed) === 1) queueMicrotask(() => this.#settleAnswers());
   };
@@ -262,13 +275,16 @@ export class HandingOut {
     } else if (typeof outcome === "object" && "code" in outcome) {
       if (!outcome.refused || !this.#tryOtherShape(item, outcome, at)) this.#failed(item, outcome);
     } else {
-      // alone: a batch would not go to the node where the earlier attempt runs
+      // a batch would not go to the node where the earlier run goes on
       if (outcome === "alone" || isBusy) item.alone = true;
       this.#refused(item, isBusy ? outcome.busy : undefined);
     }
   }
 
-  /** Settles messages whose process has ended or is out of reach; a new process may have the same node id by now. */
+  /**
+   * Settles messages whose process, named by its endpoint, has ended or cannot be reached. (A new process may have
+   * the same node id by now.)
+   */
   async #unknown(items: readonly Item[], outcome: RunFailure, endpoint: string): Promise<void> {
     const { ledger, onProgress } = this.#options;
     const gone = await this.#hasLeft(endpoint);
@@ -288,8 +304,8 @@ export class HandingOut {
   }
 
   /**
-   * Resolves with true as soon as a process has left the live nodes or has certainly ended; with false if its end
-   * cannot be proved, as when this node's own connection was lost meanwhile.
+   * Resolves with true as soon as the process with this endpoint has left the live nodes or has certainly ended; with
+   * false if its end cannot be proved, as when this node's own connection was lost meanwhile.
    */
   async #hasLeft(endpoint: string): Promise<boolean> {
     const { host, nodes, warnings } = this.#options;
@@ -307,11 +323,12 @@ export class HandingOut {
   }
 
   /**
-   * Lets a message wait that certainly did not run; no attempt is counted. `busy`: node where its handler still runs
-   * after its timeout; the next attempt goes there and waits for its end.
+   * Lets a message wait that certainly did not run; no attempt is counted. `busy`: id of the node where the message's
+   * handler still runs after its timeout; the next attempt goes there and waits for the handler's end.
    *
-   * The more messages are refused, the longer each waits, until {@link HandingOut.#shortenWaits}: else they would
-   * compete for the same room in vain, and idempotent commands write a claim for each attempt.
+   * The more messages of a category are refused, the longer each waits, until {@link HandingOut.#shortenWaits}:
+   * otherwise they would compete for the same room in vain, and idempotent commands would write a claim for each
+   * attempt.
    */
   #refused(item: Item, busy: string | undefined): void {
     const { ledger, host: { clock, random } } = this.#options;
@@ -323,7 +340,10 @@ export class HandingOut {
     refused.set(this.#retryAfter(item, Math.max(pause, shared)), clock.monotonic() + pause);
   }
 
-  /** A message has run, so there may be room: cuts the shared part of the wait of two refused messages. */
+  /**
+   * Call when a message has run, so that nodes may have room: shortens the waits of two refused messages of its
+   * category.
+   */
   #shortenWaits({ refused }: Category): void {
     const now = this.#options.host.clock.monotonic();
     let left = 2;
@@ -334,10 +354,10 @@ export class HandingOut {
     }
   }
 
-  /** Hands the item out again after `ms`; its failure is committed first. */
+  /** Sends the item again after `ms`. A commit records the item's failure before that. */
   #retryAfter(item: Item, ms: number): Timer {
     const { ledger, host: { clock } } = this.#options;
-    // not in the background: a process in memory does not end before the next attempt
+    // a foreground timer: a process on the memory network must not end before the next attempt
     const timer = clock.after(ms, () => {
       ledger.retry(this.#removeTimer(timer));
       this.pump();
@@ -346,9 +366,9 @@ export class HandingOut {
     return timer;
   }
 
-  /** Removes this timer and returns the message that waited for it. */
+  /** Removes this timer and returns the message that was waiting for it. */
   #removeTimer(timer: Timer): Item {
-    const [item] = this.#waiting.get(timer)!; // set while it waits
+    const [item] = this.#waiting.get(timer)!; // `#waiting` has an entry for each timer that runs
     this.#waiting.delete(timer);
     item.category.refused.delete(timer);
     return item;
@@ -361,12 +381,12 @@ export class HandingOut {
     }
   }
 
-  /** Registers the outages of messages that the last leader had parked. */
+  /** Registers the outages for whose end parked messages wait; the last leader has recorded them. */
   takeOver(): void {
     for (const item of this.#options.ledger.parked.values()) if (item.dead === 0) this.#beginOutage(item);
   }
 
-  /** Registers the outage in which a message failed, if there was one. */
+  /** Registers the outage of a service because of which a message failed, if there was one. */
   #beginOutage(item: Item): void {
     const { error, category: { name: contract } } = item;
     if (error?.outage === undefined) return;
@@ -376,14 +396,14 @@ export class HandingOut {
     if (begins) this.#options.warnings.outage(this.outage);
   }
 
-  /** Ends the outage of a message. */
+  /** Records that a message no longer waits for the end of an outage. */
   #endOutage(item: Item): void {
     if (this.#outages.delete(item) && this.#outages.size === 0) this.#options.warnings.outage(undefined);
   }
 
   /**
-   * Acts on a message that the schema of a node refused: sends it to a node with another shape, or lets it wait for
-   * one. Returns false if it must become a dead letter.
+   * Acts on a message that the input schema of a node refused: sends it to a node with another shape of the contract,
+   * or lets it wait for one. Returns false if the message must become a dead letter.
    */
   #tryOtherShape(item: Item, { code, message, cause, awaitsWriter, outage = 0 }: RunFailure, at: string): boolean {
     const { ledger, now, onProgress, host } = this.#options;
@@ -395,7 +415,7 @@ export class HandingOut {
     const after = afterRefusedMessage(nodes, refusedBy, awaitsWriter ? AWAY : meta?.w);
     if (after === "next") {
       ledger.refused(item);
-      item.alone = true; // a batch goes to any node
+      item.alone = true; // a batch would go to any node
       item.node = nodeOfKey(untriedNodes(nodes, refusedBy), key, host.random);
       ledger.retry(item);
       return true;
@@ -419,14 +439,14 @@ export class HandingOut {
   }
 
   /**
-   * Pause until a run that waits for another version is tried again, in ms: the cause may have been a thrown error that
-   * passes.
+   * Pause before a workflow run that waits for another version is tried again, in ms: the version may have refused it
+   * only because of an error that passes.
    */
   get #versionRetryPause(): number {
     return AGAIN + AGAIN_EACH * this.#options.ledger.awaiting.size;
   }
 
-  /** The live nodes that handle a contract of this subscription, each with its shape of the contract. */
+  /** Returns the live nodes that handle a contract of this subscription, each with its shape of the contract. */
   #shapedNodes(contract: string): readonly ShapedNode[] {
     const { host, nodes } = this.#options;
     const capable = new Set(nodes().flatMap(({ id, categories }) => categories.has(contract) ? [id] : []));
@@ -436,7 +456,8 @@ export class HandingOut {
   }
 
   /**
-   * Call when the nodes or their known shapes have changed: messages that one of them may be able to read stop waiting.
+   * Call when the live nodes or their known shapes have changed: messages that one of them may be able to read stop
+   * waiting.
    */
   refresh(): void {
     const { ledger: { awaiting } } = this.#options;
@@ -452,11 +473,14 @@ export class HandingOut {
     this.#readable.reverse();
   }
 
-  /** Wakes some messages that waited for a shape that is live now. Not all: thousands at once would be refused. */
+  /**
+   * Sends some of the messages that waited for a shape that is live now; not all, because thousands at once would be
+   * refused.
+   */
   #wakeReadable(): void {
     const { ledger, host: { random } } = this.#options;
     for (let left = MAX_WOKEN - ledger.running; left > 0 && this.#readable.length > 0; left--) {
-      const item = this.#readable.pop()!; // not empty
+      const item = this.#readable.pop()!; // `#readable` is not empty here
       item.refusedBy = new Set(item.error?.refusedBy);
       item.alone = true;
       item.node = nodeOfKey(untriedNodes(this.#shapedNodes(item.category.name), item.refusedBy), item.key, random);
@@ -484,7 +508,8 @@ export class HandingOut {
     const attempts = after.type !== "dead letter" && after.outage ? item.attempts : item.attempts + 1;
     if (attempts > item.attempts) this.#endOutage(item);
     if (after.type === "dead letter") return ledger.failed(item, { attempts, error, dead: now() });
-    // the handler may still run there; a node that does not answer twice may be frozen
+    // the run may go on at that node, so the next attempt goes there, too; but a node that twice did not answer may
+    // be frozen
     item.node = code === "OUTCOME_UNKNOWN" && item.node !== undefined ? undefined : node;
     const { pause } = after;
     if (attempts > item.attempts) {
@@ -497,35 +522,41 @@ export class HandingOut {
   }
 }
 
-/** The node for this key by rendezvous hash, as the route `hash` chooses it; without a key, a random one. */
+/**
+ * Returns the node to which messages of a key go, by rendezvous hash, as the route `hash` does; a random node for a
+ * message without a key.
+ */
 function nodeOfKey(nodes: readonly ShapedNode[], key: string | undefined, random: Random): string | undefined {
   if (nodes.length === 0) return undefined;
   if (key === undefined) return nodes[Math.floor(random() * nodes.length)].id;
   return nodes.reduce((best, node) => weight(key, node.id) > weight(key, best.id) ? node : best).id;
 }
 
-/** A shape name that no node has. */
+/** A name that no shape has. */
 const AWAY = "";
-/** Pause before a run that waits for another version is tried again, in ms. */
+/** Pause before a workflow run that waits for another version is tried again, in ms. */
 const AGAIN = 60_000;
-/** Time added to `AGAIN` for each waiting run, in ms. */
+/** Time added to `AGAIN` for each workflow run that waits for another version, in ms. */
 const AGAIN_EACH = 30;
 
-/** Messages that waited for a shape are woken while fewer than this many messages run. */
+/** Number of running messages below which messages that waited for a shape are sent again. */
 const MAX_WOKEN = 256;
 
-/** Approximate size of a message in a request, in bytes. */
+/** Approximate size of a message in a request to a node, in bytes. */
 function sizeOf({ size, message: { payload } }: Item): number {
-  // the size in the log is unknown for a message that was taken over
+  // the size of a message taken over from the last leader is unknown
   return ENVELOPE + (size > 0 ? size : JSON.stringify(payload ?? null).length);
 }
 
 const ENVELOPE = 128;
 const GONE = Object.freeze({ code: "INVALID_MESSAGE", message: "what was put aside of it is gone from the store" });
-/** First pause after a refusal, longest pause, and longest pause if many are refused, in ms. */
+/**
+ * First pause of a message that nodes refuse for now, longest pause, and longest pause if many messages are refused,
+ * in ms.
+ */
 const REFUSED = [50, 2_000, 60_000] as const;
 /**
- * From the refusal number `REFUSALS` of a message on, its pause grows by `EACH` ms for each refused message of its
+ * Number of refusals of a message from which on its pause also grows by `EACH` ms for each refused message of its
  * category.
  */
 const [REFUSALS, EACH] = [6, 60];

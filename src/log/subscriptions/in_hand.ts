@@ -1,11 +1,11 @@
-/** The open messages of a leader, in the order in which they were added. */
+/** The open messages (read and not handled) of a leader, in the order in which they were added. */
 import type { Item } from "./category.ts";
 
-/** Items in the order in which they were added. An item that has left is not kept in memory. */
+/** A list of items in the order in which they were added. Removed items are not kept in memory. */
 export class InHand implements Iterable<Item> {
   #items: (Item | undefined)[] = [];
   size = 0;
-  /** Size of all items in the log, in bytes. */
+  /** Size of all messages of the list in the log, in bytes. */
   bytes = 0;
 
   add(item: Item): void {
@@ -14,12 +14,12 @@ export class InHand implements Iterable<Item> {
     this.bytes += item.size;
   }
 
-  /** Removes an item. (A `Set` takes a tenth of all the work of a leader: measured.) */
+  /** Removes an item. (With a `Set`, removing would take a tenth of all the work of a leader: measured.) */
   leave({ slot, size }: Item): void {
     const items = this.#items;
     items[slot] = undefined;
     this.size--;
-    this.bytes = this.size === 0 ? 0 : this.bytes - size; // rounding errors would add up
+    this.bytes = this.size === 0 ? 0 : this.bytes - size; // set to 0 explicitly, because rounding errors add up
     if (2 * this.size + SLACK > items.length) return;
     this.#items = [];
     for (const item of items) if (item !== undefined) item.slot = this.#items.push(item) - 1;
@@ -30,5 +30,5 @@ export class InHand implements Iterable<Item> {
   }
 }
 
-/** Empty slots that are kept beyond the number of items, before the array is compacted. */
+/** Number of empty slots, beyond the number of items, at which the array is compacted. */
 const SLACK = 64;

@@ -1,6 +1,6 @@
 /**
- * Election of a subscription's leader: the order of the live nodes that handle it, and when each may take the lead. How
- * long a leader's lease stands still, and the write that stops the last leader, are in `leases.ts`.
+ * Election of a subscription's leader: the order of the live nodes that handle the subscription, and when each of
+ * them may take the lead. `leases.ts` has the leases of leaders, and the write that stops the last leader.
  */
 import { readAnnouncement, type Retry } from "../../contract/send_options.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
@@ -12,16 +12,16 @@ import type { SubscriptionSpec } from "./spec.ts";
 export interface CapableNode {
   readonly id: string;
   readonly endpoint: string;
-  /** Categories of the subscription that the node handles, and their retry settings. */
+  /** The subscription's categories (contracts) that the node handles, each with its retry settings. */
   readonly categories: ReadonlyMap<string, Retry>;
 }
 
-/** The nodes of each subscription; the first should lead it. */
+/** Live nodes of each subscription, by subscription key; the first node of a list should lead. */
 export type CapableNodes = ReadonlyMap<string, readonly CapableNode[]>;
 
 /**
- * Returns the nodes that handle these subscriptions, by subscription key: this node (even if its record does not say so
- * yet) and others.
+ * Returns the live nodes that handle these subscriptions, by subscription key: this node (even if its record does not
+ * say so yet) and others.
  */
 export function capableNodes(
   { node, endpoint, nodes }: Pick<LogHost, "node" | "endpoint" | "nodes">,
@@ -49,9 +49,9 @@ export function capableNodes(
 }
 
 /**
- * Returns true if the node at this place in the order may take the lead. `leader`: endpoint of the leader; "": the lead
- * was handed over; `undefined`: the record is invalid. `stood`: time since the last commit was seen, in ms. `still`:
- * time for which a leader's lease was not renewed, in ms.
+ * Returns true if the node at this place in the order of nodes may take the lead now. `leader`: endpoint of the
+ * leader; "": the lead was handed over; `undefined`: the last commit is invalid. `stood`: time since this node saw
+ * the last commit, in ms. `still`: time for which the leader has not renewed its lease, in ms.
  */
 export function mayLead(
   place: number,
@@ -64,9 +64,12 @@ export function mayLead(
   return still(leader) >= STILL + turn;
 }
 
-/** Time without a renewal after which other nodes take the lead, in ms. A leader stops handing out earlier. */
+/**
+ * Time without a renewal of the leader's lease after which other nodes take the lead, in ms. The leader itself stops
+ * handing out earlier.
+ */
 const STILL = 3_000;
-/** Additional time before each further node of the order takes the lead, in ms. */
+/** Time by which each node of the order waits longer than the node before it, in ms. */
 const TURN = 300;
-/** Rank from which on all nodes wait equally long. */
+/** Place in the order from which on all nodes wait equally long. */
 const LAST_RANK = 10;

@@ -13,14 +13,15 @@ import type { SubscriptionStoreOptions } from "./store.ts";
 export interface LeasesOptions extends Pick<SubscriptionStoreOptions, "stream" | "namespace" | "clock" | "fault"> {
   /** Endpoint of this node. */
   readonly endpoint: string;
-  /** Called when another node has overwritten this node's lease: it leads nothing any more. */
+  /** Called when another node has overwritten this node's lease: this node then leads no subscription any more. */
   onLost(): void;
 }
 
 interface SeenSequence {
   sequence: number;
   /**
-   * Time at which a renewal was last seen, by the monotonic clock; `-Infinity`: another node has overwritten the lease.
+   * Time at which this node last saw a renewal of the lease, by the monotonic clock; `-Infinity`: a node has
+   * overwritten the lease, so its owner does not lead.
    */
   at: number;
 }
@@ -31,10 +32,10 @@ export class Leases {
   readonly #seen = new Map<string, SeenSequence>();
   readonly #subject: string;
   #sequence = 0;
-  /** Time at which the last successful renewal was sent, by the monotonic clock. */
+  /** Time at which the last successful renewal of this node's lease was sent, by the monotonic clock. */
   #renewed = -Infinity;
   #sent = -Infinity;
-  /** Error of the last write; `undefined`: it succeeded. */
+  /** Error of the last write of this node's lease; `undefined`: the write succeeded. */
   #failed: CatgaError | undefined;
   #writing: Promise<boolean> | undefined;
 
@@ -43,14 +44,17 @@ export class Leases {
     this.#subject = leaseSubject(options.namespace, options.endpoint);
   }
 
-  /** True if no other node can have taken over this node's subscriptions: others wait longer than this. */
+  /**
+   * True while this node's lease is recent enough: no other node can have taken over this node's subscriptions,
+   * because others wait longer.
+   */
   get holds(): boolean {
     return this.#options.clock.monotonic() - this.#renewed < LEADS_UNRENEWED_FOR;
   }
 
   /**
-   * Error of the store if no renewal has succeeded for 5 s; else `undefined`. A node that leads needs it, because a
-   * stream without a quorum can still be read while its leader lives.
+   * Error of the store if no renewal of this node's lease has succeeded for 5 s; else `undefined`. It is reported
+   * because a stream without a quorum can still be read while its leader lives.
    */
   get unrenewed(): CatgaError | undefined {
     const error = this.#failed;
@@ -58,10 +62,12 @@ export class Leases {
     return unavailable(`the store takes no writes: ${error.message}`, { cause: error });
   }
 
-  /** Renews the lease unless it holds. Resolves with true if this node has a lease; never rejects. */
+  /**
+   * Renews this node's lease unless it is recent enough. Resolves with true if this node has a lease; never rejects.
+   */
   async hold(): Promise<boolean> {
     if (this.holds || await this.#renew()) return true;
-    return this.#sequence === 0 && await this.#renew(); // the lease had expired
+    return this.#sequence === 0 && await this.#renew(); // the lease had expired: make a new one
   }
 
   /** Call every 100 ms while this node leads a subscription. */
@@ -70,7 +76,8 @@ export class Leases {
   }
 
   /**
-   * Time since the last renewal of another node's lease, in ms; if none was seen, since the first call for that node.
+   * Returns the time since the last renewal of another node's lease, in ms; if none was seen, the time since the
+   * first call for that node.
    */
   still(endpoint: string, now: number): number {
     return now - this.#seenOf(endpoint, now).at;
@@ -85,14 +92,14 @@ export class Leases {
     return seen;
   }
 
-  /** Reads the present sequence of another node's lease. */
+  /** Reads the present sequence of another node's lease from the stream's leader. */
   async #find(endpoint: string, seen: SeenSequence): Promise<void> {
     const { stream, namespace } = this.#options;
     const found = await stream.last(leaseSubject(namespace, endpoint), { latest: true });
     if (found !== undefined && found.sequence > seen.sequence) seen.sequence = found.sequence;
   }
 
-  /** Call when a message of a lease has arrived: a renewal, or another node has overwritten the lease. */
+  /** Call when a message of a lease has arrived: its owner has renewed it, or another node has overwritten it. */
   onMessage({ sequence, subject, data }: StoredMessage): void {
     const { namespace, endpoint: own, clock } = this.#options;
     const endpoint = readLeaseSubject(namespace, subject);
@@ -102,8 +109,8 @@ export class Leases {
   }
 
   /**
-   * Overwrites the lease of another node, unless that was renewed since it was seen. Resolves with true if the lease is
-   * overwritten; never rejects.
+   * Overwrites the lease of another node, so that its owner stops leading, unless the lease was renewed since this
+   * node saw it. Resolves with true if the lease is overwritten; never rejects.
    */
   async fence(endpoint: string): Promise<boolean> {
     const { stream, namespace, endpoint: own, clock, fault } = this.#options;
@@ -119,9 +126,10 @@ export class Leases {
     }
     try {
       const found = await stream.last(subject, { latest: true });
-      // a renewal may not have arrived yet: after a cut, or from a server that lags behind
+      // the owner has renewed its lease, but the message has not arrived here: this node was cut off, or its server
+      // lags behind
       if (found !== undefined && found.sequence > seen.sequence) this.onMessage(found);
-      else if (found === undefined && seen.sequence > 0) seen.sequence = 0; // the lease has expired
+      else if (found === undefined && seen.sequence > 0) seen.sequence = 0; // the lease has expired: the next write makes a new one
     } catch (error) {
       fault(error);
       return false;
@@ -148,9 +156,9 @@ export class Leases {
     this.#sent = -Infinity;
     try {
       const found = await stream.last(this.#subject, { latest: true });
-      this.#sequence = found?.sequence ?? 0; // this node's last write may have been stored without an answer
+      this.#sequence = found?.sequence ?? 0; // the last write of this node's lease may have been stored although its answer was lost
       if (found === undefined || holderOf(found.data) !== endpoint) {
-        // overwritten, or expired
+        // another node has overwritten this node's lease, or it has expired
         this.#renewed = -Infinity;
         onLost();
       }
@@ -161,19 +169,25 @@ export class Leases {
   }
 }
 
-/** Endpoint in a lease: its owner, or the node that has overwritten it; `undefined`: unreadable. */
+/**
+ * Returns the endpoint in a lease's message: the owner's, or that of the node that has overwritten the lease;
+ * `undefined`: unreadable.
+ */
 function holderOf(data: Uint8Array): string | undefined {
   const value = readRecord(textOf({ data }));
   return typeof value === "object" && typeof value.by === "string" ? value.by : undefined;
 }
 
-/** Interval of renewals, in ms. */
+/** Interval between renewals of a lease, in ms. */
 const RENEW_INTERVAL = 1_000;
-/** Time for which a node may lead without a renewal, in ms: less than the time after which others take over. */
+/**
+ * Time for which a node may go on leading without a renewal of its lease, in ms: less than the time after which
+ * others take over.
+ */
 const LEADS_UNRENEWED_FOR = 2_400;
 const ANSWER_TIMEOUT = 2_000; // ms
 /** Time without a successful renewal after which this node's subscriptions count as stalled, in ms. */
 const UNRENEWED = 5_000;
-/** Time after which a lease that is not renewed expires, in ms. */
+/** Time after which the stream removes a lease that is not renewed, in ms. */
 const LEASE_KEPT_FOR = 60_000;
 const MAX_LEASES = 10_000;

@@ -1,8 +1,7 @@
 /**
  * The messages of a subscription in its leader's memory: which are open, parked or running, which may run next, and
- * which fill a batch.
- * The ledger decides; it neither waits nor sends. All changes since the last commit go into the next one together. An
- * item that must not begin before a commit is stored is returned by {@link Ledger.stored}.
+ * which fill a batch. The ledger decides; it neither waits nor sends. All changes since the last commit go into the
+ * next one together. A message that must not begin before a commit is stored is returned by {@link Ledger.stored}.
  */
 import { DueHeap, Fifo } from "../../data/queues.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
@@ -17,9 +16,9 @@ import { InHand } from "./in_hand.ts";
 
 /** Options of a {@link Ledger}. */
 export interface LedgerOptions {
-  /** The head of the last commit. */
+  /** State of the subscription in the last commit. */
   readonly head: Head;
-  /** Start positions (`began`) and settings (`of`) of the categories. */
+  /** Start positions (`began`) and settings (`of`) of the subscription's categories. */
   readonly categories: Pick<Categories, "began" | "of">;
   /** Maximum number of parked messages, dead letters included. */
   readonly mostParked: number;
@@ -27,96 +26,102 @@ export interface LedgerOptions {
   onDead?(item: Item): void;
 }
 
-/** Outcome of a failed message. */
+/**
+ * State of a message after a failed attempt: its number of attempts, its error, and the time of its next attempt or
+ * death.
+ */
 export interface FailedMessage {
   readonly attempts: number;
   readonly error: FailedWith;
-  /** Time of the next attempt, in ms since 1970. */
+  /** Time of the message's next attempt, in ms since 1970. */
   readonly due?: number;
   /** Time at which the message became a dead letter, in ms since 1970; absent: it is no dead letter. */
   readonly dead?: number;
 }
 
-/** Content of the next commit. */
+/** Content of the next commit, and the messages that depend on it. */
 export interface Draft {
   readonly head: Omit<Head, "leader" | "token">;
-  /** Parked messages that have changed since the last draft. */
+  /** Parked messages whose state has changed since the last draft. */
   readonly changed: readonly ParkedState[];
   /** Ids of messages that are no longer parked. */
   readonly ended: readonly string[];
-  /** Items whose message or error must be stored before the commit. */
+  /** Messages that must be stored, with their errors, before the commit. */
   readonly entries: readonly Item[];
-  /** Items whose run begins when the commit is stored. */
+  /** Messages whose run begins when the commit is stored. */
   readonly begins: readonly Item[];
-  /** Items that may run when the commit is stored. */
+  /** Messages that may run again when the commit is stored, because it records their failures. */
   readonly after: readonly Item[];
-  /** Items whose failed attempts the commit records. */
+  /** Messages whose failed attempts the commit records. */
   readonly failed: readonly Item[];
 }
 
 /** A message that a new leader finds: in the store of parked messages, or in the log. */
 export type FoundMessage =
   | ListedMessage
-  /** `unreadable`: why the stored message cannot be read; `message` is then a stand-in. */
+  /** `unreadable`: why the stored message cannot be read; `message` then stands in for it. */
   | { readonly in: "log"; readonly message: LoggedMessage; readonly unreadable?: string | undefined };
 
-/** State that a new leader finds. */
+/** State from which a new leader goes on. */
 export interface FoundState extends LastEnd {
   readonly stored: StoredState;
   /** The open, parked and running messages by id, as far as the log or the store still has them. */
   readonly messages: ReadonlyMap<string, FoundMessage>;
-  /** Present time of the leader, in ms since 1970. */
+  /** Present time of the new leader, in ms since 1970. */
   readonly now: number;
 }
 
-/** The messages of a subscription, in its leader. */
+/** The messages of a subscription in its leader's memory; see the file's comment. */
 export class Ledger {
-  /** Open messages, in the order in which they were read. */
+  /** Open messages (read, neither handled nor parked), in the order in which they were read. */
   readonly open: InHand = new InHand();
-  /** Parked messages by id, dead letters included. */
+  /** Parked messages (in the store), by id, dead letters included. */
   readonly parked: Map<string, Item> = new Map();
-  /** First messages of their keys, by category, that may run and wait for a batch to fill. */
+  /** Messages that may run and wait for a batch to fill, by category: the first message of each key. */
   readonly filling: Map<Category, Item[]> = new Map();
   /** Parked messages that every live shape of their contract has refused: each waits for a node with another shape. */
   readonly awaiting: Set<Item> = new Set();
-  /** Number of parked messages that wait for a shape, or behind a message of their key that waits for one. */
+  /** Number of parked messages that wait for a node with another shape, or behind such a message of their key. */
   #awaitingShape = 0;
   /** Position in the log up to which messages were read. */
   place: Place;
   /** Number of dead letters. */
   dead = 0;
-  /** Number of messages that were handed out and have no outcome yet. */
+  /** Number of messages that were handed out to nodes and have no outcome yet. */
   running = 0;
-  /** Requests up to this sequence are carried out. */
+  /** Sequence up to which the leader has carried out requests. */
   upTo: number;
   readonly #options: LedgerOptions;
-  /** Items that may run as soon as a live node handles their category. */
+  /** Messages that may run as soon as a live node handles their category. */
   #ready = new Fifo<Item>();
   readonly #due = new DueHeap<Item>();
-  /** Items to be parked when there is room: `mostParked` messages are parked. */
+  /** Messages to be parked when there is room; until then `mostParked` messages are parked. */
   #waitingForRoom: (readonly [Item, FailedMessage | undefined])[] = [];
-  /** `undefined`: no message is suspected. */
+  /** Messages suspected of having ended their process; `undefined`: none is suspected. */
   #suspicion: Suspicion | undefined;
-  /** Items that begin when the next commit is stored. */
+  /** Messages whose run begins when the next commit is stored. */
   #beginning: Item[] = [];
-  /** Number of items of the commit that is being stored. */
+  /** Number of messages whose run begins with the commit that is being stored. */
   #beingStored = 0;
-  /** Time until more suspected messages may begin, in ms; `undefined`: no message waits for that. */
+  /**
+   * Time until more messages may begin, while messages are suspected of ending their process, in ms; `undefined`:
+   * none waits for that.
+   */
   pause: number | undefined = undefined;
-  /** Nodes, by message id, of the messages that ran when this leader took over. */
+  /** Id of the node that ran a message when this leader took over, by the message's id. */
   #joined: ReadonlyMap<string, string> = new Map();
   readonly #doneUpTo = new Map<string, { readonly position: number; readonly time: number; readonly node: string }>();
   #changed = new Map<string, Item | undefined>();
   #entries = new Set<Item>();
-  /** Items that may run when the next commit is stored. */
+  /** Messages that may run again when the next commit is stored, which records their failures. */
   #after: Item[] = [];
-  /** Items that failed since the last commit. */
+  /** Messages that have failed since the last commit. */
   readonly #uncommitted = new Set<Item>();
-  /** Keys whose later messages were parked so that other keys go on. */
+  /** Keys whose later messages were parked so that messages of other keys go on. */
   readonly #spilledLines = new Set<KeyLine>();
 
   constructor(options: LedgerOptions) {
-    // the leader has already waited for the runs from before the rewind
+    // the new leader has already waited for runs begun before the rewind
     const { place: { rewound: _, ...place }, requests } = options.head;
     this.#options = options;
     this.place = place;
@@ -124,12 +129,13 @@ export class Ledger {
   }
 
   /**
-   * Time at which the oldest message that is no dead letter was stored, in ms since 1970. Scans all parked messages.
+   * Time at which the oldest message that is no dead letter was stored in the log, in ms since 1970; `undefined`:
+   * there is none. Scans all parked messages.
    */
   get oldest(): number | undefined {
     const [first] = this.open;
     let oldest = first?.message.time;
-    // all parked messages are dead letters, perhaps thousands: no scan
+    // fast path for thousands of dead letters: no other message is parked
     if (this.parked.size === this.dead) return oldest;
     for (const { dead, message: { time } } of this.parked.values()) {
       if (dead === 0 && (oldest === undefined || time < oldest)) oldest = time;
@@ -137,14 +143,14 @@ export class Ledger {
     return oldest;
   }
 
-  /** True if messages wait for room to be parked. */
+  /** True if messages wait for room to be parked (`mostParked` are parked). */
   get full(): boolean {
     return this.#waitingForRoom.length > 0;
   }
 
   /**
-   * Takes over the stored state. Returns the ids of stored messages that neither the log nor the store has any more:
-   * they are given up.
+   * Takes over the state of the last leader. Returns the ids of messages that neither the log nor the store has any
+   * more: they are given up.
    */
   takeOver({ stored, messages, running, ended, unclean, end, now }: FoundState): readonly string[] {
     const lost: string[] = [];
@@ -171,7 +177,7 @@ export class Ledger {
       if (item !== undefined) this.#join(item, node);
       else if (message !== undefined && message.position > this.place.read) this.#joinLater(message, node);
     }
-    // messages that the last leader may have begun
+    // messages that the last leader may have begun before its process ended
     const inQuestion = [...this.#all()].filter((item) =>
       item.place === "open" || (item.dead === 0 && item.due <= now && this.#isFirst(item))
     );
@@ -182,13 +188,15 @@ export class Ledger {
   }
 
   /**
-   * Adds the next message that was read, unless it is parked or done already. `size`: its size in the log, in bytes.
+   * Adds the next message read from the log, unless it is parked or done already. `size`: its size in the log, in
+   * bytes.
    */
   add(message: LoggedMessage, size = 0): void {
     if (this.parked.size > 0 && this.parked.has(messageId(message))) return;
     if (this.#doneUpTo.size > 0) {
       const below = this.#doneUpTo.get(lineId(message));
-      // after the log has lost its end, new messages get the same positions
+      // position and time together identify a message: after the log has lost its end, new messages get the same
+      // positions
       if (below !== undefined && message.position < below.position && message.time <= below.time) return;
     }
     const item = this.#enter(message, 0, size);
@@ -199,7 +207,7 @@ export class Ledger {
     if (item.place === "open") this.#suspicion?.arrived(item);
   }
 
-  /** Adds a message that cannot be read, as a dead letter. */
+  /** Adds a message that cannot be read, as a dead letter. `reason`: why it cannot be read. */
   bury(message: LoggedMessage, reason: string, now: number): void {
     if (!this.parked.has(messageId(message))) this.#bury(this.#enter(message, 0), reason, now);
   }
@@ -208,22 +216,23 @@ export class Ledger {
     this.failed(item, { attempts: 0, error: { code: "INVALID_MESSAGE", message }, dead: now });
   }
 
-  /** Call when all messages have been read that the log had when reading started. */
+  /** Call when all messages have been read that the log had when the leader began to read. */
   caughtUp(): void {
     this.#suspicion?.caughtUp();
   }
 
-  /** Offers parked messages whose time has come. */
+  /** Makes parked messages ready whose next attempt is due. */
   #wake(now: number): void {
     for (let { first } = this.#due; first !== undefined && first <= now; { first } = this.#due) {
-      const item = this.#due.pop()!; // not empty
+      const item = this.#due.pop()!; // `#due` is not empty here
       if (item.due === first) this.#offer(item);
     }
   }
 
   /**
-   * Passes the items that may run now to `run`. While messages are suspected, only items that run already are passed;
-   * the others are returned by {@link Ledger.stored} once their begin is committed. `now` is called only if needed.
+   * Passes the messages that may run now to `run`. While messages are suspected of ending their process, only
+   * messages that run already are passed; {@link Ledger.stored} returns the others once a commit names them. `now` is
+   * called only if needed.
    */
   begin(now: () => number, run: (item: Item) => void): void {
     if (this.#due.size > 0) this.#wake(now());
@@ -243,7 +252,7 @@ export class Ledger {
     }
   }
 
-  /** Returns true if a batch of this category would be full. */
+  /** Returns true if a batch of this category would be full now. */
   isFull(category: Category): boolean {
     let left = category.batch?.max ?? Infinity;
     for (const head of this.filling.get(category) ?? []) {
@@ -253,7 +262,7 @@ export class Ledger {
   }
 
   /**
-   * Returns the next batch of a category, in the order of the log: each first message of a key whose turn it is, with
+   * Returns the next batch of a category, in the order of the log: the first message of each key that may run, with
    * the messages of that key that follow. The batch takes at most `most` bytes by `sizeOf`, unless it is a single
    * message.
    */
@@ -262,7 +271,7 @@ export class Ledger {
     const items: Item[] = [];
     let [bytes, taken] = [0, 0];
     const fits = (item: Item) => {
-      if (items.length === category.batch!.max) return false; // a category without batches has no heads
+      if (items.length === category.batch!.max) return false; // only a category with batches has an entry in `filling`
       bytes += sizeOf(item);
       return items.length === 0 || bytes <= most;
     };
@@ -283,13 +292,16 @@ export class Ledger {
     return items.sort((a, b) => a.isBehind(b) ? 1 : -1);
   }
 
-  /** Call when the nodes that handle this category have changed: held messages may run if there is one. */
+  /**
+   * Call when the nodes that handle this category have changed: messages that waited for such a node may run if there
+   * is one.
+   */
   refresh(category: Category): void {
     if (category.capable === 0) return;
     for (const item of category.held.splice(0)) if (item.place !== "gone") this.#push(item);
   }
 
-  /** Call when the handler has succeeded. */
+  /** Call when the message's handler has succeeded. */
   done(item: Item): void {
     if (this.#ended(item)) this.#end(item);
   }
@@ -323,8 +335,9 @@ export class Ledger {
   }
 
   /**
-   * Call when the process at this endpoint ended while it ran this message. If no other message ran there, that counts
-   * as an attempt; else all messages that ran there become suspects. {@link Ledger.retry} lets the message run again.
+   * Call when the process at this endpoint ended while it ran this message. If no other message ran there, that
+   * counts as an attempt; else all messages that ran there are suspected of having ended the process.
+   * {@link Ledger.retry} lets the message run again.
    */
   vanished(item: Item, endpoint: string): void {
     this.refused(item);
@@ -342,8 +355,8 @@ export class Ledger {
   }
 
   /**
-   * Carries out a request about a dead letter. The request has no effect if the message is no dead letter, or became
-   * one again since the request was made; so a request that is stored twice has one effect.
+   * Carries out a request to replay or discard a dead letter. The request has no effect if the message is no dead
+   * letter, or became one again since the request was made; so a request that is stored twice has one effect.
    */
   carryOut(sequence: number, { kind, message, dead, payload }: LetterRequest): void {
     this.carriedOut(sequence);
@@ -360,17 +373,19 @@ export class Ledger {
     this.#after.push(item);
   }
 
-  /** Requests up to this sequence are carried out: none of them is carried out again. */
+  /** Records that requests up to this sequence were carried out: none of them is carried out again. */
   carriedOut(sequence: number): void {
     this.upTo = Math.max(this.upTo, sequence);
   }
 
-  /** Call when the store has lost everything behind this sequence: new requests get sequences that were used before. */
+  /**
+   * Call when the store has lost its messages behind this sequence: new requests get sequences that were used before.
+   */
   restored(sequence: number): void {
     this.upTo = Math.min(this.upTo, sequence);
   }
 
-  /** Position up to which all messages read of a category are done or discarded. */
+  /** Returns the position up to which all messages read of a category are handled or discarded. */
   settled(name: string): number {
     let { read, epoch } = this.place;
     for (const item of this.#all()) {
@@ -380,7 +395,7 @@ export class Ledger {
   }
 
   /**
-   * Goes back in the log: messages behind `to` of the present categories are read again. No message may be running.
+   * Goes back in the log: messages of the present categories behind `to` are read again. No message may be running.
    * `there`: sequences of parked messages that the log still has; other parked messages stay parked.
    */
   rewind(to: number, there: ReadonlySet<number>): void {
@@ -391,14 +406,14 @@ export class Ledger {
       item.place === "parked"
         ? item.epoch === epoch && item.position > to && there.has(sequenceOf(item.position))
         : item.position > to || !Object.hasOwn(began, item.category.name);
-    // collected first: ending one item may park others
+    // collected before the first is ended: ending a message may park others
     for (const item of [...this.#all()].filter(goes)) this.#end(item);
     this.#suspicion = undefined;
   }
 
   /**
-   * Parks the later messages of the key that has most open messages, if it has half of them or more, so that reading
-   * and other keys go on. Such messages take at most half of the room for parked ones.
+   * Parks the later messages of the key that has the most open messages, if it has half of them or more, so that
+   * reading and other keys go on. Messages parked so take at most half of the room for parked ones.
    */
   spillHotKey(keep = KEPT_OF_KEY): void {
     let [most, open] = [new KeyLine(), 0];
@@ -416,14 +431,17 @@ export class Ledger {
     for (const item of items.slice(kept, open)) this.#park(item, undefined);
   }
 
-  /** True if messages parked behind slow keys take nearly all the room: reading must stop until there is some. */
+  /**
+   * True if messages parked behind slow keys take nearly all the room for parked messages: reading must stop until
+   * there is room.
+   */
   get isNearlyFull(): boolean {
     if (this.#counted < this.#options.mostParked * NEARLY_FULL_PART) return false;
     for (const line of this.#spilledLines) if (line.last?.place !== "parked") this.#spilledLines.delete(line);
     return this.#spilledLines.size > 0;
   }
 
-  /** Content of the next commit. */
+  /** Makes the content of the next commit. */
   draft(): Draft {
     const ended: string[] = [];
     const changed: ParkedState[] = [];
@@ -448,7 +466,7 @@ export class Ledger {
     return draft;
   }
 
-  /** Call when the commit of this draft is stored. Returns the items that run now. */
+  /** Call when the commit made of this draft is stored. Returns the messages that run now. */
   stored({ begins, after, failed }: Draft): readonly Item[] {
     this.#beingStored = 0;
     for (const item of failed) this.#uncommitted.delete(item);
@@ -456,12 +474,12 @@ export class Ledger {
     return begins.filter(({ place }) => place !== "gone");
   }
 
-  /** True if items wait for a commit before they may run. */
+  /** True if messages wait for a commit before they may run. */
   get waitsForCommit(): boolean {
     return this.#beginning.length > 0 || this.#after.length > 0;
   }
 
-  /** True if items begin when the commit that is being stored, or the next one, is stored. */
+  /** True if the commit that is being stored, or the next one, begins the run of a message. */
   get isBeginning(): boolean {
     return this.#beginning.length > 0 || this.#beingStored > 0;
   }
@@ -482,8 +500,8 @@ export class Ledger {
   }
 
   /**
-   * Restores a parked message. One that was found in the log is stored again. It waits at most for the longest pause of
-   * its category, even if the clock of the leader that parked it was wrong.
+   * Restores the state of a parked message after a takeover. A message found in the log is parked again. It waits at
+   * most for the longest pause of its category, even if the clock of the leader that parked it was wrong.
    */
   #restore(state: ParkedState, found: FoundMessage, now: number): void {
     const { message } = found;
@@ -495,7 +513,7 @@ export class Ledger {
     }
     item.place = "parked";
     const awaits = state.dead === 0 && item.error?.refusedBy !== undefined;
-    // a message that waits for a shape is woken by a node with that shape, not by time
+    // a message that waits for a shape runs again when a node with that shape is live, not at a time
     item.due = awaits ? state.due : Math.min(state.due, Math.ceil(now + item.category.delay[1]));
     item.dead = state.dead;
     if (item.dead > 0) this.dead++;
@@ -515,14 +533,20 @@ export class Ledger {
     return item;
   }
 
-  /** Adds the item to the queue of its key: the first may run; one behind a parked message is parked, too. */
+  /**
+   * Adds the message to the queue of its key. The first message of a key may run; a message behind a parked one is
+   * parked, too.
+   */
   #enqueue(item: Item): void {
     const before = insert(item);
     if (before?.place === "parked") this.#park(item, undefined);
     else this.#offer(item);
   }
 
-  /** Marks an item that runs at a node: handing it out joins that run. A dead letter that runs is being discarded. */
+  /**
+   * Marks a message that runs at a node, so that handing it out joins that run. A dead letter that runs is being
+   * discarded.
+   */
   #join(item: Item, node: string): void {
     if (item.place === "gone" || item.dead > 0) return;
     this.#endBefore(item, node);
@@ -531,7 +555,7 @@ export class Ledger {
     this.#offer(item);
   }
 
-  /** Like `#join()`, for a message that is still to be read. */
+  /** Like `#join()`, for a message that is still to be read from the log. */
   #joinLater(message: LoggedMessage, node: string): void {
     const { position, time, category, key } = message;
     this.#endBefore(new Item(message, this.#options.categories.of(category), 0, this.place.epoch), node);
@@ -542,8 +566,8 @@ export class Ledger {
   }
 
   /**
-   * A message that runs at a node proves that earlier messages of its key are done: ends them, except those in its
-   * batch.
+   * Ends the earlier messages of the item's key, except those in its batch: they are handled, because the item runs
+   * at a node.
    */
   #endBefore(item: Item, node: string): void {
     const line = item.key === undefined ? [] : item.category.lines.get(item.key) ?? [];
@@ -557,7 +581,7 @@ export class Ledger {
     yield* this.parked.values();
   }
 
-  /** Counts an attempt: the message ran alone in a process that ended. */
+  /** Counts an attempt of a message that ran alone in a process that ended. */
   #countDeath(item: Item): void {
     item.attempts++;
     item.error = { code: "OUTCOME_UNKNOWN", message: `the process that ran it ended, at attempt ${item.attempts}` };
@@ -567,7 +591,7 @@ export class Ledger {
   }
 
   #beginInDoubt(suspicion: Suspicion, now: () => number): readonly Item[] {
-    // no batches: each message is committed before it begins
+    // no batches while messages are suspected: a commit must name each message before it begins
     for (const item of [...this.filling.values()].flat()) this.#push(item);
     this.filling.clear();
     const [ready, joined]: Item[][] = [[], []];
@@ -603,7 +627,7 @@ export class Ledger {
     return item;
   }
 
-  /** Makes the item ready if it is the first of its key. */
+  /** Makes the message ready to run if it is the first of its key. */
   #offer(item: Item): void {
     if (item.place !== "gone" && item.turn === "waits" && this.#isFirst(item)) this.#push(item);
   }
@@ -613,14 +637,14 @@ export class Ledger {
     this.#ready.push(item);
   }
 
-  /** Records that the item's run has an outcome. Returns false if the item has left the ledger meanwhile. */
+  /** Records that the message's run has an outcome. Returns false if the message has left the ledger meanwhile. */
   #ended(item: Item): boolean {
     this.refused(item);
     this.#suspicion?.cleared(item);
     return item.place !== "gone";
   }
 
-  /** Removes an item that is done or discarded; the next message of its key may run. */
+  /** Removes a message that is handled or discarded; the next message of its key may run. */
   #end(item: Item): void {
     const { line, place } = item;
     if (place === "open") this.open.leave(item);
@@ -639,12 +663,12 @@ export class Ledger {
     if (this.#waitingForRoom.length > 0) this.#makeRoom();
   }
 
-  /** Parks an item. Without a failure: because it waits behind another message of its key. */
+  /** Parks a message. `failure`: `undefined` if the message waits behind another message of its key. */
   #park(item: Item, failure: FailedMessage | undefined): void {
     const awaits = failure === undefined ? this.#isBehindAwaiting(item) : isAwaiting(failure);
     if (item.place !== "parked" && !this.#hasRoom(awaits)) {
       this.#waitingForRoom.push([item, failure]);
-      // a message that waits behind another has no place in the queue of its key until there is room
+      // a message to be parked behind another one leaves the queue of its key until there is room
       if (failure === undefined) item.line?.leave(item);
       return;
     }
@@ -669,7 +693,7 @@ export class Ledger {
     if (item.dead === 0 && this.#isFirst(item)) this.#due.push(item.due, item);
   }
 
-  /** Number of parked messages that count towards `mostParked`. */
+  /** Number of parked messages that count towards `mostParked`: those that do not wait for a shape. */
   get #counted(): number {
     return this.parked.size - this.#awaitingShape;
   }
@@ -690,7 +714,10 @@ export class Ledger {
     this.#awaitingShape += awaits ? 1 : -1;
   }
 
-  /** Call when a node is live whose shape has not refused this waiting message: it runs when it is first of its key. */
+  /**
+   * Call when a node is live whose shape of the contract has not refused this waiting message: it runs when it is
+   * first of its key.
+   */
   wakeAwaiting(item: Item): void {
     if (this.awaiting.has(item)) this.#offer(item);
   }
@@ -717,10 +744,10 @@ export class Ledger {
     }
   }
 
-  /** Makes the first message of a key ready, at once or when it is due. */
+  /** Makes the first message of a key ready to run, at once or when it is due. */
   #next(line: KeyLine, { category, key }: Item): void {
     const { first } = line;
-    if (first === undefined) category.lines.delete(key!); // it has a key: it was in a line
+    if (first === undefined) category.lines.delete(key!); // an item of a line has a key
     else if (first.turn !== "waits") return;
     else if (first.place === "open") this.#push(first);
     else if (first.dead === 0) this.#due.push(first.due, first);
@@ -731,12 +758,12 @@ export class Ledger {
   }
 }
 
-/** Returns true if the failure parks the message until a node with another shape is live. */
+/** Returns true if a message with this failure is parked until a node with another shape of its contract is live. */
 function isAwaiting({ dead, error }: FailedMessage): boolean {
   return dead === undefined && error.refusedBy !== undefined;
 }
 
-/** Yields a message and the messages behind it, of the same key, that may run in one batch with it. */
+/** Yields a message and the messages of its key behind it that may run in one batch with it. */
 function* together(head: Item): Iterable<Item> {
   yield head;
   const fits = (item: Item) => {
@@ -746,7 +773,7 @@ function* together(head: Item): Iterable<Item> {
   for (let { next } = head; next?.place === head.place && fits(next); { next } = next) yield next;
 }
 
-/** Inserts an item into the queue of its key, in the order of the log. Returns the item before it. */
+/** Inserts a message into the queue of its key, in the order of the log. Returns the message before it. */
 function insert(item: Item): Item | undefined {
   const { key, category: { lines } } = item;
   if (key === undefined) return undefined;
@@ -756,13 +783,19 @@ function insert(item: Item): Item | undefined {
 }
 
 function lineId({ category, key }: LoggedMessage): string {
-  return `${category}/${key}`; // a category has no slash
+  return `${category}/${key}`; // unambiguous: a category's name has no slash
 }
 
-/** Messages of a slow key that stay open; those behind them are parked. */
+/** Number of messages of a slow key that stay open (in memory); the messages behind them are parked. */
 const KEPT_OF_KEY = 16;
-/** Multiple of `mostParked` that may wait for a shape; a limit, because each full commit lists all parked messages. */
+/**
+ * Number of messages that may wait for a shape, as a multiple of `mostParked`. Limited because each full commit lists
+ * all parked messages.
+ */
 const AWAITING = 4;
-/** Part of the room for parked messages above which reading stops; the rest is for failed messages. */
+/**
+ * Part of the room for parked messages that slow keys may fill; above it, reading stops. The rest is for failed
+ * messages.
+ */
 const NEARLY_FULL_PART = 0.9;
 const UNKNOWN = Object.freeze({ code: "OUTCOME_UNKNOWN", message: "its attempts failed" });

@@ -1,4 +1,7 @@
-/** Measures every 10 s how far the subscriptions that this node leads are behind, and how full their stream is. */
+/**
+ * Measures every 10 s how many messages the subscriptions that this node leads have not read, and how full their
+ * stream is.
+ */
 import { NEARLY_FULL } from "../../contract/alarms.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { LogStream } from "../../ports/event_log.ts";
@@ -11,24 +14,27 @@ export interface MeasuringOptions {
   readonly stream: Pick<LogStream, "name" | "state" | "last" | "read">;
   readonly namespace: string;
   readonly observer: Observer;
-  /** Aborts when the node stops. */
+  /** Signal that aborts when the node stops. */
   readonly signal: AbortSignal;
 }
 
-/** A subscription that this node leads. */
+/** A subscription that this node leads, as it is measured. */
 export interface Measured {
   readonly key: string;
   readonly categories: Iterable<string>;
-  /** Position up to which messages were read. */
+  /** Position up to which the subscription has read messages. */
   readonly read: number;
 }
 
-/** The sequences of the stream's messages at the last measurement. */
+/** Measures one stream and the subscriptions that read it. */
 export class Measuring {
   readonly #options: MeasuringOptions;
-  /** Sequence of the last message of a subscription's categories, for each subscription that was behind. */
+  /**
+   * Sequence of the last message of a subscription's categories, by subscription key, for subscriptions that had not
+   * read it.
+   */
   readonly #last = new Map<string, number>();
-  /** Sequence of the first message of the stream at the last measurement. */
+  /** Sequence of the stream's first message at the last measurement. */
   #first = 0;
   #measured = -Infinity;
   #reported = -Infinity;
@@ -39,15 +45,16 @@ export class Measuring {
   }
 
   /**
-   * Number of messages of the stream that a subscription has not read, including messages of other categories between
-   * them.
+   * Returns the number of messages of the stream that a subscription has not read, including messages of other
+   * categories between them.
    */
   lag({ key, read }: Pick<Measured, "key" | "read">): number {
     return lagOf(read, { first: this.#first, last: this.#last.get(key) ?? 0 });
   }
 
   /**
-   * Call often: measures every 10 s while a subscription is led, or until a stream that was reported as full has room.
+   * Call often. Measures every 10 s while this node leads a subscription, or until a stream that was reported as full
+   * has room.
    */
   tick(now: number, led: readonly Measured[]): void {
     if (led.length === 0 && this.#reported === -Infinity) return;
@@ -66,7 +73,7 @@ export class Measuring {
     if (state === undefined) return this.#last.clear();
     const { bytes, maxBytes } = state;
     this.#first = state.first;
-    // a stream with a size limit drops unhandled messages when it is full
+    // a stream with a size limit removes its oldest messages when it is full, even unhandled ones
     const filling = maxBytes !== undefined && bytes >= NEARLY_FULL * maxBytes;
     if (filling ? now - this.#reported >= REPORT : this.#reported !== -Infinity) {
       this.#reported = filling ? now : -Infinity;
@@ -91,8 +98,8 @@ export class Measuring {
   }
 
   /**
-   * Sequence of the last message of a category. For events of entities: the end of the stream if one of them is unread,
-   * else 0.
+   * Returns the sequence of the last message of a category. For events of entities: the end of the stream if one of
+   * them is unread, else 0.
    */
   async #lastOf(category: string, end: number, read: number): Promise<number> {
     const { stream, namespace } = this.#options;

@@ -1,4 +1,7 @@
-/** Reads the log for a leader: the messages of its categories behind its position, each once. */
+/**
+ * Reads the log for a subscription's leader: the messages of the subscription's categories behind its position, each
+ * once.
+ */
 import { Fifo } from "../../data/queues.ts";
 import { TurnBudget } from "../../dispatch/turn_budget.ts";
 import type { CatgaError } from "../../error.ts";
@@ -14,22 +17,22 @@ import type { SubscriptionStoreOptions } from "./store.ts";
 
 /** Options of a {@link LeaderReading}. */
 export interface ReadingOptions extends Pick<SubscriptionStoreOptions, "clock" | "stream" | "namespace" | "fault"> {
-  /** Called with messages, in order. `size`: size of each of them in the log, in bytes. */
+  /** Called with messages read, in order. `size`: size of each message in the log, in bytes. */
   onMessages(messages: readonly LoggedMessage[], size: number): void;
-  /** Called with a stand-in for a stored message that cannot be read. */
+  /** Called for a stored message that cannot be read, with a message that stands in for it. `reason`: why. */
   onGarbage(message: LoggedMessage, reason: string): void;
-  /** Called at every start of reading with the end of the log and the position behind which reading goes on. */
+  /** Called whenever reading starts. `end`: end of the log; `read`: position behind which reading goes on. */
   onEnd(end: number, read: number): void;
   /**
-   * Called when messages of the log were lost and reading goes on elsewhere. `back`: at lower positions than before;
-   * messages read before must be settled first.
+   * Called when messages of the log were lost and reading goes on at another position. `back`: true if that is lower
+   * than before; messages read before must be settled first.
    */
   onLoss(loss: LogLoss, back: boolean): void;
   /** Returns true if all messages read so far are settled. */
   settled(): boolean;
 }
 
-/** A start of the reader. */
+/** A start of the stream's reader, as the reader reports it. */
 type ReaderStart = Parameters<FollowOptions["onStart"]>[0];
 
 /**
@@ -40,45 +43,47 @@ export class LeaderReading {
   readonly #options: ReadingOptions;
   readonly #ledger: { place: Place };
   #reader: LogReader | undefined;
-  /** Categories that are followed; a stored message of an entity may also have events of other categories. */
+  /** Contracts whose messages are read; a stored message of an entity may also have events of other contracts. */
   #categories: ReadonlySet<string> = new Set();
-  /** Returns true if a stored message has no event of these categories; set only for the stream of entities. */
+  /** Returns true if a stored message has no event of `#categories`; set only for the stream of entities. */
   #isForeign: ((data: Uint8Array) => boolean) | undefined;
   /**
-   * After a loss: the place at which reading goes on once all earlier messages are settled, because its positions may
-   * be those of earlier messages.
+   * After a loss: the place at which reading goes on once all earlier messages are settled. Earlier messages may have
+   * the same positions.
    */
   #behindLoss: Omit<Place, "epoch"> | undefined;
-  /** Messages and starts that arrived while reading was paused, or behind such ones. */
+  /**
+   * Stored messages and starts of the reader that arrived while reading was paused; also any that arrived after them.
+   */
   #held = new Fifo<StoredMessage | ReaderStart>();
   #paused = false;
   /** True if the rest of `#held` is read in the next turn of the event loop. */
   #waits = false;
   readonly #budget: TurnBudget;
   #over = false;
-  /** Time of the last request for the state of the log, by the monotonic clock. */
+  /** Time of the last request for the log's state, by the monotonic clock. */
   #skipped = -Infinity;
-  /** State of the log in the last answer. */
+  /** State of the log, as last answered by the server. */
   #had: LogState | undefined;
 
-  /** `ledger`: reading starts at its `place` and moves it. */
+  /** `ledger`: reading starts at `ledger.place` and moves it. */
   constructor(options: ReadingOptions, ledger: { place: Place }) {
     this.#options = options;
     this.#budget = new TurnBudget(options.clock);
     this.#ledger = ledger;
   }
 
-  /** True if all messages that the log had at the start of reading were delivered. */
+  /** True if all messages that the log had when reading started were passed to `onMessages`. */
   get caughtUp(): boolean {
     return this.#reader?.caughtUp === true && this.#behindLoss === undefined && this.#held.size === 0;
   }
 
-  /** Why the log cannot be read now; `undefined` while it can. */
+  /** Error because of which the log cannot be read now; `undefined` while it can be read. */
   get unreadable(): CatgaError | undefined {
     return this.#reader?.fault;
   }
 
-  /** Reads these categories, and no others, from the present place on. A forged record may have none. */
+  /** Reads these categories, and no others, from the present place on. The list may be empty, in a forged commit. */
   follow(categories: readonly string[]): void {
     const { stream, namespace } = this.#options;
     const { created, read, time } = this.#ledger.place;
@@ -117,15 +122,15 @@ export class LeaderReading {
   }
 
   /**
-   * Call often while no message is open: moves the place twice a minute behind messages of other categories, so that
-   * their removal is not taken for a loss; only behind messages that its own reader has passed, because another server
-   * may lag behind.
+   * Call often while no message is open. Moves the place twice a minute behind messages of other categories, so that
+   * their removal from the log is not taken for a loss. Moves it only behind messages that this reader has passed,
+   * because another server may lag behind.
    */
   skipOthers(now: number): void {
     const { stream, namespace, fault } = this.#options;
     const mark = this.#reader?.mark;
     const { place } = this.#ledger;
-    if (!this.caughtUp || mark?.created !== place.created || stream.name === streamName(namespace, "entities")) return; // nothing expires there
+    if (!this.caughtUp || mark?.created !== place.created || stream.name === streamName(namespace, "entities")) return; // messages of entities do not expire
     const [had, read] = [this.#had, sequenceOf(place.read)];
     if (had?.created === place.created && Math.max(mark.sequence, read) >= had.last) {
       this.#had = undefined;
@@ -137,7 +142,7 @@ export class LeaderReading {
     stream.state().then((state) => void (this.#had = state), fault);
   }
 
-  /** Call when all messages read are settled: after a loss, reading goes on then. */
+  /** Call when all messages read so far are settled: after a loss, reading then goes on. */
   settle(): void {
     const behind = this.#behindLoss;
     if (behind === undefined || !this.#options.settled()) return;
@@ -169,7 +174,10 @@ export class LeaderReading {
     this.#options.onEnd(endOf(arrived.state.last), endOf(arrived.mark.sequence));
   }
 
-  /** Reads waiting messages, in several turns of the event loop, so that the lease is renewed in between. */
+  /**
+   * Reads the messages in `#held`, in several turns of the event loop, so that the node's lease is renewed in
+   * between.
+   */
   #drain(): void {
     while (!this.#paused && !this.#waits && this.#held.size > 0) {
       if (this.#budget.over) {
@@ -190,7 +198,7 @@ export class LeaderReading {
     const lost = found?.reason === "expired" && this.#onlyOthers(state) ? undefined : found;
     const place = { created: mark.created, read: endOf(mark.sequence), time: mark.time ?? 0 };
     if (this.#behindLoss !== undefined) {
-      // another loss
+      // the log has lost messages again
       if (lost !== undefined) {
         this.#behindLoss = place;
         this.#held = new Fifo();
@@ -200,7 +208,8 @@ export class LeaderReading {
     }
     const { created, read, at } = this.#ledger.place;
     if (lost === undefined) {
-      // time 0: the messages passed by are of other categories and may be removed, so their time proves no loss
+      // time 0 (unknown): the skipped messages are of other categories and may be removed, which must not be taken
+      // for a loss
       if (created === "" || place.read > read) {
         this.#goTo({ ...place, time: 0, at: state.last === mark.sequence ? state.now : at });
       }
@@ -215,10 +224,10 @@ export class LeaderReading {
   }
 
   /**
-   * Returns true if all messages removed behind the place were of other categories: schedules that were taken back or
-   * have fired. The place was checked less than a minute ago, and messages of its own categories are kept for a minute
-   * at least. (A stream purged within that minute looks the same, unless it had a message of its own categories that
-   * must still exist.)
+   * Returns true if all messages removed from the log behind the place were of other categories, such as schedules
+   * that have fired. That is so if the place was checked less than a minute ago, because messages of its own
+   * categories are kept for a minute at least. (A stream purged within that minute looks the same, unless it had a
+   * message of its own categories that must still exist.)
    */
   #onlyOthers({ now, maxBytes }: ReaderStart["state"]): boolean {
     const { at, time } = this.#ledger.place;
@@ -244,7 +253,8 @@ export class LeaderReading {
 }
 
 /**
- * Makes a stand-in for a stored message that cannot be read, in the first of these categories that has such subjects.
+ * Makes a message that stands in for a stored message that cannot be read. Its category is the first of these that
+ * has such subjects.
  */
 export function garbageMessage(
   namespace: string,
@@ -267,9 +277,9 @@ export function garbageMessage(
   };
 }
 
-/** Interval at which messages of other categories are passed by, in ms. */
+/** Interval at which the place is moved behind messages of other categories, in ms. */
 const SKIP = 30_000;
-/** Minimum time for which each message is kept, in ms. */
+/** Minimum time for which the log keeps each message, in ms. */
 const LEAST_KEPT = 60_000;
-/** Bytes of an unreadable message that its dead letter shows. */
+/** Number of bytes of an unreadable message that its dead letter shows. */
 const EXCERPT = 1_024;

@@ -1,4 +1,4 @@
-/** Subscriptions of a node, made of its handlers of durable contracts. */
+/** Derives the subscriptions of a node from its handlers of durable contracts. */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { SubscriptionSettings } from "../../contract/handler.ts";
 import { DEFAULT_RETRY } from "../../contract/defaults.ts";
@@ -6,12 +6,12 @@ import { morePatient } from "../../contract/send_options.ts";
 import { MOST_CATEGORIES } from "../format/commit.ts";
 import { COMMANDS, subscriptionName } from "../format/names.ts";
 
-/** Settings of a category for its leader. */
+/** Settings of a category (contract) that its subscription's leader needs. */
 export type CategorySettings = Pick<SubscriptionSettings, "from" | "attempts" | "delay" | "timeout" | "batch">;
 
-/** A subscription and its categories on this node. */
+/** A subscription, and the categories (contracts) of it that this node handles. */
 export interface SubscriptionSpec {
-  /** Name of the service; `COMMANDS` for a queued command. */
+  /** Name of the service that owns the subscription; `COMMANDS` for a queued command. */
   readonly service: string;
   readonly name: string;
   readonly categories: ReadonlyMap<string, CategorySettings>;
@@ -48,14 +48,14 @@ export function subscriptionSpecs(
 }
 
 /**
- * Settings of a category that only other nodes handle; the retry settings that they announce take precedence, and they
- * abort runs themselves.
+ * Settings of a category that only other nodes handle. The retry settings that these nodes announce take precedence,
+ * and these nodes abort runs at their own timeout.
  */
 export const DEFAULT_SETTINGS: CategorySettings = Object.freeze({ from: "now", ...DEFAULT_RETRY, timeout: 3_600_000 });
 
 /**
- * Merges the settings of two handlers of one subscription and category, which both run for each message: the more
- * patient settings hold.
+ * Merges the settings of two handlers of the same subscription and category, both of which run for each message: the
+ * more patient settings apply.
  */
 function merged(one: CategorySettings, other: CategorySettings | undefined): CategorySettings {
   if (other === undefined) return one;

@@ -24,7 +24,7 @@ export interface SubscriptionStoreOptions {
   /** Key of the subscription. */
   readonly key: string;
   readonly clock: Clock;
-  /** All operations reject with its reason when it aborts. */
+  /** Signal on whose abort all operations reject with its reason. */
   readonly signal: AbortSignal;
   /** Called with errors of operations that are retried. */
   fault(error: unknown): void;
@@ -40,7 +40,7 @@ export class SubscriptionStore {
     this.#subject = commitSubject(options.namespace, options.key);
   }
 
-  /** Carries out all requests of these steps. Resolves with their result. */
+  /** Carries out all requests that these steps yield. Resolves with the steps' result. */
   async carryOut<T>(steps: CommitSteps<T>): Promise<T> {
     const { clock, signal } = this.#options;
     let next = steps.next({ type: "done" });
@@ -56,8 +56,8 @@ export class SubscriptionStore {
   }
 
   /**
-   * Reads the parked messages with these ids; messages that the store has lost are absent. `garbage`: other ids that it
-   * found. May be called again.
+   * Reads the parked messages with these ids; messages that the store has lost are missing from `found`. `garbage`:
+   * ids of other messages in the store. May be called again.
    */
   async listed(ids: ReadonlySet<string>): Promise<{ found: Map<string, ListedMessage>; garbage: string[] }> {
     const found = new Map<string, ListedMessage>();
@@ -67,7 +67,7 @@ export class SubscriptionStore {
       if (id !== undefined && !ids.has(id)) garbage.add(id);
       else if (id !== undefined) this.#list(found, id, message);
     }
-    // a server that lags behind may lack the last ones: read these from the leader
+    // the server that answered may lag behind and lack the last messages: read these from the stream's leader
     for (const id of ids) {
       if (found.has(id)) continue;
       const message = await this.#again(() => this.#options.stream.last(this.#parked(id), { latest: true }));
@@ -76,12 +76,12 @@ export class SubscriptionStore {
     return { found, garbage: [...garbage] };
   }
 
-  /** Loads payload and cause of a parked message into memory; resolves with false if the store has lost it. */
+  /** Loads payload and cause of a parked message into memory. Resolves with false if the store has lost the message. */
   async load(item: Item): Promise<boolean> {
     if (item.loaded) return true;
     const message = await this.#again(() => this.#options.stream.last(this.#parked(item.id), { latest: true }));
     const read = message && readParked(item.id, textOf(message));
-    if (item.loaded) return true; // loaded by another call meanwhile: may have changed since
+    if (item.loaded) return true; // another call has loaded the message meanwhile, and it may have changed since
     if (read === undefined || typeof read === "string") return false;
     item.message = read.message;
     const [own, kept] = [item.error, read.error];
@@ -91,8 +91,8 @@ export class SubscriptionStore {
   }
 
   /**
-   * Reads the requests behind a sequence, in order, from a server that may lag behind. A string: why a request is
-   * invalid.
+   * Reads the requests of nodes and operators behind a sequence, in order, from a server that may lag behind. A
+   * string in place of a request: why it is invalid.
    */
   async requests(behind: number): Promise<readonly (readonly [sequence: number, SubscriptionRequest | string])[]> {
     const { namespace, key } = this.#options;
@@ -147,7 +147,7 @@ export class SubscriptionStore {
    */
   async #put(item: Item): Promise<void> {
     const { stream, clock, signal, fault } = this.#options;
-    if (!await this.load(item)) return; // the store has lost it
+    if (!await this.load(item)) return; // the store has lost the message: nothing to write
     const { message, error } = item;
     for (let [tries, failures] = [0, 0];; failures++) {
       const kept = tries < 2 ? { message, error } : withoutPayload({ message, error });
@@ -173,7 +173,7 @@ export class SubscriptionStore {
     }
   }
 
-  /** Drops the payload of a message that is too large to be stored: without attempts left, it becomes a dead letter. */
+  /** Drops the payload of a message that is too large to be stored; the message becomes a dead letter. */
   #cut(item: Item, { message, error }: ParkedMessage): void {
     const { category, id } = message;
     this.#options.fault(
@@ -192,7 +192,7 @@ export class SubscriptionStore {
     found.set(id, { in: "store", loaded, ...(loaded ? read : withoutLarge(read)) });
   }
 
-  /** Reads the messages of a subject from a sequence on. */
+  /** Reads the messages of a subject whose sequence is at least `from`. */
   #all(subject: string, from = 0): AsyncIterable<StoredMessage> {
     const { stream } = this.#options;
     const read: LogStream["read"] = (subject, options) => this.#again(() => stream.read(subject, options));
@@ -208,7 +208,7 @@ export class SubscriptionStore {
   }
 }
 
-/** Repeats a read until the store answers. Rejects when the signal aborts. */
+/** Repeats a read, with pauses, until the store answers. Rejects when the signal aborts. */
 export async function readAgain<T>(
   { clock, signal, fault }: Pick<SubscriptionStoreOptions, "clock" | "signal" | "fault">,
   read: () => Promise<T>,
@@ -232,17 +232,17 @@ export function stored(message: StoredMessage): StoredCommit {
   return { sequence: message.sequence, commit: readCommit(textOf(message)) };
 }
 
-/** The part of a large parked message that stays in memory. */
+/** Returns the part of a parked message that stays in memory: without payload and cause if they are large. */
 function withoutLarge({ message, error }: ParkedMessage): ParkedMessage {
   const { cause: _, ...known } = error ?? { code: "", message: "" };
   return { message: { ...message, payload: undefined, meta: undefined }, error: error && known };
 }
 
-/** Timeout of a write, in ms. */
+/** Timeout of a write to the store, in ms. */
 const ANSWER_TIMEOUT = 2_000;
 const FIRST_PAUSE = 50; // ms
 const LONGEST_PAUSE = 2_000; // ms
 /** Maximum number of concurrent writes of parked messages. */
 const MAX_BATCH = 64;
-/** Size up to which a parked message stays in memory as a whole, in bytes or characters. */
+/** Size of payload and cause up to which a parked message stays in memory as a whole, in bytes or characters. */
 const KEPT_CHARACTERS = 1_024;

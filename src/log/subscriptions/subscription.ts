@@ -1,6 +1,6 @@
 /**
- * A subscription as one of its nodes sees it: the last commit seen, and the term while this node leads. It takes the
- * lead when this node's turn has come.
+ * A subscription as one of its nodes sees it: the last commit seen, and the term (the time for which this node
+ * leads). The node takes the lead when its turn has come.
  */
 import { listed, printable } from "../../data/printable.ts";
 import { CatgaError, unavailable } from "../../error.ts";
@@ -23,9 +23,9 @@ import { Warnings } from "./warnings.ts";
 /** Options of a {@link LogSubscription}. */
 export interface SubscriptionParts {
   readonly host: LogHost;
-  /** The stream of messages. */
+  /** The stream that has the subscription's messages. */
   readonly stream: LogStream;
-  /** The stream of subscription records. */
+  /** The stream of subscriptions, which has their commits. */
   readonly kept: LogStream;
   readonly leases: Leases;
   readonly mostParked: number;
@@ -34,7 +34,7 @@ export interface SubscriptionParts {
   nodes(): readonly CapableNode[];
 }
 
-/** The last commit that this node has seen. */
+/** The last commit of the subscription that this node has seen. */
 interface SeenCommit {
   readonly message: StoredMessage;
   /** Time at which this node saw the commit, by the monotonic clock. */
@@ -47,29 +47,29 @@ interface SeenCommit {
 export class LogSubscription {
   readonly key: string;
   readonly spec: SubscriptionSpec;
-  /** The stream of messages. */
+  /** The stream that has the subscription's messages. */
   readonly stream: LogStream;
   readonly #options: SubscriptionParts;
   readonly #warnings: Warnings;
   #seen: SeenCommit | undefined;
-  /** The present term; `undefined` while this node does not lead. */
+  /** The term in which this node leads the subscription; `undefined` while another node leads. */
   term: SubscriptionTerm | undefined;
   #taking = false;
-  /** Aborts taking the lead, and the term. */
+  /** Aborts the takeover of the lead, and the term that follows it. */
   #ending = new AbortController();
   #leaving = false;
   /**
-   * Earliest time at which this node competes for the lead: after a failed term others go first, and the present leader
-   * must be known.
+   * Earliest time at which this node competes for the lead, by the monotonic clock: other nodes go first after this
+   * node's term has failed, and the present leader must be known.
    */
   #stands = 0;
   /**
-   * Time since which another node should lead in this node's place, by the monotonic clock; `undefined`: none should.
+   * Time since which another node should lead instead of this node, by the monotonic clock; `undefined`: none should.
    */
   #secondSince: number | undefined;
-  /** Time of the next check that the record has all categories of this node, by the monotonic clock. */
+  /** Time at which this node next checks that the last commit has all of its categories, by the monotonic clock. */
   #checks = Infinity;
-  /** Time until which this node keeps the lead although another node should have it. */
+  /** Time until which this node keeps the lead although another node should have it, by the monotonic clock. */
   #keeps = 0;
 
   constructor(options: SubscriptionParts) {
@@ -81,17 +81,20 @@ export class LogSubscription {
     this.#warnings = new Warnings(options.host, `${service}/${name}`);
   }
 
-  /** True if this node leads, or is about to. */
+  /** True if this node leads the subscription, or is about to. */
   get leads(): boolean {
     return this.term !== undefined || this.#taking;
   }
 
-  /** True while this node takes the lead over. */
+  /** True while this node takes over the lead of the subscription. */
   get begins(): boolean {
     return this.#taking || this.term?.begun === false;
   }
 
-  /** True if this node has open messages, or is about to lead: its process must not end by itself meanwhile. */
+  /**
+   * True if this node has open messages of the subscription, or is about to lead it: the node's process must not end
+   * by itself meanwhile.
+   */
   get busy(): boolean {
     if (this.term !== undefined) return this.term.open > 0 && !this.#warnings.stopped;
     if (this.#leaving) return false;
@@ -103,7 +106,7 @@ export class LogSubscription {
     return this.#first;
   }
 
-  /** Call when a commit is stored. */
+  /** Call when a commit of the subscription is stored. */
   onCommit(message: StoredMessage): void {
     this.#see(message);
     this.term?.onCommit(message.sequence);
@@ -115,7 +118,7 @@ export class LogSubscription {
     void this.#look();
   }
 
-  /** Call when another node has overwritten this node's lease: ends the term. */
+  /** Call when another node has overwritten this node's lease: ends this node's term. */
   onLost(): void {
     if (this.term === undefined) return;
     this.term.close();
@@ -123,8 +126,9 @@ export class LogSubscription {
   }
 
   /**
-   * Writes the first commit if there is none. Else asks the leader (perhaps another node) to read the categories that
-   * the record lacks, from now on, and waits until it does. Rejects with a `CatgaError` such as `UNAVAILABLE`.
+   * Stores the subscription's first commit if there is none. Else asks the leader (perhaps another node) to read the
+   * categories that the last commit lacks, from now on, and waits until it does. Rejects with a `CatgaError` such as
+   * `UNAVAILABLE`.
    */
   async ensure(signal: AbortSignal): Promise<void> {
     await this.#ensure(signal, true);
@@ -143,7 +147,7 @@ export class LogSubscription {
       }
       this.#see(found);
       const { commit } = stored(found);
-      if (typeof commit === "string") return; // the next leader replaces an invalid record
+      if (typeof commit === "string") return; // nothing to do: the next leader replaces an invalid commit
       const missing = this.#missing(commit);
       if (missing.length === 0) {
         if (begins) {
@@ -166,7 +170,7 @@ export class LogSubscription {
     }
   }
 
-  /** Call every 100 ms. `may`: this node may begin another takeover now. */
+  /** Call every 100 ms. `may`: true if this node may begin another takeover now. */
   tick(now: number, may: boolean): void {
     if (now >= this.#checks && !this.#leaving && this.#options.host.connected) this.#check(now);
     if (this.term !== undefined) {
@@ -183,7 +187,10 @@ export class LogSubscription {
     }).finally(() => void (this.#taking = false));
   }
 
-  /** Hands the lead over. Never rejects. */
+  /**
+   * Hands the lead of the subscription over to another node. `patience`: time for running messages to end, in ms.
+   * Never rejects.
+   */
   async leave(patience: number): Promise<void> {
     this.#leaving = true;
     await this.term?.handOver(patience);
@@ -214,8 +221,8 @@ export class LogSubscription {
   }
 
   /**
-   * Asks for this node's categories that the record lacks. No leader reads them: the record was forged, or the store
-   * went back to an older one.
+   * Asks the leader to read this node's categories that the last commit lacks. No leader reads them if that commit
+   * was forged, or if the store went back to an older one.
    */
   #check(now: number): void {
     this.#checks = now + CHECK;
@@ -230,8 +237,8 @@ export class LogSubscription {
   }
 
   /**
-   * Asks the leader to read these categories, too, from this position on, or from its own if that is later. Resolves
-   * with false if the request was not stored.
+   * Asks the leader to read these categories, too: from this position on, or from the leader's own position if that
+   * is later. Resolves with false if the request was not stored.
    */
   async #askFor(categories: readonly string[], position: number): Promise<boolean> {
     const id = `join-${this.#termName().replaceAll(/[^\w-]/g, "-")}`;
@@ -245,7 +252,10 @@ export class LogSubscription {
     return `${endpoint}.${Math.floor(random() * 2 ** 40).toString(36)}`;
   }
 
-  /** Reports the new categories of which the log has earlier messages: no node will handle these messages. */
+  /**
+   * Reports the new categories of which the log already has messages: no node will handle these messages, because the
+   * categories begin now.
+   */
   async #passesOver(categories: readonly string[]): Promise<void> {
     const { host: { namespace }, stream } = this.#options;
     const behind: [category: string, last: number][] = [];
@@ -261,7 +271,7 @@ export class LogSubscription {
     this.#warnings.passesOver(behind);
   }
 
-  /** Reports the categories of this node with `from: "start"` that the record has begin later. */
+  /** Reports the categories of this node with `from: "start"` that begin later than that according to a commit. */
   #ignoresFrom({ head: { began } }: Commit): void {
     const ignored = [...this.spec.categories].flatMap(([name, { from }]) =>
       from === "start" && began[name] > 0 ? [name] : []
@@ -269,7 +279,10 @@ export class LogSubscription {
     this.#warnings.ignoresFrom(ignored);
   }
 
-  /** Stores a first commit or a request. Resolves with true if it was stored. */
+  /**
+   * Stores a first commit or a request, if the subject's last message has the sequence `expect`. Resolves with true
+   * if it was stored.
+   */
   async #store(subject: string, text: string, expect?: number): Promise<boolean> {
     const { host: { clock }, kept } = this.#options;
     const appended = await kept.append(subject, text, { timeout: ANSWER_TIMEOUT, expect });
@@ -282,8 +295,8 @@ export class LogSubscription {
   }
 
   /**
-   * Hands the lead over when another node has been the right leader for `SETTLED` ms: else the first node to start
-   * would keep all leads. At most once in `HAND_OVER_PAUSE` ms, because nodes may disagree about who lives.
+   * Hands the lead over when another node should have led for `SETTLED` ms; otherwise the first node to start would
+   * keep all leads. At most once in `HAND_OVER_PAUSE` ms, because nodes may disagree about which nodes live.
    */
   #giveWay(now: number): void {
     if (this.#first) this.#secondSince = undefined;
@@ -315,10 +328,12 @@ export class LogSubscription {
     const { host, kept, stream, leases, mostParked, spec, nodes } = this.#options;
     const commit = this.#commit;
     if (commit === undefined) return await this.#ensure(ending.signal, false);
-    // the leader's lease may have been renewed meanwhile: while this node was cut off, all seemed to expire
+    // check again: while this node was cut off, all leases seemed to expire, but the leader may have renewed its
+    // lease
     if (!await leases.hold() || this.#leaving || !this.#mayLead(host.clock.monotonic())) return;
     const last = typeof commit === "object" ? commit.head.leader : "";
-    // a process that is out of reach goes on leading when it is back, unless its lease was overwritten
+    // overwrite the last leader's lease first: a process that cannot be reached now would go on leading when it is
+    // back
     if (last !== "" && last !== host.endpoint && !await leases.fence(last)) return;
     const store = new SubscriptionStore({
       stream: kept,
@@ -333,7 +348,7 @@ export class LogSubscription {
       term: this.#termName(),
       few: MAX_LISTED_PARKED,
       jump: 1 + Math.floor(host.random() * MAX_TOKEN_STEP),
-      // another node may have taken the lead meanwhile
+      // another node may have taken the lead since the check
       may: (leader) => typeof commit === "string" || leader === "" || leader === host.endpoint || leader === last,
     }));
     ending.signal.throwIfAborted();
@@ -347,8 +362,8 @@ export class LogSubscription {
   }
 
   /**
-   * Acts on a failed attempt to lead: another node leads, or the record is invalid. `invalid`: why; such a record is
-   * replaced.
+   * Acts on a failed attempt to lead: another node leads, or the last commit is invalid. `invalid`: why it is; an
+   * invalid commit is replaced.
    */
   async #lost(invalid: string | undefined): Promise<void> {
     const seen = this.#seen;
@@ -359,7 +374,7 @@ export class LogSubscription {
       new CatgaError("INVALID_MESSAGE", `it is invalid (${invalid}); all messages of the log are handled again`),
     );
     const { sequence } = seen.message;
-    // stored before the old commits are purged: a subscription without any record would begin at the end of the log
+    // stored before the old commits are removed: a subscription without any commit would begin at the end of the log
     const text = firstCommit(this.#termName(), { ...firstHead(this.spec, undefined), leader: "?" }, sequence + 1);
     if (await this.#store(this.#subject, text, sequence)) {
       await this.#options.kept.purge(this.#subject, { before: sequence + 1 });
@@ -378,7 +393,10 @@ export class LogSubscription {
     void this.#look().finally(() => this.#stands = clock.monotonic() + aside);
   }
 
-  /** Reads the last commit, whose sequence may be smaller than that of the last commit seen. Never rejects. */
+  /**
+   * Reads the subscription's last commit, whose sequence may be smaller than that of the last commit seen. Never
+   * rejects.
+   */
   async #look(): Promise<void> {
     const { kept, host: { clock } } = this.#options;
     try {
@@ -392,8 +410,8 @@ export class LogSubscription {
 }
 
 /**
- * The head of a new subscription: each category begins now or at the start, as its handler says. `state`: state of the
- * stream.
+ * Makes the state of a new subscription: each category begins now or at the start of the log, as its handler says.
+ * `state`: state of the log's stream.
  */
 function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined): Head {
   const now = state === undefined ? 0 : endOf(state.last);
@@ -415,21 +433,21 @@ function firstHead({ categories }: SubscriptionSpec, state: LogState | undefined
 /** Maximum number of new categories for which earlier messages are reported. */
 const MOST_LOOKED_AT = 16;
 /**
- * Time for which another node must have been the right leader before the lead is handed over, and minimum time between
- * two hand-overs, in ms.
+ * Time in ms for which another node must have been the one that should lead, before this node hands the lead over;
+ * `HAND_OVER_PAUSE`: minimum time between two such hand-overs.
  */
 const SETTLED = 30_000;
 const HAND_OVER_PAUSE = 600_000;
-/** Time that running messages get to end at a hand-over, in ms. */
+/** Time that running messages get to end when the lead is handed over, in ms. */
 const PATIENCE = 2_000;
-/** Time for which this node leaves the lead to others after a failed term, in ms. */
+/** Time for which this node leaves the lead to other nodes after its term has failed, in ms. */
 const ASIDE = 30_000;
-/** Time that a leader gets to read new categories, in ms. */
+/** Time that a leader gets to begin to read new categories, in ms. */
 const JOIN = 30_000;
 const JOIN_POLL = 50; // ms
 const CHECK = 5_000; // ms
 const ANSWER_TIMEOUT = 2_000; // ms
-/** With fewer parked messages than this, each commit lists all of them. */
+/** Number of parked messages below which each commit lists all of them. */
 const MAX_LISTED_PARKED = 200;
-/** Maximum random increase of the token of a new term. */
+/** Maximum random increase of the leader's token at a new term. */
 const MAX_TOKEN_STEP = 1_000;

@@ -1,6 +1,6 @@
 /**
- * The subscriptions of one node: it stores the records of new ones, leads those whose turn is this node's, and watches
- * the others.
+ * The subscriptions of one node: the node stores the first commits of new subscriptions, leads those whose turn is
+ * its own, and watches the others.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { fewAtOnce } from "../../data/queues.ts";
@@ -29,23 +29,23 @@ import { token } from "../../data/subject_token.ts";
 /** Options of {@link Subscriptions}. */
 export interface SubscriptionsOptions {
   readonly host: LogHost;
-  /** The stream of subscriptions. */
+  /** The stream of subscriptions, which has their commits, parked messages and requests. */
   readonly kept: LogStream;
-  /** The streams that are read, each with the node's handlers of its durable contracts. */
+  /** The streams that subscriptions read, each with the node's handlers of its durable contracts. */
   readonly sources: readonly Source[];
-  /** Called with each error of a renewal of the lease, at most one a second. Must not throw. */
+  /** Called with each error of a renewal of this node's lease, at most once a second. Must not throw. */
   readonly onError?: ((error: unknown) => void) | undefined;
   /** Maximum number of parked messages of a subscription; default 10,000. */
   readonly mostParked?: number | undefined;
 }
 
-/** A stream that is read. */
+/** A stream that subscriptions read, and the handlers of its contracts. */
 export interface Source {
   readonly stream: LogStream;
   readonly handlers: Iterable<Pick<DurableHandler, "contract" | "settings">>;
 }
 
-/** The subscriptions of one node. */
+/** All subscriptions of one node. */
 export class Subscriptions {
   readonly #options: SubscriptionsOptions;
   readonly #all = new Map<string, LogSubscription>();
@@ -91,14 +91,14 @@ export class Subscriptions {
       if (term === undefined) {
         return { service, name, state: "following", open: 0, lag: 0, oldest: 0, retrying: 0, dead: 0 };
       }
-      const lag = this.#measuring.get(stream)!.lag({ key, read: term.read }); // each stream has one
+      const lag = this.#measuring.get(stream)!.lag({ key, read: term.read }); // `#measuring` has an entry for each stream
       return { service, name, lag, ...term.health(this.#reader?.fault) };
     });
   }
 
   /**
-   * Resolves when each subscription has a record with all categories of this node: messages published from then on are
-   * handled. Rejects with a `CatgaError` when the store cannot be reached.
+   * Starts the subscriptions. Resolves when the commits of each one have all categories of this node: messages
+   * published from then on are handled. Rejects with a `CatgaError` when the store cannot be reached.
    */
   async start(): Promise<void> {
     if (this.#all.size === 0) return;
@@ -107,7 +107,7 @@ export class Subscriptions {
     this.#offNodes = host.onNodes(() => this.#refresh());
     await this.#follow();
     if (signal.aborted) return;
-    // `ensure` may wait for a leader, which may be this node
+    // `ensure` may wait for a leader, and this node may have to become that leader
     this.#tick();
     await fewAtOnce([...this.#all.values()], MAX_CONCURRENT_RECORDS, async (subscription) => {
       await subscription.ensure(signal);
@@ -122,7 +122,7 @@ export class Subscriptions {
     await Promise.all([...this.#all.values()].map((subscription) => subscription.leave(patience)));
   }
 
-  /** Ends everything. */
+  /** Ends all subscriptions of this node, without handing them over. */
   close(): void {
     this.#ending.abort(new CatgaError("CLOSED", "the app stops"));
     this.#timer?.cancel();
@@ -132,7 +132,7 @@ export class Subscriptions {
     for (const subscription of this.#all.values()) subscription.close();
   }
 
-  /** Follows commits, requests and leases from now on. */
+  /** Follows commits, requests and leases in the stream of subscriptions from now on. */
   async #follow(): Promise<void> {
     const { host, kept } = this.#options;
     const { namespace } = host;
@@ -140,7 +140,7 @@ export class Subscriptions {
     const state = await throughElection(host, signal, () => kept.state());
     if (signal.aborted) return;
     const services = new Set([...this.#all.values()].map(({ spec: { service } }) => `${token(service)}.*`));
-    // busy subscriptions commit often: a node with few of its own follows only these
+    // a node with few subscriptions follows only these: busy subscriptions of other nodes commit often
     const keys = this.#all.size <= MOST_FOLLOWED ? this.#all.keys() : services;
     this.#reader = kept.follow({
       subjects: [
@@ -160,7 +160,7 @@ export class Subscriptions {
     return [...this.#all.values()].filter(({ begins }) => begins).length;
   }
 
-  /** Reads the last commits and the requests again: messages may have been missed. */
+  /** Reads the last commits and the requests again, because messages about them may have been missed. */
   #look(): void {
     this.#looked = this.#options.host.clock.monotonic();
     for (const subscription of this.#all.values()) subscription.onDoubt();
@@ -218,11 +218,14 @@ export class Subscriptions {
 }
 
 const TICK_INTERVAL = 100; // ms
-/** Maximum number of subscriptions that are followed one by one; with more, all of their services are. */
+/**
+ * Maximum number of subscriptions whose commits are followed one by one; with more, all commits of their services are
+ * followed.
+ */
 const MOST_FOLLOWED = 32;
-/** Maximum number of records that are made at once. */
+/** Maximum number of subscriptions whose first commits are stored at once. */
 const MAX_CONCURRENT_RECORDS = 16;
 const PATIENCE = 3_000; // ms
 const LOOK_INTERVAL = 5_000; // ms
-/** Maximum number of takeovers at once: each reads the store. */
+/** Maximum number of takeovers of this node at once; each takeover reads the store. */
 const MOST_BEGINNING = 64;

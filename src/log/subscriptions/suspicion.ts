@@ -1,62 +1,63 @@
 /**
- * Finds the message that ended the process that ran it. When a leader's process crashes, each message that it may have
- * begun is suspected. Until all suspects have had an outcome, a message begins only after a commit that names it; so
- * the next leader knows which ran at a crash, and hands these out a 16th at a time, at last one alone: 256, 16, 1.
+ * Finds the message that ended the process that ran it. When a leader's process crashes, each message that it may
+ * have begun is suspected. Until all suspects have had an outcome, a message begins only after a commit that names
+ * it; so the next leader knows which messages ran at a crash. It hands them out in smaller and smaller groups, each a
+ * 16th of the last, until one runs alone: 256, 16, 1.
  */
 import type { Doubt } from "../format/commit.ts";
 import type { Item } from "./category.ts";
 
-/** A group of suspects: one of them may end its process. */
+/** A group of suspected messages: one of them may end the process that runs it. */
 interface SuspectGroup {
-  /** Number of its messages that may run at once. */
+  /** Number of the group's messages that may run at once. */
   size: number;
   readonly ids: Set<string>;
-  /** Endpoint of the process that ran these messages and ended. */
+  /** Endpoint of the process that ran the group's messages and ended. */
   readonly endpoint?: string;
-  /** The only message of that process, if it ran just one. */
+  /** The only message that this process ran; `undefined`: it ran several. */
   alone?: Item | undefined;
   /**
-   * Set for the group of all messages that were open at the crash: time for which a message that begins keeps the
-   * others waiting, in ms.
+   * Set for the group of all messages that were open at the crash: time for which each message of it that begins
+   * keeps the others waiting, in ms.
    */
   readonly moment?: number;
 }
 
-/** State in which the last leader left the subscription, and the runs that nodes report. */
+/** State in which the last leader left the subscription, and the runs that nodes report to the new leader. */
 export interface LastEnd {
-  /** Nodes of messages that run at live nodes, by the message's id. */
+  /** Id of the live node that runs a message, by the message's id. */
   readonly running: ReadonlyMap<string, string>;
-  /** Ids of messages whose runs at live nodes have ended lately. */
+  /** Ids of messages whose runs at live nodes have ended in the last seconds. */
   readonly ended: ReadonlySet<string>;
-  /** True if the last leader's process crashed, or is silent. */
+  /** True if the last leader's process has crashed, or does not answer. */
   readonly unclean: boolean;
-  /** Position of the end of the log. */
+  /** Position of the end of the log when the new leader took over. */
   readonly end: number;
 }
 
-/** The suspected messages of a subscription, in its leader. */
+/** The suspected messages of a subscription in its leader; see the file's comment. */
 export class Suspicion {
-  /** Position up to which the last leader may have begun messages. */
+  /** Position up to which the last leader may have begun messages before its process ended. */
   #upTo: number;
   readonly #groups: SuspectGroup[] = [];
-  /** Items that have begun, or begin with the next commit, with the time of that by the leader's clock. */
+  /** Messages that have begun, or begin with the next commit, each with the time of that by the leader's clock. */
   readonly #begun = new Map<Item, number>();
-  /** Items that the last leader may have begun and that have had no outcome yet. */
+  /** Messages that the last leader may have begun and that have had no outcome yet. */
   readonly #suspects = new Set<Item>();
-  /** Greatest number of suspects at once so far. */
+  /** Greatest number of suspects there were at once. */
   #most = 0;
   /** Number of suspects that may still be added. */
   #left = MOST_READ;
-  /** The message that ran alone when the last leader's process ended; `undefined`: several or none ran. */
+  /** The message that ran alone when the last leader's process ended; `undefined`: several messages ran, or none. */
   alone: Item | undefined = undefined;
 
-  /** `upTo`: position up to which messages may have been begun. `begun`: items that run now. */
+  /** `upTo`: position up to which messages may have been begun before the crash. `begun`: messages that run now. */
   constructor(upTo: number, begun: Iterable<Item> = []) {
     this.#upTo = upTo;
     for (const item of begun) this.#begun.set(item, -Infinity);
   }
 
-  /** The suspicion as commits record it. */
+  /** The suspected messages, in the form that commits record. */
   get stored(): Doubt {
     return {
       upTo: this.#upTo,
@@ -68,8 +69,8 @@ export class Suspicion {
   }
 
   /**
-   * Restores the suspicion that the last leader has recorded, or begins one after a crash; `undefined`: none. `items`:
-   * messages that the last leader may have begun.
+   * Restores the suspects that the last leader has recorded, or makes them after its crash; `undefined`: there are
+   * none. `items`: messages that the last leader may have begun.
    */
   static after(
     before: Doubt | undefined,
@@ -79,7 +80,7 @@ export class Suspicion {
     if (before === undefined && !unclean) return undefined;
     const made = new Suspicion(before?.upTo ?? end);
     const known = new Map(items.map((item) => [item.id, item]));
-    // if the last leader's process lives, no message has ended it
+    // while the last leader's process lives, no message has ended it
     const begun = unclean ? (before?.begun ?? []).filter((id) => !running.has(id) && known.has(id)) : [];
     for (const { size, ids } of before?.groups ?? []) {
       made.#groups.push({ size, ids: new Set(ids.filter((id) => !begun.includes(id) && known.has(id))) });
@@ -96,22 +97,22 @@ export class Suspicion {
     return made;
   }
 
-  /** Adds a message that was read now and that the last leader may have begun. */
+  /** Adds a message read now that the last leader may have begun. */
   arrived(item: Item): void {
     if (item.position > this.#upTo) return;
     this.#suspects.add(item);
     if (--this.#left === 0) this.#upTo = 0;
   }
 
-  /** Call when all messages have been read that the log had when reading started. */
+  /** Call when all messages have been read that the log had when the new leader began to read. */
   caughtUp(): void {
     this.#upTo = 0;
   }
 
   /**
-   * The process at this endpoint ended while it ran this message. Returns true if that counts as an attempt, as the
-   * only message known to have run there. When a second one becomes known, the first is passed to `spare`: its attempt
-   * no longer counts.
+   * Call when the process at this endpoint ended while it ran this message. Returns true if that counts as an
+   * attempt, because no other message is known to have run there. When a second such message becomes known, the first
+   * is passed to `spare`: its attempt no longer counts.
    */
   vanished(item: Item, endpoint: string, spare: (item: Item) => void): boolean {
     let group = this.#groups.find((each) => each.endpoint === endpoint);
@@ -127,10 +128,10 @@ export class Suspicion {
   }
 
   /**
-   * Divides the ready items: `begins` begin with the next commit, `later` wait. An item that has run for some time no
-   * longer keeps others waiting, so that slow handlers do not hold a subscription up for hours; that time grows with
-   * each process that ends nevertheless. `pause`: time until the first running item no longer keeps others waiting, in
-   * ms.
+   * Divides the messages that are ready to run: `begins` begin with the next commit, `later` wait. A message that has
+   * run for some time no longer keeps others waiting, so that slow handlers do not hold a subscription up for hours;
+   * this time grows with each process that ends nevertheless. `pause`: time until the oldest running message no
+   * longer keeps others waiting, in ms.
    */
   choose(ready: readonly Item[], now: number): {
     readonly begins: readonly Item[];
@@ -138,10 +139,10 @@ export class Suspicion {
     readonly pause: number;
   } {
     this.#most = Math.max(this.#most, this.#suspects.size);
-    // each group is of one process that ended
+    // the number of groups tells how many processes have ended
     const grown = MOMENT * 4 ** Math.min(8, Math.max(0, this.#groups.length - 3));
     const since = (ms: number) => [...this.#begun].flatMap(([item, at]) => now - at < ms ? [item] : []);
-    // while some items of a group run, no other item does: so a crash is known to be due to one of the group
+    // only messages of one group run at a time: so a crash is known to be due to one of that group
     const group = this.#groups.find(({ ids, moment = grown }) => {
       return ids.size > 0 && (ready.some(({ id }) => ids.has(id)) || since(moment).some(({ id }) => ids.has(id)));
     });
@@ -153,7 +154,7 @@ export class Suspicion {
       : Math.min(MAX_CONCURRENT, Math.ceil(this.#most / FIRST_PART));
     const most = isFree ? group?.size ?? others : 0;
     const [begins, later]: Item[][] = [[], []];
-    const oldest = Math.min(now, ...recent.map((item) => this.#begun.get(item)!)); // set
+    const oldest = Math.min(now, ...recent.map((item) => this.#begun.get(item)!)); // `#begun` has each of these messages
     for (const item of ready) {
       if (recent.length + begins.length >= most || (group !== undefined && !group.ids.has(item.id))) later.push(item);
       else {
@@ -164,35 +165,40 @@ export class Suspicion {
     return { begins, later, pause: oldest + moment - now };
   }
 
-  /** Call when the item does not run any more. */
+  /** Call when the message does not run any more. */
   stopped(item: Item): void {
     this.#begun.delete(item);
   }
 
-  /** Call when the item has had an outcome, or cannot run now: it is no suspect any more. */
+  /** Call when the message has had an outcome, or cannot run now: it is no longer suspected. */
   cleared(item: Item): void {
     this.#suspects.delete(item);
     for (const { ids } of this.#groups) ids.delete(item.id);
   }
 
-  /** Returns true if all suspects have had an outcome. `read`: position up to which messages were read. */
+  /**
+   * Returns true if all suspects have had an outcome. `read`: position up to which the new leader has read messages.
+   */
   isOver(read: number): boolean {
     return this.#suspects.size === 0 && read >= this.#upTo && this.#groups.every(({ ids }) => ids.size === 0);
   }
 }
 
-/** A 16th of a group runs at once: the message that ends its process is found in the steps 256, 16, 1. */
+/**
+ * Divisor of a group's size: a 16th of a group runs at once, so the message that ends its process is found in the
+ * steps 256, 16, 1.
+ */
 const PART = 16;
 /**
- * A 64th of the first group runs at once, because it is unknown which of its messages ran; of 64 or fewer each runs
- * alone.
+ * Divisor for the group of all messages that were open at a crash: a 64th runs at once, because it is unknown which
+ * of them ran; of 64 or fewer each runs alone.
  */
 const FIRST_PART = 64;
 /** Maximum number of messages that the last leader may have begun behind its last commit. */
 const MOST_READ = 9_000;
 /**
- * Shortest and longest time for which an item of the first group keeps others waiting, and about the time for the whole
- * group, in ms.
+ * Shortest and longest time for which a message of the first group keeps others waiting, and approximate time for the
+ * whole group, in ms.
  */
 const [FIRST_MOMENT, LONGEST_MOMENT, ALTOGETHER] = [32, 500, 2_000];
 const MOMENT = 375;

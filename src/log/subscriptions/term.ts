@@ -1,6 +1,6 @@
 /**
- * The time in which this node leads a subscription: it takes over the state of its predecessor, reads the log, hands
- * out messages, and commits its position.
+ * A term: the time in which this node leads a subscription. The node takes over the state of its predecessor, reads
+ * the log, hands out messages to nodes, and commits its position.
  */
 import { HandledCount } from "../../dispatch/contract_counts.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
@@ -25,19 +25,23 @@ import type { Warnings } from "./warnings.ts";
 export interface TermOptions extends Omit<TakeoverOptions, "signal" | "fault"> {
   readonly spec: SubscriptionSpec;
   readonly warnings: Warnings;
-  /** Aborts the operations of the store. */
+  /** Aborts the term's operations of the store. */
   readonly ending: AbortController;
-  /** Maximum number of parked messages. */
+  /** Maximum number of parked messages, dead letters included. */
   readonly mostParked: number;
-  /** `holds`: no other node can lead yet. `unrenewed`: why the lease cannot be renewed. */
+  /**
+   * This node's leases. `holds`: true if no other node can lead yet; `unrenewed`: the error because of which the
+   * lease cannot be renewed.
+   */
   readonly leases: { readonly holds: boolean; readonly unrenewed: CatgaError | undefined };
-  /** Called when the term is over. */
+  /** Called once, when the term is over. */
   onEnd(end: TermEnd): void;
 }
 
 /**
- * How a term ends. `deposed`: another node leads. `handed over`: this node gave up the lead. `failed`: an error ended
- * it, and another node should lead. `rewound`: the record went back in the log, and a new term begins.
+ * How a term ended. `deposed`: another node leads. `handed over`: this node gave up the lead. `failed`: an error
+ * ended the term, and another node should lead. `rewound`: the subscription went back in the log, and a new term
+ * begins.
  */
 export type TermEnd = "deposed" | "handed over" | "failed" | "rewound";
 
@@ -47,24 +51,27 @@ export class SubscriptionTerm {
   readonly #started: Stamp;
   readonly #garbage: Garbage;
   readonly #handled: HandledCount;
-  /** State of the leader; `undefined` until the takeover is complete. */
+  /** State of this leader; `undefined` until it has taken over its predecessor's state. */
   #led: { readonly categories: Categories; readonly ledger: Ledger; readonly handing: HandingOut } | undefined;
   #reading: LeaderReading | undefined;
-  /** The last error of the takeover; `undefined`: none yet. */
+  /** The last error while taking over; `undefined`: none yet. */
   #untaken: CatgaError | undefined;
   /** The commit that is being written. */
   #writing: Promise<boolean> | undefined;
   /** True if the state has changed since the last commit was drafted. */
   #dirty = true;
-  /** The place in the last commit. */
+  /** The place (position in the log) in the last commit. */
   #told: Place | undefined;
   #written = -Infinity;
-  /** Times at which requests are read from the store, by the monotonic clock. */
+  /** Times at which requests are to be read from the store, by the monotonic clock. */
   #looks: number[] = [];
   #carrying = false;
-  /** Time since which reading waits for room, by the monotonic clock; `undefined`: it does not wait. */
+  /** Time since which reading of the log waits for room, by the monotonic clock; `undefined`: it does not wait. */
   #fullSince: number | undefined;
-  /** `runs`; `leaving`: nothing more is handed out; `ends`: the last commit is being written; `over`. */
+  /**
+   * State of the term. `runs`; `leaving`: no more messages are handed out; `ends`: the last commit is being written;
+   * `over`.
+   */
   #phase: "runs" | "leaving" | "ends" | "over" = "runs";
 
   constructor({ stored, ...options }: TermOptions) {
@@ -80,12 +87,12 @@ export class SubscriptionTerm {
     });
   }
 
-  /** True if the takeover is complete. */
+  /** True if this node has taken over its predecessor's state. */
   get begun(): boolean {
     return this.#reading !== undefined;
   }
 
-  /** Number of open messages: read and not handled. */
+  /** Number of open messages of the subscription: read and not handled. */
   get open(): number {
     return this.#led?.ledger.open.size ?? 0;
   }
@@ -95,7 +102,7 @@ export class SubscriptionTerm {
     return this.#led?.ledger.place.read ?? 0;
   }
 
-  /** Health of the subscription. `unheard`: why this node cannot follow requests. */
+  /** Health of the subscription. `unheard`: the error because of which this node cannot follow requests. */
   health(unheard: CatgaError | undefined): Omit<SubscriptionHealth, "service" | "name" | "lag"> {
     const { stream: { serverTime }, warnings: { stopped } } = this.#options;
     const { categories, ledger, handing } = this.#led ?? {};
@@ -122,7 +129,7 @@ export class SubscriptionTerm {
     };
   }
 
-  /** Time of this leader, in ms since 1970: never goes back, whatever the wall clock does. */
+  /** Time of this leader, in ms since 1970. It never goes back, whatever the wall clock does. */
   get #now(): number {
     return this.#started.wall + elapsed(this.#options.host.clock, this.#started);
   }
@@ -131,7 +138,7 @@ export class SubscriptionTerm {
     return this.#phase === "over";
   }
 
-  /** Call when the nodes that handle the categories may have changed. */
+  /** Call when the nodes that handle the subscription's categories may have changed. */
   refresh(): void {
     if (this.#led === undefined) return;
     const { categories, ledger, handing } = this.#led;
@@ -142,13 +149,16 @@ export class SubscriptionTerm {
     this.#flow();
   }
 
-  /** Call when the store has a commit with this sequence. */
+  /** Call when a commit of the subscription with this sequence is stored. */
   onCommit(sequence: number): void {
-    // another leader's commit: this node is writing none
+    // this node is writing no commit, so another leader wrote it: this node's next commit will find out
     if (this.#writing === undefined && sequence > this.#options.commits.sequence) this.#dirty = true;
   }
 
-  /** Call when the store may have a request: reads requests at once, and once more when all servers should have it. */
+  /**
+   * Call when the store may have a new request: reads requests at once, and once more when all servers should have
+   * it.
+   */
   onRequest(): void {
     const now = this.#options.host.clock.monotonic();
     this.#looks = [now, now + LAG];
@@ -192,9 +202,7 @@ export class SubscriptionTerm {
     }
   }
 
-  /**
-   * Hands the lead over: no message is handed out any more; running messages get `patience` ms to end. Never rejects.
-   */
+  /** Hands the lead over: no more messages are handed out; running messages get `patience` ms to end. Never rejects. */
   async handOver(patience: number): Promise<void> {
     if (this.#phase !== "runs") return;
     await this.#settle(patience);
@@ -203,7 +211,7 @@ export class SubscriptionTerm {
     this.#end("handed over");
   }
 
-  /** Ends the term without a last commit. */
+  /** Ends the term without writing a last commit. */
   close(): void {
     if (this.#over) return;
     this.#phase = "over";
@@ -237,7 +245,7 @@ export class SubscriptionTerm {
       onProgress: () => this.#progress(),
     });
     this.#led = { categories, ledger, handing };
-    // requests with sequences behind the last commit are still to come
+    // requests with sequences behind the last commit are not carried out yet
     ledger.restored(commits.sequence);
     const lost = ledger.takeOver({ ...taken.found, now: this.#now });
     if (lost.length > 0) warnings.missing(lost.length);
@@ -282,7 +290,7 @@ export class SubscriptionTerm {
 
   #take(messages: readonly LoggedMessage[], size: number): void {
     const { leases } = this.#options;
-    const { categories, ledger, handing } = this.#led!; // set: it reads
+    const { categories, ledger, handing } = this.#led!; // `#led` is set before reading begins
     if (!leases.holds) handing.paused = true;
     for (const message of messages) {
       if (!categories.passes(message)) ledger.add(message, size);
@@ -292,21 +300,21 @@ export class SubscriptionTerm {
   }
 
   #progress(): void {
-    const { ledger } = this.#led!; // only a leader that has taken over makes progress
+    const { ledger } = this.#led!; // `#led` is set: only a leader that has taken over makes progress
     this.#dirty = true;
     if (ledger.waitsForCommit && this.#writing === undefined && this.#phase === "runs") void this.#write();
     this.#flow();
     if (ledger.open.size === 0) this.#reading?.settle();
   }
 
-  /** Pauses reading while the window is full, or while nothing can be parked. */
+  /** Pauses reading of the log while the maximum number of messages is open, or while no message can be parked. */
   #flow(): void {
     const [led, reading] = [this.#led, this.#reading];
     if (led === undefined || reading === undefined) return;
     const { categories, ledger } = led;
     const { warnings, mostParked, host: { clock } } = this.#options;
     if (ledger.full !== warnings.stopped) warnings.stop(ledger.full ? this.#noRoom(mostParked) : undefined);
-    const part = this.#fullSince === undefined ? 1 : 0.5; // a paused reading goes on when half of the window is free
+    const part = this.#fullSince === undefined ? 1 : 0.5; // a paused reading goes on only when half of the room is free
     const isFull = ledger.open.size >= categories.window * part || ledger.open.bytes >= MOST_BYTES * part;
     const full = ledger.full || ledger.isNearlyFull || isFull;
     if (full === (this.#fullSince !== undefined)) return;
@@ -325,10 +333,10 @@ export class SubscriptionTerm {
 
   #onDead({ category, message: { id }, attempts, error }: Item): void {
     const { host: { observer }, warnings: { label } } = this.#options;
-    observer({ type: "dead-letter", subscription: label, contract: category.name, id, attempts, ...error! }); // dead
+    observer({ type: "dead-letter", subscription: label, contract: category.name, id, attempts, ...error! }); // a dead letter has an error
   }
 
-  /** Writes a commit after the one that is being written. Resolves with true if it is stored. Never rejects. */
+  /** Writes a commit, after the one that is being written. Resolves with true if it is stored. Never rejects. */
   async #write(): Promise<boolean> {
     while (this.#writing !== undefined) await this.#writing;
     if (this.#over || this.#phase === "ends") return false;
@@ -336,7 +344,7 @@ export class SubscriptionTerm {
     return await this.#writing;
   }
 
-  /** Writes the last commit of this term, after calling `change`. Other writes that wait give up. */
+  /** Writes the last commit of this term, after calling `change`. Commits that wait to be written are dropped. */
   async #writeLast(leader: string, change = () => {}): Promise<boolean> {
     while (this.#writing !== undefined) await this.#writing;
     if (this.#over) return false;
@@ -347,7 +355,7 @@ export class SubscriptionTerm {
 
   async #commit(leader?: string): Promise<boolean> {
     const { commits, store, warnings, host: { clock } } = this.#options;
-    const { ledger, handing } = this.#led!; // it has taken over
+    const { ledger, handing } = this.#led!; // `#led` is set: this node has taken over
     const progress = this.#dirty;
     this.#dirty = false;
     this.#told = ledger.place;
@@ -362,7 +370,7 @@ export class SubscriptionTerm {
       }
       if (commits.sequence < sequence) {
         this.#garbage.forget();
-        this.onRequest(); // the store reuses sequences
+        this.onRequest(); // the store reuses sequences: read the requests again
       }
       const runs = ledger.stored(told);
       const { upTo: requests, parked } = ledger;
@@ -376,14 +384,14 @@ export class SubscriptionTerm {
       }
       return true;
     } catch (error) {
-      // the draft is lost: its changes would not be in the next commit
+      // end the term: the changes of the failed draft would be missing from the next commit
       if (!this.#over) warnings.fault("committing", error);
       this.#end("deposed");
       return false;
     }
   }
 
-  /** Stops handing out, and waits until all runs have ended, for `patience` ms at most. */
+  /** Stops handing out messages and waits until all runs have ended, for `patience` ms at most. */
   async #settle(patience: number): Promise<void> {
     if (this.#phase === "runs") this.#phase = "leaving";
     this.#reading?.close();
@@ -395,7 +403,7 @@ export class SubscriptionTerm {
     }
   }
 
-  /** Carries out stored requests, in order. */
+  /** Carries out the requests in the store, in order. */
   async #carryOut(ledger: Ledger): Promise<void> {
     const { store, warnings } = this.#options;
     for (const [sequence, request] of await store.requests(ledger.upTo)) {
@@ -418,19 +426,20 @@ export class SubscriptionTerm {
       return this.#join(request.began);
     }
     const item = ledger.parked.get(request.message);
-    // an idempotent command would be answered with its recorded failure
+    // an idempotent command that runs again under its id would be answered with its recorded failure: remove that
+    // first
     if (request.kind === "replay" && service === COMMANDS && item !== undefined) {
       await host.forgetFailure(item.category.name, item.message.id);
     }
-    // an edited letter keeps its earlier payload, so that must be loaded
+    // an edited letter keeps its earlier payload, so the payload must be loaded
     if (request.kind === "replay" && request.payload !== undefined && item !== undefined) await store.load(item);
     ledger.carryOut(sequence, request);
   }
 
-  /** Begins to read further categories. */
+  /** Begins to read further categories (contracts), from their start positions on. */
   #join(began: Readonly<Record<string, number>>): void {
-    const reading = this.#reading!; // requests are carried out when it reads
-    const { categories, ledger } = this.#led!; // it has taken over
+    const reading = this.#reading!; // requests are carried out only after reading has begun
+    const { categories, ledger } = this.#led!; // `#led` is set: this node has taken over
     if (!categories.add(began, ledger.place.read)) return;
     this.refresh();
     reading.follow(Object.keys(categories.began));
@@ -438,23 +447,24 @@ export class SubscriptionTerm {
   }
 
   async #rewind(ledger: Ledger, sequence: number, position: number): Promise<void> {
-    const { categories } = this.#led!; // it has taken over
+    const { categories } = this.#led!; // `#led` is set: this node has taken over
     await this.#settle(categories.patience);
     if (this.#over) return;
     const { host, nodes, warnings, store, stream, ending } = this.#options;
     let [last, to] = [sequence, Math.min(position, ledger.place.read)];
-    // rewinds requested while runs ended are carried out together with this one
+    // rewinds that were requested while runs ended are carried out together with this one: to the smallest position
     for (const [next, request] of await store.requests(sequence)) {
       if (this.#over || typeof request === "string" || request.kind !== "rewind") break;
       [last, to] = [next, Math.min(to, request.to)];
     }
-    // a position inside a stored group means the whole group
+    // a position inside a stored message means the whole message
     const whole = to === endOf(sequenceOf(to)) ? to : endOf(Math.max(0, sequenceOf(to) - 1));
     const read = sequenceOf(whole) === 0 ? 0 : whole;
     const live = new Set(nodes().flatMap(({ categories }) => [...categories.keys()]));
     const began = Object.entries(categories.began).flatMap(([category, from]) => {
       if (live.has(category)) return [[category, Math.min(from, read)] as const];
-      // a category that no live node handles keeps its place, or is passed by
+      // a category that no live node handles keeps its position if reading goes back; otherwise the subscription
+      // drops it
       return read < ledger.place.read ? [[category, Math.max(from, ledger.settled(category))] as const] : [];
     });
     const parked = [...ledger.parked.values()].map(({ position }) => sequenceOf(position)).sort((a, b) => a - b);
@@ -466,7 +476,7 @@ export class SubscriptionTerm {
       fault: (error: unknown) => warnings.fault("rewinding", error),
     };
     const there = await storedMessages(asked, messagePattern(namespace, stream.name), parked);
-    // the place must not move before this commit is stored
+    // the ledger's place must not move before this commit is stored
     const stored = await this.#writeLast(host.endpoint, () => {
       ledger.carriedOut(last);
       categories.begin(Object.fromEntries(began));
@@ -478,12 +488,12 @@ export class SubscriptionTerm {
   }
 }
 
-/** Minimum interval between commits, in ms, unless messages wait for one. */
+/** Minimum interval between commits, in ms. A commit for which messages wait is written at once. */
 const COMMIT_INTERVAL = 100;
-/** Maximum size of all open messages in the log, in bytes. */
+/** Maximum size of all open messages (read and not handled) in the log, in bytes. */
 const MOST_BYTES = 33_554_432;
-/** Time for which reading may wait for room before later messages of the slowest key are parked, in ms. */
+/** Time for which reading of the log may wait for room before later messages of the slowest key are parked, in ms. */
 const SLOW = 1_000;
-/** Maximum time by which a follower of the stream may lag behind its leader, in ms. */
+/** Maximum time by which a server may lag behind the stream's leader, in ms. */
 const LAG = 1_000;
 const LAG_POLL = 50; // ms

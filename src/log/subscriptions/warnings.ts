@@ -1,4 +1,4 @@
-/** Warnings about a subscription; each has a limit of how often it is reported. */
+/** Warnings about one subscription, each with a limit of how often it is reported. */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { thrownMessage } from "../../data/cause_text.ts";
@@ -10,12 +10,12 @@ import { endsIn, type LoggedMessage } from "../format/logged_message.ts";
 import type { LogHost } from "../log_host.ts";
 import type { Category } from "./category.ts";
 
-/** The observations of one subscription. */
+/** Reports observations of one subscription to the node's observers. */
 export class Warnings {
   readonly label: string;
   readonly #host: Pick<LogHost, "clock" | "observer">;
   readonly #reports: OnceAMinute;
-  /** True if no message can be parked; set by {@link Warnings.stop}. */
+  /** True while no message can be parked; set by {@link Warnings.stop}. */
   stopped = false;
 
   constructor(host: Pick<LogHost, "clock" | "observer">, label: string) {
@@ -24,7 +24,7 @@ export class Warnings {
     this.label = label;
   }
 
-  /** Reports that messages cannot be parked (`error` says why), or can again (`undefined`). */
+  /** Reports that messages cannot be parked in the store, or can be parked again (`undefined`). `error`: why not. */
   stop(error: CatgaError | undefined): void {
     this.stopped = error !== undefined;
     this.state(error === undefined ? "going on" : "stopped", error?.message);
@@ -35,7 +35,8 @@ export class Warnings {
   }
 
   /**
-   * Reports categories that begin now although the log has messages of them, each with the time of its last message.
+   * Reports categories (contracts) that begin now although the log has messages of them, which nobody will handle.
+   * Each category comes with the time of its last message.
    */
   passesOver(categories: readonly (readonly [category: string, last: number])[]): void {
     if (categories.length === 0) return;
@@ -43,13 +44,13 @@ export class Warnings {
     this.state("begun", `it skips the stored messages of ${listed(shown, "; ")}`);
   }
 
-  /** Reports categories whose `from: "start"` has no effect, because the subscription exists already. */
+  /** Reports categories (contracts) whose `from: "start"` has no effect, because the subscription exists already. */
   ignoresFrom(categories: readonly string[]): void {
     if (categories.length === 0) return;
     this.state("existing", `from "start" has no effect on ${listed(categories.map(printable))}`);
   }
 
-  /** Reports the beginning of an outage, or its end (`undefined`). */
+  /** Reports the beginning of an outage of a service that handlers call; `undefined`: the outage has ended. */
   outage(outage: SubscriptionHealth["outage"]): void {
     if (outage === undefined) return this.state("going on");
     const { contract, code, message } = outage;
@@ -60,7 +61,7 @@ export class Warnings {
     this.#host.observer({ type: "log-lost", subscription: this.label, reason, after, next });
   }
 
-  /** Reports categories whose start position was behind the end of the log. */
+  /** Reports categories (contracts) whose start position was behind the end of the log, and was corrected. */
   beyond(categories: readonly string[]): void {
     const shown = printable(categories.slice(0, 3).join(", ").slice(0, 200));
     const text =
@@ -68,7 +69,7 @@ export class Warnings {
     this.fault("reading the record", new CatgaError("INVALID_MESSAGE", text));
   }
 
-  /** Reports the number of open messages that are no longer in the log. */
+  /** Reports the number of open messages (read and not handled) that the log no longer has. */
   missing(count: number): void {
     this.#host.observer({ type: "log-lost", subscription: this.label, reason: "expired", after: 0, next: 0, count });
   }
@@ -84,7 +85,10 @@ export class Warnings {
     }
   }
 
-  /** Call often: warns if the oldest message is near its removal, and if messages wait for a node that handles them. */
+  /**
+   * Call often. Warns if the oldest unhandled message will soon be removed from the log, and if messages wait for a
+   * node that handles them.
+   */
   check(oldest: LoggedMessage | undefined, now: number, categories: Iterable<Category>): void {
     if (oldest === undefined || !this.#reports.due("check", SECOND)) return;
     const left = endsIn(oldest, now);

@@ -312,14 +312,14 @@ const PLANTS = {
   }],
   "commit-number": [{
     file: "src/log/subscriptions/commits.ts",
-    from: "        continue; // the same, under the same number",
+    from: "        continue; // the last commit is still the one before ours: append the same commit again",
     to:
       "        draft = joined(draft, ledger.draft());\n        this.#used--;\n        commit = this.#commitOf(ledger, draft, leader);\n        text = writeCommit(commit);\n        continue;",
   }],
   "commit-replay": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    this.#after.push(item);\n  }\n\n  /** Requests up",
-    to: "    if (this.#isFirst(item)) this.#push(item);\n  }\n\n  /** Requests up",
+    from: "    this.#after.push(item);\n  }\n\n  /** Records that",
+    to: "    if (this.#isFirst(item)) this.#push(item);\n  }\n\n  /** Records that",
   }],
   "commit-behind": [{
     file: "src/log/subscriptions/ledger.ts",
@@ -385,8 +385,8 @@ const PLANTS = {
   }],
   "log-order": [{
     file: "src/log/subscriptions/ledger.ts",
-    from: "    else this.#offer(item);\n  }\n\n  /** Marks an item",
-    to: "    else this.#push(item);\n  }\n\n  /** Marks an item",
+    from: "    else this.#offer(item);\n  }\n\n  /**\n   * Marks a message",
+    to: "    else this.#push(item);\n  }\n\n  /**\n   * Marks a message",
   }],
   "log-stale": [{
     file: "src/log/running/leader_token.ts",

@@ -1,6 +1,6 @@
 /**
- * The composition root: makes a running node of options. Only this file knows both backends, and the order in which a
- * node starts.
+ * The composition root: makes a running node from the options of `catga()`. Only this file knows both backends (NATS
+ * and memory), and the order in which a node starts.
  */
 import { outside } from "./data/async_context.ts";
 import { hostname } from "node:os";
@@ -65,7 +65,8 @@ export function catga(options: CatgaOptions = {}): Promise<Catga> {
 }
 
 /**
- * Parts that an app loads when it first needs them: loaded once for all apps, so that later apps only await a promise.
+ * Parts that an app loads when it first needs them. They are loaded once for all apps, so that later apps only await a
+ * promise.
  */
 const parts = {
   worker: openOnce(() => import("./log/running/worker.ts")),
@@ -77,7 +78,8 @@ const parts = {
 };
 
 /**
- * Loads all parts of apps, for virtual time: while a part is loaded, real time passes.
+ * Loads all parts of apps in advance, for tests in virtual time, which must not wait for real time while a part is
+ * loaded.
  *
  * @internal
  */
@@ -86,7 +88,7 @@ export async function loadParts(): Promise<void> {
 }
 
 async function start(options: CatgaOptions): Promise<Catga> {
-  // 1. Check options and handlers, so that misuse opens nothing.
+  // 1. Check options and handlers before anything is opened.
   checkOptions(options);
   checkNetwork(options.network);
   if ((options.network?.clock ?? systemClock) === systemClock) refuseFakeTimers();
@@ -115,7 +117,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
   const seen = alarms = new NodeAlarms(clock, { id, service: settings.service }, () => made?.nodes() ?? []);
   let made: App | undefined;
   try {
-    // 3. Make the app: its handlers, and the state that it shares with other nodes. No message reaches it yet.
+    // 3. Make the app: its handlers, and the state that it shares with other nodes. No message reaches the app yet.
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
     const { durable } = mediator;
     const workflows = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
@@ -195,7 +197,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
     };
     const sending = foldSends(behaviors);
     const app = made = sending === undefined ? new App(own, close) : new AppWithSendBehaviors(own, close, sending);
-    // `App` is typed for any contract; its public interface checks the types of each contract
+    // `App` takes any contract; its public interface has the types of each contract
     const face = app as unknown as Catga;
 
     // 4. Attach behaviors before the first message of another node, so that they observe that message.
@@ -215,8 +217,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
     if (workflows.length > 0) await app.nodeRuns();
 
     if (transport !== undefined) {
-      // 6. Open the membership's bucket, then subscribe. Only then may a record say that this node is there: from that
-      // moment other nodes send to it, and its handlers send to them, so the app must know the cluster.
+      // 6. Open the membership's bucket, then subscribe. Only then may a record announce this node: from that moment
+      // other nodes send messages to it, and its handlers send messages to them, so the app must know the cluster.
       const bucket = await store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
       const { events, requests, handled } = mediator;
       const cluster = new Cluster(
@@ -232,8 +234,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
       if (options.signals) drainAtSignals(app, joined);
       await joined;
 
-      // 8. Check for permissions that the server denies. It reports them some time after a subscription; by now it has
-      // answered later requests, and so has reported them.
+      // 8. Check for permissions that the server denies. The server reports a denial some time after the subscription;
+      // by now it has answered later requests, so it has reported all denials before.
       await link.permitted();
 
       // 9. Stop the app when its connection closes for good. Until here, a closed connection was an error of the start.
@@ -250,13 +252,13 @@ async function start(options: CatgaOptions): Promise<Catga> {
     // 10. Begin the subscriptions: messages published from now on are handled.
     await durableLog?.start();
 
-    // 11. If a signal has begun a drain meanwhile, wait until the drain has ended before returning the app: an error
-    // that the program threw because of the stopping app would interrupt the drain.
+    // 11. If a signal has begun a drain meanwhile, wait until the drain has ended before returning the app: otherwise
+    // an error that the program throws because its app is stopping would interrupt the drain.
     if (app.isDraining) await app.drain().then(() => app.closed);
     evaluation?.add(app);
     return face;
   } catch (error) {
-    // the node leaves the cluster if it had joined; records that cannot be deleted expire
+    // if the node had joined, it leaves the cluster; a record that cannot be deleted expires
     await made?.drain({ timeout: 0 }).catch((error) => observer({ type: "fault", during: "stopping", error }));
     await close();
     hooks.detach();
@@ -265,13 +267,14 @@ async function start(options: CatgaOptions): Promise<Catga> {
 }
 
 /**
- * Makes SIGTERM and SIGINT drain an app. An app that is joining its cluster joins first, so that it leaves it properly.
+ * Makes SIGTERM and SIGINT drain an app. An app that is joining its cluster first completes the join, so that it leaves
+ * the cluster properly.
  */
 function drainAtSignals(app: App, joined: Promise<void>): void {
   const drain = () => app.drain();
   const off = onSignals(() => joined.then(drain, drain));
-  // a turn later than `closed`, for which another app of this process may wait, to end the process when no listener is
-  // left
+  // the listener is removed a turn later than `closed` settles: another app of this process may wait for that, to end
+  // the process when no listener is left
   const later = () => systemClock.soon(off);
   app.closed.then(later, later);
 }
@@ -279,21 +282,21 @@ function drainAtSignals(app: App, joined: Promise<void>): void {
 const evaluation = hotEvaluation();
 
 function checkNetwork(network: unknown): void {
-  // not by its class, whose module only tests load
+  // recognized by its method, not by its class: only tests load the module of the class
   if (network === undefined || typeof (network as Partial<MemoryNetwork> | null)?.connect === "function") return;
   throw new TypeError(`network must be a MemoryNetwork; got ${show(network)}`);
 }
 
-/** The environment of a node: time, randomness and a store, and a transport if there may be other nodes. */
+/** What a node gets from outside: time, randomness and a store, and a transport if there may be other nodes. */
 interface Link {
-  /** The clock, which goes on after the node has ended: programs have timers on it. */
+  /** The clock of programs, whose timers continue after the node has ended. */
   readonly clock: Clock;
   readonly random: Random;
   readonly transport?: Transport;
   readonly store: KeyValueStore;
-  /** The log, loaded when it is first needed. */
+  /** Returns the log, which is loaded when it is first needed. */
   log(): Promise<EventLog>;
-  /** Rejects if the server denies a permission that a node cannot work without. */
+  /** Rejects if the NATS server denies a permission that a node cannot work without. */
   permitted(): Promise<void>;
   close(): Promise<void>;
 }
@@ -334,10 +337,10 @@ async function connect(
   }
   if (Object.hasOwn(options, "nats")) observer({ type: "island" });
   const { MemoryKeyValueStore } = await import("./memory/key_value_store.ts");
-  // otherwise its timers would keep the memory of an ended app for days
+  // a clock whose timers end with the app: otherwise they would keep the memory of an ended app for days
   const clock = new RestingClock(systemClock);
   const store = new MemoryKeyValueStore(clock);
-  // one log for all: the subscribers of entities' events read the log to which entities write
+  // one log for all parts: the subscribers of entities' events read the log to which entities write
   let memory: Promise<EventLog> | undefined;
   const log = () => memory ??= import("./memory/event_log.ts").then(({ MemoryEventLog }) => new MemoryEventLog(clock));
   return {
@@ -350,7 +353,10 @@ async function connect(
   };
 }
 
-/** Returns the link with payloads sealed by the codec; without a codec, the link itself. */
+/**
+ * Returns the link with the app's codec around its store and transport, which encodes all payloads; without a codec,
+ * returns the link itself.
+ */
 async function sealedBy(
   codec: PayloadCodec | undefined,
   link: Link,
@@ -363,7 +369,7 @@ async function sealedBy(
   return sealed(link, codec, { namespace, onError });
 }
 
-/** The description of the node that other nodes will see. */
+/** Makes the description of this node that other nodes will see. */
 function describe(
   { nats, metadata }: CatgaOptions,
   { id, service, mediator, link, subscriptions }: {
@@ -388,7 +394,7 @@ function describe(
     startedAt: clock.now(),
     lastSeen: clock.now(),
     metadata: {
-      // not without NATS: Deno asks for a permission to read the host's name
+      // the host's name is not read without NATS, because Deno asks for a permission to read it
       ...(nats === undefined || metadata?.host !== undefined ? {} : { host: hostName() }),
       ...(address === undefined ? {} : { address }),
       ...metadata,

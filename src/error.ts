@@ -66,27 +66,30 @@ const OWN_CODES: Readonly<Record<ErrorCode, true>> = {
 /** The code of a {@link CatgaError}: Catga's, or the code that a handler gave to `fail`. */
 export type Code = ErrorCode | AnyCode;
 
-/** Any string, as the code of a failure; editors still suggest the known codes. */
+/** Any string, as a failure code; editors still suggest the known codes. */
 export type AnyCode = string & Record<never, never>;
 
 /** Options of a {@link CatgaError}. */
 export interface CatgaErrorOptions {
   /** True if a retry may help. Catga itself does not retry a failure that a handler returned. Default: `false`. */
   retryable?: boolean | undefined;
-  /** Data for the sender's program. It crosses the wire, so it must be a value that can be sent. */
+  /** Data for the program that gets the error. It is sent over the network, so it must be a value that can be sent. */
   details?: unknown;
-  /** The id of the node that failed. */
+  /** The id of the node on which the failure happened. */
   node?: string | undefined;
-  /** True keeps this failure as the recorded result for an idempotent command's id. Default: `false`. */
+  /**
+   * True: if this failure is the result of an idempotent command, it is recorded, and repeated sends get it. Default:
+   * `false`.
+   */
   final?: boolean | undefined;
-  /** Cause, for logs; it is not sent to other nodes. */
+  /** The error that caused this one, for logs; it is not sent to other nodes. */
   cause?: unknown;
 }
 
 /**
- * A failure of operation: in a `Result`, thrown by `unwrap`, or the rejection of `catga` if it cannot start. The fields
- * `code`, `message`, `retryable`, `details`, `node` and `final` are sent to other nodes; stack and cause never are.
- * `F`: the codes that the error may have besides Catga's own.
+ * The error of every failure: in a `Result`, thrown by `unwrap`, or the rejection of `catga` if a node cannot start.
+ * The fields `code`, `message`, `retryable`, `details`, `node` and `final` are sent to other nodes; stack and cause
+ * never are. `F`: the codes that the error may have besides Catga's own.
  *
  * @example
  * ```ts
@@ -99,20 +102,23 @@ export interface CatgaErrorOptions {
 export class CatgaError<F extends string = AnyCode> extends Error {
   /** Compile time only: without it `instanceof` would make the codes of an error `any`. */
   declare static readonly [Symbol.hasInstance]: (value: unknown) => value is CatgaError;
-  /** Always `"CatgaError"`. Recognize the error by its name, because there may be several copies of the class. */
+  /**
+   * Always `"CatgaError"`. Recognize the error by this name, not by `instanceof`, because there may be several copies
+   * of the class.
+   */
   override readonly name: "CatgaError" = "CatgaError";
   /** Code of the failure, for programs. */
   readonly code: F | ErrorCode;
   /** True if a retry may help. */
   readonly retryable: boolean;
-  /** Data for the sender. */
+  /** Data for the program that gets the error. */
   readonly details: unknown;
-  /** The id of the node that failed; `undefined` if no node did. */
+  /** The id of the node on which the failure happened; `undefined`: on none. */
   readonly node: string | undefined;
-  /** True if this failure is kept as the recorded result for an idempotent command's id. */
+  /** True: if this failure is the result of an idempotent command, it is recorded, and repeated sends get it. */
   readonly final: boolean;
 
-  /** Makes an error. Handlers return `fail(…)` instead. */
+  /** Makes an error. In a handler, return `fail(…)` instead. */
   constructor(code: F | ErrorCode, message: string, options: CatgaErrorOptions = {}) {
     if (typeof options !== "object" || options === null) {
       throw new TypeError(`CatgaError takes an object of options; got ${options}`);
@@ -125,7 +131,7 @@ export class CatgaError<F extends string = AnyCode> extends Error {
     this.final = options.final ?? false;
   }
 
-  /** The fields for `JSON.stringify`, and so for HTTP answers and logs: without stack and cause. */
+  /** Returns the fields for `JSON.stringify`, which HTTP answers and logs use: without stack and cause. */
   toJSON(): Pick<CatgaError<F>, "name" | "code" | "message" | "retryable" | "details" | "node"> {
     const { name, code, message, retryable, details, node } = this;
     return { name, code, message, retryable, details, node };
@@ -138,7 +144,7 @@ export function isCatgaError(error: unknown): error is CatgaError {
     (error instanceof Error && error.name === "CatgaError" && typeof (error as { code?: unknown }).code === "string");
 }
 
-/** Makes an error that may pass: something needed is out of reach now. */
+/** Makes an error for something that is out of reach now, so that a retry may help. */
 export function unavailable(message: string, options?: Omit<CatgaErrorOptions, "retryable" | "final">): CatgaError {
   return new CatgaError("UNAVAILABLE", message, { ...options, retryable: true });
 }

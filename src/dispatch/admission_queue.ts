@@ -1,7 +1,7 @@
 /**
- * A queue that limits how many entries run at once; further entries wait, first in, first out. An entry that, by the
+ * A queue that limits how many entries run at once; further entries wait, first in, first out. An entry that, at the
  * present pace, could not start before its deadline is refused at once: its result would come too late, and it would
- * hold up the entries behind it. Requests of other nodes wait in one queue (`cluster/wire/inbound_requests.ts`, which
+ * delay the entries after it. Requests of other nodes wait in one queue (`cluster/wire/inbound_requests.ts`, which
  * refuses them with `OVERLOADED`); messages of a handler with a `concurrency` wait in a queue of its own
  * (`concurrency_limit.ts`).
  */
@@ -19,20 +19,20 @@ export type Dropped = "LATE" | "DRAINING" | "OVERLOADED" | "DEADLOCK";
 
 /** An entry that wants to run, and may wait in a queue. It can be aborted while it waits. */
 export abstract class QueueEntry extends Deadlined {
-  /** @internal The queue in which the entry waits. */
+  /** @internal The queue in which the entry waits; `undefined`: it does not wait. */
   queue: AdmissionQueue | undefined = undefined;
-  /** @internal The entry behind this one. */
+  /** @internal The next entry in the queue. */
   queueNext: QueueEntry | undefined = undefined;
-  /** @internal The entry before this one. */
+  /** @internal The previous entry in the queue. */
   queuePrevious: QueueEntry | undefined = undefined;
 
-  /** Called when the entry may run. Call {@link AdmissionQueue.leave} when it has ended. Must not throw. */
+  /** Called when the entry may run. When its run has ended, call {@link AdmissionQueue.leave}. Must not throw. */
   abstract start(): void;
 
   /** Called when the entry left the queue without starting. Must not throw. */
   abstract drop(why: Dropped): void;
 
-  /** Takes the entry out of its queue and drops it; does nothing if it does not wait. */
+  /** Takes the entry out of its queue and drops it; does nothing if the entry does not wait in a queue. */
   quit(why: Dropped): void {
     if (this.queue?.remove(this)) this.drop(why);
   }
@@ -46,7 +46,7 @@ export abstract class QueueEntry extends Deadlined {
   }
 }
 
-/** Backlog of a queue whose places are all taken; see {@link AdmissionQueue.backlog}. */
+/** The state of a queue whose places are all taken: entries that wait, and since when. */
 export interface Backlog {
   readonly count: number;
   readonly since: number;
@@ -59,7 +59,10 @@ interface AdmissionQueueOptions {
   readonly limit: number;
   /** Maximum number of entries that wait. Default: 65,536. */
   readonly capacity?: number;
-  /** While the budget is used up, no entry starts. Without a budget, entries start as soon as there is room. */
+  /**
+   * A limit of time in each turn of the event loop: when the time is used up, no entry starts until the next turn.
+   * Without a budget, entries start as soon as there is room.
+   */
   readonly budget?: TurnBudget;
 }
 
@@ -74,19 +77,19 @@ export class AdmissionQueue {
   #first: QueueEntry | undefined;
   #last: QueueEntry | undefined;
   /**
-   * True while entries are being started: an entry that ends within its start must not start others in a loop of its
-   * own.
+   * True while waiting entries are being started. An entry that ends while it is started must not begin a second loop
+   * of starts.
    */
   #starting = false;
-  /** True if starting goes on in the next turn of the event loop. */
+  /** True if a callback for the next turn of the event loop is set, which starts further entries. */
   #resumes = false;
-  /** Ring buffer: number of entries that ended in each of the last ten tenths of a second. */
+  /** Number of entries that ended in each of the last ten tenths of a second, as a ring buffer. */
   readonly #ended: number[] = new Array(TENTHS).fill(0);
-  /** Number of the newest tenth of a second in `#ended`. */
+  /** Number of the newest tenth of a second that `#ended` counts. */
   #tenth = 0;
   /** Time at which an entry last ended, by the monotonic clock. */
   #endedAt = 0;
-  /** Time at which the waiting entries were last checked, by the monotonic clock. */
+  /** Time at which late entries were last dropped, by the monotonic clock. */
   #checkedAt = -Infinity;
   /** Time since which at least one entry has been waiting, by the monotonic clock; -1: none waits. */
   #busySince = -1;
@@ -111,14 +114,15 @@ export class AdmissionQueue {
   }
 
   /**
-   * `count`: number of entries that wait; `since`: time since which new entries find all places taken; `endedAt`: time
-   * at which an entry last ended; both by the monotonic clock. `undefined`: there is room.
+   * The state of a queue whose places are all taken. `count`: number of entries that wait; `since`: time since which
+   * new entries find all places taken; `endedAt`: time at which an entry last ended; both by the monotonic clock.
+   * `undefined`: there is room.
    */
   get backlog(): Backlog | undefined {
     return this.#fullSince < 0 ? undefined : { count: this.#waiting, since: this.#fullSince, endedAt: this.#endedAt };
   }
 
-  /** True if as many entries run as may. */
+  /** True if the maximum number of entries run. */
   get full(): boolean {
     return this.#running >= this.#limit;
   }
@@ -129,16 +133,16 @@ export class AdmissionQueue {
   }
 
   /**
-   * Counts one more run, without an entry. Call it if the queue is {@link AdmissionQueue.open}, if the run had stepped
-   * aside, or if the run needs no room.
+   * Counts one more run that has no entry. Call it if the queue is {@link AdmissionQueue.open}, if the run had made
+   * room by {@link AdmissionQueue.stepAside}, or if the run needs no room.
    */
   occupy(): void {
     this.#running++;
   }
 
   /**
-   * Starts an entry, at once or when there is room. Returns false if the queue is full, or if the entry would start
-   * after its deadline.
+   * Starts an entry, at once or as soon as there is room. Returns false, without queueing the entry, if the queue is
+   * full, or if the entry would start after its deadline.
    */
   enter(entry: QueueEntry): boolean {
     if (this.open) {
@@ -157,7 +161,10 @@ export class AdmissionQueue {
     return true;
   }
 
-  /** Takes a waiting entry out of the queue without dropping it; false if it does not wait here. */
+  /**
+   * Takes a waiting entry out of the queue without calling its `drop`; returns false if the entry does not wait in this
+   * queue.
+   */
   remove(entry: QueueEntry): boolean {
     if (entry.queue !== this) return false;
     const { queueNext: next, queuePrevious: previous } = entry;
@@ -170,14 +177,14 @@ export class AdmissionQueue {
     return true;
   }
 
-  /** A copy of the waiting entries, in order. */
+  /** Returns a copy of the list of waiting entries, in order. */
   entries(): QueueEntry[] {
     const all: QueueEntry[] = [];
     for (let entry = this.#first; entry !== undefined; entry = entry.queueNext) all.push(entry);
     return all;
   }
 
-  /** Call it when an entry that ran has ended; `now` by the monotonic clock. */
+  /** Call it when a running entry has ended: the next waiting entry starts. `now`: the time by the monotonic clock. */
   leave(now: number = this.#clock.monotonic()): void {
     this.#advance(now);
     this.#ended[this.#tenth % TENTHS]++;
@@ -185,7 +192,10 @@ export class AdmissionQueue {
     this.stepAside();
   }
 
-  /** Call it when an entry makes room without having ended: it waits for something else, or does not run after all. */
+  /**
+   * Call it when a running entry makes room without having ended, because it waits for something else, or does not run
+   * after all: the next waiting entry starts.
+   */
   stepAside(): void {
     this.#running--;
     this.#startNext();
@@ -230,21 +240,24 @@ export class AdmissionQueue {
     this.#waiting++;
   }
 
-  /** The time between two starts, in ms, by the pace of the last second; 0 while the pace is unknown. */
+  /**
+   * Returns the expected time between two starts, in ms, at the pace of the last second; 0 while the pace is unknown.
+   */
   #each(now: number): number {
     if (this.#busySince < 0 || now - this.#busySince < LEARN) return 0;
     this.#advance(now);
     const ended = this.#ended.reduce((sum, count) => sum + count, 0);
-    // the oldest tenth is counted whole, the newest as far as it has gone
+    // the oldest tenth of a second counts as a whole, the newest as far as it has passed
     const counted = now - 100 * (this.#tenth - TENTHS + 1);
     if (ended > 0) return Math.min(counted, now - this.#busySince) / ended;
-    // no entry has ended in the last second: the best guess is that all running entries end after as long again
+    // without an end in the last second, the best guess is that all running entries end after as much time again
     return (now - Math.max(this.#busySince, this.#endedAt)) / this.#limit;
   }
 
-  /** Drops entries that cannot start in time: they entered before the pace was known, or when it was better. */
+  /** Drops waiting entries that cannot start in time. They entered before the pace was known, or when it was better. */
   #dropLate(now: number, each: number): void {
-    // with no end in the last second the pace is a guess: good enough to refuse by, not to drop by
+    // without an end in the last second the pace is only a guess: enough to refuse new entries, not to drop waiting
+    // ones
     if (each === 0 || now - this.#checkedAt < LEARN || this.#ended.every((count) => count === 0)) return;
     this.#checkedAt = now;
     let start = now;
@@ -256,25 +269,25 @@ export class AdmissionQueue {
     }
   }
 
-  /** Clears the tenths of a second that have begun since the last count. */
+  /** Sets the counts to 0 for the tenths of a second that have begun since the last count. */
   #advance(now: number): void {
     const tenth = Math.floor(now / 100);
-    if (tenth <= this.#tenth) return; // the time that a budget returns may be a little old
+    if (tenth <= this.#tenth) return; // the time from a turn budget may be a little old
     for (let i = Math.max(this.#tenth + 1, tenth - TENTHS + 1); i <= tenth; i++) this.#ended[i % TENTHS] = 0;
     this.#tenth = tenth;
   }
 }
 
 const TENTHS = 10;
-const LEARN = 100; // ms of waiting before there is a pace, and between two checks of the waiting entries
+const LEARN = 100; // ms of waiting before the pace is known, and between two drops of late entries
 
 /**
- * Maximum time that a message may wait for its turn, in ms. `left`: time that its sender waits; `lasts`: time that its
- * run takes.
+ * Returns the maximum time that a message may wait for admission, in ms. `left`: time that its sender will still wait;
+ * `lasts`: maximum time of the handler's run; both in ms.
  */
 export function patience(left: number, lasts: number | undefined): number {
   return lasts === undefined ? left : Math.max(0, left - lasts - ANSWERING);
 }
 
-/** Time that an answer takes on its way, in ms. */
+/** Time that an answer takes to reach its sender, in ms. */
 const ANSWERING = 250;

@@ -12,7 +12,7 @@ import type { Result } from "../contract/result.ts";
 import { plainFailure } from "./error_encoding.ts";
 import { isThenable, show } from "../data/checks.ts";
 
-/** Values of an app that its behaviors get with each message. */
+/** Objects of an app that behaviors get with each message: clock, random numbers, logger. */
 export interface BehaviorTools {
   readonly clock: Clock;
   readonly random: Random;
@@ -25,8 +25,8 @@ export interface BehaviorTools {
 export type RunHandler<Ctx extends Context> = (payload: unknown, ctx: Ctx) => MaybePromise<Result<unknown>>;
 
 /**
- * Folds behaviors around a handler. `caught`: makes a result of an error that a behavior throws. Without behaviors,
- * returns the handler itself, so that such an app pays nothing.
+ * Folds behaviors around a handler into one function. `caught`: makes a result of an error that a behavior throws.
+ * Without behaviors, returns the handler itself, so that an app without behaviors pays nothing.
  */
 export function fold<Ctx extends Context>(
   contract: AnyContract,
@@ -56,7 +56,8 @@ export function fold<Ctx extends Context>(
           outcome = inner(payload, ctx);
           return given = outcome instanceof Promise ? outcome : Promise.resolve(outcome);
         });
-        // the behavior returned the result of `next`: it was checked, and may be there already
+        // the behavior returned the result of `next` unchanged, which was checked, and whose outcome may be known
+        // already
         if (result === given && outcome !== undefined) return outcome;
         if (!isThenable(result)) return checked(result, ctx);
         return Promise.resolve(result).then((result) => checked(result, ctx), (error) => caught(error, ctx));

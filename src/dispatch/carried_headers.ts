@@ -1,12 +1,15 @@
-/** Headers that are inherited: from a message, or the start of a run, by the sends of its handlers and steps. */
+/**
+ * Inherited headers: a handler's sends inherit them from its message, and a workflow's steps from the start of the run.
+ */
 import { CALLER_HEADER } from "../contract/program_types.ts";
 import { decodeText } from "../data/encoding.ts";
 
-/** An object without headers. */
+/** A frozen object that stands for "no headers". */
 export const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze(Object.create(null));
 
 /**
- * Returns the inherited headers with these names, and a message's own headers, which win; `undefined`: there are none.
+ * Returns the headers that a message is sent with: its own, and the inherited headers with these names; its own win.
+ * `undefined`: there are none.
  */
 export function withCarried(
   names: readonly string[],
@@ -22,13 +25,16 @@ export function withCarried(
   return headers && Object.freeze(headers);
 }
 
-/** Returns the sender of the first message of the chain, as named by an edge; `undefined`: no edge named one. */
+/**
+ * Returns the caller in a message's headers: the sender of the first message of the chain, as an edge named it;
+ * `undefined`: no edge named one.
+ */
 export function callerIn(headers: Readonly<Record<string, string>>): unknown {
   const text = headers[CALLER_HEADER];
   if (text === undefined) return undefined;
   try {
     return decodeText(text);
   } catch {
-    return undefined; // the header was written by a client that is no edge
+    return undefined; // an invalid header, written by a client other than an edge
   }
 }

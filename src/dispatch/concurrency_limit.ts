@@ -1,5 +1,5 @@
 /**
- * The concurrency of a handler: the maximum number of messages that it runs at once, whoever sends them. Further
+ * The concurrency of a handler: the maximum number of messages that it runs at once, for all senders together. Further
  * messages wait in order of arrival.
  */
 import { areAmong, QueuedMessage, type RunNow, watchForDeadlock } from "./admission_deadlock.ts";
@@ -10,12 +10,12 @@ import type { MaybePromise } from "../contract/schema.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type Outcome, Refusal, type RefusalCode } from "./outcome.ts";
 
-/** The concurrency limit of one handler, or of one key. */
+/** The concurrency limit of one handler, or of the messages of one key. */
 export class ConcurrencyLimit {
   readonly #clock: Clock;
   readonly #budget: TurnBudget;
   readonly #queue: AdmissionQueue;
-  /** The messages that run now. */
+  /** The messages whose handlers run now. */
   readonly #holders: Set<MessageContext> = new Set();
 
   constructor(clock: Clock, budget: TurnBudget, limit: number) {
@@ -24,14 +24,15 @@ export class ConcurrencyLimit {
     this.#queue = new AdmissionQueue(clock, { limit, budget });
   }
 
-  /** True if no message runs or waits. */
+  /** True if no message of this limit runs or waits. */
   get unused(): boolean {
     return this.#queue.running === 0 && this.#queue.waiting === 0;
   }
 
   /**
-   * Runs a message when fewer than `limit` messages run, perhaps at once; or resolves with a {@link Refusal}. `left`:
-   * called when the message has ended or was refused. Never throws, never rejects.
+   * Runs a message as soon as fewer than `limit` messages run, which may be at once; or resolves with a
+   * {@link Refusal}, if its handler did not run. `left`: called when the message has ended or was refused. Never
+   * throws, never rejects.
    */
   admit(ctx: MessageContext, run: RunNow, left?: () => void): MaybePromise<Outcome> {
     const queue = this.#queue;
@@ -53,12 +54,12 @@ export class ConcurrencyLimit {
       return start();
     }
     const begin = (): MaybePromise<Outcome> => {
-      // after a pause of the process the claim of the message may be lost, though no timer has run yet
+      // after a pause of the process, the claim of the message may be lost although no timer has run yet
       return ctx.aborted === undefined ? start() : leave(new Refusal("LATE", ctx));
     };
     return new Promise<RefusalCode | undefined>((resolve) => {
       const drop = resolve;
-      // an aborted message is not aborted again: nothing would take it out of the queue
+      // an aborted message must not enter the queue: it is not aborted a second time, so nothing would take it out
       if (ctx.aborted !== undefined) return drop("LATE");
       const message = new QueuedMessage(ctx, this.#clock, {
         start: () => resolve(undefined),
@@ -68,7 +69,7 @@ export class ConcurrencyLimit {
       if (!queue.enter(message)) drop("OVERLOADED");
       else watchForDeadlock(this.#clock, message, ctx.ancestry, () => this.#heldBy(ctx.ancestry));
     }).then((dropped) => {
-      // called here, not in `start`, which would run it in the async context of the message that has ended
+      // called here, because `start` is called in the async context of the message that has ended
       if (dropped !== undefined) {
         left?.();
         return new Refusal(dropped, ctx);
@@ -78,7 +79,7 @@ export class ConcurrencyLimit {
     });
   }
 
-  /** Returns true if all places are taken, and all runs that hold them are among `runs`. */
+  /** Returns true if all places of this limit are taken, and every run that has one is named in `runs`. */
   #heldBy(runs: readonly string[]): boolean {
     return this.#queue.full && areAmong(runs, this.#holders);
   }

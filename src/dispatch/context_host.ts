@@ -1,4 +1,4 @@
-/** The envelope of a message, and the interfaces of an app that a context depends on. */
+/** The metadata of a message (its envelope), and the interfaces of an app on which a handler's context depends. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
 import type { EntityBody } from "../contract/handler.ts";
@@ -21,106 +21,114 @@ import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "..
 
 /** Metadata of a message. */
 export interface Envelope {
-  /** Name of this run of a handler, unique among all runs: `<endpoint>.<number>…`. */
+  /** Name of this run of a handler, unique among all runs: the endpoint of its process, then numbers. */
   readonly call: string;
   readonly id: string;
   readonly attempt: number;
   readonly correlation: string | undefined;
   readonly causation: string | undefined;
-  /** The runs that wait for this run, outermost first. */
+  /** Names of the runs that wait for this run to end, outermost first. */
   readonly ancestry: readonly string[];
   readonly headers: Readonly<Record<string, string>>;
-  /** Ordered contracts only: the routing key in the sender's options. */
+  /** Ordered contracts only: the routing key that the sender gave in its options. */
   readonly key?: string | undefined;
-  /** Commands of entities with an id from the sender only: name of this send, the same in all of its attempts. */
+  /** Commands of entities to which the sender gave an id only: name of this send, the same in all of its attempts. */
   readonly send?: string | undefined;
-  /** Commands of entities that may have been decided before only: time from the first send to the deadline, in ms. */
+  /** Commands of entities that may have been applied before only: time from the first send to the deadline, in ms. */
   readonly span?: number | undefined;
   /**
-   * True for an event that another node of the service refused: only handlers that run once in each service take it,
-   * and it is not passed on again.
+   * True for an event that another node of the service refused and passed on to this node: only handlers that run once
+   * in each service get it, and it is not passed on again.
    */
   readonly passedOn?: true | undefined;
-  /** True if the message came without an envelope: this run is its only attempt, and its id was made for this run. */
+  /** True if the message came without metadata: this run is its only attempt, and its id was made for this run. */
   readonly only?: true;
   /**
-   * Time of the first send, as far as known here, by the monotonic clock of this process; absent: it was sent just now.
+   * Time at which the message was first sent, as far as this process knows, by its monotonic clock; absent: it was sent
+   * just now.
    */
   readonly sentAt?: number | undefined;
-  /** Streams only: the target of the handler's items. */
+  /** Streams only: where the handler's items go. */
   readonly items?: ItemTarget | undefined;
-  /** Messages of the log only: the time of storing, by the server's clock, in ms since 1970. */
+  /** Messages of the log only: the time at which the message was stored, by the server's clock, in ms since 1970. */
   readonly storedAt?: number | undefined;
-  /** Scheduled messages of the log only: the time that the message was scheduled for, in ms since 1970. */
+  /** Scheduled messages of the log only: the time for which the message was scheduled, in ms since 1970. */
   readonly due?: number | undefined;
-  /** Messages of the log only: the position in the log. */
+  /** Messages of the log only: the message's position in the log. */
   readonly position?: number | undefined;
   /** Messages of the log only: the fencing token of the subscription's leader. */
   readonly fence?: number | undefined;
   /**
-   * Messages of the log only, whose own time begins with their turn: returns the time until which the sender waits, by
-   * the monotonic clock.
+   * Only for messages of the log whose timeout begins when they are admitted: returns the time until which the
+   * subscription's leader waits for the result, by the monotonic clock.
    */
   senderWaits?(now: number): number | undefined;
 }
 
-/** The message whose handler sends: its sends inherit its deadline, its abort and its trace. */
+/** The message whose handler sends another message, which inherits its deadline, its abort and its trace. */
 export interface ParentMessage extends Context {
   readonly envelope: Envelope;
-  /** Why the message was aborted, or how its claim was lost; `undefined` if neither. */
+  /** The error with which the message was aborted, or lost its claim; `undefined`: neither happened. */
   readonly aborted: CatgaError | undefined;
   /** Aborts sends together with the message whose handler sent them. */
   readonly execution: {
     adopt(child: Deadlined): void;
     release(child: Deadlined): void;
   };
-  /** The time until the message's deadline, in ms; `now` by the monotonic clock. */
+  /** Returns the time until the message's deadline, in ms. `now`: the time by the monotonic clock. */
   remaining(now: number): number;
 }
 
-/** The message whose handler decides a command of an entity. */
+/** A command that an entity handles. */
 export interface DecidingMessage extends Context {
   readonly contract: AnyContract;
   readonly envelope: Envelope;
-  /** Why the message was aborted; `undefined`: it was not. */
+  /** The error with which the message was aborted; `undefined`: it was not. */
   readonly aborted: CatgaError | undefined;
   readonly execution: {
-    /** The payload before the schema. */
+    /** The payload as the sender gave it, before the schema parsed it. */
     readonly payload: unknown;
-    /** `turn` while the message waits for its turn: if it is aborted meanwhile, it certainly did not run. */
+    /**
+     * Stage of the message on the way to its handler. `turn` while it waits until earlier commands of the entity have
+     * ended: if it is aborted then, its handler certainly did not run.
+     */
     stage: Stage;
     /**
-     * Resolves like `work`, user code for this message; or with the value of `onAbort` if the message is aborted first.
+     * Resolves or rejects like `work`, a promise of the program's code; or with the value of `onAbort` if the message
+     * is aborted before `work` has settled.
      */
     until<T>(work: Promise<T>, onAbort: (reason: CatgaError) => T): Promise<T>;
   };
-  /** The time until the message's deadline, in ms; `now` by the monotonic clock. */
+  /** Returns the time until the message's deadline, in ms. `now`: the time by the monotonic clock. */
   remaining(now: number): number;
 }
 
-/** The receiver of an outcome, which is called once: the functions of a promise, or an object that costs less. */
+/**
+ * The receiver of an outcome; one of its methods is called, once. It may be the functions of a promise, or an object
+ * that costs less.
+ */
 export interface Settling {
   resolve(value: unknown): void;
   reject(reason: unknown): void;
 }
 
 /**
- * Stage of a message on its way to its handler, which begins in the last stage. Waiting for admission is independent of
- * the stage.
+ * Stage of a message on its way to its handler; the handler begins in the last stage. A message may wait for admission
+ * (a free place at the handler) in any stage.
  *
  * | stage       | what runs                                    | when it is aborted                           |
  * | ----------- | -------------------------------------------- | -------------------------------------------- |
  * | `preparing` | an asynchronous schema, or a behavior        | it is dropped; its handler does not begin    |
- * | `claiming`  | acquiring the claim of an idempotent command | the claim handles that, and settles it       |
+ * | `claiming`  | acquiring the claim of an idempotent command | the claim handles the abort, and settles it  |
  * | `turn`      | a command waits for its turn at its entity   | it fails; its handler does not begin         |
  * | `handler`   | the handler, or nothing before it            | it fails; a command may have had its effect  |
  */
 export type Stage = "preparing" | "claiming" | "turn" | "handler";
 
-/** The parts of an app that contexts depend on. */
+/** The parts of an app on which the contexts of its handlers depend. */
 export interface ContextHost extends RunSender {
   readonly node: string;
-  /** Aborts when the node drains, once new messages go to other nodes. */
+  /** Aborts when the node shuts down in an orderly way, as soon as new messages go to other nodes. */
   readonly draining: AbortSignal;
   readonly clock: Clock;
   readonly wheel: DeadlineWheel;
@@ -129,9 +137,12 @@ export interface ContextHost extends RunSender {
   /** The locks, claims and cache of the node. */
   readonly state: SharedState;
   readonly observer: Observer;
-  /** Reports an error that no caller receives. */
+  /** Reports an error that no caller receives. `during`: what was being done. */
   fault(during: string, error: unknown): void;
-  /** Called when a handler of this contract passes its deadline: its message is aborted with this error. */
+  /**
+   * Called when a handler of this contract runs past its deadline. `error`: the error with which its message is
+   * aborted.
+   */
   expired(contract: AnyContract, error: CatgaError): void;
   /** Makes a new id for a run or a message. */
   nextCall(): string;
@@ -150,7 +161,7 @@ export interface ContextHost extends RunSender {
     parent: ParentMessage,
   ): Promise<Result<void>>;
   unschedule(contract: AnyContract | AnyWorkflow, id: string): Promise<boolean>;
-  /** Returns the engine that reads and feeds streams, loaded when it is first needed. */
+  /** Returns the engine that sends and reads the items of streams, loaded when it is first needed. */
   streams(): Promise<StreamEngine>;
   stream(
     contract: AnyContract,
@@ -164,17 +175,17 @@ export interface ContextHost extends RunSender {
     options: SendOptions,
     parent: ParentMessage,
   ): Promise<BroadcastResult<unknown>[]>;
-  /** Loads an entity. Rejects with a `TypeError` for misuse, and with a `CatgaError`. */
+  /** Reads an entity. Rejects with a `TypeError` for misuse, and with a `CatgaError`. */
   load<State>(entity: AnyEntity<State>, id: string, options?: LoadOptions): Promise<LoadedEntity<State>>;
-  /** Lets an entity decide a command, and stores the events that it emits. */
+  /** Lets an entity handle a command, and stores the events that the handler emits. */
   decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void;
 }
 
-/** Starts runs of workflows, and sends to them. */
+/** Starts runs of workflows, and sends signals to them. */
 export interface RunSender {
-  /** Returns the driver of the runs that this node handles. Rejects with a `CatgaError`. */
+  /** Returns the part that executes the runs that this node handles. Rejects with a `CatgaError`. */
   nodeRuns(): Promise<RunDriver>;
-  /** Starts a run. `parent`: the message whose handler starts it; the run inherits its headers. */
+  /** Starts a run of a workflow. `parent`: the message whose handler starts it; the run inherits its headers. */
   start(
     workflow: AnyWorkflow,
     input: unknown,
@@ -186,80 +197,88 @@ export interface RunSender {
   cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>>;
 }
 
-// The interface that an app uses of its entities. `entities/` implements it, `catga.ts` connects it.
+// The interface of an app to its entities. The folder `entities/` implements it, `catga.ts` connects it.
 
 /** The entities of a namespace, as one node reads and changes them. */
 export interface Entities {
   /**
-   * Decides a command: loads the entity, calls the handler, and stores the emitted events. Resolves `to` with the
-   * handler's return value or failure; for a command that was stored already, with its recorded result. Rejects `to`
+   * Handles a command: loads the entity, calls the handler, and stores the emitted events. Resolves `to` with the
+   * handler's return value or failure; for a command that was applied already, with its recorded result. Rejects `to`
    * with a `CatgaError`, or with an error that the handler throws.
    */
   decide(entity: EntityBody, payload: unknown, ctx: DecidingMessage, to: Settling): void;
   load<State>(definition: EntityDefinition<State>, id: string, options: LoadOptions): Promise<LoadedEntity<State>>;
   forget<State>(definition: EntityDefinition<State>, id: string): Promise<void>;
-  /** Waits for snapshots that are being written. */
+  /** Resolves when the snapshots that are being written are stored. */
   close(): Promise<void>;
 }
 
-// The interface that an app uses of the state that nodes share; `state/` implements it.
+// The interface of an app to the state that nodes share (locks, claims, cache); the folder `state/` implements it.
 
-/** Requester of a lock: a run of a handler, or code outside of handlers. */
+/** A run of a handler, or code outside of handlers, that requests a lock. */
 export interface Asker {
-  /** Name of the run, unique among all runs. */
+  /** Name of the requesting run, unique among all runs. */
   readonly call: string;
-  /** The runs that wait for this run to end, outermost first. */
+  /** Names of the runs that wait for the requesting run to end, outermost first. */
   readonly ancestry: readonly string[];
 }
 
 /** The locks of a cluster. */
 export interface Locks {
   /**
-   * Takes the lock of a key, or of several keys in sorted order: all or none. Rejects with a `CatgaError`: see
-   * {@link LockOptions}, `DEADLOCK`.
+   * Acquires the lock of a key, or the locks of several keys in sorted order: all or none. Rejects with a `CatgaError`,
+   * among others `LOCK_TIMEOUT` and `DEADLOCK`.
    */
   lock(keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock>;
-  /** Releases the locks of this node; waits for locks are rejected with `CLOSED`. */
+  /** Releases the locks that this node holds; pending requests for locks are rejected with `CLOSED`. */
   close(): Promise<void>;
 }
 
-/** An idempotent message, whose id is to have one recorded result. */
+/** An idempotent command, for whose id one result shall be recorded. */
 export interface Claimant {
   readonly contract: string;
   readonly id: string;
-  /** The payload before the schema. Its fingerprint detects reuse of the id for another payload. */
+  /** The payload before the schema parsed it. Its fingerprint detects reuse of the id for another payload. */
   readonly payload: unknown;
-  /** Retention of a result, in ms. */
+  /** How long the recorded result is kept, in ms. */
   readonly ttl: number;
-  /** Deadline of the caller, by the monotonic clock. */
+  /** Deadline of the command's sender, by the monotonic clock. */
   readonly due: number;
-  /** Aborts the attempt to get the claim when the message is aborted, or at once if it was. Called at most once. */
+  /**
+   * Called with the attempt to get the claim, at most once: aborts the attempt when the message is aborted, or at once
+   * if it was aborted before.
+   */
   adopt(attempt: Deadlined): void;
   /**
-   * Called at most once, before the result of `run` is recorded, if the claim is lost: another attempt may run from now
+   * Called if the claim is lost before the result of `run` is recorded, at most once: another attempt may run from now
    * on.
    */
   lost(reason: CatgaError): void;
 }
 
-/** Idempotency: one recorded result for each id of a command. */
+/** Claims of message ids, for idempotent commands: one recorded result for each id. */
 export interface Claims {
   /**
-   * Calls `run` with the claim's revision (the fence) if the id is new, and records its result. If the id has a result,
-   * or another attempt is running, resolves with the recorded result; `ID_REUSED` for another payload. Never rejects.
+   * Acquires the claim of the command's id. If the id is new, calls `run` with the claim's revision (the fencing
+   * token), and records its result. If the id has a result, or another attempt is running, resolves with the recorded
+   * result. Resolves with `ID_REUSED` if the id was used for another payload. Never rejects.
    */
   guard(claimant: Claimant, run: ClaimedRun): Promise<Result<unknown>>;
-  /** Removes a recorded failure, so that the id may be tried again. Rejects if the store does not answer. */
+  /**
+   * Removes the failure recorded for an id, so that the command may be tried again. Rejects if the store does not
+   * answer.
+   */
   forgetFailure(contract: string, id: string): Promise<void>;
-  /** Ends waits for claims, and the renewing of claims. */
+  /** Ends pending attempts to get claims, and stops renewing claims. */
   close(): Promise<void>;
 }
 
-/** Liveness of processes, for leases; the cluster implements it. */
+/** Tells whether processes live, for leases; the cluster implements it. */
 export interface Liveness {
   /**
-   * Resolves with true if pings to this endpoint have bounced for longer than a process needs to return after it lost
-   * its connection for up to 4 s; with false if that is not known, or if the endpoint answers.
+   * Resolves with true if a process is certainly dead: pings to its endpoint have come back undelivered for longer than
+   * a process needs to return after it lost its connection for up to 4 s. Resolves with false if that is not known, or
+   * if the endpoint answers.
    */
   gone(endpoint: string): Promise<boolean>;
 }
@@ -270,18 +289,18 @@ export interface Holdings {
   readonly leads: readonly string[];
   /** Number of locks that the node holds. */
   readonly locks: number;
-  /** Number of locks that the node gave up because waiting for them would never have ended. */
+  /** Number of locks that the node gave up to end a deadlock. */
   readonly cycles: number;
 }
 
 /** The locks, claims, cache and leadership of one node. */
 export interface SharedState {
-  /** Computed at each reading. */
+  /** The locks and leaderships that the node holds; computed at each reading. */
   readonly holdings: Holdings;
   readonly locks: Locks;
   readonly claims: Claims;
   readonly cache: Cache;
-  /** Runs `fn` whenever this node leads `name`. */
+  /** Runs `fn` whenever this node leads `name`: on one node of the cluster at a time. */
   lead(name: string, fn: (signal: AbortSignal) => MaybePromise<unknown>, options?: LeadOptions): Term;
   /** Gives up every leadership; other nodes take over at once. */
   abdicate(): Promise<void>;

@@ -1,4 +1,6 @@
-/** Counts of a node by contract: plain fields of objects that each message passes anyway. Readers poll them. */
+/**
+ * Counts of a node by contract: plain fields of objects that each message passes anyway. Tools read them at intervals.
+ */
 import { isHandlerFailing } from "../contract/alarms.ts";
 import { type AnyContract, isInternalName, type Kind } from "../contract/contract.ts";
 import type { ContractStats } from "../contract/node_stats.ts";
@@ -9,11 +11,11 @@ import type { Observer } from "../contract/observer.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { type Outcome, Refusal } from "./outcome.ts";
 
-/** The counts of one contract in one node; see {@link ContractStats}. */
+/** The counts of one contract on one node, as {@link ContractStats} reports them. */
 export class ContractCounts {
   readonly name: string;
   readonly kind: Kind;
-  /** The contract object of the sender, once this process has sent a message of this contract. */
+  /** The contract object that the sender used; `undefined` until this process has sent a message of this contract. */
   contract: AnyContract | undefined = undefined;
   handled = 0;
   inHand = 0;
@@ -21,19 +23,22 @@ export class ContractCounts {
   sent = 0;
   heard = 0;
   published = 0;
-  /** Number of sends of this process to its own handler by the fast path: counted as sent and handled at once. */
+  /**
+   * Number of sends from this process to its own handler by the fast path (`local_fast_path.ts`); each counts as sent
+   * and as handled.
+   */
   local = 0;
   /** Number of sends by the fast path to an asynchronous handler that have begun. */
   localBegun = 0;
-  /** Number of these sends that have ended. */
+  /** Number of sends by the fast path to an asynchronous handler that have ended. */
   localDone = 0;
   #failed: Map<string, number> | undefined = undefined;
   #failure: string | undefined = undefined;
   #sendFailed: Map<string, number> | undefined = undefined;
   #latency: number[] | undefined = undefined;
-  /** Number of runs until the next one is timed. */
+  /** Number of runs until the next run is timed. */
   #untimed = 0;
-  /** Number of runs that a timed run stands for. */
+  /** For how many runs one timed run counts. */
   #stride = 1;
   /** Time at which a run was last timed, by the monotonic clock. */
   #timedAt = -Infinity;
@@ -43,7 +48,7 @@ export class ContractCounts {
     this.kind = kind;
   }
 
-  /** Call it when a handler has ended, or its message was refused; `timing` measures the run. */
+  /** Counts a message whose handler has ended, or that was refused; `timing` measures the run. */
   end(outcome: Outcome, timing?: Timing): void {
     timing?.end();
     if (outcome instanceof Refusal) return this.refused(outcome.code);
@@ -52,7 +57,7 @@ export class ContractCounts {
   }
 
   /**
-   * Call it when a handler passes its deadline. That counts at once as a failure, because the handler may never end;
+   * Counts a handler that runs past its deadline. It counts as a failure at once, because the handler may never end;
    * its later outcome does not count.
    */
   expired(error: CatgaError): void {
@@ -66,26 +71,26 @@ export class ContractCounts {
     if (isHandlerFailing(code)) this.#failure = `${code}: ${message}`;
   }
 
-  /** Like {@link ContractCounts.end}, for a message that was counted as in hand. */
+  /** Counts a message whose handler has ended, and that was counted as `inHand`. */
   endInHand(outcome: Outcome, timing?: Timing): void {
     this.inHand--;
     this.end(outcome, timing);
   }
 
-  /** Call it when a request was refused before a handler got it. */
+  /** Counts a request that was refused before a handler got it. */
   refused(code: string): void {
     count(this.#failed ??= new Map(), code);
   }
 
-  /** Adds the duration of a run, in ms, for `runs` runs. */
+  /** Adds a duration, in ms, as the duration of `runs` runs. */
   took(ms: number, runs = 1): void {
     (this.#latency ??= new Array<number>(LATENCY_BUCKETS).fill(0))[latencyBucket(ms)] += runs;
   }
 
   /**
-   * Begins to time a run. `undefined`: an earlier timed run stands for it. Reading the clock takes longer than a run
-   * may (80 ns in Deno), so the more runs in a ms, the fewer are timed. Not for requests of other processes, which have
-   * the time of their arrival.
+   * Begins to measure the duration of a run. Returns `undefined` if this run is not measured: an earlier measured run
+   * counts for it, too. Reading the clock takes longer than a run may (80 ns in Deno), so the more runs in a ms, the
+   * fewer are timed. Not for requests of other processes, which have the time of their arrival.
    */
   timing(clock: Clock): Timing | undefined {
     return --this.#untimed > 0 ? undefined : this.#timing(clock);
@@ -100,18 +105,18 @@ export class ContractCounts {
     return timing;
   }
 
-  /** Call it when a request that was sent has failed. */
+  /** Counts a request that was sent and has failed. */
   sendFailed(code: string): void {
     count(this.#sendFailed ??= new Map(), code);
   }
 
-  /** Call it when a send by the fast path has ended. */
+  /** Counts a send by the fast path that has ended. */
   localResult(result: Result<unknown>): Result<unknown> {
     this.local++;
     return result.ok ? result : this.#localFailed(result);
   }
 
-  /** Call it when a send by the fast path to an asynchronous handler has ended; `timing` measures the run. */
+  /** Counts a send by the fast path to an asynchronous handler that has ended; `timing` measures the run. */
   localEnd(result: Result<unknown>, timing: Timing | undefined): Result<unknown> {
     this.localDone++;
     timing?.end();
@@ -124,19 +129,19 @@ export class ContractCounts {
     return failure;
   }
 
-  /** Number of all messages that were counted. */
+  /** Number of all messages of the contract that were counted. */
   get total(): number {
     return this.handled + this.sent + this.heard + this.published + 2 * (this.local + this.localDone);
   }
 
-  /** The counts as JSON for an answer: without counts that are 0 or empty. */
+  /** Returns the counts as JSON for an answer, without counts that are 0 or empty. */
   toJSON(): Pick<ContractStats, "name" | "kind"> & Partial<ContractStats> {
-    // makes the next run be timed: a reader that asks again in a second shall see contracts with few runs, too
+    // the next run is timed: a reader that asks again in a second shall also see durations of contracts with few runs
     this.#untimed = this.#stride = 1;
     const { name, kind, queued, heard, published, localBegun, localDone } = this;
     const local = this.local + localDone;
     const [handled, sent, inHand] = [this.handled + local, this.sent + local, this.inHand + localBegun - localDone];
-    // not by spreading: hundreds of these are made for an answer, by code that has hardly run before
+    // not by spreading objects, which is slow: an answer has hundreds of these, and this code has hardly run before
     const answer: { -readonly [Field in keyof ContractStats]?: ContractStats[Field] } & { name: string; kind: Kind } = {
       name,
       kind,
@@ -146,7 +151,7 @@ export class ContractCounts {
     if (this.#failure !== undefined) answer.failure = this.#failure.slice(0, MOST_OF_FAILURE);
     if (inHand > 0) answer.inHand = inHand;
     if (queued > 0) answer.queued = queued;
-    // without the zeros at the end
+    // without the zeros at the end of the list
     if (this.#latency !== undefined) answer.latency = this.#latency.slice(0, this.#latency.findLastIndex(Boolean) + 1);
     if (sent > 0) answer.sent = sent;
     if (this.#sendFailed !== undefined) answer.sendFailed = Object.fromEntries(this.#sendFailed);
@@ -156,14 +161,14 @@ export class ContractCounts {
   }
 }
 
-/** Measures a run. */
+/** Measures the duration of one run of a handler. */
 export class Timing {
   readonly #counts: ContractCounts;
   readonly #clock: Clock;
   readonly #began: number;
   readonly #runs: number;
 
-  /** `runs`: number of runs that the timed run stands for. */
+  /** `runs`: for how many runs the measured run counts. */
   constructor(counts: ContractCounts, clock: Clock, began: number, runs: number) {
     this.#counts = counts;
     this.#clock = clock;
@@ -171,7 +176,7 @@ export class Timing {
     this.#runs = runs;
   }
 
-  /** Call it when the handler has ended. */
+  /** Ends the measurement, and adds the duration to the counts. Call it when the handler has ended. */
   end(): void {
     this.#counts.took(this.#clock.monotonic() - this.#began, this.#runs);
   }
@@ -180,26 +185,26 @@ export class Timing {
 /** The counts of one node by contract. */
 export class Counts {
   readonly #byName: Map<string, ContractCounts> = new Map();
-  /** Counts of messages that only Catga itself sends, and of contracts for which there is no room. */
+  /** Counts of messages that only Catga itself sends, and of contracts beyond the maximum number. */
   readonly #others: ContractCounts = new ContractCounts({ name: "", kind: "command" });
 
-  /** Counts of a contract, made at its first message. */
+  /** Returns the counts of a contract, made at its first message. */
   of(contract: Pick<AnyContract, "name" | "kind">): ContractCounts {
     return this.#byName.get(contract.name) ?? this.#add(contract);
   }
 
-  /** Counts of the contract of this name, if there are any. */
+  /** Returns the counts of the contract of this name; `undefined`: there are none. */
   find(name: string): ContractCounts | undefined {
     return this.#byName.get(name);
   }
 
-  /** Adds `more` messages of the contract that wait for their turn. */
+  /** Adds `more` to the number of messages of the contract that wait for a handler. */
   queued(name: string, more: number): void {
     const counts = this.find(name);
     if (counts !== undefined) counts.queued += more;
   }
 
-  /** Call it when a request of this contract that was sent has ended. */
+  /** Counts a request of this contract that was sent and has ended. */
   sent(contract: AnyContract, { error }: Result<unknown>): void {
     const counts = this.of(contract);
     counts.sent++;
@@ -207,7 +212,7 @@ export class Counts {
     if (error !== undefined) counts.sendFailed(error.code);
   }
 
-  /** Adds `more` published messages of this contract: events, or queued commands. */
+  /** Adds `more` to the number of published messages of this contract: events, or queued commands. */
   published(contract: Pick<AnyContract, "name" | "kind"> & Partial<AnyContract>, more: number): void {
     const counts = this.of(contract);
     counts.published += more;
@@ -219,14 +224,17 @@ export class Counts {
     return [...this.#byName.values()].flatMap(({ contract }) => contract ?? []);
   }
 
-  /** Moves one message from `inHand` to `queued`: it was in hand, and now waits for a turn of its own. */
+  /**
+   * Moves one message from `inHand` to `queued`: its handler ran, and it now waits for admission or for another
+   * message.
+   */
   stepAside(name: string): void {
     this.#move(name, 1);
   }
 
   /**
-   * Undoes {@link Counts.stepAside}: moves a message from `queued` to `inHand`, when it is admitted, resumes or is
-   * dropped.
+   * Moves one message from `queued` back to `inHand`, when it is admitted, continues or is dropped; undoes
+   * {@link Counts.stepAside}.
    */
   stepBack(name: string): void {
     this.#move(name, -1);
@@ -258,48 +266,49 @@ function count(codes: Map<string, number>, code: string): void {
   codes.set(key, (codes.get(key) ?? 0) + 1);
 }
 
-/** Errors that `expired` has counted already. */
+/** Errors of handlers that ran past their deadlines, which `expired` has counted already. */
 const EXPIRED = new WeakSet<CatgaError>();
-const MAX_CONTRACTS = 16_384; // names may come from anywhere, such as a gateway's clients
+const MAX_CONTRACTS = 16_384; // contracts; their names may come from anywhere, such as a gateway's clients
 const MAX_CODES = 64;
 const MOST_OF_FAILURE = 400; // characters
-/** Time between two timed runs, in ms, below which fewer runs are timed. */
+/** Time between two measured runs, in ms, below which fewer runs are measured. */
 const OFTEN = 1;
-/** Maximum number of runs that a timed run stands for. */
+/** Maximum number of runs for which one measured run counts. */
 const MAX_STRIDE = 4_096;
 const OTHER_CODES = "_OTHER";
 
-// Number of messages that were handled for a subscription: observed once a second, and only while a behavior observes.
+// Number of messages that were handled for a subscription, reported once a second, and only while a behavior observes
+// the app.
 
-/** The parts of a node that a {@link HandledCount} depends on. */
+/** The parts of a node that a {@link HandledCount} uses. */
 interface HandledCountHost {
   readonly clock: Clock;
   readonly observer: Observer;
-  /** `watched`: true if a behavior gets observations that are not logged. */
+  /** `watched`: true if a behavior gets the observations that are not logged. */
   readonly hooks: { readonly watched: boolean };
 }
 
-/** Counts the messages of one subscription that this node saw handled. */
+/** Counts the messages of one subscription that were handled, as far as this node saw it. */
 export class HandledCount {
   readonly #host: HandledCountHost;
   readonly #subscription: string;
-  /** Counts by contract, since the last observation. */
+  /** Number of handled messages by contract, since the last observation. */
   readonly #counts = new Map<string, number>();
   #timer: Timer | undefined;
 
-  /** `subscription`: its label in observations, `<service>/<name>`. */
+  /** `subscription`: the subscription's label in observations, `<service>/<name>`. */
   constructor(host: HandledCountHost, subscription: string) {
     this.#host = host;
     this.#subscription = subscription;
   }
 
-  /** Call it when a message of this contract was handled. */
+  /** Counts a message of this contract that was handled. */
   add(contract: string): void {
     this.#counts.set(contract, (this.#counts.get(contract) ?? 0) + 1);
     this.#timer ??= this.#host.clock.after(COUNT_INTERVAL, () => this.flush(), { background: true });
   }
 
-  /** Observes the counts at once, before the interval is over. */
+  /** Reports the counts at once, before the interval is over. */
   flush(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -313,4 +322,4 @@ export class HandledCount {
   }
 }
 
-const COUNT_INTERVAL = 1_000; // ms
+const COUNT_INTERVAL = 1_000; // ms between two observations

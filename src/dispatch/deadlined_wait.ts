@@ -1,6 +1,6 @@
 /**
- * Waits for user code that end together with the message of the code, so that code that never settles blocks neither a
- * send nor a drain.
+ * Waits for code of the program (handlers, schemas, behaviors). A wait ends when its message ends, so that code that
+ * never settles blocks neither a send nor a drain.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { CatgaError } from "../error.ts";
@@ -8,13 +8,16 @@ import type { ContextHost, ParentMessage } from "./context_host.ts";
 import { Deadlined } from "../ports/deadline_wheel.ts";
 import { cancelled } from "./unfinished.ts";
 
-/** A wait for `work`. After the wait was aborted, the outcome of `work` has no effect. */
+/** A wait for the promise `work` that can be aborted. Once it is aborted, the outcome of `work` has no effect. */
 export class DeadlinedWait<T> extends Deadlined {
-  /** Settles like `work`, or with the value of `onAbort`. */
+  /** Settles like `work`, or with the value of `onAbort` if the wait is aborted first. */
   readonly outcome: Promise<T>;
   readonly #abort: (reason: CatgaError) => void;
 
-  /** `onAbort`: returns the outcome if the wait is aborted before the work has settled; `ended`: called once. */
+  /**
+   * `onAbort`: returns the outcome if the wait is aborted before `work` has settled. `ended`: called once, when the
+   * wait has ended.
+   */
   constructor(
     due: number,
     work: Promise<T>,
@@ -26,7 +29,7 @@ export class DeadlinedWait<T> extends Deadlined {
     const end = (settle: () => void) => {
       if (over) return;
       over = true;
-      settle(); // first: code that waits for the outcome may start something that a drain has to wait for
+      settle(); // called first: code that waits for the outcome may start something that a drain has to wait for
       ended();
     };
     this.outcome = promise;
@@ -53,8 +56,8 @@ interface Sent {
 }
 
 /**
- * Settles like `work`, or with the value of `onAbort` if the message's deadline passes, its sender aborts, or the app
- * stops before that. A drain waits for it.
+ * Settles like `work`; or with the value of `onAbort` if, before that, the message's deadline passes, its sender
+ * aborts, or the app stops. A drain waits for it.
  */
 export function untilDeadline<T>(
   host: Pick<ContextHost, "wheel" | "underWay">,
@@ -62,7 +65,7 @@ export function untilDeadline<T>(
   work: Promise<T>,
   onAbort: (reason: CatgaError) => T | Promise<T>,
 ): Promise<T> {
-  // events are not aborted with the handler that publishes them: it may still publish events about its work
+  // publishing an event is not aborted together with its handler, which may still publish events about its work
   const execution = contract.kind === "event" ? undefined : parent?.execution;
   const cancel = () => wait.abort(cancelled(contract));
   const ended = () => {

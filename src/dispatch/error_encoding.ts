@@ -1,7 +1,7 @@
 /**
  * Errors as text, on the wire and in the recorded results of idempotent commands. Only the members named here are sent:
- * no stack leaves the node. An error that a handler throws and that is no `CatgaError` has become `HANDLER_FAILED`,
- * without its text, before: in `HandlerCall.thrown` (`handler_call.ts`).
+ * no stack leaves the node. An error that a handler throws, and that is no `CatgaError`, never gets here:
+ * `HandlerCall.thrown` (`handler_call.ts`) has replaced it by `HANDLER_FAILED`, without its text.
  */
 import { CatgaError } from "../error.ts";
 import { isRecord, show } from "../data/checks.ts";
@@ -18,7 +18,7 @@ export function writeError(error: CatgaError, limit: number): string {
   return write(error, limit, (members) => encodeValue(members, "error"));
 }
 
-/** Writes an error as plain JSON, for clients without Catga. */
+/** Writes an error as plain JSON, for NATS clients that do not use Catga. `limit`: maximum size, in bytes. */
 export function writeErrorAsJson(error: CatgaError, limit: number): string {
   return write(error, limit, (members) => toJson(members, "INVALID_RESPONSE", "the error"));
 }
@@ -49,7 +49,10 @@ function write(error: CatgaError, limit: number, encode: (members: object) => st
   });
 }
 
-/** Reads an error. `wire`: its text, parsed. The text came from the network, so invalid members are left out. */
+/**
+ * Makes an error from its text, parsed (`wire`). The text came from the network, so invalid members are left out.
+ * `node`: the node that sent it.
+ */
 export function readError(wire: unknown, node: string): CatgaError {
   const { code, message, retryable, details, final, node: origin } = isRecord(wire) ? wire : {};
   return new CatgaError(
@@ -68,8 +71,8 @@ const MAX_CODE = 128;
 /** Text in place of details that cannot be encoded. */
 export const UNSENDABLE_DETAILS = "(the details could not be sent)";
 
-// Errors that handlers and behaviors end with, as plain errors: programs may define any members, and getters that
-// throw.
+// Makes plain errors of the errors that handlers and behaviors return or throw: programs may define any members on
+// them, and getters that throw.
 
 /**
  * Returns the failure itself if its error is plain; else a failure with the readable members of the error. Never
@@ -111,7 +114,7 @@ function isPlain(error: unknown): error is CatgaError {
     return typeof code === "string" && typeof message === "string" && isOptional(retryable, "boolean") &&
       isOptional(final, "boolean") && isOptional(node, "string");
   } catch {
-    return false; // a proxy, or a getter of its class
+    return false; // the value is a proxy, or has a getter of its class
   }
 }
 

@@ -13,80 +13,84 @@ import { Deadlined } from "../ports/deadline_wheel.ts";
 import type { Later, Outcome } from "./outcome.ts";
 import { DeadlinedWait } from "./deadlined_wait.ts";
 
-/** Its methods are called when a message begins to take no turn, and when it takes one again. */
+/** Gets told when a message stops running, because it waits for admission or for another run, and when it runs on. */
 export interface AdmissionWatcher {
-  /** Called when a message begins to wait for admission, or to rest, unless it does either already. */
+  /** Called when a message that ran, or was about to run, begins to wait for admission or for another run. */
   waits(contract: AnyContract): void;
   /**
-   * Called when the message neither waits nor rests any more: it was admitted, or woken. Not called if it is dropped
-   * instead.
+   * Called when the message no longer waits: it was admitted, or the other run continues. Not called if the message is
+   * dropped instead.
    */
   goes(contract: AnyContract): void;
 }
 
-/** The execution of one message. A message has no execution if its handler returns at once and uses nothing of it. */
+/** The execution of one message. A message has none if its handler returns at once and uses none of its features. */
 export class Execution extends Deadlined {
   /** Ordered contracts only: the key whose messages run one at a time. */
   key: string | undefined = undefined;
-  /** Idempotent commands and commands of entities only: the payload before the schema. */
+  /** Idempotent commands and commands of entities only: the payload before the schema parsed it. */
   payload: unknown = undefined;
-  /** Commands of entities only: the decision, unless it failed. */
+  /**
+   * Commands of entities only: the promise of what the entity's handler returned; `undefined` before, and if the
+   * handler failed.
+   */
   decision: Promise<unknown> | undefined = undefined;
-  /** Idempotent commands only, once the handler has begun: the revision of the claim. */
+  /** Idempotent commands only, once the handler has begun: the revision of the claim, used as fencing token. */
   fence: number | undefined = undefined;
-  /** The message's stage on the way to its handler. */
+  /** The stage in which the message is on its way to its handler. */
   stage: Stage = "handler";
   /**
-   * Set while the handler runs under a claim: calls {@link Execution.loseClaim} if the lease of the claim has ended.
+   * Set while the handler runs under a claim (the lock of an idempotent command's id): checks whether the claim's lease
+   * has ended, and then calls {@link Execution.loseClaim}.
    */
   checkClaim: (() => void) | undefined = undefined;
-  /** Durable contracts only: the error that the handler threw because something that it called was out of reach. */
+  /** Durable contracts only: the error that the handler threw because something that it had called was out of reach. */
   passedOn: CatgaError | undefined = undefined;
-  /** Called if the message is aborted while it is `preparing`. */
+  /** Called if the message is aborted in the stage `preparing`. */
   drop: ((reason: CatgaError) => void) | undefined = undefined;
-  /** Notified when the message begins to wait for admission or to rest, and when it takes a turn again. */
+  /** Told when the message begins to wait for admission or for another run, and when it runs on. */
   watcher: AdmissionWatcher | undefined = undefined;
   readonly #host: ContextHost;
   readonly #contract: AnyContract;
   #controller: AbortController | undefined = undefined;
   #aborted: CatgaError | undefined = undefined;
-  /** Set when the claim is lost: the handler should stop, but the sender still waits. */
+  /** Set when the claim of the message's id is lost: the handler should stop, but the sender still waits. */
   #lost: CatgaError | undefined = undefined;
   #attempt: Deadlined | undefined = undefined;
   #children: Set<Deadlined> | undefined = undefined;
-  /** The locks that the handler holds, and the locks that it waits for. */
+  /** The locks that the handler holds or has requested. */
   #locks: Set<RunLock> | undefined = undefined;
-  /** Number of the last scope of locks. */
+  /** Number of the newest scope of locks. */
   #scope = 0;
   #running = false;
-  /** The entry of the message in the queue in which it waits for admission. */
+  /** The message's entry in the queue in which it waits for admission; `undefined`: it does not wait. */
   #entry: QueueEntry | undefined = undefined;
-  /** True while the message waits for something that runs without it. */
+  /** True while the message waits for another run that it has begun. */
   #resting = false;
-  /** Maximum time of a run from its turn on, in ms, if the message has no other deadline. */
+  /** Maximum time of the handler's run from its admission on, in ms, if the message has no other deadline. */
   #lasts: number | undefined = undefined;
-  /** Settles the send that waits for the message in this process. */
+  /** Passes the outcome to the send that waits for the message in this process. */
   #settle: ((outcome: Outcome) => void) | undefined = undefined;
 
-  /** `due`: the deadline, in ms of the monotonic clock. */
+  /** `due`: the deadline of the message, in ms of the monotonic clock. */
   constructor(host: ContextHost, contract: AnyContract, due: number) {
     super(due);
     this.#host = host;
     this.#contract = contract;
   }
 
-  /** Why the message was aborted, or how its claim was lost; `undefined` if neither. */
+  /** The error with which the message was aborted, or lost its claim; `undefined`: neither happened. */
   get aborted(): CatgaError | undefined {
     this.checkClaim?.();
     return this.#aborted ?? this.#lost;
   }
 
-  /** True if the message was not aborted, and its handler has asked for no lock. */
+  /** True if the message was not aborted, and its handler has requested no lock. */
   get untouched(): boolean {
     return this.#aborted === undefined && this.#locks === undefined;
   }
 
-  /** The handler's signal: it aborts when the message is aborted, or its claim is lost. */
+  /** The handler's signal (`ctx.signal`): it aborts when the message is aborted, or its claim is lost. */
   get signal(): AbortSignal {
     this.checkClaim?.();
     if (this.#controller === undefined) {
@@ -98,18 +102,18 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Aborts the attempt to get a claim when the message is aborted. After a lost claim the sender waits for the result
-   * of another attempt.
+   * Has the attempt to get a claim aborted when the message is aborted. After a lost claim the sender waits for the
+   * result of another attempt.
    */
   claim(attempt: Deadlined): void {
     if (this.#aborted !== undefined) attempt.abort(this.#aborted);
     else this.#attempt = attempt;
   }
 
-  /** Takes a lock for the handler; it is released at the end of the handler at the latest. */
+  /** Acquires a lock for the handler; it is released when the handler has ended, if not before. */
   lock(key: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
     const lock = this.#lock(key, options, asker);
-    // a handler may end without awaiting its lock: the rejection must not end the process
+    // a handler may end without awaiting its lock; a rejection that nobody handles would end the process
     lock.catch((error) => {
       if (!this.#running) this.#host.fault(`taking a lock of ${this.#contract.name}, whose handler has ended`, error);
     });
@@ -118,7 +122,7 @@ export class Execution extends Deadlined {
 
   async #lock(key: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> {
     const scope = this.#scope;
-    await undefined; // a synchronous handler has ended when this resumes
+    await undefined; // so that a synchronous handler has ended when this continues
     if (!this.#running) throw this.#handlerEnded();
     const asked = new RunLock(this.#locks ??= new Set(), scope);
     const { wait } = asked;
@@ -131,7 +135,8 @@ export class Execution extends Deadlined {
       await lock.release();
     } catch (error) {
       if (wait.signal.aborted) throw wait.signal.reason;
-      // the same reason as the signal's, so that a handler that fails with it is recognized as aborted
+      // the lock request fails with the same error as the signal, so that a handler that fails with it is recognized as
+      // aborted
       const reason = this.#aborted ?? this.#lost?.cause;
       if (reason !== undefined && isCatgaError(error) && error.cause === reason) throw reason;
       throw error;
@@ -142,9 +147,9 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Releases the handler's locks, and ends its waits for locks. Call it when the handler has ended; or, with a `scope`,
-   * when an attempt has ended: locks that were asked for before that scope remain. The promise never rejects;
-   * `undefined` without a lock.
+   * Releases the handler's locks, and cancels its pending requests for locks. Call it when the handler has ended; or,
+   * with a `scope`, when one attempt of a behavior has ended: locks that were requested before that scope remain. The
+   * promise never rejects; the method returns `undefined` if there is no lock.
    */
   releaseLocks(scope?: number): Promise<unknown> | undefined {
     if (scope === undefined) this.#running = false;
@@ -159,7 +164,10 @@ export class Execution extends Deadlined {
     return released && Promise.all(released);
   }
 
-  /** Like {@link Abortable.lockScope}. */
+  /**
+   * Begins a scope of locks, and returns a function that releases the locks requested since then; see
+   * {@link Abortable.lockScope}.
+   */
   lockScope(): () => Promise<unknown> | undefined {
     const scope = ++this.#scope;
     return () => this.releaseLocks(scope);
@@ -169,17 +177,17 @@ export class Execution extends Deadlined {
     return new CatgaError("LOCK_LOST", `the handler of ${this.#contract.name} had ended before it was given its lock`);
   }
 
-  /** True if the message waits for admission, or was dropped while it did: its handler has not begun. */
+  /** True if the message waits for admission, or was dropped while it waited: its handler has not begun. */
   get waiting(): boolean {
     return this.#entry !== undefined;
   }
 
-  /** True if the message takes no turn: it waits for admission, or rests. */
+  /** True if the message does not run, because it waits for admission or for another run. */
   get aside(): boolean {
     return this.#resting || this.waiting;
   }
 
-  /** Call it when the message begins to wait for admission; aborting the message aborts the entry. */
+  /** Call it when the message begins to wait for admission as `entry`; aborting the message aborts the entry. */
   wait(entry: QueueEntry): void {
     const { aside } = this;
     this.#entry = entry;
@@ -187,7 +195,7 @@ export class Execution extends Deadlined {
     if (!aside) this.watcher?.waits(this.#contract);
   }
 
-  /** Call it when the message has been admitted. */
+  /** Call it when the message has been admitted: its handler may begin. */
   go(): void {
     this.#entry = undefined;
     if (this.#lasts !== undefined) this.#postpone(this.#host.wheel.now() + this.#lasts);
@@ -195,7 +203,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Sets the deadline of the message's turn, `due`, and the maximum time of its run, which begins with its turn, in ms.
+   * Sets the time until which the message may wait for admission (`due`), and the maximum time of its run from its
+   * admission on (`lasts`), in ms.
    */
   hurry(due: number, lasts: number): void {
     this.#lasts = lasts;
@@ -211,8 +220,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Call it when the message waits for something that runs without it: it takes no turn until {@link Execution.wake},
-   * or its end.
+   * Call it when the message begins to wait for another run: until {@link Execution.wake}, or its end, it counts as not
+   * running.
    */
   rest(): void {
     const { aside } = this;
@@ -220,7 +229,7 @@ export class Execution extends Deadlined {
     if (!aside) this.watcher?.waits(this.#contract);
   }
 
-  /** Ends {@link Execution.rest}. */
+  /** Ends the wait that {@link Execution.rest} began: the message counts as running again. */
   wake(): void {
     if (!this.#resting) return;
     this.#resting = false;
@@ -228,8 +237,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Call it when an asynchronous handler runs: from now on the deadline ends it. `ended`: called with the outcome after
-   * the handler.
+   * Begins the execution of an asynchronous handler: from now on the message ends at its deadline. `ended`: called with
+   * the outcome when the handler has ended.
    */
   run(handler: Later, ended: (outcome: Outcome) => void): void {
     this.#start();
@@ -237,8 +246,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Like {@link Execution.run}, for callers that call {@link Execution.end} themselves. `settle`: called with the
-   * outcome, and before that with a failure if the message is aborted first.
+   * Begins the execution of an asynchronous handler, whose end the caller reports by {@link Execution.end}. `settle`:
+   * called with the outcome, or before that with a failure if the message is aborted first.
    */
   begin(settle: (outcome: Outcome) => void): void {
     this.#settle = settle;
@@ -246,7 +255,7 @@ export class Execution extends Deadlined {
     this.#start();
   }
 
-  /** Call it when the handler has ended, after {@link Execution.begin}. */
+  /** Reports that the handler has ended, after {@link Execution.begin}. */
   end(outcome: Outcome): void {
     this.#end(outcome, this.#settle!);
   }
@@ -266,7 +275,7 @@ export class Execution extends Deadlined {
     this.watcher = undefined;
     const released = this.releaseLocks();
     if (released === undefined) this.#done();
-    else released.then(() => this.#done()); // a drain waits for the release
+    else released.then(() => this.#done()); // a drain waits until the locks are released
   }
 
   #done(): void {
@@ -274,7 +283,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Resolves like `work`, user code for this message; or with the value of `onAbort` if the message is aborted first.
+   * Resolves like `work`, a promise of the program's code; or with the value of `onAbort` if the message is aborted
+   * before `work` has settled.
    */
   until<T>(work: Promise<T>, onAbort: (reason: CatgaError) => T): Promise<T> {
     const wait = new DeadlinedWait(Infinity, work, { onAbort, ended: () => this.release(wait) });
@@ -282,14 +292,14 @@ export class Execution extends Deadlined {
     return wait.outcome;
   }
 
-  /** Aborts the child, a send of the handler, when this message is aborted. */
+  /** Has `child`, a send of the handler, aborted when this message is aborted. */
   adopt(child: Deadlined): void {
     const { aborted } = this;
     if (aborted !== undefined) child.abort(aborted);
     else (this.#children ??= new Set()).add(child);
   }
 
-  /** Call it when the child has ended. */
+  /** Call it when a send of the handler (`child`) has ended: it is no longer aborted with this message. */
   release(child: Deadlined): void {
     this.#children?.delete(child);
   }
@@ -313,8 +323,8 @@ export class Execution extends Deadlined {
   }
 
   /**
-   * Call it when the claim is lost: the handler should stop, or does not begin. The sender waits for the result of
-   * another attempt.
+   * Call it when the claim of the message's id is lost: the handler should stop, or does not begin. The sender waits
+   * for the result of another attempt.
    */
   loseClaim(reason: CatgaError): void {
     if (this.#aborted !== undefined || this.#lost !== undefined) return;
@@ -337,9 +347,9 @@ export class Execution extends Deadlined {
   }
 }
 
-/** A lock that a handler holds or waits for, as long as it is in the set of the handler's run. */
+/** A lock that a handler holds or has requested. */
 class RunLock implements Lock {
-  /** The scope in which the lock was asked for. */
+  /** Number of the scope in which the lock was requested. */
   readonly scope: number;
   readonly wait: AbortController = new AbortController();
   readonly #all: Set<RunLock>;

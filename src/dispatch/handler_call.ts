@@ -17,16 +17,16 @@ import { plainError, plainFailure } from "./error_encoding.ts";
 import { isThenable } from "../data/checks.ts";
 import type { RunHandler } from "./behavior_chain.ts";
 
-/** A handler with everything around it: takes a parsed payload, never throws, never rejects. */
+/** Runs a handler with behaviors and limits around it, on a parsed payload. Never throws, never rejects. */
 export type HandlerRun = (payload: unknown, ctx: MessageContext) => MaybePromise<Outcome>;
 
-/** The call of one handler, without anything around it. */
+/** Calls one handler directly, without behaviors and limits around it. */
 export class HandlerCall {
   /** The function that the program gave. */
   readonly fn: (payload: unknown, ctx: Context) => unknown;
   /** Counts of the handler's contract. */
   readonly counts: ContractCounts;
-  /** Handlers of commands of entities only: the entity that decides them, instead of `fn`. */
+  /** Handlers of commands of entities only: the entity that handles them, to be called instead of `fn`. */
   readonly entity: EntityBody | undefined;
   readonly #contract: AnyContract;
   readonly #observer: Observer;
@@ -48,7 +48,9 @@ export class HandlerCall {
     }
   };
 
-  /** Lets the entity decide a command that was sent in this process; makes one promise. */
+  /**
+   * Lets the entity handle a command that was sent in this process. Resolves with the result; makes only one promise.
+   */
   decide(
     entity: EntityBody,
     payload: unknown,
@@ -58,13 +60,13 @@ export class HandlerCall {
     return new Promise((resolve) => {
       const { counts } = this;
       counts.localBegun++;
-      // the command did not wait for admission, so the outcome is no refusal
+      // the command did not wait for admission, so it cannot have been refused
       ctx.execution.begin(resolve as (outcome: Outcome) => void);
       this.decideLater(entity, payload, ctx).then((result) => ctx.execution.end(counts.localEnd(result, timing)));
     });
   }
 
-  /** Lets the entity decide a command; makes no promise. */
+  /** Lets the entity handle a command. Makes no promise, but an object that costs less. */
   decideLater(entity: EntityBody, payload: unknown, ctx: MessageContext): EntityOutcome {
     const decision = new EntityOutcome(this, ctx);
     try {
@@ -75,9 +77,10 @@ export class HandlerCall {
     return decision;
   }
 
-  /** Makes the result of the handler's return value. Throws an error that a getter of the value throws. */
+  /** Makes a result from the handler's return value. Throws an error that a getter of the value throws. */
   result(returned: unknown, ctx: MessageContext): MaybePromise<Result<unknown>> {
-    // a thenable may be no Promise, or of a class derived from it, like the promises of some database clients
+    // resolved again, because a thenable may not be a Promise, or be of a class derived from it, like the promises of
+    // some database clients
     return isThenable(returned) ? this.#settled(Promise.resolve(returned), ctx) : this.#toResult(returned);
   }
 
@@ -85,19 +88,19 @@ export class HandlerCall {
     return returned.then((value) => this.success(value, ctx), (error) => this.failure(error, ctx));
   }
 
-  /** Makes the result of the value that the handler's promise was resolved with. Never throws. */
+  /** Makes a result from the value that the handler's promise resolved with. Never throws. */
   success(value: unknown, ctx: MessageContext): Result<unknown> {
     try {
       return this.#toResult(value);
-    } catch (error) { // thrown by a getter of the value
+    } catch (error) { // an error that a getter of the value threw
       return this.failure(error, ctx);
     }
   }
 
-  /** Makes the result of the error that the handler threw. */
+  /** Makes a result from the error that the handler threw. */
   failure(error: unknown, ctx: MessageContext): Failure {
     const failed = this.#checked(this.thrown(error, ctx, "handler"));
-    // nothing was stored for a command whose entity cannot be read here
+    // the entity cannot be read on this node, and nothing was stored for the command: another node may try it
     return this.entity !== undefined && isOfAnotherVersion(error) ? new SchemaRefusal(failed.error, true) : failed;
   }
 
@@ -115,7 +118,7 @@ export class HandlerCall {
   }
 
   /**
-   * Makes the result of the error that the handler, or a behavior around it, threw. A `CatgaError`, or a failure made
+   * Makes a result from the error that the handler, or a behavior around it, threw. A `CatgaError`, or a failure made
    * by `fail`, stays as it is (`error_encoding.ts`); any other error is observed, and becomes `HANDLER_FAILED`.
    */
   thrown(error: unknown, ctx: MessageContext, by: Thrower): Failure {
@@ -124,12 +127,12 @@ export class HandlerCall {
         const plain = plainError(error);
         const { kind, options: { durable } } = this.#contract;
         if (durable && OUT_OF_REACH.has(plain.code)) ctx.execution.passedOn = plain;
-        // an error that is final for a message that the handler sent need not be final for this one
+        // not final: a failure that is final for a message that the handler sent need not be final for this message
         return { ok: false, error: durable && kind === "event" && plain.final ? notFinal(plain) : plain };
       }
       if (isFailure(error)) return plainFailure(error);
     } catch {
-      // a proxy, or an error with getters, that cannot even be read: treated as any other error
+      // a proxy, or an error with getters that throw, is treated as any other error
     }
     const { id, correlationId } = ctx;
     const behavior = by === "behavior" ? { behavior: true } as const : {};
@@ -143,10 +146,13 @@ function notFinal(error: CatgaError): CatgaError {
   return new CatgaError(code, message, { retryable, details, node, cause: error });
 }
 
-/** Codes of sends that something out of reach failed with. */
+/** Codes with which a send fails if something is out of reach. */
 const OUT_OF_REACH: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", "OVERLOADED", "TIMEOUT"]);
 
-/** Codes of failed sends that mean that something was out of reach. */
+/**
+ * The outcome of a command that an entity handles: resolved by the entity, and awaited by `then`. It costs less than a
+ * promise.
+ */
 export class EntityOutcome implements Settling {
   readonly #call: HandlerCall;
   readonly #ctx: MessageContext;

@@ -1,6 +1,6 @@
 /**
- * Interfaces between the handler of a stream and its reader; `streams/`, loaded when it is first needed, implements
- * them.
+ * Interfaces between the handler of a stream and its reader; the folder `streams/`, loaded when it is first needed,
+ * implements them.
  */
 import type { StreamOptions } from "../contract/send_options.ts";
 import type { Context } from "../contract/context.ts";
@@ -10,108 +10,118 @@ import type { Result } from "../contract/result.ts";
 import type { CatgaError } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 
-/** The line from a handler to a reader in another process. */
+/** The connection of a stream's handler to a reader in another process. */
 export interface ItemLine {
   /** Maximum size of an item, in bytes. */
   readonly limit: number;
-  /** The limit of bursts, shared by all lines of the process. */
+  /** Limits how many items the streams of the process send in one turn of the event loop. */
   readonly bursts: Bursts;
-  /** The handler's side of the line, set by the handler. */
+  /** Set by the handler: gets the reader's reports, and writes the items. */
   sender: LineSender | undefined;
-  /** Schedules a call of {@link LineSender.write} for the end of this turn of the event loop. */
+  /** Requests a call of {@link LineSender.write} at the end of this turn of the event loop. */
   gather(): void;
 }
 
-/** The handler's side of a line. */
+/** The handler's end of a connection to a reader in another process. */
 export interface LineSender {
   /**
-   * Called when the reader reports how many items it has consumed and received. `again`: some of the items sent since
-   * may be missing there.
+   * Called when the reader reports how many items it has consumed and received. `again`: items sent since then may have
+   * been lost on the way.
    */
   word(consumed: number, received: number, again: boolean): void;
-  /** Writes the items and reports that are to be sent. */
+  /** Writes the items and reports that are waiting to be sent. */
   write(out: ItemWriter): void;
 }
 
-/** Writes items and reports into the frames of one turn. */
+/** Writes items and reports into the frames (network messages) that are sent at the end of a turn of the event loop. */
 export interface ItemWriter {
   /**
    * Writes items: `list` from index `first` on, encoded as texts; `n`: number of the first item. `strings`: the items
    * are strings that have to be encoded.
    */
   items(n: number, list: readonly string[], first: number, strings: boolean): void;
-  /** Asks the reader for a report when it has consumed `n` items. */
+  /** Writes a request: the reader shall report when it has consumed `n` items. */
   ask(n: number): void;
-  /** Reports that the stream has `n` items in all. */
+  /** Writes the end of the stream, which has `n` items in all. */
   end(n: number): void;
 }
 
-/** Makes streams send one after the other, so that the items of each stay together, and leaves time for other work. */
+/**
+ * Limits how many items the streams of a process send in a turn of the event loop, one stream after the other, so that
+ * the items of each stay together and there is time for other work.
+ */
 export interface Bursts {
-  /** Takes one burst of this turn; false if none is left. After true the caller must send. */
+  /**
+   * Requests permission to send one burst of items in this turn; returns false if no burst is left. After true the
+   * caller must send.
+   */
   take(): boolean;
-  /** Calls `go` in a later turn, when the caller may try again. */
+  /** Calls `go` in a later turn of the event loop, when the caller may request a burst again. */
   wait(go: () => void): void;
 }
 
-/** The line back from the reader to one attempt of the handler. */
+/** The reader's connection back to the handler, to one attempt of it. */
 export interface ItemSource {
-  /** Reports how many items were consumed and received; `again`: some may be missing. */
+  /**
+   * Reports how many items the reader has consumed and received; `again`: items sent since then may have been lost on
+   * the way.
+   */
   word(consumed: number, received: number, again: boolean): void;
 }
 
-/** Outlet for the items of a stream's handler in this process. */
+/** Takes the items of a stream's handler that runs in this process. */
 export interface ItemOutlet {
-  /** True if there is room for another item. */
+  /** True if another item may be sent now: the reader has consumed enough. */
   readonly room: boolean;
-  /** Resolves when there is room for another item. */
+  /** Resolves when another item may be sent. */
   ready(): Promise<void>;
   /** Sends an item. Throws a `CatgaError` for an item that cannot be sent. */
   send(item: unknown): void;
-  /** Ends the items. Resolves when the reader has all of them. */
+  /** Reports that there are no more items. Resolves when the reader has received all of them. */
   end(): Promise<void>;
-  /** Ends the sending: callers that wait in `ready` go on. */
+  /** Stops the sending: pending calls of `ready` resolve. */
   close(): void;
 }
 
-/** A reader of a stream. */
+/** The receiving end of a stream: its reader. */
 export interface ItemSink {
   /** Number of items that have arrived. */
   readonly received: number;
-  /** Outlet for a handler in the reader's own process. */
+  /** Takes the items of a handler that runs in the reader's own process. */
   readonly here: ItemOutlet;
-  /** Called with items, a request for a report, or the end of the stream; see `ItemReceiver`. */
+  /** Called with items, a request for a report, or the end of the stream; `ItemReceiver` implements it. */
   items(source: ItemSource, n: number, list: readonly unknown[], first: number): void;
   report(source: ItemSource, n: number): void;
   end(source: ItemSource, n: number): void;
   doubt(source: ItemSource): void;
 }
 
-/** Target of a handler's items: a reader in its process, or the wire. */
+/** Where a handler's items go: to a reader in its own process, or over the network. */
 export type ItemTarget = (Pick<ItemSink, "here"> | { readonly line: ItemLine }) & {
-  /** The last run of the handler. */
+  /** The newest run of the handler. */
   run?: Promise<unknown>;
-  /** True if an item was sent. */
+  /** True if at least one item was sent. */
   begun?: boolean;
 };
 
-/** The context of the handler of a stream. */
+/** The context that the handler of a stream gets. */
 export interface FeedingContext extends Context {
-  /** Aborts the message with `reason`, as its deadline would. */
+  /** Ends the message with the error `reason`, in the way in which its deadline does. */
   abort(reason: CatgaError): void;
   readonly envelope: { readonly items?: ItemTarget | undefined };
-  /** Observes the result of the items' schema if the schema threw. */
+  /** Reports the error of the items' schema, if the schema threw. Returns the result unchanged. */
   checkedBy<T extends Result<unknown>>(schema: "items", result: T): T;
 }
 
-/** The engine that reads and feeds streams. */
+/** The part of Catga that sends and reads the items of streams. */
 export interface StreamEngine {
   /**
-   * Sends the items that a handler yields. Resolves with their number, or with the handler's failure; rejects with an
-   * error that the handler throws. After the first item, a further call ends like the run that gave that item.
+   * Calls the handler of a stream, and sends the items that it yields. Resolves with the number of items, or with the
+   * handler's failure; rejects with an error that the handler throws. If an earlier call for the same message has sent
+   * an item, the handler is not called again: the call ends like the earlier one.
    */
   feed(contract: AnyContract, fn: HandlerFn, payload: unknown, ctx: FeedingContext): Promise<unknown>;
-  /** Reads a stream. */
+  /** Returns an iterator over the items of a stream. */
   read(opening: StreamOpening): AsyncIterableIterator<unknown>;
 }
 
@@ -122,8 +132,8 @@ export interface StreamOpening {
   readonly options: StreamOptions;
   readonly clock: Clock;
   /**
-   * Sends the request. Resolves with the result that ended the stream. `timeout`: time left for the whole stream, in
-   * ms. Rejects with an error that a user's strategy or key function throws.
+   * Sends the request of the stream. Resolves when the stream has ended, with its result. `timeout`: time left for the
+   * whole stream, in ms. Rejects with an error that a strategy or key function of the program throws.
    */
   open(
     input: unknown,

@@ -10,11 +10,11 @@ import type { Clock } from "../ports/clock.ts";
 import type { Outcome } from "./outcome.ts";
 import { ConcurrencyLimit } from "./concurrency_limit.ts";
 
-/** The messages of an ordered contract at its handler, by key. */
+/** Runs the messages of an ordered contract, one at a time for each key. */
 export class KeyQueue {
   readonly #clock: Clock;
   readonly #budget: TurnBudget;
-  /** Limits by key; a key has one while a message of it runs or waits. */
+  /** By key: the limit of one message at a time; a key is present while a message of it runs or waits. */
   readonly #limits: Map<string, ConcurrencyLimit> = new Map();
 
   constructor(clock: Clock, budget: TurnBudget) {
@@ -22,14 +22,14 @@ export class KeyQueue {
     this.#budget = budget;
   }
 
-  /** Number of keys that have a message that runs or waits. */
+  /** Number of keys of which a message runs or waits. */
   get size(): number {
     return this.#limits.size;
   }
 
   /**
-   * Runs a message after earlier messages of its key; at once if it has no key. Otherwise like
-   * {@link ConcurrencyLimit.admit}.
+   * Runs a message after the earlier messages of its key; at once if it has no key. Resolves with a {@link Refusal} if
+   * its handler did not run. Never throws, never rejects.
    */
   admit(ctx: MessageContext, run: RunNow): MaybePromise<Outcome> {
     const { key } = ctx.execution;

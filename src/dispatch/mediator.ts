@@ -1,6 +1,6 @@
 /**
- * The handlers of a node by contract name, with everything that runs around them. They are compiled once, when the app
- * starts.
+ * The handlers of a node by contract name, with the behaviors and limits around them. They are put together once, when
+ * the app starts.
  */
 import type { AnyBehavior } from "../contract/behavior.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -21,16 +21,16 @@ import { KeyQueue } from "./key_queue.ts";
 
 /** The handlers of a node by contract name. */
 export class Mediator {
-  /** The time that these handlers may take in a turn of the event loop. */
+  /** The time that the node's handlers may take in a turn of the event loop. */
   readonly budget: TurnBudget;
-  /** Handlers of durable contracts. Of these, handlers of events get messages only from the log. */
+  /** Handlers of durable contracts. Handlers of durable events get messages only from the log. */
   readonly durable: readonly DurableHandler[];
   /** Counts of the node by contract. */
   readonly counts: Counts = new Counts();
   readonly #dispatches: Map<string, Dispatch> = new Map();
-  /** Dispatches of contracts whose messages only Catga itself sends. */
+  /** Handlers of contracts whose messages only Catga itself sends. */
   readonly #internal: Map<string, Dispatch> = new Map();
-  /** Names of the contracts that drive runs of workflows. */
+  /** Names of the internal contracts with which nodes execute runs of workflows. */
   readonly #ofWorkflows: Set<string> = new Set();
 
   constructor(
@@ -48,7 +48,7 @@ export class Mediator {
       const { runs, nodeRuns } = this.#dispatches.get(contract.name) ?? { runs: [], nodeRuns: [] };
       const counts = this.counts.of(contract);
       const call = new HandlerCall(handler, observer, counts);
-      // messages that drive workflows are not the program's
+      // the internal messages of workflows do not pass the program's behaviors
       const driven = handler["~handler"].workflow !== undefined;
       if (driven) this.#ofWorkflows.add(contract.name);
       const around = driven ? [] : behaviors;
@@ -76,7 +76,7 @@ export class Mediator {
     return this.#contracts.map(({ name }) => name);
   }
 
-  /** Kinds of {@link Mediator.names}, a letter each. */
+  /** By position in {@link Mediator.names}: the kind of the contract, a letter each. */
   get kinds(): string {
     return this.#contracts.map(({ kind }) => kind[0]).join("");
   }
@@ -86,28 +86,28 @@ export class Mediator {
     return this.#contracts;
   }
 
-  /** The names of the contracts that {@link Mediator.find} finds. */
+  /** The names of the contracts for which {@link Mediator.find} returns handlers. */
   get served(): readonly string[] {
     return [...this.#dispatches.keys(), ...this.#internal.keys()];
   }
 
-  /** The handlers of a contract whose messages need not come from the log; `undefined`: this node has none. */
+  /** Returns the handlers of a contract for messages that do not come from the log; `undefined`: this node has none. */
   find(name: string): Dispatch | undefined {
     return this.#dispatches.get(name) ?? this.#internal.get(name);
   }
 
-  /** Adds the handler of a contract whose messages only Catga itself sends; {@link Mediator.names} excludes it. */
+  /** Adds the handler of a contract whose messages only Catga itself sends; {@link Mediator.names} does not list it. */
   serve(contract: AnyContract, run: HandlerRun, how: Pick<Dispatch, "always" | "lasts"> = {}): void {
     const own = { contract, runs: [run], nodeRuns: [], call: undefined, entity: false, ...how };
     this.#internal.set(contract.name, { ...own, counts: new ContractCounts(contract) });
   }
 
-  /** The program's commands, queries and streams with handlers, sorted by name. */
+  /** The commands, queries and streams for which the program has handlers, sorted by name. */
   get requests(): readonly AnyContract[] {
     return this.#contracts.filter(({ kind, name }) => kind !== "event" && !this.#ofWorkflows.has(name));
   }
 
-  /** The names of the commands of entities, sorted. */
+  /** The names of the commands of entities for which the program has handlers, sorted. */
   get ofEntities(): readonly string[] {
     return this.requests.map(({ name }) => name).filter((name) => this.find(name)?.entity);
   }
@@ -127,8 +127,8 @@ export class Mediator {
 }
 
 /**
- * A {@link Dispatch.always} for contracts whose messages never need a turn, such as messages for a run of a workflow:
- * they wait for running code.
+ * A function for `Dispatch.always`: no message of the contract has to wait for admission. For messages to a run of a
+ * workflow, for example, which wait for code that runs already.
  */
 export const ALWAYS = (): boolean => true;
 
@@ -136,9 +136,9 @@ export const ALWAYS = (): boolean => true;
 export interface DurableHandler {
   readonly contract: AnyContract;
   readonly settings: SubscriptionSettings;
-  /** The handler with everything that runs around it. */
+  /** The handler with the behaviors and limits around it. */
   readonly run: HandlerRun;
-  /** True if the contract is a command of an entity. */
+  /** True if the contract is a command of an entity, which the entity handles. */
   readonly entity: boolean;
 }
 
@@ -149,24 +149,25 @@ export interface Dispatch {
   readonly runs: readonly HandlerRun[];
   /** For an event, the handlers that run on every node. */
   readonly nodeRuns: readonly HandlerRun[];
-  /** For a command or a query, the call of its handler, if nothing runs around it. */
+  /** For a command or a query, its handler, if no behavior and no limit runs around it. */
   readonly call: HandlerCall | undefined;
   /** True if the contract is a command of an entity. */
   readonly entity: boolean;
   /**
-   * Returns true for a payload that needs no turn, because it begins no code of the program, or waits for running code.
+   * Returns true for a payload whose message need not wait for admission, because it starts no code of the program, or
+   * waits for code that runs already.
    */
   readonly always?: ((payload: unknown) => boolean) | undefined;
   /**
-   * Maximum time of a run, in ms: a message waits for its turn only as long as its sender will still wait for that
-   * time. Absent: no limit.
+   * Maximum time of a run, in ms: a message waits for admission only as long as its sender will still wait for the run.
+   * Absent: no limit.
    */
   readonly lasts?: number | undefined;
   /** Counts of the contract's messages. */
   readonly counts: ContractCounts;
 }
 
-/** Wraps a handler, from the outside in: in the order of its key, its claim, its concurrency, its behaviors. */
+/** Wraps a handler in, from the outside in: the order of its key, its claim, its concurrency limit, its behaviors. */
 function compile(
   { contract, "~handler": { behaviors, concurrency } }: Handler,
   around: readonly AnyBehavior[],
@@ -180,13 +181,14 @@ function compile(
     ? folded
     : admitted(new ConcurrencyLimit(clock, budget, concurrency), folded);
   const once = idempotent === false ? limited : runOnce(idempotent === true ? {} : idempotent, clock, limited);
-  // the order of a key is the order of arrival, not the order in which claims are acknowledged
+  // the key's order is outermost: messages of a key run in the order of their arrival, not in the order in which their
+  // claims are acknowledged
   return ordered ? admitted(new KeyQueue(clock, budget), once) : once;
 }
 
 /**
- * Wraps a handler in its behaviors. If the message is aborted before a behavior has called the handler, the handler
- * does not begin.
+ * Wraps a handler in its behaviors. If the message is aborted before a behavior has called the handler, the handler is
+ * not called.
  */
 function aroundHandler(
   contract: AnyContract,
@@ -205,12 +207,12 @@ function aroundHandler(
   return (payload, ctx) => {
     ctx.preparing = true;
     const result = folded(payload, ctx);
-    // once the handler has begun, its effects count, and the message is not refused any more
+    // once the handler has begun, its effects count, and the message is no longer refused
     return result instanceof Promise && ctx.preparing ? orRefusal(ctx, result) : result;
   };
 }
 
-/** Wraps a handler of the log with counting and timing. */
+/** Wraps a handler of messages of the log so that its runs are counted and timed. */
 function counted(counts: ContractCounts, run: HandlerRun, clock: Clock): HandlerRun {
   return (payload, ctx) => {
     const timing = counts.timing(clock);

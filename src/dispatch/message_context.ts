@@ -1,6 +1,6 @@
 /**
- * The context that every handler gets: its message's metadata and the methods that it sends with. The execution of the
- * message has its deadline and its abort.
+ * The context that every handler gets: its message's metadata, and the methods with which it sends messages. The
+ * message's {@link Execution} has its deadline and its abort.
  */
 import type { Abortable } from "../contract/context.ts";
 import type { AnyContract, Contract, Kind } from "../contract/contract.ts";
@@ -37,8 +37,9 @@ import { PendingMessage } from "./pending_message.ts";
 import { RunCache } from "./run_cache.ts";
 
 /**
- * The implementation of `Context`. It is small, because each message has one: the envelope is made when a handler first
- * reads it, the {@link Execution} for handlers that do not return at once (docs/internals/measurements.md).
+ * The implementation of `Context`. It is small, because each message has one: its metadata (the envelope) is made when
+ * a handler first reads it, its {@link Execution} only for handlers that do not return at once
+ * (docs/internals/measurements.md).
  */
 export class MessageContext implements EntityContext, RunContext, StreamingContext, Abortable {
   readonly contract: AnyContract;
@@ -47,12 +48,12 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   #envelope: Envelope | undefined;
   #execution: Execution | undefined;
   #pending: PendingMessage<MessageContext> | undefined;
-  /** True if the message's stage is `preparing`, as long as it has no execution. */
+  /** True if the message is in the stage `preparing`; used as long as there is no execution. */
   #preparing: boolean;
 
   /**
-   * `timeout`: in ms, counted from the first use of the deadline; `envelope`: metadata that came with the message, if
-   * any.
+   * `timeout`: in ms, counted from the first use of the deadline; `envelope`: the metadata that came with the message;
+   * `undefined`: none came.
    */
   constructor(host: ContextHost, contract: AnyContract, timeout: number, envelope: Envelope | undefined) {
     this.contract = contract;
@@ -76,13 +77,13 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     const execution = new Execution(host, this.contract, due);
     if (this.#preparing) execution.stage = "preparing";
     if (pending !== undefined) {
-      execution.begin(pending.settle!); // first: a drain must not find that nothing is under way
+      execution.begin(pending.settle!); // called first, so that a drain finds at least one run in progress
       this.#endPending(pending);
     }
     return this.#execution = execution;
   }
 
-  /** True if the message's stage is `preparing`. */
+  /** True if the message is in the stage `preparing`: a schema or a behavior runs before its handler. */
   get preparing(): boolean {
     return this.#execution === undefined ? this.#preparing : this.#execution.stage === "preparing";
   }
@@ -94,7 +95,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   /**
-   * Like {@link Execution.begin}, but makes no execution. `pending` is used for nothing else until
+   * Begins the run of an asynchronous handler, without making an execution. `settle`: called with the outcome, or
+   * before that with a failure if the message is aborted first. `pending` is used for nothing else until
    * {@link MessageContext.end}.
    */
   begin(settle: (outcome: Outcome) => void, pending: PendingMessage<MessageContext> = new PendingMessage()): void {
@@ -106,7 +108,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     underWay.begin();
   }
 
-  /** Like {@link Execution.end}. */
+  /** Reports that the handler has ended, after {@link MessageContext.begin}. */
   end(outcome: Outcome): void {
     if (this.#execution !== undefined) return this.#execution.end(outcome);
     const pending = this.#pending!;
@@ -129,7 +131,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.envelope.id;
   }
 
-  /** Sets the id that the contract makes of the payload, for a message that came without an id. */
+  /** Sets the id that the contract makes of the payload; called for a message that came without an id. */
   set id(id: string) {
     const { call, attempt, correlation, causation, ancestry, headers, key, send, span, sentAt } = this.envelope;
     const { position, fence, storedAt, due } = this.envelope;
@@ -164,17 +166,22 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.#envelope?.attempt ?? 1;
   }
 
-  /** The name of the message's run; `undefined` if none was made, so that no other run can refer to it. */
+  /**
+   * The name of this run of the handler; `undefined`: nothing has asked for it yet, so no other run can refer to it.
+   */
   get call(): string | undefined {
     return this.#envelope?.call;
   }
 
-  /** The runs that wait for this run, outermost first. */
+  /** Names of the runs that wait for this run to end, outermost first. */
   get ancestry(): readonly string[] {
     return this.#envelope?.ancestry ?? NO_ANCESTRY;
   }
 
-  /** Like {@link Envelope.sentAt}. */
+  /**
+   * Time at which the message was first sent, as far as this process knows, by its monotonic clock; `undefined`: it was
+   * sent just now.
+   */
   get sentAt(): number | undefined {
     return this.#envelope?.sentAt;
   }
@@ -222,7 +229,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     contract: Contract<"command" | "query", In, Out, F>,
     ...args: SendArgs<In>
   ): Promise<Result<Out, F | ProgramCode>> {
-    // the contract's types guarantee that the result is an `Out`, or one of its failures
+    // the contract's types guarantee the type of the result
     return this.#host.send(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as Promise<
       Result<Out, F | ProgramCode>
     >;
@@ -268,7 +275,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 
   "~decide"(entity: EntityBody, payload: unknown): Promise<unknown> {
     const { execution } = this;
-    // behaviors may call the handler again, like `retry()` after an error: a decision that did not fail is kept
+    // behaviors such as `retry()` may call the handler again: a decision that did not fail is kept, and not repeated
     const decision = execution.decision ??= new Promise((resolve, reject) =>
       this.decide(entity, payload, { resolve, reject })
     );
@@ -294,13 +301,13 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     >;
   }
 
-  /** Lets an entity decide a command. */
+  /** Lets an entity handle this command. */
   decide(entity: EntityBody, payload: unknown, to: Settling): void {
     this.#host.decide(entity, payload, this, to);
   }
 
   "~runs"(): Promise<RunDriver> {
-    // the steps of the run that the message waits for may wait for a turn
+    // meanwhile this message makes room for the steps of the run, which may need it
     this.execution.rest();
     return this.#host.nodeRuns();
   }
@@ -317,7 +324,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     run: string,
     options: ResultOptions = {},
   ): Promise<Result<Out, F>> {
-    // the contract's types guarantee that the result is an `Out`, or one of its failures
+    // the contract's types guarantee the type of the result
     return this.#host.result(contract, run, options) as Promise<Result<Out, F>>;
   }
 
@@ -329,7 +336,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.#host.cancel(contract, run, reason);
   }
 
-  /** For the mediator, which runs the handler of an idempotent command under a claim. */
+  /** The claims of message ids, with which the mediator runs the handlers of idempotent commands. */
   get claims(): Claims {
     return this.#host.state.claims;
   }
@@ -347,7 +354,10 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return this.execution.lock(key, options, { call, ancestry });
   }
 
-  /** Observes the result of this schema of the contract if the schema threw. `id`: of a message in the batch. */
+  /**
+   * Reports the error of a schema of the contract, if the schema threw. Returns the result unchanged. `id`: the id of
+   * the message, if it is part of a batch.
+   */
   checkedBy<T extends Result<unknown>>(schema: "input" | "output" | "items", result: T, id?: string): T {
     if (result.error !== undefined && schemaThrew(result.error)) {
       const { contract: { name: contract }, correlationId } = this;
@@ -357,12 +367,12 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     return result;
   }
 
-  /** Why the message was aborted, or how its claim was lost; `undefined` if neither. */
+  /** The error with which the message was aborted, or lost its claim; `undefined`: neither happened. */
   get aborted(): CatgaError | undefined {
     return this.#execution?.aborted;
   }
 
-  /** True if the message was not aborted, and its handler has asked for no lock. */
+  /** True if the message was not aborted, and its handler has requested no lock. */
   get untouched(): boolean {
     return this.#execution?.untouched ?? true;
   }
@@ -372,42 +382,46 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   lockScope(): () => Promise<unknown> | undefined {
-    // without an execution, the handler has asked for no lock yet: all later locks are in the scope
+    // without an execution, the handler has not requested any lock: all locks that it requests later belong to the
+    // scope
     return this.#execution?.lockScope() ?? (() => this.#execution?.releaseLocks(0));
   }
 
-  /** The deadline by the monotonic clock. The timeout begins at `now` if it has not begun. */
+  /** Returns the message's deadline by the monotonic clock. The timeout begins at `now` if it has not begun before. */
   dueAt(now: number): number {
     return (this.#execution ?? this.#begin(now)).due;
   }
 
-  /** The time until the deadline, in ms; `now` by the monotonic clock. */
+  /** Returns the time until the message's deadline, in ms. `now`: the time by the monotonic clock. */
   remaining(now: number): number {
-    // the timeout began by the clock of the wheel, which may be up to 1 ms ahead
+    // the deadline was computed from a coarser clock, which may be up to 1 ms ahead
     return Math.min(this.dueAt(now) - now, this.#timeout);
   }
 
-  /** Like {@link Execution.waiting}. */
+  /** True if the message waits for admission, or was dropped while it waited: its handler has not begun. */
   get waiting(): boolean {
     return this.#execution?.waiting ?? false;
   }
 
-  /** Like {@link Execution.aside}. */
+  /** True if the message does not run, because it waits for admission or for another run. */
   get aside(): boolean {
     return this.#execution?.aside ?? false;
   }
 
-  /** Called when a run that this message began waits for admission, or rests: this message rests, too. */
+  /**
+   * Called when a run that this message has begun waits for admission, or for another run: meanwhile this message
+   * counts as not running, and makes room for others.
+   */
   waits(): void {
     this.execution.rest();
   }
 
-  /** Called when that run takes a turn again: this message stops resting. */
+  /** Called when the run for which this message waited continues: this message counts as running again. */
   goes(): void {
     this.execution.wake();
   }
 
-  /** Like {@link Execution.wait}. */
+  /** Call it when the message begins to wait for admission as `entry`; aborting the message aborts the entry. */
   wait(entry: QueueEntry): void {
     const now = this.#host.clock.monotonic();
     const due = this.#envelope?.senderWaits?.(now);
@@ -415,12 +429,17 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     this.execution.wait(entry);
   }
 
-  /** Like {@link Execution.run}. */
+  /**
+   * Begins the execution of an asynchronous handler: from now on the message ends at its deadline. `ended`: called with
+   * the outcome.
+   */
   run(handler: Later, ended: (outcome: Outcome) => void): void {
     this.execution.run(handler, ended);
   }
 
-  /** Runs one of several handlers of this message as a separate run, so that the handlers do not share locks. */
+  /**
+   * Runs one of several handlers of this message with a context of its own, so that the handlers do not share locks.
+   */
   apart(handle: (own: MessageContext) => MaybePromise<Outcome>): Promise<Outcome> {
     const host = this.#host;
     const { id, attempt, correlation, causation, ancestry, headers, key, position, fence } = this.envelope;
@@ -444,8 +463,8 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
 }
 
 /**
- * The envelope of a message that came without an envelope. A class, because it lives while an entity's append is under
- * way (docs/internals/measurements.md).
+ * The metadata of a message that came without metadata. A class, because objects of a class take less memory, and each
+ * lives as long as an entity's append (docs/internals/measurements.md).
  */
 class OwnEnvelope implements Envelope {
   readonly call: string;
@@ -465,7 +484,7 @@ class OwnEnvelope implements Envelope {
   }
 }
 
-/** The result of a message that no handler answers. */
+/** The result of a method whose message no handler answers, such as `publish`. */
 type Unanswered = Promise<Result<void, never>>;
 
 const NO_ANCESTRY: readonly string[] = Object.freeze([]);

@@ -1,13 +1,13 @@
-/** The message id that the `id` function of an idempotent command makes of a payload. */
+/** Makes the message id of an idempotent command from its payload, by the contract's function `id`. */
 import type { Failure } from "../contract/result.ts";
 import { disown, show } from "../data/checks.ts";
 import type { AnyContract } from "../contract/contract.ts";
 import { MAX_ID } from "../contract/send_options.ts";
 import { notMade } from "./routing_key.ts";
 
-/** Returns the id of a payload, or `INVALID_MESSAGE`; `undefined` if the contract has no `id` function. */
+/** Returns the id of a payload, or the failure `INVALID_MESSAGE`; `undefined` if the contract has no `id` function. */
 export function idOf({ name, options: { id } }: AnyContract, payload: unknown): string | Failure | undefined {
-  // the payload has the contract's type, guaranteed by its schema or its type arguments
+  // the payload has the contract's type, which its schema or its type arguments guarantee
   const makes = id as ((payload: unknown) => unknown) | undefined;
   if (makes === undefined) return undefined;
   try {

@@ -1,4 +1,4 @@
-/** Runs a contract's schemas: on the payload before the handler, on the answer after it. */
+/** Runs the schemas of a contract: on the payload before the handler is called, on the answer after it has returned. */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { type MaybePromise, schemaThrew, validate } from "../contract/schema.ts";
@@ -7,7 +7,7 @@ import type { MessageContext } from "./message_context.ts";
 import { failure, type Outcome, Refusal, SchemaRefusal } from "./outcome.ts";
 import type { CatgaError } from "../error.ts";
 
-/** Returns the payload as the handler receives it, or `INVALID_MESSAGE`. */
+/** Returns the payload as the handler receives it, or the failure `INVALID_MESSAGE`. */
 export function parsePayload(contract: AnyContract, payload: unknown): MaybePromise<Result<unknown>> {
   const { input } = contract.options;
   return input === undefined
@@ -15,7 +15,10 @@ export function parsePayload(contract: AnyContract, payload: unknown): MaybeProm
     : validate(input, payload, "INVALID_MESSAGE", contract.name);
 }
 
-/** Returns the answer as the sender receives it, or `INVALID_RESPONSE`; a failure stays as it is. */
+/**
+ * Returns the answer as the sender receives it, or the failure `INVALID_RESPONSE`; a failure of the handler stays as it
+ * is.
+ */
 export function parseAnswer(contract: AnyContract, result: Result<unknown>): MaybePromise<Result<unknown>> {
   const { output } = contract.options;
   return output === undefined || !result.ok
@@ -24,8 +27,8 @@ export function parseAnswer(contract: AnyContract, result: Result<unknown>): May
 }
 
 /**
- * Runs a handler with the parsed payload, at once if the schema is synchronous. Refused if the message is aborted
- * meanwhile. `id`: of this message in a batch.
+ * Calls a handler with the parsed payload, at once if the schema is synchronous. If the message is aborted while the
+ * schema runs, the handler is not called. `id`: the message's id, if it is part of a batch.
  */
 export function withParsedPayload(
   contract: AnyContract,
@@ -47,14 +50,15 @@ export function withParsedPayload(
 }
 
 /**
- * The outcome of a payload that the schema did not accept. A schema that threw counts as a failure, not as a refusal.
+ * Returns the outcome of a message whose payload the schema did not accept: a refusal, which lets another node try; a
+ * failure if the schema threw.
  */
 function refusedBySchema(ctx: MessageContext, { error }: Failure, id: string | undefined): Failure {
   const isRefusal = error.code === "INVALID_MESSAGE" && !schemaThrew(error);
   return isRefusal ? new SchemaRefusal(error) : ctx.checkedBy("input", { ok: false, error } as const, id);
 }
 
-/** For a sender in this process: the outcome with the answer parsed. */
+/** Returns the outcome for a sender in this process: with the answer parsed by the contract's schema. */
 export function withParsedAnswer(
   contract: AnyContract,
   handled: MaybePromise<Outcome>,
@@ -63,7 +67,10 @@ export function withParsedAnswer(
   return andThen(handled, (outcome) => parseOutcome(contract, outcome, ctx));
 }
 
-/** For a sender in another process, which parses the answer itself: the unchanged outcome, or `INVALID_RESPONSE`. */
+/**
+ * Returns the outcome for a sender in another process, which parses the answer itself: the unchanged outcome, or
+ * `INVALID_RESPONSE` if the schema refuses the answer.
+ */
 export function withCheckedAnswer(
   contract: AnyContract,
   handled: MaybePromise<Outcome>,
@@ -77,8 +84,8 @@ export function withCheckedAnswer(
 }
 
 /**
- * Parses the answer after the handler has run: if the message is aborted while the schema runs, a command's outcome is
- * unknown.
+ * Parses the answer of a handler by the contract's schema. If the message is aborted while the schema runs, the outcome
+ * of a command is unknown.
  */
 function parseOutcome(contract: AnyContract, outcome: Outcome, ctx: MessageContext): MaybePromise<Outcome> {
   if (outcome instanceof Refusal) return outcome;
@@ -92,11 +99,11 @@ function andThen<T, R>(given: MaybePromise<T>, then: (value: T) => MaybePromise<
   return given instanceof Promise ? given.then(then) : then(given);
 }
 
-// Work before a handler begins, of a schema or a behavior: a message that is aborted meanwhile does not run.
+// Schemas and behaviors that run before a handler: if the message is aborted while they run, its handler is not called.
 
 /**
- * Resolves with the outcome of `work`, which runs while the execution is `preparing`; or with {@link refusalOf} as soon
- * as the message is aborted before its handler has begun, because then the handler will not begin.
+ * Resolves with the outcome of `work`, a schema or behavior that runs before the handler. If the message is aborted
+ * before its handler has begun, resolves at once, with {@link refusalOf}, because then the handler will not begin.
  */
 export function orRefusal(ctx: MessageContext, work: Promise<Outcome>): Promise<Outcome> {
   const { execution } = ctx;
@@ -104,17 +111,17 @@ export function orRefusal(ctx: MessageContext, work: Promise<Outcome>): Promise<
     return Promise.resolve(refusalOf(ctx, execution.aborted));
   }
   return new Promise((resolve) => {
-    // not `Execution.until()`: every message with a behavior passes here, and the object that `until()` makes takes
-    // twice as long
+    // not `Execution.until()`, which makes an object that takes twice as long: every message with a behavior comes here
     execution.drop = (reason) => resolve(refusalOf(ctx, reason));
     work.then(resolve);
   });
 }
 
 /**
- * The outcome of a message that was aborted before its handler began: a refusal, with two exceptions. A message of the
- * log that timed out has failed: refused, it would run again without end, and would probably time out again. A message
- * whose sender has time left has failed, too: the behavior `timeout()` gave it less time.
+ * The outcome of a message that was aborted before its handler began: a refusal (the handler did not run), with two
+ * exceptions that are failures. First, a message of the log that timed out: if it were refused, it would be tried
+ * without end, and would probably time out again. Second, a message whose sender still has time: the behavior
+ * `timeout()` gave it less time.
  */
 export function refusalOf(ctx: MessageContext, reason: CatgaError): Outcome {
   const { contract, node, position, clock } = ctx;

@@ -1,6 +1,6 @@
 /**
- * Interfaces of a node: as a cluster, and the parts that keep messages in streams, use it (`node/` implements them),
- * and of the runs of workflows, as a node uses them (`flow/` implements them).
+ * Interfaces of a node. The cluster, and the parts that keep messages in streams, use the node by them (the folder
+ * `node/` implements them); a node uses the runs of workflows by another (the folder `flow/` implements it).
  */
 import type { UnreadableEntity } from "../contract/alarms.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -17,34 +17,36 @@ import type { Observer } from "../contract/observer.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EventLog } from "../ports/event_log.ts";
 
-/** The node that a cluster belongs to. */
+/** A node, as its cluster uses it. */
 export interface NodeHost extends ContextHost {
   /** Runs this node's handlers. */
   readonly runner: Runner;
-  /** Locks and leaderships of the node. */
+  /** The locks and leaderships that the node holds. */
   readonly holdings: Holdings;
-  /** Alarms about the state that the node sees. */
+  /** Alarms about problems that the node sees. */
   readonly alarms: Health["alarms"];
   /** Entities that the node could not read. */
   readonly unreadable: readonly UnreadableEntity[];
-  /** Number of handlers that run, and of sends that wait for answers. */
+  /** Number of handlers that run on the node, plus its sends that wait for answers. */
   readonly inFlight: number;
-  /** The timeout of a message that is sent now, in ms. */
+  /** Returns the timeout that a message of this contract has if it is sent now, in ms. */
   timeLeft(contract: AnyContract): number;
   /** Returns true if requests of a contract are routed by key. */
   keyed(contract: AnyContract): boolean;
-  /** The names of the headers that handlers' sends inherit. */
+  /** The names of the headers that messages sent by handlers inherit. */
   readonly carried: readonly string[];
-  /** Sends a message for a plain NATS client; if this node's own handlers run it, they run it through `admit`. */
+  /**
+   * Sends a message for a plain NATS client. If handlers of this node run it, it first has to be admitted by `admit`.
+   */
   relay(
     contract: AnyContract,
     payload: unknown,
     options: SendOptions,
     how: { readonly admit: Admission; readonly refusedBy: ReadonlySet<string> | undefined },
   ): Promise<Result<unknown>>;
-  /** To be called when the membership has changed: other nodes, or other contracts of nodes. */
+  /** Call it when the membership has changed: other nodes, or other contracts of nodes. */
   refresh(): void;
-  /** Stops the node at once because of an error after which it cannot go on. */
+  /** Stops the node at once, because of an error after which it cannot continue. */
   fail(error: CatgaError): void;
 }
 
@@ -53,24 +55,30 @@ export interface StreamsHost {
   readonly namespace: string;
   readonly endpoint: string;
   readonly replicas: number;
-  /** The app's timeout, in ms. */
+  /** The `timeout` of `catga()`, in ms. */
   readonly timeout: number;
   readonly clock: Clock;
   readonly observer: Observer;
   readonly log: EventLog;
 }
 
-/** The runs of a namespace, as one node starts, drives and reaches them. */
+/** Runs of workflows, as one node starts them, executes them and sends messages to them. */
 export interface NodeRuns extends RunDriver, Omit<RunSender, "nodeRuns"> {
-  /** The workflow of each run that goes on here; a drain waits for each of these runs. */
+  /** For each run that this node executes now, the name of its workflow; a drain waits for each of these runs. */
   readonly driven: readonly string[];
   infos(options: RunsOptions): AsyncIterableIterator<RunInfo>;
-  /** Called when a program or tool asks which runs are stuck: observes runs that are not stuck any more. */
+  /**
+   * Checks whether runs that were stuck no longer are, and reports those. Called when a program or tool asks which runs
+   * are stuck.
+   */
   look(): void;
-  /** Called when the streams have lost messages that may have resumed runs of the workflow: resumes its open runs. */
+  /**
+   * Continues the open runs of a workflow. Called when the streams have lost messages that may have been meant for
+   * these runs.
+   */
   lost(workflow: string): void;
-  /** Begins no more attempts of steps; running attempts go on to their end. Called when a drain begins. */
+  /** Starts no more attempts of steps; attempts that run continue to their end. Called when a drain begins. */
   leave(): void;
-  /** Ends all runs on this node, and everything that drives them. */
+  /** Stops executing runs on this node. */
   close(): void;
 }

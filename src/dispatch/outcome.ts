@@ -1,5 +1,5 @@
 /**
- * The outcome of a message at a handler: the handler's result, or a refusal, which promises that the handler did not
+ * The outcome of a message at its node: the handler's result, or a refusal, which promises that the handler did not
  * run.
  */
 import type { AnyContract, Kind } from "../contract/contract.ts";
@@ -7,29 +7,29 @@ import type { Failure, Result } from "../contract/result.ts";
 import { CatgaError, type CatgaErrorOptions, type ErrorCode, unavailable } from "../error.ts";
 import type { Dropped } from "./admission_queue.ts";
 
-/** The outcome of a message at a handler. */
+/** The outcome of a message at its node: a result, or a refusal (the handler did not run). */
 export type Outcome = Result<unknown> | Refusal;
 
-/** An outcome that may not be there yet: a promise, or an object that costs less. */
+/** An outcome that may not be known yet: a promise, or an object that costs less. */
 export interface Later {
   then(ended: (outcome: Outcome) => void): unknown;
 }
 
-/** The outcome as a `Result`: a refusal becomes an error. */
+/** Returns the outcome as a result: a refusal becomes an error. */
 export function asResult(outcome: Outcome): Result<unknown> {
   return outcome instanceof Refusal ? outcome.failure : plainResult(outcome);
 }
 
 /**
- * The failure of a message whose handlers' input schema refused it, so that no handler began: a node where the contract
- * has another shape may accept it. An error that a schema throws, and any later failure, is not a refusal. It is a
- * class so that no handler can make one: a handler that returns the failure of its own send has run.
+ * The failure of a message that the input schema refused, so that no handler began: a node with another version of the
+ * contract may accept it. An error that a schema throws, and any later failure, is not a refusal. It is a class so that
+ * no handler can make one: a handler that returns the failure of its own send has run.
  */
 export class SchemaRefusal implements Failure {
   readonly ok = false;
   readonly value = undefined;
   readonly error: CatgaError;
-  /** True if the schema refused a stored event of the entity, and not the message. */
+  /** True if the schema refused a stored event of the entity, not the message itself. */
   readonly ofStored: boolean;
 
   constructor(error: CatgaError, ofStored = false) {
@@ -38,7 +38,10 @@ export class SchemaRefusal implements Failure {
   }
 }
 
-/** Marks the error of an entity's event that this version cannot apply: a node of another version may be able to. */
+/**
+ * Marks the error of an entity's stored event that this version of the program cannot apply: a node with another
+ * version may be able to. Returns the error.
+ */
 export function ofAnotherVersion(error: CatgaError): CatgaError {
   OF_ANOTHER_VERSION.add(error);
   return error;
@@ -52,13 +55,14 @@ export function isOfAnotherVersion(error: unknown): boolean {
 const OF_ANOTHER_VERSION: Pick<WeakSet<object>, "add" | "has"> = new WeakSet();
 
 /**
- * Makes a result for a program, whose handler may return it as its own: a refusal by schema becomes a plain failure.
+ * Returns a result as a program gets it, whose handler may return it as its own: a refusal by a schema becomes a plain
+ * failure.
  */
 export function plainResult(result: Result<unknown>): Result<unknown> {
   return result instanceof SchemaRefusal ? { ok: false, error: result.error } : result;
 }
 
-/** Reason why a message was refused: it certainly did not run. */
+/** Reason why a message was refused: its handler certainly did not run. */
 export type RefusalCode = "OVERLOADED" | Dropped;
 
 /**
@@ -74,7 +78,7 @@ export class Refusal {
     this.#ctx = ctx;
   }
 
-  /** The time until the message's deadline, in ms; `now` by the monotonic clock. */
+  /** Returns the time until the message's deadline, in ms. `now`: the time by the monotonic clock. */
   remaining(now: number): number {
     return this.#ctx.remaining(now);
   }
@@ -88,7 +92,7 @@ export class Refusal {
   }
 }
 
-/** Options of a refusal. */
+/** Options with which a refusal is made. */
 interface RefusalOptions {
   readonly contract: AnyContract;
   readonly node: string;
@@ -102,9 +106,12 @@ const WHY: Record<RefusalCode, string> = {
   DEADLOCK: "every run that holds the turn waits for this message",
 };
 
-// Failures of messages that reached no handler: no node has a handler, or the message was not sent.
+// Failures of messages that no handler got: no node has a handler, or the message was not sent.
 
-/** The failure of a request that no live node handles, or that the node named in the options does not handle. */
+/**
+ * The failure of a request that no live node handles. `node`: the node that the sender's options named, which does not
+ * handle it.
+ */
 export function noHandler(contract: AnyContract, node?: string): Failure {
   return failure(
     "NO_HANDLER",
@@ -114,12 +121,12 @@ export function noHandler(contract: AnyContract, node?: string): Failure {
   );
 }
 
-/** The failure of a request whose strategy chose no node. */
+/** The failure of a request for which the routing strategy chose no node. */
 export function noneChosen(contract: AnyContract): Failure {
   return failure("NO_HANDLER", `${unsent(contract)}: the strategy of its route chose none of the nodes that handle it`);
 }
 
-/** The failure of a request if the app has no cluster and no handler for it. */
+/** The failure of a request that this node does not handle, in an app without a cluster. */
 export function noHandlerHere({ kind, name }: AnyContract): Failure {
   return failure(
     "NO_HANDLER",
@@ -127,7 +134,10 @@ export function noHandlerHere({ kind, name }: AnyContract): Failure {
   );
 }
 
-/** The error of a message whose contract is of another kind on the node that handles it. */
+/**
+ * The error of a message that was sent as one kind (`kind`), while the node that handles its contract declares another
+ * kind (`handled`).
+ */
 export function wrongKind(kind: Kind, name: string, handled: Kind, node: string): CatgaError {
   const message =
     `${kind} ${name} did not run: node ${node} handles ${handled === "event" ? "an" : "a"} ${handled} of this name; ` +
@@ -135,14 +145,14 @@ export function wrongKind(kind: Kind, name: string, handled: Kind, node: string)
   return new CatgaError("INVALID_MESSAGE", message, { node });
 }
 
-/** The failure of a message that was aborted before it was sent. */
+/** The failure of a message that was aborted before it was sent. `reason`: the error with which it was aborted. */
 export function notSent(contract: AnyContract, reason: CatgaError): Failure {
   if (reason.code !== "TIMEOUT") return { ok: false, error: reason };
   const message = `${unsent(contract)}: its schema, or a behavior around sends, had not ended at its deadline`;
   return { ok: false, error: unavailable(message, { cause: reason }) };
 }
 
-/** Beginning of an error message, with the kind and name of the message that was not sent. */
+/** Returns the beginning of an error message: that this message, with its kind and name, was not sent. */
 export function unsent({ kind, name }: AnyContract): string {
   return `${kind} ${name} was not sent`;
 }

@@ -1,14 +1,17 @@
 /**
- * A message whose asynchronous handler has not used its context: its deadline, and the function that settles it. It
- * takes a third of the memory of an execution, which replaces it when an execution is first needed.
+ * The deadline of a message whose asynchronous handler runs and has not used its context. It takes a third of the
+ * memory of an execution ({@link Execution}), which replaces it as soon as one is needed.
  */
 import type { CatgaError } from "../error.ts";
 import { Deadlined } from "../ports/deadline_wheel.ts";
 import type { Outcome } from "./outcome.ts";
 
-/** The deadline of a pending message. */
+/** The deadline of a message whose handler has not used its context, and the function that settles the message. */
 export class PendingMessage<Ctx extends PendingContext = PendingContext> extends Deadlined {
-  /** Settles the message; `undefined` before it has begun, and when it has ended or was replaced. */
+  /**
+   * Passes the outcome to the sender; `undefined` before the handler has begun, and when it has ended or an execution
+   * has replaced this object.
+   */
   settle: ((outcome: Outcome) => void) | undefined = undefined;
   /** The context of the message. */
   ctx: Ctx | undefined = undefined;
@@ -26,7 +29,7 @@ export class PendingMessage<Ctx extends PendingContext = PendingContext> extends
   }
 }
 
-/** A context whose execution is made when it is first needed. */
+/** A context that makes its execution when it is first needed. */
 interface PendingContext {
   readonly execution: Pick<Deadlined, "expire" | "abort">;
 }

@@ -3,17 +3,17 @@ import type { AnyContract } from "../contract/contract.ts";
 import { type Handler, type Handlers, isHandler } from "../contract/handler.ts";
 import { isPlain, show } from "../data/checks.ts";
 
-/** A handler and its place in the option. */
+/** A handler, and where it was found in the option `handlers`. */
 export interface Registration {
   readonly handler: Handler;
-  /** Its place, such as `handlers.createOrder` in a module, or `handlers[2]` in an array. */
+  /** Where the handler was found, for errors: `handlers.createOrder` in a module, or `handlers[2]` in an array. */
   readonly name: string;
 }
 
 /**
- * Returns every handler in modules, values and arrays of these, in order. A handler that is found twice counts once.
- * Throws a `TypeError` for a module without handlers, for any other value, for a second handler of a command or query,
- * and for handlers of two definitions of one entity, naming both.
+ * Returns all handlers in the option `handlers` (modules, handlers, and arrays of these), in order. A handler that is
+ * found twice counts once. Throws a `TypeError` for a module without handlers, for any other value, for a second
+ * handler of a command or query, and for handlers of two definitions of one entity, naming both.
  */
 export function collect(handlers: Handlers | undefined): Registration[] {
   const found = new Map<Handler, Registration>();
@@ -82,7 +82,7 @@ function visit(value: Handlers, name: string, found: Map<Handler, Registration>)
 /** Returns the handlers that a module exports, with their names, including those in its arrays and its modules. */
 function handlersIn(module: object, name: string): [name: string, handler: Handler][] {
   const found: [name: string, handler: Handler][] = [];
-  // modules may export each other, and large data
+  // remembers visited values, because modules may export each other, and large data
   const seen = new Set<unknown>([module]);
   const left: [name: string, value: object][] = [[name, module]];
   for (const [name, value] of left) {

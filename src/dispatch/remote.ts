@@ -1,4 +1,4 @@
-/** The interface that an app uses of its cluster; `cluster/` implements it, `catga.ts` connects it. */
+/** The interface of an app to its cluster; the folder `cluster/` implements it, `catga.ts` connects it. */
 import type { Backlog } from "./admission_queue.ts";
 import type { ObservedMismatch } from "../contract/alarms.ts";
 import type { AnyContract } from "../contract/contract.ts";
@@ -12,9 +12,9 @@ import type { ItemSink } from "./item_ports.ts";
 import type { DeadLetter, DeadLetterOptions, SubscriptionInfo } from "../contract/durable_messages.ts";
 import type { EventFollower, FollowEventsOptions } from "../contract/followed_event.ts";
 
-/** The cluster of a node. */
+/** The cluster of a node, as the node uses it. */
 export interface Remote {
-  /** Description of this node. */
+  /** The description of this node that other nodes see. */
   readonly self: NodeInfo;
   readonly router: RequestRouter;
   /** State of the cluster's connection, membership and queue. */
@@ -23,62 +23,66 @@ export interface Remote {
   nodes(): readonly NodeInfo[];
   /** Returns the changes of membership from now on. Ends when the signal aborts or the node stops. */
   watchNodes(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange>;
-  /** The shape of a contract on a node; `undefined`: unknown. */
+  /** Returns the shape (hash of the declaration) of a contract on a node; `undefined`: unknown. */
   shapeAt(node: NodeInfo, name: string): string | undefined;
   /**
-   * Parts of messages and answers that nodes of other versions would refuse from this node, or this node from them, as
-   * far as known.
+   * Mismatches between versions of contracts: parts of messages and answers that nodes of other versions would refuse
+   * from this node, or this node from them, as far as known.
    */
   readonly mismatches: readonly ObservedMismatch[];
-  /** Returns true if this node has joined, and no other node in its view handles the contract. */
+  /** Returns true if this node has joined, and knows no other node that handles the contract. */
   alone(name: string): boolean;
   /**
-   * Returns true if all nodes that handle a contract, or the last node that did, say that it is a command of an entity.
+   * Returns true if all nodes that handle a contract declare it as a command of an entity; without such nodes, if the
+   * last one did.
    */
   ofEntity(name: string): boolean;
   /**
-   * Resolves with true if pings to this endpoint have bounced for so long that its process is gone; with false if that
-   * is not known.
+   * Resolves with true if the process of an endpoint has certainly died: pings to it have come back undelivered for
+   * long enough; with false if that is not known.
    */
   gone(endpoint: string): Promise<boolean>;
-  /** Publishes an event. It is sent within two turns of the event loop, by {@link Remote.close} at the latest. */
+  /**
+   * Publishes an event. It is sent within two turns of the event loop; if the node closes before, by
+   * {@link Remote.close}.
+   */
   publish(event: RemoteEvent): Result<void>;
   /** Removes this node from the membership; afterwards it refuses new requests. */
   leave(): Promise<void>;
-  /** Sends everything that is still to be sent, and ends every subscription. */
+  /** Sends all messages that are waiting to be sent, and ends every subscription. */
   close(): Promise<void>;
 }
 
 /** Chooses the nodes for requests, and sends the requests. */
 export interface RequestRouter {
   /**
-   * Lets one node handle a request; it may be this node. `refused`: the refusal by this node, if its first attempt was
-   * here. Rejects only with an error that a user's strategy throws.
+   * Sends a request to one node, which may be this node, and resolves with the result. `refused`: the refusal by this
+   * node, if the first attempt was made here. Rejects only with an error that a strategy of the program throws.
    */
   request(request: RemoteRequest, refused?: Refusal): Promise<Result<unknown>>;
-  /** Like {@link RequestRouter.request}, but calls `caller` instead of returning a promise. */
+  /** Sends a request to one node, like `request`, but calls `caller` with the result instead of returning a promise. */
   begin(request: RemoteRequest, caller: ResultReceiver, refused?: Refusal): void;
-  /** Lets every node that has a handler handle a request. Never rejects. */
+  /** Sends a request to every node that has a handler, and resolves with all their results. Never rejects. */
   broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]>;
 }
 
-/** The part of an app's health that its cluster adds. */
+/** The part of an app's `Health` that its cluster knows. */
 export type ClusterHealth = Pick<Health, "member" | "queued"> & {
   readonly connection: "connected" | "disconnected" | "closed";
-  /** True while the server denies a subscription that the node cannot work without. */
+  /** True while the NATS server denies a subscription that the node cannot work without. */
   readonly forbidden: boolean;
-  /** Messages of other nodes that find all turns of this node taken. */
+  /** Messages of other nodes that wait because this node runs its maximum number of handlers. */
   readonly backlog?: Backlog | undefined;
 };
 
-/** A request for which a node is to be chosen. Its payload has passed the contract's schema. */
+/** A request that is to be sent to a node. Its payload has passed the contract's schema. */
 export interface RemoteRequest {
   readonly contract: AnyContract;
-  /** The payload before the contract's schema: this value is sent. */
+  /** The payload as the sender gave it, before the contract's schema; this value is sent. */
   readonly payload: unknown;
-  /** The payload as text, if it has been encoded already: a broadcast encodes it once for all nodes. */
+  /** The payload as text, if it was encoded before: a broadcast encodes it once for all nodes. */
   readonly text?: string | undefined;
-  /** The payload after the contract's schema: for a handler in this process. */
+  /** The payload as the contract's schema parsed it, for a handler in this process. */
   readonly parsed: unknown;
   /** The time until the request's deadline, in ms. */
   readonly timeout: number;
@@ -91,17 +95,20 @@ export interface RemoteRequest {
   readonly meta: Meta | undefined;
   readonly parent: ParentMessage | undefined;
   /**
-   * True if the request is a command of an entity: it is applied once for its id, whichever node decides it, so it may
-   * be sent again.
+   * True if the request is a command of an entity. It may be sent again after a failure, because it is applied once for
+   * its id, whichever node handles it.
    */
   readonly ofEntity?: boolean | undefined;
-  /** Streams only: the reader of the items. */
+  /** Streams only: receives the items. */
   readonly items?: ItemSink | undefined;
-  /** Admission to the handlers of this process, for requests of plain NATS clients; absent: run at once. */
+  /**
+   * Admits the request to a handler of this process; set for requests of plain NATS clients. Absent: the handler runs
+   * at once.
+   */
   readonly admit?: Admission | undefined;
-  /** The names of the shapes whose schemas have refused the request, if any. */
+  /** The names of the shapes (versions of the contract) whose schemas have refused the request, if any. */
   readonly refusedBy?: ReadonlySet<string> | undefined;
-  /** Gets the endpoint of each node to which the router sends the request, this node included. */
+  /** Called with the endpoint of each node to which the router sends the request, this node included. */
   readonly sent?: TrackedCaller | undefined;
 }
 
@@ -111,34 +118,34 @@ export interface RemoteRequest {
  */
 export interface ResultReceiver {
   resolve(result: Result<unknown>): void;
-  /** Called if a strategy of the user's threw. */
+  /** Called with the error that a routing strategy of the program threw. */
   reject(error: unknown): void;
 }
 
-/** A receiver that also gets the endpoint of the process to which its request was sent last. */
+/** Receives a request's result, and also the endpoint of each process to which the request is sent. */
 export interface TrackedCaller extends ResultReceiver {
   endpoint: string;
 }
 
-/** Metadata of a message. Members with default values are absent. */
+/** Metadata that is sent with a message. Members with default values are absent. */
 export interface Meta {
   readonly id?: string | undefined;
-  /** Id of the first message of the chain. */
+  /** Id of the first message of the chain of sends. */
   readonly correlation?: string | undefined;
   /** Id of the message whose handler sent this message. */
   readonly causation?: string | undefined;
-  /** Names of the handler runs that await this message, the outermost first. */
+  /** Names of the runs of handlers that wait for this message, the outermost first. */
   readonly ancestry?: readonly string[] | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** Ordered contracts only: the routing key, if it is not the key of the payload. */
+  /** Ordered contracts only: the routing key, if it is not the key that the contract makes of the payload. */
   readonly key?: string | undefined;
-  /** Commands of entities with an id from the sender only: name of this send, the same in all of its attempts. */
+  /** Commands of entities to which the sender gave an id only: name of this send, the same in all of its attempts. */
   readonly send?: string | undefined;
-  /** Commands of entities that may have been decided before only: time from the first send to the deadline, in ms. */
+  /** Commands of entities that may have been applied before only: time from the first send to the deadline, in ms. */
   readonly span?: number | undefined;
   /**
-   * True for an event that another node of the service refused: only handlers that run once in each service take it,
-   * and it is not passed on again.
+   * True for an event that another node of the service refused and passed on to this node: only handlers that run once
+   * in each service get it, and it is not passed on again.
    */
   readonly passedOn?: true | undefined;
 }
@@ -150,61 +157,64 @@ export interface RemoteEvent {
   readonly meta: Meta | undefined;
 }
 
-// The interface that an app uses of the log, for durable events and queued commands. `log/` implements it, `catga.ts`
-// connects it.
+// The interface of an app to the log, for durable events and queued commands. The folder `log/` implements it,
+// `catga.ts` connects it.
 
 /**
- * A message to be stored. Its payload has passed the contract's schema, but is stored as it was before the schema.
- * Storing is tried for `timeout` ms. `parent`: the message whose handler sends it; when that message ends, a queued
- * command that is not stored yet ends, too.
+ * A message to be stored. Its payload has passed the contract's schema, but is stored as it was before the schema. The
+ * log tries for `timeout` ms to store the message. `parent`: the message whose handler sends this one; when the parent
+ * ends, a queued command that is not stored yet is no longer tried.
  */
 export interface DurableMessage
   extends Pick<RemoteRequest, "contract" | "payload" | "key" | "meta" | "timeout" | "signal" | "parent"> {
-  /** Time or cron at which the message is to be handled; `undefined`: now. */
+  /** The time, or the cron schedule, at which the message is to be handled; `undefined`: as soon as possible. */
   readonly schedule: Schedule | undefined;
 }
 
-/** Time or cron at which a message is to be handled. */
+/** The time, or the cron schedule, at which a message is to be handled. */
 export type Schedule =
   | { readonly delay: number }
   | { readonly at: Date }
   | { readonly cron: string; readonly zone: string | undefined };
 
-/** The log of one node, opened when it is first needed. */
+/** The log, as one node uses it; opened when it is first needed. */
 export interface DurableLog {
-  /** Stores a message; ok when it is stored. Never rejects. */
+  /** Stores a message in the log; the result is ok when it is stored. Never rejects. */
   publish(message: DurableMessage): Promise<Result<void>>;
   unschedule(contract: AnyContract, id: string): Promise<boolean>;
-  /** Starts the read models of this node, before it joins its cluster. Resolves when they have caught up. */
+  /**
+   * Starts the read models of this node, before the node joins its cluster. Resolves when they have handled the
+   * messages that the log had.
+   */
   catchUp(): Promise<void>;
   /**
-   * Starts the subscriptions of this node's handlers, after it has joined. Resolves when each has a record, so that
-   * messages published from then on are handled.
+   * Starts the subscriptions of this node's handlers, after the node has joined. Resolves when each subscription has a
+   * record in the store, so that messages published from then on are handled.
    */
   start(): Promise<void>;
-  /** True if the read models have caught up. */
+  /** True if the read models of this node have handled the messages that the log had when they began. */
   readonly caughtUp: boolean;
-  /** The subscriptions of this node's handlers, read models included; made without the network. */
+  /** The state of the subscriptions of this node's handlers, read models included; computed without the network. */
   readonly health: readonly SubscriptionHealth[];
   subscriptions(): Promise<readonly SubscriptionInfo[]>;
   deadLetters(options: DeadLetterOptions): AsyncIterableIterator<DeadLetter>;
   rewind(subscription: string, to: "start" | number | Date): Promise<void>;
-  /** Follows the events of a durable contract. */
+  /** Returns the events of a durable contract, in the order of the log. */
   follow(contract: AnyContract, options: FollowEventsOptions): EventFollower<unknown>;
   /**
-   * Gives up the lead of its subscriptions, handing over open messages, and takes no more messages. Called when a drain
-   * begins.
+   * Gives up the leadership of this node's subscriptions to other nodes, with the messages that are not handled yet,
+   * and takes no more messages. Called when a drain begins.
    */
   leave(): Promise<void>;
-  /** Settles publications that are under way, and ends the log. */
+  /** Waits for publications in progress, and closes the log. */
   close(): Promise<void>;
 }
 
 // One node's part of a broadcast.
 
 /**
- * Makes the request for one node of a broadcast. An idempotent command gets a different id for each node, and runs once
- * on each.
+ * Makes the request for one node of a broadcast. An idempotent command gets a different id for each node, so that it
+ * runs once on each.
  */
 export function requestOf(broadcast: RemoteRequest, node: string): RemoteRequest {
   const { contract, meta } = broadcast;

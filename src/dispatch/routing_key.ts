@@ -8,9 +8,11 @@ import type { MessageContext } from "./message_context.ts";
 import { disown, show } from "../data/checks.ts";
 import type { AnyContract } from "../contract/contract.ts";
 
-/** Returns the key of a payload, or `INVALID_MESSAGE`; `undefined` if the contract has no `key` function. */
+/**
+ * Returns the key of a payload, or the failure `INVALID_MESSAGE`; `undefined` if the contract has no `key` function.
+ */
 export function keyOf({ name, options: { key } }: AnyContract, payload: unknown): string | Failure | undefined {
-  // the payload has the contract's type, guaranteed by its schema or its type arguments
+  // the payload has the contract's type, which its schema or its type arguments guarantee
   const makes = key as ((payload: unknown) => unknown) | undefined;
   if (makes === undefined) return undefined;
   try {
@@ -24,7 +26,8 @@ export function keyOf({ name, options: { key } }: AnyContract, payload: unknown)
 }
 
 /**
- * Returns the key of a message of an ordered contract, from the sender's options or the payload; or `INVALID_MESSAGE`.
+ * Returns the key of a message of an ordered contract, from the sender's options, else from the payload; or the failure
+ * `INVALID_MESSAGE`.
  */
 export function orderKeyOf({ contract, envelope, node }: MessageContext, payload: unknown): string | Failure {
   const key = envelope.key ?? keyOf(contract, payload);
@@ -34,7 +37,7 @@ export function orderKeyOf({ contract, envelope, node }: MessageContext, payload
   return failure("INVALID_MESSAGE", message, { cause: key?.error.cause, node });
 }
 
-/** The failure of a payload of which a `key` or `id` function cannot make a key or an id. */
+/** The failure of a payload from which the contract's function `key` or `id` makes no valid key or id. */
 export function notMade(what: "key" | "id", name: string, why: string, cause?: unknown): Failure {
   const message = `the ${what} of ${name} cannot be made of this payload: ${why}`;
   return failure("INVALID_MESSAGE", message, { cause });

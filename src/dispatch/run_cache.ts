@@ -1,9 +1,9 @@
-/** The cache in a handler's context: waiting for a load ends when the handler's message is aborted. */
+/** The cache in a handler's context (`ctx.cache`): its waits for a load end when the handler's message is aborted. */
 import type { MaybePromise } from "../contract/schema.ts";
 import type { CacheKey } from "../contract/sendable.ts";
 import type { Cache, CacheLoadOptions, CacheSetOptions } from "../contract/shared_state.ts";
 
-/** The cache of one run of a handler. */
+/** The cache as one run of a handler sees it: waits for a load end when the handler's message is aborted. */
 export class RunCache implements Cache {
   readonly #cache: Cache;
   readonly #run: { readonly signal: AbortSignal };

@@ -1,4 +1,4 @@
-/** The handler of an idempotent command: one recorded result for each message id. */
+/** Runs the handler of an idempotent command, with one recorded result for each message id. */
 import { RESULT_TTL } from "../contract/defaults.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -7,8 +7,9 @@ import type { Result } from "../contract/result.ts";
 import type { HandlerRun } from "./handler_call.ts";
 
 /**
- * Runs the handler under a claim of the message id, and records its result. A second message with the id waits for the
- * recorded result; meanwhile it takes no place of the handler's concurrency. `ttl`: retention of the result, in ms.
+ * Runs the handler under a claim of the message id, and records its result. A second message with the same id waits for
+ * the recorded result; while it waits, it does not count for the handler's `concurrency`. `ttl`: how long the result is
+ * kept, in ms.
  */
 export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, clock: Clock, run: HandlerRun): HandlerRun {
   return async (payload, ctx) => {
@@ -32,8 +33,8 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
       const ended = (outcome: Outcome): MaybePromise<Result<unknown>> => {
         execution.checkClaim = undefined;
         if (outcome instanceof Refusal) refusal = outcome;
-        // before the result is recorded: another attempt, whose result would be recorded instead, may wait for these
-        // locks
+        // released before the result is recorded: another attempt, whose result would be recorded instead, may wait for
+        // these locks
         const released = execution.releaseLocks();
         return released === undefined ? asResult(outcome) : released.then(() => asResult(outcome));
       };
@@ -41,13 +42,14 @@ export function runOnce({ ttl = RESULT_TTL }: { ttl?: number | undefined }, cloc
       return ran instanceof Promise ? ran.then(ended) : ended(ran);
     });
     if (refusal !== undefined) return refusal;
-    // the node stops while the claim is acquired: the handler has not run here, and another node may run it
+    // a refusal if the node stopped while the claim was being acquired: the handler has not run here, and another node
+    // may run it
     return execution.stage === "claiming" && result.error?.code === "CLOSED" ? new Refusal("DRAINING", ctx) : result;
   };
 }
 
 /**
- * Time between giving up the claim and the deadline, in ms: in this time the sender can still learn that the handler
- * did not run.
+ * How long before the deadline an attempt to get the claim is given up, in ms, so that the sender can still be told
+ * that the handler did not run.
  */
 const CLAIM_MARGIN = 50;

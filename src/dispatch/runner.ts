@@ -24,11 +24,11 @@ import { cancelled } from "./unfinished.ts";
 import { idOf } from "./message_id.ts";
 import { orderKeyOf } from "./routing_key.ts";
 
-/** A message from another process whose handler was called. */
+/** A request from another process whose handler was called, with its result. */
 export interface Receipt {
   readonly ctx: MessageContext;
   readonly result: MaybePromise<Outcome> | EntityOutcome;
-  /** Counts to be updated when a request ends; events are counted already. */
+  /** Counts to update when the request ends; events are counted already. */
   readonly counts: ContractCounts;
 }
 
@@ -37,7 +37,7 @@ interface RunnerOptions {
   readonly host: ContextHost;
   readonly mediator: Mediator;
   readonly observer: Observer;
-  /** Timeout of an event's handler, in ms; then its signal aborts. */
+  /** Timeout of an event's handler, in ms; after it, the handler's signal aborts. */
   readonly timeout: number;
 }
 
@@ -65,19 +65,19 @@ export class Runner {
     return this.#mediator.counts;
   }
 
-  /** Returns true for a request that needs no turn. */
+  /** Returns true for a request whose handler is called at once, without waiting for admission. */
   always(name: string, payload: unknown): boolean {
     return this.#mediator.find(name)?.always?.(payload) === true;
   }
 
-  /** Maximum time that a request may wait for its turn, in ms. `timeout`: time that its sender waits, in ms. */
+  /** Maximum time that a request may wait for admission, in ms. `timeout`: time that its sender waits, in ms. */
   patience(name: string, timeout: number): number {
     return patience(timeout, this.#mediator.find(name)?.lasts);
   }
 
   /**
-   * Runs a request of a sender in this process, also when the router has chosen this node: with its deadline and abort.
-   * The answer is parsed.
+   * Runs a request of a sender in this process (also if the router has chosen this node), with its deadline and abort.
+   * Resolves with the outcome, with the answer parsed.
    */
   local(request: RemoteRequest, attempt: number): Promise<Outcome> {
     const dispatch = this.#mediator.find(request.contract.name);
@@ -107,7 +107,7 @@ export class Runner {
     const answered = request.contract.options.output === undefined
       ? handled
       : withParsedAnswer(request.contract, handled, ctx);
-    // the request has ended: nothing is left to wait for, or to abort
+    // a request that has ended leaves nothing to wait for, and nothing to abort
     if (!(answered instanceof Promise) && ctx.untouched) {
       counts.endInHand(answered, timing);
       untie?.();
@@ -118,7 +118,7 @@ export class Runner {
 
   /**
    * Runs a request from another process: parses the payload, and checks the answer without changing it, because the
-   * sender parses it. `undefined` if there is no handler. Never throws, never rejects.
+   * sender parses it. Returns `undefined` if there is no handler. Never throws, never rejects.
    */
   receive(name: string, payload: unknown, timeout: number, envelope: Envelope): Receipt | undefined {
     const dispatch = this.#mediator.find(name);
@@ -133,9 +133,9 @@ export class Runner {
     return { ctx, result: decide ? call!.decideLater(decide, payload, ctx) : runs[0](payload, ctx), counts };
   }
 
-  /** Runs every handler of an event from this process, in a later turn. */
+  /** Runs every handler of an event from this process, in a later turn of the event loop. */
   publish(name: string, payload: unknown, envelope: Envelope): void {
-    // no load of a cache waits for the handlers of an event
+    // called outside of the async context of a cache's load, which does not wait for the handlers of an event
     if (awaitedBy.getStore() !== undefined) {
       return awaitedBy.run(undefined, () => this.publish(name, payload, envelope));
     }
@@ -161,10 +161,10 @@ export class Runner {
 
   /**
    * Calls `take` for each handler of an event from another process: for the handlers that run once in each service, or
-   * for those that run on every node. `envelope`: makes the envelope of one run. `take` gets a function that runs the
-   * handler; it is to be called when the message is admitted; it never throws, and its result never rejects. `passOn`:
-   * sends an event that the schema refuses to a node with another version of the contract; returns false if there is
-   * none.
+   * for the handlers that run on every node. `envelope`: makes the metadata of one run. `take` gets a function that
+   * runs the handler, and has to call it when the message is admitted; this function never throws, and its result never
+   * rejects. `passOn`: sends an event that the schema refuses to a node with another version of the contract; returns
+   * false if there is none.
    */
   deliver(
     name: string,
@@ -176,7 +176,7 @@ export class Runner {
     const dispatch = this.#mediator.find(name);
     if (dispatch === undefined || dispatch.contract.kind !== "event") return;
     const { contract, runs, nodeRuns, counts } = dispatch;
-    // passed on once, however many handlers the event has
+    // the event is passed on to another node once, however many handlers it has
     let passedOn: boolean | undefined;
     const refused = each === "node" || passOn === undefined || contract.options.input === undefined
       ? undefined
@@ -215,20 +215,20 @@ export class Runner {
     return { ctx, result, counts };
   }
 
-  /** Observes the failure of an event that is not passed on to another node: no sender receives it. */
+  /** Reports the failure of an event that is not passed on to another node, because no sender receives the failure. */
   #ended(ctx: MessageContext, outcome: Outcome, refused?: (ctx: MessageContext) => boolean): void {
     if (outcome instanceof SchemaRefusal && refused?.(ctx)) return;
     this.failed(ctx, asResult(outcome));
   }
 
-  /** Observes the result of an event if it is a failure that has not been observed. */
+  /** Reports the result of an event to the app's observers if it is a failure that has not been reported before. */
   failed(ctx: MessageContext, failure: Result<unknown>): void {
-    // the failure was observed where it was thrown
+    // such a failure was reported where it was thrown
     if (failure.ok || failure.error.code === "HANDLER_FAILED" || schemaThrew(failure.error)) return;
     this.#observer({ type: "fault", during: `event ${ctx.contract.name} (${ctx.id})`, error: failure.error });
   }
 
-  /** The envelope of a message of this process. */
+  /** Makes the metadata (envelope) of a message that this process sends to itself. */
   envelope(meta: Meta | undefined, attempt = 1, items?: ItemTarget): Envelope {
     const call = this.#host.nextCall();
     return {
@@ -248,8 +248,8 @@ export class Runner {
 }
 
 /**
- * Aborts a run with its sender's signal, and with the message whose handler sent it, until the returned function is
- * called; `undefined` if it has neither.
+ * Aborts a run when its sender's signal aborts, or when the message whose handler sent it is aborted. Returns a
+ * function that ends this; `undefined` if the request has neither signal nor parent.
  */
 function tied(ctx: MessageContext, { contract, signal, parent }: RemoteRequest): (() => void) | undefined {
   if (signal === undefined && parent === undefined) return undefined;
@@ -262,7 +262,7 @@ function tied(ctx: MessageContext, { contract, signal, parent }: RemoteRequest):
   };
 }
 
-/** Resolves with the outcome for the sender: the handler's, or a failure if the run is aborted first. */
+/** Resolves with the outcome that the sender gets: the handler's, or a failure if the run is aborted first. */
 function outcomeOf(
   handler: Promise<Outcome>,
   ctx: MessageContext,
@@ -296,8 +296,9 @@ function runRequest(dispatch: Dispatch, request: RemoteRequest, ctx: MessageCont
 }
 
 /**
- * Runs every handler of a contract; a command or a query has one. The result of an event is its first failure. An event
- * that was passed on does not run on the handlers for every node, which have run already.
+ * Runs every handler of a contract; a command or a query has one. The result of an event is its first failure. For an
+ * event that was passed on by another node, handlers that run on every node are left out, because they have run
+ * already.
  */
 function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): MaybePromise<Outcome> {
   const { contract, runs, nodeRuns } = dispatch;
@@ -306,7 +307,7 @@ function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): Maybe
   if (all.length === 0) return noHandlerHere(contract);
   const handle = (run: HandlerRun) => all.length === 1 ? run(parsed, ctx) : ctx.apart((own) => run(parsed, own));
   return Promise.all(all.map(handle)).then((outcomes) =>
-    // an event is refused only if none of its handlers ran
+    // an event counts as refused only if none of its handlers ran
     outcomes.every((outcome) => outcome instanceof Refusal)
       ? outcomes[0]
       : outcomes.map(asResult).find(({ ok }) => !ok) ?? { ok: true, value: undefined }
@@ -314,9 +315,8 @@ function runAll(dispatch: Dispatch, parsed: unknown, ctx: MessageContext): Maybe
 }
 
 /**
- * Gives a message the id that its contract makes of the payload, if it came without one because the sender's contract
- * has no `id` function, such as the contract objects of the command line tool. Returns the failure if the id cannot be
- * made.
+ * Gives a message that came without an id the id that its contract makes of the payload. The sender's contract object
+ * may have had no `id` function, as in the command line tool. Returns the failure if the id cannot be made.
  */
 function named(ctx: MessageContext, payload: unknown): Failure | undefined {
   if (ctx.contract.options.id === undefined || ctx.named) return undefined;
@@ -327,8 +327,8 @@ function named(ctx: MessageContext, payload: unknown): Failure | undefined {
 }
 
 /**
- * Returns true if the sender's contract parses the payload and makes the key like the handler's contract would: they
- * may be two contracts of one name.
+ * Returns true if the sender's contract object parses the payload and makes the key like the handler's contract object:
+ * two objects may have one name.
  */
 function isPreparedFor({ contract }: Dispatch, { contract: sent }: RemoteRequest): boolean {
   if (contract === sent) return true;

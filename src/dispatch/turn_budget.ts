@@ -7,19 +7,19 @@ import { nextTick } from "node:process";
 import { outside } from "../data/async_context.ts";
 import { afterOrAtEnd, type Clock } from "../ports/clock.ts";
 
-/** The time for handlers in a turn of the event loop; each turn begins with the full time. */
+/** The time for handlers in a turn of the event loop, 5 ms; it begins anew in each turn. */
 export class TurnBudget {
   readonly #clock: Clock;
   #over = false;
-  /** True if this turn has lasted longer than `SHORT_TURN`: a timer ends it. */
+  /** True if handlers of this turn have run for longer than `SHORT_TURN`: a timer ends the turn. */
   #long = false;
-  /** Time at which the first handler of this turn returned, by the monotonic clock; -1 before. */
+  /** Time at which the first handler of this turn returned, by the monotonic clock; -1: none has. */
   #since = -1;
-  /** The monotonic clock when it was last read. */
+  /** The time when the monotonic clock was last read. */
   #now = 0;
-  /** Number of handlers until the clock is read next. */
+  /** Number of handlers that may return until the clock is read again. */
   #unseen = 0;
-  /** Number of handlers between two readings of the clock. */
+  /** Number of handlers that return between two readings of the clock. */
   #stride = 1;
   /** Callbacks for the next turn. */
   #waiting: (() => void)[] = [];
@@ -28,14 +28,14 @@ export class TurnBudget {
     this.#clock = clock;
   }
 
-  /** True if this turn's time is used up. */
+  /** True if the time for handlers in this turn is used up. */
   get over(): boolean {
     return this.#over;
   }
 
   /**
-   * To be called when a handler has returned, with its result or with a promise. Returns the time by the monotonic
-   * clock, which may be a few handlers old: the faster the handlers, the more seldom the clock is read.
+   * Call it when a handler has returned, with its result or with a promise. Returns the time by the monotonic clock,
+   * which may be a few handlers old: the faster the handlers, the less often the clock is read.
    */
   spent(): number {
     if (--this.#unseen > 0) return this.#now;
@@ -59,17 +59,18 @@ export class TurnBudget {
   }
 
   /**
-   * Ends a short turn when the present callback of the event loop has returned: a timer would cost as much as ten of
-   * its handlers.
+   * Ends a short turn when the present callback of the event loop has returned, without a timer, which would cost as
+   * much as ten of its handlers.
    */
   readonly #ended = (): void => {
     if (!this.#long) this.#begin();
   };
 
-  /** Lets a timer end this turn: further callbacks of the same turn of the event loop count, too. */
+  /** Sets a timer that ends this turn, so that further callbacks of the same turn of the event loop share its time. */
   #lengthen(): void {
     this.#long = true;
-    // no immediate: while one immediate follows another, Deno reads from its sockets only every 61st time (2.9.6)
+    // a timer, not an immediate: while one immediate follows another, Deno reads from its sockets only every 61st time
+    // (2.9.6)
     afterOrAtEnd(this.#clock, 0, () => outside(() => this.#next()));
   }
 
@@ -85,7 +86,7 @@ export class TurnBudget {
   }
 }
 
-const BUDGET = 5; // ms
+const BUDGET = 5; // ms for handlers in a turn
 const SHORT_TURN = 1; // ms: a turn whose handlers take less ends without a timer
-const FAST = 0.05; // ms between two readings of the clock below which the stride doubles
+const FAST = 0.05; // ms between two readings of the clock; if less has passed, the stride doubles
 const MAX_STRIDE = 16; // handlers; as many slow handlers in a row may go unnoticed

@@ -63,44 +63,54 @@ import { fastPaths, type LocalFastPath } from "./local_fast_path.ts";
 import { RequestBuilder, type SendDefaults } from "./request_builder.ts";
 import { sendAll, SendPath } from "./send_path.ts";
 
-/** Parts of an {@link App}. */
+/** Parts from which an app is made. */
 export interface AppParts extends SendDefaults {
-  /** The node as it is without a cluster. */
+  /** This node's description, as it is without a cluster. */
   readonly self: NodeInfo;
   /** The node's own clock: its timers end with the node. */
   readonly clock: Clock;
-  /** The clock of programs, whose timers go on after the node has ended. */
+  /** The clock that programs get: its timers continue after the node has ended. */
   readonly programClock: Clock;
   readonly mediator: Mediator;
   readonly observer: Observer;
   /** The node's alarms. */
   readonly alarms: NodeAlarms;
-  /** Makes the state that nodes share; called once, with the new app. */
+  /** Makes the node's locks, cache and claims; called once, with the new app. */
   state(app: App): SharedState;
-  /** Opens the log; called once, when it is first needed. Rejects only with a `CatgaError`. */
+  /** Opens the log; called once, when the log is first needed. Rejects only with a `CatgaError`. */
   log(app: App): Promise<DurableLog>;
-  /** Makes the driver of runs of workflows; called once, when it is first needed. Rejects only with a `CatgaError`. */
+  /**
+   * Makes the part that executes runs of workflows; called once, when it is first needed. Rejects only with a
+   * `CatgaError`.
+   */
   runs(app: App): Promise<NodeRuns>;
-  /** Loads the engine that reads and feeds streams. */
+  /** Loads the engine that sends and reads the items of streams. */
   streams(): Promise<StreamEngine>;
-  /** Makes the entities; called once, when they are first needed. Rejects only with a `CatgaError`. */
+  /**
+   * Makes the part that reads and changes entities; called once, when it is first needed. Rejects only with a
+   * `CatgaError`.
+   */
   entities(app: App): Promise<Entities>;
 }
 
 /** Key of the method that all three runtimes call to print a value. */
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 
-/** The app, typed for any contract. {@link Catga} is its public interface, with the types of each contract. */
+/**
+ * A running node, with methods that take any contract. {@link Catga} is its public interface, with the types of each
+ * contract.
+ */
 export class App implements NodeHost, DrainableNode {
   readonly node: string;
-  /** This process among all others: `<id>.<nonce>`. */
+  /** Names this process among all others: `<id>.<nonce>`. */
   readonly endpoint: string;
   readonly clock: AppClock;
   readonly wheel: DeadlineWheel;
   readonly state: SharedState;
   readonly underWay: UnderWay = new UnderWay();
   /**
-   * Number of behaviors around sends in {@link App.underWay}, to be subtracted: the sends within them are counted, too.
+   * Number of behaviors around sends that `underWay` counts; subtracted from it, because it also counts the sends
+   * within them.
    */
   around = 0;
   readonly observer: Observer;
@@ -114,17 +124,17 @@ export class App implements NodeHost, DrainableNode {
   readonly #sendPath: SendPath;
   #remote: Remote | undefined;
   #calls = 0;
-  /** Aborts when this node drains and gets no more messages. */
+  /** Aborts when this node shuts down in an orderly way and no longer gets new messages. */
   readonly #draining = new AbortController();
-  /** The drain, once it has begun. */
+  /** The drain (orderly shutdown), once it has begun. */
   #drain: Promise<void> | undefined;
   readonly #release: () => Promise<void>;
   #log: Promise<DurableLog> | undefined;
-  /** The log, if it is open. */
+  /** The log, once it is open. */
   #opened: DurableLog | undefined;
-  /** The entities, if they are loaded. */
+  /** The entities, once they are loaded. */
   #ownEntities: Entities | undefined;
-  /** The runs, if they are loaded. */
+  /** The part that executes runs of workflows, once it is loaded. */
   #ownRuns: NodeRuns | undefined;
   readonly #nodeListeners: Set<() => void> = new Set();
 
@@ -147,7 +157,7 @@ export class App implements NodeHost, DrainableNode {
     this.#sendPath = new SendPath({ node: this.node, builder, mediator, runner, log: () => this.log() });
     this.#release = release;
     this.closed = this.#stop.promise;
-    // the rejection was logged where it was made; an app whose end is not awaited must not crash
+    // an app whose `closed` nobody awaits must not crash the process; the rejection was logged before
     this.closed.catch(() => {});
     this.refresh();
   }
@@ -166,7 +176,8 @@ export class App implements NodeHost, DrainableNode {
   }
 
   /**
-   * Called by the cluster when the membership has changed: updates everything that depends on other nodes' handlers.
+   * Called by the cluster when the membership has changed: computes again everything that depends on the handlers of
+   * other nodes.
    */
   refresh(): void {
     const { mediator } = this.#parts;
@@ -179,13 +190,14 @@ export class App implements NodeHost, DrainableNode {
     for (const listener of this.#nodeListeners) listener();
   }
 
-  /** The shape of a contract on a node; `undefined`: unknown. */
+  /** Returns the shape (hash of the declaration) that a contract has on a node; `undefined`: unknown. */
   shapeAt(node: NodeInfo, name: string): string | undefined {
     return this.#remote?.shapeAt(node, name);
   }
 
   /**
-   * Adds a listener that is called when the nodes, or their handlers, have changed. Returns a function that removes it.
+   * Adds a listener, called when nodes join or leave, or their handlers change. Returns a function that removes the
+   * listener.
    */
   onNodes(listener: () => void): () => void {
     this.#nodeListeners.add(listener);
@@ -225,7 +237,7 @@ export class App implements NodeHost, DrainableNode {
       inFlight: this.inFlight,
       queued,
       subscriptions: this.#opened?.health ?? [],
-      alarms: status === "stopped" ? [] : this.alarms, // a stopped node sees no state any more
+      alarms: status === "stopped" ? [] : this.alarms, // a stopped node no longer sees any state
     };
   }
 
@@ -246,7 +258,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#parts.alarms.unreadable;
   }
 
-  /** Number of handlers that run, and of sends that wait for answers. */
+  /** Number of handlers that run on this node, plus the sends of this node that wait for answers. */
   get inFlight(): number {
     return this.underWay.count - this.around;
   }
@@ -291,12 +303,12 @@ export class App implements NodeHost, DrainableNode {
     return this.state.lead(name, fn, options);
   }
 
-  /** Resolves with true if the process of an endpoint is gone, as far as the cluster can tell. */
+  /** Resolves with true if the process of an endpoint has died, as far as the cluster can tell. */
   gone(endpoint: string): Promise<boolean> {
     return this.#remote?.gone(endpoint) ?? Promise.resolve(false);
   }
 
-  /** Not async: an async wrapper alone costs as much as the whole fast path (measured). */
+  /** Sends a command or a query. Not async: an async wrapper alone costs as much as the whole fast path (measured). */
   send(
     contract: AnyContract,
     payload: unknown,
@@ -310,12 +322,15 @@ export class App implements NodeHost, DrainableNode {
     return this.#sendPath.send(contract, payload, more[0], more[1]);
   }
 
-  /** Sends a message of Catga's own, without behaviors around sends and without preparation. Never rejects. */
+  /** Sends an internal message of Catga: without behaviors around sends, and without preparation. Never rejects. */
   sendInternal(contract: AnyContract, payload: unknown, options: SendOptions): Promise<Result<unknown>> {
     return this.#sendPath.internal(contract, payload, options);
   }
 
-  /** Like {@link App.sendInternal}, but calls `caller` instead of returning a promise. */
+  /**
+   * Sends an internal message like {@link App.sendInternal}, but calls `caller` with the result instead of returning a
+   * promise.
+   */
   handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: TrackedCaller): void {
     this.#sendPath.handOut(contract, payload, options, caller);
   }
@@ -365,7 +380,7 @@ export class App implements NodeHost, DrainableNode {
     return lazyReading(async () => (await this.streams()).read(opening), this.draining);
   }
 
-  /** Sends the request of a stream. Resolves with the result that ended the stream. */
+  /** Sends the request of a stream. Resolves when the stream has ended, with its result. */
   protected openStream(
     contract: AnyContract,
     input: unknown,
@@ -413,7 +428,10 @@ export class App implements NodeHost, DrainableNode {
     return await (await this.log()).unschedule(contract, id);
   }
 
-  /** Returns the log, opened when it is first needed. Rejects with a `CatgaError`; the next call tries again. */
+  /**
+   * Returns the log, which is opened when it is first needed. Rejects with a `CatgaError`; the next call then tries
+   * again.
+   */
   log(): Promise<DurableLog> {
     return this.#log ??= this.#openLog().catch((error) => {
       this.#log = undefined;
@@ -422,7 +440,7 @@ export class App implements NodeHost, DrainableNode {
   }
 
   #openLog(): Promise<DurableLog> {
-    // outside of the sender's async context: the log serves all senders
+    // outside of the sender's async context, because the log serves all senders
     return outside(async () => {
       const log = this.#opened = await this.#parts.log(this);
       this.#lookNowAndThen();
@@ -432,7 +450,10 @@ export class App implements NodeHost, DrainableNode {
 
   #look: Timer | undefined;
 
-  /** Computes the alarms every 5 s, so that a growing lag is noticed even if no program reads the alarms. */
+  /**
+   * Computes the alarms every 5 s, so that a growing number of unread messages is noticed even if no program reads the
+   * alarms.
+   */
   #lookNowAndThen(): void {
     this.#look = this.clock.after(ALARM_POLL, () => {
       if (this.#builder.stopped) return;
@@ -441,14 +462,14 @@ export class App implements NodeHost, DrainableNode {
     }, { background: true });
   }
 
-  /** Driver of runs of workflows, loaded when it is first needed. */
+  /** Returns the part that executes runs of workflows, loaded when it is first needed. */
   readonly nodeRuns: () => Promise<NodeRuns> = openOnce(async () => {
     const runs = await this.#parts.runs(this);
     if (this.isDraining) runs.leave();
     return this.#ownRuns = runs;
   });
 
-  /** Called by the log when messages of these contracts were lost. */
+  /** Called by the log when it has lost messages of these contracts. */
   lost(contracts: readonly string[]): void {
     for (const workflow of new Set(contracts.flatMap((name) => drivenWorkflow(name) ?? []))) {
       this.nodeRuns().then((runs) => runs.lost(workflow), (error) => this.fault(`going on with ${workflow}`, error));
@@ -496,11 +517,11 @@ export class App implements NodeHost, DrainableNode {
     return await call(runs);
   }
 
-  /** Ends the log, the entities and the runs, as far as they were opened. */
+  /** Closes the log, the entities and the runs, if they were opened. */
   async closeLog(): Promise<void> {
     this.#ownRuns?.close();
     await this.#ownEntities?.close();
-    const opened = await this.#log?.catch(() => undefined); // the caller that opened the log got the rejection
+    const opened = await this.#log?.catch(() => undefined); // the caller that opened the log has got the rejection
     await opened?.close().catch((error) => this.fault("closing the log", error));
   }
 
@@ -517,7 +538,7 @@ export class App implements NodeHost, DrainableNode {
     return await (await this.#openedEntities()).load(definition, id, options);
   }
 
-  /** Forgets an entity. Rejects like {@link App.load}. */
+  /** Removes an entity for ever. Rejects with a `TypeError` for misuse, and with a `CatgaError`. */
   async forget<State>(entity: AnyEntity<State>, id: string): Promise<void> {
     const definition = definitionOf("forget", entity);
     await (await this.#openedEntities()).forget(definition, id);
@@ -528,7 +549,7 @@ export class App implements NodeHost, DrainableNode {
     return this.entities();
   }
 
-  /** The entities, made when they are first needed. */
+  /** Returns the part that reads and changes entities, made when it is first needed. */
   readonly entities: () => Promise<Entities> = openOnce(async () =>
     this.#ownEntities = await this.#parts.entities(this)
   );
@@ -542,7 +563,7 @@ export class App implements NodeHost, DrainableNode {
     return this.#draining.signal;
   }
 
-  /** True if the drain has begun. */
+  /** True if the node's drain (orderly shutdown) has begun. */
   get isDraining(): boolean {
     return this.#drain !== undefined;
   }
@@ -636,7 +657,7 @@ export class App implements NodeHost, DrainableNode {
     return this.drain();
   }
 
-  /** Stops at once, because the node cannot go on: `closed` rejects with this error. */
+  /** Stops the node at once, because of an error after which it cannot continue: `closed` rejects with this error. */
   fail(error: CatgaError): void {
     if (this.#builder.stopped) return;
     this.#stop.reject(error);
@@ -645,8 +666,8 @@ export class App implements NodeHost, DrainableNode {
   }
 
   /**
-   * The changes of membership of an app in memory, which is its only node: none. Not a generator, because its `return`
-   * would wait for a pending `next`.
+   * The membership changes of an app in memory, which is its only node: there are none, so the iterator only waits for
+   * its end. Not a generator, whose `return` would wait for a pending `next`.
    */
   #noChanges(signal: AbortSignal | undefined): AsyncIterableIterator<NodeChange> {
     const returned = Promise.withResolvers<void>();
@@ -663,7 +684,8 @@ export class App implements NodeHost, DrainableNode {
 }
 
 /**
- * Makes an iterator at the first call of its methods. `draining`: for HTTP responses made of the iterator (`src/http`).
+ * Returns an iterator that `make` makes when a method is first called. `draining`: signal for HTTP responses made of
+ * the iterator (`src/http`).
  */
 function lazyReading(
   make: () => Promise<AsyncIterableIterator<unknown>>,
@@ -686,7 +708,7 @@ function lazyReading(
       return { done: true, value };
     },
     [Symbol.asyncIterator]() {
-      // an iterator that has ended may have been read by `next()` alone
+      // a second iteration is refused if the first has ended; reading by `next()` alone is no iteration
       if (iterated) made?.[Symbol.asyncIterator]();
       iterated = true;
       return this;
@@ -694,7 +716,10 @@ function lazyReading(
   };
 }
 
-/** Returns a follower at once, while `beginning` is pending: `next` waits for it, and rejects if it rejects. */
+/**
+ * Returns a follower of events at once, while `beginning` is still pending: its `next` waits for `beginning`, and
+ * rejects if `beginning` rejects.
+ */
 function begunFollower(beginning: Promise<EventFollower<unknown>>): EventFollower<unknown> {
   let begun: EventFollower<unknown> | undefined;
   beginning.then((follower) => begun = follower, () => {}); // `next` rejects with the same error
@@ -721,10 +746,10 @@ function definitionOf<State>(method: string, entity: AnyEntity<State>): EntityDe
   throw new TypeError(`${method} takes what entity(…) gives; got ${show(entity)}`);
 }
 
-/** Time between two computations of the alarms, in ms: a lag is compared every 10 s. */
+/** Time between two computations of the alarms, in ms: unread messages are compared every 10 s. */
 const ALARM_POLL = 5_000;
 
-/** Returns the status of a node that is not draining. */
+/** Returns the status (`Health.status`) of a node that is not draining. */
 function statusOf({ connection, member, forbidden }: typeof IN_MEMORY, caughtUp: boolean): Health["status"] {
   if (connection === "disconnected" || connection === "closed") return "disconnected";
   if (forbidden) return "forbidden";
@@ -732,7 +757,7 @@ function statusOf({ connection, member, forbidden }: typeof IN_MEMORY, caughtUp:
   return member ? "ready" : "unlisted";
 }
 
-/** Health of the cluster connection for a node without a cluster. */
+/** The part of `Health` about the cluster's connection, for a node without a cluster. */
 const IN_MEMORY: Pick<Health, "connection" | "member" | "queued"> & { readonly forbidden: boolean } = {
   connection: "none",
   member: true,

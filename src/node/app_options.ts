@@ -28,9 +28,9 @@ export interface CatgaOptions {
   /** A module namespace (`import * as orders`), a handler, or an array of these. Default: none. */
   handlers?: Handlers | undefined;
   /**
-   * A NATS URL, several URLs, nats.js options, or an open connection, which Catga then never closes. Default: none, the
-   * app runs in memory. An explicit `undefined`, as from a variable that is not set, also means in memory, with a
-   * warning.
+   * A NATS URL, several URLs, nats.js options, or an open connection, which Catga then never closes. Default: none;
+   * then the app runs in memory. With an explicit `undefined`, as from a variable that is not set, the app also runs in
+   * memory, and logs a warning.
    */
   nats?: string | readonly string[] | ConnectionOptions | NatsConnection | undefined;
   /** A network in memory, which makes one cluster of several apps of one process, for tests. Default: none. */
@@ -38,16 +38,19 @@ export interface CatgaOptions {
   /** Name that separates applications on one NATS: 1 to 64 letters, digits, `-` and `_`. Default: `"default"`. */
   namespace?: string | undefined;
   /**
-   * The service that this node is a replica of, named like a namespace: one node of each service gets an event.
-   * Default: `"app"`.
+   * The service that this node is a replica of: of an event's handlers, one node of each service runs them. 1 to 64
+   * letters, digits, `-` and `_`. Default: `"app"`.
    */
   service?: string | undefined;
-  /** This node's id, named like a namespace and unique in it. Default: 10 random letters and digits. */
+  /**
+   * This node's id, unique in its namespace: 1 to 64 letters, digits, `-` and `_`. Default: 10 random letters and
+   * digits.
+   */
   id?: string | undefined;
-  /** Metadata that other nodes see. Over NATS its `address` is added, and its `host` unless given. Default: none. */
+  /** Metadata that other nodes see. Over NATS, Catga adds `address`, and `host` unless it is given. Default: none. */
   metadata?: Readonly<Record<string, string>> | undefined;
   /**
-   * Client of nats.js: `"deno"`, Catga's own, or `"official"`, `@nats-io/transport-deno` (both in Deno only), or
+   * The NATS client to use: `"deno"`, Catga's own, or `"official"`, `@nats-io/transport-deno` (both in Deno only), or
    * `"node"`, `@nats-io/transport-node`. Default: `"deno"` in Deno, else `"node"`.
    */
   transport?: "deno" | "node" | "official" | undefined;
@@ -56,11 +59,11 @@ export interface CatgaOptions {
    * `false`.
    */
   signals?: boolean | undefined;
-  /** Timeout of a send, retries included, in ms: 1 to 2^31 - 1. Default: 30,000. */
+  /** Timeout of a send, in ms, retries included: 1 to 2^31 - 1. Default: 30,000. */
   timeout?: number | undefined;
-  /** Number of further attempts after the first: 0 to 1,000. Default: 3. */
+  /** Number of further attempts of a send after the first: 0 to 1,000. Default: 3. */
   retries?: number | undefined;
-  /** The strategy that chooses a node for a send. Default: `"round-robin"`. */
+  /** The routing strategy, which chooses the node for a send. Default: `"round-robin"`. */
   route?: Route | undefined;
   /**
    * Maximum number of handlers that run at once for other nodes: 1 to 65,536. Further messages wait, 65,536 at most. A
@@ -68,45 +71,46 @@ export interface CatgaOptions {
    */
   concurrency?: number | undefined;
   /**
-   * Ttl of a membership record, in ms: 3,000 to 2^31 - 1; n / 32 times as long in a cluster of n > 32 nodes. The record
-   * is refreshed at a third of its ttl. Default: 30,000.
+   * Ttl of the record by which other nodes know this node, in ms: 3,000 to 2^31 - 1; n / 32 times as long in a cluster
+   * of n > 32 nodes. The node writes its record again after a third of the ttl. Default: 30,000.
    */
   heartbeat?: number | undefined;
   /**
-   * Circuit breaker of a node. After `failures` failed deliveries in a row (1 to 1,000,000; default: 5) the node gets
-   * no requests for `cooldown` ms (1 to 2^31 - 1; default: 5,000); then one request decides whether the breaker closes.
-   * An error that a handler returns is not a failed delivery.
+   * Circuit breaker for each other node: after `failures` failed deliveries to it in a row (1 to 1,000,000; default: 5)
+   * this node sends it no requests for `cooldown` ms (1 to 2^31 - 1; default: 5,000); then one request decides whether
+   * the breaker closes. An error that a handler returns is not a failed delivery.
    */
   breaker?: { failures?: number | undefined; cooldown?: number | undefined } | undefined;
   /** Behaviors around every handler, and around sends if they have a `send`, outermost first. Default: none. */
   behaviors?: readonly Behavior<AppBehaviorCode>[] | undefined;
   /**
-   * Names of headers that every message sent by a handler with its context inherits, like the headers of the trace: 32
-   * names at most, each of 1 to 64 lower-case letters, digits, `-`, `_` and `.`. A header of the send itself wins.
-   * Default: none.
+   * Names of headers that the messages which a handler sends inherit from the message that it handles, like the headers
+   * of the trace: 32 names at most, each of 1 to 64 lower-case letters, digits, `-`, `_` and `.`. A header given to the
+   * send itself replaces the inherited one. Default: none.
    */
   carry?: readonly string[] | undefined;
   /**
-   * True: the error that a handler of a durable message throws is kept with the message, stack included, for users who
-   * may read the log: in retries, dead letters, the dashboard. The error of a read model is in `health()` of its node.
-   * A sender never gets it. Default: `true`.
+   * True: when a handler of a durable message throws, the error, stack included, is stored with the message, for people
+   * who may read the log: in retries, dead letters, the dashboard. An error of a read model is in `health()` of its
+   * node. A sender never gets these errors. Default: `true`.
    */
   causes?: boolean | undefined;
   /**
-   * Bytes to bytes around payloads, results and states, on the wire between nodes and in the store, such as encryption;
-   * all nodes of a namespace must have the same codec. With a codec, messages may have 0.7 of the server's
+   * Encodes the bytes of payloads, results and states on the wire between nodes and in the store, for encryption or
+   * compression; all nodes of a namespace must have the same codec. With a codec, messages may have 0.7 of the server's
    * `max_payload`. Default: none.
    */
   codec?: PayloadCodec | undefined;
   /** Destination of the app's log. Default: warnings and errors go to the console. */
   logger?: Logger | undefined;
   /**
-   * Number of NATS servers that keep each bucket and stream (nodes, shared state, log, entities): 1 to 5. Default: 1.
+   * Number of NATS servers that keep a copy of each bucket and stream (nodes, shared state, log, entities): 1 to 5.
+   * Default: 1.
    */
   replicas?: number | undefined;
 }
 
-/** Returns the options that have a default, each as given or with its default. */
+/** Returns the options that have a default, each with its given value or its default. */
 export function withDefaults(options: CatgaOptions) {
   const { failures = 5, cooldown = 5_000 } = options.breaker ?? {};
   return {
@@ -126,11 +130,11 @@ export function withDefaults(options: CatgaOptions) {
   };
 }
 
-/** The check of each option, called if the option was given. */
+/** By option: the check of its value, called if the option was given. */
 const CHECKS: {
   readonly [Name in keyof CatgaOptions]-?: (name: Name, value: NonNullable<CatgaOptions[Name]>) => void;
 } = {
-  // these options are checked by the code that uses them
+  // the code that uses these options checks them
   ...{ handlers() {}, nats() {}, network() {} },
   namespace: checkToken,
   service: checkToken,
@@ -160,12 +164,12 @@ const CHECKS: {
   replicas: (name, value) => checkInteger(name, value, 1, 5),
 };
 
-/** The names of all options. */
+/** The names of all options of `catga()`. */
 export const OPTIONS: ReadonlySet<string> = new Set(Object.keys(CHECKS));
 const BREAKER_OPTIONS = new Set(["failures", "cooldown"]);
 
 /**
- * Throws a `TypeError` or `RangeError` for an invalid option: the message has the option, the value, and the valid
+ * Throws a `TypeError` or `RangeError` for an invalid option; its message has the option, the value, and the valid
  * values.
  */
 export function checkOptions(options: CatgaOptions): void {

@@ -1,6 +1,7 @@
 /**
- * The order in which a node stops. First, other nodes' messages are directed to other nodes; then running handlers end;
- * then the node gives back locks and claims. The connection is closed last, because every step before may need it.
+ * The order in which a node shuts down. First, the messages of other nodes are directed to other nodes; then running
+ * handlers end; then the node gives back its locks and claims. The connection is closed last, because every step before
+ * may need it.
  */
 import type { UnderWay } from "../ports/under_way.ts";
 import { within } from "../ports/clock.ts";
@@ -8,28 +9,30 @@ import type { Remote } from "../dispatch/remote.ts";
 import type { ContextHost, SharedState } from "../dispatch/context_host.ts";
 import { CatgaError } from "../error.ts";
 
-/** A node that can be drained. */
+/** A node that can be drained (shut down in an orderly way). */
 export interface DrainableNode extends Pick<ContextHost, "node" | "clock" | "wheel"> {
   readonly state: Pick<SharedState, "abdicate" | "close">;
-  /** Everything that has begun here and has not ended: handlers, sends, publications, runs of workflows. */
+  /** Counts everything on the node that has begun and not ended: handlers, sends, publications, runs of workflows. */
   readonly underWay: UnderWay;
 }
 
-/** Steps of a drain that the node's parts carry out. */
+/** Steps of a drain that other parts of the node carry out. */
 export interface DrainSteps {
-  /** Takes sends off the fast path, so that sends of handlers that still run take the draining into account. */
+  /** Ends the fast path of sends, so that sends of handlers that still run are routed as the drain requires. */
   endFastPaths(): void;
-  /** Gives up the lead of subscriptions of the log. */
+  /** Gives up the leadership of subscriptions of the log to other nodes. */
   leaveLog(): Promise<void>;
-  /** Moves streams that can be resumed to other nodes, and aborts the `draining` signals of handlers and responses. */
+  /**
+   * Moves streams that can be resumed to other nodes, and aborts the `draining` signals of handlers and HTTP responses.
+   */
   moveStreams(): void;
-  /** Settles publications that are under way, and ends the log. */
+  /** Waits for publications in progress, and closes the log. */
   closeLog(): Promise<void>;
-  /** The cluster; `undefined` for an app in memory. */
+  /** Returns the cluster; `undefined` for an app in memory. */
   remote(): Pick<Remote, "leave" | "close"> | undefined;
   /** Makes every send from now on fail with `CLOSED`. */
   stopSends(): void;
-  /** Called when the drain has waited for this time, in ms, in vain for everything under way. */
+  /** Called when the drain has waited for `ms` milliseconds, and handlers or sends have still not ended. */
   heldUp(ms: number): void;
   /** Closes the connection, unless the program opened it. */
   release(): Promise<void>;
@@ -45,17 +48,18 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   const until = begun + timeout;
   const closed = new CatgaError("CLOSED", `node ${node.node} is stopping`);
 
-  // 1. Route every send from now on: messages that only this node handles run here, all others go to other nodes.
+  // 1. Send every message through the router from now on: messages that only this node handles run here, all others go
+  // to other nodes.
   steps.endFastPaths();
 
   // 2. Leave the membership, refuse requests of other nodes, give up leadership. A store that does not answer delays
-  // this no longer than `timeout`: the records there expire by themselves. Streams move as soon as new requests go to
+  // this step by `timeout` at most: the records in it expire by themselves. Streams move as soon as new requests go to
   // other nodes, or after a second, because a store may be silent for longer.
   const leaving = Promise.resolve(steps.remote()?.leave());
   const moved = within(clock, Math.min(timeout, LEAVE_WITHIN), leaving).finally(() => steps.moveStreams());
   await within(clock, timeout, Promise.all([steps.leaveLog(), leaving, state.abdicate(), moved]));
 
-  // 3. Wait until nothing runs.
+  // 3. Wait until no handler and no send is in progress.
   await underWay.none(clock, until);
 
   // 4. Abort handlers and sends that have not ended in time. Handlers have half a second to react to their signals.
@@ -69,11 +73,12 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   steps.stopSends();
   wheel.abort(closed);
 
-  // 6. Settle publications that are under way, and give back locks and claims.
+  // 6. Wait for publications in progress, and give back locks and claims.
   await within(clock, Math.max(HANDLERS_END_WITHIN, until - clock.monotonic()), steps.closeLog());
   await within(clock, HANDLERS_END_WITHIN, state.close());
 
-  // 7. Send the last answers and end the subscriptions, which a link that carries nothing does not confirm.
+  // 7. Send the last answers and end the subscriptions. Limited in time, because a connection that carries nothing
+  // confirms nothing.
   await within(
     clock,
     Math.max(ANSWERS_LEAVE_WITHIN, until - clock.monotonic()),
@@ -84,9 +89,9 @@ export async function drain(node: DrainableNode, timeout: number, steps: DrainSt
   await steps.release();
 }
 
-/** Time to leave the membership before streams move, in ms. */
+/** Maximum time that streams wait for the node to leave the membership, before they move, in ms. */
 const LEAVE_WITHIN = 1_000;
-/** Time for handlers to end after their signals aborted, in ms. */
+/** Time that handlers have to end after their signals aborted, in ms. */
 const HANDLERS_END_WITHIN = 500;
-/** Time for the last answers, and for the server to confirm the end of the subscriptions, in ms. */
+/** Maximum time to send the last answers, and for the server to confirm the end of the subscriptions, in ms. */
 const ANSWERS_LEAVE_WITHIN = 1_000;

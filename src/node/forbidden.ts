@@ -1,7 +1,7 @@
 /**
- * Permissions that the NATS server denies this node. A denial is reported once a minute for each subject, and is an
- * error of the start if the node cannot work without the permission. Subjects of one kind share a report, so that the
- * reply subjects that plain clients choose do not fill the log.
+ * Permissions that the NATS server denies this node. A denial is reported once a minute for each subject. If the node
+ * cannot work without the permission, its start fails. Subjects of one kind share a report, so that the many reply
+ * subjects that plain NATS clients choose do not fill the log.
  */
 import { callSubject, eventSubject, framePrefixes } from "../contract/subjects.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -15,15 +15,15 @@ export class Forbidden {
   readonly #observer: Observer;
   readonly #reports: OnceAMinute;
   readonly #essential: (violation: Violation) => boolean;
-  /** Prefixes of subjects; all subjects of a prefix share one report. */
+  /** Prefixes of subjects: all subjects with one of these prefixes share a report. */
   readonly #kinds: readonly string[];
-  /** Prefixes of the subjects of plain clients, whose permission is granted for the whole prefix. */
+  /** Prefixes of subjects of plain NATS clients; permissions for them are granted for the whole prefix. */
   readonly #plain: readonly string[];
   #first: Violation | undefined;
 
   /**
-   * `namespace`: decides which subjects the node cannot work without: subjects of frames and bounces, and subscriptions
-   * to events.
+   * `namespace`: tells which subjects the node cannot work without: subjects of frames, of undelivered frames, and
+   * subscriptions to events.
    */
   constructor(clock: Clock, observer: Observer, namespace: string) {
     this.#clock = clock;
@@ -42,8 +42,8 @@ export class Forbidden {
   add(violation: Violation): void {
     const { operation } = violation;
     const kind = this.#kinds.find((prefix) => violation.subject.startsWith(prefix)) ?? violation.subject;
-    // frames keep their exact subject: a permission for all frames would let the node send in the name of every other
-    // node
+    // a report about frames names the exact subject: a permission for the subjects of all frames would let the node
+    // send in the name of every other node
     const subject = this.#plain.includes(kind) ? `${kind}>` : violation.subject;
     const answer = operation === "publish" && !OWNED.test(subject);
     if (this.#essential(violation)) this.#first ??= violation;
@@ -53,11 +53,11 @@ export class Forbidden {
 
   /** Rejects with `UNAVAILABLE` for the first denied subject that the node cannot work without. */
   async check(): Promise<void> {
-    // denials that came with the last answer are added in this turn of the event loop
+    // denials that the server reported together with its last answer are added in this turn of the event loop
     await new Promise<void>((resolve) => this.#clock.soon(resolve));
     if (this.#first !== undefined) throw mayNot(this.#first);
   }
 }
 
-/** Subjects of NATS and Catga; a node publishes to other subjects only to answer plain clients. */
+/** Matches the subjects of NATS and Catga; a node publishes to other subjects only to answer plain NATS clients. */
 const OWNED = /^(?:\$|catga\.)/;

@@ -1,6 +1,6 @@
 /**
- * The fastest way of a send: to a handler in this process, without options, of a contract that needs no preparation and
- * that no other node handles. `request_builder.ts` prepares every other send.
+ * The fastest way of a send: it calls a handler in this process directly. Only for a send without options, of a
+ * contract that needs no preparation and that no other node handles. `request_builder.ts` prepares every other send.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
@@ -16,8 +16,9 @@ import { LocalSends, type RefusedSends } from "./local_send.ts";
 import type { RequestBuilder } from "./request_builder.ts";
 
 /**
- * Makes the fast paths of a node, by contract; a send of another contract of the same name takes the normal way. They
- * must be made again when the membership has changed. `alone`: the names of the contracts that only this node handles.
+ * Makes the fast paths of a node, by contract object; a send with another contract object of the same name takes the
+ * normal way. The fast paths must be made again when the membership has changed. `alone`: the names of the contracts
+ * that only this node handles.
  */
 export function fastPaths(
   host: ContextHost,
@@ -38,13 +39,14 @@ export function fastPaths(
   return paths;
 }
 
-/** Repeats a send that its handler in this process has refused. */
+/** Repeats, by the normal way, a send that its handler in this process has refused. */
 export type TryAgain = (contract: AnyContract, payload: unknown, refusal: Refusal) => MaybePromise<Result<unknown>>;
 
 /**
- * The sends of one contract to its handler in this process. The code is shaped so that the compilers of both runtimes
- * inline all of it into the loop that sends: the promise of a plain value is then made and awaited in half of the time
- * (31 ns instead of 61 in Deno). An async function, or a result that another function made, would lose that (measured).
+ * Sends messages of one contract to its handler in this process. The code is shaped so that the compilers of both
+ * runtimes inline all of it into the loop that sends: the promise of a plain value is then made and awaited in half of
+ * the time (31 ns instead of 61 in Deno). An async function, or a result that another function made, would lose that
+ * (measured).
  */
 export class LocalFastPath implements RefusedSends {
   readonly #host: ContextHost;
@@ -53,17 +55,18 @@ export class LocalFastPath implements RefusedSends {
   readonly #run: HandlerRun;
   readonly #call: HandlerCall | undefined;
   readonly counts: ContractCounts;
-  /** True for a command of an entity, whose key comes from the payload before the schema. */
+  /** True for a command of an entity; its key is made from the payload before the schema parses it. */
   readonly #entity: boolean;
 
   readonly #refused: TryAgain;
   readonly #sends: LocalSends;
   /**
-   * True if the fast path makes the routing key. The key of an entity's command is made where the command is decided.
+   * True if the fast path makes the routing key. The key of an entity's command is made later, when the entity handles
+   * it.
    */
   readonly #keyed: boolean;
 
-  /** `timeout`: of a send, in ms. */
+  /** `timeout`: timeout of a send, in ms. */
   constructor(
     host: ContextHost,
     { contract, runs: [run], call, counts, entity }: Dispatch,
@@ -84,7 +87,7 @@ export class LocalFastPath implements RefusedSends {
 
   send(payload: unknown): Promise<Result<unknown>> {
     if (this.#keyed) {
-      // the key decides nothing here; but a key that cannot be made fails the send on every way
+      // the key is not needed here, but a send fails on every way if its key cannot be made
       const key = keyOf(this.#contract, payload);
       if (typeof key === "object") return Promise.resolve(key);
     }
@@ -103,7 +106,7 @@ export class LocalFastPath implements RefusedSends {
         timing?.end();
         return Promise.resolve({ ok: true, value });
       }
-      // resolved again: the `then` of a class derived from Promise may call back twice, or throw
+      // `Promise.resolve` because the `then` of a class derived from Promise may call back twice, or throw
       if (value instanceof Promise) return this.#sends.settled(Promise.resolve(value), ctx, call, timing);
       return this.#ended(call.result(value, ctx), payload, ctx, timing);
     } catch (error) {
@@ -112,7 +115,10 @@ export class LocalFastPath implements RefusedSends {
     }
   }
 
-  /** Ends a send whose handler has something around it, which may refuse, or did not return a plain value. */
+  /**
+   * Completes a send whose outcome is not a plain value: a behavior or a limit runs around the handler (and may refuse
+   * the message), or the handler returned a promise or a failure.
+   */
   #ended(
     outcome: MaybePromise<Outcome>,
     payload: unknown,
@@ -126,7 +132,7 @@ export class LocalFastPath implements RefusedSends {
     return this.#sends.ended(outcome, ctx, timing, payload, this);
   }
 
-  /** Repeats a send that was refused here. */
+  /** Repeats, by the normal way, a send that the handler in this process has refused. */
   again(payload: unknown, refusal: Refusal): MaybePromise<Result<unknown>> {
     return this.#refused(this.#contract, payload, refusal);
   }

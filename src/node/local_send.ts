@@ -1,6 +1,7 @@
 /**
- * The fastest way of a send to an asynchronous handler. Everything that a send needs beside its context and its
- * promise, three functions among it, is made once and used again (docs/internals/measurements.md).
+ * The fastest way of a send to an asynchronous handler in this process. Everything that a send needs beside its context
+ * and its promise, three functions among it, is made once and used again for later sends
+ * (docs/internals/measurements.md).
  */
 import type { ContractCounts, Timing } from "../dispatch/contract_counts.ts";
 import type { HandlerCall } from "../dispatch/handler_call.ts";
@@ -10,12 +11,14 @@ import { PendingMessage } from "../dispatch/pending_message.ts";
 import type { Result } from "../contract/result.ts";
 import type { MaybePromise } from "../contract/schema.ts";
 
-/** The sends of one node by the fastest way. */
+/** The sends of one node to asynchronous handlers by the fastest way. */
 export class LocalSends {
   #free: LocalSend | undefined = undefined;
   #left = MOST_KEPT;
 
-  /** Resolves with the result of the handler's promise, or with a failure at the deadline of its message. */
+  /**
+   * Resolves with the result of the handler's promise, or with a failure when the deadline of the message has passed.
+   */
   settled(
     handler: Promise<unknown>,
     ctx: MessageContext,
@@ -31,7 +34,10 @@ export class LocalSends {
     return result;
   }
 
-  /** Like {@link LocalSends.settled}, for a handler with something around it. `again` repeats sends that it refused. */
+  /**
+   * Like `settled`, resolves with the result or, after the deadline, a failure; for a handler with behaviors or limits
+   * around it. `again` repeats a send that was refused.
+   */
   ended(
     outcome: Promise<Outcome>,
     ctx: MessageContext,
@@ -60,7 +66,7 @@ export class LocalSends {
     return send;
   }
 
-  /** Keeps a send that has ended, to be used again. */
+  /** Keeps the object of a send that has ended, to be used again for another send. */
   free(send: LocalSend): void {
     if (this.#left === 0) return;
     this.#left--;
@@ -69,19 +75,19 @@ export class LocalSends {
   }
 }
 
-/** Calls back exactly once, which a promise with a `then` of its own might not do. */
+/** The original `then` calls back exactly once; the `then` of another thenable might not. */
 const { then } = Promise.prototype;
 
-/** A send that is under way, or free to be used again. */
+/** One send in progress, or an ended one that is free to be used again. */
 class LocalSend extends PendingMessage<MessageContext> {
-  /** The call of the handler, if nothing runs around the handler. */
+  /** The handler to call, if nothing runs around the handler. */
   call: HandlerCall | undefined = undefined;
   /** The payload, if something runs around the handler. */
   payload: unknown = undefined;
-  /** Repeats the send if it is refused, if something runs around the handler. */
+  /** Repeats the send if it is refused; only set if something runs around the handler. */
   path: RefusedSends | undefined = undefined;
   timing: Timing | undefined = undefined;
-  /** The next send in the list of free sends. */
+  /** The next object in the list of free ones. */
   next: LocalSend | undefined = undefined;
   readonly #all: LocalSends;
 
@@ -91,7 +97,7 @@ class LocalSend extends PendingMessage<MessageContext> {
   }
 
   readonly begun = (resolve: (result: Result<unknown>) => void): void => {
-    // the send did not wait for admission, so the outcome is no refusal
+    // a send that did not wait for admission is never refused
     this.settle = resolve as (outcome: Outcome) => void;
   };
 
@@ -114,18 +120,18 @@ class LocalSend extends PendingMessage<MessageContext> {
   };
 
   #end(result: MaybePromise<Result<unknown>>): void {
-    this.ctx!.end(result as Outcome); // if `result` is a promise, resolving with it adopts its result
+    this.ctx!.end(result as Outcome); // if `result` is a promise, the outcome follows it
     this.ctx = this.settle = this.payload = undefined;
     this.#all.free(this);
   }
 }
 
-/** The sends of one contract that its handler in this process has refused. */
+/** Repeats sends of one contract that the handler in this process has refused. */
 export interface RefusedSends {
   readonly counts: ContractCounts;
-  /** Repeats a send that the handler here has refused. */
+  /** Repeats a send that the handler in this process has refused. */
   again(payload: unknown, refusal: Refusal): MaybePromise<Result<unknown>>;
 }
 
-/** Maximum number of ended sends that are kept for reuse: 80 kB. */
+/** Maximum number of ended sends whose objects are kept for reuse: 80 kB. */
 const MOST_KEPT = 256;

@@ -1,4 +1,4 @@
-/** The log of an app: one line and one record of fields for each observation. */
+/** The log of an app: turns each observation into one line and one record of fields. */
 import { NEARLY_FULL } from "../contract/alarms.ts";
 import type { LogFields, Logger, Observation, Observer } from "../contract/observer.ts";
 import { messageLabel, printable } from "../data/printable.ts";
@@ -16,7 +16,7 @@ export const consoleWarnings: Logger = Object.freeze({
     error === undefined ? console.error(message) : console.error(message, error),
 });
 
-/** Makes an observer that logs each observation at its level. */
+/** Makes an observer that logs each observation, at the level that fits it. */
 export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotonic">): Observer {
   let isLost = false;
   const outages = new OnceAMinute(clock);
@@ -24,11 +24,11 @@ export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotoni
     // an exception thrown here would end the request, or the connection, that was observed
     const failed = (error: unknown) => console.error(`catga ${node}: the logger threw`, error);
     try {
-      if (seen.type === "stored" || seen.type === "handled") return; // figures, not news
+      if (seen.type === "stored" || seen.type === "handled") return; // counts for metrics, which are not logged
       if (seen.type === "connection") isLost = seen.state === "disconnected";
       const [own, text] = lineOf(seen);
-      // a lost connection, or a stream that does not answer, has been logged: every operation that needs it fails with
-      // the same
+      // a lost connection, or a stream that does not answer, has been logged before: then every operation that needs it
+      // fails in the same way
       const outage = seen.type === "fault" ? OUTAGE.exec(text) : null;
       const isKnown = outage !== null && (isLost || !outages.due(outage[1]));
       const level = isKnown || (seen.type === "fault" && isOfClosed(seen.error)) ? "debug" : own;
@@ -40,12 +40,15 @@ export function logTo(logger: Logger, node: string, clock: Pick<Clock, "monotoni
   };
 }
 
-/** Matches the line of a failure because a stream, a bucket or the like is out of reach, or a message was not run. */
+/**
+ * Matches the log line of a failure whose cause is an outage: a stream or bucket is out of reach, or a message was not
+ * run.
+ */
 const OUTAGE = /\((?:UNAVAILABLE|OUTCOME_UNKNOWN): (?:.*?\b(?:stream|bucket) |(?:command|event|query) )?([^\s:]+)/;
 
 /**
- * Returns true for the error of a closed connection to NATS: the node stops, or its end has been logged as "running
- * this node failed".
+ * Returns true if the error says that the connection to NATS is closed: the node is stopping, or its end has been
+ * logged as "running this node failed".
  */
 function isOfClosed(error: unknown): boolean {
   return isCatgaError(error) && error.code === "CLOSED" && error.message === "the connection to NATS is closed";
@@ -53,7 +56,7 @@ function isOfClosed(error: unknown): boolean {
 
 function fieldsOf(seen: Observation, node: string): LogFields {
   if (!("node" in seen)) return { node, ...seen };
-  // headers may hold secrets
+  // headers may hold secrets, so they are not logged
   const { node: peer, headers: _, ...rest } = seen as typeof seen & { readonly headers?: unknown };
   return { node, peer, ...rest };
 }
@@ -82,7 +85,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
     case "malformed":
       return warn(`dropped ${seen.count} malformed message(s), the last on ${seen.subject}: ${seen.reason}`);
     case "connection":
-      if (seen.state === "connected") return warn("connected to the network again"); // at the level of the loss
+      if (seen.state === "connected") return warn("connected to the network again"); // a warning, like the loss
       return warn(seen.state === "closed" ? "the network connection is closed" : "lost the network, reconnecting");
     case "unreachable":
       return warn(`waiting for NATS at ${seen.address}: ${seen.reason}`);
@@ -147,7 +150,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
     case "run-failed": {
       const what = `${seen.step === "" ? "the handler" : seen.step} of run ${seen.run} of ${seen.workflow}`;
       const then = `attempt ${seen.attempt}; again in ${duration(seen.pause)}`;
-      // the node of the handler has logged the thrown error
+      // the node that ran the handler has logged the thrown error already
       if (isCatgaError(seen.error) && seen.code === "HANDLER_FAILED") {
         return debug(`${what} failed (${seen.code}: ${seen.message}), ${then}`);
       }
@@ -203,7 +206,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
   }
 }
 
-/** Advice for a state of a subscription, appended to its line. */
+/** By state of a subscription: advice that is appended to its log line. */
 const ADVICE: { readonly [State in keyof typeof STATES]?: string } = {
   "stopped": ". Nothing is passed over; it goes on by itself when it can",
   "begun": '. To handle these, too: from: "start" for a new subscription, or catga rewind',

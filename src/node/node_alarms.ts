@@ -1,6 +1,6 @@
 /**
  * The alarms that one node can compute without asking others: about its connection, the nodes that it knows, its
- * subscriptions, and its breakers.
+ * subscriptions, and its circuit breakers.
  */
 import {
   type Alarm,
@@ -29,21 +29,24 @@ export class NodeAlarms {
   #alarms: readonly Alarm[] = [];
   #disconnected: { readonly since: number } | undefined;
   readonly #breakers = new Map<string, number>();
-  /** Reason why a subscription is stopped, and since when, by label. */
+  /** By label of a subscription that has stopped: the reason, and since when. */
   readonly #stopped = new Map<string, { readonly why: string; readonly since: number }>();
   readonly #letters = new Map<string, ObservedLetters>();
   readonly #runs = new Map<string, NonNullable<Observed["runs"]>[number]>();
-  /** Entities that could not be read, by type and id. */
+  /** Entities that this node could not read, by type and id. */
   readonly #unreadable = new Map<string, UnreadableEntity>();
   readonly #streams = new Map<string, { readonly bytes: number; readonly limit: number }>();
-  /** The alarm about a store that has no room, and the time at which the store refused the last write. */
+  /** The alarm about a NATS store without room, and the time at which the store refused the last write. */
   #full: { readonly alarm: Alarm; readonly at: number } | undefined;
   readonly #seen = new Map<string, NodeInfo>();
-  /** Nodes that were lost, by id, and when each was lost. */
+  /** Nodes that died, by id, and when this node noticed each death. */
   readonly #gone = new Map<string, { readonly info: NodeInfo; readonly since: number }>();
-  /** By contract: the last lost node that handled it, and when that node was lost. */
+  /** By contract: the last node with a handler that died, and when it died. */
   readonly #last = new Map<string, { readonly label: string; readonly since: number }>();
-  /** Last noted lag of each subscription, by label, and how many times in a row it has grown; compared every 10 s. */
+  /**
+   * By label of a subscription: its last counted number of unread messages, and how many times in a row that number has
+   * grown; compared every 10 s.
+   */
   readonly #lags = new Map<string, Lag>();
 
   /** `self`: this node; `nodes`: returns the nodes that are alive. */
@@ -106,7 +109,8 @@ export class NodeAlarms {
   }
 
   /**
-   * The current alarms. `subscriptions`: their state; `backlog`: messages of other nodes that wait for admission here.
+   * Returns the current alarms. `subscriptions`: their state; `backlog`: messages of other nodes that wait on this node
+   * for handlers.
    */
   alarms(
     subscriptions: readonly SubscriptionHealth[],
@@ -120,8 +124,8 @@ export class NodeAlarms {
       const replaced = nodes.some((node) => node.service === service && node.startedAt > lastSeen);
       if (replaced || now - since > FADES) this.#gone.delete(id);
     }
-    // rarely needed: with 50 nodes of 100 contracts, making this set takes longer than the rest of an answer to the
-    // page
+    // rarely needed, so made only then: with 50 nodes of 100 contracts, making this set takes longer than the rest of
+    // an answer to the dashboard
     const handled = this.#last.size === 0 ? undefined : new Set(nodes.flatMap(({ handles }) => handles));
     for (const [name, { since }] of this.#last) if (handled?.has(name) || now - since > FADES) this.#last.delete(name);
     if (this.#full !== undefined && now - this.#full.at > REFUSES) this.#full = undefined;
@@ -150,7 +154,10 @@ export class NodeAlarms {
     }, this.#alarms);
   }
 
-  /** `epoch`: the time at which the monotonic clock began, in ms since 1970. */
+  /**
+   * Makes the observation about waiting messages. `epoch`: the time at which the monotonic clock began, in ms since
+   * 1970.
+   */
   #backlog(backlog: ClusterHealth["backlog"], epoch: number): Observed["backlog"] {
     if (backlog === undefined) return undefined;
     return { node: this.#label, ...backlog, since: epoch + backlog.since, freed: epoch + backlog.endedAt };
@@ -164,26 +171,26 @@ export class NodeAlarms {
   }
 
   #node(change: string, id: string, now: number): void {
-    // an update: another process has taken the id, or the node is alive again
+    // otherwise, for an update, another process has taken the node's id, or the node is alive again
     const left = change === "leave" || change === "lost";
     if (left || change === "update") this.#breakers.delete(id);
     if (change === "join" && this.#gone.size > 0) {
       const service = this.#look().find((node) => node.id === id)?.service;
       for (const [gone, { info }] of this.#gone) if (info.service === service) this.#gone.delete(gone);
     }
-    if (change === "suspect") this.#look(); // when the node leaves, it is not in the list of nodes any more
+    if (change === "suspect") this.#look(); // noted now, because the node is no longer in the list when it leaves
     if (!left) return;
     const info = this.#seen.get(id);
     this.#seen.delete(id);
     if (info === undefined) return;
     if (change === "lost" && this.#gone.size < MAX_OBSERVATIONS) this.#gone.set(id, { info, since: now });
     for (const name of info.handles) {
-      if (change === "leave") this.#last.delete(name); // an ordinary shutdown
+      if (change === "leave") this.#last.delete(name); // an orderly shutdown, no death
       else if (this.#last.size < MAX_OBSERVATIONS) this.#last.set(name, { label: nodeLabel(info), since: now });
     }
   }
 
-  /** Returns the nodes that are alive, and notes them. */
+  /** Returns the nodes that are alive, and remembers them, so that an alarm can name one that dies. */
   #look(): readonly NodeInfo[] {
     const nodes = this.#nodes();
     for (const info of nodes) this.#seen.set(info.id, info);
@@ -218,7 +225,7 @@ export class NodeAlarms {
     return next.grown >= GROWN;
   }
 
-  /** Returns the dead letters that still exist. */
+  /** Returns the dead letters that have been noticed and still exist. */
   #lettersOf(subscriptions: readonly SubscriptionHealth[]): ObservedLetters[] {
     const dead = new Map(subscriptions.map(({ service, name, dead }) => [`${service}/${name}`, dead]));
     const letters: ObservedLetters[] = [];
@@ -237,21 +244,22 @@ export class NodeAlarms {
     if (known === undefined && this.#letters.size >= MAX_OBSERVATIONS) return;
     const { count, first } = known ?? { count: 0, first: now };
     const failure = `${code}: ${message}`;
-    // the failure's own message differs from message to message; the thrown error is not for everybody who reads alarms
+    // not the failure's own message, which differs from message to message; nor the thrown error, which not everybody
+    // who reads alarms may see
     const why = code === "HANDLER_FAILED" ? "its handler or a behavior threw" : failure;
     const group = { subscription, contract, code, why, cause: cause ?? failure };
     this.#letters.set(key, { ...group, count: count + 1, first, last: now });
   }
 }
 
-/** States of read models. */
+/** States of subscriptions that are read models. */
 const READ_MODEL: ReadonlySet<string> = new Set(["catching up", "caught up"]);
 const UNHANDLED = Object.freeze({ handlers: 0, last: [], waiting: 0, wanted: false });
 /**
- * Time that the alarm about a full store lasts after the last refusal, in ms: a node's record is tried again within 7
- * s.
+ * How long the alarm about a full store lasts after a refused write, in ms: while the store is full, a node tries to
+ * write its record within 7 s.
  */
 const REFUSES = 15_000;
-/** Time that an alarm lasts whose observation came once, in ms. */
+/** How long an alarm lasts whose cause was observed once, in ms. */
 const FADES = 15 * 60_000;
 const MAX_OBSERVATIONS = 1_000;

@@ -1,6 +1,6 @@
 /**
- * Prepares a node's sends, before a node is chosen for them: options, deadline, routing key, meta, and the payload as
- * parsed by the contract's schema. A message that only this node handles takes a shorter way (`local_fast_path.ts`).
+ * Prepares a node's sends before a node is chosen for them: options, deadline, routing key, metadata, and the payload
+ * as parsed by the contract's schema. A message that only this node handles takes a shorter way (`local_fast_path.ts`).
  */
 import { NO_HEADERS, withCarried } from "../dispatch/carried_headers.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
@@ -22,35 +22,39 @@ import { failure, notSent, unsent } from "../dispatch/outcome.ts";
 import { idOf } from "../dispatch/message_id.ts";
 import { keyOf } from "../dispatch/routing_key.ts";
 
-/** The options of sends if neither the send nor its contract has them. */
+/** Options that apply to a send if neither the send nor its contract has them. */
 export interface SendDefaults {
   /** Timeout of a send, in ms. */
   readonly timeout: number;
   readonly retries: number;
   readonly route: Route;
-  /** The names of the headers that handlers' sends inherit, besides the headers of the trace. Default: none. */
+  /**
+   * The names of the headers that messages sent by handlers inherit, besides the headers of the trace. Default: none.
+   */
   readonly carry?: readonly string[];
 }
 
-/** A message that is to be stored. */
+/** A message to be stored in the log, with its schedule. */
 export type StoredRequest = RemoteRequest & { readonly schedule: Schedule | undefined };
 
-/** Maximum number of sends that wait for each other: an endless recursion fails long before it fills the stack. */
+/**
+ * Maximum depth of sends of which each waits for the next: an endless recursion fails long before it fills the stack.
+ */
 const MOST_WITHIN = 100;
 
 /** Prepares the sends of one node. */
 export class RequestBuilder {
   readonly #host: ContextHost;
   readonly #defaults: SendDefaults;
-  /** The names of the headers that handlers' sends inherit. */
+  /** The names of the headers that messages sent by handlers inherit. */
   readonly carried: readonly string[];
   readonly #ofEntity: (name: string) => boolean;
-  /** Results of `#ofEntity` for the contracts sent since the membership last changed. */
+  /** By contract name, as long as the membership does not change: true if the contract is a command of an entity. */
   readonly #ofEntities: Map<string, boolean> = new Map();
   #stopped = false;
 
   /**
-   * `ofEntity`: returns true if all nodes that handle a contract of this name say that it is a command of an entity.
+   * `ofEntity`: returns true if every node that handles a contract of this name declares it as a command of an entity.
    */
   constructor(host: ContextHost, defaults: SendDefaults, ofEntity: (name: string) => boolean = () => false) {
     this.#host = host;
@@ -59,7 +63,7 @@ export class RequestBuilder {
     this.carried = [...INHERITED_HEADERS, ...defaults.carry ?? []];
   }
 
-  /** True if every send fails with `CLOSED`. */
+  /** True after {@link RequestBuilder.stop}: every send fails with `CLOSED`. */
   get stopped(): boolean {
     return this.#stopped;
   }
@@ -76,7 +80,7 @@ export class RequestBuilder {
 
   /**
    * Returns true if a send of this contract without options needs no preparation: no schema, no missing key, no id, and
-   * no strategy of the user's, which is called even when there is only one node.
+   * no strategy of the program's, which would be called even when there is only one node.
    */
   needsNothing(contract: AnyContract): boolean {
     const { kind, options: { input, output, key, ordered, idempotent } } = contract;
@@ -88,9 +92,9 @@ export class RequestBuilder {
   }
 
   /**
-   * Makes the request, with options, deadline and meta, or the failure of a message that is not sent.
-   * {@link RequestBuilder.parse} adds the routing key of a contract with a schema. `checked`: the options have been
-   * checked already. Throws a `TypeError` or `RangeError` for misuse.
+   * Makes the request of a send, with its options, deadline and metadata; or returns a failure if the message must not
+   * be sent. {@link RequestBuilder.parse} adds the routing key of a contract with a schema. `checked`: the options have
+   * been checked already. Throws a `TypeError` or `RangeError` for misuse.
    */
   prepare(
     method: string,
@@ -127,7 +131,7 @@ export class RequestBuilder {
     }
     const id = ofEntity ? options?.id : this.#idOf(contract, payload, options, stored);
     if (typeof id === "object") return id;
-    // a key function gets a payload that has passed the schema
+    // made later for a contract with a schema: a key function gets a payload that has passed the schema
     const key = options?.key ??
       (contract.options.input === undefined && !stored ? keyOf(contract, payload) : undefined);
     if (typeof key === "object") return key;
@@ -152,7 +156,7 @@ export class RequestBuilder {
     };
   }
 
-  /** Returns true if the contract is a command of an entity, as far as this node knows its handlers. */
+  /** Returns true if the contract is a command of an entity, as far as this node knows the nodes that handle it. */
   ofEntity({ kind, name, options: { key } }: AnyContract): boolean {
     if (kind !== "command" || key === undefined) return false;
     let known = this.#ofEntities.get(name);
@@ -160,14 +164,14 @@ export class RequestBuilder {
     return known;
   }
 
-  /** Called when the membership has changed. */
+  /** Forgets which contracts are commands of entities; called when the membership has changed. */
   refresh(): void {
     this.#ofEntities.clear();
   }
 
   /**
-   * Like {@link RequestBuilder.prepare}, for a message that is stored: adds its schedule. Its key is made later, when
-   * the payload has passed the schema.
+   * Makes the request of a message that is stored, with its schedule; or returns a failure if the message must not be
+   * sent. The key is made later, when the payload has passed the schema.
    */
   prepareDurable(
     method: "publish" | "enqueue",
@@ -188,9 +192,9 @@ export class RequestBuilder {
   }
 
   /**
-   * Returns the id given in the options. An idempotent command without one gets its id here, because every attempt must
-   * have the same id: the contract's (made by {@link RequestBuilder.parse} if there is a schema), or a generated one.
-   * If the message is stored and has no id, the log makes one.
+   * Returns the id given in the options. An idempotent command without an id gets one here, because every attempt must
+   * have the same id: the id that the contract makes (in {@link RequestBuilder.parse} if there is a schema), or a
+   * generated one. If the message is stored and has no id, the log makes one.
    */
   #idOf(
     contract: AnyContract,
@@ -204,7 +208,7 @@ export class RequestBuilder {
     return input === undefined ? idOf(contract, payload) : undefined;
   }
 
-  /** Returns true if sends of this contract without a `route` are routed by key. */
+  /** Returns true if sends of this contract that name no `route` are routed by key. */
   keyed(contract: AnyContract): boolean {
     return this.#routeOf(contract) === "hash";
   }
@@ -213,7 +217,7 @@ export class RequestBuilder {
     return route ?? (ordered ? "hash" : this.#defaults.route);
   }
 
-  /** Returns why a message is not sent; `undefined` if it may be sent. */
+  /** Returns the failure of a message that must not be sent; `undefined` if it may be sent. */
   #refused(
     contract: AnyContract,
     timeout: number,
@@ -224,19 +228,19 @@ export class RequestBuilder {
     if (closed !== undefined) return closed;
     if (signal?.aborted) return { ok: false, error: cancelled(contract) };
     if (timeout <= 0) return { ok: false, error: unavailable(`${unsent(contract)}: its deadline had passed`) };
-    // a handler that was given up on may still publish events about its work
+    // an event is not refused: a handler whose message was aborted may still publish events about its work
     if (contract.kind === "event" || parent?.aborted === undefined) return undefined;
     return { ok: false, error: parent.aborted };
   }
 
-  /** The failure of a message that is sent after the node has stopped; `undefined` before. */
+  /** Returns the failure of a message that is sent after the node has stopped; `undefined` as long as the node runs. */
   closed(contract: AnyContract): Failure | undefined {
     return this.#stopped ? failure("CLOSED", `${unsent(contract)}: node ${this.#host.node} has stopped`) : undefined;
   }
 
   /**
    * Runs the contract's input schema, and calls `go` with the request, its parsed payload and its key; for a stored
-   * message, `go` makes the key. Resolves with the result of `go`, or with the failure of a message that is not sent.
+   * message, `go` makes the key. Resolves with the result of `go`, or with a failure if the message must not be sent.
    */
   parse<T, R extends RemoteRequest | StoredRequest = RemoteRequest>(
     request: R,
@@ -266,7 +270,7 @@ export class RequestBuilder {
   }
 
   /**
-   * Makes the meta of a message. `applied`: the timeout of a command of an entity; `redact`: paths of members that
+   * Makes the metadata of a message. `applied`: the timeout of a command of an entity; `redact`: paths of members that
    * tools hide.
    */
   #metaOf(
@@ -282,7 +286,7 @@ export class RequestBuilder {
     const headers = redact === undefined
       ? options?.headers
       : { ...options?.headers, [REDACT_HEADER]: JSON.stringify(redact) };
-    // the contract may be ordered on its handler's node
+    // passed along, because the contract may be ordered on the node of its handler
     const key = options?.key;
     const sends = applied === undefined || options?.id === undefined ? undefined : {
       send: this.#host.nextCall(),
@@ -298,7 +302,7 @@ export class RequestBuilder {
       ...sends,
       correlation: parent.correlationId,
       causation: parent.id,
-      // no sender waits for an event's handlers, so they cannot be part of a deadlock
+      // not for events: no sender waits for an event's handlers, so they cannot be part of a deadlock
       ...(awaited ? { ancestry: [...parent.envelope.ancestry, parent.envelope.call] } : {}),
       headers: withCarried(this.carried, parent.headers, headers),
     };

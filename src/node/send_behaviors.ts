@@ -1,6 +1,6 @@
 /**
- * An app with behaviors around its sends. A class of its own, so that an app without them need not check for them at
- * each send.
+ * An app with behaviors around its sends. It is a class of its own, so that an app without such behaviors need not
+ * check for them at each send.
  */
 import { App, type AppParts } from "./app.ts";
 import { type AnyBehavior, type Attachment, checkAttachment, type OutgoingMessage } from "../contract/behavior.ts";
@@ -20,7 +20,10 @@ import type { BroadcastResult } from "../contract/sender.ts";
 import type { Catga } from "../contract/running_node.ts";
 import type { Observation, Observer } from "../contract/observer.ts";
 
-/** Passes a message through the behaviors around sends. `go` sends it, with these headers added to its own. */
+/**
+ * Passes a message through the behaviors around sends. The innermost calls `go`, which sends the message with the given
+ * headers added to its own.
+ */
 type Sending = (
   message: OutgoingMessage,
   go: (headers: Readonly<Record<string, string>> | undefined) => Promise<Result<unknown>>,
@@ -43,12 +46,12 @@ export function foldSends(behaviors: readonly AnyBehavior[]): Sending | undefine
   }, async (_, go) => await go(undefined));
 }
 
-/** An {@link App} whose sends pass through behaviors. */
+/** An {@link App} whose sends pass through the behaviors around sends. */
 export class AppWithSendBehaviors extends App {
   readonly #sending: Sending;
   readonly #host: Pick<ContextHost, "wheel" | "underWay">;
 
-  /** Like the constructor of {@link App}; `sending` comes from {@link foldSends}. */
+  /** Makes an app. `sending`: the behaviors, folded into one function by {@link foldSends}. */
   constructor(parts: AppParts, release: () => Promise<void>, sending: Sending) {
     super(parts, release);
     this.#sending = sending;
@@ -66,7 +69,10 @@ export class AppWithSendBehaviors extends App {
     return this.#through(message, options, (ready) => super.send(contract, payload, ready, parent));
   }
 
-  /** Opens a stream through the behaviors: they see how it ended, and cannot change the items that its reader has. */
+  /**
+   * Opens a stream through the behaviors, which see how the stream ended, and cannot change the items that its reader
+   * has received.
+   */
   protected override async openStream(
     contract: AnyContract,
     input: unknown,
@@ -120,11 +126,11 @@ export class AppWithSendBehaviors extends App {
       const value = await super.broadcast(contract, payload, ready, parent);
       return { ok: true, value };
     });
-    // a behavior may have returned another value, which is passed on as it is
+    // if a behavior returned another value, it is passed on as it is
     return result.ok ? result.value as BroadcastResult<unknown>[] : [{ node: this.node, result }];
   }
 
-  /** Passes a message through the behaviors, whose time ends with the deadline of the message. */
+  /** Passes a message through the behaviors, which have until the message's deadline. */
   #through<Options extends SendOptions>(
     message: Outgoing,
     given: Options | undefined,
@@ -137,7 +143,7 @@ export class AppWithSendBehaviors extends App {
     const sends = new Sends(message);
     const result = this.#sending(message, (headers) => {
       const left = due - this.wheel.now();
-      // the send itself refuses a message whose deadline had passed before, as without behaviors
+      // if the deadline had passed before, the send itself refuses the message, as without behaviors
       if (sends.over === undefined && (left > 0 || timeout <= 0)) {
         const timed = left < timeout && left > 0 && (method !== "publish" || contract.options.durable)
           // the cast is safe: `timeout` belongs to every kind of options
@@ -152,15 +158,17 @@ export class AppWithSendBehaviors extends App {
     return untilDeadline(this.#host, sent, result, (reason) => {
       sends.over = reason;
       if (!sends.begun) return notSent(contract, reason);
-      // sends that the behaviors have begun end now, too; the behaviors may still change the result
+      // at the deadline, sends that the behaviors have begun end, too; until then the behaviors may still change the
+      // result
       const known = sends.ended().then(() => new Promise<void>((resolve) => this.clock.soon(resolve)));
       return Promise.race([result, known.then(() => sends.verdict(reason))]);
     });
   }
 
   /**
-   * Returns the options, with a generated id for an idempotent command, or a command of an entity: a behavior that
-   * sends it again must send the same id. An id that the contract makes of the payload is the same each time.
+   * Returns the options with an id, which is generated for an idempotent command, or a command of an entity, that has
+   * none: a behavior that sends the message again must send the same id. An id that the contract makes of the payload
+   * is the same each time anyway.
    */
   #named<Options extends SendOptions>(contract: AnyContract, options: Options | undefined): Options | undefined {
     const { idempotent, id } = contract.options;
@@ -188,12 +196,15 @@ export class AppWithSendBehaviors extends App {
 /** A message that passes through behaviors, with the context of the handler that sends it. */
 type Outgoing = OutgoingMessage & { readonly ctx: ParentMessage | undefined };
 
-/** The result of a message without an answer: a value that a behavior has given is dropped. */
+/** Returns the result of a message without an answer: a value that a behavior has given is dropped. */
 function withoutValue(result: Result<unknown>): Result<void> {
   return result.ok ? { ok: true, value: undefined } : result;
 }
 
-/** The app as the host of behaviors around sends: a drain waits for them, but they do not count as in flight. */
+/**
+ * Returns the app as the host of behaviors around sends: a drain waits for the behaviors, but they do not count as in
+ * flight.
+ */
 function hostOf(app: App): Pick<ContextHost, "wheel" | "underWay"> {
   return {
     wheel: app.wheel,
@@ -210,9 +221,9 @@ function hostOf(app: App): Pick<ContextHost, "wheel" | "underWay"> {
   };
 }
 
-/** The sends that behaviors have made for one message. */
+/** The sends that the behaviors have begun for one message. */
 class Sends {
-  /** Why the message was given up; `undefined`: it was not. */
+  /** The error because of which the message has ended, at its deadline or by an abort; `undefined`: it has not. */
   over: CatgaError | undefined = undefined;
   begun = false;
   readonly #contract: AnyContract;
@@ -235,25 +246,25 @@ class Sends {
     return send;
   }
 
-  /** True if the message goes into the log. */
+  /** True if the message is stored in the log. */
   get #stored(): boolean {
     return this.#method === "enqueue" || (this.#method === "publish" && !!this.#contract.options.durable);
   }
 
-  /** Resolves when all sends have ended. */
+  /** Resolves when all sends that the behaviors have begun have ended. */
   async ended(): Promise<void> {
-    // a publish of an event that is not stored ends by itself, at once
+    // not needed for the publish of an event that is not stored, which ends by itself, at once
     if (this.#contract.kind !== "event" || this.#stored) await Promise.all(this.#underWay);
   }
 
   /**
-   * The result at the deadline, if the behaviors have not returned one: the failure that every send had, else an error
-   * that says that the message was sent. A successful result counts only for a broadcast: behaviors might have changed
-   * it.
+   * The result at the deadline, if the behaviors have not returned one. If all sends failed with one code: the last of
+   * these failures; else an error that says that the message was sent. A successful result is used only for a
+   * broadcast, because behaviors might have changed the result of another send.
    */
   verdict(reason: CatgaError): Result<unknown> {
     const last = this.#results.at(-1);
-    // each answer is the result of its node
+    // a broadcast's result is the list of the results of the nodes
     if (this.#method === "broadcast" && last?.ok) return last;
     if (last?.error !== undefined && this.#results.every(({ error }) => error?.code === last.error.code)) return last;
     if (this.#stored) {
@@ -275,22 +286,21 @@ function withHeaders<Options extends SendOptions>(
   return headers === undefined ? options : { ...options, headers: { ...options?.headers, ...headers } } as Options;
 }
 
-// The `attach` of an app's behaviors: observations of the app are passed to the returned attachments until they are
-// detached.
+// The observers that an app's behaviors return from `attach`: each gets the app's observations until it is detached.
 
 /** The attached behaviors of one app. */
 export class BehaviorHooks {
-  /** True if a behavior observes: only then are observations made that are not logged. */
+  /** True if a behavior observes the app: only then does the app make the observations that are not logged. */
   watched = false;
   readonly #log: Observer;
   readonly #attached: Attachment[] = [];
 
-  /** `log`: gets every observation, and a fault for each behavior that throws. */
+  /** `log`: gets every observation, and an observation `fault` for each behavior that throws. */
   constructor(log: Observer) {
     this.#log = log;
   }
 
-  /** The app's observer: passes an observation to the log, then to each attached behavior. */
+  /** The app's observer: passes an observation to the log, then to the observer of each behavior. */
   readonly observe: Observer = (observation: Observation) => {
     this.#log(observation);
     for (const { observe } of this.#attached) {
@@ -299,7 +309,7 @@ export class BehaviorHooks {
   };
 
   /**
-   * Attaches every behavior to the app, one after the other. Rejects with an error that `attach` throws, or if it
+   * Calls `attach` of every behavior, one after the other. Rejects with an error that an `attach` throws, or if it
    * returned an invalid value.
    */
   async attach(behaviors: Iterable<AnyBehavior>, app: Catga): Promise<void> {
@@ -312,13 +322,16 @@ export class BehaviorHooks {
     }
   }
 
-  /** Detaches all behaviors. Idempotent. */
+  /** Calls `detach` of every behavior, once: further calls do nothing. */
   detach(): void {
     this.watched = false;
     for (const { detach } of this.#attached.splice(0)) this.#call("detaching a behavior", () => detach?.());
   }
 
-  /** Calls a function of a behavior. Logs its error or rejection: the type accepts `async` functions. */
+  /**
+   * Calls a function of a behavior. Logs the error that it throws, or rejects with: the type also accepts `async`
+   * functions.
+   */
   #call(during: string, call: () => unknown): void {
     const failed = (error: unknown) => this.#log({ type: "fault", during, error });
     try {

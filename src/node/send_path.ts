@@ -36,18 +36,18 @@ import type { RequestBuilder, StoredRequest } from "./request_builder.ts";
 import { afterOrAtEnd, type Clock } from "../ports/clock.ts";
 import { checkInteger, show } from "../data/checks.ts";
 
-/** Parts of a {@link SendPath}. */
+/** Parts from which a {@link SendPath} is made. */
 interface SendPathOptions {
   /** The id of this node. */
   readonly node: string;
   readonly builder: RequestBuilder;
   readonly mediator: Mediator;
   readonly runner: Runner;
-  /** The log, opened when it is first needed. Rejects with a `CatgaError`. */
+  /** Returns the log, which is opened when it is first needed. Rejects with a `CatgaError`. */
   readonly log: () => Promise<DurableLog>;
 }
 
-/** The messages that one node sends. */
+/** Sends the messages of one node. */
 export class SendPath {
   readonly #node: string;
   readonly #builder: RequestBuilder;
@@ -56,7 +56,7 @@ export class SendPath {
   readonly #log: () => Promise<DurableLog>;
   #opened: DurableLog | undefined;
   #remote: Remote | undefined;
-  /** Names of the contracts that only this node handles. */
+  /** Names of the contracts that this node handles and no other node does. */
   #alone: ReadonlySet<string> = new Set();
   #draining = false;
 
@@ -69,21 +69,22 @@ export class SendPath {
   }
 
   /**
-   * Called at the start, on joining a cluster, and when the membership changes. `remote`: `undefined` without a
-   * cluster; `alone`: names of contracts that no other node handles.
+   * Sets which messages run in this process and which go to the cluster. Called at the start, on joining a cluster, and
+   * when the membership changes. `remote`: `undefined` without a cluster; `alone`: names of contracts that no other
+   * node handles.
    */
   refresh(remote: Remote | undefined, alone: ReadonlySet<string>): void {
     this.#remote = remote;
     this.#alone = alone;
   }
 
-  /** Called when the drain begins: from then on the router does not choose this node. */
+  /** Called when the drain begins: from then on the router does not choose this node for requests. */
   drain(): void {
     this.#draining = true;
   }
 
   /**
-   * Sends a command or a query. First step: preparing the options, deadline and meta. Throws a `TypeError` or
+   * Sends a command or a query. First step: prepares the options, deadline and metadata. Throws a `TypeError` or
    * `RangeError` for misuse.
    */
   send(
@@ -100,7 +101,7 @@ export class SendPath {
   }
 
   /**
-   * Like {@link SendPath.send}, for plain NATS clients and for streams. A plain client's request passes `admit`, like
+   * Sends a request for a plain NATS client, or the request of a stream. A plain client's request passes `admit`, like
    * requests of other nodes, if it runs in this process. A stream's items go to `items`; the promise resolves with how
    * the stream ended.
    */
@@ -117,7 +118,7 @@ export class SendPath {
     return this.#parse("contract" in request ? { ...request, ...more } : request);
   }
 
-  /** Sends a message of Catga's own, with all its options: neither checked nor prepared. */
+  /** Sends an internal message of Catga. Its options are complete: they are neither checked nor prepared. */
   internal(
     contract: AnyContract,
     payload: unknown,
@@ -128,8 +129,8 @@ export class SendPath {
   }
 
   /**
-   * Like {@link SendPath.internal}, but calls `caller` instead of returning a promise: some messages are sent a hundred
-   * thousand times a second.
+   * Sends an internal message of Catga, like `internal`, but calls `caller` with the result instead of returning a
+   * promise, because some messages are sent a hundred thousand times a second.
    */
   handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: TrackedCaller): void {
     const closed = this.#builder.closed(contract);
@@ -152,7 +153,7 @@ export class SendPath {
       parsed: payload,
       timeout: timeout ?? this.#builder.timeoutOf(contract),
       retries: retries ?? 0,
-      // without a key, `hash` cannot choose: any node will do
+      // `hash` cannot choose without a key, so any node will do
       route: route === "hash" && key === undefined ? "least-loaded" : route,
       key,
       node,
@@ -163,7 +164,7 @@ export class SendPath {
     };
   }
 
-  /** Second step of a send: running the contract's input schema, if it has one. */
+  /** Second step of a send: runs the contract's input schema, if it has one. */
   #parse(request: RemoteRequest | Failure): Promise<Result<unknown>> {
     if (!("contract" in request)) return Promise.resolve(request);
     return request.contract.options.input === undefined ? this.#route(request) : this.#parseBySchema(request);
@@ -183,7 +184,7 @@ export class SendPath {
   }
 
   /**
-   * Returns true if this node handles the request without the router. A strategy of the user's is called even when
+   * Returns true if this node handles the request without the router. A strategy of the program's is called even when
    * there is only one node. While this node drains, the router does not choose it: handlers that still run may send to
    * a handler that only this node has, and must be able to end.
    */
@@ -194,7 +195,7 @@ export class SendPath {
     return here && (typeof route === "string" || this.#draining);
   }
 
-  /** Runs the request in this process; `NO_HANDLER` if this node has no handler. */
+  /** Runs the request in this process; fails with `NO_HANDLER` if this node has no handler. */
   #run(request: RemoteRequest): Promise<Result<unknown>> {
     if (request.node !== undefined && request.node !== this.#node) {
       return Promise.resolve(noHandler(request.contract, request.node));
@@ -204,13 +205,16 @@ export class SendPath {
     );
   }
 
-  /** Repeats a send without options that its handler in this process has refused, as a send with options. */
+  /** Repeats, with the normal preparation, a send without options that its handler in this process has refused. */
   readonly again: TryAgain = (contract, payload, refusal) => {
     const request = this.#builder.prepare("send", contract, payload, undefined, undefined);
     return "contract" in request ? this.#refused(request, refusal) : request;
   };
 
-  /** Repeats a request that was refused here, in this process or on a node that handles it by then. */
+  /**
+   * Repeats a request that the handler in this process has refused, in this process or on another node that can handle
+   * it by then.
+   */
   #refused(request: RemoteRequest, refusal: Refusal): MaybePromise<Result<unknown>> {
     const remote = this.#remote;
     return remote === undefined || this.#draining
@@ -223,7 +227,9 @@ export class SendPath {
     return plainResult(result);
   }
 
-  /** Publishes an event: prepared and checked like a send, then handed to the cluster or to this node's handlers. */
+  /**
+   * Publishes an event: prepares and checks it like a send, then passes it to the cluster or to this node's handlers.
+   */
   publish(
     contract: AnyContract,
     payload: unknown,
@@ -261,7 +267,7 @@ export class SendPath {
     return await this.#store("enqueue", contract, payload, options, parent);
   }
 
-  /** Prepares and checks a durable message like a send, then stores it. */
+  /** Prepares and checks a message for the log like a send, then stores it. */
   #store(
     method: "publish" | "enqueue",
     contract: AnyContract,
@@ -278,7 +284,10 @@ export class SendPath {
     return this.#builder.parse(request, (parsed) => this.#toLog(parsed));
   }
 
-  /** Stores a message. Its key is made of the payload before the schema, after the schema has accepted the payload. */
+  /**
+   * Stores a message in the log. Its key is made of the payload as the sender gave it, after the schema has accepted
+   * the payload.
+   */
   #toLog(request: StoredRequest): Promise<Result<void>> {
     const key = keyOf(request.contract, request.payload);
     if (typeof key === "object") return Promise.resolve(key);
@@ -289,7 +298,7 @@ export class SendPath {
 
   async #openLog(message: DurableMessage): Promise<Result<void>> {
     try {
-      // messages that wait here are published in the order of their calls
+      // messages that wait here for the log to open are published in the order of their calls
       return await this.#log().then((log) => {
         this.#opened = log;
         return log.publish(message);
@@ -310,7 +319,7 @@ export class SendPath {
     return { ok: true, value: undefined };
   }
 
-  /** Sends to every node that handles the message; without a cluster, to this node only. */
+  /** Sends a message to every node that handles it; without a cluster, to this node only. */
   broadcast(
     contract: AnyContract,
     payload: unknown,
@@ -341,17 +350,17 @@ export class SendPath {
   }
 }
 
-// Many sends of one contract, a limited number of them under way at once.
+// `sendAll`: sends many messages of one contract, of which a limited number are in progress at once.
 
 /** The part of the app that {@link sendAll} uses. */
 interface SendAllHost {
   readonly clock: Clock;
   send(payload: unknown, options: SendOptions): Promise<Result<unknown>>;
-  /** True if every further send would be refused. */
+  /** Returns true if every further send would be refused. */
   over(): boolean;
 }
 
-/** Sends each payload; see `Sender.sendAll`. */
+/** Sends each payload of an iterable, and resolves with the results in their order (`Sender.sendAll`). */
 export async function sendAll(
   { name }: AnyContract,
   payloads: Iterable<unknown>,
@@ -368,7 +377,7 @@ export async function sendAll(
   }
   const results: Result<unknown>[] = [];
   const left = payloads[Symbol.iterator]();
-  // every payload of an array has its result; another iterable may be endless
+  // every payload of an array gets its result; another iterable may be endless, so reading it may stop early
   const finite = Array.isArray(payloads);
   const pace = new TurnYield(clock);
   let next = 0;
@@ -381,18 +390,18 @@ export async function sendAll(
   const sender = async () => {
     try {
       while (!read) {
-        read = true; // an iterable that throws, or is done, is not closed
+        read = true; // an iterable that throws, or is done, need not be closed
         const step = left.next();
         if (step.done) return;
         read = false;
         const place = next++;
-        // the last payload: its result says why no more are read
+        // the last payload that is read: its result says why no more are read
         if (!finite && over()) close();
         const result = results[place] = await send(step.value, each);
         if (!finite && result.error !== undefined && over()) close();
         if (pace.spent()) await pace.turn();
       }
-    } catch (error) { // misuse, or an error of the iterable: the other senders stop reading
+    } catch (error) { // for misuse, or an error of the iterable, the other senders stop reading
       close();
       throw error;
     }
@@ -404,8 +413,8 @@ export async function sendAll(
 }
 
 /**
- * Yields to the event loop if the sends have kept it busy for too long: sends to handlers that return at once would
- * never yield, and no timer would fire.
+ * Yields to the event loop if the sends of a `sendAll` have kept it busy for too long: sends to handlers that return at
+ * once would never yield, and no timer would fire.
  */
 class TurnYield {
   readonly #clock: Clock;
@@ -423,7 +432,7 @@ class TurnYield {
   spent(): boolean {
     if (this.#turn !== undefined) return true;
     if (++this.#sends % CHECK_EVERY !== 0) return false;
-    // a wall clock that jumps only yields too early
+    // the wall clock is good enough: if it jumps, this only yields too early
     if (this.#since >= 0) return Math.abs(this.#clock.now() - this.#since) > MAX_TURN;
     this.#since = this.#clock.now();
     afterOrAtEnd(this.#clock, 0, () => {
@@ -434,11 +443,11 @@ class TurnYield {
     return false;
   }
 
-  /** Resolves in the next turn of the event loop, for all senders that wait. */
+  /** Resolves in the next turn of the event loop. All senders that wait share the turn. */
   turn(): Promise<void> {
     return this.#turn ??= new Promise((resolve) => this.#next = resolve);
   }
 }
 
-const CHECK_EVERY = 64; // sends
-const MAX_TURN = 5; // ms
+const CHECK_EVERY = 64; // sends between two looks at the clock
+const MAX_TURN = 5; // ms after which a turn of the event loop has to end

@@ -1,4 +1,7 @@
-/** Wires the parts of a cluster around a node, and gives the news of one part to the others that need them. */
+/**
+ * The cluster side of a node: makes membership, routing and wire, and passes what one of them notices to the others
+ * that need it.
+ */
 import type { AnyContract } from "../contract/contract.ts";
 import type { NodeChange, NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
@@ -32,12 +35,12 @@ import { isEndpoint } from "./wire/frame.ts";
 import type { Peer } from "./wire/peer.ts";
 import { ANSWER_MARGIN, MAX_ANSWER, StatsAnswer } from "./stats_answer.ts";
 
-/** Dependencies of a cluster on the node that it belongs to. */
+/** Dependencies of a {@link Cluster} on its node. */
 interface ClusterOptions {
   readonly host: NodeHost;
   readonly transport: Transport;
   readonly namespace: string;
-  /** Description of this node, without members that change while it runs. */
+  /** Description of this node, without the members that change while the node runs. */
   readonly info: NodeInfo;
   /** The events that this node has handlers for. */
   readonly events: readonly Dispatch[];
@@ -45,17 +48,17 @@ interface ClusterOptions {
   readonly requests: readonly AnyContract[];
   /** All contracts that this node has handlers for. */
   readonly handled: readonly AnyContract[];
-  /** Shapes of this program's contracts. */
+  /** Shapes of this program's contracts (hashes of schemas and options). */
   readonly shapes: ContractShapes;
   readonly observer: Observer;
-  /** Time to live of a membership record, in ms. */
+  /** Time to live of this node's membership record in the store, in ms. */
   readonly heartbeat: number;
-  /** Maximum number of handlers that run at once for other nodes. */
+  /** Maximum number of handlers that run at once on behalf of other nodes. */
   readonly concurrency: number;
   readonly breaker: BreakerOptions;
 }
 
-/** The cluster as seen by one of its nodes. */
+/** The cluster as one of its nodes sees it; sends this node's messages to the others. */
 export class Cluster implements Remote {
   readonly router: Router;
   readonly #options: ClusterOptions;
@@ -75,20 +78,21 @@ export class Cluster implements Remote {
   readonly #stop = new AbortController();
 
   /**
-   * Subscribes at once; {@link Cluster.join} makes the node known to the others. `bucket`: the bucket of the membership
-   * records.
+   * Subscribes to this node's subjects at once; {@link Cluster.join} makes the node known to the others. `bucket`:
+   * the bucket with the membership records.
    *
    * The parts need each other in a circle: the endpoint reports to the failure detector and the router, and both send
    * through the endpoint. So each part is made after the parts that its constructor uses (the failure detector after
-   * the membership, the router after the endpoint), and reaches the others by callbacks: nothing arrives before this
-   * constructor has returned.
+   * the membership, the router after the endpoint), and reaches the others by callbacks: no message arrives before
+   * this constructor has returned.
    */
   constructor(options: ClusterOptions, bucket: Bucket) {
     this.#options = options;
     const { host, transport, namespace, observer, info, info: { service, endpoint }, heartbeat } = options;
     const { clock, random } = transport;
     const malformed = this.#malformed = new MalformedCount(transport, observer);
-    // options that parts share: `wire` for those that send and receive, `view` for those that follow the other nodes
+    // options that several parts share: `wire` for parts that send and receive, `view` for parts that follow the
+    // other nodes
     const wire = { transport, namespace, endpoint, observer, malformed };
     const view = { clock, random, observer, connected: () => this.#endpoint.connected, server: () => transport.server };
     const dropped = this.#dropped = new DroppedEvents(clock, observer);
@@ -234,8 +238,7 @@ export class Cluster implements Remote {
     this.#options.host.refresh();
     this.#shapes.begin();
     this.#failureDetector.start();
-    // plain requests are accepted only after joining: a process that fails to join would lose those that it had
-    // accepted
+    // plain requests (of NATS clients) are accepted only after joining: a process that fails to join would lose them
     await this.#interop.start();
   }
 
@@ -270,7 +273,7 @@ export class Cluster implements Remote {
   }
 
   gone(endpoint: string): Promise<boolean> {
-    // the endpoint comes from a record that anybody may have written, and becomes part of a subject
+    // validated first: the endpoint comes from a record that anybody may have written, and becomes part of a subject
     return isEndpoint(endpoint) ? this.#absence.gone(endpoint) : Promise.resolve(false);
   }
 
@@ -280,12 +283,12 @@ export class Cluster implements Remote {
     this.router.stop();
     const { observer, transport } = this.#options;
     const left = this.#membership.leave().catch((error) => {
-      // the record expires by itself, or the failure detector of another node removes it
+      // the node's record expires by itself, or the failure detector of another node removes it
       observer({ type: "fault", during: "leaving the membership", error });
     });
-    // a store that does not answer must not delay the rest of the drain
+    // a limit, because a store that does not answer must not delay the rest of the drain
     await within(transport.clock, LEAVE, left);
-    // messages that NATS has delivered already are still handled here
+    // messages that NATS has delivered to this process already are still handled
     await Promise.all([this.#events.close(), this.#interop.close()]);
     this.#endpoint.refuse(this.#membership.view.members.map(({ info }) => info.endpoint));
   }
@@ -301,7 +304,10 @@ export class Cluster implements Remote {
     this.#dropped.report();
   }
 
-  /** Tells the parts that another process is alive, that a frame to it bounced, or that it did not answer a ping. */
+  /**
+   * Tells the parts of the cluster that another process is alive, that a frame (message) to it bounced, or that it
+   * did not answer a ping.
+   */
   #onPeer(peer: Peer, news: "alive" | "bounced" | "silent"): void {
     const { endpoint } = peer;
     if (news !== "silent") this.#probe.report(endpoint, news === "alive");
@@ -310,14 +316,15 @@ export class Cluster implements Remote {
     this.#failureDetector.report(news === "alive" ? processOf(endpoint) : endpoint, news);
     if (news === "alive") this.router.reachable(peer);
     if (news === "bounced") this.router.deliveryFailed(peer);
-    // a conclusive bounce leaves nothing to move: the endpoint ends the requests under way there
+    // after a conclusive bounce no request remains to be moved: the endpoint ends the requests under way at that
+    // process
     if (news === "silent" || (news === "bounced" && !this.#endpoint.concludes(peer))) this.router.moveFrom(peer);
   }
 
   /**
    * Passes an event that this node's schema refuses to a node of the service with another version of the contract,
-   * once. If that node fails, too, the failure is observed like any failure of an event. Returns false if no such node
-   * exists.
+   * once. If the event fails there, too, the failure is observed like any failure of an event. Returns false if no
+   * such node exists.
    */
   #passOn(host: NodeHost, service: string, ctx: MessageContext, payload: unknown): boolean {
     const { contract, envelope: { id, correlation, causation, headers } } = ctx;
@@ -348,5 +355,5 @@ export class Cluster implements Remote {
   }
 }
 
-/** Maximum time that a drain waits for the store to remove this node's record, in ms. */
+/** Maximum time for which a drain waits until the store has removed this node's record, in ms. */
 const LEAVE = 2_000;

@@ -1,4 +1,7 @@
-/** This node's counts for processes that request them: computed on demand, at most ten times a second. */
+/**
+ * Answers processes that ask for this node's statistics. They are computed when asked for, at most ten times a
+ * second.
+ */
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { NodeHost } from "../dispatch/node_host.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -7,7 +10,7 @@ import { cpuUsage, memoryUsage } from "node:process";
 import type { NodeStats, PeerStats } from "../contract/node_stats.ts";
 import { byteLength, exceeds } from "../data/utf8.ts";
 
-/** Sources of the answers. */
+/** Sources of a node's statistics. */
 interface StatsAnswerOptions {
   readonly clock: Clock;
   readonly info: Pick<NodeInfo, "id" | "endpoint" | "service">;
@@ -15,7 +18,7 @@ interface StatsAnswerOptions {
   readonly endpoint: Pick<Endpoint, "peers" | "inbound" | "payloadLimit">;
 }
 
-/** The answers of one node. */
+/** The answers of one node to requests for its statistics. */
 export class StatsAnswer {
   readonly #options: StatsAnswerOptions;
   readonly #began: number;
@@ -42,7 +45,7 @@ export class StatsAnswer {
     const { clock, info: { id, endpoint, service }, host, endpoint: { inbound, payloadLimit } } = this.#options;
     const { user, system } = cpuUsage();
     const { leads, locks, cycles } = host.holdings;
-    // errors that handlers threw are left out: more users may request statistics than may read the log
+    // without the errors that handlers threw: more users may read statistics than may read the log
     const alarms = host.alarms.slice(0, MOST_ALARMS).map(({ cause: _, ...alarm }) => alarm);
     const unreadable = host.unreadable.slice(0, MOST_UNREADABLE).map(({ why, ...entity }) => {
       return { ...entity, why: why.slice(0, LONGEST_WHY) };
@@ -61,7 +64,7 @@ export class StatsAnswer {
     return exceeds(whole, limit) ? cut({ head, leads, peers, contracts }, limit) : whole;
   }
 
-  /** Peers that this node has sent requests to. */
+  /** Returns the statistics of the peers to which this node has sent requests. */
   #peers(): PeerStats[] {
     const all: PeerStats[] = [];
     for (const { node, endpoint, ledger } of this.#options.endpoint.peers) {
@@ -72,7 +75,10 @@ export class StatsAnswer {
   }
 }
 
-/** Returns the answer as JSON of at most `limit` bytes, with the number of contracts that are left out. */
+/**
+ * Returns the statistics as JSON of at most `limit` bytes. Lists that do not fit are shortened; `moreContracts` is
+ * the number of contracts left out.
+ */
 function cut(
   { head, leads, peers, contracts }: { head: object } & Record<"leads" | "peers" | "contracts", readonly unknown[]>,
   limit: number,
@@ -90,7 +96,7 @@ function cut(
   });
 }
 
-/** Returns how many of the values fit into `room` bytes as JSON, and their size in bytes. */
+/** Returns how many values of the list fit into `room` bytes as JSON, and their size in bytes. */
 function fitting(values: readonly unknown[], room: number): { count: number; size: number } {
   let [count, size] = [0, 0];
   for (const value of values) {
@@ -102,9 +108,12 @@ function fitting(values: readonly unknown[], room: number): { count: number; siz
   return { count, size };
 }
 
-/** Maximum number of alarms in an answer; the most urgent come first. */
+/** Maximum number of alarms in an answer; the most urgent alarms come first. */
 const MOST_ALARMS = 20;
-/** Maximum number of unreadable entities in an answer, and maximum length of each reason, in characters. */
+/**
+ * Maximum number of unreadable entities listed in an answer, and maximum length of the reason for each, in
+ * characters.
+ */
 const [MOST_UNREADABLE, LONGEST_WHY] = [100, 400];
 const ANSWER_AGE = 100; // ms during which a computed answer is returned again
 const COMMAS = 256; // bytes: names and brackets of the lists, and the counts of values that are left out

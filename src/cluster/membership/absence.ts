@@ -4,43 +4,44 @@
  * twice. So pings have to bounce for longer than a short loss of the connection lasts, as seen by a process that was
  * connected and awake all the while.
  *
- * A bounce shows that nobody subscribed to the endpoint at some moment between the sending of its ping and its arrival.
- * So an absence begins no later than the arrival of the first bounce, and lasts at least until the last ping was sent.
- * Two bounces that are too far apart show nothing of the time between them: this process may have been paused.
+ * A bounce (the server's answer that a message had no subscriber) shows that nobody subscribed to the endpoint at
+ * some moment between the sending of its ping and its arrival. So an absence begins no later than the arrival of the
+ * first bounce, and lasts at least until the last ping was sent. Two bounces that are too far apart show nothing of
+ * the time between them: this process may have been paused.
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
 
-/** Time for which a node may lose its connection without losing its claims, in ms. */
+/** Time for which a node may lose its connection without losing its idempotency claims, in ms. */
 export const CUT = 4_000;
 /**
- * Maximum time between two reconnect attempts: 250 ms (`src/nats/connection.ts`), and up to 1 s of jitter that nats.js
- * adds with TLS.
+ * Maximum time between two reconnect attempts of nats.js: 250 ms (`src/nats/connection.ts`), and up to 1 s of jitter
+ * with TLS.
  */
 const REDIAL = 1_250; // ms
 /** Time that the handshake of a reconnect may take on a busy machine. */
 const HANDSHAKE = 750; // ms
-/** Time for which pings to a process have to bounce until it counts as gone, in ms. */
+/** Time for which pings to a process must bounce until the process counts as gone, in ms. */
 const ABSENT = CUT + REDIAL + HANDSHAKE;
-/** Pause between a bounce and the next ping. */
+/** Pause between the bounce of a ping and the next ping to the same process. */
 const PING_INTERVAL = 250; // ms
-/** Maximum time between two bounces that prove an absence between them. */
+/** Maximum time between two bounces that prove that the process was absent between them. */
 const GAP = 1_000; // ms
-/** Time without a bounce and without an answer after which a question ends with `false`. */
+/** Time without a bounce and without an answer after which {@link Absence.gone} resolves with `false`. */
 const ENDS_AFTER = 1_000; // ms
 
 /** Dependencies of an {@link Absence} on its node. */
 interface AbsenceOptions {
   readonly clock: Clock;
   /**
-   * Returns true if a bounce proves that no process subscribes to the endpoint; `false` soon after a reconnect of this
-   * process, and with several servers.
+   * Returns true if a bounce proves that no process subscribes to the endpoint. Returns false soon after a reconnect
+   * of this process, and if the cluster has several servers.
    */
   conclusive(): boolean;
-  /** Sends a ping. Returns the number of the last frame that was sent before it. */
+  /** Sends a ping to a process. Returns the number of the last frame that was sent to it before. */
   ping(endpoint: string): number;
 }
 
-/** The pending questions of one process about others: each asks whether a process is gone. */
+/** Pending questions of this process about others: each asks if a process is gone. */
 export class Absence {
   readonly #options: AbsenceOptions;
   readonly #questions = new Map<string, Question>();
@@ -64,41 +65,45 @@ export class Absence {
     return question.answer;
   }
 
-  /** Ends the question about a process; called with `false` when a frame has come from it. */
+  /**
+   * Answers the question about the process at this endpoint; called with `false` when a frame has come from the
+   * process.
+   */
   conclude(endpoint: string, gone: boolean): void {
     this.#questions.get(endpoint)?.end(gone);
   }
 
   /**
-   * Called when the frame of this number to the endpoint bounced: counts the bounce for the question about its process.
+   * Called when the frame with this number to the endpoint has bounced. Counts the bounce for the question about that
+   * process.
    */
   bounced(endpoint: string, seq: number): void {
     this.#questions.get(endpoint)?.bounced(seq);
   }
 
-  /** Ends all questions with `false`: this process has lost its connection, so earlier bounces do not count. */
+  /** Answers all questions with `false`: this process has lost its connection, so earlier bounces prove nothing. */
   reset(): void {
     for (const question of this.#questions.values()) question.end(false);
   }
 }
 
-/** Asks whether one process is gone. */
+/** The question if one process is gone, and the bounces that speak for it. */
 class Question {
   readonly answer: Promise<boolean>;
   readonly #options: AbsenceOptions;
   readonly #endpoint: string;
   readonly #resolve: (gone: boolean) => void;
   #timer: Timer | undefined;
-  /** Number of the last frame before the ping that is under way; -1 if no ping is under way. */
+  /** Number of the last frame sent before the ping that waits for its bounce; -1 if no ping waits. */
   #before = -1;
   /**
-   * Time at which the last ping was sent, by both clocks: the monotonic one may stand still while a machine is
+   * Time at which the last ping was sent, by both clocks: the monotonic clock may stand still while a machine is
    * suspended.
    */
   #sent = { wall: 0, monotonic: 0 };
-  /** Time at which the last ping that bounced was sent, by both clocks. */
+  /** Time at which the last ping that has bounced was sent, by both clocks; `undefined`: none has. */
   #bounced: { readonly wall: number; readonly monotonic: number } | undefined;
-  /** Arrival of the first bounce that has no gap after it, by the monotonic clock. */
+  /** Arrival of the first of the successive bounces that count, by the monotonic clock. */
   #since = 0;
 
   constructor(options: AbsenceOptions, endpoint: string) {

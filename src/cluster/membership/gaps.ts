@@ -1,21 +1,24 @@
 /**
- * The contracts that a member handled lately and that no member handles now, as while the only replica of a service
- * restarts. A send of such a contract waits for a node until its deadline; a send of a contract that was never handled
- * fails soon.
+ * Gaps: contracts that a member handled lately and that no member handles now, as while the only replica of a service
+ * restarts. A send of such a contract waits for a node until its deadline; a send of a contract that was never
+ * handled fails soon.
  */
 import type { Clock } from "../../ports/clock.ts";
 
-/** The contracts without a handler that one node remembers, each for 5 minutes: at most the last 4,096. */
+/** The contracts without a handler that one node remembers, each for 5 minutes; at most the last 4,096. */
 export class Gaps {
   readonly #clock: Clock;
-  /** Time at which each contract is forgotten, by the monotonic clock; in the order in which they were noted. */
+  /**
+   * Time at which each contract will be forgotten, by the monotonic clock; in the order in which the contracts were
+   * added.
+   */
   readonly #until: Map<string, number> = new Map();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Remembers a contract whose last handling member left, or ceased to handle it. */
+  /** Remembers a contract whose last handling member has left, or no longer handles it. */
   open(name: string): void {
     this.learn(name, REMEMBERED);
   }
@@ -28,7 +31,7 @@ export class Gaps {
     if (this.#until.size > MOST) this.#until.delete(this.#until.keys().next().value!);
   }
 
-  /** Returns how long this contract is still remembered, in ms; 0 if it is not remembered. */
+  /** Returns how long this contract will still be remembered, in ms; 0 if it is not remembered. */
   left(name: string): number {
     const until = this.#until.get(name);
     if (until === undefined) return 0;
@@ -43,5 +46,5 @@ export class Gaps {
  * Time for which a contract that no node handles any more is remembered, in ms: longer than a process takes to restart.
  */
 export const REMEMBERED = 300_000;
-/** Maximum number of remembered names: anybody who may write records chooses names. */
+/** Maximum number of remembered contracts. Limited because anybody who may write records chooses their names. */
 export const MOST = 4_096;

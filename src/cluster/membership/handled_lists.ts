@@ -1,29 +1,32 @@
 /**
- * The contracts that each node handles. Equal lists are kept once: replicas handle the same contracts, and rewrite
- * their records every few seconds.
+ * The contracts that each node handles. Equal lists are kept in memory once, because replicas handle the same
+ * contracts and rewrite their records every few seconds.
  */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Kind } from "../../contract/contract.ts";
 import { internalNames } from "../../contract/send_options.ts";
 
-/** The lists of all nodes. */
+/** The lists of the contracts that nodes handle. */
 export class HandledLists {
   readonly #unhandled: (name: string) => void;
-  /** Lists by their names and kinds, joined to one text. */
+  /** Lists by their key: the names and kinds of their contracts, joined to one text. */
   readonly #lists: Map<string, HandledList> = new Map();
   /** Number of nodes that handle each contract. */
   readonly #nodes: Map<string, number> = new Map();
-  /** Number of nodes that handle a contract as a command of an entity. */
+  /** Number of nodes that handle a contract as a command of an entity, by contract name. */
   readonly #ofEntities: Map<string, number> = new Map();
-  /** Contracts that no node handles now, and that the last one handled as a command of an entity. */
+  /** Contracts that no node handles now, and that the last node handled as a command of an entity. */
   readonly #wereOfEntities: Set<string> = new Set();
 
-  /** `unhandled` is called with each contract whose last node is released. */
+  /** `unhandled` is called with each contract that no node handles any more. */
   constructor(unhandled: (name: string) => void = () => {}) {
     this.#unhandled = unhandled;
   }
 
-  /** Counts a node with this record. Release the list when the node leaves, or handles other contracts. */
+  /**
+   * Counts a node with this record, and returns its list. Call `release` with the list when the node leaves, or
+   * handles other contracts.
+   */
   retain(info: Handling): HandledList {
     const { handles, kinds = "", service = "", subscriptions, entities } = info;
     const text = `${handles.join()} ${kinds}` +
@@ -37,11 +40,11 @@ export class HandledLists {
     return list;
   }
 
-  /** Uncounts a node that left, or that handles other contracts now. */
+  /** Removes a node that has left, or that handles other contracts now, from the counts. */
   release(list: HandledList): void {
     if (--list.nodes === 0) this.#lists.delete(list.text);
     for (const name of list.entities ?? []) {
-      const left = this.#ofEntities.get(name)! - 1; // `retain` has counted it
+      const left = this.#ofEntities.get(name)! - 1; // `retain` has counted the contract
       if (left === 0) this.#ofEntities.delete(name);
       else this.#ofEntities.set(name, left);
     }
@@ -54,7 +57,7 @@ export class HandledLists {
         this.#unhandled(name);
       } else this.#nodes.set(name, left);
     }
-    // a node may announce other names again and again, so the number of remembered ones is limited
+    // limited, because a node may announce other names again and again
     for (const oldest of this.#wereOfEntities) {
       if (this.#wereOfEntities.size <= MOST_REMEMBERED) break;
       this.#wereOfEntities.delete(oldest);
@@ -62,8 +65,8 @@ export class HandledLists {
   }
 
   /**
-   * Returns true if all nodes that handle a contract, or the last node that handled it, handle it as a command of an
-   * entity.
+   * Returns true if a contract is a command of an entity on all nodes that handle it; if no node handles it, on the
+   * last node that did.
    */
   ofEntity(name: string): boolean {
     const nodes = this.#nodes.get(name);
@@ -78,20 +81,23 @@ export class HandledLists {
 
 const MOST_REMEMBERED = 4_096;
 
-/** The members of a node's record that say which contracts it handles. */
+/** The members of a node's record that name the contracts it handles. */
 type Handling =
   & Pick<NodeInfo, "handles" | "kinds" | "subscriptions" | "entities">
   & Partial<Pick<NodeInfo, "service">>;
 
-/** The contracts that one or more nodes handle; the lists as in the record, frozen. */
+/** The contracts that one or more nodes handle: the lists of their records, frozen. */
 export class HandledList {
   readonly names: readonly string[];
   readonly subscriptions: readonly string[] | undefined;
   readonly entities: readonly string[] | undefined;
   readonly text: string;
-  /** Number of nodes that have this list. */
+  /** Number of nodes whose record has this list. */
   nodes = 0;
-  /** Kinds by contract, internal contracts of subscriptions included; `undefined` where the record has no kind. */
+  /**
+   * Kinds by contract name, internal contracts of subscriptions included; `undefined` for a contract whose kind the
+   * record does not name.
+   */
   readonly kinds: ReadonlyMap<string, Kind | undefined>;
 
   constructor({ handles, kinds = "", service = "", subscriptions, entities }: Handling, text: string) {
@@ -107,5 +113,5 @@ export class HandledList {
   }
 }
 
-/** Kinds by their letters in a record. */
+/** Kinds of contracts, by the letters that records use for them. */
 const KINDS: Readonly<Record<string, Kind>> = { c: "command", q: "query", e: "event", s: "stream" };

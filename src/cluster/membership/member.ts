@@ -1,4 +1,4 @@
-/** A node in this node's view: its record, and the signs that its process is alive or dead. */
+/** A node as this node sees it: its record, and the signs that its process is alive or dead. */
 import type { NodeInfo } from "../../contract/node_info.ts";
 import { freeze } from "./node_record.ts";
 import type { HandledList } from "./handled_lists.ts";
@@ -10,17 +10,22 @@ export class Member {
   handled: HandledList;
   /** Revision of the node's record. */
   readonly revision: number;
-  /** True if the node has not answered lately: requests prefer other nodes. */
+  /** True if the node has not answered lately; requests then prefer other nodes. */
   suspect = false;
-  /** Time of the first bounce since the node last showed that it is alive; -1: none. */
+  /** Time of the first bounce of a frame to the node since it last showed that it is alive; -1: none. */
   bouncedAt = -1;
-  /** Time at which a node on another server last reported that frames to this member bounce there; -1: never. */
+  /**
+   * Time at which a node on another server last reported that frames to this member bounce on that server; -1: never.
+   */
   accusedAt = -1;
-  /** Reason why the record is gone, if it is: the node stays in the view as long as it answers pings. */
+  /**
+   * Reason why the node's record is gone from the store; absent: it is there. The node stays a member as long as it
+   * answers pings.
+   */
   recordGone: "expire" | "vanish" | undefined;
 
   constructor(info: NodeInfo, revision: number, handled: HandledList) {
-    // replicas write equal lists: all members share one object
+    // all members with equal lists share one object
     const { names: handles, subscriptions, entities } = handled;
     const own = info.handles === handles && info.subscriptions === subscriptions && info.entities === entities;
     this.info = own ? info : freeze({
@@ -33,7 +38,7 @@ export class Member {
     this.revision = revision;
   }
 
-  /** Forgets earlier bounces, and reports of bounces. */
+  /** Forgets earlier bounces of frames to the node, and other nodes' reports of bounces. */
   clearBounces(): void {
     this.bouncedAt = this.accusedAt = -1;
   }

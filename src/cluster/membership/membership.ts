@@ -24,41 +24,45 @@ import { GapInquiry, type GapInquiryOptions } from "./gap_inquiry.ts";
 import { SkippedRecords } from "./skipped_records.ts";
 import { Gaps } from "./gaps.ts";
 
-/** Dependencies of a membership on its node. */
+/** Dependencies of a {@link Membership} on its node. */
 interface MembershipOptions
   extends OwnRecordOptions, Pick<MembershipViewOptions, "changed">, Pick<GapInquiryOptions, "askGap" | "gapFound"> {
   readonly malformed: MalformedCount;
-  /** Returns true if a frame has come from this process, and none to it has bounced since. */
+  /** Returns true if a frame has come from this process, and no frame to it has bounced since. */
   isAlive(endpoint: string): boolean;
   /**
-   * Sends the nth ping to a process; {@link Membership.alive} or {@link Membership.bounced} is called with its outcome.
+   * Sends the nth ping to the process at this endpoint. Its outcome is reported by {@link Membership.alive} or
+   * {@link Membership.bounced}.
    */
   ping(endpoint: string, n: number): void;
-  /** Returns true if a bounce proves that no process subscribes to the endpoint. */
+  /** Returns true if the bounce of a frame proves that no process subscribes to the endpoint. */
   conclusive(): boolean;
-  /** Called when the record of a member expired or vanished: the node has to show that it is alive. */
+  /** Called when the record of a member has expired or vanished: the member must then show that it is alive. */
   recordGone(member: Member): void;
 }
 
-/** The membership as this node sees it. */
+/** The membership of the cluster as this node sees it; see the file's comment. */
 export class Membership {
-  /** The members. */
+  /** The members, as other parts read them. */
   readonly view: MembershipView;
-  /** The contracts that members handled lately, and that no member handles now. */
+  /** The contracts that members handled lately and that no member handles now. */
   readonly gaps: GapInquiry;
   readonly #options: MembershipOptions;
   readonly #own: OwnRecord;
-  /** This node's id and endpoint, which do not change. */
+  /** Id and endpoint of this node, which do not change. */
   readonly #self: NodeInfo;
   readonly #unproven: Unproven;
   readonly #skipped: SkippedRecords;
-  /** Former members, by id, that were removed because they were silent and had no record: they may have been frozen. */
+  /**
+   * Former members, by id, that were removed because they had no record and did not answer. They may have been
+   * frozen, and come back when they answer.
+   */
   readonly #silent: Map<string, Member> = new Map();
-  /** Ids whose records are being read. */
+  /** Ids of nodes whose records are being read. */
   readonly #lookingUp: Set<string> = new Set();
-  /** Number of records of unproven nodes that are being removed. */
+  /** Number of records of unproven nodes (which never answered) that are being deleted. */
   #removing = 0;
-  /** Limits log lines of failed removals. */
+  /** Limits how often failed deletions of records are logged. */
   readonly #failures: OnceAMinute;
   readonly #stop = new AbortController();
 
@@ -82,15 +86,15 @@ export class Membership {
     });
   }
 
-  /** True if this node's own record is in the store, as far as it knows. */
+  /** True if this node's own record is in the store, as far as this node knows. */
   get listed(): boolean {
     return this.#own.listed;
   }
 
   /**
-   * Registers this node, reads the records of the others at the same time, and pings their nodes: nodes that answer
-   * within 1 s are members when the promise resolves. Waits for a store that does not answer, as long as an election
-   * takes. Rejects with `ID_TAKEN` if this node's id belongs to a live process.
+   * Registers this node; at the same time reads the records of the other nodes and pings those nodes. Nodes that
+   * answer within 1 s are members when the promise resolves. If the store does not answer, waits for as long as an
+   * election of its leader takes. Rejects with `ID_TAKEN` if this node's id belongs to a live process.
    */
   async join(): Promise<void> {
     const { bucket } = this.#options;
@@ -110,7 +114,7 @@ export class Membership {
     this.#own.keep();
   }
 
-  /** Removes this node's record for good, and ends all watches. */
+  /** Deletes this node's record for good, and ends all watches of nodes. */
   async leave(): Promise<void> {
     this.#stop.abort();
     this.#unproven.stop();
@@ -124,27 +128,36 @@ export class Membership {
     this.#own.refresh();
   }
 
-  /** Called when the connection is back: the own record may have expired, or the store may be another one. */
+  /**
+   * Called when the connection is back: writes this node's record again, because it may have expired, or the store
+   * may be another one.
+   */
   resume(): void {
     this.#own.refresh();
   }
 
-  /** Deletes the record of a dead member, unless it was rewritten; the watches of all nodes then remove the node. */
+  /**
+   * Deletes the record of a dead member, unless the record was rewritten. The watches of all nodes then remove the
+   * member.
+   */
   async removeRecord(member: Member): Promise<void> {
     const { info, revision } = member;
     const removed = await this.#options.bucket.delete(info.id, { revision });
     if (removed && this.view.get(info.id)?.revision === revision) this.#remove(info.id, "lost");
   }
 
-  /** Removes a member whose record is gone and that does not show that it is alive; after `silent` it may come back. */
+  /**
+   * Removes a member that has no record and does not show that it is alive. `silent`: it did not answer, and may come
+   * back.
+   */
   removeMember(member: Member, why: "bounced" | "silent"): void {
     const { id } = member.info;
     if (this.view.get(id) !== member) return;
-    // while the watch was interrupted the node may have deleted its record itself
+    // `leave`: the node may have deleted its record itself while the watch of the records was interrupted
     this.#remove(id, member.recordGone === "vanish" && why === "bounced" ? "leave" : "lost");
     if (why === "bounced") return;
     this.#silent.set(id, member);
-    // a forgotten node still comes back with its own next record
+    // limited: a forgotten node still comes back with the next write of its record
     for (const [oldest] of this.#silent) {
       if (this.#silent.size <= MAX_SILENT) break;
       this.#silent.delete(oldest);
@@ -152,8 +165,8 @@ export class Membership {
   }
 
   /**
-   * Called when a process that is no member has shown that it is alive: makes it a member if it has a record or was a
-   * member before.
+   * Called when a process that is no member has shown that it is alive: makes its node a member if it has a record or
+   * was a member before.
    */
   alive(endpoint: string): void {
     const proven = this.#unproven.prove(endpoint);
@@ -166,7 +179,7 @@ export class Membership {
     this.view.restore(member);
   }
 
-  /** Called when a ping to a process that is no member bounced: after a second bounce, its record is deleted. */
+  /** Called when a ping to a process that is no member has bounced; after a second bounce, its record is deleted. */
   bounced(endpoint: string): void {
     this.#unproven.bounced(endpoint);
   }
@@ -175,7 +188,7 @@ export class Membership {
     const { key } = change;
     const own = key === this.#self.id;
     if (change.type !== "put") {
-      if (own) { // this node's record was removed by mistake, or the store was away
+      if (own) { // write this node's record again: it was removed by mistake, or the store was away
         if (change.type === "vanish" || change.revision > this.#own.revision) this.#own.lost();
         return;
       }
@@ -191,19 +204,19 @@ export class Membership {
       return;
     }
     if (own && (info.endpoint !== this.#self.endpoint || info.protocol !== PROTOCOL)) {
-      this.#own.refresh(); // writing the own record finds out whether that process is alive
+      this.#own.refresh(); // the write finds out if the other process with this node's id is alive
       return;
     }
     if (info.protocol === PROTOCOL) return this.#onRecord(info, change.revision);
     this.#unproven.delete(key);
-    this.#remove(key, "leave"); // a node of another protocol has replaced the member: nothing can be sent there
+    this.#remove(key, "leave"); // a node with another protocol has replaced the member: this node cannot send to it
   }
 
   #onRecord(info: NodeInfo, revision: number): void {
     const known = this.view.get(info.id);
     if (known !== undefined && known.revision >= revision) return;
     const { endpoint } = info;
-    // a new process under a member's id has to be proven, too; the member stays meanwhile
+    // a new process with a member's id must answer a ping, too; until then the member stays
     if (endpoint === known?.info.endpoint || endpoint === this.#self.endpoint || this.#options.isAlive(endpoint)) {
       this.#unproven.delete(info.id);
       this.#admit(info, revision);
@@ -217,7 +230,7 @@ export class Membership {
     this.#options.recordGone(member);
   }
 
-  /** Makes the node of a record a member, unless the view is full. */
+  /** Makes the node of a record a member, unless there are too many members. */
   #admit(info: NodeInfo, revision: number): void {
     const { view } = this;
     if (view.get(info.id) === undefined && view.members.length >= MAX_MEMBERS && info.id !== this.#self.id) {
@@ -232,11 +245,11 @@ export class Membership {
     this.view.remove(id, how);
   }
 
-  /** Reads the record of a process that is alive: it may be among the skipped records. */
+  /** Reads the record of a process that has shown that it is alive: the record may be one that was skipped. */
   async #lookUp(endpoint: string): Promise<void> {
     const { bucket, observer } = this.#options;
     const id = nodeOf(endpoint);
-    // if it is skipped here, the node's own next record makes it a member
+    // skipped here, the node becomes a member with the next write of its record
     if (this.#lookingUp.has(id) || this.#lookingUp.size >= MAX_AT_ONCE) return;
     this.#lookingUp.add(id);
     try {
@@ -249,16 +262,16 @@ export class Membership {
     }
   }
 
-  /** Deletes a record whose process is not there, unless it has been written since. */
+  /** Deletes a record whose process does not exist, unless the record was rewritten. */
   async #removeUnproven({ id }: NodeInfo, revision: number): Promise<void> {
     const { bucket, observer } = this.#options;
-    // the next bounce tries again
+    // too many at once: the next bounce tries again
     if (this.#removing >= MAX_AT_ONCE) return;
     this.#removing++;
     try {
       await bucket.delete(id, { revision });
     } catch (error) {
-      // the record expires by itself
+      // the record will expire by itself
       if (this.#failures.due()) observer({ type: "fault", during: `removing the record of ${id}`, error });
     } finally {
       this.#removing--;
@@ -266,11 +279,11 @@ export class Membership {
   }
 }
 
-/** Maximum number of members of a view: four times the largest cluster that is planned for. */
+/** Maximum number of members: four times the largest cluster that is planned for. */
 export const MAX_MEMBERS = 4_096;
-/** Maximum number of silent former members that are remembered. */
+/** Maximum number of former members without an answer that are remembered. */
 const MAX_SILENT = 256;
-/** Maximum number of records that are read, and of records that are removed, at once. */
+/** Maximum number of records that are read at once, and of records that are deleted at once. */
 const MAX_AT_ONCE = 16;
-/** Time that a start waits for nodes that do not answer, in ms. */
+/** Time for which a starting node waits for other nodes that do not answer, in ms. */
 const FIRST_ANSWERS = 1_000;

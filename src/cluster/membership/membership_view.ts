@@ -8,21 +8,21 @@ import { firstIndex } from "../../data/queues.ts";
 import { Member } from "./member.ts";
 import { HandledLists } from "./handled_lists.ts";
 
-/** Dependencies of a view on its node. */
+/** Dependencies of a {@link MembershipView} on its node. */
 export interface MembershipViewOptions {
   /** This node's id. */
   readonly self: string;
   readonly observer: Observer;
   /**
-   * Called when a node joined, changed, left, or became suspect or trusted again. `handled`: the relation of processes
-   * and the contracts that they handle changed.
+   * Called when a node has joined, changed, left, or become suspect or trusted again. `handled`: true if it changed
+   * which processes handle which contracts.
    */
   changed(handled: boolean): void;
-  /** Called when the last node that handled this contract left, or ceased to handle it. */
+  /** Called when the last node that handled this contract has left, or no longer handles it. */
   unhandled(name: string): void;
 }
 
-/** The members and their events. */
+/** The members of the cluster, as this node sees them, and the events of their changes. */
 export class MembershipView {
   readonly #options: MembershipViewOptions;
   readonly #byId: Map<string, Member> = new Map();
@@ -58,8 +58,8 @@ export class MembershipView {
   }
 
   /**
-   * Returns true if all nodes that handle a contract, or the last node that handled it, handle it as a command of an
-   * entity: a node that drains has left the view before its own sends have ended.
+   * Returns true if a contract is a command of an entity on all nodes that handle it; if no node handles it, on the
+   * last node that did. (A node that drains leaves the view before its own sends have ended.)
    */
   ofEntity(name: string): boolean {
     return this.#handled.ofEntity(name);
@@ -70,7 +70,7 @@ export class MembershipView {
     return this.#handled.count(name) > 0;
   }
 
-  /** Calls `onEvent` at every change, until the returned function is called. */
+  /** Calls `onEvent` at every change of the members, until the returned function is called. */
   watch(onEvent: (event: NodeChange) => void): () => void {
     this.#watchers.add(onEvent);
     return () => this.#watchers.delete(onEvent);
@@ -81,15 +81,15 @@ export class MembershipView {
     this.#watchers.clear();
   }
 
-  /** Adds the node of a record, or replaces the node with the same id. */
+  /** Adds the node of a record, replacing a node with the same id. */
   put(info: NodeInfo, revision: number): void {
     const known = this.#byId.get(info.id);
-    // a refreshed record is not worth a log line, unless it ends a suspicion
+    // logged unless it only refreshes a record: a new process, or the end of a suspicion
     const logged = known === undefined || known.info.endpoint !== info.endpoint || known.suspect;
     this.#add(new Member(info, revision, this.#handled.retain(info)), logged);
   }
 
-  /** Adds a removed member again. */
+  /** Adds a member again that was removed. */
   restore(member: Member): void {
     member.suspect = false;
     member.clearBounces();
@@ -97,7 +97,10 @@ export class MembershipView {
     this.#add(member, true);
   }
 
-  /** Removes the node with this id, if it exists; `lost`: it did not delete its record itself. */
+  /**
+   * Removes the node with this id, if there is one. `leave`: the node has deleted its record itself; `lost`: it has
+   * not.
+   */
   remove(id: string, how: "leave" | "lost"): void {
     const known = this.#byId.get(id);
     if (known === undefined) return;
@@ -109,7 +112,7 @@ export class MembershipView {
     this.#report("leave", known.info, true);
   }
 
-  /** Marks a member that does not answer as suspect: requests prefer other nodes. */
+  /** Marks a member that does not answer as suspect; requests then prefer other nodes. */
   suspect(member: Member): void {
     if (member.suspect) return;
     member.suspect = true;
@@ -117,7 +120,7 @@ export class MembershipView {
     this.#options.changed(false);
   }
 
-  /** Marks a member that has shown that it is alive as trusted. */
+  /** Ends the suspicion of a member, because it has shown that it is alive. */
   trust(member: Member): void {
     member.clearBounces();
     if (!member.suspect) return;

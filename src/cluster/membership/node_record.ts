@@ -10,10 +10,10 @@ import { isNotNegative, isRecord, isStringArray, isStrings } from "../../data/ch
 import { parsedJson } from "../../data/encoding.ts";
 import { isEndpoint, nodeOf } from "../wire/frame.ts";
 
-/** Note in the deletion of a record by its own node; a deletion by another node has no such note. */
+/** Note with which a node deletes its own record; other nodes delete records without this note. */
 export const SIGNED_OFF = "signed off";
 
-/** Returns the text of a record. */
+/** Encodes the record of a node. */
 export function writeRecord(info: NodeInfo): string {
   return JSON.stringify(info);
 }
@@ -66,7 +66,7 @@ export function readRecord(key: string, text: string): NodeInfo | string {
   });
 }
 
-/** Freezes a record before it is handed out. */
+/** Freezes a node's description before it is handed out to programs. */
 export function freeze(info: NodeInfo): NodeInfo {
   Object.freeze(info.handles);
   Object.freeze(info.subscriptions);

@@ -1,14 +1,14 @@
-/** The changes of a membership as an async iterator, which `app.watchNodes()` returns. */
+/** The changes of the cluster's nodes as an async iterator, which `app.watchNodes()` returns. */
 import type { NodeChange } from "../../contract/node_info.ts";
 
-/** Iterates over the changes since its construction, until `return` is called or the signal aborts. */
+/** Iterates over the changes of nodes since its construction, until `return` is called or the signal aborts. */
 export class NodeWatch implements AsyncIterableIterator<NodeChange> {
   #events: NodeChange[] = [];
   #waiting: ((result: IteratorResult<NodeChange>) => void)[] = [];
   readonly #end: () => void;
   #ended = false;
 
-  /** `watch` calls its callback at every change, until the function that it returns is called. */
+  /** `watch` registers a callback for every change, and returns a function that removes it. */
   constructor(watch: (onEvent: (event: NodeChange) => void) => () => void, signal: AbortSignal) {
     const off = watch((event) => {
       const next = this.#waiting.shift();

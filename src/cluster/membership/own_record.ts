@@ -1,8 +1,9 @@
 /**
- * This node's record in the store. It is registered under an id that no other live process has, written again after
- * some third of its lifetime, and sooner if it is gone or a write failed, and deleted when the node leaves. Every node
- * reads every write: so the lifetime grows with the cluster, and the number of writes that a node reads a second does
- * not. Its content comes from `describe` in `catga.ts`, and `self` in `cluster/cluster.ts`.
+ * This node's record in the store. The record is registered under an id that no other live process has. It is written
+ * again after about a third of its lifetime, and sooner if it is gone or a write failed. It is deleted when the node
+ * leaves. Every node reads every write: so the lifetime of records grows with the cluster, and the number of writes
+ * that a node reads a second does not. The record's content comes from `describe` in `catga.ts`, and `self` in
+ * `cluster/cluster.ts`.
  */
 import { type Clock, delay, type Random, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
@@ -12,43 +13,43 @@ import type { Observer } from "../../contract/observer.ts";
 import type { ServerInfo } from "../../ports/transport.ts";
 import { readRecord, SIGNED_OFF, writeRecord } from "./node_record.ts";
 
-/** Options of a node's own record. */
+/** Options of an {@link OwnRecord}. */
 export interface OwnRecordOptions {
   readonly bucket: Bucket;
   readonly clock: Clock;
   readonly random: Random;
   readonly observer: Observer;
-  /** Lifetime of a record in a cluster of up to {@link FEW} nodes, in ms. */
+  /** Lifetime of this node's record in a cluster of up to {@link FEW} nodes, in ms. */
   readonly heartbeat: number;
   /** Returns the current description of this node. */
   self(): NodeInfo;
-  /** Returns true if frames can be sent. */
+  /** Returns true if this node is connected, so that frames can be sent. */
   connected(): boolean;
-  /** Returns the server that this node is connected to. */
+  /** Returns the NATS server that this node is connected to. */
   server(): ServerInfo;
   /**
-   * Resolves with `true` if a process answers at that endpoint, `false` if a ping bounces, `undefined` if neither
-   * happens.
+   * Asks if a process is alive. Resolves with `true` if it answers at that endpoint, `false` if a ping bounces,
+   * `undefined` if neither happens.
    */
   probe(endpoint: string): Promise<boolean | undefined>;
-  /** Called when another live process has taken this node's id: this node has to stop. */
+  /** Called when another live process has taken this node's id: this node must stop. */
   evicted(error: CatgaError): void;
 }
 
-/** The record of this node. */
+/** The record of this node in the store; see the file's comment. */
 export class OwnRecord {
   readonly #options: OwnRecordOptions;
   /** Returns the number of nodes in the cluster. */
   readonly #nodes: () => number;
   #revision = 0;
-  /** Ttl of the last written record, in ms. */
+  /** Time to live of the record as last written, in ms. */
   #lifetime = 0;
-  /** Time at which the last written record expires, by the monotonic clock. */
+  /** Time at which the record as last written expires, by the monotonic clock. */
   #expires = -Infinity;
   #kept = false;
   #leaving = false;
   #refreshing: Promise<void> | undefined;
-  /** True if the record has to be written once more when the write under way has ended. */
+  /** True if the record must be written once more when the present write has ended. */
   #stale = false;
   #timer: Timer | undefined;
   #retry: Timer | undefined;
@@ -58,7 +59,7 @@ export class OwnRecord {
     this.#nodes = nodes;
   }
 
-  /** Revision of the last acknowledged write. */
+  /** Revision of the record's last acknowledged write. */
   get revision(): number {
     return this.#revision;
   }
@@ -77,10 +78,10 @@ export class OwnRecord {
     const revision = await bucket.create(info.id, writeRecord(info), ttl);
     if (revision !== undefined) return this.#written(revision, sent, ttl.ttl);
     const entry = await bucket.get(info.id);
-    if (entry === undefined) return await this.register(); // the record was removed meanwhile
+    if (entry === undefined) return await this.register(); // the other process's record was removed after the write was refused: try again
     const other = readRecord(info.id, entry.value);
     if (typeof other !== "string") {
-      if (other.endpoint === info.endpoint) { // the acknowledgement of an earlier attempt was lost
+      if (other.endpoint === info.endpoint) { // an earlier attempt has written this record, and its acknowledgement was lost
         return this.#written(entry.revision, sent, ttl.ttl);
       }
       const alive = await this.#alive(other);
@@ -88,23 +89,23 @@ export class OwnRecord {
     }
     sent = clock.monotonic();
     const taking = await bucket.update(info.id, writeRecord(info), entry.revision, ttl);
-    if (taking === undefined) return await this.register(); // another process was faster
+    if (taking === undefined) return await this.register(); // another process has written the record first: try again
     this.#written(taking, sent, ttl.ttl);
   }
 
-  /** Starts to write the record again and again. */
+  /** Begins to write the record again at intervals. */
   keep(): void {
     this.#kept = true;
     this.#beat();
   }
 
-  /** Called when the record is gone from the store: writes it anew. */
+  /** Called when the record is gone from the store: writes it again. */
   lost(): void {
     this.#expires = -Infinity;
     this.refresh();
   }
 
-  /** Writes the record again, one write at a time. Does nothing before {@link OwnRecord.keep}. */
+  /** Writes the record again, one write at a time. Does nothing before {@link OwnRecord.keep} was called. */
   refresh(): void {
     const { clock, connected, observer } = this.#options;
     this.#stale = this.#refreshing !== undefined;
@@ -112,7 +113,7 @@ export class OwnRecord {
     this.#retry?.cancel();
     this.#refreshing = this.#write().catch((error) => {
       observer({ type: "fault", during: "refreshing this node's record", error });
-      // the store may be back long before the next regular write, and the record may be gone
+      // try soon: the store may be back long before the next regular write, and the record may be gone
       if (!this.#leaving) this.#retry = clock.after(RETRY, () => this.refresh(), { background: true });
     }).finally(() => {
       this.#refreshing = undefined;
@@ -120,7 +121,7 @@ export class OwnRecord {
     });
   }
 
-  /** Deletes the record for good. */
+  /** Deletes the record for good, when the node leaves. */
   async leave(): Promise<void> {
     this.#leaving = true;
     this.#timer?.cancel();
@@ -133,7 +134,7 @@ export class OwnRecord {
   #beat(): void {
     if (this.#leaving) return;
     const { clock, random } = this.#options;
-    // the interval varies around a third of the lifetime: nodes that started together would write together for ever
+    // random around a third of the lifetime: nodes that started together would otherwise write together for ever
     this.#timer = clock.after(this.#lifetime * LONGEST * (1 + random()) / 2, () => {
       this.refresh();
       this.#beat();
@@ -165,7 +166,7 @@ export class OwnRecord {
         continue;
       }
       const other = readRecord(id, entry.value);
-      // anybody may have written the other record: only a process that is alive takes the id from this node
+      // check, because anybody may have written the other record: only a live process takes the id from this node
       if (typeof other !== "string" && other.endpoint !== endpoint && await this.#alive(other) !== false) {
         return evicted(taken(other, true));
       }
@@ -175,32 +176,33 @@ export class OwnRecord {
   }
 
   /**
-   * Resolves with true if the process that has this node's id is alive, false if it is not; `undefined` if it neither
-   * answers nor bounces.
+   * Asks if the other process with this node's id is alive. Resolves with true if it is, false if it is not;
+   * `undefined` if it neither answers nor bounces.
    */
   async #alive({ endpoint, server: theirs }: NodeInfo): Promise<boolean | undefined> {
     const { clock, probe, server } = this.#options;
     const alive = await probe(endpoint);
     const { id, clustered } = server();
     if (alive !== false || !clustered || theirs === id) return alive;
-    // the process may be moving from one server to another, and must not lose its id for that
+    // ask again later: the process may be moving from one server to another, and must not lose its id for that
     await delay(clock, SERVER_CHANGE);
     return await probe(endpoint);
   }
 }
 
 /**
- * Number of nodes up to which each writes its record every third of `heartbeat`; with n times as many, 1/n as often.
+ * Number of nodes up to which each node writes its record every third of `heartbeat`. With n times as many nodes, a
+ * node writes 1/n as often.
  */
 export const FEW = 32;
-/** Greatest interval between two writes of a record, as a share of its lifetime; the least is half of it. */
+/** Longest interval between two writes of a record, as a share of its lifetime; the shortest is half as long. */
 export const LONGEST = 4 / 9;
 /**
- * Time to wait for a live node that moves to another server, in ms: it needs up to 1.7 s
+ * Time to wait for a live node that may be moving to another server, in ms: it needs up to 1.7 s
  * (`docs/internals/measurements.md`).
  */
 const SERVER_CHANGE = 2_000;
-/** Pause after a write that failed, in ms. */
+/** Pause after a failed write of the record, in ms. */
 const RETRY = 1_000;
 
 function taken({ id, endpoint, service, metadata }: NodeInfo, alive: boolean | undefined): CatgaError {

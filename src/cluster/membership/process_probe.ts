@@ -1,15 +1,15 @@
-/** Asks whether a process is alive, by pings: for a node that finds another process under its own id. */
+/** Asks if a process is alive, by pinging it. Used by a node that finds another process under its own id. */
 import { within } from "../../ports/clock.ts";
 import type { Transport } from "../../ports/transport.ts";
 
-/** Dependencies of a probe on its node. */
+/** Dependencies of a {@link ProcessProbe} on its node. */
 interface ProcessProbeOptions {
   readonly transport: Pick<Transport, "clock" | "flush">;
-  /** Sends a ping; {@link ProcessProbe.report} is called with its outcome. */
+  /** Sends a ping to this endpoint; {@link ProcessProbe.report} is called with its outcome. */
   ping(endpoint: string): void;
 }
 
-/** The questions of one node about other processes. */
+/** The questions of one node if other processes are alive. */
 export class ProcessProbe {
   readonly #options: ProcessProbeOptions;
   readonly #pending: Map<string, (alive: boolean) => void> = new Map();
@@ -19,7 +19,7 @@ export class ProcessProbe {
   }
 
   /**
-   * Resolves with true if a process answers at an endpoint, false if a ping to it bounces; `undefined` if neither
+   * Pings an endpoint. Resolves with true if a process answers, false if the ping bounces; `undefined` if neither
    * happens within 1 s, twice: the server may still route to a process that was killed a moment ago. At most one
    * question at a time for each endpoint. Rejects with `UNAVAILABLE` if the connection is lost meanwhile.
    */
@@ -35,7 +35,7 @@ export class ProcessProbe {
     try {
       for (let asked = 0; alive === undefined && asked < PINGS; asked++) {
         ping(endpoint);
-        // the server answers in order, so a bounce comes before the flush resolves: however late, it is not missed
+        // the server answers in order: a bounce, however late, comes before the flush resolves
         await Promise.race([shown, transport.flush()]);
         await within(transport.clock, PING_TIMEOUT, shown);
       }
@@ -45,7 +45,7 @@ export class ProcessProbe {
     }
   }
 
-  /** Ends the question about a process: a frame has come from it, or one to it has bounced. */
+  /** Answers the question about a process: a frame has come from it (`alive`), or a frame to it has bounced. */
   report(endpoint: string, alive: boolean): void {
     this.#pending.get(endpoint)?.(alive);
   }

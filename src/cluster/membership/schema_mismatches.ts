@@ -1,27 +1,31 @@
 /**
- * Compares contracts of which this node has sent messages with the same contracts of the nodes that handle them, where
- * their shapes differ: they have to be able to read its messages, and it has to be able to read their answers. A node
- * that handles a contract compares it as well, as soon as it sends a message of it.
+ * Finds contracts whose schemas do not fit together: compares contracts of which this node has sent messages with the
+ * same contracts on the nodes that handle them, where their shapes (hashes of schemas and options) differ. The other
+ * nodes must be able to read this node's messages, and this node their answers. A node that handles a contract
+ * compares it as well, as soon as it sends a message of it.
  */
 import type { ObservedMismatch } from "../../contract/alarms.ts";
 import { type JsonSchema, reads } from "../../contract/compatibility.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 import { type ContractDescription, describeContract } from "../../contract/shape.ts";
 
-/** Nodes that handle contracts with the same schemas, and descriptions of some of these contracts. */
+/** Nodes whose contracts all have the same shapes, and descriptions of some of these contracts. */
 export interface HandlingNodes {
-  /** Hash of the shapes of these nodes. */
+  /** Hash of the shapes of these nodes' contracts. */
   readonly hash: string;
-  /** Labels of the nodes, for people. */
+  /** Labels of the nodes, for messages to people. */
   readonly nodes: readonly string[];
   readonly looks: ReadonlyMap<string, ContractDescription>;
 }
 
-/** The comparisons of one node. Each pair of contract and hash is compared once. */
+/** The comparisons of one node. Each contract is compared once with each group of nodes of the same shapes. */
 export class SchemaMismatches {
   readonly #verdicts = new WeakMap<AnyContract, Map<string, Paths>>();
 
-  /** Returns the mismatches, by contract. `handling`: nodes with other shapes. */
+  /**
+   * Returns the contracts whose schemas do not fit together. `sent`: contracts of which this node has sent messages;
+   * `handling`: nodes with other shapes.
+   */
   find(sent: Iterable<AnyContract>, handling: readonly HandlingNodes[]): readonly ObservedMismatch[] {
     const found: ObservedMismatch[] = [];
     for (const contract of sent) {
@@ -56,15 +60,18 @@ export class SchemaMismatches {
 }
 
 /**
- * Paths, with the reasons in words, of values that are sent and not readable, and of values that are answered and not
- * readable.
+ * Paths of values in two schemas, each with the reason in words. `unread`: values that are sent and cannot be read;
+ * `unreadable`: values that are answered and cannot be read.
  */
 interface Paths {
   readonly unread: readonly string[];
   readonly unreadable: readonly string[];
 }
 
-/** Paths of values that `writer` allows and `reader` does not; empty if a schema is unknown. */
+/**
+ * Returns the paths of values that the schema `writer` allows and the schema `reader` refuses; empty if a schema is
+ * unknown.
+ */
 function pathsOf(reader: JsonSchema | null | undefined, writer: JsonSchema | null | undefined): readonly string[] {
   if (reader == null || writer == null) return [];
   const verdict = reads(reader, writer);

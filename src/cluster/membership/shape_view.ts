@@ -1,8 +1,8 @@
 /**
- * The shapes of contracts on the nodes of the cluster, as this node knows them. Each node announces one hash of all its
- * shapes in its record, computed after it has joined. A node that sees another hash than its own asks one of the nodes
- * that have that hash, once. Nodes of one version ask each other nothing. A node whose contracts have no schemas
- * announces nothing.
+ * The shapes of contracts (hashes of schemas and options) on the nodes of the cluster, as this node knows them. Each
+ * node announces one hash of all its shapes in its record, computed after the node has joined. A node that sees
+ * another hash than its own asks one of the nodes with that hash, once. So nodes of one version ask each other
+ * nothing. A node whose contracts have no schemas announces nothing.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
@@ -34,27 +34,30 @@ export interface ShapeViewOptions {
   /** Returns the nodes of the cluster, this node included. */
   members(): readonly { readonly info: NodeInfo; readonly suspect: boolean }[];
   /**
-   * Requests a process's shape hashes, or, with `names`, the descriptions of those contracts;
-   * {@link ShapeView.answered} is called with the answer.
+   * Asks a process for the shapes of its contracts, or, with `names`, for the descriptions of those contracts.
+   * {@link ShapeView.answered} is called with the answer to question `n`.
    */
   ask(endpoint: string, n: number, names: readonly string[]): void;
-  /** Called when this node has a hash to announce. */
+  /** Called when this node's hash of shapes is computed, so that its record can announce it. */
   announce(): void;
-  /** Called when shapes of other nodes have become known. */
+  /** Called when this node has learned shapes of other nodes. */
   changed(): void;
 }
 
-/** The shapes that one node knows. */
+/** The shapes of contracts on the nodes of the cluster, as one node knows them. */
 export class ShapeView {
   readonly #options: ShapeViewOptions;
   readonly #handled: ReadonlyMap<string, AnyContract>;
   #hash: string | undefined;
-  /** Shapes of nodes, by the hash of all shapes of a node. */
+  /** Shapes of the nodes with a hash, by that hash. */
   readonly #known = new Map<string, NodeShapes>();
-  /** Descriptions of contracts of which this node has sent messages, by the hash of the node's shapes, then by name. */
+  /**
+   * Descriptions of contracts of which this node has sent messages: by the other nodes' hash of shapes, then by
+   * contract name.
+   */
   readonly #looks = new Map<string, Map<string, ContractDescription>>();
   readonly #mismatches = new SchemaMismatches();
-  /** Questions that have no answer yet, by number. */
+  /** Questions to other nodes that have no answer yet, by number. */
   readonly #questions = new Map<number, ShapeQuestion>();
   #count = 0;
   #timer: Timer | undefined;
@@ -67,12 +70,15 @@ export class ShapeView {
     );
   }
 
-  /** The hash of this node's shapes; `undefined` until it is computed. */
+  /** Hash of all shapes of this node; `undefined` until it is computed. */
   get hash(): string | undefined {
     return this.#hash;
   }
 
-  /** Called when this node has joined: computes its shapes, some in each turn of the event loop, and announces them. */
+  /**
+   * Called when this node has joined: computes its shapes, a few in each turn of the event loop, and announces their
+   * hash.
+   */
   begin(): void {
     const left = [...this.#handled.values()];
     const { clock, shapes, announce } = this.#options;
@@ -89,7 +95,7 @@ export class ShapeView {
     clock.soon(next);
   }
 
-  /** Called when the members have changed: asks for the shapes of hashes that are new. */
+  /** Called when the members have changed: asks for the shapes behind hashes that are new to this node. */
   look(): void {
     const { members, clock, self } = this.#options;
     if (this.#closed) return;
@@ -102,14 +108,17 @@ export class ShapeView {
     if (this.#known.size > 0) this.#askLooks();
     for (const [hash, endpoint] of hashes) if (!this.#known.has(hash)) this.#ask("shapes", hash, endpoint, []);
     if (this.#openQuestions("shapes").length === 0 || this.#timer !== undefined) return;
-    // a question, or its answer, may be lost
+    // ask again if no answer comes: a question, or its answer, may be lost
     this.#timer = clock.after(ANSWER_WAIT, () => {
       this.#timer = undefined;
       this.look();
     }, { background: true });
   }
 
-  /** Mismatches between messages of this node and the nodes of other shapes that handle them, as far as is known. */
+  /**
+   * Contracts whose schemas on this node and on the nodes that handle its messages do not fit together, as far as is
+   * known.
+   */
   get mismatches(): readonly ObservedMismatch[] {
     if (this.#known.size === 0) return [];
     this.#askLooks();
@@ -120,7 +129,10 @@ export class ShapeView {
     return this.#mismatches.find(this.#options.sent(), handling.filter(({ nodes }) => nodes.length > 0));
   }
 
-  /** Requests the descriptions of contracts of which this node has sent messages, and whose shapes differ elsewhere. */
+  /**
+   * Asks for the descriptions of contracts of which this node has sent messages, and whose shapes differ on other
+   * nodes.
+   */
   #askLooks(): void {
     const { shapes, members, sent } = this.#options;
     for (const hash of this.#looks.keys()) if (!this.#known.has(hash)) this.#looks.delete(hash);
@@ -138,7 +150,7 @@ export class ShapeView {
     }
   }
 
-  /** Asks a process about a hash, unless that hash was asked about already, or too many questions are open. */
+  /** Asks a process about the shapes behind a hash, unless the same question is pending, or too many are. */
   #ask(about: ShapeQuestion["about"], hash: string, endpoint: string, names: readonly string[]): void {
     const open = this.#openQuestions(about);
     if (open.length >= MAX_ASKED || open.some((question) => question.hash === hash)) return;
@@ -147,7 +159,7 @@ export class ShapeView {
     this.#options.ask(endpoint, n, names);
   }
 
-  /** Returns the questions whose answers are still awaited. */
+  /** Returns the pending questions of this kind; drops those whose answer has not come in time. */
   #openQuestions(about: ShapeQuestion["about"]): readonly ShapeQuestion[] {
     const now = this.#options.clock.monotonic();
     for (const [n, { at }] of this.#questions) if (now - at >= ANSWER_WAIT) this.#questions.delete(n);
@@ -165,7 +177,10 @@ export class ShapeView {
     return this.#known.get(hash)?.handles[name] ?? undefined;
   }
 
-  /** Returns this node's answer as JSON: its shapes, or, with `names`, the descriptions of these contracts. */
+  /**
+   * Returns this node's answer to another node, as JSON of at most `limit` bytes: its shapes, or, with `names`, the
+   * descriptions of these contracts.
+   */
   answer(names: readonly string[], limit: number): string {
     if (names.length === 0) {
       const text = JSON.stringify(this.#own());
@@ -185,7 +200,7 @@ export class ShapeView {
     return JSON.stringify(looks);
   }
 
-  /** Takes the answer of a process. An answer to no question is ignored. */
+  /** Records a process's answer to question `n`. An answer without a pending question is ignored. */
   answered(n: number, answer: unknown): void {
     const question = this.#questions.get(n);
     if (question === undefined) return;
@@ -226,20 +241,20 @@ export class ShapeView {
   }
 }
 
-/** A question to a process about its shapes or its contracts, with the hash of its shapes. */
+/** A pending question to a process: about its shapes or its contracts, and the hash of its shapes. */
 interface ShapeQuestion {
   readonly about: "shapes" | "looks";
   readonly hash: string;
   readonly at: number;
 }
 
-/** Number of contracts whose shapes are computed in one turn: some 5 ms. */
+/** Number of contracts whose shapes are computed in one turn of the event loop, which takes some 5 ms. */
 const MAX_SHAPES_A_TURN = 8;
-/** Time for which an answer is awaited before another node is asked, in ms. */
+/** Time for which a question waits for its answer before another node is asked, in ms. */
 const ANSWER_WAIT = 1_000;
-/** Maximum number of open questions of each kind. */
+/** Maximum number of pending questions of each kind. */
 const MAX_ASKED = 64;
-/** Maximum number of contracts in one question. */
+/** Maximum number of contracts named in one question. */
 const MAX_LOOKS = 64;
-/** Maximum number of descriptions kept for one hash. */
+/** Maximum number of contract descriptions kept for one hash. */
 const MAX_SENT = 1_024;

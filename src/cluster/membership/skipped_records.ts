@@ -1,12 +1,12 @@
 /**
- * Counts the records that this node ignored because there were too many, and reports the counts at most once a minute:
- * a flood of records is one line in the log.
+ * Counts the node records that this node has ignored because there were too many, and reports the counts at most once
+ * a minute, so that a flood of records is one line in the log.
  */
 import type { Observer } from "../../contract/observer.ts";
 import type { Clock } from "../../ports/clock.ts";
 import { OnceAMinute } from "../../ports/once_a_minute.ts";
 
-/** Counts of the records that made no node a member. */
+/** Counts records whose nodes did not become members, because there were too many. */
 export class SkippedRecords {
   readonly #reports: OnceAMinute;
   readonly #observer: Observer;
@@ -18,7 +18,10 @@ export class SkippedRecords {
     this.#observer = observer;
   }
 
-  /** Counts a record. `unproven`: newer records displaced it before its node answered; `members`: the view is full. */
+  /**
+   * Counts an ignored record. `unproven`: newer records displaced it before its node answered a ping; `members`:
+   * there were too many members.
+   */
   add(why: "unproven" | "members"): void {
     if (why === "unproven") this.#unproven++;
     else this.#members++;

@@ -15,47 +15,53 @@ import { PROTOCOL } from "../../version.ts";
 import type { EndpointOptions } from "../wire/endpoint.ts";
 import { HEADERS } from "../wire/malformed_count.ts";
 
-/** Dependencies on the membership that it belongs to. */
+/** Dependencies of {@link Unproven} on the membership. */
 interface UnprovenOptions {
   readonly clock: Clock;
-  /** Returns true if frames can be sent. */
+  /** Returns true if this node is connected, so that frames can be sent. */
   connected(): boolean;
-  /** Sends the nth ping to a process; {@link Unproven.prove} or {@link Unproven.bounced} is called with its outcome. */
+  /**
+   * Sends the nth ping to the process at this endpoint. Its outcome is reported by {@link Unproven.prove} or
+   * {@link Unproven.bounced}.
+   */
   ping(endpoint: string, n: number): void;
-  /** Returns true if a bounce proves that no process subscribes to the endpoint. */
+  /** Returns true if the bounce of a ping proves that no process subscribes to the endpoint. */
   conclusive(): boolean;
-  /** Called when two pings to the record's process, a second apart, have bounced: it is not there. */
+  /** Called when two pings to the record's process, a second apart, have bounced: the process does not exist. */
   gone(info: NodeInfo, revision: number): void;
-  /** Called when the oldest record was dropped, because there are too many. */
+  /** Called when the oldest record was dropped, because there were too many. */
   dropped(): void;
 }
 
-/** A record whose process has not answered. */
+/** The record of a node whose process has not answered a ping yet. */
 interface UnprovenRecord {
   readonly info: NodeInfo;
   readonly revision: number;
-  /** Number of pings so far. */
+  /** Number of pings sent to the record's process. */
   pings: number;
-  /** Time of the first bounce of a ping, by the monotonic clock; -1: never. */
+  /** Time of the first bounce of a ping to the record's process, by the monotonic clock; -1: none. */
   bouncedAt: number;
-  /** True if the record was removed; queues skip it. */
+  /** True if the record was removed; the queues then skip it. */
   gone: boolean;
-  /** Time at which the next ping is due, by the monotonic clock. */
+  /** Time at which the next ping to the record's process is due, by the monotonic clock. */
   dueAt: number;
 }
 
-/** The records of nodes that have not answered yet. */
+/** The records of nodes that have not answered a ping yet; see the file's comment. */
 export class Unproven {
   readonly #options: UnprovenOptions;
   readonly #byId: Map<string, UnprovenRecord> = new Map();
   readonly #byEndpoint: Map<string, UnprovenRecord> = new Map();
   /** The records in the order of their arrival. */
   readonly #order: Fifo<UnprovenRecord> = new Fifo();
-  /** Records whose processes were never pinged; the last, which is the newest, is pinged first. */
+  /** Records whose processes were never pinged. The last one, which is the newest, is pinged first. */
   #new: UnprovenRecord[] = [];
-  /** Records whose processes were pinged, a queue for each number of pings: all in one queue wait for the same time. */
+  /**
+   * Records whose processes were pinged: one queue for each number of pings. All records of a queue wait for the same
+   * time.
+   */
   readonly #again: readonly Fifo<UnprovenRecord>[] = PAUSES.map(() => new Fifo());
-  /** Records whose processes were pinged once, with neither an answer nor a bounce yet. */
+  /** Records whose processes were pinged once, and have neither answered nor bounced yet. */
   readonly #open: Set<UnprovenRecord> = new Set();
   #settled: (() => void)[] = [];
   #lossy = false;
@@ -70,17 +76,17 @@ export class Unproven {
     this.#filledAt = options.clock.monotonic();
   }
 
-  /** Number of records. */
+  /** Number of records of nodes that have not answered yet. */
   get size(): number {
     return this.#byId.size;
   }
 
-  /** True if any record was ever dropped. */
+  /** True if a record was ever dropped because there were too many. */
   get lossy(): boolean {
     return this.#lossy;
   }
 
-  /** Adds the record of a node, in place of an older record with its id. */
+  /** Adds the record of a node, replacing an older record with the same id. */
   put(info: NodeInfo, revision: number): void {
     const known = this.#byId.get(info.id);
     if (known !== undefined && known.revision >= revision) return;
@@ -99,10 +105,10 @@ export class Unproven {
     this.#new.push(pending);
     this.#order.push(pending);
     while (this.#byId.size > MAX_UNPROVEN) this.#drop();
-    // removed records are still in the queues
+    // removes the records that are gone from the queue
     if (this.#order.size > 2 * MAX_UNPROVEN) this.#order.keep(({ gone }) => !gone);
     if (this.#new.length > 2 * MAX_UNPROVEN) this.#new = this.#new.filter(({ gone, pings }) => !gone && pings === 0);
-    // of a long listing the newest are pinged first, once it is over
+    // during a long listing most records wait: when it ends, the newest are pinged first
     if (!this.#listing || this.#tokens > BURST - EAGER) this.#pingDue();
   }
 
@@ -116,14 +122,14 @@ export class Unproven {
     this.#answered(pending);
   }
 
-  /** Called when a process has shown that it is alive: removes its record, and returns it. */
+  /** Called when a process has shown that it is alive: removes its record from the unproven ones and returns it. */
   prove(endpoint: string): { readonly info: NodeInfo; readonly revision: number } | undefined {
     const pending = this.#byEndpoint.get(endpoint);
     if (pending !== undefined) this.delete(pending.info.id);
     return pending;
   }
 
-  /** Called when a ping to this process bounced: the second bounce shows that the process is gone. */
+  /** Called when a ping to this process has bounced; the second bounce shows that the process does not exist. */
   bounced(endpoint: string): void {
     const pending = this.#byEndpoint.get(endpoint);
     if (pending === undefined) return;
@@ -136,8 +142,8 @@ export class Unproven {
   }
 
   /**
-   * Called when all records of the bucket have been read: pings the newest, and resolves when each of these has
-   * answered or bounced, or after `limit` ms.
+   * Called when all records of the bucket have been read: pings the newest, and resolves when each of the pinged
+   * processes has answered or bounced, or after `limit` ms.
    */
   async listed(limit: number): Promise<void> {
     this.#listing = false;
@@ -155,7 +161,7 @@ export class Unproven {
     this.#settle();
   }
 
-  /** Removes the oldest record. */
+  /** Drops the oldest record. */
   #drop(): void {
     const oldest = this.#order.shift();
     if (oldest === undefined || oldest.gone) return;
@@ -172,7 +178,7 @@ export class Unproven {
     for (const resolve of this.#settled.splice(0)) resolve();
   }
 
-  /** Sends the pings that are due, within the limit of pings a second, and schedules the rest. */
+  /** Sends the pings that are due, within the limit of pings a second, and sets a timer for the others. */
   #pingDue(): void {
     const { clock, connected } = this.#options;
     if (this.#stopped) return;
@@ -180,7 +186,7 @@ export class Unproven {
     this.#tokens = Math.min(BURST, this.#tokens + (now - this.#filledAt) / 1_000 * RATE);
     this.#filledAt = now;
     if (connected()) {
-      // a quarter is reserved for records pinged before: a stream of new ones must not starve them
+      // a quarter of the pings is for records pinged before, so that a stream of new records cannot starve them
       this.#pingAgain(now, this.#tokens / 4);
       this.#pingNew(now);
       this.#pingAgain(now, this.#tokens);
@@ -222,39 +228,45 @@ export class Unproven {
   }
 }
 
-/** Maximum number of records; the oldest are dropped first. */
+/** Maximum number of records of nodes that have not answered; the oldest are dropped first. */
 export const MAX_UNPROVEN = 4_096;
 /**
- * Maximum number of pings at once: a cluster of 1,000 is proven at once, and a flood of records causes no flood of
- * pings.
+ * Maximum number of pings at once: enough to ping a cluster of 1,000 nodes at once, while a flood of records causes
+ * no flood of pings.
  */
 export const BURST = 1_024;
-/** Maximum number of pings a second, after a burst. */
+/** Maximum number of pings a second, after the first {@link BURST}. */
 export const RATE = 256;
-/** Number of pings that may be sent during the listing, so that a start waits less for the answers. */
+/**
+ * Number of pings that may be sent while the records are still being listed, so that a start waits less for the
+ * answers.
+ */
 const EAGER = 256;
 const TICK_INTERVAL = 20; // ms
 /**
- * Pauses between the pings to one process, in ms: pings from another server bounced for up to 30 ms
- * (`docs/internals/measurements.md`).
+ * Pauses between the pings to one process, in ms. They begin short because pings from another server bounced for up
+ * to 30 ms after a start (`docs/internals/measurements.md`).
  */
 const PAUSES = [20, 40, 80, 160, 320, 640, 1_000];
-/** Minimum time between the first bounce and the one that counts, in ms, as in `failure_detector.ts`. */
+/**
+ * Minimum time between the first bounce and the bounce that shows that a process does not exist, in ms; as in
+ * `failure_detector.ts`.
+ */
 const GONE = 900;
 
-// Pings processes that have a record and have exchanged no frame with this node, to find out whether they are there.
-// The pings have an endpoint of their own as sender: anybody may have written the record, and pings from the node's own
-// endpoint would make it keep state for any process that a record names.
+// Pings processes that have a record and have exchanged no frame with this node, to find out if they exist. The pings
+// are sent from an endpoint of their own: anybody may have written the record, and pings from the node's own endpoint
+// would make it keep state for any process that a record names.
 
-/** Dependencies of a prover on its node. */
+/** Dependencies of a {@link Prover} on its node. */
 interface ProverOptions extends Pick<EndpointOptions, "transport" | "namespace" | "endpoint" | "malformed"> {
-  /** Called when a process has answered. */
+  /** Called when the process at this endpoint has answered a ping. */
   alive(endpoint: string): void;
-  /** Called when a ping to a process has bounced. */
+  /** Called when a ping to the process at this endpoint has bounced. */
   bounced(endpoint: string): void;
 }
 
-/** Sends pings to unproven processes, and reports their answers and bounces. */
+/** Sends pings to unproven processes (which have a record and never answered), and reports answers and bounces. */
 export class Prover {
   readonly #options: ProverOptions;
   readonly #endpoint: string;
@@ -262,7 +274,7 @@ export class Prover {
   readonly #bounces: string;
   readonly #subscriptions: readonly Subscription[];
 
-  /** Subscribes at once. */
+  /** Subscribes to answers and bounces at once. */
   constructor(options: ProverOptions) {
     const { transport, namespace } = this.#options = options;
     this.#endpoint = proverOf(options.endpoint);
@@ -274,7 +286,7 @@ export class Prover {
     ];
   }
 
-  /** Sends ping number `n` to a process. */
+  /** Sends ping number `n` to the process at this endpoint. */
   ping(endpoint: string, n: number): void {
     const { transport, namespace } = this.#options;
     const frame = `[${PROTOCOL},${n},${Math.round(transport.clock.now())},["p",${n}]]`;
@@ -301,7 +313,9 @@ export class Prover {
     alive(sender);
   }
 
-  /** Handles a bounce. Any client may publish to this subject; only a bounce by the server itself counts. */
+  /**
+   * Handles the bounce of a ping. Any client may publish to this subject; only a bounce by the server itself counts.
+   */
   #onBounce({ subject, data, noResponders }: TransportMessage): void {
     if (!noResponders || data.length > 0 || !subject.startsWith(this.#bounces)) return;
     const place = subject.slice(this.#bounces.length);
@@ -310,17 +324,20 @@ export class Prover {
 }
 
 /**
- * Returns the endpoint of the process that a frame's sender belongs to: a prover's frame shows that its process is
- * alive.
+ * Returns the endpoint of the process that has sent a frame from this endpoint, which may be the process's prover:
+ * its frames show that the process is alive.
  */
 export function processOf(endpoint: string): string {
   return endpoint.endsWith(SUFFIX) ? endpoint.slice(0, -SUFFIX.length) : endpoint;
 }
 
-/** Returns the endpoint of a process's prover. */
+/** Returns the endpoint from which a process's {@link Prover} sends its pings. */
 export function proverOf(endpoint: string): string {
   return endpoint + SUFFIX;
 }
 
-/** Suffix of a prover's endpoint; the nonces of processes are letters and digits. */
+/**
+ * Suffix that makes a process's endpoint its prover's endpoint; it is unambiguous, because endpoints end with letters
+ * and digits.
+ */
 const SUFFIX = "-ping";

@@ -1,4 +1,7 @@
-/** The circuit breakers of this process, one for each other process, made at the first failed delivery to it. */
+/**
+ * The circuit breakers of this process: one for each other process, made at the first failed delivery to that
+ * process.
+ */
 import type { Clock, Timer } from "../../ports/clock.ts";
 import { Breaker, type BreakerOptions } from "./breaker.ts";
 import type { Observer } from "../../contract/observer.ts";
@@ -9,30 +12,30 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 /** A node as the membership knows it. */
 export interface KnownNode {
   readonly info: NodeInfo;
-  /** True if the node did not answer lately: other nodes are preferred. */
+  /** True if the node did not answer lately; requests then prefer other nodes. */
   readonly suspect: boolean;
   /** Contracts that the node handles, with their kinds as far as they are known. */
   readonly handled: { readonly kinds: ReadonlyMap<string, Kind | undefined> };
 }
 
-/** Dependencies of breakers on the router that they belong to. */
+/** Dependencies of {@link Breakers} on the router. */
 interface BreakersOptions extends BreakerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
-  /** Returns the present members. */
+  /** Returns the present members of the cluster. */
   members(): readonly KnownNode[];
-  /** Called when a breaker begins or ceases to allow requests. */
+  /** Called when a breaker begins, or ceases, to allow requests. */
   changed(): void;
 }
 
-/** The breakers of one process for all other processes. */
+/** The circuit breakers of this process, for all other processes. */
 export class Breakers {
   readonly #options: BreakersOptions;
-  /** Breakers of processes to which a delivery failed; a breaker is forgotten with its peer. */
+  /** Breakers of the processes to which a delivery has failed. A breaker is forgotten with its peer. */
   readonly #breakers: WeakMap<Peer, Breaker> = new WeakMap();
-  /** True if a breaker was ever made: most nodes never need any. */
+  /** True if a breaker was ever made. A fast check, because most nodes never need any. */
   #any = false;
-  /** Timers of the ends of cooldowns. */
+  /** Timers that run until the cooldown of an open breaker ends. */
   readonly #timers: Set<Timer> = new Set();
   #closed = false;
 
@@ -46,8 +49,8 @@ export class Breakers {
   }
 
   /**
-   * Called before a request is sent; false: it must not be sent. In the half-open state the request becomes the only
-   * trial.
+   * Called before a request is sent to a process; returns false if it must not be sent. If the process's breaker is
+   * half-open, the request becomes the trial.
    */
   passes(peer: Peer): boolean {
     const breaker = this.#of(peer);
@@ -60,12 +63,12 @@ export class Breakers {
     return true;
   }
 
-  /** Closes the breaker of a process that has answered, or shown that it is alive. */
+  /** Closes the breaker of a process that has answered, or otherwise shown that it is alive. */
   succeeded(peer: Peer | undefined): void {
     this.#of(peer)?.succeeded();
   }
 
-  /** Counts a failed delivery to a process; makes the process's breaker at the first one. */
+  /** Counts a failed delivery to a process; the first one makes the process's breaker. */
   failed(peer: Peer): void {
     let breaker = this.#of(peer);
     if (breaker === undefined) {
@@ -82,13 +85,13 @@ export class Breakers {
   #make(peer: Peer): Breaker {
     const { clock, observer, members, changed, cooldown } = this.#options;
     return new Breaker(this.#options, clock, (state) => {
-      // a change of a breaker is not reported for a process that left: its closing would never be reported
+      // not reported for a process that has left the cluster: its breaker would never be reported as closed again
       const isMember = members().some(({ info }) => info.endpoint === peer.endpoint);
       if (isMember) observer({ type: "breaker", node: peer.node, state });
       if (state === "open" && !this.#closed) {
         const timer = clock.after(cooldown, () => {
           this.#timers.delete(timer);
-          this.allows(peer); // reading the state moves the breaker to half-open
+          this.allows(peer); // reading the state makes the breaker half-open
           changed();
         }, { background: true });
         this.#timers.add(timer);

@@ -1,4 +1,4 @@
-/** A broadcast: one request for each node that handles it, encoded once. */
+/** A broadcast: one request for each node that handles the contract, encoded once. */
 import type { Failure, Result } from "../../contract/result.ts";
 import type { BroadcastResult } from "../../contract/sender.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
@@ -7,8 +7,8 @@ import type { CatgaError } from "../../error.ts";
 import { toText } from "../../data/encoding.ts";
 
 /**
- * Sends a request once to each of `nodes`, or only to the node that the request names. A failed send is not repeated,
- * neither to its node nor to another one.
+ * Sends a broadcast request once to each of `nodes`, or only to the node that the request names. A failed send is not
+ * repeated, neither to the same node nor to another.
  */
 export async function broadcast(
   request: RemoteRequest,
@@ -19,7 +19,7 @@ export async function broadcast(
   const { contract: { name }, payload } = request;
   let text: string | undefined;
   try {
-    // the payload is encoded before this node's own handler runs
+    // encoded first: this node's own handler may change the payload
     if (payload !== undefined && wanted.length > 1) text = toText(payload, "INVALID_MESSAGE", "the payload", name);
   } catch (thrown) {
     const result: Failure = { ok: false, error: thrown as CatgaError }; // `toText` throws only CatgaErrors

@@ -1,7 +1,7 @@
 /**
- * Candidates: the nodes that may handle a request, and the choice among them by the contract's strategy. Candidates are
- * nodes that are not suspect, whose breakers are closed, and that have not failed this call; without such nodes,
- * suspect ones; without these, all.
+ * Candidates: the nodes that may handle a request, and the choice among them by the contract's routing strategy.
+ * Candidates are nodes that answer (are not suspect), whose circuit breakers allow requests, and that have not failed
+ * this call; if there are none, suspect nodes; if there are none either, all nodes.
  */
 import type { AnyContract, Kind } from "../../contract/contract.ts";
 import { ownShapeFirst, type ShapedNode, shapeName, untriedNodes } from "../../contract/shape_rules.ts";
@@ -15,21 +15,21 @@ import type { Endpoint } from "../wire/endpoint.ts";
 import type { Breakers, KnownNode } from "./breakers.ts";
 import { type StrategyHost, strategyOf } from "./strategies.ts";
 
-/** Dependencies of the choice. */
+/** Dependencies of {@link Candidates} on the router. */
 interface CandidatesOptions {
   /** The id of this node. */
   readonly self: string;
   readonly endpoint: Endpoint;
   readonly random: Random;
   readonly breakers: Breakers;
-  /** Number of requests of this process without a result. */
+  /** Returns the number of requests of this process without a result. */
   underWay(): number;
-  /** Returns the present members, this node included. */
+  /** Returns the present members of the cluster, this node included. */
   members(): readonly KnownNode[];
   readonly shapes: KnownShapes;
 }
 
-/** Shapes of contracts, as this node knows them. */
+/** Shapes of contracts (hashes of schemas and options), as this node knows them. */
 export interface KnownShapes {
   /** Returns the shape of a contract on a node; `undefined`: unknown. */
   of(node: NodeInfo, name: string): string | undefined;
@@ -37,31 +37,31 @@ export interface KnownShapes {
   own(contract: AnyContract): string | undefined;
 }
 
-/** The nodes that handle a contract. */
+/** The nodes that handle one contract, in groups. */
 interface ContractNodes {
-  /** Kind of the contract on all of these nodes; `undefined` if none of them says it, `"mixed"` if they differ. */
+  /** Kind of the contract on these nodes; `undefined` if no node tells it, `"mixed"` if it differs. */
   readonly kind: Kind | "mixed" | undefined;
   /** All nodes that handle the contract. */
   readonly all: readonly NodeInfo[];
-  /** Nodes whose breakers let requests through. */
+  /** Nodes whose circuit breakers allow requests. */
   readonly allowed: readonly NodeInfo[];
-  /** Allowed nodes that are not suspect. */
+  /** Nodes of `allowed` that are not suspect: they have answered lately. */
   readonly trusted: readonly NodeInfo[];
   /** The trusted nodes; if there are none, the allowed nodes. */
   readonly preferred: readonly NodeInfo[];
-  /** Shapes of the contract by node id; `undefined` if they are all the same. */
+  /** Shapes of the contract by node id; `undefined` if all nodes have the same shape. */
   readonly shapes: ReadonlyMap<string, string | undefined> | undefined;
 }
 
-/** The candidates of one node's requests. */
+/** Finds and chooses the candidates for this node's requests. */
 export class Candidates {
   readonly #options: CandidatesOptions;
   readonly #host: StrategyHost;
   readonly #tables: Map<string, ContractNodes> = new Map();
-  /** The ids of the nodes whose breakers are open. */
+  /** Ids of the nodes whose circuit breakers are open. */
   #blocked: ReadonlySet<string> = new Set();
   readonly #strategies: Map<string, { route: unknown; strategy: Strategy }> = new Map();
-  /** True if the membership or a breaker has changed since the tables were made. */
+  /** True if the membership or a breaker has changed since the groups of nodes were computed. */
   #stale = false;
 
   constructor(options: CandidatesOptions) {
@@ -80,7 +80,8 @@ export class Candidates {
   }
 
   /**
-   * Called when the membership or a breaker has changed: the next request makes the tables anew, once for many changes.
+   * Called when the membership or a breaker has changed: the next request computes the groups of nodes again, once
+   * for many changes.
    */
   refresh(): void {
     this.#stale = true;
@@ -91,17 +92,17 @@ export class Candidates {
     return this.#table(name)?.all ?? [];
   }
 
-  /** Returns true if a trusted node other than `node` handles a contract. */
+  /** Returns true if a node other than `node` handles the contract and is trusted (not suspect, breaker closed). */
   trustedBesides(name: string, node: string): boolean {
     return this.#table(name)?.trusted.some(({ id }) => id !== node) ?? false;
   }
 
-  /** Returns true if a contract is handled by a node that is neither suspect nor behind an open breaker. */
+  /** Returns true if a trusted node (not suspect, breaker closed) handles the contract. */
   reachable(name: string): boolean {
     return (this.#table(name)?.trusted.length ?? 0) > 0;
   }
 
-  /** Returns the candidates of a call. */
+  /** Returns the candidates of a call: the nodes that may handle it. */
   of(call: Call): readonly NodeInfo[] {
     const { request, failedOn } = call;
     const { name, kind } = request.contract;
@@ -111,7 +112,7 @@ export class Candidates {
     const ofShapes = ofKind.shapes === undefined ? ofKind : this.#ofShapes(ofKind, ofKind.shapes, call);
     const table = call.refusedByVersions === undefined ? ofShapes : otherVersions(ofShapes, call.refusedByVersions);
     if (request.node !== undefined) return table.all.filter(({ id }) => id === request.node);
-    if (table.allowed.length === 0) return table.all; // each breaker refuses it, which counts as an attempt
+    if (table.allowed.length === 0) return table.all; // all breakers are open: sending to any of the nodes is refused, which counts as an attempt
     const { self, endpoint } = this.#options;
     if (!endpoint.connected) {
       const own = table.all.filter(({ id }) => id === self);
@@ -123,8 +124,8 @@ export class Candidates {
   }
 
   /**
-   * Returns a table without the nodes whose shapes have refused a call. Nodes with this node's own shape are preferred,
-   * unless the call's key, or a strategy of the user's, chooses the node.
+   * Returns the groups of nodes without the nodes whose shapes have refused the call. Nodes with this node's own
+   * shape are preferred, unless the call's key, or the user's routing strategy, chooses the node.
    */
   #ofShapes(
     table: ContractNodes,
@@ -148,8 +149,9 @@ export class Candidates {
   }
 
   /**
-   * Notes that the input schema of a node refused a call: no node with the same shape gets it. `ofStored`: the node
-   * refused the stored state or events of the call's entity, so no node of the same version gets the call.
+   * Records that the input schema of a node has refused a call: nodes with the same shape of the contract are no
+   * longer candidates. `ofStored`: the node refused the stored state or events of the call's entity, so no node of
+   * the same version is a candidate.
    */
   refused(call: Call, node: string, ofStored = false): void {
     const { name } = call.request.contract;
@@ -182,14 +184,14 @@ export class Candidates {
     return candidates[Math.floor(random() * candidates.length)]?.info;
   }
 
-  /** Returns the nodes whose shapes have not refused this call. */
+  /** Returns the nodes whose shapes of the contract have not refused this call. */
   unrefused(call: Call): readonly ShapedNode[] {
     const { request: { contract }, refusedBy = new Set(), refusedByVersions } = call;
     const nodes = this.#shapedMembers(contract).filter(({ info }) => !refusedByVersions?.has(versionOf(info)));
     return untriedNodes(nodes, refusedBy);
   }
 
-  /** Returns the members that handle a contract, with their shapes of it. */
+  /** Returns the members that handle a contract, with their shapes of the contract. */
   #shapedMembers({ name, kind }: AnyContract) {
     const { shapes, members } = this.#options;
     return members().flatMap(({ info, suspect, handled }) => {
@@ -198,13 +200,14 @@ export class Candidates {
     });
   }
 
-  /** Returns true if a candidate has not failed this call. */
+  /** Returns true if the call has a candidate on which it has not failed. */
   untried(call: Call): boolean {
     return this.of(call).some(({ id }) => !call.failedOn?.has(id));
   }
 
   /**
-   * Returns the error of a call for whose contract's name nodes handle another kind of message; `undefined`: none do.
+   * Returns the error for a call whose contract's name belongs to another kind of message on the nodes that handle
+   * it; `undefined`: it does not.
    */
   otherKind({ request: { contract: { name, kind }, node } }: Call): CatgaError | undefined {
     for (const { info, handled } of this.#options.members()) {
@@ -216,8 +219,8 @@ export class Candidates {
   }
 
   /**
-   * Returns the candidate that gets the call, of at least one; `undefined` if the user's strategy picks none. Throws
-   * any error of such a strategy, and a TypeError if it picks a node that is no candidate.
+   * Chooses the candidate that gets the call, of at least one. Returns `undefined` if the user's routing strategy
+   * picks none. Throws any error of that strategy, and a `TypeError` if it picks a node that is no candidate.
    */
   choose({ request, attempt }: Call, candidates: readonly NodeInfo[]): NodeInfo | undefined {
     const { contract, route, key, admit, node } = request;
@@ -225,7 +228,7 @@ export class Candidates {
     if (candidates.length === 1 && typeof route === "string") return candidates[0];
     const { self } = this.#options;
     if (admit !== undefined && (route === "round-robin" || route === "random")) {
-      // NATS has picked this node already
+      // NATS has picked this node for the request already
       const own = candidates.find(({ id }) => id === self);
       if (own !== undefined) return own;
     }
@@ -234,7 +237,7 @@ export class Candidates {
       known = { route, strategy: strategyOf(route, this.#host) };
       this.#strategies.set(contract.name, known);
     }
-    // a strategy of the user's may sort or shorten the array, which all requests share
+    // a copy, because a user's strategy may sort or shorten the array, which all requests share
     const nodes = typeof route === "function" ? [...candidates] : candidates;
     const chosen = known!.strategy(nodes, key === undefined ? { self, attempt } : { key, self, attempt });
     if (chosen === undefined || candidates.includes(chosen)) return chosen;
@@ -245,7 +248,8 @@ export class Candidates {
   }
 
   /**
-   * Returns the table of a contract, made on demand: most contracts are not sent between two changes of the membership.
+   * Returns the groups of nodes that handle a contract. They are computed when needed, because most contracts are not
+   * sent between two changes of the membership.
    */
   #table(name: string): ContractNodes | undefined {
     if (this.#stale) this.#update();
@@ -257,7 +261,10 @@ export class Candidates {
     return table;
   }
 
-  /** Makes the table of a contract's name; with `wanted`, without nodes where the contract is of another kind. */
+  /**
+   * Computes the groups of nodes that handle a contract; with `wanted`, without nodes where the contract is of
+   * another kind.
+   */
   #tableOf(name: string, wanted?: Kind): ContractNodes {
     const kinds = new Set<Kind | undefined>();
     const all: NodeInfo[] = [];
@@ -278,21 +285,21 @@ export class Candidates {
     return { kind, all, allowed, trusted, preferred, shapes: this.#shapesOf(name, all) };
   }
 
-  /** Returns the shapes of a contract on these nodes; `undefined` if they are all the same. */
+  /** Returns the shapes of a contract on these nodes, by node id; `undefined` if all nodes have the same shape. */
   #shapesOf(name: string, nodes: readonly NodeInfo[]): ReadonlyMap<string, string | undefined> | undefined {
     if (nodes.every(({ shapes }) => shapes === undefined)) return undefined;
     const shapes = new Map(nodes.map((info) => [info.id, this.#options.shapes.of(info, name)]));
     return new Set(shapes.values()).size > 1 ? shapes : undefined;
   }
 
-  /** Reads the breakers anew, and drops the tables. */
+  /** Reads the state of all breakers, and drops the computed groups of nodes. */
   #update(): void {
     this.#stale = false;
     const { self, endpoint, breakers, members } = this.#options;
     const blocked = new Set<string>();
     for (const { info, suspect } of members()) {
       const peer = endpoint.find(info.endpoint);
-      if (!suspect) breakers.succeeded(peer); // each failure makes a node suspect: this one was seen alive since
+      if (!suspect) breakers.succeeded(peer); // a failure makes a node suspect, so a node that is not suspect has been alive since its last failure
       if (info.id !== self && !breakers.allows(peer)) blocked.add(info.id);
     }
     this.#blocked = blocked;
@@ -300,12 +307,12 @@ export class Candidates {
   }
 }
 
-/** Returns the version of a node: the hash of all its shapes; without a hash, a name that only this node has. */
+/** Returns the version of a node: the hash of all its shapes; if it has none, a name that only this node has. */
 function versionOf({ id, shapes }: Pick<NodeInfo, "id" | "shapes">): string {
   return shapes ?? `?${id}`;
 }
 
-/** Returns a table without the nodes of these versions. */
+/** Returns the groups of nodes without the nodes of these versions. */
 function otherVersions(table: ContractNodes, versions: ReadonlySet<string>): ContractNodes {
   const left = (nodes: readonly NodeInfo[]) => nodes.filter((info) => !versions.has(versionOf(info)));
   const [all, allowed, trusted] = [left(table.all), left(table.allowed), left(table.trusted)];

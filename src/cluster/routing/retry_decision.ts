@@ -1,27 +1,28 @@
 /**
- * Decides what follows a failed attempt, a node's death included: another attempt, or the error of the call. One
- * function decides every combination.
+ * Decides what follows a failed attempt of a call, also after a node's death: another attempt, or the error of the
+ * call. One function decides every combination.
  */
 import { CatgaError, unavailable } from "../../error.ts";
 import { backoff, type Random } from "../../ports/clock.ts";
 import { type AttemptFailure, type Call, isRefusal, type NotRunCode } from "../wire/call.ts";
 import type { AnyContract } from "../../contract/contract.ts";
 
-/** Reason why the caller waits no longer. `sent`: an attempt may have run. */
+/** Reason why the caller no longer waits for a call. `sent`: true if an attempt may have run. */
 export type GivenUp =
-  /** The deadline passed; `away`: the call was waiting for a node that handles its contract. */
+  /** The call's deadline has passed. `away`: true if the call was waiting for a node that handles its contract. */
   | { readonly how: "expired"; readonly sent: boolean; readonly away?: boolean }
-  /** The caller gave up, or the app stops. */
+  /** The caller has given up, or the app stops. */
   | { readonly how: "aborted"; readonly sent: boolean; readonly reason: CatgaError };
 
 /** A failed attempt, or the end of the caller's wait. */
 export type Failed = AttemptFailure | GivenUp;
 
 /**
- * Decides what follows a failure on `node`: `"again"`: another attempt; `"wait"`: an answer may still come; an error:
- * the result of the call. `attempts`: how many more are allowed. A request that certainly did not run is repeated
- * whatever its kind; a request that may have run, only if it is a query, an idempotent command, or a command of an
- * entity. `fate`: how the request is described in the error if this attempt did not run.
+ * Decides what follows the failure of an attempt on `node`. `"again"`: another attempt; `"wait"`: an answer may still
+ * come; an error: the result of the call. `attempts`: number of attempts that are still allowed. A request that
+ * certainly did not run is repeated whatever its kind; a request that may have run, only if it is a query, an
+ * idempotent command, or a command of an entity. `fate`: how the error describes the request if this attempt did not
+ * run.
  */
 export function decideRetry(
   contract: AnyContract,
@@ -31,7 +32,7 @@ export function decideRetry(
   { ofEntity = false, fate = "did not run" }: { ofEntity?: boolean | undefined; fate?: Call["fate"] } = {},
 ): "again" | "wait" | CatgaError {
   const what = `${contract.kind} ${contract.name}`;
-  // a command that is idempotent or of an entity has one recorded result for its id, on whichever node it runs
+  // such a command has one recorded result for its id, on whichever node it runs
   const repeatable = contract.kind === "query" || Boolean(contract.options.idempotent) || ofEntity;
   const unknown = (why: string): CatgaError =>
     new CatgaError("OUTCOME_UNKNOWN", `${what}: ${why}, so it may have run on node ${node}`, { node });
@@ -80,7 +81,7 @@ export function decideRetry(
   }
 }
 
-/** Returns true if the failure shows that the node was not there, as while the only replica of a service restarts. */
+/** Returns true if the failure shows that the node did not exist, as while the only replica of a service restarts. */
 export function isAway(failed: Failed): boolean {
   return failed.how === "undelivered" &&
     (failed.code === "BOUNCED" || failed.code === "DRAINING" || failed.code === "BREAKER_OPEN");
@@ -92,9 +93,9 @@ export function isOverload(failed: Failed): boolean {
 }
 
 /**
- * Returns true if a call that certainly did not run on one node may go on to a node that has not failed it, without
- * using up a retry: a call must not fail while other nodes have room. The number of moves is limited, because with all
- * nodes overloaded a request to each of many would add to the load.
+ * Returns true if a call that certainly did not run on one node may go on to a node on which it has not failed,
+ * without using up a retry: a call should not fail while other nodes have room. The number of such moves is limited,
+ * because with all nodes overloaded a request to each of many nodes would add to the load.
  */
 export function mayMoveOn({ request: { node, retries }, moves }: Call): boolean {
   return node === undefined && retries > 0 && moves < MAX_MOVES;

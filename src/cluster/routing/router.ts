@@ -1,6 +1,6 @@
 /**
- * Decides which node handles a send, this node or another: sends each call that is under way to a candidate
- * (`node_choice.ts`), has a call that cannot be sent now wait (`WaitingCalls`), and when an attempt fails follows
+ * Decides which node handles a request, this node or another. The router sends each call to a candidate
+ * (`node_choice.ts`), lets calls that cannot be sent now wait (`WaitingCalls`), and after a failed attempt follows
  * `decideRetry`: another attempt, or an error.
  */
 import type { Result } from "../../contract/result.ts";
@@ -34,22 +34,22 @@ export interface RouterOptions {
   readonly random: Random;
   readonly observer: Observer;
   readonly breaker: BreakerOptions;
-  /** Returns the present members, this node included. */
+  /** Returns the present members of the cluster, this node included. */
   members(): readonly KnownNode[];
   readonly gaps: KnownGaps;
   readonly shapes: KnownShapes;
 }
 
-/** Routes the requests of one node. */
+/** Routes the requests of one node to the nodes that handle them. */
 export class Router implements CallOwner, RequestRouter {
   readonly #options: RouterOptions;
   readonly #breakers: Breakers;
   readonly #candidates: Candidates;
   readonly #waiting: WaitingCalls;
-  /** Resolves when this node has joined, or closes. */
+  /** Resolves when this node has joined the cluster, or closes. */
   readonly #joining = Promise.withResolvers<void>();
   #joined = false;
-  /** Number of calls without a result. */
+  /** Number of this node's calls without a result. */
   #underWay = 0;
 
   constructor(options: RouterOptions) {
@@ -80,7 +80,7 @@ export class Router implements CallOwner, RequestRouter {
     return new Promise((resolve, reject) => this.begin(request, { resolve, reject }, refused));
   }
 
-  /** Sends a request to every node that handles it: one attempt for each node, and none elsewhere. */
+  /** Sends a request to every node that handles it: one attempt for each node, not repeated. */
   async broadcast(request: RemoteRequest): Promise<BroadcastResult<unknown>[]> {
     await this.#joining.promise;
     const nodes = this.#candidates.handling(request.contract.name);
@@ -88,8 +88,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Called when this node has joined: its view now has the other nodes and itself. Others may have sent it requests
-   * already.
+   * Called when this node has joined: its membership now has the other nodes and itself. Other nodes may have sent it
+   * requests before.
    */
   joined(): void {
     this.#joined = true;
@@ -111,7 +111,7 @@ export class Router implements CallOwner, RequestRouter {
     else this.failed(call, { how: "undelivered", code: refused.code }, app.node);
   }
 
-  /** Sends a call to a node, or has it wait for a node. `left`: the rest of its time, in ms. */
+  /** Sends a call to a node, or lets it wait for a node. `left`: the time until the call's deadline, in ms. */
   #dispatch(call: Call, left: number): void {
     if (call.done) return;
     const { app, endpoint } = this.#options;
@@ -129,8 +129,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Returns the node for a call; `undefined` without a candidate, or if the user's strategy picks none or throws; a
-   * strategy that throws ends the call.
+   * Chooses the node for a call. Returns `undefined` if there is no candidate, or if the user's routing strategy
+   * picks none or throws; an error of the strategy ends the call.
    */
   #choose(call: Call): NodeInfo | undefined {
     const candidates = this.#candidates.of(call);
@@ -145,13 +145,16 @@ export class Router implements CallOwner, RequestRouter {
     }
   }
 
-  /** Runs this node's own handler: its context has the call's deadline, and is aborted with the sender's. */
+  /**
+   * Runs the call in this node's own handler, whose context has the call's deadline and aborts with the sender's
+   * context. `left`: the time until the deadline, in ms.
+   */
   #runHere(call: Call, left: number): void {
     const { app } = this.#options;
     app.wheel.delete(call);
     call.at = app.node;
     const { request, meta } = call;
-    // the first attempt of a request needs no copy
+    // the first attempt needs no copy of the request
     const isSame = left === request.timeout && meta === request.meta;
     const own = isSame ? request : { ...request, timeout: Math.max(1, left), meta };
     app.runner.local(own, call.attempt).then((outcome) => {
@@ -175,49 +178,55 @@ export class Router implements CallOwner, RequestRouter {
     return this.#candidates.ofAnotherVersion(contract, service);
   }
 
-  /** Has calls of this contract wait until their deadlines: another node reports that it was handled lately. */
+  /**
+   * Called when another node reports that this contract was handled lately: calls of the contract then wait until
+   * their deadlines.
+   */
   gapFound(name: string): void {
     this.#waiting.gapFound(name);
   }
 
-  /** Called when this node stops: calls wait for a node that joins for at most 500 ms. */
+  /** Called when this node stops: from now on, calls wait for a node that joins for at most 500 ms. */
   stop(): void {
     this.#waiting.stop();
   }
 
-  /** Called when the membership or a breaker has changed: makes the tables anew, and checks the waiting calls. */
+  /**
+   * Called when the membership or a breaker has changed: the candidates are computed again, and waiting calls are
+   * checked.
+   */
   refresh(): void {
     this.#candidates.refresh();
     this.#waiting.nodesChanged();
   }
 
-  /** Called when the connection is back: sends the calls that waited for it. */
+  /** Called when the connection is back: sends the calls that waited for the connection. */
   resume(): void {
     this.#waiting.connected();
   }
 
   /** Stops the breakers' timers. */
   close(): void {
-    this.#joining.resolve(); // this node may never have joined
+    this.#joining.resolve(); // this node may never have joined the cluster
     this.#breakers.close();
   }
 
-  /** Closes the breaker of a process that has shown that it is alive. */
+  /** Closes the circuit breaker of a process that has shown that it is alive. */
   reachable(peer: Peer): void {
     this.#breakers.succeeded(peer);
   }
 
   /**
-   * Called when a frame to a process has bounced; in the grace after a reconnect a bounce says nothing about the
-   * process.
+   * Called when a frame to a process has bounced: counts a failed delivery, except in the grace after a reconnect,
+   * when a bounce proves nothing about the process.
    */
   deliveryFailed(peer: Peer): void {
     if (!this.#options.endpoint.grace.running) this.#breakers.failed(peer);
   }
 
   /**
-   * Called when a process does not respond: calls that may run twice move to another node, if a trusted node handles
-   * them.
+   * Called when a process does not answer pings: calls under way there that may run twice move to another node, if a
+   * trusted node handles them.
    */
   moveFrom(peer: Peer): void {
     peer.release((call) => {
@@ -253,14 +262,14 @@ export class Router implements CallOwner, RequestRouter {
     const { observer, clock, random, endpoint } = this.#options;
     const { contract, meta, ofEntity } = call.request;
     const undelivered = failed.how === "undelivered";
-    // the node may be on its way back from an outage: attempts that bounce then are not counted
+    // in the grace after a reconnect the node may be reconnecting, too: bounced attempts are not counted then
     const returning = undelivered && failed.code === "BOUNCED" && endpoint.grace.running;
     const stuck = undelivered && failed.code === "DEADLOCK" && !this.#mayMove(call, node);
     (call.failedOn ??= new Set()).add(node);
     const moves = undelivered && mayMoveOn(call) && this.#candidates.untried(call);
     const left = stuck ? 0 : returning || moves ? 1 : call.retriesLeft;
     const next = decideRetry(contract, failed, left, node, { ofEntity, fate: call.fate });
-    if (next === "wait") return; // wait for an answer, or the deadline
+    if (next === "wait") return; // an answer, or the deadline, will end the call
     if (next !== "again") return isAway(failed) ? this.#waiting.forReturn(call, next) : this.#fail(call, next);
     if (!undelivered) {
       call.fate = "was not answered";
@@ -270,24 +279,24 @@ export class Router implements CallOwner, RequestRouter {
     const reason = undelivered ? failed.code : failed.how;
     observer({ type: "retry", contract: contract.name, node, reason, attempt: call.attempt, headers: meta?.headers });
     if (call.request.node === undefined && this.#candidates.of(call).length > 0) return this.#retry(call);
-    // every node has failed the call: each gets another chance
+    // the call has failed on every node: each node may be tried again
     call.failedOn = undefined;
     const pause = returning ? random() * RETURN_PAUSE : retryPause(call, failed, random);
     if (isOverload(failed) && clock.monotonic() + pause >= call.due) {
-      // without attempts left the decision is never "again"
+      // without attempts left, `decideRetry` never returns "again"
       return this.#fail(call, decideRetry(contract, failed, 0, node, { ofEntity, fate: call.fate }) as CatgaError);
     }
-    clock.after(pause, () => this.#retry(call), { background: true }); // its deadline keeps the process alive
+    clock.after(pause, () => this.#retry(call), { background: true }); // a background timer, because the call's deadline keeps the process alive
   }
 
-  /** Returns true if another node may run the call now; a message with an ordered key has its turn at one node. */
+  /** Returns true if another node may run the call now. A message of an ordered contract must stay at one node. */
   #mayMove(call: Call, node: string): boolean {
     return !call.request.contract.options.ordered && this.#candidates.of(call).some(({ id }) => id !== node);
   }
 
   /**
-   * Makes another attempt, unless the deadline has passed: the timer wheel is up to two ticks late, and later after a
-   * freeze.
+   * Makes another attempt, unless the call's deadline has passed: the timer that ends calls is up to two ticks late,
+   * and later after a freeze.
    */
   #retry(call: Call): void {
     const left = call.due - this.#options.clock.monotonic();
@@ -295,7 +304,7 @@ export class Router implements CallOwner, RequestRouter {
     this.#dispatch(call, left);
   }
 
-  /** Ends a call whose caller waits no longer. */
+  /** Ends a call whose caller no longer waits. `failed`: why. */
   #giveUp(call: Call, failed: GivenUp): void {
     const { peer, at = call.ran ?? "" } = call;
     if (peer !== undefined) {
@@ -307,8 +316,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Ends a call that was answered. `UNAVAILABLE` from a node that could not claim the id does not tell if an earlier
-   * attempt ran.
+   * Ends a call that was answered. An earlier attempt may have run if the answer is `UNAVAILABLE` (the node could not
+   * claim the message's id).
    */
   #conclude(call: Call, result: Result<unknown>): void {
     if (result instanceof SchemaRefusal) return this.#refused(call, result);
@@ -317,8 +326,9 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Handles a refusal of the call by a node's schema (or by what is stored of its entity), before a handler began: the
-   * call goes on to each other shape once, which uses up no retry. A request for one node ends there.
+   * Handles the refusal of a call, before a handler began, by a node's input schema or because of the stored state of
+   * the call's entity. The call goes on to one node of each other shape of the contract, which uses up no retry. A
+   * request for one particular node ends here.
    */
   #refused(call: Call, { error, ofStored }: SchemaRefusal): void {
     if (call.done) return;
@@ -331,7 +341,7 @@ export class Router implements CallOwner, RequestRouter {
     const next = afterRefusedRequest(untried, { mayHaveRun: call.ran !== undefined });
     if (next === "invalid") return this.#settle(call, { ok: false, error });
     if (next === "unknown") return this.#fail(call, error);
-    if (node === app.node) app.wheel.add(call); // while the call ran here it was not in the wheel
+    if (node === app.node) app.wheel.add(call); // a call that ran on this node was taken out of the wheel of deadlines
     call.at = undefined;
     call.count(true);
     observer({
@@ -346,8 +356,8 @@ export class Router implements CallOwner, RequestRouter {
   }
 
   /**
-   * Ends a call whose last attempt failed: the result is its error, or `OUTCOME_UNKNOWN` if an earlier attempt may have
-   * run.
+   * Ends a call whose last attempt failed. Its result is this error, or `OUTCOME_UNKNOWN` if an earlier attempt may
+   * have run.
    */
   #fail(call: Call, error: CatgaError): void {
     const { ran: node, request: { contract: { kind, name } } } = call;

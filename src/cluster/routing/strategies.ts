@@ -1,19 +1,19 @@
 /**
- * The built-in strategies: functions that choose among candidates. Each contract has an instance of its own, so that
- * contracts do not share turns.
+ * The built-in routing strategies: functions that choose a node among the candidates. Each contract has an instance
+ * of its strategy, so that contracts do not share turns.
  */
 import type { NodeInfo, Route, RouteName, Strategy } from "../../contract/node_info.ts";
 import type { Random } from "../../ports/clock.ts";
 import { weight } from "../../data/rendezvous_hash.ts";
 
-/** Functions that strategies use. */
+/** Functions that routing strategies use. */
 export interface StrategyHost {
   readonly random: Random;
   /** Returns a number that stays the same for the sends of one turn of the event loop. */
   turn(): number;
   /** Returns the number of requests of this process without a result. */
   underWay(): number;
-  /** Returns the number of requests under way at a node, as far as this process knows. */
+  /** Returns the number of requests under way at the node, as far as this process knows. */
   load(node: NodeInfo): number;
 }
 
@@ -31,16 +31,16 @@ const BUILT_IN: Record<RouteName, (host: StrategyHost) => Strategy> = {
 };
 
 /**
- * Picks the next candidate in turn. Within one turn of the event loop, once more than 32 requests are sent, runs of 32
- * go to one node: full frames have 1.5 to 2 times the rate (docs/internals/measurements.md). While more than 32
- * requests for each candidate are under way, runs begin with the turn: the requests that follow one turn's answers are
- * then sent in one frame again.
+ * Makes a strategy that picks the candidates in turn. Once more than 32 requests are sent within one turn of the
+ * event loop, runs of 32 requests go to the same node: full frames have 1.5 to 2 times the rate
+ * (docs/internals/measurements.md). While more than 32 requests for each candidate are under way, runs begin with the
+ * turn of the event loop, so that the requests that follow one turn's answers are sent in one frame again.
  */
 function roundRobin({ random, turn, underWay }: StrategyHost): Strategy {
-  let next = Math.floor(random() * 65_536); // many senders must not begin with the same node
+  let next = Math.floor(random() * 65_536); // random: many senders must not begin with the same node
   let current = -1;
   let sent = 0;
-  let left = 0; // of a run
+  let left = 0; // of the present run of requests
   return (candidates) => {
     const now = turn();
     if (now !== current) {
@@ -59,13 +59,16 @@ function roundRobin({ random, turn, underWay }: StrategyHost): Strategy {
 
 const RUN_LENGTH = 32;
 
-/** Picks this node if it is among the candidates, else the next in turn. */
+/** Makes a strategy that picks this node if it is a candidate, else the next candidate in turn. */
 function localFirst(host: StrategyHost): Strategy {
   const others = roundRobin(host);
   return (candidates, request) => candidates.find(({ id }) => id === request.self) ?? others(candidates, request);
 }
 
-/** Picks the candidate with the highest weight for the key: a join or leave moves 1/n of the keys. */
+/**
+ * Makes a strategy that picks the candidate with the highest weight for the message's key (rendezvous hashing): when
+ * one of n nodes joins or leaves, 1/n of the keys move.
+ */
 function hash(): Strategy {
   return (candidates, { key }) => {
     if (key === undefined) {
@@ -84,7 +87,10 @@ function hash(): Strategy {
   };
 }
 
-/** Picks the less loaded of two random candidates (Mitzenmacher, The Power of Two Choices, 2001). */
+/**
+ * Makes a strategy that picks the less loaded of two random candidates (Mitzenmacher, The Power of Two Choices,
+ * 2001).
+ */
 function leastLoaded({ random, load }: StrategyHost): Strategy {
   return (candidates) => {
     const first = Math.floor(random() * candidates.length);

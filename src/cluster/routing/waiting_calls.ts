@@ -6,40 +6,43 @@ import type { Call } from "../wire/call.ts";
 import type { Candidates } from "./node_choice.ts";
 import { nextTick } from "node:process";
 
-/** Gaps: contracts that a node handled lately, and that no node handles now, perhaps because it restarts. */
+/** Contracts in a gap: a node handled them lately, and no node handles them now, perhaps because it restarts. */
 export interface KnownGaps {
-  /** Returns true if this contract is known to be in a gap. */
+  /** Returns true if this node knows that the contract was handled lately. */
   knows(name: string): boolean;
-  /** Asks other nodes; {@link WaitingCalls.gapFound} is called when one of them remembers the contract. */
+  /**
+   * Asks other nodes about a contract; {@link WaitingCalls.gapFound} is called if one of them remembers that it was
+   * handled lately.
+   */
   ask(name: string): void;
 }
 
-/** Dependencies of waiting calls on the router. */
+/** Dependencies of {@link WaitingCalls} on the router. */
 interface WaitingCallsOptions {
   readonly clock: Clock;
   readonly candidates: Pick<Candidates, "of" | "handling" | "reachable">;
   readonly gaps: KnownGaps;
-  /** Sends a call that need not wait any longer. */
+  /** Sends a call that no longer needs to wait. */
   retry(call: Call): void;
-  /** Fails a call that has waited for long enough, or that came when too many were waiting. */
+  /** Fails a call that has waited for long enough, or that came when too many calls were waiting. */
   fail(call: Call, error: CatgaError): void;
 }
 
-/** A call's wait for a node. */
+/** The wait of a call for a node that handles it. */
 interface NodeWait {
-  /** Ends the wait; `undefined`: the call waits until its deadline. */
+  /** Timer that ends the wait; `undefined`: the call waits until its deadline. */
   timer: Timer | undefined;
-  /** True if the call was sent to nodes that handle its contract, and they were not there. */
+  /** True if the call was sent to nodes that handle its contract, and these had gone. */
   readonly away: boolean;
 }
 
-/** The waiting calls of one node. */
+/** The calls of one node that wait for the connection or for another node. */
 export class WaitingCalls {
   readonly #options: WaitingCallsOptions;
   /** Calls that wait for the connection, in the order in which they came. */
   readonly #forConnection: Set<Call> = new Set();
   readonly #forNode: Map<Call, NodeWait> = new Map();
-  /** Number of calls that wait for a node that was away. */
+  /** Number of calls that wait because their node had gone. */
   #away = 0;
   #checking = false;
   #polling = false;
@@ -49,13 +52,19 @@ export class WaitingCalls {
     this.#options = options;
   }
 
-  /** Has a call wait for {@link WaitingCalls.connected}: for the connection, or until this node has joined. */
+  /**
+   * Lets a call wait until {@link WaitingCalls.connected} is called: for the connection, or until this node has
+   * joined.
+   */
   forConnection(call: Call): void {
     if (this.#full) return this.#refuse(call, "the network is not connected");
     this.#forConnection.add(call);
   }
 
-  /** Has a call wait for a node that handles it: until its deadline if its contract is in a gap, else for 500 ms. */
+  /**
+   * Lets a call wait for a node that handles it: until its deadline if the contract was handled lately, else for 500
+   * ms.
+   */
   forNode(call: Call): void {
     if (this.#full) return this.#refuse(call, "no node handles it now");
     const { gaps } = this.#options;
@@ -67,9 +76,9 @@ export class WaitingCalls {
   }
 
   /**
-   * Called when the attempts of a call are used up, and the node of the last one was not there. Has the call wait until
-   * its deadline for a node, and sends it again. Fails it with `error` if it has no retries, or is for one node, or if
-   * too many calls wait or this node stops.
+   * Called when a call's attempts are used up and the node of the last attempt had gone. Lets the call wait until its
+   * deadline for a node, and sends it again. Fails the call with `error` if it allows no retries, or is for one
+   * particular node, or if too many calls wait or this node stops.
    */
   forReturn(call: Call, error: CatgaError): void {
     const { request } = call;
@@ -77,7 +86,7 @@ export class WaitingCalls {
       return this.#options.fail(call, error);
     }
     call.failedOn = undefined;
-    // the last retry was used up on a node that was not there
+    // the last retry was used up on a node that had gone: allow one more
     call.retriesLeft = Math.max(call.retriesLeft, 1);
     this.#forNode.set(call, { timer: undefined, away: true });
     this.#away++;
@@ -91,7 +100,8 @@ export class WaitingCalls {
   }
 
   /**
-   * Called when a contract turns out to be in a gap: its calls that would wait for 500 ms wait until their deadlines.
+   * Called when it becomes known that a contract was handled lately: its calls that would wait for 500 ms then wait
+   * until their deadlines.
    */
   gapFound(name: string): void {
     if (this.#stopping) return;
@@ -102,7 +112,10 @@ export class WaitingCalls {
     }
   }
 
-  /** Called when this node stops, and no longer notices nodes that join: calls wait for a node for at most 500 ms. */
+  /**
+   * Called when this node stops, and no longer notices nodes that join: from now on, calls wait for a node for at
+   * most 500 ms.
+   */
   stop(): void {
     this.#stopping = true;
     for (const [call, wait] of this.#forNode) wait.timer ??= this.#limit(call);
@@ -116,8 +129,8 @@ export class WaitingCalls {
   }
 
   /**
-   * Called when the nodes have changed: the calls that wait for a node are checked in the next tick, once for many
-   * changes.
+   * Called when the membership has changed: the calls that wait for a node are checked in the next tick, once for
+   * many changes.
    */
   nodesChanged(): void {
     if (this.#forNode.size === 0 || this.#checking) return;
@@ -128,7 +141,7 @@ export class WaitingCalls {
     });
   }
 
-  /** Removes a call that has ended. */
+  /** Removes a call that has ended from the waiting calls. */
   delete(call: Call): void {
     if (this.#forConnection.size > 0) this.#forConnection.delete(call);
     if (this.#forNode.size > 0) this.#leave(call);
@@ -172,12 +185,12 @@ export class WaitingCalls {
   }
 
   /**
-   * Sends the calls that have a node now, in the order in which they came. A node that has just joined queues or
-   * refuses requests that are too many for it.
+   * Sends the waiting calls for which there is a node now, in the order in which they came. (A node that has just
+   * joined queues or refuses requests that are too many for it.)
    */
   #check(): void {
     const { candidates, retry } = this.#options;
-    // a copy: a call may have to wait again
+    // a copy, because a call may have to wait again
     for (const [call, { away }] of [...this.#forNode]) {
       if (call.done) continue;
       const sendable = away ? candidates.reachable(call.request.contract.name) : candidates.of(call).length > 0;
@@ -188,8 +201,8 @@ export class WaitingCalls {
   }
 
   /**
-   * Checks the calls again after a pause: a node that stops is not suspect, so that its return may cause no change of
-   * the membership.
+   * Checks the waiting calls again after a pause: the return of a node may cause no change of the membership, because
+   * a node that stops is not suspect.
    */
   #poll(): void {
     if (this.#polling) return;
@@ -200,11 +213,11 @@ export class WaitingCalls {
       this.#check();
       if (this.#away > 0) this.#poll();
     };
-    this.#options.clock.after(POLL, again, { background: true }); // the calls' deadlines keep the process alive
+    this.#options.clock.after(POLL, again, { background: true }); // a background timer, because the calls' deadlines keep the process alive
   }
 }
 
-/** Maximum number of waiting calls. */
+/** Maximum number of calls that wait. */
 export const MAX_WAITING = 65_536;
 const NO_HANDLER_WAIT = 500; // ms: a node that has just joined is in every view some milliseconds later
 const POLL = 250; // ms

@@ -2,17 +2,14 @@
  * Detects nodes that died without leaving, and removes their records. The steps after a node's death:
  *
  * 1. Frames (messages) to the dead node bounce: the server answers that nobody subscribes to its endpoint. Each node
- *   pings its
- *    successor in the ring of sorted ids once a second, so that frames bounce without other traffic, too: one ping per node
- *    per second, whatever the size of the cluster.
- * 2. The first bounce, or 500 ms without an answer to a ping (over a slow link more: `patience` in
- *   `../wire/peer.ts`),
+ *    pings its successor in the ring of sorted ids once a second, so that frames bounce without other traffic, too: one
+ *    ping per node per second, whatever the size of the cluster.
+ * 2. The first bounce, or 500 ms without an answer to a ping (over a slow link more: `patience` in `../wire/peer.ts`),
  *    makes the node a suspect (`membership_view.ts`): requests prefer other nodes, and each node that suspects it pings
  *    it once a second. Requests under way to it fail or move to another node (`../wire/watchdog.ts`,
  *    `../routing/router.ts`).
- * 3. A second bounce, a second later, removes its record. With several NATS servers, a bounce says only that nobody
- *   is
- *    there as seen from one server, now. So frames have to bounce for as long as a live node may take to move to
+ * 3. A second bounce, a second later, removes the node's record. With several NATS servers, a bounce says only that
+ *    nobody is there as seen from one server, now. So frames must bounce for as long as a live node may take to move to
  *    another server; then a node on another server is asked: it pings as well, and removes the record if that bounces,
  *    too.
  * 4. The removal reaches every node's watch of the records, and the node leaves every view (`membership.ts`).

@@ -1,29 +1,30 @@
 /**
- * Finds out whether messages to a subject without subscribers bounce. They do not if a client or stream subscribes to
- * every subject (a tap); then a node's death is found later, by unanswered pings.
+ * Finds out if messages to a subject without subscribers bounce (the server answers that there is none). They do not
+ * if a client or stream subscribes to every subject (a tap); then the death of a node is found later, by unanswered
+ * pings.
  */
 import type { Timer } from "../../ports/clock.ts";
 import { publishIfOpen, type Transport } from "../../ports/transport.ts";
 
-/** Options of a probe. */
+/** Options of a {@link BounceProbe}. */
 interface BounceProbeOptions {
   readonly transport: Transport;
   /** A subject to which no part of Catga subscribes. */
   readonly subject: string;
-  /** Subject at which the bounce arrives; its subscriber calls {@link BounceProbe.stop}. */
+  /** Subject to which the bounce is sent; its subscriber calls {@link BounceProbe.stop}. */
   readonly reply: string;
-  /** Called at most once, if messages without subscribers do not bounce. */
+  /** Called at most once, if messages to a subject without subscribers do not bounce. */
   noBounces(): void;
 }
 
-/** One probe. It is repeated once if nothing bounces: a single message may get lost. */
+/** One test if messages bounce. It is repeated once if no bounce comes, because a single message may get lost. */
 export class BounceProbe {
   readonly #options: BounceProbeOptions;
   #unanswered = 0;
   #stopped = false;
   #timer: Timer | undefined;
 
-  /** Publishes the probe at once, if the transport is connected. */
+  /** Publishes the test message at once, if the transport is connected. */
   constructor(options: BounceProbeOptions) {
     this.#options = options;
     this.#publish();
@@ -40,9 +41,9 @@ export class BounceProbe {
     if (state !== "connected") return;
     publishIfOpen(transport, subject, "", { reply });
     this.#after(BOUNCE_TIMEOUT, () => {
-      // the server answers in order: after the answer to the flush no bounce follows
+      // the server answers in order: the bounce would come before the answer to the flush
       transport.flush().then(() => this.#after(SETTLE, () => this.#noBounce(generation)), () => {
-        // the connection was lost, and perhaps the message with it: the missing bounce proves nothing
+        // nothing to conclude: the connection was lost, and perhaps the test message with it
       });
     });
   }

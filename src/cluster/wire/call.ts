@@ -10,11 +10,12 @@
  * | here      | –      | –       | this node | done; waiting when this node refuses it                           |
  * | done      | –      | –       | any       | nothing: it has its result, in each state by deadline or abort    |
  *
- * The owner of a call (`routing/router.ts`) ends it at its deadline, and `routing/retry_decision.ts` decides with which
- * error, or whether another attempt follows a failure.
+ * The owner of a call (`routing/router.ts`) ends it at its deadline, and `routing/retry_decision.ts` decides with
+ * which error, or whether another attempt follows a failure.
  *
- * "Waiting" is for a connection, for a node with a handler, or for the end of a backoff: the router has it. A peer's
- * ledger has it while it is gathered or sent. A lost one may have run: its process is gone, or does not respond.
+ * A waiting call waits for a connection, for a node with a handler, or for the end of a backoff; the router has it. A
+ * gathered or sent call is in the ledger of its peer (the other process). A lost call may have run: its process is
+ * gone, or does not respond.
  */
 import type { CatgaError } from "../../error.ts";
 import type { Result } from "../../contract/result.ts";
@@ -25,49 +26,54 @@ import { cancelled } from "../../dispatch/unfinished.ts";
 import { nodeOf } from "./frame.ts";
 import { tooLarge } from "./frame_limits.ts";
 
-/** Failure of an attempt on a node. */
+/** Failure of an attempt to have a call handled by a node. */
 export type AttemptFailure =
-  /** The request certainly did not run there: a bounce, a refusal, or a pong that reports its frame missing. */
+  /**
+   * The request certainly did not run at the node: it bounced, was refused, or a pong has reported its frame missing.
+   */
   | { readonly how: "undelivered"; readonly code: NotRunCode }
   /**
-   * The request was, or may have been, delivered, and the process is gone; `answered`: the process is there, and its
+   * The request was, or may have been, delivered. Its process is gone; with `answered`, the process lives, and its
    * answer was lost.
    */
   | { readonly how: "lost"; readonly answered?: true }
-  /** The process does not answer pings: the request may have run, and may still run. */
+  /** The process does not answer pings: the request may have run, and may still be running. */
   | { readonly how: "silent" };
 
-/** Owner of a call; its methods are called when the state of the call changes. */
+/** Owner of a call (the router): its methods are called when the state of the call changes. */
 export interface CallOwner {
-  /** Called when the node answered. */
+  /** Called when the node has answered the call. */
   answered(call: Call, result: Result<unknown>): void;
-  /** Called when the attempt on this node failed. */
+  /** Called when the attempt to have the call handled by this node has failed. */
   failed(call: Call, failure: AttemptFailure, node: string): void;
-  /** Called when the connection was lost before the call's frame left. */
+  /** Called when the connection was lost before the frame with the call was sent. */
   disconnected(call: Call): void;
   /** Called when the call's deadline has passed. */
   expired(call: Call): void;
-  /** Called when the caller gave up, or the app stops. */
+  /** Called when the caller has given up, or the app stops. */
   aborted(call: Call, reason: CatgaError): void;
 }
 
 /** The process whose answer a call waits for. */
 export interface Answerer {
-  /** Sends a cancellation to the process, because the caller has given up. */
+  /** Sends a cancellation of the call to the process, because the caller has given up. */
   cancel(call: Call): void;
-  /** Called when no answer to this call is awaited any more. */
+  /** Called when no answer to the call is awaited any more. */
   settle(call: Call): void;
-  /** Tells the process how many items the reader of a stream has consumed and received. */
+  /**
+   * Sends the process the progress of a stream's reader: how many items it has consumed and received. `again`: items
+   * sent since may be lost.
+   */
   word(call: Call, consumed: number, received: number, again: boolean): void;
 }
 
-/** A frame with requests that has been sent. */
+/** A sent frame (message to another process), as far as it has requests. */
 export class SentFrame {
   readonly seq: number;
   readonly calls: readonly Call[];
   /** Time at which the frame was sent, by the monotonic clock. */
   readonly at: number;
-  /** True if the frame was written at once, before the end of its turn. */
+  /** True if the frame was written to the socket at once, before the end of its turn of the event loop. */
   readonly now: boolean;
   /** Number of calls in the frame that wait for an answer. */
   open = 0;
@@ -92,7 +98,10 @@ export type NotRunCode =
   | "TOO_LARGE"
   | "BREAKER_OPEN";
 
-/** Codes with which a node refuses a request; a node that answers with another refusal code did not run it either. */
+/**
+ * Codes with which a node refuses a request before it runs. A refusal with another code means the same: the request
+ * did not run.
+ */
 const REFUSALS = ["OVERLOADED", "DRAINING", "NO_HANDLER", "DEADLOCK"] as const;
 
 /** Returns true if a code is one of a node's refusals. */
@@ -105,43 +114,51 @@ export class Call extends Deadlined {
   readonly request: RemoteRequest;
   readonly owner: CallOwner;
   readonly caller: ResultReceiver;
-  /** The payload as text, once {@link Call.encode} has been called; `undefined` for a payload that is `undefined`. */
+  /** The payload as JSON text, set by {@link Call.encode}; `undefined` for the payload `undefined`. */
   text: string | undefined = undefined;
   encoded = false;
   attempt = 1;
-  /** Number of retries that are left. */
+  /** Number of retries that the call has left. */
   retriesLeft: number;
-  /** Number of attempts that went on to an untried node, and used up no retry. */
+  /** Number of attempts that went on to another node without using up a retry. */
   moves = 0;
-  /** The message id: the sender's, or the name that the request had in its first frame; the same in every attempt. */
+  /**
+   * Id of the message: given by the sender, or else the name of the request in its first frame. The same in every
+   * attempt.
+   */
   id: string | undefined;
-  /** The process whose answer this call waits for. */
+  /** The process whose answer this call waits for; `undefined`: none. */
   peer: Answerer | undefined = undefined;
-  /** The frame in which this call was sent; `undefined` before. */
+  /** The frame in which this call was sent; `undefined`: it was not sent yet. */
   frame: SentFrame | undefined = undefined;
   /** Id of the node where this call may be running, or have run; `undefined` while it certainly runs nowhere. */
   at: string | undefined = undefined;
   /** Id of the node where an earlier attempt of a command may have run, whatever the outcome of the present one. */
   ran: string | undefined = undefined;
   /**
-   * Description of the call in the error if its last attempt certainly did not run: an earlier attempt may have run.
+   * Words that describe the call in its error if the last attempt certainly did not run; they differ if an earlier
+   * attempt may have run.
    */
   fate: "did not run" | "was not answered" = "did not run";
-  /** Place of this call among the requests of its frame. */
+  /** Index of this call among the requests of its frame. */
   index = 0;
-  /** Ids of the nodes on which this call failed; emptied when every node has failed it, for another chance. */
+  /**
+   * Ids of the nodes on which this call has failed; reset when it has failed on every node, so that each may be tried
+   * again.
+   */
   failedOn: Set<string> | undefined = undefined;
-  /** Names of the shapes whose schemas refused this call. */
+  /** Names of the shapes (hashes of schemas and options) whose input schemas have refused this call. */
   refusedBy: Set<string> | undefined = undefined;
-  /** The last refusal by a schema. */
+  /** Error of the last refusal of this call by an input schema. */
   refusal: CatgaError | undefined = undefined;
   /**
-   * Versions of nodes that refused the stored state or events of this call's entity: the hashes of all their shapes.
+   * Versions of nodes (hashes of all their shapes) that have refused the stored state or events of this call's
+   * entity.
    */
   refusedByVersions: Set<string> | undefined = undefined;
-  /** True if this call has its result. */
+  /** True when this call has its result. */
   done = false;
-  /** Listener on the caller's signal. */
+  /** Listener on the signal of the call's caller. */
   onAbort: (() => void) | undefined = undefined;
 
   constructor(
@@ -164,34 +181,40 @@ export class Call extends Deadlined {
     try {
       if (payload !== undefined) this.text = known ?? toText(payload, "INVALID_MESSAGE", "the payload", name);
     } catch (error) {
-      return error as CatgaError; // `toText` throws only CatgaErrors
+      return error as CatgaError; // `toText` throws CatgaErrors only
     }
     this.encoded = true;
     const text = (this.text ?? "") + (meta === undefined ? "" : JSON.stringify(meta));
     return tooLarge(meta?.headers === undefined ? "the payload" : "payload and headers", name, text, limit);
   }
 
-  /** The request's meta in this attempt; `undefined`: all of its members have their defaults. */
+  /**
+   * Meta (id, headers and the like) of the request in this attempt; `undefined`: all of its members have their
+   * defaults.
+   */
   get meta(): Meta | undefined {
     const { request: { meta, ofEntity, timeout }, id, ran } = this;
     const span = meta?.span ?? (ofEntity && ran !== undefined ? timeout : undefined);
     return id === undefined && span === undefined ? meta : { ...meta, id, span };
   }
 
-  /** Tells the process that feeds this stream how many items its reader has consumed and received. */
+  /**
+   * Sends the process that feeds this stream the progress of its reader: how many items it has consumed and received.
+   * `again`: items sent since may be lost.
+   */
   word(consumed: number, received: number, again: boolean): void {
     this.peer?.word(this, consumed, received, again);
   }
 
-  /** Aborts this call when the caller's signal aborts. */
+  /** Listens to the caller's signal: this call aborts when the signal does. */
   listen(signal: AbortSignal): void {
     this.onAbort = () => this.abort(cancelled(this.request.contract));
     signal.addEventListener("abort", this.onAbort, { once: true });
   }
 
   /**
-   * Counts a failed attempt that another one follows. `moves`: it goes to a node that has not failed this call, which
-   * uses up no retry.
+   * Counts a failed attempt after which another one follows. `moves`: the next attempt goes to a node on which the
+   * call has not failed, and uses up no retry.
    */
   count(moves: boolean): void {
     this.attempt++;
@@ -214,8 +237,8 @@ export class Call extends Deadlined {
 }
 
 /**
- * Returns the prefix of the names of requests. Frames are numbered for each receiver anew, so the prefix includes its
- * nonce.
+ * Returns the prefix of the names of one process's requests to another. It includes the receiver's nonce, because
+ * frames are numbered anew for each receiver.
  */
 export function callPrefix(sender: string, receiver: string): string {
   return `${sender}.${receiver.slice(nodeOf(receiver).length + 1)}.`;

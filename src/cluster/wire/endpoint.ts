@@ -1,7 +1,7 @@
 /**
- * This process on the wire: its subscriptions, its peers, and the frames that it sends to them at the end of each turn
- * of the event loop. `frame_receiver.ts` handles the frames that arrive; `watchdog.ts` decides the meaning of bounces
- * and silence.
+ * The endpoint of this process on the network: its subscriptions, its peers (other processes), and the frames
+ * (messages) that it sends to them at the end of each turn of the event loop. `frame_receiver.ts` handles the frames
+ * that arrive; `watchdog.ts` decides what bounces and silence mean.
  */
 import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
@@ -24,24 +24,25 @@ import { FrameReceiver, type FrameReceiverOptions } from "./frame_receiver.ts";
 import { ELSEWHERE, type MalformedCount } from "./malformed_count.ts";
 import { BounceProbe } from "./bounce_probe.ts";
 
-/** Dependencies of an endpoint on the app. */
+/** Dependencies of an {@link Endpoint} on the app. */
 export interface EndpointOptions
   extends
     Pick<InboundRequestsOptions, Passed>,
     Pick<FrameReceiverOptions, "accused" | "asked" | "gap" | "stats" | "shapes" | "shapesKnown"> {
   readonly transport: Transport;
   readonly namespace: string;
-  /** `<id>.<nonce>`. */
+  /** Name of this process on the network: the node's id, a dot, and a nonce. */
   readonly endpoint: string;
   readonly observer: Observer;
   readonly malformed: MalformedCount;
   /**
-   * Called when another process was seen alive after a while, or a frame to it bounced, or it does not answer pings.
+   * Called when another process was seen alive after a while, when a frame to it has bounced, or when it does not
+   * answer pings.
    */
   observed(peer: Peer, sign: "alive" | "bounced" | "silent"): void;
-  /** Called when the connection is back. */
+  /** Called when the connection to NATS is back. */
   reconnected(): void;
-  /** Called when items of this stream of a plain client have bounced. */
+  /** Called when items of this stream for a plain NATS client have bounced: the client no longer reads them. */
   unread(stream: number): void;
 }
 
@@ -50,29 +51,35 @@ type Passed = "concurrency" | "host" | "runner";
 /** The endpoint of this process: sends and receives frames. */
 export class Endpoint implements PeerHost {
   readonly endpoint: string;
-  /** Requests of other processes. */
+  /** The requests that other processes have sent to this one. */
   readonly inbound: InboundRequests;
   /** The time after each reconnect of this process in which bounces prove nothing. */
   readonly grace: ReconnectGrace;
-  /** Number of the turn. It grows when a turn's frames are sent: sends of the same turn see the same number. */
+  /**
+   * Number of the present turn of the event loop. It grows when the turn's frames are sent, so that all sends of a
+   * turn see the same number.
+   */
   turn = 0;
-  /** Result of {@link frameLimit}, computed in each turn from the server's present limit. */
+  /**
+   * Length of items at which a frame is sent; see {@link frameLimit}. Computed in each turn from the server's present
+   * limit.
+   */
   frameLimit = 0;
-  /** Result of {@link payloadLimit}, computed in each turn from the server's present limit. */
+  /** Size of the largest payload; see {@link payloadLimit}. Computed in each turn from the server's present limit. */
   payloadLimit = 0;
   readonly bursts: TurnBursts;
   readonly #options: EndpointOptions;
   readonly #transport: Transport;
   readonly #peers: PeerTable;
-  /** Peers to which frames are to be sent in this turn. */
+  /** Peers to which frames are sent at the end of this turn of the event loop. */
   #toFlush: Peer[] = [];
   #closed = false;
   readonly #bounceProbe: BounceProbe;
   readonly #watchdog: Watchdog;
   readonly #resendBuffer: ResendBuffer;
   /**
-   * Wall clock minus monotonic clock at the start of this process: with the monotonic clock added, a time that does not
-   * jump.
+   * Wall clock minus monotonic clock at the start of this process. Added to the monotonic clock, it gives a time that
+   * does not jump.
    */
   readonly #epoch: number;
   readonly #framePrefix: string;
@@ -80,7 +87,7 @@ export class Endpoint implements PeerHost {
   #subscriptions: Subscription[] = [];
   readonly #offStatus: () => void;
 
-  /** Subscribes at once. */
+  /** Subscribes to the subjects of this process at once. */
   constructor(options: EndpointOptions) {
     const { transport, namespace, endpoint, observer } = options;
     const { clock } = transport;
@@ -143,27 +150,27 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * True if a bounce proves that a process, or its connection, is gone with the requests that it had: not with several
-   * servers, and not while other processes may be on their way back from an outage.
+   * True if a bounce proves that a process, or its connection, is gone with the requests that it had. False with
+   * several servers, and while other processes may be reconnecting after an outage.
    */
   get conclusive(): boolean {
     return !this.#transport.server.clustered && !this.grace.running;
   }
 
   /**
-   * Returns true if a bounce proves that this process is gone with the requests that it had. It does not for a process
-   * that leaves: that process has answered its requests, and the bounce has overtaken the answers.
+   * Returns true if a bounce proves that this process is gone with the requests that it had. False for a process that
+   * leaves: it has answered its requests, and the bounce has overtaken the answers.
    */
   concludes(peer: Peer): boolean {
     return this.conclusive && !peer.leaving;
   }
 
-  /** True while the server denies a subscription of this endpoint. */
+  /** True while the NATS server denies this process a subscription that it needs. */
   get forbidden(): boolean {
     return this.#subscriptions.some(({ forbidden }) => forbidden);
   }
 
-  /** Prefix of the reply subjects of items for plain clients; the stream's number follows. */
+  /** Prefix of the subjects to which stream items for plain NATS clients bounce; the stream's number follows. */
   get plainBounces(): string {
     return this.#bouncePrefix + PLAIN;
   }
@@ -176,22 +183,22 @@ export class Endpoint implements PeerHost {
     this.#options.observer({ type: "fault", during, error });
   }
 
-  /** All other processes that this one knows. */
+  /** All other processes with which this process exchanges frames. */
   get peers(): Iterable<Peer> {
     return this.#peers.values();
   }
 
-  /** Returns the process at this endpoint, if frames were exchanged with it. */
+  /** Returns the process at this endpoint; `undefined`: no frames were exchanged with it. */
   find(endpoint: string): Peer | undefined {
     return this.#peers.find(endpoint);
   }
 
-  /** Returns the process at this endpoint. */
+  /** Returns the process at this endpoint, also if no frames were exchanged with it yet. */
   peer(endpoint: string): Peer {
     return this.#peers.get(endpoint);
   }
 
-  /** Sends a request with `ttl` ms left; a method of the call's owner is called with its outcome. */
+  /** Sends a request with `ttl` ms left until its deadline. Its outcome is reported to the call's owner. */
   send(call: Call, peer: Peer, ttl: number): void {
     peer.request(call, ttl);
     if (!this.#watchdog.running) this.#watchdog.start();
@@ -213,15 +220,16 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Refuses requests with `DRAINING` from now on. Sends the others a refusal of no request while this process is still
-   * subscribed, so that they know that it leaves before a frame bounces, however late they see that its record is gone.
+   * Refuses requests with `DRAINING` from now on. Tells the other processes at once, by a frame that refuses no
+   * request, that this process leaves: they then know it before a frame bounces, however late they see that its
+   * record is gone.
    */
   refuse(others: readonly string[]): void {
     this.inbound.refuse();
     for (const other of others) if (other !== this.endpoint) this.peer(other).add(["n", 0, 0, "DRAINING"]);
   }
 
-  /** Sends all gathered items, and ends the subscriptions. */
+  /** Sends all gathered items, and ends the subscriptions of this process. */
   async close(): Promise<void> {
     this.inbound.close();
     await this.#linger();
@@ -236,9 +244,9 @@ export class Endpoint implements PeerHost {
   }
 
   /**
-   * Waits until no request has come for 50 ms, at most 500 ms. To a sender that does not know that this process leaves,
-   * a bounce means that its requests here are lost: so no bounce may overtake the answers, or the refusals, of earlier
-   * requests.
+   * Waits until no request has arrived for 50 ms, at most 500 ms. A sender that does not know that this process
+   * leaves takes a bounce as a loss of its requests: so no bounce may overtake the answers to, or the refusals of,
+   * earlier requests.
    */
   async #linger(): Promise<void> {
     const until = this.now() + LONGEST_LINGER;
@@ -270,28 +278,28 @@ export class Endpoint implements PeerHost {
 
   #onStatus({ state, generation }: TransportStatus): void {
     this.#options.observer({ type: "connection", state, generation });
-    // a process that was not there before this one was cut off may be back since
+    // forget bounces: a process that was gone before this one was cut off may be back
     for (const peer of this.#peers.values()) peer.bouncedAt = -1;
     if (state !== "connected") return;
     this.#measure();
     this.grace.begin();
     this.#resendBuffer.resume();
     for (const peer of this.#peers.values()) {
-      peer.pingedAt = -1; // a ping from before the cut may never have arrived
+      peer.pingedAt = -1; // a ping sent before the cut may never have arrived
       peer.resume();
-      // requests and answers from before the cut may be lost: the ping asks for both
+      // requests and answers sent before the cut may be lost: the ping asks what has arrived
       if (peer.ledger.outstanding > 0) peer.ping(true);
     }
     this.#options.reconnected();
   }
 
-  /** Handles a bounce: no process subscribes to the target of the frame. */
+  /** Handles the bounce of a frame: no process subscribes to the frame's target. */
   #onBounce(message: TransportMessage): void {
-    // anybody may publish here; only the server's own 503 counts
+    // anybody may publish to this subject; only the server's own answer 503 counts
     if (!message.noResponders || message.data.length > 0) return;
     if (!message.subject.startsWith(this.#bouncePrefix)) return this.#options.malformed.add(message.subject, ELSEWHERE);
     const place = message.subject.slice(this.#bouncePrefix.length);
-    if (place === PROBE) return this.#bounceProbe.stop(); // messages without subscribers bounce
+    if (place === PROBE) return this.#bounceProbe.stop(); // the probe has bounced: messages without subscribers do bounce
     if (place.startsWith(PLAIN)) return this.#options.unread(Number(place.slice(PLAIN.length)));
     if (!/^\d+\.\d+$/.test(place)) return;
     const [slot, seq] = place.split(".").map(Number);
@@ -303,11 +311,11 @@ export class Endpoint implements PeerHost {
 }
 
 /**
- * Length in code units up to which frames are kept as text: V8 copies a large text that lives on at each garbage
- * collection, and does not copy bytes (docs/internals/measurements.md).
+ * Length in UTF-16 code units up to which sent frames are kept as text; longer ones are kept as bytes. V8 copies a
+ * large text that lives on at each garbage collection, and does not copy bytes (docs/internals/measurements.md).
  */
 const KEPT_AS_TEXT = 1_024;
-const PROBE = "probe"; // stands in place of a slot and a number
+const PROBE = "probe"; // in bounce subjects, in place of a peer's slot and a frame's number
 const PLAIN = "plain."; // stands in place of a slot; the stream's number follows
 const LINGER = 50; // ms: many times as long as a message takes
 const LONGEST_LINGER = 500; // ms

@@ -1,7 +1,7 @@
 /**
- * Events on the wire: events of one name and one meta that are published in one turn of the event loop travel as one
- * message, or events of two turns if there are few. Nodes of a service subscribe in a queue group named after the
- * service, so that one of them gets each event.
+ * Sends and receives events. Events of one name and one meta that are published in one turn of the event loop travel
+ * as one message, or events of two turns if there are few. Nodes of a service subscribe in a queue group named after
+ * the service, so that one of them gets each event.
  */
 import { eventSubject } from "../../contract/subjects.ts";
 import { nextTick } from "node:process";
@@ -22,20 +22,20 @@ import type { EndpointOptions } from "./endpoint.ts";
 import { HEADERS } from "./malformed_count.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 
-/** Dependencies of an event channel on the node. */
+/** Dependencies of an {@link EventChannel} on the node. */
 interface EventChannelOptions
   extends Pick<EndpointOptions, "transport" | "namespace" | "endpoint" | "observer" | "malformed"> {
   readonly service: string;
-  /** Counts of the node by contract. */
+  /** The node's counts of messages, by contract. */
   readonly counts: Counts;
   /**
-   * Runs the handlers of an event: with `each: "service"` those that run once in each service, else those that run on
-   * every node.
+   * Runs the handlers of an event. `each`: `"service"` runs the handlers that run once in each service; `"node"`
+   * those that run on every node.
    */
   deliver(name: string, payload: unknown, from: { envelope: () => Envelope; each: "service" | "node" }): void;
 }
 
-/** Events of one name and one meta, sent as one message. */
+/** Events of one name and one meta, to be sent as one message. */
 interface EventBatch {
   readonly name: string;
   readonly meta: Meta | undefined;
@@ -44,7 +44,7 @@ interface EventBatch {
   count: number;
 }
 
-/** Publishes and receives the events of one node. */
+/** Publishes and receives the events of one node; see the file's comment. */
 export class EventChannel {
   readonly #options: EventChannelOptions;
   readonly #batches: Map<string, EventBatch> = new Map();
@@ -52,7 +52,7 @@ export class EventChannel {
   readonly #subjects: Map<string, string> = new Map();
   #seq = 0;
   #runs = 0;
-  /** Number of events since the last flush. */
+  /** Number of events published since events were last sent. */
   #gathered = 0;
   #ticking = false;
   #closing = false;
@@ -63,12 +63,15 @@ export class EventChannel {
     this.#options = options;
   }
 
-  /** True while the server denies a subscription of this channel. */
+  /** True while the NATS server denies this channel a subscription. */
   get forbidden(): boolean {
     return this.#subscriptions.some(({ forbidden }) => forbidden);
   }
 
-  /** Starts to receive the events of this name: this node's share of its service's events, or all events. */
+  /**
+   * Subscribes to the events of this name. `each`: `"service"`: this node's share of the events of its service;
+   * `"node"`: all events.
+   */
   subscribe(name: string, each: "service" | "node"): void {
     const { transport, service } = this.#options;
     const onMessage = (message: TransportMessage) => this.#onMessage(name, message, each);
@@ -76,7 +79,7 @@ export class EventChannel {
     this.#subscriptions.push(transport.subscribe(this.#subject(name), options, onMessage));
   }
 
-  /** Puts an event into this turn's batch. */
+  /** Adds an event to the messages that are sent at the end of this turn of the event loop. */
   publish({ contract, payload, meta }: RemoteEvent): Result<void> {
     const { transport } = this.#options;
     if (transport.status.state !== "connected") {
@@ -87,7 +90,7 @@ export class EventChannel {
     try {
       if (payload !== undefined) text = toText(payload, "INVALID_MESSAGE", "the payload", contract.name);
     } catch (error) {
-      return { ok: false, error: error as CatgaError }; // `toText` throws only CatgaErrors
+      return { ok: false, error: error as CatgaError }; // `toText` throws CatgaErrors only
     }
     const { name } = contract;
     const metaText = meta === undefined ? "" : JSON.stringify(meta);
@@ -95,7 +98,7 @@ export class EventChannel {
     const whole = text + metaText;
     const error = tooLarge(meta?.headers === undefined ? "the payload" : "payload and headers", name, whole, limit);
     if (error !== undefined) return { ok: false, error };
-    // an event without a payload, or with an id of its own, is sent alone
+    // such an event is sent in a message of its own
     const alone = payload === undefined || meta?.id !== undefined;
     const tagged = isTagged(text);
     const key = alone ? `${name} #${++this.#runs}` : meta === undefined ? name : `${name} ${metaText}`;
@@ -121,19 +124,22 @@ export class EventChannel {
     return { ok: true, value: undefined };
   }
 
-  /** Called when the connection is back: sends the events that were gathered when it was lost. */
+  /** Called when the connection is back: sends the events gathered while it was lost. */
   resume(): void {
     this.#flush();
   }
 
-  /** Sends the gathered events, and ends the subscriptions; events that NATS has delivered are handled. */
+  /** Sends the gathered events and ends the subscriptions; events that NATS has delivered already are handled. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#flush();
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }
 
-  /** Returns the subject of a name: the same string each time, which the transport compares with the last one. */
+  /**
+   * Returns the subject of an event's name. The same string object each time, because the transport compares it with
+   * the last one.
+   */
   #subject(name: string): string {
     let subject = this.#subjects.get(name);
     if (subject === undefined) {
@@ -144,15 +150,15 @@ export class EventChannel {
   }
 
   /**
-   * Ends a turn: sends its events, or gathers them with those of the next turn. With few events in each turn, every
-   * event would be a message and a write to the socket. So the few events of a turn that ends within 1 ms of the last
-   * message share a message with the next turn, which follows at once: 1.5 to 1.7 times as many events a second
-   * (docs/internals/measurements.md).
+   * Ends a turn of the event loop: sends its events, or keeps them for the next turn. With few events in each turn,
+   * every event would be a message and a write to the socket. So if the last message was sent less than 1 ms ago, the
+   * few events of the turn share a message with the next turn, which follows at once: 1.5 to 1.7 times as many events
+   * a second (docs/internals/measurements.md).
    */
   readonly #endTurn = (): void => {
     const { clock } = this.#options.transport;
     const many = this.#gathered > MAX_EVENTS / 2;
-    // a wall clock that has jumped does no harm here
+    // the wall clock is precise enough: a jump only changes which events share a message
     if (many || this.#closing || Math.abs(clock.now() - this.#sentAt) > 1) this.#flush();
     else clock.soon(this.#flush);
   };
@@ -180,7 +186,7 @@ export class EventChannel {
   #onMessage(name: string, message: TransportMessage, each: "service" | "node"): void {
     if (message.noResponders) return;
     const { malformed } = this.#options;
-    // no node sends headers: messages that JetStream publishes have headers, or are on another subject
+    // no node sends headers: this message was published by JetStream or by another program
     if (message.headers !== undefined) return malformed.add(message.subject, HEADERS);
     if (message.subject !== this.#subject(name)) return malformed.add(message.subject, "it is on another subject");
     let frame: EventFrame;
@@ -191,7 +197,7 @@ export class EventChannel {
       return malformed.add(message.subject, error.message);
     }
     const { payloads } = frame;
-    const count = Math.max(1, payloads.length); // without payloads, one event whose payload is `undefined`
+    const count = Math.max(1, payloads.length); // a batch without payloads is one event whose payload is `undefined`
     for (let index = 0; index < count; index++) {
       const payload = payloads[index];
       if (payload instanceof Unreadable) {
@@ -206,7 +212,7 @@ export class EventChannel {
   readonly #nextRun = (): string => `${this.#options.endpoint}.e${++this.#runs}`;
 }
 
-/** The envelope of one handler's run for the event at one index of a batch. */
+/** The envelope of one handler's run, for one event of a batch. */
 class EventEnvelope extends WireEnvelope {
   readonly #frame: EventFrame;
   readonly #index: number;
@@ -228,21 +234,22 @@ class EventEnvelope extends WireEnvelope {
     return `${sender}.e${meta.seq}.${this.#index}`;
   }
 
-  /** Always empty: the publisher does not wait for the handlers, so they cannot deadlock with it. */
+  /** Always empty: the publisher does not wait for the handlers, so they cannot cause a deadlock with it. */
   override get ancestry(): readonly string[] {
     return [];
   }
 }
 
-const MAX_EVENTS = 64; // a queue group gives the whole batch to one node
+const MAX_EVENTS = 64; // limited, because a queue group gives the whole batch to one node
 
-// Events that were dropped because too many waited: counted by contract, and reported at once and then once a minute.
+// Counts events that were dropped because too many waited. They are reported by contract: at once, and then once a
+// minute.
 
-/** Counts the dropped events of one node. */
+/** Counts the events that one node has dropped. */
 export class DroppedEvents {
   readonly #clock: Clock;
   readonly #observer: Observer;
-  /** Contracts whose dropped events were reported less than a minute ago. */
+  /** Contracts whose dropped events were reported less than a minute ago, with the events dropped since. */
   readonly #reported: Map<string, Unreported> = new Map();
 
   constructor(clock: Clock, observer: Observer) {
@@ -266,7 +273,7 @@ export class DroppedEvents {
   }
 
   #report(contract: string, count: number): void {
-    // reports the rest after a minute, even if no other event is dropped
+    // after a minute the events dropped since are reported, even if no other is dropped
     const timer = this.#clock.after(60_000, () => this.#endMinute(contract), { background: true });
     this.#reported.set(contract, { count: 0, timer });
     this.#observer({ type: "event-dropped", contract, count });
@@ -279,7 +286,7 @@ export class DroppedEvents {
   }
 }
 
-/** Dropped events of one contract since its last report. */
+/** Number of dropped events of one contract since they were last reported. */
 interface Unreported {
   count: number;
   readonly timer: Timer;

@@ -1,7 +1,7 @@
 /**
- * The format of frames, and their reader; `frame_writer.ts` writes them. A frame is a JSON text with everything that
- * one process sends to another in one turn of the event loop: `[1, seq, sentAt, item, item, …]`. Nothing that arrives
- * is trusted: a frame is accepted as a whole or not at all.
+ * The format of frames, and their reader; `frame_writer.ts` writes frames. A frame is a message with everything that
+ * one process sends to another in one turn of the event loop, as the JSON text `[1, seq, sentAt, item, item, …]`.
+ * Nothing that arrives is trusted: a frame is accepted as a whole or not at all.
  */
 import { isInternalContract } from "../../contract/send_options.ts";
 import { isContractName } from "../../contract/contract.ts";
@@ -14,78 +14,91 @@ import type { Meta } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { PROTOCOL } from "../../version.ts";
 
-/** Stands in place of the version in a batch of events whose payloads have tags. */
+/** Stands for the version of the format in a batch of events whose payloads have tags. */
 export const TAGGED_PROTOCOL = "~1";
 
 /**
- * `["q", name, ttl, payload, …]`: requests of one contract; without a payload, one request whose payload is
+ * `["q", name, ttl, payload, …]`: requests of one contract. Without a payload: one request with the payload
  * `undefined`.
  */
 type RequestsItem = ["q", name: string, ttl: number, ...payloads: unknown[]];
-/** `["m", name, ttl, meta, payload]`: one request with meta that is not default. */
+/** `["m", name, ttl, meta, payload]`: one request whose meta (id, headers and the like) is not the default. */
 type RequestItem = ["m", name: string, ttl: number, meta: WireMeta, payload?: unknown];
-/** `["r", seq, index, value, …]`: answers to consecutive requests; without a value, one answer that is `undefined`. */
+/**
+ * `["r", seq, index, value, …]`: answers to consecutive requests of frame `seq`, from place `index` on. Without a
+ * value: one answer `undefined`.
+ */
 export type AnswersItem = ["r", seq: number, index: number, ...values: unknown[]];
 /**
- * `["e", seq, index, error]`: the handler failed. A 1 at the end: the input schema refused the payload, and no handler
- * began; a 2: the stored state or events of the request's entity were refused.
+ * `["e", seq, index, error]`: the handler of a request failed. With a 1 at the end: the input schema refused the
+ * payload, and no handler began; with a 2: the stored state or events of the request's entity were refused.
  */
 type FailureItem = ["e", seq: number, index: number, error: unknown, refused?: 1 | 2];
-/** `["n", seq, index, code]`: the request was refused before its handler began. */
+/** `["n", seq, index, code]`: a request was refused before its handler began. */
 type RefusalItem = ["n", seq: number, index: number, code: string];
 /**
- * `["c", seq, index]`: the caller has given up. A 1 at the end: the request has moved to another node, so that a run
- * here may go on.
+ * `["c", seq, index]`: the caller of a request has given up. With a 1 at the end: the request has moved to another
+ * node; a run that holds the request's id may go on.
  */
 export type CancelItem = ["c", seq: number, index: number, moved?: 1];
-/** `["i", seq, index, n, value, …]`: items of a stream, the request at this place, from number `n` on. */
+/**
+ * `["i", seq, index, n, value, …]`: items of the stream that answers the request at this place; the first has number
+ * `n`.
+ */
 type ItemsItem = ["i", seq: number, index: number, n: number, ...values: unknown[]];
-/** `["a", seq, index, n]`: asks the reader of a stream to say when it has consumed `n` items. */
+/** `["a", seq, index, n]`: asks the reader of a stream to report when it has consumed `n` items. */
 type AskItem = ["a", seq: number, index: number, n: number];
 /** `["z", seq, index, n]`: a stream has `n` items in all. */
 type EndItem = ["z", seq: number, index: number, n: number];
 /**
- * `["w", seq, index, consumed, received]`: progress of the reader of a stream. A 1 at the end: items sent since may be
- * lost.
+ * `["w", seq, index, consumed, received]`: progress of a stream's reader: the number of items consumed and received.
+ * With a 1 at the end: items sent since may be lost.
  */
 export type WordItem = ["w", seq: number, index: number, consumed: number, received: number, again?: 1];
 /**
- * `["p", n]`: ping. With a 1, its sender has reconnected, and asks for all answers again; else for the answers in the
- * frames of `missing`.
+ * `["p", n]`: a ping. With a 1, its sender has reconnected, and asks for all answers again. `missing`: frames whose
+ * answers it asks for, because they have not arrived.
  */
 export type PingItem = ["p", n: number, again?: 0 | 1, missing?: number[]];
 /**
- * `["o", n, upTo, missing, load]`: pong. Its sender has received frames up to `upTo`, except those in `missing`
- * (`[from, to, from, to, …]`, both included), whose requests it will never run; `load` is `[in flight, queued]`. The
- * pong for a ping with `missing` adds the pinger's requests that it has in hand, `[seq, index, seq, index, …]`.
+ * `["o", n, upTo, missing, load]`: a pong, the answer to ping `n`. Its sender has received frames up to `upTo`,
+ * except those in `missing` (`[from, to, from, to, …]`, both included), whose requests it will never run. `load`: its
+ * number of requests in flight and queued. If the ping listed missing frames, the pong adds the requests of the
+ * pinging process that run or wait here, `[seq, index, seq, index, …]`.
  */
 export type PongItem = ["o", n: number, upTo: number, missing: number[], load: [number, number], inHand?: number[]];
 /**
- * `["v", version, …]`: the versions of the protocol that the sender speaks, in answer to a frame of another version.
+ * `["v", version, …]`: the versions of the protocol that the sender speaks; the answer to a frame of another version.
  */
 export type VersionsItem = ["v", ...versions: number[]];
 /**
- * `["b", endpoint, server]`: frames to that process bounce on that server; the receiver, on another server, pings it.
+ * `["b", endpoint, server]`: frames to that process bounce on that server. The receiver, on another server, pings the
+ * process.
  */
 type BouncesItem = ["b", endpoint: string, server: string];
-/** `["h", name]`: asks whether the receiver remembers a node that handles this contract; if not, it sends no answer. */
+/** `["h", name]`: asks if the receiver remembers a node that handled this contract; if not, it sends no answer. */
 type HandledItem = ["h", name: string];
-/** `["g", name, left]`: a node handled this contract lately; its sender will remember that for `left` ms more. */
+/** `["g", name, left]`: the sender remembers that a node handled this contract lately, for `left` ms more. */
 type GapItem = ["g", name: string, left: number];
-/** `["s", n]`: asks for the receiver's statistics. */
+/** `["s", n]`: asks for the receiver's statistics; `n` is the question's number. */
 export type StatsAskedItem = ["s", n: number];
-/** `["t", n, stats]`: the answer, a `NodeStats` without members that are 0 or empty. Nodes ignore it. */
+/**
+ * `["t", n, stats]`: the answer to question `n`, a `NodeStats` without members that are 0 or empty. Nodes ignore it;
+ * tools read it.
+ */
 type StatsItem = ["t", n: number, stats: unknown];
 
 /**
- * `["k", n, name, …]`: asks for the shapes of the receiver's contracts, or, with names, for the descriptions of these
- * contracts.
+ * `["k", n, name, …]`: question `n`, for the shapes (hashes) of the receiver's contracts; with names, for the
+ * descriptions of these contracts.
  */
 export type ShapesAskedItem = ["k", n: number, ...names: string[]];
-/** `["l", n, answer]`: a `NodeShapes`, or descriptions of contracts by name. */
+/**
+ * `["l", n, answer]`: the answer to question `n` about shapes: a `NodeShapes`, or descriptions of contracts by name.
+ */
 type ShapesItem = ["l", n: number, answer: unknown];
 
-/** An item of a frame. */
+/** An item of a frame, of any kind. */
 export type FrameItem =
   | RequestsItem
   | RequestItem
@@ -116,22 +129,22 @@ export type FrameItem =
 export interface Frame {
   readonly seq: number;
   /**
-   * Time of sending in ms, by a clock of the sender's that does not jump; lateness is measured by differences of such
+   * Time of sending in ms, by a clock of the sender that does not jump; lateness is measured by differences of such
    * times.
    */
   readonly sentAt: number;
   readonly items: readonly FrameItem[];
 }
 
-/** Members of a request's meta that are not default, as on the wire. */
+/** Meta of a request (id, headers and the like) as sent: without members that have their default. */
 export interface WireMeta extends Meta {
-  /** The attempt; absent: 1. */
+  /** Number of the attempt; absent: 1. */
   readonly attempt?: number;
 }
 
 /**
- * A batch of events as on the wire: `[1, sender, sentAt, meta, payload, …]`; `seq` in `meta` counts the sender's
- * batches.
+ * A batch of events as sent: `[1, sender, sentAt, meta, payload, …]`. `seq` in `meta` is the number of the batch
+ * among the sender's.
  */
 export interface EventFrame {
   readonly sender: string;
@@ -141,9 +154,9 @@ export interface EventFrame {
   readonly payloads: readonly unknown[];
 }
 
-/** Error for bytes that are no valid frame; its message is the reason. */
+/** Error of bytes that are no valid frame; its message is the reason. */
 export class Malformed extends Error {
-  /** The protocol version of a frame of another version; else `undefined`. */
+  /** Protocol version of the frame, if it is another version than this program's; else `undefined`. */
   readonly version: number | undefined;
 
   constructor(reason: string, version?: number) {
@@ -152,7 +165,7 @@ export class Malformed extends Error {
   }
 }
 
-/** Parses a frame. Throws {@link Malformed}. */
+/** Parses a frame. Throws {@link Malformed} if it is invalid. */
 export function readFrame(data: Uint8Array): Frame {
   const frame = readItems(data);
   let unreadable = false;
@@ -173,7 +186,7 @@ function readItems(data: Uint8Array): Frame {
   return { seq, sentAt, items };
 }
 
-/** Parses a batch of events. Throws {@link Malformed}. */
+/** Parses a batch of events. Throws {@link Malformed} if it is invalid. */
 export function readEventFrame(data: Uint8Array): EventFrame {
   const [version, sender, sentAt, meta, ...payloads] = readArray(data, PROTOCOL, TAGGED_PROTOCOL);
   if (typeof sender !== "string" || !isEndpoint(sender)) throw new Malformed("sender is not an endpoint");
@@ -185,17 +198,17 @@ export function readEventFrame(data: Uint8Array): EventFrame {
   return { sender, sentAt, meta: { ...meta, seq }, payloads };
 }
 
-/** Returns true if a string is `<id>.<nonce>`. */
+/** Returns true if a text has the form of an endpoint: a node's id, a dot, and a nonce. */
 export function isEndpoint(text: string): boolean {
   return /^[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{1,64}$/.test(text);
 }
 
-/** Returns the id of the node behind an endpoint. */
+/** Returns the id of the node whose process has this endpoint. */
 export function nodeOf(endpoint: string): string {
   return endpoint.slice(0, endpoint.indexOf("."));
 }
 
-/** Returns the answers and refusals in a frame of this process, as text for another frame. */
+/** Returns the answers and refusals in a sent frame, as text for another frame. */
 export function answersIn(frame: string | Uint8Array): string {
   const { items } = readItems(typeof frame === "string" ? encode(frame) : frame);
   return items.filter(([kind]) => "renRE".includes(kind)).map((item) => "," + JSON.stringify(item)).join("");
@@ -203,7 +216,7 @@ export function answersIn(frame: string | Uint8Array): string {
 
 const MAX_VERSIONS = 16;
 
-/** Parses an array whose first item is one of the `versions`. Throws {@link Malformed}. */
+/** Parses a JSON array whose first item must be one of `versions`. Throws {@link Malformed} for anything else. */
 function readArray(data: Uint8Array, ...versions: readonly unknown[]): unknown[] {
   const value = parsedJson(data);
   if (value === undefined) throw new Malformed("it is not JSON");
@@ -217,8 +230,8 @@ function readArray(data: Uint8Array, ...versions: readonly unknown[]): unknown[]
 }
 
 /**
- * Returns false for an item of an unknown kind. Throws {@link Malformed} for an item of a known kind with the wrong
- * form.
+ * Returns true for a valid item, false for an item of an unknown kind. Throws {@link Malformed} for an item of a
+ * known kind with the wrong form.
  */
 function isItem(item: unknown): item is FrameItem {
   if (!Array.isArray(item) || typeof item[0] !== "string") throw new Malformed("an item is not an array with a kind");
@@ -229,7 +242,9 @@ function isItem(item: unknown): item is FrameItem {
   return true;
 }
 
-/** Functions by kind that return true if an item has the form of its type; meta is checked apart. */
+/**
+ * For each kind of item, a function that returns true if an item has the form of its type. Meta is checked elsewhere.
+ */
 const SHAPES: ReadonlyMap<string, (item: readonly unknown[]) => boolean> = new Map([
   ["q", isRequest],
   ["Q", isRequest],
@@ -260,7 +275,10 @@ const SHAPES: ReadonlyMap<string, (item: readonly unknown[]) => boolean> = new M
   ["l", ([, n]) => isCount(n)],
 ]);
 
-/** Returns true for a request. Reads the members by index, because destructuring costs a fifth of the reading. */
+/**
+ * Returns true for a valid item with requests. Reads the members by index, because destructuring costs a fifth of the
+ * time.
+ */
 function isRequest(item: readonly unknown[]): boolean {
   return isName(item[1]) && typeof item[2] === "number";
 }
@@ -282,11 +300,11 @@ function isNumbered(item: readonly unknown[]): boolean {
 }
 
 /**
- * Replaces tags by values, and the kind of the item by the kind without tags. Returns true if a value is
- * {@link Unreadable}.
+ * Replaces the tagged values of an item by the values they stand for, and its kind by the kind without tags. Returns
+ * true if a value is {@link Unreadable}.
  */
 function readTags(item: FrameItem): boolean {
-  // on the wire there are more kinds than in a frame that has been read
+  // a sent item may have kinds (with tags) that a parsed item does not have
   const kind: string = item[0];
   if (kind !== "Q" && kind !== "M" && kind !== "R" && kind !== "E" && kind !== "I") return false;
   (item as unknown[])[0] = kind.toLowerCase();
@@ -301,7 +319,7 @@ function readTagsFrom(values: unknown[], first: number): boolean {
       unreadable ||= values[i] instanceof Unreadable;
     }
   } catch (error) {
-    // a RangeError comes from a bigint or an array that this runtime cannot hold
+    // a RangeError comes from a bigint or an array that this runtime cannot hold: the value is unreadable
     if (!(error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError)) throw error;
     throw new Malformed(`invalid tags: ${error.message}`);
   }
@@ -309,8 +327,8 @@ function readTagsFrom(values: unknown[], first: number): boolean {
 }
 
 /**
- * Returns the value, or an {@link Unreadable} with the reason: only the message with this value is refused, not its
- * frame.
+ * Returns the value that a tagged value stands for, or an {@link Unreadable} with the reason: then only the message
+ * with this value is refused, not its frame.
  */
 function untagged(value: unknown): unknown {
   try {
@@ -322,7 +340,8 @@ function untagged(value: unknown): unknown {
 }
 
 /**
- * Returns the items that replace this one: an unreadable answer, or item of a stream, becomes an error; requests stay.
+ * Returns the items that replace an item with unreadable values. An unreadable answer, or item of a stream, becomes
+ * an error; requests stay, because their receiver answers with an error.
  */
 function withoutUnreadable(item: FrameItem): FrameItem[] {
   if (item[0] === "r") {
@@ -334,14 +353,14 @@ function withoutUnreadable(item: FrameItem): FrameItem[] {
     );
   }
   const value = (item as readonly unknown[]).find((part) => part instanceof Unreadable);
-  // the reader gets none of these items, and the error ends its stream
+  // the error ends the stream: its reader gets none of these items
   if (item[0] === "i" && value !== undefined) return [["e", item[1], item[2], invalidResponse("an item", value)]];
   if (item[0] !== "e" || value === undefined) return [item];
-  // the details are the last member that is read
+  // only the details can be unreadable here, because they are read last
   return [["e", item[1], item[2], { ...value.given as object, details: "(the details could not be read)" }]];
 }
 
-/** Returns the error of a message whose payload is {@link Unreadable}. */
+/** Makes the error of a message whose payload is {@link Unreadable}. */
 export function unreadable(contract: string, { why }: Unreadable): CatgaError {
   return new CatgaError("INVALID_MESSAGE", `the payload of ${contract} cannot be read: ${why}`, { final: true });
 }

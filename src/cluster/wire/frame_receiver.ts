@@ -1,7 +1,8 @@
 /**
- * Handles the frames that arrive: each is checked, its sender is noted as alive, its requests go to their handlers and
- * its answers to the calls that wait for them. A frame that came before, or was reported missing, is refused; the time
- * by which a frame is late is subtracted from the time of its requests.
+ * Handles the frames (messages of other processes) that arrive. Each frame is checked, and shows that its sender is
+ * alive; its requests go to their handlers, its answers to the calls that wait for them. A frame that has come
+ * before, or was reported missing, is refused. If a frame is late, its lateness is subtracted from the time that its
+ * requests have.
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { TransportMessage } from "../../ports/transport.ts";
@@ -25,11 +26,11 @@ import { readError } from "../../dispatch/error_encoding.ts";
 import { SchemaRefusal } from "../../dispatch/outcome.ts";
 import { ELSEWHERE, HEADERS, type MalformedCount } from "./malformed_count.ts";
 
-/** Dependencies of a receiver on the endpoint that it belongs to. */
+/** Dependencies of a {@link FrameReceiver} on the endpoint. */
 export interface FrameReceiverOptions {
-  /** Prefix of the subjects of frames to this process; the sender follows. */
+  /** Prefix of the subjects of frames to this process; the sender's endpoint follows. */
   readonly prefix: string;
-  /** Added to the monotonic clock: the time by a clock that does not jump. */
+  /** Number added to the monotonic clock to get the time by a clock that does not jump, in ms. */
   readonly epoch: number;
   readonly clock: Clock;
   readonly peers: PeerTable;
@@ -37,25 +38,31 @@ export interface FrameReceiverOptions {
   readonly malformed: MalformedCount;
   /** Called for the first frame of a sender, and for frames that follow a ping: the sender is alive. */
   observed(peer: Peer): void;
-  /** Called when a process has reconnected, and asks for its last answers again. */
+  /** Called when the process has reconnected, and asks for its last answers again. */
   askedAgain(peer: Peer): void;
-  /** Called when a process has not received the frames in these ranges, and asks for the answers in them. */
+  /** Called when the process has not received the frames in these ranges, and asks for the answers in them. */
   missing(peer: Peer, ranges: readonly number[]): void;
-  /** Called when another node reports that frames to `endpoint` bounce on its server. */
+  /** Called when another node reports that frames to the process at `endpoint` bounce on its server. */
   accused(endpoint: string, server: string): void;
-  /** Returns how long this node remembers that a node handled this contract, in ms; 0 if it does not. */
+  /**
+   * Returns how long this node will remember that some node handled this contract, in ms; 0: it does not remember
+   * any.
+   */
   asked(name: string): number;
-  /** Called when another process remembers, for `left` ms more, that a node handled this contract. */
+  /**
+   * Called when another process answers that it will remember, for `left` ms more, that some node handled this
+   * contract.
+   */
   gap(name: string, left: number): void;
-  /** Returns the statistics of this process, as JSON. */
+  /** Returns the statistics of this node, as JSON. */
   stats(): string;
-  /** Returns the shapes of this node as JSON; with `names`, the descriptions of these contracts. */
+  /** Returns the shapes of this node's contracts as JSON; with `names`, the descriptions of these contracts. */
   shapes(names: readonly string[]): string;
-  /** Called with the answer to question `n` of this node about shapes. */
+  /** Called with another node's answer to this node's question `n` about shapes. */
   shapesKnown(n: number, answer: unknown): void;
 }
 
-/** Receives the frames for one process. */
+/** Receives and handles the frames for one process; see the file's comment. */
 export class FrameReceiver {
   readonly #options: FrameReceiverOptions;
 
@@ -72,7 +79,7 @@ export class FrameReceiver {
     if (peers.find(sender) === undefined && !isEndpoint(sender)) {
       return malformed.add(message.subject, "the sender is not an endpoint");
     }
-    // no node sends headers: messages that JetStream publishes have some
+    // no node sends headers: this message was published by JetStream or by another program
     if (message.headers !== undefined) return malformed.add(message.subject, HEADERS);
     let frame: Frame;
     try {
@@ -112,10 +119,10 @@ export class FrameReceiver {
         malformed.add(message.subject, `its sender speaks protocol ${item.slice(1)}: ${OTHER}`);
       } else index = this.#onItem(peer, frame.seq, item, index, runs ? late : Infinity);
     }
-    // items in the missing frames, or sent to the peer meanwhile, may never arrive
+    // stream items in the missing frames, or progress sent to the peer meanwhile, may never arrive
     if (upTo > 0 && frame.seq > upTo + 1) peer.doubt();
     if (index > 0) inbound.busyAt = peer.lastSeenAt;
-    // one answer for each frame, however many pings or questions the frame has
+    // one pong and one answer for each frame, however many pings or questions the frame has
     if (ping >= 0) peer.pong(ping, inbound.load, lacking);
     if (asked >= 0) peer.item(`["t",${asked},${this.#options.stats()}]`);
     if (askedShapes !== undefined) {
@@ -125,8 +132,8 @@ export class FrameReceiver {
   }
 
   /**
-   * Handles an item and returns the place of the frame's next request. `late`: the frame's lateness in ms; `Infinity`:
-   * its requests must not run.
+   * Handles an item of a frame. `index`: place of the item's first request in the frame; returns the place after its
+   * last one. `late`: the frame's lateness in ms; `Infinity`: its requests must not run.
    */
   #onItem(peer: Peer, seq: number, item: OtherItem, index: number, late: number): number {
     const { inbound } = this.#options;
@@ -165,7 +172,7 @@ export class FrameReceiver {
       case "z": {
         const call = peer.ledger.find(item[1], item[2]);
         const sink = call?.request.items;
-        if (call === undefined) peer.add(["c", item[1], item[2]]); // its handler is to end
+        if (call === undefined) peer.add(["c", item[1], item[2]]); // no reader waits for this stream: its handler must end
         else if (item[0] === "i") sink?.items(call, item[3], item, 4);
         else if (item[0] === "a") sink?.report(call, item[3]);
         else sink?.end(call, item[3]);
@@ -185,7 +192,8 @@ export class FrameReceiver {
           peer.lostUpTo = item[3][item[3].length - 1];
           peer.doubt();
         }
-        // answers lost since that ping are requested with the next ping
+        // calls are ended as lost only if no gap is left; answers lost since that ping are asked for with the next
+        // ping
         if (item[5] !== undefined && peer.received.settle(item[1])) peer.ledger.inHand(item[2], item[5]);
         return index;
       case "b":
@@ -208,7 +216,7 @@ export class FrameReceiver {
   }
 }
 
-/** Items that are handled in their order; the place of a request in the frame matters. */
+/** Kinds of items that are handled in the order of the frame, because the place of a request in the frame counts. */
 type OtherItem = Exclude<FrameItem, PingItem | VersionsItem | StatsAskedItem | ShapesAskedItem>;
 
 const OTHER = `this node ${PROTOCOL}; run one version of Catga everywhere`;

@@ -1,8 +1,9 @@
-/** Sent frames by number, in a ring: numbers follow each other, so that few frames need a map. */
+/** Keeps sent frames by their number, in a ring: numbers follow each other, so that few frames need a map. */
 
 /**
- * Values by ascending frame number: a ring for the 256 newest, a small Map for stragglers. A Map for all of them cost
- * 37 % of a client's time in garbage collection: its old tables keep young objects alive (measured).
+ * Values by ascending frame number: a ring for the 256 newest, and a small `Map` for older ones that remain. A `Map`
+ * for all of them cost 37 % of a client's time in garbage collection, because its old tables keep young objects alive
+ * (measured).
  */
 export class FrameRing<T extends { readonly seq: number }> {
   #ring: (T | undefined)[] | undefined;
@@ -14,7 +15,7 @@ export class FrameRing<T extends { readonly seq: number }> {
     return this.#size;
   }
 
-  /** Adds a value; its number is higher than all before. */
+  /** Adds a value; its number must be higher than all numbers before. */
   add(value: T): void {
     const ring = this.#ring ??= new Array(RING).fill(undefined);
     const place = value.seq % RING;

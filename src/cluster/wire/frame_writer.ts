@@ -1,23 +1,24 @@
 /**
- * Writes frames. Requests of one contract in one frame are one item, and so are answers to consecutive requests; values
- * with tags (`data/tags.ts`) have items of their own. An item that does not fit into a frame begins another one.
+ * Writes frames. Requests of one contract in one frame become one item, and so do answers to consecutive requests;
+ * values with tags (`data/tags.ts`) get items of their own. An item that does not fit into a frame begins another
+ * frame.
  */
 import { isTagged } from "../../data/tags.ts";
 import type { Meta } from "../../dispatch/remote.ts";
 import { PROTOCOL } from "../../version.ts";
 import { type FrameItem, TAGGED_PROTOCOL } from "./frame.ts";
 
-/** The items of one frame: requests first, then answers and all other items. */
+/** The items of one frame as text: requests first, then answers and all other items. */
 export interface WrittenItems {
   readonly requests: string;
   readonly others: string;
-  /** True if the items include an answer or a refusal, not only pings and the like. */
+  /** True if the items include an answer or a refusal. */
   readonly answering: boolean;
 }
 
-/** The limit of the frame that a writer writes. */
+/** Limit of the frame that a {@link FrameWriter} is writing. */
 export interface OpenFrame {
-  /** Length of the frame's items, in UTF-16 code units, at which another frame is begun (`frame_limits.ts`). */
+  /** Length of the frame's items at which another frame is begun, in UTF-16 code units (`frame_limits.ts`). */
   readonly frameLimit: number;
 }
 
@@ -27,32 +28,32 @@ export class FrameWriter {
   readonly #send: () => void;
   #requests = "";
   #count = 0;
-  /** Contract of the item that is open at the end of `#requests`. */
+  /** Contract of the last item of `#requests`, to which further requests may be added. */
   #openName = "";
-  /** Ttl of the item that is open at the end of `#requests`. */
+  /** Time to live of the last item of `#requests`, in ms. */
   #openTtl = 0;
   #openTagged = false;
   #others = "";
   #answering = false;
-  /** Frame number of the item that is open at the end of `#others`. */
+  /** Frame number of the requests that the last item of `#others` answers. */
   #openSeq = 0;
-  /** Place after the last answer of the item that is open at the end of `#others`. */
+  /** Place in that frame after the last request that the item answers. */
   #openIndex = 0;
   #answersTagged = false;
 
-  /** `send` is called when the frame is full: it has to take and send the gathered items. */
+  /** `send` is called when the frame is full; it must take and send the gathered items. */
   constructor(frame: OpenFrame, send: () => void) {
     this.#frame = frame;
     this.#send = send;
   }
 
-  /** The length of the items, in UTF-16 code units. */
+  /** Length of the gathered items, in UTF-16 code units. */
   get length(): number {
     return this.#requests.length + this.#others.length;
   }
 
   /**
-   * Adds a request. `ttl`: the rest of its time, in ms; `payload` as text and `meta` as JSON, `undefined` if there is
+   * Adds a request. `ttl`: the time until its deadline, in ms; `payload`: as text; `meta`: as JSON; `undefined`:
    * none.
    */
   request(name: string, ttl: number, payload: string | undefined, meta: string | undefined): void {
@@ -80,7 +81,10 @@ export class FrameWriter {
     }
   }
 
-  /** Adds the answer to the request at this place: a value as text, `undefined` for `undefined`. */
+  /**
+   * Adds the answer to the request at place `index` of frame `seq`. `value`: the answer as text; `undefined` for the
+   * answer `undefined`.
+   */
   answer(seq: number, index: number, value: string | undefined): void {
     if (value === undefined) return this.item(`["r",${seq},${index}]`, true);
     if (this.length + value.length > this.#frame.frameLimit) this.#send();
@@ -99,7 +103,10 @@ export class FrameWriter {
     }
   }
 
-  /** Adds items of the stream at this place from number `n` on: those of `list` from `first` on, texts or strings. */
+  /**
+   * Adds items of the stream that answers the request at this place. `list`: the items as texts, or as strings still
+   * to be encoded (`strings`); `first`: index of the first to be added; `n`: its number in the stream.
+   */
   streamItems(seq: number, index: number, n: number, list: readonly string[], first: number, strings = false): void {
     for (let from = first, to = first; from < list.length; from = to) {
       const tagged = !strings && isTagged(list[from]);
@@ -111,7 +118,7 @@ export class FrameWriter {
       );
       let values = itemsText(list.slice(from, to), strings, tagged);
       while (values.length > room && to > from + 1) {
-        to = (from + to) >> 1; // the strings contain escapes
+        to = (from + to) >> 1; // does not fit, because the strings contain escapes: try half of them
         values = itemsText(list.slice(from, to), strings, tagged);
       }
       this.#closeAnswers();
@@ -119,12 +126,12 @@ export class FrameWriter {
     }
   }
 
-  /** Adds an item without a payload, a value or an error. */
+  /** Adds an item without a payload, a value or an error. `answering`: true for a refusal. */
   add(item: FrameItem, answering = false): void {
     this.item(JSON.stringify(item), answering);
   }
 
-  /** Adds the text of an item. */
+  /** Adds an item, given as text. `answering`: true for an answer. */
   item(text: string, answering = false): void {
     if (this.length + text.length > this.#frame.frameLimit) this.#send();
     if (answering) this.#answering = true;
@@ -154,23 +161,23 @@ export class FrameWriter {
   }
 }
 
-/** Returns items as JSON without the brackets. */
+/** Returns stream items as a JSON list without the brackets. */
 function itemsText(list: readonly string[], strings: boolean, tagged: boolean): string {
   if (strings) return JSON.stringify(list).slice(1, -1);
   return (tagged ? list.map((text) => text.slice(1)) : list).join();
 }
 
-const AROUND = 3; // quotes and a comma
+const AROUND = 3; // length of the quotes and the comma around a string
 /** Maximum number of requests in a frame; 4,096 and 128 were slower (docs/internals/measurements.md). */
 const MAX_REQUESTS = 512;
 
-/** Returns the text of a frame; `items` as {@link FrameWriter.take} returns them. */
+/** Makes the text of a frame from the items that {@link FrameWriter.take} returns. */
 export function frameText(seq: number, sentAt: number, items: string): string {
   return "[" + PROTOCOL + "," + seq + "," + sentAt + items + "]";
 }
 
 /**
- * Returns the text of a batch of events; `payloads` are JSON texts, each after a comma; `tagged`: all of them have
+ * Makes the text of a batch of events. `payloads`: JSON texts, each after a comma; `tagged`: true if all of them have
  * tags.
  */
 export function eventFrameText(
@@ -186,14 +193,14 @@ export function eventFrameText(
   return `[${version},"${sender}",${sentAt},${wire}${payloads}]`;
 }
 
-/** Returns the item of an error as text. `refused`: as in {@link FailureItem}; 0: no refusal. */
+/** Makes the text of an item with a handler's error. `refused`: as in {@link FailureItem}; 0: no refusal. */
 export function failureItem(seq: number, index: number, error: string, refused: 0 | 1 | 2 = 0): string {
   const place = `${seq},${index},`;
   const end = refused === 0 ? "]" : `,${refused}]`;
   return isTagged(error) ? `["E",${place}${error.slice(1)}${end}` : `["e",${place}${error}${end}`;
 }
 
-/** Rounds a ttl down, so that requests of one turn share an item. */
+/** Rounds a time to live down, so that requests of one turn of the event loop share an item. */
 function roundTtl(ttl: number): number {
   if (ttl > 1_000) return ttl - ttl % 100;
   return ttl > 100 ? ttl - ttl % 10 : Math.ceil(ttl);

@@ -1,6 +1,6 @@
 /**
- * A request of another process: its frame, its place in the frame, its meta, and its answer. `inbound_requests.ts`
- * decides when it runs, or refuses it.
+ * A request that another process has sent: its frame, its place in the frame, its meta (id, headers and the like),
+ * and its answer. `inbound_requests.ts` decides when the request runs, or refuses it.
  */
 import type { Observer } from "../../contract/observer.ts";
 import { toText } from "../../data/encoding.ts";
@@ -15,21 +15,21 @@ import type { Peer } from "./peer.ts";
 import type { RunningRequest } from "./running_requests.ts";
 import { WireEnvelope } from "./wire_envelope.ts";
 
-/** Dependencies of an answer on the node. */
+/** Dependencies on the node for answering a request. */
 export interface RequestAnswerOptions {
   readonly observer: Observer;
   /** Returns the size of the largest answer, in bytes. */
   payloadLimit(): number;
 }
 
-/** A request that came in a frame. */
+/** A request that has arrived in a frame. */
 export class InboundRequest extends WireEnvelope {
   readonly peer: Peer;
   readonly seq: number;
   readonly index: number;
-  /** Name of the contract. */
+  /** Name of the request's contract. */
   readonly contract: string;
-  /** Arrival of the request's frame, by the monotonic clock. */
+  /** Time at which the request's frame arrived, by the monotonic clock. */
   readonly at: number;
   override readonly sentAt: number;
   #items: { readonly line: ReaderLine } | undefined = undefined;
@@ -45,22 +45,22 @@ export class InboundRequest extends WireEnvelope {
     this.sentAt = this.at - peer.late;
   }
 
-  /** The line to the reader of the request's stream; streams only. */
+  /** The line on which the items of the request's stream are sent to its reader; only for streams. */
   get items(): { readonly line: ReaderLine } {
     return this.#items ??= { line: new ReaderLine(this) };
   }
 
-  /** Notes that the request runs, or waits for its turn, so that it can be cancelled. */
+  /** Called when the request begins to run, or to wait for its turn: from now on it can be cancelled. */
   begun(run: RunningRequest): void {
     this.peer.running.begun(this.seq, this.index, run);
   }
 
-  /** Notes that the request neither runs nor waits any more. */
+  /** Called when the request no longer runs or waits. */
   ended(): void {
     this.peer.running.ended(this.seq, this.index);
   }
 
-  /** Answers the request: with its result, or with the code of a refusal. */
+  /** Answers the request, with its result or with the code of a refusal. */
   answer(outcome: Outcome, { observer, payloadLimit }: RequestAnswerOptions): void {
     const { peer, seq, index, contract } = this;
     if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
@@ -75,7 +75,7 @@ export class InboundRequest extends WireEnvelope {
       const error = tooLarge("the answer", contract, text, payloadLimit());
       if (error !== undefined) throw error;
     } catch (thrown) {
-      const error = thrown as CatgaError; // `toText` throws only CatgaErrors
+      const error = thrown as CatgaError; // `toText` throws CatgaErrors only
       observer({ type: "fault", during: "answering", error });
       return fail(error);
     }

@@ -1,7 +1,7 @@
 /**
- * Admits requests and events of other processes to their handlers, a limited number at once, and answers or refuses
- * them. Every 5 ms the event loop takes its turn, so that pings, cancellations and other senders are served while
- * handlers compute.
+ * Runs the requests and events that other processes send: a limited number of handlers at once; the others wait, or
+ * are refused. After every 5 ms of handlers the event loop gets a turn, so that pings, cancellations and other
+ * senders are served while handlers compute.
  */
 import type { Clock } from "../../ports/clock.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
@@ -26,27 +26,33 @@ import { answerOf, OpenStreams } from "./open_streams.ts";
 import type { Peer } from "./peer.ts";
 import { Unreadable } from "../../data/tags.ts";
 
-/** Dependencies of inbound requests on the node. */
+/** Dependencies of {@link InboundRequests} on the node. */
 export interface InboundRequestsOptions extends RequestAnswerOptions {
   readonly clock: Clock;
   readonly observer: Observer;
   readonly host: Pick<ContextHost, "wheel" | "underWay">;
-  /** Maximum number of handlers that run at once for other nodes. */
+  /** Maximum number of handlers that run at once on behalf of other nodes. */
   readonly concurrency: number;
   readonly runner: Pick<Runner, "always" | "budget" | "counts" | "patience" | "receive">;
 }
 
-/** The inbound requests and events of one node. */
+/** The requests and events that other processes have sent to one node. */
 export class InboundRequests implements AdmissionWatcher {
   readonly #options: InboundRequestsOptions;
   readonly #queue: AdmissionQueue;
   readonly #budget: TurnBudget;
   readonly #counts: Counts;
   readonly #streams: OpenStreams;
-  /** Number of admitted messages that wait for the turn of their handler or key, or rest: others run meanwhile. */
+  /**
+   * Number of admitted messages that do not run, because they wait for their handler or key; other messages run
+   * meanwhile.
+   */
   #aside = 0;
   #refusing = false;
-  /** Admitted messages, to detect deadlocks; `undefined` if there are more turns than a chain of messages can hold. */
+  /**
+   * Admitted messages, to detect deadlocks; `undefined` if so many may run at once that a chain of waiting messages
+   * cannot hold all places.
+   */
   readonly #admitted: Set<MessageContext> | undefined;
   /** Time at which a request last arrived or was answered, by the monotonic clock. */
   busyAt = -Infinity;
@@ -61,30 +67,30 @@ export class InboundRequests implements AdmissionWatcher {
     this.#admitted = concurrency <= MOST_ANCESTORS ? new Set() : undefined;
   }
 
-  /** Number of handlers that run for other processes, and number of messages that wait. */
+  /** Number of handlers that run for other processes, and number of their messages that wait. */
   get load(): readonly [inFlight: number, queued: number] {
     return [this.#queue.running, this.#queue.waiting + this.#aside];
   }
 
-  /** The messages that wait because all turns are taken; `undefined`: a turn is free. */
+  /** The messages that wait because the maximum number of handlers runs; `undefined`: none must wait. */
   get backlog(): Backlog | undefined {
     return this.#queue.backlog;
   }
 
-  /** Refuses new and waiting requests with `DRAINING` from now on; events that wait still get their turn. */
+  /** Refuses new and waiting requests with `DRAINING` from now on; waiting events are still handled. */
   refuse(): void {
     this.#refusing = true;
     for (const entry of this.#queue.entries()) if (entry.due < Infinity) entry.quit("DRAINING");
   }
 
-  /** Like {@link InboundRequests.refuse}, and drops the events that wait. */
+  /** Like {@link InboundRequests.refuse}, but also drops the waiting events. */
   close(): void {
     this.#streams.stop();
     this.refuse();
     for (const entry of this.#queue.entries()) entry.quit("DRAINING");
   }
 
-  /** Runs, queues or refuses the request at this place. `ttl`: the rest of its time, in ms. */
+  /** Runs, queues or refuses the request at place `index` of frame `seq`. `ttl`: the time until its deadline, in ms. */
   request(peer: Peer, seq: number, index: number, name: string, ttl: number, payload: unknown, meta?: WireMeta): void {
     if (this.#refusing) {
       this.#counts.find(name)?.refused("DRAINING");
@@ -103,10 +109,7 @@ export class InboundRequests implements AdmissionWatcher {
     this.#wait(request, payload, timeout);
   }
 
-  /**
-   * Queues a request, or refuses it. Separate from {@link InboundRequests.request}, so that requests that run at once
-   * need no closures.
-   */
+  /** Queues a request, or refuses it. A method of its own, so that requests that run at once create no closures. */
   #wait(request: InboundRequest, payload: unknown, timeout: number): void {
     const { peer, seq, index, ancestry, contract } = request;
     const { clock, host: { wheel }, runner } = this.#options;
@@ -136,8 +139,8 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /**
-   * Runs a handler of an event of this name when its turn comes. Returns false if too many wait and the event is
-   * dropped.
+   * Runs a handler of an event when its turn comes. Returns false if the event is dropped, because too many messages
+   * wait.
    */
   event(name: string, begin: () => Receipt): boolean {
     const counts = this.#counts;
@@ -147,7 +150,7 @@ export class InboundRequests implements AdmissionWatcher {
       return true;
     }
     const { host } = this.#options;
-    // the event's time begins with its turn
+    // the event's timeout begins when it runs, not when it waits
     const waiting = new QueuedTurn(Infinity, (why) => {
       counts.queued(name, -1);
       if (why === undefined) this.#runEvent(begin);
@@ -162,7 +165,7 @@ export class InboundRequests implements AdmissionWatcher {
     return true;
   }
 
-  /** Runs a request without a frame (of a plain NATS client) when its turn comes. */
+  /** Runs a request of a plain NATS client, which has no frame, when its turn comes. */
   admit(ctx: MessageContext, run: RunNow): MaybePromise<Outcome> {
     if (this.#refusing) return new Refusal("DRAINING", ctx);
     if (ctx.contract.kind === "stream") return run();
@@ -201,8 +204,8 @@ export class InboundRequests implements AdmissionWatcher {
   }
 
   /**
-   * Called when the sender has given up a request, or moved it to another node: then a run that has claimed its id goes
-   * on.
+   * Called when the sender of a request has given up, or has moved the request to another node. If it was moved, a
+   * run that has claimed its id goes on.
    */
   cancel(peer: Peer, [, seq, index, moved]: CancelItem): void {
     const run = peer.running.find(seq, index);
@@ -210,7 +213,7 @@ export class InboundRequests implements AdmissionWatcher {
     run?.abort(new CatgaError("CANCELLED", "the sender of the message gave up"));
   }
 
-  /** Passes the progress of a stream's reader (items consumed and received) to the handler's line. */
+  /** Passes the progress of a stream's reader (items consumed and received) to the handler that feeds the stream. */
   word(peer: Peer, [, seq, index, consumed, received, again]: WordItem): void {
     const run = peer.running.find(seq, index);
     if (!(run instanceof MessageContext)) return;
@@ -257,13 +260,16 @@ export class InboundRequests implements AdmissionWatcher {
       counts.endInHand(outcome);
       counts.took(now - request.at);
       const { aborted } = ctx;
-      // the reason of an abort does not say how far the handler had come by then
+      // the error of an abort does not say how far the handler had come
       const gaveUp = aborted !== undefined && !(outcome instanceof Refusal) && outcome.error === aborted;
       request.answer(gaveUp ? abandoned(ctx.contract, aborted) : outcome, this.#options);
     });
   }
 
-  /** Runs a stream. It takes no turn from the requests: most of its time it waits for its reader. */
+  /**
+   * Runs the handler of a stream. It does not count among the handlers that run at once, because most of the time it
+   * waits for its reader.
+   */
   #feed(request: InboundRequest, { ctx, result, counts }: Receipt): void {
     request.begun(ctx);
     counts.inHand++;
@@ -279,7 +285,7 @@ export class InboundRequests implements AdmissionWatcher {
     this.#queue.stepAside();
   }
 
-  /** Returns true if these runs hold all turns. */
+  /** Returns true if these runs, and no others, are all that may run at once. */
   #heldBy(runs: readonly string[]): boolean {
     const holders = [...this.#admitted ?? []].filter(({ aside }) => !aside);
     return this.#queue.full && holders.length === this.#queue.running && areAmong(runs, holders);
@@ -291,7 +297,9 @@ export class InboundRequests implements AdmissionWatcher {
     else this.#queue.leave(this.#budget.spent());
   }
 
-  /** Waits for a handler that is asynchronous, or waits for a turn of its own, and calls back with its outcome. */
+  /**
+   * Waits for a handler that returned a promise, or that waits for a turn of its own; calls `ended` with its outcome.
+   */
   #onEnd(ctx: MessageContext, result: Later, ended: (outcome: Outcome, now: number) => void): void {
     this.#watch(ctx);
     ctx.run(result, (outcome) => {
@@ -302,14 +310,16 @@ export class InboundRequests implements AdmissionWatcher {
     this.#budget.spent();
   }
 
-  /** Watches a message: while it waits for a turn of its own, or for a run under way, it does not count as running. */
+  /**
+   * Watches a message, so that it does not count as running while it waits for a turn of its own or for another run.
+   */
   #watch(ctx: MessageContext): void {
     if (ctx.aside) this.waits(ctx.contract);
     ctx.execution.watcher = this;
     this.#admitted?.add(ctx);
   }
 
-  /** Called when an asynchronous handler has ended. `now`: by the clock of the budget. */
+  /** Called when a handler that returned a promise has ended. `now`: time by the clock of the turn budget. */
   #finished(ctx: MessageContext, outcome: Outcome, now: number): void {
     this.#admitted?.delete(ctx);
     if (ctx.aside) {
@@ -320,7 +330,10 @@ export class InboundRequests implements AdmissionWatcher {
   }
 }
 
-/** A message that waits for its turn. `onEnd` is called once; if the message is dropped, with the reason. */
+/**
+ * A message that waits until it may run. `onEnd` is called once, also if the message is dropped, then with the
+ * reason.
+ */
 class QueuedTurn extends QueueEntry {
   readonly #onEnd: (why?: Dropped) => void;
 
@@ -338,7 +351,7 @@ class QueuedTurn extends QueueEntry {
   }
 }
 
-/** Maximum number of messages that wait aside; more would fill the memory. */
+/** Maximum number of admitted messages that wait for their handler or key; more would fill the memory. */
 const MAX_ASIDE = 65_536;
 const MOST_ANCESTORS = 64; // maximum number of runs in a chain, each waiting for the next
 const MAX_TTL = 2_147_483_647;

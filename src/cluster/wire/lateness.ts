@@ -1,11 +1,12 @@
 /**
- * Measures how late the messages of one sender are. A paused process gets messages seconds late, with their time to
- * live unchanged (docs/internals/measurements.md). The smallest seen `receivedAt - sentAt` is the difference of the two
- * clocks plus the shortest way; a message is late by the rest of its own difference. Its lateness is subtracted from
- * the time of its requests, and requests that have no time left are refused.
+ * Measures how late the messages of one sender arrive. A paused process gets messages seconds late, with their time
+ * to live unchanged (docs/internals/measurements.md). The smallest `receivedAt - sentAt` seen is the difference of
+ * the two clocks plus the shortest travel time; a message is late by as much as its own difference exceeds the
+ * smallest. The lateness is subtracted from the time that its requests have, and requests that have no time left are
+ * refused.
  */
 
-/** Refuses a request that came after its deadline (`ttl` of 0 or less), and returns true if it did. */
+/** Refuses a request that has arrived after its deadline (`ttl` of 0 or less). Returns true if it was refused. */
 export function refuseLate(
   sender: { refuse(seq: number, index: number, code: "LATE"): void },
   seq: number,
@@ -17,29 +18,29 @@ export function refuseLate(
   return true;
 }
 
-/** The smallest `receivedAt - sentAt` among the messages of 30 s. */
+/** The smallest `receivedAt - sentAt` among the messages of a window of 30 s. */
 interface LatenessWindow {
-  /** Arrival of the window's first message. */
+  /** Time at which the window's first message arrived. */
   readonly begun: number;
-  /** The smallest `receivedAt - sentAt`, in ms. */
+  /** The smallest `receivedAt - sentAt` of the window, in ms. */
   least: number;
-  /** Arrival of the message with the smallest difference. */
+  /** Time at which the message with the smallest difference arrived. */
   at: number;
 }
 
 /**
  * The lateness of one sender's messages. The base is the smallest `receivedAt - sentAt` of the current and the last
- * window: a sender whose clock stood still (its machine was suspended) or was wrong is believed again after one to two
- * windows. Windows change when a message arrives and not with time, so that the first messages after a long pause are
- * still measured by the messages before it.
+ * window: a sender whose clock stood still (its machine was suspended) or was wrong is measured correctly again after
+ * one to two windows. Windows change when a message arrives and not with time, so that the first messages after a
+ * long pause are still measured by the messages before it.
  */
 export class Lateness {
   #last: LatenessWindow | undefined;
   #now: LatenessWindow | undefined;
 
   /**
-   * Notes a message and returns its lateness, in ms; 0 for the first message. Both times are of clocks that do not
-   * jump.
+   * Records a message and returns its lateness, in ms; 0 for the first message. `sentAt` and `receivedAt` must be of
+   * clocks that do not jump.
    */
   note(sentAt: number, receivedAt: number): number {
     const difference = receivedAt - sentAt;

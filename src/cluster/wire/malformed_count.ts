@@ -1,9 +1,11 @@
-/** Malformed messages from the network: counted, reported at once, and after that once a minute at most. */
+/**
+ * Counts malformed messages from the network, and reports them: the first at once, after that once a minute at most.
+ */
 import type { Observer } from "../../contract/observer.ts";
 import { OnceAMinute } from "../../ports/once_a_minute.ts";
 import type { Transport } from "../../ports/transport.ts";
 
-/** The count of one node. */
+/** The count of malformed messages of one node. */
 export class MalformedCount {
   readonly #observer: Observer;
   readonly #reports: OnceAMinute;
@@ -29,9 +31,9 @@ export class MalformedCount {
   }
 }
 
-/** Reason for refusing a frame or an event with headers. */
+/** Reason for which a message with headers is refused. */
 export const HEADERS = "it has headers, and no node sends any";
 
-/** Reason for refusing a message on a subject to which the node did not subscribe. */
+/** Reason for which a message on a subject to which the node did not subscribe is refused. */
 export const ELSEWHERE =
   "it came on a subject that is not this node's: a mapping or an import of the server changes subjects";

@@ -1,7 +1,8 @@
 /**
- * The streams that handlers of this process feed for other processes: sends their items, and ends streams that have
- * lost their readers. A reader's process pings, because it awaits an answer; a process that is silent is pinged, and
- * counts as gone 3 s after a bounce. A reader whose cancellation was lost is found by a question every 10 s.
+ * The streams that handlers of this process feed for readers in other processes: sends their items, and ends streams
+ * that have lost their readers. A reader's process pings, because it awaits an answer; a process that is silent is
+ * pinged, and counts as gone 3 s after a bounce. A reader that has ended, and whose cancellation was lost, is found
+ * by a question every 10 s.
  */
 import type { Bursts, ItemLine, LineSender } from "../../dispatch/item_ports.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
@@ -13,21 +14,21 @@ import type { FrameWriter } from "./frame_writer.ts";
 import type { Peer } from "./peer.ts";
 import { MAY_RETURN } from "./watchdog.ts";
 
-/** The request whose answer is a stream. */
+/** A request that is answered by a stream. */
 interface StreamRequest {
   readonly peer: Peer;
   readonly seq: number;
   readonly index: number;
 }
 
-/** Sends the items of one handler's stream to its reader. */
+/** Sends the items of one stream to its reader in another process. */
 export class ReaderLine implements ItemLine {
   sender: LineSender | undefined = undefined;
-  /** Number of questions since the reader last sent its progress. */
+  /** Number of questions sent to the reader since it last reported its progress. */
   asked = 0;
   readonly #request: StreamRequest;
   #questions = false;
-  /** True if the peer will call {@link ReaderLine.write} when the turn ends. */
+  /** True if the peer will call {@link ReaderLine.write} at the end of this turn of the event loop. */
   #waits = false;
 
   constructor(request: StreamRequest) {
@@ -43,7 +44,8 @@ export class ReaderLine implements ItemLine {
   }
 
   /**
-   * Has the line written when the turn ends, so that its items stand together although other streams send between them.
+   * Asks the peer to call {@link ReaderLine.write} at the end of the turn of the event loop. So the stream's items
+   * are written together, although other streams send between them.
    */
   gather(): void {
     if (this.#waits) return;
@@ -51,14 +53,14 @@ export class ReaderLine implements ItemLine {
     this.#request.peer.gather(this);
   }
 
-  /** Asks the reader to report its progress at once. */
+  /** Asks the reader to report at once how many items it has consumed. */
   question(): void {
     this.asked++;
     this.#questions = true;
     this.gather();
   }
 
-  /** Writes the items and questions of this turn. */
+  /** Writes the items and questions of this turn of the event loop into the next frame. */
   write(writer: FrameWriter): void {
     const { seq, index } = this.#request;
     this.#waits = false;
@@ -71,21 +73,24 @@ export class ReaderLine implements ItemLine {
     });
   }
 
-  /** Passes the progress of the reader (items consumed and received) to the sender of the items. */
+  /**
+   * Passes the progress of the reader (items consumed and received) to the stream's sender. `again`: items sent since
+   * may be lost.
+   */
   word(consumed: number, received: number, again: boolean): void {
     this.asked = 0;
     this.sender?.word(consumed, received, again);
   }
 }
 
-/** A stream that is being fed. */
+/** A stream that a handler feeds for a reader in another process. */
 interface OpenStream {
   readonly peer: Peer;
   readonly line: ReaderLine;
   readonly ctx: MessageContext;
 }
 
-/** The open streams of one process. */
+/** The open streams that handlers of one process feed. */
 export class OpenStreams {
   readonly #clock: Clock;
   readonly #open: Set<OpenStream> = new Set();
@@ -93,14 +98,14 @@ export class OpenStreams {
   #ticks = 0;
   #timer: Timer | undefined;
 
-  /** `concurrency`: maximum number of handlers that run at once for other nodes. */
+  /** `concurrency`: maximum number of handlers that run at once on behalf of other nodes. */
   constructor(clock: Clock, concurrency: number) {
     this.#clock = clock;
     this.#most = MAX_STREAMS * concurrency;
   }
 
   /**
-   * Adds a stream, until the returned function is called. If too many are open, the stream is aborted with
+   * Adds a stream. Returns a function that removes it. If too many streams are open, this one is aborted with
    * `OVERLOADED`.
    */
   add(stream: OpenStream): () => void {
@@ -113,7 +118,7 @@ export class OpenStreams {
     return () => this.#open.delete(stream);
   }
 
-  /** Stops the checks, because the process leaves. */
+  /** Stops looking for lost readers, because the process leaves. */
   stop(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -148,7 +153,8 @@ export class OpenStreams {
 }
 
 /**
- * Returns the answer to a stream: a reader that was taken for dead may go on elsewhere; a reader that left gets none.
+ * Returns the answer that ends a stream. If this process has ended the stream because its reader seemed gone, the
+ * answer tells the reader that it may try again.
  */
 export function answerOf({ aborted, contract: { name }, node }: MessageContext, outcome: Outcome): Outcome {
   if (aborted?.code !== "CANCELLED" || asResult(outcome).error?.code !== "CANCELLED") return outcome;
@@ -156,17 +162,20 @@ export function answerOf({ aborted, contract: { name }, node }: MessageContext, 
   return { ok: false, error: new CatgaError("STREAM_BROKEN", `stream ${name} broke: ${aborted.message}`, options) };
 }
 
-/** The bursts of the streams of one process: a limited number in each turn, first come, first served. */
+/**
+ * Limits how many bursts of items the streams of one process send in each turn of the event loop: first come, first
+ * served.
+ */
 export class TurnBursts implements Bursts {
   readonly #clock: Clock;
   readonly #host: { readonly turn: number };
   readonly #waiting: Fifo<() => void> = new Fifo();
   #left = MAX_BURSTS;
-  /** The turn for which `#left` counts. */
+  /** Number of the turn of the event loop for which `#left` counts. */
   #turn = 0;
   #resumes = false;
 
-  /** `host.turn` grows when the frames of a turn have been sent. */
+  /** `host.turn`: a number that grows when the frames of a turn have been sent. */
   constructor(clock: Clock, host: { readonly turn: number }) {
     this.#clock = clock;
     this.#host = host;
@@ -204,7 +213,7 @@ export class TurnBursts implements Bursts {
   }
 }
 
-const MAX_BURSTS = 16; // bursts in a turn: with 128 items of 100 bytes each, 200 KB
+const MAX_BURSTS = 16; // bursts in a turn of the event loop: with 128 items of 100 bytes each, 200 KB
 const MAX_STREAMS = 64; // streams that are fed at once, for each handler that may run at once
 const LOOK_INTERVAL = 1_000; // ms
 const QUESTION = 10; // checks

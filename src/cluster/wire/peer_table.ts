@@ -1,6 +1,6 @@
 /**
- * The other processes that this one exchanges frames with, in a limited number: forged senders must not fill the
- * memory.
+ * The peers of one process: other processes with which it exchanges frames. Their number is limited, so that forged
+ * senders cannot fill the memory.
  */
 import type { Random } from "../../ports/clock.ts";
 import type { Peer, PeerIdentity } from "./peer.ts";
@@ -12,14 +12,17 @@ export class PeerTable {
   readonly #peers: Map<string, Peer> = new Map();
   readonly #bySlot: Map<number, Peer> = new Map();
   #slots = 0;
-  /** True if peers have been forgotten: a new peer may be one of them. */
+  /** True if peers have been forgotten: a new peer may then be one of them. */
   #forgot = false;
-  /** Highest number of a frame to a forgotten peer: the peer would take a frame with a lower number for an old one. */
+  /**
+   * Highest number of a frame that was sent to a forgotten peer. If the next frame to it had a lower number, the peer
+   * would ignore it as an old frame.
+   */
   #forgottenSeq = 0;
-  /** Number of peers from which on some are forgotten. */
+  /** Number of peers at which some are forgotten. */
   #room = MAX_PEERS;
 
-  /** `make` is called for each new peer. */
+  /** `make` makes each new peer. */
   constructor(random: Random, make: (endpoint: string, identity: PeerIdentity) => Peer) {
     this.#random = random;
     this.#make = make;
@@ -30,18 +33,18 @@ export class PeerTable {
     return this.#peers.values();
   }
 
-  /** Returns the peer of this endpoint, if frames were exchanged with it. */
+  /** Returns the peer with this endpoint; `undefined`: no frames were exchanged with it. */
   find(endpoint: string): Peer | undefined {
     return this.#peers.get(endpoint);
   }
 
-  /** Returns the peer with this number. */
+  /** Returns the peer to which this process has given this number; `undefined`: none. */
   bySlot(slot: number): Peer | undefined {
     return this.#bySlot.get(slot);
   }
 
   /**
-   * Returns the peer of this endpoint. A new peer is made if there is none; if there are too many, others are
+   * Returns the peer with this endpoint, making it if there is none. If there are too many peers, others are
    * forgotten.
    */
   get(endpoint: string): Peer {
@@ -56,16 +59,16 @@ export class PeerTable {
   }
 
   /**
-   * Returns the first number of frames to a new peer: a random number, so that nobody can guess which requests the peer
-   * may answer. It is above the numbers of forgotten peers, in a small part of the remaining range, which therefore
-   * lasts however many peers are forgotten.
+   * Returns the number after which frames to a new peer are numbered: random, so that nobody can guess which requests
+   * the peer may answer. It is above the numbers used for forgotten peers, in a small part of the remaining range, so
+   * that the range lasts however many peers are forgotten.
    */
   #begin(): number {
     const range = (HIGHEST_BEGIN - this.#forgottenSeq) / (this.#forgot ? 65_536 : 16);
     return this.#forgottenSeq + Math.floor(this.#random() * range);
   }
 
-  /** Forgets peers with nothing under way, beginning with the peer that was last seen the longest ago. */
+  /** Forgets peers that have nothing under way, beginning with the peer that was last seen the longest ago. */
   #forget(): void {
     const idle = [...this.#peers.values()].filter((peer) => peer.idle).sort((a, b) => a.lastSeenAt - b.lastSeenAt);
     for (const peer of idle.slice(0, MAX_PEERS / 2)) {
@@ -74,12 +77,12 @@ export class PeerTable {
       this.#forgot = true;
       this.#forgottenSeq = Math.max(this.#forgottenSeq, peer.seq);
     }
-    // while most peers are busy, the room grows, so that they are not all checked at every message
+    // if most peers are busy, the limit grows, so that they are not all checked at every message
     this.#room = Math.max(MAX_PEERS, 2 * this.#peers.size);
   }
 }
 
-/** Number of peers from which on some are forgotten. */
+/** Number of peers at which some are forgotten. */
 export const MAX_PEERS = 4_096;
-/** Numbers up to the highest safe integer, 2^53 - 1, remain for the frames. */
+/** Limit of the random start; the numbers from it to the highest safe integer, 2^53 - 1, remain for frames. */
 const HIGHEST_BEGIN = 2 ** 52;

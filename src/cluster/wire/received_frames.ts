@@ -1,35 +1,44 @@
 /**
- * Numbers of the frames of one sender that have arrived. The sender can rely on a report: a frame that was once
- * reported missing is refused for ever, even when it arrives late, after a reconnect.
+ * Records which numbered frames of one sender have arrived, and which are missing. The sender can rely on a report: a
+ * frame that was once reported missing is refused for ever, even if it arrives late, after a reconnect.
  */
 
-/** The received frames of one sender: at most {@link MAX_GAPS} gaps are kept. */
+/** The received frames of one sender, of which at most {@link MAX_GAPS} gaps are kept. */
 export class ReceivedFrames {
-  /** The highest received number. */
+  /** The highest frame number received. */
   #upTo = 0;
-  /** Gaps whose frames may still arrive: `[from, to]`, ascending. */
+  /** Gaps whose frames may still arrive: `[from, to]`, both included, ascending. */
   #missing: [from: number, to: number][] = [];
-  /** Gaps that were reported to the sender: their frames are refused. */
+  /** Gaps that were reported to the sender as missing: their frames are refused. */
   #refused: [from: number, to: number][] = [];
-  /** Highest number of the forgotten gaps: frames up to it are refused. */
+  /** Highest frame number in the gaps that were forgotten; frames up to it are refused. */
   #forgotten = 0;
-  /** The last ping that listed gaps, and the highest received number when it was sent. */
+  /** Number of the last ping that listed gaps, and the highest frame number received when it was sent. */
   #asked: { readonly ping: number; readonly upTo: number } = { ping: 0, upTo: 0 };
-  /** Number up to which the sender has answered for gaps: it has sent the answers in them again, if it had them. */
+  /**
+   * Frame number up to which the sender has dealt with gaps: it has sent the answers in their frames again, if it had
+   * them.
+   */
   #settled = 0;
-  /** True if the sender was known before, and forgotten: its frames before the next one are unknown. */
+  /**
+   * True if frames of the sender may have arrived before, and it was forgotten: the numbers before its next frame are
+   * unknown.
+   */
   #unknown: boolean;
 
   constructor(options: { forgotten?: boolean } = {}) {
     this.#unknown = options.forgotten ?? false;
   }
 
-  /** The highest received number. */
+  /** The highest frame number received. */
   get upTo(): number {
     return this.#upTo;
   }
 
-  /** Notes a frame. Returns false if its requests must not run, because it came before, or was reported missing. */
+  /**
+   * Records that a frame has arrived. Returns false if its requests must not run, because the frame has come before,
+   * or was reported missing.
+   */
   take(seq: number): boolean {
     if (this.#unknown) {
       this.#unknown = false;
@@ -53,7 +62,7 @@ export class ReceivedFrames {
     return true;
   }
 
-  /** Returns the gaps as `[from, to, from, to, …]`. From now on their frames are refused. */
+  /** Reports the gaps, as `[from, to, from, to, …]`. From now on their frames are refused. */
   report(): number[] {
     this.#refused.push(...this.#missing);
     this.#missing = [];
@@ -66,8 +75,8 @@ export class ReceivedFrames {
   }
 
   /**
-   * Returns the gaps for which the sender has not answered yet, flat, for the ping of this number. Their frames may
-   * still arrive.
+   * Returns the gaps that the sender has not dealt with yet, as `[from, to, …]`, to be listed in the ping of this
+   * number. Their frames may still arrive.
    */
   ask(ping: number): number[] {
     const gaps = this.#unsettled;
@@ -76,8 +85,8 @@ export class ReceivedFrames {
   }
 
   /**
-   * Notes that the sender has answered for the gaps listed in ping number `ping`. Returns true if no present gap is
-   * left that it has not answered for.
+   * Records that the sender has dealt with the gaps listed in ping number `ping`. Returns true if no present gap is
+   * left that it has not dealt with.
    */
   settle(ping: number): boolean {
     if (ping >= this.#asked.ping) this.#settled = this.#asked.upTo;
@@ -88,17 +97,17 @@ export class ReceivedFrames {
     return [...this.#refused, ...this.#missing].filter(([, to]) => to > this.#settled);
   }
 
-  /** Forgets the oldest gap if there are too many: a frame adds one gap at most. */
+  /** Forgets the oldest gap if there are too many; each frame adds one gap at most. */
   #bound(): void {
     if (this.#missing.length > MAX_GAPS) this.#forgotten = this.#missing.shift()![1];
   }
 }
 
-/** Returns true if a number is in one of these ranges, `[from, to, from, to, …]`. */
+/** Returns true if a frame's number is in one of these ranges, `[from, to, from, to, …]`. */
 export function isWithin(seq: number, ranges: readonly number[]): boolean {
   for (let i = 0; i < ranges.length; i += 2) if (seq >= ranges[i] && seq <= ranges[i + 1]) return true;
   return false;
 }
 
-/** Maximum number of gaps kept for one sender. */
+/** Maximum number of gaps in the received frames that are kept for one sender. */
 export const MAX_GAPS = 64;

@@ -1,10 +1,10 @@
 /**
- * The time after this node's own reconnect in which bounces and silence prove nothing: an outage of the server cuts off
- * every node, and the others may still be on their way back.
+ * The grace: the time after this node's own reconnect in which bounces and silence of other nodes prove nothing. An
+ * outage of the server cuts off every node, and the others may still be reconnecting.
  */
 import type { Clock } from "../../ports/clock.ts";
 
-/** The grace of one node, for all parts that draw conclusions from bounces. */
+/** The grace of one node, for all parts that draw conclusions from bounces; see the file's comment. */
 export class ReconnectGrace {
   readonly #clock: Pick<Clock, "monotonic">;
   #begunAt = -Infinity;
@@ -18,13 +18,14 @@ export class ReconnectGrace {
     this.#begunAt = this.#clock.monotonic();
   }
 
-  /** True if other nodes may still be on their way back. */
+  /** True while other nodes may still be reconnecting. */
   get running(): boolean {
     return this.#clock.monotonic() - this.#begunAt < RECONNECT_GRACE;
   }
 }
 
 /**
- * Time in ms in which all live processes come back to one server. It took up to 1.7 s (docs/internals/measurements.md).
+ * Duration of the grace, in ms: all live processes reconnect to a single server within it. They took up to 1.7 s
+ * (docs/internals/measurements.md).
  */
 export const RECONNECT_GRACE = 2_500;

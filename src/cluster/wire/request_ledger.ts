@@ -1,7 +1,7 @@
 /**
- * The requests on their way to one process: gathered for its next frame, or sent and unanswered. Each leaves the ledger
- * once: answered, refused, bounced, lost with the process or the answer, taken back, or given up. `call.ts` documents
- * the states of a call.
+ * The requests of this process on their way to one other process: gathered for its next frame, or sent and
+ * unanswered. Each request leaves the ledger once: answered, refused, bounced, lost (with the process or the answer),
+ * taken back, or given up. `call.ts` documents the states of a call.
  */
 import type { AttemptFailure, Call, NotRunCode, SentFrame } from "./call.ts";
 import type { AnswersItem } from "./frame.ts";
@@ -10,18 +10,18 @@ import { isWithin } from "./received_frames.ts";
 
 /** The requests of this process to one other process. */
 export class RequestLedger {
-  /** Number of requests without a result. */
+  /** Number of requests to the process that have no result yet. */
   outstanding = 0;
   /** Number of requests that were ever put into this ledger. */
   requested = 0;
   /** Number of requests that the process answered with a value. */
   succeeded = 0;
   failed = 0;
-  /** The frames with requests that wait for an answer. */
+  /** The sent frames with requests that wait for an answer. */
   readonly sent: FrameRing<SentFrame> = new FrameRing();
-  /** The id of the node behind the process. */
+  /** Id of the node of the process. */
   readonly #node: string;
-  /** Prefix of the names of requests to the process; frame and place follow. */
+  /** Prefix of the names of requests to the process; the frame's number and the place in the frame follow. */
   readonly #names: string;
 
   constructor(node: string, names: string) {
@@ -29,7 +29,7 @@ export class RequestLedger {
     this.#names = names;
   }
 
-  /** Adds a frame that is about to be sent: its calls wait for answers from now on. */
+  /** Adds a frame that is about to be sent; its calls wait for answers from now on. */
   add(frame: SentFrame): void {
     for (const call of frame.calls) {
       if (call.done) continue;
@@ -39,19 +39,19 @@ export class RequestLedger {
     if (frame.open > 0) this.sent.add(frame);
   }
 
-  /** Returns the call at this place of a sent frame, if it waits for an answer. */
+  /** Returns the call at place `index` of the sent frame `seq`; `undefined` if it no longer waits for an answer. */
   find(seq: number, index: number): Call | undefined {
     const frame = this.sent.get(seq);
     const call = frame?.calls[index];
     return call?.frame === frame ? call : undefined;
   }
 
-  /** Ends the calls that the process answered with values. */
+  /** Ends the calls that an item of the process answers with values. */
   answered(item: AnswersItem): void {
     const frame = this.sent.get(item[1]);
     if (frame === undefined) return;
     const first = item[2];
-    // an item without a value is one answer that is `undefined`
+    // an item without a value is one answer `undefined`
     const count = Math.max(1, item.length - 3);
     for (let i = 0; i < count; i++) {
       const call: Call | undefined = frame.calls[first + i];
@@ -70,7 +70,7 @@ export class RequestLedger {
     if (frame !== undefined && --frame.open === 0) this.sent.delete(frame.seq);
   }
 
-  /** Gives a call back to its owner: the connection was lost before the call's frame was sent. */
+  /** Gives a call back to its owner, because the connection was lost before the call's frame was sent. */
   disconnected(call: Call): void {
     this.settle(call);
     call.at = undefined;
@@ -86,7 +86,7 @@ export class RequestLedger {
     call.owner.failed(call, { how: "undelivered", code }, this.#node);
   }
 
-  /** Fails the calls of a frame: they certainly did not run. */
+  /** Fails the calls of a frame, which certainly did not run. `code`: why. */
   undelivered(seq: number, code: NotRunCode): void {
     const frame = this.sent.get(seq);
     if (frame === undefined) return;
@@ -96,8 +96,8 @@ export class RequestLedger {
   }
 
   /**
-   * Called when the process reports frames up to `upTo` missing, in ranges `[from, to, from, to, …]`: it will never run
-   * their requests.
+   * Called when the process reports frames missing that were sent up to `upTo`: fails the calls in them, because the
+   * process will never run them. `ranges`: `[from, to, from, to, …]`.
    */
   missing(upTo: number, ranges: readonly number[]): void {
     if (this.sent.size === 0) return;
@@ -107,8 +107,9 @@ export class RequestLedger {
   }
 
   /**
-   * Called when the process has received frames up to `upTo`, and has these requests in hand,
-   * `[seq, index, seq, index, …]`: it has answered the others, and the answers that have not arrived by now are lost.
+   * Called when the process has received frames up to `upTo`, and only the requests at these `places` run or wait
+   * there, `[seq, index, seq, index, …]`. It has answered all others, and answers that have not arrived by now are
+   * lost.
    */
   inHand(upTo: number, places: readonly number[]): void {
     if (this.sent.size === 0) return;
@@ -120,15 +121,16 @@ export class RequestLedger {
   }
 
   /**
-   * Called when the process is gone: fails the unanswered calls in frames before `seq`, which may have been delivered.
-   * Returns their number.
+   * Called when the process is gone: fails the unanswered calls in frames before `seq`, which may have been
+   * delivered. Returns their number.
    */
   lost(seq: number): number {
     return this.#fail(LOST, (_, frame) => frame.seq < seq);
   }
 
   /**
-   * Called when the process does not respond: takes back the sent calls for which `go` returns true; they go elsewhere.
+   * Called when the process does not respond: takes back the sent calls for which `go` returns true, to be sent
+   * elsewhere.
    */
   release(go: (call: Call) => boolean): void {
     this.#fail(SILENT, go);
@@ -150,7 +152,7 @@ export class RequestLedger {
   }
 
   #takeBack(call: Call): void {
-    // the name of the request in its first frame stays its id
+    // the name that the request has in its first frame is its id, also in later attempts
     if (call.frame !== undefined) call.id ??= `${this.#names}${call.frame.seq}.${call.index}`;
     this.settle(call);
   }

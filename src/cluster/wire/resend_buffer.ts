@@ -1,44 +1,44 @@
 /**
- * Answers that were sent lately. An answer whose frame bounces is sent again until its caller is back; answers that a
- * server, or a dying connection of either side, may have lost are sent again after a reconnect; answers whose frames a
- * caller's ping lists as missing are sent again at once. Otherwise a caller would wait for its deadline although the
- * work is done.
+ * Keeps the answers that were sent lately, to send them again. An answer whose frame bounces is sent again until its
+ * caller is back; answers that a server, or a dying connection of either side, may have lost are sent again after a
+ * reconnect; answers whose frames a caller's ping lists as missing are sent again at once. Otherwise a caller would
+ * wait until its deadline although the work is done.
  */
 import { answersIn } from "./frame.ts";
 import { isWithin, MAX_GAPS } from "./received_frames.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Peer } from "./peer.ts";
 
-/** The answers of one frame. */
+/** A sent frame with answers. */
 interface SentAnswers {
   readonly peer: Peer;
   readonly seq: number;
   /**
-   * The frame; a large one as bytes, because as texts they cost a quarter of the rate (docs/internals/measurements.md).
+   * The frame's text; a large one as bytes, because large texts cost a quarter of the rate
+   * (docs/internals/measurements.md).
    */
   readonly frame: string | Uint8Array;
-  /** Time at which the frame is given up, by the monotonic clock. */
+  /** Time after which the answers are not sent again, by the monotonic clock. */
   readonly until: number;
 }
 
-/** Dependencies of a resend buffer on the endpoint that it belongs to. */
+/** Dependencies of a {@link ResendBuffer} on the endpoint. */
 interface ResendBufferOptions {
   readonly clock: Clock;
-  /** Returns true if frames can be sent. */
+  /** Returns true if this process is connected, so that frames can be sent. */
   connected(): boolean;
-  /** Returns true if this is still the peer of its endpoint: a peer may be forgotten. */
+  /** Returns true if the peer still stands for its process: a peer may be forgotten and made again. */
   isCurrent(peer: Peer): boolean;
 }
 
-/** The last answers of one process, to all others: at most 256 frames, and about 4 MiB. */
+/** The last answers of one process to all others: at most 256 frames, and about 4 MiB. */
 export class ResendBuffer {
   readonly #options: ResendBufferOptions;
-  /**
-   * Frames in the order in which they were sent, from `#first` on; `undefined` in place of frames that have bounced.
-   */
+  /** Sent frames in the order of sending, from index `#first` on; `undefined` in place of a frame that has bounced. */
   readonly #last: (SentAnswers | undefined)[] = [];
   /**
-   * Index of the first kept frame: removing the first element at each frame costs as much as all the rest (measured).
+   * Index of the first kept frame. An index, because removing the first element for each frame costs as much as all
+   * the rest (measured).
    */
   #first = 0;
   /** Sum of the lengths of all kept frames. */
@@ -51,7 +51,7 @@ export class ResendBuffer {
     this.#options = options;
   }
 
-  /** Keeps a frame with answers that has been sent. `until`: when to give it up; default: in 10 s. */
+  /** Keeps a sent frame with answers. `until`: when to give it up, by the monotonic clock; default: in 10 s. */
   add(
     peer: Peer,
     seq: number,
@@ -63,7 +63,7 @@ export class ResendBuffer {
     while (this.#count > MAX_FRAMES || (this.#size > MAX_SIZE && this.#count > 1)) this.#take(this.#first);
   }
 
-  /** Called when a frame bounced: the answers in it are sent again after a while. */
+  /** Called when a frame has bounced: the answers in it will be sent again after a pause. */
   bounced(peer: Peer, seq: number): void {
     const at = this.#last.findIndex((sent) => sent?.peer === peer && sent.seq === seq);
     if (at < 0) return;
@@ -72,14 +72,15 @@ export class ResendBuffer {
     this.#wait();
   }
 
-  /** Stops sending again, because the process leaves. */
+  /** Stops sending answers again, because the process leaves. */
   stop(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
   }
 
   /**
-   * Called when the connection is back: sends all answers again, because they may be lost. Receivers ignore duplicates.
+   * Called when the connection is back: sends all kept answers again, because they may be lost. Receivers ignore
+   * duplicates.
    */
   resume(): void {
     this.#due.push(...this.#last.splice(0).filter((sent) => sent !== undefined));
@@ -88,8 +89,8 @@ export class ResendBuffer {
   }
 
   /**
-   * Called when that process has reconnected: answers to it may have been lost, without a bounce. Sends them again, at
-   * most once a second.
+   * Called when the other process has reconnected: sends the kept answers to it again, because they may have been
+   * lost without a bounce; at most once a second.
    */
   again(peer: Peer): void {
     const now = this.#options.clock.monotonic();
@@ -102,8 +103,8 @@ export class ResendBuffer {
   }
 
   /**
-   * Called with the ranges of frames that a process has not received, `[from, to, from, to, …]`: sends the answers in
-   * them again. Ignores ranges beyond the number that a process keeps.
+   * Called when the other process reports frames that it has not received, `[from, to, from, to, …]`: sends the
+   * answers in them again. Ranges beyond the number that a process keeps are ignored.
    */
   missing(peer: Peer, listed: readonly number[]): void {
     const ranges = listed.slice(0, MAX_RANGES);
@@ -114,7 +115,7 @@ export class ResendBuffer {
     if (this.#due.length > 0) this.#resend();
   }
 
-  /** Number of kept frames; bounced ones count until they are forgotten. */
+  /** Number of kept frames, including bounced ones whose place is still in the list. */
   get #count(): number {
     return this.#last.length - this.#first;
   }
@@ -147,9 +148,9 @@ export class ResendBuffer {
   }
 }
 
-const MAX_FRAMES = 256; // a bounce comes within ms
+const MAX_FRAMES = 256; // enough, because a bounce comes within ms
 const MAX_SIZE = 4_194_304; // sum of lengths: 256 frames of a megabyte would fill the memory
 const MAX_RANGES = 4 * MAX_GAPS; // numbers: the gaps that may still be filled, and the reported gaps
 const RESEND_PAUSE = 250; // ms between two attempts, as between two reconnect attempts
-const ASKED_PAUSE = 1_000; // ms: anybody may ask
-const GIVE_UP_AFTER = 10_000; // ms: a caller that stays away longer takes this node for gone, or is gone itself
+const ASKED_PAUSE = 1_000; // ms between two repeats for one process: anybody may ask
+const GIVE_UP_AFTER = 10_000; // ms: a caller that stays away for longer takes this node for gone, or is gone itself

@@ -1,4 +1,7 @@
-/** The requests of one other process that run or wait for their turn in this one, by frame and place. */
+/**
+ * The requests of one other process that run or wait for their turn in this process, by the number of their frame and
+ * their place in it.
+ */
 import type { CatgaError } from "../../error.ts";
 import { FrameRing } from "./frame_ring.ts";
 
@@ -7,36 +10,36 @@ export interface RunningRequest {
   abort(reason: CatgaError): void;
 }
 
-/** The requests of one frame that still run. */
+/** The requests of one frame that still run or wait. */
 interface FrameRequests {
   readonly seq: number;
-  /** Requests by place; `undefined` in place of ended ones. */
+  /** Requests by their place in the frame; `undefined` in place of ended ones. */
   readonly requests: (RunningRequest | undefined)[];
   open: number;
 }
 
-/** The requests of one other process. */
+/** The requests of one other process that run or wait in this process. */
 export class RunningRequests {
   readonly #frames: FrameRing<FrameRequests> = new FrameRing();
 
-  /** True if no request runs or waits. */
+  /** True if no request of the other process runs or waits. */
   get none(): boolean {
     return this.#frames.size === 0;
   }
 
-  /** The requests that run or wait, as `[seq, index, seq, index, …]`. */
+  /** Places of the requests that run or wait, as `[seq, index, seq, index, …]`. */
   get places(): number[] {
     return this.#frames.values().flatMap(({ seq, requests }) =>
       requests.flatMap((request, index) => request === undefined ? [] : [seq, index])
     );
   }
 
-  /** Returns the request at this place, if it runs or waits. */
+  /** Returns the request at place `index` of frame `seq`; `undefined`: it neither runs nor waits. */
   find(seq: number, index: number): RunningRequest | undefined {
     return this.#frames.get(seq)?.requests[index];
   }
 
-  /** Adds a request of the newest frame, which begins to run, or to wait for its turn. */
+  /** Adds a request of the newest frame that begins to run, or to wait for its turn. */
   begun(seq: number, index: number, request: RunningRequest): void {
     let frame = this.#frames.get(seq);
     if (frame === undefined) this.#frames.add(frame = { seq, requests: [], open: 0 });

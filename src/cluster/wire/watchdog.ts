@@ -1,39 +1,39 @@
 /**
- * Finds out what became of unanswered requests: pings their processes, concludes from bounces that a process is gone
- * with the requests in hand, and from unanswered pings that it does not respond.
+ * Finds out what became of unanswered requests: pings the processes to which they were sent, concludes from bounces
+ * that a process is gone with its requests, and from unanswered pings that it does not respond.
  */
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { Peer } from "./peer.ts";
 
-/** Dependencies of a watchdog on the endpoint that it belongs to. */
+/** Dependencies of a {@link Watchdog} on the endpoint. */
 interface WatchdogOptions {
   readonly clock: Clock;
   readonly observer: Observer;
-  /** Returns true if frames can be sent. */
+  /** Returns true if this process is connected, so that frames can be sent. */
   connected(): boolean;
   /**
-   * Returns true if there are several servers: then a bounce only proves that no process subscribes as seen from one of
-   * them.
+   * Returns true if there are several NATS servers. A bounce then only proves that no process subscribes as seen from
+   * one of them.
    */
   clustered(): boolean;
   /**
-   * Returns true if a bounce proves that a process is gone; else the process may be on its way back, or on another
-   * server, or leave in order.
+   * Returns true if a bounce proves that the process is gone; false if it may be reconnecting, or connected to
+   * another server, or leaving in order.
    */
   conclusive(peer: Peer): boolean;
-  /** Returns every process that is known. */
+  /** Returns all other processes with which frames were exchanged. */
   peers(): Iterable<Peer>;
-  /** Called when a frame to a process bounced, or the process has not answered a ping in time. */
+  /** Called when a frame to the process has bounced, or the process has not answered a ping in time. */
   observed(peer: Peer, sign: "bounced" | "silent"): void;
 }
 
-/** The watchdog of one process. It runs only while requests are unanswered. */
+/** Watches the unanswered requests of one process; it runs only while there are any. */
 export class Watchdog {
-  /** True while the watchdog checks. */
+  /** True while checks of unanswered requests are going on. */
   running = false;
   readonly #options: WatchdogOptions;
-  /** Time at which the next check is due, by the monotonic clock. */
+  /** Time at which the next check of unanswered requests is due, by the monotonic clock. */
   #checkAt = 0;
   #timer: Timer | undefined;
   #stopped = false;
@@ -42,7 +42,7 @@ export class Watchdog {
     this.#options = options;
   }
 
-  /** Starts the checks; called when a request waits for an answer and the watchdog is not running. */
+  /** Starts the checks. Called when a request begins to wait for an answer while no checks run. */
   start(): void {
     if (this.#stopped) return;
     this.running = true;
@@ -55,13 +55,16 @@ export class Watchdog {
     this.#timer?.cancel();
   }
 
-  /** Called when a frame bounced: its requests did not run, and the process, or its connection, is gone. */
+  /**
+   * Called when the frame `seq` to a process has bounced: its requests did not run, and the process, or its
+   * connection, is gone.
+   */
   bounced(peer: Peer, seq: number): void {
     const { clock, conclusive, observed, observer } = this.#options;
     observer({ type: "bounce", endpoint: peer.endpoint });
     if (peer.bouncedAt < 0) peer.bouncedAt = clock.monotonic();
     peer.bouncedSeq = Math.max(peer.bouncedSeq, seq);
-    peer.pingedAt = peer.lastSeenAt = -1; // the next frame of the process shows that it is alive
+    peer.pingedAt = peer.lastSeenAt = -1; // reset, so that the next frame of the process counts as a sign of life
     peer.ledger.undelivered(seq, "BOUNCED");
     observed(peer, "bounced");
     if (conclusive(peer)) this.#gone(peer, seq);
@@ -74,10 +77,10 @@ export class Watchdog {
     const owing = [...peers()].filter((peer) => peer.ledger.outstanding > 0);
     if (owing.length === 0) return;
     const now = clock.monotonic();
-    // after a late check answers may lie in the socket: this process stood still
+    // a late check shows that this process stood still: answers may be unread in its socket
     const onTime = now - this.#checkAt < STANDSTILL;
     for (const peer of connected() ? owing : []) {
-      // a live process may be on its way from a dead server to another one, or leave: its late answer still counts
+      // a live process may be moving to another server, or leaving: its late answer still counts
       const mayAnswer = clustered() || peer.leaving;
       if (mayAnswer && peer.bouncedAt >= 0 && now - peer.bouncedAt >= MAY_RETURN) {
         this.#gone(peer, peer.bouncedSeq);
@@ -89,7 +92,7 @@ export class Watchdog {
     this.start();
   }
 
-  /** Fails the calls of a process that is gone, in frames before `before`: they may have run. */
+  /** Fails the calls in frames before `before`, because their process is gone: they may have run. */
   #gone(peer: Peer, before: number): void {
     const inHand = peer.ledger.lost(before);
     if (inHand > 0) this.#options.observer({ type: "gone", endpoint: peer.endpoint, inHand });
@@ -100,6 +103,6 @@ const CHECK_EVERY = 50; // ms
 const OWED = 50; // ms without an answer until the first ping
 const PING_EVERY = 100; // ms
 const PING_EACH = 5; // ms for each process that owes an answer, if their sum is more
-const STANDSTILL = 250; // ms: maximum delay of a check that counts
+const STANDSTILL = 250; // ms: maximum delay of a check that counts; after a longer one this process stood still
 /** Time that a live process may need to move to another server, or for its last answers to arrive, in ms. */
 export const MAY_RETURN = 3_000;

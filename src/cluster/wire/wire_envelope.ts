@@ -1,29 +1,29 @@
 /**
- * The envelope of a message that came over the wire. Its members are computed on demand: most handlers read none of
- * them.
+ * The envelope of a message from another process (its id, sender, headers and the like). The members are computed on
+ * demand, because most handlers read none of them.
  */
 import { NO_HEADERS } from "../../dispatch/carried_headers.ts";
 import type { Envelope } from "../../dispatch/context_host.ts";
 import type { WireMeta } from "./frame.ts";
 
-/** The envelope of one run of a handler. */
+/** The envelope of a message from another process, for one run of a handler. */
 export abstract class WireEnvelope implements Envelope {
   readonly #meta: WireMeta | undefined;
   #call: string | undefined = undefined;
   #headers: Readonly<Record<string, string>> | undefined = undefined;
 
-  /** Like `Envelope.sentAt`; `undefined` for messages that came without a frame. */
+  /** Time at which the message was sent; `undefined` for messages that came without a frame. See `Envelope.sentAt`. */
   readonly sentAt: number | undefined = undefined;
 
-  /** `meta`: the members of the message's meta that are not default. */
+  /** `meta`: members of the message's meta that are not the default. */
   constructor(meta: WireMeta | undefined) {
     this.#meta = meta;
   }
 
-  /** Returns the name of this run, different from the names of all others. */
+  /** Returns the name of this run, which no other run has. */
   protected abstract name(): string;
 
-  /** Returns the message id, if the sender set none. */
+  /** Returns the id of a message whose sender has given it none. */
   protected defaultId(): string {
     return this.call;
   }
@@ -55,7 +55,7 @@ export abstract class WireEnvelope implements Envelope {
   get headers(): Readonly<Record<string, string>> {
     const headers = this.#meta?.headers;
     if (headers === undefined) return NO_HEADERS;
-    // without a prototype: the names come from the wire
+    // an object without a prototype, because the names of headers come from the network
     return this.#headers ??= Object.freeze(Object.assign(Object.create(null), headers));
   }
 

@@ -1,29 +1,30 @@
 /**
- * Counts the activity of a drive: attempts of steps, appends, reads and timers. The drive does not rest before all of
- * it has ended. When an activity ends, and when state that a turn reads changes, a turn is requested.
+ * Counts what is in progress in one execution of a run (a drive): attempts of steps, appends to the log, reads and
+ * timers. As long as anything is, the execution is not suspended. When something ends, or state changes that a turn of
+ * the execution reads, another turn is requested.
  */
 import { MAX_TIMEOUT } from "../data/checks.ts";
 import { isCatgaError } from "../error.ts";
 import { type Clock, doubled, type Timer } from "../ports/clock.ts";
 
-/** The part of a drive that its {@link Activity} uses. */
+/** The part of a drive (the execution of a run) that its {@link Activity} uses. */
 export interface ActivityHost {
   readonly clock: Clock;
   /** Calls `callback` in a later turn of the event loop. */
   soon(callback: () => void): void;
   /**
-   * A turn of the drive. Called in a later turn of the event loop than the request for it, and never after {@link
-   * Activity.stop}.
+   * Lets the execution of the run take its next step. Called in a later turn of the event loop than the request for it,
+   * and never after {@link Activity.stop}.
    */
   turn(): void;
-  /** Called with the error if the `work` of {@link Activity.work} rejects. */
+  /** Called with the error if a promise given to {@link Activity.work} rejects. */
   broken(error: unknown): void;
 }
 
-/** The activity of a drive. */
+/** Counts what is in progress in one execution of a run. */
 export class Activity {
   readonly #host: ActivityHost;
-  /** Number of activities that are under way. */
+  /** Number of attempts, appends, reads and timers in progress. */
   #count = 0;
   #isTurnAskedFor = false;
   #isOver = false;
@@ -33,7 +34,7 @@ export class Activity {
     this.#host = host;
   }
 
-  /** True while an activity is under way. */
+  /** True while an attempt, append, read or timer is in progress. */
   get isGoingOn(): boolean {
     return this.#count > 0;
   }
@@ -42,7 +43,7 @@ export class Activity {
     return this.#isOver;
   }
 
-  /** Requests a turn of the drive. By then, all callbacks that follow from the current event have run. */
+  /** Requests a turn: the host's `turn` is called after all callbacks that follow from the present event have run. */
   askForTurn(): void {
     if (this.#isTurnAskedFor || this.#isOver) return;
     this.#isTurnAskedFor = true;
@@ -52,7 +53,7 @@ export class Activity {
     });
   }
 
-  /** Runs `work`, which is an activity until it has settled. Settles like `work`. */
+  /** Runs `work`, which counts as in progress until it has settled. Settles like `work`. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     this.#count++;
     try {
@@ -62,12 +63,15 @@ export class Activity {
     }
   }
 
-  /** Runs `work`, which is an activity until it has settled. If `work` rejects, the drive ends with its error. */
+  /**
+   * Runs `work`, which counts as in progress until it has settled. If `work` rejects, the execution of the run ends
+   * with its error.
+   */
   work(work: () => Promise<void>): void {
     this.during(work).catch((error) => this.#host.broken(error));
   }
 
-  /** Starts a timer. Unless `background` is set, it is an activity until it fires or is cancelled. */
+  /** Starts a timer. It counts as in progress until it fires or is cancelled, unless `background` is set. */
   timer(ms: number, then: () => void, background = false): Timer {
     if (!background) this.#count++;
     let isOver = false;
@@ -93,8 +97,8 @@ export class Activity {
   }
 
   /**
-   * Calls `what` until it succeeds. Resolves with `undefined` if the drive ends before that. Rejects with an error
-   * whose code is not in `passing`; without `passing`, each error is retried.
+   * Calls `what` until it succeeds, with growing pauses. Resolves with `undefined` if the execution of the run ends
+   * before. Rejects with an error whose code is not in `passing`; without `passing`, every error is retried.
    */
   insist<T>(what: () => Promise<T>, passing: ReadonlySet<string> | undefined): Promise<T | undefined> {
     return this.during(async () => {
@@ -111,7 +115,7 @@ export class Activity {
     });
   }
 
-  /** Cancels the timers: no timer fires, and no turn is called any more. */
+  /** Cancels all timers. From now on no timer fires, and the host's `turn` is not called. */
   stop(): void {
     this.#isOver = true;
     for (const timer of this.#timers) timer.cancel();
@@ -123,5 +127,5 @@ export class Activity {
   }
 }
 
-const FIRST_PAUSE = 50; // ms
-const LONGEST_PAUSE = 2_000; // ms
+const FIRST_PAUSE = 50; // ms, before the second call in `insist`
+const LONGEST_PAUSE = 2_000; // ms, the longest pause in `insist`

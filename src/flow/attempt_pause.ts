@@ -1,10 +1,14 @@
-/** The pause after a failed attempt of the handler, or of an `undo`. The pauses of steps are in `attempted_step.ts`. */
+/**
+ * The pause after a failed attempt of a workflow's handler, or of an `undo`. The pauses of steps are in
+ * `attempted_step.ts`.
+ */
 import type { Timer } from "../ports/clock.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";
 
 /**
- * Returns true if the next attempt of the handler or `undo` with this name has to wait; `next` is called once it may
- * begin. Meanwhile the drive rests if a schedule ends the pause, or if an operator has to decide.
+ * Returns true if the next attempt of the handler or `undo` with this name has to wait; `next` is called once the
+ * attempt may begin. During a long pause, which a schedule ends, and while an operator has to decide, the execution of
+ * the run can be suspended.
  */
 export function pausesBefore(state: DriveState, name: string, next: () => void): boolean {
   if (state.times.pauseOf(name) === 0) return false;

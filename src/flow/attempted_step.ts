@@ -19,26 +19,26 @@ import { DecidedFailure, errorOf, Passing, readable } from "./recorded_error.ts"
 import { type AttemptWork, type OngoingAttempt, StepAttempt, stepId } from "./step_attempt.ts";
 import { type CalledStep, StepCall } from "./step_call.ts";
 
-/** The work of a step. */
+/** The work of a step, and how it is tried. */
 export interface StepWork {
   readonly work: AttemptWork;
-  /** How long an attempt may take, in ms. */
+  /** Timeout of one attempt of the step, in ms. */
   readonly timeout: number;
   readonly retry: StepRetry;
 }
 
-/** A step that this node performs. */
+/** A step that this node performs, in one or more attempts. */
 export class AttemptedStep extends StepCall {
   readonly #failures: FailedAttempts;
   readonly #perform: (attempt: StepAttempt) => Promise<RecordedOutcome>;
-  /** How long an attempt may take, in ms. */
+  /** Timeout of one attempt of the step, in ms. */
   readonly #timeout: number;
   readonly #retry: StepRetry;
-  /** True if no attempt of the step began before this drive. */
+  /** True if no attempt of the step can have begun before this execution of the run. */
   readonly #isFresh: boolean;
-  /** True once an attempt has begun in this drive. */
+  /** True once an attempt has begun in this execution of the run. */
   #hasBegun = false;
-  /** True while the step pauses, begins or attempts. */
+  /** True in the states "pauses", "begins" and "attempts" of the table above. */
   #isUnderWay = false;
   #attempt: StepAttempt | undefined;
   #ongoing: OngoingAttempt | undefined;
@@ -47,7 +47,8 @@ export class AttemptedStep extends StepCall {
   constructor(state: DriveState, failures: FailedAttempts, called: CalledStep, { work, timeout, retry }: StepWork) {
     super(state, called);
     this.#failures = failures;
-    // runs in the async context in which the step was called: a turn runs in the context of what caused it
+    // the work runs in the async context in which the step was called, not in the context of the event that led to this
+    // attempt
     this.#perform = AsyncLocalStorage.bind((attempt) => attempt.perform(state, called.name, work));
     this.#timeout = timeout;
     this.#retry = retry;
@@ -83,14 +84,17 @@ export class AttemptedStep extends StepCall {
     });
   }
 
-  /** Runs attempts until the step has an outcome. Resolves with `undefined` if the step is idle or over. */
+  /**
+   * Runs attempts until the step has an outcome. Resolves with `undefined` if the step waits for an event from outside,
+   * or no longer needs an outcome.
+   */
   async #toOutcome(): Promise<RecordedOutcome | undefined> {
     const { name, state } = this;
     const { times, recorder } = state;
     while (true) {
       if (this.isSettled) return undefined;
       const left = times.pauseOf(name);
-      // a cancelled run gives up a stuck step, too
+      // the run may have been cancelled: then a step that waits for an operator is given up, too
       if (left === Infinity) return void this.#isGivenUp();
       if (left > 0) {
         if (times.isScheduled(name, state.journal.failures.get(name)!)) return undefined;
@@ -98,7 +102,7 @@ export class AttemptedStep extends StepCall {
         continue;
       }
       if (this.#isGivenUp() || !await recorder.ready(this.needsOutcome ? name : undefined)) return undefined;
-      // meanwhile the step may have got an outcome, or may have been given up
+      // during the append the step may have got an outcome, or may have been given up
       if (this.isSettled || this.#isGivenUp()) return undefined;
       if (state.isTooLong()) return undefined;
       const outcome = await state.activity.during(() => this.#attemptOnce());
@@ -107,8 +111,8 @@ export class AttemptedStep extends StepCall {
   }
 
   /**
-   * Performs one attempt. Resolves with `undefined` if it does not count: the step or the drive is over, or the node
-   * stops.
+   * Performs one attempt. Resolves with `undefined` if the attempt does not count, because the step or the execution of
+   * the run has ended, or the node stops.
    */
   async #attemptOnce(): Promise<RecordedOutcome | "failed" | undefined> {
     const { name, state } = this;
@@ -132,7 +136,7 @@ export class AttemptedStep extends StepCall {
     } catch (thrown) {
       if (this.isSettled) return undefined;
       const error = readable(thrown);
-      // an error that a step without `undo` throws after its abort is no failure
+      // no failure: a step without `undo` that is aborted may throw any error
       if (!this.needsOutcome && this.#isGivenUp()) return undefined;
       if (isCatgaError(error) && error.code === "CLOSED" && !(error instanceof DecidedFailure)) {
         state.leaving = true;
@@ -155,8 +159,8 @@ export class AttemptedStep extends StepCall {
   }
 
   /**
-   * Aborts an attempt after its timeout. The timer is set in a later turn of the event loop: many attempts have ended
-   * by then.
+   * Aborts an attempt after its timeout. The timer is set in a later turn of the event loop, because many attempts have
+   * ended by then.
    */
   #limitTime(attempt: StepAttempt, began: number): Timer {
     const { name, state } = this;
@@ -172,7 +176,8 @@ export class AttemptedStep extends StepCall {
   }
 
   /**
-   * Gives the step up if the run is cancelled, and the step has not begun or need not be undone. Returns true if so.
+   * If the run is cancelled, gives the step up, unless it may have begun and has to be undone. Returns true if the step
+   * is given up.
    */
   #isGivenUp(): boolean {
     const { phase, journal } = this.state;
@@ -182,7 +187,7 @@ export class AttemptedStep extends StepCall {
     return true;
   }
 
-  /** Waits for the pause on this node; news of the run end it early. */
+  /** Waits for the pause after a failed attempt, on this node; a new entry of the run ends the pause early. */
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = this.state.activity.timer(ms, () => this.endPause());

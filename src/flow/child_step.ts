@@ -1,7 +1,8 @@
 /**
- * A step that starts another run, which tells this one its end. After a cancel the child is cancelled, too, and tells
- * how that went; one that was never started is stored as ended, so that it never will be. One that nobody can have
- * tried to start is given up: a node that stored its end late would do so behind that of its parent.
+ * A step that starts another run (its child), and waits for the child's end, which the child reports. When the run is
+ * cancelled, its child is cancelled, too, and reports the end of that. A child that was never started is stored as
+ * ended, so that it can never be started later. If certainly nobody has tried to start the child, the step is simply
+ * given up.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
@@ -16,13 +17,13 @@ import { type CalledStep, StepCall } from "./step_call.ts";
 export class ChildStep extends StepCall {
   readonly #contract: AnyContract;
   readonly #input: unknown;
-  /** It is being started, or cancelled. */
+  /** True while the child is being started or cancelled. */
   #isUnderWay = false;
-  /** It was cancelled by this drive. */
+  /** True if this execution of the run has cancelled the child. */
   #isCancelled = false;
-  /** No drive before this one can have tried to start it. */
+  /** True if no earlier execution of the run can have tried to start the child. */
   readonly #isFresh: boolean;
-  /** This drive has tried to start it. */
+  /** True if this execution of the run has tried to start the child. */
   #hasBegun = false;
 
   constructor(state: DriveState, called: CalledStep, contract: AnyContract, input: unknown) {
@@ -32,14 +33,14 @@ export class ChildStep extends StepCall {
     this.#isFresh = state.isFresh;
   }
 
-  /** The run that is its child: the one that is recorded, though the handler may have changed. */
+  /** The child: the run that is recorded for this step, even if a changed handler would start another one. */
   get #child(): RunRef {
     const { ref, journal } = this.state;
     const { workflow = this.#contract.name } = journal.children.get(this.name) ?? {};
     return { workflow, run: stepId(ref, this.name) };
   }
 
-  /** The run is cancelled, and its child is to be. */
+  /** True if the run is cancelled, and its child has yet to be cancelled. */
   get #mustCancel(): boolean {
     return this.state.journal.cancelled !== undefined && !this.#isCancelled && this.isMain;
   }
@@ -64,7 +65,10 @@ export class ChildStep extends StepCall {
     });
   }
 
-  /** Gives it up if the run is cancelled, and nobody has tried to start it. */
+  /**
+   * Gives the step up if the run is cancelled, and nobody has tried to start the child. Returns true if the step is
+   * given up.
+   */
   #isGivenUp(): boolean {
     const { state, state: { journal, phase } } = this;
     if (journal.cancelled === undefined || phase !== "handler" || this.#hasBegun || !this.#isFresh) return false;
@@ -80,7 +84,7 @@ export class ChildStep extends StepCall {
     const { message } = state.journal.cancelled!.error;
     const hasStarted = await activity.insist(() => host.cancelChild(child, message, this.#contract), undefined);
     if (hasStarted ?? true) return;
-    // there is nothing to undo
+    // the child was never started, so there is nothing to undo
     this.end();
     state.halt();
   }
@@ -93,7 +97,7 @@ export class ChildStep extends StepCall {
     if (state.over || journal.outcomes.has(name) || journal.children.has(name)) return;
     if (started.ok) {
       recorder.record({ t: "child", step: name, ...child, ...this.undoFlag });
-      recorder.after(() => this.go()); // it may have ended before
+      recorder.after(() => this.go()); // the child may have ended before its start was recorded
     } else if (PASSING.has(started.error.code) || started.error.code === "OUTCOME_UNKNOWN") {
       state.activity.timer(RESTART_PAUSE, () => this.go());
     } else recorder.refuse(name, recorded(started.error));
@@ -107,5 +111,5 @@ export class ChildStep extends StepCall {
   }
 }
 
-/** Before a child is started again that could not be, in ms. */
+/** Pause before another attempt to start a child, in ms. */
 const RESTART_PAUSE = 1_000;

@@ -1,8 +1,8 @@
 /**
- * Replay: a run while this node drives it. The handler runs from its top; recorded steps return their recorded outcomes
- * (`DriveState.sees`), and new steps are performed and recorded (`steps.ts`, `waits.ts`); the steps of a failed run are
- * undone (`undoing.ts`). A drive ends when the run has ended, when all pending calls wait for something outside, or
- * when the run is no longer this node's.
+ * A drive: one execution of a run on this node, by replay. The handler runs from its top; recorded steps return their
+ * recorded outcomes (`DriveState.sees`), and new steps are performed and recorded (`steps.ts`, `waits.ts`); the steps
+ * of a failed run are undone (`undoing.ts`). A drive ends when the run has ended, when all pending calls wait for
+ * something outside, or when another node has taken the run over.
  *
  * The rules, each held by `test/simulation/flow_simulation_test.ts`:
  * 1. No step begins before all that the handler has seen is stored, and the run is stored as this node's. Outcomes that
@@ -43,10 +43,10 @@ import { Steps } from "./steps.ts";
 import { Undoing } from "./undoing.ts";
 import { Waits } from "./waits.ts";
 
-/** A run on this node. */
+/** One execution of a run on this node. */
 export class Drive {
   readonly journal: Journal;
-  /** Resolves once, when the drive ends. */
+  /** Resolves when this execution of the run ends, with the reason. */
   readonly end: Promise<DriveEnd>;
   readonly #body: WorkflowBody;
   readonly #state: DriveState;
@@ -56,22 +56,22 @@ export class Drive {
   readonly #timeLimit: RunTimeLimit;
   readonly #ending: RunEnding;
   readonly #undoing: Undoing;
-  /** Set when the handler has failed, or can come no further; called when the drive comes to rest. */
+  /** Set when the handler has failed, or cannot continue; called as soon as nothing is in progress. */
   #finish: (() => void) | undefined;
-  /** True once the handler has begun to run in this drive. */
+  /** True once the handler has been called in this execution of the run. */
   #runs = false;
-  /** Number of stages that the handler has reported in this drive. */
+  /** Number of stages that the handler has reported (`flow.stage`) in this execution of the run. */
   #stages = 0;
-  /** Number of stages that were recorded when the drive began. */
+  /** Number of stages that were recorded before this execution of the run. */
   #stagesBefore = 0;
-  /** Timer that runs while the handler awaits a promise that no call of `flow` returned. */
+  /** Timer that runs while the handler awaits a promise that does not come from a call of `flow`. */
   #stray: Timer | undefined;
   #news: Promise<void> | undefined;
-  /** True if the run may have news that are not being read. */
+  /** True if entries may have been stored that are not being read yet. */
   #behind = false;
   /** The error of the schema that refused the run's input. */
   #inputRefusal: Error | undefined;
-  /** The error because of which another version of the workflow has to drive the run. */
+  /** The error because of which another version of the workflow has to execute the run. */
   #refusal: unknown;
 
   constructor(options: DriveOptions) {
@@ -94,7 +94,7 @@ export class Drive {
     this.#undoing = new Undoing(state, this.#steps, this.#failures, this.#ending);
   }
 
-  /** Begins the drive. */
+  /** Begins the execution of the run. */
   begin(): void {
     const { journal } = this;
     if (journal.ended !== undefined) return this.#ending.announce();
@@ -111,49 +111,56 @@ export class Drive {
     return this.#state.over;
   }
 
-  /** The names of the steps, sleeps and waits that the handler has called in this drive. */
+  /** The names of the steps, sleeps and waits that the handler has called in this execution of the run. */
   get names(): ReadonlySet<string> {
     return this.#state.names;
   }
 
-  /** Attempts that were under way when this drive ended with `restart`: the next drive continues them. */
+  /** Attempts that were in progress when the handler had to restart: the next execution of the run continues them. */
   get handedOver(): OngoingAttempts {
     return this.#state.handedOver;
   }
 
-  /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: unknown. */
+  /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: not known. */
   get begun(): readonly string[] | undefined {
     return this.#state.begun;
   }
 
-  /** Names of steps that may have a schedule which fires after this time, in ms since 1970. */
+  /** Names of the steps that may have a schedule which fires after this time, in ms since 1970. */
   schedulesAfter(time: number): readonly string[] {
     return this.#state.times.schedulesAfter(time);
   }
 
   /**
-   * Set while messages of others keep an append from being stored; resolves when it is stored, or the drive is over.
+   * A promise while messages of other processes keep this node from appending to the run; it resolves when the append
+   * is stored, or this execution of the run has ended. `undefined`: no append is kept back.
    */
   get starved(): Promise<void> | undefined {
     return this.#state.recorder.starved;
   }
 
-  /** Schedules that have fired. */
+  /** The schedules of the run that are known to have fired. */
   get due(): readonly DueTime[] {
     return this.#state.times.due;
   }
 
-  /** The error because of which this version refused the run, if the drive has ended with `refused`. */
+  /**
+   * The error because of which this version of the workflow refused the run, if this execution of it ended for that
+   * reason.
+   */
   get refusal(): unknown {
     return this.#refusal;
   }
 
-  /** The error of the store, if it ended the drive with `restart`; `undefined`: the drive ended for another reason. */
+  /**
+   * The error of the store because of which this execution of the run ended; `undefined`: it ended for another reason,
+   * or goes on.
+   */
   get error(): unknown {
     return this.#state.error;
   }
 
-  /** Reads news that the run may have. `due`: a schedule that has fired. */
+  /** Reads the entries that other processes have stored for the run. `due`: a schedule that has fired. */
   tell(due?: DueTime): Promise<void> {
     if (this.over) return Promise.resolve();
     if (due !== undefined) this.#state.times.timerFired(due);
@@ -162,7 +169,7 @@ export class Drive {
     return this.#news ??= this.#readNews().finally(() => this.#news = undefined);
   }
 
-  /** Reads until no news are left: an entry that is stored during a read may be missing in it. */
+  /** Reads entries until none are left: a read may miss an entry that is stored while it runs. */
   async #readNews(): Promise<void> {
     while (this.#behind && !this.over) {
       this.#behind = false;
@@ -173,25 +180,26 @@ export class Drive {
   }
 
   /**
-   * Called when the node stops: begins no more attempts, and ends the drive when the attempts under way have outcomes.
+   * Called when the node stops: no more attempts begin, and the execution of the run ends when the attempts in progress
+   * have outcomes.
    */
   leave(): void {
     this.#state.leaving = true;
     this.#state.activity.askForTurn();
   }
 
-  /** Ends the drive at once, and aborts its attempts. */
+  /** Ends the execution of the run at once, and aborts its attempts. */
   stop(): void {
     this.#state.stop("shutdown");
   }
 
-  // the handler -------------------------------------------------------------------------------------
+  // --- the workflow's handler ---
 
   #runHandler(): void {
     if (pausesBefore(this.#state, "", () => this.#runHandler())) return;
     this.#runs = true;
     const flow = this.#flow();
-    // not in the async context of the event that caused this run of the handler
+    // the handler does not run in the async context of the event that caused this call
     outside(() => this.#input().then((input) => this.#body.fn(flow, input as never))).then(
       (returned) => isFailure(returned) ? this.#failed(returned) : this.#returned(returned),
     ).catch((thrown) => {
@@ -202,7 +210,7 @@ export class Drive {
     }).finally(() => this.#state.activity.askForTurn());
   }
 
-  /** Parses the input of the run. Rejects if it does not fit the schema. */
+  /** Parses the input of the run by the workflow's schema. Rejects if the schema refuses it. */
   async #input(): Promise<unknown> {
     const { definition: { input, name } } = this.#body;
     const given = this.journal.started!.input;
@@ -232,7 +240,7 @@ export class Drive {
     } as Flow;
   }
 
-  /** Records the stage of the run, unless an earlier run of the handler has recorded it. */
+  /** Records the stage that the handler reports, unless it was recorded in an earlier execution of the run. */
   #stage(stage: string): void {
     if (typeof stage !== "string" || stage === "" || stage.length > MAX_STAGE || !stage.isWellFormed()) {
       throw new TypeError(`stage: it is a text of 1 to ${MAX_STAGE} characters; got ${show(stage)}`);
@@ -243,12 +251,12 @@ export class Drive {
   }
 
   /**
-   * True once the handler has called, in this drive, all recorded steps, and all steps with an `undo` that a process
-   * which has ended since may have begun.
+   * True once the handler has called, in this execution of the run, all recorded steps, and all steps with an `undo`
+   * that an earlier process may have begun.
    */
   get #hasReachedAllBegunSteps(): boolean {
     const { outcomes, failing, children, failures, strays } = this.journal;
-    // once `failing` is recorded, all steps that had begun have an outcome
+    // once the entry `failing` is recorded, all steps that had begun have an outcome
     if (failing === undefined && !this.#state.hasReachedAllBegun) return false;
     const ended = [...outcomes].flatMap(([name, { index }]) =>
       strays.has(name) || index > (failing?.index ?? Infinity) ? [] : [name]
@@ -257,7 +265,7 @@ export class Drive {
     return [...ended, ...open].every((name) => this.#state.names.has(name));
   }
 
-  /** True if the drive is over, or the handler has ended. */
+  /** True if the execution of the run has ended, or its handler has. */
   get #handlerIsOver(): boolean {
     return this.over || this.#state.phase !== "handler";
   }
@@ -265,7 +273,7 @@ export class Drive {
   #returned(value: unknown): void {
     const state = this.#state;
     if (this.#handlerIsOver) return;
-    if (state.isHalting) return this.#fails(); // a halted run fails also if its handler returns
+    if (state.isHalting) return this.#fails(); // a cancelled or failing run fails even if its handler returns
     state.phase = "finishing";
     this.#waits.abandon();
     state.calls.clear();
@@ -303,7 +311,10 @@ export class Drive {
     this.#fails(recordable);
   }
 
-  /** Returns the error, or an `INVALID_RESPONSE` in its place if the workflow does not declare its code. */
+  /**
+   * Returns the error that the handler failed with, or `INVALID_RESPONSE` instead if the workflow does not declare its
+   * code.
+   */
   #declared(error: CatgaError): CatgaError {
     const { definition: { failures, name } } = this.#body;
     if (failures === undefined || failures.includes(error.code) || isErrorCode(error.code)) return error;
@@ -313,8 +324,8 @@ export class Drive {
   }
 
   /**
-   * Undoes the steps once the drive has come to rest. `error` counts unless another error, or a cancel, is recorded by
-   * then.
+   * Lets the run fail: its steps are undone as soon as nothing is in progress. The run ends with `error`, unless
+   * another error, or a cancel, is recorded by then.
    */
   #fails(error?: RecordedError): void {
     this.#finish = () => this.#undoing.begin(error);
@@ -324,15 +335,15 @@ export class Drive {
 
   #threw(error: unknown): void {
     if (this.#handlerIsOver) return;
-    // another version can undo the steps that have begun
+    // another version of the workflow can undo the steps that have begun
     if (!this.#state.isHalting || this.#mayBeTaken(error)) return this.#runAgain(error);
-    // other branches of the handler may still reach the remaining steps
+    // other branches of the handler may still call the remaining steps
     this.#finish = () => this.#hasReachedAllBegunSteps ? this.#undoing.begin() : this.#runAgain(error);
   }
 
   #runAgain(error: unknown): void {
     const state = this.#state;
-    // a stored signal has precedence over a time that is over: a wait after the error might take it
+    // no wait ends by its timeout now: a stored signal has precedence, and a wait after the thrown error might take it
     this.#waits.stop();
     if (this.#mayBeTaken(error)) {
       this.#refusal = error;
@@ -340,26 +351,26 @@ export class Drive {
     }
     state.activity.work(async () => {
       await this.#failures.record("", error, { attempts: HANDLER_ATTEMPTS, delay: STEP_PAUSES });
-      // the handler runs again from its top, on the recorded entries
+      // the handler is called again, and replays the recorded entries
       state.recorder.restart();
     });
   }
 
   /**
-   * Returns true if another version of the workflow is to drive the run: a version that a node has, or that is waited
-   * for.
+   * Returns true if another version of the workflow shall execute the run: another node has such a version, or the run
+   * has to wait for one.
    */
   #mayBeTaken(error: unknown): boolean {
     const { host, ref, refusedBy } = this.#state;
-    if (isCatgaError(error) && error.code === "CLOSED") return false; // this process stops
+    if (isCatgaError(error) && error.code === "CLOSED") return false; // CLOSED: this process stops
     const fate = host.afterRefusal(ref, this.journal, new Set(refusedBy));
     if (fate !== "waits") return fate !== "stuck";
-    if (this.#state.isHalting && this.#hasReachedAllBegunSteps) return false; // a cancelled run ends
-    // an error that the handler throws may pass: it is retried first
+    if (this.#state.isHalting && this.#hasReachedAllBegunSteps) return false; // a cancelled run ends here
+    // the handler's error may be temporary, so the handler is retried a few times first
     return error === this.#inputRefusal || this.#failures.isLast("", error, ATTEMPTS_BEFORE_WAIT);
   }
 
-  /** Lets pending calls continue, after messages of others were applied. */
+  /** Lets pending calls continue, after entries of other processes were applied to the run. */
   #onNews(): void {
     const state = this.#state;
     if (state.over) return;
@@ -369,15 +380,15 @@ export class Drive {
     for (const call of [...state.calls]) if (state.calls.has(call)) call.go();
   }
 
-  // rest --------------------------------------------------------------------------------------------
+  // --- when nothing is in progress ---
 
   #rest(): void {
     const state = this.#state;
     const { journal } = this;
-    // attempts that were under way have ended, and are stored
+    // the attempts that were in progress have ended, and their outcomes are stored
     if (this.#refusal !== undefined) return state.stop("refused");
     if (state.phase === "handler") {
-      // the handler of a cancelled or failing run has come as far as it may
+      // the handler of a cancelled or failing run has reached all the calls that it can reach
       if (
         (journal.failing ?? journal.cancelled) !== undefined && this.#runs && this.#finish === undefined &&
         (state.calls.size > 0 || state.halted > 0)
@@ -396,15 +407,15 @@ export class Drive {
   }
 
   /**
-   * Fails the handler's attempt if the handler awaits no call of `flow` for the app's timeout: nobody else would
-   * notice that it never continues.
+   * Fails the handler's attempt if the handler, for as long as the app's timeout, awaits something else than a call of
+   * `flow`: otherwise nobody would notice that it never continues.
    */
   #strays(): void {
     const state = this.#state;
     const { names: { size }, host: { app: { timeout } } } = state;
     this.#stray ??= state.activity.timer(timeout, () => {
       this.#stray = undefined;
-      // while an activity is under way, the drive will come to rest, and get here, again
+      // something is in progress or pending again, so this check will be repeated later
       if (this.#finish !== undefined || state.activity.isGoingOn || state.calls.size + state.halted > 0) return;
       if (state.names.size > size) this.#strays();
       else this.#threw(new Error(`it ${STRAYS}, for ${timeout} ms`));
@@ -422,14 +433,17 @@ export class Drive {
   }
 }
 
-/** Maximum length of a stage, in characters. */
+/** Maximum length of the name of a stage, in characters. */
 const MAX_STAGE = 64;
 const STRAYS = "has awaited what no call of flow returned, or the schema of its input has not ended";
-/** Maximum number of attempts of a handler that throws. */
+/** Maximum number of attempts of a workflow's handler that throws. */
 const HANDLER_ATTEMPTS = 10;
-/** Number of attempts of a handler that throws before it waits for another version of the workflow: some 3 s. */
+/** Number of attempts of a handler that throws before the run waits for another version of the workflow: some 3 s. */
 const ATTEMPTS_BEFORE_WAIT = 3;
-/** Number of consecutive takeovers without a recorded entry after which an operator has to decide. */
+/**
+ * Number of nodes that may take a run over one after the other, without recording an entry, before an operator has to
+ * decide.
+ */
 const MOST_TAKEOVERS = 20;
-/** Pause after news could not be read. */
-const NEWS = 500; // ms
+/** Pause, in ms, before new entries of the run are read again after a failed read. */
+const NEWS = 500;

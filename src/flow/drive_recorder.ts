@@ -1,10 +1,10 @@
 /**
- * The record of a drive: it queues entries, appends them one message at a time, and applies messages that others have
- * stored.
+ * Records the entries of a run during one execution of it (a drive): it queues entries, appends them to the log, one
+ * message at a time, and applies messages that other processes have stored.
  *
- * A decision of the driver is a function of journal, handler and clock; it holds only on the journal on which it was
- * made. Messages of others may come between a decision and its append. The rules, without each of which
- * `flow_simulation_test.ts` fails:
+ * A decision follows from the journal (the list of the run's entries), the handler and the clock; it holds only on the
+ * journal on which it was made. Messages of others may come between a decision and its append. The rules, without each
+ * of which `flow_simulation_test.ts` fails:
  * 1. When a message of others is applied, all entries in flight, split off or queued are checked before a call sees the
  *    message. If one decision fails, all decisions are dropped, and the handler runs from its top on the same journal.
  * 2. Outcomes are no decisions: `done`, `failed` of a step, `child`, `undone`, `held` and `limited` are stored before
@@ -32,7 +32,7 @@ import { UNSTORED } from "./recorded_error.ts";
 import { isCalled } from "./run_message.ts";
 import type { RunRef } from "./run_ref.ts";
 
-/** The part of a drive that its {@link DriveRecorder} uses. */
+/** The part of a drive (the execution of a run) that its {@link DriveRecorder} uses. */
 export interface RecordedDrive {
   readonly host: DriveHost;
   readonly ref: RunRef;
@@ -40,23 +40,23 @@ export interface RecordedDrive {
   readonly activity: Activity;
   readonly ends: Ends;
   readonly over: boolean;
-  /** True if the node stops: no more attempts begin. */
+  /** True if the node stops, so that no more attempts begin. */
   readonly leaving: boolean;
   readonly phase: "handler" | "finishing" | "undoing";
   /** True if the run ends because it was cancelled. */
   readonly byCancel: boolean;
-  /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: unknown. */
+  /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: not known. */
   readonly begun: readonly string[] | undefined;
-  /** Returns true if a wait whose end is not stored could take a stored signal. */
+  /** Returns true if a wait of the handler, whose end is not stored yet, could take a stored signal. */
   couldTakeSignal(): boolean;
-  /** Called after messages of others were applied. */
+  /** Called after messages of other processes were applied to the journal. */
   hasNews(): void;
   stop(end: "superseded" | "restart"): void;
   /** Called with the error if an append fails. */
   broken(error: unknown): void;
 }
 
-/** Records the entries of a drive, and stores them. */
+/** Records and stores the entries of a run during one execution of it. */
 export class DriveRecorder {
   readonly #drive: RecordedDrive;
   readonly #host: DriveHost;
@@ -64,37 +64,44 @@ export class DriveRecorder {
   readonly #journal: Journal;
   readonly #activity: Activity;
   readonly #ends: Ends;
-  /** True once a message was read by which another node drives the run. */
+  /** True once a message was read which says that another node executes the run. */
   #lost = false;
-  /** Mark of the message that was appended last: it may be read before the append is answered. */
+  /** Name of the message that is being appended: it may be read before the append is acknowledged. */
   #appending: string | undefined;
   /** Entries that are not stored yet. */
   #queue: JournalEntry[] = [];
-  /** The append that is under way. */
+  /** The append in progress; `undefined`: there is none. */
   #storing: Promise<void> | undefined;
-  /** True if the handler has to restart: a decision does not hold, or the handler has seen ends in another order. */
+  /**
+   * True if the handler has to restart: a decision no longer holds, or the handler has seen the ends of calls in
+   * another order than the stored one.
+   */
   #mustRestart = false;
-  /** True once the end of the run is recorded: nothing is recorded after it. */
+  /** True once the end of the run is recorded, after which nothing else is. */
   #ending = false;
-  /** True once a cancel is recorded, which may not be stored yet. */
+  /** True once a cancel of the run is recorded, even if it is not stored yet. */
   #cancelling = false;
-  /** Entries of the append that is under way. */
+  /** Entries of the append in progress. */
   #inFlight: readonly JournalEntry[] = [];
-  /** Entries split off from the append under way, because their message would be too large. */
+  /** Entries that were left out of the append in progress because its message would be too large. */
   readonly #splitOff: JournalEntry[] = [];
-  /** Resolves when the append that met a conflict is stored, or the drive is over. */
+  /**
+   * Pending while messages of other processes keep this node from appending; resolves when the append is stored, or the
+   * execution of the run has ended.
+   */
   #starved: PromiseWithResolvers<void> | undefined;
   /**
-   * True if no attempt may begin before a new `held` entry is stored, even if the journal names this node as the
-   * holder.
+   * True if no attempt may begin before a new entry `held` (this node executes the run) is stored, even if the journal
+   * already names this node.
    */
   #mustHold: boolean;
   /**
-   * Outcomes that were recorded after an `ended` which is not stored yet: they are stored if the `ended` is dropped.
+   * Outcomes that were recorded after an entry `ended` which is not stored yet: they are stored if that entry is
+   * dropped.
    */
   readonly #behindEnd: JournalEntry[] = [];
 
-  /** `mustHold`: this node has given the run up before, so another node may be about to hold it. */
+  /** `mustHold`: this node has given the run up before, so another node may be about to take it over. */
   constructor(drive: RecordedDrive, mustHold: boolean) {
     this.#drive = drive;
     this.#host = drive.host;
@@ -110,7 +117,7 @@ export class DriveRecorder {
     return this.#queue.length;
   }
 
-  /** True once a cancel is recorded, which may not be stored yet. */
+  /** True once a cancel of the run is recorded, even if it is not stored yet. */
   get isCancelling(): boolean {
     return this.#cancelling;
   }
@@ -128,7 +135,7 @@ export class DriveRecorder {
     this.#activity.askForTurn();
   }
 
-  /** Records that an operator has to decide about a step. `thrown`: the thrown error, if any. */
+  /** Records that a step is stuck: an operator has to decide. `thrown`: the thrown error, if any. */
   refuse(step: string, error: RecordedError, thrown?: unknown): void {
     if (this.#drive.over) return;
     const entry = this.failedAttempt(step, error);
@@ -138,8 +145,7 @@ export class DriveRecorder {
   }
 
   /**
-   * Like {@link DriveRecorder.refuse}; then restarts the handler, so that nothing else is done before an operator
-   * decides.
+   * Records that a step is stuck, and restarts the handler, so that nothing else is done before an operator decides.
    */
   recordStuck(step: string, error: RecordedError): void {
     this.refuse(step, error);
@@ -147,14 +153,15 @@ export class DriveRecorder {
   }
 
   /**
-   * Makes a `failed` entry without `next`; for the handler it names the steps that had begun, if this drive knows them.
+   * Makes an entry `failed` that says that no attempt follows; for the handler it names the steps that had begun, if
+   * they are known.
    */
   failedAttempt(step: string, error: RecordedError): JournalEntry & { readonly t: "failed" } {
     const begun = step === "" ? this.#drive.begun : undefined;
     return { t: "failed", step, error, ...(begun !== undefined && begun.length <= MAX_BEGUN ? { begun } : {}) };
   }
 
-  /** Stores all that was recorded so far. Resolves with `false` if the drive is over. */
+  /** Stores all entries that were recorded so far. Resolves with `false` if the execution of the run has ended. */
   async stored(): Promise<boolean> {
     while (!this.#drive.over && this.#isStoring) {
       await this.#storeQueue();
@@ -163,9 +170,9 @@ export class DriveRecorder {
   }
 
   /**
-   * Stores all recorded entries, and that this node holds the run; to be awaited before an attempt begins. `step`: name
-   * of a step with an `undo`: if {@link Journal.begun} does not have it, a new `held` entry is stored, which discards
-   * that list. Resolves with `false` if the drive is over, or no attempt may begin.
+   * Stores all recorded entries, and an entry which says that this node executes the run. Await it before an attempt
+   * begins. `step`: name of a step with an `undo`: if it is not in {@link Journal.begun}, a new entry `held` is stored,
+   * which discards that list. Resolves with `false` if the execution of the run has ended, or no attempt may begin.
    */
   async ready(step?: string): Promise<boolean> {
     while (this.#mayBegin) {
@@ -188,7 +195,9 @@ export class DriveRecorder {
     return !this.#drive.over && !this.#drive.leaving && !this.#ending;
   }
 
-  /** Calls `then` once all that was recorded so far is stored; never if the drive ends before. */
+  /**
+   * Calls `then` once all entries that were recorded so far are stored; never if the execution of the run ends before.
+   */
   after(then: () => void): void {
     this.#activity.work(async () => {
       if (await this.stored()) then();
@@ -196,8 +205,8 @@ export class DriveRecorder {
   }
 
   /**
-   * Restarts the handler once all recorded entries are stored, including outcomes that are recorded while an append is
-   * awaited.
+   * Restarts the handler once all recorded entries are stored; outcomes that are recorded meanwhile are stored first,
+   * too.
    */
   restart(): void {
     this.#activity.work(async () => {
@@ -210,12 +219,15 @@ export class DriveRecorder {
     return this.#queue.length > 0 || this.#storing !== undefined;
   }
 
-  /** Begins to store the queued entries, if any. Called in each turn in which the handler has nothing more to see. */
+  /**
+   * Begins to store the queued entries, if there are any. Called in each turn of the execution in which the handler has
+   * nothing more to see.
+   */
   flush(): void {
     if (this.#queue.length > 0) void this.#storeQueue();
   }
 
-  /** Stores queued entries, or waits for the append that is under way: there is one at a time. */
+  /** Stores the queued entries, or waits for the append in progress: there is at most one. */
   #storeQueue(): Promise<void> {
     return this.#storing ??= this.#activity.during(() => this.#store());
   }
@@ -227,7 +239,7 @@ export class DriveRecorder {
       await this.#noteStuck(entries);
       if (!await this.#append(entries)) return this.#drive.stop("superseded");
       if (this.#mustRestart) {
-        // drops decisions, and stores outcomes
+        // while the handler has to restart: drops decisions, and stores only outcomes
         while (this.#queue.length + this.#behindEnd.length > 0) {
           const more = [...this.#queue.splice(0), ...this.#behindEnd.splice(0)].filter((entry) =>
             this.#isOutcome(entry)
@@ -248,7 +260,10 @@ export class DriveRecorder {
     }
   }
 
-  /** Stores a note for operators before the entry that makes the run stuck; retries while the store is unavailable. */
+  /**
+   * Stores a note for operators, before the entry by which the run becomes stuck; retries while the store is
+   * unavailable.
+   */
   async #noteStuck(entries: readonly JournalEntry[]): Promise<void> {
     for (const entry of entries) {
       if (entry.t !== "failed" || entry.next !== undefined) continue;
@@ -260,9 +275,9 @@ export class DriveRecorder {
   }
 
   /**
-   * Appends entries after the last message of the journal, and applies them. Messages that others have stored meanwhile
-   * are applied first. Resolves with `false` if another node drives the run, or the run is gone. Rejects like {@link
-   * RunLog.append}.
+   * Appends entries after the last message of the run, and applies them. Messages that other processes have stored
+   * meanwhile are applied first. Resolves with `false` if another node executes the run, or the run no longer exists.
+   * Rejects like {@link RunLog.append}.
    */
   async #append(entries: readonly JournalEntry[]): Promise<boolean> {
     const { log, endpoint: holder } = this.#host;
@@ -298,15 +313,15 @@ export class DriveRecorder {
   }
 
   /**
-   * Reads and applies messages that others have stored. Resolves with `false` if another node drives the run, or the
-   * run has ended or is gone. Rejects with `UNAVAILABLE`.
+   * Reads and applies messages that other processes have stored. Resolves with `false` if another node executes the
+   * run, or the run has ended or no longer exists. Rejects with `UNAVAILABLE`.
    */
   async #readOn(): Promise<boolean> {
     const [ref, journal] = [this.#ref, this.#journal];
     const found = await this.#host.log.readOn(ref, journal, (stored) => {
-      // a message of this drive may be read after it was applied
+      // a message of this recorder may be read after it was applied
       if (stored.sequence <= journal.sequence) return;
-      // also a late message of an earlier drive on this node: the handler has not seen it
+      // also for a late message of an earlier execution on this node, because the handler has not seen it
       this.#lost ||= stored.mark !== this.#appending && !stored.entries.every(isCalled);
       this.#apply(stored);
     });
@@ -314,19 +329,23 @@ export class DriveRecorder {
   }
 
   /**
-   * Set while messages of others keep an append from being stored; resolves when it is stored, or the drive is over.
+   * A promise while messages of other processes keep this node from appending to the run; it resolves when the append
+   * is stored, or the execution of the run has ended. `undefined`: no append is kept back.
    */
   get starved(): Promise<void> | undefined {
     return this.#starved?.promise;
   }
 
-  /** Resolves {@link DriveRecorder.starved}. */
+  /** Resolves {@link DriveRecorder.starved}: appends are no longer kept back. */
   endStarvation(): void {
     this.#starved?.resolve();
     this.#starved = undefined;
   }
 
-  /** Applies a message, unless it is applied already: news may be read while entries are stored. */
+  /**
+   * Applies a message to the journal, unless it was applied before: messages are also read while entries are being
+   * stored.
+   */
   #apply(stored: RunLogMessage): void {
     if (stored.sequence <= this.#journal.sequence) return;
     this.#journal.apply(stored);
@@ -336,8 +355,8 @@ export class DriveRecorder {
   }
 
   /**
-   * Checks whether the entries that are not stored yet would be decided on the present journal; if not, the handler
-   * restarts.
+   * Checks whether the decisions that are not stored yet still hold on the present journal; if one does not, the
+   * handler restarts.
    */
   #checkDecisions(): void {
     const { cancelled, failing, outcomes } = this.#journal;
@@ -346,7 +365,7 @@ export class DriveRecorder {
       this.#drive.phase !== "undoing";
     const byTime = (entry: JournalEntry) => entry.t === "woken" || (entry.t === "took" && entry.n === undefined);
     const holds = (entry: JournalEntry) => {
-      // does not hold if an operator has given the step an outcome
+      // no longer holds if an operator has given the step an outcome
       if (entry.t === "done") return !outcomes.has(entry.step);
       if (entry.t === "ended" || entry.t === "failing") return !isCancelled;
       return !byTime(entry) || !isCancelled;
@@ -354,16 +373,16 @@ export class DriveRecorder {
     this.#mustRestart ||= !pending.every(holds) || (pending.some(byTime) && this.#drive.couldTakeSignal());
   }
 
-  /** Returns true for an entry that holds whatever the handler has seen: it records what happened. */
+  /** Returns true for an entry that records what happened, and so holds whatever the handler has seen. */
   #isOutcome(entry: JournalEntry): boolean {
     if (entry.t === "done") return !this.#journal.outcomes.has(entry.step);
-    // an error of the handler follows from what it has seen
+    // except an error of the handler, which follows from what the handler has seen
     return OUTCOMES.has(entry.t) && !(entry.t === "failed" && entry.step === "");
   }
 
   /**
-   * Returns the entry; if it says that a step is stuck, and an operator retried the run since, the next attempt follows
-   * at once.
+   * Returns the entry; but if it says that a step is stuck, and an operator has retried the run since, the entry lets
+   * the next attempt follow at once.
    */
   #asRetried(entry: JournalEntry): JournalEntry {
     if (entry.t !== "failed" || entry.next !== undefined) return entry;
@@ -371,7 +390,7 @@ export class DriveRecorder {
     return this.#journal.retriedAt < decidedAt ? entry : { ...entry, next: this.#host.log.now };
   }
 
-  /** Reads and applies messages that others have stored. Resolves with `false` if they cannot be read now. */
+  /** Reads and applies messages that other processes have stored. Resolves with `false` if they cannot be read now. */
   async readNews(): Promise<boolean> {
     return await this.#activity.during(async () => {
       try {
@@ -388,18 +407,18 @@ export class DriveRecorder {
   }
 }
 
-/** Thrown values, by the `failed` entry which says that an operator has to decide. */
+/** By entry `failed` which says that an operator has to decide: the thrown value. */
 const THROWN = new WeakMap<JournalEntry, unknown>();
-/** Number of entries of the journal when a `failed` entry, which says that an operator has to decide, was made. */
+/** By entry `failed` which says that an operator has to decide: the number of entries of the run when it was made. */
 const DECIDED_AT = new WeakMap<JournalEntry, number>();
-/** Entries that end a step, sleep or wait. */
+/** Types of entries that end a step, sleep or wait. */
 const ENDS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "woken", "took"]);
-/** Entries that record what happened: they hold whatever the handler has seen. */
+/** Types of entries that record what happened, and so hold whatever the handler has seen. */
 const OUTCOMES: ReadonlySet<JournalEntry["t"]> = new Set(["held", "done", "failed", "child", "limited", "undone"]);
 const isHeld = ({ t }: JournalEntry) => t === "held";
 /** Maximum number of entries in one append. */
 const MAX_TOGETHER = 256;
-/** Maximum number of begun steps that an error of the handler names; if there are more, it names none. */
+/** Maximum number of begun steps that an entry about the handler's error names; if there are more, it names none. */
 const MAX_BEGUN = 100;
-/** Number of entries at which a run is reported as long. */
+/** Number of entries from which on a run is reported as long. */
 const WARN_ENTRIES = 1_000;

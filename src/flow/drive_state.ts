@@ -1,14 +1,15 @@
 /**
- * The state of a drive, and its turns. A drive advances only in its turns (`#turn`), and waits between two of them:
- * this is its only suspension point. A change of state that a turn reads requests the next turn (`activity.ts`).
+ * The state of one execution of a run (a drive), and its turns. An execution advances only in its turns (`#turn`), and
+ * waits between two of them: this is its only suspension point. A change of state that a turn reads requests the next
+ * turn (`activity.ts`).
  *
  * Invariants:
  * 1. The handler sees ends in the order of the journal, one in a turn, so that all calls that follow from one end have
  *    been made before the next end (`ends.ts`).
  * 2. An attempt of a step begins only when all that is recorded is stored, and the run is stored as this node's
  *    (`DriveRecorder.ready`).
- * 3. The drive rests only in a turn in which the handler has nothing to see, nothing is to be stored, and nothing goes
- *    on: no attempt, append, read or timer.
+ * 3. The execution is suspended only in a turn in which the handler has nothing to see, nothing is to be stored, and
+ *    nothing is in progress: no attempt, append, read or timer.
  */
 import { MAX_NAME_LENGTH } from "../contract/contract.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
@@ -25,99 +26,113 @@ import { DriveRecorder } from "./drive_recorder.ts";
 import type { RunRef } from "./run_ref.ts";
 
 /**
- * How a drive ends. `completed`: the run has ended; `suspended`: all pending calls wait for something outside;
- * `superseded`: another node drives the run, or the run is gone; `restart`: decisions were dropped, or an attempt of
- * the handler failed, and the handler runs from its top; `shutdown`: the node stops; `refused`: this version of the
- * workflow does not take the run, and another version may.
+ * How an execution of a run (a drive) ends. `completed`: the run has ended; `suspended`: all pending calls wait for
+ * something outside; `superseded`: another node executes the run, or the run no longer exists; `restart`: decisions
+ * were dropped, or an attempt of the handler failed, and the handler runs from its top; `shutdown`: the node stops;
+ * `refused`: this version of the workflow does not accept the run, and another version may.
  */
 export type DriveEnd = "completed" | "suspended" | "superseded" | "restart" | "shutdown" | "refused";
 
-/** Options of a drive. */
+/** Options of one execution of a run. */
 export interface DriveOptions {
   readonly host: DriveHost;
   readonly ref: RunRef;
   readonly body: WorkflowBody;
   readonly journal: Journal;
-  /** Schedules that have fired. */
+  /** Schedules of the run that have fired. */
   readonly due: readonly DueTime[];
   /** True if this node has just started the run. */
   readonly fresh?: boolean;
-  /** Attempts that the previous drive handed over. */
+  /** Attempts in progress that the previous execution of the run left to this one. */
   readonly handedOver?: OngoingAttempts;
-  /** {@link DriveState.begun} of the previous drive. */
+  /**
+   * `DriveState.begun` of the previous execution: names of steps with an `undo` that may have begun and have no
+   * outcome.
+   */
   readonly begun?: readonly string[] | undefined;
-  /** Other shapes of the workflow that do not take the run. */
+  /** Shapes (versions) of the workflow other than this node's that have refused the run. */
   readonly refusedBy?: ReadonlySet<string> | undefined;
-  /** True if this node has given the run up before: another node may be about to hold it. */
+  /** True if this node has given the run up before, so that another node may be about to take it over. */
   readonly gaveUp?: boolean;
 }
 
-/** A pending call of the handler, or the pause before the handler or an `undo` runs again. */
+/** A call of the handler that has not settled, or the pause before the handler or an `undo` is called again. */
 export interface PendingCall {
-  /** Continues if it can. Called at the start, and again after news of the run. */
+  /**
+   * Lets the call continue if it can. Called when the call begins, and whenever entries of other processes were
+   * applied.
+   */
   go(): void;
 }
 
-/** Callbacks from the state of a drive to the drive. */
+/** Callbacks from the state of a drive to the {@link Drive} (one execution of a run). */
 export interface DriveOwner {
-  /** Called in a turn in which nothing is under way, and nothing is left to see or to store. */
+  /** Called in a turn in which nothing is in progress, the handler has nothing to see, and nothing is to be stored. */
   rest(): void;
-  /** Returns true if a wait whose end is not stored could take a stored signal. */
+  /** Returns true if a wait of the handler, whose end is not stored yet, could take a stored signal. */
   couldTakeSignal(): boolean;
   /** Returns the names of steps with an `undo` that the handler has called, and that have no outcome. */
   undoable(): readonly string[];
-  /** Called in the turn after messages of others were applied. */
+  /** Called in the turn after entries of other processes were applied. */
   onNews(): void;
-  /** Called once, when the drive ends: aborts its attempts, with the error that `why` returns. */
+  /**
+   * Called once, when the execution of the run ends. Aborts the attempts in progress, with the error that `why`
+   * returns.
+   */
   stopped(why: () => CatgaError, end: DriveEnd): void;
 }
 
-/** The state of a drive. */
+/** The state of one execution of a run. */
 export class DriveState {
   readonly host: DriveHost;
   readonly ref: RunRef;
   readonly journal: Journal;
-  /** Attempts of the previous drive whose steps the handler has not called yet. */
+  /**
+   * Attempts in progress that the previous execution of the run left, and whose steps the handler has not called yet.
+   */
   readonly handedOver: OngoingAttempts;
-  /** Resolves once, when the drive ends. */
+  /** Resolves when the execution of the run ends, with the reason. */
   readonly end: Promise<DriveEnd>;
-  /** Calls that the handler awaits, or an `undo` that runs now. */
+  /** Pending calls of the handler, or the pending call of an `undo`. */
   readonly calls = new Set<PendingCall>();
-  /** Names of the steps, sleeps and waits that were called. */
+  /** Names of the steps, sleeps and waits that the handler or an `undo` has called. */
   readonly names = new Set<string>();
-  /** True if the node stops: no more attempts begin. */
+  /** True if the node stops, so that no more attempts begin. */
   leaving = false;
-  /** Number of the handler's calls that never settle, because the run is cancelled or fails. */
+  /** Number of the handler's calls that will never settle, because the run is cancelled or fails. */
   halted = 0;
-  /** Number of attempts of steps that are under way; each ends with an entry. */
+  /** Number of attempts of steps in progress; each adds an entry to the run. */
   attempts = 0;
-  /** True once a step could not begin because the run has the maximum number of entries. */
+  /** True once a step could not begin because the run has its maximum number of entries. */
   tooLong = false;
   /** True if the run ends because it was cancelled. */
   byCancel = false;
-  /** True once the handler has failed: it begins nothing more. */
+  /** True once the handler has failed, after which no step of it begins. */
   failed = false;
-  /** `undoing`: `undo` functions run, and the handler's own calls are over. */
+  /** Phase of the execution. `undoing`: `undo` functions run, and the handler's own calls no longer count. */
   phase: "handler" | "finishing" | "undoing" = "handler";
-  /** The error of the store that ended the drive, if any. */
+  /** The error of the store that ended the execution, if one did. */
   error: unknown;
-  /** Other shapes of the workflow that do not take the run. */
+  /** Shapes (versions) of the workflow other than this node's that have refused the run. */
   readonly refusedBy: ReadonlySet<string>;
-  /** The ends of steps, sleeps and waits. */
+  /** Passes the ends of steps, sleeps and waits to the handler, in order. */
   readonly ends: Ends;
-  /** Work of the drive that is under way: the drive does not rest while there is any. */
+  /** Counts what is in progress; the execution is not suspended while anything is. */
   readonly activity: Activity;
-  /** Stores the entries of this drive, and applies those that others have stored. */
+  /** Stores the entries of this execution, and applies the entries that other processes have stored. */
   readonly recorder: DriveRecorder;
-  /** Schedules and pauses of the drive. */
+  /** Schedules of the run, and pauses before attempts. */
   readonly times: DriveTimes;
   readonly #owner: DriveOwner;
   readonly #resolve: (end: DriveEnd) => void;
-  /** True if this node has just started the run, with this drive. */
+  /** True if this node has just started the run, and this is its first execution. */
   readonly #isFirst: boolean;
-  /** {@link DriveState.begun} at the start of this drive. */
+  /**
+   * Names of steps with an `undo` that may have begun before this execution, and had no outcome; `undefined`: not
+   * known.
+   */
   readonly #begunBefore: ReadonlySet<string> | undefined;
-  /** True if messages of others were applied, and pending calls were not called since. */
+  /** True if entries of other processes were applied, and the pending calls have not been told yet. */
   #hasNews = false;
 
   constructor(options: DriveOptions, owner: DriveOwner) {
@@ -163,7 +178,7 @@ export class DriveState {
     return headers && withCarried(this.host.app.carried, headers, undefined);
   }
 
-  /** True if the run is cancelled or failing: the handler's pending calls never settle. */
+  /** True if the run is cancelled or fails, so that the handler's pending calls never settle. */
   get isHalting(): boolean {
     const { cancelled, failing } = this.journal;
     if (this.phase === "undoing") return false;
@@ -171,14 +186,14 @@ export class DriveState {
   }
 
   /**
-   * True if no other drive can have begun a step that is called now. Entries that this drive has stored do not prove
-   * it: the handler may still be where another drive was.
+   * True if no earlier execution can have begun a step that is called now. Entries that this execution has stored do
+   * not prove it: the handler may still be at a place that an earlier execution had reached.
    */
   get isFresh(): boolean {
     return this.#isFirst || this.ends.isBehindOthers;
   }
 
-  /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: unknown. */
+  /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: not known. */
   get begun(): readonly string[] | undefined {
     return this.isFresh || this.#begunBefore !== undefined
       ? [...this.#owner.undoable(), ...this.#notReached]
@@ -195,7 +210,7 @@ export class DriveState {
     return [...this.#begunBefore ?? []].filter((name) => !names.has(name) && !outcomes.has(name));
   }
 
-  /** Returns true if the handler may see the journal entry of this number. */
+  /** Returns true if the handler may see the run's entry of this number. */
   sees(index: number): boolean {
     const { cancelled, failing } = this.journal;
     return this.phase === "undoing" || index < Math.min(cancelled?.index ?? Infinity, failing?.index ?? Infinity);
@@ -215,24 +230,24 @@ export class DriveState {
   }
 
   /**
-   * Returns a promise that rejects, for an invalid call of `flow`. No attempt follows: the handler's code has to
-   * change.
+   * Returns a promise that rejects with the error of an invalid call of `flow`. The error is marked so that the handler
+   * is not tried again, because its code has to change.
    */
   misused(error: unknown): Promise<never> {
-    MISUSES.add(error as TypeError); // safe: checks throw errors
+    MISUSES.add(error as TypeError); // safe: the checks throw errors
     const rejected = Promise.reject(error);
-    rejected.catch(() => {}); // without a listener, the rejection would end the process
+    rejected.catch(() => {}); // otherwise the rejection would end the process if the handler does not await the promise
     return rejected;
   }
 
-  /** Adds a pending call, which continues at once if it can. */
+  /** Adds a pending call, and lets it continue at once if it can. */
   call(call: PendingCall): void {
     this.calls.add(call);
     call.go();
     this.activity.askForTurn();
   }
 
-  /** Counts a call of the handler that never settles. */
+  /** Counts a call of the handler that will never settle. */
   halt(): void {
     this.halted++;
     this.activity.askForTurn();
@@ -242,15 +257,15 @@ export class DriveState {
     return this.#owner.couldTakeSignal();
   }
 
-  /** Called after messages of others were applied: in the next turn, pending calls continue if they can. */
+  /** Called after entries of other processes were applied: in the next turn, pending calls continue if they can. */
   hasNews(): void {
     this.#hasNews = true;
     this.activity.askForTurn();
   }
 
   /**
-   * Returns true if no step may begin, because the run, with its attempts under way, has the maximum number of entries.
-   * The run is stuck once the drive rests. A cancelled run may continue to its end.
+   * Returns true if no step may begin, because the run, with the attempts in progress, has its maximum number of
+   * entries. The run becomes stuck when nothing is in progress. A cancelled run may continue to its end.
    */
   isTooLong(): boolean {
     const { entries, cancelled } = this.journal;
@@ -259,10 +274,11 @@ export class DriveState {
     return this.tooLong = true;
   }
 
-  // going on, and the end ---------------------------------------------------------------------------
+  // --- turns, and the end ---
 
   /**
-   * A turn: the only place where calls react to news, the handler continues, entries are stored, and the drive rests.
+   * One turn of the execution: the only place where pending calls react to new entries, the handler continues, entries
+   * are stored, and the execution is suspended.
    */
   #turn(): void {
     if (this.#hasNews) {
@@ -278,7 +294,7 @@ export class DriveState {
     this.#owner.rest();
   }
 
-  /** Ends the drive at once. */
+  /** Ends the execution of the run at once. */
   stop(end: DriveEnd): void {
     if (this.over) return;
     this.activity.stop();
@@ -294,7 +310,7 @@ export class DriveState {
     this.#resolve(end);
   }
 
-  /** Ends the drive after an error of the store. The next call for the run tries again. */
+  /** Ends the execution of the run after an error of the store. The next call for the run tries again. */
   broken(error: unknown): void {
     if (this.over) return;
     this.error = error;

@@ -1,5 +1,5 @@
 /**
- * The times of a drive: schedules that have fired, schedules that the drive stores, and the pauses after failed
+ * The times of one execution of a run: schedules that have fired, schedules that it stores, and pauses after failed
  * attempts.
  */
 import type { Activity } from "./activity.ts";
@@ -8,28 +8,30 @@ import type { Journal, RecordedError } from "./journal.ts";
 import { recorded, UNSTORED } from "./recorded_error.ts";
 import type { RunRef } from "./run_ref.ts";
 
-/** The part of a drive that its {@link DriveTimes} use. */
+/** The part of a drive (the execution of a run) that its {@link DriveTimes} use. */
 export interface TimedDrive {
   readonly host: DriveHost;
   readonly ref: RunRef;
   readonly journal: Journal;
   readonly activity: Activity;
-  /** Records that an operator has to decide about a step. */
+  /** Records that a step is stuck: an operator has to decide. */
   refuse(step: string, error: RecordedError): void;
 }
 
-/** The times of a drive. */
+/** The times of one execution of a run: schedules and pauses. */
 export class DriveTimes {
   readonly #host: DriveHost;
   readonly #ref: RunRef;
   readonly #journal: Journal;
   readonly #activity: Activity;
   readonly #refuse: (step: string, error: RecordedError) => void;
-  /** The latest time of a schedule that has fired, by step, by the clock of the server, in ms since 1970. */
+  /** By step: the latest time for which a schedule was set that has fired, in ms since 1970 by the server's clock. */
   readonly #due = new Map<string, number>();
-  /** Times of the schedules that this drive has stored, in ms since 1970, by step. */
+  /** By step: the time for which this execution has stored a schedule, in ms since 1970. */
   readonly #woken = new Map<string, number>();
-  /** Times of schedules that an earlier drive may have stored without recording them, in ms since 1970, by step. */
+  /**
+   * By step: the time for which an earlier execution may have stored a schedule without recording it, in ms since 1970.
+   */
   readonly #unrecorded = new Map<string, number>();
 
   constructor({ host, ref, journal, activity, refuse }: TimedDrive, due: readonly DueTime[]) {
@@ -41,26 +43,27 @@ export class DriveTimes {
     for (const one of due) this.timerFired(one);
   }
 
-  /** Notes that a schedule has fired. */
+  /** Notes that a schedule of the run has fired. */
   timerFired({ step, at }: DueTime): void {
-    // any node may report a firing: a time far ahead of this node's clock is waited for here
+    // any process may report a firing, so the time of the report is trusted only up to `MAX_AHEAD` ms ahead of this
+    // node's clock
     const time = Math.min(at, this.#host.clock.now() + MAX_AHEAD);
     this.#due.set(step, Math.max(time, this.#due.get(step) ?? 0));
   }
 
-  /** Schedules that have fired. */
+  /** The schedules of the run that are known to have fired. */
   get due(): readonly DueTime[] {
     return [...this.#due].map(([step, at]) => ({ step, at }));
   }
 
-  /** Notes that an earlier drive, whose process has died, may have stored a schedule for this time. */
+  /** Notes that an earlier execution, whose process has died, may have stored a schedule of the step for this time. */
   mayBeScheduled(step: string, at: number): void {
     this.#unrecorded.set(step, at);
   }
 
   /**
-   * Returns the steps that may have a schedule which fires after this time, in ms since 1970; a run may end before its
-   * schedules are recorded.
+   * Returns the steps that may have a schedule which fires after this time, in ms since 1970. Schedules count that are
+   * not recorded, too: a run may end before they are.
    */
   schedulesAfter(time: number): readonly string[] {
     return [...this.#unrecorded, ...this.#woken].flatMap(([step, at]) => at > time ? [step] : []);
@@ -72,19 +75,19 @@ export class DriveTimes {
   }
 
   /**
-   * Returns true if a schedule of the step is stored and has not fired. If one has fired, even too early, none is
-   * left: a node that had lost the run may have replaced the schedule with an earlier one.
+   * Returns true if a schedule of the step is stored and has not fired. If one has fired, even too early, the answer is
+   * false: a node that had lost the run may have replaced the schedule by an earlier one.
    */
   isScheduled(step: string, { scheduled }: { readonly scheduled: boolean }): boolean {
     return scheduled && !this.#due.has(step);
   }
 
   /**
-   * Stores a schedule, and retries until it is stored. Resolves with `false` if the drive ends before that, or if the
-   * server refuses the schedule: the run is stuck then.
+   * Stores a schedule, trying again until it is stored. Resolves with `false` if the execution of the run ends before,
+   * or if the server refuses the schedule: then the run is stuck.
    */
   async wake(step: string, at: number): Promise<boolean> {
-    this.#due.delete(step); // a schedule fired too early
+    this.#due.delete(step); // forgets a schedule that fired too early
     this.#woken.set(step, at);
     try {
       await this.#activity.insist(() => this.#host.wake(this.#ref, step, Math.ceil(at)), UNSTORED);
@@ -95,7 +98,10 @@ export class DriveTimes {
     return !this.#activity.isOver;
   }
 
-  /** Returns the time until the next attempt of a step may begin, in ms; `Infinity`: an operator has to decide. */
+  /**
+   * Returns the time until the next attempt of a step may begin, in ms; `Infinity`: the step is stuck, and an operator
+   * has to decide.
+   */
   pauseOf(step: string): number {
     const failures = this.#journal.failures.get(step);
     if (failures === undefined || this.hasFired(step, failures.next)) return 0;
@@ -107,21 +113,24 @@ export class DriveTimes {
   }
 
   /**
-   * Stores the run's schedules again for the node that drives it now: this drive's may have replaced them, and fire
-   * later.
+   * Stores the run's schedules again, for the node that executes the run now: schedules that this node stored may have
+   * replaced them, and may fire later.
    */
   giveBack(): void {
     const { failures, sleeps, waits, ended } = this.#journal;
-    if (ended !== undefined) return; // the run's schedules are removed
+    if (ended !== undefined) return; // the schedules of a run that has ended are removed
     for (const step of this.#woken.keys()) {
       const at = failures.get(step)?.next ?? sleeps.get(step)?.until ?? waits.get(step)?.until;
       if (at === undefined) continue;
-      // later than now: a message that is due already is published only once for its id. If this schedule is not
-      // stored, the one that this drive stored fires
+      // not at once, because a message that is due already is published only once for its id. If the schedule cannot be
+      // stored, the earlier one fires instead
       this.#host.wake(this.#ref, step, Math.max(at, this.#host.clock.now() + 1_000)).catch(() => {});
     }
   }
 }
 
-/** Maximum lag of a node's clock behind the server's, in ms: a node that lags further waits. */
+/**
+ * How far a node's clock may be behind the server's, in ms; a node whose clock is further behind waits longer than
+ * needed.
+ */
 const MAX_AHEAD = 60_000;

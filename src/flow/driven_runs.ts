@@ -1,15 +1,15 @@
 /**
- * The runs that this node drives, one drive for each. A run is brought to a node by an entry that calls for it to go
- * on, by a schedule that fires, or by a start. A run belongs to the node that its last message names while that node is
- * alive: other nodes pass calls for the run on to it.
+ * The runs that this node executes; each execution is a {@link Drive}. A node is called to execute a run by a stored
+ * entry, by a schedule that fires, or by a start. As long as the run's holder lives (the node that the run's last
+ * message names), other nodes pass calls for the run on to it.
  *
- * The caller that brings a run waits until the run has ended or waits for something else, so that the run is brought
- * again when this process dies. A long run, and each run while there are many, has a lease instead: a schedule that
- * calls for the run, which this process puts off while it lives.
+ * A call waits until the run has ended or waits for something else, so that the call is delivered again, to another
+ * node, if this process dies. A run that takes long, and each run while there are many, has a lease instead: a schedule
+ * that calls for the run's execution, and that this process sets to a later time again and again while it lives.
  *
- * A run that this node's version of the workflow refuses goes to a node of another version, which may then hold it:
- * this node begins nothing more of the run without storing that it holds the run again. If no version takes the run,
- * and no node has the version that wrote it, the call resolves with {@link RefusedRun}, and the run waits.
+ * If this node's version of the workflow refuses a run, a node of another version may take it over: then this node does
+ * nothing more for the run without first storing that it holds the run again. If no version accepts the run, and no
+ * node has the version that wrote it, the call resolves with {@link RefusedRun}, and the run waits.
  */
 import { ALONE } from "../contract/send_options.ts";
 import type { RefusedRun, TriedVersions, WorkflowBody } from "../contract/workflow_body.ts";
@@ -28,71 +28,74 @@ import { SettledRuns } from "./settled_runs.ts";
 import { VersionTrials } from "./version_trials.ts";
 import { SHORTEST_KEEP } from "./run_sweep.ts";
 
-/** Dependencies of {@link Drives} on their node. */
+/** The part of a node that {@link Drives} use. */
 export interface DrivesHost extends DriveHost, Omit<RunLeasesHost, "log"> {
   /** Returns true if the process at an endpoint is alive, as far as this node knows. */
   alive(endpoint: string): boolean;
   /**
-   * Passes a call for a run on to the node at an endpoint. Resolves with `false` if that node may not have carried it
-   * out.
+   * Passes a call to execute a run on to the node at an endpoint. Resolves with `false` if that node may not have
+   * carried it out, and with the refusal if its version of the workflow refuses the run.
    */
   passOn(endpoint: string, call: DeliveredCall): Promise<boolean | RefusedRun>;
   /**
-   * Has the node at an endpoint put off the leases of runs, like {@link Drives.putOff}. Resolves with `undefined` if
-   * the node does not answer.
+   * Asks the node at an endpoint to postpone its leases of these runs, like {@link Drives.putOff}. Resolves with 1 for
+   * each run that needs no call, else 0; with `undefined` if the node does not answer.
    */
   putOffAt(endpoint: string, workflow: string, runs: readonly string[]): Promise<readonly (0 | 1)[] | undefined>;
-  /** Stores a call for each of these runs, like the call of a lease. Rejects with a `CatgaError`. */
+  /** Stores a call to execute each of these runs, as an expired lease would. Rejects with a `CatgaError`. */
   callEach(workflow: string, runs: readonly string[]): Promise<void>;
 }
 
-/** A call for a run to go on. */
+/** A call to execute a run, or to continue its execution. */
 export interface DeliveredCall {
   readonly ref: RunRef;
-  /** Sequence of the message that the run has to have read before the call is done; 0: no message. */
+  /** Sequence of the stored message up to which the run has to be read before the call is done; 0: no message. */
   readonly sequence: number;
-  /** When the message was stored, in ms since 1970; `undefined`: unknown. */
+  /** When that message was stored, in ms since 1970; `undefined`: not known. */
   readonly stored?: number | undefined;
   readonly due?: DueTime | undefined;
-  /** Versions that were tried; set once a version has refused the run. */
+  /** Versions of the workflow that were tried; set once a version has refused the run. */
   readonly tried?: TriedVersions | undefined;
 }
 
-/** How a drive ended. `elsewhere`: the drive did not begin, because the node at this endpoint holds the run. */
+/** How an execution of a run ended. `elsewhere`: it did not begin, because the node at this endpoint holds the run. */
 type HeldEnd = DriveEnd | { readonly elsewhere: string };
 
-/** A run on this node, which is being loaded or driven. */
+/** A run that this node is loading or executing. */
 interface HeldRun {
   readonly end: Promise<HeldEnd | { readonly failed: unknown }>;
   drive: Drive | undefined;
   readonly ref: RunRef;
   readonly since: number;
   readonly epoch: number;
-  /** Resolves when the run has a lease. */
+  /** Resolves when a lease that covers the run is stored. */
   readonly leased: Promise<"leased">;
   readonly lease: (epoch: number) => void;
-  /** The epoch of the store in which the run's lease was stored; `undefined`: it was not stored. */
+  /** The epoch of the store in which the run's lease was stored; `undefined`: no lease is stored. */
   leaseEpoch: number | undefined;
-  /** True if the run is in a lease, which may not be stored yet. */
+  /** True if a lease covers the run, even if it is not stored yet. */
   hasLease: boolean;
-  /** Sequence of the last message that the run had read when its drive ended. */
+  /** Sequence of the last message of the run that had been read when its execution ended. */
   sequence: number;
 }
 
-/** The runs that a node drives. */
+/** The runs that a node executes. */
 export class Drives {
   readonly #host: DrivesHost;
   readonly #held = new Map<string, HeldRun>();
   readonly #settled: SettledRuns;
-  /** Runs that this node's version refused, with the last message that was read of each: other nodes may hold them. */
+  /**
+   * By run that this node's version refused: the last message of the run that was read. Other nodes may hold these
+   * runs.
+   */
   readonly #gaveUp = new Map<string, number>();
   readonly #looks = new Gate(MOST_LOOKS);
   readonly #leases: RunLeases;
-  /** Number of driven runs above which each run has a lease. */
+  /** Number of executed runs above which each run gets a lease. */
   readonly #few: number;
   #leaving = false;
   #timer: Timer | undefined;
-  /** When the timer fires, by the monotonic clock. */
+  /** When the timer fires next, by the monotonic clock. */
   #ticksAt = Infinity;
 
   constructor(host: DrivesHost, few = FEW) {
@@ -102,18 +105,18 @@ export class Drives {
     this.#settled = new SettledRuns(host.log);
   }
 
-  /** The workflow of each run that this node drives now; one entry for each run. */
+  /** For each run that this node executes now, the name of its workflow. */
   get driven(): readonly string[] {
     return [...this.#held.values()].map(({ ref }) => ref.workflow);
   }
 
-  /** Returns true if this node drives a run now. */
+  /** Returns true if this node executes the run now. */
   drives(ref: RunRef): boolean {
     return this.#held.has(keyOf(ref));
   }
 
   /**
-   * Drives a run whose start this node is storing. `stored` resolves with the first message of the run, or with
+   * Executes a run whose start this node is storing. `stored` resolves with the first message of the run, or with
    * `undefined` if the start is not stored.
    */
   start(body: WorkflowBody, ref: RunRef, stored: Promise<RunLogMessage | undefined>, journal: Journal): void {
@@ -124,16 +127,16 @@ export class Drives {
       if (first === undefined) return "suspended";
       journal.apply(first);
       const end = await this.#drive(held, body, ref, journal, { due: [], fresh: true });
-      // nothing else calls for the run yet
+      // called here, because nothing else calls for a run that was just started
       if (end === "refused") this.#host.soon(() => void this.news(body, { ref, sequence: first.sequence }));
       return end;
     });
   }
 
   /**
-   * Drives a run here, or has the node that holds it drive it. Resolves when the run has ended, or waits for something
-   * else. Resolves with {@link RefusedRun} if no version on a live node takes the run, which then waits for another
-   * version. Rejects with `UNAVAILABLE` if the call has to be tried again, on another node.
+   * Executes a run on this node, or has the node that holds it execute it. Resolves when the run has ended, or waits
+   * for something else. Resolves with {@link RefusedRun} if no version on a live node accepts the run, which then waits
+   * for another version. Rejects with `UNAVAILABLE` if the call has to be tried again, on another node.
    */
   async call(body: WorkflowBody, call: DeliveredCall, holder?: string): Promise<RefusedRun | undefined> {
     const host = this.#host;
@@ -144,7 +147,7 @@ export class Drives {
     let hint = holder;
     let vain = 0;
     /**
-     * Waits before the next look at the run. Resolves with `false` if the message of the call is certainly lost.
+     * Waits before the run is looked at again. Resolves with `false` if the message of the call is certainly lost.
      * Rejects if the message may be lost, or was never stored.
      */
     const pause = async () => {
@@ -162,7 +165,7 @@ export class Drives {
         const passed = await host.passOn(hint, call);
         if (passed === true) return undefined;
         if (passed !== false) {
-          // that node may not know this node yet
+          // checked here, because that node may not know this node yet
           if (passed.refusedBy.includes(host.shapeNameOf(call.ref.workflow))) return passed;
           trials.merge(passed);
           continue;
@@ -171,7 +174,7 @@ export class Drives {
         if (turn > 0 && !await pause()) return undefined;
         continue;
       }
-      // a drive that is still being loaded does not receive `due`
+      // an execution that is still being loaded does not get `due`
       const isLoaded = held === undefined;
       const isTold = held === undefined || (held.drive !== undefined && !held.drive.over);
       if (held === undefined) {
@@ -182,7 +185,7 @@ export class Drives {
       }
       const end = await Promise.race([held.end, held.leased]);
       if (end === "leased") {
-        // the lease that called is used up, and a lease from before the store lost its end may be lost
+        // stored again: the lease that called is used up, and a lease from before the store lost messages may be lost
         if (isLease || held.leaseEpoch !== host.log.epoch) await this.#leases.again([call.ref]);
         await held.drive?.tell(due);
         if (held.drive !== undefined && !held.drive.over && held.drive.journal.sequence >= call.sequence) {
@@ -192,7 +195,7 @@ export class Drives {
         continue;
       }
       if (end === "refused") {
-        const handedOn = await this.#handOn(call, held.drive!, trials); // a run that was refused has a drive
+        const handedOn = await this.#handOn(call, held.drive!, trials); // a run that was refused has been loaded
         if (handedOn === true) return undefined;
         if (handedOn !== false) return handedOn;
         if (!await pause()) return undefined;
@@ -210,7 +213,7 @@ export class Drives {
         continue;
       }
       if (end === "completed") return undefined;
-      // an earlier drive may have ended without seeing this call
+      // not sufficient otherwise: an earlier execution may have ended without seeing this call
       if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return undefined;
       if (end === "suspended" && isLoaded && !await pause()) return undefined;
       if (end === "superseded") await delay(host.clock, 20);
@@ -218,8 +221,9 @@ export class Drives {
   }
 
   /**
-   * Passes a run, which this node has given up, to a node of another version. Resolves with `false` if this node has to
-   * load the run again: a node was out of reach, or all versions have refused the run, and an operator has to decide.
+   * Passes a run, which this node has given up, on to a node of another version. Resolves with `false` if this node has
+   * to load the run again: a node was out of reach, or all versions have refused the run, and an operator has to
+   * decide.
    */
   async #handOn(
     call: DeliveredCall,
@@ -236,11 +240,14 @@ export class Drives {
       if (typeof passed === "boolean") return passed;
       const { size } = refusedBy;
       trials.merge(passed);
-      if (refusedBy.size === size) return false; // that node has another name for its shape
+      if (refusedBy.size === size) return false; // that node has a name of its own for its shape
     }
   }
 
-  /** Handles a lease that has fired: calls, one by one, for the runs that the lease's node drives no longer. */
+  /**
+   * Handles an expired lease: calls, one by one, for the execution of the runs that the lease's node no longer
+   * executes.
+   */
   async leaseOver({ workflow, runs, by }: OverdueLease): Promise<void> {
     const { endpoint } = this.#host;
     let held: readonly (0 | 1)[] | undefined;
@@ -251,8 +258,8 @@ export class Drives {
   }
 
   /**
-   * Puts off the leases of runs, after a lease that this node stored has fired. Resolves with 1 for each run that has a
-   * lease which was stored since, or that has ended here and needs none; else with 0.
+   * Stores the leases of these runs again, after a lease that this node had stored has expired. Resolves with 1 for
+   * each run that needs no call, because it has a lease again, or has ended here; else with 0.
    */
   async putOff(workflow: string, runs: readonly string[]): Promise<readonly (0 | 1)[]> {
     await this.#leases.again(runs.map((run) => ({ workflow, run })));
@@ -260,8 +267,8 @@ export class Drives {
   }
 
   /**
-   * Returns true if a run has read this message, and has ended, waits, or has a lease: no call for the message is
-   * needed.
+   * Returns true if no call is needed for this message of a run: the run has read it, and has ended, waits, or has a
+   * lease.
    */
   isOver(ref: RunRef, sequence: number): boolean {
     const key = keyOf(ref);
@@ -272,10 +279,11 @@ export class Drives {
   }
 
   /**
-   * Lets a run that this node drives, or drove last, continue at once after an entry was stored for it. The run's
-   * subscription does so, too, but later, while it has no leader. Resolves when the append of the driver that met a
-   * conflict is stored. While this node does not drive the run, resolves when the run has gone on, after {@link
-   * UNDRIVEN_PAUSE} at the latest: a node that is to drive the run has to store an entry first.
+   * Lets a run that this node executes, or executed last, continue at once after an entry was stored for it. (The
+   * subscription of the run's messages would do the same, but later while it has no leader.) If this node executes the
+   * run: resolves when its own append, which conflicted with the entry, is stored. Otherwise: resolves when the run has
+   * continued, or after {@link UNDRIVEN_PAUSE} ms, because a node that begins to execute the run has to store an entry
+   * first.
    */
   async news(body: WorkflowBody | undefined, call: DeliveredCall): Promise<void> {
     const held = this.#held.get(keyOf(call.ref));
@@ -290,8 +298,8 @@ export class Drives {
   }
 
   /**
-   * Called when the store may have lost its end: each drive checks whether the messages that it has read are still
-   * stored.
+   * Called when the store may have lost its last messages: each execution checks whether the messages that it has read
+   * are still stored.
    */
   doubt(): void {
     for (const held of this.#held.values()) {
@@ -300,8 +308,8 @@ export class Drives {
   }
 
   /**
-   * Drives a run that no call may reach any more, because the store has lost its end. Rejects like {@link Drives.call},
-   * {@link DriveHost.wake} and {@link DriveHost.ended}.
+   * Executes a run for which there may be no call any more, because the store has lost its last messages. Rejects like
+   * {@link Drives.call}, {@link DriveHost.wake} and {@link DriveHost.ended}.
    */
   async bring(body: WorkflowBody, ref: RunRef): Promise<void> {
     const host = this.#host;
@@ -315,13 +323,13 @@ export class Drives {
     await this.call(body, { ref, sequence: 0 });
   }
 
-  /** Begins no more attempts, in any drive. */
+  /** Begins no more attempts of steps, in any run. */
   leave(): void {
     this.#leaving = true;
     for (const { drive } of this.#held.values()) drive?.leave();
   }
 
-  /** Ends all drives. */
+  /** Ends the executions of all runs on this node. */
   close(): void {
     this.#leaving = true;
     this.#timer?.cancel();
@@ -329,7 +337,10 @@ export class Drives {
     for (const { drive } of this.#held.values()) drive?.stop();
   }
 
-  /** Loads a run that this node does not drive. `looks`: number of earlier loads that did not find the run. */
+  /**
+   * Loads a run that this node does not execute yet, and executes it. `looks`: number of earlier loads that did not
+   * find the run.
+   */
   #load(
     body: WorkflowBody,
     call: DeliveredCall,
@@ -357,13 +368,13 @@ export class Drives {
   }
 
   /**
-   * Returns true if a run that was not found was forgotten, or is lost. A newly elected server may lack a message that
-   * another server has delivered.
+   * Returns true if a run that was not found was forgotten, or is lost; false if it may still appear: a newly elected
+   * server may lack a message that another server has delivered.
    */
   async #isForgotten({ ref, sequence, stored }: DeliveredCall, looks: number): Promise<boolean> {
     const { log, clock } = this.#host;
     if (sequence > 0 && await log.isReplaced(ref, sequence)) return true;
-    // a run is kept for longer than this
+    // too young: every run is kept for longer than this
     if (stored !== undefined && clock.now() - stored < SHORTEST_KEEP) return false;
     return looks >= LOOKS;
   }
@@ -397,7 +408,7 @@ export class Drives {
     held.sequence = journal.sequence;
     host.read(ref, journal);
     if (end === "restart" && drive.error !== undefined) throw drive.error;
-    // also if another node ended the run: a schedule that this node stored after the end would otherwise stay until it
+    // also if another node ended the run: otherwise a schedule that this node stored after the end would stay until it
     // fires
     if (journal.ended !== undefined) {
       for (const step of journal.schedulesAfter(host.clock.now() + FIRES)) schedules.add(step);
@@ -442,8 +453,8 @@ export class Drives {
   }
 
   /**
-   * Ends the lease of a run that this node no longer drives. Unless the run has ended or waits, it is called for, even
-   * if another node drives it: that node may be dead, and calls that came here were left to the lease.
+   * Ends the lease of a run that this node no longer executes. Unless the run has ended or waits, somebody is called to
+   * execute it, even if another node does: that node may be dead, and calls that came here relied on the lease.
    */
   #endLease(ref: RunRef, end: HeldEnd | { readonly failed: unknown }): void {
     const leases = this.#leases;
@@ -453,8 +464,8 @@ export class Drives {
   }
 
   /**
-   * Stores leases when they are due, and gives a lease to each long run; while there are many runs, to each that is not
-   * brief.
+   * Stores leases when they are due, and gives a lease to each run that takes long; while there are many runs, to each
+   * run that is not brief.
    */
   #watch(): void {
     const { clock } = this.#host;
@@ -478,7 +489,7 @@ export class Drives {
   }
 }
 
-/** Returns true if the holder of a run is another node, which is alive. */
+/** Returns true if another node holds the run, and is alive. */
 function isElsewhere(holder: string | undefined, host: DrivesHost): holder is string {
   return holder !== undefined && holder !== "" && holder !== host.endpoint && host.alive(holder);
 }
@@ -487,34 +498,34 @@ function runUnavailable({ workflow, run }: RunRef, why: string, details?: unknow
   return unavailable(`run ${run} of ${workflow} ${why}`, { details });
 }
 
-/** A lease that has fired. */
+/** A lease of runs that has expired. */
 interface OverdueLease {
   readonly workflow: string;
   readonly runs: readonly string[];
-  /** Endpoint of the node that stored the lease. */
+  /** Endpoint of the node that had stored the lease. */
   readonly by: string;
 }
 
-/** Name, in place of a step's, for the lease of a run. */
+/** Stands for the name of a step in the schedule of a lease. */
 export const LEASE = "@lease";
-/** Maximum time for which news of a run wait for an answer while no node drives the run, in ms. */
+/** Maximum time for which the sender of a new entry waits for an answer while no node executes the run, in ms. */
 export const UNDRIVEN_PAUSE = 200;
-/** Time for which a run is held without a lease, in ms. */
+/** Time for which a run is executed without a lease, in ms. */
 const HELD = 10_000;
 const TICK = 500; // ms
 /**
- * Number of runs above which a node gives each run a lease after `BRIEF` ms: until then the message that brought the
- * run is in hand, and a node has at most 1,024 of them in hand.
+ * Number of executed runs above which a node gives each run a lease after `BRIEF` ms. Until then the message that
+ * called for the run is not acknowledged, and a node has at most 1,024 such messages.
  */
 const FEW = 256;
-/** Time for which a run is held without a lease while there are more than `FEW`, in ms. */
+/** Time for which a run is executed without a lease while there are more than `FEW` runs, in ms. */
 const BRIEF = 200;
 const MANY_TICK = 100; // ms
-/** A schedule of an ended run that fires within this time, in ms, is not removed: its firing is ignored. */
+/** A schedule that fires within this time after the end of its run, in ms, is not removed: its firing is ignored. */
 const FIRES = 600_000;
 const REMEMBERED = 5_000;
-/** Maximum number of drives that check at once whether the store has lost its end. */
+/** Maximum number of executions that check at once whether the store has lost messages. */
 const MOST_LOOKS = 32;
 const MOST_TURNS = 8;
-/** Number of loads, within 2.5 s, after which a run that was not found counts as forgotten. */
+/** Number of attempts to load a run, within 2.5 s, after which a run that was not found counts as forgotten. */
 const LOOKS = 6;

@@ -1,43 +1,47 @@
 /**
- * The ends of steps, sleeps and waits as the handler sees them: in the order of the journal, one in each turn of the
- * drive, after all calls that follow from the previous end. So each replay takes the way that the run has taken.
+ * Passes the ends of steps, sleeps and waits to a workflow's handler: in the order in which they are recorded, one at a
+ * time, each after all calls that follow from the previous end. So each replay takes the same way through the handler.
  */
 import type { Journal } from "./journal.ts";
 
-/** The part of a drive that its {@link Ends} use. */
+/** The part of a drive (the execution of a run) that its {@link Ends} use. */
 export interface EndsHost {
   readonly journal: Journal;
   /** The names of the steps, sleeps and waits that the handler has called. */
   readonly names: ReadonlySet<string>;
-  /** Requests a turn of the drive. */
+  /** Requests another turn of the execution. */
   askForTurn(): void;
 }
 
-/** An end that the handler has not seen yet. */
+/** The end of a step, sleep or wait that the handler has not seen yet. */
 interface UnseenEnd {
   stored: boolean;
-  /** True if the end was stored before this drive began: another drive may have gone on with it. */
+  /**
+   * True if the end was stored before this execution of the run began: an earlier execution may have continued with it.
+   */
   readonly before: boolean;
   /** Lets the handler continue with this end; `undefined`: the handler does not await it yet. */
   see: (() => void) | undefined;
 }
 
-/** The ends of the calls of a drive. */
+/** Passes the ends of the handler's calls to the handler, in order. */
 export class Ends {
   readonly #drive: EndsHost;
-  /** Ends that the handler has not seen, by name, in the order of the journal. */
+  /**
+   * Ends that the handler has not seen, by name of the step, sleep or wait, in the order in which they are recorded.
+   */
   #unseen: Map<string, UnseenEnd>;
-  /** Number of the journal's ends that were taken in. */
+  /** Number of recorded ends that were taken over from the journal. */
   #known: number;
   /** Names of ends that the handler saw before they were stored. */
   readonly #ahead = new Set<string>();
   /** Number of unseen ends that the handler awaits. */
   #asked = 0;
-  /** Callbacks for ends that the handler awaits now, and that were passed over before. */
+  /** Callbacks for ends that the handler awaits now, and that were skipped before. */
   readonly #late: (() => void)[] = [];
   /** Decisions that wait until the handler has seen all stored ends. */
   readonly #behindStored: (() => void)[] = [];
-  /** True once the handler has continued with an end that no earlier drive has seen. */
+  /** True once the handler has continued with an end that no earlier execution can have seen. */
   isBehindOthers = false;
 
   constructor(drive: EndsHost) {
@@ -47,7 +51,7 @@ export class Ends {
     this.#known = ends.length;
   }
 
-  /** Called when the handler awaits an end; `see` lets it continue, in a turn. */
+  /** Called when the handler awaits the end of a call; `see` lets the handler continue, and is called in a turn. */
   deliver(name: string, see: () => void): void {
     const end = this.#unseen.get(name);
     if (end === undefined) this.#late.push(see);
@@ -67,14 +71,14 @@ export class Ends {
     this.#drive.askForTurn();
   }
 
-  /** Adds an end that is to be stored. */
+  /** Adds the end of a step, sleep or wait that is about to be stored. */
   record(name: string): void {
     if (!this.#unseen.has(name)) this.#unseen.set(name, { stored: false, before: false, see: undefined });
   }
 
   /**
-   * Adds the ends of messages that were applied to the journal. Returns true if the handler has already seen an end
-   * that comes after a new one in the journal.
+   * Takes over the ends that messages have added to the journal. Returns true if the handler has already seen an end
+   * that comes after a new one in the journal: then it has to restart.
    */
   takeIn(): boolean {
     const { ends } = this.#drive.journal;
@@ -84,7 +88,7 @@ export class Ends {
       const own = this.#unseen.get(name);
       if (own !== undefined) own.stored = true;
       else if (!this.#ahead.delete(name)) {
-        // an end that others stored comes before ends that are not stored yet
+        // an end that another process has stored comes before ends that are not stored yet
         const all = [...this.#unseen, [name, { stored: true, before: false, see: undefined }] as const];
         this.#unseen = new Map([...all.filter(([, { stored }]) => stored), ...all.filter(([, { stored }]) => !stored)]);
         contradicts ||= this.#ahead.size > 0;
@@ -94,16 +98,17 @@ export class Ends {
   }
 
   /**
-   * Lets the handler continue with the next end, makes the next decision, or passes over an end whose step the handler
-   * has not called. Returns false if there is nothing to do.
+   * Lets the handler continue with the next end, makes the next decision, or skips an end whose step the handler has
+   * not called. Returns false if there is nothing to do.
    */
   goOn(): boolean {
     return this.#deliverNext() || this.#decideNext() || this.passOver(false);
   }
 
   /**
-   * Passes over ends that the handler does not await, because it was changed, or because an operator gave the outcome:
-   * ends whose steps it has not called, and any end if the drive `rests`. Returns true if the turn goes on.
+   * Skips ends that the handler does not await, because it was changed, or because an operator gave the outcome: ends
+   * whose steps it has not called; and with `rests` (nothing else is in progress) any end. Returns true if an end was
+   * skipped, or decisions can follow.
    */
   passOver(rests: boolean): boolean {
     if (this.#asked === 0 && this.#behindStored.length === 0) return false;
@@ -115,7 +120,10 @@ export class Ends {
     return true;
   }
 
-  /** Drops ends that the handler has called for and does not await: an `undo` does not wait for them. */
+  /**
+   * Forgets ends of calls that the handler has made and does not await, so that an `undo` does not wait for them.
+   * Called when the handler has ended.
+   */
   handlerIsOver(): void {
     const { names } = this.#drive;
     for (const [name, { see }] of this.#unseen) if (see === undefined && names.has(name)) this.#unseen.delete(name);

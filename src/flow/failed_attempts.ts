@@ -1,6 +1,7 @@
 /**
- * Failed attempts of a drive: of steps, of `undo` functions, and of the handler, whose name is empty. Each is recorded
- * with the time of the next attempt, or as the last attempt: the run is stuck then, and an operator has to decide.
+ * Failed attempts in one execution of a run: of steps, of `undo` functions, and of the handler, whose name is empty.
+ * Each failure is recorded with the time of the next attempt; after the last attempt, the run is stuck, and an operator
+ * has to decide.
  */
 import { isFailure } from "../contract/result.ts";
 import { doubled } from "../ports/clock.ts";
@@ -8,7 +9,7 @@ import { type DriveState, MISUSES } from "./drive_state.ts";
 import { causeOf, DecidedFailure, Passing, recorded } from "./recorded_error.ts";
 import { HOLD } from "./wait_times.ts";
 
-/** Number of attempts of a step, and the pauses between them. */
+/** How a step is tried again: number of attempts, and the pauses between them. */
 export interface StepRetry {
   /** Maximum number of attempts, the first included. */
   readonly attempts: number;
@@ -16,7 +17,7 @@ export interface StepRetry {
   readonly delay: readonly [first: number, longest: number];
 }
 
-/** Records failed attempts. */
+/** Records failed attempts of steps, of `undo` functions and of the handler. */
 export class FailedAttempts {
   readonly #state: DriveState;
 
@@ -24,19 +25,23 @@ export class FailedAttempts {
     this.#state = state;
   }
 
-  /** Returns true if the attempt under way is the last one, so that even a retryable failure is the step's outcome. */
+  /**
+   * Returns true if the attempt in progress is the last one, so that even a retryable failure is the outcome of the
+   * step.
+   */
   isLastAttempt(name: string, { attempts }: Pick<StepRetry, "attempts">): boolean {
     return (this.#state.journal.failures.get(name)?.attempts ?? 0) + 1 >= attempts;
   }
 
-  /** Returns true if no attempt follows an attempt that failed with this error. */
+  /** Returns true if an attempt that failed with this error is the last one. */
   isLast(name: string, error: unknown, attempts: number): boolean {
     if (error instanceof DecidedFailure || MISUSES.has(error as object)) return true;
     return !(error instanceof Passing) && this.isLastAttempt(name, { attempts });
   }
 
   /**
-   * Records a failed attempt, and when the next one follows. Resolves when the entry is stored, or the drive is over.
+   * Records a failed attempt, and when the next attempt follows. Resolves when the entry is stored, or the execution of
+   * the run has ended.
    */
   async record(name: string, thrown: unknown, { attempts, delay: [first, longest] }: StepRetry): Promise<void> {
     const state = this.#state;
@@ -51,7 +56,7 @@ export class FailedAttempts {
       await state.recorder.stored();
       return;
     }
-    // a failure of operation ends when its cause does: pauses grow with the time since the first failure
+    // something is out of reach, and will return at some time: pauses grow with the time since the first failure
     const lasted = failures === undefined || failures.attempts === 0 ? 0 : clock.now() - failures.first;
     const pause = passing ? Math.min(longest, Math.max(first, lasted / 5)) : doubled(failed - 1, first, longest);
     const next = clock.now() + pause * (0.75 + random() / 4);
@@ -59,7 +64,7 @@ export class FailedAttempts {
     if (scheduled && !await state.times.wake(name, next)) return;
     state.recorder.record({ ...state.recorder.failedAttempt(name, what), next, ...(scheduled ? { scheduled } : {}) });
     if (!await state.recorder.stored()) return;
-    // reported once: an outage may last for days, and stop each run
+    // an outage is reported once, because it may last for days, and affects each run
     if (passing && failures?.error.code === what.code) return;
     const { code, message } = what;
     const attempt = (failures?.total ?? 0) + 1;

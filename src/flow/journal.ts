@@ -1,12 +1,13 @@
 /**
- * The entries of a run, and the state that follows from them: pure, without time, input or output. A run is the list of
- * its entries. `Journal` is their sum, as maps that grow with each entry, so that a long run is resumed in linear time.
- * `steps.ts` records entries, `run_log.ts` stores them, and `drive.ts` shows them to the handler.
+ * The entries of a run, and the state that follows from them: pure functions and data, without time, input or output. A
+ * run is the list of its entries; `Journal` is their sum, as maps that grow with each entry, so that a long run is
+ * resumed in linear time. `steps.ts` records entries, `run_log.ts` stores them, and `drive.ts` shows them to the
+ * handler.
  */
 import type { RunStatus } from "../contract/flow.ts";
 import { isCount, isRecord, isStringArray, isStrings, isToken } from "../data/checks.ts";
 
-/** The record of an error. */
+/** An error, as it is recorded in an entry. */
 export interface RecordedError {
   readonly code: string;
   readonly message: string;
@@ -28,13 +29,13 @@ export interface Parent {
   readonly workflow: string;
   readonly run: string;
   readonly step: string;
-  /** Number of runs that wait for the end of this one, each within the next. */
+  /** Number of runs that wait in a chain for the end of this run. */
   readonly depth?: number;
 }
 
 /**
- * Entries that call for the run to go on: any process appends them. `by`: driver of the run, as far as that process
- * knows.
+ * Entries after which some node has to execute the run, and which any process may append. `by`: the node that executes
+ * the run, as far as the appending process knows.
  */
 export type CalledEntry =
   & { readonly by: string }
@@ -42,7 +43,7 @@ export type CalledEntry =
     | Started
     | { readonly t: "signalled"; readonly signal: string; readonly id?: string; readonly value?: unknown }
     | { readonly t: "cancelled"; readonly code: "CANCELLED" | "TIMEOUT"; readonly reason: string }
-    /** The end of a run that a step had started; ignored unless the step did start this run. */
+    /** The end of a child: a run that a step of this run has started. Ignored unless a step did start that run. */
     | {
       readonly t: "told";
       readonly step: string;
@@ -63,8 +64,8 @@ export interface Started {
   readonly timeout?: number;
   readonly parent?: Parent;
   /**
-   * The shape of the workflow at the process that started the run, in the form of {@link Journal.shape}; absent if
-   * empty.
+   * The shape (hash of the declaration) of the workflow in the process that started the run, in the form of
+   * {@link Journal.shape}; absent if empty.
    */
   readonly shape?: string;
   /** Headers of the messages that the run's steps send; absent if there are none. */
@@ -73,28 +74,28 @@ export interface Started {
   readonly redact?: readonly string[];
 }
 
-/** Entries of the node that drives the run. Times are in ms since 1970. */
+/** Entries that the node which executes the run appends. Times are in ms since 1970. */
 export type DrivenEntry =
   /**
-   * The node that appends this entry drives the run from here on. `shape`: shape of the workflow at this node, if it
-   * differs from {@link Journal.shape}.
+   * From here on, the node that appends this entry executes the run. `shape`: shape (hash of the declaration) of the
+   * workflow on this node, if it differs from {@link Journal.shape}.
    */
   | { readonly t: "held"; readonly shape?: string }
-  /** A step has its outcome. `undo`: the step has to be undone if the run fails. */
+  /** A step has ended with its outcome. `undo`: the step has to be undone if the run fails. */
   | { readonly t: "done"; readonly step: string; readonly outcome: RecordedOutcome; readonly undo?: boolean }
-  /** An attempt failed. `next`: time of the next attempt; absent: the run is stuck. */
+  /** An attempt of a step, `undo` or handler failed. `next`: time of the next attempt; absent: the run is stuck. */
   | {
     readonly t: "failed";
     readonly step: string;
     readonly error: RecordedError;
     readonly next?: number;
-    /** For an attempt of the handler: see {@link Journal.begun}. */
+    /** For an attempt of the handler: steps with an `undo` that may have begun, as in {@link Journal.begun}. */
     readonly begun?: readonly string[];
   } & TimedEntry
   | { readonly t: "slept"; readonly step: string; readonly until: number } & TimedEntry
   | { readonly t: "woken"; readonly step: string }
   | { readonly t: "waits"; readonly step: string; readonly signal: string; readonly until?: number } & TimedEntry
-  /** A wait ended. `n`: number of the signal that it took; absent: its time was over. */
+  /** A wait for a signal ended. `n`: number of the signal that it took; absent: it timed out. */
   | { readonly t: "took"; readonly step: string; readonly n?: number }
   | {
     readonly t: "child";
@@ -103,40 +104,40 @@ export type DrivenEntry =
     readonly run: string;
     readonly undo?: boolean;
   }
-  /** The handler reports the stage of the run, for people. */
+  /** The handler reports the stage that the run has reached, for people. */
   | { readonly t: "staged"; readonly stage: string }
-  /** A schedule is stored for the time limit of the run. */
+  /** A schedule was stored for the time limit of the run. */
   | { readonly t: "limited" }
-  /** From here on steps are undone; the run ends with this error. */
+  /** From here on the steps of the run are undone; the run will end with this error. */
   | { readonly t: "failing"; readonly error: RecordedError }
   | { readonly t: "undone"; readonly step: string }
   | { readonly t: "ended"; readonly outcome: RecordedOutcome; readonly until: number };
 
-/** Part of entries that wait for a time. */
+/** Members of entries that begin a wait for a time. */
 export interface TimedEntry {
-  /** True if a schedule ends the wait; false: a timer of the node that drives the run does. */
+  /** True if a stored schedule ends the wait; false: a timer of the node that executes the run ends it. */
   readonly scheduled?: boolean;
 }
 
 /** An entry of a run's journal. */
 export type JournalEntry = CalledEntry | DrivenEntry;
 
-/** A message of the stream: entries that were stored together. */
+/** A stored message of a run: entries that were stored together. */
 export interface RunLogMessage {
   readonly sequence: number;
   /** When the message was stored, in ms since 1970. */
   readonly time: number;
   /**
-   * Endpoint of the node that drives the run from here on; empty: no node has driven the run; `undefined`: unchanged,
-   * because the message cannot be read.
+   * Endpoint of the node that executes the run from here on; empty: no node has executed the run yet; `undefined`:
+   * unchanged, because the message cannot be read.
    */
   readonly holder: string | undefined;
   readonly entries: readonly JournalEntry[];
-  /** Name of the message; empty if it cannot be read. */
+  /** Name of the message, by which its writer recognizes it; empty if it cannot be read. */
   readonly mark: string;
 }
 
-/** Failed attempts of a step. */
+/** How often, and when, a step, `undo` or handler has failed. */
 export interface Failures {
   /** Number of failed attempts since an operator last retried the run. */
   readonly attempts: number;
@@ -151,88 +152,92 @@ export interface Failures {
   readonly scheduled: boolean;
 }
 
-/** A recorded wait or sleep that has not ended. */
+/** A recorded sleep or wait with a time limit, which has not ended. */
 export interface Timed {
   readonly since: number;
   readonly until: number | undefined;
   readonly scheduled: boolean;
 }
 
-/** The state of a run: the sum of its entries. */
+/** The state of a run: the sum of its stored entries. */
 export class Journal {
-  /** Sequence of the last message; 0: none. */
+  /** Sequence of the last message that was applied; 0: none. */
   sequence = 0;
-  /** Mark of the last message. */
+  /** Name of the last message that was applied. */
   mark = "";
-  /** {@link RunLog.epoch} in which the store is known to have the last message. */
+  /** Epoch of the log ({@link RunLog.epoch}) in which the last message is known to be stored. */
   sure = -1;
-  /** Number of entries. */
+  /** Number of entries that were applied. */
   entries = 0;
   holder = "";
-  /** Sequence of the message by which the holder took the run over; 0: the first message. */
+  /** Sequence of the message by which the present holder took the run over; 0: the first message. */
   heldAt = 0;
   /**
-   * Shape of the workflow at the node that drove the run last, or else at the process that started the run: empty if
-   * the workflow's versions have no shape, {@link UNKNOWN_SHAPE} if its validator has no JSON Schema.
+   * Shape (hash of the declaration) of the workflow on the node that executed the run last, or else in the process that
+   * started it. Empty if the workflow's versions have no shape; {@link UNKNOWN_SHAPE} if its validator has no JSON
+   * Schema.
    */
   shape = "";
   started: Started | undefined;
-  /** Headers of the run, without a prototype; `undefined`: none. */
+  /** Headers of the run, in an object without a prototype; `undefined`: none. */
   headers: Readonly<Record<string, string>> | undefined;
   startedAt = 0;
   changedAt = 0;
-  /** Outcomes of steps. `index`: number of the entry; `undo`: the step had an `undo` when the outcome was recorded. */
+  /**
+   * By step: its outcome. `index`: number of the entry; `undo`: true if the step had an `undo` when the outcome was
+   * recorded.
+   */
   readonly outcomes = new Map<string, RecordedOutcome & { readonly index: number; readonly undo: boolean }>();
-  /** Steps whose outcome an operator gave, and of which nothing else is recorded. */
+  /** Steps whose outcome an operator gave by hand, and of which nothing else is recorded. */
   readonly strays = new Set<string>();
-  /** The names of steps, sleeps and waits that have ended, in order. */
+  /** The names of steps, sleeps and waits that have ended, in the order of their ends. */
   readonly ends: string[] = [];
-  /** Failed attempts of steps, and of the handler (the empty name), while they have no outcome. */
+  /** By step without an outcome: its failed attempts; the handler's are under the empty name. */
   readonly failures = new Map<string, Failures>();
   /**
-   * Steps with an `undo` that may have begun, and had no outcome when the handler threw; `undefined`: unknown, because
-   * a process may have gone on since, or did not know which steps earlier processes had begun.
+   * Names of steps with an `undo` that may have begun, and had no outcome when the handler threw; `undefined`: not
+   * known, because a process may have continued the run since, or did not know which steps earlier processes had begun.
    */
   begun: ReadonlySet<string> | undefined;
   readonly sleeps = new Map<string, Timed>();
-  /** Numbers of the entries that ended sleeps, by sleep. */
+  /** By sleep that has ended: the number of the entry that ended it. */
   readonly woken = new Map<string, number>();
   readonly waits = new Map<string, Timed & { readonly signal: string }>();
   /**
-   * Ends of waits. `n`: number of the signal that the wait took (`undefined`: its time was over); `index`: number of
+   * By wait that has ended: `n`, number of the signal that it took (`undefined`: it timed out), and `index`, number of
    * the entry.
    */
   readonly took = new Map<string, { readonly n: number | undefined; readonly index: number }>();
-  /** Numbers of the signals that no wait has taken, by name of the signal, in order. */
+  /** By name of a signal: the numbers of the received signals that no wait has taken, oldest first. */
   readonly signals = new Map<string, Set<number>>();
   readonly children = new Map<
     string,
     { readonly workflow: string; readonly run: string; readonly since: number; readonly undo: boolean }
   >();
   readonly undone = new Set<string>();
-  /** Number of stages that the handler has reported. */
+  /** Number of stages that the handler has reported (`flow.stage`). */
   stages = 0;
   /** The stage that the handler has reported last. */
   stage: string | undefined;
   cancelled: { readonly index: number; readonly error: RecordedError } | undefined;
   failing: { readonly index: number; readonly error: RecordedError } | undefined;
   limited = false;
-  /** Number of the last entry by which an operator retried the run. */
+  /** Number of the last entry by which an operator retried the run; -1: none. */
   retriedAt = -1;
   ended: RecordedOutcome | undefined;
   endedAt = 0;
-  /** Number of takeovers since an entry other than `held` was recorded. */
+  /** Number of times that a node took the run over since another entry was recorded. */
   takeovers = 0;
   readonly #signals: { readonly signal: string; readonly value: unknown }[] = [];
   readonly #ids = new Set<string>();
-  /** Steps whose pause a cancel has ended. */
+  /** Steps whose pause before the next attempt was ended by the cancel of the run. */
   readonly #hastened = new Set<string>();
-  /** Times of the schedules that were stored for steps, in ms since 1970, by step. */
+  /** By step: the time of the schedule that was stored for it, in ms since 1970. */
   readonly #schedules = new Map<string, number>();
-  /** Outcomes of runs that have ended, by the parent's step and the run. */
+  /** Outcomes of child runs that have ended, by the parent's step and the child. */
   readonly #told = new Map<string, RecordedOutcome>();
 
-  /** Applies a message. To be called for each message once, in order. */
+  /** Applies a stored message to the state. Call it once for each message of the run, in order. */
   apply({ sequence, time, holder, entries, mark }: RunLogMessage): void {
     this.sequence = sequence;
     this.mark = mark;
@@ -244,18 +249,21 @@ export class Journal {
     }
   }
 
-  /** Returns the value of a signal that a wait took. */
+  /** Returns the value of the signal with this number, which a wait took. */
   signal(n: number): unknown {
     return this.#signals[n]?.value;
   }
 
-  /** Returns the step whose `undo` has this name; `undefined`: no step, or the run does not undo its steps. */
+  /**
+   * Returns the step whose `undo` is recorded under this name; `undefined`: there is none, or the run does not undo its
+   * steps.
+   */
   undoes(name: string): string | undefined {
     const step = name.slice(UNDO.length);
     return this.failing !== undefined && name.startsWith(UNDO) && this.outcomes.has(step) ? step : undefined;
   }
 
-  /** Returns true if a step has its outcome, or an `undo` is over. */
+  /** Returns true if a step has its outcome, or if an `undo` (given by its recorded name) has ended. */
   isSettled(name: string): boolean {
     const undone = this.undoes(name);
     return undone === undefined ? this.outcomes.has(name) : this.undone.has(undone);
@@ -263,7 +271,7 @@ export class Journal {
 
   #entry(entry: JournalEntry, time: number): void {
     this.takeovers = entry.t === "held" ? this.takeovers + 1 : 0;
-    // the handler has come further than in the attempt that threw
+    // the handler has got further than in the attempt that threw
     if (PROGRESS.has(entry.t)) this.failures.delete("");
     switch (entry.t) {
       case "held":
@@ -295,7 +303,7 @@ export class Journal {
       case "failed": {
         if (entry.scheduled) this.#schedules.set(entry.step, entry.next ?? 0);
         if (entry.step === "") this.begun = entry.begun && new Set(entry.begun);
-        // an operator skipped the step while the attempt ran
+        // skipped by an operator while the attempt ran
         if (this.isSettled(entry.step)) return;
         const before = this.failures.get(entry.step);
         this.failures.set(entry.step, {
@@ -346,7 +354,7 @@ export class Journal {
         return this.#childOutcome(entry.step);
       case "cancelled":
         this.cancelled ??= { index: this.entries, error: { code: entry.code, message: entry.reason } };
-        // an error that the handler threw is no reason to wait
+        // the run need not wait because of an error that the handler threw before
         this.failures.delete("");
         for (const step of this.failures.keys()) this.#hasten(step);
         return;
@@ -366,7 +374,7 @@ export class Journal {
         this.failures.delete(TIME_OUT);
         return;
       case "failing":
-        if (this.failing === undefined) this.failures.clear(); // from now on the failures of `undo` functions count
+        if (this.failing === undefined) this.failures.clear(); // from now on, failures of `undo` functions are counted
         this.failing ??= { index: this.entries, error: entry.error };
         return;
       case "undone":
@@ -381,8 +389,9 @@ export class Journal {
   }
 
   /**
-   * Ends the pause of a step after a cancel, once for each step: the pending pause, or the pause after the attempt
-   * under way. A stuck handler runs again, too: in a cancelled run it need not come further.
+   * Ends the pause of a step after a cancel of the run, once for each step: the present pause, or the pause after the
+   * attempt in progress. A handler that is stuck is called again, too, because in a cancelled run it need not get
+   * further.
    */
   #hasten(step: string): void {
     const failures = this.failures.get(step);
@@ -392,7 +401,7 @@ export class Journal {
     this.failures.set(step, { ...failures, next: 0 });
   }
 
-  /** Times of the schedules that wake the run, in ms since 1970, by step. */
+  /** The schedules that resume the run: by step, the time in ms since 1970. */
   get scheduled(): readonly (readonly [step: string, at: number])[] {
     const { failures, sleeps, waits, limited, started, startedAt } = this;
     const failed = [...failures].map(([step, { next, scheduled }]) => [step, { until: next, scheduled }] as const);
@@ -402,24 +411,27 @@ export class Journal {
     return limited ? [...times, [TIME_OUT, startedAt + started!.timeout!]] : times;
   }
 
-  /** Returns the steps, ended ones included, whose schedules fire after this time, in ms since 1970. */
+  /** Returns the steps, ended ones included, whose schedules will fire after this time, in ms since 1970. */
   schedulesAfter(time: number): readonly string[] {
     return [...this.#schedules].flatMap(([step, at]) => at > time ? [step] : []);
   }
 
-  /** Returns true if the outcome of this run, which the step may have started, is known. */
+  /** Returns true if the end of this child run, which the step may have started, is recorded. */
   wasTold(step: string, child: { readonly workflow: string; readonly run: string }): boolean {
     return this.#told.has(childKey(step, child));
   }
 
-  /** Gives a step the outcome of its child, if known: a child may end before the entry that the step has started it. */
+  /**
+   * Gives a step the outcome of its child run, if that is recorded: a child may end before the entry which says that
+   * the step has started it.
+   */
   #childOutcome(step: string): void {
     const child = this.children.get(step);
     const outcome = child === undefined ? undefined : this.#told.get(childKey(step, child));
     if (outcome !== undefined) this.#outcome(step, outcome, child!.undo);
   }
 
-  /** Sets the outcome of a step, unless it has one. */
+  /** Sets the outcome of a step, unless it has one already. */
   #outcome(step: string, outcome: RecordedOutcome, undo = false): void {
     if (!this.outcomes.has(step)) {
       this.outcomes.set(step, { ...outcome, index: this.entries, undo });
@@ -434,21 +446,24 @@ function childKey(step: string, { workflow, run }: { readonly workflow: string; 
   return `${workflow}/${run}/${step}`;
 }
 
-/** Returns true for a name that is no step's and cannot be skipped: the handler's, or {@link TIME_OUT}. */
+/**
+ * Returns true for a name that stands for no step, and so cannot be skipped: the empty name of the handler, or
+ * {@link TIME_OUT}.
+ */
 export function isOwn(step: string): boolean {
   return step === "" || (step.startsWith("@") && !isUndo(step));
 }
 
-/** Entries that show progress of the handler. */
+/** Types of entries which show that the handler has got further. */
 const PROGRESS: ReadonlySet<JournalEntry["t"]> = new Set(["done", "slept", "woken", "waits", "took", "child"]);
 
-/** Stands for the shape of a workflow whose validator has no JSON Schema. */
+/** Takes the place of the shape (hash of the declaration) of a workflow whose validator has no JSON Schema. */
 export const UNKNOWN_SHAPE = "?";
 
-/** Name, in place of a step's, for the time limit of the run. */
+/** Takes the place of a step's name in entries and schedules of the run's time limit. */
 export const TIME_OUT = "@timeout";
 
-/** Returns the name under which failures of a step's `undo` are recorded: no step has it. */
+/** Returns the name under which failures of a step's `undo` are recorded; no step can have this name. */
 export function undoName(step: string): string {
   return `${UNDO}${step}`;
 }
@@ -459,7 +474,7 @@ export function isUndo(name: string): boolean {
 
 const UNDO = "@undo ";
 
-/** Returns the steps that are to be undone, in order: the step that finished last comes first. */
+/** Returns the steps that are to be undone, in order: the step that ended last comes first. */
 export function undoOrder(
   { outcomes, undone }: Journal,
   hasUndo: (step: string, recorded: boolean) => boolean,
@@ -470,13 +485,16 @@ export function undoOrder(
   return steps.reverse();
 }
 
-/** Returns the number of the first signal of a name that no recorded wait took and `taken` lacks; `undefined`: none. */
+/**
+ * Returns the number of the oldest received signal of this name that no recorded wait took, and that is not in `taken`;
+ * `undefined`: there is none.
+ */
 export function nextSignal({ signals }: Journal, name: string, taken: ReadonlySet<number>): number | undefined {
   for (const n of signals.get(name) ?? []) if (!taken.has(n)) return n;
   return undefined;
 }
 
-/** Returns the status of a run. */
+/** Returns the status of a run, computed from its journal. */
 export function statusOf({ ended, failures, failing, cancelled, sleeps, waits, children }: Journal): RunStatus {
   if (ended !== undefined) return ended.ok ? "done" : "failed";
   for (const { next } of failures.values()) if (next === undefined) return "stuck";
@@ -492,10 +510,10 @@ export function statusOf({ ended, failures, failing, cancelled, sleeps, waits, c
 /** Parses a payload as a journal entry. Returns `undefined` if it is not one, or if a member is invalid. */
 export function entryOf(payload: unknown): JournalEntry | undefined {
   if (!isRecord(payload) || typeof payload.t !== "string") return undefined;
-  // entries of a later version are left to the journal, which ignores them
+  // an entry of a later version of Catga has an unknown type; the journal ignores it
   const members = Object.hasOwn(MEMBERS, payload.t) ? MEMBERS[payload.t as JournalEntry["t"]] : {};
   for (const [member, isValid] of Object.entries(members)) if (!isValid(payload[member])) return undefined;
-  // the cast is safe: each member is checked
+  // the type is certain: each member has been checked
   return payload as unknown as JournalEntry;
 }
 
@@ -545,5 +563,5 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   ended: { outcome: isOutcome, until: isTime },
 };
 
-/** The types of entries. The docs explain each. */
+/** The names of all types of entries. The docs explain each. */
 export const ENTRY_TYPES: readonly string[] = Object.keys(MEMBERS);

@@ -1,7 +1,8 @@
 /**
- * Appends entries to runs for others than their drivers, one message after the other: of several appends at once all
- * but one would be refused. Entries that wait go into one message. A process stores few messages of a run before the
- * driver has answered their news, so that the driver can store its own.
+ * Appends entries to runs for processes that do not execute them (signals, cancels, ends of children). Messages of one
+ * run are appended one after the other, because of several appends at once all but one would be refused. Entries that
+ * wait go into one message. A process stores only a few messages of a run before the run's executing node has confirmed
+ * them, so that this node can store messages of its own.
  */
 import { exceeds } from "../data/utf8.ts";
 import { unavailable } from "../error.ts";
@@ -9,7 +10,7 @@ import type { CalledEntry, Journal } from "./journal.ts";
 import { entryText, type RunEnd, type RunMessage, type RunMessages } from "./run_message.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 
-/** The part of {@link RunLog} that a queue of notices uses. */
+/** The part of {@link RunLog} that a {@link NoticeQueue} uses. */
 interface NoticeLog {
   readonly epoch: number;
   readonly messages: RunMessages;
@@ -25,8 +26,8 @@ interface NoticeLog {
 }
 
 /**
- * Makes an entry for a run; `by`: the driver of the run. Called again if another message was stored meanwhile, so that
- * state which the function has read of the run still holds when the entry is stored.
+ * Makes an entry for a run; `by`: the node that executes the run. Called again if another message was stored meanwhile,
+ * so that what the function has read of the run is still true when the entry is stored.
  */
 export type EntryFor = (by: string) => CalledEntry | Promise<CalledEntry>;
 
@@ -34,11 +35,11 @@ export type EntryFor = (by: string) => CalledEntry | Promise<CalledEntry>;
 export interface StoredNotice {
   readonly holder: string;
   readonly sequence: number;
-  /** True for the first of the entries that were stored together. */
+  /** True for the first one of several entries that were stored together. */
   readonly isFirst: boolean;
 }
 
-/** An entry queued until earlier entries of its run are stored. */
+/** An entry that waits until earlier entries of its run are stored. */
 interface PendingNotice {
   readonly entryFor: EntryFor;
   readonly over: () => boolean;
@@ -46,19 +47,19 @@ interface PendingNotice {
   reject(error: unknown): void;
 }
 
-/** Entries of others than the driver, until they are stored. */
+/** Queues entries of processes that do not execute the run, until they are stored. */
 export class NoticeQueue {
   readonly #log: NoticeLog;
-  /** Entries that wait behind the append under way, by run; a run without an append has no list. */
+  /** By run: entries that wait for the append in progress; a run without an append has no list. */
   readonly #pending = new Map<string, PendingNotice[]>();
-  /** News of messages that this process has stored, and that the driver has not answered, by run. */
+  /** By run: notices about messages that this process has stored, which the run's executing node has not answered. */
   readonly #unanswered = new Map<string, Set<Promise<void>>>();
 
   constructor(log: NoticeLog) {
     this.#log = log;
   }
 
-  /** Like {@link RunLog.tell}. */
+  /** Appends an entry for a process that does not execute the run; {@link RunLog.tell} says more. */
   tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<StoredNotice | undefined> {
     return new Promise((resolve, reject) => {
       const notice = { entryFor, over, resolve, reject };
@@ -71,12 +72,15 @@ export class NoticeQueue {
     });
   }
 
-  /** Like {@link RunLog.awaitAnswer}. At most {@link MAX_UNANSWERED} messages of a run have no answer. */
+  /**
+   * Waits with further messages of the run until `answer` settles, if {@link MAX_UNANSWERED} messages of the run have
+   * no answer; {@link RunLog.awaitAnswer} says more.
+   */
   awaitAnswer(ref: RunRef, answer: Promise<void>): void {
     const key = keyOf(ref);
     const all = this.#unanswered.get(key) ?? new Set();
     this.#unanswered.set(key, all);
-    // if the driver does not answer, the subscription calls for the run
+    // without an answer, the subscription of the run's messages calls for its execution
     const own = answer.catch(() => {}).then(() => {
       all.delete(own);
       if (all.size === 0 && this.#unanswered.get(key) === all) this.#unanswered.delete(key);
@@ -84,7 +88,10 @@ export class NoticeQueue {
     all.add(own);
   }
 
-  /** Appends one message after the other: of several at once all but one would be refused. Never rejects. */
+  /**
+   * Appends queued entries, one message after the other, because of several appends at once all but one would be
+   * refused. Never rejects.
+   */
   async #appendAll(ref: RunRef, all: PendingNotice[]): Promise<void> {
     for (let waited = false; all.length > 0; waited = true) {
       const news = this.#unanswered.get(keyOf(ref));
@@ -106,8 +113,8 @@ export class NoticeQueue {
   }
 
   /**
-   * Appends the entries that fit into one message. The other entries, and all entries if another message was stored
-   * meanwhile, are put in front of those that wait. Never rejects.
+   * Appends the entries that fit into one message. The others go back to the front of the queue, and so do all entries
+   * if another message was stored meanwhile. Never rejects.
    */
   async #append(ref: RunRef, some: readonly PendingNotice[], waiting: PendingNotice[]): Promise<void> {
     const log = this.#log;
@@ -125,7 +132,7 @@ export class NoticeQueue {
       try {
         const entry = one.entryFor(holder);
         if (entry instanceof Promise && told.length > 0) {
-          // this entry depends on a read of the run: nothing may be stored before it
+          // stored alone: this entry depends on a read of the run, so nothing may be stored before it
           entry.catch(() => {});
           waiting.unshift(...some.slice(i));
           break;
@@ -155,5 +162,5 @@ export class NoticeQueue {
 
 /** Maximum number of entries in one message. */
 const MAX_TOGETHER = 100;
-/** Maximum number of messages that a process stores for a run whose driver has not answered their news. */
+/** Maximum number of messages of a run that a process stores before the run's executing node has answered. */
 const MAX_UNANSWERED = 8;

@@ -1,6 +1,6 @@
 /**
- * Errors as they are recorded and read back: errors of failed attempts, for operators, and failures that a handler
- * returned, which are recorded whole. Also decides after which errors another attempt follows.
+ * Makes records of errors, and errors of records: errors of failed attempts, for operators, and failures that a handler
+ * returned, which are recorded as a whole. Also decides after which errors another attempt follows.
  */
 import { causeText, thrownMessage } from "../data/cause_text.ts";
 import { decodeText, encodeValue } from "../data/encoding.ts";
@@ -10,14 +10,14 @@ import { UNSENDABLE_DETAILS } from "../dispatch/error_encoding.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { RecordedError } from "./journal.ts";
 
-/** A failure of operation: the step is retried for as long as the run may take. */
+/** An error after which the step is tried again for as long as the run may take, such as an outage. */
 export class Passing extends CatgaError {
   constructor({ code, message }: CatgaError) {
     super(code, message, { retryable: true });
   }
 }
 
-/** A failure that another attempt would not change. */
+/** An error after which no further attempt of the step is made, because it would fail in the same way. */
 export class DecidedFailure extends CatgaError {
   constructor({ code, message, details }: RecordedError) {
     super(code, message, { details });
@@ -25,9 +25,9 @@ export class DecidedFailure extends CatgaError {
 }
 
 /**
- * Makes the record of a failure that a handler returned: the whole failure, but details that cannot be sent are
- * replaced by a note, like in an answer from another node. Throws {@link DecidedFailure} with `TOO_LARGE` if the
- * failure fits into no message of the store.
+ * Makes the record of a failure that a handler returned. The failure is recorded as a whole; only details that cannot
+ * be sent are replaced by a note. Throws {@link DecidedFailure} with `TOO_LARGE` if the failure fits into no message of
+ * the store.
  */
 export function decided(
   { code, message, retryable, details }: CatgaError,
@@ -44,7 +44,7 @@ export function decided(
   if (details !== undefined) {
     try {
       text = encodeValue(details, "details");
-      failure = { ...plain, details: decodeText(text) }; // a copy: later changes by the program are not recorded
+      failure = { ...plain, details: decodeText(text) }; // a copy: later changes by the program do not count
     } catch {
       failure = { ...plain, details: UNSENDABLE_DETAILS };
     }
@@ -59,12 +59,15 @@ export function decided(
   return failure;
 }
 
-/** Makes an error from its record. */
+/** Makes an error from its record in an entry. */
 export function errorOf({ code, message, retryable, details }: RecordedError): CatgaError {
   return new CatgaError(code, message, { retryable: retryable ?? false, details });
 }
 
-/** Returns the value that user code threw, or an error in its place if it cannot be read. */
+/**
+ * Returns the value that the program's code threw; if it cannot be read, such as a proxy that throws, an error in its
+ * place.
+ */
 export function readable(thrown: unknown): unknown {
   try {
     recorded(isFailure(thrown) ? thrown.error : thrown);
@@ -74,7 +77,10 @@ export function readable(thrown: unknown): unknown {
   }
 }
 
-/** Returns the text of the error that an attempt, or its handler in this process, threw; nothing if it is unknown. */
+/**
+ * Returns the text of the error that an attempt threw, or that the handler of its message threw in this process; an
+ * empty object if it is not known.
+ */
 export function causeOf(error: unknown): { readonly cause?: string } {
   const thrown = isCatgaError(error) ? error.cause : error;
   const cause = thrown === undefined ? undefined : causeText(thrown);
@@ -112,7 +118,7 @@ function brief(text: string): string {
   return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
 }
 
-/** Error codes of a send that is retried for as long as the run may take. */
+/** Error codes after which a send in a step is tried again for as long as the run may take. */
 export const PASSING: ReadonlySet<string> = new Set([
   "UNAVAILABLE",
   "NO_HANDLER",
@@ -125,7 +131,7 @@ export const PASSING: ReadonlySet<string> = new Set([
   "CONFLICT",
   "CLOSED",
 ]);
-/** Error codes after which storing a schedule, or a start, is retried. */
+/** Error codes after which storing a schedule, or the start of a run, is tried again. */
 export const UNSTORED: ReadonlySet<string> = new Set(["UNAVAILABLE", "OUTCOME_UNKNOWN", "OVERLOADED"]);
 const MAX_DETAILS = 4_096;
 const MAX_TEXT = 1_024;

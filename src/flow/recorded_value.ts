@@ -1,22 +1,29 @@
-/** Values as they are recorded, and copies of them for user code, which may change its copy. */
+/**
+ * Values in the form in which they are recorded, and copies of recorded values for the program's code, which may change
+ * its copy.
+ */
 import { decodeText, encodeValue } from "../data/encoding.ts";
 import { exceeds } from "../data/utf8.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import { DecidedFailure, errorOf } from "./recorded_error.ts";
 
-/** Makes the value or failure that a step returns to its handler; `raw`: a value is wrapped in a `Result`, too. */
+/**
+ * Makes the value or failure that a step returns to the handler, from its recorded outcome. `raw`: a value, too, is
+ * returned in a `Result`.
+ */
 export function valueOf({ ok, value, error }: RecordedOutcome, raw: boolean): unknown {
   if (ok) return raw ? { ok: true, value: ownOf(value) } : ownOf(value);
   return { ok: false, error: errorOf(error!) };
 }
 
-/** Copies a recorded value for user code: a change of the copy does not change the record. */
+/** Returns a copy of a recorded value for the program's code: changes of the copy do not change the record. */
 export function ownOf(value: unknown): unknown {
   return typeof value === "object" && value !== null ? decodeText(encodeValue(value, "value")) : value;
 }
 
 /**
- * Returns the value as it will be read back. Throws {@link DecidedFailure} if it cannot be recorded: its step has run.
+ * Returns the value in the form in which it will be read back. Throws {@link DecidedFailure} (no further attempt) if it
+ * cannot be recorded, because its step has run already.
  */
 export function copyOf(value: unknown, what: string, mostBytes: number): unknown {
   if (value === undefined) return undefined;

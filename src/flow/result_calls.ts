@@ -1,6 +1,6 @@
 /**
- * Calls of a program for the result of a run: each waits until the run has ended, its timeout is over, the caller
- * gives up, or the node stops. `results.ts` notices the end.
+ * Pending calls of `result` by a program. Each ends when the run has ended, its timeout is over, the caller gives up,
+ * or the node stops. `results.ts` notices the end of the run.
  */
 import type { AnyWorkflow, ResultOptions } from "../contract/flow.ts";
 import type { Result } from "../contract/result.ts";
@@ -13,11 +13,11 @@ import { checkExistingRun, definitionOf } from "./run_arguments.ts";
 import type { RunRef } from "./run_ref.ts";
 import type { RunsNode } from "./runs_node.ts";
 
-/** The calls for results that are under way. */
+/** The pending calls of `result` on one node. */
 export class ResultCalls {
   readonly #node: RunsNode;
   readonly #results: Results;
-  /** Functions that resolve the open calls. */
+  /** For each pending call: the function that resolves it. */
   readonly #open = new Set<(result: Result<unknown>) => void>();
 
   constructor(node: RunsNode, results: Results) {
@@ -25,7 +25,7 @@ export class ResultCalls {
     this.#results = results;
   }
 
-  /** Like {@link RunSender.result}. */
+  /** Resolves with the result of a run when it has ended: the implementation of {@link RunSender.result}. */
   async result(workflow: AnyWorkflow, run: string, options: ResultOptions = {}): Promise<Result<unknown>> {
     const { clock, app } = this.#node;
     const { name } = definitionOf("result", workflow);
@@ -55,8 +55,8 @@ export class ResultCalls {
   }
 
   /**
-   * Returns the result after the timeout of a call, from the store: the end may have been announced while no node
-   * listened.
+   * Reads the result of a run from the store, after the timeout of a call: the end may have been announced while no
+   * node listened.
    */
   async #late(ref: RunRef, timeout: number): Promise<Result<unknown>> {
     const { workflow, run } = ref;
@@ -79,7 +79,7 @@ export class ResultCalls {
   }
 }
 
-/** Describes how a run goes on, by its last entry. */
+/** Describes, for an error message, what a run that has not ended is doing, by its last entry. */
 function goingOn(workflow: string, holder: string, last: JournalEntry): string {
   if (holder === "") return `no node has begun it; does a node with a handler of ${workflow} run?`;
   if (last.t === "waits" || last.t === "slept" || last.t === "child") return `it waits for ${last.step}`;

@@ -1,9 +1,10 @@
 /**
- * Waits on this node for the ends of runs. A node announces each end to the nodes that wait for runs of the workflow,
- * and again after a reconnect, because a link may lose messages shortly before it breaks. Ends without an announcement
- * are found in the stream: when a wait begins, when this node reconnects, when another node is gone, and by looks every
- * 1.5 s, at up to 100 runs a second. Runs that this node drives report their ends, and are read only once a minute:
- * when 10,000 runs were awaited from their start, and all were read a second later, the reads slowed the runs down.
+ * Notices the ends of runs for which callers on this node wait. The node on which a run ends announces it to the nodes
+ * that wait for runs of the workflow, and again after a reconnect, because a connection may lose messages shortly
+ * before it breaks. Ends without an announcement are found in the stream: when a wait begins, when this node
+ * reconnects, when another node is gone, and by reads every 1.5 s, of up to 100 runs a second. Runs that this node
+ * executes report their ends, and are read only once a minute: when 10,000 runs were awaited from their start, and all
+ * were read a second later, the reads slowed the runs down.
  */
 import { parsedJson } from "../data/encoding.ts";
 import { Gate } from "../data/queues.ts";
@@ -16,7 +17,7 @@ import { runType } from "../contract/workflow.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 
-/** Dependencies of {@link Results} on their node. */
+/** The part of a node that {@link Results} use. */
 export interface ResultsHost {
   readonly namespace: string;
   readonly clock: Clock;
@@ -26,39 +27,46 @@ export interface ResultsHost {
   readonly transport: Pick<Transport, "publish" | "subscribe" | "onStatus" | "status"> | undefined;
   /** Calls `listener` when another node has left the membership. Returns a function that removes the listener. */
   onGone(listener: () => void): () => void;
-  /** Returns true if this node drives the run now, as far as it knows. */
+  /** Returns true if this node executes the run now. */
   drives(ref: RunRef): boolean;
   /**
-   * Reads the outcome of a run; `undefined`: it has not ended; "no run": there is none. Rejects with a `CatgaError`.
+   * Reads the outcome of a run; `undefined`: the run has not ended; "no run": there is no such run. Rejects with a
+   * `CatgaError`.
    */
   read(ref: RunRef): Promise<RecordedOutcome | "no run" | undefined>;
 }
 
-/** Called once with the outcome of a run. */
+/** Called once, with the outcome of a run. */
 type ResultListener = (outcome: RecordedOutcome | "no run") => void;
 
-/** A run whose end is awaited. */
+/** A run for whose end callers wait. */
 interface Waited {
   readonly ref: RunRef;
   readonly waiters: Set<ResultListener>;
-  /** True while the run is being read; "again": and its end was announced meanwhile. */
+  /** True while the run is being read; "again": its end was announced during the read, so that it is read again. */
   reading: boolean | "again";
-  /** Time of the last look at the run, by the monotonic clock; -Infinity: its last read has failed. */
+  /**
+   * Time at which it was last decided whether to read the run, by the monotonic clock; -Infinity: the last read has
+   * failed.
+   */
   looked: number;
   /** Time of the last read of the run, by the monotonic clock. */
   read: number;
 }
 
-/** Calls that wait for the ends of runs. */
+/** Notices the ends of runs, and calls those who wait for them. */
 export class Results {
   readonly #host: ResultsHost;
   readonly #waiting = new Map<string, Waited>();
-  /** Limits concurrent reads: reads that wait for each other are late, and are sent again. */
+  /** Limits reads at once: if too many wait for each other, they take too long and are sent again. */
   readonly #reads = new Gate(MOST_READS);
   readonly #subscriptions = new Map<string, Subscription>();
-  /** Ids of ended runs that are to be announced, by workflow. */
+  /** By workflow: ids of runs that have ended and are to be announced. */
   readonly #ended = new Map<string, string[]>();
-  /** Ends that were announced lately, oldest first: the connection may lose messages that it has accepted. */
+  /**
+   * Ends of runs that were announced lately, oldest first, to be announced again after a reconnect: the connection may
+   * lose messages that it has accepted.
+   */
   #announced: Announced[] = [];
   readonly #offs: (() => void)[] = [];
   #timer: Timer | undefined;
@@ -77,7 +85,7 @@ export class Results {
     );
   }
 
-  /** Calls `waiter` once when the run has ended. Returns a function that ends the wait. */
+  /** Calls `waiter` once, when the run has ended. Returns a function that ends the wait. */
   wait(ref: RunRef, waiter: ResultListener): () => void {
     const key = keyOf(ref);
     const now = this.#host.clock.monotonic();
@@ -95,7 +103,10 @@ export class Results {
     };
   }
 
-  /** Called when a run that this node drove has ended: calls its waiters, and announces the end. */
+  /**
+   * Called when a run that this node executed has ended: calls those who wait for it, and announces the end to other
+   * nodes.
+   */
   ended(ref: RunRef, outcome: RecordedOutcome): void {
     this.#settle(ref, outcome);
     if (this.#host.transport === undefined) return;
@@ -105,7 +116,7 @@ export class Results {
     this.#ended.set(ref.workflow, [ref.run]);
   }
 
-  /** Announces the ends of one turn of the event loop, together for each workflow. */
+  /** Announces to other nodes the runs that ended in one turn of the event loop, together for each workflow. */
   #announce(): void {
     const at = this.#host.clock.monotonic();
     for (const [workflow, runs] of this.#ended) {
@@ -116,7 +127,7 @@ export class Results {
     if (this.#announced.length >= 2 * MAX_ANNOUNCED || this.#announced[0]?.at < at - 2 * ANNOUNCED) this.#forget(at);
   }
 
-  /** Repeats the last announcements: messages sent while the connection was breaking may be lost. */
+  /** Announces the last ends again, after a reconnect: messages sent while the connection was breaking may be lost. */
   #announceAgain(): void {
     this.#forget(this.#host.clock.monotonic());
     for (const { workflow, runs } of this.#announced) this.#publish(workflow, runs);
@@ -132,7 +143,7 @@ export class Results {
       try {
         transport.publish(this.#subject(workflow), JSON.stringify({ runs: runs.slice(at, at + MOST_ENDS) }));
       } catch {
-        // waiters find the end in the stream
+        // without an announcement, other nodes find the end in the stream
       }
     }
   }
@@ -161,8 +172,8 @@ export class Results {
   }
 
   /**
-   * Looks at the runs whose last look was long ago, at most `LOOKS` in a tick. An announcement may be lost without a
-   * sign that reaches this node: the route between two servers may break, or the announcing process may die.
+   * Reads the runs that were not read for long, `LOOKS` of them at a time. An announcement may be lost without a sign
+   * that reaches this node: the route between two servers may break, or the announcing process may die.
    */
   #watch(): void {
     this.#timer ??= this.#host.clock.after(TICK, () => {
@@ -185,14 +196,14 @@ export class Results {
     for (const entry of this.#waiting.values()) this.#look(entry, now);
   }
 
-  /** Reads the outcome of a run, unless this node drives the run and has read it within `DRIVEN_LOOK` ms. */
+  /** Reads the outcome of a run, unless this node executes the run and has read it within `DRIVEN_LOOK` ms. */
   #look(entry: Waited, now: number): void {
     entry.looked = now;
     if (!this.#host.drives(entry.ref) || now - entry.read >= DRIVEN_LOOK) this.#check(entry);
   }
 
   #check(entry: Waited): void {
-    // any process may publish announcements: a run is read once at a time
+    // read once at a time, because any process may publish announcements
     if (entry.reading !== false) return void (entry.reading = "again");
     entry.reading = true;
     this.#reads.pass((leave) => this.#read(entry, leave));
@@ -221,32 +232,35 @@ export class Results {
   }
 }
 
-/** Parses an announcement. Returns the runs that have ended; none if the announcement is invalid. */
+/** Parses an announcement. Returns the ids of the runs that have ended; none if the announcement is invalid. */
 function readEnds(data: Uint8Array): readonly string[] {
   const said = parsedJson(data);
   return isRecord(said) && isStringArray(said.runs) ? said.runs : [];
 }
 
-/** Ends that were announced together. */
+/** Ends of runs that were announced together. */
 interface Announced {
   readonly workflow: string;
   readonly runs: readonly string[];
-  /** By the monotonic clock. */
+  /** Time of the announcement, by the monotonic clock. */
   readonly at: number;
 }
 
-/** Maximum number of ends in a message: each has an id of up to 128 characters. */
+/** Maximum number of run ids in an announcement; an id has up to 128 characters. */
 const MOST_ENDS = 100;
-/** Time for which an end is announced again after a reconnect, in ms: a dead link is noticed after 15 s. */
+/**
+ * Time for which an end is kept, to be announced again after a reconnect, in ms: a dead connection is noticed after 15
+ * s.
+ */
 const ANNOUNCED = 30_000;
 /** Maximum number of announcements that are kept for a reconnect. */
 const MAX_ANNOUNCED = 5_000;
-/** Maximum number of concurrent reads. */
+/** Maximum number of runs that are read at once. */
 const MOST_READS = 32;
-/** Minimum time between two looks at a run, in ms. */
+/** Minimum time between two reads of a run, in ms. */
 const LOOK = 1_500;
-/** Time between two reads of a run that this node drives, in ms. */
+/** Time between two reads of a run that this node executes, in ms. */
 const DRIVEN_LOOK = 60_000;
 const TICK = 500; // ms
-/** Maximum number of runs that are looked at in a tick: each look is a read by the leader of the stream. */
+/** Maximum number of runs that are read every `TICK` ms: each read is answered by the leader of the stream. */
 const LOOKS = 50;

@@ -1,4 +1,4 @@
-/** Answers to a program's calls about runs. */
+/** Makes the answers to a program's calls about runs (`start`, `result`, `tell`, `cancel`). */
 import type { Result } from "../contract/result.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
 import type { RecordedOutcome } from "./journal.ts";
@@ -7,7 +7,7 @@ import { ownOf } from "./recorded_value.ts";
 import type { RunRef } from "./run_ref.ts";
 import type { DriveHost } from "./drive_host.ts";
 
-/** Makes the result of a run that has ended. */
+/** Makes the result of a run that has ended, from its recorded outcome. */
 export function resultOf({ ok, value, error }: RecordedOutcome): Result<unknown> {
   return ok ? { ok: true, value: ownOf(value) } : { ok: false, error: errorOf(error!) };
 }
@@ -17,9 +17,9 @@ export function failed(code: CatgaError["code"], message: string, cause?: unknow
   return { ok: false, error: new CatgaError(code, message, { retryable, cause }) as CatgaError<never> };
 }
 
-/** Makes the failure of a start whose input is invalid, or for whose input the contract makes an invalid id. */
+/** Makes the failure of `start` for an invalid input, or an input from which the workflow's `id` makes no valid id. */
 export function notStarted(workflow: string, cause: unknown): Result<never, never> {
-  const { message } = recorded(readable(cause)); // the contract's function may throw anything
+  const { message } = recorded(readable(cause)); // recorded, because the program's function may throw anything
   return failed("INVALID_MESSAGE", `workflow ${workflow} was not started: ${message}`, cause);
 }
 
@@ -27,7 +27,7 @@ export function noRun({ workflow, run }: RunRef, why = ", or it has ended"): Res
   return failed("NO_RUN", `workflow ${workflow} has no run ${run}${why}`);
 }
 
-/** Makes a failure of a thrown value. */
+/** Makes a failed result from a thrown value. */
 export function failedWith(error: unknown): Result<never, never> {
   return { ok: false, error: asError(error) as CatgaError<never> };
 }
@@ -36,7 +36,10 @@ function asError(error: unknown): CatgaError {
   return isCatgaError(error) ? error : new CatgaError("UNAVAILABLE", recorded(error).message, { cause: error });
 }
 
-/** Settles like `asked`; after the app's timeout and a second, with `OUTCOME_UNKNOWN`: it may still be carried out. */
+/**
+ * Settles like `asked`; but with `OUTCOME_UNKNOWN` when the app's timeout and one more second have passed, because the
+ * request may still be carried out.
+ */
 export function inTime<T>(
   { app: { timeout }, clock }: Pick<DriveHost, "app" | "clock">,
   what: string,
@@ -51,7 +54,7 @@ export function inTime<T>(
   });
 }
 
-/** Time for which an answer is awaited beyond its timeout, in ms: a frozen server answers nobody. */
+/** Time for which an answer is awaited after the timeout, in ms: a frozen server never answers. */
 export const LAST_LOOK = 1_000;
-/** Codes after which the same call may succeed later. */
+/** Error codes after which the same call may succeed later. */
 const RETRYABLE: ReadonlySet<string> = new Set(["UNAVAILABLE", "NOT_ENDED"]);

@@ -1,11 +1,17 @@
-/** Checks the arguments of a program's calls about runs. Throws a `TypeError` before anything is done. */
+/**
+ * Checks the arguments of a program's calls about runs. An invalid argument throws a `TypeError` before anything is
+ * done.
+ */
 import { describe } from "../contract/definition.ts";
 import { checkTimes } from "../contract/durable_messages.ts";
 import type { AnyWorkflow, StartOptions } from "../contract/flow.ts";
 import type { WorkflowDefinition } from "../contract/workflow_body.ts";
 import { checkKnown, checkStrings, show } from "../data/checks.ts";
 
-/** Returns the definition of a workflow. Throws a `TypeError` if the argument is no workflow. */
+/**
+ * Returns the definition of a workflow. Throws a `TypeError` if the argument is not a workflow. `method`: the method
+ * that was called.
+ */
 export function definitionOf(method: string, workflow: AnyWorkflow): WorkflowDefinition {
   const definition = (workflow as { readonly "~workflow"?: WorkflowDefinition })?.["~workflow"];
   if (workflow?.kind === "workflow" && definition !== undefined) return definition;
@@ -25,13 +31,16 @@ export function checkStartOptions(at: string, options: StartOptions, { id: made 
   }
 }
 
-/** Checks the id of a run to start, or of a signal. Throws a `TypeError` if it is invalid. */
+/** Checks the id of a run that is to be started, or of a signal. Throws a `TypeError` if it is invalid. */
 export function checkRun(at: string, id: string, most = MAX_RUN): void {
   if (typeof id === "string" && id !== "" && id.length <= most && id.isWellFormed()) return;
   throw new TypeError(`${at} must be a well-formed string of 1 to ${most} characters; got ${show(id)}`);
 }
 
-/** Checks the id of an existing run, which may be longer than a given id: a child has the id of its step. */
+/**
+ * Checks the id of an existing run. It may be longer than an id that a program gives, because a child run has the id of
+ * its step. Throws a `TypeError` if it is invalid.
+ */
 export function checkExistingRun(at: string, id: string): void {
   checkRun(at, id, MAX_CHILD);
 }

@@ -1,6 +1,6 @@
 /**
- * Calls that the internal handlers of a workflow bring to its runs: entries that call for a run to go on, schedules
- * that have fired, and messages of other nodes.
+ * Receives the messages of a workflow's internal contracts, and has the runs executed: entries after which a run has to
+ * be executed, schedules that have fired, and messages of other nodes.
  */
 import type { Context } from "../contract/context.ts";
 import { ALONE, AWAITS_VERSION } from "../contract/send_options.ts";
@@ -24,7 +24,7 @@ import type { RunRef } from "./run_ref.ts";
 import { isTried, type RunPeers } from "./run_peers.ts";
 import type { RunStarts } from "./run_starts.ts";
 
-/** Brings calls for runs to the drives of a node. */
+/** Passes calls to execute runs to the {@link Drives} of a node. */
 export class RunDeliveries implements RunDriver {
   readonly #endpoint: string;
   readonly #drives: Drives;
@@ -75,7 +75,7 @@ export class RunDeliveries implements RunDriver {
       if (!isStringArray(lease.runs) || typeof lease.by !== "string") return;
       return await this.#drives.leaseOver({ workflow: definition.name, ...lease });
     }
-    // the id of a firing is the name of its schedule, with its time
+    // a message of a cron schedule: its id is the name of the schedule, and its time
     const run = cron ? ctx.id.slice(startName("").length) : named;
     if (start !== undefined) return await this.#starts.startDue(definition, run, due);
     const ref = { workflow: definition.name, run };
@@ -98,15 +98,17 @@ export class RunDeliveries implements RunDriver {
 }
 
 /**
- * Returns the driver named in an entry that calls for a run to go on ("" if none); `undefined` if the payload is no
- * entry.
+ * Returns the node that, by an entry of a run, executes the run ("" if none does); `undefined` if the payload is no
+ * such entry.
  */
 function holderOf(payload: unknown): string | undefined {
   const entry = entryOf(payload) as CalledEntry | undefined;
   return entry === undefined ? undefined : typeof entry.by === "string" ? entry.by : "";
 }
 
-/** Throws if a run waits for another version: its message is put aside until a node has that version. */
+/**
+ * Throws if no version of the workflow accepts a run: its message is then put aside until a node has another version.
+ */
 function throwIfRefused({ workflow, run }: RunRef, refused: RefusedRun | undefined): void {
   if (refused === undefined) return;
   const message = `run ${run} of ${workflow} waits for another version of ${workflow}: ${refused.why}`;

@@ -1,9 +1,12 @@
-/** The end of a run. It is recorded, observed, and sent to those who wait for it; then the drive ends. */
+/**
+ * The end of a run. It is recorded, reported to observers, and announced to those who wait for the run's result; then
+ * the execution of the run ends.
+ */
 import type { DriveState } from "./drive_state.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import type { Steps } from "./steps.ts";
 
-/** Ends the run of a drive. */
+/** Ends a run, and the execution of it. */
 export class RunEnding {
   readonly #state: DriveState;
   readonly #steps: Steps;
@@ -14,8 +17,8 @@ export class RunEnding {
   }
 
   /**
-   * Records the end of the run, and ends the drive when the end is stored. If a decision before it fails, the end is
-   * dropped.
+   * Records the end of the run, and ends the execution when the end is stored. If an earlier decision turns out not to
+   * hold, the end is dropped.
    */
   endWith(outcome: RecordedOutcome): void {
     const state = this.#state;
@@ -33,7 +36,10 @@ export class RunEnding {
     });
   }
 
-  /** Sends the stored end of the run to those who wait for it, retrying until it is sent, and ends the drive. */
+  /**
+   * Announces the stored end of the run to those who wait for it, trying again until it is sent, and ends the
+   * execution.
+   */
   announce(): void {
     const state = this.#state;
     state.activity.work(async () => {

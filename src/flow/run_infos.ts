@@ -1,4 +1,4 @@
-/** Runs as operators see them, and the actions of operators on runs. */
+/** Runs as operators see them, and what operators can do with them. */
 import { RUN_STATUS, type RunEntry, type RunInfo, type RunsOptions } from "../contract/flow.ts";
 import { drivenWorkflow } from "../contract/workflow.ts";
 import { checkBoolean, checkKnown, checkString, show } from "../data/checks.ts";
@@ -11,18 +11,21 @@ import type { RunLog } from "./run_log.ts";
 import type { RunRef } from "./run_ref.ts";
 import type { NotedRun } from "./stuck_notes.ts";
 
-/** Appends an entry to a run. Rejects with `NO_RUN` or `UNAVAILABLE`, and with the error that `entry` rejects with. */
+/** Appends an entry to a run. Rejects with `NO_RUN` or `UNAVAILABLE`, and with an error with which `entry` rejects. */
 export type TellRun = (ref: RunRef, entry: EntryFor) => Promise<void>;
 
-/** Appends an entry to a run, without a node. Rejects like {@link TellRun}. */
+/**
+ * Appends an entry to a run, for tools that are no node. Rejects with `NO_RUN` or `UNAVAILABLE`, and with an error with
+ * which `entry` rejects.
+ */
 export async function tellRun(log: RunLog, ref: RunRef, entry: EntryFor): Promise<void> {
   if (await log.tell(ref, entry, () => true) !== undefined) return;
   throw new CatgaError("NO_RUN", `workflow ${ref.workflow} has no run ${ref.run}, or it has ended`);
 }
 
 /**
- * Yields the runs that match the options: the least recently changed first, or with `newest` the most recently changed.
- * Rejects with `UNAVAILABLE`.
+ * Returns the runs that match the options: the least recently changed run first, or with `newest` the most recently
+ * changed. Rejects with `UNAVAILABLE`.
  */
 export async function* runInfos(
   log: RunLog,
@@ -56,7 +59,10 @@ export async function* runInfos(
   }
 }
 
-/** Returns the runs of `handled` workflows that should have gone on before a time, in ms since 1970, and have not. */
+/**
+ * Returns the runs of the workflows in `handled` that should have continued before a time, in ms since 1970, and have
+ * not.
+ */
 export async function lateRuns(log: RunLog, handled: ReadonlySet<string>, before: number): Promise<string[]> {
   const workflows = new Set([...handled].map(drivenWorkflow));
   const open = (await log.all(undefined)).filter(({ ref, ended }) => !ended && workflows.has(ref.workflow));
@@ -70,25 +76,28 @@ export async function lateRuns(log: RunLog, handled: ReadonlySet<string>, before
 }
 
 /**
- * Loads all items, in order, a few ahead: else each load would wait for the previous answer, and for the other work of
- * the node.
+ * Loads all items and yields them in order, a few of them at once: otherwise each load would wait for the previous
+ * answer.
  */
 async function* ahead<T, R>(all: readonly T[], load: (one: T) => Promise<R>): AsyncGenerator<readonly [T, R]> {
   const loading: Promise<R>[] = [];
   for (const [i, one] of all.entries()) {
     while (loading.length < AHEAD && i + loading.length < all.length) {
       const loaded = load(all[i + loading.length]);
-      loaded.catch(() => {}); // thrown when the item is awaited, if it is
+      loaded.catch(() => {}); // thrown when the item is awaited; until then nobody handles the rejection
       loading.push(loaded);
     }
     yield [one, await loading.shift()!];
   }
 }
 
-/** Removes the note of a run that is not stuck, unless the note is so new that the run may still become stuck. */
+/**
+ * Removes the note which says that a run is stuck, for a run that is not; unless the note is so new that the run may
+ * still become stuck.
+ */
 async function passed(log: RunLog, { ref, time, sequence }: NotedRun): Promise<void> {
   if (log.now - time < SETTLING) return;
-  await log.stuckNotes.remove(ref, sequence).catch(() => {}); // without write permission, it stays
+  await log.stuckNotes.remove(ref, sequence).catch(() => {}); // without the permission to write, the note stays
 }
 
 async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo | undefined> {
@@ -129,13 +138,16 @@ async function runInfo(log: RunLog, ref: RunRef, tell: TellRun): Promise<RunInfo
   };
 }
 
-/** Returns the paths of members to hide; "all" if the stored paths are invalid, as any process may have stored them. */
+/**
+ * Returns the paths of members to hide in a run's values; "all" if the stored paths are invalid, because any process
+ * may have stored them.
+ */
 function redactOf(redact: unknown): Pick<RunInfo, "redact"> {
   if (redact === undefined) return {};
   return { redact: whyNoPaths(redact) === undefined ? redact as readonly string[] : "all" };
 }
 
-/** Returns the steps, sleeps and waits of a run that are under way or pending, as far as they are recorded. */
+/** Returns the steps, sleeps and waits of a run that have begun and not ended, as far as they are recorded. */
 function pendingOf({ ended, failures, sleeps, waits, children, failing }: Journal): RunInfo["pending"] {
   if (ended !== undefined) return [];
   const failed = [...failures].map(([name, { first, total, next, error: { code, message, cause } }]) => ({
@@ -154,7 +166,7 @@ function dateOf(time: number | undefined): Date | undefined {
   return time === undefined ? undefined : new Date(time);
 }
 
-/** Returns the name and the value of an entry in a timeline. */
+/** Returns the name and the value that an entry has in a run's timeline. */
 function shown(entry: JournalEntry): { readonly name: string; readonly value: unknown } {
   const name = "step" in entry ? entry.step : "signal" in entry ? entry.signal : "stage" in entry ? entry.stage : "";
   return { name, value: valueIn(entry) };
@@ -185,7 +197,7 @@ function valueIn(entry: JournalEntry): unknown {
   }
 }
 
-/** Throws if the options are invalid. */
+/** Throws if the options of `runs` are invalid. */
 export function checkRunsOptions(options: RunsOptions): void {
   checkKnown("runs", options, RUNS_OPTIONS);
   const { workflow, status, id, open } = options;

@@ -1,31 +1,31 @@
 /**
- * Leases of the runs that a node drives. A lease is a schedule that calls for its runs unless the node puts it off,
- * once a second while the node lives. A lease has up to 64 runs of one workflow, so that thousands of runs cost tens of
- * writes.
+ * Leases of the runs that a node executes. A lease is a schedule after which other nodes are called to execute its
+ * runs, unless the node sets it to a later time, which it does once a second while it lives. A lease covers up to 64
+ * runs of one workflow, so that thousands of runs cost tens of writes.
  */
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 
-/** Dependencies of leases on their node. */
+/** The part of a node that {@link RunLeases} use. */
 export interface RunLeasesHost {
   readonly endpoint: string;
   readonly clock: Clock;
-  /** The log's `epoch` changes when the store may have lost its end, and perhaps leases. */
+  /** `epoch` changes when the store may have lost its last messages, and perhaps leases. */
   readonly log: { readonly epoch: number };
-  /** Stores a lease, in place of an earlier lease with its name. Rejects with a `CatgaError`. */
+  /** Stores a lease, in place of an earlier lease of the same name. Rejects with a `CatgaError`. */
   lease(lease: RunLease): Promise<void>;
-  /** Removes a lease; if that fails, the lease calls for its runs. */
+  /** Removes a lease. If that fails, the lease expires, and nodes are called to execute its runs. */
   unlease(lease: Pick<RunLease, "workflow" | "name">): void;
 }
 
 /** A lease as it is stored. */
 export interface RunLease {
   readonly workflow: string;
-  /** Name among the leases of the workflow. */
+  /** Name of the lease, unique for the workflow. */
   readonly name: string;
   readonly runs: readonly string[];
-  /** When the lease calls for its runs, in ms since 1970. */
+  /** When the lease expires, in ms since 1970: then nodes are called to execute its runs. */
   readonly at: number;
 }
 
@@ -33,7 +33,7 @@ export interface RunLease {
 export class RunLeases {
   readonly #host: RunLeasesHost;
   readonly #leases = new Map<string, Lease>();
-  /** Leases by the key of a run. */
+  /** By key of a run: the lease that covers it. */
   readonly #byRun = new Map<string, Lease>();
   #names = 0;
 
@@ -41,14 +41,14 @@ export class RunLeases {
     this.#host = host;
   }
 
-  /** Number of leases. */
+  /** Number of leases of this node. */
   get size(): number {
     return this.#leases.size;
   }
 
   /**
-   * Adds a run to a lease. Calls `onStored` each time that a lease with this run is stored, until the run is removed,
-   * with the epoch of the store when the write began.
+   * Adds a run to a lease. `onStored` is called each time that a lease with this run is stored, until the run is
+   * removed; its argument is the epoch of the store when the write began.
    */
   add(ref: RunRef, onStored: (epoch: number) => void): void {
     if (this.#byRun.has(keyOf(ref))) return;
@@ -60,15 +60,15 @@ export class RunLeases {
   }
 
   /**
-   * Stores the leases of these runs again, after a lease of theirs has fired. Rejects with `UNAVAILABLE` if one of the
-   * leases is no longer put off.
+   * Stores the leases of these runs again, after one of them has expired. Rejects with `UNAVAILABLE` if a lease is no
+   * longer renewed.
    */
   async again(refs: readonly RunRef[]): Promise<void> {
     const leases = new Set(refs.flatMap((ref) => this.#byRun.get(keyOf(ref)) ?? []));
     await Promise.all([...leases].map((lease) => this.#again(lease)));
   }
 
-  /** Removes a run that needs no lease any more. */
+  /** Removes a run that no longer needs a lease. */
   remove(ref: RunRef): void {
     const lease = this.#take(ref);
     if (lease === undefined || lease.runs.size > 0) return;
@@ -77,8 +77,8 @@ export class RunLeases {
   }
 
   /**
-   * Removes a run that this node drives no longer: its lease is not put off any more, and calls for the run when it
-   * fires.
+   * Removes a run that this node no longer executes: its lease is not renewed, so that it expires, and a node is called
+   * to execute the run.
    */
   abandon(ref: RunRef): void {
     const lease = this.#take(ref);
@@ -94,7 +94,7 @@ export class RunLeases {
     lease.fail();
   }
 
-  /** Stops putting leases off. */
+  /** Stops renewing leases. */
   close(): void {
     for (const lease of this.#leases.values()) {
       lease.isAbandoned = true;
@@ -105,7 +105,7 @@ export class RunLeases {
     this.#byRun.clear();
   }
 
-  /** Stores the leases that are to be put off, or have runs that are in no stored lease. To be called often. */
+  /** Stores the leases that are due for renewal, or have runs that no stored lease covers. Call it often. */
   tick(): void {
     const now = this.#host.clock.monotonic();
     for (const lease of this.#leases.values()) if (lease.due <= now && lease.retry <= now) this.#write(lease);
@@ -157,14 +157,14 @@ export class RunLeases {
       lease.waiting.unshift(...waiting);
       if (lease.isAbandoned) return lease.fail();
       lease.due = -Infinity;
-      // a server without schedules has none half a second later, either
+      // a NATS server without schedules will not have them half a second later, either
       const unsupported = isCatgaError(error) && error.code === "UNSUPPORTED";
       lease.retry = clock.monotonic() + (unsupported ? UNSUPPORTED_PAUSE : PAUSE);
       if (lease.runs.size === 0) this.#unlease(lease);
     });
   }
 
-  /** Removes a lease without runs, once no write of it is under way. */
+  /** Removes a lease that covers no run, once no write of it is in progress. */
   #unlease(lease: Lease): void {
     for (const { resolve } of lease.waiting.splice(0)) resolve();
     if (lease.isStored && !lease.isWriting && !lease.isAbandoned) this.#host.unlease(lease);
@@ -174,15 +174,15 @@ export class RunLeases {
 class Lease {
   readonly workflow: string;
   readonly name: string;
-  /** Functions that are called when the lease is stored, by run. */
+  /** By run of the lease: the function that is called when the lease is stored. */
   readonly runs = new Map<string, (epoch: number) => void>();
   chars = 0;
-  /** When the lease is to be stored again, by the monotonic clock. */
+  /** When the lease is to be renewed, by the monotonic clock. */
   due = -Infinity;
-  /** Earliest time of the next write after a failed write, by the monotonic clock. */
+  /** After a failed write: earliest time of the next one, by the monotonic clock. */
   retry = -Infinity;
   isWriting = false;
-  /** True if the lease may be stored. */
+  /** True if the lease may be stored on the server. */
   isStored = false;
   isAbandoned = false;
   /** Callers that wait until the lease is stored again. */
@@ -193,21 +193,21 @@ class Lease {
     this.name = name;
   }
 
-  /** Rejects the callers that wait: the lease is not put off any more. */
+  /** Rejects the callers that wait, because the lease is no longer renewed. */
   fail(): void {
     for (const { reject } of this.waiting.splice(0)) reject(unavailable(`${this.name} is not put off any more`));
   }
 }
 
-/** Time after which a lease that is not put off calls for its runs, in ms. */
+/** Time after which a lease that is not renewed expires, in ms. */
 const LEASE_LENGTH = 4_000;
-/** Interval at which a lease is put off, in ms. */
+/** Interval at which a lease is renewed, in ms. */
 const PUT_OFF = 1_000;
-/** Pause after a failed write, in ms. */
+/** Pause after a failed write of a lease, in ms. */
 const PAUSE = 500;
-/** Pause after a server without schedules has refused a write, in ms. */
+/** Pause after a NATS server without schedules has refused a lease, in ms. */
 const UNSUPPORTED_PAUSE = 10_000;
 /** Maximum number of runs in a lease. */
 const MAX_RUNS = 64;
-/** Maximum length of all ids of runs in a lease together, in characters. */
+/** Maximum length of the ids of all runs in a lease together, in characters. */
 const MAX_CHARS = 4_096;

@@ -1,7 +1,8 @@
 /**
- * The stored messages of runs. Those of a run have a subject of their own in the stream of entities, and the format of
- * entity messages. Each append expects the last message that its writer has read, so that of two nodes that drive a run
- * one fails. Each message says who drives the run, and whether the run has ended: reading the last message is enough.
+ * The stored messages of runs. The messages of one run have a subject of their own in the stream of entities, and the
+ * format of entity messages. Each append expects the last message that its writer has read, so that of two nodes that
+ * execute a run one fails. Each message says who executes the run, and whether the run has ended: reading the last
+ * message is enough to know.
  */
 import { runType, workflowOf } from "../contract/workflow.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
@@ -17,28 +18,31 @@ import { endOf, readMessage, type RunEnd, type RunMessage, RunMessages, storedOf
 import type { RunRef } from "./run_ref.ts";
 import { StuckNotes } from "./stuck_notes.ts";
 
-/** Dependencies of {@link RunLog} on its node. */
+/** The part of a node that {@link RunLog} uses. */
 export interface RunLogHost extends Pick<StreamsHost, "namespace" | "endpoint" | "clock"> {
   /** Opens the stream of entities, once. Rejects with a `CatgaError`. */
   stream(): RunStream | Promise<RunStream>;
-  /** Reserves a number for each of these events among all events of this process in the stream; returns the first. */
+  /**
+   * Reserves `events` consecutive numbers among the numbers of all events that this process stores in the stream;
+   * returns the first.
+   */
   number(events: number): number;
-  /** Returns the maximum size of a message of the network at present, in bytes. */
+  /** Returns the present maximum size of a network message, in bytes. */
   maxPayload(): number;
 }
 
-/** The part of the stream that runs use. */
+/** The methods of the stream of entities that runs use. */
 export type RunStream = Pick<LogStream, "append" | "at" | "last" | "lasts" | "read" | "purge">;
 
 /** The position up to which a run has been read. */
 type RunPlace = Pick<Journal, "sequence" | "entries" | "mark" | "sure">;
-/** Receives a message of a run. */
+/** Gets a stored message of a run. */
 type Take = (stored: RunLogMessage) => void;
 
-/** The runs of a namespace as they are stored. */
+/** The stored runs of a namespace. */
 export class RunLog {
   readonly #host: RunLogHost;
-  /** Number of times that the store may have lost its end. */
+  /** Counts how many times the store may have lost its last messages. */
   epoch = 0;
   /** Encodes the messages of runs. */
   readonly messages: RunMessages;
@@ -65,12 +69,14 @@ export class RunLog {
     return this.#host.maxPayload() - 8_192;
   }
 
-  /** Invalidates what was read: the store may have lost its end, and may reuse sequences. */
+  /**
+   * Marks what was read as doubtful, because the store may have lost its last messages, and may reuse their sequences.
+   */
   doubt(): void {
     this.epoch++;
   }
 
-  /** Returns true if the store still has the message that was read last. Rejects with `UNAVAILABLE`. */
+  /** Returns true if the store still has the message of the run that was read last. Rejects with `UNAVAILABLE`. */
   async #has(ref: RunRef, place: RunPlace): Promise<boolean> {
     const { epoch } = this;
     if (place.sure === epoch) return true;
@@ -82,7 +88,7 @@ export class RunLog {
   }
 
   /**
-   * Returns true if a message of another subject has this sequence: the run's message is lost. Rejects with
+   * Returns true if the message with this sequence belongs to something else: the run's message is lost. Rejects with
    * `UNAVAILABLE`.
    */
   async isReplaced(ref: RunRef, sequence: number): Promise<boolean> {
@@ -91,7 +97,7 @@ export class RunLog {
   }
 
   /**
-   * Returns the last readable message of a run, from the leader; `undefined`: there is none. Rejects with
+   * Returns the last readable message of a run, from the stream's leader; `undefined`: there is none. Rejects with
    * `UNAVAILABLE`.
    */
   async end(ref: RunRef): Promise<RunEnd | undefined> {
@@ -109,7 +115,8 @@ export class RunLog {
   }
 
   /**
-   * Returns the outcome of a run; `undefined`: it has not ended; "no run": there is none. Rejects with `UNAVAILABLE`.
+   * Returns the outcome of a run; `undefined`: the run has not ended; "no run": there is no such run. Rejects with
+   * `UNAVAILABLE`.
    */
   async outcome(ref: RunRef): Promise<RecordedOutcome | "no run" | undefined> {
     const end = await this.end(ref);
@@ -123,14 +130,14 @@ export class RunLog {
   }
 
   /**
-   * Appends the first message of a run; `place` is empty. Resolves with "conflict" if the run exists. Rejects like
-   * {@link RunLog.append}.
+   * Appends the first message of a run; `place` has to be empty. Resolves with "conflict" if the run exists. Rejects
+   * like {@link RunLog.append}.
    */
   async begin(ref: RunRef, message: RunMessage, place: RunPlace, over: () => boolean): Promise<number | "conflict"> {
     for (let after = place;;) {
       const stored = await this.append(ref, message, after, over);
       if (stored !== "conflict" || await this.start(ref) !== undefined) return stored;
-      // messages that cannot be read are no run: append after them
+      // messages that cannot be read count as no run; the first message is appended after them
       after = { sequence: (await this.#last(ref))?.sequence ?? 0, entries: 0, mark: "", sure: -1 };
     }
   }
@@ -185,7 +192,7 @@ export class RunLog {
     return true;
   }
 
-  /** Reads a run from its first message; `undefined`: there is no run. Rejects with `UNAVAILABLE`. */
+  /** Reads a whole run, from its first message; `undefined`: there is no such run. Rejects with `UNAVAILABLE`. */
   async load(ref: RunRef, each?: Take): Promise<Journal | undefined> {
     const journal = new Journal();
     journal.sure = this.epoch;
@@ -243,10 +250,10 @@ export class RunLog {
   }
 
   /**
-   * Appends one message after `place`, and retries until it is stored. Resolves with "conflict" if another message was
-   * stored first, or if the store has lost the message of `place`. Rejects with a `CatgaError` if the message is
-   * certainly not stored and another attempt would not help, or if `over` returns true after a failed attempt: with
-   * `OUTCOME_UNKNOWN` if the message may be stored.
+   * Appends one message to a run, after the message at `place`, and tries again until it is stored. Resolves with
+   * "conflict" if another message was stored first, or if the store has lost the message at `place`. Rejects with a
+   * `CatgaError` if the message is certainly not stored and another attempt would not help, or if `over` returns true
+   * after a failed attempt: with `OUTCOME_UNKNOWN` if the message may be stored.
    */
   async append(
     ref: RunRef,
@@ -255,7 +262,7 @@ export class RunLog {
     over: () => boolean,
   ): Promise<number | "conflict"> {
     const { clock } = this.#host;
-    // a copy: the run may be read further meanwhile
+    // a copy, because the run may be read further during the append
     const { sequence: expect, entries, mark: last, sure } = place;
     const after: RunPlace = { sequence: expect, entries, mark: last, sure };
     const subject = this.subject(ref);
@@ -288,14 +295,14 @@ export class RunLog {
     }
   }
 
-  /** Retries `read` until the stream answers, or `over` returns true. Rejects like `read`. */
+  /** Calls `read` until the stream answers, or `over` returns true. Rejects like the last `read`. */
   patient<T>(read: () => Promise<T>, over: () => boolean): Promise<T> {
     return untilAnswered(this.#host.clock, read, [FIRST_PAUSE, LONGEST_PAUSE], over);
   }
 
   /**
-   * Makes the entry of a cancel. Throws `TOO_LARGE` if the reason does not fit into the run's end and its children's
-   * cancels.
+   * Makes the entry that cancels a run. Throws `TOO_LARGE` if the reason does not fit into the run's end and the
+   * cancels of its children.
    */
   cancelled(reason: string): EntryFor {
     return (by) => {
@@ -307,24 +314,24 @@ export class RunLog {
   }
 
   /**
-   * Appends an entry for a process that does not drive the run, unless the run has ended; other entries of this process
-   * that wait go into the same message. Resolves with `undefined` if the run is over, or was never started. Rejects
-   * like {@link RunLog.append}, and with the error that `entryFor` rejects with.
+   * Appends an entry for a process that does not execute the run, unless the run has ended. Other entries of this
+   * process that wait go into the same message. Resolves with `undefined` if the run has ended, or was never started.
+   * Rejects like {@link RunLog.append}, and with an error with which `entryFor` rejects.
    */
   tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<StoredNotice | undefined> {
     return this.#notices.tell(ref, entryFor, over);
   }
 
   /**
-   * Counts a stored message as unanswered until `answer`, the driver's answer to its news, settles: while too many are
-   * unanswered, this process stores no other message of the run, so that the driver can store one. `answer` has to
-   * settle in time.
+   * Counts a stored message as unanswered until `answer` settles: the answer of the run's executing node to the notice
+   * about it. While too many are unanswered, this process stores no other message of the run, so that the executing
+   * node can store one. `answer` has to settle in time.
    */
   awaitAnswer(ref: RunRef, answer: Promise<void>): void {
     this.#notices.awaitAnswer(ref, answer);
   }
 
-  /** Returns the sequence of the message with this mark after a place; `undefined`: it is not stored. */
+  /** Returns the sequence of the message with this name (`mark`) after a place; `undefined`: it is not stored. */
   async #find(ref: RunRef, mark: string, after: RunPlace): Promise<number | undefined> {
     let found: number | undefined;
     await this.readOn(ref, after, (stored) => {
@@ -337,8 +344,8 @@ export class RunLog {
 const PART = 1_000;
 const MOST_PAUSES = 1_000; // ms
 /**
- * Timeout of the first attempt to append, in ms; doubled after each unknown outcome up to `ATTEMPT`. A deposed leader
- * never answers.
+ * Timeout of the first attempt to append, in ms; doubled after each unknown outcome up to `ATTEMPT`. A server that no
+ * longer leads the stream never answers.
  */
 const FIRST_ATTEMPT = 1_000;
 /** Longest timeout of an attempt to append, in ms. */

@@ -1,7 +1,7 @@
 /**
- * Encodes and decodes the messages of a run. They have the format of messages of entities: a run is an entity whose
- * events are its entries. The command in a message names the driver of the run; its result says that the run has
- * ended.
+ * Encodes and decodes the messages of a run. They have the format of messages of entities: a run is stored as an entity
+ * whose events are its entries. The command in a message names the node that executes the run; its result says whether
+ * the run has ended.
  */
 import { BEGUN, CALLED, RECORDED } from "../contract/contract.ts";
 import { runType } from "../contract/workflow.ts";
@@ -21,34 +21,37 @@ import type { StoredMessage } from "../ports/event_log.ts";
 import { entryOf, type JournalEntry, type RunLogMessage } from "./journal.ts";
 import type { RunRef } from "./run_ref.ts";
 
-/** A message that is to be appended. `mark`: its name. */
+/** A message of a run that is to be appended. `mark`: the message's name. */
 export interface RunMessage {
   readonly text: string;
   readonly mark: string;
 }
 
-/** Number of entries that a run has before a message, and the driver of the run. */
+/** Number of entries that the run has before a message, and the node that executes the run. */
 interface MessageOf {
   readonly version: number;
   readonly holder: string;
 }
 
-/** The last message of a run, in short. */
+/** The main facts of the last message of a run. */
 export interface RunEnd {
   readonly sequence: number;
   readonly ended: boolean;
   readonly holder: string;
   readonly entries: readonly JournalEntry[];
-  /** Number of entries of the run. */
+  /** Number of entries that the run has. */
   readonly version: number;
   readonly mark: string;
 }
 
-/** The process that writes messages. */
+/** The process that writes messages of runs. */
 interface RunWriter {
   readonly endpoint: string;
   readonly clock: Clock;
-  /** Reserves a number for each of these events among all events of this process in the stream; returns the first. */
+  /**
+   * Reserves `events` consecutive numbers among the numbers of all events that this process stores in the stream;
+   * returns the first.
+   */
   number(events: number): number;
 }
 
@@ -60,12 +63,14 @@ export class RunMessages {
     this.#writer = writer;
   }
 
-  /** Makes a message with these entries. */
+  /** Makes a message of a run with these entries. */
   of(ref: RunRef, entries: readonly JournalEntry[], how: MessageOf): RunMessage {
     return this.ofTexts(ref, entries.map(entryText), how, entries.at(-1)?.t === "ended" ? ENDED : undefined);
   }
 
-  /** Makes a message with entries of these texts; it ends the run only if `result` says so. */
+  /**
+   * Makes a message of a run with entries that are given as texts. The message ends the run only if `result` says so.
+   */
   ofTexts(
     { workflow, run }: RunRef,
     texts: readonly string[],
@@ -80,7 +85,7 @@ export class RunMessages {
   }
 }
 
-/** Returns true if an entry calls for the run to go on. */
+/** Returns true for an entry after which some node has to execute the run. */
 export function isCalled({ t }: JournalEntry): boolean {
   return CALLS.has(t);
 }
@@ -97,12 +102,12 @@ function eventOf(entry: JournalEntry): string {
 
 const CALLS: ReadonlySet<string> = new Set(["started", "signalled", "cancelled", "told", "retried", "skipped"]);
 
-/** Reads a message of a run. A message that cannot be read has no entries. */
+/** Decodes a stored message of a run. A message that cannot be read has no entries. */
 export function storedOf(ref: RunRef, message: StoredMessage): RunLogMessage {
   return toStored(message, readMessage(ref, message));
 }
 
-/** Joins a message of a run with its parsed content; `undefined`: it could not be read. */
+/** Combines a stored message of a run with its parsed content; `undefined`: it could not be read. */
 export function toStored({ sequence, time }: StoredMessage, read: EntityMessage | undefined): RunLogMessage {
   return {
     sequence,
@@ -113,7 +118,7 @@ export function toStored({ sequence, time }: StoredMessage, read: EntityMessage 
   };
 }
 
-/** Reads a message of a run; `undefined`: it cannot be read. */
+/** Parses a stored message of a run; `undefined`: it cannot be read. */
 export function readMessage({ workflow }: RunRef, { data }: StoredMessage): EntityMessage | undefined {
   const read = readEntityMessage(runType(workflow), data);
   return "reason" in read ? undefined : read;
@@ -131,7 +136,7 @@ function entryIn(item: StoredItem): JournalEntry | undefined {
   }
 }
 
-/** Returns the last message of a run, in short; `undefined`: it cannot be read. */
+/** Returns the main facts of the last message of a run; `undefined`: the message cannot be read. */
 export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
   const read = readMessage(ref, message);
   if (read === undefined) return undefined;
@@ -146,5 +151,5 @@ export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
   };
 }
 
-/** Result of the command in the message that ends a run. */
+/** The result in a message that ends a run. */
 const ENDED = "ended";

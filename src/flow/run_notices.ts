@@ -1,6 +1,6 @@
 /**
- * Entries for runs from others than their drivers: signals, cancels, and the ends of children. Each is appended to the
- * run; then the run's driver gets news, and continues at once.
+ * Entries for runs from processes that do not execute them: signals, cancels, and the ends of children. Each entry is
+ * appended to the run; then the node that executes the run is notified, and continues at once.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { describe } from "../contract/definition.ts";
@@ -19,7 +19,7 @@ import type { RunPeers } from "./run_peers.ts";
 import type { RunsNode } from "./runs_node.ts";
 import { refusedInTime } from "./schema_in_time.ts";
 
-/** Appends entries to runs, and sends news to their drivers. */
+/** Appends entries to runs, and notifies the nodes that execute them. */
 export class RunNotices {
   readonly #node: RunsNode;
   readonly #peers: RunPeers;
@@ -31,7 +31,7 @@ export class RunNotices {
     this.#drives = drives;
   }
 
-  /** Like {@link RunSender.tell}. */
+  /** Sends a signal to a run: the implementation of {@link RunSender.tell}. */
   async signal(
     signal: AnySignal,
     run: string,
@@ -69,7 +69,7 @@ export class RunNotices {
     return await refusedInTime(this.#node, `${name} was not sent`, { name, schema }, payload, "UNAVAILABLE");
   }
 
-  /** Like {@link RunSender.cancel}. */
+  /** Cancels a run: the implementation of {@link RunSender.cancel}. */
   async cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {
     const { name } = definitionOf("cancel", workflow);
     checkExistingRun(`cancel ${name}: run`, run);
@@ -78,7 +78,10 @@ export class RunNotices {
     return await inTime(this.#node, `cancel ${name}`, stored);
   }
 
-  /** Appends an entry within the app's timeout. Fails with `NO_RUN` if the run is over, or was never started. */
+  /**
+   * Appends an entry to a run, within the app's timeout. Fails with `NO_RUN` if the run has ended, or was never
+   * started.
+   */
   async tell(ref: RunRef, entry: EntryFor): Promise<Result<void, never>> {
     try {
       return await this.#append(ref, entry, this.#node.callerTime()) ? { ok: true, value: undefined } : noRun(ref);
@@ -87,7 +90,7 @@ export class RunNotices {
     }
   }
 
-  /** Appends the end of a child to its parent. Rejects like {@link RunLog.tell}. */
+  /** Appends the end of a child run to its parent. Rejects like {@link RunLog.tell}. */
   async tellParent(
     { workflow, run, step }: Parent,
     child: RunRef,
@@ -97,7 +100,7 @@ export class RunNotices {
     await this.#append({ workflow, run }, (by) => ({ t: "told", step, ...child, outcome, by }), over);
   }
 
-  /** Like {@link DriveHost.cancelChild}. */
+  /** Cancels a child run: the implementation of {@link DriveHost.cancelChild}. */
   async cancelChild(ref: RunRef, reason: string, contract?: AnyContract): Promise<boolean> {
     const { log, clock } = this.#node;
     const cancelled = log.cancelled(reason);
@@ -107,7 +110,7 @@ export class RunNotices {
       if (await this.#append(ref, cancelled, over)) return true;
       const end = await log.end(ref);
       if (end?.ended) return end.entries[0]?.t !== "started";
-      if (end !== undefined) continue; // the child was started meanwhile
+      if (end !== undefined) continue; // tries again: the child was started meanwhile
       if (contract === undefined) return false;
       const { version, keep } = definitionOf("flow.send", contract as unknown as AnyWorkflow);
       const until = clock.now() + keep;
@@ -118,7 +121,8 @@ export class RunNotices {
   }
 
   /**
-   * Appends an entry. Resolves with `false` if the run is over, or was never started. Rejects like {@link RunLog.tell}.
+   * Appends an entry to a run. Resolves with `false` if the run has ended, or was never started. Rejects like
+   * {@link RunLog.tell}.
    */
   async #append(ref: RunRef, entry: EntryFor, over: () => boolean): Promise<boolean> {
     const { log } = this.#node;
@@ -128,8 +132,8 @@ export class RunNotices {
   }
 
   /**
-   * Sends news to the node that drives a run, or drove it last: it continues at once, else its subscription calls for
-   * it later.
+   * Notifies the node that executes a run, or executed it last, of a new entry, so that the run continues at once.
+   * Without an answer, the subscription of the run's messages calls for its execution later.
    */
   async #news(ref: RunRef, { holder, sequence }: StoredNotice): Promise<void> {
     const { endpoint, clock, bodies } = this.#node;
@@ -137,7 +141,7 @@ export class RunNotices {
       return await this.#drives.news(bodies.get(ref.workflow), { ref, sequence });
     }
     if (holder !== "" && this.#peers.alive(holder) && await this.#peers.sendNews(holder, ref, sequence)) return;
-    // nobody answers: the next driver has to store first that it holds the run
+    // no node answers, so time is left to the next node, which has to store an entry first
     await delay(clock, UNDRIVEN_PAUSE);
   }
 }

@@ -1,4 +1,6 @@
-/** The other nodes that drive runs: tells which are alive, and sends them messages about runs that they hold. */
+/**
+ * The other nodes that execute runs: tells which of them live, and sends them messages about runs that they execute.
+ */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
 import type { RefusedRun, RunJoin, RunsAsked, TriedVersions } from "../contract/workflow_body.ts";
@@ -7,7 +9,7 @@ import type { DeliveredCall } from "./driven_runs.ts";
 import type { RunRef } from "./run_ref.ts";
 import type { RunsNode } from "./runs_node.ts";
 
-/** The other nodes that drive runs. */
+/** The other nodes that execute runs. */
 export class RunPeers {
   readonly #node: RunsNode;
 
@@ -15,7 +17,7 @@ export class RunPeers {
     this.#node = node;
   }
 
-  /** Returns true if the process at an endpoint is alive, as far as this node knows. */
+  /** Returns true if the process at an endpoint lives, as far as this node knows. */
   alive(endpoint: string): boolean {
     const { app, endpoint: own } = this.#node;
     return endpoint === own || app.nodes().some((node) => node.endpoint === endpoint);
@@ -34,7 +36,7 @@ export class RunPeers {
     });
   }
 
-  /** Like {@link DrivesHost.passOn}. */
+  /** Passes a call to execute a run on to the node at an endpoint: the implementation of {@link DrivesHost.passOn}. */
   async passOn(endpoint: string, { ref, sequence, stored, due, tried }: DeliveredCall): Promise<boolean | RefusedRun> {
     const payload: RunJoin = {
       ...{ run: ref.run, sequence },
@@ -43,7 +45,7 @@ export class RunPeers {
       ...(tried && { tried }),
     };
     const gone = new AbortController();
-    // a frozen node does not answer, and leaves the membership after a while
+    // ends the wait for a frozen node, which does not answer, and leaves the membership after a while
     const off = this.#node.app.onNodes(() => {
       if (!this.alive(endpoint)) gone.abort();
     });
@@ -56,16 +58,16 @@ export class RunPeers {
   }
 
   /**
-   * Has the node at an endpoint put off the leases of runs: 0 or 1 for each, like {@link Drives.putOff}; `undefined`:
-   * no answer.
+   * Asks the node at an endpoint to renew its leases of these runs. Resolves with 1 for each run that needs no call,
+   * else 0; with `undefined` if the node does not answer.
    */
   putOff(endpoint: string, workflow: string, leased: readonly string[]): Promise<readonly (0 | 1)[] | undefined> {
     return this.#ask(workflow, endpoint, { leased });
   }
 
   /**
-   * Asks the node at an endpoint which of its runs are over: 1 for each that is, else 0; `undefined`: it does not
-   * answer.
+   * Asks the node at an endpoint which of its runs have ended or wait: resolves with 1 for each such run, else 0; with
+   * `undefined` if the node does not answer.
    */
   async areOver(
     endpoint: string,
@@ -75,14 +77,16 @@ export class RunPeers {
     return this.alive(endpoint) ? await this.#ask(workflow, endpoint, { asked }) : undefined;
   }
 
-  /** Sends news of a run to the node that drives it. Resolves with `false` if the node has not answered in time. */
+  /**
+   * Notifies the node that executes a run of a new entry. Resolves with `false` if the node has not answered in time.
+   */
   async sendNews(endpoint: string, { workflow, run }: RunRef, sequence: number): Promise<boolean> {
     return (await this.#join(workflow, endpoint, { run, sequence, news: true }, NEWS_TIMEOUT)).ok;
   }
 
   async #ask(workflow: string, endpoint: string, asked: RunJoin): Promise<readonly (0 | 1)[] | undefined> {
     const { ok, value } = await this.#join(workflow, endpoint, asked, ANSWER_TIMEOUT);
-    return ok && Array.isArray(value) ? value : undefined; // its contract has this type
+    return ok && Array.isArray(value) ? value : undefined; // the answer has the type of the contract
   }
 
   /** Sends a message to the node at an endpoint, without retries. */
@@ -99,7 +103,7 @@ export class RunPeers {
   }
 }
 
-/** Returns true if a value that another process sent is a {@link TriedVersions}. */
+/** Returns true if a value from another process has the shape of {@link TriedVersions}. */
 export function isTried(value: unknown): value is TriedVersions {
   if (!isRecord(value) || !Array.isArray(value.refusedBy) || !Array.isArray(value.gaveUp)) return false;
   if (!value.refusedBy.every((shape) => typeof shape === "string")) return false;
@@ -110,9 +114,9 @@ function isRefusedRun(value: unknown): value is RefusedRun {
   return isTried(value) && typeof (value as Partial<RefusedRun>).why === "string";
 }
 
-/** Timeout of a node for bringing a run to its end, or to where it waits, in ms. */
+/** Maximum time that a node has to execute a run to its end, or until it waits, in ms. */
 const PASS_ON_TIMEOUT = 30_000;
-/** Timeout of the node that holds runs for an answer about them, in ms. */
+/** Maximum time for an answer of the node that executes runs to a question about them, in ms. */
 const ANSWER_TIMEOUT = 5_000;
-/** Timeout of the driver of a run for its answer to news, in ms. */
+/** Maximum time for an answer of the node that executes a run to the notice about a new entry, in ms. */
 const NEWS_TIMEOUT = 5_000;

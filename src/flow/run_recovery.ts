@@ -1,6 +1,6 @@
 /**
- * Recovery after the streams have lost messages that may have called for runs: all open runs of a workflow are driven
- * on.
+ * Recovery after the streams have lost messages that may have called for the execution of runs: all open runs of the
+ * workflow are executed on.
  */
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { fewAtOnce } from "../data/queues.ts";
@@ -10,11 +10,11 @@ import type { Drives } from "./driven_runs.ts";
 import { UNSTORED } from "./recorded_error.ts";
 import type { RunsNode } from "./runs_node.ts";
 
-/** Drives runs on after a loss. */
+/** Has runs executed after messages were lost. */
 export class RunRecovery {
   readonly #node: RunsNode;
   readonly #drives: Drives;
-  /** Workflows whose runs will be driven on soon. */
+  /** Workflows whose open runs will be executed soon. */
   readonly #coming = new Set<string>();
 
   constructor(node: RunsNode, drives: Drives) {
@@ -22,7 +22,10 @@ export class RunRecovery {
     this.#drives = drives;
   }
 
-  /** Drives the open runs of a workflow on, once for losses that are noticed one after the other. */
+  /**
+   * Has the open runs of a workflow executed, after a pause: losses that are noticed shortly one after the other count
+   * as one.
+   */
   lost(workflow: string): void {
     const { bodies, clock } = this.#node;
     const body = bodies.get(workflow);
@@ -40,7 +43,7 @@ export class RunRecovery {
     await fewAtOnce(going, BROUGHT_AT_ONCE, ({ ref }) => this.#insist(() => this.#drives.bring(body, ref)));
   }
 
-  /** Retries `work` until it succeeds, fails for good, or the node stops. Never rejects. */
+  /** Calls `work` until it succeeds, fails for good, or the node stops. Never rejects. */
   async #insist<T>(work: () => Promise<T>): Promise<T | undefined> {
     for (let failures = 0; !this.#node.isClosed; failures++) {
       try {
@@ -57,7 +60,9 @@ export class RunRecovery {
   }
 }
 
-/** Pause between a noticed loss and the recovery, in ms: losses of several streams are noticed one after the other. */
+/**
+ * Pause between a noticed loss and the recovery, in ms: the losses of several streams are noticed one after the other.
+ */
 const AFTER_LOSS = 1_000;
 const BROUGHT_AT_ONCE = 100;
 const FIRST_PAUSE = 100; // ms

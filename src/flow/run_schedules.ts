@@ -1,6 +1,6 @@
 /**
- * Schedules of runs: they wake a run, call for the runs of a lease, or start a run. Each is a message of the log to the
- * internal contract `due` of its workflow.
+ * Schedules of runs: they resume a run, call for the runs of an expired lease, or start a run. Each is a scheduled
+ * message of the log, for the internal contract `due` of the workflow.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";
@@ -28,12 +28,14 @@ export class RunSchedules {
     return this.#publish(workflow, startName(due.run), due, when);
   }
 
-  /** Like {@link DriveHost.wake}. */
+  /** Stores a schedule that resumes a run: the implementation of {@link DriveHost.wake}. */
   wake(ref: RunRef, step: string, at: number): Promise<void> {
     return this.#schedule(ref.workflow, wakeId(ref, step), { run: ref.run, step, at });
   }
 
-  /** Removes schedules of a run that has ended. A schedule that could not be removed fires, and is ignored. */
+  /**
+   * Removes the schedules of a run that has ended. A schedule that could not be removed fires later, and is ignored.
+   */
   async takeBack(ref: RunRef, steps: readonly string[]): Promise<void> {
     if (steps.length === 0) return;
     const { due } = this.#node.contractsOf(ref.workflow);
@@ -41,37 +43,40 @@ export class RunSchedules {
       const log = await this.#node.app.durable();
       await fewAtOnce(steps, TAKEN_BACK_AT_ONCE, (step) => log.unschedule(due as AnyContract, wakeId(ref, step)));
     } catch {
-      // the schedules fire, and are ignored
+      // schedules that could not be removed fire later, and are ignored
     }
   }
 
-  /** Stores a lease, in place of an earlier lease with its name. Rejects with a `CatgaError`. */
+  /** Stores a lease of runs, in place of an earlier lease of the same name. Rejects with a `CatgaError`. */
   async lease({ workflow, name, runs, at }: RunLease): Promise<void> {
     const lease = { runs, by: this.#node.endpoint };
     await this.#schedule(workflow, name, { run: name, step: LEASE, at, lease });
   }
 
-  /** Removes a lease. If that fails, the lease fires after its runs have ended. */
+  /** Removes a lease of runs. If that fails, the lease expires, when its runs have ended already. */
   unlease({ workflow, name }: Pick<RunLease, "workflow" | "name">): void {
     const { due } = this.#node.contractsOf(workflow);
     this.#node.app.durable().then((log) => log.unschedule(due as AnyContract, name)).catch(() => {});
   }
 
-  /** Stores a call for each of these runs, due now, like the call of a lease. Rejects with a `CatgaError`. */
+  /**
+   * Stores, for each of these runs, a message that calls for its execution at once, as an expired lease would. Rejects
+   * with a `CatgaError`.
+   */
   async callEach(workflow: string, runs: readonly string[]): Promise<void> {
     const at = this.#node.clock.now();
     const stored = await Promise.all(runs.map((run) => this.#publish(workflow, undefined, { run, step: LEASE, at })));
     for (const { error } of stored) if (error !== undefined) throw error;
   }
 
-  /** Stores a schedule for `due.at`, in place of an earlier schedule with this id. */
+  /** Stores a schedule for the time `due.at`, in place of an earlier schedule with this id. */
   async #schedule(workflow: string, id: string, due: RunDue): Promise<void> {
     const delay = Math.max(0, Math.min(due.at, LATEST) - this.#node.clock.now());
     const stored = await this.#publish(workflow, id, due, { delay });
     if (!stored.ok) throw stored.error;
   }
 
-  /** Publishes a `due` message; without `schedule` it is due now. */
+  /** Publishes a message of the contract `due`; without `schedule` it is delivered at once. */
   async #publish(
     workflow: string,
     id: string | undefined,

@@ -1,6 +1,6 @@
 /**
  * Starts of runs: by a program, at once or at a time; by a schedule that has fired; and by a step of another run. A
- * start is the first message of the run. The node that stores the start drives the run if it handles the workflow.
+ * start is the first stored message of the run. The node that stores it executes the run if it handles the workflow.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Context } from "../contract/context.ts";
@@ -27,7 +27,7 @@ import type { RunVersions } from "./run_versions.ts";
 import type { RunsNode } from "./runs_node.ts";
 import { refusedInTime } from "./schema_in_time.ts";
 
-/** Options of a start. */
+/** How a run is started. */
 interface StartHow {
   readonly shape?: string | undefined;
   readonly parent?: Parent;
@@ -58,7 +58,7 @@ export class RunStarts {
     this.#notices = notices;
   }
 
-  /** Like {@link RunSender.start}. */
+  /** Starts a run for a program: the implementation of {@link RunSender.start}. */
   async start(
     workflow: AnyWorkflow,
     input: unknown,
@@ -120,11 +120,11 @@ export class RunStarts {
       }
       if (known === undefined) return await this.#schedule(ref, text, { at: later }, how);
     }
-    // a copy, as other nodes and later runs read the input
+    // decoded from text, because other nodes and later executions read the input in this form
     return await this.#start(definition, run, text === "" ? undefined : decodeText(text), how);
   }
 
-  /** Stores a schedule that starts a run. `start`: text of the input. */
+  /** Stores a schedule that starts a run. `start`: the input of the run, as text. */
   async #schedule(
     { workflow, run }: RunRef,
     start: string,
@@ -141,7 +141,7 @@ export class RunStarts {
     return stored.ok ? { ok: true, value: run } : stored;
   }
 
-  /** Starts a run whose schedule has fired. Rejects with a `CatgaError` if the start is to be tried again. */
+  /** Starts a run whose schedule has fired. Rejects with a `CatgaError` if the start has to be tried again. */
   async startDue(definition: WorkflowDefinition, run: string, { start, shape, headers }: RunDue): Promise<void> {
     const how = { shape, headers: isStrings(headers) ? headers : undefined };
     const input = start === "" || start === undefined ? undefined : decodeText(start);
@@ -152,7 +152,7 @@ export class RunStarts {
     this.#node.fault(`starting run ${run} of ${name} at its time (${started.error.code})`, started.error);
   }
 
-  /** Like {@link DriveHost.startChild}. */
+  /** Starts a run as a step of another run: the implementation of {@link DriveHost.startChild}. */
   async startChild(
     contract: AnyContract,
     id: string,
@@ -187,7 +187,7 @@ export class RunStarts {
     return await refusedInTime(this.#node, `workflow ${name} was not started`, { name, schema }, input, late);
   }
 
-  /** Stores a start, within the span of the run. */
+  /** Stores the start of a run, within the span of the run. */
   async #start(
     definition: WorkflowDefinition,
     run: string,
@@ -201,7 +201,9 @@ export class RunStarts {
     return await this.#store(definition, run, input, traced, span);
   }
 
-  /** Stores a start. `span`: of the run; its `stored` is called if the start was not stored before. */
+  /**
+   * Stores the start of a run. `span`: the span of the run; its `stored` is called if the start was not stored before.
+   */
   async #store(
     definition: WorkflowDefinition,
     run: string,
@@ -220,7 +222,7 @@ export class RunStarts {
       const journal = new Journal();
       const appending = log.begin(ref, message, journal, this.#node.callerTime());
       if (body !== undefined && holder !== "") {
-        // held before the start is stored: calls for the run meanwhile wait for it
+        // held before the start is stored, so that calls for the run that come meanwhile wait for it
         const { mark } = message;
         const first = appending.then(
           (sequence) =>
@@ -236,7 +238,7 @@ export class RunStarts {
       if (!await this.#isSame(ref, input)) {
         return failed("ID_REUSED", `run ${run} of ${workflow} was started with another input`);
       }
-      // a child may have reported its end to an earlier parent of the same id
+      // reports the end again, because the child may have reported its end to an earlier parent of the same id
       const { parent } = how;
       const outcome = parent && await log.outcome(ref);
       if (typeof outcome === "object") {
@@ -253,12 +255,12 @@ export class RunStarts {
     const { log } = this.#node;
     const started = await log.start(ref);
     if (started === undefined || fingerprint(started.input) === fingerprint(input)) return started !== undefined;
-    // a run that its parent cancelled before its start has no input
+    // equal, too, if its parent cancelled the run before its start: such a run has no input
     return (await log.first(ref))?.entries[1]?.t === "ended";
   }
 }
 
-/** Makes the first entry of a run. */
+/** Makes the first entry of a run, which records its start. */
 function startEntry(
   { version, keep, timeout, redact }: WorkflowDefinition,
   input: unknown,
@@ -276,5 +278,8 @@ function startEntry(
   };
 }
 
-/** Maximum number of runs that wait within each other: a cycle of workflows grows faster than it is cancelled. */
+/**
+ * Maximum number of runs that wait in a chain, each for the next: a cycle of workflows grows faster than it is
+ * cancelled.
+ */
 const MAX_DEPTH = 1_000;

@@ -1,6 +1,6 @@
 /**
- * Removes runs whose `keep` time is over: one of the nodes that handle a workflow reads its ended runs, the oldest
- * first, removes those past their `keep`, and stops at the first that is too young.
+ * Removes runs whose `keep` time has passed: one of the nodes that handle a workflow reads its ended runs, the oldest
+ * first, removes those past their `keep`, and stops at the first run that is too young.
  */
 import type { NodeInfo } from "../contract/node_info.ts";
 import type { Observer } from "../contract/observer.ts";
@@ -9,7 +9,7 @@ import type { WorkflowDefinition } from "../contract/workflow_body.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { RunLog } from "./run_log.ts";
 
-/** The part of a node that a sweep uses. */
+/** The part of a node that removing old runs uses. */
 export interface SweepHost {
   readonly app: { readonly observer: Observer; nodes(): readonly NodeInfo[] };
   readonly endpoint: string;
@@ -17,7 +17,7 @@ export interface SweepHost {
   readonly log: Pick<RunLog, "ends" | "forget">;
 }
 
-/** Sweeps the runs of a workflow at intervals. Returns a function that stops the sweeps. */
+/** Removes the old runs of a workflow at intervals. Returns a function that stops it. */
 export function startSweep(
   { app, endpoint, clock, log }: SweepHost,
   { name, keep }: Pick<WorkflowDefinition, "name" | "keep">,
@@ -46,7 +46,7 @@ export function startSweep(
   };
 }
 
-/** Minimum time for which a workflow may keep its runs, in ms. */
+/** Minimum of a workflow's option `keep`, in ms. */
 export const SHORTEST_KEEP = 60_000;
-/** Maximum time between two sweeps, in ms. */
+/** Maximum time between two searches for old runs, in ms. */
 const LONGEST_PAUSE = 3_600_000;

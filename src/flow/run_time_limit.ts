@@ -1,12 +1,13 @@
 /**
- * The time limit of a run, from the `timeout` of its workflow. When the time is over, a timer of the drive cancels the
- * run; while the run is suspended, a schedule does. The limit does not count for a run that is cancelled or fails.
+ * The time limit of a run, from the `timeout` of its workflow. When the time is over, the run is cancelled: by a timer
+ * of the node that executes it; while the run is suspended, by a schedule. The limit does not count for a run that is
+ * cancelled or fails.
  */
 import type { Timer } from "../ports/clock.ts";
 import type { DriveState } from "./drive_state.ts";
 import { TIME_OUT } from "./journal.ts";
 
-/** The time limit of the run of a drive. */
+/** The time limit of a run, during one execution of it. */
 export class RunTimeLimit {
   readonly #state: DriveState;
   #timer: Timer | undefined;
@@ -15,11 +16,11 @@ export class RunTimeLimit {
     this.#state = state;
   }
 
-  /** Cancels the run if its time is over; else starts a timer that does. */
+  /** Cancels the run if its time is over; otherwise starts a timer that cancels it later. */
   start(): void {
     const state = this.#state;
     const { started, startedAt } = state.journal;
-    // also for a run that is cancelled
+    // noted for a cancelled run, too, so that the schedule is removed
     if (!state.isFresh && started?.timeout) state.times.mayBeScheduled(TIME_OUT, startedAt + started.timeout);
     const deadline = this.#deadline;
     this.#timer?.cancel();
@@ -35,19 +36,22 @@ export class RunTimeLimit {
     state.recorder.after(() => state.hasNews());
   }
 
-  /** Called when the schedule of the limit has fired, by the clock of the server. */
+  /** Called when the schedule of the time limit has fired, by the server's clock. */
   scheduleFired(): void {
     if (this.#timer !== undefined) this.start();
   }
 
-  /** True if the drive may be suspended: a schedule is stored for the end of the time, or the time does not end. */
+  /**
+   * True if the execution of the run may be suspended: a schedule is stored for the time limit, or there is no limit.
+   */
   get isKept(): boolean {
     const { times, journal: { limited: scheduled } } = this.#state;
-    // a schedule that fired too early does not fire again: the store may say that the run was started later
+    // a schedule that fired too early does not fire again, so another one is needed: the store may say that the run was
+    // started later
     return this.#deadline === undefined || times.isScheduled(TIME_OUT, { scheduled }) || times.isStuck(TIME_OUT);
   }
 
-  /** Stores the schedule that ends the run's time while the run is suspended. */
+  /** Stores the schedule that cancels the run at its time limit while it is suspended. */
   schedule(): void {
     const { activity, times, recorder, journal } = this.#state;
     const deadline = this.#deadline!;
@@ -57,10 +61,7 @@ export class RunTimeLimit {
     });
   }
 
-  /**
-   * The end of the run's time, in ms since 1970; `undefined`: the run has no limit, or its limit does not count any
-   * more.
-   */
+  /** The time limit of the run, in ms since 1970; `undefined`: the run has no limit, or its limit no longer counts. */
   get #deadline(): number | undefined {
     const { started, startedAt, cancelled, failing, ended } = this.#state.journal;
     if (cancelled !== undefined || failing !== undefined || ended !== undefined) return undefined;

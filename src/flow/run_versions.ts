@@ -1,6 +1,6 @@
 /**
- * Versions of workflows, which their shapes distinguish: the version of this node, and the nodes that may take a run
- * that it has refused.
+ * Versions of workflows, told apart by their shapes (hashes of the declarations): the version of this node, and the
+ * nodes that may accept a run that this version has refused.
  */
 import { isShapedWorkflow } from "../contract/shape.ts";
 import { afterRefusedMessage, type ShapedNode, shapeName, untriedNodes } from "../contract/shape_rules.ts";
@@ -17,24 +17,26 @@ export class RunVersions {
     this.#node = node;
   }
 
-  /** Returns the shape of a start by this process, as it is stored. */
+  /** Returns the shape of the workflow in this process, in the form in which it is stored with the start of a run. */
   ofStart(definition: WorkflowDefinition): { readonly shape?: string } {
     if (!isShapedWorkflow(definition)) return {};
     return { shape: this.#node.app.shapes.ofWorkflow(definition) ?? UNKNOWN_SHAPE };
   }
 
-  /** Like {@link DriveHost.shapeOf}. */
+  /** Returns the shape of a workflow in this process: the implementation of {@link DriveHost.shapeOf}. */
   shapeOf(workflow: string): string {
     const body = this.#node.bodies.get(workflow);
     return body === undefined ? "" : this.ofStart(body.definition).shape ?? "";
   }
 
-  /** Like {@link DriveHost.shapeNameOf}. */
+  /**
+   * Returns a name for the shape of a workflow in this process: the implementation of {@link DriveHost.shapeNameOf}.
+   */
   shapeNameOf(workflow: string): string {
     return shapeName({ id: this.#node.app.node, shape: known(this.shapeOf(workflow)) });
   }
 
-  /** Like {@link DriveHost.afterRefusal}. */
+  /** Decides who executes a run that this version refused: the implementation of {@link DriveHost.afterRefusal}. */
   afterRefusal(workflow: string, journal: Journal, refusedBy: Set<string>): RefusedRunFate {
     refusedBy.add(this.shapeNameOf(workflow));
     const nodes = this.#takers(workflow);
@@ -45,8 +47,8 @@ export class RunVersions {
   }
 
   /**
-   * The live nodes that drive runs of a workflow, each with its shape there. If no version has a shape, all nodes are
-   * equal.
+   * Returns the live nodes that execute runs of a workflow, each with the shape of the workflow there. If no version
+   * has a shape, all nodes are equal.
    */
   #takers(workflow: string): readonly (ShapedNode & { readonly endpoint: string })[] {
     const { app } = this.#node;
@@ -60,12 +62,15 @@ export class RunVersions {
   }
 }
 
-/** Returns a stored shape; `undefined`: unknown. */
+/** Returns a stored shape, or `undefined` if it stands for an unknown one. */
 function known(shape: string): string | undefined {
   return shape === UNKNOWN_SHAPE ? undefined : shape;
 }
 
-/** Returns the shape that started the run, or that drove it last: preferably one that has not refused the run. */
+/**
+ * Returns the shape that wrote the run: of the process that started it, or of the node that executed it last;
+ * preferably one that has not refused the run.
+ */
 function writerOf({ started, shape: driver }: Journal, refusedBy: ReadonlySet<string>): string | undefined {
   const writers = [known(started?.shape ?? ""), known(driver)];
   return writers.find((shape) => shape !== undefined && !refusedBy.has(shape)) ?? writers[0];

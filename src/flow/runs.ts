@@ -1,5 +1,5 @@
 /**
- * The runs of workflows, as one node starts, drives, reaches and shows them. `Runs` creates the other parts of this
+ * The runs of workflows, as one node starts, executes, reaches and shows them. `Runs` creates the other parts of this
  * folder, and delegates to them. Opens nothing until it is first needed.
  */
 import type { AnyContract } from "../contract/contract.ts";
@@ -39,7 +39,7 @@ import type { RunsHost } from "./runs_host.ts";
 import { RunsNode } from "./runs_node.ts";
 import { StuckRuns } from "./stuck_watch.ts";
 
-/** The runs of a namespace, as one node sees them. */
+/** The runs of a namespace, as one node starts, executes, reaches and shows them. */
 export class Runs implements DrivesHost, NodeRuns {
   readonly app: RunsHost;
   readonly endpoint: string;
@@ -87,7 +87,7 @@ export class Runs implements DrivesHost, NodeRuns {
     this.#recovery = new RunRecovery(node, drives);
   }
 
-  // for the internal handlers of workflows ----------------------------------------------------------
+  // --- for the internal handlers of workflows ---
 
   started(body: WorkflowBody, starts: StartedRuns): Promise<void> {
     return this.#deliveries.started(body, starts);
@@ -105,7 +105,7 @@ export class Runs implements DrivesHost, NodeRuns {
     return this.#deliveries.join(body, join);
   }
 
-  // for programs and their node ---------------------------------------------------------------------
+  // --- for programs and their node ---
 
   start(
     workflow: AnyWorkflow,
@@ -160,7 +160,7 @@ export class Runs implements DrivesHost, NodeRuns {
     this.#resultCalls.close();
   }
 
-  // for the drives of this node ---------------------------------------------------------------------
+  // --- for the executions of runs on this node ---
 
   get latest(): number {
     return this.#node.latest;

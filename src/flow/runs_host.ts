@@ -10,7 +10,7 @@ import type { DurableLog } from "../dispatch/remote.ts";
 import type { Transport } from "../ports/transport.ts";
 import type { DriveApp } from "./drive_host.ts";
 
-/** Dependencies of runs on their node. */
+/** The part of a node that its runs of workflows use. */
 export interface RunsHost extends DriveApp, StreamsHost {
   readonly transport: Transport | undefined;
   /** The workflows that this node handles. */
@@ -18,9 +18,9 @@ export interface RunsHost extends DriveApp, StreamsHost {
   readonly shapes: ContractShapes;
   maxPayload(): number;
   nodes(): readonly NodeInfo[];
-  /** Returns the shape of a contract on another node; `undefined`: unknown. */
+  /** Returns the shape (hash of the declaration) of a contract on another node; `undefined`: not known. */
   shapeAt(node: NodeInfo, contract: string): string | undefined;
-  /** Calls `listener` when {@link RunsHost.nodes} has changed. Returns a function that removes the listener. */
+  /** Calls `listener` when the list of nodes has changed. Returns a function that removes the listener. */
   onNodes(listener: () => void): () => void;
   /** Resolves with the log of this node, in which schedules are stored. */
   durable(): Promise<DurableLog>;

@@ -1,4 +1,4 @@
-/** The node of runs, as the parts of `Runs` share it: its clock, the stream of its runs, and its workflows. */
+/** The parts of a node that all parts of `Runs` share: its clock, the stream of its runs, and its workflows. */
 import { type RunContracts, runContracts, runType } from "../contract/workflow.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { openStream } from "../log/format/streams.ts";
@@ -8,11 +8,14 @@ import { openOnce } from "../ports/open_once.ts";
 import { RunLog } from "./run_log.ts";
 import type { RunsHost } from "./runs_host.ts";
 
-/** The node of runs. Opens the stream when it is first needed. */
+/** The node that runs belong to. It opens the stream when it is first needed. */
 export class RunsNode {
   readonly app: RunsHost;
   readonly endpoint: string;
-  /** Shows the stream's wall clock once the stream is open, so that a schedule is due at the same time at each node. */
+  /**
+   * The node's clock; once the stream is open, it shows the time of the NATS server, so that a schedule is due at the
+   * same time on each node.
+   */
   readonly clock: Clock;
   /** Calls `callback` in a later turn of the event loop, together with the callbacks of other runs. */
   readonly soon: (callback: () => void) => void;
@@ -25,7 +28,7 @@ export class RunsNode {
   #numbers = 0;
   #isClosed = false;
 
-  /** `onDoubt`: called when the store may have lost its end. */
+  /** `onDoubt`: called when the store may have lost its last messages. */
   constructor(app: RunsHost, onDoubt: () => void) {
     const { endpoint, namespace } = app;
     this.app = app;
@@ -51,13 +54,13 @@ export class RunsNode {
     this.log = new RunLog({
       ...{ namespace, endpoint, clock },
       stream: () => this.#stream ?? open(),
-      // run messages are numbered from 2^51, apart from the numbers of the entity publisher
+      // numbers of events of runs start at 2^51, so that they differ from the numbers of other entities' events
       number: (events) => FIRST_NUMBER + (this.#numbers += events) - events,
       maxPayload: () => app.maxPayload(),
     });
   }
 
-  /** The latest time that the server's clock may show, in ms since 1970. */
+  /** The latest time that the NATS server's clock may show now, in ms since 1970. */
   get latest(): number {
     return this.#stream?.latestServerTime ?? this.clock.now();
   }
@@ -66,20 +69,23 @@ export class RunsNode {
     return this.#isClosed;
   }
 
-  /** Begins a caller's time. Returns a function that returns true once the time is over, or the node is closed. */
+  /**
+   * Begins to measure the time that a caller has. Returns a function that returns true once the time is over, or the
+   * node is closed.
+   */
   callerTime(): () => boolean {
     const due = this.clock.monotonic() + this.app.timeout;
     return () => this.#isClosed || this.clock.monotonic() > due;
   }
 
-  /** The internal contracts of a workflow. */
+  /** Returns the internal contracts of a workflow. */
   contractsOf(workflow: string): RunContracts {
     let contracts = this.#contracts.get(workflow);
     if (contracts === undefined) this.#contracts.set(workflow, contracts = runContracts(runType(workflow)));
     return contracts;
   }
 
-  /** Reports an error that no caller receives to the observer. */
+  /** Reports an error that no caller receives to the app's observers. */
   fault(during: string, error: unknown): void {
     this.app.observer({ type: "fault", during, error });
   }
@@ -90,5 +96,5 @@ export class RunsNode {
   }
 }
 
-/** Number of the first event that this process stores for runs. */
+/** The first number of the events that this process stores for runs. */
 const FIRST_NUMBER = 2 ** 51;

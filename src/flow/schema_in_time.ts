@@ -1,24 +1,25 @@
-/** Schemas of programs, which may never settle: each is awaited for the app's timeout at most. */
+/** Runs a program's schemas with a limit of time, because a schema may never settle: the app's timeout at most. */
 import type { Result } from "../contract/result.ts";
 import { type Schema, validate } from "../contract/schema.ts";
 import type { CatgaError } from "../error.ts";
 import { type Clock, within } from "../ports/clock.ts";
 import { failed } from "./run_answers.ts";
 
-/** The app whose timeout counts. */
+/** An app, with the timeout that limits its schemas. */
 interface TimedApp {
   readonly clock: Clock;
   readonly app: { readonly timeout: number };
 }
 
-/** A schema, and the name of its subject, for errors. */
+/** A schema, and the name of its subject, which errors mention. */
 interface NamedSchema {
   readonly name: string;
   readonly schema: Schema<never, unknown>;
 }
 
 /**
- * Parses a value with its schema. Resolves with the result, or with `undefined` if the schema has not settled in time.
+ * Parses a value by its schema. Resolves with the result, or with `undefined` if the schema has not settled within the
+ * app's timeout.
  */
 export async function parsedInTime(
   { clock, app }: TimedApp,
@@ -33,8 +34,8 @@ export async function parsedInTime(
 }
 
 /**
- * Checks the input of a program with its schema. Resolves with the refusal; `undefined`: the input is valid. `outcome`:
- * begin of the error message for a schema that has not settled in time; `late`: the code of that error.
+ * Checks a value from a program by its schema. Resolves with the failure; `undefined`: the value is valid. `outcome`:
+ * beginning of the error message for a schema that has not settled in time; `late`: the code of that error.
  */
 export async function refusedInTime(
   node: TimedApp,

@@ -1,4 +1,7 @@
-/** One attempt of a step that sends a command or a query, and the outcome of the step by the result of the send. */
+/**
+ * One attempt of a step that sends a command or a query, and the step's outcome, which follows from the result of the
+ * send.
+ */
 import type { AnyContract } from "../contract/contract.ts";
 import type { MessageHeaders } from "../contract/run_tracer.ts";
 import { isErrorCode } from "../error.ts";
@@ -9,9 +12,9 @@ import { copyOf } from "./recorded_value.ts";
 import type { AttemptWork, StepAttempt } from "./step_attempt.ts";
 
 /**
- * Returns the work of an attempt that sends once. It resolves with the outcome of the step: a value, or a failure that
- * the handler decided on. It rejects with {@link Passing} if another attempt may help, with {@link DecidedFailure} if
- * no other attempt can help, and with the error of a handler that threw.
+ * Returns the work of an attempt, which sends the message once. It resolves with the outcome of the step: a value, or a
+ * failure that the handler chose. It rejects with {@link Passing} if another attempt may help, with
+ * {@link DecidedFailure} if no other attempt can help, and with the error of a handler that threw.
  */
 export function sending(state: DriveState, contract: AnyContract, payload: unknown, timeout: number): AttemptWork {
   return (attempt, headers) => send(state, contract, payload, attempt, { timeout, headers });
@@ -25,7 +28,7 @@ async function send(
   { timeout, headers }: { readonly timeout: number; readonly headers: MessageHeaders | undefined },
 ): Promise<RecordedOutcome> {
   const { app, log } = host;
-  // an entity looks for an earlier send of the command
+  // with `firstSent`, an entity looks whether an earlier send of the command was applied
   const again = fresh || !app.ofEntity(contract) ? {} : { firstSent: new Date(journal.startedAt - CLOCK_DIFFERENCE) };
   const result = await app.send(contract, payload, { id, signal, timeout, headers, ...again });
   if (result.ok) return { ok: true, value: copyOf(result.value, `the answer of ${contract.name}`, log.mostBytes) };

@@ -1,23 +1,26 @@
 /**
- * Runs that ended on this node lately, or began to wait: another call for such a run needs no drive. A run counts only
- * in the epoch of the store in which it was read.
+ * Remembers runs that ended on this node lately, or began to wait: another call to execute such a run has nothing to
+ * do. A run counts only in the epoch of the store in which it was read.
  */
 import type { RunLog } from "./run_log.ts";
 
-/** A run that has ended, or waits. */
+/** A run that has ended, or waits for something outside. */
 interface SettledRun {
-  /** Sequence of the last message that was read of the run. */
+  /** Sequence of the last message of the run that was read. */
   readonly sequence: number;
   readonly ended: boolean;
-  /** {@link RunLog.epoch} when the run was read. */
+  /** {@link RunLog.epoch}, the number of possible losses of the store, when the run was read. */
   readonly epoch: number;
 }
 
-/** The runs that have ended on this node, or wait, by their keys. */
+/** By key: the runs that have ended on this node, or wait. */
 export class SettledRuns {
   readonly #log: Pick<RunLog, "epoch">;
   #runs = new Map<string, SettledRun>();
-  /** The previous map of runs: a map that forgets its oldest entry with each new one costs a tenth of a run. */
+  /**
+   * The map that was filled before the present one. Two maps are used because a map that forgets its oldest entry for
+   * each new one costs a tenth of a run.
+   */
   #before: ReadonlyMap<string, SettledRun> = new Map();
 
   constructor(log: Pick<RunLog, "epoch">) {
@@ -25,8 +28,8 @@ export class SettledRuns {
   }
 
   /**
-   * Returns true if a run has read the message of this sequence, and has ended or waits. For sequence 0 only an ended
-   * run counts: another node may have driven a run that waited, and died.
+   * Returns true if the run has ended or waits, and had read the message of this sequence. With sequence 0 only an
+   * ended run counts, because another node may have executed a waiting run since, and died.
    */
   has(key: string, sequence: number): boolean {
     const settled = this.#runs.get(key) ?? this.#before.get(key);

@@ -1,6 +1,6 @@
 /**
- * An attempt of a step, which can be aborted. Also makes the ids of messages that steps send, and of schedules that
- * wake a run.
+ * An attempt of a step, which can be aborted; also the ids of messages that steps send, and of schedules that resume a
+ * run.
  */
 import type { Step } from "../contract/flow.ts";
 import type { MessageHeaders } from "../contract/run_tracer.ts";
@@ -10,7 +10,7 @@ import type { DriveHost } from "./drive_host.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import type { RunRef } from "./run_ref.ts";
 
-/** The drive of an attempt. */
+/** The part of a drive (the execution of a run) that an attempt uses. */
 interface AttemptDrive {
   readonly host: Pick<DriveHost, "app">;
   readonly ref: RunRef;
@@ -18,14 +18,14 @@ interface AttemptDrive {
   readonly carried: MessageHeaders | undefined;
 }
 
-/** The work of an attempt of a step. */
+/** Performs one attempt of a step. */
 export type AttemptWork = (attempt: StepAttempt, headers: MessageHeaders | undefined) => Promise<RecordedOutcome>;
 
-/** An attempt of a step. */
+/** An attempt of a step: the argument of the step's function. */
 export class StepAttempt implements Step {
   readonly id: string;
   readonly attempt: number;
-  /** True if no earlier attempt of the step can have begun. */
+  /** True if this is the first attempt, and no earlier one can have begun. */
   readonly fresh: boolean;
   #controller: AbortController | undefined;
   #aborted: CatgaError | undefined;
@@ -37,7 +37,10 @@ export class StepAttempt implements Step {
     this.fresh = fresh;
   }
 
-  /** Created at the first access: many functions do not use it, and it costs more than the rest of an attempt. */
+  /**
+   * The signal is created when it is first read: many functions do not use it, and it costs more than the rest of an
+   * attempt.
+   */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
@@ -53,12 +56,12 @@ export class StepAttempt implements Step {
     this.#reject?.(why);
   }
 
-  /** Runs the work within a span. */
+  /** Runs the work of the attempt, within a span if tracing is on. */
   perform(drive: AttemptDrive, step: string, work: AttemptWork): Promise<RecordedOutcome> {
     return inSpan(drive, { step, attempt: this.attempt, isUndo: false }, (headers) => work(this, headers));
   }
 
-  /** Settles like `performed`; rejects with the reason of an abort that comes first. */
+  /** Settles like `performed`; if the attempt is aborted first, rejects with the reason. */
   outcome(performed: Promise<RecordedOutcome>): Promise<RecordedOutcome> {
     return new Promise((resolve, reject) => {
       this.#reject = reject;
@@ -69,7 +72,8 @@ export class StepAttempt implements Step {
 }
 
 /**
- * Runs an attempt of a step, or of its `undo`, within a span. `perform` gets the headers of the messages that it sends.
+ * Runs an attempt of a step, or of its `undo`, within a span if tracing is on. `perform` gets the headers for the
+ * messages that the attempt sends.
  */
 export function inSpan<T>(
   { host: { app }, ref, carried: headers }: AttemptDrive,
@@ -81,25 +85,25 @@ export function inSpan<T>(
   return tracer.attempt({ node, ...ref, headers, ...attempt }, perform);
 }
 
-/** An attempt that is under way while its handler restarts; `began`: when it began, in ms since 1970. */
+/** An attempt that is in progress while the handler restarts; `began`: when it began, in ms since 1970. */
 export interface OngoingAttempt {
   readonly attempt: StepAttempt;
   readonly outcome: Promise<RecordedOutcome>;
   readonly began: number;
 }
 
-/** Attempts that are under way while their handler restarts, by step. */
+/** By step: the attempts that are in progress while the handler restarts. */
 export type OngoingAttempts = Map<string, OngoingAttempt>;
 
 /**
- * Returns the id of a step's requests. Colons in the name are escaped, so that no step of another run has the id. An id
- * that is too long is cut, and ends with its fingerprint.
+ * Returns the id of a step, which the messages that it sends have. Colons in the name are escaped, so that no step of
+ * another run has the same id. An id that is too long is cut, and ends with its fingerprint.
  */
 export function stepId({ workflow, run }: RunRef, name: string): string {
   return idOf(`${workflow}:${run}:${name.replaceAll("%", "%25").replaceAll(":", "%3A")}`);
 }
 
-/** Returns the name of the schedule that wakes a run for a step: no other run, and no start, has it. */
+/** Returns the name of the schedule that resumes a run for a step; no other run, and no start, has this name. */
 export function wakeId({ run }: RunRef, step: string): string {
   return idOf(`${step.length} ${run}:${step}`);
 }

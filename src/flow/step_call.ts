@@ -1,22 +1,25 @@
 /**
- * A step that the handler, or an `undo`, has called. It waits until the journal has its outcome; then its caller
- * continues with the outcome, in a turn (`ends.ts`). `attempted_step.ts` and `child_step.ts` bring the outcome.
+ * A step that the handler, or an `undo`, has called. The call waits until the step's outcome is recorded; then the
+ * caller continues with the outcome (`ends.ts`). `attempted_step.ts` and `child_step.ts` produce the outcome.
  */
 import { CatgaError } from "../error.ts";
 import type { DriveState, PendingCall } from "./drive_state.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import type { OngoingAttempt } from "./step_attempt.ts";
 
-/** Parameters of a step's call. */
+/** Parameters with which a step was called. */
 export interface CalledStep {
   readonly name: string;
-  /** True if the handler itself called the step, not an `undo`. */
+  /** True if the handler called the step, false if an `undo` did. */
   readonly isMain: boolean;
-  /** True if the handler called the step with an `undo`. */
+  /** True if the step was called with an option `undo`. */
   readonly hasUndo: boolean;
-  /** True if a cancelled run waits for the outcome: the step may have to be undone, which a child does itself. */
+  /**
+   * True if a cancelled run has to wait for the outcome of the step, because the step may have to be undone. False for
+   * a child run, which undoes its steps itself.
+   */
   readonly needsOutcome: boolean;
-  /** Settles the call. */
+  /** Returns the outcome to the caller of the step. */
   settle(outcome: RecordedOutcome): void;
 }
 
@@ -26,7 +29,7 @@ export abstract class StepCall implements PendingCall {
   readonly isMain: boolean;
   readonly needsOutcome: boolean;
   protected readonly state: DriveState;
-  /** Recorded with the outcome: a changed handler may not call the step any more. */
+  /** Recorded together with the outcome, because a changed handler may no longer call the step. */
   protected readonly undoFlag: { readonly undo?: boolean };
   protected readonly settle: (outcome: RecordedOutcome) => void;
   #isOver = false;
@@ -40,22 +43,24 @@ export abstract class StepCall implements PendingCall {
     this.settle = settle;
   }
 
-  /** True if the step has its outcome, or is given up. */
+  /** True if the step has its outcome, or was given up. */
   get isOver(): boolean {
     return this.#isOver;
   }
 
-  /** True if this drive needs no outcome of the step any more. */
+  /** True if this execution of the run no longer needs an outcome of the step. */
   get isSettled(): boolean {
     return this.#isOver || this.state.over || this.state.journal.outcomes.has(this.name);
   }
 
-  /** The attempt under way, which the next drive continues if the handler restarts. */
+  /**
+   * The attempt in progress, which the next execution of the run continues if the handler restarts; `undefined`: none.
+   */
   get ongoing(): OngoingAttempt | undefined {
     return undefined;
   }
 
-  /** Makes the step a pending call, which continues at once if it can. */
+  /** Adds the step to the pending calls, and lets it continue at once if it can. */
   begin(): void {
     this.state.calls.add(this);
     this.go();
@@ -73,7 +78,7 @@ export abstract class StepCall implements PendingCall {
     else this.state.halt();
   }
 
-  /** Ends the step, because the run has ended without its outcome. */
+  /** Ends the step without an outcome, because the run has ended. */
   abandon(): void {
     if (this.isSettled) return;
     this.end();
@@ -81,13 +86,16 @@ export abstract class StepCall implements PendingCall {
     this.endPause();
   }
 
-  /** Aborts the attempt that is under way, if there is one. */
+  /** Aborts the attempt in progress, if there is one. */
   abort(_why: CatgaError): void {}
 
   /** Ends the pause before the next attempt, if there is one. */
   endPause(): void {}
 
-  /** Continues towards an outcome, if possible. Called again after news of the run. */
+  /**
+   * Works towards an outcome of the step, if possible. Called when the step begins, and whenever entries of other
+   * processes were applied.
+   */
   protected abstract proceed(): void;
 
   protected end(): void {
@@ -95,7 +103,10 @@ export abstract class StepCall implements PendingCall {
     this.state.calls.delete(this);
   }
 
-  /** Gives the step up: it never settles, and the drive may rest; it stays a pending call. */
+  /**
+   * Gives the step up: its call never settles. It stays among the pending calls, so that the execution of the run can
+   * be suspended.
+   */
   protected giveUp(): void {
     this.#isOver = true;
   }

@@ -1,7 +1,7 @@
 /**
- * The steps of a run while it is driven here: calls of `flow.step` and `flow.send` are checked, and answered with their
- * recorded outcome, or made a {@link StepCall}. A step performs a function or a send in attempts (`attempted_step.ts`),
- * or starts another run (`child_step.ts`). `undoing.ts` undoes steps.
+ * The steps of a run in one execution of it: calls of `flow.step` and `flow.send` are checked, and return their
+ * recorded outcome, or become a {@link StepCall}. A step performs a function or a send in attempts
+ * (`attempted_step.ts`), or starts another run (`child_step.ts`). `undoing.ts` undoes steps.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { AnyContract } from "../contract/contract.ts";
@@ -32,20 +32,20 @@ import { sending } from "./sent_attempt.ts";
 import { type AttemptWork, inSpan } from "./step_attempt.ts";
 import type { CalledStep, StepCall } from "./step_call.ts";
 
-/** Retries of a step and of its `undo`; `timeout`: of an attempt, in ms. */
+/** How a step and its `undo` are tried again; `timeout`: timeout of one attempt, in ms. */
 type StepPolicy = StepRetry & { readonly timeout: number };
 
 /** The `undo` of a step, which takes the value that is recorded for it. */
 export type Undo = (value: unknown) => MaybePromise<unknown>;
 
-/** Makes a step from a call. */
+/** Makes a step from the parameters of its call. */
 type MakeStep = (called: CalledStep, policy: StepPolicy) => StepCall;
 
-/** The steps of a drive. */
+/** The steps of a run in one execution of it. */
 export class Steps {
   readonly #state: DriveState;
   readonly #failures: FailedAttempts;
-  /** Calls of steps that had no outcome at the time of the call, by name. */
+  /** By name: steps that had no recorded outcome when they were called. */
   readonly #steps = new Map<string, StepCall>();
   readonly #undos = new Map<string, Undo>();
   readonly #policies = new Map<string, StepPolicy>();
@@ -55,18 +55,18 @@ export class Steps {
     this.#failures = failures;
   }
 
-  /** Aborts the steps whose outcomes the handler did not wait for; children continue by themselves. */
+  /** Aborts the steps whose outcomes the handler did not wait for. Children, which are runs of their own, continue. */
   abandon(): void {
     for (const step of this.#steps.values()) step.abandon();
   }
 
-  /** True if a step that has begun, or may have begun, has no outcome. */
+  /** True if a step that may have begun has no outcome. */
   get open(): boolean {
     const { outcomes } = this.#state.journal;
     return [...this.#steps.values()].some(({ isOver, name }) => !isOver && !outcomes.has(name));
   }
 
-  /** Names of steps with an `undo`, or a child, that have begun, or may begin, and have no outcome. */
+  /** Names of the steps with an `undo`, or with a child run, that may have begun and have no outcome. */
   get undoable(): readonly string[] {
     return [...this.#steps.values()].flatMap(({ needsOutcome, isSettled, name }) =>
       needsOutcome && !isSettled ? [name] : []
@@ -77,12 +77,15 @@ export class Steps {
     return this.#undos.get(step);
   }
 
-  /** Returns the policy of a step that was called. */
+  /** Returns how a step that was called is tried again, and its timeout. */
   policyOf(step: string): StepPolicy {
     return this.#policies.get(step)!;
   }
 
-  /** Called when the drive ends. `restarts`: attempts under way are handed to the next drive; else they are aborted. */
+  /**
+   * Called when the execution of the run ends. With `restarts`, attempts in progress are left to the next execution;
+   * otherwise they are aborted.
+   */
   stopped(why: () => CatgaError, restarts: boolean): void {
     const { handedOver, journal: { failures } } = this.#state;
     if (restarts) {
@@ -97,7 +100,8 @@ export class Steps {
   }
 
   /**
-   * Called when the run is cancelled: aborts steps that need not be undone, and ends the pauses before next attempts.
+   * Called when the run is cancelled: aborts steps that need not be undone, and ends the pauses before further
+   * attempts.
    */
   cancelled(message: string): void {
     for (const step of this.#steps.values()) {
@@ -118,7 +122,7 @@ export class Steps {
       if (isFailure(value)) return { ok: false, error: decided(value.error, "the step", mostBytes) };
       return { ok: true, value: copyOf(value, "the result", mostBytes) };
     });
-    return this.#call(name, options, make, {}) as Promise<T>; // safe: the value has the type of the function
+    return this.#call(name, options, make, {}) as Promise<T>; // the step's value has its function's type
   }
 
   send(contract: AnyContract, payload: unknown, options: FlowSendOptions<never>): Promise<unknown> {
@@ -139,7 +143,7 @@ export class Steps {
       return this.#call(name, rest, make, { isSend: true, isChild: true });
     }
     const timeout = rest.timeout ?? contract.options.timeout ?? state.host.app.timeout;
-    // a send ends at its own timeout; the attempt's is for a send that does not
+    // a send ends at its own timeout; the attempt's timeout is for a send that does not end
     const make = this.#attempted(
       Math.min(MAX_TIMEOUT, timeout + SEND_GRACE),
       sending(state, contract, payload, timeout),
@@ -147,7 +151,7 @@ export class Steps {
     return this.#call(name, rest, make, { isSend: true });
   }
 
-  /** Returns a function that makes a step from a call; the attempts of the step do `work`. */
+  /** Returns a function that makes a step from its call; each attempt of the step does `work`. */
   #attempted(timeout: number, work: AttemptWork): MakeStep {
     return (called, retry) => new AttemptedStep(this.#state, this.#failures, called, { work, timeout, retry });
   }
@@ -192,7 +196,7 @@ export class Steps {
     return policy;
   }
 
-  /** Keeps the `undo` of a step, to be run in the async context of this call. */
+  /** Keeps the `undo` of a step, which will run in the async context of this call. */
   #setUndo(name: string, undo: Undo): void {
     const state = this.#state;
     const attempt = () => 1 + (state.journal.failures.get(undoName(name))?.total ?? 0);
@@ -202,14 +206,14 @@ export class Steps {
     this.#undos.set(name, traced);
   }
 
-  /** Aborts an attempt that the previous drive handed over, and that no call awaits. */
+  /** Aborts an attempt that the previous execution left in progress, and that no call awaits. */
   #abortHandedOver(name: string): void {
     const { handedOver } = this.#state;
     handedOver.get(name)?.attempt.abort(new CatgaError("CANCELLED", `${name} is not waited for any more`));
     handedOver.delete(name);
   }
 
-  /** Returns true if a step that has no outcome may not begin any more. */
+  /** Returns true if a step that has no outcome may no longer begin. */
   #isAbandoned(isMain: boolean, needsOutcome: boolean): boolean {
     const { phase, failed, isFresh, journal: { failing, cancelled } } = this.#state;
     if (!isMain) return phase !== "undoing";
@@ -217,10 +221,10 @@ export class Steps {
   }
 }
 
-/** Time that an attempt of a send may take beyond the timeout of the send, in ms. */
+/** How much longer than the timeout of its send an attempt may take, in ms. */
 const SEND_GRACE = 2_000;
 
-/** Throws if the options are invalid. */
+/** Throws if the options of a step are invalid. */
 function checkStep(at: string, options: StepOptions<never>): void {
   checkKnown(at, options, STEP_OPTIONS);
   const { undo, retry, timeout } = options;

@@ -1,6 +1,6 @@
 /**
- * Notes of stuck runs. A note is stored before the entry that makes its run stuck, so that stuck runs are found without
- * reading all runs. A note may stay after its run has gone on.
+ * Notes of stuck runs, by which stuck runs are found without reading all runs. A note is stored before the entry by
+ * which its run becomes stuck, and may stay after the run has continued.
  */
 import { isToken } from "../data/checks.ts";
 import { parsedJson } from "../data/encoding.ts";
@@ -8,17 +8,17 @@ import { entityPattern, entitySubject } from "../log/format/names.ts";
 import type { LogStream } from "../ports/event_log.ts";
 import type { RunRef } from "./run_ref.ts";
 
-/** The note that a run is about to be stuck. */
+/** A note: this run is about to be stuck. */
 export interface NotedRun {
   readonly ref: RunRef;
   readonly time: number;
   readonly sequence: number;
 }
 
-/** Dependencies of {@link StuckNotes} on their node. */
+/** The part of a node that {@link StuckNotes} use. */
 interface StuckNotesHost {
   readonly namespace: string;
-  /** The stream of entities, opened. Rejects with a `CatgaError`. */
+  /** Returns the stream of entities, opened. Rejects with a `CatgaError`. */
   stream(): NoteStream | Promise<NoteStream>;
 }
 
@@ -32,14 +32,14 @@ export class StuckNotes {
     this.#host = host;
   }
 
-  /** Notes that a run is about to be stuck. Rejects with a `CatgaError`. */
+  /** Stores a note that the run is about to be stuck. Rejects with a `CatgaError`. */
   async add(ref: RunRef): Promise<void> {
     const stream = await this.#host.stream();
     const appended = await stream.append(this.#subject(ref), JSON.stringify(ref), { timeout: ANSWER_TIMEOUT });
     if (appended.type !== "stored" && appended.type !== "conflict") throw appended.error;
   }
 
-  /** Returns the runs that were noted, the earliest note first. Rejects with `UNAVAILABLE`. */
+  /** Returns the runs that have a note, the oldest note first. Rejects with `UNAVAILABLE`. */
   async all(): Promise<NotedRun[]> {
     const stream = await this.#host.stream();
     const found = new Map<string, NotedRun>();
@@ -50,7 +50,7 @@ export class StuckNotes {
     return [...found.values()];
   }
 
-  /** Removes the note of a run that is not stuck any more. Rejects with `UNAVAILABLE`. */
+  /** Removes the note of a run that is no longer stuck. Rejects with `UNAVAILABLE`. */
   async remove(ref: RunRef, sequence: number): Promise<void> {
     await (await this.#host.stream()).purge(this.#subject(ref), { before: sequence + 1 });
   }
@@ -62,11 +62,11 @@ export class StuckNotes {
 
 function readRef(data: Uint8Array): RunRef | undefined {
   const { workflow, run } = (parsedJson(data) ?? {}) as Partial<RunRef>;
-  // both are parts of a subject
+  // checked, because both are parts of a subject
   return isToken(workflow) && typeof run === "string" && run.isWellFormed() ? { workflow, run } : undefined;
 }
 
-/** Stands for the entity type in the subjects of notes. */
+/** Takes the place of the type of entity in the subjects of notes. */
 const STUCK = "-stuck";
-/** Timeout for storing a note, in ms. */
+/** Maximum time for storing a note, in ms. */
 const ANSWER_TIMEOUT = 5_000;

@@ -1,7 +1,7 @@
 /**
- * The stuck runs that this node knows: runs that became stuck while it drove them. Reports to the observer that a run
- * is stuck, and that it is stuck no longer, even if another node resumed it. `statusOf` in `journal.ts` decides when a
- * run is stuck; `FailedAttempts.record` and `DriveRecorder.refuse` record the entries that lead there.
+ * The stuck runs that this node knows: runs that became stuck while this node executed them. Reports to the app's
+ * observers that a run is stuck, and when it no longer is, even if another node resumed it. `statusOf` in `journal.ts`
+ * decides when a run is stuck; `FailedAttempts.record` and `DriveRecorder.refuse` record the entries that lead there.
  */
 import type { Observer } from "../contract/observer.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -9,14 +9,14 @@ import { type Journal, type RecordedError, statusOf } from "./journal.ts";
 import type { RunLog } from "./run_log.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 
-/** The stuck runs of a node. */
+/** The stuck runs that one node knows. */
 export class StuckRuns {
   readonly #log: Pick<RunLog, "end" | "load">;
   readonly #clock: Clock;
   readonly #observer: Observer;
-  /** Stuck runs, by key. `sequence`: of the last message that was read of the run; 0: none yet. */
+  /** By key: the stuck runs. `sequence`: sequence of the last message of the run that was read; 0: none yet. */
   readonly #runs = new Map<string, { readonly ref: RunRef; sequence: number }>();
-  /** Time of the last check of the runs, by the monotonic clock. */
+  /** Time of the last check whether runs are still stuck, by the monotonic clock. */
   #looked = -Infinity;
 
   constructor(log: Pick<RunLog, "end" | "load">, clock: Clock, observer: Observer) {
@@ -25,31 +25,34 @@ export class StuckRuns {
     this.#observer = observer;
   }
 
-  /** Adds a run that is about to be stuck. `error`: the thrown error, if any. */
+  /** Adds a run that is about to be stuck, and reports it. `error`: the thrown error, if any. */
   add(ref: RunRef, step: string, { code, message, cause }: RecordedError, error: unknown): void {
     if (this.#runs.size < MOST) this.#runs.set(keyOf(ref), { ref, sequence: 0 });
     const thrown = { ...(error === undefined ? {} : { error }), ...(cause === undefined ? {} : { cause }) };
     this.#observer({ type: "run-stuck", workflow: ref.workflow, run: ref.run, step, code, message, ...thrown });
   }
 
-  /** Called when a run was read, or driven; `journal` is `undefined` if there is no such run. */
+  /**
+   * Called when the entries of a run were read, or this node has executed it: a run that is no longer stuck is
+   * reported. `journal` is `undefined` if there is no such run.
+   */
   read({ workflow, run }: RunRef, journal: Journal | undefined): void {
     if (journal !== undefined && statusOf(journal) === "stuck") return;
     if (this.#runs.delete(keyOf({ workflow, run }))) this.#observer({ type: "run-resumed", workflow, run });
   }
 
   /**
-   * Checks whether another node has resumed the runs: some of them in each call, and not again within `PAUSE` ms.
-   * Called when the stuck runs are asked for.
+   * Checks whether stuck runs were resumed by other nodes: some runs in each call, and not again within `PAUSE` ms.
+   * Called when somebody asks for the stuck runs.
    */
   look(): void {
     const now = this.#clock.monotonic();
     if (this.#runs.size === 0 || now - this.#looked < PAUSE) return;
     this.#looked = now;
     for (const [key, known] of [...this.#runs].slice(0, AT_ONCE)) {
-      this.#runs.delete(key); // to the end: checked last next time
+      this.#runs.delete(key); // moved to the end of the list, to be checked last next time
       this.#runs.set(key, known);
-      this.#look(known).catch(() => {}); // a later call checks it again
+      this.#look(known).catch(() => {}); // after an error, a later call checks the run again
     }
   }
 
@@ -62,9 +65,9 @@ export class StuckRuns {
   }
 }
 
-/** Maximum number of runs that are remembered. */
+/** Maximum number of stuck runs that are remembered. */
 const MOST = 1_000;
-/** Maximum number of runs that are checked at once. */
+/** Maximum number of runs that are checked in one call. */
 const AT_ONCE = 20;
 /** Minimum time between two checks, in ms. */
 const PAUSE = 2_000;

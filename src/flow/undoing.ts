@@ -23,15 +23,15 @@ import { ownOf } from "./recorded_value.ts";
 import type { RunEnding } from "./run_ending.ts";
 import type { Steps, Undo } from "./steps.ts";
 
-/** Undoes the run of a drive. */
+/** Undoes the steps of a run that fails or is cancelled. */
 export class Undoing {
   readonly #state: DriveState;
   readonly #steps: Steps;
   readonly #failures: FailedAttempts;
   readonly #ending: RunEnding;
-  /** Steps that are left to undo, the next one first. */
+  /** Steps that are still to be undone, the next one first. */
   #left: string[] = [];
-  /** The step whose `undo` runs. */
+  /** The step whose `undo` runs now; `undefined`: none. */
   #running: string | undefined;
 
   constructor(state: DriveState, steps: Steps, failures: FailedAttempts, ending: RunEnding) {
@@ -41,19 +41,20 @@ export class Undoing {
     this.#ending = ending;
   }
 
-  /** Returns true if an operator has skipped the `undo` that runs. */
+  /** Returns true if an operator has skipped the `undo` that runs now. */
   get isSkipped(): boolean {
     return this.#running !== undefined && this.#state.journal.undone.has(this.#running);
   }
 
   /**
-   * Begins. The run ends with `error`, unless another error, or a cancel, is recorded. `isHalted`: the handler has not
-   * ended, and a changed handler may have steps to undo that it has not reached.
+   * Begins to undo the run's steps. The run ends with `error`, unless another error, or a cancel, is recorded.
+   * `isHalted`: the handler has not ended; a changed handler may not have called some of the steps that are to be
+   * undone.
    */
   begin(error?: RecordedError, isHalted = false): void {
     const state = this.#state;
     const { journal } = state;
-    const why = (journal.failing ?? journal.cancelled)?.error ?? error!; // one of them is set
+    const why = (journal.failing ?? journal.cancelled)?.error ?? error!; // one of the three is set
     const isUndone = (step: string, recorded: boolean) =>
       this.#steps.undoOf(step) !== undefined || (isHalted && recorded && !state.names.has(step));
     this.#left = [...undoOrder(journal, isUndone)];
@@ -63,7 +64,7 @@ export class Undoing {
     this.#cancelChildren(why);
   }
 
-  /** Cancels children whose steps a changed handler does not call: nobody else would end them. */
+  /** Cancels child runs whose steps a changed handler does not call, because nothing else would end them. */
   #cancelChildren(why: RecordedError): void {
     const { journal: { children, cancelled }, names, activity, host } = this.#state;
     const left = [...children].filter(([step]) => cancelled !== undefined && !names.has(step));
@@ -102,7 +103,10 @@ export class Undoing {
     }).catch((error) => state.broken(error));
   }
 
-  /** Undoes a step. Resolves with `false` if the step is not undone: the drive restarts, or is over. */
+  /**
+   * Undoes a step. Resolves with `false` if the step is not undone, because the handler restarts, or the execution of
+   * the run has ended.
+   */
   async #undo(step: string, undo: Undo): Promise<boolean> {
     const state = this.#state;
     const name = undoName(step);
@@ -136,7 +140,7 @@ export class Undoing {
     return true;
   }
 
-  /** Settles like `undo`. Rejects with `TIMEOUT` after a timeout in which no step that `undo` called was under way. */
+  /** Settles like `undo`; rejects with `TIMEOUT` if for `timeout` ms no step called by `undo` was in progress. */
   #inTime(step: string, timeout: number, undo: () => Promise<unknown>): Promise<unknown> {
     const { activity, calls, journal } = this.#state;
     return new Promise((resolve, reject) => {

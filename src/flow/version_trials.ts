@@ -1,21 +1,21 @@
 /**
  * The versions of a workflow that were tried for a run: versions that have refused the run, and nodes that have given
- * it up. A call for the run carries them from node to node.
+ * it up. They are sent along with the call to execute the run, from node to node.
  */
 import type { TriedVersions } from "../contract/workflow_body.ts";
 
 /** The versions that were tried for one run. */
 export class VersionTrials {
-  /** Names of the shapes that have refused the run. */
+  /** Names of the shapes (versions of the workflow) that have refused the run. */
   readonly refusedBy = new Set<string>();
-  /** Sequence of the last message that a node had read when it gave the run up, by endpoint. */
+  /** By endpoint of a node that has given the run up: sequence of the last message that it had read then. */
   readonly #gaveUp = new Map<string, number>();
 
   constructor(tried: TriedVersions | undefined) {
     if (tried !== undefined) this.merge(tried);
   }
 
-  /** Adds trials of other nodes. */
+  /** Adds the trials that another node reports. */
   merge({ refusedBy, gaveUp }: TriedVersions): void {
     for (const shape of refusedBy) this.refusedBy.add(shape);
     for (const [endpoint, sequence] of gaveUp) {
@@ -23,24 +23,25 @@ export class VersionTrials {
     }
   }
 
-  /** Notes that a node has given the run up, having read up to this message. */
+  /** Notes that a node has given the run up, and had read it up to this message. */
   gaveUp(endpoint: string, sequence: number): void {
     this.#gaveUp.set(endpoint, sequence);
   }
 
-  /** Notes that a node holds the run again. */
+  /** Notes that a node executes the run again. */
   holdsAgain(endpoint: string): void {
     this.#gaveUp.delete(endpoint);
   }
 
   /**
-   * Returns true if a node has given the run up since the message `heldAt`, by which it held the run; 0: at any time.
+   * Returns true if a node has given the run up after the message `heldAt`, by which it had taken the run over; with 0:
+   * at any time.
    */
   hasGivenUp(endpoint: string, heldAt = 0): boolean {
     return (this.#gaveUp.get(endpoint) ?? -1) >= heldAt;
   }
 
-  /** The trials in the form in which they are sent to another node. */
+  /** Returns the trials in the form in which they are sent to another node. */
   get sent(): TriedVersions {
     return { refusedBy: [...this.refusedBy], gaveUp: [...this.#gaveUp] };
   }

@@ -1,7 +1,7 @@
-/** The times of sleeps and waits, and the limit above which a schedule ends them. */
+/** The times of sleeps and waits of a run, and the duration above which a schedule ends them. */
 import { checkNumber } from "../data/checks.ts";
 
-/** Returns the end of a sleep or a wait, in ms since 1970. */
+/** Returns the time at which a sleep or a wait ends, in ms since 1970. */
 export function timeOf(until: number | Date, now: number): number {
   return typeof until === "number" ? now + until : until.getTime();
 }
@@ -12,6 +12,8 @@ export function checkUntil(at: string, until: number | Date): void {
   checkNumber(at, until as number, 0, LONGEST_WAIT, "ms");
 }
 
-/** Longest wait during which a run stays on its node, in ms; a schedule ends a longer wait. */
+/**
+ * Longest sleep or wait, in ms, that a timer of the node ends; a schedule ends a longer one, and the run is suspended.
+ */
 export const HOLD = 5_000;
 const LONGEST_WAIT = 3_660 * 86_400_000; // ms

@@ -1,6 +1,6 @@
 /**
- * Waits of a handler, for times and signals. The start of a wait is stored after the schedule that ends it. The end of
- * a wait that took a signal is stored before the handler continues, so that the next calls of a run that was just
+ * Sleeps and waits of a workflow's handler. The beginning of a wait is stored after the schedule that ends it. The end
+ * of a wait that took a signal is stored before the handler continues, so that the next calls of a run that was just
  * loaded follow from stored entries only.
  */
 import type { Signal, WaitOptions } from "../contract/flow.ts";
@@ -14,24 +14,27 @@ import { checkUntil, HOLD, timeOf } from "./wait_times.ts";
 
 const WAIT_OPTIONS: ReadonlySet<string> = new Set<keyof WaitOptions>(["name", "timeout"]);
 
-/** The sleeps and waits of a drive. */
+/** The sleeps and waits of a run in one execution of it. */
 export class Waits {
   readonly #state: DriveState;
-  /** Numbers of the signals that waits of this drive have taken. */
+  /** Numbers of the signals that waits have taken in this execution of the run. */
   readonly #taken = new Set<number>();
-  /** Number of waits of the handler, by name of the signal. */
+  /** By name of a signal: how many waits for it the handler has begun. */
   readonly #numbers = new Map<string, number>();
-  /** Timers that end sleeps and waits, by name. */
+  /** By name of a sleep or wait: the timer that ends it. */
   readonly #ticking = new Map<string, Timer>();
-  /** Calls whose end is recorded. */
+  /** Sleeps and waits whose end is recorded. */
   readonly #noted = new Set<PendingCall>();
-  /** Names of the signals of waits whose end is not stored, by wait. */
+  /** By name of a wait whose end is not stored: the name of its signal. */
   readonly #open: Map<string, string> = new Map();
-  /** Calls whose start is being recorded: news must not record it again. */
+  /** Sleeps and waits whose beginning is being recorded, so that it is not recorded twice. */
   readonly #beginning = new Set<PendingCall>();
-  /** Calls whose signal is being parsed. */
+  /** Waits whose signal is being parsed. */
   readonly #parsing = new Set<PendingCall>();
-  /** Calls whose time is over; `true`: the end may be recorded, for the handler has seen all that is stored. */
+  /**
+   * Sleeps and waits whose time is over; `true`: the end may be recorded, because the handler has seen all that is
+   * stored.
+   */
   readonly #overdue = new Map<PendingCall, boolean>();
   #isStopped = false;
 
@@ -39,18 +42,21 @@ export class Waits {
     this.#state = state;
   }
 
-  /** Cancels the timers, because the handler has ended. */
+  /** Cancels all timers, because the handler has ended. */
   abandon(): void {
     for (const timer of this.#ticking.values()) timer.cancel();
   }
 
-  /** Called when the handler has thrown and will run again: no sleep or wait ends, as later calls are unknown. */
+  /**
+   * Called when the handler has thrown and will be called again: from now on no sleep or wait ends, because the calls
+   * that would follow are not known.
+   */
   stop(): void {
     this.#isStopped = true;
     this.abandon();
   }
 
-  /** Returns true if a wait whose end is not stored could take a stored signal. */
+  /** Returns true if a wait, whose end is not stored yet, could take a stored signal. */
   couldTakeSignal(): boolean {
     const { journal } = this.#state;
     for (const [name, signal] of this.#open) {
@@ -130,7 +136,10 @@ export class Waits {
     });
   }
 
-  /** Parses the value of a signal; `then` gets an error if the present schema refuses the stored value. */
+  /**
+   * Parses the value of a signal by its schema. `then` is called with the value, or with an error if the present schema
+   * refuses the stored value.
+   */
   #parse(
     call: PendingCall,
     schema: Schema<never, unknown>,
@@ -172,18 +181,20 @@ export class Waits {
     return promise;
   }
 
-  /** Notes that another drive may have stored a schedule for this call without recording it. */
+  /**
+   * Notes that an earlier execution of the run may have stored a schedule for this sleep or wait without recording it.
+   */
   #mayBeScheduled(name: string, until: number | Date): void {
     const { isFresh, times, host } = this.#state;
     if (!isFresh) times.mayBeScheduled(name, timeOf(until, host.latest));
   }
 
-  /** Returns true if a call records no end any more. */
+  /** Returns true if no further end of this sleep or wait is to be recorded. */
   #isDecided(call: PendingCall): boolean {
     return this.#state.isHalting || this.#isStopped || this.#noted.has(call);
   }
 
-  /** Records the end of a call, and lets the call continue when the entry is stored. */
+  /** Records the end of a sleep or wait, which continues when the entry is stored. */
   #note(call: PendingCall, entry: JournalEntry): void {
     if (this.#noted.has(call)) return;
     this.#noted.add(call);
@@ -192,9 +203,9 @@ export class Waits {
   }
 
   /**
-   * Called when the time of a call is over. The handler continues before the entry is stored, so that an end that
-   * follows from it is in the same append. A signal that is stored by then has precedence, even if a replay calls its
-   * wait only after steps that have ended.
+   * Called when the time of a sleep or wait is over. The handler continues before the entry is stored, so that an end
+   * of the run that follows is stored together with it. A signal that is stored by then has precedence, even if a
+   * replay calls its wait only after steps that have ended.
    */
   #timeIsOver(call: PendingCall, entry: JournalEntry & { readonly t: "woken" | "took" }, see: () => void): void {
     const state = this.#state;
@@ -212,7 +223,7 @@ export class Waits {
     state.ends.deliver(entry.step, () => state.isHalting || see());
   }
 
-  /** Records the start of a sleep or wait, after the schedule that ends it is stored. */
+  /** Records the beginning of a sleep or wait, after the schedule that ends it is stored. */
   #begin(
     call: PendingCall,
     name: string,
@@ -227,7 +238,7 @@ export class Waits {
         if (state.times.isStuck(name) || state.isTooLong() || !await state.recorder.ready()) return;
         const scheduled = until !== undefined && until - state.now > HOLD;
         if (scheduled && !await state.times.wake(name, until)) return;
-        // the call took a signal meanwhile
+        // nothing to record if the wait took a signal meanwhile
         if (this.#noted.has(call) || !state.calls.has(call)) return;
         state.recorder.record({ ...entry(until), ...(scheduled ? { scheduled } : {}) });
         if (!await state.recorder.stored()) return;
@@ -238,7 +249,10 @@ export class Waits {
     });
   }
 
-  /** Returns true if the time has come; if it comes soon, a timer lets the call continue then. */
+  /**
+   * Returns true if the time of a sleep or wait is over. If it will be over soon, sets a timer that lets the call
+   * continue then.
+   */
   #isDue(name: string, timed: Timed, call: PendingCall): boolean {
     const state = this.#state;
     const { until } = timed;

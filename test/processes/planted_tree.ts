@@ -222,7 +222,7 @@ const PLANTS = {
   }],
   "flow-behind": [{
     file: "src/flow/drive_recorder.ts",
-    from: "    // an error of the handler follows from what it has seen\n",
+    from: "    // except an error of the handler, which follows from what the handler has seen\n",
     to: '    if (entry.t === "ended") return this.#journal.cancelled === undefined;\n',
   }],
   "flow-skip": [{

@@ -160,7 +160,7 @@ export class Cluster implements Remote {
       ...{ clock, self: info.id, shapes: options.shapes, handled: options.handled },
       sent: () => host.runner.counts.sentContracts,
       members: () => this.#membership.view.members,
-      ask: (endpoint, n, names) => this.#endpoint.peer(endpoint).add(["k", n, ...names]),
+      ask: (endpoint, n, names) => this.#endpoint.peer(endpoint).outgoing.add(["k", n, ...names]),
       announce: () => this.#membership.refresh(),
       changed: () => {
         this.router.refresh();
@@ -181,7 +181,7 @@ export class Cluster implements Remote {
       },
       recordGone: (member) => this.#failureDetector.probe(member),
       evicted: (error) => host.fail(error),
-      askGap: (endpoint, name) => this.#endpoint.peer(endpoint).add(["h", name]),
+      askGap: (endpoint, name) => this.#endpoint.peer(endpoint).outgoing.add(["h", name]),
       gapFound: (name) => this.router.gapFound(name),
     });
     this.#failureDetector = new FailureDetector({
@@ -191,7 +191,7 @@ export class Cluster implements Remote {
       self: info.id,
       ping: (endpoint) => this.#endpoint.peer(endpoint).ping(),
       patience: (endpoint) => this.#endpoint.peer(endpoint).patience,
-      accuse: (witness, endpoint, server) => this.#endpoint.peer(witness).add(["b", endpoint, server]),
+      accuse: (witness, endpoint, server) => this.#endpoint.peer(witness).outgoing.add(["b", endpoint, server]),
     });
     this.router = new Router({
       ...{ app: host, endpoint: this.#endpoint, clock, random, observer },

@@ -70,7 +70,7 @@ export class Candidates {
     this.#host = {
       random,
       underWay,
-      turn: () => endpoint.turn,
+      turn: () => endpoint.turn.number,
       load: (node) => {
         const peer = endpoint.peer(node.endpoint);
         const listed = peer.lastSeenAt < 0 ? node.load.inFlight + node.load.queued : 0;

@@ -1,21 +1,17 @@
 /**
- * The endpoint of this process on the network: its subscriptions, its peers (other processes), and the frames
- * (messages) that it sends to them at the end of each turn of the event loop. `frame_receiver.ts` handles the frames
+ * The endpoint of this process on the network: its subscriptions and its peers (other processes). `frame_sender.ts`
+ * sends frames (messages) to them at the end of each turn of the event loop, `frame_receiver.ts` handles the frames
  * that arrive; `watchdog.ts` decides what bounces and silence mean.
  */
 import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
-import { nextTick } from "node:process";
 import type { Observer } from "../../contract/observer.ts";
-import { encode } from "../../data/utf8.ts";
 import { delay, token } from "../../ports/clock.ts";
 import type { Subscription, Transport, TransportMessage, TransportStatus } from "../../ports/transport.ts";
-import type { Call, SentFrame } from "./call.ts";
-import { frameLimit, payloadLimit } from "./frame_limits.ts";
-import { frameText } from "./frame_writer.ts";
+import type { Call } from "./call.ts";
+import { SendTurn } from "./frame_sender.ts";
 import { nodeOf } from "./frame.ts";
 import { InboundRequests, type InboundRequestsOptions } from "./inbound_requests.ts";
-import { TurnBursts } from "./open_streams.ts";
-import { Peer, type PeerHost } from "./peer.ts";
+import { Peer } from "./peer.ts";
 import { PeerTable } from "./peer_table.ts";
 import { ResendBuffer } from "./resend_buffer.ts";
 import { ReconnectGrace } from "./reconnect_grace.ts";
@@ -49,39 +45,21 @@ export interface EndpointOptions
 type Passed = "concurrency" | "host" | "runner";
 
 /** The endpoint of this process: sends and receives frames. */
-export class Endpoint implements PeerHost {
+export class Endpoint {
   readonly endpoint: string;
   /** The requests that other processes have sent to this one. */
   readonly inbound: InboundRequests;
   /** The time after each reconnect of this process in which bounces prove nothing. */
   readonly grace: ReconnectGrace;
-  /**
-   * Number of the present turn of the event loop. It grows when the turn's frames are sent, so that all sends of a
-   * turn see the same number.
-   */
-  turn = 0;
-  /**
-   * Length of items at which a frame is sent; see {@link frameLimit}. Computed in each turn from the server's present
-   * limit.
-   */
-  frameLimit = 0;
-  /** Size of the largest payload; see {@link payloadLimit}. Computed in each turn from the server's present limit. */
-  payloadLimit = 0;
-  readonly bursts: TurnBursts;
+  /** The turn of the event loop in which this process gathers frames. */
+  readonly turn: SendTurn;
   readonly #options: EndpointOptions;
   readonly #transport: Transport;
   readonly #peers: PeerTable;
-  /** Peers to which frames are sent at the end of this turn of the event loop. */
-  #toFlush: Peer[] = [];
   #closed = false;
   readonly #bounceProbe: BounceProbe;
   readonly #watchdog: Watchdog;
   readonly #resendBuffer: ResendBuffer;
-  /**
-   * Wall clock minus monotonic clock at the start of this process. Added to the monotonic clock, it gives a time that
-   * does not jump.
-   */
-  readonly #epoch: number;
   readonly #framePrefix: string;
   readonly #bouncePrefix: string;
   #subscriptions: Subscription[] = [];
@@ -96,12 +74,18 @@ export class Endpoint implements PeerHost {
     this.endpoint = endpoint;
     this.#framePrefix = nodeSubject(namespace, endpoint);
     this.#bouncePrefix = bounceSubject(namespace, endpoint);
-    this.#epoch = clock.now() - clock.monotonic();
-    this.#measure();
-    this.bursts = new TurnBursts(clock, this);
+    this.#resendBuffer = new ResendBuffer({
+      clock,
+      connected: () => this.connected,
+      isCurrent: (to) => !this.#closed && this.find(to.endpoint)?.outgoing === to,
+    });
+    this.turn = new SendTurn({
+      ...{ transport, resends: this.#resendBuffer },
+      fault: (during, error) => observer({ type: "fault", during, error }),
+    });
     this.grace = new ReconnectGrace(clock);
     this.#peers = new PeerTable(transport.random, (other, identity) =>
-      new Peer(this, other, {
+      new Peer(this.turn, endpoint, other, {
         ...identity,
         subject: this.#subjectOf(other),
         bounces: `${this.#bouncePrefix}${identity.slot}.`,
@@ -116,21 +100,14 @@ export class Endpoint implements PeerHost {
       peers: () => this.#peers.values(),
       observed: (peer, sign) => options.observed(peer, sign),
     });
-    this.#resendBuffer = new ResendBuffer({
-      clock,
-      connected: () => this.connected,
-      isCurrent: (peer) => !this.#closed && this.find(peer.endpoint) === peer,
-    });
     const receiver = new FrameReceiver({
       ...options,
       prefix: this.#framePrefix,
-      epoch: this.#epoch,
-      clock,
+      ...{ epoch: this.turn.epoch, clock },
       peers: this.#peers,
       inbound: this.inbound,
       observed: (peer) => options.observed(peer, "alive"),
-      askedAgain: (peer) => this.#resendBuffer.again(peer),
-      missing: (peer, ranges) => this.#resendBuffer.missing(peer, ranges),
+      resends: this.#resendBuffer,
     });
     this.#offStatus = transport.onStatus((status) => this.#onStatus(status));
     this.#subscriptions = [
@@ -145,8 +122,14 @@ export class Endpoint implements PeerHost {
     });
   }
 
+  /** True if frames can be sent. */
   get connected(): boolean {
-    return this.#transport.status.state === "connected";
+    return this.turn.connected;
+  }
+
+  /** Size of the largest payload, answer or item, in bytes. */
+  get payloadLimit(): number {
+    return this.turn.payloadLimit;
   }
 
   /**
@@ -175,14 +158,6 @@ export class Endpoint implements PeerHost {
     return this.#bouncePrefix + PLAIN;
   }
 
-  now(): number {
-    return this.#transport.clock.monotonic();
-  }
-
-  fault(during: string, error: unknown): void {
-    this.#options.observer({ type: "fault", during, error });
-  }
-
   /** All other processes with which this process exchanges frames. */
   get peers(): Iterable<Peer> {
     return this.#peers.values();
@@ -204,21 +179,6 @@ export class Endpoint implements PeerHost {
     if (!this.#watchdog.running) this.#watchdog.start();
   }
 
-  scheduleFlush(peer: Peer): void {
-    if (this.#toFlush.push(peer) === 1) nextTick(this.#flush);
-  }
-
-  publish(peer: Peer, { seq, at, now }: SentFrame, items: string, kept: boolean): string | Uint8Array {
-    const text = frameText(seq, Math.round(this.#epoch + at), items);
-    const frame = kept && text.length > KEPT_AS_TEXT ? encode(text) : text;
-    this.#transport.publish(peer.subject, frame, { reply: peer.bounces + seq, now });
-    return frame;
-  }
-
-  answersSent(peer: Peer, seq: number, frame: string | Uint8Array, until?: number): void {
-    this.#resendBuffer.add(peer, seq, frame, until);
-  }
-
   /**
    * Refuses requests with `DRAINING` from now on. Tells the other processes at once, by a frame that refuses no
    * request, that this process leaves: they then know it before a frame bounces, however late they see that its
@@ -226,7 +186,7 @@ export class Endpoint implements PeerHost {
    */
   refuse(others: readonly string[]): void {
     this.inbound.refuse();
-    for (const other of others) if (other !== this.endpoint) this.peer(other).add(["n", 0, 0, "DRAINING"]);
+    for (const other of others) if (other !== this.endpoint) this.peer(other).outgoing.add(["n", 0, 0, "DRAINING"]);
   }
 
   /** Sends all gathered items, and ends the subscriptions of this process. */
@@ -237,10 +197,10 @@ export class Endpoint implements PeerHost {
     this.#watchdog.stop();
     this.#bounceProbe.stop();
     this.#resendBuffer.stop();
-    this.#flush();
+    this.turn.flush();
     this.#offStatus();
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
-    this.#flush();
+    this.turn.flush();
   }
 
   /**
@@ -249,18 +209,12 @@ export class Endpoint implements PeerHost {
    * earlier requests.
    */
   async #linger(): Promise<void> {
-    const until = this.now() + LONGEST_LINGER;
+    const until = this.turn.now() + LONGEST_LINGER;
     while (this.connected) {
-      const left = Math.min(this.inbound.busyAt + LINGER, until) - this.now();
+      const left = Math.min(this.inbound.busyAt + LINGER, until) - this.turn.now();
       if (!(left > 0)) return;
       await delay(this.#transport.clock, left);
     }
-  }
-
-  #measure(): void {
-    const { maxPayload } = this.#transport;
-    this.payloadLimit = payloadLimit(maxPayload);
-    this.frameLimit = frameLimit(maxPayload);
   }
 
   /** Returns the subject of frames from this process to another one. */
@@ -268,25 +222,17 @@ export class Endpoint implements PeerHost {
     return nodeSubject(this.#options.namespace, endpoint, this.endpoint);
   }
 
-  readonly #flush = (): void => {
-    const peers = this.#toFlush;
-    this.#toFlush = [];
-    this.turn++;
-    this.#measure();
-    for (const peer of peers) peer.flush();
-  };
-
   #onStatus({ state, generation }: TransportStatus): void {
     this.#options.observer({ type: "connection", state, generation });
     // forget bounces: a process that was gone before this one was cut off may be back
     for (const peer of this.#peers.values()) peer.bouncedAt = -1;
     if (state !== "connected") return;
-    this.#measure();
+    this.turn.measure();
     this.grace.begin();
     this.#resendBuffer.resume();
     for (const peer of this.#peers.values()) {
       peer.pingedAt = -1; // a ping sent before the cut may never have arrived
-      peer.resume();
+      peer.outgoing.resume();
       // requests and answers sent before the cut may be lost: the ping asks what has arrived
       if (peer.ledger.outstanding > 0) peer.ping(true);
     }
@@ -304,17 +250,12 @@ export class Endpoint implements PeerHost {
     if (!/^\d+\.\d+$/.test(place)) return;
     const [slot, seq] = place.split(".").map(Number);
     const peer = this.#peers.bySlot(slot);
-    if (peer === undefined || !(seq <= peer.seq)) return;
-    this.#resendBuffer.bounced(peer, seq);
+    if (peer === undefined || !(seq <= peer.outgoing.seq)) return;
+    this.#resendBuffer.bounced(peer.outgoing, seq);
     this.#watchdog.bounced(peer, seq);
   }
 }
 
-/**
- * Length in UTF-16 code units up to which sent frames are kept as text; longer ones are kept as bytes. V8 copies a
- * large text that lives on at each garbage collection, and does not copy bytes (docs/internals/measurements.md).
- */
-const KEPT_AS_TEXT = 1_024;
 const PROBE = "probe"; // in bounce subjects, in place of a peer's slot and a frame's number
 const PLAIN = "plain."; // stands in place of a slot; the stream's number follows
 const LINGER = 50; // ms: many times as long as a message takes

@@ -22,6 +22,7 @@ import { PROTOCOL } from "../../version.ts";
 import type { InboundRequests } from "./inbound_requests.ts";
 import type { Peer } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
+import type { ResendBuffer } from "./resend_buffer.ts";
 import { readError } from "../../dispatch/error_encoding.ts";
 import { SchemaRefusal } from "../../dispatch/outcome.ts";
 import { ELSEWHERE, HEADERS, type MalformedCount } from "./malformed_count.ts";
@@ -35,13 +36,10 @@ export interface FrameReceiverOptions {
   readonly clock: Clock;
   readonly peers: PeerTable;
   readonly inbound: InboundRequests;
+  readonly resends: ResendBuffer;
   readonly malformed: MalformedCount;
   /** Called for the first frame of a sender, and for frames that follow a ping: the sender is alive. */
   observed(peer: Peer): void;
-  /** Called when the process has reconnected, and asks for its last answers again. */
-  askedAgain(peer: Peer): void;
-  /** Called when the process has not received the frames in these ranges, and asks for the answers in them. */
-  missing(peer: Peer, ranges: readonly number[]): void;
   /** Called when another node reports that frames to the process at `endpoint` bounce on its server. */
   accused(endpoint: string, server: string): void;
   /**
@@ -73,7 +71,7 @@ export class FrameReceiver {
   /** Handles a message of the node's subscription. */
   receive(message: TransportMessage): void {
     if (message.noResponders) return;
-    const { prefix, epoch, clock, peers, inbound, malformed } = this.#options;
+    const { prefix, epoch, clock, peers, inbound, resends, malformed } = this.#options;
     if (!message.subject.startsWith(prefix)) return malformed.add(message.subject, ELSEWHERE);
     const sender = message.subject.slice(prefix.length);
     if (peers.find(sender) === undefined && !isEndpoint(sender)) {
@@ -106,9 +104,9 @@ export class FrameReceiver {
     for (const item of frame.items) {
       if (item[0] === "p") {
         ping = item[1];
-        if (item[2] === 1) this.#options.askedAgain(peer);
+        if (item[2] === 1) resends.again(peer.outgoing);
         if (item[3] !== undefined && item[3].length > 0) {
-          this.#options.missing(peer, item[3]);
+          resends.missing(peer.outgoing, item[3]);
           lacking = true;
         }
       } else if (item[0] === "s") {
@@ -124,10 +122,10 @@ export class FrameReceiver {
     if (index > 0) inbound.busyAt = peer.lastSeenAt;
     // one pong and one answer for each frame, however many pings or questions the frame has
     if (ping >= 0) peer.pong(ping, inbound.load, lacking);
-    if (asked >= 0) peer.item(`["t",${asked},${this.#options.stats()}]`);
+    if (asked >= 0) peer.outgoing.item(`["t",${asked},${this.#options.stats()}]`);
     if (askedShapes !== undefined) {
       const [, n, ...names] = askedShapes;
-      peer.item(`["l",${n},${this.#options.shapes(names)}]`);
+      peer.outgoing.item(`["l",${n},${this.#options.shapes(names)}]`);
     }
   }
 
@@ -172,7 +170,7 @@ export class FrameReceiver {
       case "z": {
         const call = peer.ledger.find(item[1], item[2]);
         const sink = call?.request.items;
-        if (call === undefined) peer.add(["c", item[1], item[2]]); // no reader waits for this stream: its handler must end
+        if (call === undefined) peer.outgoing.add(["c", item[1], item[2]]); // no reader waits for this stream: its handler must end
         else if (item[0] === "i") sink?.items(call, item[3], item, 4);
         else if (item[0] === "a") sink?.report(call, item[3]);
         else sink?.end(call, item[3]);
@@ -201,7 +199,7 @@ export class FrameReceiver {
         return index;
       case "h": {
         const left = this.#options.asked(item[1]);
-        if (left > 0) peer.add(["g", item[1], left]);
+        if (left > 0) peer.outgoing.add(["g", item[1], left]);
         return index;
       }
       case "g":

@@ -63,11 +63,11 @@ export class InboundRequest extends WireEnvelope {
   /** Answers the request, with its result or with the code of a refusal. */
   answer(outcome: Outcome, { observer, payloadLimit }: RequestAnswerOptions): void {
     const { peer, seq, index, contract } = this;
-    if (outcome instanceof Refusal) return peer.refuse(seq, index, outcome.code);
+    if (outcome instanceof Refusal) return peer.outgoing.refuse(seq, index, outcome.code);
     const { value } = outcome;
-    if (outcome.ok && value === undefined) return peer.answer(seq, index, undefined);
+    if (outcome.ok && value === undefined) return peer.outgoing.answer(seq, index, undefined);
     const fail = (error: CatgaError, refused: 0 | 1 | 2 = 0) =>
-      peer.item(failureItem(seq, index, writeError(error, payloadLimit()), refused), true);
+      peer.outgoing.item(failureItem(seq, index, writeError(error, payloadLimit()), refused), true);
     if (!outcome.ok) return fail(outcome.error, outcome instanceof SchemaRefusal ? outcome.ofStored ? 2 : 1 : 0);
     let text: string;
     try {
@@ -79,7 +79,7 @@ export class InboundRequest extends WireEnvelope {
       observer({ type: "fault", during: "answering", error });
       return fail(error);
     }
-    peer.answer(seq, index, text);
+    peer.outgoing.answer(seq, index, text);
   }
 
   protected override name(): string {

@@ -17,12 +17,14 @@ function setUp() {
     theirCalls: "b.2.1.",
     lastSeenAt: 70,
     running,
-    answer: (seq: number, index: number, text: string | undefined) => sent.push(`answer ${seq}.${index} ${text}`),
-    item(text: string) {
-      const [kind, seq, index, error] = JSON.parse(text);
-      sent.push(`${kind === "e" ? "failure" : kind} ${seq}.${index} ${error.code}`);
+    outgoing: {
+      answer: (seq: number, index: number, text: string | undefined) => sent.push(`answer ${seq}.${index} ${text}`),
+      item(text: string) {
+        const [kind, seq, index, error] = JSON.parse(text);
+        sent.push(`${kind === "e" ? "failure" : kind} ${seq}.${index} ${error.code}`);
+      },
+      refuse: (seq: number, index: number, code: string) => sent.push(`refusal ${seq}.${index} ${code}`),
     },
-    refuse: (seq: number, index: number, code: string) => sent.push(`refusal ${seq}.${index} ${code}`),
   } as unknown as Peer; // all that a request uses of it
   const observed: Observation[] = [];
   const options = {

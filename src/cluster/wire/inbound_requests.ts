@@ -94,9 +94,9 @@ export class InboundRequests implements AdmissionWatcher {
   request(peer: Peer, seq: number, index: number, name: string, ttl: number, payload: unknown, meta?: WireMeta): void {
     if (this.#refusing) {
       this.#counts.find(name)?.refused("DRAINING");
-      return peer.refuse(seq, index, "DRAINING");
+      return peer.outgoing.refuse(seq, index, "DRAINING");
     }
-    if (refuseLate(peer, seq, index, ttl)) return this.#counts.find(name)?.refused("LATE");
+    if (refuseLate(peer.outgoing, seq, index, ttl)) return this.#counts.find(name)?.refused("LATE");
     const request = new InboundRequest(peer, seq, index, name, meta);
     if (payload instanceof Unreadable) {
       return request.answer({ ok: false, error: unreadable(name, payload) }, this.#options);
@@ -117,7 +117,7 @@ export class InboundRequests implements AdmissionWatcher {
     const now = clock.monotonic();
     const refuse = (why: Dropped) => {
       counts.find(contract)?.refused(why);
-      peer.refuse(seq, index, why);
+      peer.outgoing.refuse(seq, index, why);
     };
     const waiting = new QueuedTurn(now + runner.patience(contract, timeout), (why) => {
       wheel.delete(waiting);
@@ -236,7 +236,7 @@ export class InboundRequests implements AdmissionWatcher {
   #run(request: InboundRequest, payload: unknown, timeout: number): void {
     const receipt = this.#options.runner.receive(request.contract, payload, timeout, request);
     if (receipt === undefined) {
-      request.peer.refuse(request.seq, request.index, "NO_HANDLER");
+      request.peer.outgoing.refuse(request.seq, request.index, "NO_HANDLER");
       return this.#queue.stepAside();
     }
     const { result, counts, ctx } = receipt;

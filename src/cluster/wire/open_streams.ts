@@ -7,7 +7,6 @@
 import type { Bursts, ItemLine, LineSender } from "../../dispatch/item_ports.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { asResult, type Outcome } from "../../dispatch/outcome.ts";
-import { Fifo } from "../../data/queues.ts";
 import { CatgaError } from "../../error.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { FrameWriter } from "./frame_writer.ts";
@@ -36,11 +35,11 @@ export class ReaderLine implements ItemLine {
   }
 
   get limit(): number {
-    return this.#request.peer.payloadLimit;
+    return this.#request.peer.turn.payloadLimit;
   }
 
   get bursts(): Bursts {
-    return this.#request.peer.bursts;
+    return this.#request.peer.turn.bursts;
   }
 
   /**
@@ -50,7 +49,7 @@ export class ReaderLine implements ItemLine {
   gather(): void {
     if (this.#waits) return;
     this.#waits = true;
-    this.#request.peer.gather(this);
+    this.#request.peer.outgoing.gather(this);
   }
 
   /** Asks the reader to report at once how many items it has consumed. */
@@ -162,58 +161,6 @@ export function answerOf({ aborted, contract: { name }, node }: MessageContext, 
   return { ok: false, error: new CatgaError("STREAM_BROKEN", `stream ${name} broke: ${aborted.message}`, options) };
 }
 
-/**
- * Limits how many bursts of items the streams of one process send in each turn of the event loop: first come, first
- * served.
- */
-export class TurnBursts implements Bursts {
-  readonly #clock: Clock;
-  readonly #host: { readonly turn: number };
-  readonly #waiting: Fifo<() => void> = new Fifo();
-  #left = MAX_BURSTS;
-  /** Number of the turn of the event loop for which `#left` counts. */
-  #turn = 0;
-  #resumes = false;
-
-  /** `host.turn`: a number that grows when the frames of a turn have been sent. */
-  constructor(clock: Clock, host: { readonly turn: number }) {
-    this.#clock = clock;
-    this.#host = host;
-  }
-
-  take(): boolean {
-    if (this.#turn !== this.#host.turn) this.#begin();
-    if (this.#left === 0 || this.#waiting.size > 0) return false;
-    this.#left--;
-    return true;
-  }
-
-  wait(go: () => void): void {
-    this.#waiting.push(go);
-    this.#resume();
-  }
-
-  #resume(): void {
-    if (this.#resumes) return;
-    this.#resumes = true;
-    this.#clock.soon(() => {
-      this.#resumes = false;
-      this.#begin();
-      while (this.#left > 0 && this.#waiting.size > 0) {
-        this.#left--;
-        this.#waiting.shift()!();
-      }
-      if (this.#waiting.size > 0) this.#resume();
-    });
-  }
-
-  #begin(): void {
-    this.#turn = this.#host.turn;
-    this.#left = MAX_BURSTS;
-  }
-}
-
-const MAX_BURSTS = 16; // bursts in a turn of the event loop: with 128 items of 100 bytes each, 200 KB
 const MAX_STREAMS = 64; // streams that are fed at once, for each handler that may run at once
 const LOOK_INTERVAL = 1_000; // ms
 const QUESTION = 10; // checks

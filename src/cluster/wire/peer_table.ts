@@ -75,7 +75,7 @@ export class PeerTable {
       this.#peers.delete(peer.endpoint);
       this.#bySlot.delete(peer.slot);
       this.#forgot = true;
-      this.#forgottenSeq = Math.max(this.#forgottenSeq, peer.seq);
+      this.#forgottenSeq = Math.max(this.#forgottenSeq, peer.outgoing.seq);
     }
     // if most peers are busy, the limit grows, so that they are not all checked at every message
     this.#room = Math.max(MAX_PEERS, 2 * this.#peers.size);

@@ -2,30 +2,28 @@ import { describe, it } from "node:test";
 import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import type { Random } from "../../ports/clock.ts";
 import { MAX_PEERS, PeerTable } from "./peer_table.ts";
-import { Peer, type PeerHost } from "./peer.ts";
+import { Peer } from "./peer.ts";
+import { SendTurn } from "./frame_sender.ts";
+import type { Transport } from "../../ports/transport.ts";
 
-/** What peers need that send nothing but pings. */
-function host(now: number): PeerHost {
-  return {
-    endpoint: "self.n",
-    connected: true,
-    frameLimit: 64_000,
-    payloadLimit: 1_000_000,
-    bursts: { take: () => true, wait: (go) => go() },
-    scheduleFlush() {},
-    publish: (_peer, _frame, items) => items,
-    answersSent() {},
-    now: () => now,
+/** A turn of a process that sends nothing but pings. */
+function turn(): SendTurn {
+  const clock = { now: () => 0, monotonic: () => 0 };
+  const transport = { clock, status: { state: "connected" }, maxPayload: 1_000_000, publish() {} };
+  return new SendTurn({
+    transport: transport as unknown as Transport, // all that such a turn uses of it
+    resends: { add() {} },
     fault(_during, error) {
       throw error;
     },
-  };
+  });
 }
 
 function table(random: Random = Math.random): PeerTable {
   return new PeerTable(
     random,
-    (endpoint, identity) => new Peer(host(0), endpoint, { ...identity, subject: `to.${endpoint}`, bounces: "" }),
+    (endpoint, identity) =>
+      new Peer(turn(), "self.n", endpoint, { ...identity, subject: `to.${endpoint}`, bounces: "" }),
   );
 }
 
@@ -53,29 +51,29 @@ describe("PeerTable", () => {
   it("continues the frame numbers of a forgotten peer, which would refuse lower ones", () => {
     const peers = table();
     const before = peers.get("a.1");
-    const begin = before.seq;
+    const begin = before.outgoing.seq;
     for (let i = 0; i < 3; i++) {
       before.ping();
-      before.flush();
+      before.outgoing.flush();
     }
-    assertEquals(before.seq, begin + 3);
+    assertEquals(before.outgoing.seq, begin + 3);
     for (let i = 0; i < MAX_PEERS; i++) peers.get(`other.${i}`);
     const after = peers.get("a.1");
     assertNotStrictEquals(after, before);
-    assert(after.seq >= begin + 3, `it begins after frame ${after.seq}`);
+    assert(after.outgoing.seq >= begin + 3, `it begins after frame ${after.outgoing.seq}`);
   });
 
   it("begins the frame numbers of each peer at a random place of 48 bits", () => {
     const drawn = [0, 0.5, 1 - Number.EPSILON];
     const peers = table(() => drawn.shift()!);
-    assertEquals(["a.1", "b.1", "c.1"].map((endpoint) => peers.get(endpoint).seq), [0, 2 ** 47, 2 ** 48 - 1]);
+    assertEquals(["a.1", "b.1", "c.1"].map((endpoint) => peers.get(endpoint).outgoing.seq), [0, 2 ** 47, 2 ** 48 - 1]);
   });
 
   it("leaves room for frames however many peers are forgotten, at the highest numbers that can be drawn", () => {
     const peers = table(() => 1 - Number.EPSILON);
     let last = -1;
     for (let i = 0; i < 10 * MAX_PEERS; i++) {
-      const { seq } = peers.get(`other.${i}`);
+      const { seq } = peers.get(`other.${i}`).outgoing;
       if (seq < last) throw new Error(`${seq} is below ${last}`);
       last = seq;
     }

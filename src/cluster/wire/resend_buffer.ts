@@ -7,11 +7,11 @@
 import { answersIn } from "./frame.ts";
 import { isWithin, MAX_GAPS } from "./received_frames.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
-import type { Peer } from "./peer.ts";
+import type { FrameSender } from "./frame_sender.ts";
 
 /** A sent frame with answers. */
 interface SentAnswers {
-  readonly peer: Peer;
+  readonly to: FrameSender;
   readonly seq: number;
   /**
    * The frame's text; a large one as bytes, because large texts cost a quarter of the rate
@@ -27,8 +27,8 @@ interface ResendBufferOptions {
   readonly clock: Clock;
   /** Returns true if this process is connected, so that frames can be sent. */
   connected(): boolean;
-  /** Returns true if the peer still stands for its process: a peer may be forgotten and made again. */
-  isCurrent(peer: Peer): boolean;
+  /** Returns true if the sender still stands for its process: a process may be forgotten and its sender made again. */
+  isCurrent(to: FrameSender): boolean;
 }
 
 /** The last answers of one process to all others: at most 256 frames, and about 4 MiB. */
@@ -53,19 +53,19 @@ export class ResendBuffer {
 
   /** Keeps a sent frame with answers. `until`: when to give it up, by the monotonic clock; default: in 10 s. */
   add(
-    peer: Peer,
+    to: FrameSender,
     seq: number,
     frame: string | Uint8Array,
     until = this.#options.clock.monotonic() + GIVE_UP_AFTER,
   ): void {
-    this.#last.push({ peer, seq, frame, until });
+    this.#last.push({ to, seq, frame, until });
     this.#size += frame.length;
     while (this.#count > MAX_FRAMES || (this.#size > MAX_SIZE && this.#count > 1)) this.#take(this.#first);
   }
 
   /** Called when a frame has bounced: the answers in it will be sent again after a pause. */
-  bounced(peer: Peer, seq: number): void {
-    const at = this.#last.findIndex((sent) => sent?.peer === peer && sent.seq === seq);
+  bounced(to: FrameSender, seq: number): void {
+    const at = this.#last.findIndex((sent) => sent?.to === to && sent.seq === seq);
     if (at < 0) return;
     const sent = this.#take(at);
     if (sent !== undefined && this.#due.length < MAX_FRAMES) this.#due.push(sent);
@@ -92,12 +92,12 @@ export class ResendBuffer {
    * Called when the other process has reconnected: sends the kept answers to it again, because they may have been
    * lost without a bounce; at most once a second.
    */
-  again(peer: Peer): void {
+  again(to: FrameSender): void {
     const now = this.#options.clock.monotonic();
-    if (peer.answeredAgainAt >= 0 && now - peer.answeredAgainAt < ASKED_PAUSE) return;
-    peer.answeredAgainAt = now;
+    if (to.answeredAgainAt >= 0 && now - to.answeredAgainAt < ASKED_PAUSE) return;
+    to.answeredAgainAt = now;
     for (let at = this.#last.length - 1; at >= this.#first; at--) {
-      if (this.#last[at]?.peer === peer) this.#due.push(this.#take(at)!);
+      if (this.#last[at]?.to === to) this.#due.push(this.#take(at)!);
     }
     if (this.#due.length > 0) this.#resend();
   }
@@ -106,11 +106,11 @@ export class ResendBuffer {
    * Called when the other process reports frames that it has not received, `[from, to, from, to, …]`: sends the
    * answers in them again. Ranges beyond the number that a process keeps are ignored.
    */
-  missing(peer: Peer, listed: readonly number[]): void {
+  missing(to: FrameSender, listed: readonly number[]): void {
     const ranges = listed.slice(0, MAX_RANGES);
     for (let at = this.#first; at < this.#last.length; at++) {
       const sent = this.#last[at];
-      if (sent?.peer === peer && isWithin(sent.seq, ranges)) this.#due.push(this.#take(at)!);
+      if (sent?.to === to && isWithin(sent.seq, ranges)) this.#due.push(this.#take(at)!);
     }
     if (this.#due.length > 0) this.#resend();
   }
@@ -141,9 +141,9 @@ export class ResendBuffer {
   #resend(): void {
     const { clock, connected, isCurrent } = this.#options;
     const now = clock.monotonic();
-    this.#due = this.#due.filter(({ peer, until }) => now < until && isCurrent(peer));
+    this.#due = this.#due.filter(({ to, until }) => now < until && isCurrent(to));
     if (connected()) {
-      for (const { peer, frame, until } of this.#due.splice(0)) peer.resend(answersIn(frame), until);
+      for (const { to, frame, until } of this.#due.splice(0)) to.resend(answersIn(frame), until);
     } else if (this.#due.length > 0) this.#wait();
   }
 }

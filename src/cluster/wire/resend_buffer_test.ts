@@ -9,7 +9,7 @@ import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.t
 import { eventually } from "../../../test/support/eventually.ts";
 import { openStage } from "../../../test/support/stage.ts";
 import { encode } from "../../data/utf8.ts";
-import type { Peer } from "./peer.ts";
+import type { FrameSender } from "./frame_sender.ts";
 import { ResendBuffer } from "./resend_buffer.ts";
 import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";
 
@@ -72,16 +72,16 @@ describe("an answer whose caller is disconnected for a moment", () => {
   it("is kept while the last ones have at most 4 MiB", async () => {
     const clock = new VirtualClock();
     const again: string[] = [];
-    // all that the buffer asks of a peer
-    const peer = { resend: (items: string) => again.push(items[11]) } as unknown as Peer;
+    // all that the buffer uses of a sender
+    const to = { resend: (items: string) => again.push(items[11]) } as unknown as FrameSender;
     const buffer = new ResendBuffer({ clock, connected: () => true, isCurrent: () => true });
     const add = (seq: number, letter: string, length: number) =>
-      buffer.add(peer, seq, encode(`[1,${seq},0,["p",1],["r",1,0,"${letter.repeat(length)}"]]`));
+      buffer.add(to, seq, encode(`[1,${seq},0,["p",1],["r",1,0,"${letter.repeat(length)}"]]`));
     for (let i = 0; i < 26; i++) add(i + 1, String.fromCharCode(97 + i), 1_000_000);
-    for (let i = 0; i < 26; i++) buffer.bounced(peer, i + 1);
+    for (let i = 0; i < 26; i++) buffer.bounced(to, i + 1);
     add(99, "z", 5_000_000);
-    buffer.bounced(peer, 99);
-    buffer.bounced(peer, 99);
+    buffer.bounced(to, 99);
+    buffer.bounced(to, 99);
     await clock.advance(300);
     assertEquals(again, ["w", "x", "y", "z", "z"]);
   });

@@ -1,0 +1,288 @@
+/**
+ * Outgoing frames. A `FrameSender` gathers the items for one other process in its next frame; the `SendTurn` of this
+ * process publishes the frames of all its senders when the turn of the event loop ends.
+ */
+import { nextTick } from "node:process";
+import type { Dropped } from "../../dispatch/admission_queue.ts";
+import { encode } from "../../data/utf8.ts";
+import { isCatgaError } from "../../error.ts";
+import type { Transport } from "../../ports/transport.ts";
+import { type Call, SentFrame } from "./call.ts";
+import type { FrameItem } from "./frame.ts";
+import { frameLimit, payloadLimit } from "./frame_limits.ts";
+import { frameText, FrameWriter, type OpenFrame } from "./frame_writer.ts";
+import type { RequestLedger } from "./request_ledger.ts";
+import { TurnBursts } from "./turn_bursts.ts";
+
+/** Dependencies of a {@link SendTurn} on its endpoint. */
+export interface SendTurnOptions {
+  readonly transport: Transport;
+  /** Keeps frames with answers that have been sent. */
+  readonly resends: {
+    /** `until`: for repeated answers, the time at which no one awaits them any more, by the monotonic clock. */
+    add(to: FrameSender, seq: number, frame: string | Uint8Array, until?: number): void;
+  };
+  /** Reports an error that has no caller to whom it could be returned. */
+  fault(during: string, error: unknown): void;
+}
+
+/** The turn of the event loop in which this process gathers frames, and its limits. */
+export class SendTurn implements OpenFrame {
+  /**
+   * Number of the present turn of the event loop. It grows when the turn's frames are sent, so that all sends of a
+   * turn see the same number.
+   */
+  number = 0;
+  /**
+   * Length of items at which a frame is sent; see {@link frameLimit}. Computed in each turn from the server's present
+   * limit.
+   */
+  frameLimit = 0;
+  /** Size of the largest payload; see {@link payloadLimit}. Computed in each turn from the server's present limit. */
+  payloadLimit = 0;
+  /** Limits how many bursts of stream items this process sends in one turn of the event loop. */
+  readonly bursts: TurnBursts;
+  /**
+   * Wall clock minus monotonic clock at the start of this process. Added to the monotonic clock, it gives a time that
+   * does not jump.
+   */
+  readonly epoch: number;
+  readonly #options: SendTurnOptions;
+  readonly #transport: Transport;
+  /** Senders whose frames are published when the turn ends. */
+  #senders: FrameSender[] = [];
+
+  constructor(options: SendTurnOptions) {
+    this.#options = options;
+    this.#transport = options.transport;
+    const { clock } = options.transport;
+    this.epoch = clock.now() - clock.monotonic();
+    this.bursts = new TurnBursts(clock, this);
+    this.measure();
+  }
+
+  /** True if this process is connected, so that frames can be sent. */
+  get connected(): boolean {
+    return this.#transport.status.state === "connected";
+  }
+
+  /** Returns the time by the monotonic clock, in ms. */
+  now(): number {
+    return this.#transport.clock.monotonic();
+  }
+
+  /** Reads the server's present limit. */
+  measure(): void {
+    const { maxPayload } = this.#transport;
+    this.payloadLimit = payloadLimit(maxPayload);
+    this.frameLimit = frameLimit(maxPayload);
+  }
+
+  /** Has a sender send its frame when the turn ends. */
+  add(sender: FrameSender): void {
+    if (this.#senders.push(sender) === 1) nextTick(this.flush);
+  }
+
+  /** Ends the turn: sends all gathered items. */
+  readonly flush = (): void => {
+    const senders = this.#senders;
+    this.#senders = [];
+    this.number++;
+    this.measure();
+    for (const sender of senders) sender.flush();
+  };
+
+  /** Publishes a frame. Keeps its answers, to be sent again if they are lost. Throws if the frame cannot be sent. */
+  publish(
+    sender: FrameSender,
+    { seq, at, now }: SentFrame,
+    items: string,
+    { answering, until }: { answering: boolean; until?: number | undefined },
+  ): void {
+    const text = frameText(seq, Math.round(this.epoch + at), items);
+    const frame = answering && text.length > KEPT_AS_TEXT ? encode(text) : text;
+    this.#transport.publish(sender.subject, frame, { reply: sender.bounces + seq, now });
+    if (answering) this.#options.resends.add(sender, seq, frame, until);
+  }
+
+  /** Reports that frames to a process could not be sent. */
+  failed(endpoint: string, error: unknown): void {
+    this.#options.fault(`sending to ${endpoint}`, error);
+  }
+}
+
+/** Address of the frames to one other process. */
+export interface FrameAddress {
+  /** Endpoint of the process: its node's id, a dot, and a nonce. */
+  readonly endpoint: string;
+  /** Subject of frames to the process. */
+  readonly subject: string;
+  /** Prefix of the subjects to which frames to the process bounce; the frame's number follows. */
+  readonly bounces: string;
+  /** Number after which frames to the process are numbered. */
+  readonly after: number;
+}
+
+/** An object that writes its items into the next frame when the turn of the event loop ends. */
+interface LateWriter {
+  write(writer: FrameWriter): void;
+}
+
+/** The outgoing frames to one other process. */
+export class FrameSender {
+  /** Endpoint of the other process: its node's id, a dot, and a nonce. */
+  readonly endpoint: string;
+  /** Subject of frames to the process. */
+  readonly subject: string;
+  /** Prefix of the subjects to which frames to the process bounce; the frame's number follows. */
+  readonly bounces: string;
+  /** Time at which answers were last repeated at the process's request, by the monotonic clock; -1: never. */
+  answeredAgainAt = -1;
+  readonly #turn: SendTurn;
+  readonly #ledger: RequestLedger;
+  readonly #writer: FrameWriter;
+  readonly #late: LateWriter[] = [];
+  /** Requests gathered for the next frame. */
+  #calls: Call[] = [];
+  /** Number of the last frame. */
+  #seq: number;
+  #flushScheduled = false;
+  /** Answers and other items that wait for the connection, by the frame in which they were to be sent. */
+  readonly #offline: { readonly items: string; readonly answering: boolean }[] = [];
+
+  /** `ledger`: the requests to the process that have no answer yet. */
+  constructor(turn: SendTurn, ledger: RequestLedger, { endpoint, subject, bounces, after }: FrameAddress) {
+    this.#turn = turn;
+    this.#ledger = ledger;
+    this.endpoint = endpoint;
+    this.subject = subject;
+    this.bounces = bounces;
+    this.#seq = after;
+    this.#writer = new FrameWriter(turn, () => this.flush());
+  }
+
+  /** Number of the last frame that was sent to the process. */
+  get seq(): number {
+    return this.#seq;
+  }
+
+  /** True if nothing waits to be sent. */
+  get idle(): boolean {
+    return !this.#flushScheduled && this.#offline.length === 0;
+  }
+
+  /** Adds a request to the next frame. `ttl`: the time until its deadline, in ms. */
+  request(call: Call, ttl: number): void {
+    this.#writer.request(call.request.contract.name, ttl, call.text, metaText(call));
+    call.index = this.#calls.length;
+    this.#calls.push(call);
+    if (call.request.ofEntity && this.#calls.length >= MAX_COMMANDS) this.flush(true);
+    else this.#schedule();
+  }
+
+  /** Adds an item without a payload, a value or an error to the next frame. `answering`: true for a refusal. */
+  add(item: FrameItem, answering = false): void {
+    this.#writer.add(item, answering);
+    this.#schedule();
+  }
+
+  /** Adds an item, given as JSON, to the next frame. `answering`: true for an answer. */
+  item(text: string, answering = false): void {
+    this.#writer.item(text, answering);
+    this.#schedule();
+  }
+
+  /**
+   * Answers the request at place `index` of the process's frame `seq`. `text`: the answer as JSON; `undefined` for the
+   * answer `undefined`.
+   */
+  answer(seq: number, index: number, text: string | undefined): void {
+    this.#writer.answer(seq, index, text);
+    this.#schedule();
+  }
+
+  /** Refuses the request at place `index` of the process's frame `seq`: it will not run here. */
+  refuse(seq: number, index: number, code: Dropped | "NO_HANDLER"): void {
+    this.add(["n", seq, index, code], true);
+  }
+
+  /** Calls `later.write` when the turn of the event loop ends, so that it writes its items into the next frame. */
+  gather(later: LateWriter): void {
+    this.#late.push(later);
+    this.#schedule();
+  }
+
+  /**
+   * Sends the gathered items as one frame. `now`: writes it to the socket at once, not at the end of the turn.
+   * Without a connection, requests go back to their owner, and answers wait.
+   */
+  flush(now = false): void {
+    this.#flushScheduled = false;
+    if (this.#late.length > 0) { for (const later of this.#late.splice(0)) later.write(this.#writer); }
+    const calls = this.#calls;
+    this.#calls = [];
+    const { requests, others: items, answering } = this.#writer.take();
+    if (!this.#turn.connected) {
+      if (items !== "") this.#offline.push({ items, answering });
+      for (const call of calls) if (!call.done) this.#ledger.disconnected(call);
+      return;
+    }
+    if (calls.length > 0 || items !== "") this.#send(calls, requests + items, { answering }, now);
+  }
+
+  /** Called when the connection is back: sends the answers that waited for it. */
+  resume(): void {
+    for (const { items, answering } of this.#offline.splice(0)) this.#send([], items, { answering });
+  }
+
+  /** Sends answers again. `until`: the time at which they are given up, by the monotonic clock. */
+  resend(answers: string, until: number): void {
+    this.#send([], answers, { answering: true, until });
+  }
+
+  #send(
+    calls: readonly Call[],
+    items: string,
+    how: { readonly answering: boolean; readonly until?: number },
+    now = false,
+  ): void {
+    const seq = ++this.#seq;
+    const frame = new SentFrame(seq, calls, this.#turn.now(), now);
+    this.#ledger.add(frame);
+    try {
+      this.#turn.publish(this, frame, items, how);
+    } catch (error) {
+      this.#turn.failed(this.endpoint, error);
+      // too large: the server's limit may have shrunk at a reconnect
+      const tooLarge = calls.length === 1 && isCatgaError(error) && error.code === "TOO_LARGE";
+      for (const call of calls) this.#ledger.refused(call, tooLarge ? "TOO_LARGE" : "BOUNCED");
+      return;
+    }
+    // cancelled: the callers of these calls have given up while the frame was being gathered
+    for (const { done, index } of calls) if (done) this.add(["c", seq, index]);
+  }
+
+  #schedule(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    this.#turn.add(this);
+  }
+}
+
+/** Returns the meta of a call (id, headers and the like) as JSON; `undefined` if all members are defaults. */
+function metaText(call: Call): string | undefined {
+  if (call.request.meta === undefined && call.attempt === 1) return undefined;
+  return JSON.stringify({ ...call.meta, attempt: call.attempt === 1 ? undefined : call.attempt });
+}
+
+/**
+ * Maximum number of entity commands in a frame. The receiving node and the server take many times as long for a
+ * command as its sender, so they begin with the first frame while the sender goes on
+ * (docs/internals/measurements.md).
+ */
+const MAX_COMMANDS = 32;
+/**
+ * Length in UTF-16 code units up to which sent frames are kept as text; longer ones are kept as bytes. V8 copies a
+ * large text that lives on at each garbage collection, and does not copy bytes (docs/internals/measurements.md).
+ */
+const KEPT_AS_TEXT = 1_024;

@@ -1,6 +1,6 @@
 /**
- * Leadership: a lock that a node keeps until its function ends, it resigns, or it dies. One node at a time runs the
- * leader's function; the others wait in the lock's queue.
+ * Leadership: a lock that a node keeps until its function ends, until it resigns, or until it dies. One node at a
+ * time runs the leader's function; the others wait in the lock's queue.
  */
 import { delay, onAbort, type Timer } from "../ports/clock.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
@@ -18,11 +18,13 @@ import { LockKeys } from "./locks/lock_record.ts";
  * with errors of `fn` and failures of the store.
  */
 export interface LeadershipOptions extends Pick<LockManagerOptions, "clock" | "endpoint" | "observer"> {
-  /** Locks in a space of their own; the names of leaderships are their keys. */
+  /** Locks of leaderships, kept apart from other locks; the names of leaderships are their keys. */
   readonly locks: Locks;
 }
 
-/** The leader's function. `signal` aborts when the node stops leading; the function should end soon then. */
+/**
+ * The function that the leader runs. `signal` aborts when the node stops leading; the function should then end soon.
+ */
 export type Lead = (signal: AbortSignal) => MaybePromise<unknown>;
 
 /** The leaderships of one node. */
@@ -37,9 +39,9 @@ export class Leadership {
   }
 
   /**
-   * Runs `fn` whenever this node leads `name`. After `fn` has ended (it returned, threw, or lost the lock with
-   * `LOCK_LOST`), the next node in the queue leads, and this node queues again a second later, behind the others.
-   * Errors of `fn` are observed. Throws a `TypeError` or `RangeError` for an invalid name or invalid options.
+   * Runs `fn` whenever this node leads `name`. When `fn` has ended (returned, thrown, or lost the lock with
+   * `LOCK_LOST`), the next node of the queue leads, and this node queues again a second later, behind the others.
+   * Errors of `fn` go to the observer. Throws a `TypeError` or `RangeError` for an invalid name or invalid options.
    */
   lead(name: string, fn: Lead, options: LeadOptions = {}): Term {
     checkKnown("lead", options, OPTIONS);
@@ -55,24 +57,24 @@ export class Leadership {
     return term;
   }
 
-  /** Names of the leaderships that this node has now. */
+  /** Names of the leaderships that this node holds now. */
   get leads(): readonly string[] {
     return [...this.#terms].filter(({ leading }) => leading).map(({ name }) => name);
   }
 
-  /** Ends all terms; other nodes lead then. Call before the locks are closed. */
+  /** Ends all terms of this node, so that other nodes lead. Call before the locks are closed. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all([...this.#terms].map((term) => term.resign()));
   }
 }
 
-/** Function that a {@link LeaderTerm} runs, and the name. */
+/** Name of a leadership, and the function that this node runs as its leader. */
 interface Candidacy {
   readonly name: string;
   readonly fn: Lead;
   readonly ttl: number;
-  /** Id of the term for the locks. */
+  /** Id that the locks use for this term. */
   readonly call: string;
   ended(): void;
 }
@@ -108,7 +110,7 @@ class LeaderTerm implements Term {
     return this.resign();
   }
 
-  /** Waits for the lock and leads, again and again, until the term ends. Never rejects. */
+  /** Waits for the lock and runs the leader's function, again and again, until the term ends. Never rejects. */
   async #stand(): Promise<void> {
     const { clock, locks } = this.#options;
     const { name, ttl, call } = this.#candidacy;
@@ -130,8 +132,8 @@ class LeaderTerm implements Term {
   }
 
   /**
-   * Runs `fn`, and resolves when it has ended; after the end of the term it waits for that a ttl at most. If `fn` goes
-   * on for a ttl after its signal has aborted, that is observed.
+   * Runs `fn` and resolves when it has ended; after the end of the term it waits for a ttl at most. If `fn` goes on
+   * for a ttl after its signal has aborted, that is reported.
    */
   async #run(lock: Lock): Promise<void> {
     const { clock } = this.#options;
@@ -164,7 +166,7 @@ class LeaderTerm implements Term {
     try {
       await this.#candidacy.fn(signal);
     } catch (error) {
-      // a function that throws its signal's reason ends as it should
+      // no error: a function that throws the reason of its signal has ended as it should
       if (!signal.aborted || error !== signal.reason) this.#observe(error);
     }
   }

@@ -1,4 +1,7 @@
-/** The shared state of a node: locks, leadership, claims and the cache, on buckets that are opened on first use. */
+/**
+ * The shared state of a node: locks, leadership, claims of idempotent commands, and the cache, each in a bucket that
+ * is opened on first use.
+ */
 import { type BucketKind, bucketName, BUCKETS, type KeyValueStore } from "../ports/key_value_store.ts";
 import type { Liveness, SharedState } from "../dispatch/context_host.ts";
 import { SharedCache } from "./cache/cache.ts";
@@ -10,17 +13,17 @@ import { LockManager, type LockManagerOptions } from "./locks/lock_manager.ts";
 export interface StateOptions extends Omit<LockManagerOptions, "bucket" | "space"> {
   readonly store: KeyValueStore;
   readonly namespace: string;
-  /** Number of servers on which the buckets are kept. */
+  /** Number of servers that keep a copy of each bucket. */
   readonly replicas: number;
   readonly liveness: Liveness;
   /** Returns the maximum size of a message of the store, in bytes. */
   maxPayload(): number;
 }
 
-/** The shared state of one node. Opens nothing yet. */
+/** Makes the shared state of one node. Opens no bucket yet. */
 export function sharedState(options: StateOptions): SharedState {
   const { store, namespace, replicas, clock, random, node, endpoint, liveness, observer, maxPayload } = options;
-  // each part opens its bucket once and keeps it
+  // each part opens its bucket with such a function, once, and keeps it
   const opener = (kind: BucketKind) => () => store.open(bucketName(namespace, kind), { ...BUCKETS[kind], replicas });
   const bucket = opener("locks");
   const locks = new LockManager({ bucket, clock, random, node, endpoint, observer });
@@ -40,7 +43,7 @@ export function sharedState(options: StateOptions): SharedState {
     abdicate: () => leadership.close(),
     async close() {
       cache.close();
-      // a leader's function that does not end delays only the locks of leaderships
+      // closed only after the leadership: a leader's function that does not end delays these locks, and no others
       const led = leadership.close().then(() => leaders.close());
       await Promise.all([led, locks.close(), loads.close(), claims.close()]);
     },

@@ -1,4 +1,7 @@
-/** The cache of a cluster: values under keys, kept for a ttl, with one load for all callers that miss. */
+/**
+ * The cache of a cluster: values under keys, each kept for a time to live (ttl). All callers that miss the same key
+ * share one load of its value.
+ */
 import { type Clock, delay, type Random, token } from "../../ports/clock.ts";
 import { openOnce } from "../../ports/open_once.ts";
 import { CatgaError, unavailable } from "../../error.ts";
@@ -15,9 +18,9 @@ import { type Load, Loads } from "./loads.ts";
 
 /** Options of a {@link SharedCache}. */
 interface CacheOptions {
-  /** Opens the bucket; called until it succeeds. Its reads may lag behind. */
+  /** Opens the bucket of the cache; called again until it succeeds. Reads of the bucket may lag behind. */
   readonly bucket: () => Promise<Bucket>;
-  /** Locks for `once`: one load at a time in the cluster. */
+  /** Locks that `once` uses, so that only one node of the cluster loads a key at a time. */
   readonly locks: Pick<Locks, "lock">;
   readonly clock: Clock;
   readonly random: Random;
@@ -33,8 +36,8 @@ interface CacheOptions {
  * - A fence lasts as long as its entry: after the entry has expired or was deleted, or after a write without a fence,
  *   any token is accepted.
  * - With several replicas of the bucket, reads may lag behind writes of other nodes; `once` may then load again.
- * - Rejects with `UNAVAILABLE` when the store does not answer; a write may have happened then. With `CLOSED` after
- *   {@link SharedCache.close}.
+ * - Operations reject with `UNAVAILABLE` when the store does not answer (a write may have happened then), and with
+ *   `CLOSED` after {@link SharedCache.close}.
  */
 export class SharedCache implements Cache {
   readonly #options: CacheOptions;
@@ -48,7 +51,7 @@ export class SharedCache implements Cache {
   }
 
   /**
-   * Closes the cache and rejects callers that wait for a load; other operations that have the bucket already are not
+   * Closes the cache. Callers that wait for a load are rejected; other operations that have begun are not
    * interrupted.
    */
   close(): void {
@@ -60,7 +63,7 @@ export class SharedCache implements Cache {
   async get<T>(key: string): Promise<T | undefined> {
     checkKey("cache.get", key);
     const text = (await this.#entry(key))?.text;
-    // the caller claims the type T
+    // cast: the caller claims that the value is a T
     return text === undefined ? undefined : decode(key, text) as T;
   }
 
@@ -91,18 +94,18 @@ export class SharedCache implements Cache {
         const fill = () => this.#fill(loading, load, writing);
         return once ? this.#once(loading, fill) : fill();
       });
-    // the caller claims the type T
+    // cast: the caller claims that the value is a T
     return decode(key, text) as T;
   }
 
-  /** Loads under a lock, so that no other node loads the same key. */
+  /** Loads a value under a lock, so that no other node loads the same key at the same time. */
   async #once({ key, asker, abandoned: { signal } }: Load, fill: () => Promise<string>): Promise<string> {
     const lock = await this.#options.locks.lock(LOCK + key, { signal }, asker);
     try {
-      // if no caller waits for this load any more, other nodes must not wait for it; if the release fails, the lock
-      // expires
+      // released as soon as no caller waits for the load, so that other nodes need not wait for it; if the release
+      // fails, the lock expires
       signal.addEventListener("abort", () => lock.release().catch(() => {}), { once: true });
-      // another node may have loaded it before this one got the lock
+      // read again: another node may have loaded the key before this one got the lock
       return (await this.#entry(key))?.text ?? await fill();
     } finally {
       await lock.release();
@@ -123,8 +126,8 @@ export class SharedCache implements Cache {
   }
 
   /**
-   * Writes the text of a value. Resolves with false if the fence is smaller than the entry's. The value of a `load`
-   * replaces no value written meanwhile, and is not written after the key was deleted.
+   * Writes the text of a value. Resolves with false if `fence` is smaller than the stored entry's fence. With `load`,
+   * the write replaces no value written meanwhile, and does nothing after the key was deleted.
    */
   async #write(key: string, text: string, { ttl, fence }: CacheSetOptions, load?: Load): Promise<boolean> {
     checkSize(key, text, this.#options.maxPayload());
@@ -137,7 +140,7 @@ export class SharedCache implements Cache {
       if (load?.superseded) return false;
       if (fence !== undefined) return await writeFenced(bucket, key, stored, { ...options, nonce, fence });
       if (load !== undefined) return await bucket.create(key, stored, options) !== undefined;
-      // if the first try was stored, it must not be repeated: that would undo later writes of others
+      // if the first try was stored, another try would undo later writes of other nodes
       if (tried && (await this.#entry(key))?.nonce === nonce) return true;
       tried = true;
       await bucket.put(key, stored, options);
@@ -145,7 +148,7 @@ export class SharedCache implements Cache {
     });
   }
 
-  /** Repeats work until the store answers, for 5 s. */
+  /** Repeats an operation until the store answers, for 5 s at most. */
   async #retry<T>(work: () => Promise<T>): Promise<T> {
     const { clock } = this.#options;
     const end = clock.monotonic() + RETRY_LIMIT;
@@ -168,10 +171,10 @@ function checkKey(method: string, key: string, once = false): void {
   throw new (isText ? RangeError : TypeError)(`${method}: ${wanted}; got ${show(key)}`);
 }
 
-/** Prefix of the keys of locks of loads with `once`. */
+/** Prefix of the keys of the locks under which `once` loads values. */
 const LOCK = "catga.cache/";
 
-/** Throws for invalid options, before anything is read or loaded. */
+/** Throws a `TypeError` or `RangeError` for invalid options, before anything is read or loaded. */
 function check(method: string, options: CacheSetOptions, known: ReadonlySet<string>): void {
   checkKnown(method, options, known);
   const { ttl, fence } = options;
@@ -184,7 +187,7 @@ function check(method: string, options: CacheSetOptions, known: ReadonlySet<stri
 const SET_OPTIONS: ReadonlySet<string> = new Set<keyof CacheSetOptions>(["ttl", "fence"]);
 const GET_OR_SET_OPTIONS: ReadonlySet<string> = new Set([...SET_OPTIONS, "once", "timeout", "signal"]);
 
-/** Writes by compare-and-set. Resolves with false if the entry has a greater fence. */
+/** Writes an entry by compare-and-set. Resolves with false if the stored entry has a greater fence. */
 async function writeFenced(
   bucket: Bucket,
   key: string,
@@ -194,7 +197,7 @@ async function writeFenced(
   for (let races = 0; races < MAX_RACES; races++) {
     const entry = await bucket.get(key);
     const current = entry && readEntry(entry);
-    // written by an earlier try whose acknowledgement was lost
+    // an earlier try has written the entry, and its acknowledgement was lost
     if (current?.nonce === nonce) return true;
     if (current?.fence !== undefined && current.fence > fence) return false;
     const revision = entry === undefined
@@ -205,15 +208,15 @@ async function writeFenced(
   throw unavailable(`cache: other writes to ${JSON.stringify(key)} are under way`);
 }
 
-/** Parses an entry: nonce and fence in the first line, the value's text below. */
+/** Parses the text of an entry: nonce and fence are in the first line, the value's text below. */
 function readEntry({ key, value }: Entry): { nonce: string | undefined; fence: number | undefined; text: string } {
   const end = value.indexOf("\n");
   try {
-    // a text of one line has no head: "420" without its last character would be JSON, too
+    // checked, because a text of one line has no head: "420" without its last character would be JSON, too
     const head: unknown = JSON.parse(value.slice(0, Math.max(0, end)));
-    // JSON other than an object has neither member
+    // JSON that is no object has neither member
     const { nonce, fence } = (head ?? {}) as { nonce?: string; fence?: number };
-    // another writer may have stored anything; with a fence beyond the safe integers no token could be written
+    // a fence beyond the safe integers (anybody may have written the entry) is ignored: no token could exceed it
     return { nonce, fence: Number.isSafeInteger(fence) ? fence : undefined, text: value.slice(end + 1) };
   } catch (cause) {
     throw notOurs(key, cause);
@@ -243,7 +246,10 @@ function encode(key: string, value: unknown): string {
   }
 }
 
-/** Throws `TOO_LARGE`. Besides the value a message has nonce, fence and headers, 512 bytes at most, and a long key. */
+/**
+ * Throws `TOO_LARGE` if a value's text does not fit into a message with its key, and with nonce, fence and headers
+ * (512 bytes at most).
+ */
 function checkSize(key: string, text: string, maxPayload: number): void {
   const limit = maxPayload - Math.max(2_048, byteLength(JSON.stringify(key)) + 512);
   if (!exceeds(text, limit)) return;
@@ -253,8 +259,8 @@ function checkSize(key: string, text: string, maxPayload: number): void {
   throw new CatgaError("TOO_LARGE", message, { details: { key, size, limit } });
 }
 
-/** Time for which an operation is retried without an answer of the store, in ms. */
+/** Time for which an operation is repeated while the store does not answer, in ms. */
 const RETRY_LIMIT = 5_000;
 
-/** Number of races that a fenced write may lose before it fails. */
+/** Number of times that a fenced write may lose a race with another write before it fails. */
 const MAX_RACES = 100;

@@ -1,6 +1,6 @@
 /**
- * The loads of a node's cache: one at a time for each key, shared by all callers that miss. No load can wait for
- * itself.
+ * The running loads of a node's cache: one at a time for each key, shared by all callers that miss the key. A load
+ * that would wait for itself is rejected.
  */
 import { awaitedBy } from "../../data/async_context.ts";
 import { show } from "../../data/checks.ts";
@@ -9,30 +9,31 @@ import { type Clock, onAbort } from "../../ports/clock.ts";
 
 /** Limits of a caller's wait for a load. */
 interface LoadLimits {
-  /** Timeout in ms; absent: as long as the load takes. */
+  /** Time for which the caller waits, in ms; absent: as long as the load takes. */
   readonly timeout?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A running load. */
+/** A running load of one key's value. */
 export class Load {
   readonly key: string;
-  /** Identifies the load to the locks, together with the loads in which it was begun, which wait for it. */
+  /** Names this load to the locks, together with the loads whose functions have begun it, which wait for it. */
   readonly asker: { readonly call: string; readonly ancestry: readonly string[] };
   /**
-   * Aborts when no caller waits for the load any more. The load goes on; the next caller that misses begins another.
+   * Aborts when no caller waits for the load any more. The load's function goes on; the next caller that misses
+   * begins another load.
    */
   readonly abandoned: AbortController = new AbortController();
-  /** The value as JSON. */
+  /** The loaded value as JSON. */
   value: Promise<string> | undefined = undefined;
-  /** Write of the value, once that is known. */
+  /** The write of the loaded value to the store; `undefined` until the value is known. */
   writing: Promise<unknown> | undefined = undefined;
-  /** True if the key was deleted while the function ran: the value may be older than the deletion. */
+  /** True if the key was deleted while the load's function ran: the loaded value may be older than the deletion. */
   superseded = false;
   ended = false;
   /** Number of callers that wait for the load. */
   waiting = 0;
-  /** Loads for which its function waits. */
+  /** Loads whose result the function of this load awaits. */
   readonly waitsFor: Set<Load> = new Set();
 
   constructor(key: string, call: string, within: Load | undefined) {
@@ -41,7 +42,7 @@ export class Load {
     this.asker = { call, ancestry };
   }
 
-  /** Returns true if this load is the other one or waits for it, directly or through further loads. */
+  /** Returns true if this load is `other`, or waits for it, directly or through further loads. */
   awaits(other: Load): boolean {
     if (this === other) return true;
     for (const next of this.waitsFor) if (next.awaits(other)) return true;
@@ -53,24 +54,24 @@ export class Load {
 export class Loads {
   readonly #clock: Clock;
   readonly #byKey: Map<string, Load> = new Map();
-  /** Loads whose functions have begun. */
+  /** Loads whose functions have begun and not ended. */
   readonly #running: Set<Load> = new Set();
-  /** Rejects callers that wait. */
+  /** Functions that reject the callers waiting for loads. */
   readonly #waits: Set<(why: CatgaError) => void> = new Set();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Rejects all callers that wait. */
+  /** Rejects all callers that wait for a load. */
   close(why: CatgaError): void {
     for (const reject of this.#waits) reject(why);
   }
 
   /**
-   * Returns the result of a key's load: of the running one, else of a new one, which `begin` begins under a new `name`.
-   * Rejects with `DEADLOCK` in the function of a load that would wait for itself, with `TIMEOUT`, and with the signal's
-   * reason, or `CANCELLED` if that is not a `CatgaError`.
+   * Returns the value of a key's load: of the running load, else of a new one, which `begin` starts under a new
+   * `name`. Rejects with `DEADLOCK` if the caller is the function of a load that would then wait for itself; with
+   * `TIMEOUT`; and with the signal's reason, or `CANCELLED` if the reason is no `CatgaError`.
    */
   async value(
     key: string,
@@ -98,23 +99,27 @@ export class Loads {
     }
   }
 
-  /** Calls the function of a load, so that `value` notices in it if it would wait for itself. */
+  /**
+   * Calls the function of a load, so that `value` can detect calls from within it that would wait for the load
+   * itself.
+   */
   call<T>(load: Load, fn: () => T): T {
     this.#running.add(load);
     return awaitedBy.run(load, fn);
   }
 
   /**
-   * Call before a key is deleted: callers from now on do not get the value of a running load, and that is not written.
+   * Call before a key is deleted. Callers from now on do not get the value of a load that is running, and this value
+   * is not written to the store.
    */
   async supersede(key: string): Promise<void> {
     const loads = [...this.#running].filter((load) => load.key === key);
     for (const load of loads) {
       load.superseded = true;
       this.#delete(load);
-      load.abandoned.abort(); // releases its lock
+      load.abandoned.abort(); // releases the load's lock
     }
-    // the deletion must not overtake these writes
+    // wait, because the deletion must come after these writes
     await Promise.allSettled(loads.map(({ writing }) => writing));
   }
 
@@ -124,7 +129,7 @@ export class Loads {
       this.#running.delete(load);
       this.#delete(load);
     });
-    load.value.catch(() => {}); // waiting callers get the failure; there may be none
+    load.value.catch(() => {}); // handled, because a load may fail without a waiting caller; waiting callers get the failure
     return load;
   }
 
@@ -160,9 +165,7 @@ function timedOut(key: string, waited: number): CatgaError {
   return new CatgaError("TIMEOUT", message, { retryable: true, details: { key, waited } });
 }
 
-/**
- * Makes the error for an aborted signal: its own `CatgaError`, if it has one, which says why the message was given up.
- */
+/** Makes the error for a caller whose signal was aborted: the signal's reason, if it is a `CatgaError`. */
 function cancelled(key: string, { reason }: AbortSignal): CatgaError {
   if (isCatgaError(reason)) return reason;
   const message = `cache.getOrSet: the caller gave up waiting for the load of ${show(key)}`;

@@ -1,21 +1,24 @@
-/** The wait of an idempotent command's sender: until its deadline, the abort of its signal, or the end of the store. */
+/**
+ * Limits the wait of an idempotent command's sender: until its deadline, the abort of its signal, or the closing of
+ * the store.
+ */
 import { Deadlined, type DeadlineWheel } from "../../ports/deadline_wheel.ts";
 import { CatgaError } from "../../error.ts";
 
-/** The deadline of one caller. Its creator must dispose of it, and abort it when the sender gives up. */
+/** The deadline of one sender. Its creator must dispose of it, and abort it when the sender gives up. */
 export class CallerDeadline extends Deadlined implements Disposable {
   readonly #wheel: DeadlineWheel;
   #reject: ((reason: CatgaError) => void) | undefined = undefined;
   #over: CatgaError | undefined = undefined;
 
-  /** `due`: time at which the deadline ends with `TIMEOUT`, by the monotonic clock. */
+  /** `due`: time at which waiting ends with `TIMEOUT`, by the monotonic clock. */
   constructor(wheel: DeadlineWheel, due: number) {
     super(due);
     this.#wheel = wheel;
     wheel.add(this);
   }
 
-  /** Error with which the caller stops waiting; `undefined` while it waits. */
+  /** Error with which the sender stops waiting; `undefined` while it waits. */
   get over(): CatgaError | undefined {
     return this.#over;
   }
@@ -32,8 +35,8 @@ export class CallerDeadline extends Deadlined implements Disposable {
   }
 
   /**
-   * Settles as the work does, or rejects with {@link CallerDeadline.over} if the deadline ends first; the work then
-   * goes on. One call at a time.
+   * Settles as `work` does. Rejects with {@link CallerDeadline.over} if the deadline ends first; the work then goes
+   * on. One call at a time.
    */
   wait<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {

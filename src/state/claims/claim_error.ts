@@ -1,16 +1,22 @@
-/** Errors of claims: the result of a sender that gets no result of a run, and the error that aborts a run. */
+/**
+ * Errors of claims (one attempt's right to run an idempotent command): the results of senders without a result of a
+ * run, and the errors that abort runs.
+ */
 import { thrownMessage } from "../../data/cause_text.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import type { Observer } from "../../contract/observer.ts";
 import { fail, type Failure } from "../../contract/result.ts";
 import type { Claimant } from "../../dispatch/context_host.ts";
 
-/** Known runs of an id, ended or running: `new`: none; `elsewhere`: another attempt's; `here`: this attempt's. */
+/**
+ * Known runs of a command's id, ended or running. `new`: none; `elsewhere`: a run of another attempt; `here`: a run
+ * of this attempt.
+ */
 export type Ran = "new" | "elsewhere" | "here";
 
 /**
- * Makes the sender's result for an attempt that ended with an error instead of a result. `over`: why its caller has
- * stopped waiting; `last`: the last error of the store.
+ * Makes the result for the sender of an attempt that ended with an error. `over`: why the sender has stopped waiting;
+ * `last`: the last error of the store.
  */
 export function withoutResult(
   claimant: Claimant,
@@ -23,7 +29,7 @@ export function withoutResult(
       observer({ type: "fault", during: `keeping a result of ${contract}`, error });
       return outcomeUnknown(claimant, "there is no result", error);
     }
-    // an invalid key is the sender's mistake
+    // such an error (an invalid key) is the sender's mistake
     const invalid = error instanceof TypeError || error instanceof RangeError;
     if (!invalid) observer({ type: "fault", during: `claiming an id of ${contract}`, error });
     const message = `${contract}: its id cannot be claimed: ${thrownMessage(error)}`;
@@ -37,31 +43,31 @@ export function withoutResult(
   return fail("UNAVAILABLE", message, { retryable: true, cause: error });
 }
 
-/** `OUTCOME_UNKNOWN`: the command may have run, and its result is not known. */
+/** Makes the failure `OUTCOME_UNKNOWN`: the command may have run, and its result is not known. */
 export function outcomeUnknown({ contract }: Claimant, why: string, cause?: unknown): Failure {
   const message = `command ${contract} may have run: ${why}. Send it again with the same id`;
   return fail("OUTCOME_UNKNOWN", message, { retryable: true, ...(cause === undefined ? {} : { cause }) });
 }
 
-/** `ID_REUSED`: the id was used with another payload. */
+/** Makes the failure `ID_REUSED`: the command's id was used with another payload before. */
 export function idReused({ contract, id }: Claimant): Failure {
   const message = `the id ${JSON.stringify(id)} of ${contract} came before with another payload; give each its own`;
   return fail("ID_REUSED", message);
 }
 
-/** `INVALID_RESPONSE`: the entry under the key of an id was not written by Catga. */
+/** Makes the failure `INVALID_RESPONSE`: the entry stored for the command's id was not written by Catga. */
 export function noClaim(key: string, bucket: string): Failure {
   const message = `the entry under ${JSON.stringify(key)} in the bucket ${bucket} is not a claim; delete it`;
   return fail("INVALID_RESPONSE", message);
 }
 
-/** Reason with which a run is aborted: another attempt may have its claim. */
+/** Makes the error with which a run is aborted because another attempt may have its claim. */
 export function claimLost({ contract, id }: Claimant, why: string): CatgaError {
   const message = `the claim of ${contract} (id ${id.slice(0, 80)}) is lost: ${why}. Stop: another attempt may run`;
   return new CatgaError("OUTCOME_UNKNOWN", message, { retryable: true });
 }
 
-/** `CLOSED`: this node stops. */
+/** Makes the error `CLOSED`: this node stops. */
 export function claimsClosed(): CatgaError {
   return new CatgaError("CLOSED", "the app is stopped");
 }

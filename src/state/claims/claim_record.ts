@@ -1,4 +1,6 @@
-/** The record in the store under the id of an idempotent command: a running attempt, or the recorded result. */
+/**
+ * The record stored for the id of an idempotent command: a claim of a running attempt, or the result of the command.
+ */
 import type { CatgaError } from "../../error.ts";
 import { readError, writeError } from "../../dispatch/error_encoding.ts";
 import { decodeText, parsedJson, toText } from "../../data/encoding.ts";
@@ -6,43 +8,43 @@ import { isTagged } from "../../data/tags.ts";
 import { fail, type Failure, type Result } from "../../contract/result.ts";
 import { fnv1a } from "../../data/rendezvous_hash.ts";
 
-/** Members of every record about the attempt that wrote it. */
+/** Members of every record: they describe the attempt that wrote it. */
 interface AttemptFields {
-  /** Fingerprint of the payload: detects reuse of the id with another one. */
+  /** Fingerprint of the command's payload, which detects that the id is used again with another payload. */
   readonly fingerprint: string;
-  /** Identifies the attempt, which thus recognizes its claim after a lost acknowledgement. */
+  /** Random text that identifies the attempt, so that it recognizes its own record after a lost acknowledgement. */
   readonly nonce: string;
-  /** The process of the attempt. */
+  /** Endpoint of the process that runs the attempt. */
   readonly endpoint: string;
 }
 
-/** A running attempt; its entry expires unless it is renewed. */
+/** The claim of a running attempt. Its entry expires unless the attempt renews it. */
 export interface RunningClaim extends AttemptFields {
   readonly state: "running";
 }
 
-/** A recorded result; without `value` and `error`: the value `undefined`. */
+/** The recorded result of a command; without `value` and `error`, the result is the value `undefined`. */
 export interface DoneClaim extends AttemptFields {
   readonly state: "done";
   readonly value?: unknown;
   readonly error?: unknown;
 }
 
-/** Used instead of `value` or `error` if the text has tags. */
+/** Used instead of `value` or `error` if the result's text has tags. */
 interface Tagged {
   readonly tagged?: { readonly value?: unknown; readonly error?: unknown };
 }
 
 export type ClaimRecord = RunningClaim | DoneClaim;
 
-/** Parses a record; `undefined` if the text is not one. */
+/** Parses a stored record; `undefined` if the text is no record. */
 export function readClaim(text: string): ClaimRecord | undefined {
   const record = parsedJson(text) as (Partial<ClaimRecord> & Tagged) | null | undefined;
   if (typeof record !== "object" || record === null) return undefined;
   const { state, fingerprint, nonce, endpoint } = record;
   if (state !== "running" && state !== "done") return undefined;
   if (![fingerprint, nonce, endpoint].every((part) => typeof part === "string")) return undefined;
-  // its members were checked above
+  // cast: the members were checked above
   return record.tagged === undefined ? record as ClaimRecord : readTagged(record as DoneClaim & Tagged);
 }
 
@@ -52,12 +54,12 @@ function readTagged({ tagged, ...record }: DoneClaim & Tagged): DoneClaim | unde
     if (typeof value === "string") return { ...record, value: decodeText(value) };
     if (typeof error === "string") return { ...record, error: decodeText(error) };
   } catch {
-    return undefined; // not written by Catga
+    return undefined; // the text was not written by Catga
   }
   return undefined;
 }
 
-/** Decodes the result in a record. */
+/** Decodes the result of a command from its record. */
 export function resultOf(record: DoneClaim): Result<unknown> {
   if (record.error === undefined) return { ok: true, value: record.value };
   const { endpoint, error } = record;
@@ -65,8 +67,8 @@ export function resultOf(record: DoneClaim): Result<unknown> {
 }
 
 /**
- * Encodes a record with a result. Throws `INVALID_RESPONSE` for a value that cannot be sent; leaves out the details of
- * an error if they exceed `limit` bytes.
+ * Encodes the record of a command's result. Throws `INVALID_RESPONSE` for a value that cannot be sent. Leaves out the
+ * details of an error if they exceed `limit` bytes.
  */
 export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: number): string {
   const { fingerprint, nonce, endpoint } = claim;
@@ -81,21 +83,21 @@ export function writeDone(claim: RunningClaim, result: Result<unknown>, limit: n
   return isTagged(value) ? `${head},"tagged":${JSON.stringify({ value })}}` : `${head},"value":${value}}`;
 }
 
-/** Makes the final failure that is recorded instead of a result that cannot be recorded. */
+/** Makes the final failure that is recorded in place of a result that cannot be recorded. */
 export function unfit({ code, message, details }: CatgaError, what: string): Failure {
   return fail(code, `${what}: ${message}`, { final: true, details });
 }
 
 // The key of the claim and the result of an idempotent command: `<contract>-<shard>/<id>`.
 
-/** Returns the key of an id, which is the same in every version of Catga that shares the bucket. */
+/** Returns the store's key for a command's id. The key is the same in every version of Catga that shares the bucket. */
 export function claimKey(contract: string, id: string): string {
   const shard = (fnv1a(id) >>> 16) % SHARDS;
   return `${contract}-${shard.toString(16).padStart(2, "0")}/${id}`;
 }
 
 /**
- * Number of parts into which the ids of a contract are divided: a waiting attempt watches one part, not the whole
- * bucket.
+ * Number of parts (shards) into which the ids of a contract are divided, so that a waiting attempt watches one part,
+ * not the whole bucket.
  */
 const SHARDS = 64;

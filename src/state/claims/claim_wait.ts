@@ -1,4 +1,4 @@
-/** Waiting for the end of another attempt's claim: a change of its entry, or the death of its holder. */
+/** Waits for the end of another attempt's claim: until its entry changes, or its process is gone. */
 import { type Clock, delay } from "../../ports/clock.ts";
 import type { Bucket, Entry } from "../../ports/key_value_store.ts";
 import type { Liveness } from "../../dispatch/context_host.ts";
@@ -6,17 +6,20 @@ import { readClaim, type RunningClaim } from "./claim_record.ts";
 import { KeyWatch } from "./key_watch.ts";
 import type { CallerDeadline } from "./caller_deadline.ts";
 
-/** The end of a claim: another entry, no entry (`undefined`), or the same entry whose holder is gone. */
+/** The end of a claim: another entry in its place, no entry (`undefined`), or the same entry, whose process is gone. */
 type ClaimChange =
   | { readonly found: Entry | undefined; readonly gone?: undefined }
   | { readonly found: Entry; readonly gone: true };
 
-/** All waits of one process: waits for the same key share a watch, waits for the same holder share a liveness check. */
+/**
+ * All waits of one process for claims. Waits for the same key share a watch; waits for the same process share a check
+ * if it is alive.
+ */
 export class ClaimWait {
   readonly #clock: Clock;
   readonly #liveness: Liveness;
   readonly #watch: KeyWatch;
-  /** Running liveness checks, by endpoint. */
+  /** Running checks if a process is alive, by endpoint. */
   readonly #checks = new Map<string, Promise<boolean>>();
 
   constructor(clock: Clock, liveness: Liveness, bucket: () => Promise<Bucket>) {
@@ -26,8 +29,8 @@ export class ClaimWait {
   }
 
   /**
-   * Resolves when the entry of a claim changes by more than a renewal, or its holder is gone; also for a renewal before
-   * the watch has begun. Rejects at the deadline.
+   * Resolves when a claim's entry changes (by more than a renewal), or when its process is gone; also for a renewal
+   * that happened before the watch began. Rejects at the deadline.
    */
   async change(
     bucket: Bucket,
@@ -44,7 +47,7 @@ export class ClaimWait {
       const record = readClaim(change.value);
       if (record?.state !== "running" || record.nonce !== nonce) resolve({ found: change });
     });
-    // a change between the caller's read and the start of the watch
+    // read again: the entry may have changed between the caller's read and the start of the watch
     watched.ready.then(() => bucket.get(entry.key)).then((now) => {
       if (now === undefined || now.revision > entry.revision) resolve({ found: now });
     }).catch(reject);
@@ -62,8 +65,8 @@ export class ClaimWait {
   }
 
   /**
-   * Resolves when the holder is gone. If the claim's `revision` changes during a check, it was renewed: the holder
-   * lives.
+   * Resolves when the process that holds the claim is gone. If the claim's `revision` changes during a check, the
+   * claim was renewed, so the process lives.
    */
   async #untilGone(endpoint: string, revision: () => number, signal: AbortSignal): Promise<void> {
     while (true) {
@@ -79,5 +82,5 @@ export class ClaimWait {
   }
 }
 
-/** Interval at which a waiting attempt checks if the holder is gone, in ms. */
+/** Interval at which a waiting attempt checks if the process that holds the claim is gone, in ms. */
 const CHECK_INTERVAL = 1_000;

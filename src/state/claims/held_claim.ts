@@ -1,7 +1,7 @@
 /**
- * A claim held by the process that runs its handler: renewed during the run, then replaced by the result or removed.
- * The nonce in the entry identifies the claim's owner even if acknowledgements are lost; compare-and-set decides every
- * race.
+ * A claim that a process holds while it runs the handler of an idempotent command: the claim is renewed during the
+ * run, then replaced by the result or removed. The nonce in the entry identifies the claim's owner even if
+ * acknowledgements are lost; compare-and-set decides every race.
  */
 import { backoff, type Clock, delay, doubled, elapsed, type Random, type Stamp } from "../../ports/clock.ts";
 import { Deadlined, type DeadlineWheel } from "../../ports/deadline_wheel.ts";
@@ -14,30 +14,36 @@ import type { JumpWatch, Leased } from "../store/jump_watch.ts";
 import { LeasedEntry } from "../store/leased_entry.ts";
 import { type ClaimRecord, readClaim, type RunningClaim } from "./claim_record.ts";
 
-/** Longest pause of a process during which no other attempt runs, in ms, as docs/state.md promises. */
+/** Longest pause of a process during which no other attempt runs, in ms; docs/state.md promises it. */
 const MAX_PROCESS_PAUSE = 15_000;
-/** Interval between renewals of a claim, in ms. A pause may begin right before a renewal. */
+/** Interval between renewals of a claim, in ms. A pause of the process may begin right before a renewal. */
 const RENEWAL = 3_000;
-/** Time for the renewal after the longest pause, in ms: until timers run and the store has the renewal. */
+/** Time that the renewal after the longest pause may take, in ms: until timers run and the store has the renewal. */
 const RENEWAL_TIMEOUT = 2_000;
-/** Ttl of a claim, in ms: the time for which it outlives its holder. */
+/** Time to live of a claim in the store, in ms: the time for which the claim outlives its process. */
 export const LEASE = MAX_PROCESS_PAUSE + RENEWAL + RENEWAL_TIMEOUT;
-/** Maximum age of a claim at which its handler may begin, in ms: the claim then still outlives the longest pause. */
-export const FRESH = LEASE - MAX_PROCESS_PAUSE;
-/** Mean delay after a failed renewal, in ms, spread by half: a renewal follows soon after a lost connection is back. */
-const RETRY_DELAY = 500;
 /**
- * Time for which an answer to a renewal is awaited before the entry is read back, in ms. A lost connection fails at
- * once.
+ * Maximum age of a claim at which its handler may begin, in ms. At this age the claim still outlives the longest
+ * pause.
  */
+export const FRESH = LEASE - MAX_PROCESS_PAUSE;
+/**
+ * Mean pause after a failed renewal, in ms, varied by half of it: so a renewal follows soon after a lost connection
+ * is back.
+ */
+const RETRY_DELAY = 500;
+/** Time for which a renewal waits for its answer, in ms; then the entry is read. A lost connection fails at once. */
 const ANSWER_LIMIT = 3_000;
 /**
- * Timeout of any other write of a claim after so many failures, in ms: a leader that is deposed during the write never
- * answers, and a store may be slow each time.
+ * Returns the timeout of a claim's write after so many failures, in ms. It grows, because a store may be slow; it is
+ * short at first, because a leader of the stream that is deposed during the write never answers.
  */
 export const answerLimit = (failures: number): number => doubled(failures, 2_000, 8_000);
 
-/** Outcome of the last write of a claim: it was made, another attempt has the claim, or the store does not answer. */
+/**
+ * Outcome of the last write of a claim. `done`: it was stored; `lost`: another attempt has the claim; `unknown`: the
+ * store does not answer.
+ */
 export type Ending = "done" | "lost" | "unknown";
 
 /** Dependencies of a {@link HeldClaim}. */
@@ -49,19 +55,22 @@ export interface ClaimStore {
   readonly answers: AnswerTimeouts;
   readonly random: Random;
   readonly observer: Observer;
-  /** Aborts when the store closes: no renewals and retries from then on. */
+  /** Aborts when the store closes; claims are then no longer renewed, and writes not repeated. */
   readonly closing: AbortSignal;
 }
 
-/** An acquired claim: its revision, and the time at which its write was sent. */
+/** A claim that was acquired: its revision, and the time at which its write was sent. */
 export interface Acquired {
   readonly revision: number;
   readonly sent: Stamp;
 }
 
-/** A claim. It is renewed from its construction until it is kept or freed, or another attempt has it. */
+/**
+ * A claim held by this process. It is renewed from its construction until it is kept (replaced by a result) or freed,
+ * or until another attempt has it.
+ */
 export class HeldClaim extends Deadlined implements Leased {
-  /** The revision of the acquisition: grows with every acquisition of the id. */
+  /** Fencing token: the revision of the claim's first write. Each later acquisition of the id has a greater one. */
   readonly fence: number;
   readonly #store: ClaimStore;
   readonly #claim: RunningClaim;
@@ -71,7 +80,7 @@ export class HeldClaim extends Deadlined implements Leased {
   #renewing: Promise<void> | undefined;
   #ended = false;
 
-  /** `onLost` is called at most once, and not after `keep` or `free`; from then on another attempt may run. */
+  /** `onLost` is called when another attempt may run, at most once, and not after `keep` or `free`. */
   constructor(store: ClaimStore, key: string, claim: RunningClaim, acquired: Acquired, onLost: (why: string) => void) {
     super(0);
     this.#store = store;
@@ -87,29 +96,29 @@ export class HeldClaim extends Deadlined implements Leased {
     this.#scheduleRenewal();
   }
 
-  /** True if another attempt has the claim, or may have had it. */
+  /** True if another attempt has the claim, or may have it. */
   get lost(): boolean {
     return this.#lost;
   }
 
-  /** Loses the claim if its lease may have ended, by whichever clock is further on. */
+  /** Gives the claim up if its lease may have ended, by whichever clock is further on. */
   check(): void {
     if (this.#entry.left <= 0) this.#lose(this.#entry.overdue);
   }
 
   /**
-   * Replaces the claim by its result, for `ttl` ms. Rejects with `TOO_LARGE` if that does not fit; the claim stays
-   * then.
+   * Replaces the claim by the command's result, which is kept for `ttl` ms. Rejects with `TOO_LARGE` if the result
+   * does not fit; the claim then stays.
    */
   keep(text: string, ttl: number): Promise<Ending> {
     return this.#end(
       (bucket, revision) => bucket.update(this.#entry.key, text, revision, { ttl }),
-      // the own result: an earlier try has written it
+      // the nonce shows that an earlier try has written the result
       (record) => record?.nonce === this.#claim.nonce ? "done" : "lost",
     );
   }
 
-  /** Removes the claim, so that another attempt can run. `"lost"`: another attempt has it already. */
+  /** Removes the claim, so that another attempt can run. Resolves with `"lost"` if another attempt has it already. */
   free(): Promise<Ending> {
     return this.#end(
       (bucket, revision) => bucket.delete(this.#entry.key, { revision }),
@@ -117,14 +126,14 @@ export class HeldClaim extends Deadlined implements Leased {
     );
   }
 
-  /** Performs the last write of the claim, and repeats it until its outcome is known or a lease has passed. */
+  /** Performs the last write of the claim. Repeats it until its outcome is known or the time of a lease has passed. */
   async #end(
     write: (bucket: Bucket, revision: number) => Promise<number | boolean | undefined>,
     verdict: (found: ClaimRecord | undefined) => Ending,
   ): Promise<Ending> {
     const { clock, random, closing } = this.#store;
     this.#stop();
-    // a running renewal changes the revision
+    // wait: a running renewal changes the revision
     if (this.#renewing !== undefined) await this.#renewing;
     const end = clock.monotonic() + LEASE;
     for (let failures = 0;; failures++) {
@@ -139,7 +148,7 @@ export class HeldClaim extends Deadlined implements Leased {
     }
   }
 
-  /** Called when a renewal is due, and when the lease ends during a renewal. */
+  /** Called when a renewal of the claim is due, and when its lease ends during a renewal. */
   override expire(): void {
     this.check();
     if (this.#renewing !== undefined) return;
@@ -187,7 +196,7 @@ export class HeldClaim extends Deadlined implements Leased {
   async #renew(): Promise<void> {
     try {
       if (await this.#entry.renew(ANSWER_LIMIT, () => JSON.stringify(this.#claim)) === "written") {
-        // the answer may have come after the end of the lease
+        // the answer may have come after the end of the lease: check it
         this.check();
         return this.#scheduleRenewal();
       }

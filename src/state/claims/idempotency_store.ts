@@ -1,8 +1,8 @@
 /**
  * One recorded result for each id of an idempotent command: an attempt claims the id before its handler runs, and its
  * result replaces the claim, by compare-and-set. Every other attempt, on whichever node, waits for that result and
- * returns it. A result is written with the ttl of its contract ({@link Claimant.ttl}), in `#record`; that of a contract
- * without one is `RESULT_TTL` in `contract/defaults.ts`.
+ * returns it. A result is kept for the ttl of its contract ({@link Claimant.ttl}); the default ttl is `RESULT_TTL` in
+ * `contract/defaults.ts`.
  */
 import { backoff, delay, elapsed, stamp, token } from "../../ports/clock.ts";
 import { DeadlineWheel } from "../../ports/deadline_wheel.ts";
@@ -26,29 +26,29 @@ import { forgetFailure } from "./forget_failure.ts";
 
 /** Options of an {@link IdempotencyStore}. */
 interface IdempotencyOptions extends Pick<ClaimStore, "clock" | "random" | "observer"> {
-  /** Opens the bucket; called until it succeeds. */
+  /** Opens the bucket of claims and results; called again until it succeeds. */
   readonly bucket: () => Promise<Bucket>;
-  /** Endpoint of this process, `<id>.<nonce>`; unique to this store. */
+  /** Endpoint of this process: the node's id, a dot, and a nonce. No other store has the same. */
   readonly endpoint: string;
   readonly liveness: Liveness;
 }
 
-/** A running call of `guard`. */
+/** A running call of `guard`: one attempt to run an idempotent command. */
 interface GuardedCall {
   readonly key: string;
   readonly claim: RunningClaim;
   readonly text: string;
   readonly claimant: Claimant;
-  /** Called at most once. */
+  /** Runs the command's handler; called at most once. */
   readonly run: ClaimedRun;
   readonly deadline: CallerDeadline;
-  /** Known runs of this id. */
+  /** Known runs of the command's id. */
   ran: Ran;
-  /** Number of failed calls of the store. */
+  /** Number of failed calls of the store during this attempt. */
   failures: number;
 }
 
-/** Next step of an attempt: its result, or the entry of its key to be considered next. */
+/** Next step of an attempt: it ends with a result, or goes on with the entry found under its key. */
 type ClaimStep = { readonly result: Result<unknown> } | { readonly found: Entry | undefined };
 
 /**
@@ -58,23 +58,23 @@ type ClaimStep = { readonly result: Result<unknown> } | { readonly found: Entry 
  *   the next attempt. Every attempt returns the result as it was kept, a copy, the one that ran the handler too.
  * - A result that cannot be sent, or that is too large, is kept as a final failure (`INVALID_RESPONSE`, `TOO_LARGE`):
  *   the handler has had its effects, and must not have them again.
- * - A claim outlives its holder for 20 s ({@link LEASE}), or until `liveness` reports the holder gone. So a run is the
- *   only one even if its process stands still for up to 15 s. A run whose claim may be lost is aborted ({@link
- *   Claimant.lost}). A run whose claim is lost cannot record its result: it returns the recorded one, or
+ * - A claim outlives its holder for 20 s ({@link LEASE}), or until `liveness` reports the holder gone. So a run is
+ *   the only one even if its process stands still for up to 15 s. A run whose claim may be lost is aborted
+ *   ({@link Claimant.lost}). A run whose claim is lost cannot record its result: it returns the recorded one, or
  *   `OUTCOME_UNKNOWN`.
- * - Without the store nothing runs: `UNAVAILABLE`. The same for a claim whose acknowledgement was lost, because only
- *   the attempt that wrote it may run under it; such a claim keeps other nodes waiting for one lease.
+ * - Without the store nothing runs: `UNAVAILABLE`. Nothing runs either under a claim whose acknowledgement was lost,
+ *   until the attempt that wrote it has found it; such a claim keeps other nodes waiting for one lease.
  * - A sender that gives up gets `OUTCOME_UNKNOWN` when the command may have run, and may send it again.
  */
 export class IdempotencyStore implements Claims {
   readonly #options: IdempotencyOptions;
   readonly #wait: ClaimWait;
-  /** The deadlines of callers, and the renewals of claims. */
+  /** Wheel of timers for the deadlines of senders and the renewals of claims. */
   readonly #wheel: DeadlineWheel;
   readonly #store: ClaimStore;
-  /** Nonces of this process's running attempts: a claim of this process with another nonce has no holder. */
+  /** Nonces of this process's running attempts. A claim of this process with another nonce has no attempt any more. */
   readonly #attempts = new Set<string>();
-  /** Prefix of this process's nonces, which no other process has. */
+  /** Prefix of the nonces that this process makes; no other process has it. */
   readonly #own: string;
   #made = 0;
   readonly #closing = new AbortController();
@@ -114,7 +114,10 @@ export class IdempotencyStore implements Claims {
     await forgetFailure(await this.#bucket(), contract, id);
   }
 
-  /** Ends waiting and renewing. A running handler may end, and its result is recorded if its lease has not ended. */
+  /**
+   * Ends waiting and renewing. A running handler may still end; its result is recorded if its lease has not ended by
+   * then.
+   */
   close(): Promise<void> {
     this.#closing.abort(claimsClosed());
     this.#wheel.abort(claimsClosed());
@@ -124,7 +127,7 @@ export class IdempotencyStore implements Claims {
     return Promise.resolve();
   }
 
-  /** Takes steps until there is a result, the caller gives up, or an error of the store lasts. */
+  /** Takes steps until there is a result, the sender gives up, or the store fails for too long. */
   async #settle(attempt: GuardedCall): Promise<Result<unknown>> {
     const { claimant, claim: { nonce }, deadline } = attempt;
     const { clock, random, observer } = this.#options;
@@ -143,7 +146,7 @@ export class IdempotencyStore implements Claims {
         } catch (error) {
           if (deadline.over !== undefined || !isAmbiguous(error)) throw error;
           last = error;
-          // if the claim was written all the same, the next step finds it by its nonce
+          // if the claim was written although the call failed, the next step finds it by its nonce
           await deadline.wait(delay(clock, backoff(random, attempt.failures++, 50, 1_000)));
           found = undefined;
         }
@@ -156,7 +159,7 @@ export class IdempotencyStore implements Claims {
     }
   }
 
-  /** Claims a key that was free when last read. */
+  /** Claims a command's id that was free when last read. */
   async #claim(attempt: GuardedCall, bucket: Bucket): Promise<ClaimStep> {
     const { key, text, claimant, deadline } = attempt;
     if (attempt.ran !== "here") {
@@ -168,7 +171,7 @@ export class IdempotencyStore implements Claims {
     return { result: outcomeUnknown(claimant, "it outlived its claim, and no attempt has recorded a result") };
   }
 
-  /** Acts on the entry of the key: a claim or a result, of this attempt or another. */
+  /** Decides by the entry found under the id: a claim or a result, of this attempt or another. */
   async #consider(attempt: GuardedCall, bucket: Bucket, found: Entry): Promise<ClaimStep> {
     const { claim, claimant } = attempt;
     const record = readClaim(found.value);
@@ -188,7 +191,7 @@ export class IdempotencyStore implements Claims {
     return change.gone && attempt.ran !== "here" ? await this.#takeOver(attempt, bucket, change.found) : change;
   }
 
-  /** Replaces a claim that has no holder, or this attempt's own. */
+  /** Overwrites a claim that has no running attempt, or this attempt's own claim. */
   async #takeOver(attempt: GuardedCall, bucket: Bucket, found: Entry): Promise<ClaimStep> {
     const replace = () => bucket.update(found.key, attempt.text, found.revision, { ttl: LEASE });
     const step = await this.#runUnder(attempt, bucket, replace);
@@ -196,8 +199,8 @@ export class IdempotencyStore implements Claims {
   }
 
   /**
-   * Writes the claim, runs the handler under it, then records its result or frees the id. `undefined`: another attempt
-   * was faster, or the claim is too old by now.
+   * Writes the claim, runs the handler under it, then records the result or frees the id. Resolves with no result if
+   * another attempt was faster, or if the claim was too old when it was acknowledged.
    */
   async #runUnder(
     attempt: GuardedCall,
@@ -212,19 +215,19 @@ export class IdempotencyStore implements Claims {
     const answer = this.#store.answers.within(answerLimit(attempt.failures), writing);
     const revision = await deadline.wait(answer).catch((error) => {
       if (deadline.over !== undefined) {
-        // the acknowledgement may still come: remove the claim then; if that fails, its lease ends
+        // remove the claim if its acknowledgement comes late; if that fails, the claim expires
         writing.then((revision) => revision !== undefined && bucket.delete(key, { revision })).catch(() => {});
       }
       throw error;
     });
-    // too old if this process, or the store, stood still
+    // too old: this process, or the store, stood still
     if (revision === undefined || elapsed(clock, sent) > FRESH) return undefined;
     const onLost = (why: string) => claimant.lost(claimLost(claimant, why));
     const held = new HeldClaim(this.#store, key, claim, { revision, sent }, onLost);
-    // after a pause of this process the deadline's timer may run last
+    // after a pause of this process the deadline's own timer may run last
     if (clock.monotonic() >= claimant.due) deadline.expire();
     if (deadline.over !== undefined) {
-      // if the claim cannot be removed, its lease ends
+      // if the claim cannot be removed, it expires
       held.free().catch(() => {});
       throw deadline.over;
     }
@@ -240,15 +243,19 @@ export class IdempotencyStore implements Claims {
     }
     held.check();
     if (!result.ok && !result.error.final) {
-      // if the store does not answer, the lease ends
+      // if the store does not answer, the claim expires
       const ending = await deadline.wait(held.free()).catch((): Ending => "unknown");
-      // the run may have failed because its signal aborted: the result is that of the attempt that has the claim
+      // the handler may have failed only because it was aborted: then the result of the attempt that has the claim
+      // counts
       return held.lost || ending === "lost" ? { found: undefined } : { result };
     }
     return await this.#record(held, claim, claimant, result);
   }
 
-  /** Records a result for the claimant's ttl; if it cannot be recorded, a failure that says so. */
+  /**
+   * Records a result, to be kept for the claimant's ttl. If the result cannot be recorded, records a failure that
+   * says so.
+   */
   async #record(held: HeldClaim, claim: RunningClaim, claimant: Claimant, result: Result<unknown>): Promise<ClaimStep> {
     const { contract, id, ttl } = claimant;
     let text: string;
@@ -269,10 +276,11 @@ export class IdempotencyStore implements Claims {
     if (ending === "unknown") {
       return { result: outcomeUnknown(claimant, "the store does not say whether its result was kept") };
     }
-    // return the result as other attempts will read it; the text is that of a DoneClaim
+    // the result is decoded from the record, so that it is what other attempts will read; the cast is safe: the text
+    // is that of a DoneClaim
     return { result: resultOf(readClaim(text) as DoneClaim) };
   }
 }
 
-/** Size of an error's details that is kept if the store finds the record too large, in bytes. */
+/** Maximum size of an error's details that are kept if the store has refused the record as too large, in bytes. */
 const SHORT_ERROR = 1_024;

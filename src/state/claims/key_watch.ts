@@ -1,14 +1,14 @@
 /**
- * Watches of single keys of a bucket. Keys with the same prefix (up to the first "/", by which a server can filter)
- * share one watch of the bucket, which lasts as long as one of them is watched.
+ * Watches single keys of a bucket. Keys with the same prefix (up to the first "/", by which a server can filter)
+ * share one watch of the bucket, which lasts as long as one of the keys is watched.
  */
 import type { Bucket, Change } from "../../ports/key_value_store.ts";
 
-/** A key that is watched. */
+/** The watch of one key. */
 interface WatchedKey {
-  /** Resolves when every later change will be reported; rejects when the bucket cannot be watched. */
+  /** Resolves when every later change of the key will be reported; rejects if the bucket cannot be watched. */
   readonly ready: Promise<void>;
-  /** Ends the watch of this key. */
+  /** Ends the watch of the key. */
   stop(): void;
 }
 
@@ -56,7 +56,7 @@ export class KeyWatch {
     };
     const ready = this.#bucket().then((bucket) => bucket.watch(prefix, dispatch, { signal: end.signal }));
     const shared = { ready, end, callbacks };
-    // the next call of watch() opens another one
+    // a watch that could not begin is removed, so that the next call opens another one
     ready.catch(() => this.#close(prefix, shared));
     return shared;
   }

@@ -1,27 +1,27 @@
 /**
- * Finds deadlocks: cycles of waiters. A waiter's run, and the runs that wait for it to end, cannot release the locks
- * that they hold. So an edge leads from a waiter to every waiter of the run that holds its key, and of the runs below
- * that run. The youngest waiter of a cycle fails, after a second read of every edge at the stream's leader: an edge
- * that exists at both times existed in between, so all edges of the cycle existed at once.
+ * Finds deadlocks: cycles of waiters. While a run waits for a lock, it and the runs that wait for its end cannot
+ * release the locks that they hold. So an edge leads from a waiter to every waiter of the run that holds its key, and
+ * of the runs below that run. The youngest waiter of a cycle fails, after a second read of every edge at the stream's
+ * leader: an edge that exists at both times existed in between, so all edges of the cycle existed at once.
  */
 import type { Timer } from "../../ports/clock.ts";
 import { isAmbiguous } from "../store/ambiguous_writes.ts";
 import { ANSWER_LIMIT, type DeadlockEdge, type LockHost } from "./lock_error.ts";
 import { type LockRecord, readLockRecord, type SeenRecord, type SeenWaiter } from "./lock_record.ts";
 
-/** Dependencies of a {@link DeadlockDetector} on its waiting room. */
+/** Dependencies of a {@link DeadlockDetector} on the node's waiting room for locks. */
 interface DetectorOptions {
-  /** All records, in the order of their writes; `undefined`: not known yet. */
+  /** Returns all lock records, in the order of their writes; `undefined`: they are not known yet. */
   view(): LockRecords | undefined;
-  /** Returns true if the waiter `nonce` waits in this node. */
+  /** Returns true if the waiter with this nonce waits in this node. */
   own(nonce: string): boolean;
-  /** Gives up the waiter `nonce`. */
+  /** Ends the wait of the waiter with this nonce, with an error that names the cycle. */
   fail(nonce: string, cycle: readonly DeadlockEdge[]): void;
 }
 
 /**
- * The detector of one node. It fails only this node's waiters: the youngest waiter of a cycle belongs to exactly one
- * node, which fails it.
+ * Detects deadlocks for one node. It fails only waiters of its node: the youngest waiter of a cycle belongs to
+ * exactly one node.
  */
 export class DeadlockDetector {
   readonly #host: LockHost;
@@ -35,7 +35,7 @@ export class DeadlockDetector {
     this.#options = options;
   }
 
-  /** Call when records have changed: they are searched 100 ms later, once for all changes until then. */
+  /** Call when lock records have changed: cycles are searched 100 ms later, once for all changes until then. */
   changed(): void {
     if (this.#closed) return;
     this.#timer ??= this.#host.clock.after(SEARCH_DELAY, () => {
@@ -72,7 +72,7 @@ export class DeadlockDetector {
       if (!isAmbiguous(error)) throw error;
     } finally {
       this.#confirming.delete(nonce);
-      // the waiter may be in another cycle, or the store did not answer
+      // search again: the waiter may be in another cycle, or the store did not answer
       this.changed();
     }
   }
@@ -93,7 +93,10 @@ export class DeadlockDetector {
   }
 }
 
-/** Returns true for a record that this node has released or lost: it will be removed, or expires. */
+/**
+ * Returns true for the record of a holder or waiter that has already ended on this node: the record will be removed,
+ * or expires.
+ */
 export function isLeftover(host: LockHost, key: string, { endpoint, nonce }: LockRecord): boolean {
   return endpoint === host.endpoint && !host.holds(key, nonce);
 }
@@ -104,18 +107,18 @@ export interface LockRecords {
   waiters(): Iterable<SeenWaiter>;
 }
 
-/** A waiter and the holder for which it waits. */
+/** A waiter, and the holder for whose lock it waits. */
 interface LockWait {
   readonly waiter: SeenWaiter;
   readonly holder: SeenRecord;
 }
 
-/** Groups waiters by run: each run has its own waiters and those of the runs below it. */
+/** Groups waiters by run: each run has its own waiters and those of the runs that it waits for. */
 export function waitsByRun(waits: LockRecords): Map<string, SeenWaiter[]> {
   const byRun = new Map<string, SeenWaiter[]>();
   for (const waiter of waits.waiters()) {
     const { ancestry, call, nonce } = waiter.record;
-    // the waiter holds the key already; its place will be removed
+    // this waiter holds the key already, and its place in the queue will be removed
     if (waits.holder(waiter.key)?.record.nonce === nonce) continue;
     for (const run of new Set([call, ...ancestry])) {
       const known = byRun.get(run);
@@ -126,7 +129,10 @@ export function waitsByRun(waits: LockRecords): Map<string, SeenWaiter[]> {
   return byRun;
 }
 
-/** Finds the shortest cycle through `youngest` that has no younger waiter; `youngest` comes first. */
+/**
+ * Finds the shortest cycle of waits through the waiter `youngest` that has no younger waiter; `youngest` comes first
+ * in the result.
+ */
 export function findCycle(
   waits: LockRecords,
   byRun: ReadonlyMap<string, readonly SeenWaiter[]>,
@@ -134,7 +140,7 @@ export function findCycle(
 ): LockWait[] | undefined {
   if (waits.holder(youngest.key)?.record.nonce === youngest.record.nonce) return undefined;
   const reached = new Set<SeenWaiter>();
-  // breadth first: each waiter with the path to it
+  // breadth first: each waiter reached, with the path to it
   let front: { readonly waiter: SeenWaiter; readonly path: readonly LockWait[] }[] = [{ waiter: youngest, path: [] }];
   while (front.length > 0) {
     const beyond: typeof front = [];
@@ -154,7 +160,7 @@ export function findCycle(
   return undefined;
 }
 
-/** Describes a cycle for the details of its error. */
+/** Describes a cycle of waits for the details of its error. */
 function describeCycle(cycle: readonly LockWait[]): DeadlockEdge[] {
   return cycle.map(({ waiter: { record, key }, holder }) => ({
     call: record.call,

@@ -1,7 +1,7 @@
 /**
- * A key that this node holds, renewed at a third of its ttl until it is released or lost. When it is lost, the signal
- * of its lock aborts: `check` notices the end of its lease, `#tryToRenew` that its record is gone or the connection
- * closed; `LockManager.close` loses it when the app stops.
+ * A key of a lock that this node holds, renewed at a third of its ttl until it is released or lost. When it is lost,
+ * the signal of its lock aborts: `check` notices the end of its lease, `#tryToRenew` that its record is gone or the
+ * connection closed; `LockManager.close` gives it up when the app stops.
  */
 import { delay, elapsed, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 import { type CatgaError, isCatgaError } from "../../error.ts";
@@ -12,11 +12,11 @@ import { LeasedEntry } from "../store/leased_entry.ts";
 import { ANSWER_LIMIT, type LockHost, lockLost } from "./lock_error.ts";
 import { type LockRecord, readLockRecord, type SeenWaiter, writeLockRecord } from "./lock_record.ts";
 
-/** A key from its acquisition to its release or loss. */
+/** A key of a lock, from its acquisition to its release or loss. */
 export class HeldKey implements Leased {
   readonly key: string;
   readonly record: LockRecord;
-  /** The fencing token: the revision of the acquisition. */
+  /** Fencing token: the revision of the key's acquisition. */
   readonly token: number;
   /** Called at most once, when the key is lost. */
   onLost: ((error: CatgaError) => void) | undefined;
@@ -24,15 +24,15 @@ export class HeldKey implements Leased {
   readonly #ended: (held: HeldKey) => void;
   readonly #entry: LeasedEntry;
   #lost: CatgaError | undefined;
-  /** True if the store has another holder's record, or none: there is nothing to release. */
+  /** True if the store has the record of another holder, or none, so that nothing is left to release. */
   #gone = false;
   #released: Promise<void> | undefined;
   #renewing: Promise<void> | undefined;
   #timer: Timer | undefined;
 
   /**
-   * `revision`: revision of the holder's record, which expires no earlier than its ttl after `sent`. `ended` is called
-   * once.
+   * `revision`: revision of the holder's record, which expires no earlier than its ttl after `sent`. `ended` is
+   * called once, when the key is no longer held.
    */
   constructor(
     host: LockHost,
@@ -50,34 +50,34 @@ export class HeldKey implements Leased {
     this.#scheduleRenewal();
   }
 
-  /** Error because of which the key was lost; `undefined` while it is held, and if it was released before. */
+  /** Error because of which the key was lost; `undefined` while it is held, and if it was released first. */
   get lost(): CatgaError | undefined {
     return this.#lost;
   }
 
-  /** The last known revision of its record. */
+  /** Last known revision of the holder's record. */
   get revision(): number {
     return this.#entry.revision;
   }
 
-  /** True if less than a third of the lease is left: the key must be renewed before a caller gets it. */
+  /** True if less than a third of the lease is left: the key must then be renewed before a caller gets it. */
   get stale(): boolean {
     return this.#entry.left < this.record.ttl / 3;
   }
 
-  /** Renews the key now. Resolves with false if it is lost. */
+  /** Renews the key now. Resolves with false if the key is lost. */
   async confirm(): Promise<boolean> {
     this.#timer?.cancel();
     await this.#renew();
     return this.#lost === undefined;
   }
 
-  /** Loses the key if its lease has ended. */
+  /** Gives the key up if its lease has ended. */
   check(): void {
     if (this.#entry.left <= 0) this.lose(this.#entry.overdue);
   }
 
-  /** Loses the key before its release: the lock's signal aborts. */
+  /** Gives the key up before its release: the lock's signal aborts. `why`: for its error. */
   lose(why: string): void {
     if (this.#lost !== undefined || this.#released !== undefined) return;
     this.#lost = lockLost(this.key, why, this.#host.node);
@@ -85,14 +85,17 @@ export class HeldKey implements Leased {
     this.onLost?.(this.#lost);
   }
 
-  /** Hands the key over to the oldest waiter, or removes its record; another holder's record stays. Idempotent. */
+  /**
+   * Releases the key: hands it over to the oldest waiter, or removes its record. The record of another holder stays.
+   * Idempotent.
+   */
   release(): Promise<void> {
     return this.#released ??= this.#release();
   }
 
   async #release(): Promise<void> {
     if (this.#lost === undefined) this.#end();
-    // a running renewal changes the revision
+    // wait: a running renewal changes the revision
     await this.#renewing;
     if (!this.#gone) await releaseOrHandOver(this.#host, this.key, this.record, this.#entry.revision);
   }
@@ -129,7 +132,7 @@ export class HeldKey implements Leased {
       while (this.#holding) {
         try {
           const text = writeLockRecord({ ...this.record, token: this.token });
-          // the answer may have come after the end of the lease
+          // the answer may have come after the end of the lease: check it
           if (await this.#entry.renew(Math.min(ANSWER_LIMIT, ttl / 6), () => text) === "written") return this.check();
           this.#gone = true;
           return this.lose("its record is gone or another's; this process, or its way to the store, stood still");
@@ -146,7 +149,7 @@ export class HeldKey implements Leased {
   }
 }
 
-/** The holder's record in the store. */
+/** Makes the entry of the holder's record in the store. */
 function entryOf(
   host: LockHost,
   key: string,
@@ -157,12 +160,12 @@ function entryOf(
   return new LeasedEntry(host, host.keys.holder(key), ttl, { revision, sent, isOwn });
 }
 
-// The end of holding a lock: its record is handed over to the oldest waiter, or removed.
+// Ends the holding of a key: its record is handed over to the oldest waiter, or removed.
 
 /**
- * Hands over or removes the record of a holder, never another holder's record: at the known revision, or at a later one
- * with the same nonce. Resolves after the first try; if the store does not answer, tries go on in the background until
- * the record has expired.
+ * Hands over or removes the record of a holder, never another holder's: at the known revision, or at a later one with
+ * the same nonce. Resolves after the first try; if the store does not answer, tries go on in the background until the
+ * record has expired.
  */
 export async function releaseOrHandOver(
   host: LockHost,
@@ -176,7 +179,7 @@ export async function releaseOrHandOver(
       const next = host.next(key, record.nonce);
       return next === undefined ? bucket.delete(entry.key, { revision }) : handOver(host, bucket, next, revision);
     }).catch((error) => {
-      // without a connection the record is left to expire
+      // without a connection nothing can be done: the record expires
       if (!isCatgaError(error) || error.code !== "CLOSED") throw error;
     });
   const repeat = async () => {
@@ -199,14 +202,17 @@ export async function releaseOrHandOver(
   }
 }
 
-/** Replaces the holder's record by one for a waiter. Resolves with false if the revision has changed. */
+/**
+ * Replaces the holder's record by the record of a waiter, which then holds the key. Resolves with false if the
+ * revision has changed.
+ */
 async function handOver(host: LockHost, bucket: Bucket, to: SeenWaiter, revision: number): Promise<boolean> {
   const { clock, keys } = host;
   const { ttl } = to.record;
   const record: LockRecord = { ...to.record, since: clock.now(), place: undefined };
   const sent = stamp(clock);
   const writing = bucket.update(keys.holder(to.key), writeLockRecord(record), revision, { ttl });
-  // a late answer is ignored: the watch shows the outcome
+  // a late answer is ignored: the watch of the records shows the outcome
   const written = await host.answers.within(ANSWER_LIMIT, writing);
   if (written !== undefined) host.handedOver(to, written, sent);
   return written !== undefined;

@@ -2,21 +2,21 @@
  * A lock as its caller gets it: one key, or several that were taken together. Its signal aborts with `LOCK_LOST` when
  * one of its keys is lost (`held_key.ts` watches each):
  *
- * - when its lease ends without a renewal, by whichever clock is further on (`store/lease.ts`): a timer, a jump of the
- *   clock, and every read of the signal check that;
- * - when the store shows no record of its acquisition;
+ * - when the key's lease ends without a renewal, by whichever clock is further on (`store/lease.ts`): a timer, a jump
+ *   of the clock, and every read of the signal check that;
+ * - when the store shows no record of the key's acquisition;
  * - when the connection is closed, or the app stops.
  */
 import type { CatgaError } from "../../error.ts";
 import type { Lock } from "../../contract/shared_state.ts";
 import type { HeldKey } from "./held_key.ts";
 
-/** A lock, held as long as all of its keys are. */
+/** A lock of one or several keys, held as long as all of its keys are. */
 export class HeldLock implements Lock {
-  /** Greatest token of its keys: the next acquisition of any of these keys has a greater one. */
+  /** Greatest fencing token of the lock's keys: the next acquisition of any of these keys has a greater one. */
   readonly token: number;
   readonly #keys: readonly HeldKey[];
-  /** Made on first use: most locks are released without any use of the signal. */
+  /** Made when the signal is first used: most locks are released without any use of it. */
   #controller: AbortController | undefined;
   #released: Promise<void> | undefined;
 
@@ -27,7 +27,7 @@ export class HeldLock implements Lock {
 
   get signal(): AbortSignal {
     const controller = this.#controller ??= this.#abortOnLoss();
-    // after a pause of this process the timers have not run yet
+    // checked here, because after a pause of this process the timers have not run yet
     for (const held of this.#keys) held.check();
     return controller.signal;
   }

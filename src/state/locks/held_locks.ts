@@ -1,31 +1,34 @@
-/** Locks, leaderships and loads of cached values, with their waiters, as read from the entries of their bucket. */
+/**
+ * Reads locks, leaderships and loads of cached values, with their holders and waiters, from the entries of their
+ * bucket; for operators.
+ */
 import type { Change } from "../../ports/key_value_store.ts";
 import { LockKeys, type LockRecord, readLockRecord } from "./lock_record.ts";
 
 /** A lock, a leadership, or a load of a cached value. */
 export type LockKind = "lock" | "lead" | "load";
 
-/** The keys of each kind. */
+/** The keys of each kind of lock. */
 export const LOCK_SPACES: Readonly<Record<LockKind, LockKeys>> = {
   lock: new LockKeys(),
   lead: new LockKeys("lead"),
   load: new LockKeys("load"),
 };
 
-/** A lock that is held or waited for. */
+/** A lock that some node holds or waits for. */
 export interface LockClaim {
   readonly kind: LockKind;
   readonly key: string;
-  /** Record of its holder; `undefined`: it is free. */
+  /** Record of the lock's holder; `undefined`: the lock is free. */
   record: LockRecord | undefined;
   token: number;
-  /** The revision of the holder's record. */
+  /** Revision of the holder's record. */
   revision: number;
-  /** Waiting nodes by request, with their places in the queue; the smallest is next. */
+  /** Waiting nodes by nonce, with their places in the queue; the smallest place is next. */
   readonly waiters: Map<string, { readonly node: string; readonly place: number }>;
 }
 
-/** The entries of the bucket, as they change. */
+/** The locks in a bucket, kept up to date by its changes. */
 export class HeldLocks {
   readonly #held = new Map<string, LockClaim>();
 
@@ -34,9 +37,9 @@ export class HeldLocks {
     return [...this.#held.values()];
   }
 
-  /** Applies a change of the bucket. */
+  /** Applies a change of the bucket's entries. */
   take(change: Change): void {
-    for (const kind of Object.keys(LOCK_SPACES) as LockKind[]) { // its keys are the kinds
+    for (const kind of Object.keys(LOCK_SPACES) as LockKind[]) { // cast: the keys of LOCK_SPACES are the kinds
       const about = LOCK_SPACES[kind].parse(change.key);
       if (about === undefined) continue;
       const { key, waiter } = about;
@@ -50,7 +53,7 @@ export class HeldLocks {
         held.revision = change.revision;
       } else if (record === undefined) held.waiters.delete(waiter);
       else {
-        // a renewal contains the revision of the first record
+        // the record of a renewal contains the revision of the first record, which is the place
         const place = record.place ?? held.waiters.get(waiter)?.place ?? change.revision;
         held.waiters.set(waiter, { node: record.node, place });
       }

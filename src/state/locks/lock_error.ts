@@ -9,16 +9,16 @@ import type { Observer } from "../../contract/observer.ts";
 import type { AnswerTimeouts } from "../store/answer_timeouts.ts";
 import type { JumpWatch } from "../store/jump_watch.ts";
 
-/** A waiter and the holder that it waits for, in the `details.cycle` of a `DEADLOCK`. */
+/** A wait in a cycle, in the `details.cycle` of a `DEADLOCK` error: the waiter, and the holder that it waits for. */
 export interface DeadlockEdge {
-  /** Waiting run; `node`: its node. */
+  /** The run that waits; `node`: the node on which it runs. */
   readonly call: string;
   readonly node: string;
   readonly waitsFor: string;
   readonly heldBy: { readonly call: string; readonly node: string };
 }
 
-/** `LOCK_TIMEOUT`: the lock was not free in time. */
+/** Makes the error `LOCK_TIMEOUT`: the lock was not free in time. */
 export function lockTimeout(key: string, waited: number, now: number, holder: LockRecord | undefined): CatgaError {
   const time = waited === 0 ? "is taken" : `did not come free within ${ms(waited)}`;
   const held = holder === undefined
@@ -34,7 +34,7 @@ export function lockTimeout(key: string, waited: number, now: number, holder: Lo
   );
 }
 
-/** `CANCELLED`: the caller's signal aborted. */
+/** Makes the error `CANCELLED`: the caller's signal aborted while it waited for the lock. */
 export function lockCancelled(key: string, waited: number, cause: unknown): CatgaError {
   return new CatgaError("CANCELLED", `the caller gave up waiting for the lock ${quote(key)} after ${ms(waited)}`, {
     details: { key, waited },
@@ -42,7 +42,7 @@ export function lockCancelled(key: string, waited: number, cause: unknown): Catg
   });
 }
 
-/** `LOCK_LOST`: another node holds the lock, or may hold it. */
+/** Makes the error `LOCK_LOST`: another node holds the lock, or may hold it. */
 export function lockLost(key: string, why: string, node: string): CatgaError {
   return new CatgaError(
     "LOCK_LOST",
@@ -51,20 +51,20 @@ export function lockLost(key: string, why: string, node: string): CatgaError {
   );
 }
 
-/** `UNAVAILABLE`: the store did not answer, or refused, so the holder is not known. */
+/** Makes the error `UNAVAILABLE`: the store did not answer, or refused, so the holder of the lock is not known. */
 export function lockUnavailable(key: string, waited: number, cause: unknown): CatgaError {
   const message = `the lock ${quote(key)} could not be taken within ${ms(waited)}: ${thrownMessage(cause)}`;
   return unavailable(message, { details: { key, waited }, cause });
 }
 
-/** `CLOSED`: this node stops. */
+/** Makes the error `CLOSED`: this node stops. */
 export function locksClosed(key: string): CatgaError {
   return new CatgaError("CLOSED", `the app stops, and waits no longer for the lock ${quote(key)}`, {
     details: { key },
   });
 }
 
-/** `DEADLOCK`: waiting would never end. `cycle` begins with the waiter that fails. */
+/** Makes the error `DEADLOCK`: waiting for the lock would never end. `cycle` begins with the waiter that fails. */
 export function deadlock(cycle: readonly DeadlockEdge[]): CatgaError {
   const [{ call, node, waitsFor, heldBy }] = cycle;
   const story = cycle.length > 1
@@ -86,10 +86,10 @@ function ms(duration: number): string {
 }
 
 function quote(key: string): string {
-  return printableJson(key.length > 80 ? `${key.slice(0, 80)}…` : key)!; // a string has a text
+  return printableJson(key.length > 80 ? `${key.slice(0, 80)}…` : key)!; // never `undefined`: each string has a JSON text
 }
 
-// The lock manager as its parts use it: common dependencies, and calls between the parts.
+// The lock manager as its parts see it: common dependencies, and calls between the parts.
 
 export interface LockHost {
   /** Id of this node; `endpoint`: its process. */
@@ -97,26 +97,32 @@ export interface LockHost {
   readonly endpoint: string;
   readonly clock: Clock;
   readonly random: Random;
-  /** Called with failures of background work. */
+  /** Called with failures of work in the background. */
   readonly observer: Observer;
   readonly keys: LockKeys;
   readonly jumps: JumpWatch;
   readonly answers: AnswerTimeouts;
-  /** Aborts when the manager closes: no retries from then on. */
+  /** Aborts when the lock manager closes; failed operations are then not repeated. */
   readonly closing: AbortSignal;
-  /** The bucket of the records, opened at the first call. */
+  /** Opens the bucket of the lock records at the first call, and returns it. */
   bucket(): Promise<Bucket>;
-  /** Holder of a key, if this node knows it. */
+  /** Returns the holder of a key, if this node knows it. */
   holder(key: string): LockRecord | undefined;
-  /** Returns true if this node holds a key by the acquisition `nonce`. */
+  /** Returns true if this node holds the key, acquired under the given nonce. */
   holds(key: string, nonce: string): boolean;
-  /** The oldest waiter of a key that this node knows of, except `nonce`. */
+  /** Returns the oldest waiter for a key that this node knows of, except the waiter `nonce`. */
   next(key: string, nonce: string): SeenWaiter | undefined;
-  /** Call after a handover: the write that made the waiter the holder has this revision, and was sent then. */
+  /**
+   * Call after this node has handed a key over. `revision`, `sent`: revision, and time of sending, of the write that
+   * made the waiter the holder.
+   */
   handedOver(waiter: SeenWaiter, revision: number, sent: Stamp): void;
-  /** Takes over a promise that no caller awaits: `close` waits for it, and its failure is observed. */
+  /**
+   * Takes charge of a promise that no caller awaits: `close` waits for it, and its failure is reported to the
+   * observer.
+   */
   background(during: string, work: Promise<unknown>): void;
 }
 
-/** Time for which an answer of the store is awaited before the write is read back, in ms. */
+/** Time for which a write waits for the store's answer, in ms; then its outcome is read. */
 export const ANSWER_LIMIT = 1_500;

@@ -1,7 +1,8 @@
 /**
  * Locks on a bucket. A holder has the record `h/<key>`; a waiter has a place in the queue, `w/<key>/<nonce>`. A lock
- * without waiters costs two writes; one that is waited for costs three: the place, the handover, the end of the place.
- * Only compare-and-set on the holder's record decides who holds a lock, and the revision of that write is the token.
+ * without waiters costs two writes; a lock with a waiter costs three: the waiter's place, the handover, the removal
+ * of the place. Only compare-and-set on the holder's record decides who holds a lock, and the revision of that write
+ * is the token.
  *
  * To read in this order: this file (a call of `lock`, taking keys, and what the caller gets), `waiting_room.ts` (the
  * node's waiters of all keys), `deadlock.ts` (cycles of waiters), `waiter.ts` (one place in a queue), `held_key.ts`
@@ -26,7 +27,7 @@ import { HeldLock } from "./held_lock.ts";
 
 /** Options of a {@link LockManager}. */
 export interface LockManagerOptions extends Pick<LockHost, "clock" | "random" | "node" | "endpoint" | "observer"> {
-  /** Opens the bucket; called at the first lock, and again only after a failure. */
+  /** Opens the bucket of lock records; called at the first lock, and again only after a failure. */
   bucket(): Promise<Bucket>;
   /** Prefix (letters) that keeps these locks apart from others in the same bucket; default: none. */
   readonly space?: string;
@@ -34,13 +35,13 @@ export interface LockManagerOptions extends Pick<LockHost, "clock" | "random" | 
 
 /** The locks of one node. */
 export class LockManager implements Locks {
-  /** Number of calls that were given up with `DEADLOCK`. */
+  /** Number of calls of `lock` that ended with `DEADLOCK`. */
   cycles = 0;
   readonly #host: LockHost;
   readonly #room: WaitingRoom;
   readonly #held = new Map<string, HeldKey>();
   readonly #requests = new Set<LockRequest>();
-  /** Number of calls of this node, by key, that try to take the key and have no place in the queue yet. */
+  /** Number of calls of this node, by key, that are trying to take the key and have no place in its queue yet. */
   readonly #trying = new Map<string, number>();
   readonly #background = new Set<Promise<void>>();
   readonly #closing = new AbortController();
@@ -81,7 +82,7 @@ export class LockManager implements Locks {
     }
   }
 
-  /** Number of keys that this node holds. */
+  /** Number of keys that this node holds now. */
   get held(): number {
     return this.#held.size;
   }
@@ -103,7 +104,7 @@ export class LockManager implements Locks {
     this.#host.answers.close();
   }
 
-  /** Takes all keys, or none. */
+  /** Takes all keys of a call of `lock`, or none. */
   async #takeAll(request: LockRequest): Promise<Lock> {
     const taken: HeldKey[] = [];
     try {
@@ -117,7 +118,7 @@ export class LockManager implements Locks {
     }
   }
 
-  /** Takes a key. Rejects as soon as the request is given up; a key that is acquired later is released. */
+  /** Takes a key. Rejects as soon as the call of `lock` is given up; a key that is acquired later is released. */
   #take(key: string, request: LockRequest): Promise<HeldKey> {
     const { signal } = request;
     return new Promise((resolve, reject) => {
@@ -149,7 +150,7 @@ export class LockManager implements Locks {
       const failed = mayWait ? undefined : request.timedOut(key);
       if (failed !== undefined && request.failure === undefined) throw failed;
       waiter = this.#room.wait(key, record);
-      // if this call's write of a holder's record arrives later, the record is removed when the waiter ends
+      // the waiter removes the record if a write of this call that makes this node the holder arrives later
       if (failed !== undefined) waiter.giveUp(failed);
     } finally {
       const trying = this.#trying.get(key)! - 1;
@@ -175,7 +176,7 @@ export class LockManager implements Locks {
   }
 
   /**
-   * Creates the holder's record, unless the key is `contended` or held. Resolves with `undefined` if the call must
+   * Writes the holder's record, unless the key is `contended` or held. Resolves with `undefined` if the call must
    * wait.
    */
   async #tryToTake(
@@ -187,7 +188,7 @@ export class LockManager implements Locks {
     const { clock, keys, random } = this.#host;
     const name = keys.holder(key);
     let first: Stamp | undefined;
-    // a call that does not wait gets a second try, to find out the outcome of the first write
+    // two tries for a call that does not wait: the second finds out the outcome of the first
     for (let tries = 0; !request.signal.aborted && (request.mayWait || tries < 2); tries++) {
       try {
         const bucket = await this.#host.bucket();
@@ -195,11 +196,11 @@ export class LockManager implements Locks {
           const sent = stamp(clock);
           first ??= sent;
           const creating = bucket.create(name, writeLockRecord(record), { ttl: request.ttl });
-          creating.catch((error) => request.failure = error); // the answer may come after the timeout here
+          creating.catch((error) => request.failure = error); // remembered, because the error may come after the timeout here
           const revision = await this.#host.answers.within(ANSWER_LIMIT, creating);
           if (revision !== undefined) {
             const held = this.#hold(key, record, revision, sent);
-            // the node may have been frozen since
+            // this node may have been frozen since the write: confirm that it holds the key
             if (held.stale && !await held.confirm()) continue;
             return held;
           }
@@ -211,7 +212,7 @@ export class LockManager implements Locks {
         }
         if (entry === undefined && !contended) continue;
         request.holder = entry && readLockRecord(entry.value);
-        // the record may be this call's own, if the acknowledgement was lost
+        // if an acknowledgement was lost, the record may be this call's own
         const own = request.holder?.nonce === record.nonce;
         const held = own ? this.#hold(key, record, entry!.revision, first!) : undefined;
         if (held?.stale && !await held.confirm()) continue;
@@ -226,7 +227,7 @@ export class LockManager implements Locks {
     return undefined;
   }
 
-  /** Throws `DEADLOCK` if the holder waits for this call to end. */
+  /** Throws `DEADLOCK` if the holder of the key waits for this call to end. */
   #checkAncestry(key: string, { asker, holder }: LockRequest): void {
     if (holder === undefined || (holder.call !== asker.call && !asker.ancestry.includes(holder.call))) return;
     if (isLeftover(this.#host, key, holder)) return;
@@ -234,10 +235,7 @@ export class LockManager implements Locks {
     throw deadlock([{ call: asker.call, node: this.#host.node, waitsFor: key, heldBy }]);
   }
 
-  /**
-   * Returns true if another call is known to hold or want a key: a new call then has no chance without a place in the
-   * queue.
-   */
+  /** Returns true if another call is known to hold the key or to wait for it: then a new call must join the queue. */
   #isContended(key: string): boolean {
     return this.#trying.has(key) || this.#held.has(key) || this.#room.hasWaiters(key);
   }

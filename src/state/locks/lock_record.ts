@@ -8,33 +8,36 @@ import { isCatgaError } from "../../error.ts";
 import { isStringArray } from "../../data/checks.ts";
 import { parsedJson } from "../../data/encoding.ts";
 
-/** The record of a holder, or of a waiter. */
+/** The record of a holder of a key, or of a waiter for it. */
 export interface LockRecord {
-  /** Identifies this acquisition. */
+  /** Random text that identifies this acquisition of the key, or the wait for it. */
   readonly nonce: string;
   readonly node: string;
   readonly endpoint: string;
-  /** The run of a handler that called `lock`, and the runs that wait for it to end, outermost first. */
+  /** The handler's run that called `lock`; `ancestry`: the runs that wait for it to end, outermost first. */
   readonly call: string;
   readonly ancestry: readonly string[];
-  /** Time for which the lock outlives its holder, in ms. */
+  /** Time for which the record outlives its process, in ms. */
   readonly ttl: number;
-  /** Time at which the lock was taken, or waiting began, in ms since 1970 by the writer's clock. Only for people. */
+  /** Time at which the key was taken, or waiting began, in ms since 1970 by the writer's clock. For people only. */
   readonly since: number;
-  /** In a waiter's renewal: revision of its first record. The waiter with the smallest is next. */
+  /** Set when a waiter renews its record: revision of its first record. The waiter with the smallest is next. */
   readonly place?: number | undefined;
-  /** In a holder's renewal: its token, the revision of the acquisition. Only for people. */
+  /**
+   * Set when a holder renews its record: the fencing token, which is the revision of the acquisition. For people
+   * only.
+   */
   readonly token?: number | undefined;
 }
 
-/** Encodes a record. */
+/** Encodes the record of a lock. */
 export function writeLockRecord(record: LockRecord): string {
   return JSON.stringify(record);
 }
 
-/** Parses a record; `undefined` if the text is not one. */
+/** Parses the record of a lock; `undefined` if the text is no record. */
 export function readLockRecord(text: string): LockRecord | undefined {
-  // every member is checked below
+  // cast: every member is checked below
   const record = parsedJson(text) as Partial<LockRecord> | null | undefined;
   const strings = [record?.nonce, record?.node, record?.endpoint, record?.call];
   const numbers = [record?.ttl, record?.since, record?.place ?? 0, record?.token ?? 0];
@@ -44,8 +47,8 @@ export function readLockRecord(text: string): LockRecord | undefined {
 }
 
 /**
- * Returns true if a text is no record of any version, which would name the lock's holder and ttl. Waiters remove such a
- * text, as an answer of JetStream is.
+ * Returns true if a text is no record of any version: it names no holder and no ttl. Waiters remove such a text, for
+ * example a stored answer of JetStream.
  */
 export function isJunk(text: string): boolean {
   const { nonce, node, endpoint, ttl } = (parsedJson(text) ?? {}) as Record<string, unknown>;
@@ -53,19 +56,22 @@ export function isJunk(text: string): boolean {
     typeof ttl !== "number" || !(ttl > 0);
 }
 
-/** The keys of the records: `h/<key>` for a holder, `w/<key>/<nonce>` for a waiter. A nonce contains no `/`. */
+/**
+ * The keys of lock records in the bucket: `h/<key>` for a holder, `w/<key>/<nonce>` for a waiter. A nonce contains no
+ * `/`.
+ */
 export class LockKeys {
-  /** The prefix of every holder's key, and of every waiter's; a server can filter by either. */
+  /** Prefix of the keys of all holders' records; `waiters`: of all waiters' records. A server can filter by either. */
   readonly holders: string;
   readonly waiters: string;
 
-  /** `space`: prefix that separates the locks of one purpose from others in the same bucket. */
+  /** `space`: prefix that keeps locks of one purpose apart from others in the same bucket. */
   constructor(space = "") {
     this.holders = `${space}h/`;
     this.waiters = `${space}w/`;
   }
 
-  /** Throws a `TypeError` or `RangeError` for an invalid key of a lock. */
+  /** Throws a `TypeError` or `RangeError` if the key of a lock is invalid. */
   check(key: string): void {
     if (typeof key !== "string") throw new TypeError(`a lock's key is a string; got ${typeof key}`);
     if (!key.isWellFormed()) throw new TypeError(`a lock's key is well-formed Unicode; got ${JSON.stringify(key)}`);
@@ -95,46 +101,49 @@ export class LockKeys {
 /** Number of letters and digits of a nonce. */
 export const NONCE_LENGTH = 20;
 
-// The records of locks as one watch reports them. A watch of all records reports changes in the order of the writes: a
-// view that shows a holder has shown every earlier write. A watch of the queues alone costs less, and suffices to
-// release locks.
+// The records of locks as one watch reports them. A watch of all records reports changes in the order of the writes:
+// when it has reported a holder, it has reported every earlier write. A watch of the queues alone costs less, and is
+// enough to release locks.
 
-/** A record as the watch last reported it. */
+/** A record as the watch has last reported it. */
 export interface SeenRecord {
   readonly record: LockRecord;
   readonly revision: number;
 }
 
-/** The record of a waiter. */
+/** The record of a waiter, as the watch has last reported it. */
 export interface SeenWaiter extends SeenRecord {
   readonly key: string;
-  /** Revision of its first write: the oldest waiter has the smallest. */
+  /** Revision of the record's first write: the oldest waiter has the smallest. */
   readonly place: number;
 }
 
-/** Options of a view. */
+/** Options of a {@link SeenLock}. */
 interface LockViewOptions {
   readonly clock: Clock;
   readonly keys: LockKeys;
-  /** Prefix of the watched keys. */
+  /** Prefix of the bucket's keys that are watched. */
   readonly prefix: string;
   bucket(): Promise<Bucket>;
   /**
-   * Called for every change after the current records are known. `waiter`: nonce of the waiter whose record has
-   * changed.
+   * Called for every change after the present records are known. `waiter`: nonce of the waiter whose record has
+   * changed; `undefined`: the holder's record has changed.
    */
   changed(key: string, waiter: string | undefined, change: Change): void;
-  /** Called when the watch cannot be opened; the view tries again. */
+  /** Called when the watch cannot be opened; it is tried again. */
   failed(error: unknown): void;
 }
 
-/** A watch and its records. Opens the watch on construction; `close` ends it. */
+/**
+ * A watch of lock records, and the records that it has reported. The watch is opened on construction; `close` ends
+ * it.
+ */
 export class SeenLock {
   readonly #options: LockViewOptions;
   readonly #waiters = new Map<string, Map<string, SeenWaiter>>();
   readonly #holders = new Map<string, SeenRecord>();
   readonly #end = new AbortController();
-  /** Resolves when the current records are known, or the view is closed; never rejects. */
+  /** Resolves when the present records are known, or the watch is closed; never rejects. */
   readonly ready: Promise<void>;
   #listed = false;
 
@@ -143,7 +152,7 @@ export class SeenLock {
     this.ready = this.#open();
   }
 
-  /** True if the current records are known. */
+  /** True if the present records are known. */
   get listed(): boolean {
     return this.#listed;
   }
@@ -152,12 +161,12 @@ export class SeenLock {
     return this.#holders.get(key);
   }
 
-  /** The waiters of a key, the oldest first. */
+  /** Returns the waiters for a key, the oldest first. */
   queue(key: string): SeenWaiter[] {
     return [...this.#waiters.get(key)?.values() ?? []].sort((a, b) => a.place - b.place);
   }
 
-  /** The waiters of all keys. */
+  /** Yields the waiters for all keys. */
   *waiters(): Iterable<SeenWaiter> {
     for (const ofKey of this.#waiters.values()) yield* ofKey.values();
   }
@@ -202,8 +211,8 @@ export class SeenLock {
   }
 }
 
-/** Placeholder for a holder of another version, whose record this version cannot read. */
+/** Stands for the record of a holder of another version of Catga, which this version cannot read. */
 const UNREADABLE: LockRecord = { nonce: "", node: "?", endpoint: "?", call: "", ancestry: [], ttl: 1_000, since: 0 };
 
-/** Placeholder for a text under a holder's key that is no record of any version: waiters remove it. */
+/** Stands for a text under a holder's key that is no record of any version: waiters remove it. */
 export const JUNK: LockRecord = { ...UNREADABLE };

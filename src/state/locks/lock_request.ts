@@ -1,4 +1,4 @@
-/** A call of `lock`: its checked keys and options, and the reason why it stops waiting. */
+/** A call of `lock`: its checked keys and options, and why it stops waiting. */
 import { onAbort, type Timer } from "../../ports/clock.ts";
 import type { CatgaError } from "../../error.ts";
 import { ttlSeconds } from "../../ports/key_value_store.ts";
@@ -14,21 +14,23 @@ type LockRequestHost = Pick<LockHost, "clock" | "keys" | "holder">;
 
 /** A running call of `lock`. Its creator must dispose of it. */
 export class LockRequest implements Disposable {
-  /** Keys, sorted and without duplicates. */
+  /** The keys to be locked, sorted and without duplicates. */
   readonly keys: readonly string[];
-  /** Ttl in ms, a multiple of 1,000. */
+  /** Time to live of the lock, in ms, a multiple of 1,000. */
   readonly ttl: number;
   readonly asker: Asker;
-  /** False for a `timeout` of 0: the call fails if a key is taken. */
+  /** False for a `timeout` of 0: the call then fails if a key is taken. */
   readonly mayWait: boolean;
-  /** Holder of the key that was tried last, if the store has returned it. */
+  /** Holder of the key that was tried last; `undefined`: not known. */
   holder: LockRecord | undefined;
-  /** Last error with which the store answered a write, else the first error without an answer. */
+  /**
+   * The last error with which the store answered a write; if it has answered none, the first error without an answer.
+   */
   failure: unknown;
   readonly #host: LockRequestHost;
   readonly #started: number;
   readonly #end = new AbortController();
-  /** Makes the error for a key when the call has stopped waiting; `undefined` while it waits. */
+  /** Makes the error for a key after the call has stopped waiting; `undefined` while it waits. */
   #why: ((key: string) => CatgaError) | undefined;
   readonly #timer: Timer | undefined;
   readonly #offAbort: () => void;
@@ -63,19 +65,22 @@ export class LockRequest implements Disposable {
     return this.#end.signal;
   }
 
-  /** Ends waiting; only the first reason counts. */
+  /** Ends waiting. `why`: makes the error for a key; only the first call counts. */
   giveUp(why: (key: string) => CatgaError): void {
     if (this.#end.signal.aborted) return;
     this.#why = why;
     this.#end.abort();
   }
 
-  /** Returns why the call has stopped waiting for a key. Call only after the signal has aborted. */
+  /**
+   * Returns the error because of which the call has stopped waiting for a key. Call only after the signal has
+   * aborted.
+   */
   error(key: string): CatgaError {
     return this.#why!(key);
   }
 
-  /** `LOCK_TIMEOUT`; `UNAVAILABLE` if the store has failed and no holder is known. */
+  /** Makes the error of a timeout: `LOCK_TIMEOUT`, or `UNAVAILABLE` if the store has failed and no holder is known. */
   timedOut(key: string): CatgaError {
     const { clock } = this.#host;
     const waited = clock.monotonic() - this.#started;

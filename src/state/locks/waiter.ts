@@ -20,34 +20,42 @@ import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
 import { ANSWER_LIMIT, type LockHost } from "./lock_error.ts";
 import { type LockRecord, readLockRecord, writeLockRecord } from "./lock_record.ts";
 
-/** Dependencies of a waiter on its waiting room. */
+/** Dependencies of a {@link LockWaiter} on the waiting room. */
 export interface WaiterOptions {
   readonly host: LockHost;
   readonly key: string;
   readonly record: LockRecord;
-  /** Makes this node the holder by the record with this revision, whose write was sent at `sent`. */
+  /**
+   * Makes this node the holder of the key. `revision`, `sent`: revision, and time of sending, of the write of the
+   * holder's record.
+   */
   hold(revision: number, sent: Stamp): HeldKey;
-  /** Called when its state becomes `over`. */
+  /** Called when the waiter's state becomes `over`. */
   ended(waiter: LockWaiter): void;
-  /** Called when the waiter is `waiting` again because it did not get the key. */
+  /** Called when the waiter's state is `waiting` again, because it did not get the key. */
   notTaken(waiter: LockWaiter): void;
 }
 
-/** A waiter. It writes its place on construction, and removes it when it is over. */
+/** A waiter for one key. It writes its place in the queue on construction, and removes it when it is over. */
 export class LockWaiter {
   readonly key: string;
   readonly record: LockRecord;
-  /** Resolves with the held key. Rejects with the error given to {@link LockWaiter.giveUp}. */
+  /** Resolves with the key, now held. Rejects with the error given to {@link LockWaiter.giveUp}. */
   readonly held: Promise<HeldKey>;
   readonly #options: WaiterOptions;
   readonly #result: PromiseWithResolvers<HeldKey> = Promise.withResolvers();
-  /** Ttl of its place, in ms: 10 s at most, so that others do not wait longer for a dead waiter. */
+  /**
+   * Time to live of the place in the queue, in ms: 10 s at most, so that others do not wait longer for a dead waiter.
+   */
   readonly #ttl: number;
   readonly #start: Stamp;
-  /** Last acknowledged writes of the place: each was sent before any write of a greater revision was made. */
+  /**
+   * Last acknowledged writes of the place in the queue. Each was sent before any write of a greater revision was
+   * made.
+   */
   #acknowledged: { readonly revision: number; readonly sent: Stamp }[] = [];
   readonly #entry: LeasedEntry;
-  /** Revision of the first write of the place. */
+  /** Revision of the first write of the place in the queue. */
   #place: number | undefined;
   #state: "waiting" | "taking" | "over" = "waiting";
   #writing: Promise<void> | undefined;
@@ -61,7 +69,7 @@ export class LockWaiter {
     this.#ttl = Math.min(options.record.ttl, MAX_TTL);
     this.#start = stamp(options.host.clock);
     const name = options.host.keys.waiter(this.key, this.record.nonce);
-    // no other process writes under this nonce
+    // any such record is this waiter's own: no other process writes under its nonce
     this.#entry = new LeasedEntry(options.host, name, this.#ttl, { revision: 0, sent: this.#start, isOwn: () => true });
     this.#writePlace();
   }
@@ -70,7 +78,7 @@ export class LockWaiter {
     return this.#state === "waiting";
   }
 
-  /** Call when the place was removed from the store, by a deletion with this revision: writes it again. */
+  /** Call when the place was removed from the store, by a deletion with this revision: the place is written again. */
   placeRemoved(revision: number): void {
     if (revision <= this.#entry.revision) return;
     this.#entry.forget();
@@ -78,8 +86,8 @@ export class LockWaiter {
   }
 
   /**
-   * Call when the holder's record names this waiter, by a write with this revision. `sent`: when that was sent, if by
-   * this node.
+   * Call when the holder's record names this waiter. `revision`: of that record; `sent`: time at which its write was
+   * sent, if this node has sent it.
    */
   async granted(revision: number, sent?: Stamp): Promise<void> {
     if (this.#state !== "waiting") return;
@@ -87,7 +95,7 @@ export class LockWaiter {
     await this.#becomeHolder(this.#options.hold(revision, sent ?? this.#sentBefore(revision)));
   }
 
-  /** Tries to become the holder of a free key. */
+  /** Tries to become the holder of a key that no one holds. */
   async takeFreeKey(): Promise<void> {
     if (this.#state !== "waiting") return;
     this.#state = "taking";
@@ -101,7 +109,7 @@ export class LockWaiter {
       const revision = await host.answers.within(ANSWER_LIMIT, creating);
       if (revision !== undefined) return await this.#becomeHolder(hold(revision, sent));
     } catch (error) {
-      // the watch will show whether the write was made
+      // unknown outcome: the watch will show if the write was made
       if (!isAmbiguous(error)) return this.giveUp(error);
       await delay(clock, 100 + 100 * host.random());
     }
@@ -110,14 +118,14 @@ export class LockWaiter {
     notTaken(this);
   }
 
-  /** Ends waiting with an error; if the key is handed over nevertheless, it is released. */
+  /** Ends waiting with an error. If the key is handed over to this waiter nevertheless, it is released. */
   giveUp(error: unknown): void {
     if (this.#state === "over") return;
     this.#result.reject(error);
     this.#end({ withKey: false });
   }
 
-  // a getter: the compiler would take the state for unchanged over an `await`
+  // a getter, because otherwise the compiler assumes that the state cannot change during an `await`
   get #over(): boolean {
     return this.#state === "over";
   }
@@ -133,7 +141,10 @@ export class LockWaiter {
     this.#end({ withKey: true });
   }
 
-  /** Returns the time of the last write known to be older than this revision: the key's ttl began no earlier. */
+  /**
+   * Returns the time of sending of the last write that is known to be older than this revision: the key's ttl began
+   * no earlier.
+   */
   #sentBefore(revision: number): Stamp {
     return this.#acknowledged.findLast((write) => write.revision < revision)?.sent ?? this.#start;
   }
@@ -146,7 +157,10 @@ export class LockWaiter {
     host.background("leaving the queue of a lock", this.#removePlace(withKey));
   }
 
-  /** Removes the place. If the waiter ended without the key, then reads if that was handed over meanwhile. */
+  /**
+   * Removes the place in the queue. `withKey`: the waiter got the key; else reads if the key was handed over to it
+   * meanwhile.
+   */
   async #removePlace(withKey: boolean): Promise<void> {
     const { host } = this.#options;
     await this.#writing;
@@ -177,7 +191,7 @@ export class LockWaiter {
     await releaseOrHandOver(host, this.key, this.record, entry.revision);
   }
 
-  /** Writes or renews the place, again after each third of its ttl. */
+  /** Writes or renews the place in the queue, and again after each third of its ttl. */
   #writePlace(): void {
     if (this.#state === "over") return;
     this.#timer?.cancel();
@@ -188,7 +202,7 @@ export class LockWaiter {
     });
   }
 
-  /** Resolves when the place is written, or the waiter is over. Never rejects. */
+  /** Resolves when the place in the queue is written, or the waiter is over. Never rejects. */
   async #tryToWrite(): Promise<void> {
     const { host: { clock, random } } = this.#options;
     while (!this.#over) {
@@ -205,7 +219,7 @@ export class LockWaiter {
     const entry = this.#entry;
     while (!this.#over) {
       const written = await entry.renew(ANSWER_LIMIT, (revision) => {
-        // the first write was an earlier one, whose acknowledgement was lost
+        // revision > 0: an earlier write, whose acknowledgement was lost, was the first
         if (revision > 0) this.#place ??= revision;
         return writeLockRecord({ ...this.record, place: this.#place });
       });
@@ -215,7 +229,7 @@ export class LockWaiter {
         this.#acknowledged = [...this.#acknowledged.slice(-2), { revision, sent }];
         return;
       }
-      entry.forget(); // the place has expired
+      entry.forget(); // the place has expired: the next write creates it
     }
   }
 }

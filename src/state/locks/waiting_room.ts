@@ -1,8 +1,8 @@
 /**
- * The waiters of a node, for all keys. The waiters of one key, at all nodes, get its lock in the order in which their
- * records were first written (`SeenLock.queue` in `lock_record.ts`). The waiters of a node share one watch of all lock
- * records, which lasts a little longer than they do. A node that only holds locks watches the queues alone, to know the
- * waiter to which a lock is handed over.
+ * The waiting room: the waiters of a node for all keys of locks. The waiters for one key, at all nodes, get it in the
+ * order in which their records were first written (`SeenLock.queue` in `lock_record.ts`). The waiters of a node share
+ * one watch of all lock records, which lasts a little longer than they do. A node that only holds locks watches the
+ * queues alone, to know to which waiter it must hand a key over.
  */
 import type { Stamp, Timer } from "../../ports/clock.ts";
 import { type HeldKey, releaseOrHandOver } from "./held_key.ts";
@@ -11,16 +11,19 @@ import { deadlock, type LockHost } from "./lock_error.ts";
 import { JUNK, type LockRecord, SeenLock, type SeenWaiter } from "./lock_record.ts";
 import { LockWaiter } from "./waiter.ts";
 
-/** A waiter that has ended. Another node, whose watch lags behind, may still hand a lock over to it. */
+/** A waiter that has ended. Another node, whose watch lags behind, may still hand a key over to it. */
 interface EndedWaiter {
   readonly record: LockRecord;
-  /** Time by which every watch has seen its end. */
+  /** Time by which every node's watch has reported the waiter's end. */
   readonly until: number;
-  /** Last revision at which its acquisition was held here; it has ended. */
+  /** Last revision at which this node held the key that the waiter has acquired, and which is released. */
   revision: number;
 }
 
-/** Makes this node the holder of a key by the record with this revision, whose write was sent at `sent`. */
+/**
+ * Makes this node the holder of a key. `revision`, `sent`: revision, and time of sending, of the write of the
+ * holder's record.
+ */
 type Hold = (key: string, record: LockRecord, revision: number, sent: Stamp) => HeldKey;
 
 /** The waiting room of a node. */
@@ -28,19 +31,21 @@ export class WaitingRoom {
   readonly #host: LockHost;
   readonly #hold: Hold;
   readonly #detector: DeadlockDetector;
-  /** Waiters by nonce. */
+  /** Waiters of this node, by nonce. */
   readonly #waiters = new Map<string, LockWaiter>();
   readonly #byKey = new Map<string, Set<LockWaiter>>();
-  /** Keyed by nonce. */
+  /** Waiters of this node that have ended, by nonce. */
   readonly #ended = new Map<string, EndedWaiter>();
-  /** Places of other nodes' waiters that got a lock from this node; each counts again once it is renewed. */
+  /**
+   * Places of other nodes' waiters to which this node has handed a key over; a place counts again once it is renewed.
+   */
   readonly #handedOver = new WeakSet<SeenWaiter>();
-  /** Waiters of this node that will try to take a key without a holder, by key, and when. */
+  /** Attempts of this node's waiters, by key, to take a key without a holder: which waiter, and when. */
   readonly #scheduledTakes = new Map<
     string,
     { readonly waiter: LockWaiter; readonly at: number; readonly timer: Timer }
   >();
-  /** View of the queues alone; `#all`: view of all records. */
+  /** Watch of the queues alone; `#all`: watch of all records. */
   #queues: SeenLock | undefined;
   #all: SeenLock | undefined;
   #sweep: Timer | undefined;
@@ -55,12 +60,12 @@ export class WaitingRoom {
     });
   }
 
-  /** Call before this node holds a lock. */
+  /** Call before this node holds a key: starts to watch the queues. */
   watchQueues(): void {
     this.#queues ??= this.#watch(this.#host.keys.waiters, "watching the queues of locks");
   }
 
-  /** Adds a waiter; it ends when its `held` settles. */
+  /** Adds a waiter for a key; it is removed when its `held` settles. */
   wait(key: string, record: LockRecord): LockWaiter {
     this.#all ??= this.#watch("", "watching locks");
     const waiter = new LockWaiter({
@@ -78,35 +83,38 @@ export class WaitingRoom {
     return waiter;
   }
 
-  /** Returns true if a key has waiters that this node knows of. */
+  /** Returns true if this node knows of waiters for the key. */
   hasWaiters(key: string): boolean {
     return this.#byKey.has(key) || this.next(key, "") !== undefined;
   }
 
-  /** The record of a key's holder, if this node watches all records. */
+  /** Returns the record of a key's holder, if this node watches all records. */
   holder(key: string): LockRecord | undefined {
     return this.#all?.holder(key)?.record;
   }
 
-  /** Returns the oldest waiter of a key, except `nonce` and waiters that have already got the key. */
+  /** Returns the oldest waiter for a key, except the waiter `nonce` and waiters that already got the key. */
   next(key: string, nonce: string): SeenWaiter | undefined {
     return this.#queue(key).find(({ record }) => record.nonce !== nonce);
   }
 
-  /** Call when this node has handed a lock over: a waiter of its own then need not wait for the watch. */
+  /**
+   * Call when this node has handed a key over. If the new holder is a waiter of this node, it need not wait for the
+   * watch.
+   */
   handedOver(to: SeenWaiter, revision: number, sent: Stamp): void {
     const waiter = this.#waiters.get(to.record.nonce);
     if (waiter === undefined) this.#handedOver.add(to);
     else this.#host.background("taking a lock", waiter.granted(revision, sent));
   }
 
-  /** Call when this node does not hold a key any more. */
+  /** Call when this node no longer holds a key. */
   holderEnded({ record, revision }: HeldKey): void {
     const ended = this.#ended.get(record.nonce);
     if (ended !== undefined) ended.revision = Math.max(ended.revision, revision);
   }
 
-  /** Call after every waiter has been given up. */
+  /** Ends the watches. Call after every waiter has been given up. */
   close(): void {
     this.#detector.close();
     this.#sweep?.cancel();
@@ -143,15 +151,15 @@ export class WaitingRoom {
   }
 
   /**
-   * Waiters of a key, the oldest first, without those that have ended here or got the lock from here. (Without the
-   * latter rule, two nodes hand it back and forth between ended waiters whose places are not removed yet.)
+   * Returns the waiters for a key, the oldest first, without waiters that have ended here or got the key from here.
+   * (Otherwise two nodes would hand the key back and forth between ended waiters whose places are not removed yet.)
    */
   #queue(key: string): SeenWaiter[] {
     const view = this.#all?.listed ? this.#all : this.#queues;
     return view?.queue(key).filter((each) => !this.#ended.has(each.record.nonce) && !this.#handedOver.has(each)) ?? [];
   }
 
-  /** Acts on the records of a key that the watch shows. */
+  /** Acts on the records of a key that the watch has reported: a handed over or free key, or a removed place. */
   #act(key: string): void {
     if (!this.#all?.listed) return;
     const holder = this.#all.holder(key);
@@ -172,13 +180,13 @@ export class WaitingRoom {
   }
 
   /**
-   * Schedules attempts to take a key without a holder: the oldest waiter at once, each later one after a delay, in case
-   * older ones are dead.
+   * Schedules attempts to take a key without a holder: the oldest waiter tries at once, each later one after a delay,
+   * in case older waiters are dead.
    */
   #scheduleTake(key: string): void {
     const queue = this.#queue(key);
     const rank = queue.findIndex(({ record }) => this.#waiters.has(record.nonce));
-    // no place of this node has been seen: there may be others before them
+    // no place of this node's waiters was reported yet: other waiters may be before them
     if (rank < 0) return this.#cancelTake(key);
     const waiter = this.#waiters.get(queue[rank].record.nonce)!;
     const { clock } = this.#host;
@@ -223,7 +231,7 @@ export class WaitingRoom {
   }
 }
 
-const LINGER = 10_000; // ms after which every node's watch has shown that a record is gone
-const HEAD_START = 500; // ms that the oldest waiter has before the second takes a free key
-const FURTHER_START = 250; // ms for each waiter after the second
-const RETRY_DELAY = 20; // ms in which the watch shows who was faster
+const LINGER = 10_000; // ms after which every node's watch has reported that a record is gone
+const HEAD_START = 500; // ms that the oldest waiter has before the second one takes a free key
+const FURTHER_START = 250; // ms that each waiter after the second waits longer than the one before it
+const RETRY_DELAY = 20; // ms in which the watch reports which waiter was faster

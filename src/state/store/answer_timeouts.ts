@@ -10,7 +10,7 @@ interface PendingStoreCall {
   readonly timeOut: () => void;
 }
 
-/** Timeouts of the calls to the store for which a node waits. */
+/** The running calls of a node to the store that have a time limit. */
 export class AnswerTimeouts {
   readonly #clock: Clock;
   readonly #pending = new Set<PendingStoreCall>();
@@ -21,15 +21,15 @@ export class AnswerTimeouts {
     this.#clock = clock;
   }
 
-  /** Call when the node stops: the timer ends with the last call. */
+  /** Call when the node stops: the timer then ends with the last call. */
   close(): void {
     this.#closed = true;
     this.#rest();
   }
 
   /**
-   * Settles as the call does. Without an answer, rejects with `UNAVAILABLE` after `limit` to `limit` + 50 ms: a call
-   * whose answer was lost would fail much later.
+   * Settles as the given call does. Without an answer, rejects with `UNAVAILABLE` after `limit` to `limit` + 50 ms,
+   * because a call whose answer was lost would fail much later.
    */
   within<T>(limit: number, call: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {

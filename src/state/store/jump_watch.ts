@@ -1,16 +1,18 @@
 /**
- * Checks the leases of locks, or of claims, when the wall clock jumps ahead, as after the machine slept: timers do not
- * notice it. The leases of subscriptions and of runs are not among them.
+ * Checks the leases of locks, or of claims, when the wall clock jumps ahead, as after the machine slept: timers do
+ * not notice that. (Leases of subscriptions and of workflow runs are checked elsewhere.)
  */
 import { type Clock, type Stamp, stamp, type Timer } from "../../ports/clock.ts";
 
-/** A lease, which is checked when a clock jumps: timers do not notice that a machine slept. */
+/** A lease that must be checked when a clock jumps, because timers do not notice that a machine slept. */
 export interface Leased {
-  /** Loses the lease if it has ended. */
+  /** Gives the lease up if it has ended. */
   check(): void;
 }
 
-/** Checks its leases when the wall clock jumps ahead: one timer for all of them, and none without a lease. */
+/**
+ * Checks all given leases when the wall clock jumps ahead: with one timer for all of them, and none without a lease.
+ */
 export class JumpWatch {
   readonly #clock: Clock;
   readonly #leased = new Set<Leased>();
@@ -21,7 +23,7 @@ export class JumpWatch {
     this.#clock = clock;
   }
 
-  /** Call when the node stops: the timer ends with the last lease. */
+  /** Call when the node stops: the timer then ends with the last lease. */
   close(): void {
     this.#closed = true;
     this.#rest();
@@ -50,15 +52,15 @@ export class JumpWatch {
       if (this.#leased.size === 0) return;
       const now = stamp(this.#clock);
       const gained = now.wall - last.wall - (now.monotonic - last.monotonic);
-      // after a pause this timer is one of the first to run: renewals are due later
+      // after a pause of the process this timer is one of the first to run: renewals follow later
       const stoodStill = now.monotonic - due > STANDSTILL;
       if (gained > MAX_GAIN || stoodStill) { for (const leased of [...this.#leased]) leased.check(); }
-      // without a jump `last` stays unchanged, so that a slow drift adds up to a jump
+      // `last` stays unchanged without a jump, so that a slow drift adds up to one
       this.#compareLater(Math.abs(gained) > MAX_GAIN ? now : last);
     }, { background: true });
   }
 }
 
 const CHECK_INTERVAL = 250; // ms
-const MAX_GAIN = 50; // ms that the wall clock may gain before leases are checked
-const STANDSTILL = 250; // ms that the timer may be late before the process is said to have stood still
+const MAX_GAIN = 50; // ms by which the wall clock may run ahead of the monotonic clock before leases are checked
+const STANDSTILL = 250; // ms by which the timer may be late before the process counts as having stood still

@@ -1,16 +1,22 @@
 /**
- * The lease of an entry that this process wrote with a ttl: it lasts one margin less than the ttl, counted from before
- * the write was sent, by whichever clock is further on. So a lease ends in this process before its entry can expire in
- * the store.
+ * The lease of an entry that this process has written with a ttl: the time for which the process may rely on the
+ * entry. It lasts one margin less than the ttl, counted from before the write was sent, by whichever clock is further
+ * on. So a lease ends in this process before its entry can expire in the store.
  */
 import { type Clock, elapsed, type Stamp } from "../../ports/clock.ts";
 
-/** Time before the end of the ttl at which a lease ends, in ms: 1 s, or a third of a ttl below 3 s. */
+/**
+ * Returns the margin: the time before the end of the ttl at which a lease ends, in ms. 1 s, or a third of a ttl below
+ * 3 s.
+ */
 export function margin(ttl: number): number {
   return Math.min(1_000, ttl / 3);
 }
 
-/** Returns the remaining time of a lease whose entry was sent at `since`, in ms; 0 or less once it has ended. */
+/**
+ * Returns the remaining time of a lease, in ms; 0 or less once it has ended. `since`: time at which the entry's write
+ * was sent.
+ */
 export function left(clock: Clock, since: Stamp, ttl: number): number {
   return ttl - margin(ttl) - elapsed(clock, since);
 }

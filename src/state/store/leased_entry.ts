@@ -1,6 +1,6 @@
 /**
- * An entry that this process wrote under a nonce of its own: the record of a lock that it holds, its place in a queue,
- * the claim of an id. Compare-and-set decides every race, and the nonce shows whose entry it is, whichever
+ * An entry that this process wrote under a nonce of its own: the record of a lock that it holds, its place in a
+ * queue, the claim of an id. Compare-and-set decides every race, and the nonce shows whose entry it is, whichever
  * acknowledgements are lost.
  *
  * | state  | the store has                                             | next                                         |
@@ -9,7 +9,8 @@
  * |        | at a later one                                            | shows the entry of another, or none          |
  * | `gone` | the entry of another, or none                             | `held` by a write without a revision         |
  *
- * Its lease ends when `left` is 0 or less, in either state: its holder gives up then, and needs no answer for that.
+ * The entry's lease ends when `left` is 0 or less, in either state: its holder then gives up, and needs no answer of
+ * the store for that.
  */
 import { type Clock, elapsed, type Stamp, stamp } from "../../ports/clock.ts";
 import { isCatgaError } from "../../error.ts";
@@ -26,7 +27,7 @@ interface LeasingStore {
   bucket(): MaybePromise<Bucket>;
 }
 
-/** An entry of this process, with its known revision and lease. */
+/** An entry of this process in the store, with its last known revision and its lease. */
 export class LeasedEntry {
   readonly key: string;
   readonly #store: LeasingStore;
@@ -34,12 +35,12 @@ export class LeasedEntry {
   readonly #isOwn: (text: string) => boolean;
   #revision: number;
   #sent: Stamp;
-  /** Error of the last failed renewal since a successful one; `undefined`: none has failed. */
+  /** Text of the last failed renewal since a successful one; `undefined`: none has failed. */
   #failure: string | undefined;
 
   /**
-   * `isOwn`: returns true for a text that this process may overwrite. `revision`: 0 for an entry that is not written
-   * yet; `sent`: when its write was sent.
+   * `isOwn`: returns true for a stored text that this process may overwrite. `revision`: 0 for an entry that is not
+   * written yet; `sent`: time at which its write was sent.
    */
   constructor(
     store: LeasingStore,
@@ -55,36 +56,36 @@ export class LeasedEntry {
     this.#sent = sent;
   }
 
-  /** Last known revision; 0: not in the store. */
+  /** Last known revision of the entry; 0: it is not in the store. */
   get revision(): number {
     return this.#revision;
   }
 
-  /** Time at which its last acknowledged write was sent. */
+  /** Time at which the entry's last acknowledged write was sent. */
   get sent(): Stamp {
     return this.#sent;
   }
 
-  /** Remaining time of its lease, in ms; 0 or less once it has ended. */
+  /** Remaining time of the entry's lease, in ms; 0 or less once it has ended. */
   get left(): number {
     return left(this.#store.clock, this.#sent, this.#ttl);
   }
 
-  /** Text that says why the ended lease was lost. */
+  /** Text for an error that says why the lease has ended. */
   get overdue(): string {
     const since = Math.round(elapsed(this.#store.clock, this.#sent)).toLocaleString("en");
     const why = this.#failure === undefined ? "" : ` (${this.#failure})`;
     return `it could not be renewed for ${since} ms, of a ttl of ${this.#ttl.toLocaleString("en")} ms${why}`;
   }
 
-  /** Call when the entry is not in the store: the next write creates it. */
+  /** Call when the entry is known not to be in the store: the next write then creates it. */
   forget(): void {
     this.#revision = 0;
   }
 
   /**
-   * Writes the entry, again or for the first time, with this text, within `limit` ms. Otherwise like {@link
-   * LeasedEntry.change}.
+   * Writes the entry with this text, again or for the first time, within `limit` ms. For the outcome see
+   * {@link LeasedEntry.change}.
    */
   async renew(limit: number, text: (revision: number) => string): Promise<"written" | Gone> {
     try {
@@ -130,7 +131,10 @@ export class LeasedEntry {
   }
 }
 
-/** The own entry is gone. `found`: another's entry in its place; `undefined`: none. */
+/**
+ * Result of a write that found the process's own entry gone. `found`: the entry of another in its place; `undefined`:
+ * none.
+ */
 export interface Gone {
   readonly found: Entry | undefined;
 }

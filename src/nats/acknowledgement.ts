@@ -1,4 +1,4 @@
-/** Acknowledgements of JetStream for messages to a stream. */
+/** Parses the acknowledgements with which JetStream answers messages for a stream. */
 import { encode } from "../data/utf8.ts";
 import { parsedJson } from "../data/encoding.ts";
 import { CatgaError, unavailable } from "../error.ts";
@@ -12,11 +12,14 @@ const BRACE = 125;
 const SPACE = 32;
 const SEQ = 6; // the length of `"seq":`
 
-/** Reads the acknowledgements of one stream. */
+/** Parses the acknowledgements of one stream. */
 export class AcknowledgementReader {
   readonly #stream: string;
   readonly #what: string;
-  /** Prefixes of most acknowledgements: servers write them with a space in some streams, without in others. */
+  /**
+   * Beginnings of most acknowledgements of the stream: servers write them with a space after the colon in some
+   * streams, without in others.
+   */
   readonly #spaced: Uint8Array;
   readonly #plain: Uint8Array;
 
@@ -28,8 +31,8 @@ export class AcknowledgementReader {
   }
 
   /**
-   * Returns the outcome of the message, or a string that says what is wrong with an answer that is not from this
-   * stream.
+   * Returns the outcome of the message, or a string that says what is wrong with an answer that did not come from
+   * this stream.
    */
   read(data: Uint8Array): Appended | string {
     const sequence = this.#usualSequence(data);
@@ -44,7 +47,7 @@ export class AcknowledgementReader {
     return { type: "stored", sequence: Number(seq), duplicate: duplicate === true };
   }
 
-  /** Returns the sequence in an answer that has only stream and sequence; 0 for any other answer. */
+  /** Returns the sequence in an answer that has only stream and sequence, which most have; 0 for any other answer. */
   #usualSequence(data: Uint8Array): number {
     const plain = this.#plain;
     const usual = data[plain.length - SEQ] === SPACE ? this.#spaced : plain;
@@ -68,17 +71,17 @@ interface StoreAnswer {
   readonly duplicate?: unknown;
 }
 
-/** Error code: another write to the subject is on its way through the cluster. */
+/** Error code of JetStream: another write to the subject is being replicated in the cluster. */
 const CONCURRENT = 10164;
-/** Error code: the stream, or its server, does not support schedules. */
+/** Error code of JetStream: the stream, or its server, does not support schedules. */
 const SCHEDULES_DISABLED = 10188;
 /**
- * Error codes: the server does not accept a pattern, target, ttl or time zone of a schedule, or a rollup or ttl of a
- * message.
+ * Error codes of JetStream: the server does not accept a pattern, target, ttl or time zone of a schedule, or a rollup
+ * or ttl of a message.
  */
 const INVALID: ReadonlySet<number> = new Set([10111, 10165, 10166, 10189, 10190, 10191, 10192, 10203, 10212, 10223]);
 
-/** Returns the outcome of a message that the stream refused: it is certainly not stored. */
+/** Returns the outcome of a message that the stream has refused: it is certainly not stored. */
 export function refused(error: JetStreamRefusal, code: number | undefined, what: string): Appended {
   const fail = (passing: boolean, made: CatgaError): Appended => ({ type: "not stored", passing, error: made });
   const because = `${what} did not store a message: ${error.message}`;

@@ -1,6 +1,7 @@
 /**
- * The settings of the stream under a bucket: those that Catga needs, and those that an operator may choose. Every other
- * setting must be off, so that a setting of a later nats-server is refused until it is known to be harmless.
+ * Checks the settings of the stream under a bucket: settings that Catga needs, and settings that an operator may
+ * choose. Every other setting must be off, so that a setting of a later nats-server is refused until it is known to
+ * be harmless.
  */
 import { CatgaError } from "../error.ts";
 import { type BucketOptions, bucketStreamName } from "../ports/key_value_store.ts";
@@ -9,7 +10,7 @@ import { neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./stream_
 /** Time for which the marker of a deleted or expired key is kept, in seconds: the minimum of nats-server. */
 export const MARKER_TTL = 1;
 
-/** The settings that Catga needs. */
+/** Returns the settings that Catga needs for the stream of a bucket. */
 export function bucketSettings(bucket: string, options: Required<BucketOptions>): Readonly<Record<string, unknown>> {
   return {
     subjects: [`$KV.${bucket}.>`],
@@ -22,7 +23,7 @@ export function bucketSettings(bucket: string, options: Required<BucketOptions>)
     max_age: 0,
     allow_rollup_hdrs: true,
     deny_purge: false,
-    // needed in a full store, which has no room for a marker: entries are erased there
+    // a full store has no room for a marker: entries are erased there
     deny_delete: false,
     allow_msg_ttl: true,
     subject_delete_marker_ttl: MARKER_TTL * 1_000_000_000,
@@ -45,25 +46,28 @@ export function checkSettings(
 }
 
 /**
- * Settings that an operator may choose. A full bucket refuses writes; the duplicate window has no effect, because no
- * message has an id.
+ * Settings that an operator may choose. (A bucket that is full refuses writes; the duplicate window has no effect,
+ * because messages of buckets have no ids.)
  */
 const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "max_msgs", "duplicate_window"]);
 
 /**
- * The highest `first_seq`: revisions are fencing tokens, and must stay safe integers. New buckets start at the µs since
- * 1970: 1.8e15 in 2026.
+ * Greatest `first_seq` of a bucket's stream: revisions are fencing tokens, and must stay safe integers. New buckets
+ * start at the µs since 1970: 1.8e15 in 2026.
  */
 export const HIGHEST = 2 ** 52;
 
-/** Harm of a setting to a bucket, for the error, unless its name explains it. */
+/** Text for errors: the harm of a setting to a bucket; missing where the setting's name explains it. */
 const HARM: Readonly<Record<string, string>> = {
   republish: "it publishes the entries on other subjects, in anybody's name",
   subject_transform: "it renames the keys that are written",
   discard_new_per_subject: "a key can be written only once",
 };
 
-/** Consequence of losing a bucket, by the end of its name; other buckets are filled again by themselves. */
+/**
+ * Text for errors: the consequence of losing a bucket, by the end of its name. Buckets that are not listed are filled
+ * again by themselves.
+ */
 const LOST: Readonly<Record<string, string>> = {
   idempotency: "the recorded results: a command whose id comes again runs again",
 };

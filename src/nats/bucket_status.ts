@@ -1,6 +1,6 @@
 /**
- * Status of a bucket, by `@nats-io/kv`, for the command line tool. A node does not load that package: it checks each
- * setting of a bucket's stream (`bucket_stream.ts`).
+ * Reads the status of a bucket with `@nats-io/kv`, for the command line tool. A node does not load that package: it
+ * checks each setting of the bucket's stream itself (`bucket_stream.ts`).
  */
 import type { KvStatus } from "@nats-io/kv";
 import { JetStream } from "./jetstream.ts";
@@ -8,7 +8,7 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import type { NatsTransport } from "./transport.ts";
 
 /**
- * Returns the status of a bucket; `undefined`: the bucket does not exist. Takes at most `limit` ms, and rejects as
+ * Returns the status of a bucket; `undefined`: the bucket does not exist. Takes at most `limit` ms, and rejects like
  * `JetStream.ask`.
  */
 export async function bucketStatus(

@@ -10,11 +10,11 @@ import { SharedConsumers } from "./shared_consumers.ts";
 import type { StreamRecord } from "./stream_record.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** The stream `KV_<bucket>`, as `Kvm.open` and `nats kv` know it. */
+/** The stream `KV_<bucket>` under a bucket, in the form that `Kvm.open` and `nats kv` expect. */
 export class BucketStream extends KeptStream {
-  /** Prefix of the subjects of its keys, the dot included. */
+  /** Prefix of the subjects of the bucket's keys, the dot included. */
   readonly prefix: string;
-  /** Consumers that its watches share. */
+  /** Consumers that the watches of this bucket share. */
   readonly consumers: SharedConsumers = new SharedConsumers(this);
   readonly #bucket: string;
 
@@ -25,10 +25,10 @@ export class BucketStream extends KeptStream {
       what: `the bucket ${bucket}`,
       settings: () => settings,
       check: (config) => checkSettings(bucket, config, settings),
-      // revisions are the µs since 1970
+      // sequences per ms: revisions start at the µs since 1970
       perMs: 1_000,
       most: HIGHEST,
-      // frequent: after an interruption, a watch must list all its keys
+      // short, because after an interruption a watch must list all its keys
       heartbeat: 1_600,
     });
     this.#bucket = bucket;
@@ -36,9 +36,9 @@ export class BucketStream extends KeptStream {
   }
 
   /**
-   * Writes below the bucket's prefix. With `expected` only once; else repeated until acknowledged, because an election
-   * of the stream's leader may lose a write without an answer. Resolves with the revision; `undefined`: the subject is
-   * not at the revision `expected`.
+   * Writes a message to a subject below the bucket's prefix. With `expected`, writes once; without, repeats the write
+   * until it is acknowledged, because an election of the stream's leader may lose a write without an answer. Resolves
+   * with the revision; `undefined`: the subject is not at the revision `expected`.
    */
   async write(
     subject: string,
@@ -60,8 +60,8 @@ export class BucketStream extends KeptStream {
   }
 
   /**
-   * Returns the records that had not expired at `asked`, the time of their request by the monotonic clock. The server's
-   * clock is read before a record is left out.
+   * Returns the records that had not expired at `asked`, the time of the request that read them, by the monotonic
+   * clock. Reads the server's clock before it leaves a record out.
    */
   async alive(records: readonly StreamRecord[], asked: number): Promise<readonly StreamRecord[]> {
     const expired = (record: StreamRecord) => this.serverClock.endOf(record) <= asked;
@@ -76,7 +76,7 @@ export class BucketStream extends KeptStream {
     return records.filter((record) => !alive.has(record));
   }
 
-  /** Makes the error for a value that did not fit. */
+  /** Makes the error for a value that is too large for the bucket. */
   tooLarge(error: JetStreamRefusal, key: string, value: string): CatgaError {
     return valueTooLarge(this.#bucket, { key, value, maxPayload: this.transport.maxPayload }, error);
   }

@@ -1,6 +1,6 @@
 /**
- * Opens a connection that reconnects for ever, from the option `nats`. The first dial is in `first_connect.ts`, the
- * status of an open connection in `connection_status.ts`.
+ * Opens a connection that reconnects for ever, from the option `nats`. `first_connect.ts` has the first attempt to
+ * connect, `connection_status.ts` the status of an open connection.
  */
 import type { Auth, Authenticator, ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 import { thrownMessage } from "../data/cause_text.ts";
@@ -16,31 +16,31 @@ export type NatsAddress = string | readonly string[] | ConnectionOptions | NatsC
 
 /** Options of {@link connectNats}. */
 export interface ConnectNatsOptions {
-  /** The name that the server shows for this connection. */
+  /** Name of this connection, which the server shows to operators. */
   name?: string;
-  /** The client of nats.js to use; default: the one for the runtime. */
+  /** Name of the nats.js client to use; default: the client for the runtime. */
   transport?: DriverName | undefined;
-  /** Called while `waitOnFirstConnect` waits: at the first failure, and then once a minute. */
+  /** Called while `waitOnFirstConnect` waits for a server: at the first failure, and then once a minute. */
   onUnreachable?: ((failure: Unreachable) => void) | undefined;
 }
 
-/** An open connection; `owned` says if Catga must close it. */
+/** An open connection. `owned`: true if Catga must close it. */
 export interface NatsLink {
   readonly connection: NatsConnection;
   readonly driver: Driver;
-  /** `false` for a connection that the user opened. */
+  /** `false` for a connection that the user has opened. */
   readonly owned: boolean;
 }
 
-/** The oldest nats-server with a ttl for single keys, and with markers of their expiry. */
+/** Oldest supported version of nats-server: the first with a ttl for single keys, and with markers of their expiry. */
 const OLDEST = [2, 11] as const;
 
-/** Maximum pause between dials, and maximum jitter of a pause, in ms: a day. */
+/** Maximum pause between attempts to connect, and maximum jitter of a pause, in ms: a day. */
 const LONGEST_PAUSE = 86_400_000;
 
 /**
- * Options that differ from nats.js: a dead link is noticed within 15 s (nats.js: 6 min) and dialled again every 250 ms
- * (2 s), for ever (20 s), also after refused credentials, which may be rotated.
+ * Defaults that differ from those of nats.js (in parentheses): a dead link is noticed within 15 s (6 min), and
+ * dialled again every 250 ms (2 s), for ever (20 s), also after refused credentials, which may be rotated.
  */
 const DEFAULTS = {
   maxReconnectAttempts: -1,
@@ -49,22 +49,22 @@ const DEFAULTS = {
   maxPingOut: 2,
   ignoreAuthErrorAbort: true,
   timeout: 5_000,
-  // capturing a stack for every request halves their rate (measured)
+  // off, because capturing a stack for every request halves their rate (measured)
   noAsyncTraces: true,
-  // bytes at which nats.js writes within a turn of the event loop: the server works on the first requests of a large
-  // turn while the next are prepared (10 to 25 % more with 1,024 under way, measured; the default is 32,768)
+  // bytes after which nats.js writes within a turn of the event loop (default 32,768): the server works on the first
+  // requests of a large turn while the next are prepared, which gives 10 to 25 % more with 1,024 under way (measured)
   pendingLimit: 4_096,
 } satisfies ConnectionOptions & { pendingLimit: number };
 
 /**
- * Defaults for transport-deno, which waits for each write before the next: docs/internals/packages.md, row
- * `transport-deno`.
+ * Defaults for transport-deno. The limit is larger, because it waits for each write before the next:
+ * docs/internals/packages.md, row `transport-deno`.
  */
 const OFFICIAL_DEFAULTS = { ...DEFAULTS, pendingLimit: 32_768 };
 
 /**
- * Opens a connection, or takes over the given one. The user's {@link ConnectionOptions} have precedence; the defaults
- * make a connection reconnect for ever.
+ * Opens a connection to NATS, or takes over the given one. The user's {@link ConnectionOptions} have precedence; the
+ * defaults make a connection reconnect for ever.
  *
  * Rejects with a `TypeError` or `RangeError` for an invalid address or number, and with a `CatgaError` `UNAVAILABLE`
  * when no server answers within the connection's `timeout` (5 s; for ever with `waitOnFirstConnect`), refuses the
@@ -94,7 +94,7 @@ export async function connectNats(nats: NatsAddress, options: ConnectNatsOptions
 
 function checkVersion(connection: NatsConnection): void {
   const version = connection.info?.version;
-  // unknown while a given connection is reconnecting
+  // not known yet: the given connection is reconnecting
   if (version === undefined) return;
   const [major, minor] = version.split(".").map(Number);
   if (major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])) return;
@@ -106,7 +106,10 @@ function checkVersion(connection: NatsConnection): void {
   );
 }
 
-/** Recognizes a connection by its methods, because it may come from another copy of nats.js. */
+/**
+ * Returns true if the value is an open connection. It is recognized by its methods, because it may come from another
+ * copy of nats.js.
+ */
 function isConnection(nats: unknown): nats is NatsConnection {
   const methods = ["publish", "subscribe", "request", "flush", "status", "isClosed", "close"];
   return typeof nats === "object" && nats !== null &&
@@ -116,21 +119,21 @@ function isConnection(nats: unknown): nats is NatsConnection {
 function connectionOptions(nats: string | readonly string[] | ConnectionOptions): ConnectionOptions {
   if (typeof nats === "string" || Array.isArray(nats)) return withServers([nats].flat(), {});
   if (!isPlain(nats)) throw malformed(nats);
-  // arrays returned above; TypeScript does not narrow readonly arrays
+  // cast: arrays returned above; TypeScript does not narrow readonly arrays
   const given = nats as ConnectionOptions & Record<string, unknown>;
   const mistaken = Object.entries(MISTAKEN).find(([name]) => given[name] !== undefined);
   if (mistaken) throw new TypeError(`nats: there is no option ${mistaken[0]}; it is called \`${mistaken[1]}\``);
   for (const [name, [least, most, unit]] of Object.entries(NUMBERS)) {
-    // checkNumber refuses other types
+    // cast: checkNumber refuses other types
     if (given[name] !== undefined) checkNumber(`nats.${name}`, given[name] as number, least, most, unit);
   }
   for (const name of TEXTS) {
     const type = typeof given[name];
-    // the value, which may be a password, is not shown
+    // the value is not shown, because it may be a password
     if (given[name] != null && type !== "string") throw new TypeError(`nats.${name} must be a string; got a ${type}`);
   }
   checkEcho(given);
-  // nats.js would take `undefined` as a value, not as "use the default"
+  // members that are `undefined` are left out: nats.js would take them as values, not as "use the default"
   const options: ConnectionOptions = Object.fromEntries(
     Object.entries(given).filter(([, value]) => value !== undefined),
   );
@@ -141,8 +144,8 @@ function connectionOptions(nats: string | readonly string[] | ConnectionOptions)
 }
 
 /**
- * Wraps authenticators so that their failures are reported: nats.js treats an exception of one like an absent server,
- * and signs in without the value of a promise.
+ * Wraps authenticators (functions that sign in) so that their failures are reported: nats.js treats an exception in
+ * one like an absent server, and signs in without the value of a promise.
  */
 function carefulAuthenticators(given: Authenticator | Authenticator[]): Authenticator[] {
   return [given].flat().map((authenticator) => {
@@ -162,7 +165,10 @@ function carefulAuthenticators(given: Authenticator | Authenticator[]): Authenti
   });
 }
 
-/** Misspelled options: nats.js would ignore them, and connect to this machine, or without a user. */
+/**
+ * Misspelled names of options, with the right names: nats.js would ignore them, and connect to this machine, or
+ * without a user.
+ */
 const MISTAKEN = {
   ...{ url: "servers", urls: "servers", server: "servers", host: "servers", hostname: "servers", address: "servers" },
   ...{ username: "user", password: "pass" },
@@ -174,7 +180,10 @@ const MISTAKEN = {
  */
 const TEXTS = ["user", "pass", "token", "name"] as const;
 
-/** Minimum and maximum of each number: with others nats.js would ping without a pause, or never dial again. */
+/**
+ * Minimum and maximum of each option that is a number: with values outside nats.js would ping without a pause, or
+ * never dial again.
+ */
 const NUMBERS: Readonly<Record<string, readonly [least: number, most: number, unit?: string]>> = {
   maxPingOut: [1, Infinity],
   maxReconnectAttempts: [-1, Infinity],
@@ -187,7 +196,7 @@ const NUMBERS: Readonly<Record<string, readonly [least: number, most: number, un
   timeout: [1, MAX_TIMEOUT, "ms"],
 };
 
-/** Moves credentials and `tls:` from addresses, where nats.js would ignore them, into options. */
+/** Moves credentials and `tls:` from the addresses of servers, where nats.js would ignore them, into options. */
 function withServers(servers: readonly string[], options: ConnectionOptions): ConnectionOptions {
   if (servers.length === 0) throw malformed(servers);
   const found: ConnectionOptions = {};
@@ -211,7 +220,7 @@ function withServers(servers: readonly string[], options: ConnectionOptions): Co
   return { ...found, ...options, servers: hosts };
 }
 
-/** Throws if `noEcho` is set: the server must send a node's own events back to its handlers. */
+/** Throws if the option `noEcho` is set: a node needs its own events back from the server, for its handlers. */
 function checkEcho(options: ConnectionOptions | undefined): void {
   if (options?.noEcho) {
     throw new TypeError("nats: noEcho must be off: a node would not get the events that it publishes");
@@ -222,7 +231,7 @@ function decoded(part: string, server: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
-    // a "%" that is not written as "%25"
+    // the address has a "%" that is not written as "%25"
     throw malformed(server);
   }
 }
@@ -231,7 +240,7 @@ function parse(server: unknown): URL {
   if (typeof server !== "string" || server.trim() !== server || server === "") throw malformed(server);
   const [, scheme, rest] = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(.*)$/is.exec(server) ?? [];
   if (scheme !== undefined && !/^(nats|tls)$/i.test(scheme)) throw malformed(server);
-  // `URL` has no default port for these schemes, so it keeps any port
+  // `URL` knows no default port for the schemes nats and tls, so it keeps any port
   const text = `${(scheme ?? "nats").toLowerCase()}://${rest}`;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || url.hostname === "" || !["", "/"].includes(url.pathname) || url.search || url.hash) {
@@ -248,7 +257,7 @@ function malformed(value: unknown): TypeError {
 }
 
 function describe(value: unknown): string {
-  // without credentials: a password may have any character
+  // the part before "@" is left out: it may contain a password, with any character
   if (typeof value === "string") return JSON.stringify(value.replace(/^.*@/s, "…@"));
   if (Array.isArray(value)) {
     return value.length === 0 ? "an empty array" : "an array with a value that is not an address";

@@ -1,19 +1,19 @@
 /**
- * The status of a NATS connection, from the events of nats.js: a dead link is `disconnected` as soon as nats.js finds
- * it dead, each reconnect is a new generation, and `closed` is final. A socket that nats.js cannot end is destroyed
- * after 1 s, and a link that was lost at the end of a dial is dialled again.
+ * Follows the status of a NATS connection by the events of nats.js. A dead link is `disconnected` as soon as nats.js
+ * finds it dead; each reconnect begins a new generation; `closed` is final. A socket that nats.js cannot end is
+ * destroyed after 1 s, and a link that was lost at the end of an attempt to connect is dialled again.
  */
 import type { NatsConnection, Status } from "@nats-io/nats-core";
 import { destroySocket, dialWhenLostAtOnce } from "./dead_link.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { TransportStatus } from "../ports/transport.ts";
 
-/** Time that nats.js gets to end a link that it found dead, in ms. */
+/** Time that nats.js gets to end a link that it has found dead, in ms. */
 const STALE_LIMIT = 1_000;
 
-/** Follows one connection, from its opening to its end. */
+/** The status of one connection, from its opening to its end. */
 export class ConnectionStatus {
-  /** The status now. Only {@link ConnectionStatus} writes it. */
+  /** The present status, as a frozen object. Only this class writes it. */
   current: TransportStatus = Object.freeze({ state: "connected", generation: 1 });
   readonly #connection: NatsConnection;
   readonly #clock: Clock;
@@ -21,7 +21,10 @@ export class ConnectionStatus {
   readonly #events: AsyncIterable<Status>;
   #staleTimer: Timer | undefined;
 
-  /** `onError` is called with errors that the server reports, `onFailure` with errors that a listener throws. */
+  /**
+   * `onError` is called with errors that the server reports; `onFailure` with errors that a listener of the status
+   * throws.
+   */
   constructor(
     { connection, owned }: { connection: NatsConnection; owned: boolean },
     clock: Clock,
@@ -33,7 +36,7 @@ export class ConnectionStatus {
     this.#follow(onError).catch(onFailure);
     if (dialWhenLostAtOnce(connection, clock)) this.#move("disconnected");
     connection.closed().then((error) => this.#move("closed", error ?? undefined), onFailure);
-    // a connection given by the user may be reconnecting already, which only a ping shows
+    // a connection given by the user may be reconnecting already; only a ping shows that
     if (!owned) {
       connection.rtt().catch(() => {
         if (this.current.generation === 1) this.#move("disconnected");
@@ -41,9 +44,9 @@ export class ConnectionStatus {
     }
   }
 
-  /** Calls the listener for each change, until the returned function is called. */
+  /** Calls the listener at each change of the status, until the returned function is called. */
   onChange(listener: (status: TransportStatus) => void): () => void {
-    // a new function each time, so that a listener may be added twice
+    // a new function for each call, so that the same listener may be added twice
     const own = (status: TransportStatus) => listener(status);
     this.#listeners.add(own);
     return () => {
@@ -51,9 +54,9 @@ export class ConnectionStatus {
     };
   }
 
-  /** Ends with the status `closed`, also for a connection that stays open. */
+  /** Sets the final status `closed`, also if the connection itself stays open. */
   close(): void {
-    // the iterator of nats.js has `stop`, but its type lacks it
+    // cast: the iterator of nats.js has `stop`, but its type lacks it
     (this.#events as { stop?(): void }).stop?.();
     this.#move("closed");
   }
@@ -69,7 +72,7 @@ export class ConnectionStatus {
           break;
         case "disconnect":
         case "forceReconnect":
-        // emitted at each attempt: makes up for a missed `disconnect`
+        // nats.js emits it at each attempt to connect; it makes up for a missed `disconnect`
         case "reconnecting":
           this.#staleTimer?.cancel();
           this.#move("disconnected");
@@ -84,10 +87,10 @@ export class ConnectionStatus {
     }
   }
 
-  /** Changes the status; no other method does. */
+  /** Changes the status; every change goes through this method. */
   #move(state: TransportStatus["state"], error?: Error): void {
     const before = this.current;
-    // nats.js emits "reconnect" twice if a connection was lost during a dial
+    // ignored: nats.js emits "reconnect" twice if a connection was lost during an attempt to connect
     if (before.state === state || before.state === "closed") return;
     if (state === "closed") this.#staleTimer?.cancel();
     const generation = state === "connected" ? before.generation + 1 : before.generation;

@@ -1,24 +1,25 @@
 /**
- * Position of a delivered message, read from its reply subject: `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream
- * sequence>. <consumer sequence>.<ns since 1970>.<pending>`, or the same with domain and account behind `ACK`, and
- * perhaps a token at the end. Parsed by hand, without allocation: a reader parses one for each message.
+ * Parses the position of a delivered message from its reply subject:
+ * `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>. <consumer sequence>.<ns since 1970>.<pending>`, or the
+ * same with domain and account behind `ACK`, and perhaps a token at the end. Parsed by hand, without allocation,
+ * because a reader parses one for each message.
  */
 
 const DOT = 46;
 const DIGIT_0 = 48;
 const DIGIT_9 = 57;
-/** Maximum number of digits of a sequence that is a safe integer: those of buckets have 16. */
+/** Maximum number of digits of a sequence that is a safe integer; sequences of buckets have 16. */
 const DIGITS = 16;
 
-/** The position of the message that was parsed last. */
+/** Position of the message whose reply subject was parsed last. */
 export class DeliveryPosition {
-  /** The sequence in the stream. */
+  /** Sequence of the message in its stream. */
   sequence = 0;
-  /** Number of messages that the consumer has delivered, this one included. */
+  /** Number of messages that the consumer has delivered, including this one. */
   delivery = 0;
   /** Time at which the message was stored, in ms since 1970. */
   time = 0;
-  /** Number of messages that the consumer has still to deliver. */
+  /** Number of messages that the consumer must still deliver. */
   pending = 0;
   readonly #middle: string;
   #prefix = "";
@@ -28,7 +29,7 @@ export class DeliveryPosition {
     this.#middle = `.${stream}.${consumer}.`;
   }
 
-  /** Parses a reply subject. Returns false if it is of another kind or another consumer. */
+  /** Parses a reply subject. Returns false if the subject is of another kind, or of another consumer. */
   parse(reply: string): boolean {
     if (this.#prefix === "" || !reply.startsWith(this.#prefix)) {
       const middle = reply.indexOf(this.#middle);
@@ -41,7 +42,7 @@ export class DeliveryPosition {
     this.delivery = this.#number(reply);
     const start = this.#at;
     const end = reply.indexOf(".", start);
-    // the last six digits are ns
+    // the last six digits are the ns within a ms
     if (end - start < 7 || end - start > DIGITS + 6) return false;
     this.time = 0;
     for (let i = start; i < end - 6; i++) {
@@ -54,7 +55,7 @@ export class DeliveryPosition {
     return this.sequence > 0 && this.delivery > 0 && this.pending >= 0;
   }
 
-  /** Parses the next token as a number; -1: it is no number. */
+  /** Parses the next token of the subject as a number; -1: it is not a number. */
   #number(reply: string): number {
     let value = 0;
     let i = this.#at;

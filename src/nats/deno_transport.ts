@@ -32,12 +32,12 @@ export function connect(options: ConnectionOptions): Promise<NatsConnection> {
 }
 
 /**
- * Makes nats.js use this transport for dials from now on.
+ * Makes nats.js use this transport for all connections that it opens from now on.
  *
  * nats-core has one factory for all connections of a process, which it calls at every dial, and which cannot be read.
  * So a connection of the user's that dials again after one of Catga's was opened gets this transport, which works for
- * it just as well. {@link DenoTransport.discard} gives Catga's connections this one again, whoever opened a connection
- * meanwhile.
+ * it just as well. {@link DenoTransport.discard} gives Catga's connections this one again, whoever opened a
+ * connection meanwhile.
  */
 function useDenoTransport(): void {
   setTransportFactory(FACTORY);
@@ -57,22 +57,22 @@ const CHUNK = 65_536;
  */
 const LARGE_CHUNK = 262_144;
 
-/** Minimum number of free bytes for a read; with fewer, the next read gets a new chunk. */
+/** Minimum number of free bytes in a chunk for another read; with fewer, the next read gets a new chunk. */
 const SMALLEST_READ = 8_192;
 
-/** Waiting frames are joined to writes of up to this many bytes. */
+/** Maximum size of a write that joins several waiting frames, in bytes. */
 const LARGEST_JOIN = 65_536;
 
 /**
- * A connection to one server, until it ends; nats.js makes another one for the next dial. Memory that has been read
- * into is never overwritten: the data of messages is a view of it.
+ * A connection to one server, until it ends; nats.js makes another object for the next connection. Memory that data
+ * was read into is never overwritten, because the data of messages is a view of it.
  */
 export class DenoTransport implements Transport {
   readonly lang = "nats.deno";
-  /** The version of nats.js whose transport this replaces. */
+  /** Version of nats.js whose transport this class replaces. */
   readonly version = "3.4.0";
   closeError?: Error;
-  /** The socket; public for `destroySocket`. */
+  /** The socket; public because `destroySocket` closes it. */
   conn: Deno.TcpConn | Deno.TlsConn | undefined;
   #debug = false;
   #encrypted = false;
@@ -93,7 +93,7 @@ export class DenoTransport implements Transport {
       checkOptions(info, options);
       const wanted = info.tls_required || (info.tls_available === true && options.tls !== null);
       if (wanted && !this.#encrypted) await this.#startTls(server, options.tls);
-      // closed meanwhile by the dial's timeout
+      // the timeout of the attempt to connect has closed this transport meanwhile
       if (this.#ended) this.#release();
     } catch (error) {
       this.#release();
@@ -109,7 +109,7 @@ export class DenoTransport implements Transport {
     return this.#encrypted;
   }
 
-  /** Yields the arriving data, from the server's INFO on. Leaving the loop ends the connection. */
+  /** Yields the data that arrives, beginning with the server's INFO line. Leaving the loop ends the connection. */
   async *[Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array> {
     let reason: Error | undefined;
     try {
@@ -122,7 +122,7 @@ export class DenoTransport implements Transport {
     } catch (error) {
       reason = error as Error;
     } finally {
-      // `disconnect` ends the connection itself, once everything is written
+      // not needed after `disconnect`, which ends the connection itself once everything is written
       if (!this.#ended) await this.#end(reason, { flush: false, dialAgain: true });
     }
   }
@@ -146,7 +146,7 @@ export class DenoTransport implements Transport {
     return this.#closed;
   }
 
-  /** Called on the old connection right before nats.js makes the next one. */
+  /** Called on the old transport right before nats.js makes the next one. */
   discard(): void {
     useDenoTransport();
   }
@@ -162,36 +162,39 @@ export class DenoTransport implements Transport {
       this.#encrypted = true;
     } else {
       const { signal } = this.#dial;
-      // an unresolved name may have addresses of both families
+      // autoSelectFamily: an unresolved name may have addresses of both families
       this.#take(await Deno.connect({ hostname, port, signal, autoSelectFamily: true })).setNoDelay(true);
       if (tls?.handshakeFirst === true) await this.#startTls(server, tls);
     }
   }
 
   async #startTls(server: Server, tls: ConnectionOptions["tls"]): Promise<void> {
-    // unencrypted data behind INFO: an attacker could have inserted it
+    // unencrypted data follows INFO: an attacker could have inserted it, so it is refused
     if (this.#filled > protoLen(this.#chunk.subarray(0, this.#filled))) {
       throw new Error("the server's INFO is followed by data that is not encrypted");
     }
     const options = { hostname: nameOf(server), caCerts: await authorities(tls) };
-    // not encrypted yet, so it was opened by `Deno.connect`
+    // cast: the socket is not encrypted yet, so `Deno.connect` has opened it
     const conn = this.#take(await Deno.startTls(this.conn as Deno.TcpConn, options));
     // only the handshake verifies the server's certificate
     await conn.handshake();
     this.#encrypted = true;
   }
 
-  /** Keeps the connection; throws if it opened after the dial's timeout, and is then closed by `connect`. */
+  /**
+   * Keeps an opened connection. Throws if it opened after the timeout of the attempt to connect; `connect` then
+   * closes it.
+   */
   #take<Conn extends Deno.TcpConn | Deno.TlsConn>(conn: Conn): Conn {
     this.conn = conn;
     if (this.#ended) throw new Error("closed while connecting");
     return conn;
   }
 
-  /** Reads the server's first line, which stays in the chunk because nats.js reads it, too. */
+  /** Reads the server's first line, INFO. The line stays in the chunk, because nats.js reads it, too. */
   async #readInfo(): Promise<ServerInfo> {
     while (true) {
-      // a line without end fails here, or at the dial's timeout
+      // a line without an end fails here, or at the timeout of the attempt to connect
       if (this.#filled === CHUNK) throw new Error("the server's INFO is too long");
       const size = await this.conn!.read(this.#chunk.subarray(this.#filled));
       if (size === null) throw new Error("socket closed while expecting INFO");
@@ -204,7 +207,7 @@ export class DenoTransport implements Transport {
     }
   }
 
-  /** Reads the next data; `undefined`: the server has ended the connection. */
+  /** Reads the next data from the socket; `undefined`: the server has ended the connection. */
   async #read(): Promise<Uint8Array | undefined> {
     const start = this.#filled;
     const size = await this.conn!.read(start === 0 ? this.#chunk : this.#chunk.subarray(start));
@@ -222,8 +225,8 @@ export class DenoTransport implements Transport {
   }
 
   /**
-   * Writes all waiting frames. Errors are ignored here: the reader fails, too, after it has read the server's own
-   * explanation.
+   * Writes all waiting frames. Errors are ignored here, because the reading loop fails, too, after it has read the
+   * server's own explanation.
    */
   async #write(): Promise<void> {
     try {
@@ -242,7 +245,8 @@ export class DenoTransport implements Transport {
   }
 
   /**
-   * Ends the connection, once. `flush` waits until waiting frames are written, `dialAgain` makes nats.js dial again.
+   * Ends the connection; a second call does nothing. `flush`: waits until the waiting frames are written;
+   * `dialAgain`: makes nats.js connect again.
    */
   async #end(reason: Error | undefined, { flush, dialAgain }: { flush: boolean; dialAgain: boolean }): Promise<void> {
     // a second call does not wait, and ends the wait of the first
@@ -259,12 +263,12 @@ export class DenoTransport implements Transport {
     try {
       this.conn?.close();
     } catch {
-      // already closed
+      // nothing to do: the socket is closed already
     }
   }
 }
 
-/** Takes the first waiting frame, and as many after it as fit into one write. */
+/** Removes from the list the first waiting frame, and as many after it as fit into one write. Returns them joined. */
 function takeJoined(waiting: Uint8Array[]): Uint8Array {
   let count = 1;
   let size = waiting[0].length;
@@ -274,8 +278,8 @@ function takeJoined(waiting: Uint8Array[]): Uint8Array {
 }
 
 /**
- * Returns the name that the server's certificate must have: the one that the user wrote, not the address to which it
- * was resolved.
+ * Returns the name that the server's certificate must have: the name that the user has given, not the address to
+ * which it was resolved.
  */
 function nameOf({ tlsName, hostname }: Server): string {
   return tlsName || hostname;
@@ -296,8 +300,8 @@ async function textOf(text: string | undefined, file: string | undefined): Promi
 }
 
 /**
- * Resolves a name to all its addresses, so that each is tried. `localhost` is left to the system (40 ms faster,
- * measured); so is every name if Deno may not connect to any address, because then the permission is for the name.
+ * Resolves a host name to all its addresses, so that each is tried. `localhost` is left to the system (40 ms faster,
+ * measured); so is every name if Deno may not connect to any address, because the permission is then for the name.
  */
 async function resolveHost(name: string): Promise<string[]> {
   if (name === "localhost" || (await Deno.permissions.query({ name: "net" })).state !== "granted") return [name];

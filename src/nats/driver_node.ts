@@ -1,20 +1,20 @@
 /**
- * The driver for Bun and Node, and for CAs and client certificates in Deno: `@nats-io/transport-node`. Its types are
- * written out: Deno would download the package for a type, too.
+ * The driver for Bun and Node, and for CAs and client certificates in Deno: `@nats-io/transport-node`. The package's
+ * types are written out here, because Deno would download the package for a type, too.
  */
 import type * as core from "@nats-io/nats-core";
 import { createConnection, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { importNodeClient, importNodeTransport } from "./client_packages.ts";
 
-/** Opens a connection over TCP or TLS. */
+/** A client that opens a connection over TCP or TLS. */
 interface Connects {
   connect(options: core.ConnectionOptions): Promise<core.NatsConnection>;
 }
 
 type Shared = Pick<typeof core, "createInbox" | "credsAuthenticator" | "headers" | "nkeyAuthenticator">;
 
-/** The part of `@nats-io/transport-node` that this file uses. */
+/** The members of `@nats-io/transport-node` that this file uses. */
 interface NodeClient extends Shared, Connects {
   setTransportFactory(factory: NodeTransportFactory): void;
   readonly NatsConnectionImpl: Connects;
@@ -25,7 +25,7 @@ interface NodeTransportFactory {
   readonly dnsResolveFn: unknown;
 }
 
-/** The file of `@nats-io/transport-node` with its TCP connection, which is no part of its interface. */
+/** The file of `@nats-io/transport-node` with its class for a TCP connection, which the package does not export. */
 interface NodeTransportFile {
   readonly NodeTransport: new () => {
     readonly connected: boolean;
@@ -39,7 +39,10 @@ interface NodeTransportFile {
   readonly nodeResolveHost: unknown;
 }
 
-/** Loads the driver. If a version has the file elsewhere, its own transport is used for connections without TLS. */
+/**
+ * Loads the driver. If the installed version has the file of the TCP connection elsewhere, the package's own
+ * transport is used for connections without TLS.
+ */
 export async function loadNodeDriver(): Promise<Shared & Connects> {
   const [client, file] = await Promise.all([importNodeClient(), importNodeTransport()]) as [
     NodeClient,
@@ -63,10 +66,10 @@ export async function loadNodeDriver(): Promise<Shared & Connects> {
 }
 
 /**
- * Makes a factory of transports that close the socket of a dial without an answer, and that compare an IP address with
- * the server's certificate. The transport of nats.js leaves the socket open (docs/internals/packages.md, row
- * `node-dial`), so that the process cannot end: a server that was stopped by SIGSTOP, or in Bun one behind a firewall,
- * keeps it until the system gives up after some two minutes.
+ * Makes a factory of transports that close the socket of an attempt to connect that gets no answer, and that compare
+ * an IP address with the server's certificate. The transport of nats.js leaves the socket open
+ * (docs/internals/packages.md, row `node-dial`), so that the process cannot end: a server that was stopped by
+ * SIGSTOP, or in Bun one behind a firewall, keeps the socket until the system gives up after some two minutes.
  */
 function factoryOf({ NodeTransport, nodeResolveHost }: NodeTransportFile): NodeTransportFactory {
   class CarefulTransport extends NodeTransport {
@@ -86,7 +89,7 @@ function factoryOf({ NodeTransport, nodeResolveHost }: NodeTransportFile): NodeT
     }
 
     override startTLS(): Promise<TLSSocket> {
-      // nats.js passes `host` on to node:tls
+      // nats.js passes `host` on to node:tls, which checks the certificate for it
       const tls = { ...this.options.tls, host: this.#address };
       if (this.tlsName === "") this.options = { ...this.options, tls };
       return super.startTLS();

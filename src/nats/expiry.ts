@@ -8,23 +8,25 @@
 import type { Clock } from "../ports/clock.ts";
 
 /**
- * Time for which a server may still have an entry after its ttl, in ms: a healthy server expires it up to 320 ms late.
+ * Time for which a server may still have an entry after its ttl, in ms. (A healthy server expires an entry up to 320
+ * ms late.)
  */
 export const MARGIN = 500;
-/** Maximum age of a reading of the server's clock by which an entry is declared expired, in ms. */
+/** Maximum age of the reading of the server's clock by which an entry is treated as expired, in ms. */
 const FRESH = 500;
 
-/** The part of a message from which its expiry follows. */
+/** The members of a message from which its expiry follows. */
 export interface StoredTime {
   /** Time at which the message was stored, by the server's clock, in ms since 1970. */
   readonly stored: number;
-  /** Ttl in ms; absent: the message does not expire. */
+  /** Time to live of the message, in ms; absent: it does not expire. */
   readonly ttl?: number | undefined;
 }
 
 /**
- * Parses the ttl in a `Nats-TTL` header, in ms; `undefined`: the message does not expire. The server accepts whole
- * seconds, durations of Go, and `never`. A ttl that is not recognised here would keep its entry alive for ever.
+ * Parses the time to live in a `Nats-TTL` header, in ms; `undefined`: the message does not expire. The header has
+ * whole seconds, a duration of Go, or `never`, as the server accepts. (A ttl that this function did not recognise
+ * would keep its entry alive for ever.)
  */
 export function readTtl(header: string | undefined): number | undefined {
   if (header === undefined || header === "") return undefined;
@@ -33,7 +35,7 @@ export function readTtl(header: string | undefined): number | undefined {
   if (!/^(?:[\d.]+(?:h|m|s|ms|us|µs|ns))+$/.test(header)) return undefined;
   let ms = 0;
   for (const [, amount, unit] of header.matchAll(/([\d.]+)(h|ms|m|s|us|µs|ns)/g)) ms += Number(amount) * UNITS[unit];
-  // round down to whole seconds, as the server does
+  // rounded down to whole seconds, as the server does
   return Math.floor(ms / 1_000) * 1_000;
 }
 
@@ -48,35 +50,39 @@ const UNITS: Readonly<Record<string, number>> = {
 };
 
 /**
- * A server's wall clock: the last readings of it, extrapolated by this process's monotonic clock. The wall clock of
- * this machine, which may be wrong, is not used. A reading gives two bounds, because the server read its clock at some
- * moment between request and answer; these may be far apart even for a quick server, if this process was busy. {@link
- * at} never declares a message expired too early; {@link latest} never makes a schedule too early.
+ * A server's wall clock, known from its last readings and extrapolated by this process's monotonic clock. The wall
+ * clock of this machine is not used, because it may be wrong. A reading gives two bounds, because the server read its
+ * clock at some moment between request and answer; the bounds may be far apart even for a quick server, if this
+ * process was busy. With the lower bound, {@link at}, no message is declared expired too early; with the upper bound,
+ * {@link latest}, no schedule is made too early.
  */
 export class ServerClock {
   readonly #clock: Clock;
-  /** Bounds of the server's time minus the monotonic clock, in ms. */
+  /** Lower bound of the server's time minus the monotonic clock, in ms; `#most`: upper bound. */
   #least = NaN;
   #most = NaN;
-  /** Time of the last reading, by the monotonic clock and the wall clock; `#asked`: time of its request. */
+  /**
+   * Time of the last reading, by the monotonic clock; `#readWall`: by the wall clock; `#asked`: time at which it was
+   * requested.
+   */
   #read = -Infinity;
   #readWall = -Infinity;
   #asked = -Infinity;
-  /** True if more readings do not bring the bounds closer. */
+  /** True if further readings do not bring the bounds closer. */
   #settled = false;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** True if the clock has been read. */
+  /** True if the server's clock has been read. */
   get known(): boolean {
     return !Number.isNaN(this.#least);
   }
 
   /**
-   * True if the bounds are at most 50 ms apart, or settled, and were read in the last 30 s (also by the wall clock,
-   * which goes on while a machine sleeps).
+   * True if the bounds are at most 50 ms apart (or settled) and were read in the last 30 s. The age is also measured
+   * by the wall clock, which goes on while a machine sleeps.
    */
   get exact(): boolean {
     const age = this.#clock.monotonic() - this.#read;
@@ -85,21 +91,24 @@ export class ServerClock {
     return this.#settled || this.#most - this.#least <= APART;
   }
 
-  /** Call when more readings do not bring the bounds closer: the link is slow. */
+  /**
+   * Call when further readings do not bring the bounds closer, because the link is slow: the bounds then count as
+   * exact.
+   */
   settle(): void {
     this.#settled = true;
   }
 
   /**
-   * Returns true if the last reading was requested at or after `moment` of the monotonic clock and is at most 500 ms
-   * old.
+   * Returns true if the last reading was requested at or after `moment` (monotonic clock) and is at most 500 ms old.
    */
   freshSince(moment: number): boolean {
     return this.#asked >= moment && this.#clock.monotonic() - this.#read <= FRESH;
   }
 
   /**
-   * Takes the server's time from an answer that has just arrived. `asked`: time of its request, by the monotonic clock.
+   * Records the server's time from an answer that has just arrived. `asked`: time of its request, by the monotonic
+   * clock.
    */
   read(time: string | undefined, asked: number): void {
     const ms = Date.parse(time ?? "");
@@ -107,7 +116,8 @@ export class ServerClock {
     const now = this.#clock.monotonic();
     const drifted = (now - this.#read) * DRIFT;
     const [least, most] = [ms - now, ms + 1 - asked];
-    // an earlier, quicker reading may be more exact, unless the two contradict each other
+    // an earlier, quicker reading may be more exact: the bounds of both are combined, unless they contradict each
+    // other
     const [lower, upper] = [Math.max(least, this.#least - drifted), Math.min(most, this.#most + drifted)];
     const agree = lower <= upper;
     [this.#least, this.#most] = agree ? [lower, upper] : [least, most];
@@ -118,34 +128,35 @@ export class ServerClock {
   }
 
   /**
-   * Returns the lower bound of the server's time at a moment of the monotonic clock, in ms since 1970; `NaN` before the
-   * first reading.
+   * Returns the lower bound of the server's time at a moment given by the monotonic clock, in ms since 1970; `NaN`
+   * before the first reading.
    */
   at(monotonic: number): number {
     return monotonic + this.#least;
   }
 
-  /** Returns the upper bound of the server's time at this moment of the monotonic clock, in ms since 1970. */
+  /** Returns the upper bound of the server's time at a moment given by the monotonic clock, in ms since 1970. */
   latest(monotonic: number): number {
     return monotonic + this.#most + Math.max(0, monotonic - this.#read) * DRIFT;
   }
 
   /**
-   * Returns the time at which a message expires, by the monotonic clock: `Infinity` without a ttl, else `NaN` before
-   * the first reading.
+   * Returns the time at which a message expires, by the monotonic clock. Without a ttl: `Infinity`; before the first
+   * reading of the server's clock: `NaN`.
    */
   endOf({ stored, ttl }: StoredTime): number {
     return ttl === undefined ? Infinity : stored + ttl + MARGIN - this.#least;
   }
 }
 
-/** Maximum drift between two clocks, in ms for each ms: quartz, and a server's clock that is being corrected. */
+/**
+ * Maximum drift between two clocks, in ms for each ms, for quartz clocks and a server's clock that is being
+ * corrected.
+ */
 const DRIFT = 0.0005;
 /** Maximum age of an {@link ServerClock.exact} reading, in ms. */
 const STEADY = 30_000;
 /** Maximum distance of the bounds of an {@link ServerClock.exact} reading, in ms. */
 const APART = 50;
-/**
- * Maximum difference between the wall clock and the monotonic clock about a duration, in ms, unless the machine slept.
- */
+/** Difference between the durations by wall clock and by monotonic clock, in ms, above which the machine was asleep. */
 const ASLEEP = 1_000;

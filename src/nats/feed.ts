@@ -1,8 +1,8 @@
 /**
- * The messages of a stream that match a filter: the last message of each subject, then every new one, in order and
- * without gaps. A feed is one consumer on the server: if a message is missing, the server is silent or the connection
- * is lost, the feed breaks, and its owner opens another. An ordered consumer of `@nats-io/jetstream` would be silent
- * for long (docs/internals/packages.md, row `ordered-push`).
+ * A feed: the messages of a stream that match a filter, first the last message of each subject, then every new one,
+ * in order and without gaps. A feed is one consumer on the server. If a message is missing, the server is silent or
+ * the connection is lost, the feed breaks, and its owner opens another. An ordered consumer of `@nats-io/jetstream`
+ * would be silent for long (docs/internals/packages.md, row `ordered-push`).
  */
 import type { StoredMessage } from "../ports/event_log.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
@@ -15,19 +15,19 @@ import { DeliveredMessage } from "./stored_message.ts";
 /** The callbacks of a {@link Feed}. */
 interface FeedCallbacks {
   onMessage(message: StoredMessage): void;
-  /** Called once, when all messages that existed at the start were passed to `onMessage`. */
+  /** Called once, when all messages that existed when the feed began were passed to `onMessage`. */
   onListed(): void;
-  /** Called once, and last, when the feed has ended by itself. */
+  /** Called once, after all other callbacks, when the feed has ended by itself. */
   onBroken(why: string): void;
 }
 
 /** Options of {@link Feed.open}. */
 interface FeedOptions {
-  /** Omits the values. */
+  /** True to receive the messages without their values. */
   readonly headersOnly?: boolean;
 }
 
-/** A consumer, and the subscription to which it delivers. */
+/** A consumer on the server, and the subscription to which it delivers; see the file's comment. */
 export class Feed {
   readonly #stream: KeptStream;
   readonly #listener: FeedCallbacks;
@@ -37,11 +37,14 @@ export class Feed {
   #delivery: LogDelivery | undefined;
   #upTo = 0;
   #listed = false;
-  /** Subject of the reply for which the server waits (flow control), as last received. */
+  /** Subject of the last flow control request: the server waits for a reply to it. */
   #awaited = "";
   #ended = false;
 
-  /** Opens a feed of `filter`, without the values if `headersOnly`; rejects as `JetStream.createConsumer` does. */
+  /**
+   * Opens a feed of the subjects that match `filter`, without the values if `headersOnly`. Rejects like
+   * `JetStream.createConsumer`.
+   */
   static async open(
     stream: KeptStream,
     filter: string,
@@ -63,8 +66,9 @@ export class Feed {
   }
 
   /**
-   * Calls `onMessage` with the last message of each subject of `filter`; twice for a subject that is written meanwhile.
-   * Rejects like `JetStream.createConsumer`, and with the refusal "no answer" when the feed breaks.
+   * Calls `onMessage` with the last message of each subject that matches `filter` (twice for a subject that is
+   * written meanwhile), then ends. Rejects like `JetStream.createConsumer`, and with the refusal "no answer" if the
+   * feed breaks.
    */
   static async list(
     stream: KeptStream,
@@ -74,7 +78,7 @@ export class Feed {
     options?: FeedOptions,
   ): Promise<void> {
     const listed = Promise.withResolvers<void>();
-    // the promise may reject before it is awaited
+    // handled, because the promise may reject before it is awaited
     listed.promise.catch(() => {});
     const feed = await Feed.open(stream, filter, limit, {
       onMessage,
@@ -88,19 +92,19 @@ export class Feed {
     this.#stream = stream;
     this.#listener = listener;
     this.#stopStatus = stream.transport.onStatus(() => this.#break("the connection was lost"));
-    // NATS forbids this user the reply that flow control needs, so no more messages come: end the listing with those
+    // NATS forbids this user to answer flow control requests, so no more messages come: the listing ends with those
     // received
     this.#stopViolation = stream.transport.onViolation(({ subject }) => {
       if (subject === this.#awaited) this.#tellListed();
     });
   }
 
-  /** Revision up to which all messages were passed on; 0: not known yet. */
+  /** Revision up to which all messages were passed to `onMessage`; 0: not known yet. */
   get upTo(): number {
     return this.#upTo;
   }
 
-  /** Ends the feed, and its consumer on the server. Idempotent; `onBroken` is not called. */
+  /** Ends the feed, and deletes its consumer on the server. `onBroken` is not called. Idempotent. */
   close(): void {
     if (this.#ended) return;
     this.#ended = true;

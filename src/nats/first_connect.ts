@@ -1,6 +1,6 @@
 /**
- * Opens the first connection to NATS: within its timeout, or, with `waitOnFirstConnect`, as soon as there is a server.
- * Also makes the error of a start without a server, or with refused credentials.
+ * Opens the first connection to NATS: within its timeout, or, with `waitOnFirstConnect`, as soon as there is a
+ * server. Also makes the error for a program that starts without a server, or with refused credentials.
  */
 import type { ConnectionOptions, NatsConnection } from "@nats-io/nats-core";
 import { CatgaError, isCatgaError } from "../error.ts";
@@ -8,21 +8,21 @@ import { type Clock, delay, systemClock, type Timer } from "../ports/clock.ts";
 import { OnceAMinute } from "../ports/once_a_minute.ts";
 import type { Driver } from "./driver.ts";
 
-/** Reason why there is no connection yet. */
+/** Reason why the first connection does not exist yet. */
 export interface Unreachable {
-  /** The addresses that are tried, without credentials. */
+  /** The addresses that are tried, without the credentials in them. */
   readonly address: string;
   /** Error text of the last attempt. */
   readonly reason: string;
 }
 
-/** Options of {@link firstConnect} beside those of nats.js: duration of an attempt and the pause after it, in ms. */
+/** Options of {@link firstConnect}: those of nats.js, with the duration of an attempt and the pause after it, in ms. */
 type FirstConnectOptions = ConnectionOptions & { readonly timeout: number; readonly reconnectTimeWait: number };
 
 /**
- * Connects. Without `waitOnFirstConnect`, rejects with `UNAVAILABLE` if no server answers in time or one refuses the
- * credentials. With it, waits as long as needed, and calls `onUnreachable` at the first failure and then once a minute
- * (nats.js waits in silence).
+ * Opens the first connection. Without `waitOnFirstConnect`, rejects with `UNAVAILABLE` if no server answers in time
+ * or one refuses the credentials. With it, waits as long as needed, and calls `onUnreachable` at the first failure
+ * and then once a minute (nats.js waits in silence).
  */
 export async function firstConnect(
   driver: Pick<Driver, "connect">,
@@ -50,7 +50,7 @@ export async function firstConnect(
 
 async function connectOnce(driver: Pick<Driver, "connect">, options: FirstConnectOptions): Promise<NatsConnection> {
   const connecting = driver.connect(options);
-  // nats.js gives each address its own timeout
+  // nats.js gives each address its own timeout, so the limit is their sum
   const limit = options.timeout * Math.max(1, [options.servers ?? ""].flat().length) + 1_000;
   let timer: Timer | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -61,7 +61,7 @@ async function connectOnce(driver: Pick<Driver, "connect">, options: FirstConnec
     restoreServers(connection, [options.servers ?? []].flat());
     return connection;
   } catch (error) {
-    // a connection that opens after the limit is closed
+    // close a connection that opens after the limit
     connecting.then((connection) => connection.close(), () => {});
     throw error;
   } finally {
@@ -70,8 +70,8 @@ async function connectOnce(driver: Pick<Driver, "connect">, options: FirstConnec
 }
 
 /**
- * Adds the servers again that nats.js (3.4) has removed because they did not answer before the first connection: it
- * would never dial them (docs/internals/packages.md, row `core-servers`).
+ * Adds the servers again that nats.js (3.4) has removed from its list because they did not answer before the first
+ * connection; nats.js would never try them again (docs/internals/packages.md, row `core-servers`).
  */
 function restoreServers(connection: NatsConnection, given: readonly string[]): void {
   if (given.length < 2) return;
@@ -83,7 +83,8 @@ function restoreServers(connection: NatsConnection, given: readonly string[]): v
 }
 
 /**
- * Makes the error of a start: a `TypeError` for options that nats.js does not accept, else `UNAVAILABLE` with advice.
+ * Makes the error for a program that could not connect: a `TypeError` for options that nats.js does not accept, else
+ * `UNAVAILABLE` with advice.
  */
 function unreachable(error: Error, options: FirstConnectOptions): Error {
   if (isCatgaError(error) || error.name === "InvalidArgumentError" || error instanceof TypeError) {
@@ -104,7 +105,7 @@ function unreachable(error: Error, options: FirstConnectOptions): Error {
       `NATS at ${where} refused the credentials (${error.message}): check user and pass, token or authenticator in \`nats\``,
     );
   }
-  // the messages of Deno's own sockets, and of its lookups for Node's client
+  // the texts of Deno's own sockets, and of Deno's name lookups for Node's client
   if (/requires net access|getaddrinfo EPERM/i.test(error.message)) {
     return unavailable(`Deno does not let the node connect to NATS at ${where}: run it with --allow-net`);
   }
@@ -117,7 +118,7 @@ function unreachable(error: Error, options: FirstConnectOptions): Error {
   );
 }
 
-/** Matches errors about TLS, or about the files that its options name, in the texts of Deno, Node and Bun. */
+/** Matches the texts of Deno, Node and Bun for errors about TLS, or about the files that the TLS options name. */
 const TLS = /certificate|\bTLS\b|\bSSL\b|\bCA\b|no such file|doesn't exist/i;
 
 function addressOf({ servers, port }: ConnectionOptions): string {
@@ -129,5 +130,5 @@ function reasonOf(error: Error, { timeout, tls }: FirstConnectOptions): string {
     ? "with `max_connections` clients, or with `handshake_first`,"
     : "that requires another certificate";
   if (error.name === "TimeoutError") return `no answer within ${timeout} ms (a server ${silent} does not answer)`;
-  return error.message.replace(/ \(os error \d+\)/, "") || error.name; // Deno adds this suffix
+  return error.message.replace(/ \(os error \d+\)/, "") || error.name; // Deno adds this suffix to the text
 }

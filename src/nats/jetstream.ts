@@ -1,7 +1,7 @@
 /**
- * Requests to JetStream for buckets and logs, through `@nats-io/jetstream`. They go over one connection, and end at a
- * limit or when the connection is lost. A refusal throws a `JetStreamRefusal`, which says if the operation was
- * certainly not done. Reads of messages wait for their turn (`ReadLimiter`).
+ * Sends requests to JetStream for buckets and logs, through `@nats-io/jetstream`. Requests go over one connection,
+ * and end at a limit or when the connection is lost. A refusal throws a `JetStreamRefusal`, which says if the
+ * operation was certainly not done. Reads of messages wait for their turn (`ReadLimiter`).
  */
 import type { JetStreamClient, JetStreamManager, JetStreamManagerOptions, StoredMsg } from "@nats-io/jetstream";
 import type { Msg, MsgHdrs, NatsConnection, RequestOptions } from "@nats-io/nats-core";
@@ -19,13 +19,13 @@ import { toStored } from "./stored_message.ts";
 import { recordOf, type StreamRecord } from "./stream_record.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** The settings of a stream, by their names in the API. */
+/** Settings of a stream, by their names in JetStream's API. */
 interface StreamConfig {
   readonly [setting: string]: unknown;
   readonly name: string;
 }
 
-/** The settings of a consumer, by their names in the API. */
+/** Settings of a consumer, by their names in JetStream's API. */
 interface ConsumerConfig {
   readonly [setting: string]: unknown;
   readonly name: string;
@@ -34,14 +34,14 @@ interface ConsumerConfig {
 
 /** A message that is written to a stream. */
 export interface StreamWrite {
-  /** Ttl in whole seconds, as `5s`. */
+  /** Time to live of the message in whole seconds, in the form `5s`. */
   readonly ttl?: string | undefined;
-  /** Required sequence of the last message on its subject, 0 for none; at another one the write is refused. */
+  /** Sequence that the last message on the subject must have, 0 for none; otherwise the write is refused. */
   readonly expected?: number | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
-/** Selects a message of a stream, by the names in the API. */
+/** Selects a message of a stream, by the names in JetStream's API. */
 type MessageRequest =
   | { readonly last_by_subj: string }
   | { readonly seq: number; readonly next_by_subj?: string };
@@ -51,11 +51,11 @@ export interface StreamReplica {
   readonly name: string;
   readonly current: boolean;
   readonly offline?: boolean;
-  /** Time since the replica was last heard, in ns. */
+  /** Time since the stream's leader last heard from this replica, in ns. */
   readonly active: number;
 }
 
-/** The part of the API's stream info that is used here. */
+/** The members of the API's stream info that Catga uses. */
 export interface StreamInfo {
   readonly config: Readonly<Record<string, unknown>>;
   readonly state: {
@@ -71,30 +71,30 @@ export interface StreamInfo {
     readonly replicas?: readonly StreamReplica[];
   };
   readonly created: string;
-  /** The wall clock of the stream's leader. */
+  /** The wall clock of the stream's leader, as an ISO string. */
   readonly ts?: string;
-  /** Time at which the request was sent, by the monotonic clock. */
+  /** Time at which the request for this info was sent, by the monotonic clock. */
   readonly asked: number;
 }
 
-/** Maximum number of consumers of a new stream: nats-server 2.15 takes "no limit" as 1,000. */
+/** Maximum number of consumers for a new stream; without it, nats-server 2.15 would allow 1,000. */
 const MAX_CONSUMERS = 100_000;
 
 /**
- * Requests to JetStream on one connection. A request takes at most `limit` ms; a read may wait for its turn before
- * that.
+ * Sends requests to JetStream on one connection. A request takes at most `limit` ms; before that, a read may wait for
+ * its turn.
  */
 export class JetStream {
-  /** Reads of messages. */
+  /** Limits the number of concurrent reads of messages. */
   readonly reads: ReadLimiter;
   readonly #transport: NatsTransport;
-  /** Loads the package, at the first request. */
+  /** Loads `@nats-io/jetstream`, at the first request. */
   readonly #package: Driver["jetstream"];
   readonly #publisher: () => Promise<JetStreamClient>;
   #replies: Replies | undefined;
-  /** Clock of the server that answered last. */
+  /** Clock of the server that answered a request last. */
   readonly #time: ServerClock;
-  /** The direct gets that the server has forbidden on this connection. */
+  /** Kinds of direct gets that the server has forbidden to the user on this connection. */
   readonly #forbidden = new Set<string>();
 
   constructor(transport: NatsTransport) {
@@ -103,11 +103,11 @@ export class JetStream {
     this.#publisher = openOnce(() => this.#client(Infinity));
     this.reads = new ReadLimiter(transport.clock);
     this.#time = new ServerClock(transport.clock);
-    // the user may have other permissions after a reconnect
+    // the user may have other permissions after a reconnect: try direct gets again
     transport.onStatus(() => this.#forbidden.clear());
   }
 
-  /** Receiver of batches. */
+  /** Receives batches of messages; see `replies.ts`. */
   get replies(): Replies {
     return this.#replies ??= new Replies(this.#transport);
   }
@@ -118,8 +118,8 @@ export class JetStream {
   }
 
   /**
-   * Creates a stream, unless it exists with these settings. It may have 100,000 consumers, or the account's maximum if
-   * that is lower.
+   * Creates a stream, unless it exists with these settings. The stream may have 100,000 consumers, or the account's
+   * maximum if that is lower.
    */
   async createStream(config: StreamConfig, limit: number): Promise<StreamInfo> {
     const create = (settings: StreamConfig) => this.#dated((jsm) => jsm.streams.add({ ...settings }), limit);
@@ -132,8 +132,8 @@ export class JetStream {
   }
 
   /**
-   * Returns a server's wall clock, in ms since 1970: read now, or extrapolated from an earlier answer about any stream;
-   * `undefined`: no server has ever answered.
+   * Returns the wall clock of a server, in ms since 1970: read now, or extrapolated from an earlier answer about any
+   * stream. `undefined`: no server has ever answered.
    */
   async time(limit: number): Promise<number | undefined> {
     const asked = this.#transport.clock.monotonic();
@@ -142,7 +142,7 @@ export class JetStream {
         const answer = await this.request("$SYS.REQ.USER.INFO", "", undefined, limit);
         this.#time.read(answer.json<{ server?: { time?: string } }>().server?.time, asked);
       } catch (error) {
-        // not permitted, or no answer: use the earlier reading
+        // not permitted, or no answer: an earlier reading is used
         if (error instanceof CatgaError && error.code === "CLOSED") throw error;
       }
     }
@@ -156,7 +156,7 @@ export class JetStream {
     return info;
   }
 
-  /** Like {@link ask}, with the package's manager. */
+  /** Calls `ask` with the package's manager of JetStream; for time limit and errors see {@link JetStream.ask}. */
   async manage<T>(ask: (jsm: JetStreamManager) => Promise<T>, limit: number): Promise<T> {
     return await this.ask(async (js) => await ask(await js.jetstreamManager(false)), limit);
   }
@@ -167,7 +167,7 @@ export class JetStream {
    */
   async ask<T>(work: (js: JetStreamClient) => Promise<T>, limit: number): Promise<T> {
     try {
-      // a client has one timeout, so each call makes one: client and manager take 3 µs
+      // one client for each call, because a client has one timeout; making client and manager takes 3 µs
       return await work(await this.#client(MOST_REQUESTS, { checkAPI: false, timeout: inMs(limit) }));
     } catch (error) {
       throw refusalIn(error);
@@ -179,7 +179,7 @@ export class JetStream {
     return (await this.#package()).jetstream(this.#link(most), options);
   }
 
-  /** Wraps this connection for the package: its requests go through {@link request}, at most `most` of them. */
+  /** Wraps this connection for the package, so that at most `most` of its requests go out, through {@link request}. */
   #link(most: number): NatsConnection {
     let made = 0;
     const request = (subject: string, data: Uint8Array | string, { headers, timeout }: RequestOptions) => {
@@ -190,8 +190,9 @@ export class JetStream {
   }
 
   /**
-   * Creates a consumer of a stream. Resolves with the number of messages that it has to deliver. The package names it
-   * in the subject with one filter only: row `consumers-add` of docs/internals/packages.md.
+   * Creates a consumer of a stream. Resolves with the number of messages that the consumer has to deliver. (The
+   * package names the consumer in the request's subject only if it has one filter: docs/internals/packages.md, row
+   * `consumers-add`.)
    */
   async createConsumer(stream: string, config: ConsumerConfig, limit: number): Promise<number> {
     const filter = config.filter_subject === undefined ? "" : `.${config.filter_subject}`;
@@ -202,7 +203,10 @@ export class JetStream {
     return num_pending + (delivered?.consumer_seq ?? 0);
   }
 
-  /** Requests the end of a consumer, and does not wait for it: a consumer without a subscriber ends by itself. */
+  /**
+   * Asks the server to delete a consumer, without waiting for that: a consumer without a subscriber is deleted
+   * anyway.
+   */
   deleteConsumer(stream: string, name: string): void {
     this.#transport.signal(`$JS.API.CONSUMER.DELETE.${stream}.${name}`);
   }
@@ -221,15 +225,15 @@ export class JetStream {
   }
 
   /**
-   * Erases the message with this revision; resolves with false if there is none. Unlike a marker, this needs no room,
-   * and no watch receives it.
+   * Erases the message with this revision; resolves with false if there is none. Unlike the writing of a marker,
+   * erasing needs no room, and no watch receives it.
    */
   async erase(stream: string, revision: number, limit: number): Promise<boolean> {
     try {
       await this.manage((jsm) => jsm.streams.deleteMessage(stream, revision, false), limit);
       return true;
     } catch (error) {
-      // 10043, or 10057 with the store's own words for an unknown sequence, which differ in a cluster
+      // error code 10043, or 10057 with the store's own words for an unknown sequence, which differ in a cluster
       const none = /found|EOF|deleted message/;
       if (error instanceof JetStreamRefusal && error.refusal === "other" && none.test(error.message)) return false;
       throw error;
@@ -237,9 +241,10 @@ export class JetStream {
   }
 
   /**
-   * Reads by direct get, or from the leader if the NATS user lacks the permission (it amounts to administering the
-   * account's JetStream, so few users have it). `kind`: names the requests that share a permission; after the first
-   * refusal no further direct get of this kind is sent on a connection.
+   * Reads by direct get (from any server), or from the stream's leader if the NATS user lacks the permission for
+   * direct gets, which few users have because it amounts to administering the account's JetStream. `kind`: names the
+   * requests that share a permission; after the first refusal no further direct get of this kind is sent on the
+   * connection.
    */
   async direct<T>(kind: string, read: () => Promise<T>, readLeader: () => Promise<T>): Promise<T> {
     if (!this.#forbidden.has(kind)) {
@@ -254,8 +259,8 @@ export class JetStream {
   }
 
   /**
-   * Reads the last message on a subject, from any server that has the stream: it may lag behind the leader. Users
-   * without the permission get the leader's answer (see `direct`).
+   * Reads the last message on a subject from any server that has the stream; the server may lag behind the leader. A
+   * user without the permission for direct gets receives the leader's answer.
    */
   lastDirect(stream: string, subject: string, limit: number): Promise<StoredMessage | undefined> {
     const direct = async () => {
@@ -266,7 +271,7 @@ export class JetStream {
     return this.direct(`${stream}.>`, direct, () => this.message(stream, { last_by_subj: subject }, limit));
   }
 
-  /** Writes a message to a stream. Resolves with its revision. */
+  /** Writes a message to a stream. Resolves with the message's revision. */
   async write(
     subject: string,
     data: string,
@@ -284,14 +289,14 @@ export class JetStream {
     const { seq } = await publisher.publish(subject, data, options).catch((error) => {
       throw refusalIn(error);
     });
-    // the answer came from another client that subscribes to the bucket's subjects
+    // the answer has no sequence: it came from another client that subscribes to the bucket's subjects
     if (typeof seq !== "number") throw new JetStreamRefusal("other", "no acknowledgement: it has no sequence");
     return seq;
   }
 
   /**
-   * Sends a request, which ends at its limit, or at once when the connection is lost. Rejects with a {@link
-   * JetStreamRefusal}, or with a `CatgaError` if there is no connection.
+   * Sends a request, which ends at its limit, or at once if the connection is lost. Rejects with a
+   * {@link JetStreamRefusal}, or with a `CatgaError` if there is no connection.
    */
   request(subject: string, data: Uint8Array | string, headers: MsgHdrs | undefined, limit: number): Promise<Msg> {
     const { connection, status } = this.#transport;
@@ -322,17 +327,20 @@ export class JetStream {
   }
 }
 
-/** Maximum number of requests by one call of the package: answers may say that there is always another page. */
+/**
+ * Maximum number of requests that one call of the package may send: a faulty server could always announce another
+ * page.
+ */
 const MOST_REQUESTS = 1_000;
 
-/** Rounds a timeout for nats.js up to 1 ms at least: 0 would mean its default. */
+/** Rounds a timeout for nats.js up, to 1 ms at least: 0 would mean the default of nats.js. */
 function inMs(limit: number): number {
   return Math.max(1, Math.ceil(limit));
 }
 
 /**
- * Converts a message that the package found; `undefined`: none was found. Throws a {@link JetStreamRefusal} if it
- * cannot be read. `direct`: read by a direct get.
+ * Converts a message that the package has found; `undefined`: none was found. Throws a {@link JetStreamRefusal} if
+ * the message cannot be read. `direct`: it was read by a direct get.
  */
 function readable(found: StoredMsg | null, direct: boolean): StoredMessage | undefined {
   if (found === null) return undefined;

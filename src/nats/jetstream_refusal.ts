@@ -1,26 +1,25 @@
 /**
- * Refusals of JetStream. A refusal says if the operation was certainly not done; callers use that to decide about
- * another attempt (`kept_stream.ts`), so that an operation that may have been done is never repeated without their
- * consent.
+ * Refusals of JetStream. A refusal says if the operation was certainly not done; callers decide by that about another
+ * attempt (`kept_stream.ts`), so that an operation that may have been done is never repeated without their consent.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
 
-/** Reason of a refusal. */
+/** Reason because of which JetStream has refused an operation, or not answered. */
 export type RefusalReason =
   /** The stream does not exist; certainly not done. */
   | "no stream"
-  /** No responders: JetStream is not running, or the stream has no leader; certainly not done. */
+  /** No responders: JetStream is not running, or the stream has no leader; the operation was certainly not done. */
   | "no responders"
   /** The server cannot perform the operation at the moment; certainly not done. */
   | "busy"
-  /** The subject is at another revision than expected; certainly not done. */
+  /** The subject is at another revision than the write expected; the write was certainly not done. */
   | "lost race"
   /** The stream exists with other settings; certainly not done. */
   | "other settings"
   /** The message is over a limit of the server or the stream; certainly not done. */
   | "too large"
-  /** The server, the account or the stream has no room; certainly not done. */
+  /** The server, the account or the stream has no room; the operation was certainly not done. */
   | "full"
   /** The stream or the account has its maximum number of consumers; certainly not done. */
   | "consumer limit"
@@ -40,13 +39,13 @@ export class JetStreamRefusal extends Error {
   }
 }
 
-/** Reasons by the `err_code` of an answer; names and codes are in `server/errors.json` of nats-server. */
+/** Reasons by the `err_code` of an answer. Names and codes are in `server/errors.json` of nats-server. */
 const REFUSALS: Readonly<Record<number, RefusalReason>> = {
   // JSStreamNotFoundErr
   10059: "no stream",
   // JSStreamWrongLastSequenceErrF
   10071: "lost race",
-  // JSStreamWrongLastSequenceConstantErr: another write to the subject is on its way through the cluster
+  // JSStreamWrongLastSequenceConstantErr: another write to the subject is being replicated in the cluster
   10164: "lost race",
   // JSStreamNameExistErr
   10058: "other settings",
@@ -68,17 +67,17 @@ const REFUSALS: Readonly<Record<number, RefusalReason>> = {
   10076: "disabled",
   // JSClusterNoPeersErrF: servers of a cluster that has just started do not see each other yet
   10005: "busy",
-  // JSClusterNotAvailErr: no leader yet
+  // JSClusterNotAvailErr: the cluster's JetStream has no leader yet
   10008: "busy",
   // JSClusterNotLeaderErr
   10009: "busy",
-  // JSStreamDuplicateMessageConflict: a message of this id is on its way through the cluster
+  // JSStreamDuplicateMessageConflict: a message with this id is being replicated in the cluster
   10158: "busy",
   // JSStreamExpectedLastSeqPerSubjectNotReady
   10163: "busy",
 };
 
-/** Parses an answer of the API. Throws a {@link JetStreamRefusal} for an error. */
+/** Parses an answer of JetStream's API. Throws a {@link JetStreamRefusal} if the answer is an error. */
 export function parseAnswer(answer: Msg): unknown {
   let parsed: { error?: ApiError } | null;
   try {
@@ -93,8 +92,8 @@ export function parseAnswer(answer: Msg): unknown {
 }
 
 /**
- * Converts an error of the package to a {@link JetStreamRefusal}; returns other errors unchanged. It recognizes an
- * error by its members, because it may come from another copy of the package.
+ * Converts an error of `@nats-io/jetstream` to a {@link JetStreamRefusal}; returns other errors unchanged. The error
+ * is recognized by its members, because it may come from another copy of the package.
  */
 export function refusalIn(error: unknown): unknown {
   if (error instanceof JetStreamRefusal || error instanceof CatgaError) return error;
@@ -108,19 +107,20 @@ export function refusalIn(error: unknown): unknown {
   return new JetStreamRefusal("other", `an answer that cannot be read: ${(error as Error).message}`, error);
 }
 
-/** Makes the refusal for the error in an answer. */
+/** Makes the refusal for the error in an answer of JetStream's API. */
 export function refusalOf(error: ApiError): JetStreamRefusal {
   const code = error.err_code ?? 0;
   const description = typeof error.description === "string" ? error.description : "no description";
-  // 10077 (JSStreamStoreFailedF) is any error of a store
+  // code 10077 (JSStreamStoreFailedF) stands for any error of a store: the text says if it is full
   const full = code === 10077 && /maximum|no space/.test(description);
-  // 10049 (JSStreamCreateErrF): also while the files of a deleted stream of this name are not gone yet
+  // code 10049 (JSStreamCreateErrF) is also returned while the files of a deleted stream of this name are being
+  // removed
   const busy = error.code === 503 || (code === 10049 && description.includes("creating store"));
   const refusal = full ? "full" : REFUSALS[code] ?? (busy ? "busy" : "other");
   return new JetStreamRefusal(refusal, `${description} (${code})`);
 }
 
-/** The error in an answer. */
+/** An error in an answer of JetStream's API. */
 interface ApiError {
   readonly code: number;
   readonly err_code?: number;

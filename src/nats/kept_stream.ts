@@ -1,6 +1,7 @@
 /**
- * A stream that Catga owns: created if missing, refused if its settings are wrong, and created anew if it was lost,
- * with sequences that continue to grow. An operation is repeated, within limits, as long as it was certainly not done.
+ * A stream that Catga owns: created if it is missing, refused if its settings are wrong, and created anew if it was
+ * lost, with sequences that continue to grow. An operation on the stream is repeated, within limits, as long as it
+ * was certainly not done.
  */
 import { CatgaError } from "../error.ts";
 import { backoff, delay, doubled, within } from "../ports/clock.ts";
@@ -11,48 +12,48 @@ import { JetStreamRefusal, type RefusalReason } from "./jetstream_refusal.ts";
 import { cannotOpen, noAnswer, noJetStream, storeFull, streamMissing, tooManyConsumers } from "./stream_errors.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** Time for which an operation is tried, in ms. */
+/** Time for which an operation on a stream is repeated, in ms. */
 const OPERATION_LIMIT = 5_000;
-/** Time for which opening a stream is tried, in ms: an election in a cluster takes up to 10 s. */
+/** Time for which opening a stream is repeated, in ms: an election in a cluster takes up to 10 s. */
 const OPEN_LIMIT = 12_000;
 /**
- * Time for which a full store is waited for, in ms: less than locks and claims wait for an answer, which then gives the
- * reason.
+ * Time for which an operation waits for room in a full store, in ms. It is shorter than locks and claims wait for an
+ * answer, so that they get the reason.
  */
 const FULL_LIMIT = 1_000;
 /**
- * Timeout of the first try, in ms; doubled for each further try, up to `TRY_LIMIT`. A request that was sent while a
- * stream had no leader is never answered.
+ * Timeout of the first attempt of an operation, in ms; doubled for each further attempt, up to `TRY_LIMIT`. Short,
+ * because a request that was sent while a stream had no leader is never answered.
  */
 const FIRST_TRY = 500;
 const TRY_LIMIT = 2_000;
 /** Timeout for reading the server's clock before a stream is created, in ms. */
 const TIME_LIMIT = 1_000;
-/** Maximum age of the last check of the stream's settings when the stream is used, in ms. */
+/** Age in ms from which the last check of a stream's settings is repeated when the stream is used. */
 const CHECK = 30_000;
 /**
- * Time for which an operation waits for a check of the settings, in ms: if a stream has no leader, the operation's own
- * error explains it better.
+ * Time for which an operation waits for the check of the settings, in ms. Short, because if a stream has no leader,
+ * the operation's own error explains that better.
  */
 const CHECK_WAIT = 250;
 
-/** Timeout of a try after so many failures, in ms. */
+/** Returns the timeout of an attempt after so many failures, in ms. */
 const tryLimit = (failures: number) => doubled(failures, FIRST_TRY, TRY_LIMIT);
 
-/** Refusals for which the operation was certainly not done, and which may pass. */
+/** Refusals after which an operation is repeated: it was certainly not done, and the reason may pass. */
 const PASSING: readonly RefusalReason[] = ["no stream", "no responders", "busy", "full", "consumer limit"];
-/** Refusals after which the next try waits, because it would meet them again at once. */
+/** Refusals after which a pause precedes the next attempt, which would otherwise meet the same reason again. */
 const WAITED_FOR: readonly RefusalReason[] = ["busy", "full", "consumer limit"];
 
 /** Options of {@link KeptStream.attempt}. */
 export interface AttemptOptions {
-  /** True if the operation must not be done twice; else it is also repeated when there was no answer. */
+  /** True if the operation must not be done twice. False: it is also repeated after there was no answer. */
   readonly once?: boolean;
-  /** `"fail"`: does not wait for a full store, but rejects with the {@link JetStreamRefusal}. */
+  /** `"fail"`: if the store is full, rejects with the {@link JetStreamRefusal} instead of waiting for room. */
   readonly whenFull?: "fail";
   /**
-   * `"fail"`: does not create a missing stream anew, but rejects with the {@link JetStreamRefusal}; waits for a stream
-   * that is being created.
+   * `"fail"`: if the stream is missing, rejects with the {@link JetStreamRefusal} instead of creating it anew; waits
+   * for a stream that is being created.
    */
   readonly whenMissing?: "fail";
 }
@@ -60,44 +61,49 @@ export interface AttemptOptions {
 /** Definition of the stream of a {@link KeptStream}. */
 interface KeptStreamOptions {
   readonly name: string;
-  /** Name in errors: "the bucket x". */
+  /** Name of the stream's purpose for errors, such as "the bucket x". */
   readonly what: string;
   /** Returns the settings for creating the stream. */
   settings(): Readonly<Record<string, unknown>>;
   /** Throws a `CatgaError` if the settings of an existing stream are wrong. */
   check(config: Readonly<Record<string, unknown>>): void;
-  /** Sequences per ms: a new stream begins at the server's time in this unit. */
+  /** Number of sequences per ms: a new stream begins at the server's time in this unit. */
   readonly perMs: number;
-  /** Sequences of this or more are ignored: a stream could not begin there. */
+  /** Sequences from this one on are ignored when the start of a new stream is chosen: no stream could begin there. */
   readonly most: number;
-  /** Interval of heartbeats to consumers while there is no message, in ms. */
+  /** Interval at which the server sends heartbeats to consumers while there is no message, in ms. */
   readonly heartbeat: number;
-  /** Returns a sequence of the stream that others have seen; called before the stream is created. May reject. */
+  /**
+   * Returns a sequence of the stream that other processes have seen; called before the stream is created. May reject.
+   */
   readonly seen?: (() => Promise<number>) | undefined;
 }
 
-/** A stream that Catga owns. */
+/** A stream that Catga owns; see the file's comment. */
 export class KeptStream {
   /** The stream's name. */
   readonly name: string;
-  /** Name in errors. */
+  /** Name of the stream's purpose for errors, such as "the bucket x". */
   readonly what: string;
   readonly transport: NatsTransport;
   readonly js: JetStream;
-  /** The clock of the stream's leader, by which messages expire. */
+  /** The clock of the stream's leader, by which the stream's messages expire. */
   readonly serverClock: ServerClock;
-  /** Interval of heartbeats to its consumers while there is no message, in ms. */
+  /** Interval at which the server sends heartbeats to the stream's consumers while there is no message, in ms. */
   readonly heartbeat: number;
   readonly #options: KeptStreamOptions;
   readonly #onRecreated = new Set<() => void>();
   #ensuring: Promise<void> | undefined;
   #readingClock: Promise<unknown> | undefined;
   #measuring: Promise<void> | undefined;
-  /** Highest sequence seen: a stream that is created anew starts above it, whatever the server's clock says. */
+  /**
+   * Highest sequence seen of the stream. If the stream is created anew, it starts above this one, whatever the
+   * server's clock says.
+   */
   #highest = 0;
-  /** Creation time of the stream as last read; it identifies the stream. */
+  /** Time at which the stream was created, as last read; it identifies the stream. */
   #created: string | undefined;
-  /** Time of the last check of the settings, by the monotonic clock. */
+  /** Time of the last check of the stream's settings, by the monotonic clock. */
   #checkedAt = -Infinity;
   #checking: Promise<void> | undefined;
 
@@ -109,7 +115,7 @@ export class KeptStream {
     this.what = options.what;
     this.heartbeat = options.heartbeat;
     this.#options = options;
-    // after a reconnect it may be another stream
+    // check again: after a reconnect another stream may have this name
     transport.onStatus(() => this.#checkedAt = -Infinity);
   }
 
@@ -118,16 +124,19 @@ export class KeptStream {
     await this.#ensure(this.transport.clock.monotonic() + OPEN_LIMIT);
   }
 
-  /** Finds the stream, or creates it anew. Call when nothing answers for it. Rejects like {@link open}. */
+  /**
+   * Finds the stream, or creates it anew. Call when requests about the stream get no answer. Rejects like
+   * {@link open}.
+   */
   async restore(): Promise<void> {
     await this.#ensure(this.transport.clock.monotonic() + OPERATION_LIMIT);
   }
 
   /**
-   * Calls `work` with its time limit in ms, and repeats it for up to 5 s after refusals for which it was certainly not
-   * done and which may pass: the stream is lost (and is created anew), has no leader or no consumer left, or (for up to
-   * 1 s) is full. Rejects with a `CatgaError`, or with a {@link JetStreamRefusal} that the caller must interpret:
-   * `lost race`, `too large`, `full` with `whenFull`, `no stream` with `whenMissing`.
+   * Calls `work`, an operation on the stream, with its time limit in ms. Repeats it for up to 5 s after refusals that
+   * say it was certainly not done, for reasons that may pass: the stream is lost (and is created anew), has no leader
+   * or no consumer left, or (for up to 1 s) is full. Rejects with a `CatgaError`, or with a {@link JetStreamRefusal}
+   * that the caller must interpret: `lost race`, `too large`, `full` with `whenFull`, `no stream` with `whenMissing`.
    */
   async attempt<T>(
     work: (limit: number) => Promise<T>,
@@ -148,17 +157,18 @@ export class KeptStream {
         const { refusal } = error;
         if (refusal === "full" && whenFull === "fail") throw error;
         if (refusal === "no stream" && whenMissing === "fail") {
-          // nats-server 2.15 stores messages in a new stream before it reports the stream
+          // another call may be creating the stream: nats-server 2.15 stores messages in a new stream before it
+          // reports the stream
           const making = this.#ensuring;
           if (making === undefined || clock.monotonic() >= end) throw error;
-          await making.catch(() => {}); // reported by the call that creates the stream
+          await making.catch(() => {}); // the call that creates the stream reports its error
           continue;
         }
         if (refusal === "full" || refusal === "consumer limit") waiting = error;
         if (refusal === "full") end = begun + FULL_LIMIT;
         const passing = PASSING.includes(refusal) || (!once && refusal === "no answer");
         if (!passing || clock.monotonic() >= end) {
-          // the last try may have been too short for an answer: report the refusal before it
+          // the last attempt may have been too short for an answer: throw the refusal of the attempt before
           throw this.#failed(refusal === "no answer" ? waiting ?? error : error);
         }
         if (refusal === "no stream" || refusal === "no responders") await this.#ensure(end);
@@ -168,7 +178,8 @@ export class KeptStream {
   }
 
   /**
-   * Reads the stream's settings and state from its leader, and notes the leader's clock. Rejects like {@link attempt}.
+   * Reads the stream's settings and state from its leader; also updates the known clock of the leader. Rejects like
+   * {@link attempt}.
    */
   async info(options?: AttemptOptions): Promise<StreamInfo> {
     const info = await this.attempt((limit) => this.js.info(this.name, limit), options);
@@ -176,30 +187,27 @@ export class KeptStream {
     return info;
   }
 
-  /** Creation time of the stream as last read: `LogState.created`. */
+  /** Time at which the stream was created, as last read; see `LogState.created`. */
   get created(): string | undefined {
     return this.#created;
   }
 
-  /** Notes a sequence of the stream. */
+  /** Records that the stream has reached this sequence. */
   noteRevision(revision: number): void {
     if (revision > this.#highest && revision < this.#options.most) this.#highest = revision;
   }
 
-  /**
-   * Reads the server's clock, unless the last reading is recent and was requested after `since`, by the monotonic
-   * clock.
-   */
+  /** Reads the server's clock, unless the last reading is recent and was requested after `since` (monotonic clock). */
   async readServerClock(since: number): Promise<void> {
-    // a running reading may have been requested before `since`
+    // wait: the reading under way may have been requested before `since`
     await this.#readingClock;
     if (this.serverClock.freshSince(since)) return;
     await (this.#readingClock ??= this.info().finally(() => this.#readingClock = undefined));
   }
 
   /**
-   * Reads the server's clock until its bounds are close, at most three times: then the link is slow, or this process is
-   * busy. Concurrent callers share one measurement.
+   * Reads the server's clock until its bounds are close, at most three times: if they still are not, the link is
+   * slow, or this process is busy. Concurrent callers share one measurement.
    */
   measureClock(): Promise<void> {
     return this.#measuring ??= this.#measure().finally(() => this.#measuring = undefined);
@@ -214,8 +222,8 @@ export class KeptStream {
   }
 
   /**
-   * Calls the listener when the stream turned out to be another one, created anew by any process, until the returned
-   * function is called.
+   * Calls the listener whenever another stream, created anew by any process, was found under this name, until the
+   * returned function is called.
    */
   onRecreated(listener: () => void): () => void {
     this.#onRecreated.add(listener);
@@ -223,20 +231,20 @@ export class KeptStream {
   }
 
   /**
-   * Checks the stream's settings again if the last check is 30 s old or older than the connection: another client may
-   * have changed the stream or created it anew. Rejects with a mismatch while the settings are wrong; resolves if there
-   * is no answer. `now`: by the monotonic clock.
+   * Checks the stream's settings again if the last check is 30 s old, or from before the last reconnect: another
+   * client may have changed the stream or created it anew. Rejects with a mismatch while the settings are wrong;
+   * resolves if there is no answer. `now`: by the monotonic clock.
    */
   check(now: number = this.transport.clock.monotonic()): Promise<void> | undefined {
     if (this.#checking !== undefined) return this.#checking;
     if (now - this.#checkedAt < CHECK) return undefined;
     return this.#checking = this.js.info(this.name, TRY_LIMIT).then((info) => this.#accept(info)).catch((error) => {
-      // ignored: the following operation gets the same refusal, and a missing stream is created and checked then
+      // ignored: the operation that follows gets the same refusal, and a missing stream is created and checked then
       if (!(error instanceof JetStreamRefusal)) throw error;
     }).finally(() => this.#checking = undefined);
   }
 
-  /** Converts a refusal to the error that {@link attempt} throws. */
+  /** Converts a refusal to the error that {@link attempt} throws for it. */
   #failed(error: JetStreamRefusal): Error {
     if (error.refusal === "lost race" || error.refusal === "too large") return error;
     if (error.refusal === "disabled") return noJetStream(this.#server, error);
@@ -261,7 +269,8 @@ export class KeptStream {
           if (error.refusal === "no stream") return await this.#create(limit);
         } catch (second) {
           if (!(second instanceof JetStreamRefusal)) throw second;
-          // "other settings": another client has created the stream meanwhile, with another first_seq
+          // "other settings": another client has created the stream meanwhile, with another `first_seq`; that is
+          // accepted
           if (second.refusal !== "other settings") this.#throwUnlessPassing(second, end);
         }
         this.#throwUnlessPassing(error, end);
@@ -273,7 +282,7 @@ export class KeptStream {
   #throwUnlessPassing(error: JetStreamRefusal, end: number): void {
     const { refusal } = error;
     const { connection, server } = this.transport;
-    // not final: other servers of a cluster may have JetStream, and a starting server announces in its INFO that it
+    // retried: other servers of a cluster may have JetStream, and a starting server announces in its INFO that it
     // will
     const never = refusal === "no responders" && !server.clustered && connection.info?.jetstream !== true;
     const late = this.transport.clock.monotonic() >= end;
@@ -287,9 +296,9 @@ export class KeptStream {
   }
 
   async #create(limit: number): Promise<void> {
-    // sequences must grow across the loss of a stream (revisions are fencing tokens), whichever node creates it: they
-    // start at the server's time, because the clocks of nodes may differ by hours
-    this.noteRevision(await this.#options.seen?.().catch(() => 0) ?? 0); // without the permission to read it: 0
+    // sequences must grow across the loss of a stream, because revisions are fencing tokens. The new ones start at
+    // the server's time, because the clocks of nodes may differ by hours
+    this.noteRevision(await this.#options.seen?.().catch(() => 0) ?? 0); // 0 if the user lacks the permission to read it
     const now = await this.js.time(TIME_LIMIT) ?? this.transport.clock.now();
     const first_seq = Math.max(Math.floor(now * this.#options.perMs), this.#highest + 1_000);
     try {
@@ -299,7 +308,7 @@ export class KeptStream {
     }
   }
 
-  /** Throws a mismatch if the stream's settings are wrong; else notes its creation time and sequence. */
+  /** Throws a mismatch if the stream's settings are wrong; else records its creation time and last sequence. */
   #accept(info: StreamInfo): void {
     this.#options.check(info.config);
     this.serverClock.read(info.ts, info.asked);

@@ -1,6 +1,7 @@
 /**
- * The key-value port on JetStream KV: each bucket is an ordinary KV bucket, which `@nats-io/kv` and `nats kv` can read.
- * It writes by publishing: an update of `Kv` has no ttl (docs/internals/packages.md, row `kv-update`).
+ * The key-value store on JetStream KV: each bucket is an ordinary KV bucket, which `@nats-io/kv` and `nats kv` can
+ * read. Entries are written by publishing, because an update with `Kv` cannot have a ttl (docs/internals/packages.md,
+ * row `kv-update`).
  */
 import {
   type Bucket,
@@ -26,16 +27,16 @@ import { remove } from "./removal.ts";
 import type { NatsTransport } from "./transport.ts";
 import { watchBucket } from "./watch.ts";
 
-/** Maximum number of markers whose revisions are remembered. */
+/** Maximum number of markers (of removed keys) whose revisions are remembered. */
 const REMEMBERED = 1_024;
 
 /** Options of a {@link NatsKeyValueStore}. */
 export interface NatsKeyValueStoreOptions {
-  /** Called with a line of text when something failed that is tried again automatically, such as a watch. */
+  /** Called with a line of text when an operation failed that is repeated automatically, such as a watch. */
   onNotice?: (notice: string) => void;
   /**
-   * True if the store writes only what callers request: expired entries that the server still has stay there. Default:
-   * false.
+   * True if the store writes only at its callers' request: it does not remove expired entries that the server still
+   * has. Default: false.
    */
   passive?: boolean;
 }
@@ -69,8 +70,8 @@ class NatsBucket implements Bucket {
   readonly #stream: BucketStream;
   readonly #options: Required<BucketOptions & NatsKeyValueStoreOptions>;
   /**
-   * Revisions of markers that this client wrote, by subject: creating the key again then costs one write, where
-   * `kv.create` makes three requests (docs/internals/packages.md, row `kv-create`).
+   * Revisions of the markers that this client has written for removed keys, by subject. With it, creating a key again
+   * costs one write, where `kv.create` makes three requests (docs/internals/packages.md, row `kv-create`).
    */
   readonly #markers = new Map<string, number>();
 
@@ -92,7 +93,8 @@ class NatsBucket implements Bucket {
     const subject = encodeKey(key);
     let expected = this.#markers.get(subject) ?? 0;
     this.#markers.delete(subject);
-    // a marker or an expired entry is overwritten at its revision; repeated because it may have changed meanwhile
+    // a marker, or an expired entry, is overwritten at its revision; repeated, because the revision may have changed
+    // meanwhile
     for (let tries = 0; tries < 10; tries++) {
       const revision = await this.#write(subject, key, value, { ...options, expected });
       if (revision !== undefined) return revision;
@@ -106,7 +108,7 @@ class NatsBucket implements Bucket {
 
   async update(key: string, value: string, revision: number, options?: WriteOptions): Promise<number | undefined> {
     checkKey(key);
-    // in NATS, 0 means that there is no entry
+    // revision 0 would mean "no entry" to NATS
     if (!isRevision(revision)) return undefined;
     return await this.#write(encodeKey(key), key, value, { ...options, expected: revision });
   }
@@ -124,7 +126,7 @@ class NatsBucket implements Bucket {
     checkKey(key);
     const subject = encodeKey(key);
     if (revision === undefined) {
-      // without an entry there is nothing to remove: every watch would receive the marker as a deletion
+      // nothing to remove: a marker here would reach every watch as a deletion
       if ((await this.#last(subject, false))?.type !== "put") return true;
     } else if (!isRevision(revision)) return false;
     const removed = await remove(this.#stream, { subject, key, revision, note });
@@ -184,13 +186,13 @@ class NatsBucket implements Bucket {
     }
   }
 
-  /** Lists the last message of each subject, by growing revision. */
+  /** Reads the last message of each subject that matches a filter, by ascending revision. */
   async #list(filter: string, limit: number): Promise<StreamRecord[]> {
     const { js, name, prefix } = this.#stream;
-    // the listing server may lag behind: the listing must reach the revision that the leader had at its beginning
+    // the server that lists may lag behind: the listing must reach the revision that the leader has at its beginning
     const leading = this.#options.replicas > 1 ? js.last(name, prefix + filter, limit) : undefined;
     leading?.catch(() => {});
-    // a key that is written during the listing is delivered twice
+    // a map, because a key that is written during the listing is delivered twice
     const latest = new Map<string, StreamRecord>();
     await Feed.list(this.#stream, prefix + filter, limit, (message) => {
       latest.delete(message.subject);
@@ -204,7 +206,10 @@ class NatsBucket implements Bucket {
     return records;
   }
 
-  /** Converts a message to an entry; `undefined` for a marker, and for a message that Catga did not write. */
+  /**
+   * Converts a message of a bucket to an entry; `undefined` for a marker, and for a message that Catga has not
+   * written.
+   */
   #toEntry({ subject, revision, type, data }: StreamRecord): Entry | undefined {
     const below = subjectBelow(this.#stream.prefix, subject);
     if (below === undefined) return undefined;

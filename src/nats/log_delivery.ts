@@ -1,6 +1,6 @@
 /**
- * Receives the messages of one consumer of a stream: in order, without gaps, until the delivery breaks. The ordered
- * consumers of `@nats-io/jetstream` lose messages, or are silent for long: docs/internals/packages.md, rows
+ * Receives the messages that one consumer of a stream delivers: in order, without gaps, until the delivery breaks.
+ * Ordered consumers of `@nats-io/jetstream` lose messages, or are silent for long: docs/internals/packages.md, rows
  * `ordered-pull` and `ordered-push`.
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
@@ -14,37 +14,37 @@ const SILENCE = 2.5;
 /** Delay of a timer, in ms, that shows that this process was paused. */
 const LATE = 250;
 
-/** The callbacks of a {@link LogDelivery}. None throws. */
+/** The callbacks of a {@link LogDelivery}, which must not throw. */
 interface DeliveryListener {
   onMessage(message: Msg, sequence: number, time: number): void;
   /**
-   * Called when the server waits for a reply on this subject before it sends many more messages; `stalled`: before it
-   * sends any.
+   * Called when the server asks for a reply to this subject (flow control) before it sends many more messages;
+   * `stalled`: before it sends any.
    */
   onFlow(reply: string, stalled: boolean): void;
-  /** Called when nothing is left to deliver up to this sequence of the stream. */
+  /** Called when the consumer has nothing left to deliver up to this sequence of the stream. */
   onIdle(sequence: number): void;
-  /** Called once, when all messages that existed at the start have arrived. */
+  /** Called once, when all messages that existed when the consumer was made have arrived. */
   onCaughtUp(): void;
-  /** Called once, and last, when the delivery has ended by itself. */
+  /** Called once, after all other callbacks, when the delivery has ended by itself. */
   onBroken(why: string): void;
 }
 
-/** The subscription to which a consumer delivers. */
+/** The subscription to which a consumer delivers; see the file's comment. */
 export class LogDelivery {
-  /** Number of received messages. */
+  /** Number of messages received. */
   received = 0;
   readonly #transport: NatsTransport;
   readonly #listener: DeliveryListener;
   readonly #position: DeliveryPosition;
   readonly #subscription: Subscription;
   readonly #heartbeat: number;
-  /** Number of messages that existed at the start; `Infinity` once they have arrived. */
+  /** Number of messages that existed when the consumer was made; `Infinity` once all of them have arrived. */
   #expected: number;
   #timer: Timer | undefined;
-  /** Time of the last message or heartbeat, by the monotonic clock, as of the last check. */
+  /** Time of the last message or heartbeat, by the monotonic clock, as of the last check for silence. */
   #lastSign: number;
-  /** True if a message or heartbeat came since the last check. */
+  /** True if a message or a heartbeat has come since the last check for silence. */
   #signed = false;
   #ended = false;
 
@@ -64,7 +64,7 @@ export class LogDelivery {
       try {
         this.#receive(message);
       } catch (thrown) {
-        // an unreadable header, in a message that is not the consumer's
+        // the header is unreadable: the message is not the consumer's
         this.#break((thrown as Error).message);
       }
     });
@@ -95,14 +95,15 @@ export class LogDelivery {
     if (this.received >= this.#expected || position.pending === 0) this.#caughtUp();
   }
 
-  /** Handles a status message of the server: 100 for heartbeats and flow control. */
+  /** Handles a status message of the server with code 100: a heartbeat or flow control. */
   #control(reply: string, headers: MsgHdrs): void {
     if (headers.code !== 100) return this.#break(headers.status);
     if (reply !== "") return this.#listener.onFlow(reply, false);
     const stalled = headers.get("Nats-Consumer-Stalled");
     if (stalled !== "") this.#listener.onFlow(stalled, true);
     if (Number(headers.get("Nats-Last-Consumer") || this.received) !== this.received) return this.#break(LOST);
-    // after a heartbeat nothing is left to deliver: messages that were counted may have expired since
+    // a heartbeat says that nothing is left to deliver: messages that were counted at the start may have expired
+    // since
     if (stalled !== "") return;
     this.#caughtUp();
     const sequence = Number(headers.get("Nats-Last-Stream"));
@@ -124,7 +125,7 @@ export class LogDelivery {
     const silence = SILENCE * this.#heartbeat;
     if (begun - this.#lastSign >= silence) return this.#break(`no message or heartbeat for ${silence} ms`);
     this.#timer = clock.after(this.#heartbeat / 2, () => {
-      // this process was paused, and messages may wait in its socket: give it time to read them
+      // this check is late, so this process was paused: messages may be unread in its socket, and get time
       if (clock.monotonic() - begun >= this.#heartbeat / 2 + LATE) this.#signed = true;
       this.#checkSilence();
     }, { background: true });

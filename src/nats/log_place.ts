@@ -1,7 +1,8 @@
 /**
- * Finds the place at which reading goes on: behind the message that was read last, unless the stream is another one or
- * has lost that message. This is decided by the leader's creation time, last sequence, and time of the message that was
- * read last. A consumer of `@nats-io/jetstream` would miss messages: docs/internals/packages.md, row `ordered-pull`.
+ * Finds the place at which a reader of a stream goes on: behind the message that it read last, unless the stream was
+ * made anew or has lost that message. This is decided by the stream's creation time, its last sequence, and the time
+ * of the message read last. A consumer of `@nats-io/jetstream` would miss messages: docs/internals/packages.md, row
+ * `ordered-pull`.
  */
 import { delay } from "../ports/clock.ts";
 import type { LogLoss, LogMark, LogState, StoredMessage } from "../ports/event_log.ts";
@@ -9,21 +10,24 @@ import type { StreamInfo } from "./jetstream.ts";
 import type { KeptStream } from "./kept_stream.ts";
 
 /**
- * Time for which a stream may be behind the messages read from it, in ms: a new leader in a cluster may still apply its
- * log.
+ * Time for which a stream's last sequence may be below that of a message read from it, in ms: a new leader in a
+ * cluster may still be applying its log.
  */
 const BEHIND = 2_000;
-/** Interval at which the leader is asked again, in ms. */
+/** Interval at which the stream's leader is asked again, in ms. */
 const AGAIN = 100;
 
-/** Place at which reading goes on. */
+/** Place at which a reader goes on, and the loss of messages, if there was one. */
 export interface LogPlace {
   readonly mark: LogMark;
   readonly state: LogState;
   readonly lost: LogLoss | undefined;
 }
 
-/** Finds the place behind the mark `after`. Rejects like `LogStream.state`, and with the signal's reason. */
+/**
+ * Finds the place behind the mark `after` (the message read last). Rejects like `LogStream.state`, and with the
+ * signal's reason.
+ */
 export async function findPlace(
   stream: KeptStream,
   after: LogMark | undefined,
@@ -55,12 +59,12 @@ export async function findPlace(
   }
 }
 
-/** Reads the state of the stream from its leader; creates the stream anew if it is lost. */
+/** Reads the state of a stream from its leader; if the stream is lost, creates it anew. */
 export async function readState(stream: KeptStream): Promise<LogState> {
   return toState(stream, await stream.info());
 }
 
-/** Converts an answer of the API to a state. */
+/** Converts an answer of JetStream's API to a stream's state. */
 export function toState(stream: KeptStream, info: StreamInfo): LogState {
   const { messages, bytes, first_seq: first, last_seq: last } = info.state;
   const maxBytes = Number(info.config.max_bytes ?? -1);
@@ -77,21 +81,22 @@ export function toState(stream: KeptStream, info: StreamInfo): LogState {
 }
 
 /**
- * If the stream has another message at the sequence that was read last: returns the last sequence whose message is not
- * younger than the message read, so that no message stored after the loss is skipped.
+ * Detects that the stream has another message at the sequence that was read last. Returns the last sequence whose
+ * message is not younger than the message read, so that no message stored after the loss is skipped; `undefined`:
+ * nothing was replaced.
  */
 async function findReplaced(stream: KeptStream, after: LogMark, state: LogState): Promise<number | undefined> {
   const { sequence, time } = after;
   if (time === undefined || state.messages === 0) return undefined;
   const found = await messageFrom(stream, sequence);
-  // the message may have expired: then the next one must not be older
+  // if the message has expired, the next one must not be older
   const replaced = found !== undefined &&
     (found.sequence === sequence ? Math.abs(found.time - time) > 1 : found.time < time - 1);
   return replaced ? await lastAt(stream, time, state) : undefined;
 }
 
 /**
- * Finds the last sequence whose message was stored at or before a time; the first sequence minus 1 if there is none.
+ * Finds the last sequence whose message was stored at or before a time; if there is none, the first sequence minus 1.
  */
 async function lastAt(stream: KeptStream, time: number, state: LogState): Promise<number> {
   let [least, most] = [state.first - 1, state.last];

@@ -1,8 +1,9 @@
 /**
- * Follows a stream with one consumer after another, each from behind the last message read. A lost consumer is silent,
- * and a consumer that starts behind the end of a stream that was made anew waits for ever: so each start compares the
- * stream with what was read. A reader that is about as far as others shares their consumer (`shared_consumer.ts`). A
- * reader that is behind them, or that pauses while messages arrive, has a consumer of its own until it has caught up.
+ * Follows a stream with one consumer after another, each from behind the last message read. A lost consumer is
+ * silent, and a consumer that starts behind the end of a stream that was made anew waits for ever: so each start
+ * compares the stream with the messages read. A reader that is about as far as others shares their consumer
+ * (`shared_consumer.ts`). A reader that is behind them, or that pauses while messages arrive, has a consumer of its
+ * own until it has caught up.
  */
 import type { Msg } from "@nats-io/nats-core";
 import { CatgaError } from "../error.ts";
@@ -17,51 +18,51 @@ import { distinctFilters } from "./subject_filter.ts";
 import type { SharedConsumers } from "./shared_consumers.ts";
 import { DeliveredMessage } from "./stored_message.ts";
 
-/** Longest pause between two tries to start, in ms. */
+/** Longest pause between two attempts of a reader to begin, in ms. */
 const PAUSE = 2_000;
 /** Maximum number of messages that a paused reader takes from a shared consumer before it leaves the consumer. */
 const MOST_EXCESS = 256;
 /** Maximum number of bytes that a paused reader takes from a shared consumer before it leaves the consumer. */
 const MOST_EXCESS_BYTES = 1_048_576;
-/** Interval at which a reader with its own consumer tries to share another one, in ms. */
+/** Interval at which a reader with a consumer of its own tries to share another one, in ms. */
 const AGAIN = 1_000;
-/** Time for which a reader that could not keep up does not try to share a consumer, in ms. */
+/** Time for which a reader that could not keep up with a shared consumer does not try to share one again, in ms. */
 const ALONE = 5_000;
 
-/** A reader of a stream. */
+/** A reader of a stream; see the file's comment. */
 export class NatsLogReader implements LogReader, SharingReader {
   readonly #stream: KeptStream;
   readonly #consumers: SharedConsumers;
   readonly #options: FollowOptions;
   readonly filters: readonly string[];
   readonly #end = new AbortController();
-  /** Place at which the reader is to start; its position until then. */
+  /** Place at which the reader will begin; its position until then. */
   #starting: LogPlace | undefined;
   #mark: LogMark | undefined;
   #caughtUp = false;
   #paused = false;
-  /** Ends the present start. */
+  /** Ends the present start of reading, so that another one follows. */
   #breakOff: (() => void) | undefined;
-  /** Sequence of the last message read. */
+  /** Sequence of the last message that was passed on. */
   #sequence = 0;
-  /** Time of the last message read. */
+  /** Time stamp of the last message that was passed on. */
   #time: number | undefined;
-  /** Sequence up to which all of the reader's messages were received. */
+  /** Sequence up to which the reader has received all of its messages. */
   #upTo = 0;
-  /** Error of the last start; `undefined`: it has succeeded. */
+  /** Error of the last attempt to begin; `undefined`: it has succeeded. */
   #fault: CatgaError | undefined;
   readonly #reports: OnceAMinute;
-  /** Consumer of the reader. */
+  /** Consumer from which the reader gets messages; `undefined`: none. */
   #joined: SharedConsumer | undefined;
-  /** Consumer that the reader wants to join. */
+  /** Consumer that the reader is about to join. */
   #joining: SharedConsumer | undefined;
-  /** The reader's last consumer that was not shared. */
+  /** The last consumer that this reader did not share. */
   #own: SharedConsumer | undefined;
-  /** Resolves when the reader has no consumer. */
+  /** Resolves when the reader has no consumer any more. */
   #left = Promise.withResolvers<void>();
   /** Earliest time at which the reader joins a shared consumer, by the monotonic clock. */
   #joinsAt = -Infinity;
-  /** Messages and bytes that arrived from a shared consumer since the reader was paused. */
+  /** Number and bytes of the messages that a shared consumer has delivered since the reader was paused. */
   #excess = { messages: 0, bytes: 0 };
   #resumed: (() => void) | undefined;
 
@@ -99,7 +100,7 @@ export class NatsLogReader implements LogReader, SharingReader {
   }
 
   get position(): LogMark {
-    return this.#starting?.mark ?? this.mark!; // set for a reader that joins
+    return this.#starting?.mark ?? this.mark!; // one of them is set for a reader that joins
   }
 
   get upTo(): number {
@@ -134,7 +135,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     this.#joined?.leave(this);
   }
 
-  /** Reads with one consumer after the other. Resolves at the end. */
+  /** Reads with one consumer after another. Resolves when the reader is closed. */
   async #run(): Promise<void> {
     const { transport } = this.#stream;
     const { signal } = this.#end;
@@ -144,7 +145,7 @@ export class NatsLogReader implements LogReader, SharingReader {
         if (await this.#follow()) failures = 0;
       } catch (error) {
         if (signal.aborted) return;
-        // a lost connection is reported by the transport
+        // not reported while disconnected: the transport reports a lost connection
         if (transport.status.state === "connected") this.#report(this.#fault = this.#unreadable(error));
       }
       if (signal.aborted) return;
@@ -154,8 +155,8 @@ export class NatsLogReader implements LogReader, SharingReader {
   }
 
   /**
-   * Reads from one start to the next. Resolves with true if it has joined a shared consumer or received anything.
-   * Rejects if it could not begin.
+   * Reads until reading must begin again. Resolves with true if the reader has joined a shared consumer or received
+   * anything. Rejects if it could not begin.
    */
   async #follow(): Promise<boolean> {
     const { clock } = this.#stream.transport;
@@ -175,7 +176,7 @@ export class NatsLogReader implements LogReader, SharingReader {
       if (broken || signal.aborted) return false;
       shares = clock.monotonic() >= this.#joinsAt && await this.#join(consumers.sharedBy(this));
       if (!shares) {
-        // the connection may have been lost while waiting for the turn: then the place is looked up again
+        // if the connection was lost while waiting for the turn, the place must be looked up again
         const alone = async () => !broken && await this.#join(this.#own = consumers.own());
         if (signal.aborted || !await this.#atTurn(alone)) return false;
       }
@@ -183,7 +184,7 @@ export class NatsLogReader implements LogReader, SharingReader {
       this.#starting = this.#breakOff = undefined;
     }
     await this.#left.promise;
-    // messages that a paused reader could not take are delivered again later
+    // messages that the paused reader could not take are delivered again when it is resumed
     if (this.#paused && this.#excess.messages > 0) await this.#whenResumed();
     return shares || this.#sequence > place.mark.sequence;
   }
@@ -197,7 +198,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     }
   }
 
-  /** Joins a consumer. Resolves with true if the reader has joined. */
+  /** Joins a consumer. Resolves with false if the consumer did not accept the reader. */
   async #join(consumer: SharedConsumer): Promise<boolean> {
     this.#joining = consumer;
     try {
@@ -214,7 +215,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     });
   }
 
-  /** Begins at this place. */
+  /** Begins to read at this place. */
   #begin(place: LogPlace): void {
     const { mark, state, lost } = place;
     this.#starting = this.#fault = undefined;
@@ -229,26 +230,26 @@ export class NatsLogReader implements LogReader, SharingReader {
     return this.#joined !== undefined && this.#joined === this.#own;
   }
 
-  /** Joins a shared consumer if the reader is as far as its readers. */
+  /** Tries to join a shared consumer, if the reader is about as far as that consumer's readers. */
   #offer(): void {
     if (!this.#isAlone || !this.#caughtUp || this.#paused || this.#joining !== undefined) return;
     const now = this.#stream.transport.clock.monotonic();
     if (now < this.#joinsAt) return;
     this.#joinsAt = now + AGAIN;
-    // on failure, reading goes on with its own consumer, and this is tried again
+    // if it fails, the reader keeps its own consumer, and tries again later
     this.#join(this.#consumers.sharedBy(this)).catch(() => {});
   }
 
   onJoined(consumer: SharedConsumer): void {
     const before = this.#joined;
     this.#joined = consumer;
-    if (before !== undefined) return before.leave(this); // a consumer of its own
+    if (before !== undefined) return before.leave(this); // a consumer of its own, which it leaves for the shared one
     this.#left = Promise.withResolvers();
     if (this.#starting !== undefined) this.#begin(this.#starting);
   }
 
   onMessage(message: Msg, sequence: number, time: number): void {
-    // after the death of a leader, old messages are delivered again
+    // ignored: after the death of the stream's leader, old messages are delivered again
     if (sequence <= this.#sequence || this.#end.signal.aborted) return;
     this.#sequence = sequence;
     this.#time = time;
@@ -318,7 +319,7 @@ export class NatsLogReader implements LogReader, SharingReader {
     return new CatgaError("UNAVAILABLE", `${this.#stream.what} cannot be read: ${message}`, { cause: error });
   }
 
-  /** Reports a fault; the same fault at most once a minute. */
+  /** Reports a fault of reading; the same fault at most once a minute. */
   #report(error: unknown): void {
     const fault = this.#unreadable(error);
     if (this.#reports.due(fault.message)) this.#options.onFault(fault);

@@ -1,4 +1,7 @@
-/** Reads batches of messages: from the stream's leader, or by direct get from any server that has the stream. */
+/**
+ * Reads batches of messages of a stream: from the stream's leader, or by direct get from any server that has the
+ * stream.
+ */
 import type { Msg } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { mayNot, type Violation } from "../ports/transport.ts";
@@ -8,23 +11,23 @@ import { connectionClosed, notConnected } from "./nats_error.ts";
 import { DirectMessage } from "./stored_message.ts";
 import { MessageTimes } from "./message_times.ts";
 
-/** Reads the subjects that have messages, from the leader. */
+/** Reads the subjects that have messages and match a filter, from the stream's leader. */
 export async function subjectsOf({ js, name }: KeptStream, filter: string, limit: number): Promise<string[]> {
   const { state } = await js.manage((jsm) => jsm.streams.info(name, { subjects_filter: filter }), limit);
   return Object.keys(state.subjects ?? {});
 }
 
-/** A batch to be read. */
+/** Selects a batch of messages. */
 export interface BatchRead {
   readonly subject: string;
   readonly from: number;
-  /** Read messages stored at or after this time, in ms since 1970, instead of from a sequence on. */
+  /** Read messages stored at or after this time, in ms since 1970; absent: read from a sequence on. */
   readonly since?: number;
   readonly most: number;
   readonly onMessage?: ((message: StoredMessage) => void) | undefined;
 }
 
-/** Reads a batch of messages, from a server that may lag behind. */
+/** Reads a batch of messages from a server that may lag behind the leader. */
 export function readBatch(stream: KeptStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
   const bytesOf = (messages: readonly StoredMessage[]) => messages.reduce((sum, { data }) => sum + data.length, 0);
   const direct = () => stream.js.reads.do(() => batchDirect(stream, request, limit), bytesOf);
@@ -36,8 +39,8 @@ export function readBatch(stream: KeptStream, request: BatchRead, limit: number)
 }
 
 /**
- * Reads a batch from the leader, which returns one message for each request. Where messages are dense, several requests
- * are sent at once, one for each sequence.
+ * Reads a batch from the stream's leader, which returns one message for each request. Where messages are dense,
+ * several requests are sent at once, one for each sequence.
  */
 async function batchOfLeader(
   stream: KeptStream,
@@ -60,7 +63,7 @@ async function batchOfLeader(
     }
     let fresh = 0;
     for (const message of answers) {
-      // the end of the stream: answers to later sequences may contain messages that were stored meanwhile
+      // stop at the first gap: answers to later sequences may contain messages that were stored meanwhile
       if (message === undefined) return found.slice(0, most);
       if (message.sequence < next) continue;
       found.push(message);
@@ -73,12 +76,12 @@ async function batchOfLeader(
   return found.slice(0, most);
 }
 
-/** Number of concurrent requests of a batch; more are not faster (measured with nats-server 2.15). */
+/** Number of concurrent requests for a batch; more are not faster (measured with nats-server 2.15). */
 const AT_ONCE = 16;
 
 /**
- * Reads a batch of messages by direct get. The end of a batch is a message of its own, which may be lost; the messages
- * that arrived are then the batch. `getBatch` of the package does not notice a message lost in the middle
+ * Reads a batch of messages by direct get. The end of a batch is a message of its own; if that is lost, the messages
+ * that have arrived are the batch. `getBatch` of the package does not notice a message lost in the middle
  * (docs/internals/packages.md, row `getbatch`).
  */
 function batchDirect(stream: KeptStream, request: BatchRead, limit: number): Promise<StoredMessage[]> {
@@ -99,7 +102,7 @@ function batchDirect(stream: KeptStream, request: BatchRead, limit: number): Pro
     if (settled) return;
     const stored = DirectMessage.of(message, times);
     if (stored === undefined) return settle(endOf(message, `no responders on ${api}`));
-    // a message was lost on the way
+    // the sequence before does not fit: a message was lost on the way
     if (stored.sequence < request.from || stored.before !== (found.at(-1)?.sequence ?? 0)) {
       return settle(new JetStreamRefusal("busy", "a message of a batch was lost"));
     }
@@ -135,11 +138,11 @@ function batchDirect(stream: KeptStream, request: BatchRead, limit: number): Pro
 /** Maximum size of a batch, in bytes; a batch has one message at least. */
 const MOST_BYTES = 1024 * 1024;
 
-/** Reads the message that ends a batch; `undefined`: a regular end. */
+/** Reads the message that ends a batch; `undefined`: it is the regular end. */
 function endOf(message: Msg, nobody: string): JetStreamRefusal | undefined {
   const { headers } = message;
   const code = headers?.code ?? 0;
-  // 204: end of the batch; 404: nothing
+  // status 204: end of the batch; 404: there is no message
   if (code === 204 || code === 404) return undefined;
   if (code === 503) return new JetStreamRefusal("no responders", nobody);
   return new JetStreamRefusal("busy", `direct get: ${headers?.status ?? "no headers"}`);

@@ -1,21 +1,29 @@
-/** The settings of the stream under a log: those that Catga needs, and those that an operator may choose. */
+/**
+ * Checks the settings of the stream under a log: settings that Catga needs, and settings that an operator may choose.
+ */
 import { CatgaError } from "../error.ts";
 import { type LogAbilities, type LogOptions, MAX_SEQUENCE } from "../ports/event_log.ts";
 import { neededOff, OPERATORS, type WrongSetting, wrongSetting } from "./stream_settings.ts";
 
-/** Time for which the server remembers the ids of messages, in ms. */
+/** Time for which the server remembers the ids of messages to detect duplicates, in ms. */
 const DUPLICATE_WINDOW = 120_000;
-/** Minimum of the stream's maximum message size, in bytes: a group of events with its headers. */
+/**
+ * Smallest accepted limit of a stream for the size of a message, in bytes: room for a group of events with its
+ * headers.
+ */
 const LEAST_MESSAGE = 131_072;
 
-/** Returns the abilities of a server of this version; none for an unreadable version. */
+/** Returns which schedules a nats-server of this version can store; none for an unreadable version. */
 export function abilitiesOf(version: string): LogAbilities {
   const [major = 0, minor = 0] = version.split(".").map((part) => Number.parseInt(part) || 0);
   const from = (least: number) => major > 2 || (major === 2 && minor >= least);
   return { at: from(12), cron: from(14), version };
 }
 
-/** Returns the settings that Catga needs. `options.schedules`: true only if the server supports schedules. */
+/**
+ * Returns the settings that Catga needs for the stream of a log. `options.schedules`: true only if the server
+ * supports schedules.
+ */
 export function logSettings(options: LogOptions): Readonly<Record<string, unknown>> {
   const { schedules, lasting = false } = options;
   return {
@@ -29,15 +37,15 @@ export function logSettings(options: LogOptions): Readonly<Record<string, unknow
     deny_delete: false,
     allow_direct: true,
     duplicate_window: DUPLICATE_WINDOW * 1_000_000,
-    // only if set: servers that do not know the setting may refuse it
+    // left out unless needed: servers that do not know the setting may refuse it
     ...(schedules ? { allow_msg_schedules: true } : {}),
-    // "old", because a full stream that refuses new messages cannot have schedules; last, so that an error names other
-    // wrong settings first
+    // "old", because a full stream that refuses new messages cannot have schedules. The last setting, so that an
+    // error names other wrong settings first
     discard: schedules ? "old" : "new",
   };
 }
 
-/** Throws `LOG_MISMATCH` for a stream with settings that could lose messages, naming the first one. */
+/** Throws `LOG_MISMATCH` if the stream has settings that could lose messages; the error names the first one. */
 export function checkLogSettings(
   stream: string,
   config: Readonly<Record<string, unknown>>,
@@ -58,15 +66,15 @@ export function checkLogSettings(
 /** Upper bound of a stream's first sequence: half of all sequences are left for its messages. */
 export const MOST_FIRST = MAX_SEQUENCE / 2;
 
-/** Settings that an operator may choose; a longer duplicate window does no harm. */
+/** Settings of a log's stream that an operator may choose; a longer duplicate window does no harm. */
 const CHOSEN: ReadonlySet<string> = new Set([...OPERATORS, "duplicate_window"]);
 /**
- * Settings that may also differ in a `lasting` stream: nothing that Catga appends uses them, and a server does not
- * remove ttls again.
+ * Settings that an operator may also choose for a `lasting` stream (of entities): nothing that Catga appends there
+ * uses them, and a server does not switch ttls off again.
  */
 const CHOSEN_OF_LASTING: ReadonlySet<string> = new Set([...CHOSEN, "allow_rollup_hdrs", "allow_msg_ttl"]);
 
-/** Harm of a setting to a log, for the error, unless its name explains it. */
+/** Text for errors: the harm of a setting to a log; missing where the setting's name explains it. */
 const HARM: Readonly<Record<string, string>> = {
   republish: "it publishes the messages on other subjects, in anybody's name",
   subject_transform: "it renames the subjects of messages",

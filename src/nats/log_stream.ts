@@ -36,7 +36,7 @@ import { SharedConsumers } from "./shared_consumers.ts";
 import type { NatsTransport } from "./transport.ts";
 import { checkPattern, checkSubject } from "../data/checks.ts";
 
-/** The streams of a NATS connection. Closing the transport closes them. */
+/** The streams of a NATS connection, as an event log. Closing the transport closes them. */
 export class NatsEventLog implements EventLog {
   readonly #transport: NatsTransport;
   readonly #js: JetStream;
@@ -54,7 +54,7 @@ export class NatsEventLog implements EventLog {
   }
 }
 
-/** A stream of JetStream. */
+/** A stream of JetStream, as the log reads and appends to it. */
 export class NatsLogStream implements LogStream {
   readonly name: string;
   readonly #transport: NatsTransport;
@@ -64,9 +64,12 @@ export class NatsLogStream implements LogStream {
   readonly #options: LogOptions;
   #version: string | undefined;
   #abilities: LogAbilities | undefined;
-  /** Settings of a stream that was made by a server without schedules. */
+  /**
+   * Settings for a stream that was made by a server without schedules, with which it is used as it is; `undefined`:
+   * not such a stream.
+   */
   #withoutSchedules: Readonly<Record<string, unknown>> | undefined;
-  /** Error because of which schedules could not be enabled. */
+  /** Error because of which schedules could not be enabled for the stream; `undefined`: none. */
   #noSchedules: unknown;
   /** Error because of which the lost stream could not be made anew; `undefined`: it is not lost. */
   #lost: CatgaError | undefined;
@@ -98,7 +101,7 @@ export class NatsLogStream implements LogStream {
     );
   }
 
-  /** Finds the stream or creates it; enables schedules if an older server made it. Rejects like `EventLog.open`. */
+  /** Finds the stream or creates it. If an older server made it, enables schedules. Rejects like `EventLog.open`. */
   async open(): Promise<void> {
     const { js, name } = this.#stream;
     await this.#stream.open();
@@ -109,7 +112,7 @@ export class NatsLogStream implements LogStream {
       await this.#stream.attempt((limit) => js.manage((jsm) => jsm.streams.update(name, settings), limit));
       this.#withoutSchedules = undefined;
     } catch (error) {
-      // everything else works; an append with a schedule gets this error
+      // not thrown, because everything else works: an append with a schedule gets this error
       this.#noSchedules = error;
     }
   }
@@ -131,7 +134,7 @@ export class NatsLogStream implements LogStream {
   }
 
   get abilities(): LogAbilities | undefined {
-    // `undefined` while disconnected: the last version stays valid
+    // `undefined` while disconnected: the last known version then stays valid
     const version = this.#transport.connection.info?.version;
     if (version !== undefined && version !== this.#version) {
       this.#version = version;
@@ -160,7 +163,10 @@ export class NatsLogStream implements LogStream {
     this.#pending.send(receiver, subject, text, { headers, due });
   }
 
-  /** Returns why an append would certainly fail; `undefined`: it may succeed. */
+  /**
+   * Returns the outcome of an append that would certainly fail now; `undefined`: it may succeed. `now`: by the
+   * monotonic clock.
+   */
   #faultNow(now?: number): Appended | undefined {
     this.#stream.check(now)?.catch((error) => this.#noteFault(error));
     const fault = this.#fault;
@@ -222,7 +228,7 @@ export class NatsLogStream implements LogStream {
     const request = { filter: subject, ...(before === undefined ? {} : { seq: before }) };
     const { purged } = await this.#stream.attempt(
       (limit) => js.manage((jsm) => jsm.streams.purge(name, request), limit),
-      // a repetition would not count the messages removed by the first try
+      // once, because a repeated purge would not count the messages that the first one has removed
       { once: true },
     );
     return Number(purged ?? 0);
@@ -237,14 +243,14 @@ export class NatsLogStream implements LogStream {
     };
   }
 
-  /** Options that the server can fulfil. */
+  /** Returns the options of the stream, reduced to what the server can do. */
   #wanted(): LogOptions {
     return { ...this.#options, schedules: this.#options.schedules && this.abilities?.at === true };
   }
 
-  /** Throws `LOG_MISMATCH`. */
+  /** Throws `LOG_MISMATCH` if the stream's settings are wrong. */
   #check(config: Readonly<Record<string, unknown>>): void {
-    // this connection's server may be older than the one that made the stream
+    // the present server may be older than the one that made the stream
     const schedules = this.#options.schedules && config.allow_msg_schedules === true;
     checkLogSettings(this.name, config, { ...this.#options, schedules });
     const lacking = this.#wanted().schedules && !schedules;
@@ -263,7 +269,7 @@ export class NatsLogStream implements LogStream {
         { details: { version: abilities?.version }, cause: this.#noSchedules },
       );
     }
-    // unknown: the server will answer
+    // unknown abilities: the server's answer will tell
     if (abilities === undefined || (typeof at === "number" ? abilities.at : abilities.cron)) return undefined;
     const [what, needed] = typeof at === "number" ? ["messages for later", "2.12"] : ["cron", "2.14"];
     return new CatgaError(
@@ -274,8 +280,8 @@ export class NatsLogStream implements LogStream {
   }
 
   /**
-   * Call when appends get no acknowledgement: the stream is lost or has no leader. Returns why it could not be
-   * restored, if that was tried.
+   * Call when appends get no acknowledgement, because the stream is lost or has no leader: tries to restore the
+   * stream. Returns the error if that failed.
    */
   #restore(): CatgaError | undefined {
     this.#stream.restore().then(() => {
@@ -287,7 +293,7 @@ export class NatsLogStream implements LogStream {
     return this.#lost;
   }
 
-  /** Notes an error for which appends would certainly fail, unless it may pass by itself. */
+  /** Records an error because of which appends will certainly fail, unless it may pass by itself. */
   #noteFault(error: unknown): void {
     if (error instanceof CatgaError && error.code === "LOG_MISMATCH") this.#fault = error;
   }

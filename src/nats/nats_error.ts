@@ -15,11 +15,11 @@ export type RequestFailure =
   | "forbidden"
   /** The connection is closed. */
   | "closed"
-  /** Over `max_payload`. */
+  /** The message is larger than the server's `max_payload`. */
   | "too large"
   | "other";
 
-/** Returns why a request of nats.js was rejected, or why a publish threw. */
+/** Returns why a request with nats.js was rejected, or why publishing with it threw. */
 export function failure(error: unknown): RequestFailure {
   // nats.js wraps the cause in a RequestError
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
@@ -35,8 +35,8 @@ export function failure(error: unknown): RequestFailure {
 }
 
 /**
- * Returns the permission that the NATS user lacks; `undefined` for another error. For a consumer the permission covers
- * all of its stream, because consumer names are random.
+ * Returns the permission whose lack is the cause of an error; `undefined` for another error. If the permission is
+ * about a consumer, all consumers of its stream are named, because consumer names are random.
  */
 export function violation(error: unknown): Violation | undefined {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
@@ -50,7 +50,7 @@ export function violation(error: unknown): Violation | undefined {
 
 const OF_CONSUMER = /^(\$JS\.API\.CONSUMER\.\w+\.[^.]+\.).+$/;
 
-/** Makes the error for a message over `max_payload`. */
+/** Makes the error for a message that is larger than the server's `max_payload`. */
 export function tooLarge(size: number, limit: number, what = "message"): CatgaError {
   return new CatgaError(
     "TOO_LARGE",
@@ -60,17 +60,17 @@ export function tooLarge(size: number, limit: number, what = "message"): CatgaEr
   );
 }
 
-/** The error for operations on a closed connection. */
+/** Makes the error for an operation on a closed connection. */
 export function connectionClosed(): CatgaError {
   return new CatgaError("CLOSED", "the connection to NATS is closed");
 }
 
-/** The error for operations on a connection that is lost and will be back. */
+/** Makes the error for an operation on a connection that is lost and will be back. */
 export function connectionLost(cause?: unknown): CatgaError {
   return unavailable("the connection to NATS is lost; reconnecting", { cause });
 }
 
-/** The error for operations in this state of the connection, which is not `connected`. */
+/** Makes the error for an operation in this state of the connection, which is not `connected`. */
 export function notConnected(state: TransportStatus["state"]): CatgaError {
   return state === "closed" ? connectionClosed() : connectionLost();
 }

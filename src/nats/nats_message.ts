@@ -1,8 +1,8 @@
-/** A message of nats.js as the transport delivers it. */
+/** A message of nats.js, in the form in which the transport delivers it. */
 import type { Msg } from "@nats-io/nats-core";
 import type { TransportMessage } from "../ports/transport.ts";
 
-/** A message of nats.js. Headers are decoded at each access, and not before. */
+/** A message of nats.js as a `TransportMessage`. Headers are decoded at each access, and not before. */
 export class NatsMessage implements TransportMessage {
   readonly #message: Msg;
 
@@ -32,7 +32,7 @@ export class NatsMessage implements TransportMessage {
   get noResponders(): boolean {
     if (this.#message.data.length > 0) return false;
     const { headers } = this.#message;
-    // servers before 2.15 store the status of a message: a message of a stream is no bounce
+    // a stored message (of a stream) is never a bounce: servers before 2.15 also store the status 503
     return headers?.code === 503 && !headers.has("Nats-Stream");
   }
 }

@@ -1,4 +1,4 @@
-/** Opens the transport and the key-value store on one NATS connection. */
+/** Opens the transport and the key-value store over one NATS connection. */
 import type { ConnectionOptions as NatsOptions, NatsConnection as Connection } from "@nats-io/nats-core";
 import { OnceAMinute } from "../ports/once_a_minute.ts";
 import { systemClock } from "../ports/clock.ts";
@@ -8,37 +8,37 @@ import { loadDriver } from "./driver.ts";
 import type { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** Options of a NATS connection, those of nats.js: accepted by `catga` as `nats`. */
+/** Options of nats.js for a connection; `catga` accepts them as its option `nats`. */
 export type ConnectionOptions = NatsOptions;
-/** An open connection of nats.js: accepted by `catga` as `nats`, which then never closes it. */
+/** An open connection of nats.js; `catga` accepts it as its option `nats`, and then never closes it. */
 export type NatsConnection = Connection;
 
 /**
- * Options of {@link openNats}. `onUnreachable` is called while reconnects are refused the credentials, too: at the
- * first failure, and then once a minute.
+ * Options of {@link openNats}. `onUnreachable` is also called while reconnects fail because of the credentials: at
+ * the first failure, and then once a minute.
  */
 export interface OpenNatsOptions extends ConnectNatsOptions {
   /** Called with errors that callbacks of subscriptions throw, and errors that the server reports. */
   onError: (error: unknown) => void;
   /** Called with permissions that the NATS user turned out to lack. */
   onForbidden: (violation: Violation) => void;
-  /** Called with a line of text when something failed that is tried again automatically. */
+  /** Called with a line of text when an operation failed that is repeated automatically. */
   onNotice: (notice: string) => void;
   /**
-   * True if the store writes only what callers request: expired entries that the server still has stay there. Default:
-   * false.
+   * True if the store writes only at its callers' request: it does not remove expired entries that the server still
+   * has. Default: false.
    */
   passive?: boolean;
 }
 
-/** Opens a connection, or takes over an open one. Rejects like `connectNats`. */
+/** Opens a connection, or takes over an open one. Resolves with its transport and store. Rejects like `connectNats`. */
 export async function openNats(
   nats: NatsAddress,
   options: OpenNatsOptions,
 ): Promise<{ transport: NatsTransport; store: NatsKeyValueStore }> {
   const { onError, onForbidden, onNotice, onUnreachable, passive = false } = options;
-  // load the client of nats.js and its JetStream, which take longest, beside Catga's own files; an error is thrown
-  // where they are awaited
+  // begin to load the client of nats.js and its JetStream, which take longest, while Catga's own files load; an error
+  // is thrown where they are awaited
   loadDriver(options.transport, (nats as NatsOptions | null)?.tls).then(({ jetstream }) => jetstream()).catch(() => {});
   const [{ connectNats }, { NatsTransport }, { NatsKeyValueStore }] = await Promise.all([
     import("./connection.ts"),
@@ -51,7 +51,7 @@ export async function openNats(
     onForbidden,
     onError: (error) => {
       if ((error as Error)?.name !== "AuthorizationError") return onError(error);
-      if (!refusals.due()) return; // reported at each dial
+      if (!refusals.due()) return; // at most once a minute, because nats.js reports a refusal at each attempt to connect
       const reason = `it refuses the credentials (${(error as Error).message})`;
       if (onUnreachable === undefined) onNotice(`NATS: ${reason}`);
       else onUnreachable({ address: link.connection.getServer(), reason });

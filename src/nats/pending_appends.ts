@@ -1,5 +1,5 @@
 /**
- * Messages that were sent to a stream and are not acknowledged yet. All acknowledgements arrive at one subscription,
+ * Messages that were sent to a stream and are not acknowledged yet. One subscription receives all acknowledgements,
  * which makes a message several times cheaper than `js.publish` (docs/internals/packages.md, row `publish`). Each
  * message has a number, which gives its place in a ring buffer.
  */
@@ -13,12 +13,12 @@ import { connectionLost, notConnected, violation } from "./nats_error.ts";
 import { numberAt } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** Initial size of the ring buffer; it doubles when it is too small. */
+/** Initial size of the ring buffer; it is doubled when it is full. */
 const PLACES = 256;
-/** A timer may fire so much earlier than requested, in ms. */
+/** Time by which a timer may fire too early, in ms. */
 const EARLY = 1;
 
-/** A message without acknowledgement. A class, because many live at once (docs/internals/measurements.md). */
+/** A message without an acknowledgement. A class, because many exist at once (docs/internals/measurements.md). */
 class PendingAppend {
   readonly number: number;
   readonly subject: string;
@@ -39,23 +39,23 @@ export class PendingAppends {
   readonly #transport: NatsTransport;
   readonly #reader: AcknowledgementReader;
   readonly #what: string;
-  /** Called when nothing answers for the stream: it may be lost. Returns the reason if known. */
+  /** Called when no server answers for the stream, which may be lost. Returns the reason if it is known. */
   readonly #onSilence: () => CatgaError | undefined;
   readonly #onStored: (sequence: number) => void;
   readonly #inbox: string;
   #subscribed = false;
   #ring: (PendingAppend | undefined)[] = new Array(PLACES).fill(undefined);
-  /** Number of the next message. */
+  /** Number of the next message to be sent. */
   #next = 1;
-  /** Receivers whose outcomes are known. */
+  /** Receivers of messages whose outcomes are known, to be called in a microtask. */
   #settled: AppendReceiver[] = [];
   /** Outcomes for the receivers in `#settled`, in the same order. */
   #outcomes: Appended[] = [];
   #timer: Timer | undefined;
   #timerDue = Infinity;
-  /** Error because of which the NATS user cannot receive acknowledgements; `undefined`: it can. */
+  /** Error because of which the NATS user cannot receive acknowledgements; `undefined`: the user can. */
   #deafness: CatgaError | undefined;
-  /** Fault of the last answer that was not from the stream. */
+  /** Text that says what was wrong with the last answer that did not come from the stream. */
   #strange: string | undefined;
 
   constructor(
@@ -72,12 +72,12 @@ export class PendingAppends {
     this.#onStored = onStored;
     this.#inbox = `${transport.inbox()}.`;
     transport.onStatus(({ state }) => {
-      // the permissions may have changed
+      // the user's permissions may have changed
       this.#deafness = undefined;
       if (state === "connected") return;
       const cause = notConnected(state);
       this.#settleAll(unknown(`${what}: ${cause.message}`, cause));
-      // no message is left for the timer
+      // all messages are settled: the timer is not needed
       this.#timer?.cancel();
       this.#timer = undefined;
       this.#timerDue = Infinity;
@@ -86,8 +86,8 @@ export class PendingAppends {
   }
 
   /**
-   * Sends a message with the deadline `due` (monotonic clock). Its receiver gets the outcome in a microtask. Throws a
-   * `TypeError` for a message that NATS cannot carry.
+   * Sends a message to the stream. Its receiver gets the outcome in a microtask, at the latest at `due` (monotonic
+   * clock). Throws a `TypeError` for a message that NATS cannot carry.
    */
   send(
     receiver: AppendReceiver,
@@ -107,7 +107,7 @@ export class PendingAppends {
       if (this.#deafness !== undefined) return this.settle(receiver, notStored(false, this.#deafness));
       if (typeof data === "string") this.#transport.publishText({ subject, reply, headers, text: data, awaited });
       else this.#transport.publish(subject, data, headers === undefined ? { reply } : { reply, headers });
-      // the message was checked, then dropped
+      // the transport has checked the message, and dropped it
       if (state !== "connected") return this.settle(receiver, notStored(true, connectionLost()));
     } catch (error) {
       if (error instanceof CatgaError) return this.settle(receiver, notStored(false, error));
@@ -118,7 +118,9 @@ export class PendingAppends {
     if (due < this.#timerDue) this.#wake(due);
   }
 
-  /** Passes the outcome of a message to its receiver, in one microtask with the others of this turn. */
+  /**
+   * Passes the outcome of a message to its receiver, in one microtask with the others of this turn of the event loop.
+   */
   settle(receiver: AppendReceiver, appended: Appended): void {
     if (this.#settled.push(receiver) === 1) queueMicrotask(() => this.#callBack());
     this.#outcomes.push(appended);
@@ -133,7 +135,7 @@ export class PendingAppends {
       try {
         settled[i].appended(outcomes[i], now);
       } catch (error) {
-        // a receiver that throws does not keep others from their outcomes
+        // if a receiver throws, the others still get their outcomes
         queueMicrotask(() => {
           throw error;
         });
@@ -154,7 +156,7 @@ export class PendingAppends {
   #receive(message: Msg): void {
     const number = numberAt(message, this.#inbox.length);
     const pending = this.#ring[number & (this.#ring.length - 1)];
-    // too late, or for an earlier connection
+    // the answer is too late, or for a message sent over an earlier connection
     if (pending?.number !== number) return;
     const { data } = message;
     if (data.length === 0 && message.headers?.code === 503) {
@@ -174,7 +176,7 @@ export class PendingAppends {
     this.settle(pending.receiver, appended);
   }
 
-  /** Settles all unacknowledged messages, or those with this subject. */
+  /** Settles all unacknowledged messages with this outcome; with `subject`, only those with that subject. */
   #settleAll(appended: Appended, subject?: string): void {
     for (const pending of this.#ring) {
       if (pending !== undefined && (subject ?? pending.subject) === pending.subject) this.#settle(pending, appended);
@@ -187,7 +189,7 @@ export class PendingAppends {
       this.#ring[pending.number & mask] = pending;
       return;
     }
-    // the oldest message in the ring has no answer yet
+    // the ring is full: its oldest message has no answer yet
     const places = this.#ring.length * 2;
     const larger: (PendingAppend | undefined)[] = new Array(places).fill(undefined);
     for (const each of this.#ring) if (each !== undefined) larger[each.number & (places - 1)] = each;
@@ -219,16 +221,16 @@ export class PendingAppends {
       }
     }
     if (next !== Infinity) this.#wake(next);
-    // the stream may be lost although there is no bounce, because another program listens to its subjects
+    // no bounce came either: another program may listen to the subjects of a stream that is lost
     if (silent) this.#onSilence();
   }
 
-  /** Settles messages that the server forbade: they get no answer. */
+  /** Settles the messages that the server has forbidden to publish: they get no answer. */
   #forbid(violation: Violation): void {
     if (violation.operation === "publish") this.#settleAll(notStored(false, mayNot(violation)), violation.subject);
   }
 
-  /** Settles all messages when the NATS user may not receive acknowledgements. */
+  /** Settles all messages, because the NATS user may not receive acknowledgements. */
   #deaf(error: Error): void {
     const forbidden = violation(error) ?? { operation: "subscribe", subject: `${this.#inbox}*` } as const;
     this.#deafness = mayNot(forbidden, error);

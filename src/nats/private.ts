@@ -6,21 +6,25 @@
  */
 import type { ConnectionOptions, Msg, NatsConnection } from "@nats-io/nats-core";
 
-/** Private fields of a connection. */
+/** Private fields of a connection of nats.js. */
 interface PrivateConnection {
-  /** Options of the user's connection. Without them `noEcho` is not refused, and nodes miss their own messages. */
+  /**
+   * Options with which the connection was opened. Without this field, Catga cannot refuse a user's connection with
+   * `noEcho`, over which nodes miss their own messages.
+   */
   readonly options?: ConnectionOptions;
   readonly protocol?: PrivateProtocol;
 }
 
-/** The part of a connection that dials, reads and writes. Each field may be missing in another version. */
+/** The part of a connection of nats.js that dials, reads and writes. Each field may be missing in another version. */
 export interface PrivateProtocol {
   /**
-   * Writes bytes in NATS's protocol. `publish` encodes subject, headers and payload of each message by itself, and
-   * makes an object of the headers: a fifth of the time of an append. Without it messages go by `publish`.
+   * Writes bytes in NATS's protocol. Catga needs it because `publish` encodes subject, headers and payload of each
+   * message separately, and makes an object of the headers: a fifth of the time of an append. Without this method
+   * messages are sent by `publish`.
    */
   sendCommand?(command: Uint8Array): void;
-  /** Writes published data to the socket within the turn of the event loop; needed with `sendCommand`. */
+  /** Writes published data to the socket within the turn of the event loop; Catga needs it with `sendCommand`. */
   flushPending?(): void;
   readonly transport?: {
     /**
@@ -28,49 +32,56 @@ export interface PrivateProtocol {
      * written, for a quarter of an hour with 20 MB published into a dead link. Without this field, Catga waits as long.
      */
     readonly socket?: { destroy(): void };
-    /** The socket in Deno, which Catga closes for the same reason. */
+    /** The socket in Deno, which Catga closes when a link is dead, as `socket` of transport-node. */
     readonly conn?: { close(): void };
-    /** True if the link is lost. A dial that succeeds at the same moment hides the loss: nats.js never dials again. */
+    /**
+     * True if the link is lost. Catga reads it because an attempt to connect that succeeds at the moment of the loss
+     * hides it: nats.js never dials again.
+     */
     readonly isClosed?: boolean;
   };
-  /** The running dial; `null`: none. */
+  /** The attempt to connect under way; `null`: none. */
   readonly connectPromise?: unknown;
-  /** Begins to dial. Without it, a connection that was lost right after a dial stays lost. */
+  /** Begins to dial. Without this method, a connection that was lost right after an attempt to connect stays lost. */
   disconnected?(): Promise<void>;
   /**
-   * The connection's options, with the pause between dials (a public option); nats.js calls it before it reads
-   * `lastConnect`.
+   * Options of the connection. nats.js calls `reconnectDelayHandler`, a public option, before it reads `lastConnect`.
    */
   readonly options?: { reconnectDelayHandler?: () => number };
   /**
-   * Time of the last dial of each server, by the wall clock. After that clock was set back by an hour, nats.js does not
-   * dial for an hour; without this field Catga does not help.
+   * Time of the last attempt to connect to each server, by the wall clock. Catga resets it, because nats.js does not
+   * dial for an hour after that clock was set back by an hour; without this field Catga does not help.
    */
   readonly servers?: { readonly servers?: { lastConnect: number }[] };
 }
 
-/** The protocol of a connection; `undefined` if this nats.js has none. */
+/** Returns the part of a connection that dials, reads and writes; `undefined` if this version of nats.js has none. */
 export function protocolOf(connection: NatsConnection): PrivateProtocol | undefined {
   return (connection as PrivateConnection).protocol;
 }
 
-/** The options that a connection was opened with; `undefined` if this nats.js does not keep them. */
+/**
+ * Returns the options with which a connection was opened; `undefined` if this version of nats.js does not keep them.
+ */
 export function optionsOf(connection: NatsConnection): ConnectionOptions | undefined {
   return (connection as PrivateConnection).options;
 }
 
 /**
- * Private fields of a message: the bytes that were received. Decoding all headers takes most of the time of a read of
- * small messages; without these bytes the headers are decoded.
+ * Private fields of a message of nats.js: the bytes that were received. Decoding all headers takes most of the time
+ * of a read of small messages; without these bytes Catga decodes the headers.
  */
 interface PrivateMessage {
-  /** Headers and payload. */
+  /** Bytes of headers and payload. */
   readonly _rdata?: Uint8Array;
-  /** `hdr`: how many bytes of `_rdata` are headers. */
+  /** `hdr`: number of bytes of `_rdata` that are headers. */
   readonly _msg?: { readonly hdr?: number; readonly subject?: Uint8Array };
 }
 
-/** The bytes of a message; without fields if this nats.js does not keep them there. */
+/**
+ * Returns the received bytes of a message; an object without fields if this version of nats.js does not keep them
+ * there.
+ */
 export function bytesOf(message: Msg): PrivateMessage {
   return message as PrivateMessage;
 }

@@ -1,6 +1,6 @@
 /**
- * Makes the consumers with which streams are read: ordered, without acknowledgements, deleted by the server when they
- * have no subscriber.
+ * Makes the consumers with which streams are read: ordered, without acknowledgements, and deleted by the server when
+ * they have no subscriber.
  */
 import { token } from "../ports/clock.ts";
 import type { KeptStream } from "./kept_stream.ts";
@@ -8,18 +8,19 @@ import type { KeptStream } from "./kept_stream.ts";
 /** Time without a subscriber after which the server deletes a consumer, in ms. */
 const INACTIVE = 5_000;
 
-/** A consumer that waits for a subscriber. */
+/** A consumer that delivers nothing until it has a subscriber. */
 export interface ReadConsumer {
   readonly name: string;
   /** Subject to which the consumer delivers. */
   readonly inbox: string;
-  /** Number of messages that the consumer has to deliver. */
+  /** Number of messages that the consumer has to deliver from the start. */
   readonly expected: number;
 }
 
 /**
- * Makes a consumer that begins to deliver when it has a subscriber. `onNamed` is called with its name before the
- * request: without an answer the consumer may exist nevertheless. Rejects like `JetStream.createConsumer`.
+ * Makes a consumer that begins to deliver when it has a subscriber. `onNamed` is called with the consumer's name
+ * before the request, because without an answer the consumer may exist nevertheless. Rejects like
+ * `JetStream.createConsumer`.
  */
 export async function createConsumer(
   stream: KeptStream,

@@ -1,4 +1,4 @@
-/** Limits the number of concurrent reads of messages. */
+/** Limits the number of concurrent reads of messages on one connection. */
 import { Gate } from "../data/queues.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
@@ -8,24 +8,24 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
  *
  * - A server disconnects a client for which 64 MiB wait (`max_pending`), even if the client requested them: 200
  *   concurrent reads of 550 kB ended the connection, were sent again, and ended the next one.
- * - A server answers requests even when no client waits for them any more: 2,000 runs that were loaded at once took it
- *   90 s, because most of their reads were sent several times; now they take 3 s.
- * - A caller that waits too long gives up and reads again: 400 waiters of a lock over a slow link had 1,200 reads wait
- *   for their turn, and no other read of the node was sent in time.
+ * - A server answers requests even when no client waits for them any more: 2,000 runs that were loaded at once took
+ *   it 90 s, because most of their reads were sent several times; with this limit they take 3 s.
+ * - A caller that waits too long gives up and reads again: 400 waiters of a lock over a slow link had 1,200 reads
+ *   wait for their turn, and no other read of the node was sent in time.
  */
 export class ReadLimiter {
   readonly #clock: Clock;
   readonly #gate = new Gate(MOST_READS);
-  /** Reads that wait for their turn, by the name of what they read. */
+  /** Reads that wait for their turn, by the text that names their content. */
   readonly #waiting: Map<string, Promise<unknown>> = new Map();
   /** Expected size of an answer, in bytes: the average, or the last size if that is larger. */
   #size = 1024 * 1024;
   /**
-   * Number of concurrent reads that the server answers in time: halved after a read without an answer, increased after
-   * each answer.
+   * Number of concurrent reads that the server answers in time. It is halved after a read without an answer, and
+   * increased after each answer.
    */
   #timely = MOST_READS;
-  /** Time of the last answer, by the monotonic clock. */
+  /** Time of the last answer to a read, by the monotonic clock. */
   #answered = -Infinity;
 
   constructor(clock: Clock) {
@@ -33,14 +33,15 @@ export class ReadLimiter {
   }
 
   /**
-   * Sends a request when its turn comes. Settles as the request does; has no answer if other reads get none while it
-   * waits. Waiting requests with the same `what`, which names their content, are sent once.
+   * Sends a request when its turn comes, and settles as it does. Fails like a request without an answer if other
+   * reads get no answer while it waits. `what`: a text that names the content of the read; waiting requests with the
+   * same text are sent once.
    */
   do<T>(request: () => Promise<T>, sizeOf: (answer: T) => number, what?: string): Promise<T> {
     this.#gate.most = Math.max(1, Math.min(this.#timely, READ_ROOM / this.#size));
     if (!this.#gate.isFull) return this.#read(this.#gate.enter(), request, sizeOf);
     if (what === undefined) return this.#read(this.#turn(), request, sizeOf);
-    const waiting = this.#waiting.get(what) as Promise<T> | undefined; // `what` determines the type
+    const waiting = this.#waiting.get(what) as Promise<T> | undefined; // cast: `what` determines the type of the answer
     if (waiting !== undefined) return waiting;
     const turn = this.#turn().finally(() => this.#waiting.delete(what));
     const answer = this.#read(turn, request, sizeOf);
@@ -81,14 +82,14 @@ export class ReadLimiter {
 }
 
 /**
- * Time for which a read waits for its turn while no other is answered, in ms: a server that hangs fails all waiting
- * reads. Behind a slow server they go on waiting: else a list of runs was given up behind 3,000 busy ones.
+ * Time for which a read waits for its turn while no other read is answered, in ms: if a server hangs, all waiting
+ * reads fail. Behind a slow server they go on waiting; otherwise a list of runs was given up behind 3,000 busy ones.
  */
 const LONGEST_WAIT = 5_000;
 
 /**
- * Maximum number of concurrent reads, minimum number, and maximum bytes of their answers. Over a slow link more would
- * take longer than a read waits, and repeated reads would add to them.
+ * Maximum number of concurrent reads; `FEWEST_READS`: minimum number; `READ_ROOM`: maximum size of their answers, in
+ * bytes. Over a slow link more would take longer than a read waits, and repeated reads would add to them.
  */
 const MOST_READS = 64;
 const FEWEST_READS = 4;

@@ -1,8 +1,8 @@
 /**
- * The removal rule: an entry is replaced by a marker, which watches receive, and which expires after 1 s. A full store
- * has no room for a marker: there the entry is erased, which makes room, and a marker is written afterwards. If there
- * is still no room for it, watches notice the removal at the end of the entry's ttl, or at their next listing. A purge
- * of `@nats-io/kv` does less: docs/internals/packages.md, row `kv-purge`.
+ * Removes entries of a bucket. An entry is replaced by a marker, which watches receive, and which expires after 1 s.
+ * A full store has no room for a marker: there the entry is erased, which makes room, and a marker is written
+ * afterwards. If there is still no room for it, watches notice the removal at the end of the entry's ttl, or at their
+ * next listing. A purge of `@nats-io/kv` does less: docs/internals/packages.md, row `kv-purge`.
  */
 import { MARKER_TTL } from "./bucket_settings.ts";
 import type { BucketStream } from "./bucket_stream.ts";
@@ -11,21 +11,24 @@ import { packValue } from "./key_subject.ts";
 
 /** An entry to be removed. */
 export interface Removal {
-  /** The key's subject, below the bucket's prefix. */
+  /** Subject of the entry's key, without the bucket's prefix. */
   readonly subject: string;
-  /** The key, if it is known: watches that never received the entry of a hashed subject read it in the marker. */
+  /**
+   * The entry's key, if it is known. It is written into the marker for watches that never received the entry of a
+   * hashed subject.
+   */
   readonly key?: string;
-  /** Removes the entry only at this revision; absent: at any. */
+  /** Revision that the entry must have to be removed; absent: any. */
   readonly revision?: number | undefined;
-  /** Text that watches report with the removal. */
+  /** Text that watches report with the removal; absent: none. */
   readonly note?: string | undefined;
   /** True if the entry's ttl has passed: watches report `expire` instead of `delete`. */
   readonly expired?: boolean;
 }
 
 /**
- * Removes an entry. Resolves with the revision of its marker, if one was written; `undefined` if the key is at another
- * revision.
+ * Removes an entry. Resolves with the revision of its marker, if one was written; `undefined` if the key is at
+ * another revision.
  */
 export async function remove(
   stream: BucketStream,
@@ -36,7 +39,7 @@ export async function remove(
     ...(expired ? { "Nats-Marker-Reason": "MaxAge" } : { "KV-Operation": "PURGE" }),
     "Nats-Rollup": "sub",
   };
-  // without a ttl a marker stays for ever, like the markers of `kv.delete` of nats.js
+  // a ttl, because a marker without one stays for ever, as the markers of `kv.delete` of nats.js do
   const ttl = `${MARKER_TTL}s`;
   const writeMarker = (expected: number | undefined) =>
     stream.write(subject, data, { ttl, expected, headers }, { whenFull: "fail" });
@@ -47,7 +50,7 @@ export async function remove(
     if (!isFull(error)) throw error;
   }
   if (!await erase(stream, subject, revision)) return undefined;
-  // there may be room now for a marker, which watches receive at once
+  // after the erasure there may be room for a marker, which watches receive at once
   try {
     const marker = await writeMarker(0);
     return marker === undefined ? {} : { marker };
@@ -57,12 +60,15 @@ export async function remove(
   }
 }
 
-/** Erases the entry at a revision, or at any. Resolves with false if the key is at another revision. */
+/**
+ * Erases an entry of a bucket. `revision`: revision that it must have; `undefined`: any. Resolves with false if the
+ * key is at another revision.
+ */
 export async function erase(stream: BucketStream, subject: string, revision: number | undefined): Promise<boolean> {
   const { js, name, prefix } = stream;
   while (true) {
     const last = await stream.attempt((limit) => js.last(name, prefix + subject, limit));
-    // the server erases by revision alone, without comparing the key
+    // checked here, because the server erases by revision alone, without comparing the key
     if (revision !== undefined && last?.revision !== revision) return false;
     if (last?.type !== "put") return true;
     if (await stream.attempt((limit) => js.erase(name, last.revision, limit), { once: true })) return true;

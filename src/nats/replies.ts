@@ -1,4 +1,7 @@
-/** Receives batches of messages that the server sends on request, over one subscription for a whole connection. */
+/**
+ * Receives batches of messages that the server sends as answers to a request, over one subscription for a whole
+ * connection.
+ */
 import type { Msg, Subscription } from "@nats-io/nats-core";
 import { mayNot } from "../ports/transport.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
@@ -6,13 +9,16 @@ import { violation } from "./nats_error.ts";
 import { numberAt } from "./stored_message.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** Receives the messages of a batch. */
+/** Receives the messages of one batch. */
 interface ReplyReceiver {
   receive(message: Msg): void;
   failed(error: Error): void;
 }
 
-/** Receives batches over one subscription: one for each batch would cost an additional write. */
+/**
+ * Receives batches of messages over one subscription, because a subscription for each batch would cost an additional
+ * write.
+ */
 export class Replies {
   readonly #transport: NatsTransport;
   readonly #inbox: string;
@@ -25,7 +31,7 @@ export class Replies {
     this.#inbox = `${transport.inbox()}.`;
   }
 
-  /** Opens a receiver. `reply`: subject to which its messages must be sent. */
+  /** Registers a receiver. Returns the subject to which its messages must be sent, and a function that removes it. */
   open(receiver: ReplyReceiver): { readonly reply: string; close(): void } {
     this.#subscription ??= this.#subscribe();
     const number = this.#next++;
@@ -43,7 +49,7 @@ export class Replies {
     });
   }
 
-  /** Passes a message to its receiver. Must not throw: that would end the connection's reader for good. */
+  /** Passes a message to its receiver. Must not throw, because that would end the connection's reader for good. */
   #receive(message: Msg): void {
     const receiver = this.#open.get(numberAt(message, this.#inbox.length));
     try {

@@ -1,10 +1,10 @@
 /**
  * One consumer for many readers of a stream: a server has few consumers, and each costs it memory and every node a
  * timer. The consumer does not wait for its readers, unless it has only one: a reader that does not take its messages
- * leaves, and goes on with a consumer of its own (`log_reader.ts`). A reader joins when the consumer is made anew, from
- * the position of the reader that is furthest behind; the others skip messages that they have. The old consumer
- * delivers until the new one exists, so that no reader waits. An ordered consumer of `@nats-io/jetstream` has one
- * reader, and is silent for long when it is lost (docs/internals/packages.md, row `ordered-push`).
+ * must leave, and goes on with a consumer of its own (`log_reader.ts`). A reader joins when the consumer is made
+ * anew, from the position of the reader that is furthest behind; the others skip messages that they have. The old
+ * consumer delivers until the new one exists, so that no reader waits. An ordered consumer of `@nats-io/jetstream`
+ * has one reader, and is silent for long when it is lost (docs/internals/packages.md, row `ordered-push`).
  */
 import type { Msg } from "@nats-io/nats-core";
 import { backoff, delay, type Timer } from "../ports/clock.ts";
@@ -17,66 +17,67 @@ import { distinctFilters } from "./subject_filter.ts";
 import { SubjectRoutes } from "./subject_routes.ts";
 
 /**
- * Maximum distance of a reader from the others to join them, in sequences: the messages between are delivered again.
+ * Maximum distance of a reader from the other readers to join them, in sequences. The messages between them are
+ * delivered again to the others.
  */
 const NEAR = 4_096;
-/** Wait before the first consumer is made, in ms, because many readers mostly join at once. */
+/** Time before the first consumer is made, in ms, because many readers mostly join at once. */
 const FIRST = 5;
-/** Minimum interval at which the consumer is made anew, in ms. */
+/** Minimum interval between two remakings of the consumer, in ms. */
 const PACE = 100;
 /** Time after which the consumer is made anew without the filters of readers that have left, in ms. */
 const NARROW = 5_000;
-/** Longest pause after a failure, in ms. */
+/** Longest pause after a failure to make the consumer, in ms. */
 const PAUSE = 2_000;
-/** Interval at which the marks of readers are moved behind messages of other subjects, in ms. */
+/** Interval at which the marks (positions) of readers are moved behind messages of other subjects, in ms. */
 const ADVANCE = 5_000;
 
-/** Position of a consumer. */
+/** Position of a consumer in its stream. */
 export interface Progress {
   /** Sequence of the last message that the consumer has delivered or skipped. */
   readonly sequence: number;
   /** Time stamp of the message with this `sequence`. */
   readonly time: number | undefined;
-  /** Sequence up to which all messages for the consumer were delivered. */
+  /** Sequence up to which all messages for the consumer's readers were delivered. */
   readonly upTo: number;
 }
 
 /** A reader that may share a consumer. None of its methods throws. */
 export interface SharingReader {
   readonly filters: readonly string[];
-  /** True if the reader takes no messages now. */
+  /** True if the reader takes no messages at present. */
   readonly paused: boolean;
-  /** Last message that the reader has read, and its stream. */
+  /** The last message that the reader has read, and the stream that it was in. */
   readonly position: LogMark;
-  /** Sequence up to which the reader has all its messages. */
+  /** Sequence up to which the reader has received all of its messages. */
   readonly upTo: number;
-  /** Called once for each {@link SharedConsumer.join}, before messages come from this consumer. */
+  /** Called once for each {@link SharedConsumer.join}, before any message of this consumer. */
   onJoined(consumer: SharedConsumer): void;
-  /** Called with a message, perhaps one that the reader has already. */
+  /** Called with a message, which the reader may have received before. */
   onMessage(message: Msg, sequence: number, time: number): void;
   /** Called when the consumer has reached this position, even if no message was for this reader. */
   onPassed(progress: Progress): void;
-  /** Called when nothing is left to deliver now. */
+  /** Called when nothing is left to deliver at present. */
   onIdle(): void;
-  /** Called when all messages that existed at the start have been delivered. */
+  /** Called when all messages have been delivered that existed when the reader joined. */
   onCaughtUp(): void;
   /** Called when delivery is interrupted until {@link SharingReader.onRestart}. */
   onInterrupted(): void;
   onRestart(place: LogPlace): void;
-  /** Called with an error of an operation that is tried again; `reading`: no messages arrive meanwhile. */
+  /** Called with an error of an operation that is repeated. `reading`: true if no messages arrive meanwhile. */
   onFault(error: unknown, reading: boolean): void;
-  /** Called when the reader is no longer among the readers of this consumer. */
+  /** Called when the reader has left this consumer, or was removed from it. */
   onLeft(consumer: SharedConsumer): void;
 }
 
-/** A consumer on the server, and its delivery here. */
+/** A consumer on the server, and the subscription to which it delivers. */
 interface Current {
   readonly name: string;
   readonly created: string;
   readonly delivery: LogDelivery;
 }
 
-/** A consumer with its readers. */
+/** A consumer that several readers share; see the file's comment. */
 export class SharedConsumer implements Progress {
   sequence = 0;
   time: number | undefined;
@@ -85,13 +86,13 @@ export class SharedConsumer implements Progress {
   readonly #onEnd: () => void;
   readonly #readers = new Set<SharingReader>();
   readonly #joining: Map<SharingReader, PromiseWithResolvers<boolean>> = new Map();
-  /** Number of readers by filter. */
+  /** Number of the readers with each filter. */
   readonly #filters = new Map<string, number>();
   #routes = new SubjectRoutes<SharingReader>([]);
   #current: Current | undefined;
-  /** Reply subject of a pending request of flow control: the server waits for the reply. */
+  /** Subject of a flow control request that was not answered yet: the server waits for the reply. */
   #held: string | undefined;
-  /** Number of interruptions. */
+  /** Number of interruptions of the delivery so far. */
   #interruptions = 0;
   #wake = Promise.withResolvers<void>();
   #narrow: Timer | undefined;
@@ -100,13 +101,13 @@ export class SharedConsumer implements Progress {
   #advancedAt = -Infinity;
   readonly #end = new AbortController();
 
-  /** The consumer ends when it has no reader left; then `onEnd` is called. */
+  /** `onEnd` is called when the consumer has ended, because it has no reader left. */
   constructor(stream: KeptStream, onEnd: () => void) {
     this.#stream = stream;
     this.#onEnd = onEnd;
     const { transport } = stream;
     const stops = [transport.onStatus(() => this.#interrupt()), stream.onRecreated(() => this.#interrupt())];
-    // in a microtask: its first reader joins meanwhile
+    // in a microtask, because its first reader joins meanwhile
     queueMicrotask(() =>
       this.#run().finally(() => {
         for (const stop of stops) stop();
@@ -114,7 +115,10 @@ export class SharedConsumer implements Progress {
     );
   }
 
-  /** Returns the number of filters that the consumer would have with these, and how many of these it already has. */
+  /**
+   * Compares the filters of a reader with those of this consumer. `size`: number of filters with both; `common`:
+   * number that the consumer has already.
+   */
   with(filters: readonly string[]): { readonly size: number; readonly common: number } {
     const common = filters.filter((filter) => this.#filters.has(filter)).length;
     return { size: this.#filters.size + filters.length - common, common };
@@ -122,7 +126,7 @@ export class SharedConsumer implements Progress {
 
   /**
    * Adds a reader. Resolves with true after `onJoined`; with false if the reader is too far from the others, or has
-   * left. Rejects like `KeptStream.attempt` if there is no consumer for it.
+   * left. Rejects like `KeptStream.attempt` if no consumer can be made for it.
    */
   join(reader: SharingReader): Promise<boolean> {
     for (const filter of reader.filters) this.#filters.set(filter, (this.#filters.get(filter) ?? 0) + 1);
@@ -132,17 +136,17 @@ export class SharedConsumer implements Progress {
     return joining.promise;
   }
 
-  /** True if the consumer has only one reader; it then waits for that. */
+  /** True if the consumer has only one reader; the consumer then waits for that reader. */
   get alone(): boolean {
     return this.#readers.size === 1;
   }
 
-  /** Call when a reader takes messages again. */
+  /** Call when a reader that was paused takes messages again. */
   resume(): void {
     if (this.#held !== undefined) this.#flow(this.#held);
   }
 
-  /** Removes a reader. Idempotent. */
+  /** Removes a reader from the consumer. Idempotent. */
   leave(reader: SharingReader): void {
     const joining = this.#joining.get(reader);
     if (joining === undefined && !this.#readers.has(reader)) return;
@@ -186,7 +190,7 @@ export class SharedConsumer implements Progress {
         failures = 0;
       } catch (error) {
         this.#fail(error);
-        // the timer of a wait would outlive the connection
+        // end here: the timer of a wait would outlive the connection
         if (this.#readers.size + this.#joining.size === 0 || transport.status.state === "closed") break;
         await delay(clock, backoff(random, failures++, 20, PAUSE));
       }
@@ -197,7 +201,7 @@ export class SharedConsumer implements Progress {
     this.#onEnd();
   }
 
-  /** Resolves when the transport is connected, or no reader is left. */
+  /** Resolves when the transport is connected, or when no reader is left. */
   async #connected(): Promise<void> {
     const { transport } = this.#stream;
     while (transport.status.state !== "connected" && this.#readers.size + this.#joining.size > 0) {
@@ -206,7 +210,7 @@ export class SharedConsumer implements Progress {
     }
   }
 
-  /** Makes the consumer anew, with the readers that join. */
+  /** Makes the consumer anew on the server, with the readers that join. */
   async #build(): Promise<void> {
     const stream = this.#stream;
     this.#builtAt = stream.transport.clock.monotonic();
@@ -231,11 +235,12 @@ export class SharedConsumer implements Progress {
         opt_start_seq: start,
       };
       const made = await stream.attempt((limit) => createConsumer(stream, config, limit, (name) => unused = name));
-      // the stream may have been made anew meanwhile; nothing is delivered before the subscription
+      // checked again, because the stream may have been made anew meanwhile; nothing is delivered before the
+      // subscription
       const state = await readState(stream);
       if (interruptions !== this.#interruptions) return;
       if (state.created !== base.created || state.last < start - 1) {
-        // the readers look their places up again
+        // the stream is another one: the joining readers must look up their places again
         this.#turnAway(joining);
         return this.#interrupt();
       }
@@ -247,8 +252,8 @@ export class SharedConsumer implements Progress {
   }
 
   /**
-   * Returns the place at which reading goes on after an interruption, for the readers that are furthest; the other
-   * readers look up their own.
+   * Finds the place at which the consumer goes on after an interruption, for the readers that are furthest; the other
+   * readers must look up their own places.
    */
   async #placeAfterInterruption(): Promise<LogPlace | undefined> {
     if (this.#current !== undefined || this.#readers.size === 0) return undefined;
@@ -269,7 +274,7 @@ export class SharedConsumer implements Progress {
     return foremost;
   }
 
-  /** Returns the readers that are near enough to join; turns the others away. */
+  /** Returns the readers that are near enough to join, and turns the others away. */
   #nearTo(base: { created: string; upTo: number }): readonly SharingReader[] {
     const isNear = ({ position, upTo }: SharingReader) =>
       position.created === base.created && Math.abs(upTo - base.upTo) <= NEAR;
@@ -282,7 +287,7 @@ export class SharedConsumer implements Progress {
     for (const reader of readers) if (this.#joining.has(reader)) this.leave(reader);
   }
 
-  /** Replaces the consumer that delivers. */
+  /** Replaces the consumer that delivers by a new one. */
   #switch(
     { name, inbox, expected }: ReadConsumer,
     { created, start, joining, place }: {
@@ -305,7 +310,7 @@ export class SharedConsumer implements Progress {
     const joined: (() => void)[] = [];
     for (const reader of joining) {
       const promise = this.#joining.get(reader);
-      if (promise === undefined) continue; // the reader has left
+      if (promise === undefined) continue; // the reader has left meanwhile
       this.#joining.delete(reader);
       this.#readers.add(reader);
       reader.onJoined(this);
@@ -329,7 +334,7 @@ export class SharedConsumer implements Progress {
   }
 
   #deliver(message: Msg, sequence: number, time: number): void {
-    // after the death of a leader, old messages are delivered again
+    // ignored: after the death of the stream's leader, old messages are delivered again
     if (sequence <= this.sequence) return;
     this.#routes.each(message.subject, (reader) => {
       if (this.#readers.has(reader)) reader.onMessage(message, sequence, time);
@@ -346,8 +351,8 @@ export class SharedConsumer implements Progress {
   }
 
   /**
-   * Handles "nothing left up to this sequence": moves the marks of readers, so that the expiry of messages of other
-   * subjects is not taken for a loss.
+   * Handles the report that nothing is left to deliver up to this sequence: moves the marks (positions) of readers
+   * there, so that the expiry of messages of other subjects is not taken for a loss.
    */
   #idle(sequence: number): void {
     const { clock } = this.#stream.transport;
@@ -367,7 +372,7 @@ export class SharedConsumer implements Progress {
     });
   }
 
-  /** Handles the loss of the consumer or of its stream. */
+  /** Handles the loss of the consumer or of its stream: delivery is interrupted until the consumer is made anew. */
   #interrupt(): void {
     this.#interruptions++;
     this.#wake.resolve();
@@ -388,7 +393,7 @@ export class SharedConsumer implements Progress {
   }
 
   #fail(error: unknown): void {
-    // a lost connection is reported by the transport
+    // not reported: the transport reports a lost connection
     if (this.#stream.transport.status.state !== "connected") return;
     if (this.#current === undefined) { for (const reader of [...this.#readers]) reader.onFault(error, true); }
     for (const [reader, joining] of [...this.#joining]) {

@@ -1,25 +1,25 @@
-/** Consumers shared by the readers of one stream in this process: as few as their filters allow. */
+/** The consumers that the readers of one stream share in this process: as few as the limit for filters allows. */
 import { Gate } from "../data/queues.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { SharedConsumer, type SharingReader } from "./shared_consumer.ts";
 
 /**
- * Maximum number of filters of a consumer. With many, finding the next message costs the server time (measured with
- * 1,500 subjects: 0.1 to 0.3 ms), while a consumer of all subjects would bring every message of the namespace to every
- * node.
+ * Maximum number of filters of a consumer. With many filters, finding the next message costs the server time
+ * (measured with 1,500 subjects: 0.1 to 0.3 ms); a consumer without filters would bring every message of the
+ * namespace to every node.
  */
 const MOST = 64;
 
-/** Number of readers and watches of a stream that begin at a time. */
+/** Number of readers and watches of a stream that may begin at the same time. */
 const AT_ONCE = 16;
 
-/** Time for which the last sequence is not read again, in ms. */
+/** Time for which the last sequence read from the stream's leader is used again, in ms. */
 const RECENT = 1_000;
 
 /** The shared consumers of one stream. */
 export class SharedConsumers {
   readonly stream: KeptStream;
-  /** Limits how many readers and watches begin at once. */
+  /** Limits how many readers and watches of the stream begin at the same time. */
   readonly beginnings: Gate = new Gate(AT_ONCE);
   readonly #all = new Set<SharedConsumer>();
   #asked: { readonly at: number; readonly sequence: Promise<number> } | undefined;
@@ -28,7 +28,10 @@ export class SharedConsumers {
     this.stream = stream;
   }
 
-  /** Returns the last sequence of the stream's leader, at most 1 s old. Rejects like `KeptStream.attempt`. */
+  /**
+   * Returns the last sequence of the stream, as its leader reported it at most 1 s ago. Rejects like
+   * `KeptStream.attempt`.
+   */
   lastSequence(): Promise<number> {
     const now = this.stream.transport.clock.monotonic();
     if (this.#asked === undefined || now - this.#asked.at > RECENT) {
@@ -37,7 +40,10 @@ export class SharedConsumers {
     return this.#asked.sequence;
   }
 
-  /** Returns the shared consumer that has most of a reader's filters, or a new one. The reader must join it at once. */
+  /**
+   * Returns the shared consumer that has most of a reader's filters already, or a new one. The reader must join it at
+   * once.
+   */
   sharedBy({ filters }: Pick<SharingReader, "filters">): SharedConsumer {
     let best: SharedConsumer | undefined;
     let most = -1;
@@ -49,7 +55,7 @@ export class SharedConsumers {
     return best ?? this.#make();
   }
 
-  /** Makes a consumer that is not shared, for a reader that must join it at once. */
+  /** Makes a consumer for one reader alone, which must join it at once. */
   own(): SharedConsumer {
     return new SharedConsumer(this.stream, () => {});
   }

@@ -1,4 +1,7 @@
-/** Messages of a stream as they arrive: delivered by a consumer, read by direct get, or read from the API. */
+/**
+ * Messages of a stream in the three forms in which they arrive: delivered by a consumer, read by direct get, or read
+ * from JetStream's API.
+ */
 import type { StoredMsg } from "@nats-io/jetstream";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import type { StoredMessage } from "../ports/event_log.ts";
@@ -6,8 +9,8 @@ import type { MessageTimes } from "./message_times.ts";
 import { bytesOf } from "./private.ts";
 
 /**
- * A message delivered by a consumer. Its headers are decoded when they are read, because decoding costs more than
- * everything else.
+ * A message delivered by a consumer. Its headers are decoded only when they are read, because decoding costs more
+ * than everything else.
  */
 export class DeliveredMessage implements StoredMessage {
   readonly sequence: number;
@@ -25,13 +28,13 @@ export class DeliveredMessage implements StoredMessage {
     this.#message = message;
   }
 
-  /** Headers of the message, which anybody may have written; `undefined` if nats.js cannot read them. */
+  /** Headers of the message. Anybody may have written them; `undefined` if nats.js cannot read them. */
   get headers(): Readonly<Record<string, string>> | undefined {
     if (this.#message !== undefined) {
       try {
         this.#headers = this.#read(this.#message.headers);
       } catch {
-        // an invalid name or value: the message then has no headers
+        // a name or value is invalid: the message then has no headers
       }
       this.#message = undefined;
     }
@@ -43,7 +46,7 @@ export class DeliveredMessage implements StoredMessage {
     return own.length === 0 ? undefined : Object.fromEntries(own.map((name) => [name, headers!.get(name)]));
   }
 
-  /** Returns true if the publisher of the message gave it this header. */
+  /** Returns true if a header was set by the message's publisher, not added by the server. */
   protected isOwn(_name: string): boolean {
     return true;
   }
@@ -60,12 +63,12 @@ const DIRECT: ReadonlySet<string> = new Set([
   "Nats-UpTo-Sequence",
 ]);
 
-/** A message of a direct get. */
+/** A message read by direct get. */
 export class DirectMessage extends DeliveredMessage {
-  /** Sequence of the message before it in a batch; 0: it is the first, or not in a batch. */
+  /** Sequence of the previous message in the same batch; 0: the message is the first, or not in a batch. */
   readonly before: number;
 
-  /** Reads the answer of a direct get; `undefined`: invalid. `times`: shared by a batch, for speed. */
+  /** Parses the answer of a direct get; `undefined`: invalid. `times`: parser of times, shared by a batch for speed. */
   static of(message: Msg, times?: MessageTimes): DirectMessage | undefined {
     const header = headerOf(message);
     if (header === undefined) return undefined;
@@ -86,16 +89,17 @@ export class DirectMessage extends DeliveredMessage {
   }
 }
 
-/** Prefixes of the header lines that the server adds. */
+/** Beginnings of the header lines that the server adds to the answer of a direct get. */
 const SEQUENCE = "\r\nNats-Sequence:";
 const TIME = "\r\nNats-Time-Stamp:";
 const SUBJECT = "\r\nNats-Subject:";
 const BEFORE = "\r\nNats-Last-Sequence:";
 
 /**
- * Returns a function that looks up a header that the server adds, behind those of the message itself, by the beginning
- * of its line; "" if absent. It reads the bytes, if this nats.js has them where 3.4 has them, which takes a fraction of
- * the time of decoding all headers: docs/internals/packages.md, row `core-headers`.
+ * Returns a function that returns the value of a header line that the server adds (behind the message's own headers),
+ * by the beginning of the line; "" if absent. It reads the received bytes, if this nats.js keeps them where version
+ * 3.4 does, which takes a fraction of the time of decoding all headers: docs/internals/packages.md, row
+ * `core-headers`.
  */
 function headerOf(message: Msg): ((line: string) => string) | undefined {
   const { _rdata: bytes, _msg: head } = bytesOf(message);
@@ -117,9 +121,9 @@ function headerOf(message: Msg): ((line: string) => string) | undefined {
 const decoder = new TextDecoder();
 
 /**
- * Parses the number, in base 36, behind `prefix` characters of a message's subject; NaN: there is none. It reads the
- * bytes, if this nats.js has them where 3.4 has them: decoding a text takes as long as everything else about an
- * acknowledgement (docs/internals/packages.md, row `publish`).
+ * Parses the number, in base 36, behind the first `prefix` characters of a message's subject; NaN: there is none. It
+ * reads the received bytes, if this nats.js keeps them where version 3.4 does: decoding a text takes as long as
+ * everything else about an acknowledgement (docs/internals/packages.md, row `publish`).
  */
 export function numberAt(message: Msg, prefix: number): number {
   const { _msg: head } = bytesOf(message);
@@ -139,8 +143,9 @@ export function numberAt(message: Msg, prefix: number): number {
 type ReadMessage = Pick<StoredMsg, "seq" | "subject" | "time" | "data" | "header">;
 
 /**
- * Converts a message that `@nats-io/jetstream` has read; `undefined`: it is no stored message (the package accepts any
- * answer: docs/internals/packages.md, row `any-answer`). `direct`: it has the headers of a direct get.
+ * Converts a message that `@nats-io/jetstream` has read; `undefined`: the answer is no stored message (the package
+ * accepts any answer: docs/internals/packages.md, row `any-answer`). `direct`: true if it has the headers of a direct
+ * get.
  */
 export function toStored(message: ReadMessage, direct = false): StoredMessage | undefined {
   try {
@@ -153,7 +158,7 @@ export function toStored(message: ReadMessage, direct = false): StoredMessage | 
   }
 }
 
-/** Returns the headers of a message, which anybody may have written; `undefined` if nats.js cannot read them. */
+/** Returns the headers of a message. Anybody may have written them; `undefined` if nats.js cannot read them. */
 function headersOf(message: ReadMessage, direct: boolean): Readonly<Record<string, string>> | undefined {
   try {
     const { header } = message;

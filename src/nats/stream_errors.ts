@@ -1,13 +1,13 @@
 /**
- * Errors of a stream for its user: the meaning of a refusal of JetStream, and what to do. `what` names the stream: "the
- * bucket x".
+ * Makes the errors of a stream for users: what a refusal of JetStream means, and what to do. `what` names the
+ * stream's purpose, such as "the bucket x".
  */
 import { byteLength } from "../data/utf8.ts";
 import { CatgaError, unavailable } from "../error.ts";
 import type { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { tooLarge } from "./nats_error.ts";
 
-/** Error: the server, or the account, has no JetStream. */
+/** Makes the error: the server, or the account, has no JetStream. */
 export function noJetStream(server: string, cause: JetStreamRefusal): CatgaError {
   return new CatgaError(
     "UNAVAILABLE",
@@ -17,7 +17,7 @@ export function noJetStream(server: string, cause: JetStreamRefusal): CatgaError
   );
 }
 
-/** Error: the server, the account or the stream has no room for a write. */
+/** Makes the error: the server, the account or the stream has no room for a write. */
 export function storeFull(what: string, cause: JetStreamRefusal): CatgaError {
   return unavailable(
     `${what} takes no writes, because the store is full: ${cause.message}; raise max_file_store of ` +
@@ -26,7 +26,7 @@ export function storeFull(what: string, cause: JetStreamRefusal): CatgaError {
   );
 }
 
-/** Error: the stream cannot be read, because it or the account has its maximum number of consumers. */
+/** Makes the error: the stream cannot be read, because it or the account has its maximum number of consumers. */
 export function tooManyConsumers(what: string, stream: string, cause: JetStreamRefusal): CatgaError {
   return new CatgaError(
     "CONSUMER_LIMIT",
@@ -36,7 +36,7 @@ export function tooManyConsumers(what: string, stream: string, cause: JetStreamR
   );
 }
 
-/** Error: the stream does not exist, and this NATS user may not create it. */
+/** Makes the error: the stream does not exist, and this NATS user may not create it. */
 export function streamMissing(what: string, stream: string, cause: CatgaError): CatgaError {
   return new CatgaError(
     "UNAVAILABLE",
@@ -46,9 +46,9 @@ export function streamMissing(what: string, stream: string, cause: CatgaError): 
   );
 }
 
-/** Error: the stream could not be opened in time; `retryable`: that may work later. */
+/** Makes the error: the stream could not be opened in time. `retryable`: another attempt may succeed later. */
 export function cannotOpen(what: string, server: string, retryable: boolean, cause: JetStreamRefusal): CatgaError {
-  // nats-server: replicas > 1 not supported in non-clustered mode
+  // code 10074 of nats-server: "replicas > 1 not supported in non-clustered mode"
   const advice = cause.message.endsWith("(10074)") ? ": leave out `replicas`, or make a cluster of three servers" : "";
   return new CatgaError("UNAVAILABLE", `cannot open ${what} on ${server}: ${cause.message}${advice}`, {
     retryable,
@@ -56,12 +56,12 @@ export function cannotOpen(what: string, server: string, retryable: boolean, cau
   });
 }
 
-/** Error: an operation was not done in time, or was not answered. */
+/** Makes the error: an operation was not done in time, or got no answer. */
 export function noAnswer(what: string, cause: JetStreamRefusal): CatgaError {
   return unavailable(`${what} does not answer: ${cause.message}`, { cause });
 }
 
-/** Error: a value is over `max_payload` of the server, or over a limit of the stream. */
+/** Makes the error: a value is larger than `max_payload` of the server, or than a limit of the stream. */
 export function valueTooLarge(
   bucket: string,
   { key, value, maxPayload }: { key: string; value: string; maxPayload: number },

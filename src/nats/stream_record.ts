@@ -1,12 +1,12 @@
-/** Converts a message of a bucket's stream to a change of an entry. */
+/** Converts a message of a bucket's stream to the change of an entry that it describes. */
 import type { StoredMessage } from "../ports/event_log.ts";
 import { readTtl, type StoredTime } from "./expiry.ts";
 
-/** A message of a bucket's stream. */
+/** A message of a bucket's stream, converted; see {@link recordOf}. */
 export interface StreamRecord extends StoredTime {
   readonly subject: string;
   readonly revision: number;
-  /** Effect of the message on the entry of its key. */
+  /** Effect of the message on the entry of its key: the entry was written, removed, or has expired. */
   readonly type: "put" | "delete" | "expire";
   readonly data: string;
 }

@@ -7,13 +7,13 @@
 export interface WrongSetting {
   readonly setting: string;
   readonly is: unknown;
-  /** Required value; `null`: the setting must be off. */
+  /** Value that the setting must have; `null`: the setting must be off. */
   readonly wanted: unknown;
 }
 
 /**
- * Settings of any stream that an operator may choose: they can make the stream slow, full or unreachable, but lose or
- * change no message.
+ * Settings of a stream that an operator may choose: they can make the stream slow, full or unreachable, but cannot
+ * lose or change a message.
  */
 export const OPERATORS: readonly string[] = [
   "name",
@@ -27,7 +27,7 @@ export const OPERATORS: readonly string[] = [
   "max_consumers",
 ];
 
-/** Returns the first wrong setting; `undefined`: none is wrong. */
+/** Returns the first wrong setting of a stream; `undefined`: none is wrong. */
 export function wrongSetting(
   config: Readonly<Record<string, unknown>>,
   wanted: Readonly<Record<string, unknown>>,
@@ -38,20 +38,20 @@ export function wrongSetting(
     return { setting, is: found, wanted: null };
   }
   for (const [setting, value] of Object.entries(wanted)) {
-    // the API omits settings that are false or zero
+    // an absent setting is false or zero: the API omits such settings
     const found = config[setting] ?? (typeof value === "boolean" ? false : typeof value === "number" ? 0 : undefined);
     if (JSON.stringify(found) !== JSON.stringify(value)) return { setting, is: found, wanted: value };
   }
   return undefined;
 }
 
-/** Returns the end of an error message: that the setting must be off, and, unless the setting's name says it, why. */
+/** Returns the end of an error's text: that the setting must be off, and why, unless the setting's name explains it. */
 export function neededOff(setting: string, harm: Readonly<Record<string, string>>): string {
   const why = harm[setting] ?? HARM[setting];
   return `Catga needs it to be off${why === undefined ? "" : `, because ${why}`}`;
 }
 
-/** Harm of a setting to any stream. */
+/** Text for errors: the harm of a setting to any stream. */
 const HARM: Readonly<Record<string, string>> = {
   sources: "another stream writes into it",
   mirror: "another stream writes into it",
@@ -60,7 +60,7 @@ const HARM: Readonly<Record<string, string>> = {
   persist_mode: "it may lose acknowledged writes",
 };
 
-/** Returns true if a setting has the value that the API returns for an unset setting; -1 is no limit. */
+/** Returns true if a setting has a value that the API returns for a setting that is off; -1 means no limit. */
 function isOff(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.values(value).every(isOff);
   return value === undefined || value === null || value === false || value === 0 || value === -1 ||

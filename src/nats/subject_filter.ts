@@ -1,9 +1,12 @@
-/** Compares patterns of subjects. */
+/** Compares patterns of NATS subjects. */
 
-/** Returns the patterns without those that other patterns cover: filters of a consumer must not overlap. */
+/**
+ * Returns the patterns that no other pattern of the list covers, without duplicates: filters of a consumer must not
+ * overlap.
+ */
 export function distinctFilters(patterns: readonly string[]): readonly string[] {
   const once = [...new Set(patterns)];
-  // only patterns with wildcards cover others; there may be thousands without
+  // a fast path: only patterns with wildcards cover others, and there may be thousands without
   const wide = once.filter((pattern) => /(?:^|\.)[*>](?:\.|$)/.test(pattern));
   return once.filter((pattern) => !wide.some((other) => other !== pattern && covers(other, pattern)));
 }

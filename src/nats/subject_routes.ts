@@ -1,7 +1,7 @@
-/** Finds the receivers of a message by its subject and their filters. */
+/** Finds the receivers of a message, by its subject and the receivers' filters. */
 import { covers } from "./subject_filter.ts";
 
-/** Receivers by filter. */
+/** Receivers of messages, by their filter. */
 export class SubjectRoutes<T> {
   readonly #literal = new Map<string, T[]>();
   readonly #wild: { readonly matches: (subject: string) => boolean; readonly receivers: T[] }[] = [];
@@ -19,7 +19,7 @@ export class SubjectRoutes<T> {
     for (const [filter, receivers] of wild) this.#wild.push({ matches: matcher(filter), receivers });
   }
 
-  /** Calls `callback` with each receiver that has a matching filter; once for each such filter. */
+  /** Calls `callback` with each receiver that has a filter matching the subject; once for each such filter. */
   each(subject: string, callback: (receiver: T) => void): void {
     for (const receiver of this.#literal.get(subject) ?? []) callback(receiver);
     for (const { matches, receivers } of this.#wild) {
@@ -29,8 +29,8 @@ export class SubjectRoutes<T> {
 }
 
 /**
- * Returns a test for literal subjects that match a pattern. Most patterns have their wildcard at the end: these need no
- * split.
+ * Returns a function that tests if a subject matches a pattern. Most patterns have their wildcard at the end, and are
+ * tested without splitting the subject.
  */
 function matcher(pattern: string): (subject: string) => boolean {
   const [, prefix, last] = /^([^*>]*)([*>])$/.exec(pattern) ?? [];

@@ -1,4 +1,4 @@
-/** A subscription of nats.js that can be ended at any time, and is made again after the server has ended it. */
+/** A subscription of nats.js that can be ended at any time, and that is made again after the server has ended it. */
 import type { Msg, Subscription as NatsSubscription } from "@nats-io/nats-core";
 import { doubled, type Timer } from "../ports/clock.ts";
 import type { Subscription, Transport } from "../ports/transport.ts";
@@ -6,9 +6,9 @@ import type { Subscription, Transport } from "../ports/transport.ts";
 /** Callbacks of a subscription. */
 export interface SubscriptionCallbacks {
   receive(message: Msg): void;
-  /** Called when the server has ended the subscription because the NATS user lacks the permission. */
+  /** Called when the server has ended the subscription, because the NATS user lacks the permission. */
   forbidden?(error: Error): void;
-  /** Called when the subscription exists again. */
+  /** Called when a subscription that the server had ended exists again. */
   allowed?(): void;
 }
 
@@ -16,14 +16,15 @@ export interface SubscriptionCallbacks {
 interface SubscriptionHandleOptions extends Omit<SubscriptionCallbacks, "receive"> {
   readonly optional: boolean;
   subscribe(): NatsSubscription;
-  /** Called when the subscription ends, possibly twice. */
+  /** Called when the subscription has ended; perhaps twice. */
   ended(): void;
 }
 
 /**
- * A subscription of nats.js that can be ended in any state of its connection, without an error. If the server ends it
- * for lack of a permission (which a reload of its configuration may restore), it is made again at a reconnect, when
- * another subscription is allowed again, and, unless it is optional, after pauses that grow from 1 s to 30 s.
+ * A subscription of nats.js that can be ended in any state of its connection without an error. If the server ends it
+ * for lack of a permission (which a reload of the server's configuration may restore), it is made again at a
+ * reconnect, when another subscription is allowed again, and, unless it is optional, after pauses that grow from 1 s
+ * to 30 s.
  */
 export class SubscriptionHandle implements Subscription {
   readonly subject: string;
@@ -32,10 +33,10 @@ export class SubscriptionHandle implements Subscription {
   #subscription: NatsSubscription;
   #draining: Promise<void> | undefined;
   #ended = false;
-  /** True after the server has ended the subscription, until it certainly exists again. */
+  /** True from the moment at which the server has ended the subscription until it certainly exists again. */
   forbidden = false;
   #timer: Timer | undefined;
-  /** Number of violations since the subscription last existed. */
+  /** Number of times that the server has ended the subscription since it last existed. */
   #failures = 0;
 
   constructor(
@@ -49,7 +50,10 @@ export class SubscriptionHandle implements Subscription {
     this.#subscription = options.subscribe();
   }
 
-  /** Call when the server has ended the subscription; each violation is reported twice. */
+  /**
+   * Call when the server has ended the subscription for lack of a permission. nats.js reports each such violation
+   * twice.
+   */
   forbid(error: Error): void {
     if (this.#ended || this.#timer !== undefined) return;
     this.forbidden = true;
@@ -59,7 +63,7 @@ export class SubscriptionHandle implements Subscription {
     this.#timer = this.#transport.clock.after(pause, () => this.again(), { background: true });
   }
 
-  /** Makes the subscription again now, if the server has ended it. */
+  /** Makes the subscription again now, if the server has ended it for lack of a permission. */
   again(): void {
     if (!this.forbidden || this.#ended) return;
     this.#timer?.cancel();
@@ -69,17 +73,17 @@ export class SubscriptionHandle implements Subscription {
       this.#unsubscribe();
       made = this.#subscription = this.#options.subscribe();
     } catch {
-      // the connection drains
+      // the connection drains: no new subscription is possible
       return;
     }
-    // a violation comes before the answer to a flush
+    // the server's report of a violation would come before its answer to a flush
     this.#transport.flush().then(() => {
       if (made !== this.#subscription || made.isClosed()) return;
       this.forbidden = false;
       this.#failures = 0;
       this.#options.allowed?.();
     }, () => {
-      // disconnected: made again at the reconnect
+      // disconnected: the subscription is made again at the reconnect
     });
   }
 
@@ -92,7 +96,7 @@ export class SubscriptionHandle implements Subscription {
     try {
       if (!this.#subscription.isClosed()) await this.#subscription.drain();
     } catch {
-      // closed meanwhile: nothing is left to deliver
+      // the connection was closed meanwhile: nothing is left to deliver
     } finally {
       this.#options.ended();
     }
@@ -114,6 +118,6 @@ export class SubscriptionHandle implements Subscription {
   }
 }
 
-/** First and longest pause before a subscription is made again, in ms. */
+/** First pause before a subscription is made again, in ms; `LONGEST_PAUSE`: longest pause. */
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 30_000;

@@ -1,11 +1,13 @@
 /**
- * Removes entries whose ttl a server has forgotten from buckets without watches (results, values of the cache), and
- * such markers of removed entries from every bucket, where they would fill the store for ever; reads ignore both
- * (`expiry.ts`). Servers forget ttls only at restarts, so a sweep begins 2 s after a reconnect, by one client at a
- * time, and is repeated at growing intervals until no entry with a ttl from before the reconnect is left. The entry of
- * a turn is removed by the client that wrote it: at the end of its ttl, which a server may forget as well, and at once
- * after the last sweep. An entry that exists for longer tells a client that opens the bucket that a sweep was
- * interrupted by its client's death: this client then sweeps.
+ * Sweeps buckets: removes entries whose ttl the server has forgotten. Swept are buckets without watches (results,
+ * values of the cache), and the markers of removed entries in every bucket, which would fill the store for ever;
+ * reads ignore both (`expiry.ts`). Servers forget ttls only at restarts, so a sweep begins 2 s after a reconnect, by
+ * one client at a time, and is repeated at growing intervals until no entry with a ttl from before the reconnect is
+ * left.
+ *
+ * The client whose turn it is writes an entry into the bucket, and removes it at the end of the entry's ttl (which a
+ * server may forget as well), and at once after the last sweep. If the entry exists for longer, its client has died
+ * during a sweep: another client that opens the bucket then sweeps.
  */
 import { OnceAMinute } from "../ports/once_a_minute.ts";
 import type { Timer } from "../ports/clock.ts";
@@ -19,14 +21,17 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { remove } from "./removal.ts";
 import { recordOf, type StreamRecord } from "./stream_record.ts";
 
-/** Pause between two sweeps: `LEAST` ms, or this part of the time since the reconnect if that is longer. */
+/**
+ * Shortest pause between two sweeps, in ms; `PART`: the pause as a part of the time since the reconnect, if that is
+ * longer.
+ */
 const LEAST = 2_000;
 const PART = 0.2;
-/** Subject of the entry by which one client at a time takes a turn; no key has this subject. */
+/** Subject of the entry that names the client whose turn it is to sweep; no key has this subject. */
 const TURN_SUBJECT = "=sweep";
 /** Timeout of the check if the bucket exists, in ms. */
 const ANSWER = 2_000;
-/** Number of entries that are removed at once. */
+/** Number of entries that a sweep removes at once. */
 const REMOVALS = 32;
 
 /** Sweeps one bucket after each reconnect, and after an interrupted sweep, until the connection is closed. */
@@ -37,7 +42,7 @@ export class Sweeper {
   /** Time at which the present connection was made, or the bucket was opened, by the monotonic clock. */
   #reconnected: number;
   #timer: Timer | undefined;
-  /** Timer for the end of the turn that was taken last. */
+  /** Timer for the end of this client's last turn to sweep. */
   #turnTimer: Timer | undefined;
 
   constructor(stream: BucketStream, onNotice: (notice: string) => void) {
@@ -57,7 +62,7 @@ export class Sweeper {
     this.#lastTurn().then((last) => {
       if (last?.state === "over" && current()) this.#schedule(0);
     }, () => {
-      // the sweep after the next reconnect will find these entries
+      // ignored: the sweep after the next reconnect will find these entries
     });
   }
 
@@ -71,7 +76,7 @@ export class Sweeper {
           if (left !== Infinity && current()) this.#schedule(Math.max(left, this.#pause()));
         },
         (error) => {
-          // a missing permission has been reported by the connection
+          // ignored: the connection has reported the missing permission
           if (!current() || isForbidden(error)) return;
           if (this.#notices.due()) {
             this.#onNotice(`${this.#stream.name} could not be swept of expired entries, retrying: ${error.message}`);
@@ -82,7 +87,10 @@ export class Sweeper {
     }, { background: true });
   }
 
-  /** Returns a function that returns true while the present connection lasts; the next one begins with a sweep. */
+  /**
+   * Returns a function that returns true while the present connection lasts. (The next connection begins with a
+   * sweep.)
+   */
   #sameConnection(): () => boolean {
     const { transport } = this.#stream;
     const { generation } = transport.status;
@@ -94,8 +102,8 @@ export class Sweeper {
   }
 
   /**
-   * Removes the expired entries. Resolves with the ms until the next entry from before the reconnect expires;
-   * `Infinity` if there is none.
+   * Removes the expired entries of the bucket. Resolves with the time until the next entry from before the reconnect
+   * expires, in ms; `Infinity` if there is none.
    */
   async #sweep(): Promise<number> {
     const { transport, js, name, prefix, serverClock } = this.#stream;
@@ -103,7 +111,7 @@ export class Sweeper {
       const { ts, asked } = await js.info(name, ANSWER);
       serverClock.read(ts, asked);
     } catch (error) {
-      // a sweep does not create a bucket
+      // nothing to sweep: a sweep does not create a bucket
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return Infinity;
       throw error;
     }
@@ -128,8 +136,8 @@ export class Sweeper {
   }
 
   /**
-   * Ends a turn even if its sweep fails or may not list entries: the next turn, which would replace it, may be hours
-   * away.
+   * Ends a turn to sweep even if the sweep fails or may not list entries, because the next turn, which would replace
+   * this one, may be hours away.
    */
   #endTurnLater(turn: number, ms: number): void {
     const current = this.#sameConnection();
@@ -141,7 +149,7 @@ export class Sweeper {
     }, { background: true });
   }
 
-  /** Removes the entry of a turn, or a marker, unless the server has done so. */
+  /** Erases the entry of a turn to sweep, or a marker, unless the server has done so. */
   async #erase(revision: number): Promise<void> {
     const { js, name } = this.#stream;
     await this.#stream.attempt((limit) => js.erase(name, revision, limit), { whenMissing: "fail" });
@@ -149,7 +157,7 @@ export class Sweeper {
 
   /**
    * Takes the turn to sweep, for the length of a pause. Resolves with the revision of the turn's entry; with 0 if the
-   * store has no room for one; with `undefined` if another client has the turn.
+   * store has no room for the entry; with `undefined` if another client has the turn.
    */
   async #takeTurn(seconds: number): Promise<number | undefined> {
     const ttl = `${seconds}s`;
@@ -160,15 +168,15 @@ export class Sweeper {
       const last = await this.#lastTurn();
       return last === undefined || last.state === "lasts" ? undefined : await take(last.revision);
     } catch (error) {
-      // a full store has no room for the entry, and needs the sweep most: then all clients sweep
+      // a full store has no room for the entry, but needs the sweep most: then all clients sweep
       if (error instanceof JetStreamRefusal && error.refusal === "full") return 0;
       throw error;
     }
   }
 
   /**
-   * Resolves with the last turn to sweep that the server stores; `undefined`: none. `ended`: its entry was removed;
-   * `lasts`: its ttl has not passed; `over`: its ttl has passed, but its entry is still stored.
+   * Resolves with the last turn to sweep that the server has stored; `undefined`: none. `ended`: the turn's entry was
+   * removed; `lasts`: the entry's ttl has not passed; `over`: its ttl has passed, but it is still stored.
    */
   async #lastTurn(): Promise<{ revision: number; state: "ended" | "lasts" | "over" } | undefined> {
     const { js, name, prefix, serverClock, transport } = this.#stream;
@@ -184,7 +192,10 @@ export class Sweeper {
     return { revision, state: (await this.#stream.alive([last], asked)).length > 0 ? "lasts" : "over" };
   }
 
-  /** Lists the expired entries and markers, and those from before the reconnect that will expire. */
+  /**
+   * Lists two groups of entries and markers: those that have expired, and those from before the reconnect that will
+   * expire.
+   */
   async #list(): Promise<[over: StreamRecord[], left: StreamRecord[]]> {
     const { transport, prefix, serverClock } = this.#stream;
     const asked = transport.clock.monotonic();

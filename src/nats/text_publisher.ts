@@ -9,27 +9,27 @@ import { byteLength, encode } from "../data/utf8.ts";
 import { headersText } from "../ports/transport.ts";
 import { type PrivateProtocol, protocolOf } from "./private.ts";
 
-/** A message as text. */
+/** A message to be published, as text. */
 export interface TextMessage {
   readonly subject: string;
   readonly reply: string;
   /** Headers as NATS writes them; `undefined`: none. */
   readonly headers: Readonly<Record<string, string>> | undefined;
   readonly text: string;
-  /** True if the sender awaits the outcome of this message. */
+  /** True if the sender waits for the outcome of this message. */
   readonly awaited?: boolean | undefined;
 }
 
 /** Publishes texts over one connection. */
 export class TextPublisher {
   readonly #protocol: Protocol;
-  /** Waiting messages as one text in NATS's protocol, if all of them are ASCII. */
+  /** The waiting messages as one text in NATS's protocol, if all of them are ASCII. */
   #waiting = "";
-  /** The waiting messages. */
+  /** The messages that wait to be published. */
   #messages: WaitingPublish[] = [];
-  /** Length of `#waiting` at the last check for further messages; -1: no check is pending. */
+  /** Length of `#waiting` when it was last checked for further messages; -1: no check is planned. */
   #seen = -1;
-  /** Number of awaited messages since then. */
+  /** Number of messages added since that check whose senders wait for the outcome. */
   #awaited = 0;
 
   private constructor(protocol: Protocol) {
@@ -37,8 +37,8 @@ export class TextPublisher {
   }
 
   /**
-   * Makes a publisher for a connection; `undefined`: this nats.js has another protocol, and messages must be published
-   * one by one.
+   * Makes a publisher for a connection; `undefined`: this version of nats.js has other private methods, and messages
+   * must be published one by one.
    */
   static of(connection: NatsConnection): TextPublisher | undefined {
     const protocol = protocolOf(connection);
@@ -47,11 +47,12 @@ export class TextPublisher {
   }
 
   /**
-   * Publishes a message at the end of this turn and returns 0; returns its size without publishing if that exceeds
-   * `limit` bytes. Its subjects, names and values must have been checked.
+   * Adds a message, to be published at the end of this turn of the event loop, and returns 0. If the message is
+   * larger than `limit` bytes, returns its size without adding it. The message's subjects, names and values must have
+   * been checked.
    */
   publish({ subject, reply, headers, text, awaited }: TextMessage, limit: number): number {
-    // headers are printable ASCII: as many bytes as characters
+    // headers are printable ASCII: they have as many bytes as characters
     const head = headersText(headers);
     const size = head.length + (head.length + 3 * text.length > limit ? byteLength(text) : text.length);
     if (size > limit) return size;
@@ -73,28 +74,30 @@ export class TextPublisher {
     this.drop();
     if (waiting === "") return;
     let bytes = encode(waiting);
-    // some are not ASCII; checking each message costs a thirtieth of an append
+    // the texts are not all ASCII: each message is encoded again, with its size in bytes. (Checking each one before
+    // would cost a thirtieth of an append.)
     if (bytes.length > waiting.length) {
       bytes = encode(messages.map((message) => published(message, byteLength(message.text))).join(""));
     }
     this.#protocol.sendCommand(bytes);
   }
 
-  /** Writes published data to the socket now; nats.js does so only at the end of the turn. */
+  /** Writes published data to the socket now; nats.js would do so at the end of the turn of the event loop. */
   write(): void {
     this.#protocol.flushPending();
   }
 
-  /** Drops the waiting messages: the connection is lost. */
+  /** Drops the waiting messages, because the connection is lost. */
   drop(): void {
     this.#waiting = "";
     this.#messages = [];
   }
 
   /**
-   * Publishes the waiting messages once no message was added since the last check. Checks run in microtasks, not in a
-   * later turn, which would cost a single message as much time as everything else here. If several messages are
-   * awaited, they are published at the end of the turn: such senders would publish behind a check.
+   * Publishes the waiting messages if none was added since the last check; else checks again. Checks run in
+   * microtasks: a later turn of the event loop would cost a single message as much time as everything else here. If
+   * several senders wait for outcomes, the messages are published at the end of the turn, because such senders would
+   * publish after a check.
    */
   #look(): void {
     this.#seen = this.#waiting.length;
@@ -111,7 +114,7 @@ export class TextPublisher {
   }
 }
 
-/** A waiting message. */
+/** A message that waits to be published. */
 interface WaitingPublish {
   readonly subject: string;
   readonly reply: string;
@@ -119,7 +122,7 @@ interface WaitingPublish {
   readonly text: string;
 }
 
-/** Encodes a message in NATS's protocol. `length`: size of its text, in bytes. */
+/** Encodes a message in NATS's protocol. `length`: size of the message's text, in bytes. */
 function published({ subject, reply, head, text }: WaitingPublish, length: number): string {
   const line = head === ""
     ? `PUB ${subject} ${reply} ${length}`
@@ -127,11 +130,11 @@ function published({ subject, reply, head, text }: WaitingPublish, length: numbe
   return `${line}\r\n${head}${text}\r\n`;
 }
 
-/** The private methods of nats.js that write. */
+/** The private methods of nats.js with which messages are written. */
 type Protocol = Required<Pick<PrivateProtocol, "sendCommand" | "flushPending">>;
 
 /**
- * Maximum number of waiting characters: the server works on the first messages of a large turn while the next are
- * prepared.
+ * Number of waiting characters at which messages are written before the end of the turn: the server then works on the
+ * first messages while the next are prepared.
  */
 const MAX_WAITING = 16_384;

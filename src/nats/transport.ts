@@ -1,6 +1,6 @@
 /**
- * The transport port on a NATS connection. nats.js subscribes again after a reconnect; a subscription that the server
- * has ended for want of a permission is made again by its `SubscriptionHandle`.
+ * The transport port on a NATS connection: publishes and subscribes. nats.js subscribes again after a reconnect; a
+ * subscription that the server has ended for lack of a permission is made again by its `SubscriptionHandle`.
  */
 import type { Msg, MsgCallback, MsgHdrs, NatsConnection, Subscription as NatsSubscription } from "@nats-io/nats-core";
 import { byteLength } from "../data/utf8.ts";
@@ -36,16 +36,16 @@ export interface NatsTransportOptions {
    */
   onError?: (error: unknown) => void;
   /**
-   * Called with permissions that the NATS user turned out to lack, except that for direct gets, which is never needed;
-   * absent: `onError` is called with them.
+   * Called with each permission that the NATS user turns out to lack (except the one for direct gets, which is never
+   * needed); absent: `onError` is called instead.
    */
   onForbidden?: (violation: Violation) => void;
 }
 
 /**
- * Messages over NATS core. While the status is not `connected`, published messages are dropped: nats.js would buffer
- * them without a limit, and discard them, or send some of them seconds later (docs/internals/packages.md, row
- * `core-outage`). Messages published shortly before may be lost.
+ * Sends and receives messages over NATS core. While the status is not `connected`, published messages are dropped:
+ * nats.js would buffer them without a limit, and discard them, or send some of them seconds later
+ * (docs/internals/packages.md, row `core-outage`). Messages published shortly before a disconnection may be lost.
  */
 export class NatsTransport implements Transport {
   /** Clock whose timers end when the transport is closed. */
@@ -66,12 +66,12 @@ export class NatsTransport implements Transport {
   #server: ServerInfo = Object.freeze({ id: "", clustered: false });
   #info: unknown;
   #checkedSubject: string | undefined;
-  /** Last checked reply subject, without its last token; empty: none yet that has several tokens. */
+  /** Last reply subject that was checked, without its last token; empty: none with several tokens was checked yet. */
   #checkedReply = "";
   #closing: Promise<void> | undefined;
   readonly #texts: TextPublisher | undefined;
 
-  /** Uses a link of `connectNats`. */
+  /** Uses an open connection that `connectNats` has returned. */
   constructor(link: NatsLink, options: NatsTransportOptions = {}) {
     this.clock = this.#clock = new EndingClock(systemClock);
     this.connection = link.connection;
@@ -100,8 +100,9 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * The present server. `clustered` comes from its INFO, which names a cluster or super-cluster, or other servers to
-   * connect to. A server with leaf nodes, or a leaf node itself, looks like a single server.
+   * The server to which this process is connected. `clustered`: true if the server's INFO names a cluster, a
+   * super-cluster, or other servers to connect to. A server with leaf nodes, or a leaf node itself, looks like a
+   * single server.
    */
   get server(): ServerInfo {
     this.#readInfo();
@@ -122,8 +123,8 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * Calls the listener when the server reports a violation of permissions; a forbidden publication gets no other
-   * answer.
+   * Calls the listener when the server reports that it has forbidden an operation to the NATS user, which is the only
+   * answer to a forbidden publication. Returns a function that removes the listener.
    */
   onViolation(listener: (violation: Violation) => void): () => void {
     this.#onViolation.add(listener);
@@ -131,7 +132,7 @@ export class NatsTransport implements Transport {
   }
 
   publish(subject: string, data: string | Uint8Array, options?: TransportPublishOptions): void {
-    // most messages have the same subject as the last message
+    // fast path: most messages have the same subject as the last message
     if (subject !== this.#checkedSubject) {
       checkSubject(subject);
       this.#checkedSubject = subject;
@@ -146,7 +147,7 @@ export class NatsTransport implements Transport {
       return;
     }
     if (this.#closing !== undefined) throw connectionClosed();
-    // nats.js keeps a reference to the bytes until the end of the turn
+    // copied, because nats.js keeps a reference to the bytes until the end of the turn
     const payload = typeof data === "string" ? data : data.slice();
     try {
       if (headers !== undefined) {
@@ -167,9 +168,9 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * Like {@link NatsTransport.publish}, but at the end of this turn of the event loop, together with others of the
-   * turn. For many small messages whose order relative to `publish` does not matter. The subject must have been
-   * checked.
+   * Publishes a message at the end of this turn of the event loop, together with others of the turn; else like
+   * {@link NatsTransport.publish}. For many small messages whose order relative to `publish` does not matter. The
+   * subject must have been checked.
    */
   publishText(message: TextMessage): void {
     const texts = this.#texts;
@@ -181,7 +182,7 @@ export class NatsTransport implements Transport {
     if (state === "closed" || this.#closing !== undefined) throw connectionClosed();
     const size = texts.publish(message, this.maxPayload);
     if (size > 0) throw tooLarge(size, this.#maxPayload);
-    // the message was checked, and is lost
+    // the message was checked, and is lost, as with `publish`
     if (state !== "connected") texts.drop();
   }
 
@@ -190,7 +191,10 @@ export class NatsTransport implements Transport {
     return this.keep(subject, { receive: (message) => onMessage(new NatsMessage(message)) }, options);
   }
 
-  /** Like {@link NatsTransport.subscribe}, with messages of nats.js. The subject must have been checked. */
+  /**
+   * Subscribes like {@link NatsTransport.subscribe}, but passes messages of nats.js to the callback. The subject must
+   * have been checked.
+   */
   keep(
     subject: string,
     subscriber: SubscriptionCallbacks,
@@ -201,7 +205,7 @@ export class NatsTransport implements Transport {
       ...subscriber,
       optional,
       subscribe: () =>
-        // an error that is thrown here would end the connection's reader for good
+        // errors are caught: an error thrown in this callback would end the connection's reader for good
         this.listen(subject, (error, message) => {
           try {
             if (error) this.#report(error);
@@ -212,7 +216,7 @@ export class NatsTransport implements Transport {
         }, queue),
       allowed: () => {
         subscriber.allowed?.();
-        // permissions that were revoked together are restored together
+        // permissions that were taken together are often restored together: try all subscriptions
         for (const each of this.#subscriptions) each.again();
       },
       ended: () => this.#subscriptions.delete(handle),
@@ -222,8 +226,8 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * Subscribes with a callback of nats.js, which must not throw. Throws `CLOSED` once the connection drains (a user's
-   * own connection may).
+   * Subscribes with a callback of nats.js, which must not throw. Throws `CLOSED` if the connection drains (the user
+   * may drain a connection of his own).
    */
   listen(subject: string, callback: MsgCallback<Msg>, queue?: string): NatsSubscription {
     try {
@@ -233,7 +237,7 @@ export class NatsTransport implements Transport {
     }
   }
 
-  /** A new subject for answers. */
+  /** Makes a new subject for answers. */
   inbox(): string {
     return this.driver.createInbox(this.#inboxPrefix);
   }
@@ -260,8 +264,8 @@ export class NatsTransport implements Transport {
   }
 
   /**
-   * Settles as `work` does, or rejects when the connection is lost: nats.js rejects it at its next dial only
-   * (docs/internals/packages.md, row `core-lost`).
+   * Settles as `work` does, or rejects as soon as the connection is lost; nats.js itself would reject at its next
+   * attempt to connect (docs/internals/packages.md, row `core-lost`).
    */
   unlessLost<T>(work: Promise<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
@@ -285,7 +289,7 @@ export class NatsTransport implements Transport {
       return;
     }
     if (this.#status.current.state !== "closed") {
-      // a drain delivers what the server has sent, and flushes; while disconnected it rejects
+      // a drain delivers the messages that the server has sent, and flushes; while disconnected it would reject
       if (connected) await this.#atMost(this.connection.drain());
       // `close` drains nothing, stops dialling, and does not wait for the network
       await this.connection.close();
@@ -294,14 +298,18 @@ export class NatsTransport implements Transport {
     this.#clock.end();
   }
 
-  /** Waits for `work` until the limit or the loss of the connection at most; `work` may fail or hang at a loss. */
+  /**
+   * Waits until `work` has ended, at most until the limit or the loss of the connection; `work` may fail, or hang at
+   * a loss.
+   */
   async #atMost(work: Promise<void>): Promise<void> {
     const limit = new AbortController();
     const stop = this.onStatus((status) => status.state !== "connected" && limit.abort());
     try {
       await Promise.race([work, delay(this.clock, CLOSE_LIMIT, limit.signal)]);
     } catch {
-      // disconnected meanwhile: messages that the server has not received are lost, as {@link Transport.publish} says
+      // disconnected meanwhile: messages that the server has not received are lost, as {@link Transport.publish}
+      // documents
     } finally {
       stop();
       limit.abort();
@@ -309,31 +317,34 @@ export class NatsTransport implements Transport {
     }
   }
 
-  /** Reports an error of the server. Errors of a subscription arrive twice, once at its callback. */
+  /**
+   * Reports an error that the server has sent. Errors of a subscription arrive twice, once at the subscription's
+   * callback.
+   */
   #report(error: Error): void {
     const forbidden = violation(error);
     if (forbidden?.operation === "subscribe") {
       for (const each of this.#subscriptions) if (each.subject === forbidden.subject) each.forbid(error);
     }
     if (forbidden !== undefined) { for (const listener of [...this.#onViolation]) listener(forbidden); }
-    // reads then use the leader
+    // not reported: reads then use the stream's leader
     if (forbidden?.subject.startsWith("$JS.API.DIRECT.GET.")) return;
     if (forbidden === undefined || this.#onForbidden === undefined) this.#onError(error);
-    // names of inboxes are random
+    // the report names all inboxes, because their names are random
     else if (forbidden.operation === "subscribe" && forbidden.subject.startsWith(`${this.#inboxPrefix}.`)) {
       this.#onForbidden({ operation: "subscribe", subject: `${this.#inboxPrefix}.>` });
     } else this.#onForbidden(forbidden);
   }
 
-  /** Prefix of inboxes: a user's permissions may allow only subjects below it. */
+  /** Prefix of the subjects for answers; a user's permissions may allow only subjects below it. */
   get #inboxPrefix(): string {
-    // not in the type of a connection
+    // cast: the type of a connection lacks its options
     return (this.connection as { options?: { inboxPrefix?: string } }).options?.inboxPrefix ?? "_INBOX";
   }
 
-  /** Reads the server's INFO if it has changed. */
+  /** Parses the server's INFO if it has changed. */
   #readInfo(): void {
-    // `undefined` while disconnected: the last INFO stays valid
+    // `undefined` while disconnected: the last INFO then stays valid
     const info = this.connection.info;
     if (info === undefined || info === this.#info) return;
     this.#info = info;
@@ -345,7 +356,7 @@ export class NatsTransport implements Transport {
     });
   }
 
-  /** Checks a reply subject. Most differ from the last one only by the number at the end. */
+  /** Checks a reply subject. Fast path: most differ from the last one only by the number at the end. */
   #checkReply(reply: string): void {
     const dot = reply.lastIndexOf(".");
     if (

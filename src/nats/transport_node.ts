@@ -1,8 +1,8 @@
 /**
- * Puts the client of `@nats-io/transport-node`, and npm's jetstream and kv, which Catga uses beside it, into the module
- * graph of a program in Deno, which otherwise downloads them when a connection needs them: with `transport: "node"`, a
- * CA or a client certificate. Programs that are compiled, or that run without a network, need this import; in Bun and
- * Node it changes nothing.
+ * Import this module to put `@nats-io/transport-node`, and npm's jetstream and kv, which Catga uses with it, into the
+ * module graph of a program in Deno. Without this import, Deno downloads them when a connection needs them: with
+ * `transport: "node"`, a CA or a client certificate. Programs that are compiled, or that run without a network, need
+ * this import; in Bun and Node it changes nothing.
  *
  * ```ts ignore
  * import "@catga/catga/transport-node";

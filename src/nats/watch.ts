@@ -3,10 +3,10 @@
  * and after the bucket was made anew, all of which silence the watches of `@nats-io/kv` (docs/internals/packages.md,
  * row `kv-watch`).
  *
- * It opens a feed, and soon reads on with the consumer that it shares with other watches (`shared_consumer.ts`). When
- * either breaks it opens another feed, and compares its listing with what was reported (`watched_entries.ts`). Every 5
- * s it compares what has come with the last message that the stream's leader has. Entries that have expired by
- * `expiry.ts` are removed (`watched_entries.ts`).
+ * A watch opens a feed (a consumer of its own), and soon reads on with a consumer that it shares with other watches
+ * (`shared_consumer.ts`). When either breaks, the watch opens another feed, and compares the feed's listing with the
+ * entries that were reported (`watched_entries.ts`). Every 5 s it compares the messages that have come with the last
+ * message that the stream's leader has. Entries that have expired by `expiry.ts` are removed (`watched_entries.ts`).
  */
 import { CatgaError, unavailable } from "../error.ts";
 import { backoff, delay } from "../ports/clock.ts";
@@ -22,23 +22,24 @@ import { recordOf } from "./stream_record.ts";
 import { LOOKUP_LIMIT, WatchedEntries } from "./watched_entries.ts";
 import { WatchExpiry, type WatchExpiryOptions } from "./watch_expiry.ts";
 
-/** Interval between comparisons of a feed with the leader, in ms. */
+/** Interval between comparisons of a watch with the stream's leader, in ms. */
 const AUDIT = 5_000;
-/** Maximum delay of a feed behind the leader, in ms. */
+/** Maximum delay of a watch behind the stream's leader, in ms. */
 const LAG = 1_000;
-/** Time for which a watch keeps its feed before it shares a consumer, in ms: many watches end soon. */
+/** Time for which a watch keeps its own feed before it shares a consumer, in ms: many watches end soon. */
 const SETTLED = 2_000;
-/** Timeout for opening the first feed, in ms. */
+/** Timeout for opening the first feed of a watch, in ms. */
 const OPEN_LIMIT = 5_000;
 
-/** Options of a watch. */
+/** Options of {@link watchBucket}. */
 interface BucketWatchOptions extends WatchExpiryOptions {
   readonly prefix: string;
   readonly onChange: (change: Change) => void;
 }
 
 /**
- * Implements `Bucket.watch`. Rejects with the signal's reason if that aborts before the current entries were reported.
+ * Watches a bucket; implements `Bucket.watch`. Rejects with the signal's reason if the signal aborts before the
+ * present entries were reported.
  */
 export async function watchBucket(stream: BucketStream, request: BucketWatchOptions): Promise<void> {
   request.signal.throwIfAborted();
@@ -51,11 +52,11 @@ class Watch {
   readonly #filter: string;
   readonly #entries: WatchedEntries;
   readonly #expiry: WatchExpiry;
-  /** Aborts when the caller's signal does, and when the connection is closed. */
+  /** Aborts when the caller's signal does, or when the connection is closed. */
   readonly #end = new AbortController();
-  /** Deadline for opening the first feed, by the monotonic clock; `Infinity`: its turn has not come. */
+  /** Deadline for opening the first feed, by the monotonic clock; `Infinity`: the feed still waits for its turn. */
   #openBy = Infinity;
-  /** Limits repeated notices. */
+  /** Limits how often notices are repeated. */
   readonly #notices: OnceAMinute;
 
   constructor(stream: BucketStream, request: BucketWatchOptions) {
@@ -68,7 +69,7 @@ class Watch {
     this.#expiry = new WatchExpiry(stream, this.#entries, { passive, onNotice, signal: this.#end.signal });
   }
 
-  /** Resolves when the current entries have been reported; the watch goes on in the background. */
+  /** Starts the watch. Resolves when the present entries have been reported; the watch goes on in the background. */
   start(): Promise<void> {
     const { signal } = this.#request;
     const { transport } = this.#stream;
@@ -80,7 +81,7 @@ class Watch {
     });
     if (transport.status.state === "closed") this.#end.abort(connectionClosed());
     this.#run(() => first.resolve())
-      // after `first` has resolved this has no effect: the end of a watch is not a failure
+      // has no effect after `first` has resolved: the end of a watch is not a failure
       .catch((error) => first.reject(error))
       .finally(() => {
         signal.removeEventListener("abort", abort);
@@ -90,7 +91,7 @@ class Watch {
     return first.promise;
   }
 
-  /** Opens one feed after the other. Rejects at the end of the watch, or if the first feed cannot be opened in time. */
+  /** Opens one feed after another. Rejects when the watch ends, or if the first feed cannot be opened in time. */
   async #run(onFirst: () => void): Promise<never> {
     const { clock, random } = this.#stream.transport;
     let listed = false;
@@ -112,7 +113,8 @@ class Watch {
         }
         const notice = `watching ${this.#filter} anew: ${message}`;
         const { state } = this.#stream.transport.status;
-        // the transport reports a lost connection; wrong settings of a bucket stay until an operator corrects them
+        // at most once a minute, and only while connected: the transport reports a lost connection; wrong settings of
+        // a bucket stay until an operator corrects them
         if (state === "connected" && this.#notices.due(notice)) this.#request.onNotice(notice);
       }
       await delay(clock, backoff(random, failures, 20, 2_000), this.#end.signal);
@@ -137,7 +139,7 @@ class Watch {
     const broken = new Promise<never>((_, reject) => {
       signal.addEventListener("abort", () => reject(signal.reason), { once: true });
     });
-    // may reject while nothing awaits it
+    // handled, because the promise may reject while nothing awaits it
     broken.catch(() => {});
     const unlessBroken = <T>(work: Promise<T>): Promise<T> => Promise.race([broken, work]);
 
@@ -154,7 +156,7 @@ class Watch {
           onMessage: (message) => {
             if (signal.aborted) return;
             if (missing === undefined) present.add(message.subject);
-            // a removal from before the watch began is not reported
+            // a removal that happened before the watch began is not reported
             const reportRemoval = missing !== undefined || (before > 0 && message.sequence > before);
             this.#entries.apply(recordOf(message), reportRemoval);
           },
@@ -165,7 +167,7 @@ class Watch {
           onBroken: breakOff,
         })
       );
-      // a feed that opens after the end is closed at once
+      // close a feed that opens after the end of the watch
       opening.then((opened) => signal.aborted && opened.close(), () => {});
       feed = await unlessBroken(opening);
       await unlessBroken(listed.promise);
@@ -190,9 +192,9 @@ class Watch {
   }
 
   /**
-   * Reads on behind a feed that has listed its entries, with a reader that shares a consumer with other watches; closes
-   * the feed when the reader has begun. `undefined` if the feed's position is not known yet. The caller must close the
-   * reader, even a broken one.
+   * Reads on behind a feed that has listed its entries, with a reader that shares a consumer with other watches;
+   * closes the feed when the reader has begun. Returns `undefined` if the feed's position is not known yet. The
+   * caller must close the reader, also after it has broken.
    */
   #readBehind(feed: Feed, onBroken: (why: string) => void): NatsLogReader | undefined {
     const { created, consumers } = this.#stream;
@@ -206,16 +208,16 @@ class Watch {
         if (message.sequence > upTo) this.#entries.apply(recordOf(message), true);
       },
       onStart: ({ lost }) => {
-        // removals leave no lasting trace: after an interruption all entries must be listed again
+        // after an interruption all entries must be listed again, because removals leave no lasting trace
         if (begun) return onBroken("the consumer was lost");
-        // "expired" is no loss: only messages of other keys, or ones that the feed has passed on
+        // "expired" is no loss: the missing messages are of other keys, or were passed on by the feed
         if (lost !== undefined && lost.reason !== "expired") return onBroken("the bucket has lost entries");
         begun = true;
         upTo = feed.upTo;
         feed.close();
       },
       onFault: ({ message }) => {
-        // until the reader has begun, the feed goes on
+        // a fault before the reader has begun does not matter: the feed goes on
         if (begun && reader.fault !== undefined) onBroken(message);
       },
     });
@@ -223,20 +225,20 @@ class Watch {
   }
 
   /**
-   * Compares the watch with the leader. Rejects if the leader has a message that did not arrive, or lacks an entry that
-   * did, or the bucket was changed.
+   * Compares the watch with the stream's leader. Rejects if the leader has a message that did not arrive, or lacks an
+   * entry that did, or if the bucket's stream was changed.
    */
   async #audit(signal: AbortSignal, reader: NatsLogReader | undefined): Promise<void> {
     const { transport: { clock }, js, name } = this.#stream;
     this.#entries.forgetRemovals();
     await this.#stream.check();
-    // read before the leader is asked: messages that arrive meanwhile may be newer than its answer
+    // read before the leader is asked: messages that arrive meanwhile may be newer than the leader's answer
     const before = this.#entries.highestPresent;
     if (reader?.caughtUp && before === 0) {
-      // no entry could have been lost, and other watches share this read
+      // no entry could have been lost; the last sequence is shared with other watches
       const end = await this.#stream.consumers.lastSequence();
       if (reader.upTo >= end) return;
-      // a heartbeat contains an idle consumer's position at the heartbeat before (nats-server 2.15)
+      // a heartbeat contains the position that an idle consumer had at the heartbeat before (nats-server 2.15)
       await delay(clock, 2 * this.#stream.heartbeat + LAG, signal);
       if (reader.upTo < end) throw new Error(`revision ${end} did not come`);
       return;
@@ -254,7 +256,7 @@ class Watch {
       await delay(clock, LAG, signal);
       if (revision > this.#entries.lastRevision) throw new Error(`revision ${revision} did not come`);
     } else if (revision < this.#entries.lastRevision) {
-      // the last message was a marker that has expired, or else the store has lost an entry
+      // the last message was a marker that has expired; otherwise the store has lost an entry
       const highest = Math.min(before, this.#entries.highestPresent);
       if (revision < highest) throw new Error(`revision ${highest} has gone`);
     }

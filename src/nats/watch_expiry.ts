@@ -1,10 +1,11 @@
 /**
  * Removes the entries of a watch that have expired although the server still has them (`expiry.ts`): 100 to 200 ms
- * after its end an entry is removed from the store, at its revision, so that neither a wrong clock nor a late message
- * can remove an entry that was written again. The feed delivers that removal, and the watch reports it, as any other.
+ * after its expiry an entry is removed from the store, at its revision, so that neither a wrong clock nor a late
+ * message can remove an entry that was written again. The watch receives that removal, and reports it, like any
+ * other.
  *
- * An entry has expired by the server's clock, which is read again before that is relied on; or by the monotonic clock,
- * a ttl after this process received it, if it has not changed since.
+ * An entry has expired by the server's clock, which is read again before that is relied on; or by the monotonic
+ * clock, a ttl after this process received it, if it has not changed since.
  */
 import { fewAtOnce } from "../data/queues.ts";
 import type { BucketStream } from "./bucket_stream.ts";
@@ -13,34 +14,34 @@ import { OnceAMinute } from "../ports/once_a_minute.ts";
 import { remove } from "./removal.ts";
 import { earlier, type WatchedEntries, type WatchedEntry } from "./watched_entries.ts";
 
-/** Minimum time between two sweeps, in ms. */
+/** Minimum time between two removals of expired entries, in ms. */
 const SWEEP = 100;
 /** Number of expired entries that are removed at once. */
 const MAX_REMOVALS = 32;
-/** First pause and longest pause before a failed removal is tried again, in ms. */
+/** First pause before a failed removal is tried again, in ms; `LAST_RETRY`: longest pause. */
 const FIRST_RETRY = 1_000;
 const LAST_RETRY = 30_000;
 
 /** Options of {@link WatchExpiry}. */
 export interface WatchExpiryOptions {
-  /** True: reports an expired entry as vanished and leaves it in the store. */
+  /** True: an expired entry is reported as vanished, and stays in the store. */
   readonly passive: boolean;
-  /** Called with failed removals, and with the reason when a feed is opened anew. */
+  /** Called with failed removals, and with the reason when the watch opens another feed. */
   readonly onNotice: (notice: string) => void;
-  /** Aborts with the watch. */
+  /** Signal that aborts when the watch ends. */
   readonly signal: AbortSignal;
 }
 
-/** The expiry of the entries of one watch. */
+/** Removes the expired entries of one watch. */
 export class WatchExpiry {
   readonly #stream: BucketStream;
   readonly #entries: WatchedEntries;
   readonly #options: WatchExpiryOptions;
   readonly #notices: OnceAMinute;
-  /** Time of the next sweep, by the monotonic clock. */
+  /** Time of the next check for expired entries, by the monotonic clock. */
   #next = Infinity;
   #timer: Timer | undefined;
-  /** The running removals, one sweep after the other. */
+  /** The removals under way, one group after the other. */
   #removals: Promise<void> = Promise.resolve();
 
   constructor(stream: BucketStream, entries: WatchedEntries, options: WatchExpiryOptions) {
@@ -50,13 +51,13 @@ export class WatchExpiry {
     this.#notices = new OnceAMinute(stream.transport.clock);
   }
 
-  /** Sweeps soon after `end`, by the monotonic clock, unless a sweep is due before. */
+  /** Checks for expired entries soon after `end` (monotonic clock), unless a check is due before. */
   schedule(end: number): void {
     if (end >= this.#next || this.#options.signal.aborted) return;
     const { clock, random } = this.#stream.transport;
     this.#timer?.cancel();
     this.#next = end;
-    // random: several watches of a bucket see the same entries; the first one removes them
+    // random, because several watches of a bucket see the same entries: the first one removes them
     const wait = Math.max(0, end - clock.monotonic()) + SWEEP * (1 + random());
     this.#timer = clock.after(wait, () => {
       this.sweep().catch((error) => {
@@ -67,18 +68,18 @@ export class WatchExpiry {
   }
 
   /**
-   * Starts to remove the expired entries, and reports withheld entries that turn out to be alive. Rejects if the
-   * server's clock cannot be read.
+   * Starts to remove the expired entries, and reports entries that were withheld and turn out to be alive. Rejects if
+   * the server's clock cannot be read.
    */
   async sweep(): Promise<void> {
     const { transport: { clock, status }, serverClock } = this.#stream;
     this.#timer?.cancel();
     this.#next = Infinity;
-    // the feed that is opened after the reconnect sweeps
+    // nothing to do: the feed that is opened after the reconnect checks again
     if (status.state !== "connected") return;
     const now = clock.monotonic();
     const due = this.#entries.due(now);
-    // for entries that have expired only by the server's clock, that must have been read after they were received
+    // for entries that have expired only by the server's clock: it must have been read after they were received
     let since = -Infinity;
     for (const { latestEnd, receivedAt } of due) if (latestEnd > now) since = Math.max(since, receivedAt);
     if (since > -Infinity) await this.#stream.readServerClock(since);
@@ -90,7 +91,7 @@ export class WatchExpiry {
         this.#entries.prolong(entry, earlier(stamped, entry.latestEnd));
         continue;
       }
-      // the entry is not due again before its removal has succeeded or failed
+      // not due again before its removal has succeeded or failed
       entry.end = Infinity;
       over.push(entry);
     }
@@ -98,16 +99,16 @@ export class WatchExpiry {
     this.schedule(this.#entries.nextEnd(now));
   }
 
-  /** Cancels the next sweep. */
+  /** Cancels the next check for expired entries. */
   stop(): void {
     this.#timer?.cancel();
   }
 
-  /** Removes expired entries. Never rejects: failed removals are tried again later. */
+  /** Removes expired entries from the store. Never rejects: failed removals are tried again later. */
   async #end(over: WatchedEntry[]): Promise<void> {
     if (this.#options.passive) {
       for (const entry of over) {
-        // at the entry's own revision: the next revision may be a new write
+        // reported at the entry's own revision, because the next revision may be a new write
         if (this.#entries.has(entry)) this.#entries.vanish(entry, entry.revision);
       }
       return;
@@ -116,7 +117,7 @@ export class WatchExpiry {
     await fewAtOnce(over, MAX_REMOVALS, (entry) => this.#remove(entry));
   }
 
-  /** Several watches of a bucket begin with different entries. */
+  /** Shuffles entries, so that several watches of a bucket begin with different entries. */
   #shuffle(entries: WatchedEntry[]): void {
     const { random } = this.#stream.transport;
     for (let i = entries.length - 1; i > 0; i--) {
@@ -131,7 +132,7 @@ export class WatchExpiry {
     try {
       const below = subject.slice(this.#stream.prefix.length);
       const removed = await remove(this.#stream, { subject: below, key, revision, expired: true });
-      // the feed will deliver the marker; if there is none, or another client was faster, the leader is asked
+      // the watch will receive the marker; if there is none, or another client was faster, the leader is asked
       if (removed?.marker === undefined) await this.#entries.confirmMissing([subject]);
     } catch (error) {
       this.#notice("cannot remove expired entries", error);
@@ -141,7 +142,7 @@ export class WatchExpiry {
     this.schedule(entry.end);
   }
 
-  /** Gives a notice once a minute: thousands of entries may expire while the store does not answer. */
+  /** Gives a notice at most once a minute: thousands of entries may expire while the store does not answer. */
   #notice(what: string, error: unknown): void {
     const { signal, onNotice } = this.#options;
     if (signal.aborted || !this.#notices.due(what)) return;

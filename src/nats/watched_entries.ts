@@ -1,7 +1,7 @@
 /**
- * The entries of a watch as reported to its receiver. Each change is reported once, for each key only with growing
- * revisions, whichever server delivers it and however late. Also says when an entry expires, which entries of
- * `@nats-io/kv` do not: docs/internals/packages.md, row `watch`.
+ * The entries of a watch as reported to its receiver. Each change is reported once, and for each key only with
+ * growing revisions, whichever server delivers it and however late. Also computes when an entry expires, which
+ * entries of `@nats-io/kv` do not: docs/internals/packages.md, row `watch`.
  */
 import { fewAtOnce } from "../data/queues.ts";
 import type { Change } from "../ports/key_value_store.ts";
@@ -12,14 +12,14 @@ import type { JetStream } from "./jetstream.ts";
 import type { StreamRecord } from "./stream_record.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** Number of missing keys that are looked up at once. */
+/** Number of keys missing from a listing that are looked up at once. */
 const LOOKUPS = 32;
 /** Timeout of a request to the stream's leader, in ms. */
 export const LOOKUP_LIMIT = 2_000;
-/** Time for which a removal is remembered, so that a server that lags behind does not bring the entry back, in ms. */
+/** Time for which a removal is remembered, in ms, so that a server that lags behind does not bring the entry back. */
 const REMEMBERED = 10_000;
 
-/** A present entry: it was received and not removed since. Another revision of the same key is another object. */
+/** An entry that was received and not removed since. Another revision of the same key is another object. */
 export interface WatchedEntry {
   readonly subject: string;
   readonly key: string;
@@ -27,15 +27,18 @@ export interface WatchedEntry {
   readonly record: StoredTime;
   /** Time at which this process received the entry, by the monotonic clock. */
   readonly receivedAt: number;
-  /** `receivedAt` plus ttl and margin: the entry ends then at the latest, even if its time of storing is wrong. */
+  /**
+   * Latest time at which the entry expires, by the monotonic clock: `receivedAt` plus ttl and margin. It counts even
+   * if the entry's time of storing is wrong.
+   */
   readonly latestEnd: number;
   /** Time at which the entry expires, by the monotonic clock: `latestEnd`, or earlier by the server's clock. */
   end: number;
   /** True if an entry of this key was reported to the receiver. */
   reported: boolean;
   /**
-   * The value of an entry that seemed expired when it was received; reported if the server's clock shows that the entry
-   * is alive.
+   * Value of an entry that seemed expired when it was received. It is reported if the server's clock shows that the
+   * entry is alive.
    */
   withheld: string | undefined;
   /** Number of failed attempts to remove the entry. */
@@ -44,27 +47,27 @@ export interface WatchedEntry {
 
 /** Options of {@link WatchedEntries}. */
 interface WatchedEntriesOptions {
-  /** Prefix of the watched keys. */
+  /** Prefix of the keys that are watched. */
   readonly prefix: string;
-  /** Called with every change. */
+  /** Called with every change of the watched entries. */
   readonly onChange: (change: Change) => void;
-  /** Called with the `end` of each entry that is received. */
+  /** Called with the time at which a received entry expires, by the monotonic clock. */
   readonly onEnd: (end: number) => void;
 }
 
-/** The part of a `BucketStream` that is used here. */
+/** The members of a `BucketStream` that are used here. */
 type WatchedBucket = Pick<BucketStream, "name" | "prefix" | "serverClock" | "noteRevision"> & {
   readonly transport: Pick<NatsTransport, "clock">;
   readonly js: Pick<JetStream, "last">;
 };
 
-/** The entries of one watch, across all of its feeds. */
+/** The entries of one watch, across all of the watch's feeds. */
 export class WatchedEntries {
   readonly #bucket: WatchedBucket;
   readonly #options: WatchedEntriesOptions;
   /** Present entries by subject. */
   readonly #present = new Map<string, WatchedEntry>();
-  /** Removals by subject: revision and time. */
+  /** Removed entries by subject: revision and time of each removal. */
   readonly #removed = new Map<string, { readonly revision: number; readonly at: number }>();
   #lastRevision = 0;
 
@@ -73,26 +76,26 @@ export class WatchedEntries {
     this.#options = options;
   }
 
-  /** The highest revision that was received; 0 before the first. */
+  /** Highest revision that the watch has received; 0 before the first. */
   get lastRevision(): number {
     return this.#lastRevision;
   }
 
-  /** The highest revision of the entries that are present; 0 without any. */
+  /** Highest revision among the entries that are present; 0 if there are none. */
   get highestPresent(): number {
     let highest = 0;
     for (const { revision } of this.#present.values()) highest = Math.max(highest, revision);
     return highest;
   }
 
-  /** The subjects of the entries that are present. */
+  /** Subjects of the entries that are present. */
   subjects(): IterableIterator<string> {
     return this.#present.keys();
   }
 
   /**
-   * Applies a message of the stream and reports the change, unless a newer change of its key was reported. The removal
-   * of an entry that was never reported is reported only with `reportRemoval`.
+   * Applies a message of the bucket's stream, and reports the change, unless a newer change of the key was reported.
+   * The removal of an entry that was never reported is reported only with `reportRemoval`.
    */
   apply(record: StreamRecord, reportRemoval: boolean): void {
     const { subject, revision, type } = record;
@@ -108,7 +111,7 @@ export class WatchedEntries {
     if (key === undefined || !key.startsWith(this.#options.prefix)) return;
     const reported = entry?.reported ?? false;
     if (type === "put") {
-      // a value under a hash that cannot be unpacked was not written by Catga
+      // the data under a hashed subject cannot be unpacked: it was not written by Catga
       if (found === undefined) return;
       return this.#put(record, key, found.value, { reported, resurrected: revision <= removed });
     }
@@ -118,8 +121,8 @@ export class WatchedEntries {
   }
 
   /**
-   * Reads keys that a listing lacked from the stream's leader, because the listing server may lag behind, and reports
-   * those that the leader does not have either. Rejects if the leader does not answer.
+   * Looks up keys that a listing lacked at the stream's leader, because the listing server may lag behind. Reports as
+   * vanished those that the leader does not have either. Rejects if the leader does not answer.
    */
   async confirmMissing(subjects: readonly string[]): Promise<void> {
     const { js, name } = this.#bucket;
@@ -127,29 +130,29 @@ export class WatchedEntries {
       const entry = this.#present.get(subject);
       const record = await js.last(name, subject, LOOKUP_LIMIT);
       if (record !== undefined) return this.apply(record, true);
-      // the marker has expired, or the bucket was made anew: the next write has a higher revision
+      // the marker of the removal has expired, or the bucket was made anew: the next write has a higher revision
       if (entry !== undefined && this.has(entry)) this.vanish(entry, entry.revision + 1);
     });
   }
 
-  /** Returns true if an entry is present, at this revision. */
+  /** Returns true if this entry is present, at this revision. */
   has(entry: WatchedEntry): boolean {
     return this.#present.get(entry.subject) === entry;
   }
 
-  /** The entries whose `end` has come. */
+  /** Returns the entries that have expired by now. */
   due(now: number): WatchedEntry[] {
     return [...this.#present.values()].filter(({ end }) => end <= now);
   }
 
-  /** Returns the first `end` that is still to come; `Infinity`: none. */
+  /** Returns the next time at which an entry expires; `Infinity`: none will. `now`: by the monotonic clock. */
   nextEnd(now: number): number {
     let next = Infinity;
     for (const { end } of this.#present.values()) if (end > now && end < next) next = end;
     return next;
   }
 
-  /** Sets a later end of an entry; if its value was withheld, reports it. */
+  /** Sets a later expiry of an entry; if the entry's value was withheld, reports it. */
   prolong(entry: WatchedEntry, end: number): void {
     const { subject, key, revision, withheld } = entry;
     entry.end = end;
@@ -160,21 +163,21 @@ export class WatchedEntries {
     this.#report({ type: "put", key, value: withheld, revision });
   }
 
-  /** Removes an entry here, and reports that it has vanished, at this revision. */
+  /** Removes an entry from this list, and reports at this revision that it has vanished. */
   vanish({ subject, key, reported }: WatchedEntry, revision: number): void {
     this.#remove(subject, revision);
     if (reported) this.#report({ type: "vanish", key, revision });
   }
 
-  /** Forgets removals that are so old that no server lags behind them. */
+  /** Forgets removals that are so old that no server lags behind them any more. */
   forgetRemovals(): void {
     const now = this.#bucket.transport.clock.monotonic();
     for (const [subject, { at }] of this.#removed) if (now - at > REMEMBERED) this.#removed.delete(subject);
   }
 
   /**
-   * Adds an entry. `resurrected`: it had been removed and a server has restored it; it is expected to be removed again,
-   * silently.
+   * Adds an entry. `resurrected`: the entry had been removed, and a server has restored it; it will be removed again,
+   * and is not reported.
    */
   #put(
     record: StreamRecord,
@@ -217,8 +220,8 @@ export class WatchedEntries {
 }
 
 /**
- * Returns the end by the server's clock; `latestEnd` if that is unknown (`NaN`) or later, because the message is from
- * the future.
+ * Returns the earlier of two times at which an entry expires: `stamped`, by the server's clock, and `latestEnd`.
+ * `stamped` may be unknown (`NaN`), or later if the message seems to be from the future.
  */
 export function earlier(stamped: number, latestEnd: number): number {
   return stamped < latestEnd ? stamped : latestEnd;

@@ -1,4 +1,7 @@
-/** A command of an entity: its deadline, its conflicts, the decision of its handler, and the answer to its sender. */
+/**
+ * A command of an entity, on its way through its node: its deadline, its conflicts with other commands, the decision of
+ * its handler, and the answer to its sender.
+ */
 import { OwnContext } from "../data/async_context.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import { applied, Deciding, type EmittedPayload, type EntityDefinition } from "../contract/entity_definition.ts";
@@ -18,43 +21,43 @@ import type { EntitiesHost } from "./snapshots.ts";
 import { type FoundCommand, numberOf, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
 import type { Asking } from "./turns.ts";
 
-/** Options of a {@link PendingCommand}. */
+/** What a {@link PendingCommand} is made from. */
 interface PendingCommandOptions {
   readonly host: EntitiesHost;
   readonly body: EntityBody;
   readonly subject: string;
   /** Id of the entity. */
   readonly id: string;
-  /** Payload after the contract's schema. */
+  /** Payload, parsed by the contract's schema. */
   readonly payload: unknown;
   readonly ctx: DecidingMessage;
-  /** Receives the command's result. */
+  /** Gets the command's result. */
   readonly to: Settling;
 }
 
-/** State of an entity on which a command is decided. */
+/** The state of an entity on which a command's handler is run. */
 export interface CommandStanding {
   readonly version: number;
   readonly state: unknown;
 }
 
 /**
- * Decision of a handler. All objects that a command keeps during its append are instances of classes: V8 allocates
- * literals that mostly survive a collection as old objects, each of which keeps everything of its command in memory
- * until the next full collection (docs/internals/measurements.md).
+ * The decision of a command's handler: the events to store, and the result. All objects that a command keeps during its
+ * append are instances of classes: V8 allocates literals that mostly survive a collection as old objects, each of which
+ * keeps everything of its command in memory until the next full collection (docs/internals/measurements.md).
  */
 export class CommandDecision implements CommandStanding {
   readonly version: number;
   readonly state: unknown;
-  /** The encoded command to be stored; `undefined`: nothing is stored. */
+  /** The command, encoded to be stored; `undefined`: nothing is stored. */
   readonly command: string | undefined;
-  /** Encoded events of the command, joined by commas. */
+  /** The command's events, encoded and joined by commas. */
   readonly events: string;
-  /** Number of events. */
+  /** Number of the command's events. */
   readonly count: number;
-  /** True if its handler threw. */
+  /** True if the handler threw. */
   readonly threw: boolean;
-  /** Value that its handler returned or threw. */
+  /** Value that the handler returned or threw. */
   readonly value: unknown;
 
   constructor(
@@ -71,33 +74,33 @@ export class CommandDecision implements CommandStanding {
     this.value = value;
   }
 
-  /** Characters of `command` and `events`. */
+  /** Number of characters of `command` and `events` together. */
   get length(): number {
     return (this.command?.length ?? 0) + this.events.length;
   }
 }
 
-/** A command that is being decided. */
+/** A command that an entity of this node is handling. */
 export class PendingCommand implements Asking, Sought {
   readonly body: EntityBody;
   readonly subject: string;
   readonly entity: string;
   readonly ctx: DecidingMessage;
   readonly id: string;
-  /** Time of the command's arrival, by the monotonic clock. */
+  /** Time at which the command arrived, by the monotonic clock. */
   readonly arrived: number;
-  /** Deadline of the command's attempts, by the monotonic clock. */
+  /** Deadline of the attempts to store the command, by the monotonic clock. */
   readonly due: number;
-  /** True if the command's id may be used by another send: its sender made the id, or the command was queued. */
+  /** True if another send may have the same id: the sender chose the id, or the command was queued. */
   readonly named: boolean;
-  /** Number of times that another command was stored first. */
+  /** Number of times that another command was stored first, so that this one was decided again. */
   conflicts = 0;
-  /** A decision that is still to be stored, and the state on which it was made. */
+  /** The handler's decision that is still to be stored, and the state on which it was made. */
   deciding: (CommandStanding & { readonly decided: CommandDecision | Promise<CommandDecision> }) | undefined =
     undefined;
-  /** True if an append of the command had no answer, and the messages stored since were not read. */
+  /** True if an append of the command had no answer, and the messages stored since then were not read yet. */
   unsure = false;
-  /** True if the command has its outcome. */
+  /** True if the command has its result. */
   settled = false;
   readonly #host: EntitiesHost;
   readonly #payload: unknown;
@@ -143,19 +146,19 @@ export class PendingCommand implements Asking, Sought {
     return this.#sendNumber ??= numberOf(this.send, numberOf(this.subject) | 0);
   }
 
-  /** True if no other attempt of the command was or will be made. */
+  /** True if this is certainly the only attempt of the command. */
   get only(): boolean {
     return this.ctx.envelope.only === true;
   }
 
-  /** True if another attempt of the command may have been decided, or may still be. */
+  /** True if another attempt of the command may have been handled before, or may still be. */
   get again(): boolean {
     return this.ctx.envelope.span !== undefined;
   }
 
   /**
-   * Returns the time before `now` within which an earlier attempt may have been stored, or its send ended, in ms.
-   * `now`: by the monotonic clock; `time`: the same moment by the server's clock.
+   * Returns how far back, before `now`, an earlier attempt of the command may have been stored, or its send ended, in
+   * ms. `now`: the time by the monotonic clock; `time`: the same moment by the server's clock.
    */
   reach(now: number, time: number): number {
     const { span, sentAt = this.arrived, storedAt } = this.ctx.envelope;
@@ -164,25 +167,28 @@ export class PendingCommand implements Asking, Sought {
     return SKEW + (this.named ? Math.max(PROMISED, age) : age);
   }
 
-  /** Description of the command for errors. */
+  /** Names the command and its entity, for errors. */
   get what(): string {
     return `${this.name} of ${this.body.definition.name} ${this.entity}`;
   }
 
   /**
-   * Keeps the async context of the caller, which is that of the command's sender: the command may be decided later, in
-   * another command's turn.
+   * Keeps the async context of the caller, which belongs to the command's sender: the handler may be called later, from
+   * another command's callbacks.
    */
   keepContext(): void {
     this.#context ??= new OwnContext();
   }
 
-  /** Async context of the command's sender, if it was kept. */
+  /** The async context of the command's sender; `undefined`: it was not kept. */
   get context(): OwnContext | undefined {
     return this.#context;
   }
 
-  /** Runs the handler on a state. Returns a promise only if the handler is asynchronous. Never throws or rejects. */
+  /**
+   * Calls the handler with a state of the entity. Returns a promise only if the handler is asynchronous. Never throws
+   * or rejects.
+   */
   decide(on: CommandStanding): CommandDecision | Promise<CommandDecision> {
     const { ctx, body: { definition, decide } } = this;
     const deciding = new Deciding(definition, this.entity, on.version, on.state);
@@ -235,7 +241,7 @@ export class PendingCommand implements Asking, Sought {
     return this.#without(on, { threw: true, value: thrown });
   }
 
-  /** Ends the command with the recorded outcome that was found. */
+  /** Ends the command with an outcome that was recorded for an earlier attempt. */
   answer(found: FoundCommand): void {
     if (found.type === "ended") {
       const why = "another attempt of it has failed, or changed nothing";
@@ -253,7 +259,7 @@ export class PendingCommand implements Asking, Sought {
     }
   }
 
-  /** Ends the command with its decision, which is stored or needs no storing. */
+  /** Ends the command with its decision, which is stored now, or needs no storing. */
   settle({ threw, value }: CommandDecision): void {
     if (threw) this.reject(value);
     else this.resolve(value);
@@ -269,16 +275,19 @@ export class PendingCommand implements Asking, Sought {
     this.#to.reject(reason);
   }
 
-  /** Ends a command that gets no turn: it certainly was not applied. */
+  /** Ends a command that was still waiting for earlier commands of its entity: it certainly was not applied. */
   leave(why: "late" | "deadlock"): void {
     this.ctx.execution.stage = "handler";
     this.reject(notBegun(this.what, why));
   }
 
-  /** Call when the command's turn has come. Returns true if it begins, false if it was aborted before. */
+  /**
+   * Called when it is the command's turn. Returns true if its handler may be called, false if the command was aborted
+   * before.
+   */
   begins(): boolean {
     const { ctx } = this;
-    // if it was aborted while waiting, its sender has been told that it did not begin
+    // if the command was aborted while it waited, its sender was told that it did not begin
     ctx.execution.stage = "handler";
     const { aborted } = ctx;
     if (aborted === undefined) return true;
@@ -286,14 +295,14 @@ export class PendingCommand implements Asking, Sought {
     return false;
   }
 
-  /** Returns true if the command's deadline has passed, or it was aborted. `now`: by the monotonic clock. */
+  /** Returns true if the command's deadline has passed, or it was aborted. `now`: the time by the monotonic clock. */
   isOver(now: number): boolean {
     return now >= this.due || this.ctx.aborted !== undefined;
   }
 
   /**
-   * Ends a command whose deadline has passed, or that was aborted. `unanswered`: an append of it may have been stored.
-   * `error`: error of the last attempt.
+   * Ends a command whose deadline has passed, or that was aborted. `unanswered`: true if an append of it may have been
+   * stored. `error`: error of the last attempt to store it.
    */
   over(unanswered: boolean, error: unknown): void {
     const { aborted } = this.ctx;
@@ -309,20 +318,23 @@ export class PendingCommand implements Asking, Sought {
   }
 
   /**
-   * Ends a command that cannot be decided or stored here. `OUTCOME_UNKNOWN` if an earlier attempt may have been, or may
-   * still be.
+   * Ends a command that cannot be handled or stored on this node; with `OUTCOME_UNKNOWN` if an earlier attempt may have
+   * been stored, or may still be.
    */
   fail(error: unknown): void {
     if (!this.again && !this.unsure) return this.reject(error);
     this.unknown(`an earlier attempt may still be decided; last error: ${thrownMessage(error)}`, error);
   }
 
-  /** Ends the command with `OUTCOME_UNKNOWN`. */
+  /** Ends the command with `OUTCOME_UNKNOWN`: it may have been applied. */
   unknown(why: string, cause?: unknown): void {
     this.reject(new CatgaError("OUTCOME_UNKNOWN", `${this.what} may have been applied: ${why}`, { cause }));
   }
 
-  /** Ends the command if other commands were stored first too often: it was not applied. Returns true if so. */
+  /**
+   * Ends the command if other commands were stored first too often; then it was not applied. Returns true if it has
+   * ended.
+   */
   isTired(): boolean {
     if (this.conflicts <= MOST_CONFLICTS) return false;
     const why = `${MOST_CONFLICTS + 1} times other commands came first`;
@@ -332,15 +344,15 @@ export class PendingCommand implements Asking, Sought {
   }
 
   /**
-   * Makes a decision without events. If another attempt of the command may be being stored, or may still be decided, a
-   * record is stored that prevents it from being applied.
+   * Makes a decision without events. If another attempt of the command may be stored, or may still be handled, the
+   * decision stores a record that prevents that attempt from being applied.
    */
   #without(on: CommandStanding, outcome: { readonly threw: boolean; readonly value: unknown }): CommandDecision {
     if (!this.again) return new CommandDecision(on, outcome);
     return new CommandDecision(on, outcome, { command: commandText(withoutName(this.send)), events: "", count: 0 });
   }
 
-  /** Awaits an asynchronous handler; rejects when its message is aborted. */
+  /** Awaits the promise of an asynchronous handler; rejects when the command is aborted. */
   async #settled(made: Promise<unknown>): Promise<unknown> {
     const settled = await this.ctx.execution.until<{ value: unknown } | { reason: CatgaError }>(
       made.then((value) => ({ value })),
@@ -350,7 +362,7 @@ export class PendingCommand implements Asking, Sought {
     return settled.value;
   }
 
-  /** Throws `TOO_LARGE` if the texts would not fit into a message to another node. */
+  /** Throws `TOO_LARGE` if the texts would not fit into a message. */
   #checkSize(command: string, events: string): void {
     const limit = largestGroup(this.#host.network.maxPayload);
     if ((command.length + 1 + events.length) * 3 <= limit) return;
@@ -370,15 +382,17 @@ export class PendingCommand implements Asking, Sought {
 }
 
 /**
- * Deadline of a command's attempts, by the monotonic clock: a little before the command's own, so that its sender still
- * gets the reason.
+ * Returns the deadline of the attempts to store a command, by the monotonic clock: a little before the command's own
+ * deadline, so that its sender still gets the reason of a failure.
  */
 export function dueOf(ctx: DecidingMessage, now: number): number {
   const left = ctx.remaining(now);
   return now + left - Math.min(ANSWER_MARGIN, left / 10);
 }
 
-/** Makes the error of a command whose turn did not come: it certainly was not applied. */
+/**
+ * Makes the error of a command that was still waiting for earlier commands of its entity: it certainly was not applied.
+ */
 function notBegun(what: string, why: "late" | "deadlock", cause?: CatgaError): CatgaError {
   if (why === "deadlock") {
     const message = `${what} was not applied: it waits for its turn, and the command that has it waits for this one`;
@@ -396,7 +410,7 @@ function printOf({ contract: { name }, execution: { payload } }: DecidingMessage
   }
 }
 
-/** Adds to the headers the members of the emitted events that tools hide. */
+/** Returns the headers, with the paths of the members of emitted events that tools hide. */
 function withRedactions(
   headers: Readonly<Record<string, string>> | undefined,
   { name, events }: EntityDefinition<unknown>,
@@ -410,33 +424,34 @@ function withRedactions(
   return paths === undefined ? headers : { ...headers, [REDACT_HEADER]: JSON.stringify(paths) };
 }
 
-/** Maximum number of further decisions after the first. */
+/** Maximum number of times that a command is decided again after conflicts. */
 const MOST_CONFLICTS = 8;
 const ANSWER_MARGIN = 50; // ms
 
-// The events of a command, encoded as they are stored: neither this process nor another can change them any more.
+// The events of a command, encoded as they are stored, so that neither this process nor another can change them any
+// more.
 
-/** Encoded events to be stored, with the result of their command. */
+/** A command's encoded events, which are to be stored, and its result. */
 interface Emitted {
-  /** Events as texts of `eventText`. */
+  /** The events, as texts that `eventText` made. */
   readonly items: readonly string[];
-  /** State after the emitted events. */
+  /** State of the entity after the emitted events. */
   readonly state: unknown;
-  /** Result as `encodeValue` writes it; `undefined` for the result `undefined`. */
+  /** The result, as a text that `encodeValue` made; `undefined` for the result `undefined`. */
   readonly result: string | undefined;
 }
 
-/** Result of a handler and the events that it emitted. */
+/** What a handler returned, and the events that it emitted. */
 interface Returned {
-  /** Name of the command. */
+  /** Name of the command's contract. */
   readonly name: string;
   readonly events: readonly EmittedPayload[];
   readonly value: unknown;
 }
 
 /**
- * Encodes the events and applies them to the state, as a reader will. Throws a `CatgaError` for too many events and for
- * values that cannot be sent, and the errors of `apply` functions.
+ * Encodes the events, and applies them to the state as a reader will do later. Throws a `CatgaError` for too many
+ * events and for values that cannot be sent, and the errors of `apply` functions.
  */
 export function emittedBy(
   { definition, id, state: before }: {
@@ -455,7 +470,7 @@ export function emittedBy(
   for (const { event, payload } of events) {
     const text = payload === undefined ? undefined : toText(payload, "INVALID_MESSAGE", "the payload", event);
     items.push(eventText(event.slice(definition.name.length + 1), text));
-    // frozen, so that an `apply` that changes its argument throws here, before anything is stored
+    // frozen, so that an `apply` that changes its argument throws now, before anything is stored
     state = freezePlain(applied(definition, state, event, text === undefined ? undefined : decodeText(text)));
   }
   return {

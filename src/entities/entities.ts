@@ -1,4 +1,7 @@
-/** The entities of a namespace for one node: reads them and runs commands. Opens nothing until first needed. */
+/**
+ * The entities of a namespace, as one node reads them and handles their commands. Opens nothing until it is first
+ * needed.
+ */
 import { show } from "../data/checks.ts";
 import type { EntityBody } from "../contract/handler.ts";
 import type { EntityDefinition, LoadedEntity, LoadOptions } from "../contract/entity_definition.ts";
@@ -23,7 +26,7 @@ import { type EntitiesHost, Snapshots } from "./snapshots.ts";
 import { forgotten, Rounds } from "./optimistic_appends.ts";
 import { StoredCommands } from "./stored_commands.ts";
 
-/** Makes the entities of a node. */
+/** Makes the part of a node that reads entities and handles their commands. */
 export function openEntities(host: EntitiesHost): Entities {
   return new NodeEntities(host);
 }
@@ -34,7 +37,7 @@ class NodeEntities implements Entities {
   readonly #stream: EntityStream;
   readonly #rounds: Rounds;
   readonly #warm = new WarmCopies();
-  /** Subjects of entities whose snapshots are due now or later. */
+  /** Subjects of entities for which a snapshot is to be written, now or later. */
   readonly #awaited = new Set<string>();
   #timer: Timer | undefined;
   /** Number of events that this process has emitted. */
@@ -73,7 +76,7 @@ class NodeEntities implements Entities {
     const now = this.#host.clock.monotonic();
     const due = now + this.#host.timeout;
     const warm = this.#warm.get(this.#stream.subject(definition.name, id));
-    // a copy made by another definition of this name may have another kind of state
+    // a copy that another definition of the same name made may have a state of another kind
     const known = warm?.definition === definition ? warm.toRead() as EntityCopy<State> : undefined;
     const stream = this.#stream;
     const copy = latest || (known !== undefined && !stream.trusts(known, now))
@@ -126,15 +129,15 @@ class NodeEntities implements Entities {
   }
 
   /**
-   * Schedules a snapshot. Snapshots are written together: a single one costs two writes to the connection, as much as a
-   * dozen commands.
+   * Schedules the writing of a snapshot. Snapshots are written together: a single one costs two writes to the
+   * connection, as much as a dozen commands.
    */
   #awaitSnapshot(subject: string): void {
     this.#awaited.add(subject);
     this.#timer ??= this.#host.clock.after(TOGETHER, () => this.#writeSnapshots(), { background: true });
   }
 
-  /** Writes the snapshots that are due now, and sets a timer for those that are due later. */
+  /** Writes the snapshots that are due now, and sets a timer for the others. */
   #writeSnapshots(): void {
     const now = this.#host.clock.monotonic();
     const awaited = [...this.#awaited];
@@ -154,7 +157,7 @@ class NodeEntities implements Entities {
     }
   }
 
-  /** Returns true if the last message of an entity says that it is forgotten. */
+  /** Returns true if the last message of an entity says that the entity was forgotten. */
   #isForgotten(last: StoredMessage): boolean {
     const read = this.#read(last);
     return !("reason" in read) && saysForgotten(read);
@@ -178,8 +181,8 @@ class NodeEntities implements Entities {
 }
 
 /**
- * Returns the id of a command's entity: the key that its contract makes of the payload. Throws `INVALID_MESSAGE` if the
- * command was routed by another key.
+ * Returns the id of the entity that a command addresses: the key that the contract makes of the payload. Throws
+ * `INVALID_MESSAGE` if the sender gave another routing key.
  */
 function entityOf({ contract, envelope, execution: { payload } }: DecidingMessage): string {
   const id = keyOf(contract, payload);
@@ -196,7 +199,7 @@ function entityOf({ contract, envelope, execution: { payload } }: DecidingMessag
   try {
     checkEntityId(`command ${contract.name}: the key`, id);
   } catch (cause) {
-    // `keyOf` throws a TypeError
+    // a failed `keyOf` throws a TypeError
     throw new CatgaError("INVALID_MESSAGE", (cause as Error).message, { cause });
   }
   return id;
@@ -207,7 +210,7 @@ function checkEntityId(at: string, id: string | undefined): asserts id is string
   throw new TypeError(`${at}: an entity's id is a well-formed string of 1 to ${MAX_ID} characters; got ${show(id)}`);
 }
 
-/** Time for which due snapshots are gathered, in ms. */
+/** How long due snapshots are collected before they are written together, in ms. */
 const TOGETHER = 100;
 /** Maximum length of an entity's id, in characters. */
 const MAX_ID = 256;

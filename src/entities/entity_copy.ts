@@ -1,4 +1,4 @@
-/** An entity in memory, made from the messages of its subject up to a sequence. */
+/** A copy of an entity in memory, made from the stored messages of the entity up to a certain one. */
 import { applied, type EntityDefinition, type Inapplicable, initialState } from "../contract/entity_definition.ts";
 import { encodeValue } from "../data/encoding.ts";
 import { ofAnotherVersion } from "../dispatch/outcome.ts";
@@ -6,36 +6,40 @@ import { CatgaError } from "../error.ts";
 import { type EntityMessage, payloadOf, saysForgotten } from "../log/format/entity_group.ts";
 import { freezePlain } from "../data/checks.ts";
 
-/** State and position of a copy. */
+/** Parts from which a copy of an entity is made. */
 interface CopyParts<State> {
   readonly state: State;
   readonly version: number;
   readonly sequence: number;
   readonly mark: string;
   readonly time: number;
-  /** Approximate memory, in bytes. */
+  /** Approximate memory that the copy takes, in bytes. */
   readonly size: number;
 }
 
-/** Changes by the commands of one message. */
+/** The change of an entity by the commands of one stored message. */
 interface EntityChange<State> extends StoredAt {
   readonly state: State;
-  /** Number of events after the message. */
+  /** Number of the entity's events after the message. */
   readonly version: number;
   readonly mark: string;
 }
 
-/** An entity in memory. */
+/** A copy of an entity in memory. */
 export class EntityCopy<State> {
   readonly definition: EntityDefinition<State>;
   readonly id: string;
-  /** Epoch (see `entity_stream.ts`) in which the copy was last equal to the entity at the stream's leader. */
+  /**
+   * Epoch (counter of doubts, see `entity_stream.ts`) in which the copy was last found equal to the entity in the
+   * stream.
+   */
   epoch = -1;
   /**
-   * Server time, in ms since 1970, since which all stored commands of the entity were recorded as this copy read them.
+   * Time since which the node remembers all commands of the entity that were stored, in ms since 1970 by the server's
+   * clock.
    */
   since = Infinity;
-  /** The last written snapshot: its number of events, and its time by the monotonic clock. */
+  /** The last snapshot that was written: its number of events, and its time by the monotonic clock. */
   snapshot = { version: 0, at: -Infinity };
   #state: State;
   #version: number;
@@ -43,11 +47,11 @@ export class EntityCopy<State> {
   #mark: string;
   #time: number;
   #size: number;
-  /** Size of the copy when its state was last measured. */
+  /** Size of the copy when the size of its state was last measured. */
   #measured: number;
   #forgotten = false;
 
-  /** Makes a copy with the state after a message. */
+  /** Makes a copy, with the state after a stored message. */
   constructor(definition: EntityDefinition<State>, id: string, parts: CopyParts<State>) {
     this.definition = definition;
     this.id = id;
@@ -59,30 +63,30 @@ export class EntityCopy<State> {
     this.#size = this.#measured = parts.size;
   }
 
-  /** Number of events of the entity. */
+  /** Number of events that the copy contains. */
   get version(): number {
     return this.#version;
   }
 
   /**
-   * State, frozen because handlers and readers share it. It is not frozen while events are read: that would cost a walk
-   * for each event.
+   * State of the entity, frozen because handlers and readers share it. It is not frozen for each event that is read,
+   * because that would cost a walk through the state each time.
    */
   get state(): State {
     return freezePlain(this.#state);
   }
 
-  /** Sequence of the last message of its subject; 0: none. */
+  /** Sequence of the last message that the copy contains; 0: none. */
   get sequence(): number {
     return this.#sequence;
   }
 
-  /** Mark of the last message; empty: none. */
+  /** Mark of the last message (publisher and its number for the message); empty: none. */
   get mark(): string {
     return this.#mark;
   }
 
-  /** Time at which the last message was stored, by the server's clock, in ms since 1970; -Infinity: none. */
+  /** Time at which the last message was stored, in ms since 1970 by the server's clock; -Infinity: none. */
   get time(): number {
     return this.#time;
   }
@@ -96,8 +100,8 @@ export class EntityCopy<State> {
   }
 
   /**
-   * Returns if a snapshot is due: `now`; `later`, when the last one is old enough; or `undefined`. Busy entities get
-   * fewer: a snapshot for each hundred events would cost a third of all that their commands cost.
+   * Returns whether a snapshot should be written: `now`; `later`, when the last one is old enough; `undefined`: no.
+   * Busy entities get fewer snapshots: one for each hundred events would cost a third of what their commands cost.
    */
   snapshotDue(now: number): "now" | "later" | undefined {
     const { version, at } = this.snapshot;
@@ -106,7 +110,7 @@ export class EntityCopy<State> {
     return events >= MAX_SNAPSHOT_EVENTS || now - at >= SNAPSHOT_PAUSE ? "now" : "later";
   }
 
-  /** Copies this copy, so that more messages can be read into it. */
+  /** Returns a copy of this copy, so that more messages can be read into it while this one stays unchanged. */
   toRead(): EntityCopy<State> {
     const { definition, id, state, version, sequence, mark, time, size } = this;
     const copy = new EntityCopy(definition, id, { state, version, sequence, mark, time, size });
@@ -117,7 +121,7 @@ export class EntityCopy<State> {
     return copy;
   }
 
-  /** Skips a message of its subject that cannot be read or does not belong to the entity. */
+  /** Skips a message of the entity that cannot be read, or belongs to another entity. */
   pass({ sequence, time }: Omit<StoredAt, "size">, mark: string): void {
     this.#sequence = sequence;
     this.#mark = mark;
@@ -125,9 +129,9 @@ export class EntityCopy<State> {
   }
 
   /**
-   * Applies the next message of its subject. Returns the reason if the message was skipped because it does not continue
-   * the events. Throws `UNAVAILABLE` if earlier events are missing or this node cannot apply an event, and any error of
-   * an `apply` function; the copy is then unchanged.
+   * Applies the next message of the entity. Returns a reason if the message was skipped because it does not follow the
+   * events read so far. Throws `UNAVAILABLE` if earlier events are missing or this node cannot apply an event, and any
+   * error of an `apply` function; the copy is then unchanged.
    */
   take(message: EntityMessage, at: StoredAt): string | undefined {
     const { name } = this.definition;
@@ -167,8 +171,8 @@ export class EntityCopy<State> {
   }
 
   /**
-   * Makes the error for an event that this node cannot apply; a node with another version of the definition may be able
-   * to.
+   * Makes the error for a stored event that this node cannot apply; a node with another version of the entity may be
+   * able to.
    */
   #inapplicable({ cause, message, error }: Inapplicable, event: string, version: number): CatgaError {
     const of = `${this.definition.name} ${this.id}`;
@@ -176,15 +180,15 @@ export class EntityCopy<State> {
       ? `${of}: its event ${version}, ${event}, is not in this node's definition of ${this.definition.name}: deploy the definition with ` +
         `${event} to all nodes first, and what emits it after that`
       : `${of}: its event ${version} cannot be applied: ${message}; the schema of an event has to accept all that is stored`;
-    // not retryable if a schema refuses the event: only a deployment helps
+    // not retryable if a schema refuses the event, because then only a deploy helps
     return ofAnotherVersion(
       new CatgaError("UNAVAILABLE", text, { cause: error, retryable: cause === "unknown event" }),
     );
   }
 
-  /** Applies the changes by commands of this node. */
+  /** Applies the changes by commands that this node has stored. */
   change({ state, version, sequence, mark, time, size }: EntityChange<State>): void {
-    // a message without events adds nothing to memory
+    // a message without events does not make the copy larger
     if (version > this.#version) this.#size += size;
     this.#state = state;
     if (this.#size > 2 * this.#measured + SMALL) this.#measure();
@@ -194,26 +198,26 @@ export class EntityCopy<State> {
     this.#time = time;
   }
 
-  /** Measures the size of the state: many long events may have changed only a few characters. */
+  /** Measures the size of the state again: many long events may have changed only a few characters. */
   #measure(): void {
     try {
       this.#size = SMALL + (this.#state === undefined ? 0 : encodeValue(this.#state, "state").length);
     } catch {
-      // a state that cannot be encoded counts as long as its events
+      // the size of a state that cannot be encoded is estimated by the size of its events
       this.#size = Math.min(LARGE, this.#size);
     }
     this.#measured = this.#size;
   }
 }
 
-/** Sequence, time and length of a stored message. */
+/** Where and when a message was stored, and its length. */
 export interface StoredAt {
   readonly sequence: number;
   readonly time: number;
   readonly size: number;
 }
 
-/** An entity without events. */
+/** Returns a copy of an entity that has no events. */
 export function blank<State>(definition: EntityDefinition<State>, id: string): EntityCopy<State> {
   const parts = { version: 0, sequence: 0, mark: "", time: -Infinity, size: SMALL };
   const copy = new EntityCopy(definition, id, { ...parts, state: initialState(definition, id) });
@@ -223,28 +227,28 @@ export function blank<State>(definition: EntityDefinition<State>, id: string): E
 
 /** Number of events between two snapshots. */
 const SNAPSHOT_EVENTS = 100;
-/** Number of events after which a snapshot is due even if `SNAPSHOT_PAUSE` has not passed. */
+/** Number of new events after which a snapshot is due even if `SNAPSHOT_PAUSE` has not passed. */
 const MAX_SNAPSHOT_EVENTS = 500;
-/** Minimum time between two snapshots of an entity. */
-const SNAPSHOT_PAUSE = 1_000; // ms
+/** Minimum time between two snapshots of an entity, in ms. */
+const SNAPSHOT_PAUSE = 1_000;
 /** Approximate size of an entity without events, in bytes. */
 const SMALL = 512;
-/** Greatest assumed size of a state that cannot be encoded, in bytes. */
+/** Maximum size that is assumed for a state that cannot be encoded, in bytes. */
 const LARGE = 1_048_576;
 
-// Entities that a node keeps in memory: those that were used last, up to a limit of bytes.
+// Entities that a node keeps in memory: the most recently used ones, up to a limit of bytes.
 
-/** Copies of entities that a node keeps in memory. */
+/** The copies of entities that a node keeps in memory. */
 export class WarmCopies {
   /**
-   * Copies by subject, oldest first. To make room, the first is removed, or moved to the end if it was used since it
-   * was put there. (Moving each at every use would take as much time as everything else here: V8, measured.)
+   * By subject: the copies, oldest first. To make room, the first copy is removed, or moved to the end if it was used
+   * since it was put there. (Moving a copy at every use would take as much time as everything else here: V8, measured.)
    */
   readonly #copies: Map<string, KeptCopy> = new Map();
   readonly #most: number;
   #size = 0;
 
-  /** `most`: approximate maximum size, in bytes. */
+  /** `most`: approximate maximum size of all copies together, in bytes. */
   constructor(most: number = MAX_CACHE_SIZE) {
     this.#most = most;
   }
@@ -258,7 +262,7 @@ export class WarmCopies {
     return this.#copies.get(subject)?.copy;
   }
 
-  /** Keeps a copy, as used now; removes copies that were not used for long if there is no room. */
+  /** Keeps a copy, which counts as used now. If there is no room, removes copies that were not used for long. */
   keep(subject: string, copy: EntityCopy<unknown>): void {
     const { size } = copy;
     const kept = this.#copies.get(subject);
@@ -275,7 +279,7 @@ export class WarmCopies {
   }
 
   #forget(): void {
-    // each is met twice at most: `used` is false then
+    // the loop ends: each copy is met twice at most, because `used` is false then
     for (const [subject, kept] of this.#copies) {
       if (this.#size <= this.#most) return;
       this.#copies.delete(subject);
@@ -295,9 +299,9 @@ export class WarmCopies {
 interface KeptCopy {
   copy: EntityCopy<unknown>;
   size: number;
-  /** True if the copy was used since it was put at the end. */
+  /** True if the copy was used since it was put at the end of the list. */
   used: boolean;
 }
 
-/** 64 MB. */
+/** Default maximum size of all copies together, in bytes: 64 MB. */
 const MAX_CACHE_SIZE = 67_108_864;

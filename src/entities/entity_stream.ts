@@ -1,12 +1,12 @@
 /**
  * The stream of entities: opened when first needed, and read entity by entity.
  *
- * A copy in memory is valid as long as nothing suggests that the stream has changed otherwise. Each doubt begins a new
- * **epoch**: a reconnect, a stream that was made anew, a last message that a copy cannot explain, and a silence of the
- * stream's leader, which hides a restart of servers to which this process is not connected. A copy of an older epoch,
- * or a snapshot, is valid only if the stream has the very message with which it ends: the same sequence, publisher, and
- * number of that publisher. So no command is decided on events that the store has lost, because it came back from an
- * older copy or without its last messages.
+ * A copy of an entity in memory is valid as long as nothing suggests that the stream has changed without this node.
+ * Each doubt begins a new **epoch**: a reconnect, a stream that was made anew, a last message that a copy cannot
+ * explain, and a silence of the stream's leader, which hides a restart of servers to which this process is not
+ * connected. A copy of an older epoch, or a snapshot, is valid only if the stream has the very message with which it
+ * ends: the same sequence, publisher, and number of that publisher. So no command is decided on events that the store
+ * has lost, because it came back from an older copy or without its last messages.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import { CatgaError, isCatgaError, unavailable } from "../error.ts";
@@ -33,7 +33,10 @@ export class EntityStream {
   readonly #host: EntitiesHost;
   readonly #snapshots: Snapshots;
   readonly #commands: StoredCommands;
-  /** Cache of subjects by type and id: a string that is made anew is hashed and compared anew at each look-up. */
+  /**
+   * By type and id: the entity's subject. Cached, because a string that is made again is hashed and compared again at
+   * each look-up.
+   */
   readonly #subjects: Map<string, Map<string, string>> = new Map();
   readonly #open = openOnce(async () => {
     const stream = await openStream(this.#host, "entities");
@@ -41,18 +44,18 @@ export class EntityStream {
     return this.#stream = stream;
   });
   #stream: LogStream | undefined;
-  /** `LogState.created`; `undefined`: unknown. */
+  /** `LogState.created`, the stream's identity; `undefined`: not known. */
   #created: string | undefined;
   #readingCreated: Promise<string> | undefined;
-  /** Subjects of entities that could not be read, with the reason; only the first {@link MOST_UNREADABLE}. */
+  /** By subject of an entity that could not be read: the reason; only the first {@link MOST_UNREADABLE}. */
   readonly #unreadable = new Map<string, string>();
-  /** Number of doubts so far. */
+  /** Number of times so far that the stream may have changed without this node. */
   #epoch = 0;
-  /** Time of the last answer of the stream's leader, by the monotonic clock. */
+  /** Time at which the stream's leader last answered, by the monotonic clock. */
   #heardAt = -Infinity;
-  /** Server's time minus the monotonic clock. */
+  /** Server's time minus the time of the monotonic clock. */
   #offset = 0;
-  /** Time at which `#offset` was read. */
+  /** Time at which `#offset` was computed. */
   #offsetAt = -Infinity;
 
   constructor(host: EntitiesHost, snapshots: Snapshots, commands: StoredCommands) {
@@ -61,19 +64,19 @@ export class EntityStream {
     this.#commands = commands;
   }
 
-  /** Returns the opened stream. Rejects like `EventLog.open`; the next call tries again. */
+  /** Returns the stream, opened. Rejects like `EventLog.open`; the next call then tries again. */
   get(): LogStream | Promise<LogStream> {
     return this.#stream ?? this.#open();
   }
 
-  /** Returns reads that are repeated until `due`, by the monotonic clock. */
+  /** Returns methods that read the stream, and try again until `due`, by the monotonic clock. */
   until(due: number): PatientReads {
     return new PatientReads(() => this.get(), this.#host.clock, due);
   }
 
   /**
-   * Converts `now` of the monotonic clock to the server's time, in ms since 1970; before the stream is opened, to this
-   * process's.
+   * Converts `now`, a time of the monotonic clock, to the server's time, in ms since 1970; before the stream is opened,
+   * to this process's time.
    */
   timeAt(now: number): number {
     if (now - this.#offsetAt > OFFSET) {
@@ -83,7 +86,7 @@ export class EntityStream {
     return this.#offset + now;
   }
 
-  /** The subject of an entity. */
+  /** Returns the subject of an entity. */
   subject(type: string, id: string): string {
     let known = this.#subjects.get(type);
     if (known === undefined || known.size >= MOST_SUBJECTS) this.#subjects.set(type, known = new Map());
@@ -92,26 +95,31 @@ export class EntityStream {
     return subject;
   }
 
-  /** Returns the identity of the stream: a stream made anew after a loss has another. Rejects with `UNAVAILABLE`. */
+  /**
+   * Returns the identity of the stream: if the stream is lost and created again, it has another one. Rejects with
+   * `UNAVAILABLE`.
+   */
   created(): string | Promise<string> {
     return this.#created ?? (this.#readingCreated ??= this.#readCreated());
   }
 
   /**
-   * Returns true if the copy is still valid: the leader had it when last compared, and no doubt came since. `now`: by
-   * the monotonic clock.
+   * Returns true if the copy is still valid: it was equal to the entity when last compared, and there was no reason for
+   * doubt since. `now`: the time by the monotonic clock.
    */
   trusts<State>(copy: EntityCopy<State>, now: number): boolean {
     if (now - this.#heardAt > SILENCE) return false;
     return copy.epoch === this.#epoch;
   }
 
-  /** Appends a message; see `LogStream.appendNext`. The stream must be open: a copy was read from it. */
+  /**
+   * Appends a message, by `LogStream.appendNext`. The stream has to be open; it is, because the copy was read from it.
+   */
   append(receiver: AppendReceiver, subject: string, text: string, options: ConditionalAppend): void {
     this.#stream!.appendNext(receiver, subject, text, options);
   }
 
-  /** Call when the stream's leader has answered. */
+  /** Notes that the stream's leader has answered; call it at each answer. */
   heard(now: number): void {
     if (now - this.#heardAt > SILENCE) this.#epoch++;
     this.#heardAt = now;
@@ -119,8 +127,9 @@ export class EntityStream {
 
   /**
    * Returns the entity as the stream's leader has it: the copy `known` if it ends with the leader's last message; else
-   * `known` with the later messages, if the stream still has its last one; else read from its snapshot or its
-   * beginning. Rejects with `UNAVAILABLE` if that takes longer than `due`, by the monotonic clock.
+   * `known` with the later messages, if the stream still has the copy's last message; else a copy read from the
+   * snapshot or from the first event. Rejects with `UNAVAILABLE` if that takes longer than `due`, by the monotonic
+   * clock.
    */
   async current<State>(
     { definition, id }: EntityId<State>,
@@ -130,7 +139,7 @@ export class EntityStream {
     const stream = this.until(due);
     await stream.opened();
     const subject = this.subject(definition.name, id);
-    // a doubt that comes during the reads applies to this copy, too
+    // noted now, because a doubt that comes up during the reads concerns this copy, too
     let epoch = this.#epoch;
     const snapshot = known === undefined ? this.#snapshot(definition, id) : undefined;
     const last = await stream.last(subject, { latest: true });
@@ -143,12 +152,12 @@ export class EntityStream {
     let copy = known ?? await snapshot;
     if (copy === undefined || !isAt(copy, end)) {
       if (copy !== undefined && !await this.#continues(copy, subject, { end: end.sequence, due })) {
-        // the copy ends with a lost message, as other copies may
+        // the copy ends with a message that the store has lost, and other copies may, too
         if (known !== undefined && copy.epoch === this.#epoch) epoch = this.doubt();
         copy = undefined;
       }
       copy = await this.#advance(copy ?? blank(definition, id), { upTo: end.sequence, due });
-      // a server that lags behind may have messages that the leader has lost
+      // not up to date: a server that lags behind may have messages that the leader has lost
       if (copy.sequence === end.sequence && !isAt(copy, end)) throw this.#unread(subject);
     } else if (known === undefined) {
       copy.pass(end, mark); // a snapshot has no time
@@ -159,8 +168,9 @@ export class EntityStream {
   }
 
   /**
-   * Reads an entity from its snapshot or its first event on, from a server that may lag behind, until `due` at most.
-   * Snapshot and last message are requested at once: mostly the snapshot ends with it; else it says how far to read.
+   * Reads an entity from its snapshot or from its first event, from a server that may lag behind, until `due` at most.
+   * The snapshot and the last message are requested at once: usually the snapshot ends with that message; otherwise the
+   * message says how far to read.
    */
   async load<State>(definition: EntityDefinition<State>, id: string, due: number): Promise<EntityCopy<State>> {
     const subject = this.subject(definition.name, id);
@@ -179,14 +189,14 @@ export class EntityStream {
     return this.#wasRead(last === undefined ? copy : await this.#advance(copy, { upTo, due, noted: false }));
   }
 
-  /** Reads later messages into a copy for which {@link EntityStream.trusts} is true. */
+  /** Reads later messages into a copy that is valid by {@link EntityStream.trusts}. */
   async readOn<State>(copy: EntityCopy<State>, due: number): Promise<EntityCopy<State>> {
     return await this.#advance(copy, { upTo: 0, due, noted: false });
   }
 
   /**
-   * Calls `onMessage` with the messages of a subject that were stored since this server time, in order, up to the
-   * existing sequence `upTo`. Rejects like {@link EntityStream.current}.
+   * Calls `onMessage` with the messages of a subject that were stored since a time (of the server), in order, up to the
+   * message with the sequence `upTo`, which exists. Rejects like {@link EntityStream.current}.
    */
   async since(
     subject: string,
@@ -207,7 +217,10 @@ export class EntityStream {
     }
   }
 
-  /** Call at a doubt: all copies must be compared with the stream. Returns the new epoch. */
+  /**
+   * Begins a new epoch: the stream may have changed without this node, so that all copies must be compared with it.
+   * Returns the epoch.
+   */
   doubt(): number {
     this.#created = this.#readingCreated = undefined;
     return ++this.#epoch;
@@ -218,8 +231,8 @@ export class EntityStream {
   }
 
   /**
-   * Resolves with true if the stream still has the last message of a copy, and reads the next part into it. `end`:
-   * sequence of the entity's last message.
+   * Resolves with true if the stream still has the last message of a copy; then it has read the next messages into the
+   * copy. `end`: sequence of the entity's last message.
    */
   async #continues<State>(
     copy: EntityCopy<State>,
@@ -237,7 +250,10 @@ export class EntityStream {
     return true;
   }
 
-  /** Reads messages into a copy, up to the existing sequence `upTo` at least; 0: all that there are. */
+  /**
+   * Reads messages into a copy, up to the message with the sequence `upTo` at least, which exists; with 0, all
+   * messages.
+   */
   async #advance<State>(
     copy: EntityCopy<State>,
     { upTo, due, noted = true }: { readonly upTo: number; readonly due: number } & Noting,
@@ -251,7 +267,7 @@ export class EntityStream {
     return copy;
   }
 
-  /** Reads the next part of the messages into a copy. Resolves with true if there were any. */
+  /** Reads the next {@link PART} messages into a copy. Resolves with true if there were any. */
   async #part<State>(copy: EntityCopy<State>, reading: EntityReading, due: number): Promise<boolean> {
     let failed: { readonly error: unknown } | undefined;
     const onMessage = (message: StoredMessage) => {
@@ -267,7 +283,7 @@ export class EntityStream {
     return messages.length > 0;
   }
 
-  /** Waits for a server that lags behind. `pauses`: those before. */
+  /** Waits for a server that lags behind. `pauses`: number of earlier waits. */
   async #pause(subject: string, pauses: number, due: number): Promise<void> {
     const { clock } = this.#host;
     if (clock.monotonic() >= due) throw this.#unread(subject);
@@ -283,7 +299,7 @@ export class EntityStream {
     return { subject, known: new KnownNames(), now };
   }
 
-  /** Reports an entity that was unreadable and has now been read to its end. */
+  /** Reports an entity that could not be read before, and has now been read to its end. */
   #wasRead<State>(copy: EntityCopy<State>): EntityCopy<State> {
     if (this.#unreadable.size === 0) return copy;
     const { definition: { name: entity }, id } = copy;
@@ -303,7 +319,7 @@ export class EntityStream {
         : `${entity} ${id}: a function that applies its events throws: ${(error as Error)?.message ?? error}`;
       const { subject } = reading;
       const isNew = !this.#unreadable.has(subject);
-      // not for each command that meets the same error
+      // reported once, not for each command that meets the same error
       if (this.#unreadable.get(subject) !== why && (!isNew || this.#unreadable.size < MOST_UNREADABLE)) {
         this.#unreadable.set(subject, why);
         this.#host.observer({ type: "entity-unreadable", entity, id, message: why });
@@ -339,7 +355,7 @@ export class EntityStream {
 
   #readCreated(): Promise<string> {
     const reading = this.#askCreated().then((created) => {
-      // not if a doubt came meanwhile
+      // not if the stream may have changed during the request
       if (this.#readingCreated === reading) this.#created = created;
       return created;
     }).finally(() => {
@@ -356,8 +372,8 @@ export class EntityStream {
 }
 
 /**
- * Reads of the stream that are repeated until a deadline, because the election of a leader may take longer than one
- * read waits. After the deadline, and for an error that does not pass, each method rejects like the method of
+ * Reads of the stream that are tried again until a deadline, because the election of a leader may take longer than a
+ * single read waits. After the deadline, and after an error that will not pass, each method rejects like the method of
  * `LogStream` with the same name.
  */
 export class PatientReads {
@@ -371,7 +387,7 @@ export class PatientReads {
     this.#due = due;
   }
 
-  /** Opens the stream. */
+  /** Resolves when the stream is open. */
   opened(): Promise<void> {
     return this.#patient(() => Promise.resolve());
   }
@@ -395,39 +411,44 @@ export class PatientReads {
   }
 }
 
-/** `noted`: records the commands that are read; false if no command is decided on the copy. */
+/**
+ * `noted`: true if the commands that are read are to be remembered; false if no command will be handled on the copy.
+ */
 interface Noting {
   readonly noted?: boolean;
 }
 
-/** A read of an entity's messages. */
+/** A read of the messages of one entity. */
 interface EntityReading {
   readonly subject: string;
   readonly known: KnownNames;
-  /** Present time by the server's clock; `undefined`: commands are not recorded. */
+  /** The present time, by the server's clock; `undefined`: the commands that are read are not remembered. */
   readonly now: number | undefined;
 }
 
-/** Definition and id of an entity. */
+/** The type of an entity, and its id. */
 export interface EntityId<State> {
   readonly definition: EntityDefinition<State>;
   readonly id: string;
 }
 
-/** Returns the mark of a stored message; one made of its time if its publisher cannot be read. */
+/**
+ * Returns the mark of a stored message: its publisher and the publisher's number for it; a mark made of its time if the
+ * publisher cannot be read.
+ */
 function markOfMessage({ data, time }: StoredMessage): string {
   const parsed = parseGroup(data);
   return "reason" in parsed ? `?${time}` : markOf(parsed);
 }
 
-/** Returns true if a copy ends with this message. */
+/** Returns true if this message is the last one that a copy contains. */
 function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; readonly mark: string }): boolean {
   return copy.sequence === end.sequence && copy.mark === end.mark;
 }
 
 /** Maximum number of unreadable entities that are remembered. */
 const MOST_UNREADABLE = 1_000;
-/** Number of messages that are read at a time. */
+/** Maximum number of messages that are read at once. */
 const PART = 1_000;
 const LONGEST_PAUSE = 50; // ms
 /** First pause before an unanswered read is repeated, in ms. */
@@ -436,10 +457,11 @@ const FIRST_WAIT = 50;
 const LONGEST_WAIT = 500;
 /** Maximum number of cached subjects of a type. */
 const MOST_SUBJECTS = 16_384;
-/** Interval at which the difference to the server's time is read, in ms. */
+/** Interval at which the difference to the server's time is computed, in ms. */
 const OFFSET = 100;
 /**
- * Silence of the leader after which copies in memory are compared with the stream, in ms. A server that comes back from
- * an older copy is away for longer. The price is one read of the last message for a command of an idle entity.
+ * Time without an answer of the stream's leader after which copies in memory are compared with the stream, in ms. A
+ * server that comes back with older data is away for longer. The price is one read of the last message for a command of
+ * an idle entity.
  */
 const SILENCE = 500;

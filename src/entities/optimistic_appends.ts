@@ -1,13 +1,13 @@
 /**
- * Runs the commands of entities in rounds, from handlers to the stream, with optimistic concurrency. The events of a
- * command are stored only if no message of the entity was stored since it was read; else the entity is read on and the
- * command is decided again. An append without an answer is repeated with the same bytes; the command is decided again
- * only when the leader's stream has gone on without that message. So a command is applied once, or certainly not, or
- * its sender gets `OUTCOME_UNKNOWN`.
+ * Runs the commands of entities in rounds (handlers are called, then their events are stored) with optimistic
+ * concurrency. The events of a command are stored only if no message of the entity was stored since the entity was
+ * read; otherwise the newer messages are read, and the command's handler is called again. An append without an answer
+ * is repeated with the same bytes; the handler is called again only when the stream's leader has other messages without
+ * this one. So a command is applied once, or certainly not, or its sender gets `OUTCOME_UNKNOWN`.
  *
- * Commands that wait while another one is being stored are decided together, each on the state after the one before it,
- * and stored in one message, if their handlers return at once. A result without events is valid once that message is
- * stored.
+ * Commands that wait while another one is being stored are handled together, each on the state after the command before
+ * it, and stored in one message, if their handlers return at once. A result without events is valid once that message
+ * is stored.
  */
 import type { EntityBody } from "../contract/handler.ts";
 import { CatgaError, unavailable } from "../error.ts";
@@ -22,19 +22,22 @@ import type { EntitiesHost } from "./snapshots.ts";
 import { type FoundCommand, foundIn, type StoredCommands } from "./stored_commands.ts";
 import { Turns } from "./turns.ts";
 
-/** Dependencies of {@link Rounds}. */
+/** What {@link Rounds} depend on. */
 export interface RoundsOptions {
   readonly host: EntitiesHost;
   readonly stream: EntityStream;
   readonly commands: StoredCommands;
   readonly warm: WarmCopies;
-  /** Reserves numbers for so many events of this process; returns the first. */
+  /** Reserves `events` consecutive numbers among the numbers of all events of this process; returns the first. */
   number(events: number): number;
-  /** Called when a copy has changed. */
+  /** Called when the copy of an entity in memory has changed. */
   changed(subject: string, copy: EntityCopy<unknown>, now: number): void;
 }
 
-/** A command and its decision. A class for the reason given at {@link CommandDecision}. */
+/**
+ * A command and its handler's decision. It is a class, not a literal, so that V8 can free it early; see
+ * {@link CommandDecision}.
+ */
 class AppendedCommand {
   readonly command: PendingCommand;
   readonly decided: CommandDecision;
@@ -47,14 +50,17 @@ class AppendedCommand {
 
 type AppendCallback = (message: MessageAppend, appended: Appended, now: number) => void;
 
-/** An append of one message. A class for the reason given at {@link CommandDecision}. */
+/**
+ * One message that is being appended, with its commands. It is a class, not a literal, so that V8 can free it early;
+ * see {@link CommandDecision}.
+ */
 class MessageAppend implements AppendReceiver {
   readonly entries: readonly AppendedCommand[];
-  /** The copy on which the commands were decided. */
+  /** The copy of the entity on which the commands were decided. */
   readonly copy: EntityCopy<unknown>;
   readonly text: string;
   readonly mark: string;
-  /** Number of appends of the message so far. */
+  /** Number of times that the message was appended so far. */
   tries = 0;
   readonly #answered: AppendCallback;
 
@@ -76,7 +82,7 @@ class MessageAppend implements AppendReceiver {
   }
 }
 
-/** The commands of all entities of a node. */
+/** Runs the commands of all entities of a node. */
 export class Rounds {
   readonly #options: RoundsOptions;
   readonly #turns: Turns<PendingCommand>;
@@ -88,12 +94,12 @@ export class Rounds {
     this.#turns = new Turns(options.host.clock);
   }
 
-  /** Cancels the timer for deadlines of commands while none waits. */
+  /** Cancels the timer for the deadlines of waiting commands, if no command waits. */
   rest(): void {
     this.#turns.rest();
   }
 
-  /** Begins a command, or queues it for its turn. Its sender gets the outcome. */
+  /** Runs a command at once, or queues it after the earlier commands of its entity. Its sender gets the outcome. */
   begin(command: PendingCommand): void {
     if (!this.#turns.take(command.subject, command)) {
       command.ctx.execution.stage = "turn";
@@ -102,7 +108,10 @@ export class Rounds {
     else this.#pass(command.subject, command.arrived);
   }
 
-  /** Begins a turn. Appends without any wait if the entity is in memory and the handler returns at once. */
+  /**
+   * Runs a command whose turn it is. If the entity is in memory and the handler returns at once, appends without
+   * waiting for anything.
+   */
   #start(command: PendingCommand, now: number): void {
     const { stream, warm } = this.#options;
     const { subject, body: { definition } } = command;
@@ -119,12 +128,14 @@ export class Rounds {
       return void this.#serve(subject, [command]);
     }
     command.keepContext();
-    // no array literal, for the reason given at {@link CommandDecision}
+    // no array literal, so that V8 can free the array early; see {@link CommandDecision}
     const message = this.#message(copy, Array.of(new AppendedCommand(command, decided)));
     stream.append(message, subject, message.text, this.#appending(message, now));
   }
 
-  /** Called with the outcome of the append of {@link Rounds.#start}. One function for all appends, for speed. */
+  /**
+   * Called with the outcome of an append that {@link Rounds.#start} made. One function serves all appends, for speed.
+   */
   readonly #answered = (message: MessageAppend, appended: Appended, now: number): void => {
     const [{ command: { subject } }] = message.entries;
     if (appended.type !== "stored") return void this.#serve(subject, [], { message, appended });
@@ -132,17 +143,17 @@ export class Rounds {
     this.#pass(subject, now);
   };
 
-  /** Passes the turn to the next waiting command; if several wait, they are decided together. */
+  /** Lets the next waiting command of the entity run; if several wait, they are handled together. */
   #pass(subject: string, now: number): void {
     for (let next = this.#turns.pass(subject); next !== undefined; next = this.#turns.pass(subject)) {
       if (!next.begins()) continue;
       if (this.#turns.waited(subject)) return void this.#serve(subject, [next]);
       const command = next;
-      return void command.context!.run(() => this.#start(command, now)); // kept when it began to wait
+      return void command.context!.run(() => this.#start(command, now)); // kept when its wait began
     }
   }
 
-  /** Runs rounds until these commands, and those that join them, have their outcomes. Never rejects. */
+  /** Runs rounds until these commands, and waiting commands that join them, have their outcomes. Never rejects. */
   async #serve(
     subject: string,
     commands: readonly PendingCommand[],
@@ -154,7 +165,10 @@ export class Rounds {
     this.#pass(subject, this.#now);
   }
 
-  /** Runs one round. Resolves with the commands that have no outcome yet. Never rejects. */
+  /**
+   * Runs one round: calls handlers, and stores their events. Resolves with the commands that have no outcome yet. Never
+   * rejects.
+   */
   async #runRound(subject: string, commands: readonly PendingCommand[]): Promise<readonly PendingCommand[]> {
     const open = [...commands];
     const entries: AppendedCommand[] = [];
@@ -167,7 +181,7 @@ export class Rounds {
         : await this.#confirm(copy, entries);
       return [...again, ...open];
     } catch (error) {
-      // fails the first command, or all that had been decided
+      // the error concerns the commands that had been decided; if there are none, the first command
       const failed = entries.length > 0 ? entries.map(({ command }) => command) : open.splice(0, 1);
       for (const command of failed) if (!command.settled) command.fail(error);
       return open.filter(({ settled }) => !settled);
@@ -175,8 +189,8 @@ export class Rounds {
   }
 
   /**
-   * Decides commands of `open`, and then waiting ones, and moves them to `entries`, as long as they can be stored
-   * together.
+   * Calls the handlers of the commands in `open`, and then of waiting commands, and moves them to `entries`, as long as
+   * they can be stored together.
    */
   async #decideAll(
     subject: string,
@@ -224,12 +238,14 @@ export class Rounds {
       room.length -= decided.length;
       if (command.named) room.names.add(`${command.name} ${command.id}`);
       on = decided;
-      // an asynchronous handler may take long: store this decision without others
+      // an asynchronous handler may take long, so the decisions made so far are stored without it
       if (!this.#immediate.has(command.body)) return;
     }
   }
 
-  /** Returns true if a command can be decided on the state after the commands before it, and stored with them. */
+  /**
+   * Returns true if a command can be handled on the state after the commands before it, and stored together with them.
+   */
   #joins(copy: EntityCopy<unknown>, command: PendingCommand, names: ReadonlySet<string>): boolean {
     return this.#immediate.has(command.body) && command.body.definition === copy.definition && !command.again &&
       this.#isNew(copy, command, this.#now) && !(command.named && names.has(`${command.name} ${command.id}`));
@@ -239,7 +255,7 @@ export class Rounds {
     return this.#known(command, on) ?? this.#noted(command, command.decide(on));
   }
 
-  /** Returns the decision that the handler has already made on this state, if any. */
+  /** Returns the decision that the command's handler has already made on this state; `undefined`: none. */
   #known(command: PendingCommand, on: CommandStanding): CommandDecision | Promise<CommandDecision> | undefined {
     const { deciding } = command;
     command.deciding = undefined;
@@ -255,7 +271,7 @@ export class Rounds {
     return decided;
   }
 
-  /** Resolves with true if the command has an outcome without being decided. */
+  /** Resolves with true if the command has an outcome without its handler being called. */
   async #isAnswered(copy: EntityCopy<unknown>, command: PendingCommand): Promise<boolean> {
     if (copy.forgotten) {
       command.reject(forgotten(copy));
@@ -273,16 +289,14 @@ export class Rounds {
     return command.settled || command.isTired();
   }
 
-  /** Returns true if it is known here that no attempt of the command was stored and its send has not ended. */
+  /** Returns true if this node knows that no attempt of the command was stored, and that its send has not ended. */
   #isNew(copy: EntityCopy<unknown>, command: PendingCommand, now: number): boolean {
     const { commands } = this.#options;
     if (command.only && !command.unsure) return true;
     return this.#isCovered(copy, command, now) && commands.places(command) === undefined;
   }
 
-  /**
-   * Returns true if all messages that could contain an attempt of the command have been read here and are remembered.
-   */
+  /** Returns true if this node has read, and remembers, all messages that could contain an attempt of the command. */
   #isCovered(copy: EntityCopy<unknown>, command: PendingCommand, now: number): boolean {
     const { stream, commands } = this.#options;
     const time = stream.timeAt(now);
@@ -292,8 +306,8 @@ export class Rounds {
   }
 
   /**
-   * Looks for an earlier attempt of a command in the stream: at the places where it may be, else back in time. Rejects
-   * with `UNAVAILABLE`.
+   * Looks in the stream for an earlier attempt of a command: in the messages that may contain it, or else back in time.
+   * Rejects with `UNAVAILABLE`.
    */
   async #lookBack(copy: EntityCopy<unknown>, command: PendingCommand): Promise<FoundCommand | undefined> {
     const { stream, commands } = this.#options;
@@ -310,7 +324,7 @@ export class Rounds {
     const time = stream.timeAt(now);
     const from = time - command.reach(now, time);
     let found: FoundCommand | undefined;
-    // a margin: this process knows the server's time less exactly than the server's time stamps
+    // with a margin, because this process knows the server's time less exactly than the messages' time stamps
     await stream.since(subject, { from: from - DEADLINE_MARGIN, upTo: copy.sequence, due: command.due }, (message) => {
       const stored = commandsOf(name, message);
       commands.add(subject, stored, message, stream.timeAt(this.#now));
@@ -320,7 +334,7 @@ export class Rounds {
     return found;
   }
 
-  /** Returns the copy in memory if it is valid and of this definition; else reads the entity. */
+  /** Returns the copy of the entity in memory if it is valid and of this definition; otherwise reads the entity. */
   async #copy({ subject, entity, body: { definition }, due }: PendingCommand): Promise<EntityCopy<unknown>> {
     const { stream, warm } = this.#options;
     const kept = warm.get(subject);
@@ -331,13 +345,13 @@ export class Rounds {
     return copy;
   }
 
-  /** Stores decisions. Resolves with the commands that must be decided again. */
+  /** Stores the decisions of commands. Resolves with the commands whose handlers must be called again. */
   async #storeDecisions(
     copy: EntityCopy<unknown>,
     entries: readonly AppendedCommand[],
   ): Promise<readonly PendingCommand[]> {
     const message = this.#message(copy, entries);
-    // a handler, or the look-up of an earlier attempt, may have taken long
+    // read again: a handler, or the search for an earlier attempt, may have taken long
     const now = this.#now;
     if (this.#options.stream.trusts(copy, now)) return await this.#store(message, await this.#append(message, now));
     return await this.#store(message, undefined);
@@ -373,9 +387,9 @@ export class Rounds {
   }
 
   /**
-   * Repeats the append until the outcome of the message is known. `appended`: outcome of the first append; `undefined`:
-   * none was made, because the stream may have changed. Resolves with the commands that must be decided again; the
-   * others have their outcomes. Never rejects.
+   * Appends a message again and again until its outcome is known. `appended`: outcome of the first append; `undefined`:
+   * there was none, because the stream may have changed. Resolves with the commands whose handlers must be called
+   * again; the other commands have their outcomes. Never rejects.
    */
   async #store(message: MessageAppend, appended: Appended | undefined): Promise<readonly PendingCommand[]> {
     const { stream, host: { clock } } = this.#options;
@@ -394,7 +408,7 @@ export class Rounds {
         const compared = await this.#compare(message, error);
         if ("failed" in compared) {
           error = compared.failed;
-          // the message cannot be stored any more, and the present state cannot be read here
+          // the message can no longer be stored, and the entity cannot be read now
           if (!unanswered && (appended === undefined || appended.type === "conflict")) return failed(entries, error);
         } else if (compared !== copy) return this.#redecide(message, compared, unanswered);
         else if (appended === undefined) pause = 0;
@@ -404,7 +418,7 @@ export class Rounds {
       const over = open.filter((command) => command.isOver(now));
       for (const command of over) command.over(unanswered, error);
       if (over.length === open.length) return [];
-      // decide again without commands that are over, unless the message may be stored
+      // unless the message may be stored: calls handlers again, without the commands that have ended
       if (over.length > 0 && !unanswered) return open.filter(({ settled }) => !settled);
       if (pause > 0) {
         const left = Math.max(...open.map(({ due }) => due)) - now;
@@ -416,9 +430,9 @@ export class Rounds {
   }
 
   /**
-   * Reads the entity from the leader. Resolves with the message's copy itself if that is still valid. `failed`: why the
-   * entity cannot be read before the commands' deadlines (also an error of an `apply` function); without an answer,
-   * `before`, the error of the last append.
+   * Reads the entity from the stream's leader, to compare it with the copy on which the message was based. Resolves
+   * with that copy itself if it is still valid. `failed`: why the entity cannot be read before the commands' deadlines
+   * (also an error of an `apply` function); without an answer, `before`, the error of the last append.
    */
   async #compare(
     { copy, entries }: MessageAppend,
@@ -426,7 +440,7 @@ export class Rounds {
   ): Promise<EntityCopy<unknown> | { readonly failed: unknown }> {
     const { stream, host: { clock } } = this.#options;
     const due = Math.max(...entries.map(({ command }) => command.due));
-    // reads into a copy, so that this one stays unchanged even if reading goes on after the deadline
+    // read into a copy, so that the first copy stays unchanged even if the read continues after the deadline
     const known = copy.toRead();
     const late = new AbortController();
     try {
@@ -434,7 +448,7 @@ export class Rounds {
       const left = Math.max(0, due - clock.monotonic());
       const read = await Promise.race([reading, delay(clock, left, late.signal).catch(() => undefined)]);
       if (read === undefined) {
-        reading.catch(() => {}); // not awaited any more
+        reading.catch(() => {}); // a rejection after the deadline concerns nobody
         const silent = unavailable("the stream of entities did not answer");
         return { failed: before ?? silent };
       }
@@ -448,7 +462,9 @@ export class Rounds {
     }
   }
 
-  /** Acts on another message that was stored first. Resolves with the commands that must be decided again. */
+  /**
+   * Deals with another message that was stored first. Resolves with the commands whose handlers must be called again.
+   */
   #redecide(
     { entries, copy }: MessageAppend,
     read: EntityCopy<unknown>,
@@ -457,7 +473,7 @@ export class Rounds {
     const [{ command: { subject } }] = entries;
     this.#options.warm.keep(subject, read);
     const open = entries.map(({ command }) => command).filter(({ settled }) => !settled);
-    // if the append had succeeded, its message would be among those just read
+    // if the append had been stored, its message would be among the messages just read
     const isLost = unanswered && read.sequence <= copy.sequence;
     for (const command of open) {
       if (isLost) command.unknown("the stream has lost what it was decided on");
@@ -468,8 +484,8 @@ export class Rounds {
   }
 
   /**
-   * Confirms decisions without events: they are valid if no message was stored since. Resolves with the commands that
-   * must be decided again.
+   * Confirms decisions without events, which are valid if no message of the entity was stored since. Resolves with the
+   * commands whose handlers must be called again.
    */
   async #confirm(copy: EntityCopy<unknown>, entries: readonly AppendedCommand[]): Promise<readonly PendingCommand[]> {
     const { stream, warm } = this.#options;
@@ -504,21 +520,18 @@ export class Rounds {
   }
 }
 
-/** Fails the commands without an outcome; none is to be decided again. */
+/** Fails the commands that have no outcome. Returns an empty list: no handler is to be called again. */
 function failed(entries: readonly AppendedCommand[], error: unknown): readonly PendingCommand[] {
   for (const { command } of entries) if (!command.settled) command.fail(error);
   return [];
 }
 
-/** Returns true if the message has room for this decision, too. */
+/** Returns true if the message has room for the events of this decision. */
 function fits({ count, length }: CommandDecision, room: { readonly events: number; readonly length: number }): boolean {
   return count <= room.events && length <= room.length;
 }
 
-/**
- * Makes the error for a command of a forgotten entity. Final: the entity stays forgotten, so another attempt would not
- * help.
- */
+/** Makes the error for a command of a forgotten entity. It is final, because the entity stays forgotten. */
 export function forgotten<State>({ definition, id }: EntityCopy<State>): CatgaError {
   return new CatgaError("FORGOTTEN", `${definition.name} ${id} was forgotten`, { final: true });
 }
@@ -528,15 +541,18 @@ function commandsOf(type: string, { data }: StoredMessage): readonly EntityComma
   return "reason" in read ? [] : read.commands;
 }
 
-/** Maximum number of characters that several commands emit in one message. */
+/** Maximum number of characters of the events that several commands emit in one message. */
 const MOST_TOGETHER = 65_536;
 /**
- * Timeout of the first append, and of later ones, in ms: an election of the stream's leader loses some without an
+ * Timeout of the first append, and of later ones, in ms: during an election of the stream's leader some appends get no
  * answer.
  */
 const FIRST_TRY = 2_000;
 const LATER_TRY = 5_000;
-/** Minimum time left for another append, in ms: an append that ends without an answer makes the outcome unknown. */
+/**
+ * Minimum time that must be left for another append, in ms: an append that ends without an answer makes the outcome
+ * unknown.
+ */
 const SHORTEST_TRY = 50;
 const FIRST_PAUSE = 5; // ms
 const LONGEST_PAUSE = 500; // ms

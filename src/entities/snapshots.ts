@@ -1,7 +1,7 @@
 /**
  * Snapshots of entities: after about every 100 events (`EntityCopy.snapshotDue`) the state is stored, so that loading
- * reads only later events. There is one for each version of the definition (`log/format/snapshot_text.ts`). A snapshot
- * only saves time: one that does not match the stream is ignored.
+ * reads only later events. There is one snapshot for each version of the definition (`log/format/snapshot_text.ts`). A
+ * snapshot only saves time: a snapshot that does not match the stream is ignored.
  */
 import type { EntityDefinition } from "../contract/entity_definition.ts";
 import type { StreamsHost } from "../dispatch/node_host.ts";
@@ -15,7 +15,7 @@ import { OnceAMinute } from "../ports/once_a_minute.ts";
 import { openOnce } from "../ports/open_once.ts";
 import type { Transport } from "../ports/transport.ts";
 
-/** The snapshots of a namespace. */
+/** The snapshots of the entities of a namespace. */
 export class Snapshots {
   readonly #host: EntitiesHost;
   readonly #open: () => Promise<Bucket>;
@@ -31,8 +31,8 @@ export class Snapshots {
   }
 
   /**
-   * Reads the entity from its snapshot. `undefined` if there is none for this stream and this version of the
-   * definition, or if the store does not answer: the events alone give the same state.
+   * Reads an entity from its snapshot. Resolves with `undefined` if there is no snapshot for this stream and this
+   * version of the definition, or if the store does not answer: the events alone give the same state.
    */
   async get<State>(
     definition: EntityDefinition<State>,
@@ -50,7 +50,7 @@ export class Snapshots {
     }
   }
 
-  /** Writes a snapshot in the background, unless a snapshot of this entity is being written. */
+  /** Writes a snapshot of an entity in the background; does nothing if one is being written already. */
   write<State>(
     copy: EntityCopy<State>,
     created: () => string | Promise<string>,
@@ -73,14 +73,14 @@ export class Snapshots {
     await Promise.all(keys.map((key) => bucket.delete(key)));
   }
 
-  /** Call when the node ends: resolves when no snapshot is being written. */
+  /** Resolves when no snapshot is being written. Call it when the node ends. */
   async settled(): Promise<void> {
     this.#closed = true;
     await Promise.all(this.#writing.values());
   }
 
   /**
-   * Writes a snapshot. If the entity was forgotten meanwhile, removes the snapshot, even if it is unknown whether it
+   * Writes a snapshot. If the entity was forgotten meanwhile, removes the snapshot, even if it is not known whether it
    * was written.
    */
   async #write<State>(
@@ -90,7 +90,7 @@ export class Snapshots {
     isForgotten: () => Promise<boolean>,
   ): Promise<void> {
     const [bucket, stream] = await Promise.all([this.#open(), created()]);
-    // a state that cannot be encoded gets no snapshot: the entity is then made of all events
+    // a state that cannot be encoded gets no snapshot, so that the entity is always read from its events
     const text = snapshotText(copy, stream);
     if (text.length > MOST_CHARS) return;
     try {
@@ -100,7 +100,7 @@ export class Snapshots {
     }
   }
 
-  /** Repeats the removal until the store answers or the node ends. */
+  /** Tries to remove a snapshot until the store answers or the node ends. */
   async #removeForgotten(remove: () => Promise<boolean>): Promise<void> {
     while (await remove().then(() => false, () => !this.#closed)) await delay(this.#host.clock, AGAIN);
   }
@@ -123,7 +123,7 @@ export function snapshotText<State>(copy: EntityCopy<State>, created: string): s
   });
 }
 
-/** Parses a snapshot; `undefined` if it is of another entity or version, or malformed. */
+/** Parses a snapshot; `undefined` if it belongs to another entity or version, or is malformed. */
 export function readSnapshot<State>(
   definition: EntityDefinition<State>,
   id: string,
@@ -136,24 +136,24 @@ export function readSnapshot<State>(
   try {
     const { state, version, sequence, mark } = read;
     const copy = new EntityCopy<State>(definition, id, {
-      // written by this version of the definition: the state has this type
+      // the type is certain: this version of the definition has written the state
       state: (state === "" ? undefined : decodeText(state)) as State,
       ...{ version, sequence, mark, time: -Infinity, size: text.length },
     });
     copy.snapshot = { version, at: -Infinity };
     return copy;
   } catch {
-    return undefined; // not written by Catga
+    return undefined; // the text was not written by Catga
   }
 }
 
-// Dependencies of entities on their node.
+// The part of a node that its entities use.
 
-/** Dependencies of entities on their node. */
+/** The part of a node that its entities use. */
 export interface EntitiesHost extends StreamsHost {
   readonly store: KeyValueStore;
   /** The network, for the present maximum size of a message. */
   readonly network: Pick<Transport, "maxPayload">;
-  /** Names of the headers that are passed on with emitted events. */
+  /** Names of the headers that emitted events inherit from their command. */
   readonly carried: readonly string[];
 }

@@ -1,32 +1,35 @@
 /**
  * Finds recently stored commands and their outcomes in the stream. An id that Catga made is used again only by attempts
- * of the same send; an id from a user, for as long as is promised. Both are looked up among the recent commands, and
- * else in the entity's subject, back in time.
+ * of the same send; an id that a program gave may be used again for {@link PROMISED} ms. Both are looked up among the
+ * recent commands, and otherwise in the messages of the entity, back in time.
  */
 import type { EntityCommand } from "../log/format/entity_group.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { StoredAt } from "./entity_copy.ts";
 
-/** A command that may have been stored. */
+/** A command that is looked up, because an earlier attempt of it may have been stored. */
 export interface Sought {
-  /** Subject of its entity. */
+  /** Subject of the command's entity. */
   readonly subject: string;
   /** Name of the command's contract. */
   readonly name: string;
   /** Id of the command. */
   readonly id: string;
-  /** Id of the send, the same in all of its attempts: the command's id if Catga made that. */
+  /** Id of the send, the same in all of its attempts; the command's id if Catga made that id. */
   readonly send: string;
-  /** Number made of send and subject, computed once: both are long, and it is needed twice. */
+  /**
+   * Number made of the send's id and the subject. It is computed once, because both texts are long and it is needed
+   * twice.
+   */
   readonly sendNumber: number;
-  /** True if the sender has given the id. */
+  /** True if the program that sent the command gave it its id. */
   readonly named: boolean;
 }
 
-/** Result of a look-up of a command: it was stored, or its send is over. */
+/** Result of a look-up of a command: an attempt of it was stored, or its send has ended. */
 export type FoundCommand = { readonly type: "stored"; readonly command: EntityCommand } | { readonly type: "ended" };
 
-/** The commands that a node has stored or read. */
+/** Remembers the commands that a node has stored or read. */
 export class StoredCommands {
   readonly #named: RecentCommands;
   readonly #made: RecentCommands;
@@ -36,7 +39,7 @@ export class StoredCommands {
     this.#made = new RecentCommands(clock, KEPT_MADE);
   }
 
-  /** Adds the commands of a stored message. `now`: by the server's clock. */
+  /** Adds the commands of a stored message. `now`: the present time, by the server's clock. */
   add(subject: string, commands: readonly EntityCommand[], at: Omit<StoredAt, "size">, now: number): void {
     const age = now - at.time;
     if (age > KEPT_NAMED) return;
@@ -48,8 +51,8 @@ export class StoredCommands {
   }
 
   /**
-   * Adds a command that was stored in the message with this sequence. `events`: false if the message only ended its
-   * send. `now`: by the monotonic clock.
+   * Adds a command that was stored in the message with this sequence. `events`: false if the message says only that the
+   * send of the command has ended. `now`: the time by the monotonic clock.
    */
   note(sought: Sought, events: boolean, sequence: number, now: number): void {
     const { subject, name, id, sendNumber, named } = sought;
@@ -57,12 +60,14 @@ export class StoredCommands {
     else this.#made.add(sendNumber, sequence, now);
   }
 
-  /** Returns true if commands added in the last `ms` are still remembered. */
+  /** Returns true if commands that were added within the last `ms` milliseconds are still remembered. */
   reaches(ms: number, { named }: Sought): boolean {
     return ms <= (named ? KEPT_NAMED : KEPT_MADE);
   }
 
-  /** Sequences of messages that may contain the command, or the end of its send; `undefined`: none is known. */
+  /**
+   * Sequences of messages that may contain the command, or the end of its send; `undefined`: no such message is known.
+   */
   places({ subject, name, id, sendNumber, named }: Sought): readonly number[] | undefined {
     const ended = this.#made.find(sendNumber);
     if (!named) return ended;
@@ -80,24 +85,24 @@ export function foundIn(stored: readonly EntityCommand[], { name, id, send }: So
   return undefined;
 }
 
-/** Time for which the sender of an id may send it again without `firstSent`, in ms. */
+/** Time for which a sender may send a command again with the same id, without `firstSent`, in ms. */
 export const PROMISED = 120_000;
-/** Greatest difference of the clocks of servers and nodes, in ms. */
+/** Greatest difference that is assumed between the clocks of servers and nodes, in ms. */
 export const SKEW = 10_000;
 const KEPT_NAMED = PROMISED + SKEW + 1_000;
 const KEPT_MADE = 30_000;
 
-// Sequences of the messages that contain recent commands, for all entities of a node. Only an index: the stream has the
-// commands. An entry is a number of 53 bits, made of the command's names, and a sequence, without text: 16 bytes.
-// Different commands may have the same number, and the message may be lost, so callers read the message. Entries older
-// than the look-ups reach are removed.
+// An index of recent commands, for all entities of a node: it has the sequences of the messages that contain them; the
+// commands themselves are in the stream. An entry is a number of 53 bits, made of the command's names, and a sequence,
+// without text: 16 bytes. Different commands may have the same number, and the message may be lost, so callers read the
+// message. Entries that are too old for any look-up are removed.
 
-/** An index of the commands of the last `kept` ms. */
+/** An index of the commands of the last `kept` ms: their numbers, and the sequences of their messages. */
 export class RecentCommands {
   /** Minimum time for which entries are kept, in ms. */
   readonly kept: number;
   readonly #clock: Clock;
-  /** Tables, the newest first. */
+  /** The tables of the index, the newest first. */
   #parts: CommandTable[] = [];
   /** Time at which the newest table was begun, by the monotonic clock. */
   #begun = -Infinity;
@@ -107,18 +112,21 @@ export class RecentCommands {
     this.kept = kept;
   }
 
-  /** Number of entries. */
+  /** Number of entries in the index. */
   get count(): number {
     return this.#parts.reduce((sum, { count }) => sum + count, 0);
   }
 
-  /** Adds a command stored in the message with this sequence. `now`: by the monotonic clock. */
+  /**
+   * Adds the command with this number, stored in the message with this sequence. `now`: the time by the monotonic
+   * clock.
+   */
   add(number: number, sequence: number, now: number = this.#clock.monotonic()): void {
     if (now - this.#begun >= this.kept / PARTS) this.#turn(now);
     this.#parts[0].add(number, sequence);
   }
 
-  /** Returns the sequences of messages with this number, the latest first; `undefined`: none. */
+  /** Returns the sequences of the messages of commands with this number, the latest first; `undefined`: none. */
   find(number: number): number[] | undefined {
     let found: number[] | undefined;
     for (const part of this.#parts) {
@@ -129,7 +137,7 @@ export class RecentCommands {
   }
 
   #turn(now: number): void {
-    // the new first table is being filled; the PARTS older ones cover `kept` ms
+    // a new table will be filled; `PARTS` older tables cover `kept` ms
     const parts = now - this.#begun >= 2 * this.kept ? [] : this.#parts.slice(0, PARTS);
     this.#parts = [new CommandTable(parts[0]?.count ?? 0), ...parts];
     this.#begun = now;
@@ -174,13 +182,13 @@ class CommandTable {
     this.#pairs[at + 1] = sequence;
   }
 
-  /** Returns the sequence for a number; 0: none. */
+  /** Returns the sequence that is stored for a number; 0: none. */
   get(number: number): number {
     return this.#pairs[this.#place(number) + 1];
   }
 
   #place(number: number): number {
-    // the lower bits of a number are as random as the others
+    // any bits will do as index: the lower bits of a number are as random as the others
     let place = number & this.#mask;
     while (this.#pairs[2 * place] !== 0 && this.#pairs[2 * place] !== number) place = (place + 1) & this.#mask;
     return 2 * place;

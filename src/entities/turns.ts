@@ -1,36 +1,36 @@
 /**
  * Queues of commands: commands of one entity run one after the other within a node, in the order of their arrival,
- * because they would only conflict. The command that has the turn may take waiting commands into it. A command leaves
- * the queue at its deadline, and if the holder of the turn waits for it.
+ * because they would only conflict. The command that runs (it has the entity's turn) may let waiting commands run
+ * together with it. A command leaves the queue at its deadline, and if the command that runs waits for it (a deadlock).
  */
 import { Fifo } from "../data/queues.ts";
 import { DEADLOCK_DELAY } from "../dispatch/admission_deadlock.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { Deadlined, DeadlineWheel } from "../ports/deadline_wheel.ts";
 
-/** A command that asks for the turn of its entity. */
+/** A command that wants to run on its entity. */
 export interface Asking {
-  /** Id of its run. */
+  /** Name of the command's run, unique among all runs. */
   readonly call: string;
-  /** Ids of the runs that wait for it. */
+  /** Names of the runs that wait for the command. */
   readonly ancestry: readonly string[];
-  /** Deadline of its wait, by the monotonic clock. */
+  /** Deadline until which the command may wait, by the monotonic clock. */
   readonly due: number;
-  /** Called when the command has left the queue without a turn. */
+  /** Called when the command has left the queue without having run. */
   leave(why: "late" | "deadlock"): void;
 }
 
-/** The turns of all entities of a node. */
+/** The queues of all entities of a node: one command of an entity runs at a time. */
 export class Turns<Command extends Asking> {
   readonly #clock: Clock;
-  /** Waiting commands by deadline: a timer for each would cost as much as everything else about a waiting command. */
+  /** Waiting commands, by deadline. A timer for each would cost as much as everything else about a waiting command. */
   readonly #late: DeadlineWheel;
   /**
-   * Turns by entity: those that a command holds, and some free ones. (A `Map` whose entries come and go with each
-   * command takes as much time as everything else here: V8, measured.)
+   * By entity: which command runs, and which wait; also for some entities of which no command runs. (A `Map` whose
+   * entries come and go with each command takes as much time as everything else here: V8, measured.)
    */
   readonly #turns: Map<string, Turn<Command>> = new Map();
-  /** Number of free turns in the map. */
+  /** Number of entities in the map of which no command runs. */
   #free = 0;
 
   constructor(clock: Clock) {
@@ -39,8 +39,8 @@ export class Turns<Command extends Asking> {
   }
 
   /**
-   * Returns true if the command has the turn, because it was free. Else the command waits until {@link Turns.next}
-   * returns it or it leaves.
+   * Returns true if the command may run at once, because no other command of the entity runs. Otherwise the command
+   * waits until {@link Turns.next} or {@link Turns.pass} returns it, or it leaves the queue.
    */
   take(entity: string, command: Command): boolean {
     const turn = this.#turns.get(entity);
@@ -61,9 +61,10 @@ export class Turns<Command extends Asking> {
     const waiter = new TurnWaiter(command);
     (turn.waiting ??= new Fifo()).push(waiter);
     this.#late.add(waiter);
-    // checked only here: a run that waits for this command cannot gain the turn meanwhile
+    // checked only now: a run that waits for this command cannot become the running one meanwhile
     if (command.ancestry.length > 0 && command.ancestry.includes(holder)) {
-      // it is no deadlock if the handler sent this without awaiting and ends meanwhile
+      // checked again later: there is no deadlock if the running handler sent this command without awaiting it, and
+      // ends meanwhile
       const check = () => {
         if (turn.holder !== holder) return;
         this.#end(waiter);
@@ -73,7 +74,10 @@ export class Turns<Command extends Asking> {
     }
   }
 
-  /** Takes the longest waiting command into the turn if it `fits`. Only the holder of the turn may call this. */
+  /**
+   * Lets the command that has waited longest run together with the running one, if it `fits`: returns it. Only the
+   * running command may call this.
+   */
   next(entity: string, fits: (command: Command) => boolean): Command | undefined {
     const turn = this.#turns.get(entity);
     if (turn === undefined || !this.waited(entity)) return undefined;
@@ -85,7 +89,7 @@ export class Turns<Command extends Asking> {
     return first.command;
   }
 
-  /** Returns true if a command waits for the turn. */
+  /** Returns true if a command waits for the running one. */
   waited(entity: string): boolean {
     const waiting = this.#turns.get(entity)?.waiting;
     while (waiting?.first?.over) waiting.shift();
@@ -93,8 +97,8 @@ export class Turns<Command extends Asking> {
   }
 
   /**
-   * Passes the turn to the longest waiting command; `undefined`: none waits, and the turn is free. Only the holder may
-   * call this.
+   * Ends the turn of the running command, and returns the command that has waited longest, which runs now; `undefined`:
+   * none waits. Only the running command may call this.
    */
   pass(entity: string): Command | undefined {
     const next = this.next(entity, () => true);
@@ -106,7 +110,7 @@ export class Turns<Command extends Asking> {
     return next;
   }
 
-  /** Cancels the timer for deadlines while no command waits. */
+  /** Cancels the timer for deadlines, if no command waits. */
   rest(): void {
     this.#late.rest();
   }
@@ -123,11 +127,11 @@ export class Turns<Command extends Asking> {
   }
 }
 
-/** The turn of an entity. */
+/** Which command of an entity runs, and which wait. */
 interface Turn<Command extends Asking> {
   /**
-   * Run that holds the turn; if several commands share the turn, that of the last, because the others have been
-   * decided. `undefined`: the turn is free.
+   * Name of the command that runs; if several run together, of the last, because the others have been decided.
+   * `undefined`: none runs.
    */
   holder: string | undefined;
   waiting: Fifo<TurnWaiter<Command>> | undefined;
@@ -135,11 +139,9 @@ interface Turn<Command extends Asking> {
 
 class TurnWaiter<Command extends Asking> extends Deadlined {
   readonly command: Command;
-  /** Timer of the deadlock check; `undefined`: the holder does not wait for this command. */
+  /** Timer of the second deadlock check; `undefined`: the running command does not wait for this command. */
   deadlock: Timer | undefined = undefined;
-  /**
-   * True if the command does not wait any more. It stays in the queue until its turn, because many may leave at once.
-   */
+  /** True if the command no longer waits. It stays in the queue until its turn, because many may leave at once. */
   over = false;
 
   constructor(command: Command) {
@@ -158,7 +160,7 @@ class TurnWaiter<Command extends Asking> extends Deadlined {
   }
 }
 
-/** Maximum number of free turns that are kept. */
+/** Maximum number of entities in the map of which no command runs. */
 const MOST_FREE = 4_096;
-/** The command's deadline keeps the process alive. */
+/** A background timer: the command's own deadline keeps the process alive. */
 const BACKGROUND = { background: true };

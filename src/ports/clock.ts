@@ -6,7 +6,7 @@ import timers from "node:timers";
 import { performance } from "node:perf_hooks";
 import { checkBoolean, checkFunction, checkKnown, checkNumber, checkSignal, MAX_TIMEOUT } from "../data/checks.ts";
 
-/** The clock of an app: time and timers. */
+/** A clock of an app: the time, and timers. */
 export interface Clock {
   /** The wall clock, in ms since 1970. May jump. */
   now(): number;
@@ -17,7 +17,7 @@ export interface Clock {
    * process alive.
    */
   after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer;
-  /** Calls `callback` in a later turn of the event loop, without delay, in the order of the calls. */
+  /** Calls `callback` in a later turn of the event loop, without delay, in the order of the calls of `soon`. */
   soon(callback: () => void): void;
 }
 
@@ -26,9 +26,9 @@ export interface Clock {
  */
 export interface AppClock extends Clock {
   /**
-   * Resolves after `ms` (0 to 2^31 - 1); rejects with the signal's reason when that aborts first. `ctx.clock.sleep`
-   * also rejects with the reason of `ctx.signal` when that aborts, without being given it. Rejects with a `RangeError`
-   * for other numbers, and with a `TypeError` for other values.
+   * Resolves after `ms` (0 to 2^31 - 1); rejects with the signal's reason if the signal aborts first. `ctx.clock.sleep`
+   * also rejects when `ctx.signal` aborts, which need not be passed. Rejects with a `RangeError` for an `ms` out of
+   * range, and with a `TypeError` for other values.
    *
    * @example
    * ```ts
@@ -46,42 +46,42 @@ export interface AppClock extends Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
-/** A moment, by both clocks. */
+/** A moment in time, by the wall clock and by the monotonic clock. */
 export interface Stamp {
   readonly wall: number;
   readonly monotonic: number;
 }
 
-/** Returns the present moment by both clocks. */
+/** Returns the present moment, by the wall clock and by the monotonic clock. */
 export function stamp(clock: Clock): Stamp {
   return { wall: clock.now(), monotonic: clock.monotonic() };
 }
 
 /**
- * Returns the time since a moment, in ms, by the clock that is further on: the wall clock after the machine slept, the
- * monotonic clock after the wall clock was set back.
+ * Returns the time since a moment, in ms, by whichever clock has advanced more: the wall clock after the machine slept,
+ * the monotonic clock after the wall clock was set back.
  */
 export function elapsed(clock: Clock, since: Stamp): number {
   return Math.max(clock.now() - since.wall, clock.monotonic() - since.monotonic);
 }
 
-/** A timer of {@link Clock.after}. */
+/** A timer that {@link Clock.after} has set. */
 export interface Timer {
-  /** Cancels the timer; nothing happens when it has fired already. */
+  /** Cancels the timer; does nothing if it has fired already. */
   cancel(): void;
 }
 
 /** A source of random numbers in [0, 1). */
 export type Random = () => number;
 
-// Bound when this module is loaded: fake timers of a test library replace some of them, and two different clocks would
-// end deadlines that have just begun.
+// Timer functions, taken when this module is loaded: fake timers of a test library replace some of them later, and with
+// two different clocks, deadlines that have just begun would end at once.
 const { clearTimeout, setImmediate: immediate, setTimeout: timeout } = timers;
 const { Date: ownDate, setTimeout: ownTimeout } = globalThis;
 
 /**
- * Throws a `TypeError` while a test library fakes the time of the process by replacing its globals, which {@link
- * systemClock} would not notice.
+ * Throws a `TypeError` while a test library fakes the time of the process by replacing its globals; {@link systemClock}
+ * would not notice that.
  */
 export function refuseFakeTimers(): void {
   if (globalThis.Date === ownDate || globalThis.setTimeout === ownTimeout) return;
@@ -91,12 +91,13 @@ export function refuseFakeTimers(): void {
   );
 }
 
-/** The time of this machine. */
+/** The clock of this machine. */
 export const systemClock: Clock = Object.freeze({
   now: () => ownDate.now(),
   monotonic: () => performance.now(),
   after(ms: number, callback: () => void, options?: { background?: boolean | undefined }): Timer {
-    // time passes between reading the clock and this call: runtimes warn on stderr of negative delays
+    // `Math.max` because time passes between reading the clock and this call, and runtimes warn on stderr of negative
+    // delays
     const timer = timeout(callback, Math.max(0, Math.min(ms, MAX_TIMEOUT)));
     if (options?.background) timer.unref();
     return { cancel: () => clearTimeout(timer) };
@@ -106,20 +107,20 @@ export const systemClock: Clock = Object.freeze({
   },
 });
 
-/** A clock whose waits end early when its node has ended: `ending_clock.ts`. */
+/** A clock that ends with its node: waits that use it then end early (`ending_clock.ts`). */
 export interface ClockWithEnd extends Clock {
-  /** Calls `callback` once, `ms` from now or at the end of the node, whichever comes first. */
+  /** Calls `callback` once: after `ms`, or when the node ends, whichever comes first. */
   afterOrAtEnd(ms: number, callback: () => void): Timer;
 }
 
-/** Calls `callback` once, `ms` from now or, on a {@link ClockWithEnd}, at its end. */
+/** Calls `callback` once: after `ms`, or, on a {@link ClockWithEnd}, when its node ends, whichever comes first. */
 export function afterOrAtEnd(clock: Clock | ClockWithEnd, ms: number, callback: () => void): Timer {
   return "afterOrAtEnd" in clock ? clock.afterOrAtEnd(ms, callback) : clock.after(ms, callback);
 }
 
 /**
- * Like {@link Clock.soon}, for many callbacks: those of one turn run in the same later turn, so that the messages they
- * send are one write.
+ * Returns a function like {@link Clock.soon}, for many callbacks: all callbacks of one turn of the event loop run in
+ * the same later turn, so that the messages that they send are one write.
  */
 export function together(clock: Clock): (callback: () => void) => void {
   let waiting: (() => void)[] = [];
@@ -132,7 +133,7 @@ export function together(clock: Clock): (callback: () => void) => void {
         try {
           each();
         } catch (error) {
-          // the other callbacks still run
+          // if a callback throws, the callbacks after it still run
           clock.soon(() => {
             throw error;
           });
@@ -142,9 +143,12 @@ export function together(clock: Clock): (callback: () => void) => void {
   };
 }
 
-/** Makes a clock for programs: it checks its arguments, and its sleeps end with the signal of a `run`. */
+/**
+ * Makes a clock for programs from `clock`: it checks its arguments, and its `sleep` also ends when the signal of `run`
+ * aborts.
+ */
 export function appClock(clock: Clock, run?: { readonly signal: AbortSignal }): AppClock {
-  const own = clock === systemClock; // its methods need no `this`
+  const own = clock === systemClock; // safe, because its methods need no `this`
   return {
     now: own ? clock.now : () => clock.now(),
     monotonic: own ? clock.monotonic : () => clock.monotonic(),
@@ -165,7 +169,7 @@ export function appClock(clock: Clock, run?: { readonly signal: AbortSignal }): 
   };
 }
 
-/** Throws a `TypeError` or `RangeError` for invalid arguments of {@link AppClock.after}. */
+/** Throws a `TypeError` or `RangeError` if the arguments of `clock.after` are invalid. */
 export function checkTimer(ms: number, callback: () => void, options?: { background?: boolean | undefined }): void {
   checkNumber("clock.after: ms", ms, 0, Infinity, "ms");
   checkFunction("clock.after: callback", callback);
@@ -176,7 +180,7 @@ export function checkTimer(ms: number, callback: () => void, options?: { backgro
 
 const TIMER_OPTIONS = new Set(["background"]);
 
-/** Returns a source of random numbers from the operating system, fetched 256 at a time. */
+/** Returns a source of random numbers that come from the operating system, 256 at a time. */
 export function systemRandom(): Random {
   const drawn = new Uint32Array(512);
   let next = drawn.length;
@@ -185,7 +189,7 @@ export function systemRandom(): Random {
       crypto.getRandomValues(drawn);
       next = 0;
     }
-    // 53 bits, as in Math.random
+    // 53 random bits, as in Math.random
     return ((drawn[next++] >>> 5) * 67_108_864 + (drawn[next++] >>> 6)) / 9_007_199_254_740_992;
   };
 }
@@ -200,8 +204,8 @@ export function token(random: Random, length: number): string {
 }
 
 /**
- * Resolves after `ms`, or at the end of a {@link ClockWithEnd}; rejects with the signal's reason when that aborts
- * first.
+ * Resolves after `ms`, or when the node of a {@link ClockWithEnd} ends; rejects with the signal's reason if the signal
+ * aborts first.
  */
 export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -219,8 +223,8 @@ export function delay(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
 }
 
 /**
- * Calls `callback` once when the signal aborts, at once if it has aborted; never without a signal. Returns a function
- * that removes the listener.
+ * Calls `callback` once when the signal aborts, or at once if it has aborted; never if there is no signal. Returns a
+ * function that removes the listener.
  */
 export function onAbort(signal: AbortSignal | undefined, callback: () => void): () => void {
   if (signal?.aborted) callback();
@@ -228,7 +232,7 @@ export function onAbort(signal: AbortSignal | undefined, callback: () => void): 
   return () => signal?.removeEventListener("abort", callback);
 }
 
-/** Resolves when the signal aborts; never without one. */
+/** Resolves when the signal aborts; never if there is no signal. */
 export function aborted(signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => void onAbort(signal, () => resolve()));
 }
@@ -242,7 +246,7 @@ export function backoff(random: Random, failures: number, first: number, longest
 }
 
 /**
- * Returns a pause, or the limit of an attempt, in ms: `first` after no failure, doubled by each failure, at most
+ * Returns a pause, or the timeout of an attempt, in ms: `first` after no failure, doubled by each failure, at most
  * `longest`.
  */
 export function doubled(failures: number, first: number, longest: number): number {
@@ -250,16 +254,16 @@ export function doubled(failures: number, first: number, longest: number): numbe
 }
 
 /**
- * Returns a pause with equal jitter: random, from half of it to all of it. For operations that must not be repeated at
- * once.
+ * Returns a random pause, in ms: from half of `pause` to all of it (equal jitter). For operations that must not be
+ * repeated at once.
  */
 export function jittered(random: Random, pause: number): number {
   return pause * (0.5 + random() / 2);
 }
 
 /**
- * Settles as the promise does, or resolves after `ms` (0 when that is less) or at the end of a {@link ClockWithEnd},
- * while the promise stays pending.
+ * Settles as the promise does; resolves earlier if `ms` have passed, or the node of a {@link ClockWithEnd} ends, while
+ * the promise is pending.
  */
 export function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -2,22 +2,24 @@
  * The deadlines of all running messages in one timing wheel (Varghese and Lauck, 1987) of intrusive, doubly linked
  * lists: adding and removing an entry takes 5–13 ns, a timer each would take 100–1,270 ns (measured).
  *
- * A paused process settles nothing. When it resumes, all deadlines that passed meanwhile expire in the first tick; the
- * process reads messages that arrived meanwhile before or after that tick (measured: Deno runs timers first, Bun reads
- * first). So a send whose deadline passed in the pause ends at once, with the answer that had arrived or with the
- * deadline's error; both are correct.
+ * While a process is paused, nothing settles. When it resumes, all deadlines that passed meanwhile expire in the first
+ * tick; the process reads messages that arrived meanwhile before or after that tick (measured: Deno runs timers first,
+ * Bun reads first). So a send whose deadline passed in the pause ends at once, with the answer that had arrived or with
+ * the deadline's error; both are correct.
  */
 import { outside } from "../data/async_context.ts";
 import type { CatgaError } from "../error.ts";
 import type { Clock, Timer } from "./clock.ts";
 
-/** An entry with a deadline; the wheel links it into its lists. */
+/**
+ * Something with a deadline (a send, a message at its handler), which a {@link DeadlineWheel} can hold in its lists.
+ */
 export abstract class Deadlined {
-  /** Deadline, in ms of the monotonic clock. */
+  /** The deadline, in ms of the monotonic clock. */
   due: number;
-  /** @internal Next entry of the bucket's list; `undefined` outside of a list. */
+  /** @internal The next entry in the bucket's list; `undefined`: none, or not in a list. */
   wheelNext: Deadlined | undefined = undefined;
-  /** @internal */
+  /** @internal The previous entry in the bucket's list. */
   wheelPrevious: Deadlined | undefined = undefined;
   /** @internal Index of the entry's bucket; -1: not in the wheel. */
   wheelBucket = -1;
@@ -36,24 +38,28 @@ export abstract class Deadlined {
   abstract abort(reason: CatgaError): void;
 }
 
-/** A timing wheel. Its timer fires when the next entry is due, or after the longest sleep. */
+/**
+ * A timing wheel: calls `expire` of each entry when its deadline has passed. One timer serves all entries: it fires
+ * when the next one is due, or after the longest sleep.
+ */
 export class DeadlineWheel {
   readonly #clock: Clock;
   readonly #buckets: (Deadlined | undefined)[] = new Array(BUCKETS + 1).fill(undefined);
   #size = 0;
-  /** First tick that was not processed yet. */
+  /** The first tick (of 10 ms) that was not processed yet. */
   #tick = 0;
-  /** The tick that the timer is set for. */
+  /** The tick for which the timer is set. */
   #next = 0;
   #timer: Timer | undefined;
-  /** The wall clock and the monotonic clock when last read. */
+  /** The wall clock when it was last read, and the monotonic clock at that time. */
   #wall = -1;
   #monotonic = 0;
-  /** Number of entries that {@link DeadlineWheel.addFor} has added in the ms `#addedAt`. */
+  /** Number of entries that `addFor` has added in the ms `#addedAt`. */
   #added = 0;
   #addedAt = -1;
   /**
-   * Timer at which the timeouts of the entries added meanwhile begin; `undefined`: the clock is read for each entry.
+   * Timer at which the timeouts of the entries begin that are added before it fires; `undefined`: the clock is read for
+   * each entry.
    */
   #coarse: Timer | undefined;
 
@@ -61,14 +67,15 @@ export class DeadlineWheel {
     this.#clock = clock;
   }
 
-  /** Number of entries. */
+  /** Number of entries in the wheel. */
   get size(): number {
     return this.#size;
   }
 
   /**
-   * The monotonic clock in whole ms, read once in each ms of the wall clock: exact enough for deadlines. In Deno the
-   * monotonic clock takes 80 ns, the wall clock 40 ns (measured); a whole number needs no memory.
+   * Returns the time of the monotonic clock in whole ms, read once in each ms of the wall clock: exact enough for
+   * deadlines. In Deno, reading the monotonic clock takes 80 ns, reading the wall clock 40 ns (measured); a whole
+   * number needs no memory.
    */
   now(): number {
     const wall = this.#clock.now();
@@ -79,10 +86,10 @@ export class DeadlineWheel {
     return this.#monotonic;
   }
 
-  /** Adds an entry, which must not be in the wheel. */
+  /** Adds an entry with a deadline. The entry must not be in a wheel. */
   add(entry: Deadlined): void {
     if (this.#timer === undefined) this.#tick = Math.floor(this.#clock.monotonic() / BUCKET_WIDTH) + 1;
-    // a deadline that has passed expires in the next tick
+    // an entry whose deadline has passed expires in the next tick
     const tick = Math.max(Math.ceil(entry.due / BUCKET_WIDTH), this.#tick);
     if (this.#timer === undefined || tick < this.#next) this.#arm(tick);
     this.#link(entry, tick % BUCKETS);
@@ -98,10 +105,10 @@ export class DeadlineWheel {
   }
 
   /**
-   * Adds an entry whose deadline is in `timeout` ms. While many are added, the deadline is up to {@link COARSE} ms
-   * later: their timeouts begin together, because reading the clock takes a quarter of a send to an asynchronous
-   * handler (measured). Until then {@link Deadlined.due} is the timeout, and {@link DeadlineWheel.dueOf} returns the
-   * deadline.
+   * Adds an entry whose deadline is in `timeout` ms. While many entries are added, the deadline is up to {@link COARSE}
+   * ms later: their timeouts begin together, because reading the clock takes a quarter of a send to an asynchronous
+   * handler (measured). Until the timeout begins, {@link Deadlined.due} is the timeout, and {@link DeadlineWheel.dueOf}
+   * returns the deadline.
    */
   addFor(entry: Deadlined, timeout: number): void {
     entry.due = timeout;
@@ -121,7 +128,7 @@ export class DeadlineWheel {
     }
   }
 
-  /** Begins the timeouts of the entries that {@link DeadlineWheel.addFor} has added meanwhile. */
+  /** Begins the timeouts of the entries that {@link DeadlineWheel.addFor} has added since the last call. */
   #begin(): void {
     this.#coarse?.cancel();
     this.#coarse = undefined;
@@ -133,13 +140,14 @@ export class DeadlineWheel {
   }
 
   /**
-   * Returns the deadline of an entry, by the monotonic clock; if its timeout has not begun, as if it began at `now`.
+   * Returns the deadline of an entry, by the monotonic clock. If its timeout has not begun, it is computed as if it
+   * began at `now`.
    */
   dueOf(entry: Deadlined, now: number): number {
     return entry.wheelBucket === UNTIMED ? now + entry.due : entry.due;
   }
 
-  /** Removes an entry; nothing happens if it is not in the wheel. */
+  /** Removes an entry; does nothing if the entry is not in the wheel. */
   delete(entry: Deadlined): void {
     if (entry.wheelBucket < 0) return;
     const { wheelNext: next, wheelPrevious: previous } = entry;
@@ -151,7 +159,7 @@ export class DeadlineWheel {
     this.#size--;
   }
 
-  /** Removes all entries and aborts them for `reason`. */
+  /** Removes all entries, and calls `abort` of each with `reason`. */
   abort(reason: CatgaError): void {
     this.#begin();
     const all: Deadlined[] = [];
@@ -164,7 +172,7 @@ export class DeadlineWheel {
     for (const entry of all) entry.abort(reason);
   }
 
-  /** Cancels the timers that a wheel without entries keeps for its next entry. */
+  /** Cancels the timers of a wheel that has no entries. */
   rest(): void {
     if (this.#size > 0) return;
     this.#begin();
@@ -172,7 +180,9 @@ export class DeadlineWheel {
     this.#timer = undefined;
   }
 
-  /** Sets the timer for a tick, or for an earlier one: the wheel never sleeps longer than {@link LONGEST_SLEEP}. */
+  /**
+   * Sets the timer for a tick, or for an earlier one, because the wheel never sleeps longer than {@link LONGEST_SLEEP}.
+   */
   #arm(tick: number): void {
     this.#timer?.cancel();
     this.#next = Math.min(tick, this.#tick + LONGEST_SLEEP - 1);
@@ -183,14 +193,15 @@ export class DeadlineWheel {
   }
 
   /**
-   * Lets entries expire after everything else of this moment: a message that ends at its deadline has ended in time.
+   * Lets entries expire after everything else that happens at this moment, so that a message that ends exactly at its
+   * deadline has ended in time.
    */
   #wake(): void {
     if (this.#due(this.#clock.monotonic()).length === 0) return this.#process();
     this.#timer = this.#clock.after(0, () => this.#process());
   }
 
-  /** Returns the first tick from now on whose bucket has entries, but none beyond the longest sleep. */
+  /** Returns the first tick from now on whose bucket has entries; but no tick beyond the longest sleep. */
   #occupied(): number {
     let tick = this.#tick;
     while (tick < this.#tick + LONGEST_SLEEP && this.#buckets[tick % BUCKETS] === undefined) tick++;
@@ -204,7 +215,7 @@ export class DeadlineWheel {
   }
 
   #expire(): void {
-    this.#wall = -1; // now() must move even while the wall clock stands still
+    this.#wall = -1; // now() must advance even while the wall clock stands still
     const now = this.#clock.monotonic();
     const due = this.#due(now);
     this.#tick = Math.floor(now / BUCKET_WIDTH) + 1;
@@ -212,11 +223,11 @@ export class DeadlineWheel {
     for (const entry of due) entry.expire();
   }
 
-  /** The entries that are due at `now`. */
+  /** Returns the entries that are due at `now`, and removes them from the wheel. */
   #due(now: number): Deadlined[] {
     const end = Math.floor(now / BUCKET_WIDTH);
     const due: Deadlined[] = [];
-    // after a pause longer than a whole revolution, one pass over every bucket is enough
+    // after a pause longer than a whole revolution of the wheel, one pass over all buckets is enough
     for (let tick = Math.max(this.#tick, end - BUCKETS + 1); tick <= end; tick++) {
       for (let entry = this.#buckets[tick % BUCKETS]; entry !== undefined; entry = entry.wheelNext) {
         if (entry.due <= now) due.push(entry);
@@ -228,13 +239,13 @@ export class DeadlineWheel {
 
 const BUCKET_WIDTH = 10; // ms
 const BUCKETS = 4_096; // 41 s a revolution; a later deadline stays in its bucket for another one
-/** Index of an additional bucket, for entries whose timeouts have not begun. */
+/** Index of the bucket for entries whose timeouts have not begun. */
 const UNTIMED = BUCKETS;
-/** Number of entries added in one ms that counts as many. */
+/** Number of entries added within one ms from which on their timeouts begin together. */
 const MANY = 64;
 const COARSE = 5; // ms
 /**
- * Longest sleep, in ticks: 250 ms. A process that has nothing else to do, and no entries, waits for its timer at most
- * that long.
+ * Longest sleep of the wheel's timer, in ticks: 250 ms. A process that has nothing else to do waits for this timer,
+ * even without entries, at most that long.
  */
 const LONGEST_SLEEP = 25;

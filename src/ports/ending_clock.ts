@@ -1,11 +1,11 @@
-/** A clock whose timers end with the node that they belong to. */
+/** A clock whose timers end when the node that they belong to ends. */
 import type { ClockWithEnd, Timer } from "./clock.ts";
 import { OverClock } from "./over_clock.ts";
 
 /**
- * A clock for the work of one node, over another clock: when the node has ended, so have its timers. {@link
- * EndingClock.end} cancels background timers, and none is set afterwards; a `delay` or `within` ends at once, because
- * its caller then finds everything closed. Other timers go on.
+ * A clock for one node, with the time of another clock. When the node ends, {@link EndingClock.end} cancels the
+ * background timers, and later ones are never set; a `delay` or `within` ends at once, because its caller then finds
+ * everything closed. Other timers continue.
  */
 export class EndingClock extends OverClock implements ClockWithEnd {
   readonly #background = new Set<Timer>();
@@ -46,7 +46,7 @@ export class EndingClock extends OverClock implements ClockWithEnd {
     };
   }
 
-  /** Ends the timers of the node. */
+  /** Ends the timers of the node: cancels background timers, and ends waits. */
   end(): void {
     this.#ended = true;
     for (const timer of this.#background) timer.cancel();

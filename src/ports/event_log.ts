@@ -1,6 +1,7 @@
 /**
- * The third of the ports: streams of stored messages, as in JetStream. `memory/` and `nats/` implement it, and
- * `event_log_suite.ts` tests both. It does not interpret the messages; their format is in `log/format`.
+ * The third port (interface to the outside): streams of stored messages, as in JetStream. The folders `memory/` and
+ * `nats/` implement it, and `event_log_suite.ts` tests both. It does not interpret the messages; their format is in
+ * `log/format`.
  */
 import { CatgaError, isCatgaError } from "../error.ts";
 import { thrownMessage } from "../data/cause_text.ts";
@@ -8,22 +9,22 @@ import { checkHeader, checkInteger, checkNumber, checkPattern, checkSubject, LON
 import { type Clock, delay, doubled } from "./clock.ts";
 import { checkBucket } from "./key_value_store.ts";
 
-/** Streams of a cluster. */
+/** Opens the streams of a cluster. */
 export interface EventLog {
   /**
-   * Opens a stream, and creates it if it does not exist. Its sequences begin with the server's time in ms, so that
-   * those of a stream made anew after a loss are greater. Rejects with a `CatgaError`: `UNAVAILABLE` if the stream
-   * cannot be reached in time or this user may not open it; `LOG_MISMATCH` if it has a setting that is wrong or could
-   * lose messages, naming the setting.
+   * Opens a stream, and creates it if it does not exist. The first sequence is the server's time in ms, so that a
+   * stream that is created again after a loss has greater sequences. Rejects with a `CatgaError`: `UNAVAILABLE` if the
+   * stream cannot be reached in time or this user may not open it; `LOG_MISMATCH` if it has a setting that is wrong or
+   * could lose messages, naming the setting.
    */
   open(name: string, options: LogOptions): Promise<LogStream>;
 }
 
 /** Options of {@link EventLog.open}. */
 export interface LogOptions {
-  /** Subjects of its messages: patterns, as `catga.default.log.>`. */
+  /** Subjects of the stream's messages, as patterns such as `catga.default.log.>`. */
   readonly subjects: readonly string[];
-  /** Number of servers on which each message is kept. */
+  /** Number of servers that keep each message. */
   readonly replicas: number;
   /**
    * True if messages may be scheduled in the stream; a full stream then drops its oldest messages instead of refusing
@@ -31,20 +32,21 @@ export interface LogOptions {
    */
   readonly schedules: boolean;
   /**
-   * True if no append uses a ttl or a rollup, which such a stream refuses unless an operator has allowed them.
-   * nats-server then stores a message in less time. Default: false.
+   * True if no append uses a ttl or a rollup; such a stream refuses both, unless an operator has allowed them. Then
+   * nats-server stores a message in less time. Default: false.
    */
   readonly lasting?: boolean;
   /**
-   * Returns a sequence of the stream that others have seen, called when the stream is made anew: it then begins behind
-   * that. May reject.
+   * Returns a sequence of the stream that other processes have seen. Called when the stream is created again after a
+   * loss: its sequences then begin after this one. May reject.
    */
   readonly seen?: (() => Promise<number>) | undefined;
 }
 
 /**
- * A stream. Sequences grow with each message, and are less than 2^43. A lost stream is made anew, empty, by the first
- * append (which is then not stored), reader or request that notices the loss; `state` only reports it.
+ * A stream of stored messages. Each message has a greater sequence than the one before; sequences are less than 2^43. A
+ * stream that the store has lost is created again, empty, by the first append (which is then not stored), reader or
+ * request that notices the loss; `state` only reports the loss.
  */
 export interface LogStream {
   readonly name: string;
@@ -53,14 +55,17 @@ export interface LogStream {
    * answer travelled. Before the first answer: this process's clock.
    */
   readonly serverTime: number;
-  /** Upper bound of the server's time. A time that must not be reached yet on the server is compared with this. */
+  /**
+   * Upper bound of the server's time, in ms since 1970, for decisions that a time has certainly not been reached on the
+   * server.
+   */
   readonly latestServerTime: number;
   /**
-   * Requests the server's time if it is unknown or inexact: the last answer was slow, as for a busy process, or is old.
-   * `undefined`: it is known. Rejects with `UNAVAILABLE` or `CLOSED`.
+   * Asks the server for its time, if that is not known exactly enough, because the last answer was slow (as in a busy
+   * process) or is old. Returns `undefined` if the time is known. Rejects with `UNAVAILABLE` or `CLOSED`.
    */
   measureTime(): Promise<void> | undefined;
-  /** Abilities of the server; `undefined` before its first answer. */
+  /** What the server supports; `undefined` before its first answer. */
   readonly abilities: LogAbilities | undefined;
   /**
    * Appends one message, in one attempt. Resolves as soon as the outcome is known, after `timeout` at the latest. Never
@@ -69,54 +74,55 @@ export interface LogStream {
    */
   append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended>;
   /**
-   * Like `append`, for many at once: calls the receiver in a microtask instead of making a promise. For subjects that
-   * were read before, which are not checked again.
+   * Appends one message, like `append`, but calls the receiver in a microtask instead of returning a promise, because
+   * there may be many. Only for subjects that were read before; they are not checked again.
    */
   appendNext(receiver: AppendReceiver, subject: string, text: string, options: ConditionalAppend): void;
   /**
-   * Reads the state of the stream from its leader. Rejects with `UNAVAILABLE` or `CLOSED`. `undefined`: there is no
-   * such stream.
+   * Reads the state of the stream from its leader; `undefined`: there is no such stream. Rejects with `UNAVAILABLE` or
+   * `CLOSED`.
    */
   state(): Promise<LogState | undefined>;
   /**
-   * Follows the messages of these subjects (patterns), in order, existing and new ones, until the reader is closed. The
-   * reader outlives reconnects, restarts of the server, and the loss of its consumer. Messages arrive in later turns of
-   * the event loop.
+   * Reads the messages of these subjects (patterns), existing and new ones, in order, until the returned reader is
+   * closed. The reader survives reconnects, restarts of the server, and the loss of its consumer. Messages arrive in
+   * later turns of the event loop.
    */
   follow(options: FollowOptions): LogReader;
   /**
-   * Reads the last message of a subject, from the leader if `latest`, else from a server that may lag behind. Rejects
-   * like {@link LogStream.state}.
+   * Reads the last message of a subject: with `latest` from the stream's leader, otherwise from a server that may lag
+   * behind. Rejects with `UNAVAILABLE` or `CLOSED`.
    */
   last(subject: string, options?: { latest?: boolean }): Promise<StoredMessage | undefined>;
   /**
-   * Reads the message with this sequence, from the leader; `undefined`: there is none. Rejects like
-   * {@link LogStream.state}.
+   * Reads the message with this sequence from the stream's leader; `undefined`: there is none. Rejects with
+   * `UNAVAILABLE` or `CLOSED`.
    */
   at(sequence: number): Promise<StoredMessage | undefined>;
   /**
    * Reads messages of a subject (a pattern) that exist now, in order: from a sequence on, or stored at or after a time
-   * of the server (ms since 1970). Returns at most `most` (1,000 or fewer). Fewer do not mean that the end is reached;
-   * only an empty answer does. From a server that may lag behind. Rejects like {@link LogStream.state}.
+   * of the server (ms since 1970). Returns at most `most` messages (1,000 or fewer). Only an empty answer means that
+   * there are no more. The server that answers may lag behind. Rejects with `UNAVAILABLE` or `CLOSED`.
    */
   read(subject: string, options: ReadOptions): Promise<StoredMessage[]>;
   /**
-   * Reads the subjects that match a pattern and have messages now, in no particular order, from the leader. Rejects
-   * like {@link LogStream.state}.
+   * Reads from the stream's leader the subjects that match a pattern and have messages now, in no particular order.
+   * Rejects with `UNAVAILABLE` or `CLOSED`.
    */
   subjects(pattern: string): Promise<string[]>;
   /**
-   * Calls `onMessage` with the last message of each subject that matches a pattern, in order, from a server that may
-   * lag behind; after a failure in between, some messages are repeated. Rejects like {@link LogStream.state}.
+   * Calls `onMessage` with the last message of each subject that matches a pattern, in order of their sequences. The
+   * server that answers may lag behind; after a failure within the read, some messages are repeated. Rejects with
+   * `UNAVAILABLE` or `CLOSED`.
    */
   lasts(pattern: string, onMessage: (message: StoredMessage) => void): Promise<void>;
   /**
-   * Removes the messages of a subject (a pattern): all, or those before the sequence `before`. Resolves with their
-   * number. Rejects like {@link LogStream.state}.
+   * Removes the messages of a subject (a pattern): all, or the messages before the sequence `before`. Resolves with the
+   * number of removed messages. Rejects with `UNAVAILABLE` or `CLOSED`.
    */
   purge(subject: string, options?: { before?: number }): Promise<number>;
   /**
-   * Calls the listener when the stream may be another one or may have lost messages: after a reconnect. Returns a
+   * Calls the listener after each reconnect: the stream may then be another one, or may have lost messages. Returns a
    * function that removes the listener.
    */
   onDoubt(listener: () => void): () => void;
@@ -126,14 +132,14 @@ export interface LogStream {
 export type ReadOptions = ({ readonly from: number } | { readonly since: number }) & {
   readonly most?: number;
   /**
-   * Called with each message on arrival, before the promise settles, while the server sends the next ones. Must not
-   * throw. After a failure within a read, some messages are repeated.
+   * Called with each message when it arrives, before the promise settles. Must not throw. After a failure within a
+   * read, some messages are repeated.
    */
   readonly onMessage?: (message: StoredMessage) => void;
 };
 
 /**
- * Yields the messages of a subject (a pattern) from a sequence on; reads `most` of them at a time. Rejects like
+ * Returns the messages of a subject (a pattern) from a sequence on; reads `most` of them at a time. Rejects like
  * {@link LogStream.read}.
  */
 export async function* messagesFrom(
@@ -151,10 +157,10 @@ export async function* messagesFrom(
 }
 
 /**
- * Repeats a read until the stream answers, because the election of its leader may take longer than one read waits.
- * `pauses`: first and longest pause between two reads, in ms. `over`: returns true if the answer is not wanted any
- * more, given the next pause. Rejects with the error of the last read then, and at once with an error that does not
- * pass.
+ * Calls `read` again until the stream answers, because the election of its leader may take longer than one read waits.
+ * `pauses`: first and longest pause between two reads, in ms. `over`: gets the next pause, and returns true if the
+ * answer is no longer wanted then. Rejects with the error of the last read then, and at once with an error that does
+ * not pass.
  */
 export async function untilAnswered<T>(
   clock: Clock,
@@ -180,11 +186,11 @@ export function textOf({ data }: Pick<StoredMessage, "data">): string {
   return new TextDecoder().decode(data);
 }
 
-/** Abilities of a server. */
+/** What a NATS server supports. */
 export interface LogAbilities {
-  /** Messages may be scheduled for a time: nats-server 2.12. */
+  /** True if messages can be scheduled for a time: nats-server 2.12. */
   readonly at: boolean;
-  /** Messages may be scheduled repeatedly: nats-server 2.14. */
+  /** True if messages can be scheduled repeatedly: nats-server 2.14. */
   readonly cron: boolean;
   /** The server's version, for errors. */
   readonly version: string;
@@ -192,85 +198,97 @@ export interface LogAbilities {
 
 /** Options of {@link LogStream.append}. */
 export interface AppendOptions {
-  /** Time to wait for the answer, in ms. */
+  /** Maximum time to wait for the server's answer, in ms. */
   readonly timeout: number;
   /**
    * Id of the message: the stream stores only one message with an id, whatever the subject, within 2 minutes at least.
    */
   readonly id?: string | undefined;
-  /** Ttl, in ms, rounded up to whole seconds; absent: as long as the stream. */
+  /**
+   * How long the stream keeps the message, in ms, rounded up to whole seconds; absent: as long as its other messages.
+   */
   readonly ttl?: number | undefined;
-  /** Required sequence of the last message of the subject; 0: the subject must have none. */
+  /**
+   * Condition: the last message of the subject has this sequence; 0: the subject has no message. Absent: no condition.
+   */
   readonly expect?: number | undefined;
   /** True if the message replaces all messages of its subject. */
   readonly rollup?: boolean | undefined;
   /**
-   * Stores the message as a schedule, which later appends the same data to `target`. The subject is the identity of the
-   * schedule.
+   * Stores the message as a schedule, which later appends the same data to the subject `target`. The message's own
+   * subject identifies the schedule.
    */
   readonly schedule?: LogSchedule | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
-/** Options of {@link LogStream.appendNext}. */
+/** Options of {@link LogStream.appendNext}, which appends under a condition. */
 export interface ConditionalAppend {
-  /** Present time by the monotonic clock, as read by the caller. */
+  /** The present time, by the monotonic clock, as the caller has read it. */
   readonly now: number;
-  /** Deadline of the answer, by the monotonic clock. */
+  /** Deadline for the server's answer, by the monotonic clock. */
   readonly due: number;
-  /** See {@link AppendOptions.expect}. */
+  /** Condition: the last message of the subject has this sequence; 0: the subject has no message. */
   readonly expect: number;
 }
 
 /** Receives the outcome of an append. */
 export interface AppendReceiver {
-  /** Called once; must not throw. `now`: by the monotonic clock. */
+  /** Called once, with the outcome; must not throw. `now`: the time by the monotonic clock. */
   appended(appended: Appended, now: number): void;
 }
 
 /** Times and target of a schedule. */
 export interface LogSchedule {
-  /** Server time, in ms since 1970, of its only firing; a string: six fields of cron, for repeated firings. */
+  /**
+   * Time at which the schedule fires once, in ms since 1970 by the server's clock; or a cron expression of six fields,
+   * for repeated firings.
+   */
   readonly at: number | string;
-  /** Time zone of the cron; default: UTC. */
+  /** Time zone in which the cron expression is read; default: UTC. */
   readonly zone?: string | undefined;
-  /** Subject of the appended messages: one of the stream's, not the schedule's own. */
+  /** Subject of the messages that the schedule appends: a subject of the stream, but not the schedule's own. */
   readonly target: string;
-  /** Ttl of appended messages, in ms. */
+  /** How long the stream keeps an appended message, in ms. */
   readonly ttl?: number | undefined;
 }
 
 /** Outcome of an append. */
 export type Appended =
-  /** Stored; `duplicate`: a message with this id was stored before. */
+  /** The message is stored; `duplicate`: a message with this id was stored before. */
   | { readonly type: "stored"; readonly sequence: number; readonly duplicate: boolean }
-  /** Not stored: the last message of the subject has another sequence than `expect`. */
+  /** The message is not stored, because the last message of the subject has another sequence than `expect`. */
   | { readonly type: "conflict" }
   /**
-   * Certainly not stored. `passing`: another attempt may help (no leader, a concurrent write, a full store); else it
-   * does not (forbidden, too large, a schedule that the server does not support).
+   * The message is certainly not stored. `passing`: true if another attempt may help (no leader, a concurrent write, a
+   * full store); false if not (forbidden, too large, a schedule that the server does not support).
    */
   | { readonly type: "not stored"; readonly passing: boolean; readonly error: CatgaError }
-  /** Unknown: no answer in time, or the connection was lost. The message may even be stored later. */
+  /**
+   * It is not known whether the message is stored: there was no answer in time, or the connection was lost. It may even
+   * be stored later.
+   */
   | { readonly type: "unknown"; readonly error: CatgaError };
 
 /** State of a stream. */
 export interface LogState {
-  /** Creation time as text of the server; it identifies the stream: a later stream of the same name has another. */
+  /**
+   * Time of creation, as text of the server. It identifies the stream: a later stream of the same name has another one.
+   */
   readonly created: string;
-  /** Sequence of its first message; if it has none, of the next one. */
+  /** Sequence of the stream's first message; if there is none, of the next message. */
   readonly first: number;
-  /** Sequence of its last message, even if that was removed; `first` minus 1 if it never had one. */
+  /** Sequence of the stream's last message, even if that was removed; `first` minus 1 if the stream never had one. */
   readonly last: number;
   readonly messages: number;
   readonly bytes: number;
   /** Maximum size of the stream, in bytes; `undefined`: no limit. */
   readonly maxBytes: number | undefined;
-  /** Server time of the answer, in ms since 1970. */
+  /** The server's time when it answered, in ms since 1970. */
   readonly now: number;
 }
 
-/** A stored message. Its data may be kept. */
+/** A stored message, as it was read. The receiver may keep its data. */
 export interface StoredMessage {
   readonly sequence: number;
   readonly subject: string;
@@ -280,13 +298,14 @@ export interface StoredMessage {
   readonly headers: Readonly<Record<string, string>> | undefined;
 }
 
-/** A place in a stream: the last message that was read. */
+/** A place in a stream, given by the last message that was read. */
 export interface LogMark {
-  /** {@link LogState.created} of the stream. */
+  /** Identity of the stream: its {@link LogState.created}. */
   readonly created: string;
   readonly sequence: number;
   /**
-   * Time stamp of the message with that sequence, in ms since 1970; `undefined`: unknown, or there is no such message.
+   * Time stamp of the message with that sequence, in ms since 1970; `undefined`: not known, or there is no such
+   * message.
    */
   readonly time?: number | undefined;
 }
@@ -294,64 +313,69 @@ export interface LogMark {
 /** Options of {@link LogStream.follow}. */
 export interface FollowOptions {
   readonly subjects: readonly string[];
-  /** Place behind which reading begins; `undefined`: with the first message. */
+  /** Place after which reading begins; `undefined`: at the first message. */
   readonly after: LogMark | undefined;
   /**
-   * Called with each message. Errors that it throws are reported to {@link FollowOptions.onFault}, and reading goes on.
+   * Called with each message. An error that it throws is passed to {@link FollowOptions.onFault}, and reading
+   * continues.
    */
   onMessage(message: StoredMessage): void;
   /**
-   * Called before the first message and after every interruption, with the place from which reading goes on. `lost`:
-   * set if that is not behind the message read last, because the stream was made anew, ends earlier, or has another
-   * message with its sequence.
+   * Called before the first message and after every interruption, with the place from which reading continues. `lost`:
+   * set if messages were lost, so that reading does not continue after the last message read: because the stream was
+   * made anew, ends earlier, or has another message with its sequence.
    */
   onStart(start: { readonly mark: LogMark; readonly state: LogState; readonly lost: LogLoss | undefined }): void;
-  /** Called with an error after which reading goes on, such as a missing stream; at once, and then once a minute. */
+  /** Called with an error after which reading continues, such as a missing stream: at once, and then once a minute. */
   onFault(error: CatgaError): void;
 }
 
-/** A loss of messages, because of which reading goes on elsewhere. */
+/** A loss of messages, because of which reading continues at another place. */
 export interface LogLoss {
   readonly reason: "remade" | "truncated" | "replaced" | "expired";
-  /** Last sequence read. */
+  /** Sequence of the last message that was read. */
   readonly after: number;
-  /** First sequence at which reading goes on. */
+  /** Sequence at which reading continues. */
   readonly next: number;
 }
 
-/** A reader that follows a stream. */
+/** Reads a stream until it is closed; {@link LogStream.follow} returns it. */
 export interface LogReader {
   /**
-   * The last message read; `undefined` before the first start. While no message arrives, the mark may move behind
-   * skipped messages of other subjects, so that it is not before the first message of the stream when they expire.
+   * The last message read; `undefined` before the first start. While no message arrives, the mark may move past
+   * messages of other subjects: otherwise it would be before the first message of the stream once they have expired.
    */
   readonly mark: LogMark | undefined;
-  /** True if all messages that the stream had at the (last) start were delivered. */
+  /** True if all messages were delivered that the stream had when reading last began. */
   readonly caughtUp: boolean;
-  /** Why the reader cannot read now (`CLOSED`: for ever); `undefined` while it reads, and while it is not connected. */
+  /**
+   * Error because of which the reader cannot read now (`CLOSED`: for ever); `undefined` while it reads, and while it is
+   * not connected.
+   */
   readonly fault: CatgaError | undefined;
-  /** Stops delivery until {@link LogReader.resume}; messages in transit may still arrive. */
+  /** Stops the delivery of messages until {@link LogReader.resume}; messages on their way may still arrive. */
   pause(): void;
   resume(): void;
-  /** Ends the reader; no message is delivered after that. Idempotent. */
+  /** Ends the reader; no message is delivered afterwards. Repeated calls do nothing. */
   close(): void;
 }
 
-/** Makes the error that a reader reports when one of its callbacks has thrown. */
+/** Makes the error that a reader reports when a callback of its user has thrown. */
 export function callbackFault(error: unknown): CatgaError {
   if (isCatgaError(error)) return error;
   return new CatgaError("HANDLER_FAILED", `a reader's callback threw: ${thrownMessage(error)}`, { cause: error });
 }
 
-/** Maximum sequence: with an index of 10 bits behind it, a position is a safe integer. */
+/** Maximum sequence: followed by an index of 10 bits, it makes a position that is a safe integer. */
 export const MAX_SEQUENCE = 2 ** 43 - 1;
 
-// Checks that every implementation of {@link EventLog} makes before it sends a request.
+// Checks of arguments that every implementation of {@link EventLog} makes before it sends a request.
 
-/** Maximum number of messages of one `LogStream.read`. */
+/** Maximum number of messages that one `LogStream.read` returns. */
 export const MOST_READ = 1_000;
 /**
- * Last time that nats-server can hold in ns, in ms since 1970 (April 2262): a schedule for later would be due at once.
+ * Last time that nats-server can represent in ns, in ms since 1970 (April 2262): a schedule for a later time would fire
+ * at once.
  */
 const LAST_HELD = 9_223_372_036_854;
 
@@ -361,7 +385,7 @@ export function checkLog(name: string, { subjects, replicas }: LogOptions): void
   checkPatterns(subjects);
 }
 
-/** Throws a `TypeError` if one of these is no pattern, or if there is none. */
+/** Throws a `TypeError` if an element is not a valid subject pattern, or the list is empty. */
 export function checkPatterns(subjects: readonly string[]): void {
   if (subjects.length === 0) throw new TypeError("one subject is needed at least");
   for (const subject of subjects) checkPattern(subject);
@@ -388,8 +412,8 @@ export function checkAppend(subject: string, { id, ttl, expect, schedule, header
 }
 
 /**
- * Makes the headers of an append: the options as nats-server expects them, and the message's own headers; `undefined`:
- * none.
+ * Makes the headers of an append: its options in the form that nats-server expects, and the message's own headers;
+ * `undefined`: none.
  */
 export function appendHeaders(options: AppendOptions): Readonly<Record<string, string>> | undefined {
   const { id, ttl, expect, rollup, schedule, headers } = options;
@@ -415,7 +439,7 @@ export function ttlSeconds(ttl: number): number {
   return Math.ceil(ttl / 1_000);
 }
 
-/** Throws a `RangeError` if `LogStream.read` cannot return so many messages. */
+/** Throws a `RangeError` if `most` is not a valid maximum number of messages for `LogStream.read`. */
 export function checkMost(most: number): void {
   checkInteger("most", most, 1, MOST_READ);
 }

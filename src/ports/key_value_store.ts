@@ -1,16 +1,16 @@
 /**
- * The second of the two ports: shared entries with revisions, compare-and-set, expiry and watches, as in JetStream KV.
- * `memory/` and `nats/` implement it, and `key_value_store_suite.ts` tests both.
+ * The second port (interface to the outside): shared entries with revisions, compare-and-set, expiry and watches, as in
+ * JetStream KV. The folders `memory/` and `nats/` implement it, and `key_value_store_suite.ts` tests both.
  */
 import { checkInteger, checkNumber, isToken, LONGEST_TTL } from "../data/checks.ts";
 
-/** The shared store of a cluster: buckets of entries. */
+/** The shared store of a cluster, which has buckets of entries. */
 export interface KeyValueStore {
   /**
-   * Opens a bucket, and creates it when it does not exist. `name` is letters, digits, `-` and `_`.
+   * Opens a bucket, and creates it if it does not exist. `name` has letters, digits, `-` and `_`.
    *
-   * Rejects with a `CatgaError`: `UNAVAILABLE` when the store cannot be reached in time; `BUCKET_MISMATCH` when the
-   * bucket exists with other settings, naming the setting.
+   * Rejects with a `CatgaError`: `UNAVAILABLE` if the store cannot be reached in time; `BUCKET_MISMATCH` if the bucket
+   * exists with other settings; the error names the setting.
    */
   open(name: string, options?: BucketOptions): Promise<Bucket>;
 }
@@ -19,14 +19,15 @@ export interface KeyValueStore {
 export interface BucketOptions {
   /** True if reads may come from a server that lags behind the leader. Default: false. */
   direct?: boolean;
-  /** Number of servers on which each entry is kept; default 1. */
+  /** Number of servers that keep each entry. Default: 1. */
   replicas?: number;
 }
 
 /**
- * A bucket. Keys are any well-formed string of at most {@link MAX_KEY_LENGTH} characters, no two of them the same;
- * another one is a `TypeError` or `RangeError`. Every method rejects with a `CatgaError` `UNAVAILABLE` when the store
- * does not answer in time, and `CLOSED` when its connection is closed; a write that failed so may have happened.
+ * A bucket: a set of entries, each with a key, a value and a revision. A key is any well-formed string of at most
+ * {@link MAX_KEY_LENGTH} characters; an invalid key is a `TypeError` or `RangeError`. Every method rejects with a
+ * `CatgaError` `UNAVAILABLE` when the store does not answer in time, and `CLOSED` when its connection is closed; a
+ * write that failed so may have happened.
  *
  * An entry with a ttl counts no longer than that and a margin of 1 s, even if the store has lost the ttl or cannot
  * expire the entry: then `get` and `entries` leave it out, `create` overwrites it, and a watch removes it, which every
@@ -36,30 +37,36 @@ export interface BucketOptions {
  */
 export interface Bucket {
   readonly name: string;
-  /** Reads the entry of a key, from the leader unless the bucket is `direct`. */
+  /**
+   * Reads the entry of a key; from the leader of the bucket's stream, unless the bucket is `direct`. Resolves with
+   * `undefined` if the key has no entry.
+   */
   get(key: string): Promise<Entry | undefined>;
   /** Writes a key that has no entry. Resolves with the revision, or with `undefined` if there was an entry. */
   create(key: string, value: string, options?: WriteOptions): Promise<number | undefined>;
   /**
-   * Overwrites the entry with this revision. Resolves with the new revision, or with `undefined` if the key is at
-   * another revision or has no entry. A ttl begins anew; without one the entry stays for ever.
+   * Overwrites the entry if it has this revision. Resolves with the new revision, or with `undefined` if the key has
+   * another revision or no entry. With a `ttl`, the entry's time begins anew; without one, the entry stays for ever.
    */
   update(key: string, value: string, revision: number, options?: WriteOptions): Promise<number | undefined>;
-  /** Writes a key, whether it has an entry or not; may write several times. Resolves with the revision. */
+  /**
+   * Writes the value of a key, whether the key has an entry or not; may write several times. Resolves with the
+   * revision.
+   */
   put(key: string, value: string, options?: WriteOptions): Promise<number>;
   /**
-   * Removes the entry and leaves nothing behind, even in a full store. With a `revision`, only the entry with that
-   * revision; resolves with false if the key is at another one. Without a `revision`, resolves with true even if the
-   * key has no entry. `note` is passed on to watches.
+   * Removes the entry of a key, and every trace of it, even in a full store. With a `revision`, removes the entry only
+   * if it has that revision; resolves with false if it has another one. Without a `revision`, resolves with true even
+   * if the key has no entry. `note` is passed on to watches.
    */
   delete(key: string, options?: DeleteOptions): Promise<boolean>;
   /** Reads the entries whose keys start with `prefix`, ordered by revision. */
   entries(prefix: string): Promise<Entry[]>;
   /**
    * Calls `onChange` for every current entry whose key starts with `prefix`, resolves, and then calls it for every
-   * change; for each key the revisions only grow. The watch outlives reconnects, and a store that lost everything: of
-   * the changes in between, the last one of each key is reported afterwards. It ends when the signal aborts or the
-   * store is closed. `onChange` must not throw.
+   * change; for each key the revisions only grow. The watch survives reconnects, and a store that lost everything: of
+   * the changes meanwhile, the last one of each key is reported afterwards. It ends when the signal aborts or the store
+   * is closed. `onChange` must not throw.
    */
   watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void>;
 }
@@ -67,8 +74,8 @@ export interface Bucket {
 /** Options of a write. */
 export interface WriteOptions {
   /**
-   * Ttl of the entry, in ms, rounded up to whole seconds; at least 1,000 (else a `RangeError`), the minimum of NATS.
-   * Absent: for ever.
+   * Time after which the entry expires, in ms, rounded up to whole seconds; at least 1,000 (else a `RangeError`), the
+   * minimum of NATS. Absent: the entry never expires.
    */
   ttl?: number;
 }
@@ -79,11 +86,11 @@ export interface DeleteOptions {
   note?: string | undefined;
 }
 
-/** A key and its value. */
+/** A key, its value and the value's revision. */
 export interface Entry {
   readonly key: string;
   readonly value: string;
-  /** Grows with every write to the bucket, even if the bucket was lost and created anew in between. */
+  /** A number that grows with every write to the bucket, even if the bucket was lost and created again in between. */
   readonly revision: number;
 }
 
@@ -98,7 +105,7 @@ export type Change =
 
 /** Maximum length of a key, in UTF-16 code units. */
 export const MAX_KEY_LENGTH = 4_096;
-/** Maximum length of a lock's key, in UTF-16 code units: the records of locks add characters to it. */
+/** Maximum length of a lock's key, in UTF-16 code units: the stored records of locks add characters to it. */
 export const MAX_LOCK_KEY = MAX_KEY_LENGTH - 64;
 
 /** Throws if the key is invalid for a bucket. */
@@ -112,7 +119,7 @@ export function checkKey(key: string): void {
   if (!key.isWellFormed()) throw new TypeError(`a key must be well-formed Unicode; got ${JSON.stringify(key)}`);
 }
 
-/** Throws if the name or the number of replicas is invalid for a bucket. */
+/** Throws if the name of a bucket, or its number of replicas, is invalid. */
 export function checkBucket(name: string, replicas: number): void {
   if (!isToken(name)) {
     throw new TypeError(`a bucket's name is letters, digits, "-" and "_"; got ${JSON.stringify(name)}`);
@@ -121,8 +128,8 @@ export function checkBucket(name: string, replicas: number): void {
 }
 
 /**
- * Rounds a ttl up to whole seconds, a hundred years at most; throws if it is no number or below 1 s. `name`: name of
- * the option.
+ * Rounds a ttl up to whole seconds, a hundred years at most; throws if the ttl is not a number, or below 1 s. `name`:
+ * name of the option, for the error.
  */
 export function ttlSeconds(ttl: number, name = "ttl"): number {
   checkNumber(name, ttl, 1_000, Number.MAX_SAFE_INTEGER, "ms");
@@ -131,25 +138,25 @@ export function ttlSeconds(ttl: number, name = "ttl"): number {
 
 // The buckets of a namespace: their names and options.
 
-/** A bucket of a namespace. */
+/** The purpose of a bucket of a namespace. */
 export type BucketKind = "nodes" | "locks" | "idempotency" | "cache" | "snapshots";
 
-/** Options of each kind, the same in every namespace; `replicas` is set by the app. */
+/** By kind of bucket: its options, the same in every namespace; the app adds `replicas`. */
 export const BUCKETS: Readonly<Record<BucketKind, Required<Pick<BucketOptions, "direct">>>> = {
   nodes: { direct: false },
   locks: { direct: false },
   idempotency: { direct: false },
   cache: { direct: true },
-  // a snapshot contains the mark of a message of the stream, with which it is compared
+  // direct reads are safe: a snapshot contains the mark of a message of the stream, with which it is compared
   snapshots: { direct: true },
 };
 
-/** The name of a bucket. */
+/** Returns the name of a bucket. */
 export function bucketName(namespace: string, kind: BucketKind): string {
   return `catga_${namespace}_${kind}`;
 }
 
-/** The name of a bucket's stream in NATS. */
+/** Returns the name that the stream of a bucket has in NATS. */
 export function bucketStreamName(bucket: string): string {
   return `KV_${bucket}`;
 }

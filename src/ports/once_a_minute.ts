@@ -2,19 +2,22 @@
 import type { Clock } from "./clock.ts";
 
 /**
- * Lets a report through at once, and the next report with the same key a minute (or another time) later at the
- * earliest.
+ * Lets a report through at once, and the next report with the same key not before a minute (or another interval) has
+ * passed.
  */
 export class OnceAMinute {
   readonly #clock: Pick<Clock, "monotonic">;
-  /** Time of the last report by key, by the monotonic clock. */
+  /** By key: time of the last report that was let through, by the monotonic clock. */
   readonly #at = new Map<string, number>();
 
   constructor(clock: Pick<Clock, "monotonic">) {
     this.#clock = clock;
   }
 
-  /** Returns true if a report with this key is due now, and then counts as made. `every`: minimum interval, in ms. */
+  /**
+   * Returns true if a report with this key may be made now; the report then counts as made. `every`: minimum interval
+   * between two reports, in ms.
+   */
   due(about = "", every = 60_000): boolean {
     const now = this.#clock.monotonic();
     if (now - (this.#at.get(about) ?? -Infinity) < every) return false;

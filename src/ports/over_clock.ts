@@ -1,9 +1,9 @@
-/** Base of clocks over another clock: with its time, and timers set in ways of their own. */
+/** Base class of clocks that have the time of another clock, and set their timers in their own way. */
 import type { Clock, Timer } from "./clock.ts";
 
-/** A clock with the time of another one. */
+/** A clock that has the time of another clock. */
 export abstract class OverClock implements Clock {
-  /** The clock below. */
+  /** The other clock, which has the time. */
   protected readonly clock: Clock;
 
   constructor(clock: Clock) {

@@ -1,19 +1,19 @@
-/** A clock whose timers can be stopped together, as for an unused store in memory, or a frozen process. */
+/** A clock whose timers can all be stopped and started again, for an unused store in memory, or a frozen process. */
 import type { Timer } from "./clock.ts";
 import { OverClock } from "./over_clock.ts";
 
 interface RestingTimer {
-  /** Due time, by the monotonic clock. */
+  /** Time at which the timer is due, by the monotonic clock. */
   readonly due: number;
   readonly options: { background?: boolean | undefined } | undefined;
   fire(): void;
-  /** Timer of the clock below; `undefined` while the timers rest. */
+  /** Timer of the other clock; `undefined` while the timers are stopped. */
   timer: Timer | undefined;
 }
 
-/** Another clock, with timers that rest together. */
+/** A clock that has the time of another clock, and whose timers can all be stopped and started again. */
 export class RestingClock extends OverClock {
-  /** The timers that have not fired, in the order in which they were set. */
+  /** Timers that have not fired, in the order in which they were set. */
   readonly #timers = new Set<RestingTimer>();
   #resting = false;
 

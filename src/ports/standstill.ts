@@ -1,6 +1,7 @@
 /**
  * Detects that this process stood still: its machine or a debugger paused it, or a computation blocked its event loop.
- * Afterwards its knowledge of other processes may be out of date, and messages that arrived before wait in its sockets.
+ * After a standstill, its knowledge of other processes may be out of date, and messages that arrived during it wait in
+ * its sockets.
  */
 import { type Clock, elapsed, type Stamp, stamp, type Timer } from "./clock.ts";
 
@@ -14,7 +15,7 @@ export class Standstill {
   #timer: Timer | undefined;
   #closed = false;
 
-  /** Detects standstills of more than `limit` ms, until `over()` returns true. */
+  /** Detects standstills of more than `limit` ms. Stops when `over()` returns true. */
   constructor(clock: Clock, limit: number, over: () => boolean) {
     this.#clock = clock;
     this.#limit = limit;
@@ -24,11 +25,12 @@ export class Standstill {
   }
 
   /**
-   * Time at which the last standstill ended, by the monotonic clock; `-Infinity`: there was none. A standstill that no
-   * timer has noticed yet ends now.
+   * Time at which the last standstill ended, by the monotonic clock; `-Infinity`: there was none. If no timer has
+   * noticed a standstill yet, it counts as ending now.
    */
   get ended(): number {
-    // read for each message, so fast: if the wall clock has not moved since, there was no standstill
+    // this is read for each message, so it has to be fast: if the wall clock has not moved since the last check, there
+    // was no standstill
     if (this.#clock.now() === this.#looked.wall) return this.#ended;
     if (elapsed(this.#clock, this.#looked) > this.#limit) this.#ended = this.#clock.monotonic();
     this.#looked = stamp(this.#clock);
@@ -40,7 +42,7 @@ export class Standstill {
     return this.#looked.monotonic;
   }
 
-  /** Stops watching: no timer is left. */
+  /** Stops the detection; no timer is left. */
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();

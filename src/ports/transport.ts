@@ -1,6 +1,6 @@
 /**
- * The first of the two ports: messages on subjects, as in NATS core. Catga uses networks only through this interface;
- * `memory/` and `nats/` implement it, and `transport_suite.ts` tests both.
+ * The first port (interface to the outside): messages on subjects, as in NATS core. Catga uses networks only through
+ * this interface; the folders `memory/` and `nats/` implement it, and `transport_suite.ts` tests both.
  */
 import type { Clock, Random } from "./clock.ts";
 import { byteLength } from "../data/utf8.ts";
@@ -12,9 +12,9 @@ import { CatgaError, isCatgaError } from "../error.ts";
  * @internal
  */
 export interface Transport {
-  /** The time of this network. */
+  /** The clock of this network. */
   readonly clock: Clock;
-  /** The random numbers of this network. */
+  /** The source of random numbers of this network. */
   readonly random: Random;
   /** Maximum size of a published message, headers included, in bytes; may change at a reconnect. */
   readonly maxPayload: number;
@@ -29,8 +29,8 @@ export interface Transport {
   onStatus(listener: (status: TransportStatus) => void): () => void;
   /**
    * Hands a message to the network, which delivers it at most once, in the order of the calls. A message with a `reply`
-   * subject that reaches no subscription bounces: this connection's own subscription to the reply subject gets a
-   * message with `noResponders` and without data.
+   * subject that reaches no subscription comes back (bounces): this connection's own subscription to the reply subject
+   * gets a message with `noResponders` and without data.
    *
    * Throws a `TypeError` for a subject, reply or header that NATS cannot carry, a `CatgaError` `TOO_LARGE` when data
    * and headers exceed {@link Transport.maxPayload}, and `CLOSED` after {@link Transport.close}. While the status is
@@ -39,29 +39,31 @@ export interface Transport {
   publish(subject: string, data: string | Uint8Array, options?: TransportPublishOptions): void;
   /**
    * Delivers the messages on `subject` (`*` stands for one token, `>` at the end for one or more) to `onMessage`, in a
-   * later turn of the event loop than their publication; those of one publisher in the order that they were published
-   * in. Of the subscriptions in one `queue` exactly one gets each message. Subscriptions outlive reconnects.
-   * Throws a `TypeError` for an invalid subject or queue, and `CLOSED` after {@link Transport.close}.
+   * later turn of the event loop than their publication; messages of one publisher in the order of their publication.
+   * Of the subscriptions with the same `queue`, exactly one gets each message. Subscriptions survive reconnects. Throws
+   * a `TypeError` for an invalid subject or queue, and `CLOSED` after {@link Transport.close}.
    *
    * `onMessage` may throw: the error is handed to `onError` of the transport's options and the subscription lives on.
    */
   subscribe(subject: string, options: SubscribeOptions, onMessage: (message: TransportMessage) => void): Subscription;
   /**
-   * Resolves when the server has taken everything published and subscribed so far. Rejects with `UNAVAILABLE` when the
-   * connection is lost before, with `CLOSED` after {@link Transport.close}.
+   * Resolves when the server has received everything that was published and subscribed before. Rejects with
+   * `UNAVAILABLE` if the connection is lost before, and with `CLOSED` after {@link Transport.close}.
    */
   flush(): Promise<void>;
-  /** Sends all published messages, then closes the connection, unless the user has opened it. Idempotent. */
+  /**
+   * Sends all published messages, then closes the connection, unless the program opened it. Repeated calls do nothing.
+   */
   close(): Promise<void>;
 }
 
 /** The state of a connection. */
 export interface TransportStatus {
-  /** `closed` is final. */
+  /** State of the connection; `closed` is final. */
   readonly state: "connected" | "disconnected" | "closed";
   /** Number of the connection to a server, from 1; each reconnect adds 1. */
   readonly generation: number;
-  /** Error that closed the connection; absent after `close()`. */
+  /** Error because of which the connection closed; absent after a call of `close()`. */
   readonly error?: Error | undefined;
 }
 
@@ -69,20 +71,23 @@ export interface TransportStatus {
 export interface ServerInfo {
   /** Id of the server: the same for all connections to one server. */
   readonly id: string;
-  /** True if the server is one of several. */
+  /** True if the server is part of a cluster of NATS servers. */
   readonly clustered: boolean;
-  /** The address of this process as the server sees it, when that is known. */
+  /** The address of this process as the server sees it; absent: not known. */
   readonly clientAddress?: string | undefined;
 }
 
 /** Options of {@link Transport.publish}. */
 export interface TransportPublishOptions {
-  /** The subject for answers, and for the bounce when there is no subscription. */
+  /** The subject for answers, and for the message that reports that there is no subscription. */
   reply?: string | undefined;
-  /** Names are case-sensitive. Values must not have line breaks; spaces at their ends are removed. */
+  /**
+   * Headers of the message. Names are case-sensitive. Values must not have line breaks; spaces at their ends are
+   * removed.
+   */
   headers?: Readonly<Record<string, string>> | undefined;
   /**
-   * True: writes the message at once, not at the end of this turn of the event loop, so that others can work on it
+   * True: sends the message at once, not at the end of this turn of the event loop, so that receivers can work on it
    * meanwhile.
    */
   now?: boolean | undefined;
@@ -90,10 +95,11 @@ export interface TransportPublishOptions {
 
 /** Options of {@link Transport.subscribe}. */
 export interface SubscribeOptions {
-  /** The queue group: one of its members gets each message. */
+  /** The queue group: of its members, one gets each message. */
   queue?: string | undefined;
   /**
-   * True if users may lack the permission permanently: a denied subscription is then made again only at a reconnect.
+   * True if it is normal that users lack the permission: a denied subscription is then tried again only after a
+   * reconnect.
    */
   optional?: boolean | undefined;
 }
@@ -104,30 +110,35 @@ export interface TransportMessage {
   readonly data: Uint8Array;
   readonly reply?: string | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  /** True if the message is a bounce: a message of this connection with this reply subject reached no subscription. */
+  /**
+   * True if the message reports that an earlier message of this connection, with this reply subject, reached no
+   * subscription.
+   */
   readonly noResponders: boolean;
 }
 
 /** A subscription that is open. */
 export interface Subscription {
   /**
-   * True while the server denies the subscription, which is made again automatically. Absent where there are no
+   * True while the server denies the subscription, which is tried again automatically. Absent if the network has no
    * permissions.
    */
   readonly forbidden?: boolean;
-  /** Takes no further messages from the network; resolves when those already taken have been delivered. */
+  /**
+   * Stops receiving further messages from the network; resolves when the messages received before have been delivered.
+   */
   drain(): Promise<void>;
-  /** Ends the subscription at once. Idempotent. */
+  /** Ends the subscription at once. Repeated calls do nothing. */
   close(): void;
 }
 
-/** An operation that a server forbids its client. */
+/** An operation that the server forbids this connection's user. */
 export interface Violation {
   readonly operation: "publish" | "subscribe";
   readonly subject: string;
 }
 
-/** Makes the error for a violation: `UNAVAILABLE`, with the violation as its `details`. */
+/** Makes the error for an operation that the server forbids: `UNAVAILABLE`, with the violation as its `details`. */
 export function mayNot({ operation, subject }: Violation, cause?: unknown): CatgaError {
   return new CatgaError(
     "UNAVAILABLE",
@@ -137,8 +148,9 @@ export function mayNot({ operation, subject }: Violation, cause?: unknown): Catg
 }
 
 /**
- * Publishes from a timer, where an exception would end the process; does nothing if the connection is closed. (A user's
- * own connection refuses messages as soon as it drains, and is reported as closed at the end of that.)
+ * Publishes a message, or does nothing if the connection is closed: for callers in timers, where an exception would end
+ * the process. (A connection that the program opened refuses messages as soon as it drains, and is reported as closed
+ * only when it has drained.)
  */
 export function publishIfOpen(
   transport: Transport,
@@ -153,14 +165,17 @@ export function publishIfOpen(
   }
 }
 
-/** Returns true if an error is one of {@link mayNot}: nothing was done, and another attempt would not help. */
+/**
+ * Returns true if the error says that the server forbids an operation ({@link mayNot} made it): nothing was done, and
+ * another attempt would not help.
+ */
 export function isForbidden({ code, details }: CatgaError): boolean {
   return code === "UNAVAILABLE" && typeof (details as Partial<Violation> | undefined)?.operation === "string";
 }
 
-/** Returns true if the cause of an error is a full store. */
+/** Returns true if an error was caused by a full store. */
 export function isStoreFull(error: unknown): boolean {
-  // only members of a CatgaError are read: those of another error may be getters that throw
+  // only members of a CatgaError are read, because members of another error may be getters that throw
   return error instanceof CatgaError && (error.cause as { readonly refusal?: unknown } | undefined)?.refusal === "full";
 }
 
@@ -172,7 +187,7 @@ export function headersText(headers: Readonly<Record<string, string>> | undefine
   return `${text}\r\n`;
 }
 
-/** Returns the size of a message in bytes, with its headers as NATS writes them. */
+/** Returns the size of a message, in bytes, with its headers as NATS writes them. */
 export function messageSize(
   { data, headers }: {
     readonly data: Uint8Array;

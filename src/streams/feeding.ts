@@ -1,6 +1,6 @@
 /**
- * The handler's side of a stream: its generator is asked for an item while the reader has room, and is ended when
- * nobody reads any more.
+ * The handler's end of a stream: calls its generator for an item while the reader has room for it, and ends the
+ * generator when nobody reads any more.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { onAbort } from "../ports/clock.ts";
@@ -25,8 +25,9 @@ import { ItemSender, SingleWait } from "./flow_control.ts";
 
 /**
  * Runs a stream's handler and sends its items. Resolves with the number of items, or with the handler's failure;
- * rejects with the error that the handler throws. The generator has ended when the promise settles. A repeated call, as
- * by `retry()`, waits for the run before it: after a run that has sent an item, later calls settle like that run.
+ * rejects with the error that the handler throws. The generator has ended when the promise settles. A repeated call for
+ * the same message, as by `retry()`, waits for the earlier run: if that has sent an item, the handler does not run
+ * again, and the call settles like the earlier run.
  */
 export async function feed(
   contract: AnyContract,
@@ -41,7 +42,7 @@ export async function feed(
   }
   const before = target.run;
   const run = async () => {
-    await before?.catch(() => {}); // awaited again below if it counts
+    await before?.catch(() => {}); // its rejection is handled below, if it counts
     return target.begun ? await before : await feedTo(target, contract, fn, payload, ctx);
   };
   return await (target.run = run());
@@ -50,13 +51,13 @@ export async function feed(
 async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Parameters<typeof feed>): Promise<unknown> {
   const outlet = "here" in target ? target.here : new WireOutlet(contract, target.line);
   const { signal } = ctx;
-  // the cast is safe: the payload has the type of this contract, by its schema or its type arguments
+  // the payload has the type of the contract, which its schema or its type arguments guarantee
   const given: unknown = await fn(payload as never, ctx as never);
   if (isFailure(given)) return given;
   const iterator = iteratorOf(contract, given);
   let returned: Promise<unknown> | undefined;
   let open = true;
-  // async, because an error thrown while a signal aborts would end the process
+  // an async function, because an error thrown while a signal aborts would end the process
   const end = async () => await iterator.return?.();
   let stopped = false;
   const stop = () => {
@@ -64,11 +65,11 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
     outlet.close();
     if (!open) return;
     returned = end();
-    returned.catch(() => {}); // awaited below
+    returned.catch(() => {}); // its rejection is handled below
   };
-  // the generator ends in the async context of its reader, not in the context of the abort
+  // bound, because the generator has to end in the async context of its reader, not in the context of the abort
   const off = onAbort(signal, AsyncLocalStorage.bind(stop));
-  // while the node drains, the reader of a resumable stream continues at another node
+  // while the node drains, the stream ends here, and its reader resumes it on another node
   const offDraining = contract.options.resume === undefined
     ? undefined
     : onAbort(ctx.draining, () => ctx.abort(new CatgaError("CLOSED", `node ${ctx.node} is stopping`)));
@@ -101,7 +102,7 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
         count++;
       }
     } catch (error) {
-      // an item could not be sent; if the generator itself threw, it has ended
+      // an item could not be sent, so the generator is ended; if the generator itself threw, it has ended already
       if (open && !stopped) returned = end().catch(() => {}); // the first error is thrown
       open = false;
       threw = true;
@@ -118,7 +119,7 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
   }
 }
 
-/** Returns the error of a stream that was aborted. */
+/** Returns the error with which an aborted stream ends. */
 function endOf({ name }: AnyContract, reason: CatgaError, node: string): CatgaError {
   if (reason.code !== "CLOSED") return reason;
   return new CatgaError("DRAINING", `stream ${name} broke: node ${node} is stopping`, { retryable: true, node });
@@ -151,14 +152,14 @@ function iteratorOf(
   return iterator as { next(): FeedStep | PromiseLike<FeedStep>; return?(): unknown };
 }
 
-/** Sends items to a reader in another process. */
+/** Sends a handler's items to a reader in another process. */
 class WireOutlet implements ItemOutlet, LineSender {
   readonly #contract: AnyContract;
   readonly #line: ItemLine;
   readonly #sender: ItemSender;
   readonly #waiting = new SingleWait();
   #closed = false;
-  /** Number of items that are left of the burst; the first item of the stream waits for no burst. */
+  /** Number of items that may still be sent in the present burst; the first item of the stream waits for no burst. */
   #left = 1;
   #queued = false;
 
@@ -214,7 +215,7 @@ class WireOutlet implements ItemOutlet, LineSender {
     this.#waiting.wake();
   }
 
-  /** Lets the handler continue when the reader has room, and the stream may send its next burst. */
+  /** Lets the handler continue as soon as the reader has room, and the stream may send another burst. */
   #burst(): void {
     if (this.#left > 0) return this.#waiting.wake();
     if (this.#queued) return;
@@ -231,11 +232,11 @@ class WireOutlet implements ItemOutlet, LineSender {
 }
 
 /**
- * Number of items in a burst: half of the usual window, so that the reader has items in hand while others are on their
- * way.
+ * Number of items in a burst: half of the default window, so that the reader has items to work on while others are on
+ * their way.
  */
 const BURST = 128;
-/** Maximum number of bytes of a UTF-16 code unit in JSON: the length of an escaped control character. */
+/** Maximum number of bytes that a UTF-16 code unit takes in JSON: the length of an escaped control character. */
 const LONGEST_ESCAPE = 6;
 /** JSON of `undefined`, as a tagged value. */
 const UNDEFINED_TEXT = '~"~undefined"';

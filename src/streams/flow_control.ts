@@ -1,35 +1,35 @@
 /**
  * Flow control (backpressure): brings the items of one stream from its handler to its reader in another process, over
  * frames that may be lost, by two state machines without time. Items are numbered. The sender keeps each item until the
- * reader has consumed it, and is at most a window ahead (`WINDOW` in `contract/defaults.ts`). The receiver takes only
- * the item with the next number, and asks for items that it lacks. Neither has timers: the code that carries the frames
- * calls {@link ItemReceiver.doubt} when frames of either direction were lost.
+ * reader has consumed it, and is at most a window of items ahead (`WINDOW` in `contract/defaults.ts`). The receiver
+ * accepts only the item with the next number, and asks for missing items. Neither machine has timers: the code that
+ * carries the frames calls {@link ItemReceiver.doubt} when frames of either direction were lost.
  */
 import type { Window } from "../contract/stream.ts";
 import { Fifo } from "../data/queues.ts";
 import type { ItemLine, ItemSource, ItemWriter, LineSender } from "../dispatch/item_ports.ts";
 
-/** The handler's side of a stream's flow control. */
+/** The handler's end of a stream's flow control: keeps items until the reader has consumed them. */
 export class ItemSender implements LineSender {
   readonly #window: Window;
   readonly #line: Pick<ItemLine, "gather">;
-  /** The items from number `#first` on; items before `#consumed` may be dropped. */
+  /** The items from number `#first` on; items before `#consumed` can be removed: the reader has consumed them. */
   #items: string[] = [];
   #strings = true;
   #first = 0;
   #next = 0;
-  /** Number of the first item that is to be written. */
+  /** Number of the first item that was not written to the network yet. */
   #unwritten = 0;
   #received = 0;
   #consumed = 0;
-  /** Total length of the items that the reader has not consumed. */
+  /** Total length of the items that the reader has not consumed, in characters. */
   #bytes = 0;
-  /** Number of consumed items at which the reader is asked to report. */
+  /** Number of consumed items at which the reader is to send its next report. */
   #asked = 0;
-  /** Total length of the items sent since the reader was last asked to report. */
+  /** Total length of the items sent since the reader was last asked to report, in characters. */
   #bytesSince = 0;
   #ended = false;
-  /** True if the request for a report is to be written. */
+  /** True if a request for a report is to be written with the next items. */
   #asks = false;
   /** True if the end of the stream is to be written. */
   #ends = false;
@@ -50,14 +50,14 @@ export class ItemSender implements LineSender {
   }
 
   /**
-   * True if all items so far are strings. Strings are encoded together when a turn ends, which takes a third of the
-   * time (measured). Other items are encoded at once, because the handler may change them until then.
+   * True if all items so far are strings. Strings are encoded together at the end of a turn of the event loop, which
+   * takes a third of the time (measured). Other items are encoded at once, because the handler may change them later.
    */
   get strings(): boolean {
     return this.#strings;
   }
 
-  /** Sends an item as text. */
+  /** Sends an item that is given as encoded text. */
   text(text: string): void {
     if (this.#strings) {
       this.#strings = false;
@@ -67,7 +67,7 @@ export class ItemSender implements LineSender {
     this.send(text);
   }
 
-  /** Sends an item: a string while {@link ItemSender.strings} is true, else the text of an item. */
+  /** Sends an item: the string itself while {@link ItemSender.strings} is true, otherwise its encoded text. */
   send(item: string): void {
     this.#items.push(item);
     this.#bytes += item.length;
@@ -85,7 +85,7 @@ export class ItemSender implements LineSender {
   }
 
   word(consumed: number, received: number, again: boolean): void {
-    // sent by a process with wrong data, or for an earlier stream
+    // ignored: the report has wrong data, or is for an earlier stream
     if (consumed > received || received > this.#next) return;
     this.#received = Math.max(this.#received, received);
     while (this.#consumed < consumed) this.#bytes -= this.#items[this.#consumed++ - this.#first].length;
@@ -117,27 +117,27 @@ export class ItemSender implements LineSender {
   }
 }
 
-/** The reader's side of a stream's flow control. */
+/** The reader's end of a stream's flow control: receives items in order. */
 export class ItemReceiver {
-  /** Maximum number of items that wait to be consumed: a sender that respects the window sends no more. */
+  /** Maximum number of received items that wait to be consumed; a sender that keeps to the window never exceeds it. */
   readonly #most: number;
   readonly #items: Fifo<unknown> = new Fifo();
   #received = 0;
   #consumed = 0;
-  /** Number of consumed items at which the sender gets a report. */
+  /** Number of consumed items at which the sender wants a report. */
   #report = Infinity;
-  /** Total number of items of the stream, once it is known. */
+  /** Total number of items of the stream; Infinity: not known yet. */
   #count = Infinity;
-  /** Number of the first missing item when items were last asked for: each gap is asked for once. */
+  /** Number of the first missing item when missing items were last requested: each gap is requested once. */
   #missed = -1;
-  /** True if items were refused because there was no room for them. */
+  /** True if items were rejected because there was no room for them. */
   #refused = false;
 
   constructor(most: number) {
     this.#most = most;
   }
 
-  /** Number of items that wait to be consumed. */
+  /** Number of received items that wait to be consumed. */
   get size(): number {
     return this.#items.size;
   }
@@ -147,24 +147,24 @@ export class ItemReceiver {
     return this.#received;
   }
 
-  /** Receives items, the first of which has number `n`: the items of `list` from index `first` on. */
+  /** Receives the items of `list` from index `first` on; the first of them has the number `n`. */
   items(source: ItemSource, n: number, list: readonly unknown[], first: number): void {
     if (n > this.#received) return this.#miss(source);
     for (let i = first + this.#received - n; i < list.length; i++) {
-      // the sender sends wrong data, or its contract has a larger window
+      // no room: the sender sends wrong data, or its contract has a larger window
       if (this.#items.size >= this.#most) return void (this.#refused = true);
       this.#items.push(list[i]);
       this.#received++;
     }
   }
 
-  /** Receives an item of a handler in this process. */
+  /** Receives an item from a handler in this process. */
   push(item: unknown): void {
     this.#items.push(item);
     this.#received++;
   }
 
-  /** Sends a report to the sender once `n` items are consumed. */
+  /** Called when the sender wants a report once `n` items are consumed. */
   report(source: ItemSource, n: number): void {
     if (n <= this.#consumed) source.word(this.#consumed, this.#received, false);
     else this.#report = n;
@@ -177,7 +177,7 @@ export class ItemReceiver {
     else source.word(this.#consumed, this.#received, false);
   }
 
-  /** Takes the oldest item; there must be one. */
+  /** Returns the oldest received item, which then counts as consumed; there must be one. */
   take(source: ItemSource | undefined): unknown {
     const item = this.#items.shift();
     if (++this.#consumed >= this.#report) {
@@ -191,12 +191,15 @@ export class ItemReceiver {
     return item;
   }
 
-  /** Called when frames of either direction were lost: reports the receiver's position, and asks for missing items. */
+  /**
+   * Called when frames of either direction may be lost: reports to the sender which items were received, and asks for
+   * missing items.
+   */
   doubt(source: ItemSource): void {
     source.word(this.#consumed, this.#received, true);
   }
 
-  /** Returns true if all `n` items were received, unless the sender reported another total. */
+  /** Returns true if all `n` items of the stream were received, unless the sender reported another total. */
   complete(n: number): boolean {
     return this.#received === n && (this.#count === n || this.#count === Infinity);
   }
@@ -208,7 +211,7 @@ export class ItemReceiver {
   }
 }
 
-/** Lets one caller at a time wait to be woken. */
+/** Lets one caller wait until it is woken. */
 export class SingleWait {
   #resolve: (() => void) | undefined;
 

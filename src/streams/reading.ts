@@ -1,6 +1,6 @@
 /**
- * The reader's side of a stream: an iterator over the stream's items. It opens the stream at the first call, and opens
- * it again after a break if the contract has `resume`.
+ * The reader's end of a stream: an iterator over the stream's items. It sends the stream's request when an item is
+ * first requested, and sends another after a break if the contract has `resume`.
  */
 import type { Result } from "../contract/result.ts";
 import { type Schema, validate } from "../contract/schema.ts";
@@ -13,7 +13,7 @@ import { delay, doubled, onAbort, type Timer } from "../ports/clock.ts";
 import { feed } from "./feeding.ts";
 import { ItemReceiver, SingleWait } from "./flow_control.ts";
 
-/** Opens readings of streams, and feeds streams. */
+/** The part of Catga that reads streams and sends their items. */
 export const streams: StreamEngine = Object.freeze({
   feed,
   read: (opening: StreamOpening) => new StreamReading(opening),
@@ -22,17 +22,17 @@ export const streams: StreamEngine = Object.freeze({
 /** One iteration over a stream. */
 export class StreamReading implements AsyncIterableIterator<unknown> {
   readonly #opening: StreamOpening;
-  /** The attempt that is being read. */
+  /** The attempt from which items are read now. */
   #attempt: ReadAttempt | undefined;
   #input: unknown;
-  /** Number of items that were returned, of all attempts together. */
+  /** Number of items that were returned to the program, over all attempts. */
   #count = 0;
   /** The last item that was returned. */
   #last: unknown;
   #over = false;
-  /** The call that is under way; later calls wait for it. */
+  /** The call of `next` or `return` in progress; later calls wait for it. */
   #turn: Promise<unknown> | undefined;
-  /** True if a received item is returned as it is, because there is no schema to parse it, and no abort. */
+  /** True if a received item can be returned as it is, because there is no schema to parse it, and no signal. */
   #plain: boolean;
   readonly #idle: number;
   #timer: Timer | undefined;
@@ -54,7 +54,9 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     });
   }
 
-  /** Throws a `TypeError` if the iteration has ended: a second iteration would look like a stream without items. */
+  /**
+   * Throws a `TypeError` if the iteration has ended, because a second iteration would look like a stream without items.
+   */
   [Symbol.asyncIterator](): this {
     if (!this.#over) return this;
     throw new TypeError(`stream ${this.#opening.contract.name} has been read; call stream(…) again to read it anew`);
@@ -132,10 +134,10 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     return attempt;
   }
 
-  /** The error of a reader that has waited for the idle time. */
+  /** The error of a reader that has waited for an item for the idle time. */
   #late: CatgaError | undefined;
 
-  /** Sets one timer for many waits: when it fires, it checks how long the present wait lasts. */
+  /** Sets a timer that serves many waits: when it fires, it checks how long the present wait has lasted. */
   #watch(ms: number): void {
     if (this.#timer !== undefined) return;
     const { clock, contract } = this.#opening;
@@ -144,7 +146,8 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
       this.#timer = undefined;
       if (this.#over) return;
       const now = clock.monotonic();
-      // the process stood still: in Deno timers run before messages received meanwhile are read
+      // the wait begins anew after a standstill of the process: in Deno, timers run before messages received meanwhile
+      // are read
       if (now - due > STANDSTILL && this.#waitingSince >= 0) this.#waitingSince = now;
       const waited = this.#waitingSince < 0 ? 0 : now - this.#waitingSince;
       if (waited < this.#idle) return this.#watch(this.#idle - waited);
@@ -154,7 +157,8 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
   }
 
   /**
-   * Parses an item. `undefined`: the reader gave up first. A schema that never settles is ended by idle time or signal.
+   * Parses an item by the schema. Resolves with `undefined` if the reader gave up before: the idle time or the signal
+   * ends a schema that never settles.
    */
   async #parsed(
     schema: Schema<never, unknown>,
@@ -171,7 +175,7 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     return undefined;
   }
 
-  /** Waits for a promise, for the idle time at most. */
+  /** Waits for a promise, but at most for the idle time. */
   async #waited<T>(what: Promise<T>): Promise<T> {
     this.#waitingSince = this.#opening.clock.monotonic();
     this.#watch(this.#idle);
@@ -182,14 +186,14 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     }
   }
 
-  /** Throws if the reader has waited for the idle time, or if its signal has aborted. */
+  /** Throws if the reader has waited for an item for the idle time, or its signal has aborted. */
   #checkEnd(): void {
     const { contract, options: { signal } } = this.#opening;
     if (this.#late !== undefined) throw this.#late;
     if (signal?.aborted) throw new CatgaError("CANCELLED", `the reader of stream ${contract.name} gave up`);
   }
 
-  /** Prepares to resume a broken stream if its contract has `resume`; else throws the error of the stream. */
+  /** Prepares to resume a broken stream, if its contract has `resume`; otherwise throws the error of the stream. */
   async #failed(attempt: ReadAttempt, error: CatgaError): Promise<void> {
     const { contract, clock, input } = this.#opening;
     const { resume } = contract.options;
@@ -208,15 +212,17 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
       await delay(clock, pause, this.#stop.signal).catch(() => {});
     }
     this.#retries++;
-    // the cast is safe: the contract's types say that `resume` takes its input and its items
+    // the contract's types say that `resume` takes the stream's input and its items
     if (this.#count > 0) this.#input = (resume as (input: unknown, last: unknown) => unknown)(input, this.#last);
-    disown(this.#input); // a promise is refused as a payload
+    disown(this.#input); // a promise is refused later, as a payload that cannot be sent
     this.#attempt = undefined;
   }
 
   #retries = 0;
   #brokenSince = 0;
-  /** End of the option `timeout`, by the monotonic clock: the stream is not resumed later. */
+  /**
+   * The time at which the option `timeout` ends the stream, by the monotonic clock: the stream is not resumed later.
+   */
   #due = Infinity;
 
   #close(): void {
@@ -229,13 +235,13 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
   }
 }
 
-/** Error codes of a node that is not available yet, while a stream is opened again. */
+/** Error codes of a node that is not available now; the stream is then opened again after a pause. */
 const AWAY: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", "OVERLOADED"]);
 const FIRST_PAUSE = 100; // ms
 const STANDSTILL = 1_000; // ms that the timer may be late before the process is said to have stood still
 const LONGEST_PAUSE = 1_000; // ms
 
-/** Returns the error for the reader of a broken stream, with the number of items received before. */
+/** Returns the error that the reader of a broken stream gets, with the number of items received before. */
 function withCount(error: CatgaError, received: number): CatgaError {
   if (error.code !== "STREAM_BROKEN" && error.code !== "DRAINING") return error;
   const { code, message, retryable, node, cause } = error;
@@ -244,7 +250,7 @@ function withCount(error: CatgaError, received: number): CatgaError {
 
 /** One attempt to read a stream, at one node. */
 class ReadAttempt extends ItemReceiver implements ItemSink {
-  /** Result of the attempt; `undefined`: it has not ended. */
+  /** Result with which the attempt ended; `undefined`: it has not ended. */
   result: Result<unknown> | undefined;
   readonly here: LocalOutlet;
   readonly #news = new SingleWait();
@@ -256,7 +262,7 @@ class ReadAttempt extends ItemReceiver implements ItemSink {
     this.here = new LocalOutlet(this, window, soon);
   }
 
-  /** Takes the oldest item; there must be one. */
+  /** Returns the oldest received item; there must be one. */
   next(): unknown {
     const item = this.take(this.#source);
     if (this.#source === undefined) this.here.took();
@@ -279,15 +285,15 @@ class ReadAttempt extends ItemReceiver implements ItemSink {
     this.wake();
   }
 
-  /** Called when a user's function threw while the stream was opened. */
+  /** Called with the error that a strategy or key function of the program threw while the stream was opened. */
   threw(error: unknown): void {
     this.#threw = { error };
     this.ended({ ok: false, error: new CatgaError("CANCELLED", "it was not opened") });
   }
 
   /**
-   * Returns the error of an attempt that broke; `undefined`: it is complete. Throws the error that a user's function
-   * threw.
+   * Returns the error of an attempt that broke; `undefined`: it is complete. Throws the error that a function of the
+   * program threw.
    */
   failure(): CatgaError | undefined {
     if (this.#threw !== undefined) throw this.#threw.error;
@@ -297,7 +303,7 @@ class ReadAttempt extends ItemReceiver implements ItemSink {
       : new CatgaError("STREAM_BROKEN", "the stream broke: items are missing", { retryable: true });
   }
 
-  /** Resolves when an item or the result has been received. */
+  /** Resolves when an item, or the result, has been received. */
   news(): Promise<void> {
     return this.#news.wait();
   }
@@ -308,15 +314,16 @@ class ReadAttempt extends ItemReceiver implements ItemSink {
 }
 
 /**
- * Hands the items of a handler in this process to its reader, as they are. After a window of items, the handler
- * continues in a later turn of the event loop: else a handler and a reader that never wait would block the event loop.
+ * Passes the items of a handler in this process to its reader, unchanged. After a window of items, the handler
+ * continues in a later turn of the event loop: otherwise a handler and a reader that never wait would block the event
+ * loop.
  */
 class LocalOutlet implements ItemOutlet {
   readonly #receiver: ItemReceiver;
   readonly #window: number;
   readonly #soon: (then: () => void) => void;
   readonly #waiting = new SingleWait();
-  /** Number of items that may still be handed over in this turn. */
+  /** Number of items that may still be passed on in this turn of the event loop. */
   #left: number;
   #closed = false;
 

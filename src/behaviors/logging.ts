@@ -8,9 +8,12 @@ import { messageLabel, printable } from "../data/printable.ts";
 
 /** Options of {@link logging}. */
 export interface LoggingOptions {
-  /** Destination. Default: the app's `logger`; if the app has none, the console, with the time and without fields. */
+  /**
+   * Where the lines go. Default: the app's `logger`; if the app has none, the console, with the time and without
+   * fields.
+   */
   logger?: Pick<Logger, "debug" | "info" | "warn"> | undefined;
-  /** Level for successful messages; a failure is a warning. Default: `"info"`. */
+  /** Level of the lines for successful messages; a failure is logged as a warning. Default: `"info"`. */
   level?: "debug" | "info" | undefined;
   /**
    * True if payloads are logged, too, with `(hidden)` in place of the members that the contract's `redact` names.

@@ -1,6 +1,6 @@
 /**
- * `metrics()`: durations and outcomes of sends and handlers, queues, and failures between nodes, through the API of
- * OpenTelemetry. The API is loaded when an app with this behavior starts.
+ * `metrics()`: records durations and outcomes of sends and handlers, queues, and failures between nodes, through the
+ * API of OpenTelemetry. The API is loaded when an app with this behavior starts.
  */
 import type { BatchObservableResult, Meter } from "@opentelemetry/api";
 import { ALARM_KINDS } from "../contract/alarms.ts";
@@ -158,7 +158,10 @@ function instrumentsOf(meter: Meter) {
   };
 }
 
-/** Changes of a node that end its breaker; `update`: another process has its id, or the node is alive again. */
+/**
+ * Changes of another node that end the open state of its circuit breaker; `update`: another process has its id, or the
+ * node is alive again.
+ */
 const END_BREAKER: ReadonlySet<string> = new Set(["leave", "lost", "update"]);
 const NOTHING = { dead: 0, retrying: 0, open: 0, lag: 0, oldest: 0 };
 
@@ -185,12 +188,13 @@ function observeApp(instruments: Instruments, outcomes: Outcomes, app: Catga): A
     for (const kind of ALARM_KINDS) {
       const count = health.alarms.filter((alarm) => alarm.kind === kind).length;
       if (count > 0) raised.add(kind);
-      // an SDK keeps reporting the last value of a kind of alarm that has ended, so 0 is recorded
+      // 0 is recorded for a kind of alarm that has ended, because an SDK keeps reporting the last value
       if (raised.has(kind)) result.observe(alarms, count, { ...node, "catga.alarm": kind });
     }
     for (const { service, name, state, ...known } of health.subscriptions) {
       const subscription = `${service}/${name}`;
-      // only the leader knows the values; a node that no longer leads records 0, as an SDK keeps its last value
+      // only the leader of a subscription knows the values; a node that no longer leads it records 0, because an SDK
+      // keeps reporting the last value
       if (state !== "following") led.add(subscription);
       else if (!led.has(subscription)) continue;
       const figures = state === "following" ? NOTHING : known;
@@ -273,8 +277,8 @@ function failureOf(
 }
 
 /**
- * Outcomes as attributes, in a limited number: each makes a series of its own, and other nodes may send any code.
- * Catga's own codes are always kept, because alarms depend on them.
+ * Outcomes of messages as attributes, limited in number: each outcome makes a series of its own, and other nodes may
+ * send any code. Catga's own codes are always kept, because alarms depend on them.
  */
 class Outcomes {
   readonly #codes: Set<string> = new Set();
@@ -283,7 +287,7 @@ class Outcomes {
     return result.ok ? "ok" : this.known(result.error.code);
   }
 
-  /** Returns the code of a failure, or a common one for codes beyond the limit. */
+  /** Returns the code of a failure; for codes beyond the limit, a common code that stands for all of them. */
   known(code: string): string {
     if (isErrorCode(code) || this.#codes.has(code)) return code;
     if (this.#codes.size >= MAX_CODES || !/^[\w.-]{1,64}$/.test(code)) return "_OTHER";
@@ -295,13 +299,13 @@ class Outcomes {
 const MAX_CODES = 100;
 
 /**
- * Boundaries in s: those of the conventions for messaging, and three lower ones, because a send within a data center is
- * shorter.
+ * Boundaries of the buckets of durations, in s: OpenTelemetry's boundaries for messaging, and three lower ones, because
+ * a send within a data center is shorter.
  */
 const BOUNDARIES = [
   ...[0.0005, 0.001, 0.0025],
   ...[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
 ];
 
-/** Boundaries in s: a run may take weeks. */
+/** Boundaries of the buckets of durations of workflow runs, in s: a run may take weeks. */
 const RUN_BOUNDARIES = [0.01, 0.1, 1, 10, 60, 600, 3_600, 21_600, 86_400, 604_800, 2_592_000];

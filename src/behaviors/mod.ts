@@ -1,6 +1,6 @@
 /**
  * Behaviors to wrap around handlers, for `catga({ behaviors })` and `Contract.handle(fn, { behaviors })`. The app's
- * come first, outermost first, then the handler's own.
+ * behaviors come first, outermost first, then the handler's own.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /**
- * Counts open runs by workflow and status. Of the nodes that handle a workflow, the node with the first endpoint
- * counts.
+ * Counts the open runs of workflows, by workflow and status. Of the nodes that handle a workflow, only the first by
+ * endpoint counts its runs.
  */
 import type { RunStatus } from "../contract/flow.ts";
 import type { Catga } from "../contract/running_node.ts";
@@ -14,11 +14,12 @@ export interface OpenRunCount {
   readonly count: number;
 }
 
-/** The numbers of open runs that one node counts. */
+/** The numbers of open runs that this node counts. */
 export class OpenRuns {
   readonly #app: Catga;
   /**
-   * Counts by workflow and status. A pair that was counted once stays, with 0: an SDK keeps reporting the last value.
+   * Numbers by workflow and status. A workflow and status that was counted once stays, with 0, because an SDK keeps
+   * reporting the last value.
    */
   readonly #counts = new Map<string, Map<RunStatus, number>>();
   #timer: Timer;
@@ -36,7 +37,7 @@ export class OpenRuns {
     );
   }
 
-  /** Stops counting. */
+  /** Ends the counting. */
   close(): void {
     this.#closed = true;
     this.#timer.cancel();
@@ -46,7 +47,7 @@ export class OpenRuns {
     return this.#app.clock.after(ms, () => {
       const { clock } = this.#app;
       const began = clock.monotonic();
-      // a failed count is repeated later; the app's log reports that the store cannot be reached
+      // a failed count is repeated later; the app's log reports a store that cannot be reached
       this.#count().catch(() => {}).finally(() => {
         if (!this.#closed) this.#timer = this.#after(Math.max(COUNT_INTERVAL, SHARE * (clock.monotonic() - began)));
       });
@@ -65,7 +66,7 @@ export class OpenRuns {
     }
     const counting = new Set(workflowsOf(this.#app));
     for (const [workflow, counts] of this.#counts) {
-      // another node counts the runs of this workflow now
+      // set to 0, because another node now counts the runs of this workflow
       if (!counting.has(workflow)) { for (const status of counts.keys()) counts.set(status, 0); }
     }
   }
@@ -82,5 +83,5 @@ function workflowsOf(app: Catga): readonly string[] {
 const FIRST_COUNT_AFTER = 5_000;
 /** Minimum time between two counts, in ms. */
 const COUNT_INTERVAL = 60_000;
-/** Minimum ratio of a pause to the duration of the count before it. */
+/** Minimum ratio between a pause and the duration of the count before the pause. */
 const SHARE = 20;

@@ -11,8 +11,8 @@ export interface RetryBehaviorOptions {
   /** Maximum number of runs of the handler, including the first: 2 to 1,000. Default: 3. */
   attempts?: number | undefined;
   /**
-   * Failures after which the handler runs again: codes, or a function, which may be async. Default: `HANDLER_FAILED`,
-   * and failures that are `retryable`.
+   * Failures after which the handler runs again: a list of codes, or a function of the error, which may be async.
+   * Default: `HANDLER_FAILED`, and failures that are `retryable`.
    */
   on?: readonly Code[] | ((error: CatgaError) => boolean | Promise<boolean>) | undefined;
   /**
@@ -23,9 +23,9 @@ export interface RetryBehaviorOptions {
 }
 
 /**
- * Runs a failed handler again, within the deadline of its message. The handler repeats the effects that it had before
- * it failed; its locks of `ctx.lock` are released, so that it may take them again. Returns the last failure when the
- * attempts are used up, when the next attempt would start after the deadline, and when the message is aborted. A
+ * Runs a failed handler again, within the deadline of its message. Effects that the handler had before it failed happen
+ * again; locks that it took with `ctx.lock` are released, so that it can take them again. Returns the last failure when
+ * the attempts are used up, when the next attempt would start after the deadline, and when the message is aborted. A
  * failure that is `final` is never retried, nor is a failure of a stream after its first item.
  *
  * The `retries` of a send repeat messages that did not arrive; without this behavior, a handler's answer is never
@@ -57,7 +57,7 @@ export function retry(options: RetryBehaviorOptions = {}): Behavior {
     !error.final && (typeof on === "function" ? on(error) : on.includes(error.code));
   return async ({ ctx, clock, random }, next) => {
     for (let attempt = 1;; attempt++) {
-      // every context of a handler is Abortable
+      // safe, because the context of every handler is Abortable
       const releaseLocks = (ctx as typeof ctx & Abortable).lockScope();
       const result = await next();
       if (result.ok || attempt === attempts || !await retries(result.error)) return result;
@@ -65,10 +65,10 @@ export function retry(options: RetryBehaviorOptions = {}): Behavior {
       if (clock.now() + pause >= ctx.deadline) return result;
       try {
         await Promise.all([releaseLocks(), delay(clock, pause, ctx.signal)]);
-      } catch { // the message was aborted: no sender waits for another attempt
+      } catch { // the message was aborted, so no sender waits for another attempt
         return result;
       }
-      if (ctx.signal.aborted) return result; // the message was aborted while its locks were released
+      if (ctx.signal.aborted) return result; // the message was aborted while the locks were released
     }
   };
 }
@@ -79,17 +79,18 @@ function mayPass({ retryable, code }: CatgaError): boolean {
 
 const OPTIONS: ReadonlySet<string> = new Set<keyof RetryBehaviorOptions>(["attempts", "on", "backoff"]);
 
-// `timeout()`: a time limit for a handler, below the timeout of its senders.
+// `timeout()`: a time limit for a handler, shorter than the timeout of its senders.
 
 /**
- * Aborts a message after its handler, with the behaviors inside of this one, has run for `ms` (1 to 2^31 - 1), as the
- * deadline of the message would: `ctx.signal` aborts with `TIMEOUT`, the handler's sends are cancelled, its waits for
- * locks end, and no attempt of `retry()` follows. A sender in this process gets the failure at once: `TIMEOUT` of a
- * query, `OUTCOME_UNKNOWN` of a command; `UNAVAILABLE` if a behavior inside has not called the handler, which then does
- * not run. A sender elsewhere gets its result when the handler has ended, or fails at its own deadline.
+ * Limits the time of a handler, together with the behaviors inside of this one, to `ms` (1 to 2^31 - 1). Then the
+ * message is aborted as by its deadline: `ctx.signal` aborts with `TIMEOUT`, the handler's sends are cancelled, its
+ * waits for locks end, and no attempt of `retry()` follows. A sender in this process gets the failure at once:
+ * `TIMEOUT` of a query, `OUTCOME_UNKNOWN` of a command; `UNAVAILABLE` if a behavior inside has not called the handler,
+ * which then does not run. A sender elsewhere gets its result when the handler has ended, or fails at its own deadline.
  *
- * A handler that ignores `ctx.signal` cannot be stopped: it goes on, and keeps its place and its locks until it has
- * ended. Its late result is the result for a sender elsewhere, and the recorded result of an idempotent command.
+ * A handler that ignores `ctx.signal` cannot be stopped: it continues, counts for `concurrency`, and keeps its locks
+ * until it has ended. Its late result is the result for a sender elsewhere, and the recorded result of an idempotent
+ * command.
  *
  * @example
  * ```ts
@@ -108,7 +109,7 @@ const OPTIONS: ReadonlySet<string> = new Set<keyof RetryBehaviorOptions>(["attem
 export function timeout(ms: number): Behavior {
   checkNumber("timeout: ms", ms, 1, MAX_TIMEOUT, "ms");
   return async ({ contract: { kind, name }, ctx, clock }, next) => {
-    // every context of a handler is Abortable
+    // safe, because the context of every handler is Abortable
     const message = ctx as typeof ctx & Abortable;
     const timer = clock.after(ms, () => {
       message.abort(new CatgaError("TIMEOUT", `${kind} ${name} was to be handled within ${ms} ms`, { node: ctx.node }));
@@ -121,25 +122,29 @@ export function timeout(ms: number): Behavior {
   };
 }
 
-// `rateLimit()`: a token bucket.
+// `rateLimit()`: a limit of messages per time, by a token bucket.
 
 /** Options of {@link rateLimit}. */
 export interface RateLimitOptions {
-  /** Messages that pass in `per` ms, on average: more than 0, at most 1,000,000,000, and at least one in ten years. */
+  /**
+   * Number of messages that pass in `per` ms, on average: more than 0, at most 1,000,000,000, and at least one in ten
+   * years.
+   */
   rate: number;
-  /** Period of `rate`, in ms, more than 0. Default: 1,000. */
+  /** Period to which `rate` refers, in ms, more than 0. Default: 1,000. */
   per?: number | undefined;
-  /** Messages that may pass at once after a pause, at least 1. Default: `rate`, or 1 if `rate` is less. */
+  /** Number of messages that may pass at once after a pause, at least 1. Default: `rate`, or 1 if `rate` is less. */
   burst?: number | undefined;
 }
 
 /**
  * Lets messages pass at a limited rate, and refuses the others at once, without running their handler: `RATE_LIMITED`,
- * which is `retryable`; `details.retryAfter` is the time in ms after which a message would pass. Refused messages do
- * not wait, because they would hold places of others; and they do not go to another node, because the refusal is the
- * handler's answer. A refused plain event is lost, and logged; a refused durable message waits, which is no attempt.
+ * which is `retryable`; `details.retryAfter` is the time in ms after which a message would pass. A refused message does
+ * not wait, because it would take the place of another one; and it does not go to another node, because the refusal is
+ * the handler's answer. A refused event is lost, and logged, unless it is durable; a refused durable message is tried
+ * again later, and the refusal does not count as an attempt.
  *
- * The code is in the type: a contract with failures of its own has it among them.
+ * The behavior's type names its code: a contract that declares failures has to declare `RATE_LIMITED`, too.
  *
  * The bucket is in this process. Given to an app, all of its handlers share one bucket; given to a handler, the handler
  * has its own.
@@ -183,8 +188,8 @@ export function rateLimit(options: RateLimitOptions): Behavior<"RATE_LIMITED"> {
 }
 
 /**
- * Tolerance for rounded sums of times: without it, a sender that has waited for `retryAfter` may be refused for 1 ms
- * more. No more messages pass in the long run, because each takes a whole token.
+ * Tolerance, in tokens, for rounding errors in sums of times: without it, a sender that has waited for `retryAfter` may
+ * be refused for 1 ms more. In the long run no more messages pass, because each takes a whole token.
  */
 const ROUNDING = 1e-4;
 

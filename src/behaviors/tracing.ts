@@ -32,7 +32,7 @@ type Api = typeof import("@opentelemetry/api");
  * A durable event or a queued command is handled later, perhaps after days, and an event by each subscription: the span
  * of such a run begins a trace of its own, with a link to the publisher's span.
  *
- * A run of a workflow has a trace of its own, over all nodes that drive it: `run Name`, with a link to `start Name`,
+ * A run of a workflow has a trace of its own, over all nodes that execute it: `run Name`, with a link to `start Name`,
  * the span of its start. Attempts of its steps are its children (`step pay`, `undo pay`), and so is `end Name`, which
  * lasts from the start to the end of the run.
  *
@@ -79,10 +79,12 @@ export function tracing(): Behavior {
 class Spans {
   #api: Api | undefined;
   #tracer: Tracer | undefined;
-  /** Provider of the API while no SDK is registered. */
+  /** The provider that OpenTelemetry's API returns while no SDK is registered. */
   #noop: TracerProvider | undefined;
   #on = false;
-  /** Trace context of each handler, for its sends from callbacks in which the runtime has lost the active context. */
+  /**
+   * Trace context of each handler that runs, for sends from callbacks in which the runtime has lost the active context.
+   */
   readonly #inside: WeakMap<Context, TraceContext> = new WeakMap();
   /** Spans of sends that have not ended, by span id. */
   readonly #sends: Map<string, Span> = new Map();
@@ -105,13 +107,14 @@ class Spans {
     next: () => Promise<Result<unknown>>,
   ): Promise<Result<unknown>> {
     const [api, tracer] = [this.#api!, this.#tracer!];
-    // not the active context, which belongs to the connection's reader, or to another message's sender
+    // from the message, not from the active context, which belongs to the connection's reader, or to another message's
+    // sender
     const sender = extract(api, ctx.headers);
     const { SERVER, CONSUMER } = api.SpanKind;
     const { position } = ctx;
     const batch = position === undefined && contract.options.durable ? batchOf(payload) : undefined;
     const publishers = position === undefined ? batch?.map(({ headers }) => extract(api, headers)) ?? [] : [sender];
-    // the message may have been stored days ago, and each subscription handles it: so the span is linked, not a child
+    // linked, not a child, because the message may have been stored days ago, and each subscription handles it
     const parent = position === undefined ? sender : api.trace.deleteSpan(sender);
     const stored = position === undefined
       ? batch && { "messaging.batch.message_count": batch.length }
@@ -157,13 +160,13 @@ class Spans {
       },
     }, outside);
     const { spanId } = span.spanContext();
-    if (!api.isSpanContextValid(span.spanContext())) return await next(); // the SDK was unregistered
+    if (!api.isSpanContextValid(span.spanContext())) return await next(); // no SDK any more
     const inside = api.trace.setSpan(outside, span);
     const recording = span.isRecording();
     if (recording) this.#sends.set(spanId, span);
     try {
       return this.#ended(api, span, node, await api.context.with(inside, () => next(inject(api, inside))));
-    } catch (error) { // misuse of a send rejects
+    } catch (error) { // a send rejects for misuse
       this.#threw(api, span, error);
       throw error;
     } finally {
@@ -177,7 +180,7 @@ class Spans {
     const outside = this.#outside(api, own, ctx);
     const attributes = attributesOf({ kind: "workflow", name: workflow }, "start", "send", node);
     const span = tracer.startSpan(`start ${workflow}`, { kind: api.SpanKind.PRODUCER, attributes }, outside);
-    if (!api.isSpanContextValid(span.spanContext())) return undefined; // the SDK was unregistered
+    if (!api.isSpanContextValid(span.spanContext())) return undefined; // the SDK was unregistered, so there is no span
     return {
       headers: { ...headers, ...inject(api, api.trace.setSpan(outside, span)) },
       end: (result) => {
@@ -192,7 +195,7 @@ class Spans {
     const [api, tracer] = [this.#api!, this.#tracer!];
     const starter = extract(api, headers ?? {});
     const start = api.trace.getSpanContext(starter);
-    // a run may take days, so it is linked to its start; a run that another run waits for is its child
+    // linked to its start, because a run may take days; but a run for which another run waits is its child
     const parent = isChild ? starter : api.trace.deleteSpan(starter);
     const span = tracer.startSpan(`run ${workflow}`, {
       kind: api.SpanKind.CONSUMER,
@@ -214,7 +217,7 @@ class Spans {
     perform: (headers: MessageHeaders | undefined) => Promise<T>,
   ): Promise<T> {
     const [api, tracer] = [this.#api!, this.#tracer!];
-    // not the active context, which belongs to the program's own code around the call
+    // from the headers, not from the active context, which belongs to the program's own code around the call
     const parent = extract(api, headers ?? {});
     const span = tracer.startSpan(`${isUndo ? "undo" : "step"} ${step}`, {
       attributes: {
@@ -259,8 +262,8 @@ class Spans {
   }
 
   /**
-   * Returns the parent of a send: the context in its own headers, else the active context, else that of the sending
-   * handler.
+   * Returns the trace context that is the parent of a send: from the send's own headers, otherwise the active context,
+   * otherwise the context of the handler that sends.
    */
   #outside(api: Api, headers: MessageHeaders | undefined, ctx: Context | undefined): TraceContext {
     if (headers !== undefined) {
@@ -291,7 +294,10 @@ class Spans {
   }
 }
 
-/** Returns attributes by https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/. */
+/**
+ * Returns the attributes of a message's span, by
+ * https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/.
+ */
 function attributesOf(
   { kind, name }: { readonly kind: string; readonly name: string },
   operation: string,
@@ -318,7 +324,7 @@ export function extract({ propagation, trace, ROOT_CONTEXT }: Api, headers: Mess
   return remote === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, remote);
 }
 
-/** Returns the headers for a trace context. */
+/** Returns the headers that carry a trace context. */
 export function inject({ propagation, trace }: Api, context: TraceContext): MessageHeaders {
   const headers: Record<string, string> = {};
   if (propagation.fields().length > 0) {

@@ -1,13 +1,13 @@
 /**
  * Compares two versions of a program by their descriptions: `before`, which other nodes still run, and `after`, which
- * is to be deployed. The new version has to read the messages of other nodes and the stored ones; nodes that do not
- * change with it have to read its messages.
+ * is to be deployed. The new version has to read messages of nodes that still run the old one, and stored messages;
+ * nodes that are not deployed have to read messages of the new version.
  */
 import { reads } from "../contract/compatibility.ts";
 import type { Described, DescribedContract, Description } from "./description.ts";
 import type { Finding } from "./finding.ts";
 
-/** Returns the breaks that a deploy of `after` would cause among nodes that still run `before`. */
+/** Returns what would break if `after` were deployed while other nodes still run `before`. */
 export function compare(before: Description, after: Description): Finding[] {
   const found: Finding[] = [];
   for (const [name, was] of Object.entries(before.contracts)) {
@@ -127,7 +127,7 @@ export function compareContract(name: string, was: DescribedContract, is: Descri
     found.push(...answers(name, "answer", was.output, is.output), ...answers(name, "items", was.items, is.items));
     if (isStored) found.push(...rollback(name, was.input, is.input));
   } else if (!was.handled) {
-    // the contract's handler is in another program, which is not deployed with this one
+    // the contract is handled by another program, which is not deployed with this one
     found.push(...refusals(name, "what this program writes", was.input, is.input, HANDLER));
     found.push(...refusals(name, "the answer of its handler", is.output, was.output, ANSWERS, "answer"));
     found.push(...refusals(name, "the items of its handler", is.items, was.items, ANSWERS, "items"));
@@ -135,14 +135,17 @@ export function compareContract(name: string, was: DescribedContract, is: Descri
   return found;
 }
 
-/** Returns findings about answers of the new handler that older senders refuse. */
+/** Returns findings for answers of the new handler that older senders would refuse. */
 function answers(name: string, what: string, reader: Described, writer: Described): Finding[] {
   const found = refusals(name, `the new ${what} in older senders`, reader, writer, OLD_SENDERS, what);
-  // without a schema, the handler's types alone decide its answers
+  // no finding without a schema: then the handler's types alone decide what it answers
   return writer === undefined ? [] : found;
 }
 
-/** Returns a finding if the reader's schema refuses values that the writer's schema allows, or if that is unknown. */
+/**
+ * Returns a finding if the reader's schema refuses values that the writer's schema allows, or if that cannot be
+ * decided.
+ */
 export function refusals(
   about: string,
   what: string,
@@ -161,7 +164,7 @@ export function refusals(
   return [{ level: "break", kind, about, message, advice }];
 }
 
-/** Returns a finding if the old version could not read data that the new version stores. */
+/** Returns a finding if the old version, after a rollback, could not read data that the new version has stored. */
 function rollback(about: string, reader: Described, writer: Described): Finding[] {
   const verdict = judge(reader, writer);
   if (verdict.reads !== "no") return [];
@@ -174,7 +177,7 @@ function rollback(about: string, reader: Described, writer: Described): Finding[
   }];
 }
 
-/** Like {@link reads}, for schemas of which either may be missing or lack a JSON Schema. */
+/** Compares two schemas like {@link reads}; either may be missing, or have no JSON Schema. */
 export function judge(reader: Described, writer: Described): ReturnType<typeof reads> {
   if (reader === undefined) return { reads: "yes" };
   if (reader === "unknown") return { reads: "unknown", keyword: "the reader's schema has no JSON Schema" };

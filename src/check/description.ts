@@ -1,5 +1,5 @@
 /**
- * Describes the interface of a program as a value that is kept in a file, `contracts.json`: its contracts with their
+ * Describes the interface of a program as a value that is kept in the file `contracts.json`: its contracts with their
  * JSON Schemas, the events of its entities, its workflows and its subscriptions.
  */
 import { type JsonSchema, jsonSchemaOf } from "../contract/compatibility.ts";
@@ -16,16 +16,16 @@ export type Described = JsonSchema | "unknown" | undefined;
 
 /** The description of a program. */
 export interface Description {
-  /** Version of this format. */
+  /** Version of the format of descriptions. */
   readonly catga: 1;
   readonly contracts: Readonly<Record<string, DescribedContract>>;
   readonly entities: Readonly<Record<string, DescribedEntity>>;
   readonly workflows: Readonly<Record<string, DescribedWorkflow>>;
-  /** Names of the events of each subscription. */
+  /** By name of a subscription: the names of its events. */
   readonly subscriptions: Readonly<Record<string, readonly string[]>>;
 }
 
-/** The description of a contract. Flags that are false are left out. */
+/** The description of a contract. Members that would be false are left out. */
 export interface DescribedContract {
   readonly kind: Kind;
   /** True if the program has a handler for the contract. */
@@ -34,7 +34,7 @@ export interface DescribedContract {
   readonly idempotent?: true;
   /** True if the contract's messages have a routing key. */
   readonly keyed?: true;
-  /** Name of the entity that decides the command. */
+  /** Name of the entity that handles the command; absent for other contracts. */
   readonly entity?: string;
   readonly input?: Described;
   readonly output?: Described;
@@ -55,7 +55,7 @@ export interface DescribedWorkflow {
   readonly input?: Described;
 }
 
-/** Describes a program. Names are sorted, so that the text changes only if the program does. */
+/** Describes a program. Names are sorted, so that the description changes only if the program does. */
 export function describe({ contracts, entities, workflows, subscriptions }: Program): Description {
   return {
     catga: 1,
@@ -83,7 +83,7 @@ export function describe({ contracts, entities, workflows, subscriptions }: Prog
   };
 }
 
-/** Returns the JSON Schema of a validator, without the line that names the draft. */
+/** Returns the JSON Schema of a validator, without the member that names the draft of JSON Schema. */
 export function described(validator: Schema<never, unknown> | undefined): Described {
   if (validator === undefined) return undefined;
   const made = jsonSchemaOf(validator);
@@ -92,12 +92,12 @@ export function described(validator: Schema<never, unknown> | undefined): Descri
   return rest;
 }
 
-/** Returns the text of `contracts.json`. */
+/** Returns the content of the file `contracts.json`. */
 export function descriptionText(description: Description): string {
   return `${JSON.stringify(description, undefined, 2)}\n`;
 }
 
-/** Parses the text of `contracts.json`. Returns a string that says what is wrong if it is invalid. */
+/** Parses the content of the file `contracts.json`. If it is invalid, returns a string that says what is wrong. */
 export function readDescription(text: string): Description | string {
   const value = parsedJson(text);
   if (!isRecord(value)) return "it is not a JSON object: `catga contracts FILES… > contracts.json` makes it";
@@ -116,7 +116,7 @@ export function readDescription(text: string): Description | string {
   if (wrong !== undefined) return `${wrong} is invalid`;
   const lists = isRecord(subscriptions) ? Object.values(subscriptions) : [undefined];
   if (!lists.every((list) => Array.isArray(list) && isStrings({ ...list }))) return "subscriptions is invalid";
-  // each member is checked
+  // the type is certain: each member has been checked
   return value as unknown as Description;
 }
 

@@ -1,6 +1,8 @@
-/** Findings of `catga check`. */
+/** Findings: what `catga check` reports. */
 
-/** An effect that a deploy of the program would have on running nodes, on stored messages, or on open runs. */
+/**
+ * An effect that deploying the program would have on running nodes, on stored messages, or on open runs of workflows.
+ */
 export interface Finding {
   /**
    * - `break`: messages would be refused, or have no handler.
@@ -8,15 +10,15 @@ export interface Finding {
    * - `note`: nothing breaks, unless the deploy is rolled back.
    */
   readonly level: "break" | "unknown" | "note";
-  /** Name of the check that found the effect. */
+  /** Name of the check of `catga check` that found the effect. */
   readonly kind: string;
-  /** Name of the contract, event, workflow or subscription. */
+  /** Name of the contract, event, workflow or subscription that is affected. */
   readonly about: string;
-  /** A sentence for people, without its full stop. */
+  /** What would happen: a sentence for people, without its full stop. */
   readonly message: string;
   /** Number of messages or runs that are affected. */
   readonly count?: number;
-  /** Id of one affected message, run or entity. */
+  /** Id of one affected message, run or entity, as an example. */
   readonly example?: string;
   /** Advice: how to deploy without this effect. */
   readonly advice: string;

@@ -1,6 +1,6 @@
 /**
  * Replays the open runs of workflows with the handlers of a program, in memory, up to the point at which they would
- * record something new. The journal refuses new entries, so that no step begins: nothing is stored, sent or started.
+ * record something new. New entries are refused, so that no step begins: nothing is stored, sent or started.
  */
 import { issueWithPath, type Schema, schemaThrew, validate } from "../contract/schema.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
@@ -19,19 +19,19 @@ import type { Finding } from "./finding.ts";
 import type { Program } from "./program.ts";
 import { Tally } from "./tally.ts";
 
-/** The stores of the runs. */
+/** The stores from which open runs are read. */
 export interface RunStores {
   readonly namespace: string;
   /** The stream of entities; `undefined`: it does not exist. */
   readonly entities: Pick<LogStream, "at" | "last" | "lasts" | "read"> | undefined;
   readonly clock: Clock;
   readonly random: Random;
-  /** Called from time to time with the number of runs that were replayed. */
+  /** Called from time to time with the number of runs that were replayed; `what`: what is being checked. */
   progress(what: string, runs: number): void;
 }
 
 /**
- * Resolves with findings about open runs that would not continue with the program's handlers. Rejects like
+ * Resolves with findings for open runs that would not continue correctly with the program's handlers. Rejects like
  * `LogStream.read`.
  */
 export async function checkRuns({ workflows, signals }: Program, stores: RunStores): Promise<Finding[]> {
@@ -50,7 +50,7 @@ export async function checkRuns({ workflows, signals }: Program, stores: RunStor
       const log = new RefusingLog(host);
       const journal = await log.load(ref);
       progress(`runs of ${name}`, ++count);
-      // the handler of a cancelled or failing run does not run, only its undo functions
+      // skipped: in a cancelled or failing run only the undo functions run, not the handler
       if (journal === undefined || (journal.ended ?? journal.cancelled ?? journal.failing) !== undefined) return;
       for (const [signal, input] of signals.get(name) ?? []) {
         const told = [...journal.signals.get(signal) ?? []].map((n) => journal.signal(n));
@@ -65,7 +65,7 @@ export async function checkRuns({ workflows, signals }: Program, stores: RunStor
   return tally.findings();
 }
 
-/** Validates the value of a signal that a run has not taken yet by the program's schema. */
+/** Checks the value of a signal that the run has received, and not taken yet, by the program's schema. */
 async function judgeSignal(
   tally: Tally,
   { name, signal, run }: { readonly name: string; readonly signal: string; readonly run: string },
@@ -80,7 +80,7 @@ async function judgeSignal(
   } else tally.add("break", "signal", name, `${of} are refused: ${issueWithPath(error)}`, run, SIGNAL);
 }
 
-/** Returns the reason why a run would not continue as it would have; `undefined`: it would. */
+/** Returns the reason why a run would not continue as before with the program's handlers; `undefined`: it would. */
 async function replay(
   ref: RunRef,
   body: WorkflowBody,
@@ -127,7 +127,7 @@ function namesIn({ ends, strays, sleeps, waits, children, failures }: Journal): 
   return new Set(names.filter((name) => name !== "" && !isOwn(name) && !isUndo(name) && !strays.has(name)));
 }
 
-/** A log of a run that stores nothing: a drive ends at the first entry that it would record. */
+/** A log of a run that stores nothing: the replay ends at the first entry that the handler would record. */
 class RefusingLog extends RunLog {
   override readonly messages: RefusedMessages;
 
@@ -136,7 +136,7 @@ class RefusingLog extends RunLog {
     this.messages = new RefusedMessages(host);
   }
 
-  /** The last entries that were to be stored. */
+  /** The entries that the replay tried to store last. */
   get refused(): readonly JournalEntry[] {
     return this.messages.entries;
   }
@@ -146,9 +146,9 @@ class RefusingLog extends RunLog {
   }
 }
 
-/** Makes the messages of a run, which are not stored. */
+/** Makes the messages of a run that the replay tries to store, and keeps their entries. */
 class RefusedMessages extends RunMessages {
-  /** The entries of the last message. */
+  /** The entries of the last message that was made. */
   entries: readonly JournalEntry[] = [];
 
   override of(...args: Parameters<RunMessages["of"]>): ReturnType<RunMessages["of"]> {
@@ -157,7 +157,7 @@ class RefusedMessages extends RunMessages {
   }
 }
 
-/** Returns the host of a drive without effects. */
+/** Returns the host of a replay, which has no effects. */
 function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
   const nothing = () => {};
   const done = () => Promise.resolve();
@@ -186,7 +186,7 @@ function hostOf(log: RunLog, clock: Clock, random: Random): DriveHost {
   };
 }
 
-/** Returns the methods of a stream that only read. */
+/** Returns only the methods of a stream that read. */
 function reading(stream: NonNullable<RunStores["entities"]>) {
   const { at, last, lasts, read } = stream;
   return { at: at.bind(stream), last: last.bind(stream), lasts: lasts.bind(stream), read: read.bind(stream) };
@@ -202,11 +202,11 @@ function labelOf({ workflow, run }: RunRef): string {
 
 const SIGNAL = "Read what is stored, too, until these runs have ended: both forms in the signal's schema.";
 const VERSION = "Have runs that began before go the old way: raise the workflow's version, and ask flow.version.";
-/** Endpoint of the process that would drive the runs: no process has this name. */
+/** Endpoint that stands for the process that executes the runs; no real process has this name. */
 const ENDPOINT = "check.check";
-/** Size of the largest message that could be stored, in bytes. */
+/** Maximum size of a message that a run could store, in bytes. */
 const MAX_PAYLOAD = 1 << 20;
 /** Maximum number of runs that are loaded and replayed at once. */
 const MAX_CONCURRENT_RUNS = 16;
-/** Time that a handler may take to come to rest, in ms. */
+/** Maximum time that a replayed handler may take until it waits or ends, in ms. */
 const REST_TIMEOUT = 5_000;

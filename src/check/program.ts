@@ -1,6 +1,6 @@
 /**
- * The declarations of a program's modules: contracts, handlers, entities, workflows and subscriptions, found among
- * their exports. Nothing runs: no app is made, and no handler is called.
+ * Finds the declarations among the exports of a program's modules: contracts, handlers, entities, workflows and
+ * subscriptions. Nothing runs: no app is made, and no handler is called.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { EntityDefinition } from "../contract/entity_definition.ts";
@@ -11,18 +11,19 @@ import type { Schema } from "../contract/schema.ts";
 import type { WorkflowBody, WorkflowDefinition } from "../contract/workflow_body.ts";
 import { isPlain, isRecord } from "../data/checks.ts";
 
-/** The declarations of a program. */
+/** The declarations that a program's modules export. */
 export interface Program {
   /** Contracts that the program handles or exports, by name. */
   readonly contracts: ReadonlyMap<string, ProgramContract>;
-  /** Entities that the program decides or exports, by name. */
+  /** Entities whose commands the program handles, or that it exports, by name. */
   readonly entities: ReadonlyMap<string, EntityDefinition<unknown>>;
   /** Workflows that the program handles or exports, by name. */
   readonly workflows: ReadonlyMap<string, ProgramWorkflow>;
   /** Signals with a schema that the program exports, by workflow and name. */
   readonly signals: ReadonlyMap<string, ReadonlyMap<string, Schema<never, unknown>>>;
   /**
-   * Event names of the stored subscriptions of the program's service, by name; read models have no stored subscription.
+   * By name of a stored subscription of the program's service: the names of its events. Read models have no stored
+   * subscription.
    */
   readonly subscriptions: ReadonlyMap<string, readonly string[]>;
 }
@@ -32,11 +33,11 @@ export interface ProgramContract {
   readonly contract: AnyContract;
   /** True if the program has a handler for the contract; false: `catga check` assumes that the program sends it. */
   readonly handled: boolean;
-  /** Name of the entity that decides the command. */
+  /** Name of the entity that handles the command; `undefined`: the contract is not an entity's. */
   readonly entity: string | undefined;
-  /** Names of the subscriptions that read the contract from the log, without read models. */
+  /** Names of the subscriptions that handle the contract's messages from the log, without read models. */
   readonly subscriptions: ReadonlySet<string>;
-  /** True if a read model, or a new subscription, reads all stored messages of the contract. */
+  /** True if a read model, or a new subscription, will read all stored messages of the contract. */
   readonly fromStart: boolean;
 }
 
@@ -47,7 +48,7 @@ export interface ProgramWorkflow {
   readonly body: WorkflowBody | undefined;
 }
 
-/** Returns the declarations that the modules export, also in arrays and modules among the exports. */
+/** Returns the declarations that the modules export, also inside of exported arrays and modules. */
 export function programOf(modules: readonly unknown[]): Program {
   const contracts = new Map<string, ProgramContract>();
   const entities = new Map<string, EntityDefinition<unknown>>();
@@ -58,7 +59,7 @@ export function programOf(modules: readonly unknown[]): Program {
     const { contract, "~handler": { workflow, entity, subscription, with: others = [] } } = handler;
     if (workflow !== undefined) {
       workflows.set(workflow.definition.name, { definition: workflow.definition, body: workflow });
-      return; // messages of a run are internal to its workflow
+      return; // left out: messages of a run are internal to its workflow
     }
     const known = contracts.get(contract.name);
     const names = new Set(known?.subscriptions);
@@ -78,7 +79,7 @@ export function programOf(modules: readonly unknown[]): Program {
   };
   const seen = new Set<unknown>();
   const left: unknown[] = [...modules];
-  // handlers come first: a contract that is exported beside its handler counts as handled
+  // handlers are read first, so that a contract which is exported beside its handler counts as handled
   const exported: unknown[] = [];
   for (const value of left) {
     if (seen.has(value)) continue;

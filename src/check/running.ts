@@ -1,4 +1,4 @@
-/** Compares a program with the running nodes, and with the stored subscriptions. */
+/** Compares a program that is to be deployed with the running nodes, and with the stored subscriptions. */
 import { isInternalName, isRunMessage } from "../contract/contract.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import { COMMANDS, readAnnouncement } from "../contract/send_options.ts";
@@ -12,15 +12,15 @@ import { type Described, described } from "./description.ts";
 import type { Finding } from "./finding.ts";
 import type { Program } from "./program.ts";
 
-/** The nodes and subscriptions of a cluster. */
+/** The running nodes and stored subscriptions of a cluster. */
 export interface RunningProgram {
   readonly nodes: readonly NodeInfo[];
   readonly stored: readonly StoredSubscription[];
 }
 
 /**
- * Returns the service that the program is a version of: the service whose nodes handle most of the program's contracts,
- * or whose subscriptions have most of its names; `undefined`: none.
+ * Returns the service of which the program is a new version: the service whose nodes handle most of the program's
+ * contracts, or whose subscriptions have most of its names; `undefined`: none.
  */
 export function serviceOf(
   { contracts, workflows, subscriptions }: Program,
@@ -40,7 +40,7 @@ export function serviceOf(
   return [...scores].sort(([a, x], [b, y]) => y - x || (a < b ? -1 : 1))[0]?.[0];
 }
 
-/** Returns the breaks that a deploy of the program, in place of all nodes of its service, would cause. */
+/** Returns what would break if the program replaced all nodes of its service. */
 export function compareRunning(
   program: Program,
   { nodes, stored }: RunningProgram,
@@ -87,7 +87,7 @@ export function compareRunning(
       const read = (node.subscriptions ?? []).map((text) => readAnnouncement(node.service, text));
       const durable = read.some(({ category }) => category === name) || node.entities?.includes(name);
       const isDurable = Boolean(contract.options.durable);
-      // a command of an entity may be durable or not: nodes accept both
+      // not compared for a command of an entity, which nodes accept both as durable and as not durable
       if (contract.kind !== "event" || durable === isDurable || (durable && handled)) continue;
       const [is, was] = isDurable ? ["durable", "not"] : ["not durable", "durable"];
       found.push({
@@ -101,11 +101,14 @@ export function compareRunning(
   return [...found, ...compareStored(program, own, stored, service)];
 }
 
-/** The description of a contract by a running node. `null` in place of a schema: its validator has no JSON Schema. */
+/**
+ * The description of a contract that a running node gave. `null` in place of a schema: the validator has no JSON
+ * Schema.
+ */
 export interface Look {
   readonly node: string;
   readonly service: string;
-  /** True if the node has a handler for the contract; false: it has sent messages of it. */
+  /** True if the node has a handler for the contract; false: the node only sends messages of it. */
   readonly handles: boolean;
   readonly name: string;
   readonly input?: JsonSchema | null | undefined;
@@ -114,8 +117,9 @@ export interface Look {
 }
 
 /**
- * Compares the program with the descriptions of the same contracts by nodes of other services. Nodes of its own service
- * are replaced by it, and their stored messages are checked separately. Equal descriptions are compared once.
+ * Compares the program with the descriptions of the same contracts by nodes of other services. Nodes of the program's
+ * own service are left out, because the program replaces them; their stored messages are checked separately. Equal
+ * descriptions are compared once.
  */
 export function compareLooks({ contracts }: Program, looks: readonly Look[], service: string | undefined): Finding[] {
   const found = new Map<string, Finding>();
@@ -150,9 +154,9 @@ export function compareLooks({ contracts }: Program, looks: readonly Look[], ser
 }
 
 /**
- * Compares the schemas that nodes announce for the same contracts: the payloads of each sender against each handler,
- * and the answers of each handler against each sender. Two versions of a handler are a mismatch, too, if neither can
- * read payloads written for the other, even if nobody has sent any.
+ * Compares the schemas that nodes have for the same contracts: the payloads of each sender with each handler's schema,
+ * and the answers of each handler with each sender's schema. Two versions of a handler are a mismatch, too, if neither
+ * can read payloads written for the other, even if nobody has sent any.
  */
 export function compareNodes(looks: readonly Look[]): ObservedMismatch[] {
   const found: ObservedMismatch[] = [];
@@ -200,14 +204,14 @@ function pathsOf(sender: Look, handler: Look): Pick<ObservedMismatch, "unread" |
   };
 }
 
-/** Returns the differences because of which the reader refuses values of the writer; empty if a schema is unknown. */
+/** Returns the differences because of which the reader refuses values of the writer; empty if a schema is not known. */
 function refusedPaths(reader: JsonSchema | null | undefined, writer: JsonSchema | null | undefined): readonly string[] {
   if (reader === null || reader === undefined || writer === null || writer === undefined) return [];
   const verdict = reads(reader, writer);
   return verdict.reads === "no" ? verdict.paths : [];
 }
 
-/** Returns findings for nodes of other services that handle contracts of the program, and do not describe them. */
+/** Returns findings for nodes of other services that handle contracts of the program, and did not describe them. */
 export function silentNodes(
   { contracts }: Program,
   silent: readonly NodeInfo[],
@@ -243,7 +247,7 @@ function compareStored(
   for (const { service: of, name, state: { head: { began, open }, parked } } of stored) {
     if (of !== service) continue;
     const events = Object.keys(began).filter((event) => !isRunMessage(event));
-    // a subscription without a node that handles it now was abandoned before
+    // a subscription that no node handles now was abandoned before, so this deploy does not abandon it
     const left = events.filter((event) =>
       !(subscriptions.get(name) ?? []).includes(event) &&
       announced.some((each) => each.name === name && each.category === event)

@@ -1,6 +1,7 @@
 /**
- * Passes stored data through the schemas and functions of a program: messages of durable contracts, parked messages,
- * schedules, events and snapshots of entities, and results of idempotent commands. It only reads.
+ * Passes stored data through the schemas and functions of a program that is to be deployed: messages of durable
+ * contracts, parked messages, schedules, events and snapshots of entities, and results of idempotent commands. It only
+ * reads.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { applied, initialState } from "../contract/entity_definition.ts";
@@ -39,7 +40,7 @@ import type { Finding } from "./finding.ts";
 import type { Program } from "./program.ts";
 import { Tally } from "./tally.ts";
 
-/** The stores that are checked. A stream or bucket that does not exist is `undefined`. */
+/** The stores whose data is checked; `undefined`: the stream or bucket does not exist. */
 export interface Stores {
   readonly namespace: string;
   readonly log: LogStream | undefined;
@@ -49,15 +50,15 @@ export interface Stores {
   readonly idempotency: Bucket | undefined;
   readonly stored: readonly StoredSubscription[];
   readonly clock: Clock;
-  /** Name of the service that the program is a version of. */
+  /** Name of the service of which the program is a new version; `undefined`: not known. */
   readonly service: string | undefined;
-  /** Maximum number of states of entities that are in memory at once. Default: 50,000. */
+  /** Maximum number of entities' states that are in memory at once. Default: 50,000. */
   readonly mostStates?: number;
-  /** Called from time to time with the number of messages that were read. */
+  /** Called from time to time with the number of messages that were read; `what`: what is being checked. */
   progress(what: string, messages: number): void;
 }
 
-/** Resolves with findings about stored data that the program refuses. Rejects with a `CatgaError`. */
+/** Resolves with findings for stored data that the program refuses. Rejects with a `CatgaError`. */
 export async function checkStored(program: Program, stores: Stores): Promise<Finding[]> {
   const tally = new Tally();
   await checkLog(program, stores, tally);
@@ -68,14 +69,14 @@ export async function checkStored(program: Program, stores: Stores): Promise<Fin
   return tally.findings();
 }
 
-// the log -------------------------------------------------------------------------------------------
+// --- the log ---
 
 async function checkLog({ contracts, entities }: Program, stores: Stores, tally: Tally): Promise<void> {
   const { namespace } = stores;
   for (const [name, { contract, handled, subscriptions, fromStart }] of contracts) {
     const { durable, input, entity } = contract.options;
     if (!durable || input === undefined || !handled) continue;
-    // the events of entities that the program defines are checked by `checkEntities`, which also applies them
+    // skipped: `checkEntities` checks the events of entities that the program defines, because it also applies them
     if (entity !== undefined && entities.has(entity)) continue;
     const stream = entity === undefined ? stores.log : stores.entities;
     const subject = entity === undefined ? categorySubject(namespace, name) : entityPattern(namespace, entity);
@@ -103,7 +104,10 @@ async function checkLog({ contracts, entities }: Program, stores: Stores, tally:
   }
 }
 
-/** Returns a function that returns true for positions that a subscription of the program still has to handle. */
+/**
+ * Returns a function that tells, for a position in the log, whether a subscription of the program still has to handle
+ * the message there.
+ */
 function waitingFrom(
   { stored, service }: Stores,
   { kind, name }: AnyContract,
@@ -115,7 +119,7 @@ function waitingFrom(
     : service === undefined
     ? undefined
     : [...subscriptions].map((own) => subscriptionKey(service, own));
-  // a program whose subscriptions are unknown may still have all messages before it
+  // all messages count if the program's subscriptions are not known: it may still have to handle them
   if (keys === undefined || (kind === "event" && keys.length === 0)) return () => true;
   const known = keys.map((key) => stored.find((each) => each.key === key)?.state.head);
   if (known.some((head) => head === undefined) && fromStart) return () => true;
@@ -209,17 +213,17 @@ function decoded(text: string): unknown {
   try {
     return decodeText(text);
   } catch {
-    return text; // no handler gets this text, whoever wrote it
+    return text; // left out: no handler will get this text, whoever wrote it
   }
 }
 
-// entities ------------------------------------------------------------------------------------------
+// --- entities ---
 
-/** An entity while its events are applied; `undefined` in its place: its events are no longer applied. */
+/** The state of an entity while its events are applied; `undefined` in its place: its events are no longer applied. */
 interface Replayed {
   version: number;
   state: unknown;
-  /** The entity's stored snapshot: its state as text, and the entity's version at that state; `undefined`: none. */
+  /** The entity's stored snapshot: its state as text, and the number of events that led to it; `undefined`: none. */
   snapshot: { readonly version: number; readonly state: string } | undefined;
 }
 
@@ -228,7 +232,7 @@ interface Replayed {
  * would be in memory, entities are split by a hash of their id, with one pass for each part.
  */
 async function checkEntities(definition: EntityDefinition<unknown>, stores: Stores, tally: Tally): Promise<void> {
-  // the first pass determines how many parts are needed
+  // the first pass finds out how many parts are needed
   const parts = await checkPart(definition, stores, tally, 0, 1);
   for (let part = 1; part < parts; part++) await checkPart(definition, stores, tally, part, parts);
 }
@@ -271,7 +275,7 @@ async function checkPart(
     });
   };
   const apply = (id: string, at: Replayed | undefined, group: EntityGroup) => {
-    if (at === undefined || group.version < at.version) return; // refused, forgotten, or a gap
+    if (at === undefined || group.version < at.version) return; // refused, forgotten, or messages are missing
     at.version = group.version;
     for (const event of group.messages) {
       try {
@@ -305,7 +309,7 @@ function reasonOf(event: string, error: unknown): string {
   return isOurs ? `stored events cannot be applied: ${text}` : `the function that applies ${event} throws: ${text}`;
 }
 
-// results -------------------------------------------------------------------------------------------
+// --- results of idempotent commands ---
 
 async function checkResults({ contracts }: Program, stores: Stores, tally: Tally): Promise<void> {
   const { idempotency } = stores;
@@ -332,10 +336,10 @@ async function checkResults({ contracts }: Program, stores: Stores, tally: Tally
   }
 }
 
-// parts ---------------------------------------------------------------------------------------------
+// --- helpers ---
 
 /**
- * Calls `take` with the present messages of a subject (a pattern), in order, one after the other. Rejects like
+ * Calls `take` with the messages that a subject (a pattern) has now, in order, one after the other. Rejects like
  * `LogStream.read`, and with errors of `take`.
  */
 async function eachMessage(
@@ -356,7 +360,7 @@ async function eachMessage(
     reader.pause();
     taken.then(() => {
       busy = false;
-      while (!busy && waiting.size > 0) pass(waiting.shift()!); // `waiting` is not empty
+      while (!busy && waiting.size > 0) pass(waiting.shift()!); // not undefined: `waiting` is not empty
       if (!busy) reader.resume();
     }).catch(reject);
   };
@@ -382,7 +386,7 @@ async function eachMessage(
   }
 }
 
-/** Validates a payload, and calls `refused` with the reason if the schema refuses it. */
+/** Checks a payload by a schema, and calls `refused` with the reason if the schema refuses it. */
 function refusal(
   schema: Schema<never, unknown>,
   message: Pick<LoggedMessage, "payload" | "tagged">,
@@ -406,12 +410,12 @@ const EDIT = "Edit or discard them: `catga dead`.";
 const APPLY = "It has to make a state for each id.";
 const RAISE = "Raise the entity's version: snapshots of other versions are not used.";
 const RESULT = "A send that comes again would get INVALID_RESPONSE: read both until the results have expired.";
-/** Number of messages between two reports of the progress. */
+/** Number of messages that are read between two reports of progress. */
 const PROGRESS = 1_000;
-/** Interval between checks whether all messages have been read, in ms. */
+/** Interval between two checks whether all messages have been read, in ms. */
 const DONE_POLL = 5;
-/** Maximum number of states that are in memory at once: some 1 kB each. */
+/** Maximum number of entities' states that are in memory at once; a state takes some 1 kB. */
 const MOST_STATES = 50_000;
-/** Maximum number of entities of a type whose snapshots are compared. */
+/** Maximum number of entities of a type whose stored snapshots are compared with their events. */
 const MOST_SNAPSHOTS = 200;
 const SHARDS = 64;

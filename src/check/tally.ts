@@ -1,7 +1,7 @@
-/** Counts findings: equal findings become one, with their number and the id of the first. */
+/** Counts findings of `catga check`: equal findings become one, with their number and the id of the first. */
 import type { Finding } from "./finding.ts";
 
-/** Counts findings. */
+/** Counts equal findings together. */
 export class Tally {
   readonly #found = new Map<string, Finding & { count: number }>();
   readonly #reasons = new Map<string, number>();
@@ -12,7 +12,8 @@ export class Tally {
     let known = this.#found.get(key);
     if (known === undefined) {
       const reasons = this.#reasons.get(of) ?? 0;
-      // messages of validators may contain the value, so that each reason would be another one
+      // reasons are counted together from now on: messages of validators may contain the value, so that each would be
+      // another reason
       if (reasons >= MOST_REASONS) {
         key = of;
         known = this.#found.get(key);
@@ -28,5 +29,5 @@ export class Tally {
   }
 }
 
-/** Maximum number of reasons of one kind of finding that are counted separately. */
+/** Maximum number of different reasons of one kind of finding that are counted separately. */
 const MOST_REASONS = 8;

@@ -1,6 +1,6 @@
 /**
- * The client of an edge, for browsers and every other place with `fetch`. It knows the edge's type alone: neither the
- * contracts nor the rest of Catga are loaded.
+ * The client of an edge (contracts on HTTP), for browsers and every other place with `fetch`. It uses only the edge's
+ * type: neither the contracts nor the rest of Catga are loaded.
  *
  * @example
  * ```ts ignore
@@ -23,9 +23,9 @@ import { read, write } from "./values.ts";
 
 export type { ClientCode, ContractOf, EdgeEntries, EdgeEntry, OpenRun, OptionsOf };
 
-/** An edge, as a client sees it: only its type. */
+/** An edge (contracts on HTTP), as a client sees it: only its type. */
 export interface ClientEdge<E extends EdgeEntries> {
-  /** Carries the types of the entries; never has a value. */
+  /** Compile time only, never has a value: carries the types of the entries. */
   readonly "~entries"?: E;
 }
 
@@ -33,21 +33,27 @@ export interface ClientEdge<E extends EdgeEntries> {
 export interface ClientOptions {
   /** Headers of each request, or a function that returns them, for instance with a token. Default: none. */
   headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;
-  /** Sends requests. Default: the global `fetch`. */
+  /** The function that sends requests. Default: the global `fetch`. */
   fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined;
-  /** Credentials mode of `fetch`, which decides if cookies are sent to another origin. Default: `same-origin`. */
+  /**
+   * The option `credentials` of `fetch`, which decides whether cookies are sent to another origin. Default:
+   * `same-origin`.
+   */
   credentials?: RequestCredentials | undefined;
-  /** First and longest pause before a broken stream or tail is opened again, in ms. Default: `[250, 10_000]`. */
+  /**
+   * First and longest pause before a broken stream, or following of events, is opened again, in ms. Default: `[250,
+   * 10_000]`.
+   */
   pause?: readonly [first: number, longest: number] | undefined;
 }
 
 /** Options of one call. */
 export interface CallOptions {
-  /** Ends the call when it aborts, with the code `CANCELLED`. Default: none. */
+  /** Aborting this signal ends the call, with the code `CANCELLED`. Default: none. */
   signal?: AbortSignal | undefined;
 }
 
-/** Options of a command, a start or a signal. */
+/** Options of a call that sends a command, starts a run, or sends a signal to a run. */
 export interface ClientSendOptions extends CallOptions {
   /**
    * The `Idempotency-Key`: all sends of an idempotent command with one key get one result, so that a send without an
@@ -58,23 +64,23 @@ export interface ClientSendOptions extends CallOptions {
 
 /** The error of a call, from the handler, Catga, the edge, or the network between. */
 export class ClientError<Code extends string = string> extends Error {
-  /** Distinguishes this error from others. */
+  /** Distinguishes this error from other errors. */
   override readonly name = "ClientError";
   /**
-   * The code. `OUTCOME_UNKNOWN`: the request may have been carried out, but its answer was not received. `UNAVAILABLE`:
-   * the request was a query, or was not sent.
+   * Code of the error. `OUTCOME_UNKNOWN`: the request may have been carried out, but its answer was not received.
+   * `UNAVAILABLE`: the request was a query, or was not sent.
    */
   readonly code: Code;
-  /** Status of the response; 0: there was no response. */
+  /** HTTP status of the response; 0: there was no response. */
   readonly status: number;
-  /** Details of the handler's failure. */
+  /** Details of the failure that the handler returned. */
   readonly details: unknown;
   /** True if another try may help. */
   readonly retryable: boolean;
   /** Time after which the call may be repeated, in ms; `undefined`: the server gave none. */
   readonly retryAfter: number | undefined;
 
-  /** Called by the client only. */
+  /** Makes an error. Only the client calls this. */
   constructor(
     code: Code,
     message: string,
@@ -89,85 +95,89 @@ export class ClientError<Code extends string = string> extends Error {
   }
 }
 
-/** Result of a call. `value` and `error` may be destructured before `ok` is checked. */
+/** Result of a call: a value or an error, which may be destructured before `ok` is checked. */
 export type ClientResult<T, F extends string> =
   | { readonly ok: true; readonly value: T; readonly error?: undefined }
   | { readonly ok: false; readonly value?: undefined; readonly error: ClientError<ClientCode<F>> };
 
-/** Arguments of a call: an input that may be `undefined` may be left out. */
+/** Arguments of a call: input and options; an input that may be `undefined` may be left out. */
 export type CallArgs<In, Options> = undefined extends In ? [input?: In, options?: Options]
   : [input: In, options?: Options];
 
-/** A command on a client. */
+/** A command of an edge, as its client calls it. */
 export interface ClientCommand<In, Out, F extends string> {
-  /** Sends the command. */
+  /** Sends the command, and resolves with its result. */
   send(...args: CallArgs<In, ClientSendOptions>): Promise<ClientResult<Out, F>>;
 }
 
-/** A query on a client. */
+/** A query of an edge, as its client calls it. */
 export interface ClientQuery<In, Out, F extends string> {
-  /** Sends the query as GET, so that the browser's cache applies. */
+  /** Sends the query as GET, so that the browser's cache applies, and resolves with its result. */
   query(...args: CallArgs<In, CallOptions>): Promise<ClientResult<Out, F>>;
 }
 
-/** A stream on a client. */
+/** A stream of an edge, as its client reads it. */
 export interface ClientStream<In, Item> {
   /**
-   * Reads the items of the stream, in order. After a lost connection, a stream with `resume` is opened again, after the
-   * last item; another stream ends with `STREAM_BROKEN`. A failure is thrown as a {@link ClientError}.
+   * Reads the items of the stream, in order. After a lost connection, a stream with `resume` is opened again, and
+   * continues after the last item; a stream without `resume` ends with `STREAM_BROKEN`. A failure is thrown as a
+   * {@link ClientError}.
    */
   stream(...args: CallArgs<In, CallOptions>): AsyncIterableIterator<Item>;
 }
 
-/** Options of a tail: from where, and which events. */
+/** Options for following a durable event: from where, and which events. */
 export interface TailOptions extends CallOptions {
-  /** Start of the tail: new events, all stored events, events after a position, or since a time. Default: `"now"`. */
+  /**
+   * The first event: new events only, all stored events, events after a position, or events since a time. Default:
+   * `"now"`.
+   */
   from?: "now" | "start" | number | Date | undefined;
   /** Only events with this key. Default: all events. */
   key?: string | undefined;
 }
 
-/** An event of a tail. */
+/** A durable event, as a client that follows it gets it. */
 export type TailEvent<T> = Omit<FollowedEvent<T>, "headers">;
 
-/** A durable event on a client. */
+/** A durable event of an edge, as its client follows it. */
 export interface ClientEvent<T> {
-  /** Follows the event: yields each event once, in the order of positions, also across lost connections. */
+  /** Follows the event: returns its events in the order of their positions, each once, also across lost connections. */
   follow(options?: TailOptions): AsyncIterableIterator<TailEvent<T>>;
 }
 
-/** A run of a workflow on a client. */
+/** A run of a workflow, as a client sees it. */
 export interface ClientRun<Out, F extends string, Told, Cancels> {
   /** Id of the run. */
   readonly id: string;
-  /** Waits for the end of the run. */
+  /** Waits until the run has ended, and resolves with its result. */
   result(options?: CallOptions): Promise<ClientResult<Out, F>>;
-  /** Resolves with the state of the run; `undefined`: the run has ended. */
+  /** Resolves with the state of the open run; with `undefined` if the run has ended. */
   open(options?: CallOptions): Promise<ClientResult<OpenRun | undefined, F>>;
-  /** Sends the run a signal that the edge lists. */
+  /** Sends a signal to the run; the edge has to list the signal. */
   tell<N extends keyof Told & string>(
     signal: N,
     ...args: CallArgs<Told[N], ClientSendOptions>
   ): Promise<ClientResult<void, never>>;
-  /** Cancels the run, if the edge allows that. */
+  /** Cancels the run; only if the edge allows that. */
   readonly cancel: Cancels extends true ? (reason?: string, options?: CallOptions) => Promise<ClientResult<void, never>>
     : never;
 }
 
-/** A workflow on a client. */
+/** A workflow of an edge, as its client calls it. */
 export interface ClientWorkflow<In, Out, F extends string, Told, Cancels> {
-  /** Starts a run. */
+  /** Starts a run, and resolves with it. */
   start(...args: CallArgs<In, ClientSendOptions>): Promise<ClientResult<ClientRun<Out, F, Told, Cancels>, never>>;
-  /** Returns the run with this id. */
+  /** Returns the run with this id, without a request. */
   run(id: string): ClientRun<Out, F, Told, Cancels>;
 }
 
-/** The payloads of listed signals, by their names. */
+/** Types of the payloads of the signals that an entry lists, by their names. */
 export type ToldBy<O> = O extends { readonly tell: infer S }
   ? { [N in keyof S]: S[N] extends Signal<infer T, unknown> ? T : never }
   : Record<never, never>;
 
-/** An entry of an edge on a client. */
+/** An entry of an edge, as its client calls it. */
 export type ClientEntry<E extends EdgeEntry> = ContractOf<E> extends WorkflowContract<infer In, infer Out, infer F>
   ? ClientWorkflow<In, Out, F, ToldBy<OptionsOf<E>>, OptionsOf<E> extends { readonly cancel: true } ? true : false>
   : ContractOf<E> extends Contract<"command", infer In, infer Out, infer F> ? ClientCommand<In, Out, F>
@@ -176,19 +186,19 @@ export type ClientEntry<E extends EdgeEntry> = ContractOf<E> extends WorkflowCon
   : ContractOf<E> extends DurableContract<"event", infer In> ? ClientEvent<In>
   : never;
 
-/** The client of an edge: its entries by their names. */
+/** The client of an edge: by name of the entry, the methods to call it. */
 export type Client<T> = T extends ClientEdge<infer E> ? { readonly [N in keyof E]: ClientEntry<E[N]> } : never;
 
 /**
  * Makes the client of an edge, whose handler is at `url`. `T` is the type of the edge: `client<typeof api>(…)`.
- * Failures in operation are returned as results; misuse throws a `TypeError`.
+ * Failures of calls are returned as results; misuse throws a `TypeError`.
  */
 export function client<T>(url: string, options: ClientOptions = {}): Client<T> {
   const entries = new Map<string, unknown>();
   const base = url.replace(/\/$/, "");
   return new Proxy({}, {
     get(_, name) {
-      // a client is not a promise, although `await` looks for `then`
+      // `await` looks for `then`, but a client is not a promise
       if (typeof name !== "string" || name === "then") return undefined;
       if (!entries.has(name)) entries.set(name, entry(`${base}/${encodeURIComponent(name)}`, options));
       return entries.get(name);
@@ -239,7 +249,7 @@ function runOf(url: string, id: string, options: ClientOptions): object {
     async open(of: CallOptions = {}) {
       const answer = await get(of);
       if (answer.ok) return { ok: true, value: answer.status === 202 ? answer.value : undefined };
-      // a run that has failed has ended
+      // these codes mean that the run has ended: it has failed, or is forgotten
       return ["NO_RUN", "NOT_FOUND"].includes(answer.error.code) || isPassing(answer.error)
         ? answer
         : { ok: true, value: undefined };
@@ -261,7 +271,7 @@ async function call(
   url: string,
   { input, headers, signal }: HttpCall,
 ): Promise<AnsweredResult> {
-  // never a text, always a Blob: Deno's fetch sends a text again when a kept connection breaks, even if it may have
+  // a Blob, never a text: Deno's fetch sends a text again when a kept connection breaks, even if the request may have
   // been handled
   const body = method === "POST" ? new Blob(input === undefined ? [] : [write(input)]) : undefined;
   let response: Response;
@@ -305,7 +315,7 @@ async function request(
   });
 }
 
-/** Reads server-sent events, across lost connections. */
+/** Returns the server-sent events of a response, across lost connections. */
 async function* events(
   options: ClientOptions,
   url: string,
@@ -316,7 +326,7 @@ async function* events(
   let received = 0;
   for (;;) {
     let error: ClientError | undefined;
-    // its abort ends the request when the reader leaves
+    // aborted when the reader leaves, to end the request
     const over = new AbortController();
     const abort = () => over.abort();
     signal?.addEventListener("abort", abort);
@@ -345,7 +355,7 @@ async function* events(
       over.abort();
     }
     if (error !== undefined && !isPassing(error)) throw error;
-    // without a place, a new request would begin from the start
+    // not opened again: without a place, a new request would begin from the start
     if (last === "" && received > 0) {
       throw new ClientError("STREAM_BROKEN", `${url} broke`, { details: { received }, cause: error });
     }
@@ -383,7 +393,7 @@ async function* sse({ body }: Response): AsyncGenerator<Sse> {
       }
     }
   } finally {
-    reader.cancel().catch(() => {}); // the reader is done, so errors do not matter
+    reader.cancel().catch(() => {}); // errors do not matter, because the reader is done
   }
 }
 
@@ -391,7 +401,7 @@ function failure(response: Response, text: string): ClientError {
   try {
     return problem(valueOf(response, text), response.status, response.headers.get("retry-after"));
   } catch {
-    // the response comes from a proxy
+    // the response comes from a proxy, not from the edge
     return problem({}, response.status, response.headers.get("retry-after"));
   }
 }
@@ -434,7 +444,7 @@ function idHeader({ id = randomId() }: ClientSendOptions): Record<string, string
   return { "idempotency-key": id };
 }
 
-/** Makes a random id. `crypto.randomUUID` exists only on pages of HTTPS and of localhost. */
+/** Makes a random id. Not by `crypto.randomUUID`, which exists only on pages of HTTPS and of localhost. */
 function randomId(): string {
   return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }

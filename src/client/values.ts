@@ -1,6 +1,6 @@
 /**
- * Values as text, in a browser: the same text as in `src/data/encoding.ts`, made with functions that every browser has.
- * `values_test.ts` compares the two.
+ * Encodes values as text in a browser. The text is the same as in `src/data/encoding.ts`, but is made with functions
+ * that every browser has; `values_test.ts` compares the two.
  */
 
 /** Encodes a value as text; `undefined` as `""`. Throws a `TypeError` if the value cannot be sent. */
@@ -55,7 +55,7 @@ function untag(part: unknown): unknown {
   if (typeof part === "string") return part[0] === "~" ? tagValue(part.slice(1)) : part;
   if (typeof part !== "object" || part === null) return part;
   if (!Array.isArray(part)) {
-    // defined, not assigned: the key may be `__proto__`
+    // `fromEntries` defines members and does not assign them, because a key may be `__proto__`
     return Object.fromEntries(Object.entries(part).map(([key, member]) => [key, untag(member)]));
   }
   const [head, ...rest] = part;

@@ -1,12 +1,15 @@
-/** Passes on values that are made asynchronously, in the order of the calls. */
+/** Passes on values that are computed asynchronously, in the order in which they were requested. */
 import type { MaybePromise } from "../contract/schema.ts";
 
-/** A queue of values. A value that is available at once, with nothing waiting before it, is passed on at once. */
+/**
+ * A queue of values, passed on in order. A value that is known at once, with no other waiting before it, is passed on
+ * at once.
+ */
 export class InOrder {
   #waiting = 0;
   #last: Promise<void> = Promise.resolve();
 
-  /** True if no value waits. */
+  /** True if no value waits to be passed on. */
   get isIdle(): boolean {
     return this.#waiting === 0;
   }
@@ -17,8 +20,8 @@ export class InOrder {
   }
 
   /**
-   * Calls `then` with the value, after the values of earlier calls. `failed`: called with the rejection of the value,
-   * or with an error that `then` throws.
+   * Calls `then` with the value, after the values of earlier calls. `failed`: called if the value is a promise that
+   * rejects, or if `then` throws.
    */
   pass<T>(value: MaybePromise<T>, then: (value: T) => void, failed: (error: unknown) => void): void {
     if (!(value instanceof Promise) && this.#waiting === 0) return attempt(then, value, failed);

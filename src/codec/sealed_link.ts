@@ -1,4 +1,7 @@
-/** Wraps the ports of a node in a codec. */
+/**
+ * Wraps the ports of a node (its interfaces to network and store) so that a codec encodes ("seals") the payloads that
+ * go out, and decodes ("opens") the payloads that come in.
+ */
 import { eventSubject, nodeSubject } from "../contract/subjects.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";
 import type { EventLog } from "../ports/event_log.ts";
@@ -9,7 +12,7 @@ import { SealedStore } from "./sealed_store.ts";
 import { SealedTransport } from "./sealed_transport.ts";
 import { Sealing } from "./sealing.ts";
 
-/** The ports of a node that carry payloads. */
+/** The ports of a node (its interfaces to network and store) that carry payloads. */
 export interface SealablePorts {
   close(): Promise<void>;
   readonly transport?: Transport;
@@ -18,8 +21,8 @@ export interface SealablePorts {
 }
 
 /**
- * Wraps the ports of a node so that payloads are sealed. `onError`: called for messages that cannot be sealed or
- * opened.
+ * Wraps the ports of a node so that a codec encodes all payloads. `onError`: called for messages that cannot be encoded
+ * or decoded.
  */
 export function sealed<L extends SealablePorts>(
   link: L,
@@ -28,7 +31,7 @@ export function sealed<L extends SealablePorts>(
 ): L {
   const { store } = link;
   const sealing = new Sealing(codec);
-  // only frames and events are sealed: programs without Catga, and operators' requests to nodes, have no codec
+  // only frames and events are encoded: programs without Catga, and operators' requests to nodes, have no codec
   const prefixes = [nodeSubject(namespace, "").slice(0, -1), eventSubject(namespace)];
   const seals = (subject: string) => prefixes.some((prefix) => subject.startsWith(prefix));
   const transport = link.transport && new SealedTransport(link.transport, sealing, seals, onError);
@@ -46,8 +49,8 @@ export function sealed<L extends SealablePorts>(
 }
 
 /**
- * Wraps a transport, for tools: it opens sealed messages that it receives, but does not seal messages that it
- * publishes.
+ * Wraps a transport, for tools: encoded messages that arrive are decoded, but messages that the tool publishes are not
+ * encoded.
  */
 export function openedTransport(
   transport: Transport,
@@ -57,7 +60,7 @@ export function openedTransport(
   return new SealedTransport(transport, new Sealing(codec), () => false, onError);
 }
 
-/** Wraps only a log, for tools: its payloads are sealed and opened. */
+/** Wraps a log, for tools: a codec encodes the payloads that are written, and decodes the payloads that are read. */
 export function sealedLog(log: EventLog, codec: PayloadCodec): EventLog {
   return new SealedLog(log, new Sealing(codec));
 }

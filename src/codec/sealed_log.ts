@@ -1,7 +1,7 @@
 /**
- * Streams whose payloads are sealed: appended messages are sealed first, in the order of the calls, and read messages
- * are opened. A payload that cannot be opened, for instance because its key is unknown here, stays sealed. Readers that
- * need its value find it unreadable; a dead letter keeps it as it is.
+ * Streams whose payloads a codec encodes ("seals"): appended messages are sealed first, in the order of the calls, and
+ * messages that are read are opened (decoded). A payload that cannot be opened, for instance because its key is unknown
+ * here, stays sealed: readers that need its value find it unreadable, and a dead letter keeps it as it is.
  */
 import { CatgaError } from "../error.ts";
 import type { MaybePromise } from "../contract/schema.ts";
@@ -28,7 +28,7 @@ import { InOrder } from "./in_order.ts";
 import { type Sealing, then } from "./sealing.ts";
 import { changePayloads } from "./stored_text.ts";
 
-/** A log whose payloads are sealed. */
+/** A log whose payloads a codec encodes. */
 export class SealedLog implements EventLog {
   readonly #log: EventLog;
   readonly #sealing: Sealing;
@@ -43,7 +43,7 @@ export class SealedLog implements EventLog {
   }
 }
 
-/** A stream whose payloads are sealed. */
+/** A stream whose payloads a codec encodes. */
 export class SealedStream implements LogStream {
   readonly #stream: LogStream;
   readonly #sealing: Sealing;
@@ -75,7 +75,7 @@ export class SealedStream implements LogStream {
   }
 
   append(subject: string, data: string | Uint8Array, options: AppendOptions): Promise<Appended> {
-    checkAppend(subject, options); // throws at once
+    checkAppend(subject, options); // checked here, so that a wrong argument throws at once
     const { promise, resolve, reject } = Promise.withResolvers<Appended>();
     this.#appends.pass(
       this.#seal(data),
@@ -127,7 +127,10 @@ export class SealedStream implements LogStream {
     await this.#opening(onMessage, (onMessage) => this.#stream.lasts(pattern, onMessage));
   }
 
-  /** Reads messages, and passes them on opened, in order. Rejects with the first error that `onMessage` throws. */
+  /**
+   * Reads messages, decodes their payloads, and passes them on in order. Rejects with the first error that `onMessage`
+   * throws.
+   */
   async #opening<T>(
     onMessage: (message: StoredMessage) => void,
     read: (onMessage: (message: StoredMessage) => void) => Promise<T>,
@@ -153,7 +156,7 @@ export class SealedStream implements LogStream {
     return changePayloads(bytes, (text) => this.#sealing.seal(text));
   }
 
-  /** Returns the message with opened payloads. Never rejects. */
+  /** Returns the message with decoded payloads. Never rejects: a payload that cannot be decoded stays as it is. */
   #open(message: StoredMessage): MaybePromise<StoredMessage> {
     const opened = changePayloads(message.data, (text) => this.#sealing.openOrKeep(text));
     const { sequence, subject, time, headers } = message;
@@ -161,11 +164,11 @@ export class SealedStream implements LogStream {
   }
 }
 
-/** Follows a stream: passes on opened messages, and starts of the stream, in their order. */
+/** Follows a stream: passes on messages with decoded payloads, and starts of the stream, in their order. */
 class SealedReader implements LogReader {
   readonly #reader: LogReader;
   readonly #arrived = new InOrder();
-  /** The last message that was delivered, while others wait to be opened. */
+  /** The last message that was passed on; later messages may still wait to be decoded. */
   #delivered: LogMark | undefined;
   #created = "";
   #closed = false;
@@ -221,7 +224,8 @@ class SealedReader implements LogReader {
 }
 
 /**
- * The outcome of an append whose payload could not be sealed: it is certainly not stored; sealing may succeed later.
+ * Makes the outcome of an append whose payload could not be encoded: the message is certainly not stored, and another
+ * attempt may succeed.
  */
 function unsealed(cause: unknown): Appended {
   const error = new CatgaError("UNAVAILABLE", "the codec could not encode a payload", { cause });

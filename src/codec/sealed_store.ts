@@ -1,4 +1,7 @@
-/** Buckets whose values are sealed: results of idempotent commands, the cache, snapshots. Keys stay readable. */
+/**
+ * Buckets whose values a codec encodes ("seals"): results of idempotent commands, the cache, snapshots. Keys stay
+ * readable.
+ */
 import type { MaybePromise } from "../contract/schema.ts";
 import {
   type Bucket,
@@ -14,10 +17,10 @@ import {
 import { InOrder } from "./in_order.ts";
 import { type Sealing, then } from "./sealing.ts";
 
-/** The buckets whose values are payloads. */
+/** The buckets whose values are payloads, and so are encoded by the codec. */
 const SEALED: readonly BucketKind[] = ["idempotency", "cache", "snapshots"];
 
-/** A store whose payloads are sealed. */
+/** A store whose payloads a codec encodes. */
 export class SealedStore implements KeyValueStore {
   readonly #store: KeyValueStore;
   readonly #sealing: Sealing;
@@ -35,7 +38,7 @@ export class SealedStore implements KeyValueStore {
   }
 }
 
-/** A bucket whose values are sealed. */
+/** A bucket whose values a codec encodes. */
 export class SealedBucket implements Bucket {
   readonly #bucket: Bucket;
   readonly #sealing: Sealing;
@@ -77,7 +80,7 @@ export class SealedBucket implements Bucket {
   async watch(prefix: string, onChange: (change: Change) => void, options: { signal: AbortSignal }): Promise<void> {
     const changes = new InOrder();
     const fail = (error: unknown) => {
-      throw error; // `onChange` must not throw, and opening a value does not reject
+      throw error; // never happens: `onChange` must not throw, and decoding a value does not reject
     };
     await this.#bucket.watch(prefix, (change) => {
       const opened = change.type === "put" ? this.#open(change) : change;
@@ -87,8 +90,8 @@ export class SealedBucket implements Bucket {
   }
 
   /**
-   * Returns the entry with an opened value. Never rejects: a value that cannot be opened stays sealed, and its readers
-   * find it malformed.
+   * Returns the entry with its value decoded. Never rejects: a value that cannot be decoded stays as it is, and its
+   * readers find it malformed.
    */
   #open<E extends Entry>(entry: E): MaybePromise<E> {
     return then(this.#sealing.openOrKeep(entry.value), (value) => ({ ...entry, value }));

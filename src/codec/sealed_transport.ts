@@ -1,4 +1,7 @@
-/** A transport that seals messages of some subjects, each as a whole. Messages keep their order. */
+/**
+ * A transport that encodes ("seals") the messages of some subjects by a codec, each message as a whole. Messages keep
+ * their order.
+ */
 import type { MaybePromise } from "../contract/schema.ts";
 import { checkHeader, checkSubject } from "../data/checks.ts";
 import { encode } from "../data/utf8.ts";
@@ -17,7 +20,7 @@ import {
 import { InOrder } from "./in_order.ts";
 import { type Sealing, then, unsealedLimit } from "./sealing.ts";
 
-/** Wraps a transport. */
+/** A transport around another one, which encodes and decodes messages by a codec. */
 export class SealedTransport implements Transport {
   readonly #transport: Transport;
   readonly #sealing: Sealing;
@@ -26,7 +29,7 @@ export class SealedTransport implements Transport {
   readonly #out = new InOrder();
   readonly #in = new InOrder();
 
-  /** `seals`: returns true for subjects whose messages are sealed. */
+  /** `seals`: returns true for a subject whose messages are encoded. */
   constructor(
     transport: Transport,
     sealing: Sealing,
@@ -63,7 +66,7 @@ export class SealedTransport implements Transport {
     return this.#transport.onStatus(listener);
   }
 
-  /** Resolves when all messages published so far have been given to the wrapped transport. */
+  /** Resolves when all messages published so far have been passed to the wrapped transport. */
   get sent(): Promise<void> {
     return this.#out.passed;
   }
@@ -77,9 +80,9 @@ export class SealedTransport implements Transport {
     if (size > limit) {
       throw new CatgaError("TOO_LARGE", `a message of ${size} bytes is over the limit of ${limit} with a codec`);
     }
-    checkSubject(subject); // throws at once
+    checkSubject(subject); // checked here, so that a wrong subject throws at once
     if (options?.reply !== undefined) checkSubject(options.reply);
-    // on a closed connection `publish` throws at once
+    // called at once, because on a closed connection `publish` throws
     if (this.#transport.status.state === "closed") return this.#transport.publish(subject, bytes, options);
     const given = { ...options, ...(options?.headers === undefined ? {} : { headers: { ...options.headers } }) };
     const publish = (sealed: Uint8Array) => this.#transport.publish(subject, sealed, given);
@@ -120,7 +123,7 @@ export class SealedTransport implements Transport {
 
   #open(message: TransportMessage): MaybePromise<TransportMessage> {
     const opened = this.#sealing.openBytes(message.data);
-    // no copy needed: the data belongs to this callback only
+    // the same object: the data of the message belongs to this callback only, so that no copy is needed
     if (opened === message.data && this.#in.isIdle) return message;
     const { subject, reply, headers, noResponders } = message;
     if (opened === message.data) return { subject, reply, headers, noResponders, data: message.data.slice() };

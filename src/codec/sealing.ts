@@ -1,14 +1,14 @@
 /**
- * Sealed texts and bytes: the output of a codec, with a mark by which readers recognize it. A sealed text has the form
- * of a text with a tag, but the tag stands for no value, `~"~sealed:<base64>"`: formats that contain payloads treat it
- * like any text with tags.
+ * Sealed texts and bytes: the output of a codec, with a mark by which readers recognize it. A sealed text is
+ * `~"~sealed:<base64>"`: it has the form of a text with a tag (which stands for a value that JSON lacks), so that
+ * stored formats which contain payloads treat it like any text with tags.
  */
 import type { MaybePromise } from "../contract/schema.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";
 import { base64 } from "../data/tags.ts";
 import { encode } from "../data/utf8.ts";
 
-/** A codec as the ports use it. An error that the codec throws becomes a rejection. */
+/** Encodes and decodes by a codec, and marks what is encoded. An error that the codec throws becomes a rejection. */
 export class Sealing {
   readonly #codec: PayloadCodec;
 
@@ -17,27 +17,30 @@ export class Sealing {
   }
 
   /**
-   * Seals a text. A text that is sealed already stays as it is: it could not be opened here, or it is passed on
-   * unchanged.
+   * Encodes a text by the codec, and marks it. A text that is marked already stays as it is: it could not be decoded
+   * here, or is passed on unchanged.
    */
   seal(text: string): MaybePromise<string> {
     return isSealed(text) ? text : then(this.#encode(encode(text)), (bytes) => `${HEAD}${base64(bytes)}${END}`);
   }
 
-  /** Returns the opened text; a text that is not sealed stays as it is. Rejects if the codec cannot decode it. */
+  /** Decodes a text by the codec; a text without the mark stays as it is. Rejects if the codec cannot decode it. */
   open(text: string): MaybePromise<string> {
     if (!isSealed(text)) return text;
     const bytes = new Uint8Array(Buffer.from(text.slice(HEAD.length, -END.length), "base64"));
     return then(this.#decode(bytes), (opened) => utf8.decode(opened));
   }
 
-  /** Like {@link Sealing.open}, but a text that the codec cannot decode stays sealed. Never rejects. */
+  /**
+   * Decodes a text by the codec; a text without the mark, or that the codec cannot decode, stays as it is. Never
+   * rejects.
+   */
   openOrKeep(text: string): MaybePromise<string> {
     const opened = this.open(text);
     return opened instanceof Promise ? opened.catch(() => text) : opened;
   }
 
-  /** Seals bytes. */
+  /** Encodes bytes by the codec, and marks them. */
   sealBytes(bytes: Uint8Array): MaybePromise<Uint8Array> {
     return then(this.#encode(new Uint8Array(bytes)), (sealed) => {
       const marked = new Uint8Array(MARK.length + sealed.length);
@@ -47,7 +50,7 @@ export class Sealing {
     });
   }
 
-  /** Returns the opened bytes; bytes that are not sealed stay as they are. Rejects if the codec cannot decode them. */
+  /** Decodes bytes by the codec; bytes without the mark stay as they are. Rejects if the codec cannot decode them. */
   openBytes(bytes: Uint8Array): MaybePromise<Uint8Array> {
     return MARK.every((byte, i) => bytes[i] === byte) ? this.#decode(bytes.slice(MARK.length)) : bytes;
   }
@@ -61,12 +64,12 @@ export class Sealing {
   }
 }
 
-/** Returns true for a sealed text. */
+/** Returns true for a text that a codec has encoded, by its mark. */
 export function isSealed(text: string): boolean {
   return text.startsWith(HEAD) && text.endsWith(END);
 }
 
-/** Calls a function with a value: at once, or when its promise resolves. */
+/** Calls a function with a value: at once if the value is known, otherwise when its promise resolves. */
 export function then<T, R>(value: MaybePromise<T>, next: (value: T) => R): MaybePromise<R> {
   return value instanceof Promise ? value.then(next) : next(value);
 }
@@ -86,8 +89,8 @@ function checked(bytes: Uint8Array): Uint8Array {
 }
 
 /**
- * Maximum size of a message for an app with a codec, whose network takes `maxPayload` bytes: base64 and the codec make
- * payloads longer.
+ * Maximum size of a message before encoding, in bytes, if the network takes `maxPayload` bytes: base64 and the codec
+ * make payloads longer.
  */
 export function unsealedLimit(maxPayload: number): number {
   return Math.floor(maxPayload * 0.7) - Math.min(MESSAGE_OVERHEAD, maxPayload >> 3);
@@ -95,8 +98,8 @@ export function unsealedLimit(maxPayload: number): number {
 
 const HEAD = '~"~sealed:';
 const END = '"';
-/** First bytes of sealed bytes: no JSON begins with these. */
+/** The mark at the beginning of encoded bytes; no JSON begins with these two bytes. */
 const MARK = new Uint8Array([0, 0x63]);
-/** Bytes that sealing adds to the 512 payloads of a message. */
+/** Number of bytes that encoding adds to the 512 payloads of a message, at most. */
 const MESSAGE_OVERHEAD = 40_960;
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });

@@ -1,7 +1,7 @@
 /**
- * Finds the payloads in stored data: in messages of the log and of entities, in messages that are put aside, and in
- * requests to replay a message. Each payload is replaced separately, so that keys, names and ids stay readable. Other
- * data is left unchanged.
+ * Finds the payloads in stored data, so that a codec can encode or decode each of them: in messages of the log and of
+ * entities, in parked messages, and in requests to replay a message. Keys, names and ids stay readable. Other data is
+ * left unchanged.
  */
 import type { MaybePromise } from "../contract/schema.ts";
 import { isRecord } from "../data/checks.ts";
@@ -11,13 +11,13 @@ import { parsedJson } from "../data/encoding.ts";
 import { GROUP_VERSION, PLAIN, TAGGED, UNDEFINED } from "../log/format/group_text.ts";
 import { then } from "./sealing.ts";
 
-/** A payload as text, with a function that replaces it. */
+/** A payload in stored data, as text, and a function that replaces it there. */
 interface PayloadSlot {
   readonly text: string;
   set(text: string): void;
 }
 
-/** Replaces each payload by the text that `change` returns for it. */
+/** Returns the stored data with each payload replaced by the text that `change` returns for it. */
 export function changePayloads(
   data: Uint8Array,
   change: (text: string) => MaybePromise<string>,
@@ -30,7 +30,7 @@ export function changePayloads(
     for (const [i, slot] of slots.entries()) slot.set(all[i]);
     return encode(JSON.stringify(value));
   };
-  // the cast is safe: no promise is among them
+  // safe: none of the texts is a promise here
   return texts.some((text) => text instanceof Promise)
     ? then(Promise.all(texts), changed)
     : changed(texts as readonly string[]);
@@ -56,7 +56,10 @@ function* slotsIn(value: unknown): Generator<PayloadSlot> {
   else if (isRecord(value) && value.kind === "replay") yield* requestSlots(value);
 }
 
-/** Finds the payload of an item. `payload`, `form`: indexes in the item of the payload and of its form. */
+/**
+ * Finds the payload in an item of a stored message. `payload`, `form`: indexes of the payload and of its form in the
+ * item.
+ */
 function itemSlot(item: unknown[], payload: number, form: number): PayloadSlot | undefined {
   const given = item[form] ?? PLAIN;
   if (given === UNDEFINED || (given === TAGGED && typeof item[payload] !== "string")) return undefined;
@@ -103,5 +106,5 @@ function* requestSlots(request: Record<string, unknown>): Generator<PayloadSlot>
   };
 }
 
-/** Index of a command's result. */
+/** Index of the result in a stored command. */
 const RESULT = 3;

@@ -1,7 +1,8 @@
 /**
- * The async context of a program, in which its code finds the values of `AsyncLocalStorage` (`node:async_hooks`). User
- * code runs in the context of its own sender, or in none; never in the context of another sender whose end made room
- * for it. Callbacks that serve several senders (timers, connections, shared openings) run in no sender's context.
+ * The async context of a program, in which its code finds the values of `AsyncLocalStorage` (`node:async_hooks`). Code
+ * of a program runs in the context of the sender that caused it, or in none; never in the context of another sender,
+ * such as the one whose end made room for it. Callbacks that serve several senders (timers, connections, shared
+ * openings) run in no sender's context.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 
@@ -9,7 +10,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 export const outside: <T, Args extends unknown[]>(fn: (...args: Args) => T, ...args: Args) => T = AsyncLocalStorage
   .snapshot();
 
-/** The load of a cache that waits for the code running now, as far as known; `undefined`: none. */
+/** The load of a cache entry that waits for the code running now, as far as known; `undefined`: none. */
 export const awaitedBy: AsyncLocalStorage<unknown> = new AsyncLocalStorage();
 
 /**
@@ -24,8 +25,8 @@ export class OwnContext {
   }
 
   /**
-   * Runs a function in the context. Resolves with an object that contains its result, so that a returned promise is not
-   * awaited. Rejects if it throws.
+   * Runs a function in the context. Resolves with an object that contains the function's result, so that a returned
+   * promise is not awaited. Rejects if the function throws.
    */
   run<T>(fn: () => T): Promise<{ readonly returned: T }> {
     return new Promise((resolve, reject) =>
@@ -39,7 +40,7 @@ export class OwnContext {
     );
   }
 
-  /** not an async function: the callback runs in the context in which `then` is called */
+  /** not an async function, so that the callback runs in the context in which `then` is called */
   #renew(): void {
     new Promise<() => void>((resolve) => this.#run = resolve).then((fn) => {
       this.#renew();

@@ -1,7 +1,7 @@
-/** Text of a thrown value, for operators: name, message and stack of the error and of its causes. */
+/** Makes a text of a thrown value, for operators: name, message and stack of the error and of its causes. */
 import { show } from "./checks.ts";
 
-/** Maximum size of a {@link causeText}, in bytes. */
+/** Maximum size of the text of a thrown value, in bytes. */
 export const MAX_CAUSE = 4_096;
 
 /**
@@ -33,7 +33,7 @@ export function thrownMessage(thrown: unknown): string {
   return typeof message === "string" ? message : show(thrown);
 }
 
-/** Returns the first line of an error, and its frames in order. */
+/** Returns the first line of an error's text, and its stack frames in order. */
 function partOf(error: unknown): [head: string, frames: string[]] {
   const [name, message, stack] = [read(error, "name"), read(error, "message"), read(error, "stack")];
   if (typeof message !== "string") return [`thrown: ${show(error)}`.slice(0, MOST_OF_HEAD), []];
@@ -41,7 +41,7 @@ function partOf(error: unknown): [head: string, frames: string[]] {
   const title = [typeof name === "string" && name !== "" ? name : "Error", typeof code === "string" ? code : ""];
   const head = `${title.filter((text) => text !== "").join(" ")}: ${message}`.slice(0, MOST_OF_HEAD);
   if (typeof stack !== "string") return [head, []];
-  // a message may have lines that look like frames
+  // searched after the message, because a message may have lines that look like stack frames
   const at = stack.indexOf(message);
   const lines = stack.slice(0, MOST_OF_STACK).slice(at < 0 ? 0 : at + message.length).split("\n");
   const frames = lines.map((line) => line.trim()).filter((line) => line.startsWith("at "));
@@ -62,9 +62,9 @@ function read(from: unknown, name: string): unknown {
   }
 }
 
-/** Matches frames that belong to packages or to the runtime. */
+/** Matches stack frames that belong to packages or to the runtime, not to the program. */
 const OF_OTHERS = /node_modules|[( ](?:node|ext|bun|internal|jsr|npm|https?|deno):|\(?native|<anonymous>\)?$/;
-/** Maximum number of errors in a chain of causes. */
+/** Maximum number of errors in a chain of causes that are shown. */
 const DEPTH = 4;
-const MOST_OF_HEAD = 1_200; // characters
+const MOST_OF_HEAD = 1_200; // characters of an error's first line
 const MOST_OF_STACK = 65_536;

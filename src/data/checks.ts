@@ -1,6 +1,8 @@
-/** Checks of values that a program passes in. Each error names the option, the given value, and the expected one. */
+/**
+ * Checks of values that a program passes to Catga. Each error names the option, the given value, and the expected one.
+ */
 
-/** Longest timeout: 2^31 - 1 ms, 24.8 days. */
+/** Longest timeout that timers allow: 2^31 - 1 ms, 24.8 days. */
 export const MAX_TIMEOUT = 2_147_483_647;
 
 /** Maximum delay of a message, and maximum time for which the result of an idempotent command is kept, in ms. */
@@ -10,12 +12,15 @@ export const TEN_YEARS = 10 * 366 * 86_400_000;
 export const LONGEST_TTL = 100 * 365 * 86_400_000;
 
 /**
- * Last time for which programs can schedule, in ms since 1970: months before the server's ns overflow, because clocks
- * differ.
+ * Last time for which programs can schedule a message, in ms since 1970: months before the server's ns overflow,
+ * because clocks differ.
  */
 export const LATEST = Date.UTC(2262, 0) - 1;
 
-/** Throws if `options` is not a plain object, or has an unknown option. */
+/**
+ * Throws if `options` is not a plain object, or has an option that is not in `known`. `at`: text at the beginning of
+ * the error.
+ */
 export function checkKnown(at: string, options: object, known: ReadonlySet<string>): void {
   if (!isPlain(options)) throw new TypeError(`${at} takes an object of options; got ${show(options)}`);
   for (const key of Object.keys(options)) {
@@ -23,7 +28,7 @@ export function checkKnown(at: string, options: object, known: ReadonlySet<strin
   }
 }
 
-/** Throws if the value is not a number or is out of range. */
+/** Throws if the value is not a number from `least` to `most`. */
 export function checkNumber(name: string, value: number, least: number, most: number, unit = ""): void {
   if (typeof value !== "number") {
     throw new TypeError(`${name} must be a number${unit && ` of ${unit}`}; got ${show(value)}`);
@@ -33,7 +38,7 @@ export function checkNumber(name: string, value: number, least: number, most: nu
   }
 }
 
-/** Throws if the value is not a whole number or is out of range. */
+/** Throws if the value is not a whole number from `least` to `most`. */
 export function checkInteger(name: string, value: number, least: number, most: number): void {
   checkNumber(name, value, least, most);
   if (!Number.isInteger(value)) throw new RangeError(`${name} must be a whole number; got ${value}`);
@@ -49,23 +54,20 @@ export function checkDelay(at: string, delay: readonly [number, number], most: n
   checkNumber(`${at}: retry.delay[1]`, longest, first, most, "ms");
 }
 
-/** Throws if the value cannot be one token of a NATS subject. */
+/** Throws if the value is not valid as one token of a NATS subject. */
 export function checkToken(name: string, value: string): void {
   if (isToken(value, MAX_TOKEN)) return;
   throw new TypeError(`${name} must be 1 to ${MAX_TOKEN} letters, digits, "-" and "_"; got ${show(value)}`);
 }
 
-/** Throws a `TypeError` for a subject that cannot be published to. */
+/** Throws a `TypeError` unless a NATS message can be published on this subject. */
 export function checkSubject(subject: string): void {
   if (TOKENS.test(subject) && !/(?:^|\.)[*>](?:\.|$)/.test(subject)) return;
   const wanted = 'a subject is tokens without spaces or wildcards, joined by dots, as "orders.created"';
   throw new TypeError(`${wanted}; got ${JSON.stringify(subject)}`);
 }
 
-/**
- * Throws a `TypeError` for a subject or queue that cannot be subscribed to; as {@link checkSubject}, but wildcards are
- * allowed.
- */
+/** Throws a `TypeError` unless this subject (wildcards allowed) and this queue can be subscribed to. */
 export function checkPattern(subject: string, queue?: string): void {
   if (queue !== undefined && !/^\S+$/.test(queue)) {
     throw new TypeError(`a queue's name has no spaces; got ${JSON.stringify(queue)}`);
@@ -116,10 +118,10 @@ export function checkObject(name: string, value: unknown, wanted: string): void 
   throw new TypeError(`${name} must be ${wanted}; got ${show(value)}`);
 }
 
-/** Throws if the value lacks one of these methods; unlike options it may be an instance of a class. */
+/** Throws if the value lacks one of these methods; the value may be an instance of a class. */
 export function checkMethods(name: string, value: unknown, methods: readonly string[]): void {
   checkObject(name, value, `an object with the methods ${methods.join(", ")}`);
-  // each member is checked
+  // safe, because each member is checked
   for (const method of methods) checkFunction(`${name}.${method}`, (value as Record<string, unknown>)[method]);
 }
 
@@ -143,7 +145,7 @@ function showObject(value: object): string {
     if (value instanceof Date && Number.isNaN(value.getTime())) return "an invalid Date";
     const type = isPlain(value) ? undefined : value.constructor;
     return typeof type === "function" && type !== Object ? `an instance of ${type.name || "a class"}` : "an object";
-  } catch { // a getter or a trap of a proxy threw: that must not replace the error that shows the value
+  } catch { // a getter or a proxy threw; its error must not replace the error in which the value was to be shown
     return "an object that cannot be read";
   }
 }
@@ -152,13 +154,14 @@ const MAX_TOKEN = 64;
 const TOKENS = /^[^\s.]+(?:\.[^\s.]+)*$/;
 
 /**
- * Returns true if a value is a string that needs no encoding in a subject: at most `most` letters, digits, `-` and `_`.
+ * Returns true if a value is a string that can be a token of a NATS subject without encoding: at most `most` letters,
+ * digits, `-` and `_`.
  */
 export function isToken(value: unknown, most = Infinity): value is string {
   return typeof value === "string" && value.length <= most && PLAIN_TOKEN.test(value);
 }
 
-/** Matches a token of a subject that needs no encoding. */
+/** Matches a token of a NATS subject that needs no encoding. */
 export const PLAIN_TOKEN = /^[\w-]+$/;
 
 // Checks of numbers from other processes.
@@ -168,7 +171,7 @@ export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** Returns true if a value is a number from 0 on, and finite: a time in ms, say. */
+/** Returns true if a value is a finite number from 0 on, such as a time in ms. */
 export function isNotNegative(value: unknown): value is number {
   return typeof value === "number" && Number.isFinite(value) && value >= 0;
 }
@@ -189,8 +192,8 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /**
- * Returns true if a value is an object that was written as `{ … }`, in this realm or another, has no prototype, or is a
- * module's namespace.
+ * Returns true if a value is an object that was written as `{ … }` (in this realm or another one), or has no prototype,
+ * or is a module's namespace.
  */
 export function isPlain(value: unknown): value is Record<PropertyKey, unknown> {
   if (typeof value !== "object" || value === null) return false;
@@ -201,17 +204,19 @@ export function isPlain(value: unknown): value is Record<PropertyKey, unknown> {
   return Object.hasOwn(prototype, "hasOwnProperty") || Object.prototype.toString.call(value) === "[object Module]";
 }
 
-/** Returns true if a value has a `then` method: libraries may return promises that are not of the class `Promise`. */
+/** Returns true if a value has a `then` method, like promises of libraries that are not of the class `Promise`. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
 
-/** Ignores the rejection of a promise where no promise is allowed: the caller throws an error anyway. */
+/**
+ * Ignores the rejection of a promise that was passed where no promise is allowed: the caller throws an error anyway.
+ */
 export function disown(value: unknown): void {
   if (isThenable(value)) Promise.resolve(value).catch(() => {});
 }
 
-// Freezing of values that a program passes in and that several owners share.
+// Freezing of values that a program passes in, and that several parts then share.
 
 /**
  * Freezes a value and everything in it, as far as these are arrays and plain objects: instances of classes, `Map`,
@@ -220,15 +225,15 @@ export function disown(value: unknown): void {
  */
 export function freezePlain<T>(value: T): T {
   if (Object.isFrozen(value) || !isFreezable(value)) return value;
-  // no recursion: a value may be nested more deeply than the stack allows; each part is frozen before its own parts are
-  // visited, so that a cycle ends
+  // a loop, not recursion: a value may be nested more deeply than the stack allows. Each part is frozen before its own
+  // parts are visited, so that a cycle ends
   const open: object[] = [Object.freeze(value)];
   const visit = (part: unknown): void => {
     if (!Object.isFrozen(part) && isFreezable(part)) open.push(Object.freeze(part));
   };
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     if (Array.isArray(next)) {
-      // by index: forEach takes three times as long for a frozen array (measured in Deno 2)
+      // by index, because forEach takes three times as long for a frozen array (measured in Deno 2)
       for (let i = 0; i < next.length; i++) visit(next[i]);
     } else {
       for (const key of Object.keys(next)) visit(Object.getOwnPropertyDescriptor(next, key)?.value);
@@ -242,7 +247,8 @@ function isFreezable(value: unknown): value is object {
 }
 
 /**
- * Returns true if a value is an instance of this class itself: an instance of a subclass would arrive as another value.
+ * Returns true if a value is an instance of this very class, not of a subclass, whose instances would arrive as another
+ * value.
  */
 export function isOf(value: object, type: { readonly prototype: object }): boolean {
   return Object.getPrototypeOf(value) === type.prototype;

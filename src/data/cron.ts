@@ -1,18 +1,21 @@
 /**
- * Next times of a cron with six fields, in a time zone: the times at which nats-server (2.15) fires, and the times that
- * Catga promises, which differ in the two nights in which clocks change. (nats-server skips a local time that the
- * change skips, and fires twice at a local time that occurs twice.)
+ * Computes the next times of a cron expression of six fields, in a time zone: the times at which nats-server (2.15)
+ * fires, and the times that Catga promises, which differ in the two nights in which clocks change. (nats-server never
+ * fires for a local time that the change skips, and fires twice for a local time that occurs twice.)
  */
 
-/** A parsed cron. */
+/** A parsed cron expression. */
 export interface Cron {
-  /** Returns the first time after `time` (ms since 1970), in whole seconds; `undefined`: none within five years. */
+  /**
+   * Returns the first time of the cron after `time` (ms since 1970), in whole seconds; `undefined`: none within five
+   * years.
+   */
   next(time: number): number | undefined;
 }
 
 /**
- * Returns the next time after `time` at which nats-server fires a cron; `undefined`: never, or only the server can read
- * the cron.
+ * Returns the next time after `time` at which nats-server fires a cron, in ms since 1970; `undefined`: never, or only
+ * the server can read the pattern.
  */
 export function nextOfCron(pattern: string, time: number, zone?: string): number | undefined {
   try {
@@ -23,19 +26,20 @@ export function nextOfCron(pattern: string, time: number, zone?: string): number
 }
 
 /**
- * Parses seconds, minutes, hours, days of the month, months and days of the week (0 is Sunday): `*`, `?`, numbers,
- * names of months and days, ranges, steps, lists; or `@yearly`, `@monthly`, `@weekly`, `@daily`, `@hourly`. A day
- * matches if both of its fields match, or one of them if neither is `*`. Throws a `RangeError` for another pattern, or
- * an unknown time zone. The result has the times at which nats-server fires.
+ * Parses a cron pattern of seconds, minutes, hours, days of the month, months and days of the week (0 is Sunday): `*`,
+ * `?`, numbers, names of months and days, ranges, steps, lists; or `@yearly`, `@monthly`, `@weekly`, `@daily`,
+ * `@hourly`. A day matches if both of its fields match, or one of them if neither is `*`. Throws a `RangeError` for
+ * another pattern, or an unknown time zone. The result has the times at which nats-server fires.
  */
 export function parseCron(pattern: string, zone = "UTC"): Cron {
   return serverTimes(readFields(pattern), localTime(zone));
 }
 
 /**
- * Like {@link parseCron}, but with the times that Catga promises. A schedule at fixed hours (no `*` or `/` in the field
- * of hours) occurs once for each local time: at the end of the gap if the change of clocks skips that time, at the
- * first of two if the time occurs twice. Other schedules occur as often as time passes, like on the server.
+ * Parses a cron pattern like {@link parseCron}, but the result has the times that Catga promises. A schedule at fixed
+ * hours (no `*` or `/` in the field of hours) occurs once for each local time: at the end of the gap if the change of
+ * clocks skips that local time, and the first time if it occurs twice. Other schedules occur as often as time passes,
+ * as on the server.
  */
 export function parseLocalCron(pattern: string, zone = "UTC"): Cron {
   const [fields, local] = [readFields(pattern), localTime(zone)];
@@ -43,7 +47,7 @@ export function parseLocalCron(pattern: string, zone = "UTC"): Cron {
   const walls = serverTimes(fields, localTime("UTC"));
   return {
     next(time) {
-      // skip local times that have occurred already, also in an hour that occurs twice
+      // local times that have occurred already are skipped, also in an hour that occurs twice
       for (let wall = walls.next(local.at(time)); wall !== undefined; wall = walls.next(wall)) {
         const at = local.first(wall);
         if (at > time) return at;
@@ -54,9 +58,9 @@ export function parseLocalCron(pattern: string, zone = "UTC"): Cron {
 }
 
 /**
- * Returns a pattern with which nats-server fires at each time of {@link parseLocalCron}; it also fires at other times,
- * which {@link isNeedlessFiring} detects. `undefined`: the pattern itself is right, and each of its firings counts, for
- * `YEARS` years from `now` on. Throws like {@link parseCron}.
+ * Returns a cron pattern with which nats-server fires at each time that Catga promises ({@link parseLocalCron}); it may
+ * also fire at other times, which {@link isNeedlessFiring} detects. `undefined`: for `YEARS` years from `now` on, the
+ * program's own pattern fires exactly at the promised times. Throws like {@link parseCron}.
  */
 export function serverCron(pattern: string, zone: string | undefined, now: number): string | undefined {
   if (zone === undefined || zone === "UTC") return undefined;
@@ -78,18 +82,18 @@ export function serverCron(pattern: string, zone: string | undefined, now: numbe
   return differs ? texts.join(" ") : undefined;
 }
 
-/** A cron with the pattern of the program, and the pattern that the server gets. */
+/** A cron schedule, with the pattern that the program gave, and the pattern that the server got. */
 export interface CountedCron {
   readonly cron: string;
   readonly zone: string;
-  /** Result of {@link serverCron}. */
+  /** The pattern that the server got, made by {@link serverCron}; `undefined`: the program's own. */
   readonly server: string;
 }
 
 /**
- * Returns true if a message that nats-server fired at `time` must be skipped: the server fired it for a time within the
- * last 10 s that {@link parseLocalCron} does not have. A later firing, after an outage, may stand for an earlier time,
- * and counts. The answer is the same in each process and at any time, so skipped firings need not be recorded.
+ * Returns true if a message that nats-server fired at `time` must be skipped, because the time that it stands for,
+ * within the last 10 s, is none that Catga promises ({@link parseLocalCron}). A firing that is later than 10 s, after
+ * an outage, counts. The answer is the same in each process and at any time, so skipped firings need not be recorded.
  */
 export function isNeedlessFiring({ cron, zone, server }: CountedCron, time: number): boolean {
   const counted = parseCron(server, zone);
@@ -99,8 +103,9 @@ export function isNeedlessFiring({ cron, zone, server }: CountedCron, time: numb
 }
 
 /**
- * Returns the time for which a message was fired at `time`, in ms since 1970: the last time of {@link parseLocalCron}
- * up to `time`; the second of `time` if only the server can read the cron.
+ * Returns the time for which a message that nats-server fired at `time` was scheduled, in ms since 1970: the last
+ * promised time ({@link parseLocalCron}) up to `time`; or the second of `time`, if only the server can read the
+ * pattern.
  */
 export function dueOfFiring(
   { cron, zone }: { readonly cron: string; readonly zone?: string | undefined },
@@ -114,7 +119,7 @@ export function dueOfFiring(
     return second;
   }
   const isAfter = (at: number) => (times.next(at) ?? Infinity) > time;
-  // the shortest span before `time` that contains a time of the cron, and then the last such time in the span
+  // doubles the span before `time` until it contains a time of the cron, and then takes the last one in the span
   let span = 1_000;
   while (span < YEARS * 366 * DAY && isAfter(time - span)) span *= 2;
   let [before, after] = [time - span, time];
@@ -124,10 +129,13 @@ export function dueOfFiring(
     if (isAfter(middle)) after = middle;
     else before = middle;
   }
-  return times.next(before)!; // a time up to `time` exists
+  return times.next(before)!; // not undefined: there is a time of the cron up to `time`
 }
 
-/** Maximum delay of a firing while nats-server runs, in ms: 4.5 s were measured when the leader of three was killed. */
+/**
+ * Maximum delay of a firing while nats-server runs, in ms: 4.5 s were measured when the leader of three servers was
+ * killed.
+ */
 const LATEST_FIRING = 10_000;
 /**
  * Number of years for which changes of clocks are considered; the pattern is computed anew when the schedule is written
@@ -135,7 +143,7 @@ const LATEST_FIRING = 10_000;
  */
 const YEARS = 5;
 
-/** The fields of a cron. */
+/** The parsed fields of a cron expression. */
 interface Fields {
   readonly texts: readonly string[];
   readonly seconds: CronField;
@@ -144,7 +152,7 @@ interface Fields {
   readonly days: CronField;
   readonly months: CronField;
   readonly weekdays: CronField;
-  /** True if the field of hours has neither `*` nor `/`. */
+  /** True if the schedule is at fixed hours: the field of hours has neither `*` nor `/`. */
   readonly isFixed: boolean;
 }
 
@@ -158,7 +166,7 @@ function readFields(pattern: string): Fields {
   return { texts, seconds, minutes, hours, days, months, weekdays, isFixed: !/[*?/]/.test(texts[2]) };
 }
 
-/** Returns the times at which nats-server fires. */
+/** Returns the times at which nats-server fires a cron. */
 function serverTimes({ seconds, minutes, hours, days, months, weekdays }: Fields, local: LocalTime): Cron {
   const dayFits = (day: Date) => {
     const [byDate, byWeekday] = [days.has(day.getUTCDate()), weekdays.has(day.getUTCDay())];
@@ -202,7 +210,7 @@ interface FieldRange {
   readonly name: string;
   readonly least: number;
   readonly most: number;
-  /** Names of the values from `least` on. */
+  /** Names of the values of a field, from the value `least` on. */
   readonly names?: readonly string[];
 }
 
@@ -235,7 +243,7 @@ function parseField(text: string, range: FieldRange): CronField {
     const step = found?.[3] === undefined ? 1 : Number(found[3]);
     const star = found?.[1] === undefined;
     const from = star ? least : valueOf(found[1], range);
-    // "5/10" is "from 5 on, each tenth"
+    // "5/10" means "from 5 on, every tenth"
     const to = star || (found[2] === undefined && found[3] !== undefined) ? most : valueOf(found[2] ?? found[1], range);
     if (!found || !(from >= least && to <= most && from <= to && step >= 1)) {
       throw new RangeError(
@@ -254,12 +262,12 @@ function valueOf(text: string, range: FieldRange): number {
   return /^\d+$/.test(text) ? Number(text) : NaN;
 }
 
-/** Returns the offset of a zone's clock to UTC, in ms. Throws a `RangeError` for an unknown zone. */
+/** Returns the offset of a time zone's clock to UTC at a time, in ms. Throws a `RangeError` for an unknown zone. */
 export function offsetOf(time: number, zone: string): number {
   return localTime(zone).at(Math.floor(time / 1_000) * 1_000) - Math.floor(time / 1_000) * 1_000;
 }
 
-/** The wall clock of a time zone. Its readings are ms since 1970 to be used with `Date`'s UTC methods. */
+/** The wall clock of a time zone. What it shows is given in ms since 1970, for use with `Date`'s UTC methods. */
 interface LocalTime {
   at(time: number): number;
   /**
@@ -273,8 +281,8 @@ interface LocalTime {
    */
   first(wall: number): number;
   /**
-   * Returns the changes of the clock between two times. `before`, `after`: reading of the clock at the change, by the
-   * offset before the change and by the offset after it.
+   * Returns the changes of the clock (daylight saving) between two times. `before`, `after`: what the clock shows at
+   * the change, by the old offset and by the new one.
    */
   changes(from: number, to: number): Iterable<{ readonly before: number; readonly after: number }>;
 }
@@ -295,7 +303,7 @@ function localTime(zone: string): LocalTime {
     minute: "numeric",
     second: "numeric",
   });
-  // Intl takes offsets, and names in any case
+  // Intl also accepts offsets, and names in upper or lower case
   const { timeZone } = format.resolvedOptions();
   if (/(?:^|\/)[^A-Z]/.test(zone) || (timeZone !== zone && timeZone.toUpperCase() === zone.toUpperCase())) {
     throw new RangeError(`the time zone ${JSON.stringify(zone)} is not the name of one, like "Europe/Berlin"`);
@@ -305,7 +313,7 @@ function localTime(zone: string): LocalTime {
     return Date.UTC(parts.year, parts.month - 1, parts.day, parts.hour, parts.minute, parts.second);
   };
   const offset = (time: number) => at(time) - time;
-  /** Finds the second at which the offset changes, between two times with different offsets. */
+  /** Finds the second at which the offset changes, between two times that have different offsets. */
   const change = (from: number, to: number) => {
     const first = offset(from);
     while (to - from > 1_000) {
@@ -318,7 +326,8 @@ function localTime(zone: string): LocalTime {
   return {
     at,
     instant(wall, after) {
-      // the offset before or after is right; in a gap, the earlier offset gives the time that follows it
+      // the offset of the day before, or of the day after, is the right one; in a gap, the earlier offset gives the
+      // time that follows it
       const [early, late] = [offset(wall - DAY), offset(wall + DAY)];
       const found = [wall - early, wall - late].find((time) => at(time) === wall) ?? wall - early;
       return Math.max(found, after + 1_000);

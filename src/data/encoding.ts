@@ -1,7 +1,7 @@
 /**
  * Encodes values as text (including `Date`, `Map`, `bigint`, `Temporal` and the like), for other processes and for the
- * store. Most texts are plain JSON. The text of a value that JSON would change is `~` and JSON with tags, so a plain
- * text is never searched for tags.
+ * store. Most texts are plain JSON. If JSON would change the value, its text is `~` followed by JSON with tags (texts
+ * that stand for other types), so that a plain text need not be searched for tags.
  */
 import { CatgaError } from "../error.ts";
 import { MAX_DEPTH, STORED_DEPTH, valueText } from "./value_text.ts";
@@ -19,14 +19,15 @@ export function encodeValue(value: unknown, root: string, levels = MAX_DEPTH): s
   try {
     if (isJson(value)) return JSON.stringify(value);
   } catch {
-    // a getter threw, or the stack is full: `valueText` needs no stack, and finds the part
+    // nothing to report: a getter threw, or the stack is full, and `valueText`, which needs no stack, will find the
+    // part
   }
   const { text, tagged, escaped } = valueText(value, "tagged", root, levels);
   if (tagged) return TILDE + text;
   return escaped ? valueText(value, "json", root, levels).text : text;
 }
 
-/** Decodes a text. Throws a `SyntaxError` or `TypeError` if it is invalid. */
+/** Decodes a value from its text. Throws a `SyntaxError` or `TypeError` if the text is invalid. */
 export function decodeText(text: string): unknown {
   return isTagged(text) ? read(JSON.parse(text.slice(1)), STORED_DEPTH) : JSON.parse(text);
 }
@@ -36,13 +37,13 @@ export function parsedJson(data: string | Uint8Array): unknown {
   try {
     return JSON.parse(typeof data === "string" ? data : decode(data));
   } catch {
-    return undefined; // the caller reports it
+    return undefined; // the caller reports invalid JSON
   }
 }
 
 /**
- * Like {@link encodeValue}, but throws a `CatgaError` with this code for a value that cannot be sent. The error's
- * message begins with `what` and the name of `of`; `root`: beginning of the path of a part.
+ * Encodes a value as text, like {@link encodeValue}, but throws a `CatgaError` with this code for a value that cannot
+ * be sent. The error's message begins with `what` and the name of `of`; `root`: beginning of the path of a part.
  */
 export function toText(
   value: unknown,
@@ -57,7 +58,7 @@ export function toText(
   }
 }
 
-/** Encodes a value as JSON for programs without Catga. */
+/** Encodes a value as plain JSON, for programs that do not use Catga. */
 export function toJson(
   value: unknown,
   code: "INVALID_MESSAGE" | "INVALID_RESPONSE",
@@ -72,8 +73,8 @@ export function toJson(
 }
 
 /**
- * Makes the `CatgaError` for a value that cannot be sent. An error thrown by a getter may contain secrets, and is not
- * part of its message.
+ * Makes the `CatgaError` for a value that cannot be sent. The text of an error that a getter threw is left out, because
+ * it may contain secrets.
  */
 export function cannotBeSent(
   error: unknown,

@@ -7,17 +7,17 @@ import { TILDE } from "./tags.ts";
 import { valueText } from "./value_text.ts";
 
 /**
- * Returns the SHA-256 of a value's canonical text as 43 letters, digits, `-` and `_`. The text is the value's JSON with
- * keys in the order of RFC 8785, or, for values that JSON lacks, `~` and such JSON with tags. `undefined` members do
- * not count. Throws a `TypeError` for a value that cannot be sent.
+ * Returns the SHA-256 of a value's canonical text as 43 letters, digits, `-` and `_`. The canonical text is the value's
+ * JSON with keys in the order of RFC 8785; for values that JSON lacks, it is `~` followed by such JSON with tags.
+ * `undefined` members do not count. Throws a `TypeError` for a value that cannot be sent.
  */
 export function fingerprint(value: unknown): string {
-  // loaded on first use: the module costs 3 ms and 1 to 2 MB (measured), and most programs do not need it
+  // the module is loaded on first use, because it costs 3 ms and 1 to 2 MB (measured), and most programs do not need it
   return process.getBuiltinModule("node:crypto").hash("sha256", canonicalText(value), "base64url");
 }
 
 function canonicalText(value: unknown): string {
-  // `undefined` has no JSON; the empty text represents it
+  // `undefined` has no JSON, so the empty text stands for it
   if (value === undefined) return "";
   const { text, tagged, escaped } = valueText(value, "canonical", "payload");
   if (tagged) return TILDE + text;

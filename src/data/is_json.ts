@@ -1,6 +1,6 @@
 /**
- * Checks that a value survives JSON, for every payload and answer before it is encoded; and that parsed JSON is not
- * too deep.
+ * Two checks: that a value survives JSON, made for every payload and answer before it is encoded; and that parsed JSON
+ * is not nested too deeply.
  */
 import { STORED_DEPTH } from "./value_text.ts";
 
@@ -22,7 +22,7 @@ function isJsonAt(value: unknown, levels: number): boolean {
       return value === 0 ? 1 / value > 0 : value - value === 0;
     case "object":
       if (value === null) return true;
-      // JSON.stringify would call `toJSON`, even an inherited or non-enumerable one
+      // JSON.stringify would call a `toJSON`, even an inherited or non-enumerable one
       if (levels === 0 || typeof (value as { toJSON?: unknown }).toJSON === "function") return false;
       return Array.isArray(value) ? isJsonArray(value, levels - 1) : isJsonObject(value, levels - 1);
     default:
@@ -41,19 +41,19 @@ function isJsonArray(value: readonly unknown[], levels: number): boolean {
 function isJsonObject(value: object, levels: number): boolean {
   const prototype = Object.getPrototypeOf(value);
   if (prototype !== Object.prototype && prototype !== null) return false;
-  // an inherited member that is no JSON causes the closer check, which sees only own members
+  // inherited members are visited, too: one that is not JSON leads to the closer check, which sees only own members
   for (const key in value) {
     const member = (value as Record<string, unknown>)[key];
-    // saves a call for most members: V8 does not inline a recursive function
+    // the check for strings saves a call for most members, because V8 does not inline a recursive function
     if (typeof member !== "string" && !isJsonAt(member, levels)) return false;
   }
   return true;
 }
 
-/** Maximum depth; also ends cycles. */
+/** Maximum depth of nesting for which the answer can be true; also ends cycles. */
 const MAX_LEVELS = 200;
 
-/** Returns true if parsed JSON is nested deeper than any value that can be sent, with its envelope. */
+/** Returns true if parsed JSON is nested more deeply than any value that can be sent, its envelope included. */
 export function isTooDeep(parsed: unknown): boolean {
   return isDeeper(parsed, STORED_DEPTH);
 }
@@ -65,7 +65,7 @@ function isDeeper(parsed: unknown, levels: number): boolean {
     for (const member of parsed) if (isDeeper(member, levels - 1)) return true;
     return false;
   }
-  // `Object.values` would allocate a list for each object of a long message
+  // not by `Object.values`, which would allocate a list for each object of a long message
   for (const key in parsed) if (isDeeper((parsed as Record<string, unknown>)[key], levels - 1)) return true;
   return false;
 }

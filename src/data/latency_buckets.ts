@@ -6,12 +6,12 @@
 /** Number of buckets; the last bucket begins at 26 min. */
 export const LATENCY_BUCKETS = 63;
 
-/** Returns the bucket of a duration in ms: 0 for less than 1 µs and for negative durations. */
+/** Returns the number of the bucket for a duration in ms: 0 for less than 1 µs and for negative durations. */
 export function latencyBucket(ms: number): number {
   const us = Math.min(ms * 1_000, 2_147_483_647) | 0;
   if (us < 1) return 0;
   const power = 31 - Math.clz32(us);
-  // the bit below the highest one: the upper half or not
+  // the bit below the highest one tells whether it is in the upper half
   return 1 + 2 * power + ((2 * us >>> power) & 1);
 }
 
@@ -22,8 +22,8 @@ export function bucketStart(bucket: number): number {
 }
 
 /**
- * Returns a duration in ms that a part `q` (0 to 1) of the counted durations does not exceed; interpolated within a
- * bucket, so up to a third wrong. `undefined`: nothing was counted.
+ * Returns the duration, in ms, that a part `q` (0 to 1) of the counted durations does not exceed; interpolated within a
+ * bucket, so that it may be wrong by up to a third. `undefined`: nothing was counted.
  */
 export function quantile(counts: readonly number[], q: number): number | undefined {
   const total = counts.reduce((sum, count) => sum + count, 0);

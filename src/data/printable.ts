@@ -1,32 +1,36 @@
 /**
- * Makes text of other processes safe for terminals and logs: without control of the cursor, line breaks, or invisible
- * characters.
+ * Makes text from other processes safe for terminals and logs: without characters that move the cursor, line breaks, or
+ * invisible characters.
  */
 import { STORED_DEPTH, valueText } from "./value_text.ts";
 import { UnsendableError } from "./unsendable.ts";
 
 /**
- * Returns the text on one line, with `\u{…}` in place of characters that a reader cannot see: controls (C0, C1) and
+ * Returns the text on one line, with `\u{…}` in place of characters that a reader cannot see: control characters and
  * line breaks, characters that change the direction of the text or have no width, halves of surrogate pairs, and the
- * marks on one letter from the fifth on.
+ * fifth and further marks on one letter.
  */
 export function printable(text: string): string {
   return text.replace(HIDDEN, escaped);
 }
 
 /**
- * Encodes a value as JSON (the form `json` of `encoding.ts`) with the same characters escaped as in JSON: safe to
- * print, with the same meaning. `undefined` for `undefined`. With `indent`, on several lines, or on one line if it is
- * nested too deeply for that. A value that cannot be shown becomes a text in parentheses.
+ * Encodes a value as JSON (the form `json` of `value_text.ts`) in which characters that a reader cannot see are
+ * escaped: safe to print, with the same meaning. Returns `undefined` for `undefined`. With `indent`, on several lines,
+ * or on one line if the value is nested too deeply for that. A value that cannot be shown becomes a text in
+ * parentheses.
  */
 export function printableJson(value: unknown, indent?: number): string | undefined {
-  // only strings contain hidden characters; JSON escapes all below U+0020 in strings, so the others are JSON's own line
-  // breaks
+  // escapes are possible, because only strings contain hidden characters; JSON itself escapes all below U+0020 in
+  // strings, so the other ones are JSON's own line breaks
   return json(value, indent)?.replace(HIDDEN_IN_JSON, jsonEscaped);
 }
 
 const MARKS = "(?<=\\p{M}{4})\\p{M}";
-/** Matches controls, formats, line and paragraph separators, lone surrogates, and characters without a glyph. */
+/**
+ * Matches characters that a reader cannot see: controls, formats, line and paragraph separators, lone surrogates, and
+ * characters without a glyph.
+ */
 const HIDDEN = new RegExp(`[\\p{Cc}\\p{Cf}\\p{Cs}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}]|${MARKS}`, "gu");
 const HIDDEN_IN_JSON = new RegExp(
   `[\\x7f-\\x9f\\p{Cf}\\p{Cs}\\p{Zl}\\p{Zp}\\p{Default_Ignorable_Code_Point}]|${MARKS}`,
@@ -67,10 +71,10 @@ function depthOf(json: string): number {
   return deepest;
 }
 
-/** Maximum depth for indented text: its spaces grow with the square of the depth. */
+/** Maximum depth of nesting for indented text, whose number of spaces grows with the square of the depth. */
 const MAX_INDENTED = 100;
 
-/** Lists the first three names, and the number of the others. */
+/** Lists the first three names, and says how many more there are. */
 export function listed(names: readonly string[], separator = ", "): string {
   return names.slice(0, 3).join(separator) + (names.length > 3 ? ` and ${names.length - 3} more` : "");
 }

@@ -1,4 +1,4 @@
-/** Queues: first in, first out; by due time; and a gate that limits concurrency. */
+/** Queues: first in, first out; ordered by due time; and a gate that limits how many operations run at once. */
 
 /**
  * A queue, first in, first out. The cost of an entry does not grow with the number of entries, as it does in a `Map`
@@ -36,8 +36,8 @@ export class Fifo<T> {
   shift(): T | undefined {
     if (this.size === 0) return undefined;
     const item = this.#items[this.#first];
-    this.#items[this.#first++] = undefined!; // removed entries are not kept in memory
-    // rarely, and not at each removal from a short queue
+    this.#items[this.#first++] = undefined!; // overwritten, so that a removed entry is not kept in memory
+    // the array is made anew rarely, and not at each removal from a short queue
     if (this.#first > MAX_GONE && 2 * this.#first > this.#items.length) {
       this.#items = this.#items.slice(this.#first);
       this.#first = 0;
@@ -52,10 +52,10 @@ export class Fifo<T> {
   }
 }
 
-/** Number of removed entries before the array is made anew. */
+/** Number of removed entries before the array of a queue is made anew. */
 const MAX_GONE = 32;
 
-/** A heap of values, ordered by time. */
+/** A heap of values, each with a time; it returns the value with the earliest time. */
 export class DueHeap<T> {
   readonly #times: number[] = [];
   readonly #values: T[] = [];
@@ -64,7 +64,7 @@ export class DueHeap<T> {
     return this.#times.length;
   }
 
-  /** Time of the earliest value; `undefined`: the heap is empty. */
+  /** Time of the value with the earliest time; `undefined`: the heap is empty. */
   get first(): number | undefined {
     return this.#times[0];
   }
@@ -93,7 +93,7 @@ export class DueHeap<T> {
       this.#set(at, this.#times[child], this.#values[child]);
       at = child;
     }
-    this.#set(at, time, value!); // not empty: a time was popped with it
+    this.#set(at, time, value!); // not undefined: a value was popped with the time
     return first;
   }
 
@@ -104,11 +104,11 @@ export class DueHeap<T> {
 }
 
 /**
- * Limits the number of concurrent operations: a thousand requests at once would all be late. Further operations wait,
- * in the order of their arrival.
+ * Limits how many operations run at once, because with a thousand requests at once all would be late. Further
+ * operations wait, in the order of their arrival.
  */
 export class Gate {
-  /** Maximum number of concurrent operations from now on. */
+  /** Maximum number of operations that run at once, from now on. */
   most: number;
   readonly #waiting = new Set<(leave: () => void) => void>();
   #inside = 0;
@@ -124,8 +124,8 @@ export class Gate {
   }
 
   /**
-   * Calls `go` when the operation's turn comes, perhaps at once. `go` must not throw; it gets a function to be called
-   * when the operation is done.
+   * Calls `go` when the operation may run, perhaps at once. `go` must not throw; it gets a function to call when the
+   * operation is done.
    */
   pass(go: (leave: () => void) => void): void {
     this.#waiting.add(go);
@@ -133,8 +133,8 @@ export class Gate {
   }
 
   /**
-   * Resolves when the operation's turn has come, with a function to be called when the operation is done. Rejects with
-   * the signal's reason if the signal aborts before.
+   * Resolves when the operation may run, with a function to call when the operation is done. Rejects with the signal's
+   * reason if the signal aborts before.
    */
   enter(signal?: AbortSignal): Promise<() => void> {
     return new Promise((resolve, reject) => {
@@ -152,7 +152,10 @@ export class Gate {
     });
   }
 
-  /** Not recursive: thousands of operations that end at once would each start the next one. */
+  /**
+   * Starts waiting operations in a loop, not by recursion: of thousands of operations that end at once, each would
+   * start the next one.
+   */
   #open(): void {
     if (this.#opening) return;
     this.#opening = true;
@@ -170,8 +173,8 @@ export class Gate {
 }
 
 /**
- * Calls `work` for each value, `most` at once: the next call begins when one has succeeded, none after a failure.
- * Resolves with the results, in order.
+ * Calls `work` for each value, at most `most` at once: the next call begins when one has succeeded; after a failure
+ * none begins. Resolves with the results, in the order of the values.
  */
 export async function fewAtOnce<T, R>(
   values: readonly T[],
@@ -179,7 +182,7 @@ export async function fewAtOnce<T, R>(
   work: (value: T) => Promise<R> | R,
 ): Promise<R[]> {
   const outcomes: R[] = [];
-  // all workers take values from this generator, and a failure ends it
+  // all workers take their values from this generator; a failure ends it
   const left = function* () {
     yield* values.entries();
   }();

@@ -1,10 +1,10 @@
 /**
- * Hides the secret members of payloads that tools show, as named by their contract. The paths come with the stored
- * message, which any client may have written: the number and length of paths are limited, and unreadable paths hide the
- * whole payload.
+ * Hides the secret members of payloads that tools show; the contract's option `redact` names them. The paths come with
+ * the stored message, which any client may have written: so their number and length are limited, and paths that cannot
+ * be read hide the whole payload.
  */
 
-/** Text in place of a hidden member. */
+/** Text that is shown in place of a hidden member. */
 export const HIDDEN = "(hidden)";
 
 /** Maximum number of paths of a contract. */
@@ -12,16 +12,16 @@ export const MAX_PATHS = 32;
 /** Maximum length of a path, in characters. */
 export const MAX_PATH_LENGTH = 256;
 
-/** Paths of hidden members; `all`: the whole payload. */
+/** Paths of the members to hide; `all`: the whole payload is hidden. */
 export type Redaction = readonly string[] | "all";
 
-/** Prefix of a path that names a member at any depth. */
+/** Beginning of a path that names a member at any depth. */
 const ANYWHERE = "**.";
 /** Maximum depth to which a payload is searched; deeper parts are hidden. */
 const MAX_DEPTH = 256;
 
 /**
- * Returns what the value should be, for an error message, if it is not a valid list of paths; `undefined`: it is valid.
+ * Returns, for an error message, what the value should be if it is not a valid list of paths; `undefined`: it is valid.
  */
 export function whyNoPaths(value: unknown): string | undefined {
   if (!Array.isArray(value)) return "an array of paths of members";
@@ -37,7 +37,7 @@ function isPath(path: unknown): boolean {
 }
 
 /**
- * Returns a copy of a payload with {@link HIDDEN} in place of the members on these paths. A path is the names of
+ * Returns a copy of a payload with {@link HIDDEN} in place of the members on these paths. A path consists of names of
  * members, joined by dots; `*` matches any name, a path goes through arrays, sets and maps, and `**.name` is a member
  * with this name at any depth. An instance of a class that has such members becomes a plain object.
  */
@@ -47,11 +47,17 @@ export function redacted(value: unknown, redaction: Redaction | undefined): unkn
   return new Redactor(redaction).without(value);
 }
 
-/** Copies one payload: each object once for the same paths, however often it occurs in the payload. */
+/**
+ * Copies one payload without its hidden members. Each object is copied once for the same paths, however often it occurs
+ * in the payload.
+ */
 class Redactor {
   readonly #anywhere = new Set<string>();
   readonly #paths: string[] = [];
-  /** Copies by object and paths; {@link HIDDEN} while an object is being copied, because it may contain itself. */
+  /**
+   * Copies made so far, by object and paths; {@link HIDDEN} while an object is being copied, because it may contain
+   * itself.
+   */
   readonly #copies = new Map<object, Map<string, unknown>>();
 
   constructor(paths: readonly string[]) {
@@ -61,7 +67,10 @@ class Redactor {
     }
   }
 
-  /** Copies a value. `paths`: rests of the paths that lead through it. */
+  /**
+   * Copies a value without its hidden members. `paths`: what is left, from this value on, of the paths that lead
+   * through it.
+   */
   without(value: unknown, paths: readonly string[] = this.#paths, depth = 0): unknown {
     if (typeof value !== "object" || value === null) return value;
     if (paths.length === 0 && this.#anywhere.size === 0) return value;

@@ -1,6 +1,6 @@
 /**
- * Rendezvous hashing (Thaler and Ravishankar, 1998): every node has a weight for every key, and the highest wins, so
- * that a node that joins or leaves moves only its own keys.
+ * Rendezvous hashing (Thaler and Ravishankar, 1998): every node has a weight for every key, and the node with the
+ * highest weight gets the key, so that a node that joins or leaves moves only its own keys.
  */
 
 /** Returns the weight of a node for a key: 32 bits, the same on every machine. */
@@ -8,7 +8,10 @@ export function weight(key: string, node: string): number {
   return mix(fnv1a(node, fnv1a("/", fnv1a(key))));
 }
 
-/** The finalizer of MurmurHash3 (Appleby): FNV alone leaves the weights of similar ids close together. */
+/**
+ * Mixes the bits of a hash (the finalizer of MurmurHash3, Appleby): FNV alone leaves the weights of similar ids close
+ * together.
+ */
 function mix(hash: number): number {
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);

@@ -1,4 +1,4 @@
-/** Makes dates of times that any client may have written: every number of ms gives a valid date. */
+/** Makes dates of times that any client may have written: for every number of ms the date is valid. */
 
 /** Returns the date of a time in ms since 1970; the latest possible date for a later time. */
 export function dateOf(ms: number): Date {

@@ -1,10 +1,10 @@
-/** Names of contracts, keys and ids as tokens of NATS subjects, and back. */
+/** Encodes names of contracts, keys and ids as tokens of NATS subjects, and decodes them. */
 import { PLAIN_TOKEN } from "./checks.ts";
 import { encoder } from "./utf8.ts";
 
 /**
- * Encodes any well-formed string as one token of a subject: letters, digits, `-` and `_` stay; other bytes become `=`
- * and two hex digits.
+ * Encodes any well-formed string as one token of a NATS subject: letters, digits, `-` and `_` stay; other bytes become
+ * `=` and two hex digits.
  */
 export function token(text: string): string {
   if (PLAIN_TOKEN.test(text)) return text;
@@ -16,7 +16,7 @@ export function token(text: string): string {
   return made === "" ? "=" : made;
 }
 
-/** Decodes a token; `undefined` if {@link token} did not make it. */
+/** Decodes a token of a NATS subject; returns `undefined` if {@link token} did not make it. */
 export function untoken(text: string): string | undefined {
   if (PLAIN_TOKEN.test(text)) return text;
   if (text === "=") return "";
@@ -30,6 +30,6 @@ export function untoken(text: string): string | undefined {
     const made = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));
     return token(made) === text ? made : undefined;
   } catch {
-    return undefined; // no UTF-8
+    return undefined; // the bytes are not UTF-8
   }
 }

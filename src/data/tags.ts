@@ -6,21 +6,21 @@
 import process from "node:process";
 import { isOf } from "./checks.ts";
 
-/** Prefix of tags. */
+/** Character with which every tag begins. */
 export const TILDE = "~";
-/** The first item of the array of a `Map`; pairs of key and value follow. */
+/** The first item of an array that stands for a `Map`; pairs of key and value follow. */
 export const MAP = "~Map";
-/** The first item of the array of a `Set`; its items follow. */
+/** The first item of an array that stands for a `Set`; the items of the set follow. */
 export const SET = "~Set";
-/** Tag of `undefined`. */
+/** Tag that stands for `undefined`. */
 export const UNDEFINED = "~undefined";
-/** Tag of the number -0. */
+/** Tag that stands for the number -0. */
 export const MINUS_ZERO = "~-0";
 
 /** Maximum number of hexadecimal digits of a bigint: Bun supports no more than 1,048,576 bits. */
 export const MAX_DIGITS = 262_144;
 
-/** Returns true if a text begins as tags do. */
+/** Returns true if a text begins like a tag. */
 export function isTagged(text: string): boolean {
   return text.charCodeAt(0) === 126;
 }
@@ -31,7 +31,8 @@ export function tagOfNumber(value: number): string {
 }
 
 /**
- * Returns the tag of a bigint, in hexadecimal digits, which are parsed in linear time. `undefined`: it has too many.
+ * Returns the tag of a bigint: its hexadecimal digits, which can be parsed in linear time. `undefined`: it has too many
+ * digits.
  */
 export function tagOfBigint(value: bigint): string | undefined {
   const text = value.toString(16);
@@ -39,12 +40,15 @@ export function tagOfBigint(value: bigint): string | undefined {
   return digits > MAX_DIGITS ? undefined : `~bigint:${text}`;
 }
 
-/** Returns the tag of a date, in ms since 1970; `NaN` for an invalid date. */
+/** Returns the tag of a date: its ms since 1970, or `NaN` for an invalid date. */
 export function tagOfDate(value: Date): string {
   return `~Date:${value.getTime()}`;
 }
 
-/** Returns the tag of bytes: their type, and the bytes as base64. `undefined`: not every runtime has this type. */
+/**
+ * Returns the tag of bytes: the name of their type, and the bytes as base64. `undefined`: the type does not exist in
+ * every runtime.
+ */
 export function tagOfBytes(value: ArrayBuffer | ArrayBufferView): string | undefined {
   const type = typeOfBytes(value);
   return BYTES.has(type) ? `~${type}:${base64(value)}` : undefined;
@@ -60,10 +64,10 @@ export function base64(value: ArrayBuffer | ArrayBufferView): string {
 }
 
 /**
- * Returns the tag of an instance of a type of `Temporal`, from which exactly this value is made again. Most types use
- * their ISO string. A `ZonedDateTime` uses its ns since 1970, zone and calendar, because its string rounds offsets to
- * minutes, and processes may have other versions of the time zone database; a `Duration` its parts, because its string
- * turns 1,000 ms into 1 s. `undefined` for another value.
+ * Returns the tag of a value of `Temporal`, from which exactly this value can be made again; `undefined` for another
+ * value. Most types use their ISO string. A `ZonedDateTime` uses its ns since 1970, zone and calendar, because its
+ * string rounds offsets to minutes, and processes may have other versions of the time zone database; a `Duration` uses
+ * its parts, because its string turns 1,000 ms into 1 s.
  */
 export function tagOfTemporal(value: object): string | undefined {
   const types = temporalTypes();
@@ -80,7 +84,7 @@ export function tagOfTemporal(value: object): string | undefined {
   return `~Temporal.${name}:${value}`;
 }
 
-/** Parses a tag of `Temporal`. Throws an {@link UnknownType} if this runtime lacks the type. */
+/** Makes a value of `Temporal` from its tag. Throws an {@link UnknownType} if this runtime lacks the type. */
 function readTemporal(name: string, text: string): unknown {
   if (!TEMPORAL.includes(name as TemporalName)) throw new TypeError("a text begins like a tag, and is none");
   const type = temporalTypes()?.[name as TemporalName];
@@ -95,7 +99,7 @@ function readTemporal(name: string, text: string): unknown {
   }
 }
 
-/** Thrown for the tag of a value whose type this runtime does not have, such as `Temporal.Instant`. */
+/** The error for a tag whose type this runtime does not have, such as `Temporal.Instant`. */
 export class UnknownType extends TypeError {
   constructor(type: string) {
     super(`it has a ${type}, which this runtime does not have`);
@@ -103,12 +107,12 @@ export class UnknownType extends TypeError {
 }
 
 /**
- * Replaces, in a message, a payload or answer of another process that contains a value of an {@link UnknownType}; the
- * other parts of the message can be read.
+ * Stands for a payload or answer from another process that contains a value of a type unknown to this runtime, so that
+ * the other parts of the message can be read.
  */
 export class Unreadable {
   readonly why: string;
-  /** The value, with tags in place of unreadable parts. */
+  /** The payload or answer, with tags in place of the parts that cannot be decoded. */
   readonly given: unknown;
 
   constructor(why: string, given: unknown) {
@@ -162,7 +166,7 @@ function temporalTypes(): Readonly<Partial<Record<TemporalName, TemporalType>>> 
   return (globalThis as { readonly Temporal?: Readonly<Partial<Record<TemporalName, TemporalType>>> }).Temporal;
 }
 
-/** Parses a tag. Throws a `TypeError` for another text. */
+/** Makes a value from its tag. Throws a `TypeError` for a text that is not a valid tag. */
 export function readTag(text: string): unknown {
   if (text.charCodeAt(1) === 126) return text.slice(1);
   if (PLAIN_TAGS.has(text)) return PLAIN_TAGS.get(text);
@@ -216,12 +220,13 @@ const TYPED_ARRAYS: readonly TypedArray[] = [
   Float64Array,
   BigInt64Array,
   BigUint64Array,
-  // in every runtime by now, but not in the types of older TypeScript
+  // the class exists in every runtime by now, but not in the types of older TypeScript
   (globalThis as unknown as { readonly Float16Array: TypedArray }).Float16Array,
 ].filter((type) => type !== undefined);
 
 /**
- * Functions that make each type from bytes. They throw a `RangeError` for a number of bytes that the type cannot have.
+ * By name of a type of bytes: the function that makes it from bytes. It throws a `RangeError` for a number of bytes
+ * that the type cannot have.
  */
 const BYTES: ReadonlyMap<string, BytesOf> = new Map<string, BytesOf>([
   ["ArrayBuffer", (buffer) => buffer],
@@ -231,23 +236,25 @@ const BYTES: ReadonlyMap<string, BytesOf> = new Map<string, BytesOf>([
 
 const typedArrayTag = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!;
 
-/** Returns the name of the type of bytes; for a subclass, such as `Buffer`, that of its base class. */
+/** Returns the name of the type of bytes; for a subclass such as `Buffer`, the name of its base class. */
 function typeOfBytes(value: ArrayBuffer | ArrayBufferView): string {
   if (!ArrayBuffer.isView(value)) return "ArrayBuffer";
-  // the accessor of all typed arrays returns `undefined` for a DataView
+  // `undefined` for a DataView, because this accessor is that of typed arrays
   return (typedArrayTag.get!.call(value) as string | undefined) ?? "DataView";
 }
 
-/** Decodes bytes. Never allocates more than the text's length: a tag contains no separate length. */
+/**
+ * Decodes bytes from base64. It never allocates more than the text's length, because a tag contains no separate length.
+ */
 function readBytes(make: BytesOf, text: string): ArrayBuffer | ArrayBufferView {
   const { Buffer } = process.getBuiltinModule("node:buffer");
   const decoded = Buffer.from(text, "base64");
   const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
-  // characters that are not base64 were skipped
+  // invalid: the decoder skips characters that are not base64
   if (text.length % 4 !== 0 || decoded.length !== text.length / 4 * 3 - padding) {
     throw new TypeError("bytes are no base64");
   }
-  // a buffer of its own: small instances of `Buffer` share one
+  // copied into a buffer of its own, because small instances of `Buffer` share one
   const { buffer } = new Uint8Array(decoded);
   try {
     return make(buffer);

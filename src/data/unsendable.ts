@@ -1,13 +1,13 @@
-/** Errors for values that cannot be sent to another process, with the path to the part in question. */
+/** Errors for values that cannot be sent to another process. They have the path to the part that cannot be sent. */
 
-/** Error: a value, or a part of it, cannot be sent. */
+/** The error for a value that cannot be sent, or has a part that cannot. */
 export class UnsendableError extends TypeError {
-  /** Path to the value: `payload.account.close`. */
+  /** Path to the part that cannot be sent: `payload.account.close`. */
   readonly path: string;
-  /** Reason: `is a function`. */
+  /** Why the part cannot be sent: `is a function`. */
   readonly why: string;
 
-  /** `cause`: error that a getter threw. */
+  /** `cause`: error that a getter threw; absent: none did. */
   constructor(path: string, why: string, cause?: unknown) {
     super(`${path} ${why}`, cause === undefined ? undefined : { cause });
     this.path = path;
@@ -33,6 +33,6 @@ function classOf(value: object): string | undefined {
     const { name } = (value as { constructor?: { name?: unknown } }).constructor ?? {};
     return typeof name === "string" && /^[\p{L}_$][\p{L}\d_$]{0,63}$/u.test(name) ? name : undefined;
   } catch {
-    return undefined; // a getter threw; the name is only for the message
+    return undefined; // a getter threw; that does not matter, because the name is only for the message
   }
 }

@@ -1,4 +1,4 @@
-/** Decodes JSON with tags: replaces the tags by their values. */
+/** Decodes JSON with tags (texts that stand for values that JSON lacks): replaces the tags by their values. */
 import { MAX_DEPTH } from "./value_text.ts";
 import { isTagged, MAP, readTag, SET } from "./tags.ts";
 
@@ -22,7 +22,7 @@ export function read(parsed: unknown, levels: number): unknown {
     return parsed;
   }
   const members = parsed as Record<string, unknown>;
-  // each member is the object's own, even one with the key `__proto__`
+  // safe, because each member is the object's own, even one with the key `__proto__`
   for (const key of Object.keys(members)) members[key] = read(members[key], levels - 1);
   return members;
 }

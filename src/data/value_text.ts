@@ -1,4 +1,7 @@
-/** Encodes values as text: JSON, with tags for values that JSON lacks, or in other forms. */
+/**
+ * Encodes values as text: as JSON with tags (texts that stand for values that JSON lacks), or in one of three other
+ * forms.
+ */
 import { isOf, isPlain } from "./checks.ts";
 import { UnsendableError, whyUnsendable } from "./unsendable.ts";
 import {
@@ -34,7 +37,7 @@ interface ValueText {
   readonly text: string;
   /** True if the text has tags: read as JSON, it is another value. */
   readonly tagged: boolean;
-  /** True if a string in the value begins like a tag: the text is not the value's JSON, even without tags. */
+  /** True if a string in the value begins like a tag: then the text is not the value's JSON, even if it has no tags. */
   readonly escaped: boolean;
 }
 
@@ -50,16 +53,19 @@ export function valueText(value: unknown, form: Form, root: string, levels = MAX
   }
 }
 
-/** Maximum depth of arrays, objects and collections: of a value, and of a value with its envelope. */
+/**
+ * Maximum depth of nesting of arrays, objects and collections: of a value (`MAX_DEPTH`), and of a value together with
+ * its envelope (`STORED_DEPTH`).
+ */
 export const [MAX_DEPTH, STORED_DEPTH] = [1_000, 1_016];
 
-/** Kind of the container of a value. */
+/** Kind of the container that has the value as its item or member. */
 type Holder = "object" | "array" | "map" | "pair" | "set";
 
 class Writer {
   readonly #form: Form;
   readonly #levels: number;
-  /** Arrays, objects and collections that contain the present value. */
+  /** The arrays, objects and collections that contain the value that is being encoded: finds cycles. */
   readonly #above = new Set<object>();
   tagged = false;
   escaped = false;
@@ -169,11 +175,11 @@ class Writer {
   }
 }
 
-/** Says why a value cannot be sent. `path`: path to the value, such as `.lines[2].price`. */
+/** Thrown for a value that cannot be sent; says why. `path`: path to the value, such as `.lines[2].price`. */
 class RefusedValue extends Error {
   path = "";
 
-  /** Adds the step from the container to the front of the path. Returns this error. */
+  /** Puts the step from a container to the value in front of the path. Returns this error. */
   under(step: string): this {
     this.path = step + this.path;
     return this;
@@ -185,7 +191,7 @@ function refusal(error: unknown): RefusedValue {
   return new RefusedValue("cannot be read: a getter threw, or its text is too long", { cause: error });
 }
 
-/** Returns the part of a path that leads to an item. */
+/** Returns the part of a path that leads from a container to its item. */
 function stepTo(index: number, kind: Holder): string {
   if (kind === "array") return `[${index}]`;
   if (kind === "pair") return index === 0 ? ".key" : ".value";

@@ -1,26 +1,26 @@
 /**
- * Descriptions of an edge for tools, from the JSON Schemas of its contracts (Standard JSON Schema): OpenAPI 3.1 for
- * commands, queries and workflows, AsyncAPI 3 for streams and durable events. A contract without a JSON Schema is
- * described as any JSON.
+ * Descriptions of an edge (contracts on HTTP) for tools, made from the JSON Schemas of its contracts (Standard JSON
+ * Schema): OpenAPI 3.1 for commands, queries and workflows, AsyncAPI 3 for streams and durable events. A contract
+ * without a JSON Schema is described as any JSON.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import { checkKnown, checkString } from "../data/checks.ts";
 import type { EdgeRoute } from "./edge_types.ts";
 import { httpStatusOfCode, titleOf } from "./respond.ts";
 
-/** Data of a description about the API as a whole. */
+/** Facts about the API as a whole that a description contains. */
 export interface DescriptionInfo {
   /** Title of the API. */
   readonly title: string;
   /** Version of the API. */
   readonly version: string;
-  /** Base path, as in the options of the handler. Default: `""`. */
+  /** Path before the names of the entries, as in the options of the handler. Default: `""`. */
   readonly base?: string | undefined;
 }
 
 type Json = Record<string, unknown>;
 
-/** Returns the OpenAPI 3.1 description of an edge. */
+/** Returns the OpenAPI 3.1 description of an edge's commands, queries and workflows. */
 export function openapi(routes: readonly EdgeRoute[], info: DescriptionInfo): Json {
   const { title, version, base } = checkedInfo("openapi", info);
   const paths: Json = {};
@@ -33,7 +33,7 @@ export function openapi(routes: readonly EdgeRoute[], info: DescriptionInfo): Js
   };
 }
 
-/** Returns the AsyncAPI 3 description of an edge. */
+/** Returns the AsyncAPI 3 description of an edge's streams and durable events. */
 export function asyncapi(routes: readonly EdgeRoute[], info: DescriptionInfo): Json {
   const { title, version, base } = checkedInfo("asyncapi", info);
   const channels: Json = {};
@@ -149,7 +149,7 @@ function schemaOf(schema: unknown, side: "input" | "output"): Json {
     const { $schema: _, ...made } = standard?.jsonSchema?.[side]?.({ target: "draft-2020-12" }) as Json ?? {};
     return made;
   } catch {
-    return {}; // a part of it cannot be expressed in JSON Schema
+    return {}; // a part of the schema cannot be expressed in JSON Schema
   }
 }
 
@@ -190,7 +190,7 @@ function json(schema: Json, description = "The value"): Json {
   return { description, content: { "application/json": { schema } } };
 }
 
-/** Returns the responses for failures, by status, each with its codes. */
+/** Returns the responses for failures: for each status, the codes that have it. */
 function problems(failures: readonly string[], statuses: Readonly<Record<string, number>> = {}): Json {
   const codes = [...failures, ...Object.keys(statuses), "INVALID_MESSAGE", "UNAUTHORIZED", "FORBIDDEN", "UNAVAILABLE"];
   const byStatus = Map.groupBy(new Set(codes), (code) => statuses[code] ?? OWN_STATUS[code] ?? httpStatusOfCode(code));
@@ -212,7 +212,7 @@ function checkedInfo(
   return { title, version, base };
 }
 
-/** Statuses of the edge's own codes. */
+/** HTTP statuses of the edge's own error codes. */
 const OWN_STATUS: Readonly<Record<string, number>> = { UNAUTHORIZED: 401, FORBIDDEN: 403 };
 const INFO: ReadonlySet<string> = new Set<keyof DescriptionInfo>(["title", "version", "base"]);
 const IDEMPOTENCY_KEY = {

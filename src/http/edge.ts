@@ -1,6 +1,6 @@
 /**
- * An edge: contracts on HTTP, by name. Both sides share the value: the server makes a handler of it, and a browser
- * imports only its type. A contract that is not listed cannot be reached.
+ * An edge: contracts that HTTP clients can call by name. Server and browser share the edge: the server makes a handler
+ * of it, and a browser imports only its type. A contract that is not listed cannot be reached.
  */
 import type { Caller } from "../contract/program_types.ts";
 import type { Catga } from "../contract/running_node.ts";
@@ -23,19 +23,26 @@ import { checkFailures } from "./respond.ts";
 
 /** An edge, made by {@link edge}. */
 export interface Edge<E extends EdgeEntries> {
-  /** Carries the types of the entries for clients; never has a value. */
+  /** Compile time only, never has a value: carries the types of the entries for clients. */
   readonly "~entries"?: E;
   /**
-   * Makes the handler of requests, for `Deno.serve`, `Bun.serve`, Hono and Node. Throws a `TypeError` or `RangeError`
-   * if an option is invalid. `authorize` returns a `caller` of `ProgramTypes`, `undefined`, or a refusal.
+   * Makes the function that handles HTTP requests, for `Deno.serve`, `Bun.serve`, Hono and Node. Throws a `TypeError`
+   * or `RangeError` if an option is invalid. `authorize` has to return a `caller` of the type in `ProgramTypes`,
+   * `undefined`, or a refusal.
    */
   handler<Given extends Caller | undefined>(
     app: Catga,
     options: EdgeHandlerOptions<Given>,
   ): (request: Request) => Promise<Response>;
-  /** The OpenAPI 3.1 description of commands, queries and workflows for tools, from the schemas of the contracts. */
+  /**
+   * Returns the OpenAPI 3.1 description of the edge's commands, queries and workflows, for tools, from the schemas of
+   * the contracts.
+   */
   openapi(info: DescriptionInfo): Record<string, unknown>;
-  /** The AsyncAPI 3 description of streams and durable events for tools, from the schemas of the contracts. */
+  /**
+   * Returns the AsyncAPI 3 description of the edge's streams and durable events, for tools, from the schemas of the
+   * contracts.
+   */
   asyncapi(info: DescriptionInfo): Record<string, unknown>;
 }
 
@@ -115,7 +122,7 @@ function checkOptions(at: string, { name }: EdgeContract, options: EdgeEntryOpti
     if (!isToken(known, 64)) {
       throw new TypeError(`${at}: tell: a name has 1 to 64 letters, digits, "-" and "_"; got ${show(known)}`);
     }
-    // a signal of another workflow would reach runs that the entry does not name
+    // only signals of the entry's workflow: others would reach runs that the entry does not name
     if (isRecord(signal) && signal.workflow === name && typeof signal.name === "string") continue;
     throw new TypeError(`${at}: tell.${known} must be a signal of ${name}; got ${show(signal)}`);
   }

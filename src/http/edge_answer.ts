@@ -1,20 +1,23 @@
-/** Responses of an edge: results as JSON, or as values with tags for Catga's client. */
+/**
+ * HTTP responses of an edge to calls: the result as JSON, or as values with tags (which keep types that JSON lacks) for
+ * Catga's client.
+ */
 import type { Result } from "../contract/result.ts";
 import { encodeValue, toJson } from "../data/encoding.ts";
 import { problemValue } from "./problem_value.ts";
 import { VALUES } from "./request_input.ts";
 import { httpStatus, respond, retryAfter } from "./respond.ts";
 
-/** Data besides the result on which an answer depends. */
+/** What an answer depends on besides the result. */
 export interface AnswerOptions {
-  /** True if the client accepts values with tags. */
+  /** True if the client accepts values with tags, which keep types that JSON lacks. */
   readonly values: boolean;
   readonly failures: Readonly<Record<string, number>>;
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Returns the response to a result. It never shows a cause, a node or a stack. */
+/** Makes the HTTP response for a result. It never shows a cause, a node or a stack. */
 export function answer(result: Result<unknown>, { values, failures, status, headers }: AnswerOptions): Response {
   if (result.ok && result.value !== undefined && !values) {
     const text = toJson(result.value, "INVALID_RESPONSE", "the value");

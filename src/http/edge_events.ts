@@ -1,7 +1,7 @@
 /**
- * Server-sent events of an edge: items of streams, and events of tails. Each has an id, after which a client that
- * reconnects continues. The last event is followed by `end`, or by `failure` with problem details. A response that ends
- * without either was cut off, or its node drains: the client reconnects.
+ * Server-sent events of an edge: items of streams, and durable events that a client follows. Each has an id; a client
+ * that reconnects continues after the last id that it got. The last event is followed by `end`, or by `failure` with
+ * problem details. A response that ends without either was cut off, or its node drains: the client reconnects.
  */
 import { encode } from "../data/utf8.ts";
 import { isCatgaError } from "../error.ts";
@@ -15,21 +15,21 @@ import {
   itemText,
 } from "./sse_body.ts";
 
-/** Source of a response of server-sent events. */
+/** Source of the events of one HTTP response. */
 export interface EdgeEvents<T> extends Pick<EventStream<T>, "items" | "signals" | "keepAlive" | "event"> {
-  /** Place from which a client that reconnects continues if it has received no item; `undefined`: unknown. */
+  /** Place from which a client that reconnects before it has received an item continues; `undefined`: not known. */
   readonly place: string | undefined;
-  /** True if the end of the items also ends the response for the client, which does not reconnect. */
+  /** True if the client has got everything when the items end, so that it does not reconnect. */
   readonly finite: boolean;
 }
 
-/** Makes a response of server-sent events. */
+/** Makes an HTTP response of server-sent events. */
 export function eventsResponse<T>(source: EdgeEvents<T>, values: boolean): Response {
   const { items, signals, keepAlive, finite } = source;
   const body = eventStreamBody<T>({
     ...{ items, signals, keepAlive },
     event: (item) => source.event(item),
-    // an id without data: a client stores it, and dispatches no event
+    // sends an id without data: a client stores the id, and gets no event
     idle: () => source.place === undefined ? COMMENT : encode(`id: ${source.place}\n\n`),
     end: finite ? END : undefined,
     failed: (thrown) => isDraining(thrown) ? undefined : failureEvent(thrown, values),
@@ -37,12 +37,15 @@ export function eventsResponse<T>(source: EdgeEvents<T>, values: boolean): Respo
   return new Response(body, { headers: Object.fromEntries(EVENT_STREAM_HEADERS) });
 }
 
-/** Encodes an event, for {@link EdgeEvents.event}. `id`: `undefined` if no client can continue after the item. */
+/** Encodes the event for an item. `id`: the place of the item; `undefined` if no client can continue after it. */
 export function eventBytes(id: string | number | undefined, item: unknown, values: boolean): Uint8Array {
   return encode(`${id === undefined ? "" : `id: ${id}\n`}data: ${itemText(item, values)}\n\n`);
 }
 
-/** Returns true if the node of the stream, or of this response, stops: the client continues at another node. */
+/**
+ * Returns true if the thrown error says that a node shuts down, of the stream or of this response: the client then
+ * continues on another node.
+ */
 function isDraining(thrown: unknown): boolean {
   return isCatgaError(thrown) && (thrown.code === "CLOSED" || thrown.code === "DRAINING");
 }

@@ -1,5 +1,5 @@
 /**
- * The server side of an edge: from a request to a response. The order of the checks: path, method, origin, media type,
+ * The server side of an edge: handles HTTP requests. Checks are made in this order: path, method, origin, media type,
  * caller (`authorize`), rate limit, and only then the body.
  */
 import type { AnyContract, Contract } from "../contract/contract.ts";
@@ -36,52 +36,59 @@ import { TokenBuckets } from "./token_buckets.ts";
 
 /** Options of the handler of an edge. */
 export interface EdgeHandlerOptions<Given = unknown> {
-  /** Base path before the names, such as `/api`. Default: `""`. */
+  /** Path before the names of the entries, such as `/api`. Default: `""`. */
   base?: string | undefined;
   /**
-   * Returns the caller of a request, before the body is read: any value that can be sent, which handlers get as
-   * `ctx.caller` (`undefined`: nobody in particular), or a refusal made by `deny`. If it throws, the status is 500, and
-   * the error is logged.
+   * Says who calls, before the request's body is read: returns any value that can be sent, which handlers get as
+   * `ctx.caller` (`undefined`: nobody in particular), or a refusal made by `deny`. If the function throws, the status
+   * is 500, and the error is logged.
    */
   authorize: (request: Request, call: EdgeCall) => MaybePromise<Given | EdgeRefusal>;
   /**
-   * Returns one text for each caller: `limit` counts calls by this text, and equal idempotency keys of different
-   * callers are different. Without it, all callers share the limit and the keys. Default: none.
+   * Returns a text that identifies the caller: `limit` counts calls by this text, and equal idempotency keys of
+   * different callers are kept apart by it. Without this function, all callers share one limit, and their keys are not
+   * kept apart. Default: none.
    */
   identify?: ((caller: Given, request: Request) => string) | undefined;
-  /** Limit of the calls of one caller. Default: none. */
+  /** Limit of the rate at which one caller may call. Default: none. */
   limit?: EdgeLimit | undefined;
-  /** Origins whose pages may call, besides the handler's own origin, such as `https://shop.example`. Default: none. */
+  /**
+   * Origins (of web pages) whose scripts may call, besides the handler's own origin, such as `https://shop.example`.
+   * Default: none.
+   */
   origins?: readonly string[] | undefined;
-  /** True if pages of `origins` may send cookies. Default: false. */
+  /** True if scripts of pages from `origins` may send cookies. Default: false. */
   credentials?: boolean | undefined;
-  /** Maximum size of a body, in bytes, 1 to 2^31 - 1. Default: 1,048,576. */
+  /** Maximum size of a request's body, in bytes, 1 to 2^31 - 1. Default: 1,048,576. */
   maxBody?: number | undefined;
-  /** Time within which a body has to arrive, in ms, 1 to 2^31 - 1. Default: 10,000. */
+  /** Time within which a request's body has to arrive, in ms, 1 to 2^31 - 1. Default: 10,000. */
   bodyTimeout?: number | undefined;
   /** Maximum time that a client may wait for a result (`Prefer: wait=…`), in ms, 0 to 2^31 - 1. Default: 30,000. */
   maxWait?: number | undefined;
-  /** Interval of the comments that keep a response of events alive, in ms, 1 to 2^31 - 1. Default: 5,000. */
+  /**
+   * Interval of the comments that keep a response of server-sent events alive, in ms, 1 to 2^31 - 1. Default: 5,000.
+   */
   keepAlive?: number | undefined;
 }
 
 /**
- * A rate limit for each caller: a bucket of `burst` tokens, filled at `rate`. Without a token: 429 with `Retry-After`.
+ * A rate limit for each caller, by a bucket of `burst` tokens that is filled at `rate`. A call without a token gets
+ * status 429 with `Retry-After`.
  */
 export interface EdgeLimit {
-  /** Calls a second, more than 0. */
+  /** Calls per second, more than 0. */
   rate: number;
-  /** Maximum number of calls at once, 1 or more. Default: `rate`, at least 1. */
+  /** Maximum number of calls at once after a pause, 1 or more. Default: `rate`, at least 1. */
   burst?: number | undefined;
   /**
-   * `"process"` (default): each process counts for itself. `"cluster"`: each process has its share, the rate divided by
-   * the number of live nodes of its service, without messages between nodes: a caller that reaches only one process has
-   * only that share.
+   * `"process"` (default): each process counts calls for itself, with the whole rate. `"cluster"`: each process has its
+   * share of the rate: the rate divided by the number of live nodes of its service. The nodes exchange no messages
+   * about it, so a caller that reaches only one process has only that process's share.
    */
   over?: "process" | "cluster" | undefined;
 }
 
-/** The handler of an edge. */
+/** Makes the function that handles HTTP requests of an edge. */
 export function edgeHandler<Given>(
   app: Catga,
   routes: ReadonlyMap<string, EdgeRoute>,
@@ -92,7 +99,7 @@ export function edgeHandler<Given>(
   return (request) => handler.handle(request);
 }
 
-/** A call: its action and its target. */
+/** A call of an edge's entry: what is to be done, and with which entry. */
 interface Called<Given> {
   readonly request: Request;
   readonly route: EdgeRoute;
@@ -104,7 +111,7 @@ interface Called<Given> {
   readonly values: boolean;
 }
 
-/** A route, with the run and the signal that the path names after it. */
+/** An entry of the edge, with the run and the signal that the path names after the entry's name. */
 interface RoutePlace {
   readonly route: EdgeRoute;
   readonly run: string | undefined;
@@ -116,14 +123,17 @@ class EdgeHandler<Given> {
   readonly #routes: ReadonlyMap<string, EdgeRoute>;
   readonly #options: EdgeHandlerOptions<Given>;
   readonly #base: string;
-  /** Routes by path. */
+  /** By path: the entry of the edge. */
   readonly #places: ReadonlyMap<string, RoutePlace>;
   readonly #origins: ReadonlySet<string>;
   readonly #bodies: BodyReader;
-  /** Calls back when the app drains: one listener serves all open responses of events. */
+  /**
+   * Calls back when the app drains (shuts down in an orderly way). One listener serves all open responses of
+   * server-sent events.
+   */
   readonly #draining: AbortSource;
   readonly #buckets: TokenBuckets | undefined;
-  /** Encoded events of tails, which all responses share: as JSON, and as values with tags. */
+  /** Encoded durable events, which all responses share: as JSON, and as values with tags. */
   readonly #texts = [new WeakMap<object, Uint8Array>(), new WeakMap<object, Uint8Array>()] as const;
 
   constructor(app: Catga, routes: ReadonlyMap<string, EdgeRoute>, options: EdgeHandlerOptions<Given>) {
@@ -180,7 +190,7 @@ class EdgeHandler<Given> {
   #failed(error: unknown): Response {
     if (error instanceof EdgeRefusal) return error.response(titleOf(error.status));
     if (isCatgaError(error)) return answer({ ok: false, error }, { values: false, failures: {} });
-    console.error("edge:", error); // no node has logged it, and the client gets only a code
+    console.error("edge:", error); // logged here, because no node has logged the error, and the client gets only a code
     return answer({ ok: false, error: new CatgaError("HANDLER_FAILED", "the call failed") }, {
       values: false,
       failures: {},
@@ -198,7 +208,7 @@ class EdgeHandler<Given> {
     const key = kind === "event" ? queryOf(request).get("key") ?? undefined : undefined;
     const call: EdgeCall = { name, kind, contract: contract.name, meta, run, action, key, signal };
     const given = this.#options.authorize(request, call);
-    // awaited only if it is a promise: each promise costs 0.1 µs
+    // awaited only if it is a promise, because each promise costs 0.1 µs
     return isThenable(given)
       ? Promise.resolve(given).then((caller) => this.#admit(request, place, action, caller))
       : this.#admit(request, place, action, given);
@@ -236,8 +246,8 @@ class EdgeHandler<Given> {
   }
 
   /**
-   * Returns the route of a path, with the run and the signal that follow the route's name. Throws a refusal if there is
-   * none.
+   * Returns the entry for a path, with the run and the signal that follow the entry's name. Throws a refusal if there
+   * is none.
    */
   #find(pathname: string): RoutePlace {
     const listed = this.#places.get(pathname);
@@ -252,8 +262,8 @@ class EdgeHandler<Given> {
   }
 
   /**
-   * Throws a refusal if a request with cookies that may change state comes neither from the own origin nor from
-   * `origins`.
+   * Throws a refusal if a request that may change state, and carries cookies, comes neither from the handler's own
+   * origin nor from one of `origins`.
    */
   #checkOrigin(request: Request): void {
     if (request.method === "GET" || !request.headers.has("cookie")) return;
@@ -273,7 +283,10 @@ class EdgeHandler<Given> {
     return caller === undefined ? undefined : { [CALLER_HEADER]: encodeValue(caller, "caller") };
   }
 
-  /** Returns the id of a message or run of this caller; `undefined` without an `Idempotency-Key`. */
+  /**
+   * Returns the id of the message or run, made from the header `Idempotency-Key` and the caller; `undefined` without
+   * this header.
+   */
   #idOf({ request, identity }: Called<Given>): string | undefined {
     const key = request.headers.get("idempotency-key") ?? undefined;
     if (key === undefined) return undefined;
@@ -289,13 +302,13 @@ class EdgeHandler<Given> {
     const { route: { contract, options: { failures = {} } }, values, request } = called;
     const of = contract as Contract<"command" | "query", unknown, unknown>;
     const given = this.#idOf(called);
-    // a contract that makes ids decides which messages are equal, whatever key a caller gives
+    // the header does not count if the contract makes ids: then the contract decides which messages are equal
     const id = of.options.id === undefined ? given : undefined;
     if (given !== undefined && of.kind !== "command") {
       throw new EdgeRefusal(400, "INVALID_MESSAGE", "a query takes no Idempotency-Key");
     }
     const input = await this.#bodies.input(request);
-    // a command continues when its client leaves: its changes are not cut off half-way
+    // only a query ends when its client leaves: the changes of a command are not cut off half-way
     const signal = of.kind === "query" ? request.signal : undefined;
     const headers = this.#headers(called);
     const isPlain = id === undefined && headers === undefined && signal === undefined;
@@ -332,8 +345,8 @@ class EdgeHandler<Given> {
   }
 
   /**
-   * Returns the signals that end a response of events: the client leaves, or this node drains and the client
-   * reconnects.
+   * Returns the signals that end a response of server-sent events: the client leaves, or this node drains, and the
+   * client reconnects to another node.
    */
   #endsOf(request: Request): readonly AbortSource[] {
     return [ownAbort(request.signal), this.#draining];
@@ -344,7 +357,7 @@ class EdgeHandler<Given> {
     const from = request.headers.get("last-event-id") || query.get("from") || "now";
     const key = query.get("key") ?? undefined;
     const follow = this.#app.follow as (contract: unknown, options: object) => EventFollower<unknown>;
-    // the response ends the iteration when the client leaves
+    // no signal here: the response itself ends the iteration when the client leaves
     const items = follow.call(this.#app, contract, { from: fromOf(from), key });
     const texts = this.#texts[values ? 1 : 0];
     const bytesOf = (event: FollowedEvent<unknown>) => {
@@ -423,7 +436,7 @@ class EdgeHandler<Given> {
   }
 }
 
-/** Returns the action of a method on a path. Throws a refusal if the path does not have the method. */
+/** Returns what a request with this method on this path does. Throws a refusal if the path does not have the method. */
 function actionOf(method: string, { route, run, signal }: RoutePlace): EdgeAction {
   const actions = actionsOf(route, run, signal);
   const action = actions.get(method);
@@ -432,7 +445,7 @@ function actionOf(method: string, { route, run, signal }: RoutePlace): EdgeActio
   throw new EdgeRefusal(405, "METHOD_NOT_ALLOWED", `the method must be ${allow}`, { allow });
 }
 
-/** Returns the actions of a path, by method. Throws a refusal for a signal that the route does not list. */
+/** Returns what requests on a path can do, by method. Throws a refusal for a signal that the entry does not list. */
 function actionsOf(
   { kind, options }: EdgeRoute,
   run: string | undefined,
@@ -443,15 +456,18 @@ function actionsOf(
   return Object.hasOwn(options.tell ?? {}, signal) ? SIGNAL_ACTIONS : raise(NOT_FOUND);
 }
 
-/** Functions to resume a stream after an item: the text of an item's place, and the input that continues after it. */
+/**
+ * How a stream is resumed after an item: functions that make the text of an item's place, and the input with which to
+ * continue after it.
+ */
 interface StreamPlace {
   id(item: unknown): string;
   from(input: unknown, id: string): unknown;
 }
 
 /**
- * Returns the input that continues after an item. Throws a refusal if the program's function throws for the client's
- * text.
+ * Returns the input with which a stream continues after an item. Throws a refusal if the program's function throws for
+ * the text that the client sent.
  */
 function inputBehind(place: StreamPlace, input: unknown, id: string): unknown {
   try {
@@ -462,7 +478,7 @@ function inputBehind(place: StreamPlace, input: unknown, id: string): unknown {
   }
 }
 
-/** Returns the functions to resume a stream after an item; `undefined`: the stream cannot be resumed. */
+/** Returns how a stream is resumed after an item; `undefined`: the stream cannot be resumed. */
 function placeOf({ options: { resume: own } }: AnyContract, resume: EdgeResume | undefined): StreamPlace | undefined {
   const named = (text: string) => {
     if (text.length <= MAX_PLACE && /^[\x21-\x7e]*$/.test(text)) return text;
@@ -484,7 +500,7 @@ function placeOf({ options: { resume: own } }: AnyContract, resume: EdgeResume |
   };
 }
 
-/** Parses the place where a tail begins. Throws a refusal if it is invalid. */
+/** Parses the place from which a client wants to follow events. Throws a refusal if it is invalid. */
 function fromOf(text: string): "now" | "start" | number | Date {
   if (text === "now" || text === "start") return text;
   if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
@@ -501,7 +517,10 @@ function openRun({ id, status, stage, pending }: RunInfo): OpenRun {
   return { run: id, status, ...(stage === undefined ? {} : { stage }), pending: shown };
 }
 
-/** Returns the wait that a request prefers (RFC 7240), in ms; 0 if the request has no preference. */
+/**
+ * Returns how long a client wants to wait for a result, by its header `Prefer: wait=…` (RFC 7240), in ms; 0 without
+ * this header.
+ */
 function waitOf(request: Request): number {
   const [, seconds] = /(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])/.exec(request.headers.get("prefer") ?? "") ?? [];
   return Number(seconds ?? 0) * 1_000;
@@ -512,12 +531,12 @@ function matches(request: Request, etag: string): boolean {
   return wanted !== null && wanted.split(",").some((each) => each.trim() === etag || each.trim() === "*");
 }
 
-/** Returns true if a part of a path may be the id of a run: no run has another id. */
+/** Returns true if a part of a path can be the id of a run. */
 function isRunId(part: string | undefined): boolean {
   return part !== undefined && part !== "" && part.length <= MAX_ID;
 }
 
-/** Decodes a part of a path, or a place. Throws a refusal if its escapes are invalid. */
+/** Decodes a part of a path, or the text of a place. Throws a refusal if its escapes are invalid. */
 function decodedPart(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -526,7 +545,7 @@ function decodedPart(text: string): string {
   }
 }
 
-/** Returns the path of a URL. `URL` is slow, and is used only if the path may have to be normalized. */
+/** Returns the path of a URL. The class `URL` is slow, and is used only if the path may have to be normalized. */
 function pathOf(url: string): string {
   if (!PLAIN_URL.test(url)) return new URL(url).pathname;
   const query = url.indexOf("?");
@@ -585,7 +604,7 @@ function checkLimit(limit: EdgeLimit): void {
 
 type EdgeAction = EdgeCall["action"];
 
-/** Actions of a path without a run, by method. */
+/** What requests on a path without a run do, by kind of entry and by method. */
 const ACTIONS: Readonly<Record<EdgeRoute["kind"], ReadonlyMap<string, EdgeAction>>> = {
   command: new Map([["POST", "send"]]),
   query: new Map([["GET", "read"], ["POST", "send"]]),
@@ -609,12 +628,15 @@ const HANDLER_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeHandlerOptions>([
   "keepAlive",
 ]);
 const LIMIT_OPTIONS: ReadonlySet<string> = new Set<keyof EdgeLimit>(["rate", "burst", "over"]);
-/** Matches a URL whose path needs no normalization: no escapes, dots or other characters that `URL` changes. */
+/**
+ * Matches a URL whose path needs no normalization: it has no escapes, dots or other characters that the class `URL`
+ * changes.
+ */
 const PLAIN_URL = /^https?:\/\/[\w.:[\]-]+\/[\w/-]*(?:\?|$)/;
 const HTTPS = "https://";
 const NOT_FOUND = new EdgeRefusal(404, "NOT_FOUND", "there is nothing here");
 const NO_RESUME = new EdgeRefusal(400, "INVALID_MESSAGE", "this stream cannot go on behind an item");
-/** Request headers on which an answer depends: a browser's cache, too, keeps answers for two callers apart. */
+/** Request headers on which answers depend, so that a browser's cache keeps answers for two callers apart. */
 const VARY = "accept, authorization, cookie";
 const PREFLIGHT = {
   "access-control-allow-methods": "GET, POST, DELETE",
@@ -628,10 +650,11 @@ const BODY_TIMEOUT = 10_000;
 /** Default of `maxWait`, in ms. */
 const MAX_WAIT = 30_000;
 /**
- * Maximum length of an `Idempotency-Key`, in characters: with the caller's text it has to fit into a message id of 256.
+ * Maximum length of an `Idempotency-Key`, in characters: together with the text that identifies the caller it has to
+ * fit into a message id of 256 characters.
  */
 const MAX_KEY = 128;
-/** Maximum length of an item's place, which is sent in a header, in characters. */
+/** Maximum length of the text of an item's place, in characters; the text is sent in a header. */
 const MAX_PLACE = 4_096;
-/** Maximum number of callers whose calls are counted at once. */
+/** Maximum number of callers whose calls are counted for the rate limit. */
 const MAX_CALLERS = 100_000;

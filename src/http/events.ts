@@ -1,11 +1,14 @@
-/** Streams as server-sent events. */
+/** HTTP responses of server-sent events, made of streams. */
 import { checkFunction, checkKnown, checkNumber, checkSignal, disown, MAX_TIMEOUT, show } from "../data/checks.ts";
 import { encode } from "../data/utf8.ts";
 import { COMMENT, END, EVENT_STREAM_HEADERS, eventStreamBody, failureEvent, itemText, ownAbort } from "./sse_body.ts";
 
 /** Options of {@link events}. */
 export interface EventsOptions<T> {
-  /** Signal of the request: its abort ends the stream. The stream also ends when the client leaves. Default: none. */
+  /**
+   * The signal of the HTTP request: aborting it ends the stream. The stream also ends when the client leaves. Default:
+   * none.
+   */
   signal?: AbortSignal | undefined;
   /**
    * Returns the id of an item, which a browser that reconnects sends as `Last-Event-ID`. Default: the number of the
@@ -16,16 +19,16 @@ export interface EventsOptions<T> {
    * Interval of the comments that keep the connection alive while no item comes, in ms, 1 to 2^31 - 1. Default: 5,000.
    */
   keepAlive?: number | undefined;
-  /** Further headers. Default: none. */
+  /** Further headers of the response. Default: none. */
   headers?: ResponseInit["headers"] | undefined;
 }
 
 /**
  * Returns a response of server-sent events, one for each item, as JSON, with an `id`. After the last item an event
- * `end` follows, or `failure` with problem details: otherwise a browser would reconnect. Items that JSON cannot hold,
- * and errors of the stream or of `id` that are no `CatgaError`, are logged to the console. Items are read no faster
- * than the client takes them; when the client leaves, the stream ends. When the app of a stream that `app.stream`
- * returned drains, the response ends without `end`, so that a browser reconnects to another gateway.
+ * `end` follows, or an event `failure` with problem details: otherwise a browser would reconnect. Items that JSON
+ * cannot hold, and errors of the stream or of `id` that are no `CatgaError`, are logged to the console. Items are read
+ * no faster than the client takes them; when the client leaves, the stream ends. When the app of a stream that
+ * `app.stream` returned drains, the response ends without `end`, so that a browser reconnects to another gateway.
  *
  * @example
  * ```ts
@@ -62,10 +65,13 @@ export function events<T>(stream: AsyncIterable<T>, options: EventsOptions<T> = 
   return new Response(body, { headers });
 }
 
-/** Default interval of comments, in ms: `Bun.serve` ends a response that is silent for 10 s, and checks every 4 s. */
+/**
+ * Default interval of the comments that keep a response alive, in ms: `Bun.serve` ends a response that is silent for 10
+ * s, and checks every 4 s.
+ */
 export const KEEP_ALIVE = 5_000;
 const EVENTS_OPTIONS = new Set(["signal", "id", "keepAlive", "headers"] satisfies (keyof EventsOptions<unknown>)[]);
-/** Returns an id as one line. Throws a `TypeError` if the value is no valid id. */
+/** Returns the id of an event as one line of text. Throws a `TypeError` if the value is not a valid id. */
 function line(id: string | number): string {
   if (typeof id !== "string" && !Number.isFinite(id)) {
     disown(id);

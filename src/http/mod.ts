@@ -1,6 +1,6 @@
 /**
- * The edge to HTTP: results as responses, and streams as server-sent events. Only the Fetch API is used, so that it
- * works in `Deno.serve`, `Bun.serve`, Hono, Node and wherever a `Response` is taken.
+ * Contracts, results and streams on HTTP: results become responses, streams become server-sent events. This module uses
+ * only the Fetch API, so that it works in `Deno.serve`, `Bun.serve`, Hono, Node and wherever a `Response` is accepted.
  *
  * @example
  * ```ts

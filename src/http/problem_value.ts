@@ -1,15 +1,15 @@
-/** Problem details for Catga's client. */
+/** Problem details (RFC 9457: an error as JSON) in the form that Catga's client reads. */
 import { encodeValue } from "../data/encoding.ts";
 import { type CatgaError, isErrorCode } from "../error.ts";
 import { problem } from "./respond.ts";
 
-/** Returns problem details as a value with tags, so that details keep their types. */
+/** Returns problem details as a value with tags, so that the details of the error keep types that JSON lacks. */
 export function problemValue(error: CatgaError, status: number): string {
   const { code, message, details, retryable } = error;
   const isShown = status < 500 || !isErrorCode(code);
   try {
     return encodeValue({ status, code, retryable, ...(isShown ? { detail: message, details } : {}) }, "problem");
   } catch {
-    return problem(error, status); // the details cannot be sent
+    return problem(error, status); // without tags, because the details of the error cannot be sent
   }
 }

@@ -1,16 +1,16 @@
-/** Refusals of an edge itself: status, code, and a text that says no more than the caller may know. */
+/** Refusals that an edge itself makes: a status, a code, and a text that says no more than the caller may know. */
 import { checkInteger, checkString } from "../data/checks.ts";
 import type { EdgeCode } from "./edge_types.ts";
 
-/** A refusal. `authorize` returns one, made by {@link deny}. */
+/** A refusal of an HTTP request by an edge, such as `authorize` returns, made by {@link deny}. */
 export class EdgeRefusal {
   /** The HTTP status. */
   readonly status: number;
-  /** The code of the problem details. */
+  /** The code in the problem details (the error as JSON). */
   readonly code: string;
-  /** The text of the problem details. */
+  /** The text in the problem details (the error as JSON). */
   readonly detail: string;
-  /** Headers of the response. */
+  /** Headers of the HTTP response. */
   readonly headers: Readonly<Record<string, string>>;
 
   /** Makes the refusal of a request. */
@@ -21,7 +21,7 @@ export class EdgeRefusal {
     this.headers = headers;
   }
 
-  /** Makes the response, with problem details (RFC 9457). */
+  /** Makes the HTTP response for the refusal, with problem details (RFC 9457). */
   response(title: string): Response {
     const { status, code, detail } = this;
     const headers = new Headers(this.headers);
@@ -31,7 +31,7 @@ export class EdgeRefusal {
 }
 
 /**
- * Makes the refusal that `authorize` returns: 401 (who are you?), 403 (you may not) or 404 (there is nothing).
+ * Makes a refusal for `authorize` to return: 401 (who are you?), 403 (you may not) or 404 (there is nothing).
  *
  * @example
  * ```ts

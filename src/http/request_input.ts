@@ -1,19 +1,21 @@
-/** The input of a call, from the body of a request or from its URL. */
+/** Reads the input of a call from an HTTP request: from its body, or from its URL. */
 import { decode, joinBytes } from "../data/utf8.ts";
 import { decodeText } from "../data/encoding.ts";
 import { isTagged } from "../data/tags.ts";
 import { type Clock, systemClock, type Timer } from "../ports/clock.ts";
 import { EdgeRefusal } from "./refusal.ts";
 
-/** Media type of values with tags, which Catga's client sends and accepts: values that JSON lacks keep their types. */
+/** Media type of values with tags, which Catga's client sends and accepts; they keep types that JSON lacks. */
 export const VALUES = "application/vnd.catga+json";
 
-/** True if a request wants values with tags, not plain JSON. */
+/** Returns true if a request wants its answer as values with tags, not as plain JSON. */
 export function wantsValues(request: Request): boolean {
   return request.headers.get("accept")?.includes(VALUES) ?? false;
 }
 
-/** Returns why a body of this media type is refused; `undefined`: it is JSON, or there is no body. */
+/**
+ * Returns the refusal of a body with this media type; `undefined`: the body is accepted as JSON, or there is no body.
+ */
 export function refusedMediaType(request: Request): EdgeRefusal | undefined {
   const type = request.headers.get("content-type");
   if (type === null && (request.body === null || request.headers.get("content-length") === "0")) return undefined;
@@ -23,7 +25,10 @@ export function refusedMediaType(request: Request): EdgeRefusal | undefined {
   return new EdgeRefusal(415, "UNSUPPORTED_MEDIA_TYPE", "the body must be application/json");
 }
 
-/** Parses a text of a URL or a body. Throws a refusal if the text is neither JSON nor a value with tags. */
+/**
+ * Parses the input of a call from a text of a URL or a body. Throws a refusal if the text is neither JSON nor a value
+ * with tags.
+ */
 export function inputOf(text: string): unknown {
   if (text === "") return undefined;
   try {
@@ -37,20 +42,20 @@ export function inputOf(text: string): unknown {
 export interface BodyReaderOptions {
   /** Maximum size of a body, in bytes. */
   readonly most: number;
-  /** Time within which a body has to arrive, in ms. */
+  /** Time within which a body has to arrive completely, in ms. */
   readonly limit: number;
-  /** Aborts when the node begins to drain. */
+  /** Aborts when the node begins to drain (shut down in an orderly way). */
   readonly draining: AbortSignal;
   readonly clock?: Clock;
 }
 
-/** Reads bodies of requests, each up to a maximum size and within a time limit. */
+/** Reads the bodies of requests, each up to a maximum size and within a time limit. */
 export class BodyReader {
   readonly #most: number;
   readonly #limit: number;
   readonly #draining: AbortSignal;
   readonly #clock: Clock;
-  /** Bodies that have not arrived, oldest first: one timer serves all. */
+  /** Bodies that have not arrived completely, oldest first. One timer serves all. */
   readonly #pending = new Set<PendingBody>();
   #timer: Timer | undefined;
 
@@ -62,7 +67,10 @@ export class BodyReader {
     draining.addEventListener("abort", () => this.#rest(), { once: true });
   }
 
-  /** Reads and parses a body. Rejects with a refusal if the body is too large, too late, or neither UTF-8 nor JSON. */
+  /**
+   * Reads and parses the body of a request. Rejects with a refusal if the body is too large, too late, or neither UTF-8
+   * nor JSON.
+   */
   input(request: Request): Promise<unknown> {
     const { headers } = request;
     const length = headers.get("content-length");
@@ -73,7 +81,8 @@ export class BodyReader {
       const pending: PendingBody = { due: this.#clock.monotonic() + this.#limit, resolve, reject, cancel: undefined };
       this.#pending.add(pending);
       this.#timer ??= this.#arm(this.#limit);
-      // servers end a body at its length: the body is read as a whole, in a third of the time
+      // bounded, so that the body can be read at once, in a third of the time: servers end a body at its announced
+      // length
       const read = isBounded ? bytesOf(request) : this.#chunks(request, pending);
       read.then((bytes) => this.#came(pending, bytes), (error) => this.#failed(pending, error));
     });
@@ -103,7 +112,7 @@ export class BodyReader {
   async #chunks({ body }: Request, pending: PendingBody): Promise<Uint8Array> {
     if (body === null) return NO_BYTES;
     const reader = body.getReader();
-    pending.cancel = () => void reader.cancel().catch(() => {}); // the sender has left, or the body is refused
+    pending.cancel = () => void reader.cancel().catch(() => {}); // nobody waits for the body
     const chunks: Uint8Array[] = [];
     let size = 0;
     try {
@@ -119,7 +128,8 @@ export class BodyReader {
   }
 
   /**
-   * Called while the node drains: cancels the timer if no body is awaited. Before, it is kept, not set for each body.
+   * Called while the node drains: cancels the timer if no body is being read. Before, the timer is kept, so that it
+   * need not be set for each body.
    */
   #rest(): void {
     if (this.#pending.size > 0) return;
@@ -148,16 +158,17 @@ export class BodyReader {
   }
 }
 
-/** Returns the whole body. */
+/** Returns the bytes of the whole body. */
 function bytesOf(request: Request): Promise<Uint8Array> {
-  // in Bun a third faster than `arrayBuffer()`; requests made by adapters for Node have only `arrayBuffer()`
+  // `bytes()` is a third faster in Bun than `arrayBuffer()`; requests made by adapters for Node have only
+  // `arrayBuffer()`
   if (Object.getPrototypeOf(request) === Request.prototype) return request.bytes();
   return request.arrayBuffer().then((buffer) => new Uint8Array(buffer));
 }
 
-/** A body that has not arrived. */
+/** A body that has not arrived completely. */
 interface PendingBody {
-  /** When the body is too late, by the monotonic clock. */
+  /** Time until which the body has to arrive, by the monotonic clock. */
   readonly due: number;
   readonly resolve: (input: unknown) => void;
   readonly reject: (refusal: EdgeRefusal) => void;

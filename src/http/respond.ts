@@ -1,4 +1,4 @@
-/** Results as responses of HTTP. */
+/** Makes HTTP responses of results. */
 import { statusOf } from "../contract/error_status.ts";
 import { isFailure, type Result } from "../contract/result.ts";
 import { checkInteger, checkKnown, isPlain, isRecord, show } from "../data/checks.ts";
@@ -7,15 +7,16 @@ import { type AnyCode, type CatgaError, isErrorCode } from "../error.ts";
 
 /** Options of {@link respond}. */
 export interface RespondOptions<F extends string = AnyCode> extends ResponseInit {
-  /** Statuses of the handler's own codes: 200 to 599 without 204, 205 and 304. Default: 422. */
+  /** HTTP statuses of the handler's own failure codes: 200 to 599 without 204, 205 and 304. Default: 422. */
   failures?: { readonly [Code in F]?: number } | undefined;
 }
 
 /**
- * The response to a result: its value as JSON with the `status` and `headers` given (200; 204 for `undefined`), or
- * problem details (RFC 9457) with the status of its code: `status`, `title`, `detail`, `code` and `details`; what went
- * wrong inside, from 500 on, only by its code. `Retry-After`, in s, stands where it may be tried again: 1, or what
- * `rateLimit` says. Throws a `CatgaError` `INVALID_RESPONSE` for a value of this process that JSON cannot hold.
+ * Makes the HTTP response for a result. For a success: the value as JSON, with the given `status` (default: 200; 204
+ * for `undefined`) and `headers`. For a failure: problem details (RFC 9457) with the status of the error's code, and
+ * `status`, `title`, `detail`, `code` and `details`; for statuses from 500 on, only the code says what went wrong. If
+ * another try may help, the header `Retry-After` says after how many s: 1, or the value of `rateLimit`. Throws a
+ * `CatgaError` `INVALID_RESPONSE` for a value of this process that JSON cannot hold.
  *
  * @example
  * ```ts
@@ -50,14 +51,17 @@ export function respond<T, F extends string>(result: Result<T, F>, options: Resp
   return new Response(problem(error, failed), { ...init, status: failed, statusText: "", headers });
 }
 
-/** Returns the header `retry-after`, in s, if a retry may help: 1, or the value of `rateLimit`. */
+/** Returns the header `retry-after`, with a number of s, if another try may help: 1, or the value of `rateLimit`. */
 export function retryAfter({ code, details, retryable }: CatgaError, status: number): Readonly<Record<string, string>> {
   if (status !== 503 && !retryable) return {};
   const limited = code === "RATE_LIMITED" && isRecord(details) ? details.retryAfter : undefined;
   return { "retry-after": `${Number.isSafeInteger(limited) ? Math.max(1, Math.ceil(limited as number / 1_000)) : 1}` };
 }
 
-/** Throws if the option `failures` is not an object that maps codes to statuses which allow a body. */
+/**
+ * Throws if the option `failures` is not an object that maps codes to HTTP statuses which allow a body. `at`: text at
+ * the beginning of the error.
+ */
 export function checkFailures(at: string, failures: Readonly<Record<string, number | undefined>>): void {
   if (!isPlain(failures)) {
     throw new TypeError(`${at}: failures must be an object like { SOLD_OUT: 409 }; got ${show(failures)}`);
@@ -72,7 +76,10 @@ function checkStatus(option: string, status: number, hasBody: boolean): void {
   }
 }
 
-/** Returns problem details as JSON. Details of internal errors are only in the log of the node where they occurred. */
+/**
+ * Returns problem details (RFC 9457) of an error as JSON. Details of internal errors are left out: they are only in the
+ * log of the node where the error happened.
+ */
 export function problem(error: CatgaError, status: number): string {
   const { code, message, details } = error;
   const title = titleOf(status);
@@ -82,22 +89,22 @@ export function problem(error: CatgaError, status: number): string {
   try {
     return text(isShown ? { detail: message, details } : {});
   } catch {
-    return text({ detail: message }); // the details cannot be sent
+    return text({ detail: message }); // without the details, which cannot be sent
   }
 }
 
-/** Returns the status of an error. */
+/** Returns the HTTP status of an error. */
 export function httpStatus({ code }: CatgaError): number {
   return httpStatusOfCode(code);
 }
 
-/** Returns the status of the error with a code. */
+/** Returns the HTTP status of an error with this code. */
 export function httpStatusOfCode(code: string): number {
-  return code === "NO_HANDLER" ? 503 : statusOf({ code }); // the service is missing, the address is right
+  return code === "NO_HANDLER" ? 503 : statusOf({ code }); // 503, not 404: the address is right, the service is missing
 }
 
 const RESPOND_OPTIONS = new Set(["status", "statusText", "headers", "failures"]);
-/** Returns the title of a status. */
+/** Returns the title (reason phrase) of an HTTP status. */
 export function titleOf(status: number): string {
   return TITLES[status] ?? (status < 500 ? "Request Failed" : "Server Error");
 }

@@ -1,8 +1,8 @@
 /**
- * The body of a response of server-sent events, for streams and for the tails of an edge. Items are read no faster than
- * the client takes them, a comment keeps the connection alive while no item comes, and a response that nobody reads has
- * no timer. An error of an item, or of the stream, is sent as the last event. `edge_events.ts` encodes the events of an
- * edge.
+ * The body of an HTTP response of server-sent events, for streams, and for durable events that clients of an edge
+ * follow. Items are read no faster than the client takes them, a comment keeps the connection alive while no item
+ * comes, and a response that nobody reads has no timer. An error of an item, or of the stream, is sent as the last
+ * event. `edge_events.ts` encodes the events of an edge.
  */
 import { encode } from "../data/utf8.ts";
 import { toJson, toText } from "../data/encoding.ts";
@@ -11,27 +11,30 @@ import { onAbort, systemClock, type Timer } from "../ports/clock.ts";
 import { problemValue } from "./problem_value.ts";
 import { httpStatus, problem } from "./respond.ts";
 
-/** The parts of a body of events. */
+/** What the body of a response of server-sent events is made from. */
 export interface EventStream<T> {
   readonly items: AsyncIterator<T>;
-  /** Abort sources, each of which ends the body without an event. */
+  /** Signals, each of which ends the body without a further event. */
   readonly signals: readonly AbortSource[];
-  /** Interval at which {@link EventStream.idle} is sent while no item comes, in ms. */
+  /** Interval at which the bytes of `idle` are sent while no item comes, in ms. */
   readonly keepAlive: number;
-  /** Encodes the event of an item. If it throws, {@link EventStream.failed} gets the error. */
+  /** Encodes the event for an item. If this throws, {@link EventStream.failed} gets the error. */
   event(item: T): Uint8Array;
   /** Returns the bytes to send while no item comes. */
   idle(): Uint8Array;
-  /** The event after the last item; `undefined`: none, so that the client reconnects. */
+  /** The event that is sent after the last item; `undefined`: none, so that the client reconnects. */
   readonly end: Uint8Array | undefined;
-  /** Returns the event after a failure; `undefined`: none, so that the client reconnects. */
+  /** Returns the event that is sent after an error; `undefined`: none, so that the client reconnects. */
   failed(thrown: unknown): Uint8Array | undefined;
 }
 
-/** Calls back at the abort, or at once if it has happened. Returns a function that removes the callback. */
+/**
+ * Registers a callback for an abort, which is called at once if the abort has happened before. Returns a function that
+ * removes the callback.
+ */
 export type AbortSource = (callback: () => void) => () => void;
 
-/** Shares one listener of a signal among many callbacks. */
+/** Makes an abort source of a signal, which shares one listener among many callbacks. */
 export function sharedAbort(signal: AbortSignal): AbortSource {
   const callbacks = new Set<() => void>();
   onAbort(signal, () => {
@@ -44,31 +47,34 @@ export function sharedAbort(signal: AbortSignal): AbortSource {
   };
 }
 
-/** Adds a listener of its own to a signal, for one response. */
+/** Makes an abort source of a signal, with a listener for each callback. */
 export function ownAbort(signal: AbortSignal): AbortSource {
   return (callback) => onAbort(signal, callback);
 }
 
-/** Headers of a response of events. */
+/** Headers of an HTTP response of server-sent events. */
 export const EVENT_STREAM_HEADERS = [
   ["content-type", "text/event-stream"],
   ["cache-control", "no-cache, no-transform"],
-  ["x-accel-buffering", "no"], // nginx
+  ["x-accel-buffering", "no"], // tells nginx not to buffer the response
 ] as const;
-/** An event without content: it keeps a connection alive. */
+/** An event without content (a comment), which keeps a connection alive. */
 export const COMMENT: Uint8Array = encode(":\n\n");
-/** The last event of a stream that has ended. */
+/** The event that is sent when a stream has ended. */
 export const END: Uint8Array = encode("event: end\ndata:\n\n");
 
 const FIRST_PAUSE = 50;
 
-/** Makes the body of a response of events. */
+/** Makes the body of an HTTP response of server-sent events. */
 export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8Array> {
   const { items, signals, keepAlive } = stream;
   let alive: Timer | undefined;
   let offs: readonly (() => void)[] = [];
   let over = false;
-  /** In ms: short at first, so that a client that soon loses its connection already knows its place. */
+  /**
+   * Pause before the next comment, in ms: short at first, so that a client that soon loses its connection already knows
+   * its place.
+   */
   let pause = FIRST_PAUSE;
 
   const end = () => {
@@ -76,19 +82,19 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
     over = true;
     alive?.cancel();
     for (const off of offs) off();
-    (async () => await items.return?.())().catch(() => {}); // there is no caller left for the error
+    (async () => await items.return?.())().catch(() => {}); // no caller is left who could get the error
   };
   const keepAliveWhileIdle = (to: ReadableStreamDefaultController<Uint8Array>) => {
     alive = systemClock.after(Math.min(pause, keepAlive), () => {
       pause *= 2;
-      // not while the client is slower than the items
+      // not while the client is slower than the items: it gets enough to read
       if ((to.desiredSize ?? 0) > 0) to.enqueue(stream.idle());
       keepAliveWhileIdle(to);
     });
   };
   return new ReadableStream({
     start(to) {
-      to.enqueue(COMMENT); // so that the client gets the headers
+      to.enqueue(COMMENT); // sent at once, so that the client gets the headers
       const close = () => {
         if (over) return;
         end();
@@ -96,7 +102,7 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
       };
       offs = signals.map((onAborted) => onAborted(close));
     },
-    /** Comments are sent only during a pull: a response that nobody reads has no timer. */
+    /** Comments are sent only during a pull, so that a response that nobody reads has no timer. */
     async pull(to) {
       keepAliveWhileIdle(to);
       let event: Uint8Array | undefined;
@@ -120,8 +126,8 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
 }
 
 /**
- * Returns an item as text: a value with tags, or JSON. An error of an item that cannot be sent is logged here: no node
- * has logged it, and the client gets only a code.
+ * Returns an item as text: as a value with tags, or as JSON. The error for an item that cannot be sent is logged here,
+ * because no node has logged it, and the client gets only a code.
  */
 export function itemText(item: unknown, values: boolean): string {
   try {
@@ -133,7 +139,8 @@ export function itemText(item: unknown, values: boolean): string {
 }
 
 /**
- * Encodes the event of an error that a stream threw, as problem details; an error that is no `CatgaError` is logged.
+ * Encodes the event for an error that a stream threw, as problem details; an error that is not a `CatgaError` is
+ * logged, too.
  */
 export function failureEvent(thrown: unknown, values: boolean): Uint8Array {
   return encode(`event: failure\ndata: ${failureText(thrown, values)}\n\n`);
@@ -144,7 +151,7 @@ function failureText(thrown: unknown, values: boolean): string {
   try {
     if (isCatgaError(thrown)) return textOf(thrown);
   } catch {
-    // the thrown value cannot be read
+    // the thrown value cannot be read, so a general failure is sent
   }
   console.error("events: the stream, or the function id, threw:", thrown); // no caller is left
   return textOf(new CatgaError("HANDLER_FAILED", "the stream failed"));

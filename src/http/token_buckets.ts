@@ -1,10 +1,10 @@
-/** Limits of calls by caller: a token bucket for each caller, in this process. */
+/** Rate limits of calls by caller: a token bucket for each caller, in this process. */
 import type { Clock } from "../ports/clock.ts";
 
 /** Options of {@link TokenBuckets}. */
 export interface TokenBucketsOptions {
   readonly clock: Pick<Clock, "monotonic">;
-  /** Tokens added to each bucket a second. */
+  /** Number of tokens added to each bucket per second. */
   readonly rate: () => number;
   /** Maximum number of tokens in a bucket. */
   readonly burst: () => number;
@@ -14,21 +14,24 @@ export interface TokenBucketsOptions {
 
 interface TokenBucket {
   tokens: number;
-  /** When `tokens` was counted, by the monotonic clock. */
+  /** Time at which `tokens` was computed, by the monotonic clock. */
   at: number;
 }
 
-/** Token buckets by caller. */
+/** Token buckets: one for each caller. */
 export class TokenBuckets {
   readonly #options: TokenBucketsOptions;
-  /** Buckets in the order of their last use. */
+  /** By caller: the bucket, in the order of last use. */
   readonly #buckets = new Map<string, TokenBucket>();
 
   constructor(options: TokenBucketsOptions) {
     this.#options = options;
   }
 
-  /** Takes a token. Returns 0 if it was taken; else the time until a token is available, in ms. */
+  /**
+   * Takes a token of a caller's bucket. Returns 0 if it was taken; otherwise the time until a token is available, in
+   * ms.
+   */
   take(caller: string): number {
     const { clock, most } = this.#options;
     const [rate, burst, now] = [this.#options.rate(), this.#options.burst(), clock.monotonic()];
@@ -37,7 +40,8 @@ export class TokenBuckets {
     bucket.at = now;
     this.#buckets.delete(caller);
     this.#buckets.set(caller, bucket);
-    // a full bucket needs no memory: callers are forgotten early only if very many call at once
+    // the least recently used bucket is most likely full, and a full bucket needs no memory; another one is lost only
+    // if very many callers call at once
     if (this.#buckets.size > most) this.#buckets.delete(this.#buckets.keys().next().value!);
     if (bucket.tokens < 1) return (1 - bucket.tokens) / rate * 1_000;
     bucket.tokens--;

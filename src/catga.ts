@@ -11,7 +11,6 @@ import { freezePlain, show } from "./data/checks.ts";
 import type { NodeInfo } from "./contract/node_info.ts";
 import type { Observer } from "./contract/observer.ts";
 import type { PayloadCodec } from "./contract/payload_codec.ts";
-import { Cluster } from "./cluster/cluster.ts";
 import { Mediator } from "./dispatch/mediator.ts";
 import { collect } from "./dispatch/registry.ts";
 import { CatgaError } from "./error.ts";
@@ -70,6 +69,8 @@ export function catga(options: CatgaOptions = {}): Promise<Catga> {
  * promise.
  */
 const parts = {
+  cluster: openOnce(() => import("./cluster/cluster.ts")),
+  state: openOnce(() => import("./state/open_state.ts")),
   worker: openOnce(() => import("./log/running/worker.ts")),
   log: openOnce(() => import("./log/log.ts")),
   runs: openOnce(() => import("./flow/runs.ts")),
@@ -121,6 +122,8 @@ async function start(options: CatgaOptions): Promise<Catga> {
     // 3. Make the app: its handlers, and the state that it shares with other nodes. No message reaches the app yet.
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
     const { durable } = mediator;
+    // before the first command, which would wait for it
+    if (mediator.handled.some(({ options }) => "idempotent" in options && options.idempotent)) await parts.state();
     const workflows = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
     const decided = registrations.flatMap(({ handler }) => handler["~handler"].entity?.definition ?? []);
     const shapes = new ContractShapes(workflows.map(({ definition }) => definition), decided);
@@ -142,7 +145,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
       state: (app) => {
         const liveness = { gone: (endpoint: string) => app.gone(endpoint) };
         const node = { node: id, endpoint, liveness, observer };
-        return sharedState({ store, namespace, replicas, clock, random, maxPayload, ...node });
+        return sharedState({ store, namespace, replicas, clock, random, maxPayload, ...node }, parts.state);
       },
       log: async (app) => {
         const [{ openLog }, log] = await Promise.all([parts.log(), link.log()]);
@@ -222,6 +225,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
       // other nodes send messages to it, and its handlers send messages to them, so the app must know the cluster.
       const bucket = await store.open(bucketName(namespace, "nodes"), { ...BUCKETS.nodes, replicas });
       const { events, requests, handled } = mediator;
+      const { Cluster } = await parts.cluster();
       const cluster = new Cluster(
         { ...settings, host: app, transport, namespace, info: self, events, requests, handled, shapes, observer },
         bucket,
@@ -307,6 +311,8 @@ async function connect(
   { id, namespace, observer }: { id: string; namespace: string; observer: Observer },
 ): Promise<Link> {
   const { nats, network, transport: client } = options;
+  // load the cluster beside the client of NATS; an error is thrown where it is awaited
+  if (nats !== undefined || network !== undefined) parts.cluster().catch(() => {});
   const onError = (error: unknown) => observer({ type: "fault", during: "taking a message", error });
   const permitted = () => Promise.resolve();
   if (nats !== undefined) {

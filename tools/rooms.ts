@@ -32,10 +32,10 @@ export const ROOMS: readonly Room[] = [
     may: [
       ...DISPATCH,
       "src/node",
-      "src/cluster",
       "src/state",
     ],
     lazily: [
+      "src/cluster",
       "src/memory",
       "src/nats",
       "src/codec",

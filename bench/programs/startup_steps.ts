@@ -33,6 +33,7 @@ if (what === "whole") {
     import("../../src/nats/connection.ts"),
     import("../../src/nats/transport.ts"),
     import("../../src/nats/key_value_store.ts"),
+    import("../../src/cluster/cluster.ts"),
   ]);
   done("ours");
   const silent = () => {};

@@ -86,7 +86,7 @@ export const startup: Measure = async (stage, effort) => {
       { name: "import of Catga", cells: [step(parts, "mod")] },
       ...[...whole].map(([name, rounds]) => ({ name, cells: [step(rounds, "catga")] })),
       { name: "of it: nats.js is loaded", cells: [step(parts, "nats")] },
-      { name: "of it: ours of NATS is loaded", cells: [step(parts, "ours")] },
+      { name: "of it: ours of NATS and of the cluster is loaded", cells: [step(parts, "ours")] },
       { name: "of it: connect()", cells: [step(parts, "connect")] },
       { name: "of it: the bucket is opened", cells: [step(parts, "bucket")] },
       { name: "of it: a record is written, the others' are read", cells: [step(parts, "join")] },

@@ -1,51 +1,97 @@
 /**
- * The shared state of a node: locks, leadership, claims of idempotent commands, and the cache, each in a bucket that
- * is opened on first use.
+ * The shared state of a node: leadership, and the locks, claims and cache of `open_state.ts`, whose code is loaded at
+ * their first use. Most nodes use none of them; their code is a seventh of a node's files.
  */
-import { type BucketKind, bucketName, BUCKETS, type KeyValueStore } from "../ports/key_value_store.ts";
-import type { Liveness, SharedState } from "../dispatch/context_host.ts";
-import { SharedCache } from "./cache/cache.ts";
-import { IdempotencyStore } from "./claims/idempotency_store.ts";
-import { Leadership } from "./leadership.ts";
-import { LockManager, type LockManagerOptions } from "./locks/lock_manager.ts";
+import { openOnce } from "../ports/open_once.ts";
+import type { Cache, ClaimedRun, LeadOptions, Lock, LockOptions, Term } from "../contract/shared_state.ts";
+import type { Asker, Claimant, Claims, Holdings, Locks, SharedState } from "../dispatch/context_host.ts";
+import { type Lead, Leadership } from "./leadership.ts";
+import type { OpenState, openState, StateOptions } from "./open_state.ts";
 
-/** Options of {@link sharedState}. */
-export interface StateOptions extends Omit<LockManagerOptions, "bucket" | "space"> {
-  readonly store: KeyValueStore;
-  readonly namespace: string;
-  /** Number of servers that keep a copy of each bucket. */
-  readonly replicas: number;
-  readonly liveness: Liveness;
-  /** Returns the maximum size of a message of the store, in bytes. */
-  maxPayload(): number;
+/** Loads `open_state.ts`, once for all apps. */
+export type LoadState = () => Promise<{ readonly openState: typeof openState }>;
+
+/** The shared state of one node. Opens and loads nothing yet. */
+export function sharedState(options: StateOptions, load: LoadState): SharedState {
+  return new LateState(options, load);
 }
 
-/** Makes the shared state of one node. Opens no bucket yet. */
-export function sharedState(options: StateOptions): SharedState {
-  const { store, namespace, replicas, clock, random, node, endpoint, liveness, observer, maxPayload } = options;
-  // each part opens its bucket with such a function, once, and keeps it
-  const opener = (kind: BucketKind) => () => store.open(bucketName(namespace, kind), { ...BUCKETS[kind], replicas });
-  const bucket = opener("locks");
-  const locks = new LockManager({ bucket, clock, random, node, endpoint, observer });
-  const leaders = new LockManager({ bucket, clock, random, node, endpoint, observer, space: "lead" });
-  const loads = new LockManager({ bucket, clock, random, node, endpoint, observer, space: "load" });
-  const leadership = new Leadership({ locks: leaders, clock, endpoint, observer });
-  const claims = new IdempotencyStore({ bucket: opener("idempotency"), clock, random, endpoint, liveness, observer });
-  const cache = new SharedCache({ bucket: opener("cache"), locks: loads, clock, random, maxPayload });
+/** A shared state whose parts are made at their first use. */
+class LateState implements SharedState {
+  /** The parts, once they are made. */
+  #opened: OpenState | undefined;
+  #closed = false;
+  readonly #open: () => Promise<OpenState>;
+  readonly #leadership: Leadership;
+  readonly #locks: Locks;
+  readonly #claims: Claims;
+  readonly #cache: Cache;
+
+  constructor(options: StateOptions, load: LoadState) {
+    const open = this.#open = openOnce(async () => {
+      const { openState } = await load();
+      const opened = openState(options);
+      // a state that is closed before it is open refuses with the errors of its parts
+      if (this.#closed) await Promise.all([opened.close(), opened.leaders.close()]);
+      return this.#opened = opened;
+    });
+    const { clock, endpoint, observer } = options;
+    this.#leadership = new Leadership({ locks: locksOf(open, "leaders"), clock, endpoint, observer });
+    this.#locks = locksOf(open, "locks");
+    this.#claims = {
+      guard: async (claimant: Claimant, run: ClaimedRun) => (await open()).claims.guard(claimant, run),
+      forgetFailure: async (contract, id) => (await open()).claims.forgetFailure(contract, id),
+      close: async () => (await open()).claims.close(),
+    };
+    this.#cache = {
+      get: async (key) => (await open()).cache.get(key),
+      set: async (key, value, options) => (await open()).cache.set(key, value, options),
+      delete: async (key) => (await open()).cache.delete(key),
+      getOrSet: async (key, load, options) => (await open()).cache.getOrSet(key, load, options),
+    };
+  }
+
+  get holdings(): Holdings {
+    const { held = 0, cycles = 0 } = this.#opened?.locks ?? {};
+    return { leads: this.#leadership.leads, locks: held, cycles };
+  }
+
+  get locks(): Locks {
+    return this.#opened?.locks ?? this.#locks;
+  }
+
+  get claims(): Claims {
+    return this.#opened?.claims ?? this.#claims;
+  }
+
+  get cache(): Cache {
+    return this.#opened?.cache ?? this.#cache;
+  }
+
+  lead(name: string, fn: Lead, options?: LeadOptions): Term {
+    return this.#leadership.lead(name, fn, options);
+  }
+
+  abdicate(): Promise<void> {
+    return this.#leadership.close();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const opened = this.#opened;
+    // parts that are being loaded close themselves
+    if (opened === undefined) return await this.#leadership.close();
+    // closed only after the leadership: a leader's function that does not end delays these locks, and no others
+    const led = this.#leadership.close().then(() => opened.leaders.close());
+    await Promise.all([led, opened.close()]);
+  }
+}
+
+/** The locks of a state that is opened at the first of them. */
+function locksOf(open: () => Promise<OpenState>, which: "locks" | "leaders"): Locks {
   return {
-    locks,
-    claims,
-    cache,
-    get holdings() {
-      return { leads: leadership.leads, locks: locks.held, cycles: locks.cycles };
-    },
-    lead: (name, fn, leadOptions) => leadership.lead(name, fn, leadOptions),
-    abdicate: () => leadership.close(),
-    async close() {
-      cache.close();
-      // closed only after the leadership: a leader's function that does not end delays these locks, and no others
-      const led = leadership.close().then(() => leaders.close());
-      await Promise.all([led, locks.close(), loads.close(), claims.close()]);
-    },
+    lock: async (keys: string | readonly string[], options: LockOptions, asker: Asker): Promise<Lock> =>
+      await (await open())[which].lock(keys, options, asker),
+    close: async () => await (await open())[which].close(),
   };
 }

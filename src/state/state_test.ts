@@ -3,15 +3,19 @@ import { describe, it } from "node:test";
 import { CatgaError } from "../error.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
+import { openOnce } from "../ports/open_once.ts";
 import type { KeyValueStore } from "../ports/key_value_store.ts";
 import { claimant, handler } from "../../test/support/claims.ts";
 import { sharedState } from "./state.ts";
+
+const loadState = openOnce(() => import("./open_state.ts"));
 
 function setUp() {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock });
   const connection = network.connect();
   const opened: string[] = [];
+  const loads = { count: 0, failing: false };
   const store: KeyValueStore = {
     open(bucket, options) {
       opened.push(bucket);
@@ -29,8 +33,11 @@ function setUp() {
     liveness: { gone: () => Promise.resolve(false) },
     observer: () => {},
     maxPayload: () => 1_048_576,
+  }, () => {
+    loads.count++;
+    return loads.failing ? Promise.reject(new Error("the load failed")) : loadState();
   });
-  return { clock, state, opened };
+  return { clock, state, opened, loads };
 }
 
 const asker = { call: "run", ancestry: [] };
@@ -71,5 +78,38 @@ describe("sharedState", () => {
     assertEquals(assertThrows(() => state.lead("tea", () => {}), CatgaError).code, "CLOSED");
     const { error } = await clock.until(state.claims.guard(claimant(clock, "a"), handler(1)));
     assertEquals(error?.code, "CLOSED");
+  });
+
+  it("close before the first use: loads nothing; locks, claims and the cache are CLOSED afterwards", async () => {
+    const { clock, state, opened, loads } = setUp();
+    await clock.until(state.close());
+    assertEquals(loads.count, 0);
+    const codes = await clock.until(Promise.all([
+      state.locks.lock("key", {}, asker).catch(({ code }: CatgaError) => code),
+      state.cache.get("tea").catch(({ code }: CatgaError) => code),
+      state.claims.guard(claimant(clock, "a"), handler(1)).then(({ error }) => error?.code),
+    ]));
+    assertEquals(codes, ["CLOSED", "CLOSED", "CLOSED"]);
+    assertEquals(opened, []);
+  });
+
+  it("close during the first use: the lock is refused as CLOSED, and none is held", async () => {
+    const { clock, state } = setUp();
+    const lock = assertRejects(() => state.locks.lock("key", {}, asker), CatgaError);
+    await clock.until(state.close());
+    assertEquals((await clock.until(lock)).code, "CLOSED");
+    assertEquals(state.holdings.locks, 0);
+  });
+
+  it("loads its parts at the first use, and again after a load that failed", async () => {
+    const { clock, state, loads } = setUp();
+    assertEquals([loads.count, state.holdings], [0, { leads: [], locks: 0, cycles: 0 }]);
+    loads.failing = true;
+    await assertRejects(() => clock.until(state.cache.get("tea")), Error, "the load failed");
+    loads.failing = false;
+    const lock = await clock.until(state.locks.lock("key", {}, asker));
+    assertEquals([loads.count, state.holdings.locks], [2, 1]);
+    await lock.release();
+    await clock.until(state.close());
   });
 });

@@ -12,6 +12,7 @@ import type { Observation } from "../../src/contract/observer.ts";
 import type { KeyValueStore } from "../../src/ports/key_value_store.ts";
 import { CatgaError } from "../../src/error.ts";
 import { collect } from "../../src/dispatch/registry.ts";
+import { openOnce } from "../../src/ports/open_once.ts";
 import { sharedState } from "../../src/state/state.ts";
 import { AppWithSendBehaviors, foldSends } from "../../src/node/send_behaviors.ts";
 
@@ -36,6 +37,8 @@ export interface LocalApp {
   /** The calls of the app's observer. */
   readonly seen: Observation[];
 }
+
+const loadState = openOnce(() => import("../../src/state/open_state.ts"));
 
 /** Makes the app as `catga()` does, its id `"here"`. */
 export function localApp(options: LocalAppOptions = {}): LocalApp {
@@ -71,7 +74,7 @@ export function localApp(options: LocalAppOptions = {}): LocalApp {
       liveness: { gone: (endpoint) => app.gone(endpoint) },
       observer,
       maxPayload: () => 1_048_576,
-    });
+    }, loadState);
   const log = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no log"));
   const entities = () => Promise.reject(new CatgaError("UNAVAILABLE", "this app has no entities"));
   const sending = { timeout, retries: 3, route: "round-robin" } as const;

@@ -1,6 +1,6 @@
 /**
  * Parses the position of a delivered message from its reply subject:
- * `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>. <consumer sequence>.<ns since 1970>.<pending>`, or the
+ * `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream sequence>.<consumer sequence>.<ns since 1970>.<pending>`, or the
  * same with domain and account behind `ACK`, and perhaps a token at the end. Parsed by hand, without allocation,
  * because a reader parses one for each message.
  */

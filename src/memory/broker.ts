@@ -1,6 +1,7 @@
 /**
- * The nats-server of a {@link MemoryNetwork}: chooses the subscribers of each message, and bounces a message that has
- * none. The {@link ServerLink} of each client decides how messages travel to and from the broker: late, or not at all.
+ * The simulated nats-server of a {@link MemoryNetwork}: chooses the subscribers of each message, and bounces a
+ * message that has none. The {@link ServerLink} of each client decides how messages travel to and from the broker:
+ * late, or not at all.
  */
 import { outside } from "../data/async_context.ts";
 import type { Clock, Random } from "../ports/clock.ts";
@@ -12,11 +13,11 @@ import type { ServerLink } from "./server_link.ts";
 /** A client of the broker. */
 export interface BrokerClient {
   readonly link: ServerLink;
-  /** Server to which the client is connected now. */
+  /** Server to which the client is connected at present. */
   readonly server: ServerInfo;
 }
 
-/** A subscription. */
+/** A subscription of a client. */
 export interface BrokerSubscriber {
   readonly subject: string;
   readonly queue?: string | undefined;
@@ -30,11 +31,11 @@ export type PublishedMessage = Omit<TransportMessage, "noResponders">;
 
 /** Routes messages from clients to subscribers, in later turns of the event loop, in order. */
 export class Broker {
-  /** The clock of the clients' processes. */
+  /** Clock of the processes that use the network. */
   readonly clock: Clock;
   readonly random: Random;
   readonly faults: FaultSource;
-  /** Clock of messages in transit. */
+  /** Clock by which messages in transit arrive. */
   readonly links: Clock;
   readonly #subscribers = new SubjectTrie<BrokerSubscriber>();
   #waiting: (() => void)[] = [];
@@ -60,7 +61,7 @@ export class Broker {
     else from.link.toServer(() => this.#route(from, epoch, message));
   }
 
-  /** Calls `callback` when everything published so far has been delivered. */
+  /** Calls `callback` when everything published before this call has been delivered. */
   settled(callback: () => void): void {
     if (this.#waiting.push(callback) === 1) this.clock.soon(() => outside(() => this.#turn()));
   }
@@ -71,18 +72,21 @@ export class Broker {
       return this.#bounce(from, epoch, message.reply);
     }
     for (let i = 0; i < subscribers.length; i++) {
-      // no two subscribers share a buffer
+      // copied for each further subscriber: no two may share a buffer
       const data = i === 0 ? message.data : new Uint8Array(message.data);
       this.#deliver(subscribers[i], { ...message, data, noResponders: false });
     }
   }
 
-  /** Returns true if the publisher's server falsely sees no subscriber. */
+  /** Returns true if, by a fault, the publisher's server does not see any of the subscribers. */
   #unseen(from: BrokerClient, subscribers: readonly BrokerSubscriber[]): boolean {
     return subscribers.every(({ client }) => client.server.id !== from.server.id) && this.faults.hits("falseBounce");
   }
 
-  /** Chooses all subscribers without a queue, and a random one of each queue, whatever the patterns of its members. */
+  /**
+   * Returns the subscribers of a subject: all that have no queue group, and a random one of each queue group,
+   * whatever the patterns of its members.
+   */
   #choose(subject: string): BrokerSubscriber[] {
     const chosen: BrokerSubscriber[] = [];
     let queues: Map<string, BrokerSubscriber[]> | undefined;
@@ -103,7 +107,8 @@ export class Broker {
   }
 
   /**
-   * Sends a bounce to one subscription of the publisher itself that has no queue, and to no other, as nats-server does.
+   * Sends a bounce (no one subscribes) to one subscription of the publisher itself that has no queue group, and to no
+   * other, as nats-server does.
    */
   #bounce(from: BrokerClient, epoch: number, reply: string): void {
     if (!from.link.has(epoch)) return;
@@ -118,7 +123,7 @@ export class Broker {
     const { link } = subscriber.client;
     const { epoch, processClear } = link;
     const arrive = () => {
-      // the message is lost if the connection broke in between, even if it is restored by now
+      // the bounce is lost if the connection broke in between, even if it is restored by now
       if (!link.has(epoch)) return;
       if (link.process.running) subscriber.deliver(message);
       else link.process.enter(() => subscriber.deliver(message));

@@ -1,4 +1,4 @@
-/** The entries of a bucket in memory, on the server's side: stored entries, their expiry, and faults. */
+/** The entries of a simulated bucket, on the server's side: stored entries, their expiry, and faults. */
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { BucketOptions, Change, Entry } from "../ports/key_value_store.ts";
 import type { FaultSource } from "./faults.ts";
@@ -7,7 +7,7 @@ interface StoredEntry {
   readonly entry: Entry;
   /** Time at which the entry expires, by the monotonic clock; `Infinity`: never. */
   readonly end: number;
-  /** The line of entries with this entry's ttl; `undefined` if the entry has no ttl. */
+  /** Entries with the same ttl as this entry; `undefined` if the entry has no ttl. */
   readonly line: ExpiryLine | undefined;
 }
 
@@ -27,7 +27,7 @@ export class BucketState {
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;
   readonly #stored = new Map<string, StoredEntry>();
-  /** Lines of entries by ttl. */
+  /** Entries that expire, grouped by their ttl. */
   readonly #expiring = new Map<number, ExpiryLine>();
   readonly #observers = new Set<(change: Change) => void>();
   #next: number;
@@ -36,7 +36,7 @@ export class BucketState {
     this.#clock = clock;
     this.#faults = faults;
     this.settings = settings;
-    // as on NATS, so that fencing tokens keep growing after a bucket was lost
+    // starts at a time, as on NATS, so that fencing tokens keep growing after a bucket was lost
     this.#next = Math.floor(clock.now() * 1_000);
   }
 
@@ -49,7 +49,7 @@ export class BucketState {
     return all.filter(({ key }) => key.startsWith(prefix)).sort((a, b) => a.revision - b.revision);
   }
 
-  /** Writes an entry, which expires after `seconds`; absent: never. */
+  /** Writes an entry, which expires after `seconds`; `undefined`: never. Returns its revision. */
   put(key: string, value: string, seconds: number | undefined): number {
     const before = this.#stored.get(key);
     before?.line?.entries.delete(before);
@@ -65,7 +65,8 @@ export class BucketState {
     if (stored === undefined) return false;
     const { line } = stored;
     line?.entries.delete(stored);
-    // at "expire" the running timer goes on with the next entry
+    // after an expiry the running timer goes on with the next entry; after a deletion it must be stopped if none is
+    // left
     if (type === "delete" && line?.entries.size === 0) {
       line.timer?.cancel();
       this.#expiring.delete(line.ttl);
@@ -82,7 +83,7 @@ export class BucketState {
     return () => this.#observers.delete(observer);
   }
 
-  /** Ttl of an entry, in ms, changed by faults. */
+  /** Returns the time after which an entry expires, in ms; faults may make it shorter or longer. */
   #life(seconds: number): number {
     const late = this.#faults?.hits("lateExpiry") ? this.#faults.random() * 1_000 : 0;
     return seconds * 1_000 * (this.#faults?.hits("earlyExpiry") ? this.#faults.random() : 1) + late;
@@ -95,7 +96,7 @@ export class BucketState {
     }, { background: true });
   }
 
-  /** Keeps an entry for `ttl` ms; absent: for ever. */
+  /** Stores an entry for `ttl` ms; `undefined`: for ever. */
   #store(entry: Entry, ttl: number | undefined): void {
     if (ttl === undefined) return void this.#stored.set(entry.key, { entry, end: Infinity, line: undefined });
     let line = this.#expiring.get(ttl);
@@ -108,11 +109,12 @@ export class BucketState {
     line.entries.add(stored);
   }
 
-  /** Removes the entries of a line when they expire; the first expires in `ms`. */
+  /** Sets the timer that removes the entries of a line when they expire; the first expires in `ms`. */
   #expireIn(line: ExpiryLine, ms: number): void {
     line.timer = this.#clock.after(ms, () => {
       for (const { entry, end } of line.entries) {
-        // the first may have been removed, and timers may fire early: by a rounding, or because their delay is limited
+        // not due yet: the first entry was removed, or the timer fired early (by a rounding, or because delays are
+        // limited)
         const left = end - this.#clock.monotonic();
         if (left > 0) return this.#expireIn(line, left);
         this.remove(entry.key, "expire");

@@ -1,6 +1,6 @@
 /**
- * The port {@link EventLog} within one process: streams in memory, reached over connections that can fail. This file
- * has the streams' server, then a stream as a client reaches it.
+ * The event log within one process, for tests and programs without a server: streams in memory, reached over
+ * connections that can fail. This file has first the streams' simulated server, then a stream as a client reaches it.
  */
 import { CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -34,20 +34,20 @@ import { StreamReader } from "./stream_reader.ts";
 import { overlap } from "./subject_match.ts";
 import { checkPattern, checkSubject } from "../data/checks.ts";
 
-/** The server of the streams, which live as long as this object. */
+/** The simulated server of the streams, which live as long as this object. */
 export class MemoryEventLog implements EventLog {
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;
   readonly #streams = new Map<string, StreamState>();
   readonly #doubters = new Set<(name: string) => void>();
-  /** Greatest sequence that a stream of this name has had. */
+  /** Greatest sequence that any stream of a name has had, by that name. */
   readonly #greatest = new Map<string, number>();
   #made = 0;
   readonly #outages = new Set<LogOutage | "full">();
-  /** Writes that wait for a quorum. */
+  /** Writes that wait until the streams' leader has a quorum again. */
   #waiting: (() => void)[] = [];
 
-  /** With `faults`, the server is as slow as its network. */
+  /** `faults`: the server is as slow, and fails as often, as they say. */
   constructor(clock: Clock, faults?: FaultSource) {
     this.#clock = clock;
     this.#faults = faults;
@@ -87,13 +87,16 @@ export class MemoryEventLog implements EventLog {
     if (!this.led) throw unavailable("the streams have no leader now");
   }
 
-  /** Performs a write at once, or, in the order of the calls, when there is a quorum again. */
+  /** Performs a write at once; without a quorum, when there is one again, in the order of the calls. */
   readonly write = (perform: () => void): void => {
     if (this.#outages.has("noQuorum")) this.#waiting.push(perform);
     else perform();
   };
 
-  /** Begins an outage of all streams, which lasts until {@link MemoryEventLog.end}: see `Faults`. */
+  /**
+   * Begins an outage of all streams, which lasts until {@link MemoryEventLog.end} is called; see `Faults` for its
+   * effect.
+   */
   begin(outage: LogOutage | "full"): void {
     this.#outages.add(outage);
     if (outage !== "noLeader") return;
@@ -106,7 +109,7 @@ export class MemoryEventLog implements EventLog {
     for (const perform of this.#waiting.splice(0)) perform();
   }
 
-  /** Finds a stream, or makes it. */
+  /** Returns the stream with this name, making it if there is none. */
   stream(name: string, options: LogOptions): StreamState {
     const found = this.#streams.get(name);
     if (found) {
@@ -123,7 +126,7 @@ export class MemoryEventLog implements EventLog {
       );
     }
     const least = (this.#greatest.get(name) ?? 0) + 1;
-    // as precise as on NATS; the last digits distinguish streams of the same ms
+    // with 9 digits, as on NATS; the last ones distinguish streams made in the same ms
     const created = new Date(this.#clock.now()).toISOString().replace("Z", `${`${++this.#made}`.padStart(6, "0")}Z`);
     const ready = () => this.#outages.size === 0;
     const lag = () => this.#faults?.lag() ?? 0;
@@ -152,8 +155,8 @@ export class MemoryEventLog implements EventLog {
   }
 
   /**
-   * Loses the messages of a stream behind a sequence. Clients get a doubt, as after the reconnect that mostly
-   * accompanies a loss; `quietly`: they do not, as when the stream's servers restarted and the clients' own did not.
+   * Loses the messages of a stream behind a sequence. Clients are told that messages may be lost, as after the
+   * reconnect that mostly comes with a loss; `quietly`: they are not, as when only the stream's servers restarted.
    * Throws a `TypeError` if there is no stream with this name.
    */
   truncate(name: string, last: number, { quietly = false }: { readonly quietly?: boolean } = {}): void {
@@ -175,7 +178,7 @@ export class MemoryEventLog implements EventLog {
     return lost;
   }
 
-  /** Call when the time of day was set: due schedules fire. */
+  /** Call when the time of day was set: schedules that are due then fire. */
   leapt(): void {
     for (const state of this.#streams.values()) state.leapt();
   }
@@ -194,7 +197,7 @@ export class MemoryEventLog implements EventLog {
     throw new TypeError(`there is no stream ${JSON.stringify(name)}; there are ${others}`);
   }
 
-  /** Call before a stream loses messages. */
+  /** Call before a stream loses messages, to remember its greatest sequence. */
   #noteGreatest(name: string, { next }: StreamState): void {
     this.#greatest.set(name, Math.max(this.#greatest.get(name) ?? 0, next - 1));
   }
@@ -221,7 +224,7 @@ function compare(name: string, is: LogOptions, wanted: LogOptions): void {
   }
 }
 
-// A stream as a client reaches it.
+// A stream as a client reaches it over its connection.
 
 const ABILITIES: LogAbilities = Object.freeze({ at: true, cron: true, version: "memory" });
 
@@ -351,24 +354,24 @@ class MemoryStream implements LogStream {
     };
   }
 
-  /** Runs in the store: returns the stream, which is made anew if it was lost. */
+  /** Returns the stream, which is made anew if it was lost. Called in the store. */
   #open(): StreamState {
     return this.#server.stream(this.name, this.#options);
   }
 
-  /** Runs in the store: returns the stream for an operation of its leader. */
+  /** Returns the stream for an operation of its leader; throws if there is no leader. Called in the store. */
   #led(): StreamState {
     this.#server.checkLed();
     return this.#open();
   }
 
-  /** Returns the sequence before which the answering server has all messages. */
+  /** Returns the sequence before which the server that answers a read has all messages; it may lag behind. */
   #seen(state: StreamState): number {
     const { clock, faults } = this.#session.store;
     return faults?.hits("staleRead") ? state.since(clock.now() - LAG * faults.random()) : Infinity;
   }
 
-  /** Returns the refusal of an append that is not sent; `undefined`: send it. */
+  /** Returns why an append is refused without being sent; `undefined`: send it. */
   #refuse(subject: string, size: number): Appended | undefined {
     const { state, maxPayload } = this.#session;
     if (size > maxPayload) {
@@ -384,7 +387,7 @@ class MemoryStream implements LogStream {
   }
 }
 
-/** Maximum delay of a server behind the leader, in ms. */
+/** Maximum time by which an answering server lags behind the leader, in ms. */
 const LAG = 100;
 
 function refusal(passing: boolean, code: "UNAVAILABLE" | "CLOSED" | "TOO_LARGE", message: string): Appended {

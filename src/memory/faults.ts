@@ -1,7 +1,7 @@
 /**
- * Faults of a `MemoryNetwork`, and the random decisions about them. They are carried out where a message passes:
- * `broker.ts` drops it, `server_link.ts` delays it, `store_session.ts` loses the store's answer, and the parts of
- * streams and buckets have faults of their own.
+ * Faults of a `MemoryNetwork`, and the random decisions about them. They take effect where a message passes:
+ * `broker.ts` drops it, `server_link.ts` delays it, `store_session.ts` loses the store's answer, and streams and
+ * buckets have faults of their own.
  */
 import { checkKnown, checkNumber } from "../data/checks.ts";
 import type { Random } from "../ports/clock.ts";
@@ -13,19 +13,20 @@ import type { Random } from "../ports/clock.ts";
  */
 export interface Faults {
   /**
-   * Chance that a message is lost silently, for each subscription that it goes to: as for a slow consumer. A reader of
-   * a log notices the loss, and reads on behind the last message that it received.
+   * Chance that a message to a subscription is lost silently, as for a slow consumer. A reader of a log notices the
+   * loss, and reads on behind the last message that it received.
    */
   readonly drop?: number | undefined;
   /**
-   * Longest additional delay of a message to the server, and again from it, in ms; mostly it is much less (the cube of
-   * a uniform random number). Applies to requests to the store and their answers as well. A message in transit to the
-   * server when a connection breaks is lost, or arrives late: even after messages that the next connection sends.
+   * Longest additional delay of a message to the server, and again from it, in ms; mostly the delay is much shorter
+   * (the cube of a uniform random number). It applies to requests to the store and their answers as well. A message
+   * in transit to the server when a connection breaks is lost, or arrives late: even after messages that the next
+   * connection sends.
    */
   readonly delay?: number | undefined;
-  /** Times at which connections break and are restored. */
+  /** Times at which connections break, and are restored. */
   readonly cut?: Outages | undefined;
-  /** Times at which processes freeze and go on. */
+  /** Times at which processes freeze, and go on. */
   readonly pause?: Outages | undefined;
   /**
    * Chance that a message with a reply subject bounces, undelivered, although its subject has a subscription on another
@@ -33,21 +34,22 @@ export interface Faults {
    */
   readonly falseBounce?: number | undefined;
   /**
-   * Chance that an operation of the store or of a log is carried out and its answer is lost: `UNAVAILABLE` after 5 s.
+   * Chance that the store, or a log, carries out an operation and its answer is lost: the caller gets `UNAVAILABLE`
+   * after 5 s.
    */
   readonly lostAck?: number | undefined;
-  /** Chance that an entry with a ttl expires early: at any moment of its ttl. */
+  /** Chance that an entry with a ttl expires too early, at any moment of its ttl. */
   readonly earlyExpiry?: number | undefined;
-  /** Chance that an entry outlives its ttl by up to 1 s: as when the server has forgotten the ttl. */
+  /** Chance that an entry outlives its ttl by up to 1 s, as when the server has forgotten the ttl. */
   readonly lateExpiry?: number | undefined;
   /**
-   * Chance that a deleted entry with a ttl is back within a second, at its old revision, for the rest of its ttl: as
-   * after a kill of the server. Watches report nothing until the entry ends.
+   * Chance that a deleted entry with a ttl is back within a second, at its old revision, for the rest of its ttl, as
+   * after the server was killed. Watches report nothing until the entry ends.
    */
   readonly revival?: number | undefined;
   /**
-   * Chance that a log's server sends a reader old messages again, as after the death of a leader. The reader drops
-   * them.
+   * Chance that a log's server sends a reader old messages again, as after the death of the log's leader. The reader
+   * ignores them.
    */
   readonly redelivery?: number | undefined;
   /** Chance that a read from a server that may lag behind lacks the messages that a log stored in the last 100 ms. */
@@ -55,13 +57,15 @@ export interface Faults {
   /** Times at which the logs have no leader: no message is stored or read, and readers begin anew. */
   readonly noLeader?: Outages | undefined;
   /**
-   * Times at which the leader of the logs has no quorum: it stores the messages that it gets later, in order, when the
-   * outage is over, even if their senders have given up.
+   * Times at which the leader of the logs has no quorum: it stores the messages that arrive meanwhile when the outage
+   * is over, in order, even if their senders have given up.
    */
   readonly noQuorum?: Outages | undefined;
 }
 
-/** Recurring outages of each connection, or of the logs, at independent moments. */
+/**
+ * Outages of each connection, or of the logs, that come again and again, at moments that do not depend on each other.
+ */
 export interface Outages {
   /** Mean time from the end of an outage to the beginning of the next, in ms; above 0. */
   readonly every: number;
@@ -82,14 +86,14 @@ const CHANCES = [
 const LOG_OUTAGES = ["noLeader", "noQuorum"] as const;
 const OUTAGES = ["cut", "pause", ...LOG_OUTAGES] as const;
 
-/** A fault that has a chance to happen each time. */
+/** Name of a fault that may happen each time. */
 export type Chance = typeof CHANCES[number];
-/** A fault that begins and ends. */
+/** Name of a fault that begins and ends. */
 export type Outage = typeof OUTAGES[number];
-/** An outage of the logs. */
+/** Name of an outage of the logs. */
 export type LogOutage = typeof LOG_OUTAGES[number];
 
-/** The current faults and their random decisions. Uses no random number for a fault that is off. */
+/** Decides randomly when the present faults happen. Draws no random number for a fault that is off. */
 export class FaultSource {
   readonly random: Random;
   #faults: Faults = Object.freeze({});
@@ -102,7 +106,7 @@ export class FaultSource {
     return this.#faults;
   }
 
-  /** Throws a `TypeError` or `RangeError` if the faults are invalid. */
+  /** Replaces the faults. Throws a `TypeError` or `RangeError` if they are invalid. */
   set faults(faults: Faults) {
     check(faults);
     this.#faults = Object.freeze({ ...faults });
@@ -114,12 +118,12 @@ export class FaultSource {
     return chance !== undefined && chance > 0 && this.random() < chance;
   }
 
-  /** True if messages may be delayed. */
+  /** True if the faults may delay messages. */
   get late(): boolean {
     return (this.#faults.delay ?? 0) > 0;
   }
 
-  /** The additional delay of one message, in whole ms. */
+  /** Draws the additional delay of one message, in whole ms. */
   lag(): number {
     return this.late ? Math.round(this.#faults.delay! * this.random() ** 3) : 0;
   }

@@ -1,4 +1,7 @@
-/** The port {@link KeyValueStore} within one process: buckets in memory, reached over connections that can fail. */
+/**
+ * The key-value store within one process, for tests and programs without a server: buckets in memory, reached over
+ * connections that can fail.
+ */
 import { outside } from "../data/async_context.ts";
 import type { Clock } from "../ports/clock.ts";
 import { byteLength, exceeds } from "../data/utf8.ts";
@@ -19,7 +22,7 @@ import type { FaultSource } from "./faults.ts";
 import { type SessionClient, StoreSession } from "./store_session.ts";
 import { BucketState } from "./bucket_state.ts";
 
-/** Buckets that live as long as this object. */
+/** Buckets in memory, which live as long as this object. */
 export class MemoryKeyValueStore implements KeyValueStore {
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;
@@ -108,8 +111,8 @@ class MemoryBucket implements Bucket {
   }
 
   /**
-   * Not async, nor are its callers: each async function would take 0.2 µs of an idempotent command of an app without
-   * NATS.
+   * Writes an entry. Neither this method nor its callers are async: each async function would take 0.2 µs of an
+   * idempotent command of an app without NATS.
    */
   #write(
     key: string,
@@ -126,7 +129,7 @@ class MemoryBucket implements Bucket {
   }
 }
 
-/** Validates a write, and returns it in its stored form. */
+/** Checks the arguments of a write, and returns the entry in its stored form. */
 function writable(
   key: string,
   value: string,
@@ -139,14 +142,14 @@ function writable(
     const message = `a value has at most ${limit} bytes; that of ${JSON.stringify(key)} has ${size}`;
     throw new CatgaError("TOO_LARGE", message, { details: { size, limit } });
   }
-  // half a surrogate pair does not survive UTF-8
+  // as stored: half a surrogate pair does not survive UTF-8
   const text = value.toWellFormed();
   return options.ttl === undefined ? { text } : { text, seconds: ttlSeconds(options.ttl) };
 }
 
-// A watch of a bucket in memory, over a connection that may be cut and restored.
+// A watch of a bucket in memory, over a connection that may break and be restored.
 
-/** Keys to watch, and the end of the watch. */
+/** Prefix of the keys to watch, and the signal that ends the watch. */
 interface StoreWatch {
   readonly prefix: string;
   readonly onChange: (change: Change) => void;
@@ -154,13 +157,13 @@ interface StoreWatch {
 }
 
 /**
- * Implements `Bucket.watch`. Rejects with the reason of the signal if that aborts before all current entries were
- * reported.
+ * Watches a bucket; implements `Bucket.watch`. Rejects with the signal's reason if the signal aborts before all
+ * present entries were reported.
  */
 async function watchBucket(state: BucketState, session: StoreSession, request: StoreWatch): Promise<void> {
   const { prefix, onChange, signal } = request;
   signal.throwIfAborted();
-  /** The last change of each key while the connection was cut. */
+  /** The last change of each key that happened while the connection was cut. */
   const missed = new Map<string, Change>();
   const undo: (() => void)[] = [];
 

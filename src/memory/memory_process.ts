@@ -1,23 +1,24 @@
-/** The process behind a connection in memory: it can be frozen and killed. */
+/** A simulated process behind a connection in memory: it can be frozen and killed. */
 import type { Clock, Random, Timer } from "../ports/clock.ts";
 import { RestingClock } from "../ports/resting_clock.ts";
 
 /**
- * A process. Everything that reaches it from outside, including its timers, enters here: at once while it runs; later
- * if it is frozen and goes on; never if it is dead.
+ * A simulated process. Everything that reaches it from outside, its timers included, goes through
+ * {@link MemoryProcess.enter}: at once while the process runs; later if the process is frozen and goes on; never if
+ * it is dead.
  */
 export class MemoryProcess {
-  /** The network's clock, with timers that wait while the process is frozen. */
+  /** The network's clock; its timers wait while the process is frozen. */
   readonly clock: Clock;
   readonly #clock: RestingClock;
   readonly #random: Random;
   #state: "running" | "frozen" | "dead" = "running";
-  /** Time by which its wall clock is ahead of the network's, in ms. */
+  /** Difference of the process's wall clock to the network's, in ms; positive: ahead. */
   skew = 0;
   #arrivals: (() => void)[] = [];
   #timers: (() => void)[] = [];
 
-  /** `random` decides if a process that goes on handles its timers or its messages first. */
+  /** `random` decides if a process that goes on after a freeze handles its timers or its messages first. */
   constructor(clock: Clock, random: Random) {
     this.#clock = new RestingClock(clock);
     this.#random = random;
@@ -37,7 +38,7 @@ export class MemoryProcess {
     return this.#state === "dead";
   }
 
-  /** Runs a callback for something that reaches the process, or that it sends. */
+  /** Runs a callback when the process runs; used for everything that reaches the process, or that it sends. */
   enter(callback: () => void): void {
     if (this.#state === "running") callback();
     else if (this.#state === "frozen") this.#arrivals.push(callback);
@@ -48,7 +49,8 @@ export class MemoryProcess {
   }
 
   /**
-   * Lets the process go on: everything that has arrived meanwhile enters in turns of its own, before later arrivals.
+   * Lets a frozen process go on. Everything that has arrived meanwhile is handled in turns of its own, before later
+   * arrivals.
    */
   resume(): void {
     if (this.#state !== "frozen") return;

@@ -1,17 +1,17 @@
-/** A list of messages by sequence and by subject; any of them may be removed. */
+/** A list of messages, found by sequence and by subject; any of them may be removed. */
 import { firstIndex } from "../data/queues.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { isPattern, matcher } from "./subject_match.ts";
 
-/** A message to be stored by {@link MessageList.push}, which gives it its sequence. */
+/** A message without its sequence, which {@link MessageList.push} gives it. */
 export type Unnumbered = Omit<StoredMessage, "sequence">;
 
 /** Messages in the order of their sequences, which grow by one. */
 export class MessageList {
-  /** Messages by sequence, from `#base` on; `undefined`: removed. */
+  /** Messages from the sequence `#base` on; `undefined` in place of a removed message. */
   #messages: (StoredMessage | undefined)[] = [];
   #base: number;
-  /** Index of the first message that was not removed. */
+  /** Index in `#messages` of the first message that was not removed. */
   #head = 0;
   readonly #subjects = new Map<string, number[]>();
   #size = 0;
@@ -22,12 +22,12 @@ export class MessageList {
     this.#base = first;
   }
 
-  /** Sequence of the first message; if there is none, of the next one. */
+  /** Sequence of the list's first message; if the list is empty, of the next message to be added. */
   get first(): number {
     return this.#base + this.#head;
   }
 
-  /** The sequence of the next message. */
+  /** Sequence that the next message will get. */
   get next(): number {
     return this.#base + this.#messages.length;
   }
@@ -61,12 +61,12 @@ export class MessageList {
     return sequence === undefined ? undefined : this.at(sequence);
   }
 
-  /** The subjects of all messages. */
+  /** Subjects that have a message in the list. */
   get subjects(): Iterable<string> {
     return this.#subjects.keys();
   }
 
-  /** The sequences of the messages of a subject (a pattern). */
+  /** Returns at most `most` sequences of messages of a subject (a pattern), from `from` on and before `before`. */
   sequences(subject: string, before = Infinity, from = 0, most = Infinity): number[] {
     const found: number[] = [];
     if (!isPattern(subject)) {
@@ -104,14 +104,17 @@ export class MessageList {
     const sequences = this.#subjects.get(message.subject)!;
     while (sequences.length > 0 && !this.at(sequences.at(-1)!)) sequences.pop();
     if (sequences.length === 0) this.#subjects.delete(message.subject);
-    // removed messages at the front are dropped in bulk
+    // removed messages at the front of a subject's list are dropped many at a time
     else if (sequences.length > 64 && !this.at(sequences[sequences.length >>> 1])) {
       this.#subjects.set(message.subject, sequences.filter((each) => this.at(each)));
     }
     return message;
   }
 
-  /** Sets the next sequence to the one behind `last`. All messages behind `last` must have been removed. */
+  /**
+   * Sets the sequence of the next message to the one behind `last`. All messages behind `last` must have been
+   * removed.
+   */
   truncate(last: number): void {
     if (last + 1 >= this.next) return;
     if (last + 1 < this.first) {

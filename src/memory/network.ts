@@ -1,6 +1,6 @@
 /**
- * NATS within one process: `broker.ts` is its server, `key_value_store.ts` its store, `transport.ts` a client's
- * connection, and `faults.ts` decides about faults on the way.
+ * A simulation of NATS within one process: `broker.ts` is its server, `key_value_store.ts` its store, `transport.ts`
+ * a client's connection, and `faults.ts` decides about faults on the way.
  */
 import { checkFunction, checkInteger, checkKnown, checkMethods, checkNumber, disown, show } from "../data/checks.ts";
 import { type Clock, type Random, systemClock, systemRandom, token } from "../ports/clock.ts";
@@ -18,13 +18,13 @@ import { RestingClock } from "../ports/resting_clock.ts";
 
 /** Options of a {@link MemoryNetwork}. */
 export interface MemoryNetworkOptions {
-  /** Clock of every app on the network; default: that of this machine. */
+  /** Clock of the network and of every app on it; default: the machine's clock. */
   clock?: Clock | undefined;
-  /** Source of random numbers, from 0 to below 1; default: that of the operating system. */
+  /** Returns random numbers, from 0 to below 1; default: random numbers of the operating system. */
   random?: Random | undefined;
   /** A safe integer that makes the random numbers of apps and faults repeatable; excludes `random`. */
   seed?: number | undefined;
-  /** Faults; default: none. */
+  /** Random faults of the network; default: none. */
   faults?: Faults | undefined;
   /**
    * Number of servers over which the connections are spread in turn; each connection goes on to the next server when it
@@ -42,8 +42,8 @@ export interface MemoryNetworkOptions {
  */
 interface MemoryConnectOptions {
   /**
-   * Name of the connection for methods such as {@link MemoryNetwork.cut}, until another connection has that name: an
-   * app's id.
+   * Name by which methods such as {@link MemoryNetwork.cut} find the connection: the id of an app. A later connection
+   * with the same name takes it over.
    */
   name?: string | undefined;
   /** Called with errors that callbacks of subscriptions throw; default: logs them to the console. */
@@ -56,15 +56,18 @@ interface MemoryConnectOptions {
  * @internal
  */
 export interface MemoryConnection extends Transport {
-  /** The network's store over this connection: `UNAVAILABLE` while it is cut, `CLOSED` once it is closed. */
+  /**
+   * The network's store, reached over this connection: it rejects with `UNAVAILABLE` while the connection is cut,
+   * `CLOSED` once it is closed.
+   */
   readonly store: KeyValueStore;
-  /** The network's streams over this connection. */
+  /** The network's streams, reached over this connection. */
   readonly log: EventLog;
-  /** The clock of the program behind the connection: its timers go on when the connection is closed. */
+  /** Clock of the program that uses the connection. Its timers go on when the connection is closed. */
   readonly programClock: Clock;
   /**
-   * The following methods act on this connection like the methods of {@link MemoryNetwork} with the same names on an
-   * app.
+   * The methods from here on act on this connection, as the methods of {@link MemoryNetwork} with the same names act
+   * on an app.
    */
   cut(): void;
   restore(): void;
@@ -75,8 +78,9 @@ export interface MemoryConnection extends Transport {
 }
 
 /**
- * Joins apps of one process to one cluster, without a server: for tests, and for programs that need no second process.
- * It delivers messages as NATS does, rejects what NATS rejects, and stores entries as JetStream KV does.
+ * Joins apps of one process to one cluster, without a server: for tests, and for programs that need no second
+ * process. The network delivers messages as NATS does, rejects messages that NATS rejects, and stores entries as
+ * JetStream KV does.
  *
  * With `faults` it fails as NATS can fail; with a `seed` and a `VirtualClock` it fails in the same way each time, and
  * without waiting. {@link MemoryNetwork.cut}, {@link MemoryNetwork.pause} and {@link MemoryNetwork.kill} affect one
@@ -114,7 +118,7 @@ export interface MemoryConnection extends Transport {
  * ```
  */
 export class MemoryNetwork {
-  /** The clock of everything on this network. */
+  /** The clock of the network and of every app on it. */
   readonly clock: Clock;
   /** The source of random numbers of this network. */
   readonly random: Random;
@@ -136,11 +140,12 @@ export class MemoryNetwork {
   readonly #outages: OutageSchedule;
   readonly #broker: Broker;
   readonly #named = new Map<string, MemoryConnection>();
-  /** Connections that are neither killed, nor closed with all their messages arrived. */
+  /** Open connections, and closed ones whose last messages have not arrived yet; without killed ones. */
   readonly #connected = new Set<MemoryTransport>();
   #count = 0;
   /**
-   * Clock of the store, the log and messages in transit. It rests while there is no connection, so that no timer runs.
+   * Clock of the store, the log and messages in transit. While the network has no connection, this clock rests, so
+   * that no timer runs.
    */
   readonly #serverClock: RestingClock;
 
@@ -159,7 +164,7 @@ export class MemoryNetwork {
     }
     this.clock = clock;
     this.random = random === undefined ? seed === undefined ? systemRandom() : seededRandom(seed) : checked(random);
-    // separate random numbers, so that changing the faults does not change those of the apps
+    // faults have random numbers of their own, so that changing the faults does not change those of the apps
     this.#source = new FaultSource(seed === undefined ? this.random : seededRandom(seed ^ FAULT_SEED));
     this.#serverClock = new RestingClock(clock);
     this.log = new MemoryEventLog(this.#serverClock, this.#source);
@@ -175,12 +180,15 @@ export class MemoryNetwork {
     this.faults = faults;
   }
 
-  /** The faults; setting them replaces all. */
+  /** The present faults. Setting this property replaces all of them. */
   get faults(): Faults {
     return this.#source.faults;
   }
 
-  /** Throws a `TypeError` or `RangeError` if the faults are invalid: `falseBounce` needs several servers. */
+  /**
+   * Replaces all faults. Throws a `TypeError` or `RangeError` if they are invalid; `falseBounce` needs several
+   * servers.
+   */
   set faults(faults: Faults) {
     if ((faults?.falseBounce ?? 0) > 0 && this.#servers.length < 2) {
       throw new RangeError("falseBounce: a single server never bounces falsely; give the network servers: 2 or more");
@@ -202,7 +210,7 @@ export class MemoryNetwork {
   }
 
   /**
-   * Returns a new connection, in the state `connected`. An app makes its own.
+   * Makes a new connection, in the state `connected`. An app on this network makes its own connection.
    *
    * @internal
    */
@@ -220,7 +228,7 @@ export class MemoryNetwork {
         MemoryTransport.prototype.kill.call(transport);
         this.#left(transport);
       },
-      // messages in transit need the timers until the connection is closed
+      // only then remove it: messages in transit need the timers until the connection is closed
       close: () => MemoryTransport.prototype.close.call(transport).finally(() => this.#left(transport)),
     });
     const { name } = options;
@@ -252,8 +260,8 @@ export class MemoryNetwork {
   }
 
   /**
-   * Restores a connection that was cut: it becomes `connected`, to the next server; that of a frozen app when the app
-   * goes on.
+   * Restores the connection of the app with this id after a cut: it becomes `connected`, to the next server. The
+   * connection of a frozen app is restored when the app goes on.
    */
   restore(app: string): void {
     this.#find(app).restore();
@@ -268,7 +276,7 @@ export class MemoryNetwork {
     this.#find(app).pause();
   }
 
-  /** Lets a frozen app go on: everything that it has missed reaches it now, late. */
+  /** Lets the frozen app with this id go on: all messages, answers and timers that it has missed reach it now, late. */
   resume(app: string): void {
     this.#find(app).resume();
   }
@@ -282,13 +290,19 @@ export class MemoryNetwork {
     this.#find(app).kill();
   }
 
-  /** Sets the wall clock of an app to that of the network plus `ms`, which may be negative; 0 ends the difference. */
+  /**
+   * Sets the wall clock of the app with this id to the network's plus `ms`, which may be negative; 0 ends the
+   * difference.
+   */
   skew(app: string, ms: number): void {
     checkNumber("skew: ms", ms, -MAX_SKEW, MAX_SKEW, "ms");
     this.#find(app).skew(ms);
   }
 
-  /** The clock of an app, for its handlers: its timers wait while the app is frozen, and never fire once it is dead. */
+  /**
+   * Returns the clock of the app with this id, for its handlers: the clock's timers wait while the app is frozen, and
+   * never fire once it is dead.
+   */
   clockOf(app: string): Clock {
     return this.#find(app).programClock;
   }
@@ -301,13 +315,13 @@ export class MemoryNetwork {
   }
 }
 
-/** A hundred years, in ms. */
+/** Maximum difference of wall clocks: a hundred years, in ms. */
 const MAX_SKEW = 3_155_760_000_000;
 const OPTIONS: ReadonlySet<string> = new Set<keyof MemoryNetworkOptions>([
   ...["clock", "random", "seed", "faults", "servers", "maxPayload"] as const,
 ]);
 
-/** Wraps a program's source of random numbers, to throw for an invalid number: names are made of them. */
+/** Wraps a program's source of random numbers, so that an invalid number throws: names are made from these numbers. */
 function checked(random: Random): Random {
   return () => {
     const drawn = random();

@@ -1,22 +1,22 @@
-/** A message to be stored in a stream in memory, with the headers that it has on NATS. */
+/** Makes a message that is to be stored in a stream in memory, with the headers that it would have on NATS. */
 import { appendHeaders, type AppendOptions, ttlSeconds } from "../ports/event_log.ts";
 
-/** A message to be stored. */
+/** A message to be stored in a stream in memory. */
 export interface NewMessage extends Pick<AppendOptions, "id" | "expect" | "rollup" | "schedule"> {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly headers: Readonly<Record<string, string>> | undefined;
-  /** Ttl, in seconds. */
+  /** Time to live of the message, in seconds; `undefined`: it does not expire. */
   readonly seconds?: number | undefined;
 }
 
 const encoder = new TextEncoder();
 
-/** Makes the message of an append whose arguments were checked. */
+/** Makes the message for an append whose arguments were checked. */
 export function newMessage(subject: string, data: string | Uint8Array, options: AppendOptions): NewMessage {
   const { id, ttl, expect, rollup, schedule } = options;
   const own = Object.entries(options.headers ?? {}).map(([name, value]) => [name, value.trim()]);
-  // a schedule replaces the message of its subject
+  // `rollup`: a schedule replaces the earlier message of its subject
   const headers = appendHeaders({
     ...options,
     headers: Object.fromEntries(own),

@@ -3,7 +3,7 @@ import type { Clock, Timer } from "../ports/clock.ts";
 import type { MemoryEventLog } from "./event_log.ts";
 import type { FaultSource, Outage } from "./faults.ts";
 
-/** The methods of a connection and its process that outages need. */
+/** A connection and its process, as outages act on them. */
 interface Victim {
   cut(): void;
   restore(): void;
@@ -11,19 +11,19 @@ interface Victim {
   resume(): void;
 }
 
-/** The methods of the logs' server that outages need. */
+/** The logs' server, as outages act on it. */
 type LogVictim = Pick<MemoryEventLog, "begin" | "end">;
 
 /**
- * The outages of all connections and of the logs. An outage that has begun ends by itself, even if the faults have
- * changed.
+ * Begins and ends the outages of all connections and of the logs. An outage that has begun ends by itself, even if
+ * the faults have changed.
  */
 export class OutageSchedule {
   readonly #clock: Clock;
   readonly #source: FaultSource;
   readonly #victims = new Set<Victim>();
   readonly #log: LogVictim;
-  /** Timers of the outages that have not begun. */
+  /** Timers of outages that have not begun yet. */
   #timers = new Set<Timer>();
 
   constructor(clock: Clock, source: FaultSource, log: LogVictim) {
@@ -32,7 +32,7 @@ export class OutageSchedule {
     this.#log = log;
   }
 
-  /** All connections, in the order in which they were added. */
+  /** All connections on which outages act, in the order in which they were added. */
   get victims(): Iterable<Victim> {
     return this.#victims;
   }
@@ -46,7 +46,7 @@ export class OutageSchedule {
     this.#victims.delete(victim);
   }
 
-  /** Call when the faults have changed: schedules all outages anew. */
+  /** Call when the faults have changed: all outages that have not begun are scheduled anew. */
   refresh(): void {
     for (const timer of this.#timers) timer.cancel();
     this.#timers = new Set();
@@ -68,14 +68,14 @@ export class OutageSchedule {
     if (outages === undefined) return;
     const timers = this.#timers;
     const { random } = this.#source;
-    // exponential gaps: a Poisson process
+    // exponentially distributed gaps, so that the outages are a Poisson process
     const timer = this.#clock.after(-Math.log(1 - random()) * outages.every, () => {
       timers.delete(timer);
       if (!what.alive()) return;
       what.begin();
       this.#clock.after(random() * outages.lasts, () => {
         what.end();
-        // otherwise the faults have changed, and the next outage is already scheduled
+        // otherwise the faults have changed meanwhile, and the next outage is scheduled already
         if (timers === this.#timers) this.#wait(kind, what);
       }, { background: true });
     }, { background: true });

@@ -2,8 +2,9 @@
 import type { Random } from "../ports/clock.ts";
 
 /**
- * Returns a source of numbers in [0, 1) with 32 random bits, the same sequence for the same `seed` (a safe integer):
- * sfc32 of Chris Doty-Humphrey's PractRand, its state spread from the seed by splitmix32. Not for secrets.
+ * Returns a source of numbers in [0, 1) with 32 random bits, the same sequence for the same `seed` (a safe integer).
+ * The algorithm is sfc32 of Chris Doty-Humphrey's PractRand, with its state made from the seed by splitmix32. Not for
+ * secrets.
  */
 export function seededRandom(seed: number): Random {
   if (!Number.isSafeInteger(seed)) throw new TypeError(`a seed is a safe integer; got ${seed}`);
@@ -16,7 +17,7 @@ export function seededRandom(seed: number): Random {
     c = ((c << 21) | (c >>> 11)) + drawn | 0;
     return (drawn >>> 0) / 4_294_967_296;
   };
-  for (let i = 0; i < 12; i++) next(); // as PractRand does, so that neighbouring seeds diverge
+  for (let i = 0; i < 12; i++) next(); // 12 rounds, as in PractRand, so that the sequences of neighbouring seeds diverge
   return next;
 }
 

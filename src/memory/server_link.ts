@@ -1,12 +1,12 @@
 /**
- * The link between a process and its server: one channel in each direction, which keeps the order, delays messages as
- * the faults say, and loses messages in transit when the connection breaks.
+ * The link between a process and its simulated server: one channel in each direction, which keeps the order, delays
+ * messages as the faults say, and loses messages in transit when the connection breaks.
  */
 import type { Clock, Timer } from "../ports/clock.ts";
 import type { FaultSource } from "./faults.ts";
 import type { MemoryProcess } from "./memory_process.ts";
 
-/** The connection of one process to its server. */
+/** The connection of one process to its simulated server. */
 export class ServerLink {
   readonly process: MemoryProcess;
   readonly #faults: FaultSource;
@@ -22,22 +22,25 @@ export class ServerLink {
     this.#toProcess = new Channel(clock);
   }
 
-  /** True if the server has this connection. */
+  /** True while the server has a connection of this process. */
   get attached(): boolean {
     return this.#attached;
   }
 
-  /** Number of the connection; each reconnect adds 1. */
+  /** Number of the present connection of the process; each reconnect adds 1. */
   get epoch(): number {
     return this.#epoch;
   }
 
-  /** Returns true if the server still has the connection of that epoch. */
+  /** Returns true if the connection with this number still exists. */
   has(epoch: number): boolean {
     return this.#attached && this.#epoch === epoch;
   }
 
-  /** True if {@link ServerLink.toServer} would call back at once; saves callers a closure for each message. */
+  /**
+   * True if {@link ServerLink.toServer} would call back at once. Callers check this first, to save a closure for each
+   * message.
+   */
   get serverClear(): boolean {
     return this.#attached && this.process.running && this.#toServer.clear && !this.#faults.late;
   }
@@ -48,8 +51,9 @@ export class ServerLink {
   }
 
   /**
-   * Carries something to the server: calls `arrive` there, at once if nothing is in transit. `lost` is called by {@link
-   * ServerLink.detach}, or at once while there is no connection; something lost may arrive nevertheless, late.
+   * Sends something to the server: calls `arrive` when it arrives, at once if nothing is in transit. `lost` is called
+   * by {@link ServerLink.detach}, or at once if there is no connection; something that is lost may arrive
+   * nevertheless, late.
    */
   toServer(arrive: () => void, lost: () => void = () => {}): void {
     if (!this.process.running) return this.process.enter(() => this.toServer(arrive, lost));
@@ -57,12 +61,15 @@ export class ServerLink {
     this.#toServer.put(arrive, lost, this.#faults.lag());
   }
 
-  /** Carries something to the process, like {@link ServerLink.toServer} in the other direction. */
+  /** Sends something to the process; like {@link ServerLink.toServer} in the other direction. */
   toProcess(arrive: () => void, lost: () => void = () => {}): void {
     this.#toProcess.put(arrive, lost, this.#faults.lag());
   }
 
-  /** Call when the process has died: the server notices after everything that the process has sent. */
+  /**
+   * Call when the process has died. `noticed` is called when the server notices that, after everything that the
+   * process has sent.
+   */
   hangUp(noticed: () => void): void {
     this.#toServer.put(noticed, noticed, this.#faults.lag());
   }
@@ -75,7 +82,7 @@ export class ServerLink {
     this.#toProcess.cut(() => [0, 0]);
   }
 
-  /** Reconnects. */
+  /** Makes a new connection between process and server. */
   attach(): void {
     this.#attached = true;
     this.#epoch++;
@@ -83,13 +90,13 @@ export class ServerLink {
 }
 
 interface Transit {
-  /** Time of arrival, by the monotonic clock. */
+  /** Time at which the item arrives, by the monotonic clock. */
   readonly at: number;
   readonly arrive: () => void;
   readonly lost: () => void;
 }
 
-/** One direction of a link: first in, first out. */
+/** One direction of a link, in which things arrive in the order of sending. */
 class Channel {
   readonly #clock: Clock;
   #transits: Transit[] = [];
@@ -100,7 +107,7 @@ class Channel {
     this.#clock = clock;
   }
 
-  /** True if nothing is in transit. */
+  /** True if nothing is in transit in this direction. */
   get clear(): boolean {
     return this.#transits.length === 0 && !this.#arriving;
   }
@@ -113,8 +120,8 @@ class Channel {
   }
 
   /**
-   * Loses everything in transit, except the first messages: `survivors` returns how many of them arrive nevertheless
-   * and how much later, in ms, regardless of messages sent after them.
+   * Loses everything in transit, except the first messages. `survivors` returns how many of them arrive nevertheless,
+   * and how many ms later; these arrive independently of messages sent afterwards.
    */
   cut(survivors: (count: number) => [count: number, later: number]): void {
     if (this.#transits.length === 0) return;
@@ -132,7 +139,7 @@ class Channel {
     const wait = Math.max(0, this.#transits[0].at - this.#clock.monotonic());
     this.#timer = this.#clock.after(wait, () => {
       this.#timer = undefined;
-      // messages put meanwhile queue behind those that arrive now
+      // while true, messages sent meanwhile queue behind those that arrive now
       this.#arriving = true;
       while (this.#transits.length > 0 && this.#transits[0].at <= this.#clock.monotonic()) {
         this.#transits.shift()!.arrive();

@@ -8,46 +8,49 @@ import type { Transport, TransportStatus } from "../ports/transport.ts";
 import type { FaultSource } from "./faults.ts";
 import type { ServerLink } from "./server_link.ts";
 
-/** The client's connection under a session. */
+/** The client's connection over which a session reaches the store. */
 export type SessionClient = Pick<Transport, "status" | "onStatus" | "maxPayload"> & { readonly link: ServerLink };
 
 /** Options of {@link StoreSession.call}. */
 export interface StoreCallOptions {
-  /** Called in the store: performs the operation, at once or later. */
+  /** Called in the store with the operation; performs the operation at once or later. */
   readonly gate?: (perform: () => void) => void;
   readonly limit?: number;
 }
 
-/** A way from the store to a client. */
+/** A channel over which an operation of the store sends messages to a client. */
 export interface SessionChannel {
-  /** True if the connection is still the same one. */
+  /** True while the client's connection is the one for which the channel was made. */
   readonly open: boolean;
-  /** Calls `callback` in a later turn, after all earlier answers, unless the connection is lost before. */
+  /**
+   * Calls `callback` in a later turn of the event loop, after all earlier answers, unless the connection is lost
+   * before.
+   */
   send(callback: () => void): void;
 }
 
-/** Requests to the store, and their answers. */
+/** Sends a client's requests to the store, and the store's answers back. */
 export class StoreSession {
   readonly #clock: Clock;
   readonly #faults: FaultSource | undefined;
   readonly #client: SessionClient | undefined;
 
   /**
-   * True for the store of an app without a network. It answers without turns of the event loop, which would take longer
+   * True for an app without a network: its store answers without turns of the event loop, which would take longer
    * than everything else.
    */
   get #alone(): boolean {
     return this.#client === undefined && this.#faults === undefined;
   }
 
-  /** Makes a session. Without a client, the store is always reachable. */
+  /** Makes a session. Without `client`, the store can always be reached. */
   constructor(clock: Clock, faults?: FaultSource, client?: SessionClient) {
     this.#clock = clock;
     this.#faults = faults;
     this.#client = client;
   }
 
-  /** Clock and faults of the store. */
+  /** Clock and faults of the store of this session. */
   get store(): { readonly clock: Clock; readonly faults: FaultSource | undefined } {
     return { clock: this.#clock, faults: this.#faults };
   }
@@ -56,7 +59,7 @@ export class StoreSession {
     return this.state === "connected";
   }
 
-  /** The state of the connection. */
+  /** State of the client's connection. */
   get state(): TransportStatus["state"] {
     return this.#client?.status.state ?? "connected";
   }
@@ -72,8 +75,8 @@ export class StoreSession {
   }
 
   /**
-   * Runs an operation in the store, and resolves with its result, unless the connection is lost first. With `gate`, the
-   * operation runs when that calls back, and its answer is awaited for `limit` ms at most.
+   * Runs an operation in the store and resolves with its result, unless the connection is lost first. With `gate`,
+   * the operation runs when `gate` says so. Rejects if no answer comes within `limit` ms.
    */
   call<T>(operation: () => T, { gate, limit = ANSWER_LIMIT }: StoreCallOptions = {}): Promise<T> {
     const link = this.#client?.link;
@@ -113,14 +116,14 @@ export class StoreSession {
     });
   }
 
-  /** Runs an operation in the store without an answer; it may be lost. */
+  /** Runs an operation in the store without waiting for an answer; the operation may be lost. */
   tell(operation: () => void): void {
     const link = this.#client?.link;
     if (link === undefined) this.#clock.soon(operation);
     else link.toServer(() => this.#clock.soon(operation));
   }
 
-  /** Called by an operation in the store: returns the channel back to the client that is connected now. */
+  /** Returns the channel back to the client that is connected at present. Called by an operation in the store. */
   channel(): SessionChannel {
     const link = this.#client?.link;
     if (link === undefined) return { open: true, send: (callback) => this.#clock.soon(callback) };
@@ -135,7 +138,7 @@ export class StoreSession {
     };
   }
 
-  /** Calls `callback` later, after all earlier answers, even if the connection is lost. */
+  /** Calls `callback` in a later turn of the event loop, after all earlier answers, even if the connection is lost. */
   soon(callback: () => void): void {
     if (this.#alone) return queueMicrotask(callback);
     const link = this.#client?.link;
@@ -144,12 +147,12 @@ export class StoreSession {
     link.toProcess(enter, enter);
   }
 
-  /** Calls `listener` at each change of the connection, until the returned function is called. */
+  /** Calls `listener` at each change of the connection's status. Returns a function that removes the listener. */
   onStatus(listener: (status: TransportStatus) => void): () => void {
     return this.#client?.onStatus(listener) ?? (() => {});
   }
 
-  /** Returns why the store cannot be reached now; `CLOSED`: for ever. */
+  /** Returns the error because of which the store cannot be reached now; `CLOSED`: it never can. */
   failure(): CatgaError {
     return this.#client?.status.state === "closed"
       ? new CatgaError("CLOSED", "the connection to the store is closed")
@@ -157,7 +160,7 @@ export class StoreSession {
   }
 }
 
-/** Time for which a client waits for an answer, in ms, as on NATS. */
+/** Time for which a client waits for an answer of the store, in ms, as on NATS. */
 const ANSWER_LIMIT = 5_000;
 
 function silence(limit: number): CatgaError {

@@ -1,49 +1,54 @@
-/** A consumer of a stream in memory: the position of a reader, and the deliveries that it has requested. */
+/** A consumer of a stream in memory: the position of one reader, and the deliveries that the reader has requested. */
 import type { Clock } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import type { FaultSource } from "./faults.ts";
 import type { StreamState } from "./stream_state.ts";
 
-/** Message of a consumer to its reader. */
+/** Messages that a consumer sends to its reader at once. */
 export interface Delivery {
   /** Messages, each with its number within the consumer, from 1. */
   readonly messages: readonly CountedMessage[];
-  /** Sequence up to which the reader has all its messages; the last of them has the number {@link Delivery.count}. */
+  /**
+   * Sequence up to which the reader has all of its messages with this delivery; the last of them has the number
+   * {@link Delivery.count}.
+   */
   readonly upTo: number;
   readonly count: number;
   /** Time of the message with the sequence {@link Delivery.upTo}. */
   readonly time: number | undefined;
-  /** True if the consumer is lost, and sends nothing more. */
+  /** True if the consumer is lost, and will send nothing more. */
   readonly lost: boolean;
 }
 
-/** A message as a consumer sends it. */
+/** A message sent by a consumer, with its number within the consumer. */
 export type CountedMessage = readonly [count: number, message: StoredMessage];
 
 /** Options of {@link StreamConsumer}. */
 export interface ConsumerOptions {
-  /** First sequence to be sent. */
+  /** Sequence of the first message to be sent. */
   readonly from: number;
   readonly clock: Clock;
   readonly faults: FaultSource | undefined;
-  /** Returns true if there is a reader. */
+  /** Returns true while the consumer has a reader. */
   alive(): boolean;
   matches(subject: string): boolean;
   /** Sends a delivery to the reader. */
   send(delivery: Delivery): void;
 }
 
-/** Maximum number of messages in a delivery. */
+/** Maximum number of messages in one delivery. */
 const MAX_DELIVERY = 256;
-/** Maximum distance of messages that are sent again from the next message, in sequences. */
+/** Maximum distance between the next message and messages that a fault sends again, in sequences. */
 const AGAIN = 20;
-/** Time after which a reader learns that it missed the last message, in ms. */
+/** Time after which a reader learns that it has missed the last message, in ms. */
 const HEARTBEAT = 1_000;
 
-/** Time after which a reader learns that messages of other subjects were skipped, in ms. */
+/** Time after which a reader learns that the consumer has skipped messages of other subjects, in ms. */
 const PASSED_BY = 5_000;
 
-/** Sends the messages of a stream in order, one delivery for each {@link StreamConsumer.more}. */
+/**
+ * Sends the messages of a stream to one reader, in order: one delivery for each call of {@link StreamConsumer.more}.
+ */
 export class StreamConsumer {
   readonly #state: StreamState;
   readonly #options: ConsumerOptions;
@@ -53,7 +58,7 @@ export class StreamConsumer {
   #count = 0;
   #wanted = false;
   #passing = false;
-  /** Sequence up to which the reader knows that there are no more messages for it. */
+  /** Sequence up to which the reader knows that it has all of its messages. */
   #said: number;
 
   constructor(state: StreamState, options: ConsumerOptions) {
@@ -96,7 +101,7 @@ export class StreamConsumer {
     if (counted.length > 0) this.#send(counted);
   }
 
-  /** Sends the reader its new position, after `PASSED_BY` ms, when messages of other subjects were skipped. */
+  /** Sends the reader its new position after `PASSED_BY` ms, if messages of other subjects were skipped. */
   #passBy(): void {
     if (this.#passing || this.#next - 1 <= this.#said) return;
     this.#passing = true;
@@ -111,11 +116,11 @@ export class StreamConsumer {
     this.#options.send({ messages, upTo, count: this.#count, time: this.#state.at(upTo)?.time, lost });
   }
 
-  /** Numbers messages. As the faults say, some are lost on the way, or old ones are sent again. */
+  /** Numbers messages for a delivery. By faults, some of them are lost on the way, or old ones are sent again. */
   #disturb(messages: readonly StoredMessage[]): CountedMessage[] {
     const { faults, clock } = this.#options;
     const again = faults?.hits("redelivery") ? this.#earlier(messages[0].sequence) : [];
-    // after its leader died, a consumer repeats messages: with new delivery numbers, or with the last number again
+    // a consumer repeats messages after its leader has died: with new delivery numbers, or with the last number again
     const anew = again.length > 0 && faults!.random() < 0.5;
     const sent: CountedMessage[] = again.map((message) => [anew ? ++this.#count : this.#count, copyOf(message)]);
     for (const message of messages) sent.push([++this.#count, copyOf(message)]);

@@ -18,15 +18,15 @@ import { type CountedMessage, type Delivery, StreamConsumer } from "./stream_con
 import type { StreamState } from "./stream_state.ts";
 import { matcher } from "./subject_match.ts";
 
-/** Pause before another attempt, in ms. */
+/** Pause before another attempt to begin to read, in ms. */
 const RETRY = 1_000;
 
-/** Answer of the store to a reader that begins. */
+/** Answer of the store to a reader that begins to read. */
 interface StoreStart {
   readonly mark: LogMark;
   readonly state: LogState;
   readonly lost: LogLoss | undefined;
-  /** Sequence of the last message for the reader. */
+  /** Sequence of the stream's last message for the reader. */
   readonly last: number;
   readonly consumer: StreamConsumer;
 }
@@ -39,18 +39,19 @@ export class StreamReader implements LogReader {
   readonly #matches: (subject: string) => boolean;
   readonly #unsubscribe: () => void;
   readonly #queue = new Fifo<CountedMessage>();
-  /** The delivery that ends the queue: position of the reader once the queue is empty. */
+  /** The delivery that ends the queue; it has the reader's position once the queue is empty. */
   #upTo: Delivery | undefined;
   /**
-   * Position up to which the reader has received its messages; the message at the position may be of another subject.
+   * Position up to which the reader has received all of its messages. The message at that position may be of another
+   * subject.
    */
   #place: LogMark | undefined;
   #mark: LogMark | undefined;
   #consumer: StreamConsumer | undefined;
-  /** Number of starts; answers and deliveries of earlier starts are ignored. */
+  /** Number of the present start of reading; answers and deliveries of earlier starts are ignored. */
   #attempt = 0;
   #count = 0;
-  /** Sequence at which the reader has caught up. */
+  /** Sequence from which on the reader counts as caught up. */
   #target = Infinity;
   #asked = false;
   #paused = false;
@@ -60,7 +61,7 @@ export class StreamReader implements LogReader {
   #fault: CatgaError | undefined;
   #reports: OnceAMinute;
 
-  /** `find` is called in the store: returns the stream or throws. */
+  /** `find` returns the stream, or throws; it is called in the store. */
   constructor(session: StoreSession, find: () => StreamState, options: FollowOptions) {
     this.#session = session;
     this.#reports = new OnceAMinute(session.clock);
@@ -105,7 +106,7 @@ export class StreamReader implements LogReader {
     this.#unsubscribe();
   }
 
-  /** Ends the present start. */
+  /** Ends the present start of reading. */
   #stop(): void {
     this.#attempt++;
     this.#retry?.cancel();
@@ -131,7 +132,7 @@ export class StreamReader implements LogReader {
     );
   }
 
-  /** Called in the store: finds the place at which reading goes on, and makes the consumer from there. */
+  /** Finds the place at which reading goes on, and makes a consumer that begins there. Called in the store. */
   #begin(attempt: number): StoreStart {
     const state = this.#find();
     const is = state.state();
@@ -197,10 +198,10 @@ export class StreamReader implements LogReader {
     if (this.#paused || attempt !== this.#attempt) return;
     const { created } = this.#mark!;
     if (this.#upTo) {
-      // the last messages were lost on the way
+      // the count shows that the last messages were lost on the way
       if (this.#upTo.count !== this.#count) return this.#start();
       this.#place = Object.freeze({ created, sequence: this.#upTo.upTo, time: this.#upTo.time });
-      // only messages of other subjects came for a while
+      // the mark moves while only messages of other subjects come
       if (this.#upTo.messages.length === 0 && this.#upTo.upTo > this.#mark!.sequence) this.#mark = this.#place;
       this.#upTo = undefined;
     }
@@ -226,7 +227,10 @@ export class StreamReader implements LogReader {
   }
 }
 
-/** Returns the first sequence to be read behind a mark, and the loss, if any. */
+/**
+ * Returns the first sequence to be read behind a mark (the last message read), and the loss of messages, if there was
+ * one.
+ */
 function resume(
   state: StreamState,
   is: LogState,
@@ -236,10 +240,10 @@ function resume(
   const { sequence, created, time } = after;
   const lose = (reason: LogLoss["reason"], next: number) => ({ from: next, lost: { reason, after: sequence, next } });
   if (created !== is.created) return lose("remade", is.first);
-  // messages stored since the loss reuse sequences that were read before
+  // messages stored after the loss have sequences that were read before: read them by their time
   if (sequence > is.last) return lose("truncated", time === undefined ? is.last + 1 : state.since(time + 1));
   const there = state.at(sequence);
-  // the last message read was lost, and another has its sequence: go on with those stored since
+  // another message has the sequence of the last one read, which was lost: go on with those stored since
   if (time !== undefined && there && there.time !== time) {
     return lose("replaced", Math.min(state.since(time), sequence + 1));
   }

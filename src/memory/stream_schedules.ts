@@ -1,23 +1,29 @@
-/** The schedules of a stream in memory: at its time, each appends its stored data to its target. */
+/**
+ * The schedules of a stream in memory. At its due time, each appends the message stored with it to its target
+ * subject.
+ */
 import { parseCron } from "../data/cron.ts";
 import { Fifo } from "../data/queues.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { type LogSchedule, ttlSeconds } from "../ports/event_log.ts";
 import type { NewMessage } from "./new_message.ts";
 
-/** Times and target of a schedule. */
+/** Due times and target of a schedule. */
 export interface ScheduleTimes {
   readonly target: string;
-  /** Ttl of appended messages, in seconds. */
+  /** Time to live of the messages that the schedule appends, in seconds; `undefined`: they do not expire. */
   readonly seconds: number | undefined;
-  /** First due time, in ms since 1970; `next`: the first due time after a time; `undefined`: never again. */
+  /**
+   * First due time of the schedule, in ms since 1970. `next` returns the first due time after a given time;
+   * `undefined`: never again.
+   */
   readonly due: number;
   next(time: number): number | undefined;
-  /** Reason why servers refuse the schedule; `undefined`: it is valid. */
+  /** Why servers refuse the schedule; `undefined`: it is valid. */
   readonly invalid?: string | undefined;
 }
 
-/** Reads the times of a schedule that is stored at the time `now`. */
+/** Computes the due times of a schedule that is stored at the time `now`. */
 export function scheduled({ at, zone, target, ttl }: LogSchedule, now: number): ScheduleTimes {
   const seconds = ttl === undefined ? undefined : ttlSeconds(ttl);
   if (typeof at === "number") return { target, seconds, due: at, next: () => undefined };
@@ -31,49 +37,50 @@ export function scheduled({ at, zone, target, ttl }: LogSchedule, now: number): 
   }
 }
 
-/** The stream that contains the schedules. */
+/** The stream that has the schedules, as they use it. */
 export interface ScheduleStream {
-  /** Returns true if schedules can fire now. */
+  /** Returns true if the stream can store messages now, so that schedules can fire. */
   ready(): boolean;
-  /** Returns the time between a schedule's due time and its firing, in ms. */
+  /** Draws the time between a schedule's due time and its firing, in ms. */
   lag(): number;
   append(message: NewMessage): void;
-  /** Removes the message under the subject of a finished schedule, even if it is another one by now. */
+  /** Removes the message stored under the subject of a finished schedule, even if it is another message by now. */
   purge(subject: string): void;
 }
 
 /** Pause before a due schedule is tried again while the stream cannot store messages, in ms. */
 const RETRY_PAUSE = 250;
-/** A pending schedule. */
+/** A schedule that is not due yet. */
 interface StandingSchedule {
   readonly message: NewMessage;
   readonly schedule: ScheduleTimes;
-  /** Timer until the schedule is due; `undefined`: it is about to fire. */
+  /** Timer that fires when the schedule is due; `undefined`: it is about to fire. */
   timer: Timer | undefined;
   /** Due time by the time of day, in ms since 1970. */
   due: number;
 }
 
-/** A schedule that is about to fire. */
+/** A due schedule that is about to fire. */
 interface FiringSchedule {
   readonly message: NewMessage;
   readonly schedule: ScheduleTimes;
-  /** Next due time; `undefined`: none. */
+  /** Next due time of the schedule, in ms since 1970; `undefined`: it fires for the last time. */
   readonly next: number | undefined;
-  /** Earliest time of the firing, by the monotonic clock; a schedule fires after the one in front of it. */
+  /** Earliest time of the firing, by the monotonic clock. Schedules fire one after the other. */
   readonly at: number;
 }
 
 /**
- * Schedules by subject. Like nats-server, it takes due schedules in hand and fires them one after the other; a message
- * that replaces a schedule meanwhile is removed by that firing, or is due when the old schedule would be due again.
+ * Schedules by subject. Like nats-server, this class takes all due schedules in hand and fires them one after the
+ * other. A message stored in place of a schedule in hand is removed by the firing, or becomes due when the old
+ * schedule would be due again.
  */
 export class StreamSchedules {
   readonly #clock: Clock;
   readonly #stream: ScheduleStream;
   readonly #standing = new Map<string, StandingSchedule>();
   readonly #taken = new Fifo<FiringSchedule>();
-  /** Timer until the first schedule in hand fires. */
+  /** Timer that fires the first of the schedules in hand. */
   #firing: Timer | undefined;
 
   constructor(clock: Clock, stream: ScheduleStream) {
@@ -81,7 +88,7 @@ export class StreamSchedules {
     this.#stream = stream;
   }
 
-  /** Adds a schedule, or replaces that of this subject. */
+  /** Adds a schedule, replacing the schedule of the same subject. */
   set(subject: string, message: NewMessage, schedule: ScheduleTimes): void {
     this.delete(subject);
     const standing: StandingSchedule = { message, schedule, timer: undefined, due: schedule.due };
@@ -101,7 +108,7 @@ export class StreamSchedules {
     while (this.#taken.shift() !== undefined);
   }
 
-  /** Call when the time of day was set: due schedules fire. */
+  /** Call when the time of day was set: schedules that are due then fire. */
   leapt(): void {
     for (const standing of this.#standing.values()) {
       if (standing.timer === undefined) continue;
@@ -114,7 +121,7 @@ export class StreamSchedules {
     standing.due = due;
     const wait = Math.min(Math.max(0, due - this.#clock.now()), MAX_TIMER);
     standing.timer = this.#clock.after(wait, () => {
-      // timers may fire early: by a rounding, or because their delay is limited
+      // not due yet: timers may fire early, by a rounding or because their delay is limited
       if (this.#clock.now() < due) return this.#wait(standing, due);
       if (!this.#stream.ready()) return this.#wait(standing, this.#clock.now() + RETRY_PAUSE);
       standing.timer = undefined;
@@ -123,7 +130,7 @@ export class StreamSchedules {
   }
 
   #take({ message, schedule }: StandingSchedule): void {
-    // a schedule that was due several times, as during a standstill of the process, fires once
+    // computed from now: a schedule that was due several times, as during a standstill of the process, fires once
     const next = schedule.next(this.#clock.now());
     this.#taken.push({ message, schedule, next, at: this.#clock.monotonic() + this.#stream.lag() });
     if (this.#taken.size === 1) this.#fireFirst();
@@ -153,7 +160,7 @@ export class StreamSchedules {
         ...(schedule.seconds === undefined ? {} : { "Nats-TTL": `${schedule.seconds}s` }),
       }),
     });
-    // even if another message is there by now
+    // removes also another message stored there meanwhile, as nats-server does
     if (next === undefined) return this.#stream.purge(subject);
     const standing = this.#standing.get(subject);
     standing?.timer?.cancel();

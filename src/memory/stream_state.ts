@@ -1,4 +1,4 @@
-/** The messages of one stream in memory, on the server's side. */
+/** The messages of one stream in memory, on the side of the simulated server. */
 import { CatgaError } from "../error.ts";
 import { Fifo } from "../data/queues.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -8,24 +8,24 @@ import type { NewMessage } from "./new_message.ts";
 import { scheduled, type ScheduleStream, type ScheduleTimes, StreamSchedules } from "./stream_schedules.ts";
 import { isPattern, matcher } from "./subject_match.ts";
 
-/** Outcome of {@link StreamState.append}. */
+/** Outcome of {@link StreamState.append}, which is always known here. */
 export type Verdict = Exclude<Appended, { readonly type: "unknown" }>;
 
-/** Origin of a stream. */
+/** Circumstances in which a stream was made. */
 interface StreamOrigin extends Pick<ScheduleStream, "ready" | "lag"> {
-  /** Creation time of the stream. */
+  /** Time at which the stream was made, as an ISO string. */
   readonly created: string;
-  /** Minimum of its first sequence, which otherwise is the present time in ms. */
+  /** Smallest sequence of the stream's first message, which otherwise is the present time in ms. */
   readonly least: number;
 }
 
-/** Time for which message ids are remembered, in ms. */
+/** Time for which the stream remembers the ids of messages, to detect duplicates, in ms. */
 const DEDUPE = 120_000;
 
 /** The stored messages of one stream. */
 export class StreamState {
   readonly settings: Readonly<LogOptions>;
-  /** Creation time; it identifies the stream. */
+  /** Time at which the stream was made; it identifies the stream. */
   readonly created: string;
   /** Returns true if a subject belongs to the stream. */
   readonly takes: (subject: string) => boolean;
@@ -33,7 +33,7 @@ export class StreamState {
   readonly #log: MessageList;
   readonly #schedules: StreamSchedules;
   readonly #ids = new Map<string, { readonly sequence: number; readonly until: number }>();
-  /** Messages that expire, by ttl in seconds, in the order in which they expire. */
+  /** Messages that expire, by ttl in seconds; each queue is in the order of expiry. */
   readonly #expiring = new Map<number, Fifo<{ readonly sequence: number; readonly end: number }>>();
   /** Time at which the next message expires, by the monotonic clock. */
   #expiry = Infinity;
@@ -56,17 +56,17 @@ export class StreamState {
     });
   }
 
-  /** Number of times that all consumers were lost: with messages, or with the leader. */
+  /** Number of times that all consumers of the stream were lost: because messages were lost, or the leader. */
   get interruptions(): number {
     return this.#interruptions;
   }
 
-  /** Sequence of its first message; if there is none, of the next one. */
+  /** Sequence of the stream's first message; if there is none, of the next message. */
   get first(): number {
     return this.#log.first;
   }
 
-  /** The sequence of the next message. */
+  /** Sequence that the next message of the stream will get. */
   get next(): number {
     return this.#log.next;
   }
@@ -97,7 +97,7 @@ export class StreamState {
     this.#forgetIds();
     const known = id === undefined ? undefined : this.#ids.get(id);
     if (known) return { type: "stored", sequence: known.sequence, duplicate: true };
-    // like on nats-server, a schedule replaces the message of its subject
+    // a schedule replaces the message of its subject, as on nats-server
     if (rollup || schedule) this.purge(subject);
     else this.#schedules.delete(subject);
     const sequence = this.#log.push({ ...message, time: Math.floor(this.#clock.now()) });
@@ -120,7 +120,7 @@ export class StreamState {
     return sequence === undefined ? undefined : this.at(sequence);
   }
 
-  /** Call when the time of day was set. */
+  /** Call when the time of day was set: schedules that are due then fire. */
   leapt(): void {
     this.#schedules.leapt();
   }
@@ -172,20 +172,20 @@ export class StreamState {
     this.interrupt();
   }
 
-  /** Ends the stream: its schedules do not fire any more, its messages are lost. */
+  /** Ends the stream: its schedules no longer fire, and its messages are lost. */
   remove(): void {
     this.#gone = true;
     this.#schedules.close();
     this.interrupt();
   }
 
-  /** Calls `observer` synchronously when there may be new messages, until the returned function is called. */
+  /** Calls `observer` synchronously whenever the stream may have new messages. Returns a function that removes it. */
   observe(observer: () => void): () => void {
     this.#observers.add(observer);
     return () => this.#observers.delete(observer);
   }
 
-  /** Loses all consumers. */
+  /** Loses all consumers of the stream: readers must begin again. */
   interrupt(): void {
     this.#interruptions++;
     for (const observer of [...this.#observers]) observer();

@@ -1,6 +1,6 @@
-/** Matching of subjects with patterns: `*` stands for one token, `>` at the end for one or more. */
+/** Matches NATS subjects with patterns: `*` stands for one token, `>` at the end for one or more. */
 
-/** Returns a test that is true for subjects that match one of the patterns. */
+/** Returns a function that returns true for subjects that match one of the patterns. */
 export function matcher(patterns: readonly string[]): (subject: string) => boolean {
   const literal = new Set(patterns.filter((pattern) => !isPattern(pattern)));
   const wild = patterns.filter(isPattern);
@@ -15,12 +15,12 @@ export function matcher(patterns: readonly string[]): (subject: string) => boole
   };
 }
 
-/** Returns true if a subject has a wildcard. */
+/** Returns true if a text is a pattern: a subject with a wildcard. */
 export function isPattern(subject: string): boolean {
   return /(?:^|\.)[*>](?:\.|$)/.test(subject);
 }
 
-/** Returns true if some subject matches both of two patterns. */
+/** Returns true if there is a subject that matches both patterns. */
 export function overlap(one: string, other: string): boolean {
   const [a, b] = [one.split("."), other.split(".")];
   for (let i = 0; i < a.length && i < b.length; i++) {

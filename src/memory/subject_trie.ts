@@ -1,6 +1,6 @@
 /**
- * Subscriptions by subject pattern: a tree with one level for each token. Finding the subscribers of a message costs as
- * much as its subject has tokens, however many subscriptions there are.
+ * Stores values (subscriptions) by subject pattern, in a tree with one level for each token. Finding the subscribers
+ * of a message costs as much as its subject has tokens, however many subscriptions there are.
  */
 
 interface Branch<T> {
@@ -23,12 +23,12 @@ export class SubjectTrie<T> {
     at.values.add(value);
   }
 
-  /** Removes a value from under a pattern, and branches that are empty then. */
+  /** Removes a value from under a pattern, and removes branches of the tree that are empty then. */
   delete(pattern: string, value: T): void {
     prune(this.#root, pattern.split("."), 0, value);
   }
 
-  /** The values whose patterns match a subject. */
+  /** Returns the values whose patterns match a subject. */
   match(subject: string): T[] {
     const found: T[] = [];
     gather(this.#root, subject.split("."), 0, found);
@@ -61,7 +61,7 @@ function gather<T>(at: Branch<T>, tokens: readonly string[], depth: number, foun
   const any = at.next.get("*");
   if (any) gather(any, tokens, depth + 1, found);
   const token = tokens[depth];
-  // "*" and ">" are no tokens of published subjects, so that no literal branch is matched twice
+  // published subjects have no tokens "*" and ">", so this never takes the branch of a wildcard
   const next = at.next.get(token);
   if (next) gather(next, tokens, depth + 1, found);
 }

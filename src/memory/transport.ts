@@ -1,4 +1,4 @@
-/** The port {@link Transport} within one process: a client of a {@link Broker}. */
+/** The transport within one process: a client of a simulated server, the {@link Broker}. */
 import type { Clock, Random } from "../ports/clock.ts";
 import { EndingClock } from "../ports/ending_clock.ts";
 import { CatgaError, unavailable } from "../error.ts";
@@ -20,22 +20,22 @@ import { checkHeader, checkPattern, checkSubject } from "../data/checks.ts";
 /** Dependencies of a {@link MemoryTransport} on its network. */
 export interface MemoryTransportOptions {
   readonly maxPayload: number;
-  /** Servers to which the transport connects in turn, cyclically. */
+  /** Servers to which the transport connects: at each reconnect to the next one, cyclically. */
   readonly servers: readonly ServerInfo[];
   /** Called with errors that callbacks of subscriptions throw. */
   readonly onError: (error: unknown) => void;
 }
 
-/** A connection to a network in memory. */
+/** A connection to a {@link MemoryNetwork}. Methods marked "for the network" are called by the network only. */
 export class MemoryTransport implements Transport, BrokerClient {
   /** Clock whose timers end when the transport is closed. */
   readonly clock: Clock;
-  /** The clock for timers of the program, which go on when the transport is closed. */
+  /** Clock for timers of the program, which go on when the transport is closed. */
   readonly programClock: Clock;
   readonly #clock: EndingClock;
   readonly random: Random;
   readonly maxPayload: number;
-  /** Link between this process and its server. For the network. */
+  /** Link between this process and its simulated server. For the network. */
   readonly link: ServerLink;
   readonly #broker: Broker;
   readonly #servers: readonly ServerInfo[];
@@ -65,7 +65,7 @@ export class MemoryTransport implements Transport, BrokerClient {
   }
 
   onStatus(listener: (status: TransportStatus) => void): () => void {
-    // a function of its own for each call, so that a listener that was added twice is removed once
+    // a new function for each call, so that a listener that was added twice is removed once
     const own = (status: TransportStatus) => listener(status);
     this.#listeners.add(own);
     return () => this.#listeners.delete(own);
@@ -111,7 +111,7 @@ export class MemoryTransport implements Transport, BrokerClient {
     if (this.#status.state !== "closed") {
       for (const subscription of this.#subscriptions) subscription.close();
       this.#change({ state: "closed", generation: this.#status.generation });
-      // after earlier publications
+      // the server closes the connection only after earlier publications
       this.link.toServer(() => this.link.detach());
     }
     return new Promise((resolve) =>
@@ -132,10 +132,10 @@ export class MemoryTransport implements Transport, BrokerClient {
     this.link.detach();
   }
 
-  /** Reconnects to the next server; a frozen process does so when it goes on. For the network. */
+  /** Reconnects to the next server; a frozen process reconnects when it goes on. For the network. */
   restore(): void {
     this.link.process.enter(() => {
-      // a process that has just gone on notices a cut that happened meanwhile in a turn of its own
+      // a process that has just gone on has not noticed a cut yet that happened meanwhile: try in a later turn
       if (this.#status.state === "connected" && !this.link.attached) return this.clock.soon(() => this.restore());
       if (this.#status.state !== "disconnected") return;
       this.link.attach();
@@ -165,13 +165,13 @@ export class MemoryTransport implements Transport, BrokerClient {
     this.link.hangUp(() => this.#vanish());
   }
 
-  /** Reports an error that a subscription's callback threw. */
+  /** Reports an error that the callback of a subscription threw. */
   report(error: unknown): void {
-    // in a later turn: an error of the listener must not delay other messages
+    // in a later turn of the event loop: an error of the listener must not delay other messages
     this.clock.soon(() => this.#onError(error));
   }
 
-  /** Removes a subscription that has ended. */
+  /** Removes a subscription that has ended from the transport. */
   forget(subscription: MemorySubscription): void {
     this.#subscriptions.delete(subscription);
   }
@@ -182,8 +182,8 @@ export class MemoryTransport implements Transport, BrokerClient {
   }
 
   /**
-   * Calls `back` after a message to the server and back, behind everything in transit; at once if the connection is
-   * lost. For its subscriptions.
+   * Calls `back` when a message could have travelled to the server and back, behind everything in transit; at once if
+   * the connection is lost. For the transport's subscriptions.
    */
   roundTrip(back: () => void): void {
     const { link } = this;
@@ -209,7 +209,7 @@ class MemorySubscription implements Subscription, BrokerSubscriber {
   readonly #broker: Broker;
   readonly #onMessage: (message: TransportMessage) => void;
   #open = true;
-  /** True if the server should have this subscription. */
+  /** True while the server should have this subscription. */
   #wanted = true;
 
   constructor(
@@ -229,7 +229,7 @@ class MemorySubscription implements Subscription, BrokerSubscriber {
     const add = () => {
       if (this.#wanted) broker.add(this);
     };
-    // without a connection, the subscription is made with the next one
+    // called also without a connection: the subscription is then made with the next connection
     client.link.toServer(add, add);
   }
 
@@ -244,7 +244,7 @@ class MemorySubscription implements Subscription, BrokerSubscriber {
 
   drain(): Promise<void> {
     this.#remove();
-    // everything that the server has sent so far is delivered first
+    // resolves after everything that the server has sent so far was delivered
     return new Promise((resolve) =>
       this.client.roundTrip(() => {
         this.close();
@@ -272,7 +272,7 @@ class MemorySubscription implements Subscription, BrokerSubscriber {
 
 const encoder = new TextEncoder();
 
-/** Copies headers as they arrive: values are trimmed, and empty headers are `undefined`. */
+/** Copies headers into the form in which they arrive: values are trimmed, and no headers are `undefined`. */
 function copyHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> | undefined {
   const names = Object.keys(headers);
   if (names.length === 0) return undefined;

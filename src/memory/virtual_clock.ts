@@ -1,4 +1,4 @@
-/** A clock whose time a test moves. */
+/** A clock for tests: its time passes only when the test moves it. */
 import { nextTick } from "node:process";
 import { setImmediate } from "node:timers";
 import { checkNumber } from "../data/checks.ts";
@@ -7,16 +7,16 @@ import { checkTimer, type Clock, type Timer } from "../ports/clock.ts";
 import { openOnce } from "../ports/open_once.ts";
 
 /**
- * Loads the parts that an app would load on first use, because on a busy machine a minute of virtual time would pass
- * meanwhile.
+ * Loads parts of Catga now that an app would load on first use; on a busy machine a minute of virtual time would pass
+ * during that.
  */
 const loadParts = openOnce(async () => await (await import("../catga.ts")).loadParts());
 
 interface DueTimer {
   readonly at: number;
-  /** Timers that are due at the same time run in the order in which they were set. */
+  /** Number by which timers that are due at the same time run in the order in which they were set. */
   readonly order: number;
-  /** Calls the callback in a microtask, in the async context in which the timer was set. */
+  /** Calls the timer's callback in a microtask, in the async context in which the timer was set. */
   readonly fire: () => void;
 }
 
@@ -26,11 +26,11 @@ interface DueTimer {
  */
 const QUIET_TURNS = 3;
 const START = Date.UTC(2026, 0, 1);
-/** Interval, in turns, at which the event loop itself gets a turn, so that other code of the process goes on. */
+/** Interval, in turns, at which the event loop itself gets a turn, so that other code of the process can go on. */
 const OWN_TURN = 64;
-/** Last time that a `Date` can hold, in ms since 1970. */
+/** The last time that a `Date` can hold, in ms since 1970. */
 const MAX_DATE = 8_640_000_000_000_000;
-/** Number of turns after which code that does not come to rest is an error. */
+/** Number of turns of the event loop after which code that does not come to rest is an error. */
 const MOST_TURNS = 100_000;
 
 /**
@@ -52,27 +52,27 @@ export class VirtualClock implements Clock {
   #leapt = 0;
   #order = 0;
   #advancing = false;
-  /** Callbacks of {@link VirtualClock.soon} that have not run yet. */
+  /** Callbacks given to {@link VirtualClock.soon} that have not run yet. */
   #soon: (() => void)[] = [];
   /** Errors that callbacks threw: the next `advance` throws the first. */
   readonly #thrown: { readonly error: unknown }[] = [];
   #ticks = false;
-  /** Number of turns so far. */
+  /** Number of turns of the event loop for which the clock has waited. */
   #turns = 0;
-  /** Counts everything that happens on this clock. */
+  /** Number of events on this clock: set timers, callbacks, and the like. If it does not grow, the code is at rest. */
   #events = 0;
-  /** Timers in the order in which they run. */
+  /** Timers that are set, in the order in which they will run. */
   readonly #timers: DueTimer[] = [];
 
-  /** `start`: initial time of the wall clock, in ms since 1970; default: the beginning of 2026. */
+  /** `start`: time of the wall clock at the beginning, in ms since 1970; default: the beginning of 2026. */
   constructor(start: number = START) {
     checkNumber("VirtualClock: start", start, -MAX_DATE, MAX_DATE, "ms");
     this.#start = start;
   }
 
   /**
-   * Makes a clock that waits for promises and ticks before each timer, but for immediates only now and then: this takes
-   * a third of the time.
+   * Makes a clock that, before each timer, waits for promises and ticks, but for immediates only now and then: this
+   * takes a third of the time.
    *
    * @internal
    */
@@ -82,12 +82,12 @@ export class VirtualClock implements Clock {
     return clock;
   }
 
-  /** Number of timers that are set. */
+  /** Number of timers that are set on this clock. */
   get timers(): number {
     return this.#timers.length;
   }
 
-  /** Time until the next timer is due, in ms; `undefined`: none is set. */
+  /** Time until the next timer of this clock is due, in ms; `undefined`: none is set. */
   get next(): number | undefined {
     return this.#timers.length === 0 ? undefined : this.#timers[0].at - this.#passed;
   }
@@ -116,7 +116,7 @@ export class VirtualClock implements Clock {
   soon(callback: () => void): void {
     this.#events++;
     this.#soon.push(this.#later(callback));
-    if (this.#advancing || this.#soon.length > 1) return; // the caller of `advance`, or an immediate that is set already, runs the callback
+    if (this.#advancing || this.#soon.length > 1) return; // nothing to do: the caller of `advance`, or an immediate that is already set, runs the callback
     setImmediate(() => this.#callSoon());
   }
 
@@ -125,8 +125,8 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Returns a function that calls `callback` in a microtask, in the present async context. A promise keeps the context
-   * at a tenth of the cost of `AsyncLocalStorage.bind` in Deno.
+   * Returns a function that calls `callback` in a microtask, in the present async context. (A promise keeps the
+   * context at a tenth of the cost of `AsyncLocalStorage.bind` in Deno.)
    */
   #later(callback: () => void): () => void {
     let fire!: () => void;
@@ -135,10 +135,10 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Lets `ms` pass (0 or more, as far as a `Date` goes): runs the timers that come due, those set meanwhile too, in the
-   * order of their times. Before each, and at the end, it waits until the event loop has come to rest: promises,
-   * `process.nextTick` and `setImmediate`, but no input or output, nor timers that are not of this clock. Rejects with
-   * an `Error` when the code under test never comes to rest.
+   * Lets `ms` pass (0 or more, as far as a `Date` goes): runs the timers that come due, including timers set
+   * meanwhile, in the order of their times. Before each timer, and at the end, it waits until the event loop has come
+   * to rest: promises, `process.nextTick` and `setImmediate`, but no input or output, nor timers that are not of this
+   * clock. Rejects with an `Error` when the code under test never comes to rest.
    */
   async advance(ms: number): Promise<void> {
     checkNumber("advance: ms", ms, 0, this.#left, "ms");
@@ -159,8 +159,8 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Lets time pass as {@link VirtualClock.advance} does until a promise has settled, and resolves or rejects as it
-   * does. Rejects with an `Error` when it has not settled within `limit` ms; 60,000.
+   * Lets time pass as {@link VirtualClock.advance} does until a promise has settled, and settles as the promise does.
+   * Rejects with an `Error` if the promise has not settled within `limit` ms of virtual time (default 60,000).
    */
   async until<T>(promise: Promise<T>, limit = 60_000): Promise<T> {
     checkNumber("until: limit", limit, 0, Infinity, "ms");
@@ -175,7 +175,7 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Moves the time of day on by `ms` (0 or more, as far as a `Date` goes) at once, as when a clock is set:
+   * Moves the time of day forward by `ms` at once (0 or more, as far as a `Date` goes), as when a clock is set.
    * {@link VirtualClock.now} is later by that, and no timer runs.
    */
   leap(ms: number): void {
@@ -184,7 +184,8 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Time until the last moment that a `Date` can hold, in ms. Far behind that, timers would no longer move the time on.
+   * Time until the last moment that a `Date` can hold, in ms. (Far behind it, timers would no longer move the time
+   * on.)
    */
   get #left(): number {
     return MAX_DATE - this.now();
@@ -213,7 +214,7 @@ export class VirtualClock implements Clock {
     for (let turns = 0; quiet < QUIET_TURNS || this.#soon.length > 0; turns++) {
       if (turns === MOST_TURNS) throw new Error(`the code under test does not come to rest in ${MOST_TURNS} turns`);
       const before = this.#events;
-      // a tick runs after all microtasks, an immediate after all ticks
+      // an immediate runs after all ticks, a tick after all microtasks: so promises and ticks have run
       if (!this.#ticks || ++this.#turns % OWN_TURN === 0) await new Promise<void>((resolve) => setImmediate(resolve));
       else await new Promise<void>((resolve) => nextTick(resolve));
       this.#callSoon();
@@ -222,10 +223,7 @@ export class VirtualClock implements Clock {
     if (this.#thrown.length > 0) throw this.#thrown.shift()!.error;
   }
 
-  /**
-   * Returns the index of a timer, or the index at which to insert it: that of the first timer that is not due before
-   * it.
-   */
+  /** Returns the index of a timer in `#timers`; for a new timer, the index at which it must be inserted. */
   #place(due: DueTimer): number {
     return firstIndex(this.#timers.length, (index) => {
       const other = this.#timers[index];

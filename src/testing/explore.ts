@@ -1,4 +1,4 @@
-/** `explore`: a program under every fault, by seeds. */
+/** `explore`: runs a program under random faults, once for each seed. */
 import { seededRandom } from "../memory/seeded_random.ts";
 import { systemClock } from "../ports/clock.ts";
 import { checkExplore, type ExploreOptions, faultsOf, groupsOf } from "./explore_options.ts";
@@ -18,11 +18,11 @@ import { firstDifference, GlobalsWatch } from "./repeatable.ts";
 import { shrink } from "./shrink.ts";
 import { type Situation, Situations, situationTable } from "./situations.ts";
 
-/** Result of {@link explore}, if no seed broke a promise. */
+/** Result of {@link explore} if no seed has broken a promise. */
 export interface Explored {
   /** Number of seeds that were run. */
   readonly seeds: number;
-  /** The situations that were met: operation, phase of the operation, fault that began meanwhile, and how often. */
+  /** The situations that the seeds have met: an operation, its phase, the fault that began meanwhile, and how often. */
   readonly situations: readonly Situation[];
   /** The situations as a table, for printing. */
   readonly report: string;
@@ -31,9 +31,9 @@ export interface Explored {
 /**
  * Runs a workload under faults, once for each seed: nodes are killed, frozen and cut off, answers are lost, programs
  * are deployed and taken back, in virtual time. Rejects with an {@link ExploreError} for the first seed whose run
- * breaks a promise: a check throws, the workload throws, or what it caused is not handled. Its message is a timeline of
- * the smallest such run. Rejects with a `TypeError` for invalid options, and for a program that differs when it is run
- * again.
+ * breaks a promise: a check throws, the workload throws, or what it caused is not handled. The error's message is a
+ * timeline of the smallest such run. Rejects with a `TypeError` for invalid options, and for a program that differs
+ * when it is run again.
  *
  * @example
  * ```ts
@@ -78,7 +78,7 @@ export async function explore<World = undefined>(options: ExploreOptions<World>)
   return explored(seeds, situations.all);
 }
 
-/** Runs the seeds on several threads; a seed that breaks a promise runs once more on this thread. */
+/** Runs the seeds on several threads. A seed that breaks a promise runs once more on this thread. */
 async function byThreads<World>(
   options: ExploreOptions<World>,
   { seeds, first, workers }: { readonly seeds: number; readonly first: number; readonly workers: number },
@@ -122,7 +122,7 @@ async function smallest<World>(
   return new ExploreError(run, runs);
 }
 
-/** Rejects with a `TypeError` if the program differs when the plan of a run is run again. */
+/** Rejects with a `TypeError` if the program behaves differently when a run's plan is run again. */
 async function checkRepeatable<World>(
   options: ExploreOptions<World>,
   run: ExploredRun,
@@ -150,8 +150,8 @@ async function checkRepeatable<World>(
 }
 
 /**
- * Draws the plan of a seed. `horizon`: duration of the workload, in ms; `steering`: the situations that were met so
- * far.
+ * Draws the plan of a seed: its faults, deploys and delays. `horizon`: duration of the workload, in ms; `steering`:
+ * the situations that earlier seeds have met.
  */
 function drawPlan<World>(
   options: ExploreOptions<World>,
@@ -195,7 +195,7 @@ const PLAN_SEED = 0x91a7_5eed;
 const DELAYS = [0, 2, 20, 100];
 const MOST_FAULTS = 4;
 const SEEDS = 100;
-/** Time for shrinking, in ms of real time. */
+/** Time for finding a smaller run that breaks the same promise, in ms of real time. */
 const SHRINK = 60_000;
-/** Time within which faults begin, in ms, before a run has shown how long the workload takes. */
+/** Time within which faults begin, in ms, until a run has shown how long the workload takes. */
 const FIRST_HORIZON = 1_000;

@@ -1,4 +1,4 @@
-/** The error of a seed that breaks a promise; its message is a page. */
+/** The error with which `explore` rejects for a seed that breaks a promise. Its message is a page. */
 import process from "node:process";
 import { planText } from "./explore_plan.ts";
 import type { ExploredRun } from "./explored_run.ts";
@@ -10,19 +10,19 @@ import { timelinePage } from "./timeline.ts";
 export class ExploreError extends Error {
   /** Distinguishes this error from others. */
   override readonly name = "ExploreError";
-  /** The seed. */
+  /** The seed that broke a promise. */
   readonly seed: number;
-  /** Text for the option `replay`, which runs the smallest red run again. */
+  /** Text for the option `replay` of `explore`, which runs the smallest failing run again. */
   readonly replay: string;
-  /** History of the smallest red run. */
+  /** History of the smallest failing run. */
   readonly history: History;
-  /** Timeline of the smallest red run, on a page. */
+  /** Timeline of the smallest failing run, on one page. */
   readonly timeline: string;
   /** The error that the check threw, or the reason why the run did not end. */
   override readonly cause: Error;
 
   /**
-   * Creates the error of a red run.
+   * Creates the error of a failing run.
    *
    * @internal
    */
@@ -47,8 +47,8 @@ export class ExploreError extends Error {
   }
 
   /**
-   * The timeline as a picture, the text of an SVG file: nodes are lines, messages are arrows, faults are bands. Its
-   * colours follow the light or dark scheme of the reader's page.
+   * The timeline of the failing run as a picture, the text of an SVG file: nodes are lines, messages are arrows,
+   * faults are bands. Its colours follow the light or dark scheme of the reader's page.
    */
   get picture(): string {
     const shownBy = this.cause instanceof BrokenPromise ? this.cause.shownBy : [];
@@ -56,7 +56,7 @@ export class ExploreError extends Error {
   }
 }
 
-/** The line of the program at which an error was made. */
+/** Returns the line of the program at which an error was made. */
 function placeOf({ stack = "" }: Error): string | undefined {
   const frames = stack.split("\n").map((line) => /((?:file:\/\/|\/)[^\s()]+:\d+:\d+)/.exec(line)?.[1]);
   return frames.find((frame) => frame !== undefined && !/\/src\/testing\/(?!.*_test\.ts)/.test(frame));

@@ -17,13 +17,13 @@ import { OPTIONS } from "../node/app_options.ts";
 import type { History } from "./history.ts";
 
 /**
- * A kind of fault of `explore`. `kill`: a node dies as by SIGKILL, and is started again. `freeze`: a node stops as by
- * SIGSTOP, and resumes. `cut`: a node's connection breaks, and is restored. `skew`: a node's wall clock jumps, and
- * jumps back. `drop`: messages between nodes are lost. `lostAck`: the store carries a request out, and the answer is
- * lost. `staleRead`: reads of the log lack the last 100 ms. `redelivery`: a reader of the log gets old messages again.
- * `noLeader`, `noQuorum`: the log has no leader or quorum for a while. `full`: the log stores no more messages for a
- * while. `lostTail`: the log loses its last messages, which were acknowledged; not in `"all"`, because a cluster of
- * servers with replicas does not lose them.
+ * A kind of fault of `explore`. `kill`: a node's process dies as by SIGKILL, and is started again. `freeze`: a node
+ * stops as by SIGSTOP, and resumes. `cut`: a node's connection breaks, and is restored. `skew`: a node's wall clock
+ * jumps, and jumps back. `drop`: messages between nodes are lost. `lostAck`: the store carries a request out, and the
+ * answer is lost. `staleRead`: reads of the log lack the last 100 ms. `redelivery`: a reader of the log gets old
+ * messages again. `noLeader`, `noQuorum`: the log has no leader or quorum for a while. `full`: the log stores no more
+ * messages for a while. `lostTail`: the log loses its last messages, which were acknowledged; not in `"all"`, because
+ * a cluster of servers with replicas does not lose them.
  */
 export type ExploreFault =
   | "kill"
@@ -39,7 +39,7 @@ export type ExploreFault =
   | "full"
   | "lostTail";
 
-/** All kinds of faults. */
+/** All kinds of faults of `explore`. */
 export const EXPLORE_FAULTS: readonly ExploreFault[] = [
   ...["kill", "freeze", "cut", "skew", "drop", "lostAck", "staleRead", "redelivery", "noLeader", "noQuorum"] as const,
   ...["full", "lostTail"] as const,
@@ -48,7 +48,8 @@ export const EXPLORE_FAULTS: readonly ExploreFault[] = [
 /** Options of `explore`. `World`: the type of the value that `world` returns. */
 export interface ExploreOptions<World = undefined> {
   /**
-   * The actions of clients. The run of a seed ends when this function has settled, and all that it caused is handled.
+   * The actions of the clients. The run of a seed ends when this function has settled, and all messages and workflow
+   * runs that it caused are handled.
    */
   workload: (run: Workload<World>) => MaybePromise<unknown>;
   /**
@@ -67,46 +68,57 @@ export interface ExploreOptions<World = undefined> {
    * none.
    */
   deploys?: readonly ExploreDeploy<World>[] | undefined;
-  /** Kinds of faults that happen meanwhile: a list, `"all"` (all but `lostTail`), or `"none"`. Default: `"all"`. */
+  /**
+   * Kinds of faults that happen during the workload: a list, `"all"` (all but `lostTail`), or `"none"`. Default:
+   * `"all"`.
+   */
   faults?: "all" | "none" | readonly ExploreFault[] | undefined;
   /**
-   * Makes the world outside of the cluster, such as a bank with its accounts, once for each run: it survives kills.
-   * Handlers get it when a process starts; the workload and checks get it, too.
+   * Makes the world outside of the cluster, such as a bank with its accounts, once for each run. The world survives
+   * kills. Handlers get it when a process starts; the workload and checks get it, too. Default: `undefined`.
    */
   world?: (() => World) | undefined;
   /**
-   * Throws if the run has broken a promise; several checks are called one after the other. Without a check, a run is
-   * red if the workload throws, or if not all that it caused is handled in time.
+   * Function that throws if the run has broken a promise, or several such functions, called one after the other.
+   * Without a check, a run fails if the workload throws, or if not everything that it caused is handled in time.
    */
   check?: ExploreCheck<World> | readonly ExploreCheck<World>[] | undefined;
   /** Number of seeds, 1 or more. Default: 100. */
   seeds?: number | undefined;
   /** The first seed, a safe integer of 0 or more. Default: 1. */
   seed?: number | undefined;
-  /** Replays one run, given as the text that the error of a red seed shows. No other seeds are run. Default: none. */
+  /**
+   * Replays one run, given as the text that the error of a failing seed shows. No other seeds are run. Default: none.
+   */
   replay?: string | undefined;
   /** Options of `catga` for every node. Default: none. */
   options?: ExploreNodeOptions | undefined;
   /**
-   * Time limit of a run, in ms of virtual time, from the beginning of the workload until all is handled, 1 to 2^31 - 1.
-   * Default: 300,000.
+   * Time limit of a run, in ms of virtual time, from the beginning of the workload until everything that it caused is
+   * handled; 1 to 2^31 - 1. Default: 300,000.
    */
   limit?: number | undefined;
-  /** True: seeds look for situations that no earlier seed has met. False: each seed is drawn alone. Default: true. */
+  /**
+   * True: plans of faults are steered towards situations that no earlier seed has met. False: the plan of each seed
+   * is drawn independently. Default: true.
+   */
   steer?: boolean | undefined;
   /**
    * True: the first seed is run twice, and `explore` rejects if the two runs differ; differences of values alone, such
    * as random ids, do not count. False: the first seed is run once. Default: true.
    */
   repeatable?: boolean | undefined;
-  /** Number of threads, 1 to 64, each of which imports `program` and runs a part of the seeds. Default: 1. */
+  /** Number of threads, 1 to 64. Each imports `program` and runs a part of the seeds. Default: 1. */
   workers?: number | undefined;
   /**
-   * URL of a module whose default export has these options, such as `new URL("./program.ts", import.meta.url)`;
+   * URL of a module whose default export is these options, such as `new URL("./program.ts", import.meta.url)`;
    * required with `workers`. Default: none.
    */
   program?: URL | undefined;
-  /** Time for shrinking a red run, in ms of real time, 0 (no shrinking) to 2^31 - 1. Default: 60,000. */
+  /**
+   * Time for shrinking a failing run to a smaller one, in ms of real time, 0 (no shrinking) to 2^31 - 1. Default:
+   * 60,000.
+   */
   shrink?: number | undefined;
 }
 
@@ -116,29 +128,30 @@ export type ExploreNodeOptions = Omit<
   "nats" | "network" | "id" | "service" | "handlers" | "transport" | "signals"
 >;
 
-/** A group of nodes of one service. */
+/** A group of nodes, which form one service. */
 export interface ExploreGroup<World = undefined> {
   /** Number of nodes, 1 to 100. Default: 1. */
   count?: number | undefined;
-  /** Handlers of the group; `[]`: none. Default: the handlers of `explore`. */
+  /** Handlers of the group's nodes; `[]`: none. Default: the handlers in the options of `explore`. */
   handlers?: ExploreOptions<World>["handlers"];
-  /** Options of `catga` for the group's nodes, besides the options for all nodes. */
+  /** Options of `catga` for the group's nodes, in addition to the options for all nodes. */
   options?: ExploreNodeOptions | undefined;
 }
 
-/** Another version of the program. */
+/** Another version of the program, which is rolled out over the nodes. */
 export interface ExploreDeploy<World = undefined> {
-  /** Handlers of the version, for nodes that have the handlers of `explore`. */
+  /** Handlers of this version, for nodes that have the handlers of `explore`. */
   handlers: NonNullable<ExploreOptions<World>["handlers"]>;
   /**
-   * When the deploy begins, in ms since the workload began; `"any"` (default): at a time or moment that the seed draws.
+   * Time at which the deploy begins, in ms since the workload began; `"any"` (default): at a time or moment that the
+   * seed draws.
    */
   at?: "any" | number | undefined;
   /** True: the deploy is never taken back. False (default): some seeds take it back. */
   forGood?: boolean | undefined;
 }
 
-/** A process that starts. */
+/** A process of a node that is starting; argument of a function that makes handlers. */
 export interface ProcessStart<World = undefined> {
   /** Id of the process's node, such as `app-1`. */
   readonly node: string;
@@ -156,18 +169,18 @@ export interface Workload<World = undefined> {
   readonly app: Catga;
   /** Returns the app of another client, by its id: `client-2`. Throws a `TypeError` if there is no such client. */
   readonly client: (id: string) => Catga;
-  /** Random choices of the seed. */
+  /** Random choices, determined by the seed. */
   readonly random: WorkloadRandom;
   /**
-   * Names an action, and runs it. Shrinking leaves steps out; the value of a step that is left out is `undefined`, so
-   * the workload must not need it. Random numbers drawn in a step do not depend on other steps.
+   * Runs an action under a name. Shrinking a failing run leaves such steps out; the value of a step that is left out
+   * is `undefined`, so the workload must not need it. Random numbers drawn in a step do not depend on other steps.
    */
   readonly step: <T>(name: string, action: (random: WorkloadRandom) => MaybePromise<T>) => Promise<T | undefined>;
   /** The time of the cluster: `await clock.sleep(100)`. */
   readonly clock: AppClock;
   /** The value that `world` made for this run. */
   readonly world: World;
-  /** The seed. */
+  /** The seed of this run. */
   readonly seed: number;
   /**
    * Waits for a promise of something outside of the cluster, such as a query of a real database: no virtual time passes
@@ -190,7 +203,10 @@ export interface WorkloadRandom {
 export interface ExploreOutcome<World = undefined> {
   /** History of operations, handlers, steps and nodes. */
   readonly history: History;
-  /** An app of the cluster, which has no faults any more: its `load`, `runs` and `send` show the state at the end. */
+  /**
+   * An app of the cluster, which has no faults any more. Its `load`, `runs` and `send` show the state at the end of
+   * the run.
+   */
   readonly state: Catga;
   /** The value that `world` made for this run. */
   readonly world: World;
@@ -205,14 +221,17 @@ export type ExploreCheck<World = undefined> = (outcome: ExploreOutcome<World>) =
 export interface ExploredGroup<World> {
   readonly name: string;
   readonly ids: readonly string[];
-  /** Handlers by number of the deploy, from 0. */
+  /** Handlers of the group, by number of the version: 0 is the first, 1 the first deploy. */
   readonly versions: readonly ExploreOptions<World>["handlers"][];
   readonly options: ExploreNodeOptions;
-  /** True if the workload calls the group's nodes, which are not killed. */
+  /** True if the workload calls the group's nodes; these are not killed. */
   readonly isClient: boolean;
 }
 
-/** Returns the groups of nodes that options describe. Throws a `TypeError` or `RangeError` if they are invalid. */
+/**
+ * Returns the groups of nodes that the options describe, with defaults filled in. Throws a `TypeError` or
+ * `RangeError` if the options are invalid.
+ */
 export function groupsOf<World>(options: ExploreOptions<World>): ExploredGroup<World>[] {
   const { nodes = 2, handlers, deploys = [], options: common = {} } = options;
   if (typeof nodes !== "number" && !isPlain(nodes)) {
@@ -298,7 +317,7 @@ export function checkExplore<World>(options: ExploreOptions<World>): void {
   groupsOf(options);
 }
 
-/** Returns the kinds of faults of an option. Throws a `TypeError` if the option is invalid. */
+/** Returns the kinds of faults that the option `faults` names. Throws a `TypeError` if the option is invalid. */
 export function faultsOf(faults: ExploreOptions["faults"] = "all"): readonly ExploreFault[] {
   if (faults === "all") return EXPLORE_FAULTS.filter((fault) => fault !== "lostTail");
   if (faults === "none") return [];
@@ -315,7 +334,10 @@ function checkNodes(at: string, options: ExploreNodeOptions): void {
   checkKnown(at, options, NODE_OPTIONS);
 }
 
-/** Throws a `TypeError` if `catga` would refuse the handlers; a function is not called, as it makes them later. */
+/**
+ * Throws a `TypeError` if `catga` would refuse the handlers. A function is not called, because it makes handlers only
+ * when a process starts.
+ */
 function checkHandlers(handlers: unknown): void {
   if (typeof handlers !== "function" && handlers !== undefined) collect(handlers as Handlers);
 }

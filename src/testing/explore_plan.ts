@@ -1,38 +1,40 @@
 /**
- * The plan of one run: everything that `explore` chooses besides the order that the network's seed gives. A plan can be
- * written as text and run again, and is shrunk by leaving out and shortening its parts.
+ * The plan of one run: everything that `explore` chooses, except the order of events, which the network's seed
+ * determines. A plan can be written as text and run again, and is shrunk by leaving out and shortening its parts.
  */
 import type { Random } from "../ports/clock.ts";
 import { EXPLORE_FAULTS, type ExploreFault } from "./explore_options.ts";
 
-/** When a fault or a deploy begins. */
+/** The moment at which a fault or a deploy begins. */
 export type FaultMoment =
-  /** Time in ms since the workload began. */
+  /** At this time, in ms since the workload began. */
   | { readonly type: "time"; readonly at: number }
-  /** `after` ms after this moment, such as `attempt begins command Charge`, has happened for the `count`th time. */
+  /** `after` ms after a moment, such as `attempt begins command Charge`, has happened for the `count`th time. */
   | { readonly type: "moment"; readonly moment: string; readonly count: number; readonly after: number };
 
-/** A fault of a plan. */
+/** A fault in a plan. */
 export interface PlannedFault {
   readonly fault: ExploreFault;
   /**
-   * Id of the node that the fault befalls; `here`: the node of its moment; `undefined`: the fault befalls no single
-   * node.
+   * Id of the node that the fault affects; `here`: the node at which the moment happens; `undefined`: the fault
+   * affects no single node.
    */
   readonly node: string | undefined;
   readonly when: FaultMoment;
-  /** Duration of the fault, in ms: until a killed node starts again, or a frozen node resumes. */
+  /** Duration of the fault, in ms: for example until a killed node starts again, or a frozen node resumes. */
   readonly lasts: number;
-  /** Strength of the fault: chance of a fault by chance, ms of a skew, or number of messages of a lost tail. */
+  /**
+   * Strength of the fault: the chance of a random fault, the ms of a skew, or the number of messages of a lost tail.
+   */
   readonly amount: number;
 }
 
-/** A deploy of a plan. */
+/** A deploy in a plan: the rollout of another version of the program. */
 export interface PlannedDeploy {
   /** Number of the version: 0 is the version of `handlers`, 1 the first deploy. */
   readonly version: number;
   readonly when: FaultMoment;
-  /** True: the deploy begins with the node of its moment; false: with a random node. */
+  /** True: the deploy begins with the node at which the moment happens; false: with a random node. */
   readonly isHere: boolean;
   /** Pause between the deploys to two nodes, in ms. */
   readonly pause: number;
@@ -41,18 +43,18 @@ export interface PlannedDeploy {
 /** The plan of a run. */
 export interface Plan {
   readonly seed: number;
-  /** The longest additional delay of a message, in ms. */
+  /** Longest additional delay of a message, in ms. */
   readonly delay: number;
   readonly faults: readonly PlannedFault[];
   readonly deploys: readonly PlannedDeploy[];
-  /** Numbers of the workload's steps that are left out, in the order of their calls. */
+  /** Numbers of the steps of the workload that are left out, in the order of their calls. */
   readonly skips: readonly number[];
 }
 
-/** Faults that befall one node. */
+/** Kinds of faults that affect one node. */
 export const OF_NODES: ReadonlySet<ExploreFault> = new Set(["kill", "freeze", "cut", "skew"]);
 
-/** Duration and strength of a fault. */
+/** Draws the duration and the strength of a fault of this kind. */
 export function extentOf(fault: ExploreFault, random: Random): Pick<PlannedFault, "lasts" | "amount"> {
   const [longest, most] = EXTENTS[fault];
   const lasts = Math.ceil(random() ** 2 * longest);
@@ -61,7 +63,7 @@ export function extentOf(fault: ExploreFault, random: Random): Pick<PlannedFault
   return { lasts, amount: Math.round(random() * most * 100) / 100 };
 }
 
-/** Maximum duration of a fault, in ms, and its maximum strength. */
+/** Maximum duration of each kind of fault, in ms, and its maximum strength. */
 const EXTENTS: Readonly<Record<ExploreFault, readonly [longest: number, most: number]>> = {
   kill: [5_000, 0],
   freeze: [40_000, 0],
@@ -76,7 +78,7 @@ const EXTENTS: Readonly<Record<ExploreFault, readonly [longest: number, most: nu
   full: [4_000, 0],
   lostTail: [1, 5],
 };
-/** Returns the text of a plan, for `replay`. */
+/** Returns the text of a plan, for the option `replay`. */
 export function planText({ seed, delay, faults, deploys, skips }: Plan): string {
   const parts = [`seed ${seed}`];
   if (delay > 0) parts.push(`delay ${delay}`);

@@ -1,10 +1,10 @@
-/** The seeds of `explore` on several threads, each of which imports the program. */
+/** Runs the seeds of `explore` on several threads, each of which imports the program. */
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { ExploreOptions } from "./explore_options.ts";
 import type { Situation } from "./situations.ts";
 
-/** A task of a thread. */
+/** A part of the seeds, to be run on a thread. */
 export interface ThreadTask {
   /** URL of the module whose default export has the options. */
   readonly program: string;
@@ -12,7 +12,7 @@ export interface ThreadTask {
   readonly options: Pick<ExploreOptions, "seed" | "seeds" | "steer" | "shrink" | "repeatable">;
 }
 
-/** Result of a task. */
+/** Result of a part of the seeds. */
 export type ThreadAnswer =
   | { readonly seeds: number; readonly situations: readonly Situation[] }
   | { readonly replay: string }
@@ -40,5 +40,5 @@ export async function runThreads(tasks: readonly ThreadTask[]): Promise<ThreadAn
   }
 }
 
-/** File name extension of this module, which is JavaScript in packages. */
+/** File name extension of this module: `.js` in packages, where it is JavaScript. */
 const EXTENSION = import.meta.url.endsWith(".js") ? ".js" : ".ts";

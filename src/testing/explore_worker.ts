@@ -1,4 +1,4 @@
-/** A thread of `explore`: it imports the program, and runs its part of the seeds. */
+/** Code of a thread of `explore`: it imports the program and runs its part of the seeds. */
 import { parentPort, workerData } from "node:worker_threads";
 import { explore } from "./explore.ts";
 import type { ThreadAnswer, ThreadTask } from "./explore_threads.ts";

@@ -1,4 +1,4 @@
-/** One run of `explore`: a cluster in memory, its workload, and the faults and deploys of a plan. */
+/** One run of `explore`: a cluster in memory with its workload, and the faults and deploys that a plan names. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, catga, CatgaError, type Logger } from "../../mod.ts";
@@ -20,15 +20,15 @@ import type { History, HistoryLetter, InjectedFault, NodeProcess } from "./histo
 import { HistoryRecorder, isOutside, type RecordedMoment, type RunningCode } from "./history_recorder.ts";
 import { unhandled } from "./pace.ts";
 
-/** Result of one run. */
+/** Result of one run of `explore`. */
 export interface ExploredRun {
   readonly plan: Plan;
   readonly history: History;
-  /** The failure of the run; `undefined`: none. */
+  /** Error because of which the run failed; `undefined`: it did not. */
   readonly failure: Error | undefined;
-  /** Number of the workload's steps and of its calls outside of steps, together. */
+  /** Number of the workload's steps, plus its calls outside of steps. */
   readonly steps: number;
-  /** When the workload ended, in ms of virtual time since the workload began. */
+  /** Time at which the workload ended, in ms of virtual time since it began. */
   readonly lasted: number;
   /** Log lines of all nodes: time, level and message. */
   readonly log: readonly ExploreLine[];
@@ -36,17 +36,17 @@ export interface ExploredRun {
 
 /** A line of a node's log. */
 export interface ExploreLine {
-  /** Time in ms of virtual time since the workload began. */
+  /** Time of the line, in ms of virtual time since the workload began. */
   readonly at: number;
   readonly level: "debug" | "info" | "warn" | "error";
   readonly text: string;
 }
 
-/** Callbacks to the code that steers the seeds. */
+/** Callbacks of a run for the code that steers the plans of seeds. */
 export interface RunObserver {
-  /** Called when an operation, attempt, step or lock began or ended. */
+  /** Called when an operation, an attempt, a step or a lock has begun or ended. */
   moment(moment: RecordedMoment): void;
-  /** Called when a fault begins, and when a fault that lasts ends. */
+  /** Called when a fault begins, and when a lasting fault ends. */
   fault(
     fault: ExploreFault | "deploy" | "thaw" | "restore" | "restart",
     node: string | undefined,
@@ -54,7 +54,7 @@ export interface RunObserver {
   ): void;
 }
 
-/** Runs a plan. Rejects only for errors that are no result of the run, such as options that `catga` refuses. */
+/** Runs a plan. Rejects only for errors that are not a result of the run, such as options that `catga` refuses. */
 export function exploreRun<World>(
   options: ExploreOptions<World>,
   plan: Plan,
@@ -69,15 +69,15 @@ export interface RunHelpers {
   readonly patience: RealPatience;
 }
 
-/** Real time for code of the program that waits for neither Catga nor virtual time. */
+/** Real time granted to code of the program that waits for something outside of Catga and virtual time. */
 export interface RealPatience {
   /** Real time that is left in this run, in ms. */
   left: number;
-  /** True if all waits so far were in vain, so that a run waits for a shorter time. */
+  /** True if all such waits so far were in vain; a run then waits for a shorter time. */
   isInVain: boolean;
 }
 
-/** A node of the run. */
+/** A node of the simulated cluster. */
 interface ExploredNode<World> {
   readonly id: string;
   readonly group: ExploredGroup<World>;
@@ -87,7 +87,7 @@ interface ExploredNode<World> {
   version: number;
   isFrozen: boolean;
   isCut: boolean;
-  /** True while a start or a drain is under way. */
+  /** True while the node is being started or drained. */
   isChanging: boolean;
 }
 
@@ -103,20 +103,20 @@ class RunOfPlan<World> {
   readonly #nodes = new Map<string, ExploredNode<World>>();
   readonly #world: World;
   readonly #log: ExploreLine[] = [];
-  /** Chances of the random faults whose windows are open now. */
+  /** Chances of the random faults that are under way, by fault. */
   readonly #windows = new Map<PlannedFault, number>();
-  /** Number of times that each moment has happened. */
+  /** Number of times that each moment has happened in this run. */
   readonly #moments = new Map<string, number>();
   /** Functions that end the faults under way, in the order in which the faults began. */
   readonly #ends = new Set<() => void>();
-  /** Starts, drains and deploys that are under way. */
+  /** Starts, drains and deploys of nodes that are under way. */
   readonly #changes = new Set<Promise<unknown>>();
-  /** Number of promises that the program has given to `io`, and that have not settled. */
+  /** Number of promises that the program has given to `io` and that have not settled yet. */
   #io = 0;
   readonly #patience: RealPatience;
   #broken: Error | undefined;
   #steps = 0;
-  /** Name of the workload's step in which code runs. */
+  /** Name of the workload's step in which the present code runs. */
   readonly #step = new AsyncLocalStorage<string>();
   #isOver = false;
 
@@ -128,7 +128,7 @@ class RunOfPlan<World> {
     this.#observer = observer;
     this.#network = new MemoryNetwork({ clock: this.#clock, seed: plan.seed });
     this.#recorder = new HistoryRecorder(this.#clock);
-    // without the option `world` its value is `undefined`, and so is its type
+    // cast: without the option `world`, its value and its type are `undefined`
     this.#world = options.world?.() as World;
     for (const group of groupsOf(options)) {
       for (const id of group.ids) {
@@ -242,14 +242,14 @@ class RunOfPlan<World> {
       at = -1;
       node.version = version;
       const { app, process, isChanging, isFrozen } = node;
-      if (app === undefined || isChanging || isFrozen) continue; // the node starts with its version
+      if (app === undefined || isChanging || isFrozen) continue; // skip: a node that starts later starts with its present version
       this.#observer?.fault("deploy", node.id, this.#recorder);
       node.isChanging = true;
       await app.drain({ timeout: DRAIN });
       this.#recorder.end<NodeProcess>(process!.span as never, { endedBy: "drain" });
-      if (node.app !== app) continue; // the node was killed meanwhile
+      if (node.app !== app) continue; // the node was killed while it drained
       node.app = undefined;
-      node.isFrozen = node.isCut = false; // the node has a new process, with a new connection
+      node.isFrozen = node.isCut = false; // a new process has a new connection
       await this.#start(node);
       await delay(this.#clock, pause);
     }
@@ -262,7 +262,7 @@ class RunOfPlan<World> {
 
   #agreed(): Promise<void> {
     return this.#reach(() => {
-      const apps = [...this.#nodes.values()].flatMap(({ app }) => app ?? []); // a deploy replaces them
+      const apps = [...this.#nodes.values()].flatMap(({ app }) => app ?? []); // the set of apps changes with a deploy, so it is read at each call
       return apps.every((app) => app.nodes().length === apps.length);
     });
   }
@@ -301,7 +301,7 @@ class RunOfPlan<World> {
 
   // faults -----------------------------------------------------------------------------------------------
 
-  /** Sets the timers of the plan. */
+  /** Sets the timers for the faults and deploys of the plan. */
   #arm(): void {
     this.#refresh();
     for (const fault of this.#plan.faults) {
@@ -416,7 +416,7 @@ class RunOfPlan<World> {
     this.#clock.after(ms, once);
   }
 
-  /** Sets the chances of the network's random faults, from the windows that are open. */
+  /** Sets the chances of the network's random faults from the faults under way. */
   #refresh(): void {
     const faults: Record<string, number> = this.#plan.delay > 0 ? { delay: this.#plan.delay } : {};
     for (const [{ fault }, chance] of this.#windows) faults[fault] = Math.max(faults[fault] ?? 0, chance);
@@ -425,7 +425,7 @@ class RunOfPlan<World> {
 
   #calming = false;
 
-  /** Ends all faults, and waits until all nodes are back. */
+  /** Ends all faults, and waits until all nodes run again. */
   async #calm(): Promise<void> {
     this.#calming = true;
     for (const end of [...this.#ends]) end();
@@ -439,16 +439,16 @@ class RunOfPlan<World> {
 
   // the end ----------------------------------------------------------------------------------------------
 
-  /** Resolves when all stored messages are handled, and no run goes on by itself. */
+  /** Resolves when all stored messages are handled, and no workflow run goes on by itself. */
   async #handled(): Promise<void> {
     for (let step = FIRST_STEP;; step = Math.min(LONGEST_STEP, step * 2)) {
       const next = await this.#left().catch((error) => {
         if (!(error instanceof CatgaError)) throw error;
-        this.#unhandled = [error.message]; // a fault may cause this error
+        this.#unhandled = [error.message]; // tried again: a fault may have caused this error
         return 0;
       });
       if (next === undefined) return;
-      if (next > LEAP && !this.#calming) return; // faults end first
+      if (next > LEAP && !this.#calming) return; // do not leap in time while faults are under way
       if (next > LEAP) {
         this.#clock.leap(next);
         this.#network.log.leapt();
@@ -458,7 +458,7 @@ class RunOfPlan<World> {
     }
   }
 
-  /** Returns the time until something goes on by itself, in ms; `undefined`: nothing is left. */
+  /** Returns the time until something in the cluster goes on by itself, in ms; `undefined`: nothing will. */
   async #left(): Promise<number | undefined> {
     const well = [...this.#nodes.values()].filter(({ isFrozen, isCut }) => !isFrozen && !isCut);
     const apps = new Map(well.flatMap(({ id, app }) => app === undefined ? [] : [[id, app] as const]));
@@ -473,7 +473,7 @@ class RunOfPlan<World> {
 
   #unhandled: readonly string[] = [];
 
-  /** Returns the runs that go on by themselves. */
+  /** Returns the workflow runs that have not ended and will go on by themselves. */
   async #openRuns(app: Catga): Promise<RunInfo[]> {
     const open: RunInfo[] = [];
     for await (const run of app.runs({ open: true })) {
@@ -529,7 +529,7 @@ class RunOfPlan<World> {
     return isOver;
   }
 
-  /** Returns true if the program waits for something outside, during which virtual time must not pass. */
+  /** Returns true if the program waits for something outside of the cluster; virtual time must not pass then. */
   #isOutside(): boolean {
     if (this.#io > 0) return true;
     return this.#patience.left > 0 && this.#outside().length > 0;
@@ -561,12 +561,12 @@ class RunOfPlan<World> {
   }
 }
 
-/** Returns the text of a moment in plans. */
+/** Returns the text that stands for a moment in plans. */
 export function momentText({ type, at, label }: RecordedMoment): string {
   return `${type} ${at} ${label}`;
 }
 
-/** Returns the time until a run goes on by itself, in ms; `Infinity`: it waits for a signal. */
+/** Returns the time until a workflow run goes on by itself, in ms; `Infinity`: it waits for a signal. */
 function nextOf({ status, pending }: RunInfo, now: number): number {
   if (status !== "waiting" && status !== "retrying") return 0;
   const nexts = pending.map(({ next }) => next === undefined ? Infinity : Math.max(0, next.getTime() - now));
@@ -577,7 +577,7 @@ function letterOf({ contract, subscription, id, key, position, error: { code, me
   return { contract, subscription, id, key, position, code, message };
 }
 
-/** Random choices of a workload. */
+/** Makes the random choices of a workload from a seed. */
 function randomOf(seed: number): WorkloadRandom {
   const random = seededRandom(seed ^ WORKLOAD_SEED);
   const int = (least: number, most: number) => least + Math.floor(random() * (most - least + 1));
@@ -588,7 +588,10 @@ const WORKLOAD_SEED = 0x0ca7_9a00;
 const LIMIT = 300_000; // ms of virtual time
 const START_LIMIT = 60_000;
 const SETTLE = 120_000;
-/** Time in which faults go on after the workload, in ms, while all that the workload caused is handled. */
+/**
+ * Time for which faults go on after the end of the workload, in ms, while everything that the workload caused is
+ * handled.
+ */
 const GRACE = 60_000;
 const DRAIN = 5_000;
 const RESTART = 300;
@@ -596,11 +599,11 @@ const MOST_STARTS = 200;
 const STEP = 50;
 const FIRST_STEP = 10;
 const LONGEST_STEP = 1_000;
-/** Minimum length of a run's wait, in ms, that virtual time leaps over at the end. */
+/** Minimum time for which all workflow runs wait, in ms, for virtual time to leap over it at the end of a run. */
 const LEAP = 10_000;
-/** Real time that functions of the program may wait for something outside without `io`, in ms. */
+/** Real time for which functions of the program may wait for something outside without `io`, in ms. */
 const PATIENCE = 1_000;
-/** Like `PATIENCE`, if waiting was in vain in earlier runs. */
+/** Like `PATIENCE`, for runs after such a wait was in vain, in ms. */
 const SHORT_PATIENCE = 50;
-/** Real time after which a pending `io` is an error, in ms. */
+/** Real time after which a promise given to `io` that has not settled is an error, in ms. */
 const IO_LIMIT = 60_000;

@@ -1,6 +1,7 @@
 /**
- * `guarantees`: a check for `explore` that derives promises from contracts. The promises of the docs for a command, a
- * query, a durable event, a workflow, an entity, locks and leadership are checked in the history of each run.
+ * `guarantees`: makes a check for `explore` from contracts. The check finds, in the history of each run, breaches of
+ * the promises that the docs make for a command, a query, a durable event, a workflow, an entity, locks and
+ * leadership.
  */
 import { isDeepStrictEqual } from "node:util";
 import { CatgaError } from "../error.ts";
@@ -61,7 +62,7 @@ export function guarantees(...promised: readonly Guaranteed[]): (run: { readonly
 /** Returns the breaches of all promises of these contracts in a history, and of locks and leadership. */
 export function breachesOf(history: History, promised: readonly Guaranteed[]): Breach[] {
   const workflows = promised.filter((one) => "kind" in one && one.kind === "workflow").map(({ name }) => name);
-  // a value that is neither a workflow nor an entity is a contract
+  // cast: a value that is neither a workflow nor an entity is a contract
   const contracts = promised.filter((one) => "kind" in one && one.kind !== "workflow") as AnyContract[];
   const entities = promised.filter((one) => "~entity" in one).map(({ name }) => name);
   const requests = contracts.filter(({ kind }) => kind === "command" || kind === "query");
@@ -94,7 +95,7 @@ function ofRequests(history: History, contract: AnyContract): Breach[] {
   return [...broken, ...checkMessages(observationsOf(history, contract, kind, { attempts, sends }))];
 }
 
-/** Checks that all `ok` results of one id are equal. */
+/** Checks that all `ok` results of sends under one id are equal. */
 function oneResult({ kind, name, options }: AnyContract, sends: readonly HistoryOperation[]): Breach[] {
   const ids = Map.groupBy(
     sends.flatMap((operation) => {
@@ -133,7 +134,7 @@ function observationsOf(
   const times = new Map<string, number>();
   for (const { message } of named) times.set(message, (times.get(message) ?? 0) + 1);
   const observations = [
-    // several sends under one id share their runs
+    // sends under a shared id are left out: they share their runs
     ...named.filter(({ message }) => times.get(message) === 1).flatMap(({ operation, message }) => {
       const { node: sender, start, end, outcome } = operation;
       if (outcome?.type === "failed" && LOCAL.has(outcome.code)) return [];
@@ -172,7 +173,10 @@ function observationsOf(
   return observations;
 }
 
-/** Splits the runs of a command that was sent several times under one id into messages. */
+/**
+ * Returns how the runs of a command are checked: if the command was sent several times under one id, as runs of an
+ * idempotent command.
+ */
 function kindOfRun(kind: RequestKind, sends: number | undefined): RequestKind {
   return kind === "command" && (sends ?? 1) > 1 ? "idempotent" : kind;
 }
@@ -185,7 +189,7 @@ function idOf({ id }: AnyContract["options"], input: unknown): string | undefine
   try {
     return id?.(input as never);
   } catch {
-    return undefined; // the operation has failed for the same reason
+    return undefined; // the function of the contract threw: the operation itself has failed for the same reason
   }
 }
 
@@ -194,7 +198,7 @@ function timeoutOf({ options }: HistoryOperation): number | undefined {
   return typeof timeout === "number" ? timeout : undefined;
 }
 
-/** Codes of sends that say nothing about the runs of the handler. */
+/** Error codes of sends that say nothing about the runs of the handler. */
 const LOCAL: ReadonlySet<string> = new Set([
   ...["INVALID_MESSAGE", "INVALID_RESPONSE", "TOO_LARGE", "ID_REUSED", "FORBIDDEN", "ACCESS_DENIED"],
 ]);

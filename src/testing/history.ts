@@ -27,115 +27,122 @@ export type HistoryOutcome =
   | { readonly type: "failed"; readonly code: string; readonly message: string }
   | { readonly type: "thrown"; readonly message: string; readonly error: unknown };
 
-/** A part of the history that begins, and may end. */
+/** An entry of the history that has a beginning, and may have an end. */
 export interface HistorySpan {
-  /** Place of the beginning among all beginnings and ends of this history, from 0; each place is unique. */
+  /** Place of the entry's beginning among all beginnings and ends in the history, from 0. Each place occurs once. */
   readonly began: number;
-  /** Place of the end; `undefined`: not ended, because the node was killed or the run of the seed was over. */
+  /**
+   * Place of the entry's end; `undefined`: it has not ended, because its node was killed or the run of the seed was
+   * over.
+   */
   readonly ended: number | undefined;
-  /** Time of the beginning, in ms of virtual time since the first operation could begin. */
+  /** Time of the entry's beginning, in ms of virtual time since the first operation could begin. */
   readonly start: number;
-  /** Time of the end. */
+  /**
+   * Time of the entry's end, in ms of virtual time since the first operation could begin; `undefined`: it has not
+   * ended.
+   */
   readonly end: number | undefined;
 }
 
-/** A call of an app, or of a handler's context. */
+/** A call of a method of an app, or of a handler's context. */
 export interface HistoryOperation extends HistorySpan {
-  /**
-   * Number of the operation, from 0, in the order of the calls. Attempts of handlers refer to their operation by it.
-   */
+  /** Number of the operation, from 0, in the order of the calls. Attempts of handlers name their operation by it. */
   readonly number: number;
   /** The method that was called, such as `send`, `publish`, `start`, `lock`, `load` or `cache.set`. */
   readonly method: string;
-  /** Kind of the contract. */
+  /** Kind of the contract to which the call belongs. */
   readonly kind: HistoryKind;
-  /** Name of the contract, workflow, entity, lock or cache entry. */
+  /** Name of the contract, workflow, entity, lock or cache entry to which the call belongs. */
   readonly contract: string;
-  /** The key that the send has, or that the contract makes of the input; or the id of a run or entity. */
+  /**
+   * Key of the message: given by the caller, or made of the input by the contract; for a workflow or an entity, the
+   * id of the run or entity.
+   */
   readonly key: string | undefined;
-  /** The message id, or the id of the run, if the caller gave one. */
+  /** Id of the message or workflow run, if the caller has given one. */
   readonly id: string | undefined;
-  /** The input, as the caller passed it. */
+  /** Input of the call, as the caller passed it. */
   readonly input: unknown;
-  /** The options that the caller gave; `undefined`: none. */
+  /** Options that the caller passed; `undefined`: none. */
   readonly options: Readonly<Record<string, unknown>> | undefined;
-  /** Node whose app was called. */
+  /** Id of the node whose app was called. */
   readonly node: string;
   /** Step of the workload in which the operation was called; `undefined`: called outside of a step, or by a handler. */
   readonly step: string | undefined;
-  /** Attempt of the handler, or step of a workflow, that called the operation; `undefined`: the workload called it. */
+  /** Attempt of a handler, or step of a workflow, that made the call; `undefined`: the workload made it. */
   readonly by: HandlerAttempt | WorkflowStep | undefined;
   /** Outcome of the operation; `undefined`: it has not ended. */
   readonly outcome: HistoryOutcome | undefined;
 }
 
-/** A run of a handler. Handlers of workflows have their {@link WorkflowStep}s instead. */
+/** One run of a handler. (Handlers of workflows have {@link WorkflowStep}s instead.) */
 export interface HandlerAttempt extends HistorySpan {
-  /** Distinguishes an attempt from a {@link WorkflowStep}. */
+  /** Distinguishes an attempt from a {@link WorkflowStep}, which has another `type`. */
   readonly type: "attempt";
-  /** Kind of the contract. */
+  /** Kind of the handled message's contract. */
   readonly kind: "command" | "query" | "event" | "stream";
-  /** Name of the contract. */
+  /** Name of the handled message's contract. */
   readonly contract: string;
-  /** Name of the entity that the command belongs to; `undefined`: no entity. */
+  /** Name of the entity to which the command belongs; `undefined`: it belongs to none. */
   readonly entity: string | undefined;
-  /** Key of the message. */
+  /** Key of the handled message; `undefined`: none. */
   readonly key: string | undefined;
-  /** The message id, the same in every attempt. */
+  /** Id of the handled message, the same in every attempt. */
   readonly id: string;
   /** Number of the attempt, from 1, as the handler sees it. */
   readonly attempt: number;
-  /** The input as the handler got it; for a batch the array of the members' payloads. */
+  /** Input as the handler got it; for a batch, the array of its members' payloads. */
   readonly input: unknown;
-  /** Members of the batch in a run of `onBatch`; `undefined` in other runs. */
+  /** Members of the batch, in a run of `onBatch`; `undefined` in other runs. */
   readonly batch: readonly HistoryMember[] | undefined;
-  /** Id of the node. */
+  /** Id of the node on which the handler ran. */
   readonly node: string;
-  /** Number of starts of the node so far: each process of a node has another number. */
+  /** Number of the node's process, from 1: how often the node has been started. */
   readonly process: number;
-  /** Name of the subscription, if the contract is durable. */
+  /** Name of the subscription for which the handler ran, if the contract is durable. */
   readonly subscription: string | undefined;
-  /** Position in the log; `undefined` for a message that is not in the log. */
+  /** Position of the message in the log; `undefined` for a message that is not in the log. */
   readonly position: number | undefined;
-  /** The fencing token that the handler got. */
+  /** Fencing token that the handler got. */
   readonly fence: number | undefined;
-  /** Operation that sent the message; `undefined`: unknown, or an entity emitted the message. */
+  /** Number of the operation that sent the message; `undefined`: unknown, or an entity emitted the message. */
   readonly operation: number | undefined;
   /** Outcome of the attempt; `undefined`: it has not ended. */
   readonly outcome: HistoryOutcome | undefined;
 }
 
-/** A member of a batch. */
+/** A message in a batch that a handler got. */
 export interface HistoryMember {
-  /** The message id. */
+  /** Id of the message. */
   readonly id: string;
-  /** The key; `undefined`: none. */
+  /** Key of the message; `undefined`: none. */
   readonly key: string | undefined;
-  /** Position in the log. */
+  /** Position of the message in the log. */
   readonly position: number;
-  /** Number of the attempt, from 1. */
+  /** Number of the attempt to handle the message, from 1. */
   readonly attempt: number;
-  /** The payload. */
+  /** Payload of the message. */
   readonly payload: unknown;
-  /** Operation that sent the message; `undefined`: unknown. */
+  /** Number of the operation that sent the message; `undefined`: unknown. */
   readonly operation: number | undefined;
 }
 
-/** A run of the function of a workflow's step, or of its `undo`. */
+/** One run of the function of a workflow's step, or of the step's `undo`. */
 export interface WorkflowStep extends HistorySpan {
-  /** The function of the step, or its `undo`. */
+  /** `step`: the function of the step ran; `undo`: its `undo` ran. */
   readonly type: "step" | "undo";
   /** Name of the workflow. */
   readonly workflow: string;
-  /** The id of the run. */
+  /** Id of the workflow run. */
   readonly run: string;
   /** Name of the step. */
   readonly name: string;
   /** Number of the attempt, from 1; 0 for an `undo`. */
   readonly attempt: number;
-  /** Id of the node. */
+  /** Id of the node on which the step ran. */
   readonly node: string;
-  /** Number of starts of the node so far. */
+  /** Number of the node's process, from 1: how often the node has been started. */
   readonly process: number;
   /** Outcome of the step; `undefined`: it has not ended. */
   readonly outcome: HistoryOutcome | undefined;
@@ -143,45 +150,48 @@ export interface WorkflowStep extends HistorySpan {
 
 /** A lock that was held, from its acquisition until its release, or until its signal was aborted. */
 export interface LockHold extends HistorySpan {
-  /** The keys, sorted. */
+  /** Keys of the lock, sorted. */
   readonly keys: readonly string[];
-  /** The fencing token. */
+  /** Fencing token of the lock. */
   readonly token: number;
-  /** Id of the node. */
+  /** Id of the node that held the lock. */
   readonly node: string;
-  /** Number of starts of the node so far. */
+  /** Number of the node's process, from 1: how often the node has been started. */
   readonly process: number;
-  /** Reason of the end: `release`, or the lock was lost; `undefined`: it has not ended, or its node was killed. */
+  /**
+   * How the hold ended: by a release, or by the loss of the lock; `undefined`: it has not ended, or its node was
+   * killed.
+   */
   readonly endedBy: "release" | "loss" | undefined;
-  /** Attempt or step that held the lock; `undefined`: the workload held it. */
+  /** Attempt of a handler, or step of a workflow, that held the lock; `undefined`: the workload held it. */
   readonly by: HandlerAttempt | WorkflowStep | undefined;
 }
 
 /** A term of leadership: a call of the function that was given to `lead`. */
 export interface HistoryTerm extends HistorySpan {
-  /** Name of the lead. */
+  /** Name of the leadership. */
   readonly name: string;
-  /** Id of the node. */
+  /** Id of the node that led. */
   readonly node: string;
-  /** Number of starts of the node so far. */
+  /** Number of the node's process, from 1: how often the node has been started. */
   readonly process: number;
 }
 
-/** A fault that `explore` caused, until it ended. */
+/** A fault that `explore` caused; it lasts from the entry's beginning to its end. */
 export interface InjectedFault extends HistorySpan {
   /** Kind of the fault. */
   readonly fault: string;
-  /** Node that the fault befell; `undefined`: the network, the store or the log. */
+  /** Id of the node that the fault affected; `undefined`: it affected the network, the store or the log. */
   readonly node: string | undefined;
-  /** Further values, such as the ms of a skew, for the timeline. */
+  /** Further values of the fault for the timeline, such as the ms of a skew; `undefined`: none. */
   readonly detail: string | undefined;
 }
 
 /** The process of a node, from its start until it was killed, or had drained. */
 export interface NodeProcess extends HistorySpan {
-  /** Id of the node. */
+  /** Id of the node whose process it is. */
   readonly node: string;
-  /** Number of starts of the node so far. */
+  /** Number of the node's process, from 1: how often the node has been started. */
   readonly process: number;
   /** Number of the deploy whose handlers the process has, from 1; 0: the first handlers. */
   readonly deploy: number;
@@ -189,51 +199,51 @@ export interface NodeProcess extends HistorySpan {
   readonly endedBy: "kill" | "drain" | undefined;
 }
 
-/** Record of one run of `explore`. Each list is in the order of the beginnings. */
+/** The history of one run of `explore`. Each list is in the order in which its entries began. */
 export interface History {
-  /** The seed. */
+  /** The seed of the run. */
   readonly seed: number;
-  /** Calls of apps and contexts. */
+  /** Calls of methods of apps, and of handlers' contexts. */
   readonly operations: readonly HistoryOperation[];
   /** Runs of handlers. */
   readonly attempts: readonly HandlerAttempt[];
   /** Runs of the functions of workflows' steps. */
   readonly steps: readonly WorkflowStep[];
-  /** Locks that were held. */
+  /** Times for which locks were held. */
   readonly locks: readonly LockHold[];
-  /** Terms of leaders. */
+  /** Terms of leadership: calls of functions given to `lead`. */
   readonly terms: readonly HistoryTerm[];
-  /** Faults. */
+  /** Faults that `explore` has caused. */
   readonly faults: readonly InjectedFault[];
-  /** Processes of nodes. */
+  /** Processes of the nodes, killed and drained ones included. */
   readonly processes: readonly NodeProcess[];
-  /** The runs of workflows with their states at the end, and with all that is recorded of each. */
+  /** Workflow runs with their state at the end of the run, and with everything that is recorded of each. */
   readonly runs: readonly RunInfo[];
   /** Dead letters that exist at the end. */
   readonly deadLetters: readonly HistoryLetter[];
 }
 
-/** A dead letter. */
+/** A dead letter: a stored message whose attempts are used up. */
 export interface HistoryLetter {
-  /** Name of the contract. */
+  /** Name of the message's contract. */
   readonly contract: string;
-  /** Name of the subscription. */
+  /** Name of the subscription that could not handle the message. */
   readonly subscription: string;
-  /** The message id. */
+  /** Id of the message. */
   readonly id: string;
-  /** The key; `undefined`: none. */
+  /** Key of the message; `undefined`: none. */
   readonly key: string | undefined;
-  /** Position in the log. */
+  /** Position of the message in the log. */
   readonly position: number;
-  /** Code of the error. */
+  /** Code of the error of the last attempt. */
   readonly code: string;
-  /** Text of the error. */
+  /** Text of the error of the last attempt. */
   readonly message: string;
 }
 
 /**
- * The error that a check throws if a run has broken a promise. Other errors work as well; this error also names the
- * promise, and the places of the history that show the breach, which the timeline marks.
+ * The error that a check throws if a run has broken a promise. (A check may throw any error; this one also names the
+ * promise, and the places of the history that show the breach, which the timeline marks.)
  */
 export class BrokenPromise extends Error {
   /** Distinguishes this error from others. */
@@ -251,7 +261,7 @@ export class BrokenPromise extends Error {
   }
 }
 
-/** Returns the outcome of a result. */
+/** Returns the outcome in a history for a result. */
 export function outcomeOf(result: Result<unknown>): HistoryOutcome {
   if (result.ok) return { type: "ok", value: result.value };
   return { type: "failed", code: result.error.code, message: result.error.message };

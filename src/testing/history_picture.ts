@@ -5,7 +5,7 @@
 import type { History, HistorySpan } from "./history.ts";
 import { pageOf, type TimelineLine, timelineOf } from "./timeline.ts";
 
-/** Draws a history. `shownBy`: the entries that show that a promise is broken. */
+/** Draws a history as an SVG picture. `shownBy`: entries that show that a promise is broken; they are marked. */
 export function historyPicture(history: History, title: string, shownBy: readonly HistorySpan[]): string {
   const marked = new Set(shownBy);
   const lines = pageOf(timelineOf(history), marked).filter((line) => line !== undefined);
@@ -13,7 +13,7 @@ export function historyPicture(history: History, title: string, shownBy: readonl
   const width = LEFT + nodes.length * COLUMN;
   const height = TOP + (lines.length + 1) * ROW;
   const x = (node: string) => LEFT + nodes.indexOf(node) * COLUMN + BAND;
-  /** Returns the row of a place, or of the next place that is shown; `undefined`: the end. */
+  /** Returns the row of a place in the history, or of the next place that is drawn; `undefined`: the last row. */
   const y = (place: number | undefined) => {
     const row = place === undefined ? -1 : lines.findIndex((line) => line.place >= place);
     return TOP + (row < 0 ? lines.length : row) * ROW;

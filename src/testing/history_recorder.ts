@@ -1,7 +1,7 @@
 /**
- * Writes the {@link History} of a run: wraps the apps that a workload calls, the handlers of nodes, and the contexts of
- * handlers. It knows which functions of the program run, and which of them wait for something that is neither Catga nor
- * virtual time.
+ * Records the {@link History} of a run: wraps the apps that a workload calls, the handlers of nodes, and the contexts
+ * of handlers. The recorder knows which functions of the program run, and which of them wait for something outside of
+ * Catga and virtual time.
  */
 import {
   type Behavior,
@@ -37,29 +37,32 @@ import type {
 } from "./history.ts";
 import { outcomeOf } from "./history.ts";
 
-/** Header in which a message carries the number of its operation to the attempts of its handler. */
+/** Header with which a message carries the number of the operation that sent it, to the attempts of its handler. */
 const OPERATION_HEADER = "explore-operation";
 
-/** A part of the history whose end is written later. */
+/** An entry of the history whose members may still be written, such as its end. */
 type Unended<T> = { -readonly [Member in keyof T]: T[Member] };
 
-/** A process of a node, as records identify it. */
+/** A process of a node, as the history identifies it. */
 export interface RecordedProcess {
   readonly node: string;
-  /** Number of starts of the node so far. */
+  /** Number of the node's process, from 1: how often the node has been started. */
   readonly process: number;
 }
 
-/** A function of the program that has begun. */
+/** A function of the program that has begun, and may have ended. */
 export interface RunningCode {
   readonly label: string;
   readonly of: RecordedProcess | undefined;
-  /** Number of calls of Catga that the function has made, and that have not ended. */
+  /** Number of calls of Catga, made by the function, that have not ended yet. */
   calls: number;
   hasEnded: boolean;
 }
 
-/** Returns true if a function waits neither for Catga nor for virtual time. */
+/**
+ * Returns true if a function runs and waits neither for Catga nor for virtual time: it computes, or waits for
+ * something outside.
+ */
 export function isOutside({ calls, hasEnded }: RunningCode): boolean {
   return calls === 0 && !hasEnded;
 }
@@ -67,18 +70,18 @@ export function isOutside({ calls, hasEnded }: RunningCode): boolean {
 type Cause = HandlerAttempt | WorkflowStep;
 
 /**
- * A moment that faults may aim at: something began or ended. `retry`: the second or a later attempt of a handler or a
- * step.
+ * A moment at which faults may be aimed: something has begun or ended. `retry`: the second or a later attempt of a
+ * handler or a step has begun.
  */
 export interface RecordedMoment {
   readonly type: "operation" | "attempt" | "retry" | "step" | "lock";
   readonly at: "begins" | "ends";
-  /** Kind and name, such as `command Charge` or `step Order.charge`. */
+  /** Kind and name of the thing that has begun or ended, such as `command Charge` or `step Order.charge`. */
   readonly label: string;
   readonly node: string;
 }
 
-/** Records one run. */
+/** Records the history of one run. */
 export class HistoryRecorder {
   readonly operations: HistoryOperation[] = [];
   readonly attempts: HandlerAttempt[] = [];
@@ -87,13 +90,13 @@ export class HistoryRecorder {
   readonly terms: HistoryTerm[] = [];
   readonly faults: InjectedFault[] = [];
   readonly processes: NodeProcess[] = [];
-  /** Called at each beginning and end. */
+  /** Called at each beginning and end that is recorded. */
   onMoment: (moment: RecordedMoment) => void = () => {};
-  /** Name of the workload's step in which operations are called now. */
+  /** Clock whose times the history has. */
   readonly #clock: Clock;
   #origin = 0;
   #place = 0;
-  /** True after the end of the run: nothing is recorded any more. */
+  /** True after the end of the run: nothing more is recorded. */
   #closed = false;
   readonly #running = new Set<RunningCode>();
   readonly #dead = new Set<RecordedProcess>();
@@ -102,7 +105,7 @@ export class HistoryRecorder {
     this.#clock = clock;
   }
 
-  /** Called when the workload begins: times count from now on. */
+  /** Called when the workload begins; times of the history count from this call on. */
   start(): void {
     this.#origin = this.#clock.monotonic();
   }
@@ -112,26 +115,26 @@ export class HistoryRecorder {
     this.#closed = true;
   }
 
-  /** Time since the workload began, in ms. */
+  /** Time since the workload began, in ms of virtual time. */
   get now(): number {
     return this.#clock.monotonic() - this.#origin;
   }
 
-  /** Returns a part of the history that begins now. */
+  /** Adds an entry to a list of the history, which begins now. Returns the entry. */
   begin<T extends HistorySpan>(list: T[], fields: Omit<T, keyof HistorySpan>): Unended<T> {
-    // the caller gives the members that are missing here
+    // cast: the caller gives the members that are missing here
     const span = { began: this.#place++, ended: undefined, start: this.now, end: undefined, ...fields } as Unended<T>;
     if (!this.#closed) list.push(span as T);
     return span;
   }
 
-  /** Ends a part of the history now, unless it has ended. */
+  /** Ends an entry of the history now, unless it has ended already. */
   end<T extends HistorySpan>(span: Unended<T>, fields: Partial<T> = {}): void {
     if (span.ended !== undefined || this.#closed) return;
     Object.assign(span, { ended: this.#place++, end: this.now }, fields);
   }
 
-  /** Called when a process was killed: its functions do not count as running any more. */
+  /** Called when a process was killed: its functions no longer count as running. */
   forget(of: RecordedProcess): void {
     this.#dead.add(of);
     for (const code of this.#running) if (code.of === of) this.#running.delete(code);
@@ -161,7 +164,7 @@ export class HistoryRecorder {
     return given.filter((handler) => !inner.has(handler)).map((handler) => this.#handler(handler, of));
   }
 
-  /** Returns the outermost behavior, which records the attempts of handlers. */
+  /** Makes the outermost behavior of a process's app, which records the attempts of handlers. */
   behavior(of: RecordedProcess): Behavior {
     return async ({ contract, payload, ctx, subscription }, next) => {
       if (isRunMessage(contract.name)) return await next();
@@ -177,7 +180,7 @@ export class HistoryRecorder {
   }
 
   readonly #attempted = new WeakMap<object, HandlerAttempt>();
-  /** Entities by the names of their commands. */
+  /** Names of entities, by the names of their commands. */
   readonly #entities = new Map<string, string>();
 
   #attempt(
@@ -223,7 +226,7 @@ export class HistoryRecorder {
 
   #instant: { at: number; moments: RecordedMoment[] } = { at: -1, moments: [] };
 
-  /** Parts of the history that began or ended at this very moment of virtual time. */
+  /** Moments that have been recorded at the present time of the virtual clock. */
   get instant(): readonly RecordedMoment[] {
     return this.#instant.at === this.now ? this.#instant.moments : [];
   }
@@ -265,12 +268,12 @@ export class HistoryRecorder {
     });
     return {
       entity: recorded,
-      // the context belongs to a running app, which loads and stores
+      // cast: the context belongs to a running app, which loads and stores entities
       fn: (payload, ctx) => (ctx as EntityContext)["~decide"](recorded, payload),
     };
   }
 
-  /** Runs a function of the program. */
+  /** Runs a function of the program, and records that it runs until it has ended. */
   #run<T>(of: Pick<RunningCode, "label" | "of">, fn: (code: RunningCode) => T): T {
     const code: RunningCode = { ...of, calls: 0, hasEnded: false };
     const returned = fn(code);
@@ -349,7 +352,7 @@ export class HistoryRecorder {
   // apps and contexts ------------------------------------------------------------------------------------
 
   #sender<T extends object>(real: T, at: RecordedCaller): T {
-    // a target of the same class, without members: a proxy may not replace members of a frozen target
+    // the target has the same class, but no members, because a proxy may not replace members of a frozen target
     return new Proxy(Object.create(Object.getPrototypeOf(real)), {
       get: (_, key) => {
         const value = Reflect.get(real, key, real);
@@ -416,7 +419,7 @@ export class HistoryRecorder {
       this.end<LockHold>(hold, { endedBy });
       this.#moment("lock", "ends", "lock", key, at.of.node);
     };
-    // the lease may have ended while the holder was frozen, before the holder got the lock
+    // lost already: the lease may have ended while the holder was frozen, before the holder got the lock
     if (lock.signal.aborted) end("loss");
     else lock.signal.addEventListener("abort", () => end("loss"), { once: true });
     const release = () => (end("release"), this.#waits(at.code, lock.release()));
@@ -451,7 +454,7 @@ export class HistoryRecorder {
     });
   }
 
-  /** Wraps a clock: timers that code sets on it count as waits for virtual time until they fire. */
+  /** Wraps a clock, so that timers which the code sets on it count as waits for virtual time until they fire. */
   #clockOf(clock: object, { code }: RecordedCaller): object {
     if (code === undefined) return clock;
     return new Proxy({}, {
@@ -474,17 +477,20 @@ export class HistoryRecorder {
   }
 }
 
-/** Caller of an app or a context. */
+/** Caller of a wrapped app or context. */
 interface RecordedCaller {
   readonly of: RecordedProcess;
   step(): string | undefined;
   leavesOut?(): boolean;
   readonly by: Cause | undefined;
-  /** Function that calls; `undefined`: the workload calls. */
+  /** Function that makes the call; `undefined`: the workload makes it. */
   readonly code: RunningCode | undefined;
 }
 
-/** Returns the contract of a call; `undefined`: the call is not recorded in the history. */
+/**
+ * Returns the contract, or the name, that a call of a method is about; `undefined`: the call is not recorded in the
+ * history.
+ */
 function targetOf(
   method: string,
   [first, second, third]: unknown[],
@@ -529,7 +535,7 @@ function optionsOf(method: string, args: readonly unknown[]): Readonly<Record<st
   return isRecord(options) ? { ...options } : undefined;
 }
 
-/** Methods that resolve with a result, and may be refused. */
+/** Methods that resolve with a `Result`, and whose messages may be refused. */
 const REFUSABLE: ReadonlySet<string> = new Set(["send", "publish", "enqueue", "start", "tell", "cancel"]);
 /** Methods whose third argument may have headers. */
 const HEADERS: ReadonlySet<string> = new Set(["send", "publish", "enqueue", "broadcast"]);
@@ -545,14 +551,14 @@ function operationOf(headers: Readonly<Record<string, string>>): number | undefi
   return text === undefined ? undefined : Number(text);
 }
 
-/** Returns the key that a contract makes of a payload; `undefined`: none, or its function throws. */
+/** Returns the key that a contract makes of a payload; `undefined`: it makes none, or its function throws. */
 function keyOf({ options }: AnyContract, payload: unknown): string | undefined {
   const key = options?.key;
   if (key === undefined) return undefined;
   try {
     return String(key(payload as never));
   } catch {
-    return undefined; // Catga reports the error to the sender
+    return undefined; // ignored: Catga reports the error to the sender
   }
 }
 
@@ -570,7 +576,7 @@ function thrown(error: unknown): HistoryOutcome {
   return { type: "thrown", message: error instanceof Error ? error.message : String(error), error };
 }
 
-/** Returns the outcome of a step that returned a value: a returned failure is a failed outcome. */
+/** Returns the outcome of a step whose function returned this value: a returned failure is a failed outcome. */
 function returnedValue(value: unknown): HistoryOutcome {
   if (isResult(value)) return outcomeOf(value);
   return { type: "ok", value };

@@ -1,6 +1,6 @@
 /**
  * A test kit: clusters in memory, on virtual time, whose nodes can be killed, frozen and cut off, and a recorder of
- * what they send, publish and handle. Works under any test runner, in Deno, Bun and Node.
+ * the messages that they send, publish and handle. Works under any test runner, in Deno, Bun and Node.
  *
  * @example
  * ```ts

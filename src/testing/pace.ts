@@ -1,17 +1,23 @@
-/** Pace of a test cluster's time: by itself while the test awaits something, by hand, or as real time. */
+/**
+ * The pace of a test cluster's time: time passes by itself while the test awaits something, or by hand, or as real
+ * time.
+ */
 import { setTimeout as wait } from "node:timers/promises";
 import { type Catga, CatgaError, type SubscriptionInfo } from "../../mod.ts";
 import { checkNumber, MAX_TIMEOUT } from "../data/checks.ts";
 import { type Clock, systemClock } from "../ports/clock.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
-/** The time of a cluster. */
+/** Decides when the time of a cluster passes. */
 export interface Pace {
-  /** The clock for the network. */
+  /** The clock of the cluster's network. */
   readonly clock: Clock;
-  /** True if time passes in steps: code that is loaded meanwhile would come too late. */
+  /** True if time passes in steps. Code that is loaded meanwhile would then come too late. */
   readonly isVirtual: boolean;
-  /** Called when the test awaits a promise of a node: time passes until it has settled, unless time passes by hand. */
+  /**
+   * Called when the test awaits a promise of a node: time passes until the promise has settled, unless time passes by
+   * hand.
+   */
   drive<T>(node: string, promise: Promise<T>): Promise<T>;
   /** Lets time pass until a promise has settled. */
   until<T>(promise: Promise<T>): Promise<T>;
@@ -21,17 +27,20 @@ export interface Pace {
   leap(ms: number, moved: () => void): Promise<void>;
   /** Lets no virtual time pass until a promise has settled; settles like the promise. */
   io<T>(promise: Promise<T>): Promise<T>;
-  /** Lets time pass until `condition` returns true; resolves to `false` if it does not within `limit` ms. */
+  /**
+   * Lets time pass until `condition` returns true. Resolves with `false` if it does not within `limit` ms of the
+   * cluster's time.
+   */
   reach(condition: () => boolean, limit: number): Promise<boolean>;
 }
 
 /** Options of a {@link VirtualPace}. */
 interface VirtualPaceOptions {
-  /** True if time passes by itself. */
+  /** True if time passes by itself while the test awaits something. */
   readonly auto: boolean;
-  /** Returns true if a node is running and not frozen: only for promises of such a node does time pass. */
+  /** Returns true if the node is running and not frozen. Time does not pass for promises of other nodes. */
   awake(node: string): boolean;
-  /** Returns true if handlers run. */
+  /** Returns true if handlers run in the cluster. */
   busy(): boolean;
   /** Returns true if a handler waits for virtual time. */
   asleep(): boolean;
@@ -42,22 +51,22 @@ export class VirtualPace implements Pace {
   readonly clock: VirtualClock = new VirtualClock();
   readonly isVirtual = true;
   readonly #options: VirtualPaceOptions;
-  /** The promises that the test awaits, and the node of each. */
+  /** The promises that the test awaits, each with the id of its node. */
   readonly #awaited = new Map<symbol, string>();
-  /** Its promise rejects when the code under test never becomes idle. */
+  /** Rejected when the code under test never becomes idle. */
   readonly #broken = Promise.withResolvers<never>();
   #last: Promise<unknown> = Promise.resolve();
   #running = false;
   /** Number of calls of {@link VirtualPace.io} that have not ended. */
   #io = 0;
-  /** Virtual time that has passed while handlers ran, since real time last passed, in ms. */
+  /** Virtual time that has passed since real time last passed, while handlers ran, in ms. */
   #passedBusy = 0;
-  /** Real time that is left for running handlers to wait for something outside of virtual time, in ms. */
+  /** Real time left for running handlers that wait for something outside of virtual time, in ms. */
   #patience = PATIENCE;
 
   constructor(options: VirtualPaceOptions) {
     this.#options = options;
-    this.#broken.promise.catch(() => {}); // each awaited promise is raced against this one
+    this.#broken.promise.catch(() => {}); // handled here, because each awaited promise is raced against this one
   }
 
   drive<T>(node: string, promise: Promise<T>): Promise<T> {
@@ -122,7 +131,7 @@ export class VirtualPace implements Pace {
     if (!this.#wanted) return;
     if (this.#io > 0) return await wait(1);
     const { next } = this.clock;
-    if (next === undefined) return await wait(1); // the test awaits something outside of virtual time
+    if (next === undefined) return await wait(1); // nothing is due on the virtual clock: the test awaits something outside of virtual time
     if (this.#options.busy()) {
       const isOutside = this.#patience > 0 && !this.#options.asleep();
       this.#passedBusy += next;
@@ -135,7 +144,7 @@ export class VirtualPace implements Pace {
     if (this.#wanted) await this.clock.advance(next);
   }
 
-  /** Runs one step at a time: the clock must not be advanced twice at once. */
+  /** Runs one piece of work at a time, because the clock must not be advanced twice at once. */
   #alone<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#last.then(work);
     this.#last = done.catch(() => {});
@@ -143,7 +152,7 @@ export class VirtualPace implements Pace {
   }
 }
 
-/** Real time. */
+/** Real time: it passes by itself. */
 export class RealPace implements Pace {
   #leapt = 0;
   readonly clock: Clock = {
@@ -187,20 +196,20 @@ export class RealPace implements Pace {
 }
 
 /**
- * While handlers run, this many virtual ms take at least 1 ms of real time: a handler that waits for a file, or for a
- * real timer, has 300 ms before a timeout of 30 s has passed.
+ * Number of virtual ms that take at least 1 ms of real time while handlers run. So a handler that waits for a file,
+ * or for a real timer, has 300 ms before a timeout of 30 s has passed.
  */
 const MAX_BUSY = 100;
 /**
- * Like `MAX_BUSY`, but for handlers none of which waits for `ctx.clock`: they wait for a file, a socket, a real timer,
- * or Catga. They have a second of real time before 10 s have passed.
+ * Like `MAX_BUSY`, while no running handler waits for `ctx.clock`: they wait for a file, a socket, a real timer, or
+ * Catga. They have a second of real time before 10 s of virtual time have passed.
  */
 const MAX_OUTSIDE = 10;
 const PATIENCE = 1_000; // ms of real time
-/** Stands for a node if the test itself awaits the promise. */
+/** Stands for the id of a node if the test itself awaits the promise. */
 const TEST = "the test";
 
-// The app that a test works with: virtual time passes while the test awaits one of its promises.
+// The app that a test gets: virtual time passes while the test awaits one of its promises.
 
 /**
  * Returns a proxy of an object. Its methods pass the promises that they return to `drive`, and so do the methods of
@@ -213,7 +222,7 @@ export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>
     if (value instanceof Promise) return drive(value.then(wrap));
     return isResource(value) ? driven(value, drive) : value;
   };
-  // a target of the same class, without members: a proxy may not replace members of a frozen target
+  // the target has the same class, but no members, because a proxy may not replace members of a frozen target
   return new Proxy(Object.create(Object.getPrototypeOf(real)), {
     get(_, key) {
       const value = Reflect.get(real, key, real);
@@ -230,14 +239,17 @@ export function driven<T extends object>(real: T, drive: <R>(promise: Promise<R>
   });
 }
 
-/** Wraps an iterator; no generator, as the `return` of a generator would wait for the item that is awaited. */
+/**
+ * Wraps an iterator so that time passes while its next item is awaited. Not a generator, because the `return` of a
+ * generator would wait for that item.
+ */
 function drivenItems(
   items: AsyncIterableIterator<unknown>,
   drive: <R>(promise: Promise<R>) => Promise<R>,
 ): AsyncIterableIterator<unknown> {
   return {
     next: () => drive(items.next()),
-    return: (value) => drive(items.return!(value)), // streams have this method
+    return: (value) => drive(items.return!(value)), // cast: iterators of streams have this method
     [Symbol.asyncIterator]() {
       items[Symbol.asyncIterator]();
       return this;
@@ -263,12 +275,15 @@ function isResource(value: unknown): value is object {
     !(Symbol.asyncIterator in value);
 }
 
-// The progress of a test cluster's subscriptions: the leader of each, and messages that are not handled yet.
+// The progress of a test cluster's subscriptions: which node leads each, and which messages are not handled yet.
 
-/** The nodes that run, and are neither frozen nor cut off, by id. */
+/** The nodes that run and are neither frozen nor cut off, by id. */
 export type WellNodes = ReadonlyMap<string, Catga>;
 
-/** Returns the id of the node that leads a subscription, given as `name` or `service/name`; `undefined`: none. */
+/**
+ * Returns the id of the node that leads a subscription, which is given as `name` or `service/name`; `undefined`:
+ * none.
+ */
 export function leaderOf(nodes: WellNodes, subscription: string): string | undefined {
   for (const [id, app] of nodes) {
     for (const { service, name, state } of app.health().subscriptions) {
@@ -279,14 +294,14 @@ export function leaderOf(nodes: WellNodes, subscription: string): string | undef
   return undefined;
 }
 
-/** Returns the subscriptions that nodes lead, sorted. */
+/** Returns the subscriptions that the nodes lead, sorted. */
 export function ledSubscriptions(nodes: WellNodes): string[] {
   const all = [...nodes.values()].flatMap((app) => app.health().subscriptions);
   return [...new Set(all.filter(({ state }) => LED.has(state)).map(({ service, name }) => `${service}/${name}`))]
     .sort();
 }
 
-/** Describes messages that are not handled yet; empty if each stored message is handled, or a dead letter. */
+/** Describes the messages that are not handled yet; empty if each stored message was handled, or is a dead letter. */
 export async function unhandled(nodes: WellNodes): Promise<string[]> {
   const left: string[] = [];
   for (const [id, app] of nodes) {
@@ -308,10 +323,10 @@ export async function unhandled(nodes: WellNodes): Promise<string[]> {
   }
 }
 
-/** Describes the rest of a subscription whose leader has no message in hand. */
+/** Describes the unread messages of a subscription whose leader has no open message. */
 function leftOf(nodes: WellNodes, info: SubscriptionInfo): string[] {
   const { service, name, abandoned, leader, lag, open, retrying, dead, requested } = info;
-  if (abandoned) return []; // no node handles the contract
+  if (abandoned) return []; // never handled: no node handles the contract
   if (leader === undefined || !nodes.has(leader)) return [`${service}/${name} has no leader`];
   if (lag > 0) return [`${service}/${name} on ${leader} has not recorded ${lag} message(s) of the log as handled`];
   if (requested) return [`${service}/${name} on ${leader} has not carried out a rewind, replay or discard`];
@@ -319,11 +334,11 @@ function leftOf(nodes: WellNodes, info: SubscriptionInfo): string[] {
   if (known !== undefined && known.dead !== dead) {
     return [`${service}/${name} on ${leader} has not recorded its dead letters: ${dead} of ${known.dead}`];
   }
-  // the leader has begun messages since it reported its messages in hand
+  // the leader has begun messages since it last reported its open messages
   if (open > 0) {
     return [`${service}/${name} on ${leader} has not recorded ${open} message(s) that it took over as handled`];
   }
-  // the messages were handled since the leader reported
+  // the messages were handled since the leader last reported
   if (retrying > 0) return [`${service}/${name} on ${leader} has ${waiting(retrying)}`];
   return leaderOf(nodes, `${service}/${name}`) === leader ? [] : [`${leader} has not begun to lead ${service}/${name}`];
 }

@@ -12,9 +12,7 @@ import type { AppClock } from "../ports/clock.ts";
 
 /** A message that was sent or handled. */
 export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCode> {
-  /**
-   * Kind of the record. A message that is sent and handled is recorded twice, and once more for each further attempt.
-   */
+  /** Kind of the record. A message that is sent and handled has two records, and one more for each further attempt. */
   readonly type: RecordType;
   /** Kind of the message's contract. */
   readonly kind: Kind;
@@ -22,71 +20,76 @@ export interface Recorded<In = unknown, Out = unknown, F extends string = AnyCod
   readonly name: string;
   /**
    * Payload as the sender passed it; for a handled message, as the handler received it. A run of `onBatch` is one
-   * record: despite its type, its payload is the batch, an array of members with a `payload` each, and it has no
-   * `position`.
+   * record. Despite the type of this member, the record's payload is the batch, an array of members with a `payload`
+   * each, and the record has no `position`.
    */
   readonly payload: In;
   /** Id of the node that sent or handled the message. */
   readonly node: string;
-  /** Time of the send, or of the handler's start, in ms since 1970 by the node's clock. */
+  /** Time at which the message was sent, or its handler began, in ms since 1970 by the node's clock. */
   readonly at: number;
-  /** The message id; for a sent message only if the options of the send have an id. */
+  /** Id of the message; for a sent message only if the options of the send have an id. */
   readonly id: string | undefined;
-  /** The headers in the options of the send, or in the context of the handler. */
+  /** Headers in the options of the send, or in the context of the handler. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The correlation id; `undefined` for a message that no handler sent. */
+  /** Correlation id of the message; `undefined` for a sent message that no handler sent. */
   readonly correlationId: string | undefined;
   /** Number of the attempt to handle the message, from 1; `undefined` for a sent message. */
   readonly attempt: number | undefined;
-  /** Position in the log, for a handled message of the log; else `undefined`. */
+  /** Position of the message in the log; `undefined` for a sent message, and for one that is not in the log. */
   readonly position: number | undefined;
-  /** Name of the subscription that handles the message, for a message of the log; else `undefined`. */
+  /**
+   * Name of the subscription that handles the message; `undefined` for a sent message, and for one that is not in the
+   * log.
+   */
   readonly subscription: string | undefined;
   /** Result of the message; `undefined` until it has one. The value of a broadcast is an array of `BroadcastResult`. */
   readonly result: Result<Out, F> | undefined;
 }
 
-/** Records of messages: made by {@link recorder}, and in every `TestCluster`. */
+/** Records of the messages that apps send and handle: made by {@link recorder}, and part of every `TestCluster`. */
 export interface Recorder {
-  /** Behavior for an app, to be put before other behaviors: `catga({ behaviors: [recorder.behavior] })`. */
+  /**
+   * The behavior that records; put it before other behaviors of an app: `catga({ behaviors: [recorder.behavior] })`.
+   */
   readonly behavior: Behavior;
   /** All records, in the order in which the messages were sent or their handlers began. */
   readonly all: readonly Recorded[];
-  /** The commands and queries of a contract that were sent. */
+  /** Returns the records of commands and queries of a contract that were sent. */
   sent<In, Out, F extends string>(contract: Contract<"command" | "query", In, Out, F>): readonly Recorded<In, Out, F>[];
-  /** The events of a contract that were published. */
+  /** Returns the records of events of a contract that were published. */
   published<In>(contract: Contract<"event", In, void>): readonly Recorded<In, void, never>[];
-  /** The commands of a contract that were enqueued. */
+  /** Returns the records of commands of a contract that were enqueued. */
   enqueued<In, Out, F extends string>(contract: Contract<"command", In, Out, F>): readonly Recorded<In, void, never>[];
-  /** The messages of a contract that were broadcast. */
+  /** Returns the records of messages of a contract that were broadcast. */
   broadcast<In, Out, F extends string>(
     contract: Contract<Kind, In, Out, F>,
   ): readonly Recorded<In, BroadcastResult<Out, F>[], F>[];
-  /** Runs of handlers of a contract, one record for each run. */
+  /** Returns the records of handled messages of a contract, one for each run of a handler. */
   handled<In, Out, F extends string>(contract: Contract<Kind, In, Out, F>): readonly Recorded<In, Out, F>[];
   /**
-   * Resolves with the next record of a contract that has a result (for the type `"started"`: whose handler has begun),
-   * and that `next` has not returned yet for this type. Earlier records come first, so that no record is missed
-   * between two calls. Rejects if no record comes within the limit.
+   * Resolves with the next record of a contract that has a result and that `next` has not returned yet for this type.
+   * (For the type `"started"`: the next whose handler has begun.) Earlier records come first, so that no record is
+   * missed between two calls. Rejects if no record comes within the limit.
    */
   next<In, Out, F extends string>(
     contract: Contract<Kind, In, Out, F>,
     options?: NextOptions,
   ): Promise<Recorded<In, Out, F>>;
-  /** Removes all records. */
+  /** Removes all records of this recorder. */
   clear(): void;
 }
 
-/** Time for a recorder: the time of its cluster. */
+/** The time by which a recorder waits: the cluster's time. */
 export interface RecorderTime {
-  /** Calls back after `ms`; returns a function that cancels the call. */
+  /** Calls back after `ms` of that time; returns a function that cancels the call. */
   after(ms: number, callback: () => void): () => void;
-  /** Called with a promise that the test awaits. */
+  /** Called with a promise that the test awaits, so that time passes. */
   drive<T>(promise: Promise<T>): Promise<T>;
 }
 
 /**
- * Makes a recorder for apps of your own; a `TestCluster` has one.
+ * Makes a recorder of the messages of your own apps; a `TestCluster` has one already.
  *
  * @example
  * ```ts
@@ -121,9 +124,9 @@ export class MessageRecorder implements Recorder {
   readonly handled: Recorder["handled"] = (contract) => this.#of("handled", contract);
   readonly #waiting: RecorderTime;
   readonly #running = new Map<string, Set<symbol>>();
-  /** Handlers that have not ended, aborted ones included, with the name of the contract that each runs, by node. */
+  /** Handlers that have not ended, aborted ones included, by node; each with the name of its contract. */
   readonly #unended = new Map<string, Set<{ readonly label: string }>>();
-  /** Number of virtual timers that handlers wait for. */
+  /** Number of timers of the virtual clock that handlers have set and wait for. */
   #sleeps = 0;
   readonly #queues = new Map<string, RecordQueue>();
   #all: Recorded[] = [];
@@ -140,7 +143,7 @@ export class MessageRecorder implements Recorder {
       const label = subscription === undefined ? contract.name : `${contract.name} in ${subscription}`;
       const returned = this.#enter(node, label);
       this.#watchClock(ctx);
-      // an aborted handler may run for ever, and no sender waits for it
+      // stop counting an aborted handler: it may run for ever, and no sender waits for it
       ctx.signal.addEventListener("abort", ended, { once: true });
       const result = await next().finally(returned);
       ended();
@@ -166,7 +169,7 @@ export class MessageRecorder implements Recorder {
     return [...this.#all];
   }
 
-  /** Returns true if handlers run on a node, and their senders still wait. */
+  /** Returns true if handlers run on the node whose senders still wait. */
   busy(node: string): boolean {
     return (this.#running.get(node)?.size ?? 0) > 0;
   }
@@ -176,12 +179,12 @@ export class MessageRecorder implements Recorder {
     return this.#sleeps > 0;
   }
 
-  /** Returns the names of the contracts whose handlers have not ended on a node. */
+  /** Returns the names of the contracts whose handlers have not ended on the node. */
   unended(node: string): readonly string[] {
     return [...new Set([...this.#unended.get(node) ?? []].map(({ label }) => label))];
   }
 
-  /** Called when a node was killed: handlers that run there do not count any more. */
+  /** Called when a node was killed: handlers that ran there no longer count. */
   forget(node: string): void {
     this.#running.delete(node);
     this.#unended.delete(node);
@@ -196,7 +199,7 @@ export class MessageRecorder implements Recorder {
     const { type = contract.kind === "event" ? "published" : "handled", limit = 30_000 } = options;
     const queue = this.#queueOf(type, contract.name);
     const ready = queue.ready.shift();
-    // the records in the queue of a contract have its types
+    // cast: the records in a contract's queue have the contract's types
     if (ready !== undefined) return Promise.resolve(ready as Recorded<In, Out, F>);
     const coming = new Promise<Recorded>((resolve, reject) => {
       const cancel = this.#waiting.after(limit, () => {
@@ -226,7 +229,7 @@ export class MessageRecorder implements Recorder {
   #of<In, Out, F extends string>(type: RecordType, contract: AnyContract): readonly Recorded<In, Out, F>[] {
     checkContract(`recorder.${type}`, contract);
     const { name } = contract;
-    // records of this contract have its types
+    // cast: records of this contract have the contract's types
     return this.#all.filter((record) => record.type === type && record.name === name) as Recorded<In, Out, F>[];
   }
 
@@ -245,7 +248,7 @@ export class MessageRecorder implements Recorder {
     this.#offer(record.type, record);
   }
 
-  /** Gives a record to the first call of `next` that waits for it, or else keeps it for the next call. */
+  /** Passes a record to the first call of `next` that waits for it; if none does, keeps it for the next call. */
   #offer(type: RecordType | "started", record: Recorded): void {
     const queue = this.#queueOf(type, record.name);
     const [first] = queue.waiters;
@@ -264,7 +267,10 @@ export class MessageRecorder implements Recorder {
     return queue;
   }
 
-  /** Called when a handler begins; returns a function that is to be called when the handler ends. */
+  /**
+   * Called when a handler begins, to count it as running. Returns a function to be called when the handler's sender
+   * no longer waits.
+   */
   #run(node: string): () => void {
     let runs = this.#running.get(node);
     if (runs === undefined) this.#running.set(node, runs = new Set());
@@ -273,9 +279,7 @@ export class MessageRecorder implements Recorder {
     return () => void runs.delete(run);
   }
 
-  /**
-   * Called when a handler begins; returns a function that is to be called when the handler has ended, or has thrown.
-   */
+  /** Called when a handler begins. Returns a function to be called when the handler has returned, or has thrown. */
   #enter(node: string, label: string): () => void {
     let handlers = this.#unended.get(node);
     if (handlers === undefined) this.#unended.set(node, handlers = new Set());
@@ -284,7 +288,7 @@ export class MessageRecorder implements Recorder {
     return () => void handlers.delete(handler);
   }
 
-  /** Counts the timers that a handler sets on its `ctx.clock`, until they fire. */
+  /** Counts the timers that a handler sets on its `ctx.clock`, until each fires. */
   #watchClock(ctx: Context): void {
     const begin = () => {
       let set = true;
@@ -314,7 +318,7 @@ export class MessageRecorder implements Recorder {
   }
 }
 
-/** A record that has no result yet. */
+/** A record whose members may still be written: it has no result yet. */
 type OpenRecord = { -readonly [Member in keyof Recorded]: Recorded[Member] };
 
 /** The records of one type and contract that `next` has not returned, and the calls of `next` that wait. */

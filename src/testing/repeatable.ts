@@ -1,14 +1,14 @@
-/** Finds out why a program differs when the same plan is run again. */
+/** Finds out why a program behaves differently when the same plan is run again. */
 import { recordingOf } from "./timeline.ts";
 import type { History } from "./history.ts";
 
-/** First difference between two runs of a plan. */
+/** The first difference between two runs of the same plan. */
 export interface RunDifference {
-  /** The lines of both runs at that place; empty if a run has ended. */
+  /** The lines of both runs at the first difference; empty for a run that has ended there. */
   readonly lines: readonly [first: string, second: string];
 }
 
-/** Returns the first difference of two histories without values; `undefined`: none. */
+/** Returns the first difference of two histories, values ignored; `undefined`: there is none. */
 export function firstDifference(first: History, second: History): RunDifference | undefined {
   const [left, right] = [recordingOf(first, false), recordingOf(second, false)];
   for (let i = 0; i < Math.max(left.length, right.length); i++) {
@@ -17,12 +17,12 @@ export function firstDifference(first: History, second: History): RunDifference 
   return undefined;
 }
 
-/** Watches uses of the machine's time, randomness and network by the program, such as `Date.now at orders.ts:7:20`. */
+/** Records where the program uses the machine's time, randomness or network, such as `Date.now at orders.ts:7:20`. */
 export class GlobalsWatch implements Disposable {
   readonly #uses = new Set<string>();
   readonly #undo: (() => void)[] = [];
 
-  /** Watches until the object is disposed. */
+  /** Begins to watch; the watch ends when this object is disposed. */
   constructor() {
     const { crypto, performance } = globalThis;
     for (
@@ -39,7 +39,7 @@ export class GlobalsWatch implements Disposable {
     ) this.#watch(name, owner, member);
   }
 
-  /** The uses, in the order in which they were first met. */
+  /** Uses of the machine's time, randomness or network, in the order in which they were first met. */
   get uses(): readonly string[] {
     return [...this.#uses];
   }
@@ -72,7 +72,7 @@ export class GlobalsWatch implements Disposable {
  */
 function programPlace(stack: string): string | undefined {
   const frames = stack.split("\n").map((line) => /((?:file:\/\/|https?:\/\/|\/)[^\s()]+:\d+:\d+)/.exec(line)?.[1]);
-  for (const frame of frames.slice(2)) { // after the message, and the frame of the watch
+  for (const frame of frames.slice(2)) { // the first two lines are the message, and the frame of the watch itself
     if (frame === undefined || isOfCatga(frame)) return undefined;
     if (!frame.includes("/node_modules/")) return frame;
   }

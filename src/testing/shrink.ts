@@ -1,11 +1,12 @@
-/** Makes the plan of a red run smaller while it stays red in the same way. */
+/** Shrinks the plan of a failing run: looks for a smaller plan whose run fails in the same way. */
 import type { Plan } from "./explore_plan.ts";
 import type { ExploredRun } from "./explored_run.ts";
 import { BrokenPromise } from "./history.ts";
 
 /**
- * Returns the smallest red run that is found in time. `play` runs a plan; `isTime` returns false when the time is over.
- * Faults, deploys and steps of the workload are left out, in halves and then one by one, and the rest is shortened.
+ * Returns the smallest failing run that is found in time. `play` runs a plan; `isTime` returns false when the time is
+ * over. Faults, deploys and steps of the workload are left out, in halves and then one by one, and the rest is
+ * shortened.
  */
 export async function shrink(
   red: ExploredRun,
@@ -40,7 +41,7 @@ export async function shrink(
   return smallest;
 }
 
-/** Tries lists without some of their members: without all, a half, a quarter, and so on down to a single one. */
+/** Tries lists with some of their members left out: all, a half, a quarter, and so on down to a single one. */
 async function leaveOut<T>(list: () => readonly T[], attempt: (left: readonly T[]) => Promise<boolean>): Promise<void> {
   for (let size = list().length; size >= 1; size = Math.floor(size / 2)) {
     for (let from = 0; from < list().length;) {
@@ -50,7 +51,10 @@ async function leaveOut<T>(list: () => readonly T[], attempt: (left: readonly T[
   }
 }
 
-/** Tries faults at earlier moments of the same kind: actions of the workload before can be left out then. */
+/**
+ * Tries to begin faults at earlier moments of the same kind, so that the actions of the workload before can be left
+ * out.
+ */
 async function moveUp(plan: () => Plan, attempt: (plan: Plan) => Promise<boolean>): Promise<void> {
   for (let i = 0; i < plan().faults.length; i++) {
     const { when } = plan().faults[i];
@@ -89,7 +93,10 @@ function sizeOf({ faults, deploys, delay, skips }: Plan): string {
   return JSON.stringify([faults, deploys, delay, skips.length]);
 }
 
-/** Returns the name of a failure: the broken promise, or the message without its numbers and names. */
+/**
+ * Returns the kind of a failure, by which two failures are compared: the broken promise, or the error's text without
+ * its numbers and names.
+ */
 function failureKind(error: Error): string {
   if (error instanceof BrokenPromise) return error.promise;
   const text = error.message.replaceAll(/\d+|"[^"]*"/g, "#").replaceAll(/#(?:[\s,;]*#)+/g, "#");

@@ -1,6 +1,6 @@
 /**
- * The situations that seeds have met: an operation, its phase, and the fault that began then. Plans are steered towards
- * situations that no seed has met yet.
+ * The situations that seeds have met: an operation, its phase, and the fault that began during it. Plans of further
+ * seeds are steered towards situations that no seed has met yet.
  */
 import type { Random } from "../ports/clock.ts";
 import { extentOf, type FaultMoment, OF_NODES, type PlannedDeploy, type PlannedFault } from "./explore_plan.ts";
@@ -8,18 +8,19 @@ import type { ExploreFault } from "./explore_options.ts";
 import { momentText, type RunObserver } from "./explored_run.ts";
 import type { HistoryRecorder } from "./history_recorder.ts";
 
-/** A fault that began while an operation was in a phase. */
+/** A fault that began while an operation was in a certain phase. */
 export interface Situation {
   /** Kind and name of the contract, or of the workflow's step, such as `command Charge` or `step Order.charge`. */
   readonly operation: string;
-  /** The fault. Also `deploy`, and the ends of faults: `thaw` of a freeze, `restore` of a cut. */
+  /** Name of the fault. Also `deploy`, and the ends of faults: `thaw` of a freeze, `restore` of a cut. */
   readonly fault: string;
   /**
-   * `sent`: it was called, and no handler had begun. `handled`: its handler ran on another node than the one that the
-   * fault befell. `handling`: its handler, or its step, ran there; `retrying`: not for the first time. `answered`: its
-   * handler had ended, and its caller had no outcome. `stored`: it was stored, and no handler had begun. `held`: a lock
-   * was held. `called`, `begun`, `done`, `returned`: the fault came in the very moment (of virtual time) in which it
-   * was called, its handler or step began, that ended, or its caller had an outcome.
+   * Phase of the operation when the fault began. `sent`: it was called, and no handler had begun. `handled`: its
+   * handler ran on another node than the one affected by the fault. `handling`: its handler, or its step, ran on the
+   * affected node; `retrying`: likewise, but not for the first time. `answered`: its handler had ended, and its
+   * caller had no outcome. `stored`: it was stored, and no handler had begun. `held`: a lock was held. `called`,
+   * `begun`, `done`, `returned`: the fault began in the very moment (of virtual time) in which the operation was
+   * called, its handler or step began, its handler or step ended, or its caller got an outcome.
    */
   readonly phase:
     | "sent"
@@ -33,17 +34,17 @@ export interface Situation {
     | "begun"
     | "done"
     | "returned";
-  /** Number of times that seeds met the situation. */
+  /** Number of times that seeds have met the situation. */
   readonly count: number;
 }
 
 /** The situations of all seeds so far. */
 export class Situations implements RunObserver {
   readonly #met = new Map<string, number>();
-  /** Maximum number of times that each moment happened in one run. */
+  /** Maximum number of times that a moment has happened in one run, by moment. */
   readonly #moments = new Map<string, number>();
   #momentsOfRun = new Map<string, number>();
-  /** Number of times that plans aimed a fault at each moment. */
+  /** Number of faults that plans have aimed at a moment, by moment. */
   readonly #aimed = new Map<string, number>();
 
   /** All situations, sorted. */
@@ -54,7 +55,7 @@ export class Situations implements RunObserver {
     });
   }
 
-  /** Number of situations. */
+  /** Number of different situations that were met. */
   get size(): number {
     return this.#met.size;
   }
@@ -66,7 +67,7 @@ export class Situations implements RunObserver {
     if (count > (this.#moments.get(text) ?? 0)) this.#moments.set(text, count);
   }
 
-  /** Called when a run begins. */
+  /** Called when the run of a seed begins. */
   begin(): void {
     this.#momentsOfRun = new Map();
   }
@@ -107,8 +108,8 @@ export class Situations implements RunObserver {
   }
 
   /**
-   * Draws a fault at a moment. Prefers faults that lead to a situation that no seed has met, then moments at which
-   * plans have aimed least often. Returns `undefined` if no moment is known yet.
+   * Draws a fault and the moment at which it begins. Prefers faults that lead to a situation that no seed has met,
+   * then moments at which plans have aimed least often. Returns `undefined` if no moment is known yet.
    */
   aim(
     faults: readonly ExploreFault[],
@@ -119,12 +120,12 @@ export class Situations implements RunObserver {
     if (aim === undefined) return undefined;
     const { fault, isHere } = aim;
     const when = this.#momentOf(aim, random);
-    const others = fault === "kill" ? servers : all; // clients are not killed
+    const others = fault === "kill" ? servers : all; // without clients, which are not killed
     const node = !OF_NODES.has(fault) ? undefined : isHere ? "here" : others[Math.floor(random() * others.length)];
     return { fault, node, when, ...extentOf(fault, random) };
   }
 
-  /** Draws a moment for a deploy, like {@link Situations.aim} for a fault. */
+  /** Draws the moment at which a deploy begins, by the same preferences as {@link Situations.aim}. */
   aimDeploy(random: Random): Pick<PlannedDeploy, "when" | "isHere"> | undefined {
     const aim = this.#draw(["deploy"], random);
     return aim && { when: this.#momentOf(aim, random), isHere: aim.isHere };
@@ -155,7 +156,7 @@ export class Situations implements RunObserver {
   }
 
   #momentOf({ moment }: Aim<AimedFault>, random: Random): FaultMoment {
-    // the first time is the likeliest to come in this run, too
+    // mostly the first time, which is the likeliest to come in this run, too
     const count = random() < 0.5 ? 1 : 1 + Math.floor(random() * this.#moments.get(moment)!);
     const after = random() < 0.7 ? 0 : Math.floor(random() ** 2 * 50);
     return { type: "moment", moment, count, after };
@@ -164,7 +165,7 @@ export class Situations implements RunObserver {
 
 type AimedFault = ExploreFault | "deploy";
 
-/** Makes a fault at a moment: at the node of the moment, or at another node. */
+/** A fault at a moment: at the node of the moment, or at another node. */
 interface Aim<Fault> {
   readonly moment: string;
   readonly fault: Fault;
@@ -175,7 +176,7 @@ function aimText({ moment, fault, isHere }: Aim<AimedFault>): string {
   return `${fault} ${isHere ? "here" : "elsewhere"} ${moment}`;
 }
 
-/** Returns the situations to which a fault at a moment mostly leads. */
+/** Returns the situations that a fault at this moment mostly leads to. */
 function situationsAt(moment: string, fault: AimedFault, isHere: boolean): string[] {
   const [, what = "", operation = ""] = /^(\w+ \w+) (.*)$/.exec(moment) ?? [];
   if (what.startsWith("operation") && /^(lock|cache|entity) /.test(operation)) return [];
@@ -185,7 +186,7 @@ function situationsAt(moment: string, fault: AimedFault, isHere: boolean): strin
   return [phase, ...ofNodes].flatMap((phase) => phase === undefined ? [] : [`${operation}\t${fault}\t${phase}`]);
 }
 
-/** Phases for faults that come in the very moment. */
+/** Phase of the operation if a fault begins in the very moment in which something begins or ends. */
 const MOMENTS: Readonly<Record<string, Situation["phase"]>> = {
   "operation begins": "called",
   "operation ends": "returned",
@@ -196,7 +197,10 @@ const MOMENTS: Readonly<Record<string, Situation["phase"]>> = {
   "step begins": "begun",
   "step ends": "done",
 };
-/** Phases that faults meet at a moment, by where it happens: at the node of the moment, or where the caller is. */
+/**
+ * Phase of the operation that a fault meets at a moment, by the place of the fault: at the node of the moment, or at
+ * the caller's node.
+ */
 const PHASES: Readonly<Record<string, Situation["phase"]>> = {
   "operation begins": "sent",
   "operation ends": "stored",
@@ -211,10 +215,10 @@ const PHASES_ELSEWHERE: Readonly<Record<string, Situation["phase"]>> = {
   "retry begins": "handled",
   "retry ends": "answered",
 };
-/** Number of faults at a moment after which a situation that was not met counts as impossible. */
+/** Number of faults at a moment after which a situation that still was not met counts as impossible. */
 const MOST_TRIES = 6;
 
-/** Returns situations as a table: a line for each operation and phase, with the faults that were met. */
+/** Returns situations as a table for printing: a line for each operation and phase, with the faults that were met. */
 export function situationTable(situations: readonly Situation[]): string {
   const rows = Map.groupBy(situations, ({ operation, phase }) => `${operation}\t${phase}`);
   const cells = [...rows].map(([key, met]) => {

@@ -25,11 +25,12 @@ import { type Clock, doubled, systemClock } from "../ports/clock.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 
 /**
- * Starts a cluster in memory: `size` nodes with the ids `node-1`, `node-2`, …, or nodes with these ids. Resolves when
- * all see each other. Rejects as `catga` does, with a `RangeError` for an invalid size, and with a `TypeError` for a
- * repeated id.
+ * Starts a cluster in memory, of `size` nodes with the ids `node-1`, `node-2`, …, or of nodes with the given ids.
+ * Resolves when all nodes see each other. Rejects as `catga` does, with a `RangeError` for an invalid size, and with
+ * a `TypeError` for a repeated id.
  *
- * Log lines are in {@link TestCluster.log}; errors go to the console as well, unless there are `faults` or a `logger`.
+ * Log lines are in {@link TestCluster.log}; errors go to the console as well, unless there are `faults` or a
+ * `logger`.
  *
  * @example
  * ```ts
@@ -69,9 +70,9 @@ export async function testCluster(
   return cluster;
 }
 
-/** A cluster in memory: {@link testCluster} makes it. `await using` drains its nodes. */
+/** A cluster in memory for a test, made by {@link testCluster}. `await using` drains its nodes at the end. */
 export class TestCluster implements AsyncDisposable {
-  /** The network of the nodes. Its faults may be changed at any time. */
+  /** The simulated network of the nodes. Its faults may be changed at any time. */
   readonly network: MemoryNetwork;
   /** Records of the messages that were sent, published and handled. */
   readonly recorder: Recorder;
@@ -80,12 +81,12 @@ export class TestCluster implements AsyncDisposable {
   readonly #options: TestClusterOptions;
   readonly #recorder: MessageRecorder;
   readonly #pace: Pace;
-  /** Nodes, in the order in which they first started. */
+  /** Apps of the nodes, by id, in the order in which the nodes first started; `undefined`: killed or drained. */
   readonly #nodes = new Map<string, Catga | undefined>();
   readonly #frozen = new Set<string>();
   readonly #cut = new Set<string>();
 
-  /** A cluster without nodes; {@link testCluster} makes one with nodes. */
+  /** Makes a cluster without nodes; {@link testCluster} makes one with nodes. */
   constructor(options: TestClusterOptions = {}) {
     checkTestOptions(options);
     const { seed = 1, servers = 1, maxPayload, time = "virtual" } = options;
@@ -105,17 +106,17 @@ export class TestCluster implements AsyncDisposable {
     });
   }
 
-  /** The running nodes, in the order in which they first started. */
+  /** Apps of the running nodes, in the order in which the nodes first started. */
   get apps(): readonly Catga[] {
     return [...this.#nodes.values()].filter((app) => app !== undefined);
   }
 
-  /** The time of the cluster. */
+  /** The clock with the time of the cluster. */
   get clock(): Clock {
     return this.network.clock;
   }
 
-  /** Returns the running node with this id. Throws a `TypeError` if there is none. */
+  /** Returns the app of the running node with this id. Throws a `TypeError` if no such node is running. */
   app(id: string): Catga {
     const app = this.#nodes.get(id);
     if (app !== undefined) return app;
@@ -124,8 +125,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Starts a new node, or a node that was killed or drained, with these options besides the options of the cluster.
-   * Rejects like `catga`, and with a `TypeError` if the node is running.
+   * Starts a new node, or a node that was killed or drained. `options`: options of `catga` for this node, in addition
+   * to the options of the cluster. Rejects like `catga`, and with a `TypeError` if the node is running.
    */
   async start(id: string, options: Partial<Omit<CatgaOptions, "nats" | "network" | "id">> = {}): Promise<Catga> {
     if (this.#nodes.get(id) !== undefined) throw new TypeError(`the node ${JSON.stringify(id)} is there already`);
@@ -147,7 +148,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Ends a node as SIGKILL does: its promises never settle. {@link TestCluster.start} starts a node with its id again.
+   * Kills the node with this id, as SIGKILL does: its promises never settle. {@link TestCluster.start} starts a node
+   * with the same id again.
    */
   kill(id: string): void {
     this.app(id);
@@ -156,8 +158,8 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * Freezes a node as SIGSTOP does: the node stays connected, and does not answer. Its promises do not settle until it
-   * resumes.
+   * Freezes the node with this id, as SIGSTOP does: the node stays connected, and does not answer. Its promises do
+   * not settle until it resumes.
    */
   pause(id: string): void {
     this.app(id);
@@ -165,35 +167,38 @@ export class TestCluster implements AsyncDisposable {
     this.#frozen.add(id);
   }
 
-  /** Resumes a frozen node: it now receives all messages of the meantime. */
+  /** Resumes the frozen node with this id: it now receives all messages that were sent to it meanwhile. */
   resume(id: string): void {
     this.app(id);
     this.network.resume(id);
     this.#frozen.delete(id);
   }
 
-  /** Breaks the connection of a node: other nodes cannot reach it. */
+  /** Breaks the connection of the node with this id: other nodes cannot reach it. */
   cut(id: string): void {
     this.app(id);
     this.network.cut(id);
     this.#cut.add(id);
   }
 
-  /** Restores a connection that was cut. */
+  /** Restores the connection of the node with this id after a cut. */
   restore(id: string): void {
     this.app(id);
     this.network.restore(id);
     this.#cut.delete(id);
   }
 
-  /** Ends all faults, cuts and freezes. Killed nodes stay killed. */
+  /** Ends all faults, cuts and freezes of the cluster. Killed nodes stay killed. */
   heal(): void {
     this.network.heal();
     this.#frozen.clear();
     this.#cut.clear();
   }
 
-  /** Lets `ms` pass, 0 or more; at 0, messages that nothing delays arrive. In real time it waits that long. */
+  /**
+   * Lets `ms` of the cluster's time pass, 0 or more; at 0, messages that no fault delays arrive. In real time, waits
+   * that long.
+   */
   advance(ms: number): Promise<void> {
     return this.#pace.advance(ms);
   }
@@ -207,21 +212,21 @@ export class TestCluster implements AsyncDisposable {
   }
 
   /**
-   * For handlers that wait for something outside of the cluster, such as a query of a real database: `await
+   * Waits for something outside of the cluster, such as a query of a real database in a handler: `await
    * cluster.io(database.query(…))`. No virtual time passes until the promise has settled; settles like the promise.
    */
   io<T>(promise: Promise<T>): Promise<T> {
     return this.#pace.io(promise);
   }
 
-  /** Lets time pass until a promise has settled, and settles like the promise. */
+  /** Lets the cluster's time pass until a promise has settled, and settles like the promise. */
   until<T>(promise: Promise<T>): Promise<T> {
     return this.#pace.until(promise);
   }
 
   /**
-   * Lets time pass until all nodes that are neither frozen nor cut off see each other, and no other nodes: some
-   * seconds after a kill, 30 s after a freeze. Rejects if this takes longer than `limit` ms of the cluster's time
+   * Lets time pass until all nodes that are neither frozen nor cut off see each other, and no other nodes. That takes
+   * some seconds after a kill, 30 s after a freeze. Rejects if it takes longer than `limit` ms of the cluster's time
    * (default 60,000).
    */
   async agreed(limit = 60_000): Promise<void> {
@@ -251,11 +256,11 @@ export class TestCluster implements AsyncDisposable {
       if (rest <= 0) throw new Error(`the log is not handled within ${limit} ms: ${left.join("; ")}${this.#unended()}`);
       const step = Math.min(doubled(looks, FIRST_STEP, LONGEST_STEP), rest);
       const passed = new Promise<void>((resolve) => void this.clock.after(step, resolve));
-      await this.#pace.until(passed); // not `advance`: handlers may wait for something outside of virtual time
+      await this.#pace.until(passed); // not `advance`, because handlers may wait for something outside of virtual time
     }
   }
 
-  /** Names the handlers that have not ended, for errors. */
+  /** Returns the names of the handlers that have not ended, for errors. */
   #unended(): string {
     const handlers = [...this.#nodes.keys()].flatMap((id) =>
       this.#recorder.unended(id).map((label) => `the handler of ${label} on ${id} has not ended`)
@@ -286,7 +291,7 @@ export class TestCluster implements AsyncDisposable {
     return this.drain();
   }
 
-  /** Ends all faults, cuts and freezes, and drains every node; for `afterEach`, where there is no `await using`. */
+  /** Ends all faults, cuts and freezes, and drains every node. For `afterEach`, in tests without `await using`. */
   async drain(): Promise<void> {
     this.heal();
     await this.#pace.until(Promise.all(this.apps.map((app) => app.drain({ timeout: DRAIN }))));
@@ -311,7 +316,7 @@ export class TestCluster implements AsyncDisposable {
     this.#recorder.forget(id);
   }
 
-  /** Makes a logger that appends to {@link TestCluster.log}. */
+  /** Makes a logger for the nodes, which appends to {@link TestCluster.log}. */
   #logger(): Logger {
     const note = (level: string) => (message: string) => void this.log.push(`${level} ${message}`);
     const { faults } = this.#options;
@@ -324,24 +329,24 @@ export class TestCluster implements AsyncDisposable {
   }
 }
 
-/** The one load of this process: modules stay loaded. */
+/** The loading of modules by this process, which happens once: modules stay loaded. */
 let loaded: Promise<void> | undefined;
 
 /**
- * Loads the modules for the log, entities, workflows and streams now: else virtual time would pass while a node loads
- * them.
+ * Loads the modules for the log, entities, workflows and streams now; otherwise virtual time would pass while a node
+ * loads them.
  */
 async function loadLog(): Promise<void> {
-  // a copy of the machine's clock: beside fake timers, no app starts on that clock itself
+  // a copy of the machine's clock, because with fake timers no app may start on that clock itself
   const network = new MemoryNetwork({ clock: { ...systemClock } });
   const app = await catga({ network, handlers: event<void>("Loaded", { durable: true }).on(() => {}) });
   await app.load(entity("Loaded", { initial: () => 0 }), "none");
   await app.cancel(workflow("Loaded"), "none", "there is none");
-  await app.stream(stream("Items")).next().catch(() => {}); // the stream has no handler
+  await app.stream(stream("Items")).next().catch(() => {}); // fails, because the stream has no handler
   await app.drain();
 }
 
-const DRAIN = 5_000; // ms that handlers have to end
-/** First and longest interval between checks whether everything is handled, in ms. */
+const DRAIN = 5_000; // ms that running handlers get to end when nodes are drained
+/** First interval between checks if everything is handled, in ms; `LONGEST_STEP`: longest interval. */
 const FIRST_STEP = 10;
 const LONGEST_STEP = 1_000;

@@ -4,13 +4,16 @@ import { checkFunction, checkKnown, checkNumber, MAX_TIMEOUT, show } from "../da
 import type { Faults } from "../memory/faults.ts";
 import { OPTIONS } from "../node/app_options.ts";
 
-/** Options of `testCluster`: options of `catga` for every node, and the options below. */
+/** Options of `testCluster`: the options of `catga`, for every node, and the options below. */
 export interface TestClusterOptions extends Omit<CatgaOptions, "nats" | "network" | "id" | "transport" | "signals"> {
-  /** Further options of one node, such as its service or its handlers; called with the node's id whenever it starts. */
+  /**
+   * Returns further options for the node with this id, such as its service or its handlers. Called whenever that node
+   * starts.
+   */
   node?: ((id: string) => Partial<Omit<CatgaOptions, "nats" | "network" | "id">>) | undefined;
-  /** Seed of all random numbers, a safe integer; equal seeds give equal runs. Default: 1. */
+  /** Seed of all random numbers of the cluster, a safe integer. Equal seeds give equal runs. Default: 1. */
   seed?: number | undefined;
-  /** Random faults, which begin when all nodes have joined. Default: none. */
+  /** Random faults of the cluster, which begin when all nodes have joined. Default: none. */
   faults?: Faults | undefined;
   /** Number of simulated NATS servers. Default: 1. */
   servers?: number | undefined;
@@ -40,14 +43,17 @@ export function checkTestOptions(options: TestClusterOptions): void {
   checkList(options);
 }
 
-/** Returns the options of one node. Throws a `TypeError` if a node of a test cluster does not take them. */
+/** Checks and returns the options of one node. Throws a `TypeError` if a node of a test cluster cannot have them. */
 export function checkNodeOptions<T extends Partial<CatgaOptions>>(at: string, options: T): T {
   checkKnown(at, options, NODE_OPTIONS);
   checkList(options);
   return options;
 }
 
-/** Puts the behavior of the recorder before the behaviors of the test; `catga` checks each of them. */
+/**
+ * Checks that `behaviors` is a list, because the recorder's behavior is put before them; `catga` checks each
+ * behavior.
+ */
 function checkList({ behaviors }: Pick<CatgaOptions, "behaviors">): void {
   if (behaviors === undefined || Array.isArray(behaviors)) return;
   throw new TypeError(`behaviors must be an array of functions; got ${show(behaviors)}`);
@@ -58,7 +64,10 @@ export function checkLimit(method: string, limit: number): void {
   checkNumber(`${method}: limit`, limit, 0, Number.MAX_VALUE, "ms");
 }
 
-/** Returns the ids of the nodes. Throws a `RangeError` for an invalid size, and a `TypeError` for a repeated id. */
+/**
+ * Returns the ids of the cluster's nodes. Throws a `RangeError` for an invalid size, and a `TypeError` for a repeated
+ * id.
+ */
 export function idsOf(size: number | readonly string[]): readonly string[] {
   if (typeof size !== "number") {
     if (!Array.isArray(size)) {
@@ -76,10 +85,10 @@ export function idsOf(size: number | readonly string[]): readonly string[] {
   return Array.from({ length: size }, (_, i) => `node-${i + 1}`);
 }
 
-/** Options of `catga` that a test cluster sets itself, or that have no use in it. */
+/** Options of `catga` that a test cluster sets itself, or that have no use in a test. */
 const NOT_OF_TESTS = ["nats", "network", "id", "transport", "signals"];
 
-/** Options of a cluster: its own options first, then the options of every node. */
+/** Options of a test cluster: its own options first, then the options of every node. */
 const KNOWN = [
   ...["node", "time", "seed", "faults", "servers", "maxPayload"],
   ...[...OPTIONS].filter((name) => !NOT_OF_TESTS.includes(name)),
@@ -88,17 +97,17 @@ const NODE_OPTIONS = new Set([...OPTIONS].filter((name) => !["nats", "network", 
 
 // Kinds of records that a test can wait for, and the options of a wait.
 
-/** Kind of a record: a message was sent, published, enqueued or broadcast by an app, or handled by one. */
+/** Kind of a record: an app has sent, published, enqueued or broadcast a message, or handled one. */
 export type RecordType = "sent" | "published" | "enqueued" | "broadcast" | "handled";
 
 /** Options of `Recorder.next`. */
 export interface NextOptions {
   /**
-   * Kind of records to wait for. Default: `"published"` for an event, `"handled"` for a command or a query.
-   * `"started"`: records of handlers that have begun; each gets its result later, as a `"handled"` record.
+   * Kind of the records to wait for. Default: `"published"` for an event, `"handled"` for a command or a query.
+   * `"started"`: a record of a handler that has begun; it gets its result later, as a `"handled"` record.
    */
   type?: RecordType | "started" | undefined;
-  /** Time to wait, in ms of the cluster's time, 0 to 2^31 - 1. Default: 30,000. */
+  /** Time to wait for a record, in ms of the cluster's time, 0 to 2^31 - 1. Default: 30,000. */
   limit?: number | undefined;
 }
 

@@ -1,13 +1,13 @@
-/** The history of a run as text: events in order, one on each line. */
+/** The history of a run as text: one event on each line, in order. */
 import { styleText } from "node:util";
 import type { History, HistoryOutcome, HistorySpan } from "./history.ts";
 import type { ExploreLine } from "./explored_run.ts";
 
 /** A line of a timeline. */
 export interface TimelineLine {
-  /** Place among all beginnings and ends. */
+  /** Place of the event among all beginnings and ends in the history. */
   readonly place: number;
-  /** Time in ms of virtual time since the workload began. */
+  /** Time of the event, in ms of virtual time since the workload began. */
   readonly at: number;
   readonly node: string;
   readonly type: "call" | "handler" | "step" | "lock" | "fault" | "process" | "log";
@@ -15,7 +15,7 @@ export interface TimelineLine {
   readonly isBad: boolean;
   /** The event in words, without values. */
   readonly what: string;
-  /** Values: inputs and outcomes. */
+  /** The event's values: inputs and outcomes. */
   readonly value: string;
   readonly span: HistorySpan | undefined;
 }
@@ -91,12 +91,15 @@ export function timelineOf(history: History): TimelineLine[] {
   return lines.sort((a, b) => a.place - b.place);
 }
 
-/** Returns the text of a run, with or without `values`, for the comparison with another run of the same plan. */
+/** Returns the text of a run, with or without `values`, to compare it with another run of the same plan. */
 export function recordingOf(history: History, values: boolean): string[] {
   return timelineOf(history).map(({ at, node, what, value }) => `${at} ${node} ${what}${values ? ` ${value}` : ""}`);
 }
 
-/** Returns the page that shows a red run. `shownBy`: entries that show the breach; `colour`: true for a terminal. */
+/**
+ * Returns the page that shows a failing run. `shownBy`: entries of the history that show the breach; `colour`: true
+ * for a terminal.
+ */
 export function timelinePage(
   history: History,
   log: readonly ExploreLine[],
@@ -159,10 +162,10 @@ const STYLES: Readonly<Record<TimelineLine["type"], Style>> = {
   process: "red",
   log: "gray",
 };
-/** Colours do not depend on the standard output of the process: the caller decides. */
+/** Options for styled text: colours do not depend on the process's standard output, because the caller decides. */
 const ALWAYS = { validateStream: false };
 
-/** Joins the lines of a beginning and an end with nothing between into one line. */
+/** Joins the line of a beginning with the line of its end if nothing is between them. */
 function merged(lines: readonly TimelineLine[]): TimelineLine[] {
   const shown: TimelineLine[] = [];
   for (const line of lines) {
@@ -174,7 +177,10 @@ function merged(lines: readonly TimelineLine[]): TimelineLine[] {
   return shown;
 }
 
-/** Returns the lines that fit on a page; `undefined` for each line that is left out. */
+/**
+ * Returns the lines that fit on a page; `undefined` in place of each line that is left out. `marked`: entries that
+ * must stay.
+ */
 export function pageOf(lines: readonly TimelineLine[], marked: ReadonlySet<HistorySpan>): (TimelineLine | undefined)[] {
   if (lines.length <= PAGE) return [...lines];
   const weight = (line: TimelineLine, i: number): number => {
@@ -191,7 +197,7 @@ export function pageOf(lines: readonly TimelineLine[], marked: ReadonlySet<Histo
   return lines.map((line, i) => kept.has(i) ? line : undefined);
 }
 
-/** Number of lines of a page. */
+/** Maximum number of lines on a page. */
 const PAGE = 56;
 
 function labelOf(by: object): string {
@@ -214,7 +220,7 @@ function isFailure(outcome: HistoryOutcome | undefined): boolean {
   return outcome !== undefined && outcome.type !== "ok";
 }
 
-/** Returns the text of a value in a line. */
+/** Returns a value as text for a line of the timeline. */
 function show(value: unknown): string {
   if (value === undefined) return "";
   let text: string;

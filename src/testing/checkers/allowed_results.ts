@@ -1,21 +1,21 @@
-/** The guarantees of README.md as one function: the results that a message may have, by how often its handler ran. */
+/** The guarantees of README.md as one function: which results a message may have, given how often its handler ran. */
 
-/** Kind of a message with a result. An idempotent command may run again, but has one result. */
+/** Kind of a message whose sender gets a result. An idempotent command may run several times, but has one result. */
 export type RequestKind = "command" | "query" | "idempotent";
 
 /**
- * Codes of messages that certainly did not run. `TIMEOUT`: the deadline of the sending handler had passed before the
- * send.
+ * Error codes of messages that certainly did not run. `TIMEOUT`: the deadline of the handler that sent the message
+ * had passed before the send.
  */
 const NOT_RUN: readonly string[] = ["UNAVAILABLE", "OVERLOADED", "DRAINING", "NO_HANDLER", "TIMEOUT"];
-/** Codes of commands that may have run. */
+/** Error codes of commands that may have run. */
 const MAY_HAVE_RUN: readonly string[] = ["OUTCOME_UNKNOWN", "CANCELLED", "CLOSED"];
-/** Codes of queries that failed, besides the codes of their handlers. */
+/** Error codes of failed queries, besides the codes that their handlers return. */
 const QUERY_FAILURES: readonly string[] = [...NOT_RUN, "CANCELLED", "CLOSED"];
 
 /**
- * Returns true if a message may have this result after `runs` runs. The result is `"ok"` or a code, possibly the
- * handler's own code.
+ * Returns true if a message may have this result after its handler ran `runs` times. `result`: `"ok"` or an error
+ * code, possibly one of the handler's own.
  */
 export function isAllowed(kind: RequestKind, result: string, runs: number): boolean {
   if (kind === "query") {
@@ -27,7 +27,7 @@ export function isAllowed(kind: RequestKind, result: string, runs: number): bool
   return MAY_HAVE_RUN.includes(result) ? runs <= 1 : runs === 1;
 }
 
-/** Returns true if a command with this result may or may not have run. */
+/** Returns true if a command with this result may have run, or may not have run. */
 export function isUndecided(result: string): boolean {
   return MAY_HAVE_RUN.includes(result);
 }

@@ -1,9 +1,12 @@
-/** Durable events and queued commands: stored messages are handled at least once, messages of one key in order. */
+/**
+ * Checks durable events and queued commands: stored messages must be handled at least once, messages of one key in
+ * order.
+ */
 import type { AnyContract } from "../../contract/contract.ts";
 import { type HandlerAttempt, type History, type HistoryOperation, mayHaveHappened } from "../history.ts";
 import type { Breach } from "./breach.ts";
 
-/** The parts of a {@link History} that {@link checkDeliveries} reads. */
+/** The members of a {@link History} that {@link checkDeliveries} reads. */
 export type DeliveryHistory = Pick<History, "operations" | "attempts" | "deadLetters" | "processes">;
 
 /**
@@ -23,13 +26,14 @@ export function checkDeliveries(history: DeliveryHistory, contracts: readonly An
   });
 }
 
-/** A message of the log in a run of a handler. */
+/** A message of the log in one run of a handler. */
 interface ObservedDelivery {
   /**
-   * Subscription with its service, as services have subscriptions of the same name. Commands have one for all services.
+   * Service and name of the subscription, because services have subscriptions of the same name. Queued commands have
+   * one subscription for all services.
    */
   readonly subscription: string;
-  /** Name of the subscription alone. */
+  /** Name of the subscription, without its service. */
   readonly name: string;
   readonly id: string;
   readonly key: string | undefined;
@@ -37,7 +41,10 @@ interface ObservedDelivery {
   readonly operation: number | undefined;
   readonly began: number;
   readonly start: number;
-  /** Place of the end of a run that handled the message, in a process that was alive then. */
+  /**
+   * Place in the history at which a run that handled the message ended, in a process that was alive then;
+   * `undefined`: it has not.
+   */
   readonly done: number | undefined;
   readonly attempt: HandlerAttempt;
 }
@@ -100,7 +107,7 @@ function missing(
       });
     }
     if (mayHaveHappened(outcome) || outcome?.type !== "failed") return [];
-    // another operation may have stored the message under this id
+    // another operation may have stored a message under this id
     if (id !== undefined && [...ids].some(([other, otherId]) => other !== operation && otherId === id)) return [];
     const own = deliveries.find(isOf);
     if (own === undefined) return [];
@@ -164,11 +171,11 @@ function idOf({ options }: AnyContract, { id, input }: HistoryOperation): string
   try {
     return options.id(input as never);
   } catch {
-    return undefined; // the operation has failed for the same reason
+    return undefined; // the function of the contract threw: the operation itself has failed for the same reason
   }
 }
 
-/** Returns true if a publish, an enqueue or a start is scheduled for a later time. */
+/** Returns true if an operation (a publish, an enqueue or a start) is scheduled for a later time. */
 export function isScheduled({ options: { at, delay, cron } = {} }: HistoryOperation): boolean {
   return at !== undefined || delay !== undefined || cron !== undefined;
 }

@@ -1,20 +1,20 @@
 /**
- * Linearizability: every operation on a key seems to happen at one moment between its call and its return.
+ * Checks linearizability: every operation on a key must seem to happen at one moment between its call and its return.
  *
- * The search is that of Wing and Gong with the memory of visited states of Lowe ("Testing for linearizability", 2017),
- * key by key.
+ * The search is that of Wing and Gong with the memory of visited states of Lowe ("Testing for linearizability",
+ * 2017), key by key.
  */
 import { isDeepStrictEqual } from "node:util";
 import { checkInteger } from "../../data/checks.ts";
 import { type Breach, shown } from "./breach.ts";
 
-/** An operation on a key, as its caller observed it. */
+/** An operation on a key, as its caller has observed it. */
 export interface Operation<In = unknown, Out = unknown> {
-  /** The register, entity or object; operations on different keys are independent. */
+  /** Name of the register, entity or object. Operations on different keys are independent. */
   readonly key: string;
   /** Argument of the operation. */
   readonly input: In;
-  /** Result, if the operation has returned. */
+  /** Result of the operation, if it has returned. */
   readonly output?: Out | undefined;
   /** Time of the call. Two operations are concurrent unless the `to` of one is smaller than the other's `from`. */
   readonly from: number;
@@ -23,7 +23,7 @@ export interface Operation<In = unknown, Out = unknown> {
    * operation may have happened at any time since `from`, or never.
    */
   readonly to?: number | undefined;
-  /** Caller, for reports. */
+  /** Name of the caller, for reports. */
   readonly by?: string | undefined;
 }
 
@@ -43,15 +43,17 @@ export interface LinearizableOptions {
   readonly states?: number | undefined;
 }
 
-/** An operation on a register: `read` returns its value, `write` replaces it, `swap` replaces `from` by `to`. */
+/**
+ * Input of an operation on a register: `read` returns its value, `write` replaces it, `swap` replaces `from` by `to`.
+ */
 export type RegisterInput<V> =
   | { readonly type: "read" }
   | { readonly type: "write"; readonly value: V }
   | { readonly type: "swap"; readonly from: V; readonly to: V };
 
 /**
- * A register for {@link checkLinearizable}: `read` returns its value, `write` returns nothing, `swap` returns true if
- * the value was `from`.
+ * Makes the model of a register for {@link checkLinearizable}: `read` returns its value, `write` returns nothing,
+ * `swap` returns true if the value was `from`.
  */
 export function register<V>(initial: V): SequentialModel<V, RegisterInput<V>, V | boolean | undefined> {
   return {
@@ -66,9 +68,9 @@ export function register<V>(initial: V): SequentialModel<V, RegisterInput<V>, V 
 }
 
 /**
- * Returns a breach for each key whose operations no order explains, by a model of one key. Leave out operations
- * that certainly did not happen. Throws a `RangeError` if a key has too many states for an answer: many operations of
- * unknown outcome on one key.
+ * Returns a breach for each key whose operations cannot be explained by any order of them, according to a model of
+ * one key. Leave out operations that certainly did not happen. Throws a `RangeError` if a key has too many states for
+ * an answer: many operations of unknown outcome on one key.
  *
  * @example
  * ```ts
@@ -93,10 +95,10 @@ export function checkLinearizable<State, In, Out>(
   });
 }
 
-/** A call or a return in the list of operations that are not explained yet. */
+/** The call or the return of an operation, in the list of operations that are not explained yet. */
 interface SearchPlace {
   readonly n: number;
-  /** The return of a call; `undefined` for a return, and for a call of unknown outcome. */
+  /** For a call, the place of its return; `undefined` for a return, and for a call of unknown outcome. */
   readonly end: SearchPlace | undefined;
   readonly isCall: boolean;
   before: SearchPlace | undefined;
@@ -116,7 +118,7 @@ function search<State, In, Out>(
   let [state, done] = [model.initial(key), 0n];
   let longest: { readonly order: readonly number[]; readonly stuck: number } | undefined;
   let place = head.after;
-  // without a return in the list, only operations of unknown outcome are left, which need not have happened
+  // the list has no return any more: only operations of unknown outcome are left, which need not have happened
   while (place !== undefined) {
     if (place.isCall) {
       const { input, output, to } = operations[place.n];
@@ -150,7 +152,10 @@ function search<State, In, Out>(
   return undefined;
 }
 
-/** Sorts calls and returns by time; at one time calls come first, so that operations which touch are concurrent. */
+/**
+ * Sorts the calls and returns of operations by time. At the same time calls come first, so that operations which
+ * touch are concurrent.
+ */
 function listOf(operations: readonly Operation[]): SearchPlace {
   const events = operations.flatMap(({ from, to }, n) => {
     const end: SearchPlace | undefined = to === undefined

@@ -1,25 +1,28 @@
-/** Locks and leadership: one holder at a time, unless it was away, growing fencing tokens, and fenced writes. */
+/**
+ * Checks locks and leadership: one holder at a time, unless it was away (frozen, cut off or killed), growing fencing
+ * tokens, and fenced writes.
+ */
 import type { Breach } from "./breach.ts";
 
-/** A lock, or a lead, that was held. */
+/** A time for which a lock, or a leadership, was held. */
 export interface ObservedHold {
-  /** Key of the lock; name of the lead. */
+  /** Key of the lock, or name of the leadership. */
   readonly key: string;
-  /** Holder: the node, or another name of the process. */
+  /** Name of the holder: the node, or another name of the process. */
   readonly by: string;
-  /** Fencing token; left out for a lead. All holds with one token belong to one holder. */
+  /** Fencing token of the lock; absent for a leadership. All holds with one token belong to one holder. */
   readonly token?: number | undefined;
   /** Time of the acquisition, in ms. */
   readonly from: number;
-  /** Time of the release or loss; `undefined`: never. */
+  /** Time of the release or loss, in ms; `undefined`: it is still held. */
   readonly to: number | undefined;
 }
 
-/** A write with a fencing token, as the resource observed it that the lock protects; in the order of the writes. */
+/** A write with a fencing token, as observed by the resource that the lock protects; in the order of the writes. */
 export interface FencedWrite {
-  /** Key of the lock. */
+  /** Key of the lock that protects the resource. */
   readonly key: string;
-  /** Writer, as `by` of its {@link ObservedHold}. */
+  /** Name of the writer, the same as `by` of its {@link ObservedHold}. */
   readonly by: string;
   /** Fencing token of the write. */
   readonly token: number;
@@ -29,9 +32,12 @@ export interface FencedWrite {
   readonly at: number;
 }
 
-/** A time in which a holder did not run or could not reach the store: it may overlap with the next holder. */
+/**
+ * A time for which a holder did not run or could not reach the store; its hold may then overlap with the next
+ * holder's.
+ */
 export interface AwaySpan {
-  /** Holder, as `by` of its {@link ObservedHold}. */
+  /** Name of the holder, the same as `by` of its {@link ObservedHold}. */
   readonly by: string;
   /** Time at which the holder went away, in ms. */
   readonly from: number;
@@ -41,9 +47,9 @@ export interface AwaySpan {
 
 /** Argument of {@link checkLocks}. */
 export interface LockHistory {
-  /** Locks that were held, in any order. */
+  /** Times for which locks were held, in any order. */
   readonly holds: readonly ObservedHold[];
-  /** Writes at resources. Default: none. */
+  /** Writes at resources that locks protect. Default: none. */
   readonly writes?: readonly FencedWrite[] | undefined;
   /** Pauses, cuts and kills of holders. Default: none. */
   readonly away?: readonly AwaySpan[] | undefined;
@@ -85,7 +91,7 @@ function tokensThatDoNotGrow(holds: readonly ObservedHold[], away: readonly Away
       last.set(key, { by, token, from });
       return [];
     }
-    // a holder that was frozen while the store answered notices late that it has lost the lock
+    // allowed: a holder that was frozen while the store answered notices late that it has lost the lock
     if (wasAway({ by, from: before.from }, from, away)) return [];
     const text = `${by} was given the token ${token}, after ${before.by} had ${before.token}`;
     return [{ promise: "lock: tokens of a key grow", subject: key, text, at: from }];
@@ -114,7 +120,7 @@ function inOrder(holds: readonly ObservedHold[]): ObservedHold[] {
   return holds.toSorted((a, b) => a.from - b.from || (a.token ?? 0) - (b.token ?? 0));
 }
 
-/** Returns true if a holder was away at some time from `from` to `until`. */
+/** Returns true if the holder was away at some time between `from` and `until`. */
 function wasAway({ by, from }: Pick<ObservedHold, "by" | "from">, until: number, away: readonly AwaySpan[]): boolean {
   return away.some((span) => span.by === by && span.from <= until && (span.to ?? Infinity) >= from);
 }

@@ -1,15 +1,15 @@
 /**
- * Commands, queries and events without a log: how often each ran, by when its sender had a result, and that the result
- * agrees with its runs.
+ * Checks commands, queries and events without a log: how often each ran, by when its sender had a result, and that
+ * the result agrees with its runs.
  */
 import { checkNumber } from "../../data/checks.ts";
 import { isAllowed, isUndecided, type RequestKind } from "./allowed_results.ts";
 import { type Breach, shown } from "./breach.ts";
 import type { Result } from "../../contract/result.ts";
 
-/** An entry of a history of messages, in the order of the history; `at` in ms, of virtual time or since 1970. */
+/** An entry in a history of messages, which is in order; `at`: its time in ms, of virtual time or since 1970. */
 export type MessageObservation =
-  /** A node began to send a message; `due`: its deadline. */
+  /** A node began to send a message; `due`: the message's deadline. */
   | {
     readonly type: "send";
     readonly at: number;
@@ -19,8 +19,8 @@ export type MessageObservation =
     readonly due: number;
   }
   /**
-   * A handler ran. `outcome`: the value that it returned, as text, or its code; `undefined` if it is unknown. `id`: the
-   * message id.
+   * The handler of a message ran. `outcome`: the value that it returned, as text, or its error code; `undefined` if
+   * that is unknown. `id`: the message id.
    */
   | {
     readonly type: "run";
@@ -31,7 +31,7 @@ export type MessageObservation =
     readonly id: string;
     readonly outcome: string | undefined;
   }
-  /** The sender got its result. */
+  /** The sender of a message got its result. */
   | {
     readonly type: "result";
     readonly at: number;
@@ -47,20 +47,20 @@ export type MessageObservation =
     readonly subscriber: string;
     readonly node: string;
   }
-  /** A node died: its sends never settle. */
+  /** A node died; its sends never settle. */
   | { readonly type: "kill"; readonly at: number; readonly node: string }
-  /** A node started: it cannot measure how late the first message of a peer is. */
+  /** A node started. (It cannot measure how late the first message of a peer is.) */
   | { readonly type: "start"; readonly at: number; readonly node: string }
   /** A node was frozen from `since` until `at`. */
   | { readonly type: "resume"; readonly at: number; readonly node: string; readonly since: number };
 
 /** Options of {@link checkMessages}. */
 export interface MessageCheckOptions {
-  /** The right value of a query, as text. Default: the value of any of its runs is right. */
+  /** Returns the right value of a query, as text. Default: the value of any of its runs is right. */
   readonly answer?: ((message: string | number) => string) | undefined;
   /**
-   * Time after its deadline in which a send may settle and a run may begin, in ms. Default: 20, for a tick of the
-   * deadline wheel and a turn of the event loop.
+   * Time after a message's deadline in which its send may settle and a run may begin, in ms. Default: 20, for a tick
+   * of the deadline wheel and a turn of the event loop.
    */
   readonly margin?: number | undefined;
 }
@@ -118,7 +118,7 @@ function wrongSends(
     if (kind === "command" && ran.length > 1) wrong(NEVER_TWICE, where, ran[1].at);
     if (more.length > 0) wrong(ONE_RESULT, "settled more than once", more[0].at);
     const heard = settled?.at ?? Infinity;
-    // a dead sender gets no result
+    // skipped: the sender died, and gets no result
     if (kills.some((it) => it.node === sender && it.at >= at && it.at <= heard)) continue;
     if (settled === undefined) {
       wrong(BY_DEADLINE, `never settled; it was due at ${due}, ${where}`);
@@ -130,7 +130,7 @@ function wrongSends(
     const told = result.ok ? outcomeText(result.value) : result.error.code;
     const differs = (text: string) => wrong(RESULT_OF_RUN, text, settled.at);
     const fits = ({ outcome }: Run) => outcome === undefined || outcome === told;
-    // a handler may fail with any code, for instance with the code of a call of its own
+    // a handler may fail with any code, also with the code of a call of its own
     const isOwn = !result.ok && ran.some(({ outcome }) => outcome === told);
     if (!isOwn && !isAllowed(kind, result.ok ? "ok" : told, ran.length)) {
       wrong(RESULT_OF_RUN, `told ${told}, and ${where}`, settled.at);
@@ -148,12 +148,12 @@ function wrongSends(
   return found;
 }
 
-/** Returns the text of a handler's value, in the form of `outcome` of a run. */
+/** Returns the value that a handler returned as text, in the form that `outcome` of a run has. */
 export function outcomeText(value: unknown): string {
   return typeof value === "string" ? value : shown(value);
 }
 
-/** Finds message ids that ran twice, and events that a subscriber got twice. */
+/** Finds messages whose id ran twice, and events that a subscriber got twice. */
 function doubles(history: readonly MessageObservation[]): Breach[] {
   const commands = history.filter((it) => it.type === "run" && it.kind === "command") as Run[];
   const ids = [...Map.groupBy(commands, ({ id }) => id)].filter(([, runs]) => runs.length > 1);
@@ -180,7 +180,7 @@ function doubles(history: readonly MessageObservation[]): Breach[] {
 type Run = Extract<MessageObservation, { type: "run" }>;
 type Resume = Extract<MessageObservation, { type: "resume" }>;
 
-/** Returns the first time at or after `moment` at which a node was not frozen. */
+/** Returns the first time, at or after `moment`, at which the node was not frozen. */
 function frozenUntil(resumes: readonly Resume[], node: string, moment: number, margin: number): number {
   let until = moment;
   for (const it of resumes) {

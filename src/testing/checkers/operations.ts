@@ -1,28 +1,28 @@
-/** Converts the operations of a history of `explore` for `checkLinearizable`. */
+/** Converts the operations in a history of `explore` to the form that `checkLinearizable` takes. */
 import type { AnyContract } from "../../contract/contract.ts";
 import { isErrorCode } from "../../error.ts";
 import { type History, type HistoryOperation, mayHaveHappened } from "../history.ts";
 import type { Operation } from "./linearizable.ts";
 
-/** Input of an operation of {@link operationsOf}. */
+/** Input of an operation that {@link operationsOf} returns. */
 export interface ContractInput {
-  /** Name of the contract, or of the entity that is loaded. */
+  /** Name of the sent contract, or of the entity that was loaded. */
   readonly contract: string;
   /** The input as the caller passed it; `undefined` for a load. */
   readonly input: unknown;
 }
 
-/** Output of an operation that ended with a failure of its handler. */
+/** Output of an operation whose handler returned a failure. */
 export interface OwnFailure {
   /** Code of the failure. */
   readonly failed: string;
 }
 
 /**
- * Returns the sends of these contracts, and the loads of these entities, by key, for `checkLinearizable`. Sends of one
- * id are one operation: of an idempotent command, or of one of an entity. The output is the value, or `{ failed: code
- * }` for a code of the contract's own; a load gives its version. Sends that certainly had no effect are left out.
- * Times are places in the history.
+ * Returns the sends of these contracts, and the loads of these entities, as operations for `checkLinearizable`.
+ * Several sends of an idempotent command, or of an entity's command, under one id are one operation. The output of a
+ * send is its value, or `{ failed: code }` for a failure of the contract's own; the output of a load is the entity's
+ * version. Sends that certainly had no effect are left out. Times are places in the history.
  *
  * @example
  * ```ts
@@ -68,7 +68,7 @@ export function operationsOf(
   });
 }
 
-/** Returns true if an outcome shows the decision of the handler. */
+/** Returns true if an outcome shows what the handler decided: a value, or a failure of the contract's own. */
 function isDecided({ outcome }: HistoryOperation): boolean {
   return outcome?.type === "ok" || (outcome?.type === "failed" && !isErrorCode(outcome.code));
 }
@@ -84,6 +84,6 @@ function idOf(contract: AnyContract | { readonly "~entity": object }, input: unk
   try {
     return contract.options.id?.(input as never);
   } catch {
-    return undefined; // the send has failed for the same reason
+    return undefined; // the function of the contract threw: the send itself has failed for the same reason
   }
 }

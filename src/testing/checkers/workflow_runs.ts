@@ -1,19 +1,23 @@
-/** Workflows: every run ends, no effect is missing or follows its undo, and a signal or cancel that was `ok` counts. */
+/**
+ * Checks workflows: every run must end, no effect may be missing or follow its undo, and a signal or cancel whose
+ * result was `ok` must count.
+ */
 import type { RunInfo } from "../../contract/flow.ts";
 import type { History, HistoryOperation, HistorySpan, WorkflowStep } from "../history.ts";
 import type { Breach } from "./breach.ts";
 import { isScheduled } from "./deliveries.ts";
 
-/** The parts of a {@link History} that {@link checkRuns} reads. */
+/** The members of a {@link History} that {@link checkRuns} reads. */
 export type WorkflowHistory = Pick<History, "operations" | "steps" | "runs" | "faults" | "processes">;
 
 /**
- * Returns a breach for each broken promise of these workflows: a started run that has not ended, unless it waits for a
- * signal or a time; a recorded step that no attempt has done; an undone step that goes on or begins again behind its
- * undo; an undo of a step that was not done; a run that is done though its cancel was `ok`; an entry behind the end.
+ * Returns a breach for each broken promise of these workflows: a started run that has not ended, unless it waits for
+ * a signal or a time; a recorded step that no attempt has done; an undone step that goes on or begins again behind
+ * its undo; an undo of a step that was not done; a run that is done though its cancel was `ok`; an entry behind the
+ * end.
  *
- * A step on a node that was frozen, cut off or killed may go on after its undo, because another node has taken the run
- * over.
+ * A step on a node that was frozen, cut off or killed may go on after its undo, because another node has taken the
+ * run over.
  */
 export function checkRuns(history: WorkflowHistory, workflows: readonly string[]): Breach[] {
   const names = new Set(workflows);
@@ -37,7 +41,7 @@ export function checkRuns(history: WorkflowHistory, workflows: readonly string[]
   ];
 }
 
-/** Finds runs whose start was `ok` and that do not exist. */
+/** Finds runs that do not exist although the result of their start was `ok`. */
 function neverStored({ operations, runs }: WorkflowHistory, names: ReadonlySet<string>): Breach[] {
   const known = new Set(runs.map(({ workflow, id }) => `${workflow} ${id}`));
   return operations.flatMap((operation) => {
@@ -73,7 +77,10 @@ function unended(run: RunInfo): Breach[] {
   }];
 }
 
-/** Finds recorded steps without an attempt that has done them; steps that send have no attempts in the history. */
+/**
+ * Finds steps that the run has recorded as done without an attempt that has done them. (Steps that send messages have
+ * no attempts in the history.)
+ */
 function missingEffects(run: RunInfo, steps: readonly WorkflowStep[]): Breach[] {
   const skipped = new Set(run.timeline.filter(({ type }) => type === "skipped").map(({ name }) => name));
   return run.timeline.flatMap(({ type, name }) => {
@@ -123,7 +130,10 @@ function effectsBehindUndo(history: WorkflowHistory, run: RunInfo, steps: readon
   });
 }
 
-/** Returns true if the node of an attempt was frozen, cut off or killed while the attempt was under way. */
+/**
+ * Returns true if the node of an attempt was frozen, cut off or killed while the attempt ran, so that another node
+ * took the run over.
+ */
 function wasTakenOver({ faults, processes }: WorkflowHistory, attempt: WorkflowStep, undo: WorkflowStep): boolean {
   const end = attempt.ended ?? Infinity;
   const isAway = faults.some(({ fault, node, began, ended }) =>
@@ -136,7 +146,7 @@ function wasTakenOver({ faults, processes }: WorkflowHistory, attempt: WorkflowS
     );
 }
 
-/** Finds cancelled runs that ended as done although their cancel was `ok`. */
+/** Finds runs that ended as done although the result of their cancel was `ok`. */
 function unseenCancels(operations: readonly HistoryOperation[], run: RunInfo): Breach[] {
   if (run.status !== "done") return [];
   return operations.flatMap((operation) => {

@@ -11,7 +11,7 @@ import { logging, type LoggingOptions } from "./logging.ts";
 
 const Ask = query<number, string>("Ask");
 
-/** What is logged of a message that takes 20 ms. */
+/** Returns the log lines for a message whose handler takes 20 ms. */
 async function logged(options: LoggingOptions): Promise<[string, string, LogFields][]> {
   const lines: [string, string, LogFields][] = [];
   const at = (level: string) => (message: string, fields: LogFields) => void lines.push([level, message, fields]);

@@ -248,7 +248,7 @@ describe("metrics of the log", () => {
     const options = { service: "shop", behaviors: [metrics()] };
     const a = await cluster.start("a", { ...options, handlers });
     const b = await cluster.start("b", { ...options, handlers });
-    await clock.advance(5_000); // each subscription has its leader
+    await clock.advance(5_000); // time for each subscription to get a leader
     const bookings = [{ n: 1 }, { n: 2 }, { n: 3, bad: true }, { n: 3 }];
     const published = await clock.until(Promise.all(bookings.map((booking) => a.publish(Booked, booking))));
     const enqueued = await clock.until(a.enqueue(Mail, { to: "ada" }));
@@ -267,7 +267,7 @@ describe("metrics of the log", () => {
     assertEquals(await ledOnes("failures"), [
       { attributes: { ...billing, "catga.contract": "Booked", "catga.outcome": "NO_ROOM" }, value: 1 },
     ]);
-    // two run; one failed and is parked, and the one of its key behind it
+    // two messages run; one has failed and is parked, and another one of its key waits behind it
     assertEquals([await ledOnes("open"), await ledOnes("retrying")], [
       [{ attributes: led, value: 2 }],
       [{ attributes: led, value: 2 }],
@@ -283,9 +283,9 @@ describe("metrics of the log", () => {
     const dead = { ...billing, "catga.contract": "Booked", "catga.outcome": "NO_ROOM" };
     assertEquals(await of("dead_letters"), [{ attributes: dead, value: 1 }]);
     assertEquals(await ledOnes("failures"), [{ attributes: dead, value: 2 }]);
-    // the lead may have moved: a node that led reports 0
+    // summed up, because the leadership may have moved, and a node that no longer leads reports 0
     const sum = async (name: string) => (await ledOnes(name)).reduce((all, { value }) => all + value, 0);
-    // retrying: the one behind the dead letter
+    // retrying: the message that waits behind the dead letter
     assertEquals([await sum("dead"), await sum("retrying"), await sum("open")], [1, 1, 0]);
   });
 
@@ -295,7 +295,7 @@ describe("metrics of the log", () => {
     const handlers = Booked.on(() => new Promise(() => {}), { name: "billing", timeout: 3_600_000 });
     const app = await cluster.start("slow", { service: "shop", behaviors: [metrics()], handlers });
     await clock.advance(5_000);
-    // one node has 256 messages in hand before its first record, and 1,024 then
+    // a node gets 256 messages before its first record, and 1,024 after it
     for (let n = 0; n < 1_500; n++) await clock.until(app.publish(Booked, { n }));
     await clock.advance(10_000);
     const own = async (name: string) =>

@@ -23,7 +23,7 @@ describe("rateLimit", () => {
     await clock.advance(60);
     assertEquals(await send(2), ["4", refused]);
     await clock.advance(60_000);
-    assertEquals(await send(4), ["5", "6", "7", refused]); // no more than the burst have gathered
+    assertEquals(await send(4), ["5", "6", "7", refused]); // only as many tokens as `burst` gather
   });
 
   it("a message passes after exactly retryAfter ms, however the clock's times are rounded", async () => {

@@ -9,7 +9,7 @@ import type { FailOptions } from "../contract/result.ts";
 
 const Do = command<void, string>("Do");
 
-/** What comes of a handler that fails so often, when it ran (in ms), and how it ended. */
+/** Sends to a handler that fails `failures` times. Returns when the handler ran (in ms), and the result. */
 async function tried(
   options: RetryBehaviorOptions,
   failures: number,

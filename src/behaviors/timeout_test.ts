@@ -89,7 +89,7 @@ describe("timeout", () => {
       assertEquals(await app.send(Ask), { ok: true, value: "in time" });
       timers.push(clock.timers);
     }
-    assertEquals(timers[0], timers[1]); // and leaves none behind
+    assertEquals(timers[0], timers[1]); // no timer is left behind
   });
 
   it("throws for an invalid time", () => {

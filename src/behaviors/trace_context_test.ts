@@ -6,7 +6,10 @@ import { extract, inject, spanIdOf } from "./tracing.ts";
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const SPAN = "b7ad6b7169203331";
 
-/** The API with a propagator of its own, which writes and reads one header; without one, it has no fields. */
+/**
+ * Makes OpenTelemetry's API with a propagator that writes and reads one header of its own; with false, the propagator
+ * has no headers.
+ */
 function api(propagates: boolean) {
   const baggage = otel.createContextKey("test");
   const propagation = {

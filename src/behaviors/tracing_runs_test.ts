@@ -1,4 +1,4 @@
-/** Spans of runs of workflows: with versions 2 and 3 of OpenTelemetry's SDK, in memory and over NATS. */
+/** Tests of the spans of workflow runs: with versions 2 and 3 of OpenTelemetry's SDK, in memory and over NATS. */
 import { context, SpanStatusCode, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
@@ -37,7 +37,7 @@ const tea = Tea.handle(async (flow, { fails }) => {
 const order = Order.handle(async (input, ctx) => unwrap(await ctx.start(Tea, input)));
 const handlers = [pay, cup, tea, order];
 
-/** Each span as `name < parent`, or `name ~ what it is linked to` without a parent, sorted. */
+/** Returns each span as `name < parent`, or, if it has no parent but a link, as `name ~ linked span`, sorted. */
 function treeOf(lines: readonly SpanLine[]): readonly string[] {
   const nameOf = (id: string | undefined) => lines.find((line) => line.id === id)?.name ?? "nothing";
   return lines.map(({ name, parent, links = [] }) =>
@@ -64,7 +64,7 @@ const ORDERED = [
   "start Tea < process Order",
 ];
 
-/** Has a run made by the handler of a command, on two nodes that both trace. */
+/** Has a handler of a command start a run, on two nodes that both trace, and asserts the spans. */
 async function ordered(spans: () => readonly ReadableSpan[], fails: boolean): Promise<void> {
   const options = { network: new MemoryNetwork(), behaviors: [tracing()], logger: QUIET };
   await using _node = await catga({ ...options, id: "node", handlers });
@@ -76,7 +76,7 @@ async function ordered(spans: () => readonly ReadableSpan[], fails: boolean): Pr
   const expected = [...RUN, ...ORDERED, ...more].sort();
   await eventually("all spans to end", () => spans().length >= expected.length);
   assertEquals(treeOf(spans().map(lineOf)), expected);
-  // that of the request, and that of the run
+  // two traces: of the request, and of the run
   assertEquals(new Set(spans().map((span) => span.spanContext().traceId)).size, 2);
 }
 
@@ -193,7 +193,7 @@ describe("tracing() of a workflow with SDK 3", () => {
     try {
       await ordered(() => exporter.getFinishedSpans() as unknown as ReadableSpan[], true);
     } finally {
-      for (const api of [trace, context]) api.disable(); // files share a process in Bun
+      for (const api of [trace, context]) api.disable(); // because files share a process in Bun
     }
   });
 });

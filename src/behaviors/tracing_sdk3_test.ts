@@ -1,4 +1,4 @@
-/** `tracing()` with version 3 of OpenTelemetry's SDK, beside `tracing_test.ts` with version 2. */
+/** Tests of `tracing()` with version 3 of OpenTelemetry's SDK; `tracing_test.ts` tests it with version 2. */
 import { context, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
@@ -36,7 +36,7 @@ describe("tracing() with SDK 3", () => {
       ]);
       assertEquals(new Set(spans.map((span) => span.spanContext().traceId)).size, 1);
     } finally {
-      for (const api of [trace, context]) api.disable(); // files share a process in Bun
+      for (const api of [trace, context]) api.disable(); // because files share a process in Bun
     }
   });
 });

@@ -29,14 +29,17 @@ const idOf = (span: ReadableSpan) => span.spanContext().spanId;
 const parentOf = (span: ReadableSpan) => span.parentSpanContext?.spanId;
 const traces = () => new Set(telemetry.spans.map((span) => span.spanContext().traceId)).size;
 
-/** Each span with the name of its parent, sorted. */
+/** Returns the name of each span with the name of its parent, sorted. */
 function tree(): string[] {
   const { spans } = telemetry;
   const names = new Map(spans.map((span) => [idOf(span), span.name]));
   return spans.map((span) => `${span.name} < ${names.get(parentOf(span) ?? "") ?? "nothing"}`).sort();
 }
 
-/** A shop that orders, a till that knows prices, and an office that hears of orders. */
+/**
+ * Starts three nodes: a shop that handles orders, a till that knows prices, and an office that gets the events of
+ * orders.
+ */
 async function chain(place: { nats: string } | { network: MemoryNetwork }): Promise<Catga[]> {
   const behaviors = [tracing()];
   const order = Order.handle(async (what, ctx) => {
@@ -230,7 +233,10 @@ describe("tracing", () => {
 const Booked = event<{ room: string }>("Booked", { durable: { keep: 3_600_000 }, key: ({ room }) => room });
 const Mail = command<{ to: string }>("Mail", { durable: true });
 
-/** An office that stores what a shop handles, in two subscriptions; one of them queues a mail, and fails once. */
+/**
+ * Has a shop publish an event that an office handles in two subscriptions, of which one fails once and queues a mail;
+ * asserts the spans.
+ */
 async function logChain(place: { nats: string } | { network: MemoryNetwork }): Promise<void> {
   const behaviors = [tracing()];
   const headers: unknown[] = [];
@@ -251,7 +257,7 @@ async function logChain(place: { nats: string } | { network: MemoryNetwork }): P
     "all runs",
     () => telemetry.spans.filter(({ name }) => name.startsWith("process")).length === all.length,
   );
-  // neither is the child of the publisher's span
+  // the runs of the event are not children of the publisher's span
   assertEquals(tree(), [
     ...["enqueue Mail < process Booked", "process Booked < nothing", "process Booked < nothing"],
     ...["process Booked < nothing", "process Mail < nothing", "publish Booked < nothing"],
@@ -278,7 +284,7 @@ async function logChain(place: { nats: string } | { network: MemoryNetwork }): P
   assertEquals(new Set(runs.map(({ attributes }) => attributes["catga.position"])).size, 1);
   assertEquals(typeof runs[0].attributes["catga.position"], "number");
   assertEquals(mail.attributes["messaging.client.id"], "shop");
-  // the header is that of the message; what the handler sends goes on from its own span
+  // handlers see the publisher's trace header, but their own messages continue from the span of the run
   const { traceId, spanId } = publish.spanContext();
   assertEquals(headers, [`00-${traceId}-${spanId}-01`]);
   assertEquals(traces(), 5);

@@ -6,7 +6,10 @@ import { compare } from "./comparison.ts";
 import { describe, descriptionText, readDescription } from "./description.ts";
 import { programOf } from "./program.ts";
 
-/** The breaks of a deploy of `after` over `before`, a line each; `before` goes through the text of a file. */
+/**
+ * Returns the findings for a deploy of `after` in place of `before`, a line each. The description of `before` passes
+ * through the text of a file.
+ */
 function found(before: readonly unknown[], after: readonly unknown[]): string[] {
   const stored = readDescription(descriptionText(describe(programOf(before))));
   if (typeof stored === "string") throw new Error(stored);
@@ -23,7 +26,7 @@ const seatAnd = (more: z.ZodRawShape) => z.object({ seat: z.string(), ...more })
 const order = (input: z.ZodType | undefined, options: object = {}) =>
   workflow("Order", { input, ...options } as never).handle(answer);
 
-/** An entity with events; each is a name and a schema. */
+/** Makes an entity with these events, given by name and schema. */
 function cart(events: Record<string, z.ZodType>, version = 1, decides = true) {
   const Cart = entity("Cart", { initial: () => 0, version });
   for (const [name, input] of Object.entries(events)) Cart.event(name as never, (state) => state, { input } as never);

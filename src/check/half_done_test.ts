@@ -15,7 +15,10 @@ const Paid = Order.signal<string>("Paid");
 const Sent = Order.signal("Sent");
 const Parcel = workflow<string>("Parcel");
 
-/** The handler that started the runs: a step, a sleep in the past, a step that failed, a child, and a wait. */
+/**
+ * The handler with which the runs are started: a step, a short sleep, another step, a wait for a signal, and a last
+ * step.
+ */
 async function original(flow: Flow, { seat }: { seat: string }): Promise<string> {
   const place = await flow.step("reserve", () => `${seat}!`);
   await flow.sleep("a moment", 1);
@@ -27,7 +30,10 @@ async function original(flow: Flow, { seat }: { seat: string }): Promise<string>
 
 const connections: { close(): Promise<void> }[] = [];
 
-/** Two open runs of a handler, to which `signal` is told, and what checks of others find. */
+/**
+ * Starts two runs with the handler `began`, and sends them `signal`. Returns a function that checks the runs with other
+ * handlers.
+ */
 async function stage(began = original, signal?: string) {
   const network = new MemoryNetwork();
   await using app = await catga({ network, id: "a", handlers: Order.handle(began) });
@@ -88,7 +94,7 @@ describe("checkRuns", () => {
       }),
       [],
     );
-    // open runs have version 1, whose way is unchanged
+    // no finding: the open runs have version 1, for which the handler is unchanged
     assertEquals(
       await check((flow, input) => flow.version === 1 ? original(flow, input) : flow.step("other", () => ran++), {
         version: 2,

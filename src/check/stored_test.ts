@@ -11,7 +11,7 @@ import { checkStored } from "./stored.ts";
 
 const Add = command<{ id: string; n: number }>("Add", { key: ({ id }) => id });
 
-/** A cart that counts by `step`; its events are refused from this number on. */
+/** Makes an entity that counts by `step`; its `apply` throws for an event with a number above `most`. */
 function cartOf({ step = 1, most = Infinity, version = 1 }: { step?: number; most?: number; version?: number }) {
   const Cart = entity("Cart", { initial: () => 0, version });
   const Added = Cart.event<number>("Added", (count, n) => {

@@ -55,10 +55,10 @@ const handlers = [
   }),
 ];
 
-/** A server that answers in this process, whose connections can be cut. */
+/** A server in this process, with a `fetch` whose responses can be cut off. */
 class Wire {
   readonly urls: string[] = [];
-  /** Bytes that a response has before it breaks off, of so many responses. */
+  /** `cutAfter`: number of bytes after which a response is cut off; `cuts`: number of responses to cut off. */
   cutAfter = 0;
   cuts = 0;
 

@@ -1,4 +1,7 @@
-/** Browsers and Deno's `fetch` may repeat a request whose kept connection breaks: it must not be handled twice. */
+/**
+ * Tests that a request is not handled twice although browsers, and Deno's `fetch`, may repeat it when a kept connection
+ * breaks.
+ */
 import { assertEquals } from "@std/assert";
 import { createServer, type Socket } from "node:net";
 import { describe, it } from "node:test";
@@ -11,13 +14,13 @@ const Charge = command<{ cents: number }, string>("Charge");
 const Close = command<void, string>("Close");
 const api = edge({ charge: Charge, close: Close });
 
-/** A server that answers one request, and closes the connection of the next one without an answer. */
+/** Starts a server that answers one request, and closes the connection of the next one without an answer. */
 async function dyingServer() {
   const requests: string[] = [];
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
-    socket.on("error", () => {}); // the other side may be gone
+    socket.on("error", () => {}); // the client may be gone
     let text = "";
     socket.on("data", (data) => {
       text += data;
@@ -67,7 +70,10 @@ describe("a command to a gateway that dies while it handles it", () => {
   });
 });
 
-/** As a browser does it: the request arrives again, and its first answer is lost. */
+/**
+ * A `fetch` that sends each request twice and returns the second answer, as a browser does when the first answer is
+ * lost.
+ */
 const repeating = (handle: (request: Request) => Promise<Response>) => async (url: string, init: RequestInit) => {
   await handle(new Request(url, init));
   return await handle(new Request(url, init));
@@ -102,7 +108,7 @@ describe("a request that a browser repeats", () => {
     const run = (await shop.checkout.start("a")).value!;
     assertEquals((await run.tell("approved", "ann")).ok, true);
     assertEquals((await run.tell("approved", "bob")).ok, true);
-    await run.tell("approved", "cyd"); // it may have ended when this arrives again
+    await run.tell("approved", "cyd"); // its repetition may find the run ended
     assertEquals((await run.result()).value, "ann, bob");
     assertEquals(calls, ["add 1", "add 1", "check out a"]);
   });

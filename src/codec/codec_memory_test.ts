@@ -7,7 +7,7 @@ import { codecSuite } from "./codec_suite.ts";
 
 codecSuite("in memory", {}, () => {
   const network = new MemoryNetwork();
-  const awake = setInterval(() => {}, 1_000); // timers of an app keep no process alive
+  const awake = setInterval(() => {}, 1_000); // keeps the process alive, because timers of an app do not
   const apps: Catga[] = [];
   return Promise.resolve({
     async start(options) {

@@ -18,7 +18,8 @@ import { codecSuite } from "./codec_suite.ts";
 import { keyCodec } from "../../test/support/key_codec.ts";
 
 codecSuite("over NATS", await requireNatsServer(), async () => {
-  // its log has what it is sent: a subscription to all subjects would keep nodes from finding each other
+  // with -V the server logs what it receives; a subscription to all subjects instead would keep nodes from finding each
+  // other
   const server = await startNatsServer({ args: ["-V"] });
   const connection = await connect({ servers: server.url });
   const apps: Catga[] = [];
@@ -33,7 +34,7 @@ codecSuite("over NATS", await requireNatsServer(), async () => {
       const all: string[] = [];
       for await (const { config: { name }, state: { first_seq, last_seq } } of manager.streams.list()) {
         for (let seq = first_seq; seq <= last_seq; seq++) {
-          // some were removed
+          // messages that were removed are skipped
           const found = await manager.streams.getMessage(name, { seq }).catch(() => null);
           if (found !== null) all.push(`${found.subject} ${new TextDecoder().decode(found.data)}`);
         }
@@ -136,7 +137,7 @@ describe("catga dashboard --codec", await requireNatsServer(), () => {
     assertStringIncludes(letter!.payload, "471147114711");
     const kept = await eventually("the kept event", () => opened.events?.shown.find(({ durable }) => durable));
     assertStringIncludes(kept!.payload, "471147114711");
-    // its subscription may begin after an event was published
+    // published again until the dashboard's subscription, which may begin later, gets the event
     const moved = await eventually("the other event", async () => {
       unwrap(await app.publish(Moved, { to: "oslo" }));
       return opened.events?.shown.find(({ durable }) => !durable);

@@ -1,4 +1,4 @@
-/** The promises of a codec, in memory and over NATS. */
+/** Tests of what a codec promises, which run in memory and over NATS. */
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import {
@@ -17,12 +17,12 @@ import {
 import { keyCodec } from "../../test/support/key_codec.ts";
 import { eventually } from "../../test/support/eventually.ts";
 
-/** Nodes of one cluster, and all that is stored of it and sent between them. */
+/** Starts nodes of one cluster, and shows everything that they store and send. */
 export interface CodecHarness extends AsyncDisposable {
   start(options: CatgaOptions): Promise<Catga>;
-  /** Each message of the streams and each entry of the buckets: where it is, its headers and its data. */
+  /** Returns each message of the streams and each entry of the buckets: its place, headers and data. */
   stored(): Promise<readonly string[]>;
-  /** The messages that nodes have sent to each other; `undefined` where they cannot be seen. */
+  /** Returns the messages that nodes have sent to each other; `undefined` if they cannot be seen. */
   sent(): Promise<readonly string[] | undefined>;
 }
 
@@ -95,7 +95,7 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         assertEquals(of("placed")[0], ["placed", SECRET, on]);
         const letters = await eventually("the letters", async () => {
           const all = await Array.fromAsync(client.deadLetters());
-          return all.length === 1 && all; // the others wait behind it
+          return all.length === 1 && all; // other letters wait behind it
         });
         assertEquals((letters as { payload: unknown }[])[0].payload, { text: SECRET, on });
 
@@ -129,7 +129,7 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
           return numbers;
         };
         assertEquals(await read(keyCodec([9, 7], isAsync)), [1, 2, 3]);
-        // the old key is gone, and what it has sealed is skipped, with an error in the log
+        // without the old key, events that were encoded with it are skipped, with an error in the log
         assertEquals(await read(keyCodec([9], isAsync)), [1, 3]);
       });
 

@@ -1,4 +1,7 @@
-/** The ports keep their promises around a codec, one that answers at once and one that does not. */
+/**
+ * Tests that the ports keep their promises with a codec around them: one that answers at once, and one that answers
+ * later.
+ */
 import { memoryLogHarness } from "../memory/harness_suite.ts";
 import { type MemoryConnection, MemoryNetwork } from "../memory/network.ts";
 import type { PayloadCodec } from "../contract/payload_codec.ts";
@@ -12,7 +15,7 @@ const changed = (bytes: Uint8Array) => bytes.map((byte) => byte ^ 7);
 const codecs: Readonly<Record<string, PayloadCodec>> = {
   "at once": { encode: changed, decode: changed },
   "later": {
-    // without a timer, as these clocks are virtual: by a number of turns that differs
+    // without timers, because these clocks are virtual: after a varying number of microtasks
     encode: async (bytes) => (await turns(bytes.length % 5), changed(bytes)),
     decode: async (bytes) => (await turns(bytes.length % 3), changed(bytes)),
   },

@@ -6,7 +6,7 @@ import { ADVICE, type Alarm, ALARM_KINDS, alarmsOf, lagOf, nodeLabel, type Obser
 const NOW = 1_795_000_000_000;
 const MINUTE = 60_000;
 
-/** What is observed, and the kind and severity of the alarm that follows. */
+/** Each case: the kind and severity of an alarm, and observations from which this alarm must follow. */
 const CASES: readonly (readonly [Alarm["kind"], Alarm["severity"], Partial<Observed>])[] = [
   ["disconnected", "error", { disconnected: { since: NOW - 7 } }],
   ["no-node", "error", { contracts: [{ name: "bank.Charge", handlers: 0, last: ["bank/ab12"], waiting: 426 }] }],
@@ -40,7 +40,7 @@ const CASES: readonly (readonly [Alarm["kind"], Alarm["severity"], Partial<Obser
   ["clocks-apart", "warning", { nodes: [{ label: "a/1", state: "live", since: 0, ahead: -3_000 }] }],
 ];
 
-/** What is no alarm. */
+/** Observations, by a description of them, from which no alarm may follow. */
 const QUIET: Readonly<Record<string, Partial<Observed>>> = {
   "messages that have waited for a turn for less than 10 s": {
     backlog: { node: "a/1", count: 206, since: NOW - 9_999, freed: NOW - 90_000 },

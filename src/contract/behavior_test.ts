@@ -6,7 +6,7 @@ const plain: Behavior = (_, next) => next();
 const refusal = (behaviors: unknown) =>
   assertThrows(() => checkBehaviors("behaviors", behaviors as Behavior[]), TypeError).message;
 
-/** A behavior with these members. */
+/** Makes a behavior that does nothing, and has these members. */
 const having = (members: object) => Object.assign(plain.bind(undefined), members);
 
 describe("checkBehaviors", () => {

@@ -1,4 +1,7 @@
-/** `reads` on the JSON Schemas of other libraries than zod, and of one against another: yes is never wrong. */
+/**
+ * Tests of `reads` on the JSON Schemas of valibot, arktype and effect, and of one library against another: where
+ * `reads` says yes, no written value may be refused.
+ */
 import { assertEquals } from "@std/assert";
 import { toStandardJsonSchema } from "@valibot/to-json-schema";
 import { type } from "arktype";
@@ -11,7 +14,7 @@ import { seededRandom } from "../memory/seeded_random.ts";
 import { jsonSchemaOf, reads } from "./compatibility.ts";
 import type { Schema, SchemaResult } from "./schema.ts";
 
-/** A schema that each library can make. */
+/** The description of a schema that each of the libraries can make. */
 type Spec =
   | { readonly t: "text"; readonly min: number }
   | { readonly t: "number"; readonly least: number; readonly most: number }
@@ -28,7 +31,10 @@ interface Member {
 
 type Validator = Schema<unknown>;
 
-/** Makes validators with one library. `parsed` is a string that becomes a number: a payload has the string. */
+/**
+ * Makes validators with one library from descriptions. The kind `parsed` is a string that becomes a number; payloads
+ * have the string.
+ */
 interface Library {
   of(spec: Spec): Validator;
 }
@@ -83,7 +89,7 @@ function valibot(spec: Spec): v.GenericSchema {
   }
 }
 
-// the types of arktype are made of literal texts, which a drawn schema has not
+// arktype's own types work only with literal texts, but the descriptions here are random
 interface Ark {
   or(other: Ark): Ark;
   array(): Ark;
@@ -166,7 +172,10 @@ const LIBRARIES: Readonly<Record<string, Library>> = {
   effect: { of: (spec) => S.toStandardSchemaV1(S.toStandardJSONSchemaV1(effect(spec))) as Validator },
 };
 
-/** Draws pairs of schemas of two libraries and values of the writer, and judges each pair. */
+/**
+ * Makes random pairs of schemas of two libraries, and random values of the writer, and checks the verdict of `reads` on
+ * each pair.
+ */
 function draw(writers: Library, readers: Library, seed: number, pairs: number) {
   const random = seededRandom(seed);
   const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)];
@@ -181,7 +190,7 @@ function draw(writers: Library, readers: Library, seed: number, pairs: number) {
     depth === 0 ? leaf() : pick<() => Spec>([
       leaf,
       () => ({ t: pick(["nullable", "array"] as const), of: some(depth - 1) }),
-      // of two objects, or transforms, that overlap, arktype makes no union
+      // fixed members, because arktype makes no union of objects or transforms that overlap
       () => ({ t: "union", of: [{ t: "boolean" }, { t: "enum", of: ["a", "b"] }] }),
       () => ({ t: "object", of: objectOf(depth) }),
     ])();
@@ -253,7 +262,7 @@ function draw(writers: Library, readers: Library, seed: number, pairs: number) {
 }
 
 function takes(validator: Validator, value: unknown): boolean {
-  const result = validator["~standard"].validate(value) as SchemaResult<unknown>; // none of them is asynchronous
+  const result = validator["~standard"].validate(value) as SchemaResult<unknown>; // these validators are synchronous
   return result.issues === undefined;
 }
 
@@ -311,7 +320,7 @@ describe("reads, of the schemas of several libraries", () => {
       it(`what ${writer} writes, ${reader} does not refuse where the verdict is yes`, PATIENT, () => {
         const found = draw(writers, readers, 1, 60);
         assertEquals(found.wrong, []);
-        // the draws reach both verdicts
+        // the random pairs lead to both verdicts
         assertEquals([found.yes > 3, found.no > 3], [true, true], JSON.stringify(found));
       });
     }

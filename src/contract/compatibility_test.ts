@@ -4,7 +4,7 @@ import { z } from "zod";
 import { seededRandom } from "../memory/seeded_random.ts";
 import { type Compatibility, type JsonSchema, jsonSchemaOf, reads } from "./compatibility.ts";
 
-/** A verdict on one line: `yes`, the paths, or `unknown:` and the keyword. */
+/** Returns a verdict of `reads` as one line: `yes`, the paths, or `unknown:` and the keyword. */
 function words(verdict: Compatibility): string {
   if (verdict.reads === "no") return verdict.paths.join("; ");
   return verdict.reads === "yes" ? "yes" : `unknown: ${verdict.keyword}`;
@@ -425,7 +425,8 @@ describe("jsonSchemaOf", () => {
   });
 });
 
-// A property: where the verdict is yes, the reader refuses no value that was written.
+// A property of `reads`, tested on random schemas: where the verdict is yes, the reader refuses no value that was
+// written.
 
 describe("reads, of drawn schemas", () => {
   const pairs = 150;
@@ -433,7 +434,7 @@ describe("reads, of drawn schemas", () => {
     it(`seed ${seed}: no value that is written is refused where the verdict is yes`, () => {
       const found = drawPairs(seed, pairs);
       assertEquals(found.wrong, []);
-      // the draws reach all verdicts
+      // the random pairs lead to all three verdicts
       assertEquals([found.yes > 10, found.no > 10, found.unknown > 0], [true, true, true]);
     });
   }
@@ -449,7 +450,10 @@ describe("reads, of drawn schemas", () => {
   });
 });
 
-/** A schema, so that it can be made, changed, and written by. */
+/**
+ * The description of a schema, from which the test can make the schema, a changed version of it, and values that fit
+ * it.
+ */
 type Spec =
   & (
     | { t: "text"; min?: number; max?: number }
@@ -466,7 +470,10 @@ type Spec =
   )
   & { optional?: boolean };
 
-/** Draws so many pairs, and 60 values of each writer. */
+/**
+ * Makes `count` random pairs of schemas, and 60 random values of each writer, and checks the verdict of `judge` on each
+ * pair.
+ */
 function drawPairs(seed: number, count: number, judge = reads) {
   const random = seededRandom(seed);
   const below = (n: number) => Math.floor(random() * n);
@@ -628,7 +635,7 @@ function drawPairs(seed: number, count: number, judge = reads) {
       }
     }
   };
-  /** Another version of a schema: one part of it is changed. */
+  /** Returns another version of a schema, in which one random part is changed. */
   const changed = (from: Spec): Spec => {
     let root = structuredClone(from);
     const spots: [Spec, (put: Spec) => void][] = [];

@@ -1,6 +1,6 @@
 /**
- * What the compiler knows of contracts: `deno check` and tsc read this file, and an error that does not come is one
- * (`@ts-expect-error`). Nothing that is wrong here is run.
+ * The types of contracts, as the compiler sees them: `deno check` and tsc read this file, and report an error that is
+ * expected (`@ts-expect-error`) and does not come. Wrong code here is compiled, and never run.
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
@@ -29,10 +29,10 @@ import type { SendArgs } from "./send_options.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
 
-/** Compiles only for two types that are the same: `same<Equal<A, B>>()`. */
+/** Compiles only if its type argument is `true`, as for two equal types: `same<Equal<A, B>>()`. */
 function same<_ extends true>(): void {}
 
-/** Takes what the compiler is to read and nobody to run. */
+/** Takes a function that the compiler has to check, and does not call it. */
 function compiles(read: (app: Catga, ctx: Context) => unknown): void {
   assertEquals(typeof read, "function");
 }
@@ -336,7 +336,7 @@ describe("types of contracts", () => {
       Cart.handle(Now, () => {}),
       // @ts-expect-error an entity's command is not idempotent: the entity remembers its results
       Cart.handle(Once, () => {}),
-      // a durable command may be an entity's
+      // no error: a durable command may be an entity's
       Cart.handle(Later, () => {}),
     ]);
   });
@@ -427,7 +427,7 @@ describe("types of contracts", () => {
     const at = "2026-01-01T00:00:00Z";
     assertEquals(unwrap(await app.send(ZodBook, { at })), { price: "2026" });
     assertEquals(unwrap(await app.send(ValibotBook, { at, seats: 2 })), { price: "4052" });
-    // what does not compile comes back as a result, when it comes from outside of TypeScript
+    // a payload that does not compile, sent by a program without types, becomes a failed result
     const refused = await app.send(ZodBook, { at: "tomorrow" });
     assert(!refused.ok);
     assertEquals(refused.error.code, "INVALID_MESSAGE");

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { command, event, query } from "./definition.ts";
 import { isHandler } from "./handler.ts";
 
-/** As from JavaScript, where nothing is checked. */
+/** The functions that define contracts, without their types, as plain JavaScript calls them. */
 // deno-lint-ignore no-explicit-any -- wrong types are what these tests pass
 const untyped = { command, query, event } as Record<"command" | "query" | "event", (...args: any[]) => any>;
 
@@ -116,7 +116,7 @@ describe("contracts", () => {
         RangeError,
         "contract X: durable.keep must be from 120000 to 3153600000000 ms; got 119999",
       ],
-      // more than a log takes as a ttl
+      // a `keep` above the maximum ttl of a stored message
       [
         "event",
         { durable: { keep: 3_153_600_000_001 } },

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { checkDeadLetterOptions, checkKeepOptions, type EnqueueOptions } from "./durable_messages.ts";
 
-/** The error of options that an untyped caller may pass. */
+/** Returns the error for options that a program without types may pass. */
 function refusal(method: "publish" | "enqueue", options: object): Error {
   return assertThrows(() => checkKeepOptions(method, "Mail", options as EnqueueOptions), Error);
 }
@@ -65,7 +65,8 @@ describe("checkKeepOptions", () => {
         { cron: ["@hourly"], id: "m" },
         'TypeError: enqueue Mail: cron must be six fields, seconds first, like "0 0 5 * * *"; got an array',
       ],
-      // nats-server takes them, and means its own start, a single time, and its own zone
+      // cron texts that nats-server accepts, with a meaning that Catga does not support: an interval, a single time, a
+      // time zone
       [
         { cron: "@every 1s", id: "m" },
         'TypeError: enqueue Mail: cron must be six fields, seconds first, like "0 0 5 * * *"; got "@every 1s"',

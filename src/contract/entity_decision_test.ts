@@ -42,7 +42,7 @@ describe("decide", () => {
         return 1;
       });
       await assertRejects(() => Async.decide(made, { when }), TypeError, `must return the ${at} state; got a promise`);
-      await new Promise((resolve) => setTimeout(resolve)); // an unhandled rejection would end the process in this turn
+      await new Promise((resolve) => setTimeout(resolve)); // time for an unhandled rejection to end the process
     }
   });
 

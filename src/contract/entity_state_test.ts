@@ -27,7 +27,7 @@ const Broken = Sum.event("Broken", (sum) => sum, {
 });
 const Later = Sum.event("Later", (sum) => sum + 1, { input: rejecting });
 
-/** One with three events that make 5. */
+/** Makes an entity whose command is being handled, with three events and the state 5. */
 const deciding = () => new Deciding(definition, "s-1", 3, 5);
 
 describe("Deciding", () => {
@@ -79,7 +79,7 @@ describe("Deciding", () => {
 });
 
 describe("applied", () => {
-  /** What `refuse` is given. */
+  /** Applies an event that cannot be applied, and returns the reason that `refuse` gets. */
   function inapplicable(event: string): Inapplicable | undefined {
     let given: Inapplicable | undefined;
     const refused = new Error("refused");
@@ -99,7 +99,7 @@ describe("applied", () => {
       cause: "schema",
       message: "the schema of Sum.Refused refuses its payload: too small",
     });
-    // its rejection is handled: an unhandled one would end the process
+    // the schema's promise rejects; without a handler for that, the process would end
     assertEquals(inapplicable(Later.name), {
       cause: "schema",
       message: "the schema of Sum.Later checks asynchronously: events of an entity need one that does not",

@@ -15,7 +15,7 @@ const Told = event<{ sku: string }>("Told");
 
 describe("entity", () => {
   it("what the compiler knows", () => {
-    // nothing of this is run
+    // the function is only compiled, and never called
     const read = (app: Catga) => [
       Cart.handle(AddItem, (cart) => {
         // @ts-expect-error an event of another entity

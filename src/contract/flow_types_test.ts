@@ -20,7 +20,7 @@ const Nudged = Order.signal("Nudged");
 const Nightly = workflow("Nightly");
 const Again = Nightly.signal<{ why: string }>("Again");
 
-/** For the compiler: never called. */
+/** Only compiled, to check the types of a workflow's handler; never called. */
 export const order = Order.handle(async (flow, { order, cents }) => {
   if (cents > 100_000) {
     const approval = await flow.wait(Approved, { timeout: 3 * DAY });
@@ -35,7 +35,7 @@ export const order = Order.handle(async (flow, { order, cents }) => {
       ) => (is<Equal<typeof receipt, string>>(), flow.send(Refund, { receipt }, { name: `refund ${n}` })),
     });
     if (paid.ok) break;
-    // nothing but what the contract says
+    // the only code besides Catga's is the one that the contract declares
     is<Equal<typeof paid.error.code, "DECLINED">>();
     if (n === 4) return paid;
     await flow.sleep(`before ${n + 1}`, DAY);
@@ -45,7 +45,7 @@ export const order = Order.handle(async (flow, { order, cents }) => {
   return shipped.ok ? shipped.value : shipped;
 });
 
-/** For the compiler: never called. */
+/** Only compiled, to check the types of a workflow's handler; never called. */
 export const nightly = Nightly.handle(async (flow, input) => {
   is<Equal<typeof input, void>>();
   const [rows, day] = await Promise.all([
@@ -59,7 +59,7 @@ export const nightly = Nightly.handle(async (flow, input) => {
   is<Equal<typeof nudge, { why: string }>>();
 });
 
-/** For the compiler: never called. */
+/** Only compiled, to check the types of calls about runs; never called. */
 export async function outside(app: Catga, ctx: Context): Promise<void> {
   void await app.start(Order, { order: "7", cents: 420 });
   void await ctx.start(Nightly);

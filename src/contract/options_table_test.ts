@@ -1,10 +1,10 @@
-/** The table of options in docs/api.md has those that each kind of contract takes. */
+/** Tests that the table of options in docs/api.md lists exactly the options that each kind of contract takes. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { command, entity, event, query, stream, workflow } from "../../mod.ts";
 
-/** How each kind is made with options. */
+/** By kind of contract: makes a contract of this kind with the given options. */
 const KINDS: Readonly<Record<string, (options: object) => unknown>> = {
   command: (options) => command("A", options as never),
   query: (options) => query("A", options as never),

@@ -1,6 +1,6 @@
 /**
- * What compiles: the types of payloads and results that can be sent. `deno check` is the test; that it runs shows the
- * names.
+ * The types of payloads and results that can be sent, as the compiler sees them. `deno check` is the test; running the
+ * file shows only the names of the tests.
  */
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
@@ -37,7 +37,7 @@ type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 type Id = string & { readonly __brand: "id" };
 declare const brand: unique symbol;
 type Branded = { readonly n: number } & { readonly [brand]: "branded" };
-/** With eight references to itself, and one to another that refers back. */
+/** A type with eight references to itself, and one to another type that refers back to it. */
 interface Model {
   readonly value: Order;
   readonly a: Model;
@@ -61,7 +61,7 @@ interface Third {
   readonly b: Model;
   readonly c?: Third;
 }
-/** The same with what cannot be sent in it, three members deep. */
+/** Like `Model`, but with a function, which cannot be sent, three members deep. */
 interface Broken {
   readonly a: Broken;
   readonly b?: Broken;
@@ -72,7 +72,7 @@ interface Broken {
   readonly g: { readonly deep: { readonly close: () => void } };
   readonly h: [Broken, Broken?];
 }
-/** Refers to itself with another type argument each time. */
+/** A type that refers to itself, each time with another type argument. */
 interface Growing<T> {
   readonly value: T;
   readonly next?: Growing<T[]>;
@@ -122,7 +122,7 @@ describe("contracts that compile", () => {
 
   it("of a name that is computed, and of a type that a caller gives", () => {
     const prefix: string = "orders";
-    /** What a generic function cannot know is the caller's to check. */
+    /** A generic function, which cannot check the type argument that its caller gives. */
     const contractOf = <T>(name: string) => query<void, T>(name as never);
     const Total = contractOf<bigint>(`${prefix}.Total`);
     same<Equal<OutputOf<typeof Total>, bigint>>();
@@ -136,7 +136,7 @@ describe("contracts that compile", () => {
     });
     same<Equal<InputOf<typeof Book>, { at: Date; seats?: number | undefined }>>();
     same<Equal<OutputOf<typeof Book>, { ref: string; on: Map<string, bigint> }>>();
-    // what a schema makes of it in one process need not travel
+    // types that a schema makes in one process need not be sendable
     const Pay = command("Pay", {
       input: z.object({ id: z.string() }).transform(({ id }) => new Account(id)),
       output: v.pipe(v.string(), v.transform((text) => new URL(text))),

@@ -1,6 +1,6 @@
 /**
- * A seeded simulation of deploys: nodes of several versions come and go, while requests and stored messages of several
- * versions are sent. Each rule left out breaks a promise.
+ * A simulation of deploys, from a seed: nodes of several versions start and stop, while requests and stored messages of
+ * several versions are sent. Leaving out any of the rules must break a promise.
  */
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
@@ -18,25 +18,25 @@ import {
 const RULES = { afterRefusedMessage, afterRefusedRequest, mayBeReadNow, ownShapeFirst, shapeName, untriedNodes };
 type Rules = typeof RULES;
 
-/** A node; its version decides what it takes. `shape` may be unknown, which its version is not. */
+/** A node in the simulation. Its version decides which messages it accepts; its `shape` may be unknown to others. */
 interface Node extends ShapedNode {
   readonly version: number;
 }
 
 interface Message {
-  /** Version of its writer. */
+  /** Version of the node that has written the message. */
   readonly writer: number;
-  /** The versions whose schema takes it: none for poison. */
+  /** Versions whose schema accepts the message; none for a message that no version accepts. */
   readonly takenBy: ReadonlySet<number>;
   readonly refusedBy: Set<string>;
   state: "open" | "waits" | "handled" | "dead letter";
-  /** The versions that have refused it, whatever their nodes say of their shapes. */
+  /** Versions that have refused the message, whatever is known of their shapes. */
   readonly refusals: Set<number>;
 }
 
 const VERSIONS = 3;
 
-/** Runs one seed; returns the promises that were broken. */
+/** Simulates deploys for one seed, with these rules; returns the promises that were broken. */
 function simulate(seed: number, rules: Rules): ReadonlySet<string> {
   const random = seededRandom(seed);
   const below = (limit: number) => Math.floor(random() * limit);
@@ -51,7 +51,7 @@ function simulate(seed: number, rules: Rules): ReadonlySet<string> {
   join();
   const messages: Message[] = [];
   const takenBy = (writer: number) => {
-    if (random() < 0.2) return new Set<number>(); // poison
+    if (random() < 0.2) return new Set<number>(); // accepted by no version
     return new Set([writer, ...(random() < 0.4 ? [below(VERSIONS)] : [])]);
   };
 
@@ -65,7 +65,7 @@ function simulate(seed: number, rules: Rules): ReadonlySet<string> {
       const node = left[below(left.length)];
       if (attempts++ > nodes.length) return broken.add("a request goes to a shape again");
       if (accepted.has(node.version)) {
-        // the answer of another version may not fit: only the own version's certainly does
+        // the sender may refuse another version's answer; only its own version's answer certainly fits
         if (node.version !== writer && nodes.some(({ shape }) => shape === `shape-${writer}`)) {
           if (accepted.has(writer)) broken.add("an answer of another version, though one of the own was there");
         }

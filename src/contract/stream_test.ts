@@ -1,4 +1,7 @@
-/** What compiles of streams; `deno check` is the test. What runs shows what is refused. */
+/**
+ * The types of streams, as the compiler sees them (`deno check` is the test), and invalid options, which throw when the
+ * tests run.
+ */
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { z } from "zod";
@@ -33,7 +36,7 @@ const Parsed = stream("Parsed", {
   failures: ["CLOSED_TODAY"],
 });
 
-/** For the compiler: never called. */
+/** Only compiled, to check the types of streams; never called. */
 export async function reads(app: Catga, ctx: Context): Promise<void> {
   for await (const line of app.stream(Tail, { from: 1 }, { idle: 1_000 })) is<Equal<typeof line, Line>>();
   for await (const n of ctx.stream(Ticks)) is<Equal<typeof n, number>>();

@@ -1,6 +1,6 @@
 /**
- * The failures of a contract, for the compiler and at run time. An error that the compiler does not report where one is
- * expected (`@ts-expect-error`) is an error itself; nothing that is wrong here is run, unless it stands for plain
+ * The declared failures of a contract, for the compiler and at run time. The compiler reports an error that is expected
+ * (`@ts-expect-error`) and does not come. Wrong code here is only compiled, except where it stands for plain
  * JavaScript.
  */
 import { describe, it } from "node:test";
@@ -35,10 +35,10 @@ import type { Code } from "../error.ts";
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
 
-/** Compiles only for two types that are the same: `same<Equal<A, B>>()`. */
+/** Compiles only if its type argument is `true`, as for two equal types: `same<Equal<A, B>>()`. */
 function same<_ extends true>(): void {}
 
-/** Takes what the compiler is to read and nobody to run. */
+/** Takes a function that the compiler has to check, and does not call it. */
 function compiles(read: (app: Catga) => unknown): void {
   assertEquals(typeof read, "function");
 }
@@ -266,7 +266,7 @@ describe("types of failures", () => {
 });
 
 describe("failures at run time", () => {
-  /** As from JavaScript, where nothing is checked. */
+  /** Returns a failure with any code, as a handler in plain JavaScript can. */
   // deno-lint-ignore no-explicit-any -- a wrong type is what these tests pass
   const untyped = (code: string): any => fail(code, "none left", { details: 7 });
   const handlers = [
@@ -279,7 +279,7 @@ describe("failures at run time", () => {
   ];
   const book = (seats: number) => ({ seats, on: "2026-11-20" });
 
-  /** In one process, and over two nodes. */
+  /** Runs a test with an app that has the handlers in its own process, then with a client of another node. */
   async function eachWay(test: (app: Catga) => Promise<void>): Promise<void> {
     await using alone = await catga({ handlers });
     await test(alone);

@@ -16,7 +16,7 @@ function thrownBy(run: () => unknown): unknown {
   }
 }
 
-/** An error with this stack. */
+/** Makes an error with this stack. */
 function withStack(stack: string | undefined, message = "no"): Error {
   return Object.assign(new Error(message), { stack });
 }

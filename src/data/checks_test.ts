@@ -14,7 +14,10 @@ import {
   show,
 } from "./checks.ts";
 
-/** Checks what an untyped caller passes; the message of the error, and that it is of this type. */
+/**
+ * Calls a check with a value that a program without types may pass. Asserts that it throws an error of this type, and
+ * returns the error's message.
+ */
 function refusal(type: typeof TypeError | typeof RangeError, check: (value: never) => void, value: unknown): string {
   const error = assertThrows(() => check(value as never));
   assertInstanceOf(error, type);

@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { parseCron } from "./cron.ts";
 
-/** The next times of a pattern after one, as ISO text. */
+/** Returns the next `count` times of a pattern after a time, as ISO text. */
 function next(pattern: string, after: string, count = 1, zone?: string): (string | undefined)[] {
   const cron = parseCron(pattern, zone);
   const found: (string | undefined)[] = [];
@@ -46,7 +46,7 @@ describe("cron", () => {
   });
 
   it("next: a day fits both fields, or one of them if neither is *", () => {
-    // a Sunday is 2026-01-04; the 13th is a Tuesday
+    // 2026-01-04 is a Sunday; 2026-01-13 is a Tuesday
     assertEquals(next("0 0 0 13 * 0", "2026-01-01T00:00:00Z", 3), [
       "2026-01-04T00:00:00Z",
       "2026-01-11T00:00:00Z",

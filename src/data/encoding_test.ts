@@ -12,7 +12,7 @@ describe("encodeValue and decodeText", () => {
     it(`return an equal value: ${name}`, () => {
       const [value, text] = [make(), encodeValue(make(), "payload")];
       assertEquals(difference(decodeText(text), value), undefined);
-      // it is tagged only if it has to be, and else what JSON.stringify returns
+      // a text has tags only if JSON would change the value; otherwise it is the text of JSON.stringify
       assertEquals(isTagged(text), !survivesJson(value));
       if (!isTagged(text)) assertEquals(text, JSON.stringify(value));
       if (isJson(value)) assertEquals(isTagged(text), false);
@@ -94,7 +94,7 @@ function survivesJson(value: unknown): boolean {
   try {
     return difference(JSON.parse(JSON.stringify(value)), value) === undefined;
   } catch {
-    return false; // a bigint, or undefined
+    return false; // JSON.stringify failed: a bigint, or undefined
   }
 }
 

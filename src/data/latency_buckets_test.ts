@@ -6,7 +6,7 @@ describe("latency buckets", () => {
   it("latencyBucket: each duration is between the bounds of its bucket", () => {
     for (let ms = 0.001; ms < 2_000_000; ms *= 1.07) {
       const bucket = latencyBucket(ms);
-      // durations are whole microseconds: one that lies between two of them counts as the lower one
+      // durations are counted in whole µs, rounded down
       const us = Math.floor(ms * 1_000) / 1_000;
       assert(bucketStart(bucket) <= us && us < bucketStart(bucket + 1), `${ms} ms in bucket ${bucket}`);
     }

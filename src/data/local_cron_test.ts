@@ -4,7 +4,7 @@ import { type CountedCron, dueOfFiring, isNeedlessFiring, parseCron, parseLocalC
 
 const BERLIN = "Europe/Berlin";
 
-/** The times of a pattern between two times, as ISO text. */
+/** Returns the times of a pattern between two times, as ISO text. */
 function times(pattern: string, zone: string, from: string, to: string): string[] {
   return textsOf(until(parseLocalCron(pattern, zone).next, Date.parse(from), Date.parse(to)));
 }
@@ -79,7 +79,7 @@ describe("serverCron and isNeedlessFiring", () => {
     assertThrows(() => serverCron("0 30 2 * * *", "Europe/Atlantis", NOW), RangeError);
   });
 
-  /** A day before each change of clocks of a zone. */
+  /** For each zone: the days before its changes of clocks. */
   const zones: readonly (readonly [zone: string, changes: readonly string[]])[] = [
     [BERLIN, ["2027-03-27", "2027-10-30"]],
     ["America/Santiago", ["2027-04-02", "2027-09-04"]],

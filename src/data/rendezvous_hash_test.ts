@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { weight } from "./rendezvous_hash.ts";
 
-/** As they came out when the hash was settled: nodes of every version must agree. */
+/** Weights as the first version computed them; they must never change, because nodes of every version have to agree. */
 const FIXED = { tea: 2926796389, empty: 616345028, unicode: 1285878932 };
 const KEYS = Array.from({ length: 10_000 }, (_, i) => `order:${i}`);
 const owner = (key: string, nodes: readonly string[]): string =>

@@ -17,7 +17,10 @@ import {
 import { decodeText, encodeValue } from "./encoding.ts";
 
 describe("tags", () => {
-  /** Each value with its tag: other nodes and the store have these texts. */
+  /**
+   * Values with their tags, and the texts of the tags, which must not change, because other nodes and the store have
+   * them.
+   */
   const TAGS: readonly (readonly [value: unknown, tag: string | undefined, written: string])[] = [
     [NaN, tagOfNumber(NaN), "~NaN"],
     [-Infinity, tagOfNumber(-Infinity), "~-Infinity"],

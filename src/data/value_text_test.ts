@@ -5,7 +5,7 @@ import { UnsendableError } from "./unsendable.ts";
 
 const write = (value: unknown, form: Form) => valueText(value, form, "it").text;
 
-/** The error of a value that cannot be sent. */
+/** Asserts that a value cannot be sent, and returns the error. */
 const refused = (value: unknown, form: Form = "tagged") =>
   assertThrows(() => valueText(value, form, "it"), UnsendableError);
 

@@ -1,4 +1,7 @@
-/** A message that is admitted only when the run that waits for it has ended: DEADLOCK, and no false alarms. */
+/**
+ * Tests of deadlocks of admission: a message could be admitted only after a run that waits for it. It fails with
+ * DEADLOCK; other messages never do.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import type { Context } from "../contract/context.ts";
@@ -11,7 +14,7 @@ const Self = command<number, string>("Self", { timeout: 10_000 });
 const Other = command<number, string>("Other");
 const Keyed = command<{ key: string; depth: number }, string>("Keyed", { ordered: true, key: ({ key }) => key });
 
-/** What an inner send came to, as the outer one's value. */
+/** Returns the value of the result of an inner send, or the code of its error. */
 function said(result: Result<string>): string {
   return result.ok ? result.value : result.error.code;
 }
@@ -98,7 +101,10 @@ describe("a send in one process to a handler that is waiting for it", () => {
 });
 
 describe("a send over the wire to a node whose places are held by runs that wait for it", () => {
-  /** `shop` has Self, `mid` has Other, and each calls the other. */
+  /**
+   * Starts a cluster in which the node `shop` handles Self, the node `mid` handles Other, and each handler sends to the
+   * other.
+   */
   async function chain(concurrency: number | undefined, app?: { concurrency?: number }) {
     const cluster = new MemoryCluster();
     let runs = 0;

@@ -32,7 +32,7 @@ describe("AdmissionQueue", () => {
     const [second, third] = [new TestEntry(2, Infinity), new TestEntry(3, Infinity)];
     queue.enter(new TestEntry(1, Infinity));
     await clock.advance(100);
-    assertEquals(queue.backlog, undefined); // nobody has come
+    assertEquals(queue.backlog, undefined); // no entry waits
     const since = clock.monotonic();
     queue.enter(second);
     assertEquals(queue.backlog, { count: 1, since, endedAt: 0 });
@@ -42,7 +42,7 @@ describe("AdmissionQueue", () => {
     queue.enter(third);
     await clock.advance(100);
     queue.leave();
-    assertEquals(queue.backlog, { count: 0, since, endedAt: clock.monotonic() }); // the third has the turn
+    assertEquals(queue.backlog, { count: 0, since, endedAt: clock.monotonic() }); // the third runs
     queue.leave();
     assertEquals(queue.backlog, undefined);
   });
@@ -85,11 +85,11 @@ describe("AdmissionQueue", () => {
     const clock = new VirtualClock();
     const queue = new AdmissionQueue(clock, { limit: 1 });
     for (let i = 0; i < 101; i++) queue.enter(new TestEntry(i, clock.monotonic() + 60_000));
-    for (let i = 0; i < 50; i++) { // one each 20 ms: 50 a second
+    for (let i = 0; i < 50; i++) { // an entry ends every 20 ms: 50 a second
       await clock.advance(20);
       queue.leave();
     }
-    // 50 wait before it: a second at this pace
+    // 50 entries wait before the new one, which takes a second at this pace
     assertEquals(queue.enter(new TestEntry(200, clock.monotonic() + 500)), false);
     assertEquals(queue.enter(new TestEntry(201, clock.monotonic() + 2_000)), true);
   });
@@ -99,7 +99,7 @@ describe("AdmissionQueue", () => {
     const queue = new AdmissionQueue(clock, { limit: 1 });
     const entries = Array.from({ length: 101 }, (_, i) => new TestEntry(i, clock.monotonic() + 1_000));
     for (const entry of entries) assert(queue.enter(entry));
-    for (let i = 0; i < 10; i++) { // one each 20 ms: 40 more until their deadline
+    for (let i = 0; i < 10; i++) { // an entry ends every 20 ms: 40 more by their deadline
       await clock.advance(20);
       queue.leave();
     }
@@ -170,7 +170,7 @@ describe("AdmissionQueue", () => {
     entries[0].quit("LATE");
     entries[0].quit("LATE");
     const more = [4, 5].map((i) => new TestEntry(i, Infinity));
-    for (const entry of more) assert(queue.enter(entry)); // there is room again
+    for (const entry of more) assert(queue.enter(entry)); // the entries that left have made room
     assertEquals(queue.entries(), [entries[1], ...more]);
     entries[1].quit("LATE");
     queue.leave();
@@ -186,7 +186,7 @@ describe("AdmissionQueue", () => {
     for (let i = 0; i < 60; i++) queue.enter(new TestEntry(i, Infinity));
     await clock.advance(1_000);
     for (let i = 0; i < 50; i++) queue.stepAside();
-    // none has ended for a second, so 11 before it take 11 s at best
+    // no entry has ended for a second, so the 11 entries before the new one take 11 s at best
     assertEquals(queue.enter(new TestEntry(60, clock.monotonic() + 9_000)), false);
     assertEquals(queue.enter(new TestEntry(61, clock.monotonic() + 12_000)), true);
   });

@@ -9,7 +9,7 @@ import { MessageContext } from "./message_context.ts";
 
 const Pay = command("Pay");
 
-/** A queue with one place, which is taken, and a message with a timeout of 1,000 ms that waits in it. */
+/** Makes a queue with one place, which is taken, and a message with a timeout of 1,000 ms that waits in the queue. */
 function waiting() {
   const { inside, clock } = localApp();
   const ctx = new MessageContext(inside, Pay, 1_000, undefined);
@@ -49,7 +49,7 @@ describe("QueuedMessage", () => {
       message.quit("LATE");
       queue.leave();
       assertEquals(notes, ["waits", why]);
-      // its failure says that it did not run
+      // still true, so that the failure says that the message did not run
       assertEquals(ctx.execution.waiting, true);
     }
   });

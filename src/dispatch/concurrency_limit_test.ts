@@ -1,4 +1,4 @@
-/** A handler's `concurrency`, and what refused messages look like. */
+/** Tests of a handler's `concurrency`, and of the failures of messages that it refuses. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { localApp } from "../../test/support/local_app.ts";
@@ -90,7 +90,7 @@ describe("a message that was refused", () => {
     const first = app.send(Do, job("a1"), { timeout: 60_000 });
     for (let n = 0; n < 10; n++) app.send(Do, job("a2"), { timeout: 60_000 });
     await clock.advance(10_000);
-    // none has ended for ten seconds: eleven cannot start within one
+    // no message has ended for ten seconds, so eleven messages cannot start within one second
     const sent = [
       app.send(Do, job("a3"), { timeout: 1_000 }),
       app.send(Do, job("a4")),

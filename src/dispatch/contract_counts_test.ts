@@ -1,4 +1,4 @@
-/** What is counted of each contract, and how many contracts and codes are told apart. */
+/** Tests of the counts of each contract, and of how many contracts and codes are counted separately. */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, query } from "../contract/definition.ts";
@@ -73,10 +73,10 @@ describe("counts", () => {
       if (timing !== undefined) timed++;
       timing?.end();
     }
-    assertEquals(timed, 14); // 1, 1, 2, 4, … runs
+    assertEquals(timed, 14); // for 1, 1, 2, 4, … runs
     const [all] = counts.toJSON().latency!;
     assertEquals(all > 5_000 && all <= 10_000, true, `${all}`);
-    // whoever asked then asks again: of what is seldom each is timed
+    // after `toJSON`, which a reader may call again soon, each of a few runs is timed
     for (let n = 0; n < 5; n++) {
       const timing = counts.timing(clock);
       await clock.advance(100);

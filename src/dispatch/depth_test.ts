@@ -1,4 +1,4 @@
-/** Payloads, answers, failures and cached values that are nested deeply: 1,000 levels are the most. */
+/** Tests of payloads, answers, failures and cached values that are nested deeply: 1,000 levels is the maximum. */
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { catga, command, event, fail, query, unwrap } from "../../mod.ts";
@@ -61,7 +61,7 @@ function nested(levels: number): unknown {
   return value;
 }
 
-/** How many levels lie around what is innermost, and that. */
+/** Returns how many levels a value has around its innermost part, and that part. */
 function innermost(value: unknown): unknown[] {
   let inner = value;
   let levels = 0;

@@ -1,4 +1,7 @@
-/** The deadline of a message and its cancellation, for the sender, for the handler and for the handler's sends. */
+/**
+ * Tests of a message's deadline and cancellation: for the sender, for the handler, and for the messages that the
+ * handler sends.
+ */
 import { describe, it } from "node:test";
 import { UnderWay } from "../ports/under_way.ts";
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "@std/assert";
@@ -20,18 +23,18 @@ const Tick = event("Tick");
 
 const never = () => new Promise<string>(() => {});
 
-/** Ends when its signal aborts, with the reason that it was given. */
+/** A handler that ends when its signal aborts: it rejects with the signal's reason. */
 const untilAborted = (_: void, { signal }: Context) =>
   new Promise<string>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
 
-/** A promise and what it has settled with, so far. */
+/** Returns an object that shows what a promise has resolved with so far. */
 function watched<T>(promise: Promise<T>): { now: T | "pending" } {
   const state: { now: T | "pending" } = { now: "pending" };
   promise.then((value) => state.now = value);
   return state;
 }
 
-/** A gate that holds handlers until it is opened. */
+/** Makes a promise on which handlers wait until `open` is called. */
 function gate(): { opened: Promise<void>; open: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   return { opened: promise, open: resolve };
@@ -41,7 +44,7 @@ describe("deadline", () => {
   for (const [stage, code] of [["turn", "UNAVAILABLE"], ["handler", "OUTCOME_UNKNOWN"]] as const) {
     it(`a command of an entity that ${stage === "turn" ? "waits for" : "has"} its turn there is ${code}`, () => {
       const host = { wheel: { add: () => {}, delete: () => {} }, underWay: new UnderWay(), expired: () => {} };
-      // what an execution needs here
+      // safe: the execution uses only these members of its host
       const execution = new Execution(host as unknown as ContextHost, Work, 100);
       const outcomes: unknown[] = [];
       execution.stage = stage;
@@ -149,7 +152,7 @@ describe("deadline", () => {
     const { app, inside } = localApp({
       handlers: Long.handle(async (_, ctx) => {
         for (let n = 0; n < 3; n++) await (await ctx.lock("a")).release();
-        return (await ctx.lock("b")).token; // it is released at the end
+        return (await ctx.lock("b")).token; // released at the handler's end
       }),
     });
     let releases = 0;

@@ -11,7 +11,7 @@ import { MessageContext } from "./message_context.ts";
 
 const Ask = query<void, unknown>("Ask");
 
-/** Calls a handler; what its observer received stands beside the result. */
+/** Calls a handler; returns its result, and the observations that were made meanwhile. */
 async function call(fn: () => unknown) {
   const seen: Observation[] = [];
   const { inside } = localApp();

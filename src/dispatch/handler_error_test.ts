@@ -4,7 +4,7 @@ import type { Failure } from "../contract/result.ts";
 import { CatgaError } from "../error.ts";
 import { plainError, plainFailure } from "./error_encoding.ts";
 
-/** What others see of an error. */
+/** Returns the members of an error that other nodes can see. */
 function shown(error: CatgaError) {
   const { name, code, message, retryable, details, node, final } = error;
   return { name, code, message, retryable, details, node, final };

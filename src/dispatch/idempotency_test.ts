@@ -11,7 +11,7 @@ import type { Claimant, Claims, SharedState } from "./context_host.ts";
 
 const Pay = command<void, string>("Pay", { idempotent: true });
 
-/** Runs a handler under these claims, for a message with a timeout of 1,000 ms. */
+/** Runs a handler under these claims (the implementation of `guard`), for a message with a timeout of 1,000 ms. */
 function runUnder(guard: Claims["guard"], run: HandlerRun, options: { ttl?: number } = {}) {
   const { inside, clock } = localApp();
   const claims = { guard, forgetFailure: () => Promise.resolve(), close: () => Promise.resolve() };

@@ -1,4 +1,4 @@
-/** Contracts that are `ordered`: messages of one key run one at a time. */
+/** Tests of contracts that are `ordered`: messages of one key run one at a time. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { codeOf, type Job, job, JobHandler, serverAndClient } from "../../test/support/jobs.ts";
@@ -125,7 +125,7 @@ describe("an ordered contract", () => {
     ends[0]();
     await clock.advance(0);
     assertEquals(keys.size, 3);
-    await clock.advance(2_000); // the deadline of d passes while it waits
+    await clock.advance(2_000); // the deadline of the message d passes while it waits
     for (let i = 1; i < ends.length; i++) {
       ends[i]();
       await clock.advance(0);
@@ -140,7 +140,7 @@ describe("an ordered contract", () => {
     const stop = new AbortController();
     const sent = [
       client.send(Ordered, job("a1")),
-      client.send(Ordered, job("b1"), { signal: stop.signal }), // waits for a place at the handler
+      client.send(Ordered, job("b1"), { signal: stop.signal }), // waits for the handler
       client.send(Ordered, job("b2")), // waits for its key
       client.send(Ordered, job("c1")),
     ];

@@ -17,7 +17,7 @@ const Mail = command("Mail", { durable: true });
 const Sum = entity("Sum", { initial: () => 0 });
 const next: Behavior = (_, next) => next();
 
-/** The names of contracts in order, joined. */
+/** Returns the names of contracts, in order, as one text. */
 const list = (contracts: readonly { name: string }[]) => contracts.map(({ name }) => name).join();
 
 describe("Mediator", () => {

@@ -1,4 +1,6 @@
-/** What a context says of its message, and what messages inherit from the one before. */
+/**
+ * Tests of the metadata in a handler's context, and of what a message inherits from the message whose handler sent it.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type { Context } from "../contract/context.ts";
@@ -10,7 +12,7 @@ const Work = command<void, string>("Work");
 const Tick = event("Tick");
 
 describe("context", () => {
-  /** Three handlers in a row, each of which notes its context. */
+  /** Starts an app with three handlers, of which each sends to the next and records its context. */
   function chain(): LocalApp & { contexts: Record<string, Context> } {
     const contexts: Record<string, Context> = {};
     const handlers = [

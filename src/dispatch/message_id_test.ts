@@ -3,7 +3,7 @@ import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { command } from "../contract/definition.ts";
 import { idOf } from "./message_id.ts";
 
-/** The id that a function of a contract makes, as from plain JavaScript. */
+/** Returns the id that a contract's function makes; the function may return anything, as in plain JavaScript. */
 function made(id: (payload: string) => unknown): ReturnType<typeof idOf> {
   return idOf(command<string>("Pay", { idempotent: true, id: id as (payload: string) => string }), "cart-7");
 }

@@ -18,7 +18,7 @@ const No = command("No", { input: refusing({ message: "no" }), output: refusing(
 const context = (contract: AnyContract) => new MessageContext(localApp().inside, contract, 1_000, undefined);
 const cancelled = new CatgaError("CANCELLED", "given up");
 
-/** A contract of this kind whose schema takes until it is resolved. */
+/** Makes a contract of this kind whose schema settles when the test resolves `parsed`. */
 function slow(kind: "command" | "query") {
   const parsed = Promise.withResolvers<number>();
   const schema = counting((_: number) => parsed.promise);

@@ -10,7 +10,7 @@ import { localApp } from "../../test/support/local_app.ts";
 
 const Ask = query<number, number>("Ask");
 
-/** Notes when it begins and ends. */
+/** Makes a behavior that records in `notes` when it begins and ends. */
 function noting(name: string, notes: string[]): Behavior {
   return async (_, next) => {
     notes.push(`${name} begins`);

@@ -9,7 +9,7 @@ import { orRefusal, refusalOf } from "./message_schema.ts";
 
 const Pay = command<void, string>("Pay");
 
-/** The context of a message, of the log if it has a position. */
+/** Makes the context of a message; with a position, of a message of the log. */
 function context(position?: number): MessageContext {
   const { inside } = localApp();
   return new MessageContext(inside, Pay, 1_000, { ...inside.runner.envelope({ id: "m1" }), position });
@@ -26,7 +26,7 @@ describe("orRefusal", () => {
     ctx.execution.stage = "preparing";
     const work = Promise.withResolvers<Outcome>();
     const outcome = orRefusal(ctx, work.promise);
-    ctx.execution.stage = "handler"; // its handler has begun
+    ctx.execution.stage = "handler"; // the handler has begun
     ctx.abort(reason("CANCELLED"));
     work.resolve(done);
     assertStrictEquals(await outcome, done);

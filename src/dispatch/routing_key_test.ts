@@ -18,6 +18,6 @@ describe("keyOf", () => {
       refused.error.message,
       "the key of Create cannot be made of this payload: it must be a string",
     );
-    await new Promise((resolve) => setTimeout(resolve)); // an unhandled rejection would end the process in this turn
+    await new Promise((resolve) => setTimeout(resolve)); // time for an unhandled rejection to end the process
   });
 });

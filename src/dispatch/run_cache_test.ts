@@ -3,7 +3,10 @@ import { assertEquals, assertStrictEquals } from "@std/assert";
 import type { Cache, CacheLoadOptions } from "../contract/shared_state.ts";
 import { RunCache } from "./run_cache.ts";
 
-/** The cache of a run, with the calls of the cache below it, and how often the signal of the run was read. */
+/**
+ * Makes the cache of a handler's run, over a cache that records its calls (`calls`); `seen.signals` counts how often
+ * the run's signal was read.
+ */
 function start() {
   const abort = new AbortController();
   const calls: unknown[][] = [];
@@ -20,7 +23,7 @@ function start() {
     },
   };
   const cache = new RunCache(below as unknown as Cache, run);
-  /** The options that the cache below gets for these. */
+  /** Returns the options that the underlying cache gets if `getOrSet` gets these. */
   const passed = async (options?: CacheLoadOptions): Promise<CacheLoadOptions> => {
     await cache.getOrSet("tea", () => 1, options);
     return calls.at(-1)![3] as CacheLoadOptions;

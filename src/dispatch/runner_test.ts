@@ -10,7 +10,7 @@ import type { RemoteRequest } from "./remote.ts";
 
 const Double = query<number, number>("Double");
 
-/** A request of this process whose payload its sender's schema left as it is. */
+/** Makes a request from this process, whose payload the sender's schema has not changed. */
 function request(
   contract: RemoteRequest["contract"],
   payload: unknown,
@@ -109,7 +109,7 @@ describe("receive", () => {
   });
 
   it("an event's only handler has no value in a broadcast, as several handlers have none", async () => {
-    // it once did when the message came over the network, and only then
+    // regression: the event once had a value when it came over the network
     const Tick = event("Tick");
     const { inside } = localApp({ handlers: Tick.on(() => "dropped") });
     assertEquals(await inside.runner.receive("Tick", undefined, 100, envelope)?.result, { ok: true, value: undefined });

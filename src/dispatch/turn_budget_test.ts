@@ -3,7 +3,10 @@ import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { TurnBudget } from "./turn_budget.ts";
 
-/** A clock on which handlers take time within a turn of the event loop; it counts how often it is read. */
+/**
+ * A virtual clock on which handlers take time within a turn of the event loop (`busy`), and which counts how often it
+ * is read.
+ */
 class BusyClock extends VirtualClock {
   busy = 0;
   readings = 0;

@@ -6,7 +6,7 @@ import { untilDeadline } from "./deadlined_wait.ts";
 
 const Ask = query<void, string>("Ask");
 
-/** A wait for work that the test settles; `timeout` 100 ms. */
+/** Begins a wait of at most 100 ms for a promise that the test settles. */
 function waitFor(signal?: AbortSignal) {
   const { inside, clock } = localApp();
   const work = Promise.withResolvers<string>();

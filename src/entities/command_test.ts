@@ -17,7 +17,7 @@ const Box = entity<unknown>("Box", { initial: () => [] });
 const Put = Box.event<string>("Put", (all, one) => [...all as string[], one]);
 const { "~entity": definition } = Box;
 
-/** What the stream does with an append: what it answers, after it has stored it or not. */
+/** What the stream in a test answers to an append; calling `store` stores the message. */
 type Answer = (store: () => Promise<Appended>) => Promise<Appended>;
 const lost: Answer = async (store) => (await store(), SILENCE);
 const dropped: Answer = () => Promise.resolve(SILENCE);
@@ -28,11 +28,14 @@ interface Given {
   readonly span?: number;
   readonly only?: true;
   readonly aborted?: () => CatgaError | undefined;
-  /** Ms until its deadline; 1,000. */
+  /** Time until the command's deadline, in ms. Default: 1,000. */
   readonly timeout?: number;
 }
 
-/** Commands of one box in memory, whose stream answers appends as the test says, and then as it does. */
+/**
+ * Makes an entity in memory, whose stream answers the appends of its commands by `answers`, and later ones by
+ * `otherwise`.
+ */
 function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
   const clock = new VirtualClock();
   const { log, store } = new MemoryNetwork({ clock, seed: 1 }).connect();
@@ -50,7 +53,7 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
   const stream = new EntityStream(host, new Snapshots(host), new StoredCommands(clock));
   const load = () => stream.current({ definition, id: "b" }, undefined, clock.monotonic() + 5_000);
   let number = 0;
-  /** Decides a command as a node that has nothing in memory. */
+  /** Runs a command on a node that has nothing in memory. */
   const run = async (
     decide: EntityBody["decide"],
     { id = "c", send, span, only, aborted = () => undefined, timeout = 1_000 }: Given = {},
@@ -64,7 +67,7 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
       },
       execution: { payload: "p", until: (work: Promise<unknown>) => work },
       remaining: (now: number) => deadline - now,
-    } as unknown as DecidingMessage; // a command takes no more of it
+    } as unknown as DecidingMessage; // safe: a command uses only these members
     const commands = new StoredCommands(clock);
     const rounds = new Rounds({
       ...{ host, commands, stream: new EntityStream(host, new Snapshots(host), commands), warm: new WarmCopies() },
@@ -81,7 +84,7 @@ function setUp(answers: Answer[] = [], otherwise: Answer = (store) => store()) {
   return { clock, run: (...args: Parameters<typeof run>) => until(run(...args)), inner: run, appended, waits, items };
 }
 
-/** The same log; `append` is called with what is appended, and what stores it. */
+/** Returns the same log, but each append calls `append` with the text, and with a function that stores it. */
 function answering(
   log: EventLog,
   append: (text: string, store: () => Promise<Appended>, wait: number) => Promise<Appended>,
@@ -182,7 +185,7 @@ describe("a command of an entity", () => {
       const { code, retryable } = await failure(() => run(contested, span === undefined ? {} : { span, send: "s" }));
       assertEquals(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
       assertEquals((await items()).includes("x"), false);
-      // an earlier attempt may still be decided, on another node
+      // OUTCOME_UNKNOWN because another node may still handle an earlier attempt
       const expected = span === undefined ? ["CONFLICT", true] : ["OUTCOME_UNKNOWN", false];
       assertEquals([code, retryable], expected);
     }
@@ -234,7 +237,7 @@ describe("a command of an entity", () => {
 
 describe("dueOf", () => {
   it("is 50 ms before the deadline, or a tenth of a shorter time", () => {
-    // it asks for the time left alone
+    // safe: `dueOf` only asks for the time left
     const due = (left: number) => dueOf({ remaining: () => left } as unknown as DecidingMessage, 100);
     assertEquals([due(5_000), due(500), due(100), due(0)], [5_050, 550, 190, 100]);
   });

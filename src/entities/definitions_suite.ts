@@ -1,4 +1,4 @@
-/** Nodes whose definitions of an entity differ, as during a deploy: the tests that memory and NATS pass. */
+/** Tests of nodes whose definitions of an entity differ, as during a deploy; they run in memory and over NATS. */
 import { assertEquals, assertRejects } from "@std/assert";
 import { it } from "node:test";
 import { z } from "zod";
@@ -11,7 +11,7 @@ const Gift = command<{ id: string }, number>("GiftBag", { key });
 
 const FillJar = command<{ id: string; n: number }, number>("FillJar", { key });
 
-/** As it was: without gifts. */
+/** Makes the entity as it is before the deploy: without gifts. */
 function before() {
   const Bag = entity("Bag", { initial: () => 0 });
   const Added = Bag.event("Added", (count) => count + 1);
@@ -22,7 +22,7 @@ function before() {
   return { Bag, Added, add };
 }
 
-/** As it is after the deploy. */
+/** Makes the entity as it is after the deploy: with gifts. */
 function after() {
   const { Bag, add } = before();
   const Gifted = Bag.event("Gifted", (count) => count + 10);
@@ -33,7 +33,7 @@ function after() {
   return { Bag, handlers: [add, gift] as Handlers };
 }
 
-/** Defines the tests. */
+/** Defines the tests for one network. */
 export function definitionsSuite(harness: EntitiesHarness): void {
   it("an event that a node's definition lacks: UNAVAILABLE, which says what to deploy, and nothing is changed", async () => {
     const [old, young] = [before(), after()];
@@ -106,7 +106,7 @@ export function definitionsSuite(harness: EntitiesHarness): void {
     const two = `2 entities Case cannot be read, and their commands fail: y, z. Why the first: ${why("y")}`;
     assertEquals(alarms(), [{ about: "Case", count: 2, message: two }]);
     assertEquals(a.health().alarms.filter(({ kind }) => kind === "entity-unreadable"), []);
-    // another entity that is read ends no alarm
+    // reading another entity does not end the alarm
     assertEquals((await b.load(Strict, "none")).version, 0);
     assertEquals(alarms()[0].count, 2);
     await a.forget(Case, "y");
@@ -134,7 +134,7 @@ export function definitionsSuite(harness: EntitiesHarness): void {
     const fill = (n: number, { self }: typeof a) => a.send(FillJar, { id: "x", n }, { node: self.id, timeout: 2_000 });
     unwrap(await fill(1, a));
     unwrap(await fill(9, b));
-    // the first one has the entity in memory, and finds out when it stores
+    // the first node has the entity in memory, and notices the other's event only when it stores
     for (let n = 0; n < 2; n++) assertEquals((await fill(1, a)).error?.code, "HANDLER_FAILED");
     assertEquals(unwrap(await fill(1, b)), 11);
   });

@@ -26,7 +26,7 @@ describe("commands of entities on three servers, whose stream's leader is killed
       const killed = Number(leader.slice(1));
       assert([0, 1, 2].includes(killed), leader);
       await cluster.servers[killed].kill("SIGKILL");
-      // those that stand still are read first, those in memory have their appends under way
+      // of commands to idle entities, the entity is read first; commands to entities in memory are appended at once
       const all = carts.flatMap((cart) => [send(cart), send(cart)]);
       assertEquals((await Promise.all(all)).flatMap(({ error }) => error?.code ?? []), []);
     },

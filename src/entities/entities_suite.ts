@@ -1,4 +1,4 @@
-/** What entities promise, over any network: the tests that memory and NATS pass. */
+/** Tests of what entities promise; they run in memory and over NATS. */
 import { assertEquals, assertLess, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { it } from "node:test";
 import { eventually } from "../../test/support/eventually.ts";
@@ -18,7 +18,7 @@ import {
 import { retry } from "../behaviors/mod.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
-/** Nodes around one network, with a namespace of their own. */
+/** Starts nodes on one network, in a namespace of their own. */
 export interface EntitiesHarness {
   start(options: CatgaOptions): Promise<Catga>;
 }
@@ -28,7 +28,7 @@ interface CartState {
   readonly paid: boolean;
 }
 
-/** The contracts of the suite. */
+/** The entity of these tests, a shopping cart; its events and commands follow. */
 export const Cart = entity<CartState>("Cart", { initial: () => ({ items: [], paid: false }) });
 export const ItemAdded = Cart.event<{ sku: string }>(
   "ItemAdded",
@@ -51,10 +51,10 @@ export const pay = Cart.handle(Pay, async (cart, _, ctx) => {
   cart.emit(Paid);
 });
 export const look = Cart.handle(Look, (cart) => cart.version);
-/** All handlers of commands. */
+/** All handlers of the cart's commands. */
 export const handlers = [addItem, pay, look];
 
-/** Defines the tests of entities. */
+/** Defines the tests of entities for one network. */
 export function entitiesSuite(harness: EntitiesHarness): void {
   it("a command is stored, its result is what the handler returned, and the state follows from its events", async () => {
     await using app = await harness.start({ handlers });
@@ -153,7 +153,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     assertEquals([version, state.paid], [2, true]);
   });
 
-  // it was applied twice if Catga had made its id
+  // regression: with an id that Catga made, the command was applied twice
   it("a command is applied once, although a behavior that throws has retry() run it again", async () => {
     let runs = 0;
     const throwsOnce: Behavior = async (_, next) => {
@@ -200,7 +200,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
       assertEquals(unwrap(await send("old", 1, options)), "x");
       assertEquals(codeOf(await send("old", 2, options)), "ID_REUSED");
     }
-    // one that certainly was not applied is applied
+    // a command that certainly was not applied before is applied
     assertEquals(unwrap(await send("new", 3, { firstSent })), "xxx");
     assertEquals((await app.load(Bin, "b", { latest: true })).version, 6);
   });
@@ -216,14 +216,14 @@ export function entitiesSuite(harness: EntitiesHarness): void {
           : app.send(AddItem, { cartId: "c-15", sku: `${n}` }, { id: `w-${n}` }),
     );
     const results = (await Promise.all(sent)).map(unwrap);
-    // 20 returns the version that it was given
+    // command 20 returns the version that it saw, and changes nothing
     assertEquals(results, Array.from({ length: 40 }, (_, n) => n < 20 ? n + 2 : n + 1));
     const { version, state: { items } } = await app.load(Cart, "c-15", { latest: true });
     assertEquals([version, items.slice(1)], [
       40,
       Array.from({ length: 40 }, (_, n) => `${n}`).filter((sku) => sku !== "20"),
     ]);
-    // each of them is a command of its own
+    // although stored together, each command has a result of its own
     const again = await app.send(AddItem, { cartId: "c-15", sku: "7" }, { id: "w-7" });
     assertEquals(unwrap(again), 9);
     assertEquals(codeOf(await app.send(AddItem, { cartId: "c-15", sku: "8" }, { id: "w-7" })), "ID_REUSED");
@@ -374,7 +374,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     try {
       for (const [index, { Tally, version, applied }] of versions.entries()) {
         assertEquals((await apps[index].load(Tally, "t")).state, 600 * version);
-        assertLess(applied(), 600); // it began with a snapshot of its own
+        assertLess(applied(), 600); // loading began with the node's own snapshot
       }
     } finally {
       for (const app of apps) await app.drain();
@@ -452,7 +452,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     const Hang = command<{ cartId: string }>("Hang", { key: ({ cartId }) => cartId, timeout: 1_000 });
     const hang = Cart.handle(Hang, () => new Promise<void>(() => {}));
     await using app = await harness.start({ handlers: [...handlers, hang] });
-    await app.load(Cart, "c-10"); // opens what is stored, which may take longer than the deadline
+    await app.load(Cart, "c-10"); // opens the stores first, which may take longer than the deadline
     const hung = app.send(Hang, { cartId: "c-10" });
     assertEquals(unwrap(await app.send(AddItem, { cartId: "c-10", sku: "tea" }, { timeout: 20_000 })), 1);
     assertEquals(codeOf(await hung), "OUTCOME_UNKNOWN");
@@ -555,7 +555,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
       return cart.state.items.length;
     }, {
       retry: { delay: [1, 1] },
-      // its first run fails when its events are stored
+      // a behavior that makes the first run fail after its events were stored
       behaviors: [async (_, next) => {
         const result = await next();
         return ++runs === 1 ? { ok: false, error: new CatgaError("UNAVAILABLE", "it cannot be said") } : result;
@@ -568,7 +568,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
     await eventually("its second run", () => runs === 2);
     const { state: { items } } = await app.load(Cart, "c-17", { latest: true });
     assertEquals(items, ["first", "woken"]);
-    // it may be sent, too
+    // the command can also be sent
     assertEquals(unwrap(await sender.send(Wake, { cartId: "c-17", sku: "sent" })), 3);
     assertEquals(runs, 3);
   });
@@ -604,7 +604,7 @@ export function entitiesSuite(harness: EntitiesHarness): void {
   });
 }
 
-/** The code of a result's failure. */
+/** Returns the code of a result's failure; `undefined` for a success. */
 export function codeOf(result: Result<unknown>): string | undefined {
   return result.error?.code;
 }

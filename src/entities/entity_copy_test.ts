@@ -25,7 +25,7 @@ const { "~entity": definition } = Box;
 
 let first = 0;
 
-/** A message of the stream with these events, as it is read. */
+/** Makes a stored message with these events, as it is read from the stream. */
 function message(version: number, command: Partial<EntityCommand>, ...items: { event: string; text: string }[]) {
   const whole = { ...withoutName(""), name: "PutIt", id: "c", events: items.length, ...command };
   const events = items.map(({ event, text }) => eventText(event, text));
@@ -117,7 +117,7 @@ describe("EntityCopy", () => {
   it("its size is about that of its state, however long the messages were that made it", () => {
     const copy = filled();
     for (let n = 2; n < 100; n++) copy.take(put(n, "z"), { ...at(7 + n), size: 200 });
-    // 412 characters of 100 items, and 19,600 of messages
+    // the state has 412 characters in 100 items, the messages had 19,600
     assertLess(copy.size, 2_500);
     copy.take(put(100, "z".repeat(2_000_000)), { ...at(107), size: 2_000_100 });
     assertGreater(copy.size, 2_000_000);

@@ -18,13 +18,16 @@ const Box = entity("Box", { initial: () => [] as string[] });
 Box.event<string>("Put", (all, one) => [...all, one]);
 const { "~entity": definition } = Box;
 
-/** A stream in memory, what was asked of it, and what it takes to read a box. */
+/**
+ * Makes a stream in memory, functions that read an entity from it, and a list of the requests that the stream got
+ * (`asked`).
+ */
 async function setUp() {
   const network = new MemoryNetwork();
   const { log, store } = network.connect();
   const asked: string[] = [];
   const faults: unknown[] = [];
-  /** What streams answer instead. */
+  /** Methods of streams that a test replaces. */
   const instead: Partial<LogStream> = {};
   const host: EntitiesHost = {
     ...{
@@ -45,7 +48,7 @@ async function setUp() {
   const entities = new EntityStream(host, new Snapshots(host), new StoredCommands(network.clock));
   const subject = entities.subject("Box", "b");
   let [version, first] = [0, 0];
-  /** What names the message of each sequence. */
+  /** By sequence: the mark (publisher and number) of the stored message. */
   const marks = new Map<number, string>();
   const append = async (text: string, by = "a.b"): Promise<number> => {
     const command = commandText({ ...withoutName(""), name: "PutIt", id: `c-${text}` });
@@ -56,7 +59,7 @@ async function setUp() {
     marks.set(appended.sequence, `${by}.${origin.first}`);
     return appended.sequence;
   };
-  /** Its state says whether it was used. */
+  /** Stores a snapshot; its state tells whether it was used. */
   const snapshot = async (at: { version: number; sequence: number; mark?: string; created?: string }) => {
     const bucket = await store.open(bucketName("default", "snapshots"), { ...BUCKETS.snapshots, replicas: 1 });
     const mark = at.mark ?? marks.get(at.sequence) ?? "a.b.none";
@@ -71,7 +74,7 @@ async function setUp() {
     const copy = await entities.load(definition, "b", due());
     return { state: copy.state.join(), version: copy.version, sequence: copy.sequence };
   };
-  /** The store comes back without the messages behind a sequence. */
+  /** Removes the messages after the sequence `last`, as a store that comes back with older data. */
   const truncate = (last: number) => {
     version -= [...marks.keys()].filter((sequence) => sequence > last).length;
     network.log.truncate(streamName("default", "entities"), last, { quietly: true });
@@ -80,7 +83,9 @@ async function setUp() {
   return { now, append, snapshot, load, current, truncate, entities, asked, faults, stream, subject, instead, marks };
 }
 
-/** The same log, which notes what its streams are asked for. */
+/**
+ * Returns the same log, which records in `asked` the requests that its streams get, and uses the methods of `instead`.
+ */
 function listening(log: EventLog, asked: string[], instead: Partial<LogStream>): EventLog {
   return {
     async open(name, options) {
@@ -145,7 +150,7 @@ describe("a cold load", () => {
     const first = await append("1");
     for (let n = 2; n <= 1_300; n++) await append(`${n}`);
     let reads = 0;
-    // the first message is missing
+    // as if the first message were missing
     instead.read = (_, options) => {
       reads++;
       return stream.read(subject, { ...options, from: first + 1 });
@@ -162,7 +167,7 @@ describe("a cold load", () => {
     await append("a");
     const [stored] = await stream.read(subject, { from: 0 });
     const forged = JSON.parse(new TextDecoder().decode(stored.data));
-    forged[4][0] = 1; // it goes on from the first event
+    forged[4][0] = 1; // follows the first event
     forged[5] = ["Put", "~{broken", TAGGED];
     const appended = await stream.append(subject, JSON.stringify(forged), { timeout: 5_000 });
     assert(appended.type === "stored");
@@ -233,7 +238,7 @@ describe("the entity as the leader has it", () => {
       const expected = ["a1", ...["b2", "b3", "b4"].slice(0, others)];
       const read = await current(copy);
       assertEquals(read.state, expected, `${others} others`);
-      // what one copy cannot explain is a doubt of all
+      // a message that one copy cannot explain makes all copies doubtful
       assertEquals([entities.trusts(read, now()), entities.trusts(other, now())], [true, false]);
     }
   });

@@ -128,13 +128,13 @@ describe("commands of entities when a node dies", () => {
     const client = await cluster.start("client");
     unwrap(await cluster.clock.until(client.send(Fill, { id: "hot" })));
     const results: Promise<number>[] = [];
-    // every second one has an id of its sender's
+    // every second command has an id that its sender chose
     const send = async (n: number) =>
       unwrap(await client.send(Fill, { id: "hot" }, { timeout: 20_000, ...n % 2 === 0 ? { id: `f-${n}` } : {} }));
     for (let n = 0; n < 3_000; n++) cluster.clock.after(n / 2, () => void results.push(send(n)));
     await cluster.clock.advance(700);
     const deciding = decided.at(-1)!;
-    // its answers are lost, and with them what became of the commands
+    // the answers of the stream are lost, so that the node does not know which commands were stored
     cluster.network.faults = { lostAck: 0.3, delay: 20 };
     await cluster.clock.advance(20);
     cluster.kill(deciding);
@@ -177,7 +177,7 @@ describe("commands of entities when a node dies", () => {
     await cluster.clock.advance(5_000);
     const load = () => cluster.clock.until(client.load(Bin, "b", { latest: true }));
     assertEquals((await load()).version, 1);
-    // sent again, it is another send, and decided on what is there now
+    // the same id in another send: the handler runs on the present state
     const again = client.send(Fill, { id: "b" }, { id: "fill", node: cut });
     assertEquals(unwrap(await cluster.clock.until(again)), 1);
     assertEquals((await load()).version, 2);
@@ -196,7 +196,7 @@ describe("commands of entities when a node dies", () => {
       }),
     );
     const { last } = (await cluster.clock.until(log.state()))!;
-    // the second attempt of a command that emits nothing
+    // holds the second attempt of a command that emits no events
     const held = Promise.withResolvers<string>();
     await cluster.clock.until(app.drain());
     let first = true;

@@ -1,4 +1,4 @@
-/** What remains of an entity that was forgotten in subscriptions to its events: the tests that memory and NATS pass. */
+/** Tests of what subscriptions keep of an entity that was forgotten; they run in memory and over NATS. */
 import { assertEquals } from "@std/assert";
 import { it } from "node:test";
 import { command, type DeadLetter, entity, fail, unwrap } from "../../mod.ts";
@@ -11,7 +11,7 @@ const Written = Letter.event<{ text: string }>("Written", (count) => count + 1);
 const Write = command<{ id: string; text: string }>("WriteLetter", { key: ({ id }) => id });
 const write = Letter.handle(Write, (letter, { text }) => letter.emit(Written, { text }));
 
-/** Defines the tests. */
+/** Defines the tests for one network. */
 export function forgottenLettersSuite(harness: EntitiesHarness): void {
   it("a dead letter of a forgotten entity keeps its payload, and what waits behind it is handled when it is discarded", async () => {
     const handled: string[] = [];

@@ -1,4 +1,4 @@
-/** That nobody can change the state of an entity but by events: the tests that memory and NATS pass. */
+/** Tests that only events can change the state of an entity; they run in memory and over NATS. */
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { it } from "node:test";
 import { command, entity, unwrap } from "../../mod.ts";
@@ -16,7 +16,7 @@ const Pushed = List.event<{ sku: string }>("Pushed", (list, { sku }) => {
   list.items.push(sku);
   return list;
 });
-// as a program that is not checked has it
+// invalid `apply` functions, as a program without types may have them
 const Later = List.event<{ sku: string }>("Later", ((list: List) => Promise.resolve(list)) as never);
 const Nothing = List.event<{ sku: string }>("Nothing", (() => {}) as never);
 interface Do {
@@ -38,7 +38,7 @@ const handler = List.handle(Do, (list, { what }) => {
   return list.state.items;
 });
 
-/** Defines the tests. */
+/** Defines the tests for one network. */
 export function frozenStateSuite(harness: EntitiesHarness): void {
   it("an apply or a handler that changes the state, and an apply that returns none, fails with HANDLER_FAILED, and nothing is stored", async () => {
     await using app = await harness.start({ handlers: handler, logger: QUIET });

@@ -1,4 +1,4 @@
-/** Commands of entities while their stream has no room, on virtual time. */
+/** Tests, on virtual time, of commands of entities while their stream has no room. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { unwrap } from "../../mod.ts";
@@ -8,10 +8,10 @@ import { delay } from "../ports/clock.ts";
 import type { Appended, AppendReceiver, ConditionalAppend, LogStream } from "../ports/event_log.ts";
 import { AddItem, handlers } from "./entities_suite.ts";
 
-// loaded now: while a node loads it, virtual time would pass
+// loaded before the tests: while a node loads this module, virtual time would pass
 import "./entities.ts";
 
-/** How long the stream takes to answer, in ms. */
+/** Time that the stream takes to answer, in ms. */
 const ANSWER = 3;
 const READS: ReadonlySet<string | symbol> = new Set(["last", "at", "read", "state"]);
 
@@ -63,7 +63,7 @@ describe("commands of entities in a full store", () => {
       if (failure !== `UNAVAILABLE AddItem of Cart ${cartId} ${last}`) failures.push(failure);
     };
     await clock.until(Promise.all(Array.from({ length: 200 }, (_, n) => send(`many-${n}`, 1_000 + 20 * n))));
-    // alone, it is not known from the others that the stream answers
+    // one command at a time, so that no other command shows that the stream answers
     for (let n = 0; n < 60; n++) await clock.until(send(`one-${n}`, 4_000 + 50 * n));
     assertEquals(failures, []);
   });

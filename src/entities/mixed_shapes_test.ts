@@ -1,4 +1,4 @@
-/** Commands of entities while nodes of several versions of a program run beside each other. */
+/** Tests of commands of entities while nodes with several versions of a program run at once. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
@@ -12,7 +12,7 @@ const Take = command<{ seat: string }, number>("Take", {
   key: ({ seat }) => seat,
 });
 
-/** Handlers whose event has this field. */
+/** Makes handlers of an entity whose event has this field. */
 function version(field: "buyer" | "holder") {
   const Seat = entity("Seat", { initial: () => ({ count: 0 }) });
   const Taken = Seat.event<Record<string, string>>("Taken", ({ count }) => ({ count: count + 1 }), {
@@ -49,7 +49,7 @@ describe("an entity with an event that one version cannot apply", () => {
     for (const seat of seats) unwrap(await web.send(Take, { seat }));
     await shop.start("old");
     await seeAll(web, shop.app("old"), shop.app("new"));
-    // the old one, which a hash gives some of them, cannot read them
+    // routing by key sends some of the commands to the old node, which cannot read the entities
     for (const seat of seats) assertEquals(unwrap(await web.send(Take, { seat })), 2);
     for (const seat of seats) assertEquals(unwrap(await shop.app("old").send(Take, { seat })), 3);
   });
@@ -67,7 +67,7 @@ describe("an entity with an event that one version cannot apply", () => {
     const { error } = await web.send(Take, { seat: "a" });
     assertEquals([error?.code, error?.retryable], ["UNAVAILABLE", false]);
     assertMatch(error!.message, /Seat a: its event 1 cannot be applied: .*buyer/);
-    // what it waits for
+    // a node with a version that can read the entity
     await shop.start("new2");
     await eventually("its next answer", async () => (await web.send(Take, { seat: "a" })).ok);
   });

@@ -76,7 +76,7 @@ describe("a snapshot", () => {
       observer() {},
       carried: [],
     };
-    // writing takes no more of its node
+    // safe: writing snapshots uses only these members of the node
     const snapshots = new Snapshots({ ...own, store: slow } as unknown as EntitiesHost);
     let asked = 0;
     const isForgotten = () => ++asked < 3 ? Promise.reject(unavailable) : Promise.resolve(true);

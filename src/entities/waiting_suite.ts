@@ -1,4 +1,4 @@
-/** What becomes of commands that wait for their turn at an entity: the tests that memory and NATS pass. */
+/** Tests of commands that wait for earlier commands of their entity; they run in memory and over NATS. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { it } from "node:test";
 import { command, type Context, entity, unwrap } from "../../mod.ts";
@@ -17,9 +17,9 @@ interface Play {
 }
 const Ping = command<Play, string>("Ping", { key });
 const Pong = command<Play, string>("Pong", { key });
-/** Sends itself. */
+/** A command whose handler sends the same command to the same entity. */
 export const Self = command<Play, string>("Self", { key });
-/** Never ends by itself. */
+/** A command whose handler runs for a minute. */
 export const Hang = command<Play>("HangCourt", { key });
 
 const sent = async (ctx: Context, contract: typeof Ping, play: Play): Promise<string> => {
@@ -35,22 +35,22 @@ const pong = Table.handle(Pong, async (table, play, ctx) => {
   table.emit(Bounced);
   return await sent(ctx, Ping, play);
 });
-/** Their handlers. */
+/** The handler of {@link Self}, which sends the same command to the same entity. */
 export const self = Court.handle(Self, async (court, play, ctx) => {
   court.emit(Hit);
   const sending = sent(ctx, Self, play);
   return play.await === false ? "not awaited" : await sending;
 });
-/** See {@link Hang}. */
+/** The handler of {@link Hang}, which runs for a minute. */
 export const hang = Court.handle(Hang, (_, __, ctx) => ctx.clock.sleep(60_000));
 
-/** Defines the tests. */
+/** Defines the tests for one network. */
 export function waitingSuite(harness: EntitiesHarness): void {
   it("a command that a handler of the same entity sends, and awaits, fails with DEADLOCK, and is not applied", async () => {
     await using app = await harness.start({ handlers: self });
     await using sender = await harness.start({});
     for (const [n, from] of [app, sender].entries()) {
-      // until its deadline this test does not wait
+      // an hour, so that the test shows a deadlock, not a timeout
       const said = unwrap(await from.send(Self, { id: `d-${n}`, left: 1 }, { timeout: 3_600_000 }));
       assertMatch(said, new RegExp(`^DEADLOCK: Self of Court d-${n} was not applied: .* waits for this one`));
       assertEquals((await app.load(Court, `d-${n}`, { latest: true })).version, 1);
@@ -77,11 +77,11 @@ export function waitingSuite(harness: EntitiesHarness): void {
 
   it("a command whose turn does not come before its deadline certainly was not applied", async () => {
     await using app = await harness.start({ handlers: [self, hang] });
-    await app.load(Court, "w"); // opens what is stored, which may take longer than the deadlines below
+    await app.load(Court, "w"); // opens the stores first, which may take longer than the deadlines below
     const hung = app.send(Hang, { id: "w", left: 0 }, { timeout: 2_000 });
     const { error } = await app.send(Self, { id: "w", left: 0 }, { timeout: 300 });
     assertEquals([error?.code, error?.retryable], ["UNAVAILABLE", true]);
-    // the entity says so shortly before the deadline; a process that stood still until then, the node
+    // the entity reports this shortly before the deadline; if the process stood still until then, the node does
     assertMatch(error?.message ?? "", /its turn had not come (when its deadline passed|in time)/);
     assertEquals(codeOf(await hung), "OUTCOME_UNKNOWN");
     assertEquals((await app.load(Court, "w", { latest: true })).version, 0);

@@ -1,4 +1,4 @@
-/** A run that is cancelled, or fails, with a handler that was changed since its steps were recorded. */
+/** Tests of a run that is cancelled, or fails, after its handler was changed since its steps were recorded. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { type Catga, fail, type Flow, unwrap, workflow } from "@catga/catga";
@@ -11,7 +11,10 @@ const Go = Order.signal("Go");
 const Parcel = workflow<void, void>("Parcel");
 const Sent = Parcel.signal("Sent");
 
-/** Has a run wait with the first of its handlers, and go on with the second. Returns what was undone. */
+/**
+ * Runs a workflow with the first handler until it waits, and then with the second handler. Returns the steps that were
+ * undone.
+ */
 async function changed(
   handlers: readonly ((flow: Flow, undo: () => void) => Promise<unknown>)[],
   goOn: (app: Catga, run: string, change: (version: number) => void) => Promise<unknown>,

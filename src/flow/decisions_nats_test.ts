@@ -1,4 +1,7 @@
-/** What is ok, told to a run by others at any moment, is seen by the run, with a server that is some ms away. */
+/**
+ * Tests, with a NATS server that is some ms away, that a run sees everything that others were told is ok: signals,
+ * cancels and skipped steps, at any moment.
+ */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
 import process from "node:process";
@@ -10,17 +13,17 @@ import { QUIET } from "../../test/support/quiet.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { infoOf } from "./run_suite.ts";
 
-/** Runs for each latency and each kind; `CATGA_DECISIONS=223` makes about 2,000 of all. */
+/** Number of runs for each latency and each kind; `CATGA_DECISIONS=223` makes about 2,000 in all. */
 const RUNS = Number(process.env.CATGA_DECISIONS ?? 20);
-/** How many of them go on together. */
+/** Number of runs that are tested at once. */
 const TOGETHER = 10;
-const LATENCIES = [1, 5, 20]; // ms
+const LATENCIES = [1, 5, 20]; // ms to the server
 
 const Cancelled = workflow<void, string>("Cancelled");
 const Skipped = workflow<void, string>("Skipped");
 const Told = workflow<void, number[]>("Told");
 const Item = Told.signal<number>("Item");
-/** How long a step, or a wait, takes in ms. */
+/** Duration of a step or a wait, in ms. */
 const LENGTH = 40;
 
 const pause = (ms: number) => delay(systemClock, ms);
@@ -50,7 +53,10 @@ const handlers = [
   }),
 ];
 
-/** Plays one run of each kind. Returns what was ok, and what of it the run did not see. */
+/**
+ * Tests one run of each kind, with a cancel, a skip and a signal after `moment` ms. Returns how many of these were ok,
+ * and which of them the run did not see.
+ */
 async function play(client: Catga, name: string, moment: number) {
   const ids = [`${name}-cancelled`, `${name}-skipped`, `${name}-told`];
   unwrap(await client.start(Cancelled, undefined, { id: ids[0] }));
@@ -94,7 +100,7 @@ describe("a cancel, a skip and a signal that are ok", await requireNatsServer(),
         const unseen: string[] = [];
         for (let first = 0; first < RUNS; first += TOGETHER) {
           const some = Array.from({ length: TOGETHER }, (_, i) => {
-            // from the middle of the step to behind the append of its end
+            // at moments from the middle of the step until after its end is stored
             const moment = LENGTH / 2 + ((first + i) * 7_919 % 1_000) / 1_000 * (LENGTH + 4 * ms);
             return play(client, `${ms}-${first + i}`, moment);
           });

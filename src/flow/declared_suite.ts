@@ -1,17 +1,17 @@
-/** Schemas, failures and stages of workflows, in memory and over NATS. */
+/** Tests of schemas, failures and stages of workflows, which run in memory and over NATS. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, fail, type Handler, type Schema, unwrap, workflow } from "../../mod.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { infoOf } from "./run_suite.ts";
 
-/** An app with these handlers, whose runs go on when it is started again. */
+/** Starts apps on one network; open runs continue on the next app. */
 export interface DeclaredHarness extends AsyncDisposable {
-  /** Starts a node; the one before it is stopped. */
+  /** Starts a node with these handlers, after it has stopped the node before. */
   start(handlers: readonly Handler[]): Promise<Catga>;
 }
 
-/** Takes numbers as text; asynchronously if asked to. */
+/** Makes a schema that accepts numbers as text, and returns them as numbers; with `isAsync`, asynchronously. */
 function numbers(isAsync = false): Schema<string, number> {
   const validate = (value: unknown) =>
     typeof value === "string" && /^\d+$/.test(value)
@@ -49,7 +49,7 @@ export function declaredSuite(name: string, options: object, open: () => Promise
         assertMatch(refused.error!.message, /signal add.*not a number as text/);
         unwrap(await app.tell(Add, run, "3"));
         await eventually("its last wait", async () => (await infoOf(app, run)).pending[0]?.name === "over");
-        // it replays the waits on another node
+        // the next node replays the waits
         const next = await harness.start([sum]);
         unwrap(await next.tell(Over, run));
         assertEquals(unwrap(await next.result(Sum, run, { timeout: 60_000 })), [1, 2, 3]);
@@ -78,7 +78,7 @@ export function declaredSuite(name: string, options: object, open: () => Promise
     it("failures: a declared code and Catga's own are as they are, another one is INVALID_RESPONSE", async () => {
       const Pay = workflow("Pay", { failures: ["DECLINED"] });
       const codes = ["DECLINED", "TIMEOUT", "OTHER"];
-      // the types refuse the last one
+      // the cast, because the types refuse the code "OTHER"
       const pay = Pay.handle((flow) => fail(codes[Number(flow.id)] as "DECLINED", "no"));
       await using harness = await open();
       const app = await harness.start([pay]);

@@ -7,7 +7,7 @@ import { declaredSuite } from "./declared_suite.ts";
 
 declaredSuite("in memory", {}, () => {
   const network = new MemoryNetwork();
-  const awake = setInterval(() => {}, 1_000); // timers of an app keep no process alive
+  const awake = setInterval(() => {}, 1_000); // keeps the process alive, because timers of an app do not
   let app: Catga | undefined;
   let count = 0;
   return Promise.resolve({

@@ -14,14 +14,14 @@ import type { RunRef } from "./run_ref.ts";
 const REF: RunRef = { workflow: "One", run: "1" };
 const unavailable = () => new CatgaError("UNAVAILABLE", "no answer", { retryable: true });
 
-/** The types of the entries of a message. */
+/** Returns the types of the entries in a stored message of a run. */
 function typesIn(text: string): string {
   return [...text.matchAll(/"t":"(\w+)"/g)].map(([, type]) => type).join(" ");
 }
 
 const none = () => Promise.reject(new Error("not here"));
 
-/** A node that drives one run, over a stream in memory. `append` may answer in place of the stream. */
+/** Makes a node that executes one run, over a stream in memory. `append` may answer in place of the stream. */
 function node(
   fn: (flow: Flow) => Promise<unknown>,
   {
@@ -50,13 +50,13 @@ function node(
     readonly unlease?: DrivesHost["unlease"];
     readonly callEach?: DrivesHost["callEach"];
     readonly few?: number | undefined;
-    /** True while the server that leads does not have the run yet. */
+    /** Returns true while the server that answers does not have the run yet. */
     readonly missing?: () => boolean;
-    /** How long the answer of a read takes, in ms. */
+    /** Delay of the answer to a read, in ms. */
     readonly lag?: number;
-    /** How long the answer of an append takes. */
+    /** Delay of the answer to an append, in ms. */
     readonly late?: number;
-    /** How far the earliest time that the server's clock may show is behind the latest, in ms. */
+    /** Difference between the latest and the earliest time that the server's clock may show, in ms. */
     readonly behind?: () => number;
   } = {},
 ) {
@@ -145,16 +145,16 @@ function node(
   });
   const stuck: string[] = [];
   let drives = new Drives(hostOf(), few);
-  /** Another process takes its place. */
+  /** Lets another process take the node's place, as after its death. */
   const die = (next: string) => {
     endpoint = next;
     drives = new Drives(hostOf(), few);
   };
-  const bring = () => void drives.call(body, { ref: REF, sequence: 1 }).catch(() => {}); // it dies, too
+  const bring = () => void drives.call(body, { ref: REF, sequence: 1 }).catch(() => {}); // the new process may die, too
   const { "~handler": { workflow: body } } = workflow<void, unknown>("One").handle(fn) as unknown as {
     "~handler": { workflow: WorkflowBody };
   };
-  /** Starts the run, and brings it to the node, as its subscription does. */
+  /** Starts the run, and calls the node to execute it, as the subscription of the run's messages does. */
   const run = async () => {
     const entry: Started & { by: string } = { t: "started", version: 1, keep: 60_000, by: "a.1" };
     const message = log.messages.of(REF, [entry], { version: 0, holder: "a.1" });
@@ -168,14 +168,14 @@ function node(
     await drives.call(body, { ref: REF, sequence: 1 });
   };
   const call = (sequence: number, stored?: number) => drives.call(body, { ref: REF, sequence, stored });
-  /** An operator has it tried again. */
+  /** Has the run retried, as an operator does. */
   const retry = async () => {
     await log.tell(REF, (by) => ({ t: "retried", by }), () => true);
     await drives.call(body, { ref: REF, sequence: messages.length });
   };
-  /** It learns that there may be something new. */
+  /** Notifies the node that there may be a new entry. */
   const news = () => drives.news(body, { ref: REF, sequence: messages.length });
-  /** Another node tells it something, and this one learns of that. */
+  /** Stores an entry, as another node does, and notifies the node. */
   const tell = async (entry: (by: string) => CalledEntry) => {
     await log.tell(REF, entry, () => true);
     news();
@@ -208,7 +208,7 @@ describe("drives", () => {
     const { clock, run, log, messages } = node((flow) =>
       flow.step("a", () => 1).then(() => flow.step("b", () => step.promise))
     );
-    run().catch(() => {}); // it goes on below
+    run().catch(() => {}); // not awaited: the run continues below
     await clock.advance(100);
     messages.pop();
     await log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true);
@@ -234,7 +234,7 @@ describe("drives", () => {
     await clock.advance(2_000);
     isMissing = false;
     assertEquals([await clock.until(refused), await clock.until(ended())], [undefined, true]);
-    // it is kept for a minute at least
+    // a run is kept for a minute at least, so that it cannot have been forgotten yet
     isMissing = true;
     const other = node((flow) => flow.step("a", () => 1), { missing: () => true });
     assertEquals(await other.clock.until(other.call(1, other.clock.now()).catch(({ code }) => code)), "UNAVAILABLE");
@@ -287,7 +287,7 @@ describe("drives", () => {
     driven.catch(() => {}); // awaited below
     await clock.advance(60_000);
     const code = await driven.then(() => undefined, ({ code }) => code);
-    assertEquals(code, "TOO_LARGE"); // its subscription tries it again, after a pause
+    assertEquals(code, "TOO_LARGE"); // then the message is delivered again, after a pause
     assertLess(runs, 20);
   });
 
@@ -333,7 +333,7 @@ describe("drives", () => {
     const { clock, die, bring, run, stuck } = node((flow) =>
       flow.step("deadly", () => (runs++, new Promise(() => {})))
     );
-    run().catch(() => {}); // its node dies
+    run().catch(() => {}); // never settles: the node dies
     await clock.advance(10);
     for (let n = 0; n < 30 && stuck.length === 0; n++) {
       die(`a.${n + 2}`);
@@ -387,7 +387,7 @@ describe("drives", () => {
     assertEquals([texts.length, told.filter((told) => told?.isFirst).length], [2, 2]);
     const ids = texts.flatMap((text) => [...text.matchAll(/"id":"(\d+)"/g)].map(([, id]) => Number(id)));
     assertEquals(ids, Array.from({ length: 20 }, (_, i) => i));
-    // also what comes as the one before has just been stored
+    // an entry that comes just when the one before has been stored is stored, too
     for (let turns = 0; turns < 8; turns++) {
       const before = tell("before");
       const after = before.then(async () => {
@@ -396,7 +396,8 @@ describe("drives", () => {
       });
       assertEquals(await one.clock.until(Promise.all([before, after])).then((all) => all.length), 2);
     }
-    // what does not fit goes into another message; what cannot be stored, and a run that was read, keep nobody else
+    // entries that do not fit go into another message; an entry that cannot be stored, or that depends on a read of the
+    // run, does not hold up the others
     texts.length = 0;
     const large = "x".repeat(one.log.mostBytes / 2);
     const ended = await one.clock.until(Promise.allSettled([
@@ -425,7 +426,7 @@ describe("drives", () => {
         })
       )), { lag: 100, late: 500 });
     const run = one.run();
-    // the first entry is answered after 500 ms
+    // the append of the first entry is answered after 500 ms
     await one.clock.advance(1_480);
     one.news();
     await one.clock.until(run);
@@ -434,7 +435,7 @@ describe("drives", () => {
 
   it("one new message is read alone (a server that looks for it passes over those of all other runs)", async () => {
     const one = node((flow) => flow.step("long", () => new Promise(() => {})));
-    one.run().catch(() => {}); // its process dies
+    one.run().catch(() => {}); // never settles: the process dies
     await one.clock.advance(10);
     one.die("a.2");
     one.bring();
@@ -452,7 +453,7 @@ describe("drives", () => {
     let asked = 0;
     const lease = () => (asked++, Promise.reject(new CatgaError("UNSUPPORTED", "nats-server 2.11")));
     const one = node((flow) => flow.step("long", () => new Promise(() => {})), { lease });
-    one.run().catch(() => {}); // it does not end
+    one.run().catch(() => {}); // the run does not end
     await one.clock.advance(65_000);
     assertLess(asked, 10);
   });
@@ -468,7 +469,7 @@ describe("drives", () => {
         unlease: () => void (ended = one.clock.monotonic()),
       });
       const began = one.clock.monotonic();
-      one.run().catch(() => {}); // what was brought is over when it has a lease
+      one.run().catch(() => {}); // the call resolves when the run has a lease
       await one.clock.advance(30_000);
       assertEquals([await one.clock.until(one.ended()), leased[0] - began >= from, leased[0] - began < from + 1_000], [
         ...[true, true, true],
@@ -483,7 +484,7 @@ describe("drives", () => {
       few: 0,
       callEach: (_, runs) => Promise.resolve(void called.push(...runs)),
     });
-    one.run().catch(() => {}); // it goes on elsewhere
+    one.run().catch(() => {}); // rejects: the node drains
     await one.clock.advance(500);
     one.leave();
     assertEquals(called, []);
@@ -505,23 +506,23 @@ describe("drives", () => {
       },
       { wake: () => Promise.resolve(), takeBack: (steps) => Promise.resolve(void taken.push(...steps)) },
     );
-    one.run().catch(() => {}); // it waits
+    one.run().catch(() => {}); // the run waits
     await one.clock.advance(6_000);
     assertEquals(taken, []);
     await one.tell((by) => ({ t: "signalled", signal: "Go", by }));
-    one.call(one.messages.length).catch(() => {}); // its outcome is below
+    one.call(one.messages.length).catch(() => {}); // the assertion below shows its outcome
     await one.clock.advance(1_000);
     assertEquals(taken.toSorted(), ["Go", "failing", "long"]);
   });
 
   it("one that has ended takes back what a dead node stored for it without recording it (it stood for days)", async () => {
     const taken: string[] = [];
-    let wake = () => new Promise<void>(() => {}); // its process dies
+    let wake = () => new Promise<void>(() => {}); // the process dies here
     const one = node((flow) => flow.wait({ workflow: "One", name: "Go" }, { timeout: 3 * 86_400_000 }), {
       wake: () => wake(),
       takeBack: (steps) => Promise.resolve(void taken.push(...steps)),
     });
-    one.run().catch(() => {}); // it dies, too
+    one.run().catch(() => {}); // never settles: the process dies
     await one.clock.advance(100);
     one.die("b.1");
     wake = () => Promise.resolve();
@@ -624,7 +625,7 @@ describe("drives", () => {
     await one.clock.until(run);
     await one.clock.until(one.log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
     const news = one.news();
-    const more = one.news(); // it is being loaded
+    const more = one.news(); // while the run is being loaded
     await one.clock.until(Promise.race([news, more]));
     assertEquals(await one.clock.until(one.ended()), true);
     await one.clock.until(Promise.all([news, more]));

@@ -1,4 +1,6 @@
-/** What steps fail with: failures that handlers decided on come back whole, and retryable ones are tried again. */
+/**
+ * Tests of failures in steps: failures that handlers chose come back whole, and retryable ones lead to another attempt.
+ */
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
 import { catga, command, fail, unwrap, workflow } from "@catga/catga";
@@ -133,7 +135,7 @@ describe("failures of a workflow", () => {
     const handlers = [
       Charge.handle(broken),
       Order.handle(async (flow, where) => {
-        // no second attempt while the test looks at the first
+        // long pauses, so that no second attempt begins during the test
         const retry = { delay: [600_000, 600_000] } as const;
         if (where === "step") await flow.step("charge", broken, { retry });
         else unwrap(await flow.send(Charge, undefined, { name: "charge", retry }));

@@ -12,7 +12,7 @@ import { infoOf } from "./run_suite.ts";
 const Charge = command<{ cents: number }, { receipt: string }, "DECLINED">("Charge", { idempotent: true });
 const Refund = command<{ receipt: string }, string>("Refund", { idempotent: true });
 
-/** Handlers that note what they did. */
+/** Makes handlers of payments that record what they did. */
 function payments(declined: (id: string) => boolean = () => false) {
   const done: string[] = [];
   const handlers: CatgaOptions["handlers"] = [
@@ -47,7 +47,7 @@ describe("workflow", () => {
   });
 
   it("a handler that awaits for ever what no call of flow returned has failed, and a cancel ends its run", async () => {
-    // it ran for ever, which nothing said, and a cancel changed nothing
+    // regression: the run went on for ever, no log said so, and a cancel changed nothing
     let undone = 0;
     const first = Promise.withResolvers<void>();
     const hangs = Export.handle(async (flow) => {
@@ -452,7 +452,7 @@ describe("workflow", () => {
     const thaws = Promise.withResolvers<void>();
     const ran: string[] = [];
     const Child = workflow<string, void>("Child", {
-      // what holds up the first start, as a freeze of its node does
+      // a schema that holds up the first start, as a frozen node does
       input: counting((input: string) => input === "slow" ? thaws.promise.then(() => input) : input),
     });
     const Parent = workflow<void, void>("Parent", { id: () => "p" });
@@ -634,7 +634,7 @@ describe("workflow", () => {
     const naps = [["a", "b:c"], ["a:b", "c"], ["start a", "d"]];
     for (const [id, step] of naps) unwrap(await app.start(Nap, step, { id }));
     const at = new Date(cluster.clock.now() + 10_000);
-    unwrap(await app.start(Nap, "e", { id: "a:d", at })); // a start has a schedule, too
+    unwrap(await app.start(Nap, "e", { id: "a:d", at })); // a later start is a schedule, too
     const watch = unwrap(await app.start(Watch, "s".repeat(64)));
     await cluster.advance(40_000);
     const ends = await Promise.all(naps.map(([id]) => app.result(Nap, id, { timeout: 1 })));
@@ -843,7 +843,7 @@ describe("workflow", () => {
     unwrap(await apps[1].result(Export, run));
     cluster.resume("node-1");
     await cluster.advance(1_000);
-    kinds(); // who asks has it looked at
+    kinds(); // this call has the stuck runs checked
     await cluster.advance(4_000);
     assertEquals(kinds(), [[], []]);
   });

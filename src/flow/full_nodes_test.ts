@@ -1,4 +1,4 @@
-/** Runs of workflows at nodes whose turns are few, or taken: on virtual time. */
+/** Tests, on virtual time, of workflow runs on nodes whose `concurrency` is low or used up. */
 import { assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, unwrap, workflow } from "@catga/catga";
@@ -35,7 +35,7 @@ describe("runs of workflows at nodes with few turns", () => {
         const app = cluster.app("node-1");
         const results = await Promise.all(orders.map((n) => app.result(Order, `o${n}`, { timeout: 120_000 })));
         assertEquals(results.map(unwrap), orders);
-        // what waited for a run kept the turn that its next step waited for, for 10 to 30 s
+        // regression: a message that waited for a run kept the place that the run's next step needed, for 10 to 30 s
         assertLess(clock.monotonic() - began, dies ? 6_000 : 2_000);
       });
     }

@@ -1,5 +1,6 @@
 /**
- * What anybody who may write to the subjects of runs, or send to a node, cannot do to them; and what steps may throw.
+ * Tests of what a client that can write to the subjects of runs, or send to a node, cannot do to runs; and of odd
+ * values that steps throw.
  */
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
@@ -36,7 +37,7 @@ async function waiting(cluster: TestCluster, app: Catga, id: string): Promise<vo
   while ((await infoOf(app, id))?.status !== "waiting") await cluster.advance(10);
 }
 
-/** Writes to the stream of runs what no node would. */
+/** Returns functions that write messages to the stream of runs that no node would write. */
 async function writer({ network }: TestCluster) {
   const { log } = network.connect();
   const stream = await log.open(streamName("default", "entities"), streamOptions("default", "entities", 1));
@@ -219,7 +220,7 @@ describe("announcements that a run has ended", () => {
     assertEquals(reads.length, 1);
     reads[0](undefined);
     await new Promise((resolve) => setTimeout(resolve));
-    // what was announced while it was read
+    // the run was read once more, for all announcements during the first read
     assertEquals(reads.length, 2);
     reads[1]({ ok: true, value: "end" });
     await new Promise((resolve) => setTimeout(resolve));
@@ -275,7 +276,7 @@ const throws = () => {
 };
 const isCatga = (thrown: unknown) => typeof thrown === "object" && thrown !== null && CATGA.has(thrown);
 const CATGA = new WeakSet<object>();
-/** What code throws that means no good. */
+/** By description: returns an odd value, such as malicious code may throw. */
 const ODD: Record<string, () => unknown> = {
   undefined: () => undefined,
   "a symbol": () => Symbol("odd"),
@@ -412,7 +413,8 @@ describe("whatever a step throws", () => {
 });
 
 describe("a run with values of 1,000 levels", () => {
-  // an entry has two levels around a value, and was refused: the run began again for ever, and ran its step each time
+  // regression: an entry has two levels of nesting around a value, so that it was refused; the run then began again for
+  // ever, and ran its step each time
   for (const [name, inmost] of [["plain", 0], ["with a date", new Date(0)]] as const) {
     it(`goes to its end: ${name}`, async () => {
       const deep = () => Array.from({ length: 1_000 }).reduce((inner: unknown) => [inner], inmost);

@@ -1,4 +1,7 @@
-/** Ends that come late, or elsewhere, while a run ends: children, cancels, other branches, steps of an undo. */
+/**
+ * Tests of things that end late, or on another node, while a run ends: children, cancels, other branches, steps of an
+ * `undo`.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { fail, unwrap, workflow } from "@catga/catga";

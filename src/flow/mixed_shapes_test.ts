@@ -1,4 +1,6 @@
-/** Runs of a workflow while nodes of several versions of a program run beside each other, or one of them is away. */
+/**
+ * Tests of workflow runs while nodes with several versions of a program run at once, or a version has no running node.
+ */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
@@ -17,7 +19,7 @@ const v2 = workflow<{ seat: string; holder: string }, string>("Order", {
 const old1 = { seat: "A1", buyer: "ada" };
 const new1 = { seat: "A1", holder: "ada" };
 
-/** Nodes `old…` and `new…` handle their versions of a workflow, and `web…` none. */
+/** Starts nodes with these ids: `old…` and `new…` handle their versions of a workflow, and `web…` handle none. */
 function shop(...ids: string[]) {
   const node = (id: string) => {
     if (id.startsWith("web")) return { service: "web" };
@@ -29,7 +31,7 @@ function shop(...ids: string[]) {
   return testCluster(ids, { logger: QUIET, node });
 }
 
-/** The message of the outage that runs of a node's subscriptions wait in. */
+/** Returns the text of the outage because of which runs wait on a node; `undefined`: none waits. */
 function waiting(app: Catga): string | undefined {
   return app.health().subscriptions.flatMap(({ outage }) => outage?.message ?? [])[0];
 }
@@ -39,7 +41,7 @@ async function status(app: Catga, run: string): Promise<string | undefined> {
   return undefined;
 }
 
-/** Lets time pass until something holds. */
+/** Advances the time until `check` returns true. */
 function until(cluster: TestCluster, what: string, check: () => Promise<boolean> | boolean): Promise<boolean> {
   return eventually(what, async () => {
     await cluster.advance(500);
@@ -51,7 +53,7 @@ describe("runs of two versions", () => {
   it("go on at a node whose schema takes their input, whoever starts them", async () => {
     await using cluster = await shop("old", "new", "web1", "web2");
     for (let n = 0; n < 10; n++) {
-      // a node of the other version starts some of them, too
+      // in every second round, a node of the other version starts the run
       const [byOld, byNew] = n % 2 === 0 ? ["web1", "web2"] : ["old", "new"];
       const old = unwrap(await cluster.app(byOld).start(v1, old1, { id: `old-${n}` }));
       const now = unwrap(await cluster.app(byNew).start(v2, new1, { id: `new-${n}` }));
@@ -80,7 +82,10 @@ describe("a run that its handler of this version cannot go on with", () => {
 
   let attempts = 0;
 
-  /** Nodes `v1…` and `v2…`; a handler throws behind its first step if its version is among those that fail. */
+  /**
+   * Starts nodes with these ids, `v1…` and `v2…`. A handler throws after its first step if the input says that its
+   * version fails.
+   */
   function nodes(begun: string[], ...ids: string[]) {
     return testCluster(ids, {
       logger: QUIET,
@@ -122,7 +127,7 @@ describe("a run that its handler of this version cannot go on with", () => {
     await using cluster = await nodes([], "v1", "v2");
     unwrap(await cluster.app("v1").start(Order(1), { fails: [1, 2], forGood: true }, { id: "poison" }));
     await until(cluster, "poison", async () => await status(cluster.app("v2"), "poison") === "stuck");
-    // the mend, and the operator
+    // a version without the bug is deployed, and an operator retries the run
     await cluster.start("v3");
     for await (const { retry } of cluster.app("v1").runs({ workflow: "Order", status: "stuck" })) await retry();
     await until(cluster, "poison", async () => await status(cluster.app("v2"), "poison") === "done");
@@ -131,7 +136,7 @@ describe("a run that its handler of this version cannot go on with", () => {
   it("waits after a rollback for the version that drove it last, and goes on there", async () => {
     const begun: string[] = [];
     await using cluster = await nodes(begun, "v1", "v2", "web");
-    // version 2 takes it over, and waits in its last step for a signal that never comes
+    // version 1 fails, so version 2 takes the run over and ends it
     unwrap(await cluster.app("v2").start(Order(2), { fails: [1] }, { id: "before" }));
     await until(cluster, "before", async () => await status(cluster.app("web"), "before") === "done");
     await cluster.app("v2").drain();
@@ -156,7 +161,7 @@ describe("a run that its handler of this version cannot go on with", () => {
     await cluster.advance(120_000);
     const after = await cluster.app("v1").runs({ id: "cancelled" }).next();
     assert(attempts > tried, `${attempts} attempts`);
-    // nothing is recorded of what waits
+    // nothing was recorded while the run waited
     assertEquals(after.value.timeline.length, before.value.timeline.length);
     unwrap(await web.cancel(Order(2), "cancelled", "enough"));
     await until(cluster, "its end", async () => await status(web, "cancelled") === "failed");

@@ -1,4 +1,4 @@
-/** Schedules on the server of runs that have ended. */
+/** Tests that runs that have ended leave no schedules on the NATS server. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { catga, unwrap, workflow } from "@catga/catga";

@@ -1,4 +1,4 @@
-/** What operators do to a run (retry, skip, cancel) while a node drives it. */
+/** Tests of what operators do to a run (retry, skip, cancel) while a node executes it. */
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { type Catga, type CatgaError, type RunInfo, unwrap, workflow } from "@catga/catga";
@@ -14,7 +14,10 @@ import { infoOf } from "./run_suite.ts";
 const Job = workflow<void, string>("Job");
 const DAY = 86_400_000;
 
-/** A run whose step does what an operator does to it at another node, and ends as given in the same moment. */
+/**
+ * Runs a workflow whose step calls `operator`, on another node, and ends with `end` at the same moment. Returns what
+ * happened.
+ */
 async function race(
   operator: (info: RunInfo, other: Catga) => Promise<unknown>,
   end: () => string,
@@ -156,12 +159,12 @@ describe("a list of runs", () => {
         journal.apply({ sequence: 1, time: 0, holder: "", entries, mark: "" });
         return Promise.resolve(journal);
       },
-    } as unknown as RunLog; // what it calls
+    } as unknown as RunLog; // safe: `runInfos` calls only these
     const unused = () => Promise.resolve();
     const stops = runInfos(log, {}, unused);
     assertEquals((await stops.next()).value?.id, "1");
     await stops.return?.();
-    await delay(systemClock, 1); // an unhandled rejection would end the process
+    await delay(systemClock, 1); // time for an unhandled rejection to end the process
     assertEquals(loaded.splice(0), ["1", "2", "3", "4"]);
     const given: string[] = [];
     const all = async () => {

@@ -1,4 +1,4 @@
-/** The users of the docs that drive and start runs: what they may do is enough. */
+/** Tests that the permissions which the docs give to users that execute or start runs are sufficient. */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, type CatgaOptions, unwrap, workflow } from "@catga/catga";
@@ -12,7 +12,10 @@ const Order = workflow<{ order: string; waits: boolean }, string>("Order", { id:
 const Approved = Order.signal<string>("Approved");
 const Parcel = workflow<string, string>("Parcel");
 
-/** A server with a node's user and that of a program that starts runs. `permissions`: what the latter may do. */
+/**
+ * Starts a NATS server with a user for nodes, and a user for a program that starts runs. `permissions`: returns the
+ * permissions of the latter, given the documented ones.
+ */
 async function stageOf(permissions: (documented: string) => string) {
   const users = await documentedUsers();
   const of = (name: string) => users.find((user) => user.name === name)!;

@@ -1,4 +1,4 @@
-/** A handler that is replayed makes its decisions behind the stored entries, and loses no outcome. */
+/** Tests that a replayed handler makes new decisions only after the stored entries, and that no outcome is lost. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { type Flow, type Handler, unwrap, workflow } from "@catga/catga";
@@ -9,7 +9,7 @@ import { QUIET } from "../../test/support/quiet.ts";
 const Job = workflow<void, string>("Job");
 const Told = Job.signal("Told");
 
-/** The result of a run whose node is killed, and that is told a signal before another node takes it over. */
+/** Returns the result of a run whose node is killed, and that gets a signal before another node takes it over. */
 async function resultOfTakenOver(job: (node: string) => Handler): Promise<string> {
   const node = (id: string) => id === "client" ? {} : { handlers: job(id) };
   await using cluster = await testCluster(["one", "two", "client"], { logger: QUIET, node });
@@ -71,7 +71,7 @@ describe("steps that lose a race, in a run whose handler throws behind it", () =
 describe("a step with an undo that began at a node that was killed", () => {
   const Trip = workflow<void, string>("Trip", { timeout: 2_000 });
 
-  /** Plays a run that is killed in its step "charge". Returns what was done. */
+  /** Runs a workflow whose node is killed during its step "charge". Returns what the steps did. */
   async function play(before: (flow: Flow, node: string) => Promise<unknown>, cancels: boolean): Promise<string[]> {
     const did: string[] = [];
     const trip = (node: string) =>

@@ -1,4 +1,4 @@
-/** A handler that branches on which of several things was first takes the same way each time it runs. */
+/** Tests that a handler that branches on which of several things ended first takes the same branch in each replay. */
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
 import { type Catga, type Flow, unwrap, workflow } from "@catga/catga";
@@ -13,7 +13,10 @@ const Reject = Job.signal("Reject");
 const Quote = workflow<void, string>("Quote");
 const DAY = 86_400_000;
 
-/** A handler goes on with something, notes it in a step, sleeps a day, and acts on it. Returns the two. */
+/**
+ * Runs a handler that gets a value by `way`, notes it in a step, sleeps for a day and, after a replay, acts on it.
+ * Returns the value that was noted, and the value that was acted on.
+ */
 async function twice(
   way: (flow: Flow, other: Catga) => Promise<string>,
   meanwhile: (app: Catga, run: string, slept: () => Promise<void>) => Promise<unknown> = (_, __, slept) => slept(),

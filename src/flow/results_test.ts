@@ -57,7 +57,7 @@ describe("the end of many runs that are waited for", () => {
       await clock.advance(0);
     }
     assertEquals(told, 100);
-    // a node does not know that it has lost a run to another one
+    // the run is read all the same, because a node does not know that it has lost a run to another one
     drives = true;
     results.wait({ workflow: "Order", run: "lost" }, () => told++);
     await clock.advance(61_000);
@@ -68,7 +68,7 @@ describe("the end of many runs that are waited for", () => {
 
 describe("an end whose announcement is lost", () => {
   const end: RecordedOutcome = { ok: true, value: "end" };
-  /** Two nodes that share a subject, and a store; each message is lost while `lost` is true. */
+  /** Makes two nodes that share a subject and a store; while `lost` is true, every message is lost. */
   function pair() {
     const clock = new VirtualClock();
     const state = { lost: false, reads: 0, published: 0, ended: new Set<string>() };

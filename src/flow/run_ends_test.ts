@@ -1,4 +1,4 @@
-/** How runs end: when their handler returns, when it throws, and when they are cancelled. */
+/** Tests of the ends of runs: their handler returns or throws, or they are cancelled. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { type CatgaError, command, fail, type Flow, type Result, unwrap, workflow } from "@catga/catga";

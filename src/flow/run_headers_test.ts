@@ -1,4 +1,7 @@
-/** A run has the headers of its start: who started it, and what `carry` names, reach what its steps send. */
+/**
+ * Tests that a run has the headers of its start: the caller, and the headers named by `carry`, reach the handlers of
+ * its steps' messages.
+ */
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { catga, type CatgaOptions, command, query, unwrap, workflow } from "@catga/catga";
@@ -36,7 +39,9 @@ const begin = Begin.handle(async (_, ctx) => unwrap(await ctx.start(Parent)));
 const handlers = [who, child, parent, begin];
 const carry = ["x-tenant"];
 
-/** The headers that the handlers of a run see that is started with {@link HEADERS}, or by a handler that has them. */
+/**
+ * The headers that handlers see in a run that is started with {@link HEADERS}, or by a handler whose message has them.
+ */
 const SEEN = [[ANN, "north", "1"], [ANN, "north", undefined], [ANN, "north", undefined, ANN, undefined]];
 const INHERITED = [[ANN, "north", undefined], ...SEEN.slice(1)];
 

@@ -6,7 +6,7 @@ import { type RunLease, RunLeases } from "./run_leases.ts";
 
 const refOf = (run: string) => ({ workflow: "One", run });
 
-/** The leases of a node, ticked each 100 ms. `store` may refuse one, or take its time. */
+/** Makes the leases of a node, with a tick every 100 ms. `store` may refuse a lease, or take long to store it. */
 function leasesOf(store: (lease: RunLease) => Promise<void> = () => Promise.resolve()) {
   const clock = new VirtualClock();
   const stored = new Map<string, RunLease>();

@@ -1,7 +1,7 @@
-/** Runs, for tests. */
+/** A helper of tests that reads runs. */
 import type { RunInfo } from "@catga/catga";
 
-/** A run as operators see it. */
+/** Returns a run as operators see it; throws if there is none with this id. */
 export async function infoOf(
   app: { runs(options: object): AsyncIterableIterator<RunInfo> },
   id: string,

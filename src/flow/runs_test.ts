@@ -28,14 +28,17 @@ import { Runs } from "./runs.ts";
 import type { RunsHost } from "./runs_host.ts";
 import { infoOf } from "./run_suite.ts";
 
-/** A contract as a program without types may make it. */
+/** Makes an object that looks like a contract, as a program without types may pass it. */
 const forged = (kind: string) => ({ kind, name: "Charge" }) as never;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** Runs of 10,000 entries and more: a busy machine takes minutes. */
+/** Timeout of tests with runs of 10,000 entries and more, which take minutes on a busy machine. */
 const LARGE = { timeout: 600_000 };
 
-/** Tells of the first stuck run: a large run is not to be read again and again until it is. */
+/**
+ * Makes a logger that notices the first stuck run, because a large run should not be read again and again until it is
+ * stuck.
+ */
 function stuckWatch() {
   const { promise, resolve } = Promise.withResolvers<void>();
   const error = (text: string) => {
@@ -43,12 +46,12 @@ function stuckWatch() {
   };
   return {
     logger: { ...quiet, error },
-    /** The run once it is stuck. */
+    /** Resolves with the run once it is stuck. */
     async stuck(app: Catga, run: string): Promise<RunInfo> {
       await promise;
       let info: RunInfo | undefined;
       await eventually("that to be stored", async () => (info = await infoOf(app, run)).status === "stuck");
-      return info!; // it was read
+      return info!; // it was assigned above
     },
   };
 }
@@ -355,7 +358,7 @@ describe("runs", () => {
       isMended = true;
       await retry();
       const result = await app.result(Misused, run, { timeout: 60_000 });
-      // a run that was failing cannot return any more: its steps are undone
+      // a run that was failing can no longer return a value: its steps are undone
       assertEquals(result.value ?? result.error?.code, what.startsWith("an undo") ? "NO" : "mended");
     });
   }
@@ -672,7 +675,7 @@ describe("runs", () => {
     assertEquals(await of("stuck"), ["breaks"]);
     assertEquals(await of("done"), ["ends"]);
     assertEquals(await of("failed"), ["fails"]);
-    assertEquals(await of(), ["waits", "breaks", "ends", "fails"]); // those that changed longest ago first
+    assertEquals(await of(), ["waits", "breaks", "ends", "fails"]); // the least recently changed run first
     broken = false;
     await (await infoOf(app, "breaks")).retry();
     unwrap(await app.result(Mixed, "breaks"));
@@ -813,7 +816,7 @@ describe("runs", () => {
         handlers: id === "client" ? [] : [
           Order.handle(async (flow) => unwrap(await flow.send(Take, { of: "tea" }))),
           Stock.handle(Take, async (stock, { of }) => {
-            if (id === "a") await new Promise(() => {}); // longer than the drain
+            if (id === "a") await new Promise(() => {}); // runs for longer than the drain
             stock.emit(Taken, { of });
             return stock.state;
           }),
@@ -932,7 +935,7 @@ describe("runs", () => {
     await assertRejects(() => app.tell(Order as never, "x"), TypeError, "got workflow Order");
   });
 
-  /** The runs of a node with a workflow, over a stream whose answers a test gives. */
+  /** Makes the runs of a node that handles one workflow, over a stream that answers as the test says. */
   function scripted() {
     const clock = new VirtualClock();
     const stream = new ScriptedStream();
@@ -940,7 +943,7 @@ describe("runs", () => {
     const { "~handler": { workflow: body } } = Later.handle(() => "late") as unknown as {
       "~handler": { workflow: WorkflowBody };
     };
-    // runs take no more of their node
+    // safe: the runs use only these members of their node
     const host = {
       ...{ namespace: "default", node: "a", endpoint: "a.1", replicas: 1, timeout: 1_000, clock, handled: [body] },
       ...{ transport: undefined, log: { open: () => Promise.resolve(stream) }, observer() {}, begun() {}, over() {} },
@@ -951,7 +954,7 @@ describe("runs", () => {
 
   it("a scheduled start comes again while nobody knows whether the run is stored", async () => {
     const { clock, stream, body, runs } = scripted();
-    // it may be stored at the first attempt, however often others are refused
+    // the first attempt may have stored the start, however often later attempts are refused
     for (const later of [SILENCE, NO_LEADER]) {
       stream.reply = () => {
         stream.reply = () => later;
@@ -996,10 +999,10 @@ describe("runs of a store that has lost its end", () => {
   const Go = Job.signal("Go");
   const entities = streamName("default", "entities");
   const statusOf = async (app: Catga, id: string) => (await infoOf(app, id)).status;
-  /** Loses all entries of runs from this one on, and gives the nodes time to notice. */
+  /** Loses the entries of runs from the first one of type `entry` on, and gives the nodes time to notice. */
   const loseFrom = async (cluster: TestCluster, entry: string) => {
     const { log } = cluster.network;
-    await cluster.advance(1_000); // what is stored is read
+    await cluster.advance(1_000); // time to read what is stored
     const lost = log.messages(entities).find((message) => textOf(message).includes(`"t":"${entry}"`));
     log.truncate(entities, lost!.sequence - 1);
     await cluster.advance(10_000);
@@ -1014,7 +1017,7 @@ describe("runs of a store that has lost its end", () => {
     });
     await using cluster = await testCluster(2, { handlers: job, logger: quiet });
     const app = cluster.app("node-1");
-    // both are stored before the first has done anything
+    // both starts are stored before the first run does anything
     (await Promise.all(["waits", "ends"].map((id) => app.start(Job, undefined, { id })))).forEach(unwrap);
     unwrap(await app.tell(Go, "ends", undefined));
     assertEquals(unwrap(await app.result(Job, "ends")), "3");
@@ -1060,7 +1063,7 @@ describe("runs of a store that has lost its end", () => {
     await using cluster = await testCluster(2, { handlers: job, logger: quiet });
     const app = cluster.app("node-1");
     const result = app.result(Job, unwrap(await app.start(Job)), { timeout: 86_400_000 });
-    await cluster.advance(20_000); // it has a lease, and nobody calls for it
+    await cluster.advance(20_000); // the run has a lease, so that no call for it waits
     await loseFrom(cluster, "started");
     assertEquals(aborted, true);
     const now = cluster.clock.monotonic();

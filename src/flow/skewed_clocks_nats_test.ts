@@ -1,4 +1,4 @@
-/** Runs of a node whose clock is wrong, which go on at another one. */
+/** Tests of runs on a node whose clock is wrong, which continue on another node. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { catga } from "../../mod.ts";
@@ -13,7 +13,7 @@ import {
 import { eventually } from "../../test/support/eventually.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 
-/** Bun ends a test after 5 s. */
+/** Timeout of these tests, in ms, because Bun otherwise ends a test after 5 s. */
 const slow = { timeout: 300_000 };
 const HOUR = 3_600_000;
 

@@ -1,4 +1,4 @@
-/** A run stores what it does, however much it is told. */
+/** Tests that a run can store its own entries, however many signals others send to it. */
 import { describe, it } from "node:test";
 import { assert } from "@std/assert";
 import { catga, unwrap, workflow } from "@catga/catga";

@@ -1,13 +1,13 @@
-/** Many runs of a node that dies, on virtual time: how soon each goes on elsewhere. */
+/** Tests, on virtual time, of how soon each of many runs continues on another node when its node dies. */
 import { describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
 import { workflow } from "@catga/catga";
 import { testCluster } from "@catga/catga/testing";
 
-/** Real time of 10,000 runs, for a busy machine. */
+/** Timeout of tests with 10,000 runs, in ms of real time, for a busy machine. */
 const SLOW = { timeout: 600_000 };
 
-// docs/workflows.md, where a run is: of a node that dies
+// docs/workflows.md promises, under "where a run is", how soon the runs of a dead node continue
 describe("the runs of a node that dies, which leads their subscription, too", () => {
   for (const count of [250, 10_000]) {
     it(`all begin again within 5 s: ${count} (the last of 10,000 after more than 70)`, SLOW, async () => {

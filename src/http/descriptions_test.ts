@@ -34,7 +34,7 @@ const api = edge({
 });
 const INFO = { title: "shop", version: "1.0.0", base: "/api" };
 
-/** A copy of a description without the title. */
+/** Returns a copy of a description without its title. */
 function untitled(description: Record<string, unknown>): Record<string, unknown> {
   return { ...description, info: { version: "1.0.0" } };
 }

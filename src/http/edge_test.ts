@@ -167,7 +167,7 @@ describe("edge", () => {
     assertEquals(await problemOf(await post(endless("{"), slow)), [408, "REQUEST_TIMEOUT"]);
     const invalid = new Uint8Array([255]);
     assertEquals(await problemOf(await post(invalid, { "content-length": "1" })), [400, "INVALID_MESSAGE"]);
-    // the request of an adapter for Node, some of which have no bytes()
+    // a request as made by an adapter for Node, some of which have no bytes()
     class Adapted extends Request {
       override bytes(): Promise<Uint8Array<ArrayBuffer>> {
         throw new TypeError("not here");
@@ -177,7 +177,7 @@ describe("edge", () => {
     const url = "http://shop.example/api/plain";
     const adapted = new Adapted(url, { method: "POST", body: '{"n":1}', headers });
     assertEquals((await server.handle(adapted)).status, 204);
-    // a length beside a transfer coding says nothing: what comes is counted, and an endless body is not waited for
+    // beside a transfer coding, the length does not count: arriving bytes are counted, and an endless body is refused
     const both = { "content-length": "7", "transfer-encoding": "chunked" };
     assertEquals(await problemOf(await post(endless(long), both)), [413, "TOO_LARGE"]);
   });
@@ -259,7 +259,7 @@ describe("edge", () => {
     assertEquals(await ask("ann"), [429, "1"]);
     await clock.advance(500);
     assertEquals([await ask("ann"), await ask("ann")], [[200, null], [429, "2"]]);
-    // a second node of the service halves the share of each
+    // a second node of the service halves each node's share of the rate
     const other = await clock.until(catga({ network, logger: QUIET }));
     await clock.advance(3_000);
     assertEquals([await ask("ann"), await ask("ann")], [[429, "1"], [429, "1"]]);
@@ -397,7 +397,7 @@ describe("edge", () => {
     const etag = read.headers.get("etag")!;
     const again = await server.ask("GET", "double?input=21", { headers: { "if-none-match": etag } });
     assertEquals([again.status, again.headers.get("vary")], [304, "accept, authorization, cookie"]);
-    // an ETag of another answer says nothing of this one
+    // the ETag of another answer leads to the full answer
     const other = await server.ask("GET", "double?input=4", { headers: { "if-none-match": etag } });
     assertEquals([other.status, await other.text()], [200, "8"]);
   });
@@ -406,7 +406,7 @@ describe("edge", () => {
     const Odd = stream<void, number>("Odd");
     const odd = Odd.handle(function* () {
       yield 1;
-      yield (() => 2) as unknown as number; // of a program without types
+      yield (() => 2) as unknown as number; // as without types
       yield 3;
     });
     await using app = await catga({ logger: QUIET, handlers: odd });

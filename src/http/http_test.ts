@@ -282,7 +282,7 @@ describe("events", () => {
   });
 
   it("comments come before Bun.serve takes the client for idle, unless told otherwise", () => {
-    const least = 6_000; // of 10 s, looked at every 4 s
+    const least = 6_000; // Bun ends a silent response after 10 s, and checks every 4 s
     assert(KEEP_ALIVE < least, `${KEEP_ALIVE}`);
   });
 
@@ -304,7 +304,7 @@ describe("events", () => {
     for (const value of [undefined, null, NaN, {}, Promise.reject(new Error("late"))]) {
       let text = "";
       const logged = await consoleErrors(async () => {
-        // what a program without types may return
+        // a value that a program without types may return
         text = await events(one(), { id: () => value as string }).text();
       });
       assertStringIncludes(text, "event: failure\n");

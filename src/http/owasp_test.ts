@@ -1,4 +1,4 @@
-/** The answers of an edge to each risk of the OWASP API Security list of 2023, as in the table of docs/http.md. */
+/** Tests of an edge for each risk of the OWASP API Security list of 2023, as in the table of docs/http.md. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import * as z from "zod";
@@ -50,7 +50,7 @@ const handlers = [
   }),
 ];
 
-/** The caller is `<id>:<role>` in the header `authorization`. */
+/** Returns the caller, from a header `authorization` of the form `<id>:<role>`. */
 function userOf(request: Request): User | undefined {
   const [id, role] = request.headers.get("authorization")?.split(":") ?? [];
   return id === undefined || role === undefined ? undefined : { id, role };

@@ -1,4 +1,4 @@
-/** Which options `catga()` refuses, and what the errors say. */
+/** Invalid options of `catga()`, and the texts of the errors. */
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { catga } from "../catga.ts";
@@ -9,7 +9,7 @@ import { type CatgaOptions, withDefaults } from "./app_options.ts";
 
 const Double = query<number, number>("Double");
 
-/** The name and the message of what `catga()` rejects with. */
+/** Returns the name and the message of the error with which `catga()` rejects. */
 async function refusal(options: unknown): Promise<[string, string]> {
   const error = await assertRejects(() => catga(options as CatgaOptions), Error);
   return [error.name, error.message];

@@ -1,4 +1,4 @@
-/** Requests of an app without a cluster. */
+/** Tests of requests in an app without a cluster. */
 import { describe, it } from "node:test";
 import { inspect } from "node:util";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";

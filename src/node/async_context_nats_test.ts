@@ -1,4 +1,4 @@
-/** The async context of handlers over NATS, in an app that the first sender opens. */
+/** Tests of the async context of handlers over NATS, in an app that the first of several senders opens. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -53,7 +53,7 @@ describe("the async context of handlers over NATS", await requireNatsServer(), (
         unwrap(await app.publish(Stored, who));
         unwrap(await app.publish(Told, who));
         unwrap(await app.start(Order, who));
-        for (const run of PEOPLE) await app.tell(Paid, run, who); // some are not started yet, or have ended
+        for (const run of PEOPLE) await app.tell(Paid, run, who); // some runs are not started yet, or have ended
         unwrap(await app.send(Remote, who));
       })
     ));

@@ -1,4 +1,7 @@
-/** Handlers run in the async context (`AsyncLocalStorage`) of their own sender, or in none; never in another's. */
+/**
+ * Tests that handlers run in the async context (`AsyncLocalStorage`) of their own sender, or in none; never in that of
+ * another sender.
+ */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -11,7 +14,7 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const PEOPLE = ["ann", "bob", "cat", "dan", "eve"];
 const user = new AsyncLocalStorage<string>();
 
-/** Who called, and as whom it ran. */
+/** Records, for each call of a handler, the sender, and the sender whose async context the handler ran in. */
 class Seen {
   readonly all: (readonly [who: string, as: string | undefined])[] = [];
 
@@ -19,18 +22,18 @@ class Seen {
     this.all.push([who, user.getStore()]);
   }
 
-  /** Resolves after something was done as each of the people. */
+  /** Calls `act` once in the async context of each person, and waits for all calls. */
   async as(act: (who: string) => Promise<unknown>): Promise<void> {
     await Promise.all(PEOPLE.map((who) => user.run(who, () => act(who))));
   }
 
-  /** Each ran as itself, so many times. */
+  /** Asserts that each call ran in its own sender's context, `times` times for each person. */
   own(times = 1): void {
     const expected = PEOPLE.flatMap((who) => Array.from({ length: times }, () => [who, who] as const));
     assertEquals([...this.all].sort(), expected);
   }
 
-  /** Each ran, in nobody's context. */
+  /** Asserts that each call ran in no sender's context, `times` times for each person. */
   none(times = 1): void {
     const expected = PEOPLE.flatMap((who) => Array.from({ length: times }, () => [who, undefined] as const));
     assertEquals([...this.all].sort(), expected);
@@ -123,7 +126,7 @@ describe("the async context of a handler that waited for its turn", () => {
     });
     await began.promise;
     const lister = app.send(Upstream, "lister");
-    for (let n = 0; n < 5; n++) await turn(); // its turn has come, and it waits for the load
+    for (let n = 0; n < 5; n++) await turn(); // until it runs, and waits for the load
     listed.resolve();
     assertEquals(unwrap(await lister), "for the loader");
     assertEquals(await loaded, "for the loader");
@@ -175,7 +178,7 @@ describe("the async context of a handler in its sender's turn", () => {
       await app.cache.getOrSet(who, () => seen.note(`${who} load`) ?? 1);
     });
     await eventually("all have ended", () => Promise.resolve(seen.all.length >= 8 * PEOPLE.length));
-    // V8 (Deno 2.9.6, Node 24) forgets the context of a generator that is asked to return while it runs
+    // V8 (Deno 2.9.6, Node 24) loses the async context of a generator whose `return` is called while it runs
     const forgotten = (what: string) => what.endsWith("finally");
     const others = seen.all.filter(([what, as]) => as !== what.slice(0, 3) && !(as === undefined && forgotten(what)));
     assertEquals(others, []);
@@ -238,7 +241,7 @@ describe("the async context of what has no sender here", () => {
       }),
       Queued.handle(note),
     ];
-    // the first who needs it opens the app
+    // the first person that needs the app opens it, and the others share it
     let opening: Promise<Catga> | undefined;
     await seen.as(async (who) => {
       const app = await (opening ??= catga({ handlers, logger: quiet }));
@@ -280,7 +283,7 @@ describe("the async context of what has no sender here", () => {
       );
     });
     await using app = await opening!;
-    for (const who of PEOPLE) await app.tell(Paid, who, "again"); // NO_RUN if it has ended
+    for (const who of PEOPLE) await app.tell(Paid, who, "again"); // NO_RUN for an ended run
     for (const who of PEOPLE) unwrap(await app.result(Order, who));
     assertEquals([...new Set(seen.all.map(([, as]) => as))], [undefined]);
     assertEquals(within.sort(), PEOPLE);

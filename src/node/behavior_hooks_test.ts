@@ -5,13 +5,13 @@ import type { Observation } from "../contract/observer.ts";
 import type { Catga } from "../contract/running_node.ts";
 import { BehaviorHooks } from "./send_behaviors.ts";
 
-// the hooks hand the app on and do not use it
+// any object will do: the hooks only pass the app on
 const app = {} as Catga;
 const behavior = (attach: NonNullable<Behavior["attach"]>): Behavior =>
   Object.assign((_: unknown, next: Parameters<Behavior>[1]) => next(), { attach });
 const notice: Observation = { type: "notice", text: "hello" };
 
-/** The faults in a log. */
+/** The errors of all observations `fault` in a log. */
 const faults = (log: readonly Observation[]) => log.flatMap((seen) => seen.type === "fault" ? [seen.error] : []);
 
 describe("BehaviorHooks", () => {

@@ -1,4 +1,7 @@
-/** Headers that go on with what handlers send (`carry`): in one process, and through several nodes. */
+/**
+ * Tests of the option `carry`: headers of a message that the messages sent by its handler inherit, in one process and
+ * through several nodes.
+ */
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { type Catga, catga, type CatgaOptions, event, type Handlers, query, unwrap } from "../../mod.ts";
@@ -45,7 +48,7 @@ function third(): Handlers {
 
 const carry = ["x-user", "x-tenant"];
 
-/** The handlers in one process, then each in a node of its own. */
+/** Runs a test with all handlers in one process, then with each handler on a node of its own. */
 async function eachWay(options: CatgaOptions, test: (app: Catga) => Promise<void>): Promise<void> {
   await using alone = await catga({ ...options, handlers: [first(), second(), third()] });
   await test(alone);

@@ -1,4 +1,6 @@
-/** Idempotent commands whose contract makes the message id of the payload: alone, and between nodes. */
+/**
+ * Tests of idempotent commands whose contract makes the message id from the payload, in one process and between nodes.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { z } from "zod";
@@ -17,18 +19,18 @@ const Typed = command("Typed", {
   idempotent: { ttl: 60_000 },
   id: ({ cart }) => cart,
 });
-/** The same command for a sender that knows its name alone. */
+/** The same command, as a sender declares it that knows only its name, without `id`. */
 const Known = command<Cart, number>("Pay");
 const Paid = event<Cart>("Paid");
 
-/** Handlers that count their runs, and what they had for ids. */
+/** Makes handlers that record the ids of the messages that they get. */
 function counting() {
   const ids: string[] = [];
   const run = (_: unknown, ctx: { readonly id: string }) => ids.push(ctx.id);
   return { ids, handlers: [Pay.handle(run), Typed.handle(run)] };
 }
 
-/** A sender in the process of the handlers, then one in another. */
+/** Runs a test with a sender in the handlers' process, then with a sender in another process. */
 async function eachWay(test: (app: Catga, ids: string[]) => Promise<void>): Promise<void> {
   const local = counting();
   await using alone = await catga({ handlers: local.handlers });
@@ -71,7 +73,7 @@ describe("the id of a contract", () => {
 
   it("what is no id is INVALID_MESSAGE, before anything ran", async () => {
     await eachWay(async (app, ids) => {
-      // as from plain JavaScript
+      // payloads as plain JavaScript may pass them
       const wrong = [{ cart: 7 }, { cart: "" }, { cart: "x".repeat(257) }, null] as unknown as Cart[];
       for (const payload of wrong) {
         const { error } = await app.send(Pay, payload);

@@ -1,4 +1,4 @@
-/** An older and a newer contract of one name, at both ends of the wire: what docs/upgrading.md says. */
+/** Tests of an older and a newer contract of one name, at both ends of the network, as docs/upgrading.md describes. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
@@ -6,7 +6,7 @@ import { type Catga, catga, type Command, command, event, fail, type Handlers, q
 import { eventually } from "../../test/support/eventually.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 
-/** A program with the old contract and one with the new, which handles. */
+/** Starts a node with these handlers, and a node without handlers that sends to it. */
 async function pair(handlers: Handlers): Promise<{ sender: Catga; close: () => Promise<void> }> {
   const network = new MemoryNetwork();
   const handler = await catga({ network, id: "handler", handlers });
@@ -20,7 +20,10 @@ async function pair(handlers: Handlers): Promise<{ sender: Catga; close: () => P
   };
 }
 
-/** What a payload comes to, sent by one contract and handled by another, which gives back what it sees. */
+/**
+ * Sends a payload by one contract to a handler of another, which returns what it gets. Returns that value, or the
+ * error's code.
+ */
 async function sent(by: Command<never, unknown>, payload: unknown, to: Command<never, unknown>): Promise<unknown> {
   const echo = to.handle((seen: unknown) => seen);
   const { sender, close } = await pair(echo);
@@ -46,7 +49,7 @@ describe("an older and a newer contract of one name", () => {
 
   it("a field that is added with a default works in both directions", async () => {
     assertEquals(await sent(old, { sku: "tea" }, optional), { sku: "tea", qty: 1 });
-    // the sender's schema fills in nothing on the wire; the older one drops what it does not know
+    // a default of the sender's schema is not sent, and the older handler drops a member that it does not know
     assertEquals(await sent(optional, { sku: "tea", qty: 2 }, old), { sku: "tea" });
   });
 

@@ -1,4 +1,4 @@
-/** The end of an app: what it waits for, what it ends, and what comes after it. */
+/** Tests of the end of an app: what a drain waits for, what it aborts, and which calls fail afterwards. */
 import { describe, it } from "node:test";
 import { assertEquals, assertMatch, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { catga } from "../catga.ts";
@@ -14,7 +14,7 @@ import { VirtualClock } from "../memory/virtual_clock.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
 
-// loaded now: while a node loads them, virtual time would pass
+// loaded before the tests: while a node loads these modules, virtual time would pass
 import "../log/log.ts";
 import "../log/running/worker.ts";
 
@@ -123,7 +123,7 @@ describe("drain", () => {
     await begun.promise;
     await app.drain({ timeout: 1 });
     const held = lines.find((line) => line.includes("the drain goes on"));
-    assertMatch(held ?? "", / workflow Export \(1\)/); // what handed the run out may be under way, too
+    assertMatch(held ?? "", / workflow Export \(1\)/); // the line may name other work, too
   });
 
   it("waits for the handlers of published events", async () => {
@@ -145,7 +145,8 @@ describe("drain", () => {
   });
 
   it("waits on while a caller sends again as soon as its last send has ended", async () => {
-    // it once took the moment between the two for the end, and aborted the second with 30 s left
+    // regression: the drain once took the moment between the two sends for the end, and aborted the second one with 30
+    // s left
     const { app, clock } = localApp({
       handlers: Slow.handle(async () => {
         await new Promise<void>((resolve) => clock.after(100, resolve));
@@ -268,13 +269,13 @@ describe("drain", () => {
   }
 
   it("in a cluster, running handlers may still send to handlers that only this node has, or that they name it for", async () => {
-    // they once got NO_HANDLER: the node had taken itself out of its own view
+    // regression: these sends once got NO_HANDLER, because the node had removed itself from its own list of nodes
     const leaving = Promise.withResolvers<void>();
     const handlers = [
       Slow.handle(async (_, ctx) => {
         await leaving.promise;
         const results = [await ctx.send(Quick), await ctx.send(Quick, undefined, { node: "leaving" })];
-        // both nodes have this one
+        // both nodes handle `Shared`
         results.push(await ctx.send(Shared, undefined, { node: "leaving" }), await ctx.send(Shared));
         return results.map(({ value }) => value).join();
       }),
@@ -320,7 +321,7 @@ describe("drain", () => {
   });
 
   it("drain and closed reject when the connection cannot be closed", async () => {
-    // closed once never settled then
+    // regression: `closed` once never settled in this case
     const error = new Error("the socket is stuck");
     const { app } = localApp({ release: () => Promise.reject(error) });
     assertStrictEquals(await assertRejects(() => app.drain()), error);
@@ -379,7 +380,7 @@ describe("an app whose link to NATS carries nothing", await requireNatsServer(),
   it("is drained soon after its timeout, not when the link is noticed to be dead", { timeout: 300_000 }, async () => {
     await using server = await startNatsServer();
     await using proxy = await startTcpProxy(server.port);
-    // the usual pings would show after 15 s that the link is dead; then the subscriptions end
+    // no pings, which would show after 15 s that the connection is dead, and so end the subscriptions
     const nats = { servers: proxy.url, pingInterval: 600_000 };
     const app = await catga({ nats, handlers: Quick.handle(() => ""), logger: QUIET });
     proxy.freeze();

@@ -1,6 +1,6 @@
 /**
- * Code of the user's that never ends, in processes on NATS: their sends end, their apps drain, and then they end by
- * themselves.
+ * Tests of code of a program that never ends, in processes on NATS: its sends end, its apps drain, and then the
+ * processes end by themselves.
  */
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
@@ -22,7 +22,7 @@ describe("a process whose schemas, behaviors, handlers and loads never end", awa
         codes[line.where] = line.code;
         assert(line.took >= 490, `${line.where} ended after ${line.took} ms`);
       }
-      // of what had left for the shop the client cannot know that it did not run, unless it is told in time
+      // after a request has been sent, the client knows that the handler did not run only if it is told so in time
       const unsure = (where: string) => codes[where] === "UNAVAILABLE" ? "UNAVAILABLE" : "OUTCOME_UNKNOWN";
       assertEquals(codes, {
         CheckedBySender: "UNAVAILABLE",
@@ -37,7 +37,7 @@ describe("a process whose schemas, behaviors, handlers and loads never end", awa
       const drained = program.lines.find((line) => line.event === "drained");
       const ran = drained?.event === "drained" ? drained.ran : [];
       assertEquals([...new Set(ran)], ["ParsedBySender", "ParsedByHandler", "Load", "Hangs"]);
-      // on a busy machine one may have been sent again before it ran: each send runs once at most
+      // on a busy machine a request may have been sent again before it ran; each send may run once at most
       const sends = (where: string) => program.lines.filter((line) => line.event === "sent" && line.where === where);
       const runs = (where: string) => ran.filter((each) => each === where);
       assertEquals(ran.filter((where) => runs(where).length > sends(where).length), []);

@@ -1,6 +1,6 @@
 /**
- * Every send ends by its deadline, whatever the user's code does: a table of the places where it runs, and of the ways
- * in which it does not end.
+ * Tests that every send ends by its deadline, whatever the program's code does: a table of the places where such code
+ * runs, and of the ways in which it does not end.
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
@@ -14,7 +14,7 @@ import { eventually } from "../../test/support/eventually.ts";
 import { localApp } from "../../test/support/local_app.ts";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 
-/** What the user's code does in its place. */
+/** What the program's code does in the tested place. */
 type Act = () => void | Promise<void>;
 
 interface Schemas {
@@ -22,9 +22,9 @@ interface Schemas {
   readonly output?: Schema<unknown>;
 }
 
-/** The parts of a program with the user's code in one place. */
+/** The parts of a program, of which one contains the program's code under test. */
 interface Parts {
-  /** Of the contract, on the sender's side and on the handler's. */
+  /** Schemas of the contract, at the sender (`sender`) and at the handler (`receiver`). */
   readonly sender?: Schemas;
   readonly receiver?: Schemas;
   readonly behaviors?: readonly Behavior[];
@@ -35,9 +35,11 @@ interface Parts {
 interface Place {
   readonly name: string;
   readonly parts: (act: Act) => Parts;
-  /** Whether the handler has run by then. */
+  /** True if the handler has run before the code in this place is called. */
   readonly ran: boolean;
-  /** The code of what is thrown; `undefined`: the send rejects with it. */
+  /**
+   * Code of the result if the program's code throws in this place; `undefined`: the send rejects with the thrown error.
+   */
   readonly thrown: string | undefined;
 }
 
@@ -96,7 +98,7 @@ const REMOTE_PLACES: readonly Place[] = [
   ...RECEIVER_PLACES,
 ];
 
-/** When it ends, in ms, and what the sender does meanwhile. */
+/** When the program's code settles, the sender aborts, and the app drains, in ms; `Infinity`: never. */
 const ENDS = [
   { name: "never settles", settles: Infinity, aborts: Infinity, drains: Infinity },
   { name: "settles after the deadline", settles: 2_000, aborts: Infinity, drains: Infinity },
@@ -107,7 +109,7 @@ const ENDS = [
 ] as const;
 
 const DEADLINE = 500;
-/** The wheel's two ticks. */
+/** Tolerance: two ticks of the deadline wheel, in ms. */
 const TIMER = 20;
 
 for (const kind of ["command", "query"] as const) {
@@ -128,7 +130,7 @@ for (const kind of ["command", "query"] as const) {
           const wanted = expected(kind, place.ran, end);
           assertEquals([sent.code, sent.at <= wanted.at + TIMER], [wanted.code, true], `at ${sent.at}`);
           assertEquals(made.ran, place.ran ? 1 : 0);
-          // a handler that has begun counts until it has ended
+          // a handler that has begun counts as in progress until it has ended
           if (end.settles < Infinity || !place.ran) assertEquals([inside.underWay.count, inside.wheel.size], [0, 0]);
           assert(drained.at <= 100 + 100 + 1_000, `drained at ${drained.at}`);
           await clock.until(app.drain({ timeout: 0 }));
@@ -173,7 +175,8 @@ for (const kind of ["command", "query"] as const) {
           await clock.advance(5_000);
           const left = !SENDER_PLACES.includes(place);
           const wanted = expected(kind, place.ran || left, end);
-          // of what has left its sender cannot know; that it did not run may be told in time
+          // after a request has been sent, the sender does not know whether it ran, unless it is told in time that it
+          // did not
           const codes = [wanted.code, ...(left && !place.ran ? ["UNAVAILABLE"] : [])];
           assert(codes.includes(`${sent.code}`), `${sent.code} instead of ${codes}`);
           assert(sent.at - began <= wanted.at + TIMER, `settled at ${sent.at - began}`);
@@ -216,7 +219,7 @@ describe("user code before a handler that takes turns", () => {
       assertEquals((await clock.until(app.send(Turn, 1, { id }), 100)).value, "1");
       late.resolve();
       await clock.advance(100);
-      // what was told that it did not run has not run since
+      // the message that was refused as "did not run" has not run since
       assertEquals([ran, inside.underWay.count], [[1], 0]);
     });
   }
@@ -248,7 +251,7 @@ describe("user code around events", () => {
 
   it("a schema that never settles at an event's handler: given up at the app's timeout, and no handler runs", async () => {
     let calls = 0;
-    // the publisher's check passes, the handler's does not end
+    // the first call of the schema, at the publisher, returns; the second one, at the handler, never settles
     const Told = event<unknown>("Told", { input: schema(() => ++calls === 1 ? undefined : new Promise(() => {})) });
     let heard = 0;
     const { app, clock, inside } = localApp({ handlers: Told.on(() => void heard++), timeout: 500 });
@@ -318,7 +321,7 @@ describe("misuse by code that should be synchronous", () => {
   it("a key function that gives a promise is INVALID_MESSAGE, and what that rejects with is no crash", async () => {
     const Keyed = query<unknown, string>("Keyed", { key: (() => Promise.reject(new Error("bug"))) as never });
     const { app } = localApp({ handlers: Keyed.handle(() => "") });
-    const { error } = await app.send(Keyed, 1, { timeout: 500 }); // with options, so that the key is asked for
+    const { error } = await app.send(Keyed, 1, { timeout: 500 }); // with options, so that the key is made
     assertEquals(
       error?.message,
       "the key of Keyed cannot be made of this payload: it must be a string; got an instance of Promise",
@@ -376,7 +379,7 @@ describe("what handlers return", () => {
     const never = timed(clock, app.send(Odd, "never"));
     await clock.advance(600);
     assertEquals([thrown.code, never.code], ["HANDLER_FAILED", "TIMEOUT"]);
-    assertEquals(inside.underWay.count, 1); // the one that never ends
+    assertEquals(inside.underWay.count, 1); // the call that never ends
     await clock.until(app.drain({ timeout: 0 }));
   });
 
@@ -450,7 +453,7 @@ describe("sendAll", () => {
   });
 });
 
-/** A promise that does not keep to the rules. */
+/** A promise that breaks the rules of promises, in a way given by `how`. */
 class OddPromise extends Promise<unknown> {
   readonly how: string;
 
@@ -473,7 +476,7 @@ class OddPromise extends Promise<unknown> {
   }
 }
 
-/** A program with one contract, and the user's code in this place. */
+/** Makes a program with one contract, and with the code `act` in this place. */
 function program(kind: "command" | "query", place: Place, act: Act) {
   const parts = place.parts(act);
   const make = kind === "command" ? command : query;
@@ -488,7 +491,7 @@ function program(kind: "command" | "query", place: Place, act: Act) {
   return Object.assign(made, { here: sent.handle(handle), there: taken.handle(handle) });
 }
 
-/** Does nothing until so many ms have passed. */
+/** Returns code that settles after `ms` milliseconds. */
 function acting(clock: () => Clock, ms: number): Act {
   return () => new Promise((resolve) => ms < Infinity && clock().after(ms, resolve));
 }
@@ -505,7 +508,7 @@ function sending(send: SendBehavior): Behavior {
   return Object.assign((_: unknown, next: Parameters<Behavior>[1]) => next(), { send });
 }
 
-/** What became of a promise, and when, in ms of the clock. */
+/** How a promise settled, and when, in ms of the clock. */
 interface Timed {
   at: number;
   code: string | undefined;
@@ -521,7 +524,10 @@ function timed(clock: Clock, promise: Promise<unknown>): Timed {
   return seen;
 }
 
-/** What its sender is told, and when at the latest. `ran`: its handler ran, or may have. */
+/**
+ * Returns the code that the sender should get, and the latest time for it. `ran`: true if the handler has run, or may
+ * have.
+ */
 function expected(kind: string, ran: boolean, { aborts, drains }: typeof ENDS[number]): { code: string; at: number } {
   if (aborts < Infinity) return { code: "CANCELLED", at: aborts };
   const drained = drains < Infinity;
@@ -529,7 +535,7 @@ function expected(kind: string, ran: boolean, { aborts, drains }: typeof ENDS[nu
   return { code: ran ? unknown : drained ? "CLOSED" : "UNAVAILABLE", at: drained ? drains + 100 : DEADLINE };
 }
 
-/** What nobody handles would have been reported by now. */
+/** Waits until an unhandled rejection would have been reported. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 20));
 }

@@ -1,6 +1,6 @@
 /**
- * Every code that a result can have, and the shortest program that brings it about. Read it beside docs/errors.md: what
- * a code says of whether the handler ran is asserted here too.
+ * For every code that a result can have, the shortest program that leads to it. To be read beside docs/errors.md: the
+ * tests also assert what a code says about whether the handler ran.
  */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
@@ -100,7 +100,7 @@ describe("error code", () => {
     });
     await cluster.start("oven", { handlers, concurrency: 1 });
     const client = await cluster.start("client", { handlers: [], retries: 0 });
-    // 50 a second can be baked; for 400 ms there is no more than that to do
+    // the node can handle 50 messages a second, and has enough of them for 400 ms
     const first = Array.from({ length: 20 }, (_, n) => client.send(Bake, n));
     await clock.advance(210);
     const hasty = await clock.until(Promise.all(
@@ -329,7 +329,7 @@ describe("error code", () => {
   });
 });
 
-/** A schema whose messages fit when `qty` is positive: here none is. */
+/** A schema that refuses every payload, with an issue at `qty`. */
 const positive: Schema<{ qty: number }> = {
   "~standard": {
     version: 1,
@@ -338,10 +338,13 @@ const positive: Schema<{ qty: number }> = {
   },
 };
 
-/** A schema that every payload fits. */
+/** A schema that accepts every payload. */
 const anything: Schema<unknown> = { "~standard": { version: 1, vendor: "test", validate: (value) => ({ value }) } };
 
-/** A node that takes orders (a `slow` one never ends them) and a client that sees it; `ran`: what was ordered. */
+/**
+ * Starts a node that handles orders (with `slow`, never to their end), and a client that knows it; `ran`: the orders
+ * that were handled.
+ */
 async function shop({ slow = false, concurrency = 1_024 } = {}): Promise<
   { network: MemoryNetwork; shop: Catga; client: Catga; ran: string[]; kill(): void } & AsyncDisposable
 > {
@@ -366,7 +369,7 @@ async function shop({ slow = false, concurrency = 1_024 } = {}): Promise<
   return { network, shop, client, ran, kill, [Symbol.asyncDispose]: close };
 }
 
-/** The error of a result that must have this code. */
+/** Asserts that a result failed with this code, and returns its error. */
 function code(result: Result<unknown>, wanted: string): CatgaError {
   assertEquals(result.error?.code, wanted, result.error?.message);
   assert(result.error instanceof CatgaError);

@@ -64,7 +64,7 @@ describe("health", () => {
     const outage = new StoreOutage(cluster.network);
     const a = await cluster.start("a");
     outage.begin();
-    await cluster.clock.advance(40_000); // a record lives for 30 s
+    await cluster.clock.advance(40_000); // a node's record expires after 30 s
     assertEquals([a.health().status, a.health().member], ["unlisted", false]);
     outage.end();
     await cluster.clock.advance(10_000);
@@ -155,7 +155,10 @@ describe("health", () => {
   describe("handlers that go on long after their timeout are an alarm", () => {
     const Booked = event<{ room: string }>("Booked", { durable: true, key: ({ room }) => room });
 
-    /** Nodes a, which leads, and b, where twenty messages hang, with as many attempts. */
+    /**
+     * Starts nodes a, which leads the subscription, and b. Twenty messages hang in handlers, and have `attempts`
+     * attempts.
+     */
     async function hanging(attempts: number) {
       const cluster = new MemoryCluster();
       const { clock } = cluster;
@@ -182,7 +185,7 @@ describe("health", () => {
     it("until they end, or their process does", async () => {
       const { cluster, clock, leader, hung, alarms, end } = await hanging(10);
       await using _ = cluster;
-      // what hung there is handled here
+      // the messages that hung on b are then handled on a
       cluster.kill("b");
       await clock.advance(15_000);
       assertEquals(alarms(), [["node-gone", 1], ["handler-hanging", hung.a]]);
@@ -193,7 +196,7 @@ describe("health", () => {
     });
 
     it("also one whose message is a dead letter: it has the turn that all others wait for", async () => {
-      // an hour later nothing said why they stood still
+      // regression: an hour later, nothing said why the messages waited
       await using cluster = new MemoryCluster();
       const { clock } = cluster;
       const ends = Promise.withResolvers<void>();

@@ -1,4 +1,7 @@
-/** What a reload of modules in the same process does to apps. `reload_process_test.ts` does it with processes. */
+/**
+ * Tests of what happens to apps when modules are evaluated again in the same process. `reload_process_test.ts` tests it
+ * with real processes.
+ */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { Evaluations, hotEvaluation, type Reloadable } from "./hot_reload.ts";

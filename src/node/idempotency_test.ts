@@ -1,6 +1,6 @@
 /**
- * Idempotent commands as a user has them: through apps of one cluster, with nodes that die, freeze, drain and lose the
- * store.
+ * Tests of idempotent commands as a program uses them: through apps of one cluster, with nodes that die, freeze, drain
+ * and lose the store.
  */
 import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
@@ -198,7 +198,7 @@ describe("an idempotent command", () => {
     network.pause("a");
     const other = b.send(Pay, { amount: 2 }, { id: "2", node: "b", timeout: 60_000 });
     await clock.advance(30_000);
-    // the turn comes before any timer of the claim
+    // node a, which was paused, continues here before any timer of its claim runs
     turn.resolve();
     await clock.advance(0);
     network.resume("a");
@@ -281,7 +281,7 @@ describe("an idempotent command", () => {
     let runs = 0;
     const Stamp = command<{ at: string }, number, Code, { at: Date; order: number }>("Stamp", {
       idempotent: true,
-      // what it makes differs from call to call
+      // the schema returns another value at each call
       input: schema(({ at }: { at: string }) => ({ at: new Date(at), order: ++runs })),
     });
     const handlers = Stamp.handle(({ at }) => at.getTime());
@@ -368,7 +368,7 @@ describe("an idempotent command", () => {
     const appended: number[] = [];
     const app = await cluster.start("a", { handlers: Append.handle(({ n }) => void appended.push(n)) });
     const order = Array.from({ length: 10 }, (_, n) => n);
-    cluster.network.faults = { lostAck: 0.3 }; // a claim is known 5 s later, by its nonce
+    cluster.network.faults = { lostAck: 0.3 }; // a lost claim is found after 5 s
     const sent = order.map((n) => app.send(Append, { list: "l", n }, { id: `${n}`, timeout: 300_000 }));
     await cluster.clock.until(Promise.all(sent), 300_000);
     cluster.network.faults = {};
@@ -467,19 +467,19 @@ interface Run {
 }
 
 interface ShopOptions {
-  /** How long a payment takes, in ms. */
+  /** Duration of a payment, in ms. */
   readonly ms?: number;
-  /** The only node where it takes that long. */
+  /** The only node on which a payment takes `ms`; absent: on all nodes. */
   readonly slow?: string;
   readonly concurrency?: number;
   readonly nodes?: readonly string[];
-  /** Those whose store can be taken away. */
+  /** Nodes whose store the test can take away. */
   readonly outage?: readonly string[];
-  /** What the nth payment comes to. */
+  /** Returns the result of the nth payment. */
   readonly answer?: (n: number) => string | ReturnType<typeof fail>;
 }
 
-/** Nodes that all take payments; `client` takes none. */
+/** Starts nodes that all handle payments, and a node `client` that does not. */
 async function shops(
   options: ShopOptions = {},
 ): Promise<{ cluster: MemoryCluster; runs: Run[]; outage: StoreOutage }> {
@@ -501,7 +501,7 @@ async function shops(
   return { cluster, runs, outage };
 }
 
-/** The first of these nodes that is a candidate. */
+/** Returns a strategy that chooses the first of these nodes that is a candidate. */
 function first(...ids: string[]): Route {
   return (candidates) => ids.map((id) => candidates.find((node) => node.id === id)).find((node) => node !== undefined);
 }

@@ -30,7 +30,7 @@ describe("the local fast path", () => {
     event("Happened").on(() => {}),
   ];
 
-  /** The contracts that have a fast path; another node handles `shared`, too. */
+  /** Returns the contracts for which a node has a fast path. `shared`: a contract that another node handles, too. */
   function names(shared?: string): string[] {
     const { inside } = localApp({ handlers: contracts });
     const tools = { clock: systemClock, random: () => 0, logger: undefined };
@@ -82,7 +82,7 @@ describe("the local fast path", () => {
 });
 
 describe("a send to an asynchronous handler by the local fast path", () => {
-  /** Its handlers end when the test says so, with what it says. */
+  /** Makes an app whose handlers end when the test resolves their promise. */
   function held() {
     const Held = query<number, string>("Held", { timeout: 1_000 });
     const running = new Map<number, PromiseWithResolvers<string>>();
@@ -121,7 +121,7 @@ describe("a send to an asynchronous handler by the local fast path", () => {
     const second = app.send(Held, 2);
     running.get(1)!.resolve("late");
     await clock.advance(0);
-    const third = app.send(Held, 3); // made of what the first one left
+    const third = app.send(Held, 3); // reuses the object of the first
     assertEquals(contexts.get(1)!.signal.aborted, true);
     await clock.advance(500);
     running.get(3)!.resolve("third");
@@ -162,7 +162,9 @@ describe("a send to a handler with behaviors by the local fast path", () => {
   const Count = query<number, number>("Count");
   const handlers = [(n: number) => n, (n: number) => Promise.resolve(n)].map((handler) => Count.handle(handler));
 
-  /** The results of a send with this behavior: of a handler that returns at once, and of one that does not. */
+  /**
+   * Returns the results of sends through this behavior: to a handler that returns at once, and to an asynchronous one.
+   */
   async function through(behavior: Behavior): Promise<unknown[]> {
     const given: unknown[] = [];
     for (const handler of handlers) {

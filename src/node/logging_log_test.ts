@@ -1,4 +1,7 @@
-/** The lines about the log that an operator reads: each says what happened, to what, and what to do. */
+/**
+ * Tests of the log lines about subscriptions and messages, which operators read: each says what happened, to what, and
+ * what to do.
+ */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { Observation } from "../contract/observer.ts";
@@ -8,7 +11,7 @@ import { logTo } from "./logging.ts";
 const subscription = "shop/billing";
 const about = { subscription, contract: "Booked", id: "m1" };
 
-/** The lines of these observations, with their levels. */
+/** Returns the log lines for these observations, each with its level. */
 function linesOf(...seen: Observation[]): string[] {
   const lines: string[] = [];
   const at = (level: string) => (message: string) => void lines.push(`${level} ${message}`);

@@ -12,7 +12,7 @@ import type { LogFields, Logger, Observation } from "../contract/observer.ts";
 import { consoleWarnings, logTo } from "./logging.ts";
 import { consoleErrors } from "../../test/support/console_errors.ts";
 
-/** A logger that keeps `[level, message, fields]`. */
+/** Makes a logger that records each call as `[level, message, fields]`. */
 function keeping(): { logger: Logger; lines: [string, string, LogFields][] } {
   const lines: [string, string, LogFields][] = [];
   const at = (level: string) => (message: string, fields: LogFields) => void lines.push([level, message, fields]);
@@ -96,7 +96,7 @@ describe("logTo", () => {
     const observer = logTo(logger, "n1", { monotonic: () => 0 });
     observer({ type: "handler-failed", contract: "Create", id: "m1", error });
     observer({ type: "breaker", node: "n2", state: "open" });
-    // headers may hold secrets
+    // must not be logged, because headers may hold secrets
     const headers = { authorization: "Bearer of a secret" };
     observer({ type: "retry", contract: "Create", node: "n2", reason: "LOST", attempt: 2, headers });
     assertEquals(lines.map(([, , fields]) => fields), [

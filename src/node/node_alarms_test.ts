@@ -33,7 +33,7 @@ function setUp() {
     nodes = known.nodes ?? [own];
     return alarms.alarms(known.subscriptions ?? []).map(({ kind, about }) => `${kind} ${about}`);
   };
-  /** A node changes; these others are there then. Alarms are not asked for. */
+  /** Reports the change of a node, while `others` are the other live nodes. Alarms are not read. */
   const change = (change: "join" | "suspect" | "leave" | "lost", node: string, others: readonly NodeInfo[]) => {
     nodes = [own, ...others];
     alarms.take({ type: "node", change, node });
@@ -165,7 +165,7 @@ describe("NodeAlarms", () => {
   it("a subscription that stands still says why, with the cause of its last failure", () => {
     const { alarms, see } = setUp();
     alarms.take({ type: "subscription", subscription: "shop/mails", state: "stopped", reason: "10,000 are put aside" });
-    assertEquals(see({ subscriptions: [led] }), []); // it goes on already
+    assertEquals(see({ subscriptions: [led] }), []); // it continues already
     const lastFailure = {
       contract: "Placed",
       id: "m",

@@ -1,4 +1,7 @@
-/** A sender whose contract is another than that of the handler, under the same name: the handler's holds. */
+/**
+ * Tests of a sender whose contract differs from the handler's contract of the same name: the handler's contract
+ * decides.
+ */
 import { describe, it } from "node:test";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { type Catga, catga, command, event, type Handlers, query, type Result } from "../../mod.ts";
@@ -8,14 +11,17 @@ import type { Schema } from "../contract/schema.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { MemoryNetwork } from "../testing/mod.ts";
 
-/** The handler's node, and who sends to it. */
+/** A way to send to the handler: the sender, and the clock of its network. */
 interface Way {
   readonly clock: VirtualClock;
   readonly sender: Catga;
   close(): Promise<unknown>;
 }
 
-/** The sender is the handler's node in memory, or in a cluster, or another node. */
+/**
+ * By description: starts the handler's node, and a sender in the same process, in the same node of a cluster, or on
+ * another node.
+ */
 const WAYS: Record<string, (handlers: Handlers) => Promise<Way>> = {
   "in one process": async (handlers) => {
     const sender = await catga({ handlers });
@@ -57,7 +63,7 @@ for (const [where, open] of Object.entries(WAYS)) {
         sender.send(query("Paid"), undefined, { node: sender.self.id }),
       ];
       const results = await clock.until(Promise.all(sent));
-      const last = where === "in another node" ? "NO_HANDLER" : "INVALID_MESSAGE"; // that node does not handle it
+      const last = where === "in another node" ? "NO_HANDLER" : "INVALID_MESSAGE"; // that node has no handler for it
       assertEquals(results.map(code), ["INVALID_MESSAGE", "INVALID_MESSAGE", "INVALID_MESSAGE", last]);
       assertStringIncludes(results[0].error!.message, "query Pay did not run");
       assertStringIncludes(results[0].error!.message, "handles a command of this name");
@@ -66,7 +72,7 @@ for (const [where, open] of Object.entries(WAYS)) {
       assertEquals(answers.map(({ result }) => code(result)), ["INVALID_MESSAGE"]);
       await clock.until(sender.publish(event("Pay")));
       assertEquals(ran, []);
-      assertEquals((await clock.until(sender.send(command("Pay")))).ok, true); // another object of the same kind
+      assertEquals((await clock.until(sender.send(command("Pay")))).ok, true); // another contract object
       assertEquals(ran, ["Pay"]);
       await close();
     });
@@ -81,7 +87,7 @@ for (const [where, open] of Object.entries(WAYS)) {
         sender.send(plain, job("a1")),
         sender.send(other, job("a2")),
         sender.send(plain, job("b1")),
-        sender.send(plain, job("b2"), { key: "a" }), // a key that is given comes first
+        sender.send(plain, job("b2"), { key: "a" }), // the sender's key decides
       ];
       const turn = () => where === "in one process" ? new Promise((done) => setTimeout(done, 0)) : clock.advance(10);
       await turn();
@@ -152,7 +158,7 @@ for (const [where, open] of Object.entries(WAYS)) {
 
 describe("nodes with handlers of different kinds under one name", () => {
   it("get the messages of their kind; a node whose record does not say gets both", async () => {
-    await using stage = await openStage({ handles: ["Pay"] }); // without kinds
+    await using stage = await openStage({ handles: ["Pay"] }); // its record has no kinds
     const { app, other, network, clock } = stage;
     other.answerWith(() => "earlier");
     assertEquals(code(await clock.until(app.send(query("Pay"), undefined, { node: "other" }))), "earlier");

@@ -1,4 +1,7 @@
-/** Programs under the watchers of Deno and of Bun: they start again at each change, and no node of before stays. */
+/**
+ * Tests of programs under the watchers of Deno and of Bun: they start again at each change, and no node of an earlier
+ * start stays.
+ */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -17,7 +20,7 @@ const LIMIT = { timeout: 240_000 };
 const DENO = "Deno" in globalThis;
 const WATCHERS = DENO ? [["run", "-A", "--no-check", "--no-lock", "--watch"]] : [["--hot"], ["--watch"]];
 
-/** A program under a watcher of the runtime that runs this test; killed at the end. */
+/** A program under a watcher of the runtime that runs this test. It is killed when the test ends. */
 class Watched implements AsyncDisposable {
   output = "";
   ended: number | NodeJS.Signals | null | undefined;
@@ -51,7 +54,7 @@ class Watched implements AsyncDisposable {
     this.#child.on("exit", (code, signal) => this.ended = signal ?? code);
   }
 
-  /** Writes a generation into the program, and waits until it runs. */
+  /** Writes a new version of the program with this number, and waits until it runs. */
   async run(generation: number): Promise<void> {
     if (generation > 1) {
       await writeFile(this.#file, this.#source.replace('generation = "1"', `generation = "${generation}"`));
@@ -88,7 +91,7 @@ describe("a program under a watcher", { skip: process.platform === "win32" ? "no
       for (let generation = 1; generation <= 4; generation++) await program.run(generation);
       program.kill("SIGINT");
       await eventually("the end of the watcher", () => program.ended !== undefined);
-      // Deno's watcher ends half a second after Ctrl-C, whatever its program does
+      // no such line in Deno, whose watcher ends half a second after Ctrl-C, whatever its program does
       if (!DENO) assertStringIncludes(program.output, "generation 4 is closed\n");
     });
 

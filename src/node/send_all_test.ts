@@ -1,4 +1,4 @@
-/** Many sends at once, here and in a cluster. */
+/** Tests of `sendAll`, in one process and in a cluster. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { catga } from "../catga.ts";

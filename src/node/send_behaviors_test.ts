@@ -15,7 +15,7 @@ const Told = event<number>("Told");
 const inner = Inner.handle((n, ctx) => `${n} ${ctx.headers.by ?? "nobody"}`);
 const outer = Outer.handle(async (n, ctx) => unwrap(await ctx.send(Inner, n + 1)));
 
-/** A behavior that stands around sends alone. */
+/** Makes a behavior that wraps only sends, not handlers. */
 function around(send: SendBehavior): Behavior {
   return Object.assign((_: unknown, next: Parameters<Behavior>[1]) => next(), { send });
 }

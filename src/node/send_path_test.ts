@@ -1,4 +1,4 @@
-/** Events and broadcasts of an app without a cluster. */
+/** Tests of events and broadcasts in an app without a cluster. */
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import type { Code } from "../error.ts";

@@ -1,6 +1,4 @@
-/**
- * Locks, leadership and the cache as a user has them: through apps of one cluster, and in the handlers of its messages.
- */
+/** Tests of locks, leadership and the cache as a program uses them: through apps of one cluster, and in handlers. */
 import { assert, assertEquals, assertGreater, assertLess, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import {
@@ -66,7 +64,7 @@ describe("ctx.lock", () => {
       }));
       await using _ = cluster;
       assertEquals(told(await cluster.clock.until(b.send(Work, "k", { node: "a", ...options }))), answer);
-      await cluster.clock.advance(20); // its answer does not wait for that
+      await cluster.clock.advance(20); // the answer does not wait for the release
       assertEquals(await taken(cluster, b, "k", "k, too"), [false, false]);
       assertEquals(a.self.load.inFlight, 0);
     });
@@ -561,13 +559,13 @@ describe("cache", () => {
   });
 });
 
-/** Two nodes with the same handlers. */
+/** Starts two nodes with the same handlers. */
 async function pair(...handlers: Handler[]): Promise<{ cluster: MemoryCluster; a: Catga; b: Catga }> {
   const cluster = new MemoryCluster();
   return { cluster, a: await cluster.start("a", { handlers }), b: await cluster.start("b", { handlers }) };
 }
 
-/** Which of these keys somebody holds. */
+/** For each of these keys: true if somebody holds its lock. */
 function taken(cluster: MemoryCluster, app: Catga, ...keys: string[]): Promise<boolean[]> {
   return cluster.clock.until(Promise.all(keys.map(async (key) => {
     try {
@@ -584,13 +582,16 @@ function told(result: Result<unknown>): unknown {
   return result.ok ? result.value : result.error.code;
 }
 
-/** Of each edge: the node that waits, for which key, and the node that holds it. */
+/**
+ * Returns the edges of the deadlock in an error: for each, the node that waits, the key for which it waits, and the
+ * node that holds it.
+ */
 function cycleOf(error: CatgaError | undefined): string[][] {
   const { cycle } = error!.details as { cycle: DeadlockEdge[] };
   return cycle.map(({ node, waitsFor, heldBy }) => [node, waitsFor, heldBy.node]);
 }
 
-/** Rejects with the signal's reason when it aborts. */
+/** Returns a promise that rejects with the signal's reason when the signal aborts. */
 function aborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     if (signal.aborted) reject(signal.reason);

@@ -1,4 +1,4 @@
-/** What SIGTERM and SIGINT do to a process whose apps listen to them, in the runtime that runs this test. */
+/** Tests of what SIGTERM and SIGINT do to a process whose apps listen to them, in the runtime that runs this test. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { type ChildProcessByStdio, spawn } from "node:child_process";
@@ -9,15 +9,15 @@ import { eventually } from "../../test/support/eventually.ts";
 
 const PROGRAM = fileURLToPath(new URL("../../test/support/signals_program.ts", import.meta.url));
 const LIMIT = { timeout: 120_000 };
-/** How a process ends by these signals: in Deno SIGTERM becomes an exit code. */
+/** By signal: how a process that handles it ends; in Deno SIGTERM becomes an exit code. */
 const END = "Deno" in globalThis
   ? { SIGTERM: 143, SIGINT: "SIGINT" } as const
   : { SIGTERM: "SIGTERM", SIGINT: "SIGINT" } as const;
 
-/** A running program; killed when the test is done with it. */
+/** A process that runs the test program. It is killed when the test is done with it. */
 class Program implements Disposable {
   output = "";
-  /** The exit code, or the signal that ended it. */
+  /** Resolves with the exit code of the process, or with the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals | null>;
   #gone = false;
   readonly #child: ChildProcessByStdio<Writable, Readable, null>;
@@ -39,11 +39,11 @@ class Program implements Disposable {
   }
 
   kill(signal: NodeJS.Signals): void {
-    // not child.kill: in Deno that sends one signal only, and closes the pipes
+    // not by child.kill, which in Deno sends only one signal, and closes the pipes
     try {
       process.kill(this.#child.pid!, signal);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // it has just ended
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error; // the process has just ended
     }
   }
 
@@ -81,7 +81,8 @@ describe("signals", { skip: process.platform === "win32" ? "there are no signals
   it("a second one of the same kind ends the process at once", LIMIT, async () => {
     using program = new Program("one");
     await program.printed("working");
-    // two that come at the same time are one to the process; a third may come when it no longer listens
+    // repeated until the process ends: two signals at the same time count as one, and a third may come when nothing
+    // listens any more
     await eventually("the end", () => program.gone || program.kill("SIGTERM"));
     const ended = await program.ended;
     assertEquals([ended === END.SIGTERM || ended === "SIGTERM", program.output], [true, "working\n"]);

@@ -1,4 +1,7 @@
-/** `AbortSignal.timeout` in Deno 2.9 holds a process for as long as somebody listens to it, although all is done. */
+/**
+ * Tests with `AbortSignal.timeout`, which in Deno 2.9 keeps a process alive for as long as something listens to it:
+ * Catga must remove its listeners.
+ */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { OWN_RUNTIMES, startProgram } from "../../test/processes/node_process.ts";

@@ -148,7 +148,7 @@ describe("systemClock", () => {
     const warned = ({ name }: Error) => void warnings.push(name);
     process.on("warning", warned);
     await new Promise<void>((resolve) => systemClock.after(-5, resolve));
-    await new Promise<void>((resolve) => systemClock.soon(resolve)); // warnings are emitted in a later turn
+    await new Promise<void>((resolve) => systemClock.soon(resolve)); // warnings come in a later turn
     process.off("warning", warned);
     assertEquals(warnings, []);
   });
@@ -161,7 +161,7 @@ describe("systemClock", () => {
     await new Promise<void>((resolve) => systemClock.after(5, () => (calls.push("after"), resolve())));
     cancelled.cancel();
     assertEquals(calls, ["after"]);
-    // timers of both runtimes count whole ms
+    // 4, not 5, because timers of both runtimes count whole ms
     assertGreaterOrEqual(systemClock.monotonic() - start, 4);
   });
 

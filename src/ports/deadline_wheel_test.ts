@@ -4,7 +4,7 @@ import { Deadlined, DeadlineWheel } from "./deadline_wheel.ts";
 import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 
-const TURN = 40_960; // ms: 4,096 buckets of 10 ms
+const TURN = 40_960; // ms of a revolution: 4,096 buckets of 10 ms
 
 class Entry extends Deadlined {
   expired: number[] = [];
@@ -210,7 +210,7 @@ describe("DeadlineWheel", () => {
   });
 
   it("after a pause longer than a revolution, all that is due expires in the first tick", () => {
-    // a clock whose timers are late, as after the process was stopped
+    // a clock whose timers fire late, as after a pause of the process
     let now = 0;
     const due: (() => void)[] = [];
     const paused = Object.assign(new VirtualClock(), {
@@ -222,7 +222,7 @@ describe("DeadlineWheel", () => {
     for (const entry of entries) wheel.add(entry);
     now = 5 * TURN + 3;
     due.shift()!();
-    due.shift()!(); // behind all else of this moment
+    due.shift()!(); // the wheel acts after everything else of this moment
     assertEquals(entries.map(({ expired }) => expired.length), [1, 1, 1, 1, 0]);
     now = 9 * TURN + 10;
     due.shift()!();

@@ -6,7 +6,7 @@ import { throughElection } from "./election.ts";
 
 const random = () => 1;
 
-/** An operation that fails with `error` until `back` ms have passed, after 1 s each time. */
+/** Makes an operation that takes 1 s, and fails with `error` until `back` ms have passed. */
 function failing(clock: VirtualClock, error: Error, back: number) {
   const state = { attempts: 0 };
   const work = async () => {

@@ -1,4 +1,4 @@
-/** What {@link EventLog} promises, as tests: every implementation passes them. */
+/** Tests of what {@link EventLog} promises, which every implementation has to pass. */
 import { after, afterEach, before, describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { CatgaError } from "../error.ts";
@@ -15,42 +15,42 @@ import type {
   StoredMessage,
 } from "./event_log.ts";
 
-/** A connection to the streams. */
+/** A client's connection to the streams. */
 export interface LogClient {
   readonly log: EventLog;
-  /** Breaks its link; resolves when it knows. */
+  /** Breaks the client's connection; resolves when the client has noticed. */
   cut(): Promise<void>;
-  /** Mends it; resolves when it is connected again. */
+  /** Repairs the client's connection; resolves when the client is connected again. */
   restore(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Streams that the suite runs on. */
+/** The implementation that is tested. */
 export interface EventLogHarness extends AsyncDisposable {
-  /** Another client of the same streams. */
+  /** Connects another client to the same streams. */
   connect(): Promise<LogClient>;
-  /** Deletes a stream. */
+  /** Deletes a stream, as an operator does. */
   remove(name: string): Promise<void>;
-  /** Lets so many ms go by: in virtual time, or by waiting. */
+  /** Lets `ms` milliseconds pass: in virtual time, or by waiting. */
   pass(ms: number): Promise<void>;
-  /** The time of the server, in ms since 1970; about. */
+  /** Returns the approximate time of the server, in ms since 1970. */
   now(): number;
 }
 
-/** What a reader was given. */
+/** What a reader has passed to its callbacks. */
 interface Followed {
   readonly reader: LogReader;
   readonly messages: StoredMessage[];
   readonly starts: { mark: LogMark; state: LogState; lost: LogLoss | undefined }[];
   readonly faults: CatgaError[];
-  /** The data of the messages, as text. */
+  /** The data of the messages that the reader delivered, as text. */
   readonly texts: string[];
 }
 
-/** Bun ends a test after 5 s. */
+/** Timeout of long tests, in ms, because Bun otherwise ends a test after 5 s. */
 const slow = { timeout: 300_000 };
 
-/** Declares the tests; they share one server, and each has a stream of its own. */
+/** Defines the tests for one implementation; they share a server, and each test has a stream of its own. */
 export function eventLogSuite(name: string, start: () => Promise<EventLogHarness>): void {
   describe(`EventLog on ${name}`, () => {
     let harness: EventLogHarness;
@@ -71,7 +71,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       await harness[Symbol.asyncDispose]();
     });
 
-    /** A name of a stream, whose subjects begin with it. */
+    /** Returns a new name for a stream; the stream's subjects begin with it. */
     function newName(): string {
       return `suite_${++streams}`;
     }
@@ -80,12 +80,12 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       return client.log.open(stream, { subjects: [`${stream}.>`], replicas: 1, schedules: true });
     }
 
-    /** A stream without schedules. */
+    /** Opens a stream that cannot have schedules. */
     function openPlain(stream: string, client = first): Promise<LogStream> {
       return client.log.open(stream, { subjects: [`${stream}.>`], replicas: 1, schedules: false });
     }
 
-    /** A stream, and a function that appends to the subject `<name>.<last tokens>`. */
+    /** Opens a new stream. Returns it, and a function that appends to its subject `<name>.<tokens>`. */
     async function newStream(): Promise<
       [LogStream, (tokens: string, data?: string, options?: Partial<AppendOptions>) => Promise<number>]
     > {
@@ -93,7 +93,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       return [stream, (tokens, data = tokens, options = {}) => put(stream, tokens, data, options)];
     }
 
-    /** Appends a message that is stored, and gives its sequence. */
+    /** Appends a message, asserts that it is stored, and returns its sequence. */
     async function put(
       stream: LogStream,
       tokens: string,
@@ -105,7 +105,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       throw new Error(`not stored: ${inspect(appended)}`);
     }
 
-    /** Follows subjects of a stream until the test ends. */
+    /** Reads subjects of a stream until the test ends. */
     function follow(stream: LogStream, tokens: string | string[], options: Partial<FollowOptions> = {}): Followed {
       const followed = { messages: [], starts: [], faults: [], texts: [] } as Omit<Followed, "reader">;
       const reader = stream.follow({
@@ -124,7 +124,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       return { reader, ...followed };
     }
 
-    /** Lets time go by until something holds, 20 s at most. */
+    /** Lets time pass until `ask` returns something, but at most 20 s. */
     async function reached<T>(what: string, ask: () => T | Promise<T>): Promise<NonNullable<T>> {
       for (let passed = 0; passed <= 20_000; passed += 20) {
         const answer = await ask();
@@ -134,7 +134,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
       throw new Error(`waited 20 s in vain for ${what}`);
     }
 
-    /** Waits until a reader has given these texts, and has nothing more. */
+    /** Waits until a reader has delivered these texts, and asserts that there are no others and no faults. */
     async function gives({ texts, faults }: Followed, expected: string[]): Promise<void> {
       await reached(`${expected.length} messages`, () => texts.length >= expected.length);
       assertEquals(texts, expected);
@@ -299,7 +299,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
           "not stored",
           "UNAVAILABLE",
         ]);
-        await stream.state(); // behind what looks for the stream that did not answer, and would make it again
+        await stream.state(); // waits for the search for the unanswered stream, which would create it again
         await harness.remove(stream.name);
         const lost = await stream.append(`${stream.name}.a`, "", { timeout: 5_000 });
         assert(lost.type === "not stored" && lost.passing, inspect(lost));
@@ -481,7 +481,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         }
         await put(stream, "a", "next", { expect: kept });
         assertEquals((await stream.read(`${name}.a`, { from: 0 })).map(text), ["a", "next"]);
-        // one that was made with other settings, or that an operator has given them
+        // a stream that was created with other settings, or whose settings an operator has changed
         const looser = newName();
         await openPlain(looser);
         await first.log.open(looser, { ...options, subjects: [`${looser}.>`] });
@@ -498,7 +498,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
     });
 
     describe("append: schedule", () => {
-      /** Schedules a message for the subject `due`, under the subject `at.<id>`. */
+      /** Schedules a message for the stream's subject `due`, under the subject `at.<id>`. */
       function schedule(
         stream: LogStream,
         id: string,
@@ -1049,7 +1049,7 @@ export function eventLogSuite(name: string, start: () => Promise<EventLogHarness
         await append("a", "in its place");
         await append("a", "3");
         const { created } = (await stream.state())!;
-        // a message of that sequence was read 10 ms behind the first, then both were lost
+        // the mark of a message with that sequence, stored 10 ms after the first; both were lost
         const mark = { created, sequence: sequence + 1, time: before!.time + 10 };
         const all = follow(stream, ">", { after: mark });
         await reached("the last", () => all.texts.at(-1) === "3");
@@ -1301,7 +1301,7 @@ function text({ data }: StoredMessage): string {
   return new TextDecoder().decode(data);
 }
 
-/** The headers that are not the server's. */
+/** Returns the headers of a message without the server's own. */
 function own({ headers = {} }: StoredMessage): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith("Nats-")));
 }

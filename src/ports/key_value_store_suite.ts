@@ -1,4 +1,4 @@
-/** What {@link KeyValueStore} promises, as tests: every implementation passes them. */
+/** Tests of what {@link KeyValueStore} promises, which every implementation has to pass. */
 import { after, afterEach, before, describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
 import { CatgaError } from "../error.ts";
@@ -7,17 +7,17 @@ import { seededRandom } from "../memory/seeded_random.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { patiently } from "../../test/support/patient.ts";
 
-/** A store that the suite runs on. */
+/** The implementation that is tested. */
 export interface KeyValueHarness extends AsyncDisposable {
-  /** Another client of the same store. */
+  /** Connects another client to the same store. */
   store(): Promise<KeyValueStore>;
-  /** Lets so many ms go by: in virtual time, or by waiting. */
+  /** Lets `ms` milliseconds pass: in virtual time, or by waiting. */
   pass(ms: number): Promise<void>;
-  /** Its time, in ms. */
+  /** Returns the time of the store, in ms. */
   now(): number;
 }
 
-/** Declares the tests; they share one store, and each has a bucket of its own. */
+/** Defines the tests for one implementation; they share a store, and each test has a bucket of its own. */
 export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness>): void {
   describe(`KeyValueStore on ${name}`, () => {
     let harness: KeyValueHarness;
@@ -44,13 +44,13 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
       return first.open(newName(), options);
     }
 
-    /** One bucket, opened by two clients. */
+    /** Opens one new bucket by two clients. */
     async function openTwice(): Promise<[Bucket, Bucket]> {
       const bucket = newName();
       return [await first.open(bucket), await second.open(bucket)];
     }
 
-    /** Watches until the test ends; what was told. */
+    /** Watches a bucket until the test ends. Returns the list of reported changes, which grows. */
     async function follow(bucket: Bucket, prefix = "", signal?: AbortSignal): Promise<Change[]> {
       const told: Change[] = [];
       const until = signal ? AbortSignal.any([signal, watches.signal]) : watches.signal;
@@ -59,8 +59,9 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
     }
 
     /**
-     * The first change of each key, once there are so many keys. Each change is told once; a write that a busy server
-     * did not answer at once is repeated, and that is another change.
+     * Waits until changes of `keys` keys were reported, and returns the first change of each key. Asserts that each
+     * change was reported once; a write that a busy server did not answer at once is repeated, and that is another
+     * change.
      */
     async function oneOfEach(told: readonly Change[], keys: number): Promise<Change[]> {
       const first = () => new Map(told.toReversed().map((change) => [change.key, change]));
@@ -200,7 +201,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         await bucket.delete("b", { revision: seen.at(-1)! });
         seen.push(await bucket.create("b", "3"));
         for (let i = 1; i < seen.length; i++) assertGreater(seen[i]!, seen[i - 1]!);
-        // the clock in µs: it is ahead of any count of writes since
+        // revisions begin with the clock in µs, which is ahead of any number of writes since then
         assertGreater(seen[0]!, 1e15);
         assert(seen.every(Number.isSafeInteger));
       });
@@ -313,7 +314,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
               keys.slice(i, i + 500).map((key) => {
                 let late = false;
                 return patiently(() => {
-                  // one whose answer came too late may be there
+                  // a write whose answer came too late may have happened
                   const write = late ? bucket.put : bucket.create;
                   late = true;
                   return write.call(bucket, key, `${key.length}`);
@@ -552,7 +553,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         assertEquals(await bucket.entries(""), [{ key: "key", value: "value", revision }]);
       });
 
-      // the time that these need they spend once, together
+      // these tests need much time, and share one run
       const slow = { timeout: 300_000 };
       let course: Promise<Course> | undefined;
       const run = () => course ??= runTtls(newName());
@@ -606,14 +607,14 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
       });
 
       interface Course {
-        /** Of each key that is to expire, its last revision before that. */
+        /** By key that is to expire: the last revision before it expires. */
         readonly revisions: Map<string, number>;
-        /** The keys whose expiry was told before their time. */
+        /** Keys whose expiry was reported too early. */
         readonly early: string[];
-        /** The keys that were there when the expiry of the short ones had been told, and at the end. */
+        /** The keys that existed when the expiry of the short ones was reported (`later`), and at the end (`end`). */
         readonly later: string[];
         readonly end: string[];
-        /** What `create` gave for a key that had expired. */
+        /** What `create` returned for a key that had expired. */
         readonly again: number | undefined;
         readonly told: Change[];
       }
@@ -622,12 +623,12 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         const bucket = await first.open(name);
         const watching = new AbortController();
         const told: Change[] = [];
-        /** When each key may expire, and those that did before. */
+        /** By key: the time at which it may expire. `early`: keys that were reported as expired before. */
         const due = new Map<string, number>();
         const early: string[] = [];
         await bucket.watch("", (change) => {
           told.push(change);
-          // the server counts in whole ms
+          // a tolerance of 1 ms, because the server counts in whole ms
           if (change.type === "expire" && harness.now() < due.get(change.key)! - 1) early.push(change.key);
         }, { signal: watching.signal });
         const keys = async () => (await bucket.entries("")).map((entry) => entry.key);
@@ -663,7 +664,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         const later = await keys();
         const again = await bucket.create("short/created", "again");
 
-        await expiry("renewed"); // a second after those whose ttl was taken away would have
+        await expiry("renewed"); // a second after keys whose ttl was removed would have expired
         const end = await keys();
         watching.abort();
         return { revisions, early, later, end, again, told };
@@ -672,7 +673,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
   });
 }
 
-/** Keys put together of empty parts, separators, wildcards, escapes, emoji and long runs; the same ones each time. */
+/** Makes keys of empty parts, separators, wildcards, escapes, emoji and long runs; the same keys each time. */
 function madeUpKeys(count: number): Set<string> {
   const parts = [
     "",
@@ -707,7 +708,7 @@ function madeUpKeys(count: number): Set<string> {
   return keys;
 }
 
-/** Strings that an encoding of keys might mix up, lose or refuse. */
+/** Returns strings that an encoding of keys might mix up, lose or refuse. */
 function everySortOfKey(): string[] {
   const parts = ["", "a", "A", ".", "..", "/", " ", "*", ">", "$", "=", "%", "_", "-", "\\", ":", "~", "+"];
   const pairs = parts.flatMap((left) => parts.map((right) => left + right));
@@ -804,7 +805,7 @@ function everySortOfKey(): string[] {
   const long = ["k", "K", ".", " ", "=", "=2E", "a.", "你", "👋"].flatMap((unit) =>
     [255, 256, 1_000, MAX_KEY_LENGTH].map((length) => unit.repeat(length).slice(0, length - length % unit.length))
   );
-  // two that differ in nothing but their last character, or their length
+  // pairs of keys that differ only in the last character, or in their length
   const twins = ["a", "你"].flatMap((
     unit,
   ) => [`${unit.repeat(4_095)}x`, `${unit.repeat(4_095)}y`, unit.repeat(4_094), unit.repeat(4_095)]);

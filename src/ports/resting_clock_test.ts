@@ -40,7 +40,7 @@ describe("RestingClock", () => {
     assertEquals(fired, []);
     cancel();
     clock.wake();
-    clock.wake(); // no timer is set twice
+    clock.wake(); // must not set a timer twice
     await below.advance(200);
     assertEquals(fired, [`a at ${began + 50}`, `b at ${began + 100}`]);
   });

@@ -1,21 +1,21 @@
-/** What {@link Transport} promises, as tests: every implementation passes them. */
+/** Tests of what {@link Transport} promises, which every implementation has to pass. */
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { CatgaError } from "../error.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import type { Transport, TransportMessage, TransportStatus } from "./transport.ts";
 
-/** A network that the suite runs on. Its transports take the errors of callbacks without a word. */
+/** The implementation that is tested. Its transports ignore the errors of callbacks. */
 export interface TransportHarness extends AsyncDisposable {
-  /** A new connection to the network. */
+  /** Makes a new connection to the network. */
   connect(): Promise<Transport>;
-  /** Breaks the link of a transport; resolves when the transport knows. */
+  /** Breaks a connection; resolves when the transport has noticed. */
   cut(transport: Transport): Promise<void>;
-  /** Mends it; resolves when the transport is connected again. */
+  /** Repairs a connection; resolves when the transport is connected again. */
   restore(transport: Transport): Promise<void>;
 }
 
-/** Declares the tests; each runs on a network of its own. */
+/** Defines the tests for one implementation; each test has a network of its own. */
 export function transportSuite(name: string, start: () => Promise<TransportHarness>): void {
   describe(`Transport on ${name}`, () => {
     let network: TransportHarness;
@@ -36,7 +36,7 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
       return transport;
     }
 
-    /** Two connections and what the second receives on `subject`. */
+    /** Makes two connections. Returns them, and the list of messages that the second one receives on `subject`. */
     async function pair(subject: string): Promise<{ alice: Transport; bob: Transport; got: TransportMessage[] }> {
       const [alice, bob] = await Promise.all([connect(), connect()]);
       const got = await collect(bob, subject);
@@ -618,7 +618,10 @@ export function transportSuite(name: string, start: () => Promise<TransportHarne
   });
 }
 
-/** Subscribes, waits until the network knows, and keeps what comes (after `also` had it). */
+/**
+ * Subscribes to a subject, and waits until the network knows the subscription. Returns the list of received messages,
+ * which grows; `also` is called with each message first.
+ */
 async function collect(
   transport: Transport,
   subject: string,

@@ -1,4 +1,4 @@
-/** The errors of the port; what a transport does is in `transport_suite.ts`. */
+/** Tests of the errors of the transport port; `transport_suite.ts` tests what a transport does. */
 import { describe, it } from "node:test";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { CatgaError } from "../error.ts";

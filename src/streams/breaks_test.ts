@@ -1,4 +1,4 @@
-/** Streams whose nodes die, freeze, leave and are cut off, on virtual time. */
+/** Tests, on virtual time, of streams whose nodes die, freeze, leave and are cut off. */
 import { assert, assertEquals, assertLess, assertLessOrEqual, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { CatgaError, stream } from "../../mod.ts";
@@ -13,7 +13,10 @@ const Going = stream<{ from: number; to: number }, number>("Going", {
   resume: (input, last) => ({ ...input, from: (last ?? input.from - 1) + 1 }),
 });
 
-/** A cluster of workers and a reader; an item every `pace` ms, at once without. */
+/**
+ * Starts a cluster of nodes that handle streams, and a reader. The handlers yield an item every `pace` ms; with 0, at
+ * once.
+ */
 async function open(pace = 0, names: readonly string[] = ["w1", "w2", "w3"]) {
   const seen = { begun: 0, finals: 0, nodes: [] as string[], reasons: [] as string[] };
   async function* lines(
@@ -38,7 +41,7 @@ async function open(pace = 0, names: readonly string[] = ["w1", "w2", "w3"]) {
     node: (id) => id === "reader" ? {} : { handlers },
   });
   const reader = cluster.app("reader");
-  /** The node that feeds the stream which was read last. */
+  /** Returns the node whose handler last began a stream. */
   const feeder = () => seen.nodes.at(-1)!;
   return { cluster, reader, seen, feeder, [Symbol.asyncDispose]: () => cluster[Symbol.asyncDispose]() };
 }
@@ -153,7 +156,7 @@ describe("a reader that dies", () => {
     cluster.cut("reader");
     await cluster.advance(1_000);
     cluster.restore("w1");
-    await cluster.advance(1_500); // its ping bounces
+    await cluster.advance(1_500); // time for its ping to come back undelivered
     cluster.cut("w1");
     await cluster.advance(1_500);
     cluster.restore("reader");

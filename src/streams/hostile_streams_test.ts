@@ -1,5 +1,6 @@
 /**
- * What a process that reads or feeds a stream, and a handler of one, cannot do to a node: frames by hand, in memory.
+ * Tests of what a process that reads or sends a stream, or the handler of a stream, cannot do to a node. Frames are
+ * written by hand, in memory.
  */
 import { assert, assertEquals, assertLess } from "@std/assert";
 import process from "node:process";
@@ -14,7 +15,7 @@ import { ItemReceiver } from "./flow_control.ts";
 const Feed = stream<void, string>("Feed");
 const Odd = stream<void, number>("Odd");
 
-/** A node with these handlers, and a process that writes frames to it by hand. */
+/** Starts a node with these handlers, and a connection that writes frames to it by hand. */
 async function open(handlers: CatgaOptions["handlers"], options: CatgaOptions = {}) {
   const network = new MemoryNetwork();
   const node = await catga({ network, id: "worker", handlers, logger: QUIET, ...options });
@@ -35,7 +36,7 @@ async function open(handlers: CatgaOptions["handlers"], options: CatgaOptions = 
   return { node, got, send, [Symbol.asyncDispose]: () => node[Symbol.asyncDispose]() };
 }
 
-/** The items of frames. */
+/** Returns the items of frames, without the frames' headers. */
 const items = (frames: readonly string[]) => frames.flatMap((frame) => (JSON.parse(frame) as unknown[][]).slice(3));
 
 describe("a reader of a stream in another process", () => {

@@ -1,4 +1,4 @@
-/** What streams promise, over any network and in one process: the tests that all of them pass. */
+/** Tests of what streams promise; they run in one process, in memory and over NATS. */
 import { assert, assertEquals, assertLessOrEqual, assertRejects, assertThrows } from "@std/assert";
 import { it } from "node:test";
 import { z } from "zod";
@@ -16,11 +16,11 @@ import { eventually } from "../../test/support/eventually.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 import { retry } from "../behaviors/mod.ts";
 
-/** Where the tests run. */
+/** The network on which the tests run. */
 export interface StreamsHarness {
-  /** An app that reads, and one that has the handlers; they may be one. */
+  /** Starts an app that reads, and an app with the handlers; they may be the same app. */
   open(options: CatgaOptions): Promise<{ reader: Catga; worker: Catga; close(): Promise<void> }>;
-  /** Whether both are one process. */
+  /** True if reader and handlers are in one app. */
   readonly one: boolean;
 }
 
@@ -35,7 +35,7 @@ const Held = stream<{ size: number }, string>("Held", { window: { items: 8, byte
 const Odd = stream<string, number>("Odd");
 const Sum = command<{ to: number }, number>("Sum");
 
-/** Reads all that comes: the items, and the code of the failure at the end. */
+/** Reads a stream to its end. Returns the items, and the code of the failure, if it failed. */
 async function readAll<T>(
   items: AsyncIterable<T>,
 ): Promise<{ items: T[]; code: string | undefined; details?: unknown }> {
@@ -49,9 +49,9 @@ async function readAll<T>(
   return { items: all, code: undefined };
 }
 
-/** Defines the tests of streams. */
+/** Defines the tests of streams for one network. */
 export function streamsSuite(harness: StreamsHarness): void {
-  /** What the handlers saw. */
+  /** What the handlers did: streams begun, items made, `finally` blocks run, reasons of aborts. */
   const seen = { begun: 0, made: 0, finals: 0, reasons: [] as string[] };
   const count = Count.handle(async function* ({ to, bad, wait }, ctx) {
     seen.begun++;
@@ -242,7 +242,7 @@ export function streamsSuite(harness: StreamsHarness): void {
       assertLessOrEqual(seen.made, 110);
       await items.return!();
       if (harness.one) return;
-      const large = reader.stream(Held, { size: 400 }); // 1,000 bytes of window
+      const large = reader.stream(Held, { size: 400 }); // its window is 1,000 bytes
       await large.next();
       await eventually("three items", () => seen.made >= 3 && seen.made < 8);
       for (let i = 0; i < 100; i++) {
@@ -266,12 +266,12 @@ export function streamsSuite(harness: StreamsHarness): void {
     "a handler reads streams with its context, and they end with it",
     within(async ({ reader }) => {
       assertEquals((await reader.send(Sum, { to: 500 })).value, 125_250);
-      // on a busy machine one may not be sent in its time, which is a TIMEOUT
+      // repeated, because on a busy machine a request may not be sent in time, which is a TIMEOUT
       await eventually("one that has begun", async () => {
         const { error } = await reader.send(Sum, { to: 1e9 }, { timeout: 1_000 });
         return error?.code === "OUTCOME_UNKNOWN";
       });
-      // others may have begun that were given up
+      // earlier attempts may have begun streams, too
       await eventually("all streams to end", () => seen.finals >= 2 && seen.finals === seen.begun);
     }),
   );
@@ -298,7 +298,7 @@ export function streamsSuite(harness: StreamsHarness): void {
       assertEquals([whole.items, whole.code], [[1], "TIMEOUT"]);
       await eventually("both to end", () => ended === 2);
       await close();
-      // a reader that takes its time is not idle
+      // the time in which the reader does not read does not count
       const slowly = reader.stream(Count, { to: 3 }, { idle: 1_000 });
       for (let n = 1; n <= 3; n++) {
         assertEquals((await slowly.next()).value, n);
@@ -325,7 +325,7 @@ export function streamsSuite(harness: StreamsHarness): void {
     "an item that cannot be sent ends the stream, and the items before it arrive",
     within(async ({ reader }) => {
       const answer = await readAll(reader.stream(Odd, "function"));
-      // in one process nothing is encoded
+      // in one process nothing is encoded, so a function is passed on
       if (harness.one) return assertEquals(answer.items.length, 3);
       assertEquals([answer.items, answer.code], [[1], "INVALID_RESPONSE"]);
     }),

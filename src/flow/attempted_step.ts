@@ -55,6 +55,10 @@ export class AttemptedStep extends StepCall {
     this.#isFresh = state.isFresh && !state.handedOver.has(called.name);
   }
 
+  override get mayHaveBegun(): boolean {
+    return this.#hasBegun || !this.#isFresh;
+  }
+
   override get ongoing(): OngoingAttempt | undefined {
     return this.#ongoing;
   }
@@ -182,7 +186,7 @@ export class AttemptedStep extends StepCall {
   #isGivenUp(): boolean {
     const { phase, journal } = this.state;
     if (journal.cancelled === undefined || phase !== "handler") return false;
-    if (this.needsOutcome && (this.#hasBegun || !this.#isFresh)) return false;
+    if (this.needsOutcome && this.mayHaveBegun) return false;
     this.giveUp();
     return true;
   }

@@ -77,6 +77,17 @@ describe("a step that was recorded with an undo, and that a changed handler does
     assertEquals(undone, []);
   });
 
+  it("has a cancelled run stuck whose handler returns without it (the run ended, and the charge stayed)", async () => {
+    const undone = await changed([waiting, () => Promise.resolve()], async (app, run, change) => {
+      unwrap(await app.cancel(Order, run, "enough"));
+      await stuck(app, run);
+      change(0);
+      await (await infoOf(app, run)).retry();
+      assertEquals((await app.result(Order, run)).error?.code, "CANCELLED");
+    });
+    assertEquals(undone, ["charge, version 0"]);
+  });
+
   it("has a run stuck that was undoing when it was changed (it ended, and the charge stayed)", async () => {
     const closed = async (flow: Flow) => {
       await charge(flow, () => {

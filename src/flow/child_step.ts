@@ -33,6 +33,10 @@ export class ChildStep extends StepCall {
     this.#isFresh = state.isFresh;
   }
 
+  override get mayHaveBegun(): boolean {
+    return this.#hasBegun || !this.#isFresh;
+  }
+
   /** The child: the run that is recorded for this step, even if a changed handler would start another one. */
   get #child(): RunRef {
     const { ref, journal } = this.state;
@@ -71,7 +75,7 @@ export class ChildStep extends StepCall {
    */
   #isGivenUp(): boolean {
     const { state, state: { journal, phase } } = this;
-    if (journal.cancelled === undefined || phase !== "handler" || this.#hasBegun || !this.#isFresh) return false;
+    if (journal.cancelled === undefined || phase !== "handler" || this.mayHaveBegun) return false;
     if (journal.wasTold(this.name, this.#child)) return false;
     this.end();
     state.halt();

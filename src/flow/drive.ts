@@ -13,7 +13,9 @@
  * 4. A run that fails waits for the outcomes of all steps that began, then undoes them, the latest first. A run whose
  *    handler returns ends at once, and nothing is recorded after its end.
  * 5. The handler sees no entry that was recorded after a cancel; steps with `undo` that may have begun get an outcome,
- *    and are undone.
+ *    and are undone. A handler that has not called all recorded steps with `undo` does not undo a cancelled run:
+ *    another version does, or the run is stuck. A handler that has thrown undoes only if all steps that may have begun
+ *    are known.
  * 6. The handler sees ends of steps, sleeps and waits in the order of the journal, one at a time: each replay takes the
  *    same way.
  */
@@ -82,6 +84,7 @@ export class Drive {
       rest: () => this.#rest(),
       couldTakeSignal: () => this.#waits.couldTakeSignal(),
       undoable: () => this.#steps.undoable,
+      needsOutcome: (step) => this.#steps.needsOutcome(step),
       onNews: () => this.#onNews(),
       stopped: (why, end) => this.#steps.stopped(why, end === "restart" && this.error === undefined),
     });
@@ -328,13 +331,14 @@ export class Drive {
    * another error, or a cancel, is recorded by then.
    */
   #fails(error?: RecordedError): void {
-    this.#finish = () => this.#undoing.begin(error);
+    this.#finish = () => this.#undo(error, this.journal.cancelled !== undefined);
     this.#state.failed = true;
     this.#waits.abandon();
   }
 
   #threw(error: unknown): void {
     if (this.#handlerIsOver) return;
+    this.#state.handlerThrew();
     // another version of the workflow can undo the steps that have begun
     if (!this.#state.isHalting || this.#mayBeTaken(error)) return this.#runAgain(error);
     // other branches of the handler may still call the remaining steps
@@ -393,7 +397,7 @@ export class Drive {
         (journal.failing ?? journal.cancelled) !== undefined && this.#runs && this.#finish === undefined &&
         (state.calls.size > 0 || state.halted > 0)
       ) {
-        this.#finish = () => this.#undoing.begin(undefined, true);
+        this.#finish = () => this.#undo(undefined, true);
       }
       if (this.#finish !== undefined) {
         if (this.#steps.open) return this.#suspend();
@@ -404,6 +408,42 @@ export class Drive {
     }
     if (state.calls.size > 0) this.#suspend();
     else if (state.phase === "handler") this.#strays();
+  }
+
+  /**
+   * Undoes the steps. `isHalted`: the handler did not decide that the run fails; if it lacks a step that may have to be
+   * undone, a node of another version undoes the run, or an operator has to decide.
+   */
+  #undo(error: RecordedError | undefined, isHalted: boolean): void {
+    const state = this.#state;
+    const { host, ref, refusedBy } = state;
+    const { begun, done } = this.#missing;
+    const [step] = isHalted ? [...begun, ...done] : [];
+    if (step === undefined) return this.#undoing.begin(error);
+    const message = `the handler does not get to ${step}, which is to be undone`;
+    if (host.afterRefusal(ref, this.journal, new Set(refusedBy)) !== "stuck") {
+      this.#refusal = new Error(message);
+      return state.stop("refused");
+    }
+    const [open] = begun;
+    if (open === undefined) return this.#undoing.begin(error, true);
+    const failures = this.journal.failures.get(open);
+    if (failures !== undefined && failures.next === undefined) return this.#suspend(); // it is stuck already
+    const why = "the handler was changed, or stops, before it; " +
+      `${open} may be done: deploy one that calls it, and retry, or skip "${open}"`;
+    state.recorder.recordStuck(open, { code: "HANDLER_FAILED", message: `${message}: ${why}` });
+  }
+
+  /** Names of recorded steps with an `undo` that the handler has not called: without an outcome, and done ones. */
+  get #missing(): { readonly begun: readonly string[]; readonly done: readonly string[] } {
+    const { names, notReached } = this.#state;
+    const { outcomes, undone, failures, failing } = this.journal;
+    const failed = [...failures].flatMap(([step, { undo }]) => undo ? [step] : []);
+    const done = [...outcomes].flatMap(([step, { ok, undo }]) => ok && undo && !undone.has(step) ? [step] : []);
+    const isMissing = (step: string) => !names.has(step);
+    // once `failing` is recorded, all steps that had begun have an outcome
+    const begun = failing === undefined ? [...new Set([...notReached, ...failed.filter(isMissing)])] : [];
+    return { begun, done: done.filter(isMissing) };
   }
 
   /**

@@ -47,6 +47,8 @@ export interface RecordedDrive {
   readonly byCancel: boolean;
   /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: not known. */
   readonly begun: readonly string[] | undefined;
+  /** Returns true if a cancelled run waits for the outcome of this step. */
+  needsOutcome(step: string): boolean;
   /** Returns true if a wait of the handler, whose end is not stored yet, could take a stored signal. */
   couldTakeSignal(): boolean;
   /** Called after messages of other processes were applied to the journal. */
@@ -158,7 +160,11 @@ export class DriveRecorder {
    */
   failedAttempt(step: string, error: RecordedError): JournalEntry & { readonly t: "failed" } {
     const begun = step === "" ? this.#drive.begun : undefined;
-    return { t: "failed", step, error, ...(begun !== undefined && begun.length <= MAX_BEGUN ? { begun } : {}) };
+    return {
+      ...{ t: "failed", step, error },
+      ...(this.#drive.needsOutcome(step) ? { undo: true } : {}),
+      ...(begun !== undefined && begun.length <= MAX_BEGUN ? { begun } : {}),
+    };
   }
 
   /** Stores all entries that were recorded so far. Resolves with `false` if the execution of the run has ended. */

@@ -71,8 +71,10 @@ export interface DriveOwner {
   rest(): void;
   /** Returns true if a wait of the handler, whose end is not stored yet, could take a stored signal. */
   couldTakeSignal(): boolean;
-  /** Returns the names of steps with an `undo` that the handler has called, and that have no outcome. */
+  /** Returns the names of steps with an `undo` that the handler has called, may have begun, and have no outcome. */
   undoable(): readonly string[];
+  /** Returns true if a cancelled run waits for the outcome of this step, which the handler has called. */
+  needsOutcome(step: string): boolean;
   /** Called in the turn after entries of other processes were applied. */
   onNews(): void;
   /**
@@ -132,6 +134,8 @@ export class DriveState {
    * known.
    */
   readonly #begunBefore: ReadonlySet<string> | undefined;
+  /** {@link DriveState.isFresh} at the time at which the handler threw; `undefined`: the handler has not thrown. */
+  #wasFresh: boolean | undefined;
   /** True if entries of other processes were applied, and the pending calls have not been told yet. */
   #hasNews = false;
 
@@ -195,19 +199,21 @@ export class DriveState {
 
   /** Names of steps with an `undo` that may have begun and have no outcome; `undefined`: not known. */
   get begun(): readonly string[] | undefined {
-    return this.isFresh || this.#begunBefore !== undefined
-      ? [...this.#owner.undoable(), ...this.#notReached]
-      : undefined;
+    // ends of other branches, after the handler has thrown, do not prove that it has come as far as another process
+    const isKnown = this.#begunBefore !== undefined || (this.#wasFresh ?? this.isFresh);
+    return isKnown ? [...this.#owner.undoable(), ...this.notReached] : undefined;
   }
 
   /** True once the handler has called all steps with an `undo` that may have begun and have no outcome. */
   get hasReachedAllBegun(): boolean {
-    return this.begun !== undefined && this.#notReached.length === 0;
+    return this.begun !== undefined && this.notReached.length === 0;
   }
 
-  get #notReached(): readonly string[] {
-    const { names, journal: { outcomes } } = this;
-    return [...this.#begunBefore ?? []].filter((name) => !names.has(name) && !outcomes.has(name));
+  /** Names of steps with an `undo` that may have begun before this execution, and that the handler has not called. */
+  get notReached(): readonly string[] {
+    const { names, journal: { outcomes, everBegun } } = this;
+    const before = new Set([...this.#begunBefore ?? [], ...everBegun]);
+    return [...before].filter((name) => !names.has(name) && !outcomes.has(name));
   }
 
   /** Returns true if the handler may see the run's entry of this number. */
@@ -251,6 +257,15 @@ export class DriveState {
   halt(): void {
     this.halted++;
     this.activity.askForTurn();
+  }
+
+  /** Called when the handler has thrown. */
+  handlerThrew(): void {
+    this.#wasFresh ??= this.isFresh;
+  }
+
+  needsOutcome(step: string): boolean {
+    return this.#owner.needsOutcome(step) || this.notReached.includes(step);
   }
 
   couldTakeSignal(): boolean {

@@ -83,12 +83,16 @@ export type DrivenEntry =
   | { readonly t: "held"; readonly shape?: string }
   /** A step has ended with its outcome. `undo`: the step has to be undone if the run fails. */
   | { readonly t: "done"; readonly step: string; readonly outcome: RecordedOutcome; readonly undo?: boolean }
-  /** An attempt of a step, `undo` or handler failed. `next`: time of the next attempt; absent: the run is stuck. */
+  /**
+   * An attempt of a step, `undo` or handler failed. `next`: time of the next attempt; absent: the run is stuck. `undo`:
+   * the step has an `undo`, or starts another run.
+   */
   | {
     readonly t: "failed";
     readonly step: string;
     readonly error: RecordedError;
     readonly next?: number;
+    readonly undo?: boolean;
     /** For an attempt of the handler: steps with an `undo` that may have begun, as in {@link Journal.begun}. */
     readonly begun?: readonly string[];
   } & TimedEntry
@@ -150,6 +154,8 @@ export interface Failures {
   /** Time of the next attempt, in ms since 1970; `undefined`: an operator has to decide. */
   readonly next: number | undefined;
   readonly scheduled: boolean;
+  /** True if the step has an `undo`, or starts another run: a cancelled run needs the outcome of the step. */
+  readonly undo: boolean;
 }
 
 /** A recorded sleep or wait with a time limit, which has not ended. */
@@ -199,6 +205,8 @@ export class Journal {
    * known, because a process may have continued the run since, or did not know which steps earlier processes had begun.
    */
   begun: ReadonlySet<string> | undefined;
+  /** Steps that {@link Journal.begun} has ever named. */
+  readonly everBegun = new Set<string>();
   readonly sleeps = new Map<string, Timed>();
   /** By sleep that has ended: the number of the entry that ended it. */
   readonly woken = new Map<string, number>();
@@ -303,6 +311,7 @@ export class Journal {
       case "failed": {
         if (entry.scheduled) this.#schedules.set(entry.step, entry.next ?? 0);
         if (entry.step === "") this.begun = entry.begun && new Set(entry.begun);
+        for (const step of entry.begun ?? []) this.everBegun.add(step);
         // skipped by an operator while the attempt ran
         if (this.isSettled(entry.step)) return;
         const before = this.failures.get(entry.step);
@@ -311,6 +320,7 @@ export class Journal {
           total: (before?.total ?? 0) + 1,
           first: before === undefined || before.attempts === 0 ? time : before.first,
           ...{ last: time, error: entry.error, next: entry.next, scheduled: entry.scheduled ?? false },
+          undo: entry.undo ?? before?.undo ?? false,
         });
         this.#hasten(entry.step);
         return;
@@ -550,7 +560,7 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   skipped: { by: isText, step, reason: isText },
   held: { shape: maybe(isText) },
   done: { step, outcome: isOutcome, undo: maybe(isFlag) },
-  failed: { step, error: isError, next: maybe(isTime), begun: maybe(isStringArray), scheduled },
+  failed: { step, error: isError, next: maybe(isTime), undo: maybe(isFlag), begun: maybe(isStringArray), scheduled },
   slept: { step, until: isTime, scheduled },
   woken: { step },
   waits: { step, signal: isText, until: maybe(isTime), scheduled },

@@ -53,6 +53,9 @@ export abstract class StepCall implements PendingCall {
     return this.#isOver || this.state.over || this.state.journal.outcomes.has(this.name);
   }
 
+  /** True if an attempt of the step, or the start of its run, may have begun, in this execution or an earlier one. */
+  abstract get mayHaveBegun(): boolean;
+
   /**
    * The attempt in progress, which the next execution of the run continues if the handler restarts; `undefined`: none.
    */

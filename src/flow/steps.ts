@@ -68,9 +68,14 @@ export class Steps {
 
   /** Names of the steps with an `undo`, or with a child run, that may have begun and have no outcome. */
   get undoable(): readonly string[] {
-    return [...this.#steps.values()].flatMap(({ needsOutcome, isSettled, name }) =>
-      needsOutcome && !isSettled ? [name] : []
+    return [...this.#steps.values()].flatMap(({ needsOutcome, mayHaveBegun, isSettled, name }) =>
+      needsOutcome && mayHaveBegun && !isSettled ? [name] : []
     );
+  }
+
+  /** Returns true if a cancelled run waits for the outcome of this step, which the handler has called. */
+  needsOutcome(step: string): boolean {
+    return this.#steps.get(step)?.needsOutcome ?? false;
   }
 
   undoOf(step: string): Undo | undefined {

@@ -48,7 +48,8 @@ interface Change {
  *   `flow-ongoing`: a handler that restarts begins attempts again that are under way. `flow-outcome`: outcomes are
  *   dropped with decisions; `flow-beside`: those beside an error of the handler. `flow-retried`: a step is stuck behind
  *   a retry. `flow-failure`: an attempt that has failed is handed over when that is stored. `flow-begun`: a cancelled
- *   run does not wait for what a dead process began; `flow-fresh`: whatever is called behind an append is new.
+ *   run does not wait for what a dead process began; `flow-fresh`: whatever is called behind an append is new;
+ *   `flow-threw`: nothing is left that a dead process began once a branch goes on beside a handler that has thrown.
  *   `flow-unnoted`: a step that is stuck beside dropped decisions is stored without a note for operators.
  *   `flow-starved`: a process tells a run however much, without an answer; `flow-unanswered`: drivers answer before
  *   they have stored; `flow-undriven`: so do nodes that do not drive the run. `flow-loser`: a step that lost a race
@@ -109,9 +110,9 @@ const PLANTS = {
   }],
   "flow-parallel": [{
     file: "src/flow/drive.ts",
-    from: "    this.#finish = () => this.#undoing.begin(error);\n",
+    from: "    this.#finish = () => this.#undo(error, this.journal.cancelled !== undefined);\n",
     to:
-      "    if (error !== undefined) return this.#undoing.begin(error);\n    this.#finish = () => this.#undoing.begin(error);\n",
+      "    if (error !== undefined) return this.#undoing.begin(error);\n    this.#finish = () => this.#undo(error, true);\n",
   }],
   "flow-order": [{ file: "src/flow/journal.ts", from: "  return steps.reverse();", to: "  return steps;" }],
   "flow-schedule": [{
@@ -151,8 +152,8 @@ const PLANTS = {
   }],
   "flow-cancel": [{
     file: "src/flow/attempted_step.ts",
-    from: "    if (this.needsOutcome && (this.#hasBegun || !this.#isFresh)) return false;\n",
-    to: "    if (this.needsOutcome && !this.#hasBegun && this.#isFresh) return false;\n",
+    from: "    if (this.needsOutcome && this.mayHaveBegun) return false;\n",
+    to: "    if (this.needsOutcome && !this.mayHaveBegun) return false;\n",
   }],
   "flow-child": [{
     file: "src/flow/run_notices.ts",
@@ -252,8 +253,8 @@ const PLANTS = {
   }],
   "flow-begun": [{
     file: "src/flow/drive_state.ts",
-    from: "return this.begun !== undefined && this.#notReached.length === 0;",
-    to: "return this.#notReached.length >= 0;",
+    from: "return this.begun !== undefined && this.notReached.length === 0;",
+    to: "return this.notReached.length >= 0;",
   }],
   "flow-failure": [{
     file: "src/flow/steps.ts",
@@ -299,6 +300,11 @@ const PLANTS = {
     file: "src/flow/drive_times.ts",
     from: "    return [...this.#unrecorded, ...this.#woken].flatMap(",
     to: "    return [...this.#woken].flatMap(",
+  }],
+  "flow-threw": [{
+    file: "src/flow/drive_state.ts",
+    from: "(this.#wasFresh ?? this.isFresh);",
+    to: "this.isFresh;",
   }],
   "flow-fresh": [{
     file: "src/flow/drive_state.ts",

@@ -89,6 +89,7 @@ describe("simulation of workflows", () => {
       ["flow-unnoted", /has not ended/, 1_480],
       ["flow-begun", /was done and is not undone/, 197],
       ["flow-fresh", /was done and is not undone/, 27],
+      ["flow-threw", /was done and is not undone/, 22_857],
       ["flow-starved", /is starved/, 10],
       ["flow-unanswered", /is starved/, 10],
       ["flow-undriven", /is starved/, 129],

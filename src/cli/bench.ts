@@ -1,4 +1,4 @@
-/** `bench`: measures latency and rate of echoes over the server, quickly. */
+/** `bench`: measures, in a few seconds, the latency and the rate of messages that are echoed over the NATS server. */
 import { performance } from "node:perf_hooks";
 import { type Catga, type Query, query, unwrap } from "../../mod.ts";
 import { token } from "../ports/clock.ts";
@@ -9,7 +9,7 @@ import { showMillis } from "./duration.ts";
 import { type CliCommand, DONE } from "./cli_command.ts";
 import { Listing } from "./listing.ts";
 
-/** The `bench` command. */
+/** The `bench` command of the tool. */
 export const bench: CliCommand = {
   name: "bench",
   summary: "measures how fast this server carries an echo",
@@ -27,11 +27,11 @@ the network, not for a cluster: two processes on two cores do about twice that.`
       return await disposing(joinCluster(view, flags, terminal), async (client) => {
         const handlers = Echo.handle((payload) => payload);
         return await disposing(joinCluster(view, flags, terminal, { handlers }), async () => {
-          unwrap(await client.send(Echo, text)); // waits until the echoing node is known
+          unwrap(await client.send(Echo, text)); // the first send waits until the echoing node is known
           const listing = new Listing(terminal, flags.has("json"), COLUMNS);
           for (const atOnce of [1, 64, 1_024]) {
             if (terminal.signal.aborted) break;
-            await measure(client, Echo, text, { atOnce, ms: 200 }); // warms up, so that the runtime compiles the code
+            await measure(client, Echo, text, { atOnce, ms: 200 }); // warms up before measuring, so that the runtime compiles the code
             const row = await measure(client, Echo, text, { atOnce, ms: seconds * 1_000 });
             const { perSecond, p50, p99 } = row;
             const figures = [atOnce, perSecond].map((figure) => figure.toLocaleString("en"));
@@ -48,9 +48,9 @@ the network, not for a cluster: two processes on two cores do about twice that.`
 interface BenchRow {
   readonly atOnce: number;
   readonly perSecond: number;
-  /** Median latency, in ms. */
+  /** Median latency of the echoes, in ms. */
   readonly p50: number;
-  /** 99th percentile of the latency, in ms. */
+  /** 99th percentile of the echoes' latency, in ms. */
   readonly p99: number;
 }
 

@@ -31,7 +31,7 @@ type CalledContract =
   | Contract<"stream", unknown, unknown>
   | Contract<"event", unknown, void>;
 
-/** The `call` command. */
+/** The `call` command of the tool. */
 export const call: CliCommand = {
   name: "call",
   words: "<Name> [json]",
@@ -73,7 +73,8 @@ one of them failed.`,
       }
       return await disposing(joinCluster(view, flags, terminal), async (app) => {
         if (flags.has("all")) {
-          // an idempotent command, so that each node gets an id of its own: with one id it would run on one node only
+          // idempotent, so that each node gets an id of its own: with one id for all, a command would run on one node
+          // only
           const each = contract.kind === "command" ? command<unknown, unknown>(name, { idempotent: true }) : contract;
           return showAll(await app.broadcast(each, payload, options), name, flags, terminal);
         }
@@ -108,7 +109,7 @@ one of them failed.`,
   },
 };
 
-/** Returns the kind of a contract by the records of the nodes; `"command"` if no record says it. */
+/** Returns the kind of a contract, as the records of nodes name it; `"command"` if no record does. */
 function kindOf(name: string, nodes: readonly NodeInfo[]): Kind {
   const letters: Record<string, Kind> = { q: "query", e: "event", s: "stream" };
   for (const { handles, kinds = "" } of nodes) {
@@ -130,7 +131,7 @@ async function showItems(items: AsyncIterable<unknown>, flags: Flags, terminal: 
   }
 }
 
-/** Runs an event's handlers on one node: by a broadcast to that node. */
+/** Runs the handlers of an event on one node, by a broadcast to that node. */
 async function sendEvent(
   app: Catga,
   contract: CalledContract,
@@ -143,7 +144,7 @@ async function sendEvent(
   return { ok: false, error: new CatgaError("NO_HANDLER", `no live node handles event ${contract.name}`) };
 }
 
-/** Returns a contract without a schema: the receiver checks the payload. */
+/** Makes a contract of this name without a schema: the receiving node checks the payload. */
 function contractOf(name: string, kind: Kind): CalledContract {
   try {
     if (kind === "event") return event<unknown>(name);
@@ -182,17 +183,20 @@ function sendOptions(flags: Flags): SendOptions {
       return [name, value];
     }),
   );
-  // a broadcast takes no route
+  // without a route for a broadcast, which goes to all nodes
   return { id, key, node, timeout, headers, ...(route === undefined ? {} : { route }) };
 }
 
-/** Returns a value as indented JSON, or on one line with `--json`; `undefined` is empty, but `null` with `--json`. */
+/**
+ * Formats a value as JSON: indented, or on one line with `--json`. `undefined` becomes an empty text, with `--json`
+ * the text `null`.
+ */
 function answer(value: unknown, flags: Flags): string {
   if (value === undefined) return flags.has("json") ? "null\n" : "";
   return `${printableJson(value, flags.has("json") ? undefined : 2)}\n`;
 }
 
-/** Returns an error as `--json` prints it. */
+/** Returns an error in the form in which `--json` prints it. */
 function plain({ code, message, retryable, node, details }: CatgaError): Record<string, unknown> {
   return { code, message, retryable, node, details };
 }

@@ -1,6 +1,4 @@
-/**
- * `check` and `contracts`: finds the breaks that a deploy of a program would cause, and writes its contracts to a file.
- */
+/** `check`: finds what a deploy of a program would break. `contracts`: writes a program's contracts to a file. */
 import { pathToFileURL } from "node:url";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
@@ -16,7 +14,7 @@ import { ClusterView } from "./cluster_view.ts";
 import { looksOf } from "./contract_looks.ts";
 import { bold, dim, type Terminal } from "./terminal.ts";
 
-/** The `check` command, which finds breaks. */
+/** The `check` command of the tool. */
 export const check: CliCommand = {
   name: "check",
   words: "FILE…",
@@ -55,7 +53,7 @@ BREAK: messages would be refused, or nobody would handle them; the exit code is
         findings.push(...await running(program, flags, terminal));
       } catch (error) {
         if (!isCatgaError(error)) throw error;
-        // without knowledge of the running nodes there is no break to report, and no all-clear
+        // the running nodes could not be read, so neither a break nor the absence of breaks can be reported
         terminal.say(printable(`${error.code}: ${error.message}`));
         return UNJUDGED;
       }
@@ -64,7 +62,7 @@ BREAK: messages would be refused, or nobody would handle them; the exit code is
   },
 };
 
-/** The `contracts` command, which describes a program. */
+/** The `contracts` command of the tool. */
 export const contracts: CliCommand = {
   name: "contracts",
   words: "FILE…",
@@ -81,7 +79,7 @@ catga contracts src/*.ts > contracts.json`,
   },
 };
 
-/** Compares a program with the running nodes and with the stored data. */
+/** Compares a program with the running nodes and with the stored data. Returns the breaks that it finds. */
 async function running(program: Program, flags: Flags, terminal: Terminal): Promise<Finding[]> {
   const { compareLooks, compareRunning, serviceOf, silentNodes } = await import("../check/running.ts");
   const { checkStored } = await import("../check/stored.ts");
@@ -124,7 +122,10 @@ async function running(program: Program, flags: Flags, terminal: Terminal): Prom
   });
 }
 
-/** Loads the modules of a program. Throws a {@link UsageError} if one cannot be loaded, or if they declare nothing. */
+/**
+ * Loads the modules of a program. Throws a {@link UsageError} if one cannot be loaded, or if they declare no
+ * contract.
+ */
 async function load(files: readonly string[]): Promise<Program> {
   const { programOf } = await import("../check/program.ts");
   const modules: unknown[] = [];
@@ -148,7 +149,7 @@ async function textOf(file: string): Promise<string> {
   }
 }
 
-/** Prints the findings, and returns the exit code. */
+/** Prints the breaks found, and returns the exit code. */
 function report(findings: readonly Finding[], flags: Flags, terminal: Terminal): number {
   const count = (level: Finding["level"]) => findings.filter((each) => each.level === level).length;
   const [breaks, unknown] = [count("break"), count("unknown")];
@@ -181,7 +182,7 @@ function report(findings: readonly Finding[], flags: Flags, terminal: Terminal):
 
 const ORDER = { break: 0, unknown: 1, note: 2 } as const;
 const LEVELS = { break: "BREAK  ", unknown: "UNKNOWN", note: "NOTE   " } as const;
-/** Exit code if no certain break was found, and something could not be judged. */
+/** Exit code if no certain break was found, but some part of the program could not be judged. */
 const UNJUDGED = 2;
-/** Interval at which the progress is printed, in ms. */
+/** Interval at which `check` prints its progress, in ms. */
 const PROGRESS_INTERVAL = 2_000;

@@ -1,63 +1,64 @@
-/** Rates of a cluster per second, computed from two answers of each node with its counts. */
+/** Computes rates of a cluster per second, from the counts in two successive answers of each node. */
 import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../contract/node_stats.ts";
 import { quantile } from "../data/latency_buckets.ts";
 
-/** The last two answers of a node, if there are any. */
+/** The last two answers of a node to requests for its statistics. */
 export interface NodeSample {
   readonly id: string;
   readonly service: string;
   readonly before?: NodeStats | undefined;
   readonly now?: NodeStats | undefined;
-  /** Reason why there is no answer now. */
+  /** Reason why the node has not answered the last request; absent: it has answered. */
   readonly note?: string | undefined;
 }
 
-/** Rates of a node in the interval; without `rates` until the node has answered twice. */
+/** Rates of a node between its last two answers; absent until the node has answered twice. */
 export interface NodeRates {
   readonly node: string;
   readonly service: string;
   readonly note?: string;
-  /** Time since the process began, in ms. */
+  /** Time since the node's process began, in ms. */
   readonly up?: number;
   readonly inFlight?: number;
   readonly queued?: number;
-  /** Resident memory, in bytes. */
+  /** Resident memory of the node's process, in bytes. */
   readonly rss?: number;
   readonly leads?: readonly string[];
   readonly rates?: {
-    /** Ended runs of handlers, a second. */
+    /** Runs of handlers that ended, per second. */
     readonly handled: number;
-    /** Ended sends, a second. */
+    /** Sends that ended, per second. */
     readonly sent: number;
     readonly failed: number;
-    /** Share of a core that the process used. */
+    /** Share of one core that the node's process used. */
     readonly cpu: number;
   };
 }
 
 /**
- * Rates of a contract in the interval, for all nodes together, a second; `inHand` and `queued` are counts at its end.
+ * Rates of a contract per second, for all nodes together. `inHand` and `queued` are numbers of messages at the end of
+ * the interval.
  */
 export interface ContractRow
   extends Pick<ContractStats, "kind" | "handled" | "failed" | "inHand" | "queued" | "sent" | "published"> {
   readonly contract: string;
-  /** Median duration of runs, in ms; absent if there were none. */
+  /** Median duration of the runs of handlers, in ms; absent if there were none. */
   readonly p50?: number;
-  /** 99th percentile of the duration of runs, in ms; absent if there were none. */
+  /** 99th percentile of the duration of the runs of handlers, in ms; absent if there were none. */
   readonly p99?: number;
   /** Number of nodes that have counted this contract. */
   readonly nodes: number;
 }
 
-/** Rates of all nodes, sorted by id, and of all contracts, those with the most messages first. */
+/** Rates of all nodes, sorted by id, and of all contracts, the contracts with the most messages first. */
 export interface ClusterRates {
   readonly nodes: readonly NodeRates[];
   readonly contracts: readonly ContractRow[];
-  /** Number of contracts that a node left out of its answer: the greatest of all nodes. */
+  /** Greatest number of contracts that any node has left out of its answer. */
   readonly moreContracts: number;
 }
 
-/** Computes the rates from the answers of all nodes. */
+/** Computes the rates of a cluster from the last two answers of each node. */
 export function clusterRates(samples: readonly NodeSample[]): ClusterRates {
   const sums = new Map<string, Sum>();
   const nodes = samples.map((sample): NodeRates => {
@@ -87,13 +88,13 @@ export function clusterRates(samples: readonly NodeSample[]): ClusterRates {
   };
 }
 
-/** Returns the earlier answer, if it is of the same process and older. */
+/** Returns the earlier answer of a node, if it is of the same process, and old enough to compute rates. */
 function earlier({ before, now }: NodeSample): NodeStats | undefined {
   if (before === undefined || now === undefined || before.endpoint !== now.endpoint) return undefined;
   return now.up - before.up >= SHORTEST ? before : undefined;
 }
 
-/** Sums of one contract's rates over the nodes that were added. */
+/** The rates of one contract, added up over nodes. */
 class Sum {
   readonly #contract: Pick<ContractStats, "name" | "kind">;
   readonly #totals = { handled: 0, sent: 0, published: 0, inHand: 0, queued: 0, nodes: 0 };
@@ -104,7 +105,10 @@ class Sum {
     this.#contract = contract;
   }
 
-  /** Adds the rates of a node over `seconds`. `counted`: what it counted in that time; `undefined`: unknown. */
+  /**
+   * Adds the rates of a node for a contract over `seconds`. `counted`: the node's counts for the contract in that
+   * time; `undefined`: unknown.
+   */
   add(
     now: ContractStats,
     counted: Counted | undefined,
@@ -133,7 +137,7 @@ class Sum {
   get rates(): ContractRow {
     const { name: contract, kind } = this.#contract;
     const [p50, p99] = [quantile(this.#latency, 0.5), quantile(this.#latency, 0.99)];
-    const failed: Record<string, number> = Object.create(null); // without a prototype: a code may be `__proto__`
+    const failed: Record<string, number> = Object.create(null); // an object without a prototype, because an error code may be `__proto__`
     for (const [code, rate] of [...this.#failed].sort(([, a], [, b]) => b - a)) failed[code] = rate;
     return {
       contract,
@@ -149,4 +153,4 @@ function busy({ handled, sent, published }: ContractRow): number {
   return handled + sent + published;
 }
 
-const SHORTEST = 10; // ms: minimum time between two answers for which rates are computed
+const SHORTEST = 10; // ms: minimum time between two answers of which rates are computed

@@ -1,6 +1,6 @@
 /**
- * Reads a cluster's buckets and streams as a client that is no node. It creates no bucket unless `setup` asks for it,
- * changes no entry unless `locks --release` does, and takes no message away from a node.
+ * Reads a cluster's buckets and streams, as a client that is no node. The client creates no bucket unless `setup`
+ * asks for it, changes no entry unless `locks --release` does, and takes no message away from a node.
  */
 import { type Bucket, type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
@@ -33,34 +33,34 @@ import type { Terminal } from "./terminal.ts";
 
 type Opened = Awaited<ReturnType<typeof openNats>>;
 
-/** A held lock. */
+/** A lock that some node holds. */
 export type ShownLock = LockClaim & { readonly record: LockRecord };
 
-/** The kinds of locks, in the order of the table. */
+/** The kinds of locks, in the order in which tables show them. */
 export const LOCK_KINDS = Object.keys(LOCK_SPACES) as readonly LockKind[];
 
 /** Error codes for a bucket or a stream with settings that nodes would refuse. */
 export const MISMATCHES: ReadonlySet<string> = new Set(["BUCKET_MISMATCH", "LOG_MISMATCH"]);
 
-/** Returns true for the kind of a stream, and false for the kind of a bucket. */
+/** Returns true if the kind is a stream's, false if it is a bucket's. */
 export function isStream(kind: BucketKind | StreamKind): kind is StreamKind {
   return STREAM_KINDS.some((each) => each === kind);
 }
 
-/** A passive connection to one namespace. */
+/** A connection to one namespace that reads and does not write, unless the user asks for it. */
 export class ClusterView implements DashboardSource, AsyncDisposable {
   readonly namespace: string;
-  /** Address of the NATS server, to print. */
+  /** Address of the NATS server, for printing. */
   readonly address: string;
   readonly transport: Opened["transport"];
   /** Receives events that are not durable, decrypted with the codec of `--codec`. */
   readonly events: Pick<Transport, "subscribe" | "clock">;
   readonly showSecrets: boolean;
-  /** Aborts when the NATS user turned out to lack a needed permission; the missing permission has been printed. */
+  /** Aborts when the NATS user turns out to lack a needed permission, after the missing permission was printed. */
   readonly refused: AbortSignal;
   readonly #store: Opened["store"];
   readonly #log: EventLog;
-  /** Streams that are open, or are being opened, by kind. */
+  /** Streams that are open or being opened, by kind. */
   readonly #streams = new Map<StreamKind, Promise<LogStream | undefined>>();
   readonly #server: ServerLook;
 
@@ -82,8 +82,8 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   }
 
   /**
-   * Connects. Rejects like `catga` if that fails. `isNeeded` returns true for a denial that is to be printed and to
-   * abort {@link ClusterView.refused}.
+   * Connects to the cluster. Rejects like `catga` if that fails. `isNeeded`: returns true for a denied permission
+   * that is to be printed and to abort {@link ClusterView.refused}.
    */
   static async open(
     flags: Flags,
@@ -118,17 +118,17 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     return new ClusterView(opened, { log: sealedLog(log, codec), events }, flags, refused.signal);
   }
 
-  /** Runs `work` with a view, and closes the view when `work` has ended or failed. */
+  /** Connects, runs `work` with the view, and closes the view when `work` has ended or failed. */
   static during<T>(flags: Flags, terminal: Terminal, work: (view: ClusterView) => Promise<T>): Promise<T> {
     return disposing(ClusterView.open(flags, terminal), work);
   }
 
-  /** Text with the namespace and the server. */
+  /** Text that names the namespace and the server, for printing. */
   get place(): string {
     return `in the namespace ${this.namespace} at ${this.address}`;
   }
 
-  /** Resolves with the `replicas` of the bucket `nodes`; `undefined` before the first node. */
+  /** Resolves with the number of replicas of the bucket `nodes`; `undefined` before the first node has created it. */
   async replicas(): Promise<number | undefined> {
     return (await this.#settings("nodes"))?.replicas;
   }
@@ -140,7 +140,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     return infos.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
-  /** Resolves with the held locks, sorted by kind and key. */
+  /** Resolves with the locks that nodes hold, sorted by kind and key. */
   async locks(): Promise<ShownLock[]> {
     const locks = new HeldLocks();
     for (const entry of await (await this.bucket("locks"))?.entries("") ?? []) locks.take({ type: "put", ...entry });
@@ -148,20 +148,26 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     return held.sort((a, b) => LOCK_KINDS.indexOf(a.kind) - LOCK_KINDS.indexOf(b.kind) || (a.key < b.key ? -1 : 1));
   }
 
-  /** Removes the record of a lock; resolves with false if the record has changed since it was read. */
+  /**
+   * Removes the record of a lock, so that it is free. Resolves with false if the record has changed since it was
+   * read.
+   */
   async release({ kind, key, revision }: ShownLock): Promise<boolean> {
     return await (await this.bucket("locks"))?.delete(LOCK_SPACES[kind].holder(key), { revision }) ?? false;
   }
 
-  /** Opens a bucket with its present settings; `undefined` if it does not exist. Rejects like `KeyValueStore.open`. */
+  /**
+   * Opens a bucket, with the settings that it has; `undefined` if it does not exist. Rejects like
+   * `KeyValueStore.open`.
+   */
   async bucket(kind: BucketKind): Promise<Bucket | undefined> {
     const settings = await this.#settings(kind);
     return settings && await this.#store.open(bucketName(this.namespace, kind), settings);
   }
 
   /**
-   * Resolves with the settings of a bucket; `undefined` if it does not exist. With other settings, opening it would
-   * fail, or create it.
+   * Resolves with the settings of a bucket, with which it must be opened; `undefined` if it does not exist. (With
+   * other settings, opening it would fail, or create it.)
    */
   async #settings(kind: BucketKind): Promise<{ replicas: number; direct: boolean } | undefined> {
     const bucket = bucketName(this.namespace, kind);
@@ -172,7 +178,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
       } catch (error) {
         if (!(error instanceof JetStreamRefusal)) throw error;
         if (error.refusal === "no answer" && attempt < MAX_ATTEMPTS) continue;
-        // rejects with the reason, or waits until the bucket can be opened
+        // rejects with the reason why the bucket cannot be opened, or waits until it can
         await this.#store.open(bucket, BUCKETS[kind]);
         return { replicas: 1, direct: BUCKETS[kind].direct };
       }
@@ -187,7 +193,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     const name = isStream(kind) ? streamName(this.namespace, kind) : bucketName(this.namespace, kind);
     const found = isStream(kind) ? this.#config(name) : bucketStatus(this.transport, name, SERVER_TIMEOUT);
     const existing = await found.catch((error) => {
-      if (!(error instanceof JetStreamRefusal)) throw error; // opening the bucket or stream reports a refusal again
+      if (!(error instanceof JetStreamRefusal)) throw error; // ignored: opening the bucket or stream reports a refusal again
       return "refused";
     });
     if (isStream(kind)) await this.#log.open(name, streamOptions(this.namespace, kind, replicas));
@@ -206,7 +212,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   }
 
   async stream(kind: StreamKind): Promise<LogStream | undefined> {
-    // each stream is opened once: an open stream has subscriptions of its own, until the connection ends
+    // opened once, because an open stream has subscriptions of its own until the connection ends
     const opening = this.#streams.get(kind) ?? this.#open(kind);
     this.#streams.set(kind, opening);
     const opened = await opening.catch((error) => {
@@ -236,7 +242,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   }
 
   /**
-   * Lists runs of workflows, the longest unchanged first, or with `newest` the last changed. Rejects with
+   * Lists runs of workflows, those unchanged for longest first; with `newest`, those changed last first. Rejects with
    * `UNAVAILABLE`.
    */
   async *runsInOrder(options: RunsOptions & { readonly newest?: boolean }): AsyncIterableIterator<RunInfo> {
@@ -250,7 +256,7 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
     await tellRun(log, { workflow, run }, log.cancelled(reason));
   }
 
-  /** Resolves with the log of runs; `undefined`: there have been none. */
+  /** Resolves with the stored runs of workflows, as a log; `undefined`: there have never been any. */
   async runLog(): Promise<RunLog | undefined> {
     const stream = await this.stream("entities");
     if (stream === undefined) return undefined;
@@ -292,12 +298,12 @@ export class ClusterView implements DashboardSource, AsyncDisposable {
   }
 }
 
-/** Buckets that every view needs; the others are shown if the user may see them. */
+/** Buckets that every view needs; other buckets are shown only if the user may see them. */
 const NEEDED: readonly BucketKind[] = ["nodes", "locks"];
 
-/** Time that a process may take to answer, in ms. */
+/** Time for which an answer of a process is awaited, in ms. */
 const PROCESS_TIMEOUT = 1_000;
-/** Time that the server may take to answer if a bucket exists, in ms. */
+/** Time for which the server's answer to the question if a bucket exists is awaited, in ms. */
 const SERVER_TIMEOUT = 2_000;
-/** Maximum number of questions for a bucket's settings before the bucket is opened without them. */
+/** Maximum number of attempts to read a bucket's settings; after that, the bucket is opened without them. */
 const MAX_ATTEMPTS = 3;

@@ -1,4 +1,4 @@
-/** Connection options of nats.js from flags and environment variables. */
+/** Makes the connection options of nats.js from flags and environment variables. */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -9,8 +9,8 @@ import { CONNECTION_FLAGS, type Flags, UsageError } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
- * Returns the options of the connection. Throws {@link UsageError} for flags that exclude each other, and an `Error`
- * for an unreadable file.
+ * Returns the options of nats.js for the connection. Throws a {@link UsageError} for flags that exclude each other,
+ * and an `Error` for an unreadable file.
  */
 export async function connectionOptions(flags: Flags, terminal: Terminal): Promise<ConnectionOptions> {
   const given = (name: Exclude<keyof typeof CONNECTION_FLAGS, "nats" | "namespace" | "json" | "codec">) =>
@@ -39,7 +39,8 @@ export async function connectionOptions(flags: Flags, terminal: Terminal): Promi
 }
 
 /**
- * Loads the codec of `--codec`; `undefined` without that flag. Rejects with an `Error` for a module without a codec.
+ * Loads the payload codec that `--codec` names; `undefined` without that flag. Rejects with an `Error` for a module
+ * without a codec.
  */
 export async function codecOf(flags: Flags, terminal: Terminal): Promise<PayloadCodec | undefined> {
   const file = flags.text("codec") ?? (terminal.environment[CONNECTION_FLAGS.codec.variable] || undefined);
@@ -63,7 +64,7 @@ async function contents(flag: string, file: string): Promise<string> {
   }
 }
 
-/** Makes an authenticator with the contents of a file. */
+/** Makes an authenticator of nats.js from the contents of a file. */
 async function authenticator(
   kind: "creds" | "nkey",
   file: string,
@@ -71,10 +72,10 @@ async function authenticator(
   const text = (await contents(`--${kind}`, file)).trim();
   const { credsAuthenticator, nkeyAuthenticator } = await loadDriver(undefined);
   const encode = (text: string) => new TextEncoder().encode(text);
-  // the parser of credentials expects a line break at the end
+  // with a line break at the end, which the parser of credentials expects
   const made = kind === "creds" ? credsAuthenticator(encode(`${text}\n`)) : nkeyAuthenticator(encode(text));
   try {
-    made("a nonce"); // parses the text, so that an invalid file is not reported as refused by the server
+    made("a nonce"); // parses the text now, so that an invalid file is not reported as refused by the server
   } catch (error) {
     const wanted = kind === "creds" ? "credentials (a user's JWT and its seed)" : "seed of an nkey (SU…)";
     throw new Error(`--${kind}: ${file} contains no ${wanted}`, { cause: error });
@@ -82,7 +83,7 @@ async function authenticator(
   return made;
 }
 
-// `await using` in a form that Node 22 can parse.
+// Disposes of a resource after use, like `await using`, which Node 22 cannot parse.
 
 /** Runs `work` with a resource, and disposes of the resource when `work` has ended or failed. */
 export async function disposing<R extends AsyncDisposable, T>(

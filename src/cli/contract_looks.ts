@@ -1,4 +1,4 @@
-/** Descriptions of a program's contracts by the nodes that run. */
+/** Asks the running nodes for descriptions of their contracts. */
 import type { Look } from "../check/running.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import { type NodeShapes, readDescription, readNodeShapes } from "../contract/shape.ts";
@@ -6,9 +6,9 @@ import { fewAtOnce } from "../data/queues.ts";
 import type { Pinger } from "./pinger.ts";
 
 /**
- * Asks each node for the shapes of its contracts, and one node for the schemas behind each shape. `names`: the
- * contracts to ask for; `"differing"`: all contracts that have several shapes in the cluster. `silent`: the nodes
- * without an answer.
+ * Asks each node for the shapes (hashes of schemas and options) of its contracts, and one node for the schemas behind
+ * each shape. `names`: the contracts to ask for; `"differing"`: all contracts that have several shapes in the
+ * cluster. `silent`: the nodes without an answer.
  */
 export async function looksOf(
   asker: Pinger,
@@ -29,7 +29,8 @@ export async function looksOf(
       ...Object.entries(shapes.handles).map(([name, shape]) => ({ name, shape, handles: true })),
       ...Object.entries(shapes.sends).map(([name, shape]) => ({ name, shape, handles: false })),
     ].filter(({ name }) => wantedNames.has(name));
-    // a node that does not know its shape (`null`) is asked by itself: no other node answers for it
+    // a node that does not know its own shape of a contract (`null`) is asked itself, because no other node can
+    // answer for it
     const keyOf = ({ name, shape }: { name: string; shape: string | null }) => `${name} ${shape ?? `?${endpoint}`}`;
     let left = wanted.filter((each) => !known.has(keyOf(each)));
     while (left.length > 0) {
@@ -43,7 +44,7 @@ export async function looksOf(
         const { input, output, items } = look;
         known.set(keyOf(each), { node: id, service, handles: each.handles, name: each.name, input, output, items });
       }
-      // asks again for contracts that did not fit into one answer
+      // asked again until nothing new comes, because some contracts may not fit into one answer
       if (known.size === before) break;
       left = left.filter((each) => !known.has(keyOf(each)));
     }
@@ -55,7 +56,7 @@ export async function looksOf(
   return { looks: found.flat(), silent };
 }
 
-/** Returns the names of contracts that have several shapes. */
+/** Returns the names of contracts that have several shapes in the cluster. */
 function differing(all: readonly NodeShapes[]): ReadonlySet<string> {
   const shapes = new Map<string, Set<string | null>>();
   for (const { handles, sends } of all) {
@@ -69,7 +70,7 @@ function differing(all: readonly NodeShapes[]): ReadonlySet<string> {
 
 /** Maximum number of nodes that are asked at once. */
 const MAX_CONCURRENT_NODES = 16;
-/** Maximum number of names in one question. */
+/** Maximum number of contract names in one question. */
 const MOST_NAMES = 100;
-/** Time that an answer may take, in ms. */
+/** Time for which a node's answer is awaited, in ms. */
 const ANSWER_TIMEOUT = 2_000;

@@ -7,7 +7,7 @@ import { disposing } from "./connection.ts";
 import { print } from "./listing.ts";
 import { aborted } from "../ports/clock.ts";
 
-/** The `dashboard` command. */
+/** The `dashboard` command of the tool. */
 export const dashboard: CliCommand = {
   name: "dashboard",
   summary: "serves a page that shows the cluster as it lives",
@@ -55,5 +55,8 @@ encryption. While no browser is connected, it asks the cluster for nothing.`,
 };
 
 const PORT = 4280;
-/** Codes of errors that another port avoids: the port is in use, or only for privileged processes. */
+/**
+ * Error codes of the operating system that another port avoids: the port is in use, or reserved for privileged
+ * processes.
+ */
 const OF_PORT: ReadonlySet<string> = new Set(["EADDRINUSE", "EACCES"]);

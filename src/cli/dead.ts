@@ -15,7 +15,7 @@ const VERBS = ["list", "show", "replay", "discard"] as const;
 type Verb = typeof VERBS[number];
 const FILTERS = ["service", "subscription", "contract", "code", "cause"] as const;
 
-/** The `dead` command. */
+/** The `dead` command of the tool. */
 export const dead: CliCommand = {
   name: "dead",
   words: "[VERB] [ID…]",
@@ -65,7 +65,8 @@ interface DeadCommand {
 }
 
 /**
- * Returns the subscriptions that the flags choose; `SERVICE/NAME`, as in the list, is accepted, too. `undefined`: all.
+ * Returns the subscriptions that the flags choose, given by service and name, or as `SERVICE/NAME`, as the list
+ * prints them; `undefined`: all.
  */
 function placeOf(flags: Flags): DeadLetterOptions | undefined {
   const [service, word] = [flags.text("service"), flags.text("subscription")];
@@ -74,7 +75,7 @@ function placeOf(flags: Flags): DeadLetterOptions | undefined {
   return { service: slash < 0 ? service : word.slice(0, slash), subscription: word.slice(slash + 1) };
 }
 
-/** Returns an error message if no subscription matches; `undefined` if one does. */
+/** Returns an error message if no subscription matches the flags; `undefined` if one does. */
 function noSubscription(
   { service, subscription }: DeadLetterOptions,
   all: readonly { readonly service: string; readonly name: string }[],
@@ -85,7 +86,10 @@ function noSubscription(
   return `there is no subscription ${subscription === undefined ? "of " : ""}${wanted}; there are ${known}`;
 }
 
-/** Yields the dead letters that the command line chooses, and removes their ids and positions from `missing`. */
+/**
+ * Yields the dead letters that the command line chooses, and removes their ids and positions from `missing`, the ones
+ * still to be found.
+ */
 async function* chosen(
   letters: AsyncIterable<DeadLetter>,
   { ids, flags }: DeadCommand,
@@ -108,8 +112,8 @@ function hasCause({ message, cause = "" }: DeadLetter["error"], text: string): b
 }
 
 /**
- * Prints that nothing was found, unless the command line had ids (each is reported by itself), and returns the exit
- * code.
+ * Prints that no dead letter was found (unless the command line had ids, each of which is reported itself), and
+ * returns the exit code.
  */
 function none(run: DeadCommand): number {
   if (run.ids.length === 0) run.terminal.say(`no dead letters${where(run)}`);
@@ -136,7 +140,7 @@ async function list(letters: AsyncIterable<DeadLetter>, run: DeadCommand): Promi
       `${attempts}`,
       showDuration(now - at.getTime()),
       `${heldBehind}`,
-      // the first line of the cause is the error of the handler; the message only says where it was thrown
+      // the first line of the cause is the error of the handler; `error.message` only says where it was thrown
       `${error.code}: ${error.cause?.split("\n", 1)[0] ?? error.message}`,
     ]);
   }
@@ -158,7 +162,7 @@ async function show(letters: AsyncIterable<DeadLetter>, run: DeadCommand): Promi
   return count === 0 ? none(run) : DONE;
 }
 
-/** Returns a letter with the cause as an array of its lines, for people. */
+/** Returns a dead letter with its cause as an array of lines, for people. */
 function inLines({ error, ...letter }: Plain): Record<string, unknown> {
   const { cause } = error;
   return { ...letter, error: cause === undefined ? error : { ...error, cause: cause.split("\n") } };
@@ -166,7 +170,7 @@ function inLines({ error, ...letter }: Plain): Record<string, unknown> {
 
 type Plain = Record<string, unknown> & Pick<DeadLetter, "error">;
 
-/** Returns a dead letter as `--json` prints it. */
+/** Returns a dead letter in the form in which `--json` prints it. */
 function plain({ stored, due, at, replay: _, discard: __, ...letter }: DeadLetter, showSecrets: boolean): Plain {
   const times = { stored: stored.toISOString(), ...(due && { due: due.toISOString() }), at: at.toISOString() };
   const payload = shownPayload(letter.payload, letter, showSecrets);

@@ -1,4 +1,4 @@
-/** `doctor`: examines a cluster once, and prints what is wrong and what to do. */
+/** `doctor`: examines a cluster once, and prints the problems found and what to do about each. */
 import type { NodeInfo } from "../../mod.ts";
 import { listed, printable, printableJson } from "../data/printable.ts";
 import { isCatgaError } from "../error.ts";
@@ -21,7 +21,7 @@ import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import { inFlags } from "./wording.ts";
 import { bold, dim, SEVERITIES, type Terminal } from "./terminal.ts";
 
-/** The `doctor` command. */
+/** The `doctor` command of the tool. */
 export const doctor: CliCommand = {
   name: "doctor",
   summary: "says what is wrong with a cluster, and what to do",
@@ -57,8 +57,8 @@ docs), and what was looked at.`,
           : "Look whether nats-server runs there, and whether --nats and the credentials are right.",
       });
     }
-    // a node without an answer, or a bucket that cannot be found, is no finding if this user lacks the permission for
-    // it
+    // a missing answer of a node, or a bucket that cannot be found, is no problem if this user lacks the permission
+    // for it
     const may = (subject: string) => !denied.some((violation) => violation.subject.includes(subject));
     const known = seen.findings.filter(({ kind, about }) =>
       (kind !== "not-set-up" || may(`.INFO.${bucketStreamName(bucketName(about, "nodes"))}`)) &&
@@ -76,19 +76,19 @@ interface DoctorFinding extends Pick<Alarm, "about" | "severity" | "message" | "
   readonly advice: string;
 }
 
-/** Findings, and names of the examined parts. */
+/** Result of the examination: the problems found, and the names of the examined parts. */
 interface Examination {
   readonly findings: DoctorFinding[];
   readonly looked: string[];
 }
 
-/** The nodes, and the endpoints of nodes with a record. */
+/** The nodes of the cluster, and the endpoints of those with a record. */
 interface Nodes {
   readonly nodes: readonly NodeInfo[];
   readonly listed: ReadonlySet<string>;
 }
 
-/** Examines the cluster: adds the findings, and the examined parts, to `seen`. */
+/** Examines the cluster, and adds the problems found and the examined parts to `seen`. */
 async function examine(view: ClusterView, seen: Examination): Promise<void> {
   const { findings, looked } = seen;
   const { AlarmWatch } = await import("../dashboard/alarm_watch.ts");
@@ -103,12 +103,12 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
     }
     const versions = await ofVersions(view);
     const differing = new Set(versions.map(({ about }) => about));
-    // a node's alarm names only its own messages; the comparison of all nodes includes them
+    // left out: a node's alarm covers only its own messages, and the comparison of all nodes covers these, too
     const seenByNodes = findings.filter(({ kind, about }) => kind === "schema-mismatch" && differing.has(about));
     for (const each of seenByNodes) findings.splice(findings.indexOf(each), 1);
     findings.push(...versions);
     if (watch.server !== undefined) ofServer(watch.server, view, seen);
-    if (found === undefined) return; // the failure to read the nodes is a finding already
+    if (found === undefined) return; // the failure to read the nodes was reported already
     const { nodes } = found;
     ofNodes(found, seen);
     looked.push(`${nodes.length} node${nodes.length === 1 ? "" : "s"}`);
@@ -121,9 +121,9 @@ async function examine(view: ClusterView, seen: Examination): Promise<void> {
   }
 }
 
-/** Finds versions of contracts that do not fit, by the descriptions of the nodes. */
+/** Finds contracts whose versions on different nodes do not fit together, by the nodes' descriptions of them. */
 async function ofVersions(view: ClusterView): Promise<DoctorFinding[]> {
-  const nodes = await view.nodes().catch(() => []); // the failure to read the nodes is found elsewhere
+  const nodes = await view.nodes().catch(() => []); // ignored: the failure to read the nodes is reported elsewhere
   if (nodes.length < 2) return [];
   const { compareNodes } = await import("../check/running.ts");
   const { looksOf } = await import("./contract_looks.ts");
@@ -136,7 +136,10 @@ async function ofVersions(view: ClusterView): Promise<DoctorFinding[]> {
   }));
 }
 
-/** Opens each existing stream and bucket, which checks its settings. Returns the nodes, if they can be read. */
+/**
+ * Opens each existing stream and bucket, which checks its settings, and adds the problems found. Returns the nodes,
+ * if they can be read.
+ */
 async function settings(view: ClusterView, findings: DoctorFinding[]): Promise<Nodes | undefined> {
   const check = async (name: string, open: () => Promise<unknown>) => {
     try {
@@ -151,7 +154,7 @@ async function settings(view: ClusterView, findings: DoctorFinding[]): Promise<N
       });
     }
   };
-  // buckets that a user of the tool need not see are not examined
+  // only buckets that each user of the tool may see
   for (const kind of SEEN) await check(bucketName(view.namespace, kind), () => view.bucket(kind));
   for (const kind of STREAM_KINDS) await check(streamName(view.namespace, kind), () => view.stream(kind));
   const listed = await view.nodes().catch(() => undefined);
@@ -228,7 +231,7 @@ function ofNodes({ nodes, listed }: Nodes, { findings }: Examination): void {
   }
 }
 
-/** Finds queued commands that no node has ever handled; for other waiting commands there is an alarm. */
+/** Finds queued commands that no node has ever handled. (For other waiting commands the nodes have an alarm.) */
 async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], { findings }: Examination): Promise<void> {
   const stream = await view.stream("log").catch(() => undefined);
   if (stream === undefined) return;
@@ -248,7 +251,7 @@ async function ofQueued(view: ClusterView, nodes: readonly NodeInfo[], { finding
   }
 }
 
-/** Finds schedules that fire without a handler, or do not fire. */
+/** Finds schedules that fire although no node handles their messages, and schedules that do not fire. */
 async function ofSchedules(
   view: ClusterView,
   handled: ReadonlySet<string>,
@@ -289,7 +292,7 @@ async function ofSchedules(
   }
 }
 
-/** Finds runs that no schedule woke when they were due. */
+/** Finds workflow runs that were due and that no schedule has woken. */
 async function ofRuns(view: ClusterView, handled: ReadonlySet<string>, { findings }: Examination): Promise<void> {
   const latest = ((await view.stream("entities"))?.serverTime ?? 0) - LATE_RUN;
   const late = await view.runLog().then((log) => log && lateRuns(log, handled, latest)) ?? [];
@@ -316,16 +319,19 @@ function finding(kind: string, about: string, error: unknown): Omit<DoctorFindin
   return { kind, about, severity: "error", message, docs: "docs/errors.md#startup" };
 }
 
-/** Removes duplicates of findings: an operation that fails for lack of a permission reports the permission, too. */
+/**
+ * Removes problems that are reported twice: an operation that fails for lack of a permission also reports the
+ * permission.
+ */
 function distinct(findings: readonly DoctorFinding[]): DoctorFinding[] {
   const denied = findings.filter(({ kind }) => kind === "forbidden").map(({ about }) => about);
   const all = new Map<string, DoctorFinding>();
   for (const each of findings) {
     const isUnreadable = each.kind === "unreadable";
     if (isUnreadable && denied.some((subject) => each.message.includes(subject))) continue;
-    // many parts fail for one cause, with and without its error code
+    // one key for the same cause, with and without its error code, because many parts fail for one cause
     const key = `${each.kind} ${isUnreadable ? each.message.replace(/^[A-Z_]+: /, "") : each.about}`
-      .replace(/_INBOX\.[^.\s]+/, "_INBOX"); // the inbox is random for each connection
+      .replace(/_INBOX\.[^.\s]+/, "_INBOX"); // the name of the inbox is random for each connection
     if (!all.has(key)) all.set(key, each);
   }
   return [...all.values()].sort((a, b) => Number(a.severity === "warning") - Number(b.severity === "warning"));
@@ -343,16 +349,16 @@ function report(findings: readonly DoctorFinding[], looked: readonly string[], f
   }
   const count = findings.length;
   lines.push("", count === 0 ? "Nothing is wrong." : count === 1 ? "1 thing is wrong." : `${count} things are wrong.`);
-  terminal.write(`${lines.join("\n").trimStart()}\n`); // perhaps nothing was examined
+  terminal.write(`${lines.join("\n").trimStart()}\n`); // empty if nothing was examined
 }
 
 const READ = "If that does not say why, its leader may be changing: try again; then look at nats-server and its log.";
 const KINDS: Readonly<Record<string, string>> = { c: "a command", q: "a query", e: "an event" };
-/** Buckets that the permissions of the tool include. */
+/** Buckets that the documented permissions of the tool include. */
 const SEEN: readonly BucketKind[] = ["nodes", "locks"];
-/** Maximum number of examined schedules. */
+/** Maximum number of schedules that are examined. */
 const MAX_SCHEDULES = 10_000;
-/** A schedule that is overdue for longer than this, in ms, is reported as one that does not fire. */
+/** Time after its due time, in ms, at which a schedule that has not fired is reported. */
 const OVERDUE_AFTER = 10_000;
-/** Time after which a due run counts as not woken, in ms: its node may be busy for a while. */
+/** Time after its due time, in ms, at which a workflow run counts as not woken; its node may be busy for a while. */
 const LATE_RUN = 60_000;

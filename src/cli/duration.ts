@@ -1,11 +1,14 @@
-/** Parses durations of flags, and formats durations, times and values for tables. */
+/** Parses durations given as flags, and formats durations, times and texts for tables. */
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
 
-/** Parses `500ms`, `5s`, `2m`, `1h`, or a number of ms; `undefined` for any other text. */
+/**
+ * Parses a duration such as `500ms`, `5s`, `2m` or `1h`, or a number of ms. Returns ms; `undefined` for any other
+ * text.
+ */
 export function readDuration(text: string): number | undefined {
   const [, figure, unit = "ms"] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
-  // the pattern matches no other unit
+  // cast: the pattern matches no other unit
   return figure === undefined ? undefined : Number(figure) * UNITS[unit as keyof typeof UNITS];
 }
 
@@ -20,17 +23,17 @@ export function showDuration(ms: number): string {
   return hours < 24 ? `${hours} h ${minutes % 60} m` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** Formats a round trip in ms, with two or three significant figures. */
+/** Formats the duration of a round trip, given in ms, with two or three significant figures. */
 export function showMillis(ms: number): string {
   return `${ms < 1 ? ms.toFixed(2) : ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 }
 
-/** Formats a time; `-` for an invalid time, which a stored message may have. */
+/** Formats a time; `-` if it is invalid, which the time of a stored message may be. */
 export function showTime(time: Date): string {
   return Number.isNaN(time.getTime()) ? "-" : time.toISOString();
 }
 
-/** Returns the beginning of a text that is too long for a table. */
+/** Returns a text for a table: only the beginning of one that is too long. */
 export function showShort(text: string): string {
   return text.length <= LONG ? text : `${text.slice(0, LONG).toWellFormed()}… (${text.length} characters)`;
 }

@@ -1,4 +1,4 @@
-/** `entity`: shows the stored events and snapshot of one entity. */
+/** `entity`: shows the stored events and the snapshot of one entity. */
 import { nodeLabel } from "../contract/alarms.ts";
 import { shownPayload } from "../contract/redaction.ts";
 import { HIDDEN } from "../data/redact.ts";
@@ -21,7 +21,7 @@ import { facts } from "./listing.ts";
 import { table } from "./table.ts";
 import { isToken } from "../data/checks.ts";
 
-/** The `entity` command. */
+/** The `entity` command of the tool. */
 export const entity: CliCommand = {
   name: "entity",
   words: "[TYPE ID]",
@@ -71,7 +71,7 @@ of the last snapshot is shown, if there is one.`,
   },
 };
 
-/** Asks each node for the entities that it could not read. */
+/** Asks each node for the entities that it could not read, and prints them. */
 async function showBroken(
   type: string | undefined,
   id: string | undefined,
@@ -119,7 +119,7 @@ async function showBroken(
   });
 }
 
-/** Maximum number of nodes that are asked at once, and time that a node has to answer, in ms. */
+/** Maximum number of nodes that are asked at once; time for which a node's answer is awaited, in ms. */
 const [MAX_CONCURRENT_NODES, ANSWER_TIMEOUT] = [16, 2_000];
 
 interface Wanted {
@@ -168,13 +168,16 @@ function row(type: string, event: StoredEntityEvent | EntityFault): string[] {
   return [`${version ?? "-"}`, time, position, name, command?.name ?? "-", command?.id ?? "-", shown];
 }
 
-/** Hides the state of a snapshot if the type hides members of events: the state was made of these events. */
+/**
+ * Returns the entity without the state of its snapshot if its type hides members of events, because the state was
+ * computed from the events.
+ */
 function withoutSecrets(info: EntityInfo): EntityInfo {
   const { snapshot, redacts } = info;
   return typeof snapshot === "object" && redacts ? { ...info, snapshot: { ...snapshot, state: HIDDEN } } : info;
 }
 
-/** Returns the lines on the entity as a whole. */
+/** Returns the lines about the entity as a whole, each with its title. */
 function about({ version, created, changed, forgotten, snapshot }: EntityInfo): [title: string, text: string][] {
   const lines: [string, string][] = [
     ["version", `${version}`],

@@ -3,21 +3,21 @@ import { parseArgs } from "node:util";
 import { checkToken, MAX_TIMEOUT } from "../data/checks.ts";
 import { readDuration } from "./duration.ts";
 
-/** Thrown if the command line is invalid; the exit code is 2. */
+/** Error of an invalid command line; the tool then exits with code 2. */
 export class UsageError extends Error {}
 
-/** A flag and its help. */
+/** A flag of the command line, and its help. */
 export interface FlagSpec {
-  /** Name of the flag's value in the help; absent: the flag has no value. */
+  /** Name of the flag's value in the help; absent: the flag takes no value. */
   readonly value?: string;
   readonly short?: string;
   readonly repeatable?: boolean;
-  /** Environment variable that is used without the flag. */
+  /** Environment variable that is used if the flag is not given; absent: none. */
   readonly variable?: string;
   readonly summary: string;
 }
 
-/** Flags of every command that connects to a cluster. */
+/** Flags of every command that connects to a cluster, by name. */
 export const CONNECTION_FLAGS = {
   nats: {
     value: "URL",
@@ -39,7 +39,7 @@ export const CONNECTION_FLAGS = {
   codec: { value: "FILE", variable: "CATGA_CODEC", summary: "module that exports the codec" },
 } as const satisfies Record<string, FlagSpec>;
 
-/** Flags of single commands. */
+/** Flags of single commands, by name. */
 export const COMMAND_FLAGS = {
   watch: { short: "w", summary: "stay, and show changes, until Ctrl-C" },
   once: { summary: "measure one second, show it, and end" },
@@ -79,13 +79,13 @@ export const COMMAND_FLAGS = {
   payload: { value: "BYTES", summary: "the size of a message's text; 26" },
 } as const satisfies Record<string, FlagSpec>;
 
-/** The name of a flag. */
+/** Name of a flag. */
 export type FlagName = keyof typeof CONNECTION_FLAGS | keyof typeof COMMAND_FLAGS;
 
-/** All flags. */
+/** All flags, by name. */
 export const FLAGS: Readonly<Record<FlagName, FlagSpec>> = { ...CONNECTION_FLAGS, ...COMMAND_FLAGS };
 
-/** The given flags, checked. */
+/** The flags given on a command line, checked. */
 export class Flags {
   readonly #given: ReturnType<typeof parseArgs>["values"];
 
@@ -98,16 +98,19 @@ export class Flags {
   }
 
   text(name: FlagName): string | undefined {
-    // parseArgs returns a string for a flag with a value
+    // cast: parseArgs returns a string for a flag with a value
     return this.#given[name] as string | undefined;
   }
 
   texts(name: FlagName): readonly string[] {
-    // an array of strings for a repeatable flag
+    // cast: parseArgs returns an array of strings for a flag that may be repeated
     return (this.#given[name] as string[] | undefined) ?? [];
   }
 
-  /** Returns the value as a whole number from `least` to `most`. Throws {@link UsageError} if it is invalid. */
+  /**
+   * Returns the flag's value as a whole number from `least` to `most`; `undefined`: not given. Throws a
+   * {@link UsageError} if it is invalid.
+   */
   number(name: FlagName, least: number, most: number): number | undefined {
     return this.#read(name, `a whole number from ${least} to ${most}`, (text) => {
       const value = Number(text);
@@ -115,12 +118,15 @@ export class Flags {
     });
   }
 
-  /** Returns the maximum number of rows to show: `--limit`, or else 100, and without limit with `--json`. */
+  /** Returns the maximum number of rows to show: the value of `--limit`; default: 100, with `--json` no limit. */
   limit(): number {
     return this.number("limit", 1, Number.MAX_SAFE_INTEGER) ?? (this.has("json") ? Infinity : 100);
   }
 
-  /** Returns the value as a duration in ms. Throws {@link UsageError} if it is invalid. */
+  /**
+   * Returns the flag's value as a duration in ms; `undefined`: not given. Throws a {@link UsageError} if it is
+   * invalid.
+   */
   duration(name: FlagName): number | undefined {
     return this.#read(name, "a time such as 500ms, 5s or 2m", (text) => {
       const ms = readDuration(text);
@@ -139,7 +145,7 @@ export class Flags {
     throw new UsageError(`--${name} takes ${takes}; got ${JSON.stringify(text)}`);
   }
 
-  /** The namespace of the cluster. */
+  /** Namespace of the cluster, from `--namespace` or its default. */
   get namespace(): string {
     const namespace = this.text("namespace") ?? "default";
     checkedToken("--namespace", namespace);
@@ -147,7 +153,7 @@ export class Flags {
   }
 }
 
-/** Throws {@link UsageError} unless the value is valid as an id, namespace or service. */
+/** Throws a {@link UsageError} unless the value of the flag `name` is valid as an id, namespace or service. */
 export function checkedToken(name: string, value: string): void {
   try {
     checkToken(name, value);
@@ -159,15 +165,15 @@ export function checkedToken(name: string, value: string): void {
 /** A parsed command line. */
 interface Words {
   readonly flags: Flags;
-  /** The words that are not flags: the command and its arguments. */
+  /** Words that are not flags: the command, and its arguments. */
   readonly words: readonly string[];
   readonly help: boolean;
   readonly version: boolean;
-  /** Names of the given flags. */
+  /** Names of the flags that were given. */
   readonly given: readonly string[];
 }
 
-/** Parses a command line; flags may stand anywhere. Throws {@link UsageError}. */
+/** Parses a command line, in which flags may stand anywhere. Throws a {@link UsageError} if it is invalid. */
 export function readWords(args: readonly string[]): Words {
   const options: NonNullable<Parameters<typeof parseArgs>[0]>["options"] = {
     help: { type: "boolean", short: "h" },
@@ -198,14 +204,14 @@ export function readWords(args: readonly string[]): Words {
 }
 
 /**
- * Returns an error of parseArgs in the words of this tool: its own differ between the runtimes, and contain advice on
- * quoting.
+ * Rewords an error of parseArgs for this tool, because the texts of parseArgs differ between the runtimes and contain
+ * advice on quoting.
  */
 function complaint({ message }: Error): string {
-  // Bun (1.4) omits the dash of an option that stands behind another one, as in -wx
+  // Bun (1.4) omits the dash of an option that follows another one, as in -wx
   const [, unknown] = /^unknown option ['"]-?([^'"]*)['"]/i.exec(message) ?? [];
   if (unknown !== undefined) return `there is no option -${unknown}`;
-  // parses 'Option '-s, --nats <value>' argument missing'
+  // matches 'Option '-s, --nats <value>' argument missing'
   const [, option] = /['"](?:-\w, )?(-[^'"]*)['"]/.exec(message) ?? [];
   const name = option?.replace(/^-+/, "").replace(/[ =].*$/, "") ?? "";
   const [long, spec] = Object.entries(FLAGS).find(([long, { short }]) => long === name || short === name) ?? [name];

@@ -1,9 +1,9 @@
-/** Lays out `--help`: the commands are listed in `main.ts`, their help texts stand in their own files. */
+/** Lays out the texts of `--help`. The commands are listed in `main.ts`; their help texts are in their own files. */
 import { CONNECTION_FLAGS, type FlagName, FLAGS } from "./flags.ts";
 import type { CliCommand } from "./cli_command.ts";
 import { bold, type Terminal } from "./terminal.ts";
 
-/** Returns the help of the tool. */
+/** Returns the help text of the tool. */
 export function helpOfAll(commands: readonly CliCommand[], terminal: Terminal): string {
   const usage = commands.map(({ name, words }) => (words === undefined ? name : `${name} ${words}`));
   const width = Math.max(...usage.map((text) => text.length));
@@ -26,7 +26,7 @@ export function helpOfAll(commands: readonly CliCommand[], terminal: Terminal): 
   ].join("\n");
 }
 
-/** Returns the help of a command. */
+/** Returns the help text of one command. */
 export function helpOf({ name, words, summary, flags, more }: CliCommand, terminal: Terminal): string {
   return [
     `${summary[0].toUpperCase()}${summary.slice(1)}.`,

@@ -1,6 +1,4 @@
-/**
- * Joins a cluster as a node of the service `cli` for the duration of one command, without handlers for its contracts.
- */
+/** Joins a cluster as a node of the service `cli`, for the duration of one command. The node handles no contracts. */
 import { type Catga, catga, type CatgaOptions } from "../../mod.ts";
 import { printable } from "../data/printable.ts";
 import { token } from "../ports/clock.ts";
@@ -9,7 +7,7 @@ import { codecOf, connectionOptions } from "./connection.ts";
 import type { Flags } from "./flags.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Joins the cluster of a view. Warnings are printed to standard error. */
+/** Joins the cluster of a view as a node. Warnings are printed to standard error. */
 export async function joinCluster(
   view: ClusterView,
   flags: Flags,
@@ -26,7 +24,7 @@ export async function joinCluster(
     service: "cli",
     id: `cli-${token(view.transport.random, 8)}`,
     logger: { debug() {}, info() {}, warn, error: warn },
-    // the bucket would not open with another number of replicas than it was created with
+    // `replicas` as of the existing bucket: it would not open with another number
     ...(replicas === undefined ? {} : { replicas }),
     ...options,
   });

@@ -1,4 +1,4 @@
-/** `locks`: lists the held locks and leaderships; releases a lock by force. */
+/** `locks`: lists the locks and leaderships that nodes hold, and releases a lock by force. */
 import { printable, printableJson } from "../data/printable.ts";
 import { ClusterView, LOCK_KINDS, type ShownLock } from "./cluster_view.ts";
 import { UsageError } from "./flags.ts";
@@ -7,7 +7,7 @@ import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import type { Terminal } from "./terminal.ts";
 import { Listing, print } from "./listing.ts";
 
-/** The `locks` command. */
+/** The `locks` command of the tool. */
 export const locks: CliCommand = {
   name: "locks",
   summary: "lists locks and leaders; releases a lock by force",
@@ -41,7 +41,7 @@ key of one of these.`,
   },
 };
 
-/** Returns a lock as `--json` prints it. */
+/** Returns a lock in the form in which `--json` prints it. */
 function plain({ kind, key, record, token, waiters }: ShownLock) {
   const { node, endpoint, since, ttl } = record;
   return { kind, key, node, endpoint, token, since, ttl, waiting: waiters.size };
@@ -61,7 +61,7 @@ async function release(
 ): Promise<number> {
   const find = async () => (await view.locks()).find(({ kind, key }) => kind === wanted.kind && key === wanted.key);
   let lock = await find();
-  // a renewal by the same holder changes the revision: the release is tried again
+  // tried again, because a renewal by the same holder changes the revision
   while (lock !== undefined && !await view.release(lock)) {
     const { token } = lock;
     const now = await find();

@@ -1,5 +1,5 @@
 /**
- * The command line tool: shows a cluster of Catga on NATS, and sends to it.
+ * The command line tool: shows a cluster of Catga on NATS, and sends messages to it.
  *
  * ```sh
  * deno run -A jsr:@catga/catga/cli nodes
@@ -7,8 +7,9 @@
  * bun node_modules/@catga/catga/src/cli/main.js nodes   # after bunx jsr add @catga/catga; in Node with `node`
  * ```
  *
- * The commands are `nodes`, `top`, `doctor`, `check`, `contracts`, `call`, `watch`, `subscriptions`, `dead`, `rewind`,
- * `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `setup`, `bench` and `dashboard`; `--help` explains each.
+ * The commands are `nodes`, `top`, `doctor`, `check`, `contracts`, `call`, `watch`, `subscriptions`, `dead`,
+ * `rewind`, `schedules`, `entity`, `runs`, `run`, `locks`, `ping`, `setup`, `bench` and `dashboard`; `--help`
+ * explains each.
  *
  * @example
  * ```ts
@@ -68,12 +69,13 @@ const COMMANDS: readonly CliCommand[] = [
   bench,
   dashboard,
 ];
-/** Exit code for an invalid command line. */
+/** Exit code of an invalid command line. */
 const MISUSED = 2;
 
 /**
- * Runs a command line, and resolves with its exit code: 0 done, 1 failed, 2 wrong usage. Never rejects. `args` defaults
- * to the arguments of the process, `terminal` to its standard input and output, environment and Ctrl-C.
+ * Runs a command line of the tool, and resolves with its exit code: 0 done, 1 failed, 2 wrong usage. Never rejects.
+ * `args` defaults to the arguments of the process, `terminal` to its standard input and output, environment and
+ * Ctrl-C.
  *
  * @example
  * ```ts
@@ -99,7 +101,7 @@ export async function cli(
 }
 
 async function run(args: readonly string[], terminal: Terminal): Promise<number> {
-  // unknown options are reported before the command is known
+  // only guessed here, because unknown options are reported before the command line is parsed
   let running: CliCommand | undefined = COMMANDS.find(({ name }) => name === args[0]);
   try {
     const { flags, words: [name, ...words], help, version, given } = readWords(args);
@@ -123,7 +125,7 @@ async function run(args: readonly string[], terminal: Terminal): Promise<number>
     const foreign = given.find((flag) => !(flag in CONNECTION_FLAGS) && !command.flags.some((own) => own === flag));
     if (foreign !== undefined) throw new UsageError(`${command.name} has no option --${foreign}`);
     const { words: usage = "" } = command;
-    const required = countWords(usage.replace(/\[.*?\]/g, "")); // arguments in brackets are optional
+    const required = countWords(usage.replace(/\[.*?\]/g, "")); // arguments in brackets are optional, so they do not count
     const allowed = usage.includes("…") ? Infinity : countWords(usage);
     if (words.length < required || words.length > allowed) {
       throw new UsageError(`usage: ${`catga ${command.name} ${usage}`.trimEnd()}`);
@@ -138,29 +140,29 @@ function countWords(text: string): number {
   return text.match(/\S+/g)?.length ?? 0;
 }
 
-/** Prints an error, and returns the exit code. */
+/** Prints an error of a command, and returns the exit code for it. */
 function ended(error: unknown, command: CliCommand | undefined, terminal: Terminal): number {
   if (error instanceof UsageError) {
     const about = command === undefined ? "" : `${command.name} `;
     terminal.say(`catga: ${printable(error.message)}\n\`catga ${about}--help\` says more`);
     return MISUSED;
   }
-  // an invalid address on the command line is a TypeError of `catga`
+  // such as an invalid address on the command line, for which `catga` throws a TypeError
   const { message, code } = error as Error & { code?: unknown };
   const isOurs = typeof code === "string" && (error as Error).name === "CatgaError";
   terminal.say(printable(`${isOurs ? code : "catga"}: ${message}`));
   return error instanceof TypeError ? MISUSED : FAILED;
 }
 
-/** Returns the terminal of this process. */
+/** Returns the terminal of this process: its standard input and output, environment and Ctrl-C. */
 function ownTerminal(): Terminal {
   const { stdin, stdout, stderr, env } = process;
   let stop: AbortController | undefined;
   let isRead = true;
   const lose = (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") {
-      // the reader of the pipe has closed it, as in `catga watch | head`; a node of `call` first leaves the cluster, to
-      // avoid an alarm
+      // the reader of the pipe has closed it, as in `catga watch | head`: exit at once, except during `call`, whose
+      // node first leaves the cluster, to avoid an alarm
       if (stop === undefined) process.exit(DONE);
       if (isRead) process.once("exit", () => process.exitCode = DONE);
       isRead = false;
@@ -170,13 +172,13 @@ function ownTerminal(): Terminal {
     process.exit(FAILED);
   };
   stdout.on("error", lose);
-  stderr.on("error", () => {}); // without a reader of standard error, only the exit code reports the result
+  stderr.on("error", () => {}); // ignored: without a reader of standard error, only the exit code reports the result
   return {
     write(text) {
       try {
         stdout.write(text);
       } catch (error) {
-        lose(error as NodeJS.ErrnoException); // for a file, Deno throws, in callbacks that nobody awaits, too
+        lose(error as NodeJS.ErrnoException); // Deno throws if standard output is a file that cannot be written, also in callbacks that nobody awaits
       }
     },
     say: (line) => void (isRead && stderr.write(`${line}\n`)),
@@ -186,15 +188,15 @@ function ownTerminal(): Terminal {
       return text;
     },
     get columns() {
-      return stdout.isTTY ? stdout.columns || 80 : undefined; // 0 in a pseudo-terminal without a size
+      return stdout.isTTY ? stdout.columns || 80 : undefined; // `columns` is 0 in a pseudo-terminal without a size
     },
     get rows() {
       return stdout.isTTY ? stdout.rows || 24 : undefined;
     },
     colors: stdout.isTTY === true && !env.NO_COLOR,
     environment: env,
-    // made on demand: Ctrl-C ends the process at once in commands that do not use this signal, and when it is pressed
-    // again
+    // made on first use: in commands that do not use this signal, Ctrl-C ends the process at once, as it does when it
+    // is pressed again
     get signal() {
       if (stop === undefined) {
         const controller = stop = new AbortController();

@@ -1,6 +1,6 @@
 /**
- * Parses the statistics with which a node answers. The answer may be anything: each field is checked, and unknown
- * fields are dropped.
+ * Parses the statistics in a node's answer. The answer may be anything: each field is checked, and unknown fields are
+ * dropped.
  */
 import { isEndpoint, nodeOf } from "../cluster/wire/frame.ts";
 import { type Alarm, ALARM_KINDS, type UnreadableEntity } from "../contract/alarms.ts";
@@ -10,8 +10,8 @@ import { isCount, isNotNegative, isRecord } from "../data/checks.ts";
 import { LATENCY_BUCKETS } from "../data/latency_buckets.ts";
 
 /**
- * Returns the statistics of the process at this endpoint, or a string that says why the answer is malformed. Fields
- * that the answer leaves out are 0 or empty.
+ * Returns the statistics in the answer of the process at this endpoint, or a string that says why the answer is
+ * malformed. Counts that the answer leaves out are 0, lists are empty.
  */
 export function readNodeStats(endpoint: string, answer: unknown): NodeStats | string {
   if (!isRecord(answer)) return "the answer is not an object";
@@ -82,12 +82,12 @@ function readPeer(given: unknown): PeerStats | undefined {
   return counts && { id: nodeOf(endpoint), endpoint, ...counts };
 }
 
-/** Returns the counts of these names; counts that are left out are 0. */
+/** Parses the counts with these names from an answer; counts that are left out are 0. */
 function readCounts<Name extends string>(
   given: Readonly<Record<string, unknown>>,
   names: readonly Name[],
 ): Record<Name, number> | undefined {
-  const counts = Object.create(null) as Record<Name, number>; // its fields are filled below
+  const counts = Object.create(null) as Record<Name, number>; // cast: all fields are filled below
   for (const name of names) {
     const count = given[name] ?? 0;
     if (!isCount(count)) return undefined;
@@ -96,17 +96,20 @@ function readCounts<Name extends string>(
   return counts;
 }
 
-/** Returns the counts by code; `undefined` if malformed. */
+/** Parses counts by error code from an answer; `undefined`: malformed. */
 function readCodes(given: unknown = {}): Record<string, number> | undefined {
   if (!isRecord(given)) return undefined;
   const codes = Object.entries(given);
   if (codes.length > MAX_CODES || !codes.every(([, count]) => isCount(count))) return undefined;
-  const read: Record<string, number> = Object.create(null); // without a prototype: a code may be `__proto__`
-  for (const [code, count] of codes) read[code] = count as number; // checked above
+  const read: Record<string, number> = Object.create(null); // an object without a prototype, because an error code may be `__proto__`
+  for (const [code, count] of codes) read[code] = count as number; // cast: each count was checked above
   return read;
 }
 
-/** Returns the items as `read` returns them; `undefined` if an item, or the list, is malformed. */
+/**
+ * Parses a list of an answer, each item with `read`. Returns `undefined` if the list or an item is malformed, or if
+ * there are more than `most` items.
+ */
 function readList<T>(given: unknown, read: (item: unknown) => T | undefined, most: number): T[] | undefined {
   if (given === undefined) return [];
   if (!Array.isArray(given) || given.length > most) return undefined;

@@ -1,4 +1,4 @@
-/** `nodes`: lists the nodes of a namespace, once or as they change. */
+/** `nodes`: lists the nodes of a namespace, once or whenever they change. */
 import type { NodeInfo } from "../../mod.ts";
 import { drivenWorkflow } from "../contract/workflow.ts";
 import { readRecord } from "../cluster/membership/node_record.ts";
@@ -12,7 +12,7 @@ import { Listing } from "./listing.ts";
 import { table } from "./table.ts";
 import { aborted } from "../ports/clock.ts";
 
-/** The `nodes` command. */
+/** The `nodes` command of the tool. */
 export const nodes: CliCommand = {
   name: "nodes",
   summary: "lists the nodes, what they handle, and their load",
@@ -38,12 +38,15 @@ output is not a terminal, each change is a line instead: join, update or leave.`
   },
 };
 
-/** Returns the names that programs declare: one workflow in place of the contracts that drive its runs. */
+/**
+ * Returns the names that programs declare, for the names of contracts in a record: a workflow's name stands for the
+ * contracts that drive its runs.
+ */
 export function declaredNames(handles: readonly string[]): string[] {
   return [...new Set(handles.map((name) => drivenWorkflow(name) ?? name))].sort();
 }
 
-/** Returns the message for a namespace without nodes. */
+/** Returns the text that the tool prints for a namespace without nodes. */
 export function noNodes({ place }: ClusterView): string {
   return `no nodes ${place}; if some run, catga doctor says why`;
 }
@@ -63,7 +66,7 @@ function cells({ id, service, load, lastSeen, startedAt, handles }: NodeInfo): s
   ];
 }
 
-/** Shows the nodes and their changes until Ctrl-C. */
+/** Shows the nodes, and their changes, until Ctrl-C. Resolves with the exit code. */
 async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Promise<number> {
   const { signal } = terminal;
   const bucket = await view.bucket("nodes");
@@ -99,7 +102,7 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
     if (!signal.aborted) throw error;
   });
   if (live) draw();
-  // redrawn every second, for the ages and for changes
+  // drawn again every second, because ages change, too
   const timer = live ? setInterval(draw, 1_000) : undefined;
   await aborted(signal);
   clearInterval(timer);

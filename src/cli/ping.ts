@@ -10,7 +10,7 @@ import type { NoAnswer, Pong } from "../dashboard/dashboard_source.ts";
 import type { Pinger } from "./pinger.ts";
 import { Listing } from "./listing.ts";
 
-/** The `ping` command. */
+/** The `ping` command of the tool. */
 export const ping: CliCommand = {
   name: "ping",
   words: "[node]",
@@ -58,9 +58,9 @@ interface PingRow {
   readonly service: string;
   readonly sent: number;
   readonly answered: number;
-  /** Shortest round trip, in ms. */
+  /** Shortest round trip to the node, in ms. */
   readonly min?: number;
-  /** Median round trip, in ms. */
+  /** Median round trip to the node, in ms. */
   readonly median?: number;
   readonly max?: number;
   readonly load?: { readonly inFlight: number; readonly queued: number };
@@ -73,7 +73,7 @@ async function pings(
   { count, limit, signal }: { count: number; limit: number; signal: AbortSignal },
 ): Promise<PingRow> {
   const echoes: (Pong | NoAnswer)[] = [];
-  // the first ping is not counted: it warms the route
+  // not counted: the first ping warms up the route
   if (count > 1) await pinger.ping(endpoint, limit);
   while (echoes.length < count && !signal.aborted) {
     if (echoes.length > 0) await wait(100);

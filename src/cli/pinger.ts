@@ -1,6 +1,6 @@
 /**
- * Pings processes as nodes do, without being a node, and asks for their statistics. Its results distinguish a process
- * that has ended from a silent one.
+ * Pings processes as nodes do, without being a node, and asks them for their statistics. The results distinguish a
+ * process that has ended from one that does not answer.
  */
 import { bounceSubject, nodeSubject } from "../contract/subjects.ts";
 import { isEndpoint, readFrame } from "../cluster/wire/frame.ts";
@@ -12,7 +12,7 @@ import { readNodeStats } from "./node_stats.ts";
 
 type PingAnswer = Pong | CountedStats | NoAnswer | { readonly type: "looks"; readonly answer: unknown };
 
-/** Sends pings, and asks for statistics, until it is disposed of. */
+/** Sends pings, and questions for statistics, until it is disposed of. */
 export class Pinger implements SourceAsker {
   readonly #transport: Transport;
   readonly #namespace: string;
@@ -24,7 +24,7 @@ export class Pinger implements SourceAsker {
   constructor(transport: Transport, namespace: string) {
     this.#transport = transport;
     this.#namespace = namespace;
-    // permissions can name the id; the nonce distinguishes this process from others
+    // a fixed id, which permissions can name; the nonce distinguishes this process from others
     this.#endpoint = `cli.${token(transport.random, 12)}`;
     const inbox = nodeSubject(namespace, this.#endpoint);
     const bounces = bounceSubject(namespace, this.#endpoint);
@@ -45,14 +45,14 @@ export class Pinger implements SourceAsker {
       }),
       transport.subscribe(`${bounces}>`, {}, ({ subject, noResponders }) => {
         if (!subject.startsWith(bounces)) return;
-        // `<target id>.<target nonce>.<n>`, as the ping's reply subject has it
+        // parses the target's endpoint and the number from the subject, `<target id>.<target nonce>.<n>`
         const place = subject.slice(bounces.length).replace(/\.(\d+)$/, " $1");
         if (noResponders) this.#waiting.get(place)?.({ type: "bounce" });
       }),
     ];
   }
 
-  /** Note for a process that does not answer: the process is silent, or this tool is cut off. */
+  /** Text about a process that does not answer: it is silent, or this tool is cut off from the server. */
   get silence(): string {
     return this.#transport.status.state === "connected" ? "no answer" : "no connection";
   }
@@ -61,7 +61,7 @@ export class Pinger implements SourceAsker {
     const { clock } = this.#transport;
     const sent = clock.monotonic();
     const echo = await this.#ask(endpoint, "p", limit);
-    // another answer than a pong does not count as an answer to the ping
+    // any answer but a pong counts as no answer to the ping
     if (echo.type === "stats" || echo.type === "silence" || echo.type === "looks") return { type: "silence" };
     return echo.type === "pong" ? { ...echo, ms: clock.monotonic() - sent } : echo;
   }
@@ -71,7 +71,10 @@ export class Pinger implements SourceAsker {
     return told.type === "pong" || told.type === "looks" ? { type: "silence" } : told;
   }
 
-  /** Requests a node's shapes, or, with `names`, those contracts' descriptions; `undefined`: no answer. */
+  /**
+   * Asks a node for the shapes (hashes) of its contracts, or, with `names`, for those contracts' descriptions;
+   * `undefined`: no answer within `limit` ms.
+   */
   async looks(endpoint: string, names: readonly string[], limit: number): Promise<unknown> {
     const told = await this.#ask(endpoint, "k", limit, names);
     return told.type === "looks" ? told.answer : undefined;
@@ -83,7 +86,8 @@ export class Pinger implements SourceAsker {
     limit: number,
     more: readonly string[] = [],
   ): Promise<PingAnswer> {
-    // some endpoints come from stored data, which anybody may have written, and become a part of a subject
+    // checked: some endpoints come from stored data, which anybody may have written, and the endpoint becomes part of
+    // a subject
     if (!isEndpoint(endpoint)) return { type: "bounce" };
     const { clock } = this.#transport;
     const n = ++this.#pings;
@@ -92,7 +96,7 @@ export class Pinger implements SourceAsker {
     this.#waiting.set(place, answered.resolve);
     const timer = clock.after(limit, () => answered.resolve({ type: "silence" }));
     try {
-      // targets expect growing frame numbers from each sender, not consecutive ones
+      // `n` counts over all targets: each target expects growing frame numbers from a sender, not consecutive ones
       const frame = [PROTOCOL, n, Math.round(clock.now()), [kind, n, ...more]];
       this.#transport.publish(nodeSubject(this.#namespace, endpoint, this.#endpoint), JSON.stringify(frame), {
         reply: bounceSubject(this.#namespace, this.#endpoint, `${endpoint}.${n}`),
@@ -104,7 +108,7 @@ export class Pinger implements SourceAsker {
     }
   }
 
-  /** Ends all pending questions without an answer, and leaves no timer. */
+  /** Ends all pending questions without an answer, and cancels all timers. */
   [Symbol.dispose](): void {
     for (const subscription of this.#subscriptions) subscription.close();
     for (const answered of this.#waiting.values()) answered({ type: "silence" });

@@ -1,6 +1,6 @@
 /**
- * `runs` and `run`: lists, retries and cancels runs of workflows; shows and changes one run. The filters are applied in
- * `flow/run_infos.ts`; their flags are parsed here.
+ * `runs`: lists runs of workflows, and retries or cancels many at once. `run`: shows and changes one run. The filters
+ * are applied in `flow/run_infos.ts`; their flags are parsed here.
  */
 import { hasFailedWith, pendingText, RUN_STATUS, type RunInfo, type RunStatus } from "../contract/flow.ts";
 import { shownEntryValue } from "../contract/redaction.ts";
@@ -15,7 +15,7 @@ import { table } from "./table.ts";
 import { drivenWorkflow, isWorkflowName } from "../contract/workflow.ts";
 import { isCatgaError } from "../error.ts";
 
-/** The `runs` command, which lists runs, and changes many at once. */
+/** The `runs` command of the tool. */
 export const runs: CliCommand = {
   name: "runs",
   words: "[WORKFLOW | VERB]",
@@ -63,11 +63,11 @@ They only count what they would do, until --yes.`,
   },
 };
 
-/** The runs that the flags choose. */
+/** Selects runs of workflows, as the flags say. */
 interface Choice {
   readonly workflow: string | undefined;
   readonly status: RunStatus | undefined;
-  /** Text that the error of a pending step or handler must contain. */
+  /** Text that the error of a run's pending step or handler must contain; `undefined`: any. */
   readonly cause: string | undefined;
 }
 
@@ -81,7 +81,7 @@ function noRuns(view: ClusterView, { workflow, status, cause }: Choice): string 
   return `no runs${(workflow ?? status ?? cause) === undefined ? "" : " match"} ${view.place}`;
 }
 
-/** Throws a {@link UsageError} for the name of a workflow that no node handles, and that has no run. */
+/** Throws a {@link UsageError} if no node handles the workflow, and no run of it is stored. */
 async function checkWorkflowIsKnown(view: ClusterView, workflow: string | undefined): Promise<void> {
   if (workflow === undefined) return;
   const handled = new Set((await view.nodes()).flatMap(({ handles }) => handles.map(drivenWorkflow)));
@@ -93,7 +93,7 @@ async function checkWorkflowIsKnown(view: ClusterView, workflow: string | undefi
   throw new UsageError(`there is no workflow ${workflow} ${view.place}; nodes handle ${known}`);
 }
 
-/** Retries, cancels or counts all runs that match. */
+/** Retries, cancels or counts all runs that match the flags. Resolves with the exit code. */
 async function changeAll(
   verb: "retry" | "cancel",
   choice: Choice,
@@ -113,10 +113,10 @@ async function changeAll(
       count++;
       if (!flags.has("yes")) continue;
       try {
-        await (verb === "retry" ? retry() : view.cancelRun(workflow, id, reason!)); // checked above
+        await (verb === "retry" ? retry() : view.cancelRun(workflow, id, reason!)); // `reason` is set: it was checked above
       } catch (error) {
         if (!isCatgaError(error)) throw error;
-        // for example because the run has ended meanwhile
+        // an error for one run does not stop the others: the run may have ended meanwhile
         failed++;
         terminal.say(printable(`${workflow} ${id}: ${error.code}: ${error.message}`));
         continue;
@@ -135,7 +135,7 @@ async function changeAll(
   });
 }
 
-/** The `run` command, which shows or changes one run. */
+/** The `run` command of the tool. */
 export const run: CliCommand = {
   name: "run",
   words: "WORKFLOW ID [VERB …]",
@@ -166,7 +166,7 @@ is recorded. cancel and skip take --reason, which stays with the run.`,
   },
 };
 
-/** A change of one run. */
+/** A change of one run that the command line asks for. */
 type RunChange =
   | { readonly verb: "retry" }
   | { readonly verb: "cancel"; readonly reason: string }
@@ -175,7 +175,7 @@ type RunChange =
     readonly reason: string;
     readonly step: string;
     readonly value: unknown;
-    /** True if the step may be skipped before it is recorded. */
+    /** True if the step may be skipped even if the run has not recorded it yet. */
     readonly ahead: boolean;
   };
 
@@ -233,7 +233,7 @@ async function changed(
   return DONE;
 }
 
-/** Returns true if a step is recorded, or the run has ended and no step can be skipped. */
+/** Returns true if the run has recorded the step, or if the run has ended, so that no step can be skipped. */
 function isKnown({ pending, timeline, endedAt }: RunInfo, step: string): boolean {
   return endedAt !== undefined || [...pending, ...timeline].some(({ name }) => name === step);
 }
@@ -257,7 +257,10 @@ function statusIn({ status, stage }: RunInfo): string {
   return stage === undefined ? status : `${status}: ${stage}`;
 }
 
-/** Returns the stored errors of the last attempts, with their first stack frames, as lines of a table. */
+/**
+ * Returns the stored errors of the pending entries' last attempts, with their first stack frames, as lines of a
+ * table.
+ */
 function causesIn({ pending }: RunInfo): (readonly [string, string])[] {
   return pending.flatMap(({ error }) =>
     (error?.cause?.split("\n").slice(0, 4) ?? []).map((line, i) => [i === 0 ? "cause" : "", line] as const)
@@ -299,7 +302,7 @@ function show(info: RunInfo, limit: number, flags: Flags, terminal: Terminal): v
   if (earlier > 0) terminal.say(`${earlier} earlier entries are left out: --limit shows more`);
 }
 
-/** Returns a run as `--json` prints it. */
+/** Returns a run in the form in which `--json` prints it. */
 function plain({ startedAt, endedAt, pending, timeline: _, retry: __, skip: ___, ...info }: RunInfo) {
   return {
     type: "run",

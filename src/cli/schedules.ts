@@ -12,7 +12,7 @@ import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import type { Terminal } from "./terminal.ts";
 import { Listing, print } from "./listing.ts";
 
-/** The `schedules` command. */
+/** The `schedules` command of the tool. */
 export const schedules: CliCommand = {
   name: "schedules",
   words: "[cancel NAME ID]",
@@ -83,14 +83,14 @@ async function cancel(
   return DONE;
 }
 
-/** Formats a time in a zone, with its offset, as `2027-03-28T03:00:00+02:00`; in UTC if the zone is unknown. */
+/** Formats a time in a time zone, with its offset, as `2027-03-28T03:00:00+02:00`; in UTC if the zone is unknown. */
 function localText(time: number, zone = "UTC"): string {
   const utc = new Date(time).toISOString().slice(0, 19);
   let offset = 0;
   try {
     offset = offsetOf(time, zone);
   } catch {
-    // another program may have written the zone
+    // an unknown zone: another program may have written it
   }
   if (offset === 0) return `${utc}Z`;
   const minutes = Math.abs(offset) / 60_000;

@@ -1,5 +1,6 @@
 /**
- * The state of NATS as one connection sees it: the store of the account, and the streams and buckets of a namespace.
+ * Reads the state of NATS as one connection sees it: the store of the account, and the streams and buckets of a
+ * namespace.
  */
 import { printable } from "../data/printable.ts";
 import type { ServerView, StreamView } from "../dashboard/view.ts";
@@ -13,20 +14,22 @@ import type { NatsTransport } from "../nats/transport.ts";
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { isForbidden } from "../ports/transport.ts";
 
-/** Reads the state of NATS repeatedly; remembers streams that did not answer or may not be seen. */
+/**
+ * Reads the state of NATS repeatedly. Remembers streams that did not answer, and streams that this user may not see.
+ */
 export class ServerLook {
   readonly #transport: NatsTransport;
   readonly #jetStream: JetStream;
   readonly #namespace: string;
   readonly #address: string;
   #mayNotAsk = false;
-  /** Time that an answer may take, in ms. */
+  /** Time for which an answer of the server is awaited, in ms. */
   #patience = FIRST_LOOK;
-  /** Number of looks in a row at which a copy was not current, by copy. */
+  /** Number of looks in a row at which a copy of a stream was not current, by stream and server. */
   readonly #behind = new Map<string, number>();
   /** Streams that this user may not see. */
   readonly #unseen = new Set<string>();
-  /** Last answer about the store. */
+  /** Last answer about the account's store. */
   #lastRoom: ServerView["store"];
   /** Last answer about each stream, by name. */
   readonly #lastStreams = new Map<string, StreamView>();
@@ -45,7 +48,7 @@ export class ServerLook {
   async look(): Promise<ServerView> {
     const { connection, clock } = this.#transport;
     const began = clock.monotonic();
-    await connection.rtt(); // `rtt()` returns whole ms: 0 for a server nearby
+    await connection.rtt(); // measured here, because `rtt()` returns whole ms: 0 for a server nearby
     const rtt = clock.monotonic() - began;
     const names = shownStreams(this.#namespace).filter((name) => !this.#unseen.has(name));
     const [room, ...found] = await Promise.all([
@@ -57,7 +60,7 @@ export class ServerLook {
     this.#patience = LATER_LOOK;
     const silent = [room, ...found].filter((one) => one instanceof JetStreamRefusal);
     if (silent.length === found.length + 1) throw silent[0];
-    // a store between two leaders does not answer; the other answers may show why
+    // no answer: the store has no leader at the moment; the other answers may show why
     if (!(room instanceof JetStreamRefusal)) this.#lastRoom = room;
     const streams = found.map((stream, i) => {
       const last = this.#lastStreams.get(names[i]);
@@ -76,8 +79,8 @@ export class ServerLook {
   }
 
   /**
-   * Resolves with the use and limits of the account's store; `undefined` if this user may not ask; a refusal if the
-   * server does not answer.
+   * Reads the use and the limits of the account's store. Resolves with `undefined` if this user may not ask; with a
+   * refusal if the server does not answer.
    */
   async #room(): Promise<ServerView["store"] | JetStreamRefusal> {
     if (this.#mayNotAsk) return undefined;
@@ -93,7 +96,8 @@ export class ServerLook {
   }
 
   /**
-   * Resolves with a stream; `undefined` if there is none, or this user may not see it; a refusal if it does not answer.
+   * Reads the state of a stream. Resolves with `undefined` if it does not exist, or this user may not see it; with a
+   * refusal if it does not answer.
    */
   async #stream(name: string): Promise<StreamView | JetStreamRefusal | undefined> {
     try {
@@ -119,13 +123,13 @@ export class ServerLook {
       if (error instanceof JetStreamRefusal && error.refusal === "no stream") return undefined;
       if (isSilence(error)) return error;
       if (!(isCatgaError(error) && isForbidden(error))) throw error;
-      this.#unseen.add(name); // not asked again: each refusal is a line in the server's log
+      this.#unseen.add(name); // remembered, and not asked for again: each denial is a line in the server's log
       return undefined;
     }
   }
 }
 
-/** Returns an error that says what to do, for a refusal to read something. */
+/** Returns an error for a refusal to read `what`, which says what to do. */
 export function explained(error: unknown, what: string, address: string): unknown {
   if (!(error instanceof JetStreamRefusal)) return error;
   const without = error.refusal === "no responders" || error.refusal === "disabled";
@@ -134,7 +138,7 @@ export function explained(error: unknown, what: string, address: string): unknow
 
 /** Returns the names of the streams and buckets of a namespace. */
 export function shownStreams(namespace: string): string[] {
-  const kinds = Object.keys(BUCKETS) as BucketKind[]; // the keys of `BUCKETS` are all kinds
+  const kinds = Object.keys(BUCKETS) as BucketKind[]; // cast: the keys of `BUCKETS` are all kinds
   return [
     ...STREAM_KINDS.map((kind) => streamName(namespace, kind)),
     ...kinds.map((kind) => bucketStreamName(bucketName(namespace, kind))),
@@ -145,11 +149,14 @@ function isSilence(error: unknown): error is JetStreamRefusal {
   return error instanceof JetStreamRefusal && error.refusal === "no answer";
 }
 
-/** Time without news from a copy after which it counts as away, in ns: copies send some each second. */
+/** Time without news from a copy of a stream after which it counts as away, in ns; copies send news each second. */
 const SILENT = 2.5e9;
-/** Number of looks in a row without being current after which a copy counts as behind. */
+/** Number of looks in a row at which a copy was not current, after which it counts as behind. */
 const BEHIND = 3;
-/** Time that a stream, or the account, may take to answer at the first look, in ms; after it `doctor` concludes. */
+/**
+ * Time for which the answer of a stream, or of the account, is awaited at the first look, in ms; `doctor` judges
+ * after this look.
+ */
 const FIRST_LOOK = 5_000;
-/** Time that it may take at later looks, in ms, while the last answer is shown. */
+/** Time for which an answer is awaited at later looks, in ms; meanwhile the last answer is shown. */
 const LATER_LOOK = 1_000;

@@ -1,6 +1,6 @@
 /**
- * `setup`: creates the buckets and streams of a namespace, so that no node needs the permission to create them. It
- * grants no permissions: see docs/security.md.
+ * `setup`: creates the buckets and streams of a namespace, so that no node needs the permission to create them. The
+ * command grants no permissions: see docs/security.md.
  */
 import { type BucketKind, bucketName, BUCKETS, bucketStreamName } from "../ports/key_value_store.ts";
 import { isCatgaError } from "../error.ts";
@@ -18,7 +18,7 @@ import { print } from "./listing.ts";
 const KINDS = Object.keys(BUCKETS) as readonly BucketKind[];
 const ALL: readonly (BucketKind | StreamKind)[] = [...KINDS, ...STREAM_KINDS];
 
-/** The `setup` command. */
+/** The `setup` command of the tool. */
 export const setup: CliCommand = {
   name: "setup",
   words: "[bucket…]",
@@ -81,7 +81,8 @@ function printCommands(kinds: typeof ALL, replicas: number, flags: Flags, termin
 
 function configOf(kind: BucketKind | StreamKind, namespace: string, replicas: number) {
   if (isStream(kind)) {
-    // settings for nats-server 2.12 or newer: older servers have no schedules, and have to be set up over a connection
+    // for nats-server 2.12 or newer: streams of older servers, which have no schedules, must be set up over a
+    // connection
     const settings = logSettings(streamOptions(namespace, kind, replicas));
     return { name: streamName(namespace, kind), ...settings, first_seq: Date.now() };
   }

@@ -1,12 +1,13 @@
-/** Finds the subscription that a word of the command line names. */
+/** Finds the subscription that an argument of the command line names. */
 import type { SubscriptionInfo } from "../../mod.ts";
 import { type Flags, UsageError } from "./flags.ts";
 import { OF_ENTITIES } from "../contract/send_options.ts";
 
 /**
- * Finds the subscription that a word names: `NAME`, in the service of `--service` if it is given, or `SERVICE/NAME`. A
- * subscription to events of entities is found by its name if no other subscription has that name. Throws an error if no
- * subscription matches, and a {@link UsageError} if those of several services do.
+ * Finds the subscription that an argument names: `NAME`, in the service of `--service` if it is given, or
+ * `SERVICE/NAME`. A subscription to events of entities is found by its plain name if no other subscription has that
+ * name. Throws an `Error` if no subscription matches, and a {@link UsageError} if subscriptions of several services
+ * match.
  */
 export function findSubscription(all: readonly SubscriptionInfo[], word: string, flags: Flags): SubscriptionInfo {
   const slash = word.indexOf("/");

@@ -1,4 +1,4 @@
-/** `subscriptions`: shows the progress of each subscription; removes a subscription without a handler. */
+/** `subscriptions`: shows the progress of each subscription, and removes a subscription that no node handles. */
 import type { SubscriptionInfo } from "../../mod.ts";
 import { ClusterView } from "./cluster_view.ts";
 import { UsageError } from "./flags.ts";
@@ -7,7 +7,7 @@ import { type CliCommand, DONE } from "./cli_command.ts";
 import { Listing, print } from "./listing.ts";
 import { findSubscription } from "./subscription_name.ts";
 
-/** The `subscriptions` command. */
+/** The `subscriptions` command of the tool. */
 export const subscriptions: CliCommand = {
   name: "subscriptions",
   words: "[remove NAME]",
@@ -64,9 +64,9 @@ function cells(info: SubscriptionInfo): string[] {
   ];
 }
 
-// `rewind`: has a subscription handle messages again from a position in the log on.
+// `rewind`: lets a subscription handle the log's messages again, from a position on.
 
-/** The `rewind` command. */
+/** The `rewind` command of the tool. */
 export const rewind: CliCommand = {
   name: "rewind",
   words: "SUBSCRIPTION TO",
@@ -101,9 +101,9 @@ function readPlace(text: string): "start" | number | Date {
   if (/^\d+$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
   const ago = readDuration(text);
   if (ago !== undefined && ago < Date.now()) return new Date(Date.now() - ago);
-  // each runtime parses texts other than ISO 8601 in its own way
+  // only ISO 8601: each runtime parses other texts in its own way
   const time = /^\d{4}-\d\d-\d\d(T[\d:.]+(Z|[+-]\d\d:?\d\d)?)?$/.test(text) ? new Date(text) : undefined;
-  // the runtimes parse 2026-02-31 as 3 March
+  // compared with the text, because runtimes parse 2026-02-31 as 3 March
   const day = new Date(text.slice(0, 10));
   if (time !== undefined && !Number.isNaN(time.getTime()) && day.getUTCDate() === Number(text.slice(8, 10))) {
     return time;

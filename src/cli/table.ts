@@ -5,8 +5,8 @@ import { bold, type Terminal } from "./terminal.ts";
 const GAP = "  ";
 
 /**
- * Returns the lines of a table, with its titles. The title of a column of numbers, which are right-aligned, begins with
- * `>`.
+ * Returns the lines of a table, the titles of its columns first. A title that begins with `>` is that of a column of
+ * numbers, which is right-aligned.
  */
 export function table(terminal: Terminal, columns: readonly string[], cells: readonly (readonly string[])[]): string[] {
   const rows = cells.map((row) => row.map(printable));
@@ -24,7 +24,7 @@ export function table(terminal: Terminal, columns: readonly string[], cells: rea
   return [bold(terminal, line(titles)), ...rows.map(line)];
 }
 
-/** Returns the line, cut with `…` if it is longer than `columns`. */
+/** Returns a line of text, cut with `…` if it is wider than `columns`. */
 export function cut(text: string, columns: number | undefined): string {
   if (columns === undefined || width(text) <= columns) return text;
   let [kept, taken] = ["", 0];

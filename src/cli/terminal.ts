@@ -1,38 +1,40 @@
 /** The parts of its process that the tool uses: output, input, environment, and Ctrl-C. */
 import { styleText } from "node:util";
 
-/** A terminal, or a stand-in for it; `cli` uses the terminal of the process by default. */
+/** A terminal, or an object that stands for one in tests. By default `cli` uses the terminal of its process. */
 export interface Terminal {
-  /** Writes results to standard output, unchanged. */
+  /** Writes results of a command to standard output, unchanged. */
   write(text: string): void;
-  /** Writes a line to standard error: everything but results. */
+  /** Writes a line to standard error; used for everything but results. */
   say(line: string): void;
   /** Resolves with all of standard input. */
   read(): Promise<string>;
-  /** Number of characters in a line; absent if standard output is not a terminal: then no line is cut. */
+  /**
+   * Number of characters in a line of the terminal; absent if standard output is not a terminal: then no line is cut.
+   */
   readonly columns?: number | undefined;
-  /** Number of lines on the screen; absent if unknown. */
+  /** Number of lines on the screen; absent: unknown. */
   readonly rows?: number | undefined;
-  /** True if standard output is a terminal that shows colors. */
+  /** True if standard output is a terminal that can show colors. */
   readonly colors: boolean;
   /** Environment variables, such as `NATS_URL`. */
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Aborts at Ctrl-C. */
+  /** Signal that aborts at Ctrl-C. */
   readonly signal: AbortSignal;
 }
 
-/** {@link Terminal.colors} decides if there are colors, not the terminal of the process. */
+/** Options for styled text: {@link Terminal.colors} decides about colors, not the standard output of the process. */
 const ALWAYS = { validateStream: false };
 
-/** Returns bold text, if the terminal has colors. */
+/** Returns the text in bold, if the terminal shows colors. */
 export function bold(terminal: Terminal, text: string): string {
   return terminal.colors ? styleText("bold", text, ALWAYS) : text;
 }
 
-/** Returns dim text, if the terminal has colors. */
+/** Returns the text dimmed, if the terminal shows colors. */
 export function dim(terminal: Terminal, text: string): string {
   return terminal.colors ? styleText("dim", text, ALWAYS) : text;
 }
 
-/** Texts for the severities of alarms and findings, of the same width. */
+/** Texts for the severities of alarms and of problems found, all of the same width. */
 export const SEVERITIES = { error: "ERROR  ", warning: "WARNING" } as const;

@@ -1,4 +1,4 @@
-/** `top`: shows the rates of each node and each contract, as they change. */
+/** `top`: shows the rates of each node and each contract live. */
 import { setTimeout as wait } from "node:timers/promises";
 import type { NodeInfo } from "../../mod.ts";
 import type { Violation } from "../ports/transport.ts";
@@ -18,7 +18,7 @@ import { noNodes } from "./nodes.ts";
 import { dim, SEVERITIES, type Terminal } from "./terminal.ts";
 import { cut, table } from "./table.ts";
 
-/** The `top` command. */
+/** The `top` command of the tool. */
 export const top: CliCommand = {
   name: "top",
   summary: "shows what nodes and contracts do in a second",
@@ -38,8 +38,8 @@ update. With --once one second is measured and shown. With --json, or if
 standard output is not a terminal, each update is one line. The exit code with
 --once is 1 if a node did not answer.`,
   async run(_, flags, terminal) {
-    // the other sources of alarms are optional: a denial ends `top` only for the nodes bucket or outside the JetStream
-    // API
+    // a denied permission ends `top` only if it is for the bucket of nodes or outside of the JetStream API: the other
+    // sources of alarms are optional
     const needed = ({ subject }: Violation) => !subject.startsWith("$JS.API.") || subject.includes("_nodes");
     return await disposing(ClusterView.open(flags, terminal, needed), (view) => follow(view, flags, terminal));
   },
@@ -69,9 +69,9 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
       terminal.say(noNodes(view));
       return FAILED;
     }
-    const pause = () => wait(INTERVAL, undefined, { signal }).catch(() => {}); // an abort is handled below
+    const pause = () => wait(INTERVAL, undefined, { signal }).catch(() => {}); // an abort is handled by the loop below
     let next = pause();
-    await answers.ask(nodes.values()); // the first answers, with which later ones are compared
+    await answers.ask(nodes.values()); // the first answers: rates are computed from their differences to later ones
     while (!signal.aborted) {
       await next;
       if (signal.aborted) break;
@@ -91,15 +91,18 @@ async function follow(view: ClusterView, flags: Flags, terminal: Terminal): Prom
   return view.refused.aborted ? FAILED : DONE;
 }
 
-/** Keeps the last answer of each process. Alarms use the same answers: each process is asked once a second. */
+/**
+ * Keeps the last answer of each process. Alarms use the same answers, so that each process is asked only once a
+ * second.
+ */
 export class Answers implements SourceAsker {
   readonly #pinger: SourceAsker & Pick<Pinger, "silence">;
   readonly #limit: number;
-  /** Answers that were requested for alarms, since the last {@link Answers.ask}, by endpoint. */
+  /** Answers that were requested for alarms since the last call of {@link Answers.ask}, by endpoint. */
   #asked = new Map<string, Promise<CountedStats | NoAnswer>>();
   #last: ReadonlyMap<string, NodeStats> = new Map();
 
-  /** `limit`: time that a node has to answer, in ms. */
+  /** `limit`: time for which a node's answer is awaited, in ms. */
   constructor(pinger: SourceAsker & Pick<Pinger, "silence">, limit: number) {
     this.#pinger = pinger;
     this.#limit = limit;
@@ -115,7 +118,7 @@ export class Answers implements SourceAsker {
     return told;
   }
 
-  /** Asks all nodes at once, except those that were asked for alarms since the last call. */
+  /** Asks all nodes at once for their statistics, except nodes that were asked for alarms since the last call. */
   async ask(nodes: Iterable<NodeInfo>): Promise<NodeSample[]> {
     const [before, asked] = [this.#last, this.#asked];
     this.#asked = new Map();
@@ -146,7 +149,7 @@ function show(
   const live = terminal.columns !== undefined && !flags.has("json");
   if (!live) return terminal.write(`${printableJson({ at: new Date().toISOString(), ...rates })}\n`);
   const once = flags.has("once");
-  // 7 lines: the title, two headings, two empty lines, two lines about the rows that are left out
+  // minus 7 lines: the title, two headings, two empty lines, and two lines about the rows that are left out
   const raised = alarmLines(rates.alarms, once ? Infinity : MOST_ALARMS, terminal);
   const room = once ? Infinity : Math.max(4, (terminal.rows ?? 24) - 7 - raised.length);
   const shownNodes = Math.min(rates.nodes.length, Math.max(2, Math.floor(room / 3)));
@@ -165,7 +168,7 @@ function show(
   terminal.write(`${once ? "" : "\x1b[H\x1b[2J"}${lines.join("\n")}\n`);
 }
 
-/** Returns lines of alarms, the most urgent first. */
+/** Returns a line for each alarm, the most urgent first, at most `most`. */
 function alarmLines(alarms: readonly Alarm[], most: number, terminal: Terminal): string[] {
   const lines = alarms.slice(0, most).map(({ severity, since, message, docs }) => {
     const lasts = showDuration(Math.max(0, Date.now() - since));
@@ -178,7 +181,10 @@ function moreOf(count: number, what: string, terminal: Terminal): string[] {
   return count > 0 ? [dim(terminal, `… and ${count} more ${what}${count === 1 ? "" : "s"}`)] : [];
 }
 
-/** Columns of a table: the title of each as in {@link table}, and the function that returns its cell of a row. */
+/**
+ * Columns of a table: the title of each, as {@link table} takes it, and a function that returns the column's cell for
+ * a row.
+ */
 type Columns<Row> = readonly (readonly [title: string, cell: (row: Row) => string])[];
 
 function tableOf<Row>(terminal: Terminal, columns: Columns<Row>, rows: readonly Row[]): string[] {
@@ -221,7 +227,7 @@ export function known(figure: number | undefined, show: (figure: number) => stri
   return figure === undefined ? "-" : show(figure);
 }
 
-/** Formats a number of events a second. */
+/** Formats a rate: a number of events per second. */
 function showRate(rate: number): string {
   if (rate === 0) return "0";
   if (rate < 10) return rate.toFixed(1);
@@ -231,5 +237,5 @@ function showRate(rate: number): string {
 
 /** Maximum number of alarms that are shown in a live view. */
 const MOST_ALARMS = 5;
-const INTERVAL = 1_000; // ms between two questions
-const ANSWER_TIMEOUT = 900; // ms: a node that does not answer must not delay the next question
+const INTERVAL = 1_000; // ms between two rounds of questions to the nodes
+const ANSWER_TIMEOUT = 900; // ms for which a node's answer is awaited; a node that does not answer must not delay the next round

@@ -13,7 +13,7 @@ import { type CliCommand, DONE, FAILED } from "./cli_command.ts";
 import { bold, dim, type Terminal } from "./terminal.ts";
 import { aborted } from "../ports/clock.ts";
 
-/** The `watch` command. */
+/** The `watch` command of the tool. */
 export const watch: CliCommand = {
   name: "watch",
   words: "[Name]",
@@ -75,14 +75,15 @@ node that published it, and the payload.`,
   },
 };
 
-/** Returns true if a denial ends the command: a denial of a permission that only {@link sayDurable} needs does not. */
+/** Returns true if a denied permission ends the command, because it is needed for more than {@link sayDurable}. */
 function ofEvents({ operation, subject }: Violation): boolean {
   return operation === "subscribe" && subject.startsWith("catga.");
 }
 
 /**
- * Prints a line if nodes handle durable events of this name, because `watch` does not show these. Prints nothing if the
- * nodes cannot be read, perhaps for lack of a permission; waiting for the nodes ends with the connection.
+ * Prints a line if nodes handle durable events of this name, because `watch` does not show durable events. Prints
+ * nothing if the nodes cannot be read, for example for lack of a permission. Waits for the nodes until the connection
+ * ends.
  */
 async function sayDurable(view: ClusterView, name: string, terminal: Terminal): Promise<void> {
   const nodes = await view.nodes().catch(() => []);
@@ -99,7 +100,7 @@ async function sayDurable(view: ClusterView, name: string, terminal: Terminal): 
   ));
 }
 
-/** Returns the local time, as `14:03:22.417`. */
+/** Formats a local time, as `14:03:22.417`. */
 function clock(date: Date): string {
   return `${date.toLocaleTimeString("en-GB")}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }

@@ -1,12 +1,18 @@
-/** Rewords errors of the library for the tool: with its flags in place of options, and each missing permission once. */
+/**
+ * Rewords errors of the library for users of the tool: names flags in place of options, and prints each missing
+ * permission once.
+ */
 import type { Terminal } from "./terminal.ts";
 
-/** Returns a terminal that rewords lines for standard error. Make one for each command line. */
+/**
+ * Returns a terminal that rewords the lines for standard error. Make one for each command line, because it remembers
+ * what was printed.
+ */
 export function worded(terminal: Terminal): Terminal {
   const denied = new Set<string>();
   return Object.assign(Object.create(terminal), {
     say(line: string) {
-      // the connection reports what the server denied, and so does each operation that failed because of it
+      // printed once: the connection reports a denied permission, and so does each operation that fails because of it
       if (DENIED.test(line)) {
         if (denied.has(line)) return;
         denied.add(line);
@@ -16,14 +22,14 @@ export function worded(terminal: Terminal): Terminal {
   });
 }
 
-/** Replaces the advice in an error for callers of `catga()` by advice for users of the command line. */
+/** Replaces, in an error's text, advice for callers of `catga()` by advice for users of the command line. */
 export function inFlags(message: string): string {
   return ADVICE.reduce((text, [option, flags]) => text.replace(option, flags), message);
 }
 
 const DENIED = /^UNAVAILABLE: the NATS user may not /;
 
-/** Advice in errors that names options of `catga()`, and the flags in its place. */
+/** Texts in errors that name options of `catga()`, each with the text that names the flags instead. */
 const ADVICE: readonly (readonly [option: RegExp, flags: string])[] = [
   [/ With `waitOnFirstConnect: true` in `nats` Catga waits for it$/, " --nats URL, or NATS_URL, says where it is"],
   [

@@ -1,6 +1,6 @@
 /**
- * The state of a cluster as alarms, and a timeline of events in it. The parts of the state are set as they are read;
- * alarms are computed from the newest of each.
+ * Computes the alarms of a cluster, and keeps a timeline of events in it. The parts of the cluster's state are set
+ * whenever they are read; alarms are computed from the newest of each.
  */
 import {
   ADVICE,
@@ -20,14 +20,14 @@ import type { NodeBook } from "./node_watch.ts";
 import { shownCount, shownLines, shownText } from "./shown.ts";
 import type { AlarmView, LetterGroup, RetryView, RunView, ServerView, TimelineEntry } from "./view.ts";
 
-/** The alarms of a cluster. */
+/** The alarms and the timeline of a cluster. */
 export class AlarmBoard {
   nodes: NodeBook["observed"] = [];
-  /** Alarms that only nodes can see, as they report them. */
+  /** Alarms that only nodes can notice, as the nodes report them. */
   others: readonly Alarm[] = [];
   server: ServerView | undefined;
   retries: readonly RetryView[] = [];
-  /** Stuck runs; `undefined`: not read. */
+  /** Workflow runs that are stuck; `undefined`: they were not read. */
   runs: readonly RunView[] | undefined;
   #disconnected: { readonly since: number } | undefined;
   #contracts: readonly ObservedContract[] = [];
@@ -36,10 +36,10 @@ export class AlarmBoard {
   #queued = new Map<string, number>();
   #groups: readonly LetterGroup[] = [];
   #alarms: readonly Alarm[] = [];
-  /** Nodes that last handled each contract without a present handler, and the time since which it has none. */
+  /** Contracts without a present handler: the nodes that last handled each, and the time since which it has none. */
   readonly #away = new Map<string, { readonly last: readonly string[]; readonly since: number; signedOff: boolean }>();
   readonly #lags = new Map<string, Lag>();
-  /** Leaders of subscriptions and streams, by the name of what they lead. */
+  /** Leaders of subscriptions and streams, by the name of the subscription or stream. */
   readonly #leaders = new Map<string, string>();
   #timeline: readonly TimelineEntry[] = [];
   #n = 0;
@@ -48,7 +48,7 @@ export class AlarmBoard {
     return this.#timeline;
   }
 
-  /** Adds an entry to the timeline. */
+  /** Adds an entry to the timeline. `what`: kind of the event; `about`: text. */
   note(at: number, what: string, about: string): void {
     this.#timeline = [{ n: ++this.#n, at, what, about }, ...this.#timeline.slice(0, MAX_ENTRIES - 1)];
   }
@@ -58,12 +58,12 @@ export class AlarmBoard {
     else this.#disconnected ??= { since: now };
   }
 
-  /** Sets the handlers of each contract, and the recent outcomes of its messages. */
+  /** Sets, for each contract, the nodes that handle it and the recent outcomes of its messages. */
   contracts(handlers: NodeBook["handlers"], rates: ContractRates["observed"]): void {
     for (const [name, { now, last, since, signedOff }] of handlers) {
       const known = this.#away.get(name);
       if (now.length > 0) this.#away.delete(name);
-      else if (known !== undefined) known.signedOff ||= signedOff; // a process may end before its record is deleted
+      else if (known !== undefined) known.signedOff ||= signedOff; // kept once true: a process may end before its record is deleted
       else if (this.#away.size < MOST_CONTRACTS) this.#away.set(name, { last, since, signedOff });
     }
     const names = new Set([...handlers.keys(), ...rates.keys(), ...this.#away.keys(), ...this.#queued.keys()]);
@@ -72,7 +72,7 @@ export class AlarmBoard {
       const { last = [], since, signedOff = false } = this.#away.get(name) ?? {};
       const { failures = {}, wanted = false, cause } = rates.get(name) ?? {};
       const waiting = this.#queued.get(name) ?? 0;
-      if (now === 0 && last.length === 0 && waiting === 0 && !wanted) return []; // the contract is only published
+      if (now === 0 && last.length === 0 && waiting === 0 && !wanted) return []; // no alarm: the contract is only published
       return [{
         name: shownText(name),
         handlers: now,
@@ -87,7 +87,7 @@ export class AlarmBoard {
     });
   }
 
-  /** Sets the states of subscriptions, and the failures of their dead letters. */
+  /** Sets the states of the subscriptions, and the groups of their dead letters. */
   subscriptions(now: number, infos: readonly SubscriptionInfo[], groups: readonly LetterGroup[]): void {
     this.#groups = groups;
     this.#queued = new Map();
@@ -99,7 +99,7 @@ export class AlarmBoard {
       this.#lags.set(label, known);
       const waiting = lag + open + retrying;
       if (abandoned && service === COMMANDS) {
-        // the alarm that no node handles the command covers its messages
+        // waiting messages without a node are part of the alarm that no node handles the command
         this.#queued.set(name, waiting);
         return [];
       }
@@ -114,12 +114,12 @@ export class AlarmBoard {
     });
   }
 
-  /** Sets the leaders of the streams. */
+  /** Sets the leaders of the streams, and notes elections in the timeline. */
   elections(now: number, { streams }: ServerView): void {
     for (const { name, leader } of streams) this.#elected(now, `stream ${name}`, leader || undefined);
   }
 
-  /** Returns the present alarms. */
+  /** Computes the present alarms. */
   view(now: number): readonly AlarmView[] {
     const observed: Observed = {
       now,
@@ -136,7 +136,7 @@ export class AlarmBoard {
       streams: this.server?.streams ?? [],
       store: this.server?.store,
       runs: (this.runs ?? []).map(({ workflow, id, since, pending }) => ({ workflow, run: id, since, why: pending })),
-      // a node does not see that a run goes on at another node
+      // left out if runs were read here: a node does not see that a run goes on at another node
       others: this.others.filter(({ kind }) => kind !== "run-stuck" || this.runs === undefined).map(shownAlarm),
     };
     const alarms = alarmsOf(observed, this.#alarms);
@@ -150,7 +150,7 @@ export class AlarmBoard {
     return alarms.slice(0, SHOWN).map((alarm) => ({ ...alarm, advice: ADVICE[alarm.kind] }));
   }
 
-  /** Returns the stored cause of the last failure of a contract's handler; `undefined` if none is stored. */
+  /** Returns the stored cause of the last failure of a contract's handler; `undefined`: none is stored. */
   #causeOf(contract: string): string | undefined {
     const shown = shownText(contract);
     const letter = this.#groups.find((group) => group.contract === shown);
@@ -171,7 +171,7 @@ function causeOf({ cause, stack, code }: LetterGroup): string {
   return stack === "" ? `${code}: ${cause}` : stack;
 }
 
-/** Returns an alarm of another process with its texts made safe. */
+/** Returns an alarm that another process has reported, with its texts made safe to show. */
 function shownAlarm(alarm: Alarm): Alarm {
   const { about, message, cause } = alarm;
   return {
@@ -182,9 +182,9 @@ function shownAlarm(alarm: Alarm): Alarm {
   };
 }
 
-/** Service of the subscriptions to queued commands. */
+/** Name that stands for the service of subscriptions to queued commands. */
 const COMMANDS = "@";
-/** Number of parked messages at which a subscription is full. */
+/** Number of parked messages at which a subscription is full and reads no further. */
 const MOST_PARKED = 10_000;
 /** Maximum number of entries of the timeline. */
 const MAX_ENTRIES = 200;

@@ -1,24 +1,27 @@
-/** The present alarms of a cluster, for tools without a page: collected as for the page, from the construction on. */
+/**
+ * Watches the alarms of a cluster, for tools without a page. They are collected as for the page, from construction
+ * on.
+ */
 import type { AlarmView, Problem, ServerView, Topic, Topics } from "./view.ts";
 import type { DashboardSource, SourceAsker } from "./dashboard_source.ts";
 import { Collector } from "./collector.ts";
 import type { Timer } from "../ports/clock.ts";
 
-/** Watches a cluster, until it is disposed of. */
+/** Watches the alarms of a cluster until it is disposed of. */
 export class AlarmWatch implements Disposable {
   /**
-   * Resolves after three rounds of statistics, when every part was read or failed and alarms were computed; after 20 s
-   * at most.
+   * Resolves when every part of the cluster was read or has failed, and alarms were computed: after three rounds of
+   * statistics; at the latest after 20 s.
    */
   readonly looked: Promise<void>;
-  /** Parts that cannot be read, or were not read in time. */
+  /** Parts of the cluster that cannot be read, or were not read in time. */
   problems: readonly Problem[] = [];
   server: ServerView | undefined;
   readonly #collector: Collector;
   readonly #patience: Timer;
   #now: readonly AlarmView[] = [];
 
-  /** `asker` asks the nodes; it is disposed of with this watch. */
+  /** `asker` asks the nodes for statistics; it is disposed of together with this watch. */
   constructor(source: DashboardSource, asker: SourceAsker = source.asker()) {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.looked = promise;
@@ -32,8 +35,8 @@ export class AlarmWatch implements Disposable {
         wanted.delete(topic);
         for (const { part } of this.problems) for (const each of wanted) if (part === PARTS[each]) wanted.delete(each);
         if (wanted.size > 0) return;
-        // a node counts as silent after two questions without an answer; alarms are computed after each round of
-        // questions
+        // three rounds: a node counts as silent after two questions without an answer, and alarms are computed after
+        // each round
         if (topic === "contracts") rounds++;
         if (topic === "alarms" && rounds >= ROUNDS) resolve();
       },
@@ -48,7 +51,7 @@ export class AlarmWatch implements Disposable {
     this.#collector.start();
   }
 
-  /** The present alarms, the most urgent first. */
+  /** The present alarms of the cluster, the most urgent first. */
   get now(): readonly AlarmView[] {
     return this.#now;
   }
@@ -59,13 +62,13 @@ export class AlarmWatch implements Disposable {
   }
 }
 
-/** Names of the collector's parts by the topic that they send. */
+/** Name of the collector's part that sends a topic, by topic. */
 const PARTS: Readonly<Partial<Record<Topic, string>>> = {
   nodes: "pings",
   contracts: "pings",
   subscriptions: "subscriptions",
   server: "streams",
 };
-/** Number of rounds in which all nodes are asked. */
+/** Number of rounds in which all nodes are asked before `looked` resolves. */
 const ROUNDS = 3;
 const PATIENCE = 20_000; // ms

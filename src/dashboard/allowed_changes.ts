@@ -1,7 +1,7 @@
 /**
- * The changes that the dashboard can make: none without `--allow-changes` (`server.ts` refuses all); with it, it
- * cancels scheduled messages, replays, edits and discards dead letters, retries and cancels runs of workflows, and
- * skips their steps. A request is validated as a whole before it is carried out.
+ * The changes that the dashboard can make: none without `--allow-changes` (`server.ts` refuses all); with this flag,
+ * users of the page can cancel scheduled messages, replay, edit and discard dead letters, retry and cancel runs of
+ * workflows, and skip their steps. A request is validated as a whole before it is carried out.
  */
 import { isContractName } from "../contract/contract.ts";
 import { RUN_STATUS } from "../contract/flow.ts";
@@ -26,7 +26,7 @@ import type {
 } from "./view.ts";
 import type { DashboardSource } from "./dashboard_source.ts";
 
-/** Parses the body of a change request. Returns a string that says what is wrong if it is invalid. */
+/** Parses the body of a request for a change. Returns a string that says what is wrong if it is invalid. */
 export function readChange(body: string): ChangeRequest | string {
   const value = parsedJson(body);
   if (value === undefined) return "the body is not JSON";
@@ -86,11 +86,11 @@ function isReason(reason: unknown): reason is string {
 }
 
 const NO_REASON = (what: string) => `${what} takes a reason, a text of 1 to ${MAX_REASON} characters`;
-/** The status of runs that have not ended. */
+/** Statuses of workflow runs that have not ended. */
 const OPEN = RUN_STATUS.filter((status) => status !== "done" && status !== "failed");
-/** Maximum length of a reason, in characters. */
+/** Maximum length of a reason given by a user, in characters. */
 const MAX_REASON = 400;
-/** Maximum number of letters in one request. */
+/** Maximum number of dead letters in one request. */
 const MAX_LETTERS = 1_000;
 const FILTERS: readonly string[] = ["service", "subscription", "contract", "code", "cause"];
 
@@ -103,7 +103,7 @@ function isText(value: unknown): value is string {
   return typeof value === "string";
 }
 
-/** Carries out a change. Rejects with errors that do not concern a single message; those are in the answer. */
+/** Carries out a change. Errors of single messages are in the answer; rejects with all other errors. */
 export function carryOut(
   source: DashboardSource,
   administration: Letters,
@@ -116,7 +116,10 @@ export function carryOut(
   return settleLetters(administration, request);
 }
 
-/** Returns the answer to a change of one thing; `change` resolves with the reason of a refusal, or `undefined`. */
+/**
+ * Returns the answer to a change of one thing. `change`: resolves with the reason why the change was refused, or
+ * `undefined`.
+ */
 async function answerOf(change: Promise<string | undefined>): Promise<ChangeAnswer> {
   const refusal = await change.catch((error) => {
     if (!isCatgaError(error)) throw error;
@@ -149,7 +152,7 @@ function isOfRuns(request: ChangeRequest): request is RunsRequest {
   return request.do === "retry runs" || request.do === "cancel runs";
 }
 
-/** Changes each run that matches. An error of a single run is in the answer; rejects with all others. */
+/** Changes each workflow run that matches. Errors of single runs are in the answer; rejects with all other errors. */
 async function changeRuns(
   source: DashboardSource,
   { do: what, matching, reason = "" }: RunsRequest,
@@ -168,7 +171,7 @@ async function changeRuns(
   return { done, failed, error };
 }
 
-/** Cancels a scheduled message, or a repeated schedule. */
+/** Cancels a message scheduled for later, or a schedule that repeats. */
 async function cancel(source: DashboardSource, { contract, id }: CancelRequest): Promise<ChangeAnswer> {
   const none = { done: 0, failed: 1, error: "nothing is scheduled under this id: it has fired, or never was" };
   if (!isContractName(contract)) return none;

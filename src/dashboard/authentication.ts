@@ -1,28 +1,28 @@
 /**
- * Controls access to the dashboard. A page of another origin must neither read nor change anything: so the `Host` of a
- * request has to be an address, `localhost` or the name that the operator gave (a name that an attacker's DNS points
- * here is none of these), its `Origin`, if it has one, the page's own, and all requests except the exchange of the
- * token need the cookie. The page's own origin has the protocol and the host that a reverse proxy names in
+ * Controls access to the dashboard. A page of another origin must neither read nor change anything: so the `Host` of
+ * a request has to be an address, `localhost` or the name that the operator gave (and not another name that an
+ * attacker's DNS points here), its `Origin`, if it has one, the page's own, and all requests except the exchange of
+ * the token need the cookie. The page's own origin has the protocol and the host that a reverse proxy names in
  * `X-Forwarded-Proto` and `X-Forwarded-Host`: a page of another origin cannot set these headers, because the browser
  * asks first if they are allowed, and no response here allows them.
  */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { isIP } from "node:net";
 
-/** The parts of a request that decide about access. */
+/** The parts of an HTTP request that decide about access. */
 export interface AccessRequest {
   readonly method: string;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }
 
-/** A refusal of a request. */
+/** A refusal of an HTTP request. */
 export interface AccessRefusal {
-  /** Status of the HTTP response. */
+  /** Status of the HTTP response that refuses the request. */
   readonly status: number;
   readonly message: string;
 }
 
-/** Refusal of a browser that has not opened the printed address. */
+/** Refusal for a browser that has not opened the address printed by the tool. */
 export const NO_SESSION: AccessRefusal = {
   status: 401,
   message: "open the address that `catga dashboard` printed: it lets this browser in",
@@ -30,29 +30,37 @@ export const NO_SESSION: AccessRefusal = {
 
 /** The secrets of one run of the dashboard. */
 export class Access {
-  /** Token in the printed address: its holders may look, and with `--allow-changes` change. */
+  /**
+   * Token in the address that the tool prints. Users who have it may look; with `--allow-changes` they may also make
+   * changes.
+   */
   readonly token = randomBytes(24).toString("base64url");
-  /** Folder of the page, so that the browser sends the cookie to no server on another port of this machine. */
+  /**
+   * Secret folder in the page's address, so that the browser sends the cookie to no other server on another port of
+   * this machine.
+   */
   readonly folder = `/${randomBytes(9).toString("base64url")}/`;
   readonly #session = randomBytes(24).toString("base64url");
   readonly #host: string;
 
-  /** `host`: name or address that the server listens on. */
+  /** `host`: name or address on which the server listens. */
   constructor(host: string) {
     this.#host = host.toLowerCase();
   }
 
-  /** Returns true if a text is the token of the printed address. */
+  /** Returns true if a text is the token in the printed address. */
   isToken(text: string): boolean {
     return isSame(text, this.token);
   }
 
-  /** Value of `Set-Cookie` in exchange for the token. */
+  /** Value of the header `Set-Cookie` that the browser gets in exchange for the token. */
   get cookie(): string {
     return `${COOKIE}=${this.#session}; Path=${this.folder}; HttpOnly; SameSite=Strict`;
   }
 
-  /** Returns the refusal of a request with a wrong host or origin, for any sender; `undefined`: both are right. */
+  /**
+   * Returns the refusal of a request whose host or origin is wrong, whoever has sent it; `undefined`: both are right.
+   */
   refusesOrigin({ method, headers }: AccessRequest): AccessRefusal | undefined {
     const host = one(headers.host);
     if (host === undefined || !this.#isHost(host)) {
@@ -70,7 +78,7 @@ export class Access {
     return undefined;
   }
 
-  /** Returns the refusal of a request for data or changes without the cookie; `undefined`: the request has it. */
+  /** Returns the refusal of a request for data or changes that has no cookie; `undefined`: it has the cookie. */
   refusesSession({ headers }: AccessRequest): AccessRefusal | undefined {
     const site = one(headers["sec-fetch-site"]);
     const foreign = site !== undefined && site !== "same-origin" && site !== "none";
@@ -88,7 +96,10 @@ export class Access {
   }
 }
 
-/** Headers of all responses. They forbid scripts, resources and frames that this server does not serve as files. */
+/**
+ * Headers of all responses. They forbid the browser to load scripts, resources and frames that this server does not
+ * serve as files.
+ */
 export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "content-security-policy":
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; " +

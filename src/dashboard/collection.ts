@@ -1,6 +1,6 @@
 /**
- * A collection for the page: follows the buckets of nodes and locks, reads the other parts again and again, each by
- * itself (`repeated_parts.ts`), and sends the results to the browsers.
+ * A collection of data for the page: follows the buckets of nodes and locks, reads the other parts of the cluster
+ * again and again, each independently (`repeated_parts.ts`), and sends the results to the browsers.
  */
 import { Administration } from "../log/administration/administration.ts";
 import { nextOf, pendingSchedules } from "../log/publishing/schedule_list.ts";
@@ -20,15 +20,15 @@ import type { Streams } from "./streams.ts";
 import type { SubscriptionRates } from "./subscription_rates.ts";
 import { Traffic } from "./traffic.ts";
 
-/** The parts that a tool without a page reads. */
+/** The parts of a cluster that a tool without a page reads. */
 export interface CollectedParts {
-  /** Names of the parts to read. A part is not read again after an error for lack of a permission. */
+  /** Names of the parts to read. A part is not read again after it has failed for lack of a permission. */
   readonly parts: ReadonlySet<string>;
-  /** Asks the nodes for statistics and pings them. */
+  /** Asks the nodes for statistics, and pings them. */
   readonly asker: SourceAsker;
 }
 
-/** State that stays while no browser is connected. */
+/** State that is kept while no browser is connected. */
 export interface CollectorState {
   readonly source: DashboardSource;
   readonly streams: Pick<Streams, "send" | "sendPoints">;
@@ -38,7 +38,7 @@ export interface CollectorState {
   readonly alarms: AlarmBoard;
 }
 
-/** Collects while at least one browser is connected. */
+/** Collects the data for the page while at least one browser is connected. */
 export class Collection {
   readonly #kept: CollectorState;
   readonly #end = new AbortController();
@@ -125,12 +125,12 @@ export class Collection {
     this.#end.abort();
   }
 
-  /** Time that a node has to answer, in ms: the node may be as far from NATS as this tool. */
+  /** Time for which a node's answer is awaited, in ms: the node may be as far from NATS as this tool. */
   get #patience(): number {
     return PATIENCE + 2 * (this.#kept.alarms.server?.rtt ?? 0);
   }
 
-  /** Reports the lack of a connection to NATS as a problem, while there is none. */
+  /** Reports, as a problem of the page, that there is no connection to NATS, for as long as that is so. */
   #connection(): void {
     const { state } = this.#kept.source.transport.status;
     const connected = state === "connected";
@@ -172,7 +172,7 @@ export class Collection {
 
   async #subscriptions(): Promise<void> {
     const { clock } = this.#kept.source.transport;
-    const log = await this.#kept.source.stream("log").catch(() => undefined); // its reader reports the error
+    const log = await this.#kept.source.stream("log").catch(() => undefined); // ignored: the code that reads the log reports the error
     this.#nodes.serverAhead = log && log.serverTime - clock.now();
     const stored = await this.#administration.stored();
     const infos = await this.#administration.infosOf(stored);
@@ -205,12 +205,15 @@ export class Collection {
         all.push({ ...text, next, zone: zone === undefined ? undefined : shownText(zone) });
       }
     }
-    // schedules with an unknown time come first
+    // schedules whose next time is unknown come first
     const shown = all.sort((a, b) => (a.next ?? 0) - (b.next ?? 0)).slice(0, ROWS);
     this.#kept.streams.send("schedules", { shown, total: all.length });
   }
 
-  /** Follows a bucket once it exists, and calls `send` at most ten times a second when it changes. */
+  /**
+   * Follows the changes of a bucket once it exists. `take`: called with each change; `send`: called after changes, at
+   * most ten times a second.
+   */
   #follow(kind: BucketKind, take: (change: Change) => void, send: () => void): void {
     const { signal } = this.#end;
     const { clock } = this.#kept.source.transport;
@@ -244,7 +247,7 @@ export class Collection {
 }
 
 const SECOND = 1_000; // ms
-/** Time that a node has to answer, in ms, over a link without delay. */
+/** Time for which a node's answer is awaited, in ms, over a link without delay. */
 const PATIENCE = 900;
 /** Maximum number of schedules that are read and sorted. */
 const MOST_SCHEDULES = 10_000;

@@ -1,6 +1,6 @@
 /**
- * Rates, failures and latencies of contracts in the last seconds, and in the last 15 minutes, computed from the counts
- * of nodes. The counts of a process only grow, so they are differences between two answers of one process.
+ * Computes rates, failures and latencies of contracts in the last seconds and in the last 15 minutes, from the counts
+ * of nodes. The counts of a process only grow, so rates are differences between two answers of one process.
  */
 import { isBusiness, type ObservedContract } from "../contract/alarms.ts";
 import { type ContractStats, type Counted, countedBetween, type NodeStats } from "../contract/node_stats.ts";
@@ -12,7 +12,7 @@ interface RateWindow {
   handled: number;
   failed: number;
   latency: number[];
-  /** Failures by code. */
+  /** Number of failures by error code. */
   readonly codes: Map<string, number>;
   /** Number of requests that failed because no node handles the contract. */
   unhandled: number;
@@ -21,22 +21,25 @@ interface RateWindow {
 interface RatedContract {
   readonly name: string;
   readonly kind: ContractView["kind"];
-  /** Counts of the last seconds, the newest last. */
+  /** Counts of the last seconds, one entry for each second, the newest last. */
   readonly seconds: RateWindow[];
   readonly points: ContractPoint[];
   /** Number of failures by code, since the dashboard first asked the nodes. */
   readonly codes: Map<string, number>;
-  /** Last failure that a handler did not report with a code of its own. */
+  /** Text of the last failure that a handler did not report with a code of its own. */
   failure?: string | undefined;
   inHand: Map<string, number>;
 }
 
-/** Rates of the contracts of a cluster. */
+/** Rates of all contracts of a cluster. */
 export class ContractRates {
   readonly #contracts = new Map<string, RatedContract>();
   #ticks = 0;
 
-  /** Adds an answer of a node. `before`: its earlier answer, if there is one since collecting began. */
+  /**
+   * Adds a node's answer with its counts. `before`: the node's earlier answer, if there is one since collecting
+   * began.
+   */
   take(now: Pick<NodeStats, "endpoint" | "contracts">, before?: Pick<NodeStats, "contracts" | "moreContracts">): void {
     for (const [stats, counted] of countedBetween(before, now)) {
       const contract = this.#of(stats);
@@ -48,14 +51,14 @@ export class ContractRates {
     }
   }
 
-  /** Forgets all processes except those at these endpoints. */
+  /** Forgets the counts of all processes except those at these endpoints. */
   keep(endpoints: ReadonlySet<string>): void {
     for (const { inHand } of this.#contracts.values()) {
       for (const endpoint of inHand.keys()) if (!endpoints.has(endpoint)) inHand.delete(endpoint);
     }
   }
 
-  /** Ends a second. Returns the new points if it also ends a point of the graphs. */
+  /** Ends a second. If it is the last second of a point of the graphs, returns the new points, by contract name. */
   tick(): Readonly<Record<string, ContractPoint>> | undefined {
     const isPoint = ++this.#ticks % POINT === 0;
     const made: Record<string, ContractPoint> = Object.create(null);
@@ -73,7 +76,8 @@ export class ContractRates {
   }
 
   /**
-   * Data for alarms, by contract: failures of the last seconds by code, the last failure, and if requests find no node.
+   * Data from which alarms are computed, by contract name: failures of the last seconds by code, the last failure,
+   * and if requests find no node.
    */
   get observed(): ReadonlyMap<string, Required<Pick<ObservedContract, "failures" | "wanted" | "cause">>> {
     return new Map([...this.#contracts.values()].map(({ name, seconds, failure: cause }) => {
@@ -85,14 +89,17 @@ export class ContractRates {
     }));
   }
 
-  /** Returns the contracts, the busiest first. `handlers` returns the labels of the nodes that handle a contract. */
+  /**
+   * Returns the contracts with their rates, the busiest first, at most `most`. `handlers`: returns the labels of the
+   * nodes that handle a contract.
+   */
   view(most: number, handlers: (name: string) => readonly string[] = () => []): Capped<ContractView> {
     const all = [...this.#contracts.values()].map((contract) => viewOf(contract, handlers(contract.name)))
       .sort((a, b) => b.rate - a.rate || b.failing - a.failing || (a.name < b.name ? -1 : 1));
     return { shown: all.slice(0, most), total: all.length };
   }
 
-  /** Returns the graphs of these contracts. */
+  /** Returns the points of the graphs of these contracts. */
   history(names: Iterable<string>): Readonly<Record<string, readonly ContractPoint[]>> {
     const history: Record<string, readonly ContractPoint[]> = Object.create(null);
     for (const name of names) history[name] = this.#contracts.get(name)?.points ?? [];
@@ -109,9 +116,9 @@ export class ContractRates {
   }
 }
 
-/** Adds the counts since the earlier answer. */
+/** Adds counts to the present second of a contract. */
 function add(contract: RatedContract, { handled, failed, unhandled, latency }: Counted): void {
-  const second = contract.seconds.at(-1)!; // there is always a second
+  const second = contract.seconds.at(-1)!; // `seconds` is never empty
   second.handled += handled;
   second.unhandled += unhandled;
   for (const [code, count] of failed) {
@@ -160,21 +167,21 @@ function nullable(ms: number | undefined): number | null {
   return ms === undefined ? null : short(ms);
 }
 
-/** Rounds to three significant digits. */
+/** Rounds a number to three significant digits. */
 function short(n: number): number {
   return Number(n.toPrecision(3));
 }
 
-/** Number of seconds in which a failure counts as new. */
+/** Number of seconds for which a failure counts as new. */
 const RECENT = 3;
-/** Maximum number of nodes that are named for a contract. */
+/** Maximum number of nodes whose labels are shown for a contract. */
 const NAMED = 12;
-/** Seconds of one point of a graph. */
+/** Number of seconds that one point of a graph covers. */
 const POINT = 10;
-/** Number of points in 15 minutes. */
+/** Number of points of a graph: 15 minutes. */
 const POINTS = 90;
-/** Maximum number of contracts that are followed. */
+/** Maximum number of contracts whose rates are computed. */
 const MAX_CONTRACTS = 5_000;
-/** Maximum number of codes that are counted for a contract. */
+/** Maximum number of error codes that are counted for a contract. */
 const CODES = 64;
 const SHOWN_CODES = 5;

@@ -1,6 +1,6 @@
 /**
- * The dashboard: a server for browsers on this machine, and the data of a cluster that it shows. It is a client of the
- * cluster, not a node.
+ * The dashboard: a server for browsers on this machine, and the data of a cluster that the server shows. The
+ * dashboard is a client of the cluster, not a node.
  */
 import { isWorkflowName, runOfStart } from "../contract/workflow.ts";
 import { RUN_STATUS, type RunsOptions } from "../contract/flow.ts";
@@ -21,15 +21,17 @@ import { countRuns, runViews } from "./run_views.ts";
 
 /** Options of {@link serveDashboard}. */
 export interface DashboardOptions {
-  /** Name or address to listen on. */
+  /** Name or address on which the server listens. */
   readonly host: string;
-  /** Port to listen on; 0: any free port. */
+  /** Port on which the server listens; 0: any free port. */
   readonly port: number;
-  /** True if the page may make changes, such as replaying and discarding dead letters. */
+  /** True if users of the page may make changes, such as replaying and discarding dead letters. */
   readonly allowChanges: boolean;
 }
 
-/** Serves a page, until it is disposed of. Sends no request to the cluster while no browser is connected. */
+/**
+ * Serves the dashboard's page until it is disposed of. Sends no request to the cluster while no browser is connected.
+ */
 export async function serveDashboard(
   source: DashboardSource,
   { host, port, allowChanges }: DashboardOptions,
@@ -46,7 +48,7 @@ export async function serveDashboard(
     ...{ namespace, clock, network: source.transport },
     stream: () => source.stream("log"),
     kept: () => source.stream("subscriptions"),
-    nodes: () => [], // nodes are not needed for dead letters
+    nodes: () => [], // empty: nodes are not needed for dead letters
   });
   let searching: Promise<unknown> = Promise.resolve();
   return await DashboardServer.listen({
@@ -65,7 +67,7 @@ export async function serveDashboard(
       },
       letter: (given) => letterText(administration, given("place"), source.showSecrets),
       search(given) {
-        // one search at a time: each reads up to 10,000 messages
+        // after the search before: each reads up to 10,000 messages
         const found = searching.then(() => search(source, administration, given("text")));
         searching = found.catch(() => {});
         return found;
@@ -75,7 +77,7 @@ export async function serveDashboard(
   });
 }
 
-/** Parses which runs a browser requests; invalid parameters are ignored. */
+/** Parses which workflow runs a browser asks for; invalid parameters are ignored. */
 function readRuns(workflow: string, status: string): RunsOptions {
   return {
     workflow: isWorkflowName(workflow) ? workflow : undefined,
@@ -83,7 +85,7 @@ function readRuns(workflow: string, status: string): RunsOptions {
   };
 }
 
-/** Resolves with the last runs of a schedule, a line for each. Rejects like `LogStream.read`. */
+/** Resolves with the last runs of a schedule, one line for each. Rejects like `LogStream.read`. */
 export async function readScheduleRuns(
   source: Pick<DashboardSource, "namespace" | "stream" | "runs">,
   administration: Pick<Administration, "stored">,
@@ -122,7 +124,7 @@ const OUTCOMES = {
   dead: "a dead letter of",
 } as const;
 
-/** Maximum number of runs in an answer to a browser. */
+/** Maximum number of workflow runs in an answer to a browser. */
 const MOST_RUNS = 500;
 /** Maximum number of runs that are listed for a schedule. */
 const MOST_RUNS_OF_SCHEDULE = 20;

@@ -1,4 +1,4 @@
-/** Entities for the page: the entities of a type, and one entity with its history. */
+/** Reads entities for the page: the entities of a type, and one entity with its history. */
 import { shownPayload } from "../contract/redaction.ts";
 import { workflowOf } from "../contract/workflow.ts";
 import { HIDDEN } from "../data/redact.ts";
@@ -13,8 +13,8 @@ import type { DashboardSource } from "./dashboard_source.ts";
 import { isToken } from "../data/checks.ts";
 
 /**
- * Resolves with an entity and its last events, oldest first; `undefined`: nothing is stored of it; a string: the type
- * or id is invalid. Rejects like `LogStream.read`.
+ * Resolves with an entity and its last events, the oldest first. `undefined`: nothing is stored for it; a string: why
+ * the type or the id is invalid. Rejects like `LogStream.read`.
  */
 export async function readEntity(
   source: Pick<DashboardSource, "namespace" | "stream" | "bucket" | "showSecrets">,
@@ -42,7 +42,7 @@ export async function readEntity(
       const payload = shownValue(shownPayload(event.payload, about, showSecrets));
       events.push({ position, at, event: shownText(event.event), version: event.version, command: name, payload });
     }
-    if (events.length >= 2 * MOST_EVENTS) break; // faults have no number, so the loop ends here at the latest
+    if (events.length >= 2 * MOST_EVENTS) break; // a limit for faults, too, which have no number
   }
   return {
     ...{ type, id: shownId(id), version, forgotten, events },
@@ -55,8 +55,8 @@ export async function readEntity(
 }
 
 /**
- * Resolves with the entities of a type, or of all types, the last changed first, read from the end of their stream; a
- * string: the type is invalid. Rejects like `LogStream.read`.
+ * Resolves with the entities of a type, or of all types, those changed last first; reads from the end of their
+ * stream. A string: why the type is invalid. Rejects like `LogStream.read`.
  */
 export async function listEntities(
   source: Pick<DashboardSource, "namespace" | "stream"> & {
@@ -79,7 +79,7 @@ export async function listEntities(
       allowance.take(message.data.length);
       if (found.has(message.subject) || found.size >= MAX_SHOWN) continue;
       const place = readEntitySubject(namespace, message.subject);
-      // runs of workflows have their own list
+      // left out: runs of workflows have a list of their own
       if (place === undefined || place.type.startsWith("-") || workflowOf(place.type) !== undefined) continue;
       const group = readEntityGroup(namespace, message);
       const own = { type: shownText(place.type), id: shownId(place.id), key: place.id, at: message.time };
@@ -95,9 +95,9 @@ export async function listEntities(
   return { shown: [...found.values()], searched: `${shownPart(state, end)} messages of entities` };
 }
 
-/** Error for a user who entered an invalid type. */
+/** Text for a user who has entered an invalid type of entity. */
 const INVALID_TYPE = "the type of an entity is letters, digits, - and _";
-/** Maximum number of entities in a list. */
+/** Maximum number of entities in the list. */
 const MAX_SHOWN = 200;
-/** Maximum number of events of an entity. */
+/** Maximum number of events that are shown of an entity. */
 const MOST_EVENTS = 100;

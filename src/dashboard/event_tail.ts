@@ -1,6 +1,6 @@
 /**
- * The end of the log, and events as they are published. If the log grows faster than a page can show, some messages are
- * skipped, and counted.
+ * The newest events for the page: the end of the log, and events that are not durable as they are published. If
+ * events come faster than a page can show, some are skipped, and counted.
  */
 import { shownPayload } from "../contract/redaction.ts";
 import { eventSubject } from "../contract/subjects.ts";
@@ -13,7 +13,7 @@ import type { Subscription, Transport } from "../ports/transport.ts";
 import { shownId, shownText, shownValue } from "./shown.ts";
 import type { EventsView, EventView } from "./view.ts";
 
-/** The newest events, the last event first. */
+/** The newest events of a namespace, the last one first. */
 export class EventTail {
   readonly #namespace: string;
   readonly #showSecrets: boolean;
@@ -22,10 +22,10 @@ export class EventTail {
   #created = "";
   #n = 0;
   #left = 0;
-  /** Number of events that may still be accepted in this second. */
+  /** Number of events that may still be accepted in the present second. */
   #room = A_SECOND;
 
-  /** `showSecrets`: payloads include members that contracts hide by `redact`. */
+  /** `showSecrets`: true to show payloads with the members that contracts hide by `redact`. */
   constructor(namespace: string, showSecrets = false) {
     this.#namespace = namespace;
     this.#showSecrets = showSecrets;
@@ -35,12 +35,14 @@ export class EventTail {
     return { shown: this.#events, left: this.#left };
   }
 
-  /** Starts a new second. */
+  /** Begins a new second of the limit for events. */
   tick(): void {
     this.#room = A_SECOND;
   }
 
-  /** Reads the messages of the log since the last call; at the first call the last messages of the log. */
+  /**
+   * Reads the messages that the log has stored since the last call; at the first call, the last messages of the log.
+   */
   async read(stream: LogStream): Promise<void> {
     const state = await stream.state();
     if (state === undefined) return;
@@ -50,7 +52,7 @@ export class EventTail {
     this.#read = from - 1;
     if (from > state.last) return;
     const messages = await stream.read(messagePattern(this.#namespace, stream.name), { from, most: MAX_BATCH });
-    // a server that lags behind has less than the state says: the next read begins after its last message
+    // from the last message that was read: the answering server may lag behind the state
     this.#read = messages.at(-1)?.sequence ?? this.#read;
     for (const message of messages) {
       const group = readGroup(this.#namespace, message);
@@ -69,7 +71,7 @@ export class EventTail {
     }
   }
 
-  /** Accepts events that are not durable, until the subscription is closed. */
+  /** Accepts events that are not durable, until the returned subscription is closed. */
   listen(transport: Pick<Transport, "subscribe" | "clock">): Subscription {
     const prefix = eventSubject(this.#namespace);
     return transport.subscribe(`${prefix}>`, {}, ({ subject, data }) => {
@@ -78,7 +80,7 @@ export class EventTail {
       try {
         frame = readEventFrame(data);
       } catch {
-        return; // the message is no event
+        return; // ignored: the message is no event
       }
       const { sender, meta: { seq, id, headers }, payloads } = frame;
       const name = subject.slice(prefix.length);
@@ -107,11 +109,11 @@ export class EventTail {
   }
 }
 
-/** Maximum number of events on the page. */
+/** Maximum number of events that the page shows. */
 const MAX_EVENTS = 200;
 /** Maximum number of events that are accepted in one second. */
 const A_SECOND = 100;
 /** Maximum number of messages of the log that are read at once. */
 const MAX_BATCH = 100;
-/** Maximum length of a payload, in characters. */
+/** Maximum length of a payload that the page shows, in characters. */
 const MAX_PAYLOAD = 1_000;

@@ -1,6 +1,6 @@
 /**
- * Edits of a dead letter: its payload as JSON, with hidden characters visible, and the request to handle it with
- * another payload. The node that handles it checks the payload by the contract's schema, like the payload of any
+ * Edits a dead letter: shows its payload as JSON, with hidden characters visible, and requests that it is handled
+ * with another payload. The node that handles it checks the payload by the contract's schema, as it does for any
  * message.
  */
 import type { DeadLetter } from "../contract/durable_messages.ts";
@@ -15,8 +15,8 @@ import type { EditRequest, LetterText } from "./view.ts";
 export type Letters = Pick<Administration, "deadLetters">;
 
 /**
- * Resolves with the payload of a letter; a string: the reason why it cannot be edited; `undefined`: it is no dead
- * letter any more.
+ * Resolves with the payload of a dead letter; a string: why it cannot be edited; `undefined`: it is no longer a dead
+ * letter.
  */
 export async function letterText(
   administration: Letters,
@@ -42,8 +42,8 @@ export async function letterText(
 }
 
 /**
- * Has a letter handled again with another payload. Resolves with the reason of a refusal, or `undefined`; rejects with
- * a `CatgaError`.
+ * Requests that a dead letter is handled again with another payload. Resolves with the reason of a refusal, or
+ * `undefined`. Rejects with a `CatgaError` if the request cannot be stored.
  */
 export async function editLetter(
   administration: Letters,

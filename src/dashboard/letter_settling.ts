@@ -7,7 +7,7 @@ import { readPlace, shownCause } from "./parked_views.ts";
 import { shownText } from "./shown.ts";
 import type { ChangeAnswer, LetterFilter, LettersRequest } from "./view.ts";
 
-/** Carries out a change of dead letters. An error of a single letter is in the answer; rejects with all others. */
+/** Replays or discards dead letters. Errors of single letters are in the answer; rejects with all other errors. */
 export async function settleLetters(
   administration: Letters,
   { do: what, letters, matching = {} }: LettersRequest,
@@ -34,7 +34,7 @@ export async function settleLetters(
     return { done, failed, error };
   }
   const places = letters.flatMap((place) => readPlace(place) ?? []);
-  // the names of services contain no slash
+  // unambiguous, because the names of services contain no slash
   for (const own of Map.groupBy(places, ({ service, name }) => `${service}/${name}`).values()) {
     const [{ service, name: subscription }] = own;
     const ids = new Set(own.map(({ id }) => id));
@@ -49,10 +49,10 @@ export async function settleLetters(
   return { done, failed, error };
 }
 
-/** Returns true if the page shows a letter with all texts of the filter. */
+/** Returns true if the texts that the page shows of a letter match all texts of the filter. */
 function matches({ service, subscription, contract, error }: DeadLetter, filter: LetterFilter): boolean {
   const own = { service, subscription, contract, code: error.code };
-  // `readChange` accepts no other names
+  // cast: `readChange` accepts no other names
   return (Object.keys(filter) as (keyof LetterFilter)[]).every((name) =>
     (name === "cause" ? shownCause(error) : shownText(own[name])) === filter[name]
   );

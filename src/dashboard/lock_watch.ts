@@ -1,11 +1,14 @@
-/** Locks, leaderships and loads of cached values, with the nodes that wait for them, followed as they change. */
+/** Follows locks, leaderships and loads of cached values as they change, with the nodes that wait for them. */
 import { HeldLocks, type LockClaim } from "../state/locks/held_locks.ts";
 import { shownId, shownText } from "./shown.ts";
 import type { Capped, LockView } from "./view.ts";
 
-/** The entries of the locks bucket, for the page. */
+/** The locks in their bucket, as the page shows them. */
 export class LockWatch extends HeldLocks {
-  /** Returns the entries with the most waiters first, then by kind and key. */
+  /**
+   * Returns the locks: those with the most waiters first, then by kind and key; at most `most`. `label`: returns the
+   * label of a node.
+   */
   view(most: number, label: (node: string) => string = shownText): Capped<LockView> {
     const all = this.all.toSorted((a, b) =>
       b.waiters.size - a.waiters.size || (a.kind < b.kind ? -1 : a.kind > b.kind ? 1 : a.key < b.key ? -1 : 1)
@@ -14,7 +17,7 @@ export class LockWatch extends HeldLocks {
   }
 }
 
-/** Maximum number of waiters that are named. */
+/** Maximum number of waiting nodes whose labels are shown for a lock. */
 const NAMED = 20;
 
 function viewOf({ kind, key, record, token, waiters }: LockClaim, label: (node: string) => string): LockView {

@@ -1,6 +1,7 @@
 /**
- * Observes the nodes: their records as they change, and an answer of each about once a second. A process that has
- * ended, or has no connection at the moment, bounces a ping at once; a silent process is suspect.
+ * Observes the nodes of a cluster: the changes of their records, and an answer of each node about once a second. The
+ * ping of a process that has ended, or has no connection at the moment, bounces at once; a node that does not answer
+ * is suspect.
  */
 import { readRecord, SIGNED_OFF } from "../cluster/membership/node_record.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
@@ -19,30 +20,31 @@ interface Watched {
   since: number;
   /** Time at which the node's record was first seen. */
   readonly joined: number;
-  /** Time by which the node's clock is ahead of this process's clock, in ms. */
+  /** Time by which the node's clock is ahead of this process's clock, in ms; `undefined`: unknown. */
   ahead: number | undefined;
-  /** True if the record is there, or expired or vanished: then the node is asked. */
+  /** True if the node has a record, or its record has expired or vanished; the node is then asked. */
   recorded: boolean;
   /**
-   * How the record has gone, unless it was deleted; a node whose record vanished while this watch was interrupted may
-   * have signed off.
+   * How the node's record has gone without being deleted; `undefined`: it is there. A node whose record vanished
+   * while this watch was interrupted may have left in order.
    */
   without: "expire" | "vanish" | undefined;
   load: readonly [number, number];
   ping: number | undefined;
-  /** Number of questions in a row that were not answered. */
+  /** Number of questions in a row that the node has not answered. */
   silences: number;
-  /** True while a question has no answer. */
+  /** True while a question to the node waits for its answer. */
   asked: boolean;
   stats: NodeStats | undefined;
   cpu: number | undefined;
   /**
-   * Number of pings before the node is asked for statistics again, because it left the last such question unanswered.
+   * Number of further rounds in which the node is only pinged, because it has not answered the last question for
+   * statistics.
    */
   pings: number;
 }
 
-/** All nodes with a record, and for a while nodes whose records are gone. */
+/** The nodes with a record, and, for a while, nodes whose records are gone. */
 export class NodeBook {
   readonly #clock: Clock;
   readonly #nodes = new Map<string, Watched>();
@@ -50,12 +52,12 @@ export class NodeBook {
   readonly #onChange: (what: NodeEvent, node: NodeInfo, more?: string) => void;
   readonly #began: number;
   #turn = 0;
-  /** Time at which there was last no connection, by the monotonic clock. */
+  /** Time at which there was no connection to NATS for the last time, by the monotonic clock. */
   #lost = -Infinity;
 
   /**
-   * `onStats` is called with the statistics of a node, and its earlier ones. `onChange` is called with each event in
-   * the life of a node, and a text about it for people.
+   * `onStats`: called with a node's statistics, and its earlier ones. `onChange`: called with each event in the life
+   * of a node, and a text about it for people.
    */
   constructor(
     clock: Clock,
@@ -74,12 +76,15 @@ export class NodeBook {
   }
 
   /**
-   * Time by which NATS's clock is ahead of this process's clock, in ms; `undefined`: the median of the nodes' clocks
-   * counts as right.
+   * Time by which NATS's clock is ahead of this process's clock, in ms. `undefined`: unknown; the median of the
+   * nodes' clocks then counts as right.
    */
   serverAhead: number | undefined;
 
-  /** Nodes for the computation of alarms; a node that is gone counts until another node of its service has joined. */
+  /**
+   * Nodes, for the computation of alarms. A node that is gone is included until another node of its service has
+   * joined.
+   */
   get observed(): NonNullable<Observed["nodes"]> {
     const all = [...this.#nodes.values()];
     const median = all.flatMap(({ ahead, state }) => ahead === undefined || state !== "live" ? [] : [ahead])
@@ -90,23 +95,23 @@ export class NodeBook {
     return all.filter((node) => node.state !== "drained" && !(node.state === "gone" && replaced(node)))
       .map((node) => ({
         label: labelOf(node.info),
-        state: node.state as "live" | "suspect" | "gone", // filtered above
+        state: node.state as "live" | "suspect" | "gone", // cast: other states were filtered out above
         since: node.since,
         ahead: node.ahead === undefined ? undefined : node.ahead - right,
       }));
   }
 
   /**
-   * Alarms that only nodes can see, because they ran before, and while this watch was interrupted. Left out: an alarm
-   * that a node is gone if this watch knows that the node is present or has signed off, and an alarm that no node
-   * handles a contract if a present node handles it by its record, which is newer.
+   * Alarms that only nodes can notice, because they ran before this watch, and while it was interrupted. Two kinds
+   * are left out: that a node is gone, if this watch knows that the node is present or has left in order; and that no
+   * node handles a contract, if a present node does according to its record, which is newer.
    */
   get alarms(): readonly Alarm[] {
     const all = [...this.#nodes.values()];
     const seen = ({ state, without }: Watched) => state !== "gone" && !(state === "drained" && without === "vanish");
     const known = new Set(all.filter(seen).map(({ info }) => nodeLabel(info)));
     const there = all.filter(isThere);
-    // computed on demand, because hardly ever needed
+    // computed when first needed, which is rare
     let handled: ReadonlySet<string> | undefined;
     const declared = () => handled ??= new Set(there.flatMap(({ info }) => info.handles.map(declaredName)));
     return there.flatMap(({ stats }) => stats?.alarms ?? []).filter(({ kind, about }) =>
@@ -116,7 +121,8 @@ export class NodeBook {
   }
 
   /**
-   * Labels of the nodes that handle each contract now, and of the nodes that handled it before they ended, by contract.
+   * For each contract name, the labels of the nodes that handle the contract now, and of the nodes that handled it
+   * before they ended.
    */
   get handlers(): ReadonlyMap<string, ContractHandlers> {
     const found = new Map<string, ContractHandlers>();
@@ -136,11 +142,12 @@ export class NodeBook {
     return found;
   }
 
-  /** Applies a change of the bucket of records. */
+  /** Applies a change of the bucket of nodes' records. */
   take(change: Change): void {
     const known = this.#nodes.get(change.key);
     if (change.type !== "put") {
-      // an expired or vanished record may be one that could not be written, as in a full store: its process is asked
+      // a node whose record has expired or vanished is asked: it may be unable to write its record, as in a full
+      // store
       if (known === undefined) return;
       if (change.type !== "delete") return void (known.without ??= change.type);
       known.recorded = false;
@@ -161,8 +168,8 @@ export class NodeBook {
   }
 
   /**
-   * Called when there is no connection: for some time, in which nodes reconnect, too, silence and bounces prove
-   * nothing.
+   * Called when there is no connection to NATS: for some time after that, silence and bounces prove nothing, because
+   * nodes reconnect, too.
    */
   lost(): void {
     this.#lost = this.#clock.monotonic();
@@ -170,8 +177,8 @@ export class NodeBook {
   }
 
   /**
-   * Asks the nodes whose turn it is, {@link MAX_CONCURRENT_PINGS} at most, and resolves when all have answered or
-   * `limit` ms are over.
+   * Asks the nodes whose turn it is, at most {@link MAX_CONCURRENT_PINGS}, and resolves when all have answered or
+   * `limit` ms have passed.
    */
   async ask(asker: SourceAsker, limit: number): Promise<void> {
     const now = this.#clock.now();
@@ -187,7 +194,7 @@ export class NodeBook {
     await Promise.all(turn.map((node) => this.#ask(node, asker, limit)));
   }
 
-  /** Asks a process without a record, as in a full store. If it answers, it is added as a node, and returned. */
+  /** Asks a process that has no record, as in a full store. If it answers, it is added as a node, and returned. */
   async meet(endpoint: string, asker: SourceAsker, limit: number): Promise<NodeInfo | undefined> {
     const told = await asker.stats(endpoint, limit);
     const { id } = told.type === "stats" ? told.stats : { id: "" };
@@ -198,7 +205,7 @@ export class NodeBook {
     return info;
   }
 
-  /** Returns the nodes, those in trouble first, then by service and id. */
+  /** Returns the nodes for the page: those in trouble first, then by service and id; at most `most`. */
   view(most: number): Capped<NodeView> {
     const order = { suspect: 0, gone: 1, drained: 2, live: 3 } as const;
     const all = this.#shown.sort((a, b) =>
@@ -207,7 +214,7 @@ export class NodeBook {
     return { shown: all.slice(0, most).map(viewOf), total: all.length };
   }
 
-  /** Present nodes, for the picture of the traffic. */
+  /** The present nodes, for the picture of the requests between nodes. */
   get circles(): TrafficNode[] {
     return this.#shown
       .map(({ info, state }) => ({
@@ -216,13 +223,13 @@ export class NodeBook {
       .sort((a, b) => compare(a.service, b.service) || compare(a.id, b.id));
   }
 
-  /** Returns the label of the node with this id; without such a node, the id. */
+  /** Returns the label of the node with this id; the id itself if there is no such node. */
   label(id: string): string {
     const known = this.#nodes.get(id);
     return known === undefined ? shownText(id) : labelOf(known.info);
   }
 
-  /** Number of deadlocks of locks that nodes have ended. */
+  /** Number of deadlocks of locks that the nodes have ended. */
   get cycles(): number {
     return [...this.#nodes.values()].reduce((sum, { stats }) => sum + (stats?.cycles ?? 0), 0);
   }
@@ -234,7 +241,7 @@ export class NodeBook {
     return counts;
   }
 
-  /** Nodes that are present, or were until a moment ago. */
+  /** Nodes that are present, or were until a moment ago; the page shows them. */
   get #shown(): Watched[] {
     const now = this.#clock.now();
     return [...this.#nodes.values()].filter((node) => isThere(node) || now - node.since <= SHOWN);
@@ -248,11 +255,11 @@ export class NodeBook {
     const only = node.pings > 0;
     const [told, echo] = await Promise.all([
       only ? undefined : asker.stats(endpoint, limit),
-      // a node that has answered need not be pinged, too
+      // no ping beside the question for statistics: the node's answer is enough
       node.stats === undefined ? asker.ping(endpoint, limit) : undefined,
     ]);
     node.asked = false;
-    if (!node.recorded) return; // the record was removed meanwhile
+    if (!node.recorded) return; // ignored: the record was removed meanwhile
     if (told?.type === "stats") {
       node.ping = echo?.type === "pong" ? echo.ms : this.#clock.monotonic() - sent;
       node.ahead = told.stats.now + (this.#clock.monotonic() - sent) / 2 - this.#clock.now();
@@ -262,9 +269,11 @@ export class NodeBook {
       node.pings = only ? node.pings - 1 : PINGS;
     } else if (this.#clock.monotonic() - this.#lost < RECONNECT_GRACE) return;
     else if (told?.type === "bounce" || echo?.type === "bounce") {
-      // after silence, as over a link that carried nothing, the deletion of the record may still be on its way
+      // wait once more: after silence, as over a link that carried nothing, the deletion of the record may still be
+      // on its way
       if (node.silences > 0) return void (node.silences = 0);
-      // a vanished record counts as signed off, as for the nodes; if they know better, they report it by an alarm
+      // a vanished record counts as left in order, as it does for the nodes; if they know better, they report an
+      // alarm
       return this.#become(node, node.without === "vanish" && node.state !== "gone" ? "drained" : "gone");
     } else {
       // a gone node does not become suspect later, when another node has taken its place
@@ -276,7 +285,7 @@ export class NodeBook {
   }
 
   #counted(node: Watched, stats: NodeStats): void {
-    // work of a gone node until it answers again has no known duration, so no rates
+    // no rates for the time in which the node was gone, because its length is unknown
     const before = node.state === "gone" ? undefined : node.stats;
     const passed = before === undefined ? 0 : stats.up - before.up;
     if (before === undefined || passed > 0) {
@@ -297,8 +306,9 @@ export class NodeBook {
   }
 
   /**
-   * Returns the differences in version and metadata between a node that began after this watch and all others of its
-   * service: a new deployment. Empty: it is the first of its service, or equals others in each value.
+   * Returns text for a new deployment: the differences in version and metadata between a node that began after this
+   * watch and all others of its service. Empty: the node is the first of its service, or each value equals that of
+   * another node.
    */
   #changes(info: NodeInfo): string {
     const others = [...this.#nodes.values()].filter(({ info: { service } }) => service === info.service);
@@ -318,21 +328,21 @@ export class NodeBook {
   }
 }
 
-/** Maximum number of nodes that are asked at once; in a larger cluster the nodes take turns. */
+/** Maximum number of nodes that are asked at once; in a larger cluster the nodes are asked in turns. */
 const MAX_CONCURRENT_PINGS = 256;
-/** Time after a lost connection in which silence proves nothing, in ms: nodes reconnect, too. */
+/** Time after a lost connection in which silence of nodes proves nothing, in ms, because nodes reconnect, too. */
 const RECONNECT_GRACE = 3_000;
 /** Number of questions without an answer after which a node is suspect. */
 const SILENCES = 2;
-/** Maximum number of earlier values that are named. */
+/** Maximum number of earlier values that the text about a new deployment names. */
 const NAMED = 3;
-/** Number of rounds in which a node that did not answer a question for statistics is only pinged. */
+/** Number of rounds in which a node is only pinged after it has not answered a question for statistics. */
 const PINGS = 30;
-/** Time for which a gone node is shown, in ms. */
+/** Time for which the page shows a gone node, in ms. */
 const SHOWN = 60_000;
 /** Time for which a gone node is remembered for alarms, in ms. */
 const REMEMBERED = 15 * 60_000;
-/** Kinds of alarms that only nodes can see. */
+/** Kinds of alarms that only nodes can notice. */
 const OF_NODES: ReadonlySet<string> = new Set([
   "no-node",
   "breaker-open",
@@ -349,10 +359,16 @@ const OF_NODES: ReadonlySet<string> = new Set([
   "store-full",
 ]);
 
-/** Events in the life of a node; `deployed`: the first node of its service with another version or other metadata. */
+/**
+ * Events in the life of a node. `deployed`: it is the first node of its service with another version or other
+ * metadata.
+ */
 export type NodeEvent = "joined" | "deployed" | "answers" | "suspect" | "gone" | "drained";
 
-/** Returns the version and metadata by which releases differ; the host and the address do not belong to a release. */
+/**
+ * Returns the version and metadata of a node by which releases differ: without host and address, which do not belong
+ * to a release.
+ */
 function tellingOf({ version, metadata: { host: _, address: __, ...metadata } }: NodeInfo): Record<string, string> {
   return { ...metadata, Catga: version };
 }
@@ -360,9 +376,9 @@ function tellingOf({ version, metadata: { host: _, address: __, ...metadata } }:
 interface ContractHandlers {
   readonly now: string[];
   readonly last: string[];
-  /** Time at which the last absent node went. */
+  /** Time at which the last of the absent nodes ended. */
   since: number;
-  /** True if all absent nodes have signed off. */
+  /** True if all absent nodes have left in order. */
   signedOff: boolean;
 }
 
@@ -374,7 +390,7 @@ function isThere({ state }: Pick<Watched, "state">): boolean {
   return state === "live" || state === "suspect";
 }
 
-/** Returns the label of a node, safe to show. */
+/** Returns the label of a node, made safe to show. */
 export function labelOf(info: NodeInfo): string {
   return shownText(nodeLabel(info), 60);
 }

@@ -1,5 +1,5 @@
 /**
- * The messages that subscriptions have parked, as the page shows them: dead letters, and messages that wait for their
+ * Reads the messages that subscriptions have parked, for the page: dead letters, and messages that wait for their
  * next attempt.
  */
 import { isBusiness } from "../contract/alarms.ts";
@@ -12,14 +12,14 @@ import { payloadOf } from "../log/format/logged_message.ts";
 import { shownId, shownLines, shownText, shownValue } from "./shown.ts";
 import type { Capped, LetterGroup, LetterView, ParkedView, RetryView } from "./view.ts";
 
-/** Stored data besides the states of subscriptions. */
+/** Reads stored data of parked messages, besides the states of subscriptions. */
 export interface ParkedSource {
-  /**
-   * Resolves with a parked message of a subscription, by the subscription's key and the message's id; `undefined`: it
-   * is gone.
-   */
+  /** Resolves with a parked message, by its subscription's key and its id; `undefined`: it is gone. */
   message(key: string, id: string): Promise<ParkedMessage | undefined>;
-  /** Resolves with the requests to a subscription's leader about letters, by the ids of the letters. */
+  /**
+   * Resolves with the requests to replay or discard dead letters that a subscription's leader has not carried out, by
+   * the letters' ids.
+   */
   requested(stored: StoredSubscription): Promise<ReadonlyMap<string, "replay" | "discard">>;
 }
 
@@ -29,25 +29,29 @@ interface Parked {
   readonly state: ParkedState;
 }
 
-/** The rows of both tables. Keeps the messages that were read, as long as they are shown. */
+/**
+ * The rows of the page's tables of dead letters and retries. Keeps the messages that were read, as long as they are
+ * shown.
+ */
 export class ParkedViews {
   readonly #source: ParkedSource;
   readonly #showSecrets: boolean;
   #read = new Map<string, ParkedMessage>();
-  /** Digests of the dead letters that were read, by their places. */
+  /** Summaries of the dead letters that were read, by their places. */
   #known = new Map<string, Digest>();
-  /** Stack traces, each stored once: many letters have the same. */
+  /** Stack traces, each kept once, because many letters have the same. */
   #stacks = new Map<string, string>();
 
-  /** `showSecrets`: payloads include members that contracts hide by `redact`. */
+  /** `showSecrets`: true to show payloads with the members that contracts hide by `redact`. */
   constructor(source: ParkedSource, showSecrets = false) {
     this.#source = source;
     this.#showSecrets = showSecrets;
   }
 
   /**
-   * Resolves with dead letters, grouped by their failures, the group with the newest letter first. Each call reads some
-   * of the unknown letters, of each subscription in turn: with many letters, the counts grow for a while.
+   * Resolves with dead letters, grouped by their failures, the group with the newest letter first. Each call reads a
+   * limited number of letters that were not read yet, of each subscription in turn: so with many letters, the counts
+   * grow for a while.
    */
   async groups(subscriptions: readonly StoredSubscription[], most: number): Promise<Capped<LetterGroup>> {
     const known = new Map<string, Digest>();
@@ -99,8 +103,8 @@ export class ParkedViews {
   }
 
   /**
-   * Resolves with the newest dead letters, of each subscription in turn, and the retries that are due next: `most` of
-   * each.
+   * Resolves with the newest dead letters, of each subscription in turn, and with the retries that are due next; at
+   * most `most` of each.
    */
   async of(
     subscriptions: readonly StoredSubscription[],
@@ -152,7 +156,7 @@ export class ParkedViews {
     { stored: { key }, id, state: { attempts, dead } }: Parked,
     read: Map<string, ParkedMessage>,
   ): Promise<ParkedMessage | undefined> {
-    // the key has the number of attempts, because each attempt has another error
+    // the number of attempts is part of the key, because each attempt has another error
     const of = `${placeOf(key, id)} ${attempts} ${dead}`;
     const message = this.#read.get(of) ?? await this.#source.message(key, id);
     if (message !== undefined) read.set(of, message);
@@ -160,7 +164,10 @@ export class ParkedViews {
   }
 }
 
-/** Returns the first item of each subscription, then the second of each, and so on: no subscription hides another's. */
+/**
+ * Returns at most `most` items: the first of each subscription, then the second of each, and so on, so that no
+ * subscription hides another's.
+ */
 function inTurns<T>(items: readonly T[], most: number, subscriptionOf: (item: T) => string): T[] {
   const lists = [...Map.groupBy(items, subscriptionOf).values()];
   const taken: T[] = [];
@@ -170,7 +177,7 @@ function inTurns<T>(items: readonly T[], most: number, subscriptionOf: (item: T)
   return taken.slice(0, most);
 }
 
-/** Formats a time; `-` if it is invalid, because anybody who may write a letter chooses it. */
+/** Formats a time, given in ms since 1970; `-` if it is invalid, because anybody may have written it. */
 function timeOf(ms: number): string {
   return ms <= 8.64e15 ? new Date(ms).toISOString() : "-";
 }
@@ -193,29 +200,32 @@ function digestOf({ service, name }: StoredSubscription, { dead }: ParkedState, 
 }
 
 /**
- * Returns the text by which letters are grouped: the first line of the cause, or else the message, without its numbers.
+ * Returns the text by which dead letters are grouped: the first line of the cause, or else the message of the error,
+ * without its numbers.
  */
 export function shownCause(error: FailedWith | undefined): string {
   const line = error?.cause?.split("\n", 1)[0];
-  // an error that the handler decided on has its code beside it, so its message is enough
+  // the message is enough for an error that the handler decided on, because its code is shown beside it
   const text = line === undefined || line.startsWith("CatgaError ") ? error?.message ?? "" : line;
-  // ids differ from letter to letter
+  // numbers are replaced, because ids differ from letter to letter
   return shownText(text.replace(/\b\d[\d.,:-]*\b/g, "#"), 300);
 }
 
-/** Maximum number of earlier payloads that are shown: anybody may write a letter with many. */
+/**
+ * Maximum number of a letter's earlier payloads that are shown. Limited because anybody may write a letter with many.
+ */
 const MAX_EARLIER = 5;
-/** Maximum number of letters that are read in one call. */
+/** Maximum number of dead letters that are read in one call. */
 const MAX_LETTERS = 400;
-/** Maximum number of letters that are read at once. */
+/** Maximum number of dead letters that are read at the same time. */
 const MAX_BATCH = 16;
 
-/** Returns the place of a letter: the key of its subscription, and its id. */
+/** Returns the place of a dead letter, which identifies it: the key of its subscription, and its id. */
 export function placeOf(key: string, id: string): string {
   return `${key}.${id}`;
 }
 
-/** Parses a place into the subscription and the id of a letter; `undefined` if it is invalid. */
+/** Parses the place of a dead letter into its subscription's service and name, and its id; `undefined`: invalid. */
 export function readPlace(place: string): { service: string; name: string; id: string } | undefined {
   const dot = place.lastIndexOf(".");
   const [key, id] = [place.slice(0, dot), place.slice(dot + 1)];

@@ -1,8 +1,8 @@
-/** Limits how much is read of streams for one question of a browser, and formats how much was read. */
+/** Limits how much of the streams is read for one question of a browser, and says how much was read. */
 import type { Clock } from "../ports/clock.ts";
 import { shownCount } from "./shown.ts";
 
-/** The allowance for one question of a browser: a number of bytes, and a time. */
+/** The limit for one question of a browser: a number of bytes, and a time. */
 export class ReadAllowance {
   readonly #clock: Pick<Clock, "monotonic">;
   readonly #until: number;
@@ -22,7 +22,7 @@ export class ReadAllowance {
   }
 }
 
-/** Returns a text with the number of messages of a stream that were read: those from `end` on. */
+/** Returns a text that says how many messages of a stream were read: the messages from `end` to its last one. */
 export function shownPart({ first, last }: { readonly first: number; readonly last: number }, end: number): string {
   const [read, all] = [last + 1 - end, Math.max(0, last + 1 - first)];
   return read >= all ? `all ${shownCount(all)}` : `the last ${shownCount(read)} of ${shownCount(all)}`;
@@ -30,6 +30,6 @@ export function shownPart({ first, last }: { readonly first: number; readonly la
 
 /** Maximum number of messages of a stream that are read for one question. */
 export const MAX_MESSAGES = 10_000;
-/** Maximum number of bytes that are read for one question. */
+/** Maximum number of bytes of messages that are read for one question. */
 const MAX_BYTES = 32 * 1_048_576;
 const PATIENCE = 5_000; // ms

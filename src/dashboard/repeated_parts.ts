@@ -1,6 +1,6 @@
 /**
- * Parts of a collection: each is read again and again until the end. A part that fails is tried again, and the page
- * shows its problem; a part never waits for another one, and is never read twice at once.
+ * Reads parts of a cluster's state again and again. A part that fails is tried again, and the page shows its problem;
+ * no part waits for another one, and no part is read twice at once.
  */
 import { isCatgaError } from "../error.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
@@ -8,7 +8,7 @@ import { isForbidden } from "../ports/transport.ts";
 import { shownText } from "./shown.ts";
 import type { Problem } from "./view.ts";
 
-/** Repeats parts, and keeps their problems. */
+/** Repeats the reading of parts, and keeps the problem of each. */
 export class RepeatedParts {
   readonly #clock: Clock;
   readonly #end: AbortSignal;
@@ -16,7 +16,10 @@ export class RepeatedParts {
   readonly #send: (problems: readonly Problem[]) => void;
   readonly #problems = new Map<string, Problem>();
 
-  /** `only`: names of the parts to repeat; a part that fails for lack of a permission is then not repeated. */
+  /**
+   * `only`: names of the parts to be read; such a part is not repeated after it has failed for lack of a permission.
+   * Absent: all parts.
+   */
   constructor(
     clock: Clock,
     end: AbortSignal,
@@ -29,7 +32,7 @@ export class RepeatedParts {
     this.#send = send;
   }
 
-  /** Runs a part, and again `pause` ms after each end, until `end` aborts. */
+  /** Reads a part with `work`, and again `pause` ms after each end, until `end` aborts. */
   repeat(part: string, pause: number, work: () => Promise<void>): void {
     const end = this.#end;
     if (this.#only?.has(part) === false) return;
@@ -53,7 +56,7 @@ export class RepeatedParts {
     if (this.#problems.get(part)?.message !== message) this.setProblem(part, message);
   }
 
-  /** Sets the problem of a part; `undefined`: none. Sends all problems. */
+  /** Sets the problem of a part; `undefined`: it has none. Sends all problems to the page. */
   setProblem(part: string, message: string | undefined): void {
     if (message === undefined) this.#problems.delete(part);
     else this.#problems.set(part, { part, message });

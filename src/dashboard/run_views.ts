@@ -1,4 +1,4 @@
-/** Runs of workflows as the page shows them. */
+/** Reads runs of workflows for the page. */
 import { hasFailedWith, pendingText, type RunInfo } from "../contract/flow.ts";
 import { shownEntryValue } from "../contract/redaction.ts";
 import { printableJson } from "../data/printable.ts";
@@ -7,7 +7,8 @@ import type { RunCount, RunsRequest, RunView } from "./view.ts";
 import type { DashboardSource } from "./dashboard_source.ts";
 
 /**
- * Resolves with the first `most` of these runs. `showSecrets`: values include members that workflows hide by `redact`.
+ * Resolves with the first `most` of these runs, as the page shows them. `showSecrets`: true to show values with the
+ * members that workflows hide by `redact`.
  */
 export async function runViews(
   runs: AsyncIterable<RunInfo>,
@@ -22,7 +23,7 @@ export async function runViews(
   return views;
 }
 
-/** Yields the runs that match a request for changes. */
+/** Yields the runs that match a request for changes of runs. */
 export async function* matchingRuns(
   source: Pick<DashboardSource, "runs">,
   { status, workflow, cause }: RunsRequest["matching"],
@@ -32,7 +33,7 @@ export async function* matchingRuns(
   }
 }
 
-/** Resolves with the number of runs that match. */
+/** Resolves with the number of runs that match a request for changes of runs. */
 export async function countRuns(
   source: Pick<DashboardSource, "runs">,
   matching: RunsRequest["matching"],
@@ -44,7 +45,7 @@ export async function countRuns(
 
 function viewOf(info: RunInfo, showSecrets: boolean): RunView {
   const { workflow, id, status, stage = "", startedAt, pending, timeline } = info;
-  // not by `Math.min(...)`: a run may have stored very many pending entries
+  // a loop, because `Math.min(...)` would fail for a run with very many pending entries
   let since = (timeline.at(-1)?.at ?? startedAt).getTime();
   for (const each of pending) since = Math.min(since, each.since.getTime());
   const shown = pending.slice(0, LINES).map(pendingText);
@@ -69,7 +70,7 @@ function viewOf(info: RunInfo, showSecrets: boolean): RunView {
   };
 }
 
-/** Returns the first pending steps of a run, each as it is shown and by its name. */
+/** Returns the first pending steps of a run: each in the form that is shown, and its name. */
 export function stepsOf({ pending }: Pick<RunInfo, "pending">): readonly (readonly [shown: string, name: string])[] {
   return pending.slice(0, LINES).filter(({ name }) => name !== "").map(({ name }) => [shownText(name), name]);
 }

@@ -1,6 +1,7 @@
 /**
  * Searches stored data for an id, a key, a correlation id or a causation: the end of the log, the parked messages of
- * subscriptions, and entities and runs by their ids. The amount that is read is limited, and part of the result.
+ * subscriptions, and entities and runs by their ids. The amount of data that is read is limited, and is part of the
+ * result.
  */
 import type { Administration } from "../log/administration/administration.ts";
 import { newest } from "../log/administration/newest.ts";
@@ -21,14 +22,14 @@ import { shownCount, shownId, shownText } from "./shown.ts";
 import type { SearchView } from "./view.ts";
 import type { DashboardSource } from "./dashboard_source.ts";
 
-/** The stored data that a search reads. */
+/** Access to the stored data that a search reads. */
 export type SearchSource = Pick<DashboardSource, "namespace" | "stream" | "runs" | "showSecrets"> & {
   readonly transport: Pick<DashboardSource["transport"], "clock">;
 };
 
 /**
- * Finds messages, entities and runs with this id, key, correlation id or causation. A string: the text cannot be
- * searched for. Rejects like `LogStream.read`.
+ * Finds messages, entities and runs with this id, key, correlation id or causation. A string as the result: why the
+ * text cannot be searched for. Rejects like `LogStream.read`.
  */
 export async function search(
   source: SearchSource,
@@ -83,7 +84,7 @@ async function readParkedMessages(
       for (const { subject, data } of messages) {
         found.allowance.take(data.length);
         const id = readParkedSubject(source.namespace, subject)?.id ?? "";
-        const state = parked.get(id); // `undefined`: handled since
+        const state = parked.get(id); // `undefined`: the message was handled after the state was read
         const message = state && readParked(id, decoder.decode(data));
         if (message === undefined || typeof message === "string") continue;
         read++;

@@ -1,11 +1,11 @@
-/** The hits of a search, and the allowance for reading more. */
+/** The messages, entities and runs that a search has found, and how much it may still read. */
 import { shownPayload } from "../contract/redaction.ts";
 import { type LoggedMessage, payloadOf } from "../log/format/logged_message.ts";
 import type { ReadAllowance } from "./read_allowance.ts";
 import { shownId, shownText, shownValue } from "./shown.ts";
 import type { SearchHit } from "./view.ts";
 
-/** The hits of a search. */
+/** The hits of one search. */
 export class SearchHits {
   readonly hits: SearchHit[] = [];
   readonly searched: string[] = [];
@@ -19,12 +19,12 @@ export class SearchHits {
     this.allowance = allowance;
   }
 
-  /** Returns true if enough hits were found, or the allowance is used up. */
+  /** Returns true if enough hits were found, or the limit for reading is reached. */
   get full(): boolean {
     return this.hits.length >= MAX_HITS || this.allowance.spent;
   }
 
-  /** Adds a message to the hits if it matches. */
+  /** Adds a message to the hits if it matches the search. `where`, `place`: where it was found. */
   take(message: LoggedMessage, where: SearchHit["where"], place: string): void {
     const { id, key, meta, category, time } = message;
     if (![id, key, meta?.c, meta?.a].includes(this.#text) || this.hits.length >= MAX_HITS) return;

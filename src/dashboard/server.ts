@@ -1,6 +1,6 @@
 /**
- * The HTTP server of the dashboard: the page's files, the stream of its data, and changes. `authentication.ts` decides
- * about access.
+ * The HTTP server of the dashboard: serves the page's files, sends its data as a stream, and carries out changes.
+ * `authentication.ts` decides about access.
  */
 import type { LookupAddress } from "node:dns";
 import { lookup } from "node:dns/promises";
@@ -14,40 +14,40 @@ import { PAGE_FILES, type PageFile } from "./page/page.ts";
 
 /** Options of {@link DashboardServer.listen}. */
 interface ServerOptions {
-  /** Name or address to listen on. */
+  /** Name or address on which the server listens. */
   readonly host: string;
-  /** Port to listen on; 0: any free port. */
+  /** Port on which the server listens; 0: any free port. */
   readonly port: number;
   readonly streams: Streams;
-  /** Functions that read data for a browser, by the name in its request. */
+  /** Functions that read data for a browser, by their name in the browser's request. */
   readonly reads: Readonly<Record<string, Read>>;
-  /** Carries out a change; `undefined`: changes are not allowed. */
+  /** Carries out a change for a browser; `undefined`: changes are not allowed. */
   readonly change: ((request: ChangeRequest) => Promise<ChangeAnswer>) | undefined;
 }
 
 /**
- * Reads the data for a request of a browser with these parameters; a string: the reason of a refusal; `undefined`: not
- * found. An absent parameter is empty.
+ * Reads data for a browser's request. `given`: returns a parameter of the request, empty if it is absent. Resolves
+ * with the data; a string: the reason of a refusal; `undefined`: not found.
  */
 export type Read = (given: (parameter: string) => string) => Promise<object | string | undefined>;
 
-/** A server that is listening. */
+/** A running server of the dashboard. */
 export class DashboardServer implements AsyncDisposable {
-  /** Address to open in a browser. */
+  /** Address for the browser, with the token. */
   readonly address: string;
   readonly #http: Server;
-  /** The connected browsers. */
+  /** The streams of data to the connected browsers. */
   readonly streams: Streams;
 
   private constructor(http: Server, { host, streams }: ServerOptions, { token }: Access) {
     this.#http = http;
     this.streams = streams;
-    const { port } = http.address() as AddressInfo; // a server that listens on a port has an `AddressInfo`
+    const { port } = http.address() as AddressInfo; // cast: a server that listens on a port has an `AddressInfo`
     const name = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "[::1]" : host.includes(":") ? `[${host}]` : host;
     this.address = `http://${name}:${port}/?token=${token}`;
   }
 
-  /** Starts to listen. Rejects with the error of the operating system if the server cannot. */
+  /** Starts to listen. Rejects with the error of the operating system if the server cannot listen. */
   static async listen(options: ServerOptions): Promise<DashboardServer> {
     const access = new Access(options.host);
     const http = createServer((request, response) => {
@@ -56,7 +56,7 @@ export class DashboardServer implements AsyncDisposable {
         else response.destroy();
       });
     });
-    const found = await lookup(options.host); // Bun (1.4) gives errors of unknown names any code, such as EADDRINUSE
+    const found = await lookup(options.host); // looked up before listening, because Bun (1.4) gives errors of unknown names any code, such as EADDRINUSE
     if ("Deno" in globalThis) await requestListen(found, options.port);
     await new Promise<void>((resolve, reject) => {
       http.once("error", reject);
@@ -65,7 +65,7 @@ export class DashboardServer implements AsyncDisposable {
     return new DashboardServer(http, options, access);
   }
 
-  /** Ends all connections. */
+  /** Ends all connections, and the server. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.streams.close();
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
@@ -74,7 +74,10 @@ export class DashboardServer implements AsyncDisposable {
   }
 }
 
-/** Rejects with `EPERM` if Deno does not permit listening: its server (2.9.6) throws that where it cannot be caught. */
+/**
+ * Rejects with `EPERM` if Deno does not permit listening. Deno's server (2.9.6) would throw that error where it
+ * cannot be caught.
+ */
 async function requestListen({ address, family }: LookupAddress, port: number): Promise<void> {
   const name = `${family === 6 ? `[${address}]` : address}:${port}`;
   const { state } = await Deno.permissions.request({ name: "net", host: name });
@@ -91,11 +94,11 @@ async function handle(
   const wrong = access.refusesOrigin({ method, headers });
   if (wrong !== undefined) return refuse(response, wrong);
   const { url: path = "" } = request;
-  // joined, not resolved: in `//x`, x would become the host; a path without `/` at its beginning becomes an unknown
-  // path
+  // joined as texts, not resolved as a URL: in `//x`, x would become the host. A path without `/` at its beginning
+  // becomes an unknown path
   const url = new URL(`http://dashboard${path.startsWith("/") ? path : "/-"}`);
   if (method === "GET" && url.pathname === "/") return enter(response, url, access);
-  // the same refusal for every path, so that nobody can search for the folder
+  // the same refusal for every other path, so that nobody can search for the secret folder
   if (!url.pathname.startsWith(access.folder)) return refuse(response, NO_SESSION);
   const stranger = access.refusesSession({ method, headers });
   if (stranger !== undefined) return refuse(response, stranger);
@@ -115,7 +118,7 @@ async function handle(
   response.writeHead(200, { ...SECURITY_HEADERS, "content-type": type }).end(text);
 }
 
-/** Exchanges the token for the cookie, and redirects to the page without the token. */
+/** Gives the browser the cookie in exchange for the token, and redirects it to the page's address without the token. */
 function enter(response: ServerResponse, url: URL, access: Access): void {
   const token = url.searchParams.get("token");
   if (token === null || !access.isToken(token)) return refuse(response, NO_SESSION);
@@ -126,7 +129,7 @@ function stream(response: ServerResponse, streams: Streams): void {
   response.on("close", () => streams.remove(response));
   response.on("error", () => streams.remove(response));
   const type = "text/event-stream; charset=utf-8";
-  // tells nginx to pass parts of the response on before it ends
+  // the header x-accel-buffering tells nginx to pass on parts of the response before it ends
   response.writeHead(200, { ...SECURITY_HEADERS, "content-type": type, "x-accel-buffering": "no" });
   if (!streams.add(response)) response.end("event: full\ndata: {}\n\n");
 }

@@ -1,30 +1,30 @@
 /**
- * Sends data to the connected browsers, as server-sent events: each topic whole, only when it has changed, and all
- * present topics to a browser that connects. While no browser is connected, nothing is collected.
+ * Sends data to the connected browsers, as server-sent events. Each topic is sent whole, and only when it has
+ * changed; a browser that connects gets all present topics. While no browser is connected, no data are collected.
  */
 import type { Hello, Topic, Topics } from "./view.ts";
 
-/** A response that stays open. */
+/** An HTTP response that stays open, to a browser. */
 export interface StreamResponse {
   write(text: string): boolean;
   end(): void;
   destroy(): void;
-  /** Bytes that the browser has not taken yet. */
+  /** Number of bytes that the browser has not taken yet. */
   readonly writableLength: number;
 }
 
 /** Options of {@link Streams}. */
 export interface StreamsOptions {
   hello(): Hello;
-  /** Returns the data that a browser gets in addition to topics when it connects. */
+  /** Returns the data that a browser gets once, in addition to topics, when it connects. */
   history(): Topics["history"];
   /** Called when the first browser has connected. */
   onLook(): void;
-  /** Called when the last browser has left. */
+  /** Called when the last browser has disconnected. */
   onLeave(): void;
 }
 
-/** The open streams. */
+/** The open responses to all connected browsers. */
 export class Streams {
   readonly #options: StreamsOptions;
   readonly #open = new Set<StreamResponse>();
@@ -40,7 +40,10 @@ export class Streams {
     return this.#open.size;
   }
 
-  /** Adds a browser. Returns false if there are too many. The caller has written the head of the response. */
+  /**
+   * Adds the response to a browser. Returns false if too many browsers are connected. The caller has written the head
+   * of the response.
+   */
   add(response: StreamResponse): boolean {
     if (this.#open.size >= MAX_BROWSERS) return false;
     this.#open.add(response);
@@ -48,14 +51,14 @@ export class Streams {
     response.write(message("history", JSON.stringify(this.#options.history())));
     for (const [topic, text] of this.#last) response.write(message(topic, text));
     if (this.#open.size === 1) {
-      // the heartbeat shows the page that the connection is alive
+      // a heartbeat, so that the page knows that the connection is alive
       this.#heartbeat = setInterval(() => this.#write(message("beat", `${Date.now()}`)), HEARTBEAT);
       this.#options.onLook();
     }
     return true;
   }
 
-  /** Removes a browser. Idempotent. */
+  /** Removes the response to a browser. Idempotent. */
   remove(response: StreamResponse): void {
     if (!this.#open.delete(response) || this.#open.size > 0) return;
     clearInterval(this.#heartbeat);
@@ -63,7 +66,7 @@ export class Streams {
     this.#options.onLeave();
   }
 
-  /** Sends a topic to all browsers, unless it has not changed. */
+  /** Sends a topic to all browsers, unless its value has not changed. */
   send<T extends Exclude<Topic, "hello" | "history" | "points">>(topic: T, value: Topics[T]): void {
     if (this.#open.size === 0) return;
     const text = JSON.stringify(value);
@@ -72,12 +75,12 @@ export class Streams {
     this.#write(message(topic, text));
   }
 
-  /** Sends the next points of the graphs to all; a browser that connects later gets them with the history. */
+  /** Sends the next points of the graphs to all browsers. A browser that connects later gets them with the history. */
   sendPoints(points: Topics["points"]): void {
     this.#write(message("points", JSON.stringify(points)));
   }
 
-  /** Ends all connections. */
+  /** Ends the responses to all browsers. */
   close(): void {
     for (const response of [...this.#open]) {
       this.remove(response);
@@ -88,7 +91,7 @@ export class Streams {
   #write(text: string): void {
     for (const response of [...this.#open]) {
       if (response.writableLength <= MOST_UNREAD) response.write(text);
-      else { // the browser reconnects when it can
+      else { // too much waits for this browser: it is disconnected, and reconnects when it can
         this.remove(response);
         response.destroy();
       }
@@ -98,7 +101,7 @@ export class Streams {
 
 /** Maximum number of connected browsers. */
 const MAX_BROWSERS = 32;
-/** Maximum number of bytes that wait for one browser. */
+/** Maximum number of bytes that may wait for one browser. */
 const MOST_UNREAD = 16 * 1_048_576;
 const HEARTBEAT = 2_000; // ms
 

@@ -1,4 +1,4 @@
-/** The rates at which subscriptions read, and their lag in the last 15 minutes. */
+/** Computes the rates at which subscriptions read, and keeps their lags of the last 15 minutes. */
 import type { SubscriptionInfo } from "../contract/durable_messages.ts";
 import { sequenceOf } from "../log/format/group_text.ts";
 import { shownText } from "./shown.ts";
@@ -8,23 +8,26 @@ interface Past {
   sequence: number;
   at: number;
   rate: number;
-  /** Time at which the last lag was noted, by a monotonic clock. */
+  /** Time at which the last lag was recorded, by a monotonic clock. */
   noted: number;
   lags: number[];
 }
 
-/** Earlier positions and lags of the subscriptions. */
+/** Earlier positions and lags of all subscriptions. */
 export class SubscriptionRates {
   readonly #past = new Map<string, Past>();
 
-  /** Returns a subscription with its rate and lags. `monotonic`: the time, in ms of a clock that never goes back. */
+  /**
+   * Returns a subscription with its rate and its lags. `monotonic`: the present time, in ms of a clock that never
+   * goes back; `label`: returns the label of a node.
+   */
   view(info: SubscriptionInfo, monotonic: number, label: (node: string) => string = shownText): SubscriptionView {
     const key = `${info.service}/${info.name}`;
     const sequence = sequenceOf(info.position);
     const past = this.#past.get(key) ?? { sequence, at: monotonic, rate: 0, noted: -Infinity, lags: [] };
     this.#past.set(key, past);
     const seconds = (monotonic - past.at) / 1_000;
-    // sequences begin with the time of the stream's creation: the first progress from 0 is no rate
+    // no rate for the first progress from 0, because sequences begin with the time at which the stream was created
     if (seconds > 0.2) {
       const read = sequence - past.sequence;
       past.rate = read < 0 || past.sequence === 0 ? 0 : read / seconds;
@@ -48,9 +51,9 @@ export class SubscriptionRates {
   }
 }
 
-/** Number of points in 15 minutes. */
+/** Number of points of a graph: 15 minutes. */
 const POINTS = 90;
-/** Time between two points, in ms. */
+/** Time between two points of a graph, in ms. */
 const POINT_INTERVAL = 10_000;
-/** Maximum number of contracts that are named. */
+/** Maximum number of contracts that are named for a subscription. */
 const CONTRACTS = 20;

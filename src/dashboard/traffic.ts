@@ -1,12 +1,12 @@
 /**
- * Rates of the requests between nodes, from the counts that each node has of each other; between services in a cluster
- * of many nodes.
+ * Computes the rates of requests between nodes, from the counts that each node has of the others. In a cluster of
+ * many nodes, computes the rates between services.
  */
 import type { NodeStats } from "../contract/node_stats.ts";
 import { shownText } from "./shown.ts";
 import type { NodeView, TrafficEdge, TrafficView } from "./view.ts";
 
-/** A node in the picture. */
+/** A node in the picture of requests. */
 export interface TrafficNode {
   readonly id: string;
   readonly label?: string;
@@ -15,12 +15,15 @@ export interface TrafficNode {
   readonly state: NodeView["state"];
 }
 
-/** The traffic of a cluster. */
+/** The rates of requests between the nodes of a cluster. */
 export class Traffic {
-  /** Requests and failures a second, by the endpoint of the sending node, then by the id of the receiving one. */
+  /**
+   * Requests and failed requests per second, by the endpoint of the sending node, then by the id of the receiving
+   * node.
+   */
   readonly #rates = new Map<string, ReadonlyMap<string, readonly [rate: number, failing: number]>>();
 
-  /** Adds an answer of a node, and its earlier answer, if there is one. */
+  /** Adds a node's answer with its counts, and its earlier answer, if there is one. */
   take(
     { endpoint, up, peers }: Pick<NodeStats, "endpoint" | "up" | "peers">,
     before?: Pick<NodeStats, "up" | "peers">,
@@ -39,7 +42,7 @@ export class Traffic {
     this.#rates.set(endpoint, rates);
   }
 
-  /** Forgets all processes except those at these endpoints. */
+  /** Forgets the rates of all processes except those at these endpoints. */
   keep(endpoints: ReadonlySet<string>): void {
     for (const endpoint of this.#rates.keys()) if (!endpoints.has(endpoint)) this.#rates.delete(endpoint);
   }
@@ -70,7 +73,7 @@ export class Traffic {
   }
 }
 
-/** Maximum number of circles in the picture. */
+/** Maximum number of circles (nodes or services) in the picture of requests. */
 const MOST_NODES = 32;
-/** Maximum number of lines between circles. */
+/** Maximum number of lines between circles in the picture of requests. */
 const MOST_EDGES = 200;

@@ -9,7 +9,7 @@ import type { DeadLetter, SubscriptionInfo } from "../contract/durable_messages.
 import type { RunStatus } from "../contract/flow.ts";
 import type { PendingSchedule } from "../log/publishing/schedule_list.ts";
 
-/** The topics and their values. */
+/** The topics of the page's data, each with the type of its value. */
 export interface Topics {
   readonly hello: Hello;
   readonly problems: readonly Problem[];
@@ -17,14 +17,17 @@ export interface Topics {
   readonly timeline: readonly TimelineEntry[];
   readonly server: ServerView;
   readonly groups: Capped<LetterGroup>;
-  /** Stuck runs. */
+  /** Workflow runs that are stuck. */
   readonly runs: readonly RunView[];
   readonly nodes: NodesView;
   readonly traffic: TrafficView;
   readonly contracts: Capped<ContractView>;
-  /** Sent once to a browser that connects: the points of 15 minutes of each contract, oldest first. */
+  /**
+   * Sent once to each browser, when it connects: for each contract, the graph points of the last 15 minutes, the
+   * oldest first.
+   */
   readonly history: Readonly<Record<string, readonly ContractPoint[]>>;
-  /** The next point of each contract, every 10 s. */
+  /** The next graph point of each contract; sent every 10 s. */
   readonly points: Readonly<Record<string, ContractPoint>>;
   readonly subscriptions: Capped<SubscriptionView>;
   readonly letters: Capped<LetterView>;
@@ -34,13 +37,13 @@ export interface Topics {
   readonly events: EventsView;
 }
 
-/** The name of a topic. */
+/** Name of a topic. */
 export type Topic = keyof Topics;
 
 /** A list that was cut to the length that a page can show. */
 export interface Capped<T> {
   readonly shown: readonly T[];
-  /** Number of all items. */
+  /** Number of items before the list was cut. */
   readonly total: number;
 }
 
@@ -50,38 +53,38 @@ export interface Hello {
   readonly address: string;
   readonly version: string;
   readonly allowChanges: boolean;
-  /** Time of the serving process. */
+  /** Present time of the process that serves the page. */
   readonly now: number;
 }
 
-/** A part of the page that cannot be read now. */
+/** A part of the page whose data cannot be read at present. */
 export interface Problem {
   readonly part: string;
   readonly message: string;
 }
 
-/** An alarm, and what to do about it. */
+/** An alarm, with advice what to do about it. */
 export interface AlarmView extends Alarm {
   readonly advice: string;
 }
 
-/** An event in the cluster while a browser was connected. */
+/** An event in the cluster that happened while a browser was connected. */
 export interface TimelineEntry {
   /** Number that grows from entry to entry. */
   readonly n: number;
   readonly at: number;
-  /** Kind of the event: `joined`, `drained`, `elected`, … */
+  /** Kind of the event: `joined`, `drained`, `elected`, and so on. */
   readonly what: string;
   readonly about: string;
 }
 
-/** The state of NATS. */
+/** The state of NATS: the server, the store, and the streams. */
 export interface ServerView {
   readonly name: string;
   readonly version: string;
-  /** Round trip to the server, in ms. */
+  /** Duration of a round trip to the NATS server, in ms. */
   readonly rtt: number;
-  /** Used bytes of the account's store, and its limit (0 or less: none); `undefined`: unknown. */
+  /** Used bytes of the account's store, and its limit (0 or less: no limit); `undefined`: unknown. */
   readonly store?: { readonly used: number; readonly limit: number } | undefined;
   readonly streams: readonly StreamView[];
 }
@@ -89,91 +92,94 @@ export interface ServerView {
 /** A stream or bucket of the namespace. */
 export interface StreamView extends ObservedStream {
   readonly messages: number;
-  /** Name of the server that leads the stream; empty: a single server, or no leader. */
+  /** Name of the server that leads the stream; empty: it is a single server, or the stream has no leader. */
   readonly leader: string;
   readonly consumers: number;
 }
 
-/** A run of a workflow; also in answer to `GET runs?workflow=…&status=…`. */
+/** A workflow run; also in the answer to `GET runs?workflow=…&status=…`. */
 export interface RunView {
   readonly workflow: string;
   readonly id: string;
-  /** Id of the run as it is stored: for requests, not for people. */
+  /** Id of the run as it is stored; for requests, not for people. */
   readonly key: string;
   readonly status: RunStatus;
-  /** Last stage that the run's handler named; empty: none. */
+  /** Last stage that the workflow's handler has named; empty: none. */
   readonly stage: string;
   readonly startedAt: number;
-  /** Time since which the oldest pending entry is pending. */
+  /** Time at which the oldest pending entry of the run became pending. */
   readonly since: number;
   readonly pending: string;
-  /** Names of the pending steps, which may be skipped. */
+  /** Names of the run's pending steps, which a user may skip. */
   readonly steps: readonly string[];
-  /** Text with a line for each entry. */
+  /** Timeline of the run: a text with one line for each entry. */
   readonly timeline: string;
 }
 
-/** Dead letters that failed alike. */
+/** Dead letters that failed alike, as one group. */
 export interface LetterGroup
   extends Pick<ObservedLetters, "subscription" | "contract" | "code" | "count" | "first" | "last"> {
   readonly service: string;
-  /** First line of the cause, or else the message. */
+  /** First line of the cause of the newest letter, or else its error's message. */
   readonly cause: string;
-  /** Whole cause of the newest letter. */
+  /** Whole cause (error and stack) of the newest letter. */
   readonly stack: string;
-  /** True if the handler reported the failure with a code of its own. */
+  /** True if the handler reported the failure with an error code of its own. */
   readonly business: boolean;
-  /** True if letters of the group's subscription are still unread: there may be more. */
+  /** True if letters of the group's subscription were not read yet: the group may have more. */
   readonly partial: boolean;
 }
 
-/** The nodes, and their number in each state. */
+/** The nodes, and the number of nodes in each state. */
 export interface NodesView extends Capped<NodeView> {
   readonly counts: Readonly<Record<NodeView["state"], number>>;
-  /** Number of deadlocks of locks that ended because a node gave up a lock, since the nodes began. */
+  /** Number of deadlocks of locks that ended because a node gave a lock up, since the nodes began. */
   readonly cycles: number;
 }
 
-/** A node. */
+/** A node of the cluster, as the page shows it. */
 export interface NodeView {
   readonly id: string;
-  /** Label, such as `payments/ab12`. */
+  /** Label of the node, such as `payments/ab12`. */
   readonly label: string;
   readonly service: string;
-  /** State; `suspect`: the node does not answer; `gone`: its process has ended; `drained`: it has left. */
+  /**
+   * State of the node. `live`: it answers; `suspect`: it does not answer; `gone`: its process has ended; `drained`:
+   * it has left in order.
+   */
   readonly state: "live" | "suspect" | "gone" | "drained";
-  /** Time at which the node got into this state. */
+  /** Time at which the node got into its present state. */
   readonly since: number;
-  /** Number of running handlers and waiting sends. */
+  /** Number of the node's running handlers and waiting sends. */
   readonly busy: number;
-  /** Number of requests that wait. */
+  /** Number of requests that wait in the node. */
   readonly queued: number;
-  /** Time that the last answer took, in ms; `undefined` before the first. */
+  /** Time that the node's last answer took, in ms; `undefined` before the first answer. */
   readonly ping?: number | undefined;
-  /** Start of the process, by its own clock. */
+  /** Time at which the node's process began, by its own clock. */
   readonly startedAt: number;
   readonly version: string;
   readonly host: string;
   /** Number of contracts that the node handles. */
   readonly handles: number;
-  /** Resident memory, in bytes; `undefined`: unknown. */
+  /** Resident memory of the node's process, in bytes; `undefined`: unknown. */
   readonly memory?: number | undefined;
-  /** Share of one core that the process uses; `undefined`: unknown. */
+  /** Share of one core that the node's process uses; `undefined`: unknown. */
   readonly cpu?: number | undefined;
 }
 
-/** The picture of the requests. */
+/** The picture of the requests between nodes. */
 export interface TrafficView {
-  /** True if each circle is a service, because there are too many nodes. */
+  /** True if each circle stands for a service, because there are too many nodes. */
   readonly byService: boolean;
   readonly nodes: readonly TrafficCircle[];
-  /** The busiest lines. */
+  /** The lines of the picture with the most requests. */
   readonly edges: readonly TrafficEdge[];
-  /** Number of all lines. */
+  /** Number of lines before the list was cut. */
   readonly total: number;
 }
 
-/** A node, or the nodes of a service. */
+/** A circle of the picture: a node, or the nodes of a service. */
 export interface TrafficCircle {
   readonly label: string;
   readonly state: NodeView["state"];
@@ -181,87 +187,93 @@ export interface TrafficCircle {
   readonly count: number;
 }
 
-/** A line from one circle to another, by their indexes: requests a second, and failing requests a second. */
+/**
+ * A line of the picture from one circle to another, both given by their indexes, with its requests per second, and
+ * its failing requests per second.
+ */
 export type TrafficEdge = readonly [from: number, to: number, rate: number, failing: number];
 
-/** A contract, on all nodes together. */
+/** A contract with its rates, on all nodes together. */
 export interface ContractView {
   readonly name: string;
   readonly kind: Kind;
-  /** Runs of handlers a second in the last 10 s. */
+  /** Runs of handlers per second, in the last 10 s. */
   readonly rate: number;
-  /** Failed runs a second in the last 10 s. */
+  /** Failed runs of handlers per second, in the last 10 s. */
   readonly failing: number;
-  /** Median duration of runs in the last 10 s, in ms; `null`: no runs. */
+  /** Median duration of the runs in the last 10 s, in ms; `null`: there were none. */
   readonly p50: number | null;
-  /** 99th percentile of the duration of runs in the last 10 s, in ms; `null`: no runs. */
+  /** 99th percentile of the duration of the runs in the last 10 s, in ms; `null`: there were none. */
   readonly p99: number | null;
-  /** Number of messages that run, or wait for their turn. */
+  /** Number of messages that run or wait for their turn. */
   readonly inHand: number;
-  /** The most frequent codes of failures since the page was first opened, with their counts. */
+  /** The most frequent error codes of failures since the page was first opened, with their counts. */
   readonly codes: readonly (readonly [code: string, count: number])[];
-  /** Labels of live nodes that handle the contract, cut. */
+  /** Labels of live nodes that handle the contract, cut to a limit. */
   readonly nodes: readonly string[];
   /** Number of nodes that handle the contract. */
   readonly handlers: number;
-  /** Part of `failing` that handlers reported with a code of their own: no error of operation. */
+  /** Part of `failing` that handlers reported with an error code of their own, and that are no errors in operation. */
   readonly refusing: number;
 }
 
-/** The rates of a contract in 10 s: see {@link ContractView}. */
+/** A point of a contract's graph, for 10 s; see the members of these names in {@link ContractView}. */
 export type ContractPoint = readonly [rate: number, failing: number, p50: number | null, p99: number | null];
 
 /** A subscription to durable messages. */
 export interface SubscriptionView extends Omit<SubscriptionInfo, "position" | "requested"> {
-  /** Number of messages of the log that the subscription reads a second. */
+  /** Number of messages of the log that the subscription reads per second. */
   readonly rate: number;
-  /** Lag of the subscription in the last 15 minutes, oldest first. */
+  /** Lags of the subscription in the last 15 minutes, the oldest first. */
   readonly lags: readonly number[];
 }
 
-/** A message that its subscription has parked. */
+/** A message that a subscription has parked in its store. */
 export interface ParkedView
   extends Pick<DeadLetter, "service" | "subscription" | "position" | "id" | "contract" | "key" | "attempts"> {
-  /** Code of the error of the last attempt; empty: the message waits behind another one. */
+  /** Error code of the message's last attempt; empty: the message waits behind another one. */
   readonly code: string;
   readonly error: string;
-  /** Error that the handler threw: a first line, and the stack below; empty: not stored. */
+  /** Error that the message's handler threw: a first line, and the stack below; empty: not stored. */
   readonly cause: string;
 }
 
-/** A dead letter. */
+/** A dead letter: a parked message whose attempts are used up. */
 export interface LetterView extends ParkedView {
-  /** Place of the letter, for requests. */
+  /** Place of the letter, which identifies it in requests. */
   readonly place: string;
   /** Time at which the message became a dead letter. */
   readonly at: number;
-  /** Payload as JSON, cut. */
+  /** Payload of the letter as JSON, cut to a limit. */
   readonly payload: string;
-  /** Request that the subscription's leader has not carried out yet. */
+  /** Request about the letter that the subscription's leader has not carried out yet; `undefined`: none. */
   readonly request: "replay" | "discard" | undefined;
-  /** {@link LetterGroup.cause} of the letter's group. */
+  /** Name of the letter's group: its {@link LetterGroup.cause}. */
   readonly group: string;
-  /** True if the handler reported the failure with a code of its own. */
+  /** True if the handler reported the failure with an error code of its own. */
   readonly business: boolean;
-  /** Payloads before edits, with the time since which each was a dead letter, cut; empty: never edited. */
+  /**
+   * Payloads that the letter had before edits, each with the time since which it was a dead letter, cut to a limit;
+   * empty: never edited.
+   */
   readonly history: string;
 }
 
 /** A message that waits for its next attempt, or behind another message of its key. */
 export interface RetryView extends ParkedView {
-  /** Time of the next attempt; 0: as soon as the message is the first of its key. */
+  /** Time of the message's next attempt; 0: as soon as the message is the first of its key. */
   readonly due: number;
 }
 
-/** A message that is scheduled for later. */
+/** A schedule: a message to be published later, or repeatedly. */
 export interface ScheduleView extends PendingSchedule {
-  /** Id of the schedule as it is stored: for requests, not for people. */
+  /** Id of the schedule as it is stored; for requests, not for people. */
   readonly key: string;
   /** Time at which the schedule is due next, in ms since 1970; `undefined`: only the server can compute it. */
   readonly next: number | undefined;
 }
 
-/** A lock, a leadership, or a load of a cached value. */
+/** A lock, a leadership, or a load of a cached value, that a node holds. */
 export interface LockView {
   readonly kind: "lock" | "lead" | "load";
   readonly key: string;
@@ -270,20 +282,20 @@ export interface LockView {
   /** Time since which the lock is held, by the holder's clock. */
   readonly since: number;
   readonly ttl: number;
-  /** Names of the nodes that wait, the next one first, cut. */
+  /** Labels of the nodes that wait for the lock, the next one first, cut to a limit. */
   readonly waiters: readonly string[];
-  /** Number of nodes that wait. */
+  /** Number of nodes that wait for the lock. */
   readonly waiting: number;
 }
 
-/** The end of the log, and events as they are published. */
+/** The newest events: the end of the log, and events that are not durable. */
 export interface EventsView {
   readonly shown: readonly EventView[];
-  /** Number of events that came too fast to be shown, since the page was opened. */
+  /** Number of events that came too fast to be shown since the page was opened. */
   readonly left: number;
 }
 
-/** An event. */
+/** An event, as the page shows it. */
 export interface EventView {
   /** Number that grows from event to event. */
   readonly n: number;
@@ -293,35 +305,37 @@ export interface EventView {
   readonly id: string;
   readonly key: string | undefined;
   readonly from: string;
-  /** Payload as JSON, cut. */
+  /** Payload of the event as JSON, cut to a limit. */
   readonly payload: string;
 }
 
-/** The last runs of a schedule, in answer to `GET schedule?contract=…&id=…`; a line for each, the newest first. */
+/**
+ * The last runs of a schedule, in the answer to `GET schedule?contract=…&id=…`: one line for each, the newest first.
+ */
 export type ScheduleRunsView = readonly string[];
 
-/** The last changed entities, in answer to `GET entities?type=…`. */
+/** The entities that were changed last, in the answer to `GET entities?type=…`. */
 export interface EntitiesView {
   readonly shown: readonly EntityRow[];
-  /** Text with the parts that were read for the answer, and how much of them. */
+  /** Text that says which parts of the stream were read for the answer. */
   readonly searched: string;
 }
 
-/** An entity in a list. */
+/** An entity in a list of entities. */
 export interface EntityRow {
   readonly type: string;
   readonly id: string;
-  /** Id of the entity as it is stored: for requests, not for people. */
+  /** Id of the entity as it is stored; for requests, not for people. */
   readonly key: string;
   /** Number of the entity's events; `undefined`: its last message cannot be read. */
   readonly version: number | undefined;
-  /** Name of its last event, `forgotten`, or the reason why its last message cannot be read. */
+  /** Name of the entity's last event, `forgotten`, or the reason why its last message cannot be read. */
   readonly last: string;
-  /** Time at which its last message was stored. */
+  /** Time at which the entity's last message was stored. */
   readonly at: number;
 }
 
-/** An entity, in answer to `GET entity?type=…&id=…`. */
+/** An entity with its events, in the answer to `GET entity?type=…&id=…`. */
 export interface EntityView {
   readonly type: string;
   readonly id: string;
@@ -330,9 +344,12 @@ export interface EntityView {
   readonly created: number | undefined;
   readonly changed: number | undefined;
   readonly forgotten: boolean;
-  /** Version and state of the snapshot, cut; or the reason why there is none. */
+  /** Version and state of the entity's snapshot, cut to a limit; or the reason why there is none. */
   readonly snapshot: string;
-  /** The last events, oldest first; an event without a name is a fault, which its payload explains. */
+  /**
+   * The last events of the entity, the oldest first. An entry without a name is a fault in the history, which its
+   * payload explains.
+   */
   readonly events: readonly {
     readonly position: number;
     readonly at: number;
@@ -344,103 +361,111 @@ export interface EntityView {
   }[];
 }
 
-/** The result of a search, in answer to `GET search?text=…`. */
+/** The result of a search, in the answer to `GET search?text=…`. */
 export interface SearchView {
   readonly hits: readonly SearchHit[];
-  /** Texts with the parts that were read for the answer, and how much of them. */
+  /** Texts that say which parts of the stored data were read for the answer. */
   readonly searched: readonly string[];
 }
 
-/** A message, entity or run with the searched id, key, correlation id or causation; an absent member is empty. */
+/**
+ * A message, entity or run that has the searched id, key, correlation id or causation. A member that does not apply
+ * is empty.
+ */
 export interface SearchHit {
   readonly where: "event" | "dead letter" | "retry" | "run" | "entity";
-  /** Name of the contract, the workflow or the type of entity. */
+  /** Name of the contract, of the workflow, or of the type of entity. */
   readonly name: string;
   readonly id: string;
   readonly key: string;
   readonly correlation: string;
   readonly causation: string;
-  /** Time at which it was stored or started; 0: unknown. */
+  /** Time at which the message was stored, or the run was started; 0: unknown. */
   readonly at: number;
-  /** Position in the log, subscription or status. */
+  /** Place of the hit: position in the log, subscription, or status. */
   readonly place: string;
   readonly payload: string;
 }
 
-/** The body of `POST change`: a change of dead letters, schedules or runs. */
+/** The body of `POST change`: a change of dead letters, of schedules or of workflow runs. */
 export type ChangeRequest = LettersRequest | EditRequest | CancelRequest | RunChangeRequest | RunsRequest;
 
-/** Changes all runs that match: of a status, and of a workflow or with a text in an error, unless these are empty. */
+/**
+ * Changes all workflow runs that match: that have this status, belong to this workflow, and have this text in an
+ * error; an empty member matches all.
+ */
 export interface RunsRequest {
   readonly do: "retry runs" | "cancel runs";
   readonly matching: { readonly status: RunStatus; readonly workflow: string; readonly cause: string };
-  /** Reason that is stored with the runs; retries have none. */
+  /** Reason that is stored with the runs; absent for retries, which have none. */
   readonly reason?: string;
 }
 
-/** Number of runs that match, in answer to `GET count-runs?workflow=…&status=…&cause=…`. */
+/** Number of workflow runs that match, in the answer to `GET count-runs?workflow=…&status=…&cause=…`. */
 export interface RunCount {
   readonly count: number;
 }
 
-/** Retries the pending entries of a workflow's run, records a value for a step by hand, or cancels the run. */
+/**
+ * Changes one workflow run: retries its pending entries, records a value for one of its steps by hand, or cancels it.
+ */
 export interface RunChangeRequest {
   readonly do: "retry run" | "skip step" | "cancel run";
   readonly workflow: string;
   readonly id: string;
-  /** Reason that is stored with the run; a retry has none. */
+  /** Reason that is stored with the run; absent for a retry, which has none. */
   readonly reason?: string;
-  /** Step to skip: one of {@link RunView.steps}. */
+  /** Name of the step to skip: one of {@link RunView.steps}. */
   readonly step?: string;
   /** Value of the skipped step, as JSON. */
   readonly value?: unknown;
 }
 
-/** Cancels a scheduled message. */
+/** Cancels a schedule. */
 export interface CancelRequest {
   readonly do: "cancel";
   readonly contract: string;
   readonly id: string;
 }
 
-/** Replays or discards dead letters. */
+/** Replays or discards several dead letters. */
 export interface LettersRequest {
   readonly do: "replay" | "discard";
-  /** {@link LetterView.place} of each letter; absent: all letters that match. */
+  /** {@link LetterView.place} of each dead letter; absent: all letters that match the filter. */
   readonly letters?: readonly string[];
   readonly matching?: LetterFilter;
 }
 
-/** Replays a dead letter with another payload. */
+/** Replays one dead letter with another payload. */
 export interface EditRequest extends LetterText {
   readonly do: "edit";
-  /** {@link LetterView.place} of the letter. */
+  /** {@link LetterView.place} of the dead letter. */
   readonly letter: string;
 }
 
-/** The payload of a dead letter, in answer to `GET letter?place=…`. */
+/** The payload of a dead letter, in the answer to `GET letter?place=…`. */
 export interface LetterText {
-  /** Payload as JSON. */
+  /** Payload of the letter as JSON. */
   readonly payload: string;
   /** True if the payload has tags for values that JSON lacks, such as dates. */
   readonly tagged: boolean;
 }
 
-/** A filter for dead letters, by the texts that the page shows of them; an absent text matches all. */
+/** A filter for dead letters, by the texts that the page shows of them. An absent member matches all letters. */
 export interface LetterFilter {
   readonly service?: string;
   readonly subscription?: string;
   readonly contract?: string;
   readonly code?: string;
-  /** Text as in {@link LetterGroup.cause}. */
+  /** Text of the letters' group, as in {@link LetterGroup.cause}. */
   readonly cause?: string;
 }
 
-/** The answer to a change. */
+/** The answer to a request for a change. */
 export interface ChangeAnswer {
-  /** Number of requests that were recorded; the leaders carry them out. */
+  /** Number of changes that were requested successfully. (The leaders of subscriptions carry them out later.) */
   readonly done: number;
   readonly failed: number;
-  /** Text of the first error. */
+  /** Text of the first error of the changes; `undefined`: none failed. */
   readonly error: string | undefined;
 }

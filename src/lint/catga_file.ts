@@ -1,39 +1,39 @@
 /**
- * The contracts, handlers, apps, contexts and sends of a file, recognized by its syntax: imports from `@catga/catga`,
- * constants, and type annotations. An expression whose meaning the syntax does not prove is not recognized, so that no
- * rule reports it.
+ * Recognizes the contracts, handlers, apps, contexts and sends in a file by its syntax: imports from `@catga/catga`,
+ * constants, and type annotations. An expression whose meaning the syntax does not prove is not recognized, so that
+ * no rule reports it.
  */
 import { type Binding, type FunctionNode, isFunction, Scopes } from "./scopes.ts";
 
-/** The call that makes a handler: `Contract.handle(fn)`, `Entity.handle(Contract, fn)`, `Event.on(fn)`, `onBatch`. */
+/** A call that makes a handler: `Contract.handle(fn)`, `Entity.handle(Contract, fn)`, `Event.on(fn)`, `onBatch`. */
 export interface HandlerDefinition {
-  /** The expression of the contract. */
+  /** The expression that is the handler's contract. */
   readonly contract: Deno.lint.Node;
-  /** The function, if it is defined in this file. */
+  /** The function that handles messages, if it is defined in this file; else `undefined`. */
   readonly fn: FunctionNode | undefined;
   /** True for the handler of a workflow, which gets no context. */
   readonly isWorkflow: boolean;
 }
 
-/** A call of an app or of a handler's context. */
+/** A call of a method of an app or of a handler's context. */
 export interface SenderCall {
-  /** The expression of the app or the context. */
+  /** The expression that is the app or the context. */
   readonly sender: Deno.lint.Node;
-  /** Kind of the sender; `undefined` if only the call's first argument, a contract, shows that it is a sender. */
+  /** `undefined` if only the call's first argument, a contract, shows that a method of an app or context is called. */
   readonly is: "app" | "context" | undefined;
   /** Name of the called method. */
   readonly method: SenderMethod;
 }
 
-/** Methods that an app and a context have in common. */
+/** Names of methods that apps and contexts have in common. */
 export type SenderMethod = "send" | "sendAll" | "publish" | "broadcast" | "lock";
 
 /** Recognizes the uses of Catga in one file. */
 export class CatgaFile {
-  /** The declarations of the file. */
+  /** The declarations of names in the file. */
   readonly scopes: Scopes = new Scopes();
 
-  /** Returns the name of the export of `@catga/catga` that an expression refers to. */
+  /** Returns the name of the export of `@catga/catga` to which an expression refers; `undefined`: it refers to none. */
   exportOf(expression: Deno.lint.Node): string | undefined {
     const { type } = expression;
     if (type === "Identifier") {
@@ -50,7 +50,7 @@ export class CatgaFile {
     return isCatgas(binding) && binding.name === "*" ? property : undefined;
   }
 
-  /** Returns the kind of the contract that a call defines. */
+  /** Returns the kind of the contract that an expression defines, if it is such a call; else `undefined`. */
   contractKind(expression: Deno.lint.Node | null): "command" | "query" | "event" | "stream" | undefined {
     const call = expression && bare(expression);
     if (call?.type !== "CallExpression") return undefined;
@@ -58,7 +58,9 @@ export class CatgaFile {
     return name === "command" || name === "query" || name === "event" || name === "stream" ? name : undefined;
   }
 
-  /** Returns the call that defines a contract of this file. */
+  /**
+   * Returns the call that defines the contract to which an expression refers; `undefined`: no contract of this file.
+   */
   definition(expression: Deno.lint.Node): Deno.lint.CallExpression | undefined {
     const binding = this.#bindingOf(expression);
     if (binding?.kind !== "variable" || this.contractKind(binding.declarator.init) === undefined) return undefined;
@@ -84,7 +86,7 @@ export class CatgaFile {
     return isContractLike(name) && isForeign(this.scopes.resolve(node.object)) ? "imported" : undefined;
   }
 
-  /** Returns the handler that a call makes. */
+  /** Returns the handler that a call makes; `undefined`: it makes none. */
   handlerCall(call: Deno.lint.CallExpression): HandlerDefinition | undefined {
     const { object, method = "" } = methodCall(call) ?? {};
     if (object === undefined || !HANDLING.has(method)) return undefined;
@@ -95,7 +97,7 @@ export class CatgaFile {
     return fn.type === "Identifier" ? { contract, fn: this.#functionOf(fn), isWorkflow } : undefined;
   }
 
-  /** Returns the app or the context on which a call is made. */
+  /** Returns the app or context, and the method, of a call; `undefined`: it calls no such method. */
   senderCall(call: Deno.lint.CallExpression): SenderCall | undefined {
     const { arguments: [first] } = call;
     const { object: sender, method = "" } = methodCall(call) ?? {};
@@ -109,8 +111,8 @@ export class CatgaFile {
   }
 
   /**
-   * Returns the name of the called method of an app, a context or the `flow` of a workflow, if its result has to be
-   * awaited.
+   * Returns the name of the called method, if it is a method of an app, a context or the `flow` of a workflow whose
+   * result must be awaited; else `undefined`.
    */
   awaitedMethod(call: Deno.lint.CallExpression): string | undefined {
     const sent = this.senderCall(call);
@@ -129,7 +131,7 @@ export class CatgaFile {
     const binding = this.#bindingOf(expression);
     if (binding?.kind !== "variable" && binding?.kind !== "parameter") return undefined;
     if (binding.id.type !== "Identifier") return undefined;
-    // annotations: `x: Catga` and `x: Context`
+    // by its type annotation: `x: Catga` or `x: Context`
     const type = this.#typeOf(binding.id);
     if (type === "Catga" || type === "Context") return type === "Catga" ? "app" : "context";
     if (binding.kind === "variable") {
@@ -147,14 +149,17 @@ export class CatgaFile {
     return call.type === "CallExpression" && this.exportOf(call.callee) === "catga";
   }
 
-  /** Returns true if a function is the argument of a call that makes a handler of messages, which gets a context. */
+  /**
+   * Returns true if a function is the argument of a call that makes a handler of messages; such a function gets a
+   * context.
+   */
   isHandlerFunction(fn: FunctionNode): boolean {
     const { parent } = fn;
     return parent.type === "CallExpression" && parent.arguments[0] === fn &&
       this.handlerCall(parent)?.isWorkflow === false;
   }
 
-  /** Returns true if a reference refers to the variable of a declarator. */
+  /** Returns true if an identifier refers to the variable that a declarator declares. */
   refersTo(reference: Deno.lint.Identifier, declarator: Deno.lint.VariableDeclarator): boolean {
     const { id } = declarator;
     if (id.type !== "Identifier" || reference.name !== id.name) return false;
@@ -162,15 +167,16 @@ export class CatgaFile {
     return binding?.kind === "variable" && binding.declarator === declarator;
   }
 
-  /** Returns the name of this package's type with which an identifier is annotated. */
+  /** Returns the name of the type of `@catga/catga` with which an identifier is annotated; `undefined`: none. */
   #typeOf(id: Deno.lint.Identifier): string | undefined {
     const type = id.typeAnnotation?.typeAnnotation;
     return type?.type === "TSTypeReference" ? this.exportOf(type.typeName) : undefined;
   }
 
   /**
-   * Returns true for `x: Flow`, and for the first parameter of a workflow's handler: of a workflow of this file, or of
-   * an import with a name like a contract's if the parameter is named `flow`.
+   * Returns true if an expression is the `flow` of a workflow: it is annotated as `x: Flow`, or is the first
+   * parameter of a workflow's handler (of a workflow of this file; or of an import with a name like a contract's, if
+   * the parameter is named `flow`).
    */
   #isFlow(expression: Deno.lint.Node): boolean {
     const binding = this.#bindingOf(expression);
@@ -193,20 +199,23 @@ export class CatgaFile {
     return init?.type === "CallExpression" && this.exportOf(init.callee) === maker;
   }
 
-  /** Returns true if an object is an entity: of this file, or imported and called with a contract and a function. */
+  /**
+   * Returns true if an object is an entity: one of this file, or an import on which a call with a contract and a
+   * function is made.
+   */
   #isEntity({ arguments: [contract, fn] }: Deno.lint.CallExpression, object: Deno.lint.Node): boolean {
     if (this.#isMadeBy("entity", object)) return true;
     return fn !== undefined && isFunction(fn) && this.contract(object) === "imported" && !!this.contract(contract);
   }
 
-  /** Returns true if an expression is `Entity.event(…)`, of an entity of this file. */
+  /** Returns true if an expression is a call `Entity.event(…)` on an entity of this file. */
   #isEntityEvent(expression: Deno.lint.Node | null): boolean {
     const call = expression && bare(expression);
     const { object, method } = (call?.type === "CallExpression" && methodCall(call)) || {};
     return object !== undefined && method === "event" && this.#isMadeBy("entity", object);
   }
 
-  /** Returns the declaration of the name that an expression consists of. */
+  /** Returns the declaration of a name, if the expression is that name; else `undefined`. */
   #bindingOf(expression: Deno.lint.Node): Binding | undefined {
     const node = bare(expression);
     return node.type === "Identifier" ? this.scopes.resolve(node) : undefined;
@@ -221,7 +230,7 @@ export class CatgaFile {
   }
 }
 
-/** Makes a rule. It visits no nodes in a file that imports nothing from `@catga/catga`. */
+/** Makes a lint rule that does nothing in a file without imports from `@catga/catga`. */
 export function rule(
   visitor: (file: CatgaFile, context: Deno.lint.RuleContext) => Deno.lint.LintVisitor,
 ): Deno.lint.Rule {
@@ -249,14 +258,14 @@ export function bare(expression: Deno.lint.Node): Deno.lint.Node {
   }
 }
 
-/** Returns the member's name in `a.name` and in `a["name"]`. */
+/** Returns the name of the member in `a.name` and in `a["name"]`; `undefined`: it is not known. */
 export function memberName(member: Deno.lint.MemberExpression): string | undefined {
   const { computed, property } = member;
   if (!computed) return property.type === "Identifier" ? property.name : undefined;
   return property.type === "Literal" && typeof property.value === "string" ? property.value : undefined;
 }
 
-/** Returns the parts of `object.method(…)`. */
+/** Returns the object and the method's name in a call `object.method(…)`; `undefined`: another call. */
 export function methodCall(
   { callee }: Deno.lint.CallExpression,
 ): { readonly object: Deno.lint.Node; readonly method: string } | undefined {
@@ -266,9 +275,9 @@ export function methodCall(
 }
 
 const HANDLING: ReadonlySet<string> = new Set(["handle", "on", "onBatch"]);
-/** Further methods of apps and contexts that have effects, and return a promise. */
+/** Further methods of apps and contexts that have effects and return a promise. */
 const AWAITED: ReadonlySet<string> = new Set(["enqueue", "start", "tell", "cancel", "result", "unschedule"]);
-/** Methods of members of apps and contexts that have effects, and return a promise. */
+/** Methods of an app's or context's members (`clock`, `cache`) that have effects and return a promise. */
 const AWAITED_OF_PARTS: ReadonlySet<string> = new Set(["clock.sleep", "cache.set", "cache.delete", "cache.getOrSet"]);
 const AWAITED_OF_FLOW: ReadonlySet<string> = new Set(["step", "send", "sleep", "wait"]);
 
@@ -276,14 +285,20 @@ function isSenderMethod(name: string): name is SenderMethod {
   return name === "send" || name === "sendAll" || name === "publish" || name === "broadcast" || name === "lock";
 }
 
-/** Returns true for `app`, `this.app`, `ctx`, …: a sender of unknown origin is recognized only by a usual name. */
+/**
+ * Returns true for `app`, `this.app`, `ctx` and the like: a sender of unknown origin is recognized only by such a
+ * usual name.
+ */
 function isNamedSender(expression: Deno.lint.Node): boolean {
   const node = bare(expression);
   const name = node.type === "Identifier" ? node.name : node.type === "MemberExpression" ? memberName(node) : undefined;
   return name !== undefined && /^(?:app|catga|ctx|context)$/i.test(name);
 }
 
-/** Returns true for the name of this package in Deno (`jsr:`) and in Bun (`@jsr/`), with a version or without. */
+/**
+ * Returns true if a module specifier names this package, in Deno (`jsr:`) or in Bun (`@jsr/`), with or without a
+ * version.
+ */
 function isCatga(module: string): boolean {
   return /^(?:(?:jsr:|npm:)\/?)?(?:@catga\/catga|@jsr\/catga__catga)(?:@[^/]+)?$/.test(module);
 }

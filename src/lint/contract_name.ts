@@ -1,4 +1,4 @@
-/** `catga/contract-name`: a contract has the name of its constant. */
+/** `catga/contract-name`: a contract must have the name of the constant to which it is assigned. */
 import { bare, type CatgaFile, methodCall, rule } from "./catga_file.ts";
 
 /**
@@ -14,7 +14,7 @@ export const contractName: Deno.lint.Rule = rule((file, context) => ({
   VariableDeclarator({ id, init }): void {
     const kind = file.contractKind(init);
     if (id.type !== "Identifier" || init === null || kind === undefined) return;
-    const call = bare(init) as Deno.lint.CallExpression; // `contractKind` has checked the type
+    const call = bare(init) as Deno.lint.CallExpression; // cast: `contractKind` has checked the type
     const [name] = call.arguments;
     if (name?.type !== "Literal" || typeof name.value !== "string" || agree(id.name, name.value)) return;
     context.report({
@@ -46,15 +46,15 @@ function withoutKind(name: string): string {
 // command is sent again.
 
 /**
- * Reports a send of a command that is `idempotent` without an `id`, neither in the contract nor in the options: each
- * such send has a new id, so that the command runs for each. Contracts of other files are not reported.
+ * Reports a send of a command with `idempotent` that gets no `id`, neither from the contract nor from the options:
+ * each such send has a new id, so that the command runs for each. Contracts of other files are not reported.
  */
 export const idempotentId: Deno.lint.Rule = rule((file, context) => ({
   CallExpression(call): void {
     const method = file.senderCall(call)?.method;
     const [contract, , options] = call.arguments;
     if (method === undefined || contract === undefined || !needsId(file, contract)) return;
-    // the step of a workflow gives the command an id
+    // not reported: the step of a workflow gives the command an id
     if (isOfFlow(call)) return;
     if (call.arguments.some(({ type }) => type === "SpreadElement")) return;
     if (method !== "sendAll" && mayHaveId(options)) return;
@@ -67,13 +67,13 @@ export const idempotentId: Deno.lint.Rule = rule((file, context) => ({
   },
 }));
 
-/** Returns true if a call is made on `flow`, the usual name of the parameter of a workflow's handler. */
+/** Returns true if a call is made on `flow`, the usual name of the first parameter of a workflow's handler. */
 function isOfFlow(call: Deno.lint.CallExpression): boolean {
   const object = methodCall(call)?.object;
   return object?.type === "Identifier" && object.name === "flow";
 }
 
-/** Returns true if an expression is a contract of this file that is idempotent and makes no ids. */
+/** Returns true if an expression refers to a contract of this file that is idempotent and makes no ids. */
 function needsId(file: CatgaFile, expression: Deno.lint.Node): boolean {
   const options = file.definition(expression)?.arguments[1];
   if (options?.type !== "ObjectExpression" || mayHaveId(options)) return false;
@@ -84,7 +84,7 @@ function needsId(file: CatgaFile, expression: Deno.lint.Node): boolean {
   });
 }
 
-/** Returns true if options may have an `id`; options that are not an object literal may. */
+/** Returns true if a call's options may have an `id`. Options that are not an object literal may. */
 function mayHaveId(given: Deno.lint.Node | undefined): boolean {
   if (given === undefined) return false;
   const options = bare(given);

@@ -1,8 +1,8 @@
-/** The functions of a file that run as handlers, and the nodes inside these functions. */
+/** Finds the functions of a file that run as handlers, and the syntax nodes inside of them. */
 import { bare, type CatgaFile, rule } from "./catga_file.ts";
 import { type FunctionNode, functionsAround, isReference, parentOf } from "./scopes.ts";
 
-/** Collects handlers while a file is visited; complete at the end of the file. */
+/** Collects the handlers of a file while its syntax tree is visited; complete at the end of the file. */
 export class HandlerFunctions {
   readonly #file: CatgaFile;
   readonly #found = new Set<FunctionNode>();
@@ -11,18 +11,18 @@ export class HandlerFunctions {
     this.#file = file;
   }
 
-  /** Adds the function of a call that makes a handler. */
+  /** Adds the handler's function, if the call makes a handler. */
   visit(call: Deno.lint.CallExpression): void {
     const fn = this.#file.handlerCall(call)?.fn;
     if (fn !== undefined) this.#found.add(fn);
   }
 
-  /** Returns true if a function is a handler. */
+  /** Returns true if a function is a handler of the file. */
   has(fn: FunctionNode): boolean {
     return this.#found.has(fn);
   }
 
-  /** Returns true if a node is inside a handler, at any depth. */
+  /** Returns true if a syntax node is inside a handler, at any depth. */
   contain(node: Deno.lint.Node): boolean {
     return functionsAround(node).some((fn) => this.#found.has(fn));
   }
@@ -62,7 +62,7 @@ export const handlerRegistered: Deno.lint.Rule = rule((file, context) => {
     "Program:exit"(): void {
       for (const declarator of kept) {
         if (references.some((reference) => file.refersTo(reference, declarator))) continue;
-        const id = declarator.id as Deno.lint.Identifier; // `kept` has only identifiers
+        const id = declarator.id as Deno.lint.Identifier; // cast: `kept` has only declarators of identifiers
         context.report({
           node: id,
           message: `The handler ${id.name} is not exported and not used, so that it never runs`,

@@ -31,7 +31,7 @@ export const lockUsing: Deno.lint.Rule = rule((file, context) => {
     },
     "Program:exit"(): void {
       for (const declarator of kept) {
-        const id = declarator.id as Deno.lint.Identifier; // `kept` has only identifiers
+        const id = declarator.id as Deno.lint.Identifier; // cast: `kept` has only declarators of identifiers
         const uses = references.filter((reference) => file.refersTo(reference, declarator));
         if (!uses.every(isLook)) continue;
         const message = `Nothing releases the lock ${id.name}`;
@@ -42,7 +42,7 @@ export const lockUsing: Deno.lint.Rule = rule((file, context) => {
   };
 });
 
-/** Returns true for an identifier in `lock.token` or `lock.signal`. */
+/** Returns true if an identifier is only looked at, as in `lock.token` or `lock.signal`. */
 function isLook(identifier: Deno.lint.Identifier): boolean {
   const { parent } = identifier;
   if (parent.type !== "MemberExpression" || parent.object !== identifier) return false;
@@ -69,7 +69,7 @@ function usingInstead(declarator: Deno.lint.VariableDeclarator): Deno.lint.Repor
  */
 export const noTopLevelUsing: Deno.lint.Rule = rule((file, context) => {
   const apps: { declaration: Deno.lint.VariableDeclaration; signals: boolean }[] = [];
-  /** Places at which the module awaits something; `own`: a send of its own app. */
+  /** Positions in the file at which the module awaits something; `own`: true for a send of the app itself. */
   const waits: { at: number; own: boolean }[] = [];
   const wait = (node: Deno.lint.Node, own: boolean) => {
     if (functionsAround(node).length === 0) waits.push({ at: node.range[0], own });
@@ -107,7 +107,7 @@ export const noTopLevelUsing: Deno.lint.Rule = rule((file, context) => {
   };
 });
 
-/** Returns the options of `await catga({ … })`. */
+/** Returns the object literal in `await catga({ … })`; `undefined`: another expression. */
 function optionsOf(file: CatgaFile, init: Deno.lint.Expression): Deno.lint.ObjectExpression | undefined {
   if (init.type !== "AwaitExpression" || init.argument.type !== "CallExpression" || !file.isCatgaCall(init)) {
     return undefined;
@@ -116,7 +116,7 @@ function optionsOf(file: CatgaFile, init: Deno.lint.Expression): Deno.lint.Objec
   return options?.type === "ObjectExpression" ? options : undefined;
 }
 
-/** Returns true if an option is given, and is not the literal `false` or `undefined`. */
+/** Returns true if an object literal has this option with another value than the literals `false` and `undefined`. */
 function has(options: Deno.lint.ObjectExpression, name: string): boolean {
   return options.properties.some((property) => {
     if (property.type !== "Property" || property.computed || property.key.type !== "Identifier") return false;

@@ -5,9 +5,10 @@
  * { "lint": { "plugins": ["jsr:@catga/catga/lint"] } }
  * ```
  *
- * They check files that import something from `@catga/catga`, by syntax alone, and report only what the syntax proves.
- * `deno lint --fix` applies the fixes that are safe; `// deno-lint-ignore catga/no-floating` silences the next line.
- * `docs/lint.md` of the repository has each rule with a good and a bad example. Needs Deno 2.2.15 or newer.
+ * The rules check files that import something from `@catga/catga`, by syntax alone, and report only faults that the
+ * syntax proves. `deno lint --fix` applies the fixes that are safe; `// deno-lint-ignore catga/no-floating` silences
+ * the next line. `docs/lint.md` of the repository has each rule with a good and a bad example. Needs Deno 2.2.15 or
+ * newer.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** `catga/no-blocking-handler`: while a handler blocks, its node answers no requests. */
+/** `catga/no-blocking-handler`: a handler must not block, because its node answers no requests meanwhile. */
 import { type CatgaFile, memberName, methodCall, rule } from "./catga_file.ts";
 import { HandlerFunctions } from "./handler_functions.ts";
 import { isFunction, parentOf } from "./scopes.ts";
@@ -30,12 +30,15 @@ export const noBlockingHandler: Deno.lint.Rule = rule((file, context) => {
   };
 });
 
-/** Modules of Node with functions that block. */
+/** Names of Node's modules that have functions which block. */
 const BLOCKING_MODULES = /^(?:node:)?(?:fs|child_process|crypto|zlib)$/;
-/** Functions that only fill existing memory: the asynchronous forms are no faster. */
+/**
+ * Functions named `*Sync` that only fill existing memory: their asynchronous forms are no faster, so they are not
+ * reported.
+ */
 const HARMLESS = new Set(["randomFillSync"]);
 
-/** Returns the replacement for a call that blocks; `undefined` if the call does not block. */
+/** Returns the name of a function to use instead of a call that blocks; `undefined` if the call does not block. */
 function insteadOf({ scopes }: CatgaFile, call: Deno.lint.CallExpression): string | undefined {
   const { callee } = call;
   if (callee.type === "Identifier") {
@@ -60,7 +63,7 @@ function withoutSync(name: string): string | undefined {
   return name.endsWith("Sync") && !HARMLESS.has(name) ? name.slice(0, -"Sync".length) : undefined;
 }
 
-// `catga/no-busy-loop`: a handler that loops without `await` keeps all other handlers from running.
+// `catga/no-busy-loop`: a handler must not loop without `await`, because that keeps all other handlers from running.
 
 type Loop = Deno.lint.WhileStatement | Deno.lint.DoWhileStatement | Deno.lint.ForStatement;
 
@@ -112,7 +115,7 @@ export const noBusyLoop: Deno.lint.Rule = rule((file, context) => {
   };
 });
 
-/** Returns the loops around a node, within its function. */
+/** Returns the loops around a syntax node, within its function. */
 function loopsAround(node: Deno.lint.Node): Loop[] {
   const loops: Loop[] = [];
   for (let at = parentOf(node); at !== undefined && !isFunction(at); at = parentOf(at)) if (isLoop(at)) loops.push(at);
@@ -120,8 +123,8 @@ function loopsAround(node: Deno.lint.Node): Loop[] {
 }
 
 /**
- * Returns the loop that a call of the clock ends: the call is in the loop's test, or in the test of an `if` that leaves
- * it.
+ * Returns the loop that a call of the clock can end: the call is in the loop's test, or in the test of an `if` that
+ * leaves the loop. `undefined`: none.
  */
 function decidedBy(call: Deno.lint.CallExpression): Loop | undefined {
   let leaves = false;

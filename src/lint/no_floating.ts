@@ -1,6 +1,6 @@
 /**
- * `catga/no-floating`: a send that is not awaited outlives its handler, its lock and its app, and a sleep delays
- * nothing.
+ * `catga/no-floating`: a send must be awaited. Otherwise it may outlive its handler, its lock and its app; and a
+ * sleep delays nothing.
  */
 import { bare, type CatgaFile, methodCall, rule } from "./catga_file.ts";
 import { isFunction, mayAwait } from "./scopes.ts";
@@ -30,7 +30,7 @@ export const noFloating: Deno.lint.Rule = rule((file, context) => ({
   },
 }));
 
-/** Returns the calls whose value may be the value of an expression. */
+/** Returns the calls whose value may become the value of an expression. */
 function callsIn(expression: Deno.lint.Node): Deno.lint.CallExpression[] {
   const node = bare(expression);
   switch (node.type) {
@@ -47,8 +47,8 @@ function callsIn(expression: Deno.lint.Node): Deno.lint.CallExpression[] {
   }
 }
 
-// `catga/no-ignored-result`: a failure is in the result of a send, or in the return value of a handler, and nowhere
-// else.
+// `catga/no-ignored-result`: the result of a send must be used, and a handler must return its `fail`, because a
+// failure is reported there and nowhere else.
 
 /**
  * Reports a `send`, `sendAll`, `enqueue`, `start`, `tell` or `cancel` that is awaited and whose result is not used,
@@ -74,7 +74,7 @@ export const noIgnoredResult: Deno.lint.Rule = rule((file, context) => ({
   },
 }));
 
-/** Returns the send whose result is the value of an expression, alone or in `Promise.all`. */
+/** Returns the send whose result is the value of an expression, alone or in `Promise.all`; `undefined`: none. */
 function sendIn(file: CatgaFile, expression: Deno.lint.Node): Deno.lint.CallExpression | undefined {
   const call = bare(expression);
   if (call.type !== "CallExpression") return undefined;
@@ -86,7 +86,7 @@ function sendIn(file: CatgaFile, expression: Deno.lint.Node): Deno.lint.CallExpr
   return list?.type === "CallExpression" ? sendInMap(file, list) : undefined;
 }
 
-/** Returns the send in `list.map((one) => app.send(…))`. */
+/** Returns the send in `list.map((one) => app.send(…))`; `undefined`: another call. */
 function sendInMap(file: CatgaFile, call: Deno.lint.CallExpression): Deno.lint.CallExpression | undefined {
   const { arguments: [fn] } = call;
   if (methodCall(call)?.method !== "map" || fn === undefined) return undefined;

@@ -1,5 +1,6 @@
 /**
- * `catga/prefer-context`: a handler sends with its context, so that its sends belong to the message that it handles.
+ * `catga/prefer-context`: a handler must send with its context, so that its sends belong to the message that it
+ * handles.
  */
 import { methodCall, rule, type SenderCall } from "./catga_file.ts";
 import { HandlerFunctions } from "./handler_functions.ts";
@@ -8,7 +9,7 @@ import { type FunctionNode, isFunction, parentOf } from "./scopes.ts";
 /**
  * Reports `app.send`, `sendAll`, `publish`, `broadcast` and `lock` in a handler: the context's methods pass on the
  * deadline, the cancellation and the trace, and detect deadlocks. Code that runs later than the handler (the callback
- * of a timer, an event listener) is not reported: there the context has ended.
+ * of a timer, an event listener) is not reported, because the context has ended by then.
  *
  * The fix replaces the app by the context, if the handler has a parameter for it.
  */
@@ -44,8 +45,8 @@ export const preferContext: Deno.lint.Rule = rule((file, context) => {
 const IN_PLACE = new Set(["map", "flatMap", "forEach", "filter", "find", "reduce", "some", "every"]);
 
 /**
- * Returns the handler in which a node runs: the function around it, or around callbacks that an array method calls at
- * once.
+ * Returns the handler in which a syntax node runs: the function around it, or around the callbacks of array methods
+ * that contain it; `undefined`: none.
  */
 function handlerOf(node: Deno.lint.Node, handlers: HandlerFunctions): FunctionNode | undefined {
   for (let at = parentOf(node); at !== undefined; at = parentOf(at)) {

@@ -1,12 +1,15 @@
-/** The declarations of a file, from its syntax alone: one table for each scope, made when the scope is first read. */
+/**
+ * Finds the declarations of names in a file, from its syntax alone: one table for each scope, made when the scope is
+ * first read.
+ */
 
-/** A function of any form. */
+/** A function in any of its syntactic forms. */
 export type FunctionNode =
   | Deno.lint.ArrowFunctionExpression
   | Deno.lint.FunctionDeclaration
   | Deno.lint.FunctionExpression;
 
-/** The declaration of a name. */
+/** The declaration of a name: where it is, and its form. */
 export type Binding =
   | { readonly kind: "import"; readonly module: string; readonly name: string }
   | { readonly kind: "variable"; readonly declarator: Deno.lint.VariableDeclarator; readonly id: Deno.lint.Node }
@@ -19,19 +22,20 @@ export class Scopes {
   readonly #tables = new Map<Deno.lint.Node, Map<string, Binding>>();
 
   /**
-   * Returns the declaration of an identifier's name; `undefined` for a global. A `var` counts as declared in its block.
+   * Returns the declaration to which an identifier refers; `undefined` for a global. A `var` counts as declared in
+   * its block.
    */
   resolve(identifier: Deno.lint.Identifier): Binding | undefined {
     return this.lookUp(identifier.name, identifier);
   }
 
-  /** Returns true if an expression is a global with one of these names. */
+  /** Returns true if an expression is one of the globals with these names. */
   isGlobal(expression: Deno.lint.Node, ...names: readonly string[]): boolean {
     return expression.type === "Identifier" && names.includes(expression.name) &&
       this.resolve(expression) === undefined;
   }
 
-  /** Returns the declaration that a name refers to at a node. */
+  /** Returns the declaration to which a name refers at a syntax node; `undefined` for a global. */
   lookUp(name: string, node: Deno.lint.Node): Binding | undefined {
     let at = parentOf(node);
     while (at !== undefined) {
@@ -45,26 +49,26 @@ export class Scopes {
   }
 }
 
-/** Returns the node around a node; `undefined` for the program. */
+/** Returns the syntax node that contains a node; `undefined` for the whole program. */
 export function parentOf(node: Deno.lint.Node): Deno.lint.Node | undefined {
-  // in the types of Deno 2.9, one node has no `parent`: the parameter in `constructor(private x)`
+  // checked, because one node has no `parent` in the types of Deno 2.9: the parameter in `constructor(private x)`
   return "parent" in node ? (node.parent ?? undefined) as Deno.lint.Node | undefined : undefined;
 }
 
-/** Returns true if a node is a function with a body. */
+/** Returns true if a syntax node is a function with a body. */
 export function isFunction(node: Deno.lint.Node): node is FunctionNode {
   return node.type === "ArrowFunctionExpression" || node.type === "FunctionExpression" ||
     node.type === "FunctionDeclaration";
 }
 
-/** Returns the functions around a node, the innermost first. */
+/** Returns the functions that contain a syntax node, the innermost first. */
 export function functionsAround(node: Deno.lint.Node): FunctionNode[] {
   const found: FunctionNode[] = [];
   for (let at = parentOf(node); at !== undefined; at = parentOf(at)) if (isFunction(at)) found.push(at);
   return found;
 }
 
-/** Returns true if `await` is allowed at a node. */
+/** Returns true if `await` is allowed at a syntax node. */
 export function mayAwait(node: Deno.lint.Node): boolean {
   for (let at = parentOf(node); at !== undefined; at = parentOf(at)) {
     if (isFunction(at)) return at.async;
@@ -73,7 +77,7 @@ export function mayAwait(node: Deno.lint.Node): boolean {
   return true;
 }
 
-/** Returns true if an identifier is a reference, and no key, name of a member, or declaration. */
+/** Returns true if an identifier refers to a variable: it is no key, no name of a member, and no declaration. */
 export function isReference(identifier: Deno.lint.Identifier): boolean {
   const parent = parentOf(identifier);
   switch (parent?.type) {
@@ -178,7 +182,7 @@ function declare(table: Map<string, Binding>, statement: Deno.lint.Node): void {
   }
 }
 
-/** Returns the names that a pattern declares. */
+/** Returns the identifiers that a pattern declares. */
 function namesIn(pattern: Deno.lint.Node): Deno.lint.Identifier[] {
   switch (pattern.type) {
     case "Identifier":

@@ -1,12 +1,15 @@
-/** The sections of alarms with their causes and advice, of the latest events of the cluster, and of NATS itself. */
+/**
+ * Sections of the page: the alarms with their causes and advice, the latest events of the cluster, and the state of
+ * NATS.
+ */
 import type { AlarmView, StreamView, TimelineEntry } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
- * globals.
+ * Makes the sections of alarms, events of the cluster, and NATS. The function's source text is embedded in the page's
+ * script, so it may use only its parameters and browser globals.
  */
 export function alarmsSection(
   { age, byId, clock, count, latency, say, some }: Elements,
@@ -72,7 +75,8 @@ export function alarmsSection(
       say(byId("alarms-title"), what === "" ? "Alarms" : `Alarms: ${what}`);
       const title = document.title.replace(/^\(\d+\) /, "");
       document.title = view.length === 0 ? title : `(${view.length}) ${title}`;
-      // a page that was just opened does not announce the alarms that its users see anyway
+      // said to users of screen readers only after the first time: a page that was just opened shows its alarms
+      // anyway
       if (!isFirst) say(byId("alarms-said"), what === "" ? "no alarms" : what);
       isFirst = false;
     },

@@ -1,6 +1,6 @@
 /**
- * The page: passes each topic to its sections. Updates are drawn at most once a frame, and not while the page is
- * hidden.
+ * The script of the page: passes each topic to the sections that show it. Updates are drawn at most once a frame, and
+ * not while the page is hidden.
  */
 import type { Topic, Topics } from "../view.ts";
 import type { Elements } from "./elements.ts";
@@ -8,13 +8,16 @@ import type { Section, Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
- * globals.
+ * Starts the page. The function's source text is embedded in the page's script, so it may use only its parameters and
+ * browser globals.
  */
 export function app(elements: Elements, tables: Tables, sections: readonly Section[]) {
   const { byId, make, say, setClock, some } = elements;
 
-  /** Time without a message after which the page reconnects, in ms; the server sends a heartbeat every 2 s. */
+  /**
+   * Time without a message of the server after which the page reconnects, in ms; the server sends a heartbeat every 2
+   * s.
+   */
   const SILENCE = 8_000;
 
   const own: Shows = {
@@ -36,12 +39,13 @@ export function app(elements: Elements, tables: Tables, sections: readonly Secti
   const all: readonly Shows[] = [own, ...sections.map((section) => section(elements, tables))];
   const topics = new Set(all.flatMap((shows) => Object.keys(shows) as Topic[]));
 
-  /** Functions that draw received topics: of each topic the newest value that is not drawn yet. */
+  /** Functions that draw topics which were received and not drawn yet: for each topic its newest value. */
   const waiting = new Map<Topic, () => void>();
   let heard = performance.now();
   let source = open();
 
-  // a browser does not reconnect after a refusal, and does not notice a connection that is silent
+  // checked here, because a browser does not reconnect after a refusal, and does not notice a connection that is
+  // silent
   setInterval(() => {
     if (source.readyState !== EventSource.CLOSED && performance.now() - heard < SILENCE) return;
     source.close();
@@ -56,15 +60,15 @@ export function app(elements: Elements, tables: Tables, sections: readonly Secti
   });
 
   /**
-   * Scrolls to a section, again in each frame: a section has its height only when it comes near the screen, and then
-   * moves those below it.
+   * Scrolls to a section, and again in each of the following frames: a section has its height only when it comes near
+   * the screen, and then moves the sections below it.
    */
   function scrollTo(id: string, frames: number): void {
     byId(id).scrollIntoView();
     if (frames > 0) requestAnimationFrame(() => scrollTo(id, frames - 1));
   }
 
-  /** Connects, and stays connected. */
+  /** Connects to the server for the topics, and stays connected. */
   function open(): EventSource {
     const made = new EventSource("stream");
     const hear = () => {
@@ -101,7 +105,7 @@ export function app(elements: Elements, tables: Tables, sections: readonly Secti
   }
 
   function draw(): void {
-    // one topic a frame: all topics at once would take several frames
+    // one topic in each frame: drawing all topics at once would take several frames
     for (const [topic, show] of waiting) {
       waiting.delete(topic);
       if (waiting.size > 0) requestAnimationFrame(draw);

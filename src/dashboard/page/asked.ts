@@ -1,6 +1,6 @@
 /**
- * Sections that are read when the user asks for them: a search for an id, a key or a correlation id; entities and their
- * events.
+ * Sections of the page whose data are read when the user asks for them: a search for an id, a key or a correlation
+ * id; entities and their events.
  */
 import type { EntitiesView, EntityRow, EntityView, SearchHit, SearchView } from "../view.ts";
 import type { Elements } from "./elements.ts";
@@ -8,8 +8,8 @@ import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
- * globals.
+ * Makes the section of the search. The function's source text is embedded in the page's script, so it may use only
+ * its parameters and browser globals.
  */
 export function searchSection({ ask, byId, reading, some, time }: Elements, { table, dim }: Tables): Shows {
   let hits: readonly SearchHit[] = [];
@@ -39,8 +39,8 @@ export function searchSection({ ask, byId, reading, some, time }: Elements, { ta
 }
 
 /**
- * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
- * globals.
+ * Makes the section of entities. The function's source text is embedded in the page's script, so it may use only its
+ * parameters and browser globals.
  */
 export function entitiesSection({ ask, byId, reading, count, time }: Elements, { table, dim }: Tables): Shows {
   type Event = EntityView["events"][number];

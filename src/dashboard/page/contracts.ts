@@ -1,18 +1,18 @@
-/** The section of contracts: their rates and latencies now, and of the last 15 minutes. */
+/** Section of the page: the contracts with their rates and latencies, now and in the last 15 minutes. */
 import type { ContractPoint, ContractView, Topics } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
- * globals.
+ * Makes the section of contracts. The function's source text is embedded in the page's script, so it may use only its
+ * parameters and browser globals.
  */
 export function contractsSection(
   { byId, count, latency, rate }: Elements,
   { table, dim, named, sparkline }: Tables,
 ): Shows {
-  /** Number of points of 10 s in 15 minutes. */
+  /** Number of points of a graph: 15 minutes with a point for each 10 s. */
   const POINTS = 90;
   const NONE: readonly ContractPoint[] = [];
   const past = new Map<string, readonly ContractPoint[]>();
@@ -72,7 +72,7 @@ export function contractsSection(
 
   return {
     contracts: (view) => contracts.show(now = view),
-    // the points before this page was opened
+    // the points of the time before this page was opened
     history(history) {
       past.clear();
       for (const [name, points] of Object.entries(history)) past.set(name, points);

@@ -1,6 +1,4 @@
-/**
- * Texts and elements of the page. Text from the cluster goes through `textContent` alone.
- */
+/** Makes texts and elements of the page. Text from the cluster is set as `textContent` only, never as HTML. */
 import type { ChangeAnswer, ChangeRequest } from "../view.ts";
 
 /** A field of a dialog that the user fills in. */
@@ -8,26 +6,27 @@ interface PageField {
   readonly name: string;
   readonly title: string;
   readonly value?: string;
-  /** True if the text must be JSON. */
+  /** True if the text in the field must be JSON. */
   readonly json?: boolean;
-  /** Values to choose from. */
+  /** Values from which the user chooses; absent: a text field. */
   readonly options?: readonly string[];
   /** Number of lines of the field. */
   readonly lines?: number;
-  /** Maximum length of the text, in characters. */
+  /** Maximum length of the text in the field, in characters. */
   readonly most?: number;
 }
 
 /**
- * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
- * globals.
+ * Makes the functions for texts and elements. The function's source text is embedded in the page's script, so it may
+ * use only its parameters and browser globals.
  */
 export function elements() {
-  // made once: `toLocaleString` looks up its language each time, which took three quarters of the time of all tables
+  // made once, because `toLocaleString` looks up its language each time, which took three quarters of the time of all
+  // tables
   const NUMBER = new Intl.NumberFormat("en-US");
   const TIME = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 
-  /** Formats ms as `340 ms`, `7 s`, `12 m 5 s`, `3 h 20 m`, `2 d 4 h`. */
+  /** Formats a duration, given in ms, as `340 ms`, `7 s`, `12 m 5 s`, `3 h 20 m`, `2 d 4 h`. */
   function duration(ms: number): string {
     if (ms < 0) return "0 s";
     if (ms < 1_000) return `${Math.round(ms)} ms`;
@@ -39,19 +38,19 @@ export function elements() {
     return h < 24 ? `${h} h ${m % 60} m` : `${Math.floor(h / 24)} d ${h % 24} h`;
   }
 
-  /** Formats the ms of a latency: `0.4 ms`, `12 ms`, `1.2 s`. */
+  /** Formats a latency, given in ms: `0.4 ms`, `12 ms`, `1.2 s`. */
   function latency(ms: number | undefined): string {
     if (ms === undefined) return "-";
     if (ms < 10) return `${ms.toFixed(1)} ms`;
     return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
   }
 
-  /** Formats a number: `1,234`. */
+  /** Formats a number with separators: `1,234`. */
   function count(n: number): string {
     return NUMBER.format(Math.round(n));
   }
 
-  /** Formats a rate: `0`, `0.4`, `12`, `1,234`. */
+  /** Formats a rate per second: `0`, `0.4`, `12`, `1,234`. */
   function rate(n: number): string {
     if (n === 0) return "0";
     return n < 10 ? n.toFixed(1) : count(n);
@@ -60,27 +59,27 @@ export function elements() {
   /** Time by which the server's clock is ahead of the browser's, in ms. */
   let ahead = 0;
 
-  /** Sets the time of the server. */
+  /** Sets the present time of the server, in ms since 1970. */
   function setClock(now: number): void {
     ahead = now - Date.now();
   }
 
-  /** Returns the time until `ms`, in ms, by the server's clock. */
+  /** Returns the time until a moment (ms since 1970 by the server's clock), in ms. */
   function until(ms: number): number {
     return ms - Date.now() - ahead;
   }
 
-  /** Returns the time since `ms`, formatted by `duration`. */
+  /** Returns the time since a moment (ms since 1970 by the server's clock), formatted by `duration`. */
   function age(ms: number): string {
     return duration(-until(ms));
   }
 
-  /** Formats a time as `14:03:22`. */
+  /** Formats a moment, given in ms since 1970, as `14:03:22`. */
   function clock(ms: number): string {
     return Number.isFinite(ms) ? TIME.format(ms) : "";
   }
 
-  /** Formats a time as `2026-01-01T14:03:22.000Z`; `undefined` as a dash. */
+  /** Formats a moment, given in ms since 1970, as `2026-01-01T14:03:22.000Z`; `undefined` as a dash. */
   function time(ms: number | undefined): string {
     return ms === undefined ? "-" : new Date(ms).toISOString();
   }
@@ -90,12 +89,12 @@ export function elements() {
     return `${count(n)} ${what}${n === 1 ? "" : "s"}`;
   }
 
-  /** Returns the element with this id, which the page has. */
+  /** Returns the element of the page with this id, which must exist. */
   function byId<E extends HTMLElement = HTMLElement>(id: string): E {
     return document.getElementById(id) as E;
   }
 
-  /** Makes an element with a text. */
+  /** Makes an element with a text and attributes. */
   function make<K extends keyof HTMLElementTagNameMap>(
     tag: K,
     text = "",
@@ -107,25 +106,25 @@ export function elements() {
     return element;
   }
 
-  /** Appends children to an element, and returns it. */
+  /** Appends children to an element, and returns the element. */
   function filled<E extends Element>(element: E, ...children: readonly (Node | string)[]): E {
     element.append(...children);
     return element;
   }
 
-  /** Makes a button. */
+  /** Makes a button with a text, which calls `onClick`. */
   function button(text: string, onClick: () => void, attributes: Readonly<Record<string, string>> = {}) {
     const made = make("button", text, { type: "button", ...attributes });
     made.addEventListener("click", onClick);
     return made;
   }
 
-  /** Sets a text unless the element has it already: an unchanged text costs no layout. */
+  /** Sets the text of an element, unless it has that text already: so an unchanged text costs no layout. */
   function say(element: Element, text: string): void {
     if (element.textContent !== text) element.textContent = text;
   }
 
-  /** Tells the user the outcome of a change, including a user who does not see the page. */
+  /** Tells the user the outcome of a change, also if the user uses a screen reader. */
   function announce(text: string): void {
     const said = byId("said");
     said.textContent = text;
@@ -135,12 +134,17 @@ export function elements() {
 
   let silence: ReturnType<typeof setTimeout> | undefined;
 
-  /** Resolves with true if the user agrees. The button that the keyboard selects first is to refuse. */
+  /**
+   * Asks the user a question, and resolves with true if the user agrees. The button that the keyboard selects first
+   * refuses.
+   */
   async function confirmed(question: string, yes: string): Promise<boolean> {
     return await asked(question, yes, []) !== undefined;
   }
 
-  /** Resolves with the user's input for these fields, by name; `undefined`: the user does not agree. */
+  /**
+   * Asks the user to fill in these fields. Resolves with the inputs by field name; `undefined`: the user has refused.
+   */
   function asked(
     question: string,
     yes: string,
@@ -175,7 +179,8 @@ export function elements() {
       };
       no.onclick = () => end(false);
       doIt.onclick = () => inputs.every((input, i) => isGood(input, fields[i])) && end(true);
-      // the close event of an earlier dialog may come late: browsers send it with a frame
+      // the close event may be that of an earlier dialog, because browsers send it with a frame: ignore it while a
+      // dialog is open
       dialog.onclose = () => dialog.open || end(false);
       dialog.showModal();
       (inputs[0] ?? no).focus();
@@ -203,14 +208,14 @@ export function elements() {
     "cancel runs": "runs to be cancelled",
   } as const;
 
-  /** Sends a question to the server. Rejects with the text of a refusal. */
+  /** Sends a question to the server, and resolves with its answer. Rejects with the text of a refusal. */
   async function ask<T>(what: string, parameters: Readonly<Record<string, string>>): Promise<T> {
     const response = await fetch(`${what}?${new URLSearchParams(parameters)}`);
     if (!response.ok) throw new Error(await response.text());
     return await response.json();
   }
 
-  /** Requests a change, and tells the user its outcome. */
+  /** Requests a change of the server, and tells the user its outcome. */
   async function change(request: ChangeRequest): Promise<void> {
     const response = await fetch("change", {
       method: "POST",
@@ -225,8 +230,8 @@ export function elements() {
   }
 
   /**
-   * Calls `read` when the user submits the form of a section, and shows its text; an answer that comes after the answer
-   * to a later question is ignored. Returns a function that reads again.
+   * Calls `read` when the user submits the form of a section, and shows the text that it returns. An answer that
+   * comes after the answer to a later question is ignored. Returns a function that reads again.
    */
   function reading(section: string, read: () => Promise<() => string>): () => Promise<void> {
     const about = byId(`${section}-about`);

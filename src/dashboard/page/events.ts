@@ -1,12 +1,12 @@
-/** The tail of the events, with a filter. */
+/** Section of the page: the newest events, with a filter. */
 import type { EventView, Topics } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
- * globals.
+ * Makes the section of events. The function's source text is embedded in the page's script, so it may use only its
+ * parameters and browser globals.
  */
 export function eventsSection(
   { button, byId, filled, make, say, clock, count }: Elements,

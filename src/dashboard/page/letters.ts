@@ -1,5 +1,6 @@
 /**
- * Dead letters: the user can look at, replay, edit and discard one letter, all that failed alike, or all that match.
+ * Section of the page: dead letters. The user can look at, replay, edit and discard one letter, all letters that
+ * failed alike, or all letters that match a filter.
  */
 import type { LetterFilter, LetterGroup, LettersRequest, LetterText, LetterView, Topics } from "../view.ts";
 import type { Elements } from "./elements.ts";
@@ -7,8 +8,8 @@ import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
- * globals.
+ * Makes the section of dead letters. The function's source text is embedded in the page's script, so it may use only
+ * its parameters and browser globals.
  */
 export function lettersSection(
   { age, announce, ask, asked, confirmed, change, button, byId, filled, make, count, some }: Elements,
@@ -94,13 +95,13 @@ export function lettersSection(
     },
   };
 
-  /** Returns the filter that the user has chosen. */
+  /** Returns the filter for letters that the user has chosen. */
   function chosen(): LetterFilter {
     const given = selects.filter(({ select }) => select.value !== "");
     return Object.fromEntries(given.map(({ name, select }) => [name, select.value]));
   }
 
-  /** Returns the shown letters that match the filter. */
+  /** Returns the letters on the page that match the chosen filter. */
   function matching(): readonly LetterView[] {
     return all.shown.filter((letter) =>
       selects.every(({ name, select }) => select.value === "" || letter[name] === select.value)
@@ -113,12 +114,12 @@ export function lettersSection(
     for (const each of buttons) each.disabled = shown.length === 0;
   }
 
-  /** Changes all letters of a group, including those that are not shown. */
+  /** Replays or discards all letters of a group, including those that are not on the page. */
   async function settleGroup(what: What, key: string): Promise<void> {
     const group = groups.row(key);
     if (group === undefined) return;
     const { service, subscription, contract, code, cause } = group;
-    const more = group.partial ? " or more" : ""; // all are changed, including unread ones
+    const more = group.partial ? " or more" : ""; // "or more", because letters that were not read yet are changed, too
     const which = `${some(group.count, "dead letter")}${more} of ${contract} in ${service}/${subscription}`;
     await settleThese(what, `${which} (${code}: ${cause})`, { service, subscription, contract, code, cause });
   }
@@ -167,7 +168,7 @@ export function lettersSection(
     if (given !== undefined) await change({ do: "edit", letter: place, payload: given.payload, tagged });
   }
 
-  /** Offers these values in addition to "all", and keeps the chosen value. */
+  /** Offers these values in a list in addition to "all", and keeps the chosen value. */
   function fill(select: HTMLSelectElement, values: readonly string[]): void {
     const wanted = [...new Set(values)].sort().slice(0, 100);
     if (select.value !== "" && !wanted.includes(select.value)) wanted.push(select.value);

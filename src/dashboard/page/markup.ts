@@ -1,12 +1,12 @@
-/** The markup of the page. */
+/** The HTML of the page. */
 import { RUN_STATUS } from "../../contract/flow.ts";
 
-/** Returns a section that scripts fill, under its title. */
+/** Returns the HTML of a section with its title; scripts fill the section. */
 function filled(id: string, title: string): string {
   return `<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${title}</h2></section>`;
 }
 
-/** The file index.html. */
+/** The page's file index.html. */
 export const MARKUP = `<!DOCTYPE html>
 <html lang="en">
   <head>
@@ -120,7 +120,7 @@ export const MARKUP = `<!DOCTYPE html>
 </html>
 `;
 
-/** The file icon.svg. */
+/** The page's file icon.svg. */
 export const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">
   <path d="M3 4 L13 4 L8 13 Z" fill="none" stroke="#2f7d6b" stroke-width="1.5" />
   <circle cx="3" cy="4" r="2.5" fill="#2f7d6b" />

@@ -1,7 +1,7 @@
 /**
- * The files of the page, as browsers get them. The script is made of the source texts of functions: so it is checked
- * like the rest of Catga, and is part of the package and of a compiled binary. These functions may use only their
- * parameters and browser globals.
+ * The files of the page, as browsers get them. The script is made of the source texts of functions: so the script is
+ * checked like the rest of Catga, and is part of the package and of a compiled binary. These functions may use only
+ * their parameters and browser globals.
  */
 import { alarmsSection } from "./alarms.ts";
 import { app } from "./app.ts";
@@ -19,7 +19,7 @@ import { STYLE } from "./style.ts";
 import { tilesSection } from "./tiles.ts";
 import { trafficSection } from "./traffic.ts";
 
-/** A file, and its content type. */
+/** A file of the page, with its content type. */
 export interface PageFile {
   readonly type: string;
   readonly text: string;
@@ -46,7 +46,7 @@ ${SECTIONS.map((section) => `(${section}),`).join("\n")}
 ]);
 `;
 
-/** The files by name. */
+/** The files of the page, by name. */
 export const PAGE_FILES: Readonly<Record<string, PageFile>> = {
   "index.html": { type: "text/html; charset=utf-8", text: MARKUP },
   "page.css": { type: "text/css; charset=utf-8", text: STYLE },

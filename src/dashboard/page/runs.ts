@@ -1,12 +1,15 @@
-/** Runs of workflows: the stuck ones, or those of a workflow and status that the user asks for. */
+/**
+ * Section of the page: workflow runs. It shows the stuck ones, or those of a workflow and status that the user asks
+ * for.
+ */
 import type { RunChangeRequest, RunCount, RunsRequest, RunView } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
- * globals.
+ * Makes the section of workflow runs. The function's source text is embedded in the page's script, so it may use only
+ * its parameters and browser globals.
  */
 export function runsSection(
   { age, ask, asked, announce, byId, button, change, confirmed, reading, some }: Elements,
@@ -16,7 +19,8 @@ export function runsSection(
   const REASON = { name: "reason", title: "Reason, which stays with the run" };
 
   /**
-   * Functions that ask the user for the details of a change; they resolve with `undefined` if the user does not agree.
+   * Functions that ask the user for the details of a change of a run; they resolve with `undefined` if the user has
+   * refused.
    */
   const ACTS: { readonly [What in RunChangeRequest["do"]]: (run: RunView) => Promise<RunChangeRequest | undefined> } = {
     async "retry run"({ workflow, id, key }) {
@@ -65,7 +69,7 @@ export function runsSection(
     detail: ({ timeline }) => timeline,
     unfold: "Timeline",
   });
-  /** True if the user has asked for runs: then stuck runs do not replace the answer. */
+  /** True if the user has asked for certain runs: new stuck runs then do not replace them. */
   let hasAsked = false;
   const look = reading("runs", async () => {
     hasAsked = true;
@@ -88,8 +92,8 @@ export function runsSection(
   return { runs: (stuck) => hasAsked ? undefined : runs.show(stuck) };
 
   /**
-   * Changes all runs that match the form: their workflow, status and a text in their error. Shows their number first,
-   * and asks the user.
+   * Changes all runs that match the form: its workflow, its status, and its text in their error. Shows the number of
+   * these runs first, and asks the user.
    */
   async function actOnAll(what: RunsRequest["do"]): Promise<void> {
     const status = byId<HTMLSelectElement>("runs-status").value as RunsRequest["matching"]["status"];

@@ -1,6 +1,6 @@
 /** The style sheet of the page. */
 
-/** The file page.css. */
+/** The page's file page.css. */
 export const STYLE = `/* Colors, and the frame of the page. */
 :root {
   color-scheme: light dark;

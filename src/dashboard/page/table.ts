@@ -1,22 +1,22 @@
 /**
- * A table whose rows keep their elements, so that the focus and the selection survive an update, and only changes are
- * written; and the small graphs in it.
+ * Makes tables whose rows keep their elements, so that the focus and the selection survive an update, and only
+ * changes are written; and draws the small graphs in them.
  */
 import type { Capped, ParkedView } from "../view.ts";
 import type { Elements } from "./elements.ts";
 
-/** A cell: a text, a text with a class, or an element that is updated in place. */
+/** A cell of a table: a text, a text with a class, or an element that is updated in place. */
 interface Cell {
   readonly text?: string;
-  /** A class: `good`, `bad`, `warn`, `dim`. */
+  /** CSS class of the text: `good`, `bad`, `warn`, `dim`. */
   readonly tone?: string;
   readonly title?: string;
-  /** Draws a chart, unless `of` has the same numbers as the last time. */
+  /** Draws a graph into the cell; called only if the numbers in `of` have changed. */
   readonly draw?: (place: HTMLElement) => void;
   readonly of?: unknown;
 }
 
-/** A column, and the class of its cells. */
+/** A column of a table: its title, a function that returns its cell for a row, and the CSS class of its cells. */
 type Column<Row> = readonly [title: string, cell: (row: Row) => string | Cell, kind?: "number" | "wide"];
 
 /** Options of a table. */
@@ -25,9 +25,9 @@ interface TableOptions<Row> {
   readonly columns: readonly Column<Row>[];
   readonly key: (row: Row) => string;
   readonly empty: string;
-  /** Returns the buttons of a row, made once for it. */
+  /** Returns the buttons of a row; called once for each row. */
   readonly actions?: (key: string) => readonly HTMLElement[];
-  /** Returns the text below a row that unfolds; it is called only then. */
+  /** Returns the text below a row, which the user can unfold; called when it is unfolded. */
   readonly detail?: (row: Row) => string | Promise<string>;
   /** Text of the button that unfolds a row. Default: `"Show"`. */
   readonly unfold?: string;
@@ -35,20 +35,20 @@ interface TableOptions<Row> {
 
 /** A table in a section of the page. */
 export interface Table<Row> {
-  /** Returns the row of a key, as it was last shown. */
+  /** Returns the row with this key, as it was last shown. */
   row(key: string): Row | undefined;
-  /** Shows these rows. */
+  /** Shows these rows in place of the present ones. */
   show(rows: readonly Row[] | Capped<Row>): void;
 }
 
 /**
- * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
- * globals.
+ * Makes the functions for tables. The function's source text is embedded in the page's script, so it may use only its
+ * parameters and browser globals.
  */
 export function tableMaker({ button, filled, make, say, count }: Elements) {
   /**
-   * Draws lines over the same time, oldest point first, each with its own class, scaled to the greatest value of all;
-   * with a text for users who see no graphics.
+   * Draws several lines over the same time into `place`, the oldest point first, each with its own class, scaled to
+   * the greatest value of all. `label`: text for users who see no graphics.
    */
   function sparkline(place: HTMLElement, lines: readonly (readonly number[])[], label: string): void {
     let svg = place.firstElementChild as SVGSVGElement | null;
@@ -74,7 +74,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     if (svg.getAttribute("aria-label") !== label) svg.setAttribute("aria-label", label);
   }
 
-  /** Returns the path of a line. The newest value is at the right end; a missing value is a gap. */
+  /** Returns the SVG path of a line. The newest value is at the right end; a missing value is a gap. */
   function pathOf(values: readonly number[], most: number): string {
     let d = "";
     let pen = false;
@@ -92,20 +92,20 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     return d;
   }
 
-  /** Number of rows on a page of the table. */
+  /** Number of rows on one page of a table. */
   const PAGE = 50;
-  /** Length from which a text of a cell is shortened, in characters. */
+  /** Length of a cell's text, in characters, from which it is shortened. */
   const LONG = 120;
   const SVG = "http://www.w3.org/2000/svg";
   const WIDTH = 180;
   const HEIGHT = 28;
-  /** Number of points in 15 minutes. */
+  /** Number of points of a graph: 15 minutes. */
   const POINTS = 90;
 
   interface Shown {
     readonly tr: HTMLTableRowElement;
     readonly cells: readonly HTMLElement[];
-    /** Present content of each cell: reading it from the element takes longer. */
+    /** Present content of each cell of a row, kept because reading it from the element takes longer. */
     readonly now: unknown[];
     detail?: HTMLElement;
   }
@@ -113,17 +113,17 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
   /** Functions that show the rows of each table again. */
   const tables: (() => void)[] = [];
 
-  /** Shows the same rows again, to update their ages. */
+  /** Shows the rows of all tables again, to update the ages in them. */
   function refresh(): void {
     for (const again of tables) again();
   }
 
-  /** Makes a table. */
+  /** Makes a table in a section. */
   function table<Row>(options: TableOptions<Row>): Table<Row> {
     const { place, columns, key: keyOf, empty, actions, detail, unfold = "Show" } = options;
     const body = make("tbody");
-    const note = make("p", empty && "looking", { class: "note" }); // no data has come yet
-    // users without a mouse scroll the table with the keyboard
+    const note = make("p", empty && "looking", { class: "note" }); // the text until data have come
+    // focusable, because users without a mouse scroll the table with the keyboard
     const frame = make("div", "", { class: "frame", tabindex: "0", role: "group" });
     const shown = new Map<string, Shown>();
     const pager = make("p", "", { class: "bar" });
@@ -151,7 +151,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     pager.hidden = true;
     place.append(frame, filled(pager, previous, next, where), note);
 
-    /** Draws the rows of the page. */
+    /** Draws the rows of the table's present page. */
     function draw(): void {
       const pages = Math.max(1, Math.ceil(all.length / PAGE));
       page = Math.min(Math.max(0, page), pages - 1);
@@ -162,7 +162,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
       next.disabled = page === pages - 1;
       say(where, `${count(first + 1)} to ${count(first + rows.length)} of ${count(all.length)}`);
       const ids = new Set(rows.map(keyOf));
-      // old rows are removed first, because otherwise all others would have to be moved past them
+      // old rows are removed first; otherwise all others would have to be moved past them
       for (const [id, { tr, detail }] of shown) {
         if (ids.has(id)) continue;
         tr.remove();
@@ -186,7 +186,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
       say(note, rows.length === 0 ? empty : `${count(more)} more are not shown`);
     }
 
-    /** Makes the elements of a row. */
+    /** Makes the elements of a row with this key. */
     function rowOf(key: string): Shown {
       const tr = make("tr");
       const cells = columns.map(([title, , kind]) => {
@@ -240,7 +240,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
           continue;
         }
         say(inner, text);
-        // only the beginning of a long id is visible, until the cell has the focus
+        // of a long id only the beginning is visible until the cell has the focus
         const isLong = text.length > LONG && kind !== "wide";
         const name = isLong ? `${tone} long`.trim() : tone;
         if (inner.className !== name) inner.className = name;
@@ -256,7 +256,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     }
 
     tables.push(() => {
-      for (const row of rows) update(shown.get(keyOf(row))!, row); // the rows were drawn
+      for (const row of rows) update(shown.get(keyOf(row))!, row); // `shown` has each of these rows: they were drawn
     });
     return {
       row: rowAt,
@@ -267,22 +267,22 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     };
   }
 
-  /** Returns a muted text. */
+  /** Returns a cell with a muted text. */
   function dim(text: string): Cell {
     return { text, tone: "dim" };
   }
 
-  /** Returns a number that is a bad sign unless it is 0. */
+  /** Returns a cell with a number that is a bad sign unless it is 0. */
   function counted(n: number, tone: "warn" | "bad"): Cell {
     return { text: count(n), tone: n > 0 ? tone : "" };
   }
 
-  /** Returns names, and the number of names that are left out. */
+  /** Returns a text with these names, and the number of names that are left out of `total`. */
   function named(names: readonly string[], total: number): string {
     return `${names.join(", ")}${total > names.length ? ` and ${count(total - names.length)} more` : ""}`;
   }
 
-  /** The columns that identify a message of a subscription. */
+  /** The columns of a table that identify a message of a subscription. */
   const messageColumns: readonly Column<ParkedView>[] = [
     ["Subscription", ({ service, subscription }) => `${service}/${subscription}`],
     ["Contract", ({ contract }) => contract],
@@ -290,7 +290,7 @@ export function tableMaker({ button, filled, make, say, count }: Elements) {
     ["Id", ({ id }) => dim(id)],
   ];
 
-  /** Returns a failure in one line: the error that the handler threw, not its place. */
+  /** Returns the failure of a message in one line: the error that the handler threw, without its place. */
   function failure({ code, error, cause }: ParkedView): string {
     return `${code}: ${/^(?!CatgaError ).+/.exec(cause)?.[0] ?? error}`;
   }

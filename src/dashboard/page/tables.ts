@@ -1,12 +1,12 @@
-/** The tables of the present state: nodes, subscriptions, retries, locks, schedules. */
+/** Sections of the page that are tables of the present state: nodes, subscriptions, retries, locks, schedules. */
 import type { LockView, NodeView, RetryView, ScheduleRunsView, ScheduleView, SubscriptionView } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 import type { Tables } from "./table.ts";
 
 /**
- * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
- * globals.
+ * Makes the tables of nodes, subscriptions, retries, locks and schedules. The function's source text is embedded in
+ * the page's script, so it may use only its parameters and browser globals.
  */
 export function shownTables(
   { age, ask, byId, button, change, confirmed, count, duration, latency, rate, time, until }: Elements,

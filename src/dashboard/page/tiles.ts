@@ -1,11 +1,11 @@
-/** The numbers at the top of the page, for an overview. */
+/** Section of the page: the numbers at its top, for an overview. */
 import type { ContractView, LockView, SubscriptionView } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 
 /**
- * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
- * globals.
+ * Makes the numbers at the top of the page. The function's source text is embedded in the page's script, so it may
+ * use only its parameters and browser globals.
  */
 export function tilesSection({ byId, filled, make, say, count, latency, rate, some }: Elements): Shows {
   const nodes = tile("Nodes");
@@ -60,7 +60,7 @@ export function tilesSection({ byId, filled, make, say, count, latency, rate, so
     return all.reduce((sum, each) => sum + of(each), 0);
   }
 
-  /** Makes a tile, and returns the function that sets it. */
+  /** Makes a field for one number with this title. Returns a function that sets the number, a note and a CSS class. */
   function tile(title: string): (value: string, note: string, tone?: string) => void {
     const [value, note] = [make("dd", "-"), make("dd", "", { class: "note" })];
     byId("tiles").append(filled(make("div"), make("dt", title), value, note));

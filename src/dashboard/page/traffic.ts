@@ -1,14 +1,15 @@
 /**
- * The picture of the requests: circles are nodes (or services), dots on a line are requests on their way; more dots
- * mean more requests. It does not move for users who want less motion, without traffic, and while it is hidden.
+ * Section of the page: a picture of the requests between nodes. Circles are nodes (or services), dots on a line are
+ * requests under way; more dots mean more requests. The picture does not move for users who want less motion, without
+ * requests, and while it is hidden.
  */
 import type { TrafficCircle, TrafficView } from "../view.ts";
 import type { Elements } from "./elements.ts";
 import type { Shows } from "./section.ts";
 
 /**
- * The source text of this function is embedded in the page's script, so it may use only its parameters and browser
- * globals.
+ * Makes the picture of the requests. The function's source text is embedded in the page's script, so it may use only
+ * its parameters and browser globals.
  */
 export function trafficSection({ byId, say, rate, some }: Elements): Shows {
   interface Point {
@@ -25,7 +26,7 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
 
   const TURN = 2 * Math.PI;
   const RADIUS = 9;
-  /** Time that a dot takes from one circle to the other, in ms. */
+  /** Time in which a dot moves from one circle to another, in ms. */
   const CROSSING = 1_600;
 
   new IntersectionObserver(([entry]) => {
@@ -92,7 +93,7 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
       if (still.matches) continue;
       context.globalAlpha = 1;
       context.fillStyle = color(failing > 0 ? "--warn" : "--accent");
-      // one dot for each request would be too many: the number of dots grows with the rate's logarithm
+      // logarithmic, because one dot for each request would be too many
       const dots = Math.min(12, 1 + Math.floor(Math.log2(1 + n)));
       for (let i = 0; i < dots; i++) {
         const t = (now / CROSSING + i / dots) % 1;
@@ -131,10 +132,10 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
     const beside = RADIUS + 6;
     const [dx, dy] = isLeft ? [-beside, 0] : isRight ? [beside, 0] : [0, y < 100 ? -beside - 4 : beside + 6];
     const room = (isLeft ? x : isRight ? width - x : width) - beside - 4;
-    context.fillText(text, x + dx, y + dy, room); // a longer text is set narrower
+    context.fillText(text, x + dx, y + dy, room); // `room`: a longer text is set narrower
   }
 
-  /** Returns a color of the style sheet. */
+  /** Returns the color with this name in the style sheet. */
   function color(name: string): string {
     const known = colors[name];
     if (known !== undefined) return known;
@@ -142,14 +143,17 @@ export function trafficSection({ byId, say, rate, some }: Elements): Shows {
     colors = { ...colors, [name]: color };
     return color;
   }
-  /** Returns a place on an ellipse, the first at the left. */
+  /** Returns the place of a circle on an ellipse, the first one at the left. */
   function placeOf(index: number, count: number, width: number, height: number): Point {
     const angle = Math.PI + (TURN * index) / Math.max(1, count);
     const [rx, ry] = [Math.max(40, Math.min(width * 0.3, width / 2 - 110, 420)), height / 2 - 34];
     return { x: width / 2 + rx * Math.cos(angle), y: height / 2 + ry * Math.sin(angle) };
   }
 
-  /** Returns the middle of a curved line, so that both directions of a pair have their own line. */
+  /**
+   * Returns the middle of a curved line, so that the two directions between a pair of circles have lines of their
+   * own.
+   */
   function bend(a: Point, b: Point): Point {
     return { x: (a.x + b.x) / 2 - (b.y - a.y) * 0.12, y: (a.y + b.y) / 2 + (b.x - a.x) * 0.12 };
   }

@@ -4,7 +4,7 @@
  */
 import { issueWithPath, type Schema, schemaThrew, validate } from "../contract/schema.ts";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
-import { fewAtOnce } from "../data/queues.ts";
+import { fewAtOnce } from "../data/gate.ts";
 import { CatgaError } from "../error.ts";
 import { isOwn, isUndo, type Journal, type JournalEntry } from "../flow/journal.ts";
 import { Drive } from "../flow/drive.ts";

@@ -32,7 +32,7 @@ import { header } from "../log/publishing/stored_schedule.ts";
 import { markOf } from "../log/publishing/unschedule.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type LogStream, type StoredMessage, textOf } from "../ports/event_log.ts";
-import { Fifo } from "../data/queues.ts";
+import { Fifo } from "../data/fifo.ts";
 import type { Bucket } from "../ports/key_value_store.ts";
 import { fnv1a } from "../data/rendezvous_hash.ts";
 import { readClaim } from "../state/claims/claim_record.ts";

@@ -2,7 +2,7 @@
 import type { Look } from "../check/running.ts";
 import type { NodeInfo } from "../contract/node_info.ts";
 import { type NodeShapes, readDescription, readNodeShapes } from "../contract/shape.ts";
-import { fewAtOnce } from "../data/queues.ts";
+import { fewAtOnce } from "../data/gate.ts";
 import type { Pinger } from "./pinger.ts";
 
 /**

@@ -2,7 +2,7 @@
 import { nodeLabel } from "../contract/alarms.ts";
 import { shownPayload } from "../contract/redaction.ts";
 import { HIDDEN } from "../data/redact.ts";
-import { fewAtOnce } from "../data/queues.ts";
+import { fewAtOnce } from "../data/gate.ts";
 import { listed, printable, printableJson } from "../data/printable.ts";
 import {
   entityEvents,

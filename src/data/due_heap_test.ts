@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { seededRandom } from "../memory/seeded_random.ts";
-import { DueHeap } from "./queues.ts";
+import { DueHeap } from "./due_heap.ts";
 
 describe("DueHeap", () => {
   it("pops what was pushed by time, also when both alternate", () => {

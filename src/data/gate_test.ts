@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
-import { Gate } from "./queues.ts";
+import { Gate } from "./gate.ts";
 
 describe("Gate", () => {
   it("lets as many in as it may, and the next in their order when one leaves", async () => {

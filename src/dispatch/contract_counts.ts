@@ -7,8 +7,7 @@ import type { ContractStats } from "../contract/node_stats.ts";
 import type { Failure, Result } from "../contract/result.ts";
 import { type CatgaError, isErrorCode } from "../error.ts";
 import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";
-import type { Observer } from "../contract/observer.ts";
-import type { Clock, Timer } from "../ports/clock.ts";
+import type { Clock } from "../ports/clock.ts";
 import { type Outcome, Refusal } from "./outcome.ts";
 
 /** The counts of one contract on one node, as {@link ContractStats} reports them. */
@@ -276,50 +275,3 @@ const OFTEN = 1;
 /** Maximum number of runs for which one measured run counts. */
 const MAX_STRIDE = 4_096;
 const OTHER_CODES = "_OTHER";
-
-// Number of messages that were handled for a subscription, reported once a second, and only while a behavior observes
-// the app.
-
-/** The parts of a node that a {@link HandledCount} uses. */
-interface HandledCountHost {
-  readonly clock: Clock;
-  readonly observer: Observer;
-  /** `watched`: true if a behavior gets the observations that are not logged. */
-  readonly hooks: { readonly watched: boolean };
-}
-
-/** Counts the messages of one subscription that were handled, as far as this node saw it. */
-export class HandledCount {
-  readonly #host: HandledCountHost;
-  readonly #subscription: string;
-  /** Number of handled messages by contract, since the last observation. */
-  readonly #counts = new Map<string, number>();
-  #timer: Timer | undefined;
-
-  /** `subscription`: the subscription's label in observations, `<service>/<name>`. */
-  constructor(host: HandledCountHost, subscription: string) {
-    this.#host = host;
-    this.#subscription = subscription;
-  }
-
-  /** Counts a message of this contract that was handled. */
-  add(contract: string): void {
-    this.#counts.set(contract, (this.#counts.get(contract) ?? 0) + 1);
-    this.#timer ??= this.#host.clock.after(COUNT_INTERVAL, () => this.flush(), { background: true });
-  }
-
-  /** Reports the counts at once, before the interval is over. */
-  flush(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    const { hooks: { watched }, observer } = this.#host;
-    if (watched) {
-      for (const [contract, count] of this.#counts) {
-        observer({ type: "handled", subscription: this.#subscription, contract, count });
-      }
-    }
-    this.#counts.clear();
-  }
-}
-
-const COUNT_INTERVAL = 1_000; // ms between two observations

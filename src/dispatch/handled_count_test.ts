@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { Observation } from "../contract/observer.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { HandledCount } from "./contract_counts.ts";
+import { HandledCount } from "./handled_count.ts";
 
 describe("HandledCount", () => {
   it("observes once a second how many of each contract were handled, and nothing when none were", async () => {

@@ -18,7 +18,8 @@ import { CatgaError, unavailable } from "../error.ts";
 import { commandText, eventText, withoutName } from "../log/format/entity_group.ts";
 import { largestGroup, MOST_IN_GROUP } from "../log/format/group_text.ts";
 import type { EntitiesHost } from "./snapshots.ts";
-import { type FoundCommand, numberOf, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
+import { type FoundCommand, PROMISED, SKEW, type Sought } from "./stored_commands.ts";
+import { numberOf } from "./recent_commands.ts";
 import type { Asking } from "./turns.ts";
 
 /** What a {@link PendingCommand} is made from. */

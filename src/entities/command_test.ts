@@ -10,7 +10,7 @@ import { EntityStream } from "./entity_stream.ts";
 import { type EntitiesHost, Snapshots } from "./snapshots.ts";
 import { Rounds } from "./optimistic_appends.ts";
 import { StoredCommands } from "./stored_commands.ts";
-import { WarmCopies } from "./entity_copy.ts";
+import { WarmCopies } from "./warm_copies.ts";
 import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
 
 const Box = entity<unknown>("Box", { initial: () => [] });

@@ -20,7 +20,8 @@ import {
 import { delay, doubled, type Timer } from "../ports/clock.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { PendingCommand } from "./command.ts";
-import { type EntityCopy, WarmCopies } from "./entity_copy.ts";
+import type { EntityCopy } from "./entity_copy.ts";
+import { WarmCopies } from "./warm_copies.ts";
 import { EntityStream } from "./entity_stream.ts";
 import { type EntitiesHost, Snapshots } from "./snapshots.ts";
 import { forgotten, Rounds } from "./optimistic_appends.ts";

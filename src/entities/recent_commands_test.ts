@@ -1,7 +1,7 @@
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
-import { numberOf, RecentCommands } from "./stored_commands.ts";
+import { numberOf, RecentCommands } from "./recent_commands.ts";
 
 describe("recent commands", () => {
   it("what was added is found, with all of its sequences, the latest first", async () => {

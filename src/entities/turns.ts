@@ -3,7 +3,7 @@
  * because they would only conflict. The command that runs (it has the entity's turn) may let waiting commands run
  * together with it. A command leaves the queue at its deadline, and if the command that runs waits for it (a deadlock).
  */
-import { Fifo } from "../data/queues.ts";
+import { Fifo } from "../data/fifo.ts";
 import { DEADLOCK_DELAY } from "../dispatch/admission_deadlock.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { Deadlined, DeadlineWheel } from "../ports/deadline_wheel.ts";

@@ -1,7 +1,8 @@
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { entity } from "../../mod.ts";
-import { blank, WarmCopies } from "./entity_copy.ts";
+import { blank } from "./entity_copy.ts";
+import { WarmCopies } from "./warm_copies.ts";
 
 const { "~entity": definition } = entity("Box", { initial: () => 0 as unknown });
 

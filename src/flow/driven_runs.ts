@@ -13,7 +13,7 @@
  */
 import { ALONE } from "../contract/send_options.ts";
 import type { RefusedRun, TriedVersions, WorkflowBody } from "../contract/workflow_body.ts";
-import { Gate } from "../data/queues.ts";
+import { Gate } from "../data/gate.ts";
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { delay, doubled, type Timer, within } from "../ports/clock.ts";
 import { recorded } from "./recorded_error.ts";

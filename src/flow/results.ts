@@ -7,7 +7,7 @@
  * were read a second later, the reads slowed the runs down.
  */
 import { parsedJson } from "../data/encoding.ts";
-import { Gate } from "../data/queues.ts";
+import { Gate } from "../data/gate.ts";
 import { isRecord, isStringArray } from "../data/checks.ts";
 import { eventSubject } from "../contract/subjects.ts";
 import type { Clock, Timer } from "../ports/clock.ts";

@@ -3,7 +3,7 @@
  * workflow are executed on.
  */
 import type { WorkflowBody } from "../contract/workflow_body.ts";
-import { fewAtOnce } from "../data/queues.ts";
+import { fewAtOnce } from "../data/gate.ts";
 import { isCatgaError } from "../error.ts";
 import { delay, doubled } from "../ports/clock.ts";
 import type { Drives } from "./driven_runs.ts";

@@ -7,7 +7,7 @@ import type { Result } from "../contract/result.ts";
 import { startName } from "../contract/workflow.ts";
 import type { RunDue } from "../contract/workflow_body.ts";
 import { LATEST } from "../data/checks.ts";
-import { fewAtOnce } from "../data/queues.ts";
+import { fewAtOnce } from "../data/gate.ts";
 import type { Schedule } from "../dispatch/remote.ts";
 import { LEASE } from "./driven_runs.ts";
 import type { RunLease } from "./run_leases.ts";

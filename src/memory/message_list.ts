@@ -1,5 +1,5 @@
 /** A list of messages, found by sequence and by subject; any of them may be removed. */
-import { firstIndex } from "../data/queues.ts";
+import { firstIndex } from "../data/binary_search.ts";
 import type { StoredMessage } from "../ports/event_log.ts";
 import { isPattern, matcher } from "./subject_match.ts";
 

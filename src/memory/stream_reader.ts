@@ -1,7 +1,7 @@
 /** Follows a stream in memory, over a connection that may be cut and restored. */
 import { outside } from "../data/async_context.ts";
 import { CatgaError, isCatgaError } from "../error.ts";
-import { Fifo } from "../data/queues.ts";
+import { Fifo } from "../data/fifo.ts";
 import { OnceAMinute } from "../ports/once_a_minute.ts";
 import type { Timer } from "../ports/clock.ts";
 import {

@@ -3,7 +3,7 @@
  * subject.
  */
 import { parseCron } from "../data/cron.ts";
-import { Fifo } from "../data/queues.ts";
+import { Fifo } from "../data/fifo.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { type LogSchedule, ttlSeconds } from "../ports/event_log.ts";
 import type { NewMessage } from "./new_message.ts";

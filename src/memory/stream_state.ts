@@ -1,6 +1,6 @@
 /** The messages of one stream in memory, on the side of the simulated server. */
 import { CatgaError } from "../error.ts";
-import { Fifo } from "../data/queues.ts";
+import { Fifo } from "../data/fifo.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { Appended, LogOptions, LogState, StoredMessage } from "../ports/event_log.ts";
 import { MessageList } from "./message_list.ts";

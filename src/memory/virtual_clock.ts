@@ -2,7 +2,7 @@
 import { nextTick } from "node:process";
 import { setImmediate } from "node:timers";
 import { checkNumber } from "../data/checks.ts";
-import { firstIndex } from "../data/queues.ts";
+import { firstIndex } from "../data/binary_search.ts";
 import { checkTimer, type Clock, type Timer } from "../ports/clock.ts";
 import { openOnce } from "../ports/open_once.ts";
 

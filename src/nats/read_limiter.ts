@@ -1,5 +1,5 @@
 /** Limits the number of concurrent reads of messages on one connection. */
-import { Gate } from "../data/queues.ts";
+import { Gate } from "../data/gate.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 import { JetStreamRefusal } from "./jetstream_refusal.ts";
 

@@ -1,5 +1,5 @@
 /** The consumers that the readers of one stream share in this process: as few as the limit for filters allows. */
-import { Gate } from "../data/queues.ts";
+import { Gate } from "../data/gate.ts";
 import type { KeptStream } from "./kept_stream.ts";
 import { SharedConsumer, type SharingReader } from "./shared_consumer.ts";
 

@@ -11,7 +11,7 @@
  */
 import { OnceAMinute } from "../ports/once_a_minute.ts";
 import type { Timer } from "../ports/clock.ts";
-import { fewAtOnce } from "../data/queues.ts";
+import { fewAtOnce } from "../data/gate.ts";
 import { isForbidden } from "../ports/transport.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { MARGIN } from "./expiry.ts";

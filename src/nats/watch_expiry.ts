@@ -7,7 +7,7 @@
  * An entry has expired by the server's clock, which is read again before that is relied on; or by the monotonic
  * clock, a ttl after this process received it, if it has not changed since.
  */
-import { fewAtOnce } from "../data/queues.ts";
+import { fewAtOnce } from "../data/gate.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { doubled, type Timer } from "../ports/clock.ts";
 import { OnceAMinute } from "../ports/once_a_minute.ts";

@@ -3,7 +3,7 @@
  * growing revisions, whichever server delivers it and however late. Also computes when an entry expires, which
  * entries of `@nats-io/kv` do not: docs/internals/packages.md, row `watch`.
  */
-import { fewAtOnce } from "../data/queues.ts";
+import { fewAtOnce } from "../data/gate.ts";
 import type { Change } from "../ports/key_value_store.ts";
 import type { BucketStream } from "./bucket_stream.ts";
 import { MARGIN, type StoredTime } from "./expiry.ts";

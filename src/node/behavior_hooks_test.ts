@@ -3,7 +3,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import type { Behavior } from "../contract/behavior.ts";
 import type { Observation } from "../contract/observer.ts";
 import type { Catga } from "../contract/running_node.ts";
-import { BehaviorHooks } from "./send_behaviors.ts";
+import { BehaviorHooks } from "./behavior_hooks.ts";
 
 // any object will do: the hooks only pass the app on
 const app = {} as Catga;

@@ -3,8 +3,8 @@
  * check for them at each send.
  */
 import { App, type AppParts } from "./app.ts";
-import { type AnyBehavior, type Attachment, checkAttachment, type OutgoingMessage } from "../contract/behavior.ts";
-import { checkStrings, isThenable, show } from "../data/checks.ts";
+import type { AnyBehavior, OutgoingMessage } from "../contract/behavior.ts";
+import { checkStrings, show } from "../data/checks.ts";
 import { checkContract } from "../contract/definition.ts";
 import type { ContextHost, ParentMessage } from "../dispatch/context_host.ts";
 import { abandoned } from "../dispatch/unfinished.ts";
@@ -17,8 +17,6 @@ import { checkKeepOptions, type EnqueueOptions, type KeepOptions } from "../cont
 import { checkSendOptions, type SendOptions } from "../contract/send_options.ts";
 import type { Result } from "../contract/result.ts";
 import type { BroadcastResult } from "../contract/sender.ts";
-import type { Catga } from "../contract/running_node.ts";
-import type { Observation, Observer } from "../contract/observer.ts";
 
 /**
  * Passes a message through the behaviors around sends. The innermost calls `go`, which sends the message with the given
@@ -284,61 +282,4 @@ function withHeaders<Options extends SendOptions>(
 ): Options | undefined {
   // the cast is safe: headers belong to every kind of options
   return headers === undefined ? options : { ...options, headers: { ...options?.headers, ...headers } } as Options;
-}
-
-// The observers that an app's behaviors return from `attach`: each gets the app's observations until it is detached.
-
-/** The attached behaviors of one app. */
-export class BehaviorHooks {
-  /** True if a behavior observes the app: only then does the app make the observations that are not logged. */
-  watched = false;
-  readonly #log: Observer;
-  readonly #attached: Attachment[] = [];
-
-  /** `log`: gets every observation, and an observation `fault` for each behavior that throws. */
-  constructor(log: Observer) {
-    this.#log = log;
-  }
-
-  /** The app's observer: passes an observation to the log, then to the observer of each behavior. */
-  readonly observe: Observer = (observation: Observation) => {
-    this.#log(observation);
-    for (const { observe } of this.#attached) {
-      this.#call("telling a behavior what happened", () => observe?.(observation));
-    }
-  };
-
-  /**
-   * Calls `attach` of every behavior, one after the other. Rejects with an error that an `attach` throws, or if it
-   * returned an invalid value.
-   */
-  async attach(behaviors: Iterable<AnyBehavior>, app: Catga): Promise<void> {
-    for (const { attach } of behaviors) {
-      const attachment: unknown = await attach?.(app);
-      if (attachment === undefined) continue;
-      checkAttachment(attachment);
-      this.#attached.push(attachment);
-      this.watched ||= attachment.observe !== undefined;
-    }
-  }
-
-  /** Calls `detach` of every behavior, once: further calls do nothing. */
-  detach(): void {
-    this.watched = false;
-    for (const { detach } of this.#attached.splice(0)) this.#call("detaching a behavior", () => detach?.());
-  }
-
-  /**
-   * Calls a function of a behavior. Logs the error that it throws, or rejects with: the type also accepts `async`
-   * functions.
-   */
-  #call(during: string, call: () => unknown): void {
-    const failed = (error: unknown) => this.#log({ type: "fault", during, error });
-    try {
-      const called = call();
-      if (isThenable(called)) Promise.resolve(called).catch(failed);
-    } catch (error) {
-      failed(error);
-    }
-  }
 }

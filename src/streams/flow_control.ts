@@ -6,7 +6,7 @@
  * carries the frames calls {@link ItemReceiver.doubt} when frames of either direction were lost.
  */
 import type { Window } from "../contract/stream.ts";
-import { Fifo } from "../data/queues.ts";
+import { Fifo } from "../data/fifo.ts";
 import type { ItemLine, ItemSource, ItemWriter, LineSender } from "../dispatch/item_ports.ts";
 
 /** The handler's end of a stream's flow control: keeps items until the reader has consumed them. */

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { catga, type Result, unwrap } from "../../mod.ts";
-import { fewAtOnce } from "../../src/data/queues.ts";
+import { fewAtOnce } from "../../src/data/gate.ts";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import type { Runtime } from "../processes/node_messages.ts";
 import { type Program, startProgram } from "../processes/node_process.ts";

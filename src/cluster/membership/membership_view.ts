@@ -4,7 +4,7 @@
  */
 import type { NodeChange, NodeInfo } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
-import { firstIndex } from "../../data/queues.ts";
+import { firstIndex } from "../../data/binary_search.ts";
 import { Member } from "./member.ts";
 import { HandledLists } from "./handled_lists.ts";
 

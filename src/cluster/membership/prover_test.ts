@@ -5,7 +5,7 @@ import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { Player } from "../../../test/support/stage.ts";
 import { MalformedCount } from "../wire/malformed_count.ts";
-import { processOf, Prover, proverOf } from "./unproven.ts";
+import { processOf, Prover, proverOf } from "./prover.ts";
 
 /** A prover of the process `a.1`, and what it reports. */
 function setUp() {

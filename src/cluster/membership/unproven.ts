@@ -5,15 +5,9 @@
  * server. Against floods of records, the number of kept records, and of pings a second for all of them together, is
  * limited.
  */
-import { bounceSubject, nodeSubject } from "../../contract/subjects.ts";
 import type { Clock, Timer } from "../../ports/clock.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { Fifo } from "../../data/queues.ts";
-import { publishIfOpen, type Subscription, type TransportMessage } from "../../ports/transport.ts";
-import { isEndpoint, Malformed, readFrame } from "../wire/frame.ts";
-import { PROTOCOL } from "../../version.ts";
-import type { EndpointOptions } from "../wire/endpoint.ts";
-import { HEADERS } from "../wire/malformed_count.ts";
+import { Fifo } from "../../data/fifo.ts";
 
 /** Dependencies of {@link Unproven} on the membership. */
 interface UnprovenOptions {
@@ -253,91 +247,3 @@ const PAUSES = [20, 40, 80, 160, 320, 640, 1_000];
  * `failure_detector.ts`.
  */
 const GONE = 900;
-
-// Pings processes that have a record and have exchanged no frame with this node, to find out if they exist. The pings
-// are sent from an endpoint of their own: anybody may have written the record, and pings from the node's own endpoint
-// would make it keep state for any process that a record names.
-
-/** Dependencies of a {@link Prover} on its node. */
-interface ProverOptions extends Pick<EndpointOptions, "transport" | "namespace" | "endpoint" | "malformed"> {
-  /** Called when the process at this endpoint has answered a ping. */
-  alive(endpoint: string): void;
-  /** Called when a ping to the process at this endpoint has bounced. */
-  bounced(endpoint: string): void;
-}
-
-/** Sends pings to unproven processes (which have a record and never answered), and reports answers and bounces. */
-export class Prover {
-  readonly #options: ProverOptions;
-  readonly #endpoint: string;
-  readonly #answers: string;
-  readonly #bounces: string;
-  readonly #subscriptions: readonly Subscription[];
-
-  /** Subscribes to answers and bounces at once. */
-  constructor(options: ProverOptions) {
-    const { transport, namespace } = this.#options = options;
-    this.#endpoint = proverOf(options.endpoint);
-    this.#answers = nodeSubject(namespace, this.#endpoint);
-    this.#bounces = bounceSubject(namespace, this.#endpoint);
-    this.#subscriptions = [
-      transport.subscribe(`${this.#answers}>`, {}, (message) => this.#onAnswer(message)),
-      transport.subscribe(`${this.#bounces}>`, {}, (message) => this.#onBounce(message)),
-    ];
-  }
-
-  /** Sends ping number `n` to the process at this endpoint. */
-  ping(endpoint: string, n: number): void {
-    const { transport, namespace } = this.#options;
-    const frame = `[${PROTOCOL},${n},${Math.round(transport.clock.now())},["p",${n}]]`;
-    const reply = `${this.#bounces}${endpoint}.${n}`;
-    publishIfOpen(transport, nodeSubject(namespace, endpoint, this.#endpoint), frame, { reply });
-  }
-
-  close(): void {
-    for (const subscription of this.#subscriptions) subscription.close();
-  }
-
-  #onAnswer({ subject, data, headers, noResponders }: TransportMessage): void {
-    if (noResponders) return;
-    const { malformed, alive } = this.#options;
-    const sender = subject.startsWith(this.#answers) ? subject.slice(this.#answers.length) : "";
-    if (!isEndpoint(sender)) return malformed.add(subject, "the sender is no endpoint");
-    if (headers !== undefined) return malformed.add(subject, HEADERS);
-    try {
-      readFrame(data);
-    } catch (error) {
-      if (!(error instanceof Malformed)) throw error;
-      return malformed.add(subject, error.message);
-    }
-    alive(sender);
-  }
-
-  /**
-   * Handles the bounce of a ping. Any client may publish to this subject; only a bounce by the server itself counts.
-   */
-  #onBounce({ subject, data, noResponders }: TransportMessage): void {
-    if (!noResponders || data.length > 0 || !subject.startsWith(this.#bounces)) return;
-    const place = subject.slice(this.#bounces.length);
-    this.#options.bounced(place.slice(0, place.lastIndexOf(".")));
-  }
-}
-
-/**
- * Returns the endpoint of the process that has sent a frame from this endpoint, which may be the process's prover:
- * its frames show that the process is alive.
- */
-export function processOf(endpoint: string): string {
-  return endpoint.endsWith(SUFFIX) ? endpoint.slice(0, -SUFFIX.length) : endpoint;
-}
-
-/** Returns the endpoint from which a process's {@link Prover} sends its pings. */
-export function proverOf(endpoint: string): string {
-  return endpoint + SUFFIX;
-}
-
-/**
- * Suffix that makes a process's endpoint its prover's endpoint; it is unambiguous, because endpoints end with letters
- * and digits.
- */
-const SUFFIX = "-ping";

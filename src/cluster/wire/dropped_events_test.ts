@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Observation } from "../../contract/observer.ts";
-import { DroppedEvents } from "./event_channel.ts";
+import { DroppedEvents } from "./dropped_events.ts";
 
 /** A count, and what it has told: how many ms after the start, of which contract, how many. */
 function counting() {

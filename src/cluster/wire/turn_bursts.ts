@@ -1,6 +1,6 @@
 /** Limits the bursts of stream items that one process sends in one turn of the event loop. */
 import type { Bursts } from "../../dispatch/item_ports.ts";
-import { Fifo } from "../../data/queues.ts";
+import { Fifo } from "../../data/fifo.ts";
 import type { Clock } from "../../ports/clock.ts";
 
 /**

@@ -4,7 +4,7 @@ import type { DeadLetter, DeadLetterOptions } from "../../contract/durable_messa
 import { checkKnown } from "../../data/checks.ts";
 import { byteLength } from "../../data/utf8.ts";
 import { toText } from "../../data/encoding.ts";
-import { Fifo } from "../../data/queues.ts";
+import { Fifo } from "../../data/fifo.ts";
 import { messageId, type ParkedState } from "../format/commit.ts";
 import { itemText } from "../format/group.ts";
 import { largestGroup } from "../format/group_text.ts";

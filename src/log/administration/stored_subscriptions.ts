@@ -2,7 +2,7 @@
  * Reads the stored subscriptions of a namespace, for processes that do not lead them: each subscription's state from
  * its commits, and its parked messages.
  */
-import { fewAtOnce } from "../../data/queues.ts";
+import { fewAtOnce } from "../../data/gate.ts";
 import { unavailable } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";

@@ -5,7 +5,7 @@
 import { readAnnouncement } from "../../contract/send_options.ts";
 import type { SubscriptionInfo } from "../../contract/durable_messages.ts";
 import type { NodeInfo } from "../../contract/node_info.ts";
-import { fewAtOnce } from "../../data/queues.ts";
+import { fewAtOnce } from "../../data/gate.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isReadable, readGroup } from "../format/group.ts";

@@ -7,7 +7,8 @@
 import type { AnyContract } from "../../contract/contract.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
-import { Fifo, Gate } from "../../data/queues.ts";
+import { Fifo } from "../../data/fifo.ts";
+import { Gate } from "../../data/gate.ts";
 import { CatgaError } from "../../error.ts";
 import { type Clock, delay } from "../../ports/clock.ts";
 import type { LogLoss, LogReader, LogState, LogStream, StoredMessage } from "../../ports/event_log.ts";

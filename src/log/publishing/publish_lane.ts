@@ -2,7 +2,7 @@
  * A queue of publications (messages to publish) with one subject, which keeps their order. Several publications
  * travel in one message of the stream, and few messages are sent at once.
  */
-import { Fifo } from "../../data/queues.ts";
+import { Fifo } from "../../data/fifo.ts";
 import { MOST_IN_GROUP } from "../format/group_text.ts";
 import type { Publication } from "./publication.ts";
 import { type LaneHost, PublicationGroup } from "./publication_group.ts";

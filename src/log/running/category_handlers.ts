@@ -1,19 +1,15 @@
-/**
- * The handlers of one contract (category) in one subscription, which run together for each message; and the message's
- * envelope, which their context reads.
- */
+/** The handlers of one contract (category) in one subscription, which run together for each message. */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { BatchSettings } from "../../contract/handler.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
-import type { Envelope } from "../../dispatch/context_host.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import type { MessageContext } from "../../dispatch/message_context.ts";
 import { withParsedPayload } from "../../dispatch/message_schema.ts";
 import { asResult, type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
 import { orderKeyOf } from "../../dispatch/routing_key.ts";
 import { CatgaError } from "../../error.ts";
-import { headersOf, type LoggedMeta } from "../format/logged_message.ts";
 import { type BatchRun, runBatch } from "./batch_run.ts";
+import { refusedOver } from "./run_answer.ts";
 
 /** The handlers of one contract in one subscription, as one. */
 export interface CategoryHandlers {
@@ -78,15 +74,6 @@ async function runTogether(
   return failed ?? { ok: true, value: undefined };
 }
 
-/**
- * Returns the outcome of a run, or a refusal if a rate limit refused the message before its handler began, because
- * that does not count as an attempt.
- */
-export function refusedOver(outcome: Outcome, ctx: MessageContext): Outcome {
-  if (outcome instanceof Refusal || outcome.ok || outcome.error.code !== "RATE_LIMITED") return outcome;
-  return ctx.execution.stage === "preparing" ? new Refusal("OVERLOADED", ctx) : outcome;
-}
-
 /** Wraps a handler of batches so that it takes single messages: it receives a batch of one message. */
 function ofOne(handler: DurableHandler): DurableHandler {
   return {
@@ -138,83 +125,3 @@ function asFinal(outcome: Outcome): Outcome {
   const error = new CatgaError(code, message, { details, node, final: true, cause: outcome.error });
   return outcome instanceof SchemaRefusal ? new SchemaRefusal(error) : { ok: false, error };
 }
-
-/** The message, or the batch, for which a {@link RunEnvelope} is made. */
-export interface Logged {
-  readonly id: string;
-  readonly attempt: number;
-  /** Position of the message in the log; `undefined` for a batch. */
-  readonly position: number | undefined;
-  readonly key: string | undefined;
-  readonly meta: LoggedMeta | null | undefined;
-  /** Token of the leader that has sent the message; `undefined` for read models, which have no leader. */
-  readonly fence: number | undefined;
-  /** Time at which the message was stored; see `Envelope.storedAt`. */
-  readonly storedAt?: number;
-}
-
-/**
- * Identifies a run. `call` is read only when needed. For a request of a leader, it also gives the deadline until
- * which the leader waits.
- */
-export interface RunOf {
-  readonly envelope: { readonly call: string };
-  dueAt?(now: number): number;
-}
-
-/**
- * The envelope of a message from the log, for the context of its handler. The object is kept small: one is made for
- * each run.
- */
-export class RunEnvelope implements Envelope {
-  readonly id: string;
-  readonly attempt: number;
-  readonly position: number | undefined;
-  readonly key: string | undefined;
-  readonly fence: number | undefined;
-  readonly storedAt: number | undefined;
-  readonly #meta: LoggedMeta | null | undefined;
-  readonly #run: RunOf;
-  #headers: Readonly<Record<string, string>> | undefined = undefined;
-
-  constructor({ id, attempt, position, key, meta, fence, storedAt }: Logged, run: RunOf) {
-    this.id = id;
-    this.attempt = attempt;
-    this.position = position;
-    this.key = key;
-    this.fence = fence;
-    this.storedAt = storedAt;
-    this.#meta = meta;
-    this.#run = run;
-  }
-
-  get call(): string {
-    return this.#run.envelope.call;
-  }
-
-  senderWaits(now: number): number | undefined {
-    return this.#run.dueAt?.(now);
-  }
-
-  get due(): number | undefined {
-    return this.#meta?.d;
-  }
-
-  get correlation(): string | undefined {
-    return this.#meta?.c;
-  }
-
-  get causation(): string | undefined {
-    return this.#meta?.a;
-  }
-
-  get ancestry(): readonly string[] {
-    return NO_ANCESTRY;
-  }
-
-  get headers(): Readonly<Record<string, string>> {
-    return this.#headers ??= headersOf(this.#meta);
-  }
-}
-
-const NO_ANCESTRY: readonly string[] = Object.freeze([]);

@@ -9,7 +9,8 @@ import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { localApp } from "../../../test/support/local_app.ts";
 import { counting } from "../../../test/support/schemas.ts";
-import { categoryHandlers, RunEnvelope } from "./category_handlers.ts";
+import { categoryHandlers } from "./category_handlers.ts";
+import { RunEnvelope } from "./run_envelope.ts";
 
 const Placed = event<{ n: number }>("Placed", { durable: true });
 const OK: Outcome = { ok: true, value: undefined };

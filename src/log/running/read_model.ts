@@ -7,14 +7,14 @@ import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import type { Observer } from "../../contract/observer.ts";
 import type { MaybePromise } from "../../contract/schema.ts";
 import type { ContextHost } from "../../dispatch/context_host.ts";
-import type { HandledCount } from "../../dispatch/contract_counts.ts";
+import type { HandledCount } from "../../dispatch/handled_count.ts";
 import { MessageContext } from "../../dispatch/message_context.ts";
 import { asResult, type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import type { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { CatgaError } from "../../error.ts";
 import { causeText } from "../../data/cause_text.ts";
 import { decodeText } from "../../data/encoding.ts";
-import { Fifo } from "../../data/queues.ts";
+import { Fifo } from "../../data/fifo.ts";
 import { type Clock, doubled, jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { FollowOptions, LogMark, LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { isReadable, readGroup } from "../format/group.ts";
@@ -22,7 +22,9 @@ import type { LoggedMessage } from "../format/logged_message.ts";
 import { categoryPatterns } from "../format/names.ts";
 import { copyJson } from "../format/run_request.ts";
 import { BatchRun, memberOf } from "./batch_run.ts";
-import { type BatchHandler, type CategoryHandlers, refusedOver, RunEnvelope } from "./category_handlers.ts";
+import type { BatchHandler, CategoryHandlers } from "./category_handlers.ts";
+import { refusedOver } from "./run_answer.ts";
+import { RunEnvelope } from "./run_envelope.ts";
 
 /** Options of a read model. */
 export interface ReadModelOptions {

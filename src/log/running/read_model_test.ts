@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { event } from "../../contract/definition.ts";
 import type { Observation } from "../../contract/observer.ts";
-import { HandledCount } from "../../dispatch/contract_counts.ts";
+import { HandledCount } from "../../dispatch/handled_count.ts";
 import type { HandlerRun } from "../../dispatch/handler_call.ts";
 import { type Outcome, Refusal } from "../../dispatch/outcome.ts";
 import { TurnBudget } from "../../dispatch/turn_budget.ts";

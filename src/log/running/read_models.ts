@@ -1,6 +1,6 @@
 /** The read models of a node: one for each subscription name among the handlers that run on every node. */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
-import { HandledCount } from "../../dispatch/contract_counts.ts";
+import { HandledCount } from "../../dispatch/handled_count.ts";
 import type { DurableHandler } from "../../dispatch/mediator.ts";
 import { TurnBudget } from "../../dispatch/turn_budget.ts";
 import { CatgaError } from "../../error.ts";

@@ -6,7 +6,6 @@ import type { MessageContext } from "../../dispatch/message_context.ts";
 import { type Outcome, Refusal, SchemaRefusal } from "../../dispatch/outcome.ts";
 import { CatgaError } from "../../error.ts";
 import { type FailedRun, MAX_ANSWER_CODE, MAX_ANSWER_MESSAGE, type RunAnswer } from "../format/run_request.ts";
-import { refusedOver } from "./category_handlers.ts";
 
 /** Answer to a leader: the message was handled. */
 export const DONE: Result<RunAnswer> = Object.freeze({ ok: true, value: 0 });
@@ -38,6 +37,15 @@ export function answerTo(given: Outcome, ctx: MessageContext, causes: boolean, o
   if (outage === 0 || error.final || ctx.execution.passedOn !== error) return { ok: true, value: answer };
   const [code, message, final, cause = null] = answer;
   return { ok: true, value: [code, message, final, cause, Math.ceil(outage)] satisfies RunAnswer };
+}
+
+/**
+ * Returns the outcome of a run, or a refusal if a rate limit refused the message before its handler began, because
+ * that does not count as an attempt.
+ */
+export function refusedOver(outcome: Outcome, ctx: MessageContext): Outcome {
+  if (outcome instanceof Refusal || outcome.ok || outcome.error.code !== "RATE_LIMITED") return outcome;
+  return ctx.execution.stage === "preparing" ? new Refusal("OVERLOADED", ctx) : outcome;
 }
 
 /**

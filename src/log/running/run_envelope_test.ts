@@ -1,6 +1,6 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { type Logged, RunEnvelope } from "./category_handlers.ts";
+import { type Logged, RunEnvelope } from "./run_envelope.ts";
 
 const LOGGED: Logged = { id: "m", attempt: 3, position: 1_025, key: "k", meta: undefined, fence: 7 };
 

@@ -21,7 +21,8 @@ import {
   STILL_RUNNING,
 } from "../format/run_request.ts";
 import { BatchRun, memberOf } from "./batch_run.ts";
-import { type CategoryHandlers, RunEnvelope } from "./category_handlers.ts";
+import type { CategoryHandlers } from "./category_handlers.ts";
+import { RunEnvelope } from "./run_envelope.ts";
 import type { LeaderToken } from "./leader_token.ts";
 import { PendingRun } from "./pending_run.ts";
 import { answerTo, DEPOSED, failureAnswer, lastAnswer, refusedAnswer } from "./run_answer.ts";

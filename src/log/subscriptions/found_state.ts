@@ -3,7 +3,7 @@
  * runs of earlier leaders), the state in the last commit, and the messages of the log that its predecessor left open.
  */
 import type { AnyContract } from "../../contract/contract.ts";
-import { fewAtOnce } from "../../data/queues.ts";
+import { fewAtOnce } from "../../data/gate.ts";
 import { delay, doubled, within } from "../../ports/clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { messageId, readMessageId } from "../format/commit.ts";

@@ -13,7 +13,7 @@ import {
 import { weight } from "../../data/rendezvous_hash.ts";
 import { doubled, jittered, type Random, type Timer } from "../../ports/clock.ts";
 import type { SendOptions } from "../../contract/send_options.ts";
-import type { HandledCount } from "../../dispatch/contract_counts.ts";
+import type { HandledCount } from "../../dispatch/handled_count.ts";
 import type { RunFailure, RunOutcome } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
 import { HandedOut } from "./handed_out.ts";

@@ -3,7 +3,8 @@
  * which fill a batch. The ledger decides; it neither waits nor sends. All changes since the last commit go into the
  * next one together. A message that must not begin before a commit is stored is returned by {@link Ledger.stored}.
  */
-import { DueHeap, Fifo } from "../../data/queues.ts";
+import { Fifo } from "../../data/fifo.ts";
+import { DueHeap } from "../../data/due_heap.ts";
 import { type Head, messageId, type ParkedState, type Place, type StoredState } from "../format/commit.ts";
 import { sequenceOf } from "../format/group_text.ts";
 import { type LoggedMessage, withPayload } from "../format/logged_message.ts";

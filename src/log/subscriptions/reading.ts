@@ -2,7 +2,7 @@
  * Reads the log for a subscription's leader: the messages of the subscription's categories behind its position, each
  * once.
  */
-import { Fifo } from "../../data/queues.ts";
+import { Fifo } from "../../data/fifo.ts";
 import { TurnBudget } from "../../dispatch/turn_budget.ts";
 import type { CatgaError } from "../../error.ts";
 import type { FollowOptions, LogLoss, LogReader, LogState, StoredMessage } from "../../ports/event_log.ts";

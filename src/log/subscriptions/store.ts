@@ -1,5 +1,5 @@
 /** The store of a subscription in the stream `catga_<ns>_subscriptions`: commits, parked messages, and requests. */
-import { fewAtOnce } from "../../data/queues.ts";
+import { fewAtOnce } from "../../data/gate.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { type Clock, delay, doubled } from "../../ports/clock.ts";
 import { type LogStream, messagesFrom, type StoredMessage, textOf } from "../../ports/event_log.ts";

@@ -3,7 +3,7 @@
  * its own, and watches the others.
  */
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
-import { fewAtOnce } from "../../data/queues.ts";
+import { fewAtOnce } from "../../data/gate.ts";
 import { CatgaError } from "../../error.ts";
 import { throughElection } from "../../ports/election.ts";
 import type { LogReader, LogStream, StoredMessage } from "../../ports/event_log.ts";

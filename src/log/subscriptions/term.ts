@@ -2,7 +2,7 @@
  * A term: the time in which this node leads a subscription. The node takes over the state of its predecessor, reads
  * the log, hands out messages to nodes, and commits its position.
  */
-import { HandledCount } from "../../dispatch/contract_counts.ts";
+import { HandledCount } from "../../dispatch/handled_count.ts";
 import type { SubscriptionHealth } from "../../contract/node_info.ts";
 import { CatgaError, isCatgaError } from "../../error.ts";
 import { delay, elapsed, type Stamp, stamp } from "../../ports/clock.ts";

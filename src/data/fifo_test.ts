@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { Fifo } from "./queues.ts";
+import { Fifo } from "./fifo.ts";
 
 describe("Fifo", () => {
   it("returns entries in the order in which they were added, whatever was removed in between", () => {

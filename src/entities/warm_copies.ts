@@ -1,0 +1,70 @@
+/** Entities that a node keeps in memory: the most recently used ones, up to a limit of bytes. */
+import type { EntityCopy } from "./entity_copy.ts";
+
+/** The copies of entities that a node keeps in memory. */
+export class WarmCopies {
+  /**
+   * By subject: the copies, oldest first. To make room, the first copy is removed, or moved to the end if it was used
+   * since it was put there. (Moving a copy at every use would take as much time as everything else here: V8, measured.)
+   */
+  readonly #copies: Map<string, KeptCopy> = new Map();
+  readonly #most: number;
+  #size = 0;
+
+  /** `most`: approximate maximum size of all copies together, in bytes. */
+  constructor(most: number = MAX_CACHE_SIZE) {
+    this.#most = most;
+  }
+
+  /** Approximate size of all copies, in bytes. */
+  get size(): number {
+    return this.#size;
+  }
+
+  get(subject: string): EntityCopy<unknown> | undefined {
+    return this.#copies.get(subject)?.copy;
+  }
+
+  /** Keeps a copy, which counts as used now. If there is no room, removes copies that were not used for long. */
+  keep(subject: string, copy: EntityCopy<unknown>): void {
+    const { size } = copy;
+    const kept = this.#copies.get(subject);
+    if (kept === undefined) {
+      this.#copies.set(subject, { copy, size, used: false });
+      this.#size += size;
+    } else {
+      this.#size += size - kept.size;
+      kept.copy = copy;
+      kept.size = size;
+      kept.used = true;
+    }
+    if (this.#size > this.#most) this.#forget();
+  }
+
+  #forget(): void {
+    // the loop ends: each copy is met twice at most, because `used` is false then
+    for (const [subject, kept] of this.#copies) {
+      if (this.#size <= this.#most) return;
+      this.#copies.delete(subject);
+      if (kept.used) this.#copies.set(subject, { ...kept, used: false });
+      else this.#size -= kept.size;
+    }
+  }
+
+  drop(subject: string): void {
+    const kept = this.#copies.get(subject);
+    if (kept === undefined) return;
+    this.#copies.delete(subject);
+    this.#size -= kept.size;
+  }
+}
+
+interface KeptCopy {
+  copy: EntityCopy<unknown>;
+  size: number;
+  /** True if the copy was used since it was put at the end of the list. */
+  used: boolean;
+}
+
+/** Default maximum size of all copies together, in bytes: 64 MB. */
+const MAX_CACHE_SIZE = 67_108_864;

@@ -1,8 +1,8 @@
 /** A queue, first in, first out. */
 
 /**
- * A queue whose oldest entry leaves first. The cost of an entry does not grow with the number of entries, as it does in a `Map`
- * whose entries come and go.
+ * A queue whose oldest entry leaves first. The cost of an entry does not grow with the number of entries, as it does in
+ * a `Map` whose entries come and go.
  */
 export class Fifo<T> {
   #items: T[] = [];

@@ -1,4 +1,6 @@
-/** The observers that an app's behaviors return from `attach`: each gets the app's observations until it is detached. */
+/**
+ * The observers that an app's behaviors return from `attach`: each gets the app's observations until it is detached.
+ */
 import { type AnyBehavior, type Attachment, checkAttachment } from "../contract/behavior.ts";
 import { isThenable } from "../data/checks.ts";
 import type { Catga } from "../contract/running_node.ts";

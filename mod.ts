@@ -96,6 +96,7 @@ export type {
   NotDurable,
   NotIdempotent,
   Ordered,
+  PlainCommandOptions,
   QueryOptions,
   RequestOptions,
   TransientEventOptions,

@@ -1,7 +1,6 @@
 /** How long the compiler takes for contracts: `deno check` of generated programs. */
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import process from "node:process";
@@ -11,11 +10,16 @@ import type { Measure } from "./section.ts";
 
 /** Measures `deno check`; with Bun, that of the `deno` on the PATH. */
 export const types: Measure = async (_stage, effort) => {
-  const folder = await mkdtemp(join(tmpdir(), "catga-types-"));
+  // within the project, whose package.json says which zod it is
+  const cache = fileURLToPath(new URL(".cache/", ROOT));
+  await mkdir(cache, { recursive: true });
+  const folder = await mkdtemp(join(cache, "types-"));
   try {
     const programs = [
       { name: ONE, text: contracts(1) },
       { name: "200 contracts", text: contracts(200) },
+      { name: ZOD_ALONE, text: schemas(200, byHand) },
+      { name: WITH_SCHEMAS, text: schemas(200, withContracts) },
       { name: "a model with 1 reference to itself", text: recursive(1) },
       { name: "a model with 3 references to itself", text: recursive(3) },
       { name: "a model with 8 references to itself", text: recursive(8) },
@@ -32,9 +36,13 @@ export const types: Measure = async (_stage, effort) => {
       unit: "ms",
       columns: ["takes"],
       rows: [...rounds].map(([name, cells]) => ({ name, cells: [cells] })),
-      pairs: programs.slice(1).map(({ name }) => ({ row: name, against: ONE })),
+      pairs: [
+        ...programs.slice(1).map(({ name }) => ({ row: name, against: ONE })),
+        { row: WITH_SCHEMAS, against: ZOD_ALONE },
+      ],
       notes: [
         "each contract has two models of its own, a handler and a send; the rest is the start of Deno, and the types of Catga",
+        "by hand: the same schemas, a function that takes and returns their types, and a call of a send with these types",
       ],
     }];
   } finally {
@@ -43,6 +51,8 @@ export const types: Measure = async (_stage, effort) => {
 };
 
 const ONE = "one contract";
+const WITH_SCHEMAS = "200 contracts with schemas of zod";
+const ZOD_ALONE = "200 functions with schemas of zod, by hand";
 const ROOT = new URL("../../", import.meta.url);
 let checks = 0;
 
@@ -78,6 +88,57 @@ export const place${n} = Place${n}.handle(({ lines }) => [...lines]);
 export const send${n} = (app: Catga) => app.send(Place${n}, { id: "a", at: new Date(), lines: [] });
 `).join("");
 }
+
+/** A program with two schemas for each of `count` contracts. `use`: the lines that use the schemas of one of them. */
+function schemas(count: number, use: { readonly names?: string; readonly lines: (n: number) => string }): string {
+  const catga = use.names === undefined ? "" : importing(use.names);
+  return `${catga}import { z } from "zod";\n` + Array.from({ length: count }, (_, n) => `
+export const Order${n} = z.object({
+  id: z.string(),
+  at: z.date(),
+  tags: z.array(z.string()).optional(),
+  kind: z.enum(["a${n}", "b", "c"]),
+  lines: z.array(z.object({
+    sku: z.string(),
+    price: z.object({ cents: z.number().int(), currency: z.enum(["EUR", "USD"]) }),
+  })),
+});
+export const Placed${n} = z.object({
+  total: z.number(),
+  lines: z.array(z.object({ sku: z.string(), left: z.number() })),
+});
+${use.lines(n)}`).join("");
+}
+
+const withContracts = {
+  names: "type Catga, command",
+  lines: (n: number) => `
+export const Place${n} = command("Place${n}", {
+  input: Order${n},
+  output: Placed${n},
+  idempotent: true,
+  key: ({ id }) => id,
+});
+export const place${n} = Place${n}.handle(({ lines }) => ({
+  total: lines.length,
+  lines: lines.map(({ sku }) => ({ sku, left: 1 })),
+}));
+export const send${n} = (app: Catga) => app.send(Place${n}, { id: "a", at: new Date(), kind: "b", lines: [] })
+  .then((result) => result.ok ? result.value.total : 0);
+`,
+};
+
+const byHand = {
+  lines: (n: number) => `
+export const place${n} = ({ lines }: z.output<typeof Order${n}>): z.input<typeof Placed${n}> => ({
+  total: lines.length,
+  lines: lines.map(({ sku }) => ({ sku, left: 1 })),
+});
+export const send${n} = (
+  send: (name: string, input: z.input<typeof Order${n}>) => Promise<z.output<typeof Placed${n}> | undefined>,
+) => send("Place${n}", { id: "a", at: new Date(), kind: "b", lines: [] }).then((result) => result?.total ?? 0);
+`,
+};
 
 function recursive(references: number): string {
   const members = Array.from({ length: references }, (_, n) => `  readonly other${n}?: Model;\n`).join("");

@@ -105,12 +105,19 @@ export type KeyedCommandOptions<In, Out, F extends string = AnyCode, Payload = I
   & (Ordered | Keyed)
   & NotIdempotent;
 
-/** Options of a command that is idempotent (one recorded result for each message id). */
+/** Options of a command that is idempotent (one recorded result for each message id) and not durable. */
 export type IdempotentCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
   & AnyCommandOptions<In, Out, F, Payload, Returned>
-  & MaybeDurable
+  & NotDurable
   & (Ordered | Keyed | Keyless)
   & Idempotent;
+
+/** Options of a command that has no key, and is neither idempotent nor durable. */
+export type PlainCommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
+  & AnyCommandOptions<In, Out, F, Payload, Returned>
+  & NotDurable
+  & Keyless
+  & NotIdempotent;
 
 /** Options that every command and every query may have. */
 export interface RequestOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> {

@@ -25,6 +25,7 @@ import {
   type EventOptions,
   type IdempotentCommandOptions,
   type KeyedCommandOptions,
+  type PlainCommandOptions,
   type QueryOptions,
 } from "./contract_options.ts";
 import type { SendableName } from "./sendable.ts";
@@ -174,6 +175,19 @@ export interface EmittedEvent<In, Payload = In> extends DurableEvent<In, Payload
  */
 export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
   name: SendableName<In, Returned>,
+  options?: PlainCommandOptions<In, Out, F, Payload, Returned>,
+): Command<In, Out, F, Payload, Returned>;
+/**
+ * Defines an idempotent command that is not durable. The compiler tries one overload after the other, and infers the
+ * types from the schemas for each: so the most frequent combinations of options come first.
+ */
+export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
+  name: SendableName<In, Returned>,
+  options: IdempotentCommandOptions<In, Out, F, Payload, Returned>,
+): Command<In, Out, F, Payload, Returned>;
+/** Defines a durable command that has a key, and is not idempotent. */
+export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
+  name: SendableName<In, Returned>,
   options: DurableKeyedCommandOptions<In, Out, F, Payload, Returned>,
 ): DurableKeyedCommand<In, Out, F, Payload, Returned>;
 /** Defines a durable command. */
@@ -186,11 +200,6 @@ export function command<In = void, Out = void, F extends string = AnyCode, Paylo
   name: SendableName<In, Returned>,
   options: KeyedCommandOptions<In, Out, F, Payload, Returned>,
 ): KeyedCommand<In, Out, F, Payload, Returned>;
-/** Defines an idempotent command. */
-export function command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>(
-  name: SendableName<In, Returned>,
-  options: IdempotentCommandOptions<In, Out, F, Payload, Returned>,
-): Command<In, Out, F, Payload, Returned>;
 /**
  * Defines any command. This last overload takes every option, because the compiler reports only the errors of the last
  * overload.

@@ -12,7 +12,8 @@
  * the compiler says why:
  * `Argument of type '"Pay"' is not assignable to parameter of type '"cannot be sent: payload.account.close"'`.
  */
-export type SendableName<In, Returned = void> = [In, Returned] extends [Sendable<In>, Sendable<Returned>] ? string
+export type SendableName<In, Returned = void> = [In, Returned] extends [PlainData, PlainData] ? string
+  : [In, Returned] extends [Sendable<In>, Sendable<Returned>] ? string
   : `cannot be sent: ${Unsendable<In> | Unsendable<Returned, "result">}`;
 
 /**
@@ -62,6 +63,15 @@ type Leaf =
   | ArrayBuffer
   | ArrayBufferView
   | Temporal;
+
+/**
+ * Values made of leaves, arrays and objects without a symbol as key: most schemas describe such values. The compiler
+ * compares a type with this one without making a further type; {@link Sendable} makes one for each object. Interfaces
+ * and classes, which have no index signature, are left to {@link Sendable}.
+ *
+ * @internal
+ */
+type PlainData = Leaf | readonly PlainData[] | { readonly [key: string]: PlainData; readonly [key: symbol]: never };
 
 /**
  * A type of the global `Temporal`, recognized by its tag, because the types of older TypeScript lack `Temporal`.

@@ -123,7 +123,7 @@ async function start(options: CatgaOptions): Promise<Catga> {
     // 3. Make the app: its handlers, and the state that it shares with other nodes. No message reaches the app yet.
     const mediator = new Mediator(registrations, behaviors, observer, { clock, random, logger: options.logger });
     const { durable } = mediator;
-    // before the first command, which would wait for it
+    // opened here, because otherwise the first idempotent command would wait until the state is open
     if (mediator.handled.some(({ options }) => "idempotent" in options && options.idempotent)) await parts.state();
     const workflows = registrations.flatMap(({ handler }) => handler["~handler"].workflow ?? []);
     const decided = registrations.flatMap(({ handler }) => handler["~handler"].entity?.definition ?? []);
@@ -312,7 +312,7 @@ async function connect(
   { id, namespace, observer }: { id: string; namespace: string; observer: Observer },
 ): Promise<Link> {
   const { nats, network, transport: client } = options;
-  // load the cluster beside the client of NATS; an error is thrown where it is awaited
+  // loads the code of the cluster while the client of NATS connects; a failed load is thrown where the code is awaited
   if (nats !== undefined || network !== undefined) parts.cluster().catch(() => {});
   const onError = (error: unknown) => observer({ type: "fault", during: "taking a message", error });
   const permitted = () => Promise.resolve();

@@ -69,7 +69,7 @@ export type Code = ErrorCode | AnyCode;
 /** Any string, as a failure code; editors still suggest the known codes. */
 export type AnyCode = string & Record<never, never>;
 
-/** Options of a {@link CatgaError}. */
+/** Options of a {@link CatgaError}, an error with a code. */
 export interface CatgaErrorOptions {
   /** True if a retry may help. Catga itself does not retry a failure that a handler returned. Default: `false`. */
   retryable?: boolean | undefined;

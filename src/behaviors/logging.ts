@@ -6,7 +6,7 @@ import type { LogFields, Logger } from "../contract/observer.ts";
 import { loggedPayload } from "../contract/redaction.ts";
 import { messageLabel, printable } from "../data/printable.ts";
 
-/** Options of {@link logging}. */
+/** Options of {@link logging}, the behavior that writes a log line for each handled message. */
 export interface LoggingOptions {
   /**
    * Where the lines go. Default: the app's `logger`; if the app has none, the console, with the time and without

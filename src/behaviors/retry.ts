@@ -6,7 +6,7 @@ import { checkInteger, checkKnown, checkNumber, isStringArray, MAX_TIMEOUT, show
 import type { Abortable } from "../contract/context.ts";
 import { fail } from "../contract/result.ts";
 
-/** Options of {@link retry}. */
+/** Options of {@link retry}, the behavior that runs a failed handler again. */
 export interface RetryBehaviorOptions {
   /** Maximum number of runs of the handler, including the first: 2 to 1,000. Default: 3. */
   attempts?: number | undefined;
@@ -124,7 +124,7 @@ export function timeout(ms: number): Behavior {
 
 // `rateLimit()`: a limit of messages per time, by a token bucket.
 
-/** Options of {@link rateLimit}. */
+/** Options of {@link rateLimit}, the behavior that limits the number of messages per time. */
 export interface RateLimitOptions {
   /**
    * Number of messages that pass in `per` ms, on average: more than 0, at most 1,000,000,000, and at least one in ten

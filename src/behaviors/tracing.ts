@@ -160,13 +160,13 @@ class Spans {
       },
     }, outside);
     const { spanId } = span.spanContext();
-    if (!api.isSpanContextValid(span.spanContext())) return await next(); // no SDK any more
+    if (!api.isSpanContextValid(span.spanContext())) return await next(); // no SDK is registered any more
     const inside = api.trace.setSpan(outside, span);
     const recording = span.isRecording();
     if (recording) this.#sends.set(spanId, span);
     try {
       return this.#ended(api, span, node, await api.context.with(inside, () => next(inject(api, inside))));
-    } catch (error) { // a send rejects for misuse
+    } catch (error) { // the send was rejected for misuse
       this.#threw(api, span, error);
       throw error;
     } finally {

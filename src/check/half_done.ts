@@ -31,8 +31,8 @@ export interface RunStores {
 }
 
 /**
- * Resolves with findings for open runs that would not continue correctly with the program's handlers. Rejects like
- * `LogStream.read`.
+ * Resolves with findings for open runs that would not continue correctly with the program's handlers. Rejects with
+ * `UNAVAILABLE` or `CLOSED` if a run cannot be read.
  */
 export async function checkRuns({ workflows, signals }: Program, stores: RunStores): Promise<Finding[]> {
   const { namespace, entities, clock, progress } = stores;

@@ -69,8 +69,6 @@ export async function checkStored(program: Program, stores: Stores): Promise<Fin
   return tally.findings();
 }
 
-// --- the log ---
-
 async function checkLog({ contracts, entities }: Program, stores: Stores, tally: Tally): Promise<void> {
   const { namespace } = stores;
   for (const [name, { contract, handled, subscriptions, fromStart }] of contracts) {
@@ -217,8 +215,6 @@ function decoded(text: string): unknown {
   }
 }
 
-// --- entities ---
-
 /** The state of an entity while its events are applied; `undefined` in its place: its events are no longer applied. */
 interface Replayed {
   version: number;
@@ -309,8 +305,6 @@ function reasonOf(event: string, error: unknown): string {
   return isOurs ? `stored events cannot be applied: ${text}` : `the function that applies ${event} throws: ${text}`;
 }
 
-// --- results of idempotent commands ---
-
 async function checkResults({ contracts }: Program, stores: Stores, tally: Tally): Promise<void> {
   const { idempotency } = stores;
   if (idempotency === undefined) return;
@@ -336,11 +330,9 @@ async function checkResults({ contracts }: Program, stores: Stores, tally: Tally
   }
 }
 
-// --- helpers ---
-
 /**
- * Calls `take` with the messages that a subject (a pattern) has now, in order, one after the other. Rejects like
- * `LogStream.read`, and with errors of `take`.
+ * Calls `take` with the messages that a subject (a pattern) has now, in order, one after the other. Rejects with
+ * `UNAVAILABLE` or `CLOSED` if they cannot be read, and with an error of `take`.
  */
 async function eachMessage(
   { progress, clock }: Stores,

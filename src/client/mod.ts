@@ -29,7 +29,7 @@ export interface ClientEdge<E extends EdgeEntries> {
   readonly "~entries"?: E;
 }
 
-/** Options of {@link client}. */
+/** Options of {@link client}, which calls the contracts of an edge. */
 export interface ClientOptions {
   /** Headers of each request, or a function that returns them, for instance with a token. Default: none. */
   headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>) | undefined;

@@ -75,14 +75,14 @@ export class SealedTransport implements Transport {
     const isSealed = data.length > 0 && this.#seals(subject);
     if (!isSealed && this.#out.isIdle) return this.#transport.publish(subject, data, options);
     const bytes = typeof data === "string" ? encode(data) : data.slice();
-    for (const [name, value] of Object.entries(options?.headers ?? {})) checkHeader(name, value); // throws at once
+    for (const [name, value] of Object.entries(options?.headers ?? {})) checkHeader(name, value); // throws if invalid
     const [size, limit] = [messageSize({ data: bytes, headers: options?.headers }), this.maxPayload];
     if (size > limit) {
       throw new CatgaError("TOO_LARGE", `a message of ${size} bytes is over the limit of ${limit} with a codec`);
     }
     checkSubject(subject); // checked here, so that a wrong subject throws at once
     if (options?.reply !== undefined) checkSubject(options.reply);
-    // called at once, because on a closed connection `publish` throws
+    // passed on at once, because on a closed connection `publish` throws
     if (this.#transport.status.state === "closed") return this.#transport.publish(subject, bytes, options);
     const given = { ...options, ...(options?.headers === undefined ? {} : { headers: { ...options.headers } }) };
     const publish = (sealed: Uint8Array) => this.#transport.publish(subject, sealed, given);

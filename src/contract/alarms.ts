@@ -172,7 +172,7 @@ export function isBusiness(code: string): boolean {
 
 /**
  * Returns true for a code which says that a handler broke (it threw, timed out, …); false for a code that the handler
- * chose itself, and for failures of messages that reached no handler.
+ * returned by `fail`, and for failures of messages that reached no handler.
  */
 export function isHandlerFailing(code: string): boolean {
   return !isBusiness(code) && !NOT_HANDLER.has(code);
@@ -204,7 +204,7 @@ export function alarmsOf(observed: Observed, before: readonly Alarm[] = []): rea
 function withOther(known: Alarm, { about, message, count }: Pick<Alarm, "about" | "message" | "count">): Alarm {
   const begin = misfitsOf(about);
   const more = message.startsWith(begin) ? message.slice(begin.length) : message;
-  // the alarm's text names only the mismatches of the first senders
+  // a further mismatch changes nothing: the alarm's text names only those of the first senders
   if (known.count >= MOST_MISFITS || known.message.includes(more.slice(0, -1))) return known;
   return { ...known, count: known.count + count, message: `${known.message.slice(0, -1)}; ${more}` };
 }
@@ -229,7 +229,7 @@ function* raised(observed: Observed): Iterable<Raised> {
     yield { kind: "disconnected", about: "NATS", severity: "error", count: 1, message, since: disconnected.since };
   }
   for (const node of nodes) yield* ofNode(node, now);
-  const full = others.some(({ kind }) => kind === "store-full"); // a node reports it when its write was refused
+  const full = others.some(({ kind }) => kind === "store-full"); // a node raises this alarm when its write was refused
   for (const contract of asDeclared(contracts)) yield* ofContract(contract, now, full);
   for (const subscription of subscriptions) yield* ofSubscription(subscription, full);
   for (const group of letters) yield* ofLetters(group, now);

@@ -59,7 +59,7 @@ export interface Behavior<F extends string = never> {
 /** Any behavior, whatever its failure codes. */
 export type AnyBehavior = Behavior<string>;
 
-/** The message that a {@link Behavior} handles. */
+/** The message that a {@link Behavior}, a function around a handler, handles. */
 export interface BehaviorMessage {
   /** The contract whose handler is called. */
   readonly contract: AnyContract;
@@ -101,7 +101,7 @@ export type SendBehavior = (
   next: (headers?: Readonly<Record<string, string>>) => Promise<Result<unknown>>,
 ) => MaybePromise<Result<unknown>>;
 
-/** The send that a {@link SendBehavior} wraps. */
+/** The message whose send a {@link SendBehavior}, a function around sends, wraps. */
 export interface OutgoingMessage {
   /**
    * The method that was called; `"send"` for each message of `sendAll`. The value of a broadcast is the array of its

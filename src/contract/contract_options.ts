@@ -77,7 +77,7 @@ export type QueryOptions<In, Out, F extends string = AnyCode, Payload = In, Retu
   & RequestOptions<In, Out, F, Payload, Returned>
   & (Ordered | Keyed | Keyless);
 
-/** Options of {@link command}, in every allowed combination. */
+/** Options of {@link command}, which defines a command, in every allowed combination. */
 export type CommandOptions<In, Out, F extends string = AnyCode, Payload = In, Returned = Out> =
   & AnyCommandOptions<In, Out, F, Payload, Returned>
   & MaybeDurable

@@ -144,7 +144,7 @@ export interface Handler {
   readonly "~handler": HandlerBody;
 }
 
-/** Internal parts of a {@link Handler}. */
+/** Internal parts of a {@link Handler}, a function that handles the messages of a contract. */
 export interface HandlerBody {
   /** The function given to `handle` or `on`. */
   readonly fn: (payload: unknown, ctx: Context) => unknown;
@@ -170,7 +170,7 @@ export type Handlers = Handler | HandlerModule | readonly Handlers[];
 /** A module namespace; `catga` ignores its exports that are neither handlers nor arrays or modules of handlers. */
 export type HandlerModule = { readonly [name: string]: unknown };
 
-/** Returns true if a value is a {@link Handler}. */
+/** Returns true if a value is a {@link Handler}, as `handle` or `on` of a contract returns it. */
 export function isHandler(value: unknown): value is Handler {
   return typeof value === "object" && value !== null && Object.hasOwn(value, "~handler");
 }

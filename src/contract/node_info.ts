@@ -60,7 +60,7 @@ export interface NodeChange {
   readonly node: NodeInfo;
 }
 
-/** A request, as the {@link Strategy} that chooses its node gets it. */
+/** A request, as the {@link Strategy} (function that chooses a node) gets it. */
 export interface RouteRequest {
   /** The routing key; absent if neither the send nor the contract gives one. */
   readonly key?: string | undefined;

@@ -67,7 +67,10 @@ export interface ContractStats {
   readonly handled: number;
   /** Number of failed runs, and of requests refused before a handler got them (`OVERLOADED`, for instance), by code. */
   readonly failed: Readonly<Record<string, number>>;
-  /** Code and message of the last failure that a handler did not choose itself; a long text is cut. */
+  /**
+   * Code and message of the last failure that says that a handler broke (it threw, timed out, …), unlike a failure that
+   * it returned by `fail`; a long text is cut.
+   */
   readonly failure?: string;
   /** Number of handlers of the contract that run, except handlers that return at once. */
   readonly inHand: number;

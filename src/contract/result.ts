@@ -9,7 +9,7 @@ import type { SendableDetails } from "./sendable.ts";
  */
 export type Result<T, F extends string = AnyCode> = Success<T> | Failure<F>;
 
-/** A {@link Result} with a value. */
+/** A success: a {@link Result} with a value. */
 export interface Success<T> {
   /** Distinguishes a success from a failure. */
   readonly ok: true;
@@ -31,7 +31,7 @@ export interface Failure<F extends string = AnyCode> {
   readonly error: CatgaError<F>;
 }
 
-/** Options of {@link fail}. */
+/** Options of {@link fail}, which makes the failure that a handler returns. */
 export interface FailOptions<D = unknown> extends Omit<CatgaErrorOptions, "node" | "details"> {
   /** Data for the sender's program. It crosses the wire, so it must be a value that can be sent. */
   details?: SendableDetails<D>;

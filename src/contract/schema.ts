@@ -93,7 +93,9 @@ export function schemaThrew({ details }: CatgaError): boolean {
 
 const THREW = Object.freeze([Object.freeze({ message: "the schema threw", path: Object.freeze([]) })]);
 
-/** Returns the message of the first issue in an error that {@link validate} made. */
+/**
+ * Returns the message of the first issue that a schema found, from the error that {@link validate} made of the issues.
+ */
 export function firstIssue({ details }: CatgaError): string {
   // `validate` makes such details
   return (details as readonly SchemaIssue[])[0]?.message ?? "no reason given";

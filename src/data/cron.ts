@@ -60,7 +60,7 @@ export function parseLocalCron(pattern: string, zone = "UTC"): Cron {
 /**
  * Returns a cron pattern with which nats-server fires at each time that Catga promises ({@link parseLocalCron}); it may
  * also fire at other times, which {@link isNeedlessFiring} detects. `undefined`: for `YEARS` years from `now` on, the
- * program's own pattern fires exactly at the promised times. Throws like {@link parseCron}.
+ * program's own pattern fires exactly at the promised times. Throws a `RangeError` for an invalid pattern or time zone.
  */
 export function serverCron(pattern: string, zone: string | undefined, now: number): string | undefined {
   if (zone === undefined || zone === "UTC") return undefined;
@@ -86,7 +86,7 @@ export function serverCron(pattern: string, zone: string | undefined, now: numbe
 export interface CountedCron {
   readonly cron: string;
   readonly zone: string;
-  /** The pattern that the server got, made by {@link serverCron}; `undefined`: the program's own. */
+  /** The pattern with which the server fires, made by {@link serverCron}; `undefined`: the program's own pattern. */
   readonly server: string;
 }
 

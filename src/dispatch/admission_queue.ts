@@ -53,7 +53,7 @@ export interface Backlog {
   readonly endedAt: number;
 }
 
-/** Options of an {@link AdmissionQueue}. */
+/** Options of an {@link AdmissionQueue}, which lets a limited number of entries run at once. */
 interface AdmissionQueueOptions {
   /** Maximum number of entries that run at once. */
   readonly limit: number;

@@ -56,8 +56,7 @@ export function fold<Ctx extends Context>(
           outcome = inner(payload, ctx);
           return given = outcome instanceof Promise ? outcome : Promise.resolve(outcome);
         });
-        // the behavior returned the result of `next` unchanged, which was checked, and whose outcome may be known
-        // already
+        // the behavior returned the result of `next` unchanged: `next` has checked it already, and may know its outcome
         if (result === given && outcome !== undefined) return outcome;
         if (!isThenable(result)) return checked(result, ctx);
         return Promise.resolve(result).then((result) => checked(result, ctx), (error) => caught(error, ctx));

@@ -10,7 +10,7 @@ import { LATENCY_BUCKETS, latencyBucket } from "../data/latency_buckets.ts";
 import type { Clock } from "../ports/clock.ts";
 import { type Outcome, Refusal } from "./outcome.ts";
 
-/** The counts of one contract on one node, as {@link ContractStats} reports them. */
+/** The counts of one contract on one node: of its messages, failures and durations ({@link ContractStats}). */
 export class ContractCounts {
   readonly name: string;
   readonly kind: Kind;
@@ -269,7 +269,7 @@ function count(codes: Map<string, number>, code: string): void {
 const EXPIRED = new WeakSet<CatgaError>();
 const MAX_CONTRACTS = 16_384; // contracts; their names may come from anywhere, such as a gateway's clients
 const MAX_CODES = 64;
-const MOST_OF_FAILURE = 400; // characters
+const MOST_OF_FAILURE = 400; // characters, to which the text of a failure is cut
 /** Time between two measured runs, in ms, below which fewer runs are measured. */
 const OFTEN = 1;
 /** Maximum number of runs for which one measured run counts. */

@@ -164,10 +164,7 @@ export class Execution extends Deadlined {
     return released && Promise.all(released);
   }
 
-  /**
-   * Begins a scope of locks, and returns a function that releases the locks requested since then; see
-   * {@link Abortable.lockScope}.
-   */
+  /** Begins a scope of locks, and returns a function that releases the locks requested since then. */
   lockScope(): () => Promise<unknown> | undefined {
     const scope = ++this.#scope;
     return () => this.releaseLocks(scope);

@@ -76,7 +76,7 @@ export class Mediator {
     return this.#contracts.map(({ name }) => name);
   }
 
-  /** By position in {@link Mediator.names}: the kind of the contract, a letter each. */
+  /** The kinds of the contracts in {@link Mediator.names}, at the same positions: a letter each. */
   get kinds(): string {
     return this.#contracts.map(({ kind }) => kind[0]).join("");
   }
@@ -86,7 +86,7 @@ export class Mediator {
     return this.#contracts;
   }
 
-  /** The names of the contracts for which {@link Mediator.find} returns handlers. */
+  /** The names of all contracts for which this node has handlers, Catga's internal contracts included. */
   get served(): readonly string[] {
     return [...this.#dispatches.keys(), ...this.#internal.keys()];
   }

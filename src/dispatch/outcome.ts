@@ -47,7 +47,7 @@ export function ofAnotherVersion(error: CatgaError): CatgaError {
   return error;
 }
 
-/** Returns true for an error marked by {@link ofAnotherVersion}. */
+/** Returns true for the error of an entity's stored event that another version of the program may be able to apply. */
 export function isOfAnotherVersion(error: unknown): boolean {
   return OF_ANOTHER_VERSION.has(error as object);
 }

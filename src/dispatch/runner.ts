@@ -32,7 +32,7 @@ export interface Receipt {
   readonly counts: ContractCounts;
 }
 
-/** Options of a {@link Runner}. */
+/** Options of a {@link Runner}, which runs the handlers of a node. */
 interface RunnerOptions {
   readonly host: ContextHost;
   readonly mediator: Mediator;

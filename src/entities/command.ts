@@ -22,7 +22,7 @@ import { type FoundCommand, PROMISED, SKEW, type Sought } from "./stored_command
 import { numberOf } from "./recent_commands.ts";
 import type { Asking } from "./turns.ts";
 
-/** What a {@link PendingCommand} is made from. */
+/** What a {@link PendingCommand}, a command that waits for its entity, is made from. */
 interface PendingCommandOptions {
   readonly host: EntitiesHost;
   readonly body: EntityBody;
@@ -427,7 +427,7 @@ function withRedactions(
 
 /** Maximum number of times that a command is decided again after conflicts. */
 const MOST_CONFLICTS = 8;
-const ANSWER_MARGIN = 50; // ms
+const ANSWER_MARGIN = 50; // ms that are left for the answer to the sender
 
 // The events of a command, encoded as they are stored, so that neither this process nor another can change them any
 // more.

@@ -160,7 +160,7 @@ export class EntityStream {
       // not up to date: a server that lags behind may have messages that the leader has lost
       if (copy.sequence === end.sequence && !isAt(copy, end)) throw this.#unread(subject);
     } else if (known === undefined) {
-      copy.pass(end, mark); // a snapshot has no time
+      copy.pass(end, mark); // copied from the message: a snapshot lacks its time
       copy.since = end.time + 1;
     }
     copy.epoch = epoch;
@@ -189,14 +189,17 @@ export class EntityStream {
     return this.#wasRead(last === undefined ? copy : await this.#advance(copy, { upTo, due, noted: false }));
   }
 
-  /** Reads later messages into a copy that is valid by {@link EntityStream.trusts}. */
+  /**
+   * Reads an entity's later messages into its copy, for which the method {@link EntityStream.trusts} has returned true.
+   */
   async readOn<State>(copy: EntityCopy<State>, due: number): Promise<EntityCopy<State>> {
     return await this.#advance(copy, { upTo: 0, due, noted: false });
   }
 
   /**
    * Calls `onMessage` with the messages of a subject that were stored since a time (of the server), in order, up to the
-   * message with the sequence `upTo`, which exists. Rejects like {@link EntityStream.current}.
+   * message with the sequence `upTo`, which exists. Rejects with `UNAVAILABLE` if that takes longer than `due`, by the
+   * monotonic clock.
    */
   async since(
     subject: string,
@@ -251,8 +254,8 @@ export class EntityStream {
   }
 
   /**
-   * Reads messages into a copy, up to the message with the sequence `upTo` at least, which exists; with 0, all
-   * messages.
+   * Reads an entity's messages into its copy, up to the existing message with the sequence `upTo` or further; with
+   * `upTo` 0, all messages.
    */
   async #advance<State>(
     copy: EntityCopy<State>,
@@ -450,7 +453,7 @@ function isAt<State>(copy: EntityCopy<State>, end: { readonly sequence: number; 
 const MOST_UNREADABLE = 1_000;
 /** Maximum number of messages that are read at once. */
 const PART = 1_000;
-const LONGEST_PAUSE = 50; // ms
+const LONGEST_PAUSE = 50; // ms, the longest wait for a server that lags behind
 /** First pause before an unanswered read is repeated, in ms. */
 const FIRST_WAIT = 50;
 /** Longest pause before an unanswered read is repeated, in ms. */

@@ -23,7 +23,7 @@ import type { EntitiesHost } from "./snapshots.ts";
 import { type FoundCommand, foundIn, type StoredCommands } from "./stored_commands.ts";
 import { Turns } from "./turns.ts";
 
-/** What {@link Rounds} depend on. */
+/** What {@link Rounds}, which run the commands of entities, depend on. */
 export interface RoundsOptions {
   readonly host: EntitiesHost;
   readonly stream: EntityStream;
@@ -36,8 +36,8 @@ export interface RoundsOptions {
 }
 
 /**
- * A command and its handler's decision. It is a class, not a literal, so that V8 can free it early; see
- * {@link CommandDecision}.
+ * A command and its handler's decision. It is a class, not a literal, so that V8 can free it early: V8 keeps literals
+ * for longer (`CommandDecision`).
  */
 class AppendedCommand {
   readonly command: PendingCommand;
@@ -52,8 +52,8 @@ class AppendedCommand {
 type AppendCallback = (message: MessageAppend, appended: Appended, now: number) => void;
 
 /**
- * One message that is being appended, with its commands. It is a class, not a literal, so that V8 can free it early;
- * see {@link CommandDecision}.
+ * One message that is being appended, with its commands. It is a class, not a literal, so that V8 can free it early: V8
+ * keeps literals for longer (`CommandDecision`).
  */
 class MessageAppend implements AppendReceiver {
   readonly entries: readonly AppendedCommand[];
@@ -129,7 +129,7 @@ export class Rounds {
       return void this.#serve(subject, [command]);
     }
     command.keepContext();
-    // no array literal, so that V8 can free the array early; see {@link CommandDecision}
+    // no array literal, because V8 would keep it in memory for longer than this array (`CommandDecision` says why)
     const message = this.#message(copy, Array.of(new AppendedCommand(command, decided)));
     stream.append(message, subject, message.text, this.#appending(message, now));
   }
@@ -150,7 +150,7 @@ export class Rounds {
       if (!next.begins()) continue;
       if (this.#turns.waited(subject)) return void this.#serve(subject, [next]);
       const command = next;
-      return void command.context!.run(() => this.#start(command, now)); // kept when its wait began
+      return void command.context!.run(() => this.#start(command, now)); // the context at the begin of its wait
     }
   }
 
@@ -419,7 +419,7 @@ export class Rounds {
       const over = open.filter((command) => command.isOver(now));
       for (const command of over) command.over(unanswered, error);
       if (over.length === open.length) return [];
-      // unless the message may be stored: calls handlers again, without the commands that have ended
+      // the message is certainly not stored: handlers are called again, without the commands that have ended
       if (over.length > 0 && !unanswered) return open.filter(({ settled }) => !settled);
       if (pause > 0) {
         const left = Math.max(...open.map(({ due }) => due)) - now;
@@ -555,6 +555,6 @@ const LATER_TRY = 5_000;
  * unknown.
  */
 const SHORTEST_TRY = 50;
-const FIRST_PAUSE = 5; // ms
-const LONGEST_PAUSE = 500; // ms
-const DEADLINE_MARGIN = 1_000; // ms
+const FIRST_PAUSE = 5; // ms, the first pause between two appends of one message
+const LONGEST_PAUSE = 500; // ms, the longest pause between two appends of one message
+const DEADLINE_MARGIN = 1_000; // ms by which this process may misjudge the server's time

@@ -112,7 +112,7 @@ export class Snapshots {
 
 /** Maximum length of a snapshot, in characters: a message of NATS has 1 MB unless the server allows more. */
 const MOST_CHARS = 786_432;
-const AGAIN = 1_000; // ms
+const AGAIN = 1_000; // ms before a failed removal is tried again
 
 /** Encodes an entity's snapshot. Throws for a state that cannot be encoded. */
 export function snapshotText<State>(copy: EntityCopy<State>, created: string): string {

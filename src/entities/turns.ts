@@ -61,7 +61,8 @@ export class Turns<Command extends Asking> {
     const waiter = new TurnWaiter(command);
     (turn.waiting ??= new Fifo()).push(waiter);
     this.#late.add(waiter);
-    // checked only now: a run that waits for this command cannot become the running one meanwhile
+    // this check at the begin of the wait is enough: a run that waits for this command cannot become the running one
+    // later
     if (command.ancestry.length > 0 && command.ancestry.includes(holder)) {
       // checked again later: there is no deadlock if the running handler sent this command without awaiting it, and
       // ends meanwhile

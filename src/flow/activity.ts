@@ -7,7 +7,7 @@ import { MAX_TIMEOUT } from "../data/checks.ts";
 import { isCatgaError } from "../error.ts";
 import { type Clock, doubled, type Timer } from "../ports/clock.ts";
 
-/** The part of a drive (the execution of a run) that its {@link Activity} uses. */
+/** What {@link Activity}, the count of what is in progress in an execution of a run, needs from the execution. */
 export interface ActivityHost {
   readonly clock: Clock;
   /** Calls `callback` in a later turn of the event loop. */
@@ -17,7 +17,7 @@ export interface ActivityHost {
    * and never after {@link Activity.stop}.
    */
   turn(): void;
-  /** Called with the error if a promise given to {@link Activity.work} rejects. */
+  /** Called with the error if work in progress rejects. */
   broken(error: unknown): void;
 }
 

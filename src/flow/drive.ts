@@ -196,8 +196,6 @@ export class Drive {
     this.#state.stop("shutdown");
   }
 
-  // --- the workflow's handler ---
-
   #runHandler(): void {
     if (pausesBefore(this.#state, "", () => this.#runHandler())) return;
     this.#runs = true;
@@ -369,7 +367,7 @@ export class Drive {
     if (isCatgaError(error) && error.code === "CLOSED") return false; // CLOSED: this process stops
     const fate = host.afterRefusal(ref, this.journal, new Set(refusedBy));
     if (fate !== "waits") return fate !== "stuck";
-    if (this.#state.isHalting && this.#hasReachedAllBegunSteps) return false; // a cancelled run ends here
+    if (this.#state.isHalting && this.#hasReachedAllBegunSteps) return false; // this version can undo all begun steps
     // the handler's error may be temporary, so the handler is retried a few times first
     return error === this.#inputRefusal || this.#failures.isLast("", error, ATTEMPTS_BEFORE_WAIT);
   }
@@ -384,12 +382,10 @@ export class Drive {
     for (const call of [...state.calls]) if (state.calls.has(call)) call.go();
   }
 
-  // --- when nothing is in progress ---
-
   #rest(): void {
     const state = this.#state;
     const { journal } = this;
-    // the attempts that were in progress have ended, and their outcomes are stored
+    // nothing is in progress: all attempts have ended, and their outcomes are stored
     if (this.#refusal !== undefined) return state.stop("refused");
     if (state.phase === "handler") {
       // the handler of a cancelled or failing run has reached all the calls that it can reach

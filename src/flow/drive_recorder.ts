@@ -32,7 +32,7 @@ import { UNSTORED } from "./recorded_error.ts";
 import { isCalled } from "./run_message.ts";
 import type { RunRef } from "./run_ref.ts";
 
-/** The part of a drive (the execution of a run) that its {@link DriveRecorder} uses. */
+/** What {@link DriveRecorder}, which stores the entries of a run, needs from the execution of the run. */
 export interface RecordedDrive {
   readonly host: DriveHost;
   readonly ref: RunRef;
@@ -283,7 +283,7 @@ export class DriveRecorder {
   /**
    * Appends entries after the last message of the run, and applies them. Messages that other processes have stored
    * meanwhile are applied first. Resolves with `false` if another node executes the run, or the run no longer exists.
-   * Rejects like {@link RunLog.append}.
+   * Rejects with a `CatgaError`: with `OUTCOME_UNKNOWN` if the entries may be stored.
    */
   async #append(entries: readonly JournalEntry[]): Promise<boolean> {
     const { log, endpoint: holder } = this.#host;
@@ -342,7 +342,7 @@ export class DriveRecorder {
     return this.#starved?.promise;
   }
 
-  /** Resolves {@link DriveRecorder.starved}: appends are no longer kept back. */
+  /** Says that appends of this node are no longer kept back: {@link DriveRecorder.starved} resolves. */
   endStarvation(): void {
     this.#starved?.resolve();
     this.#starved = undefined;

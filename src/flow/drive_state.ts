@@ -289,8 +289,6 @@ export class DriveState {
     return this.tooLong = true;
   }
 
-  // --- turns, and the end ---
-
   /**
    * One turn of the execution: the only place where pending calls react to new entries, the handler continues, entries
    * are stored, and the execution is suspended.

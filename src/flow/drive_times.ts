@@ -8,7 +8,7 @@ import type { Journal, RecordedError } from "./journal.ts";
 import { recorded, UNSTORED } from "./recorded_error.ts";
 import type { RunRef } from "./run_ref.ts";
 
-/** The part of a drive (the execution of a run) that its {@link DriveTimes} use. */
+/** What {@link DriveTimes}, the schedules and pauses of a run, need from the execution of the run. */
 export interface TimedDrive {
   readonly host: DriveHost;
   readonly ref: RunRef;

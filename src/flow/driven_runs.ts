@@ -28,7 +28,7 @@ import { SettledRuns } from "./settled_runs.ts";
 import { VersionTrials } from "./version_trials.ts";
 import { SHORTEST_KEEP } from "./run_sweep.ts";
 
-/** The part of a node that {@link Drives} use. */
+/** What {@link Drives}, the runs that a node executes, need from the node. */
 export interface DrivesHost extends DriveHost, Omit<RunLeasesHost, "log"> {
   /** Returns true if the process at an endpoint is alive, as far as this node knows. */
   alive(endpoint: string): boolean;
@@ -38,7 +38,7 @@ export interface DrivesHost extends DriveHost, Omit<RunLeasesHost, "log"> {
    */
   passOn(endpoint: string, call: DeliveredCall): Promise<boolean | RefusedRun>;
   /**
-   * Asks the node at an endpoint to postpone its leases of these runs, like {@link Drives.putOff}. Resolves with 1 for
+   * Asks the node at an endpoint to postpone its leases of these runs, so that they expire later. Resolves with 1 for
    * each run that needs no call, else 0; with `undefined` if the node does not answer.
    */
   putOffAt(endpoint: string, workflow: string, runs: readonly string[]): Promise<readonly (0 | 1)[] | undefined>;
@@ -165,7 +165,7 @@ export class Drives {
         const passed = await host.passOn(hint, call);
         if (passed === true) return undefined;
         if (passed !== false) {
-          // checked here, because that node may not know this node yet
+          // this node has the same version as a node that refused the run; the other node may not know this node yet
           if (passed.refusedBy.includes(host.shapeNameOf(call.ref.workflow))) return passed;
           trials.merge(passed);
           continue;
@@ -195,7 +195,7 @@ export class Drives {
         continue;
       }
       if (end === "refused") {
-        const handedOn = await this.#handOn(call, held.drive!, trials); // a run that was refused has been loaded
+        const handedOn = await this.#handOn(call, held.drive!, trials); // set: only a loaded run is refused
         if (handedOn === true) return undefined;
         if (handedOn !== false) return handedOn;
         if (!await pause()) return undefined;
@@ -213,7 +213,7 @@ export class Drives {
         continue;
       }
       if (end === "completed") return undefined;
-      // not sufficient otherwise: an earlier execution may have ended without seeing this call
+      // otherwise the run is looked at again: the execution that has ended may not have seen the call, or its `due`
       if (end === "suspended" && held.sequence >= call.sequence && (isTold || due === undefined)) return undefined;
       if (end === "suspended" && isLoaded && !await pause()) return undefined;
       if (end === "superseded") await delay(host.clock, 20);
@@ -240,7 +240,7 @@ export class Drives {
       if (typeof passed === "boolean") return passed;
       const { size } = refusedBy;
       trials.merge(passed);
-      if (refusedBy.size === size) return false; // that node has a name of its own for its shape
+      if (refusedBy.size === size) return false; // that node, whose shape is unknown, has refused the run before
     }
   }
 
@@ -308,8 +308,8 @@ export class Drives {
   }
 
   /**
-   * Executes a run for which there may be no call any more, because the store has lost its last messages. Rejects like
-   * {@link Drives.call}, {@link DriveHost.wake} and {@link DriveHost.ended}.
+   * Executes a run for which there may be no call any more, because the store has lost its last messages. Rejects with
+   * a `CatgaError` if the run cannot be read or executed now.
    */
   async bring(body: WorkflowBody, ref: RunRef): Promise<void> {
     const host = this.#host;
@@ -374,7 +374,7 @@ export class Drives {
   async #isForgotten({ ref, sequence, stored }: DeliveredCall, looks: number): Promise<boolean> {
     const { log, clock } = this.#host;
     if (sequence > 0 && await log.isReplaced(ref, sequence)) return true;
-    // too young: every run is kept for longer than this
+    // not forgotten: the run was stored a moment ago, and every run is kept for longer
     if (stored !== undefined && clock.now() - stored < SHORTEST_KEEP) return false;
     return looks >= LOOKS;
   }
@@ -512,7 +512,7 @@ export const LEASE = "@lease";
 export const UNDRIVEN_PAUSE = 200;
 /** Time for which a run is executed without a lease, in ms. */
 const HELD = 10_000;
-const TICK = 500; // ms
+const TICK = 500; // ms between two looks at the leases of executed runs
 /**
  * Number of executed runs above which a node gives each run a lease after `BRIEF` ms. Until then the message that
  * called for the run is not acknowledged, and a node has at most 1,024 such messages.
@@ -520,7 +520,7 @@ const TICK = 500; // ms
 const FEW = 256;
 /** Time for which a run is executed without a lease while there are more than `FEW` runs, in ms. */
 const BRIEF = 200;
-const MANY_TICK = 100; // ms
+const MANY_TICK = 100; // ms between two looks while there are many runs
 /** A schedule that fires within this time after the end of its run, in ms, is not removed: its firing is ignored. */
 const FIRES = 600_000;
 const REMEMBERED = 5_000;

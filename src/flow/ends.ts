@@ -4,7 +4,7 @@
  */
 import type { Journal } from "./journal.ts";
 
-/** The part of a drive (the execution of a run) that its {@link Ends} use. */
+/** What {@link Ends}, which pass ends of steps to a handler, need from the execution of the run. */
 export interface EndsHost {
   readonly journal: Journal;
   /** The names of the steps, sleeps and waits that the handler has called. */

@@ -312,7 +312,7 @@ export class Journal {
         if (entry.scheduled) this.#schedules.set(entry.step, entry.next ?? 0);
         if (entry.step === "") this.begun = entry.begun && new Set(entry.begun);
         for (const step of entry.begun ?? []) this.everBegun.add(step);
-        // skipped by an operator while the attempt ran
+        // the failure does not count: an operator has skipped the step while the attempt ran
         if (this.isSettled(entry.step)) return;
         const before = this.failures.get(entry.step);
         this.failures.set(entry.step, {

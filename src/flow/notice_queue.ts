@@ -10,7 +10,7 @@ import type { CalledEntry, Journal } from "./journal.ts";
 import { entryText, type RunEnd, type RunMessage, type RunMessages } from "./run_message.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 
-/** The part of {@link RunLog} that a {@link NoticeQueue} uses. */
+/** What a {@link NoticeQueue}, a queue of entries for runs, needs from the log of runs. */
 interface NoticeLog {
   readonly epoch: number;
   readonly messages: RunMessages;
@@ -31,7 +31,7 @@ interface NoticeLog {
  */
 export type EntryFor = (by: string) => CalledEntry | Promise<CalledEntry>;
 
-/** An entry that a {@link NoticeQueue} has stored. */
+/** An entry that a {@link NoticeQueue}, a queue of entries for runs, has stored. */
 export interface StoredNotice {
   readonly holder: string;
   readonly sequence: number;

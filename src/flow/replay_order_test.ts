@@ -14,8 +14,8 @@ const Quote = workflow<void, string>("Quote");
 const DAY = 86_400_000;
 
 /**
- * Runs a handler that gets a value by `way`, notes it in a step, sleeps for a day and, after a replay, acts on it.
- * Returns the value that was noted, and the value that was acted on.
+ * Runs a handler that gets a value by `way`, notes it in a step, sleeps for a day and, after a replay, acts on the
+ * value. Returns three texts: "noted …", "acted on …" and "ended with …", each with the value.
  */
 async function twice(
   way: (flow: Flow, other: Catga) => Promise<string>,

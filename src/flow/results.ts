@@ -17,7 +17,7 @@ import { runType } from "../contract/workflow.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 
-/** The part of a node that {@link Results} use. */
+/** What {@link Results}, the pending waits for ends of runs, need from a node. */
 export interface ResultsHost {
   readonly namespace: string;
   readonly clock: Clock;
@@ -261,6 +261,6 @@ const MOST_READS = 32;
 const LOOK = 1_500;
 /** Time between two reads of a run that this node executes, in ms. */
 const DRIVEN_LOOK = 60_000;
-const TICK = 500; // ms
+const TICK = 500; // ms between two looks at the awaited runs
 /** Maximum number of runs that are read every `TICK` ms: each read is answered by the leader of the stream. */
 const LOOKS = 50;

@@ -24,7 +24,7 @@ import type { RunRef } from "./run_ref.ts";
 import { isTried, type RunPeers } from "./run_peers.ts";
 import type { RunStarts } from "./run_starts.ts";
 
-/** Passes calls to execute runs to the {@link Drives} of a node. */
+/** Passes calls to execute runs to {@link Drives}, the runs that this node executes. */
 export class RunDeliveries implements RunDriver {
   readonly #endpoint: string;
   readonly #drives: Drives;

@@ -7,7 +7,7 @@ import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import type { Clock } from "../ports/clock.ts";
 import { keyOf, type RunRef } from "./run_ref.ts";
 
-/** The part of a node that {@link RunLeases} use. */
+/** What {@link RunLeases}, a node's leases of the runs that it executes, need from the node. */
 export interface RunLeasesHost {
   readonly endpoint: string;
   readonly clock: Clock;
@@ -19,7 +19,7 @@ export interface RunLeasesHost {
   unlease(lease: Pick<RunLease, "workflow" | "name">): void;
 }
 
-/** A lease as it is stored. */
+/** A lease of runs as it is stored: if its node does not postpone it in time, other nodes execute the runs. */
 export interface RunLease {
   readonly workflow: string;
   /** Name of the lease, unique for the workflow. */

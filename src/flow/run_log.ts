@@ -18,7 +18,7 @@ import { endOf, readMessage, type RunEnd, type RunMessage, RunMessages, storedOf
 import type { RunRef } from "./run_ref.ts";
 import { StuckNotes } from "./stuck_notes.ts";
 
-/** The part of a node that {@link RunLog} uses. */
+/** What {@link RunLog}, the log of a namespace's runs, needs from a node. */
 export interface RunLogHost extends Pick<StreamsHost, "namespace" | "endpoint" | "clock"> {
   /** Opens the stream of entities, once. Rejects with a `CatgaError`. */
   stream(): RunStream | Promise<RunStream>;
@@ -131,7 +131,7 @@ export class RunLog {
 
   /**
    * Appends the first message of a run; `place` has to be empty. Resolves with "conflict" if the run exists. Rejects
-   * like {@link RunLog.append}.
+   * with a `CatgaError`: with `OUTCOME_UNKNOWN` if the message may be stored.
    */
   async begin(ref: RunRef, message: RunMessage, place: RunPlace, over: () => boolean): Promise<number | "conflict"> {
     for (let after = place;;) {
@@ -316,7 +316,7 @@ export class RunLog {
   /**
    * Appends an entry for a process that does not execute the run, unless the run has ended. Other entries of this
    * process that wait go into the same message. Resolves with `undefined` if the run has ended, or was never started.
-   * Rejects like {@link RunLog.append}, and with an error with which `entryFor` rejects.
+   * Rejects with a `CatgaError` (`OUTCOME_UNKNOWN`: the entry may be stored), or with an error of `entryFor`.
    */
   tell(ref: RunRef, entryFor: EntryFor, over: () => boolean): Promise<StoredNotice | undefined> {
     return this.#notices.tell(ref, entryFor, over);
@@ -342,7 +342,7 @@ export class RunLog {
 }
 
 const PART = 1_000;
-const MOST_PAUSES = 1_000; // ms
+const MOST_PAUSES = 1_000; // ms, the pause after which a read that finds nothing fails
 /**
  * Timeout of the first attempt to append, in ms; doubled after each unknown outcome up to `ATTEMPT`. A server that no
  * longer leads the stream never answers.
@@ -350,5 +350,5 @@ const MOST_PAUSES = 1_000; // ms
 const FIRST_ATTEMPT = 1_000;
 /** Longest timeout of an attempt to append, in ms. */
 const ATTEMPT = 5_000;
-const FIRST_PAUSE = 5; // ms
-const LONGEST_PAUSE = 500; // ms
+const FIRST_PAUSE = 5; // ms, the first pause between two tries to append or read
+const LONGEST_PAUSE = 500; // ms, the longest pause between two tries to append or read

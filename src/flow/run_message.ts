@@ -151,5 +151,5 @@ export function endOf(ref: RunRef, message: StoredMessage): RunEnd | undefined {
   };
 }
 
-/** The result in a message that ends a run. */
+/** The result field of the message that ends a run. */
 const ENDED = "ended";

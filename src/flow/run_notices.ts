@@ -31,7 +31,7 @@ export class RunNotices {
     this.#drives = drives;
   }
 
-  /** Sends a signal to a run: the implementation of {@link RunSender.tell}. */
+  /** Sends a signal to a run, by an entry in the run's log; implements {@link RunSender.tell}. */
   async signal(
     signal: AnySignal,
     run: string,
@@ -69,7 +69,7 @@ export class RunNotices {
     return await refusedInTime(this.#node, `${name} was not sent`, { name, schema }, payload, "UNAVAILABLE");
   }
 
-  /** Cancels a run: the implementation of {@link RunSender.cancel}. */
+  /** Cancels a run, by an entry in the run's log; implements {@link RunSender.cancel}. */
   async cancel(workflow: AnyWorkflow, run: string, reason: string): Promise<Result<void, never>> {
     const { name } = definitionOf("cancel", workflow);
     checkExistingRun(`cancel ${name}: run`, run);
@@ -90,7 +90,7 @@ export class RunNotices {
     }
   }
 
-  /** Appends the end of a child run to its parent. Rejects like {@link RunLog.tell}. */
+  /** Appends the end of a child run to its parent. Rejects with a `CatgaError` if the end may not be stored. */
   async tellParent(
     { workflow, run, step }: Parent,
     child: RunRef,
@@ -100,7 +100,7 @@ export class RunNotices {
     await this.#append({ workflow, run }, (by) => ({ t: "told", step, ...child, outcome, by }), over);
   }
 
-  /** Cancels a child run: the implementation of {@link DriveHost.cancelChild}. */
+  /** Cancels a child run; resolves with true if the child was started. Implements {@link DriveHost.cancelChild}. */
   async cancelChild(ref: RunRef, reason: string, contract?: AnyContract): Promise<boolean> {
     const { log, clock } = this.#node;
     const cancelled = log.cancelled(reason);
@@ -121,8 +121,8 @@ export class RunNotices {
   }
 
   /**
-   * Appends an entry to a run. Resolves with `false` if the run has ended, or was never started. Rejects like
-   * {@link RunLog.tell}.
+   * Appends an entry to a run. Resolves with `false` if the run has ended, or was never started. Rejects with a
+   * `CatgaError` if the entry may not be stored.
    */
   async #append(ref: RunRef, entry: EntryFor, over: () => boolean): Promise<boolean> {
     const { log } = this.#node;

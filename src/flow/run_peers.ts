@@ -103,7 +103,10 @@ export class RunPeers {
   }
 }
 
-/** Returns true if a value from another process has the shape of {@link TriedVersions}. */
+/**
+ * Returns true if a value from another process is a valid {@link TriedVersions}: the versions and nodes that were tried
+ * for a run.
+ */
 export function isTried(value: unknown): value is TriedVersions {
   if (!isRecord(value) || !Array.isArray(value.refusedBy) || !Array.isArray(value.gaveUp)) return false;
   if (!value.refusedBy.every((shape) => typeof shape === "string")) return false;

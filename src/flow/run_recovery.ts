@@ -65,5 +65,5 @@ export class RunRecovery {
  */
 const AFTER_LOSS = 1_000;
 const BROUGHT_AT_ONCE = 100;
-const FIRST_PAUSE = 100; // ms
-const LONGEST_PAUSE = 5_000; // ms
+const FIRST_PAUSE = 100; // ms, the first pause after a failed recovery
+const LONGEST_PAUSE = 5_000; // ms, the longest pause after a failed recovery

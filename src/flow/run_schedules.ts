@@ -28,7 +28,7 @@ export class RunSchedules {
     return this.#publish(workflow, startName(due.run), due, when);
   }
 
-  /** Stores a schedule that resumes a run: the implementation of {@link DriveHost.wake}. */
+  /** Stores a schedule that resumes a run; implements {@link DriveHost.wake}. */
   wake(ref: RunRef, step: string, at: number): Promise<void> {
     return this.#schedule(ref.workflow, wakeId(ref, step), { run: ref.run, step, at });
   }

@@ -58,7 +58,7 @@ export class RunStarts {
     this.#notices = notices;
   }
 
-  /** Starts a run for a program: the implementation of {@link RunSender.start}. */
+  /** Starts a run for a program; implements {@link RunSender.start}. */
   async start(
     workflow: AnyWorkflow,
     input: unknown,
@@ -152,7 +152,7 @@ export class RunStarts {
     this.#node.fault(`starting run ${run} of ${name} at its time (${started.error.code})`, started.error);
   }
 
-  /** Starts a run as a step of another run: the implementation of {@link DriveHost.startChild}. */
+  /** Starts a run as a step of another run; implements {@link DriveHost.startChild}. */
   async startChild(
     contract: AnyContract,
     id: string,

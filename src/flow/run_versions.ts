@@ -23,7 +23,7 @@ export class RunVersions {
     return { shape: this.#node.app.shapes.ofWorkflow(definition) ?? UNKNOWN_SHAPE };
   }
 
-  /** Returns the shape of a workflow in this process: the implementation of {@link DriveHost.shapeOf}. */
+  /** Returns the shape (hash of the declaration) of a workflow in this process. */
   shapeOf(workflow: string): string {
     const body = this.#node.bodies.get(workflow);
     return body === undefined ? "" : this.ofStart(body.definition).shape ?? "";
@@ -36,7 +36,7 @@ export class RunVersions {
     return shapeName({ id: this.#node.app.node, shape: known(this.shapeOf(workflow)) });
   }
 
-  /** Decides who executes a run that this version refused: the implementation of {@link DriveHost.afterRefusal}. */
+  /** Decides who executes a run that this node's version of its workflow refused. */
   afterRefusal(workflow: string, journal: Journal, refusedBy: Set<string>): RefusedRunFate {
     refusedBy.add(this.shapeNameOf(workflow));
     const nodes = this.#takers(workflow);

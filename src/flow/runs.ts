@@ -87,7 +87,7 @@ export class Runs implements DrivesHost, NodeRuns {
     this.#recovery = new RunRecovery(node, drives);
   }
 
-  // --- for the internal handlers of workflows ---
+  // The methods that the internal handlers of workflows call:
 
   started(body: WorkflowBody, starts: StartedRuns): Promise<void> {
     return this.#deliveries.started(body, starts);
@@ -105,7 +105,7 @@ export class Runs implements DrivesHost, NodeRuns {
     return this.#deliveries.join(body, join);
   }
 
-  // --- for programs and their node ---
+  // The methods that programs and their node call:
 
   start(
     workflow: AnyWorkflow,
@@ -160,7 +160,7 @@ export class Runs implements DrivesHost, NodeRuns {
     this.#resultCalls.close();
   }
 
-  // --- for the executions of runs on this node ---
+  // The members that the executions of runs on this node use:
 
   get latest(): number {
     return this.#node.latest;

@@ -9,7 +9,7 @@ interface SettledRun {
   /** Sequence of the last message of the run that was read. */
   readonly sequence: number;
   readonly ended: boolean;
-  /** {@link RunLog.epoch}, the number of possible losses of the store, when the run was read. */
+  /** Number of times that the store may have lost messages ({@link RunLog.epoch}), when the run was read. */
   readonly epoch: number;
 }
 

@@ -16,4 +16,4 @@ export function checkUntil(at: string, until: number | Date): void {
  * Longest sleep or wait, in ms, that a timer of the node ends; a schedule ends a longer one, and the run is suspended.
  */
 export const HOLD = 5_000;
-const LONGEST_WAIT = 3_660 * 86_400_000; // ms
+const LONGEST_WAIT = 3_660 * 86_400_000; // ms: ten years, the longest sleep or wait

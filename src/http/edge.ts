@@ -21,7 +21,7 @@ import type { EdgeContract, EdgeEntries, EdgeEntry, EdgeEntryOptions, EdgeRoute 
 import { edgeHandler, type EdgeHandlerOptions } from "./edge_handler.ts";
 import { checkFailures } from "./respond.ts";
 
-/** An edge, made by {@link edge}. */
+/** An edge, which offers contracts over HTTP; made by {@link edge}. */
 export interface Edge<E extends EdgeEntries> {
   /** Compile time only, never has a value: carries the types of the entries for clients. */
   readonly "~entries"?: E;

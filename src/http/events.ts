@@ -3,7 +3,7 @@ import { checkFunction, checkKnown, checkNumber, checkSignal, disown, MAX_TIMEOU
 import { encode } from "../data/utf8.ts";
 import { COMMENT, END, EVENT_STREAM_HEADERS, eventStreamBody, failureEvent, itemText, ownAbort } from "./sse_body.ts";
 
-/** Options of {@link events}. */
+/** Options of {@link events}, which sends a stream's items as server-sent events. */
 export interface EventsOptions<T> {
   /**
    * The signal of the HTTP request: aborting it ends the stream. The stream also ends when the client leaves. Default:

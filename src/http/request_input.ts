@@ -38,7 +38,7 @@ export function inputOf(text: string): unknown {
   }
 }
 
-/** Options of a {@link BodyReader}. */
+/** Options of a {@link BodyReader}, which reads the bodies of requests. */
 export interface BodyReaderOptions {
   /** Maximum size of a body, in bytes. */
   readonly most: number;
@@ -112,7 +112,7 @@ export class BodyReader {
   async #chunks({ body }: Request, pending: PendingBody): Promise<Uint8Array> {
     if (body === null) return NO_BYTES;
     const reader = body.getReader();
-    pending.cancel = () => void reader.cancel().catch(() => {}); // nobody waits for the body
+    pending.cancel = () => void reader.cancel().catch(() => {}); // errors are ignored: nobody waits for the body
     const chunks: Uint8Array[] = [];
     let size = 0;
     try {

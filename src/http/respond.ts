@@ -5,7 +5,7 @@ import { checkInteger, checkKnown, isPlain, isRecord, show } from "../data/check
 import { toJson } from "../data/encoding.ts";
 import { type AnyCode, type CatgaError, isErrorCode } from "../error.ts";
 
-/** Options of {@link respond}. */
+/** Options of {@link respond}, which makes an HTTP response of a result. */
 export interface RespondOptions<F extends string = AnyCode> extends ResponseInit {
   /** HTTP statuses of the handler's own failure codes: 200 to 599 without 204, 205 and 304. Default: 422. */
   failures?: { readonly [Code in F]?: number } | undefined;

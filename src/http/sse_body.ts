@@ -18,7 +18,7 @@ export interface EventStream<T> {
   readonly signals: readonly AbortSource[];
   /** Interval at which the bytes of `idle` are sent while no item comes, in ms. */
   readonly keepAlive: number;
-  /** Encodes the event for an item. If this throws, {@link EventStream.failed} gets the error. */
+  /** Encodes the event for an item. If it throws, `failed` is called with the error. */
   event(item: T): Uint8Array;
   /** Returns the bytes to send while no item comes. */
   idle(): Uint8Array;
@@ -34,7 +34,7 @@ export interface EventStream<T> {
  */
 export type AbortSource = (callback: () => void) => () => void;
 
-/** Makes an abort source of a signal, which shares one listener among many callbacks. */
+/** Makes a function that registers callbacks for the abort of a signal; all share one listener. */
 export function sharedAbort(signal: AbortSignal): AbortSource {
   const callbacks = new Set<() => void>();
   onAbort(signal, () => {
@@ -47,7 +47,7 @@ export function sharedAbort(signal: AbortSignal): AbortSource {
   };
 }
 
-/** Makes an abort source of a signal, with a listener for each callback. */
+/** Makes a function that registers callbacks for the abort of a signal, with a listener for each callback. */
 export function ownAbort(signal: AbortSignal): AbortSource {
   return (callback) => onAbort(signal, callback);
 }
@@ -87,7 +87,7 @@ export function eventStreamBody<T>(stream: EventStream<T>): ReadableStream<Uint8
   const keepAliveWhileIdle = (to: ReadableStreamDefaultController<Uint8Array>) => {
     alive = systemClock.after(Math.min(pause, keepAlive), () => {
       pause *= 2;
-      // not while the client is slower than the items: it gets enough to read
+      // nothing is sent while the client reads more slowly than items come: the waiting items keep the connection alive
       if ((to.desiredSize ?? 0) > 0) to.enqueue(stream.idle());
       keepAliveWhileIdle(to);
     });
@@ -153,6 +153,6 @@ function failureText(thrown: unknown, values: boolean): string {
   } catch {
     // the thrown value cannot be read, so a general failure is sent
   }
-  console.error("events: the stream, or the function id, threw:", thrown); // no caller is left
+  console.error("events: the stream, or the function id, threw:", thrown); // logged, because no caller is left
   return textOf(new CatgaError("HANDLER_FAILED", "the stream failed"));
 }

@@ -1,7 +1,7 @@
 /** Rate limits of calls by caller: a token bucket for each caller, in this process. */
 import type { Clock } from "../ports/clock.ts";
 
-/** Options of {@link TokenBuckets}. */
+/** Options of {@link TokenBuckets}, which limit the calls of each caller. */
 export interface TokenBucketsOptions {
   readonly clock: Pick<Clock, "monotonic">;
   /** Number of tokens added to each bucket per second. */

@@ -328,8 +328,8 @@ export class App implements NodeHost, DrainableNode {
   }
 
   /**
-   * Sends an internal message like {@link App.sendInternal}, but calls `caller` with the result instead of returning a
-   * promise.
+   * Sends an internal message of Catga, without behaviors around sends, and calls `caller` with the result instead of
+   * returning a promise.
    */
   handOut(contract: AnyContract, payload: unknown, options: SendOptions, caller: TrackedCaller): void {
     this.#sendPath.handOut(contract, payload, options, caller);

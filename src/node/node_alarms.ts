@@ -171,7 +171,7 @@ export class NodeAlarms {
   }
 
   #node(change: string, id: string, now: number): void {
-    // otherwise, for an update, another process has taken the node's id, or the node is alive again
+    // a node that is updated has not left: another process has taken its id, or the node is alive again
     const left = change === "leave" || change === "lost";
     if (left || change === "update") this.#breakers.delete(id);
     if (change === "join" && this.#gone.size > 0) {

@@ -63,7 +63,7 @@ export class RequestBuilder {
     this.carried = [...INHERITED_HEADERS, ...defaults.carry ?? []];
   }
 
-  /** True after {@link RequestBuilder.stop}: every send fails with `CLOSED`. */
+  /** True after {@link RequestBuilder.stop} was called: every send fails with `CLOSED`. */
   get stopped(): boolean {
     return this.#stopped;
   }
@@ -286,7 +286,7 @@ export class RequestBuilder {
     const headers = redact === undefined
       ? options?.headers
       : { ...options?.headers, [REDACT_HEADER]: JSON.stringify(redact) };
-    // passed along, because the contract may be ordered on the node of its handler
+    // the key is sent with the message, because the contract may be ordered on the node of its handler
     const key = options?.key;
     const sends = applied === undefined || options?.id === undefined ? undefined : {
       send: this.#host.nextCall(),

@@ -49,7 +49,7 @@ export class AppWithSendBehaviors extends App {
   readonly #sending: Sending;
   readonly #host: Pick<ContextHost, "wheel" | "underWay">;
 
-  /** Makes an app. `sending`: the behaviors, folded into one function by {@link foldSends}. */
+  /** Makes an app. `sending`: the function that {@link foldSends} made of the behaviors: each send calls it. */
   constructor(parts: AppParts, release: () => Promise<void>, sending: Sending) {
     super(parts, release);
     this.#sending = sending;
@@ -124,7 +124,7 @@ export class AppWithSendBehaviors extends App {
       const value = await super.broadcast(contract, payload, ready, parent);
       return { ok: true, value };
     });
-    // if a behavior returned another value, it is passed on as it is
+    // a behavior may return a value that is not a list of results: the program gets it as it is
     return result.ok ? result.value as BroadcastResult<unknown>[] : [{ node: this.node, result }];
   }
 

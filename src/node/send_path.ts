@@ -36,7 +36,7 @@ import type { RequestBuilder, StoredRequest } from "./request_builder.ts";
 import { afterOrAtEnd, type Clock } from "../ports/clock.ts";
 import { checkInteger, show } from "../data/checks.ts";
 
-/** Parts from which a {@link SendPath} is made. */
+/** Parts from which a {@link SendPath}, which sends the messages of a node, is made. */
 interface SendPathOptions {
   /** The id of this node. */
   readonly node: string;
@@ -352,7 +352,7 @@ export class SendPath {
 
 // `sendAll`: sends many messages of one contract, of which a limited number are in progress at once.
 
-/** The part of the app that {@link sendAll} uses. */
+/** The part of the app that {@link sendAll}, which sends many messages, uses. */
 interface SendAllHost {
   readonly clock: Clock;
   send(payload: unknown, options: SendOptions): Promise<Result<unknown>>;

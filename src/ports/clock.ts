@@ -65,7 +65,7 @@ export function elapsed(clock: Clock, since: Stamp): number {
   return Math.max(clock.now() - since.wall, clock.monotonic() - since.monotonic);
 }
 
-/** A timer that {@link Clock.after} has set. */
+/** A timer that {@link Clock.after} has set: its callback runs after a time, unless the timer is cancelled. */
 export interface Timer {
   /** Cancels the timer; does nothing if it has fired already. */
   cancel(): void;
@@ -119,8 +119,8 @@ export function afterOrAtEnd(clock: Clock | ClockWithEnd, ms: number, callback: 
 }
 
 /**
- * Returns a function like {@link Clock.soon}, for many callbacks: all callbacks of one turn of the event loop run in
- * the same later turn, so that the messages that they send are one write.
+ * Returns a function that calls its argument in a later turn of the event loop, for many callbacks: all callbacks of
+ * one turn of the event loop run in the same later turn, so that the messages that they send are one write.
  */
 export function together(clock: Clock): (callback: () => void) => void {
   let waiting: (() => void)[] = [];

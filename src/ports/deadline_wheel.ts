@@ -237,13 +237,13 @@ export class DeadlineWheel {
   }
 }
 
-const BUCKET_WIDTH = 10; // ms
+const BUCKET_WIDTH = 10; // ms: deadlines within one such period share a bucket
 const BUCKETS = 4_096; // 41 s a revolution; a later deadline stays in its bucket for another one
 /** Index of the bucket for entries whose timeouts have not begun. */
 const UNTIMED = BUCKETS;
 /** Number of entries added within one ms from which on their timeouts begin together. */
 const MANY = 64;
-const COARSE = 5; // ms
+const COARSE = 5; // ms by which a deadline may be late while many are added
 /**
  * Longest sleep of the wheel's timer, in ticks: 250 ms. A process that has nothing else to do waits for this timer,
  * even without entries, at most that long.

@@ -20,7 +20,7 @@ export interface EventLog {
   open(name: string, options: LogOptions): Promise<LogStream>;
 }
 
-/** Options of {@link EventLog.open}. */
+/** Options of {@link EventLog.open}, which opens a stream. */
 export interface LogOptions {
   /** Subjects of the stream's messages, as patterns such as `catga.default.log.>`. */
   readonly subjects: readonly string[];
@@ -128,7 +128,7 @@ export interface LogStream {
   onDoubt(listener: () => void): () => void;
 }
 
-/** Options of {@link LogStream.read}. */
+/** Options of {@link LogStream.read}, which reads messages of a subject that exist now. */
 export type ReadOptions = ({ readonly from: number } | { readonly since: number }) & {
   readonly most?: number;
   /**
@@ -139,8 +139,8 @@ export type ReadOptions = ({ readonly from: number } | { readonly since: number 
 };
 
 /**
- * Returns the messages of a subject (a pattern) from a sequence on; reads `most` of them at a time. Rejects like
- * {@link LogStream.read}.
+ * Returns the messages of a subject (a pattern) from a sequence on; reads `most` of them at a time. Rejects with
+ * `UNAVAILABLE` or `CLOSED`.
  */
 export async function* messagesFrom(
   stream: Pick<LogStream, "read">,
@@ -196,7 +196,7 @@ export interface LogAbilities {
   readonly version: string;
 }
 
-/** Options of {@link LogStream.append}. */
+/** Options of {@link LogStream.append}, which stores a message. */
 export interface AppendOptions {
   /** Maximum time to wait for the server's answer, in ms. */
   readonly timeout: number;
@@ -310,7 +310,7 @@ export interface LogMark {
   readonly time?: number | undefined;
 }
 
-/** Options of {@link LogStream.follow}. */
+/** Options of {@link LogStream.follow}, which reads messages until it is closed. */
 export interface FollowOptions {
   readonly subjects: readonly string[];
   /** Place after which reading begins; `undefined`: at the first message. */

@@ -15,7 +15,7 @@ export interface KeyValueStore {
   open(name: string, options?: BucketOptions): Promise<Bucket>;
 }
 
-/** Options of {@link KeyValueStore.open}. */
+/** Options of {@link KeyValueStore.open}, which opens a bucket. */
 export interface BucketOptions {
   /** True if reads may come from a server that lags behind the leader. Default: false. */
   direct?: boolean;
@@ -80,7 +80,7 @@ export interface WriteOptions {
   ttl?: number;
 }
 
-/** Options of {@link Bucket.delete}. */
+/** Options of {@link Bucket.delete}, which deletes the entry of a key. */
 export interface DeleteOptions {
   revision?: number | undefined;
   note?: string | undefined;

@@ -37,7 +37,7 @@ export class RestingClock extends OverClock {
     };
   }
 
-  /** Stops all timers until {@link RestingClock.wake}. */
+  /** Stops all timers, until {@link RestingClock.wake} starts them again. */
   rest(): void {
     this.#resting = true;
     for (const entry of this.#timers) {

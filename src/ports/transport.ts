@@ -77,7 +77,7 @@ export interface ServerInfo {
   readonly clientAddress?: string | undefined;
 }
 
-/** Options of {@link Transport.publish}. */
+/** Options of {@link Transport.publish}, which sends a message to a subject. */
 export interface TransportPublishOptions {
   /** The subject for answers, and for the message that reports that there is no subscription. */
   reply?: string | undefined;
@@ -93,7 +93,7 @@ export interface TransportPublishOptions {
   now?: boolean | undefined;
 }
 
-/** Options of {@link Transport.subscribe}. */
+/** Options of {@link Transport.subscribe}, which receives the messages of a subject. */
 export interface SubscribeOptions {
   /** The queue group: of its members, one gets each message. */
   queue?: string | undefined;

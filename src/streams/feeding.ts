@@ -42,7 +42,7 @@ export async function feed(
   }
   const before = target.run;
   const run = async () => {
-    await before?.catch(() => {}); // its rejection is handled below, if it counts
+    await before?.catch(() => {}); // if the earlier run had sent an item, its failure is thrown below
     return target.begun ? await before : await feedTo(target, contract, fn, payload, ctx);
   };
   return await (target.run = run());
@@ -65,7 +65,7 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
     outlet.close();
     if (!open) return;
     returned = end();
-    returned.catch(() => {}); // its rejection is handled below
+    returned.catch(() => {}); // no unhandled rejection: `returned` is awaited later
   };
   // bound, because the generator has to end in the async context of its reader, not in the context of the abort
   const off = onAbort(signal, AsyncLocalStorage.bind(stop));
@@ -103,7 +103,7 @@ async function feedTo(target: ItemTarget, ...[contract, fn, payload, ctx]: Param
       }
     } catch (error) {
       // an item could not be sent, so the generator is ended; if the generator itself threw, it has ended already
-      if (open && !stopped) returned = end().catch(() => {}); // the first error is thrown
+      if (open && !stopped) returned = end().catch(() => {}); // the first error is thrown, not this one
       open = false;
       threw = true;
       failure = error;

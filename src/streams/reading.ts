@@ -230,16 +230,16 @@ export class StreamReading implements AsyncIterableIterator<unknown> {
     this.#over = true;
     this.#timer?.cancel();
     this.#offAbort();
-    if (this.#attempt?.result === undefined || this.#retries > 0) this.#stop.abort(); // ends a pause, too
+    if (this.#attempt?.result === undefined || this.#retries > 0) this.#stop.abort(); // the attempt may be pausing
     this.#attempt?.wake();
   }
 }
 
 /** Error codes of a node that is not available now; the stream is then opened again after a pause. */
 const AWAY: ReadonlySet<string> = new Set(["UNAVAILABLE", "NO_HANDLER", "OVERLOADED"]);
-const FIRST_PAUSE = 100; // ms
+const FIRST_PAUSE = 100; // ms before a broken stream is opened again for the first time
 const STANDSTILL = 1_000; // ms that the timer may be late before the process is said to have stood still
-const LONGEST_PAUSE = 1_000; // ms
+const LONGEST_PAUSE = 1_000; // ms, the longest pause before a broken stream is opened again
 
 /** Returns the error that the reader of a broken stream gets, with the number of items received before. */
 function withCount(error: CatgaError, received: number): CatgaError {
@@ -358,10 +358,13 @@ class LocalOutlet implements ItemOutlet {
     this.#waiting.wake();
   }
 
-  /** Called when the reader has taken an item. */
+  /**
+   * Called when the reader has taken an item: lets the sender continue if it waits and at most half a window of items
+   * is left.
+   */
   took(): void {
     if (!this.#waiting.some || this.#left < 0 || 2 * this.#receiver.size > this.#window) return;
-    this.#left = -1; // until the later turn
+    this.#left = -1; // further calls do nothing until the sender continues
     this.#soon(() => {
       this.#left = this.#window;
       this.#waiting.wake();

@@ -1,6 +1,6 @@
 /**
- * Dead letters and parked messages through the deaths of their leaders, and the loss of the log's end: whole apps in
- * memory.
+ * Tests of dead letters and parked messages when their leaders die, and when the log loses its last messages, with
+ * whole apps in memory.
  */
 import { assertEquals, assertLess, assertNotEquals } from "@std/assert";
 import { describe, it } from "node:test";
@@ -14,14 +14,17 @@ import { MemoryCluster } from "../../test/support/memory_cluster.ts";
 
 const ONE = { retry: { attempts: 1 } } as const;
 const TWO = { retry: { attempts: 2, delay: [10, 20] } } as const;
-/** Of key `x`: the first one fails, the second waits behind it. One of another key is handled meanwhile. */
+/**
+ * Two messages of key `x`, of which the first fails and the second waits behind it; and one of key `y`, which is
+ * handled meanwhile.
+ */
 const ORDERS: readonly Order[] = [{ n: 0, key: "x" }, { n: 1, key: "x" }, { n: 2, key: "y" }];
-/** Ages of a dead letter at which its leader dies, in ms: its state may be stored in several steps. */
+/** Ages of a dead letter at which its leader is killed, in ms: the letter's state may be stored in several steps. */
 const AGES = [0, 2, 20, 60, 120];
 
 /**
- * Three nodes, and a dead letter of this age whose leader has just died. Calls back with the letter still to be
- * decided.
+ * Starts three nodes, makes a dead letter, and kills its leader when the letter has this age. `mend()` lets the
+ * handler succeed from then on.
  */
 async function buried(age: number, settings: SubscriptionOptions = ONE): Promise<LogApps & { mend(): void }> {
   let mended = false;
@@ -90,7 +93,7 @@ describe("a message in its last attempt at a node that lives, whose leader dies"
         ["that was parked", parked, () => Promise.resolve()],
         ["that was replayed", replayed, async (apps) => {
           await apps.until("dead letters", async () => (await apps.letters()).length === count);
-          // its leader has taken over from one that died
+          // a further death: the present leader has taken over from one that died
           apps.kill(await apps.leader());
           await apps.leader();
           await apps.clock.advance(2_000);
@@ -124,7 +127,7 @@ describe("a message in its last attempt at a node that lives, whose leader dies"
         await apps.clock.advance(10_000);
         const dead = (await apps.letters()).map(({ payload }) => payload as Order);
         assertEquals(elsewhere.filter(({ key }) => dead.some((letter) => letter.key === key)), []);
-        // and those behind them
+        // and the messages behind them
         assertEquals(elsewhere.filter(({ n }) => !apps.handled(n) || !apps.handled(n + count)), []);
       });
     }
@@ -148,7 +151,7 @@ describe("messages that take all turns of nodes that live, whose leader dies", (
     apps.kill(leader);
     await apps.leader();
     const began = apps.clock.monotonic();
-    // the node that leads now has turns for some of these
+    // messages of other keys, of which the present leader sends some to nodes with free places
     const quick = Array.from({ length: 20 }, (_, i) => ({ n: i + 21, key: `q${i}` }));
     await apps.publish(...quick);
     await apps.until("some of those to be handled", () => quick.some(({ n }) => apps.handled(n)));
@@ -172,11 +175,11 @@ describe("a log that has lost its end", () => {
       await apps.until("two dead letters", async () => (await apps.letters()).length === 2);
       await apps.clock.advance(1_500);
       const before = await apps.letters();
-      // the last one is gone from the log, the letter stays
+      // the log loses the last dead letter's message; the letter itself stays
       const last = sequenceOf(before[1].position);
       apps.cluster.network.log.truncate(streamName("default", "log"), last - 1, { quietly });
       await apps.clock.advance(10_000);
-      // of another key, and of the letter's own
+      // a message of another key, and one of the dead letter's key
       await apps.publish({ n: 2, key: "z" });
       await apps.publish({ n: 3, key: "y" });
       await apps.clock.advance(10_000);
@@ -232,7 +235,7 @@ describe("a takeover", () => {
     apps.kill(leader);
     await apps.publish({ n: 20, key: "new" });
     try {
-      // 3 s until another one leads, and 3 s until the frozen node can begin nothing
+      // 3 s until another node leads, and 3 s until the frozen node can certainly begin no message
       await apps.until("a new message to be handled", () => apps.handled(20), 8_000, 50);
     } finally {
       apps.cluster.network.resume(frozen);
@@ -248,7 +251,7 @@ describe("a leader that was cut off for so long that its process counted as gone
     for (const id of ["a", "b", "c"]) await apps.start(id);
     await apps.publish({ n: 0, key: "x" });
     await apps.clock.advance(60_000);
-    const leader = await apps.leader(); // that which comes first for this subscription
+    const leader = await apps.leader(); // the node that should lead this subscription
     for (let who = leader, round = 0; round < 2; who = await apps.leader(), round++) {
       apps.cluster.network.cut(who);
       await apps.until("another leader", async () => await apps.leader() !== who);
@@ -271,7 +274,7 @@ describe("messages at a node whose process another one replaces under its id", (
     const runs: string[] = [];
     let stuck = true;
     const publisher = await cluster.start("publisher", { service: "web" });
-    await startService("a"); // it leads
+    await startService("a"); // the first node, which therefore leads
     await cluster.clock.advance(2_000);
     await startService("b");
     for (let n = 0; n < 8; n++) await cluster.clock.until(publisher.publish(Placed, { n, key: `k${n}` }));

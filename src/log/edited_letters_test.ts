@@ -1,4 +1,7 @@
-/** A dead letter that is replayed with another payload: what handles it, and what is kept of the one before. */
+/**
+ * Tests of a dead letter that is replayed with another payload: which payload is handled, and what is kept of the
+ * earlier one.
+ */
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { MemoryCluster } from "../../test/support/memory_cluster.ts";
@@ -12,7 +15,7 @@ interface Booking {
   readonly at?: Date;
 }
 
-/** Takes a booking of a room. */
+/** Schema of an event: the booking of a room. */
 const booking: Schema<Booking, Booking> = {
   "~standard": {
     version: 1,
@@ -44,7 +47,7 @@ describe("a dead letter that is edited", () => {
     };
     await until(app.publish(Booked, { room: "7" }));
     const first = await letterOf("HANDLER_FAILED");
-    await until(app.publish(Booked, { room: "7", at: new Date(1) })); // waits behind it
+    await until(app.publish(Booked, { room: "7", at: new Date(1) })); // a message that waits behind the dead letter
     await until(first.replay({ payload: { room: 7 } }));
     const second = await letterOf("INVALID_MESSAGE");
     assertEquals([second.payload, second.key, second.heldBehind], [{ room: 7 }, "7", 1]);

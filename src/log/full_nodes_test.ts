@@ -1,4 +1,6 @@
-/** Turns of nodes that messages of the log take, and those that they do not: whole apps in memory. */
+/**
+ * Tests of the node's places for concurrent messages: which messages of the log take one. With whole apps in memory.
+ */
 import { assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, event, query } from "../contract/definition.ts";
@@ -47,7 +49,7 @@ describe("a turn of a node", () => {
     await cluster.advance(8_000);
     const [{ leader: next }] = await others[0].subscriptions();
     const joined = others.findIndex(({ self: { id } }) => id !== next);
-    // its run has one of two turns
+    // the message that runs takes one of the node's two places
     assertEquals(before[joined], 1);
     const { self: { id: node } } = others[joined];
     const asked = await others[1 - joined].send(Ping, undefined, { node, timeout: 5_000 });

@@ -4,7 +4,7 @@ import { type Behavior, catga, command, event, type Handler } from "../../mod.ts
 import { readAll } from "../../test/support/read_log.ts";
 import { MemoryNetwork, VirtualClock } from "../testing/mod.ts";
 
-// `catga()` imports it when it is needed, which takes no virtual time: it is there already
+// imported before: `catga()` loads it when needed, in real time, for which virtual time does not wait
 import "./running/worker.ts";
 import { QUIET } from "../../test/support/quiet.ts";
 
@@ -175,7 +175,7 @@ describe("the log of a node", () => {
     assertEquals(attempts("often"), Array.from({ length: 15 }, (_, i) => i + 1));
     assertEquals((await clock.until(app.subscriptions())).map(({ dead }) => dead), [1]);
     while (attempts("rarely").length < 3 && clock.monotonic() - began < 2_000_000) await clock.advance(1_000);
-    // pauses have full jitter: by default the second attempt came within a second, and the third within three
+    // pauses are random: with the default delay the second attempt would come within 1 s, and the third within 3 s
     const [, second, third] = runs.filter((run) => run.name === "rarely");
     assert(third.at - began > 10_000, `attempts after ${second.at - began} and ${third.at - began} ms`);
     assertEquals(old.health().subscriptions[0].state, "leading");

@@ -1,4 +1,7 @@
-/** Stored messages while nodes of several versions of a program run beside each other, or one of them is away. */
+/**
+ * Tests of stored messages while nodes with several versions of a program run side by side, or the nodes of one
+ * version are away.
+ */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
@@ -25,7 +28,10 @@ const v2 = {
   Print: command("Print", { durable: true, input: z.object({ ticket: z.string() }) }),
 };
 
-/** A cluster whose nodes `old…` and `new…` handle both versions' contracts, and `web` none. */
+/**
+ * Starts a cluster. Nodes named `old…` handle the contracts of the first version, nodes named `new…` the second's;
+ * `web` handles none.
+ */
 function shop(handled: string[], ...ids: string[]) {
   const handlers = (id: string) => {
     const { Sold, Print } = id.startsWith("old") ? v1 as unknown as typeof v2 : v2;
@@ -44,7 +50,10 @@ async function dead(app: Catga): Promise<number> {
   return (await app.subscriptions()).reduce((sum, { dead }) => sum + dead, 0);
 }
 
-/** How many messages of the subscriptions that a node leads wait for a shape. */
+/**
+ * Counts the messages that wait for a node with another shape of their contract, in the subscriptions that these apps
+ * lead.
+ */
 function waiting(apps: readonly Catga[]): number {
   return apps.flatMap((app) => app.health().subscriptions)
     .filter(({ outage }) => outage !== undefined).reduce((sum, { retrying }) => sum + retrying, 0);
@@ -142,7 +151,7 @@ describe("stored messages of two versions", () => {
     const handled: string[] = [];
     await using cluster = await shop(handled, "old", "new", "web");
     const web = cluster.app("web");
-    // of the writer's shape: JSON Schemas do not show refinements
+    // without the writer's refinement, which JSON Schemas do not show: both contracts have the same shape
     const Loose = event("Sold", {
       durable: true,
       input: z.object({ seat: z.string(), channel: z.enum(["web", "app", "kiosk"]) }),

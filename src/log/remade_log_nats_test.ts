@@ -1,7 +1,4 @@
-/**
- * The positions of a log that was deleted while no process ran, and had been written faster than its sequences grow
- * with the clock.
- */
+/** Tests of a log that was deleted while no process ran, and whose sequences had grown faster than the clock. */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { assertEquals, assertGreater } from "@std/assert";
@@ -16,7 +13,7 @@ import { streamOptions } from "./format/streams.ts";
 import { logSettings } from "../nats/log_settings.ts";
 
 const Placed = event<{ n: number }>("Placed", { durable: true });
-/** As far as the sequences of a log are ahead of its clock, in ms, that had 2,000 messages a second for a day. */
+/** Distance by which the log's sequences are ahead of its clock, in ms: as after 2,000 messages a second for a day. */
 const AHEAD = 86_400_000;
 
 describe("a log that was deleted while no process ran", await requireNatsServer(), () => {

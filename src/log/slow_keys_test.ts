@@ -1,10 +1,13 @@
-/** A key whose messages take long holds up no other key, however many of them are in the log: whole apps in memory. */
+/**
+ * Tests that a key whose messages take long holds up no other key, however many of them the log has; with whole apps
+ * in memory.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { fail } from "../../mod.ts";
 import { LogApps, type Order } from "../../test/support/log_apps.ts";
 
-/** More than a leader has in hand. */
+/** Number of messages of the slow key: more than a leader keeps open. */
 const COUNT = 1_500;
 const ORDERS: readonly Order[] = Array.from({ length: COUNT }, (_, n) => ({ n, key: "slow" }));
 

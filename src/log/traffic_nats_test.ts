@@ -1,5 +1,6 @@
 /**
- * What subscriptions cost on a nats-server: those with nothing to do, and a busy one to a node that does not handle it.
+ * Measures the traffic of subscriptions on a nats-server: of many without messages, and of a busy one to a node that
+ * does not handle it.
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
@@ -14,16 +15,16 @@ import { QUIET } from "../../test/support/quiet.ts";
 import { SYSTEM_ACCOUNT } from "../../test/support/system_account.ts";
 
 const Placed = event<{ n: number; key: string }>("Placed", { durable: true, key: ({ key }) => key });
-/** What the bystander handles: nobody publishes it, so that all it gets is what it does not need. */
+/** Event that the bystander node handles and that nobody publishes: all traffic that reaches the node is needless. */
 const Sent = event<void>("Sent", { durable: true });
 const IDLE = 100;
-/** How long is counted, in ms: again, until it is quiet. */
+/** Duration of one count, in ms; counts are repeated until the traffic is quiet. */
 const COUNTED = 2_000;
-/** More than what two nodes write for themselves meanwhile. */
+/** Maximum number of writes by two nodes themselves during a count. */
 const MOST_WRITES = 10;
-/** Messages that a busy subscription has in hand all the time. */
+/** Number of messages that the busy subscription has open all the time. */
 const HELD = 500;
-/** Bytes a second. */
+/** Maximum traffic, in bytes per second. */
 const MOST_BYTES = 40_000;
 
 describe("the traffic of subscriptions", await requireNatsServer(), () => {

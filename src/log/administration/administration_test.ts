@@ -1,4 +1,4 @@
-/** What operators do, on apps in memory whose time the test moves. */
+/** Tests of the operators' view of the log: on apps in memory, whose time the test moves. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { before, describe, it } from "node:test";
 import { type Catga, catga, command, type DeadLetter, event, fail } from "../../../mod.ts";
@@ -8,7 +8,7 @@ const Paid = event<{ order: string; n: number }>("Paid", { durable: true, key: (
 const Note = command<{ to: string }, void>("Note", { durable: true });
 const Mail = command<{ to: string }, string>("Mail", { durable: true, idempotent: true });
 
-/** Two services on virtual time; `broken` says what fails. */
+/** Two services on virtual time. `broken`: names of the handlers that fail. */
 function shop() {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 3 });
@@ -36,7 +36,7 @@ async function lettersOf(app: Catga, { until }: ReturnType<typeof shop>, options
   return all;
 }
 
-/** Waits until the subscription has so many dead letters and messages that wait. */
+/** Waits until the subscription has so many dead letters, so many waiting messages, and nothing unread. */
 async function settled(app: Catga, world: ReturnType<typeof shop>, dead: number, retrying: number): Promise<void> {
   for (let i = 0; i < 600; i++) {
     const infos = await world.until(app.subscriptions());
@@ -49,7 +49,7 @@ async function settled(app: Catga, world: ReturnType<typeof shop>, dead: number,
 }
 
 describe("administration", () => {
-  // files that are loaded when they are needed take real time, which virtual time does not wait for
+  // loaded before: files that are loaded when needed take real time, for which virtual time does not wait
   before(async () => void await Promise.all([import("../log.ts"), import("../running/worker.ts")]));
 
   it("a dead letter holds its key; replay and discard let those behind it go on in order, from a node without handlers", async () => {
@@ -91,7 +91,7 @@ describe("administration", () => {
         ...["w1", false, 0],
       ]);
       await assertRejects(() => until(letter.replay()), Error, "is no dead letter any more");
-      await until(letter.discard()); // it is gone
+      await until(letter.discard()); // nothing happens: the letter is gone already
       await until(Promise.all([worker.drain(), other.drain()]));
       await clock.advance(0);
     }

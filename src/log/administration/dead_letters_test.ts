@@ -34,7 +34,7 @@ async function setUp() {
   const listed = async (options: DeadLetterOptions = {}) =>
     listDeadLetters(kept, await until(storedSubscriptions(kept)), options);
   const list = async (options: DeadLetterOptions = {}) => await until(Array.fromAsync(await listed(options)));
-  /** What was requested, in order. */
+  /** Returns the stored requests about dead letters, in order. */
   const requests = async () => {
     const messages = await until(stream.read(requestSubject(NAMESPACE, KEY, "*"), { from: 0 }));
     return messages.map(({ data }) => readRequest(new TextDecoder().decode(data)));

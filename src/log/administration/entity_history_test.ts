@@ -32,7 +32,7 @@ async function world() {
     const appended = await stream.append(entitySubject("default", "Sum", "s"), text, { timeout: 5_000 });
     assertEquals(appended.type, "stored");
   };
-  /** Versions, and faults. */
+  /** Returns the versions of the entity's events, and the texts of its faults, in order. */
   const shown = async (after = 0) => {
     const found: (number | string | undefined)[] = [];
     for await (const each of entityEvents(place, { after })) found.push("fault" in each ? each.fault : each.version);

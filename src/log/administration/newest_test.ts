@@ -3,7 +3,10 @@ import { describe, it } from "node:test";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { newest } from "./newest.ts";
 
-/** A stream of `count` messages, every `each`th of which is asked for, and how often it was read. */
+/**
+ * Makes a stream of `count` messages, of which those for which `each` returns true have the read subject. `reads`
+ * counts its reads.
+ */
 function streamOf(count: number, each: (sequence: number) => boolean) {
   const all = Array.from({ length: count }, (_, i) => ({ sequence: i + 1 }) as StoredMessage);
   const wanted = all.filter(({ sequence }) => each(sequence));

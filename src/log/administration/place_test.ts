@@ -8,7 +8,7 @@ import { placeOf } from "./place.ts";
 const clock = new VirtualClock();
 const about = { namespace: "default", clock };
 
-/** The clock of a server that shows what that of this process does. */
+/** A server's clock that shows the same time as this process's clock. */
 const SAME_TIME = {
   get serverTime() {
     return clock.now();
@@ -16,7 +16,7 @@ const SAME_TIME = {
   measureTime: () => undefined,
 };
 
-/** A stream with gaps: messages of these sequences, stored at these times. */
+/** Makes a stream with messages of these sequences only, stored at these times. */
 function streamOf(stored: readonly (readonly [sequence: number, time: number])[], last = stored.at(-1)?.[0] ?? 0) {
   const stream = {
     ...SAME_TIME,
@@ -26,7 +26,7 @@ function streamOf(stored: readonly (readonly [sequence: number, time: number])[]
       return Promise.resolve(found === undefined ? [] : [{ sequence: found[0], time: found[1] } as StoredMessage]);
     },
   };
-  // placeOf calls no other methods
+  // cast: `placeOf` calls no other methods of a stream
   return stream as unknown as LogStream;
 }
 
@@ -92,7 +92,7 @@ describe("placeOf", () => {
         return Promise.resolve([{ sequence: from, time: from - start } as StoredMessage]);
       },
     };
-    // placeOf calls no other methods
+    // cast: `placeOf` calls no other methods of a stream
     assertEquals(await placeOf(stream as unknown as LogStream, about, new Date(654_321)), endOf(start + 654_320));
     assertEquals(reads <= 21, true, `${reads}`);
   });

@@ -9,8 +9,8 @@ const REQUEST = { kind: "rewind", to: 7 } as const;
 const error = new CatgaError("UNAVAILABLE", "no leader", { retryable: true });
 
 /**
- * Stores a request into a stream that answers so, one after the other. Resolves with what came of it, and what was
- * appended.
+ * Calls `storeRequest` with a stream that gives these answers, one after the other. Resolves with the outcome and the
+ * appended messages.
  */
 async function store(...answers: Appended[]) {
   const clock = new VirtualClock();
@@ -20,7 +20,7 @@ async function store(...answers: Appended[]) {
       appended.push([subject, JSON.parse(text), expect, rollup]);
       return Promise.resolve(answers.shift());
     },
-    // it calls no other methods
+    // cast: `storeRequest` calls no other methods of a stream
   } as unknown as LogStream;
   const stored = storeRequest({ stream, clock, namespace: "default" }, "shop.billing", "x", REQUEST, 9);
   return { appended, outcome: await clock.until(stored.catch((error: CatgaError) => error)) };

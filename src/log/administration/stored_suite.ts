@@ -1,5 +1,6 @@
 /**
- * A stream of subscriptions in memory, with what leaders would have stored there, for the tests of those who read it.
+ * A stream of subscriptions in memory, with messages as leaders would have stored them, for tests of code that reads
+ * them.
  */
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
@@ -13,10 +14,10 @@ import { streamName } from "../format/stream_name.ts";
 import type { KeptCommits } from "./stored_subscriptions.ts";
 
 export const NAMESPACE = "default";
-/** When the messages of these tests were stored in the log, by their positions. */
+/** Returns the time at which the message at this position was stored in the log, in ms since 1970. */
 export const stored = (position: number) => 1_795_000_000_000 + position;
 
-/** What differs from the usual of a parked message: it has failed three times, and waits behind nothing. */
+/** Members in which a parked message of a test differs from the default: three failed attempts, and its turn. */
 export interface GivenParked extends Partial<ParkedState> {
   readonly position: number;
   readonly message?: Partial<LoggedMessage>;
@@ -32,7 +33,7 @@ export function headOf(given: Partial<Head> = {}): Head {
   return { leader: "a.1", token: 1, place, open: [], began: {}, requests: 0, doubt: undefined, ...given };
 }
 
-/** A stream of subscriptions in memory. */
+/** Makes a stream of subscriptions in memory. */
 export async function subscriptionsStream() {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 1 });
@@ -44,7 +45,7 @@ export async function subscriptionsStream() {
   return { clock, network, stream, kept, append, put: putter(append) };
 }
 
-/** Appends a message. Resolves with its sequence. */
+/** Appends a message to a stream. Resolves with the message's sequence. */
 export async function appendTo(stream: LogStream, subject: string, text: string): Promise<number> {
   const appended = await stream.append(subject, text, { timeout: 5_000 });
   if (appended.type !== "stored") throw new Error(appended.type);
@@ -52,8 +53,8 @@ export async function appendTo(stream: LogStream, subject: string, text: string)
 }
 
 /**
- * Returns a function that parks messages, and commits a state with these alone, as the next commit of their
- * subscription. That resolves with the sequence of the commit.
+ * Returns a function that parks messages, and commits a state with exactly these messages as the next commit of their
+ * subscription. The function resolves with the sequence of the commit.
  */
 export function putter(append: (subject: string, text: string) => Promise<number>) {
   const numbers = new Map<string, number>();

@@ -15,7 +15,7 @@ import { announced, subscriptionInfos } from "./subscription_infos.ts";
 const NAMESPACE = "default";
 const STATE: LogState = { created: "c", first: 1, last: 90, messages: 90, bytes: 9, maxBytes: undefined, now: 10_000 };
 
-/** A stream with messages of these sequences and categories, each stored at 100 times its sequence. */
+/** Makes a stream with messages of these sequences and contracts, each stored at 100 times its sequence in ms. */
 function streamWith(
   messages: readonly (readonly [sequence: number, category: string, data?: Uint8Array])[],
   state = STATE,
@@ -41,7 +41,7 @@ function streamWith(
     read: (subject: string, { from }: { from: number }) =>
       Promise.resolve(found(subject).filter(({ sequence }) => sequence >= from).slice(0, 1)),
   };
-  // it calls no other methods
+  // cast: the tested code calls no other methods of a stream
   return { stream: stream as unknown as LogStream, asked };
 }
 
@@ -89,11 +89,11 @@ async function infoOf(
   return info;
 }
 
-/** A stream of subscriptions with no requests but this one. */
+/** Makes a stream of subscriptions that has no request but this one. */
 function keptWith(sequence = 0, subject = "") {
   const read = (asked: string, { from }: { from: number }) =>
     Promise.resolve(asked === subject && from <= sequence ? [{ sequence }] : []);
-  // it calls no other methods
+  // cast: the tested code calls no other methods of a stream
   return { read } as unknown as LogStream;
 }
 
@@ -131,7 +131,7 @@ describe("subscriptionInfos", () => {
       const { ends } = await infoOf(stream, { open: [[positionOf(40, 0), 1]] });
       return ends;
     };
-    // it is 10 s since the stream began: they have waited for 4 s and 6 s
+    // the time is 10 s after the stream's beginning: the unread and the open message are 4 s and 6 s old
     assertEquals(await endsWith(), undefined);
     assertEquals(await endsWith(0, 0), undefined);
     assertEquals(await endsWith(5_000, 9_000), 1_000);
@@ -197,7 +197,7 @@ describe("subscriptionInfos", () => {
         Promise.resolve(subject === "catga.default.entity.Box.*" && from <= 60 ? [first] : []),
     };
     const began = { "Box.Put": endOf(50) };
-    // it calls no other methods
+    // cast: the tested code calls no other methods of a stream
     const info = await infoOf(entities as unknown as LogStream, { name: "billing:entities", read: 0, began });
     assertEquals([info.lag, info.oldest], [90, 4_000]);
   });

@@ -39,7 +39,7 @@ describe("follow, over a server that is killed", await requireNatsServer(), () =
     let n = 0;
     const publish = async (count: number) => {
       for (const end = n + count; n < end; n++) {
-        // a publish without an outcome is repeated under its id, which is stored once
+        // repeated until stored: the log stores a message with the same id once
         const once = () => writer.publish(Placed, { n }, { id: `e-${n}`, timeout: 60_000 });
         while (!(await once()).ok) await writer.clock.sleep(100);
       }

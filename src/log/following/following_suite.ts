@@ -1,9 +1,9 @@
-/** What followers of a durable event promise, in memory and over NATS. */
+/** Tests of the promises that followers of a durable event make, in memory and over NATS. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, CatgaError, entity, event, type FollowedEvent, type Schema, unwrap } from "../../../mod.ts";
 
-/** An app whose log has only what a test stores. */
+/** An app whose log contains only messages that the test stores. */
 export interface FollowingHarness extends AsyncDisposable {
   readonly app: Catga;
 }
@@ -14,7 +14,7 @@ export const Placed = event<{ n: number }, { n: number }>("Placed", {
 });
 const Other = event<{ n: number }>("Other", { durable: true });
 
-/** Reads so many events, and leaves. */
+/** Reads `count` events, then ends the iteration. */
 export async function take<T>(
   events: AsyncIterableIterator<FollowedEvent<T>>,
   count: number,
@@ -90,7 +90,7 @@ export function followingSuite(name: string, options: object, start: () => Promi
       assertEquals((await slow.next()).value?.payload.n, 0);
       const count = 5_000;
       const seen = take(quick, count + 1);
-      // one message of the stream each: 64 under way at once, of one lane, are few messages with many events
+      // awaited at every third, so that few events share a message of the stream
       for (let n = 1; n <= count; n++) {
         const stored = app.publish(Placed, { n });
         if (n % 3 === 0) unwrap(await stored);
@@ -104,7 +104,7 @@ export function followingSuite(name: string, options: object, start: () => Promi
       const { app } = harness;
       const Cup = entity("Cup", { initial: () => 0 });
       const Filled = Cup.event<{ ml: number }>("Filled", (sum, { ml }) => sum + ml);
-      // nothing was ever emitted
+      // no event of this entity was ever emitted
       const filled = app.follow(Filled, { key: "a" });
       const first = filled.next();
       while (filled.position === undefined) await app.clock.sleep(1);

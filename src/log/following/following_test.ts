@@ -92,7 +92,7 @@ describe("follow", () => {
       };
       const work = (async () => {
         for (let n = 1; n <= count; n++) {
-          // each is stored: a publish that nobody knows the outcome of is repeated under its id
+          // repeated until stored: the log stores a message with the same id once
           for (;;) {
             const { ok } = await writer.publish(Placed, { n }, { id: `e-${n}` });
             if (ok) break;
@@ -191,7 +191,7 @@ describe("follow", () => {
   });
 });
 
-/** Begins again while the log cannot be reached. */
+/** Calls `work` until it succeeds, while the log cannot be reached. */
 async function retried<T>({ clock }: Catga, work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {

@@ -20,7 +20,7 @@ const ADD: EntityCommand = {
   ...{ name: "Add", id: "c", events: 2, result: "5", fingerprint: "f", correlation: "r" },
   headers: { traceparent: "t" },
 };
-/** Its id was made by Catga, and it returned nothing. */
+/** A command whose id Catga has made, and whose result is `undefined`. */
 const NOTE: EntityCommand = {
   ...{ name: "Note", id: "d", events: 1, result: undefined, fingerprint: undefined, correlation: undefined },
   headers: undefined,
@@ -116,7 +116,7 @@ describe("entityGroupText and readEntityGroup", () => {
       assertMatch(group.reason, new RegExp(reason === "no" ? "." : reason));
       assertEquals(group.version, undefined);
     }
-    // also behind a valid one
+    // read with shared names, behind a valid message of the same type
     const known = new KnownNames();
     const behind = (text: string) => readEntityMessage("Cart", new TextEncoder().encode(text), known);
     assert(!("reason" in behind(good)));

@@ -25,7 +25,7 @@ import {
 import { streamName } from "./stream_name.ts";
 import { token, untoken } from "../../data/subject_token.ts";
 
-/** Texts of users that must not change the subject, or key, that they stand in. */
+/** Texts of users that must not change the structure of a subject, or of a key, in which they are encoded. */
 const TEXTS = ["", "a.b", "=", "=2E", "*", ">", "a b", "/", "\0", "ü", "\ufeffx", "😀", "__proto__", "Order-7_x"];
 
 describe("token", () => {

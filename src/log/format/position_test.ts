@@ -2,7 +2,7 @@ import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { endOf, MOST_IN_GROUP, positionOf, sequenceOf } from "./group_text.ts";
 
-/** The greatest sequence whose time in ms has 41 bits, and a small one. */
+/** The smallest sequence, and the greatest whose time in ms has 41 bits. */
 const SEQUENCES = [1, 2 ** 41 - 1];
 
 describe("a position", () => {

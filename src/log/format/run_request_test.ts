@@ -13,7 +13,7 @@ import {
 
 const REQUEST = [7, 1_025, 1, "m", null, { n: 1 }, 0, 1.5, null];
 
-/** The request with another element. */
+/** Returns the valid request with one element replaced. */
 function changed(index: number, value: unknown): unknown[] {
   return REQUEST.with(index, value as never);
 }

@@ -1,4 +1,7 @@
-/** Schedules of processes whose clock is wrong, or who were busy while they asked for the server's. */
+/**
+ * Tests of schedules made by processes whose clock is wrong, or that were busy while they asked for the server's
+ * time.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { NatsEventLog } from "../../nats/log_stream.ts";
@@ -10,10 +13,10 @@ import { logReader } from "../../../test/support/read_log.ts";
 import { WallClockWatch } from "../../../test/support/wall_clock.ts";
 import { requireNatsServer, startNatsServer } from "../../../tools/nats_server.ts";
 
-/** Bun ends a test after 5 s. */
+/** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
 const AFTER = 1_500;
-/** How late one may come on a busy machine, in ms: far less than the clocks are apart. */
+/** Maximum delay of a message on a busy machine, in ms: far less than the difference of the clocks. */
 const LATE = 15_000;
 
 describe("schedules of a process", await requireNatsServer(), () => {
@@ -39,8 +42,8 @@ describe("schedules of a process", await requireNatsServer(), () => {
 });
 
 /**
- * Runs such a process; resolves with how many ms after its time each of its messages fired, by the server's clock. How
- * far the machine's clock has moved meanwhile is added.
+ * Runs a process that publishes schedules. Resolves, for each of its messages, with the ms between its due time and
+ * its firing, by the server's clock; a change of the machine's clock during the test is added.
  */
 async function fire(options: SchedulePublisherOptions): Promise<number[]> {
   using wallClock = new WallClockWatch();

@@ -1,6 +1,7 @@
 /**
- * Crons whose zone changes its clocks, on a real nats-server. Its clock cannot be set, so the server counts each
- * second, for a promised time of this hour or of another one; virtual time has the nights themselves.
+ * Tests of crons in a time zone that changes its clocks, on a real nats-server. The server's clock cannot be set: the
+ * server fires each second, and the cron means this hour or another one. (Tests on virtual time have the nights of
+ * the change.)
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
@@ -41,7 +42,7 @@ describe("a cron whose zone changes its clocks, over NATS", await requireNatsSer
     const settings = { subjects: logSubjects("default"), replicas: 1, schedules: true };
     const stream = await new NatsEventLog(transport).open(streamName("default", "log"), settings);
     const hour = Number(new Intl.DateTimeFormat("en", { timeZone: ZONE, hour: "numeric", hourCycle: "h23" }).format());
-    /** Of the hours in which the test may run, and of the others. */
+    /** crons for the hours in which the test may run, and for hours in which it does not run */
     const [here, elsewhere] = [[hour, (hour + 1) % 24], [(hour + 12) % 24]].map((hours) => `* * ${hours} * * *`);
     for (const [id, cron] of [["needless", elsewhere], ["due", here]]) {
       const counted = { cron, zone: ZONE, server: "* * * * * *" };

@@ -248,11 +248,11 @@ describe("Publisher", () => {
 
   it("what would not fit into a request to run it, or into a dead letter, is TOO_LARGE", async () => {
     const { publish, stream } = start({ maxPayload: 100_000 });
-    const most = 100_000 - 16_384 - 2; // brackets
+    const most = 100_000 - 16_384 - 2; // less 2 for the brackets around the items
     const result = await publish(Placed, 1, { payload: "x".repeat(most) });
     assertEquals([result.error?.code, stream.appends.length], ["TOO_LARGE", 0]);
     assertMatch(result.error!.message, /it has 83618 bytes with its key and headers, and the log takes 83616/);
-    publish(Placed, 1, { payload: "x".repeat(most - 2) }); // quotation marks
+    publish(Placed, 1, { payload: "x".repeat(most - 2) }); // less 2 for the payload's quotation marks
     assertEquals(stream.appends.length, 1);
     assertEquals(
       code(await start({ maxPayload: 1_024 }).publish(Placed, 1, { payload: "x".repeat(768) })),
@@ -369,7 +369,7 @@ describe("Publisher", () => {
       const wall = new JumpingClock();
       const { publish, stream, clock } = start({ clock: wall });
       const sent = publish(Placed, 1, { timeout: 600_000 });
-      wall.ahead = 115_000; // the machine slept: the monotonic clock stood still
+      wall.ahead = 115_000; // the machine was asleep: the wall clock went on, the monotonic clock stood still
       stream.appends[0].answer(SILENCE);
       await clock.advance(100);
       assertEquals(code(await sent), "OUTCOME_UNKNOWN");
@@ -440,7 +440,7 @@ describe("Publisher", () => {
       controller.abort();
       assertEquals(code(await first), "CANCELLED");
       assertEquals(stream.appends.map(numbers), [[1], [2]]);
-      stream.appends[0].answer(stored()); // too late for anybody
+      stream.appends[0].answer(stored()); // comes too late: its sender has given up
       stream.appends[1].answer(stored(2));
       assertEquals((await second).ok, true);
     });
@@ -515,7 +515,7 @@ describe("Publisher", () => {
     });
 
     it("a date is meant by this process's clock, and translated to the server's", () => {
-      const { publish, stream, clock } = start(); // the server's clock is decades behind
+      const { publish, stream, clock } = start(); // the server's clock is decades behind the process's clock
       publish(Mail, 1, { id: "x", schedule: { at: new Date(clock.now() + 3_000) } });
       publish(Mail, 2, { schedule: { at: new Date(clock.now() + 1) } });
       publish(Mail, 3, { id: "y", schedule: { at: new Date(clock.now() - 1) } });

@@ -1,4 +1,7 @@
-/** Publishing over a network in memory on which acknowledgements are lost, messages are late, and connections break. */
+/**
+ * Tests of publishing over a network in memory on which acknowledgements are lost, messages are late, and connections
+ * break.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { type Catga, catga, event, type Result } from "../../../mod.ts";
@@ -11,7 +14,7 @@ const CATEGORIES = ["Placed", "Paid"].map((name) =>
   event<{ n: number }>(name, { durable: true, key: ({ n }) => `${n % 7}` })
 );
 
-/** One that was published, in the order of the calls. */
+/** A message that was published; kept in the order of the calls. */
 interface Published {
   readonly n: number;
   readonly category: string;

@@ -1,4 +1,4 @@
-/** Publishing, schedules included, on a real server. */
+/** Tests of publishing, schedules included, on a real nats-server. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -22,7 +22,7 @@ const Mail = command<{ n: number }>("Mail", { durable: { keep: 150_000 } });
 
 const Nap = workflow<void, string>("Nap");
 
-/** Bun ends a test after 5 s. */
+/** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
 const required = await requireNatsServer();
 
@@ -137,9 +137,9 @@ describe("publishing on NATS", required, () => {
     }
     const ids = stored.map(({ id }) => id);
     assertEquals(new Set(ids).size, ids.length);
-    await wait(1_500); // a cron that was taken back would fire in each second
+    await wait(1_500); // long enough: a cron that still existed would fire in each second
     assertEquals((await all(server.url)).length, length);
-    // after it was taken back, the id may be used again
+    // the id of a schedule that was taken back may be used again
     await ok(app.enqueue(Mail, { n: 7 }, { id: "taken back", delay: 0 }));
     await eventually("it to fire", async () => numbers(await all(server.url)).includes(7));
     assert(!numbers(await all(server.url)).includes(3));
@@ -187,7 +187,7 @@ describe("publishing on NATS", required, () => {
     "schedules that are due while the store is full fire once when there is room; crons and runs go on",
     slow,
     async () => {
-      for (let lead = 5_000;; lead *= 2) { // until the store is full before they are due
+      for (let lead = 5_000;; lead *= 2) { // again with more time, until the store is full before the schedules are due
         await using server = await startNatsServer({ config: SMALL_STORE });
         const nap = Nap.handle(async (run) => {
           await run.sleep("nap", lead + 1_000);
@@ -227,7 +227,7 @@ describe("publishing on NATS", required, () => {
   );
 
   it("unschedule: one that was due while the store was full, and never fires, is taken back", slow, async () => {
-    for (let lead = 1_500;; lead *= 2) { // until the store is full before they are due
+    for (let lead = 1_500;; lead *= 2) { // again with more time, until the store is full before the schedules are due
       await using server = await startNatsServer({ config: SMALL_STORE });
       await using app = await catga({ nats: server.url, logger: QUIET });
       const at = new Date(Date.now() + lead);
@@ -241,7 +241,7 @@ describe("publishing on NATS", required, () => {
       await empty();
       assertEquals(await app.unschedule(Mail, "1"), true);
       assertEquals(await app.unschedule(Mail, "1"), false);
-      await ok(app.enqueue(Mail, { n: 3 }, { id: "2", delay: 0 })); // which takes the schedule back
+      await ok(app.enqueue(Mail, { n: 3 }, { id: "2", delay: 0 })); // an immediate message with the same id takes the schedule back
       await ok(app.enqueue(Mail, { n: 4 }, { id: "4", delay: 500 }));
       await eventually("what follows to fire", async () => numbers(await all(server.url)).includes(4));
       assertEquals(numbers(await all(server.url)), [3, 4]);
@@ -273,7 +273,7 @@ async function ok(result: Promise<Result<unknown>>): Promise<void> {
   if (error !== undefined) throw error;
 }
 
-/** Fills the store of a server; resolves with a function that makes room again. */
+/** Fills the store of a server. Resolves with a function that makes room again. */
 async function full(url: NatsServer["url"]): Promise<() => Promise<void>> {
   const admin = await connect({ servers: url });
   await fillStore(admin);
@@ -287,7 +287,7 @@ function numbers(stored: readonly LoggedMessage[]): number[] {
   return stored.map(({ payload }) => (payload as { n: number }).n);
 }
 
-/** All that the log of a server has. */
+/** Reads all messages in the log of a server. */
 async function all(url: NatsServer["url"]): Promise<LoggedMessage[]> {
   const transport = await openTransport(url);
   try {

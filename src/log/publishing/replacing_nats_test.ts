@@ -1,4 +1,4 @@
-/** Schedules that are replaced, or taken back, while a real server fires them. */
+/** Tests of schedules that are replaced or taken back while a real nats-server is firing them. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { setTimeout as wait } from "node:timers/promises";
@@ -13,14 +13,14 @@ import type { PublishOptions } from "../../contract/send_options.ts";
 const Mail = command<{ n: number }>("Mail", { durable: true });
 const Ended = event<{ n: number }>("Ended", { durable: true });
 
-/** What the numbers of replacements add to those of the schedules that they replace. */
+/** Number added to a schedule's number for the message that replaces it; `THIRD`: for the one that replaces that. */
 const SECOND = 1_000;
 const THIRD = 2_000;
-/** Around the due moment, in ms. */
+/** Time before the due moment at which the first call is made, in ms; `AFTER`: time after it of the last call. */
 const BEFORE = 60;
 const AFTER = 190;
 
-/** Bun ends a test after 5 s. */
+/** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
 
 describe("a schedule that is replaced around its time", await requireNatsServer(), () => {
@@ -118,7 +118,7 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
         const taken: (boolean | undefined)[] = [];
         await all(async (n) => {
           await wait(begin - BEFORE + spread(n) - Date.now());
-          taken[n] = await app.unschedule(Mail, `${n}`).catch(() => undefined); // nobody knows
+          taken[n] = await app.unschedule(Mail, `${n}`).catch(() => undefined); // undefined: the outcome is unknown
         });
         const fired = await firings(urls[0], numbers().filter((n) => taken[n] === false), {
           ms: 500,
@@ -130,20 +130,20 @@ describe("a schedule that is replaced around its time", await requireNatsServer(
   }
 });
 
-/** What came of a schedule. */
+/** Outcome of a call that stored a schedule. */
 interface Outcome {
   readonly ok: boolean;
-  /** It was not stored. */
+  /** True if the schedule was certainly not stored. */
   readonly refused: boolean;
-  /** When it is due, at the earliest, and when the call ended, in ms since 1970. */
+  /** Earliest due time of the schedule, in ms since 1970; `until`: time at which the call ended. */
   readonly due: number;
   readonly until: number;
 }
 
 async function noted(after: number, call: (due: number) => ReturnType<Catga["enqueue"]>): Promise<Outcome> {
-  const due = Date.now() + after; // before the call, which may itself take long on a busy machine
+  const due = Date.now() + after; // read before the call, which may take long on a busy machine
   const { ok, error } = await call(due);
-  // while a machine stands still nobody knows, or nothing is sent
+  // allowed while the machine stands still: the outcome is unknown, or nothing was sent
   const refused = error?.code === "UNAVAILABLE";
   assert(ok || refused || error!.code === "OUTCOME_UNKNOWN", error?.message);
   return { ok, refused, due: due - 1, until: Date.now() };
@@ -157,7 +157,7 @@ function numbers(): number[] {
   return Array.from({ length: COUNT }, (_, n) => n);
 }
 
-/** Ms from the beginning of the sweep. */
+/** Returns the time of the nth call, in ms since the first one. */
 function spread(n: number): number {
   return n / COUNT * (BEFORE + AFTER);
 }

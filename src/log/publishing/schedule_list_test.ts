@@ -107,7 +107,7 @@ describe("OverdueSchedules", () => {
     await put("minutely", { at: "0 * * * * *" });
     await clock.advance(109_650);
     noteFull();
-    await clock.advance(10_300); // a fence takes no longer
+    await clock.advance(10_300); // enough time for a fence
     assertEquals((await stream.last(subject))!.time, begin);
     await clock.advance(5_000);
     const written = (await stream.last(subject))!.time - begin;
@@ -148,7 +148,7 @@ describe("OverdueSchedules", () => {
 
 const HOURLY = scheduleSubject("shop", "Send.Mail", "hourly");
 
-/** A log in memory that schedules for one contract. `seen`: what is read instead of a message. */
+/** Starts a log in memory, with schedules for one contract. `seen`: replaces each message that is read. */
 async function start(seen = (message: StoredMessage) => message) {
   const clock = new VirtualClock();
   const log = new MemoryEventLog(clock);
@@ -177,7 +177,7 @@ async function start(seen = (message: StoredMessage) => message) {
   };
   const ids = async () => (await list()).map(({ id }) => id);
   const observer = (seen: unknown) => assertEquals(seen, undefined);
-  const random = () => 1; // it waits for 10 s
+  const random = () => 1; // so the check for overdue schedules waits for the full 10 s
   const { read } = stream;
   const shown = Object.assign(stream, {
     read: async (...args: Parameters<typeof read>) => (await read.apply(stream, args)).map(seen),

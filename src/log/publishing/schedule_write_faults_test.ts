@@ -1,4 +1,4 @@
-/** Schedules that are made, replaced and taken back all the time, on a slow server that loses answers. */
+/** Tests in which schedules are made, replaced and taken back all the time, on a slow server that loses answers. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { type Catga, catga, command } from "../../../mod.ts";
@@ -11,19 +11,22 @@ import { overwrite } from "./schedule_write.ts";
 
 const Mail = command<{ n: number }>("Mail", { durable: true });
 
-/** Something that was done about one schedule. */
+/** A call that made, replaced or took back a schedule. */
 interface Step {
   readonly n: number;
-  /** When the call began and ended, by the virtual clock. */
+  /** Time at which the call began, by the virtual clock; `until`: time at which it ended. */
   readonly from: number;
   until: number;
-  /** When it is due; cron, in each second; or the schedule is taken back. */
+  /**
+   * Due time of the schedule, or `cron` for one that fires in each second; `take back`: the call took the schedule
+   * back.
+   */
   readonly plan: number | "cron" | "take back";
   outcome: string;
 }
 
 describe("overwrite", () => {
-  // nats-server counts the new one from when it is stored, and is up to 250 ms late
+  // reason: nats-server counts the new cron from the time of its storing, and fires up to 250 ms late
   it("a cron that is due about now fires before another one takes its place", async () => {
     const minute = "0 * * * * *";
     for (
@@ -32,8 +35,8 @@ describe("overwrite", () => {
         [minute, 0, 60_050, 61_000],
         [minute, 0, 59_400, 59_400],
         [minute, 0, 61_050, 61_050],
-        [minute, 60_010, 60_050, 60_050], // it is due in a minute
-        ["* * * * * *", 0, 60_050, 60_050], // there is no better moment
+        [minute, 60_010, 60_050, 60_050], // the old cron is due in a minute only: no need to wait
+        ["* * * * * *", 0, 60_050, 60_050], // fires every second: no moment is better than now
       ] as const
     ) {
       const clock = new VirtualClock();
@@ -71,7 +74,7 @@ describe("schedules under faults", () => {
     const clock = new VirtualClock();
     const network = new MemoryNetwork({ clock, seed: 1 });
     const app = await clock.until(catga({ network, id: "a", logger: QUIET }));
-    assert((await clock.until(app.enqueue(Mail, { n: 0 }))).ok); // has the log opened
+    assert((await clock.until(app.enqueue(Mail, { n: 0 }))).ok); // opens the log before the fault begins
     await clock.advance(0.5);
     network.log.begin("noQuorum");
     const scheduled = app.enqueue(Mail, { n: 1 }, { id: "id", delay: 500, timeout: 10_000 });
@@ -86,7 +89,7 @@ describe("schedules under faults", () => {
   });
 
   for (let seed = 1; seed <= 28; seed++) {
-    // so slow that a cron is due again, and a held one, before it is replaced
+    // with 300 ms, a cron is due again, and a held message fires, before the replacement is written
     const faults = seed <= 20 ? { lostAck: 0.03, delay: 40 } : { lostAck: 0.1, delay: 300 };
     it(`seed ${seed}: each that was ok fires once unless it was replaced or taken back, and what was taken back never`, async () => {
       const clock = new VirtualClock();
@@ -104,7 +107,7 @@ describe("schedules under faults", () => {
           own.push(await step(apps[Math.floor(random() * 2)], id, count++, random));
           await apps[0].clock.sleep(random() < 0.3 ? 3_000 : random() * 500);
         }
-        own.push(await step(apps[0], id, count++, () => 0.99)); // ends a cron
+        own.push(await step(apps[0], id, count++, () => 0.99)); // a last step: takes back a schedule that may be a cron
       });
       await clock.until(Promise.all(work), 600_000);
       network.faults = {};
@@ -143,13 +146,13 @@ async function step(app: Catga, id: string, n: number, random: () => number): Pr
   return { n, from, until: app.clock.now(), plan, outcome };
 }
 
-/** Checks the firings of what a step scheduled, by what was done later. */
+/** Checks when the schedule of a step has fired, given the steps that followed for the same schedule. */
 function check({ n, plan, outcome, until }: Step, later: readonly Step[], fired: readonly number[]): void {
   const what = `${n}, ${plan}: ${outcome}, fired at ${fired}, followed by ${JSON.stringify(later[0])}`;
   if (plan === "take back" || outcome === "UNAVAILABLE") return assertEquals(fired, [], what);
   const end = later.find(({ outcome }) => outcome === "ok" || outcome === "true");
   for (const time of fired) {
-    // one that took the place of a cron as that fired, by a write without an answer
+    // not checked: a write without an answer may have replaced a cron just as it fired
     if (outcome === "OUTCOME_UNKNOWN") continue;
     assert(plan === "cron" || time >= Math.floor(plan), `before its time: ${what}`);
   }
@@ -162,7 +165,7 @@ function check({ n, plan, outcome, until }: Step, later: readonly Step[], fired:
   assert(fired.length <= 1, `more than once: ${what}`);
   if (outcome !== "ok") return;
   const [next] = later;
-  // behind it nothing may have replaced it
+  // certain if no later step can have replaced the schedule
   const sure = later.every(({ outcome }) => outcome === "false" || outcome === "UNAVAILABLE");
   if (sure || next.outcome === "false" || next.from > Math.max(until, plan) + 1_000) {
     assertEquals(fired.length, 1, `lost: ${what}`);

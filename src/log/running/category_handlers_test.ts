@@ -55,7 +55,7 @@ describe("the handlers of a category", () => {
     const refused = handler(Placed, (_, own) => new Refusal("OVERLOADED", own));
     assertInstanceOf(await run([refused, refused], {}, ctx), Refusal);
     const limited = handler(Placed, (_, own) => {
-      own.execution.stage = "preparing"; // as a behavior leaves it
+      own.execution.stage = "preparing"; // the stage in which a behavior that refuses the message leaves the run
       return { ok: false, error: new CatgaError("RATE_LIMITED", "wait") };
     });
     assertInstanceOf(await run([limited, refused], {}, ctx), Refusal);
@@ -143,7 +143,7 @@ describe("the execution of a command", () => {
   });
 });
 
-/** The context of a run of a message of the log. */
+/** Makes the context for running a message of the log. */
 function start(contract: AnyContract, key: string | undefined = undefined) {
   const { inside } = localApp();
   const logged = { id: "m", attempt: 1, position: 1_025, key, meta: undefined, fence: 3 };
@@ -157,7 +157,7 @@ function handler(contract: AnyContract, run: HandlerRun, timeout?: number): Dura
   return { contract, settings, run, entity: false };
 }
 
-/** Runs them with a payload of JSON. */
+/** Runs these handlers with a JSON payload. */
 function run(handlers: DurableHandler[], payload: unknown, ctx: MessageContext) {
   const text = JSON.stringify(payload);
   return categoryHandlers(handlers, 1_000).run(payload, () => JSON.parse(text), ctx);

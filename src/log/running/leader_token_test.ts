@@ -131,7 +131,7 @@ describe("LeaderToken", () => {
   });
 });
 
-/** A node's token of subscription shop/billing, without a record at first. */
+/** Makes a node's `LeaderToken` for the subscription shop/billing, which has no commit at first. */
 function start() {
   const clock = new VirtualClock();
   let reads = 0;
@@ -143,7 +143,7 @@ function start() {
   });
   const entry = (leader: number) => storedCommit(leads("a.1", leader));
   const answer = (how: typeof record) => void (record = how);
-  /** The record names this token. */
+  /** Stores a commit whose leader has this token. */
   const lead = (leader: number) => answer(() => Promise.resolve(entry(leader)));
   return { clock, token, standstill, entry, answer, lead, reads: () => reads };
 }

@@ -1,4 +1,4 @@
-/** Messages of the log in the nodes that handle them, through whole apps of one cluster. */
+/** Tests of messages of the log on the nodes that handle them, with whole apps of one cluster. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga, command, event, fail, type Handlers } from "../../../mod.ts";
@@ -122,13 +122,13 @@ describe("records of nodes", () => {
     const read = readRecord("old", writeRecord(info));
     assert(typeof read !== "string");
     assertEquals(read.subscriptions, undefined);
-    // its process answers nothing: a message that went there would wait
+    // a record without a process: a message sent to it would wait for an answer
     const bucket = await cluster.clock.until(cluster.network.store.open("catga_default_nodes"));
     await cluster.clock.until(bucket.put("old", writeRecord(info), { ttl: 60_000 }));
     await cluster.clock.until(app.publish(Placed, { n: 1, key: "k" }));
     await cluster.clock.advance(2_000);
     assertEquals(seen, ["a"]);
-    // what 0.1 checks: names of contracts, and a letter for each
+    // the record must pass the checks of version 0.1: names of contracts, and a letter for each kind
     assert(app.self.handles.every((name) => /^[\w-]+(\.[\w-]+)*$/.test(name)));
     assertEquals(app.self.kinds?.length, app.self.handles.length);
   });

@@ -7,7 +7,7 @@ const Counted = event<{ n: number; key: string }>("Counted", { durable: true, ke
 const Reset = event<{ n: number; key: string }>("Reset", { durable: true, key: ({ key }) => key });
 const EACH = { each: "node", from: "start", name: "view" } as const;
 
-/** Of so many keys the numbers, each in its order. */
+/** Asserts that all numbers below `count` were seen, and those of each of `keys` keys in ascending order. */
 function inOrder(seen: readonly number[], count: number, keys: number) {
   assertEquals(seen.toSorted((a, b) => a - b), Array.from({ length: count }, (_, n) => n));
   for (let key = 0; key < keys; key++) {

@@ -115,7 +115,7 @@ describe("ReadModel", () => {
   });
 });
 
-/** A read model of a stream in memory with this handler, whose messages have no key. */
+/** Starts a read model of a stream in memory, with this handler. Its messages have no key. */
 async function start(run: HandlerRun, random: Random = () => 0) {
   const { inside, clock } = localApp();
   const log = new MemoryEventLog(clock);

@@ -39,7 +39,7 @@ describe("a read model", () => {
   });
 
   it("a handler that goes on long after its timeout is an alarm of its node, until it ends", async () => {
-    // nothing said so: the model was caught up, and its oldest message no ms old
+    // regression: no alarm was raised, because the model was caught up and its oldest message 0 ms old
     await using cluster = new MemoryCluster();
     const ends = Promise.withResolvers<void>();
     const handler = Counted.on(({ n }) => n === 0 ? ends.promise : undefined, { ...EACH, timeout: 1_000 });
@@ -153,7 +153,7 @@ describe("a read model", () => {
     assertEquals(alarms(), [`handler-failing Counted ${message}`]);
     const { contract, code, cause } = app.health().subscriptions[0].lastFailure!;
     assertEquals([contract, code], ["Counted", "HANDLER_FAILED"]);
-    // it was in the log of the node alone
+    // regression: the cause was only in the log of the node
     assertMatch(cause!, /^Error: no database\n +at [^]*read_models_test\.ts/);
     assertStringIncludes(app.health().alarms[0].cause!, cause!);
     broken = false;
@@ -187,7 +187,7 @@ describe("a read model", () => {
   });
 
   it("has handled what waited for a rate limit, or for its turn, when catga() resolves: that is no failure (a node was ready after the first)", async () => {
-    // one begins every 20 ms: none is cut off by the timeout
+    // messages begin every 20 ms, so that no run reaches its timeout
     const limits = [{ behaviors: [rateLimit({ rate: 1 })] }, { concurrency: 1, timeout: 399 }];
     for (const limit of limits) {
       await using cluster = new MemoryCluster();
@@ -314,7 +314,7 @@ describe("a read model", () => {
     assertEquals((await cluster.clock.until(Promise.all(results))).every(({ ok }) => ok), true);
     const seen: number[] = [];
     const handler = Loose.on(async ({ n }, ctx) => {
-      if (n === 0) await ctx.clock.sleep(30_000); // those behind it wait
+      if (n === 0) await ctx.clock.sleep(30_000); // the messages behind this one wait
       seen.push(n);
     }, { ...EACH, timeout: 600_000 });
     await cluster.start("a", { handlers: handler });
@@ -322,7 +322,7 @@ describe("a read model", () => {
   });
 });
 
-/** Publishes the numbers from `from` to below `to`. */
+/** Publishes an event for each number from `from` to below `to`. */
 async function publish(cluster: MemoryCluster, app: Catga, from: number, to: number, key?: string): Promise<void> {
   const all: Promise<Result<void>>[] = [];
   for (let n = from; n < to; n++) all.push(app.publish(Counted, { n, ...(key === undefined ? {} : { key }) }));

@@ -1,6 +1,6 @@
 /**
- * Messages of the log in the nodes that handle them, over NATS: subscriptions over two nodes, queued commands, and read
- * models.
+ * Tests of messages of the log on the nodes that handle them, over NATS: subscriptions of two nodes, queued commands,
+ * and read models.
  */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
@@ -89,7 +89,7 @@ describe("nodes on nats-server", await requireNatsServer(), () => {
       });
       for (const key of keys) {
         const order = seen.filter((run) => run.key === key).map(({ n }) => n);
-        // what was handled right before the cut comes again, before the next one
+        // the message handled right before the cut may come again, but before the next one
         assertEquals(order.slice(order.indexOf(2)), Array.from({ length: last - 1 }, (_, i) => i + 2), key);
       }
     } finally {

@@ -137,11 +137,14 @@ describe("SubscriptionRuns", () => {
 interface Asked {
   readonly token?: number;
   readonly attempt?: number;
-  /** Of the request, in ms. */
+  /** Timeout of the request, in ms. */
   readonly timeout?: number;
 }
 
-/** A node whose handler may take 1 s. Without `run` it ends when the test says so. The leader's token is 7. */
+/**
+ * Makes the runs of a node whose handler may take 1 s. Without `run`, the handler ends when the test says so. The
+ * leader's token is 7.
+ */
 async function start(run?: HandlerRun) {
   const { inside, clock, seen } = localApp();
   const ends: (() => void)[] = [];

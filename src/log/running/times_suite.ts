@@ -1,10 +1,13 @@
-/** The times of durable messages, as handlers, batches, followers and operators see them: in memory and over NATS. */
+/**
+ * Tests of the times of durable messages, as handlers, batches, followers and operators get them: in memory and over
+ * NATS.
+ */
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { type Catga, command, type Context, event, fail, type Handler, unwrap } from "../../../mod.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 
-/** An app with these handlers, whose log has only what a test stores. */
+/** Starts an app with these handlers, whose log contains only messages that the test stores. */
 export type TimesHarness = (handlers: readonly Handler[]) => Promise<{ readonly app: Catga } & AsyncDisposable>;
 
 const Placed = event<{ n: number }>("Placed", { durable: true, key: () => "k" });
@@ -56,7 +59,7 @@ export function timesSuite(name: string, options: object, start: TimesHarness): 
         return seen.size === 4;
       });
       const { stored, due } = followed!;
-      // by the server's clock: at that time, by what an answer was on its way later
+      // converted to the server's clock, whose reading is uncertain by the time that an answer takes
       assert(due !== undefined && Math.abs(due.getTime() - at.getTime()) < 1_000, `${due?.toISOString()}`);
       assert(stored >= due);
       for (const [who, times] of seen) assertEquals([who, times], [who, { stored, due }]);

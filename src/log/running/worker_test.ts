@@ -272,7 +272,7 @@ describe("the token of a leader", () => {
     await using node = await worker(Placed.on(() => void runs++));
     const forged = await node.until(node.run({ token: Number.MAX_SAFE_INTEGER }));
     assertEquals(forged.error?.code, "UNAVAILABLE");
-    // the record was renewed since the takeover: its revision is greater than the token
+    // a forged token may be as great as the present commit's sequence
     await node.renew();
     assertEquals((await node.until(node.run({ token: node.token + 1 }))).error?.code, "UNAVAILABLE");
     assertEquals((await node.until(node.barrier(node.token + 1))).error?.code, "UNAVAILABLE");
@@ -297,7 +297,7 @@ describe("a barrier", () => {
     await using node = await worker([slow, paid], "s");
     const old = node.token;
     const runs = [node.run({ position: 5 }), node.run({ position: 7 }, "Paid")];
-    await node.clock.advance(1_100); // the first goes on after its time
+    await node.clock.advance(1_100); // the first run goes on behind its timeout
     const token = await node.lead();
     assertEquals((await node.until(node.barrier(token))).value, { running: ["5-1", "7-1"], ended: [] });
     assertEquals((await node.until(node.run({ position: 9, token: old }))).value, 1);
@@ -370,22 +370,22 @@ interface Given {
 }
 
 interface TestNode extends LocalApp, AsyncDisposable {
-  /** Of the leader of the subscription. */
+  /** Token of the subscription's present leader. */
   readonly token: number;
   run(given: Given, category?: string): Promise<Result<unknown>>;
   command(name: string, given: Given): Promise<Result<unknown>>;
   barrier(token: number): Promise<Result<unknown>>;
   sendRaw(name: string, payload: unknown): Promise<Result<unknown>>;
-  /** Has another leader take over. Resolves with its token. */
+  /** Stores a commit with which another leader takes over. Resolves with its token. */
   lead(): Promise<number>;
-  /** Writes the record again. */
+  /** Stores a commit of the present leader again. */
   renew(): Promise<void>;
-  /** How often the record was read. */
+  /** Returns the number of reads of the last commit. */
   reads(): number;
   until<T>(promise: Promise<T>): Promise<T>;
 }
 
-/** A node of service "app" with these handlers, whose subscription `name` has a leader. */
+/** Starts a node of service "app" with these handlers, whose subscription `name` has a leader. */
 async function worker(handlers: Handlers, name = "Placed", timeout = 30_000): Promise<TestNode> {
   const local = localApp({ handlers, timeout });
   const { inside, mediator, clock } = local;

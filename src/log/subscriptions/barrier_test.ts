@@ -12,7 +12,7 @@ const running = (...positions: number[]): Result<unknown> => ({
 });
 const silence = () => fail("UNAVAILABLE", "no answer");
 
-/** A barrier before nodes that answer so, in this many ms. */
+/** Calls `barrier` with nodes that give these answers, each after `takes` ms. */
 function setUp(answers: Readonly<Record<string, () => Result<unknown>>>, takes = 0) {
   const clock = new VirtualClock();
   const asked: { readonly node: string | undefined; readonly contract: string; readonly payload: unknown }[] = [];

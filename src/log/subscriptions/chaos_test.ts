@@ -19,8 +19,8 @@ const FAULTS: Faults = {
 };
 
 /**
- * Nodes die, leave and take the lead from each other while messages come and handlers fail. Returns how many runs of a
- * key overlapped.
+ * Runs a cluster whose nodes die, leave and take the lead from each other while messages arrive and handlers fail.
+ * Returns how many runs of one key overlapped.
  */
 async function chaos(seed: number, faults?: Faults): Promise<number> {
   const random = seededRandom(seed);
@@ -54,7 +54,7 @@ async function chaos(seed: number, faults?: Faults): Promise<number> {
     await cluster.clock.advance(400 * random());
   }
   await cluster.until("all are handled", () => new Set(cluster.payloads()).size === MESSAGES, 600_000);
-  // what a leader that died had not recorded comes again
+  // messages whose outcome a dead leader had not recorded are handled again
   await cluster.until("nothing is in hand", async () => {
     const { head: { place, open }, parked } = (await cluster.state("billing"))!;
     return sequenceOf(place.read) === last && open.length + parked.size === 0;

@@ -1,6 +1,6 @@
 /**
- * What the tests of this folder run on: nodes around one log in memory, each with a little worker in place of the real
- * one.
+ * A cluster for the tests of this folder: nodes with real subscriptions around one log in memory, each with a small
+ * worker in place of the real one.
  */
 import type { AnyContract } from "../../contract/contract.ts";
 import type { NodeInfo, SubscriptionHealth } from "../../contract/node_info.ts";
@@ -42,7 +42,7 @@ import type { RunAnswer, RunRequest } from "../format/run_request.ts";
 import type { LogHost } from "../log_host.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
-/** A message at a node's handler. */
+/** One run of a message by a node's handler. */
 export interface Run {
   readonly node: string;
   readonly category: string;
@@ -57,10 +57,10 @@ export interface Run {
 /** Options of {@link Cluster.node}. */
 export interface NodeOptions {
   readonly service?: string;
-  /** What it handles: contracts by subscription, with what is not the default. */
+  /** Contracts that the node handles, by subscription; each with the settings in which it differs from the defaults. */
   readonly handles: Readonly<Record<string, Readonly<Record<string, Partial<SubscriptionSettings>>>>>;
   readonly commands?: readonly string[];
-  /** Runs a message: 0, or how it failed. */
+  /** Runs a message. Returns 0, or how the message failed. */
   readonly run?: (run: Run) => Promise<RunAnswer> | RunAnswer;
   readonly timeout?: number;
   readonly mostParked?: number;
@@ -68,21 +68,24 @@ export interface NodeOptions {
 
 const NAMESPACE = "test";
 
-/** Nodes around one log. */
+/** A cluster of nodes around one log in memory. */
 export class Cluster {
   readonly clock = new VirtualClock();
   readonly network: MemoryNetwork;
   readonly nodes: Node[] = [];
-  /** Every run that began, in order. */
+  /** All runs of messages that have begun, in order. */
   readonly runs: Run[] = [];
-  /** Every run that ended, in order. */
+  /** All runs of messages that have ended, in order. */
   readonly ends: Run[] = [];
   readonly seen: Observation[] = [];
-  /** Called at each send, with the node; what it returns is the answer, in place of the node's. */
+  /**
+   * Called at each request to a node. If it returns an error code, the request fails with it instead of reaching the
+   * node.
+   */
   intercept: ((node: string, contract: AnyContract, payload: unknown) => ErrorCode | undefined) | undefined;
-  /** Forgets the recorded failure of a command. */
+  /** Called for a command whose recorded failure is to be removed. */
   forgetFailure: () => Promise<void> = () => Promise.resolve();
-  /** What is added to the server's time, in ms. */
+  /** Added to the server's time, in ms. */
   skew = 0;
   #stream: LogStream | undefined;
   #kept: LogStream | undefined;
@@ -96,7 +99,7 @@ export class Cluster {
     this.#faulty = faults !== undefined;
   }
 
-  /** Does something until it succeeds. */
+  /** Calls `action` until it succeeds, while virtual time passes. */
   async again<T>(action: () => Promise<T>): Promise<T> {
     for (let tries = 0;; tries++) {
       try {
@@ -108,21 +111,21 @@ export class Cluster {
     }
   }
 
-  /** The log, as an observer reaches it. */
+  /** Opens the stream of the log, over a connection of its own. */
   async stream(): Promise<LogStream> {
     const { log } = this.#observer ??= this.network.connect();
     const options = { subjects: logSubjects(NAMESPACE), replicas: 1, schedules: true };
     return this.#stream ??= await this.again(() => log.open(streamName(NAMESPACE, "log"), options));
   }
 
-  /** The stream of subscriptions. */
+  /** Opens the stream of subscriptions, over a connection of its own. */
   async kept(): Promise<LogStream> {
     const { log } = this.#observer ??= this.network.connect();
     const [name, options] = [streamName(NAMESPACE, "subscriptions"), streamOptions(NAMESPACE, "subscriptions", 1)];
     return this.#kept ??= await this.again(() => log.open(name, options));
   }
 
-  /** What operators ask for, from a process that leads nothing. */
+  /** Makes the operators' view of the log, from a process that leads no subscription. */
   async administration(): Promise<Administration> {
     const [stream, kept] = [await this.stream(), await this.kept()];
     return new Administration({
@@ -135,17 +138,17 @@ export class Cluster {
     });
   }
 
-  /** What is stored of a subscription. */
+  /** Reads the stored state of a subscription. */
   async state(name: string, service = "shop"): Promise<StoredState | undefined> {
     return stateOf((await this.commits(name, service)).flatMap((commit) => typeof commit === "string" ? [] : [commit]));
   }
 
-  /** The state of a subscription, but for what it has parked. */
+  /** Reads the stored state of a subscription, without its parked messages. */
   async record(name: string, service = "shop"): Promise<Head | undefined> {
     return (await this.state(name, service))?.head;
   }
 
-  /** The commits of a subscription. */
+  /** Reads the commits of a subscription; a string stands for one that is invalid. */
   async commits(name: string, service = "shop"): Promise<(Commit | string)[]> {
     const kept = await this.kept();
     const subject = commitSubject(NAMESPACE, subscriptionKey(service, name));
@@ -158,7 +161,7 @@ export class Cluster {
     }
   }
 
-  /** Stores a message with these events: payloads, with a key each. Resolves with its sequence. */
+  /** Stores one message with these events, each with its payload and key. Resolves with the message's sequence. */
   async publish(category: string, events: readonly (readonly [payload: unknown, key?: string])[]): Promise<number> {
     const items = events.map(([payload, key]) =>
       itemText({ text: JSON.stringify(payload), key, id: undefined, meta: undefined })
@@ -168,7 +171,7 @@ export class Cluster {
     return await this.append(category, groupText(head, items.join(",")));
   }
 
-  /** {@link Cluster.publish} while time passes elsewhere. */
+  /** Like {@link Cluster.publish}, but does not move the virtual time: the test does. */
   async publishNow(category: string, events: readonly (readonly [payload: unknown, key?: string])[]): Promise<void> {
     const items = events.map(([payload, key]) =>
       itemText({ text: JSON.stringify(payload), key, id: undefined, meta: undefined })
@@ -193,13 +196,13 @@ export class Cluster {
     }
   }
 
-  /** Starts a node. Resolves when its subscriptions have begun. */
+  /** Starts a node. Resolves when the node's subscriptions have begun. */
   async node(id: string, options: NodeOptions, wait = true): Promise<Node> {
     const node = new Node(this, id, options);
     this.nodes.push(node);
     this.changed();
     const started = node.start();
-    // a node that cannot start ends, and another is started in its place
+    // if the node cannot start, another one is started in its place
     if (wait) {
       try {
         await this.clock.until(started);
@@ -212,25 +215,25 @@ export class Cluster {
     return node;
   }
 
-  /** The node that leads. */
+  /** Waits until a node leads the subscription, and returns the node. */
   async leader(name: string): Promise<Node> {
     const find = () => this.nodes.find((node) => node.alive && node.leads(name));
     await this.until(`${name} is led`, () => find() !== undefined);
     return find()!;
   }
 
-  /** Writes a commit in which another node leads. */
+  /** Stores a commit in which the node with this id leads, although it does not know. */
   async take(name: string, id: string): Promise<void> {
     await this.change(name, (head) => ({ ...head, leader: `${id}.1`, token: head.token + 10_000 }));
   }
 
-  /** Opens the log again. */
+  /** Opens the log's stream again, after it was lost. */
   async reopen(): Promise<void> {
     this.#stream = undefined;
     await this.stream();
   }
 
-  /** Writes a commit behind the last one, as another leader would. */
+  /** Stores a commit behind the last one, as another leader would, with a changed state. */
   async change(name: string, change: (head: Head) => Head, parked: readonly ParkedState[] = []): Promise<void> {
     const kept = await this.kept();
     const subject = commitSubject(NAMESPACE, subscriptionKey("shop", name));
@@ -245,26 +248,26 @@ export class Cluster {
     }
   }
 
-  /** Requests something of a leader. */
+  /** Stores a request to a subscription's leader. */
   async request(name: string, request: SubscriptionRequest): Promise<void> {
     const kept = await this.kept();
     const subject = requestSubject(NAMESPACE, subscriptionKey("shop", name), `t${this.#messages++}`);
     await this.clock.until(kept.append(subject, writeRequest(request), { timeout: 5_000 }));
   }
 
-  /** Writes a commit that says something else of what is parked, as another leader would. */
+  /** Stores a commit with changed states of the parked messages, as another leader would. */
   async park(name: string, change: (state: ParkedState) => ParkedState): Promise<void> {
     const state = await this.state(name);
     const parked = [...state!.parked.values()].map(change);
     await this.change(name, (head) => head, parked);
   }
 
-  /** How many observations of a type there were. */
+  /** Returns the number of observations of a type. */
   count(type: Observation["type"]): number {
     return this.seen.filter((seen) => seen.type === type).length;
   }
 
-  /** How often a subscription came into a state. */
+  /** Returns how often the observers were told that a subscription got into this state. */
   states(state: string): number {
     return this.seen.filter((seen) => seen.type === "subscription" && seen.state === state).length;
   }
@@ -273,7 +276,7 @@ export class Cluster {
     for (const node of this.nodes) for (const listener of node.listeners) listener();
   }
 
-  /** Lets time pass until a condition holds. */
+  /** Lets time pass until a condition is true. */
   async until(what: string, holds: () => boolean | Promise<boolean>, limit = 120_000): Promise<void> {
     for (let passed = 0; !await holds(); passed += 20) {
       if (passed > limit) throw new Error(`${what}: not within ${limit} ms`);
@@ -281,7 +284,7 @@ export class Cluster {
     }
   }
 
-  /** The ids of the messages whose handlers returned, of one key or of all, in order. */
+  /** Returns the payloads of the messages whose handlers have returned, in order; `key`: only those of one key. */
   payloads(key?: string): unknown[] {
     return this.ends.filter((run) => key === undefined || run.key === key).map(({ payload }) => payload);
   }
@@ -291,18 +294,19 @@ export class Cluster {
   }
 }
 
-/** Numbered events, over some keys. */
+/** Returns `count` events numbered from `from`, distributed over some keys. */
 export function events(count: number, keys: number, from = 0): [number, string][] {
   return Array.from({ length: count }, (_, i) => [from + i, `k${(from + i) % keys}`]);
 }
 
-/** The numbers of a key, in order. */
+/** Returns the numbers of the events of one key, in order. */
 export function ofKey(count: number, keys: number, key: number): number[] {
   return Array.from({ length: count }, (_, i) => i).filter((i) => i % keys === key);
 }
 
 /**
- * Throws unless all were handled, each for the first time in order, and after a repetition all that follow it again.
+ * Throws unless all wanted numbers were handled, each in order at its first time, and, after a repetition, all
+ * numbers behind it again.
  */
 export function inOrder(handled: readonly unknown[], wanted: readonly number[]): void {
   let next = 0;
@@ -314,7 +318,7 @@ export function inOrder(handled: readonly unknown[], wanted: readonly number[]):
   if (next !== wanted.length) throw new Error(`${handled.at(-1)} was the last, not ${wanted.at(-1)}`);
 }
 
-/** A node with its subscriptions, and a worker that runs messages. */
+/** A node of the cluster: its subscriptions, and a small worker that runs messages. */
 export class Node {
   readonly id: string;
   readonly endpoint: string;
@@ -322,7 +326,7 @@ export class Node {
   readonly info: NodeInfo;
   subscriptions: Subscriptions | undefined;
   alive = true;
-  /** It neither runs nor answers: it is suspect, but not gone. */
+  /** While true, the node neither runs messages nor answers: it is suspect, but not gone. */
   frozen = false;
   readonly running = new Map<string, Promise<RunAnswer>>();
   readonly tokens = new Map<string, number>();
@@ -366,12 +370,12 @@ export class Node {
     return this.state(name) !== undefined;
   }
 
-  /** Figures of a subscription that it leads. */
+  /** Returns the health of a subscription that this node leads. */
   state(name: string): SubscriptionHealth | undefined {
     return this.#led.find((each) => each.name === name);
   }
 
-  /** How many subscriptions it leads. */
+  /** Number of subscriptions that this node leads. */
   get led(): number {
     return this.#led.length;
   }
@@ -463,7 +467,7 @@ export class Node {
     await this.subscriptions.start();
   }
 
-  /** Ends it without a word: what it runs has no answer. */
+  /** Kills the node: its running messages get no answer. */
   kill(): void {
     this.alive = false;
     this.subscriptions?.close();
@@ -497,7 +501,7 @@ export class Node {
     if (sent !== undefined) sent.endpoint = chosen.endpoint;
     const intercepted = intercept?.(chosen.id, contract, payload);
     if (intercepted !== undefined) return failure(intercepted);
-    // a node that lives says that its handler did not end
+    // a live node reports that its handler did not end in time; a frozen one answers nothing
     const late = delay(clock, options.timeout ?? 30_000).then(() =>
       failure(chosen.frozen ? "OUTCOME_UNKNOWN" : "TIMEOUT")
     );
@@ -534,7 +538,7 @@ export class Node {
     runs.push(run);
     await new Promise<void>((resolve) => clock.after(2, resolve));
     const answer = await this.options.run?.(run) ?? 0;
-    if (!this.alive) return await new Promise<never>(() => {}); // it died meanwhile
+    if (!this.alive) return await new Promise<never>(() => {}); // the node died while the handler ran
     if (answer === 0) ends.push(run);
     return answer;
   }

@@ -7,11 +7,11 @@ import { Commits, type CommitSteps, firstCommit, type RequestAnswer } from "./co
 import { Ledger } from "./ledger.ts";
 import { DEFAULT_SETTINGS } from "./spec.ts";
 
-/** A store in memory. */
+/** A store of commits in memory. */
 class Store {
-  /** The texts, by sequence from 1 on. */
+  /** Texts of the commits; the first has the sequence 1. */
   readonly texts: string[] = [firstCommit("first", HEAD)];
-  /** Called before the next append. */
+  /** Called before the next append: lets a test put events between two steps. */
   before = () => {};
 
   carryOut<T>(steps: CommitSteps<T>): T {
@@ -50,7 +50,7 @@ function ledger(head: Head): Ledger {
   return new Ledger({ mostParked: 100, categories: { began: HEAD.began, of: () => category }, head });
 }
 
-/** A leader that has taken the lead. */
+/** Takes the lead for a leader of this name. */
 function take(store: Store, leader: string) {
   const taken = store.carryOut(Commits.take({ leader, term: leader, few: 10, jump: 1 }));
   if (typeof taken !== "object") throw new Error(`not taken: ${taken}`);
@@ -70,7 +70,7 @@ describe("Commits", () => {
     const store = new Store();
     const a = take(store, "a");
     store.carryOut(a.commits.write(ledger(a.stored.head)));
-    // what `b` has read is lost, and what `a` says again has its place
+    // the store loses what `b` has read, and `a` commits again in its place
     store.before = () => {
       store.before = () => {};
       store.texts.length = 2;

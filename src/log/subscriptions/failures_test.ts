@@ -89,7 +89,7 @@ describe("Subscriptions, when handlers fail", () => {
     (await cluster.leader("billing")).kill();
     const before = cluster.runs.length;
     await cluster.until("another leader goes on", () => cluster.runs.length > before);
-    // that of 100 ms, and one that may have been under way: with 30 ms between two in the mean
+    // the attempts of 100 ms, and one commit under way; the mean pause between attempts is 30 ms
     const forgotten = cluster.runs[before - 1].attempt - cluster.runs[before].attempt;
     assert(forgotten < 10, `${forgotten} attempts were forgotten`);
     cluster.close();
@@ -122,7 +122,7 @@ describe("Subscriptions, when handlers fail", () => {
     await cluster.clock.advance(60_000);
     asked = 0;
     await cluster.clock.advance(60_000);
-    assert(asked > 256 && asked < 2_560, `asked ${asked} times in a minute`); // it was 9,600 times
+    assert(asked > 256 && asked < 2_560, `asked ${asked} times in a minute`); // regression: it was asked 9,600 times
     full = false;
     await cluster.until("all are handled", () => cluster.ends.length === 256, 3_000);
     cluster.close();
@@ -149,7 +149,7 @@ describe("Subscriptions, when handlers fail", () => {
         handles,
         run: () => {
           if (cluster.runs.length > 1) return 0;
-          cluster.nodes.find((each) => each.id === id)!.frozen = true; // it stays in the list
+          cluster.nodes.find((each) => each.id === id)!.frozen = true; // a frozen node stays in the list of live nodes
           return new Promise<never>(() => {});
         },
       });
@@ -163,7 +163,7 @@ describe("Subscriptions, when handlers fail", () => {
   it("count no attempts of messages in the hands of a process that another one has replaced under its id", async () => {
     const cluster = new Cluster();
     const stuck = { handles: QUICK, run: () => new Promise<never>(() => {}) };
-    await cluster.node("a", { handles: { billing: { Shipped: {} } } }); // it leads
+    await cluster.node("a", { handles: { billing: { Shipped: {} } } }); // the first node, which therefore leads
     const dies = await cluster.node("b", stuck);
     await cluster.publish("Placed", [[0, "x"], [1, "y"]]);
     await cluster.until("both have begun", () => cluster.runs.length === 2);
@@ -223,7 +223,7 @@ describe("Subscriptions, when handlers fail", () => {
     const handles = { billing: { Placed: {} } };
     const run = () => down ? ["UNAVAILABLE", "the bank is down", 0, null, 604_800_000] as const : 0;
     for (const id of ["a", "b"]) await cluster.node(id, { handles, run });
-    await cluster.clock.advance(40_000); // the right one leads
+    await cluster.clock.advance(40_000); // until the node that should lead does
     await cluster.publish("Placed", events(3, 3));
     const leader = await cluster.leader("billing");
     await cluster.clock.advance(100_000);

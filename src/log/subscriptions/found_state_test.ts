@@ -37,7 +37,7 @@ describe("Subscriptions, when leaders change", () => {
     await cluster.publish("Placed", events(3, 1));
     await cluster.until("one runs", () => cluster.runs.length === 1);
     const leader = await cluster.leader("billing");
-    // the one that runs must outlive its leader
+    // the running node must not be the leader that dies
     if (leader.id === cluster.runs[0].node) {
       const other = cluster.nodes.find((node) => node !== leader)!;
       await cluster.take("billing", other.id);
@@ -81,7 +81,7 @@ describe("Subscriptions, when leaders change", () => {
     assert(cluster.clock.monotonic() - began < 2_000);
     await cluster.until("all handled", () => cluster.ends.length === 20);
     await cluster.clock.advance(2_000);
-    assertEquals(cluster.ends.length, 20); // none twice
+    assertEquals(cluster.ends.length, 20); // 20 runs: no message ran twice
     cluster.close();
   });
 
@@ -120,7 +120,7 @@ describe("Subscriptions, when leaders change", () => {
     await cluster.clock.advance(2_000);
     assertEquals(cluster.count("dead-letter"), 1);
     assert(!cluster.payloads().includes(13));
-    // three attempts, and one whose outcome went with its leader
+    // three attempts, and one whose outcome was lost with its leader
     assert(deaths.length <= 4, `it died ${deaths.length} times`);
     cluster.close();
   });
@@ -135,7 +135,7 @@ describe("Subscriptions, when leaders change", () => {
         handles,
         run: async ({ payload }) => {
           if (payload !== "deadly") return 0 as const;
-          await delay(cluster.clock, 300); // others are handled meanwhile, and the position moves
+          await delay(cluster.clock, 300); // meanwhile other messages are handled, and the position moves
           deaths++;
           node.kill();
           return await new Promise<never>(() => {});
@@ -164,7 +164,7 @@ describe("Subscriptions, when leaders change", () => {
         "it has failed again",
         () => cluster.runs.length > before || cluster.count("dead-letter") > 0,
       );
-      await cluster.clock.advance(300); // it is recorded, and waits for its next attempt
+      await cluster.clock.advance(300); // enough time to record the failure; the message then waits for its next attempt
       if (cluster.count("dead-letter") === 0) node.kill();
     }
     assertEquals(cluster.runs.map(({ attempt }) => attempt), [1, 2, 3, 4]);
@@ -198,7 +198,7 @@ describe("Subscriptions, when leaders change", () => {
       const node = await cluster.node(`n${round}`, { handles, run });
       await cluster.until("it leads", () => node.leads("billing"));
       const before = cluster.runs.length;
-      // each dies before anything that it runs has ended
+      // each leader dies before any message that it runs has ended
       await cluster.until("many run at once", () => cluster.runs.length >= before + 200, 8_000);
       await cluster.clock.advance(200);
       node.kill();

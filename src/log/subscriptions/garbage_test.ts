@@ -5,7 +5,7 @@ import type { SubscriptionStore } from "./store.ts";
 
 const OLD = 180_000;
 
-/** The garbage of a store that notes what is erased. */
+/** Makes the garbage of a store that records what is erased. */
 function setUp() {
   const erased: string[] = [];
   const note = (what: string) => (which: unknown) => Promise.resolve(void erased.push(`${what} ${which}`));

@@ -9,7 +9,7 @@ function spec(service: string, name: string, ...categories: string[]): Subscript
 }
 
 function node(id: string, service: string, ...subscriptions: string[]): NodeInfo {
-  // what is not looked at is left out
+  // cast: members that the tested code does not read are missing
   return { id, endpoint: `${id}.1`, service, subscriptions } as unknown as NodeInfo;
 }
 

@@ -10,7 +10,7 @@ import { Leases } from "./leases.ts";
 
 const NAMESPACE = "test";
 
-/** Nodes that follow each other's leases. */
+/** Starts nodes that follow each other's leases. */
 async function setUp(...endpoints: string[]) {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 1 });
@@ -34,7 +34,7 @@ async function setUp(...endpoints: string[]) {
     });
     nodes.push({ leases, stream, reader });
   }
-  /** Lets time pass, in which these nodes renew their leases. */
+  /** Lets time pass, during which the nodes of these leases renew them. */
   const pass = async (ms: number, ...leading: Leases[]) => {
     for (let passed = 0; passed < ms; passed += 100) {
       for (const leases of leading) leases.tick(clock.monotonic());
@@ -82,7 +82,7 @@ describe("Leases", () => {
     assertEquals([await clock.until(third.fence("a.1")), lost], [true, []]);
     await pass(200, own);
     assertEquals([lost[0], new Set(lost).size], ["a.1", 1]);
-    // and is taken again for what it leads then
+    // the owner takes its lease again, for subscriptions that it leads then
     await pass(300, own);
     assertEquals([own.holds, third.still("a.1", clock.monotonic()) < 500], [true, true]);
   });

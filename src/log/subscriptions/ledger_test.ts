@@ -12,7 +12,7 @@ import { DEFAULT_SETTINGS } from "./spec.ts";
 const NOW = 1_000_000;
 const FAILED = { code: "HANDLER_FAILED", message: "no" };
 
-/** A ledger with one category of three attempts. */
+/** A ledger with one category, whose messages have three attempts. */
 class Kit {
   readonly category: Category;
   readonly ledger: Ledger;
@@ -32,7 +32,7 @@ class Kit {
     }
   }
 
-  /** Begins what may, and returns it by position. */
+  /** Begins the messages that may run, and returns them by position. */
   begin(now = NOW): Map<number, Item> {
     const runs = new Map<number, Item>();
     this.ledger.begin(() => now, (item) => runs.set(item.position, item));
@@ -48,7 +48,7 @@ class Kit {
   }
 }
 
-/** Those from 100 on have the key of their hundreds. */
+/** Makes a message; positions from 100 on have their hundreds as key. */
 function message(position: number): LoggedMessage {
   const key = position < 100 ? undefined : `${Math.floor(position / 100)}`;
   return {
@@ -153,7 +153,7 @@ describe("Ledger", () => {
     assertEquals([...kit.begin().keys()], []);
     kit.ledger.carryOut(1, { kind: "discard", message: "1-1", dead: NOW });
     assertEquals([...kit.begin().keys()], [101]);
-    assertEquals(kit.ledger.full, true); // 102 is behind it
+    assertEquals(kit.ledger.full, true); // true: message 102, behind it, still waits for room
   });
 
   it("a message that waited for room behind another of its key is handled once, and the next after it", () => {
@@ -206,7 +206,7 @@ describe("Ledger", () => {
     const { message } = kit.ledger.parked.get("1-1")!;
     assertEquals([message.payload, message.earlier], [{ mended: 1 }, [[NOW, JSON.stringify(before.payload)]]]);
     assertEquals(kit.ledger.draft().entries.map(({ id }) => id), ["1-1"]);
-    // a leader that stored it, and died before its commit
+    // as after a leader that stored the edit and died before its commit: the edit is repeated
     assertEquals(withPayload(message, '{"mended":1}', NOW), message);
     const tagged = withPayload(message, '~{"$":1}', NOW + 9);
     assertEquals([tagged.tagged, tagged.earlier?.at(-1)], [true, [NOW + 9, '{"mended":1}']]);
@@ -349,7 +349,7 @@ describe("Ledger", () => {
       const given = found(head, { running, messages: inLog(positions.map(keyless)) });
       return leastTime(() => Promise.resolve(void new Kit(head).ledger.takeOver(given)));
     };
-    // eight times as many; the garbage of other tests may be collected in every try
+    // for eight times as many; repeated, because garbage of other tests may be collected in any try
     const growth = async () => await taken(8_000) / Math.max(await taken(1_000), 1);
     assertLess(await chances(5, growth, (times) => times < 24), 24, "64 times would be its square");
   });
@@ -367,7 +367,7 @@ describe("Ledger", () => {
       for (const position of [1, 2]) kit.ledger.retry(runs.get(position)!);
       kit.commit();
       kit.begin();
-      assertEquals([...kit.commit().keys()], [1]); // alone
+      assertEquals([...kit.commit().keys()], [1]); // it runs alone
     });
   });
 });

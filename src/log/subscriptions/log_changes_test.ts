@@ -105,7 +105,7 @@ describe("Subscriptions, when the log changes", () => {
     const leader = await cluster.leader("billing");
     let started: Promise<unknown> | undefined;
     cluster.intercept = (_, { name }) => {
-      // the first message of the next leader, to all nodes
+      // the first request of the next leader: its barrier
       if (name.endsWith("/billing")) {
         started ??= cluster.node("late", { handles: { billing: { Placed: {}, Paid: {} } } }, false);
       }
@@ -327,7 +327,7 @@ describe("Subscriptions, when the log changes", () => {
     assertEquals(cluster.count("log-lost"), 0);
     await cluster.clock.advance(1_500);
     second.kill();
-    // its message at the place must be there for days
+    // a loss, because the message at the place must exist for days
     await cluster.clock.until(stream.purge("catga.test.log.Placed"));
     await removed("catga.test.log.Placed");
     await cluster.node("c", { handles: BILLING });
@@ -346,7 +346,7 @@ describe("Subscriptions, when the log changes", () => {
     const stream = await cluster.stream();
     await cluster.publish("Placed", [[0]]);
     await cluster.clock.advance(120_000);
-    await cluster.clock.until(stream.purge("catga.test.log.Placed")); // as if its time was over
+    await cluster.clock.until(stream.purge("catga.test.log.Placed")); // as if the message had expired
     await cluster.node("b", { handles: BILLING });
     await cluster.publish("Placed", [[1]]);
     await cluster.until("it is handled", () => cluster.ends.length === 1);
@@ -374,7 +374,7 @@ describe("Subscriptions, when the log changes", () => {
   });
 });
 
-/** A cluster with a message, of the key `p`, whose handler only a node had that is dead: another one leads. */
+/** Makes a cluster with a message of key `p` whose only node with a handler is dead, so that another node leads. */
 async function withHeld(): Promise<Cluster> {
   const cluster = new Cluster();
   const first = await cluster.node("new", { handles: { billing: { Placed: {}, Paid: {} } } });

@@ -23,7 +23,7 @@ describe("Measuring", () => {
   });
 
   it("lag of what has read nothing yet, as after a rewind, counts from the first message of the stream", async () => {
-    // it was the number of that message: a new stream begins at the time of day
+    // regression: the lag was the number of the last message, but a new stream begins at the time of day
     const { measuring } = start({ ...STATE, first: 1_001, last: 1_100 }, { Booked: 1_090 });
     const rewound = { key: "billing", categories: ["Booked"], read: 0 };
     measuring.tick(0, [rewound]);
@@ -89,7 +89,7 @@ describe("Measuring", () => {
   });
 });
 
-/** A stream in this state, with the sequence of the last message of each category. */
+/** Makes a measurement of a stream in this state, whose contracts have these last sequences. */
 function start(state: LogState, last: Readonly<Record<string, number>>) {
   const asked: string[] = [];
   const seen: Observation[] = [];
@@ -113,7 +113,7 @@ function start(state: LogState, last: Readonly<Record<string, number>>) {
   return { measuring: new Measuring({ stream, namespace: "test", observer, signal }), asked, seen, stream };
 }
 
-/** Promises that are settled have called back. */
+/** Resolves after promises that are settled have called back. */
 async function settled(): Promise<void> {
   for (let i = 0; i < 20; i++) await Promise.resolve();
 }

@@ -132,7 +132,7 @@ describe("Reading", () => {
       return got;
     };
     assertEquals(reported(9), []);
-    assertEquals(reported(8), ["expired"]); // there was another one
+    assertEquals(reported(8), ["expired"]); // one message more was removed: it may have been one of its own
   });
 
   it("a message of an entity without an event that is followed is passed by without being parsed", () => {
@@ -160,7 +160,7 @@ describe("Reading", () => {
   });
 });
 
-/** A reading of a stream whose messages a test gives. */
+/** Starts reading of a stream whose messages the test delivers. */
 function start(
   { onMessages, settled = () => true, stream = streamName("shop", "log"), category = "Placed" }: {
     readonly onMessages?: (sequence: number) => void;
@@ -175,7 +175,7 @@ function start(
   const ledger: { place: Place } = { place: { created: "first", read: 0, time: 0, epoch: 0 } };
   const reading = new LeaderReading({
     clock,
-    // only these are called
+    // the only methods that reading calls
     stream: {
       name: stream,
       follow: (options: FollowOptions) => reader.follow(options),
@@ -240,7 +240,7 @@ class ScriptedReader implements LogReader {
   close(): void {}
 }
 
-/** Time passes as a test says; timers fire in the next turn. */
+/** A clock whose time the test sets; timers fire in the next turn of the event loop. */
 class TurnClock implements Clock {
   ms = 0;
   #due: (() => void)[] = [];

@@ -45,7 +45,7 @@ async function setUp() {
     ...{ stream, namespace: NAMESPACE, key: KEY, clock, signal: ending.signal },
     fault: (error) => faults.push((error as Error).message),
   });
-  /** Makes these requests, and gives the answers. */
+  /** Makes these requests to the store. Resolves with the answers. */
   const ask = (...requests: Request[]) =>
     clock.until(store.carryOut((function* (): CommitSteps<RequestAnswer[]> {
       const answers: RequestAnswer[] = [];

@@ -5,7 +5,7 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { LogStream, StoredMessage } from "../../ports/event_log.ts";
 import { storedMessages } from "./found_state.ts";
 
-/** A stream that has these sequences, and how it was read. */
+/** Makes a stream with these sequences, which records how it is read. */
 function setUp(...held: number[]) {
   const clock = new VirtualClock();
   const reads: [from: number, most: number][] = [];

@@ -50,7 +50,7 @@ describe("Subscriptions", () => {
       let opened = 0;
       connection.log.open = async (...stream) => {
         const found = await open(...stream);
-        if (++opened === 2) network.log.begin("noLeader"); // both streams are open
+        if (++opened === 2) network.log.begin("noLeader"); // when both streams are open
         return found;
       };
       return connection;
@@ -73,7 +73,7 @@ describe("Subscriptions", () => {
       const fenced: string[] = [];
       let hasMoved = false;
       const leases: Pick<Leases, "hold" | "still" | "fence"> = {
-        // what was known is from before a cut
+        // the lease seemed old while the node was cut off, and has been renewed since
         still: () => hasMoved ? 100 : Infinity,
         hold: async () => {
           await delay(clock, 5);
@@ -90,7 +90,7 @@ describe("Subscriptions", () => {
         ...{ host: host as LogHost, leases: leases as Leases, spec, kept: stream, stream, mostParked: 1 },
         nodes: () => [{ id: "a", endpoint: "a.1", categories: new Map() }],
       });
-      subscription.onCommit((await clock.until(stream.last(subject)))!); // just stored
+      subscription.onCommit((await clock.until(stream.last(subject)))!); // the commit was just stored
       subscription.tick(clock.monotonic(), true);
       await clock.advance(50);
       assertEquals([fenced, subscription.leads], [moves ? [] : ["b.1"], false]);
@@ -119,7 +119,7 @@ describe("Subscriptions", () => {
       await cluster.clock.until(leader.subscriptions!.leave(500));
       const took = cluster.clock.monotonic() - begun;
       assert(took < 2_500, `it left after ${took} ms, with seed ${seed}`);
-      const other = cluster.nodes.find((node) => node !== leader)!; // two nodes
+      const other = cluster.nodes.find((node) => node !== leader)!; // there are two nodes, so one is found
       await cluster.until(`the other leads, with seed ${seed}`, () => other.leads("billing"), 2_500);
       stop = true;
       await cluster.clock.until(traffic);

@@ -1,4 +1,4 @@
-/** A gap: the only node that handles a contract restarts, and the senders wait. */
+/** Tests of a gap: the only node that handles a contract restarts, and senders wait for it. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { command, query } from "../contract/definition.ts";
@@ -31,7 +31,7 @@ describe("a gap", () => {
       }
       await cluster.start(id, { handlers: counted });
       assertEquals(new Set((await clock.until(Promise.all(sent))).map(code)), new Set([id]));
-      assertEquals(ran, Array.from({ length: 100 }, (_, i) => i)); // in their order
+      assertEquals(ran, Array.from({ length: 100 }, (_, i) => i)); // the waiting requests have run in the order of their sends
     });
   }
 
@@ -60,7 +60,7 @@ describe("a gap", () => {
     ]);
     const { error } = await clock.until(shop.send(Pay, 1, { timeout: 1_000 }));
     assert(error?.message.includes("no node that handles it was there"), error?.message);
-    // 5 minutes after the last node left, it is no gap any more
+    // the contract is forgotten 5 minutes after its last node has left
     await clock.advance(300_000);
     assertEquals(code(await clock.until(shop.send(Pay, 1), 600)), "NO_HANDLER");
   });
@@ -96,7 +96,7 @@ describe("a gap", () => {
     await clock.advance(3_000);
     other.send(to, ["h", "Price"]);
     await settle();
-    assertEquals(other.items("g"), [["g", "Price", 1_000]]); // passed on with what is left
+    assertEquals(other.items("g"), [["g", "Price", 1_000]]); // the answer names the rest of the time for which the contract is remembered
     await clock.advance(2_000);
     const unknown = app.send(Price, 1);
     assertEquals(code(await clock.until(unknown, 600)), "NO_HANDLER");

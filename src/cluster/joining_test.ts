@@ -1,4 +1,4 @@
-/** A node whose start takes a while: others send it requests before it knows them. */
+/** Tests of a node whose start takes a while: other nodes send it requests before it knows them. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { catga } from "../catga.ts";
@@ -15,8 +15,8 @@ const Never = query<void, string>("Never");
 const Happened = event<void>("Happened", { durable: true });
 
 /**
- * Lets watches of apps that connect from now on begin late, while their writes are quick: as without room for a
- * consumer.
+ * Delays the watches of apps that connect from now on by `ms`, but not their writes: as if the server had no room for
+ * another consumer.
  */
 function delayWatches({ network, clock }: MemoryCluster, ms: number): void {
   const connect = network.connect.bind(network);

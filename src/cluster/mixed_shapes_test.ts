@@ -1,4 +1,7 @@
-/** Nodes of several versions of a program beside each other: what the schema of one refuses, another may take. */
+/**
+ * Tests of nodes with several versions of a program side by side: a payload that one version's schema refuses may be
+ * accepted by another.
+ */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { describe, it } from "node:test";
 import { z } from "zod";
@@ -20,7 +23,7 @@ const v2 = {
   }),
 };
 
-/** Resolves when these see each other, and each one's shapes. */
+/** Resolves when these apps see each other, and know each other's shapes. */
 function sees(...apps: Catga[]): Promise<boolean> {
   return eventually("all to see each other and their shapes", () =>
     apps.every((app) => {
@@ -30,7 +33,7 @@ function sees(...apps: Catga[]): Promise<boolean> {
     }));
 }
 
-/** A payload of either version of an event: of the old one for even numbers. */
+/** Returns a payload for an event: in the form of the old version for even numbers, of the new one for odd numbers. */
 function fits(n: number): { seat: string } {
   return (n % 2 === 0 ? { seat: "A1" } : { place: "A1" }) as { seat: string };
 }
@@ -47,7 +50,7 @@ describe("nodes of two versions beside each other", () => {
     for (let n = 0; n < 20; n++) {
       assertEquals(await oldWeb.send(v1.Sell, { seat: "A1", buyer: "ada" }), { ok: true, value: { by: "web" } });
       assertEquals(await newWeb.send(v2.Sell, { seat: "A1", holder: "ada" }), { ok: true, value: { by: "kiosk" } });
-      // a node that handles it itself sends as others do
+      // a node that handles the contract itself sends like the others
       assertEquals((await old.send(v1.Sell, { seat: "A1", buyer: "ada" })).value, { by: "web" });
       assertEquals((await now.send(v2.Sell, { seat: "A1", holder: "ada" })).value, { by: "kiosk" });
     }
@@ -80,7 +83,7 @@ describe("nodes of two versions beside each other", () => {
     await using now = await catga({ ...on, id: "new", handlers: New.handle(() => ({ by: "kiosk" as const })) });
     await using web = await catga({ ...on, id: "web" });
     await sees(old, now, web);
-    // as soon as it has asked both for their shapes
+    // only after the node knows the shapes of both
     await eventually("20 answers in a row that it can read", async () => {
       for (let n = 0; n < 20; n++) if (!(await web.send(Old, { seat: "A1" })).ok) return false;
       return true;
@@ -100,7 +103,7 @@ describe("nodes of two versions beside each other", () => {
         },
       },
     });
-    // without JSON Schemas their shapes are unknown
+    // validators without JSON Schemas, so that their shapes are unknown
     const nodes = ["a", "b", "c"].map((id) =>
       catga({ network, id, logger: QUIET, handlers: command("Pick", { input: picky(id) }).handle(() => {}) })
     );
@@ -132,7 +135,7 @@ describe("nodes of two versions beside each other", () => {
       Inner.handle(() => {}),
       Outer.handle(async ({ n }, ctx) => {
         runs++;
-        // plain JavaScript sends what it likes
+        // as from plain JavaScript: the payload has the wrong type
         const result = await ctx.send(command<{ n: unknown }>("Inner"), { n: `${n}` });
         return result.ok ? undefined : result;
       }),
@@ -273,7 +276,7 @@ describe("nodes of two versions beside each other", () => {
     assertEquals(numbers, Array.from({ length: count }, (_, n) => n));
     assertEquals(heard.filter((line) => !line.endsWith("t1 true")), []);
     assertEquals(heard.filter((line) => line.startsWith("new") !== (Number(line.split(" ")[1]) % 2 === 1)), []);
-    // handlers that run on every node got each event themselves
+    // handlers that run on every node: on each node they got the 30 events that its schema accepts, once
     const byOld = (id: string) => each.filter((line) => line.startsWith(id)).length;
     await eventually("all of them", () => byOld("old-1") === 30 && byOld("old-2") === 30 && byOld("new") === 30);
   });

@@ -1,5 +1,6 @@
 /**
- * Processes that join, leave and end: nothing keeps them alive afterwards, and a join waits for nothing but answers.
+ * Tests of processes that join, leave and end: nothing keeps them alive afterwards, and joining waits for answers
+ * only.
  */
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { after, before, describe, it } from "node:test";
@@ -13,11 +14,11 @@ import { type Runtime, Who } from "../../test/processes/node_messages.ts";
 import { assertEndsSoon, type Run } from "../../test/support/ends_soon.ts";
 import { eventually } from "../../test/support/eventually.ts";
 
-/** Starts a program of apps, and waits for its last line and its end. */
+/** Runs a program with apps, and waits for its last line and its end. */
 async function ended(args: readonly [Runtime, ...string[]], last: AppsLine["event"]): Promise<Run> {
   const [runtime, ...rest] = args;
   await using program = await startProgram<AppsLine>(runtime, "test/processes/many_apps.ts", rest);
-  // each step has a limit of its own
+  // waited for separately, so that each step has a time limit of its own
   for (const step of ["together", "answered"] as const) await program.line(({ event }) => event === step);
   const { at } = await program.line(({ event }) => event === last);
   const ended = await program.end();
@@ -102,12 +103,12 @@ describe("a process with NATS", await requireNatsServer(), () => {
         server.url,
         "1",
         "stay",
-        // it is killed in the end: the next program has other ids
+        // an id of its own: this program is killed, and the next one must not wait for its record
         `stay-${runtime}`,
       ]);
       await program.line(({ event }) => event === "end");
       await using app = await catga({ nats: server.url, service: "asks" });
-      // longer than a process lives that waits for nothing
+      // longer than a process lives if nothing keeps it alive
       await wait(1_000);
       const answer = await app.send(Who, undefined, { node: `stay-${runtime}-0` });
       assertEquals(answer.value?.id, `stay-${runtime}-0`, program.output);
@@ -134,7 +135,8 @@ describe("a process with NATS", await requireNatsServer(), () => {
           `registering and reading the others ${round(median - connect - bucket)}), the first of the process, which ` +
           `loads the client of NATS, ${round(first)}; then the first answer within ${round(firstAnswer)}`,
       );
-      // a wait that is a part of joining is a part of each; what answers take on this machine, the bare steps show
+      // the fastest of all joins is compared: a needless wait would be part of each; the bare steps show how long
+      // answers take on this machine
       assertLessOrEqual(Math.min(...all), Math.max(30, 10 * (connect + bucket)));
     });
   }

@@ -1,4 +1,4 @@
-/** Events whose publish was ok, when their process ends. */
+/** Tests of events whose publish was ok right before their process ended. */
 import { after, before, describe, it } from "node:test";
 import { assertEquals, assertLess } from "@std/assert";
 import { catga, event } from "../../mod.ts";
@@ -38,7 +38,7 @@ describe("events that were ok when their process ends", await requireNatsServer(
     await server?.stop();
   });
 
-  /** Which of 500 events, all of them ok, had reached the server when the process was gone. */
+  /** Publishes 500 events in a process that ends in this way. Returns the events that have reached the server. */
   async function published(runtime: Runtime, how: string, driver: string): Promise<unknown[]> {
     arrived = [];
     await using program = await startProgram<PublisherLine>(runtime, "test/processes/publisher.ts", [
@@ -48,7 +48,7 @@ describe("events that were ok when their process ends", await requireNatsServer(
     ]);
     const { by } = await program.end(30_000);
     assertEquals([by, program.lines], [0, [{ ok: EVENTS.length }]], program.output);
-    // the server has handled all that it had read of that connection before it answers this
+    // the server answers this after it has handled everything that it had read of the other connection
     await listener.transport.flush();
     return arrived;
   }

@@ -1,4 +1,4 @@
-/** A cluster whose nats-server dies, and apps on connections of the user's own. */
+/** Tests of a cluster whose nats-server dies, and of apps on connections that the user has opened. */
 import { connect } from "@nats-io/transport-node";
 import { assert, assertEquals, assertGreaterOrEqual, assertLess, assertRejects } from "@std/assert";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -26,7 +26,7 @@ describe("a nats-server that is killed and started anew", required, () => {
       let folder: string;
       let sender: Catga;
       let workers: Catga[];
-      /** How often each command ran. */
+      /** Number of runs of each command. */
       const runs = new Map<string, number>();
       const seen: NodeChange[] = [];
       const stopWatching = new AbortController();
@@ -72,17 +72,17 @@ describe("a nats-server that is killed and started anew", required, () => {
             { length: 100 },
             (_, i) => timed(sender.send(Do, { entry: `hasty-${i}` }, { timeout: 400 })),
           );
-          // one of them leaves while it cannot be reported
+          // a node leaves while its leave cannot be reported
           const leaver = workers.pop()!;
           await leaver.drain({ timeout: 2_000 });
-          // and one joins
+          // a node joins meanwhile
           const newcomer = worker("w0", { servers: server.url, waitOnFirstConnect: true });
           for (const { result, took } of await Promise.all(hasty)) {
             assertEquals(result.error?.code, "UNAVAILABLE");
             assertEquals(result.error?.retryable, true);
             assertGreaterOrEqual(took - (down - began), 395);
           }
-          // they did not wait for the server
+          // so they failed without waiting for the server
           await server.stop();
           const storeDir = join(folder, store === "its" ? "first" : "second");
           server = await startNatsServer({ port: server.port, storeDir });
@@ -94,7 +94,8 @@ describe("a nats-server that is killed and started anew", required, () => {
           );
           assertEquals(late.filter(({ ok }) => !ok), []);
           const known = await Promise.all(inHand);
-          // a lost answer is awaited until the deadline; requests that are lost or were held end long before theirs
+          // printed for information: a lost answer is awaited until the deadline; lost or held requests end long
+          // before theirs
           console.log(
             `${store} store: all in hand had a result ${Math.round(performance.now() - up)} ms after the start`,
           );

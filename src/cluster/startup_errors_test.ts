@@ -1,4 +1,7 @@
-/** What a user reads when a node cannot start, with real servers: each message says what is wrong and what to do. */
+/**
+ * Tests of the errors that a user reads when a node cannot start, with real servers: each says what is wrong and what
+ * to do.
+ */
 import { connect } from "@nats-io/transport-node";
 import { assertEquals, assertLess, assertRejects } from "@std/assert";
 import { execFile } from "node:child_process";
@@ -17,14 +20,14 @@ describe("a node that cannot start", await requireNatsServer(), () => {
   before(async () => server = await startNatsServer());
   after(() => server?.stop());
 
-  /** The error that a start rejects with; asserts that nothing is logged besides. */
+  /** Starts a node and returns the error with which that rejects. Asserts that nothing else is logged. */
   async function refusal(options: CatgaOptions): Promise<{ code: string; message: string }> {
     const logged: string[] = [];
     const log = (message: string) => logged.push(message);
     const logger: Logger = { debug() {}, info() {}, warn: log, error: log };
     const error = await assertRejects(() => catga({ ...options, logger }), CatgaError);
     assertEquals(logged, []);
-    // transport-deno appends the error number of the system
+    // without the system's error number, which transport-deno appends
     return { code: error.code, message: error.message.replace(/ \(os error \d+\)/, "") };
   }
 
@@ -48,7 +51,7 @@ describe("a node that cannot start", await requireNatsServer(), () => {
           "or with `handshake_first`, does not answer). Is a server running there " +
           "(`nats-server -js`)? With `waitOnFirstConnect: true` in `nats` Catga waits for it",
       });
-      assertLess(performance.now() - began, 5_000); // the default timeout
+      assertLess(performance.now() - began, 5_000); // less than the default timeout
     } finally {
       await close();
     }
@@ -192,7 +195,7 @@ function listen(greeting: string): Promise<{ port: number; close: () => Promise<
       });
     server.once("error", reject);
     server.listen(0, "127.0.0.1", () => {
-      // a TCP server's address is an object
+      // cast: the address of a TCP server is an object
       const { port } = server.address() as { port: number };
       resolve({ port, close });
     });

@@ -1,4 +1,4 @@
-/** What a node answers when it is asked what it has counted, and that nobody who does not ask gets anything. */
+/** Tests of a node's answer to a question for its statistics, and that nobody gets statistics without asking. */
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, event, query } from "../contract/definition.ts";
@@ -15,9 +15,9 @@ const Ask = query<unknown, unknown>("Ask");
 type Answer = Record<string, unknown> & { contracts: Record<string, unknown>[]; peers: Record<string, unknown>[] };
 let asked = 0;
 
-/** Asks the node; the answer as it stands on the wire. */
+/** Asks the node for its statistics. Returns the answer as sent. */
 async function ask({ app, other, settle, clock }: Stage): Promise<Answer> {
-  await clock.advance(100); // an answer is given again until it is so old
+  await clock.advance(100); // a computed answer is returned again for 100 ms
   const n = ++asked;
   other.send(app.self.endpoint, ["s", n]);
   await settle();
@@ -28,9 +28,10 @@ const of = ({ contracts }: Answer, name: string) => contracts.find((each) => eac
 
 describe("the answer", () => {
   it("has handlers that ran into their deadline when they do, for they may never end, and once each", async () => {
-    // they were in hand, and nothing had failed: no alarm said why every sender was told OUTCOME_UNKNOWN
+    // regression: such handlers were only counted as running, so no alarm explained the OUTCOME_UNKNOWN of their
+    // senders
     const late = Price.handle(async (_, ctx) => {
-      await ctx.clock.sleep(2_000); // ends with the message, as what it throws says
+      await ctx.clock.sleep(2_000); // rejects at the message's deadline, with the error of the abort
       return 3;
     });
     const heard = Sold.on(() => new Promise<void>(() => {}));

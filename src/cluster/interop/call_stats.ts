@@ -1,26 +1,26 @@
-/** Counts the calls of one contract by plain clients, as `$SRV.STATS` reports them. */
+/** Counts the calls of one contract by plain NATS clients, as `$SRV.STATS` reports them. */
 import type { CatgaError } from "../../error.ts";
 import { statusOf } from "../../contract/error_status.ts";
 import { printable } from "../../data/printable.ts";
 
-/** Counts the plain requests of one contract. */
+/** Counts the requests of plain NATS clients for one contract. */
 export class CallStats {
   #requests = 0;
   #errors = 0;
   #ms = 0;
   #lastError = "";
 
-  /** Counts a request that was answered after `ms` milliseconds. */
+  /** Counts a request that was answered after `ms` milliseconds. `error`: its failure, if it failed. */
   count(ms: number, error: CatgaError | undefined): void {
     this.#requests++;
     this.#ms += ms;
     if (error === undefined) return;
     this.#errors++;
-    // the message of an error is left out: users other than the caller may read the statistics
+    // without the error's text, because users other than the caller may read the statistics
     this.#lastError = printable(`${statusOf(error)}:${error.code}`);
   }
 
-  /** The counts, under the names of NATS's service protocol; times in ns. */
+  /** The counts under the names of NATS's service protocol. Times are in ns. */
   get counts(): Readonly<Record<string, number | string>> {
     const time = Math.round(this.#ms * 1e6);
     return {

@@ -1,6 +1,6 @@
 /**
- * The node as a NATS service: answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`, each for all services, for the node's
- * service and for the node itself, as NATS's ADR-32 defines them.
+ * Presents the node as a NATS service: answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`, each for all services, for
+ * the node's service and for the node itself, as NATS's ADR-32 defines them.
  */
 import { FORBIDDEN_REPLY, mayAnswer, respond } from "./plain_answer.ts";
 import { type PlainCallsOptions, QUEUE, type ServedContract } from "./plain_calls.ts";
@@ -9,13 +9,13 @@ import type { Subscription } from "../../ports/transport.ts";
 import { exceeds } from "../../data/utf8.ts";
 import { jsonSchemas } from "./json_schema.ts";
 
-/** Dependencies of a directory on its node. */
+/** Dependencies of a {@link Directory} on its node. */
 interface DirectoryOptions
   extends Pick<PlainCallsOptions, "transport" | "namespace" | "observer" | "malformed" | "served"> {
   readonly info: NodeInfo;
 }
 
-/** Describes the contracts that this node serves, and how often each was called. */
+/** Answers questions about the contracts that this node serves, and how often each was called. */
 export class Directory {
   readonly #options: DirectoryOptions;
   #subscriptions: Subscription[] = [];
@@ -25,7 +25,7 @@ export class Directory {
     this.#options = options;
   }
 
-  /** Starts to answer. */
+  /** Subscribes to the questions and begins to answer them. */
   start(): void {
     const { transport, malformed, info: { service, id } } = this.#options;
     const ping = () => JSON.stringify({ type: `${TYPE}.ping_response`, ...this.#identity() });
@@ -43,12 +43,12 @@ export class Directory {
     }
   }
 
-  /** Stops answering. */
+  /** Stops answering questions. */
   async close(): Promise<void> {
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }
 
-  /** Describes the contracts with their schemas, if all schemas fit into one message. */
+  /** Describes the contracts as JSON, with their schemas if all schemas fit into one message. */
   #describe(): string {
     const full = this.#describeWith((contract) => jsonSchemas(contract));
     return exceeds(full, this.#options.transport.maxPayload) ? this.#describeWith(() => ({})) : full;
@@ -83,7 +83,7 @@ export class Directory {
   }
 
   #endpoint({ contract, subject }: ServedContract): Record<string, unknown> {
-    // names of endpoints must not contain dots
+    // dots are replaced, because names of endpoints must not contain any
     return { name: contract.name.replaceAll(".", "_"), subject, queue_group: QUEUE };
   }
 }

@@ -1,4 +1,4 @@
-/** A node as NATS's own client for services sees it. */
+/** Tests of a node as a NATS service, with NATS's own client for services. */
 import { type ServiceClient, Svcm } from "@nats-io/services";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
@@ -20,7 +20,7 @@ const CreateOrder = command("orders.Create", {
   output: z.object({ orderId: z.string() }),
 });
 const Count = query<{ fail?: string }, number>("Count");
-// valibot gives no JSON Schema by itself, and this one of zod's cannot be expressed
+// without schemas: valibot makes no JSON Schema by itself, and a map cannot be expressed in one
 const Opaque = query("Opaque", { input: v.number(), output: z.map(z.string(), z.number()) });
 const Told = event<void>("Told");
 
@@ -52,11 +52,11 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
   });
 
   /**
-   * What comes within a second, or until there is silence. Nodes of a busy machine may take longer, and are asked
-   * again.
+   * Collects the answers that come within a second. If there are fewer than `least`, asks again: nodes of a busy
+   * machine may take longer.
    */
   async function all<T>(ask: (client: ServiceClient) => Promise<AsyncIterable<T>>, least = 1): Promise<T[]> {
-    // npm has it with an older copy of nats.js, whose types differ
+    // cast: the package on npm has an older copy of nats.js, whose types differ
     const services = new Svcm(client as never).client({ strategy: "stall", maxWait: 1_000 });
     const once = async () => {
       const found: T[] = [];
@@ -114,7 +114,7 @@ describe("a node, for NATS's client of services", await requireNatsServer(), () 
     for (const body of ["{}", "{}", '{"fail":"NOPE"}']) {
       await client.request("catga.default.call.Count", body, PATIENT);
     }
-    // what nodes send each other is not counted
+    // not counted: a request from one node to another
     await apps[2].send(Count, {});
     const stats = await all((services) => services.stats("orders"), 2);
     assertEquals(stats.map(({ type }) => type), Array(2).fill("io.nats.micro.v1.stats_response"));

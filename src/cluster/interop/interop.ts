@@ -1,6 +1,7 @@
 /**
- * The side of a node for NATS clients without Catga: its commands and queries as plain requests (`plain_calls.ts`), and
- * the node as a NATS service that `nats micro` lists. Requests between nodes do not pass through here.
+ * Serves NATS clients without Catga: accepts the node's commands and queries as plain requests (`plain_calls.ts`),
+ * and presents the node as a NATS service, which `nats micro` lists (`directory.ts`). Requests between nodes do not
+ * pass through here.
  */
 import { callSubject } from "../../contract/subjects.ts";
 import { CallStats } from "./call_stats.ts";
@@ -10,9 +11,9 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Transport } from "../../ports/transport.ts";
 import { Directory } from "./directory.ts";
 
-/** Dependencies of interop on its node. */
+/** Dependencies of {@link Interop} on its node. */
 interface InteropOptions extends Omit<PlainCallsOptions, "served"> {
-  /** Description of this node, without members that change while it runs. */
+  /** Description of this node, without the members that change while the node runs. */
   readonly info: NodeInfo;
   /** The commands and queries that this node has handlers for. */
   readonly requests: readonly AnyContract[];
@@ -20,12 +21,12 @@ interface InteropOptions extends Omit<PlainCallsOptions, "served"> {
   plainOf(contract: AnyContract): AnyContract;
 }
 
-/** One node as plain clients see it. */
+/** A node as plain NATS clients see it. */
 export class Interop {
   readonly calls: PlainCalls;
   readonly #directory: Directory;
   readonly #transport: Transport;
-  /** True if the node has contracts: without any it is not listed. */
+  /** True if the node handles a command or query; otherwise it is not listed as a service. */
   readonly #serves: boolean;
 
   constructor(options: InteropOptions) {
@@ -42,16 +43,16 @@ export class Interop {
     this.#directory = new Directory({ ...options, served });
   }
 
-  /** Starts to accept requests. Resolves when the server has the subscriptions. */
+  /** Begins to accept requests of plain clients. Resolves when the server has the subscriptions. */
   async start(): Promise<void> {
     if (!this.#serves) return;
     this.calls.start();
     this.#directory.start();
-    // if the connection is lost at this moment, the subscriptions are made with the next connection
+    // ignored: if the connection is lost at this moment, the subscriptions are made with the next connection
     await this.#transport.flush().catch(() => {});
   }
 
-  /** Accepts no more requests. Resolves when all delivered requests have begun. Idempotent. */
+  /** Stops accepting requests of plain clients. Resolves when all delivered requests have begun. Idempotent. */
   async close(): Promise<void> {
     await Promise.all([this.calls.close(), this.#directory.close()]);
   }

@@ -1,4 +1,4 @@
-/** What is promised to plain clients, in memory and on NATS alike. */
+/** Tests of the promises to plain NATS clients, in memory and on NATS alike. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { z } from "zod";
@@ -12,26 +12,26 @@ import type { Context } from "../../contract/context.ts";
 import { stream } from "../../contract/stream.ts";
 import { QUIET } from "../../../test/support/quiet.ts";
 
-/** An answer as a plain client gets it. */
+/** An answer as a plain NATS client gets it. */
 export interface PlainAnswer {
   readonly text: string;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A network to try it on. */
+/** A network on which the suite runs. */
 export interface InteropHarness extends AsyncDisposable {
-  /** Starts a node on it. */
+  /** Starts a node on the network. */
   start(options: CatgaOptions): Promise<Catga>;
-  /** Publishes with a reply subject, and resolves with the first answer; `undefined` when it bounces. */
+  /** Publishes a message with a reply subject. Resolves with the first answer; `undefined` if the message bounces. */
   ask(subject: string, body: string | Uint8Array, headers?: Record<string, string>): Promise<PlainAnswer | undefined>;
   /** Publishes a message. */
   publish(subject: string, body: string, reply?: string): void;
-  /** Calls back with what is published there, until the function that it resolves with is called. */
+  /** Calls `onMessage` for each message on a subject. Resolves with a function that ends this. */
   listen(
     subject: string,
     onMessage: (text: string, headers: Readonly<Record<string, string>>) => void,
   ): Promise<() => void>;
-  /** Resolves when the condition is true; rejects when it is not in time. */
+  /** Resolves when the condition is true; rejects if it does not become true in time. */
   until(what: string, ask: () => boolean): Promise<void>;
 }
 
@@ -50,15 +50,15 @@ const Typed = query("Typed", {
 });
 const Keyed = command<{ key: string }, string>("Keyed", {
   ordered: true,
-  // a number in its place is what a client without types sends
+  // a client without types may send a number as key
   key: ({ key }) => typeof key === "number" ? key : key.toUpperCase(),
 });
-// as in JavaScript: the compiler wants a key
+// cast: in JavaScript the key may be missing; the compiler requires it
 const ByHeader = command<number, string>("ByHeader", { ordered: true } as never);
 
 const SECRET = "the password is swordfish";
 
-/** Describes it; the harness is made once. */
+/** Declares the suite for one kind of network; `open` is called once. */
 export function describeInterop(where: string, open: () => Promise<InteropHarness>, options: object = {}): void {
   describe(`plain clients ${where}`, options, () => {
     let harness: InteropHarness;
@@ -120,7 +120,7 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
       assert(answer !== undefined, "nobody was there");
       return answer;
     };
-    /** The status, the code and the parsed body of an answer that is an error. */
+    /** Calls a contract, and returns status, code and parsed body of the answer, which must be an error. */
     const failure = async (name: string, body: string | Uint8Array, headers?: Record<string, string>) => {
       const answer = await call(name, body, headers);
       assert(!answer.text.includes("swordfish") && !JSON.stringify(answer.headers).includes("swordfish"), answer.text);
@@ -311,7 +311,7 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
 
     it("a request whose reply subject belongs to NATS or Catga is dropped", async () => {
       const received: string[] = [];
-      // of these a node's own messages use none
+      // reply subjects of Catga and NATS on which a node's own messages do not appear
       const replies = ["catga.default.event.X", "$KV.catga_default_nodes.a", "CATGA.x"];
       for (const reply of replies) await harness.listen(reply, (text) => received.push(text));
       const before = contexts.length;
@@ -319,7 +319,7 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
         harness.publish("catga.default.call.Tell", "1", reply);
         harness.publish("$SRV.PING", "", reply);
       }
-      // behind them, on both nodes
+      // valid calls to both nodes, handled after the messages above
       for (let n = 0; n < 20; n++) await call("Tell", "1");
       assertEquals([contexts.length - before, received], [20, []]);
     });
@@ -389,7 +389,7 @@ export function describeInterop(where: string, open: () => Promise<InteropHarnes
   });
 }
 
-/** A send from within, for comparison. */
+/** Sends the same message as a node, to compare the results. */
 function harnessSend(
   app: Catga,
   contract: typeof Keyed | typeof ByHeader,

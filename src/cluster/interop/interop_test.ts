@@ -1,4 +1,4 @@
-/** Plain clients, in memory and on a real server: the same suite. */
+/** Runs the suite of plain NATS clients in memory and on a real server. */
 import { connect, headers as natsHeaders, type Msg } from "@nats-io/transport-node";
 import { catga } from "../../catga.ts";
 import { MemoryNetwork } from "../../memory/network.ts";

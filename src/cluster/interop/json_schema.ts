@@ -1,14 +1,17 @@
-/** The JSON Schema of validators that provide it: [Standard JSON Schema](https://standardschema.dev/json-schema). */
+/**
+ * Reads the JSON Schema of validators that provide one: [Standard JSON
+ * Schema](https://standardschema.dev/json-schema).
+ */
 import type { AnyContract } from "../../contract/contract.ts";
 
-/** The part of the Standard JSON Schema interface that is used here, copied as its authors advise. */
+/** The members of the Standard JSON Schema interface that Catga uses, copied as its authors advise. */
 interface WithJsonSchema {
   readonly jsonSchema?: { readonly input?: (options: { readonly target: string }) => unknown };
 }
 
 /**
- * Returns the JSON Schemas of the payload that a plain client sends and of the answer that it gets, as JSON text;
- * unknown schemas are left out.
+ * Returns the JSON Schemas, as JSON text, of the payload that a plain client sends and of the answer that it gets.
+ * Unknown schemas are left out.
  */
 export function jsonSchemas({ options: { input, output } }: AnyContract): { input?: string; output?: string } {
   const [sent, answered] = [jsonSchema(input), jsonSchema(output)];
@@ -19,14 +22,14 @@ export function jsonSchemas({ options: { input, output } }: AnyContract): { inpu
 }
 
 /**
- * Returns the schema of a validator's input, because inputs are sent; its output exists only in programs that have the
- * validator.
+ * Returns the JSON Schema of a validator's input, which is what is sent. (The validator's output exists only in
+ * programs that have the validator.)
  */
 function jsonSchema(schema: { readonly "~standard": object } | undefined): string | undefined {
   try {
     const { jsonSchema } = (schema?.["~standard"] ?? {}) as WithJsonSchema;
     return JSON.stringify(jsonSchema?.input?.({ target: "draft-2020-12" }));
   } catch {
-    return undefined; // by its interface the function throws for types that JSON Schema cannot express
+    return undefined; // unknown: the function throws for types that JSON Schema cannot express
   }
 }

@@ -3,18 +3,18 @@ import type { Observer } from "../../contract/observer.ts";
 import type { Transport } from "../../ports/transport.ts";
 
 /**
- * Returns true if an answer may go to this subject. The client has chosen the subject, and this node has more
- * permissions than the client: an answer must not become a frame, an event, a record in a bucket, or a call of a NATS
- * API.
+ * Returns true if an answer may be sent to this reply subject. The client has chosen the subject, and this node has
+ * more permissions than the client: so an answer must not become a frame, an event, a record in a bucket, or a call
+ * of a NATS API.
  */
 export function mayAnswer(reply: string): boolean {
   return /^[^\s.*>]+(?:\.[^\s.*>]+)*$/.test(reply) && !/^(?:\$|catga(?:\.|$))/i.test(reply);
 }
 
-/** Reason in the log for an answer that is not sent. */
+/** Reason that is logged for an answer that is not sent. */
 export const FORBIDDEN_REPLY = "its reply subject is invalid, or belongs to NATS or Catga: no answer is sent there";
 
-/** Publishes an answer. Does not throw: a failure is reported to the observer. */
+/** Publishes an answer to a plain client. Does not throw: a failure is reported to the observer. */
 export function respond(
   { transport, observer }: { transport: Transport; observer: Observer },
   reply: string,

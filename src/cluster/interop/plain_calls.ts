@@ -1,8 +1,8 @@
 /**
  * Requests of NATS clients without Catga, with JSON as payload and answer, on `catga.<namespace>.call.<Name>`. The
  * nodes that handle a contract share a queue group. The node that NATS picks sends the request as its own request, so
- * that keys, order, retries and ids work as between nodes; before its own handlers the request waits for admission,
- * like requests of other nodes.
+ * that keys, order, retries and ids work as they do between nodes; before its own handlers the request waits for
+ * admission, like requests of other nodes.
  */
 import type { ContextHost } from "../../dispatch/context_host.ts";
 import type { AnyContract } from "../../contract/contract.ts";
@@ -23,22 +23,22 @@ import type { CallStats } from "./call_stats.ts";
 import { FORBIDDEN_REPLY, mayAnswer, respond } from "./plain_answer.ts";
 import { errorHeaders } from "./service_error.ts";
 
-/** Name of the queue group of all nodes: the default queue group of NATS services. */
+/** Name of the queue group in which all nodes subscribe: the default queue group of NATS services. */
 export const QUEUE = "q";
 
-/** A contract that plain clients may call. */
+/** A contract that plain NATS clients may call. */
 export interface ServedContract {
   readonly contract: AnyContract;
-  /** The contract without schemas of answers: a plain client gets the value that the handler returned. */
+  /** The contract without its output schema: the plain client gets the value that the handler returned. */
   readonly plain: AnyContract;
   readonly subject: string;
   readonly stats: CallStats;
 }
 
-/** Dependencies of plain calls on their node. */
+/** Dependencies of {@link PlainCalls} on its node. */
 export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "namespace" | "observer" | "malformed"> {
   readonly served: readonly ServedContract[];
-  /** `underWay` counts the requests: a drain waits for them. */
+  /** The node; it counts these requests in `underWay`, so that a drain waits for them. */
   readonly host: Pick<ContextHost, "node" | "underWay" | "wheel">;
   /** Lower-case names of the headers that handlers pass on with the messages that they send. */
   readonly carried: readonly string[];
@@ -47,8 +47,8 @@ export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "
   /** Returns the timeout of a request of a contract, in ms. */
   timeLeft(contract: AnyContract): number;
   /**
-   * Sends a request as this node. May throw, or reject with, any error that a user's strategy throws. `refusedBy`:
-   * names of shapes that have refused its payload.
+   * Sends a request as this node. May throw, or reject with, any error that a user's routing strategy throws.
+   * `refusedBy`: names of shapes (hashes of schemas and options) that have refused the payload.
    */
   send(
     contract: AnyContract,
@@ -60,39 +60,40 @@ export interface PlainCallsOptions extends Pick<EndpointOptions, "transport" | "
    * Returns the name of this node's shape of a contract, if nodes with other shapes handle it, too; else `undefined`.
    */
   shapeBesideOthers(contract: AnyContract): string | undefined;
-  /** Reads a stream as this node. */
+  /** Reads a stream from the node that feeds it, as this node. */
   stream(contract: AnyContract, payload: unknown, options: StreamOptions): AsyncIterable<unknown>;
   /**
-   * Prefix of the reply subjects of items, followed by the stream's number: an item without a subscriber bounces there.
+   * Prefix of the reply subjects of stream items; the stream's number follows. An item without a subscriber bounces
+   * to its reply subject.
    */
   readonly bounces: string;
 }
 
-/** Handles the plain requests that one node gets. */
+/** Handles the requests of plain NATS clients that one node gets. */
 export class PlainCalls {
   readonly #options: PlainCallsOptions;
   #subscriptions: Subscription[] = [];
   #underWay = 0;
-  /** The streams that are being fed, by number. */
+  /** Controllers of the streams that are being sent to plain clients, by number; abort ends a stream. */
   readonly #streams: Map<number, AbortController> = new Map();
   #count = 0;
-  /** Number of items that were sent before each end of a stream. */
+  /** Number of items that were sent before the end of a stream, by the stream's result. */
   readonly #ends: WeakMap<Result<string>, string> = new WeakMap();
 
   constructor(options: PlainCallsOptions) {
     this.#options = options;
   }
 
-  /** Starts to accept requests. */
+  /** Begins to accept requests of plain clients. */
   start(): void {
     const { transport, served } = this.#options;
-    // one subscription for each contract: with a wildcard, NATS would also pick nodes without its handler
+    // one subscription for each contract: with a wildcard, NATS would also pick nodes that do not handle the contract
     this.#subscriptions = served.map((each) =>
       transport.subscribe(each.subject, { queue: QUEUE, optional: true }, (message) => this.#onMessage(each, message))
     );
   }
 
-  /** Accepts no more requests. Resolves when all delivered requests have begun. */
+  /** Stops accepting requests of plain clients. Resolves when all delivered requests have begun. */
   async close(): Promise<void> {
     await Promise.all(this.#subscriptions.splice(0).map((subscription) => subscription.drain()));
   }
@@ -116,7 +117,7 @@ export class PlainCalls {
     });
   }
 
-  /** Resolves with the answer as JSON, or with the failure. Never rejects. */
+  /** Handles a request. Resolves with the answer as JSON, or with a failure. Never rejects. */
   async #handle({ contract, plain }: ServedContract, { data, headers }: TransportMessage): Promise<Result<string>> {
     const { host, send, keyed, carried } = this.#options;
     const due = host.wheel.now() + this.#options.timeLeft(contract);
@@ -130,16 +131,16 @@ export class PlainCalls {
         return result.ok ? this.#asText(contract, result.value) : result;
       }
       const result = await send(plain, payload, options);
-      // validated, but not transformed: like a node, the client gets what the handler returned
+      // validated but not transformed: like a node, the client gets the value that the handler returned
       const checked = await this.#checked(contract, result, due);
-      if (!checked.ok && schemaThrew(checked.error)) throw checked.error; // it is reported
+      if (!checked.ok && schemaThrew(checked.error)) throw checked.error; // an error of the schema itself is thrown, so that it is reported
       return checked.ok ? this.#asText(contract, result.value) : checked;
     } catch (error) {
       return { ok: false, error: this.#known(contract, error) };
     }
   }
 
-  /** Encodes an answer as JSON. Throws `INVALID_RESPONSE` or `TOO_LARGE`. */
+  /** Encodes an answer as JSON. Throws `INVALID_RESPONSE` if that is impossible, `TOO_LARGE` if it is too large. */
   #asText({ name }: AnyContract, value: unknown): Result<string> {
     if (value === undefined) return { ok: true, value: "" };
     const text = toJson(value, "INVALID_RESPONSE", "the answer", name);
@@ -158,12 +159,15 @@ export class PlainCalls {
     return error?.code === "INVALID_MESSAGE" && !schemaThrew(error);
   }
 
-  /** Called when items of this stream bounced: ends it, because its client has unsubscribed. */
+  /**
+   * Called when items of the stream with this number have bounced: ends the stream, because its client has
+   * unsubscribed.
+   */
   unread(stream: number): void {
     this.#streams.get(stream)?.abort();
   }
 
-  /** Publishes the items of a stream; resolves with its end. Never rejects. */
+  /** Publishes the items of a stream to its client. Resolves with the end of the stream. Never rejects. */
   async #feed({ contract, plain }: ServedContract, message: TransportMessage): Promise<Result<string>> {
     const { data, headers, reply } = message;
     const { host, transport, bounces, stream, keyed, carried } = this.#options;
@@ -191,7 +195,7 @@ export class PlainCalls {
           throw new CatgaError("TOO_LARGE", `an item of ${contract.name} is larger than the server takes`);
         }
         transport.publish(reply, text, { reply: bounces + number });
-        // the client has no window: wait until the server has read the items sent so far
+        // plain clients have no flow control: wait until the server has read the items sent so far
         if (++count % FLUSH_EVERY === 0) await transport.flush();
       }
       return ended({ ok: true, value: "" });
@@ -200,7 +204,7 @@ export class PlainCalls {
     }
   }
 
-  /** Returns the error for the client; in place of an error that is not Catga's, which is logged, `HANDLER_FAILED`. */
+  /** Returns the error for the client. An error that is not Catga's own is logged, and replaced by `HANDLER_FAILED`. */
   #known({ kind, name }: AnyContract, error: unknown): CatgaError {
     const { host, observer } = this.#options;
     const known = isCatgaError(error);
@@ -212,7 +216,7 @@ export class PlainCalls {
     return new CatgaError("HANDLER_FAILED", `${where}; the log of that node says why`);
   }
 
-  /** Validates an answer by the contract's schema, until the deadline; the handler has run already. */
+  /** Validates an answer by the contract's output schema, until the deadline. (The handler has run already.) */
   #checked(contract: AnyContract, result: Result<unknown>, due: number): MaybePromise<Result<unknown>> {
     const checked = parseAnswer(contract, result);
     return checked instanceof Promise ? this.#inTime(contract, checked, due) : checked;
@@ -236,15 +240,15 @@ export class PlainCalls {
 }
 
 /**
- * Returns a contract without its input schema and items: a node with another version may accept the request, and this
- * node's schemas do not fit its answers.
+ * Returns the contract without its input schema and items, because a node with another version may accept the
+ * request, and this node's schemas would not fit its answers.
  */
 function ofAnyVersion(plain: AnyContract): AnyContract {
   const { input: _, items: __, ...options } = plain.options;
   return { ...plain, options };
 }
 
-/** Parses a body as JSON; an empty body is `undefined`. Throws `INVALID_MESSAGE`. */
+/** Parses the body of a request as JSON; an empty body is `undefined`. Throws `INVALID_MESSAGE`. */
 function readPayload({ name }: AnyContract, data: Uint8Array): unknown {
   if (data.length === 0) return undefined;
   try {
@@ -254,7 +258,7 @@ function readPayload({ name }: AnyContract, data: Uint8Array): unknown {
   }
 }
 
-/** Reads the send options and the message's headers from the headers of the request. Throws `INVALID_MESSAGE`. */
+/** Parses the send options, and the message's headers, from the headers of a request. Throws `INVALID_MESSAGE`. */
 function readHeaders(
   { name, options }: AnyContract,
   given: Readonly<Record<string, string>>,
@@ -267,7 +271,7 @@ function readHeaders(
     const known = header.toLowerCase();
     if (known === "nats-msg-id") id = value;
     else if (known === "catga-key") key = value;
-    // some clients capitalize the names of headers
+    // compared in lower case, because some clients capitalize the names of headers
     else if (carried.includes(known)) headers[known] = value;
     else if (!known.startsWith("nats-")) headers[header] = value;
   }
@@ -280,12 +284,14 @@ function readHeaders(
   return { headers, ...(id === undefined ? {} : { id }), ...(key === undefined ? {} : { key }) };
 }
 
-/** Returns true if JetStream made a message: a stream's republished message, or the heartbeat of a consumer. */
+/**
+ * Returns true if JetStream has sent a message: a message that a stream republishes, or the heartbeat of a consumer.
+ */
 function isOfStream(headers: Readonly<Record<string, string>> | undefined): boolean {
   return headers !== undefined && ("Nats-Stream" in headers || "Nats-Last-Stream" in headers);
 }
 
-/** Returns the contract for a request of a plain client: without a schema of answers. */
+/** Returns the contract for a request of a plain client: without its output schema. */
 export function forPlainClient(contract: AnyContract): AnyContract {
   const { output: _, items: __, ...options } = contract.options;
   return { ...contract, options };
@@ -293,7 +299,7 @@ export function forPlainClient(contract: AnyContract): AnyContract {
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 const MAX_UNDER_WAY = 65_536;
-const FLUSH_EVERY = 256; // items
+const FLUSH_EVERY = 256; // items of a stream
 const OF_STREAM = "a stream or a consumer of JetStream sent it, no client";
 const TOO_MANY = `${MAX_UNDER_WAY} plain requests are under way already`;
 const MAX_HEADERS = 4_096; // bytes: more than the headers of any error

@@ -1,4 +1,7 @@
-/** Plain clients while nodes leave or die, on a real server, and while nodes are overloaded, on virtual time. */
+/**
+ * Tests of plain NATS clients while nodes leave or die, on a real server, and while nodes are overloaded, on virtual
+ * time.
+ */
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { randomBytes } from "node:crypto";
@@ -27,7 +30,7 @@ describe("plain traffic", await requireNatsServer(), () => {
     await server?.stop();
   });
 
-  /** Calls from 16 loops until it is stopped; counts the outcomes. */
+  /** Calls a contract in 16 loops until it is stopped, and counts the outcomes. */
   function traffic(namespace: string, name: string, body: () => string) {
     const outcomes = new Map<string, number>();
     let going = true;
@@ -57,7 +60,7 @@ describe("plain traffic", await requireNatsServer(), () => {
     const options = { nats: server.url, namespace: "drained", handlers: work };
     await using _b = await catga({ ...options, id: "b" });
     for (let round = 0; round < 5; round++) {
-      // few places: most calls wait for their turn when the drain begins
+      // concurrency 4: most calls wait for their turn when the drain begins
       const leaving = await catga({ ...options, id: "a", concurrency: 4 });
       const calls = traffic("drained", "Work", () => "2");
       await eventually("some calls", () => calls.count("ok") > 50);
@@ -114,9 +117,9 @@ describe("plain traffic", await requireNatsServer(), () => {
     for (let n = 0; n < 2_000; n++) {
       const reply = replies[n % replies.length];
       const bytes = n % 3 === 0 ? new TextEncoder().encode("[".repeat(1 + n * 8)) : randomBytes(n % 200);
-      // nats.js takes any reply subject but one with spaces
+      // nats.js accepts any reply subject without spaces
       for (const subject of subjects) client.publish(subject, bytes, / /.test(reply) ? {} : { reply });
-      // the server cuts off who lets 64 MB wait, or any for 10 s
+      // wait for an answer now and then: the server disconnects clients that let 64 MB wait, or any data for 10 s
       if (n % 100 === 99) assertEquals((await client.request("catga.hostile.call.Echo", `${n}`, PATIENT)).json(), n);
     }
     const answer = await client.request("catga.hostile.call.Echo", '{"__proto__":{"x":1}}', { timeout: 30_000 });
@@ -194,7 +197,7 @@ describe("plain traffic, on virtual time", () => {
     const first = await calls(300);
     const count = (answer: string) => first.filter((each) => each === answer).length;
     assertEquals(most, 2);
-    // 20 times in a second, of which all have that
+    // 20 calls can run in a second, and each call has two seconds
     assertEquals([count('"a"'), count("503")], [40, 260]);
 
     const b = await clock.until(catga({ ...options, id: "b", concurrency: 64 }));

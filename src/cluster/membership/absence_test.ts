@@ -5,19 +5,19 @@ import type { Clock } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { Absence, CUT } from "./absence.ts";
 
-/** For how long pings bounce before a process is gone, in ms. */
+/** Time for which pings must bounce until a process counts as gone, in ms. */
 const ABSENT = 6_000;
 
-/** A process that asks for another one, over a way that takes a ms. */
+/** Makes an `Absence` that asks about another process, over a link on which a ping takes 1 ms. */
 function asking() {
   const clock = new VirtualClock();
   const state = {
-    /** Whether somebody answers, nobody is there, or nothing comes back. */
+    /** Outcome of pings: the process answers, they bounce, or nothing comes back. */
     there: "bounces" as "answers" | "bounces" | "nothing",
     conclusive: true,
-    /** How far the wall clock was put on, in ms. */
+    /** Time by which the wall clock is ahead of the monotonic clock, in ms. */
     slept: 0,
-    /** How late timers and messages are, in ms. */
+    /** Delay of timers and messages, in ms, as in a paused process. */
     paused: 0,
     frames: 0,
   };
@@ -38,7 +38,7 @@ function asking() {
       return before;
     },
   });
-  /** What comes of a question, and after how many ms. */
+  /** Asks if the process is gone. Resolves with the answer and the time that it took, in ms. */
   async function gone(): Promise<{ gone: boolean; ms: number }> {
     const began = clock.monotonic();
     return { gone: await clock.until(absence.gone("a.1")), ms: clock.monotonic() - began };

@@ -1,4 +1,7 @@
-/** What follows the death, the silence or the cut of a node, on one server and on several, on virtual time. */
+/**
+ * Tests of the failure detector: what follows the death, the silence or the cut of a node, on one server and on
+ * several, on virtual time.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CatgaError } from "../../error.ts";
@@ -58,9 +61,9 @@ describe("a node that dies", () => {
     await clock.advance(4_500);
     assert(stage.log.some((line) => line.endsWith("node other: suspect")), stage.log.join("\n"));
     network.cut("other");
-    await clock.advance(1_000); // one ping bounces
+    await clock.advance(1_000); // one ping bounces in this time
     assertEquals(app.nodes().map(({ id }) => id), ["node", "other"]);
-    await clock.advance(1_000); // and another
+    await clock.advance(1_000); // a second ping bounces in this time
     assertEquals(app.nodes().map(({ id }) => id), ["node"]);
   });
 });
@@ -161,7 +164,7 @@ describe("on several servers", () => {
     route.cut = true;
     for (const id of ["a", "b", "c"]) await cluster.start(id);
     await cluster.clock.advance(120_000);
-    // a, which b cannot answer, is no member there either
+    // b is no member for a either, because its pings to a cannot be answered
     assertEquals(cluster.views(), ["a c", "b c", "a b c"]);
     route.cut = false;
     await cluster.clock.advance(1_100);
@@ -173,7 +176,7 @@ describe("on several servers", () => {
     const route = divide(cluster.network, "d", "b");
     for (const id of ["a", "b", "c", "d"]) await cluster.start(id);
     const d = cluster.apps.get("d")!;
-    await cluster.clock.advance(200); // its record will not be written again for a while
+    await cluster.clock.advance(200); // right after the start, when d's record will not be written again for a while
     route.cut = true;
     await cluster.clock.until(d.send(Who, undefined, { node: "b", timeout: 500 }));
     assert(cluster.log.includes("catga d: node b: suspect"), cluster.log.join("\n"));
@@ -283,7 +286,7 @@ describe("on several servers", () => {
   });
 });
 
-/** Nodes on servers in turn. */
+/** Starts nodes, connected to the servers in turn. */
 async function spread(servers: number, ...ids: string[]): Promise<Cluster> {
   const cluster = new Cluster({ servers });
   for (const id of ids) await cluster.start(id);
@@ -291,7 +294,7 @@ async function spread(servers: number, ...ids: string[]): Promise<Cluster> {
   return cluster;
 }
 
-/** While it is cut, frames between these two apps, which connect from now on, bounce. */
+/** Makes frames between these two apps, which connect from now on, bounce while `cut` is true. */
 function divide(network: MemoryNetwork, one: string, two: string): { cut: boolean } {
   const route = { cut: false };
   const connect = network.connect.bind(network);

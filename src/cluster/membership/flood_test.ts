@@ -1,4 +1,6 @@
-/** 20,000 records of nodes that are not there, written by a user with a node's permissions, on a real server. */
+/**
+ * Tests of 20,000 records of nodes that do not exist, written by a user with a node's permissions, on a real server.
+ */
 import { connect } from "@nats-io/transport-node";
 import { assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { describe, it } from "node:test";
@@ -13,8 +15,8 @@ const Who = query<void, string>("Who");
 const FORGED = 20_000;
 
 /**
- * Tries again while the store, which has just been flooded, does not answer in time, or has kept a record of the try
- * before, until that expires.
+ * Starts an app, again and again while the store is too busy with the flood to answer, or still has the record of the
+ * attempt before.
  */
 async function patiently<T>(start: () => Promise<T>): Promise<T> {
   const began = performance.now();
@@ -82,7 +84,7 @@ describe("20,000 forged records on NATS", await requireNatsServer(), () => {
       assertEquals(largest.view, all.length);
       const lines = warned.filter((line) => line.startsWith("catga a: passed over "));
       assertGreater(lines.length, 0);
-      // one a minute
+      // at most one line a minute
       assertLessOrEqual(lines.length, 1 + Math.floor((performance.now() - began) / 60_000), warned.join("\n"));
       await Promise.all(joined.map((app) => app.drain()));
       await mallory.close();

@@ -11,7 +11,7 @@ function make() {
   const asked: string[] = [];
   const found: string[] = [];
   const member = (id: string, startedAt: number, suspect = false) =>
-    ({ info: { id, endpoint: `${id}.x`, startedAt }, suspect }) as Member; // all that is read of one
+    ({ info: { id, endpoint: `${id}.x`, startedAt }, suspect }) as Member; // cast: the inquiry reads only these members
   const members = [member("self", 0), member("a", 5), member("b", 3), member("c", 1, true), member("d", 4)];
   members.push(member("e", 6));
   const inquiry = new GapInquiry({

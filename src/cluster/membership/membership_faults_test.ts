@@ -1,4 +1,6 @@
-/** The membership when the store is away, processes freeze or are cut off, and clocks jump: on virtual time. */
+/**
+ * Tests of the membership when the store is away, processes freeze or are cut off, and clocks jump; on virtual time.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CatgaError } from "../../error.ts";
@@ -18,7 +20,7 @@ describe("a store that is away", () => {
     const { cluster, outage, events } = stage;
     outage.begin();
     await cluster.clock.advance(60_000);
-    outage.end(); // now every watch reports that all records have expired
+    outage.end(); // every watch then reports that all records have expired
     await cluster.clock.advance(10_000);
     assertEquals([cluster.views(), stage.moves()], [["a b c", "a b c", "a b c"], []]);
     for (const id of ["a", "b", "c"]) assert(await cluster.record(id) !== undefined);
@@ -168,7 +170,7 @@ describe("a node that is frozen", () => {
   it("leaves half a second after its record has expired, and suspects no other node when it goes on", async () => {
     await using stage = await open("a", "c");
     const { cluster } = stage;
-    await cluster.clock.advance(300); // between two rounds of pings
+    await cluster.clock.advance(300); // so that b starts between two rounds of pings
     await cluster.start("b", { heartbeat: HEARTBEAT });
     cluster.network.pause("b");
     await cluster.clock.advance(HEARTBEAT);
@@ -189,10 +191,10 @@ describe("a node that is frozen", () => {
     const { cluster } = stage;
     const changes = follow(cluster.apps.get("b")!.watchNodes());
     await expireRecords(stage);
-    for (let i = 0; i < 10; i++) { // its timers come first, or its messages: that is left to chance
+    for (let i = 0; i < 10; i++) { // ten rounds: chance decides if timers or messages of the resumed process come first
       cluster.network.pause("c");
       await cluster.clock.advance(1_000);
-      cluster.network.pause("b"); // it has just asked
+      cluster.network.pause("b"); // right after a round of pings
       cluster.network.resume("c");
       await cluster.clock.advance(3_000);
       cluster.network.resume("b");
@@ -292,7 +294,7 @@ describe("a wall clock that jumps", () => {
       assertEquals(changes.events.filter((event) => !event.startsWith("update")), []);
       assert(!cluster.log.some((line) => line.includes("suspect")), cluster.log.join("\n"));
       assertEquals((await cluster.clock.until(a.send(Who, undefined, { node: "c", timeout: 50 }))).value, "c");
-      clock.ahead = jump; // and the dead are found as ever
+      clock.ahead = jump; // dead nodes are still found after the jump
       network.kill("b");
       cluster.apps.delete("b");
       await cluster.clock.advance(3_000);
@@ -306,12 +308,12 @@ describe("a wall clock that jumps", () => {
   }
 });
 
-/** A cluster whose store can go away, and the events of the first node's watchers. */
+/** A cluster whose store can be taken away, and the events that watchers of the first node got. */
 interface StoreStage extends AsyncDisposable {
   readonly cluster: Cluster;
   readonly outage: StoreOutage;
   readonly events: readonly string[];
-  /** The joins and leaves among them. */
+  /** Returns the joins and leaves among the events. */
   moves(): string[];
 }
 
@@ -333,8 +335,8 @@ async function open(...ids: string[]): Promise<StoreStage> {
 }
 
 /**
- * All records are gone, every watch has seen that, and no write succeeds: JetStream that has just come back, without a
- * leader.
+ * Lets all records expire, as every watch reports, while no write succeeds: like a JetStream that has just come back
+ * and has no leader.
  */
 async function expireRecords({ cluster, outage }: StoreStage): Promise<void> {
   outage.begin();
@@ -344,9 +346,9 @@ async function expireRecords({ cluster, outage }: StoreStage): Promise<void> {
   assertEquals(await (await cluster.network.store.open(BUCKET)).entries(""), []);
 }
 
-/** A clock whose wall time is set by hand. */
+/** A clock whose wall time is set by the test. */
 class JumpingClock implements Clock {
-  /** How far the wall clock is ahead, in ms. */
+  /** Time by which the wall clock is ahead, in ms. */
   ahead = 0;
   readonly #clock: Clock;
 

@@ -1,6 +1,4 @@
-/**
- * Which nodes there are: joins, leaves and updates, lost and invalid records, and how requests follow the membership.
- */
+/** Tests of the membership: joins, leaves and updates, lost and invalid records, and requests after changes. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { catga } from "../../catga.ts";
@@ -81,7 +79,7 @@ describe("a record", () => {
     await membership.join();
     const written = Promise.withResolvers<void>();
     acknowledge = written.promise;
-    await clock.advance(3_000); // it is written, and the answer is on its way
+    await clock.advance(3_000); // the record is written, and the acknowledgement is held back
     await bucket.delete("b");
     await clock.advance(0);
     written.resolve();
@@ -100,7 +98,7 @@ describe("a record", () => {
     const membership = solitary(watched, network);
     await membership.join();
     await bucket.delete("b");
-    report({ type: "vanish", key: "b", revision: 1 }); // what was seen of it was older than what was acknowledged
+    report({ type: "vanish", key: "b", revision: 1 }); // a report about a revision older than the last acknowledged one
     await clock.advance(0);
     assert(await bucket.get("b") !== undefined);
     await membership.leave();
@@ -162,7 +160,7 @@ describe("a record", () => {
     await player.register(["Who"]);
     await cluster.clock.advance(0);
     assertEquals(cluster.views(), ["a x"]);
-    await player.register(["Who"], { protocol: 2, endpoint: "x.2" }); // the old process stayed in the view for ever
+    await player.register(["Who"], { protocol: 2, endpoint: "x.2" }); // regression: the old process stayed a member for ever
     await cluster.clock.advance(0);
     assertEquals(cluster.views(), ["a"]);
   });
@@ -181,7 +179,7 @@ describe("a record", () => {
   });
 });
 
-/** A bucket with some methods replaced. */
+/** Returns a bucket with some methods replaced. */
 function over(bucket: Bucket, ways: Partial<Bucket>): Bucket {
   return {
     name: bucket.name,
@@ -196,7 +194,7 @@ function over(bucket: Bucket, ways: Partial<Bucket>): Bucket {
   };
 }
 
-/** The membership of a node `b` without the rest of the node. */
+/** Makes the membership of a node `b`, without the rest of the node. */
 function solitary(bucket: Bucket, network: MemoryNetwork, changed: (handled: boolean) => void = () => {}): Membership {
   const self = JSON.parse(new Player(network, "b").record());
   const observer = () => {};
@@ -235,7 +233,7 @@ describe("what nodes handle", () => {
     assertEquals([membership.view.alone("Who"), membership.view.alone("Gone")], [false, true]);
     await cluster.start("c");
     changes.length = 0;
-    await cluster.clock.advance(10_100); // all refresh theirs
+    await cluster.clock.advance(10_100); // all nodes refresh their records in this time
     assertEquals([changes.length > 1, changes.some(Boolean)], [true, false]);
     const [again, , c] = membership.view.members;
     assert(again !== a, "the record was refreshed");

@@ -4,7 +4,7 @@ import type { NodeInfo } from "../../contract/node_info.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { MembershipView } from "./membership_view.ts";
 
-/** A view of the node `a`, and what follows its changes. */
+/** Makes the view of the node `a`, and records the calls and events that its changes cause. */
 function setUp() {
   const logged: string[] = [];
   const changes: boolean[] = [];

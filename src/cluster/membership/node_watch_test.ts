@@ -1,4 +1,4 @@
-/** `app.watchNodes()`: what it yields, and when it ends. */
+/** Tests of `app.watchNodes()`: the changes that it yields, and when it ends. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { follow, MemoryCluster as Cluster } from "../../../test/support/memory_cluster.ts";
@@ -30,12 +30,12 @@ describe("watchNodes", () => {
     const app = cluster.apps.get("a")!;
     const stop = new AbortController();
     const unread = app.watchNodes({ signal: stop.signal });
-    stop.abort(); // before anybody asked
+    stop.abort(); // aborted before anybody has asked for a change
     const waiting = app.watchNodes();
     const next = [waiting.next(), waiting.next()];
-    await waiting.return!(); // it waited for the next change
+    await waiting.return!(); // returned while calls of `next` wait for a change
     const broken = app.watchNodes();
-    await broken.return!(); // it was never begun, and went on listening
+    await broken.return!(); // returned before its first `next`; regression: it went on listening
     await cluster.start("b");
     assertEquals((await unread.next()).done, true);
     assertEquals((await Promise.all(next)).map(({ done }) => done), [true, true]);
@@ -60,7 +60,7 @@ describe("watchNodes", () => {
     const changes = cluster.apps.get("a")!.watchNodes();
     await cluster.start("b", { heartbeat: 3_000 });
     await cluster.start("c", { heartbeat: 3_000 });
-    await changes.next(); // the join of b
+    await changes.next(); // the first change: the join of b
     await cluster.clock.advance(60_000);
     const latest = cluster.apps.get("a")!.nodes().find(({ id }) => id === "c");
     for (const id of ["b", "c"]) await cluster.clock.until(cluster.apps.get(id)!.drain());

@@ -1,4 +1,4 @@
-/** The record under a node's own id, when another process has the id. */
+/** Tests of a node's own record, when another process has the node's id. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { catga } from "../../catga.ts";
@@ -71,11 +71,11 @@ describe("a duplicate id", () => {
 });
 
 describe("a record's lifetime", () => {
-  /** How many updates of records a node reads in two minutes. */
+  /** Returns how many updates of records one node reads in two minutes. */
   async function updates(nodes: number): Promise<number> {
     const ids = Array.from({ length: nodes }, (_, i) => `n${i}`);
     await using cluster = await Cluster.of(...ids);
-    await cluster.clock.advance(60_000); // every node has written its record since it knows of all
+    await cluster.clock.advance(60_000); // until every node has written its record with the right number of nodes
     const { events } = follow(cluster.apps.get("n0")!.watchNodes());
     await cluster.clock.advance(120_000);
     assertEquals(cluster.apps.get("n0")!.nodes().length, nodes);

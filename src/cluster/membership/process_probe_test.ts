@@ -4,7 +4,7 @@ import { delay } from "../../ports/clock.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { ProcessProbe } from "./process_probe.ts";
 
-/** A probe on virtual time; `ping` is called with how many there were before. */
+/** Makes a probe on virtual time. `ping` is called with the number of pings before. */
 function probeOf(ping: (probe: ProcessProbe, endpoint: string, n: number) => void, flush = () => Promise.resolve()) {
   const clock = new VirtualClock();
   const pinged: string[] = [];

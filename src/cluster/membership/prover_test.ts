@@ -7,7 +7,7 @@ import { Player } from "../../../test/support/stage.ts";
 import { MalformedCount } from "../wire/malformed_count.ts";
 import { processOf, Prover, proverOf } from "./prover.ts";
 
-/** A prover of the process `a.1`, and what it reports. */
+/** Makes the prover of the process `a.1`, and records what it reports. */
 function setUp() {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 1 });

@@ -1,4 +1,7 @@
-/** Records whose process does not answer: no members, no candidates, and a bounded number of pings and records. */
+/**
+ * Tests of records whose processes do not answer: they make no members and no candidates, and the numbers of pings
+ * and records are limited.
+ */
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga } from "../../catga.ts";
@@ -16,7 +19,7 @@ import { BURST, MAX_UNPROVEN, RATE, Unproven } from "./unproven.ts";
 const Ask = query<number, string>("Ask");
 const Do = command<number, string>("Do");
 
-/** Writes records of nodes that are not there. */
+/** Writes records of nodes that do not exist. */
 async function forge(network: MemoryNetwork, ids: readonly string[], handles: readonly string[] = ["Who"]) {
   const bucket = await network.store.open(BUCKET);
   await Promise.all(
@@ -38,7 +41,7 @@ const SHAPE = JSON.stringify({
   version: "0.0.0",
 });
 
-/** How many pings pass on the subjects of nodes whose ids begin so. */
+/** Counts the pings to nodes whose ids begin with this prefix. */
 function countPings(network: MemoryNetwork, prefix: string): { count: number } {
   const pings = { count: 0 };
   const connect = network.connect.bind(network);
@@ -76,7 +79,7 @@ describe("a record whose process does not answer", () => {
     cluster.network.connect = (options) => {
       const transport = connect(options);
       const publish = transport.publish.bind(transport);
-      // as NATS's, whose status is "closed" only at the end of the drain
+      // as with NATS, the status becomes "closed" only at the end of the drain
       transport.publish = (subject, data, more) => {
         if (!subject.startsWith("catga.default.node.x1.")) return publish(subject, data, more);
         refused++;
@@ -93,7 +96,7 @@ describe("a record whose process does not answer", () => {
 
   it("is removed after two bounces a second apart, on a lone server", async () => {
     await using cluster = await Cluster.of("a", "b");
-    await cluster.clock.advance(5_000); // nobody is on the way back any more
+    await cluster.clock.advance(5_000); // enough time for the grace after a reconnect to end
     await forge(cluster.network, ["x1"]);
     await cluster.clock.advance(2_500);
     assertEquals(await cluster.record("x1"), undefined);
@@ -145,7 +148,7 @@ describe("a record whose process does not answer", () => {
     const sent = app.send(Do, 1);
     await clock.advance(100);
     assertEquals(silent.frames.length, 0);
-    // any frame will do
+    // any frame proves that the process is alive
     silent.send(app.self.endpoint, ["p", 1]);
     assertEquals((await clock.until(sent, 300)).value, "done");
     assertEquals((await clock.until(app.send(Ask, 1))).error?.code, "NO_HANDLER");
@@ -158,7 +161,7 @@ describe("20,000 forged records", { timeout: 300_000 }, () => {
   it("change no view, and are one line in the log; a node that joins after them sees the others, and they see it, within 100 ms", async () => {
     await using cluster = await Cluster.of("a", "b");
     await forge(cluster.network, ids);
-    // the records of a and b are the oldest, and c keeps the newest
+    // the records of a and b are the oldest; c keeps only the newest records
     await cluster.start("c");
     await cluster.clock.advance(100);
     assertEquals(cluster.views(), ["a b c", "a b c", "a b c"]);
@@ -186,7 +189,7 @@ describe("Unproven", () => {
   const info = (id: string, endpoint = `${id}.1`) =>
     readRecord(id, JSON.stringify({ ...JSON.parse(SHAPE), id, endpoint, handles: [] })) as NodeInfo;
 
-  /** One whose pings are noted. */
+  /** Makes an `Unproven` whose pings are recorded. */
   function make() {
     const clock = new VirtualClock();
     const pinged: string[] = [];
@@ -296,7 +299,7 @@ describe("a view that is full", { timeout: 300_000 }, () => {
     const log: string[] = [];
     const logger = { debug() {}, info() {}, warn: (line: string) => void log.push(line), error() {} };
     const app = await catga({ network, id: "first", logger });
-    // one connection that answers for all of them
+    // one connection that answers the pings to all of these nodes
     const crowd = network.connect({ name: "crowd" });
     crowd.subscribe("catga.default.node.m.>", {}, () => {});
     const answer = (subject: string) => {

@@ -1,4 +1,4 @@
-/** What the breakers of a node let through, in a cluster. */
+/** Tests of the circuit breakers of a node, in a cluster: which requests they let through. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { command } from "../../contract/definition.ts";
@@ -13,7 +13,9 @@ describe("the breaker of a node", () => {
   const breaker = { failures: 3, cooldown: 20_000 };
   const moves = ({ log }: Stage) =>
     log.filter((line) => line.includes("the breaker for node other")).map((line) => line.split(" is ")[1]);
-  /** Sends one by one to a node that is gone; its record stays, because no other node watches it. */
+  /**
+   * Sends `times` requests, one by one, to a node that is gone. (Its record stays, because no other node watches it.)
+   */
   const sendInVain = async (stage: Stage, times: number) => {
     const results: Result<unknown>[] = [];
     for (let i = 0; i < times; i++) {
@@ -136,7 +138,7 @@ describe("the breaker of a node", () => {
     assertEquals(moves(stage), ["open"]);
     await clock.until(app.drain());
     await clock.advance(60_000);
-    assertLess(clock.timers, 2); // the record of the player
+    assertLess(clock.timers, 2); // one timer is the expiry of the other node's record
   });
 
   it("is not opened by failures of a handler, nor by refusals", async () => {

@@ -9,14 +9,14 @@ import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { broadcast } from "./broadcast.ts";
 
-const NODES = ["a", "b", "c"].map((id) => ({ id }) as NodeInfo); // only their ids are read
+const NODES = ["a", "b", "c"].map((id) => ({ id }) as NodeInfo); // cast: a broadcast reads only the ids of nodes
 
-/** A request, as far as a broadcast reads it. */
+/** Makes a request with the members that a broadcast reads. */
 function request(given: Partial<RemoteRequest>): RemoteRequest {
   return { contract: query("Ask"), payload: undefined, retries: 3, node: undefined, ...given } as RemoteRequest;
 }
 
-/** Broadcasts, and keeps what was sent. */
+/** Makes a broadcast, and records the requests that it sends. */
 async function run(given: Partial<RemoteRequest>, send?: (sent: RemoteRequest) => Promise<Result<unknown>>) {
   const sent: RemoteRequest[] = [];
   const results = await broadcast(request(given), NODES, (one) => {

@@ -1,4 +1,7 @@
-/** A process killed with a thousand commands in hand: what each of their callers gets, and what ran. */
+/**
+ * Tests of a process that is killed with a thousand commands in hand: the result that each caller gets, and the
+ * commands that ran.
+ */
 import { connect, type NatsConnection, NoRespondersError } from "@nats-io/transport-node";
 import { assertEquals, assertLess } from "@std/assert";
 import { after, before, describe, it } from "node:test";
@@ -12,7 +15,7 @@ import type { Route } from "../../contract/node_info.ts";
 
 const IN_HAND = 1_000;
 const QUEUED = 200;
-/** What they have, in ms. */
+/** Timeout of the commands, in ms. */
 const DEADLINE = 60_000;
 
 describe("kill -9 of a node process with 1,000 commands in hand", await requireNatsServer(), () => {
@@ -64,7 +67,7 @@ describe("kill -9 of a node process with 1,000 commands in hand", await requireN
         victim.kill("SIGKILL");
         const during = records("during");
         await victim.end();
-        // until then the server hands messages to the socket of a dead process
+        // before that, the server writes messages to the socket of the dead process
         await eventually(
           "the server to notice its death",
           () =>
@@ -81,7 +84,7 @@ describe("kill -9 of a node process with 1,000 commands in hand", await requireN
             `${tally(atOnce)}; sent to it after its death: ${tally(dead)}`,
         );
         assertEquals(lost.filter(({ result }) => result.error?.code !== "OUTCOME_UNKNOWN"), []);
-        // how soon the fault suite judges, alone on its machine
+        // a wide limit; the fault suite, alone on its machine, checks how soon it happens
         assertLess(Math.max(...lost.map(({ after }) => after)), DEADLINE / 2);
         assertEquals(atOnce.filter(({ ok, error }) => !ok && error?.code !== "OUTCOME_UNKNOWN"), []);
         assertEquals(dead.filter(({ ok }) => !ok), []);

@@ -1,4 +1,4 @@
-/** Who is asked: what a change of the nodes costs, and what a strategy of the user's may do. */
+/** Tests of the choice of nodes: the cost of a change of the nodes, and what a user's routing strategy may do. */
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import { command, query } from "../../contract/definition.ts";
@@ -13,7 +13,7 @@ import { Router, type RouterOptions } from "./router.ts";
 const Ask = query<unknown, unknown>("Ask");
 const Do = command<unknown, unknown>("Do");
 const code = ({ value, error }: Result<unknown>): unknown => error?.code ?? value;
-/** No call is under way or waits: a drain ends at once. */
+/** Asserts that no call is under way or waits, so that a drain ends at once. */
 async function assertIdle({ app, clock }: Stage): Promise<void> {
   assertEquals(app.self.load.inFlight, 0);
   await clock.until(app.drain(), 50);
@@ -33,8 +33,8 @@ describe("candidates", () => {
         looks++;
         return [];
       },
-    } as unknown as RouterOptions); // what a request that nobody handles needs
-    const broadcast = { contract: Ask } as unknown as RemoteRequest; // that is all a broadcast to nobody looks at
+    } as unknown as RouterOptions); // cast: members that a request without a handler does not need are missing
+    const broadcast = { contract: Ask } as unknown as RemoteRequest; // cast: the only member that a broadcast to nobody reads
     router.joined();
     for (let n = 0; n < 10_000; n++) router.refresh();
     assertEquals(looks, 0);

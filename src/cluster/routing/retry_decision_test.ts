@@ -11,14 +11,17 @@ const gaveUp = new CatgaError("CANCELLED", "the caller gave up");
 const stopped = new CatgaError("CLOSED", "the node is stopping");
 const late = new CatgaError("TIMEOUT", "the handler that waits is out of time");
 
-/** What follows for a query, a command and an idempotent command; `!` where trying again may help. */
+/**
+ * A failure, the attempts left, and the expected decision for a query, a command and an idempotent command. `!`: the
+ * error is retryable.
+ */
 type Row = [failed: Failed, attempts: number, query: string, command: string, idempotent: string];
 
 const undelivered = (code: NotRunCode): Failed => ({ how: "undelivered", code });
 const aborted = (reason: CatgaError, sent: boolean): Failed => ({ how: "aborted", sent, reason });
 
 const TABLE: Row[] = [
-  // certainly not run: every kind goes on while there are attempts
+  // certainly not run: repeated whatever the kind, while attempts are left
   ...(["BOUNCED", "LOST", "OVERLOADED", "DRAINING", "NO_HANDLER", "LATE", "BREAKER_OPEN"] as const).map((code): Row => [
     undelivered(code),
     ...[1, "again", "again", "again"] as [number, string, string, string],
@@ -32,18 +35,18 @@ const TABLE: Row[] = [
   [undelivered("NO_HANDLER"), 0, "NO_HANDLER", "NO_HANDLER", "NO_HANDLER"],
   [undelivered("TOO_LARGE"), 3, "TOO_LARGE", "TOO_LARGE", "TOO_LARGE"],
   [undelivered("TOO_LARGE"), 0, "TOO_LARGE", "TOO_LARGE", "TOO_LARGE"],
-  // the process is gone with it
+  // lost with its process
   [{ how: "lost" }, 1, "again", "OUTCOME_UNKNOWN", "again"],
   [{ how: "lost" }, 0, "UNAVAILABLE!", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
   [{ how: "lost", answered: true }, 1, "again", "OUTCOME_UNKNOWN", "again"],
   [{ how: "lost", answered: true }, 0, "UNAVAILABLE!", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
-  // its process does not answer pings: it may have run, and may yet
+  // the process does not answer pings: the request may have run, and may still be running
   [{ how: "silent" }, 1, "again", "wait", "again"],
   [{ how: "silent" }, 0, "wait", "wait", "wait"],
-  // out of time
+  // the deadline has passed
   [{ how: "expired", sent: false }, 0, "UNAVAILABLE!", "UNAVAILABLE!", "UNAVAILABLE!"],
   [{ how: "expired", sent: true }, 0, "TIMEOUT", "OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"],
-  // given up
+  // the caller has given up, or the app has stopped
   [aborted(gaveUp, false), 0, "CANCELLED", "CANCELLED", "CANCELLED"],
   [aborted(gaveUp, true), 0, "CANCELLED", "CANCELLED", "CANCELLED"],
   [aborted(stopped, false), 0, "CLOSED", "CLOSED", "CLOSED"],

@@ -1,4 +1,4 @@
-/** What becomes of requests: refusals, bounces, cuts, deadlines, and callers who give up. */
+/** Tests of the results of requests: refusals, bounces, cuts, deadlines, and callers who give up. */
 import process from "node:process";
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
@@ -19,32 +19,32 @@ const Do = command<unknown, unknown>("Do");
 const Drop = command<void, void>("Drop", { route: ([node]) => node });
 const HANDLES = ["Ask", "Do"];
 
-/** How many requests have arrived at a player. */
+/** Returns the number of requests that have arrived at a player (a simulated node). */
 const asked = ({ frames }: Player): number =>
   frames.flatMap(({ items }) => items).reduce(
     (sum, [kind, ...rest]) => sum + (kind === "m" ? 1 : kind === "q" ? Math.max(1, rest.length - 2) : 0),
     0,
   );
 const code = ({ value, error }: Result<unknown>): unknown => error?.code ?? value;
-/** Sends to one node by a strategy that others may take over from. */
+/** Options of a send: to the node with this id, or to another candidate if it is none. */
 const first = (id: string) => ({
   route: (nodes: readonly NodeInfo[]) => nodes.find((node) => node.id === id) ?? nodes[0],
 });
-/** Players of these ids that handle both. */
+/** Registers players (simulated nodes) with these ids, which handle both contracts. */
 async function join(network: MemoryNetwork, ids: readonly string[]): Promise<Player[]> {
   const players = ids.map((id) => new Player(network, id));
   for (const player of players) await player.register(HANDLES);
   return players;
 }
-/** Has a player refuse every request. */
+/** Makes a player (a simulated node) refuse every request. */
 function refuseAll(player: Player, refusal: string): void {
   player.onFrame = ({ from, seq, items }) => {
     if (items.some(([kind]) => kind === "q" || kind === "m")) player.send(from, ["n", seq, 0, refusal]);
   };
 }
-/** The number of the first frame with requests that a player has received. */
+/** Returns the number of the first frame with requests that a player has received. */
 const firstFrame = (player: Player) => player.frames[0].seq;
-/** No call is under way or waits: a drain ends at once. */
+/** Asserts that no call is under way or waits, so that a drain ends at once. */
 async function assertIdle({ app, clock }: Stage): Promise<void> {
   assertEquals(app.self.load.inFlight, 0);
   await clock.until(app.drain(), 50);
@@ -207,7 +207,7 @@ describe("a bounce", () => {
     const start = clock.monotonic();
     assertEquals((await clock.until(Promise.all(sent))).map(unwrap), ["Ask", "Do"]);
     assertEquals([asked(other), asked(second), clock.monotonic() - start], [0, 2, 0]);
-    // from now on it is avoided
+    // from now on the node that bounced is avoided
     await clock.until(Promise.all([1, 2, 3, 4].map((n) => app.send(Do, n))));
     assertEquals(stage.log.filter((line) => line.includes("bounced: no process")).length, 1);
     await assertIdle(stage);
@@ -299,7 +299,7 @@ describe("a pong", () => {
     const seq = firstFrame(other);
     other.send(app.self.endpoint, ["o", 1, seq + 1, [seq, seq], [0, 0]]);
     assertEquals((await clock.until(Promise.all(sent))).map(unwrap), ["Do", "Ask"]);
-    // its answer, should it come after all, is nobody's
+    // a late answer of the first node is ignored
     other.send(app.self.endpoint, ["r", seq, 0, "too late", "too late"]);
     await assertIdle(stage);
   });
@@ -338,7 +338,7 @@ describe("a pong", () => {
     other.send(app.self.endpoint, ["o", 1, after + 500_000, gaps, [0, 0]]);
     await settle();
     const took = performance.now() - start;
-    // some 10 ms for those in hand; for every number up to 500,000 it would be 50,000 times as much
+    // generous: it takes 10 ms; checking every number up to 500,000 would take 50,000 times as long
     assert(took < 10_000, `took ${took} ms`);
     await clock.advance(1_100);
     await Promise.all(sent);
@@ -386,7 +386,7 @@ describe("while disconnected", () => {
     assertEquals(other.frames.length, 0);
     network.restore("node");
     assertEquals(unwrap(await clock.until(sent)), "done");
-    assertEquals(other.items("q").length, 1); // attempt 1: it had not left
+    assertEquals(other.items("q").length, 1); // sent once only, because the first attempt had not left the node
   });
 
   it("answers wait, and arrive when the connection is back", async () => {
@@ -420,7 +420,7 @@ describe("while disconnected", () => {
     network.restore("node");
     await settle();
     assertEquals(other.pings.length, pings + 1);
-    // it has heard the first frame, and not the second
+    // the other process reports that it has the first frame, and not the second
     const seq = firstFrame(other);
     other.send(app.self.endpoint, ["o", 1, seq + 2, [seq + 1, seq + 1], [1, 0]], ["r", seq, 0, "first"]);
     assertEquals((await clock.until(Promise.all(sent))).map(unwrap), ["first", "second"]);
@@ -493,7 +493,7 @@ describe("a retry", () => {
       codes.add((await cluster.until(sent)).error?.code);
       assertEquals(cluster.recorder.handled(Drop), []);
     }
-    // the bounce was there when the client went on: it counts, as deadlines expire behind all else of their moment
+    // the bounce counts: deadlines expire after everything else of the same moment
     assertEquals([...codes], ["UNAVAILABLE"]);
   });
 });
@@ -607,7 +607,7 @@ describe("a request that a handler sends", () => {
     await clock.advance(150);
     assertEquals((await Promise.all(inner)).map(code), ["OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN"]);
     const drained = app.drain({ timeout: 0 });
-    await clock.advance(1_000); // the inner handler never ends
+    await clock.advance(1_000); // the inner handler never ends: the drain gives up
     await drained;
   });
 
@@ -628,7 +628,7 @@ describe("a request that a handler sends", () => {
 });
 
 describe("an answer that is parsed", () => {
-  /** A schema that takes its time. */
+  /** Functions that end the checks of this slow schema. */
   const gates: (() => void)[] = [];
   const slowly: Schema<unknown, unknown> = {
     "~standard": {
@@ -654,7 +654,7 @@ describe("an answer that is parsed", () => {
     const seq = firstFrame(other);
     other.send(to, ["r", seq, 0, "one", "two"], ["r", seq, 0, "again", "again"], ["n", seq, 1, "DRAINING"]);
     await settle();
-    other.send(to, ["r", seq, 2, "three"]); // its frame was forgotten when the others had been counted twice
+    other.send(to, ["r", seq, 2, "three"]); // regression: the frame was forgotten, because the others were counted twice
     await settle();
     assertEquals(unwrap(await sent[2]), "three");
     network.kill("other");
@@ -702,12 +702,12 @@ describe("everything at once", () => {
               if (dice < 0.1) player.send(from, ["n", seq, place, dice < 0.05 ? "DRAINING" : "OVERLOADED"]);
               if (dice < 0.1) continue;
               if (name === "Do") ran.set(payload, (ran.get(payload) ?? 0) + 1);
-              if (dice < 0.2) continue; // it never answers
+              if (dice < 0.2) continue; // no answer at all
               const answer = () =>
                 player.send(from, dice < 0.3 ? ["e", seq, place, { code: "NO" }] : ["r", seq, place, payload]);
               if (dice < 0.6) answer();
               else clock.after(random() * 300, answer);
-              if (dice > 0.95) answer(); // twice
+              if (dice > 0.95) answer(); // a second answer
             }
           }
         };

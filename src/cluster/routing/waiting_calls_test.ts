@@ -6,14 +6,14 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Call } from "../wire/call.ts";
 import { MAX_WAITING, WaitingCalls } from "./waiting_calls.ts";
 
-const NODE = {} as NodeInfo; // only counted
+const NODE = {} as NodeInfo; // cast: nodes are only counted
 
 function make() {
   const clock = new VirtualClock();
   const retried: Call[] = [];
   const failed: { call: Call; error: CatgaError }[] = [];
   const asked: string[] = [];
-  /** The contracts that a node handles; those whose nodes are trusted; those that were handled lately. */
+  /** Names of contracts that a node handles; `trusted`: whose nodes are trusted; `known`: that were handled lately. */
   const handled = new Set<string>();
   const trusted = new Set<string>();
   const known = new Set<string>();
@@ -32,7 +32,7 @@ function make() {
   return { clock, retried, failed, asked, handled, trusted, known, waiting };
 }
 
-/** All that is read of one. */
+/** Makes a call with the members that waiting calls read. */
 function newCall(name = "Ask", request: { node?: string; retries?: number } = {}): Call {
   return {
     done: false,
@@ -119,7 +119,7 @@ describe("WaitingCalls", () => {
     waiting.nodesChanged();
     await clock.advance(10_000);
     assertEquals({ retried: retried.length, failed: failed.length }, { retried: 0, failed: 0 });
-    trusted.add("Ask"); // a node that refused is trusted all the time: no change follows
+    trusted.add("Ask"); // no change is reported, because a node that refuses requests stays trusted
     await clock.advance(250);
     assertEquals(retried.length, 1);
     assertEquals(retried[0].retriesLeft, 1);

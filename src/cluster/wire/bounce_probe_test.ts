@@ -7,7 +7,7 @@ import type { Faults } from "../../memory/faults.ts";
 import { MemoryNetwork } from "../../memory/network.ts";
 import { VirtualClock } from "../../memory/virtual_clock.ts";
 
-/** Starts an app on a network, and gives how often it has warned some seconds later. */
+/** Starts an app on a network. Returns the number of its warnings after some seconds. */
 async function warnings(
   options: { tap?: boolean; faults?: Faults; disturb?: (network: MemoryNetwork, clock: VirtualClock) => void },
 ) {
@@ -62,7 +62,8 @@ describe("messages to nobody", () => {
     network.connect = (options) => {
       const transport = connect(options);
       const publish = transport.publish.bind(transport);
-      // as NATS's, whose status is "closed" only at the end of the drain; the first is sent in the start
+      // as with NATS, the status becomes "closed" only at the end of the drain; the first message is sent at the
+      // start
       transport.publish = (subject, data, more) => {
         if (data === "" && ++sent > 1) throw new CatgaError("CLOSED", "the connection to NATS is closed");
         publish(subject, data, more);

@@ -5,7 +5,7 @@ import type { RemoteRequest } from "../../dispatch/remote.ts";
 import { CatgaError } from "../../error.ts";
 import { Call, type CallOwner, callPrefix } from "./call.ts";
 
-/** A call, and what its owner hears of it. */
+/** Makes a call, and records the calls of its owner's methods. */
 function make(request: Partial<RemoteRequest>) {
   const seen: string[] = [];
   const owner: CallOwner = {

@@ -4,7 +4,10 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Observation } from "../../contract/observer.ts";
 import { DroppedEvents } from "./dropped_events.ts";
 
-/** A count, and what it has told: how many ms after the start, of which contract, how many. */
+/**
+ * Makes a count of dropped events. `told`: its reports, each with the ms since the start, the contract and the
+ * number.
+ */
 function counting() {
   const clock = new VirtualClock();
   const start = clock.monotonic();

@@ -1,4 +1,4 @@
-/** Events that every node is to get, beside those that each service gets once. */
+/** Tests of events that every node gets, beside handlers that run once in each service. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { event } from "../../contract/definition.ts";
@@ -10,7 +10,7 @@ const EVENTS = 50;
 
 const SERVICES: Readonly<Record<string, string>> = { a: "web", b: "web", c: "billing", d: "billing" };
 
-/** Two services of two nodes each; who got what. */
+/** Starts two services of two nodes each. `seen`: which handler of which node got which event. */
 async function four(): Promise<{ cluster: TestCluster; seen: string[] }> {
   const seen: string[] = [];
   const cluster = await testCluster(Object.keys(SERVICES), {

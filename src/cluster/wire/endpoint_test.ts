@@ -1,4 +1,4 @@
-/** What a node sends to others, and to how many of them. */
+/** Tests of the frames that a node sends, and of the number of its peers. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { query } from "../../contract/definition.ts";
@@ -11,7 +11,7 @@ import { leastTime } from "../../../test/support/least_time.ts";
 import { openStage, type Stage } from "../../../test/support/stage.ts";
 
 const Echo = query<unknown, unknown>("Echo");
-/** A handler that returns its payload, and the payloads that it was called with. */
+/** Makes a handler that returns its payload, and records the payloads. */
 function echo() {
   const payloads: unknown[] = [];
   const handlers = Echo.handle((payload) => {
@@ -21,7 +21,7 @@ function echo() {
   return { payloads, handlers };
 }
 
-/** The items that the node has sent to the player. */
+/** Returns the answers, errors and refusals that the node has sent to the other process. */
 const answers = ({ other }: Stage) => other.items("r", "e", "n");
 const to = ({ app }: Stage) => app.self.endpoint;
 
@@ -34,7 +34,7 @@ describe("a server that changes subjects", () => {
     network.connect = (options) => {
       const transport = connect(options);
       const subscribe = transport.subscribe.bind(transport);
-      // a mapping: what comes on any subject below `m` is delivered to the subscriptions of the node as well
+      // the server maps subjects: a message on any subject below `m` is also delivered to the node's subscriptions
       transport.subscribe = (subject, options, onMessage) => {
         if (/\.(node|bounce)\./.test(subject)) subscribe("m.>", {}, onMessage);
         return subscribe(subject, options, onMessage);
@@ -142,7 +142,7 @@ describe("many peers", () => {
       if (i % 500 === 0) await stage.settle();
     }
     await stage.settle();
-    // numbers that it had used were used again: the other side took new requests for old ones, and never answered
+    // regression: frame numbers were used again, so that the other process ignored new requests as old ones
     const seqs = other.frames.map(({ seq }) => seq);
     const answer = await clock.until(app.send(There, "after", { timeout: 5_000 }));
     assertEquals(answer.value, "after");
@@ -157,14 +157,14 @@ describe("many peers", () => {
       leastTime(async () => {
         await using stage = await openStage();
         const forger = stage.network.connect();
-        // all of one turn: each is owed an answer until it ends, and none can be forgotten
+        // all in one turn of the event loop: each sender is owed an answer, so none can be forgotten yet
         for (let i = 0; i < count; i++) {
           forger.publish(`catga.default.node.${to(stage)}.forged.${i}`, '[1,1,0,["p",1]]');
         }
         await stage.settle();
       });
     const [few, many] = [await of(3_000), await of(15_000)];
-    // five times as many take five times as long; looked through by each beyond 4,096, 27 times
+    // five times as many take five times as long; if each message looked through all peers beyond 4,096, 27 times
     assertLess(many / few, 12, `${few} ms, ${many} ms: every message looked through all peers`);
   });
 });

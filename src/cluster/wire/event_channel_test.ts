@@ -1,4 +1,4 @@
-/** Events: how they are batched on the wire, and who gets them. */
+/** Tests of events on the wire: how they are batched, and which nodes get them. */
 import { describe, it } from "node:test";
 import { setImmediate } from "node:timers";
 import { assert, assertEquals, assertMatch } from "@std/assert";
@@ -11,7 +11,7 @@ import { QUIET } from "../../../test/support/quiet.ts";
 const Seen = event<unknown>("orders.Seen");
 const Moved = event<unknown>("Moved");
 
-/** A stage whose player takes events as well. */
+/** Opens a stage whose other process also receives events. */
 async function listening(options: StageOptions = {}): Promise<Stage & { batches: unknown[][]; texts: string[] }> {
   const stage = await openStage(options);
   const batches: unknown[][] = [];
@@ -58,7 +58,7 @@ describe("events that are published", () => {
     app.publish(Seen, 4);
     await turn();
     assertEquals(left(), 3);
-    for (let i = 0; i < 33; i++) app.publish(Seen, i); // more than half a message
+    for (let i = 0; i < 33; i++) app.publish(Seen, i); // events that fill more than half a message
     await turn();
     assertEquals(left(), 4);
   });

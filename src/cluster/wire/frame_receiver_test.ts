@@ -1,4 +1,4 @@
-/** What becomes of the frames that a node receives, to the byte. */
+/** Tests of the frames that a node receives, byte by byte. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import type { Context } from "../../contract/context.ts";
@@ -10,7 +10,7 @@ const Echo = query<unknown, unknown>("Echo");
 const Slow = query<unknown, unknown>("Slow");
 const Meet = command<unknown, unknown>("Meet");
 
-/** Handlers, and what they were called with. */
+/** Makes handlers, and records their calls. */
 function recordedHandlers() {
   const contexts: Context[] = [];
   const payloads: unknown[] = [];
@@ -18,7 +18,7 @@ function recordedHandlers() {
   return {
     contexts,
     payloads,
-    /** Ends the slow handlers that run, in their order. */
+    /** Functions that end the running slow handlers, in the order of their start. */
     open,
     handlers: [
       Echo.handle((payload) => {
@@ -35,7 +35,7 @@ function recordedHandlers() {
   };
 }
 
-/** The items that the node has sent to the player. */
+/** Returns the answers, errors and refusals that the node has sent to the other process. */
 const answers = ({ other }: Stage) => other.items("r", "e", "n");
 const to = ({ app }: Stage) => app.self.endpoint;
 
@@ -105,7 +105,7 @@ describe("requests that arrive", () => {
       ...{ id, attempt, correlationId, causationId, headers: { ...headers }, node },
     }));
     const more = { correlationId: "r", causationId: "c", headers: { h: "1" }, node: "node" };
-    const own = `other.1.${to(stage).split(".")[1]}.1.2`; // the sender, for whom, the frame, the place
+    const own = `other.1.${to(stage).split(".")[1]}.1.2`; // made of the sender, the receiver's nonce, the frame's number and the place
     assertEquals(seen, [{ id: "x", attempt: 3, ...more }, {
       ...{ id: own, attempt: 1, correlationId: own, causationId: undefined, headers: {}, node: "node" },
     }]);
@@ -250,7 +250,7 @@ describe("pings and versions", () => {
     let answered = 0;
     other.onFrame = () => {
       answered++;
-      other.sendText(to(stage), '[2,1,1,["v",2]]'); // what a node of version 2 would say
+      other.sendText(to(stage), '[2,1,1,["v",2]]'); // the answer of a node with protocol version 2
     };
     other.sendText(to(stage), "[2,1,1]");
     await stage.clock.advance(900);

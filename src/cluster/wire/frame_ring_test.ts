@@ -23,7 +23,7 @@ describe("FrameRing", () => {
       const dice = random();
       if (dice < 0.5) {
         seq += 1 + Math.floor(random() * random() * 300);
-        // an old frame may overtake
+        // sometimes a number older than the newest
         const value = { seq: dice < 0.02 ? Math.max(1, seq - 256 * Math.ceil(random() * 3)) : seq };
         if (model.has(value.seq)) continue;
         ring.add(value);

@@ -1,4 +1,4 @@
-/** What leaves for another process, to the byte, and what is made of what comes back. */
+/** Tests of the frames that leave for another process, byte by byte, and of the answers to them. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { command, query } from "../../contract/definition.ts";
@@ -9,7 +9,7 @@ const Echo = query<unknown, unknown>("Echo");
 const Do = command<unknown, unknown>("Do");
 const HANDLES = ["Do", "Echo"];
 
-/** The payloads of the requests that arrived, frame by frame. */
+/** Returns the payloads of the requests that have arrived at the other process, frame by frame. */
 const requests = ({ other }: Stage): unknown[][] =>
   other.frames.map(({ items }) =>
     items.filter(([kind]) => kind === "q" || kind === "m").flatMap(([kind, , , ...rest]) =>
@@ -120,7 +120,7 @@ describe("requests that are sent", () => {
     it(`no message exceeds a limit of ${maxPayload} bytes, and a request that fits alone is sent`, async () => {
       await using stage = await openStage({ handles: HANDLES, maxPayload });
       stage.other.answerWith((_, payload) => (payload as string).length);
-      const most = maxPayload - 2_048 - 2; // quotes
+      const most = maxPayload - 2_048 - 2; // less 2 for the quotation marks
       const texts = [
         "a".repeat(100),
         "é".repeat(Math.floor(most / 2)),
@@ -260,7 +260,7 @@ describe("answers that arrive", () => {
     await settle();
     other.send(from, ["r", other.frames[1].seq, 0, "right"]);
     assertEquals(unwrap(await clock.until(second)), "right");
-    // answered already
+    // a second answer and a refusal of the same request
     other.send(from, ["r", other.frames[1].seq, 0, "again"], ["n", other.frames[1].seq, 0, "LATE"]);
     await settle();
     assertEquals([requests(stage).length, app.self.load.inFlight], [2, 0]);

@@ -4,7 +4,7 @@ import { encode } from "../../data/utf8.ts";
 import { eventFrameText, failureItem, frameText, FrameWriter } from "./frame_writer.ts";
 import { type FrameItem, readEventFrame, readFrame } from "./frame.ts";
 
-/** What the other side reads of what has been written. */
+/** Returns the items that a reader parses from the written frame. */
 function read(writer: FrameWriter): readonly unknown[] {
   const { requests, others } = writer.take();
   return readFrame(encode(frameText(1, 0, requests + others))).items;

@@ -1,4 +1,7 @@
-/** Whatever anybody publishes to a live node in memory, it goes on as before; on NATS see malformed_traffic_test.ts. */
+/**
+ * Tests that a live node in memory goes on as before whatever anybody publishes to it; malformed_traffic_test.ts has
+ * the same on NATS.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { command, event, query } from "../../contract/definition.ts";
@@ -86,7 +89,7 @@ describe("a live node in memory", () => {
         assertEquals((await clock.until(waiting, 100)).value, "asked before");
         const seq = other.send(own, ["q", "Echo", 1_000, 1], ["q", "Later", 1_000, 2]);
         await settle();
-        // in one item or in two
+        // the answers may be one item or two
         const answers = other.items("r").filter(([, of]) => of === seq).flatMap(([, , , ...values]) => values);
         assertEquals(answers, [1, 2]);
         assertEquals((await clock.until(app.send(There, "asked after"), 100)).value, "asked after");
@@ -95,7 +98,7 @@ describe("a live node in memory", () => {
         await settle();
         assertEquals(told, ["told after"]);
 
-        await clock.advance(2_000); // the deadlines of what got through
+        await clock.advance(2_000); // until the deadlines of hostile requests that were accepted have passed
         assertEquals([app.self.load.inFlight, app.nodes().map(({ id }) => id), faults], [0, ["node", "other"], []]);
         assertEquals(stage.log.filter((line) => line.startsWith("error")), []);
         assertEquals(

@@ -8,7 +8,7 @@ import { InboundRequest } from "./inbound_request.ts";
 import type { Peer } from "./peer.ts";
 import { RunningRequests } from "./running_requests.ts";
 
-/** A process that asks, and what it is answered. */
+/** Makes a process that sends requests, and records the answers that it gets. */
 function setUp() {
   const sent: string[] = [];
   const running = new RunningRequests();
@@ -25,7 +25,7 @@ function setUp() {
       },
       refuse: (seq: number, index: number, code: string) => sent.push(`refusal ${seq}.${index} ${code}`),
     },
-  } as unknown as Peer; // all that a request uses of it
+  } as unknown as Peer; // cast: the only members of a peer that a request uses
   const observed: Observation[] = [];
   const options = {
     payloadLimit: () => 1_000,

@@ -1,4 +1,7 @@
-/** More work than a node can do: what waits, what is refused, and which messages are still read. */
+/**
+ * Tests of a node that gets more work than it can do: which messages wait, which are refused, and which are still
+ * read.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import type { Catga } from "../../contract/running_node.ts";
@@ -14,7 +17,7 @@ const Slow = command<unknown, unknown>("Slow");
 const Quick = command<unknown, unknown>("Quick");
 const Noted = event<number>("Noted");
 
-/** A handler that ends when a test says so. */
+/** Makes a handler that ends when the test says so. */
 function slow() {
   const begun: unknown[] = [];
   const ends: ((value: unknown) => void)[] = [];
@@ -95,7 +98,7 @@ describe("concurrency", () => {
     const server = await clock.until(catga({ network, id: "server", concurrency: 1, handlers: handler }));
     const client = await clock.until(catga({ network, id: "client" }));
     const first = client.send(Slow, 1);
-    await clock.advance(0.5); // so that the time to live is rounded down, as it is on a real clock
+    await clock.advance(0.5); // so that the time to live is rounded down, as on a real clock
     const second = client.send(Slow, 2, { timeout: 1_999, retries: 0 });
     await clock.advance(2_100);
     assertEquals([code(await second), begun], ["UNAVAILABLE", [1]]);
@@ -109,7 +112,7 @@ describe("concurrency", () => {
     await using stage = await openStage({ handlers: handler, concurrency: 1 });
     const { clock, other } = stage;
     for (let i = 0; i < 30; i++) other.send(to(stage), ["q", "Slow", 60_000, i]);
-    for (let i = 0; i < 10; i++) { // ten a second
+    for (let i = 0; i < 10; i++) { // ten requests end per second
       await clock.advance(100);
       ends[i](0);
       await stage.settle();
@@ -141,7 +144,7 @@ describe("concurrency", () => {
     await start("b");
     const client = await clock.until(catga({ network, id: "client" }));
     for (const node of ["a", "b"]) for (let i = 0; i < 3; i++) client.send(Slow, i, { node, timeout: 3_600_000 });
-    await clock.advance(60_000); // two wait at each, and nobody has ended for a minute
+    await clock.advance(60_000); // two requests wait at each node, and none has ended for a minute
     const { error } = await clock.until(client.send(Quick, 1, { timeout: 10_000 }));
     assertEquals([error?.code, error?.retryable, ran], ["OVERLOADED", true, []]);
     await start("c");
@@ -164,7 +167,7 @@ describe("concurrency", () => {
       await using _server = await catga({ network, handlers });
       await using client = await catga({ network });
       for (const contract of [Quick, Later as typeof Quick]) {
-        // of a node that has ended nothing yet nobody knows how long it takes: with much time left nothing is refused
+        // nothing is refused, because a node that has ended no request yet cannot estimate the wait
         const results = await Promise.all(
           Array.from({ length: 10_000 }, (_, n) => client.send(contract, n, { timeout: 1_000_000 })),
         );
@@ -175,7 +178,7 @@ describe("concurrency", () => {
 });
 
 describe("a drain with a full queue", () => {
-  /** Tells all others. */
+  /** Item that tells another process that this one leaves. */
   const LEAVES = ["n", 0, 0, "DRAINING"];
 
   it("refuses the requests that wait, and finishes those that run", async () => {
@@ -270,9 +273,9 @@ describe("events under load", () => {
 
 describe("handlers that compute", () => {
   let ran = 0;
-  /** The most that ran between two turns of the event loop. */
+  /** Greatest number of handlers that ran between two turns of the event loop. */
   let most = 0;
-  /** Computes for 2 ms, as a handler that hashes passwords does for longer. */
+  /** Computes for 2 ms, as a handler that hashes passwords would for longer. */
   const compute = (): void => {
     most = Math.max(most, ++ran);
     block(2);
@@ -306,7 +309,7 @@ describe("handlers that compute", () => {
       else await client.sendAll(Slow, Array.from({ length: 200 }, (_, n) => n));
       await server.drain();
       clearInterval(turns);
-      // three, and as many as run between two looks at the clock
+      // about three, plus the handlers that run between two looks at the clock
       assertLess(most, 30, `${most} of 200 handlers ran in one turn of the event loop`);
     });
   }

@@ -1,4 +1,4 @@
-/** Frames that arrive late, and clocks that jump. */
+/** Tests of frames that arrive late, and of clocks that jump. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { catga, type CatgaOptions } from "../../catga.ts";
@@ -12,10 +12,13 @@ const Do = command<number, string>("Do");
 const Left = query<void, number>("Left");
 const code = ({ value, error }: Result<unknown>): unknown => error?.code ?? value;
 
-/** What two clocks are allowed to drift apart in the half minute of a test, in ms. */
+/** Maximum drift that is allowed for two clocks in the half minute of a test, in ms. */
 const DRIFT = 30;
 
-/** `server` handles and logs what it runs; `client` sends; each may have a wall clock of its own. */
+/**
+ * Starts two nodes: `server` handles, and records what it runs; `client` sends. Each may have a wall clock of its
+ * own.
+ */
 async function pair(options: CatgaOptions = {}) {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 1 });

@@ -1,6 +1,6 @@
 /**
- * Answers that vanish on the wire while both nodes stay connected, as when a dying link lost more than is sent again at
- * the reconnect.
+ * Tests of answers that are lost while both nodes stay connected, as when a dying link has lost more than is sent
+ * again at the reconnect.
  */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
@@ -11,7 +11,7 @@ import { MemoryNetwork, VirtualClock } from "../../testing/mod.ts";
 
 const Do = command<number, string>("Do");
 const Ask = query<number, string>("Ask");
-const LIMIT = 30_000; // ms that a send has
+const LIMIT = 30_000; // ms: timeout of a send
 const SOON = 1_000; // ms
 
 describe("an answer that is lost, while both sides stay connected", () => {
@@ -34,7 +34,7 @@ describe("an answer that is lost, while both sides stay connected", () => {
     let slowEnded = 0;
     for (const each of slow) each.then(() => slowEnded++);
     await clock.advance(10);
-    const large = "x".repeat(40_000); // a frame each
+    const large = "x".repeat(40_000); // large enough that each answer is sent in a frame of its own
     await losing(() => {
       for (let n = 0; n < 200; n++) release(n, large);
     });
@@ -46,9 +46,9 @@ describe("an answer that is lost, while both sides stay connected", () => {
     assertEquals(Object.keys(codes).sort(), ["OUTCOME_UNKNOWN", "ok"]);
     assert(codes.OUTCOME_UNKNOWN!.every(({ error }) => error!.message.includes("its answer was lost")));
     assertEquals(asked.filter(({ ok }) => !ok), []);
-    assertEquals(new Set(ran.filter((entry) => entry.startsWith("Do"))).size, 201); // none twice
+    assertEquals(new Set(ran.filter((entry) => entry.startsWith("Do"))).size, 201); // each command ran once
     assertEquals(ran.filter((entry) => entry.startsWith("Do")).length, 201);
-    // what is in hand is awaited
+    // requests that still run are not ended
     assertEquals(slowEnded, 0);
     release(1_000);
     assertEquals((await clock.until(Promise.all<Result<string>>(slow))).map(({ ok }) => ok), [true, true]);
@@ -93,7 +93,7 @@ describe("a ping that lists missing frames", () => {
         await settle();
         assertEquals(other.frames.length, asked + 1);
       });
-    // 25 million comparisons would take a hundred times as long as reading the frame, which is some ms
+    // 25 million comparisons would take a hundred times as long as reading the frame, which takes some ms
     assertLess(await ask(100_000), 20 * await ask(10_000) + 100);
   });
 
@@ -110,7 +110,7 @@ describe("a ping that lists missing frames", () => {
       for (const item of items) {
         if (item[0] !== "p") continue;
         pings.push(item);
-        // the first answers take no notice of what is missing
+        // as of a process that ignores the list of missing frames at first
         const inHand = pings.length < 4 ? [] : [[asked.seq, 0]];
         other.send(from, ["o", item[1], seq, [], [0, 0], ...inHand]);
       }
@@ -124,7 +124,7 @@ describe("a ping that lists missing frames", () => {
   });
 });
 
-/** A caller and a worker, whose runs end when the test says so. */
+/** Starts a caller and a worker, whose runs end when the test says so. */
 async function open() {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 1 });
@@ -146,9 +146,9 @@ async function open() {
     clock,
     ran,
     caller: apps[0],
-    /** Ends the runs of this number. */
+    /** Ends the run with this number. */
     release: (n: number, text = "") => open.get(n)!.resolve(text),
-    /** What is sent meanwhile is lost. */
+    /** Calls `act`; messages sent during this call and shortly after are lost. */
     losing: async (act: () => void) => {
       network.faults = { drop: 1 };
       act();

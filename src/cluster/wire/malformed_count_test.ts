@@ -5,7 +5,7 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import type { Transport } from "../../ports/transport.ts";
 import { MalformedCount } from "./malformed_count.ts";
 
-/** All that a count asks of a transport. */
+/** Makes a transport with the only member that a count uses. */
 const transportOf = (clock: VirtualClock) => ({ clock }) as unknown as Transport;
 
 describe("MalformedCount", () => {

@@ -1,4 +1,4 @@
-/** Whatever anybody publishes to a live node, it goes on, and nothing is thrown that nobody handles. */
+/** Tests that a live node goes on, and no error stays unhandled, whatever anybody publishes to it on NATS. */
 import { connect, headers, type NatsConnection } from "@nats-io/transport-node";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import { after, before, describe, it } from "node:test";
@@ -10,7 +10,7 @@ import { RunLog } from "../../../test/processes/run_log.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { subscriptions, SYSTEM_ACCOUNT } from "../../../test/support/system_account.ts";
 
-const COUNT = 1_000; // for each subject
+const COUNT = 1_000; // messages for each subject
 
 describe("a live node on NATS", await requireNatsServer(), () => {
   let server: NatsServer;
@@ -38,8 +38,8 @@ describe("a live node on NATS", await requireNatsServer(), () => {
         await using program = node.program;
         await eventually("the caller to see it", () => app.nodes().length === 2);
 
-        // of plain calls one is enough: what they do with junk is the same for all, and these handlers do as they are
-        // told
+        // one contract for plain clients is enough: these calls treat invalid messages alike, and the handlers do
+        // what valid ones say
         const calls = `catga.${namespace}.call.`;
         const subjects = (await subscriptions(server, "catga target"))
           .filter((subject) => !subject.startsWith(calls) || subject === `${calls}Who`);
@@ -73,10 +73,11 @@ describe("a live node on NATS", await requireNatsServer(), () => {
           () => app.nodes().length === 2 && node.view().length === 2,
         );
         await using newcomer = await catga({ nats, namespace, id: "newcomer", service: "caller" });
-        // its record was written over
+        // the hostile client has overwritten the record of this node
         await eventually("a new node to see it", () => newcomer.nodes().some(({ id }) => id === "target"));
         await behavesAsBefore(app, log, "later");
-        // well-formed messages with payloads that a handler without a schema throws over are told of one by one
+        // without reports about handlers: a valid message with a payload at which a handler throws is reported each
+        // time
         const said = program.output.split("\n")
           .filter((line) => line.startsWith("catga target:") && !line.includes("the handler of"));
         assertLessOrEqual(said.length, 10, said.join("\n"));
@@ -99,7 +100,7 @@ describe("a live node on NATS", await requireNatsServer(), () => {
     await eventually("all of it to have run", async () => (await noted()).length === 3);
   }
 
-  /** The `i`th kind of junk, with what makes it worse. */
+  /** Publishes the `i`th kind of invalid message, with one of the endings and sometimes with headers. */
   function throwAt(subject: string, endpoint: string, i: number): void {
     const end = ENDS[i % ENDS.length];
     const to = subject.replace(/[>*]$/, end);
@@ -113,7 +114,7 @@ describe("a live node on NATS", await requireNatsServer(), () => {
   }
 });
 
-/** Ends for subjects that end in a wildcard: senders, slots and frame numbers, mostly of nobody. */
+/** Endings for subjects that end with a wildcard: senders, slots and frame numbers, mostly invalid. */
 const ENDS = [
   "a.b",
   "forged.sender",
@@ -126,7 +127,7 @@ const ENDS = [
   "NaN.null",
 ];
 
-/** A prime number of kinds, so that every kind meets every end. */
+/** Invalid messages; a prime number of them, so that each is combined with each ending. */
 const JUNK: readonly (string | Uint8Array)[] = [
   "",
   "{}",

@@ -6,12 +6,12 @@ import { Peer } from "./peer.ts";
 import { SendTurn } from "./frame_sender.ts";
 import type { Transport } from "../../ports/transport.ts";
 
-/** A turn of a process that sends nothing but pings. */
+/** Makes a turn for a process that sends nothing but pings. */
 function turn(): SendTurn {
   const clock = { now: () => 0, monotonic: () => 0 };
   const transport = { clock, status: { state: "connected" }, maxPayload: 1_000_000, publish() {} };
   return new SendTurn({
-    transport: transport as unknown as Transport, // all that such a turn uses of it
+    transport: transport as unknown as Transport, // cast: the only members of a transport that such a turn uses
     resends: { add() {} },
     fault(_during, error) {
       throw error;
@@ -40,7 +40,7 @@ describe("PeerTable", () => {
   it("forgets idle peers when there are too many, busy ones never", () => {
     const peers = table();
     const busy = peers.get("busy.1");
-    busy.ping(); // a frame waits to be sent
+    busy.ping(); // it has a frame to send, so it is busy
     const idle = peers.get("idle.1");
     for (let i = 0; i < MAX_PEERS - 1; i++) peers.get(`other.${i}`);
     assertStrictEquals(peers.find("busy.1"), busy);

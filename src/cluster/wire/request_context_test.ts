@@ -1,4 +1,4 @@
-/** What travels with a request from node to node: its time, its cancellation, and what it is called. */
+/** Tests of what travels with a request from node to node: its deadline, its cancellation, its ids and headers. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import type { Context } from "../../contract/context.ts";
@@ -9,7 +9,7 @@ const First = query<void, unknown>("First");
 const Second = query<void, unknown>("Second");
 const Third = command<void, unknown>("Third");
 
-/** `client` → `a` → `b` → `c`. */
+/** Starts four nodes, whose handlers send on: `client` → `a` → `b` → `c`. */
 async function chain() {
   const cluster = new MemoryCluster();
   const seen: Record<string, Context> = {};

@@ -8,8 +8,8 @@ import { RequestLedger } from "./request_ledger.ts";
 const request = { contract: query("Ask") } as unknown as RemoteRequest; // all that a ledger's calls are asked for
 
 /**
- * A ledger with `count` calls in each of `frames` frames, numbered from 1, and what became of the calls:
- * `<frame>.<place>`.
+ * Makes a ledger with `count` calls in each of `frames` frames, numbered from 1. Records the outcome of each call,
+ * named `<frame>.<place>`.
  */
 function make({ frames = 1, count = 1 } = {}) {
   const ledger = new RequestLedger("b", "a.1.2.");
@@ -55,7 +55,7 @@ describe("RequestLedger", () => {
     ledger.answered(["r", 1, 0, "x"]);
     ledger.inHand(2, [2, 0]);
     assertEquals(events, ["1.0 answered x", "1.1 lost on b", "2.1 lost on b"]);
-    assertEquals(call("1.1").id, "a.1.2.1.1"); // the name that it had there
+    assertEquals(call("1.1").id, "a.1.2.1.1"); // the id is the name that the request had in its lost frame
     ledger.inHand(2, [2, 0]);
     assertEquals({ outstanding: ledger.outstanding, events: events.length }, { outstanding: 3, events: 3 });
   });

@@ -49,7 +49,7 @@ describe("an answer whose caller is disconnected for a moment", () => {
     await using stage = await openStage({ handlers: give });
     const { other, network, clock, app } = stage;
     away = () => network.cut("other");
-    other.send(app.self.endpoint, ["q", "Give", 9_000, "a", "b"]); // their answers are a frame each
+    other.send(app.self.endpoint, ["q", "Give", 9_000, "a", "b"]); // their answers are sent in one frame
     await stage.settle();
     assertEquals(other.frames, []);
     network.restore("other");
@@ -72,7 +72,7 @@ describe("an answer whose caller is disconnected for a moment", () => {
   it("is kept while the last ones have at most 4 MiB", async () => {
     const clock = new VirtualClock();
     const again: string[] = [];
-    // all that the buffer uses of a sender
+    // cast: the only method of a sender that the buffer calls
     const to = { resend: (items: string) => again.push(items[11]) } as unknown as FrameSender;
     const buffer = new ResendBuffer({ clock, connected: () => true, isCurrent: () => true });
     const add = (seq: number, letter: string, length: number) =>
@@ -100,7 +100,7 @@ describe("a nats-server that dies with answers on their way", await requireNatsS
       await eventually("the caller to see the worker", () => caller.nodes().length === 2);
       const sent = Array.from({ length: 20 }, () => caller.send(Do, undefined, { timeout: 60_000 }));
       await eventually("them to run", () => runs === 20);
-      await server.kill("SIGSTOP"); // it takes the answers no more
+      await server.kill("SIGSTOP"); // the server no longer takes the answers
       go.resolve("done");
       await wait(20);
       await server.stop();
@@ -175,7 +175,7 @@ describe("a node that comes back to the server after its caller", () => {
     network.cut("node");
     network.cut("other");
     network.restore("node");
-    await clock.advance(1_000); // its pings bounce meanwhile
+    await clock.advance(1_000); // the node's pings bounce in this time
     network.restore("other");
     await clock.advance(100);
     other.send(from, ["r", seq, 0, "done"]);

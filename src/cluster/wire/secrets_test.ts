@@ -1,4 +1,7 @@
-/** What a handler throws stays on its node: a tap on every subject of a real server sees none of it. */
+/**
+ * Tests that an error thrown by a handler stays on its node: a client that reads every subject of a real server sees
+ * none of it.
+ */
 import { connect } from "@nats-io/transport-node";
 import { assert, assertEquals } from "@std/assert";
 import { describe, it } from "node:test";

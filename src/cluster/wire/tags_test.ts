@@ -1,4 +1,4 @@
-/** Values that JSON lacks, on the wire: requests, answers and events with tags. */
+/** Tests of values that JSON lacks on the wire: requests, answers and events with tags. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { command, event, query } from "../../contract/definition.ts";

@@ -1,4 +1,7 @@
-/** Processes that do not answer: pings, what silence and bounces show, with one NATS server and with several. */
+/**
+ * Tests of processes that do not answer: pings, and what silence and bounces prove, with one NATS server and with
+ * several.
+ */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertLess, assertLessOrEqual } from "@std/assert";
 import { command, query } from "../../contract/definition.ts";
@@ -27,7 +30,7 @@ describe("pings", () => {
     other.send(app.self.endpoint, ["r", 1, 0, "done"]);
     await clock.until(sent);
     const before = other.pings.length;
-    await clock.advance(300); // those of the failure detector begin a second after the start
+    await clock.advance(300); // too short for pings of the failure detector, which begin a second after the start
     assertEquals(other.pings.length, before);
   });
 
@@ -57,7 +60,10 @@ describe("pings", () => {
 });
 
 describe("a process that answers late", () => {
-  /** `other` answers requests and pings so late; `suspected` tells how often it became suspect since the last look. */
+  /**
+   * Makes the process `other` answer requests and pings after `ms`. `suspected`: returns how often it became suspect
+   * since the last call.
+   */
   async function late(ms: number) {
     const stage = await openTrio();
     const { other, clock, log } = stage;
@@ -100,7 +106,7 @@ describe("a process that answers late", () => {
 });
 
 describe("a process that does not respond", () => {
-  /** `a` and `b` handle, `client` sends; `ends` lets a run end. */
+  /** Starts nodes `a` and `b`, which handle, and `client`, which sends. `ends`: functions that end the runs. */
   async function paused() {
     const cluster = new MemoryCluster();
     const runs: string[] = [];
@@ -185,8 +191,8 @@ describe("a process that does not respond", () => {
     const { cluster, runs, ends, client, clock, network } = await paused();
     await using _ = cluster;
     const sent = client.send(Ask, 1, first("a"));
-    for (let i = 0; i < 8; i++) { // timers or messages come first, by chance
-      await clock.advance(120); // a ping is under way
+    for (let i = 0; i < 8; i++) { // eight rounds: chance decides if timers or messages of the resumed process come first
+      await clock.advance(120); // a ping is under way at this moment
       network.pause("client");
       await clock.advance(1_000);
       network.resume("client");
@@ -203,7 +209,7 @@ describe("a process that does not respond", () => {
 });
 
 describe("a process that leaves", () => {
-  /** A command in the hands of `other`, which has said that it leaves; a frame to it has bounced. */
+  /** Sends a command to `other`, which has announced that it leaves; then a frame to it bounces. */
   async function leaving() {
     const stage = await openStage({ handles: HANDLES });
     const { app, clock, network, other, settle } = stage;
@@ -291,7 +297,7 @@ describe("on several NATS servers", () => {
     await clock.advance(400);
     assertEquals(ends.length, 1);
     network.cut("a");
-    await clock.advance(400); // a ping bounces
+    await clock.advance(400); // a ping to a bounces in this time
     network.cut("client");
     network.restore("a");
     await clock.advance(3_200);
@@ -307,10 +313,10 @@ describe("on several NATS servers", () => {
     other.pongs = false;
     stage.network.cut("other");
     assertEquals(code(await clock.until(app.send(Do, 1, { node: "other", retries: 0 }))), "UNAVAILABLE");
-    await clock.advance(2_980); // the failure detector's pings bounce meanwhile
+    await clock.advance(2_980); // pings of the failure detector bounce in this time
     stage.network.restore("other");
     const sent = app.send(Do, 2, { node: "other" });
-    await clock.advance(45); // the failure detector's next ping has not been sent
+    await clock.advance(45); // too short for the failure detector's next ping
     const before = asked(other);
     await clock.advance(40);
     other.send(app.self.endpoint, ["r", other.frames.at(-1)!.seq, 0, "done"]);

@@ -1,24 +1,24 @@
-/** What the suites of this folder run on: a store that several nodes share, in memory or on NATS. */
+/** Harness for the test suites of src/state: a key-value store that several nodes share, in memory or on NATS. */
 import { type Clock, delay, type Random, systemClock, systemRandom } from "../ports/clock.ts";
 import type { Bucket, BucketOptions } from "../ports/key_value_store.ts";
 import { MemoryNetwork } from "../memory/network.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { startKeyValueHarness } from "../nats/harness_suite.ts";
 
-/** What a node's shared state is made of. */
+/** What the parts of a node's shared state need: clock, random source, buckets. */
 export interface StateNode {
   readonly clock: Clock;
   readonly random: Random;
-  /** Opens a bucket that all nodes share. */
+  /** Opens a bucket; all nodes that open its name share the bucket. */
   open(bucket: string, options?: BucketOptions): Promise<Bucket>;
 }
 
-/** Nodes around one store. */
+/** Makes nodes on one key-value store. */
 export interface StateHarness extends AsyncDisposable {
   node(): Promise<StateNode>;
-  /** Waits for so many ms, in virtual or real time. */
+  /** Waits for `ms` milliseconds, in virtual or real time. */
   pass(ms: number): Promise<void>;
-  /** Waits until a promise has settled, in virtual or real time. */
+  /** Waits until the promise has settled, in virtual or real time. */
   until<T>(promise: Promise<T>): Promise<T>;
 }
 

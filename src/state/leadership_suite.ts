@@ -1,4 +1,4 @@
-/** The tests of leadership, for every implementation of a store. */
+/** Tests of leadership, for every implementation of a key-value store. */
 import { after, before, describe, it } from "node:test";
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { CatgaError } from "../error.ts";
@@ -7,14 +7,14 @@ import { Leadership } from "./leadership.ts";
 import { assertWithin, type LockHarness, records } from "./locks/lock_harness_suite.ts";
 import type { LockManager } from "./locks/lock_manager.ts";
 
-/** A node that leads. */
+/** A node that may lead, and what it has observed. */
 export interface LeadNode {
   readonly leadership: Leadership;
   readonly locks: LockManager;
   readonly observed: Observation[];
 }
 
-/** A node of a harness, with the locks of leaderships. */
+/** Adds a node to the lock harness; its locks are those of leaderships. */
 export async function leadNode(h: LockHarness, name: string): Promise<LeadNode> {
   const { locks } = await h.node(name, { space: "leader-" });
   const observed: Observation[] = [];
@@ -27,14 +27,14 @@ export async function leadNode(h: LockHarness, name: string): Promise<LeadNode> 
   return { leadership, locks, observed };
 }
 
-/** Leads until the signal aborts. */
+/** Work of a leader that ends when the signal aborts: rejects with the signal's reason. */
 export function untilAborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
 }
 
-/** Declares the tests. */
+/** Declares the tests of leadership. */
 export function leaderSuite(name: string, start: () => Promise<LockHarness>): void {
-  // Bun ends a test after 5 s
+  // Timeout of these tests; the default in Bun is 5 s.
   const slow = { timeout: 300_000 };
 
   describe(`leadership on ${name}`, () => {

@@ -1,4 +1,4 @@
-/** The tests of {@link SharedCache}, for every implementation of a store. */
+/** Tests of {@link SharedCache}, the cache that all nodes share, for every implementation of a key-value store. */
 import { after, before, describe, it } from "node:test";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { CatgaError } from "../../error.ts";
@@ -7,7 +7,7 @@ import type { Locks } from "../../dispatch/context_host.ts";
 import { SharedCache } from "./cache.ts";
 import type { StateHarness, StateNode } from "../harness_suite.ts";
 
-/** Declares the tests; they share one store, and each has a bucket of its own. */
+/** Declares the tests of the cache. All tests use one store; each test has its own bucket. */
 export function cacheSuite(name: string, start: () => Promise<StateHarness>, skip: string | false = false): void {
   describe(`SharedCache on ${name}`, { skip }, () => {
     let harness: StateHarness;
@@ -20,7 +20,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
     });
     after(() => harness[Symbol.asyncDispose]());
 
-    /** The caches of two nodes, around one bucket. */
+    /** Returns two caches, one for each of two nodes, on one new bucket. */
     function caches(): SharedCache[] {
       const bucket = `cache_${++buckets}`;
       const locks = oneLock();
@@ -142,7 +142,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
         RangeError,
         "cache.getOrSet: ttl must be from 1",
       );
-      // what a program without types may pass
+      // cast: a program without types may pass such a value
       await assertRejects(() => mine.set("tea", 1, { ttl: "5000" as never }), TypeError, "cache.set: ttl must be");
       assertEquals(loads, 0);
     });
@@ -250,7 +250,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
       const [mine] = caches();
       const load = () => assert(false, "it loads");
       const refusal = (call: (key: string) => Promise<unknown>, key: unknown) =>
-        // keys of the wrong type are what is refused
+        // cast: the test passes keys of a wrong type, which the cache must refuse
         call(key as string).then(() => "taken", (error) => `${error.name}: ${error.message}`);
       const calls = {
         "cache.get": (key: string) => mine.get(key),
@@ -274,7 +274,7 @@ export function cacheSuite(name: string, start: () => Promise<StateHarness>, ski
   });
 }
 
-/** A lock for one key, which all nodes of a test share. */
+/** Makes a lock for one key, which all nodes of a test share: it has one holder at a time. */
 function oneLock(): Pick<Locks, "lock"> {
   let free: Promise<void> = Promise.resolve();
   return {

@@ -54,7 +54,7 @@ describe("SharedCache when the store fails", () => {
       const others = await network.store.open("cache", { direct: true });
       const { revision } = (await others.get("tea"))!;
       const written = cache.set("tea", 2, fence === undefined ? {} : { fence });
-      // the connection breaks after the write
+      // wait until the write is in the store, then cut the connection: the acknowledgement is lost
       let seen = revision;
       while (seen === revision) seen = (await others.get("tea"))!.revision;
       connection.cut();

@@ -1,4 +1,4 @@
-/** Loads that do not end, or would wait for themselves. */
+/** Tests of cache loads that never end, or that would wait for themselves. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { command } from "../../contract/definition.ts";
@@ -55,7 +55,7 @@ describe("cache.getOrSet of a key in its own load", () => {
     await clock.advance(10);
     a.resolve();
     const codes = (await clock.until(both)).map((each) => each.status === "rejected" ? each.reason.code : each.value);
-    assertEquals(codes, ["DEADLOCK", "DEADLOCK"]); // what one load rejects with, the other hands on
+    assertEquals(codes, ["DEADLOCK", "DEADLOCK"]); // one load finds the DEADLOCK; the other load waits for the first, and rejects with the same error
   });
 
   it("is DEADLOCK through loads of two nodes with once, found by the locks", async () => {

@@ -6,12 +6,12 @@ import { type DoneClaim, readClaim, resultOf, type RunningClaim, unfit, writeDon
 
 const claim: RunningClaim = { state: "running", fingerprint: "f", nonce: "n", endpoint: "red.0" };
 
-/** A result, written and read again. */
+/** Writes a result into a claim's record, and returns the result that is read back from the record. */
 function recorded(result: Result<unknown>, limit = Infinity): Result<unknown> {
   const record = readClaim(writeDone(claim, result, limit));
   assertEquals(record?.state, "done");
   assertEquals(record?.nonce, claim.nonce);
-  // its state was checked above
+  // cast: `assertEquals` above has checked that the state is "done"
   return resultOf(record as DoneClaim);
 }
 

@@ -10,7 +10,10 @@ import { type RunningClaim, writeDone } from "./claim_record.ts";
 const claim: RunningClaim = { state: "running", fingerprint: "f", nonce: "n", endpoint: "red.0" };
 const text = JSON.stringify(claim);
 
-/** A claim in a bucket, and a wait for its end; `gone`: answers of the liveness check, in turn. */
+/**
+ * Makes a bucket with a claim, and waits for the claim's end. `gone`: what the liveness check answers, call after
+ * call.
+ */
 async function setUp(...gone: boolean[]) {
   const harness = await memoryHarness();
   const { clock, open } = await harness.node();

@@ -1,4 +1,4 @@
-/** Idempotent commands when the store does not answer, or its answers get lost, on virtual time. */
+/** Tests of idempotent commands on virtual time: the store does not answer, or its answers get lost. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { Failing, handler, slowHandler } from "../../../test/support/claims.ts";
@@ -6,7 +6,7 @@ import { CatgaError } from "../../error.ts";
 import { delay } from "../../ports/clock.ts";
 import { claimCluster, LEASE, loseNext } from "./claims_harness_suite.ts";
 
-/** The writes of a claim, and how the run under it ends. */
+/** Each write of a claim's record: the bucket's method, what is written, and how the handler under the claim ends. */
 const SWALLOWED = [
   ["create", "claim", "once"],
   ["update", "result", "once"],
@@ -160,7 +160,7 @@ describe("IdempotencyStore when the store fails", () => {
       };
       const given = new Map<string, Set<unknown>>();
       let answers = 0;
-      /** Sends again with the same id until there is a result, as a sender does. */
+      /** Sends the command with one id again and again, as a caller does, until there is a result. */
       async function send(id: string, i: number): Promise<void> {
         for (let attempt = 0; attempt < 20; attempt++) {
           const node = nodes[(i + attempt) % nodes.length];

@@ -1,4 +1,4 @@
-/** What the tests of claims under faults share: nodes on one network in memory, on virtual time. */
+/** Harness for the tests of claims under faults: nodes on one network in memory, on virtual time. */
 import type { Clock } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
 import type { Bucket } from "../../ports/key_value_store.ts";
@@ -9,18 +9,18 @@ import type { Claimant } from "../../dispatch/context_host.ts";
 import { claimant } from "../../../test/support/claims.ts";
 import { IdempotencyStore } from "./idempotency_store.ts";
 
-/** How long a claim outlives its holder, in ms. */
+/** Lease of a claim in ms: the store removes the claim so long after the last renewal. */
 export const LEASE = 20_000;
-/** How often it is renewed, in ms. */
+/** Time between two renewals of a claim, in ms. */
 export const RENEWAL = 3_000;
-/** How long its holder may stand still, in ms. */
+/** How long the process that holds a claim may stand still without losing the claim, in ms. */
 export const PAUSE = 15_000;
 
-/** A node with a store of claims. */
+/** A node of the tests, with its store of claims. */
 export interface ClaimNode {
   readonly connection: MemoryConnection;
   readonly store: IdempotencyStore;
-  /** Why runs of this node were aborted. */
+  /** The errors with which the node aborted its runs. */
   readonly lost: CatgaError[];
   guard(
     id: string,
@@ -29,7 +29,10 @@ export interface ClaimNode {
   ): Promise<Result<unknown>>;
 }
 
-/** Nodes on one network in memory. `wall.slept`: by how many ms the wall clock of the first one is ahead. */
+/**
+ * Makes nodes with claim stores on one network in memory. `wall.slept`: the ms by which the first node's wall clock
+ * is ahead.
+ */
 export function claimCluster(size: number, options: MemoryNetworkOptions = {}) {
   const clock = new VirtualClock();
   const wall = { slept: 0 };
@@ -61,7 +64,10 @@ export function claimCluster(size: number, options: MemoryNetworkOptions = {}) {
   return { clock, network, nodes, faults, wall, gone };
 }
 
-/** Loses the answers of the next calls of a method, after they were made; or has `instead` make them, or not. */
+/**
+ * Loses the answers of the next `calls` calls of a bucket's method: the call is made, then rejects. `instead`: what
+ * to do in place of that; it decides whether to make the call.
+ */
 export function loseNext(
   method: "create" | "update" | "delete",
   { connection }: ClaimNode,
@@ -83,7 +89,7 @@ export function loseNext(
             const member = target[wanted];
             if (typeof member !== "function") return member;
             return async (...args: unknown[]) => {
-              // the arguments are the method's own
+              // cast: the proxy hands on the method's own arguments
               const make = () => (member as (...args: unknown[]) => Promise<unknown>).apply(target, args);
               return await (wanted === method && left-- > 0 ? instead(make) : make());
             };

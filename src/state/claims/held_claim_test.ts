@@ -1,4 +1,4 @@
-/** Idempotent commands whose holders freeze, lose the store or die, on virtual time. */
+/** Tests of idempotent commands on virtual time: the process that holds the claim freezes, loses the store or dies. */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
 import type { Result } from "../../contract/result.ts";
@@ -60,7 +60,7 @@ describe("a claim whose holder is frozen, cut off, gone or busy", () => {
     const watching = new AbortController();
     const onChange = ({ key }: { key: string }) => {
       if (!key.endsWith("/a")) return;
-      // the acknowledgement is under way
+      // the claim is written, and its acknowledgement is under way
       frozen.connection.pause();
       watching.abort();
     };
@@ -79,7 +79,7 @@ describe("a claim whose holder is frozen, cut off, gone or busy", () => {
     let created = 0;
     loseNext("create", slow, async (make) => {
       created = await make() as number;
-      // it arrives while the process stands still
+      // the acknowledgement arrives while the process stands still
       slow.connection.pause();
       clock.after(19_000, () => slow.connection.resume());
       await new Promise<void>((resolve) => void slow.connection.clock.after(1, resolve));
@@ -205,7 +205,7 @@ describe("a claim whose holder is frozen, cut off, gone or busy", () => {
     const lossesSeen: number[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
     void paused.guard("a", async (_, check) => {
-      await promise; // settles during the pause
+      await promise; // `promise` settles while the process is paused
       check();
       lossesSeen.push(paused.lost.length);
       return { ok: true, value: 1 };
@@ -222,7 +222,7 @@ describe("a claim whose holder is frozen, cut off, gone or busy", () => {
     const slow = slowHandler();
     const result = holder.guard("a", slow, { due: 100_000 });
     await clock.advance(1_000);
-    gone.of = () => Promise.resolve(true); // an error
+    gone.of = () => Promise.resolve(true); // the liveness check errs: the holder is alive
     assertEquals((await clock.until(other.guard("a", handler("second")))).value, "second");
     await clock.advance(RENEWAL);
     assertEquals(holder.lost.map(({ code }) => code), ["OUTCOME_UNKNOWN"]);
@@ -331,7 +331,8 @@ describe("a claim whose holder is frozen, cut off, gone or busy", () => {
     await clock.advance(1_000);
     await Promise.all([closing.store.close(), other.store.close()]);
     assertEquals((await clock.until(waiting)).error?.code, "OUTCOME_UNKNOWN");
-    // the last comparison of the clocks; the timer that remains is the claim's expiry in the store
+    // within 250 ms the closing store compares its clocks for the last time; the timer that remains is the claim's
+    // expiry in the store
     await clock.advance(250);
     assertEquals(clock.timers, 1);
   });

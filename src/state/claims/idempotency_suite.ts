@@ -1,4 +1,7 @@
-/** The tests of {@link IdempotencyStore}, for every implementation of a store. */
+/**
+ * Tests of {@link IdempotencyStore}, which keeps one result for each idempotency id, for every implementation of a
+ * key-value store.
+ */
 import { after, afterEach, before, describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertStringIncludes } from "@std/assert";
 import type { Bucket } from "../../ports/key_value_store.ts";
@@ -10,14 +13,14 @@ import { claimant, Failing, handler, slowHandler } from "../../../test/support/c
 import type { StateHarness, StateNode } from "../harness_suite.ts";
 import { IdempotencyStore } from "./idempotency_store.ts";
 
-/** Declares the tests; they share one store, and each has a bucket of its own. */
+/** Declares the tests of idempotency. All tests use one store; each test has its own bucket. */
 export function idempotencySuite(name: string, start: () => Promise<StateHarness>, skip: string | false = false): void {
   describe(`IdempotencyStore on ${name}`, { skip }, () => {
     let harness: StateHarness;
     let nodes: StateNode[];
     let buckets = 0;
     let made: IdempotencyStore[] = [];
-    /** Endpoints that the liveness check reports as gone. */
+    /** The endpoints of which the liveness check says that they are gone. */
     let gone: string[] = [];
 
     before(async () => {
@@ -31,7 +34,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
     });
     after(() => harness[Symbol.asyncDispose]());
 
-    /** The stores of three nodes, around one bucket. */
+    /** Returns the claim stores of three nodes, on one new bucket. */
     function stores(around: (bucket: Bucket) => Bucket = (bucket) => bucket): IdempotencyStore[] {
       const bucket = `claims_${++buckets}`;
       const three = nodes.map(({ clock, random, open }, i) =>
@@ -57,7 +60,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       return store.guard(claimant(nodes[0].clock, id, differs), run);
     }
 
-    /** Starts a handler at a node, and resolves when it runs. */
+    /** Starts a handler under an id at a node, and resolves when the handler runs. */
     async function begin(store: IdempotencyStore, id: string) {
       const run = slowHandler();
       const began = Promise.withResolvers<void>();
@@ -130,14 +133,14 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       let reads = 0;
       const [first, second] = stores((bucket) =>
         intercepted(bucket, (method, args) => {
-          // the last argument of watch
+          // cast: the last argument of `watch` are its options, with the signal
           if (method === "watch") signals.push((args[2] as { signal: AbortSignal }).signal);
           if (method === "get") reads++;
         })
       );
       const { run, result } = await begin(first, "a");
       const duplicates = Array.from({ length: 50 }, () => guard(second, "a", handler()));
-      // a waiting attempt reads twice: the claim, and the claim again once its watch has begun
+      // each waiting attempt reads the claim twice: before its watch begins, and after that
       await harness.until(eventually("50 who wait", () => reads === 100));
       run.end(1);
       await harness.until(Promise.all([result, ...duplicates]));
@@ -219,7 +222,8 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
         return harness.until(guard(second, "a", handler(), { due: nodes[0].clock.monotonic() + ms }));
       };
       let waited = await waitFor(200);
-      // on a busy machine the deadline passes before the claim was read, and no attempt has waited
+      // on a busy machine the deadline may pass before the claim is read; then the attempt has not waited, and the
+      // test tries a longer deadline
       for (let ms = 400; reads < 2 && ms < 30_000; ms *= 2) waited = await waitFor(ms);
       assertEquals([waited.error?.code, waited.error?.retryable], ["OUTCOME_UNKNOWN", true]);
       run.end("late");
@@ -243,7 +247,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
       const [first, second] = stores((bucket) => intercepted(bucket, (method) => method === "get" && reads++));
       const { run, result } = await begin(first, "a");
       const waiting = guard(second, "a", handler());
-      // the second one is of the waiting attempt
+      // the second read is made by the waiting attempt
       await harness.until(eventually("one who waits", () => reads === 2));
       await harness.until(Promise.all([first.close(), second.close()]));
       assertEquals((await harness.until(waiting)).error?.code, "OUTCOME_UNKNOWN");
@@ -388,7 +392,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
         });
       const sends = ids.flatMap((id) =>
         Array.from({ length: 10 }, async (_, i) => {
-          // a store on a busy machine may answer late: then it is sent again, as by any caller
+          // a store on a busy machine may answer late: the test sends the command again, as every caller does
           while (true) {
             const result = await attempt(id, i);
             if (result.ok || !["UNAVAILABLE", "OUTCOME_UNKNOWN", "TIMEOUT"].includes(result.error.code)) {
@@ -407,7 +411,7 @@ export function idempotencySuite(name: string, start: () => Promise<StateHarness
   });
 }
 
-/** A bucket that reports its calls. */
+/** Wraps a bucket: `heard` is called with the method and the arguments of every call. */
 function intercepted(bucket: Bucket, heard: (method: keyof Bucket, args: unknown[]) => unknown): Bucket {
   return new Proxy(bucket, {
     get(target, method: keyof Bucket) {
@@ -415,7 +419,7 @@ function intercepted(bucket: Bucket, heard: (method: keyof Bucket, args: unknown
       if (typeof member !== "function") return member;
       return (...args: unknown[]) => {
         heard(method, args);
-        // the arguments are the method's own
+        // cast: the proxy hands on the method's own arguments
         return (member as (...args: unknown[]) => unknown).apply(target, args);
       };
     },

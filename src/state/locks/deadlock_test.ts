@@ -13,7 +13,10 @@ import type { DeadlockEdge, LockHost } from "./lock_error.ts";
 import { LockKeys, type LockRecord, type SeenRecord, type SeenWaiter, writeLockRecord } from "./lock_record.ts";
 
 describe("findCycle", () => {
-  /** `waits`: "run > key", in the order of their places, or "run < ancestor … > key"; `holds`: "run = key". */
+  /**
+   * Makes lock records from lines: "run > key" or "run < ancestor … > key" is a run that waits for a key, in the
+   * order of the places in the queues; "run = key" is a run that holds a key.
+   */
   function graph(...lines: string[]): LockRecords & { readonly all: SeenWaiter[] } {
     const holders = new Map<string, SeenRecord>();
     const all: SeenWaiter[] = [];
@@ -79,7 +82,10 @@ describe("findCycle", () => {
     assertGreater(cycles, 500);
   });
 
-  /** Whether a path over older ones leads from `at` to `home`. */
+  /**
+   * Whether the waits lead from waiter `at` back to waiter `home`, over waiters whose place is older than that of
+   * `home`.
+   */
   function returns(waits: LockRecords, home: SeenWaiter, at: SeenWaiter, seen: Set<SeenWaiter>): boolean {
     const holder = waits.holder(at.key)!.record.call;
     return [...waits.waiters()].some((next) => {
@@ -111,7 +117,7 @@ describe("DeadlockDetector", () => {
       answers: new AnswerTimeouts(h.clock),
       bucket: () => Promise.resolve(bucket),
       background: (_: string, work: Promise<unknown>) => void work.catch((error) => failed.push(String(error))),
-      // the detector uses no other member of a host
+      // cast: the only members of a host that the detector reads
     } as unknown as LockHost;
     const detector = new DeadlockDetector(host, {
       view: () => ({ holder: (key) => ({ record: holders.get(key)!, revision: 1 }), waiters: () => waiters }),
@@ -133,7 +139,7 @@ describe("DeadlockDetector", () => {
 });
 
 describe("deadlocks of a cluster", () => {
-  // Bun ends a test after 5 s
+  // Timeout of these tests; the default in Bun is 5 s.
   const slow = { timeout: 300_000 };
 
   it("are never found among 40 runs that take their locks in one order", slow, async () => {
@@ -161,7 +167,10 @@ describe("deadlocks of a cluster", () => {
     assertGreater((await contend(5, { ordered: false, faults: { delay: 100 } })).deadlocks, 5);
   });
 
-  /** Runs, some in handlers of others, take two or three of twelve keys on four nodes for a minute, against a model. */
+  /**
+   * Lets runs on four nodes take two or three of twelve keys for a minute, some in handlers of other runs, and
+   * compares every deadlock with a model.
+   */
   async function contend(
     seed: number,
     { ordered, faults = {} }: { ordered: boolean; faults?: Faults },
@@ -169,7 +178,10 @@ describe("deadlocks of a cluster", () => {
     await using h = memoryLockHarness({ seed });
     const random = seededRandom(seed);
     const keys = Array.from({ length: 12 }, (_, i) => `key ${String(i).padStart(2, "0")}`);
-    /** The model: by run the keys that it, or a run below it, waits for; by key the run that holds it; failures. */
+    /**
+     * The model. `waiting`: for each run the keys that the run, or a run below it, waits for. `holding`: the run that
+     * holds a key. `failed`: when a run failed.
+     */
     const waiting = new Map<string, Set<string>>();
     const holding = new Map<string, string>();
     const failed = new Map<string, number>();
@@ -179,7 +191,7 @@ describe("deadlocks of a cluster", () => {
 
     const check = (edges: readonly DeadlockEdge[]) => {
       for (const { call, waitsFor, heldBy } of edges) {
-        // the victim of another cycle, found at the same time, waits no longer
+        // a run may be the victim of another cycle that was found at the same time; the run waits no longer then
         if (h.clock.now() - (failed.get(call) ?? -Infinity) < 500) continue;
         assert(waiting.get(call)?.has(waitsFor), `${call} does not wait for ${waitsFor}`);
         assertEquals(holding.get(waitsFor), heldBy.call);
@@ -217,7 +229,7 @@ describe("deadlocks of a cluster", () => {
           held.push(await lock(nodes[Math.floor(random() * 4)], key, who));
           holds.push(key);
           await delay(h.clock, random() * 200);
-          // a nested run takes the next one
+          // a nested run takes the next key
           if (random() < 0.3) who = { call: `${who.call}/child`, ancestry: [...who.ancestry, who.call] };
         }
         done++;

@@ -1,4 +1,4 @@
-/** Keys whose holders freeze, are cut off, or have a clock that jumps, on virtual time. */
+/** Tests of keys on virtual time whose holders freeze, are cut off, or have a wall clock that jumps. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertInstanceOf } from "@std/assert";
 import type { Clock } from "../../ports/clock.ts";

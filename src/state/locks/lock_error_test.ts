@@ -23,7 +23,7 @@ describe("the failures of locks", () => {
       assertEquals(message, printable(message));
       assertStringIncludes(message, "u{a}all is well");
     }
-    // details keep the record as it is, for programs
+    // the error's details keep the record unchanged, for programs
     assertEquals((errors[0].details as { holder: unknown }).holder, { node: text, endpoint: text, call: text });
   });
 });

@@ -1,4 +1,4 @@
-/** Locks when answers of the store get lost, nodes stop, and all faults come together, on virtual time. */
+/** Tests of locks on virtual time: answers of the store get lost, nodes stop, and all faults come together. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertGreaterOrEqual } from "@std/assert";
 import { delay } from "../../ports/clock.ts";
@@ -10,7 +10,7 @@ import type { Lock } from "../../contract/shared_state.ts";
 import { LockManager } from "./lock_manager.ts";
 import { type LockNode, memoryLockHarness, records, someone } from "./lock_harness_suite.ts";
 
-// Bun ends a test after 5 s
+// Timeout of these tests; the default in Bun is 5 s.
 const slow = { timeout: 300_000 };
 
 describe("locks when answers of the store get lost", () => {
@@ -102,7 +102,7 @@ describe("locks of a node that is frozen while it takes them", () => {
   for (const [lasts, kept] of [[1_200, "expired meanwhile"], [800, "is about to expire"]] as const) {
     it(`a lock whose record ${kept} is renewed or taken again before its caller gets it`, async () => {
       let frozen = 0;
-      // each seed delays the answer otherwise
+      // each seed gives the answer another delay
       for (let seed = 1; seed <= 40; seed++) {
         await using h = memoryLockHarness({ seed });
         const node = await h.node("node");
@@ -121,7 +121,7 @@ describe("locks of a node that is frozen while it takes them", () => {
         const got = h.clock.monotonic();
         let lost = Infinity;
         lock.signal.addEventListener("abort", () => lost = h.clock.monotonic());
-        h.network.cut("node"); // from now on nothing renews it
+        h.network.cut("node"); // without the network the lock is not renewed any more
         assertEquals(lock.signal.aborted, false);
         await h.pass(1_000);
         assertGreaterOrEqual(lost - got, 300);
@@ -147,7 +147,7 @@ describe("locks of a node that stops", () => {
     assertEquals(await waiting, "CLOSED");
     assertEquals(lock.signal.reason.code, "LOCK_LOST");
     await h.run(other.release());
-    await h.pass(21_000); // handed to who had gone, which nobody could know
+    await h.pass(21_000); // the lock is handed to a waiter that has gone, which no node could know; 21 s later its records have expired
     assertEquals(await records(h), []);
   });
 
@@ -193,7 +193,10 @@ describe("locks under all faults at once", () => {
     });
   }
 
-  /** Four nodes take three keys for a while; rejects when a promise is broken. */
+  /**
+   * Lets four nodes take three keys for 90 s under faults. Rejects when a token does not grow, when two holders of a
+   * key have signals that have not aborted, or when a record is left at the end.
+   */
   async function mistreat(seed: number, faults: Faults): Promise<void> {
     const h = memoryLockHarness({ seed });
     const random = seededRandom(seed + 1_000);

@@ -1,4 +1,4 @@
-/** What the tests of locks share: nodes on one store, whose writes are counted. */
+/** Harness for the tests of locks: nodes on one key-value store, which counts the writes of each node. */
 import { assertLess } from "@std/assert";
 import { type Clock, systemClock, systemRandom } from "../../ports/clock.ts";
 import type { Bucket, Entry, KeyValueStore } from "../../ports/key_value_store.ts";
@@ -11,16 +11,16 @@ import type { Asker } from "../../dispatch/context_host.ts";
 import { eventually } from "../../../test/support/eventually.ts";
 import { LockManager } from "./lock_manager.ts";
 
-/** The writes of a node to the bucket. */
+/** The writes that a node has sent to the bucket, counted and listed. */
 export interface Writes {
-  /** Writes that were made. */
+  /** Number of writes that changed the bucket. */
   made: number;
-  /** Writes that lost a race. */
+  /** Number of writes that changed nothing, because another write of the key came first. */
   lost: number;
   readonly log: string[];
 }
 
-/** A node that takes locks. */
+/** A node that takes locks, and its writes. */
 export interface LockNode {
   readonly name: string;
   readonly locks: LockManager;
@@ -28,28 +28,28 @@ export interface LockNode {
   readonly observed: Observation[];
 }
 
-/** Nodes on a store. */
+/** Makes nodes on one key-value store, and lets time pass for them. */
 export interface LockHarness extends AsyncDisposable {
   readonly clock: Clock;
-  /** Adds a node. */
+  /** Adds a node to the store. */
   node(name: string, options?: { bucket?: string; space?: string }): Promise<LockNode>;
-  /** Settles as the work does, letting time pass until then. */
+  /** Lets time pass until the work settles, and settles as the work does. */
   run<T>(work: PromiseLike<T>): Promise<T>;
-  /** Lets so many ms pass. */
+  /** Lets `ms` milliseconds pass. */
   pass(ms: number): Promise<void>;
-  /** Lets time pass until the answer is truthy. */
+  /** Lets time pass until `ask` answers with a truthy value, and returns that value. */
   until<T>(what: string, ask: () => T | Promise<T>, limit?: number): Promise<T>;
-  /** The bucket itself. */
+  /** Opens the bucket of the locks, without counting writes. */
   bucket(name?: string): Promise<Bucket>;
 }
 
-/** On virtual time; with the network, to cut and freeze nodes by name. */
+/** A lock harness on virtual time; `network` cuts off and freezes nodes by their names. */
 export interface MemoryLockHarness extends LockHarness {
   readonly clock: VirtualClock;
   readonly network: MemoryNetwork;
 }
 
-/** Nodes on a network in memory. */
+/** Makes a lock harness on a network in memory. */
 export function memoryLockHarness(options: MemoryNetworkOptions = {}): MemoryLockHarness {
   const clock = new VirtualClock();
   const network = new MemoryNetwork({ clock, seed: 7, ...options });
@@ -81,7 +81,7 @@ export function memoryLockHarness(options: MemoryNetworkOptions = {}): MemoryLoc
   };
 }
 
-/** Nodes on a nats-server. */
+/** Makes a lock harness on a real nats-server. */
 export async function natsLockHarness(): Promise<LockHarness> {
   const harness = await startKeyValueHarness();
   const nodes: LockNode[] = [];
@@ -103,7 +103,7 @@ export async function natsLockHarness(): Promise<LockHarness> {
   };
 }
 
-/** A node on a store of its own. */
+/** Makes a node that keeps its locks in the given store. */
 export function lockNode(
   name: string,
   store: KeyValueStore,
@@ -126,7 +126,7 @@ export function lockNode(
   return { name, locks, writes, observed };
 }
 
-/** Starts to wait for the lock "key", and resolves when the place in the queue is written. */
+/** Makes a node wait for the lock "key", and resolves when its place in the queue is written. */
 export async function waitInQueue(h: MemoryLockHarness, node: LockNode, ttl = 5_000): Promise<{ lock: Promise<Lock> }> {
   const lock = node.locks.lock("key", { ttl, timeout: Infinity }, someone());
   lock.catch(() => {});
@@ -134,24 +134,24 @@ export async function waitInQueue(h: MemoryLockHarness, node: LockNode, ttl = 5_
   return { lock };
 }
 
-/** A run of a handler, and the runs that wait for it. */
+/** Makes the identity of a run of a handler; `ancestry`: the runs that wait for the run's end. */
 export function asker(call: string, ...ancestry: string[]): Asker {
   return { call, ancestry };
 }
 
-/** A new run each time. */
+/** Makes the identity of a new run at every call. */
 export function someone(): Asker {
   return asker(`someone ${++people}`);
 }
 
 let people = 0;
 
-/** The records of locks in the store. */
+/** Returns the records of locks that are in the store. */
 export async function records(harness: LockHarness): Promise<Entry[]> {
   return await harness.run((await harness.bucket()).entries(""));
 }
 
-/** Where the nodes of a harness keep their locks. */
+/** Name of the bucket in which the nodes of a lock harness keep their locks. */
 export const BUCKET = "catga_test_locks";
 
 function counting(bucket: Bucket, writes: Writes): Bucket {
@@ -175,8 +175,8 @@ function counting(bucket: Bucket, writes: Writes): Bucket {
 }
 
 /**
- * On virtual time: no more than so many ms have passed since `begin`. How long a real server takes says nothing of a
- * lock.
+ * Asserts on virtual time that no more than `ms` milliseconds have passed since `begin`. On a real server it asserts
+ * nothing, because there the machine decides how long a lock takes.
  */
 export function assertWithin({ clock }: Pick<LockHarness, "clock">, ms: number, begin: number): void {
   if (clock !== systemClock) assertLess(clock.monotonic() - begin, ms);

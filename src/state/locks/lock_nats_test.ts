@@ -1,5 +1,6 @@
 /**
- * Locks on a real server: connections that break during a write, buckets that are lost, messages that are left behind.
+ * Tests of locks on a real nats-server: connections that break during a write, lost buckets, messages that are left
+ * behind.
  */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
@@ -14,7 +15,7 @@ import { eventually } from "../../../test/support/eventually.ts";
 import { BUCKET, type LockNode, lockNode, someone } from "./lock_harness_suite.ts";
 import { PATIENT } from "../../../test/support/patient.ts";
 
-// Bun ends a test after 5 s
+// Timeout of these tests; the default in Bun is 5 s.
 const slow = { timeout: 300_000 };
 
 describe("locks on NATS: what happens to servers and links", await requireNatsServer(), () => {

@@ -1,4 +1,4 @@
-/** The tests of locks, for every implementation of a store. */
+/** Tests of locks, for every implementation of a key-value store. */
 import { after, before, describe, it } from "node:test";
 import {
   assert,
@@ -15,9 +15,9 @@ import type { Lock, LockOptions } from "../../contract/shared_state.ts";
 import { asker, assertWithin, type LockHarness, type LockNode, records, someone } from "./lock_harness_suite.ts";
 import { MAX_LOCK_KEY } from "../../ports/key_value_store.ts";
 
-/** Declares the tests; they share nodes. */
+/** Declares the tests of locks. All tests use the same nodes. */
 export function lockSuite(name: string, start: () => Promise<LockHarness>): void {
-  // Bun ends a test after 5 s
+  // Timeout of these tests; the default in Bun is 5 s.
   const slow = { timeout: 300_000 };
 
   describe(`locks on ${name}`, () => {
@@ -38,11 +38,11 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       return error;
     };
     const empty = () => h.until("no record to be left", async () => (await records(h)).length === 0);
-    /** Starts to wait, and resolves when the place in the queue is written. */
+    /** Makes a node wait for a lock, and resolves when its place in the queue is written. */
     const queue = async (node: LockNode, key: string, options: LockOptions = {}, who = someone()) => {
       const places = async () =>
         (await records(h)).map((entry) => entry.key).filter((each) => each.startsWith(`w/${key}/`));
-      // one that was given up may be removed meanwhile
+      // the places before this wait; a place that a waiter gave up may be removed meanwhile
       const before = new Set(await places());
       const waiting = node.locks.lock(key, options, who);
       waiting.catch(() => {});
@@ -229,7 +229,8 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
     });
 
     it("ttl: a lock that is held longer is renewed", slow, async () => {
-      // a busy machine may stand still for seconds; that a renewal prolongs an entry is shown by the tests of the store
+      // a busy machine may stand still for seconds, so a real server gets a long ttl; the store's tests show that a
+      // renewal prolongs an entry
       const virtual = h.clock !== systemClock;
       const ttl = virtual ? 2_000 : 9_000;
       const lock = await take(red, "long", { ttl });
@@ -298,12 +299,12 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       await empty();
       const made = nodes.map(({ writes }, i) => writes.made - before[i].made).reduce((a, b) => a + b);
       const lines = nodes.flatMap(({ writes }, i) => writes.log.slice(before[i].lines));
-      // renewals of places in the queue, and of the lock while the test took longer
+      // not counted: renewals of the places in the queue, and of the lock while the test took longer
       const renewals = lines.filter((line) => line.startsWith("update w/")).length +
         Math.floor((h.clock.monotonic() - began) / 3_000);
       assert(made - renewals <= 3 * 101, `${made} writes, ${renewals} of them renewals`);
       const lost = nodes.map(({ writes }, i) => writes.lost - before[i].lost).reduce((a, b) => a + b);
-      // a node whose watch has not shown the waiters yet tries to take the lock itself
+      // a node whose watch has not shown the waiters yet tries to take the lock itself, and loses
       assert(lost <= (h.clock === systemClock ? 100 : 10), `${lost} writes came too late`);
     });
 
@@ -359,7 +360,7 @@ export function lockSuite(name: string, start: () => Promise<LockHarness>): void
       const nodes = [red, blue, green];
       const held: Lock[] = [];
       for (const [i, node] of nodes.entries()) held.push(await take(node, `ring${i}`, {}, asker(`top${i}`)));
-      // each waits, in a nested run, for a key that the next one's outermost run holds
+      // the nested run of each node waits for a key that the next node's outermost run holds
       const who = (i: number) => asker(`bottom${i}`, `top${i}`, `middle${i}`);
       const first = await queue(red, "ring1", {}, who(0));
       const second = await queue(blue, "ring2", {}, who(1));

@@ -11,7 +11,7 @@ function record(nonce: string, place?: number): string {
   return writeLockRecord(whole);
 }
 
-/** A view of a bucket's records, and the changes that it has reported. */
+/** Makes a view of a bucket's lock records, and collects the changes that the view reports. */
 async function setUp(prefix = "") {
   const h = memoryLockHarness();
   const bucket = await h.bucket();

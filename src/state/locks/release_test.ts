@@ -1,9 +1,9 @@
-/** Releases that the store acknowledges late, and very many of them, on virtual time. */
+/** Tests of releases on virtual time: the store acknowledges them late, or there are very many. */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater, assertLess } from "@std/assert";
 import { asker, memoryLockHarness, records, someone } from "./lock_harness_suite.ts";
 
-// Bun ends a test after 5 s
+// Timeout of these tests; the default in Bun is 5 s.
 const slow = { timeout: 300_000 };
 
 describe("release", () => {
@@ -29,7 +29,7 @@ describe("release", () => {
       const lock = await h.run(node.locks.lock("key", { ttl: 10_000 }, run));
       h.network.cut("node");
       await h.pass(away);
-      assertEquals(lock.signal.aborted, away > 9_000); // lost
+      assertEquals(lock.signal.aborted, away > 9_000); // the lock is lost after more than 9 s
       await h.run(lock.release());
       h.network.restore("node");
       const again = await h.run(node.locks.lock("key", {}, run));

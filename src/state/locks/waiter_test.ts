@@ -1,4 +1,4 @@
-/** Waiters that freeze, on virtual time. */
+/** Tests of waiters that freeze, on virtual time. */
 import { describe, it } from "node:test";
 import { assertEquals, assertGreater } from "@std/assert";
 import type { Lock } from "../../contract/shared_state.ts";
@@ -30,7 +30,7 @@ describe("waiters of a lock", () => {
     const first = await h.run(holder.locks.lock("key", { ttl: 2_000 }, someone()));
     const [sleeping, waking] = [await waitInQueue(h, frozen, 2_000), await waitInQueue(h, awake, 2_000)];
     h.network.pause("frozen");
-    await h.run(first.release()); // to who is frozen, whose place has not expired yet
+    await h.run(first.release()); // the release hands the lock to the frozen waiter, whose place has not expired yet
     const second = await h.run(waking.lock);
     h.network.resume("frozen");
     let early: Lock | undefined;

@@ -1,11 +1,11 @@
-/** Waiters of a dead holder, and a handover that comes after its waiter has ended, on virtual time. */
+/** Tests of waiters on virtual time: their lock's holder dies, or the lock is handed to a waiter that has ended. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { delay } from "../../ports/clock.ts";
 import { type LockNode, memoryLockHarness, records, someone, waitInQueue } from "./lock_harness_suite.ts";
 import { readLockRecord, writeLockRecord } from "./lock_record.ts";
 
-// Bun ends a test after 5 s
+// Timeout of these tests; the default in Bun is 5 s.
 const slow = { timeout: 300_000 };
 
 describe("the waiting room of a node", () => {
@@ -27,7 +27,7 @@ describe("the waiting room of a node", () => {
   });
 
   it("who has waited holds it since it was handed over or taken, also after renewals", async () => {
-    const h = memoryLockHarness(); // ends with a dead node
+    const h = memoryLockHarness(); // not disposed of: the test ends with a dead node
     const [holder, next, last] = [await h.node("holder"), await h.node("next"), await h.node("last")];
     const renewed = async () => {
       await h.pass(10_000);

@@ -5,7 +5,7 @@ import { VirtualClock } from "../../memory/virtual_clock.ts";
 import { JumpWatch } from "./jump_watch.ts";
 import { left, margin } from "./lease.ts";
 
-/** Virtual time, with a wall clock that can be set. */
+/** Makes a clock on virtual time whose wall clock can jump. */
 function jumpingClock(): { readonly clock: Clock; readonly time: VirtualClock; jump(ms: number): void } {
   const time = new VirtualClock();
   let offset = 0;

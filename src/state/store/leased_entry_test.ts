@@ -7,7 +7,10 @@ import type { Bucket, Entry } from "../../ports/key_value_store.ts";
 import { AnswerTimeouts } from "./answer_timeouts.ts";
 import { LeasedEntry } from "./leased_entry.ts";
 
-/** A bucket of one key, whose next acknowledgements can be lost, and that may answer from a server that lags behind. */
+/**
+ * A bucket of one key. `lostAcks`: how many of the next acknowledgements get lost; `lagging`: reads come from a
+ * server that lags behind.
+ */
 class OneKey {
   entry: Entry | undefined;
   lostAcks = 0;
@@ -57,7 +60,7 @@ describe("LeasedEntry", () => {
     await clock.advance(3_000);
     store.lostAcks = 1;
     await assertRejects(() => entry.renew(100, () => "own"), CatgaError);
-    assertEquals(entry.left, 6_000); // of the acknowledged write
+    assertEquals(entry.left, 6_000); // the time that is left is that of the acknowledged write
     assertEquals(await entry.renew(100, () => "own"), "written");
     assertEquals(entry.revision, 3);
     assertEquals(entry.left, 9_000);

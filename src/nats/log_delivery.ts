@@ -4,15 +4,10 @@
  * `ordered-pull` and `ordered-push`.
  */
 import type { Msg, MsgHdrs, Subscription } from "@nats-io/nats-core";
-import type { Timer } from "../ports/clock.ts";
 import { DeliveryPosition } from "./delivery_position.ts";
 import type { KeptStream } from "./kept_stream.ts";
+import { SilenceWatch } from "./silence.ts";
 import type { NatsTransport } from "./transport.ts";
-
-/** Number of heartbeat intervals without a message or heartbeat after which the consumer counts as lost. */
-const SILENCE = 2.5;
-/** Delay of a timer, in ms, that shows that this process was paused. */
-const LATE = 250;
 
 /** The callbacks of a {@link LogDelivery}, which must not throw. */
 interface DeliveryListener {
@@ -34,18 +29,12 @@ interface DeliveryListener {
 export class LogDelivery {
   /** Number of messages received. */
   received = 0;
-  readonly #transport: NatsTransport;
   readonly #listener: DeliveryListener;
   readonly #position: DeliveryPosition;
   readonly #subscription: Subscription;
-  readonly #heartbeat: number;
+  readonly #silence: SilenceWatch;
   /** Number of messages that existed when the consumer was made; `Infinity` once all of them have arrived. */
   #expected: number;
-  #timer: Timer | undefined;
-  /** Time of the last message or heartbeat, by the monotonic clock, as of the last check for silence. */
-  #lastSign: number;
-  /** True if a message or a heartbeat has come since the last check for silence. */
-  #signed = false;
   #ended = false;
 
   constructor(
@@ -53,12 +42,14 @@ export class LogDelivery {
     consumer: { stream: Pick<KeptStream, "name" | "heartbeat">; name: string; inbox: string; expected: number },
     listener: DeliveryListener,
   ) {
-    this.#transport = transport;
     this.#listener = listener;
     this.#position = new DeliveryPosition(consumer.stream.name, consumer.name);
-    this.#heartbeat = consumer.stream.heartbeat;
     this.#expected = consumer.expected === 0 ? Infinity : consumer.expected;
-    this.#lastSign = transport.clock.monotonic();
+    this.#silence = new SilenceWatch(
+      transport.clock,
+      consumer.stream.heartbeat,
+      (ms) => this.#break(`no message or heartbeat for ${ms} ms`),
+    );
     this.#subscription = transport.listen(consumer.inbox, (error, message) => {
       if (error) return this.#break(error.message);
       try {
@@ -68,27 +59,26 @@ export class LogDelivery {
         this.#break((thrown as Error).message);
       }
     });
-    this.#checkSilence();
   }
 
   /** Ends the delivery; `onBroken` is not called. Idempotent. */
   close(): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#timer?.cancel();
+    this.#silence.close();
     if (!this.#subscription.isClosed()) this.#subscription.unsubscribe();
   }
 
   #receive(message: Msg): void {
     if (this.#ended) return;
-    this.#signed = true;
     const position = this.#position;
     const reply = message.reply ?? "";
     if (!position.parse(reply)) {
       const { headers } = message;
-      if (headers !== undefined && headers.code !== 0) this.#control(reply, headers);
-      return;
+      if (headers !== undefined && headers.code !== 0) return this.#control(reply, headers);
+      return this.#silence.message();
     }
+    this.#silence.message();
     if (position.delivery !== this.received + 1) return this.#break(LOST);
     this.received++;
     this.#listener.onMessage(message, position.sequence, position.time);
@@ -98,7 +88,11 @@ export class LogDelivery {
   /** Handles a status message of the server with code 100: a heartbeat or flow control. */
   #control(reply: string, headers: MsgHdrs): void {
     if (headers.code !== 100) return this.#break(headers.status);
-    if (reply !== "") return this.#listener.onFlow(reply, false);
+    if (reply !== "") {
+      this.#silence.message();
+      return this.#listener.onFlow(reply, false);
+    }
+    this.#silence.heartbeat();
     const stalled = headers.get("Nats-Consumer-Stalled");
     if (stalled !== "") this.#listener.onFlow(stalled, true);
     if (Number(headers.get("Nats-Last-Consumer") || this.received) !== this.received) return this.#break(LOST);
@@ -114,21 +108,6 @@ export class LogDelivery {
     if (this.#expected === Infinity || this.#ended) return;
     this.#expected = Infinity;
     this.#listener.onCaughtUp();
-  }
-
-  #checkSilence(): void {
-    if (this.#ended) return;
-    const { clock } = this.#transport;
-    const begun = clock.monotonic();
-    if (this.#signed) this.#lastSign = begun;
-    this.#signed = false;
-    const silence = SILENCE * this.#heartbeat;
-    if (begun - this.#lastSign >= silence) return this.#break(`no message or heartbeat for ${silence} ms`);
-    this.#timer = clock.after(this.#heartbeat / 2, () => {
-      // this check is late, so this process was paused: messages may be unread in its socket, and get time
-      if (clock.monotonic() - begun >= this.#heartbeat / 2 + LATE) this.#signed = true;
-      this.#checkSilence();
-    }, { background: true });
   }
 
   #break(why: string): void {

@@ -48,17 +48,15 @@ interface FailureDetectorOptions
 export class FailureDetector {
   readonly #options: FailureDetectorOptions;
   /**
-   * Time at which the first unanswered ping was sent, by endpoint, by the monotonic clock. An answer or a bounce
-   * removes the entry.
+   * Timers of pings without an answer, by endpoint: a ping still unanswered at the end of its timer makes its node
+   * suspect. An answer or a bounce removes the entry.
    */
-  readonly #unanswered: Map<string, number> = new Map();
+  readonly #unanswered: Map<string, Set<Timer>> = new Map();
   /** Ids of nodes whose records are being removed. */
   readonly #removing: Set<string> = new Set();
   #timer: Timer | undefined;
   /** Timer of the pings that are sent when the grace after a reconnect ends. */
   #lastLook: Timer | undefined;
-  /** Timers of pings: a ping still unanswered at the end of its timer makes its node suspect. */
-  readonly #limits = new Set<Timer>();
   #stopped = false;
 
   constructor(options: FailureDetectorOptions) {
@@ -78,8 +76,7 @@ export class FailureDetector {
     this.#stopped = true;
     this.#timer?.cancel();
     this.#lastLook?.cancel();
-    for (const timer of this.#limits) timer.cancel();
-    this.#limits.clear();
+    this.#forgetPings();
   }
 
   /**
@@ -87,7 +84,7 @@ export class FailureDetector {
    * pings again when the grace ends. A node whose ping bounces then is dead.
    */
   resume(): void {
-    this.#unanswered.clear();
+    this.#forgetPings();
     this.#lastLook?.cancel();
     this.#lastLook = this.#options.clock.after(RECONNECT_GRACE, () => this.#pingRound(), { background: true });
     for (const member of this.#options.membership.view.members) member.clearBounces();
@@ -101,7 +98,7 @@ export class FailureDetector {
   /** Call when frames from another process, or the outcome of frames and pings to it, have shown its state. */
   report(endpoint: string, state: "alive" | "bounced" | "silent"): void {
     const { membership } = this.#options;
-    const pinged = state !== "silent" && this.#unanswered.delete(endpoint);
+    const pinged = state !== "silent" && this.#answered(endpoint);
     const member = membership.view.find(endpoint);
     if (state === "alive") return member === undefined ? membership.alive(endpoint) : membership.view.trust(member);
     if (member === undefined) return;
@@ -123,7 +120,7 @@ export class FailureDetector {
 
   #pingRound(): void {
     const { connected, membership: { view: { members } }, self } = this.#options;
-    if (!connected()) return this.#unanswered.clear();
+    if (!connected()) return this.#forgetPings();
     let successor = false;
     for (const member of successorsOf(self, members)) {
       if (successor && !member.suspect && !member.recordGone) continue;
@@ -137,17 +134,26 @@ export class FailureDetector {
     const { clock, patience, ping } = this.#options;
     const { endpoint } = member.info;
     const now = clock.monotonic();
-    if (!this.#unanswered.has(endpoint)) this.#unanswered.set(endpoint, now);
+    const timers = this.#unanswered.get(endpoint) ?? new Set<Timer>();
+    this.#unanswered.set(endpoint, timers);
     ping(endpoint);
     const limit = patience(endpoint);
     const timer = clock.after(limit, () => {
-      this.#limits.delete(timer);
+      timers.delete(timer);
       // if the timer is late, this process was paused: answers may still be unread in its socket
-      if (clock.monotonic() - now < limit + STANDSTILL && this.#unanswered.get(endpoint)! <= now) {
-        this.#silent(endpoint);
-      }
+      if (clock.monotonic() - now < limit + STANDSTILL) this.#silent(endpoint);
     }, { background: true });
-    this.#limits.add(timer);
+    timers.add(timer);
+  }
+
+  /** Cancels the timers of the pings to a process. Returns false if no ping to it was unanswered. */
+  #answered(endpoint: string): boolean {
+    for (const timer of this.#unanswered.get(endpoint) ?? []) timer.cancel();
+    return this.#unanswered.delete(endpoint);
+  }
+
+  #forgetPings(): void {
+    for (const endpoint of this.#unanswered.keys()) this.#answered(endpoint);
   }
 
   #silent(endpoint: string): void {

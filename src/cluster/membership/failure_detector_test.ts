@@ -54,6 +54,25 @@ describe("a node that dies", () => {
     assertEquals(pings, 80);
   });
 
+  it("costs an idle node less than 1.5 timers a second, among others and alone", async () => {
+    for (const ids of [["a"], ["a", "b", "c"]]) {
+      await using cluster = await Cluster.of(...ids);
+      // what follows the joins
+      await cluster.clock.advance(20_000);
+      const { clock } = cluster;
+      const after = clock.after.bind(clock);
+      let fired = 0;
+      clock.after = (ms, callback, options) =>
+        after(ms, () => {
+          fired++;
+          callback();
+        }, options);
+      await clock.advance(60_000);
+      const rate = fired / 60 / ids.length;
+      assert(rate < 1.5, `${ids.length} nodes: ${rate} timers a second each`);
+    }
+  });
+
   it("stays after one bounce, though it was silent before", async () => {
     await using stage = await openStage();
     const { other, clock, network, app } = stage;

@@ -1,0 +1,101 @@
+import { assert, assertEquals } from "@std/assert";
+import { describe, it } from "node:test";
+import type { Clock } from "../ports/clock.ts";
+import { VirtualClock } from "../memory/virtual_clock.ts";
+import { SilenceWatch } from "./silence.ts";
+
+const HEARTBEAT = 1_600;
+
+function setUp() {
+  const clock = new VirtualClock();
+  let fired = 0;
+  // time that has passed while this process was paused, in ms
+  const paused = { ms: 0 };
+  const counting: Clock = {
+    now: () => clock.now(),
+    monotonic: () => clock.monotonic() + paused.ms,
+    soon: (callback) => clock.soon(callback),
+    after: (ms, callback, options) =>
+      clock.after(ms, () => {
+        fired++;
+        callback();
+      }, options),
+  };
+  const silent: number[] = [];
+  const watch = new SilenceWatch(counting, HEARTBEAT, () => silent.push(clock.monotonic()));
+  return { clock, watch, silent, paused, fired: () => fired };
+}
+
+describe("SilenceWatch", () => {
+  it("fires one timer in 2.4 s at most while only heartbeats come", async () => {
+    const { clock, watch, silent, fired } = setUp();
+    for (let i = 0; i < 60; i++) {
+      await clock.advance(HEARTBEAT);
+      watch.heartbeat();
+    }
+    assertEquals(silent, []);
+    assert(fired() <= 60 * HEARTBEAT / 2_400, `${fired()} timers in 96 s`);
+    watch.close();
+  });
+
+  it("reports a server that sends nothing 2.75 heartbeats after its last one, once", async () => {
+    const { clock, watch, silent } = setUp();
+    for (let i = 0; i < 5; i++) {
+      await clock.advance(HEARTBEAT);
+      watch.heartbeat();
+    }
+    const last = clock.monotonic();
+    await clock.advance(60_000);
+    assertEquals(silent, [last + 2.75 * HEARTBEAT]);
+  });
+
+  it("reports a silence 2.5 to 3 heartbeats after the last message, whenever it came", async () => {
+    for (let after = 0; after <= 6 * HEARTBEAT; after += 130) {
+      const { clock, watch, silent } = setUp();
+      await clock.advance(after % HEARTBEAT);
+      for (let passed = 0; passed < after; passed += 130) {
+        watch.message();
+        await clock.advance(130);
+      }
+      watch.message();
+      const last = clock.monotonic();
+      await clock.advance(5 * HEARTBEAT);
+      const [reported] = silent;
+      const heartbeats = (reported - last) / HEARTBEAT;
+      assert(heartbeats >= 2.5 && heartbeats <= 3, `${heartbeats} heartbeats after a message at ${last}`);
+    }
+  });
+
+  it("gives a process that was paused time to read what waits in its socket", async () => {
+    const { clock, watch, silent, paused } = setUp();
+    await clock.advance(1_000);
+    paused.ms = 20_000;
+    await clock.advance(5_000);
+    assertEquals(silent, []);
+    watch.heartbeat();
+    await clock.advance(HEARTBEAT);
+    assertEquals(silent, []);
+    watch.close();
+  });
+
+  it("does not report a server whose messages were read just after the check", async () => {
+    const { clock, watch, silent } = setUp();
+    // the process was paused, and so the check was first
+    await clock.advance(2.5 * HEARTBEAT + 10);
+    watch.message();
+    await clock.advance(HEARTBEAT);
+    watch.heartbeat();
+    await clock.advance(HEARTBEAT);
+    assertEquals(silent, []);
+    watch.close();
+  });
+
+  it("is quiet after its end", async () => {
+    const { clock, watch, silent } = setUp();
+    watch.message();
+    watch.close();
+    watch.message();
+    await clock.advance(60_000);
+    assertEquals(silent, []);
+  });
+});

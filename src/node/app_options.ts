@@ -72,7 +72,8 @@ export interface CatgaOptions {
   concurrency?: number | undefined;
   /**
    * Ttl of the record by which other nodes know this node, in ms: 3,000 to 2^31 - 1; n / 32 times as long in a cluster
-   * of n > 32 nodes. The node writes its record again after a third of the ttl. Default: 30,000.
+   * of n > 32 nodes. The node writes its record again after a third of the ttl, in larger
+   * clusters when 5/9 of `heartbeat` are left. Default: 30,000.
    */
   heartbeat?: number | undefined;
   /**

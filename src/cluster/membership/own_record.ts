@@ -1,9 +1,9 @@
 /**
  * This node's record in the store. The record is registered under an id that no other live process has. It is written
- * again after about a third of its lifetime, and sooner if it is gone or a write failed. It is deleted when the node
- * leaves. Every node reads every write: so the lifetime of records grows with the cluster, and the number of writes
- * that a node reads a second does not. The record's content comes from `describe` in `catga.ts`, and `self` in
- * `cluster/cluster.ts`.
+ * again after about a third of its lifetime, in large clusters later, and sooner if it is gone or a write failed. It is
+ * deleted when the node leaves. Every node reads every write: so the lifetime of records grows with the cluster, and
+ * the number of writes that a node reads a second does not. The record's content comes from `describe` in `catga.ts`,
+ * and `self` in `cluster/cluster.ts`.
  */
 import { type Clock, delay, type Random, type Timer } from "../../ports/clock.ts";
 import { CatgaError } from "../../error.ts";
@@ -133,9 +133,10 @@ export class OwnRecord {
 
   #beat(): void {
     if (this.#leaving) return;
-    const { clock, random } = this.#options;
-    // random around a third of the lifetime: nodes that started together would otherwise write together for ever
-    this.#timer = clock.after(this.#lifetime * LONGEST * (1 + random()) / 2, () => {
+    const { clock, heartbeat, random } = this.#options;
+    // random, because nodes that started together would otherwise write together for ever
+    const interval = this.#lifetime * (1 - SPREAD * (1 - random())) - heartbeat * RESERVE;
+    this.#timer = clock.after(interval, () => {
       this.refresh();
       this.#beat();
     }, { background: true });
@@ -191,12 +192,19 @@ export class OwnRecord {
 }
 
 /**
- * Number of nodes up to which each node writes its record every third of `heartbeat`. With n times as many nodes, a
- * node writes 1/n as often.
+ * Number of nodes up to which a record lives for `heartbeat`, and is written again after a third of it. With n times as
+ * many nodes it lives n times as long, and is written again when {@link RESERVE} of its lifetime is left.
  */
 export const FEW = 32;
-/** Longest interval between two writes of a record, as a share of its lifetime; the shortest is half as long. */
-export const LONGEST = 4 / 9;
+/**
+ * Time before the end of its lifetime at which a record is written again at the latest, as a share of `heartbeat`,
+ * whatever the size of the cluster: for so long the store may be away without a loss of records.
+ */
+const RESERVE = 5 / 9;
+/** Difference between the longest and the shortest interval between two writes, as a share of the lifetime. */
+const SPREAD = 2 / 9;
+/** Longest interval between two writes in a cluster of up to {@link FEW} nodes, as a share of `heartbeat`. */
+export const LONGEST: number = 1 - RESERVE;
 /**
  * Time to wait for a live node that may be moving to another server, in ms: it needs up to 1.7 s
  * (`docs/internals/measurements.md`).

@@ -82,11 +82,28 @@ describe("a record's lifetime", () => {
     return events.filter((event) => event.startsWith("update")).length;
   }
 
-  it("grows with the cluster: a node of 64 reads as many updates as one of 32", async () => {
-    for (const nodes of [FEW, 2 * FEW]) {
+  it("grows with the cluster: a node of 128 reads less than half as many updates as one of 32", async () => {
+    const few = await updates(FEW);
+    assert(Math.abs(few - 12 * FEW) <= FEW, `${few} updates with ${FEW} nodes`);
+    for (const [nodes, share] of [[2 * FEW, 0.65], [4 * FEW, 0.5]]) {
       const read = await updates(nodes);
-      assert(Math.abs(read - 12 * FEW) <= FEW, `${read} updates with ${nodes} nodes`);
+      assert(read <= share * few, `${read} updates with ${nodes} nodes, ${few} with ${FEW}`);
     }
+  });
+
+  it("outlasts a store that is away for half of the heartbeat, in a large cluster, too", async () => {
+    await using cluster = await Cluster.of(...Array.from({ length: 2 * FEW }, (_, i) => `n${i}`));
+    await cluster.clock.advance(60_000);
+    const ends = new Map<string, number>();
+    const { bucket, clock } = { bucket: await cluster.network.store.open(BUCKET), clock: cluster.clock };
+    let shortest = Infinity;
+    await bucket.watch("", ({ key }) => {
+      const end = ends.get(key);
+      if (end !== undefined) shortest = Math.min(shortest, end - clock.monotonic());
+      ends.set(key, clock.monotonic() + 60_000);
+    }, { signal: AbortSignal.timeout(60_000) });
+    await cluster.clock.advance(120_000);
+    assert(ends.size === 2 * FEW && shortest >= 15_000, `a record was written ${shortest} ms before its end`);
   });
 
   it("ends at another time than those of the nodes that started with it: they are not written together", async () => {

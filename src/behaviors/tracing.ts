@@ -107,14 +107,15 @@ class Spans {
     next: () => Promise<Result<unknown>>,
   ): Promise<Result<unknown>> {
     const [api, tracer] = [this.#api!, this.#tracer!];
-    // from the message, not from the active context, which belongs to the connection's reader, or to another message's
-    // sender
+    // the sender's span comes from the message, not from the active context, which belongs to the connection's reader,
+    // or to another message's sender
     const sender = extract(api, ctx.headers);
     const { SERVER, CONSUMER } = api.SpanKind;
     const { position } = ctx;
     const batch = position === undefined && contract.options.durable ? batchOf(payload) : undefined;
     const publishers = position === undefined ? batch?.map(({ headers }) => extract(api, headers)) ?? [] : [sender];
-    // linked, not a child, because the message may have been stored days ago, and each subscription handles it
+    // for a message of the log the sender's span is linked, and no parent: the message may have been stored days ago,
+    // and each subscription handles it
     const parent = position === undefined ? sender : api.trace.deleteSpan(sender);
     const stored = position === undefined
       ? batch && { "messaging.batch.message_count": batch.length }
@@ -195,7 +196,8 @@ class Spans {
     const [api, tracer] = [this.#api!, this.#tracer!];
     const starter = extract(api, headers ?? {});
     const start = api.trace.getSpanContext(starter);
-    // linked to its start, because a run may take days; but a run for which another run waits is its child
+    // the span of the run is linked to the span of its start, because a run may take days; the span of a run for which
+    // another run waits is a child
     const parent = isChild ? starter : api.trace.deleteSpan(starter);
     const span = tracer.startSpan(`run ${workflow}`, {
       kind: api.SpanKind.CONSUMER,
@@ -217,7 +219,8 @@ class Spans {
     perform: (headers: MessageHeaders | undefined) => Promise<T>,
   ): Promise<T> {
     const [api, tracer] = [this.#api!, this.#tracer!];
-    // from the headers, not from the active context, which belongs to the program's own code around the call
+    // the parent comes from the headers, not from the active context, which belongs to the program's own code around
+    // the call
     const parent = extract(api, headers ?? {});
     const span = tracer.startSpan(`${isUndo ? "undo" : "step"} ${step}`, {
       attributes: {

@@ -193,7 +193,7 @@ describe("tracing() of a workflow with SDK 3", () => {
     try {
       await ordered(() => exporter.getFinishedSpans() as unknown as ReadableSpan[], true);
     } finally {
-      for (const api of [trace, context]) api.disable(); // because files share a process in Bun
+      for (const api of [trace, context]) api.disable(); // other test files run in this process in Bun
     }
   });
 });

@@ -36,7 +36,7 @@ describe("tracing() with SDK 3", () => {
       ]);
       assertEquals(new Set(spans.map((span) => span.spanContext().traceId)).size, 1);
     } finally {
-      for (const api of [trace, context]) api.disable(); // because files share a process in Bun
+      for (const api of [trace, context]) api.disable(); // other test files run in this process in Bun
     }
   });
 });

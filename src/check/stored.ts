@@ -271,7 +271,7 @@ async function checkPart(
     });
   };
   const apply = (id: string, at: Replayed | undefined, group: EntityGroup) => {
-    if (at === undefined || group.version < at.version) return; // refused, forgotten, or messages are missing
+    if (at === undefined || group.version < at.version) return; // the entity was refused or forgotten, or has a gap
     at.version = group.version;
     for (const event of group.messages) {
       try {

@@ -108,7 +108,7 @@ describe("a request that a browser repeats", () => {
     const run = (await shop.checkout.start("a")).value!;
     assertEquals((await run.tell("approved", "ann")).ok, true);
     assertEquals((await run.tell("approved", "bob")).ok, true);
-    await run.tell("approved", "cyd"); // its repetition may find the run ended
+    await run.tell("approved", "cyd"); // the repeated request may find that the run has ended
     assertEquals((await run.result()).value, "ann, bob");
     assertEquals(calls, ["add 1", "add 1", "check out a"]);
   });

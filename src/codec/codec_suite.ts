@@ -95,7 +95,7 @@ export function codecSuite(name: string, options: object, open: () => Promise<Co
         assertEquals(of("placed")[0], ["placed", SECRET, on]);
         const letters = await eventually("the letters", async () => {
           const all = await Array.fromAsync(client.deadLetters());
-          return all.length === 1 && all; // other letters wait behind it
+          return all.length === 1 && all; // one letter: further failed messages wait behind it
         });
         assertEquals((letters as { payload: unknown }[])[0].payload, { text: SECRET, on });
 

@@ -526,5 +526,5 @@ export function lagOf(known: Lag | undefined, lag: number, now: number): Lag {
 
 /** How many times in a row the number of unread messages has to grow to cause an alarm. */
 export const GROWN = 3;
-/** A number of unread messages below this does not count as growing. */
+/** Number of unread messages below which a growing number causes no alarm. */
 const SMALL = 10;

@@ -120,7 +120,7 @@ export interface SubscriptionSettings {
   readonly attempts: number;
   /** The first and the longest pause between attempts, in ms. */
   readonly delay: readonly [first: number, longest: number];
-  /** For this time, in ms, failures because of an outage do not count as attempts. */
+  /** Time, in ms, during which failures because of an outage do not count as attempts. */
   readonly outage: number;
   /** Timeout of one run of the handler, in ms; `undefined`: the `timeout` of `catga()`. */
   readonly timeout: number | undefined;

@@ -106,7 +106,7 @@ export interface RunCall {
   readonly sequence: number;
   /** Time at which the message with this sequence was stored, in ms since 1970, if known. */
   readonly stored?: number | undefined;
-  /** The timer that has fired. */
+  /** The schedule of the run that has fired; `undefined`: none. */
   readonly due?: Pick<RunDue, "step" | "at"> | undefined;
   /** True: the receiver continues the run, and answers when it can store entries of the run. */
   readonly news?: boolean | undefined;

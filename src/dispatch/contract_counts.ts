@@ -140,7 +140,8 @@ export class ContractCounts {
     const { name, kind, queued, heard, published, localBegun, localDone } = this;
     const local = this.local + localDone;
     const [handled, sent, inHand] = [this.handled + local, this.sent + local, this.inHand + localBegun - localDone];
-    // not by spreading objects, which is slow: an answer has hundreds of these, and this code has hardly run before
+    // made member by member: spreading objects is slow, an answer has hundreds of these, and this code has hardly run
+    // before
     const answer: { -readonly [Field in keyof ContractStats]?: ContractStats[Field] } & { name: string; kind: Kind } = {
       name,
       kind,

@@ -73,7 +73,7 @@ describe("counts", () => {
       if (timing !== undefined) timed++;
       timing?.end();
     }
-    assertEquals(timed, 14); // for 1, 1, 2, 4, … runs
+    assertEquals(timed, 14); // the timed runs stand for 1, 1, 2, 4, … runs
     const [all] = counts.toJSON().latency!;
     assertEquals(all > 5_000 && all <= 10_000, true, `${all}`);
     // after `toJSON`, which a reader may call again soon, each of a few runs is timed

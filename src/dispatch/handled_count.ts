@@ -5,7 +5,7 @@
 import type { Observer } from "../contract/observer.ts";
 import type { Clock, Timer } from "../ports/clock.ts";
 
-/** The parts of a node that a {@link HandledCount} uses. */
+/** The parts of a node that a {@link HandledCount}, the count of a subscription's handled messages, uses. */
 interface HandledCountHost {
   readonly clock: Clock;
   readonly observer: Observer;

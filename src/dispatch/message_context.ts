@@ -117,7 +117,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
   }
 
   #endPending(pending: PendingMessage<MessageContext>): void {
-    this.#pending = pending.settle = undefined; // requests of a handler that has ended have ended, too
+    this.#pending = pending.settle = undefined; // the locks that the handler requested have been released
     this.#host.wheel.delete(pending);
     this.#host.underWay.end();
   }
@@ -295,7 +295,7 @@ export class MessageContext implements EntityContext, RunContext, StreamingConte
     contract: Contract<"stream", In, Item, F>,
     ...args: SendArgs<In, StreamOptions>
   ): AsyncIterableIterator<Item> {
-    // the contract's types guarantee the type of its items
+    // the contract's types guarantee the type of the stream's items
     return this.#host.stream(contract as AnyContract, args[0], args[1] ?? NO_OPTIONS, this) as AsyncIterableIterator<
       Item
     >;

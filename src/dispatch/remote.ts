@@ -192,7 +192,7 @@ export interface DurableLog {
    * record in the store, so that messages published from then on are handled.
    */
   start(): Promise<void>;
-  /** True if the read models of this node have handled the messages that the log had when they began. */
+  /** True if each read model of this node has handled the messages that the log had when the read model began. */
   readonly caughtUp: boolean;
   /** The state of the subscriptions of this node's handlers, read models included; computed without the network. */
   readonly health: readonly SubscriptionHealth[];

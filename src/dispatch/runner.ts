@@ -223,7 +223,7 @@ export class Runner {
 
   /** Reports the result of an event to the app's observers if it is a failure that has not been reported before. */
   failed(ctx: MessageContext, failure: Result<unknown>): void {
-    // such a failure was reported where it was thrown
+    // not reported here: errors that a handler or a schema threw were reported where they were thrown
     if (failure.ok || failure.error.code === "HANDLER_FAILED" || schemaThrew(failure.error)) return;
     this.#observer({ type: "fault", during: `event ${ctx.contract.name} (${ctx.id})`, error: failure.error });
   }
@@ -336,7 +336,10 @@ function isPreparedFor({ contract }: Dispatch, { contract: sent }: RemoteRequest
   return input === sent.options.input && (!ordered || (key !== undefined && key === sent.options.key));
 }
 
-/** Not async: with synchronous schemas the handler runs in this turn of the event loop, and counts for its budget. */
+/**
+ * Runs the handlers with the parsed payload. Not async: with synchronous schemas a handler runs in this turn of the
+ * event loop, and counts for its budget.
+ */
 function runParsed(dispatch: Dispatch, payload: unknown, ctx: MessageContext): MaybePromise<Outcome> {
   const { contract } = dispatch;
   return withParsedPayload(contract, payload, ctx, (parsed) => {

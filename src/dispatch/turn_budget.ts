@@ -17,7 +17,7 @@ export class TurnBudget {
   #since = -1;
   /** The time when the monotonic clock was last read. */
   #now = 0;
-  /** Number of handlers that may return until the clock is read again. */
+  /** Number of handlers that may return before the clock is read again. */
   #unseen = 0;
   /** Number of handlers that return between two readings of the clock. */
   #stride = 1;
@@ -89,4 +89,4 @@ export class TurnBudget {
 const BUDGET = 5; // ms for handlers in a turn
 const SHORT_TURN = 1; // ms: a turn whose handlers take less ends without a timer
 const FAST = 0.05; // ms between two readings of the clock; if less has passed, the stride doubles
-const MAX_STRIDE = 16; // handlers; as many slow handlers in a row may go unnoticed
+const MAX_STRIDE = 16; // handlers between two readings of the clock; so many slow ones may go unnoticed

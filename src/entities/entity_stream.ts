@@ -139,7 +139,8 @@ export class EntityStream {
     const stream = this.until(due);
     await stream.opened();
     const subject = this.subject(definition.name, id);
-    // noted now, because a doubt that comes up during the reads concerns this copy, too
+    // the epoch before the reads: if the store turns out to have lost messages during the reads, this copy is doubtful,
+    // too
     let epoch = this.#epoch;
     const snapshot = known === undefined ? this.#snapshot(definition, id) : undefined;
     const last = await stream.last(subject, { latest: true });
@@ -174,7 +175,7 @@ export class EntityStream {
    */
   async load<State>(definition: EntityDefinition<State>, id: string, due: number): Promise<EntityCopy<State>> {
     const subject = this.subject(definition.name, id);
-    // both stores are opened at once, too
+    // both stores are opened at the same time
     const [snapshot, last] = await Promise.all([this.#snapshot(definition, id), this.until(due).last(subject)]);
     const upTo = last?.sequence ?? 0;
     if (last !== undefined && snapshot !== undefined) {

@@ -150,7 +150,7 @@ describe("a cold load", () => {
     const first = await append("1");
     for (let n = 2; n <= 1_300; n++) await append(`${n}`);
     let reads = 0;
-    // as if the first message were missing
+    // reads as if the first message were missing from the stream
     instead.read = (_, options) => {
       reads++;
       return stream.read(subject, { ...options, from: first + 1 });
@@ -167,7 +167,7 @@ describe("a cold load", () => {
     await append("a");
     const [stored] = await stream.read(subject, { from: 0 });
     const forged = JSON.parse(new TextDecoder().decode(stored.data));
-    forged[4][0] = 1; // follows the first event
+    forged[4][0] = 1; // the forged message claims to follow the first event
     forged[5] = ["Put", "~{broken", TAGGED];
     const appended = await stream.append(subject, JSON.stringify(forged), { timeout: 5_000 });
     assert(appended.type === "stored");

@@ -352,7 +352,7 @@ export class Rounds {
     entries: readonly AppendedCommand[],
   ): Promise<readonly PendingCommand[]> {
     const message = this.#message(copy, entries);
-    // read again: a handler, or the search for an earlier attempt, may have taken long
+    // the time is read again: a handler, or the search for an earlier attempt, may have taken long
     const now = this.#now;
     if (this.#options.stream.trusts(copy, now)) return await this.#store(message, await this.#append(message, now));
     return await this.#store(message, undefined);

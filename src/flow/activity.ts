@@ -53,7 +53,7 @@ export class Activity {
     });
   }
 
-  /** Runs `work`, which counts as in progress until it has settled. Settles like `work`. */
+  /** Runs `work`, which counts as in progress until it has settled. Resolves or rejects as `work` does. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     this.#count++;
     try {

@@ -38,7 +38,9 @@ export class AttemptedStep extends StepCall {
   readonly #isFresh: boolean;
   /** True once an attempt has begun in this execution of the run. */
   #hasBegun = false;
-  /** True in the states "pauses", "begins" and "attempts" of the table above. */
+  /**
+   * True in the states "pauses", "begins" and "attempts" of the table at the top of this file: an attempt is under way.
+   */
   #isUnderWay = false;
   #attempt: StepAttempt | undefined;
   #ongoing: OngoingAttempt | undefined;

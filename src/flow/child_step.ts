@@ -1,8 +1,7 @@
 /**
  * A step that starts another run (its child), and waits for the child's end, which the child reports. When the run is
- * cancelled, its child is cancelled, too, and reports the end of that. A child that was never started is stored as
- * ended, so that it can never be started later. If certainly nobody has tried to start the child, the step is simply
- * given up.
+ * cancelled, its child is cancelled, too, and reports its end. A child that was never started is stored as ended, so
+ * that it can never be started later. If certainly nobody has tried to start the child, the step is simply given up.
  */
 import type { AnyContract } from "../contract/contract.ts";
 import type { Result } from "../contract/result.ts";

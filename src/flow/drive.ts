@@ -69,7 +69,7 @@ export class Drive {
   /** Timer that runs while the handler awaits a promise that does not come from a call of `flow`. */
   #stray: Timer | undefined;
   #news: Promise<void> | undefined;
-  /** True if entries may have been stored that are not being read yet. */
+  /** True if entries may have been stored that no read in progress will find. */
   #behind = false;
   /** The error of the schema that refused the run's input. */
   #inputRefusal: Error | undefined;
@@ -430,7 +430,10 @@ export class Drive {
     state.recorder.recordStuck(open, { code: "HANDLER_FAILED", message: `${message}: ${why}` });
   }
 
-  /** Names of recorded steps with an `undo` that the handler has not called: without an outcome, and done ones. */
+  /**
+   * Names of recorded steps with an `undo` that the handler has not called. `begun`: steps without an outcome; `done`:
+   * steps that have succeeded.
+   */
   get #missing(): { readonly begun: readonly string[]; readonly done: readonly string[] } {
     const { names, notReached } = this.#state;
     const { outcomes, undone, failures, failing } = this.journal;

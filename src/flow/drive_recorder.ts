@@ -40,7 +40,7 @@ export interface RecordedDrive {
   readonly activity: Activity;
   readonly ends: Ends;
   readonly over: boolean;
-  /** True if the node stops, so that no more attempts begin. */
+  /** True once the node stops: no more attempts begin. */
   readonly leaving: boolean;
   readonly phase: "handler" | "finishing" | "undoing";
   /** True if the run ends because it was cancelled. */
@@ -327,7 +327,7 @@ export class DriveRecorder {
     const found = await this.#host.log.readOn(ref, journal, (stored) => {
       // a message of this recorder may be read after it was applied
       if (stored.sequence <= journal.sequence) return;
-      // also for a late message of an earlier execution on this node, because the handler has not seen it
+      // true also for a late message of an earlier execution on this node, because the handler has not seen its entries
       this.#lost ||= stored.mark !== this.#appending && !stored.entries.every(isCalled);
       this.#apply(stored);
     });
@@ -371,7 +371,7 @@ export class DriveRecorder {
       this.#drive.phase !== "undoing";
     const byTime = (entry: JournalEntry) => entry.t === "woken" || (entry.t === "took" && entry.n === undefined);
     const holds = (entry: JournalEntry) => {
-      // no longer holds if an operator has given the step an outcome
+      // a step's end is not stored if an operator has given the step an outcome meanwhile
       if (entry.t === "done") return !outcomes.has(entry.step);
       if (entry.t === "ended" || entry.t === "failing") return !isCancelled;
       return !byTime(entry) || !isCancelled;
@@ -382,7 +382,7 @@ export class DriveRecorder {
   /** Returns true for an entry that records what happened, and so holds whatever the handler has seen. */
   #isOutcome(entry: JournalEntry): boolean {
     if (entry.t === "done") return !this.#journal.outcomes.has(entry.step);
-    // except an error of the handler, which follows from what the handler has seen
+    // an error of the handler is no outcome: it follows from what the handler has seen
     return OUTCOMES.has(entry.t) && !(entry.t === "failed" && entry.step === "");
   }
 

@@ -99,7 +99,7 @@ export class DriveState {
   readonly calls = new Set<PendingCall>();
   /** Names of the steps, sleeps and waits that the handler or an `undo` has called. */
   readonly names = new Set<string>();
-  /** True if the node stops, so that no more attempts begin. */
+  /** True once the node stops: no more attempts begin. */
   leaving = false;
   /** Number of the handler's calls that will never settle, because the run is cancelled or fails. */
   halted = 0;
@@ -134,7 +134,10 @@ export class DriveState {
    * known.
    */
   readonly #begunBefore: ReadonlySet<string> | undefined;
-  /** {@link DriveState.isFresh} at the time at which the handler threw; `undefined`: the handler has not thrown. */
+  /**
+   * True if, when the handler threw, no earlier execution can have begun a step called then
+   * ({@link DriveState.isFresh}); `undefined`: the handler has not thrown.
+   */
   #wasFresh: boolean | undefined;
   /** True if entries of other processes were applied, and the pending calls have not been told yet. */
   #hasNews = false;

@@ -71,7 +71,10 @@ interface HeldRun {
   /** Resolves when a lease that covers the run is stored. */
   readonly leased: Promise<"leased">;
   readonly lease: (epoch: number) => void;
-  /** The epoch of the store in which the run's lease was stored; `undefined`: no lease is stored. */
+  /**
+   * The epoch of the store (the number of its possible losses) in which the run's lease was stored; `undefined`: no
+   * lease is stored.
+   */
   leaseEpoch: number | undefined;
   /** True if a lease covers the run, even if it is not stored yet. */
   hasLease: boolean;
@@ -408,8 +411,8 @@ export class Drives {
     held.sequence = journal.sequence;
     host.read(ref, journal);
     if (end === "restart" && drive.error !== undefined) throw drive.error;
-    // also if another node ended the run: otherwise a schedule that this node stored after the end would stay until it
-    // fires
+    // schedules are removed even if another node ended the run: one that this node stored after the end would stay
+    // until it fires
     if (journal.ended !== undefined) {
       for (const step of journal.schedulesAfter(host.clock.now() + FIRES)) schedules.add(step);
       await host.takeBack(ref, [...schedules]);

@@ -287,7 +287,7 @@ describe("drives", () => {
     driven.catch(() => {}); // awaited below
     await clock.advance(60_000);
     const code = await driven.then(() => undefined, ({ code }) => code);
-    assertEquals(code, "TOO_LARGE"); // then the message is delivered again, after a pause
+    assertEquals(code, "TOO_LARGE"); // a call that rejects so is delivered again, after a pause
     assertLess(runs, 20);
   });
 
@@ -387,7 +387,7 @@ describe("drives", () => {
     assertEquals([texts.length, told.filter((told) => told?.isFirst).length], [2, 2]);
     const ids = texts.flatMap((text) => [...text.matchAll(/"id":"(\d+)"/g)].map(([, id]) => Number(id)));
     assertEquals(ids, Array.from({ length: 20 }, (_, i) => i));
-    // an entry that comes just when the one before has been stored is stored, too
+    // an entry that is sent just when the entry before has been stored is stored, too
     for (let turns = 0; turns < 8; turns++) {
       const before = tell("before");
       const after = before.then(async () => {

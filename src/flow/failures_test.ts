@@ -84,7 +84,7 @@ describe("failures of a workflow", () => {
     const app = cluster.app("node-1");
     assertEquals(unwrap(await app.result(Order, unwrap(await app.start(Order)))), ["charged", "done"]);
     assertEquals(calls, { send: 4, step: 4 });
-    assertEquals(lines.length, 2); // one for each outage
+    assertEquals(lines.length, 2); // one line for each outage
   });
 
   it("a retryable failure of the last attempt is the outcome of its step", async () => {

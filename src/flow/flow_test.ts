@@ -634,7 +634,7 @@ describe("workflow", () => {
     const naps = [["a", "b:c"], ["a:b", "c"], ["start a", "d"]];
     for (const [id, step] of naps) unwrap(await app.start(Nap, step, { id }));
     const at = new Date(cluster.clock.now() + 10_000);
-    unwrap(await app.start(Nap, "e", { id: "a:d", at })); // a later start is a schedule, too
+    unwrap(await app.start(Nap, "e", { id: "a:d", at })); // a start at a later time is stored as a schedule, too
     const watch = unwrap(await app.start(Watch, "s".repeat(64)));
     await cluster.advance(40_000);
     const ends = await Promise.all(naps.map(([id]) => app.result(Nap, id, { timeout: 1 })));

@@ -205,7 +205,7 @@ export class Journal {
    * known, because a process may have continued the run since, or did not know which steps earlier processes had begun.
    */
   begun: ReadonlySet<string> | undefined;
-  /** Steps that {@link Journal.begun} has ever named. */
+  /** Names of all steps with an `undo` that, by any recorded error of the handler, may have begun. */
   readonly everBegun = new Set<string>();
   readonly sleeps = new Map<string, Timed>();
   /** By sleep that has ended: the number of the entry that ended it. */

@@ -13,8 +13,8 @@ const Approved = Order.signal<string>("Approved");
 const Parcel = workflow<string, string>("Parcel");
 
 /**
- * Starts a NATS server with a user for nodes, and a user for a program that starts runs. `permissions`: returns the
- * permissions of the latter, given the documented ones.
+ * Starts a NATS server with a user for nodes, and a user for a program that starts runs. `permissions`: makes the
+ * permissions of the program's user from the documented ones.
  */
 async function stageOf(permissions: (documented: string) => string) {
   const users = await documentedUsers();

@@ -37,8 +37,8 @@ function asError(error: unknown): CatgaError {
 }
 
 /**
- * Settles like `asked`; but with `OUTCOME_UNKNOWN` when the app's timeout and one more second have passed, because the
- * request may still be carried out.
+ * Resolves or rejects as `asked` does; but resolves with `OUTCOME_UNKNOWN` when the app's timeout and one more second
+ * have passed, because the request may still be carried out.
  */
 export function inTime<T>(
   { app: { timeout }, clock }: Pick<DriveHost, "app" | "clock">,

@@ -255,7 +255,7 @@ export class RunStarts {
     const { log } = this.#node;
     const started = await log.start(ref);
     if (started === undefined || fingerprint(started.input) === fingerprint(input)) return started !== undefined;
-    // equal, too, if its parent cancelled the run before its start: such a run has no input
+    // a run that its parent cancelled before its start has no input, and counts as started with this input
     return (await log.first(ref))?.entries[1]?.t === "ended";
   }
 }

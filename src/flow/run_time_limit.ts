@@ -20,7 +20,7 @@ export class RunTimeLimit {
   start(): void {
     const state = this.#state;
     const { started, startedAt } = state.journal;
-    // noted for a cancelled run, too, so that the schedule is removed
+    // the schedule of a cancelled run is noted, too, so that it is removed at the end
     if (!state.isFresh && started?.timeout) state.times.mayBeScheduled(TIME_OUT, startedAt + started.timeout);
     const deadline = this.#deadline;
     this.#timer?.cancel();

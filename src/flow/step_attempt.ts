@@ -61,7 +61,7 @@ export class StepAttempt implements Step {
     return inSpan(drive, { step, attempt: this.attempt, isUndo: false }, (headers) => work(this, headers));
   }
 
-  /** Settles like `performed`; if the attempt is aborted first, rejects with the reason. */
+  /** Resolves or rejects as `performed` does; if the attempt is aborted first, rejects with the reason. */
   outcome(performed: Promise<RecordedOutcome>): Promise<RecordedOutcome> {
     return new Promise((resolve, reject) => {
       this.#reject = reject;

@@ -29,7 +29,9 @@ export abstract class StepCall implements PendingCall {
   readonly isMain: boolean;
   readonly needsOutcome: boolean;
   protected readonly state: DriveState;
-  /** Recorded together with the outcome, because a changed handler may no longer call the step. */
+  /**
+   * The member `undo` of the entry with the outcome: recorded, because a changed handler may no longer call the step.
+   */
   protected readonly undoFlag: { readonly undo?: boolean };
   protected readonly settle: (outcome: RecordedOutcome) => void;
   #isOver = false;

@@ -140,7 +140,10 @@ export class Undoing {
     return true;
   }
 
-  /** Settles like `undo`; rejects with `TIMEOUT` if for `timeout` ms no step called by `undo` was in progress. */
+  /**
+   * Resolves or rejects as `undo` does; rejects with `TIMEOUT` if for `timeout` ms no step called by `undo` was in
+   * progress.
+   */
   #inTime(step: string, timeout: number, undo: () => Promise<unknown>): Promise<unknown> {
     const { activity, calls, journal } = this.#state;
     return new Promise((resolve, reject) => {

@@ -406,7 +406,7 @@ describe("edge", () => {
     const Odd = stream<void, number>("Odd");
     const odd = Odd.handle(function* () {
       yield 1;
-      yield (() => 2) as unknown as number; // as without types
+      yield (() => 2) as unknown as number; // a value that only a program without types can yield
       yield 3;
     });
     await using app = await catga({ logger: QUIET, handlers: odd });

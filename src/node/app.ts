@@ -708,7 +708,7 @@ function lazyReading(
       return { done: true, value };
     },
     [Symbol.asyncIterator]() {
-      // a second iteration is refused if the first has ended; reading by `next()` alone is no iteration
+      // the stream refuses a second iteration if the first has ended; reading by `next()` alone is no iteration
       if (iterated) made?.[Symbol.asyncIterator]();
       iterated = true;
       return this;

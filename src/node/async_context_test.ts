@@ -126,7 +126,7 @@ describe("the async context of a handler that waited for its turn", () => {
     });
     await began.promise;
     const lister = app.send(Upstream, "lister");
-    for (let n = 0; n < 5; n++) await turn(); // until it runs, and waits for the load
+    for (let n = 0; n < 5; n++) await turn(); // until the handler runs, and waits for the load
     listed.resolve();
     assertEquals(unwrap(await lister), "for the loader");
     assertEquals(await loaded, "for the loader");

@@ -100,7 +100,7 @@ describe("error code", () => {
     });
     await cluster.start("oven", { handlers, concurrency: 1 });
     const client = await cluster.start("client", { handlers: [], retries: 0 });
-    // the node can handle 50 messages a second, and has enough of them for 400 ms
+    // the node can handle 50 messages a second: these 20 messages keep it busy for 400 ms
     const first = Array.from({ length: 20 }, (_, n) => client.send(Bake, n));
     await clock.advance(210);
     const hasty = await clock.until(Promise.all(

@@ -121,7 +121,7 @@ describe("a send to an asynchronous handler by the local fast path", () => {
     const second = app.send(Held, 2);
     running.get(1)!.resolve("late");
     await clock.advance(0);
-    const third = app.send(Held, 3); // reuses the object of the first
+    const third = app.send(Held, 3); // reuses the object of the first send
     assertEquals(contexts.get(1)!.signal.aborted, true);
     await clock.advance(500);
     running.get(3)!.resolve("third");

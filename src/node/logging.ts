@@ -85,7 +85,7 @@ function lineOf(seen: Exclude<Observation, { type: "stored" | "handled" }>): Log
     case "malformed":
       return warn(`dropped ${seen.count} malformed message(s), the last on ${seen.subject}: ${seen.reason}`);
     case "connection":
-      if (seen.state === "connected") return warn("connected to the network again"); // a warning, like the loss
+      if (seen.state === "connected") return warn("connected to the network again"); // a warning, as for the loss
       return warn(seen.state === "closed" ? "the network connection is closed" : "lost the network, reconnecting");
     case "unreachable":
       return warn(`waiting for NATS at ${seen.address}: ${seen.reason}`);

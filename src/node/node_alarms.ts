@@ -178,7 +178,7 @@ export class NodeAlarms {
       const service = this.#look().find((node) => node.id === id)?.service;
       for (const [gone, { info }] of this.#gone) if (info.service === service) this.#gone.delete(gone);
     }
-    if (change === "suspect") this.#look(); // noted now, because the node is no longer in the list when it leaves
+    if (change === "suspect") this.#look(); // remembers the node, which will not be in the list when it leaves
     if (!left) return;
     const info = this.#seen.get(id);
     this.#seen.delete(id);

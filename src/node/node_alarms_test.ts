@@ -78,7 +78,7 @@ describe("NodeAlarms", () => {
   it("a node that is lost is gone, until another of its service joins, for 15 minutes", async () => {
     const { clock, alarms, own, see, change } = setUp();
     const [a, b] = [node("a", ["Charge"]), node("b", [])];
-    const late = { ...node("late", ["Charge"]), startedAt: -1 }; // its clock is behind
+    const late = { ...node("late", ["Charge"]), startedAt: -1 }; // a node whose clock is behind
     const other = { ...node("other", []), service: "shop", startedAt: 1 };
     change("suspect", "a", [a, b]);
     assertEquals(see({ nodes: [own, a, b] }), []);
@@ -165,7 +165,7 @@ describe("NodeAlarms", () => {
   it("a subscription that stands still says why, with the cause of its last failure", () => {
     const { alarms, see } = setUp();
     alarms.take({ type: "subscription", subscription: "shop/mails", state: "stopped", reason: "10,000 are put aside" });
-    assertEquals(see({ subscriptions: [led] }), []); // it continues already
+    assertEquals(see({ subscriptions: [led] }), []); // no alarm: the subscription continues already
     const lastFailure = {
       contract: "Placed",
       id: "m",

@@ -63,7 +63,7 @@ for (const [where, open] of Object.entries(WAYS)) {
         sender.send(query("Paid"), undefined, { node: sender.self.id }),
       ];
       const results = await clock.until(Promise.all(sent));
-      const last = where === "in another node" ? "NO_HANDLER" : "INVALID_MESSAGE"; // that node has no handler for it
+      const last = where === "in another node" ? "NO_HANDLER" : "INVALID_MESSAGE"; // it handles nothing
       assertEquals(results.map(code), ["INVALID_MESSAGE", "INVALID_MESSAGE", "INVALID_MESSAGE", last]);
       assertStringIncludes(results[0].error!.message, "query Pay did not run");
       assertStringIncludes(results[0].error!.message, "handles a command of this name");
@@ -72,7 +72,7 @@ for (const [where, open] of Object.entries(WAYS)) {
       assertEquals(answers.map(({ result }) => code(result)), ["INVALID_MESSAGE"]);
       await clock.until(sender.publish(event("Pay")));
       assertEquals(ran, []);
-      assertEquals((await clock.until(sender.send(command("Pay")))).ok, true); // another contract object
+      assertEquals((await clock.until(sender.send(command("Pay")))).ok, true); // this contract has the handler's kind
       assertEquals(ran, ["Pay"]);
       await close();
     });
@@ -158,7 +158,7 @@ for (const [where, open] of Object.entries(WAYS)) {
 
 describe("nodes with handlers of different kinds under one name", () => {
   it("get the messages of their kind; a node whose record does not say gets both", async () => {
-    await using stage = await openStage({ handles: ["Pay"] }); // its record has no kinds
+    await using stage = await openStage({ handles: ["Pay"] }); // no kinds in its record
     const { app, other, network, clock } = stage;
     other.answerWith(() => "earlier");
     assertEquals(code(await clock.until(app.send(query("Pay"), undefined, { node: "other" }))), "earlier");

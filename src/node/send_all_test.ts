@@ -130,7 +130,7 @@ describe("sendAll", () => {
       }
     }
     let routed = 0;
-    await using app = await catga({ network: new MemoryNetwork(), handlers: half }); // alone, it asks for no route
+    await using app = await catga({ network: new MemoryNetwork(), handlers: half }); // its own handler needs no route
     const route = () => {
       if (++routed > 3) throw new RangeError("no route");
       return undefined;

@@ -401,7 +401,7 @@ export async function sendAll(
         if (!finite && result.error !== undefined && over()) close();
         if (pace.spent()) await pace.turn();
       }
-    } catch (error) { // for misuse, or an error of the iterable, the other senders stop reading
+    } catch (error) { // after misuse, or an error of the iterable, no sender reads further payloads
       close();
       throw error;
     }

@@ -611,7 +611,10 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         readonly revisions: Map<string, number>;
         /** Keys whose expiry was reported too early. */
         readonly early: string[];
-        /** The keys that existed when the expiry of the short ones was reported (`later`), and at the end (`end`). */
+        /**
+         * The keys that existed when the expiry of the keys `short/…` was reported (`later`), and at the end of the
+         * test (`end`).
+         */
         readonly later: string[];
         readonly end: string[];
         /** What `create` returned for a key that had expired. */
@@ -664,7 +667,7 @@ export function keyValueSuite(name: string, start: () => Promise<KeyValueHarness
         const later = await keys();
         const again = await bucket.create("short/created", "again");
 
-        await expiry("renewed"); // a second after keys whose ttl was removed would have expired
+        await expiry("renewed"); // 1 s after keys that lost their ttl would have expired
         const end = await keys();
         watching.abort();
         return { revisions, early, later, end, again, told };

@@ -156,7 +156,7 @@ describe("a reader that dies", () => {
     cluster.cut("reader");
     await cluster.advance(1_000);
     cluster.restore("w1");
-    await cluster.advance(1_500); // time for its ping to come back undelivered
+    await cluster.advance(1_500); // time for a ping of w1 to the reader to come back undelivered
     cluster.cut("w1");
     await cluster.advance(1_500);
     cluster.restore("reader");

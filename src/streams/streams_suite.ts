@@ -242,7 +242,7 @@ export function streamsSuite(harness: StreamsHarness): void {
       assertLessOrEqual(seen.made, 110);
       await items.return!();
       if (harness.one) return;
-      const large = reader.stream(Held, { size: 400 }); // its window is 1,000 bytes
+      const large = reader.stream(Held, { size: 400 }); // the stream's window is 1,000 bytes
       await large.next();
       await eventually("three items", () => seen.made >= 3 && seen.made < 8);
       for (let i = 0; i < 100; i++) {

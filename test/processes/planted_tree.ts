@@ -223,7 +223,7 @@ const PLANTS = {
   }],
   "flow-behind": [{
     file: "src/flow/drive_recorder.ts",
-    from: "    // except an error of the handler, which follows from what the handler has seen\n",
+    from: "    // an error of the handler is no outcome: it follows from what the handler has seen\n",
     to: '    if (entry.t === "ended") return this.#journal.cancelled === undefined;\n',
   }],
   "flow-skip": [{

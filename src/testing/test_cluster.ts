@@ -133,7 +133,7 @@ export class TestCluster implements AsyncDisposable {
     const { node, seed: _s, faults: _f, servers: _n, maxPayload: _m, time: _t, ...common } = this.#options;
     const given = node === undefined ? {} : checkNodeOptions(`node(${id})`, node(id));
     const own = { ...common, ...given, ...checkNodeOptions(`start ${id}`, options) };
-    if (this.#pace.isVirtual) await (loaded ??= loadLog());
+    if (this.#pace.isVirtual) await (loaded ??= loadModules());
     const behaviors = [this.#recorder.behavior, ...own.behaviors ?? []];
     if (!this.#nodes.has(id)) this.#nodes.set(id, undefined);
     const starting = catga({ logger: this.#logger(), ...own, network: this.network, id, behaviors });
@@ -333,14 +333,15 @@ export class TestCluster implements AsyncDisposable {
 let loaded: Promise<void> | undefined;
 
 /**
- * Loads the modules for the log, entities, workflows and streams now; otherwise virtual time would pass while a node
- * loads them.
+ * Loads the modules for the log, entities, workflows, streams and the shared state now; otherwise virtual time would
+ * pass while a node loads them.
  */
-async function loadLog(): Promise<void> {
+async function loadModules(): Promise<void> {
   // a copy of the machine's clock, because with fake timers no app may start on that clock itself
   const network = new MemoryNetwork({ clock: { ...systemClock } });
   const app = await catga({ network, handlers: event<void>("Loaded", { durable: true }).on(() => {}) });
   await app.load(entity("Loaded", { initial: () => 0 }), "none");
+  await app.cache.get("none");
   await app.cancel(workflow("Loaded"), "none", "there is none");
   await app.stream(stream("Items")).next().catch(() => {}); // fails, because the stream has no handler
   await app.drain();

@@ -1,4 +1,4 @@
-/** Buckets that another client has made or changed. */
+/** Tests of buckets that another NATS client has created or changed. */
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { describe, it } from "node:test";
 import { catga } from "../../mod.ts";
@@ -20,7 +20,7 @@ const wanted = (bucket: string) => ({
 });
 const nodes = wanted("catga_default_nodes");
 
-/** A connection of another client, with requests to the API of JetStream. */
+/** Opens the connection of another client, whose `api` sends requests to the API of JetStream. */
 async function stranger(url: string): Promise<AsyncDisposable & { api(name: string, body: object): Promise<void> }> {
   const transport = await openTransport(url);
   const js = new JetStream(transport);
@@ -33,7 +33,10 @@ async function stranger(url: string): Promise<AsyncDisposable & { api(name: stri
   };
 }
 
-/** Harmful settings of a stream that is otherwise as wanted, and the setting that the error names. */
+/**
+ * Settings of a stream that do harm, each in a stream that is otherwise as Catga wants it, with the setting that the
+ * error must name.
+ */
 const HARMFUL: readonly (readonly [setting: string, config: Record<string, unknown>])[] = [
   ["republish", { republish: { src: "$KV.catga_default_nodes.>", dest: "catga.default.node.>" } }],
   ["sources", { sources: [{ name: "KV_evil" }] }],
@@ -90,7 +93,7 @@ describe("checkSettings: a stream that another client made", await requireNatsSe
           await other.api("STREAM.CREATE.KV_evil", { name: "KV_evil", subjects: ["evil"], storage: "file" });
         }
         await other.api("STREAM.CREATE.KV_catga_default_nodes", { ...nodes, ...config }).catch(async (error) => {
-          // `sealed` can be set by an update only
+          // the server accepts `sealed` only in an update, not when a stream is created
           if (setting !== "sealed") throw error;
           await other.api("STREAM.CREATE.KV_catga_default_nodes", nodes);
           await other.api("STREAM.UPDATE.KV_catga_default_nodes", { ...nodes, sealed: true });

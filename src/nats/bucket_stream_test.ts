@@ -1,4 +1,7 @@
-/** The first revision of a bucket is the server's time, because the clocks of nodes may be wrong by hours. */
+/**
+ * Tests that the first revision of a bucket comes from the server's time, because the clocks of nodes may be wrong by
+ * hours.
+ */
 import { mkdir, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
@@ -13,7 +16,7 @@ import { PATIENT } from "../../test/support/patient.ts";
 
 const HOUR = 3_600_000;
 
-/** A transport whose wall clock is an hour behind. */
+/** A transport whose wall clock is one hour behind. */
 class LateTransport extends NatsTransport {
   override readonly clock: Clock = { ...systemClock, now: () => Date.now() - HOUR };
 }
@@ -77,7 +80,7 @@ describe("BucketStream: revisions of a bucket that is made anew", await requireN
       const bucket = used ? await client.store.open("test") : undefined;
       await client.transport.connection.request("$JS.API.STREAM.DELETE.KV_test", "", PATIENT);
       const streams = `${server.storeDir}/jetstream/$G/streams`;
-      // nats-server removes it after it has failed
+      // nats-server removes the file after it has failed to create the stream
       const block = () => mkdir(streams, { recursive: true }).then(() => writeFile(`${streams}/KV_test`, ""));
       await eventually("a file in the way", () => block().then(() => true, () => false));
       assertGreater(await (bucket ?? await client.store.open("test")).put("key", "1"), 0);

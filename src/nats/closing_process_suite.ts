@@ -1,6 +1,6 @@
 /**
- * A process for `transport_test.ts`: opens a bucket, a watch and a subscription, closes the transport, and should then
- * exit by itself.
+ * A process that `transport_test.ts` starts: it opens a bucket, a watch and a subscription, closes the transport, and
+ * should then exit by itself.
  */
 import process from "node:process";
 import { connectNats } from "./connection.ts";

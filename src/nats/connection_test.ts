@@ -54,13 +54,13 @@ describe("connectNats: without a server", () => {
         { servers: "::" },
       ]
     ) {
-      // what a program without types may pass
+      // cast: a program without types may pass such a value
       const error = await assertRejects(() => connectNats(nats as string), TypeError);
       assertStringIncludes(error.message, "nats://localhost:4222");
     }
     for (const nats of [null, 7, true, { servers: 7 }]) {
       const given = String(typeof nats === "object" && nats !== null ? nats.servers : nats);
-      // what a program without types may pass
+      // cast: a program without types may pass such a value
       const { message } = await assertRejects(() => connectNats(nats as unknown as string), TypeError);
       assertStringIncludes(message, `; got ${given}`);
     }
@@ -118,7 +118,7 @@ describe("connectNats: without a server", () => {
         assertEquals(message, `nats.${name} must be ${range}; got ${value}`);
       }
       for (const value of ["7", null, {}]) {
-        // what a program without types may pass
+        // cast: a program without types may pass such a value
         const { message } = await assertRejects(() => connectNats({ [name]: value } as object), TypeError);
         assertMatch(message, new RegExp(`^nats\\.${name} must be a number.*; got `));
       }
@@ -126,7 +126,7 @@ describe("connectNats: without a server", () => {
   });
 
   it("connectNats: an unknown transport is a TypeError", async () => {
-    // what a program without types may pass
+    // cast: a program without types may pass such a value
     await assertRejects(() => connectNats("localhost", { transport: "quic" as "node" }), TypeError, '"quic"');
     if ("Deno" in globalThis) return;
     for (const transport of ["deno", "official"] as const) {
@@ -152,7 +152,7 @@ describe("connectNats", await requireNatsServer(), () => {
   it("connectNats: an option that is undefined has its default", async () => {
     await using server = await startNatsServer({ jetstream: false });
     const absent = { maxReconnectAttempts: undefined, timeout: undefined, reconnect: undefined };
-    // what a program without exact optional types may pass
+    // cast: a program without exact optional types may pass `undefined`
     const { connection } = await connectNats({ servers: server.url, ...absent } as object);
     const { options } = connection as unknown as { options: Record<string, unknown> };
     assertEquals([options.maxReconnectAttempts, options.timeout, options.reconnect], [-1, 5_000, true]);
@@ -244,9 +244,9 @@ describe("connectNats", await requireNatsServer(), () => {
         socket.on("error", () => {}).on("close", () => closed.resolve()).resume();
       });
       await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-      // a TCP server's address is an object
+      // cast: the address of a TCP server is an object
       const { port } = server.address() as { port: number };
-      // on a busy machine a dial may end before the server has seen it
+      // on a busy machine a dial may time out before the server has seen it; the test then tries a longer timeout
       for (let timeout = 50; accepted === 0; timeout *= 2) {
         await assertRejects(() => connectNats({ servers: `127.0.0.1:${port}`, timeout }, { transport }), CatgaError);
       }
@@ -288,7 +288,10 @@ describe("connectNats", await requireNatsServer(), () => {
   });
 });
 
-/** A server on a free port that says hello as nats-server 2.9.0 if it answers at all. */
+/**
+ * Starts a server on a free port that calls itself nats-server 2.9.0. `answer`: what the server sends back for a line
+ * of the client; it sends no INFO if `answer("INFO")` is undefined.
+ */
 async function fakeServer(
   answer: (line: string) => string | void,
   then: (server: Server) => void = () => {},

@@ -1,4 +1,4 @@
-/** Streams and buckets that may have few consumers, or that have as many as they may. */
+/** Tests of streams and buckets that may have few consumers, or that already have as many as they may. */
 import { AckPolicy, jetstreamManager } from "@nats-io/jetstream";
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
@@ -10,7 +10,7 @@ import { openTransport } from "./harness_suite.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import { follow, OPTIONS, startLogClient, STREAM } from "./log_harness_suite.ts";
 
-/** Bun ends a test after 5 s. */
+/** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
 
 const Booked = event<{ id: number }>("Booked", { durable: true });
@@ -112,7 +112,7 @@ async function maxConsumers(client: { ask<T>(operation: string): Promise<T> }, n
   return info.config.max_consumers;
 }
 
-/** Runs a node until it has started, so that its streams and buckets are there, and waits for its consumers to go. */
+/** Starts a node and stops it, so that its streams and buckets exist, and waits until its consumers are gone. */
 async function started(server: NatsServer, options: CatgaOptions): Promise<void> {
   {
     await using _app = await catga({ ...options, nats: server.url });
@@ -128,7 +128,10 @@ async function started(server: NatsServer, options: CatgaOptions): Promise<void>
   await transport.close();
 }
 
-/** Allows a stream as many consumers as it has and one more, and makes that one, until it is released. */
+/**
+ * Limits a stream to one consumer more than it has, and creates that consumer. `release` deletes it and restores the
+ * limit.
+ */
 async function takeAll(server: NatsServer, stream: string): Promise<AsyncDisposable & { release(): Promise<void> }> {
   const transport = await openTransport(server.url);
   const { streams, consumers } = await jetstreamManager(transport.connection);

@@ -1,5 +1,6 @@
 /**
- * Every way in that docs/security.md names, on real servers: passwords, tokens, nkeys, creds, and TLS in three ways.
+ * Tests of every way to sign in that docs/security.md names, on real servers: passwords, tokens, nkeys, creds files,
+ * TLS.
  */
 import {
   type Authenticator,
@@ -25,7 +26,10 @@ const path = (name: string) => fileURLToPath(new URL(name, folder));
 const pem = (name: string) => readFile(path(name), "utf8");
 const TLS = `cert_file: "${path("server.pem")}", key_file: "${path("server-key.pem")}"`;
 
-/** Two nodes get in like this, and work; what does not belong to them is refused. */
+/**
+ * Asserts that two nodes connect with the options `nats` and work together, and that the server refuses each of the
+ * options `refused`.
+ */
 async function works(
   server: NatsServer,
   nats: () => NonNullable<CatgaOptions["nats"]>,
@@ -116,7 +120,7 @@ describe("credentials", await requireNatsServer(), () => {
     await using server = await startNatsServer({ config: `tls { ${TLS} }` });
     const ca = await pem("ca.pem");
     const servers = server.url;
-    // without that CA the server's certificate is refused
+    // without the CA the client refuses the server's certificate
     await works(server, () => ({ servers, tls: { ca } }), [{ servers, tls: {} }]);
     await works(server, () => ({ servers: servers.replace("nats:", "tls:"), tls: { ca } }), []);
   });
@@ -140,7 +144,7 @@ describe("credentials", await requireNatsServer(), () => {
         config: `tls { ${TLS}, handshake_first: ${handshakeFirst} }`,
         silent: handshakeFirst,
       });
-      // it leads to this machine, and is not in the certificate
+      // 0.0.0.0 leads to this machine, but is not in the server's certificate
       const nats = { servers: `0.0.0.0:${server.port}`, tls: { ca, handshakeFirst } };
       for (const transport of TRANSPORTS) {
         const { code, message } = await assertRejects(() => catga({ nats, transport }), CatgaError);
@@ -154,14 +158,14 @@ describe("credentials", await requireNatsServer(), () => {
     const caFile = path("ca.pem");
     for (const handshakeFirst of [false, true]) {
       await using server = await startNatsServer({
-        // not auto: after 50 ms, which a busy machine takes, the server would begin as if there were no handshake first
+        // not "auto": the server would then send INFO if no handshake began within 50 ms, as on a busy machine
         config: `tls { ${TLS}, handshake_first: ${handshakeFirst} }`,
         silent: handshakeFirst,
       });
       const servers = server.url;
       const refused = [{ servers, tls: { handshakeFirst }, timeout: 500 }];
       await works(server, () => ({ servers, tls: { caFile, handshakeFirst } }), refused);
-      // the certificate names it too
+      // the certificate names localhost too
       await using app = await catga({ nats: { servers: `localhost:${server.port}`, tls: { caFile, handshakeFirst } } });
       assertEquals(app.health().ready, true);
     }
@@ -187,7 +191,7 @@ describe("credentials", await requireNatsServer(), () => {
     await using server = await startNatsServer({ config });
     const [ca, cert, key] = await Promise.all(["ca.pem", "client.pem", "client-key.pem"].map(pem));
     const servers = server.url;
-    // Deno 2.9.6 throws this alert of the server out of its reader of the socket, where no listener gets it
+    // Deno 2.9.6 throws the server's TLS alert from its reader of the socket, where no listener gets the error
     const isAlert = (event: ErrorEvent) => event.message.includes("CertificateRequired") && event.preventDefault();
     globalThis.addEventListener("error", isAlert);
     try {
@@ -198,17 +202,20 @@ describe("credentials", await requireNatsServer(), () => {
   });
 });
 
-/** Clients that take `tls.ca` and `tls.cert`: transport-deno, which `task test:official` takes, does not. */
+/**
+ * The clients that take `tls.ca` and `tls.cert`. The package transport-deno, with which `task test:official` runs,
+ * does not.
+ */
 const TRANSPORTS: readonly ("deno" | "node")[] =
   "Deno" in globalThis && "DenoTransport" in await import("./deno_transport.ts") ? ["deno", "node"] : ["node"];
 
 type Key = ReturnType<typeof nkeys.createUser>;
 
 const UNLIMITED = { subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true, conn: -1, leaf: -1 };
-/** The system's account must not have JetStream. */
+/** Limits of an account. -1 means JetStream without limits; the system's account must not have JetStream. */
 const LIMITS = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
 
-/** A token of NATS, version 2. */
+/** Makes a signed token of NATS (a JWT of version 2). */
 function jwt(issuer: Key, subject: Key, name: string, type: string, nats: object): string {
   const part = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const head = part({ typ: "JWT", alg: "ed25519-nkey" });
@@ -224,7 +231,7 @@ function jwt(issuer: Key, subject: Key, name: string, type: string, nats: object
   return `${head}.${claims}.${Buffer.from(signature).toString("base64url")}`;
 }
 
-/** The text of a creds file. */
+/** Returns the text of a creds file: a token and the user's seed. */
 function creds(token: string, user: Key): string {
   const seed = new TextDecoder().decode(user.getSeed());
   const section = (title: string, text: string) => `-----BEGIN ${title}-----\n${text}\n------END ${title}------\n`;

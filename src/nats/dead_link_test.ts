@@ -16,7 +16,7 @@ describe("a dead link", await requireNatsServer(), () => {
     proxy.strand();
     for (let i = 0; i < 20; i++) transport.publish("large", new Uint8Array(1_000_000));
     await reached(transport, "disconnected");
-    // where a machine is busy, pings of 50 ms may take the new link for dead, too
+    // on a busy machine, pings every 50 ms may take the new link for dead, too
     await eventually("a new link", () => transport.flush().then(() => true, () => false));
     await transport.close();
   });
@@ -53,14 +53,17 @@ describe("a dead link", await requireNatsServer(), () => {
   }
 });
 
-/** A server that ends its nth connection right behind the answer to the client's first PING, and keeps the others. */
+/**
+ * Starts a server that ends its nth connection right after its answer to the client's first PING, and keeps the other
+ * connections.
+ */
 async function startFleetingServer(nth: number) {
   const sockets = new Set<Socket>();
   let dials = 0;
   const server = createServer((socket) => {
     const fleeting = ++dials === nth;
     sockets.add(socket);
-    socket.on("error", () => {}); // the client closed it
+    socket.on("error", () => {}); // the client closed the socket
     socket.on("close", () => sockets.delete(socket));
     socket.on("data", (data) => {
       const pings = data.toString().match(/PING\r\n/g)?.length ?? 0;
@@ -68,7 +71,7 @@ async function startFleetingServer(nth: number) {
       const pongs = "PONG\r\n".repeat(pings);
       if (!fleeting) return void socket.write(pongs);
       socket.end(pongs);
-      // both are there when the client, in this process, reads next
+      // answer and end of the connection are both there when the client, in the same process, reads next
       block(50);
     });
     socket.write('INFO {"server_id":"S","version":"2.15.0","proto":1,"max_payload":1048576,"headers":true}\r\n');

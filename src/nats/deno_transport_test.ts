@@ -1,4 +1,6 @@
-/** The transport for Deno, against servers controlled by the test, and beside other clients of nats.js. */
+/**
+ * Tests of the NATS transport for Deno, against servers that the test controls, and beside other clients of nats.js.
+ */
 import { connect } from "@nats-io/transport-deno";
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
@@ -85,7 +87,7 @@ describe("DenoTransport", inDeno, () => {
     await transport.close(new Error("late"));
     await assertRejects(() => connecting, Error);
     await gone;
-    // closed before it began
+    // a transport that is closed before it connects
     const never = new DenoTransport();
     await never.close();
     await assertRejects(() => never.connect(server.address, {}), Error, "abort");
@@ -196,7 +198,7 @@ function isOurs(connection: object): boolean {
   return transportOf(connection) instanceof DenoTransport;
 }
 
-/** A server for one connection after another, and a transport to it. */
+/** Starts a server that the test controls, and makes a transport to it. */
 async function startServer(greet: (socket: Socket) => void) {
   const first = Promise.withResolvers<Socket>();
   const sockets = new Set<Socket>();
@@ -235,12 +237,12 @@ const NOBODY = {
   didConnect: false,
 };
 
-/** Bytes that differ from place to place. */
+/** Returns `length` bytes that depend on their place and on the seed. */
 function bytesFrom(seed: number, length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, at) => (at * 31 + (at >> 8) * 7 + seed) & 255);
 }
 
-/** Faster than `assertEquals` for megabytes. */
+/** Asserts that two byte arrays are equal; faster than `assertEquals` for megabytes. */
 function assertSame(bytes: Uint8Array, expected: Uint8Array): void {
   assertEquals(bytes.length, expected.length);
   assertEquals(Buffer.compare(bytes, expected), 0);

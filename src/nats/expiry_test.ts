@@ -52,14 +52,14 @@ describe("ServerClock", () => {
     time.read(at(1_000_000), clock.monotonic());
     const asked = clock.monotonic();
     await clock.advance(800);
-    // the server answered at once, and the answer was on its way for 800 ms
+    // the server answered at once; the answer was under way for 800 ms
     time.read(at(1_000_000), asked);
-    assert(Math.abs(time.at(clock.monotonic()) - 1_000_800) <= 1); // but for what the clocks may have drifted apart
+    assert(Math.abs(time.at(clock.monotonic()) - 1_000_800) <= 1); // 1 ms for the drift between the clocks
     assert(Math.abs(time.latest(clock.monotonic()) - 1_000_800) <= 2);
-    // the server's clock was put back by an hour
+    // the server's clock is put back by an hour
     time.read(at(1_000_800 - 3_600_000), clock.monotonic());
     assertEquals(time.at(clock.monotonic()), 1_000_800 - 3_600_000);
-    // and forward again
+    // the server's clock is put forward by an hour again
     time.read(at(1_000_800), clock.monotonic());
     assertEquals(time.at(clock.monotonic()), 1_000_800);
   });
@@ -69,7 +69,7 @@ describe("ServerClock", () => {
     const time = new ServerClock(clock);
     const asked = clock.monotonic();
     await clock.advance(3_000);
-    time.read(at(1_000_000), asked); // read by the server at once, or just now
+    time.read(at(1_000_000), asked); // the server may have read its clock 3 s ago or just now
     assertEquals([time.at(clock.monotonic()), time.latest(clock.monotonic())], [1_000_000, 1_003_001]);
     assertEquals(time.exact, false);
     time.read(at(1_003_000), clock.monotonic());

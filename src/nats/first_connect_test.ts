@@ -1,4 +1,7 @@
-/** What is said while the first connection is waited for. `connection_test.ts` has the connections themselves. */
+/**
+ * Tests of what a node reports while it waits for its first connection to NATS. `connection_test.ts` tests the
+ * connections.
+ */
 import type { NatsConnection } from "@nats-io/nats-core";
 import { assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
@@ -13,7 +16,7 @@ const OPTIONS = { servers: ["a:1", "b:2"], timeout: 5_000, reconnectTimeWait: 25
 describe("firstConnect with waitOnFirstConnect", () => {
   it("reports the first failure at once, and then one a minute, with the addresses and the last reason", async () => {
     const clock = new VirtualClock();
-    // the part of a connection that is used here
+    // cast: the only member of a connection that firstConnect uses here
     const opened = { getServers: () => OPTIONS.servers.map((listen) => ({ listen })) } as unknown as NatsConnection;
     let refusals = 0;
     const connect = () => {

@@ -1,4 +1,4 @@
-/** A full store: entries expire and are deleted nevertheless, and errors say that the store is full. */
+/** Tests of a full store: entries still expire and can be deleted, and errors say that the store is full. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertLess, assertRejects, assertStringIncludes } from "@std/assert";
 import { catga, command } from "../../mod.ts";
@@ -13,7 +13,10 @@ import type { NatsTransport } from "./transport.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 
 const slow = { timeout: 300_000 };
-/** After its ttl, in ms: 1,500 are promised, the rest is for a busy machine; how long it stood still does not count. */
+/**
+ * How long after its ttl an entry may still be there, in ms. Catga promises 1,500 ms; the rest is for a busy machine.
+ * Time in which the machine stood still does not count.
+ */
 const LATE = 4_000;
 const SMALL = `jetstream { max_file_store: 60000 }`;
 
@@ -182,7 +185,7 @@ async function start(
   const bucket = await store.open(name, { direct });
   const end = new AbortController();
   let filled = 0;
-  /** Whether it fits: without the patience of a bucket. */
+  /** Whether the store takes `size` bytes. Writes once; a bucket would try again. */
   const fits = async (size: number) => {
     const subject = `$KV.${name}.fill.${filled}`;
     const answer = await transport.connection.request(subject, "x".repeat(size), PATIENT);

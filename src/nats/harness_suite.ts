@@ -1,4 +1,4 @@
-/** Shared by the tests of this folder: transports and stores on a real server, over links that can be cut. */
+/** Harness for the tests of src/nats: transports and stores on a real nats-server, over links that can be cut. */
 import type { Msg } from "@nats-io/nats-core";
 import { assertEquals } from "@std/assert";
 import { encode } from "../data/utf8.ts";
@@ -15,12 +15,12 @@ import { connectNats, type NatsAddress } from "./connection.ts";
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 
-/** Opens a transport; without `onError` errors of callbacks are ignored. */
+/** Opens a transport. Without `onError`, errors of callbacks are ignored. */
 export async function openTransport(url: string, onError: (error: unknown) => void = () => {}): Promise<NatsTransport> {
   return new NatsTransport(await connectNats(url), { onError });
 }
 
-/** Creates a stream, once the files of a deleted one of its name are gone (10049). */
+/** Creates a stream. Tries again while the files of a deleted stream of that name remain (error 10049). */
 export async function createStream(
   { connection }: NatsTransport,
   config: { readonly [setting: string]: unknown; readonly name: string },
@@ -34,13 +34,13 @@ export async function createStream(
   });
 }
 
-/** An answer with another body. */
+/** Returns a copy of an answer with another JSON body. */
 export function withBody(answer: Msg, body: unknown): Msg {
   const data = encode(JSON.stringify(body));
   return Object.create(answer, { json: { value: () => body }, data: { value: data } });
 }
 
-/** A server, and one proxy for each transport. */
+/** Starts a server, with one TCP proxy for each transport. */
 export async function startTransportHarness(): Promise<TransportHarness> {
   const server = await startNatsServer({ jetstream: false });
   const links = new Map<Transport, TcpProxy>();
@@ -66,7 +66,7 @@ export async function startTransportHarness(): Promise<TransportHarness> {
   };
 }
 
-/** A server, and one connection for each client. */
+/** Starts a server, with one connection for each client. */
 export async function startKeyValueHarness(): Promise<KeyValueHarness> {
   const server = await startNatsServer();
   const transports: NatsTransport[] = [];
@@ -85,25 +85,25 @@ export async function startKeyValueHarness(): Promise<KeyValueHarness> {
   };
 }
 
-/** Waits until the transport is in a state. */
+/** Waits until the transport is in the given state. */
 export function reached(transport: Transport, state: TransportStatus["state"]): Promise<boolean> {
   return eventually(`the transport to be ${state}`, () => transport.status.state === state);
 }
 
 /** A client with the bucket `test`, on a server that the test may restart. */
 export interface StoreClient extends AsyncDisposable {
-  /** The server that is running now. */
+  /** The server that runs now. */
   readonly server: NatsServer;
   readonly transport: NatsTransport;
   readonly store: NatsKeyValueStore;
   readonly bucket: Bucket;
   /** Aborts when the client is disposed of. */
   readonly signal: AbortSignal;
-  /** Kills the server, starts another on its port, and waits until this client is connected to it. */
+  /** Kills the server, starts another server on the same port, and waits until this client is connected to it. */
   restart(options: NatsServerOptions): Promise<void>;
 }
 
-/** Starts a client, on a server of its own unless one is given. */
+/** Starts a client with the bucket `test`; without `server` it starts its own server. */
 export async function startClient(options: { server?: NatsServer; nats?: NatsAddress } = {}): Promise<StoreClient> {
   const servers: NatsServer[] = [];
   let server = options.server ?? await startNatsServer();

@@ -1,4 +1,7 @@
-/** Answers of the API that nobody can trust: another client gives them, as one with the permission to subscribe may. */
+/**
+ * Tests of false answers in place of JetStream's. Every client that may subscribe to the API's subjects can give
+ * them.
+ */
 import type { Msg } from "@nats-io/nats-core";
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
@@ -59,7 +62,7 @@ describe("JetStream: answers that are wrong", required, () => {
   it("subjects: pages without end are refused", async () => {
     const page = { config: {}, state: { subjects: { "s.a": 1 } }, total: 1e9, limit: 0 };
     await using answering = await startAnswering(() => JSON.stringify(page));
-    const stream = { js: answering.js, name: "s" } as unknown as KeptStream; // all that is used
+    const stream = { js: answering.js, name: "s" } as unknown as KeptStream; // cast: the only members that `subjectsOf` reads
     const error = await assertRejects(() => subjectsOf(stream, "s.>", LIMIT), JetStreamRefusal, "pages without end");
     assertEquals(error.refusal, "other");
   });
@@ -146,7 +149,7 @@ describe("refusalIn", () => {
   });
 });
 
-/** JetStream of a server without it, whose requests another client answers. */
+/** Starts a server without JetStream, and a client that answers the requests to JetStream with `textOf`. */
 async function startAnswering(textOf: () => string | undefined): Promise<AsyncDisposable & { js: JetStream }> {
   const server = await startNatsServer({ jetstream: false });
   const liar = await openTransport(server.url);

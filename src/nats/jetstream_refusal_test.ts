@@ -38,7 +38,7 @@ describe("parseAnswer", () => {
   });
 });
 
-/** The one method of a message that is used. */
+/** Makes an answer with the given body. The cast: the test uses only the method `json` of a message. */
 function answer(body: unknown): Msg {
   return { json: () => body } as Msg;
 }

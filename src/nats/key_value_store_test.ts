@@ -14,7 +14,7 @@ import { NatsKeyValueStore } from "./key_value_store.ts";
 import { NatsTransport } from "./transport.ts";
 
 const required = await requireNatsServer();
-/** Bun ends a test after 5 s. */
+/** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
 
 if (!required.skip) keyValueSuite("NATS", startKeyValueHarness);
@@ -75,7 +75,7 @@ describe("NatsKeyValueStore: servers that fail and return", required, () => {
     assertEquals((await assertRejects(() => bucket.entries(""), CatgaError)).code, "UNAVAILABLE");
     const watching = () => bucket.watch("", () => {}, { signal: client.signal });
     assertEquals((await assertRejects(watching, CatgaError)).code, "UNAVAILABLE");
-    assert(performance.now() - under < 5_000); // which a request has
+    assert(performance.now() - under < 5_000); // sooner than the 5 s after which a request times out
     await transport.close();
     assertEquals((await assertRejects(() => bucket.get("a"), CatgaError)).code, "CLOSED");
     assertEquals((await assertRejects(watching, CatgaError)).code, "CLOSED");
@@ -92,11 +92,11 @@ describe("NatsKeyValueStore: servers that fail and return", required, () => {
     const manager = await jetstreamManager(transport.connection);
     const { cluster: state } = await manager.streams.info("KV_test");
     await cluster.servers[Number(state?.leader?.slice(1))].kill("SIGKILL");
-    // three servers: no acknowledgements for 4 to 7 s after the leader's death
+    // in a cluster of three servers nothing is acknowledged for 4 to 7 s after the leader's death
     const later = await eventually("a write", () => bucket.put("after", "2").catch(() => 0));
     assertGreater(later, revision);
     await eventually("both changes", () => changes.some((change) => change.key === "after"));
-    // the leader of all streams may have died with it, and a listing needs one: another election
+    // the killed server may also have led the API of JetStream, which a listing needs; then a second election follows
     const entries = await eventually("a listing", () => bucket.entries("").catch(() => undefined));
     assertEquals(entries?.map((entry) => entry.key), ["before", "after"]);
     end.abort();
@@ -122,7 +122,7 @@ describe("NatsKeyValueStore.open", required, () => {
     assertEquals(error.code, "UNAVAILABLE");
     assertStringIncludes(error.message, "nats-server -js");
     assertStringIncludes(error.message, `127.0.0.1:${server.port}`);
-    assert(performance.now() - started < 5_000); // which a request has
+    assert(performance.now() - started < 5_000); // sooner than the 5 s after which a request times out
     await transport.close();
   });
 

@@ -1,4 +1,7 @@
-/** Buckets of Catga and other clients of NATS KV: `@nats-io/kv`, and the `nats` tool, by the headers that it writes. */
+/**
+ * Tests of Catga's buckets together with other clients of NATS KV: `@nats-io/kv`, and the `nats` tool by the headers
+ * that it writes.
+ */
 import { jetstream } from "@nats-io/jetstream";
 import { type KV, Kvm, type KvWatchEntry } from "@nats-io/kv";
 import { headers as makeHeaders } from "@nats-io/nats-core";
@@ -18,7 +21,7 @@ const required = await requireNatsServer();
 const KINDS = Object.keys(BUCKETS) as readonly BucketKind[];
 const KEYS = ["plain", "h/order:42", "ü/a b", "a/", "x".repeat(300)];
 
-/** Another client of a bucket. Expectations and ttls are those of NATS. */
+/** Another client of a bucket. Ttls and expected revisions are given as NATS clients give them. */
 interface ForeignClient {
   put(subject: string, value: string): Promise<unknown>;
   create(subject: string, value: string, ttl?: string): Promise<unknown>;
@@ -36,7 +39,7 @@ const FOREIGN: readonly [name: string, ttl: string, clientOf: (of: Opened) => Fo
     purge: (subject, { ttl, revision } = {}) =>
       kv.purge(subject, { ...(ttl && { ttl }), ...(revision && { previousSeq: revision }) }),
   })],
-  // a duration of Go as text
+  // the nats tool writes a ttl as Go writes a duration
   ["the nats tool", "1m0s", ({ name, transport }) => {
     const js = jetstream(transport.connection);
     const write = (subject: string, value: string, fields: Readonly<Record<string, string | number | undefined>>) => {
@@ -130,7 +133,7 @@ for (const kind of KINDS) {
           assertGreater(revision ?? 0, at);
           assertEquals((await kv.get(encodeKey(key)))?.string(), "again");
         }
-        await client.put("..", "no key of Catga").catch(() => {}); // refused by some
+        await client.put("..", "no key of Catga").catch(() => {}); // some clients refuse such a key
         await client.put("a.key.of.theirs", "no key of Catga");
         const listed = (await bucket.entries("")).map(({ key }) => key);
         assertEquals(listed.sort(), ["h/order:42", "put", ...keys].sort());
@@ -200,7 +203,7 @@ describe("another client of a namespace's buckets", required, () => {
     const waiting = app.lock("order:42", { timeout: 30_000 });
     let released = false;
     while (!released) {
-      const { revision } = (await locks.get("h.order=3A42"))!; // a renewal changes it
+      const { revision } = (await locks.get("h.order=3A42"))!; // a renewal by the holder changes the revision
       released = await locks.purge("h.order=3A42", { ttl: "1s", previousSeq: revision }).then(() => true, () => false);
     }
     await using next = await waiting;
@@ -229,7 +232,7 @@ describe("another client of a namespace's buckets", required, () => {
   });
 });
 
-/** A bucket as Catga opened it, and as `Kv` did, on a connection of its own. */
+/** One bucket, opened twice: `bucket` by Catga and `kv` by the package `@nats-io/kv`, each on its own connection. */
 interface Opened extends AsyncDisposable {
   readonly name: string;
   readonly bucket: Bucket;
@@ -253,7 +256,7 @@ async function open(kind: BucketKind): Promise<Opened> {
   };
 }
 
-/** Entries that a watch has received. */
+/** Starts a watch, and returns the list to which it adds the entries that it receives. */
 async function watchWith(kv: KV): Promise<KvWatchEntry[]> {
   const seen: KvWatchEntry[] = [];
   const entries = await kv.watch();
@@ -263,7 +266,7 @@ async function watchWith(kv: KV): Promise<KvWatchEntry[]> {
   return seen;
 }
 
-/** The value in an entry: that of a long key has the key in its first line. */
+/** Returns the value in a stored entry. An entry with a long key has the key in its first line. */
 function valueOf(subject: string, stored: string): string {
   return subject.includes("==") ? stored.slice(stored.indexOf("\n") + 1) : stored;
 }

@@ -1,4 +1,4 @@
-/** Shared by the tests of logs on NATS: a stream on a server that the test may restart. */
+/** Harness for the tests of the log on NATS: a stream on a server that the test may restart. */
 import { inspect } from "node:util";
 import { assertEquals } from "@std/assert";
 import { startTcpProxy } from "../../test/processes/tcp_proxy.ts";
@@ -14,27 +14,27 @@ import { NatsEventLog } from "./log_stream.ts";
 import { NatsTransport } from "./transport.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 
-/** The name of the stream. */
+/** Name of the stream of the log tests. */
 export const STREAM = "catga_test_log";
-/** How it is opened. */
+/** Options with which the log tests open their stream. */
 export const OPTIONS = { subjects: ["log.>", "at.>"], replicas: 1, schedules: true };
-/** How long an append waits, in ms. */
+/** How long an append waits for its acknowledgement, in ms. */
 export const TIMEOUT = 5_000;
 
-/** A client with a stream. */
+/** A client that has opened the stream of the log tests. */
 export interface LogClient extends AsyncDisposable {
-  /** The server that is running now. */
+  /** The server that runs now. */
   readonly server: NatsServer;
   readonly transport: NatsTransport;
   readonly log: NatsEventLog;
   readonly stream: LogStream;
-  /** Stops the server, starts another on its port, and waits until this client is connected to it. */
+  /** Stops the server, starts another server on the same port, and waits until this client is connected to it. */
   restart(options: NatsServerOptions, by?: NodeJS.Signals): Promise<void>;
-  /** Asks the API of JetStream. */
+  /** Sends a request to the API of JetStream, and resolves with the answer. */
   ask<T>(operation: string, body?: unknown): Promise<T>;
 }
 
-/** Starts a client, on a server of its own unless one is given. */
+/** Starts a client with the stream; without `server` it starts its own server. */
 export async function startLogClient(
   given: { server?: NatsServer; nats?: NatsAddress; config?: string; replicas?: number } = {},
 ): Promise<LogClient> {
@@ -79,7 +79,7 @@ export async function startLogClient(
   }
 }
 
-/** A reader, and what it delivered. */
+/** A reader of a stream, and what it has delivered. */
 export interface Following {
   readonly reader: LogReader;
   readonly texts: string[];
@@ -88,7 +88,7 @@ export interface Following {
   readonly faults: CatgaError[];
 }
 
-/** Follows a stream. */
+/** Starts a reader of a stream, and collects what it delivers. */
 export function follow(stream: LogStream, options: Partial<FollowOptions> = {}): Following {
   const texts: string[] = [];
   const sequences: number[] = [];
@@ -108,7 +108,7 @@ export function follow(stream: LogStream, options: Partial<FollowOptions> = {}):
   return { reader, texts, sequences, losses, faults };
 }
 
-/** Appends until it is stored, with an id, as whoever publishes does; resolves with the sequence. */
+/** Appends a message, again and again with one id, until it is stored. Resolves with its sequence. */
 export async function store(stream: LogStream, text: string, subject = "log.a"): Promise<number> {
   let appended: Appended | undefined;
   await eventually(`${text} to be stored`, async () => {
@@ -120,18 +120,18 @@ export async function store(stream: LogStream, text: string, subject = "log.a"):
   return (appended as Appended & { type: "stored" }).sequence;
 }
 
-/** The sequence of a message that is stored; any other outcome throws. */
+/** Returns the sequence of a message that was stored; throws for any other outcome of an append. */
 export function sequenceOf(appended: Appended): number {
   assertEquals(appended.type, "stored", JSON.stringify(appended));
   return (appended as Appended & { type: "stored" }).sequence;
 }
 
-/** The data of a message. */
+/** Returns a message's data as text. */
 export function textOf(message: StoredMessage): string {
   return new TextDecoder().decode(message.data);
 }
 
-/** A server, and one proxy for each client. */
+/** Starts a server, with one TCP proxy for each client. */
 export async function startEventLogHarness(): Promise<EventLogHarness> {
   const server = await startNatsServer();
   const admin = await openTransport(server.url);

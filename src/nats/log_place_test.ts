@@ -1,4 +1,7 @@
-/** Where reading goes on, decided on what a leader answers; whole readers are tried in `event_log_suite.ts`. */
+/**
+ * Tests of the place at which a reader goes on, found in the answers of a stream's leader. `event_log_suite.ts` tests
+ * whole readers.
+ */
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { VirtualClock } from "../memory/virtual_clock.ts";
@@ -8,8 +11,8 @@ import { KeptStream } from "./kept_stream.ts";
 import { findPlace, messageFrom, readState, toState } from "./log_place.ts";
 
 /**
- * A stream with these messages: the time of each by its sequence. `last`: that of the stream, if it has no such
- * message.
+ * Makes a stream from the time of each message by its sequence. `last`: the stream's last sequence, if it has no
+ * message of that sequence. `behind`: the ms for which the server does not show the newest message.
  */
 function streamOf(messages: Readonly<Record<number, number>>, { created = "now", last = 0, behind = 0 } = {}) {
   const clock = new VirtualClock();
@@ -36,7 +39,7 @@ function streamOf(messages: Readonly<Record<number, number>>, { created = "now",
         return Promise.resolve(sequence && { subject: "log.a", sequence, time: messages[sequence] });
       },
     },
-  } as unknown as KeptStream; // all that is used to find a place
+  } as unknown as KeptStream; // cast: the only members that `findPlace` reads
   const { signal } = new AbortController();
   const place = async (after: LogMark | undefined) => {
     const { mark, lost } = await clock.until(findPlace(stream, after, signal));
@@ -75,7 +78,7 @@ describe("findPlace", () => {
     const stream = streamOf({ 1: 10, 2: 20, 3: 300, 4: 400 });
     assertEquals(await stream.place(mark(3, 30)), { at: 2, lost: { reason: "replaced", after: 3, next: 3 } });
     assertEquals(await stream.place(mark(4, 350)), { at: 3, lost: { reason: "replaced", after: 4, next: 4 } });
-    // the mark's message is gone, and the next one is older than that
+    // the message of the mark is gone, and the message after it is older than the mark
     assertEquals(await streamOf({ 1: 10, 5: 20 }).place(mark(3, 30)), {
       at: 5,
       lost: { reason: "replaced", after: 3, next: 6 },

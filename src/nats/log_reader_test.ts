@@ -1,11 +1,11 @@
-/** Readers of a log, while servers stop and streams are lost. */
+/** Tests of readers of a log while servers stop and streams are lost. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater } from "@std/assert";
 import { requireNatsServer } from "../../tools/nats_server.ts";
 import { eventually } from "../../test/support/eventually.ts";
 import { follow, OPTIONS, startLogClient, store, STREAM, TIMEOUT } from "./log_harness_suite.ts";
 
-/** Bun ends a test after 5 s. */
+/** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
 
 describe("NatsLogReader", await requireNatsServer(), () => {
@@ -134,7 +134,8 @@ describe("NatsLogReader", await requireNatsServer(), () => {
     await eventually("the clock to move", () => Date.now() > time + 5);
     for (const text of ["1", "2", "3"]) await store(stream, text);
     const { created } = (await stream.state())!;
-    // as if the stream had lost what came behind the first, and its sequences went to others
+    // the mark looks as if the stream had lost the messages after the first, and had given their sequences to other
+    // messages
     const { texts, losses } = follow(stream, { after: { created, sequence: first + 2, time: time + 2 } });
     await eventually("the messages", () => texts.length === 3);
     assertEquals(losses[0], { reason: "replaced", after: first + 2, next: first + 1 });

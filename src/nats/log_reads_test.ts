@@ -1,4 +1,4 @@
-/** Batches of which a part is lost, from something that answers as a server. */
+/** Tests of batches of which a part gets lost, read from a fake server. */
 import { errors } from "@nats-io/nats-core";
 import { describe, it } from "node:test";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
@@ -64,7 +64,7 @@ describe("readBatch", await requireNatsServer(), () => {
     await using server = await startNatsServer({ jetstream: false });
     const transport = await openTransport(server.url);
     const stream = new KeptStream(transport, new JetStream(transport), settings);
-    // as nats.js does between the end of its subscriptions and its own
+    // nats.js throws this error while it drains, after the end of its subscriptions
     const draining = new errors.DrainingConnectionError();
     Object.assign(transport.connection, {
       publish: () => {
@@ -89,7 +89,8 @@ describe("readBatch", await requireNatsServer(), () => {
       const { seq } = JSON.parse(new TextDecoder().decode(data));
       asked.push(seq);
       const time = "2026-01-01T00:00:00Z";
-      // 4 and 5 are stored between the requests for them
+      // message 4 is not stored yet when it is asked for; the messages behind it are found, as if they were stored
+      // meanwhile
       const found = { message: { seq, subject: "log.a", data: btoa(`${seq}`), time } };
       fake.publish(reply!, JSON.stringify(seq === 4 ? { error: { code: 404, err_code: 10037 } } : found));
     });
@@ -103,7 +104,7 @@ describe("readBatch", await requireNatsServer(), () => {
 });
 
 describe("reads of large messages", await requireNatsServer(), () => {
-  // more than the 64 MiB that a server has on their way to a client before it disconnects it
+  // together more than 64 MiB; at that much unread data a server disconnects a client
   const COUNT = 120;
   const LARGE = "x".repeat(900_000);
 
@@ -122,10 +123,10 @@ describe("reads of large messages", await requireNatsServer(), () => {
       let lost = 0;
       transport.onStatus(({ state }) => state === "connected" || lost++);
       const reading = read(stream);
-      // the requests have left when it blocks, and all that the server sends in return has to wait
+      // the requests have left when the process blocks, so everything that the server sends has to wait
       await transport.flush();
       block(1_000);
-      // on a busy machine a read may be too late: the connection is what counts
+      // on a busy machine a read may come too late; the test is about the connection
       await Promise.allSettled([reading]);
       await transport.flush();
       assertEquals(lost, 0);

@@ -1,4 +1,6 @@
-/** What a server can do; the settings are tried on a real one in `log_stream_test.ts`. */
+/**
+ * Tests of what a nats-server of a version can do. `log_stream_test.ts` tests the stream's settings on a real server.
+ */
 import { describe, it } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { CatgaError } from "../error.ts";

@@ -1,4 +1,4 @@
-/** Streams of a log on NATS: schedules, several servers, settings, permissions. */
+/** Tests of a log's streams on NATS: schedules, several servers, settings, permissions. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertRejects, assertStringIncludes } from "@std/assert";
 import { requireNatsServer, startNatsCluster, startNatsServer } from "../../tools/nats_server.ts";
@@ -10,7 +10,7 @@ import { createStream, openTransport } from "./harness_suite.ts";
 import { follow, OPTIONS, sequenceOf, startLogClient, store, STREAM, textOf, TIMEOUT } from "./log_harness_suite.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 
-/** Bun ends a test after 5 s. */
+/** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
 const timeout = TIMEOUT;
 
@@ -36,7 +36,7 @@ describe("NatsLogStream: a stream that was lost", await requireNatsServer(), () 
       assertGreater(first.sequence, before);
       before = await last() + 1_000_000;
       await remove();
-      // a subscription whose record is further than this process has seen
+      // a reader with a mark beyond every sequence that this process has seen
       const other = await log.open("other", { ...OPTIONS, subjects: ["other.>"], replicas: 1 });
       await transport.connection.request("$JS.API.STREAM.DELETE.other");
       const after = { created: (await other.state())?.created ?? "", sequence: before + 1_000_000 };
@@ -72,7 +72,7 @@ describe("NatsLogStream: schedules", await requireNatsServer(), () => {
       const first = stored.find(({ headers }) => headers!.x === "0")!;
       assertGreater(first.time, due - 50);
       assertEquals(await stream.read("at.>", { from: 0 }), []);
-      // nothing fires a second time
+      // no schedule fires a second time
       await store(stream, "end");
       await eventually("the end", () => texts.at(-1) === "end");
       assertEquals(texts.length, 4);
@@ -289,7 +289,7 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
     const { stream } = client;
     const { config } = await client.ask<{ config: Record<string, unknown> }>(`STREAM.INFO.${STREAM}`);
     await client.ask(`STREAM.UPDATE.${STREAM}`, { ...config, max_age: 3_600_000_000_000 });
-    // a reconnect makes it look again
+    // a reconnect makes the log read the stream's settings again
     await client.restart({ storeDir: client.server.storeDir });
     await eventually("the refusal", async () => {
       const appended = await stream.append("log.a", "", { timeout });
@@ -340,7 +340,7 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
         await stream.read("log.a", { from: 0 }).catch(note);
         await stream.purge("log.a").catch(note);
         if (subject.includes("CONSUMER")) {
-          // it is tried again, and told once
+          // the reader tries again and again, but reports the fault once
           let tried = 0;
           transport.onViolation(({ subject }) => tried += subject.includes("CONSUMER.CREATE") ? 1 : 0);
           await eventually("the fault, and more tries", () => faults.length > 0 && tried > 2);
@@ -351,7 +351,8 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
         if (i > 1) throw error;
         note(error);
       }
-      // who may not create it, and finds none, cannot open it; afterwards there is one
+      // the first user may not create the stream and finds none, so it cannot open the log; later users find the
+      // stream
       assert(errors.some((message) => message.includes(subject)), `${subject}: ${errors}`);
       await transport.close();
     }
@@ -376,7 +377,7 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
         await direct.stream.append(n % 7 === 0 ? `log.seven.${n}` : "log.rest", `${n}`, { timeout: TIMEOUT });
       }
       const { sequence } = (await direct.stream.last("log.rest"))!;
-      // a hole of one message, and one of many
+      // delete one message, and then many in a row
       await direct.stream.purge("log.seven.140");
       await direct.stream.purge("log.rest", { before: sequence - 150 });
       const plain = (found: readonly (StoredMessage | undefined)[]) =>
@@ -385,7 +386,10 @@ describe("NatsEventLog.open", await requireNatsServer(), () => {
           const { sequence, time, subject, headers } = message;
           return { sequence, time, subject, text: textOf(message), headers };
         });
-      /** A batch ends where its time does, on a busy machine before it is full. */
+      /**
+       * Reads messages up to `most`, with several reads: on a busy machine a read ends at its time limit before it is
+       * full.
+       */
       const read = async (log: LogStream, subject: string, from: number, most: number) => {
         const found: StoredMessage[] = [];
         for (let next = from; found.length < most; next = found.at(-1)!.sequence + 1) {

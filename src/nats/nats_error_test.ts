@@ -11,17 +11,17 @@ import {
 import { assertEquals } from "@std/assert";
 import { connectionClosed, connectionLost, failure, type RequestFailure, tooLarge, violation } from "./nats_error.ts";
 
-/** As nats.js makes it from the server's line. */
+/** Makes the error that nats.js makes from a line of the server. */
 function refused(line: string): Error {
   return PermissionViolationError.parse(line)!;
 }
 
-/** As nats.js rejects a request: the reason is the cause. */
+/** Makes the error with which nats.js rejects a request; its cause is the reason. */
 function wrapped(cause: Error): Error {
   return new RequestError(cause.message, { cause });
 }
 
-/** An error of another copy of nats.js, of which only the name and the message are the same. */
+/** Makes an error as another copy of nats.js throws it: only the name and the message are the same. */
 function foreign({ name, message }: Error): Error {
   return Object.assign(new Error(message), { name });
 }

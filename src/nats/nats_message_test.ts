@@ -3,13 +3,13 @@ import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { NatsMessage } from "./nats_message.ts";
 
-/** What is read of a message of nats.js. */
+/** Makes a message from the members of a nats.js message that Catga reads. */
 function message(given: { data?: string; reply?: string; headers?: MsgHdrs }): NatsMessage {
   const data = new TextEncoder().encode(given.data);
   return new NatsMessage({ subject: "orders", reply: "", ...given, data } as unknown as Msg);
 }
 
-/** Headers as nats.js reads them from the wire. */
+/** Reads headers from their text on the wire, as nats.js does. */
 function read(text: string): MsgHdrs {
   return MsgHdrsImpl.decode(new TextEncoder().encode(text));
 }
@@ -53,7 +53,7 @@ describe("NatsMessage", () => {
         decoded++;
         return undefined;
       },
-    } as unknown as Msg; // all that is read of it
+    } as unknown as Msg; // cast: the only members that `NatsMessage` reads
     const { subject, data, noResponders } = new NatsMessage(lazy);
     assertEquals({ subject, size: data.length, noResponders, decoded }, {
       subject: "orders",

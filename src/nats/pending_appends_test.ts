@@ -1,4 +1,4 @@
-/** What became of an append, when it was not simply stored. */
+/** Tests of appends that were not simply stored: what the caller gets. */
 import { describe, it } from "node:test";
 import { assert, assertEquals, assertGreater, assertLess, assertStringIncludes, assertThrows } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
@@ -10,7 +10,7 @@ import { sequenceOf, startLogClient, store, STREAM, TIMEOUT } from "./log_harnes
 import { openTransport, reached } from "./harness_suite.ts";
 import type { NatsLogStream } from "./log_stream.ts";
 
-/** Bun ends a test after 5 s. */
+/** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
 const timeout = TIMEOUT;
 
@@ -84,7 +84,7 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
     await using server = await startNatsServer();
     await using client = await startLogClient({ server });
     const { stream, transport } = client;
-    // a drain ends when the server has answered
+    // a drain lasts until the server has answered, so the server is stopped
     await server.kill("SIGSTOP");
     const drained = transport.connection.drain();
     const appended = await stream.append("log.a", "", { timeout });
@@ -182,7 +182,7 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
   it("a full store: not stored, and passing; it is stored when there is room", slow, async () => {
     await using client = await startLogClient({ config: "jetstream { max_file_store: 60000 }" });
     const { stream } = client;
-    // discards nothing by itself: the server's limit is not the stream's
+    // the server's limit is reached, not the stream's, so the stream discards nothing
     let appended: Appended;
     do appended = await stream.append("log.a", "x".repeat(4_000), { timeout }); while (appended.type === "stored");
     assertEquals([appended.type, appended.type === "not stored" && appended.passing], ["not stored", true]);
@@ -260,7 +260,7 @@ describe("NatsLogStream.append", await requireNatsServer(), () => {
       const sequence = sequenceOf(await stream.append("log.a", `${i}`, { timeout }));
       assertEquals((await stream.last("log.a", { latest: true }))!.sequence, sequence);
     }
-    // the stream is gone, and only the forger answers
+    // the stream is deleted; only the client that forges answers still answers
     await ask(`STREAM.DELETE.${STREAM}`);
     const appended = await stream.append("log.a", "", { timeout: 500 });
     assertEquals(appended.type, "unknown");

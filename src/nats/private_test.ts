@@ -5,12 +5,16 @@ import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
 import { type DriverName, loadDriver } from "./driver.ts";
 import { bytesOf, optionsOf, protocolOf } from "./private.ts";
 
-/** The clients of nats.js of this runtime, and where each keeps its socket. */
+/**
+ * The clients of nats.js in this runtime, with the name of the private field of each that has its socket, and the
+ * socket's method that closes it.
+ */
 const DRIVERS: [DriverName, "conn" | "socket", close: string][] = "Deno" in globalThis
   ? [["deno", "conn", "close"], ["node", "socket", "destroy"]]
   : [["node", "socket", "destroy"]];
 
-// a test that fails: this nats.js has moved the field, and private.ts says what Catga does without it
+// if this test fails, the installed nats.js has moved a private field; private.ts says what Catga does without the
+// field
 describe("private parts of nats.js", await requireNatsServer(), () => {
   for (const [name, socket, close] of DRIVERS) {
     it(`${name}: a connection has each of them`, async () => {

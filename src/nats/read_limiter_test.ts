@@ -6,7 +6,7 @@ import { JetStreamRefusal } from "./jetstream_refusal.ts";
 import { ReadLimiter } from "./read_limiter.ts";
 
 describe("ReadLimiter", () => {
-  /** How many of 200 reads, which `end` ends one after the other, are under way at once. */
+  /** Starts 200 reads, and returns how many run at once. `end` ends the running reads one after the other. */
   async function underWay(reads: ReadLimiter, end: (settle: PromiseWithResolvers<number>) => void): Promise<number> {
     const open: PromiseWithResolvers<number>[] = [];
     const all = Array.from({ length: 200 }, () =>
@@ -28,7 +28,7 @@ describe("ReadLimiter", () => {
 
   it("as many are under way as their answers have room, by the size of the last ones", async () => {
     const reads = new ReadLimiter(systemClock);
-    assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 8); // their size is not known yet
+    assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 8); // 8 reads, because the limiter does not know the size of their answers yet
     assertEquals(await underWay(reads, ({ resolve }) => resolve(1_000_000)), 64);
     assertEquals(await underWay(reads, ({ resolve }) => resolve(100)), 8);
   });
@@ -74,7 +74,7 @@ describe("ReadLimiter", () => {
     open.shift()!("old");
     await delay();
     assertEquals(sent.join(""), "aaaaaaaaa");
-    waiting.push(read("a")); // that one may be answered with what was before this one
+    waiting.push(read("a")); // a new read: the answer to the read of "a" that is under way may be older than this call
     for (let n = 1; open.length > 0; n++) {
       open.shift()!(`answer ${n}`);
       await delay();
@@ -105,7 +105,7 @@ describe("ReadLimiter", () => {
     const reads = new ReadLimiter(clock);
     const open: ((size: number) => void)[] = [];
     const read = () => reads.do(() => new Promise<number>((resolve) => open.push(resolve)), (size) => size);
-    for (let n = 0; n < 20; n++) read().catch(() => {}); // the last of them wait as this one does
+    for (let n = 0; n < 20; n++) read().catch(() => {}); // the last of the 20 reads wait as long as `last` does
     let over = false;
     const last = assertRejects(read, JetStreamRefusal, "no turn within 5000 ms").finally(() => over = true);
     for (let n = 0; n < 3; n++) {

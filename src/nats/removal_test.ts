@@ -8,19 +8,19 @@ import { type Removal, remove } from "./removal.ts";
 
 const FULL = new JetStreamRefusal("full", "no space left on device");
 
-/** What the server answers, one by one. */
+/** The answers of the fake server, in order. */
 interface Answers {
-  /** To writes of markers: the revision; `undefined`: the key is at another one. */
+  /** Answers to writes of markers: the new revision; `undefined` if the key is at another revision; or an error. */
   readonly writes: readonly (number | undefined | Error)[];
-  /** To requests for the last message of the key. */
+  /** Answers to requests for the last message of the key. */
   readonly last?: readonly (Partial<StreamRecord> | undefined)[];
-  /** To erasures: whether there was such a message. */
+  /** Answers to erasures: whether there was such a message. */
   readonly erased?: readonly boolean[];
 }
 
 /**
- * Removes a key from something that answers as a bucket's stream; the requests that it got, and the headers of the
- * markers.
+ * Removes a key from a fake stream of a bucket. Returns the requests that the stream got, and the headers and data of
+ * the markers.
  */
 function removeFrom({ writes, last = [], erased = [] }: Answers, removal: Partial<Removal>) {
   const answers = { writes: [...writes], last: [...last], erased: [...erased] };
@@ -48,7 +48,7 @@ function removeFrom({ writes, last = [], erased = [] }: Answers, removal: Partia
         return Promise.resolve(answers.erased.shift());
       },
     },
-  } as unknown as BucketStream; // all that a removal uses
+  } as unknown as BucketStream; // cast: the only members that `remove` uses
   return { removed: remove(stream, { subject: "a", ...removal }), requests, headers, data };
 }
 

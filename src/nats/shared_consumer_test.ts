@@ -1,4 +1,4 @@
-/** Readers and watches that share the consumers of their process. */
+/** Tests of readers and watches that share the consumers of their process. */
 import { describe, it } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { chances } from "../../test/support/chances.ts";
@@ -8,7 +8,7 @@ import type { LogStream } from "../ports/event_log.ts";
 import { startClient } from "./harness_suite.ts";
 import { follow, type Following, type LogClient, startLogClient, store, STREAM, TIMEOUT } from "./log_harness_suite.ts";
 
-/** Bun ends a test after 5 s. */
+/** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
 
 describe("readers of one stream", await requireNatsServer(), () => {
@@ -19,7 +19,7 @@ describe("readers of one stream", await requireNatsServer(), () => {
       (_, i) => follow(client.stream, { subjects: [`log.${i % 20}`, "log.all"] }),
     );
     await caughtUp(readers);
-    // an earlier one, of the first readers, is removed when the next delivers
+    // the first readers had an earlier consumer; it is removed when the next consumer delivers
     await eventually("one consumer", async () => await consumers(client) === 1);
     for (let i = 0; i < 20; i++) await store(client.stream, `${i}`, `log.${i}`);
     await store(client.stream, "end", "log.all");
@@ -111,7 +111,7 @@ describe("readers of one stream", await requireNatsServer(), () => {
       await eventually("all of the slowest", () => slowest.texts.length === count);
       assertEquals(slowest.sequences, others[0].sequences);
       assertEquals(slowest.losses, [undefined, undefined]);
-      // with a consumer of its own, until it has kept up for a while
+      // the slow reader first has its own consumer, until it has kept up for a while
       await eventually("one consumer", async () => await consumers(client) === 1);
       await store(stream, "after");
       await eventually("the next", () => slowest.texts.at(-1) === "after");
@@ -153,13 +153,17 @@ describe("readers of one stream", await requireNatsServer(), () => {
 
 describe("watches of one bucket", await requireNatsServer(), () => {
   it("soon share one consumer, and get each change once", slow, async () => {
-    // a marker goes after 1 s: of one that a busy server delivers later, a watch does not hear
+    // a marker expires after 1 s; if a busy server delivers later, a watch never gets the marker: hence a second
+    // chance
     const wrong = await chances(2, changesOfOneBucket, (wrong) => wrong.length === 0);
     assertEquals(wrong, []);
   });
 });
 
-/** Watches parts of a bucket, whose keys change; resolves with what was told otherwise than it was. */
+/**
+ * Watches 40 parts of a bucket while their keys change. Resolves with the watches that did not report exactly their
+ * changes.
+ */
 async function changesOfOneBucket(): Promise<string[]> {
   await using client = await startClient();
   const { bucket, transport, signal } = client;

@@ -14,14 +14,14 @@ const SERVER = [
   "Nats-Last-Sequence: 5",
 ];
 
-/** An answer as nats.js 3.4 has it; `plain`: as its type says, and no more. */
+/** Makes an answer as nats.js 3.4 does. `plain`: an answer with the members of nats.js's public interface only. */
 function answer(lines: readonly string[], { plain = false, first = "NATS/1.0" } = {}): Msg {
   const head = encode([first, ...lines, "", ""].join("\r\n"));
   const bytes = new Uint8Array([...head, ...encode("data")]);
   const headers = makeHeaders();
   for (const line of lines) headers.append(line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim());
   const inside = plain ? {} : { _rdata: bytes, _msg: { hdr: head.length } };
-  // of a message only what is read
+  // cast: the only members of a message that Catga reads
   return { data: bytes.subarray(head.length), headers, ...inside } as unknown as Msg;
 }
 

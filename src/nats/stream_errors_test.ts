@@ -32,7 +32,7 @@ describe("the errors of a stream", () => {
 });
 
 describe("valueTooLarge", () => {
-  // 3 bytes of UTF-8 each
+  // 3,000 bytes: a euro sign has 3 bytes in UTF-8
   const value = "€".repeat(1_000);
 
   it("over max_payload of the server: gives the size in bytes, the limit, and the beginning of a long key", () => {

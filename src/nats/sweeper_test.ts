@@ -12,9 +12,9 @@ import { NatsTransport } from "./transport.ts";
 import { PATIENT } from "../../test/support/patient.ts";
 
 const HOUR = 3_600_000;
-/** The ttl of the entry of a first turn, in ms. */
+/** Ttl of the entry with which a node takes its first turn as the sweeper, in ms. */
 const TURN = 2_000;
-/** Whoever does not say who he is, is `any`; `blind` can read what he names, and list nothing. */
+/** Users of the server. A client without a name is `any`; `blind` can read keys that it names, but cannot list keys. */
 const USERS = `
 no_auth_user: any
 authorization { users = [
@@ -122,7 +122,7 @@ async function reconnect(transport: NatsTransport, proxy: TcpProxy): Promise<voi
   await reached(transport, "connected");
 }
 
-/** Whether the server has the entry of a turn. */
+/** Whether the server has the entry of a sweeper's turn. */
 function turnIn({ connection }: NatsTransport): Promise<boolean> {
   const last = JSON.stringify({ last_by_subj: "$KV.test.=sweep" });
   return connection.request("$JS.API.STREAM.MSG.GET.KV_test", last, PATIENT).then((answer) =>
@@ -135,7 +135,10 @@ async function messagesIn({ connection }: NatsTransport): Promise<number> {
   return info.json<{ state: { messages: number } }>().state.messages;
 }
 
-/** Gives markers a ttl of an hour, and says that two hours more have passed: as if the server had forgotten the ttl. */
+/**
+ * Makes a server seem to forget the ttl of markers: they get a ttl of an hour, and the server's time is two hours
+ * ahead.
+ */
 function keepMarkers({ connection }: NatsTransport): void {
   const request = connection.request.bind(connection);
   connection.request = async (subject, data, options) => {
@@ -147,7 +150,7 @@ function keepMarkers({ connection }: NatsTransport): void {
   };
 }
 
-/** Has the server not know the ttl of the entries of turns, as if it had forgotten them. */
+/** Makes a server seem to forget the ttl of the entries of sweepers' turns: the ttl is left out of the request. */
 function loseTtl({ connection }: NatsTransport): void {
   const request = connection.request.bind(connection);
   connection.request = (subject, data, options) => {
@@ -156,7 +159,7 @@ function loseTtl({ connection }: NatsTransport): void {
   };
 }
 
-/** Tells the turns that begin and end; the first `failing` ends do not reach the server. */
+/** Lists the turns that begin and end at a sweeper. The first `failing` ends do not reach the server. */
 function tell({ connection }: NatsTransport, options: { failing: number }): string[] {
   const said: string[] = [];
   const request = connection.request.bind(connection);

@@ -4,7 +4,10 @@ import { assert, assertEquals } from "@std/assert";
 import type { NatsConnection } from "@nats-io/nats-core";
 import { type TextMessage, TextPublisher } from "./text_publisher.ts";
 
-/** A publisher, what it has written, and how much of that has left before the end of the turn. */
+/**
+ * Makes a publisher, and records the texts that it writes (`written`) and how many were written at each flush
+ * (`left`).
+ */
 function setUp() {
   const written: string[] = [];
   const left: number[] = [];

@@ -98,7 +98,7 @@ describe("NatsTransport", required, () => {
     await other.flush();
     proxy.cut();
     await reached(transport, "disconnected");
-    // during the dial, too: nats.js would send what it gets meanwhile
+    // publish also during the dial; nats.js would send such messages after it
     const publishing = setInterval(() =>
       transport.status.state === "disconnected" && transport.publish("cut.lost", "")
     );

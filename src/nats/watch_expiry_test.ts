@@ -1,4 +1,4 @@
-/** Wrong clocks of servers: they neither end an entry that is alive, nor keep one alive in a watch. */
+/** Tests of wrong server clocks: in a watch they neither end an entry that is alive nor keep an expired one. */
 import { describe, it } from "node:test";
 import { assertEquals } from "@std/assert";
 import { requireNatsServer, startNatsServer } from "../../tools/nats_server.ts";
@@ -64,7 +64,7 @@ describe("WatchExpiry: servers whose clock is wrong", await requireNatsServer(),
   it("removals that fail are a single notice, not one for each entry", slow, async () => {
     await using server = await startNatsServer();
     const transport = await openTransport(server.url);
-    falsify(transport, HOUR); // all has expired
+    falsify(transport, HOUR); // an hour ahead: all entries seem to have expired
     const notices: string[] = [];
     const store = new NatsKeyValueStore(transport, { onNotice: (notice) => notices.push(notice) });
     const bucket = await store.open("test");
@@ -79,7 +79,7 @@ describe("WatchExpiry: servers whose clock is wrong", await requireNatsServer(),
     };
     const end = new AbortController();
     await bucket.watch("", () => {}, { signal: end.signal });
-    // a second attempt follows when all first ones have failed
+    // the second attempt begins after all first removals have failed
     await eventually("a second attempt", () => removals.length > 40 && new Set(removals).size === 40);
     const about = notices.filter((notice) => notice.startsWith("cannot remove expired entries of KV_test"));
     assertEquals([about.length, about[0]?.endsWith("the disk is on fire")], [1, true], notices.join("\n"));
@@ -88,7 +88,7 @@ describe("WatchExpiry: servers whose clock is wrong", await requireNatsServer(),
   });
 });
 
-/** Makes the server's time, as this transport reads it, wrong by `ahead` ms. */
+/** Makes the server's time that the transport reads wrong by `ahead` ms. */
 function falsify(transport: NatsTransport, ahead: number): { ahead: number } {
   const wrong = { ahead };
   const { connection } = transport;

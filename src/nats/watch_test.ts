@@ -11,7 +11,7 @@ import { openTransport, reached, startClient, type StoreClient } from "./harness
 import { NatsKeyValueStore } from "./key_value_store.ts";
 import type { NatsTransport } from "./transport.ts";
 
-/** Bun ends a test after 5 s. */
+/** Timeout of these tests; the default in Bun is 5 s. */
 const slow = { timeout: 300_000 };
 
 describe("watchBucket", await requireNatsServer(), () => {
@@ -24,7 +24,7 @@ describe("watchBucket", await requireNatsServer(), () => {
     const changed = await other.bucket.put("changed", "1");
     await other.bucket.put("same", "");
     const changes = await follow(client);
-    // it expires during the cut
+    // the entry expires while the watch's connection is cut
     await other.bucket.put("expired", "", { ttl: 5_000 });
     await eventually("what will expire", () => changes.length === 4);
     proxy.cut();
@@ -34,7 +34,7 @@ describe("watchBucket", await requireNatsServer(), () => {
     await other.bucket.update("changed", "2", changed);
     await other.bucket.update("changed", "3", (await other.bucket.get("changed"))!.revision);
     await other.bucket.put("new", "");
-    // until no marker is left that the watch would receive
+    // wait until the stream has no marker left that the watch could receive
     await eventually(
       "the markers to go",
       async () => (await streamState(other.transport)).state.messages === 3,
@@ -113,7 +113,7 @@ describe("watchBucket", await requireNatsServer(), () => {
         revision = renewed;
         await new Promise((resolve) => setTimeout(resolve, 300));
       }
-      // it stays, however late it is seen
+      // the last renewal has a long ttl, so the entry stays however late the watch sees it
       const last = await other.bucket.update("renewed", "last", revision, { ttl: 600_000 });
       await eventually("the last renewal", () => changes.some(({ revision }) => revision === last));
       assertEquals(changes.filter(({ type }) => type !== "put"), []);
@@ -127,7 +127,7 @@ describe("watchBucket", await requireNatsServer(), () => {
     await using other = await startClient({ server });
     await other.bucket.put("a", "");
     const changes = await follow(client);
-    // deleted without a marker
+    // deleteMessage deletes the entry and writes no marker
     const manager = await jetstreamManager(other.transport.connection);
     await manager.streams.deleteMessage("KV_test", (await other.bucket.get("a"))!.revision);
     await eventually("the deletion", () => changes.length === 2);
@@ -150,7 +150,7 @@ describe("watchBucket", await requireNatsServer(), () => {
           );
           await bucket.watch("none/", () => {}, { signal: end.signal });
         }
-        // each compares itself with the leader twice, and waits for the server's heartbeats
+        // 17 s: each watch compares itself with the leader twice, and waits for the server's heartbeats
         for (const until = performance.now() + 17_000; performance.now() < until; await wait(20)) {
           await other.bucket.put("other", "");
         }
@@ -196,7 +196,7 @@ async function follow(client: StoreClient): Promise<Change[]> {
   return changes;
 }
 
-/** The changes, sorted: several keys that changed at once come in any order. */
+/** Returns the changes as sorted lines; changes of several keys at once come in any order. */
 function summary(changes: readonly Change[]): string[] {
   return changes.map((change) => `${change.type} ${change.key} ${change.type === "put" ? change.value : ""}`.trim())
     .sort();

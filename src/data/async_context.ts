@@ -25,8 +25,8 @@ export class OwnContext {
   }
 
   /**
-   * Runs a function in the context. Resolves with an object that contains the function's result, so that a returned
-   * promise is not awaited. Rejects if the function throws.
+   * Runs a function in this async context. Resolves with an object that contains the function's result, so that a
+   * returned promise is not awaited. Rejects if the function throws.
    */
   run<T>(fn: () => T): Promise<{ readonly returned: T }> {
     return new Promise((resolve, reject) =>

@@ -19,8 +19,7 @@ export function encodeValue(value: unknown, root: string, levels = MAX_DEPTH): s
   try {
     if (isJson(value)) return JSON.stringify(value);
   } catch {
-    // nothing to report: a getter threw, or the stack is full, and `valueText`, which needs no stack, will find the
-    // part
+    // a getter threw, or the stack is full: `valueText`, which needs no stack, reports the part that cannot be sent
   }
   const { text, tagged, escaped } = valueText(value, "tagged", root, levels);
   if (tagged) return TILDE + text;

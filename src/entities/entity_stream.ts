@@ -64,7 +64,7 @@ export class EntityStream {
     this.#commands = commands;
   }
 
-  /** Returns the stream, opened. Rejects like `EventLog.open`; the next call then tries again. */
+  /** Returns the stream, opened. Rejects with a `CatgaError` if it cannot be opened; the next call then tries again. */
   get(): LogStream | Promise<LogStream> {
     return this.#stream ?? this.#open();
   }

@@ -168,7 +168,7 @@ export class Drives {
         const passed = await host.passOn(hint, call);
         if (passed === true) return undefined;
         if (passed !== false) {
-          // this node has the same version as a node that refused the run; the other node may not know this node yet
+          // a node of this node's version has refused the run, so this node need not load it
           if (passed.refusedBy.includes(host.shapeNameOf(call.ref.workflow))) return passed;
           trials.merge(passed);
           continue;

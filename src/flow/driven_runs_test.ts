@@ -150,7 +150,7 @@ function node(
     endpoint = next;
     drives = new Drives(hostOf(), few);
   };
-  const bring = () => void drives.call(body, { ref: REF, sequence: 1 }).catch(() => {}); // the new process may die, too
+  const bring = () => void drives.call(body, { ref: REF, sequence: 1 }).catch(() => {}); // rejects if the new process dies, too
   const { "~handler": { workflow: body } } = workflow<void, unknown>("One").handle(fn) as unknown as {
     "~handler": { workflow: WorkflowBody };
   };
@@ -208,7 +208,7 @@ describe("drives", () => {
     const { clock, run, log, messages } = node((flow) =>
       flow.step("a", () => 1).then(() => flow.step("b", () => step.promise))
     );
-    run().catch(() => {}); // not awaited: the run continues below
+    run().catch(() => {}); // not awaited, because the run continues below
     await clock.advance(100);
     messages.pop();
     await log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true);
@@ -333,7 +333,7 @@ describe("drives", () => {
     const { clock, die, bring, run, stuck } = node((flow) =>
       flow.step("deadly", () => (runs++, new Promise(() => {})))
     );
-    run().catch(() => {}); // never settles: the node dies
+    run().catch(() => {}); // never settles, because the node dies
     await clock.advance(10);
     for (let n = 0; n < 30 && stuck.length === 0; n++) {
       die(`a.${n + 2}`);
@@ -435,7 +435,7 @@ describe("drives", () => {
 
   it("one new message is read alone (a server that looks for it passes over those of all other runs)", async () => {
     const one = node((flow) => flow.step("long", () => new Promise(() => {})));
-    one.run().catch(() => {}); // never settles: the process dies
+    one.run().catch(() => {}); // never settles, because the process dies
     await one.clock.advance(10);
     one.die("a.2");
     one.bring();
@@ -453,7 +453,7 @@ describe("drives", () => {
     let asked = 0;
     const lease = () => (asked++, Promise.reject(new CatgaError("UNSUPPORTED", "nats-server 2.11")));
     const one = node((flow) => flow.step("long", () => new Promise(() => {})), { lease });
-    one.run().catch(() => {}); // the run does not end
+    one.run().catch(() => {}); // never settles, because the run does not end
     await one.clock.advance(65_000);
     assertLess(asked, 10);
   });
@@ -469,7 +469,7 @@ describe("drives", () => {
         unlease: () => void (ended = one.clock.monotonic()),
       });
       const began = one.clock.monotonic();
-      one.run().catch(() => {}); // the call resolves when the run has a lease
+      one.run().catch(() => {}); // this call resolves when the run has a lease
       await one.clock.advance(30_000);
       assertEquals([await one.clock.until(one.ended()), leased[0] - began >= from, leased[0] - began < from + 1_000], [
         ...[true, true, true],
@@ -484,7 +484,7 @@ describe("drives", () => {
       few: 0,
       callEach: (_, runs) => Promise.resolve(void called.push(...runs)),
     });
-    one.run().catch(() => {}); // rejects: the node drains
+    one.run().catch(() => {}); // rejects, because the node drains
     await one.clock.advance(500);
     one.leave();
     assertEquals(called, []);
@@ -506,11 +506,11 @@ describe("drives", () => {
       },
       { wake: () => Promise.resolve(), takeBack: (steps) => Promise.resolve(void taken.push(...steps)) },
     );
-    one.run().catch(() => {}); // the run waits
+    one.run().catch(() => {}); // not awaited, because the run waits for a signal
     await one.clock.advance(6_000);
     assertEquals(taken, []);
     await one.tell((by) => ({ t: "signalled", signal: "Go", by }));
-    one.call(one.messages.length).catch(() => {}); // the assertion below shows its outcome
+    one.call(one.messages.length).catch(() => {}); // not awaited: the assertion below shows that it was done
     await one.clock.advance(1_000);
     assertEquals(taken.toSorted(), ["Go", "failing", "long"]);
   });
@@ -522,7 +522,7 @@ describe("drives", () => {
       wake: () => wake(),
       takeBack: (steps) => Promise.resolve(void taken.push(...steps)),
     });
-    one.run().catch(() => {}); // never settles: the process dies
+    one.run().catch(() => {}); // never settles, because the process dies
     await one.clock.advance(100);
     one.die("b.1");
     wake = () => Promise.resolve();
@@ -625,7 +625,7 @@ describe("drives", () => {
     await one.clock.until(run);
     await one.clock.until(one.log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
     const news = one.news();
-    const more = one.news(); // while the run is being loaded
+    const more = one.news(); // a second notice, while the run is being loaded
     await one.clock.until(Promise.race([news, more]));
     assertEquals(await one.clock.until(one.ended()), true);
     await one.clock.until(Promise.all([news, more]));

@@ -70,7 +70,7 @@ export interface Started {
   readonly shape?: string;
   /** Headers of the messages that the run's steps send; absent if there are none. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Paths of members that tools hide; absent if there are none. */
+  /** Paths of members of the run's recorded values that tools hide; absent if there are none. */
   readonly redact?: readonly string[];
 }
 

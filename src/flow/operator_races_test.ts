@@ -15,8 +15,8 @@ const Job = workflow<void, string>("Job");
 const DAY = 86_400_000;
 
 /**
- * Runs a workflow whose step calls `operator`, on another node, and ends with `end` at the same moment. Returns what
- * happened.
+ * Runs a workflow on one node. Its step "work" calls `operator` with the other node, and then returns or throws by
+ * `end` at once. Returns what happened.
  */
 async function race(
   operator: (info: RunInfo, other: Catga) => Promise<unknown>,

@@ -295,7 +295,7 @@ export class RunLog {
     }
   }
 
-  /** Calls `read` until the stream answers, or `over` returns true. Rejects like the last `read`. */
+  /** Calls `read` until the stream answers, or `over` returns true. Rejects with the error of the last `read`. */
   patient<T>(read: () => Promise<T>, over: () => boolean): Promise<T> {
     return untilAnswered(this.#host.clock, read, [FIRST_PAUSE, LONGEST_PAUSE], over);
   }

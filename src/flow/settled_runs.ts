@@ -13,7 +13,7 @@ interface SettledRun {
   readonly epoch: number;
 }
 
-/** By key: the runs that have ended on this node, or wait. */
+/** By key: the runs that, on this node, have ended or wait for something outside. */
 export class SettledRuns {
   readonly #log: Pick<RunLog, "epoch">;
   #runs = new Map<string, SettledRun>();

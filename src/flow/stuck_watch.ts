@@ -69,5 +69,5 @@ export class StuckRuns {
 const MOST = 1_000;
 /** Maximum number of runs that are checked in one call. */
 const AT_ONCE = 20;
-/** Minimum time between two checks, in ms. */
+/** Minimum time between two checks of stuck runs, in ms. */
 const PAUSE = 2_000;

@@ -379,7 +379,7 @@ describe("what handlers return", () => {
     const never = timed(clock, app.send(Odd, "never"));
     await clock.advance(600);
     assertEquals([thrown.code, never.code], ["HANDLER_FAILED", "TIMEOUT"]);
-    assertEquals(inside.underWay.count, 1); // the call that never ends
+    assertEquals(inside.underWay.count, 1); // one: the call of code that never ends
     await clock.until(app.drain({ timeout: 0 }));
   });
 

@@ -120,7 +120,7 @@ class LocalSend extends PendingMessage<MessageContext> {
   };
 
   #end(result: MaybePromise<Result<unknown>>): void {
-    this.ctx!.end(result as Outcome); // if `result` is a promise, the outcome follows it
+    this.ctx!.end(result as Outcome); // if `result` is a promise, the send ends as the promise does
     this.ctx = this.settle = this.payload = undefined;
     this.#all.free(this);
   }

@@ -33,7 +33,7 @@ function setUp() {
     nodes = known.nodes ?? [own];
     return alarms.alarms(known.subscriptions ?? []).map(({ kind, about }) => `${kind} ${about}`);
   };
-  /** Reports the change of a node, while `others` are the other live nodes. Alarms are not read. */
+  /** Reports the change of a node, while `others` are the other live nodes. Nobody reads the alarms meanwhile. */
   const change = (change: "join" | "suspect" | "leave" | "lost", node: string, others: readonly NodeInfo[]) => {
     nodes = [own, ...others];
     alarms.take({ type: "node", change, node });

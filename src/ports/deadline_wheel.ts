@@ -51,7 +51,7 @@ export class DeadlineWheel {
   /** The tick for which the timer is set. */
   #next = 0;
   #timer: Timer | undefined;
-  /** The wall clock when it was last read, and the monotonic clock at that time. */
+  /** The wall clock when it was last read; `#now`: the monotonic clock at that time. */
   #wall = -1;
   #monotonic = 0;
   /** Number of entries that `addFor` has added in the ms `#addedAt`. */

@@ -90,4 +90,9 @@ describe("the long tests", () => {
     assertEquals(NAMED.filter((file) => !files.has(file)), []);
     assertEquals(NAMED.filter((file) => file.startsWith(FAULTS) && isLong(file)), []);
   });
+
+  it("each file of the fault suite has a time: one that takes minutes and had none started last", async () => {
+    const files = await testFiles(fileURLToPath(new URL("..", import.meta.url)), [FAULTS]);
+    assertEquals(files.filter((file) => !NAMED.includes(file)), []);
+  });
 });

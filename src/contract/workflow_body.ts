@@ -75,9 +75,9 @@ export interface RunContext extends Context {
 /** A scheduled message: a time for which a run waits has come. */
 export interface RunDue {
   readonly run: string;
-  /** The name of the step, sleep or wait to which the timer belongs. */
+  /** The name of the step, sleep or wait to which the schedule belongs. */
   readonly step: string;
-  /** The time for which the timer was scheduled, in ms since 1970. */
+  /** The time for which the schedule was set, in ms since 1970. */
   readonly at: number;
   /** For a scheduled start of a run: the run's input as text. */
   readonly start?: string | undefined;

@@ -150,7 +150,7 @@ function node(
     endpoint = next;
     drives = new Drives(hostOf(), few);
   };
-  const bring = () => void drives.call(body, { ref: REF, sequence: 1 }).catch(() => {}); // rejects if the new process dies, too
+  const bring = () => void drives.call(body, { ref: REF, sequence: 1 }).catch(() => {}); // the new process may die, too
   const { "~handler": { workflow: body } } = workflow<void, unknown>("One").handle(fn) as unknown as {
     "~handler": { workflow: WorkflowBody };
   };

@@ -33,6 +33,7 @@ import type { Timer } from "../ports/clock.ts";
 import { pausesBefore } from "./attempt_pause.ts";
 import type { DueTime } from "./drive_host.ts";
 import { type DriveEnd, type DriveOptions, DriveState } from "./drive_state.ts";
+import type { DriveTimes } from "./drive_times.ts";
 import { FailedAttempts } from "./failed_attempts.ts";
 import { isOwn, isUndo, type Journal, type RecordedError, TIME_OUT } from "./journal.ts";
 import { decided, readable, recorded } from "./recorded_error.ts";
@@ -129,9 +130,9 @@ export class Drive {
     return this.#state.begun;
   }
 
-  /** Names of the steps that may have a schedule which fires after this time, in ms since 1970. */
-  schedulesAfter(time: number): readonly string[] {
-    return this.#state.times.schedulesAfter(time);
+  /** Schedules of the run: those that may be stored without being recorded, and those that fire late. */
+  get times(): Pick<DriveTimes, "unrecorded" | "late" | "givenBack"> {
+    return this.#state.times;
   }
 
   /**

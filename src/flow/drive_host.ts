@@ -52,7 +52,7 @@ export interface DriveHost {
    * step. Rejects with a `CatgaError`.
    */
   wake(ref: RunRef, step: string, at: number): Promise<void>;
-  /** Removes the schedules of these steps. Called after the run has ended. */
+  /** Removes the schedules of these steps. Called after the run has ended. Rejects with a `CatgaError`. */
   takeBack(ref: RunRef, steps: readonly string[]): Promise<void>;
   /** Calls back in a later turn of the event loop, together with the callbacks of other runs. */
   soon(callback: () => void): void;

@@ -50,6 +50,8 @@ export interface DriveOptions {
    * outcome.
    */
   readonly begun?: readonly string[] | undefined;
+  /** {@link DriveTimes.unrecorded} of the previous execution. */
+  readonly unrecorded?: ReadonlyMap<string, number> | undefined;
   /** Shapes (versions) of the workflow other than this node's that have refused the run. */
   readonly refusedBy?: ReadonlySet<string> | undefined;
   /** True if this node has given the run up before, so that another node may be about to take it over. */
@@ -161,7 +163,8 @@ export class DriveState {
     this.#owner = owner;
     this.recorder = new DriveRecorder(this, options.gaveUp ?? false);
     const refuse = this.recorder.refuse.bind(this.recorder);
-    this.times = new DriveTimes({ host, ref, journal, activity: this.activity, refuse }, due);
+    const { unrecorded = new Map() } = options;
+    this.times = new DriveTimes({ host, ref, journal, activity: this.activity, refuse }, { due, unrecorded });
     const { promise, resolve } = Promise.withResolvers<DriveEnd>();
     this.end = promise;
     this.#resolve = resolve;

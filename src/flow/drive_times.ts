@@ -32,14 +32,20 @@ export class DriveTimes {
   /**
    * By step: the time for which an earlier execution may have stored a schedule without recording it, in ms since 1970.
    */
-  readonly #unrecorded = new Map<string, number>();
+  readonly #unrecorded: Map<string, number>;
+  readonly #givenBack: Promise<string | undefined>[] = [];
 
-  constructor({ host, ref, journal, activity, refuse }: TimedDrive, due: readonly DueTime[]) {
+  /** `unrecorded`: {@link DriveTimes.unrecorded} of the previous execution. */
+  constructor(
+    { host, ref, journal, activity, refuse }: TimedDrive,
+    { due, unrecorded }: { readonly due: readonly DueTime[]; readonly unrecorded: ReadonlyMap<string, number> },
+  ) {
     this.#host = host;
     this.#ref = ref;
     this.#journal = journal;
     this.#activity = activity;
     this.#refuse = refuse;
+    this.#unrecorded = new Map(unrecorded);
     for (const one of due) this.timerFired(one);
   }
 
@@ -56,17 +62,33 @@ export class DriveTimes {
     return [...this.#due].map(([step, at]) => ({ step, at }));
   }
 
-  /** Notes that an earlier execution, whose process has died, may have stored a schedule of the step for this time. */
+  /** Notes that an earlier execution of the run may have stored a schedule for this time without recording it. */
   mayBeScheduled(step: string, at: number): void {
-    this.#unrecorded.set(step, at);
+    this.#unrecorded.set(step, Math.max(at, this.#unrecorded.get(step) ?? 0));
   }
 
-  /**
-   * Returns the steps that may have a schedule which fires after this time, in ms since 1970. Schedules count that are
-   * not recorded, too: a run may end before they are.
-   */
-  schedulesAfter(time: number): readonly string[] {
-    return [...this.#unrecorded, ...this.#woken].flatMap(([step, at]) => at > time ? [step] : []);
+  /** Times of schedules that may be stored without being recorded, in ms since 1970, by step. */
+  get unrecorded(): ReadonlyMap<string, number> {
+    const times = new Map(this.#unrecorded);
+    for (const [step, at] of this.#woken) times.set(step, Math.max(at, times.get(step) ?? 0));
+    return times;
+  }
+
+  /** Steps that may have a schedule which fires late, and of which no entry says so. */
+  get unrecordedLate(): readonly string[] {
+    const late = this.#host.clock.now() + FIRES;
+    const recorded = new Set(this.#journal.schedulesAfter(late));
+    return [...this.unrecorded].flatMap(([step, at]) => at > late && !recorded.has(step) ? [step] : []);
+  }
+
+  /** Resolves with the steps whose schedules were stored by {@link DriveTimes.giveBack}. */
+  get givenBack(): Promise<readonly string[]> {
+    return Promise.all(this.#givenBack).then((steps) => steps.filter((step) => step !== undefined));
+  }
+
+  /** Steps that may have a schedule which fires late; the schedule is removed when the run has ended. */
+  get late(): readonly string[] {
+    return [...this.#journal.schedulesAfter(this.#host.clock.now() + FIRES), ...this.unrecordedLate];
   }
 
   /** Returns true if the step's schedule for this time, or for a later time, has fired. */
@@ -124,7 +146,8 @@ export class DriveTimes {
       if (at === undefined) continue;
       // not at once, because a message that is due already is published only once for its id. If the schedule cannot be
       // stored, the earlier one fires instead
-      this.#host.wake(this.#ref, step, Math.max(at, this.#host.clock.now() + 1_000)).catch(() => {});
+      const time = Math.max(at, this.#host.clock.now() + 1_000);
+      this.#givenBack.push(this.#host.wake(this.#ref, step, time).then(() => step, () => undefined));
     }
   }
 }
@@ -134,3 +157,5 @@ export class DriveTimes {
  * needed.
  */
 const MAX_AHEAD = 60_000;
+/** A schedule that fires after this time, in ms, fires late. An earlier one stays: its firing has no effect. */
+const FIRES = 600_000;

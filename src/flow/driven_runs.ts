@@ -16,7 +16,7 @@ import type { RefusedRun, TriedVersions, WorkflowBody } from "../contract/workfl
 import { Gate } from "../data/gate.ts";
 import { type CatgaError, isCatgaError, unavailable } from "../error.ts";
 import { delay, doubled, type Timer, within } from "../ports/clock.ts";
-import { recorded } from "./recorded_error.ts";
+import { recorded, UNSTORED } from "./recorded_error.ts";
 import type { OngoingAttempts } from "./step_attempt.ts";
 import { Drive } from "./drive.ts";
 import type { DriveHost, DueTime } from "./drive_host.ts";
@@ -397,32 +397,60 @@ export class Drives {
     let handedOver: OngoingAttempts = new Map();
     let begun: readonly string[] | undefined;
     let end: DriveEnd;
-    const schedules = new Set<string>();
+    let unrecorded: ReadonlyMap<string, number> | undefined;
     do {
-      drive = held.drive = new Drive({ host, ref, body, journal, due, fresh, handedOver, begun, refusedBy, gaveUp });
+      const before = { due, fresh, handedOver, begun, unrecorded };
+      drive = held.drive = new Drive({ host, ref, body, journal, refusedBy, gaveUp, ...before });
       drive.begin();
       if (this.#leaving) drive.leave();
       this.#watch();
       end = await drive.end;
       ({ due, handedOver, begun } = drive);
+      ({ unrecorded } = drive.times);
       fresh = false;
-      for (const step of drive.schedulesAfter(host.clock.now() + FIRES)) schedules.add(step);
     } while (end === "restart" && drive.error === undefined);
     held.sequence = journal.sequence;
     host.read(ref, journal);
     if (end === "restart" && drive.error !== undefined) throw drive.error;
     // schedules are removed even if another node ended the run: one that this node stored after the end would stay
     // until it fires
-    if (journal.ended !== undefined) {
-      for (const step of journal.schedulesAfter(host.clock.now() + FIRES)) schedules.add(step);
-      await host.takeBack(ref, [...schedules]);
-    }
+    if (journal.ended !== undefined) await this.#takeBack(ref, drive.times.late);
+    else if (end === "superseded") void this.#takeBackGiven(ref, drive.times.givenBack);
     if (end === "refused") this.#giveUp(keyOf(ref), journal.sequence);
     else if (end === "completed") this.#gaveUp.delete(keyOf(ref));
     if (end === "completed" || end === "suspended") {
       this.#settled.add(keyOf(ref), { sequence: journal.sequence, ended: end === "completed", epoch: held.epoch });
     }
     return end;
+  }
+
+  /**
+   * Removes schedules of a run that has ended, and tries again until they are removed. Rejects if this node leaves
+   * before: the run is brought to another one.
+   */
+  async #takeBack(ref: RunRef, steps: readonly string[]): Promise<void> {
+    const host = this.#host;
+    for (let failures = 0; steps.length > 0; failures++) {
+      try {
+        return await host.takeBack(ref, steps);
+      } catch (error) {
+        if (!isCatgaError(error) || !UNSTORED.has(error.code)) {
+          return host.app.observer({ type: "fault", during: `removing schedules of run ${ref.run}`, error });
+        }
+        if (this.#leaving) throw error;
+        await delay(host.clock, doubled(failures, 100, 2_000));
+      }
+    }
+  }
+
+  /** Removes schedules that this node has given back to the driver of a run, if the run has ended meanwhile. */
+  async #takeBackGiven(ref: RunRef, given: Promise<readonly string[]>): Promise<void> {
+    const steps = await given;
+    try {
+      if (steps.length > 0 && (await this.#host.log.load(ref))?.ended !== undefined) await this.#takeBack(ref, steps);
+    } catch (error) {
+      this.#host.app.observer({ type: "fault", during: `removing schedules of run ${ref.run}`, error });
+    }
   }
 
   #giveUp(key: string, sequence: number): void {
@@ -524,8 +552,6 @@ const FEW = 256;
 /** Time for which a run is executed without a lease while there are more than `FEW` runs, in ms. */
 const BRIEF = 200;
 const MANY_TICK = 100; // ms between two looks while there are many runs
-/** A schedule that fires within this time after the end of its run, in ms, is not removed: its firing is ignored. */
-const FIRES = 600_000;
 const REMEMBERED = 5_000;
 /** Maximum number of executions that check at once whether the store has lost messages. */
 const MOST_LOOKS = 32;

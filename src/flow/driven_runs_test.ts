@@ -1,13 +1,13 @@
 import { describe, it } from "node:test";
 import { assertEquals, assertLess, assertRejects } from "@std/assert";
-import { type Flow, workflow } from "@catga/catga";
+import { fail, type Flow, workflow } from "@catga/catga";
 import type { WorkflowBody } from "../contract/workflow_body.ts";
 import { CatgaError } from "../error.ts";
 import { VirtualClock } from "../memory/virtual_clock.ts";
 import { type Clock, delay } from "../ports/clock.ts";
 import type { Appended, StoredMessage } from "../ports/event_log.ts";
 import { Drives, type DrivesHost } from "./driven_runs.ts";
-import { type CalledEntry, Journal, type Started } from "./journal.ts";
+import { type CalledEntry, Journal, type JournalEntry, type Started } from "./journal.ts";
 import { RunLog, type RunStream } from "./run_log.ts";
 import type { RunRef } from "./run_ref.ts";
 
@@ -529,6 +529,108 @@ describe("drives", () => {
     await one.clock.until(one.log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
     await one.clock.until(one.call(one.messages.length));
     assertEquals([await one.ended(), taken], [true, ["Go"]]);
+  });
+
+  it("a second node that dies leaves no schedule that the first one did not record (it stood for days)", async () => {
+    const taken: string[] = [];
+    let takeBack = (_: readonly string[]) => new Promise<void>(() => {}); // the second process dies
+    let work: Promise<void> = new Promise<void>(() => {});
+    const one = node(
+      async (flow) => {
+        const go = flow.wait({ workflow: "One", name: "Go" }, { timeout: 3 * 86_400_000 });
+        await Promise.race([go, flow.step("work", () => work)]);
+      },
+      { wake: () => new Promise<void>(() => {}), takeBack: (steps) => takeBack(steps) },
+    );
+    one.run().catch(() => {}); // it dies, too
+    await one.clock.advance(100);
+    one.die("b.1");
+    work = Promise.resolve();
+    one.bring();
+    await one.clock.advance(1_000);
+    assertEquals(await one.ended(), true);
+    one.die("c.1");
+    takeBack = (steps) => Promise.resolve(void taken.push(...steps));
+    await one.clock.until(one.call(1));
+    assertEquals(taken, ["Go"]);
+  });
+
+  it("one takes back the schedule of a pause that a dead node did not record, of a step and of its undo", async () => {
+    for (const failing of ["pay", "@undo pay"]) {
+      const taken: string[] = [];
+      const woken: string[] = [];
+      let wake = () => new Promise<void>(() => {}); // its process dies
+      let fails = true;
+      const attempt = (name: string) => {
+        if (fails && name === failing) throw new Error("no");
+      };
+      const one = node(
+        async (flow) => {
+          await flow.step("pay", () => attempt("pay"), {
+            undo: () => attempt("@undo pay"),
+            retry: { delay: [1_000_000, 1_000_000] },
+          });
+          return fail("NO", "no");
+        },
+        {
+          wake: () => (woken.push("wake"), wake()),
+          takeBack: (steps) => Promise.resolve(void taken.push(...steps)),
+        },
+      );
+      one.run().catch(() => {}); // it dies, too
+      await one.clock.advance(100);
+      assertEquals(woken, ["wake"]);
+      one.die("b.1");
+      fails = false;
+      wake = () => Promise.resolve();
+      await one.clock.until(one.call(1));
+      assertEquals([await one.ended(), taken.includes(failing)], [true, true]);
+    }
+  });
+
+  it("one tries to take its schedules back until the store answers (they stood for days)", async () => {
+    let attempts = 0;
+    const one = node((flow) => flow.wait({ workflow: "One", name: "Go" }, { timeout: 3 * 86_400_000 }), {
+      wake: () => Promise.resolve(),
+      takeBack: () => ++attempts < 4 ? Promise.reject(unavailable()) : Promise.resolve(),
+    });
+    await one.clock.until(one.run());
+    await one.clock.until(one.log.tell(REF, (by) => ({ t: "signalled", signal: "Go", by }), () => true));
+    await one.clock.until(one.call(one.messages.length));
+    assertEquals([await one.ended(), attempts], [true, 4]);
+  });
+
+  it("a late node takes back what it gave back to the driver of a run that has ended meanwhile", async () => {
+    const taken: string[] = [];
+    const { promise: given, resolve } = Promise.withResolvers<void>();
+    let wakes = 0;
+    const one = node(
+      async (flow) => {
+        const go = flow.wait({ workflow: "One", name: "Go" }, { timeout: 3 * 86_400_000 });
+        await Promise.all([go, flow.step("long", () => new Promise(() => {}))]);
+      },
+      {
+        wake: () => ++wakes === 1 ? Promise.resolve() : given,
+        takeBack: (steps) => Promise.resolve(void taken.push(...steps)),
+      },
+    );
+    one.run().catch(() => {}); // another node drives it
+    await one.clock.advance(100);
+    const append = async (entries: readonly JournalEntry[]) => {
+      const { sequence, version, mark } = (await one.log.end(REF))!;
+      const message = one.log.messages.of(REF, entries, { version, holder: "b.1" });
+      await one.log.append(REF, message, { sequence, entries: version, mark, sure: 0 }, () => true);
+    };
+    await append([{ t: "held" }]);
+    one.news();
+    await one.clock.advance(1);
+    assertEquals(wakes, 2);
+    await append([{ t: "ended", outcome: { ok: true }, until: one.clock.now() + 60_000 }]);
+    await one.clock.advance(1_000);
+    taken.splice(0);
+    resolve();
+    await one.clock.advance(100);
+    assertEquals(taken, ["Go"]);
   });
 
   it("a late node takes back what it stored for a run that another one has ended", async () => {

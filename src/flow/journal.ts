@@ -115,7 +115,16 @@ export type DrivenEntry =
   /** From here on the steps of the run are undone; the run will end with this error. */
   | { readonly t: "failing"; readonly error: RecordedError }
   | { readonly t: "undone"; readonly step: string }
-  | { readonly t: "ended"; readonly outcome: RecordedOutcome; readonly until: number };
+  /**
+   * The run has ended. `schedules`: steps that may have a schedule which no entry records, and which fires late: it is
+   * to be removed.
+   */
+  | {
+    readonly t: "ended";
+    readonly outcome: RecordedOutcome;
+    readonly until: number;
+    readonly schedules?: readonly string[];
+  };
 
 /** Members of entries that begin a wait for a time. */
 export interface TimedEntry {
@@ -205,6 +214,8 @@ export class Journal {
    * known, because a process may have continued the run since, or did not know which steps earlier processes had begun.
    */
   begun: ReadonlySet<string> | undefined;
+  /** Steps, ended ones included, of which a failed attempt is recorded. */
+  readonly everFailed = new Set<string>();
   /** Names of all steps with an `undo` that, by any recorded error of the handler, may have begun. */
   readonly everBegun = new Set<string>();
   readonly sleeps = new Map<string, Timed>();
@@ -310,6 +321,7 @@ export class Journal {
       }
       case "failed": {
         if (entry.scheduled) this.#schedules.set(entry.step, entry.next ?? 0);
+        this.everFailed.add(entry.step);
         if (entry.step === "") this.begun = entry.begun && new Set(entry.begun);
         for (const step of entry.begun ?? []) this.everBegun.add(step);
         // the failure does not count: an operator has skipped the step while the attempt ran
@@ -393,6 +405,7 @@ export class Journal {
         return;
       case "ended":
         this.ended ??= entry.outcome;
+        for (const step of entry.schedules ?? []) this.#schedules.set(step, Infinity);
         this.endedAt ||= time;
         return;
     }
@@ -570,7 +583,7 @@ const MEMBERS: { readonly [T in JournalEntry["t"]]: Readonly<Record<string, Chec
   limited: {},
   failing: { error: isError },
   undone: { step },
-  ended: { outcome: isOutcome, until: isTime },
+  ended: { outcome: isOutcome, until: isTime, schedules: maybe(isStringArray) },
 };
 
 /** The names of all types of entries. The docs explain each. */

@@ -2,6 +2,7 @@
  * The end of a run. It is recorded, reported to observers, and announced to those who wait for the run's result; then
  * the execution of the run ends.
  */
+import { byteLength } from "../data/utf8.ts";
 import type { DriveState } from "./drive_state.ts";
 import type { RecordedOutcome } from "./journal.ts";
 import type { Steps } from "./steps.ts";
@@ -24,7 +25,9 @@ export class RunEnding {
     const state = this.#state;
     const { journal } = state;
     const { keep } = journal.started!;
-    state.recorder.record({ t: "ended", outcome, until: state.now + keep });
+    const schedules = first(state.times.unrecordedLate, MAX_SCHEDULES);
+    const late = schedules.length > 0 ? { schedules } : {};
+    state.recorder.record({ t: "ended", outcome, until: state.now + keep, ...late });
     state.recorder.after(() => {
       const { ended, endedAt, startedAt, headers } = journal;
       if (ended === undefined) return;
@@ -48,3 +51,15 @@ export class RunEnding {
     });
   }
 }
+
+/** Returns the first names that have this many bytes together, as JSON, at most. */
+function first(names: readonly string[], mostBytes: number): readonly string[] {
+  let left = mostBytes;
+  return names.filter((name) => (left -= byteLength(JSON.stringify(name)) + 1) >= 0);
+}
+
+/**
+ * Maximum length of the steps that an `ended` entry names because of their schedules, in bytes: half of what a value
+ * leaves free in a message. More schedules fire, which has no effect.
+ */
+const MAX_SCHEDULES = 4_096;

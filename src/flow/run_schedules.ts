@@ -33,18 +33,12 @@ export class RunSchedules {
     return this.#schedule(ref.workflow, wakeId(ref, step), { run: ref.run, step, at });
   }
 
-  /**
-   * Removes the schedules of a run that has ended. A schedule that could not be removed fires later, and is ignored.
-   */
+  /** Removes schedules of a run that has ended: the implementation of {@link DriveHost.takeBack}. */
   async takeBack(ref: RunRef, steps: readonly string[]): Promise<void> {
     if (steps.length === 0) return;
     const { due } = this.#node.contractsOf(ref.workflow);
-    try {
-      const log = await this.#node.app.durable();
-      await fewAtOnce(steps, TAKEN_BACK_AT_ONCE, (step) => log.unschedule(due as AnyContract, wakeId(ref, step)));
-    } catch {
-      // schedules that could not be removed fire later, and are ignored
-    }
+    const log = await this.#node.app.durable();
+    await fewAtOnce(steps, TAKEN_BACK_AT_ONCE, (step) => log.unschedule(due as AnyContract, wakeId(ref, step)));
   }
 
   /** Stores a lease of runs, in place of an earlier lease of the same name. Rejects with a `CatgaError`. */

@@ -178,7 +178,11 @@ export class Steps {
     const isMain = state.phase === "handler";
     const hasUndo = isMain && options.undo !== undefined;
     const policy = this.#setPolicy(name, options);
-    if (hasUndo) this.#setUndo(name, options.undo as Undo);
+    this.#mayPause(name, policy);
+    if (hasUndo) {
+      this.#setUndo(name, options.undo as Undo);
+      this.#mayPause(undoName(name), policy);
+    }
     const needsOutcome = hasUndo || (isMain && isChild);
     const { promise, resolve } = Promise.withResolvers<unknown>();
     const settle = (outcome: RecordedOutcome) => resolve(valueOf(outcome, isSend));
@@ -199,6 +203,15 @@ export class Steps {
     const policy = { attempts: retry.attempts ?? Infinity, delay: retry.delay ?? STEP_PAUSES, timeout };
     this.#policies.set(name, policy);
     return policy;
+  }
+
+  /**
+   * Notes that an earlier execution may have stored a schedule for the pause after an attempt of a step, or of an
+   * `undo`, without recording the attempt.
+   */
+  #mayPause(name: string, { delay: [first, longest] }: StepPolicy): void {
+    const { isFresh, times, now, journal } = this.#state;
+    if (!isFresh) times.mayBeScheduled(name, now + (journal.everFailed.has(name) ? longest : first));
   }
 
   /** Keeps the `undo` of a step, which will run in the async context of this call. */

@@ -54,7 +54,8 @@ interface Change {
  *   `flow-starved`: a process tells a run however much, without an answer; `flow-unanswered`: drivers answer before
  *   they have stored; `flow-undriven`: so do nodes that do not drive the run. `flow-loser`: a step that lost a race
  *   does not learn that its run has ended; `flow-early`: it is aborted before that is stored. `flow-left`: a run that
- *   has ended leaves its schedules; `flow-unrecorded`: those that a process did not record which has died.
+ *   has ended leaves its schedules; `flow-unrecorded`: those that a process did not record which has died;
+ *   `flow-paused`: those of pauses; `flow-ended`: those of two processes that have died.
  * - `shape-request`, `shape-message`, `shape-run`: what one version refuses does not go on to another, nor waits.
  *   `flow-gave-up`: a node whose version did not take a run begins a step without having stored that it holds the run
  *   again; `flow-held-again`: one that does hold it again is taken for one that has given it up.
@@ -293,13 +294,23 @@ const PLANTS = {
   }],
   "flow-left": [{
     file: "src/flow/driven_runs.ts",
-    from: "      await host.takeBack(ref, [...schedules]);\n",
-    to: "",
+    from: "if (journal.ended !== undefined) await this.#takeBack(ref, drive.times.late);",
+    to: "if (journal.ended !== undefined) void drive;",
   }],
   "flow-unrecorded": [{
     file: "src/flow/drive_times.ts",
-    from: "    return [...this.#unrecorded, ...this.#woken].flatMap(",
-    to: "    return [...this.#woken].flatMap(",
+    from: "    const times = new Map(this.#unrecorded);\n",
+    to: "    const times = new Map<string, number>();\n",
+  }],
+  "flow-ended": [{
+    file: "src/flow/run_ending.ts",
+    from: "    const late = schedules.length > 0 ? { schedules } : {};\n",
+    to: "    const late = schedules.length < 0 ? { schedules } : {};\n",
+  }],
+  "flow-paused": [{
+    file: "src/flow/steps.ts",
+    from: "    if (!isFresh) times.mayBeScheduled(",
+    to: "    if (!isFresh && now < 0) times.mayBeScheduled(",
   }],
   "flow-threw": [{
     file: "src/flow/drive_state.ts",

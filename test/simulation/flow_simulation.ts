@@ -107,6 +107,10 @@ const MOST_CONFLICTS = 8;
 const LOSER_LEARNS = 200;
 /** How long runs wait for a signal at most in some seeds, in ms. */
 const FAR = 3 * 86_400_000;
+/** The pause after each failed attempt of some steps in these seeds, in ms. */
+const FAR_PAUSE = 900_000;
+/** How many attempts of a step fail at most: those that its program has fail, and those in the storm. */
+const MOST_FAILED = 5;
 /** Schedules that fire within this time are left to runs that have ended, in ms. */
 const NEAR = 600_000;
 /** In which a run that has ended takes its schedules back, in ms. */
@@ -124,6 +128,8 @@ type Part =
     readonly ms: number;
     /** An operator has it tried again after so many attempts. */
     readonly attempts?: number;
+    /** Its pauses are long. */
+    readonly isPatient?: boolean;
   }
   /** Several steps at once; `race`: the handler goes on when the first of them has ended. */
   | { readonly type: "all"; readonly race: boolean; readonly parts: readonly Extract<Part, { type: "step" }>[] }
@@ -175,8 +181,10 @@ class Simulation {
   /** For that client, and when it begins: other seeds are as without it. */
   readonly flood: Random;
   readonly client: Process | undefined;
-  /** In these seeds waits without a limit have one that never comes, and so has the run. */
+  /** In these seeds waits without a limit have one that never comes, and so has the run, and some pauses are long. */
   readonly far: boolean;
+  /** For these pauses: other seeds are as without them. */
+  readonly patience: Random;
   /** The longest time that a request takes to the store, and an answer back, in ms. */
   readonly lag: number;
   readonly violations: string[] = [];
@@ -214,6 +222,7 @@ class Simulation {
     this.flooding = seed % 17 === 10;
     this.flood = seededRandom(seed + 5_000_000);
     this.far = seed % 7 === 2 && !this.limited && !this.losing;
+    this.patience = seededRandom(seed + 6_000_000);
     this.lag = this.flooding ? 20 : this.interjecting ? [3, 5, 20][seed % 3] : 3;
     if (this.flooding) this.client = new Process(this, CLIENT);
   }
@@ -434,13 +443,10 @@ class Simulation {
     if (scheduled !== undefined) scheduled.fired = Math.min(scheduled.fired, this.now);
   }
 
-  /**
-   * What has ended has no schedule that fires much later, unless the process died that ended it: the next one does not
-   * know of a schedule that a process before both has not recorded.
-   */
+  /** What has ended has no schedule that fires much later, whichever processes have died. */
   #checkSchedules(): void {
     for (const { run, step, at, fired } of this.#schedules.values()) {
-      if (fired < Infinity || at <= this.now + NEAR || !run.over || !this.alive(run.journal.holder)) continue;
+      if (fired < Infinity || at <= this.now + NEAR || !run.over) continue;
       this.violation(`${run.id} has ended, and left a schedule for ${step}`);
     }
   }
@@ -903,6 +909,7 @@ class SimulatedRun {
         fails: random() < 0.25 ? 1 + Math.floor(random() * 2) : 0,
       } as const,
       ms: random() < 0.1 ? 12_000 + random() * 6_000 : random() * 800,
+      ...(simulation.far && simulation.patience() < 0.3 ? { isPatient: true } : {}),
     });
     for (let n = 0; n < count; n++) {
       const drawn = random();
@@ -932,7 +939,10 @@ class SimulatedRun {
     const { deploy } = simulation;
     this.#takers = parts.map(() => ["", "v0", "v1"][Math.floor(deploy() * 3)]);
     this.#takesCancelled = deploy() < 0.5;
-    this.length = parts.reduce((sum, part) => sum + (part.type === "all" ? 60_000 : 60_000 + (part.ms ?? 0)), 0);
+    const length = parts.reduce((sum, part) => sum + (part.type === "all" ? 60_000 : 60_000 + (part.ms ?? 0)), 0);
+    const patient = this.#parts().filter(({ isPatient }) => isPatient);
+    // a step, and its undo
+    this.length = length + patient.length * 2 * MOST_FAILED * FAR_PAUSE;
   }
 
   get over(): boolean {
@@ -1311,7 +1321,10 @@ class SimulatedRun {
           const undo = (value: string) => this.#undo(flow, process, own.name, value);
           return flow.step<string>(own.name, (step) => this.#step(step, process, own, known, way), {
             undo: own.undo ? undo : undefined,
-            retry: { delay: [200, 2_000], ...(own.attempts === undefined ? {} : { attempts: own.attempts }) },
+            retry: {
+              delay: own.isPatient ? [FAR_PAUSE, FAR_PAUSE] : [200, 2_000],
+              ...(own.attempts === undefined ? {} : { attempts: own.attempts }),
+            },
           }).then((value) => {
             values[own.name] = value;
             ended.push(own.name);

@@ -96,7 +96,9 @@ describe("simulation of workflows", () => {
       ["flow-loser", /does not learn of it/, 6],
       ["flow-early", /aborts .*, which is needed/, 6],
       ["flow-left", /left a schedule/],
-      ["flow-unrecorded", /left a schedule/, 2_120],
+      ["flow-unrecorded", /left a schedule/, 156],
+      ["flow-paused", /left a schedule/, 863],
+      ["flow-ended", /left a schedule/, 1_402],
       // versions of the workflow: driven_runs.ts
       ["flow-gave-up", /while .* performs it|has two outcomes|is not undone/, 329],
       ["flow-held-again", /while .* performs it|has two outcomes|is not undone/, 2_809],

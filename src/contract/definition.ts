@@ -62,7 +62,7 @@ export interface RequestContract<
   ): Handler;
 }
 
-/** A command, made by {@link command}. */
+/** A command (a message that changes something), made by {@link command}. */
 export interface Command<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestContract<"command", In, Out, F, Payload, Returned> {}
 
@@ -103,11 +103,11 @@ export interface KeyedContractOptions extends ContractOptions {
   readonly idempotent?: false | undefined;
 }
 
-/** A query, made by {@link query}. */
+/** A query (a message that reads something), made by {@link query}. */
 export interface Query<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends RequestContract<"query", In, Out, F, Payload, Returned> {}
 
-/** An event, made by {@link event}; programs publish it and subscribe to it. */
+/** An event (a message that reports something), made by {@link event}; programs publish it and subscribe to it. */
 export interface EventContract<In = void, Payload = In> extends Contract<"event", In, void> {
   /**
    * Makes a handler of the event, which may have any number of handlers. The return value of `fn` is ignored; an error

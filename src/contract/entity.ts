@@ -66,7 +66,7 @@ export interface EntityHandler<State, In, Returned, F extends string = AnyCode> 
   readonly "~decides"?: (state: State, payload: In) => Returned | Failure<F>;
 }
 
-/** A type of entity, made by {@link entity}. */
+/** A type of entity (things whose state is computed from their events), made by {@link entity}. */
 export interface Entity<State> {
   /** The name of the type of entity. */
   readonly name: string;

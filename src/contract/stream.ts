@@ -44,7 +44,7 @@ export type Items<Item, F extends string> =
   | AsyncIterable<Item, Failure<F> | void, undefined>
   | Iterable<Item, Failure<F> | void, undefined>;
 
-/** A stream, made by {@link stream}. */
+/** A stream (a request that is answered item by item), made by {@link stream}. */
 export interface Stream<In = void, Item = void, F extends string = AnyCode, Payload = In, Returned = Item>
   extends Contract<"stream", In, Item, F> {
   /**

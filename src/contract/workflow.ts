@@ -64,7 +64,7 @@ export interface WorkflowOptions<In, Payload = In, Out = unknown, F extends stri
   redact?: readonly string[] | undefined;
 }
 
-/** A workflow, made by {@link workflow}. */
+/** A workflow (a function of steps that survives its process), made by {@link workflow}. */
 export interface Workflow<In = void, Out = void, F extends string = AnyCode, Payload = In, Returned = Out>
   extends WorkflowContract<In, Out, F> {
   /** Internal: the workflow's options, with their defaults. */

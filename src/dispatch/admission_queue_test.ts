@@ -42,7 +42,7 @@ describe("AdmissionQueue", () => {
     queue.enter(third);
     await clock.advance(100);
     queue.leave();
-    assertEquals(queue.backlog, { count: 0, since, endedAt: clock.monotonic() }); // the third runs alone
+    assertEquals(queue.backlog, { count: 0, since, endedAt: clock.monotonic() }); // `third` runs
     queue.leave();
     assertEquals(queue.backlog, undefined);
   });

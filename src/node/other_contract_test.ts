@@ -158,7 +158,7 @@ for (const [where, open] of Object.entries(WAYS)) {
 
 describe("nodes with handlers of different kinds under one name", () => {
   it("get the messages of their kind; a node whose record does not say gets both", async () => {
-    await using stage = await openStage({ handles: ["Pay"] }); // a record without kinds
+    await using stage = await openStage({ handles: ["Pay"] }); // this node's record does not name the kinds
     const { app, other, network, clock } = stage;
     other.answerWith(() => "earlier");
     assertEquals(code(await clock.until(app.send(query("Pay"), undefined, { node: "other" }))), "earlier");
